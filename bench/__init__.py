@@ -1,0 +1,1 @@
+"""The harness: how a case is described, run, measured, stored and judged. Importing it is cheap."""

@@ -1,0 +1,1 @@
+"""The glue between pytest and the harness."""

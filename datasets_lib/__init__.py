@@ -1,0 +1,1 @@
+"""What models are benchmarked on: one file per dataset, one catalog, one decode cache."""
