@@ -1,0 +1,142 @@
+"""Intervals over seeds and tests over categories.
+
+Two spreads are never mixed: seeds say how repeatable one configuration is, categories say how far
+a difference between two configurations carries to other data.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+EXACT_LIMIT = 16
+"""Most differences for which every sign pattern is tried: 2^16 sums take milliseconds."""
+
+RESAMPLES = 99_999
+"""Random sign patterns above `EXACT_LIMIT`: the smallest p they can give is 1e-5."""
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % confidence interval.
+
+    Attributes:
+        mean: Arithmetic mean.
+        half_width: Half the interval's width, Student's t with ``n - 1`` degrees of freedom; None
+            for ``n = 1``, where no spread is known.
+        n: How many values it is the mean of.
+    """
+
+    mean: float
+    half_width: float | None
+    n: int
+
+    @property
+    def low(self) -> float:
+        """Lower end of the interval; the mean itself where there is none."""
+        return self.mean - (self.half_width or 0.0)
+
+    @property
+    def high(self) -> float:
+        """Upper end of the interval; the mean itself where there is none."""
+        return self.mean + (self.half_width or 0.0)
+
+
+def estimate(values: Iterable[float | None]) -> Estimate | None:
+    """Mean ± 95 % CI of the values that exist; None when none does.
+
+    None, NaN and infinity count as missing. The order of the values changes no bit.
+    """
+    present = [value for value in values if value is not None and math.isfinite(value)]
+    if not present:
+        return None
+    n = len(present)
+    mean = statistics.fmean(present)
+    if n == 1:
+        return Estimate(mean, None, 1)
+    error = statistics.stdev(present) / math.sqrt(n)
+    return Estimate(mean, _t_quantile(n - 1) * error, n)
+
+
+def pooled_sd(groups: Iterable[Sequence[float]]) -> float | None:
+    """Standard deviation within groups, pooled by degrees of freedom.
+
+    Given one group of seeds a category and side, this is the seed spread, told apart from the
+    spread between categories. None when no group has two values.
+    """
+    repeated = [group for group in groups if len(group) > 1]
+    if not repeated:
+        return None
+    squares = math.fsum((len(group) - 1) * statistics.variance(group) for group in repeated)
+    return math.sqrt(squares / sum(len(group) - 1 for group in repeated))
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Differences between two sides, one a category.
+
+    Attributes:
+        difference: Mean difference (second side minus first) with its t interval over categories.
+        p: Two-sided p of the sign-flip test; None when ``n`` is too small to reach significance.
+    """
+
+    difference: Estimate
+    p: float | None
+
+
+def fewest_pairs() -> int:
+    """Fewest pairs with which an exact two-sided sign-flip test can reach significance."""
+    return math.ceil(math.log2(2 / SIGNIFICANCE))
+
+
+def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
+    """Test whether the second side's values differ from the first's.
+
+    Args:
+        first: One value a category, seeds already averaged.
+        second: The same categories, in the same order.
+
+    Raises:
+        ValueError: No categories, or not the same number of them.
+    """
+    differences = [b - a for a, b in zip(first, second, strict=True)]
+    difference = estimate(differences)
+    if difference is None:
+        raise ValueError("A paired test needs at least one category that both sides have.")
+    enough = len(differences) >= fewest_pairs()
+    return PairedTest(difference, sign_flip_p(differences) if enough else None)
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """Two-sided p of the mean difference under random signs (Fisher's randomisation test).
+
+    If the sides are exchangeable, each difference is as likely to be negative as positive. Exact
+    up to `EXACT_LIMIT` differences, above it from `RESAMPLES` patterns of a fixed generator.
+    """
+    import numpy as np
+
+    values = np.asarray(differences, dtype=np.float64)
+    if values.size > EXACT_LIMIT:
+        from scipy.stats import permutation_test
+
+        outcome = permutation_test(
+            (values,),
+            np.mean,
+            permutation_type="samples",
+            n_resamples=RESAMPLES,
+            rng=np.random.default_rng(0),
+        )
+        return float(outcome.pvalue)
+    patterns = np.arange(2**values.size)[:, None] >> np.arange(values.size)
+    sums = (1 - 2 * (patterns & 1)) @ values
+    # Patterns that give the same sum but for rounding count as equally extreme.
+    tolerance = 1e-9 * np.abs(values).sum()
+    return float(np.mean(np.abs(sums) >= abs(values.sum()) - tolerance))
+
+
+def _t_quantile(degrees: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.975))
