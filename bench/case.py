@@ -73,8 +73,3 @@ def parse_id(case_id: str, study: str) -> Case:
     return Case(
         study, model, dataset, category or None, augmentation, start == "pretrained", int(seed[1:])
     )
-
-
-def as_value(name: str) -> str:
-    """A folder's name as an id value: lower case, every other character an underscore."""
-    return re.sub(r"[^a-z0-9_]", "_", name.lower())

@@ -1,1 +1,183 @@
-"""The glue between pytest and the harness."""
+"""The glue between pytest and the harness: options, cases as parameters, letters, the summary.
+
+Collection imports no torch: whatever needs it is imported when a case runs.
+"""
+
+import shlex
+from collections.abc import Iterator, Mapping
+
+import pytest
+from _pytest.terminal import TerminalReporter
+
+from bench import selection
+from bench.case import Case
+from bench.environment import cuda_present
+from bench.options import add_options, settings_of
+from bench.progress import Progress
+from bench.protocol import PROFILES
+from bench.session import BenchSession, Tally
+from bench.settings import Settings
+from bench.summary import write_summary
+from datasets_lib.discover import FoundDataset, find_datasets
+from datasets_lib.layout import DatasetError
+
+SETTINGS = pytest.StashKey[Settings]()
+DATASETS = pytest.StashKey[dict[str, FoundDataset]]()
+CASES = pytest.StashKey[list[Case]]()
+TALLY = pytest.StashKey[Tally]()
+
+_LETTERS = {
+    "cached": ("cached", "c", "CACHED"),
+    "timeout": ("failed", "T", "TIMEOUT"),
+    "oom": ("failed", "O", "OOM"),
+    "nan": ("failed", "N", "NAN"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers of the studies, for ``--strict-markers``."""
+    for name in sorted(_catalog_markers()):
+        config.addinivalue_line("markers", f"{name}: cases of {name}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make every case a parameter of a function that asks for ``case`` and ``bench_session``."""
+    if not {"case", "bench_session"} <= set(metafunc.fixturenames):
+        return
+    config = metafunc.config
+    settings = config.stash[SETTINGS] = settings_of(config)
+    try:
+        found = config.stash[DATASETS] = dict(find_datasets(settings.data_dirs))
+    except DatasetError as error:
+        raise pytest.UsageError(str(error)) from None
+    cases = config.stash[CASES] = selection.all_cases(settings, found)
+    marks = _Marks(config, found)
+    metafunc.parametrize(
+        "case", [pytest.param(case, id=case.id, marks=marks.of(case)) for case in cases]
+    )
+
+
+class _Marks:
+    """Mark objects, made once a name; names of found datasets are registered as they come."""
+
+    def __init__(self, config: pytest.Config, found: Mapping[str, FoundDataset]) -> None:
+        self._made: dict[str, pytest.MarkDecorator] = {}
+        self._own = _catalog_markers() | {name for name in found if name not in _PYTEST_MARKERS}
+        for name in sorted(self._own - _catalog_markers()):
+            config.addinivalue_line("markers", f"{name}: cases of the dataset {name}")
+
+    def of(self, case: Case) -> list[pytest.MarkDecorator]:
+        return [self._mark(name) for name in selection.keywords(case) if name in self._own]
+
+    def _mark(self, name: str) -> pytest.MarkDecorator:
+        if name not in self._made:
+            self._made[name] = getattr(pytest.mark, name)
+        return self._made[name]
+
+
+_PYTEST_MARKERS = {
+    *("skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "benchmark"),
+    *("gpu", "network", "slow", "real_data", "tryfirst", "trylast"),
+}
+
+
+def _catalog_markers() -> set[str]:
+    from bench.studies import STUDIES
+    from datasets_lib.catalog import DATASETS as catalog
+    from models.catalog import MODELS
+
+    names = {"pretrained", "scratch", *STUDIES, *catalog}
+    for entry in MODELS.values():
+        names |= {entry.name, entry.family, entry.task, *entry.recipes}
+    return names
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A ``-k`` that matches nothing is most likely a typo: say what it may have meant."""
+    config = session.config
+    if session.items or CASES not in config.stash or not config.option.keyword:
+        return
+    unknown = selection.unknown_words(config.option.keyword, config.stash[CASES])
+    if unknown:
+        raise pytest.UsageError("; ".join(_guesses(unknown)))
+
+
+def _guesses(unknown: Mapping[str, list[str]]) -> list[str]:
+    return [
+        f"no case matches '{word}'"
+        + (f": did you mean {' or '.join(near)}?" if near else "; --collect-only -q lists all")
+        for word, near in unknown.items()
+    ]
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """What the session will do, where, and on which machine."""
+    if SETTINGS not in config.stash:
+        return []
+    settings = config.stash[SETTINGS]
+    profile = PROFILES[settings.profile]
+    why = (
+        ""
+        if config.option.profile
+        else " (default: CUDA is "
+        + ("here)" if cuda_present() else "not here; --profile standard for the full protocol)")
+    )
+    lines = [
+        f"profile {profile.name}{why}: {profile.about}",
+        f"device {settings.device}, {'one child process a group' if settings.isolate else 'inline'}"
+        f", results in {settings.results_dir}",
+    ]
+    found = ", ".join(
+        f"{name} ({len(dataset.categories)})" for name, dataset in config.stash[DATASETS].items()
+    )
+    if settings.data_dirs:
+        lines.append(f"datasets found: {found or 'none'}")
+    keyword = config.option.keyword
+    unknown = selection.unknown_words(keyword, config.stash[CASES]) if keyword else {}
+    return lines + _guesses(unknown)
+
+
+@pytest.fixture(scope="session")
+def bench_session(request: pytest.FixtureRequest) -> Iterator[BenchSession]:
+    """The session that runs the cases."""
+    config = request.config
+    terminal: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    progress = Progress(terminal, len(request.session.items), lines=config.get_verbosity() == 0)
+    session = BenchSession(config.stash[SETTINGS], config.stash[DATASETS], progress)
+    config.stash[TALLY] = session.tally
+    yield session
+    session.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(
+    report: pytest.TestReport | pytest.CollectReport, config: pytest.Config
+) -> tuple[str, str, str] | None:
+    """Own words for cases; the letter is left out where every case has a line of its own."""
+    if not isinstance(report, pytest.TestReport) or report.when != "call":
+        return None
+    outcome = dict(report.user_properties).get("outcome")
+    if outcome is None:
+        return None
+    category, letter, word = _LETTERS.get(
+        str(outcome),
+        ("passed", ".", "PASSED") if report.passed else ("failed", "F", str(outcome).upper()),
+    )
+    return (category, "", "") if config.get_verbosity() == 0 else (category, letter, word)
+
+
+def pytest_terminal_summary(
+    terminalreporter: TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """What ran, what came out, what was skipped and what to do next."""
+    if TALLY not in config.stash:
+        return
+    write_summary(terminalreporter, config.stash[TALLY], config.stash[SETTINGS])
+    if exitstatus == pytest.ExitCode.INTERRUPTED:
+        command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
+        terminalreporter.write_line(f"resume with: {command}", bold=True)

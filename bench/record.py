@@ -12,7 +12,9 @@ from typing import Any, Literal
 SCHEMA = 1
 
 Status = Literal["ok", "failed", "skipped"]
-Outcome = Literal["ok", "crash", "oom", "nan", "timeout", "data", "weights", "interrupted", "error"]
+Outcome = Literal[
+    "ok", "crash", "oom", "nan", "timeout", "data", "weights", "disk", "device", "interrupted"
+]
 
 
 class RecordError(ValueError):

@@ -1,0 +1,121 @@
+"""The command line options of a benchmark session, and the settings they make."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bench.environment import cuda_present, default_profile
+from bench.protocol import PROFILES
+from bench.settings import Settings
+from datasets_lib.cache import default_cache_dir
+from models.catalog import MODELS
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    group = parser.getgroup("proving ground")
+    add = group.addoption
+    add(
+        "--profile",
+        choices=list(PROFILES),
+        help="budget and recipe set (default: standard with CUDA, smoke without)",
+    )
+    add("--seeds", type=_positive, default=1, metavar="N", help="replicates a case (default 1)")
+    add("--arms", metavar="A,B", help="recipe arms, comma separated, or all")
+    add(
+        "--images-seen",
+        type=_positive,
+        metavar="N",
+        help="training budget in images instead of the profile's; kept apart in the store",
+    )
+    add("--image-size", type=_positive, metavar="PX", help="side of the images, likewise")
+    add(
+        "--data-dir",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="folder of datasets, DIR/mvtec/bottle/train/good; may repeat "
+        "(default: $PROVING_GROUND_DATA)",
+    )
+    add(
+        "--weights-dir",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="folder of pretrained weights, DIR/resnet18.pth; may repeat",
+    )
+    add("--results-dir", type=Path, metavar="DIR", help="where results go (default: results)")
+    add("--cache-dir", type=Path, metavar="DIR", help="where decoded images are kept")
+    add("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda where it is)")
+    add(
+        "--isolate",
+        action="store_true",
+        default=None,
+        help="run cases in a watched child process (default with CUDA)",
+    )
+    add("--no-isolate", dest="isolate", action="store_false", help="run cases in this process")
+    add("--case-timeout", type=float, default=4 * 3600.0, metavar="S", help="wall time a case")
+    add(
+        "--stall-timeout",
+        type=float,
+        default=900.0,
+        metavar="S",
+        help="time a case may go without a sign of life",
+    )
+    add("--rerun", action="store_true", help="run finished cases again")
+    add("--save-models", action="store_true", help="keep every trained model")
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """The settings a session's options make."""
+    option = config.getoption
+    device = option("--device") or ("cuda" if cuda_present() else "cpu")
+    if device.partition(":")[0] not in {"cpu", "cuda"}:
+        raise pytest.UsageError(f"--device: wanted cpu, cuda or cuda:N, found '{device}'")
+    profile = option("--profile") or (default_profile() if device == "cuda" else "smoke")
+    isolate = option("isolate")
+    return Settings(
+        profile=profile,
+        device=device,
+        data_dirs=_folders(option("--data-dir"), "PROVING_GROUND_DATA"),
+        weights_dirs=_folders(option("--weights-dir"), None),
+        results_dir=(option("--results-dir") or config.rootpath / "results").absolute(),
+        cache_dir=(option("--cache-dir") or default_cache_dir()).absolute(),
+        seeds=option("--seeds"),
+        arms=_arms(option("--arms"), profile),
+        images_seen=option("--images-seen"),
+        image_size=option("--image-size"),
+        isolate=device != "cpu" if isolate is None else isolate,
+        timeout_s=option("--case-timeout"),
+        stall_timeout_s=option("--stall-timeout"),
+        rerun=option("--rerun"),
+        save_models=option("--save-models"),
+    )
+
+
+def _arms(text: str | None, profile: str) -> tuple[str, ...] | None:
+    if text is None:
+        return PROFILES[profile].arms
+    if text == "all":
+        return None
+    known = {arm for entry in MODELS.values() for arm in entry.recipes}
+    arms = tuple(text.split(","))
+    if unknown := [arm for arm in arms if arm not in known]:
+        raise pytest.UsageError(
+            f"--arms: no arm {', '.join(map(repr, unknown))}; there are {', '.join(sorted(known))}"
+        )
+    return arms
+
+
+def _folders(given: list[Path] | None, variable: str | None) -> tuple[Path, ...]:
+    if given is None and variable and os.environ.get(variable):
+        given = [Path(part) for part in os.environ[variable].split(os.pathsep)]
+    return tuple(folder.expanduser().absolute() for folder in given or [])
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(f"wanted 1 or more, found {number}")
+    return number

@@ -1,0 +1,35 @@
+"""How long it takes to list thousands of cases, as a whole process: ``python`` this file."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+RUNS = 7
+
+
+def main() -> None:
+    """Time ``pytest bench --collect-only -q`` and print the median."""
+    command = [sys.executable, "-m", "pytest", "bench", "--collect-only", "-q"]
+    command += ["--profile", "standard", "--seeds", "6"]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    seconds = []
+    for _ in range(RUNS + 1):
+        start = time.perf_counter()
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        seconds.append(time.perf_counter() - start)
+    cases = sum("::test_case[" in line for line in done.stdout.splitlines())
+    warm = seconds[1:]
+    print(
+        f"{cases} cases: median {statistics.median(warm):.2f} s, "
+        f"min {min(warm):.2f} s, max {max(warm):.2f} s over {RUNS} runs after one to warm up"
+    )
+
+
+if __name__ == "__main__":
+    main()

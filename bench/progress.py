@@ -1,0 +1,98 @@
+"""Progress of a session: a live line on a terminal, a line a case and a heartbeat elsewhere."""
+
+import time
+from typing import Any
+
+from _pytest.terminal import TerminalReporter
+
+from bench.record import Record
+
+_HEARTBEAT_SECONDS = 60.0
+_LIVE_SECONDS = 0.2
+
+
+class Progress:
+    """Writes where a session is.
+
+    Args:
+        terminal: pytest's reporter, whose stream is not captured; None writes nothing.
+        total: Cases selected.
+        lines: Whether every finished case gets a line of its own.
+    """
+
+    def __init__(self, terminal: TerminalReporter | None, total: int, *, lines: bool) -> None:
+        self._terminal, self._total, self._lines = terminal, total, lines
+        self._live = terminal is not None and terminal._tw.hasmarkup
+        self._done = 0
+        self._ran = 0
+        self._seconds = 0.0
+        self._case = ""
+        self._began = self._shown = time.monotonic()
+
+    def begin(self, case_id: str) -> None:
+        """A case starts."""
+        self._case = case_id
+        self._began = self._shown = time.monotonic()
+
+    def report(self, phase: str, info: dict[str, Any]) -> None:
+        """A sign of life of the running case."""
+        moment = time.monotonic()
+        if moment - self._shown < (_LIVE_SECONDS if self._live else _HEARTBEAT_SECONDS):
+            return
+        self._shown = moment
+        parts = [self._head(), self._case, phase]
+        if "steps" in info:
+            parts.append(f"{info['step']}/{info['steps']}")
+        if "loss" in info:
+            parts.append(f"loss {info['loss']:.4f}")
+        parts.append(f"{moment - self._began:.0f} s{self._eta()}")
+        self._write(" ".join(parts), live=self._live)
+
+    def end(self, record: Record) -> None:
+        """A case that ran ends."""
+        seconds = time.monotonic() - self._began
+        self._ran += 1
+        self._seconds += seconds
+        parts = [record.outcome]
+        if record.status == "ok":
+            arm, metrics = next(iter(record.metrics.items()))
+            auroc = metrics.get("image_auroc")
+            parts.append(f"{arm} image AUROC {'–' if auroc is None else format(auroc, '.3f')}")
+            speed = record.measurements.get("inference_images_per_s")
+            parts += [f"{speed:.0f} img/s"] if speed else []
+        self.note(record.key.id, "  ".join([*parts, f"{seconds:.0f} s"]))
+
+    def note(self, case_id: str, text: str) -> None:
+        """One line for a case that is over, however it ended."""
+        self._done += 1
+        if self._lines:
+            self._write(f"{self._head(0)} {case_id}  {text}", live=False)
+
+    def skip(self) -> None:
+        """A case will not run; the summary says why."""
+        self._done += 1
+
+    def _head(self, ahead: int = 1) -> str:
+        width = len(str(self._total))
+        return f"[{self._done + ahead:{width}d}/{self._total}]"
+
+    def _eta(self) -> str:
+        left = self._total - self._done
+        if not self._ran or left < 1:
+            return ""
+        minutes, seconds = divmod(int(left * self._seconds / self._ran), 60)
+        return f" ETA {minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+
+    def _write(self, text: str, *, live: bool) -> None:
+        if self._terminal is None:
+            return
+        writer = self._terminal._tw
+        if live:
+            writer.write("\r" + text[: writer.fullwidth - 1] + "\x1b[K", flush=True)
+            return
+        if self._live:
+            writer.write("\r\x1b[K")
+        else:
+            self._terminal.ensure_newline()
+        writer.line(text)
+        writer.flush()

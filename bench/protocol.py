@@ -1,0 +1,132 @@
+"""Profiles name a budget; a protocol is a recipe resolved under one, every constant decided."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from models.catalog import ModelEntry, Recipe
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A budget and a recipe set. Records of two profiles never share a table.
+
+    Attributes:
+        image_size: Side in pixels; None means the model's own.
+        train_limit: Most train images read; None means all.
+        test_limit: Most test images read, stratified by kind.
+        images_seen: Training budget in images; None means the recipe's epochs.
+        calibration: Whether 10 % of train/good is held out for the honest threshold.
+        arms: Recipe arms collected unless ``--arms`` says otherwise; None means all.
+        surface_textures: How many textures of the embedded set are collected; None means all.
+        about: One line for people.
+    """
+
+    name: str
+    about: str
+    image_size: int | None = None
+    train_limit: int | None = None
+    test_limit: int | None = None
+    images_seen: int | None = None
+    calibration: bool = True
+    arms: tuple[str, ...] | None = None
+    surface_textures: int | None = None
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "smoke",
+            about="128 px, at most 64 train and 64 test images, about 2,000 images seen",
+            image_size=128,
+            train_limit=64,
+            test_limit=64,
+            images_seen=2_000,
+            arms=("baseline",),
+            surface_textures=1,
+        ),
+        Profile("standard", about="the model's own size, a budget of minutes on one GPU"),
+        Profile("seed", about="the original studies' settings", calibration=False),
+        Profile("paper", about="each paper's own settings", calibration=False),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything that decides a run but its data, its weights and its seed.
+
+    Attributes:
+        images_seen: Training budget in images; None means ``recipe.epochs`` passes.
+        precision: Of training: ``bf16`` is autocast. Evaluation is always float32.
+    """
+
+    profile: str
+    arm: str
+    recipe: Recipe
+    image_size: int
+    augmentation: str
+    precision: str
+    images_seen: int | None
+    train_limit: int | None
+    test_limit: int | None
+    calibration: bool
+    evaluation_batch: int = 32
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hex digits over every field but the recipe's source, which decides nothing."""
+        fields = self.as_dict()
+        del fields["recipe"]["source"]
+        text = json.dumps(fields, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def total_images(self, fitted: int) -> int:
+        """Images the training loop sees, for a fitted set of that many."""
+        return self.images_seen or self.recipe.epochs * fitted
+
+
+def resolve(
+    entry: ModelEntry,
+    arm: str,
+    profile: Profile,
+    *,
+    augmentation: str = "default",
+    cuda: bool = False,
+    images_seen: int | None = None,
+    image_size: int | None = None,
+) -> Protocol:
+    """The protocol of a model's arm under a profile.
+
+    Args:
+        entry: The model.
+        arm: One of the entry's recipes.
+        profile: The budget.
+        augmentation: The case's augmentation.
+        cuda: Whether it will run on CUDA, where training is bf16.
+        images_seen: The caller's own training budget, instead of the profile's.
+        image_size: The caller's own side of the images, likewise.
+    """
+    recipe = entry.recipes[arm]
+    if profile.name == "paper" and arm == "baseline" and entry.paper_recipe is not None:
+        recipe = entry.paper_recipe
+    if profile.name == "standard":
+        recipe = replace(recipe, epochs=min(recipe.epochs, entry.standard_epochs))
+    return Protocol(
+        profile=profile.name,
+        arm=arm,
+        recipe=recipe,
+        image_size=image_size or profile.image_size or entry.image_size,
+        augmentation=augmentation,
+        precision="bf16" if cuda else "float32",
+        images_seen=images_seen or profile.images_seen,
+        train_limit=profile.train_limit,
+        test_limit=profile.test_limit,
+        calibration=profile.calibration,
+    )

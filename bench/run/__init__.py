@@ -1,0 +1,1 @@
+"""Running a case: inputs, training loop, evaluation, measurement, isolation."""

@@ -1,0 +1,70 @@
+"""The files a run leaves beside its record: pictures, per-image scores, the trained model."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench import pictures
+from bench.record import Record
+from bench.run.evaluate import Scored
+from bench.run.job import Job
+from datasets_lib.image_set import ImageSet
+from models.interface import GradientAnomalyModel
+
+
+def write_artifacts(
+    job: Job,
+    record: Record,
+    model: GradientAnomalyModel,
+    test: ImageSet,
+    scored: dict[str, Scored],
+) -> None:
+    """Write the run's files and note their paths, relative to the results folder.
+
+    Raises:
+        OSError: A file could not be written.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    written = {
+        "scores": _scores(job.folder / "scores.npz", test, scored),
+        "curve": pictures.learning_curve(record, job.folder / "curve.png"),
+    }
+    labels = test.labels.cpu().numpy()
+    for arm, result in scored.items():
+        thresholds = record.thresholds.get(arm, {})
+        written[f"histogram.{arm}"] = pictures.score_histogram(
+            result.scores.numpy(),
+            labels,
+            thresholds,
+            job.folder / f"histogram_{arm}.png",
+            title=f"{job.case.id} · {arm}",
+        )
+        if result.maps is not None:
+            written[f"errors.{arm}"] = pictures.worst_errors(
+                images=test.images.permute(0, 2, 3, 1).cpu().numpy(),
+                masks=test.masks.cpu().numpy() if test.masks is not None else None,
+                maps=result.maps.numpy(),
+                scores=result.scores.numpy(),
+                labels=labels,
+                names=test.names,
+                threshold=thresholds.get("calibrated_p95") or thresholds.get("best_f1"),
+                path=job.folder / f"errors_{arm}.png",
+            )
+    if job.save_model:
+        written["model"] = _model(job.folder / "model.pth", model)
+    record.artifacts = {
+        name: path.relative_to(job.results_dir).as_posix() for name, path in written.items()
+    }
+
+
+def _scores(path: Path, test: ImageSet, scored: dict[str, Scored]) -> Path:
+    arrays = {f"scores.{arm}": result.scores.numpy() for arm, result in scored.items()}
+    np.savez(path, names=np.array(test.names), labels=test.labels.cpu().numpy(), **arrays)
+    return path
+
+
+def _model(path: Path, model: GradientAnomalyModel) -> Path:
+    half = path.with_suffix(".half")
+    torch.save(model.checkpoint(), half)
+    return half.replace(path)

@@ -1,0 +1,125 @@
+"""Finding what a case needs, in the parent process and without torch: data, weights, hashes."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.case import Case
+from bench.protocol import PROFILES, Protocol, resolve
+from bench.record import Key
+from bench.run.job import CaseSkipped, Inputs, Job
+from bench.settings import Settings
+from datasets_lib.catalog import DATASETS, FOLDER_READER
+from datasets_lib.content import data_hash
+from datasets_lib.discover import FoundDataset
+from datasets_lib.image_set import limit, split_calibration
+from datasets_lib.layout import Category
+from models.catalog import MODELS
+from models.weights import ResolvedWeights, WeightsMissing
+from models.weights import resolve as resolve_weights
+
+Reader = Callable[[str, str, Path], Category]
+Generator = Callable[[str, Path], Path]
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds a case's inputs among the datasets discovered at collection."""
+
+    settings: Settings
+    datasets: dict[str, FoundDataset]
+
+    def protocol(self, case: Case) -> Protocol:
+        """The case's resolved protocol."""
+        return resolve(
+            MODELS[case.entry_name],
+            case.arm,
+            PROFILES[self.settings.profile],
+            augmentation=case.augmentation,
+            cuda=self.settings.device.startswith("cuda"),
+            images_seen=self.settings.images_seen,
+            image_size=self.settings.image_size,
+        )
+
+    def job(self, case: Case) -> Job:
+        """Everything a case needs.
+
+        Raises:
+            CaseSkipped: Data or weights are missing.
+            DatasetError: The data are there but cannot be used.
+        """
+        protocol = self.protocol(case)
+        weights = self._weights(case)
+        category = self._category(case)
+        train = limit(category.train, protocol.train_limit)
+        test = limit(category.test, protocol.test_limit)
+        fit, calibration = split_calibration(train) if protocol.calibration else (train, ())
+        content = data_hash([*train, *test], self.settings.cache_dir)
+        key = Key(
+            id=case.id,
+            profile=protocol.profile,
+            recipe=protocol.hash,
+            data=content,
+            weights=weights.sha256 if weights else "random",
+        )
+        return Job(
+            case=case,
+            protocol=protocol,
+            inputs=Inputs(
+                fit=tuple(fit),
+                calibration=tuple(calibration),
+                test=tuple(test),
+                has_masks=category.has_masks,
+                data_hash=content,
+                weights=weights,
+            ),
+            key=key,
+            seed=MODELS[case.entry_name].seed_base + case.seed,
+            device=self.settings.device,
+            cache_dir=self.settings.cache_dir,
+            results_dir=self.settings.results_dir,
+            save_model=self.settings.save_models,
+        )
+
+    def unresolved_key(self, case: Case) -> Key:
+        """The key of a case that failed before its data or weights could be read."""
+        return Key(case.id, self.settings.profile, self.protocol(case).hash, "unread", "unread")
+
+    def _weights(self, case: Case) -> ResolvedWeights | None:
+        if not case.pretrained:
+            return None
+        try:
+            return resolve_weights(MODELS[case.entry_name].weights, self.settings.weights_dirs)
+        except WeightsMissing as missing:
+            raise CaseSkipped(str(missing)) from None
+
+    def _category(self, case: Case) -> Category:
+        assert case.category is not None
+        entry = DATASETS.get(case.dataset)
+        read: Reader = _imported(entry.reader if entry else FOLDER_READER)
+        if entry and entry.generator:
+            generate: Generator = _imported(entry.generator)
+            root = self.settings.cache_dir / "generated" / f"{entry.name}-{entry.version}"
+            path = generate(case.category, root)
+        else:
+            path = self._found(case)
+        return read(case.dataset, case.category, path)
+
+    def _found(self, case: Case) -> Path:
+        dataset = self.datasets.get(case.dataset)
+        if dataset and case.category in dataset.categories:
+            return dataset.categories[case.category]
+        looked = ", ".join(map(str, self.settings.data_dirs)) or "no --data-dir was given"
+        entry = DATASETS[case.dataset]
+        raise CaseSkipped(
+            f"{case.data} was not found (looked in: {looked}). Put it at "
+            f"DIR/{case.dataset}/{case.category}/train/good and …/test, and name DIR with "
+            f"--data-dir. It can be had from {entry.homepage} ({entry.licence})."
+        )
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

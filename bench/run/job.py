@@ -1,0 +1,129 @@
+"""A job: a case with everything it needs found and named, ready to travel to a child process."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.case import Case
+from bench.protocol import Protocol
+from bench.record import Key, Outcome, Record
+from datasets_lib.layout import Sample
+from models.weights import ResolvedWeights
+
+Report = Callable[[str, dict[str, Any]], None]
+"""How a running case says where it is: ``report(phase, {"step": 3, "steps": 40, "loss": .1})``."""
+
+
+class CaseSkipped(Exception):
+    """A weight, dataset or device is missing; the message says which, and what mends it."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a case reads.
+
+    Attributes:
+        fit: Normal images to train on.
+        calibration: Held-out normal images for the honest threshold; may be empty.
+        test: Images to judge on.
+        has_masks: Whether every defective test image has a mask.
+        data_hash: Over names and contents of all of these.
+        weights: The backbone's weights, or None for a scratch case.
+    """
+
+    fit: tuple[Sample, ...]
+    calibration: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+    has_masks: bool
+    data_hash: str
+    weights: ResolvedWeights | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case to run.
+
+    Attributes:
+        case: What to run.
+        protocol: How.
+        inputs: On what.
+        key: Under which key its record is stored.
+        seed: The actual seed.
+        device: Where.
+        cache_dir: Decode cache.
+        results_dir: Artifacts go below, artifact paths are relative to it.
+        save_model: Whether the trained model is kept.
+    """
+
+    case: Case
+    protocol: Protocol
+    inputs: Inputs
+    key: Key
+    seed: int
+    device: str
+    cache_dir: Path
+    results_dir: Path
+    save_model: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where this run's files go: one folder a case, profile and recipe."""
+        return self.results_dir / "runs" / self.case.id / f"{self.key.profile}-{self.key.recipe}"
+
+    @property
+    def group(self) -> str:
+        """Cases of one group share resident data and a child process."""
+        return f"{self.case.data}@{self.protocol.image_size}"
+
+
+def blank_record(job: Job) -> Record:
+    """A record of a job that has not run."""
+    weights = job.inputs.weights
+    return Record(
+        key=job.key,
+        case=asdict(job.case),
+        status="ok",
+        outcome="ok",
+        protocol=job.protocol.as_dict(),
+        seed=job.seed,
+        fingerprints={
+            "weights_file": weights.path.name if weights else "random",
+            "weights_sha256": weights.sha256 if weights else "random",
+            "data_sha256": job.inputs.data_hash,
+            "images": {
+                "fit": len(job.inputs.fit),
+                "calibration": len(job.inputs.calibration),
+                "test": len(job.inputs.test),
+            },
+        },
+        started=now(),
+    )
+
+
+def failed_record(job: Job, outcome: Outcome, message: str) -> Record:
+    """A record of a job that did not finish."""
+    record = blank_record(job)
+    record.status, record.outcome = "failed", outcome
+    record.error = {"message": message}
+    record.finished = now()
+    return record
+
+
+def failure(case: Case, key: Key, outcome: Outcome, message: str) -> Record:
+    """A record of a case that failed before it became a job."""
+    return Record(
+        key=key,
+        case=asdict(case),
+        status="failed",
+        outcome=outcome,
+        error={"message": message},
+        started=now(),
+        finished=now(),
+    )
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,275 @@
+"""The training loop: device, precision, schedule, clipping, NaN stop, progress, checkpoints.
+
+A model file holds only what its paper says; everything else about training is here.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.protocol import Protocol
+from bench.run.job import Report
+from models.catalog import Recipe
+from models.interface import GradientAnomalyModel
+
+CHECKPOINT_SECONDS = 300.0
+"""A killed case loses at most this much training."""
+
+_CURVE_POINTS = 200
+
+
+class NonFiniteLossError(Exception):
+    """The loss became NaN or infinite."""
+
+
+@dataclass
+class Fit:
+    """What training left beside the model.
+
+    Attributes:
+        steps: Optimiser steps taken, those before a resume included.
+        images_seen: Images shown to the model.
+        losses: Loss of every step.
+        step_seconds: Duration of every step of this process.
+        resumed_at: Step training was taken up at after a kill; 0 for an unbroken run.
+    """
+
+    steps: int = 0
+    images_seen: int = 0
+    losses: list[float] = field(default_factory=list)
+    step_seconds: list[float] = field(default_factory=list)
+    resumed_at: int = 0
+
+    def curve(self) -> list[list[float]]:
+        """At most 200 points ``[images seen, mean loss since the last point]``."""
+        chunk = max(1, math.ceil(len(self.losses) / _CURVE_POINTS))
+        batch = self.images_seen / max(1, self.steps)
+        return [
+            [min(start + chunk, len(self.losses)) * batch, sum(part) / len(part)]
+            for start in range(0, len(self.losses), chunk)
+            if (part := self.losses[start : start + chunk])
+        ]
+
+
+def fit(
+    model: GradientAnomalyModel,
+    images: Tensor,
+    protocol: Protocol,
+    *,
+    seed: int,
+    device: torch.device,
+    report: Report,
+    checkpoint: Path,
+) -> Fit:
+    """Train a model on normal images.
+
+    Args:
+        model: On its device.
+        images: ``(N, 3, S, S)`` uint8, on the device or on the host.
+        protocol: Recipe and budget. Batches are cut from a stream of shuffled passes, so that every
+            batch is full and the budget in images is met to within one batch.
+        seed: Of the order of images.
+        device: Where the model is.
+        report: Called at every step.
+        checkpoint: Where to keep the state of a long training; taken up if it is there.
+
+    Raises:
+        NonFiniteLossError: Training diverged.
+    """
+    recipe = protocol.recipe
+    batch = min(recipe.batch_size, len(images))
+    steps = max(1, math.ceil(protocol.total_images(len(images)) / batch))
+    optimizer = build_optimizer(recipe, model, fused=device.type == "cuda")
+    warmup = round(steps * recipe.warmup_epochs / recipe.epochs)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate_factor(step, steps, warmup, recipe.schedule)
+    )
+    order = Order(len(images), batch, seed)
+    trainer = _Trainer(model, optimizer, schedule, order, protocol, device)
+    result = trainer.resume(checkpoint)
+    clock = _StepClock(device)
+    saved = time.monotonic()
+    pending: list[Tensor] = []
+    check_every = 1 if device.type == "cpu" else 20
+    for step in range(result.steps, steps):
+        clock.start()
+        pending.append(trainer.step(images))
+        clock.stop()
+        result.steps, result.images_seen = step + 1, (step + 1) * batch
+        if len(pending) == check_every or step + 1 == steps:
+            result.losses += _finite_losses(pending, step + 1, recipe)
+            pending.clear()
+            report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
+            if time.monotonic() - saved > CHECKPOINT_SECONDS and step + 1 < steps:
+                trainer.save(checkpoint, result)
+                saved = time.monotonic()
+    result.step_seconds = clock.seconds()
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def build_optimizer(
+    recipe: Recipe, model: GradientAnomalyModel, *, fused: bool = False
+) -> torch.optim.Optimizer:
+    """The recipe's optimiser over the model's trainable parameters."""
+    parameters = model.trainable_parameters()
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, recipe.lr, momentum=recipe.betas[0], weight_decay=recipe.weight_decay
+        )
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    return kind(
+        parameters,
+        recipe.lr,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        fused=fused or None,
+    )
+
+
+def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
+    """Factor on the base learning rate before a step: linear warm-up, then constant or cosine to 0.
+
+    Counted in steps, never in epochs.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+class Order:
+    """Endless batches of indices: pass after pass, each shuffled anew from one seeded generator."""
+
+    def __init__(self, count: int, batch: int, seed: int) -> None:
+        self._count, self._batch = count, batch
+        self.generator = torch.Generator().manual_seed(seed)
+        self.left = torch.empty(0, dtype=torch.long)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self
+
+    def __next__(self) -> Tensor:
+        while len(self.left) < self._batch:
+            self.left = torch.cat(
+                [self.left, torch.randperm(self._count, generator=self.generator)]
+            )
+        head, self.left = self.left[: self._batch], self.left[self._batch :]
+        return head
+
+
+@dataclass
+class _Trainer:
+    model: GradientAnomalyModel
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LambdaLR
+    order: Order
+    protocol: Protocol
+    device: torch.device
+
+    def step(self, images: Tensor) -> Tensor:
+        """One optimiser step; the detached loss stays on the device."""
+        batch = to_float(images[next(self.order).to(images.device)], self.device)
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.protocol.precision == "bf16"
+        ):
+            loss = self.model.loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.protocol.recipe.grad_clip is not None:
+            torch.nn.utils.clip_grad_norm_(
+                self.model.trainable_parameters(), self.protocol.recipe.grad_clip
+            )
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.detach()
+
+    def save(self, path: Path, result: Fit) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half = path.with_suffix(".half")
+        torch.save(
+            {
+                "model": self.model.checkpoint(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "generator": self.order.generator.get_state(),
+                "left": self.order.left,
+                "torch": torch.get_rng_state(),
+                "steps": result.steps,
+                "images_seen": result.images_seen,
+                "losses": result.losses,
+            },
+            half,
+        )
+        half.replace(path)
+
+    def resume(self, path: Path) -> Fit:
+        if not path.exists():
+            return Fit()
+        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_checkpoint(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.order.generator.set_state(state["generator"].cpu())
+        self.order.left = state["left"].cpu()
+        torch.set_rng_state(state["torch"].cpu())
+        return Fit(
+            steps=state["steps"],
+            images_seen=state["images_seen"],
+            losses=state["losses"],
+            resumed_at=state["steps"],
+        )
+
+
+class _StepClock:
+    """Step durations: the wall clock on the CPU, events read once at the end on CUDA."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._starts: list[Any] = []
+        self._stops: list[Any] = []
+
+    def start(self) -> None:
+        self._starts.append(self._mark())
+
+    def stop(self) -> None:
+        self._stops.append(self._mark())
+
+    def _mark(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def seconds(self) -> list[float]:
+        pairs = zip(self._starts, self._stops, strict=True)
+        if not self._cuda:
+            return [stop - start for start, stop in pairs]
+        torch.cuda.synchronize()
+        return [start.elapsed_time(stop) / 1e3 for start, stop in pairs]
+
+
+def to_float(images: Tensor, device: torch.device) -> Tensor:
+    """uint8 ``(B, 3, S, S)`` to float32 in [0, 1], channels last, on the device."""
+    moved = images.to(device, non_blocking=True)
+    return moved.to(torch.float32, memory_format=torch.channels_last).div_(255.0)
+
+
+def _finite_losses(pending: list[Tensor], step: int, recipe: Recipe) -> list[float]:
+    losses: list[float] = torch.stack(pending).float().tolist()
+    if all(map(math.isfinite, losses)):
+        return losses
+    raise NonFiniteLossError(
+        f"The training loss was not finite by step {step} "
+        f"({recipe.optimizer}, learning rate {recipe.lr}). "
+        "Nothing after that step can be trusted, so the case stopped. Lower the learning rate or "
+        "set grad_clip in the model's recipe."
+    )

@@ -1,0 +1,49 @@
+"""The child process: takes jobs from a pipe, sends signs of life and records back."""
+
+import contextlib
+import faulthandler
+import os
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+_SECONDS_BETWEEN_REPORTS = 0.2
+
+
+def serve(connection: Connection, log: Path) -> None:
+    """Run jobs until the parent says stop or goes away.
+
+    The child leads a process group of its own, so that it can be ended with all it started; what it
+    prints goes to ``log``, whose tail explains a crash.
+    """
+    os.setsid()
+    with log.open("a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    faulthandler.enable(file=2)
+
+    from bench.run.execute import run_case
+    from bench.run.resident import Resident
+
+    resident = Resident()
+    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+        while (job := connection.recv()) is not None:
+            record = run_case(job, _Reporter(connection), resident)
+            connection.send(("record", record))
+
+
+class _Reporter:
+    """Sends progress, but no more than five times a second within a phase."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._phase = ""
+        self._sent = 0.0
+
+    def __call__(self, phase: str, info: dict[str, Any]) -> None:
+        moment = time.monotonic()
+        if phase == self._phase and moment - self._sent < _SECONDS_BETWEEN_REPORTS:
+            return
+        self._phase, self._sent = phase, moment
+        self._connection.send(("progress", phase, info))

@@ -1,0 +1,64 @@
+"""Which cases a session offers, and which name a mistyped ``-k`` may have meant."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from bench.case import Case
+from bench.protocol import PROFILES
+from bench.settings import Settings
+from bench.studies import STUDIES
+from datasets_lib.catalog import DATASETS
+from datasets_lib.discover import FoundDataset
+from models.catalog import MODELS
+
+_OPERATORS = {"and", "or", "not"}
+
+
+def all_cases(settings: Settings, found: Mapping[str, FoundDataset]) -> list[Case]:
+    """Every case of every study under the session's settings."""
+    return [
+        case
+        for study in STUDIES.values()
+        for case in study.cases(
+            _categories(study.task, settings, found), seeds=settings.seeds, arms=settings.arms
+        )
+    ]
+
+
+def _categories(
+    task: str, settings: Settings, found: Mapping[str, FoundDataset]
+) -> dict[str, Sequence[str]]:
+    """Category ids by dataset: the catalog's, then what else was found under ``--data-dir``."""
+    categories: dict[str, list[str]] = {
+        entry.name: list(entry.categories) for entry in DATASETS.values() if entry.task == task
+    }
+    if "surface" in categories:
+        categories["surface"] = categories["surface"][: PROFILES[settings.profile].surface_textures]
+    for name, dataset in found.items():
+        known = categories.setdefault(name, [])
+        known += [category for category in dataset.categories if category not in known]
+    return dict(categories)
+
+
+def keywords(case: Case) -> list[str]:
+    """The markers of a case, each also a keyword."""
+    entry = MODELS[case.entry_name]
+    start = "pretrained" if case.pretrained else "scratch"
+    return [case.study, entry.task, entry.family, entry.name, case.arm, case.dataset, start]
+
+
+def unknown_words(expression: str, cases: Iterable[Case]) -> dict[str, list[str]]:
+    """The words of a ``-k`` expression that match no case, each with the names nearest to it."""
+    case_list = list(cases)
+    marks = {word for case in case_list for word in keywords(case)}
+    text = "\n".join({case.id for case in case_list} | marks).lower()
+    names = sorted(
+        marks | {case.model for case in case_list} | {case.category or "" for case in case_list}
+    )
+    words = [word for word in re.findall(r"[\w.:+\-\[\]/]+", expression) if word not in _OPERATORS]
+    return {
+        word: difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)
+        for word in words
+        if word.lower() not in text and word.lower() not in "bench/test_cases.py::test_case"
+    }

@@ -1,0 +1,135 @@
+"""A benchmark session: runs cases one by one, resumes, stores, and remembers for the summary."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import pytest
+
+from bench.case import Case
+from bench.progress import Progress
+from bench.record import Key, Record
+from bench.replay import replay
+from bench.run.inputs import Finder
+from bench.run.job import CaseSkipped, Job, Report, failed_record, failure
+from bench.settings import Settings
+from bench.store import Store
+from datasets_lib.discover import FoundDataset
+from datasets_lib.layout import DatasetError
+
+OUTCOME = pytest.StashKey[str]()
+"""What happened to an item, for its letter: ``cached`` or a record's outcome."""
+
+
+class Runner(Protocol):
+    """Runs one job to its record."""
+
+    def run(self, job: Job, report: Report) -> Record:
+        """Run a job; a failure is a record too."""
+
+    def close(self) -> None:
+        """Let resources go."""
+
+
+@dataclass
+class Tally:
+    """What a session did.
+
+    Attributes:
+        records: Of this session, finished earlier or now, in order.
+        outcomes: Count by outcome, ``cached`` and ``skipped`` among them.
+        skips: Cases by reason.
+        seconds: Time spent running.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    skips: dict[str, list[str]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class BenchSession:
+    """Runs the cases pytest hands it.
+
+    Args:
+        settings: What the user asked for.
+        datasets: Those discovered at collection.
+        progress: Where progress goes.
+    """
+
+    def __init__(
+        self, settings: Settings, datasets: dict[str, FoundDataset], progress: Progress
+    ) -> None:
+        self.settings = settings
+        self.tally = Tally()
+        self._finder = Finder(settings, datasets)
+        self._progress = progress
+        self._store = Store(settings.runs_dir)
+
+    @cached_property
+    def _finished(self) -> dict[Key, Record]:
+        return {} if self.settings.rerun else self._store.finished()
+
+    @cached_property
+    def _runner(self) -> Runner:
+        if self.settings.isolate:
+            from bench.run.isolate import IsolatedRunner
+
+            return IsolatedRunner(self.settings.timeout_s, self.settings.stall_timeout_s)
+        from bench.run.inline import InlineRunner
+
+        return InlineRunner()
+
+    def run(self, case: Case, request: pytest.FixtureRequest) -> None:
+        """Run a case, or take its finished record; skip or fail the pytest item accordingly."""
+        record = self._record(case, request)
+        if record.status == "ok":
+            replay(record, request)
+            return
+        assert record.error is not None
+        pytest.fail(f"{case.id}: {record.outcome}\n{record.error['message']}", pytrace=False)
+
+    def close(self) -> None:
+        """End the child process, if there is one."""
+        if "_runner" in self.__dict__:
+            self._runner.close()
+
+    def _record(self, case: Case, request: pytest.FixtureRequest) -> Record:
+        start = time.monotonic()
+        try:
+            job = self._finder.job(case)
+        except CaseSkipped as skip:
+            self.tally.outcomes["skipped"] += 1
+            self.tally.skips.setdefault(str(skip), []).append(case.id)
+            self._progress.skip()
+            pytest.skip(str(skip))
+        except DatasetError as error:
+            record = failure(case, self._finder.unresolved_key(case), "data", str(error))
+            self._progress.note(case.id, record.outcome)
+        else:
+            if cached := self._finished.get(job.key):
+                self._progress.note(case.id, "cached")
+                return self._note(cached, "cached", request)
+            record = self._run(job)
+        self.tally.seconds += time.monotonic() - start
+        self._store.append(record)
+        return self._note(record, record.outcome, request)
+
+    def _run(self, job: Job) -> Record:
+        self._progress.begin(job.case.id)
+        try:
+            record = self._runner.run(job, self._progress.report)
+        except KeyboardInterrupt:
+            self._store.append(failed_record(job, "interrupted", "Interrupted by the user."))
+            raise
+        self._progress.end(record)
+        return record
+
+    def _note(self, record: Record, outcome: str, request: pytest.FixtureRequest) -> Record:
+        request.node.stash[OUTCOME] = outcome
+        request.node.user_properties.append(("outcome", outcome))
+        self.tally.outcomes[outcome] += 1
+        self.tally.records.append(record)
+        return record

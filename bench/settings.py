@@ -1,0 +1,48 @@
+"""What the user asked of a session; a plain value, so that it can travel to a child process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of one session.
+
+    Attributes:
+        profile: Name in `bench.protocol.PROFILES`.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        data_dirs: Folders of datasets.
+        weights_dirs: Folders of pretrained weights.
+        results_dir: Where records, pictures and tables go.
+        cache_dir: Where decoded images go.
+        seeds: Replicates a configuration.
+        arms: Recipe arms; None means the profile's.
+        images_seen: Training budget in images; None means the profile's.
+        image_size: Side of the images; None means the profile's or the model's.
+        isolate: Whether cases run in a watched child process.
+        timeout_s: Wall time a case may take.
+        stall_timeout_s: Time a case may go without a sign of life.
+        rerun: Whether finished cases are run again.
+        save_models: Whether trained models are kept.
+    """
+
+    profile: str
+    device: str
+    data_dirs: tuple[Path, ...]
+    weights_dirs: tuple[Path, ...]
+    results_dir: Path
+    cache_dir: Path
+    seeds: int = 1
+    arms: tuple[str, ...] | None = None
+    images_seen: int | None = None
+    image_size: int | None = None
+    isolate: bool = False
+    timeout_s: float = 4 * 3600.0
+    stall_timeout_s: float = 900.0
+    rerun: bool = False
+    save_models: bool = False
+
+    @property
+    def runs_dir(self) -> Path:
+        """Folder of the append-only store and of every run's files."""
+        return self.results_dir / "runs"

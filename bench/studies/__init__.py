@@ -1,0 +1,5 @@
+"""The studies, by name."""
+
+from bench.studies.rd_backbone import RD_BACKBONE
+
+STUDIES = {study.name: study for study in (RD_BACKBONE,)}

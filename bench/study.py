@@ -1,0 +1,66 @@
+"""A study: a grid of cases with a name. Grids are data; expanding one imports no torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.case import Case
+from models.catalog import MODELS, ModelEntry
+
+
+@dataclass(frozen=True)
+class Study:
+    """One question, asked of every combination below.
+
+    Attributes:
+        name: Keyword and marker.
+        task: ``anomaly`` or ``classification``.
+        about: The question.
+        models: Catalog names.
+        augmentations: Augmentation ids.
+    """
+
+    name: str
+    task: str
+    about: str
+    models: tuple[str, ...]
+    augmentations: tuple[str, ...] = ("default",)
+
+    def cases(
+        self,
+        categories: Mapping[str, Sequence[str]],
+        *,
+        seeds: int = 1,
+        arms: Sequence[str] | None = None,
+    ) -> Iterator[Case]:
+        """Every case of the grid, grouped so that data and backbone change as rarely as can be.
+
+        Args:
+            categories: Category ids by dataset id.
+            seeds: Replicates a configuration.
+            arms: Recipe arms; None means every arm of each model.
+        """
+        entries = sorted((MODELS[name] for name in self.models), key=lambda entry: entry.weights)
+        values = [value for entry in entries for value in _model_values(entry, arms)]
+        for dataset, names in categories.items():
+            for category in names:
+                for value in values:
+                    for augmentation in self.augmentations:
+                        for pretrained in (True, False):
+                            for seed in range(seeds):
+                                yield Case(
+                                    self.name,
+                                    value,
+                                    dataset,
+                                    category,
+                                    augmentation,
+                                    pretrained,
+                                    seed,
+                                )
+
+
+def _model_values(entry: ModelEntry, arms: Sequence[str] | None) -> list[str]:
+    return [
+        entry.name if arm == "baseline" else f"{entry.name}.{arm}"
+        for arm in entry.recipes
+        if arms is None or arm in arms
+    ]
