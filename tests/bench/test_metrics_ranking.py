@@ -1,0 +1,136 @@
+"""AUROC against scikit-learn and a count over all pairs."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from bench.metrics.ranking import _rank_on_device, auroc, auroc_of, rank_positives
+
+TINY = float(np.finfo(np.float32).smallest_subnormal)
+# Few distinct values make ties; zeros of both signs, denormals and neighbours try comparisons.
+HEAVY = [0.0, -0.0, 1.0, float(np.nextafter(np.float32(1), np.float32(2))), TINY, -TINY, 3e38]
+scores_and_labels = st.lists(
+    st.tuples(
+        st.one_of(
+            st.sampled_from([*HEAVY, float("inf"), float("-inf")]), st.floats(width=32)
+        ).filter(lambda v: v == v),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def by_pairs(scores, labels):
+    """Wins of positives over negatives, ties half, one pair at a time."""
+    positives = [s for s, y in zip(scores, labels, strict=True) if y]
+    negatives = [s for s, y in zip(scores, labels, strict=True) if not y]
+    if not positives or not negatives:
+        return float("nan")
+    wins = sum((p > n) + 0.5 * (p == n) for p in positives for n in negatives)
+    return wins / (len(positives) * len(negatives))
+
+
+@given(scores_and_labels)
+@settings(deadline=None, max_examples=300)
+def test_auroc_counts_pairs(rows):
+    scores, labels = map(list, zip(*rows, strict=True))
+    value = auroc(torch.tensor(scores, dtype=torch.float32), torch.tensor(labels))
+    assert value == pytest.approx(by_pairs(scores, labels), abs=1e-15, nan_ok=True)
+
+
+@given(scores_and_labels, st.integers(1, 7))
+@settings(deadline=None, max_examples=200)
+def test_ranks_in_pieces_are_the_ranks(rows, piece):
+    """The CUDA way, run on the CPU, in pieces smaller than the set."""
+    scores, labels = (torch.tensor(column) for column in zip(*rows, strict=True))
+    whole = rank_positives(scores, labels)
+    pieces = _rank_on_device(scores, labels, piece=piece)
+    assert torch.equal(whole.positives, pieces.positives)
+    assert torch.equal(whole.below, pieces.below)
+    assert torch.equal(whole.up_to, pieces.up_to)
+    assert whole.negatives == pieces.negatives
+    assert [int((scores[~labels] < p).sum()) for p in whole.positives] == whole.below.tolist()
+    assert [int((scores[~labels] <= p).sum()) for p in whole.positives] == whole.up_to.tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("levels", [0, 2, 50])
+def test_auroc_of_maps_is_scikit_learns(dtype, levels):
+    rng = np.random.default_rng(levels)
+    masks = rng.random((5, 64, 64)) < 0.1
+    maps = rng.normal(30, 5, masks.shape) + 4 * masks
+    if levels:
+        maps = np.round(maps / 60 * levels)
+    maps = torch.from_numpy(maps).to(dtype)
+    expected = roc_auc_score(masks.ravel(), maps.double().numpy().ravel())
+    assert auroc(maps, torch.from_numpy(masks)) == pytest.approx(expected, abs=1e-12)
+    assert auroc(maps, torch.from_numpy(masks * np.uint8(255))) == pytest.approx(
+        expected, abs=1e-12
+    )
+
+
+def test_constant_scores_are_a_coin_toss():
+    assert auroc(torch.full((9,), 7.0), torch.arange(9) > 3) == 0.5
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(3, dtype=torch.int64), torch.ones(3).bool()])
+def test_one_class_has_no_auroc(labels):
+    assert np.isnan(auroc(torch.tensor([1.0, 2.0, 3.0]), labels))
+
+
+def test_nothing_has_no_auroc():
+    assert np.isnan(auroc(torch.zeros(0), torch.zeros(0, dtype=torch.bool)))
+
+
+@pytest.mark.parametrize("ranked", [rank_positives, _rank_on_device])
+@pytest.mark.parametrize("where", [0, 3])
+def test_nan_is_an_error(ranked, where):
+    scores = torch.arange(4.0)
+    scores[where] = float("nan")
+    with pytest.raises(ValueError, match="1 of 4 scores are NaN"):
+        ranked(scores, torch.tensor([True, True, False, False]))
+
+
+def test_misfits_are_errors():
+    with pytest.raises(ValueError, match=r"\(4,\).*\(3,\)"):
+        auroc(torch.zeros(4), torch.zeros(3, dtype=torch.bool))
+    with pytest.raises(ValueError, match="boolean or integer"):
+        auroc(torch.zeros(4), torch.zeros(4))
+    with pytest.raises(ValueError, match="floating-point"):
+        auroc(torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.bool))
+
+
+def test_scores_are_ranked_raw():
+    """Scores of 20–40: a hidden sigmoid makes them all 1, a clamp ties them; neither happens."""
+    from torchmetrics.functional.classification import binary_auroc
+
+    rng = np.random.default_rng(0)
+    labels = rng.random(400) < 0.5
+    scores = torch.from_numpy(rng.normal(30, 2, 400) + 4 * labels).float()
+    truth = roc_auc_score(labels, scores.numpy())
+    assert truth > 0.9
+    assert auroc(scores, torch.from_numpy(labels)) == pytest.approx(truth, abs=1e-12)
+    trapped = float(binary_auroc(scores, torch.from_numpy(labels).long()))
+    assert trapped == pytest.approx(0.5, abs=0.05)
+
+
+def test_neither_scores_nor_labels_are_changed():
+    scores, labels = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([1, 0, 0])
+    auroc(scores, labels)
+    assert scores.tolist() == [3.0, 1.0, 2.0]
+    assert labels.tolist() == [1, 0, 0]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_gives_the_same_number():
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(3, 128, 128, generator=generator).mul(50).round()
+    labels = torch.rand(3, 128, 128, generator=generator) < 0.2
+    ranks = rank_positives(scores.cuda(), labels.cuda())
+    assert ranks.below.is_cuda
+    assert auroc_of(ranks) == auroc(scores, labels)
