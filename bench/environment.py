@@ -1,0 +1,142 @@
+"""What a run ran on, in names; and whether CUDA is there, without importing torch."""
+
+import ctypes
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+_DEVICE_FILES = Path("/dev")
+_KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Names of device, libraries and versions; imports torch.
+
+    ``class`` joins the names that make two speeds or scores comparable: GPU product, driver
+    major.minor, CUDA, torch, cuDNN and CPU model. No reading that changes from minute to minute
+    (clock, temperature, free memory) enters it, so the same machine is the same class every night.
+
+    Args:
+        device: A torch device, such as ``cpu`` or ``cuda:0``.
+    """
+    import torch
+
+    cudnn: Any = torch.backends.cudnn  # untyped in torch
+    names: dict[str, Any] = {
+        "device": device,
+        "cpu": _cpu_model(),
+        "threads": torch.get_num_threads(),
+        "cores": _usable_cores(),
+        "ram_bytes": _ram_bytes(),
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": version("torchvision"),
+        "timm": version("timm"),
+    }
+    parts = [names["cpu"], f"torch {names['torch']}"]
+    if torch.device(device).type == "cuda":
+        driver = _driver_version()
+        names |= {
+            "gpu": torch.cuda.get_device_name(device),
+            "driver": driver,
+            "cuda": torch.version.cuda,
+            "cudnn": cudnn.version(),
+        }
+        major_minor = ".".join(driver.split(".")[:2]) if driver else "unknown"
+        parts = [
+            names["gpu"],
+            f"driver {major_minor}",
+            f"CUDA {names['cuda']}",
+            f"cuDNN {names['cudnn']}",
+            *parts,
+        ]
+    return names | {"class": " | ".join(parts)}
+
+
+def default_profile() -> Literal["standard", "smoke"]:
+    """``standard`` where CUDA is, ``smoke`` elsewhere."""
+    return "standard" if cuda_present() else "smoke"
+
+
+def cuda_present() -> bool:
+    """Whether a CUDA device is visible to this process, as the driver tells it; no torch import.
+
+    Counts the driver's device files (a container sees only its own), else asks NVML, and then
+    reads ``CUDA_VISIBLE_DEVICES`` as CUDA does: the list ends at its first invalid entry. A torch
+    without CUDA support is not noticed here; the process that runs a case confirms the answer.
+    """
+    return _any_visible(os.environ.get("CUDA_VISIBLE_DEVICES"), _device_count)
+
+
+def _any_visible(setting: str | None, count: Callable[[], int]) -> bool:
+    if setting is None:
+        return bool(count())
+    first = setting.partition(",")[0].strip()
+    if first.startswith(("GPU-", "MIG-")):
+        return bool(count())
+    return first.isdecimal() and int(first) < count()
+
+
+def _device_count() -> int:
+    files = [path for path in _DEVICE_FILES.glob("nvidia*") if path.name[6:].isdecimal()]
+    return len(files) or _nvml_device_count()
+
+
+def _nvml_device_count() -> int:
+    nvml = _nvml()
+    if nvml is None:
+        return 0
+    count = ctypes.c_uint()
+    failed = nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
+    nvml.nvmlShutdown()
+    return 0 if failed else count.value
+
+
+def _driver_version() -> str | None:
+    """Such as ``570.86.15``; from the kernel module, else from NVML."""
+    if _KERNEL_DRIVER.is_file():
+        found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", _KERNEL_DRIVER.read_text())
+        if found:
+            return found.group()
+    nvml = _nvml()
+    if nvml is None:
+        return None
+    text = ctypes.create_string_buffer(96)
+    failed = nvml.nvmlSystemGetDriverVersion(text, ctypes.c_uint(96))
+    nvml.nvmlShutdown()
+    return None if failed else text.value.decode()
+
+
+def _nvml() -> ctypes.CDLL | None:
+    """NVIDIA's management library, initialised; None without a driver."""
+    try:
+        library = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
+    except OSError:
+        return None
+    return None if library.nvmlInit_v2() else library
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    found = (
+        re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.M) if info.is_file() else None
+    )
+    return found.group(1).strip() if found else platform.processor() or platform.machine()
+
+
+def _usable_cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _ram_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on this system
+        return None

@@ -1,0 +1,42 @@
+"""Counts that do not depend on the machine: floating-point operations and parameters."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Parameters of a module, shared ones once.
+
+    Attributes:
+        all: Every parameter.
+        trainable: Those that require a gradient.
+    """
+
+    all: int
+    trainable: int
+
+
+def count_flops(step: Callable[[], object]) -> int:
+    """Floating-point operations of one call, its backward pass included if it has one.
+
+    A multiply-add counts as two. Matrix products, convolutions and attention count; element-wise
+    work, normalisation, pooling and interpolation do not, as in torch's own counter.
+    """
+    # torch's counter does not know the CPU's fused attention and would count it as nothing.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        step()
+    return int(counter.get_total_flops())
+
+
+def parameter_counts(module: nn.Module) -> ParameterCounts:
+    """Count a module's parameters."""
+    parameters = list(module.parameters())
+    return ParameterCounts(
+        all=sum(p.numel() for p in parameters),
+        trainable=sum(p.numel() for p in parameters if p.requires_grad),
+    )
