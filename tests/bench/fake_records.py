@@ -1,0 +1,58 @@
+"""Records as a run would leave them, with chosen figures."""
+
+from bench.case import Case
+from bench.record import Key, Record
+
+
+def make(
+    model="rd_resnet18",
+    data="surface.woven",
+    seed=0,
+    auroc=0.9,
+    *,
+    pretrained=True,
+    metrics=None,
+    multi=None,
+    measurements=None,
+    profile="smoke",
+    environment="cpu | torch 2.14",
+    status="ok",
+    finished="2026-01-01T00:00:00+00:00",
+    recipe=None,
+    images=None,
+    protocol=None,
+    **fields,
+):
+    dataset, _, category = data.partition(".")
+    case = Case("rd_backbone", model, dataset, category or None, "default", pretrained, seed)
+    recipe = recipe or (case.arm if case.arm in {"same", "tuned"} else f"{model}-baseline")
+    weights = model if pretrained else "random"
+    ok = status == "ok"
+    return Record(
+        key=Key(case.id, profile, recipe, images or f"hash of {data}", weights),
+        case={
+            "study": case.study,
+            "model": model,
+            "dataset": dataset,
+            "category": category or None,
+            "augmentation": "default",
+            "pretrained": pretrained,
+            "seed": seed,
+        },
+        status=status,
+        outcome="ok" if ok else "crash",
+        protocol={"image_size": 128, "images_seen": 2000, "calibration": True, "arm": case.arm}
+        | (protocol or {}),
+        seed=111 + seed,
+        metrics={
+            "single_scale": {"image_auroc": auroc, **(metrics or {})},
+            "multi_scale": {"image_auroc": auroc, **(multi or {})},
+        }
+        if ok
+        else {},
+        measurements=measurements or ({"inference_images_per_s": 123.4} if ok else {}),
+        environment={"class": environment, "device": "cpu"},
+        error=None if ok else {"message": "it broke"},
+        finished=finished,
+        **fields,
+    )
