@@ -4,6 +4,7 @@ A model entry names the function that builds it, the pretrained weights it taps,
 The function is loaded only when a case runs, so collecting thousands of cases costs nothing.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -22,8 +23,7 @@ class WeightsEntry:
         architecture: timm's name of the architecture that loads it.
         mean: Channel means its inputs were normalised with, for images in [0, 1].
         std: Channel standard deviations, likewise.
-        url: Where the publisher keeps the file; its name ends in the first 8 hex digits of its
-            sha256, as torchvision's do.
+        url: Where the publisher keeps the file.
         file_stems: Names, without extension, under which a weights folder may hold it.
     """
 
@@ -33,6 +33,17 @@ class WeightsEntry:
     file_stems: tuple[str, ...]
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+
+    @property
+    def file_name(self) -> str:
+        """The publisher's name of the file."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def sha256_prefix(self) -> str | None:
+        """First 8 hex digits of the file's sha256, where its name ends in them as torchvision's."""
+        match = re.search(r"-([0-9a-f]{8})\.[a-z]+$", self.file_name)
+        return match[1] if match else None
 
 
 def _torchvision(architecture: str, file: str, tag: str = "tv_in1k") -> WeightsEntry:
@@ -54,6 +65,13 @@ WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
             _torchvision("resnet50", "resnet50-0676ba61"),
             _torchvision("wide_resnet50_2", "wide_resnet50_2-95faca4d"),
             _torchvision("convnext_tiny", "convnext_tiny-983f1562"),
+            # The authors' own weights: a plain convnext_tiny file in a folder is not taken for it.
+            WeightsEntry(
+                tag="convnext_tiny.fb_in1k",
+                architecture="convnext_tiny",
+                url="https://dl.fbaipublicfiles.com/convnext/convnext_tiny_1k_224_ema.pth",
+                file_stems=("convnext_tiny.fb_in1k", "convnext_tiny_1k_224_ema"),
+            ),
         )
     }
 )

@@ -1,0 +1,98 @@
+"""Checkpoints of Reverse Distillation in the two layouts the originals left.
+
+The official code saves ``{'bn': …, 'decoder': …}``, the study's ConvNeXt code
+``{'bn_layer': …, 'decoder': …}``, at times under ``model_state_dict``. Only top-level keys tell
+them apart: the official ``bn`` itself holds names that begin with ``bn_layer.``.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+Layout = Literal["bn", "bn_layer"]
+"""Top-level key of the bottleneck, which names the layout."""
+
+_SHOWN = 3
+
+
+def load(
+    checkpoint: Mapping[str, Any], layout: Layout, bottleneck: nn.Module, decoder: nn.Module
+) -> None:
+    """Load a checkpoint, wholly or not at all.
+
+    Args:
+        checkpoint: As `torch.load` gave it. Stray ``memory`` entries are dropped.
+        layout: The model's own.
+        bottleneck: Takes what is under the layout's key.
+        decoder: Takes what is under ``decoder``.
+
+    Raises:
+        ValueError: Another layout, or another model's tensors.
+    """
+    sections = _sections(checkpoint)
+    if set(sections) != {layout, "decoder"}:
+        raise ValueError(
+            f"This checkpoint has another layout: wanted the top-level keys '{layout}' and "
+            f"'decoder', optionally under 'model_state_dict', found {_listed(sections)}. Give the "
+            f"checkpoint of a model whose teacher is of this one's family."
+        )
+    parts = {layout: bottleneck, "decoder": decoder}
+    states = {name: _without_memory(sections[name], name) for name in parts}
+    complaints = [
+        complaint for name, module in parts.items() for complaint in _misfits(name, module, states)
+    ]
+    if complaints:
+        raise ValueError(
+            f"This is a checkpoint of another model: {'; '.join(complaints)}. Give the one that "
+            "was saved from this configuration."
+        )
+    for name, module in parts.items():
+        module.load_state_dict(states[name])
+
+
+def _sections(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    inner = checkpoint.get("model_state_dict", checkpoint)
+    if not isinstance(inner, Mapping):
+        inner = checkpoint
+    sections: dict[str, Any] = {}
+    for name, value in inner.items():
+        section, _, key = name.partition(".")
+        if key:  # one flat state dict of both: bn_layer.process1.0.weight
+            sections.setdefault(section, {})[key] = value
+        elif "memory" not in name:
+            sections[name] = value
+    return sections
+
+
+def _without_memory(section: Any, name: str) -> dict[str, Tensor]:
+    if not isinstance(section, Mapping):
+        raise ValueError(
+            f"This checkpoint's '{name}' is a {type(section).__name__}: wanted a dictionary of "
+            "tensors by name, as state_dict() gives it. Save the model again."
+        )
+    return {key: tensor for key, tensor in section.items() if "memory" not in key}
+
+
+def _misfits(
+    name: str, module: nn.Module, states: Mapping[str, Mapping[str, Tensor]]
+) -> Iterable[str]:
+    wanted, found = module.state_dict(), states[name]
+    missing = [key for key in wanted if key not in found]
+    unknown = [key for key in found if key not in wanted]
+    if missing or unknown:
+        yield f"'{name}' lacks {_listed(missing)} and holds {_listed(unknown)} beyond what it wants"
+    for key, tensor in wanted.items():
+        shape = getattr(found.get(key, tensor), "shape", ())
+        if shape != tensor.shape:
+            yield (
+                f"'{name}' holds {key} of shape {tuple(shape)} where {tuple(tensor.shape)} is "
+                "wanted"
+            )
+            return
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return (", ".join(f"'{name}'" for name in every[:_SHOWN]) or "nothing") + more

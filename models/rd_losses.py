@@ -1,0 +1,61 @@
+"""Reverse Distillation's distance, 1 − cosine, as a loss and as maps.
+
+Everything here is float32 whatever autocast says: 1 − cosine of two nearly equal vectors is a
+difference of nearly equal numbers, of which bfloat16 keeps nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+_EPS = 1e-8
+"""Smallest norm, so that an all-zero feature has a cosine of 0 instead of NaN."""
+
+
+def flattened_loss(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
+    """Sum over scales of 1 − cosine of the flattened maps, mean over the batch.
+
+    The official code's loss of Deng and Li, CVPR 2022 (its paper's equation 2 is per pixel).
+
+    Args:
+        teacher: Feature maps ``(B, C, h, w)`` by scale.
+        student: The same shapes.
+    """
+    # A cosine does not depend on the order of its elements: nothing needs to be flattened.
+    return torch.stack(
+        [_distance(t, s, (1, 2, 3)).mean() for t, s in zip(teacher, student, strict=True)]
+    ).sum()
+
+
+def per_pixel_loss(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
+    """1 − cosine over channels at every pixel, mean over pixels and batch, mean over scales.
+
+    Args:
+        teacher: Feature maps ``(B, C, h, w)`` by scale.
+        student: The same shapes.
+    """
+    return torch.stack([scale.mean() for scale in distance_maps(teacher, student)]).mean()
+
+
+LOSSES: Mapping[str, Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]] = {
+    "flattened": flattened_loss,
+    "per_pixel": per_pixel_loss,
+}
+
+
+def distance_maps(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> list[Tensor]:
+    """1 − cosine over channels: ``(B, h, w)`` float32 in [0, 2] by scale."""
+    return [_distance(t, s, (1,)) for t, s in zip(teacher, student, strict=True)]
+
+
+def _distance(teacher: Tensor, student: Tensor, dims: tuple[int, ...]) -> Tensor:
+    with torch.autocast(teacher.device.type, enabled=False):
+        teacher, student = teacher.float(), student.float()
+        cosine = (teacher * student).sum(dims) / (_norm(teacher, dims) * _norm(student, dims))
+        return cosine.neg().add(1)
+
+
+def _norm(features: Tensor, dims: tuple[int, ...]) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(features, dim=dims)
+    return norm.clamp_min(_EPS)

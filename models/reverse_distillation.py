@@ -1,0 +1,182 @@
+"""Anomaly detection via Reverse Distillation from one-class embedding (Deng and Li, CVPR 2022).
+
+A frozen teacher sees the image, a bottleneck embeds its features, and a student decodes the
+teacher's features from the embedding. Trained on normal images alone, it fails on what it has
+never seen: the anomaly map is 1 − cosine between the two.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models import rd_checkpoint
+from models.anomaly_map import upsample_and_blur
+from models.catalog import WEIGHTS
+from models.interface import Prediction
+from models.rd_adapted_student import AdaptedBottleneck, AdaptedDecoder
+from models.rd_convnext_student import (
+    ConvNeXtBlockDecoder,
+    ConvNeXtBottleneck,
+    ConvNeXtDecoder,
+)
+from models.rd_losses import LOSSES, distance_maps
+from models.rd_resnet_student import SHAPES, ResNetBottleneck, ResNetDecoder
+from models.recompute import recompute_stages
+from models.teacher import Teacher
+
+_STRIDE = 32
+
+_CONVNEXT_STUDENTS: Mapping[str, tuple[type[nn.Module], type[nn.Module]]] = {
+    "convnext": (ConvNeXtBottleneck, ConvNeXtDecoder),
+    "convnext_cnblock": (ConvNeXtBottleneck, ConvNeXtBlockDecoder),
+    "convnext_adapted": (AdaptedBottleneck, AdaptedDecoder),
+}
+
+
+class ReverseDistillation(nn.Module):
+    """Teacher, bottleneck and student decoder.
+
+    Args:
+        teacher: Frozen features at strides 4, 8 and 16.
+        bottleneck: From these to one embedding at stride 32.
+        decoder: From the embedding to the teacher's features.
+        loss: Name in `models.rd_losses.LOSSES`.
+        layout: Of its checkpoints.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        bottleneck: nn.Module,
+        decoder: nn.Module,
+        *,
+        loss: str,
+        layout: rd_checkpoint.Layout,
+    ) -> None:
+        super().__init__()
+        self.teacher = teacher
+        self.bottleneck = bottleneck
+        self.decoder = decoder
+        self._loss = LOSSES[loss]
+        self._layout = layout
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The teacher's features and the student's, by scale (strides 4, 8, 16).
+
+        Args:
+            images: ``(B, 3, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: A side is no multiple of 32.
+        """
+        height, width = images.shape[-2:]
+        if height % _STRIDE or width % _STRIDE:
+            raise ValueError(
+                f"Reverse Distillation halves and doubles an image {_STRIDE}-fold: wanted sides "
+                f"that are multiples of {_STRIDE} pixels, found {height}×{width}. Choose such an "
+                "image size."
+            )
+        features = self.teacher(images)
+        return features, self.decoder(self.bottleneck(features))
+
+    def loss(self, images: Tensor) -> Tensor:
+        """Scalar training loss of normal images ``(B, 3, H, W)`` in [0, 1]; trains the student."""
+        if not self.training:
+            self.train()
+        return self._loss(*self(images))
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> dict[str, Prediction]:
+        """Anomaly maps at the input's size and their maxima, always in evaluation mode.
+
+        Args:
+            images: ``(B, 3, H, W)`` in [0, 1].
+
+        Returns:
+            ``single_scale``: the last scale alone (stride 16), the study's protocol;
+            ``multi_scale``: the sum of all three, the paper's.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            scales = distance_maps(*self(images))
+        finally:
+            self.train(was_training)
+        size = (images.shape[-2], images.shape[-1])
+        maps = [upsample_and_blur(scale, size) for scale in scales]
+        return {
+            "single_scale": _prediction(maps[-1]),
+            "multi_scale": _prediction(torch.stack(maps).sum(dim=0)),
+        }
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """Those of bottleneck and decoder."""
+        return [*self.bottleneck.parameters(), *self.decoder.parameters()]
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Bottleneck and decoder in the original layout of the teacher's family."""
+        return {self._layout: self.bottleneck.state_dict(), "decoder": self.decoder.state_dict()}
+
+    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take back what `checkpoint` gave, or what the original code of this family saved.
+
+        Raises:
+            ValueError: It is of another layout or of another model.
+        """
+        rd_checkpoint.load(checkpoint, self._layout, self.bottleneck, self.decoder)
+
+
+def build(
+    *,
+    weights: str,
+    state: Mapping[str, Tensor] | None,
+    loss: str,
+    gradient_checkpointing: bool,
+    student: str = "resnet",
+) -> ReverseDistillation:
+    """Build a Reverse Distillation model; see `models.interface.Build`.
+
+    Args:
+        weights: Tag of the teacher's weights.
+        state: The teacher's tensors; None leaves it random.
+        loss: ``flattened`` or ``per_pixel``.
+        gradient_checkpointing: Recompute the student's stages in the backward pass.
+        student: ``resnet`` mirrors a ResNet teacher; ``convnext``, ``convnext_cnblock`` and
+            ``convnext_adapted`` go with a ConvNeXt one.
+
+    Raises:
+        ValueError: An unknown name, or tensors that are not this teacher's.
+    """
+    for kind, name, known in (("weights", weights, WEIGHTS), ("loss", loss, LOSSES)):
+        if name not in known:
+            raise ValueError(f"Unknown {kind} '{name}': there are {', '.join(known)}.")
+    entry = WEIGHTS[weights]
+    convnext = entry.architecture.startswith("convnext")
+    teacher = Teacher(entry, state)
+    bottleneck, decoder = _student(student, entry.architecture, teacher.channels)
+    model = ReverseDistillation(
+        teacher, bottleneck, decoder, loss=loss, layout="bn_layer" if convnext else "bn"
+    )
+    if gradient_checkpointing:
+        recompute_stages(model)
+    return model.to(memory_format=torch.channels_last)
+
+
+def _student(
+    student: str, architecture: str, channels: Sequence[int]
+) -> tuple[nn.Module, nn.Module]:
+    if student == "resnet" and architecture in SHAPES:
+        return ResNetBottleneck(SHAPES[architecture]), ResNetDecoder(SHAPES[architecture])
+    if student in _CONVNEXT_STUDENTS and architecture.startswith("convnext"):
+        bottleneck, decoder = _CONVNEXT_STUDENTS[student]
+        return bottleneck(channels), decoder(channels)
+    raise ValueError(
+        f"There is no student '{student}' for the teacher {architecture}: 'resnet' goes with "
+        f"{', '.join(SHAPES)}; {', '.join(_CONVNEXT_STUDENTS)} go with ConvNeXt."
+    )
+
+
+def _prediction(maps: Tensor) -> Prediction:
+    return Prediction(scores=maps.amax(dim=(1, 2)), maps=maps)

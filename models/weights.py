@@ -1,0 +1,183 @@
+"""Finding pretrained weights, offline first: given folders, then caches, then a download.
+
+Imports no torch, so that the parent process can look for weights before it runs a case.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.catalog import WEIGHTS, WeightsEntry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
+FOLDER_VARIABLE = "PROVING_GROUND_WEIGHTS"
+
+
+class WeightsMissing(Exception):
+    """Weights are nowhere to be had; the message says which, where it looked, and the remedy."""
+
+
+@dataclass(frozen=True)
+class ResolvedWeights:
+    """Weights that were found.
+
+    Attributes:
+        path: The file.
+        sha256: Of its content, in hex.
+    """
+
+    path: Path
+    sha256: str
+
+
+def resolve(
+    tag: str, weights_dirs: Sequence[Path] = (), allow_download: bool = True
+) -> ResolvedWeights:
+    """Find weights, or get them.
+
+    Looks in the given folders, in the one ``PROVING_GROUND_WEIGHTS`` names, in torch hub's cache,
+    and last, where there is a network, at the publisher's, whose file then stays in torch hub's
+    cache.
+
+    Args:
+        tag: In `models.catalog.WEIGHTS`.
+        weights_dirs: Folders that may hold the file, the first winning.
+        allow_download: Whether the network may be tried.
+
+    Raises:
+        WeightsMissing: They are in none of these places, and could not be downloaded.
+        ValueError: An unknown tag, or a file that cannot be read.
+    """
+    if tag not in WEIGHTS:
+        raise ValueError(f"Unknown weights '{tag}': the catalog has {', '.join(WEIGHTS)}.")
+    entry = WEIGHTS[tag]
+    folders = _folders(weights_dirs)
+    for candidate in _candidates(entry, folders):
+        if os.path.isfile(candidate):  # noqa: PTH113 - False, not an error, in a closed folder
+            return ResolvedWeights(candidate, file_sha256(candidate))
+    reason = "downloading was switched off"
+    if allow_download:
+        from models.download import DownloadFailed, download
+
+        try:
+            path = download(entry.url, hub_folder() / entry.file_name, entry.sha256_prefix)
+        except DownloadFailed as failure:
+            reason = str(failure)
+        else:
+            return ResolvedWeights(path, file_sha256(path))
+    raise WeightsMissing(_missing(entry, folders, reason))
+
+
+def hub_folder() -> Path:
+    """Where torch hub keeps downloaded weights."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
+    return home.expanduser() / "hub" / "checkpoints"
+
+
+def file_sha256(path: Path) -> str:
+    """Sha256 of a file, computed once a process for as long as the file stays the same.
+
+    Raises:
+        ValueError: The file cannot be read.
+    """
+    try:
+        stat = path.stat()
+        return _sha256(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise ValueError(
+            f"Wanted to read the weights {path}, found {error.strerror}. Make the file readable "
+            "for this user, or take it out of the weights folder."
+        ) from error
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, inode: int, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _folders(weights_dirs: Sequence[Path]) -> list[Path]:
+    named = os.environ.get(FOLDER_VARIABLE)
+    return [*weights_dirs, *([Path(named)] if named else [])]
+
+
+def _candidates(entry: WeightsEntry, folders: Sequence[Path]) -> Iterator[Path]:
+    for folder in folders:
+        for stem in entry.file_stems:
+            for suffix in SUFFIXES:
+                yield folder / f"{stem}{suffix}"
+    yield hub_folder() / entry.file_name
+
+
+def _missing(entry: WeightsEntry, folders: Sequence[Path], reason: str) -> str:
+    looked = [f"{folder}{'' if folder.is_dir() else ' (no such folder)'}" for folder in folders]
+    names = " or ".join(entry.file_stems)
+    return (
+        f"The weights {entry.tag} are missing. Wanted {names} with one of the endings "
+        f"{' '.join(SUFFIXES)} in {', '.join(looked) or 'a folder given by --weights-dir'}, or "
+        f"{entry.file_name} in {hub_folder()}; found none of them, and {reason}. Fetch {entry.url} "
+        f"on a machine with a network, put it into one of these folders, or name its folder with "
+        f"--weights-dir or {FOLDER_VARIABLE}."
+    )
+
+
+def load_state(resolved: ResolvedWeights) -> "dict[str, Tensor]":
+    """Tensors of a weights file by the publisher's name, on the CPU; no code in it is run.
+
+    A dictionary under a top-level ``state_dict`` or ``model`` is unwrapped.
+
+    Raises:
+        ValueError: The file is damaged, or holds anything but tensors.
+    """
+    from torch import Tensor
+
+    state = _read(resolved.path)
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(
+            f"The weights file {resolved.path} holds no tensors by name: wanted a state dict, "
+            f"bare or under 'state_dict' or 'model', found {_described(state)}. Save the model's "
+            "state_dict(), or get the publisher's file."
+        )
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _read(path: Path) -> Any:
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        detail = f"found something else, or code, which is never run ({_first_line(error)})"
+    except (RuntimeError, EOFError, SafetensorError, OSError, ValueError, KeyError) as error:
+        detail = f"found a damaged or truncated one ({_first_line(error)})"
+    raise ValueError(
+        f"The weights file {path} cannot be loaded: wanted a file of tensors alone, {detail}. "
+        "Delete it and get it again from its publisher."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _described(state: object) -> str:
+    if isinstance(state, Mapping):
+        return f"a dictionary with the keys {', '.join(map(str, list(state)[:5])) or 'none'}"
+    return f"a {type(state).__name__}"
