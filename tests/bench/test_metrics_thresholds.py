@@ -83,7 +83,10 @@ def test_best_f1_of_equal_f1_flags_fewest():
 def test_minus_infinity_is_never_flagged():
     scores, labels = torch.tensor([-math.inf, -math.inf, 1.0]), torch.tensor([1, 0, 1])
     assert confusion(scores, labels, best_f1_threshold(scores, labels)).f1 == pytest.approx(2 / 3)
-    hopeless = torch.tensor([1, 0, 0])
+    # Flagging all would be best, but cannot be; of what can, flagging the last alone is.
+    scores, labels = torch.tensor([-math.inf] * 3 + [0.0, 1.0]), torch.tensor([1, 1, 1, 0, 1])
+    assert confusion(scores, labels, best_f1_threshold(scores, labels)).f1 == pytest.approx(2 / 5)
+    scores, hopeless = torch.tensor([-math.inf, -math.inf, 1.0]), torch.tensor([1, 0, 0])
     assert confusion(scores, hopeless, best_f1_threshold(scores, hopeless)).f1 == 0.0
 
 

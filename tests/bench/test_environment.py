@@ -1,0 +1,144 @@
+"""Names of the environment, and CUDA's presence without torch."""
+
+import json
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+import torch
+
+from bench import environment as module
+from bench.environment import cuda_present, default_profile, environment
+
+
+def test_import_and_cuda_present_leave_torch_out():
+    code = (
+        "import sys; from bench.environment import cuda_present, default_profile; "
+        "cuda_present(); default_profile(); "
+        "import json; print(json.dumps([m for m in ('torch', 'numpy') if m in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+def test_cpu_environment_is_names():
+    found = environment("cpu")
+    assert found["torch"] == str(torch.__version__)
+    assert found["torchvision"] == version("torchvision")
+    assert found["timm"] == version("timm")
+    assert found["python"] == platform.python_version()
+    assert found["class"] == f"{found['cpu']} | torch {torch.__version__}"
+    assert found["cpu"]
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_class_does_not_change_with_load_or_threads():
+    threads = torch.get_num_threads()
+    first = environment("cpu")
+    try:
+        torch.set_num_threads(threads + 1)
+        second = environment("cpu")
+    finally:
+        torch.set_num_threads(threads)
+    assert second["threads"] == first["threads"] + 1
+    assert second["class"] == first["class"]
+
+
+@pytest.fixture
+def devices(monkeypatch, tmp_path):
+    """A machine with two CUDA devices, by their device files, and no NVML."""
+    monkeypatch.setattr(module, "_DEVICE_FILES", tmp_path)
+    monkeypatch.setattr(module, "_nvml", lambda: None)
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "nvidia-caps"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("setting", "present"),
+    [
+        (None, True),
+        ("", False),
+        ("-1", False),
+        ("0", True),
+        ("1", True),
+        ("2", False),
+        ("1,0", True),
+        ("0,-1", True),
+        ("-1,0", False),
+        (" 0", True),
+        ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", True),
+        ("MIG-8932f937-d72c-4106-c12f-20bd9faed9f6", True),
+        ("NoDevFiles", False),
+    ],
+)
+def test_cuda_visible_devices_is_honoured(monkeypatch, devices, setting, present):
+    if setting is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", setting)
+    assert cuda_present() is present
+    assert default_profile() == ("standard" if present else "smoke")
+
+
+@pytest.mark.parametrize("setting", [None, "0", "GPU-8932f937"])
+def test_driver_without_a_device_is_no_cuda(monkeypatch, devices, setting):
+    (devices / "nvidia0").unlink()
+    (devices / "nvidia1").unlink()
+    if setting is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", setting)
+    assert cuda_present() is False
+
+
+class FakeNvml:
+    """Answers as NVML does: results through pointers, 0 for success."""
+
+    def nvmlDeviceGetCount_v2(self, count):
+        count._obj.value = 3
+        return 0
+
+    def nvmlSystemGetDriverVersion(self, text, length):
+        text.value = b"570.86.15"
+        return 0
+
+    def nvmlShutdown(self):
+        return 0
+
+
+def test_nvml_answers_where_there_are_no_device_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "_DEVICE_FILES", tmp_path)
+    monkeypatch.setattr(module, "_KERNEL_DRIVER", tmp_path / "version")
+    monkeypatch.setattr(module, "_nvml", FakeNvml)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    assert cuda_present() is True
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert cuda_present() is False
+    assert module._driver_version() == "570.86.15"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  535.104.05  Release Build  (x@y)",
+    ],
+)
+def test_driver_version_is_read_from_the_kernel_module(monkeypatch, tmp_path, line):
+    path = tmp_path / "version"
+    path.write_text(line + "\nGCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n")
+    monkeypatch.setattr(module, "_KERNEL_DRIVER", path)
+    assert module._driver_version() == "535.104.05"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_environment_names_the_device():
+    assert cuda_present()
+    found = environment("cuda")
+    assert found["gpu"] == torch.cuda.get_device_name()
+    assert found["gpu"] in found["class"]
+    assert ".".join(found["driver"].split(".")[:2]) in found["class"]
