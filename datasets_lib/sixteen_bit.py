@@ -1,0 +1,75 @@
+"""Both bytes of 16-bit channels, where Pillow keeps the high one and says nothing."""
+
+import re
+import sys
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Open = Callable[[bytes], Image.Image]
+
+
+def sixteen_bit_layout(image: Image.Image) -> str | None:
+    """How 16-bit pixels lie in the file in Pillow's words (``RGB;16B``), or None if 8-bit.
+
+    Args:
+        image: Opened, not yet loaded.
+    """
+    tiles = getattr(image, "tile", None)
+    args = tiles[0][3] if tiles else ""
+    layout = str(args[0] if isinstance(args, tuple) else args)
+    # BMP's packed 5-6-5 bits are BGR;16, with no byte order.
+    return layout if re.fullmatch(r"I;16[BLN]?|\w+;16[BLN]", layout) else None
+
+
+def sixteen_bit(data: bytes, layout: str, open_image: Open) -> npt.NDArray[np.uint16]:
+    """All 16 bits, (H, W, C).
+
+    Pillow unpacks the high byte of each colour channel. Told that the file has the other byte
+    order, it unpacks the low one: two passes give both. (torchvision reads 16-bit PNG too, but a
+    damaged file ends the process.)
+
+    Raises:
+        ValueError: The channels are not grey or RGB, with or without alpha.
+    """
+    if layout.startswith("I"):
+        return np.asarray(open_image(data)).astype(np.uint16)[:, :, None]
+    if layout == "LA;16B":
+        return _grey_alpha(data, open_image)
+    colour, _, order = layout.partition(";16")
+    if colour not in {"RGB", "RGBA", "RGBX"}:
+        raise ValueError(f"16-bit {colour} pixels; convert it to 16-bit RGB PNG")
+    if order == "N":
+        order = {"little": "L", "big": "B"}[sys.byteorder]
+    swapped = colour + {"L": ";16B", "B": ";16L"}[order]
+    high, low = open_image(data), open_image(data)
+    _set_layout(low, swapped)
+    return _join(np.asarray(high), np.asarray(low))
+
+
+def _set_layout(image: Any, layout: str) -> None:
+    image.tile = [
+        (*tile[:3], (layout, *tile[3][1:]) if isinstance(tile[3], tuple) else layout)
+        for tile in image.tile
+    ]
+
+
+def _grey_alpha(data: bytes, open_image: Open) -> npt.NDArray[np.uint16]:
+    """Grey and alpha of a PNG, for which Pillow has one byte order only.
+
+    Under the header of 8-bit RGBA, whose pixels are as long, the four bytes come out as they are.
+    """
+    header = data[12:24] + b"\x08\x06" + data[26:29]
+    checksum = zlib.crc32(header).to_bytes(4, "big")
+    pixels = np.asarray(open_image(data[:12] + header + checksum + data[33:]))
+    return _join(pixels[:, :, ::2], pixels[:, :, 1::2])
+
+
+def _join(high: npt.NDArray[Any], low: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+    values: npt.NDArray[np.uint16] = np.left_shift(high, 8, dtype=np.uint16)
+    values |= low
+    return values
