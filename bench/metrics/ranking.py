@@ -1,9 +1,9 @@
 """Where each positive stands among the negatives: all that AUROC and exact F1-max need.
 
-Only values are sorted, never indices, and only the positives, usually few, are looked up: on two
-cores, one value sort of 5 million float32 (20 ms) and 230,000 look-ups (10 ms), where an argsort
-of the same takes about half a second. Order-preserving integer keys gain 2 ms in the sort and lose
-more in the conversion, so the floats themselves are sorted.
+Only values are sorted, never indices, and only the positives, usually few, are looked up. Measured
+on 5.4 million float32 scores, 5 % positive, one AVX-512 core: value sort 20 ms, look-ups 10 ms;
+NumPy's argsort takes 12 times as long as its value sort, torch.sort 25 times. Order-preserving
+integer keys gain less in the sort than they cost in the conversion (26 against 21 ms).
 """
 
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def auroc(scores: Tensor, labels: Tensor) -> float:
     """Area under the ROC curve: the chance that a positive outranks a negative, ties half.
 
     Exact: wins are counted in integers and divided once. ``nan`` where a class is missing.
-    Temporary memory is one copy of the scores.
+    Temporary memory on the CPU is 1.3 times the scores at 5 % positives.
 
     Args:
         scores: Raw scores of any shape.
