@@ -67,14 +67,18 @@ class Row:
 
     def metric(self, arm: str, name: str) -> Estimate | None:
         """A metric's mean over seeds; None where a category has no value."""
-        return self._over_seeds(lambda record: record.metrics.get(arm, {}).get(name))
+        return estimate(self.seed_values(arm, name))
+
+    def seed_values(self, arm: str, name: str) -> list[float]:
+        """A metric's value for each seed that has one in every category."""
+        return self._by_seed(lambda record: record.metrics.get(arm, {}).get(name))
 
     def measurement(self, name: str) -> Estimate | None:
         """A measurement's mean over seeds; None where a category has no value."""
-        return self._over_seeds(lambda record: record.measurements.get(name))
+        return estimate(self._by_seed(lambda record: record.measurements.get(name)))
 
-    def _over_seeds(self, read: Callable[[Record], float | None]) -> Estimate | None:
-        """Average categories within each seed first, so that the interval is over seeds alone."""
+    def _by_seed(self, read: Callable[[Record], float | None]) -> list[float]:
+        """Average categories within each seed, so that what is left is the spread over seeds."""
         values = [
             {
                 int(record.case["seed"]): value
@@ -84,7 +88,7 @@ class Row:
             for cell in self.cells
         ]
         shared = set.intersection(*(set(cell) for cell in values))
-        return estimate(fmean(cell[seed] for cell in values) for seed in sorted(shared))
+        return [fmean(cell[seed] for cell in values) for seed in sorted(shared)]
 
 
 def sections(records: Iterable[Record]) -> list[Section]:
