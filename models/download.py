@@ -1,5 +1,6 @@
 """One attempt at a download, made only where a network answers within two seconds."""
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -106,17 +107,19 @@ def _download(url: str, target: Path, sha256_prefix: str | None) -> Path:
     except OSError as error:
         raise DownloadFailed(f"the download of {url} failed ({error})") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return target
 
 
 def _transfer(url: str, file: BinaryIO) -> str:
     from http.client import HTTPException
-    from urllib.request import urlopen
+    from urllib.request import build_opener
 
     digest = hashlib.sha256()
     try:
-        with urlopen(url, timeout=_STALL_SECONDS) as response:
+        # urlopen's own opener remembers the proxies of its first use.
+        with build_opener().open(url, timeout=_STALL_SECONDS) as response:
             announced = int(response.headers.get("Content-Length") or 0)
             while chunk := response.read(_CHUNK):
                 digest.update(chunk)

@@ -42,16 +42,20 @@ class Stage(nn.Sequential):
 
 @contextmanager
 def _untracked(module: nn.Module) -> Iterator[None]:
-    """Let BatchNorm normalise by its batch, as in training, and leave its statistics alone."""
+    """Let BatchNorm normalise by its batch, as in training, and leave its statistics alone.
+
+    Not by ``track_running_stats``, which changes what is saved for the backward pass, and saved
+    tensors must be the forward pass's.
+    """
     norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
-    tracked = [norm.track_running_stats for norm in norms]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm, track in zip(norms, tracked, strict=True):
-            norm.track_running_stats = track
+        for norm, (momentum, batches) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, batches
 
 
 def recompute_stages(module: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """A frozen pretrained backbone, tapped at strides 4, 8 and 16."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import timm
 import torch
@@ -33,7 +34,9 @@ class Teacher(nn.Module):
 
     def __init__(self, weights: WeightsEntry, state: Mapping[str, Tensor] | None) -> None:
         super().__init__()
-        self.backbone = _tapped_backbone(weights.architecture)
+        # Tensors about to be loaded need not be drawn first: that alone takes seconds.
+        with torch.device("meta") if state is not None else nullcontext():
+            self.backbone = _tapped_backbone(weights.architecture)
         self.channels: list[int] = self.backbone.feature_info.channels()
         if state is not None:
             _load(self.backbone, state, weights)
@@ -124,7 +127,8 @@ def _load(backbone: nn.Module, state: Mapping[str, Tensor], weights: WeightsEntr
             )
             + f"Get the file again from {weights.url}."
         )
-    backbone.load_state_dict({name: found[name] for name in wanted}, strict=False)
+    own = {name: found[name].to(torch.float32, copy=True) for name in wanted}
+    backbone.load_state_dict(own, strict=False, assign=True)
 
 
 def fold_batch_norm(module: nn.Module) -> None:
