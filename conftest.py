@@ -1,3 +1,3 @@
 """Loads the glue between pytest and the harness."""
 
-pytest_plugins = ["bench.plugin"]
+pytest_plugins = ["bench.plugin", "pytester"]

@@ -68,7 +68,8 @@ def _add_cache(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _cache(options: argparse.Namespace) -> int:
-    from datasets_lib.cache import DecodeCache, default_cache_dir
+    from datasets_lib.cache import DecodeCache
+    from datasets_lib.cache_dir import default_cache_dir
 
     root = options.cache_dir or default_cache_dir()
     cache = DecodeCache(root)

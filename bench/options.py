@@ -8,7 +8,7 @@ import pytest
 from bench.environment import cuda_present, default_profile
 from bench.protocol import PROFILES
 from bench.settings import Settings
-from datasets_lib.cache import default_cache_dir
+from datasets_lib.cache_dir import default_cache_dir
 from models.catalog import MODELS
 
 

@@ -5,6 +5,7 @@ Collection imports no torch: whatever needs it is imported when a case runs.
 
 import shlex
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.terminal import TerminalReporter
@@ -15,16 +16,17 @@ from bench.environment import cuda_present
 from bench.options import add_options, settings_of
 from bench.progress import Progress
 from bench.protocol import PROFILES
-from bench.session import BenchSession, Tally
 from bench.settings import Settings
-from bench.summary import write_summary
 from datasets_lib.discover import FoundDataset, find_datasets
 from datasets_lib.layout import DatasetError
+
+if TYPE_CHECKING:
+    from bench.session import BenchSession
 
 SETTINGS = pytest.StashKey[Settings]()
 DATASETS = pytest.StashKey[dict[str, FoundDataset]]()
 CASES = pytest.StashKey[list[Case]]()
-TALLY = pytest.StashKey[Tally]()
+TALLY = pytest.StashKey["Tally"]()
 
 _LETTERS = {
     "cached": ("cached", "c", "CACHED"),
@@ -143,8 +145,10 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 
 
 @pytest.fixture(scope="session")
-def bench_session(request: pytest.FixtureRequest) -> Iterator[BenchSession]:
+def bench_session(request: pytest.FixtureRequest) -> Iterator["BenchSession"]:
     """The session that runs the cases."""
+    from bench.session import BenchSession
+
     config = request.config
     terminal: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
     progress = Progress(terminal, len(request.session.items), lines=config.get_verbosity() == 0)
@@ -177,6 +181,8 @@ def pytest_terminal_summary(
     """What ran, what came out, what was skipped and what to do next."""
     if TALLY not in config.stash:
         return
+    from bench.summary import write_summary
+
     write_summary(terminalreporter, config.stash[TALLY], config.stash[SETTINGS])
     if exitstatus == pytest.ExitCode.INTERRUPTED:
         command = shlex.join(["pytest", *map(str, config.invocation_params.args)])

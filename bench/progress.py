@@ -53,7 +53,7 @@ class Progress:
         seconds = time.monotonic() - self._began
         self._ran += 1
         self._seconds += seconds
-        parts = [record.outcome]
+        parts: list[str] = [record.outcome]
         if record.status == "ok":
             arm, metrics = next(iter(record.metrics.items()))
             auroc = metrics.get("image_auroc")

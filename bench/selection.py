@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.case import Case
 from bench.protocol import PROFILES
@@ -48,14 +48,11 @@ def keywords(case: Case) -> list[str]:
     return [case.study, entry.task, entry.family, entry.name, case.arm, case.dataset, start]
 
 
-def unknown_words(expression: str, cases: Iterable[Case]) -> dict[str, list[str]]:
+def unknown_words(expression: str, cases: list[Case]) -> dict[str, list[str]]:
     """The words of a ``-k`` expression that match no case, each with the names nearest to it."""
-    case_list = list(cases)
-    marks = {word for case in case_list for word in keywords(case)}
-    text = "\n".join({case.id for case in case_list} | marks).lower()
-    names = sorted(
-        marks | {case.model for case in case_list} | {case.category or "" for case in case_list}
-    )
+    marks = {word for case in cases for word in keywords(case)}
+    text = "\n".join({case.id for case in cases} | marks).lower()
+    names = sorted(marks | {case.model for case in cases} | {case.category or "" for case in cases})
     words = [word for word in re.findall(r"[\w.:+\-\[\]/]+", expression) if word not in _OPERATORS]
     return {
         word: difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)

@@ -10,10 +10,10 @@ import pytest
 
 from bench.case import Case
 from bench.progress import Progress
-from bench.record import Key, Record
+from bench.record import Key, Outcome, Record
 from bench.replay import replay
 from bench.run.inputs import Finder
-from bench.run.job import CaseSkipped, Job, Report, failed_record, failure
+from bench.run.job import CaseSkipped, Job, Report, WeightsError, failed_record, failure
 from bench.settings import Settings
 from bench.store import Store
 from datasets_lib.discover import FoundDataset
@@ -105,9 +105,10 @@ class BenchSession:
             self.tally.skips.setdefault(str(skip), []).append(case.id)
             self._progress.skip()
             pytest.skip(str(skip))
-        except DatasetError as error:
-            record = failure(case, self._finder.unresolved_key(case), "data", str(error))
-            self._progress.note(case.id, record.outcome)
+        except (DatasetError, WeightsError) as error:
+            outcome: Outcome = "data" if isinstance(error, DatasetError) else "weights"
+            record = failure(case, self._finder.unresolved_key(case), outcome, str(error))
+            self._progress.note(case.id, outcome)
         else:
             if cached := self._finished.get(job.key):
                 self._progress.note(case.id, "cached")

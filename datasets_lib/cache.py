@@ -30,14 +30,6 @@ from datasets_lib.content import ContentHashes
 from datasets_lib.layout import DatasetError, Sample
 
 
-def default_cache_dir() -> Path:
-    """``$PROVING_GROUND_CACHE``, else ``proving_ground`` in the user's cache folder."""
-    if chosen := os.environ.get("PROVING_GROUND_CACHE"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "proving_ground"
-
-
 @dataclass(frozen=True)
 class CacheEntry:
     """What `DecodeCache.info` says of one entry.
@@ -64,7 +56,7 @@ class DecodeCache:
     """
 
     def __init__(self, root: Path) -> None:
-        self.content = ContentHashes(root / "content")
+        self.content = ContentHashes(root / "hashes")
         self._root = root
         self._decoded = root / "decoded"
         self._locks = root / "locks"
@@ -113,7 +105,7 @@ class DecodeCache:
             if older_than_days is None or _last_used(folder) < before:
                 freed += self._remove_entry(folder)
         if older_than_days is None:
-            freed += _remove(self._root / "content")
+            freed += _remove(self._root / "hashes")
         return freed
 
     def _build(

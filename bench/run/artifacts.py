@@ -1,6 +1,7 @@
 """The files a run leaves beside its record: pictures, per-image scores, the trained model."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ def write_artifacts(
 
 
 def _scores(path: Path, test: ImageSet, scored: dict[str, Scored]) -> Path:
-    arrays = {f"scores.{arm}": result.scores.numpy() for arm, result in scored.items()}
+    arrays: dict[str, Any] = {f"scores.{arm}": s.scores.numpy() for arm, s in scored.items()}
     np.savez(path, names=np.array(test.names), labels=test.labels.cpu().numpy(), **arrays)
     return path
 

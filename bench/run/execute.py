@@ -15,14 +15,13 @@ from bench.environment import environment
 from bench.record import Outcome, Record
 from bench.run.artifacts import write_artifacts
 from bench.run.evaluate import judge, predict_all
-from bench.run.job import Job, Report, blank_record, now
+from bench.run.job import Job, Report, WeightsError, blank_record, now
 from bench.run.load import build_model
 from bench.run.loop import NonFiniteLossError, fit
 from bench.run.profile import measure
 from bench.run.resident import Resident
 from datasets_lib.decode import decoded_files
 from datasets_lib.layout import DatasetError
-from models.weights import WeightsError
 
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 

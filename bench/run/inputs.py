@@ -9,13 +9,13 @@ from typing import Any
 from bench.case import Case
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Key
-from bench.run.job import CaseSkipped, Inputs, Job
+from bench.run.job import CaseSkipped, Inputs, Job, WeightsError
 from bench.settings import Settings
 from datasets_lib.catalog import DATASETS, FOLDER_READER
-from datasets_lib.content import data_hash
+from datasets_lib.content import ContentHashes
 from datasets_lib.discover import FoundDataset
-from datasets_lib.image_set import limit, split_calibration
-from datasets_lib.layout import Category
+from datasets_lib.layout import Category, Sample
+from datasets_lib.split import limit, split_calibration
 from models.catalog import MODELS
 from models.weights import ResolvedWeights, WeightsMissing
 from models.weights import resolve as resolve_weights
@@ -49,14 +49,16 @@ class Finder:
         Raises:
             CaseSkipped: Data or weights are missing.
             DatasetError: The data are there but cannot be used.
+        WeightsError: The weights are there but cannot be used.
         """
         protocol = self.protocol(case)
         weights = self._weights(case)
         category = self._category(case)
-        train = limit(category.train, protocol.train_limit)
-        test = limit(category.test, protocol.test_limit)
+        train = _at_most(protocol.train_limit, category.train)
+        test = _at_most(protocol.test_limit, category.test)
         fit, calibration = split_calibration(train) if protocol.calibration else (train, ())
-        content = data_hash([*train, *test], self.settings.cache_dir)
+        hashes = ContentHashes(self.settings.cache_dir / "hashes")
+        content = hashes.data_hash([*train, *test])
         key = Key(
             id=case.id,
             profile=protocol.profile,
@@ -94,22 +96,23 @@ class Finder:
             return resolve_weights(MODELS[case.entry_name].weights, self.settings.weights_dirs)
         except WeightsMissing as missing:
             raise CaseSkipped(str(missing)) from None
+        except ValueError as error:
+            raise WeightsError(str(error)) from None
 
     def _category(self, case: Case) -> Category:
-        assert case.category is not None
         entry = DATASETS.get(case.dataset)
         read: Reader = _imported(entry.reader if entry else FOLDER_READER)
         if entry and entry.generator:
             generate: Generator = _imported(entry.generator)
             root = self.settings.cache_dir / "generated" / f"{entry.name}-{entry.version}"
-            path = generate(case.category, root)
+            path = generate(case.category or "", root)
         else:
             path = self._found(case)
-        return read(case.dataset, case.category, path)
+        return read(case.dataset, case.category or "", path)
 
     def _found(self, case: Case) -> Path:
         dataset = self.datasets.get(case.dataset)
-        if dataset and case.category in dataset.categories:
+        if dataset and case.category and case.category in dataset.categories:
             return dataset.categories[case.category]
         looked = ", ".join(map(str, self.settings.data_dirs)) or "no --data-dir was given"
         entry = DATASETS[case.dataset]
@@ -118,6 +121,10 @@ class Finder:
             f"DIR/{case.dataset}/{case.category}/train/good and …/test, and name DIR with "
             f"--data-dir. It can be had from {entry.homepage} ({entry.licence})."
         )
+
+
+def _at_most(count: int | None, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    return samples if count is None else limit(samples, count)
 
 
 def _imported(path: str) -> Any:

@@ -20,6 +20,10 @@ class CaseSkipped(Exception):
     """A weight, dataset or device is missing; the message says which, and what mends it."""
 
 
+class WeightsError(Exception):
+    """Weights are there but cannot be used; the message says what does not fit."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What a case reads.

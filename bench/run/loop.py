@@ -123,7 +123,9 @@ def build_optimizer(
         return torch.optim.SGD(
             parameters, recipe.lr, momentum=recipe.betas[0], weight_decay=recipe.weight_decay
         )
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    kind: type[torch.optim.Adam] = (
+        torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    )
     return kind(
         parameters,
         recipe.lr,
@@ -245,7 +247,7 @@ class _StepClock:
     def _mark(self) -> Any:
         if not self._cuda:
             return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 

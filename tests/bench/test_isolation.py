@@ -1,0 +1,113 @@
+"""Cases in child processes: a killed, stopped or slow child costs its own case and no other."""
+
+import os
+import signal
+
+import pytest
+
+from bench.case import parse_id
+from bench.run.inputs import Finder
+from bench.run.isolate import IsolatedRunner
+from bench.settings import Settings
+from datasets_lib.discover import find_datasets
+
+
+@pytest.fixture
+def job(tmp_path, write_category):
+    write_category(tmp_path / "data" / "tiny" / "tile", train=12, good=3, spots=3)
+
+    def make(case_id="rd_resnet18-tiny.tile-default-scratch-s0", images_seen=8):
+        settings = Settings(
+            "smoke",
+            "cpu",
+            (tmp_path / "data",),
+            (),
+            tmp_path / "results",
+            tmp_path / "cache",
+            images_seen=images_seen,
+            image_size=64,
+        )
+        finder = Finder(settings, find_datasets(settings.data_dirs))
+        return finder.job(parse_id(case_id, "rd_backbone"))
+
+    return make
+
+
+@pytest.fixture
+def runner():
+    made = []
+
+    def make(timeout_s=300.0, stall_timeout_s=300.0):
+        made.append(IsolatedRunner(timeout_s, stall_timeout_s))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def signaller(runner, number):
+    """A progress report that sends the child a signal once it trains."""
+
+    def report(phase, _info):
+        if phase == "train":
+            os.kill(runner._child.pid, number)
+
+    return report
+
+
+def test_children_give_the_scores_of_the_parent_and_serve_a_group(job, runner):
+    from bench.run.inline import InlineRunner
+
+    isolated = runner()
+    first = isolated.run(job(), lambda *_: None)
+    child = isolated._child.pid
+    second = isolated.run(job("rd_resnet18.same-tiny.tile-default-scratch-s0"), lambda *_: None)
+    assert isolated._child.pid == child != os.getpid()
+    inline = InlineRunner().run(job(), lambda *_: None)
+    assert (first.status, second.status) == ("ok", "ok")
+    assert first.metrics == inline.metrics
+    assert first.curve == inline.curve
+
+
+def test_a_killed_child_is_a_crash_and_the_next_case_runs(job, runner):
+    isolated = runner()
+    record = isolated.run(job(images_seen=100_000), signaller(isolated, signal.SIGKILL))
+    assert (record.status, record.outcome) == ("failed", "crash")
+    assert "SIGKILL" in record.error["message"]
+    assert isolated.run(job(), lambda *_: None).status == "ok"
+
+
+def test_a_segmentation_fault_leaves_its_stack(job, runner):
+    isolated = runner()
+    record = isolated.run(job(images_seen=100_000), signaller(isolated, signal.SIGSEGV))
+    assert record.outcome == "crash"
+    assert "SIGSEGV" in record.error["message"]
+    assert "Segmentation fault" in record.error["message"]
+
+
+def test_a_case_over_its_time_is_stopped(job, runner):
+    isolated = runner(timeout_s=6.0)
+    record = isolated.run(job(images_seen=1_000_000), lambda *_: None)
+    assert (record.status, record.outcome) == ("failed", "timeout")
+    assert "--case-timeout" in record.error["message"]
+    assert isolated._child is None
+
+
+def test_a_silent_case_is_stopped(job, runner):
+    isolated = runner(stall_timeout_s=15.0)
+    record = isolated.run(job(images_seen=1_000_000), signaller(isolated, signal.SIGSTOP))
+    assert record.outcome == "timeout"
+    assert "no sign of life" in record.error["message"]
+    assert "'train'" in record.error["message"]
+
+
+def test_a_nan_is_a_failed_record_of_its_own_kind(job, runner):
+    from dataclasses import replace
+
+    wild = job(images_seen=4_000)
+    recipe = replace(wild.protocol.recipe, lr=1e30, optimizer="sgd")
+    wild = replace(wild, protocol=replace(wild.protocol, recipe=recipe))
+    record = runner().run(wild, lambda *_: None)
+    assert (record.status, record.outcome) == ("failed", "nan")
+    assert "learning rate" in record.error["message"]

@@ -1,0 +1,76 @@
+"""Profiles and hashes: two runs share a hash exactly when every deciding constant is equal."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from bench.protocol import PROFILES, resolve
+from models.catalog import MODELS, Recipe
+
+ENTRY = MODELS["rd_resnet50"]
+
+
+def test_smoke_is_the_studys_smoke():
+    plan = resolve(ENTRY, "baseline", PROFILES["smoke"])
+    assert (plan.image_size, plan.train_limit, plan.test_limit) == (128, 64, 64)
+    assert plan.total_images(58) == 2000
+
+
+def test_seed_is_the_originals_recipe_and_holds_nothing_out():
+    plan = resolve(ENTRY, "baseline", PROFILES["seed"])
+    assert (plan.recipe.optimizer, plan.recipe.lr, plan.recipe.betas) == (
+        "adam",
+        0.005,
+        (0.5, 0.999),
+    )
+    assert (plan.recipe.batch_size, plan.recipe.epochs, plan.recipe.loss) == (8, 50, "flattened")
+    assert not plan.calibration
+    assert plan.total_images(209) == 209 * 50
+
+
+def test_paper_takes_the_papers_recipe_for_the_baseline_alone():
+    paper = resolve(ENTRY, "baseline", PROFILES["paper"]).recipe
+    assert (paper.batch_size, paper.epochs) == (16, 200)
+    same = resolve(ENTRY, "same", PROFILES["paper"]).recipe
+    assert (same.optimizer, same.epochs, same.grad_clip) == ("adamw", 100, 1.0)
+
+
+def test_the_same_arm_is_one_recipe_for_every_model():
+    assert len({entry.recipes["same"] for entry in MODELS.values()}) == 1
+
+
+def test_every_model_offers_both_losses():
+    for entry in MODELS.values():
+        assert {recipe.loss for recipe in entry.recipes.values()} == {"flattened", "per_pixel"}
+
+
+def test_training_is_bf16_on_cuda_and_float32_elsewhere():
+    assert resolve(ENTRY, "baseline", PROFILES["standard"], cuda=True).precision == "bf16"
+    assert resolve(ENTRY, "baseline", PROFILES["standard"]).precision == "float32"
+
+
+def other(value):
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return (0.1, 0.2) if isinstance(value, tuple) else 7 if value is None else value + "x"
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Recipe) if f.name != "source"])
+def test_every_constant_of_a_recipe_moves_the_hash(name):
+    plan = resolve(ENTRY, "baseline", PROFILES["standard"])
+    changed = replace(plan.recipe, **{name: other(getattr(plan.recipe, name))})
+    assert replace(plan, recipe=changed).hash != plan.hash
+
+
+def test_who_chose_a_recipe_does_not_move_the_hash():
+    plan = resolve(ENTRY, "baseline", PROFILES["standard"])
+    assert replace(plan, recipe=replace(plan.recipe, source="hearsay")).hash == plan.hash
+
+
+@pytest.mark.parametrize("option", [{"images_seen": 99}, {"image_size": 64}, {"cuda": True}])
+def test_the_callers_own_budget_is_kept_apart(option):
+    profile = PROFILES["standard"]
+    assert resolve(ENTRY, "same", profile, **option).hash != resolve(ENTRY, "same", profile).hash

@@ -1,0 +1,70 @@
+"""Which cases there are, in which order, and what a typo may have meant."""
+
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from bench.selection import all_cases, keywords, unknown_words
+from bench.settings import Settings
+from datasets_lib.discover import FoundDataset
+from models.catalog import MODELS
+
+
+def cases(profile="standard", found=None, **options):
+    here = Path()
+    settings = Settings(profile, "cpu", (), (), here, here, **options)
+    return all_cases(settings, found or {})
+
+
+def test_the_grid_is_whole_and_ids_are_unique():
+    ids = [case.id for case in cases(seeds=2)]
+    arms = sum(len(entry.recipes) for entry in MODELS.values())
+    assert len(ids) == len(set(ids)) == arms * (15 + 4) * 2 * 2
+    assert "rd_convnext-mvtec.bottle-default-pretrained-s0" in ids
+    assert "rd_resnet50.same-surface.woven-default-scratch-s1" in ids
+
+
+def test_smoke_takes_one_texture_and_the_baseline_arm():
+    smoke = cases("smoke", arms=("baseline",))
+    assert {case.category for case in smoke if case.dataset == "surface"} == {"woven"}
+    assert {case.arm for case in smoke} == {"baseline"}
+
+
+def test_found_folders_join_the_catalog():
+    folders = {"own": FoundDataset("own", Path(), {"part_a": Path(), "part_b": Path()})}
+    folders["mvtec"] = FoundDataset("mvtec", Path(), {"bottle": Path(), "extra": Path()})
+    data = {case.data for case in cases(found=folders)}
+    assert {"own.part_a", "own.part_b", "mvtec.bottle", "mvtec.extra", "mvtec.wood"} <= data
+
+
+def test_data_change_least_often_then_backbones():
+    order = [(case.data, MODELS[case.entry_name].weights) for case in cases()]
+    assert len([key for key, _ in groupby(order)]) == len(set(order))
+    assert len([key for key, _ in groupby(data for data, _ in order)]) == 19
+
+
+def test_keywords_name_every_axis():
+    case = next(c for c in cases() if c.id == "rd_convnext.same-mvtec.wood-default-scratch-s0")
+    expected = {"rd_backbone", "anomaly", "distillation", "rd_convnext", "same", "mvtec", "scratch"}
+    assert set(keywords(case)) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "word", "near"),
+    [
+        ("rd_convnxt", "rd_convnxt", "rd_convnext"),
+        ("rd_ and mvtek", "mvtek", "mvtec"),
+        ("not (bottel)", "bottel", "bottle"),
+        ("rd_resnet18 or surfaec", "surfaec", "surface"),
+    ],
+)
+def test_a_typo_suggests_the_near_name(expression, word, near):
+    unknown = unknown_words(expression, cases())
+    assert list(unknown) == [word]
+    assert near in unknown[word]
+
+
+@pytest.mark.parametrize("expression", ["rd_", "RD_ConvNext and not bottle", "s0 or pretrained"])
+def test_words_that_match_are_not_called_typos(expression):
+    assert unknown_words(expression, cases()) == {}

@@ -1,0 +1,230 @@
+"""Whole benchmark sessions, as a user starts them: real cases on a tiny dataset."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+# Imported here, so that sessions within this process find torch loaded and never load it twice.
+import bench.run.execute  # noqa: F401
+from bench.store import Store
+
+CASE = "rd_resnet18-tiny.tile-default-scratch-s0"
+
+
+@pytest.fixture
+def options(root, tmp_path, write_category):
+    """A small session: one dataset of one category, 16 images seen at 64 pixels."""
+    write_category(tmp_path / "data" / "tiny" / "tile")
+    return [
+        str(root / "bench"),
+        *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
+        *("-p", "no:cacheprovider", "--device", "cpu", "--profile", "smoke"),
+        *("--images-seen", "16", "--image-size", "64", "--data-dir", str(tmp_path / "data")),
+        *("--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")),
+    ]
+
+
+@pytest.fixture
+def session(pytester, options):
+    """Runs a session in this process."""
+    return lambda *more: pytester.runpytest_inprocess(*options, *more)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results" / "runs")
+
+
+def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, store, tmp_path):
+    result = session("-k", CASE[:-1], "--seeds", "2", "--benchmark-json", str(tmp_path / "b.json"))
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*[[]1/2[]]*s0*ok*AUROC*", "*leaderboard*LEADERBOARD.md*"])
+    first, second = store.records()
+    assert (first.key.id, first.status, first.seed, second.seed) == (CASE, "ok", 111, 112)
+    assert first.fingerprints["images"] == {"fit": 18, "calibration": 2, "test": 12}
+    assert first.fingerprints["images_decoded"] == 32 + 6  # images and masks
+    assert second.fingerprints["images_decoded"] == 0
+    assert first.key.weights == "random"
+    assert list(first.metrics) == ["single_scale", "multi_scale"]
+    for name in ("image_auroc", "pixel_auroc", "f1", "f1_best"):
+        assert 0 <= first.metrics["single_scale"][name] <= 1, name
+    assert all(value > 0 for value in first.timings.values())
+    for path in first.artifacts.values():
+        assert (tmp_path / "results" / path).stat().st_size > 0, path
+    assert CASE.split("-")[0] in (tmp_path / "results" / "LEADERBOARD.md").read_text()
+    rows = json.loads((tmp_path / "b.json").read_text())["benchmarks"]
+    assert [row["param"] for row in rows] == [CASE, CASE[:-1] + "1"]
+    assert rows[0]["stats"]["median"] == pytest.approx(
+        statistics.median(first.samples["inference_step"])
+    )
+    assert rows[0]["extra_info"]["metrics"] == first.metrics
+
+
+def test_finished_cases_are_not_run_again_unless_asked(session, store):
+    session("-k", CASE).assert_outcomes(passed=1)
+    again = session("-k", CASE)
+    again.stdout.fnmatch_lines(["*1 cached*"])
+    assert len(store.records()) == 1
+    session("-k", CASE, "--rerun").assert_outcomes(passed=1)
+    assert len(store.records()) == 2
+    changed = session("-k", CASE, "--images-seen", "8")
+    changed.assert_outcomes(passed=1)  # another recipe is another run
+
+
+def test_one_seed_gives_bit_equal_scores(session, store, tmp_path):
+    scores = []
+    for _ in range(2):
+        session("-k", CASE, "--rerun").assert_outcomes(passed=1)
+        with np.load(tmp_path / "results" / store.records()[-1].artifacts["scores"]) as file:
+            scores.append({name: file[name] for name in file.files})
+    assert scores[0].keys() == scores[1].keys()
+    for name, values in scores[0].items():
+        np.testing.assert_array_equal(values, scores[1][name], err_msg=name)
+    assert len(set(scores[0]["scores.single_scale"].tolist())) == 12
+
+
+def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
+    import torch
+
+    from bench.run.evaluate import predict_all
+    from bench.run.load import build_model
+    from bench.run.resident import Resident
+    from bench.settings import Settings
+    from datasets_lib.discover import find_datasets
+
+    session("-k", CASE, "--save-models").assert_outcomes(passed=1)
+    record = store.records()[-1]
+    settings = Settings(
+        "smoke",
+        "cpu",
+        (tmp_path / "data",),
+        (),
+        tmp_path / "results",
+        tmp_path / "cache",
+        images_seen=16,
+        image_size=64,
+    )
+    from bench.case import parse_id
+    from bench.run.inputs import Finder
+
+    job = Finder(settings, find_datasets(settings.data_dirs)).job(parse_id(CASE, "rd_backbone"))
+    assert job.key == record.key
+    model = build_model(job)
+    model.load_checkpoint(
+        torch.load(tmp_path / "results" / record.artifacts["model"], weights_only=True)
+    )
+    images = Resident().load(job).test.images
+    with np.load(tmp_path / "results" / record.artifacts["scores"]) as file:
+        for batch in (32, 5):
+            scored = predict_all(
+                model, images, batch=batch, device=torch.device("cpu"), report=lambda *_: None
+            )
+            for arm, result in scored.items():
+                tolerance = 0 if batch == 32 else 1e-5
+                np.testing.assert_allclose(
+                    result.scores.numpy(), file[f"scores.{arm}"], atol=tolerance, rtol=0
+                )
+
+
+def test_a_broken_case_is_one_paragraph_and_the_rest_runs(session, store, tmp_path, write_category):
+    for name in ("a_truncated", "b_mask_size", "c_empty"):
+        write_category(tmp_path / "data" / "tiny" / name)
+    image = tmp_path / "data/tiny/a_truncated/train/good/003.png"
+    image.write_bytes(image.read_bytes()[:-200])
+    from PIL import Image
+
+    mask = tmp_path / "data/tiny/b_mask_size/ground_truth/spot/002_mask.png"
+    Image.new("L", (20, 20)).save(mask)
+    for file in (tmp_path / "data/tiny/c_empty/train/good").iterdir():
+        file.unlink()
+    result = session("-k", "rd_resnet18-tiny and scratch")
+    result.assert_outcomes(passed=1, failed=3)
+    outcomes = {record.key.id.split("-")[1]: record for record in store.records()}
+    assert {data: record.outcome for data, record in outcomes.items()} == {
+        "tiny.a_truncated": "data",
+        "tiny.b_mask_size": "data",
+        "tiny.c_empty": "data",
+        "tiny.tile": "ok",
+    }
+    for data, part in {
+        "tiny.a_truncated": "003.png",
+        "tiny.b_mask_size": "002_mask.png",
+        "tiny.c_empty": "good",
+    }.items():
+        message = outcomes[data].error["message"]
+        assert part in message
+        assert "Traceback" not in message
+        assert len(message) < 700
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_missing_weight_is_a_skip_with_its_remedy(session, store, monkeypatch):
+    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
+    monkeypatch.setenv("TORCH_HOME", "/nonexistent")
+    result = session("-k", CASE.replace("scratch", "pretrained"))
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*skipped 1:*resnet18*", "*--weights-dir*"])
+    assert store.records() == []
+
+
+def test_a_checkpoint_of_another_model_fails_its_case(session, store, tmp_path):
+    import torch
+
+    (tmp_path / "weights").mkdir()
+    torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "weights" / "resnet18.pth")
+    result = session(
+        *("-k", CASE.replace("scratch", "pretrained")), "--weights-dir", str(tmp_path / "weights")
+    )
+    result.assert_outcomes(failed=1)
+    (record,) = store.records()
+    assert record.outcome == "weights"
+    assert "conv1.weight" in record.error["message"]
+
+
+def test_a_typo_is_told_the_near_name(session):
+    result = session("-k", "rd_resnt18")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*no case matches 'rd_resnt18': did you mean rd_resnet18*"])
+
+
+def test_collecting_lists_every_id_and_imports_no_torch(root):
+    code = (
+        "import sys, pytest\n"
+        "code = pytest.main(['bench', '--collect-only', '-q', '-p', 'no:cacheprovider'])\n"
+        "print('torch imported:', bool({'torch', 'timm', 'matplotlib'} & set(sys.modules)))\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    wanted = "bench/test_cases.py::test_case[rd_convnext-mvtec.bottle-default-pretrained-s0]"
+    assert wanted in lines
+    assert "torch imported: False" in lines
+
+
+@pytest.mark.parametrize("isolation", ["--no-isolate", "--isolate"])
+def test_a_session_killed_in_mid_case_goes_on_where_it_was(
+    options, store, tmp_path, root, isolation
+):
+    command = [sys.executable, "-m", "pytest", *options, "--seeds", "2", "-k", CASE[:-1], isolation]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not store.records() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)  # the second case is under way
+    process.kill()
+    process.wait()
+    assert [record.key.id for record in store.records()] == [CASE]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "1 cached" in done.stdout
+    assert [record.key.id for record in store.records()] == [CASE, CASE[:-1] + "1"]

@@ -1,0 +1,57 @@
+"""What several tests share: a tiny real dataset on disk, and the folder of real data."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def root():
+    """The project's own folder."""
+    return ROOT
+
+
+@pytest.fixture
+def real_data():
+    """The folder of real data and weights."""
+    folder = os.environ.get("PROVING_GROUND_TEST_DATA")
+    if not folder:
+        pytest.skip("PROVING_GROUND_TEST_DATA is unset: it names the folder of real data")
+    return Path(folder)
+
+
+@pytest.fixture
+def write_category():
+    """Writes a small category in MVTec AD's layout: stripes, whose defects are bright spots."""
+    return _write_category
+
+
+def _write_category(folder, train=20, good=6, spots=6, side=48):
+    rng = np.random.default_rng(7)
+    for split, count in (("train/good", train), ("test/good", good)):
+        for number in range(count):
+            _save(folder / split / f"{number:03d}.png", _stripes(rng, side))
+    for number in range(spots):
+        image, mask = _stripes(rng, side), np.zeros((side, side), np.uint8)
+        y, x = rng.integers(4, side - 16, 2)
+        image[y : y + 12, x : x + 12] = rng.integers(200, 255, 3)
+        mask[y : y + 12, x : x + 12] = 255
+        _save(folder / "test/spot" / f"{number:03d}.png", image)
+        _save(folder / "ground_truth/spot" / f"{number:03d}_mask.png", mask)
+    return folder
+
+
+def _stripes(rng, side):
+    phase, noise = rng.uniform(0, 6.28), rng.normal(0, 6, (side, side, 3))
+    wave = 90 + 50 * np.sin(np.arange(side) / 2.5 + phase)
+    return np.clip(wave[None, :, None] + noise, 0, 255).astype(np.uint8)
+
+
+def _save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
