@@ -3,6 +3,7 @@
 Everything here is a function of the set of records; their order changes nothing.
 """
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -109,7 +110,8 @@ def environment_class(record: Record) -> str:
 
 def age(record: Record) -> tuple[str, str, str]:
     """Sorts the oldest first; two records of one instant are put in a fixed order."""
-    return record.finished, record.started, record.to_json()
+    shown = [record.key.id, record.status, record.metrics, record.measurements, record.error]
+    return record.finished, record.started, json.dumps(shown, sort_keys=True)
 
 
 def by_data(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
