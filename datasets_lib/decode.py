@@ -121,6 +121,7 @@ def _decode(data: bytes, path: Path) -> Image.Image | npt.NDArray[Any]:
         image = _open(data)
         if (layout := sixteen_bit_layout(image)) is not None:
             return sixteen_bit(data, layout, _open)
+        image.load()
         if image.mode.startswith(("I", "F")):
             return np.asarray(image)[:, :, None]
         # Pillow warns on, or keys out, transparent colours of palette images; alpha is dropped.

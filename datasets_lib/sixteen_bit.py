@@ -37,7 +37,7 @@ def sixteen_bit(data: bytes, layout: str, open_image: Open) -> npt.NDArray[np.ui
         ValueError: The channels are not grey or RGB, with or without alpha.
     """
     if layout.startswith("I"):
-        return np.asarray(open_image(data)).astype(np.uint16)[:, :, None]
+        return _pixels(open_image(data)).astype(np.uint16)[:, :, None]
     if layout == "LA;16B":
         return _grey_alpha(data, open_image)
     colour, _, order = layout.partition(";16")
@@ -48,14 +48,16 @@ def sixteen_bit(data: bytes, layout: str, open_image: Open) -> npt.NDArray[np.ui
     swapped = colour + {"L": ";16B", "B": ";16L"}[order]
     high, low = open_image(data), open_image(data)
     _set_layout(low, swapped)
-    return _join(np.asarray(high), np.asarray(low))
+    return _join(_pixels(high), _pixels(low))
 
 
 def _set_layout(image: Any, layout: str) -> None:
-    image.tile = [
-        (*tile[:3], (layout, *tile[3][1:]) if isinstance(tile[3], tuple) else layout)
-        for tile in image.tile
-    ]
+    def changed(tile: Any) -> Any:
+        args = (layout, *tile[3][1:]) if isinstance(tile[3], tuple) else layout
+        # A plain tuple before Pillow 11.
+        return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
+
+    image.tile = [changed(tile) for tile in image.tile]
 
 
 def _grey_alpha(data: bytes, open_image: Open) -> npt.NDArray[np.uint16]:
@@ -65,8 +67,14 @@ def _grey_alpha(data: bytes, open_image: Open) -> npt.NDArray[np.uint16]:
     """
     header = data[12:24] + b"\x08\x06" + data[26:29]
     checksum = zlib.crc32(header).to_bytes(4, "big")
-    pixels = np.asarray(open_image(data[:12] + header + checksum + data[33:]))
+    pixels = _pixels(open_image(data[:12] + header + checksum + data[33:]))
     return _join(pixels[:, :, ::2], pixels[:, :, 1::2])
+
+
+def _pixels(image: Image.Image) -> npt.NDArray[Any]:
+    # NumPy swallows what goes wrong when it is the one that makes Pillow load.
+    image.load()
+    return np.asarray(image)
 
 
 def _join(high: npt.NDArray[Any], low: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:

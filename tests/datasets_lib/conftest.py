@@ -1,0 +1,55 @@
+"""What tests of datasets share: forked children, with limits and without privileges."""
+
+import os
+import pickle
+import warnings
+
+import pytest
+
+
+@pytest.fixture
+def run_in_child():
+    """Calls a function in a forked child; returns what it returns, raises what it raises."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+
+    def run(function):
+        reader, writer = os.pipe()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of forking beside threads; this child touches none of theirs.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            try:
+                result = function()
+            except BaseException as error:
+                result = error
+            with os.fdopen(writer, "wb") as stream:
+                pickle.dump(result, stream)
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as stream:
+            result = pickle.load(stream)
+        os.waitpid(child, 0)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    return run
+
+
+@pytest.fixture
+def run_unprivileged(run_in_child, tmp_path):
+    """The same in a child that is not root, for whom permissions hold."""
+
+    def run(function):
+        def dropped():
+            if os.getuid() == 0:
+                os.setuid(65534)
+            return function()
+
+        for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+            folder.chmod(0o755)  # pytest makes them for the owner alone
+        return run_in_child(dropped)
+
+    return run
