@@ -21,12 +21,12 @@ from datasets_lib.discover import FoundDataset, find_datasets
 from datasets_lib.layout import DatasetError
 
 if TYPE_CHECKING:
-    from bench.session import BenchSession
+    from bench.session import BenchSession, Tally
 
 SETTINGS = pytest.StashKey[Settings]()
 DATASETS = pytest.StashKey[dict[str, FoundDataset]]()
 CASES = pytest.StashKey[list[Case]]()
-TALLY = pytest.StashKey["Tally"]()
+TALLY: "pytest.StashKey[Tally]" = pytest.StashKey()
 
 _LETTERS = {
     "cached": ("cached", "c", "CACHED"),

@@ -1,6 +1,7 @@
 """Progress of a session: a live line on a terminal, a line a case and a heartbeat elsewhere."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from _pytest.terminal import TerminalReporter
@@ -86,13 +87,26 @@ class Progress:
     def _write(self, text: str, *, live: bool) -> None:
         if self._terminal is None:
             return
-        writer = self._terminal._tw
+        with self._uncaptured():
+            self._write_line(self._terminal, text, live=live)
+
+    def _uncaptured(self) -> AbstractContextManager[None]:
+        """While a test runs, what goes to the terminal would be captured as the test's own."""
+        assert self._terminal is not None
+        manager = self._terminal.config.pluginmanager.getplugin("capturemanager")
+        if manager is None:
+            return nullcontext()
+        uncaptured: AbstractContextManager[None] = manager.global_and_fixture_disabled()
+        return uncaptured
+
+    def _write_line(self, terminal: TerminalReporter, text: str, *, live: bool) -> None:
+        writer = terminal._tw
         if live:
             writer.write("\r" + text[: writer.fullwidth - 1] + "\x1b[K", flush=True)
             return
         if self._live:
             writer.write("\r\x1b[K")
         else:
-            self._terminal.ensure_newline()
+            terminal.ensure_newline()
         writer.line(text)
         writer.flush()

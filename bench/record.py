@@ -84,7 +84,7 @@ class Record:
 
     def to_json(self) -> str:
         """One line of JSON, without NaN or infinity (written as null)."""
-        return json.dumps(_finite(asdict(self)), sort_keys=True, allow_nan=False)
+        return json.dumps(_finite(asdict(self)), allow_nan=False)
 
 
 def from_json(line: str) -> Record:

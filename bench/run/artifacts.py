@@ -1,5 +1,6 @@
 """The files a run leaves beside its record: pictures, per-image scores, the trained model."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,36 +28,45 @@ def write_artifacts(
         OSError: A file could not be written.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
-    written = {
-        "scores": _scores(job.folder / "scores.npz", test, scored),
-        "curve": pictures.learning_curve(record, job.folder / "curve.png"),
-    }
-    labels = test.labels.cpu().numpy()
+    written = {"scores": _scores(job.folder / "scores.npz", test, scored)}
+    if record.curve:
+        written["curve"] = pictures.learning_curve(record, job.folder / "curve.png")
     for arm, result in scored.items():
         thresholds = record.thresholds.get(arm, {})
         written[f"histogram.{arm}"] = pictures.score_histogram(
             result.scores.numpy(),
-            labels,
+            test.labels.cpu().numpy(),
             thresholds,
             job.folder / f"histogram_{arm}.png",
             title=f"{job.case.id} · {arm}",
         )
         if result.maps is not None:
-            written[f"errors.{arm}"] = pictures.worst_errors(
-                images=test.images.permute(0, 2, 3, 1).cpu().numpy(),
-                masks=test.masks.cpu().numpy() if test.masks is not None else None,
-                maps=result.maps.numpy(),
-                scores=result.scores.numpy(),
-                labels=labels,
-                names=test.names,
-                threshold=thresholds.get("calibrated_p95") or thresholds.get("best_f1"),
-                path=job.folder / f"errors_{arm}.png",
-            )
+            path = job.folder / f"errors_{arm}.jpg"
+            written[f"errors.{arm}"] = _worst_errors(path, test, result, thresholds)
     if job.save_model:
         written["model"] = _model(job.folder / "model.pth", model)
     record.artifacts = {
         name: path.relative_to(job.results_dir).as_posix() for name, path in written.items()
     }
+
+
+def _worst_errors(
+    path: Path, test: ImageSet, result: Scored, thresholds: dict[str, float | None]
+) -> Path:
+    assert result.maps is not None
+    honest = thresholds.get("calibrated_p95")
+    has_honest = honest is not None and math.isfinite(honest)
+    return pictures.worst_errors(
+        images=test.images.permute(0, 2, 3, 1).cpu().numpy(),
+        masks=test.masks.cpu().numpy() if test.masks is not None else None,
+        maps=result.maps.numpy(),
+        scores=result.scores.numpy(),
+        labels=test.labels.cpu().numpy(),
+        names=test.names,
+        threshold=honest if has_honest else thresholds.get("best_f1"),
+        path=path,
+        rule="calibrated on held-out normal images" if has_honest else "best F1 on test labels",
+    )
 
 
 def _scores(path: Path, test: ImageSet, scored: dict[str, Scored]) -> Path:
