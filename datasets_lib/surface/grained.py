@@ -1,0 +1,134 @@
+"""Planed wood: growth rings and pores along the columns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from datasets_lib.surface import SIZE, shapes
+from datasets_lib.surface.fields import Field, blend, grid, ramp, rgb, smooth, streaks, tint, turned
+
+RINGS = 512
+EARLY, LATE = (0.74, 0.57, 0.39), (0.52, 0.35, 0.21)
+PORE = (0.30, 0.19, 0.11)
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board before it is seen.
+
+    Attributes:
+        across: Position across the rings, in rings.
+        dark: How dark each ring's late wood is, ``(RINGS,)``.
+        width: Part of each ring that is late wood, ``(RINGS,)``.
+        fibres: Fine brightness along the grain.
+        pores: Coverage by pores, 0 to 1.
+        tone: Colour of the board, relative to `EARLY` and `LATE`.
+    """
+
+    across: Field
+    dark: Field
+    width: Field
+    fibres: Field
+    pores: Field
+    tone: Field
+
+
+def draw(rng: np.random.Generator, kind: str | None, damage: np.random.Generator) -> Field:
+    """Reflectance of one piece, ``(SIZE, SIZE, 3)``."""
+    board = _board(rng)
+    scene = _planed(board, board.across, board.fibres, board.pores)
+    if kind == "scratch":
+        return _scratched(scene, damage)
+    if kind == "stain":
+        return _stained(scene, damage)
+    if kind == "crack":
+        return _split(scene, damage)
+    if kind == "missing_part":
+        return _splintered(scene, board, damage)
+    if kind == "misplacement":
+        return _patched(scene, board, damage)
+    return scene
+
+
+def _board(rng: np.random.Generator) -> Board:
+    _, columns = turned(rng.normal(0, 0.04))
+    spacing = 17 * np.exp(rng.normal(0, 0.12))
+    wander = 0.55 * smooth(rng, 2, 3) + 0.05 * smooth(rng, 6, 24)
+    pores = (rng.random((SIZE, SIZE)) < 0.006).astype(np.float64)
+    length = int(rng.integers(7, 12))
+    return Board(
+        across=columns / spacing + RINGS / 2 + rng.uniform(0, 1) + wander,
+        dark=rng.uniform(0.45, 1.0, RINGS),
+        width=rng.uniform(0.35, 0.7, RINGS),
+        fibres=0.6 * streaks(rng, 16).T + 0.6 * streaks(rng, 60).T,
+        pores=np.minimum(uniform_filter1d(pores, length, axis=0) * length, 1.0),
+        tone=np.exp(rng.normal(0, 0.05) + rng.normal(0, 0.025) * np.array([1.0, 0.0, -1.0])),
+    )
+
+
+def _planed(board: Board, across: Field, fibres: Field, pores: Field) -> Field:
+    """Late wood darkens slowly through a ring and ends sharply."""
+    ring = np.floor(across).astype(np.int64)
+    part = across - ring
+    start = 0.94 - board.width[ring % RINGS]
+    late = board.dark[ring % RINGS] * ramp(part, start, 0.92) * ramp(part, 1.0, 0.93)
+    wood = tint(0.85 * late, EARLY, LATE) * rgb(1 + 0.035 * fibres)
+    return blend(wood, PORE, (0.3 + 0.3 * late) * pores) * board.tone
+
+
+def _scratched(scene: Field, damage: np.random.Generator) -> Field:
+    """A groove across the grain: pale torn fibres beside a thin shadow."""
+    angle = damage.choice([-1, 1]) * damage.uniform(0.0, 0.9)
+    groove = shapes.stroke(
+        shapes.path(damage, damage.uniform(50, 110), angle, damage.normal(0, 0.4), 0.04)
+    )
+    torn = groove.line(damage.uniform(1.8, 3.0)) * np.clip(0.8 + 0.3 * smooth(damage, 64), 0.2, 1)
+    strength = damage.uniform(0.4, 0.7)
+    scene = blend(scene, (0.82, 0.68, 0.50), strength * torn * (groove.side > 0))
+    return blend(scene, (0.30, 0.20, 0.13), strength * torn * (groove.side <= 0))
+
+
+def _stained(scene: Field, damage: np.random.Generator) -> Field:
+    """Water that drew tannin to its rim: grey inside, darker at the edge."""
+    depth = shapes.blob(damage, damage.uniform(13, 24), damage.uniform(1.0, 1.6))
+    depth = depth + 1.5 * smooth(damage, 10, 30)
+    wet, rim = ramp(depth, -1.5, 3), np.exp(-(((depth - 1) / 2) ** 2))
+    loss = damage.uniform(0.07, 0.18) * (wet + 0.7 * rim)
+    stained: Field = scene * (1 - rgb(loss) * np.array([1.15, 1.0, 0.75]))
+    return stained
+
+
+def _split(scene: Field, damage: np.random.Generator) -> Field:
+    """A drying check: it opens along the grain, widest in its middle."""
+    angle = np.pi / 2 + damage.normal(0, 0.06)
+    check = shapes.stroke(shapes.path(damage, damage.uniform(70, 130), angle, 0.0, 0.18, pieces=16))
+    gap = check.line(damage.uniform(3.0, 5.0), taper=0.5)
+    lit = check.line(8, taper=0.5, soft=1.5) * (check.side > 0)
+    scene = blend(scene, (0.80, 0.64, 0.46), 0.3 * lit)
+    return blend(scene, (0.16, 0.10, 0.07), damage.uniform(0.75, 0.95) * gap)
+
+
+def _splintered(scene: Field, board: Board, damage: np.random.Generator) -> Field:
+    """A splinter torn out: pale rough wood below, one edge in shadow."""
+    rough = 2.0 * streaks(damage, 20).T
+    depth = shapes.blob(damage, damage.uniform(11, 17), damage.uniform(2.0, 3.5), 0.15) + rough
+    torn = ramp(depth, -0.8, 0.8)
+    floor = tint(
+        np.clip(0.5 + 0.3 * streaks(damage, 24).T, 0, 1), (0.66, 0.52, 0.36), (0.90, 0.76, 0.58)
+    )
+    shadow = np.exp(-((depth / 1.8) ** 2)) * ramp(np.gradient(depth, axis=1), -0.2, 0.6)
+    scene = blend(scene, floor * board.tone, 0.85 * torn)
+    return blend(scene, PORE, 0.7 * shadow)
+
+
+def _patched(scene: Field, board: Board, damage: np.random.Generator) -> Field:
+    """A veneer patch let in askew: its rings do not meet those around it."""
+    depth = shapes.blob(damage, damage.uniform(15, 23), damage.uniform(1.0, 2.2), 0.05)
+    rows, columns = grid()
+    askew = damage.choice([-1, 1]) * damage.uniform(0.2, 0.6)
+    spacing = damage.uniform(13, 20)
+    other = (np.cos(askew) * columns - np.sin(askew) * rows) / spacing + RINGS / 2
+    wood = _planed(board, other + 0.1 * smooth(damage, 8), board.fibres, board.pores) * 0.94
+    joint = np.exp(-((depth / 1.0) ** 2))
+    return blend(blend(scene, wood, ramp(depth, -0.7, 0.7)), PORE, 0.2 * joint)
