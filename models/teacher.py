@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import timm
 import torch
 from timm.models import FeatureListNet
+from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -18,8 +19,8 @@ _STRIDES = [4, 8, 16]
 class Teacher(nn.Module):
     """Features of a backbone that is never altered: no gradient, always in evaluation mode.
 
-    BatchNorm is folded into the convolutions: the same features to rounding, 1.4 to 1.6 times as
-    fast on a CPU together with channels-last memory.
+    BatchNorm and layer scale are folded into the layers before them: the same features to rounding,
+    1.4 to 1.6 times as fast for a ResNet on a CPU together with channels-last memory.
 
     Attributes:
         channels: Of the features, by scale.
@@ -42,6 +43,7 @@ class Teacher(nn.Module):
             _load(self.backbone, state, weights)
         self.backbone.requires_grad_(False).eval()
         fold_batch_norm(self.backbone)
+        fold_layer_scale(self.backbone)
         self.backbone.to(memory_format=torch.channels_last)
         self.mean: Tensor
         self.std: Tensor
@@ -144,3 +146,13 @@ def fold_batch_norm(module: nn.Module) -> None:
         else:
             fold_batch_norm(child)
         before = (name, child)
+
+
+@torch.no_grad()
+def fold_layer_scale(module: nn.Module) -> None:
+    """Fold each ConvNeXt block's layer scale into the linear layer before it, in place."""
+    for block in module.modules():
+        if isinstance(block, ConvNeXtBlock) and block.gamma is not None:
+            for parameter in block.mlp.fc2.parameters():  # (C, 4C) and (C,)
+                parameter.mul_(block.gamma.view(-1, *(1,) * (parameter.ndim - 1)))
+            block.gamma = None
