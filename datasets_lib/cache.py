@@ -95,9 +95,12 @@ class DecodeCache:
         return sorted(found, key=lambda entry: (entry.last_used, entry.what))
 
     def clean(self, older_than_days: float | None = None) -> int:
-        """Removes entries unused for so many days, or everything; returns the bytes freed.
+        """Removes entries unused for so many days, or everything, generated sets too.
 
         What killed builds left goes too; what another process is building stays.
+
+        Returns:
+            The bytes freed.
         """
         freed = self._remove_abandoned()
         before = time.time() - 86400 * (older_than_days or 0)
@@ -105,7 +108,7 @@ class DecodeCache:
             if older_than_days is None or _last_used(folder) < before:
                 freed += self._remove_entry(folder)
         if older_than_days is None:
-            freed += _remove(self._root / "hashes")
+            freed += _remove(self._root / "hashes") + _remove(self._root / "generated")
         return freed
 
     def _build(

@@ -1,5 +1,7 @@
 """Whole benchmark sessions, as a user starts them: real cases on a tiny dataset."""
 
+import contextlib
+import io
 import json
 import os
 import statistics
@@ -7,11 +9,10 @@ import subprocess
 import sys
 import time
 
+import matplotlib.backends.backend_agg  # noqa: F401
 import numpy as np
 import pytest
 
-# Imported here, so that sessions within this process find torch loaded and never load it twice.
-import bench.run.execute  # noqa: F401
 from bench.store import Store
 
 CASE = "rd_resnet18-tiny.tile-default-scratch-s0"
@@ -31,9 +32,22 @@ def options(root, tmp_path, write_category):
 
 
 @pytest.fixture
-def session(pytester, options):
-    """Runs a session in this process."""
-    return lambda *more: pytester.runpytest_inprocess(*options, *more)
+def session(options):
+    """Runs a session in this process.
+
+    Not by pytester's own runner, which forgets what a session imported: torch, matplotlib and
+    others cannot be imported twice.
+    """
+
+    def run(*more):
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = pytest.main([*options, *more])
+        return pytest.RunResult(
+            code, out.getvalue().splitlines(), err.getvalue().splitlines(), duration=0.0
+        )
+
+    return run
 
 
 @pytest.fixture
