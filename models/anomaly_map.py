@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SIGMA = 4.0
-"""Standard deviation of the blur in pixels (Deng and Li, CVPR 2022, section 4)."""
+"""Standard deviation of the blur in pixels (Deng and Li, CVPR 2022)."""
 
 _TRUNCATE = 4.0
 """Radius of the kernel in standard deviations, as SciPy's ``gaussian_filter``."""

@@ -16,7 +16,7 @@ _EPS = 1e-8
 def flattened_loss(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
     """Sum over scales of 1 − cosine of the flattened maps, mean over the batch.
 
-    The official code's loss of Deng and Li, CVPR 2022 (its paper's equation 2 is per pixel).
+    The official code's loss of Deng and Li, CVPR 2022; the paper writes it per pixel.
 
     Args:
         teacher: Feature maps ``(B, C, h, w)`` by scale.

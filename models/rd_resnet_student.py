@@ -45,7 +45,7 @@ SHAPES = {
 
 
 class ResNetBottleneck(nn.Module):
-    """Multi-scale feature fusion, then one-class embedding (section 3.3).
+    """Multi-scale feature fusion, then one-class embedding.
 
     Args:
         shape: Of the teacher mirrored.
