@@ -122,6 +122,15 @@ def _nvml() -> ctypes.CDLL | None:
     return None if library.nvmlInit_v2() else library
 
 
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware, where training in it pays."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     found = (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.environment import cuda_present, default_profile
+from bench.environment import cpu_has_bf16, cuda_present, default_profile
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from datasets_lib.cache_dir import default_cache_dir
@@ -30,6 +30,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="training budget in images instead of the profile's; kept apart in the store",
     )
     add("--image-size", type=_positive, metavar="PX", help="side of the images, likewise")
+    add(
+        "--precision",
+        choices=["float32", "bf16"],
+        help="of training (default: bf16 on CUDA and on CPUs that have it); evaluation is float32",
+    )
     add(
         "--data-dir",
         action="append",
@@ -86,12 +91,17 @@ def settings_of(config: pytest.Config) -> Settings:
         arms=_arms(option("--arms"), profile),
         images_seen=option("--images-seen"),
         image_size=option("--image-size"),
+        precision=option("--precision") or _default_precision(device),
         isolate=device != "cpu" if isolate is None else isolate,
         timeout_s=option("--case-timeout"),
         stall_timeout_s=option("--stall-timeout"),
         rerun=option("--rerun"),
         save_models=option("--save-models"),
     )
+
+
+def _default_precision(device: str) -> str:
+    return "bf16" if device != "cpu" or cpu_has_bf16() else "float32"
 
 
 def _arms(text: str | None, profile: str) -> tuple[str, ...] | None:

@@ -30,6 +30,7 @@ TALLY: "pytest.StashKey[Tally]" = pytest.StashKey()
 
 _LETTERS = {
     "cached": ("cached", "c", "CACHED"),
+    "skipped": ("skipped", "s", "SKIPPED"),
     "timeout": ("failed", "T", "TIMEOUT"),
     "oom": ("failed", "O", "OOM"),
     "nan": ("failed", "N", "NAN"),

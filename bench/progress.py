@@ -106,7 +106,7 @@ class Progress:
             return
         if self._live:
             writer.write("\r\x1b[K")
-        else:
-            terminal.ensure_newline()
+        elif writer.width_of_current_line:
+            writer.line()
         writer.line(text)
         writer.flush()

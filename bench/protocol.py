@@ -98,7 +98,7 @@ def resolve(
     profile: Profile,
     *,
     augmentation: str = "default",
-    cuda: bool = False,
+    precision: str = "float32",
     images_seen: int | None = None,
     image_size: int | None = None,
 ) -> Protocol:
@@ -109,7 +109,7 @@ def resolve(
         arm: One of the entry's recipes.
         profile: The budget.
         augmentation: The case's augmentation.
-        cuda: Whether it will run on CUDA, where training is bf16.
+        precision: Of training, ``float32`` or ``bf16``.
         images_seen: The caller's own training budget, instead of the profile's.
         image_size: The caller's own side of the images, likewise.
     """
@@ -124,7 +124,7 @@ def resolve(
         recipe=recipe,
         image_size=image_size or profile.image_size or entry.image_size,
         augmentation=augmentation,
-        precision="bf16" if cuda else "float32",
+        precision=precision,
         images_seen=images_seen or profile.images_seen,
         train_limit=profile.train_limit,
         test_limit=profile.test_limit,

@@ -104,6 +104,7 @@ class BenchSession:
             self.tally.outcomes["skipped"] += 1
             self.tally.skips.setdefault(str(skip), []).append(case.id)
             self._progress.skip()
+            request.node.user_properties.append(("outcome", "skipped"))
             pytest.skip(str(skip))
         except (DatasetError, WeightsError) as error:
             outcome: Outcome = "data" if isinstance(error, DatasetError) else "weights"

@@ -19,6 +19,7 @@ class Settings:
         arms: Recipe arms; None means the profile's.
         images_seen: Training budget in images; None means the profile's.
         image_size: Side of the images; None means the profile's or the model's.
+        precision: Of training: ``float32`` or ``bf16``.
         isolate: Whether cases run in a watched child process.
         timeout_s: Wall time a case may take.
         stall_timeout_s: Time a case may go without a sign of life.
@@ -36,6 +37,7 @@ class Settings:
     arms: tuple[str, ...] | None = None
     images_seen: int | None = None
     image_size: int | None = None
+    precision: str = "float32"
     isolate: bool = False
     timeout_s: float = 4 * 3600.0
     stall_timeout_s: float = 900.0

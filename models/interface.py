@@ -49,6 +49,17 @@ class GradientAnomalyModel(Protocol):
         """Take back what `checkpoint` gave, or raise `ValueError` naming what does not fit."""
 
 
+@runtime_checkable
+class FrozenFeatureModel(Protocol):
+    """A model whose frozen part sees un-augmented images, so that it need see them only once."""
+
+    def features(self, images: "Tensor") -> "list[Tensor]":
+        """The frozen part's outputs, ``(B, C, h, w)`` each, without gradient."""
+
+    def loss_of_features(self, features: "list[Tensor]") -> "Tensor":
+        """The training loss of images with these features: `loss` without the frozen part."""
+
+
 class Build(Protocol):
     """How an entry's ``build`` is called; random initialisation draws from torch's global seed."""
 

@@ -71,6 +71,22 @@ class ReverseDistillation(nn.Module):
         Raises:
             ValueError: A side is no multiple of 32.
         """
+        features = self.features(images)
+        return features, self.decoder(self.bottleneck(features))
+
+    def loss(self, images: Tensor) -> Tensor:
+        """Scalar training loss of normal images ``(B, 3, H, W)`` in [0, 1]; trains the student."""
+        return self.loss_of_features(self.features(images))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The teacher's features at strides 4, 8 and 16, without gradient.
+
+        Args:
+            images: ``(B, 3, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: A side is no multiple of 32.
+        """
         height, width = images.shape[-2:]
         if height % _STRIDE or width % _STRIDE:
             raise ValueError(
@@ -78,14 +94,14 @@ class ReverseDistillation(nn.Module):
                 f"that are multiples of {_STRIDE} pixels, found {height}×{width}. Choose such an "
                 "image size."
             )
-        features = self.teacher(images)
-        return features, self.decoder(self.bottleneck(features))
+        features: list[Tensor] = self.teacher(images)
+        return features
 
-    def loss(self, images: Tensor) -> Tensor:
-        """Scalar training loss of normal images ``(B, 3, H, W)`` in [0, 1]; trains the student."""
+    def loss_of_features(self, features: list[Tensor]) -> Tensor:
+        """Scalar training loss of images the teacher gave these features for."""
         if not self.training:
             self.train()
-        return self._loss(*self(images))
+        return self._loss(features, self.decoder(self.bottleneck(features)))
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> dict[str, Prediction]:

@@ -88,6 +88,9 @@ def _run(job: Job, record: Record, phases: Phases, resident: Resident) -> None:
         )
     record.curve = trained.curve()
     record.fingerprints |= {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
+    record.fingerprints["frozen_features"] = (
+        "recomputed every step" if trained.frozen_seconds is None else "computed once"
+    )
     batch = job.protocol.evaluation_batch
     with phases("predict"):
         options: dict[str, Any] = {"batch": batch, "device": device, "report": phases.report}
@@ -100,7 +103,7 @@ def _run(job: Job, record: Record, phases: Phases, resident: Resident) -> None:
     with phases("artifacts"):
         write_artifacts(job, record, model, data.test, scored)
     with phases("measure"):  # last: its training steps move BatchNorm's running statistics
-        measured = measure(model, data.fit.images, job.protocol, trained.step_seconds, device)
+        measured = measure(model, data.fit.images, job.protocol, trained, device)
     record.measurements, record.samples = measured.figures, measured.samples
 
 

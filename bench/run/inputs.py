@@ -38,7 +38,7 @@ class Finder:
             case.arm,
             PROFILES[self.settings.profile],
             augmentation=case.augmentation,
-            cuda=self.settings.device.startswith("cuda"),
+            precision=self.settings.precision,
             images_seen=self.settings.images_seen,
             image_size=self.settings.image_size,
         )
@@ -116,9 +116,10 @@ class Finder:
             return dataset.categories[case.category]
         looked = ", ".join(map(str, self.settings.data_dirs)) or "no --data-dir was given"
         entry = DATASETS[case.dataset]
+        category = case.category if dataset else entry.categories[0]
         raise CaseSkipped(
-            f"{case.data} was not found (looked in: {looked}). Put it at "
-            f"DIR/{case.dataset}/{case.category}/train/good and …/test, and name DIR with "
+            f"{case.data if dataset else case.dataset} was not found (looked in: {looked}). Put it "
+            f"at DIR/{case.dataset}/{category}/train/good and …/test, and name DIR with "
             f"--data-dir. It can be had from {entry.homepage} ({entry.licence})."
         )
 

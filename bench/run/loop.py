@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from bench.protocol import Protocol
+from bench.run.frozen import FrozenFeatures, frozen_features
 from bench.run.job import Report
 from models.catalog import Recipe
-from models.interface import GradientAnomalyModel
+from models.interface import FrozenFeatureModel, GradientAnomalyModel
 
 CHECKPOINT_SECONDS = 300.0
 """A killed case loses at most this much training."""
@@ -38,6 +39,7 @@ class Fit:
         losses: Loss of every step.
         step_seconds: Duration of every step of this process.
         resumed_at: Step training was taken up at after a kill; 0 for an unbroken run.
+        frozen_seconds: What the frozen part costs an image, where it was computed beforehand.
     """
 
     steps: int = 0
@@ -45,6 +47,7 @@ class Fit:
     losses: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     resumed_at: int = 0
+    frozen_seconds: float | None = None
 
     def curve(self) -> list[list[float]]:
         """At most 200 points ``[images seen, mean loss since the last point]``."""
@@ -85,21 +88,23 @@ def fit(
     recipe = protocol.recipe
     batch = min(recipe.batch_size, len(images))
     steps = max(1, math.ceil(protocol.total_images(len(images)) / batch))
-    optimizer = build_optimizer(recipe, model, fused=device.type == "cuda")
+    optimizer = build_optimizer(recipe, model)
     warmup = round(steps * recipe.warmup_epochs / recipe.epochs)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, steps, warmup, recipe.schedule)
     )
     order = Order(len(images), batch, seed)
-    trainer = _Trainer(model, optimizer, schedule, order, protocol, device)
+    trainer = _Trainer(model, optimizer, schedule, order, protocol, device, images)
     result = trainer.resume(checkpoint)
+    if steps * batch > len(images):
+        result.frozen_seconds = trainer.compute_frozen()
     clock = _StepClock(device)
     saved = time.monotonic()
     pending: list[Tensor] = []
     check_every = 1 if device.type == "cpu" else 20
     for step in range(result.steps, steps):
         clock.start()
-        pending.append(trainer.step(images))
+        pending.append(trainer.step())
         clock.stop()
         result.steps, result.images_seen = step + 1, (step + 1) * batch
         if len(pending) == check_every or step + 1 == steps:
@@ -114,14 +119,19 @@ def fit(
     return result
 
 
-def build_optimizer(
-    recipe: Recipe, model: GradientAnomalyModel, *, fused: bool = False
-) -> torch.optim.Optimizer:
-    """The recipe's optimiser over the model's trainable parameters."""
+def build_optimizer(recipe: Recipe, model: GradientAnomalyModel) -> torch.optim.Optimizer:
+    """The recipe's optimiser over the model's trainable parameters.
+
+    Fused: on two CPU cores a step of Adam over 56 M parameters takes 76 ms so, and 290 ms plain.
+    """
     parameters = model.trainable_parameters()
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
-            parameters, recipe.lr, momentum=recipe.betas[0], weight_decay=recipe.weight_decay
+            parameters,
+            recipe.lr,
+            momentum=recipe.betas[0],
+            weight_decay=recipe.weight_decay,
+            fused=True,
         )
     kind: type[torch.optim.Adam] = (
         torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
@@ -131,7 +141,7 @@ def build_optimizer(
         recipe.lr,
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,
-        fused=fused or None,
+        fused=True,
     )
 
 
@@ -175,14 +185,21 @@ class _Trainer:
     order: Order
     protocol: Protocol
     device: torch.device
+    images: Tensor
+    frozen: FrozenFeatures | None = None
 
-    def step(self, images: Tensor) -> Tensor:
+    def compute_frozen(self) -> float | None:
+        """Compute a frozen part's features beforehand; seconds an image, None where it did not."""
+        with self._autocast():
+            self.frozen = frozen_features(
+                self.model, self.images, lambda chunk: to_float(chunk, self.device)
+            )
+        return self.frozen.seconds / len(self.images) if self.frozen else None
+
+    def step(self) -> Tensor:
         """One optimiser step; the detached loss stays on the device."""
-        batch = to_float(images[next(self.order).to(images.device)], self.device)
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.protocol.precision == "bf16"
-        ):
-            loss = self.model.loss(batch)
+        with self._autocast():
+            loss = self._loss(next(self.order))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.protocol.recipe.grad_clip is not None:
@@ -192,6 +209,17 @@ class _Trainer:
         self.optimizer.step()
         self.schedule.step()
         return loss.detach()
+
+    def _loss(self, index: Tensor) -> Tensor:
+        if self.frozen is not None:
+            assert isinstance(self.model, FrozenFeatureModel)
+            return self.model.loss_of_features(self.frozen.batch(index))
+        return self.model.loss(to_float(self.images[index.to(self.images.device)], self.device))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.protocol.precision == "bf16"
+        )
 
     def save(self, path: Path, result: Fit) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

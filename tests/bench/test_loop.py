@@ -174,3 +174,40 @@ def test_images_become_unit_floats_channels_last():
     out = loop.to_float(images, torch.device("cpu"))
     assert out[0, :, 0, 0].tolist() == pytest.approx([0, 128 / 255, 1])
     assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def reverse_distillation():
+    """A real Reverse Distillation model with a random teacher."""
+    from models.reverse_distillation import build
+
+    torch.manual_seed(0)
+    return build(
+        weights="resnet18.tv_in1k", state=None, loss="flattened", gradient_checkpointing=False
+    )
+
+
+def test_frozen_features_computed_once_train_as_those_of_every_step(tmp_path, monkeypatch):
+    images = torch.randint(
+        0, 256, (6, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    plan = protocol(images_seen=24, lr=1e-3)
+    losses = []
+    for share, computed in ((0.25, True), (0.0, False)):  # none fits in none of the memory
+        monkeypatch.setattr("bench.run.frozen._SHARE_OF_FREE_MEMORY", share)
+        trained = loop.fit(
+            reverse_distillation(),
+            images,
+            plan,
+            seed=3,
+            device=torch.device("cpu"),
+            report=lambda *_: None,
+            checkpoint=tmp_path / "training.pth",
+        )
+        assert (trained.frozen_seconds is not None) == computed
+        losses.append(trained.losses)
+    assert losses[0] == pytest.approx(losses[1], rel=2e-4)
+
+
+def test_a_model_without_a_frozen_part_has_nothing_computed_beforehand(tmp_path):
+    _, trained = run(tmp_path, protocol())
+    assert trained.frozen_seconds is None

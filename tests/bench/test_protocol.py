@@ -44,11 +44,6 @@ def test_every_model_offers_both_losses():
         assert {recipe.loss for recipe in entry.recipes.values()} == {"flattened", "per_pixel"}
 
 
-def test_training_is_bf16_on_cuda_and_float32_elsewhere():
-    assert resolve(ENTRY, "baseline", PROFILES["standard"], cuda=True).precision == "bf16"
-    assert resolve(ENTRY, "baseline", PROFILES["standard"]).precision == "float32"
-
-
 def other(value):
     """Another value of the same kind."""
     if isinstance(value, bool):
@@ -70,7 +65,7 @@ def test_who_chose_a_recipe_does_not_move_the_hash():
     assert replace(plan, recipe=replace(plan.recipe, source="hearsay")).hash == plan.hash
 
 
-@pytest.mark.parametrize("option", [{"images_seen": 99}, {"image_size": 64}, {"cuda": True}])
+@pytest.mark.parametrize("option", [{"images_seen": 99}, {"image_size": 64}, {"precision": "bf16"}])
 def test_the_callers_own_budget_is_kept_apart(option):
     profile = PROFILES["standard"]
     assert resolve(ENTRY, "same", profile, **option).hash != resolve(ENTRY, "same", profile).hash
