@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bench import pictures
 from bench.record import Record
 from bench.run.evaluate import Scored
 from bench.run.job import Job
+from bench.run.saving import save_whole
 from datasets_lib.image_set import ImageSet
 from models.interface import GradientAnomalyModel
 
@@ -44,7 +44,7 @@ def write_artifacts(
             path = job.folder / f"errors_{arm}.jpg"
             written[f"errors.{arm}"] = _worst_errors(path, test, result, thresholds)
     if job.save_model:
-        written["model"] = _model(job.folder / "model.pth", model)
+        written["model"] = save_whole(model.checkpoint(), job.folder / "model.pth")
     record.artifacts = {
         name: path.relative_to(job.results_dir).as_posix() for name, path in written.items()
     }
@@ -73,9 +73,3 @@ def _scores(path: Path, test: ImageSet, scored: dict[str, Scored]) -> Path:
     arrays: dict[str, Any] = {f"scores.{arm}": s.scores.numpy() for arm, s in scored.items()}
     np.savez(path, names=np.array(test.names), labels=test.labels.cpu().numpy(), **arrays)
     return path
-
-
-def _model(path: Path, model: GradientAnomalyModel) -> Path:
-    half = path.with_suffix(".half")
-    torch.save(model.checkpoint(), half)
-    return half.replace(path)

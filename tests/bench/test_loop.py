@@ -10,6 +10,7 @@ from torch import nn
 
 from bench.protocol import PROFILES, resolve
 from bench.run import loop
+from bench.run.optimisation import Order, learning_rate_factor
 from models.catalog import MODELS, Recipe
 
 
@@ -129,7 +130,7 @@ def test_a_loss_that_is_not_finite_stops_training(tmp_path):
 
 
 def test_order_shows_every_image_once_a_pass():
-    order = loop.Order(10, 4, seed=0)
+    order = Order(10, 4, seed=0)
     stream = torch.cat([next(order) for _ in range(15)]).tolist()
     passes = [stream[i : i + 10] for i in range(0, 60, 10)]
     assert all(Counter(p) == Counter(range(10)) for p in passes)
@@ -147,17 +148,17 @@ def test_schedules_count_steps_and_agree_with_torch():
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50)
     for step in range(50):
         assert math.isclose(
-            loop.learning_rate_factor(step, 50, 0, "cosine"),
+            learning_rate_factor(step, 50, 0, "cosine"),
             theirs.get_last_lr()[0],
             abs_tol=1e-9,
         )
         optimizer.step()
         theirs.step()
-    warm = [loop.learning_rate_factor(step, 100, 10, "cosine") for step in range(100)]
+    warm = [learning_rate_factor(step, 100, 10, "cosine") for step in range(100)]
     assert warm[:10] == pytest.approx([(i + 1) / 11 for i in range(10)])
     assert warm[10] == 1.0
     assert warm[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
-    assert {loop.learning_rate_factor(s, 9, 0, "constant") for s in range(9)} == {1.0}
+    assert {learning_rate_factor(s, 9, 0, "constant") for s in range(9)} == {1.0}
 
 
 def test_gradients_are_clipped_to_the_recipes_norm(tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -242,3 +243,23 @@ def test_a_session_killed_in_mid_case_goes_on_where_it_was(
     )
     assert "1 cached" in done.stdout
     assert [record.key.id for record in store.records()] == [CASE, CASE[:-1] + "1"]
+
+
+def test_a_full_disk_fails_its_case_and_loses_nothing(options, store, tmp_path, root):
+    def fill_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))
+
+    command = [sys.executable, "-m", "pytest", *options, "-k", CASE]
+    where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(root)}}
+    done = subprocess.run(
+        [*command, "--save-models"], preexec_fn=fill_disk, capture_output=True, text=True, **where
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "--results-dir" in done.stdout
+    assert "Traceback" not in done.stdout
+    (record,) = store.records()
+    assert (record.status, record.outcome) == ("failed", "disk")
+    assert record.metrics["single_scale"]["image_auroc"] is not None
+    assert not list((tmp_path / "results").rglob("*.pth*"))
+    subprocess.run(command, check=True, capture_output=True, **where)
+    assert [r.status for r in store.records()] == ["failed", "ok"]

@@ -1,0 +1,38 @@
+"""How long each training step takes, without making the device wait."""
+
+import time
+from typing import Any
+
+import torch
+
+
+class StepClock:
+    """Step durations: the wall clock on the CPU, events read once at the end on CUDA."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._starts: list[Any] = []
+        self._stops: list[Any] = []
+
+    def start(self) -> None:
+        """A step begins."""
+        self._starts.append(self._mark())
+
+    def stop(self) -> None:
+        """A step ends."""
+        self._stops.append(self._mark())
+
+    def _mark(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def seconds(self) -> list[float]:
+        """Duration of every step so far; waits for the device."""
+        pairs = zip(self._starts, self._stops, strict=True)
+        if not self._cuda:
+            return [stop - start for start, stop in pairs]
+        torch.cuda.synchronize()
+        return [start.elapsed_time(stop) / 1e3 for start, stop in pairs]

@@ -1,0 +1,68 @@
+"""Optimiser, learning-rate schedule and order of images, as a recipe says."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from models.catalog import Recipe
+from models.interface import GradientAnomalyModel
+
+
+def build_optimizer(recipe: Recipe, model: GradientAnomalyModel) -> torch.optim.Optimizer:
+    """The recipe's optimiser over the model's trainable parameters.
+
+    Fused: on two CPU cores a step of Adam over 56 M parameters takes 76 ms so, and 290 ms plain.
+    """
+    parameters = model.trainable_parameters()
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            recipe.lr,
+            momentum=recipe.betas[0],
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+    kind: type[torch.optim.Adam] = (
+        torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    )
+    return kind(
+        parameters,
+        recipe.lr,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+
+def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
+    """Factor on the base learning rate before a step: linear warm-up, then constant or cosine to 0.
+
+    Counted in steps, never in epochs.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+class Order:
+    """Endless batches of indices: pass after pass, each shuffled anew from one seeded generator."""
+
+    def __init__(self, count: int, batch: int, seed: int) -> None:
+        self._count, self._batch = count, batch
+        self.generator = torch.Generator().manual_seed(seed)
+        self.left = torch.empty(0, dtype=torch.long)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self
+
+    def __next__(self) -> Tensor:
+        while len(self.left) < self._batch:
+            self.left = torch.cat(
+                [self.left, torch.randperm(self._count, generator=self.generator)]
+            )
+        head, self.left = self.left[: self._batch], self.left[self._batch :]
+        return head
