@@ -12,6 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_leaderboard(commands)
     _add_cache(commands)
+    _add_tune(commands)
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code
@@ -80,6 +81,33 @@ def _cache(options: argparse.Namespace) -> int:
     for entry in entries:
         print(entry)
     print(f"{len(entries)} entries below {root}")
+    return 0
+
+
+def _add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser("tune", help="choose a model's tuned recipe, on surface alone")
+    command.add_argument("model", help="catalog name, such as rd_resnet18")
+    command.add_argument("--weights-dir", action="append", type=Path, default=[], metavar="DIR")
+    command.add_argument("--images-seen", type=int, default=1_000, metavar="N")
+    command.add_argument("--out", type=Path, default=Path("results/tuning"), metavar="DIR")
+    command.set_defaults(run=_tune)
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from bench.run.job import CaseSkipped
+    from bench.tune import settings_for, table, tune
+    from models.catalog import MODELS
+
+    if options.model not in MODELS:
+        print(f"No model '{options.model}'; there are {', '.join(MODELS)}.", file=sys.stderr)
+        return 2
+    folders = tuple(folder.absolute() for folder in options.weights_dir)
+    try:
+        settings = settings_for(folders, options.out.absolute(), options.images_seen)
+        print(table(tune(options.model, settings)))
+    except CaseSkipped as skip:
+        print(skip, file=sys.stderr)
+        return 2
     return 0
 
 

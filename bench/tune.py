@@ -1,0 +1,104 @@
+"""Choosing the constants of a model's ``tuned`` arm, on `surface` alone.
+
+The benchmark's own datasets are never looked at, so that a tuned recipe is frozen before any
+benchmark test set is seen. The winner is written into the catalog by hand, with its source.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+
+from tabulate import tabulate
+
+from bench.case import Case
+from bench.record import Record
+from bench.run.inline import InlineRunner
+from bench.run.inputs import Finder
+from bench.run.job import Job
+from bench.settings import Settings
+from bench.store import Store
+from datasets_lib.surface import CATEGORIES
+from models.catalog import MODELS, Recipe
+
+_LEARNING_RATES = (5e-4, 1e-3, 2e-3, 5e-3)
+_LOSSES = ("flattened", "per_pixel")
+
+
+def candidates(base: Recipe) -> list[Recipe]:
+    """The grid: learning rate and loss around a model's ``same`` recipe, AdamW with cosine."""
+    return [
+        replace(base, lr=lr, loss=loss, source="candidate")
+        for lr, loss in product(_LEARNING_RATES, _LOSSES)
+    ]
+
+
+def tune(model: str, settings: Settings) -> list[tuple[Recipe, list[Record]]]:
+    """Train every candidate on every texture, the best mean image AUROC first.
+
+    Finished trainings are found in the store of the results folder and not run again.
+
+    Raises:
+        CaseSkipped: The model's weights are missing.
+    """
+    store, runner = Store(settings.runs_dir), InlineRunner()
+    finished = store.finished()
+    found: dict[Recipe, list[Record]] = {}
+    for recipe, job in _jobs(model, settings):
+        record = finished.get(job.key)
+        if record is None:
+            record = runner.run(job, lambda *_: None)
+            store.append(record)
+        print(
+            f"{job.case.data}  lr {recipe.lr:g} {recipe.loss}: {_auroc([record]):.3f}", flush=True
+        )
+        found.setdefault(recipe, []).append(record)
+    return sorted(found.items(), key=lambda item: -_auroc(item[1]))
+
+
+def table(ranked: list[tuple[Recipe, list[Record]]]) -> str:
+    """The candidates as text, best first."""
+    rows = [
+        [f"{recipe.lr:g}", recipe.loss, *[_auroc([r]) for r in records], _auroc(records)]
+        for recipe, records in ranked
+    ]
+    return tabulate(rows, headers=["lr", "loss", *CATEGORIES, "mean"], floatfmt=".3f")
+
+
+def _jobs(model: str, settings: Settings) -> Iterator[tuple[Recipe, Job]]:
+    finder = Finder(settings, {})
+    for texture in CATEGORIES:
+        case = Case("rd_backbone", f"{model}.tuned", "surface", texture, "default", True, 0)
+        job = finder.job(case)
+        for recipe in candidates(MODELS[model].recipes["same"]):
+            protocol = replace(job.protocol, recipe=recipe)
+            key = replace(job.key, recipe=protocol.hash)
+            yield recipe, replace(job, protocol=protocol, key=key)
+
+
+def _auroc(records: list[Record]) -> float:
+    """Mean image AUROC over records and evaluation arms; a failed training counts as .5."""
+    return fmean(
+        arm.get("image_auroc") or 0.5
+        for record in records
+        for arm in (record.metrics.values() if record.status == "ok" else [{}])
+    )
+
+
+def settings_for(weights_dirs: tuple[Path, ...], out: Path, images_seen: int) -> Settings:
+    """Settings of a tuning session: the smoke profile's size, a budget of its own, on the CPU."""
+    from bench.environment import cpu_has_bf16, cuda_present
+    from datasets_lib.cache_dir import default_cache_dir
+
+    device = "cuda" if cuda_present() else "cpu"
+    return Settings(
+        profile="smoke",
+        device=device,
+        data_dirs=(),
+        weights_dirs=weights_dirs,
+        results_dir=out,
+        cache_dir=default_cache_dir(),
+        images_seen=images_seen,
+        precision="bf16" if device == "cuda" or cpu_has_bf16() else "float32",
+    )

@@ -1,0 +1,43 @@
+"""What is committed under results/ comes from the committed records, and from them alone."""
+
+import re
+
+import pytest
+
+from bench.leaderboard import write_leaderboard
+from bench.store import read_records
+
+
+@pytest.fixture
+def records(root):
+    files = sorted((root / "results" / "baselines").glob("*.jsonl"))
+    assert files
+    return read_records(files)
+
+
+def test_committed_tables_are_those_of_the_committed_records(root, records, tmp_path):
+    for path in write_leaderboard(records, tmp_path):
+        assert path.read_bytes() == (root / "results" / "baselines" / path.name).read_bytes()
+
+
+def test_every_row_of_the_readmes_table_is_in_the_generated_one(root):
+    readme = (root / "README.md").read_text()
+    block = re.search(r"<!-- results: .*?-->(.*?)<!-- /results -->", readme, re.S)
+    assert block is not None
+    rows = [line for line in block[1].splitlines() if line.startswith("|")]
+    generated = (root / "results" / "baselines" / "LEADERBOARD.md").read_text().splitlines()
+    assert len(rows) > 3
+    assert [row for row in rows if row not in generated] == []
+
+
+def test_committed_records_finished_and_name_their_environment(records):
+    assert {record.status for record in records} == {"ok"}
+    for record in records:
+        assert record.environment["class"]
+        assert record.key.data != "unread"
+        assert record.started < record.finished
+
+
+def test_committed_records_hold_no_path_of_a_machine(root):
+    for file in (root / "results").rglob("*.jsonl"):
+        assert not re.search(r'"/(work|home|root|tmp|Users)/', file.read_text()), file
