@@ -43,9 +43,9 @@ def learning_curve(record: Record, path: Path) -> Path:
     tidy(axes)
     window = max(1, len(loss) // 25)
     if window > 1:
-        axes.plot(seen, loss, color=BLUE, alpha=0.3, linewidth=0.8, label="loss of a step")
+        axes.plot(seen, loss, color=BLUE, alpha=0.3, linewidth=0.8, label="loss")
     smooth = _running_median(loss, window)
-    label = f"median of {2 * window - 1} steps" if window > 1 else "loss"
+    label = f"running median of {2 * window - 1} points" if window > 1 else "loss"
     axes.plot(seen, smooth, color=BLUE, linewidth=1.8, label=label)
     finite = smooth[np.isfinite(smooth) & (smooth > 0)]
     if finite.size == smooth.size and finite.max() > _LOGARITHMIC_ABOVE * finite.min():
