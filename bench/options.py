@@ -1,5 +1,6 @@
 """The command line options of a benchmark session, and the settings they make."""
 
+import argparse
 import os
 from pathlib import Path
 
@@ -60,13 +61,17 @@ def add_options(parser: pytest.Parser) -> None:
         help="run cases in a watched child process (default with CUDA)",
     )
     add("--no-isolate", dest="isolate", action="store_false", help="run cases in this process")
-    add("--case-timeout", type=float, default=4 * 3600.0, metavar="S", help="wall time a case")
+    add(
+        "--case-timeout",
+        type=float,
+        metavar="S",
+        help="wall time a case (default 4 hours); implies --isolate",
+    )
     add(
         "--stall-timeout",
         type=float,
-        default=900.0,
         metavar="S",
-        help="time a case may go without a sign of life",
+        help="time a case may go without a sign of life (default 900 s); implies --isolate",
     )
     add("--rerun", action="store_true", help="run finished cases again")
     add("--save-models", action="store_true", help="keep every trained model")
@@ -78,8 +83,11 @@ def settings_of(config: pytest.Config) -> Settings:
     device = option("--device") or ("cuda" if cuda_present() else "cpu")
     if device.partition(":")[0] not in {"cpu", "cuda"}:
         raise pytest.UsageError(f"--device: wanted cpu, cuda or cuda:N, found '{device}'")
-    profile = option("--profile") or (default_profile() if device == "cuda" else "smoke")
+    profile = option("--profile") or ("smoke" if device == "cpu" else default_profile())
+    timeout, stall = option("--case-timeout"), option("--stall-timeout")
     isolate = option("isolate")
+    if isolate is None:
+        isolate = device != "cpu" or timeout is not None or stall is not None
     return Settings(
         profile=profile,
         device=device,
@@ -92,9 +100,9 @@ def settings_of(config: pytest.Config) -> Settings:
         images_seen=option("--images-seen"),
         image_size=option("--image-size"),
         precision=option("--precision") or _default_precision(device),
-        isolate=device != "cpu" if isolate is None else isolate,
-        timeout_s=option("--case-timeout"),
-        stall_timeout_s=option("--stall-timeout"),
+        isolate=isolate,
+        timeout_s=timeout or 4 * 3600.0,
+        stall_timeout_s=stall or 900.0,
         rerun=option("--rerun"),
         save_models=option("--save-models"),
     )
@@ -125,7 +133,6 @@ def _folders(given: list[Path] | None, variable: str | None) -> tuple[Path, ...]
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(f"wanted 1 or more, found {number}")
-    return number
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"wanted a whole number from 1, found '{text}'")
+    return int(text)

@@ -12,7 +12,6 @@ from _pytest.terminal import TerminalReporter
 
 from bench import selection
 from bench.case import Case
-from bench.environment import cuda_present
 from bench.options import add_options, settings_of
 from bench.progress import Progress
 from bench.protocol import PROFILES
@@ -53,6 +52,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not {"case", "bench_session"} <= set(metafunc.fixturenames):
         return
     config = metafunc.config
+    if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
+        raise pytest.UsageError(
+            "bench runs its cases in one session: two at a time would spoil each other's speeds. "
+            "Run without -n; --isolate gives every group of cases a process of its own."
+        )
     settings = config.stash[SETTINGS] = settings_of(config)
     try:
         found = config.stash[DATASETS] = dict(find_datasets(settings.data_dirs))
@@ -124,12 +128,10 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
         return []
     settings = config.stash[SETTINGS]
     profile = PROFILES[settings.profile]
-    why = (
-        ""
-        if config.option.profile
-        else " (default: CUDA is "
-        + ("here)" if cuda_present() else "not here; --profile standard for the full protocol)")
-    )
+    why = ""
+    if not config.option.profile:
+        full = "; --profile standard for the full protocol" if profile.name == "smoke" else ""
+        why = f" (the default on {settings.device.partition(':')[0]}{full})"
     lines = [
         f"profile {profile.name}{why}: {profile.about}",
         f"device {settings.device}, {'one child process a group' if settings.isolate else 'inline'}"
@@ -188,3 +190,12 @@ def pytest_terminal_summary(
     if exitstatus == pytest.ExitCode.INTERRUPTED:
         command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
         terminalreporter.write_line(f"resume with: {command}", bold=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, object]
+) -> None:
+    """Add what ran the newest case: pytest-benchmark knows of no GPU."""
+    if TALLY in config.stash and config.stash[TALLY].records:
+        machine_info["proving_ground"] = config.stash[TALLY].records[-1].environment

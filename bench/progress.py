@@ -1,7 +1,7 @@
 """Progress of a session: a live line on a terminal, a line a case and a heartbeat elsewhere."""
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from _pytest.terminal import TerminalReporter
@@ -87,7 +87,8 @@ class Progress:
     def _write(self, text: str, *, live: bool) -> None:
         if self._terminal is None:
             return
-        with self._uncaptured():
+        # A terminal that went away must not cost a record.
+        with suppress(OSError), self._uncaptured():
             self._write_line(self._terminal, text, live=live)
 
     def _uncaptured(self) -> AbstractContextManager[None]:

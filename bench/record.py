@@ -4,6 +4,7 @@ The object's fields are those of `Record`, in that order; ``schema`` counts inco
 Numbers that do not exist are ``null`` with their reason under ``reasons``.
 """
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
@@ -30,6 +31,11 @@ class Key:
     recipe: str
     data: str
     weights: str
+
+    @property
+    def short(self) -> str:
+        """Sixteen hex digits over all of it."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
 
 
 @dataclass

@@ -45,6 +45,7 @@ def replay(record: Record, request: pytest.FixtureRequest) -> None:
             "profile": record.key.profile,
             "metrics": record.metrics,
             "measurements": record.measurements,
-            "environment_class": record.environment.get("class"),
+            "environment": record.environment,
+            "finished": record.finished,
         }
     )

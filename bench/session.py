@@ -1,5 +1,6 @@
 """A benchmark session: runs cases one by one, resumes, stores, and remembers for the summary."""
 
+import contextlib
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,12 +16,9 @@ from bench.replay import replay
 from bench.run.inputs import Finder
 from bench.run.job import CaseSkipped, Job, Report, WeightsError, failed_record, failure
 from bench.settings import Settings
-from bench.store import Store
+from bench.store import Store, StoreError
 from datasets_lib.discover import FoundDataset
 from datasets_lib.layout import DatasetError
-
-OUTCOME = pytest.StashKey[str]()
-"""What happened to an item, for its letter: ``cached`` or a record's outcome."""
 
 
 class Runner(Protocol):
@@ -84,7 +82,12 @@ class BenchSession:
 
     def run(self, case: Case, request: pytest.FixtureRequest) -> None:
         """Run a case, or take its finished record; skip or fail the pytest item accordingly."""
-        record = self._record(case, request)
+        try:
+            record = self._record(case, request)
+        except StoreError as error:
+            self._note("unsaved", request)
+            pytest.fail(f"{case.id}: unsaved\n{error}", pytrace=False)
+        self.tally.records.append(record)
         if record.status == "ok":
             replay(record, request)
             return
@@ -97,41 +100,45 @@ class BenchSession:
             self._runner.close()
 
     def _record(self, case: Case, request: pytest.FixtureRequest) -> Record:
-        start = time.monotonic()
         try:
             job = self._finder.job(case)
         except CaseSkipped as skip:
-            self.tally.outcomes["skipped"] += 1
             self.tally.skips.setdefault(str(skip), []).append(case.id)
             self._progress.skip()
-            request.node.user_properties.append(("outcome", "skipped"))
+            self._note("skipped", request)
             pytest.skip(str(skip))
         except (DatasetError, WeightsError) as error:
             outcome: Outcome = "data" if isinstance(error, DatasetError) else "weights"
             record = failure(case, self._finder.unresolved_key(case), outcome, str(error))
+            self._store.append(record)
             self._progress.note(case.id, outcome)
-        else:
-            if cached := self._finished.get(job.key):
-                self._progress.note(case.id, "cached")
-                return self._note(cached, "cached", request)
-            record = self._run(job)
-        self.tally.seconds += time.monotonic() - start
-        self._store.append(record)
-        return self._note(record, record.outcome, request)
+            self._note(outcome, request)
+            return record
+        if cached := self._finished.get(job.key):
+            self._progress.note(case.id, "cached")
+            self._note("cached", request)
+            return cached
+        record = self._run(job)
+        self._note(record.outcome, request)
+        return record
 
     def _run(self, job: Job) -> Record:
+        start = time.monotonic()
         self._progress.begin(job.case.id)
         try:
             record = self._runner.run(job, self._progress.report)
         except KeyboardInterrupt:
-            self._store.append(failed_record(job, "interrupted", "Interrupted by the user."))
+            with contextlib.suppress(StoreError):
+                self._store.append(failed_record(job, "interrupted", "Interrupted by the user."))
             raise
+        except Exception as error:  # the runner itself: torch does not load, no child starts
+            message = f"The case could not be started: {type(error).__name__}: {error}"
+            record = failed_record(job, "crash", message)
+        self.tally.seconds += time.monotonic() - start
+        self._store.append(record)
         self._progress.end(record)
         return record
 
-    def _note(self, record: Record, outcome: str, request: pytest.FixtureRequest) -> Record:
-        request.node.stash[OUTCOME] = outcome
+    def _note(self, outcome: str, request: pytest.FixtureRequest) -> None:
         request.node.user_properties.append(("outcome", outcome))
         self.tally.outcomes[outcome] += 1
-        self.tally.records.append(record)
-        return record

@@ -1,8 +1,11 @@
 """The end of a session: counts, best rows, what was skipped and the remedy, where things lie."""
 
+from pathlib import Path
+
 from _pytest.terminal import TerminalReporter
 
 from bench.leaderboard import summary_rows, write_leaderboard
+from bench.record import Record
 from bench.session import Tally
 from bench.settings import Settings
 from bench.store import Store
@@ -22,11 +25,18 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
     _write_skips(terminal, tally)
     records = Store(settings.runs_dir).records()
     if any(record.status == "ok" for record in records):
-        markdown, table = write_leaderboard(records, settings.results_dir)
-        terminal.write_line(f"leaderboard  {markdown} (and {table.name})")
+        terminal.write_line(f"leaderboard  {_leaderboard(records, settings.results_dir)}")
     if environment := next((r.environment for r in reversed(tally.records) if r.environment), None):
         terminal.write_line(f"environment  {environment.get('class')}")
     _write_pictures(terminal, tally, settings)
+
+
+def _leaderboard(records: list[Record], folder: Path) -> str:
+    try:
+        markdown, table = write_leaderboard(records, folder)
+    except OSError as error:
+        return f"could not be written ({error}); the records are safe"
+    return f"{markdown} (and {table.name})"
 
 
 def _write_skips(terminal: TerminalReporter, tally: Tally) -> None:

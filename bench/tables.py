@@ -76,7 +76,7 @@ class Row:
 
     def measurement(self, name: str) -> Estimate | None:
         """A measurement's mean over seeds; None where a category has no value."""
-        return estimate(self._by_seed(lambda record: record.measurements.get(name)))
+        return estimate(self._by_seed(lambda record: _measured(record, name)))
 
     def _by_seed(self, read: Callable[[Record], float | None]) -> list[float]:
         """Average categories within each seed, so that what is left is the spread over seeds."""
@@ -90,6 +90,13 @@ class Row:
         ]
         shared = set.intersection(*(set(cell) for cell in values))
         return [fmean(cell[seed] for cell in values) for seed in sorted(shared)]
+
+
+def _measured(record: Record, name: str) -> float | None:
+    """A measurement; no speed of a run that had to share its device."""
+    speed = name.endswith(("_per_s", "_ms"))
+    shared = record.environment.get("exclusive") is False
+    return None if speed and shared else record.measurements.get(name)
 
 
 def sections(records: Iterable[Record]) -> list[Section]:

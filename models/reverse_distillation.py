@@ -114,12 +114,9 @@ class ReverseDistillation(nn.Module):
             ``single_scale``: the last scale alone (stride 16), the study's protocol;
             ``multi_scale``: the sum of all three, the paper's.
         """
-        was_training = self.training
-        self.eval()
-        try:
-            scales = distance_maps(*self(images))
-        finally:
-            self.train(was_training)
+        if self.training:  # `loss` switches back; walking the modules at every call would cost
+            self.eval()
+        scales = distance_maps(*self(images))
         size = (images.shape[-2], images.shape[-1])
         maps = [upsample_and_blur(scale, size) for scale in scales]
         return {

@@ -30,8 +30,9 @@ class StepClock:
         return event
 
     def seconds(self) -> list[float]:
-        """Duration of every step so far; waits for the device."""
-        pairs = zip(self._starts, self._stops, strict=True)
+        """Duration of every step since this was last asked; waits for the device."""
+        pairs = list(zip(self._starts, self._stops, strict=True))
+        self._starts, self._stops = [], []
         if not self._cuda:
             return [stop - start for start, stop in pairs]
         torch.cuda.synchronize()

@@ -12,6 +12,10 @@ from datasets_lib.image_set import ImageSet
 from models.interface import GradientAnomalyModel
 
 
+class NonFiniteScoresError(Exception):
+    """A model scored an image with NaN."""
+
+
 @dataclass(frozen=True)
 class Scored:
     """Predictions of one arm over a set, on the host: ``(N,)`` scores, ``(N, H, W)`` maps."""
@@ -28,7 +32,11 @@ def predict_all(
     device: torch.device,
     report: Report,
 ) -> dict[str, Scored]:
-    """Predictions by evaluation arm of ``(N, 3, S, S)`` uint8 images, in float32."""
+    """Predictions by evaluation arm of ``(N, 3, S, S)`` uint8 images, in float32.
+
+    Raises:
+        NonFiniteScoresError: A score or a map holds NaN.
+    """
     scores: dict[str, list[Tensor]] = {}
     maps: dict[str, list[Tensor]] = {}
     with torch.inference_mode():
@@ -40,10 +48,18 @@ def predict_all(
                 if prediction.maps is not None:
                     maps.setdefault(arm, []).append(prediction.maps.float().cpu())
             report("predict", {"step": min(start + batch, len(images)), "steps": len(images)})
-    return {
+    found = {
         arm: Scored(torch.cat(parts), torch.cat(maps[arm]) if arm in maps else None)
         for arm, parts in scores.items()
     }
+    for arm, result in found.items():
+        if result.scores.isnan().any() or (result.maps is not None and result.maps.isnan().any()):
+            raise NonFiniteScoresError(
+                f"The trained model scored {int(result.scores.isnan().sum())} of {len(images)} "
+                f"images with NaN (arm {arm}), so it cannot be judged. Its training diverged: "
+                "lower the learning rate or set grad_clip in the model's recipe."
+            )
+    return found
 
 
 def judge(

@@ -14,7 +14,8 @@ import torch
 from bench.environment import environment
 from bench.record import Outcome, Record
 from bench.run.artifacts import write_artifacts
-from bench.run.evaluate import judge, predict_all
+from bench.run.device import DeviceError, exclusive_use, numerics, use_device
+from bench.run.evaluate import NonFiniteScoresError, judge, predict_all
 from bench.run.job import Job, Report, WeightsError, blank_record, now
 from bench.run.load import build_model
 from bench.run.loop import NonFiniteLossError, fit
@@ -26,24 +27,21 @@ from datasets_lib.layout import DatasetError
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
-class DeviceError(Exception):
-    """The device asked for is not there."""
-
-
 def run_case(job: Job, report: Report, resident: Resident) -> Record:
     """Run a job to its record; whatever goes wrong becomes a failed record, never an exception."""
     record = blank_record(job)
     phases = Phases(report)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), exclusive_use(job.device) as alone:
             warnings.simplefilter("default")
+            record.environment["exclusive"] = alone
             _run(job, record, phases, resident)
     except Exception as error:
         record.status = "failed"
         record.outcome, message = explain(error)
         record.error = {"message": message, "traceback": traceback.format_exc()}
-        if record.outcome == "oom" and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    if record.outcome == "oom" and torch.cuda.is_available():
+        torch.cuda.empty_cache()  # only now has the traceback let its tensors go
     record.timings = phases.seconds
     record.finished = now()
     return record
@@ -68,14 +66,17 @@ class Phases:
 
 
 def _run(job: Job, record: Record, phases: Phases, resident: Resident) -> None:
-    device = _device(job.device)
-    record.environment = environment(job.device)
+    device = use_device(job.device)
+    record.environment |= environment(job.device) | numerics(device)
     decoded = decoded_files()
     with phases("data"):
-        data = resident.load(job)
+        data = resident.load(job, phases.report)
     record.fingerprints["images_decoded"] = decoded_files() - decoded
     with phases("build"):
         model = build_model(job)
+    checkpoint = job.folder / "training.pth"
+    if job.afresh:
+        checkpoint.unlink(missing_ok=True)
     with phases("train"):
         trained = fit(
             model,
@@ -84,12 +85,12 @@ def _run(job: Job, record: Record, phases: Phases, resident: Resident) -> None:
             seed=job.seed,
             device=device,
             report=phases.report,
-            checkpoint=job.folder / "training.pth",
+            checkpoint=checkpoint,
         )
     record.curve = trained.curve()
     record.fingerprints |= {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
     record.fingerprints["frozen_features"] = (
-        "recomputed every step" if trained.frozen_seconds is None else "computed once"
+        "computed once" if trained.frozen else "recomputed every step"
     )
     batch = job.protocol.evaluation_batch
     with phases("predict"):
@@ -102,9 +103,10 @@ def _run(job: Job, record: Record, phases: Phases, resident: Resident) -> None:
         _note_metrics(record, judge(data.test, scored, calibration))
     with phases("artifacts"):
         write_artifacts(job, record, model, data.test, scored)
-    with phases("measure"):  # last: its training steps move BatchNorm's running statistics
+    with phases("measure"):  # last: its training steps change the model
         measured = measure(model, data.fit.images, job.protocol, trained, device)
     record.measurements, record.samples = measured.figures, measured.samples
+    checkpoint.unlink(missing_ok=True)
 
 
 def _note_metrics(record: Record, judged: dict[str, Any]) -> None:
@@ -114,21 +116,9 @@ def _note_metrics(record: Record, judged: dict[str, Any]) -> None:
         record.reasons |= {f"{arm}.{name}": reason for name, reason in result.reasons.items()}
 
 
-def _device(name: str) -> torch.device:
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError(
-            f"The device {name} was asked for (or a CUDA driver was found), but torch "
-            f"{torch.__version__} sees no CUDA device. Check nvidia-smi and CUDA_VISIBLE_DEVICES, "
-            "or run with --device cpu."
-        )
-    if name.startswith("cuda"):
-        torch.backends.cudnn.benchmark = True
-    return torch.device(name)
-
-
 def explain(error: Exception) -> tuple[Outcome, str]:
     """The outcome an exception stands for, and one paragraph for people."""
-    if isinstance(error, NonFiniteLossError):
+    if isinstance(error, NonFiniteLossError | NonFiniteScoresError):
         return "nan", str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "oom", (

@@ -5,7 +5,6 @@ changes. Where its features fit in memory they are kept, and training starts fro
 the same to rounding. Speeds in records add the teacher's cost back (`bench.run.profile`).
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench.run.job import Report
 from models.interface import FrozenFeatureModel
 
 _SHARE_OF_FREE_MEMORY = 0.25
@@ -24,20 +24,19 @@ class FrozenFeatures:
     """Features of every training image.
 
     Attributes:
-        parts: One ``(N, h, w, C)`` tensor a tapped layer.
-        seconds: What computing them took.
+        parts: One ``(N, h, w, C)`` tensor a tapped layer, on the model's device.
     """
 
     parts: list[Tensor]
-    seconds: float
 
     def batch(self, index: Tensor) -> list[Tensor]:
         """``(B, C, h, w)`` features of some images, channels last."""
-        return [part[index.to(part.device)].permute(0, 3, 1, 2) for part in self.parts]
+        index = index.to(self.parts[0].device, non_blocking=True)
+        return [part[index].permute(0, 3, 1, 2) for part in self.parts]
 
 
 def frozen_features(
-    model: object, images: Tensor, prepare: Callable[[Tensor], Tensor]
+    model: object, images: Tensor, prepare: Callable[[Tensor], Tensor], report: Report
 ) -> FrozenFeatures | None:
     """The frozen part's features, or None where it has none or they would not fit in memory.
 
@@ -45,10 +44,10 @@ def frozen_features(
         model: Any model.
         images: ``(N, 3, S, S)`` uint8.
         prepare: Makes a float batch on the device of uint8 images.
+        report: Called at every batch.
     """
     if not isinstance(model, FrozenFeatureModel):
         return None
-    start = time.perf_counter()
     parts: list[Tensor] = []
     for begin in range(0, len(images), _BATCH):
         features = model.features(prepare(images[begin : begin + _BATCH]))
@@ -65,9 +64,8 @@ def frozen_features(
             ]
         for whole, part in zip(parts, features, strict=True):
             whole[begin : begin + _BATCH] = part.permute(0, 2, 3, 1)
-    if parts[0].is_cuda:
-        torch.cuda.synchronize(parts[0].device)
-    return FrozenFeatures(parts, time.perf_counter() - start)
+        report("features", {"step": min(begin + _BATCH, len(images)), "steps": len(images)})
+    return FrozenFeatures(parts)
 
 
 def _fits(features: list[Tensor], count: int) -> bool:
@@ -83,4 +81,14 @@ def _free_host_memory() -> int:
     if not meminfo.is_file():
         return 0
     fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-    return int(fields["MemAvailable"].split()[0]) * 1024
+    free = int(fields["MemAvailable"].split()[0]) * 1024
+    limit, used = _cgroup("memory.max"), _cgroup("memory.current")
+    return free if limit is None or used is None else min(free, limit - used)
+
+
+def _cgroup(name: str) -> int | None:
+    """A figure of this process's container; None where there is none or it has no limit."""
+    try:
+        return int((Path("/sys/fs/cgroup") / name).read_text())
+    except (OSError, ValueError):
+        return None

@@ -14,7 +14,7 @@ from bench.settings import Settings
 from datasets_lib.catalog import DATASETS, FOLDER_READER
 from datasets_lib.content import ContentHashes
 from datasets_lib.discover import FoundDataset
-from datasets_lib.layout import Category, Sample
+from datasets_lib.layout import Category, DatasetError, Sample
 from datasets_lib.split import limit, split_calibration
 from models.catalog import MODELS
 from models.weights import ResolvedWeights, WeightsMissing
@@ -83,6 +83,7 @@ class Finder:
             cache_dir=self.settings.cache_dir,
             results_dir=self.settings.results_dir,
             save_model=self.settings.save_models,
+            afresh=self.settings.rerun,
         )
 
     def unresolved_key(self, case: Case) -> Key:
@@ -105,7 +106,13 @@ class Finder:
         if entry and entry.generator:
             generate: Generator = _imported(entry.generator)
             root = self.settings.cache_dir / "generated" / f"{entry.name}-{entry.version}"
-            path = generate(case.category or "", root)
+            try:
+                path = generate(case.category or "", root)
+            except OSError as error:
+                raise DatasetError(
+                    f"The generated set {case.data} could not be written to {root}: {error}. Free "
+                    "some disk space, or name another folder with --cache-dir."
+                ) from error
         else:
             path = self._found(case)
         return read(case.dataset, case.category or "", path)

@@ -22,6 +22,10 @@ _GRACE_SECONDS = 5.0
 _PRELOAD = ["torch", "timm", "bench.run.execute"]
 
 
+class _ChildGoneError(Exception):
+    """The child's end of the pipe is closed."""
+
+
 class IsolatedRunner:
     """Runs jobs in child processes, one group a child.
 
@@ -45,15 +49,13 @@ class IsolatedRunner:
 
     def run(self, job: Job, report: Report) -> Record:
         """Run a job; a child that dies or hangs leaves a failed record."""
-        if self._child is None or self._group != job.group:
-            self.close()
+        if self._child is None or not self._child.is_alive() or self._group != job.group:
+            self._end_child()
             self._start(job.group)
-        assert self._pipe is not None
         killed_before = _oom_kills()
         try:
-            self._pipe.send(job)
-            result = self._wait(report)
-        except (EOFError, OSError):
+            result = self._wait(job, report)
+        except _ChildGoneError:
             result = self._died(killed_before)
         except BaseException:
             self._kill()
@@ -66,7 +68,11 @@ class IsolatedRunner:
         return failed_record(job, *result)
 
     def close(self) -> None:
-        """Let the child go."""
+        """Let the child and its log go."""
+        self._end_child()
+        self._log.unlink(missing_ok=True)
+
+    def _end_child(self) -> None:
         if self._pipe is not None and self._child is not None and self._child.is_alive():
             with contextlib.suppress(OSError):
                 self._pipe.send(None)
@@ -83,13 +89,13 @@ class IsolatedRunner:
         theirs.close()
         self._pipe, self._group = ours, group
 
-    def _wait(self, report: Report) -> Record | tuple[Outcome, str]:
-        assert self._pipe is not None
+    def _wait(self, job: Job, report: Report) -> Record | tuple[Outcome, str]:
+        self._send(job)
         start = heard = time.monotonic()
         phase = "start"
         while True:
-            if self._pipe.poll(0.5):
-                message = self._pipe.recv()
+            message = self._received()
+            if message is not None:
                 if message[0] == "record":
                     record: Record = message[1]
                     return record
@@ -107,6 +113,21 @@ class IsolatedRunner:
                     "was stopped. Allow it more with --stall-timeout SECONDS."
                 )
 
+    def _send(self, job: Job) -> None:
+        assert self._pipe is not None
+        try:
+            self._pipe.send(job)
+        except OSError as error:
+            raise _ChildGoneError from error
+
+    def _received(self) -> Any:
+        """What the child said, or None after half a second of silence."""
+        assert self._pipe is not None
+        try:
+            return self._pipe.recv() if self._pipe.poll(0.5) else None
+        except (EOFError, OSError) as error:
+            raise _ChildGoneError from error
+
     def _died(self, killed_before: int) -> tuple[Outcome, str]:
         assert self._child is not None
         self._child.join(_GRACE_SECONDS)
@@ -117,10 +138,11 @@ class IsolatedRunner:
                 "size, or free some memory."
             )
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-        tail = "\n".join(self._log.read_text(errors="replace").strip().splitlines()[-12:])
-        return "crash", f"The case's process ended with {how}. Its last output:\n{tail or '(none)'}"
+        words = _last_words(self._log.read_text(errors="replace"))
+        return "crash", f"The case's process ended with {how}. Its last output:\n{words}"
 
     def _kill(self) -> None:
+        """End the child and whatever it started: it leads a process group of its own."""
         child, self._child = self._child, None
         if self._pipe is not None:
             self._pipe.close()
@@ -128,13 +150,18 @@ class IsolatedRunner:
         if child is None or child.pid is None:
             return
         for blow in (signal.SIGTERM, signal.SIGKILL):
-            if not child.is_alive():
-                break
             try:
                 os.killpg(child.pid, blow)
-            except OSError:  # it had not become a group leader yet
+            except OSError:  # nobody is left, or it had not become a group leader yet
                 child.kill()
-            child.join(_GRACE_SECONDS)
+            child.join(_GRACE_SECONDS if blow is signal.SIGTERM else None)
+
+
+def _last_words(log: str, lines: int = 12) -> str:
+    """The end of what a dead process printed, or the top of the stack it died with."""
+    said = log.strip().splitlines() or ["(none)"]
+    fatal = next((i for i, line in enumerate(said) if line.startswith("Fatal Python")), None)
+    return "\n".join(said[-lines:] if fatal is None else said[fatal : fatal + lines])
 
 
 def _oom_kills() -> int:

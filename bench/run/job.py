@@ -59,6 +59,7 @@ class Job:
         cache_dir: Decode cache.
         results_dir: Artifacts go below, artifact paths are relative to it.
         save_model: Whether the trained model is kept.
+        afresh: Whether a killed run's training checkpoint is thrown away.
     """
 
     case: Case
@@ -70,11 +71,12 @@ class Job:
     cache_dir: Path
     results_dir: Path
     save_model: bool = False
+    afresh: bool = False
 
     @property
     def folder(self) -> Path:
-        """Where this run's files go: one folder a case, profile and recipe."""
-        return self.results_dir / "runs" / self.case.id / f"{self.key.profile}-{self.key.recipe}"
+        """Where this run's files go: one folder a store key, so that no run touches another's."""
+        return self.results_dir / "runs" / self.case.id / f"{self.key.profile}-{self.key.short}"
 
     @property
     def group(self) -> str:

@@ -5,6 +5,7 @@ A model file holds only what its paper says; everything else about training is h
 
 import logging
 import math
+import pickle
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,10 @@ class NonFiniteLossError(Exception):
     """The loss became NaN or infinite."""
 
 
+class DamagedCheckpointError(Exception):
+    """A killed run's checkpoint cannot be taken up."""
+
+
 @dataclass
 class Fit:
     """What training left beside the model.
@@ -42,9 +47,9 @@ class Fit:
         steps: Optimiser steps taken, those before a resume included.
         images_seen: Images shown to the model.
         losses: Loss of every step.
-        step_seconds: Duration of every step of this process.
+        step_seconds: Duration of every step, but for those lost to a kill.
         resumed_at: Step training was taken up at after a kill; 0 for an unbroken run.
-        frozen_seconds: What the frozen part costs an image, where it was computed beforehand.
+        frozen: Whether a frozen part's features were computed once, beforehand.
     """
 
     steps: int = 0
@@ -52,7 +57,7 @@ class Fit:
     losses: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     resumed_at: int = 0
-    frozen_seconds: float | None = None
+    frozen: bool = False
 
     def curve(self) -> list[list[float]]:
         """At most 200 points ``[images seen, mean loss since the last point]``."""
@@ -85,7 +90,8 @@ def fit(
         seed: Of the order of images.
         device: Where the model is.
         report: Called at every step.
-        checkpoint: Where to keep the state of a long training; taken up if it is there.
+        checkpoint: Where to keep the state of a long training; taken up if it is there. It stays
+            when training ends, for the caller to remove once the case is safe.
 
     Raises:
         NonFiniteLossError: Training diverged.
@@ -101,8 +107,8 @@ def fit(
     order = Order(len(images), batch, seed)
     trainer = _Trainer(model, optimizer, schedule, order, protocol, device, images)
     result = trainer.resume(checkpoint)
-    if steps * batch > len(images):
-        result.frozen_seconds = trainer.compute_frozen()
+    if protocol.augmentation == "default" and steps * batch > len(images):
+        result.frozen = trainer.compute_frozen(report)
     clock = StepClock(device)
     saved = time.monotonic()
     pending: list[Tensor] = []
@@ -116,11 +122,11 @@ def fit(
             result.losses += _finite_losses(pending, step + 1, recipe)
             pending.clear()
             report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
-            if time.monotonic() - saved > CHECKPOINT_SECONDS and step + 1 < steps:
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                result.step_seconds += clock.seconds()
                 trainer.save(checkpoint, result)
                 saved = time.monotonic()
-    result.step_seconds = clock.seconds()
-    checkpoint.unlink(missing_ok=True)
+    result.step_seconds += clock.seconds()
     return result
 
 
@@ -135,18 +141,19 @@ class _Trainer:
     images: Tensor
     frozen: FrozenFeatures | None = None
 
-    def compute_frozen(self) -> float | None:
-        """Compute a frozen part's features beforehand; seconds an image, None where it did not."""
-        with self._autocast():
+    def compute_frozen(self, report: Report) -> bool:
+        """Compute a frozen part's features beforehand, where there is one and they fit."""
+        with autocast(self.device, self.protocol):
             self.frozen = frozen_features(
-                self.model, self.images, lambda chunk: to_float(chunk, self.device)
+                self.model, self.images, lambda chunk: to_float(chunk, self.device), report
             )
-        return self.frozen.seconds / len(self.images) if self.frozen else None
+        return self.frozen is not None
 
     def step(self) -> Tensor:
         """One optimiser step; the detached loss stays on the device."""
-        with self._autocast():
-            loss = self._loss(next(self.order))
+        index = next(self.order).to(self.images.device, non_blocking=True)
+        with autocast(self.device, self.protocol):
+            loss = self._loss(index)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.protocol.recipe.grad_clip is not None:
@@ -161,12 +168,7 @@ class _Trainer:
         if self.frozen is not None:
             assert isinstance(self.model, FrozenFeatureModel)
             return self.model.loss_of_features(self.frozen.batch(index))
-        return self.model.loss(to_float(self.images[index.to(self.images.device)], self.device))
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.protocol.precision == "bf16"
-        )
+        return self.model.loss(to_float(self.images[index], self.device))
 
     def save(self, path: Path, result: Fit) -> None:
         """Keep the state; a full disk costs the checkpoint, never the training."""
@@ -180,6 +182,7 @@ class _Trainer:
             "steps": result.steps,
             "images_seen": result.images_seen,
             "losses": result.losses,
+            "step_seconds": result.step_seconds,
         }
         try:
             save_whole(state, path)
@@ -187,21 +190,40 @@ class _Trainer:
             _log.warning("training goes on without a checkpoint: %s", error)
 
     def resume(self, path: Path) -> Fit:
+        """Take up a killed run's training; one that cannot be taken up is left behind.
+
+        Raises:
+            DamagedCheckpointError: Part of it was loaded before it turned out not to fit.
+        """
         if not path.exists():
             return Fit()
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_checkpoint(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.order.generator.set_state(state["generator"].cpu())
-        self.order.left = state["left"].cpu()
-        torch.set_rng_state(state["torch"].cpu())
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+            self.model.load_checkpoint(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.order.generator.set_state(state["generator"].cpu())
+            self.order.left = state["left"].cpu()
+            torch.set_rng_state(state["torch"].cpu())
+        except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            path.unlink()
+            raise DamagedCheckpointError(
+                f"The training checkpoint {path} of an earlier, killed run is damaged "
+                f"({type(error).__name__}) and was removed. Run the same command again: the case "
+                "starts anew."
+            ) from error
         return Fit(
             steps=state["steps"],
             images_seen=state["images_seen"],
             losses=state["losses"],
+            step_seconds=state["step_seconds"],
             resumed_at=state["steps"],
         )
+
+
+def autocast(device: torch.device, protocol: Protocol) -> torch.autocast:
+    """The protocol's training precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bf16")
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:

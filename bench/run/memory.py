@@ -42,7 +42,11 @@ class PeakMemory:
 
 
 def measure_memory(step: Callable[[], object], device: torch.device, rounds: int = 3) -> PeakMemory:
-    """Run a step a few times and tell the peaks; the first round may allocate lasting buffers."""
+    """Run a step a few times and tell the peaks.
+
+    One round goes before: it may allocate lasting buffers or try out kernels.
+    """
+    step()
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.synchronize(device)

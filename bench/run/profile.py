@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from bench.protocol import Protocol
 from bench.run.flops import count_flops, parameter_counts
-from bench.run.loop import Fit, to_float
+from bench.run.loop import Fit, autocast, to_float
 from bench.run.measure import measure_inference, measure_latency, steady_samples
-from bench.run.memory import measure_memory
+from bench.run.memory import PeakMemory, measure_memory
+from bench.run.optimisation import build_optimizer
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,10 @@ def measure(
     """Measure a model on ``(N, 3, S, S)`` uint8 images.
 
     A batch smaller than the protocol's is filled up by repeating images. Memory is the whole
-    process's: of training in ``peak_…``, of prediction in ``inference_peak_…``. FLOPs are an
-    image's. ``train_images_per_s`` charges a frozen part that was computed once to every step, so
-    that having kept it is no advantage in a table; ``…_cached`` is what the loop did. Training
-    passes repeated here throw their gradients away, but move BatchNorm's running statistics:
-    measure last.
+    process's: of training with its optimiser in ``peak_…``, of prediction in ``inference_peak_…``.
+    FLOPs are an image's. ``train_images_per_s`` charges a frozen part that was computed once to
+    every step, so that having kept it is no advantage in a table; ``…_cached`` is what the loop
+    did. The training steps taken here change the model: measure last.
     """
     index = torch.arange(protocol.evaluation_batch) % len(images)
     batch = to_float(images[index.to(images.device)], device)
@@ -47,18 +47,23 @@ def measure(
         with torch.inference_mode():
             model.predict(chunk)
 
+    optimizer = build_optimizer(protocol.recipe, model)
+
     def train() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bf16"):
-            model.loss(train_batch).backward()
-        model.zero_grad(set_to_none=True)
+        with autocast(device, protocol):
+            loss = model.loss(train_batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
 
     inference = measure_inference(predict, batch, min_rounds=5)
     latency = measure_latency(predict, single)
     training = steady_samples(trained.step_seconds)
-    frozen = len(train_batch) * (trained.frozen_seconds or 0.0)
+    frozen = _frozen_seconds(model, train_batch, protocol, device) if trained.frozen else 0.0
     assert isinstance(model, nn.Module)
     parameters = parameter_counts(model)
     serving = measure_memory(lambda: predict(batch), device)
+    flops = count_flops(lambda: predict(single))
     fitting = measure_memory(train, device)
     figures: dict[str, float | None] = {
         "train_images_per_s": len(train_batch) / (median(training) + frozen),
@@ -68,13 +73,30 @@ def measure(
         "latency_p95_ms": 1e3 * quantiles(latency, n=20, method="inclusive")[-1],
         "parameters": parameters.all,
         "trainable_parameters": parameters.trainable,
-        "inference_flops": count_flops(lambda: predict(single)),
+        "inference_flops": flops,
         "train_flops": count_flops(train) / len(train_batch),
-        "peak_host_bytes": fitting.host.peak_bytes,
+        "peak_host_bytes": _peak(fitting),
         "peak_device_bytes": fitting.device_bytes,
-        "inference_peak_host_bytes": serving.host.peak_bytes,
+        "inference_peak_host_bytes": _peak(serving),
         "inference_peak_device_bytes": serving.device_bytes,
     }
     return Measured(
         figures, {"inference_step": inference, "latency": latency, "train_step": training}
     )
+
+
+def _frozen_seconds(
+    model: Any, train_batch: Tensor, protocol: Protocol, device: torch.device
+) -> float:
+    """What the frozen part costs a training batch, warmed up like every other speed."""
+
+    def teach(chunk: Tensor) -> None:
+        with torch.inference_mode(), autocast(device, protocol):
+            model.features(chunk)
+
+    return median(measure_inference(teach, train_batch, min_rounds=5))
+
+
+def _peak(memory: PeakMemory) -> int | None:
+    """The loop's own peak; nothing where the system tells only that of the whole process's life."""
+    return memory.host.peak_bytes if memory.host.since_reset else None

@@ -2,7 +2,10 @@
 
 import contextlib
 import faulthandler
+import multiprocessing as mp
 import os
+import signal
+import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +21,7 @@ def serve(connection: Connection, log: Path) -> None:
     prints goes to ``log``, whose tail explains a crash.
     """
     os.setsid()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -31,6 +35,14 @@ def serve(connection: Connection, log: Path) -> None:
         while (job := connection.recv()) is not None:
             record = run_case(job, _Reporter(connection), resident)
             connection.send(("record", record))
+
+
+def _end_with_parent() -> None:
+    """A child must not go on, nor hold the device, once its session has been killed."""
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os.killpg(0, signal.SIGKILL)
 
 
 class _Reporter:

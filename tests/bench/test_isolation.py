@@ -1,7 +1,12 @@
 """Cases in child processes: a killed, stopped or slow child costs its own case and no other."""
 
 import os
+import pickle
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +105,33 @@ def test_a_silent_case_is_stopped(job, runner):
     assert record.outcome == "timeout"
     assert "no sign of life" in record.error["message"]
     assert "'train'" in record.error["message"]
+
+
+def test_a_child_dies_with_its_session(job, tmp_path, root):
+    script = tmp_path / "session.py"
+    script.write_text(
+        "import pickle, sys\n"
+        "from pathlib import Path\n"
+        "from bench.run.isolate import IsolatedRunner\n"
+        "if __name__ == '__main__':\n"
+        "    job = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
+        "    runner = IsolatedRunner(300.0, 300.0)\n"
+        "    runner.run(job, lambda *_: print(runner._child.pid, flush=True))\n"
+    )
+    (tmp_path / "job").write_bytes(pickle.dumps(job(images_seen=1_000_000)))
+    session = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "job")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        cwd=root,
+    )
+    child = int(session.stdout.readline())
+    session.kill()
+    session.communicate()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_a_nan_is_a_failed_record_of_its_own_kind(job, runner):

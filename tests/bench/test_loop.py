@@ -115,7 +115,16 @@ def test_a_killed_training_goes_on_bit_equal_from_its_checkpoint(tmp_path, monke
     assert trained.losses == whole.losses
     for name, tensor in unbroken.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
-    assert not (tmp_path / "killed" / "run" / "training.pth").exists()
+
+
+def test_a_damaged_checkpoint_is_removed_and_said(tmp_path):
+    checkpoint = tmp_path / "run" / "training.pth"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.raises(loop.DamagedCheckpointError, match="Run the same command again"):
+        run(tmp_path, protocol())
+    assert not checkpoint.exists()
+    assert run(tmp_path, protocol())[1].steps == 16
 
 
 def test_a_loss_that_is_not_finite_stops_training(tmp_path):
@@ -204,11 +213,11 @@ def test_frozen_features_computed_once_train_as_those_of_every_step(tmp_path, mo
             report=lambda *_: None,
             checkpoint=tmp_path / "training.pth",
         )
-        assert (trained.frozen_seconds is not None) == computed
+        assert trained.frozen == computed
         losses.append(trained.losses)
     assert losses[0] == pytest.approx(losses[1], rel=2e-4)
 
 
 def test_a_model_without_a_frozen_part_has_nothing_computed_beforehand(tmp_path):
     _, trained = run(tmp_path, protocol())
-    assert trained.frozen_seconds is None
+    assert not trained.frozen
