@@ -27,7 +27,16 @@ def options(root, tmp_path, write_category):
         str(root / "bench"),
         *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
         *("-p", "no:cacheprovider", "--device", "cpu", "--profile", "smoke"),
-        *("--images-seen", "16", "--image-size", "64", "--data-dir", str(tmp_path / "data")),
+        *(
+            "--images-seen",
+            "16",
+            "--image-size",
+            "64",
+            "--precision",
+            "float32",
+            "--data-dir",
+            str(tmp_path / "data"),
+        ),
         *("--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")),
     ]
 
@@ -134,7 +143,7 @@ def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
     model.load_checkpoint(
         torch.load(tmp_path / "results" / record.artifacts["model"], weights_only=True)
     )
-    images = Resident().load(job).test.images
+    images = Resident().load(job, lambda *_: None).test.images
     with np.load(tmp_path / "results" / record.artifacts["scores"]) as file:
         for batch in (32, 5):
             scored = predict_all(
@@ -184,7 +193,7 @@ def test_a_missing_weight_is_a_skip_with_its_remedy(session, store, monkeypatch)
     monkeypatch.setenv("TORCH_HOME", "/nonexistent")
     result = session("-k", CASE.replace("scratch", "pretrained"))
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["*skipped 1:*resnet18*", "*--weights-dir*"])
+    result.stdout.fnmatch_lines(["*skipped 1:*resnet18.tv_in1k*--weights-dir*"])
     assert store.records() == []
 
 
