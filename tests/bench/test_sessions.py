@@ -27,17 +27,9 @@ def options(root, tmp_path, write_category):
         str(root / "bench"),
         *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
         *("-p", "no:cacheprovider", "--device", "cpu", "--profile", "smoke"),
-        *(
-            "--images-seen",
-            "16",
-            "--image-size",
-            "64",
-            "--precision",
-            "float32",
-            "--data-dir",
-            str(tmp_path / "data"),
-        ),
-        *("--results-dir", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")),
+        *("--images-seen", "16", "--image-size", "64", "--precision", "float32"),
+        *("--data-dir", str(tmp_path / "data"), "--cache-dir", str(tmp_path / "cache")),
+        *("--results-dir", str(tmp_path / "results")),
     ]
 
 
