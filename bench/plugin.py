@@ -3,8 +3,9 @@
 Collection imports no torch: whatever needs it is imported when a case runs.
 """
 
+import gc
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +46,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of the studies, for ``--strict-markers``."""
     for name in sorted(_catalog_markers()):
         config.addinivalue_line("markers", f"{name}: cases of {name}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the garbage collector thousands of items that live as long as the session.
+
+    Without it, listing 5,472 cases takes 1.05 s instead of 0.57 s (bench/perf/collection.py).
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
