@@ -190,7 +190,7 @@ def pytest_report_teststatus(
         str(outcome),
         ("passed", ".", "PASSED") if report.passed else ("failed", "F", str(outcome).upper()),
     )
-    return (category, "", "") if config.get_verbosity() == 0 else (category, letter, word)
+    return category, "" if config.get_verbosity() == 0 else letter, word
 
 
 def pytest_terminal_summary(

@@ -10,6 +10,7 @@ from bench.case import Case
 from bench.protocol import Protocol
 from bench.record import Key, Outcome, Record
 from datasets_lib.layout import Sample
+from models.catalog import MODELS
 from models.weights import ResolvedWeights
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -81,7 +82,8 @@ class Job:
     @property
     def group(self) -> str:
         """Cases of one group share resident data and a child process."""
-        return f"{self.case.data}@{self.protocol.image_size}"
+        backbone = MODELS[self.case.entry_name].weights
+        return f"{self.case.data} {self.protocol.image_size} {backbone}"
 
 
 def blank_record(job: Job) -> Record:
