@@ -88,7 +88,7 @@ def _add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command = commands.add_parser("tune", help="choose a model's tuned recipe, on surface alone")
     command.add_argument("model", help="catalog name, such as rd_resnet18")
     command.add_argument("--weights-dir", action="append", type=Path, default=[], metavar="DIR")
-    command.add_argument("--images-seen", type=int, default=1_000, metavar="N")
+    command.add_argument("--images-seen", type=int, default=800, metavar="N")
     command.add_argument("--out", type=Path, default=Path("results/tuning"), metavar="DIR")
     command.set_defaults(run=_tune)
 

@@ -22,7 +22,7 @@ from bench.store import Store
 from datasets_lib.surface import CATEGORIES
 from models.catalog import MODELS, Recipe
 
-_LEARNING_RATES = (5e-4, 1e-3, 2e-3, 5e-3)
+_LEARNING_RATES = (1e-3, 2e-3, 5e-3)
 _LOSSES = ("flattened", "per_pixel")
 
 
