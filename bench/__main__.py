@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 
@@ -69,6 +70,8 @@ def _add_cache(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _cache(options: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
     from datasets_lib.cache import DecodeCache
     from datasets_lib.cache_dir import default_cache_dir
 
@@ -78,9 +81,18 @@ def _cache(options: argparse.Namespace) -> int:
         print(f"freed {cache.clean(options.older_than) / 1e6:.1f} MB below {root}")
         return 0
     entries = cache.info()
-    for entry in entries:
-        print(entry)
-    print(f"{len(entries)} entries below {root}")
+    rows = [
+        [
+            e.what,
+            f"{e.bytes / 1e6:.1f} MB",
+            datetime.fromtimestamp(e.last_used).astimezone().isoformat(" ", "minutes")[:16],
+        ]
+        for e in entries
+    ]
+    if rows:
+        print(tabulate(rows, headers=["what", "size", "last used"], colalign=["left", "right"]))
+    total = sum(entry.bytes for entry in entries) / 1e6
+    print(f"{len(entries)} entries, {total:.1f} MB, below {root}")
     return 0
 
 

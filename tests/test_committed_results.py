@@ -41,3 +41,14 @@ def test_committed_records_finished_and_name_their_environment(records):
 def test_committed_records_hold_no_path_of_a_machine(root):
     for file in (root / "results").rglob("*.jsonl"):
         assert not re.search(r'"/(work|home|root|tmp|Users)/', file.read_text()), file
+
+
+def test_bf16_training_agrees_with_float32_on_real_weights(root, records):
+    (exact,) = read_records([root / "results/baselines/checks/float32_beside_bf16.jsonl"])
+    (rounded,) = [r for r in records if r.key.id == exact.key.id]
+    assert (exact.protocol["precision"], rounded.protocol["precision"]) == ("float32", "bf16")
+    assert exact.key.data == rounded.key.data
+    for arm, metrics in exact.metrics.items():
+        for name in ("image_auroc", "pixel_auroc"):
+            # Well inside the spread between seeds, 1.9 points of image AUROC.
+            assert metrics[name] == pytest.approx(rounded.metrics[arm][name], abs=0.005)
