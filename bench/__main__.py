@@ -10,11 +10,15 @@ from pathlib import Path
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it did what was asked."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
     _add_leaderboard(commands)
     _add_cache(commands)
     _add_tune(commands)
     options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help(sys.stderr)
+        return 2
     code: int = options.run(options)
     return code
 
@@ -81,19 +85,16 @@ def _cache(options: argparse.Namespace) -> int:
         print(f"freed {cache.clean(options.older_than) / 1e6:.1f} MB below {root}")
         return 0
     entries = cache.info()
-    rows = [
-        [
-            e.what,
-            f"{e.bytes / 1e6:.1f} MB",
-            datetime.fromtimestamp(e.last_used).astimezone().isoformat(" ", "minutes")[:16],
-        ]
-        for e in entries
-    ]
+    rows = [[e.what, f"{e.bytes / 1e6:.1f} MB", _minute(e.last_used)] for e in entries]
     if rows:
         print(tabulate(rows, headers=["what", "size", "last used"], colalign=["left", "right"]))
     total = sum(entry.bytes for entry in entries) / 1e6
     print(f"{len(entries)} entries, {total:.1f} MB, below {root}")
     return 0
+
+
+def _minute(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "minutes")[:16]
 
 
 def _add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
