@@ -1,11 +1,13 @@
 """What is committed under results/ comes from the committed records, and from them alone."""
 
 import re
+from statistics import fmean
 
 import pytest
 
 from bench.leaderboard import write_leaderboard
 from bench.store import read_records
+from models.catalog import MODELS
 
 
 @pytest.fixture
@@ -52,3 +54,16 @@ def test_bf16_training_agrees_with_float32_on_real_weights(root, records):
         for name in ("image_auroc", "pixel_auroc"):
             # Well inside the spread between seeds, 1.9 points of image AUROC.
             assert metrics[name] == pytest.approx(rounded.metrics[arm][name], abs=0.005)
+
+
+def test_the_tuned_recipe_is_the_one_that_won_on_surface(root):
+    scores = {}
+    for record in read_records([root / "results/baselines/tuning/rd_resnet18.jsonl"]):
+        assert (record.status, record.case["dataset"]) == ("ok", "surface")
+        recipe = record.protocol["recipe"]
+        found = [metrics["image_auroc"] for metrics in record.metrics.values()]
+        scores.setdefault((recipe["lr"], recipe["loss"]), []).append(fmean(found))
+    assert {len(textures) for textures in scores.values()} == {4}
+    best = max(scores, key=lambda candidate: fmean(scores[candidate]))
+    tuned = MODELS["rd_resnet18"].recipes["tuned"]
+    assert (tuned.lr, tuned.loss) == best
