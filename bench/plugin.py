@@ -205,12 +205,3 @@ def pytest_terminal_summary(
     if exitstatus == pytest.ExitCode.INTERRUPTED:
         command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
         terminalreporter.write_line(f"resume with: {command}", bold=True)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_benchmark_update_machine_info(
-    config: pytest.Config, machine_info: dict[str, object]
-) -> None:
-    """Add what ran the newest case: pytest-benchmark knows of no GPU."""
-    if TALLY in config.stash and config.stash[TALLY].records:
-        machine_info["proving_ground"] = config.stash[TALLY].records[-1].environment

@@ -82,13 +82,18 @@ def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, st
     assert rows[0]["extra_info"]["metrics"] == first.metrics
 
 
-def test_finished_cases_are_not_run_again_unless_asked(session, store):
+def test_finished_cases_are_not_run_again_unless_asked(session, store, tmp_path):
     session("-k", CASE).assert_outcomes(passed=1)
     again = session("-k", CASE)
     again.stdout.fnmatch_lines(["*1 cached*"])
     assert len(store.records()) == 1
     session("-k", CASE, "--rerun").assert_outcomes(passed=1)
     assert len(store.records()) == 2
+    where = ("-k", CASE, "--benchmark-storage", f"file://{tmp_path / 'benchmarks'}")
+    session(*where, "--benchmark-save", "before")
+    compared = session(*where, "--benchmark-compare")  # both from the record: nothing differs
+    for column in ("NOW", "0001_before"):
+        compared.stdout.fnmatch_lines([f"*{column}*(1.0)*(1.0)*(1.0)*"])
     changed = session("-k", CASE, "--images-seen", "8")
     changed.assert_outcomes(passed=1)  # another recipe is another run
 
