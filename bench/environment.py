@@ -122,6 +122,11 @@ def _nvml() -> ctypes.CDLL | None:
     return None if library.nvmlInit_v2() else library
 
 
+def default_precision(device: str) -> Literal["bf16", "float32"]:
+    """Of training: bf16 on CUDA and on CPUs that have it."""
+    return "bf16" if device != "cpu" or cpu_has_bf16() else "float32"
+
+
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware, where training in it pays."""
     try:

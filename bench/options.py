@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.environment import cpu_has_bf16, cuda_present, default_profile
+from bench.environment import cuda_present, default_precision, default_profile
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from datasets_lib.cache_dir import default_cache_dir
@@ -99,17 +99,13 @@ def settings_of(config: pytest.Config) -> Settings:
         arms=_arms(option("--arms"), profile),
         images_seen=option("--images-seen"),
         image_size=option("--image-size"),
-        precision=option("--precision") or _default_precision(device),
+        precision=option("--precision") or default_precision(device),
         isolate=isolate,
         timeout_s=timeout or 4 * 3600.0,
         stall_timeout_s=stall or 900.0,
         rerun=option("--rerun"),
         save_models=option("--save-models"),
     )
-
-
-def _default_precision(device: str) -> str:
-    return "bf16" if device != "cpu" or cpu_has_bf16() else "float32"
 
 
 def _arms(text: str | None, profile: str) -> tuple[str, ...] | None:

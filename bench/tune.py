@@ -87,8 +87,8 @@ def _auroc(records: list[Record]) -> float:
 
 
 def settings_for(weights_dirs: tuple[Path, ...], out: Path, images_seen: int) -> Settings:
-    """Settings of a tuning session: the smoke profile's size, a budget of its own, on the CPU."""
-    from bench.environment import cpu_has_bf16, cuda_present
+    """Settings of a tuning session: the smoke profile's size, a budget of its own."""
+    from bench.environment import cuda_present, default_precision
     from datasets_lib.cache_dir import default_cache_dir
 
     device = "cuda" if cuda_present() else "cpu"
@@ -100,5 +100,5 @@ def settings_for(weights_dirs: tuple[Path, ...], out: Path, images_seen: int) ->
         results_dir=out,
         cache_dir=default_cache_dir(),
         images_seen=images_seen,
-        precision="bf16" if device == "cuda" or cpu_has_bf16() else "float32",
+        precision=default_precision(device),
     )
