@@ -1,7 +1,6 @@
 """The command line options of a benchmark session, and the settings they make."""
 
 import argparse
-import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from bench.environment import cuda_present, default_precision, default_profile
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from datasets_lib.cache_dir import default_cache_dir
+from datasets_lib.data_dirs import data_dirs
 from models.catalog import MODELS
 
 
@@ -42,7 +42,7 @@ def add_options(parser: pytest.Parser) -> None:
         type=Path,
         metavar="DIR",
         help="folder of datasets, DIR/mvtec/bottle/train/good; may repeat "
-        "(default: $PROVING_GROUND_DATA)",
+        "(default: $PROVING_GROUND_DATA); what bench data get fetched is always found",
     )
     add(
         "--weights-dir",
@@ -88,13 +88,14 @@ def settings_of(config: pytest.Config) -> Settings:
     isolate = option("isolate")
     if isolate is None:
         isolate = device != "cpu" or timeout is not None or stall is not None
+    cache_dir = (option("--cache-dir") or default_cache_dir()).expanduser().absolute()
     return Settings(
         profile=profile,
         device=device,
-        data_dirs=_folders(option("--data-dir"), "PROVING_GROUND_DATA"),
-        weights_dirs=_folders(option("--weights-dir"), None),
+        data_dirs=data_dirs(option("--data-dir"), cache_dir),
+        weights_dirs=_folders(option("--weights-dir")),
         results_dir=(option("--results-dir") or config.rootpath / "results").absolute(),
-        cache_dir=(option("--cache-dir") or default_cache_dir()).absolute(),
+        cache_dir=cache_dir,
         seeds=option("--seeds"),
         arms=_arms(option("--arms"), profile),
         images_seen=option("--images-seen"),
@@ -122,9 +123,7 @@ def _arms(text: str | None, profile: str) -> tuple[str, ...] | None:
     return arms
 
 
-def _folders(given: list[Path] | None, variable: str | None) -> tuple[Path, ...]:
-    if given is None and variable and os.environ.get(variable):
-        given = [Path(part) for part in os.environ[variable].split(os.pathsep)]
+def _folders(given: list[Path] | None) -> tuple[Path, ...]:
     return tuple(folder.expanduser().absolute() for folder in given or [])
 
 

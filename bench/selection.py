@@ -8,6 +8,7 @@ from bench.case import Case
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from bench.studies import STUDIES
+from bench.study import Study
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
 from models.catalog import MODELS
@@ -21,21 +22,23 @@ def all_cases(settings: Settings, found: Mapping[str, FoundDataset]) -> list[Cas
         case
         for study in STUDIES.values()
         for case in study.cases(
-            _categories(study.task, settings, found), seeds=settings.seeds, arms=settings.arms
+            _categories(study, settings, found), seeds=settings.seeds, arms=settings.arms
         )
     ]
 
 
 def _categories(
-    task: str, settings: Settings, found: Mapping[str, FoundDataset]
+    study: Study, settings: Settings, found: Mapping[str, FoundDataset]
 ) -> dict[str, Sequence[str]]:
-    """Category ids by dataset: the catalog's, then what else was found under ``--data-dir``."""
+    """Category ids by dataset: the study's own, then what else of its task was found."""
     categories: dict[str, list[str]] = {
-        entry.name: list(entry.categories) for entry in DATASETS.values() if entry.task == task
+        name: list(DATASETS[name].categories) for name in study.datasets
     }
     if "surface" in categories:
         categories["surface"] = categories["surface"][: PROFILES[settings.profile].surface_textures]
     for name, dataset in found.items():
+        if (DATASETS[name].task if name in DATASETS else "anomaly") != study.task:
+            continue
         known = categories.setdefault(name, [])
         known += [category for category in dataset.categories if category not in known]
     return dict(categories)

@@ -17,12 +17,15 @@ class Study:
         about: The question.
         models: Catalog names.
         augmentations: Augmentation ids.
+        datasets: Catalog datasets whose cases are always offered, skipped with their remedy where
+            they are not at hand; every other dataset of the task joins where it is found.
     """
 
     name: str
     task: str
     about: str
     models: tuple[str, ...]
+    datasets: tuple[str, ...]
     augmentations: tuple[str, ...] = ("default",)
 
     def cases(

@@ -120,12 +120,14 @@ def _in_threads(fill: Callable[[int], None], count: int, progress: Progress | No
 
 
 def _decode(sample: Sample, row: str, size: int) -> Row:
-    image_hash, _, mask_hash = row.partition(":")
+    image_hash, _, mask_hashes = row.partition(":")
     image = to_rgb(_read(sample.image, image_hash), sample.image)
     mask = None
-    if sample.mask is not None:
-        native = to_mask(_read(sample.mask, mask_hash), sample.mask, image.size)
-        mask = resize_mask(native, size).view(np.uint8)
+    if sample.masks:
+        parts = zip(sample.masks, mask_hashes.split("+"), strict=True)
+        truths = [to_mask(_read(file, digest), file, image.size) for file, digest in parts]
+        resized = [resize_mask(truth, size) for truth in truths]
+        mask = np.logical_or.reduce(resized).view(np.uint8)
     return resize_image(image, size), mask
 
 

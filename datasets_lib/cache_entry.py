@@ -37,8 +37,8 @@ class Contents:
     """What an entry holds.
 
     Attributes:
-        rows: Sha256 of each image and of its mask, ``image:mask``, in order; the mask's is empty
-            where there is none.
+        rows: Sha256 of each image and of its masks, ``image:mask+mask``, in order; nothing after
+            the colon where there is none.
         size: Height and width in pixels.
     """
 
@@ -74,9 +74,9 @@ class Contents:
 
 def contents_of(samples: Sequence[Sample], size: int, hashes: ContentHashes) -> Contents:
     """What an entry of these samples would hold."""
-    files = [file for sample in samples for file in (sample.image, sample.mask) if file]
+    files = [file for sample in samples for file in sample.files]
     of_file = hashes.of(files)
-    rows = (f"{of_file[s.image]}:{of_file[s.mask] if s.mask else ''}" for s in samples)
+    rows = (f"{of_file[s.image]}:{'+'.join(of_file[mask] for mask in s.masks)}" for s in samples)
     return Contents(tuple(rows), size)
 
 

@@ -52,12 +52,12 @@ class ContentHashes:
 
     def data_hash(self, samples: Sequence[Sample]) -> str:
         """A hash over names, images and masks in their order; the same on every machine."""
-        files = [file for sample in samples for file in (sample.image, sample.mask) if file]
+        files = [file for sample in samples for file in sample.files]
         of_file = self.of(files)
         digest = hashlib.sha256()
         for sample in samples:
-            mask = of_file[sample.mask] if sample.mask else ""
-            line = f"{sample.name}\0{of_file[sample.image]}\0{mask}\n"
+            masks = "+".join(of_file[mask] for mask in sample.masks)
+            line = f"{sample.name}\0{of_file[sample.image]}\0{masks}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 

@@ -1,17 +1,33 @@
-"""Reads the MVTec AD layout: ``train/good``, ``test/<kind>``, ``ground_truth/<kind>``."""
+"""The MVTec AD layout: ``train/good``, ``test/<kind>``, ``ground_truth/<kind>``."""
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets_lib.folder_names import ids_of, subfolders
 from datasets_lib.layout import Category, DatasetError, Sample
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff"})
 """JPEG is missing: its ringing puts non-zero pixels beside every defect."""
+
+
+def find_categories(root: Path) -> Mapping[str, Path] | None:
+    """The folders that hold ``train/good`` and ``test``, by id; None without any.
+
+    Beside known categories, a folder that cannot be looked into is kept: its cases then fail by
+    name, where dropping it would quietly shorten the benchmark.
+
+    Raises:
+        DatasetError: Two folders give one id.
+    """
+    folders = subfolders(root)
+    known = [folder for folder in folders if _is_category(folder)]
+    closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.X_OK)]
+    return ids_of({*known, *closed}, "categories") if known else None
 
 
 def read_category(dataset: str, category: str, path: Path) -> Category:
@@ -43,8 +59,13 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
     return Category(dataset, category, tuple(train), tuple(normal + defects), has_masks)
 
 
+def _is_category(folder: Path) -> bool:
+    # os.path.isdir answers False where Path.is_dir raises on a folder it may not enter.
+    return os.path.isdir(folder / "train" / "good") and os.path.isdir(folder / "test")  # noqa: PTH112
+
+
 def _normal(root: Path, image: Path) -> Sample:
-    return Sample(image.relative_to(root).as_posix(), image, None, None)
+    return Sample(image.relative_to(root).as_posix(), image)
 
 
 def _defects(root: Path, kind: str) -> list[Sample]:
@@ -53,11 +74,15 @@ def _defects(root: Path, kind: str) -> list[Sample]:
         Sample(
             name=image.relative_to(root).as_posix(),
             image=image,
-            mask=masks.get(f"{image.stem}_mask") or masks.get(image.stem),
+            masks=_only(masks.get(f"{image.stem}_mask") or masks.get(image.stem)),
             defect=kind,
         )
         for image in _images(root / "test" / kind)
     ]
+
+
+def _only(mask: Path | None) -> tuple[Path, ...]:
+    return (mask,) if mask else ()
 
 
 def _images(folder: Path, present: Iterable[str] | None = None) -> list[Path]:
@@ -82,7 +107,7 @@ def _masks(truth: Path) -> dict[str, Path]:
 
 
 def _all_or_none_masked(root: Path, defects: list[Sample]) -> bool:
-    missing = [sample for sample in defects if sample.mask is None]
+    missing = [sample for sample in defects if not sample.masks]
     if len(missing) == len(defects):
         return False
     if missing:

@@ -15,14 +15,20 @@ class Sample:
     Attributes:
         name: Path relative to the category, with ``/``, such as ``test/scratch/003.png``.
         image: Its file.
-        mask: Its ground-truth file; None for normal images and for sets without masks.
+        masks: Its ground-truth files, of which the union is the truth; empty for normal images
+            and for sets without masks.
         defect: Kind of defect, or None for a normal image.
     """
 
     name: str
     image: Path
-    mask: Path | None
-    defect: str | None
+    masks: tuple[Path, ...] = ()
+    defect: str | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The image and its masks."""
+        return (self.image, *self.masks)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Category:
         train: Normal images to fit on.
         test: Normal and defective images to judge on.
         has_masks: Whether every defective test image has a ground-truth mask.
+        validation: Normal images of the publisher's own validation split, if there is one:
+            neither fitted nor judged, they calibrate thresholds.
     """
 
     dataset: str
@@ -40,3 +48,4 @@ class Category:
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
     has_masks: bool
+    validation: tuple[Sample, ...] = ()

@@ -49,7 +49,7 @@ def draw_samples(folder: Path) -> list[Sample]:
     for index in range(COUNT):
         file = folder / f"{index:03}.png"
         draw_photograph(generator).save(file)
-        samples.append(Sample(file.name, file, None, None))
+        samples.append(Sample(file.name, file))
     # Hashes of files younger than two seconds are not remembered (see datasets_lib/content.py).
     time.sleep(2.1)
     return samples

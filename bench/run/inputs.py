@@ -11,7 +11,7 @@ from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Key
 from bench.run.job import CaseSkipped, Inputs, Job, WeightsError
 from bench.settings import Settings
-from datasets_lib.catalog import DATASETS, FOLDER_READER
+from datasets_lib.catalog import DATASETS
 from datasets_lib.content import ContentHashes
 from datasets_lib.discover import FoundDataset
 from datasets_lib.layout import Category, DatasetError, Sample
@@ -56,9 +56,9 @@ class Finder:
         category = self._category(case)
         train = _at_most(protocol.train_limit, category.train)
         test = _at_most(protocol.test_limit, category.test)
-        fit, calibration = split_calibration(train) if protocol.calibration else (train, ())
+        fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
         hashes = ContentHashes(self.settings.cache_dir / "hashes")
-        content = hashes.data_hash([*train, *test])
+        content = hashes.data_hash([*train, *category.validation, *test])
         key = Key(
             id=case.id,
             profile=protocol.profile,
@@ -102,7 +102,6 @@ class Finder:
 
     def _category(self, case: Case) -> Category:
         entry = DATASETS.get(case.dataset)
-        read: Reader = _imported(entry.reader if entry else FOLDER_READER)
         if entry and entry.generator:
             generate: Generator = _imported(entry.generator)
             root = self.settings.cache_dir / "generated" / f"{entry.name}-{entry.version}"
@@ -115,6 +114,8 @@ class Finder:
                 ) from error
         else:
             path = self._found(case)
+        reader = entry.reader if entry else self.datasets[case.dataset].reader
+        read: Reader = _imported(reader)
         return read(case.dataset, case.category or "", path)
 
     def _found(self, case: Case) -> Path:
@@ -125,10 +126,17 @@ class Finder:
         entry = DATASETS[case.dataset]
         category = case.category if dataset else entry.categories[0]
         raise CaseSkipped(
-            f"{case.data if dataset else case.dataset} was not found (looked in: {looked}). Put it "
-            f"at DIR/{case.dataset}/{category}/train/good and …/test, and name DIR with "
-            f"--data-dir. It can be had from {entry.homepage} ({entry.licence})."
+            f"{case.data if dataset else case.dataset} was not found (looked in: {looked}). Fetch "
+            f"it with python -m bench data get {case.dataset} ({entry.licence}; {entry.homepage}), "
+            f"or put it at DIR/{case.dataset}/{category} and name DIR with --data-dir."
         )
+
+
+def _calibrated(
+    category: Category, train: tuple[Sample, ...]
+) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """Images to fit and to calibrate on: the publisher's validation split, where there is one."""
+    return (train, category.validation) if category.validation else split_calibration(train)
 
 
 def _at_most(count: int | None, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:

@@ -6,6 +6,7 @@ RD_BACKBONE = Study(
     name="rd_backbone",
     task="anomaly",
     about="Reverse Distillation: does a ConvNeXt teacher beat a ResNet teacher?",
+    datasets=("mvtec", "surface"),
     models=(
         "rd_resnet18",
         "rd_resnet50",

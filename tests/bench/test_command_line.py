@@ -24,7 +24,7 @@ def test_leaderboard_writes_tables_and_picture(root, tmp_path, capsys):
 def test_cache_is_shown_and_cleaned(tmp_path, capsys):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     cache = DecodeCache(tmp_path / "cache")
-    cache.get([Sample("a.png", tmp_path / "a.png", None, None)], 16)
+    cache.get([Sample("a.png", tmp_path / "a.png")], 16)
     (tmp_path / "cache" / "generated").mkdir()
     (tmp_path / "cache" / "generated" / "drawn.png").write_bytes(b"x" * 100)
     place = ["--cache-dir", str(tmp_path / "cache")]

@@ -32,8 +32,8 @@ def test_smoke_takes_one_texture_and_the_baseline_arm():
 
 
 def test_found_folders_join_the_catalog():
-    folders = {"own": FoundDataset("own", Path(), {"part_a": Path(), "part_b": Path()})}
-    folders["mvtec"] = FoundDataset("mvtec", Path(), {"bottle": Path(), "extra": Path()})
+    folders = {"own": FoundDataset("own", Path(), {"part_a": Path(), "part_b": Path()}, "x:y")}
+    folders["mvtec"] = FoundDataset("mvtec", Path(), {"bottle": Path(), "extra": Path()}, "x:y")
     data = {case.data for case in cases(found=folders)}
     assert {"own.part_a", "own.part_b", "mvtec.bottle", "mvtec.extra", "mvtec.wood"} <= data
 

@@ -48,16 +48,16 @@ def direct(samples, size=SIZE):
     images = np.stack([decode_image(sample.image, size) for sample in samples])
     masks = np.zeros((len(samples), size, size), np.uint8)
     for index, sample in enumerate(samples):
-        if sample.mask:
+        for mask in sample.masks:
             with Image.open(sample.image) as image:
-                masks[index] = decode_mask(sample.mask, size, image.size)
+                masks[index] |= decode_mask(mask, size, image.size)
     return images, masks
 
 
 def check(cached, samples, size=SIZE):
     images, masks = direct(samples, size)
     np.testing.assert_array_equal(cached.images, images)
-    if any(sample.mask for sample in samples):
+    if any(sample.masks for sample in samples):
         np.testing.assert_array_equal(cached.masks, masks)
         assert cached.masks.any()
     else:
@@ -79,7 +79,7 @@ def test_the_cache_holds_what_decoding_gives(cache, category):
 
 
 def test_nothing_is_decoded_twice(tmp_path, cache, category, count):
-    files = len(category.test) + sum(sample.mask is not None for sample in category.test)
+    files = len(category.test) + sum(len(sample.masks) for sample in category.test)
     assert count(lambda: cache.get(category.test, SIZE)) == files
     assert count(lambda: cache.get(category.test, SIZE)) == 0
     assert count(lambda: DecodeCache(tmp_path / "cache").get(category.test, SIZE)) == 0
@@ -96,7 +96,7 @@ def test_nothing_is_decoded_twice(tmp_path, cache, category, count):
 
 
 def test_images_with_and_without_their_masks_are_kept_apart(cache, category):
-    bare = [replace(sample, mask=None) for sample in category.test]
+    bare = [replace(sample, masks=()) for sample in category.test]
     check(cache.get(bare, SIZE), bare)
     check(cache.get(category.test, SIZE), category.test)
 
@@ -152,7 +152,7 @@ def test_a_bad_file_ends_the_build_at_once(tmp_path, cache, count):
     Image.fromarray(image).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"")
     files = [tmp_path / "bad.png", *[tmp_path / "good.png"] * 300]
-    samples = [Sample(f"{number}.png", file, None, None) for number, file in enumerate(files)]
+    samples = [Sample(f"{number}.png", file) for number, file in enumerate(files)]
 
     def build():
         with pytest.raises(DatasetError, match="bad"):
@@ -162,8 +162,8 @@ def test_a_bad_file_ends_the_build_at_once(tmp_path, cache, count):
 
 
 def test_a_mask_of_another_size_is_an_error(cache, category):
-    defect = next(sample for sample in category.test if sample.mask)
-    Image.new("L", (47, 48), 255).save(defect.mask)
+    defect = next(sample for sample in category.test if sample.masks)
+    Image.new("L", (47, 48), 255).save(defect.masks[0])
     with pytest.raises(DatasetError, match="47×48 pixels, its image is 48×48"):
         cache.get(category.test, SIZE)
 
@@ -365,6 +365,6 @@ def test_magnetic_tile_is_read_and_cached(real_data, cache, count):
     assert (len(category.train), len(normal), len(defects)) == (500, 200, 289)
     assert category.has_masks
     subset = [*category.train[::100], *category.test[::20]]
-    files = len(subset) + sum(sample.mask is not None for sample in subset)
+    files = len(subset) + sum(len(sample.masks) for sample in subset)
     assert count(lambda: cache.get(subset, 64)) == files
     check(cache.get(subset, 64), subset, 64)

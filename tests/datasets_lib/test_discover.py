@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.case import Case, parse_id
-from datasets_lib.discover import find_datasets, folder_id
+from datasets_lib.discover import find_datasets
+from datasets_lib.folder_names import folder_id
 from datasets_lib.layout import DatasetError
 
 

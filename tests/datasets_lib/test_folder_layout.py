@@ -44,11 +44,11 @@ def test_reads_the_layout_in_natural_order(tmp_path):
     ]
     assert [sample.defect for sample in category.test] == [None, "break", "crack", "crack"]
     truth = tmp_path / "ground_truth"
-    assert [sample.mask for sample in category.test] == [
-        None,
-        truth / "break" / "1_mask.PNG",
-        truth / "crack" / "2_mask.png",
-        truth / "crack" / "10.png",
+    assert [sample.masks for sample in category.test] == [
+        (),
+        (truth / "break" / "1_mask.PNG",),
+        (truth / "crack" / "2_mask.png",),
+        (truth / "crack" / "10.png",),
     ]
     assert all(sample.image == tmp_path / sample.name for sample in category.test)
 

@@ -35,7 +35,9 @@ def test_a_test_split_has_images_labels_and_masks(category, cache):
         expected = decode_image(sample.image, SIZE).transpose(2, 0, 1)
         np.testing.assert_array_equal(images.images[index].numpy(), expected)
         assert images.labels[index].item() == (sample.defect is not None)
-        mask = decode_mask(sample.mask, SIZE, (48, 48)) if sample.mask else np.zeros((SIZE, SIZE))
+        mask = np.zeros((SIZE, SIZE))
+        if sample.masks:
+            mask = decode_mask(sample.masks[0], SIZE, (48, 48))
         np.testing.assert_array_equal(images.masks[index].numpy(), mask)
     assert images.masks.dtype == images.labels.dtype == torch.bool
     assert images.names == tuple(sample.name for sample in category.test)
@@ -85,7 +87,7 @@ def test_sixteen_bit_and_palette_images_load_as_their_rgb(tmp_path, cache):
     Image.fromarray(rgb).save(tmp_path / "rgb.png")
     (tmp_path / "wide.png").write_bytes(png16(rgb.astype(np.uint16) * 257))
     names = ("rgb.png", "palette.png", "wide.png")
-    samples = [Sample(name, tmp_path / name, None, None) for name in names]
+    samples = [Sample(name, tmp_path / name) for name in names]
     images = load(samples, SIZE, cache, has_masks=False).images
     assert torch.equal(images[0], images[1])
     assert torch.equal(images[0], images[2])
@@ -114,7 +116,7 @@ def resident(field):
 def test_loading_takes_memory_for_the_images_once(tmp_path, cache, run_in_child):
     path = tmp_path / "small.png"
     Image.new("RGB", (8, 8), (9, 8, 7)).save(path)
-    samples = [Sample(f"{number}.png", path, None, None) for number in range(640)]
+    samples = [Sample(f"{number}.png", path) for number in range(640)]
     cache.get(samples, 256)
 
     def peak_growth():

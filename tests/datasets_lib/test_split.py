@@ -14,7 +14,7 @@ KINDS = st.lists(st.sampled_from([None, "crack", "stain", "scratch"]), max_size=
 
 def make(kinds):
     return [
-        Sample(f"test/{kind or 'good'}/{n}.png", Path("x"), None, kind)
+        Sample(f"test/{kind or 'good'}/{n}.png", Path("x"), (), kind)
         for n, kind in enumerate(kinds)
     ]
 

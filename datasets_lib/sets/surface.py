@@ -1,0 +1,15 @@
+"""The generated textures: every study of defects runs with no download."""
+
+from datasets_lib import surface
+from datasets_lib.entry import DatasetEntry
+
+ENTRY = DatasetEntry(
+    name="surface",
+    title="Surface (generated)",
+    task="anomaly",
+    categories=surface.CATEGORIES,
+    licence="Apache-2.0",
+    generator="datasets_lib.surface.generate:generate",
+    version=surface.VERSION,
+    embedded=True,
+)
