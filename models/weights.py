@@ -1,11 +1,11 @@
-"""Finding pretrained weights, offline first: given folders, then caches, then a download.
+"""Finding pretrained weights, offline first: given folders, then caches, then a given download.
 
 Imports no torch, so that the parent process can look for weights before it runs a case.
 """
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 FOLDER_VARIABLE = "PROVING_GROUND_WEIGHTS"
+
+Download = Callable[[str, Path, str | None], object]
+"""Brings a URL to a path, whole or not at all; raises `OSError` with the reason, as a sentence.
+
+Also given the first hex digits of the file's sha256, or None where the publisher states none."""
+
+_failures: dict[str, str] = {}
 
 
 class WeightsMissing(Exception):
@@ -38,18 +45,18 @@ class ResolvedWeights:
 
 
 def resolve(
-    tag: str, weights_dirs: Sequence[Path] = (), allow_download: bool = True
+    tag: str, weights_dirs: Sequence[Path] = (), download: Download | None = None
 ) -> ResolvedWeights:
     """Find weights, or get them.
 
     Looks in the given folders, in the one ``PROVING_GROUND_WEIGHTS`` names, in torch hub's cache,
-    and last, where there is a network, at the publisher's, whose file then stays in torch hub's
-    cache.
+    and last at the publisher's, whose file then stays in torch hub's cache. Each URL is tried once
+    a process: its failure is remembered.
 
     Args:
         tag: In `models.catalog.WEIGHTS`.
         weights_dirs: Folders that may hold the file, the first winning.
-        allow_download: Whether the network may be tried.
+        download: Fetches what none of them holds; without one nothing is fetched.
 
     Raises:
         WeightsMissing: They are in none of these places, and could not be downloaded.
@@ -62,17 +69,17 @@ def resolve(
     for candidate in _candidates(entry, folders):
         if os.path.isfile(candidate):  # noqa: PTH113 - False, not an error, in a closed folder
             return ResolvedWeights(candidate, file_sha256(candidate))
-    reason = "downloading was switched off"
-    if allow_download:
-        from models.download import DownloadFailed, download
-
+    if download is None:
+        raise WeightsMissing(_missing(entry, folders, "Downloading was switched off."))
+    path = hub_folder() / entry.file_name
+    if entry.url not in _failures:
         try:
-            path = download(entry.url, hub_folder() / entry.file_name, entry.sha256_prefix)
-        except DownloadFailed as failure:
-            reason = str(failure)
+            download(entry.url, path, entry.sha256_prefix)
+        except OSError as failure:
+            _failures[entry.url] = str(failure)
         else:
             return ResolvedWeights(path, file_sha256(path))
-    raise WeightsMissing(_missing(entry, folders, reason))
+    raise WeightsMissing(_missing(entry, folders, _failures[entry.url]))
 
 
 def hub_folder() -> Path:
@@ -123,7 +130,7 @@ def _missing(entry: WeightsEntry, folders: Sequence[Path], reason: str) -> str:
     return (
         f"The weights {entry.tag} are missing. Wanted {names} with one of the endings "
         f"{' '.join(SUFFIXES)} in {', '.join(looked) or 'a folder given by --weights-dir'}, or "
-        f"{entry.file_name} in {hub_folder()}; found none of them, and {reason}. Fetch {entry.url} "
+        f"{entry.file_name} in {hub_folder()}; found none of them. {reason} Fetch {entry.url} "
         f"on a machine with a network, put it into one of these folders, or name its folder with "
         f"--weights-dir or {FOLDER_VARIABLE}."
     )

@@ -94,7 +94,9 @@ class Finder:
         if not case.pretrained:
             return None
         try:
-            return resolve_weights(MODELS[case.entry_name].weights, self.settings.weights_dirs)
+            return resolve_weights(
+                MODELS[case.entry_name].weights, self.settings.weights_dirs, _download_weights
+            )
         except WeightsMissing as missing:
             raise CaseSkipped(str(missing)) from None
         except ValueError as error:
@@ -141,6 +143,12 @@ def _calibrated(
 
 def _at_most(count: int | None, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
     return samples if count is None else limit(samples, count)
+
+
+def _download_weights(url: str, target: Path, sha256_prefix: str | None) -> None:
+    from datasets_lib.download import download
+
+    download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
 
 
 def _imported(path: str) -> Any:

@@ -159,7 +159,7 @@ def test_a_deeper_convnext_is_refused():
 
 @pytest.mark.real_data
 def test_real_weights_load_and_matter(real_data):
-    weights = resolve("resnet18.tv_in1k", [real_data / "weights"], allow_download=False)
+    weights = resolve("resnet18.tv_in1k", [real_data / "weights"])
     real = Teacher(WEIGHTS["resnet18.tv_in1k"], load_state(weights))
     torch.manual_seed(0)
     random = Teacher(WEIGHTS["resnet18.tv_in1k"], None)

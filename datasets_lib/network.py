@@ -1,0 +1,62 @@
+"""Whether a URL can be reached, found out within two seconds.
+
+``PROVING_GROUND_OFFLINE=1`` or ``HF_HUB_OFFLINE=1`` forbid the network.
+"""
+
+import os
+import threading
+from urllib.parse import urlsplit
+
+PROBE_SECONDS = 2.0
+"""Longest wait for a name and a connection: a machine without a network is told apart by then."""
+
+_OFFLINE_VARIABLES = ("PROVING_GROUND_OFFLINE", "HF_HUB_OFFLINE")
+_reachable: dict[tuple[str, int], bool] = {}
+
+
+def unreachable(url: str) -> str | None:
+    """Why there is no way to a URL, as half a sentence; None if there is one.
+
+    Asks whether its host, or the proxy on the way to it, accepts a connection within 2 s; the
+    answer holds for the process. A ``file://`` URL needs no network.
+    """
+    if urlsplit(url).scheme == "file":
+        return None
+    for name in _OFFLINE_VARIABLES:
+        if os.environ.get(name, "0").lower() not in {"", "0", "false"}:
+            return f"{name} forbids the network"
+    address = _first_hop(url)
+    if address not in _reachable:
+        _reachable[address] = _accepts(address)
+    return None if _reachable[address] else f"no network was found on the way to {address[0]}"
+
+
+def _first_hop(url: str) -> tuple[str, int]:
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    host, scheme = parts.hostname or "", parts.scheme
+    proxy = getproxies().get(scheme)
+    if proxy and not proxy_bypass(host):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.hostname or "", port
+
+
+def _accepts(address: tuple[str, int]) -> bool:
+    import socket
+
+    connected = threading.Event()
+
+    def connect() -> None:
+        try:
+            socket.create_connection(address, timeout=PROBE_SECONDS).close()
+        except OSError:
+            return
+        connected.set()
+
+    # Resolving a name has no timeout of its own, so it is left behind in a daemon thread.
+    probe = threading.Thread(target=connect, daemon=True)
+    probe.start()
+    probe.join(PROBE_SECONDS)
+    return connected.is_set()
