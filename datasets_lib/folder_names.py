@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from datasets_lib.layout import DatasetError
@@ -44,6 +44,22 @@ def ids_of(folders: Iterable[Path], kind: str) -> dict[str, Path]:
             )
         by_id[name] = folder
     return dict(sorted(by_id.items()))
+
+
+def categories_in(root: Path, is_category: Callable[[Path], bool]) -> dict[str, Path] | None:
+    """The folders in a folder that are categories, by their ids; None without any.
+
+    Beside known categories, a folder that cannot be looked into is kept: its cases then fail by
+    name, where dropping it would quietly shorten the benchmark.
+
+    Raises:
+        OSError: It cannot be listed.
+        DatasetError: Two folders give one id.
+    """
+    folders = subfolders(root)
+    known = [folder for folder in folders if is_category(folder)]
+    closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.X_OK)]
+    return ids_of({*known, *closed}, "categories") if known else None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
