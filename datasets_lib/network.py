@@ -25,7 +25,10 @@ def unreachable(url: str) -> str | None:
     for name in _OFFLINE_VARIABLES:
         if os.environ.get(name, "0").lower() not in {"", "0", "false"}:
             return f"{name} forbids the network"
-    address = _first_hop(url)
+    try:
+        address = _first_hop(url)
+    except ValueError as error:
+        return f"there is no way to {url} ({error})"
     if address not in _reachable:
         _reachable[address] = _accepts(address)
     return None if _reachable[address] else f"no network was found on the way to {address[0]}"
