@@ -1,0 +1,37 @@
+"""What the Python versions of CIFAR-10 and CIFAR-100 have in common; imports no NumPy."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets_lib.sets.marked_folder import marked_folder
+
+HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+LICENCE = "none stated by the publisher; cite the report"
+CITATION = "Krizhevsky: Learning Multiple Layers of Features from Tiny Images, 2009"
+
+
+@dataclass(frozen=True)
+class CifarLayout:
+    """Files of one set and the keys of their dictionaries.
+
+    Attributes:
+        name: The dataset's id.
+        folder: Top folder of its archive.
+        train: Files of the training batches.
+        test: File of the test batch.
+        meta: File of the class names.
+        labels_key: Where a batch has its labels.
+        classes_key: Where ``meta`` has the names of those labels.
+    """
+
+    name: str
+    folder: str
+    train: tuple[str, ...]
+    test: str
+    meta: str
+    labels_key: bytes
+    classes_key: bytes
+
+    def locate(self, root: Path) -> Path | None:
+        """The folder of the files, which is the root or the archive's top folder in it."""
+        return marked_folder(root, (self.folder,), self.meta)

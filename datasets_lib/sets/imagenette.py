@@ -1,0 +1,49 @@
+"""Imagenette2: photographs of ten easy ImageNet classes, the out-of-distribution penalty's images.
+
+Of its three sizes the one with a shorter side of 320 px is fetched, enough for models of 256 px; a
+folder of any size is read.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from datasets_lib.entry import Archive, Counts, DatasetEntry
+from datasets_lib.sets.marked_folder import marked_folder
+
+FOLDERS = ("imagenette2-320", "imagenette2", "imagenette2-160")
+
+ENTRY = DatasetEntry(
+    name="imagenette2",
+    title="Imagenette2",
+    task="texture",
+    categories=(),
+    licence="Apache-2.0 for the selection; ImageNet's terms for the images",
+    citation="Howard: Imagenette, 2019",
+    homepage="https://github.com/fastai/imagenette",
+    folders=("imagenette", "imagenette2_320", "imagenette2_160"),
+    finder="datasets_lib.sets.imagenette:find",
+    reader="datasets_lib.sets.texture_reader:read_imagenette",
+    counts=MappingProxyType({"": Counts(train=9_469, test=3_925)}),
+    archives=(
+        Archive(
+            file="imagenette2-320.tgz",
+            urls=("https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz",),
+            bytes=341_663_724,
+            sha256="569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c",
+            md5="3df6f0d01a2c9592104656642f5e78a3",
+            strip="imagenette2-320",
+        ),
+    ),
+    unverified=("The licence's wording.",),
+)
+
+
+def locate(root: Path) -> Path | None:
+    """The folder of ``train``, which is the root or an archive's top folder in it."""
+    return marked_folder(root, FOLDERS, "train/n01440764")
+
+
+def find(root: Path) -> Mapping[str, Path] | None:
+    """No categories, if the folder holds the tench, the first of the ten classes."""
+    return None if locate(root) is None else {}
