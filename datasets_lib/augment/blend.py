@@ -1,0 +1,70 @@
+"""DRAEM's synthetic anomalies: textures laid over images under Perlin masks."""
+
+# ruff: noqa: TID253
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from datasets_lib.augment.augmentation import Augmentation, Identity, memory_format
+from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.perlin import perlin_masks
+
+
+class TextureSource(Protocol):
+    """Where foreign textures come from; its name goes into the record."""
+
+    @property
+    def name(self) -> str:
+        """Such as ``dtd``."""
+
+    def sample(self, count: int, size: int, draws: Draws) -> Tensor:
+        """uint8 (count, 3, size, size), one texture for each of the draws' samples."""
+
+
+@dataclass(frozen=True)
+class TextureBlend:
+    """I (1 − m) + m ((1 − β) T + β I), with a Perlin mask m and a texture T.
+
+    Zavrtanik, Kristan, Skočaj: DRAEM, ICCV 2021, section 3.2.
+
+    Attributes:
+        textures: Where T comes from.
+        threshold: Of the Perlin noise.
+        opacity: Bounds of β; uniform between them.
+        probability: Of an anomaly at all; other images stay, with empty masks.
+        change: Alters the textures before they are laid on; DRAEM uses three of RandAugment's
+            operations.
+    """
+
+    textures: TextureSource
+    threshold: float = 0.5
+    opacity: tuple[float, float] = (0.1, 0.8)
+    probability: float = 0.5
+    change: Augmentation = field(default_factory=Identity)
+
+    def __call__(self, images: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Images with anomalies, and where they are.
+
+        Args:
+            images: (B, 3, S, S), uint8 or floating point in [0, 1].
+            draws: One anomaly each.
+
+        Returns:
+            Images of the same dtype and memory format, and masks, bool (B, S, S). A mask may be
+            empty where no noise exceeds the threshold.
+        """
+        count, size = len(images), images.shape[-1]
+        masks = perlin_masks(count, size, draws.stream("mask"), self.threshold)
+        masks &= draws.stream("present").chance(self.probability)[:, None, None]
+        texture = self.textures.sample(count, size, draws.stream("texture"))
+        texture, _ = self.change(texture, None, draws.stream("change"))
+        beta = draws.stream("opacity").uniform(low=self.opacity[0], high=self.opacity[1])
+        is_uint8 = images.dtype == torch.uint8
+        top = texture.float() if is_uint8 else texture.to(images.dtype) / 255
+        blended = torch.lerp(top, images.to(top.dtype), beta[:, None, None, None].to(top.dtype))
+        if is_uint8:
+            blended = blended.round_().to(torch.uint8)
+        result = torch.where(masks[:, None], blended, images)
+        return result.contiguous(memory_format=memory_format(images)), masks

@@ -1,0 +1,56 @@
+"""Flips and small shifts: pixels move, none changes."""
+
+# ruff: noqa: TID253
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from datasets_lib.augment.augmentation import Targets, are_masks
+from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.windows import cut_windows
+
+
+@dataclass(frozen=True)
+class FlipCrop:
+    """Mirrors half of the images, pads with zeros and crops back at a random place.
+
+    The standard augmentation of CIFAR (Lee et al.: Deeply-supervised nets, AISTATS 2015; He et al.,
+    CVPR 2016, section 4.2).
+
+    Attributes:
+        pad: Zeros on every side, in pixels; offsets are uniform in [0, 2 pad].
+    """
+
+    pad: int = 4
+
+    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+        """The windows; masks are cut at the same places."""
+        mirrored = draws.stream("mirror").chance(0.5)
+        offsets = draws.stream("offset").integers(2 * self.pad + 1, 2)
+
+        def cut(images: Tensor) -> Tensor:
+            top, left = offsets[:, 0], offsets[:, 1]
+            return cut_windows(images, mirrored, top=top, left=left, pad=self.pad)
+
+        return cut(images), cut(targets) if are_masks(targets) else targets
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Mirrors images left to right and top to bottom, each with its own probability.
+
+    Attributes:
+        horizontal: Probability of a left-right flip.
+        vertical: Probability of a top-bottom flip.
+    """
+
+    horizontal: float = 0.5
+    vertical: float = 0.5
+
+    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+        """The flipped batch; masks flip along."""
+        mirrored = draws.stream("horizontal").chance(self.horizontal)
+        upside_down = draws.stream("vertical").chance(self.vertical)
+        if are_masks(targets):
+            targets = cut_windows(targets, mirrored, upside_down)
+        return cut_windows(images, mirrored, upside_down), targets

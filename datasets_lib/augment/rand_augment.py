@@ -1,0 +1,154 @@
+"""RandAugment for whole batches: every image its own operations, no image its own loop.
+
+Operations are grouped by what they are. Those on pixel values are tables (`lookup`), those that
+move pixels are matrices (`warp`), saturation and sharpness blend with a second image; in each round
+all images go through all three groups, and an image's other two do nothing to it.
+"""
+
+# ruff: noqa: TID253
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from datasets_lib.augment import lookup
+from datasets_lib.augment.augmentation import Targets, are_masks, memory_format
+from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.jitter import grey
+from datasets_lib.augment.warp import rotation_matrix, warp
+
+
+class Operation(IntEnum):
+    """RandAugment's fourteen."""
+
+    IDENTITY = 0
+    SHEAR_X = 1
+    SHEAR_Y = 2
+    TRANSLATE_X = 3
+    TRANSLATE_Y = 4
+    ROTATE = 5
+    BRIGHTNESS = 6
+    SATURATION = 7
+    CONTRAST = 8
+    SHARPNESS = 9
+    POSTERIZE = 10
+    SOLARIZE = 11
+    AUTOCONTRAST = 12
+    EQUALIZE = 13
+
+
+@dataclass(frozen=True)
+class RandAugment:
+    """Applies some operations at one magnitude (Cubuk et al.: RandAugment, NeurIPS 2020).
+
+    Ranges are torchvision's; shears keep the image's centre and interpolation is bilinear.
+
+    Attributes:
+        operations: How many, one after the other.
+        magnitude: In [0, 30].
+    """
+
+    operations: int = 2
+    magnitude: float = 9.0
+
+    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+        """Images of the same dtype; floating-point ones are rounded to 8 bits on the way.
+
+        Raises:
+            ValueError: Targets are masks.
+        """
+        if are_masks(targets):
+            raise ValueError(
+                "RandAugment changes images in ways that masks cannot follow, and was given masks "
+                f"of shape {tuple(targets.shape)}. Use 'flips', 'rotation' or 'colour_jitter' for "
+                "anomaly detection."
+            )
+        is_float = images.is_floating_point()
+        result = (images * 255).round().to(torch.uint8) if is_float else images
+        result = result.contiguous()
+        for number in range(self.operations):
+            of_round = draws.stream(f"round {number}")
+            operation = of_round.stream("operation").integers(len(Operation))
+            sign = of_round.stream("sign").chance(0.5).float() * 2 - 1
+            result = self.apply(result, operation, sign)
+        if is_float:
+            result = result.to(images.dtype) / 255
+        return result.contiguous(memory_format=memory_format(images)), targets
+
+    def apply(self, images: Tensor, operation: Tensor, sign: Tensor) -> Tensor:
+        """One operation an image.
+
+        Args:
+            images: uint8 (B, 3, H, W), contiguous.
+            operation: (B,) of `Operation`.
+            sign: (B,) of ±1, the direction where an operation has one.
+        """
+        factor = 1 + sign * (0.9 * self.magnitude / 30)
+        images = lookup.apply_tables(images, self._tables(images, operation, factor))
+        images = _blend_where(images, operation == Operation.SATURATION, factor, _grey)
+        images = _blend_where(images, operation == Operation.SHARPNESS, factor, _smooth)
+        return warp(images, self._matrix(images, operation, sign))
+
+    def _tables(self, images: Tensor, operation: Tensor, factor: Tensor) -> Tensor:
+        """(B, 3, 256), the identity for images that have another kind of operation."""
+        values = lookup.levels(images)
+        histogram = lookup.histograms(images)
+        factor = factor[:, None, None]
+        bits = 8 - round(self.magnitude / 7.5)
+        candidates = {
+            Operation.BRIGHTNESS: lookup.blended(values, 0.0, factor),
+            Operation.CONTRAST: lookup.blended(values, _mean_grey(images), factor),
+            Operation.POSTERIZE: lookup.posterized(values, bits),
+            Operation.SOLARIZE: lookup.solarized(values, 255 * (1 - self.magnitude / 30)),
+            Operation.AUTOCONTRAST: lookup.autocontrasted(values, histogram),
+            Operation.EQUALIZE: lookup.equalized(values, histogram),
+        }
+        tables = values.expand(*images.shape[:2], 256)
+        for kind, table in candidates.items():
+            tables = torch.where((operation == kind)[:, None, None], table, tables)
+        return tables
+
+    def _matrix(self, images: Tensor, operation: Tensor, sign: Tensor) -> Tensor:
+        """(B, 2, 3), the identity for images that have another kind of operation."""
+        strength = sign * (self.magnitude / 30)
+
+        def where(kind: Operation, value: Tensor) -> Tensor:
+            return torch.where(operation == kind, value, 0.0)
+
+        height, width = images.shape[2:]
+        matrix = rotation_matrix(where(Operation.ROTATE, 30 * strength))
+        matrix[:, 0, 1] += where(Operation.SHEAR_X, 0.3 * strength)
+        matrix[:, 1, 0] += where(Operation.SHEAR_Y, 0.3 * strength)
+        # The paper moves 331-pixel images by 150 at most.
+        matrix[:, 0, 2] -= where(Operation.TRANSLATE_X, 150 / 331 * width * strength)
+        matrix[:, 1, 2] -= where(Operation.TRANSLATE_Y, 150 / 331 * height * strength)
+        return matrix
+
+
+def _mean_grey(images: Tensor) -> Tensor:
+    """(B, 1, 1), the mean of the truncated greys, summed as integers."""
+    total = _grey(images.float()).long().sum(dim=(2, 3))
+    return total[:, :, None].float() / (images.shape[2] * images.shape[3])
+
+
+def _blend_where(
+    images: Tensor, chosen: Tensor, factor: Tensor, other: Callable[[Tensor], Tensor]
+) -> Tensor:
+    factor = torch.where(chosen, factor, 1.0)[:, None, None, None]
+    values = images.float()
+    return lookup.blended(values, other(values), factor).to(torch.uint8)
+
+
+def _grey(values: Tensor) -> Tensor:
+    return grey(values).floor_()
+
+
+def _smooth(values: Tensor) -> Tensor:
+    """3×3 means in which the middle counts five times; the border stays."""
+    inner = values[:, :, 1:-1, 1:-1]
+    total = torch.nn.functional.avg_pool2d(values, 3, stride=1, divisor_override=1)
+    smooth = values.clone()
+    smooth[:, :, 1:-1, 1:-1] = ((total + 4 * inner) / 13).round_()
+    return smooth
