@@ -5,22 +5,36 @@ from types import MappingProxyType
 
 from datasets_lib.entry import FOLDER_FINDER, FOLDER_READER, DatasetEntry, Layout
 from datasets_lib.sets import (
+    btad,
     cifar10,
     cifar100,
     digits,
     dtd,
     imagenette,
+    kolektor_sdd,
+    mpdd,
     mvtec,
+    mvtec_ad2,
+    mvtec_loco,
+    real_iad,
     surface,
     tiny_imagenet,
+    visa,
 )
+
+_ANOMALY = (mvtec, visa, btad, mpdd, mvtec_ad2, mvtec_loco, kolektor_sdd, real_iad, surface)
+_CLASSIFICATION = (cifar10, cifar100, tiny_imagenet, digits)
+_TEXTURE = (dtd, imagenette)
 
 DATASETS: Mapping[str, DatasetEntry] = MappingProxyType(
-    {
-        module.ENTRY.name: module.ENTRY
-        for module in (mvtec, surface, cifar10, cifar100, tiny_imagenet, digits, dtd, imagenette)
-    }
+    {module.ENTRY.name: module.ENTRY for module in (*_ANOMALY, *_CLASSIFICATION, *_TEXTURE)}
 )
 
-CUSTOM_LAYOUTS = (Layout(FOLDER_FINDER, FOLDER_READER),)
+CUSTOM_LAYOUTS = (
+    Layout(FOLDER_FINDER, FOLDER_READER),
+    Layout("datasets_lib.custom_names:find_categories", "datasets_lib.custom_names:read_category"),
+    Layout(
+        "datasets_lib.plain_folders:find_categories", "datasets_lib.plain_folders:read_category"
+    ),
+)
 """What a folder of any other name may look like; the first that fits decides."""

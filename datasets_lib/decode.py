@@ -106,6 +106,15 @@ def to_mask(data: bytes, path: Path, image_size: tuple[int, int]) -> Image.Image
     return Image.fromarray((colours > 0).any(axis=2).astype(np.uint8) * 255)
 
 
+def marks_defect(path: Path) -> bool:
+    """Whether a mask file has any channel above zero anywhere.
+
+    Raises:
+        DatasetError: The file cannot be read or is damaged.
+    """
+    return bool(np.asarray(_decode(read_file(path), path)).any())
+
+
 def resize_mask(mask: Image.Image, size: int) -> npt.NDArray[np.bool_]:
     """A 0/255 grey image as bool (size, size)."""
     return np.asarray(mask.resize((size, size), Image.Resampling.NEAREST)) > 0

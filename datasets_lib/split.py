@@ -20,14 +20,21 @@ def split_calibration(train: Sequence[Sample], fraction: float = 0.1) -> tuple[S
     Raises:
         ValueError: The fraction is not in (0, 1).
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction must be in (0, 1), found {fraction}")
-    count = min(max(1, round(fraction * len(train))), max(0, len(train) - 1))
-    held_out = {sample.name for sample in _by_hash(train)[:count]}
-    return (
-        tuple(sample for sample in train if sample.name not in held_out),
-        tuple(sample for sample in train if sample.name in held_out),
-    )
+    return _held_out(train, fraction)
+
+
+def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples, Samples]:
+    """Splits the normal images of a set without an official split into train and test.
+
+    Counts and order are those of `split_calibration`.
+
+    Returns:
+        ``(train, test)``.
+
+    Raises:
+        ValueError: The fraction is not in (0, 1).
+    """
+    return _held_out(normal, fraction)
 
 
 def limit(samples: Sequence[Sample], count: int) -> Samples:
@@ -52,6 +59,17 @@ def limit(samples: Sequence[Sample], count: int) -> Samples:
         taken[kind] += 1
     kept = {sample.name for kind in order for sample in strata[kind][: taken[kind]]}
     return tuple(sample for sample in samples if sample.name in kept)
+
+
+def _held_out(samples: Sequence[Sample], fraction: float) -> tuple[Samples, Samples]:
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must be in (0, 1), found {fraction}")
+    count = min(max(1, round(fraction * len(samples))), max(0, len(samples) - 1))
+    held_out = {sample.name for sample in _by_hash(samples)[:count]}
+    return (
+        tuple(sample for sample in samples if sample.name not in held_out),
+        tuple(sample for sample in samples if sample.name in held_out),
+    )
 
 
 def _by_hash(samples: Sequence[Sample]) -> list[Sample]:

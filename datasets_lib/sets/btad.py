@@ -1,0 +1,61 @@
+"""BTAD, beanTech anomaly detection: three products, ``ok`` and ``ko`` for good and bad.
+
+Layout: the page of the dataset (VT-ADL) and the public reader in anomalib: ``train/ok``,
+``test/ok``, ``test/ko``, ``ground_truth/ko``. Images are BMP or PNG by product, and so are masks.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from datasets_lib.entry import Archive, Counts, DatasetEntry
+from datasets_lib.folder import FolderLayout
+from datasets_lib.layout import Category
+
+_COUNTS = {
+    "01": Counts(train=400, test=70, defective=49),
+    "02": Counts(train=399, test=230, defective=200),
+    "03": Counts(train=1000, test=441, defective=41),
+}
+
+ENTRY = DatasetEntry(
+    name="btad",
+    title="BTAD",
+    task="anomaly",
+    categories=tuple(_COUNTS),
+    licence="CC BY-SA 4.0",
+    citation=(
+        "Mishra, Verk, Fornasier, Piciarelli, Foresti: VT-ADL: A Vision Transformer Network for "
+        "Image Anomaly Detection and Localization, ISIE 2021"
+    ),
+    homepage="https://github.com/pankajmishra000/VT-ADL",
+    folders=("btech", "btech_dataset_transformed"),
+    finder="datasets_lib.sets.btad:find",
+    reader="datasets_lib.sets.btad:read",
+    counts=MappingProxyType(_COUNTS),
+    archives=(
+        Archive(
+            file="btad.zip",
+            urls=("https://avires.dimi.uniud.it/papers/btad/btad.zip",),
+            sha256="461c9387e515bfed41ecaae07c50cf6b10def647b36c9e31d239ab2736b10d2a",
+            strip="BTech_Dataset_transformed",
+        ),
+    ),
+    unverified=(
+        "The checksum is as public readers state it.",
+        "The counts by product: their sum, 2,540, is the published one; the page gives 1,000 "
+        "images to product 02 and 399 to 03, in the archive it is the other way round.",
+    ),
+)
+
+_LAYOUT = FolderLayout(normal="ok")
+
+
+def find(root: Path) -> Mapping[str, Path] | None:
+    """The products in a folder, by id."""
+    return _LAYOUT.find(root)
+
+
+def read(dataset: str, category: str, path: Path) -> Category:
+    """One product, see `FolderLayout.read`."""
+    return _LAYOUT.read(dataset, category, path)

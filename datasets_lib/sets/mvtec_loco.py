@@ -1,0 +1,111 @@
+"""MVTec LOCO AD: five categories with logical and structural anomalies, several masks an image.
+
+Layout: the public reader in anomalib: that of MVTec AD with ``validation/good``, and with
+``ground_truth/<kind>/<stem>/000.png``, one file a defect. A mask's pixel value tells the kind of
+the defect, whose saturation `read_saturation` reads from ``defects_config.json``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from datasets_lib.annotations import read_json, unusable
+from datasets_lib.entry import Archive, Counts, DatasetEntry
+from datasets_lib.folder import FolderLayout
+from datasets_lib.layout import Category
+
+_COUNTS = {
+    "breakfast_box": Counts(train=351, test=275, defective=173, validation=62),
+    "juice_bottle": Counts(train=335, test=330, defective=236, validation=54),
+    "pushpins": Counts(train=372, test=310, defective=172, validation=69),
+    "screw_bag": Counts(train=360, test=341, defective=219, validation=60),
+    "splicing_connectors": Counts(train=360, test=312, defective=193, validation=60),
+}
+
+ENTRY = DatasetEntry(
+    name="mvtec_loco",
+    title="MVTec LOCO AD",
+    task="anomaly",
+    categories=tuple(_COUNTS),
+    licence="CC BY-NC-SA 4.0",
+    citation=(
+        "Bergmann, Batzner, Fauser, Sattlegger, Steger: Beyond Dents and Scratches: Logical "
+        "Constraints in Unsupervised Anomaly Detection and Localization, IJCV 2022"
+    ),
+    homepage="https://www.mvtec.com/company/research/datasets/mvtec-loco",
+    folders=("mvtec_loco_ad", "mvtec_loco_anomaly_detection"),
+    reader="datasets_lib.sets.mvtec_loco:read",
+    counts=MappingProxyType(_COUNTS),
+    archives=(
+        Archive(
+            file="mvtec_loco_anomaly_detection.tar.xz",
+            urls=(
+                "https://www.mydrive.ch/shares/48237/1b9106ccdfbb09a0c414bd49fe44a14a/download/"
+                "430647091-1646842701/mvtec_loco_anomaly_detection.tar.xz",
+            ),
+            sha256="9e7c84dba550fd2e59d8e9e231c929c45ba737b6b6a6d3814100f54d63aae687",
+        ),
+    ),
+    ask_first=True,
+    unverified=(
+        "The archive's address and checksum are as public readers state them.",
+        "The paper counts 1,772 training and 304 validation images, four users of the archive "
+        "1,778 and 305: splicing_connectors has 360 and 60. The archive's counts stand here.",
+        "The names of the fields of defects_config.json.",
+    ),
+)
+
+_LAYOUT = FolderLayout(validation="validation")
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """From which overlap on a defect counts as wholly found (section 4.2 of the paper).
+
+    Attributes:
+        defect: Kind of the defect.
+        threshold: The overlap: a share of the defect's area, or pixels of the original image.
+        relative: Whether it is a share.
+    """
+
+    defect: str
+    threshold: float
+    relative: bool
+
+    def area(self, defect_area: int) -> float:
+        """The overlap that suffices for a defect of so many pixels, in pixels."""
+        limit = self.threshold * defect_area if self.relative else self.threshold
+        return min(limit, defect_area)
+
+
+def read(dataset: str, category: str, path: Path) -> Category:
+    """One category, see `FolderLayout.read`."""
+    return _LAYOUT.read(dataset, category, path)
+
+
+def read_saturation(path: Path) -> Mapping[int, Saturation]:
+    """What ``defects_config.json`` of a category says, by the pixel value of the masks.
+
+    Raises:
+        DatasetError: The file is missing or not as published.
+    """
+    file = path / "defects_config.json"
+    wanted = (
+        "a list of objects with defect_name, pixel_value, saturation_threshold and "
+        "relative_saturation"
+    )
+    remedy = "Unpack the archive of MVTec LOCO AD again."
+    rows = read_json(file, wanted, remedy)
+    try:
+        return MappingProxyType(dict(_saturation(row) for row in rows))
+    except (ValueError, TypeError, KeyError) as error:
+        raise unusable(file, repr(error), wanted, remedy) from error
+
+
+def _saturation(row: Mapping[str, Any]) -> tuple[int, Saturation]:
+    value, threshold = int(row["pixel_value"]), float(row["saturation_threshold"])
+    if not 0 < value < 256 or not 0 < threshold < float("inf"):
+        raise ValueError(f"pixel_value {value}, saturation_threshold {threshold}")
+    return value, Saturation(str(row["defect_name"]), threshold, bool(row["relative_saturation"]))
