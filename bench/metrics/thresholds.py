@@ -45,6 +45,11 @@ class Confusion:
         return _ratio(self.true_positives, self.defective)
 
     @property
+    def specificity(self) -> float:
+        """Share of the normal that pass; ``nan`` where nothing is normal."""
+        return _ratio(self.true_negatives, self.true_negatives + self.false_positives)
+
+    @property
     def f1(self) -> float:
         """2 TP / (2 TP + FP + FN); ``nan`` where nothing is defective, 0 where nothing is found."""
         return _ratio(2 * self.true_positives, self.defective and self.flagged + self.defective)
@@ -99,15 +104,29 @@ def calibrated_threshold(calibration_scores: Tensor, percentile: float = 95.0) -
             f"wanted a percentile in [0, 100] of scores without NaN, found {percentile} of "
             f"{len(scores)} scores, {int(scores.isnan().sum())} of them NaN"
         )
-    ascending = scores.sort().values
-    position = percentile / 100 * (len(ascending) - 1)
-    first = math.floor(position)
-    lower = float(ascending[first])
-    upper = float(ascending[math.ceil(position)])
-    weight = position - first
+    return float(
+        percentiles(scores.sort().values, torch.tensor([percentile], dtype=torch.float64))[0]
+    )
+
+
+def percentiles(ascending: Tensor, percents: Tensor) -> Tensor:
+    """Percentiles by linear interpolation between order statistics, as NumPy's default.
+
+    Args:
+        ascending: ``(N,)`` sorted scores, at least one, without NaN.
+        percents: ``(K,)`` numbers in [0, 100].
+
+    Returns:
+        ``(K,)`` in the scores' precision. Between −inf and +inf there is only +inf.
+    """
+    positions = percents.to(ascending.device, torch.float64) / 100 * (len(ascending) - 1)
+    first = positions.floor().long()
+    lower, upper = ascending[first].double(), ascending[positions.ceil().long()].double()
+    weight = positions - first
     # Not lower + weight × (upper − lower): that is NaN between two equal infinities.
-    value = lower if weight == 0 or lower == upper else (1 - weight) * lower + weight * upper
-    return float(torch.tensor(value, dtype=scores.dtype))
+    between = (1 - weight) * lower + weight * upper
+    between = torch.where(between.isnan(), upper, between)
+    return torch.where((weight == 0) | (lower == upper), lower, between).to(ascending.dtype)
 
 
 def best_f1_threshold(scores: Tensor, labels: Tensor) -> float:
@@ -139,10 +158,10 @@ def best_f1_threshold(scores: Tensor, labels: Tensor) -> float:
     f1 = 2 * found.double() / (flagged + count)
     f1[ranks.positives == -math.inf] = -1.0
     best = count - 1 - int(f1.flip(0).argmax())
-    return _just_below(ranks.positives[best], comparable(scores))
+    return just_below(ranks.positives[best], comparable(scores))
 
 
-def _just_below(value: Tensor, scores: Tensor) -> float:
+def just_below(value: Tensor, scores: Tensor) -> float:
     """A number t with t < value and no score in (t, value)."""
     lower = float(torch.where(scores < value, scores, -math.inf).max())
     if lower == -math.inf:

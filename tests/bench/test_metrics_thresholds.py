@@ -111,6 +111,11 @@ def test_calibrated_threshold_default_is_the_95th():
     assert calibrated_threshold(torch.arange(101.0)) == 95.0
 
 
+def test_calibrated_threshold_between_infinities_flags_fewest():
+    assert calibrated_threshold(torch.tensor([-math.inf, math.inf])) == math.inf
+    assert calibrated_threshold(torch.tensor([-math.inf, -math.inf])) == -math.inf
+
+
 @pytest.mark.parametrize("scores", [[], [1.0, math.nan]])
 def test_calibrated_threshold_of_nothing_or_nan(scores):
     with pytest.raises(ValueError, match="wanted a percentile"):
@@ -131,6 +136,7 @@ def test_counts_are_scikit_learns():
         assert counts.accuracy == pytest.approx(accuracy_score(labels, flagged))
         assert counts.precision == pytest.approx(precision_score(labels, flagged))
         assert counts.recall == pytest.approx(recall_score(labels, flagged))
+        assert counts.specificity == pytest.approx(recall_score(~labels, ~flagged))
         assert counts.f1 == pytest.approx(f1_score(labels, flagged))
         assert counts.reasons() == {}
 
@@ -146,7 +152,7 @@ def test_undefined_ratios_say_why():
     assert (nothing_flagged.recall, nothing_flagged.f1) == (0.0, 0.0)
     assert set(nothing_flagged.reasons()) == {"precision"}
     nothing_defective = confusion(torch.tensor([1.0, 2.0]), torch.tensor([0, 0]), 1.5)
-    assert nothing_defective.accuracy == 0.5
+    assert nothing_defective.accuracy == nothing_defective.specificity == 0.5
     assert set(nothing_defective.reasons()) == {"precision", "recall", "f1"}
     assert all(math.isnan(getattr(nothing_defective, n)) for n in nothing_defective.reasons())
 
