@@ -5,19 +5,34 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from models.catalog import ModelEntry, Recipe
+from models.catalog import ClassifierRecipe, ModelEntry, Recipe
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a task's cases may cost.
+
+    Attributes:
+        image_size: Side in pixels; None means the model's own, for classifiers the dataset's.
+        train_limit: Most train images read; None means all.
+        test_limit: Most test images read, stratified by kind.
+        images_seen: Training budget in images; None means the recipe's epochs.
+    """
+
+    image_size: int | None = None
+    train_limit: int | None = None
+    test_limit: int | None = None
+    images_seen: int | None = None
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A budget and a recipe set. Records of two profiles never share a table.
+    """Budgets and a recipe set. Records of two profiles never share a table.
 
     Attributes:
-        image_size: Side in pixels; None means the model's own.
-        train_limit: Most train images read; None means all.
-        test_limit: Most test images read, stratified by kind.
-        images_seen: Training budget in images; None means the recipe's epochs.
-        calibration: Whether 10 % of train/good is held out for the honest threshold.
+        anomaly: Budget of anomaly detection.
+        classification: Budget of classification.
+        calibration: Whether normal images are held out of fitting for the honest threshold.
         arms: Recipe arms collected unless ``--arms`` says otherwise; None means all.
         surface_textures: How many textures of the embedded set are collected; None means all.
         about: One line for people.
@@ -25,13 +40,15 @@ class Profile:
 
     name: str
     about: str
-    image_size: int | None = None
-    train_limit: int | None = None
-    test_limit: int | None = None
-    images_seen: int | None = None
+    anomaly: Budget = Budget()
+    classification: Budget = Budget()
     calibration: bool = True
     arms: tuple[str, ...] | None = None
     surface_textures: int | None = None
+
+    def budget(self, task: str) -> Budget:
+        """The budget of ``anomaly`` or ``classification``."""
+        return self.classification if task == "classification" else self.anomaly
 
 
 PROFILES = {
@@ -39,11 +56,10 @@ PROFILES = {
     for profile in (
         Profile(
             "smoke",
-            about="128 px, at most 64 train and 64 test images, about 2,000 images seen",
-            image_size=128,
-            train_limit=64,
-            test_limit=64,
-            images_seen=2_000,
+            about="128 px, at most 64 train and 64 test images, about 2,000 images seen; "
+            "classifiers: 10,000 images seen",
+            anomaly=Budget(image_size=128, train_limit=64, test_limit=64, images_seen=2_000),
+            classification=Budget(images_seen=10_000),
             arms=("baseline",),
             surface_textures=1,
         ),
@@ -99,6 +115,8 @@ def resolve(
     *,
     augmentation: str = "default",
     precision: str = "float32",
+    pretrained: bool = False,
+    native_size: int | None = None,
     images_seen: int | None = None,
     image_size: int | None = None,
 ) -> Protocol:
@@ -110,6 +128,8 @@ def resolve(
         profile: The budget.
         augmentation: The case's augmentation.
         precision: Of training, ``float32`` or ``bf16``.
+        pretrained: Whether the model starts from weights.
+        native_size: Side that classifiers are trained at on the case's dataset.
         images_seen: The caller's own training budget, instead of the profile's.
         image_size: The caller's own side of the images, likewise.
     """
@@ -118,15 +138,19 @@ def resolve(
         recipe = entry.paper_recipe
     if profile.name == "standard":
         recipe = replace(recipe, epochs=min(recipe.epochs, entry.standard_epochs))
+    if isinstance(recipe, ClassifierRecipe) and pretrained and recipe.pretrained_lr is not None:
+        recipe = replace(recipe, lr=recipe.pretrained_lr)
+    budget = profile.budget(entry.task)
+    own_size = native_size if entry.task == "classification" else None
     return Protocol(
         profile=profile.name,
         arm=arm,
         recipe=recipe,
-        image_size=image_size or profile.image_size or entry.image_size,
+        image_size=image_size or budget.image_size or own_size or entry.image_size,
         augmentation=augmentation,
         precision=precision,
-        images_seen=images_seen or profile.images_seen,
-        train_limit=profile.train_limit,
-        test_limit=profile.test_limit,
-        calibration=profile.calibration,
+        images_seen=images_seen or budget.images_seen,
+        train_limit=budget.train_limit,
+        test_limit=budget.test_limit,
+        calibration=profile.calibration and entry.task == "anomaly",
     )

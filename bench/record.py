@@ -58,6 +58,9 @@ class Record:
             ``_images_per_s``).
         samples: Steady-state samples in seconds: ``inference_step``, ``latency``, ``train_step``.
         curve: Training loss: ``[[images seen, loss], …]``.
+        epochs: A figure of the test set after every pass, where passes are judged:
+            ``[[images seen, top-1], …]``; it chooses nothing.
+        notes: What a figure that exists does not mean as usual, by its name as in ``reasons``.
         environment: Names of device, libraries and versions.
         fingerprints: Longer provenance: weights file and sha256, counts of images.
         timings: Seconds by phase.
@@ -79,6 +82,8 @@ class Record:
     measurements: dict[str, float | None] = field(default_factory=dict)
     samples: dict[str, list[float]] = field(default_factory=dict)
     curve: list[list[float]] = field(default_factory=list)
+    epochs: list[list[float]] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     fingerprints: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)

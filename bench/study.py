@@ -45,7 +45,7 @@ class Study:
         entries = sorted((MODELS[name] for name in self.models), key=lambda entry: entry.weights)
         values = [value for entry in entries for value in _model_values(entry, arms)]
         for dataset, names in categories.items():
-            for category in names:
+            for category in names or (None,):
                 for value in values:
                     for augmentation in self.augmentations:
                         for pretrained in (True, False):

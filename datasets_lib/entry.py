@@ -77,6 +77,7 @@ class DatasetEntry:
         version: Changes whenever a generated pixel would; empty without a generator.
         embedded: Whether it needs no files of its own: drawn, or part of a dependency.
         counts: What its publisher says it holds, by category; of other tasks under ``""``.
+        image_size: Side that classifiers are trained at; None where it depends on the model.
         archives: What to download.
         ask_first: Whether its licence must be acknowledged before a download.
         unverified: What could not be confirmed from here, in words: an address, a checksum.
@@ -96,6 +97,7 @@ class DatasetEntry:
     version: str = ""
     embedded: bool = False
     counts: Mapping[str, Counts] = field(default_factory=lambda: MappingProxyType({}))
+    image_size: int | None = None
     archives: tuple[Archive, ...] = ()
     ask_first: bool = False
     unverified: tuple[str, ...] = ()

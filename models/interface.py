@@ -23,8 +23,22 @@ class Prediction:
 
 
 @runtime_checkable
-class GradientAnomalyModel(Protocol):
-    """An anomaly model trained by gradient; every implementation is an ``nn.Module``.
+class Trainable(Protocol):
+    """What the training loop steps and keeps; every implementation is an ``nn.Module``."""
+
+    def trainable_parameters(self) -> "list[Parameter]":
+        """The parameters the optimiser steps, and no others."""
+
+    def checkpoint(self) -> "dict[str, Any]":
+        """What must be saved to predict again, without a frozen backbone."""
+
+    def load_checkpoint(self, checkpoint: "Mapping[str, Any]") -> None:
+        """Take back what `checkpoint` gave, or raise `ValueError` naming what does not fit."""
+
+
+@runtime_checkable
+class GradientAnomalyModel(Trainable, Protocol):
+    """An anomaly model trained by gradient.
 
     Images are ``(B, 3, H, W)`` floats in [0, 1]: a model owns its normalisation, so a saved model
     scores a picture without being told how it was fed.
@@ -39,15 +53,6 @@ class GradientAnomalyModel(Protocol):
         A score depends on its own image alone, never on its batch.
         """
 
-    def trainable_parameters(self) -> "list[Parameter]":
-        """The parameters the optimiser steps, and no others."""
-
-    def checkpoint(self) -> "dict[str, Any]":
-        """What must be saved to predict again, without the frozen backbone."""
-
-    def load_checkpoint(self, checkpoint: "Mapping[str, Any]") -> None:
-        """Take back what `checkpoint` gave, or raise `ValueError` naming what does not fit."""
-
 
 @runtime_checkable
 class FrozenFeatureModel(Protocol):
@@ -58,6 +63,45 @@ class FrozenFeatureModel(Protocol):
 
     def loss_of_features(self, features: "list[Tensor]") -> "Tensor":
         """The training loss of images with these features: `loss` without the frozen part."""
+
+
+@runtime_checkable
+class Classifier(Trainable, Protocol):
+    """An image classifier; images are ``(B, 3, H, W)`` floats in [0, 1], normalised inside."""
+
+    def loss(self, images: "Tensor", targets: "Tensor") -> "Tensor":
+        """Scalar training loss for labels ``(B,)`` or their mixture ``(B, classes)``."""
+
+    def __call__(self, images: "Tensor") -> "Tensor":
+        """``(B, classes)`` logits."""
+
+    def features(self, images: "Tensor") -> "Tensor":
+        """``(B, D)`` what the last layer sees."""
+
+
+class BuildClassifier(Protocol):
+    """How a classifier's ``build`` is called; random initialisation draws from torch's seed."""
+
+    def __call__(
+        self,
+        *,
+        weights: str,
+        state: "Mapping[str, Tensor] | None",
+        classes: int,
+        image_size: int,
+        label_smoothing: float,
+        **options: Any,
+    ) -> Classifier:
+        """Build the classifier.
+
+        Args:
+            weights: Tag in `models.catalog.WEIGHTS` (architecture and normalisation).
+            state: The published tensors under their publisher's names; None leaves all random.
+            classes: How many classes.
+            image_size: Side of the images in pixels.
+            label_smoothing: Of the training loss.
+            options: The entry's own options.
+        """
 
 
 class Build(Protocol):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.metrics.anomaly import AnomalyMetrics, evaluate
 from bench.run.job import Report
-from bench.run.loop import to_float
+from bench.run.precision import to_float
 from datasets_lib.image_set import ImageSet
 from models.interface import GradientAnomalyModel
 

@@ -1,27 +1,21 @@
-"""Running one case: train it, judge it, measure it, write its files, and say what happened."""
+"""Running one case to its record: whatever goes wrong is part of what happened."""
 
 import errno
-import time
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
 from bench.environment import environment
 from bench.record import Outcome, Record
-from bench.run.artifacts import write_artifacts
+from bench.run.anomaly_case import run_anomaly
+from bench.run.classification_case import run_classification
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
-from bench.run.evaluate import NonFiniteScoresError, judge, predict_all
-from bench.run.job import Job, Report, WeightsError, blank_record, now
-from bench.run.load import build_model
-from bench.run.loop import NonFiniteLossError, fit
-from bench.run.profile import measure
+from bench.run.evaluate import NonFiniteScoresError
+from bench.run.job import Job, LabelledInputs, Report, WeightsError, blank_record, now
+from bench.run.loop import NonFiniteLossError
+from bench.run.phases import Phases
 from bench.run.resident import Resident
-from datasets_lib.decode import decoded_files
 from datasets_lib.layout import DatasetError
 
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
@@ -47,73 +41,13 @@ def run_case(job: Job, report: Report, resident: Resident) -> Record:
     return record
 
 
-@dataclass
-class Phases:
-    """Seconds by phase, each announced as it begins."""
-
-    report: Report
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Time one phase."""
-        self.report(name, {})
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - start, 4)
-
-
 def _run(job: Job, record: Record, phases: Phases, resident: Resident) -> None:
     device = use_device(job.device)
     record.environment |= environment(job.device) | numerics(device)
-    decoded = decoded_files()
-    with phases("data"):
-        data = resident.load(job, phases.report)
-    record.fingerprints["images_decoded"] = decoded_files() - decoded
-    with phases("build"):
-        model = build_model(job)
-    checkpoint = job.folder / "training.pth"
-    if job.afresh:
-        checkpoint.unlink(missing_ok=True)
-    with phases("train"):
-        trained = fit(
-            model,
-            data.fit.images,
-            job.protocol,
-            seed=job.seed,
-            device=device,
-            report=phases.report,
-            checkpoint=checkpoint,
-        )
-    record.curve = trained.curve()
-    record.fingerprints |= {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
-    record.fingerprints["frozen_features"] = (
-        "computed once" if trained.frozen else "recomputed every step"
-    )
-    batch = job.protocol.evaluation_batch
-    with phases("predict"):
-        options: dict[str, Any] = {"batch": batch, "device": device, "report": phases.report}
-        scored = predict_all(model, data.test.images, **options)
-        calibration = (
-            predict_all(model, data.calibration.images, **options) if data.calibration else None
-        )
-    with phases("metrics"):
-        _note_metrics(record, judge(data.test, scored, calibration))
-    with phases("artifacts"):
-        write_artifacts(job, record, model, data.test, scored)
-    with phases("measure"):  # last: its training steps change the model
-        measured = measure(model, data.fit.images, job.protocol, trained, device)
-    record.measurements, record.samples = measured.figures, measured.samples
-    checkpoint.unlink(missing_ok=True)
-
-
-def _note_metrics(record: Record, judged: dict[str, Any]) -> None:
-    for arm, result in judged.items():
-        record.metrics[arm] = dict(result.metrics)
-        record.thresholds[arm] = dict(result.thresholds)
-        record.reasons |= {f"{arm}.{name}": reason for name, reason in result.reasons.items()}
+    if isinstance(job.inputs, LabelledInputs):
+        run_classification(job, job.inputs, record, phases, resident, device)
+    else:
+        run_anomaly(job, job.inputs, record, phases, resident, device)
 
 
 def explain(error: Exception) -> tuple[Outcome, str]:

@@ -1,19 +1,21 @@
 """Finding what a case needs, in the parent process and without torch: data, weights, hashes."""
 
-import importlib
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from bench.case import Case
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Key
-from bench.run.job import CaseSkipped, Inputs, Job, WeightsError
+from bench.run.imports import imported
+from bench.run.job import CaseSkipped, Inputs, Job, LabelledInputs, WeightsError
 from bench.settings import Settings
 from datasets_lib.catalog import DATASETS
+from datasets_lib.classification import Classification
 from datasets_lib.content import ContentHashes
 from datasets_lib.discover import FoundDataset
+from datasets_lib.labelled import data_hash
 from datasets_lib.layout import Category, DatasetError, Sample
 from datasets_lib.split import limit, split_calibration
 from models.catalog import MODELS
@@ -21,6 +23,7 @@ from models.weights import ResolvedWeights, WeightsMissing
 from models.weights import resolve as resolve_weights
 
 Reader = Callable[[str, str, Path], Category]
+LabelledReader = Callable[[Path], Classification]
 Generator = Callable[[str, Path], Path]
 
 
@@ -30,6 +33,7 @@ class Finder:
 
     settings: Settings
     datasets: dict[str, FoundDataset]
+    _hashed: dict[str, LabelledInputs] = field(default_factory=dict)
 
     def protocol(self, case: Case) -> Protocol:
         """The case's resolved protocol."""
@@ -39,6 +43,8 @@ class Finder:
             PROFILES[self.settings.profile],
             augmentation=case.augmentation,
             precision=self.settings.precision,
+            pretrained=case.pretrained,
+            native_size=DATASETS[case.dataset].image_size if case.dataset in DATASETS else None,
             images_seen=self.settings.images_seen,
             image_size=self.settings.image_size,
         )
@@ -53,30 +59,21 @@ class Finder:
         """
         protocol = self.protocol(case)
         weights = self._weights(case)
-        category = self._category(case)
-        train = _at_most(protocol.train_limit, category.train)
-        test = _at_most(protocol.test_limit, category.test)
-        fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
-        hashes = ContentHashes(self.settings.cache_dir / "hashes")
-        content = hashes.data_hash([*train, *category.validation, *test])
+        if MODELS[case.entry_name].task == "classification":
+            inputs: Inputs | LabelledInputs = self._labelled(case, weights)
+        else:
+            inputs = self._anomaly(case, protocol, weights)
         key = Key(
             id=case.id,
             profile=protocol.profile,
             recipe=protocol.hash,
-            data=content,
+            data=inputs.data_hash,
             weights=weights.sha256 if weights else "random",
         )
         return Job(
             case=case,
             protocol=protocol,
-            inputs=Inputs(
-                fit=tuple(fit),
-                calibration=tuple(calibration),
-                test=tuple(test),
-                has_masks=category.has_masks,
-                data_hash=content,
-                weights=weights,
-            ),
+            inputs=inputs,
             key=key,
             seed=MODELS[case.entry_name].seed_base + case.seed,
             device=self.settings.device,
@@ -89,6 +86,53 @@ class Finder:
     def unresolved_key(self, case: Case) -> Key:
         """The key of a case that failed before its data or weights could be read."""
         return Key(case.id, self.settings.profile, self.protocol(case).hash, "unread", "unread")
+
+    def _anomaly(self, case: Case, protocol: Protocol, weights: ResolvedWeights | None) -> Inputs:
+        category = self._category(case)
+        train = _at_most(protocol.train_limit, category.train)
+        test = _at_most(protocol.test_limit, category.test)
+        fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
+        hashes = ContentHashes(self.settings.cache_dir / "hashes")
+        return Inputs(
+            fit=tuple(fit),
+            calibration=tuple(calibration),
+            test=tuple(test),
+            has_masks=category.has_masks,
+            data_hash=hashes.data_hash([*train, *category.validation, *test]),
+            weights=weights,
+        )
+
+    def _labelled(self, case: Case, weights: ResolvedWeights | None) -> LabelledInputs:
+        if case.dataset not in self._hashed:
+            entry = DATASETS[case.dataset]
+            root = Path() if entry.embedded else self._root(case)
+            read: LabelledReader = imported(entry.reader)
+            found = read(root)
+            hashes = ContentHashes(self.settings.cache_dir / "hashes")
+            both = data_hash(found.train, hashes) + data_hash(found.test, hashes)
+            self._hashed[case.dataset] = LabelledInputs(
+                root=root,
+                reader=entry.reader,
+                images={"fit": len(found.train), "test": len(found.test)},
+                data_hash=hashlib.sha256(both.encode()).hexdigest(),
+                weights=None,
+            )
+        return replace(self._hashed[case.dataset], weights=weights)
+
+    def _root(self, case: Case) -> Path:
+        if dataset := self.datasets.get(case.dataset):
+            return dataset.root
+        raise CaseSkipped(self._remedy(case.dataset, f"DIR/{case.dataset}"))
+
+    def _remedy(self, missing: str, place: str) -> str:
+        looked = ", ".join(map(str, self.settings.data_dirs)) or "no --data-dir was given"
+        dataset = missing.partition(".")[0]
+        entry = DATASETS[dataset]
+        return (
+            f"{missing} was not found (looked in: {looked}). Fetch it with python -m bench data "
+            f"get {dataset} ({entry.licence}; {entry.homepage}), or put it at {place} and name DIR "
+            "with --data-dir."
+        )
 
     def _weights(self, case: Case) -> ResolvedWeights | None:
         if not case.pretrained:
@@ -105,7 +149,7 @@ class Finder:
     def _category(self, case: Case) -> Category:
         entry = DATASETS.get(case.dataset)
         if entry and entry.generator:
-            generate: Generator = _imported(entry.generator)
+            generate: Generator = imported(entry.generator)
             root = self.settings.cache_dir / "generated" / f"{entry.name}-{entry.version}"
             try:
                 path = generate(case.category or "", root)
@@ -117,21 +161,16 @@ class Finder:
         else:
             path = self._found(case)
         reader = entry.reader if entry else self.datasets[case.dataset].reader
-        read: Reader = _imported(reader)
+        read: Reader = imported(reader)
         return read(case.dataset, case.category or "", path)
 
     def _found(self, case: Case) -> Path:
         dataset = self.datasets.get(case.dataset)
         if dataset and case.category and case.category in dataset.categories:
             return dataset.categories[case.category]
-        looked = ", ".join(map(str, self.settings.data_dirs)) or "no --data-dir was given"
-        entry = DATASETS[case.dataset]
-        category = case.category if dataset else entry.categories[0]
-        raise CaseSkipped(
-            f"{case.data if dataset else case.dataset} was not found (looked in: {looked}). Fetch "
-            f"it with python -m bench data get {case.dataset} ({entry.licence}; {entry.homepage}), "
-            f"or put it at DIR/{case.dataset}/{category} and name DIR with --data-dir."
-        )
+        category = case.category if dataset else DATASETS[case.dataset].categories[0]
+        missing = case.data if dataset else case.dataset
+        raise CaseSkipped(self._remedy(missing, f"DIR/{case.dataset}/{category}"))
 
 
 def _calibrated(
@@ -149,8 +188,3 @@ def _download_weights(url: str, target: Path, sha256_prefix: str | None) -> None
     from datasets_lib.download import download
 
     download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
-
-
-def _imported(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)

@@ -45,6 +45,31 @@ class Inputs:
     data_hash: str
     weights: ResolvedWeights | None
 
+    @property
+    def images(self) -> dict[str, int]:
+        """How many there are, by split."""
+        splits = {"fit": self.fit, "calibration": self.calibration, "test": self.test}
+        return {name: len(samples) for name, samples in splits.items()}
+
+
+@dataclass(frozen=True)
+class LabelledInputs:
+    """What a classification case reads.
+
+    Attributes:
+        root: Folder of the dataset; of an embedded one, anything.
+        reader: Import path of its reader.
+        images: How many it has, by split.
+        data_hash: Over names, contents and labels of all of them.
+        weights: The network's weights, or None for a scratch case.
+    """
+
+    root: Path
+    reader: str
+    images: dict[str, int]
+    data_hash: str
+    weights: ResolvedWeights | None
+
 
 @dataclass(frozen=True)
 class Job:
@@ -65,7 +90,7 @@ class Job:
 
     case: Case
     protocol: Protocol
-    inputs: Inputs
+    inputs: Inputs | LabelledInputs
     key: Key
     seed: int
     device: str
@@ -78,6 +103,13 @@ class Job:
     def folder(self) -> Path:
         """Where this run's files go: one folder a store key, so that no run touches another's."""
         return self.results_dir / "runs" / self.case.id / f"{self.key.profile}-{self.key.short}"
+
+    def checkpoint(self) -> Path:
+        """Where a long training is kept; one left by a kill is removed if it is not wanted."""
+        path = self.folder / "training.pth"
+        if self.afresh:
+            path.unlink(missing_ok=True)
+        return path
 
     @property
     def group(self) -> str:
@@ -100,11 +132,7 @@ def blank_record(job: Job) -> Record:
             "weights_file": weights.path.name if weights else "random",
             "weights_sha256": weights.sha256 if weights else "random",
             "data_sha256": job.inputs.data_hash,
-            "images": {
-                "fit": len(job.inputs.fit),
-                "calibration": len(job.inputs.calibration),
-                "test": len(job.inputs.test),
-            },
+            "images": job.inputs.images,
         },
         started=now(),
     )

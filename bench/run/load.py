@@ -1,35 +1,55 @@
 """Building a catalog entry's model."""
 
-import importlib
 from typing import Any
 
 import torch
 
+from bench.run.imports import imported
 from bench.run.job import Job, WeightsError
-from models.catalog import MODELS
-from models.interface import Build, GradientAnomalyModel
+from models.catalog import MODELS, ClassifierRecipe
+from models.interface import Build, BuildClassifier, Classifier, GradientAnomalyModel
 from models.weights import load_state
 
 
 def build_model(job: Job) -> GradientAnomalyModel:
-    """The job's model on its device, drawn from the job's seed, which is set first.
+    """The job's anomaly model on its device, drawn from the job's seed, which is set first.
 
     Raises:
         WeightsError: The weights file does not fit; the message names the tensor.
     """
+    build: Build = imported(MODELS[job.case.entry_name].build)
+    recipe = job.protocol.recipe
+    placed: GradientAnomalyModel = _built(
+        job, build, loss=recipe.loss, gradient_checkpointing=recipe.gradient_checkpointing
+    )
+    return placed
+
+
+def build_classifier(job: Job, classes: int) -> Classifier:
+    """The job's classifier likewise, with a head for so many classes.
+
+    Raises:
+        WeightsError: The weights file does not fit; the message names the tensor.
+    """
+    build: BuildClassifier = imported(MODELS[job.case.entry_name].build)
+    recipe = job.protocol.recipe
+    assert isinstance(recipe, ClassifierRecipe)
+    placed: Classifier = _built(
+        job,
+        build,
+        classes=classes,
+        image_size=job.protocol.image_size,
+        label_smoothing=recipe.label_smoothing,
+    )
+    return placed
+
+
+def _built(job: Job, build: Any, **options: Any) -> Any:
     entry = MODELS[job.case.entry_name]
-    module, _, function = entry.build.partition(":")
-    build: Build = getattr(importlib.import_module(module), function)
     torch.manual_seed(job.seed)
     try:
-        model: Any = build(
-            weights=entry.weights,
-            state=load_state(job.inputs.weights) if job.inputs.weights else None,
-            loss=job.protocol.recipe.loss,
-            gradient_checkpointing=job.protocol.recipe.gradient_checkpointing,
-            **entry.options,
-        )
+        state = load_state(job.inputs.weights) if job.inputs.weights else None
+        model = build(weights=entry.weights, state=state, **options, **entry.options)
     except ValueError as error:
         raise WeightsError(str(error)) from error
-    placed: GradientAnomalyModel = model.to(job.device)
-    return placed
+    return model.to(job.device)

@@ -7,21 +7,23 @@ import logging
 import math
 import pickle
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.protocol import Protocol
+from bench.run.average import MovingAverage
 from bench.run.clock import StepClock
-from bench.run.frozen import FrozenFeatures, frozen_features
 from bench.run.job import Report
+from bench.run.objective import Objective
 from bench.run.optimisation import Order, build_optimizer, learning_rate_factor
 from bench.run.saving import save_whole
-from models.catalog import Recipe
-from models.interface import FrozenFeatureModel, GradientAnomalyModel
+from models.catalog import ClassifierRecipe, Recipe
+from models.interface import Trainable
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Fit:
         step_seconds: Duration of every step, but for those lost to a kill.
         resumed_at: Step training was taken up at after a kill; 0 for an unbroken run.
         frozen: Whether a frozen part's features were computed once, beforehand.
+        epochs: ``[images seen, figure]`` after every pass, where passes are judged.
     """
 
     steps: int = 0
@@ -58,6 +61,7 @@ class Fit:
     step_seconds: list[float] = field(default_factory=list)
     resumed_at: int = 0
     frozen: bool = False
+    epochs: list[list[float]] = field(default_factory=list)
 
     def curve(self) -> list[list[float]]:
         """At most 200 points ``[images seen, mean loss since the last point]``."""
@@ -70,21 +74,26 @@ class Fit:
         ]
 
 
+JudgeEpoch = Callable[[nn.Module], float]
+"""Gives a figure of the model as it is after a pass; chooses nothing."""
+
+
 def fit(
-    model: GradientAnomalyModel,
-    images: Tensor,
+    model: Trainable,
+    objective: Objective,
     protocol: Protocol,
     *,
     seed: int,
     device: torch.device,
     report: Report,
     checkpoint: Path,
+    judge_epoch: JudgeEpoch | None = None,
 ) -> Fit:
-    """Train a model on normal images.
+    """Train a model.
 
     Args:
         model: On its device.
-        images: ``(N, 3, S, S)`` uint8, on the device or on the host.
+        objective: The loss of its training images.
         protocol: Recipe and budget. Batches are cut from a stream of shuffled passes, so that every
             batch is full and the budget in images is met to within one batch.
         seed: Of the order of images.
@@ -92,83 +101,92 @@ def fit(
         report: Called at every step.
         checkpoint: Where to keep the state of a long training; taken up if it is there. It stays
             when training ends, for the caller to remove once the case is safe.
+        judge_epoch: Called after every pass and after the last step; not counted as training.
 
     Raises:
         NonFiniteLossError: Training diverged.
     """
     recipe = protocol.recipe
-    batch = min(recipe.batch_size, len(images))
-    steps = max(1, math.ceil(protocol.total_images(len(images)) / batch))
-    optimizer = build_optimizer(recipe, model)
-    warmup = round(steps * recipe.warmup_epochs / recipe.epochs)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, steps, warmup, recipe.schedule)
-    )
-    order = Order(len(images), batch, seed)
-    trainer = _Trainer(model, optimizer, schedule, order, protocol, device, images)
+    batch = min(recipe.batch_size, objective.count)
+    steps = max(1, math.ceil(protocol.total_images(objective.count) / batch))
+    trainer = _Trainer(model, objective, protocol, steps, batch, seed, device)
     result = trainer.resume(checkpoint)
-    if protocol.augmentation == "default" and steps * batch > len(images):
-        result.frozen = trainer.compute_frozen(report)
+    result.frozen = objective.prepare((steps - result.steps) * batch, report)
     clock = StepClock(device)
     saved = time.monotonic()
     pending: list[Tensor] = []
     check_every = 1 if device.type == "cpu" else 20
     for step in range(result.steps, steps):
         clock.start()
-        pending.append(trainer.step())
+        pending.append(trainer.step(step))
         clock.stop()
         result.steps, result.images_seen = step + 1, (step + 1) * batch
-        if len(pending) == check_every or step + 1 == steps:
+        passed = _ends_pass(step, steps, batch, objective.count)
+        if len(pending) == check_every or passed:
             result.losses += _finite_losses(pending, step + 1, recipe)
             pending.clear()
             report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                result.step_seconds += clock.seconds()
-                trainer.save(checkpoint, result)
-                saved = time.monotonic()
+        if passed and judge_epoch is not None:
+            result.epochs.append([result.images_seen, judge_epoch(trainer.judged)])
+        if not pending and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            result.step_seconds += clock.seconds()
+            trainer.save(checkpoint, result)
+            saved = time.monotonic()
     result.step_seconds += clock.seconds()
+    trainer.finish()
     return result
 
 
-@dataclass
+def _ends_pass(step: int, steps: int, batch: int, count: int) -> bool:
+    """Whether a pass over the images ends within this step, or training does."""
+    return step + 1 == steps or (step + 1) * batch // count > step * batch // count
+
+
 class _Trainer:
-    model: GradientAnomalyModel
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LambdaLR
-    order: Order
-    protocol: Protocol
-    device: torch.device
-    images: Tensor
-    frozen: FrozenFeatures | None = None
+    def __init__(
+        self,
+        model: Trainable,
+        objective: Objective,
+        protocol: Protocol,
+        steps: int,
+        batch: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        recipe = protocol.recipe
+        self.model, self.objective, self.recipe, self.device = model, objective, recipe, device
+        self.optimizer = build_optimizer(recipe, model)
+        warmup = round(steps * recipe.warmup_epochs / recipe.epochs)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: learning_rate_factor(step, steps, warmup, recipe.schedule)
+        )
+        self.order = Order(objective.count, batch, seed)
+        self.average: MovingAverage | None = None
+        if isinstance(recipe, ClassifierRecipe) and recipe.ema_decay is not None:
+            self.average = MovingAverage(_module(model), recipe.ema_decay)
 
-    def compute_frozen(self, report: Report) -> bool:
-        """Compute a frozen part's features beforehand, where there is one and they fit."""
-        with autocast(self.device, self.protocol):
-            self.frozen = frozen_features(
-                self.model, self.images, lambda chunk: to_float(chunk, self.device), report
-            )
-        return self.frozen is not None
+    @property
+    def judged(self) -> nn.Module:
+        """The model that counts: the moving average where there is one."""
+        return self.average.model if self.average else _module(self.model)
 
-    def step(self) -> Tensor:
+    def step(self, step: int) -> Tensor:
         """One optimiser step; the detached loss stays on the device."""
-        index = next(self.order).to(self.images.device, non_blocking=True)
-        with autocast(self.device, self.protocol):
-            loss = self._loss(index)
+        loss = self.objective.loss(next(self.order), step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.protocol.recipe.grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(
-                self.model.trainable_parameters(), self.protocol.recipe.grad_clip
-            )
+        if self.recipe.grad_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.trainable_parameters(), self.recipe.grad_clip)
         self.optimizer.step()
         self.schedule.step()
+        if self.average is not None:
+            self.average.update(_module(self.model))
         return loss.detach()
 
-    def _loss(self, index: Tensor) -> Tensor:
-        if self.frozen is not None:
-            assert isinstance(self.model, FrozenFeatureModel)
-            return self.model.loss_of_features(self.frozen.batch(index))
-        return self.model.loss(to_float(self.images[index], self.device))
+    def finish(self) -> None:
+        """Leave the model that counts in the model's place."""
+        if self.average is not None:
+            _module(self.model).load_state_dict(self.average.model.state_dict())
 
     def save(self, path: Path, result: Fit) -> None:
         """Keep the state; a full disk costs the checkpoint, never the training."""
@@ -183,6 +201,8 @@ class _Trainer:
             "images_seen": result.images_seen,
             "losses": result.losses,
             "step_seconds": result.step_seconds,
+            "epochs": result.epochs,
+            "average": self.average.state_dict() if self.average else None,
         }
         try:
             save_whole(state, path)
@@ -204,6 +224,8 @@ class _Trainer:
             self.schedule.load_state_dict(state["schedule"])
             self.order.generator.set_state(state["generator"].cpu())
             self.order.left = state["left"].cpu()
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
             torch.set_rng_state(state["torch"].cpu())
         except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
             path.unlink()
@@ -218,18 +240,13 @@ class _Trainer:
             losses=state["losses"],
             step_seconds=state["step_seconds"],
             resumed_at=state["steps"],
+            epochs=state["epochs"],
         )
 
 
-def autocast(device: torch.device, protocol: Protocol) -> torch.autocast:
-    """The protocol's training precision."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bf16")
-
-
-def to_float(images: Tensor, device: torch.device) -> Tensor:
-    """uint8 ``(B, 3, S, S)`` to float32 in [0, 1], channels last, on the device."""
-    moved = images.to(device, non_blocking=True)
-    return moved.to(torch.float32, memory_format=torch.channels_last).div_(255.0)
+def _module(model: Trainable) -> nn.Module:
+    assert isinstance(model, nn.Module)
+    return model
 
 
 def _finite_losses(pending: list[Tensor], step: int, recipe: Recipe) -> list[float]:

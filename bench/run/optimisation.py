@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from models.catalog import Recipe
-from models.interface import GradientAnomalyModel
+from models.interface import Trainable
 
 
-def build_optimizer(recipe: Recipe, model: GradientAnomalyModel) -> torch.optim.Optimizer:
+def build_optimizer(recipe: Recipe, model: Trainable) -> torch.optim.Optimizer:
     """The recipe's optimiser over the model's trainable parameters.
 
     Fused: on two CPU cores a step of Adam over 56 M parameters takes 76 ms so, and 290 ms plain.

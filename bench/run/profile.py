@@ -1,18 +1,20 @@
 """Measuring a trained model: speed, latency, memory and size, each in a loop of its own."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median, quantiles
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench.protocol import Protocol
 from bench.run.flops import count_flops, parameter_counts
-from bench.run.loop import Fit, autocast, to_float
+from bench.run.loop import Fit
 from bench.run.measure import measure_inference, measure_latency, steady_samples
 from bench.run.memory import PeakMemory, measure_memory
 from bench.run.optimisation import build_optimizer
+from bench.run.precision import autocast, to_float
+from models.interface import Trainable
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,31 @@ class Measured:
     samples: dict[str, list[float]]
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is measured of a model.
+
+    Attributes:
+        model: On its device.
+        predict: Its answer to a float batch.
+        loss: Its training loss of a float batch.
+        frozen: A frozen part that training computed once, beforehand; None without one.
+    """
+
+    model: Trainable
+    predict: Callable[[Tensor], object]
+    loss: Callable[[Tensor], Tensor]
+    frozen: Callable[[Tensor], object] | None = None
+
+
 def measure(
-    model: Any,
+    subject: Subject,
     images: Tensor,
     protocol: Protocol,
     trained: Fit,
     device: torch.device,
 ) -> Measured:
-    """Measure a model on ``(N, 3, S, S)`` uint8 images.
+    """Measure a trained model on ``(N, 3, S, S)`` uint8 images.
 
     A batch smaller than the protocol's is filled up by repeating images. Memory is the whole
     process's: of training with its optimiser in ``peak_…``, of prediction in ``inference_peak_…``.
@@ -45,23 +64,23 @@ def measure(
 
     def predict(chunk: Tensor) -> None:
         with torch.inference_mode():
-            model.predict(chunk)
+            subject.predict(chunk)
 
-    optimizer = build_optimizer(protocol.recipe, model)
+    optimizer = build_optimizer(protocol.recipe, subject.model)
 
     def train() -> None:
         with autocast(device, protocol):
-            loss = model.loss(train_batch)
+            loss = subject.loss(train_batch)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     inference = measure_inference(predict, batch, min_rounds=5)
     latency = measure_latency(predict, single)
     training = steady_samples(trained.step_seconds)
-    frozen = _frozen_seconds(model, train_batch, protocol, device) if trained.frozen else 0.0
-    assert isinstance(model, nn.Module)
-    parameters = parameter_counts(model)
+    frozen = _frozen_seconds(subject.frozen, train_batch, protocol, device)
+    assert isinstance(subject.model, nn.Module)
+    parameters = parameter_counts(subject.model)
     serving = measure_memory(lambda: predict(batch), device)
     flops = count_flops(lambda: predict(single))
     fitting = measure_memory(train, device)
@@ -86,13 +105,18 @@ def measure(
 
 
 def _frozen_seconds(
-    model: Any, train_batch: Tensor, protocol: Protocol, device: torch.device
+    frozen: Callable[[Tensor], object] | None,
+    train_batch: Tensor,
+    protocol: Protocol,
+    device: torch.device,
 ) -> float:
-    """What the frozen part costs a training batch, warmed up like every other speed."""
+    """What a frozen part costs a training batch, warmed up like every other speed."""
+    if frozen is None:
+        return 0.0
 
     def teach(chunk: Tensor) -> None:
         with torch.inference_mode(), autocast(device, protocol):
-            model.features(chunk)
+            frozen(chunk)
 
     return median(measure_inference(teach, train_batch, min_rounds=5))
 

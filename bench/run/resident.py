@@ -1,12 +1,17 @@
 """Image sets of the current group of cases, kept between cases so that data move once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
-from bench.run.job import Job, Report
+from bench.run.imports import imported
+from bench.run.job import Inputs, Job, LabelledInputs, Report
 from datasets_lib.cache import DecodeCache
+from datasets_lib.classification import Classification
 from datasets_lib.image_set import ImageSet, load
+from datasets_lib.labelled import LabelledSet, load_labelled
 from datasets_lib.layout import Sample
 
 _SHARE_OF_FREE_MEMORY = 0.5
@@ -21,26 +26,47 @@ class GroupData:
     test: ImageSet
 
 
+@dataclass(frozen=True)
+class LabelledData:
+    """The two splits of a classification case, on the device where they fit."""
+
+    train: LabelledSet
+    test: LabelledSet
+
+
 class Resident:
     """Holds the data of one group: cases come ordered by group, so one is enough."""
 
     def __init__(self) -> None:
         self._key: object = None
         self._data: GroupData | None = None
+        self._labelled: LabelledData | None = None
 
-    def load(self, job: Job, report: Report) -> GroupData:
+    def load(self, job: Job, inputs: Inputs, report: Report) -> GroupData:
         """The job's data, read from the decode cache unless the last job had the same."""
-        key = (job.inputs.data_hash, job.protocol.image_size, job.device, job.protocol.calibration)
+        key = (inputs.data_hash, job.protocol.image_size, job.device, job.protocol.calibration)
         if self._data is None or self._key != key:
-            self._data = None
-            self._data = _load(job, report)
+            self._data = self._labelled = None
+            self._data = _load(job, inputs, report)
             self._key = key
         return self._data
 
+    def load_labelled(self, job: Job, inputs: LabelledInputs, report: Report) -> LabelledData:
+        """The same for a classification case.
 
-def _load(job: Job, report: Report) -> GroupData:
+        Raises:
+            DatasetError: A file cannot be used.
+        """
+        key = (inputs.data_hash, job.protocol.image_size, job.device)
+        if self._labelled is None or self._key != key:
+            self._data = self._labelled = None
+            self._labelled = _load_labelled(job, inputs, report)
+            self._key = key
+        return self._labelled
+
+
+def _load(job: Job, inputs: Inputs, report: Report) -> GroupData:
     cache = DecodeCache(job.cache_dir)
-    inputs = job.inputs
 
     def read(samples: tuple[Sample, ...], *, has_masks: bool) -> ImageSet:
         def progress(done: int, total: int) -> None:
@@ -53,6 +79,23 @@ def _load(job: Job, report: Report) -> GroupData:
     calibration = read(inputs.calibration, has_masks=False) if inputs.calibration else None
     data = GroupData(fit, calibration, test)
     return _to_device(data, torch.device(job.device))
+
+
+def _load_labelled(job: Job, inputs: LabelledInputs, report: Report) -> LabelledData:
+    read: Callable[[Path], Classification] = imported(inputs.reader)
+    cache = DecodeCache(job.cache_dir)
+
+    def progress(done: int, total: int) -> None:
+        report("data", {"step": done, "steps": total})
+
+    found = read(inputs.root)
+    size, device = job.protocol.image_size, torch.device(job.device)
+    parts = [load_labelled(s, size, cache, progress) for s in (found.train, found.test)]
+    if device.type == "cuda":
+        wanted = sum(part.images.numel() for part in parts)
+        fits = wanted <= _SHARE_OF_FREE_MEMORY * torch.cuda.mem_get_info(device)[0]
+        parts = [p.to(device) if fits else replace(p, images=p.images.pin_memory()) for p in parts]
+    return LabelledData(*parts)
 
 
 def _to_device(data: GroupData, device: torch.device) -> GroupData:

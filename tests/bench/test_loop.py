@@ -10,7 +10,9 @@ from torch import nn
 
 from bench.protocol import PROFILES, resolve
 from bench.run import loop
+from bench.run.objective import AnomalyObjective
 from bench.run.optimisation import Order, learning_rate_factor
+from bench.run.precision import to_float
 from models.catalog import MODELS, Recipe
 
 
@@ -55,7 +57,7 @@ def run(tmp_path, plan, seed=3, report=lambda *_: None, images=None):
         )
     trained = loop.fit(
         model,
-        images,
+        AnomalyObjective(model, images, plan, torch.device("cpu")),
         plan,
         seed=seed,
         device=torch.device("cpu"),
@@ -181,7 +183,7 @@ def test_gradients_are_clipped_to_the_recipes_norm(tmp_path):
 
 def test_images_become_unit_floats_channels_last():
     images = torch.tensor([0, 128, 255], dtype=torch.uint8).repeat_interleave(16).view(1, 3, 4, 4)
-    out = loop.to_float(images, torch.device("cpu"))
+    out = to_float(images, torch.device("cpu"))
     assert out[0, :, 0, 0].tolist() == pytest.approx([0, 128 / 255, 1])
     assert out.is_contiguous(memory_format=torch.channels_last)
 
@@ -204,9 +206,10 @@ def test_frozen_features_computed_once_train_as_those_of_every_step(tmp_path, mo
     losses = []
     for share, computed in ((0.25, True), (0.0, False)):  # none fits in none of the memory
         monkeypatch.setattr("bench.run.frozen._SHARE_OF_FREE_MEMORY", share)
+        model = reverse_distillation()
         trained = loop.fit(
-            reverse_distillation(),
-            images,
+            model,
+            AnomalyObjective(model, images, plan, torch.device("cpu")),
             plan,
             seed=3,
             device=torch.device("cpu"),

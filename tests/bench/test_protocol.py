@@ -8,6 +8,7 @@ from bench.protocol import PROFILES, resolve
 from models.catalog import MODELS, Recipe
 
 ENTRY = MODELS["rd_resnet50"]
+ANOMALY = [entry for entry in MODELS.values() if entry.task == "anomaly"]
 
 
 def test_smoke_is_the_studys_smoke():
@@ -36,11 +37,11 @@ def test_paper_takes_the_papers_recipe_for_the_baseline_alone():
 
 
 def test_the_same_arm_is_one_recipe_for_every_model():
-    assert len({entry.recipes["same"] for entry in MODELS.values()}) == 1
+    assert len({entry.recipes["same"] for entry in ANOMALY}) == 1
 
 
 def test_every_model_offers_both_losses():
-    for entry in MODELS.values():
+    for entry in ANOMALY:
         assert {recipe.loss for recipe in entry.recipes.values()} == {"flattened", "per_pixel"}
 
 
@@ -69,3 +70,25 @@ def test_who_chose_a_recipe_does_not_move_the_hash():
 def test_the_callers_own_budget_is_kept_apart(option):
     profile = PROFILES["standard"]
     assert resolve(ENTRY, "same", profile, **option).hash != resolve(ENTRY, "same", profile).hash
+
+
+@pytest.mark.parametrize("model", ["resnet50", "vit_small_patch16_224"])
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_the_mixing_study_is_run_as_specified(model, pretrained):
+    entry = MODELS[model]
+    plan = resolve(entry, "baseline", PROFILES["seed"], pretrained=pretrained, native_size=64)
+    recipe = plan.recipe
+    assert (recipe.optimizer, recipe.lr, recipe.schedule) == ("adam", 1e-3, "cosine")
+    assert (recipe.epochs, recipe.batch_size, recipe.warmup_epochs) == (50, 256, 0)
+    assert (recipe.alpha, recipe.label_smoothing, recipe.ema_decay) == (1.0, 0.0, None)
+    assert (recipe.base_transform, recipe.weight_decay, entry.seed_base) == ("none", 0.0, 223)
+    assert (plan.image_size, plan.images_seen) == (64, None)
+
+
+def test_starting_from_weights_the_modern_recipe_steps_more_carefully():
+    entry = MODELS["resnet50"]
+    scratch, tuned = (
+        resolve(entry, "modern", PROFILES["standard"], pretrained=pretrained).recipe.lr
+        for pretrained in (False, True)
+    )
+    assert tuned < scratch

@@ -1,5 +1,6 @@
 """Which cases there are, in which order, and what a typo may have meant."""
 
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
@@ -19,8 +20,12 @@ def cases(profile="standard", found=None, **options):
 
 def test_the_grid_is_whole_and_ids_are_unique():
     ids = [case.id for case in cases(seeds=2)]
-    arms = sum(len(entry.recipes) for entry in MODELS.values())
-    assert len(ids) == len(set(ids)) == arms * (15 + 4) * 2 * 2
+    arms = Counter()
+    for entry in MODELS.values():
+        arms[entry.task] += len(entry.recipes)
+    # Two starts and two seeds; MVTec's and surface's categories; three sets, three augmentations.
+    anomaly, classification = arms["anomaly"] * (15 + 4), arms["classification"] * 3 * 3
+    assert len(ids) == len(set(ids)) == (anomaly + classification) * 2 * 2
     assert "rd_convnext-mvtec.bottle-default-pretrained-s0" in ids
     assert "rd_resnet50.same-surface.woven-default-scratch-s1" in ids
 
@@ -41,7 +46,21 @@ def test_found_folders_join_the_catalog():
 def test_data_change_least_often_then_backbones():
     order = [(case.data, MODELS[case.entry_name].weights) for case in cases()]
     assert len([key for key, _ in groupby(order)]) == len(set(order))
-    assert len([key for key, _ in groupby(data for data, _ in order)]) == 19
+    by_study = [(case.study, case.data) for case in cases()]
+    assert len([key for key, _ in groupby(by_study)]) == len(set(by_study)) == 19 + 3 + 3
+
+
+def test_the_mixing_study_is_the_originals_twenty_four_and_digits():
+    ids = {case.id for case in cases(arms=("baseline",)) if case.study == "mixing"}
+    named = {
+        f"{model}-{data}-{augmentation}-{start}-s0"
+        for model in ("resnet50", "vit_small_patch16_224")
+        for data in ("cifar100", "tiny_imagenet")
+        for augmentation in ("default", "mixup", "cutmix")
+        for start in ("scratch", "pretrained")
+    }
+    assert len(named) == 24
+    assert ids - {case_id for case_id in ids if "-digits-" in case_id} == named
 
 
 def test_keywords_name_every_axis():

@@ -140,7 +140,7 @@ def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
     model.load_checkpoint(
         torch.load(tmp_path / "results" / record.artifacts["model"], weights_only=True)
     )
-    images = Resident().load(job, lambda *_: None).test.images
+    images = Resident().load(job, job.inputs, lambda *_: None).test.images
     with np.load(tmp_path / "results" / record.artifacts["scores"]) as file:
         for batch in (32, 5):
             scored = predict_all(

@@ -1,0 +1,46 @@
+"""The files a classification run leaves: curves, predictions, the trained network."""
+
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from bench import pictures
+from bench.record import Record
+from bench.run.job import Job
+from bench.run.resident import LabelledData
+from bench.run.saving import save_whole
+from datasets_lib.labelled import LabelledSet
+from models.interface import Classifier
+
+
+def write_artifacts(
+    job: Job, record: Record, model: Classifier, data: LabelledData, logits: Tensor
+) -> None:
+    """Write the run's files and note their paths, relative to the results folder.
+
+    Raises:
+        OSError: A file could not be written.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    written = {
+        "predictions": _predictions(job.folder / "predictions.npz", data.test, logits),
+        "curve": pictures.learning_curve(record, job.folder / "curve.png"),
+    }
+    if job.save_model:
+        written["model"] = save_whole(model.checkpoint(), job.folder / "model.pth")
+    record.artifacts = {
+        name: path.relative_to(job.results_dir).as_posix() for name, path in written.items()
+    }
+
+
+def _predictions(path: Path, test: LabelledSet, logits: Tensor) -> Path:
+    """Log-probabilities as fp16: enough for ensembles, and a quarter of the logits' size."""
+    np.savez(
+        path,
+        names=np.array(test.names),
+        labels=test.labels.cpu().numpy(),
+        predicted=logits.argmax(1).cpu().numpy(),
+        log_probabilities=logits.log_softmax(1).half().cpu().numpy(),
+    )
+    return path

@@ -1,0 +1,76 @@
+"""The loss of a classifier on augmented images, drawn on the device and never on the host."""
+
+import torch
+from torch import Tensor
+
+from bench.protocol import Protocol
+from bench.run.job import Report
+from bench.run.precision import autocast, to_float
+from datasets_lib.augment.augmentation import Augmentation, Sequence
+from datasets_lib.augment.catalog import build
+from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.mixing import CutMix, MixUp
+from datasets_lib.labelled import LabelledSet
+from models.catalog import ClassifierRecipe
+from models.interface import Classifier
+
+_MIXING: dict[str, type[MixUp] | type[CutMix]] = {"mixup": MixUp, "cutmix": CutMix}
+
+
+class ClassifierObjective:
+    """Cross-entropy to the labels of augmented images, or to their mixture.
+
+    The protocol's base transform comes first and the case's augmentation on top of it. What is
+    drawn depends on seed, pass and image alone, so that a resumed training draws the same.
+
+    Args:
+        model: On its device.
+        train: Its images, on the device or on the host.
+        protocol: Recipe, precision and augmentation.
+        seed: Of the draws.
+        device: Where the model is.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        train: LabelledSet,
+        protocol: Protocol,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.count = len(train)
+        self._model, self._protocol, self._device, self._seed = model, protocol, device, seed
+        self._images = train.images
+        self._labels = train.labels.to(device)
+        self._augment = augmentation(protocol, len(train.classes))
+
+    def prepare(self, images_to_see: int, report: Report) -> bool:
+        """Nothing of a classifier is frozen."""
+        return False
+
+    def loss(self, index: Tensor, step: int) -> Tensor:
+        """Scalar loss of the images ``(B,)`` of a step."""
+        pixels = self._images[index.to(self._images.device, non_blocking=True)]
+        index = index.to(self._device, non_blocking=True)
+        epoch, of_epoch = divmod(step * len(index), self.count)
+        draws = Draws(index, self._seed, epoch=epoch, step=of_epoch)
+        images, targets = self._augment(
+            pixels.to(self._device, non_blocking=True), self._labels[index], draws
+        )
+        assert targets is not None
+        if images.dtype == torch.uint8:
+            images = to_float(images, self._device)
+        with autocast(self._device, self._protocol):
+            return self._model.loss(images, targets)
+
+
+def augmentation(protocol: Protocol, classes: int) -> Augmentation:
+    """The base transform of the recipe, then the case's own augmentation."""
+    recipe = protocol.recipe
+    assert isinstance(recipe, ClassifierRecipe)
+    base = build("classification", recipe.base_transform)
+    if protocol.augmentation == "default":
+        return base
+    return Sequence((base, _MIXING[protocol.augmentation](classes, recipe.alpha)))

@@ -1,0 +1,69 @@
+"""What the training loop minimises: the loss of some images, by their indices."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from bench.protocol import Protocol as CaseProtocol
+from bench.run.frozen import FrozenFeatures, frozen_features
+from bench.run.job import Report
+from bench.run.precision import autocast, to_float
+from models.interface import FrozenFeatureModel, GradientAnomalyModel
+
+
+class Objective(Protocol):
+    """The loss of a training set.
+
+    Attributes:
+        count: Images in the set.
+    """
+
+    count: int
+
+    def prepare(self, images_to_see: int, report: Report) -> bool:
+        """Do beforehand what pays over that many images; whether a frozen part was computed."""
+
+    def loss(self, index: Tensor, step: int) -> Tensor:
+        """Scalar loss of the images ``(B,)`` of a step, in the training precision."""
+
+
+class AnomalyObjective:
+    """An anomaly model's own loss of normal images.
+
+    Args:
+        model: On its device.
+        images: ``(N, 3, S, S)`` uint8, on the device or on the host.
+        protocol: Precision and augmentation.
+        device: Where the model is.
+    """
+
+    def __init__(
+        self,
+        model: GradientAnomalyModel,
+        images: Tensor,
+        protocol: CaseProtocol,
+        device: torch.device,
+    ) -> None:
+        self.count = len(images)
+        self._model, self._images = model, images
+        self._protocol, self._device = protocol, device
+        self._frozen: FrozenFeatures | None = None
+
+    def prepare(self, images_to_see: int, report: Report) -> bool:
+        """Compute a frozen part's features once, where they fit and are wanted twice."""
+        if self._protocol.augmentation == "default" and images_to_see > self.count:
+            with autocast(self._device, self._protocol):
+                self._frozen = frozen_features(
+                    self._model, self._images, lambda chunk: to_float(chunk, self._device), report
+                )
+        return self._frozen is not None
+
+    def loss(self, index: Tensor, step: int) -> Tensor:
+        """The model's loss; of kept features where there are some."""
+        index = index.to(self._images.device, non_blocking=True)
+        with autocast(self._device, self._protocol):
+            if self._frozen is not None:
+                assert isinstance(self._model, FrozenFeatureModel)
+                return self._model.loss_of_features(self._frozen.batch(index))
+            return self._model.loss(to_float(self._images[index], self._device))

@@ -1,0 +1,26 @@
+"""The phases of a case: announced as they begin, timed as they end."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from bench.run.job import Report
+
+
+@dataclass
+class Phases:
+    """Seconds by phase, each announced as it begins."""
+
+    report: Report
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time one phase."""
+        self.report(name, {})
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.perf_counter() - start, 4)

@@ -1,0 +1,23 @@
+"""Study 2: which of ResNet50 and ViT-Small/16 gains from MixUp, and which from CutMix?"""
+
+from bench.study import Study
+
+_DATASETS = ("cifar100", "tiny_imagenet", "digits")
+
+MIXING = Study(
+    name="mixing",
+    task="classification",
+    about="Which of ResNet50 and ViT-Small/16 gains from MixUp, and which from CutMix?",
+    datasets=_DATASETS,
+    models=("resnet50", "vit_small_patch16_224"),
+    augmentations=("default", "mixup", "cutmix"),
+)
+
+CLASSIFIERS = Study(
+    name="classifiers",
+    task="classification",
+    about="Other classifiers under the same protocol",
+    datasets=_DATASETS,
+    models=("resnet18", "deit_tiny_patch16_224"),
+    augmentations=("default", "mixup", "cutmix"),
+)

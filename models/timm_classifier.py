@@ -1,0 +1,151 @@
+"""A timm image classifier with a head of its own, from its weights or from scratch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.catalog import WEIGHTS, WeightsEntry
+
+
+class ImageClassifier(nn.Module):
+    """Logits of images in [0, 1]; normalises them as its weights' publisher did.
+
+    Args:
+        weights: Architecture, mean and standard deviation.
+        state: The published tensors, head included, which is left out; None draws all at random.
+        classes: How many classes.
+        image_size: Side of the images, for architectures whose position embeddings depend on it.
+        sized: Whether the architecture takes that side.
+        label_smoothing: Of the training loss.
+
+    Raises:
+        ValueError: The tensors are not this architecture's.
+    """
+
+    def __init__(
+        self,
+        weights: WeightsEntry,
+        state: Mapping[str, Tensor] | None,
+        *,
+        classes: int,
+        image_size: int,
+        sized: bool,
+        label_smoothing: float,
+    ) -> None:
+        super().__init__()
+        size = {"img_size": image_size} if sized else {}
+        self.network: Any = timm.create_model(
+            weights.architecture, pretrained=False, num_classes=classes, **size
+        )
+        if state is not None:
+            _load(self.network, state, weights)
+        self.network.to(memory_format=torch.channels_last)
+        self.label_smoothing = label_smoothing
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, classes)`` logits of ``(B, 3, H, W)`` images in [0, 1]."""
+        logits: Tensor = self.network((images - self.mean) / self.std)
+        return logits
+
+    def loss(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy to labels ``(B,)`` or to their mixture ``(B, classes)``."""
+        return functional.cross_entropy(self(images), targets, label_smoothing=self.label_smoothing)
+
+    def features(self, images: Tensor) -> Tensor:
+        """``(B, D)`` what the last layer sees."""
+        maps = self.network.forward_features((images - self.mean) / self.std)
+        penultimate: Tensor = self.network.forward_head(maps, pre_logits=True)
+        return penultimate
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """All of them."""
+        return list(self.network.parameters())
+
+    def checkpoint(self) -> dict[str, Any]:
+        """The network's tensors under timm's names."""
+        return {"network": self.network.state_dict()}
+
+    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take back what `checkpoint` gave.
+
+        Raises:
+            ValueError: It is another network's.
+        """
+        try:
+            self.network.load_state_dict(checkpoint["network"])
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(
+                f"The checkpoint is not one of {type(self.network).__name__} with this head: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+
+
+def build(
+    *,
+    weights: str,
+    state: Mapping[str, Tensor] | None,
+    classes: int,
+    image_size: int,
+    sized: bool = False,
+    label_smoothing: float = 0.0,
+) -> ImageClassifier:
+    """Build a catalog entry's classifier; see `ImageClassifier`."""
+    return ImageClassifier(
+        WEIGHTS[weights],
+        state,
+        classes=classes,
+        image_size=image_size,
+        sized=sized,
+        label_smoothing=label_smoothing,
+    )
+
+
+def _load(network: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> None:
+    """Load all but the head, position embeddings resampled to the network's grid.
+
+    Raises:
+        ValueError: A tensor is missing, unknown or of another shape.
+    """
+    head = network.default_cfg["classifier"]
+    own = network.state_dict()
+    body = {name: tensor.float() for name, tensor in state.items() if not _of(name, head)}
+    if "pos_embed" in own and "pos_embed" in body:
+        body["pos_embed"] = resample_abs_pos_embed(
+            body["pos_embed"],
+            new_size=list(network.patch_embed.grid_size),
+            num_prefix_tokens=network.num_prefix_tokens,
+        )
+    wanted = {name for name in own if not _of(name, head)}
+    # Counters of BatchNorm are not part of every published file, and no result depends on them.
+    missing = sorted(name for name in wanted - set(body) if "num_batches_tracked" not in name)
+    unknown = sorted(set(body) - wanted)
+    wrong = sorted(
+        f"{name} {tuple(body[name].shape)} for {tuple(own[name].shape)}"
+        for name in wanted & set(body)
+        if body[name].shape != own[name].shape
+    )
+    if missing or unknown or wrong:
+        raise ValueError(
+            f"The weights do not fit {weights.tag}: wanted {len(wanted)} tensors besides the head, "
+            f"found {len(body)}; missing {_few(missing)}; unknown {_few(unknown)}; of another "
+            f"shape {_few(wrong)}. Name a folder with the file of this architecture."
+        )
+    network.load_state_dict(body, strict=False)
+
+
+def _of(name: str, head: str | tuple[str, ...]) -> bool:
+    heads = (head,) if isinstance(head, str) else head
+    return any(name.startswith(f"{one}.") for one in heads)
+
+
+def _few(names: list[str]) -> str:
+    return (", ".join(names[:3]) + (" …" if len(names) > 3 else "")) or "none"
