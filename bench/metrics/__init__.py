@@ -5,6 +5,14 @@ Scores are ranked as the model gave them: no sigmoid, no clamp, no rescaling.
 """
 
 SEES_TEST_LABELS = frozenset(
-    {"best_f1", "f1_best", "accuracy_best_f1", "precision_best_f1", "recall_best_f1"}
+    {
+        "best_f1",
+        "f1_best",
+        "accuracy_best_f1",
+        "precision_best_f1",
+        "recall_best_f1",
+        "pixel_best_f1",
+        "pixel_f1_best",
+    }
 )
 """Names of metrics and thresholds fitted on the test labels they are judged on; never ranked by."""

@@ -1,11 +1,14 @@
 """All figures of one anomaly prediction, each a number or ``nan`` with its reason."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from bench.metrics.ranking import auroc, defective
+from bench.metrics.pixels import Method, PixelMetrics, no_pixel_metrics, pixel_metrics
+from bench.metrics.precision_recall import average_precision
+from bench.metrics.ranking import auroc_of, defective, rank_positives
+from bench.metrics.regions import Regions, label_regions
 from bench.metrics.thresholds import (
     Confusion,
     best_f1_threshold,
@@ -17,20 +20,18 @@ PERCENTILE = 95.0
 
 
 @dataclass
-class AnomalyMetrics:
+class AnomalyMetrics(PixelMetrics):
     """Figures by name.
 
     Attributes:
-        metrics: ``image_auroc``, ``pixel_auroc``; ``accuracy``, ``precision``, ``recall``, ``f1``
-            at the calibrated threshold; ``accuracy_best_f1``, ``precision_best_f1``,
-            ``recall_best_f1``, ``f1_best`` at the one that saw test labels.
+        metrics: ``image_auroc``, ``image_ap``; ``accuracy``, ``precision``, ``recall``, ``f1`` at
+            the calibrated threshold; ``accuracy_best_f1``, ``precision_best_f1``,
+            ``recall_best_f1``, ``f1_best`` at the one that saw test labels; and `PIXEL_METRICS`.
         reasons: Why a figure is ``nan``, by its name.
-        thresholds: ``calibrated_p95`` and ``best_f1``, on raw scores.
+        thresholds: ``calibrated_p95`` and ``best_f1`` for images, ``pixel_calibrated_p95`` and
+            ``pixel_best_f1`` for pixels where they exist, on raw scores.
+        methods: How a figure was computed that is not exact, with the bound of its error.
     """
-
-    metrics: dict[str, float] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    thresholds: dict[str, float] = field(default_factory=dict)
 
 
 def evaluate(
@@ -39,8 +40,14 @@ def evaluate(
     labels: Tensor,
     masks: Tensor | None,
     calibration_scores: Tensor | None,
+    calibration_maps: Tensor | None = None,
+    regions: Regions | None = None,
+    method: Method = "exact",
 ) -> AnomalyMetrics:
     """Judge a model's predictions of a test set.
+
+    Labels and masks may disagree: image figures go by labels alone, pixel figures by masks, and a
+    defective image with an empty mask counts as normal in AUPIMO.
 
     Args:
         scores: ``(N,)`` raw image scores.
@@ -48,19 +55,24 @@ def evaluate(
         labels: ``(N,)`` booleans or integers; nonzero is defective.
         masks: ``(N, H, W)`` booleans or integers at the maps' size, or None.
         calibration_scores: ``(M,)`` scores of normal images neither fitted nor tested, or None.
+        calibration_maps: ``(M, H, W)`` maps of these images, or None.
+        regions: The masks' connected components if they are known already; labelled if None.
+        method: ``histogram`` counts the maps' scores by bin instead of sorting them; so does
+            ``exact`` where memory would not suffice. The result says so.
 
     Raises:
         ValueError: A score is NaN, or shapes or dtypes do not fit.
     """
-    result = AnomalyMetrics()
+    result = AnomalyMetrics(**vars(_pixels(maps, masks, calibration_maps, regions, method)))
     positives = int(defective(labels).sum())
     one_class = (
         f"one class only: {labels.numel() - positives} normal and {positives} defective images"
         if positives in {0, labels.numel()}
         else ""
     )
-    _put(result, "image_auroc", auroc(scores, labels), one_class)
-    _pixel_auroc(result, maps, masks)
+    ranks = rank_positives(scores, labels)
+    result.put("image_auroc", auroc_of(ranks), one_class)
+    result.put("image_ap", average_precision(ranks), one_class)
 
     missing = calibration_scores is None or not calibration_scores.numel()
     calibrated = (
@@ -77,16 +89,20 @@ def evaluate(
     return result
 
 
-def _pixel_auroc(result: AnomalyMetrics, maps: Tensor | None, masks: Tensor | None) -> None:
+def _pixels(
+    maps: Tensor | None,
+    masks: Tensor | None,
+    calibration_maps: Tensor | None,
+    regions: Regions | None,
+    method: Method,
+) -> PixelMetrics:
     if maps is None:
-        _put(result, "pixel_auroc", float("nan"), "the model gives no maps")
-    elif masks is None:
-        _put(result, "pixel_auroc", float("nan"), "the dataset has no masks")
-    else:
-        only = "no" if not bool(masks.any()) else "every"
-        _put(
-            result, "pixel_auroc", auroc(maps, masks), f"one class only: {only} pixel is defective"
-        )
+        return no_pixel_metrics("the model gives no maps")
+    if regions is None:
+        if masks is None:
+            return no_pixel_metrics("the dataset has no masks")
+        regions = label_regions(masks)
+    return pixel_metrics(maps, regions, calibration_maps, method)
 
 
 def _decide(
@@ -104,10 +120,4 @@ def _decide(
     for name in ("accuracy", "precision", "recall", "f1"):
         full = "f1_best" if suffix and name == "f1" else name + suffix
         reason = without_threshold if undecided else reasons.get(name, "")
-        _put(result, full, getattr(counts, name), reason)
-
-
-def _put(result: AnomalyMetrics, name: str, value: float, reason: str) -> None:
-    result.metrics[name] = value
-    if math.isnan(value):
-        result.reasons[name] = reason
+        result.put(full, getattr(counts, name), reason)

@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from brute_force import area_up_to, components, overlap_curve
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     f1_score,
+    jaccard_score,
     precision_recall_curve,
     precision_score,
     recall_score,
@@ -16,9 +19,11 @@ from sklearn.metrics import (
 
 from bench.metrics import SEES_TEST_LABELS
 from bench.metrics.anomaly import evaluate
+from bench.metrics.pixels import LIMITS, PIXEL_METRICS, PixelMetrics, pixel_metrics
+from bench.metrics.regions import label_regions
 
 CALIBRATED = {"accuracy", "precision", "recall", "f1"}
-BEST = {"accuracy_best_f1", "precision_best_f1", "recall_best_f1", "f1_best"}
+BEST = {"accuracy_best_f1", "precision_best_f1", "recall_best_f1", "f1_best", "pixel_f1_best"}
 
 
 @pytest.fixture
@@ -33,23 +38,38 @@ def judged():
     return scores, maps, labels, masks, calibration
 
 
+@pytest.fixture
+def normal_maps():
+    return torch.from_numpy(np.random.default_rng(1).normal(25, 3, (20, 16, 16))).float()
+
+
+def best_f1(labels, scores):
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    return (2 * precision * recall / (precision + recall)).max()
+
+
 def tensors(*arrays):
     return [torch.from_numpy(array) for array in arrays]
 
 
-def test_every_figure_is_scikit_learns(judged):
+def test_every_figure_is_scikit_learns(judged, normal_maps):
     scores, maps, labels, masks, calibration = judged
-    result = evaluate(*tensors(*judged))
+    result = evaluate(*tensors(*judged), normal_maps)
     honest = np.percentile(calibration.astype(np.float64), 95)
-    precision, recall, _ = precision_recall_curve(labels, scores)
+    strict = np.percentile(normal_maps.double().amax((1, 2)), 95)
+    curve = overlap_curve(np.round(maps, 1), components(masks))
     expected = {
         "image_auroc": roc_auc_score(labels, scores),
+        "image_ap": average_precision_score(labels, scores),
         "pixel_auroc": roc_auc_score(masks.ravel(), maps.ravel()),
+        "pixel_ap": average_precision_score(masks.ravel(), maps.ravel()),
+        "pixel_f1_best": best_f1(masks.ravel(), maps.ravel()),
+        "iou_calibrated": jaccard_score(masks.ravel(), maps.ravel() > strict),
         "accuracy": accuracy_score(labels, scores > honest),
         "precision": precision_score(labels, scores > honest),
         "recall": recall_score(labels, scores > honest),
         "f1": f1_score(labels, scores > honest),
-        "f1_best": (2 * precision * recall / (precision + recall)).max(),
+        "f1_best": best_f1(labels, scores),
     }
     assert {name: result.metrics[name] for name in expected} == pytest.approx(expected, abs=1e-12)
     flagged = scores > result.thresholds["best_f1"]
@@ -60,40 +80,113 @@ def test_every_figure_is_scikit_learns(judged):
     }
     assert {name: result.metrics[name] for name in at_best} == pytest.approx(at_best)
     assert result.thresholds["calibrated_p95"] == pytest.approx(honest, rel=1e-6)
-    assert set(result.metrics) == set(expected) | set(at_best)
-    assert result.reasons == {}
+    assert result.thresholds["pixel_calibrated_p95"] == pytest.approx(strict, rel=1e-6)
+    # The definition is slow: rounding the maps to a tenth leaves few thresholds and moves little.
+    for name, limit in LIMITS.items():
+        assert result.metrics[name] == pytest.approx(area_up_to(*curve, limit), abs=0.01)
+    assert set(result.metrics) == set(expected) | set(at_best) | set(PIXEL_METRICS)
+    # 25 normal maps of 16² pixels cannot show a false-positive rate of 1e-5.
+    assert set(result.reasons) == {"aupimo"}
+    assert "there are 6,400" in result.reasons["aupimo"]
+    assert result.methods == {}
 
 
 def test_what_sees_test_labels_is_marked(judged):
-    result = evaluate(*tensors(*judged))
     scores, maps, labels, masks, calibration = tensors(*judged)
-    flipped = evaluate(scores, maps, ~labels, masks, calibration)
+    flipped = evaluate(scores, maps, ~labels, ~masks, calibration, maps)
+    result = evaluate(scores, maps, labels, masks, calibration, maps)
     moved = {name for name, value in result.thresholds.items() if flipped.thresholds[name] != value}
-    assert moved == {"best_f1"}
+    assert moved == {"best_f1", "pixel_best_f1"}
     assert BEST | moved == SEES_TEST_LABELS
 
 
 def test_without_calibration_split_the_honest_figures_are_empty(judged):
     scores, maps, labels, masks, _ = tensors(*judged)
     for calibration in (None, torch.zeros(0)):
-        result = evaluate(scores, maps, labels, masks, calibration)
-        assert {n for n, v in result.metrics.items() if math.isnan(v)} == CALIBRATED
-        assert result.reasons == dict.fromkeys(CALIBRATED, "no calibration split")
+        empty = None if calibration is None else maps[:0]
+        result = evaluate(scores, maps, labels, masks, calibration, empty)
+        del result.reasons["aupimo"]
+        reasons = dict.fromkeys(CALIBRATED, "no calibration split")
+        assert result.reasons == reasons | {"iou_calibrated": "no calibration maps"}
+        missing = {name for name, value in result.metrics.items() if math.isnan(value)}
+        assert missing == {*result.reasons, "aupimo"}
         assert math.isnan(result.thresholds["calibrated_p95"])
+        assert "pixel_calibrated_p95" not in result.thresholds
 
 
 def test_without_maps_or_masks_there_is_no_pixel_figure(judged):
     scores, maps, labels, masks, calibration = tensors(*judged)
-    no_maps = evaluate(scores, None, labels, masks, calibration)
-    assert no_maps.reasons == {"pixel_auroc": "the model gives no maps"}
-    no_masks = evaluate(scores, maps, labels, None, calibration)
-    assert no_masks.reasons == {"pixel_auroc": "the dataset has no masks"}
-    empty = evaluate(scores, maps, labels, torch.zeros_like(masks), calibration)
-    assert empty.reasons == {"pixel_auroc": "one class only: no pixel is defective"}
-    full = evaluate(scores, maps, labels, torch.ones_like(masks), calibration)
-    assert full.reasons == {"pixel_auroc": "one class only: every pixel is defective"}
-    for result in (no_maps, no_masks, empty, full):
-        assert math.isnan(result.metrics["pixel_auroc"])
+
+    def reasons(maps, masks):
+        result = evaluate(scores, maps, labels, masks, calibration, maps)
+        assert {name for name in result.metrics if math.isnan(result.metrics[name])} == set(
+            result.reasons
+        )
+        return result.reasons
+
+    assert reasons(None, masks) == dict.fromkeys(PIXEL_METRICS, "the model gives no maps")
+    assert reasons(maps, None) == dict.fromkeys(PIXEL_METRICS, "the dataset has no masks")
+    empty = dict.fromkeys(PIXEL_METRICS, "one class only: no pixel is defective")
+    assert reasons(maps, torch.zeros_like(masks)) == empty | {"aupimo": "no pixel is defective"}
+    full = reasons(maps, torch.ones_like(masks))
+    assert full.pop("aupimo").endswith("there are 0")
+    assert full == dict.fromkeys(
+        set(PIXEL_METRICS) - {"aupimo", "iou_calibrated"},
+        "one class only: every pixel is defective",
+    )
+
+
+def test_known_regions_are_not_labelled_again(judged, monkeypatch):
+    scores, maps, labels, masks, calibration = tensors(*judged)
+    labelled = evaluate(scores, maps, labels, masks, calibration, maps)
+    regions = label_regions(masks)
+    monkeypatch.setattr("bench.metrics.anomaly.label_regions", None)
+    given = evaluate(scores, maps, labels, None, calibration, maps, regions)
+    for name, value in labelled.metrics.items():
+        assert given.metrics[name] == pytest.approx(value, abs=0, nan_ok=True)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_histogram_is_near_and_says_so(judged, monkeypatch, asked):
+    """It is used when asked for, and when memory is too small."""
+    scores, maps, labels, masks, calibration = tensors(*judged)
+    exact = evaluate(scores, maps, labels, masks, calibration, maps)
+    if not asked:
+        monkeypatch.setattr("bench.metrics.pixels._fits", lambda maps: False)
+    method = "histogram" if asked else "exact"
+    binned = evaluate(scores, maps, labels, masks, calibration, maps, method=method)
+    ranked = set(PIXEL_METRICS) - {"aupimo", "iou_calibrated"}
+    assert set(binned.methods) == ranked
+    for name, value in exact.metrics.items():
+        error = float(binned.methods[name].split("≤ ")[1]) if name in ranked else 0
+        assert binned.metrics[name] == pytest.approx(value, abs=1.06 * error, nan_ok=True)
+    assert binned.reasons.keys() == exact.reasons.keys()
+
+
+def test_aupimo_of_both_methods():
+    """Its normal images are those with an empty mask, whatever the label says."""
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(4, 230, 230, generator=generator)
+    masks = torch.zeros(4, 230, 230).bool()
+    masks[3, 50:60, 50:90] = masks[1, 5:9, 5:9] = True
+    maps += 4 * masks
+    regions = label_regions(masks)
+    exact = pixel_metrics(maps, regions)
+    binned = pixel_metrics(maps, regions, method="histogram")
+    assert 0.1 < exact.metrics["aupimo"] < 0.9
+    assert binned.metrics["aupimo"] == pytest.approx(exact.metrics["aupimo"], abs=1e-3)
+    assert set(binned.methods) == set(PIXEL_METRICS) - {"iou_calibrated"}
+
+
+@pytest.mark.parametrize("method", ["exact", "histogram"])
+def test_defects_of_minus_infinity_cannot_be_flagged(method):
+    maps, masks = torch.zeros(1, 2, 3), torch.tensor([[[1, 0, 0], [0, 0, 0]]])
+    maps[0, 0, 0] = -math.inf
+    result = pixel_metrics(maps, label_regions(masks), maps, method)
+    assert isinstance(result, PixelMetrics)
+    assert "which no threshold flags" in result.reasons["pixel_f1_best"]
+    assert result.metrics["pixel_auroc"] == 0
+    assert result.metrics["iou_calibrated"] == 0
 
 
 @pytest.mark.parametrize("defective", [False, True])

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from bench.metrics.ranking import _rank_on_device, auroc, auroc_of, rank_positives
+from bench.metrics.host_sort import count_below
+from bench.metrics.ranking import (
+    _rank_on_device,
+    auroc,
+    auroc_of,
+    rank_positives,
+    rank_regions,
+)
+from bench.metrics.regions import label_regions
 
 TINY = float(np.finfo(np.float32).smallest_subnormal)
 # Few distinct values make ties; zeros of both signs, denormals and neighbours try comparisons.
@@ -22,6 +30,11 @@ scores_and_labels = st.lists(
     min_size=1,
     max_size=40,
 )
+
+
+def on_device(scores, labels, piece=1 << 24):
+    """The CUDA way, run on the CPU."""
+    return _rank_on_device(scores, ~labels, labels.nonzero()[:, 0], None, piece)
 
 
 def by_pairs(scores, labels):
@@ -45,16 +58,53 @@ def test_auroc_counts_pairs(rows):
 @given(scores_and_labels, st.integers(1, 7))
 @settings(deadline=None, max_examples=200)
 def test_ranks_in_pieces_are_the_ranks(rows, piece):
-    """The CUDA way, run on the CPU, in pieces smaller than the set."""
+    """In pieces smaller than the set."""
     scores, labels = (torch.tensor(column) for column in zip(*rows, strict=True))
     whole = rank_positives(scores, labels)
-    pieces = _rank_on_device(scores, labels, piece=piece)
+    pieces = on_device(scores, labels, piece)
     assert torch.equal(whole.positives, pieces.positives)
     assert torch.equal(whole.below, pieces.below)
     assert torch.equal(whole.up_to, pieces.up_to)
     assert whole.negatives == pieces.negatives
     assert [int((scores[~labels] < p).sum()) for p in whole.positives] == whole.below.tolist()
     assert [int((scores[~labels] <= p).sum()) for p in whole.positives] == whole.up_to.tolist()
+
+
+@given(scores_and_labels, st.sampled_from([torch.float32, torch.float64]))
+@settings(deadline=None, max_examples=200)
+def test_a_positive_keeps_its_region(rows, dtype):
+    scores, labels = (torch.tensor(column) for column in zip(*rows, strict=True))
+    # Every second pixel is a gap, so that each positive is a region of its own.
+    maps = torch.zeros(1, 1, 2 * len(scores), dtype=dtype)
+    maps[0, 0, ::2] = scores.to(dtype)
+    masks = torch.zeros(maps.shape, dtype=torch.bool)
+    masks[0, 0, ::2] = labels
+    regions = label_regions(masks)
+    ranks, plain = rank_regions(maps, regions), rank_positives(maps, masks)
+    assert regions.count == int(labels.sum())
+    assert torch.equal(scores[labels].to(dtype)[ranks.regions.long()], ranks.positives)
+    for device in (ranks, _rank_on_device(maps.flatten(), ~masks.flatten(), *at(regions))):
+        assert torch.equal(device.positives, plain.positives)
+        assert torch.equal(device.below, plain.below)
+        assert torch.equal(device.up_to, plain.up_to)
+        assert device.negatives == plain.negatives
+
+
+def at(regions):
+    return regions.positions, regions.ids
+
+
+def test_threads_count_what_one_counts():
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 5000, 3 << 19).astype(np.float32)
+    negative = rng.random(len(values)) < 0.9
+    positives = np.sort(values[~negative])[::50]
+    one, three = (count_below(values, negative, positives, threads) for threads in (1, 3))
+    assert all(np.array_equal(*pair) for pair in zip(one, three, strict=True))
+    sample = positives[::500]
+    assert [np.count_nonzero(values[negative] < v) for v in sample] == three[0][::500].tolist()
+    values[-1] = np.nan
+    assert count_below(values, negative | True, positives, 3)[2]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
@@ -86,7 +136,7 @@ def test_nothing_has_no_auroc():
     assert np.isnan(auroc(torch.zeros(0), torch.zeros(0, dtype=torch.bool)))
 
 
-@pytest.mark.parametrize("ranked", [rank_positives, _rank_on_device])
+@pytest.mark.parametrize("ranked", [rank_positives, on_device])
 @pytest.mark.parametrize("where", [0, 3])
 def test_nan_is_an_error(ranked, where):
     scores = torch.arange(4.0)
@@ -100,6 +150,8 @@ def test_misfits_are_errors():
         auroc(torch.zeros(4), torch.zeros(3, dtype=torch.bool))
     with pytest.raises(ValueError, match="boolean or integer"):
         auroc(torch.zeros(4), torch.zeros(4))
+    with pytest.raises(ValueError, match=r"\(1, 2, 2\).*\(1, 2, 3\)"):
+        rank_regions(torch.zeros(1, 2, 2), label_regions(torch.ones(1, 2, 3).bool()))
     with pytest.raises(ValueError, match="floating-point"):
         auroc(torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.bool))
 

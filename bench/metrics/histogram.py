@@ -1,0 +1,184 @@
+"""Pixel metrics of sets that do not fit into memory, from counts, each with a proven bound.
+
+A score falls into a bin by the leading bits of its float32 pattern, mapped so that order is kept:
+any range of scores is covered, infinities too, bins are as fine relative to the score everywhere,
+and no pass is spent on finding the range. Within a bin the order is unknown, so the truth lies
+between what it would be with every such tie resolved against the positives and with every one
+resolved in their favour. The value returned is the middle of the two, its error half of their
+distance; one bit more halves the bins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from bench.metrics.curves import areas
+from bench.metrics.pimo import BOUNDS, log_share
+from bench.metrics.ranking import Ranks, comparable
+from bench.metrics.regions import Regions
+
+BITS = 20
+_FEWEST_BITS, _MOST_BITS = 9, 22  # from 9 bits on, −inf has a bin of its own
+_PIECE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A figure whose truth lies within ``value`` ± ``error``."""
+
+    value: float
+    error: float
+
+
+class ScoreHistogram:
+    """Counts of scores by bin, added up map by map.
+
+    Memory is 32 bytes a bin, and for each defective image 16 bytes a bin that its defect reaches.
+
+    Args:
+        bits: Leading bits that make a bin, 9 to 22.
+        device: Where the maps will be.
+
+    Raises:
+        ValueError: The bits are out of range.
+    """
+
+    def __init__(self, bits: int = BITS, device: torch.device | str = "cpu") -> None:
+        if not _FEWEST_BITS <= bits <= _MOST_BITS:
+            raise ValueError(f"wanted {_FEWEST_BITS} to {_MOST_BITS} bits, found {bits}")
+        self.bits = bits
+        counts = torch.zeros(3, 1 << bits, dtype=torch.int64, device=device)
+        self.normal, self.negative, self.positive = counts
+        """``(B,)`` int64 each: pixels of normal images, all negatives, positives."""
+        self.overlap = torch.zeros(1 << bits, dtype=torch.float64, device=device)
+        """``(B,)``: sum over positives of 1 / the size of their region."""
+        self.images: list[tuple[Tensor, Tensor]] = []
+        """Of each defective image the bins of its positives and how many are in each."""
+
+    def update(self, maps: Tensor, regions: Regions) -> None:
+        """Count some images.
+
+        Args:
+            maps: ``(N, H, W)`` raw maps on the histogram's device.
+            regions: Connected components of their masks.
+
+        Raises:
+            ValueError: A score is NaN, the maps are not floating point or of another shape.
+        """
+        if tuple(maps.shape) != regions.shape:
+            raise ValueError(
+                f"wanted maps of the masks' shape {regions.shape}, found {tuple(maps.shape)}"
+            )
+        regions = regions.to(maps.device)
+        pixels = regions.offsets.diff()
+        for scores, defective in zip(maps, pixels.tolist(), strict=True):
+            for part in torch.split(scores.reshape(-1), _PIECE):
+                counts = self._count(self._bins(part))
+                self.negative += counts
+                if not defective:
+                    self.normal += counts
+        bins = self._bins(maps.reshape(-1)[regions.positions])
+        counts = self._count(bins)
+        self.positive += counts
+        self.negative -= counts
+        share = (1 / regions.sizes.double())[regions.ids.long()]
+        self.overlap += torch.bincount(bins, share, minlength=1 << self.bits)
+        for part in torch.split(bins, pixels[pixels > 0].tolist()):
+            found, counts = torch.unique(part, return_counts=True)
+            self.images.append((found, counts))
+
+    def auroc(self) -> Bounded:
+        """Area under the ROC curve; the error is half of the share of pairs that share a bin."""
+        return self._area(self.positive.double(), [1.0])[0]
+
+    def aupro(self, limits: Sequence[float] = (0.3,)) -> list[Bounded]:
+        """Area under the per-region overlap up to each false-positive rate, divided by it."""
+        return self._area(self.overlap, limits)
+
+    def average_precision(self) -> Bounded:
+        """Average precision, step definition."""
+        if self._one_class():
+            return _between(float("nan"), float("nan"))
+        inside, found, false, reached = self._at_positives()
+        # A positive's precision is at most that of all positives of its bin and no negative of it.
+        best = found / (found + false)
+        # At least, all negatives of the bin come first. Of its positives then found one by one,
+        # the mean of x / (x + reached), which is concave, is at least that of first and last.
+        first = found - inside + 1
+        worst = (first / (first + reached) + found / (found + reached)) / 2
+        share = inside / inside.sum()
+        return _between(float(worst @ share), float(best @ share))
+
+    def f1_max(self) -> Bounded:
+        """The highest F1 of any threshold; at least that of the best bin edge."""
+        _, found, false, reached = self._at_positives()
+        total = int(self.positive.sum())
+        infinite = int(self.positive[self._bins(torch.tensor([-torch.inf]))])
+        flagged = slice(1 if infinite else 0, None)  # −inf is never above a threshold
+        if self._one_class() or infinite == total:
+            return _between(float("nan"), float("nan"))
+        edge = 2 * found / (found + reached + total)
+        ideal = 2 * found / (found + false + total)
+        return _between(float(edge[flagged].max()), float(ideal[flagged].max()))
+
+    def aupimo(self, bounds: tuple[float, float] = BOUNDS) -> Bounded:
+        """Mean over defective images of the area under the per-image overlap; see `pimo.aupimo`."""
+        pixels = int(self.normal.sum())
+        if not self.images or not pixels:
+            return _between(float("nan"), float("nan"))
+        low, high = (bound * pixels for bound in bounds)
+        up_to = self.normal.cumsum(0)
+        above = (pixels - up_to).double()
+        reached = above + self.normal
+        worst, best = log_share(reached, reached, low, high), log_share(above, above, low, high)
+        ends = [
+            torch.stack(
+                [side[bins] @ counts.double() / counts.sum() for bins, counts in self.images]
+            )
+            for side in (worst, best)
+        ]
+        return _between(*(float(end.mean()) for end in ends))
+
+    def _area(self, mass: Tensor, limits: Sequence[float]) -> list[Bounded]:
+        if self._one_class():
+            return [_between(float("nan"), float("nan"))] * len(limits)
+        bins = self.positive.nonzero()[:, 0]
+        up_to = self.negative.cumsum(0)
+        ranks = Ranks(
+            bins.double(), (up_to - self.negative)[bins], up_to[bins], int(self.negative.sum())
+        )
+        weights = mass[bins] / mass.sum()
+        worst = areas(replace(ranks, up_to=ranks.below), weights, limits)
+        best = areas(replace(ranks, below=ranks.up_to), weights, limits)
+        return [_between(*ends) for ends in zip(worst, best, strict=True)]
+
+    def _at_positives(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """At bins with positives, ascending, float64.
+
+        Positives inside, positives down to the lower edge, negatives above, negatives down to it.
+        """
+        bins = self.positive.nonzero()[:, 0]
+        found, reached = (side.flip(0).cumsum(0).flip(0) for side in (self.positive, self.negative))
+        quantities = (self.positive, found, reached - self.negative, reached)
+        inside, found, false, reached = (each[bins].double() for each in quantities)
+        return inside, found, false, reached
+
+    def _one_class(self) -> bool:
+        return not (bool(self.positive.any()) and bool(self.negative.any()))
+
+    def _bins(self, scores: Tensor) -> Tensor:
+        scores = comparable(scores).float()
+        if nans := int(scores.isnan().count_nonzero()):
+            raise ValueError(f"{nans} of {len(scores)} scores are NaN: a NaN has no rank")
+        pattern = (scores + 0.0).view(torch.int32)  # −0 becomes 0, to which it is equal
+        ordered = pattern ^ ((pattern >> 31) & 0x7FFFFFFF)
+        return (ordered >> (32 - self.bits)).long() + (1 << (self.bits - 1))
+
+    def _count(self, bins: Tensor) -> Tensor:
+        return torch.bincount(bins, minlength=1 << self.bits)
+
+
+def _between(worst: float, best: float) -> Bounded:
+    return Bounded((worst + best) / 2, (best - worst) / 2)

@@ -1,0 +1,94 @@
+"""Sorting on the CPU: values only, never indices.
+
+Measured on 67 million float32 scores, 5 % positive, one AVX-512 core: taking out the negatives
+50 ms, value sort 290 ms, positives with their regions 35 ms, look-ups 130 ms. NumPy's argsort takes
+12 times as long as its value sort, torch.sort 25 times. Order-preserving integer keys gain less in
+the sort of the negatives than they cost in the conversion.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Booleans = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.floating[Any]]
+Integers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int32]
+
+# A thread is worth its start above this many scores; each thread looks up all positives, so that
+# more than a few gain nothing.
+_PART, _MOST_PARTS = 1 << 19, 8
+
+
+def sorted_positives(positives: Floats, ids: Numbers | None) -> tuple[Floats, Numbers | None]:
+    """Scores ascending, each still with its region; NaN last.
+
+    A region's number goes through the sort in the low half of a 64-bit word, its score in the high.
+
+    Args:
+        positives: ``(P,)``; may be overwritten.
+        ids: ``(P,)`` region of each, or None.
+    """
+    if ids is None:
+        return np.sort(positives), None
+    if positives.dtype != np.float32:
+        order = np.argsort(positives)
+        return positives[order], ids[order]
+    bits = positives.view(np.uint32)
+    # Integers in the floats' order: flip the sign of what is positive, all bits of what is not.
+    # NaN of either sign becomes the one that sorts last, −0 becomes 0, to which it is equal.
+    bits[np.isnan(positives)] = 0x7FC00000
+    bits[positives == 0] = 0
+    bits ^= (bits >> 31) * np.uint32(0x7FFFFFFF) | np.uint32(0x80000000)
+    words = bits.astype(np.uint64) << np.uint64(32) | ids.view(np.uint32)
+    words.sort()
+    bits = (words >> np.uint64(32)).astype(np.uint32)
+    bits ^= (bits >> 31 ^ 1) * np.uint32(0x7FFFFFFF) | np.uint32(0x80000000)
+    return bits.view(np.float32), words.astype(np.uint32).view(np.int32)
+
+
+def count_below(
+    values: Floats, negative: Booleans, positives: Floats, threads: int
+) -> tuple[Integers, Integers, bool]:
+    """How many negatives lie below and up to each positive.
+
+    Args:
+        values: ``(N,)`` all scores.
+        negative: ``(N,)`` which of them are negatives.
+        positives: ``(P,)`` scores, ascending.
+        threads: Each sorts and searches its own part, outside the interpreter's lock.
+
+    Returns:
+        Two ``(P,)`` int64 counts, and whether a score is NaN.
+    """
+    parts = max(1, min(threads, len(values) // _PART, _MOST_PARTS))
+    edges = np.linspace(0, len(values), parts + 1).astype(int).tolist()
+    below, up_to = np.zeros((2, len(positives)), dtype=np.int64)
+    nans = False
+    with ThreadPoolExecutor(parts) as pool:
+        slices = [slice(*pair) for pair in pairwise(edges)]
+        for counted in pool.map(lambda at: _count_in(values[at], negative[at], positives), slices):
+            below += counted[0]
+            up_to += counted[1]
+            nans |= counted[2]
+    return below, up_to, nans
+
+
+def _count_in(
+    values: Floats, negative: Booleans, positives: Floats
+) -> tuple[Integers, Integers, bool]:
+    """How many negatives of this part lie below and up to each positive; whether one is NaN."""
+    negatives = values[negative]
+    negatives.sort()
+    # NaN sorts last.
+    nans = any(len(some) and bool(np.isnan(some[-1])) for some in (negatives, positives))
+    below = np.searchsorted(negatives, positives, side="left")
+    up_to = below.copy()
+    if len(negatives):
+        # Ties are rare in real maps: look up the far end of a tie only where there is one.
+        tied = negatives[np.minimum(below, len(negatives) - 1)] == positives
+        up_to[tied] = np.searchsorted(negatives, positives[tied], side="right")
+    return below, up_to, nans

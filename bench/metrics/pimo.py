@@ -1,0 +1,102 @@
+"""Per-image overlap at very few false positives (Bertoldo et al. 2024).
+
+Every defective image has a curve of its own: the share of its defect that is found, over the
+false-positive rate in *normal* images only (those whose mask is empty), on a logarithmic axis.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.metrics.ranking import Ranks, comparable
+from bench.metrics.regions import Regions
+
+BOUNDS = (1e-5, 1e-4)
+
+
+def aupimo(
+    maps: Tensor, regions: Regions, ranks: Ranks, bounds: tuple[float, float] = BOUNDS
+) -> Tensor:
+    """Area under each defective image's curve between the rates, divided by the axis' length.
+
+    Integral of overlap d log(rate) / log(upper / lower). Exact over all distinct thresholds and at
+    the bounds themselves. At a tie the overlap is linear in the rate, as if the tie were broken by
+    chance, so that a constant map scores as chance does. The authors' package samples thresholds
+    evenly between the lowest and highest score, joins them by trapezoids on the logarithmic axis
+    and starts and ends at the sampled rates nearest to the bounds: its result depends on the
+    scores' scale, and a few normal pixels of very high score leave it no threshold in the range.
+
+    Args:
+        maps: ``(N, H, W)`` raw maps without NaN.
+        regions: Connected components of their masks.
+        ranks: `rank_regions` of the two.
+        bounds: Lower and upper false-positive rate.
+
+    Returns:
+        ``(D,)`` float64 for the D images with a defect, in their order; `too_few` says when there
+        is no such thing.
+
+    Raises:
+        ValueError: `too_few` has a reason.
+    """
+    if reason := too_few(regions, bounds):
+        raise ValueError(f"AUPIMO cannot be given: {reason}")
+    if ranks.regions is None:
+        raise ValueError("wanted ranks with regions, found none: rank with rank_regions")
+    pixels = regions.offsets.diff()
+    normal = comparable(maps[(pixels == 0).to(maps.device)])
+    low, high = (bound * len(normal) for bound in bounds)
+    # A positive with that many normal pixels above it is found too late to count.
+    top = _highest(normal, min(math.floor(high) + 1, len(normal)))
+    ties = int((normal >= top[0]).count_nonzero()) - len(top)
+    # Above this score a positive is found before the lower bound and counts whole.
+    sure = top[-math.floor(low)] if low >= 1 else top[-1]
+    first = int(torch.searchsorted(ranks.positives, top[:1]))
+    whole = int(torch.searchsorted(ranks.positives, sure[None], right=True))
+    some = ranks.positives[first:whole]
+    above = len(top) - torch.searchsorted(top, some, right=True)
+    reached = len(top) - torch.searchsorted(top, some) + ties * (some == top[0])
+    part = log_share(above.double(), reached.double(), low, high)
+
+    count, image = regions.count, regions.images.to(part.device)
+    by_region = torch.bincount(ranks.regions[whole:], minlength=count).double()
+    by_region.index_add_(0, ranks.regions[first:whole].long(), part)
+    by_image = by_region.new_zeros(regions.shape[0]).index_add_(0, image, by_region)
+    pixels = pixels.to(part.device)
+    return by_image[pixels > 0] / pixels[pixels > 0]
+
+
+def too_few(regions: Regions, bounds: tuple[float, float] = BOUNDS) -> str:
+    """Why the rates cannot be told apart, or nothing: one pixel must be within the lower bound."""
+    defective = int((regions.offsets.diff() > 0).sum())
+    pixels = (regions.shape[0] - defective) * regions.shape[1] * regions.shape[2]
+    if not defective:
+        return "no pixel is defective"
+    wanted = math.ceil(1 / bounds[0])
+    return (
+        f"a false-positive rate of {bounds[0]:g} needs {wanted:,} pixels of images without a "
+        f"defect, there are {pixels:,}"
+        if pixels < wanted
+        else ""
+    )
+
+
+def _highest(scores: Tensor, count: int) -> Tensor:
+    """The highest ``count`` scores, ascending."""
+    if scores.is_cpu:  # NumPy's vectorised selection is 7 times as fast as topk
+        chosen = torch.from_numpy(np.partition(scores.numpy(), len(scores) - count))[-count:]
+        return chosen.sort().values
+    return scores.topk(count).values.flip(0)
+
+
+def log_share(above: Tensor, reached: Tensor, low: float, high: float) -> Tensor:
+    """What a pixel found from ``above`` to ``reached`` normal pixels adds, of at most 1.
+
+    Integral over x from low to high of clamp((x − above) / (reached − above), 0, 1) d log x.
+    """
+    begin, end = above.clamp(low, high), reached.clamp(low, high)
+    width = (reached - above).clamp(min=1)  # no width, no ramp: begin is end
+    ramp = ((end - begin) - above * (end / begin).log()) / width
+    return (ramp + (high / end).log()) / math.log(high / low)
