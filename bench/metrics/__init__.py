@@ -13,6 +13,10 @@ SEES_TEST_LABELS = frozenset(
         "recall_best_f1",
         "pixel_best_f1",
         "pixel_f1_best",
+        "f1_percentile",
+        "f1_uniform",
+        "youden_j",
+        "normal_p95",
     }
 )
 """Names of metrics and thresholds fitted on the test labels they are judged on; never ranked by."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, roc_curve
 
+from bench.metrics import SEES_TEST_LABELS
 from bench.metrics.threshold_rules import every_threshold, youden_j_threshold
 from bench.metrics.thresholds import confusion
 
@@ -122,6 +123,7 @@ def test_a_rule_says_whether_it_saw_the_labels(judged):
     moved = {name for name, rule in rules.items() if rule.value != flipped[name].value}
     flagged = {name for name, rule in rules.items() if rule.sees_test_labels}
     assert moved == flagged == set(rules) - HONEST
+    assert flagged == SEES_TEST_LABELS & set(rules)
     assert list(rules) == [
         "f1_percentile",
         "f1_uniform",
