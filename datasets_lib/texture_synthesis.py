@@ -92,7 +92,8 @@ def _cells(rng: np.random.Generator, size: int) -> Field:
         cells = np.minimum(gap * rng.uniform(3, 9), 1) + rng.uniform(0.3, 1.5, count)[which[:, 0]]
     else:
         cells = near[:, 0] * np.sqrt(count) if rng.random() < 0.5 else gap
-    return cells.reshape(size, size).astype(np.float32)
+    field: Field = cells.reshape(size, size).astype(np.float32)
+    return field
 
 
 _KINDS = (_clouds, _cells, _blotches, _lattice, _stripes)
@@ -143,7 +144,9 @@ def _evened(field: Field, share: float) -> Field:
     knots = np.quantile(field.ravel()[::7], levels)
     low, high = knots[1], knots[-2]
     ranged = np.clip((knots - low) / max(high - low, 1e-6), 0, 1)
-    return np.interp(field, knots, share * levels + (1 - share) * ranged).astype(np.float32)
+    places = share * levels + (1 - share) * ranged
+    evened: Field = np.interp(field, knots, places).astype(np.float32)
+    return evened
 
 
 def _coloured(rng: np.random.Generator, field: Field) -> Field:
