@@ -68,7 +68,7 @@ class ScriptedServer:
 
     def _send(self, handler, answer):
         asked = handler.headers["Range"]
-        same = handler.headers["If-Range"] in {answer.etag, answer.modified}
+        same = handler.headers["If-Range"] in {None, answer.etag, answer.modified}
         start, status = 0, answer.status
         if asked and answer.ranges and status == 200 and (same or not answer.heed_if_range):
             start = int(asked.removeprefix("bytes=").removesuffix("-")) + answer.shift

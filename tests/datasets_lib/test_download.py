@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from scripted_server import Answer, ScriptedServer
 
-from datasets_lib import http_transfer, network
+from datasets_lib import network
 from datasets_lib.download import DownloadError, Patience, download
 from datasets_lib.layout import DatasetError
 
@@ -108,6 +108,7 @@ def test_a_dropped_transfer_goes_on_where_it_stopped(serve, target, validator):
     fetch(server.url, target)
     assert_whole(target)
     assert server.ranges == [None, "bytes=400000-"]
+    assert server.requests[1][1]["If-Range"] == validator.get("modified", '"v1"')
 
 
 def test_the_next_call_goes_on_too(serve, target):
@@ -504,8 +505,7 @@ def test_download_goes_through_a_proxy(serve, target, monkeypatch):
     assert server.requests[0][0] == "http://name.invalid/file.bin"
 
 
-def test_waiting_for_one_byte_more_costs_no_finished_file(serve, target, monkeypatch):
-    """A server may keep the connection open after the last byte."""
-    monkeypatch.setattr(http_transfer, "_CHUNK", 1000)
-    fetch(serve(replace(WHOLE, stall_after=len(BODY))).url, target)
+def test_a_connection_kept_open_after_the_last_byte_costs_no_second_attempt(serve, target):
+    server = serve(replace(WHOLE, stall_after=len(BODY)))
+    download(server.url, target, patience=replace(QUICK, attempts=1))
     assert_whole(target)

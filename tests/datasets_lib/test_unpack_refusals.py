@@ -102,6 +102,7 @@ def test_a_tar_name_that_is_not_utf8(archive, refuses, form):
         ("a/x.png", "A/y.png"),
         ("strasse", "straße"),
         ("\u00e9", "e\u0301"),
+        ("\u03b1\u0345\u0301", "\u03b1\u0301\u0345"),
         ("x", "x/y"),
         ("x/y", "x"),
     ],
@@ -229,6 +230,23 @@ def test_a_member_that_reaches_into_the_directory(archive, refuses):
     content[directory + 20 : directory + 28] = struct.pack("<II", 16, 16)
     archive.write_bytes(content)
     refuses(archive, UnsafeArchiveError, "members overlap")
+
+
+def test_a_declared_bomb_is_refused_before_anything_is_unpacked(archive, refuses):
+    write_archive(archive, "zip", [("x", b"1"), ("y", bytes(9000))])
+    seen = []
+    options = {"limit_bytes": 9000, "progress": lambda *step: seen.append(step)}
+    refuses(archive, UnsafeArchiveError, "more than the limit", **options)
+    assert seen == []
+
+
+def test_a_member_shorter_than_stated(archive, refuses):
+    write_archive(archive, "zip", [("x", b"content")])
+    content = bytearray(archive.read_bytes())
+    size = content.index(b"PK\1\2") + 24
+    content[size : size + 4] = struct.pack("<I", 8)
+    archive.write_bytes(content)
+    refuses(archive, DamagedArchiveError, "'x' has 7 bytes, not 8")
 
 
 def test_fewer_members_than_stated(archive, refuses):
