@@ -1,0 +1,196 @@
+"""``python -m bench bundle``: a study, its data, weights and wheels as one file."""
+
+import argparse
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.commands.command import (
+    CommandError,
+    add_cache_dir,
+    add_data_dir,
+    add_weights_dir,
+    cache_dir_of,
+    data_dirs_of,
+    folders,
+)
+from bench.commands.progress_line import ProgressLine
+from bench.commands.sizes import free_bytes, megabytes
+
+if TYPE_CHECKING:
+    from bench.bundle import Member
+    from bench.case import Case
+    from bench.needs import Missing, Weights
+    from datasets_lib.discover import FoundDataset
+
+_SHOWN = 10
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "bundle", help="one file with all a study needs on a machine without a network"
+    )
+    command.add_argument("out", type=Path, metavar="OUT.tar")
+    command.add_argument("--study", required=True, help="such as rd_backbone")
+    command.add_argument("-k", dest="keyword", metavar="EXPR", help="only these cases of it")
+    add_data_dir(command)
+    add_weights_dir(command)
+    add_cache_dir(command)
+    command.add_argument(
+        "--wheels-dir", type=Path, metavar="DIR", help="wheels that are there (default: download)"
+    )
+    command.add_argument("--no-wheels", action="store_true", help="leave the environment out")
+    command.add_argument(
+        "--partial", action="store_true", help="bundle what is there although something is missing"
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from bench.bundle import project_members, untracked, write_bundle
+    from bench.needs import all_missing, fetch_weights
+    from bench.unbundle import BundleError, platform_name
+    from bench.wheels import python_name
+    from datasets_lib.discover import find_datasets
+
+    found = find_datasets(data_dirs_of(options))
+    cases = _cases(options, found)
+    weights = fetch_weights(cases, folders(options.weights_dir))
+    missing = all_missing(cases, found, weights)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            wheels, lacking = _wheels(options, Path(scratch))
+            root = Path(__file__).parent.parent.parent
+            for name in untracked(root)[:_SHOWN]:
+                print(f"left out, git does not track it: {name}")
+            parts = {
+                "project": project_members(root),
+                "datasets": _datasets(cases, found),
+                "weights": _weights(weights),
+                "wheels": wheels,
+            }
+            _check(parts, missing, lacking, options)
+            facts = {
+                "study": options.study,
+                "keyword": _session_keyword(options),
+                "cases": len(cases),
+                "missing": [one.what for one in missing] + [f"wheel {name}" for name in lacking],
+                "python": python_name(),
+                "platform": platform_name(),
+                "wheels": not options.no_wheels,
+            }
+            members = [member for part in parts.values() for member in part]
+            line = ProgressLine(f"writing {options.out.name}")
+            write_bundle(options.out.absolute(), members, facts, line)
+            line.close()
+        except BundleError as error:
+            raise CommandError(str(error)) from None
+    print(f"{options.out} ({megabytes(options.out.stat().st_size)}). Where it is to run:")
+    print(f"  tar xf {options.out.name} unbundle.py")
+    print(f"  python3 unbundle.py {options.out.name} --to DIR")
+    return 0
+
+
+def _cases(options: argparse.Namespace, found: "Mapping[str, FoundDataset]") -> "list[Case]":
+    from bench.keyword import chosen
+    from bench.needs import offered_cases
+    from bench.studies import STUDIES
+
+    if options.study not in STUDIES:
+        raise CommandError(f"No study '{options.study}'; there are {', '.join(STUDIES)}.")
+    # Of every arm: what a session elsewhere will ask for is not known here.
+    cases = [
+        case for case in offered_cases("standard", found, arms=None) if case.study == options.study
+    ]
+    if options.keyword:
+        try:
+            cases = chosen(cases, options.keyword)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+    if not cases:
+        raise CommandError(
+            f"No case of {options.study} matches -k {options.keyword!r}; pytest bench "
+            "--collect-only -q lists them."
+        )
+    return cases
+
+
+def _session_keyword(options: argparse.Namespace) -> str:
+    study: str = options.study
+    return f"{study} and ({options.keyword})" if options.keyword else study
+
+
+def _datasets(cases: "Sequence[Case]", found: "Mapping[str, FoundDataset]") -> "list[Member]":
+    from bench.bundle import dataset_members
+    from bench.needs import dataset_of
+
+    needed = {dataset_of(case) for case in cases}
+    return [
+        member
+        for name, dataset in found.items()
+        if name in needed
+        for member in dataset_members(dataset)
+    ]
+
+
+def _weights(weights: "Mapping[str, Weights]") -> "list[Member]":
+    from bench.bundle import Member
+
+    return [
+        # The full tag is a name that a weights folder is searched for.
+        Member(f"weights/{tag}{one.resolved.path.suffix}", one.resolved.path)
+        for tag, one in weights.items()
+        if one.resolved is not None
+    ]
+
+
+def _wheels(options: argparse.Namespace, scratch: Path) -> "tuple[list[Member], list[str]]":
+    """The environment's list and its wheels, and the requirements that have none."""
+    from bench.bundle import Member
+    from bench.wheels import build_requirements, fetch_wheels, find_wheels, requirements
+
+    pinned = requirements()
+    wanted = [*pinned, *build_requirements(pinned)]
+    listed = scratch / "requirements.txt"
+    listed.write_text("".join(f"{requirement}\n" for requirement in wanted), encoding="utf-8")
+    members = [Member("requirements.txt", listed)]
+    if options.no_wheels:
+        return members, []
+    folder = options.wheels_dir
+    if folder is None:
+        folder = cache_dir_of(options) / "wheels"
+        print(f"fetching the wheels of {len(wanted)} packages into {folder}", flush=True)
+        fetch_wheels(wanted, folder)
+    files, lacking = find_wheels(wanted, folder)
+    return members + [Member(f"wheels/{file.name}", file) for file in files], lacking
+
+
+def _check(
+    parts: "Mapping[str, Sequence[Member]]",
+    missing: "Sequence[Missing]",
+    lacking: Sequence[str],
+    options: argparse.Namespace,
+) -> None:
+    """Show the sizes; refuse if something is missing and that is not allowed, or room is."""
+    from bench.needs import remedy
+
+    total = 0
+    for what, members in parts.items():
+        size = sum(member.size for member in members)
+        total += size
+        print(f"{what:9} {len(members):6,} files  {megabytes(size):>9}")
+    for one in missing:
+        blocks = sum(one.blocks.values())
+        print(f"missing: {one.what}, which {blocks:,} cases need")
+        given = folders(options.data_dir or [])
+        print(f"  {remedy(one.what, folders(options.weights_dir), given)}")
+    if lacking:
+        shown = ", ".join(lacking[:10])
+        print(f"missing: wheels of {len(lacking)} packages, without which nothing runs: {shown}")
+    if (missing or lacking) and not options.partial:
+        raise CommandError("Nothing was written: get what is missing, or add --partial.")
+    out = options.out.absolute()
+    if free_bytes(out.parent) < total:
+        raise CommandError(f"{out.parent} has not enough room for {megabytes(total)}.")

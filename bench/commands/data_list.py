@@ -1,0 +1,116 @@
+"""``python -m bench data list``: the catalog beside what is on disk."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.commands.command import data_dirs_of
+from bench.commands.sizes import megabytes
+from datasets_lib.catalog import DATASETS
+from datasets_lib.discover import FoundDataset, find_datasets
+from datasets_lib.entry import DatasetEntry
+
+
+def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the action."""
+    action = actions.add_parser("list", help="every dataset: terms, size, and whether it is here")
+    action.add_argument("--json", action="store_true", help="as JSON, one object a dataset")
+    action.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    dirs = data_dirs_of(options)
+    rows = rows_of(find_datasets(dirs))
+    print(json.dumps(rows, indent=1) if options.json else _table(rows, dirs))
+    return 0
+
+
+def rows_of(found: Mapping[str, FoundDataset]) -> list[dict[str, Any]]:
+    """One plain object a dataset, the catalog's first, then the user's own."""
+    known = [_row(entry, found.get(name)) for name, entry in DATASETS.items()]
+    custom: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "title": "(your own)",
+            "task": "anomaly",
+            "categories": len(dataset.categories),
+            "images": None,
+            "bytes": None,
+            "licence": None,
+            "here": str(dataset.root),
+            "get": None,
+            "unverified": [],
+        }
+        for name, dataset in found.items()
+        if name not in DATASETS
+    ]
+    return known + custom
+
+
+def _row(entry: DatasetEntry, dataset: FoundDataset | None) -> dict[str, Any]:
+    images = sum(c.train + c.test + c.validation for c in entry.counts.values())
+    sizes = [archive.bytes for archive in entry.archives]
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "task": entry.task,
+        "categories": len(entry.categories),
+        "images": images or None,
+        "bytes": None if not sizes or None in sizes else sum(size or 0 for size in sizes),
+        "licence": entry.licence,
+        "here": "embedded" if entry.embedded else str(dataset.root) if dataset else None,
+        "get": how_to_get(entry),
+        "unverified": list(entry.unverified),
+    }
+
+
+def how_to_get(entry: DatasetEntry) -> str | None:
+    """``download`` or ``by hand``; None for a set that needs no files."""
+    if entry.embedded:
+        return None
+    reachable = entry.archives and all(archive.urls for archive in entry.archives)
+    return "download" if reachable else "by hand"
+
+
+def _table(rows: Sequence[Mapping[str, Any]], dirs: Sequence[Path]) -> str:
+    from tabulate import tabulate
+
+    notes: list[str] = []
+    cells = []
+    for row in rows:
+        marks = "".join(f"[{_noted(text, notes)}]" for text in row["unverified"])
+        cells.append(
+            [
+                f"{row['name']} {marks}".rstrip(),
+                row["title"],
+                row["task"],
+                row["categories"] or "–",
+                f"{row['images']:,}" if row["images"] else "–",
+                _download(row),
+                row["licence"] or "–",
+                row["here"] or "missing",
+            ]
+        )
+    headers = ["name", "title", "task", "categories", "images", "download", "licence", "here"]
+    sides = ["left", "left", "left", "right", "right", "right", "left", "left"]
+    parts = [tabulate(cells, headers, disable_numparse=True, colalign=sides)]
+    parts += [f"[{number}] not verified: {text}" for number, text in enumerate(notes, 1)]
+    searched = ", ".join(map(str, dirs)) or "no folder (name one with --data-dir)"
+    parts.append(f"searched: {searched}. Get one with python -m bench data get NAME.")
+    return "\n".join(parts)
+
+
+def _noted(text: str, notes: list[str]) -> int:
+    """Number of a footnote; datasets share those of the same words."""
+    if text not in notes:
+        notes.append(text)
+    return notes.index(text) + 1
+
+
+def _download(row: Mapping[str, Any]) -> str:
+    if row["get"] is None:
+        return "–"
+    size = megabytes(row["bytes"]) if row["bytes"] else "size unknown"
+    return size if row["get"] == "download" else f"{size}, by hand"

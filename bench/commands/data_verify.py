@@ -1,0 +1,122 @@
+"""``python -m bench data verify``: a table of what is whole, and every file that is not."""
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bench.commands.command import CommandError, data_dirs_of
+from bench.commands.progress_line import ProgressLine
+from datasets_lib.catalog import DATASETS
+from datasets_lib.discover import FoundDataset, find_datasets
+
+if TYPE_CHECKING:
+    from datasets_lib.verify_report import Problem, Report
+
+_SHOWN = 5
+
+
+def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the action."""
+    action = actions.add_parser(
+        "verify", help="decode every file, pair masks, count, look for test images in train"
+    )
+    action.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="dataset or dataset.category (default: every dataset found)",
+    )
+    action.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from datasets_lib.verify import verify_category
+    from datasets_lib.verify_labelled import verify_labelled, verify_textures
+
+    found = find_datasets(data_dirs_of(options))
+    began = time.monotonic()
+    reports = []
+    for dataset, category in _wanted(options, found):
+        line = ProgressLine(f"{dataset.name}.{category}" if category else dataset.name, "files")
+        entry = DATASETS.get(dataset.name)
+        expected = entry.counts.get(category) if entry else None
+        if category:
+            path = dataset.categories[category]
+            report = verify_category(dataset.name, category, path, dataset.reader, expected, line)
+        elif entry and entry.task == "classification":
+            report = verify_labelled(dataset.name, dataset.root, dataset.reader, expected, line)
+        else:
+            report = verify_textures(dataset.name, dataset.root, dataset.reader, expected, line)
+        line.close()
+        reports.append(report)
+    if not reports:
+        print("nothing to verify: no dataset was found (python -m bench data where says why)")
+        return 0
+    print("\n".join(_text(reports)))
+    wrong = sum(bool(report.problems) for report in reports)
+    seconds = time.monotonic() - began
+    print(f"{len(reports) - wrong} of {len(reports)} verify, {seconds:.0f} s")
+    return 1 if wrong else 0
+
+
+def _wanted(
+    options: argparse.Namespace, found: Mapping[str, FoundDataset]
+) -> Iterator[tuple[FoundDataset, str]]:
+    """Datasets with a category each, or with none for those that have none."""
+    for name in options.names or found:
+        dataset_name, _, category = name.partition(".")
+        if dataset_name not in found:
+            raise CommandError(_not_here(dataset_name, found, options))
+        dataset = found[dataset_name]
+        if category and category not in dataset.categories:
+            raise CommandError(
+                f"{dataset_name} has no category '{category}' at {dataset.root}; it has "
+                f"{', '.join(dataset.categories) or 'none'}."
+            )
+        for one in [category] if category else dataset.categories or [""]:
+            yield dataset, one
+
+
+def _not_here(name: str, found: Mapping[str, FoundDataset], options: argparse.Namespace) -> str:
+    looked = ", ".join(map(str, data_dirs_of(options))) or "no folder"
+    entry = DATASETS.get(name)
+    if entry and entry.embedded:
+        return f"{name} is embedded: it has no files of its own to verify."
+    remedy = f"get it with python -m bench data get {name}" if entry else "check its name"
+    return (
+        f"Wanted to verify '{name}', found {', '.join(found) or 'no dataset'} in {looked}: "
+        f"{remedy}, or name its folder's parent with --data-dir."
+    )
+
+
+def _text(reports: "Sequence[Report]") -> Iterator[str]:
+    from tabulate import tabulate
+
+    rows = []
+    for report in reports:
+        counts = report.counts
+        figures = (counts.train, counts.validation, counts.test, counts.defective) if counts else ()
+        problems = len(report.problems)
+        verdict = "verifies" if not problems else f"{problems} problem{'s' * (problems > 1)}"
+        cells = [f"{figure:,}" if figure else "–" for figure in figures] or ["?"] * 4
+        rows.append([report.name, *cells, ", ".join(report.notes), verdict])
+    headers = ["", "train", "validation", "test", "defective", "images are", "verdict"]
+    sides = ["left", "right", "right", "right", "right", "left", "left"]
+    yield tabulate(rows, headers, disable_numparse=True, colalign=sides)
+    for report in reports:
+        if report.problems:
+            yield f"\n{report.name}:"
+            yield from _problems(report.problems)
+
+
+def _problems(problems: "Sequence[Problem]") -> Iterator[str]:
+    """The problems by kind: the first of each with their files, the rest counted."""
+    by_kind: dict[str, list[str]] = {}
+    for problem in problems:
+        by_kind.setdefault(problem.kind, []).append(problem.where)
+    for kind, places in by_kind.items():
+        yield f"  {kind}" + (f" ({len(places)}):" if any(places) else "")
+        yield from (f"    {place}" for place in places[:_SHOWN] if place)
+        if len(places) > _SHOWN:
+            yield f"    … and {len(places) - _SHOWN:,} more"

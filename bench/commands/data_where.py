@@ -1,0 +1,55 @@
+"""``python -m bench data where``: the folders that are searched, in order, and what is in each."""
+
+import argparse
+import os
+from pathlib import Path
+
+from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, folders
+from bench.commands.sizes import folder_bytes, free_bytes, megabytes
+from datasets_lib.catalog import DATASETS
+from datasets_lib.data_dirs import data_home
+from datasets_lib.discover import find_datasets
+from models.weights import FOLDER_VARIABLE, SUFFIXES, hub_folder
+
+
+def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the action."""
+    action = actions.add_parser("where", help="which folders are searched, and what lies there")
+    add_weights_dir(action)
+    action.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    cache = cache_dir_of(options)
+    dirs = data_dirs_of(options)
+    print("datasets, searched in this order:")
+    for number, folder in enumerate(dirs, 1):
+        print(f"  {number}. {folder}  ({_why(folder, options, cache)})")
+        for name, dataset in find_datasets([folder]).items():
+            count = f", {len(dataset.categories)} categories" if dataset.categories else ""
+            print(f"       {name}{count}: {dataset.root} ({megabytes(folder_bytes(dataset.root))})")
+    if not dirs:
+        print("  none: name one with --data-dir or $PROVING_GROUND_DATA")
+    target = folders(options.data_dir)[0] if options.data_dir else data_home(cache)
+    print(f"  data get writes to {target} ({megabytes(free_bytes(target))} free)")
+    print(f"  embedded: {', '.join(name for name, e in DATASETS.items() if e.embedded)}")
+    print(f"cache: {cache} ({megabytes(folder_bytes(cache))}, {megabytes(free_bytes(cache))} free)")
+    print("weights, searched in this order:")
+    named = os.environ.get(FOLDER_VARIABLE)
+    given = [*folders(options.weights_dir), *([Path(named)] if named else [])]
+    for number, folder in enumerate([*given, hub_folder()], 1):
+        print(f"  {number}. {folder}  ({_weights(folder)})")
+    return 0
+
+
+def _why(folder: Path, options: argparse.Namespace, cache: Path) -> str:
+    if folder in folders(options.data_dir or []):
+        return "--data-dir"
+    return "the data home" if folder == data_home(cache) else "$PROVING_GROUND_DATA"
+
+
+def _weights(folder: Path) -> str:
+    if not folder.is_dir():
+        return "no such folder"
+    files = [file for file in folder.iterdir() if file.suffix in SUFFIXES]
+    return f"{len(files)} files, {megabytes(sum(file.stat().st_size for file in files))}"

@@ -1,0 +1,130 @@
+"""``python -m bench doctor``: what a session would find here, and how to mend what is missing."""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.commands.command import (
+    add_cache_dir,
+    add_data_dir,
+    add_weights_dir,
+    cache_dir_of,
+    data_dirs_of,
+    folders,
+)
+from bench.commands.sizes import folder_bytes, free_bytes, megabytes
+
+if TYPE_CHECKING:
+    from bench.case import Case
+    from bench.needs import Missing, Weights
+    from datasets_lib.discover import FoundDataset
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "doctor", help="check device, folders, datasets and weights, and say what is missing"
+    )
+    add_data_dir(command)
+    add_weights_dir(command)
+    add_cache_dir(command)
+    command.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR")
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from bench.environment import default_profile
+    from bench.machine import device_lines, versions
+    from bench.needs import all_missing, look_for_weights, offered_cases, weights_of
+    from bench.protocol import PROFILES
+    from datasets_lib.discover import find_datasets
+
+    print(f"versions  {versions()}")
+    for line in device_lines():
+        print(f"device    {line}")
+    for line in _places(options):
+        print(line)
+    found = find_datasets(data_dirs_of(options))
+    profile = default_profile()
+    cases = offered_cases(profile, found, PROFILES[profile].arms)
+    weights = look_for_weights(filter(None, map(weights_of, cases)), folders(options.weights_dir))
+    print("\n".join([*_weights(weights), *_datasets(cases, found)]))
+    missing = all_missing(cases, found, weights)
+    if missing:
+        print("\n".join(_remedies(missing, options)))
+    runnable = _runnable(cases, found, weights)
+    print(f"{runnable:,} of {len(cases):,} cases can run (profile {profile})")
+    return 0 if runnable else 1
+
+
+def _places(options: argparse.Namespace) -> Iterator[str]:
+    from bench.machine import writable
+
+    cache = cache_dir_of(options)
+    places = {"cache": cache, "results": options.results_dir.absolute()}
+    for number, folder in enumerate(data_dirs_of(options), 1):
+        places[f"data {number}"] = folder
+    for name, folder in places.items():
+        held = f", holds {megabytes(folder_bytes(folder))}" if name == "cache" else ""
+        # Datasets are only read.
+        closed = not name.startswith("data") and not writable(folder)
+        problem = f"  PROBLEM: not writable, name another with --{name}-dir" if closed else ""
+        yield f"{name:9} {folder}: {megabytes(free_bytes(folder))} free{held}{problem}"
+
+
+def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
+    from models.catalog import WEIGHTS
+
+    for tag, one in weights.items():
+        if one.resolved is None:
+            state = "missing" if one.offline else "missing here, downloads when first needed"
+            state += f" ({one.offline})" if one.offline else ""
+        else:
+            prefix = WEIGHTS[tag].sha256_prefix
+            if prefix is None:
+                agrees = "no checksum published"
+            elif one.resolved.sha256.startswith(prefix):
+                agrees = "sha256 as published"
+            else:
+                agrees = f"sha256 {one.resolved.sha256[:8]}…, published {prefix}…: another file"
+            state = f"{one.resolved.path} ({agrees})"
+        yield f"weights   {tag}: {state}"
+
+
+def _datasets(cases: "Sequence[Case]", found: "Mapping[str, FoundDataset]") -> Iterator[str]:
+    from datasets_lib.catalog import DATASETS
+
+    for name in dict.fromkeys(case.dataset for case in cases):
+        entry = DATASETS.get(name)
+        if entry and entry.embedded:
+            state = "embedded"
+        elif name not in found:
+            state = "missing"
+        else:
+            lacking = set(entry.categories if entry else ()) - set(found[name].categories)
+            state = str(found[name].root)
+            state += f" (lacks {', '.join(sorted(lacking))})" if lacking else ""
+        yield f"dataset   {name}: {state}"
+
+
+def _remedies(missing: "Sequence[Missing]", options: argparse.Namespace) -> Iterator[str]:
+    from bench.needs import remedy
+
+    weights_dirs = folders(options.weights_dir)
+    data_dirs = folders(options.data_dir or [])
+    yield "what is missing, the cases it blocks, and what mends it:"
+    for one in missing:
+        blocks = ", ".join(f"{count:,} of {study}" for study, count in one.blocks.items())
+        yield f"  {one.what}: {blocks}"
+        yield f"    {remedy(one.what, weights_dirs, data_dirs)}"
+
+
+def _runnable(
+    cases: "Sequence[Case]",
+    found: "Mapping[str, FoundDataset]",
+    weights: "Mapping[str, Weights]",
+) -> int:
+    from bench.needs import missing_of
+
+    return sum(not missing_of(case, found, weights) for case in cases)

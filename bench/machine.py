@@ -1,0 +1,84 @@
+"""What this machine offers a session, without importing torch: device, versions, room."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from bench.environment import cpu_has_bf16, cuda_present
+
+_PROBE = """
+import json, torch
+from bench.environment import environment
+found = {"torch_cuda": torch.version.cuda, "available": torch.cuda.is_available()}
+if found["available"]:
+    torch.ones(8, device="cuda").sum().item()
+    free, total = torch.cuda.mem_get_info()
+    found |= environment("cuda")
+    found |= {"bf16": torch.cuda.is_bf16_supported(), "free": free, "total": total}
+    found |= {"count": torch.cuda.device_count()}
+print(json.dumps(found))
+"""
+_PROBE_SECONDS = 120
+
+
+def versions() -> str:
+    """``Python 3.11.7, torch 2.14.1, …``; a package that is not installed is said to be missing."""
+    return ", ".join(
+        [
+            f"Python {sys.version.partition(' ')[0]}",
+            *map(_version, ("torch", "torchvision", "timm")),
+        ]
+    )
+
+
+def device_lines() -> Iterator[str]:
+    """The device a session would use, and what is wrong with it.
+
+    CUDA is tried in a child process: this one never initialises it.
+    """
+    if not cuda_present():
+        yield f"CPU (no CUDA device is visible), bf16 {'yes' if cpu_has_bf16() else 'no'}"
+        return
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE],
+        capture_output=True,
+        text=True,
+        timeout=_PROBE_SECONDS,
+        check=False,
+    )
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    said = (done.stderr.strip().splitlines() or ["no word of why"])[-1]
+    if done.returncode or not last.startswith("{"):
+        yield f"PROBLEM: the driver shows a CUDA device, using it failed: {said}"
+        return
+    found = json.loads(last)
+    if not found["available"]:
+        built = f"for CUDA {found['torch_cuda']}" if found["torch_cuda"] else "without CUDA"
+        yield (
+            f"PROBLEM: the driver shows a CUDA device, torch, built {built}, cannot use it "
+            f"({said}). Install the torch build for this driver (pytorch.org, get started), or "
+            "update the driver; --device cpu runs without."
+        )
+        return
+    yield (
+        f"CUDA: {found['count']} × {found['gpu']}, {found['free'] / 2**30:.0f} of "
+        f"{found['total'] / 2**30:.0f} GiB free, driver {found['driver']}, CUDA {found['cuda']}, "
+        f"bf16 {'yes' if found['bf16'] else 'no'}"
+    )
+
+
+def writable(folder: Path) -> bool:
+    """Whether files can be written to a folder, or it can be made."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} missing"

@@ -1,0 +1,72 @@
+"""One image and its masks, decoded whole, and what can be said of them."""
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from datasets_lib.decode import FORMATS, read_file, to_mask, to_rgb
+from datasets_lib.layout import DatasetError, Sample
+from datasets_lib.sixteen_bit import sixteen_bit_layout
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What one image turned out to be.
+
+    Attributes:
+        file_sha256: Of the image file's bytes; empty where it cannot be read.
+        pixels_sha256: Of its size and 8-bit RGB pixels; empty where it cannot be decoded.
+        size: Width and height in pixels.
+        grey: Whether the file holds one colour channel.
+        sixteen_bit: Whether a channel of the file has 16 bits.
+        empty_mask: Whether it has masks, none of which marks a pixel.
+        error: Why it or a mask of it cannot be used; empty if they can.
+    """
+
+    file_sha256: str = ""
+    pixels_sha256: str = ""
+    size: tuple[int, int] = (0, 0)
+    grey: bool = False
+    sixteen_bit: bool = False
+    empty_mask: bool = False
+    error: str = ""
+
+
+def inspect(sample: Sample) -> Inspected:
+    """Decode an image and its masks whole; what is wrong with them is part of the answer."""
+    try:
+        data = read_file(sample.image)
+    except DatasetError as error:
+        return Inspected(error=str(error))
+    file_sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        image = to_rgb(data, sample.image)
+    except DatasetError as error:
+        return Inspected(file_sha256, error=str(error))
+    grey, sixteen_bit = _stored(data)
+    try:
+        empty = bool(sample.masks) and not any(
+            np.asarray(to_mask(read_file(mask), mask, image.size)).any() for mask in sample.masks
+        )
+        error_text = ""
+    except DatasetError as error:
+        empty, error_text = False, str(error)
+    return Inspected(
+        file_sha256,
+        hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(),
+        image.size,
+        grey,
+        sixteen_bit,
+        empty,
+        error_text,
+    )
+
+
+def _stored(data: bytes) -> tuple[bool, bool]:
+    """Whether a file is grey, and whether it has 16 bits; from its header."""
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
+        grey = image.mode in {"1", "L", "LA"} or image.mode.startswith(("I", "F"))
+        return grey, image.mode.startswith("I;16") or sixteen_bit_layout(image) is not None
