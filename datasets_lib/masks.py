@@ -38,19 +38,22 @@ def masks_of(stem: str, masks: Masks) -> tuple[Path, ...]:
     return masks.get(f"{stem}_mask") or masks.get(stem) or ()
 
 
-def all_or_none_masked(root: Path, defects: Sequence[Sample], truth: str) -> bool:
+def all_or_none_masked(
+    root: Path, defects: Sequence[Sample], truth: str, required: bool = False
+) -> bool:
     """Whether the defects have masks: all of them do or none.
 
     Args:
         root: Folder that names are relative to, for the message.
         defects: The defective samples.
         truth: Where their masks are looked for, in words, for the message.
+        required: Whether there must be some, for there is a folder that only holds masks.
 
     Raises:
-        DatasetError: Some have masks and others do not.
+        DatasetError: Some have masks and others do not, or none has and they are required.
     """
     missing = [sample for sample in defects if not sample.masks]
-    if len(missing) == len(defects):
+    if len(missing) == len(defects) and not (defects and required):
         return False
     if missing:
         first = missing[0]

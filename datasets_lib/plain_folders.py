@@ -61,7 +61,8 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
         for folder in _with_kinds(path / name)
         for sample in _defects(path, folder, folder.relative_to(path / name))
     ]
-    has_masks = all_or_none_masked(path, defects, "masks, or masks/<kind>")
+    masked = "masks" in folders
+    has_masks = all_or_none_masked(path, defects, "masks, or masks/<kind>", required=masked)
     return split_category(dataset, category, path, normal + defects, has_masks)
 
 

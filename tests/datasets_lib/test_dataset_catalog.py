@@ -30,3 +30,43 @@ def test_a_set_is_either_fetched_or_generated():
     for entry in DATASETS.values():
         assert bool(entry.homepage) != bool(entry.generator)
         assert bool(entry.version) == bool(entry.generator)
+
+
+PUBLISHED = {
+    # dataset: train, test, defective, validation
+    "mvtec": (3629, 1725, 1258, 0),  # table 1 of the paper
+    "visa": (8659, 2162, 1200, 0),  # 9,621 normal and 1,200 anomalous images
+    "btad": (1799, 741, 290, 0),  # 2,540 images
+    "mpdd": (888, 458, 282, 0),
+    "mvtec_ad2": (2528, 1084, 705, 302),  # of 8,004; the rest is private
+    "mvtec_loco": (1778, 1568, 993, 305),  # the archive; the paper has 1,772 and 304
+    "kolektor_sdd": (278, 121, 52, 0),  # 399 images
+}
+
+
+@pytest.mark.parametrize(("name", "totals"), PUBLISHED.items())
+def test_counts_sum_to_the_published_totals(name, totals):
+    entry = DATASETS[name]
+    assert tuple(entry.counts) == entry.categories
+    counts = entry.counts.values()
+    kinds = ("train", "test", "defective", "validation")
+    assert tuple(sum(getattr(count, kind) for count in counts) for kind in kinds) == totals
+    assert all(count.defective <= count.test for count in counts)
+
+
+def test_real_iad_has_its_thirty_categories():
+    assert len(set(DATASETS["real_iad"].categories)) == 30
+
+
+@pytest.mark.parametrize("entry", DATASETS.values(), ids=lambda entry: entry.name)
+def test_checksums_and_addresses_are_well_formed(entry):
+    for archive in entry.archives:
+        assert re.fullmatch("(?:[0-9a-f]{64})?", archive.sha256)
+        assert re.fullmatch("(?:[0-9a-f]{32})?", archive.md5)
+        assert all(url.startswith(("https://", "http://")) for url in archive.urls)
+    assert all(folder_id(folder) == folder != entry.name for folder in entry.folders)
+
+
+def test_no_two_datasets_go_by_one_folder():
+    names = [name for entry in DATASETS.values() for name in (entry.name, *entry.folders)]
+    assert len(names) == len(set(names))

@@ -1,3 +1,4 @@
+import hashlib
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets_lib.layout import Sample
-from datasets_lib.split import limit, split_calibration
+from datasets_lib.split import limit, split_calibration, split_test
 
 KINDS = st.lists(st.sampled_from([None, "crack", "stain", "scratch"]), max_size=60)
 
@@ -78,3 +79,15 @@ def test_every_kind_comes_before_the_mix():
     samples = make([None] * 500 + ["crack"] + ["stain"] * 2)
     assert Counter(s.defect for s in limit(samples, 4)) == {None: 2, "crack": 1, "stain": 1}
     assert Counter(s.defect for s in limit(samples, 2)) == {None: 1, "stain": 1}
+
+
+@given(st.integers(2, 60), st.randoms())
+def test_a_fifth_of_the_normal_images_is_tested_whatever_their_order(count, shuffle):
+    normal = make([None] * count)
+    shuffled = shuffle.sample(normal, count)
+    train, test = split_test(shuffled)
+    assert sorted(train + test, key=normal.index) == normal
+    assert len(test) == max(1, round(count / 5))
+    # Those of the smallest hashes, as anyone can compute.
+    by_hash = sorted(normal, key=lambda s: hashlib.sha256(s.name.encode()).hexdigest())
+    assert set(test) == set(by_hash[: len(test)])
