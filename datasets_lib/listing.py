@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets_lib.layout import DatasetError
+from datasets_lib.layout import DatasetError, Sample
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
@@ -62,6 +62,11 @@ def natural(name: str) -> tuple[list[tuple[int, str]], str]:
     parts = re.split(r"([0-9]+)", name)
     # The name itself decides between 1.png and 01.png.
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
+
+
+def in_order(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """Samples that a list names in any order: normal ones first, each in natural order."""
+    return tuple(sorted(samples, key=lambda s: (s.defect is not None, natural(s.name))))
 
 
 def in_words(suffixes: Iterable[str]) -> str:

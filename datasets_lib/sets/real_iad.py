@@ -17,7 +17,7 @@ from datasets_lib.annotations import file_inside, read_json, unusable
 from datasets_lib.entry import Archive, DatasetEntry
 from datasets_lib.folder_names import ids_of, subfolders
 from datasets_lib.layout import Category, DatasetError, Sample
-from datasets_lib.listing import natural
+from datasets_lib.listing import in_order
 
 CATEGORIES = (
     "audiojack",
@@ -128,7 +128,7 @@ def _samples(path: Path, splits: Path, data: Any) -> tuple[tuple[Sample, ...], t
         [_sample(path, row, normal, f"The split {split} of {splits}") for row in data[split]]
         for split in ("train", "test")
     )
-    return _ordered(train), _ordered(test)
+    return in_order(train), in_order(test)
 
 
 def _sample(path: Path, row: Mapping[str, Any], normal: str, where: str) -> Sample:
@@ -138,7 +138,3 @@ def _sample(path: Path, row: Mapping[str, Any], normal: str, where: str) -> Samp
         return Sample(name, image)
     mask = file_inside(path, row["mask_path"], where, _REMEDY)
     return Sample(name, image, (mask,), str(row["anomaly_class"]))
-
-
-def _ordered(samples: list[Sample]) -> tuple[Sample, ...]:
-    return tuple(sorted(samples, key=lambda s: (s.defect is not None, natural(s.name))))

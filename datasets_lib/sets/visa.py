@@ -15,7 +15,7 @@ from datasets_lib.annotations import Row, file_inside, read_table, unusable
 from datasets_lib.entry import Archive, Counts, DatasetEntry
 from datasets_lib.folder_names import categories_in
 from datasets_lib.layout import Category, DatasetError, Sample
-from datasets_lib.listing import natural
+from datasets_lib.listing import in_order
 
 _COUNTS = {
     "candle": Counts(train=900, test=200, defective=100),
@@ -82,7 +82,7 @@ def read(dataset: str, category: str, path: Path) -> Category:
                     table, f"line {line} names {row['image']} again", "each once", _REMEDY
                 )
             samples[row["split"]][sample.name] = sample
-    train, test = (_ordered(samples[split]) for split in ("train", "test"))
+    train, test = (in_order(samples[split].values()) for split in ("train", "test"))
     if not train or not test:
         raise DatasetError(
             f"The table {table} names {len(train)} training and {len(test)} test images of "
@@ -113,7 +113,3 @@ def _file(path: Path, name: str, where: str) -> Path | None:
     if not name:
         return None
     return file_inside(path, name.removeprefix(f"{path.name}/"), where, _REMEDY)
-
-
-def _ordered(samples: Mapping[str, Sample]) -> tuple[Sample, ...]:
-    return tuple(sorted(samples.values(), key=lambda s: (s.defect is not None, natural(s.name))))
