@@ -10,8 +10,8 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from tarfile import BLOCKSIZE, TarInfo
 from io import BufferedIOBase
+from tarfile import BLOCKSIZE, TarInfo
 from typing import BinaryIO
 
 from datasets_lib.archive_member import Budget, Damaged, Member, Unsafe
