@@ -31,18 +31,18 @@ class Python2Pickler:
             self.out += b"]"
             self.put()
             for start in range(0, len(value), 1000):  # cPickle's batches
-                self.out += b"("
-                for item in value[start : start + 1000]:
-                    self.value(item)
-                self.out += b"e"
+                self._items([[item] for item in value[start : start + 1000]], b"a", b"e")
         else:
             self.out += b"}"
             self.put()
-            self.out += b"("
-            for key, item in value.items():
-                self.value(key)
-                self.value(item)
-            self.out += b"u"
+            self._items(list(value.items()), b"s", b"u")
+
+    def _items(self, items, one, many):
+        self.out += b"(" if len(items) > 1 else b""
+        for item in items:
+            for part in item:
+                self.value(part)
+        self.out += many if len(items) > 1 else one
 
     @staticmethod
     def _integer(value):
@@ -71,8 +71,10 @@ class Python2Pickler:
         self.out += b"K\x00K\x01\x87R"
         self.put()
         self.out += b"(K\x03U\x01" + array.dtype.str[:1].encode()
-        self.out += b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
-        self.value(array.tobytes())
+        self.out += b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        column_major = array.flags.fnc
+        self.out += b"\x88" if column_major else b"\x89"
+        self.value(array.tobytes("F" if column_major else "C"))
         self.out += b"tb"
 
 
