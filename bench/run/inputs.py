@@ -158,9 +158,10 @@ class Finder:
                     f"The generated set {case.data} could not be written to {root}: {error}. Free "
                     "some disk space, or name another folder with --cache-dir."
                 ) from error
+            reader = entry.reader
         else:
             path = self._found(case)
-        reader = entry.reader if entry else self.datasets[case.dataset].reader
+            reader = self.datasets[case.dataset].reader
         read: Reader = imported(reader)
         return read(case.dataset, case.category or "", path)
 
