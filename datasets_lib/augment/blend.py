@@ -7,20 +7,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.augmentation import Augmentation, Identity, memory_format
+from datasets_lib.augment.augmentation import Augmentation, Identity
 from datasets_lib.augment.draws import Draws
 from datasets_lib.augment.perlin import perlin_masks
+from datasets_lib.augment.rows import where_masked
 
 
-class TextureSource(Protocol):
-    """Where foreign textures come from; its name goes into the record."""
+class Textures(Protocol):
+    """Where foreign textures come from, such as `datasets_lib.textures.TextureSource`."""
 
-    @property
-    def name(self) -> str:
-        """Such as ``dtd``."""
-
-    def sample(self, count: int, size: int, draws: Draws) -> Tensor:
-        """uint8 (count, 3, size, size), one texture for each of the draws' samples."""
+    def sample(self, draws: Draws) -> Tensor:
+        """One texture for each of the draws' samples, uint8 (B, 3, S, S)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class TextureBlend:
             operations.
     """
 
-    textures: TextureSource
+    textures: Textures
     threshold: float = 0.5
     opacity: tuple[float, float] = (0.1, 0.8)
     probability: float = 0.5
@@ -54,11 +51,18 @@ class TextureBlend:
         Returns:
             Images of the same dtype and memory format, and masks, bool (B, S, S). A mask may be
             empty where no noise exceeds the threshold.
+
+        Raises:
+            ValueError: Textures have another size than the images.
         """
-        count, size = len(images), images.shape[-1]
-        masks = perlin_masks(count, size, draws.stream("mask"), self.threshold)
+        masks = perlin_masks(len(images), images.shape[-1], draws.stream("mask"), self.threshold)
         masks &= draws.stream("present").chance(self.probability)[:, None, None]
-        texture = self.textures.sample(count, size, draws.stream("texture"))
+        texture = self.textures.sample(draws.stream("texture"))
+        if texture.shape != images.shape:
+            raise ValueError(
+                f"Textures must be as large as the images, {tuple(images.shape)}, found "
+                f"{tuple(texture.shape)}. Load the texture source at the images' size."
+            )
         texture, _ = self.change(texture, None, draws.stream("change"))
         beta = draws.stream("opacity").uniform(low=self.opacity[0], high=self.opacity[1])
         is_uint8 = images.dtype == torch.uint8
@@ -66,5 +70,4 @@ class TextureBlend:
         blended = torch.lerp(top, images.to(top.dtype), beta[:, None, None, None].to(top.dtype))
         if is_uint8:
             blended = blended.round_().to(torch.uint8)
-        result = torch.where(masks[:, None], blended, images)
-        return result.contiguous(memory_format=memory_format(images)), masks
+        return where_masked(masks, blended, images), masks

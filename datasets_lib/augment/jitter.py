@@ -32,7 +32,9 @@ class ColourJitter:
     def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
         """Images of the same dtype; uint8 ones are rounded once, at the end."""
         is_uint8 = images.dtype == torch.uint8
-        result = images.to(torch.float32) / 255 if is_uint8 else images
+        result = images.contiguous()  # whole planes, for what goes channel by channel
+        if is_uint8:
+            result = result.to(torch.float32).div_(255)
         for name, step, width in (
             ("brightness", adjust_brightness, self.brightness),
             ("contrast", adjust_contrast, self.contrast),

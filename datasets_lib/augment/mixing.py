@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.augmentation import Targets, memory_format
+from datasets_lib.augment.augmentation import Targets
 from datasets_lib.augment.beta import beta
 from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.rows import select, where_masked
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class MixUp:
         share = _draw_share(draws, self.alpha, self.per_sample)
         partner = draws.batch.stream("partner").permutation(len(images))
         weight = share[:, None, None, None].to(images.dtype)
-        mixed = torch.lerp(images[partner], images, weight.expand_as(images))
-        return mixed, torch.lerp(labels[partner], labels, share[:, None].expand_as(labels))
+        mixed = torch.lerp(select(images, partner), images, weight)
+        return mixed, torch.lerp(labels[partner], labels, share[:, None])
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,9 @@ class CutMix:
         share = _draw_share(draws, self.alpha, self.per_sample)
         box = _boxes(draws if self.per_sample else draws.batch, share, images.shape[2:])
         partner = draws.batch.stream("partner").permutation(len(images))
-        mixed = torch.where(box[:, None], images[partner], images)
+        mixed = where_masked(box, select(images, partner), images)
         kept = 1 - box.float().mean(dim=(1, 2))
-        mixed = mixed.contiguous(memory_format=memory_format(images))
-        return mixed, torch.lerp(labels[partner], labels, kept[:, None].expand_as(labels))
+        return mixed, torch.lerp(labels[partner], labels, kept[:, None])
 
 
 def soft_labels(targets: Targets, classes: int) -> Tensor:

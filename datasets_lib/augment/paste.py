@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.augmentation import memory_format
 from datasets_lib.augment.draws import Draws
 from datasets_lib.augment.jitter import ColourJitter
+from datasets_lib.augment.rows import where_masked
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ class CutPaste:
         source = (source_y * size[1] + source_x).flatten(1)[:, None]
         patch, _ = ColourJitter(*[self.jitter] * 4)(images, None, draws.stream("jitter"))
         moved = patch.flatten(2).gather(2, source.expand(-1, images.shape[1], -1))
-        result = torch.where(masks[:, None], moved.view(images.shape), images)
-        return result.contiguous(memory_format=memory_format(images)), masks
+        return where_masked(masks, moved.view(images.shape), images), masks
 
     def _box(self, draws: Draws, size: torch.Size) -> tuple[Tensor, Tensor]:
         """(B, 2) height and width in whole pixels, and (B,) angle in radians."""

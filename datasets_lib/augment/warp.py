@@ -44,7 +44,8 @@ def warp(
     to_x = m[:, 0, 0] * x + (m[:, 0, 1] * y + m[:, 0, 2])
     to_y = m[:, 1, 0] * x + (m[:, 1, 1] * y + m[:, 1, 2])
     grid = torch.stack((to_x * (2 / width), to_y * (2 / height)), dim=-1)
-    values = images if images.is_floating_point() else images.to(torch.float32)
+    dtype = images.dtype if images.is_floating_point() else torch.float32
+    values = images.to(dtype).contiguous()  # sampling planes is vectorised, channels_last is not
     sampled = torch.nn.functional.grid_sample(
         values, grid.to(values.dtype), mode, padding, align_corners=False
     )

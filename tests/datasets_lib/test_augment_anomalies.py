@@ -10,6 +10,8 @@ from datasets_lib.augment.blend import TextureBlend
 from datasets_lib.augment.draws import Draws
 from datasets_lib.augment.paste import CutPaste
 from datasets_lib.augment.perlin import perlin_masks, perlin_noise
+from datasets_lib.cache import DecodeCache
+from datasets_lib.textures import texture_source
 
 
 def draws(count, seed=4):
@@ -76,11 +78,9 @@ def test_masks_belong_to_samples():
 class Stripes:
     """Textures of one value each: 200 plus the sample's number."""
 
-    name = "stripes"
-
-    def sample(self, count, size, draws):
+    def sample(self, draws):
         value = (200 + draws.index).to(torch.uint8)
-        return value.view(-1, 1, 1, 1).expand(count, 3, size, size)
+        return value.view(-1, 1, 1, 1).expand(-1, 3, 32, 32)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
@@ -100,6 +100,20 @@ def test_textures_lie_where_the_mask_is_at_their_opacity(dtype):
         assert ((inside.double() * unit - blended).abs() < 0.51).all()
     drawn = masks.flatten(1).any(1).sum()
     assert 4 < drawn < 20  # half of the images, less the empty masks
+
+
+def test_the_procedural_textures_serve(tmp_path):
+    source = texture_source({}, 32, DecodeCache(tmp_path))
+    images = torch.zeros(8, 3, 32, 32, dtype=torch.uint8)
+    result, masks = TextureBlend(source, threshold=0.3, probability=1.0)(images, draws(8))
+    covered = masks[:, None].expand_as(result)
+    assert (result[covered] > 0).float().mean() > 0.9
+    assert (result[~covered] == 0).all()
+
+
+def test_textures_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"found \(2, 3, 32, 32\)"):
+        TextureBlend(Stripes())(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), draws(2))
 
 
 def distinct(count, size):

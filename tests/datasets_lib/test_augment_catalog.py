@@ -84,10 +84,8 @@ def test_shares_of_samples_do_not_depend_on_the_split(mixing):
 class Noise:
     """A texture source: noise of the sample's own."""
 
-    name = "noise"
-
-    def sample(self, count, size, draws):
-        return draws.integers(256, 3, size, size).to(torch.uint8)
+    def sample(self, draws):
+        return draws.integers(256, 3, SIZE, SIZE).to(torch.uint8)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -6,6 +6,7 @@ from scipy import stats
 
 from datasets_lib.augment.draws import Draws
 from datasets_lib.augment.flips import FlipCrop, Flips
+from datasets_lib.augment.rows import select, where_masked
 from datasets_lib.augment.warp import QuarterTurns, quarter_turns
 from datasets_lib.augment.windows import cut_windows
 
@@ -121,3 +122,16 @@ def test_quarter_turns_take_masks_along_and_come_up_alike():
 def test_quarter_turns_of_oblong_images_are_refused():
     with pytest.raises(ValueError, match="found 4×6"):
         QuarterTurns()(torch.zeros(1, 3, 4, 6), None, draws(1))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_rows_select_and_mix_as_plain_indexing_does(form):
+    images, others = distinct(6, 5, form), -distinct(6, 5)
+    index = torch.tensor([5, 0, 0, 3])
+    assert torch.equal(select(images, index), images[index])
+    assert select(images, index).is_contiguous(memory_format=form)
+    masks = images[:, 0] % 4 == 1
+    for mask in (masks, masks[:1]):
+        found = where_masked(mask, others, images)
+        assert torch.equal(found, torch.where(mask[:, None], others, images))
+        assert found.is_contiguous(memory_format=form)

@@ -80,12 +80,12 @@ def test_shares_are_distributed_as_torchvisions(name):
     theirs = getattr(v2, name)(num_classes=2)
     images, labels = torch.zeros(2, 3, 32, 32), torch.arange(2)
     torch.manual_seed(0)
-    reference = batch_shares(lambda _: theirs(images, labels)[1], 2000)
-    found = batch_shares(lambda step: ours(images, labels, draws(2, step))[1], 4000)
+    reference = batch_shares(lambda _: theirs(images, labels)[1], 1000)
+    found = batch_shares(lambda step: ours(images, labels, draws(2, step))[1], 2000)
     # torchvision's partner is always the other one; ours is itself half of the time.
     found = found[found < 1]
     reference = reference[reference < 1]
-    assert len(found) > 1500
+    assert len(found) > 750
     assert stats.ks_2samp(found, reference).pvalue > 1e-3
     assert found.mean() == pytest.approx(reference.mean(), abs=0.03)
     assert found.var() == pytest.approx(reference.var(), abs=0.01)

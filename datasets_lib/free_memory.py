@@ -1,0 +1,27 @@
+"""How much memory can be had."""
+
+# ruff: noqa: TID253
+from pathlib import Path
+
+import torch
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes free on a CUDA device, else on the host without swapping; 0 where nothing tells."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return 0
+    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    free = int(fields["MemAvailable"].split()[0]) * 1024
+    limit, used = _of_container("memory.max"), _of_container("memory.current")
+    return free if limit is None or used is None else min(free, limit - used)
+
+
+def _of_container(name: str) -> int | None:
+    """A figure of this process's container; None where there is none or it has no limit."""
+    try:
+        return int((Path("/sys/fs/cgroup") / name).read_text())
+    except (OSError, ValueError):
+        return None
