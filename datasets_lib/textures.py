@@ -45,8 +45,10 @@ class TextureSource:
 
     def sample(self, draws: Draws) -> Tensor:
         """One image for each of the draws, uint8 (B, 3, S, S), on the source's device."""
+        from datasets_lib.augment.rows import select
+
         chosen = draws.stream("texture").integers(len(self.images), 1)[:, 0]
-        return self.images[chosen.to(self.images.device)]
+        return select(self.images, chosen.to(self.images.device))
 
     def to(self, device: device | str) -> TextureSource:
         """The same with its images on another device."""

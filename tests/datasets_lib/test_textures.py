@@ -80,11 +80,12 @@ def test_without_a_set_the_stand_in_says_that_it_is_one(cache):
 
 
 def test_samples_are_images_of_the_source_drawn_evenly():
-    images = torch.arange(5, dtype=torch.uint8)[:, None, None, None].expand(5, 3, 4, 4)
-    source = TextureSource("dtd", images)
+    images = torch.arange(5, dtype=torch.uint8)[:, None, None, None].repeat(1, 3, 4, 4)
+    source = TextureSource("dtd", images.contiguous(memory_format=torch.channels_last))
     drawn = source.sample(draws(5000))
     assert drawn.shape == (5000, 3, 4, 4)
     assert drawn.dtype == torch.uint8
+    assert (drawn == drawn[:, :1, :1, :1]).all()
     counts = drawn[:, 0, 0, 0].bincount(minlength=5)
     # Five standard deviations of a binomial count.
     assert (counts - 1000).abs().max() < 5 * (5000 * 0.2 * 0.8) ** 0.5
