@@ -8,9 +8,9 @@ from torch import Tensor
 from bench import pictures
 from bench.record import Record
 from bench.run.job import Job
+from bench.run.labelled_split import LabelledSplit
 from bench.run.resident import LabelledData
 from bench.run.saving import save_whole
-from datasets_lib.labelled import LabelledSet
 from models.interface import Classifier
 
 
@@ -34,7 +34,7 @@ def write_artifacts(
     }
 
 
-def _predictions(path: Path, test: LabelledSet, logits: Tensor) -> Path:
+def _predictions(path: Path, test: LabelledSplit, logits: Tensor) -> Path:
     """Log-probabilities as fp16: enough for ensembles, and a quarter of the logits' size."""
     np.savez(
         path,

@@ -9,6 +9,7 @@ from bench.record import Record
 from bench.run.classification_artifacts import write_artifacts
 from bench.run.classifier_objective import ClassifierObjective
 from bench.run.job import Job, LabelledInputs
+from bench.run.labelled_split import LabelledSplit
 from bench.run.load import build_classifier
 from bench.run.loop import fit
 from bench.run.phases import Phases
@@ -16,7 +17,6 @@ from bench.run.precision import to_float
 from bench.run.profile import Subject, measure
 from bench.run.resident import LabelledData, Resident
 from datasets_lib.decode import decoded_files
-from datasets_lib.labelled import LabelledSet
 from models.interface import Classifier
 
 ARM = "last_epoch"
@@ -38,6 +38,7 @@ def run_classification(
     with phases("data"):
         data = resident.load_labelled(job, inputs, phases.report)
     record.fingerprints["images_decoded"] = decoded_files() - decoded
+    record.fingerprints["images_held"] = data.train.residency
     with phases("build"):
         model = build_classifier(job, len(data.train.classes))
     objective = ClassifierObjective(model, data.train, job.protocol, seed=job.seed, device=device)
@@ -61,36 +62,39 @@ def run_classification(
     record.fingerprints |= {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
     with phases("predict"):
         assert isinstance(model, nn.Module)
-        logits = predict_logits(model, data.test.images, device)
+        logits = predict_logits(model, data.test, device)
     with phases("metrics"):
-        _note_metrics(record, logits, data.test)
+        _note_metrics(record, logits, data)
     with phases("artifacts"):
         write_artifacts(job, record, model, data, logits)
     with phases("measure"):  # last: its training steps change the model
-        measured = measure(_subject(model, data), data.train.images, job.protocol, trained, device)
+        images = data.train.images(job.protocol.recipe.batch_size)
+        measured = measure(_subject(model, data), images, job.protocol, trained, device)
     record.measurements, record.samples = measured.figures, measured.samples
     checkpoint.unlink(missing_ok=True)
 
 
-def predict_logits(network: nn.Module, images: Tensor, device: torch.device) -> Tensor:
+def predict_logits(network: nn.Module, split: LabelledSplit, device: torch.device) -> Tensor:
     """``(N, classes)`` float32 logits on the device, in evaluation mode and full precision."""
     was_training = network.training
     network.eval()
+    everything = split.batches(torch.arange(len(split)), _JUDGE_BATCH)
     with torch.inference_mode():
-        parts = [network(to_float(chunk, device)) for chunk in torch.split(images, _JUDGE_BATCH)]
+        parts = [network(to_float(images, device)) for images, _ in everything]
     network.train(was_training)
     return torch.cat(parts)
 
 
-def _judge(network: nn.Module, test: LabelledSet, device: torch.device) -> ClassificationCounts:
+def _judge(network: nn.Module, test: LabelledSplit, device: torch.device) -> ClassificationCounts:
     counts = ClassificationCounts(len(test.classes), device)
-    counts.update(predict_logits(network, test.images, device), test.labels)
+    counts.update(predict_logits(network, test, device), test.labels)
     return counts
 
 
-def _note_metrics(record: Record, logits: Tensor, test: LabelledSet) -> None:
-    counts = ClassificationCounts(len(test.classes), logits.device)
-    counts.update(logits, test.labels)
+def _note_metrics(record: Record, logits: Tensor, data: LabelledData) -> None:
+    classes = len(data.test.classes)
+    counts = ClassificationCounts(classes, logits.device)
+    counts.update(logits, data.test.labels)
     found = counts.result()
     metrics: dict[str, float | None] = dict(found.metrics)
     support = found.confusion.sum(1).cpu()
@@ -100,6 +104,8 @@ def _note_metrics(record: Record, logits: Tensor, test: LabelledSet) -> None:
     record.metrics[ARM] = metrics
     record.reasons |= {f"{ARM}.{name}": reason for name, reason in found.reasons.items()}
     record.notes |= {f"{ARM}.{name}": note for name, note in found.notes.items()}
+    if unseen := classes - len(set(data.train.labels.tolist())):
+        record.notes[f"{ARM}.top1"] = f"{unseen} of {classes} classes have no training image"
 
 
 def _subject(model: Classifier, data: LabelledData) -> Subject:

@@ -1,16 +1,19 @@
 """The loss of a classifier on augmented images, drawn on the device and never on the host."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from bench.protocol import Protocol
 from bench.run.job import Report
+from bench.run.labelled_split import LabelledSplit
 from bench.run.precision import autocast, to_float
 from datasets_lib.augment.augmentation import Augmentation, Sequence
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.draws import Draws
 from datasets_lib.augment.mixing import CutMix, MixUp
-from datasets_lib.labelled import LabelledSet
+from datasets_lib.streaming import Batch
 from models.catalog import ClassifierRecipe
 from models.interface import Classifier
 
@@ -25,7 +28,7 @@ class ClassifierObjective:
 
     Args:
         model: On its device.
-        train: Its images, on the device or on the host.
+        train: Its images and labels.
         protocol: Recipe, precision and augmentation.
         seed: Of the draws.
         device: Where the model is.
@@ -34,7 +37,7 @@ class ClassifierObjective:
     def __init__(
         self,
         model: Classifier,
-        train: LabelledSet,
+        train: LabelledSplit,
         protocol: Protocol,
         *,
         seed: int,
@@ -42,23 +45,23 @@ class ClassifierObjective:
     ) -> None:
         self.count = len(train)
         self._model, self._protocol, self._device, self._seed = model, protocol, device, seed
-        self._images = train.images
-        self._labels = train.labels.to(device)
+        self._train = train
         self._augment = augmentation(protocol, len(train.classes))
+
+    def batches(self, order: Tensor, batch: int) -> Iterator[Batch]:
+        """Images on the device, read ahead where they lie in a file, with their indices."""
+        return self._train.batches(order, batch)
 
     def prepare(self, images_to_see: int, report: Report) -> bool:
         """Nothing of a classifier is frozen."""
         return False
 
-    def loss(self, index: Tensor, step: int) -> Tensor:
-        """Scalar loss of the images ``(B,)`` of a step."""
-        pixels = self._images[index.to(self._images.device, non_blocking=True)]
-        index = index.to(self._device, non_blocking=True)
+    def loss(self, batch: Batch, step: int) -> Tensor:
+        """Scalar loss of a step's images and indices."""
+        images, index = batch
         epoch, of_epoch = divmod(step * len(index), self.count)
         draws = Draws(index, self._seed, epoch=epoch, step=of_epoch)
-        images, targets = self._augment(
-            pixels.to(self._device, non_blocking=True), self._labels[index], draws
-        )
+        images, targets = self._augment(images, self._train.labels[index], draws)
         assert targets is not None
         if images.dtype == torch.uint8:
             images = to_float(images, self._device)

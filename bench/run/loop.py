@@ -20,7 +20,7 @@ from bench.run.average import MovingAverage
 from bench.run.clock import StepClock
 from bench.run.job import Report
 from bench.run.objective import Objective
-from bench.run.optimisation import Order, build_optimizer, learning_rate_factor
+from bench.run.optimisation import build_optimizer, learning_rate_factor, order
 from bench.run.saving import save_whole
 from models.catalog import ClassifierRecipe, Recipe
 from models.interface import Trainable
@@ -109,16 +109,18 @@ def fit(
     recipe = protocol.recipe
     batch = min(recipe.batch_size, objective.count)
     steps = max(1, math.ceil(protocol.total_images(objective.count) / batch))
-    trainer = _Trainer(model, objective, protocol, steps, batch, seed, device)
+    trainer = _Trainer(model, objective, protocol, steps, device)
     result = trainer.resume(checkpoint)
     result.frozen = objective.prepare((steps - result.steps) * batch, report)
     clock = StepClock(device)
     saved = time.monotonic()
     pending: list[Tensor] = []
     check_every = 1 if device.type == "cpu" else 20
+    left = order(objective.count, steps * batch, seed)[result.steps * batch :]
+    batches = objective.batches(left, batch)
     for step in range(result.steps, steps):
         clock.start()
-        pending.append(trainer.step(step))
+        pending.append(trainer.step(next(batches), step))
         clock.stop()
         result.steps, result.images_seen = step + 1, (step + 1) * batch
         passed = _ends_pass(step, steps, batch, objective.count)
@@ -149,8 +151,6 @@ class _Trainer:
         objective: Objective,
         protocol: Protocol,
         steps: int,
-        batch: int,
-        seed: int,
         device: torch.device,
     ) -> None:
         recipe = protocol.recipe
@@ -160,7 +160,6 @@ class _Trainer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: learning_rate_factor(step, steps, warmup, recipe.schedule)
         )
-        self.order = Order(objective.count, batch, seed)
         self.average: MovingAverage | None = None
         if isinstance(recipe, ClassifierRecipe) and recipe.ema_decay is not None:
             self.average = MovingAverage(_module(model), recipe.ema_decay)
@@ -170,9 +169,9 @@ class _Trainer:
         """The model that counts: the moving average where there is one."""
         return self.average.model if self.average else _module(self.model)
 
-    def step(self, step: int) -> Tensor:
+    def step(self, batch: Any, step: int) -> Tensor:
         """One optimiser step; the detached loss stays on the device."""
-        loss = self.objective.loss(next(self.order), step)
+        loss = self.objective.loss(batch, step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.grad_clip is not None:
@@ -194,8 +193,6 @@ class _Trainer:
             "model": self.model.checkpoint(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "generator": self.order.generator.get_state(),
-            "left": self.order.left,
             "torch": torch.get_rng_state(),
             "steps": result.steps,
             "images_seen": result.images_seen,
@@ -222,8 +219,6 @@ class _Trainer:
             self.model.load_checkpoint(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
-            self.order.generator.set_state(state["generator"].cpu())
-            self.order.left = state["left"].cpu()
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             torch.set_rng_state(state["torch"].cpu())

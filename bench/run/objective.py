@@ -1,6 +1,7 @@
 """What the training loop minimises: the loss of some images, by their indices."""
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,11 +22,14 @@ class Objective(Protocol):
 
     count: int
 
+    def batches(self, order: Tensor, batch: int) -> Iterator[Any]:
+        """What the loss of each batch needs, in the order of the images; may read ahead."""
+
     def prepare(self, images_to_see: int, report: Report) -> bool:
         """Do beforehand what pays over that many images; whether a frozen part was computed."""
 
-    def loss(self, index: Tensor, step: int) -> Tensor:
-        """Scalar loss of the images ``(B,)`` of a step, in the training precision."""
+    def loss(self, batch: Any, step: int) -> Tensor:
+        """Scalar loss of one of the batches, in the training precision."""
 
 
 class AnomalyObjective:
@@ -59,9 +63,12 @@ class AnomalyObjective:
                 )
         return self._frozen is not None
 
+    def batches(self, order: Tensor, batch: int) -> Iterator[Tensor]:
+        """Indices on the images' device."""
+        return iter(torch.split(order.to(self._images.device), batch))
+
     def loss(self, index: Tensor, step: int) -> Tensor:
         """The model's loss; of kept features where there are some."""
-        index = index.to(self._images.device, non_blocking=True)
         with autocast(self._device, self._protocol):
             if self._frozen is not None:
                 assert isinstance(self._model, FrozenFeatureModel)

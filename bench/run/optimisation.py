@@ -1,7 +1,6 @@
 """Optimiser, learning-rate schedule and order of images, as a recipe says."""
 
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -48,21 +47,11 @@ def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> f
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-class Order:
-    """Endless batches of indices: pass after pass, each shuffled anew from one seeded generator."""
+def order(count: int, images: int, seed: int) -> Tensor:
+    """int64 (images,): pass after pass over ``count`` images, each shuffled anew from one seed.
 
-    def __init__(self, count: int, batch: int, seed: int) -> None:
-        self._count, self._batch = count, batch
-        self.generator = torch.Generator().manual_seed(seed)
-        self.left = torch.empty(0, dtype=torch.long)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return self
-
-    def __next__(self) -> Tensor:
-        while len(self.left) < self._batch:
-            self.left = torch.cat(
-                [self.left, torch.randperm(self._count, generator=self.generator)]
-            )
-        head, self.left = self.left[: self._batch], self.left[self._batch :]
-        return head
+    Drawn at once: a resumed training draws the same and goes on where it was.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    passes = math.ceil(images / count)
+    return torch.cat([torch.randperm(count, generator=generator) for _ in range(passes)])[:images]

@@ -8,10 +8,10 @@ import torch
 
 from bench.run.imports import imported
 from bench.run.job import Inputs, Job, LabelledInputs, Report
+from bench.run.labelled_split import LabelledSplit, load_split
 from datasets_lib.cache import DecodeCache
 from datasets_lib.classification import Classification
 from datasets_lib.image_set import ImageSet, load
-from datasets_lib.labelled import LabelledSet, load_labelled
 from datasets_lib.layout import Sample
 
 _SHARE_OF_FREE_MEMORY = 0.5
@@ -30,8 +30,8 @@ class GroupData:
 class LabelledData:
     """The two splits of a classification case, on the device where they fit."""
 
-    train: LabelledSet
-    test: LabelledSet
+    train: LabelledSplit
+    test: LabelledSplit
 
 
 class Resident:
@@ -83,19 +83,17 @@ def _load(job: Job, inputs: Inputs, report: Report) -> GroupData:
 
 def _load_labelled(job: Job, inputs: LabelledInputs, report: Report) -> LabelledData:
     read: Callable[[Path], Classification] = imported(inputs.reader)
-    cache = DecodeCache(job.cache_dir)
+    cache, device = DecodeCache(job.cache_dir), torch.device(job.device)
 
     def progress(done: int, total: int) -> None:
         report("data", {"step": done, "steps": total})
 
     found = read(inputs.root)
-    size, device = job.protocol.image_size, torch.device(job.device)
-    parts = [load_labelled(s, size, cache, progress) for s in (found.train, found.test)]
-    if device.type == "cuda":
-        wanted = sum(part.images.numel() for part in parts)
-        fits = wanted <= _SHARE_OF_FREE_MEMORY * torch.cuda.mem_get_info(device)[0]
-        parts = [p.to(device) if fits else replace(p, images=p.images.pin_memory()) for p in parts]
-    return LabelledData(*parts)
+    train, test = (
+        load_split(split, job.protocol.image_size, cache, device, progress)
+        for split in (found.train, found.test)
+    )
+    return LabelledData(train, test)
 
 
 def _to_device(data: GroupData, device: torch.device) -> GroupData:

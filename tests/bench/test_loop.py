@@ -11,7 +11,7 @@ from torch import nn
 from bench.protocol import PROFILES, resolve
 from bench.run import loop
 from bench.run.objective import AnomalyObjective
-from bench.run.optimisation import Order, learning_rate_factor
+from bench.run.optimisation import learning_rate_factor, order
 from bench.run.precision import to_float
 from models.catalog import MODELS, Recipe
 
@@ -141,8 +141,9 @@ def test_a_loss_that_is_not_finite_stops_training(tmp_path):
 
 
 def test_order_shows_every_image_once_a_pass():
-    order = Order(10, 4, seed=0)
-    stream = torch.cat([next(order) for _ in range(15)]).tolist()
+    stream = order(10, 58, seed=0).tolist()
+    assert len(stream) == 58
+    stream = order(10, 60, seed=0).tolist()
     passes = [stream[i : i + 10] for i in range(0, 60, 10)]
     assert all(Counter(p) == Counter(range(10)) for p in passes)
     assert len({tuple(p) for p in passes}) == 6

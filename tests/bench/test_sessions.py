@@ -1,7 +1,5 @@
 """Whole benchmark sessions, as a user starts them: real cases on a tiny dataset."""
 
-import contextlib
-import io
 import json
 import os
 import resource
@@ -10,51 +8,24 @@ import subprocess
 import sys
 import time
 
-import matplotlib.backends.backend_agg  # noqa: F401
 import numpy as np
 import pytest
-
-from bench.store import Store
 
 CASE = "rd_resnet18-tiny.tile-default-scratch-s0"
 
 
 @pytest.fixture
-def options(root, tmp_path, write_category):
+def options(session_options, tmp_path, write_category):
     """A small session: one dataset of one category, 16 images seen at 64 pixels."""
     write_category(tmp_path / "data" / "tiny" / "tile")
-    return [
-        str(root / "bench"),
-        *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
-        *("-p", "no:cacheprovider", "--device", "cpu", "--profile", "smoke"),
-        *("--images-seen", "16", "--image-size", "64", "--precision", "float32"),
-        *("--data-dir", str(tmp_path / "data"), "--cache-dir", str(tmp_path / "cache")),
-        *("--results-dir", str(tmp_path / "results")),
-    ]
+    data = str(tmp_path / "data")
+    return [*session_options, "--images-seen", "16", "--image-size", "64", "--data-dir", data]
 
 
 @pytest.fixture
-def session(options):
-    """Runs a session in this process.
-
-    Not by pytester's own runner, which forgets what a session imported: torch, matplotlib and
-    others cannot be imported twice.
-    """
-
-    def run(*more):
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = pytest.main([*options, *more])
-        return pytest.RunResult(
-            code, out.getvalue().splitlines(), err.getvalue().splitlines(), duration=0.0
-        )
-
-    return run
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "results" / "runs")
+def session(options, run_session):
+    """Runs it in this process."""
+    return lambda *more: run_session(*options, *more)
 
 
 def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, store, tmp_path):

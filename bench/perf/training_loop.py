@@ -1,0 +1,191 @@
+"""Classifier training side by side: this harness's loop against a plain one, end to end.
+
+``python -m bench.perf.training_loop --model resnet50 --data-dir DIR`` trains one network on the same
+images (CIFAR-100 below DIR, else random pixels of its shape), flipped and cropped, in turns:
+
+* ours: uint8 images resident on the device, augmented there in batches, channels_last, the default
+  precision (bf16 autocast where the machine has it), fused optimiser,
+* ours in float32, to tell the loop's gain from the precision's,
+* plain: a DataLoader of two workers over PIL-transformed items, contiguous float32, timm's model,
+  Adam, cross-entropy.
+
+Each figure is the median over rounds of whole loops of so many steps, loading included; workers are
+started before the clock. With CUDA the rate on synthetic data already on the device is the bound.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from bench.environment import default_precision
+from bench.protocol import PROFILES, Protocol, resolve
+from bench.run.classifier_objective import ClassifierObjective
+from bench.run.loop import fit
+from datasets_lib.discover import find_datasets
+from datasets_lib.labelled import LabelledSet
+from datasets_lib.sets.cifar_reader import read_cifar100
+from models.catalog import MODELS
+from models.timm_classifier import build
+
+CLASSES, SIZE = 100, 32
+
+
+class Pictures(Dataset[tuple[torch.Tensor, int]]):
+    """The same images as PIL pictures, transformed one by one."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self._images, self._labels = images, labels
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        self._transform = transforms.Compose(
+            [
+                transforms.RandomCrop(SIZE, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(mean, std),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self._transform(Image.fromarray(self._images[index])), int(self._labels[index])
+
+
+def arrays(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 (N, 32, 32, 3) and int64 (N,)."""
+    if folder is not None:
+        train = read_cifar100(find_datasets([folder])["cifar100"].root).train
+        return train.images, train.labels
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (50_000, SIZE, SIZE, 3), np.uint8)
+    return images, generator.integers(0, CLASSES, 50_000)
+
+
+def ours(model: str, train: LabelledSet, protocol: Protocol, device: torch.device) -> float:
+    """Seconds of the harness's own loop."""
+    entry = MODELS[model]
+    network = build(
+        weights=entry.weights, state=None, classes=CLASSES, image_size=SIZE, **entry.options
+    ).to(device)
+    objective = ClassifierObjective(network, train, protocol, seed=0, device=device)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        fit(
+            network,
+            objective,
+            protocol,
+            seed=0,
+            device=device,
+            report=lambda *_: None,
+            checkpoint=Path(folder) / "training.pth",
+        )
+        return time.perf_counter() - start
+
+
+def plain(
+    model: str, batches: Iterator[list[torch.Tensor]], steps: int, device: torch.device
+) -> float:
+    """Seconds of the plain loop."""
+    sized = {"img_size": SIZE} if MODELS[model].options["sized"] else {}
+    network: nn.Module = timm.create_model(model, num_classes=CLASSES, **sized).to(device)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    criterion = nn.CrossEntropyLoss()
+    start = time.perf_counter()
+    for _ in range(steps):
+        images, labels = (part.to(device) for part in next(batches))
+        loss = criterion(network(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+    return time.perf_counter() - start
+
+
+def synthetic(model: str, protocol: Protocol, steps: int, device: torch.device) -> float:
+    """Seconds of the bare step on one batch that lies on the device already: the bound."""
+    entry = MODELS[model]
+    network = build(
+        weights=entry.weights, state=None, classes=CLASSES, image_size=SIZE, **entry.options
+    ).to(device)
+    images = torch.rand(protocol.recipe.batch_size, 3, SIZE, SIZE, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, CLASSES, (len(images),), device=device)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
+    start = time.perf_counter()
+    for _ in range(steps):
+        with torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bf16"):
+            loss = network.loss(images, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    loss.item()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--model", default="resnet50", choices=["resnet50", "vit_small_patch16_224"]
+    )
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    device, model, steps = torch.device(options.device), options.model, options.steps
+
+    pixels, labels = arrays(options.data_dir)
+    train = LabelledSet(
+        torch.from_numpy(pixels).permute(0, 3, 1, 2),
+        torch.from_numpy(np.array(labels, np.int64)),
+        tuple(map(str, range(CLASSES))),
+        tuple(map(str, range(len(pixels)))),
+    ).to(device)
+    base = resolve(MODELS[model], "flip_crop", PROFILES["standard"], native_size=SIZE)
+    recipe = replace(base.recipe, batch_size=options.batch)
+    single = replace(base, recipe=recipe, images_seen=steps * options.batch)
+    default = replace(single, precision=default_precision(options.device))
+
+    loader = DataLoader(Pictures(pixels, labels), options.batch, shuffle=True, num_workers=2)
+    batches = iter(loader)
+    next(batches)
+    contestants: dict[str, Callable[[], float]] = {
+        f"ours, {default.precision}": lambda: ours(model, train, default, device),
+        "ours, float32": lambda: ours(model, train, single, device),
+        "plain loop, float32": lambda: plain(model, batches, steps, device),
+        "bare step, synthetic": lambda: synthetic(model, default, steps, device),
+    }
+    for run in contestants.values():
+        run()  # warm-up
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(options.rounds):
+        for name, run in contestants.items():
+            seconds[name].append(run())
+    slowest = statistics.median(seconds["plain loop, float32"])
+    print(
+        f"{model}, {SIZE} px, batch {options.batch}, {steps} steps, {options.rounds} rounds, "
+        f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+    for name, values in seconds.items():
+        median = statistics.median(values)
+        rate = steps * options.batch / median
+        print(f"{name:22} {rate:9.0f} images/s  {slowest / median:6.2f}× the plain loop")
+
+
+if __name__ == "__main__":
+    main()

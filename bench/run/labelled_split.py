@@ -1,0 +1,65 @@
+"""A split of a classification set as a case uses it: batches on the device, labels beside them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from datasets_lib.cache import DecodeCache
+from datasets_lib.cache_build import Progress
+from datasets_lib.classification import Labelled
+from datasets_lib.labelled import mapped_images
+from datasets_lib.streaming import Batches, StreamedBatches, choose
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSplit:
+    """Images and labels of a split.
+
+    Attributes:
+        batches: Gives uint8 images on the device, from memory or read ahead from a file.
+        labels: int64 (N,), on the device.
+        classes: Names of the classes.
+        names: Names of the images.
+    """
+
+    batches: Batches
+    labels: Tensor
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def images(self, count: int) -> Tensor:
+        """uint8 (n, 3, S, S): the first images, at most so many."""
+        images, _ = next(iter(self.batches(torch.arange(min(count, len(self))), count)))
+        return images
+
+    @property
+    def residency(self) -> str:
+        """Where the images are, in words for a record."""
+        if isinstance(self.batches, StreamedBatches):
+            return f"streamed from the cache by {self.batches.workers} threads"
+        return "resident on the device"
+
+
+def load_split(
+    split: Labelled,
+    size: int,
+    cache: DecodeCache,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> LabelledSplit:
+    """A split on a device: resident where it fits, else streamed from the decode cache.
+
+    Raises:
+        DatasetError: A file cannot be used, or the cache cannot be written.
+    """
+    images = mapped_images(split, size, cache, progress)
+    return LabelledSplit(
+        batches=choose(images, device),
+        labels=torch.tensor(split.labels, dtype=torch.int64).to(device),
+        classes=split.classes,
+        names=split.names,
+    )

@@ -1,0 +1,46 @@
+"""What tests of whole sessions share: running one in this process, reading its store."""
+
+import contextlib
+import io
+
+import matplotlib.backends.backend_agg  # noqa: F401
+import pytest
+
+from bench.store import Store
+
+
+@pytest.fixture
+def session_options(root, tmp_path):
+    """Options of every small session; folders are the test's own."""
+    return [
+        str(root / "bench"),
+        *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
+        *("-p", "no:cacheprovider", "--device", "cpu", "--profile", "smoke"),
+        *("--precision", "float32", "--cache-dir", str(tmp_path / "cache")),
+        *("--results-dir", str(tmp_path / "results")),
+    ]
+
+
+@pytest.fixture
+def run_session():
+    """Runs a session in this process.
+
+    Not by pytester's own runner, which forgets what a session imported: torch, matplotlib and
+    others cannot be imported twice.
+    """
+
+    def run(*arguments):
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = pytest.main([*arguments])
+        return pytest.RunResult(
+            code, out.getvalue().splitlines(), err.getvalue().splitlines(), duration=0.0
+        )
+
+    return run
+
+
+@pytest.fixture
+def store(tmp_path):
+    """The session's store."""
+    return Store(tmp_path / "results" / "runs")
