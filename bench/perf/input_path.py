@@ -14,7 +14,6 @@ A plain copy of as many float32 bytes, batch by batch, is the bound of any of th
 
 import argparse
 import os
-import pickle
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ from datasets_lib.augment.flips import FlipCrop, Flips
 from datasets_lib.augment.normalize import Normalize
 from datasets_lib.cache import DecodeCache
 from datasets_lib.decode import UInt8
+from datasets_lib.sets.cifar_pickle import load_pickle, to_array
 from datasets_lib.streaming import Batches, ResidentBatches, StreamedBatches, choose
 
 SIZE, WORKERS = 256, 2
@@ -174,8 +174,8 @@ def read_cifar(folder: Path | None, count: int) -> UInt8:
     """uint8 (N, 32, 32, 3): CIFAR-100's train images, or noise."""
     if folder is None:
         return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    with (folder / "train").open("rb") as stream:
-        planes: UInt8 = pickle.load(stream, encoding="bytes")[b"data"]
+    file = folder / "train"
+    planes = to_array(load_pickle(file)[b"data"], file, 3 * 32 * 32)
     return np.ascontiguousarray(planes[:count].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
 

@@ -18,9 +18,7 @@ DRAEM_CELLS = tuple(2**power for power in range(6))
 """Lattice cells along a side: powers of two below 2⁶, as DRAEM's code draws them."""
 
 
-def perlin_noise(
-    size: int, draws: Draws, cells: tuple[int, ...] = DRAEM_CELLS, octave: str = "lattice"
-) -> Tensor:
+def perlin_noise(size: int, draws: Draws, cells: tuple[int, ...] = DRAEM_CELLS) -> Tensor:
     """float32 (B, size, size), each sample with its own number of cells along each axis.
 
     Unit gradients, Perlin's quintic fade (Improving noise, SIGGRAPH 2002), times √2: within
@@ -30,9 +28,7 @@ def perlin_noise(
         size: Height and width in pixels.
         draws: One image each.
         cells: Numbers of lattice cells to choose from.
-        octave: Name of the stream, for noise of several layers.
     """
-    draws = draws.stream(octave)
     device = draws.index.device
     lines = max(cells) + 1
     choice = draws.stream("cells").integers(len(cells), 2)
@@ -77,7 +73,7 @@ def perlin_masks(
         count: How many, as many as ``draws`` has samples.
         size: Height and width in pixels.
         draws: One mask each.
-        threshold: 0.5 in DRAEM. Corners that the turn leaves empty are never in the mask.
+        threshold: 0.5 in DRAEM. Corners that the turn leaves empty count as 0.
         cells: Numbers of lattice cells to choose from.
 
     Raises:
