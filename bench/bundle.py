@@ -44,7 +44,9 @@ def dataset_members(dataset: FoundDataset) -> list[Member]:
 
 
 def project_members(root: Path) -> list[Member]:
-    """The project's own files below ``project/``: what git tracks, as it is in the working tree.
+    """The project's own files below ``project/``, as they are in the working tree.
+
+    They are what git tracks and, so that work in progress runs elsewhere too, new Python files.
 
     Raises:
         BundleError: The folder is not a checkout of the project.
@@ -54,13 +56,14 @@ def project_members(root: Path) -> list[Member]:
             f"Wanted to bundle the project's source, found no checkout of it at {root}. Run this "
             "from an editable installation of a checkout (uv sync in it)."
         )
-    members = [Member(f"project/{name}", root / name) for name in _listed(root, "--cached")]
+    names = [*_listed(root, "--cached"), *filter(_is_python, _untracked(root))]
+    members = [Member(f"project/{name}", root / name) for name in sorted(names)]
     return [member for member in members if member.path.is_file()]
 
 
-def untracked(root: Path) -> list[str]:
-    """Files of the working tree that git neither tracks nor ignores: no part of a bundle."""
-    return _listed(root, "--others", "--exclude-standard")
+def left_out(root: Path) -> list[str]:
+    """New files of the working tree that are no part of a bundle: neither tracked nor Python."""
+    return [name for name in _untracked(root) if not _is_python(name)]
 
 
 def write_bundle(
@@ -153,6 +156,14 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     info.size = len(content)
     info.mode = 0o644
     tar.addfile(info, io.BytesIO(content))
+
+
+def _is_python(name: str) -> bool:
+    return name.endswith(".py")
+
+
+def _untracked(root: Path) -> list[str]:
+    return _listed(root, "--others", "--exclude-standard")
 
 
 def _listed(root: Path, *options: str) -> list[str]:

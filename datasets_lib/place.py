@@ -80,11 +80,12 @@ def place(
     staging = data_dir / f".{name}.preparing"
     with held(staging, lambda path: path.mkdir(exist_ok=True)):
         try:
+            for left in staging.iterdir():  # by a process that was killed
+                shutil.rmtree(left)
             whole = staging / "whole"
             for number, piece in enumerate(pieces):
                 unpacked = staging / f"piece{number}"
-                shutil.rmtree(unpacked, ignore_errors=True)
-                unpack(piece.file, unpacked, progress=progress)
+                    unpack(piece.file, unpacked, progress=progress)
                 _merge(_stripped(unpacked, piece.archive), _target(whole, piece.archive))
             root = _dataset_root(whole, entry)
             if root is None:

@@ -75,9 +75,13 @@ def check_files(
     # Pillow and hashlib let go of the interpreter while they work.
     with ThreadPoolExecutor() as pool:
         images = pool.map(inspect, (sample for _, sample in jobs))
-        for (split, sample), image in zip(jobs, images, strict=True):
-            label = "normal" if sample.defect is None else "defective"
-            checked.append(Checked(split, sample.name, label, image))
-            if progress:
-                progress(len(checked), len(jobs))
+        try:
+            for (split, sample), image in zip(jobs, images, strict=True):
+                label = "normal" if sample.defect is None else "defective"
+                checked.append(Checked(split, sample.name, label, image))
+                if progress:
+                    progress(len(checked), len(jobs))
+        except BaseException:  # interrupted: the rest need not be decoded first
+            pool.shutdown(cancel_futures=True)
+            raise
     return checked

@@ -49,7 +49,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
-    from bench.bundle import project_members, untracked, write_bundle
+    from bench.bundle import left_out, project_members, write_bundle
     from bench.needs import all_missing, fetch_weights
     from bench.unbundle import BundleError, platform_name
     from bench.wheels import python_name
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
         try:
             wheels, lacking = _wheels(options, Path(scratch))
             root = Path(__file__).parent.parent.parent
-            for name in untracked(root)[:_SHOWN]:
+            for name in left_out(root)[:_SHOWN]:
                 print(f"left out, git does not track it: {name}")
             parts = {
                 "project": project_members(root),

@@ -17,12 +17,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
-    from bench.run.job import CaseSkipped
-    from bench.tune import settings_for, table, tune
     from models.catalog import MODELS
 
     if options.model not in MODELS:
         raise CommandError(f"No model '{options.model}'; there are {', '.join(MODELS)}.")
+    from bench.run.job import CaseSkipped
+    from bench.tune import settings_for, table, tune
+
     try:
         settings = settings_for(
             folders(options.weights_dir), options.out.absolute(), options.images_seen

@@ -1,0 +1,250 @@
+"""A bundle is written here and unpacked by a Python that sees nothing of the project."""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+from bench.__main__ import main
+from bench.bundle import Member, write_bundle
+from bench.unbundle import BundleError, unbundle
+from bench.wheels import build_requirements, find_wheels, requirements
+
+CASES = "rd_resnet18 and bars and scratch"
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """No folders of the user's, and no network."""
+    monkeypatch.delenv("PROVING_GROUND_DATA", raising=False)
+    monkeypatch.delenv("PROVING_GROUND_WEIGHTS", raising=False)
+    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
+    monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+@pytest.fixture
+def data(tmp_path, write_category):
+    write_category(tmp_path / "data" / "bars" / "short", 3, 2, 2)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A bundle of two files, and what is in them."""
+    files = {"project/run.sh": b"echo\n", "data/a b/ü.bin": bytes(3_000_000)}
+    members = []
+    for number, (name, content) in enumerate(files.items()):
+        (tmp_path / str(number)).write_bytes(content)
+        members.append(Member(name, tmp_path / str(number)))
+    (tmp_path / "0").chmod(0o755)
+    facts = {"keyword": "x", "missing": [], "wheels": False, "python": "3.11", "platform": "any"}
+    write_bundle(tmp_path / "small.tar", members, facts)
+    return tmp_path / "small.tar", files
+
+
+def rewritten(bundle, change):
+    """A copy of a bundle whose members went through ``(info, bytes) -> members``."""
+    copy = bundle.with_name("changed.tar")
+    with tarfile.open(bundle) as old, tarfile.open(copy, "w") as new:
+        for info in old:
+            for changed, content in change(info, old.extractfile(info).read()):
+                changed.size = len(content)
+                new.addfile(changed, io.BytesIO(content))
+    return copy
+
+
+def bundled(tmp_path, data, *options):
+    out = tmp_path / "out.tar"
+    place = ["--data-dir", str(data)]
+    return out, main(["bundle", str(out), "--study", "rd_backbone", *place, *options])
+
+
+def test_a_bundle_is_unpacked_by_a_bare_python(tmp_path, data, root, capsys):
+    out, code = bundled(tmp_path, data, "-k", CASES, "--no-wheels")
+    assert code == 0
+    assert "datasets" in capsys.readouterr().out
+    subprocess.run(["tar", "xf", str(out), "unbundle.py"], cwd=tmp_path, check=True)
+    bare = [sys.executable, "-I", "-S", "unbundle.py", out.name, "--to", "there"]
+    done = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, check=True)
+    there = tmp_path / "there"
+    for name in ("bench/unbundle.py", "pyproject.toml"):
+        assert (there / "project" / name).read_bytes() == (root / name).read_bytes()
+    for file in (data / "bars").rglob("*.png"):
+        assert (there / "data" / file.relative_to(data)).read_bytes() == file.read_bytes()
+    assert (there / "requirements.txt").read_text().splitlines()[: len(requirements())] == (
+        requirements()
+    )
+    assert f"-k 'rd_backbone and ({CASES})'" in done.stdout
+    assert sorted(path.name for path in there.iterdir()) == ["data", "project", "requirements.txt"]
+
+
+def test_the_manifest_states_what_sha256sum_says(small):
+    bundle, files = small
+    with tarfile.open(bundle) as tar:
+        assert tar.getnames()[:2] == ["unbundle.py", "manifest.json"]
+        manifest = json.loads(tar.extractfile("manifest.json").read())
+        for name in files:
+            digest = hashlib.sha256(tar.extractfile(name).read()).hexdigest()
+            assert manifest["files"][name] == {"sha256": digest, "size": len(files[name])}
+
+
+def test_unbundle_gives_the_same_files(small, tmp_path):
+    bundle, files = small
+    unbundle(bundle, tmp_path / "to")
+    assert {name: (tmp_path / "to" / name).read_bytes() for name in files} == files
+    assert (tmp_path / "to/project/run.sh").stat().st_mode & 0o777 == 0o755
+    with pytest.raises(BundleError, match="there already"):
+        unbundle(bundle, tmp_path / "to")
+
+
+def flipped(info, content):
+    return [(info, content[:-1] + b"!" if info.name == "data/a b/ü.bin" else content)]
+
+
+def shorter(info, content):
+    return [(info, content[:-1] if info.name == "data/a b/ü.bin" else content)]
+
+
+def dropped(info, content):
+    return [] if info.name == "data/a b/ü.bin" else [(info, content)]
+
+
+def added(info, content):
+    return [(info, content), *([(tarfile.TarInfo("more"), b"")] if "run" in info.name else [])]
+
+
+def doubled(info, content):
+    return [(info, content)] * (2 if info.name == "project/run.sh" else 1)
+
+
+def linked(info, content):
+    if info.name == "project/run.sh":
+        info.type, info.linkname, content = tarfile.SYMTYPE, "/etc/passwd", b""
+    return [(info, content)]
+
+
+def no_manifest(info, content):
+    return [] if info.name == "manifest.json" else [(info, content)]
+
+
+def escaping(info, content):
+    if info.name == "manifest.json":
+        content = content.replace(b"project/run.sh", b"../project/run")
+    if info.name == "project/run.sh":
+        info.name = "../project/run"
+    return [(info, content)]
+
+
+def future(info, content):
+    if info.name == "manifest.json":
+        content = content.replace(b'"format": 1', b'"format": 9')
+    return [(info, content)]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (flipped, "is not what was bundled"),
+        (shorter, "is not what was bundled"),
+        (dropped, "lacks 1 files"),
+        (added, "holds 'more'"),
+        (doubled, "holds 'project/run.sh'"),
+        (linked, "holds 'project/run.sh'"),
+        (escaping, "holds '../project/run'"),
+        (no_manifest, "is no bundle"),
+        (future, "has the format 9"),
+    ],
+)
+def test_an_altered_bundle_leaves_nothing(small, tmp_path, change, said):
+    altered = rewritten(small[0], change)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(BundleError, match=said):
+        unbundle(altered, tmp_path / "new" / "to")
+    assert set(tmp_path.rglob("*")) - before <= {tmp_path / "new"}
+
+
+@pytest.mark.parametrize("keep", [0, 100, 1_500_000])
+def test_a_truncated_bundle_is_refused(small, tmp_path, keep, capsys):
+    bundle, _ = small
+    bundle.write_bytes(bundle.read_bytes()[:keep])
+    assert main(["unbundle", str(bundle), "--to", str(tmp_path / "to")]) == 2
+    assert str(bundle) in capsys.readouterr().err
+    assert not (tmp_path / "to").exists()
+
+
+def test_missing_weights_need_partial(tmp_path, data, capsys):
+    expression = ["-k", "rd_resnet50 and bars and not same", "--no-wheels"]
+    out, code = bundled(tmp_path, data, *expression)
+    said = capsys.readouterr()
+    assert code == 2
+    assert not out.exists()
+    assert "missing: weights resnet50.tv_in1k" in said.out
+    assert "--partial" in said.err
+    assert bundled(tmp_path, data, *expression, "--partial")[1] == 0
+    assert unbundle(out, tmp_path / "to")["missing"] == ["weights resnet50.tv_in1k"]
+
+
+def test_weights_get_the_name_that_is_looked_for(tmp_path, data):
+    from models.weights import resolve
+
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "resnet18.pth").write_bytes(b"any")
+    given = ["--weights-dir", str(tmp_path / "w"), "--no-wheels"]
+    out, code = bundled(tmp_path, data, "-k", "rd_resnet18 and bars", *given)
+    assert code == 0
+    unbundle(out, tmp_path / "to")
+    found = resolve("resnet18.tv_in1k", [tmp_path / "to" / "weights"])
+    assert found.path.read_bytes() == b"any"
+
+
+def test_wheels_that_are_lacking_are_listed(tmp_path, data, capsys):
+    (tmp_path / "wheels").mkdir()
+    given = ["-k", CASES, "--wheels-dir", str(tmp_path / "wheels")]
+    assert bundled(tmp_path, data, *given)[1] == 2
+    pinned = requirements()
+    wanted = [*pinned, *build_requirements(pinned)]
+    assert f"missing: wheels of {len(wanted)} packages" in capsys.readouterr().out
+    assert {"setuptools", "uv"} <= {requirement.partition("==")[0] for requirement in wanted}
+
+
+def test_wheels_are_chosen_by_version_and_platform(tmp_path):
+    names = (
+        "one-1.0-py3-none-any.whl",
+        "one-1.1-py3-none-any.whl",
+        "two_words-2.0-cp27-cp27m-win32.whl",
+        "three-3.0-py3-none-any.whl",
+        "three-3.10-py3-none-any.whl",
+        "broken.whl",
+    )
+    for name in names:
+        (tmp_path / name).touch()
+    found, lacking = find_wheels(["one==1.0", "two-words==2.0", "three", "four==4"], tmp_path)
+    assert [file.name for file in found] == [names[0], names[4]]
+    assert lacking == ["two-words==2.0", "four==4"]
+
+
+def test_what_cannot_be_bundled_is_named(tmp_path, data, capsys):
+    assert main(["bundle", str(tmp_path / "o.tar"), "--study", "rd_backbones"]) == 2
+    assert "rd_backbone" in capsys.readouterr().err
+    assert bundled(tmp_path, data, "-k", "resnet1818", "--no-wheels")[1] == 2
+    assert "No case" in capsys.readouterr().err
+    assert bundled(tmp_path, data, "-k", "(resnet18", "--no-wheels")[1] == 2
+    assert "cannot be understood" in capsys.readouterr().err
+
+
+def test_a_file_that_changes_meanwhile_stops_the_bundle(tmp_path):
+    file = tmp_path / "growing"
+    file.write_bytes(bytes(100))
+
+    def change(done, total):
+        if done == 100:  # hashed, not yet stored
+            file.write_bytes(b"!" * 100)
+
+    with pytest.raises(BundleError, match="changed while"):
+        write_bundle(tmp_path / "out.tar", [Member("data/growing", file)], {}, change)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["growing"]

@@ -1,0 +1,100 @@
+"""``python -m bench data verify`` and ``where``, and the progress line."""
+
+import shutil
+
+import pytest
+
+from bench.__main__ import main
+from bench.commands.progress_line import ProgressLine
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A cache and data home of the test's own, a network that is allowed, no user's variables."""
+    for name in ("PROVING_GROUND_DATA", "PROVING_GROUND_WEIGHTS", "PROVING_GROUND_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "cache" / "data"
+
+
+@pytest.fixture
+def rods(tmp_path, write_category):
+    """A dataset's folder as its archive holds it."""
+    return write_category(tmp_path / "source" / "rods_v1" / "short", 5, 3, 3).parent
+
+
+def test_verify_names_files_and_fails(rods, capsys):
+    root = rods.rename(rods.with_name("rods"))
+    for number in range(3):
+        shutil.copy(
+            root / f"short/train/good/00{number}.png", root / f"short/test/good/00{number}.png"
+        )
+    (root / "short/train/good/004.png").write_bytes(b"no image")
+    place_option = ["--data-dir", str(root.parent)]
+    assert main(["data", "verify", *place_option]) == 1
+    out = capsys.readouterr().out
+    assert "train/good/002.png = test/good/002.png" in out
+    assert "unreadable (1):" in out
+    assert "0 of 1 verify" in out
+    assert main(["data", "verify", "rods.long", *place_option]) == 2
+    assert "it has short" in capsys.readouterr().err
+
+
+def test_verify_says_what_is_not_here(tmp_path, capsys):
+    assert main(["data", "verify", "mvtec", "--data-dir", str(tmp_path)]) == 2
+    assert "python -m bench data get mvtec" in capsys.readouterr().err
+    assert main(["data", "verify", "surface"]) == 2
+    assert "embedded" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+def test_verify_of_the_magnetic_tiles(real_data, capsys):
+    assert main(["data", "verify", "mvtec_style", "--data-dir", str(real_data)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(
+        line.startswith("mvtec_style.magnetic_tile ") and "verifies" in line for line in lines
+    )
+    assert "  empty mask of a defect (4):" in lines
+    assert "1 of 2 verify" in lines[-1]
+
+
+def test_where_names_folders_in_their_order(rods, tmp_path, monkeypatch, home, capsys):
+    rods.rename(rods.with_name("rods"))
+    home.mkdir(parents=True)
+    monkeypatch.setenv("PROVING_GROUND_DATA", str(rods.parent))
+    assert main(["data", "where", "--weights-dir", str(tmp_path / "w")]) == 0
+    out = capsys.readouterr().out
+    assert out.index(f"1. {rods.parent}  ($PROVING_GROUND_DATA)") < out.index(f"2. {home}")
+    assert "rods, 1 categories" in out
+    assert f"1. {tmp_path / 'w'}  (no such folder)" in out
+
+
+def test_unknown_names_and_folders_are_refused(tmp_path, capsys):
+    assert main(["data", "get", "mvtek"]) == 2
+    assert "Did you mean mvtec" in capsys.readouterr().err
+    assert main(["data", "list", "--data-dir", str(tmp_path / "none")]) == 2
+    assert "check --data-dir" in capsys.readouterr().err
+
+
+def test_a_terminal_gets_a_bar_with_speed_and_time_left(monkeypatch):
+    class Terminal:
+        text = ""
+
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    moments = iter([0.0, 0.0, 2.0])
+    monkeypatch.setattr("bench.commands.progress_line.time.monotonic", lambda: next(moments))
+    terminal = Terminal()
+    line = ProgressLine("rods.zip", stream=terminal)
+    line(0, 40_000_000)
+    line(10_000_000, 40_000_000)
+    assert "[######" in terminal.text
+    assert "25 %  10.0 of 40.0 MB  5.0 MB/s  ETA 0:06" in terminal.text
