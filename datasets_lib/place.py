@@ -85,7 +85,7 @@ def place(
             whole = staging / "whole"
             for number, piece in enumerate(pieces):
                 unpacked = staging / f"piece{number}"
-                    unpack(piece.file, unpacked, progress=progress)
+                unpack(piece.file, unpacked, progress=progress)
                 _merge(_stripped(unpacked, piece.archive), _target(whole, piece.archive))
             root = _dataset_root(whole, entry)
             if root is None:
