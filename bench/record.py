@@ -53,6 +53,9 @@ class Record:
         metrics: Metric by evaluation arm: ``{"single_scale": {"image_auroc": 0.98}}``; the first
             arm ranks.
         reasons: Why a metric is null: ``{"single_scale.pixel_auroc": "no masks"}``.
+        intervals: 95 % interval over images by arm and metric, ``[low, high]``: how far the figure
+            may be off for want of test images; the spread over seeds is another thing.
+        kinds: Image AUROC of each kind of defect beside the normal images, by arm.
         thresholds: Threshold by arm and rule, on raw scores.
         measurements: Speed, memory, size: units are in the names (``_ms``, ``_bytes``,
             ``_images_per_s``).
@@ -77,6 +80,8 @@ class Record:
     protocol: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    intervals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    kinds: dict[str, dict[str, float]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     thresholds: dict[str, dict[str, float | None]] = field(default_factory=dict)
     measurements: dict[str, float | None] = field(default_factory=dict)

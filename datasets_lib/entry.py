@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 FOLDER_FINDER = "datasets_lib.folder:find_categories"
 FOLDER_READER = "datasets_lib.folder:read_category"
@@ -53,6 +57,21 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class SaturatedRegion:
+    """One defect of one image, and how much of it must be marked for it to be found.
+
+    Attributes:
+        image: Index of its image.
+        mask: Bool (S, S).
+        saturation: Pixels, above 0 and at most the mask's.
+    """
+
+    image: int
+    mask: "npt.NDArray[np.bool_]"
+    saturation: float
+
+
+@dataclass(frozen=True)
 class DatasetEntry:
     """One named dataset.
 
@@ -76,6 +95,8 @@ class DatasetEntry:
             ``root``, for a set that needs no download; None where files must be there.
         version: Changes whenever a generated pixel would; empty without a generator.
         embedded: Whether it needs no files of its own: drawn, or part of a dependency.
+        saturated: Import path of a ``(samples, size) -> [SaturatedRegion]``, for sets whose defects
+            are found from less than their whole area; None for others.
         counts: What its publisher says it holds, by category; of other tasks under ``""``.
         image_size: Side that classifiers are trained at; None where it depends on the model.
         archives: What to download.
@@ -96,6 +117,7 @@ class DatasetEntry:
     generator: str | None = None
     version: str = ""
     embedded: bool = False
+    saturated: str | None = None
     counts: Mapping[str, Counts] = field(default_factory=lambda: MappingProxyType({}))
     image_size: int | None = None
     archives: tuple[Archive, ...] = ()

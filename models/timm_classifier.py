@@ -38,7 +38,7 @@ class ImageClassifier(nn.Module):
         label_smoothing: float,
     ) -> None:
         super().__init__()
-        size = {"img_size": image_size} if sized else {}
+        size: dict[str, Any] = {"img_size": image_size} if sized else {}
         self.network: Any = timm.create_model(
             weights.architecture, pretrained=False, num_classes=classes, **size
         )

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -32,10 +33,12 @@ from torchvision import transforms
 from bench.environment import default_precision
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.run.classifier_objective import ClassifierObjective
+from bench.run.labelled_split import LabelledSplit
 from bench.run.loop import fit
+from datasets_lib.classification import PixelSplit
 from datasets_lib.discover import find_datasets
-from datasets_lib.labelled import LabelledSet
 from datasets_lib.sets.cifar_reader import read_cifar100
+from datasets_lib.streaming import choose
 from models.catalog import MODELS
 from models.timm_classifier import build
 
@@ -68,13 +71,14 @@ def arrays(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """uint8 (N, 32, 32, 3) and int64 (N,)."""
     if folder is not None:
         train = read_cifar100(find_datasets([folder])["cifar100"].root).train
+        assert isinstance(train, PixelSplit)
         return train.images, train.labels
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (50_000, SIZE, SIZE, 3), np.uint8)
     return images, generator.integers(0, CLASSES, 50_000)
 
 
-def ours(model: str, train: LabelledSet, protocol: Protocol, device: torch.device) -> float:
+def ours(model: str, train: LabelledSplit, protocol: Protocol, device: torch.device) -> float:
     """Seconds of the harness's own loop."""
     entry = MODELS[model]
     network = build(
@@ -99,7 +103,7 @@ def plain(
     model: str, batches: Iterator[list[torch.Tensor]], steps: int, device: torch.device
 ) -> float:
     """Seconds of the plain loop."""
-    sized = {"img_size": SIZE} if MODELS[model].options["sized"] else {}
+    sized: dict[str, Any] = {"img_size": SIZE} if MODELS[model].options["sized"] else {}
     network: nn.Module = timm.create_model(model, num_classes=CLASSES, **sized).to(device)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     criterion = nn.CrossEntropyLoss()
@@ -150,12 +154,12 @@ def main() -> None:
     device, model, steps = torch.device(options.device), options.model, options.steps
 
     pixels, labels = arrays(options.data_dir)
-    train = LabelledSet(
-        torch.from_numpy(pixels).permute(0, 3, 1, 2),
-        torch.from_numpy(np.array(labels, np.int64)),
+    train = LabelledSplit(
+        choose(pixels, device),
+        torch.from_numpy(np.array(labels, np.int64)).to(device),
         tuple(map(str, range(CLASSES))),
         tuple(map(str, range(len(pixels)))),
-    ).to(device)
+    )
     base = resolve(MODELS[model], "flip_crop", PROFILES["standard"], native_size=SIZE)
     recipe = replace(base.recipe, batch_size=options.batch)
     single = replace(base, recipe=recipe, images_seen=steps * options.batch)

@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 
+from bench.metrics.region_cache import cached_regions
 from bench.record import Record
 from bench.run.artifacts import write_artifacts
-from bench.run.evaluate import judge, predict_all
+from bench.run.evaluate import Judged, judge, predict_all
 from bench.run.job import Inputs, Job
 from bench.run.load import build_model
 from bench.run.loop import fit
@@ -14,6 +15,7 @@ from bench.run.objective import AnomalyObjective
 from bench.run.phases import Phases
 from bench.run.profile import Subject, measure
 from bench.run.resident import Resident
+from bench.run.saturated import saturated_overlap
 from datasets_lib.decode import decoded_files
 from models.interface import FrozenFeatureModel
 
@@ -57,9 +59,15 @@ def run_anomaly(
             predict_all(model, data.calibration.images, **options) if data.calibration else None
         )
     with phases("metrics"):
-        _note_metrics(record, judge(data.test, scored, calibration))
+        masks = data.test.masks
+        regions = None if masks is None else cached_regions(masks, job.cache_dir / "regions")
+        _note_metrics(record, judge(data.test, scored, calibration, regions))
+        areas = saturated_overlap(job.case.dataset, inputs.test, scored)
+        for arm, figures in areas.items():
+            record.metrics[arm] |= figures
     with phases("artifacts"):
-        write_artifacts(job, record, model, data.test, scored)
+        on_host = {arm: result.cpu() for arm, result in scored.items()}
+        write_artifacts(job, record, model, data.test, on_host)
     with phases("measure"):  # last: its training steps change the model
         frozen = (
             model.features if isinstance(model, FrozenFeatureModel) and trained.frozen else None
@@ -70,8 +78,13 @@ def run_anomaly(
     checkpoint.unlink(missing_ok=True)
 
 
-def _note_metrics(record: Record, judged: dict[str, Any]) -> None:
-    for arm, result in judged.items():
-        record.metrics[arm] = dict(result.metrics)
-        record.thresholds[arm] = dict(result.thresholds)
-        record.reasons |= {f"{arm}.{name}": reason for name, reason in result.reasons.items()}
+def _note_metrics(record: Record, judged: dict[str, Judged]) -> None:
+    for arm, found in judged.items():
+        figures, interval = found.figures, found.image_auroc
+        rules = {rule.name: rule.value for rule in found.thresholds}
+        record.metrics[arm] = dict(figures.metrics)
+        record.thresholds[arm] = {**rules, **figures.thresholds}
+        record.intervals[arm] = {"image_auroc": [interval.low, interval.high]}
+        record.kinds[arm] = dict(found.kinds)
+        record.reasons |= {f"{arm}.{name}": reason for name, reason in figures.reasons.items()}
+        record.notes |= {f"{arm}.{name}": how for name, how in figures.methods.items()}

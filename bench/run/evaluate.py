@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 
 from bench.metrics.anomaly import AnomalyMetrics, evaluate
+from bench.metrics.delong import AurocInterval, auroc_interval
+from bench.metrics.ranking import auroc
+from bench.metrics.regions import Regions
+from bench.metrics.threshold_rules import Threshold, every_threshold
 from bench.run.job import Report
 from bench.run.precision import to_float
 from datasets_lib.image_set import ImageSet
@@ -18,10 +22,14 @@ class NonFiniteScoresError(Exception):
 
 @dataclass(frozen=True)
 class Scored:
-    """Predictions of one arm over a set, on the host: ``(N,)`` scores, ``(N, H, W)`` maps."""
+    """Predictions of one arm over a set: ``(N,)`` scores, ``(N, H, W)`` maps."""
 
     scores: Tensor
     maps: Tensor | None
+
+    def cpu(self) -> "Scored":
+        """The same on the host."""
+        return Scored(self.scores.cpu(), None if self.maps is None else self.maps.cpu())
 
 
 def predict_all(
@@ -32,7 +40,7 @@ def predict_all(
     device: torch.device,
     report: Report,
 ) -> dict[str, Scored]:
-    """Predictions by evaluation arm of ``(N, 3, S, S)`` uint8 images, in float32.
+    """Predictions by evaluation arm of ``(N, 3, S, S)`` uint8 images, in float32, on the device.
 
     Raises:
         NonFiniteScoresError: A score or a map holds NaN.
@@ -44,9 +52,9 @@ def predict_all(
             for arm, prediction in model.predict(
                 to_float(images[start : start + batch], device)
             ).items():
-                scores.setdefault(arm, []).append(prediction.scores.float().cpu())
+                scores.setdefault(arm, []).append(prediction.scores.float())
                 if prediction.maps is not None:
-                    maps.setdefault(arm, []).append(prediction.maps.float().cpu())
+                    maps.setdefault(arm, []).append(prediction.maps.float())
             report("predict", {"step": min(start + batch, len(images)), "steps": len(images)})
     found = {
         arm: Scored(torch.cat(parts), torch.cat(maps[arm]) if arm in maps else None)
@@ -62,17 +70,64 @@ def predict_all(
     return found
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What one arm's predictions are worth.
+
+    Attributes:
+        figures: Metrics, reasons, calibrated and best-F1 thresholds.
+        thresholds: Of every rule.
+        image_auroc: With DeLong's interval over images.
+        kinds: Image AUROC of the normal images and one kind of defect, by kind.
+    """
+
+    figures: AnomalyMetrics
+    thresholds: tuple[Threshold, ...]
+    image_auroc: AurocInterval
+    kinds: dict[str, float]
+
+
 def judge(
-    test: ImageSet, scored: dict[str, Scored], calibration: dict[str, Scored] | None
-) -> dict[str, AnomalyMetrics]:
-    """Metrics by arm, on raw scores."""
-    return {
-        arm: evaluate(
-            result.scores,
-            result.maps,
-            test.labels.cpu(),
-            test.masks.cpu() if test.masks is not None else None,
-            calibration[arm].scores if calibration else None,
+    test: ImageSet,
+    scored: dict[str, Scored],
+    calibration: dict[str, Scored] | None,
+    regions: Regions | None,
+) -> dict[str, Judged]:
+    """Judge by arm, on raw scores.
+
+    Args:
+        test: Labels, masks and kinds of defect.
+        scored: Predictions of the test set.
+        calibration: Predictions of normal images neither fitted nor tested.
+        regions: Connected components of the masks; None without masks.
+    """
+    labels = test.labels
+    judged = {}
+    for arm, result in scored.items():
+        held_out = calibration[arm] if calibration else None
+        scores = held_out.scores if held_out else None
+        judged[arm] = Judged(
+            figures=evaluate(
+                result.scores,
+                result.maps,
+                labels,
+                test.masks,
+                scores,
+                held_out.maps if held_out else None,
+                regions,
+            ),
+            thresholds=every_threshold(result.scores, labels, scores),
+            image_auroc=auroc_interval(result.scores, labels),
+            kinds=_by_kind(result.scores, test.defects),
         )
-        for arm, result in scored.items()
-    }
+    return judged
+
+
+def _by_kind(scores: Tensor, defects: tuple[str | None, ...]) -> dict[str, float]:
+    kinds = sorted({kind for kind in defects if kind is not None})
+    found = {}
+    for kind in kinds:
+        chosen = [index for index, defect in enumerate(defects) if defect in {None, kind}]
+        labels = torch.tensor([defects[index] is not None for index in chosen])
+        found[kind] = auroc(scores[chosen], labels)
+    return found

@@ -37,6 +37,7 @@ ENTRY = DatasetEntry(
     homepage="https://www.mvtec.com/company/research/datasets/mvtec-loco",
     folders=("mvtec_loco_ad", "mvtec_loco_anomaly_detection"),
     reader="datasets_lib.sets.mvtec_loco:read",
+    saturated="datasets_lib.sets.mvtec_loco_regions:saturated_regions",
     counts=MappingProxyType(_COUNTS),
     archives=(
         Archive(
@@ -74,9 +75,14 @@ class Saturation:
     threshold: float
     relative: bool
 
-    def area(self, defect_area: int) -> float:
-        """The overlap that suffices for a defect of so many pixels, in pixels."""
-        limit = self.threshold * defect_area if self.relative else self.threshold
+    def area(self, defect_area: int, shrunk: float = 1.0) -> float:
+        """The overlap that suffices for a defect of so many pixels, in pixels.
+
+        Args:
+            defect_area: Pixels of the defect, at the size it is looked at.
+            shrunk: Pixels at that size for each of the original.
+        """
+        limit = self.threshold * defect_area if self.relative else self.threshold * shrunk
         return min(limit, defect_area)
 
 
