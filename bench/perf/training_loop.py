@@ -1,7 +1,8 @@
 """Classifier training side by side: this harness's loop against a plain one, end to end.
 
-``python -m bench.perf.training_loop --model resnet50 --data-dir DIR`` trains one network on the same
-images (CIFAR-100 below DIR, else random pixels of its shape), flipped and cropped, in turns:
+``python -m bench.perf.training_loop --model resnet50 --data-dir DIR`` trains one network on the
+same images (CIFAR-100 below DIR, else random pixels of its shape), flipped and cropped, in
+turns:
 
 * ours: uint8 images resident on the device, augmented there in batches, channels_last, the default
   precision (bf16 autocast where the machine has it), fused optimiser,

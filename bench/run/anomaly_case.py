@@ -39,7 +39,7 @@ def run_anomaly(
     with phases("train"):
         trained = fit(
             model,
-            AnomalyObjective(model, data.fit.images, job.protocol, device),
+            AnomalyObjective(model, data.fit.images, job.protocol, device, job.seed),
             job.protocol,
             seed=job.seed,
             device=device,

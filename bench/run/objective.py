@@ -10,6 +10,9 @@ from bench.protocol import Protocol as CaseProtocol
 from bench.run.frozen import FrozenFeatures, frozen_features
 from bench.run.job import Report
 from bench.run.precision import autocast, to_float
+from datasets_lib.augment.augmentation import Identity
+from datasets_lib.augment.catalog import build
+from datasets_lib.augment.draws import Draws
 from models.interface import FrozenFeatureModel, GradientAnomalyModel
 
 
@@ -40,6 +43,7 @@ class AnomalyObjective:
         images: ``(N, 3, S, S)`` uint8, on the device or on the host.
         protocol: Precision and augmentation.
         device: Where the model is.
+        seed: Of what the augmentation draws.
     """
 
     def __init__(
@@ -48,15 +52,18 @@ class AnomalyObjective:
         images: Tensor,
         protocol: CaseProtocol,
         device: torch.device,
+        seed: int,
     ) -> None:
         self.count = len(images)
         self._model, self._images = model, images
         self._protocol, self._device = protocol, device
+        self._seed = seed
+        self._augment = build("anomaly", protocol.augmentation)
         self._frozen: FrozenFeatures | None = None
 
     def prepare(self, images_to_see: int, report: Report) -> bool:
         """Compute a frozen part's features once, where they fit and are wanted twice."""
-        if self._protocol.augmentation == "default" and images_to_see > self.count:
+        if isinstance(self._augment, Identity) and images_to_see > self.count:
             with autocast(self._device, self._protocol):
                 self._frozen = frozen_features(
                     self._model, self._images, lambda chunk: to_float(chunk, self._device), report
@@ -73,4 +80,10 @@ class AnomalyObjective:
             if self._frozen is not None:
                 assert isinstance(self._model, FrozenFeatureModel)
                 return self._model.loss_of_features(self._frozen.batch(index))
-            return self._model.loss(to_float(self._images[index], self._device))
+            return self._model.loss(self._augmented(index, step))
+
+    def _augmented(self, index: Tensor, step: int) -> Tensor:
+        images = self._images[index].to(self._device, non_blocking=True)
+        draws = Draws(index.to(self._device), self._seed, epoch=step * len(index) // self.count)
+        images, _ = self._augment(images, None, draws)
+        return to_float(images, self._device) if images.dtype == torch.uint8 else images

@@ -57,7 +57,7 @@ def run(tmp_path, plan, seed=3, report=lambda *_: None, images=None):
         )
     trained = loop.fit(
         model,
-        AnomalyObjective(model, images, plan, torch.device("cpu")),
+        AnomalyObjective(model, images, plan, torch.device("cpu"), seed),
         plan,
         seed=seed,
         device=torch.device("cpu"),
@@ -210,7 +210,7 @@ def test_frozen_features_computed_once_train_as_those_of_every_step(tmp_path, mo
         model = reverse_distillation()
         trained = loop.fit(
             model,
-            AnomalyObjective(model, images, plan, torch.device("cpu")),
+            AnomalyObjective(model, images, plan, torch.device("cpu"), 3),
             plan,
             seed=3,
             device=torch.device("cpu"),
@@ -225,3 +225,21 @@ def test_frozen_features_computed_once_train_as_those_of_every_step(tmp_path, mo
 def test_a_model_without_a_frozen_part_has_nothing_computed_beforehand(tmp_path):
     _, trained = run(tmp_path, protocol())
     assert not trained.frozen
+
+
+def test_an_augmentation_alters_what_is_learnt_from_and_rules_frozen_features_out(tmp_path):
+    images = torch.randint(
+        0, 256, (6, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    plan = replace(protocol(images_seen=12, lr=1e-3), augmentation="flips")
+    objective = AnomalyObjective(reverse_distillation(), images, plan, torch.device("cpu"), 3)
+    assert not objective.prepare(1000, lambda *_: None)
+    index = torch.arange(6)
+    first, again, later = (objective._augmented(index, step) for step in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)  # the second pass
+    halves = [objective._augmented(half, step) for step, half in enumerate(index.split(3))]
+    assert torch.equal(first, torch.cat(halves))  # of one pass, however it is cut
+    plain = to_float(images, torch.device("cpu"))
+    for image, original in zip(first, plain, strict=True):
+        assert any(torch.equal(image, original.flip(axes)) for axes in ((), (1,), (2,), (1, 2)))
