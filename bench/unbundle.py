@@ -35,10 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         manifest = unbundle(options.bundle, options.to)
+        print("\n".join(next_steps(manifest, options.to)))
     except (BundleError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    print("\n".join(next_steps(manifest, options.to)))
     return 0
 
 

@@ -54,12 +54,12 @@ def fetch_wheels(wanted: Sequence[str], folder: Path) -> None:
     if not lacking:
         return
     done = subprocess.run(
-        [*_pip(), "wheel", "--no-deps", "--quiet", "--wheel-dir", str(folder), *lacking],
+        [*_pip(), "wheel", "--no-deps", "--wheel-dir", str(folder), *lacking],
         stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
-    if done.returncode:
+    if done.returncode:  # what pip wrote above says more
         said = [line for line in done.stderr.splitlines() if "ERROR" in line] or [done.stderr]
         raise BundleError(
             f"Wanted the wheels of {len(lacking)} packages, pip said: {said[-1].strip()}. Try "

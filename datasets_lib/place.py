@@ -9,6 +9,7 @@ from pathlib import Path
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
 from datasets_lib.download import download
 from datasets_lib.entry import Archive, DatasetEntry
+from datasets_lib.folder_names import subfolders
 from datasets_lib.held import held
 from datasets_lib.layout import DatasetError
 from datasets_lib.unpack import Progress, unpack
@@ -109,15 +110,16 @@ def _stripped(unpacked: Path, archive: Archive | None) -> Path:
 
 
 def _dataset_root(folder: Path, entry: DatasetEntry | None) -> Path | None:
-    """The folder itself or, while it holds only one other, that one; None if neither fits."""
+    """The folder itself or, while it holds one other, that one; None if neither fits."""
     finders = [entry.finder] if entry else [layout.finder for layout in CUSTOM_LAYOUTS]
     while True:
         if any(_imported(finder)(folder) is not None for finder in finders):
             return folder
-        content = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-        if len(content) != 1 or not content[0].is_dir():
+        # Beside it may lie a licence or a read-me.
+        within = [path for path in subfolders(folder) if path.name != "__MACOSX"]
+        if len(within) != 1:
             return None
-        folder = content[0]
+        folder = within[0]
 
 
 def _merge(source: Path, target: Path) -> None:

@@ -20,7 +20,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--out", type=Path, default=Path("results"), help="folder to write to (default: results)"
     )
     command.add_argument(
-        "--picture", action="store_true", help="also draw leaderboard.png, seeds as dots"
+        "--picture",
+        action="store_true",
+        help="also draw leaderboard.png, seeds as dots, and classifiers' learning curves",
     )
     command.set_defaults(run=_run)
 
@@ -39,7 +41,9 @@ def _run(options: argparse.Namespace) -> int:
     for path in write_leaderboard(records, options.out):
         print(path)
     if options.picture:
-        from bench.pictures import leaderboard_picture
+        from bench.pictures import all_dataset_curves, leaderboard_picture
 
         print(leaderboard_picture(records, options.out / "leaderboard.png"))
+        for path in all_dataset_curves(records, options.out):
+            print(path)
     return 0

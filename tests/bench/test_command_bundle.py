@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import pytest
 
 from bench.__main__ import main
 from bench.bundle import Member, write_bundle
 from bench.unbundle import BundleError, unbundle
-from bench.wheels import build_requirements, find_wheels, requirements
+from bench.wheels import build_requirements, fetch_wheels, find_wheels, requirements
 
 CASES = "rd_resnet18 and bars and scratch"
 
@@ -226,6 +227,32 @@ def test_wheels_are_chosen_by_version_and_platform(tmp_path):
     found, lacking = find_wheels(["one==1.0", "two-words==2.0", "three", "four==4"], tmp_path)
     assert [file.name for file in found] == [names[0], names[4]]
     assert lacking == ["two-words==2.0", "four==4"]
+
+
+def test_wheels_are_fetched_once(tmp_path, monkeypatch):
+    source, folder = tmp_path / "source", tmp_path / "wheels"
+    write_wheel(source, "tiny", "1.0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(source))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    fetch_wheels(["tiny==1.0"], folder)
+    assert [file.name for file in folder.iterdir()] == ["tiny-1.0-py3-none-any.whl"]
+    (source / "tiny-1.0-py3-none-any.whl").unlink()
+    fetch_wheels(["tiny==1.0"], folder)
+    with pytest.raises(BundleError, match=r"tiny==1.1.*--wheels-dir"):
+        fetch_wheels(["tiny==1.1"], folder)
+
+
+def write_wheel(folder, name, version):
+    folder.mkdir()
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        wheel.writestr(f"{info}/METADATA", metadata)
+        kind = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{info}/WHEEL", kind)
+        wheel.writestr(f"{info}/RECORD", "")
 
 
 def test_what_cannot_be_bundled_is_named(tmp_path, data, capsys):

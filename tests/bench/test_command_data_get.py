@@ -76,7 +76,7 @@ def served(tmp_path):
 
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield folder, f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -221,11 +221,14 @@ def test_without_an_address_get_says_how_to_prepare(add_entry, rods, tmp_path, h
 
 @pytest.mark.parametrize("form", ["zip", "gztar", "tar"])
 @pytest.mark.parametrize("with_top", [True, False])
+@pytest.mark.parametrize("strip", ["rods_v1", ""])
 def test_prepare_takes_archives_with_and_without_their_top_folder(
-    rods, add_entry, tmp_path, form, with_top
+    rods, add_entry, tmp_path, form, with_top, strip
 ):
-    add_entry(Archive("rods.any", strip="rods_v1"))
+    add_entry(Archive("rods.any", strip=strip))
     base = rods.parent if with_top else rods
+    if with_top:
+        (base / "readme.txt").write_text("beside the top folder")
     archive = shutil.make_archive(str(tmp_path / "mine"), form, base)
     to = tmp_path / "chosen"
     assert main(["data", "prepare", archive, "--as", "rods", "--data-dir", str(to)]) == 0
