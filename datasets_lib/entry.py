@@ -98,6 +98,7 @@ class DatasetEntry:
         saturated: Import path of a ``(samples, size) -> [SaturatedRegion]``, for sets whose defects
             are found from less than their whole area; None for others.
         counts: What its publisher says it holds, by category; of other tasks under ``""``.
+        known_flaws: How many problems of a kind it has as published, by the words of `verify`.
         image_size: Side that classifiers are trained at; None where it depends on the model.
         archives: What to download.
         ask_first: Whether its licence must be acknowledged before a download.
@@ -119,6 +120,7 @@ class DatasetEntry:
     embedded: bool = False
     saturated: str | None = None
     counts: Mapping[str, Counts] = field(default_factory=lambda: MappingProxyType({}))
+    known_flaws: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     image_size: int | None = None
     archives: tuple[Archive, ...] = ()
     ask_first: bool = False
@@ -132,7 +134,9 @@ class Layout:
     Attributes:
         finder: As of `DatasetEntry`.
         reader: As of `DatasetEntry`.
+        task: What models are asked on it.
     """
 
     finder: str
     reader: str
+    task: Task = "anomaly"

@@ -1,6 +1,5 @@
 """How much memory can be had."""
 
-# ruff: noqa: TID253
 from pathlib import Path
 
 import torch

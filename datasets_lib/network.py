@@ -5,6 +5,7 @@
 
 import os
 import threading
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 PROBE_SECONDS = 2.0
@@ -52,11 +53,8 @@ def _accepts(address: tuple[str, int]) -> bool:
     connected = threading.Event()
 
     def connect() -> None:
-        try:
-            socket.create_connection(address, timeout=PROBE_SECONDS).close()
-        except OSError:
-            return
-        connected.set()
+        with suppress(OSError), socket.create_connection(address, timeout=PROBE_SECONDS):
+            connected.set()
 
     # Resolving a name has no timeout of its own, so it is left behind in a daemon thread.
     probe = threading.Thread(target=connect, daemon=True)

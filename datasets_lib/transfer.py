@@ -1,6 +1,5 @@
 """How one batch gets from a file to the device, in whatever thread."""
 
-# ruff: noqa: TID253
 import math
 import mmap
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """What `datasets_lib.verify` says of a dataset, and the checks that every kind of set shares."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from datasets_lib.entry import Counts
 from datasets_lib.inspect_image import Inspected
@@ -39,6 +39,20 @@ class Report:
     counts: Counts | None
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
+
+
+def excusing(report: Report, known: Mapping[str, int]) -> Report:
+    """The report with the publisher's own flaws as notes, where there are just as many.
+
+    Args:
+        report: Of the set.
+        known: How many problems of a kind the set has as published.
+    """
+    found = Counter(problem.kind for problem in report.problems)
+    excused = {kind for kind, count in known.items() if found[kind] == count}
+    problems = tuple(problem for problem in report.problems if problem.kind not in excused)
+    notes = (f"{known[kind]} with {kind}, as published" for kind in sorted(excused))
+    return replace(report, problems=problems, notes=(*report.notes, *notes))
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ class WeightsEntry:
 
     @property
     def file_name(self) -> str:
-        """The publisher's name of the file."""
-        return self.url.rpartition("/")[2]
+        """The publisher's name of the file; the tag's where every file there has one name."""
+        name = self.url.rpartition("/")[2]
+        return f"{self.tag}.safetensors" if name == "model.safetensors" else name
 
     @property
     def sha256_prefix(self) -> str | None:

@@ -24,6 +24,7 @@ LIGHT = [
     "models.interface",
     "models.weights",
     "datasets_lib.catalog",
+    "datasets_lib.augment.catalog",
     "datasets_lib.discover",
 ]
 

@@ -12,12 +12,9 @@ from bench.run.precision import autocast, to_float
 from datasets_lib.augment.augmentation import Augmentation, Sequence
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.draws import Draws
-from datasets_lib.augment.mixing import CutMix, MixUp
 from datasets_lib.streaming import Batch
 from models.catalog import ClassifierRecipe
 from models.interface import Classifier
-
-_MIXING: dict[str, type[MixUp] | type[CutMix]] = {"mixup": MixUp, "cutmix": CutMix}
 
 
 class ClassifierObjective:
@@ -76,4 +73,5 @@ def augmentation(protocol: Protocol, classes: int) -> Augmentation:
     base = build("classification", recipe.base_transform)
     if protocol.augmentation == "default":
         return base
-    return Sequence((base, _MIXING[protocol.augmentation](classes, recipe.alpha)))
+    mixing = build("classification", protocol.augmentation, classes=classes, alpha=recipe.alpha)
+    return Sequence((base, mixing))

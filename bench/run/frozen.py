@@ -7,12 +7,12 @@ the same to rounding. Speeds in records add the teacher's cost back (`bench.run.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from bench.run.job import Report
+from datasets_lib.free_memory import free_bytes
 from models.interface import FrozenFeatureModel
 
 _SHARE_OF_FREE_MEMORY = 0.25
@@ -69,26 +69,5 @@ def frozen_features(
 
 
 def _fits(features: list[Tensor], count: int) -> bool:
-    device = features[0].device
     wanted = sum(part.nbytes for part in features) / len(features[0]) * count
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_host_memory()
-    return wanted <= _SHARE_OF_FREE_MEMORY * free
-
-
-def _free_host_memory() -> int:
-    """Bytes that can be had without swapping; 0 where the system does not tell."""
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.is_file():
-        return 0
-    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-    free = int(fields["MemAvailable"].split()[0]) * 1024
-    limit, used = _cgroup("memory.max"), _cgroup("memory.current")
-    return free if limit is None or used is None else min(free, limit - used)
-
-
-def _cgroup(name: str) -> int | None:
-    """A figure of this process's container; None where there is none or it has no limit."""
-    try:
-        return int((Path("/sys/fs/cgroup") / name).read_text())
-    except (OSError, ValueError):
-        return None
+    return wanted <= _SHARE_OF_FREE_MEMORY * free_bytes(features[0].device)

@@ -13,6 +13,7 @@ from bench.run.precision import autocast, to_float
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.rows import select
 from models.interface import FrozenFeatureModel, GradientAnomalyModel
 
 
@@ -83,7 +84,7 @@ class AnomalyObjective:
             return self._model.loss(self._augmented(index, step))
 
     def _augmented(self, index: Tensor, step: int) -> Tensor:
-        images = self._images[index].to(self._device, non_blocking=True)
+        images = select(self._images, index).to(self._device, non_blocking=True)
         draws = Draws(index.to(self._device), self._seed, epoch=step * len(index) // self.count)
         images, _ = self._augment(images, None, draws)
         return to_float(images, self._device) if images.dtype == torch.uint8 else images

@@ -1,6 +1,5 @@
 """What every augmentation is: a function of images, targets and draws."""
 
-# ruff: noqa: TID253
 from dataclasses import dataclass
 from typing import Protocol, TypeGuard
 

@@ -1,6 +1,5 @@
 """Beta(α, α) on the device, exact for every α > 0."""
 
-# ruff: noqa: TID253
 import math
 
 import torch

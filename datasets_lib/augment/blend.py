@@ -1,6 +1,5 @@
 """DRAEM's synthetic anomalies: textures laid over images under Perlin masks."""
 
-# ruff: noqa: TID253
 from dataclasses import dataclass, field
 from typing import Protocol
 

@@ -23,7 +23,7 @@ class AugmentationEntry:
 
     Attributes:
         title: What it does, for tables.
-        builder: Import path ``module:function`` of a ``(classes) -> Augmentation``.
+        builder: Import path ``module:function`` of a ``(**options) -> Augmentation``.
     """
 
     title: str
@@ -35,19 +35,16 @@ def _entry(title: str, function: str) -> AugmentationEntry:
 
 
 _NONE = _entry("none", "none")
-_FLIP_CROP = _entry("flip, pad 4 and crop", "flip_crop")
 
 AUGMENTATIONS: Mapping[Task, Mapping[str, AugmentationEntry]] = MappingProxyType(
     {
         "classification": MappingProxyType(
             {
                 "none": _NONE,
-                "default": _FLIP_CROP,
-                "flip_crop": _FLIP_CROP,
-                "mixup": _entry("flip, crop, MixUp", "mixup"),
-                "cutmix": _entry("flip, crop, CutMix", "cutmix"),
-                "mixup_plain": _entry("MixUp alone", "mixup_plain"),
-                "cutmix_plain": _entry("CutMix alone", "cutmix_plain"),
+                "default": _NONE,
+                "flip_crop": _entry("flip, pad 4 and crop", "flip_crop"),
+                "mixup": _entry("MixUp", "mixup"),
+                "cutmix": _entry("CutMix", "cutmix"),
                 "modern": _entry("RandAugment, resized crop, flip", "modern"),
             }
         ),
@@ -63,7 +60,8 @@ AUGMENTATIONS: Mapping[Task, Mapping[str, AugmentationEntry]] = MappingProxyType
         ),
     }
 )
-"""By task and id. The default of anomaly detection is none: flips turn some defects' kinds into
+"""By task and id. The default is none: of classification because a recipe's base transform comes
+before it, MixUp and CutMix alike; of anomaly detection because flips turn some defects' kinds into
 normal ones, and frozen features are computed once only where images stay as they are."""
 
 
@@ -86,17 +84,17 @@ def find(task: Task, name: str) -> AugmentationEntry:
     )
 
 
-def build(task: Task, name: str, classes: int = 0) -> "Augmentation":
+def build(task: Task, name: str, **options: float) -> "Augmentation":
     """The augmentation itself; imports torch.
 
     Args:
         task: What the model is asked.
         name: Id in the catalog.
-        classes: How many the data set has, for those that mix labels.
+        options: Of its builder, such as ``classes`` and ``alpha`` of those that mix labels.
 
     Raises:
         UnknownAugmentationError: There is none of this name.
     """
     module, _, function = find(task, name).builder.partition(":")
     builder = getattr(importlib.import_module(module), function)
-    return cast("Callable[[int], Augmentation]", builder)(classes)
+    return cast("Callable[..., Augmentation]", builder)(**options)

@@ -7,7 +7,6 @@ floats derived through logarithms or sines may differ by a rounding between devi
 copied between host and device and nothing waits for the device.
 """
 
-# ruff: noqa: TID253
 import hashlib
 import math
 from dataclasses import dataclass, replace

@@ -1,6 +1,5 @@
 """Flips and small shifts: pixels move, none changes."""
 
-# ruff: noqa: TID253
 from dataclasses import dataclass
 
 from torch import Tensor

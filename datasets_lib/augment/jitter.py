@@ -1,6 +1,5 @@
 """Colour jitter: brightness, contrast, saturation and hue, each image by its own factors."""
 
-# ruff: noqa: TID253
 from dataclasses import dataclass
 
 import torch

@@ -4,7 +4,6 @@ A batch in which every image has another operation is then one gather. Results a
 torchvision's uint8 kernels, which truncate where they blend.
 """
 
-# ruff: noqa: TID253
 import torch
 from torch import Tensor
 

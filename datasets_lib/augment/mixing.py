@@ -4,7 +4,6 @@ The partner of each image and, in the originals' way, λ are drawn for the batch
 two are the only augmentations that depend on how batches are cut.
 """
 
-# ruff: noqa: TID253
 from dataclasses import dataclass
 
 import torch

@@ -1,6 +1,5 @@
 """Pixels to what a network takes: (x − mean) / std, in two passes over memory."""
 
-# ruff: noqa: TID253
 from dataclasses import dataclass, field
 
 import torch

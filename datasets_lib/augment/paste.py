@@ -1,6 +1,5 @@
 """CutPaste: a patch of the image laid elsewhere on it (Li et al.: CutPaste, CVPR 2021)."""
 
-# ruff: noqa: TID253
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -5,7 +5,6 @@ and Q blend the gradients above and below. So P and Q are worked out on the latt
 and a pixel takes four gathers in place of eight.
 """
 
-# ruff: noqa: TID253
 import math
 
 import torch

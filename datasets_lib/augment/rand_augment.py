@@ -5,7 +5,6 @@ move pixels are matrices (`warp`), saturation and sharpness blend with a second 
 all images go through all three groups, and an image's other two do nothing to it.
 """
 
-# ruff: noqa: TID253
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum

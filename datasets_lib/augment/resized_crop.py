@@ -1,6 +1,5 @@
 """Random resized crops: a random part of each image, stretched to the whole."""
 
-# ruff: noqa: TID253
 import math
 from dataclasses import dataclass
 

@@ -4,7 +4,6 @@ On a CPU torch walks channels_last tensors in runs of 3 bytes whenever one opera
 channels or the images are indexed. As rows the same work runs over whole stretches of memory.
 """
 
-# ruff: noqa: TID253
 import torch
 from torch import Tensor
 

@@ -1,6 +1,5 @@
 """Affine maps of a batch, one matrix an image; and rotation, which is one of them."""
 
-# ruff: noqa: TID253
 from dataclasses import dataclass
 from typing import Literal
 

@@ -6,7 +6,6 @@ the window's length at every address, and one index_select takes the rows wanted
 32 px in 0.06 ms against 2.5 ms by indexing pixels, on one core.
 """
 
-# ruff: noqa: TID253
 import torch
 from torch import Tensor
 

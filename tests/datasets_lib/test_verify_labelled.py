@@ -9,6 +9,7 @@ from datasets_lib.classification import Classification, FileSplit, PixelSplit
 from datasets_lib.entry import Counts
 from datasets_lib.layout import Sample
 from datasets_lib.verify_labelled import verify_labelled, verify_textures
+from datasets_lib.verify_report import Problem, Report, excusing
 
 CLASSES = ("ant", "bee")
 
@@ -86,3 +87,11 @@ def test_textures_are_decoded(monkeypatch, tmp_path):
     assert [(p.kind, p.where.partition(":")[0]) for p in report.problems] == [
         ("unreadable", "moss.jpg")
     ]
+
+
+def test_flaws_as_published_are_notes_and_no_problems():
+    problems = (Problem("a kind", "1"), Problem("a kind", "2"), Problem("another", "3"))
+    report = Report("mine", None, problems, ("10×10",))
+    excused = excusing(report, {"a kind": 2, "another": 2})
+    assert [problem.where for problem in excused.problems] == ["3"]
+    assert excused.notes == ("10×10", "2 with a kind, as published")
