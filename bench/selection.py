@@ -37,7 +37,7 @@ def _categories(
     if "surface" in categories:
         categories["surface"] = categories["surface"][: PROFILES[settings.profile].surface_textures]
     for name, dataset in found.items():
-        if (DATASETS[name].task if name in DATASETS else "anomaly") != study.task:
+        if dataset.task != study.task:
             continue
         known = categories.setdefault(name, [])
         known += [category for category in dataset.categories if category not in known]

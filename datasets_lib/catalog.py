@@ -36,5 +36,6 @@ CUSTOM_LAYOUTS = (
     Layout(
         "datasets_lib.plain_folders:find_categories", "datasets_lib.plain_folders:read_category"
     ),
+    Layout("datasets_lib.class_folders:find", "datasets_lib.class_folders:read", "classification"),
 )
 """What a folder of any other name may look like; the first that fits decides."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
-from datasets_lib.entry import Layout
+from datasets_lib.entry import DatasetEntry, Layout, Task
 from datasets_lib.folder_names import folder_id, subfolders
 from datasets_lib.layout import DatasetError
 
@@ -26,12 +26,14 @@ class FoundDataset:
         categories: What its reader reads for each category, by id; empty for a dataset without
             categories.
         reader: Import path of its reader, see `datasets_lib.entry.DatasetEntry`.
+        task: What models are asked on it.
     """
 
     name: str
     root: Path
     categories: Mapping[str, Path]
     reader: str
+    task: Task = "anomaly"
 
 
 def find_datasets(data_dirs: Sequence[Path]) -> dict[str, FoundDataset]:
@@ -64,25 +66,37 @@ def recognise(folder: Path) -> FoundDataset | None:
     """The dataset a folder holds; None if it holds none.
 
     Raises:
-        DatasetError: Two of its folders give one category id, or its name is a generated set's.
+        DatasetError: Two of its folders give one category id, or its name is that of a built-in
+            set or of a known one for another task.
     """
     name = folder_id(folder.name)
     entry = DATASETS.get(name) or _BY_FOLDER.get(name)
     if entry and not entry.embedded:
         categories = _categories(Layout(entry.finder, entry.reader), folder)
         if categories is not None:
-            return FoundDataset(entry.name, folder, categories, entry.reader)
+            return FoundDataset(entry.name, folder, categories, entry.reader, entry.task)
     for layout in CUSTOM_LAYOUTS:
         categories = _categories(layout, folder)
         if categories is None:
             continue
-        if entry and entry.embedded:
-            raise DatasetError(
-                f"The folder {folder} would be the dataset '{name}', which is the name of the "
-                "built-in one. Rename the folder."
-            )
-        return FoundDataset(name, folder, categories, layout.reader)
+        if entry:
+            _check_name(name, entry, layout, folder)
+        return FoundDataset(name, folder, categories, layout.reader, layout.task)
     return None
+
+
+def _check_name(name: str, entry: DatasetEntry, layout: Layout, folder: Path) -> None:
+    if entry.embedded:
+        raise DatasetError(
+            f"The folder {folder} would be the dataset '{name}', which is the name of the "
+            "built-in one. Rename the folder."
+        )
+    if entry.name == name and entry.task != layout.task:
+        raise DatasetError(
+            f"The folder {folder} is laid out for {layout.task}, but '{name}' is the name of "
+            f"{entry.title}, a set for {entry.task}. Rename the folder, or put the set it is "
+            "named after there."
+        )
 
 
 _BY_FOLDER = {folder: entry for entry in DATASETS.values() for folder in entry.folders}

@@ -64,6 +64,7 @@ def _classifier(
         recipes=MappingProxyType({"baseline": _SEED, "flip_crop": _FLIP_CROP, "modern": modern}),
         task="classification",
         options={"sized": sized},
+        image_size=224,
         seed_base=223,
         paper_recipe=replace(modern, epochs=200),
         group=group,

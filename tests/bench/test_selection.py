@@ -43,6 +43,15 @@ def test_found_folders_join_the_catalog():
     assert {"own.part_a", "own.part_b", "mvtec.bottle", "mvtec.extra", "mvtec.wood"} <= data
 
 
+def test_found_class_folders_join_the_studies_of_classifiers_alone():
+    shapes = FoundDataset("shapes", Path(), {}, "x:y", "classification")
+    added = [case for case in cases(found={"shapes": shapes}) if case.dataset == "shapes"]
+    assert {case.study for case in added} == {"mixing", "classifiers"}
+    assert {case.category for case in added} == {None}
+    digits = [case for case in cases() if case.dataset == "digits"]
+    assert Counter(case.model for case in added) == Counter(case.model for case in digits)
+
+
 def test_data_change_least_often_then_backbones():
     order = [(case.data, MODELS[case.entry_name].weights) for case in cases()]
     assert len([key for key, _ in groupby(order)]) == len(set(order))
