@@ -1,6 +1,7 @@
 """The command line options of a benchmark session, and the settings they make."""
 
 import argparse
+import math
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,21 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add("--results-dir", type=Path, metavar="DIR", help="where results go (default: results)")
     add("--cache-dir", type=Path, metavar="DIR", help="where decoded images are kept")
+    add(
+        "--workers",
+        type=_positive,
+        default=2,
+        metavar="N",
+        help="threads that read batches of a streamed set (default 2)",
+    )
+    add(
+        "--host-memory",
+        type=_gigabytes,
+        metavar="GB",
+        help="stream a classification set of image files whose pixels take more than GB x 10^9 "
+        "bytes, even where it would fit: nothing more than the buffers of its batches is then "
+        "held for images (default: stream what takes more than half of the free memory)",
+    )
     add("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda where it is)")
     add(
         "--isolate",
@@ -106,6 +122,8 @@ def settings_of(config: pytest.Config) -> Settings:
         stall_timeout_s=stall or 900.0,
         rerun=option("--rerun"),
         save_models=option("--save-models"),
+        workers=option("--workers"),
+        host_memory=option("--host-memory"),
     )
 
 
@@ -125,6 +143,17 @@ def _arms(text: str | None, profile: str) -> tuple[str, ...] | None:
 
 def _folders(given: list[Path] | None) -> tuple[Path, ...]:
     return tuple(folder.expanduser().absolute() for folder in given or [])
+
+
+def _gigabytes(text: str) -> int:
+    """Bytes of a number of GB."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = math.nan
+    if not 0 <= size < math.inf:
+        raise argparse.ArgumentTypeError(f"wanted a number of GB from 0, found '{text}'")
+    return round(size * 1e9)
 
 
 def _positive(text: str) -> int:

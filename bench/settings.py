@@ -25,6 +25,9 @@ class Settings:
         stall_timeout_s: Time a case may go without a sign of life.
         rerun: Whether finished cases are run again.
         save_models: Whether trained models are kept.
+        workers: Threads that read batches of a set that is streamed.
+        host_memory: Bytes that the images of a classification set in files may take before it is
+            streamed; None means half of what is free on the device.
     """
 
     profile: str
@@ -43,6 +46,8 @@ class Settings:
     stall_timeout_s: float = 900.0
     rerun: bool = False
     save_models: bool = False
+    workers: int = 2
+    host_memory: int | None = None
 
     @property
     def runs_dir(self) -> Path:

@@ -5,7 +5,6 @@ Both sources give the same batches for the same order. The one from a file reads
 as long as the system leaves them there, so that a map has no bound of its own.
 """
 
-# ruff: noqa: TID253
 import math
 from collections import deque
 from collections.abc import Iterator
@@ -120,22 +119,33 @@ class StreamedBatches:
                     future.cancel()
 
 
-def choose(images: UInt8, device: torch.device, share: float = 0.5) -> Batches:
+def choose(
+    images: UInt8,
+    device: torch.device,
+    share: float = 0.5,
+    *,
+    workers: int = 2,
+    limit_bytes: int | None = None,
+) -> Batches:
     """Resident batches if the images take at most a share of the device's free memory.
 
     On the CPU the host's own memory counts. Images go to the device in pieces, so that the host
-    need not hold them whole.
+    need not hold them whole. Those that are in memory already are resident whatever they take.
 
     Args:
         images: uint8 (N, H, W, C), mapped from the decode cache, or in memory.
         device: Where batches go.
         share: Of the memory that is free now.
+        workers: Threads that read from the file.
+        limit_bytes: The most that resident images may take, wherever they are; None for no limit.
     """
     if not isinstance(images, np.memmap) or images.filename is None:
         return ResidentBatches(torch.from_numpy(images).permute(0, 3, 1, 2).to(device))
     count, height, width, channels = images.shape
     shape = count, height, width, channels
-    streamed = StreamedBatches(Path(images.filename), shape, device, images.offset)
+    streamed = StreamedBatches(Path(images.filename), shape, device, images.offset, workers=workers)
+    if limit_bytes is not None and images.nbytes > limit_bytes:
+        return streamed
     if images.nbytes > share * free_bytes(device):
         return streamed
     resident = torch.empty(shape, dtype=torch.uint8, device=device).permute(0, 3, 1, 2)

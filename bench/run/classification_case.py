@@ -38,7 +38,8 @@ def run_classification(
     with phases("data"):
         data = resident.load_labelled(job, inputs, phases.report)
     record.fingerprints["images_decoded"] = decoded_files() - decoded
-    record.fingerprints["images_held"] = data.train.residency
+    held = data.held(job.protocol.recipe.batch_size, _JUDGE_BATCH)
+    record.fingerprints["images_held"] = held
     with phases("build"):
         model = build_classifier(job, len(data.train.classes))
     objective = ClassifierObjective(model, data.train, job.protocol, seed=job.seed, device=device)

@@ -55,7 +55,7 @@ class Finder:
         Raises:
             CaseSkipped: Data or weights are missing.
             DatasetError: The data are there but cannot be used.
-        WeightsError: The weights are there but cannot be used.
+            WeightsError: The weights are there but cannot be used.
         """
         protocol = self.protocol(case)
         weights = self._weights(case)
@@ -81,6 +81,8 @@ class Finder:
             results_dir=self.settings.results_dir,
             save_model=self.settings.save_models,
             afresh=self.settings.rerun,
+            workers=self.settings.workers,
+            host_memory=self.settings.host_memory,
         )
 
     def unresolved_key(self, case: Case) -> Key:
@@ -104,24 +106,27 @@ class Finder:
 
     def _labelled(self, case: Case, weights: ResolvedWeights | None) -> LabelledInputs:
         if case.dataset not in self._hashed:
-            entry = DATASETS[case.dataset]
-            root = Path() if entry.embedded else self._root(case)
-            read: LabelledReader = imported(entry.reader)
+            root, reader = self._labelled_source(case)
+            read: LabelledReader = imported(reader)
             found = read(root)
             hashes = ContentHashes(self.settings.cache_dir / "hashes")
             both = data_hash(found.train, hashes) + data_hash(found.test, hashes)
             self._hashed[case.dataset] = LabelledInputs(
                 root=root,
-                reader=entry.reader,
+                reader=reader,
                 images={"fit": len(found.train), "test": len(found.test)},
                 data_hash=hashlib.sha256(both.encode()).hexdigest(),
                 weights=None,
             )
         return replace(self._hashed[case.dataset], weights=weights)
 
-    def _root(self, case: Case) -> Path:
+    def _labelled_source(self, case: Case) -> tuple[Path, str]:
+        """A classification set's folder, and its reader as it was recognised."""
         if dataset := self.datasets.get(case.dataset):
-            return dataset.root
+            return dataset.root, dataset.reader
+        entry = DATASETS[case.dataset]
+        if entry.embedded:
+            return Path(), entry.reader
         raise CaseSkipped(self._remedy(case.dataset, f"DIR/{case.dataset}"))
 
     def _remedy(self, missing: str, place: str) -> str:

@@ -86,6 +86,8 @@ class Job:
         results_dir: Artifacts go below, artifact paths are relative to it.
         save_model: Whether the trained model is kept.
         afresh: Whether a killed run's training checkpoint is thrown away.
+        workers: As of `bench.settings.Settings`.
+        host_memory: Likewise.
     """
 
     case: Case
@@ -98,6 +100,8 @@ class Job:
     results_dir: Path
     save_model: bool = False
     afresh: bool = False
+    workers: int = 2
+    host_memory: int | None = None
 
     @property
     def folder(self) -> Path:

@@ -36,11 +36,16 @@ class LabelledSplit:
         images, _ = next(iter(self.batches(torch.arange(min(count, len(self))), count)))
         return images
 
-    @property
-    def residency(self) -> str:
-        """Where the images are, in words for a record."""
+    def held(self, batch: int) -> str:
+        """How the images are held, in words for a record.
+
+        Args:
+            batch: Images in the largest batch taken.
+        """
         if isinstance(self.batches, StreamedBatches):
-            return f"streamed from the cache by {self.batches.workers} threads"
+            threads = f"{self.batches.workers} thread{'s' * (self.batches.workers > 1)}"
+            most = self.batches.host_bytes(min(batch, len(self)))
+            return f"streamed from the cache by {threads}, at most {most:,} bytes on the host"
         return "resident on the device"
 
 
@@ -50,15 +55,27 @@ def load_split(
     cache: DecodeCache,
     device: torch.device,
     progress: Progress | None = None,
+    *,
+    workers: int = 2,
+    limit_bytes: int | None = None,
 ) -> LabelledSplit:
     """A split on a device: resident where it fits, else streamed from the decode cache.
+
+    Args:
+        split: What to read.
+        size: Height and width in pixels.
+        cache: Where decoded files are and go.
+        device: Where batches go.
+        progress: Called with images done and in all.
+        workers: Threads that read what is streamed.
+        limit_bytes: The most that resident images may take; None for no limit but what fits.
 
     Raises:
         DatasetError: A file cannot be used, or the cache cannot be written.
     """
     images = mapped_images(split, size, cache, progress)
     return LabelledSplit(
-        batches=choose(images, device),
+        batches=choose(images, device, workers=workers, limit_bytes=limit_bytes),
         labels=torch.tensor(split.labels, dtype=torch.int64).to(device),
         classes=split.classes,
         names=split.names,

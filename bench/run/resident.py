@@ -10,7 +10,7 @@ from bench.run.imports import imported
 from bench.run.job import Inputs, Job, LabelledInputs, Report
 from bench.run.labelled_split import LabelledSplit, load_split
 from datasets_lib.cache import DecodeCache
-from datasets_lib.classification import Classification
+from datasets_lib.classification import Classification, Labelled
 from datasets_lib.image_set import ImageSet, load
 from datasets_lib.layout import Sample
 
@@ -32,6 +32,15 @@ class LabelledData:
 
     train: LabelledSplit
     test: LabelledSplit
+
+    def held(self, train_batch: int, test_batch: int) -> dict[str, str]:
+        """How the images of each split are held, in words for a record.
+
+        Args:
+            train_batch: Images in the largest batch taken of the train split.
+            test_batch: The same of the test split.
+        """
+        return {"fit": self.train.held(train_batch), "test": self.test.held(test_batch)}
 
 
 class Resident:
@@ -57,7 +66,10 @@ class Resident:
         Raises:
             DatasetError: A file cannot be used.
         """
-        key = (inputs.data_hash, job.protocol.image_size, job.device)
+        key = (
+            *(inputs.data_hash, job.protocol.image_size, job.device),
+            *(job.workers, job.host_memory),
+        )
         if self._labelled is None or self._key != key:
             self._data = self._labelled = None
             self._labelled = _load_labelled(job, inputs, report)
@@ -89,11 +101,16 @@ def _load_labelled(job: Job, inputs: LabelledInputs, report: Report) -> Labelled
         report("data", {"step": done, "steps": total})
 
     found = read(inputs.root)
-    train, test = (
-        load_split(split, job.protocol.image_size, cache, device, progress)
-        for split in (found.train, found.test)
-    )
-    return LabelledData(train, test)
+    size = job.protocol.image_size
+
+    def split(own: Labelled, other: Labelled) -> LabelledSplit:
+        # The limit is for the whole set: what one split may take is what the other one leaves.
+        limit = None if job.host_memory is None else job.host_memory - len(other) * 3 * size**2
+        return load_split(
+            own, size, cache, device, progress, workers=job.workers, limit_bytes=limit
+        )
+
+    return LabelledData(train=split(found.train, found.test), test=split(found.test, found.train))
 
 
 def _to_device(data: GroupData, device: torch.device) -> GroupData:

@@ -171,8 +171,17 @@ def test_images_are_resident_if_they_fit_the_share(file, pixels, monkeypatch, fr
     assert isinstance(choose(mapped, CPU, share=0.1), StreamedBatches)
 
 
+@pytest.mark.parametrize(("limit", "kind"), [(4500, ResidentBatches), (4499, StreamedBatches)])
+def test_a_limit_streams_what_would_fit(file, limit, kind):
+    mapped = np.memmap(file, np.uint8, "r", offset=7, shape=SHAPE)
+    batches = choose(mapped, CPU, workers=3, limit_bytes=limit)
+    assert isinstance(batches, kind)
+    assert getattr(batches, "workers", 3) == 3
+
+
 def test_images_in_memory_stay_there(pixels):
     assert isinstance(choose(pixels, CPU), ResidentBatches)
+    assert isinstance(choose(pixels, CPU, limit_bytes=0), ResidentBatches)
 
 
 @pytest.mark.gpu
