@@ -153,7 +153,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
         f", results in {settings.results_dir}",
     ]
     found = ", ".join(
-        f"{name} ({len(dataset.categories)})" for name, dataset in config.stash[DATASETS].items()
+        f"{name} ({len(dataset.categories)})" if dataset.categories else name
+        for name, dataset in config.stash[DATASETS].items()
     )
     if settings.data_dirs:
         lines.append(f"datasets found: {found or 'none'}")

@@ -157,7 +157,8 @@ def _unrecognised(
     found = sorted(path.relative_to(whole).as_posix() for path in whole.rglob("*"))[:5]
     if entry is None:
         wanted = (
-            "a layout such as <category>/train/good, test/good, test/<kind>, ground_truth/<kind>"
+            "a layout such as <category>/train/good, test/good, test/<kind>, ground_truth/<kind>, "
+            "normal and abnormal, or train/<class> and test/<class>"
         )
         remedy = "Name a dataset of the catalog with --as (python -m bench data list), or lay out "
         remedy += "its folders so."

@@ -34,7 +34,7 @@ def rows_of(found: Mapping[str, FoundDataset]) -> list[dict[str, Any]]:
         {
             "name": name,
             "title": "(your own)",
-            "task": "anomaly",
+            "task": dataset.task,
             "categories": len(dataset.categories),
             "images": None,
             "bytes": None,

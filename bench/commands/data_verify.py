@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
         if category:
             path = dataset.categories[category]
             report = verify_category(dataset.name, category, path, dataset.reader, expected, line)
-        elif entry and entry.task == "classification":
+        elif dataset.task == "classification":
             report = verify_labelled(dataset.name, dataset.root, dataset.reader, expected, line)
         else:
             report = verify_textures(dataset.name, dataset.root, dataset.reader, expected, line)
