@@ -8,6 +8,7 @@ the sort of the negatives than they cost in the conversion.
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ Numbers = npt.NDArray[np.int32]
 # A thread is worth its start above this many scores; each thread looks up all positives, so that
 # more than a few gain nothing.
 _PART, _MOST_PARTS = 1 << 19, 8
+_NEIGHBOURS = 1 << 15
 
 
 def sorted_positives(positives: Floats, ids: Numbers | None) -> tuple[Floats, Numbers | None]:
@@ -67,28 +69,38 @@ def count_below(
     parts = max(1, min(threads, len(values) // _PART, _MOST_PARTS))
     edges = np.linspace(0, len(values), parts + 1).astype(int).tolist()
     below, up_to = np.zeros((2, len(positives)), dtype=np.int64)
-    nans = False
+    lock = Lock()
+
+    def count(part: slice) -> bool:
+        negatives = values[part][negative[part]]
+        negatives.sort()
+        _look_up(negatives, positives, below, up_to, lock)
+        # NaN sorts last.
+        return any(len(some) and bool(np.isnan(some[-1])) for some in (negatives, positives))
+
     with ThreadPoolExecutor(parts) as pool:
-        slices = [slice(*pair) for pair in pairwise(edges)]
-        for counted in pool.map(lambda at: _count_in(values[at], negative[at], positives), slices):
-            below += counted[0]
-            up_to += counted[1]
-            nans |= counted[2]
-    return below, up_to, nans
+        nans = list(pool.map(count, (slice(*pair) for pair in pairwise(edges))))
+    return below, up_to, any(nans)
 
 
-def _count_in(
-    values: Floats, negative: Booleans, positives: Floats
-) -> tuple[Integers, Integers, bool]:
-    """How many negatives of this part lie below and up to each positive; whether one is NaN."""
-    negatives = values[negative]
-    negatives.sort()
-    # NaN sorts last.
-    nans = any(len(some) and bool(np.isnan(some[-1])) for some in (negatives, positives))
-    below = np.searchsorted(negatives, positives, side="left")
-    up_to = below.copy()
-    if len(negatives):
-        # Ties are rare in real maps: look up the far end of a tie only where there is one.
-        tied = negatives[np.minimum(below, len(negatives) - 1)] == positives
-        up_to[tied] = np.searchsorted(negatives, positives[tied], side="right")
-    return below, up_to, nans
+def _look_up(
+    negatives: Floats, positives: Floats, below: Integers, up_to: Integers, lock: Lock
+) -> None:
+    """Add how many sorted negatives lie below and up to each sorted positive.
+
+    Some ten thousand positives at a time, which are near each other, are searched for only between
+    the first and the last of them: two thirds of the steps, and all in the cache.
+    """
+    for start in range(0, len(positives), _NEIGHBOURS):
+        some = positives[start : start + _NEIGHBOURS]
+        first = int(np.searchsorted(negatives, some[0], side="left"))
+        near = negatives[first : int(np.searchsorted(negatives, some[-1], side="right"))]
+        left = np.searchsorted(near, some, side="left")
+        right = left.copy()
+        if len(near):
+            # Ties are rare in real maps: look up the far end of a tie only where there is one.
+            tied = near[np.minimum(left, len(near) - 1)] == some
+            right[tied] = np.searchsorted(near, some[tied], side="right")
+        with lock:
+            below[start : start + _NEIGHBOURS] += left + first
+            up_to[start : start + _NEIGHBOURS] += right + first

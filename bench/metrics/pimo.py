@@ -23,10 +23,13 @@ def aupimo(
 
     Integral of overlap d log(rate) / log(upper / lower). Exact over all distinct thresholds and at
     the bounds themselves. At a tie the overlap is linear in the rate, as if the tie were broken by
-    chance, so that a constant map scores as chance does. The authors' package samples thresholds
-    evenly between the lowest and highest score, joins them by trapezoids on the logarithmic axis
-    and starts and ends at the sampled rates nearest to the bounds: its result depends on the
-    scores' scale, and a few normal pixels of very high score leave it no threshold in the range.
+    chance, so that a constant map scores as chance does.
+
+    The published implementation (as in anomalib 2.7) samples 300,000 thresholds evenly between the
+    lowest and the highest score, joins them by trapezoids on the logarithmic axis and starts and
+    ends at the attained rates nearest to the bounds. On 83 synthetic maps it gave .06634 for our
+    .06628 at 256², .0581 for .0567 at 128², where the lower bound is 3 pixels; with one pixel of
+    3,000 among scores below 1 too few thresholds were left in the range and it refused.
 
     Args:
         maps: ``(N, H, W)`` raw maps without NaN.

@@ -1,8 +1,7 @@
 """Per-region overlap (Bergmann et al. 2021): every defect counts alike, however small.
 
 The false-positive rate is over all pixels outside every region, those of defective images too, and
-the overlap is the mean over the regions of all images. Exact, and compared once on 83 maps of 256²
-with what users of other tools know: see `aupro`.
+the overlap is the mean over the regions of all images.
 """
 
 from collections.abc import Sequence
@@ -17,8 +16,8 @@ from bench.metrics.regions import Regions
 def aupro(ranks: Ranks, regions: Regions, limits: Sequence[float] = (0.3,)) -> list[float]:
     """Area under the per-region overlap up to each false-positive rate, divided by that rate.
 
-    MVTec's definition on all distinct thresholds, equal scores being one of them. anomalib sums in
-    float32, a difference of some 1e-4.
+    MVTec's definition on all distinct thresholds, equal scores being one of them. anomalib 2.7
+    gives the same but for its float32 sums: 83 maps of 64², 128² and 256² differed by up to 6e-8.
 
     Args:
         ranks: `rank_regions` of the maps and these regions.

@@ -129,7 +129,7 @@ def rank_regions(maps: Tensor, regions: "Regions") -> Ranks:
         )
     scores, regions = comparable(maps), regions.to(maps.device)
     negative = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
-    negative[regions.positions] = False
+    negative.index_fill_(0, regions.positions, False)
     return _rank(scores, negative, regions.positions, regions.ids)
 
 

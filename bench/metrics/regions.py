@@ -144,7 +144,9 @@ def assemble(shape: tuple[int, int, int], runs: Runs) -> Regions:
     images = np.zeros_like(sizes)
     np.add.at(sizes, runs.region, runs.length)
     images[runs.region] = runs.start // max(shape[1] * shape[2], 1)
-    positions, _ = _spread(runs.start, runs.start + runs.length)
+    before = np.cumsum(runs.length) - runs.length
+    positions = np.repeat(runs.start - before, runs.length)
+    positions += np.arange(len(positions))
     return Regions(
         shape,
         torch.from_numpy(positions),
