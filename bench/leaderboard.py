@@ -5,15 +5,15 @@ from itertools import groupby
 from pathlib import Path
 
 from bench.leaderboard_csv import leaderboard_csv
-from bench.leaderboard_notes import HOW_TO_READ, empty_cells, provenance, unfinished
+from bench.leaderboard_notes import empty_cells, how_to_read, noted_cells, provenance, unfinished
 from bench.leaderboard_tables import cost_table, quality_table, verdict_table
-from bench.markdown import percent, quantity, seeds
+from bench.markdown import bold, percent, quantity, seeds
+from bench.mixing_report import mixing_report
+from bench.presentation import ANOMALY, CLASSIFICATION
 from bench.record import Record
 from bench.references import MEAN, published_categories, references
-from bench.studies import STUDIES
+from bench.studies import STUDIES, presentation_of
 from bench.tables import (
-    ARMS,
-    RANKING_METRIC,
     Row,
     Section,
     by_data,
@@ -45,7 +45,7 @@ def write_leaderboard(records: Sequence[Record], folder: Path) -> tuple[Path, Pa
 def leaderboard_markdown(records: Iterable[Record]) -> str:
     """Every table, for people. The same records in any order give the same text."""
     records = list(records)
-    parts = ["# Leaderboard", HOW_TO_READ]
+    parts = ["# Leaderboard", how_to_read(records)]
     found = sections(records)
     if not found:
         parts.append("No finished runs yet.")
@@ -83,21 +83,25 @@ def _summary_cells(place: str, records: list[Record], top: int) -> Iterator[tupl
     rows = category_rows(records)
     shown = list(zip(ranks(rows), rows, strict=True))[:top]
     for position, (rank, row) in enumerate(shown, start=1):
-        auroc = percent(row.metric(ARMS[0], RANKING_METRIC), 2)
+        figure = f"{row.presentation.ranking_short} {percent(row.ranking, 2)}"
         speed = quantity(row.measurement("inference_images_per_s"))
         notes = [seeds(len(row.seeds))]
         if rank.endswith("="):
             notes.append("tied")
         if position == len(shown) < len(rows):
             notes.append(f"{len(rows) - top} more in the leaderboard")
-        yield place, rank, row.name, f"AUROC {auroc}", f"{speed} images/s", ", ".join(notes)
+        yield place, rank, row.name, figure, f"{speed} images/s", ", ".join(notes)
 
 
 def _study(study: str, section: Section, records: list[Record]) -> Iterator[str]:
     about = f": {STUDIES[study].about}" if study in STUDIES else ""
     yield f"### Study `{study}`{about}"
     if study == "rd_backbone":
-        yield from verdict_table([verdict for arm in ARMS for verdict in verdicts(section, arm)])
+        yield from verdict_table(
+            [verdict for arm in ANOMALY.arms for verdict in verdicts(section, arm)]
+        )
+    if presentation_of(records[0]) is CLASSIFICATION:
+        yield from mixing_report(study, records)
     for dataset, group in groupby(by_data(records).items(), key=lambda item: item[0][0]):
         cells = dict(group)
         if len(cells) > 1:
@@ -107,6 +111,7 @@ def _study(study: str, section: Section, records: list[Record]) -> Iterator[str]
             rows = category_rows(of_category)
             yield from _tables(rows, (), dataset, category)
             yield from empty_cells(of_category)
+            yield from noted_cells(of_category)
 
 
 def _mean(dataset: str, records: list[Record]) -> Iterator[str]:
@@ -120,13 +125,15 @@ def _mean(dataset: str, records: list[Record]) -> Iterator[str]:
 def _tables(
     rows: Sequence[Row], partial: Sequence[Row], dataset: str, category: str | None
 ) -> Iterator[str]:
-    for arm in ARMS:
+    arms = rows[0].presentation.arms
+    for arm in arms:
         beside = [
             found
             for found in references()
             if (found.dataset, found.category, found.arm) == (dataset, category, arm)
         ]
-        yield f"**Quality, `{arm}`** {'(this arm ranks)' if arm == ARMS[0] else '(does not rank)'}"
+        title = bold(f"Quality, `{arm}`")
+        yield f"{title} {'(this arm ranks)' if arm == arms[0] else '(does not rank)'}"
         yield from quality_table(rows, partial, arm, beside)
     yield "**Cost**"
     yield cost_table([*rows, *partial])

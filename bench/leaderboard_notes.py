@@ -4,27 +4,57 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from bench.presentation import ANOMALY, PRESENTATIONS
 from bench.protocol import PROFILES
 from bench.record import Record
+from bench.studies import presentation_of
 from bench.tables import Section, age
 
-HOW_TO_READ = """\
-Generated from the records by `python -m bench leaderboard`; no figure is typed by hand.
+_GENERATED = (
+    "Generated from the records by `python -m bench leaderboard`; no figure is typed by hand."
+)
 
+_FIRST = """\
 - Quality is in percent: mean ± half of the 95 % confidence interval over seeds (Student's t). One \
-seed has no interval. The best mean of a column is bold.
-- Rank: by image ROC-AUC of the `single_scale` arm. Rows tie (`=`) with the best of their rank \
+seed has no interval. The best mean of a column is bold."""
+
+_RANK = """\
+- Rank: by {ranking} of the `{arm}` arm. Rows tie (`=`) with the best of their rank \
 while their intervals overlap. In brackets: the place of a single seed, whose spread is unknown, \
-so that it neither ties nor outranks.
+so that it neither ties nor outranks."""
+
+_OF_TASK = {
+    "anomaly": """\
 - Accuracy, Precision, Recall, F1-Score: at the calibrated threshold, the 95th percentile of the \
 scores of held-out normal training images. It has seen no test image.
 - "(test-chosen)": at the threshold with the best F1 on the test labels, as the literature does. \
-Flattering, and never ranks.
+Flattering, and never ranks.""",
+    "classification": """\
+- Classifiers are judged as training left them, after the last epoch. Recall, Precision and \
+F1-score are means over classes.
+- "Top-1 best epoch (test-chosen)": of the epoch with the best top-1 on the test set, as the \
+original study reports it. Flattering, and never ranks.""",
+}
+
+_RANKING = {"anomaly": "image ROC-AUC", "classification": "top-1 accuracy"}
+
+_LAST = """\
 - Reference rows: as published, by the source named below their table, under their own protocol.
 - Speed is steady-state. Tables never mix profiles or machines."""
 
 _IDS_SHOWN = 3
 _REASON_LENGTH = 200
+
+
+def how_to_read(records: Sequence[Record]) -> str:
+    """What the tables of these records mean."""
+    tasks = {presentation_of(record).task for record in records} or {"anomaly"}
+    lines = [_FIRST]
+    for task, shown in PRESENTATIONS.items():
+        if task in tasks:
+            rank = _RANK.format(ranking=_RANKING[task], arm=shown.arms[0])
+            lines += [rank, _OF_TASK[task]]
+    return f"{_GENERATED}\n\n" + "\n".join([*lines, _LAST])
 
 
 def provenance(section: Section) -> str:
@@ -35,7 +65,7 @@ def provenance(section: Section) -> str:
     lines = [
         f"- Runs: {len(records)}, replicates {_ranges(indices)} (seeds {_ranges(actual)})",
         f"- Protocol: {_protocol(records)}",
-        f"- Thresholds: {_thresholds(records)}",
+        *_thresholds([record for record in records if presentation_of(record) is ANOMALY]),
         f"- Environment: {_environment(records)}",
     ]
     if profile := PROFILES.get(section.profile):
@@ -59,6 +89,16 @@ def empty_cells(records: Sequence[Record]) -> Iterator[str]:
             f"- Empty where {reason}: {', '.join(sorted(metrics))}"
             for reason, metrics in sorted(reasons.items())
         )
+
+
+def noted_cells(records: Sequence[Record]) -> Iterator[str]:
+    """What figures of a category do not mean as usual, if any."""
+    notes: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        for metric, note in record.notes.items():
+            notes[note].add(metric)
+    if notes:
+        yield "\n".join(f"- {', '.join(sorted(notes[note]))}: {note}" for note in sorted(notes))
 
 
 def unfinished(records: Iterable[Record]) -> Iterator[str]:
@@ -116,13 +156,18 @@ def _value(protocol: dict[str, Any], name: str) -> str:
     return str(protocol.get(name, "unrecorded"))
 
 
-def _thresholds(records: Sequence[Record]) -> str:
+def _thresholds(records: Sequence[Record]) -> list[str]:
+    """Where the thresholds of anomaly detection come from; other tasks have none."""
+    if not records:
+        return []
     held_out = [bool(record.protocol.get("calibration")) for record in records]
     if all(held_out):
-        return "calibrated on a held-out 10 % of the normal training images, never fitted"
-    if not any(held_out):
-        return "this protocol fits on every normal image, so calibrated columns are empty"
-    return "calibrated on held-out normal images where the protocol leaves some, else empty"
+        text = "calibrated on a held-out 10 % of the normal training images, never fitted"
+    elif not any(held_out):
+        text = "this protocol fits on every normal image, so calibrated columns are empty"
+    else:
+        text = "calibrated on held-out normal images where the protocol leaves some, else empty"
+    return [f"- Thresholds: {text}"]
 
 
 def _environment(records: Sequence[Record]) -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bench.figures import BLUE, FAINT, INK, ORANGE, new_figure, save, tidy
+from bench.figures import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
+from bench.presentation import CLASSIFICATION, PRESENTATIONS, Presentation
 from bench.record import Record
 from bench.tables import (
-    ARMS,
-    RANKING_METRIC,
     Row,
     Section,
     by_data,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 _TITLE_WIDTH = 44
-_COLOURS = {"resnet": BLUE, "convnext": ORANGE}
+_COLOURS = {"resnet": BLUE, "convnext": ORANGE, "vit": GREEN}
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,12 @@ class _Panel:
 
 
 def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
-    """Draw image AUROC by configuration, a panel a category, after the mean over categories.
+    """Draw what ranks by configuration, a panel a category, after the mean over categories.
 
     Records of two profiles or machines never share a panel.
 
     Raises:
-        ValueError: No record has an image AUROC.
+        ValueError: No record has a figure that ranks.
         OSError: The file could not be written.
     """
     found = sections(records)
@@ -51,8 +50,8 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
     panels = [panel for panel in panels if panel.rows]
     if not panels:
         raise ValueError(
-            "No finished record has an image AUROC, so there is nothing to draw. Run some cases "
-            "first: pytest bench -k rd_resnet18"
+            "No finished record has an image AUROC or a top-1 accuracy, so there is nothing to "
+            "draw. Run some cases first: pytest bench -k rd_resnet18"
         )
     columns = min(_COLUMNS, len(panels))
     lines = ceil(len(panels) / columns)
@@ -66,7 +65,7 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
         else:
             _draw(axes, panel)
     figure.legend(
-        handles=_legend(),
+        handles=_legend([panel.rows[0].presentation for panel in panels]),
         loc="outside lower center",
         ncols=2 if columns == 1 else 4,
         frameon=False,
@@ -89,18 +88,19 @@ def _panels(section: Section, *, named: bool) -> Iterator[_Panel]:
 
 
 def _drawable(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.metric(ARMS[0], RANKING_METRIC)]
+    return [row for row in rows if row.ranking]
 
 
 def _draw(axes: "Axes", panel: _Panel) -> None:
     tidy(axes)
-    lowest = 100.0
+    lowest, highest = 100.0, 0.0
     for height, row in enumerate(panel.rows):
-        values = [100 * value for value in row.seed_values(ARMS[0], RANKING_METRIC)]
-        found = row.metric(ARMS[0], RANKING_METRIC)
+        values = [100 * value for value in row.ranking_values()]
+        found = row.ranking
         assert found is not None
         colour = _colour(row)
         lowest = min(lowest, 100 * found.low, *values)
+        highest = max(highest, 100 * found.high, *values)
         axes.plot([100 * found.low, 100 * found.high], [height] * 2, color=colour, linewidth=2)
         axes.plot(
             100 * found.mean,
@@ -116,27 +116,33 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
             axes.plot(values, [height + 0.3] * len(values), "o", color=colour, markersize=2.6)
     axes.set_yticks(range(len(panel.rows)), [row.label for row in panel.rows])
     axes.set_ylim(len(panel.rows) - 0.4, -0.6)
-    # What lies above 100 is no AUROC, only the interval's arithmetic: it is cut off.
-    axes.set_xlim(lowest - 0.05 * (100 - lowest) - 0.1, 100 + 0.03 * (100 - lowest) + 0.1)
+    shown = panel.rows[0].presentation
+    # What lies above 100 is no share, only the interval's arithmetic: it is cut off.
+    top = min(100.0, highest) if shown is CLASSIFICATION else 100.0
+    axes.set_xlim(lowest - 0.05 * (top - lowest) - 0.1, top + 0.03 * (top - lowest) + 0.1)
     axes.grid(False, axis="y")
     title = "\n".join(fill(line, _TITLE_WIDTH) for line in panel.title.split("\n"))
     axes.set_title(title, fontsize=9, loc="left", color=INK)
-    axes.set_xlabel("image AUROC (%)", fontsize=8)
+    axes.set_xlabel(f"{shown.ranking_name} (%)", fontsize=8)
 
 
 def _colour(row: Row) -> str:
-    """By teacher; a model from outside the catalog has no side."""
+    """By its side of the comparison; a model from outside the catalog has no side."""
     entry = MODELS.get(row.cells[0][0].case["model"].partition(".")[0])
     return _COLOURS.get(entry.group, FAINT) if entry else FAINT
 
 
-def _legend() -> "list[Line2D]":
+def _legend(shown: Sequence[Presentation]) -> "list[Line2D]":
     from matplotlib.lines import Line2D
 
     dot: dict[str, Any] = {"marker": "o", "linestyle": "-", "linewidth": 2.0}
     return [
-        Line2D([], [], **dot, color=BLUE, label="ResNet teacher"),
-        Line2D([], [], **dot, color=ORANGE, label="ConvNeXt teacher"),
+        *(
+            Line2D([], [], **dot, color=_COLOURS[group], label=label)
+            for known in PRESENTATIONS.values()
+            if known in shown
+            for group, label in known.groups.items()
+        ),
         Line2D([], [], **dot, color=INK, markerfacecolor="white", label="from random weights"),
         Line2D(
             [],

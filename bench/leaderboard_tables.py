@@ -13,28 +13,11 @@ from bench.markdown import (
     seeds,
     table,
 )
+from bench.presentation import Column
 from bench.references import Reference
 from bench.statistics import EXACT_LIMIT, SIGNIFICANCE, Estimate, fewest_pairs
-from bench.tables import ARMS, RANKING_METRIC, Row, ranks
+from bench.tables import Row, ranks
 from bench.verdict import MAIN_PAIR, Verdict
-
-QUALITY = {
-    "accuracy": "Accuracy",
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1-Score",
-    "image_auroc": "ROC-AUC",
-    "pixel_auroc": "Pixel ROC-AUC",
-}
-"""Headings of the metrics that see no test label but to count hits."""
-
-TEST_CHOSEN = {
-    "accuracy_best_f1": "Accuracy (test-chosen)",
-    "precision_best_f1": "Precision (test-chosen)",
-    "recall_best_f1": "Recall (test-chosen)",
-    "f1_best": "F1 (test-chosen)",
-}
-"""Headings of the metrics whose threshold was chosen on test labels; they never rank."""
 
 
 def quality_table(
@@ -48,30 +31,31 @@ def quality_table(
         arm: Evaluation arm.
         beside: Published figures.
     """
-    names = [*QUALITY, *TEST_CHOSEN]
-    best = {name: _best(rows, arm, name) for name in QUALITY}
-    ranked = arm == ARMS[0]
+    shown = rows[0].presentation
+    records = [record for row in (*rows, *partial) for cell in row.cells for record in cell]
+    columns = shown.shown(records)
+    best = {column.metric: _best(rows, arm, column) for column in columns}
+    ranked = arm == shown.arms[0]
     labels = ranks(rows) if ranked else [EMPTY] * len(rows)
     if not ranked:
-        rows = sorted(rows, key=lambda row: _descending(row.metric(arm, RANKING_METRIC)))
+        rows = sorted(rows, key=lambda row: _descending(row.metric(arm, shown.ranking)))
     lines = [
         [rank, row.label, row.start]
-        + [_cell(row, arm, name, best.get(name)) for name in names]
+        + [_cell(row, arm, column, best[column.metric]) for column in columns]
         + [seeds(len(row.seeds))]
         for rank, row in zip(labels, rows, strict=True)
     ]
     lines += [
         [EMPTY, f"{row.label} ({row.categories} of the categories)", row.start]
-        + [_cell(row, arm, name, None) for name in names]
+        + [_cell(row, arm, column, None) for column in columns]
         + [seeds(len(row.seeds))]
         for row in partial
     ]
     for number, reference in enumerate(beside, start=1):
-        values = [_published(reference, name) for name in names]
-        lines.append(
-            ["ref", f"{reference.model} (reference {number})", "pretrained", *values, "published"]
-        )
-    headings = ["Rank", "Model", "Start", *QUALITY.values(), *TEST_CHOSEN.values(), "Seeds"]
+        values = [_published(reference, column) for column in columns]
+        name = f"{reference.model} (reference {number})"
+        lines.append(["ref", name, reference.start, *values, "published"])
+    headings = ["Rank", "Model", "Start", *(column.heading for column in columns), "Seeds"]
     drop = [] if ranked else [0]
     yield table(
         _without(headings, drop),
@@ -173,21 +157,23 @@ def verdict_table(found: Sequence[Verdict]) -> Iterator[str]:
     )
 
 
-def _cell(row: Row, arm: str, name: str, best: float | None) -> str:
-    found = row.metric(arm, name)
-    text = percent(found, 2 if name.endswith("auroc") else 1, of=len(row.seeds))
-    return bold(text) if found is not None and best is not None and found.mean == best else text
+def _cell(row: Row, arm: str, column: Column, best: float | None) -> str:
+    found = row.metric(arm, column.metric)
+    text = percent(found, column.digits, of=len(row.seeds))
+    return bold(text) if found is not None and found.mean == best else text
 
 
-def _best(rows: Sequence[Row], arm: str, name: str) -> float | None:
-    means = [found.mean for row in rows if (found := row.metric(arm, name)) is not None]
+def _best(rows: Sequence[Row], arm: str, column: Column) -> float | None:
+    """The best mean of a column that test labels did not choose."""
+    if column.test_chosen:
+        return None
+    means = [found.mean for row in rows if (found := row.metric(arm, column.metric)) is not None]
     return max(means) if len(means) > 1 else None
 
 
-def _published(reference: Reference, name: str) -> str:
-    value = reference.metrics.get(name)
-    digits = 2 if name.endswith("auroc") else 1
-    return EMPTY if value is None else percent(Estimate(value, None, 1), digits)
+def _published(reference: Reference, column: Column) -> str:
+    value = reference.metrics.get(column.metric)
+    return EMPTY if value is None else percent(Estimate(value, None, 1), column.digits)
 
 
 def _descending(found: Estimate | None) -> float:

@@ -4,23 +4,38 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.attribution_picture import Attributed, attribution_picture
+from bench.confusion_picture import confusion_picture, most_confused
 from bench.error_pictures import worst_errors
+from bench.feature_picture import feature_picture
 from bench.figures import BLUE, GREEN, INK, ORANGE, VERMILION, new_figure, save, tidy
 from bench.leaderboard_picture import leaderboard_picture
+from bench.loss_curve import draw_loss
 from bench.record import Record
+from bench.training_pictures import all_dataset_curves, dataset_curves, training_curves
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["leaderboard_picture", "learning_curve", "score_histogram", "worst_errors"]
+__all__ = [
+    "Attributed",
+    "all_dataset_curves",
+    "attribution_picture",
+    "confusion_picture",
+    "dataset_curves",
+    "feature_picture",
+    "leaderboard_picture",
+    "learning_curve",
+    "most_confused",
+    "score_histogram",
+    "training_curves",
+    "worst_errors",
+]
 
 _THRESHOLDS = {
     "calibrated_p95": ("calibrated: 95 % of held-out normal images lie below", GREEN, "-"),
     "best_f1": ("best F1: chosen on these test labels, never ranks", INK, "--"),
 }
-
-_LOGARITHMIC_ABOVE = 20.0
-"""Ratio of largest to smallest loss from which the curve is drawn on a logarithmic scale."""
 
 
 def learning_curve(record: Record, path: Path) -> Path:
@@ -30,35 +45,15 @@ def learning_curve(record: Record, path: Path) -> Path:
         ValueError: The record has no curve.
         OSError: The file could not be written.
     """
-    import numpy as np
-
     if not record.curve:
         raise ValueError(
             f"The record of {record.key.id} holds no training loss to draw. Models that fit in "
             "one pass have none: ask for this picture only where record.curve is not empty."
         )
-    seen, loss = np.asarray(record.curve, dtype=np.float64).T
     figure = new_figure(6.4, 3.4)
     axes = figure.add_subplot()
     tidy(axes)
-    window = max(1, len(loss) // 25)
-    if window > 1:
-        axes.plot(seen, loss, color=BLUE, alpha=0.3, linewidth=0.8, label="loss")
-    smooth = _running_median(loss, window)
-    label = f"running median of {2 * window - 1} points" if window > 1 else "loss"
-    axes.plot(seen, smooth, color=BLUE, linewidth=1.8, label=label)
-    finite = smooth[np.isfinite(smooth) & (smooth > 0)]
-    if finite.size == smooth.size and finite.max() > _LOGARITHMIC_ABOVE * finite.min():
-        axes.set_yscale("log")
-    axes.annotate(
-        f"{smooth[-1]:.3g}",
-        (seen[-1], smooth[-1]),
-        xytext=(4, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=8,
-        color=BLUE,
-    )
+    draw_loss(axes, record)
     axes.set_xlabel("images seen", fontsize=9)
     name = record.protocol.get("recipe", {}).get("loss")
     axes.set_ylabel(f"training loss ({name})" if name else "training loss", fontsize=9)
@@ -122,12 +117,3 @@ def score_histogram(
     figure.suptitle(title, fontsize=9, color=INK, x=0.01, ha="left")
     figure.legend(loc="outside lower left", frameon=False, fontsize=8, ncols=2)
     return save(figure, path)
-
-
-def _running_median(values: "np.ndarray", window: int) -> "np.ndarray":
-    """The median of the ``window - 1`` values either side of each, fewer at the ends."""
-    import numpy as np
-
-    return np.array(
-        [np.median(values[max(0, i - window + 1) : i + window]) for i in range(len(values))]
-    )

@@ -7,6 +7,7 @@ from typing import Any
 from _pytest.terminal import TerminalReporter
 
 from bench.record import Record
+from bench.studies import presentation_of
 
 _HEARTBEAT_SECONDS = 60.0
 _LIVE_SECONDS = 0.2
@@ -57,8 +58,10 @@ class Progress:
         parts: list[str] = [record.outcome]
         if record.status == "ok":
             arm, metrics = next(iter(record.metrics.items()))
-            auroc = metrics.get("image_auroc")
-            parts.append(f"{arm} image AUROC {'–' if auroc is None else format(auroc, '.3f')}")
+            shown = presentation_of(record)
+            value = metrics.get(shown.ranking)
+            figure = "–" if value is None else format(value, ".3f")
+            parts.append(f"{arm} {shown.ranking_name} {figure}")
             speed = record.measurements.get("inference_images_per_s")
             parts += [f"{speed:.0f} img/s"] if speed else []
         self.note(record.key.id, "  ".join([*parts, f"{seconds:.0f} s"]))

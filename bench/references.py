@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.tables import ARMS
+from bench.presentation import ANOMALY
 
 FOLDER = Path(__file__).resolve().parents[1] / "results" / "reference"
 
@@ -37,6 +37,7 @@ class Reference:
         model: Our name of the model.
         source: Who published it and how it came to be.
         metrics: Values as published, fractions of 1, by our metric's name.
+        start: ``pretrained`` or ``scratch``.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Reference:
     category: str
     arm: str
     metrics: dict[str, float]
+    start: str = "pretrained"
 
 
 @cache
@@ -98,7 +100,7 @@ def _papers(folder: Path) -> list[Reference]:
             key = source, _DATASETS[row["dataset"]], row["category"]
             grouped[key][_METRICS[row["metric"]]] = float(row["value"])
     return [
-        Reference("rd_wide_resnet50_2", source, dataset, category, ARMS[1], metrics)
+        Reference("rd_wide_resnet50_2", source, dataset, category, ANOMALY.arms[1], metrics)
         for (source, dataset, category), metrics in grouped.items()
     ]
 

@@ -36,7 +36,8 @@ def replay(record: Record, request: pytest.FixtureRequest) -> None:
     if not steps or not request.config.pluginmanager.hasplugin("benchmark"):
         return
     benchmark: Any = request.getfixturevalue("benchmark")
-    benchmark.group = f"{record.case['dataset']}.{record.case['category']} · inference step"
+    data = ".".join(filter(None, (record.case["dataset"], record.case["category"])))
+    benchmark.group = f"{data} · inference step"
     pending = iter(steps)
     benchmark.pedantic(lambda: CLOCK.advance(next(pending)), rounds=len(steps), iterations=1)
     benchmark.extra_info.update(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.case import Case
+from bench.presentation import PRESENTATIONS, Presentation
 from models.catalog import MODELS, ModelEntry
 
 
@@ -19,6 +20,7 @@ class Study:
         augmentations: Augmentation ids.
         datasets: Catalog datasets whose cases are always offered, skipped with their remedy where
             they are not at hand; every other dataset of the task joins where it is found.
+        pair: The two models whose gains from an augmentation the study compares, ResNet first.
     """
 
     name: str
@@ -27,6 +29,12 @@ class Study:
     models: tuple[str, ...]
     datasets: tuple[str, ...]
     augmentations: tuple[str, ...] = ("default",)
+    pair: tuple[str, str] | None = None
+
+    @property
+    def presentation(self) -> Presentation:
+        """How its records are ranked and shown."""
+        return PRESENTATIONS[self.task]
 
     def cases(
         self,

@@ -12,6 +12,9 @@ from bench.store import Store
 
 _SKIPS_SHOWN = 3
 
+_PICTURES = ("errors", "confusion", "features", "attributions")
+"""Artifacts that people look at; their names begin so."""
+
 
 def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) -> None:
     """Write the summary and the leaderboard it points to."""
@@ -53,7 +56,7 @@ def _write_pictures(terminal: TerminalReporter, tally: Tally, settings: Settings
             (settings.results_dir / path).parent
             for record in tally.records
             for name, path in record.artifacts.items()
-            if name.startswith("errors")
+            if name.startswith(_PICTURES)
         }
     )
     if len(folders) == 1:

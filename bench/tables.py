@@ -10,14 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from bench.presentation import Presentation
 from bench.protocol import PROFILES
 from bench.record import Record
 from bench.statistics import Estimate, estimate
-
-ARMS = ("single_scale", "multi_scale")
-"""Evaluation arms; the first ranks."""
-
-RANKING_METRIC = "image_auroc"
+from bench.studies import presentation_of
 
 UNKNOWN_ENVIRONMENT = "unknown environment"
 
@@ -65,6 +62,20 @@ class Row:
     def name(self) -> str:
         """Label and start."""
         return f"{self.label} {self.start}"
+
+    @property
+    def presentation(self) -> Presentation:
+        """How its study ranks and shows it."""
+        return presentation_of(self.cells[0][0])
+
+    @property
+    def ranking(self) -> Estimate | None:
+        """The figure that ranks it."""
+        return estimate(self.ranking_values())
+
+    def ranking_values(self) -> list[float]:
+        """The figure that ranks it, for each seed that has one in every category."""
+        return self.seed_values(self.presentation.arms[0], self.presentation.ranking)
 
     def metric(self, arm: str, name: str) -> Estimate | None:
         """A metric's mean over seeds; None where a category has no value."""
@@ -172,7 +183,7 @@ def ranks(rows: Sequence[Row]) -> list[str]:
     leader: Estimate | None = None
     leading = ranked = 0
     for position, row in enumerate(rows, start=1):
-        found = row.metric(ARMS[0], RANKING_METRIC)
+        found = row.ranking
         if found is None or found.half_width is None:
             places.append((position if found else 0, False))
             continue
@@ -246,5 +257,5 @@ def _variants(keys: Mapping[tuple[str, ...], object]) -> dict[tuple[str, ...], s
 
 
 def _best_first(row: Row) -> tuple[float, str]:
-    found = row.metric(ARMS[0], RANKING_METRIC)
+    found = row.ranking
     return (-found.mean if found else math.inf, row.name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from bench.presentation import ANOMALY
 from bench.record import Record
 from bench.statistics import (
     SIGNIFICANCE,
@@ -18,7 +19,7 @@ from bench.statistics import (
     paired_test,
     pooled_sd,
 )
-from bench.tables import ARMS, RANKING_METRIC, Section
+from bench.tables import Section
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ class _Side:
     values: list[float]
 
 
-def verdicts(section: Section, arm: str = ARMS[0], metric: str = RANKING_METRIC) -> list[Verdict]:
+def verdicts(
+    section: Section, arm: str = ANOMALY.arms[0], metric: str = ANOMALY.ranking
+) -> list[Verdict]:
     """The verdict of every pair that one section's records speak to; the main one is always there.
 
     Args:

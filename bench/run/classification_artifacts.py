@@ -1,4 +1,4 @@
-"""The files a classification run leaves: curves, predictions, the trained network."""
+"""The files a classification run leaves: curves, predictions, pictures, the trained network."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bench import pictures
 from bench.record import Record
+from bench.run.classification_pictures import write_pictures
 from bench.run.job import Job
 from bench.run.labelled_split import LabelledSplit
 from bench.run.resident import LabelledData
@@ -25,7 +26,8 @@ def write_artifacts(
     job.folder.mkdir(parents=True, exist_ok=True)
     written = {
         "predictions": _predictions(job.folder / "predictions.npz", data.test, logits),
-        "curve": pictures.learning_curve(record, job.folder / "curve.png"),
+        "curve": pictures.training_curves(record, job.folder / "curve.png"),
+        **write_pictures(job.folder, job.case.id, model, data.test, logits),
     }
     if job.save_model:
         written["model"] = save_whole(model.checkpoint(), job.folder / "model.pth")

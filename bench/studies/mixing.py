@@ -10,6 +10,7 @@ MIXING = Study(
     about="Which of ResNet50 and ViT-Small/16 gains from MixUp, and which from CutMix?",
     datasets=_DATASETS,
     models=("resnet50", "vit_small_patch16_224"),
+    pair=("resnet50", "vit_small_patch16_224"),
     augmentations=("default", "mixup", "cutmix"),
 )
 
@@ -19,5 +20,6 @@ CLASSIFIERS = Study(
     about="Other classifiers under the same protocol",
     datasets=_DATASETS,
     models=("resnet18", "deit_tiny_patch16_224"),
+    pair=("resnet18", "deit_tiny_patch16_224"),
     augmentations=("default", "mixup", "cutmix"),
 )

@@ -280,3 +280,17 @@ def test_importing_it_is_cheap():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_further_anomaly_figures_are_columns_where_records_have_them():
+    plain = leaderboard_markdown([make()])
+    assert "AUPRO" not in plain
+    assert "Pixel AP" not in plain
+    rich = {"image_ap": 0.91, "pixel_ap": 0.42, "aupro_30": 0.83, "aupro_05": 0.5, "aupimo": 0.4}
+    records = [make(metrics=rich), make("rd_convnext", auroc=0.8)]
+    row = cells(leaderboard_markdown(records), "rd_resnet18")
+    assert (row["AP (image)"], row["Pixel AP"], row["AUPRO@0.3"]) == ("91.00", "42.00", "83.00")
+    assert list(row)[7:12] == ["ROC-AUC", "AP (image)", "Pixel ROC-AUC", "Pixel AP", "AUPRO@0.3"]
+    line = read_csv(records).iloc[0]
+    assert (line["aupro_05"], line["aupimo"]) == (0.5, 0.4)
+    assert "aupro_01" not in read_csv(records)

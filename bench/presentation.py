@@ -1,0 +1,115 @@
+"""How a task's records are ranked and shown: its evaluation arms, its ranking metric, its columns.
+
+Data alone, so that tables, terminal lines and pictures of every study are made by the same code.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from bench.record import Record
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric as a column of the quality table.
+
+    Attributes:
+        metric: Name in ``record.metrics[arm]``.
+        heading: Heading in Markdown.
+        digits: Decimal places of a percentage.
+        optional: Shown only where some record of the table has it.
+        test_chosen: Whether test labels chose it; it is never bold and never ranks.
+    """
+
+    metric: str
+    heading: str
+    digits: int = 1
+    optional: bool = False
+    test_chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """How the records of a task are ranked and shown.
+
+    Attributes:
+        task: ``anomaly`` or ``classification``.
+        arms: Evaluation arms; the first ranks.
+        ranking: Metric that ranks; higher is better.
+        ranking_name: What people call it.
+        ranking_short: The same in the narrow lines of a terminal.
+        columns: Columns of the quality table, in order.
+        csv_only: Metrics for machines alone, where some record has them.
+        groups: What the two sides of a comparison are called, by `ModelEntry.group`.
+    """
+
+    task: str
+    arms: tuple[str, ...]
+    ranking: str
+    ranking_name: str
+    ranking_short: str
+    columns: tuple[Column, ...]
+    csv_only: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    def shown(self, records: Sequence[Record]) -> list[Column]:
+        """The columns of a table of these records."""
+        return [
+            column for column in self.columns if not column.optional or _has(records, column.metric)
+        ]
+
+    def figures(self, records: Sequence[Record]) -> list[str]:
+        """The metrics that a file for machines holds of these records."""
+        extra = [name for name in self.csv_only if _has(records, name)]
+        return [column.metric for column in self.shown(records)] + extra
+
+
+def _has(records: Sequence[Record], metric: str) -> bool:
+    return any(arm.get(metric) is not None for record in records for arm in record.metrics.values())
+
+
+ANOMALY = Presentation(
+    task="anomaly",
+    arms=("single_scale", "multi_scale"),
+    ranking="image_auroc",
+    ranking_name="image AUROC",
+    ranking_short="AUROC",
+    columns=(
+        Column("accuracy", "Accuracy"),
+        Column("precision", "Precision"),
+        Column("recall", "Recall"),
+        Column("f1", "F1-Score"),
+        Column("image_auroc", "ROC-AUC", digits=2),
+        Column("image_ap", "AP (image)", digits=2, optional=True),
+        Column("pixel_auroc", "Pixel ROC-AUC", digits=2),
+        Column("pixel_ap", "Pixel AP", digits=2, optional=True),
+        Column("aupro_30", "AUPRO@0.3", digits=2, optional=True),
+        Column("accuracy_best_f1", "Accuracy (test-chosen)", test_chosen=True),
+        Column("precision_best_f1", "Precision (test-chosen)", test_chosen=True),
+        Column("recall_best_f1", "Recall (test-chosen)", test_chosen=True),
+        Column("f1_best", "F1 (test-chosen)", test_chosen=True),
+    ),
+    csv_only=("aupro_05", "aupro_01", "aupimo", "iou_calibrated", "pixel_f1_best"),
+    groups=MappingProxyType({"resnet": "ResNet teacher", "convnext": "ConvNeXt teacher"}),
+)
+
+CLASSIFICATION = Presentation(
+    task="classification",
+    arms=("last_epoch",),
+    ranking="top1",
+    ranking_name="top-1 accuracy",
+    ranking_short="top-1",
+    columns=(
+        Column("top1", "Top-1 Acc", digits=2),
+        Column("top5", "Top-5 Acc", digits=2),
+        Column("macro_recall", "Recall", digits=2),
+        Column("macro_precision", "Precision", digits=2),
+        Column("macro_f1", "F1-score", digits=2),
+        Column("top1_best_epoch", "Top-1 best epoch (test-chosen)", digits=2, test_chosen=True),
+    ),
+    csv_only=("ece",),
+    groups=MappingProxyType({"resnet": "ResNet", "vit": "ViT"}),
+)
+
+PRESENTATIONS = {shown.task: shown for shown in (ANOMALY, CLASSIFICATION)}

@@ -1,0 +1,133 @@
+"""What a classifier confuses, how its features lie, and what its logits depend on, as pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench import pictures
+from bench.run.attribution import attribution_maps
+from bench.run.labelled_split import LabelledSplit
+from bench.run.precision import to_float
+from models.interface import Classifier
+
+_IMAGES = 1_000
+"""Most test images whose features are drawn: t-SNE of so many takes seconds."""
+
+_BATCH = 250
+_OF_EACH_KIND = 8
+"""Errors, and hits, whose attribution maps are drawn."""
+
+
+def write_pictures(
+    folder: Path, title: str, model: Classifier, test: LabelledSplit, logits: Tensor
+) -> dict[str, Path]:
+    """Draw the confusion matrix, the features and the attribution maps of a test set.
+
+    Args:
+        folder: Where they go.
+        title: Above each.
+        model: As training left it.
+        test: Its test set.
+        logits: ``(N, classes)`` of all of it.
+
+    Returns:
+        Paths by artifact name; ``features`` is missing where there is no spread to draw.
+
+    Raises:
+        OSError: A picture could not be written.
+    """
+    assert isinstance(model, nn.Module)
+    labels = test.labels.to(logits.device)
+    predicted = logits.argmax(1)
+    classes = len(test.classes)
+    counts = torch.bincount(labels * classes + predicted, minlength=classes**2)
+    confusion = counts.view(classes, classes).cpu().numpy()
+    was_training = model.training
+    model.eval()
+    written = {
+        "confusion": pictures.confusion_picture(
+            confusion, test.classes, folder / "confusion.png", title
+        ),
+        "features": _features(folder / "features.png", title, model, test, confusion),
+        "attributions": _attributions(
+            folder / "attributions.jpg", title, model, test, logits.log_softmax(1)
+        ),
+    }
+    model.train(was_training)
+    return {name: path for name, path in written.items() if path is not None}
+
+
+def spread_over_classes(labels: Tensor, count: int) -> Tensor:
+    """``(min(N, count),)`` places of images, every class in proportion, always the same."""
+    by_class = labels.cpu().argsort(stable=True)
+    take = torch.linspace(0, len(by_class) - 1, min(count, len(by_class))).round().long()
+    return by_class[take].sort().values
+
+
+def worst_and_surest(log_probabilities: Tensor, labels: Tensor, count: int) -> list[int]:
+    """The wrong images with the least probability of the truth, then the right ones with the most.
+
+    Args:
+        log_probabilities: ``(N, classes)``.
+        labels: ``(N,)`` true classes.
+        count: Most of each kind.
+    """
+    of_truth = log_probabilities.gather(1, labels[:, None])[:, 0]
+    right = log_probabilities.argmax(1) == labels
+    order = of_truth.argsort(stable=True)
+    errors = order[~right[order]][:count]
+    hits = order[right[order]].flip(0)[:count]
+    return [*errors.tolist(), *hits.tolist()]
+
+
+def _features(
+    path: Path, title: str, model: Classifier, test: LabelledSplit, confusion: np.ndarray
+) -> Path | None:
+    index = spread_over_classes(test.labels, _IMAGES)
+    with torch.inference_mode():
+        parts = [
+            model.features(to_float(images, images.device)).float().cpu()
+            for images, _ in test.batches(index, _BATCH)
+        ]
+    return pictures.feature_picture(
+        torch.cat(parts).numpy(),
+        test.labels.cpu()[index].numpy(),
+        test.classes,
+        _coloured(confusion),
+        path,
+        f"{title} · penultimate features of {len(index)} test images",
+    )
+
+
+def _coloured(confusion: np.ndarray) -> list[int]:
+    """All of ten classes; of more, the most confused first."""
+    if len(confusion) <= 10:
+        return list(range(len(confusion)))
+    pairs = pictures.most_confused(confusion, len(confusion))
+    return list(dict.fromkeys([*(name for pair in pairs for name in pair), *range(10)]))
+
+
+def _attributions(
+    path: Path, title: str, model: Classifier, test: LabelledSplit, log_probabilities: Tensor
+) -> Path:
+    labels = test.labels.to(log_probabilities.device)
+    index = worst_and_surest(log_probabilities, labels, _OF_EACH_KIND)
+    images, _ = next(iter(test.batches(torch.tensor(index), len(index))))
+    maps = attribution_maps(model, images, labels[index].to(images.device)).cpu().numpy()
+    pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+    sure, predicted = (part[index].cpu() for part in log_probabilities.exp().max(1))
+    names: Sequence[str] = test.classes
+    shown = [
+        pictures.Attributed(
+            image=pixels[place],
+            map=maps[place],
+            true=names[int(labels[where])],
+            predicted=names[int(predicted[place])],
+            confidence=float(sure[place]),
+        )
+        for place, where in enumerate(index)
+    ]
+    return pictures.attribution_picture(shown, path, title)

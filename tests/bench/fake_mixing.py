@@ -1,0 +1,88 @@
+"""Records of classifiers as a run would leave them, with chosen top-1 values."""
+
+from bench.case import Case
+from bench.mixing_points import Outcome, Point
+from bench.record import Key, Record
+
+CNN, VIT = "resnet50", "vit_small_patch16_224"
+
+
+def classified(
+    top1,
+    seed=0,
+    *,
+    model=CNN,
+    dataset="cifar100",
+    augmentation="default",
+    pretrained=False,
+    study="mixing",
+    profile="seed",
+    epochs=50,
+    images_seen=None,
+    data=None,
+    curve=(),
+    judged=None,
+    **fields,
+):
+    case = Case(study, model, dataset, None, augmentation, pretrained, seed)
+    figures = dict.fromkeys(("top1", "macro_precision", "macro_recall", "macro_f1"), top1)
+    best = max([top1, *(judged or [])])
+    return Record(
+        key=Key(case.id, profile, f"recipe of {model}", data or f"hash of {dataset}", model),
+        case={
+            "study": study,
+            "model": model,
+            "dataset": dataset,
+            "category": None,
+            "augmentation": augmentation,
+            "pretrained": pretrained,
+            "seed": seed,
+        },
+        status="ok",
+        outcome="ok",
+        protocol={
+            "image_size": 32,
+            "images_seen": images_seen,
+            "arm": case.arm,
+            "augmentation": augmentation,
+            "recipe": {"epochs": epochs},
+        },
+        seed=223 + seed,
+        metrics={"last_epoch": {**figures, "top5": min(1.0, top1 + 0.2), "top1_best_epoch": best}},
+        epochs=[[1000.0 * (i + 1), value] for i, value in enumerate(judged or [])],
+        curve=list(curve),
+        environment={"class": "gpu | torch", "device": "cuda"},
+        fingerprints={"images": {"fit": 1000, "test": 10_000}},
+        finished="2026-01-01T00:00:00+00:00",
+        **fields,
+    )
+
+
+def at(point, top1, seed=0, *, arm="", **fields):
+    """A record of a point, of a recipe arm such as ``.flip_crop``."""
+    return classified(
+        top1,
+        seed,
+        model=point.model + arm,
+        dataset=point.dataset,
+        augmentation=point.augmentation,
+        pretrained=point.pretrained,
+        **fields,
+    )
+
+
+def table_of(values, dataset="cifar100", images=10_000):
+    """Outcomes of one dataset; ``values[model, augmentation, pretrained]`` are top-1 by seed."""
+    return {
+        Point(dataset, *place): Outcome(dict(enumerate(by_seed)), images)
+        for place, by_seed in values.items()
+    }
+
+
+def cells_of(markdown_table):
+    """The rows of a Markdown table, each a dict by heading."""
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in markdown_table.splitlines()
+    ]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
