@@ -113,7 +113,7 @@ def rank_regions(maps: Tensor, regions: "Regions") -> Ranks:
     """Rank every pixel of every region among the pixels of none, on the maps' device.
 
     The same as `rank_positives` of the masks, with each positive's region. Temporary memory on the
-    CPU is 1.6 times float32 maps at 5 % positives; half-precision maps are widened first.
+    CPU is 1.7 times float32 maps at 5 % positives; half-precision maps are widened first.
 
     Args:
         maps: ``(N, H, W)`` raw maps.

@@ -70,10 +70,10 @@ def test_the_truth_is_within_the_bound(seed, kind, bits):
 
 def test_the_bound_shrinks_with_the_bins():
     maps, masks = case(0)
-    errors = np.array([[f.error for f in counted(maps, masks, bits)] for bits in (9, 12, 15, 22)])
+    errors = np.array([[f.error for f in counted(maps, masks, bits)] for bits in (9, 12, 15, 18)])
     assert (errors[1:] <= errors[:-1]).all()  # finer bins only split coarser ones
-    assert (errors[0] > 0.001).all()
-    assert (errors[-1] < 1e-4).all()
+    assert (errors[0] > 0.04).all()
+    assert (errors[-1] < 5e-3).all()
 
 
 def test_the_bound_of_auroc_is_half_of_the_tied_pairs():
