@@ -3,6 +3,7 @@
 Data alone, so that tables, terminal lines and pictures of every study are made by the same code.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -66,7 +67,8 @@ class Presentation:
 
 
 def _has(records: Sequence[Record], metric: str) -> bool:
-    return any(arm.get(metric) is not None for record in records for arm in record.metrics.values())
+    values = (arm.get(metric) for record in records for arm in record.metrics.values())
+    return any(value is not None and math.isfinite(value) for value in values)
 
 
 ANOMALY = Presentation(

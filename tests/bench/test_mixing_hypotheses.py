@@ -79,6 +79,13 @@ def test_the_interval_over_seeds_is_scipys():
     assert (answer.found.low, answer.found.high) == pytest.approx((low, high), abs=0.005)
 
 
+def test_from_no_difference_no_sign_flips():
+    level = {(m, a, p): [0.5] for m in (CNN, VIT) for a in ("default", "cutmix") for p in (0, 1)}
+    outcomes = table_of(level | {(CNN, "cutmix", 1): [0.6]})
+    found = change_answers((H1,), outcomes)
+    assert [(answer.found.value, answer.flips) for answer in found] == [(10.0, False)]
+
+
 def test_one_seeds_interval_is_that_of_four_independent_binomials():
     shares = {"cutmix": 0.6, "default": 0.5}
     outcomes = table_of(
@@ -184,8 +191,17 @@ def test_no_sentence_contradicts_its_table(values):
             assert word == ("contradicted" if side else "no change shown")
         else:
             assert word == {1: "holds", -1: "reversed", 0: "not shown"}[side]
+        if row["Hypothesis"].startswith("H3"):
+            assert ("the sign flips" in row["Verdict"]) == flips(row, rows)
     for sentence in sentences.splitlines():
         check_sentence(sentence, [r for r in rows if r["Hypothesis"].startswith(sentence[2:4])])
+
+
+def flips(row, rows):
+    """Whether the difference that an H3 row is about has two signs, by the rows of its starts."""
+    name = row["Hypothesis"][-2:]
+    both = [numbers(r["Difference, points"]) for r in rows if r["Hypothesis"] == name]
+    return all(both) and len(both) == 2 and both[0][0] * both[1][0] < 0
 
 
 def check_sentence(sentence, rows):
@@ -201,8 +217,8 @@ def check_sentence(sentence, rows):
     if not signs:
         return
     if sentence[2:4] == "H3":
-        flips = sum("the sign flips" in row["Verdict"] for row in untested)
-        assert signs == f"the sign flips with pretraining in {flips} of {len(untested)}."
+        count = sum("the sign flips" in row["Verdict"] for row in untested)
+        assert signs == f"the sign flips with pretraining in {count} of {len(untested)}."
         return
     values = [numbers(row["Difference, points"])[0] for row in untested]
     found = [int(count) for count in re.findall(r"(?<=in )\d+", signs)]

@@ -51,6 +51,7 @@ def test_the_collapsed_runs_are_found_by_their_numbers():
     [
         ((4, 50, 0.06, 0.04, 0.36), True),
         ((4, 50, 0.06, 0.04, None), True),
+        ((5, 50, 0.06, 0.04, 0.36), True),
         ((6, 50, 0.06, 0.04, 0.36), False),
         ((4, 50, 0.06, 0.05, 0.36), False),
         ((4, 50, 0.60, 0.40, 0.36), False),
