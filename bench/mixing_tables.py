@@ -22,28 +22,40 @@ _AXES = ("Experiment", "Dataset", "Model", "Augmentation", "Pretrained")
 
 
 def experiments_table(rows: Sequence[Row]) -> str:
-    """Our runs under the original's headings and names, in its order; others follow by name."""
+    """Our runs under the original's headings and names, in its order; others follow by name.
+
+    Where none of them is one of the original's, its names and figures are no columns.
+    """
     order = {point: position for position, point in enumerate(experiments())}
-    columns = CLASSIFICATION.columns
-    lines = []
-    for row in sorted(rows, key=lambda row: _position(row, order)):
-        point, model = _place(row)
-        known = experiments().get(point) if model.partition(".")[2] != "modern" else None
-        original = f"{100 * known.last_top1:.2f}" if known else EMPTY
-        figures = [
-            percent(row.metric(ARM, column.metric), column.digits, of=len(row.seeds))
-            for column in columns
-        ]
-        name = known.name if known else EMPTY
-        axes = [name, point.dataset, model, point.augmentation, str(point.pretrained)]
-        lines.append([*axes, *figures, original, seeds(len(row.seeds))])
+    lines = [_experiment(row) for row in sorted(rows, key=lambda row: _position(row, order))]
     headings = [
         *_AXES,
-        *(column.heading for column in columns),
-        "Reference: top-1 after the last epoch",
+        *(column.heading for column in CLASSIFICATION.columns),
         "Seeds",
+        "Reference: top-1 after the last epoch",
     ]
+    if all(line[0] == EMPTY for line in lines):
+        own = slice(1, -1)
+        return table(headings[own], [line[own] for line in lines], words=range(len(_AXES) - 1))
     return table(headings, lines, words=range(len(_AXES)))
+
+
+def _experiment(row: Row) -> list[str]:
+    point, model = _place(row)
+    known = experiments().get(point) if model.partition(".")[2] != "modern" else None
+    return [
+        known.name if known else EMPTY,
+        point.dataset,
+        model,
+        point.augmentation,
+        str(point.pretrained),
+        *(
+            percent(row.metric(ARM, column.metric), column.digits, of=len(row.seeds))
+            for column in CLASSIFICATION.columns
+        ),
+        seeds(len(row.seeds)),
+        f"{100 * known.last_top1:.2f}" if known else EMPTY,
+    ]
 
 
 def hypothesis_tables(pair: tuple[str, str], outcomes: Outcomes) -> Iterator[str]:

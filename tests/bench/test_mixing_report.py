@@ -58,8 +58,13 @@ def test_experiments_have_the_originals_headings_names_and_order():
 
 def test_runs_by_the_modern_recipe_are_no_experiment_of_the_original():
     point = next(iter(experiments()))
-    (row,) = table_after(leaderboard_markdown([at(point, 0.5, arm=".modern")]), "#### All")
-    assert (row["Experiment"], row["Reference: top-1 after the last epoch"]) == ("–", "–")
+    both = [at(point, 0.5, arm=".modern"), at(point, 0.4)]
+    own, modern = table_after(leaderboard_markdown(both), "#### All experiments")
+    assert (own["Experiment"], own["Model"]) == ("Control-1", CNN)
+    assert (modern["Experiment"], modern["Model"]) == ("–", f"{CNN}.modern")
+    assert modern["Reference: top-1 after the last epoch"] == "–"
+    (alone,) = table_after(leaderboard_markdown(both[:1]), "#### All experiments")
+    assert "Experiment" not in alone
 
 
 def test_the_last_epoch_ranks_and_never_the_best():
