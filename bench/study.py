@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.case import Case
-from bench.presentation import PRESENTATIONS, Presentation
+from bench.report.presentation import PRESENTATIONS, Presentation
 from models.catalog import MODELS, ModelEntry
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from _pytest.terminal import TerminalReporter
 
-from bench.leaderboard import summary_rows, write_leaderboard
 from bench.record import Record
+from bench.report.leaderboard import summary_rows, write_leaderboard
 from bench.session import Tally
 from bench.settings import Settings
 from bench.store import Store

@@ -17,7 +17,7 @@ LIGHT = [
     "bench",
     "bench.plugin",
     "bench.__main__",
-    "bench.leaderboard",
+    "bench.report.leaderboard",
     "bench.run.inputs",
     "bench.run.isolate",
     "models.catalog",

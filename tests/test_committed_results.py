@@ -5,7 +5,7 @@ from statistics import fmean
 
 import pytest
 
-from bench.leaderboard import write_leaderboard
+from bench.report.leaderboard import write_leaderboard
 from bench.store import read_records
 from models.catalog import MODELS
 

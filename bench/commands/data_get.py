@@ -17,7 +17,7 @@ from datasets_lib.entry import DatasetEntry
 from datasets_lib.layout import DatasetError
 
 if TYPE_CHECKING:
-    from datasets_lib.place import Piece
+    from datasets_lib.fetch.place import Piece
 
 _DOWNLOADS = ".downloads"
 """Archives wait here for being unpacked; hidden, so that no dataset is looked for in it."""
@@ -101,9 +101,9 @@ def by_hand(entry: DatasetEntry) -> str:
 
 
 def _fetch_and_place(entry: DatasetEntry, data_dir: Path, keep: bool) -> None:
-    from datasets_lib.download import download
-    from datasets_lib.place import Piece, checksum_of, place
-    from datasets_lib.unpack import DamagedArchiveError
+    from datasets_lib.fetch.download import download
+    from datasets_lib.fetch.place import Piece, checksum_of, place
+    from datasets_lib.fetch.unpack import DamagedArchiveError
 
     downloads = data_dir / _DOWNLOADS / entry.name
     pieces = []

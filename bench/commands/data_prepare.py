@@ -22,7 +22,7 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from datasets_lib.place import Piece, check, place
+    from datasets_lib.fetch.place import Piece, check, place
 
     entry = DATASETS.get(options.name)
     if entry and entry.embedded:

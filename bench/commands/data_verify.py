@@ -11,7 +11,7 @@ from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, find_datasets
 
 if TYPE_CHECKING:
-    from datasets_lib.verify_report import Problem, Report
+    from datasets_lib.verify.report import Problem, Report
 
 _SHOWN = 5
 
@@ -31,9 +31,9 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from datasets_lib.verify import verify_category
-    from datasets_lib.verify_labelled import verify_labelled, verify_textures
-    from datasets_lib.verify_report import excusing
+    from datasets_lib.verify.files import verify_category
+    from datasets_lib.verify.labelled import verify_labelled, verify_textures
+    from datasets_lib.verify.report import excusing
 
     found = find_datasets(data_dirs_of(options))
     began = time.monotonic()

@@ -28,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
-    from bench.leaderboard import write_leaderboard
+    from bench.report.leaderboard import write_leaderboard
     from bench.store import read_records
 
     missing = [str(path) for path in options.records if not path.is_file()]

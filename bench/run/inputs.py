@@ -191,6 +191,6 @@ def _at_most(count: int | None, samples: tuple[Sample, ...]) -> tuple[Sample, ..
 
 
 def _download_weights(url: str, target: Path, sha256_prefix: str | None) -> None:
-    from datasets_lib.download import download
+    from datasets_lib.fetch.download import download
 
     download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)

@@ -1,7 +1,7 @@
 """The studies, by name."""
 
-from bench.presentation import ANOMALY, Presentation
 from bench.record import Record
+from bench.report.presentation import ANOMALY, Presentation
 from bench.studies.mixing import CLASSIFIERS, MIXING
 from bench.studies.rd_backbone import RD_BACKBONE
 

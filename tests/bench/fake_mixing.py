@@ -1,8 +1,8 @@
 """Records of classifiers as a run would leave them, with chosen top-1 values."""
 
 from bench.case import Case
-from bench.mixing_points import Outcome, Point
 from bench.record import Key, Record
+from bench.report.mixing_points import Outcome, Point
 
 CNN, VIT = "resnet50", "vit_small_patch16_224"
 

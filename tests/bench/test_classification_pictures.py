@@ -8,8 +8,6 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from bench.attribution_picture import Attributed
-from bench.figures import BLUE, GREEN, VERMILION
 from bench.pictures import (
     all_dataset_curves,
     attribution_picture,
@@ -20,6 +18,8 @@ from bench.pictures import (
     most_confused,
     training_curves,
 )
+from bench.pictures.attribution import Attributed
+from bench.pictures.figures import BLUE, GREEN, VERMILION
 from bench.run.attribution import attribution_maps
 from bench.run.classification_pictures import (
     spread_over_classes,

@@ -11,9 +11,9 @@ import zipfile
 import pytest
 
 from bench.__main__ import main
-from bench.bundle import Member, write_bundle
-from bench.unbundle import BundleError, unbundle
-from bench.wheels import build_requirements, fetch_wheels, find_wheels, requirements
+from bench.carry.bundle import Member, write_bundle
+from bench.carry.unbundle import BundleError, unbundle
+from bench.carry.wheels import build_requirements, fetch_wheels, find_wheels, requirements
 
 CASES = "rd_resnet18 and bars and scratch"
 
@@ -73,7 +73,7 @@ def test_a_bundle_is_unpacked_by_a_bare_python(tmp_path, data, root, capsys):
     bare = [sys.executable, "-I", "-S", "unbundle.py", out.name, "--to", "there"]
     done = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, check=True)
     there = tmp_path / "there"
-    for name in ("bench/unbundle.py", "pyproject.toml"):
+    for name in ("bench/carry/unbundle.py", "pyproject.toml"):
         assert (there / "project" / name).read_bytes() == (root / name).read_bytes()
     for file in (data / "bars").rglob("*.png"):
         assert (there / "data" / file.relative_to(data)).read_bytes() == file.read_bytes()

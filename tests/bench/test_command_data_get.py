@@ -14,8 +14,9 @@ import pytest
 
 from bench.__main__ import main
 from bench.commands import data_get
-from datasets_lib import catalog, discover, place
+from datasets_lib import catalog, discover
 from datasets_lib.entry import Archive, Counts, DatasetEntry
+from datasets_lib.fetch import place
 
 COUNTS = Counts(train=5, test=6, defective=3)
 

@@ -13,9 +13,14 @@ import pytest
 from fake_records import make
 from scipy import stats
 
-from bench.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows, write_leaderboard
 from bench.record import from_json
-from bench.tables import category_rows, mean_rows, ranks, sections
+from bench.report.leaderboard import (
+    leaderboard_csv,
+    leaderboard_markdown,
+    summary_rows,
+    write_leaderboard,
+)
+from bench.report.tables import category_rows, mean_rows, ranks, sections
 
 THREE = (0.97, 0.98, 0.96)
 
@@ -275,7 +280,7 @@ def test_no_records_is_a_leaderboard_that_says_so():
 
 def test_importing_it_is_cheap():
     code = (
-        "import sys, bench.leaderboard, bench.pictures; "
+        "import sys, bench.report.leaderboard, bench.pictures; "
         "print([m for m in ('torch', 'matplotlib', 'pandas', 'scipy', 'timm') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

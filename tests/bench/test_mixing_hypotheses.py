@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.mixing_contrasts import contrast
-from bench.mixing_gains import best_combinations, pretraining_gains
-from bench.mixing_hypotheses import cell_answers, change_answers, conclude, hypotheses
-from bench.mixing_points import Outcome, Point
-from bench.mixing_reference import original_outcomes
-from bench.mixing_tables import best_table, gains_table, hypothesis_tables
+from bench.report.mixing_contrasts import contrast
+from bench.report.mixing_gains import best_combinations, pretraining_gains
+from bench.report.mixing_hypotheses import cell_answers, change_answers, conclude, hypotheses
+from bench.report.mixing_points import Outcome, Point
+from bench.report.mixing_reference import original_outcomes
+from bench.report.mixing_tables import best_table, gains_table, hypothesis_tables
 
 H1, H2 = hypotheses(CNN, VIT)
 PLACES = [(m, a, p) for m in (CNN, VIT) for a in ("default", "mixup", "cutmix") for p in (0, 1)]

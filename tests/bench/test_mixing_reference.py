@@ -5,12 +5,12 @@ import csv
 import pytest
 from fake_mixing import CNN, VIT, at, cells_of
 
-from bench.leaderboard import leaderboard_csv, leaderboard_markdown
-from bench.mixing_points import Point, collapsed, outcomes
-from bench.mixing_reference import collapsed_experiments, experiments
-from bench.mixing_replication import replications
-from bench.mixing_tables import original_table, replication_table
-from bench.references import FOLDER
+from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
+from bench.report.mixing_points import Point, collapsed, outcomes
+from bench.report.mixing_reference import collapsed_experiments, experiments
+from bench.report.mixing_replication import replications
+from bench.report.mixing_tables import original_table, replication_table
+from bench.report.references import FOLDER
 
 
 def rows_of_file():

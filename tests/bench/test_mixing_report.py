@@ -6,12 +6,12 @@ import random
 from fake_mixing import CNN, VIT, at, cells_of, classified
 from fake_records import make
 
-from bench.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
-from bench.mixing_points import Point, outcomes
-from bench.mixing_reference import experiments
-from bench.mixing_report import mixing_report
 from bench.progress import Progress
-from bench.tables import category_rows, ranks
+from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
+from bench.report.mixing_points import Point, outcomes
+from bench.report.mixing_reference import experiments
+from bench.report.mixing_report import mixing_report
+from bench.report.tables import category_rows, ranks
 
 GRID = [
     Point("digits", model, augmentation, pretrained)

@@ -6,9 +6,9 @@ from fake_records import make
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from bench.error_pictures import hardest
-from bench.figures import BLUE, CYAN, GREEN, ORANGE, VERMILION
 from bench.pictures import leaderboard_picture, learning_curve, score_histogram, worst_errors
+from bench.pictures.errors import hardest
+from bench.pictures.figures import BLUE, CYAN, GREEN, ORANGE, VERMILION
 
 
 def pixels(path):

@@ -4,8 +4,8 @@ import csv
 
 from fake_records import make
 
-from bench.leaderboard import leaderboard_csv, leaderboard_markdown
-from bench.references import FOLDER, MEAN, published_categories, references
+from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
+from bench.report.references import FOLDER, MEAN, published_categories, references
 
 
 def test_values_are_those_of_the_files():

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.statistics import Estimate, estimate, fewest_pairs, paired_test, pooled_sd, sign_flip_p
+from bench.report.statistics import (
+    Estimate,
+    estimate,
+    fewest_pairs,
+    paired_test,
+    pooled_sd,
+    sign_flip_p,
+)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 30])

@@ -5,9 +5,9 @@ import pytest
 from fake_records import make
 from scipy import stats
 
-from bench.leaderboard import leaderboard_markdown
-from bench.tables import sections
-from bench.verdict import MAIN_PAIR, PAIRS, verdicts
+from bench.report.leaderboard import leaderboard_markdown
+from bench.report.tables import sections
+from bench.report.verdict import MAIN_PAIR, PAIRS, verdicts
 from models.catalog import MODELS
 
 SAME = ("rd_resnet50.same", "rd_convnext_adapted.same")

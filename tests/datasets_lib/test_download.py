@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from scripted_server import Answer, ScriptedServer
 
-from datasets_lib import network
-from datasets_lib.download import DownloadError, Patience, download
+from datasets_lib.fetch import network
+from datasets_lib.fetch.download import DownloadError, Patience, download
 from datasets_lib.layout import DatasetError
 
 BODY = random.Random(0).randbytes(1_000_000)
@@ -390,7 +390,7 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(serve, tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
-from datasets_lib.download import Patience, download
+from datasets_lib.fetch.download import Patience, download
 download(sys.argv[1], Path(sys.argv[2]), patience=Patience(stall_seconds=60))
 """
 

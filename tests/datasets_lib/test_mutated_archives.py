@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from mutations import emptied, flipped, mutated, truncated, with_wrong_header
 
-from datasets_lib import archive_member
-from datasets_lib.unpack import DamagedArchiveError, UnsafeArchiveError, unpack
+from datasets_lib.fetch import archive_member
+from datasets_lib.fetch.unpack import DamagedArchiveError, UnsafeArchiveError, unpack
 
 FILES = {
     "set/a.png": bytes(range(256)) * 4,

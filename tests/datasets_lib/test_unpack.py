@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from archive_files import KINDS, content_of, tar_info, write_archive, write_tar
 
-from datasets_lib import unpack as unpack_module
+from datasets_lib.fetch import unpack as unpack_module
+from datasets_lib.fetch.unpack import DamagedArchiveError, unpack
 from datasets_lib.layout import DatasetError
-from datasets_lib.unpack import DamagedArchiveError, unpack
 
 FILES = {
     "set/train/good/000.png": bytes(range(256)) * 5000,
@@ -180,7 +180,7 @@ def test_a_write_that_fails_halfway_is_a_clear_error_and_leaves_nothing(
 CHILD = """
 import sys, time
 from pathlib import Path
-from datasets_lib.unpack import unpack
+from datasets_lib.fetch.unpack import unpack
 def progress(done, total):
     print(done, flush=True)
     time.sleep(60)

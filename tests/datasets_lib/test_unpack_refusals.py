@@ -10,9 +10,9 @@ import zipfile
 import pytest
 from archive_files import KINDS, tar_info, write_archive, zip_info
 
-from datasets_lib import archive_member
+from datasets_lib.fetch import archive_member
+from datasets_lib.fetch.unpack import DamagedArchiveError, UnsafeArchiveError, unpack
 from datasets_lib.layout import DatasetError
-from datasets_lib.unpack import DamagedArchiveError, UnsafeArchiveError, unpack
 
 
 @pytest.fixture

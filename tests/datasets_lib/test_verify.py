@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_lib import verify as module
 from datasets_lib.entry import FOLDER_READER, Counts
-from datasets_lib.inspect_image import Inspected
 from datasets_lib.layout import Sample
-from datasets_lib.verify import verify_category
+from datasets_lib.verify import files as module
+from datasets_lib.verify.files import verify_category
+from datasets_lib.verify.inspect_image import Inspected
 
 COUNTS = Counts(train=5, test=6, defective=3)
 

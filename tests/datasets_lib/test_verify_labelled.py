@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_lib import verify_labelled as module
 from datasets_lib.classification import Classification, FileSplit, PixelSplit
 from datasets_lib.entry import Counts
 from datasets_lib.layout import Sample
-from datasets_lib.verify_labelled import verify_labelled, verify_textures
-from datasets_lib.verify_report import Problem, Report, excusing
+from datasets_lib.verify import labelled as module
+from datasets_lib.verify.labelled import verify_labelled, verify_textures
+from datasets_lib.verify.report import Problem, Report, excusing
 
 CLASSES = ("ant", "bee")
 

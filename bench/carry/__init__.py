@@ -1,0 +1,1 @@
+"""Carrying a study to a machine without a network: bundles, and unpacking them there."""

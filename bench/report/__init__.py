@@ -1,0 +1,1 @@
+"""Tables, verdicts and the leaderboard: pure functions of records."""

@@ -1,0 +1,1 @@
+"""Getting datasets: downloads that resume, archives unpacked whole and safely."""

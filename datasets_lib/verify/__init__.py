@@ -1,0 +1,1 @@
+"""Whether a dataset on disk is whole, and what is wrong with it."""

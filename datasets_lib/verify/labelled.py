@@ -1,0 +1,125 @@
+"""Whether a classification set or a folder of textures on disk is whole."""
+
+import hashlib
+import importlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from datasets_lib.classification import Classification, FileSplit, Labelled, PixelSplit
+from datasets_lib.entry import Counts
+from datasets_lib.layout import DatasetError, Sample
+from datasets_lib.verify.files import check_files
+from datasets_lib.verify.inspect_image import Inspected
+from datasets_lib.verify.report import (
+    Checked,
+    Problem,
+    Progress,
+    Report,
+    count_problems,
+    image_notes,
+    image_problems,
+)
+
+
+def verify_labelled(
+    dataset: str,
+    root: Path,
+    reader: str,
+    expected: Counts | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Read a classification set, decode all of it and check its labels.
+
+    Args:
+        dataset: Its id.
+        root: Its folder.
+        reader: Import path, see `datasets_lib.entry.DatasetEntry`.
+        expected: What the publisher says it holds, if that is known.
+        progress: Told of every image; of stored pixels at once.
+    """
+    try:
+        found: Classification = _imported(reader)(root)
+    except DatasetError as error:
+        return Report(dataset, None, (Problem(str(error)),))
+    checked = [
+        one
+        for split, labelled in (("train", found.train), ("test", found.test))
+        for one in _checked(split, labelled, progress)
+    ]
+    counts = Counts(train=len(found.train), test=len(found.test))
+    problems = [
+        *count_problems(counts, expected),
+        *_label_problems(found),
+        *image_problems(checked),
+    ]
+    notes = (f"{len(found.classes):,} classes", *image_notes(checked))
+    return Report(dataset, counts, tuple(problems), notes)
+
+
+def verify_textures(
+    dataset: str,
+    root: Path,
+    reader: str,
+    expected: Counts | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Decode a folder of textures; the arguments are those of `verify_labelled`."""
+    try:
+        files: list[Path] = list(_imported(reader)(root))
+    except DatasetError as error:
+        return Report(dataset, None, (Problem(str(error)),))
+    samples = [Sample(file.relative_to(root).as_posix(), file) for file in files]
+    checked = check_files({"train": samples}, progress)
+    counts = Counts(train=len(samples), test=0)
+    problems = (*count_problems(counts, expected), *image_problems(checked))
+    return Report(dataset, counts, problems, tuple(image_notes(checked)))
+
+
+def _imported(path: str) -> Callable[[Path], Any]:
+    module, _, function = path.partition(":")
+    found: Callable[[Path], Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def _checked(split: str, labelled: Labelled, progress: Progress | None) -> Iterable[Checked]:
+    labels = [_class_name(labelled, int(label)) for label in labelled.labels]
+    if isinstance(labelled, FileSplit):
+        checked = check_files({split: labelled.samples}, progress)
+        return [replace(one, label=label) for one, label in zip(checked, labels, strict=True)]
+    images = _stored(labelled)
+    if progress:
+        progress(len(labelled), len(labelled))
+    return [
+        Checked(split, name, label, image)
+        for name, label, image in zip(labelled.names, labels, images, strict=True)
+    ]
+
+
+def _stored(split: PixelSplit) -> list[Inspected]:
+    height, width = split.images.shape[1:3]
+    return [
+        Inspected(pixels_sha256=hashlib.sha256(image.tobytes()).hexdigest(), size=(width, height))
+        for image in split.images
+    ]
+
+
+def _class_name(split: Labelled, label: int) -> str:
+    return split.classes[label] if 0 <= label < len(split.classes) else f"label {label}"
+
+
+def _label_problems(found: Classification) -> Iterable[Problem]:
+    if found.train.classes != found.test.classes:
+        yield Problem("train and test do not have the same classes")
+    for name, split in (("train", found.train), ("test", found.test)):
+        of_class = Counter(int(label) for label in split.labels)
+        outside = [label for label in of_class if not 0 <= label < len(split.classes)]
+        for label in sorted(outside):
+            yield Problem(
+                "label outside the classes", f"{label} ({of_class[label]:,} {name} images)"
+            )
+        for place, class_name in enumerate(split.classes):
+            if not of_class[place]:
+                yield Problem(f"class without {name} images", class_name)
