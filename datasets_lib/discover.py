@@ -1,15 +1,14 @@
 """Which datasets lie below a data folder, told from folder names alone; runs at collection."""
 
-import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
 from datasets_lib.entry import DatasetEntry, Layout, Task
 from datasets_lib.folder_names import folder_id, subfolders
+from datasets_lib.imported import imported
 from datasets_lib.layout import DatasetError
 
 CUSTOM = "custom"
@@ -116,8 +115,7 @@ def _dataset_folders(data_dir: Path) -> list[Path]:
 
 
 def _categories(layout: Layout, folder: Path) -> Mapping[str, Path] | None:
-    module, _, function = layout.finder.partition(":")
-    find: Any = getattr(importlib.import_module(module), function)
+    find: Callable[[Path], Mapping[str, Path] | None] = imported(layout.finder)
     try:
         categories = find(folder)
     except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from datasets_lib.cache import DecodeCache
 from datasets_lib.cache_build import Progress
 from datasets_lib.discover import FoundDataset
 from datasets_lib.image_set import load
+from datasets_lib.imported import imported
 from datasets_lib.layout import Sample
 from datasets_lib.split import limit
 from datasets_lib.texture_synthesis import synthesize_textures
@@ -86,7 +86,6 @@ def texture_source(
 
 
 def _samples(dataset: FoundDataset) -> tuple[Sample, ...]:
-    module, _, function = dataset.reader.partition(":")
-    read: Callable[[Path], list[Path]] = getattr(importlib.import_module(module), function)
+    read: Callable[[Path], list[Path]] = imported(dataset.reader)
     files = read(dataset.root)
     return limit([Sample(file.relative_to(dataset.root).as_posix(), file) for file in files], MOST)

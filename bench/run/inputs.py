@@ -8,13 +8,13 @@ from pathlib import Path
 from bench.case import Case
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Key
-from bench.run.imports import imported
 from bench.run.job import CaseSkipped, Inputs, Job, LabelledInputs, WeightsError
 from bench.settings import Settings
 from datasets_lib.catalog import DATASETS
 from datasets_lib.classification import Classification
 from datasets_lib.content import ContentHashes
 from datasets_lib.discover import FoundDataset
+from datasets_lib.imported import imported
 from datasets_lib.labelled import data_hash
 from datasets_lib.layout import Category, DatasetError, Sample
 from datasets_lib.split import limit, split_calibration

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from bench.run.imports import imported
 from bench.run.job import Job, WeightsError
+from datasets_lib.imported import imported
 from models.catalog import MODELS, ClassifierRecipe
 from models.interface import Build, BuildClassifier, Classifier, GradientAnomalyModel
 from models.weights import load_state

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from bench.run.imports import imported
 from bench.run.job import Inputs, Job, LabelledInputs, Report
 from bench.run.labelled_split import LabelledSplit, load_split
 from datasets_lib.cache import DecodeCache
 from datasets_lib.classification import Classification, Labelled
 from datasets_lib.image_set import ImageSet, load
+from datasets_lib.imported import imported
 from datasets_lib.layout import Sample
 
 _SHARE_OF_FREE_MEMORY = 0.5

@@ -8,9 +8,9 @@ from bench.metrics.ranking import rank_regions
 from bench.metrics.regions import annotated_regions
 from bench.metrics.spro import auspro
 from bench.run.evaluate import Scored
-from bench.run.imports import imported
 from datasets_lib.catalog import DATASETS
 from datasets_lib.entry import SaturatedRegion
+from datasets_lib.imported import imported
 from datasets_lib.layout import Sample
 
 LIMITS = {"auspro_30": 0.3, "auspro_05": 0.05}

@@ -1,11 +1,12 @@
 """Every named augmentation, as data; imports no torch."""
 
 import difflib
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, cast
+
+from datasets_lib.imported import imported
 
 if TYPE_CHECKING:
     from datasets_lib.augment.augmentation import Augmentation
@@ -95,6 +96,5 @@ def build(task: Task, name: str, **options: float) -> "Augmentation":
     Raises:
         UnknownAugmentationError: There is none of this name.
     """
-    module, _, function = find(task, name).builder.partition(":")
-    builder = getattr(importlib.import_module(module), function)
-    return cast("Callable[..., Augmentation]", builder)(**options)
+    builder = cast("Callable[..., Augmentation]", imported(find(task, name).builder))
+    return builder(**options)

@@ -1,8 +1,7 @@
 """From archives to a dataset below a data folder: unpacked, recognised, and named last."""
 
-import importlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from datasets_lib.fetch.download import download
 from datasets_lib.fetch.held import held
 from datasets_lib.fetch.unpack import Progress, unpack
 from datasets_lib.folder_names import subfolders
+from datasets_lib.imported import imported
 from datasets_lib.layout import DatasetError
-
-Finder = Callable[[Path], Mapping[str, Path] | None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def _dataset_root(folder: Path, entry: DatasetEntry | None) -> Path | None:
     """The folder itself or, while it holds one other, that one; None if neither fits."""
     finders = [entry.finder] if entry else [layout.finder for layout in CUSTOM_LAYOUTS]
     while True:
-        if any(_imported(finder)(folder) is not None for finder in finders):
+        if any(imported(finder)(folder) is not None for finder in finders):
             return folder
         # Beside it may lie a licence or a read-me.
         within = [path for path in subfolders(folder) if path.name != "__MACOSX"]
@@ -167,9 +165,3 @@ def _unrecognised(
         wanted = f"{entry.title}{names}"
         remedy = f"Get the archive of {name} again from {entry.homepage or 'its publisher'}."
     return f"{files} is not {wanted}: found {', '.join(found)} … in it. {remedy}"
-
-
-def _imported(path: str) -> Finder:
-    module, _, function = path.partition(":")
-    finder: Finder = getattr(importlib.import_module(module), function)
-    return finder

@@ -4,12 +4,12 @@ A finding never ends the search: a damaged file is one line of a report. Pixels 
 models see, 8-bit RGB, so two files of other bytes and the same pixels are told for the same image.
 """
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from datasets_lib.entry import Counts
+from datasets_lib.imported import imported
 from datasets_lib.layout import Category, DatasetError, Sample
 from datasets_lib.verify.inspect_image import inspect
 from datasets_lib.verify.report import (
@@ -42,8 +42,7 @@ def verify_category(
         progress: Told of every image.
     """
     name = f"{dataset}.{category}"
-    module, _, function = reader.partition(":")
-    read: Callable[[str, str, Path], Category] = getattr(importlib.import_module(module), function)
+    read: Callable[[str, str, Path], Category] = imported(reader)
     try:
         found = read(dataset, category, path)
     except DatasetError as error:

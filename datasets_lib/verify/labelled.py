@@ -1,15 +1,14 @@
 """Whether a classification set or a folder of textures on disk is whole."""
 
 import hashlib
-import importlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from datasets_lib.classification import Classification, FileSplit, Labelled, PixelSplit
 from datasets_lib.entry import Counts
+from datasets_lib.imported import imported
 from datasets_lib.layout import DatasetError, Sample
 from datasets_lib.verify.files import check_files
 from datasets_lib.verify.inspect_image import Inspected
@@ -41,7 +40,7 @@ def verify_labelled(
         progress: Told of every image; of stored pixels at once.
     """
     try:
-        found: Classification = _imported(reader)(root)
+        found: Classification = imported(reader)(root)
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
     checked = [
@@ -68,7 +67,7 @@ def verify_textures(
 ) -> Report:
     """Decode a folder of textures; the arguments are those of `verify_labelled`."""
     try:
-        files: list[Path] = list(_imported(reader)(root))
+        files: list[Path] = list(imported(reader)(root))
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
     samples = [Sample(file.relative_to(root).as_posix(), file) for file in files]
@@ -76,12 +75,6 @@ def verify_textures(
     counts = Counts(train=len(samples), test=0)
     problems = (*count_problems(counts, expected), *image_problems(checked))
     return Report(dataset, counts, problems, tuple(image_notes(checked)))
-
-
-def _imported(path: str) -> Callable[[Path], Any]:
-    module, _, function = path.partition(":")
-    found: Callable[[Path], Any] = getattr(importlib.import_module(module), function)
-    return found
 
 
 def _checked(split: str, labelled: Labelled, progress: Progress | None) -> Iterable[Checked]:

@@ -1,4 +1,4 @@
-"""What a catalog names by its import path."""
+"""What a catalog names by its import path, such as a reader; imported when it is first needed."""
 
 import importlib
 from typing import Any
