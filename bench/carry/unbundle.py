@@ -9,10 +9,13 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import sys
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,24 +60,52 @@ def unbundle(bundle: Path, target: Path) -> dict[str, Any]:
             target is there already, or there is no room.
     """
     target = target.absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BundleError(f"{target} is there already. Name a new folder with --to.")
-    staging = target.with_name(f".{target.name}.unbundling")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    try:
+    with _explained(bundle, target):
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise BundleError(f"{target} is there already. Name a new folder with --to.")
         with tarfile.open(bundle, "r:") as tar:
-            manifest = _unpack(tar, bundle, staging)
-        if target.exists():
-            target.rmdir()
-        staging.rename(target)
-    except (tarfile.TarError, EOFError) as error:
+            manifest = _manifest(tar, bundle)  # before any folder is made
+            with _staged(target) as staging:
+                _unpack(tar, manifest["files"], bundle, staging)
+    return manifest
+
+
+@contextmanager
+def _explained(bundle: Path, target: Path) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, EOFError, ValueError) as error:
         raise BundleError(
             f"{bundle} is damaged or no bundle ({error}). Copy it again from where it was made."
         ) from error
-    finally:
+    except OSError as error:
+        if str(error.filename) == str(bundle):
+            remedy = "Name the file that python -m bench bundle wrote, and may be read"
+        else:
+            remedy = "Name another folder with --to, where there is room and leave to write"
+        raise BundleError(
+            f"Wanted to unpack {bundle} to {target}, found: {error}. {remedy}."
+        ) from error
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A new folder beside the target that becomes it, or vanishes with all made on its way."""
+    staging = target.with_name(f".{target.name}.unbundling")
+    shutil.rmtree(staging, ignore_errors=True)
+    made = [folder for folder in target.parents if not folder.exists()]
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+        if target.exists():
+            target.rmdir()
+        staging.rename(target)
+    except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
-    return manifest
+        for folder in made:
+            with suppress(OSError):  # another's by now
+                folder.rmdir()
+        raise
 
 
 def next_steps(manifest: dict[str, Any], target: Path) -> list[str]:
@@ -109,9 +140,9 @@ def platform_name() -> str:
     return f"{platform.system().lower()} {platform.machine()}"
 
 
-def _unpack(tar: tarfile.TarFile, bundle: Path, staging: Path) -> dict[str, Any]:
-    manifest = _manifest(tar, bundle)
-    expected: dict[str, dict[str, Any]] = manifest["files"]
+def _unpack(
+    tar: tarfile.TarFile, expected: dict[str, dict[str, Any]], bundle: Path, staging: Path
+) -> None:
     room = sum(entry["size"] for entry in expected.values())
     free = shutil.disk_usage(staging).free
     if free < room:
@@ -120,38 +151,62 @@ def _unpack(tar: tarfile.TarFile, bundle: Path, staging: Path) -> dict[str, Any]
     for member in tar:
         if member.name in {MANIFEST, SCRIPT} and member.name not in expected:
             continue
-        if not member.isreg() or not _is_safe(member.name) or member.name in seen:
-            raise BundleError(_foreign(bundle, member.name))
-        if member.name not in expected:
+        # A sparse member of a few bytes can unpack to any number of them.
+        plain = member.isreg() and not member.issparse()
+        if not plain or member.name in seen or member.name not in expected:
             raise BundleError(_foreign(bundle, member.name))
         seen.add(member.name)
         _write(tar, member, expected[member.name], staging / member.name, bundle)
     if lacking := sorted(set(expected) - seen):
         raise BundleError(
-            f"{bundle} lacks {len(lacking):,} files of its manifest, the first is {lacking[0]}. "
+            f"{bundle} lacks {len(lacking):,} files of its manifest, the first is {lacking[0]!r}. "
             "Copy it again from where it was made."
+        )
+
+
+def _manifest(tar: tarfile.TarFile, bundle: Path) -> dict[str, Any]:
+    """The manifest, of the shape that the rest of this file relies on."""
+    damaged = f"{bundle} is no bundle: its {MANIFEST} is missing or damaged"
+    again = "Copy it again from where it was made."
+    member = next((member for member in tar if member.name != SCRIPT), None)
+    if member is None or member.name != MANIFEST or not member.isreg() or member.issparse():
+        raise BundleError(f"{damaged}. {again}")
+    stream = tar.extractfile(member)
+    assert stream is not None
+    try:
+        if member.size > _LARGEST_MANIFEST:
+            raise ValueError(f"it is {member.size:,} bytes long")
+        manifest: dict[str, Any] = json.loads(stream.read())
+        known = manifest["format"] == FORMAT
+        if known:
+            _check_shape(manifest)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BundleError(f"{damaged} ({type(error).__name__}: {error}). {again}") from error
+    if not known:
+        raise BundleError(
+            f"{bundle} has the format {manifest['format']!r}, this reads {FORMAT}. Use the "
+            f"{SCRIPT} in it: tar xf {shlex.quote(str(bundle))} {SCRIPT}"
         )
     return manifest
 
 
-def _manifest(tar: tarfile.TarFile, bundle: Path) -> dict[str, Any]:
-    for member in tar:
-        if member.name == MANIFEST and member.isreg() and member.size < _LARGEST_MANIFEST:
-            stream = tar.extractfile(member)
-            assert stream is not None
-            try:
-                manifest: dict[str, Any] = json.loads(stream.read())
-                if manifest["format"] == FORMAT:
-                    return manifest
-            except (ValueError, KeyError, TypeError):
-                break
-            raise BundleError(
-                f"{bundle} has the format {manifest['format']!r}, this reads {FORMAT}. Use the "
-                f"{SCRIPT} in it: tar xf {bundle} {SCRIPT}"
-            )
-        if member.name != SCRIPT:
-            break
-    raise BundleError(f"{bundle} is no bundle: its {MANIFEST} is missing or damaged.")
+def _check_shape(manifest: dict[str, Any]) -> None:
+    texts = [manifest[name] for name in ("keyword", "python", "platform")]
+    if not all(isinstance(text, str) for text in [*texts, *manifest["missing"]]):
+        raise ValueError("keyword, python, platform or missing is no text")
+    if not re.fullmatch(r"3\.\d+", manifest["python"]):  # becomes part of a command
+        raise ValueError(f"python is {manifest['python']!r}")
+    if not isinstance(manifest["wheels"], bool):
+        raise ValueError(f"wheels is {manifest['wheels']!r}")
+    files: dict[str, dict[str, Any]] = manifest["files"]
+    for name, entry in files.items():
+        size = entry["size"]
+        if type(size) is not int or size < 0 or not re.fullmatch("[0-9a-f]{64}", entry["sha256"]):
+            raise ValueError(f"size or sha256 of {name!r}")
+        above = name.split("/")[:-1]
+        folders = {"/".join(above[: depth + 1]) for depth in range(len(above))}
+        if not _is_safe(name) or not folders.isdisjoint(files):
+            raise ValueError(f"{name!r} is no place for a file")
 
 
 def _is_safe(name: str) -> bool:
@@ -173,18 +228,19 @@ def _write(
     path: Path,
     bundle: Path,
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stream = tar.extractfile(member)
-    assert stream is not None
     digest = hashlib.sha256()
-    with path.open("xb") as file:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-            file.write(chunk)
+    if member.size == expected["size"]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = tar.extractfile(member)
+        assert stream is not None
+        with path.open("xb") as file:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
     if member.size != expected["size"] or digest.hexdigest() != expected["sha256"]:
         raise BundleError(
-            f"{bundle}: {member.name} is not what was bundled (another sha256). Copy the bundle "
-            "again from where it was made."
+            f"{bundle}: {member.name!r} is not what was bundled (another size or sha256). Copy the "
+            "bundle again from where it was made."
         )
     os.chmod(path, 0o755 if member.mode & 0o100 else 0o644)  # noqa: PTH101
 
