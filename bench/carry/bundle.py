@@ -39,8 +39,14 @@ class Member:
 
 
 def dataset_members(dataset: FoundDataset) -> list[Member]:
-    """All files of a dataset's folder below ``data/``, hidden ones left out."""
-    return _below(dataset.root, f"data/{dataset.root.name}")
+    """All files of a dataset's folder below ``data/``, hidden ones left out.
+
+    Raises:
+        BundleError: A link in it leads nowhere, or to a folder above it.
+        OSError: A folder cannot be listed.
+    """
+    files = _walk(dataset.root, f"data/{dataset.root.name}")
+    return sorted(files, key=lambda member: member.name)
 
 
 def project_members(root: Path) -> list[Member]:
@@ -177,16 +183,25 @@ def _listed(root: Path, *options: str) -> list[str]:
     return sorted(os.fsdecode(name) for name in done.stdout.split(b"\0") if name)
 
 
-def _below(folder: Path, prefix: str) -> list[Member]:
-    return sorted(_walk(folder, prefix), key=lambda member: member.name)
-
-
-def _walk(folder: Path, prefix: str) -> Iterable[Member]:
-    # A dataset may be a link to where it lies; the bundle holds the files.
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        place = Path(parent).relative_to(folder).as_posix()
-        below = prefix if place == "." else f"{prefix}/{place}"
-        for name in names:
-            if not name.startswith("."):
-                yield Member(f"{below}/{name}", Path(parent, name))
+def _walk(
+    folder: Path, prefix: str, above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterable[Member]:
+    """All files below a folder; of a dataset that is made of links, what they lead to."""
+    state = folder.stat()
+    identity = (state.st_dev, state.st_ino)
+    if identity in above:
+        raise BundleError(
+            f"The link {folder} leads to a folder that it lies in: its files would have no end. "
+            "Remove the link."
+        )
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _walk(path, f"{prefix}/{path.name}", above | {identity})
+        elif path.is_file():
+            yield Member(f"{prefix}/{path.name}", path)
+        else:
+            raise BundleError(
+                f"{path} is no file, or a link to none. Restore what it leads to, or remove it."
+            )

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,11 +19,27 @@ def requirements() -> list[str]:
     """``name==version`` of everything installed here but the project itself, sorted."""
     from packaging.utils import canonicalize_name
 
-    pins = {
-        canonicalize_name(distribution.metadata["Name"]): distribution.version
-        for distribution in distributions()
-    }
+    pins: dict[str, str] = {}
+    for distribution in distributions():
+        if not _is_broken(distribution):  # of two, Python imports the first
+            name = canonicalize_name(distribution.metadata["Name"])
+            pins.setdefault(name, distribution.version)
     return [f"{name}=={pins[name]}" for name in sorted(pins) if name != PROJECT]
+
+
+def broken_installations() -> list[str]:
+    """Folders of what is no longer, or not wholly installed, as an interrupted pip leaves them."""
+    return [_folder(one) for one in distributions() if _is_broken(one)]
+
+
+def _is_broken(distribution: Distribution) -> bool:
+    metadata = distribution.metadata
+    moved_away = Path(_folder(distribution)).name.startswith("~")  # pip, about to remove it
+    return moved_away or not (metadata.get("Name") and metadata.get("Version"))
+
+
+def _folder(distribution: Distribution) -> str:
+    return str(getattr(distribution, "_path", "a distribution"))  # no public name tells it
 
 
 def python_name() -> str:

@@ -55,6 +55,8 @@ def _run(options: argparse.Namespace) -> int:
     from bench.needs import all_missing, fetch_weights
     from datasets_lib.discover import find_datasets
 
+    if options.out.is_dir():
+        raise CommandError(f"{options.out} is a folder: name a file in it, such as study.tar.")
     found = find_datasets(data_dirs_of(options))
     cases = _cases(options, found)
     weights = fetch_weights(cases, folders(options.weights_dir))
@@ -101,9 +103,7 @@ def _cases(options: argparse.Namespace, found: "Mapping[str, FoundDataset]") -> 
     if options.study not in STUDIES:
         raise CommandError(f"No study '{options.study}'; there are {', '.join(STUDIES)}.")
     # Of every arm: what a session elsewhere will ask for is not known here.
-    cases = [
-        case for case in offered_cases("standard", found, arms=None) if case.study == options.study
-    ]
+    cases = [case for case in offered_cases("standard", found) if case.study == options.study]
     if options.keyword:
         try:
             cases = chosen(cases, options.keyword)
@@ -149,8 +149,16 @@ def _weights(weights: "Mapping[str, Weights]") -> "list[Member]":
 def _wheels(options: argparse.Namespace, scratch: Path) -> "tuple[list[Member], list[str]]":
     """The environment's list and its wheels, and the requirements that have none."""
     from bench.carry.bundle import Member
-    from bench.carry.wheels import build_requirements, fetch_wheels, find_wheels, requirements
+    from bench.carry.wheels import (
+        broken_installations,
+        build_requirements,
+        fetch_wheels,
+        find_wheels,
+        requirements,
+    )
 
+    for folder in broken_installations():
+        print(f"left out, it has no name and version or pip was removing it: {folder}")
     pinned = requirements()
     wanted = [*pinned, *build_requirements(pinned)]
     listed = scratch / "requirements.txt"

@@ -11,9 +11,10 @@ import zipfile
 import pytest
 
 from bench.__main__ import main
-from bench.carry.bundle import Member, write_bundle
+from bench.carry.bundle import Member, dataset_members, write_bundle
 from bench.carry.unbundle import BundleError, unbundle
 from bench.carry.wheels import build_requirements, fetch_wheels, find_wheels, requirements
+from datasets_lib.discover import FoundDataset
 
 CASES = "rd_resnet18 and bars and scratch"
 
@@ -362,6 +363,58 @@ def write_wheel(folder, name, version):
         kind = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         wheel.writestr(f"{info}/WHEEL", kind)
         wheel.writestr(f"{info}/RECORD", "")
+
+
+def dataset_at(root):
+    return FoundDataset("bars", root, {}, "")
+
+
+def test_links_within_a_dataset_are_bundled_as_files(tmp_path):
+    (tmp_path / "store" / "good").mkdir(parents=True)
+    (tmp_path / "store" / "good" / "a.png").write_bytes(b"a")
+    root = tmp_path / "bars"
+    root.mkdir()
+    for name in ("one", "two"):  # one folder twice is no loop
+        (root / name).symlink_to(tmp_path / "store")
+    (root / "b.png").symlink_to(tmp_path / "store" / "good" / "a.png")
+    names = [member.name for member in dataset_members(dataset_at(root))]
+    assert names == ["data/bars/b.png", "data/bars/one/good/a.png", "data/bars/two/good/a.png"]
+
+
+@pytest.mark.parametrize("target", ["..", "none.png", "link"])
+def test_links_that_lead_nowhere_or_back_are_named(tmp_path, target):
+    folder = tmp_path / "bars" / "short"
+    folder.mkdir(parents=True)
+    (folder / "link").symlink_to(target)
+    with pytest.raises(BundleError, match=f"{folder / 'link'} .*emove"):
+        dataset_members(dataset_at(tmp_path / "bars"))
+
+
+def test_a_folder_cannot_be_the_bundle(tmp_path, data, capsys):
+    (tmp_path / "out.tar").mkdir()
+    before = set(tmp_path.rglob("*"))
+    assert bundled(tmp_path, data, "-k", CASES, "--wheels-dir", str(tmp_path / "w"))[1] == 2
+    said = capsys.readouterr()
+    assert "is a folder: name a file in it" in said.err
+    assert said.out == ""
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_broken_installations_are_passed_over_and_told(tmp_path, data, monkeypatch, capsys):
+    names = {"whole-1.0": "whole", "~hole-0.9": "whole", "nameless-1.0": None}
+    for folder, name in names.items():
+        (tmp_path / "site" / f"{folder}.dist-info").mkdir(parents=True)
+        if name:
+            text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {folder.partition('-')[2]}\n"
+            (tmp_path / "site" / f"{folder}.dist-info" / "METADATA").write_text(text)
+    before = requirements()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert set(requirements()) - set(before) == {"whole==1.0"}
+    assert bundled(tmp_path, data, "-k", CASES, "--no-wheels")[1] == 0
+    said = capsys.readouterr().out
+    for folder in ("~hole-0.9", "nameless-1.0"):
+        assert f"left out, it has no name and version or pip was removing it: {tmp_path}" in said
+        assert f"{folder}.dist-info" in said
 
 
 def test_what_cannot_be_bundled_is_named(tmp_path, data, capsys):
