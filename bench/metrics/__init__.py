@@ -17,6 +17,7 @@ SEES_TEST_LABELS = frozenset(
         "f1_uniform",
         "youden_j",
         "normal_p95",
+        "top1_best_epoch",
     }
 )
-"""Names of metrics and thresholds fitted on the test labels they are judged on; never ranked by."""
+"""Names of metrics and thresholds chosen by the test labels they are judged on; never ranked by."""

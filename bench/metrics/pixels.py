@@ -2,10 +2,9 @@
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
+from decimal import ROUND_CEILING, Context
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from bench.metrics.histogram import BITS, ScoreHistogram
@@ -14,6 +13,7 @@ from bench.metrics.pimo import aupimo, too_few
 from bench.metrics.precision_recall import average_precision, f1_max
 from bench.metrics.pro import aupro
 from bench.metrics.ranking import auroc_of, rank_regions
+from bench.metrics.ranking_memory import fits
 from bench.metrics.regions import Regions
 
 Method = Literal["exact", "histogram"]
@@ -73,7 +73,7 @@ def pixel_metrics(
         if positives in {0, math.prod(regions.shape)}
         else ""
     )
-    if method == "exact" and _fits(maps):
+    if method == "exact" and fits(maps, regions):
         _exactly(result, maps, regions, one_class)
     else:
         _by_histogram(result, maps, regions, one_class)
@@ -125,18 +125,12 @@ def _by_histogram(result: PixelMetrics, maps: Tensor, regions: Regions, one_clas
     for name, found in bounded.items():
         result.put(name, found.value, one_class or _INFINITE)
         if not math.isnan(found.value):
-            result.methods[name] = f"histogram of {1 << BITS:,} bins, error ≤ {found.error:.1e}"
+            result.methods[name] = (
+                f"histogram of {1 << BITS:,} bins, error ≤ {_rounded_up(found.error)}"
+            )
 
 
-def _fits(maps: Tensor) -> bool:
-    """Whether ranking has room: twice the maps in float32, and a device's sort buffers."""
-    wanted = 2 * 4 * maps.numel()
-    if maps.is_cuda:
-        free, _ = torch.cuda.mem_get_info(maps.device)
-        return wanted + (1 << 29) < free
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return True  # not Linux: try
-    sizes = dict(line.split(":") for line in lines)
-    return wanted < 1024 * int(sizes["MemAvailable"].split()[0])
+def _rounded_up(bound: float) -> str:
+    """Two digits, never less than the bound."""
+    two_digits = Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(bound)
+    return f"{float(two_digits):.1e}"

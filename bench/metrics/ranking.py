@@ -112,8 +112,8 @@ def rank_positives(scores: Tensor, labels: Tensor) -> Ranks:
 def rank_regions(maps: Tensor, regions: "Regions") -> Ranks:
     """Rank every pixel of every region among the pixels of none, on the maps' device.
 
-    The same as `rank_positives` of the masks, with each positive's region. Temporary memory on the
-    CPU is 1.7 times float32 maps at 5 % positives; half-precision maps are widened first.
+    The same as `rank_positives` of the masks, with each positive's region. What
+    the figures take in all is in `bench.metrics.ranking_memory`.
 
     Args:
         maps: ``(N, H, W)`` raw maps.

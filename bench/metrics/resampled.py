@@ -48,9 +48,7 @@ def auroc_of_scores(scores: Tensor, labels: Tensor) -> Statistic:
     Raises:
         ValueError: A score is NaN, or shapes or dtypes do not fit.
     """
-    values, truth = matched(scores, labels)
-    if bool(values.isnan().any()):
-        raise ValueError("a score is NaN, which has no rank: the model's prediction is broken")
+    values, truth = _ranked(scores, labels)
     distinct, place = torch.unique(values, return_inverse=True)
 
     def statistic(counts: Tensor) -> Tensor:
@@ -94,9 +92,9 @@ def pixel_histograms(maps: Tensor, masks: Tensor, bins: int = 1000) -> tuple[Ten
         ``(N, K)`` int64 of normal pixels and of defective pixels.
 
     Raises:
-        ValueError: Shapes or dtypes do not fit.
+        ValueError: A score is NaN, or shapes or dtypes do not fit.
     """
-    values, truth = matched(maps, masks)
+    values, truth = _ranked(maps, masks)
     ascending = values.sort().values
     inner = torch.linspace(0, len(values) - 1, bins + 1, device=values.device)[1:-1].long()
     edges = torch.unique(ascending[inner])
@@ -108,6 +106,14 @@ def pixel_histograms(maps: Tensor, masks: Tensor, bins: int = 1000) -> tuple[Ten
         return torch.bincount(place[chosen], minlength=images * width).view(images, width)
 
     return count(~truth), count(truth)
+
+
+def _ranked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Both of them flat, where every score has a rank."""
+    values, truth = matched(scores, labels)
+    if bool(values.isnan().any()):
+        raise ValueError("a score is NaN, which has no rank: the model's prediction is broken")
+    return values, truth
 
 
 def _auroc(normal: Tensor, defective: Tensor) -> Tensor:

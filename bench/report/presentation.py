@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from bench.metrics import SEES_TEST_LABELS
 from bench.record import Record
 
 
@@ -20,14 +21,17 @@ class Column:
         heading: Heading in Markdown.
         digits: Decimal places of a percentage.
         optional: Shown only where some record of the table has it.
-        test_chosen: Whether test labels chose it; it is never bold and never ranks.
     """
 
     metric: str
     heading: str
     digits: int = 1
     optional: bool = False
-    test_chosen: bool = False
+
+    @property
+    def test_chosen(self) -> bool:
+        """Whether test labels chose it; it is never bold and never ranks."""
+        return self.metric in SEES_TEST_LABELS
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,10 @@ ANOMALY = Presentation(
         Column("pixel_auroc", "Pixel ROC-AUC", digits=2),
         Column("pixel_ap", "Pixel AP", digits=2, optional=True),
         Column("aupro_30", "AUPRO@0.3", digits=2, optional=True),
-        Column("accuracy_best_f1", "Accuracy (test-chosen)", test_chosen=True),
-        Column("precision_best_f1", "Precision (test-chosen)", test_chosen=True),
-        Column("recall_best_f1", "Recall (test-chosen)", test_chosen=True),
-        Column("f1_best", "F1 (test-chosen)", test_chosen=True),
+        Column("accuracy_best_f1", "Accuracy (test-chosen)"),
+        Column("precision_best_f1", "Precision (test-chosen)"),
+        Column("recall_best_f1", "Recall (test-chosen)"),
+        Column("f1_best", "F1 (test-chosen)"),
     ),
     csv_only=("aupro_05", "aupro_01", "aupimo", "iou_calibrated", "pixel_f1_best"),
     groups=MappingProxyType({"resnet": "ResNet teacher", "convnext": "ConvNeXt teacher"}),
@@ -108,7 +112,7 @@ CLASSIFICATION = Presentation(
         Column("macro_recall", "Recall", digits=2),
         Column("macro_precision", "Precision", digits=2),
         Column("macro_f1", "F1-score", digits=2),
-        Column("top1_best_epoch", "Top-1 best epoch (test-chosen)", digits=2, test_chosen=True),
+        Column("top1_best_epoch", "Top-1 best epoch (test-chosen)", digits=2),
     ),
     csv_only=("ece",),
     groups=MappingProxyType({"resnet": "ResNet", "vit": "ViT"}),

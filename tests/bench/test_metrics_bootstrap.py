@@ -170,3 +170,9 @@ def test_misuse_is_an_error():
         bootstrap(mean_of(torch.zeros(0)), torch.zeros(0, dtype=torch.int64))
     with pytest.raises(ValueError, match="NaN"):
         auroc_of_scores(torch.tensor([1.0, math.nan]), torch.tensor([0, 1]))
+
+
+def test_a_nan_among_pooled_pixels_is_an_error():
+    maps = torch.tensor([[[0.0, math.nan]]])
+    with pytest.raises(ValueError, match="score is NaN"):
+        pixel_histograms(maps, maps > 1)

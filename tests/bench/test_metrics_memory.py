@@ -1,0 +1,84 @@
+"""The memory the exact pixel figures are expected to take is what a process is seen to take."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from bench.metrics import ranking_memory
+from bench.metrics.pixels import pixel_metrics
+from bench.metrics.regions import label_regions
+
+_CHILD = """
+import sys
+import torch
+from pathlib import Path
+from bench.metrics.pixels import pixel_metrics
+from bench.metrics.ranking_memory import peak_bytes
+from bench.metrics.regions import label_regions
+
+def status(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+torch.set_num_threads(1)
+share, dtype, levels = float(sys.argv[1]), getattr(torch, sys.argv[2]), sys.argv[3]
+small = torch.eye(8).bool().repeat(2, 1, 1)
+pixel_metrics(torch.rand(2, 8, 8), label_regions(small))  # imports what is needed
+maps = torch.rand(20, 400, 400)
+maps = (maps * 50).round().to(dtype) if levels == "ties" else maps.to(dtype)
+masks = torch.zeros(maps.shape, dtype=torch.bool)
+masks[1:, : round(400 * share * 20 / 19)] = True
+regions = label_regions(masks)
+Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+before = status("VmRSS")
+found = pixel_metrics(maps, regions)
+assert not found.methods, "the histogram was used"
+print(status("VmHWM") - before, peak_bytes(maps, regions))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc")
+@pytest.mark.parametrize(
+    ("share", "dtype", "levels"),
+    [
+        (0.05, "float32", "apart"),
+        (0.5, "float32", "ties"),
+        (0.95, "float32", "ties"),
+        (0.5, "float16", "ties"),
+        (0.95, "float64", "apart"),
+    ],
+)
+def test_the_expected_peak_is_at_least_and_near_the_measured_one(share, dtype, levels):
+    # Large arrays go back to the system at once, so that only what is held counts.
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD, str(share), dtype, levels],
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    measured, expected = map(int, done.stdout.split())
+    assert 0.95 * measured <= expected <= 1.6 * measured
+
+
+@pytest.mark.parametrize(("free", "exact"), [(5 * 10**4, False), (10**7, True), (0, True)])
+def test_the_histogram_is_used_where_the_peak_does_not_fit(monkeypatch, free, exact):
+    monkeypatch.setattr(ranking_memory, "free_bytes", lambda device: free)
+    masks = torch.zeros(4, 50, 50, dtype=torch.bool)
+    masks[1, :25] = True
+    found = pixel_metrics(torch.rand(4, 50, 50), label_regions(masks))
+    assert (not found.methods) == exact
+
+
+def test_dense_masks_and_half_precision_take_more():
+    maps = torch.rand(2, 100, 100)
+    sparse, dense = (SimpleNamespace(positions=range(count)) for count in (1_000, 19_000))
+    needed = ranking_memory.peak_bytes
+    assert needed(maps, dense) > 7 * needed(maps, sparse)
+    assert needed(maps.half(), sparse) == needed(maps, sparse) + 4 * maps.numel()
+    assert needed(maps.double(), sparse) > needed(maps, sparse)
