@@ -143,32 +143,3 @@ def all_missing(
             blocks.setdefault(what, Counter())[case.study] += 1
     ranked = sorted(blocks.items(), key=lambda item: (-item[1].total(), item[0]))
     return [Missing(what, dict(counts)) for what, counts in ranked]
-
-
-def remedy(what: str, weights_dirs: Sequence[Path], data_dirs: Sequence[Path] | None) -> str:
-    """The command that mends something missing.
-
-    Args:
-        what: As `Missing` has it.
-        weights_dirs: Folders given for weights; the first is where a file goes.
-        data_dirs: Folders given for datasets, likewise; None where none was.
-    """
-    from models.weights import hub_folder
-
-    kind, _, name = what.partition(" ")
-    if kind == "weights":
-        entry = WEIGHTS[name]
-        given = list(weights_dirs)
-        file = (
-            given[0] / f"{name}{Path(entry.file_name).suffix}"
-            if given
-            else hub_folder() / entry.file_name
-        )
-        return f"curl -fL --create-dirs -o {file} {entry.url}"
-    name = name.partition(".")[0]
-    place = f" --data-dir {data_dirs[0]}" if data_dirs else ""
-    dataset = DATASETS[name]
-    if dataset.archives and all(archive.urls for archive in dataset.archives):
-        return f"python -m bench data get {name}{place}"
-    files = " ".join(archive.file for archive in dataset.archives) or "ARCHIVE"
-    return f"python -m bench data prepare {files} --as {name}{place}  ({dataset.homepage})"

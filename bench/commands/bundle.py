@@ -182,7 +182,7 @@ def _check(
     options: argparse.Namespace,
 ) -> None:
     """Show the sizes; refuse if something is missing and that is not allowed, or room is."""
-    from bench.needs import remedy
+    from bench.remedy import remedy
 
     total = 0
     for what, members in parts.items():

@@ -109,7 +109,7 @@ def _datasets(cases: "Sequence[Case]", found: "Mapping[str, FoundDataset]") -> I
 
 
 def _remedies(missing: "Sequence[Missing]", options: argparse.Namespace) -> Iterator[str]:
-    from bench.needs import remedy
+    from bench.remedy import remedy
 
     weights_dirs = folders(options.weights_dir)
     data_dirs = folders(options.data_dir or [])

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.case import Case
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Key
+from bench.remedy import dataset_remedy
 from bench.run.job import CaseSkipped, Inputs, Job, LabelledInputs, WeightsError
 from bench.settings import Settings
 from datasets_lib.catalog import DATASETS
@@ -124,19 +125,17 @@ class Finder:
         """A classification set's folder, and its reader as it was recognised."""
         if dataset := self.datasets.get(case.dataset):
             return dataset.root, dataset.reader
-        entry = DATASETS[case.dataset]
-        if entry.embedded:
+        entry = DATASETS.get(case.dataset)
+        if entry and entry.embedded:
             return Path(), entry.reader
         raise CaseSkipped(self._remedy(case.dataset, f"DIR/{case.dataset}"))
 
     def _remedy(self, missing: str, place: str) -> str:
         looked = ", ".join(map(str, self.settings.data_dirs)) or "no --data-dir was given"
-        dataset = missing.partition(".")[0]
-        entry = DATASETS[dataset]
         return (
-            f"{missing} was not found (looked in: {looked}). Fetch it with python -m bench data "
-            f"get {dataset} ({entry.licence}; {entry.homepage}), or put it at {place} and name DIR "
-            "with --data-dir."
+            f"{missing} was not found (looked in: {looked}). Get it: "
+            f"{dataset_remedy(missing.partition('.')[0])}, or put it at {place} and name DIR with "
+            "--data-dir."
         )
 
     def _weights(self, case: Case) -> ResolvedWeights | None:
@@ -174,8 +173,10 @@ class Finder:
         dataset = self.datasets.get(case.dataset)
         if dataset and case.category and case.category in dataset.categories:
             return dataset.categories[case.category]
-        category = case.category if dataset else DATASETS[case.dataset].categories[0]
         missing = case.data if dataset else case.dataset
+        # One reason for all categories of a missing set, so that pytest folds them into a line.
+        whole = not dataset and case.dataset in DATASETS
+        category = DATASETS[case.dataset].categories[0] if whole else case.category
         raise CaseSkipped(self._remedy(missing, f"DIR/{case.dataset}/{category}"))
 
 

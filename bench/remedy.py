@@ -1,0 +1,51 @@
+"""What mends something that cases lack, as a command to copy; imports no torch."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets_lib.catalog import DATASETS
+from models.catalog import WEIGHTS
+from models.weights import hub_folder
+
+
+def remedy(what: str, weights_dirs: Sequence[Path], data_dirs: Sequence[Path]) -> str:
+    """What mends something missing.
+
+    Args:
+        what: As `bench.needs.Missing` has it.
+        weights_dirs: Folders given for weights; the first is where a file goes.
+        data_dirs: Folders given for datasets, likewise.
+    """
+    kind, _, name = what.partition(" ")
+    if kind == "weights":
+        return _weights_remedy(name, weights_dirs)
+    return dataset_remedy(name.partition(".")[0], data_dirs)
+
+
+def dataset_remedy(name: str, data_dirs: Sequence[Path] = ()) -> str:
+    """How a person gets a dataset, with its terms and where it is from.
+
+    Args:
+        name: Its id.
+        data_dirs: Folders given for datasets; the first is where it goes.
+    """
+    entry = DATASETS.get(name)
+    if entry is None:
+        return f"restore its folder: {name} is a set of your own, which nothing can download"
+    place = f" --data-dir {shlex.quote(str(data_dirs[0]))}" if data_dirs else ""
+    if entry.archives and all(archive.urls for archive in entry.archives):
+        return f"python -m bench data get {name}{place}  ({entry.licence}; {entry.homepage})"
+    files = " ".join(shlex.quote(archive.file) for archive in entry.archives) or "ARCHIVE"
+    return (
+        f"python -m bench data prepare {files} --as {name}{place}  "
+        f"(files by hand from {entry.homepage}; {entry.licence})"
+    )
+
+
+def _weights_remedy(tag: str, weights_dirs: Sequence[Path]) -> str:
+    entry = WEIGHTS[tag]
+    file = hub_folder() / entry.file_name
+    if weights_dirs:
+        file = weights_dirs[0] / f"{tag}{Path(entry.file_name).suffix}"
+    return f"curl -fL --create-dirs -o {shlex.quote(str(file))} {shlex.quote(entry.url)}"

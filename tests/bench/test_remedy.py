@@ -1,0 +1,53 @@
+"""What mends something missing, as a command that a shell reads as it is meant."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bench.case import parse_id
+from bench.remedy import dataset_remedy, remedy
+from bench.run.inputs import Finder
+from bench.run.job import CaseSkipped
+from bench.settings import Settings
+from models.catalog import WEIGHTS
+
+
+def finder(folder, datasets=None):
+    return Finder(Settings("smoke", "cpu", (folder,), (folder,), folder, folder), datasets or {})
+
+
+def test_folders_in_commands_are_quoted():
+    folder = Path("/my data/$HOME's")
+    command = remedy("dataset mvtec.bottle", [], [folder]).partition("  (")[0]
+    assert shlex.split(command)[-2:] == ["--data-dir", str(folder)]
+    words = shlex.split(remedy("weights resnet18.tv_in1k", [folder], []))
+    assert words[-1] == WEIGHTS["resnet18.tv_in1k"].url
+    assert words[words.index("-o") + 1] == str(folder / "resnet18.tv_in1k.pth")
+
+
+def test_a_set_without_an_address_is_never_said_to_be_fetched():
+    said = dataset_remedy("mpdd")
+    assert said.startswith("python -m bench data prepare MPDD.zip --as mpdd  (files by hand from")
+    assert "data get" not in said
+    assert dataset_remedy("mvtec").startswith("python -m bench data get mvtec  (CC BY-NC-SA 4.0; ")
+
+
+def test_a_session_says_the_same(tmp_path):
+    for data, said in (("mpdd.tubes", "prepare MPDD.zip"), ("mvtec.zipper", "data get mvtec  (")):
+        with pytest.raises(CaseSkipped) as skipped:
+            finder(tmp_path).job(parse_id(f"rd_resnet18-{data}-default-scratch-s0", "rd_backbone"))
+        assert dataset_remedy(data.partition(".")[0]) in str(skipped.value)
+        assert said in str(skipped.value)
+
+
+@pytest.mark.parametrize(
+    "case", ["rd_resnet18-bars.short-default-scratch-s0", "resnet18-flowers-none-scratch-s0"]
+)
+def test_a_set_of_ones_own_is_to_be_restored(tmp_path, case):
+    with pytest.raises(CaseSkipped, match="is a set of your own, which nothing can download"):
+        finder(tmp_path).job(parse_id(case, "rd_backbone"))
+
+
+def test_a_category_of_ones_own_set_is_to_be_restored():
+    assert "bars is a set of your own" in remedy("dataset bars.short", [], [])
