@@ -46,18 +46,15 @@ class Missing:
     blocks: Mapping[str, int]
 
 
-def offered_cases(
-    profile: str, found: Mapping[str, FoundDataset], arms: tuple[str, ...] | None
-) -> list[Case]:
+def offered_cases(profile: str, found: Mapping[str, FoundDataset]) -> list[Case]:
     """The cases that a session of one seed offers.
 
     Args:
         profile: Name in `bench.protocol.PROFILES`.
         found: Datasets at hand.
-        arms: Recipe arms; None means every arm.
     """
     nowhere = Path()
-    settings = Settings(profile, "cpu", (), (), nowhere, nowhere, arms=arms)
+    settings = Settings(profile, "cpu", (), (), nowhere, nowhere)
     return all_cases(settings, found)
 
 

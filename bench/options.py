@@ -113,7 +113,7 @@ def settings_of(config: pytest.Config) -> Settings:
         results_dir=(option("--results-dir") or config.rootpath / "results").absolute(),
         cache_dir=cache_dir,
         seeds=option("--seeds"),
-        arms=_arms(option("--arms"), profile),
+        arms=_arms(option("--arms")),
         images_seen=option("--images-seen"),
         image_size=option("--image-size"),
         precision=option("--precision") or default_precision(device),
@@ -127,12 +127,12 @@ def settings_of(config: pytest.Config) -> Settings:
     )
 
 
-def _arms(text: str | None, profile: str) -> tuple[str, ...] | None:
+def _arms(text: str | None) -> tuple[str, ...] | None:
     if text is None:
-        return PROFILES[profile].arms
-    if text == "all":
         return None
     known = {arm for entry in MODELS.values() for arm in entry.recipes}
+    if text == "all":
+        return tuple(sorted(known))
     arms = tuple(text.split(","))
     if unknown := [arm for arm in arms if arm not in known]:
         raise pytest.UsageError(

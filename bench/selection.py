@@ -22,7 +22,9 @@ def all_cases(settings: Settings, found: Mapping[str, FoundDataset]) -> list[Cas
         case
         for study in STUDIES.values()
         for case in study.cases(
-            _categories(study, settings, found), seeds=settings.seeds, arms=settings.arms
+            _categories(study, settings, found),
+            seeds=settings.seeds,
+            arms=settings.arms or PROFILES[settings.profile].budget(study.task).arms,
         )
     ]
 

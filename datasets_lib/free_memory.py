@@ -15,7 +15,18 @@ def free_bytes(device: torch.device) -> int:
     fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
     free = int(fields["MemAvailable"].split()[0]) * 1024
     limit, used = _of_container("memory.max"), _of_container("memory.current")
-    return free if limit is None or used is None else min(free, limit - used)
+    if limit is None or used is None:
+        return free
+    return min(free, limit - used + _reclaimable())
+
+
+def _reclaimable() -> int:
+    """Bytes of files that the container's memory holds only while nothing else wants it."""
+    try:
+        lines = (Path("/sys/fs/cgroup") / "memory.stat").read_text().splitlines()
+        return int(dict(line.split() for line in lines).get("inactive_file", 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def _of_container(name: str) -> int | None:

@@ -72,8 +72,8 @@ class Classifier(Trainable, Protocol):
     def loss(self, images: "Tensor", targets: "Tensor") -> "Tensor":
         """Scalar training loss for labels ``(B,)`` or their mixture ``(B, classes)``."""
 
-    def __call__(self, images: "Tensor") -> "Tensor":
-        """``(B, classes)`` logits."""
+    def predict(self, images: "Tensor") -> "Tensor":
+        """``(B, classes)`` logits, each of its own image alone."""
 
     def features(self, images: "Tensor") -> "Tensor":
         """``(B, D)`` what the last layer sees."""

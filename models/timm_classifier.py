@@ -56,8 +56,17 @@ class ImageClassifier(nn.Module):
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
 
+    def predict(self, images: Tensor) -> Tensor:
+        """The logits in evaluation mode."""
+        if self.training:
+            self.eval()
+        logits: Tensor = self(images)
+        return logits
+
     def loss(self, images: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy to labels ``(B,)`` or to their mixture ``(B, classes)``."""
+        if not self.training:
+            self.train()
         return functional.cross_entropy(self(images), targets, label_smoothing=self.label_smoothing)
 
     def features(self, images: Tensor) -> Tensor:

@@ -37,7 +37,6 @@ def _run(options: argparse.Namespace) -> int:
     from bench.environment import default_profile
     from bench.machine import device_lines, versions
     from bench.needs import all_missing, look_for_weights, offered_cases, weights_of
-    from bench.protocol import PROFILES
     from datasets_lib.discover import find_datasets
 
     print(f"versions  {versions()}")
@@ -47,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
         print(line)
     found = find_datasets(data_dirs_of(options))
     profile = default_profile()
-    cases = offered_cases(profile, found, PROFILES[profile].arms)
+    cases = offered_cases(profile, found)
     weights = look_for_weights(filter(None, map(weights_of, cases)), folders(options.weights_dir))
     print("\n".join([*_weights(weights), *_datasets(cases, found)]))
     missing = all_missing(cases, found, weights)

@@ -24,7 +24,7 @@ def attribution_maps(model: Classifier, images: Tensor, classes: Tensor) -> Tens
     """
     inputs = to_float(images, images.device).requires_grad_()
     with torch.enable_grad():
-        chosen = model(inputs).gather(1, classes[:, None]).sum()
+        chosen = model.predict(inputs).gather(1, classes[:, None]).sum()
         (gradient,) = torch.autograd.grad(chosen, inputs)
     largest = gradient.abs().amax(1, keepdim=True).float()
     smooth: Tensor = gaussian_blur(largest, [_WINDOW, _WINDOW], [_SIGMA, _SIGMA])

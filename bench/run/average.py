@@ -25,18 +25,22 @@ class MovingAverage:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self._decay = decay
         self._updates = 0
+        # The tensors themselves, which steps change in place: collecting them takes longer than
+        # averaging them does on a GPU.
+        pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
+        self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Take in a model's present state."""
+    def update(self) -> None:
+        """Take in the model's present state."""
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         self._updates += 1
-        own, current = self.model.state_dict(), model.state_dict()
-        floating = [name for name, tensor in own.items() if tensor.is_floating_point()]
-        averaged = [own[name] for name in floating]
-        torch._foreach_lerp_(averaged, [current[name] for name in floating], 1 - decay)
-        for name in own.keys() - set(floating):
-            own[name].copy_(current[name])
+        averaged, current = zip(*self._averaged, strict=True)
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+        if self._copied:
+            copied, counters = zip(*self._copied, strict=True)
+            torch._foreach_copy_(copied, counters)
 
     def state_dict(self) -> dict[str, Tensor | int]:
         """The average and how many updates it holds."""
@@ -46,3 +50,7 @@ class MovingAverage:
         """Take back what `state_dict` gave."""
         self._updates = int(state["updates"])
         self.model.load_state_dict({k: v for k, v in state.items() if k != "updates"})
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in model.state_dict(keep_vars=True).values()]

@@ -59,6 +59,7 @@ def run_classification(
             checkpoint=checkpoint,
             judge_epoch=top1,
         )
+    phases.move("train", "judge", trained.judge_seconds)
     record.curve, record.epochs = trained.curve(), trained.epochs
     record.fingerprints |= {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
     with phases("predict"):
@@ -113,8 +114,7 @@ def _subject(model: Classifier, data: LabelledData) -> Subject:
     labels = data.train.labels
 
     def loss(batch: Tensor) -> Tensor:
-        return model.loss(batch, labels[: len(batch)].to(batch.device))
+        index = torch.arange(len(batch), device=labels.device) % len(labels)
+        return model.loss(batch, labels[index])
 
-    assert isinstance(model, nn.Module)
-    model.eval()
-    return Subject(model, model, loss)
+    return Subject(model, model.predict, loss)

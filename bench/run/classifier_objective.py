@@ -8,6 +8,7 @@ from torch import Tensor
 from bench.protocol import Protocol
 from bench.run.job import Report
 from bench.run.labelled_split import LabelledSplit
+from bench.run.objective import numbered
 from bench.run.precision import autocast, to_float
 from datasets_lib.augment.augmentation import Augmentation, Sequence
 from datasets_lib.augment.catalog import build
@@ -21,7 +22,8 @@ class ClassifierObjective:
     """Cross-entropy to the labels of augmented images, or to their mixture.
 
     The protocol's base transform comes first and the case's augmentation on top of it. What is
-    drawn depends on seed, pass and image alone, so that a resumed training draws the same.
+    drawn depends on seed, pass and image alone, so that a resumed training draws the same; what
+    pairs of images share depends on the step.
 
     Args:
         model: On its device.
@@ -56,8 +58,7 @@ class ClassifierObjective:
     def loss(self, batch: Batch, step: int) -> Tensor:
         """Scalar loss of a step's images and indices."""
         images, index = batch
-        epoch, of_epoch = divmod(step * len(index), self.count)
-        draws = Draws(index, self._seed, epoch=epoch, step=of_epoch)
+        draws = Draws(numbered(index, step, self.count), self._seed, step=step)
         images, targets = self._augment(images, self._train.labels[index], draws)
         assert targets is not None
         if images.dtype == torch.uint8:

@@ -7,7 +7,7 @@ import warnings
 import torch
 
 from bench.environment import environment
-from bench.record import Outcome, Record
+from bench.record import Outcome, Record, from_json
 from bench.run.anomaly_case import run_anomaly
 from bench.run.classification_case import run_classification
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
@@ -38,7 +38,7 @@ def run_case(job: Job, report: Report, resident: Resident) -> Record:
         torch.cuda.empty_cache()  # only now has the traceback let its tensors go
     record.timings = phases.seconds
     record.finished = now()
-    return record
+    return from_json(record.to_json())  # as it will be read again: no NaN, plain values
 
 
 def _run(job: Job, record: Record, phases: Phases, resident: Resident) -> None:

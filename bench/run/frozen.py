@@ -31,7 +31,6 @@ class FrozenFeatures:
 
     def batch(self, index: Tensor) -> list[Tensor]:
         """``(B, C, h, w)`` features of some images, channels last."""
-        index = index.to(self.parts[0].device)
         return [part[index].permute(0, 3, 1, 2) for part in self.parts]
 
 

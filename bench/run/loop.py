@@ -31,6 +31,10 @@ CHECKPOINT_SECONDS = 300.0
 """A killed case loses at most this much training."""
 
 _CURVE_POINTS = 200
+_DAMAGED = (
+    *(RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError),
+    pickle.UnpicklingError,
+)
 
 
 class NonFiniteLossError(Exception):
@@ -53,6 +57,7 @@ class Fit:
         resumed_at: Step training was taken up at after a kill; 0 for an unbroken run.
         frozen: Whether a frozen part's features were computed once, beforehand.
         epochs: ``[images seen, figure]`` after every pass, where passes are judged.
+        judge_seconds: What judging them took.
     """
 
     steps: int = 0
@@ -62,6 +67,7 @@ class Fit:
     resumed_at: int = 0
     frozen: bool = False
     epochs: list[list[float]] = field(default_factory=list)
+    judge_seconds: float = 0.0
 
     def curve(self) -> list[list[float]]:
         """At most 200 points ``[images seen, mean loss since the last point]``."""
@@ -111,11 +117,12 @@ def fit(
     steps = max(1, math.ceil(protocol.total_images(objective.count) / batch))
     trainer = _Trainer(model, objective, protocol, steps, device)
     result = trainer.resume(checkpoint)
-    result.frozen = objective.prepare((steps - result.steps) * batch, report)
+    result.frozen = objective.prepare(steps * batch, report)
     clock = StepClock(device)
     saved = time.monotonic()
     pending: list[Tensor] = []
-    check_every = 1 if device.type == "cpu" else 20
+    # Reading a loss waits for the device: only where a pass ends, but for very long ones.
+    check_every = 1 if device.type == "cpu" else 500
     left = order(objective.count, steps * batch, seed)[result.steps * batch :]
     batches = objective.batches(left, batch)
     for step in range(result.steps, steps):
@@ -129,7 +136,9 @@ def fit(
             pending.clear()
             report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
         if passed and judge_epoch is not None:
+            begin = time.perf_counter()
             result.epochs.append([result.images_seen, judge_epoch(trainer.judged)])
+            result.judge_seconds += time.perf_counter() - begin
         if not pending and time.monotonic() - saved > CHECKPOINT_SECONDS:
             result.step_seconds += clock.seconds()
             trainer.save(checkpoint, result)
@@ -179,7 +188,7 @@ class _Trainer:
         self.optimizer.step()
         self.schedule.step()
         if self.average is not None:
-            self.average.update(_module(self.model))
+            self.average.update()
         return loss.detach()
 
     def finish(self) -> None:
@@ -194,6 +203,7 @@ class _Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "steps": result.steps,
             "images_seen": result.images_seen,
             "losses": result.losses,
@@ -222,21 +232,23 @@ class _Trainer:
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             torch.set_rng_state(state["torch"].cpu())
-        except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
+            return Fit(
+                steps=int(state["steps"]),
+                images_seen=int(state["images_seen"]),
+                losses=list(state["losses"]),
+                step_seconds=list(state["step_seconds"]),
+                resumed_at=int(state["steps"]),
+                epochs=list(state["epochs"]),
+            )
+        except _DAMAGED as error:
             path.unlink()
             raise DamagedCheckpointError(
                 f"The training checkpoint {path} of an earlier, killed run is damaged "
                 f"({type(error).__name__}) and was removed. Run the same command again: the case "
                 "starts anew."
             ) from error
-        return Fit(
-            steps=state["steps"],
-            images_seen=state["images_seen"],
-            losses=state["losses"],
-            step_seconds=state["step_seconds"],
-            resumed_at=state["steps"],
-            epochs=state["epochs"],
-        )
 
 
 def _module(model: Trainable) -> nn.Module:

@@ -36,6 +36,16 @@ class Objective(Protocol):
         """Scalar loss of one of the batches, in the training precision."""
 
 
+def numbered(index: Tensor, step: int, count: int) -> Tensor:
+    """The images of a step, numbered over passes: image i of pass p is ``p · count + i``.
+
+    A step's batch may hold the end of one pass and the beginning of the next.
+    """
+    begin = step * len(index)
+    place = torch.arange(begin, begin + len(index), device=index.device)
+    return place // count * count + index
+
+
 class AnomalyObjective:
     """An anomaly model's own loss of normal images.
 
@@ -72,8 +82,9 @@ class AnomalyObjective:
         return self._frozen is not None
 
     def batches(self, order: Tensor, batch: int) -> Iterator[Tensor]:
-        """Indices on the images' device."""
-        return iter(torch.split(order.to(self._images.device), batch))
+        """Indices on the device of what they choose from."""
+        source = self._frozen.parts[0] if self._frozen is not None else self._images
+        return iter(torch.split(order.to(source.device), batch))
 
     def loss(self, index: Tensor, step: int) -> Tensor:
         """The model's loss; of kept features where there are some."""
@@ -84,7 +95,9 @@ class AnomalyObjective:
             return self._model.loss(self._augmented(index, step))
 
     def _augmented(self, index: Tensor, step: int) -> Tensor:
-        images = select(self._images, index).to(self._device, non_blocking=True)
-        draws = Draws(index.to(self._device), self._seed, epoch=step * len(index) // self.count)
+        images = select(self._images, index)
+        if images.device != self._device:
+            images = images.pin_memory().to(self._device, non_blocking=True)
+        draws = Draws(numbered(index.to(self._device), step, self.count), self._seed, step=step)
         images, _ = self._augment(images, None, draws)
         return to_float(images, self._device) if images.dtype == torch.uint8 else images

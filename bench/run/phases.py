@@ -15,6 +15,11 @@ class Phases:
     report: Report
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def move(self, phase: str, other: str, seconds: float) -> None:
+        """Count seconds of one phase as another's, which went on within it."""
+        self.seconds[phase] = round(self.seconds[phase] - seconds, 4)
+        self.seconds[other] = round(self.seconds.get(other, 0.0) + seconds, 4)
+
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Time one phase."""

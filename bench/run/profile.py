@@ -14,6 +14,7 @@ from bench.run.measure import measure_inference, measure_latency, steady_samples
 from bench.run.memory import PeakMemory, measure_memory
 from bench.run.optimisation import build_optimizer
 from bench.run.precision import autocast, to_float
+from datasets_lib.augment.rows import select
 from models.interface import Trainable
 
 
@@ -51,15 +52,15 @@ def measure(
 ) -> Measured:
     """Measure a trained model on ``(N, 3, S, S)`` uint8 images.
 
-    A batch smaller than the protocol's is filled up by repeating images. Memory is the whole
+    Training is measured on batches as large as the loop's, prediction on the protocol's evaluation
+    batches; where there are fewer images they are repeated. Memory is the whole
     process's: of training with its optimiser in ``peak_…``, of prediction in ``inference_peak_…``.
     FLOPs are an image's. ``train_images_per_s`` charges a frozen part that was computed once to
     every step, so that having kept it is no advantage in a table; ``…_cached`` is what the loop
     did. The training steps taken here change the model: measure last.
     """
-    index = torch.arange(protocol.evaluation_batch) % len(images)
-    batch = to_float(images[index.to(images.device)], device)
-    train_batch = batch[: min(protocol.recipe.batch_size, len(images))]
+    batch = _batch(images, protocol.evaluation_batch, device)
+    train_batch = _batch(images, trained.images_seen // trained.steps, device)
     single = batch[:1].contiguous(memory_format=torch.channels_last)
 
     def predict(chunk: Tensor) -> None:
@@ -102,6 +103,11 @@ def measure(
     return Measured(
         figures, {"inference_step": inference, "latency": latency, "train_step": training}
     )
+
+
+def _batch(images: Tensor, count: int, device: torch.device) -> Tensor:
+    index = torch.arange(count, device=images.device) % len(images)
+    return to_float(select(images, index), device)
 
 
 def _frozen_seconds(

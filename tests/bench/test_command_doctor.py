@@ -41,7 +41,7 @@ def test_counts_are_those_of_a_session(tmp_path, write_category, capsys):
     found = find_datasets([tmp_path / "data"])
     dirs, cache = ((tmp_path / "data"),), tmp_path / "cache"
     settings = Settings("smoke", "cpu", dirs, (tmp_path / "w",), tmp_path, cache)
-    offered = offered_cases("smoke", found, ("baseline",))
+    offered = offered_cases("smoke", found)
     cases = [case for case in offered if case.dataset == "bars"]
     runnable = 0
     for case in cases:

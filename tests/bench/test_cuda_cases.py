@@ -38,6 +38,28 @@ def job(tmp_path, write_category):
     return make
 
 
+@pytest.mark.parametrize("augmentation", ["default", "mixup", "cutmix"])
+def test_a_classifier_trains_without_leaving_the_device(tmp_path, augmentation):
+    settings = Settings(
+        "smoke",
+        "cuda",
+        (),
+        (),
+        tmp_path / "results",
+        tmp_path / "cache",
+        images_seen=8_192,
+        precision="bf16",
+    )
+    case = parse_id(f"resnet18-digits-{augmentation}-scratch-s0", "classifiers")
+    record = InlineRunner().run(Finder(settings, {}).job(case), lambda *_: None)
+    assert record.status == "ok", record.error
+    assert record.metrics["last_epoch"]["top1"] > 0.5
+    assert record.fingerprints["images_held"] == dict.fromkeys(
+        ("fit", "test"), "resident on the device"
+    )
+    assert record.measurements["peak_device_bytes"] > record.measurements["trainable_parameters"]
+
+
 @pytest.mark.parametrize("model", ["rd_resnet18", "rd_convnext", "rd_convnext_cnblock"])
 def test_a_case_runs_and_is_measured(job, model):
     record = InlineRunner().run(job(model), lambda *_: None)

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from bench.protocol import PROFILES, resolve
+from datasets_lib.catalog import DATASETS
 from models.catalog import MODELS, Recipe
 
 ENTRY = MODELS["rd_resnet50"]
@@ -92,3 +93,34 @@ def test_starting_from_weights_the_modern_recipe_steps_more_carefully():
         for pretrained in (False, True)
     )
     assert tuned < scratch
+
+
+def test_classifiers_are_trained_at_the_images_own_size():
+    sizes = {name: DATASETS[name].image_size for name in ("cifar100", "tiny_imagenet", "digits")}
+    assert sizes == {"cifar100": 32, "tiny_imagenet": 64, "digits": 32}
+
+
+def test_the_paper_profile_is_modern_for_two_hundred_epochs():
+    for model in ("resnet50", "vit_small_patch16_224"):
+        plan = resolve(MODELS[model], "baseline", PROFILES["paper"], native_size=32)
+        modern = MODELS[model].recipes["modern"]
+        assert plan.recipe == replace(modern, epochs=200)
+    assert PROFILES["paper"].classification.arms == ("baseline",)
+
+
+def test_biases_and_norms_of_classifiers_are_not_decayed():
+    import torch
+
+    from bench.run.optimisation import build_optimizer
+
+    class Model:
+        def trainable_parameters(self):
+            return [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3, 2), (3,), (2,))]
+
+    modern = build_optimizer(MODELS["resnet50"].recipes["modern"], Model())
+    assert [(len(g["params"]), g["weight_decay"]) for g in modern.param_groups] == [
+        (1, 5e-4),
+        (2, 0.0),
+    ]
+    (group,) = build_optimizer(MODELS["rd_resnet50"].recipes["same"], Model()).param_groups
+    assert (len(group["params"]), group["weight_decay"]) == (3, 0.01)
