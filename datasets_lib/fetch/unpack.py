@@ -1,11 +1,13 @@
 """Unpacking an archive so that what has the target's name is finished, and safe to have."""
 
 import errno
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from datasets_lib.fetch.archive_member import (
     Budget,
@@ -53,7 +55,7 @@ def unpack(
         UnsafeArchiveError: It holds links, devices, encrypted members, paths that lead out or
             cannot be written everywhere, two members for one place, or more than it should.
         DamagedArchiveError: It is broken, breaks off, or is no archive.
-        DatasetError: It cannot be opened, or the target cannot be written.
+        DatasetError: It cannot be read, or the target cannot be written.
     """
     if target.exists():
         return
@@ -74,6 +76,33 @@ def unpack(
         sync(target.parent)
 
 
+class _Unreadable(Exception):
+    """The file itself cannot be read, whatever is in it; half a sentence why.
+
+    No OSError, which those that read archives take for damage.
+    """
+
+
+class _ArchiveFile(io.FileIO):
+    """A file whose reading fails as `_Unreadable`."""
+
+    def readinto(self, buffer: Any) -> int | None:
+        with _readable():
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with _readable():
+            return super().readall()
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _Unreadable(error.strerror or str(error)) from error
+
+
 @contextmanager
 def _explained(archive: Path, target: Path) -> Iterator[None]:
     try:
@@ -87,6 +116,11 @@ def _explained(archive: Path, target: Path) -> Iterator[None]:
         raise DamagedArchiveError(
             f"Wanted to unpack {archive}, found that {reason}. Delete it and get it again from "
             "its publisher."
+        ) from reason
+    except _Unreadable as reason:
+        raise DatasetError(
+            f"Wanted to unpack {archive}, found that it cannot be read: {reason}. Name an archive "
+            "that is there and that you may read; on a failing disk or network, copy it elsewhere."
         ) from reason
     except OSError as error:
         full = error.errno in _FULL
@@ -112,10 +146,8 @@ def _fill(
     paths: MemberPaths,
     progress: Progress | None,
 ) -> None:
-    try:
-        size, raw = archive.stat().st_size, archive.open("rb")
-    except OSError as error:
-        raise Damaged(f"it cannot be opened ({error.strerror})") from error
+    with _readable():
+        size, raw = archive.stat().st_size, io.BufferedReader(_ArchiveFile(archive))
     budget = Budget(size, limit_bytes)
     with raw:
         for member in members(raw, budget):

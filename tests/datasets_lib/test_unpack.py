@@ -1,5 +1,6 @@
 import errno
 import os
+import random
 import shutil
 import signal
 import stat
@@ -136,6 +137,37 @@ def test_limit_is_of_the_contents_to_the_byte(tmp_path, target):
 def test_a_missing_archive_is_a_clear_error(tmp_path, target):
     with pytest.raises(DatasetError, match=r"Wanted to unpack .*a\.zip.*No such file"):
         unpack(tmp_path / "a.zip", target)
+    assert names(target) == []
+
+
+def test_an_archive_that_may_not_be_read_is_not_to_be_deleted(tmp_path, target, run_unprivileged):
+    archive = write_archive(tmp_path / "a.zip", "zip", FILES.items())
+    archive.chmod(0)
+    target.parent.mkdir()
+    target.parent.chmod(0o777)  # the target could be made
+    with pytest.raises(DatasetError, match=r"a\.zip.* cannot be read: Permission denied") as error:
+        run_unprivileged(lambda: unpack(archive, target))
+    assert not isinstance(error.value, DamagedArchiveError)
+    assert "elete" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_a_disk_that_fails_while_the_archive_is_read_is_no_damage(tmp_path, target, kind):
+    unreadable = Path("/proc/self/mem")  # every read at its beginning is an input/output error
+    if not unreadable.exists():
+        pytest.skip("needs Linux's /proc")
+    rng = random.Random(0)
+    archive = write_archive(tmp_path / "a", kind, [("set/noise", rng.randbytes(3_000_000))])
+
+    def fail(done, total):
+        for link in Path("/proc/self/fd").iterdir():
+            if link.is_symlink() and link.readlink() == archive:
+                with unreadable.open("rb") as file:
+                    os.dup2(file.fileno(), int(link.name))
+
+    with pytest.raises(DatasetError, match="cannot be read: Input/output error") as error:
+        unpack(archive, target, progress=fail)
+    assert not isinstance(error.value, DamagedArchiveError)
     assert names(target) == []
 
 
