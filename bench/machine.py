@@ -43,13 +43,21 @@ def device_lines() -> Iterator[str]:
     if not cuda_present():
         yield f"CPU (no CUDA device is visible), bf16 {'yes' if cpu_has_bf16() else 'no'}"
         return
-    done = subprocess.run(
-        [sys.executable, "-c", _PROBE],
-        capture_output=True,
-        text=True,
-        timeout=_PROBE_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE],
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        yield (
+            f"PROBLEM: the driver shows a CUDA device, it did not answer within {_PROBE_SECONDS} s."
+            " Look at nvidia-smi and the kernel's log, restart the machine; --device cpu runs "
+            "without."
+        )
+        return
     last = (done.stdout.strip().splitlines() or [""])[-1]
     said = (done.stderr.strip().splitlines() or ["no word of why"])[-1]
     if done.returncode or not last.startswith("{"):

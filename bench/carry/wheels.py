@@ -33,9 +33,8 @@ def broken_installations() -> list[str]:
 
 
 def _is_broken(distribution: Distribution) -> bool:
-    metadata = distribution.metadata
     moved_away = Path(_folder(distribution)).name.startswith("~")  # pip, about to remove it
-    return moved_away or not (metadata.get("Name") and metadata.get("Version"))
+    return moved_away or not all(part in distribution.metadata for part in ("Name", "Version"))
 
 
 def _folder(distribution: Distribution) -> str:

@@ -157,8 +157,8 @@ def _wheels(options: argparse.Namespace, scratch: Path) -> "tuple[list[Member], 
         requirements,
     )
 
-    for folder in broken_installations():
-        print(f"left out, it has no name and version or pip was removing it: {folder}")
+    for broken in broken_installations():
+        print(f"left out, it has no name and version or pip was removing it: {broken}")
     pinned = requirements()
     wanted = [*pinned, *build_requirements(pinned)]
     listed = scratch / "requirements.txt"

@@ -121,6 +121,15 @@ def test_driver_and_torch_that_disagree_are_a_problem(monkeypatch, probe, said):
     assert said in line
 
 
+def test_a_driver_that_hangs_is_a_problem(monkeypatch):
+    monkeypatch.setattr(machine, "cuda_present", lambda: True)
+    monkeypatch.setattr(machine, "_PROBE", "import time; time.sleep(60)")
+    monkeypatch.setattr(machine, "_PROBE_SECONDS", 1)
+    [line] = machine.device_lines()
+    assert line.startswith("PROBLEM: ")
+    assert "did not answer within 1 s" in line
+
+
 def test_a_cuda_device_is_described(monkeypatch):
     found = {
         "torch_cuda": "13.0",
