@@ -67,7 +67,7 @@ class ClassificationCounts:
         top = logits.amax(1, keepdim=True)  # of a row with a NaN: NaN
         rank = (logits >= own).sum(1) - 1
         right = rank == 0
-        predicted = torch.where(right, truth, _best_other(logits, truth))
+        predicted = _predicted(logits, truth, right)
         self._confusion.index_add_(0, truth * self.classes + predicted, torch.ones_like(truth))
         self._in_top5 += (rank < min(5, self.classes)).sum()
         self._tied += ((own == top)[:, 0] & ~right).sum()
@@ -149,6 +149,24 @@ def classify(logits: Tensor, labels: Tensor, probabilities: bool = False) -> Cla
     counts = ClassificationCounts(logits.shape[1], logits.device, probabilities)
     counts.update(logits, labels)
     return counts.result()
+
+
+def predicted_classes(logits: Tensor, labels: Tensor) -> Tensor:
+    """``(N,)`` int64: the class each image counts as, by the rule for ties that the figures have.
+
+    A truth that another class ties with is not found, so the image counts as the lowest such class.
+
+    Args:
+        logits: ``(N, C)`` scores.
+        labels: ``(N,)`` integers in [0, C).
+    """
+    labels = labels.to(logits.device, torch.int64)
+    own = logits.gather(1, labels[:, None])
+    return _predicted(logits, labels, (logits >= own).sum(1) == 1)
+
+
+def _predicted(logits: Tensor, truth: Tensor, right: Tensor) -> Tensor:
+    return torch.where(right, truth, _best_other(logits, truth))
 
 
 def _best_other(logits: Tensor, truth: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import pictures
+from bench.metrics.classification import predicted_classes
 from bench.run.attribution import attribution_maps
 from bench.run.labelled_split import LabelledSplit
 from bench.run.precision import to_float
@@ -41,7 +42,7 @@ def write_pictures(
     """
     assert isinstance(model, nn.Module)
     labels = test.labels.to(logits.device)
-    predicted = logits.argmax(1)
+    predicted = predicted_classes(logits, labels)
     classes = len(test.classes)
     counts = torch.bincount(labels * classes + predicted, minlength=classes**2)
     confusion = counts.view(classes, classes).cpu().numpy()
@@ -53,7 +54,7 @@ def write_pictures(
         ),
         "features": _features(folder / "features.png", title, model, test, confusion),
         "attributions": _attributions(
-            folder / "attributions.jpg", title, model, test, logits.log_softmax(1)
+            folder / "attributions.jpg", title, model, test, logits.log_softmax(1), predicted
         ),
     }
     model.train(was_training)
@@ -67,16 +68,19 @@ def spread_over_classes(labels: Tensor, count: int) -> Tensor:
     return by_class[take].sort().values
 
 
-def worst_and_surest(log_probabilities: Tensor, labels: Tensor, count: int) -> list[int]:
+def worst_and_surest(
+    log_probabilities: Tensor, labels: Tensor, predicted: Tensor, count: int
+) -> list[int]:
     """The wrong images with the least probability of the truth, then the right ones with the most.
 
     Args:
         log_probabilities: ``(N, classes)``.
         labels: ``(N,)`` true classes.
+        predicted: ``(N,)`` classes the images count as.
         count: Most of each kind.
     """
     of_truth = log_probabilities.gather(1, labels[:, None])[:, 0]
-    right = log_probabilities.argmax(1) == labels
+    right = predicted == labels
     order = of_truth.argsort(stable=True)
     errors = order[~right[order]][:count]
     hits = order[right[order]].flip(0)[:count]
@@ -111,21 +115,26 @@ def _coloured(confusion: np.ndarray) -> list[int]:
 
 
 def _attributions(
-    path: Path, title: str, model: Classifier, test: LabelledSplit, log_probabilities: Tensor
+    path: Path,
+    title: str,
+    model: Classifier,
+    test: LabelledSplit,
+    log_probabilities: Tensor,
+    predicted: Tensor,
 ) -> Path:
     labels = test.labels.to(log_probabilities.device)
-    index = worst_and_surest(log_probabilities, labels, _OF_EACH_KIND)
+    index = worst_and_surest(log_probabilities, labels, predicted, _OF_EACH_KIND)
     images, _ = next(iter(test.batches(torch.tensor(index), len(index))))
     maps = attribution_maps(model, images, labels[index].to(images.device)).cpu().numpy()
     pixels = images.permute(0, 2, 3, 1).cpu().numpy()
-    sure, predicted = (part[index].cpu() for part in log_probabilities.exp().max(1))
+    sure = log_probabilities[index].amax(1).exp().cpu()
     names: Sequence[str] = test.classes
     shown = [
         pictures.Attributed(
             image=pixels[place],
             map=maps[place],
             true=names[int(labels[where])],
-            predicted=names[int(predicted[place])],
+            predicted=names[int(predicted[where])],
             confidence=float(sure[place]),
         )
         for place, where in enumerate(index)

@@ -55,6 +55,9 @@ class Linear(nn.Module):
     def forward(self, images):
         return self.head(self.features(images))
 
+    def predict(self, images):
+        return self(images)
+
 
 def split_of(images, labels, classes):
     return LabelledSplit(
@@ -80,8 +83,8 @@ def test_the_worst_come_first_and_the_surest_hits_after():
     shares = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7], [0.6, 0.4]])
     labels = torch.tensor([0, 0, 0, 1, 1])
     # Of the truth: .9 hit, .2 error, .4 error, .7 hit, .4 error.
-    assert worst_and_surest(shares.log(), labels, 8) == [1, 2, 4, 0, 3]
-    assert worst_and_surest(shares.log(), labels, 1) == [1, 0]
+    assert worst_and_surest(shares.log(), labels, shares.argmax(1), 8) == [1, 2, 4, 0, 3]
+    assert worst_and_surest(shares.log(), labels, shares.argmax(1), 1) == [1, 0]
 
 
 def test_a_subset_has_every_class_in_proportion():
