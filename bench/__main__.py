@@ -1,6 +1,7 @@
 """``python -m bench``: datasets, records, caches and bundles outside a pytest session."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,9 @@ from datasets_lib.layout import DatasetError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it did what was asked."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that is no text must end no command
+            stream.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(metavar="COMMAND")

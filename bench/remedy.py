@@ -1,5 +1,6 @@
 """What mends something that cases lack, as a command to copy; imports no torch."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ def dataset_remedy(name: str, data_dirs: Sequence[Path] = ()) -> str:
     entry = DATASETS.get(name)
     if entry is None:
         return f"restore its folder: {name} is a set of your own, which nothing can download"
-    place = f" --data-dir {shlex.quote(str(data_dirs[0]))}" if data_dirs else ""
+    place = f" --data-dir {_quoted(data_dirs[0])}" if data_dirs else ""
     if entry.archives and all(archive.urls for archive in entry.archives):
         return f"python -m bench data get {name}{place}  ({entry.licence}; {entry.homepage})"
     files = " ".join(shlex.quote(archive.file) for archive in entry.archives) or "ARCHIVE"
@@ -48,4 +49,13 @@ def _weights_remedy(tag: str, weights_dirs: Sequence[Path]) -> str:
     file = hub_folder() / entry.file_name
     if weights_dirs:
         file = weights_dirs[0] / f"{tag}{Path(entry.file_name).suffix}"
-    return f"curl -fL --create-dirs -o {shlex.quote(str(file))} {shlex.quote(entry.url)}"
+    return f"curl -fL --create-dirs -o {_quoted(file)} {shlex.quote(entry.url)}"
+
+
+def _quoted(path: Path) -> str:
+    """The path as a word of a command; as bytes in bash's and zsh's ``$''`` if it is no text."""
+    if str(path).isprintable():
+        return shlex.quote(str(path))
+    plain = set(range(0x20, 0x7F)) - set(b"\\'")
+    code = (chr(byte) if byte in plain else f"\\x{byte:02x}" for byte in os.fsencode(path))
+    return f"$'{''.join(code)}'"

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands.command import data_dirs_of
+from bench.commands.data_folders import searchable, trouble_with
+from bench.commands.shown import shown
 from bench.commands.sizes import megabytes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, find_datasets
@@ -22,7 +24,7 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def _run(options: argparse.Namespace) -> int:
     dirs = data_dirs_of(options)
-    rows = rows_of(find_datasets(dirs))
+    rows = rows_of(find_datasets(searchable(dirs)))
     print(json.dumps(rows, indent=1) if options.json else _table(rows, dirs))
     return 0
 
@@ -90,16 +92,21 @@ def _table(rows: Sequence[Mapping[str, Any]], dirs: Sequence[Path]) -> str:
                 f"{row['images']:,}" if row["images"] else "–",
                 _download(row),
                 row["licence"] or "–",
-                row["here"] or "missing",
+                shown(row["here"]) if row["here"] else "missing",
             ]
         )
     headers = ["name", "title", "task", "categories", "images", "download", "licence", "here"]
     sides = ["left", "left", "left", "right", "right", "right", "left", "left"]
     parts = [tabulate(cells, headers, disable_numparse=True, colalign=sides)]
     parts += [f"[{number}] not verified: {text}" for number, text in enumerate(notes, 1)]
-    searched = ", ".join(map(str, dirs)) or "no folder (name one with --data-dir)"
+    searched = ", ".join(map(_searched, dirs)) or "no folder (name one with --data-dir)"
     parts.append(f"searched: {searched}. Get one with python -m bench data get NAME.")
     return "\n".join(parts)
+
+
+def _searched(folder: Path) -> str:
+    trouble = trouble_with(folder)
+    return f"{shown(folder)} ({trouble})" if trouble else shown(folder)
 
 
 def _noted(text: str, notes: list[str]) -> int:

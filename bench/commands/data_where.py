@@ -2,9 +2,12 @@
 
 import argparse
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, folders
+from bench.commands.data_folders import one_level_up, passed_over, trouble_with
+from bench.commands.shown import shown
 from bench.commands.sizes import folder_bytes, free_bytes, megabytes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.data_dirs import data_home
@@ -23,22 +26,33 @@ def _run(options: argparse.Namespace) -> int:
     cache = cache_dir_of(options)
     dirs = data_dirs_of(options)
     print("datasets, searched in this order:")
+    taken: set[str] = set()
     for number, folder in enumerate(dirs, 1):
-        print(f"  {number}. {folder}  ({_why(folder, options, cache)})")
+        trouble = trouble_with(folder)
+        state = f": {trouble}" if trouble else ""
+        print(f"  {number}. {shown(folder)}  ({_why(folder, options, cache)}){state}")
+        if trouble:
+            continue
         for name, dataset in find_datasets([folder]).items():
             count = f", {len(dataset.categories)} categories" if dataset.categories else ""
-            print(f"       {name}{count}: {dataset.root} ({megabytes(folder_bytes(dataset.root))})")
+            size = megabytes(folder_bytes(dataset.root))
+            hidden = ", not used: an earlier folder has its id" if name in taken else ""
+            taken.add(name)
+            print(f"       {name}{count}: {shown(dataset.root)} ({size}){hidden}")
+        for line in _not_found(folder):
+            print(f"       {line}")
     if not dirs:
         print("  none: name one with --data-dir or $PROVING_GROUND_DATA")
     target = folders(options.data_dir)[0] if options.data_dir else data_home(cache)
-    print(f"  data get writes to {target} ({megabytes(free_bytes(target))} free)")
+    print(f"  data get writes to {shown(target)} ({megabytes(free_bytes(target))} free)")
     print(f"  embedded: {', '.join(name for name, e in DATASETS.items() if e.embedded)}")
-    print(f"cache: {cache} ({megabytes(folder_bytes(cache))}, {megabytes(free_bytes(cache))} free)")
+    held, free = megabytes(folder_bytes(cache)), megabytes(free_bytes(cache))
+    print(f"cache: {shown(cache)} ({held}, {free} free)")
     print("weights, searched in this order:")
     named = os.environ.get(FOLDER_VARIABLE)
     given = [*folders(options.weights_dir), *([Path(named)] if named else [])]
     for number, folder in enumerate([*given, hub_folder()], 1):
-        print(f"  {number}. {folder}  ({_weights(folder)})")
+        print(f"  {number}. {shown(folder)}  ({_weights(folder)})")
     return 0
 
 
@@ -46,6 +60,15 @@ def _why(folder: Path, options: argparse.Namespace, cache: Path) -> str:
     if folder in folders(options.data_dir or []):
         return "--data-dir"
     return "the data home" if folder == data_home(cache) else "$PROVING_GROUND_DATA"
+
+
+def _not_found(folder: Path) -> Iterator[str]:
+    """What lies in a data folder and is no dataset, unless the folder is one itself."""
+    if up := one_level_up(folder):
+        yield up
+        return
+    for passed, hint in passed_over(folder):
+        yield f"passed over {shown(passed)}: {hint}"
 
 
 def _weights(folder: Path) -> str:

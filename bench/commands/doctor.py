@@ -13,6 +13,8 @@ from bench.commands.command import (
     data_dirs_of,
     folders,
 )
+from bench.commands.data_folders import searchable, trouble_with
+from bench.commands.shown import shown
 from bench.commands.sizes import folder_bytes, free_bytes, megabytes
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"device    {line}")
     for line in _places(options):
         print(line)
-    found = find_datasets(data_dirs_of(options))
+    found = find_datasets(searchable(data_dirs_of(options)))
     profile = default_profile()
     cases = offered_cases(profile, found)
     weights = look_for_weights(filter(None, map(weights_of, cases)), folders(options.weights_dir))
@@ -66,10 +68,13 @@ def _places(options: argparse.Namespace) -> Iterator[str]:
         places[f"data {number}"] = folder
     for name, folder in places.items():
         held = f", holds {megabytes(folder_bytes(folder))}" if name == "cache" else ""
-        # Datasets are only read.
-        closed = not name.startswith("data") and not writable(folder)
-        problem = f"  PROBLEM: not writable, name another with --{name}-dir" if closed else ""
-        yield f"{name:9} {folder}: {megabytes(free_bytes(folder))} free{held}{problem}"
+        problem = ""
+        if name.startswith("data"):  # datasets are only read
+            if trouble := trouble_with(folder):
+                problem = f"  PROBLEM: {trouble}"
+        elif not writable(folder):
+            problem = f"  PROBLEM: not writable, name another with --{name}-dir"
+        yield f"{name:9} {shown(folder)}: {megabytes(free_bytes(folder))} free{held}{problem}"
 
 
 def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
@@ -87,7 +92,7 @@ def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
                 agrees = "sha256 as published"
             else:
                 agrees = f"sha256 {one.resolved.sha256[:8]}…, published {prefix}…: another file"
-            state = f"{one.resolved.path} ({agrees})"
+            state = f"{shown(one.resolved.path)} ({agrees})"
         yield f"weights   {tag}: {state}"
 
 
@@ -102,7 +107,7 @@ def _datasets(cases: "Sequence[Case]", found: "Mapping[str, FoundDataset]") -> I
             state = "missing"
         else:
             lacking = set(entry.categories if entry else ()) - set(found[name].categories)
-            state = str(found[name].root)
+            state = shown(found[name].root)
             state += f" (lacks {', '.join(sorted(lacking))})" if lacking else ""
         yield f"dataset   {name}: {state}"
 

@@ -73,7 +73,7 @@ def test_where_names_folders_in_their_order(rods, tmp_path, monkeypatch, home, c
 def test_unknown_names_and_folders_are_refused(tmp_path, capsys):
     assert main(["data", "get", "mvtek"]) == 2
     assert "Did you mean mvtec" in capsys.readouterr().err
-    assert main(["data", "list", "--data-dir", str(tmp_path / "none")]) == 2
+    assert main(["data", "verify", "--data-dir", str(tmp_path / "none")]) == 2
     assert "check --data-dir" in capsys.readouterr().err
 
 

@@ -1,6 +1,9 @@
 """What mends something missing, as a command that a shell reads as it is meant."""
 
+import os
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,17 @@ def test_folders_in_commands_are_quoted():
     words = shlex.split(remedy("weights resnet18.tv_in1k", [folder], []))
     assert words[-1] == WEIGHTS["resnet18.tv_in1k"].url
     assert words[words.index("-o") + 1] == str(folder / "resnet18.tv_in1k.pth")
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize("name", [b"a b", b"\xff\n'\\\x1b[31m", "\u00fc \u2192 \u754c".encode()])
+def test_a_shell_reads_any_folder_name(name):
+    folder = Path(os.fsdecode(b"/d/" + name))
+    command = remedy("dataset mvtec", [], [folder]).partition("  (")[0]
+    assert command.isprintable()
+    word = command.partition("--data-dir ")[2]
+    done = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True)
+    assert done.stdout == b"/d/" + name
 
 
 def test_a_set_without_an_address_is_never_said_to_be_fetched():

@@ -1,0 +1,76 @@
+"""Data folders as a user has them: missing, a level too deep, or with folders nothing fits."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from bench.commands.shown import shown
+from datasets_lib.catalog import DATASETS
+from datasets_lib.discover import CUSTOM, recognise
+from datasets_lib.folder_names import folder_id, subfolders
+from datasets_lib.layout import DatasetError
+
+_ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2"}
+_FEW = 4
+
+
+def trouble_with(data_dir: Path) -> str | None:
+    """Why a data folder cannot be searched, as half a sentence; None if it can."""
+    try:
+        subfolders(data_dir)
+    except FileNotFoundError:
+        return "no such folder"
+    except OSError as error:
+        return f"cannot be listed: {error.strerror}"
+    return None
+
+
+def searchable(data_dirs: Sequence[Path]) -> list[Path]:
+    """Those that can be searched; a session refuses the others, a look at what is there goes on."""
+    return [folder for folder in data_dirs if trouble_with(folder) is None]
+
+
+def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
+    """The folders of a data folder in which nothing is recognised, each with a hint of why."""
+    for folder in sorted(subfolders(data_dir)):
+        if folder.name == CUSTOM:
+            yield from passed_over(folder)
+        elif recognise(folder) is None:
+            yield folder, _why(folder)
+
+
+def one_level_up(data_dir: Path) -> str | None:
+    """What a data folder is itself, and which folder to name; None if it may hold datasets."""
+    with suppress(DatasetError):
+        of = recognise(data_dir.parent)
+        if of is not None and data_dir in of.categories.values():
+            return _instead(f"a category of {of.name}", data_dir.parent.parent)
+        if dataset := recognise(data_dir):
+            return _instead(f"the dataset {dataset.name}", data_dir.parent)
+    return None
+
+
+def _instead(what: str, parent: Path) -> str:
+    return f"this is {what} itself: name {shown(parent)} with --data-dir"
+
+
+def _why(folder: Path) -> str:
+    if trouble := trouble_with(folder):
+        return trouble
+    if any(map(_is_dataset, subfolders(folder))):
+        return f"a dataset lies one level deeper: name {shown(folder)} with --data-dir"
+    files = sorted(folder.iterdir())
+    if not files:
+        return "it is empty"
+    if any(file.suffix in _ARCHIVES and file.is_file() for file in files):
+        return "it holds archives: python -m bench data prepare unpacks one"
+    held = ", ".join(shown(Path(file.name)) for file in files[:_FEW])
+    held += ", …" if len(files) > _FEW else ""
+    entry = DATASETS.get(folder_id(folder.name))
+    return f"not laid out as {entry.title if entry else 'any dataset'}, it holds {held}"
+
+
+def _is_dataset(folder: Path) -> bool:
+    with suppress(DatasetError):
+        return recognise(folder) is not None
+    return False
