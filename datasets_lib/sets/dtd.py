@@ -32,6 +32,7 @@ ENTRY = DatasetEntry(
             strip="dtd",
         ),
     ),
+    ask_first=True,
     unverified=("The licence's wording.", "The second address is named by users alone."),
 )
 

@@ -47,4 +47,8 @@ def _images(root: Path, parts: Sequence[str]) -> list[Path]:
 def _in(folder: Path) -> list[Path]:
     if not folder.is_dir() or folder.name.startswith("."):
         return []
-    return [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
+    return [
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    ]

@@ -33,6 +33,7 @@ ENTRY = DatasetEntry(
             strip=FOLDER,
         ),
     ),
+    ask_first=True,
     unverified=("The checksums are those that users report; the publisher states none.",),
 )
 

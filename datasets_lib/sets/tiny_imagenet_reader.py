@@ -116,9 +116,10 @@ def _sample(folder: Path, name: str) -> Sample:
 
 def _images(folder: Path) -> list[str]:
     try:
-        return sorted(path.name for path in folder.iterdir() if path.name.endswith(SUFFIX))
+        names = [path.name for path in folder.iterdir()]
     except OSError as error:
         raise _refused(folder, "a folder of images", error.strerror or str(error)) from error
+    return sorted(name for name in names if name.endswith(SUFFIX) and not name.startswith("."))
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -70,3 +70,20 @@ def test_checksums_and_addresses_are_well_formed(entry):
 def test_no_two_datasets_go_by_one_folder():
     names = [name for entry in DATASETS.values() for name in (entry.name, *entry.folders)]
     assert len(names) == len(set(names))
+
+
+def test_textures_have_no_split():
+    textures = [entry for entry in DATASETS.values() if entry.task == "texture"]
+    assert {entry.name for entry in textures} == {"dtd", "imagenette2"}
+    for entry in textures:
+        [counts] = entry.counts.values()
+        assert counts.test == 0
+    # 47 textures of 120 images each; 9,469 and 3,925 photographs in train and val.
+    assert DATASETS["dtd"].counts[""].train == 47 * 120
+    assert DATASETS["imagenette2"].counts[""].train == 9_469 + 3_925
+
+
+@pytest.mark.parametrize("entry", DATASETS.values(), ids=lambda entry: entry.name)
+def test_restricted_terms_are_acknowledged_before_a_download(entry):
+    restricted = re.search("NC|non-commercial|research|ImageNet", entry.licence) is not None
+    assert entry.ask_first == restricted

@@ -48,6 +48,11 @@ def test_both_sets_are_found_and_listed(data):
     assert [file.name for file in imagenette] == ["a.JPEG", "c.JPEG", "b.JPEG"]
 
 
+def test_hidden_files_are_no_textures(data):
+    write_images(data / "dtd/dtd/images/banded", ["._a.jpg"], 50)
+    assert [file.name for file in read_dtd(data / "dtd")] == ["a.jpg", "b.jpg"]
+
+
 def test_the_first_set_wanted_that_is_there_is_used(data, cache):
     found = find_datasets([data])
     dtd = texture_source(found, 16, cache)

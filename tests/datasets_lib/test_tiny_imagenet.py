@@ -50,6 +50,15 @@ def test_reads_both_splits_in_the_order_of_sorted_ids(tmp_path):
     assert tiny.test.labels == (2, 2, 0, 0, 1, 1)
 
 
+def test_hidden_files_are_passed_over(tmp_path):
+    root = write_tiny(tmp_path)
+    expected = read(root)
+    for file in ("train/n01000001/images/._n01000001_0.JPEG", "val/images/._val_0.JPEG"):
+        (root / file).write_bytes(b"left by a file manager")
+    found = read(root)
+    assert (found.train, found.test) == (expected.train, expected.test)
+
+
 def test_grey_jpegs_become_rgb(tmp_path):
     tiny = read(write_tiny(tmp_path / "tiny"))
     loaded = load_labelled(tiny.train, 64, DecodeCache(tmp_path / "cache"))
