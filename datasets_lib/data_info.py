@@ -4,8 +4,9 @@ import csv
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from datasets_lib.layout import DatasetError
 FILE, IMAGES = "data_info.csv", "data_rgb"
 
 _REMEDY = "Delete it to have it written anew."
+_MAY_WRITE = ContextVar("may_write", default=True)
+_Rows = dict[str, tuple[int, dict[str, str]]]
 _LOG = logging.getLogger(__name__)
 
 
@@ -39,33 +42,61 @@ class Info(NamedTuple):
     label: str
 
 
+_NAMED = tuple(column for column in Info._fields if column != "dataset_type")
+"""What an image's name and folder alone decide; its split depends on the other images."""
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Within it `check_or_write` only checks, for those who look at data and change nothing."""
+    token = _MAY_WRITE.set(False)
+    try:
+        yield
+    finally:
+        _MAY_WRITE.reset(token)
+
+
 def check_or_write(root: Path, wanted: Sequence[Info]) -> None:
     """Compares the table of a dataset's folder with what its files say, or writes it.
 
-    It is written where it is missing, and anew where images came or went since. A folder that
-    cannot be written to goes without.
+    It is written where it is missing, and anew where images came or went since and it says of the
+    others what their names and folders say; the split may have moved. A folder that cannot be
+    written to goes without.
 
     Raises:
-        DatasetError: It cannot be read, or says other things of the same images.
+        DatasetError: It cannot be read, names no image, or says other things of the same images.
     """
     file = root / FILE
     found = _read(file) if file.exists() else None
-    if found is None or found.keys() != {info.image_path for info in wanted}:
+    if found is not None:
+        same = found.keys() == {info.image_path for info in wanted}
+        _check(file, found, wanted, Info._fields if same else _NAMED)
+        if same:
+            return
+    if wanted and _MAY_WRITE.get():
         _write(file, wanted)
-        return
+
+
+def _check(file: Path, found: _Rows, wanted: Sequence[Info], columns: Sequence[str]) -> None:
     for info in wanted:
+        if info.image_path not in found:
+            continue
         line, row = found[info.image_path]
-        if row != info._asdict():
-            column = next(name for name, value in info._asdict().items() if row[name] != value)
-            raise DatasetError(
-                f"Line {line} of {file} says {column} {row[column]!r}, the files say "
-                f"{getattr(info, column)!r}: wanted the table as it was written, for names, "
-                f"folders and the stable split decide. {_REMEDY}"
-            )
+        for column in columns:
+            if row[column] != getattr(info, column):
+                raise DatasetError(
+                    f"Line {line} of {file} says {column} {row[column]!r}, the files say "
+                    f"{getattr(info, column)!r}: wanted the table as it was written, for names, "
+                    f"folders and the stable split decide. {_REMEDY}"
+                )
 
 
-def _read(file: Path) -> dict[str, tuple[int, dict[str, str]]]:
+def _read(file: Path) -> _Rows:
     rows = read_table(file, Info._fields, _REMEDY)
+    if not rows:
+        raise DatasetError(
+            f"The table {file} names no image: wanted a line an image, as it was written. {_REMEDY}"
+        )
     foreign = [(line, row) for line, row in rows if not row["image_path"].startswith(f"{IMAGES}/")]
     if foreign:
         line, row = foreign[0]
