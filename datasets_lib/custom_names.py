@@ -15,7 +15,7 @@ from datasets_lib.data_info import IMAGES, Info, check_or_write
 from datasets_lib.folder_names import folder_id, subfolders
 from datasets_lib.layout import Category, DatasetError, Sample
 from datasets_lib.listing import is_image, list_folder, list_images
-from datasets_lib.masks import all_or_none_masked, masks_by_stem, masks_of
+from datasets_lib.masks import masks_by_stem, masks_of, with_masks
 from datasets_lib.own_split import NORMAL_NAMES, split_category
 from datasets_lib.split import split_test
 
@@ -55,9 +55,8 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
             too few images, some defects have a mask and others do not, or ``data_info.csv`` does
             not agree with the files.
     """
-    named = [
-        row for kind in list_folder(path / IMAGES, _LAYOUT).folders for row in _kind(path, kind)
-    ]
+    kinds = list_folder(path / IMAGES, _LAYOUT).folders
+    named = [row for kind in kinds for row in _kind(path, kind)]
     groups: dict[str, list[Sample]] = {}
     for row in named:
         groups.setdefault(row.category, []).append(row.sample)
@@ -68,10 +67,8 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
             f"{path / IMAGES} holds no image of the category {category}: wanted names of the "
             f"pattern {PATTERN}. Put its images there."
         )
-    samples = groups[ids[category]]
-    defects = [sample for sample in samples if sample.defect]
-    has_masks = all_or_none_masked(path, defects, "masks/<kind>")
-    return split_category(dataset, category, path, samples, has_masks)
+    found = split_category(dataset, category, path, groups[ids[category]], has_masks=False)
+    return with_masks(path, found, "masks/<kind>", [path / "masks" / kind for kind in kinds])
 
 
 def _names(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from datasets_lib.folder_names import categories_in
 from datasets_lib.layout import Category, DatasetError, Sample
 from datasets_lib.listing import IMAGE_SUFFIXES, in_words, list_folder, list_images
-from datasets_lib.masks import all_or_none_masked, masks_by_stem, masks_of
+from datasets_lib.masks import masks_by_stem, masks_of, with_masks
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class FolderLayout:
 
         Raises:
             DatasetError: A folder is missing or unreadable, a split has no images, or some
-                defects have a mask and others do not.
+                defects have a mask and others do not, or only files of no mask format.
         """
         train = self._normal(path, "train", "train on")
         validation = self._normal(path, self.validation, "calibrate on") if self.validation else ()
@@ -69,9 +69,9 @@ class FolderLayout:
                 f"and {self.test}/<kind of defect> with files ending in "
                 f"{in_words(IMAGE_SUFFIXES)}. Put the test images there."
             )
-        defects = [sample for sample in test if sample.defect]
-        has_masks = all_or_none_masked(path, defects, f"{self.truth}/<kind>")
-        return Category(dataset, category, train, tuple(test), has_masks, validation)
+        found = Category(dataset, category, train, tuple(test), False, validation)
+        folders = [path / self.truth / kind for kind in kinds]
+        return with_masks(path, found, f"{self.truth}/<kind>", folders)
 
     def _is_category(self, folder: Path) -> bool:
         # os.path.isdir answers False where Path.is_dir raises on a folder it may not enter.

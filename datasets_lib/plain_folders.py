@@ -1,24 +1,26 @@
 """Plain folders as a dataset: ``normal``, ``abnormal`` and, where there are masks, ``masks``.
 
 Either the dataset's folder holds them, as its one category ``all``, or each of its categories
-does. Folders in ``abnormal`` are kinds of defects, and lie in ``masks`` again. `NORMAL_NAMES` and
-`ABNORMAL_NAMES` are taken for ``normal`` and ``abnormal``, in any case.
+does. Folders in ``abnormal`` are kinds of defects, and lie in ``masks`` again. `NORMAL_NAMES`,
+`ABNORMAL_NAMES` and `MASK_NAMES` are taken for the three, in any case.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from datasets_lib.folder_names import categories_in, subfolders
 from datasets_lib.layout import Category, Sample
 from datasets_lib.listing import list_folder, list_images
-from datasets_lib.masks import all_or_none_masked, masks_by_stem, masks_of
+from datasets_lib.masks import Masks, masks_by_stem, masks_of, with_masks
 from datasets_lib.own_split import NORMAL_NAMES, split_category
 
 ABNORMAL_NAMES = frozenset(
     {"abnormal", "anomalous", "anomaly", "anomalies", "bad", "ko", "ng"}
     | {"defect", "defects", "defective"}
 )
+
+MASK_NAMES = frozenset({"masks", "ground_truth"})
 
 ALL = "all"
 """Id of the category of a dataset without categories."""
@@ -54,16 +56,17 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
         if name.lower() in NORMAL_NAMES
         for image in list_images(path / name, _LAYOUT)
     ]
-    defects = [
-        sample
+    truths = [path / name for name in folders if name.lower() in MASK_NAMES]
+    kinds = [
+        (folder, folder.relative_to(path / name))
         for name in folders
         if name.lower() in ABNORMAL_NAMES
         for folder in _with_kinds(path / name)
-        for sample in _defects(path, folder, folder.relative_to(path / name))
     ]
-    masked = "masks" in folders
-    has_masks = all_or_none_masked(path, defects, "masks, or masks/<kind>", required=masked)
-    return split_category(dataset, category, path, normal + defects, has_masks)
+    defects = [sample for folder, kind in kinds for sample in _defects(path, folder, kind, truths)]
+    found = split_category(dataset, category, path, normal + defects, has_masks=False)
+    looked_in = [truth / kind for truth in truths for _, kind in kinds]
+    return with_masks(path, found, "masks, or masks/<kind>", looked_in, required=bool(truths))
 
 
 def _is_category(folder: Path) -> bool:
@@ -80,8 +83,10 @@ def _with_kinds(abnormal: Path) -> list[Path]:
     return [abnormal, *(abnormal / kind for kind in list_folder(abnormal, _LAYOUT).folders)]
 
 
-def _defects(path: Path, folder: Path, kind: Path) -> list[Sample]:
-    masks = masks_by_stem(path / "masks" / kind, _LAYOUT)
+def _defects(path: Path, folder: Path, kind: Path, truths: Sequence[Path]) -> list[Sample]:
+    masks: Masks = {}
+    for truth in truths:
+        masks = {**masks_by_stem(truth / kind, _LAYOUT), **masks}
     return [
         Sample(image.relative_to(path).as_posix(), image, masks_of(image.stem, masks), folder.name)
         for image in list_images(folder, _LAYOUT)

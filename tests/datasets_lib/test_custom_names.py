@@ -104,6 +104,48 @@ def test_the_table_is_written_anew_only_once_files_changed(tmp_path):
     assert len(table(root)) == 22
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("category", "top"), ("freq", "9"), ("defect_type", "rust"), ("label", "1")],
+)
+def test_what_was_edited_is_kept_when_images_came_too(tmp_path, column, value):
+    root = write_set(tmp_path)
+    read_category("parts", "back", root)
+    rows = table(root)
+    rows[3][column] = value
+    file = root / "data_info.csv"
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    edited = file.read_bytes()
+    write_image(root / "data_rgb" / "scratch" / "back 60 7.png")
+    with pytest.raises(DatasetError, match=rf"says {column} '{value}'"):
+        read_category("parts", "back", root)
+    assert file.read_bytes() == edited
+
+
+def test_a_table_of_no_image_is_an_error_and_stays(tmp_path):
+    root = write_set(tmp_path)
+    file = root / "data_info.csv"
+    file.write_text(HEADER + "\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"names no image.*Delete it"):
+        read_category("parts", "back", root)
+    assert file.read_text(encoding="utf-8") == HEADER + "\n"
+
+
+def test_the_split_may_move_when_images_went(tmp_path):
+    root = write_set(tmp_path)
+    before = read_category("parts", "back", root)
+    for sample in before.test:
+        sample.image.unlink()
+    back = read_category("parts", "back", root)
+    assert set(names(back.test)) < set(names(before.train))
+    rows = {row["image_path"]: row["dataset_type"] for row in table(root)}
+    assert {rows[name] for name in names(back.train)} == {"train"}
+    assert {rows[name] for name in names(back.test)} == {"test"}
+
+
 def test_a_read_only_folder_goes_without_the_table(tmp_path, run_unprivileged):
     root = write_set(tmp_path / "set")
     for folder in (root, *root.rglob("*")):

@@ -1,10 +1,12 @@
 import random
 import re
+from pathlib import Path
 
 import pytest
 
 from datasets_lib.folder import read_category
 from datasets_lib.layout import DatasetError
+from datasets_lib.masks import MissingMasksError
 
 
 def make(root, *files):
@@ -114,6 +116,25 @@ def test_a_jpeg_is_no_mask(tmp_path):
     mask.rename(mask.with_suffix(".jpg"))
     with pytest.raises(DatasetError, match=r"test/crack/2\.png"):
         read_category("set", "cat", root)
+
+
+@pytest.mark.parametrize("name", ["{}.jpg", "{}_mask.JPG", "{}/000.jpg", "{}.webp"])
+def test_masks_of_no_mask_format_alone_are_an_error_naming_the_formats(tmp_path, name):
+    root = make(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
+    for file in WHOLE:
+        if file.startswith("test/") and not file.startswith("test/good"):
+            kind, stem = Path(file).parent.name, Path(file).stem
+            make(root, f"ground_truth/{kind}/{name.format(stem)}")
+    with pytest.raises(MissingMasksError, match=r"\.bmp, \.png, .*is of no mask format") as caught:
+        read_category("set", "cat", root)
+    assert not caught.value.category.has_masks
+    assert len(caught.value.category.test) == 4
+
+
+def test_a_read_me_beside_no_masks_is_no_mask(tmp_path):
+    root = make(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
+    make(root, "ground_truth/crack/readme.txt", "ground_truth/Thumbs.db")
+    assert not read_category("set", "cat", root).has_masks
 
 
 @pytest.mark.parametrize(

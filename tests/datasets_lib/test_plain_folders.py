@@ -74,6 +74,18 @@ def test_masks_are_matched_by_stem_within_the_kind(tmp_path):
     assert [sample.masks for sample in category.test[2:]] == [(mask,) for mask in masks]
 
 
+@pytest.mark.parametrize("folder", ["Masks", "ground_truth", "Ground_Truth"])
+def test_folders_of_masks_are_known_in_any_case(tmp_path, folder):
+    root = make(tmp_path, *WHOLE)
+    masks = [
+        write_mask(root / folder / file, box(1, 1))
+        for file in ("1.png", "dent/2_mask.png", "dent/10.bmp")
+    ]
+    category = read_category("set", "all", root)
+    assert category.has_masks
+    assert [sample.masks for sample in category.test[2:]] == [(mask,) for mask in masks]
+
+
 def test_a_missing_mask_among_others_is_an_error(tmp_path):
     root = make(tmp_path, *WHOLE)
     write_mask(root / "masks" / "1.png", box(1, 1))
