@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from datasets_lib.data_info import read_only
 from datasets_lib.entry import Counts
 from datasets_lib.imported import imported
 from datasets_lib.layout import Category, DatasetError, Sample
+from datasets_lib.masks import MissingMasksError
 from datasets_lib.verify.inspect_image import inspect
 from datasets_lib.verify.report import (
     Checked,
@@ -21,6 +23,7 @@ from datasets_lib.verify.report import (
     image_notes,
     image_problems,
 )
+from datasets_lib.verify.unused import Unused
 
 
 def verify_category(
@@ -43,8 +46,13 @@ def verify_category(
     """
     name = f"{dataset}.{category}"
     read: Callable[[str, str, Path], Category] = imported(reader)
+    lacking: list[Problem] = []
     try:
-        found = read(dataset, category, path)
+        with read_only():
+            found = read(dataset, category, path)
+    except MissingMasksError as error:
+        found = error.category
+        lacking = [_lacking(sample) for sample in found.test if sample.defect and not sample.masks]
     except DatasetError as error:
         return Report(name, None, (Problem(str(error)),))
     checked = check_files(
@@ -56,13 +64,18 @@ def verify_category(
         defective=sum(sample.defect is not None for sample in found.test),
         validation=len(found.validation),
     )
-    masks = [] if found.has_masks or not counts.defective else ["no masks"]
+    unused = Unused(path, found)
+    masks = [] if found.has_masks or lacking or not counts.defective else ["no masks"]
     return Report(
         name,
         counts,
-        (*count_problems(counts, expected), *image_problems(checked)),
-        (*image_notes(checked), *masks),
+        (*count_problems(counts, expected), *image_problems(checked), *lacking, *unused.problems()),
+        (*image_notes(checked), *masks, *unused.notes()),
     )
+
+
+def _lacking(sample: Sample) -> Problem:
+    return Problem("defect without a mask", sample.name)
 
 
 def check_files(

@@ -5,13 +5,19 @@ import time
 
 import numpy as np
 import pytest
+from dataset_files import box, write_image, write_kolektor, write_mask, write_real_iad, write_visa
 from PIL import Image
 
+from datasets_lib.custom_names import read_category as read_named
+from datasets_lib.discover import find_datasets
 from datasets_lib.entry import FOLDER_READER, Counts
 from datasets_lib.layout import Sample
 from datasets_lib.verify import files as module
 from datasets_lib.verify.files import verify_category
 from datasets_lib.verify.inspect_image import Inspected
+from datasets_lib.verify.report import Problem
+
+PLAIN, NAMED = "datasets_lib.plain_folders", "datasets_lib.custom_names"
 
 COUNTS = Counts(train=5, test=6, defective=3)
 
@@ -155,6 +161,133 @@ def test_a_layout_that_cannot_be_read_is_a_finding(category):
     report = verified(category)
     assert report.counts is None
     assert len(report.problems) == 1
+
+
+def test_a_missing_mask_and_a_damaged_image_are_both_found(category):
+    (category / "ground_truth/spot/001_mask.png").unlink()
+    (category / "train/good/002.png").write_bytes(b"no image")
+    report = verified(category)
+    assert report.counts == COUNTS
+    assert [(p.kind, p.where.partition(":")[0]) for p in report.problems] == [
+        ("unreadable", "train/good/002.png"),
+        ("defect without a mask", "test/spot/001.png"),
+    ]
+
+
+def test_masks_without_an_image_are_found(category):
+    truth = category / "ground_truth"
+    for orphan in ("spot/077_mask.png", "gone/000_mask.png", "spot/078/000.png"):
+        (truth / orphan).parent.mkdir(exist_ok=True)
+        shutil.copy(truth / "spot/000_mask.png", truth / orphan)
+    # Of a normal image, and a second one of a defect.
+    (truth / "good").mkdir()
+    shutil.copy(truth / "spot/000_mask.png", truth / "good/000_mask.png")
+    shutil.copy(truth / "spot/000_mask.png", truth / "spot/000.png")
+    assert sorted(problems(category)) == [
+        ("mask without an image", "ground_truth/gone/000_mask.png"),
+        ("mask without an image", "ground_truth/spot/077_mask.png"),
+        ("mask without an image", "ground_truth/spot/078/000.png"),
+    ]
+
+
+def test_masks_of_no_mask_format_are_found(category):
+    for mask in (category / "ground_truth/spot").iterdir():
+        mask.rename(mask.with_suffix(".jpg"))
+    found = problems(category)
+    assert found[:3] == [("defect without a mask", f"test/spot/00{n}.png") for n in range(3)]
+    assert found[3:] == [
+        (
+            "mask of another format than .bmp, .png, .tif, .tiff",
+            f"ground_truth/spot/00{n}_mask.jpg",
+        )
+        for n in range(3)
+    ]
+
+
+def test_masks_in_a_folder_of_another_name_are_found(category):
+    (category / "ground_truth").rename(category / "Ground_Truth")
+    assert problems(category) == [
+        ("mask in a folder that is not looked in", f"Ground_Truth/spot/00{n}_mask.png")
+        for n in range(3)
+    ]
+
+
+def test_files_passed_over_are_notes(category):
+    (category / "train/good/more").mkdir()
+    shutil.copy(category / "train/good/000.png", category / "train/good/more/100.png")
+    for name in (
+        "train/good/101.webp",
+        "test/spot/notes.txt",
+        "train/good/._000.png",
+        "readme.txt",
+    ):
+        (category / name).write_bytes(b"")
+    report = verified(category)
+    assert report.problems == ()
+    assert report.notes == (
+        "48×48",
+        "1 images in other folders passed over",
+        "2 files passed over (.txt, .webp)",
+    )
+
+
+def test_plain_folders_are_searched_too(tmp_path):
+    for n in range(5):
+        write_image(tmp_path / f"normal/{n}.png", n)
+    for n, folder in enumerate(("abnormal", "abnormal/dent", "normal/sub")):
+        write_image(tmp_path / folder / f"{n}.png", 10 + n)
+    write_mask(tmp_path / "Masks/0.png", box(1, 1))
+    write_mask(tmp_path / "Masks/0_mask.png", box(1, 1))
+    write_mask(tmp_path / "Masks/9.png", box(1, 1))
+    report = verify_category("mine", "all", tmp_path, f"{PLAIN}:read_category")
+    assert [(problem.kind, problem.where) for problem in report.problems] == [
+        ("defect without a mask", "abnormal/dent/1.png"),
+        ("mask without an image", "Masks/9.png"),
+    ]
+    assert report.notes == ("12×10", "1 images in other folders passed over")
+
+
+def test_sets_told_by_file_names_are_searched_by_category_and_not_written_to(tmp_path):
+    for n in range(5):
+        write_image(tmp_path / f"data_rgb/normal/cap 50 {n}.png", n)
+        write_image(tmp_path / f"data_rgb/normal/rod 50 {n}.png", 10 + n)
+    write_image(tmp_path / "data_rgb/dent/cap 50 9.png", 20)
+    write_mask(tmp_path / "masks/dent/cap 50 9.png", box(1, 1))
+    write_mask(tmp_path / "masks/dent/rod 50 9.png", box(1, 1))
+    (tmp_path / "data_rgb/normal/cap 50 7.webp").touch()
+    before = sorted(tmp_path.rglob("*"))
+    reports = [
+        verify_category("mine", category, tmp_path, f"{NAMED}:read_category")
+        for category in ("cap", "rod")
+    ]
+    assert [(report.problems, report.notes) for report in reports] == [
+        ((), ("12×10", "1 files passed over (.webp)")),
+        ((Problem("mask without an image", "masks/dent/rod 50 9.png"),), ("12×10",)),
+    ]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_verification_never_rewrites_the_table(tmp_path):
+    for n in range(5):
+        write_image(tmp_path / f"data_rgb/normal/cap 50 {n}.png", n)
+    read_named("mine", "cap", tmp_path)
+    table = (tmp_path / "data_info.csv").read_bytes()
+    write_image(tmp_path / "data_rgb/normal/cap 50 9.png", 9)
+    assert verify_category("mine", "cap", tmp_path, f"{NAMED}:read_category").problems == ()
+    assert (tmp_path / "data_info.csv").read_bytes() == table
+    read_named("mine", "cap", tmp_path)
+    assert (tmp_path / "data_info.csv").read_bytes() != table
+
+
+@pytest.mark.parametrize("write", [write_visa, write_kolektor, write_real_iad])
+def test_listed_sets_have_no_masks_without_images(tmp_path, write):
+    write(tmp_path / write.__name__.removeprefix("write_"))
+    found = find_datasets([tmp_path])
+    [dataset] = found.values()
+    for category, path in dataset.categories.items():
+        report = verify_category(dataset.name, category, path, dataset.reader)
+        assert not [problem for problem in report.problems if "mask" in problem.kind]
+        assert not [note for note in report.notes if "passed over" in note]
 
 
 @pytest.mark.real_data

@@ -28,7 +28,7 @@ def split(name, count, labels=None):
 def verified(monkeypatch, tmp_path):
     def verify(train, test, expected=None):
         found = Classification("mine", train, test)
-        monkeypatch.setattr(module, "_imported", lambda path: lambda root: found)
+        monkeypatch.setattr(module, "imported", lambda path: lambda root: found)
         report = verify_labelled("mine", tmp_path, "any:reader", expected)
         return [(problem.kind, problem.where) for problem in report.problems]
 
@@ -81,7 +81,7 @@ def test_textures_are_decoded(monkeypatch, tmp_path):
     Image.new("RGB", (6, 6)).save(tmp_path / "bark.png")
     (tmp_path / "moss.jpg").write_bytes(b"\xff\xd8 no")
     files = [tmp_path / "bark.png", tmp_path / "moss.jpg"]
-    monkeypatch.setattr(module, "_imported", lambda path: lambda root: files)
+    monkeypatch.setattr(module, "imported", lambda path: lambda root: files)
     report = verify_textures("mine", tmp_path, "any:reader", Counts(2, 0))
     assert report.counts == Counts(2, 0)
     assert [(p.kind, p.where.partition(":")[0]) for p in report.problems] == [

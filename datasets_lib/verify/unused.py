@@ -1,0 +1,110 @@
+"""Files of an anomaly set that its reader passed over: masks of no image, images too deep.
+
+Told from names alone, and from what the reader did take, so that one search serves all layouts.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from datasets_lib.data_info import IMAGES
+from datasets_lib.folder_names import folder_id
+from datasets_lib.layout import Category
+from datasets_lib.listing import in_words, is_image, natural
+from datasets_lib.masks import MASK_SUFFIXES
+from datasets_lib.plain_folders import ABNORMAL_NAMES, MASK_NAMES
+from datasets_lib.verify.report import Problem
+
+
+class Unused:
+    """What a category's folder holds beside the samples that were read from it.
+
+    Args:
+        path: The folder.
+        category: As its reader read it.
+    """
+
+    def __init__(self, path: Path, category: Category) -> None:
+        self._path = path
+        samples = (*category.train, *category.validation, *category.test)
+        used = {file for sample in samples for file in sample.files}
+        # Several categories share a folder where file names tell them apart.
+        shared = (path / IMAGES).is_dir()
+        files = [file for file in _files(path) if not shared or _is_named(file, category.name)]
+        images = [file for file in files if is_image(file.name) and not self._is_truth(file)]
+        self._images = {_place(image.parent, image.stem) for image in images}
+        self._unmasked = {
+            _place(sample.image.parent, sample.image.stem)
+            for sample in category.test
+            if sample.defect and not sample.masks
+        }
+        self._image_folders = {sample.image.parent for sample in samples}
+        unused = [file for file in files if file not in used]
+        self._truth = [file for file in unused if self._is_truth(file)]
+        self._others = [file for file in unused if not self._is_truth(file)]
+
+    def problems(self) -> Iterable[Problem]:
+        """Masks that belong to no image, or that no reader takes for the mask of its image."""
+        for file in self._truth:
+            name = file.relative_to(self._path).as_posix()
+            if file.suffix.lower() not in MASK_SUFFIXES:
+                if _owners(file) & self._images:
+                    yield Problem(f"mask of another format than {in_words(MASK_SUFFIXES)}", name)
+            elif not _owners(file) & self._images:
+                yield Problem("mask without an image", name)
+            elif _owners(file) & self._unmasked:
+                yield Problem("mask in a folder that is not looked in", name)
+
+    def notes(self) -> Iterable[str]:
+        """How many images lie too deep, and how many files beside images are none."""
+        searched = self._image_folders | {folder.parent for folder in self._image_folders}
+        searched -= {self._path} - self._image_folders
+        beside = [file for file in self._others if not searched.isdisjoint(file.parents)]
+        deep = [f for f in beside if is_image(f.name) and f.parent not in self._image_folders]
+        if deep:
+            yield f"{len(deep):,} images in other folders passed over"
+        suffixes = Counter(f.suffix.lower() or f.name for f in beside if not is_image(f.name))
+        if suffixes:
+            yield f"{suffixes.total():,} files passed over ({', '.join(sorted(suffixes)[:5])})"
+
+    def _is_truth(self, file: Path) -> bool:
+        folders = file.relative_to(self._path).parts[:-1]
+        return any(folder.lower() in MASK_NAMES for folder in folders)
+
+
+def _owners(file: Path) -> set[tuple[str, str]]:
+    """The images that a file may be the mask of, or one mask of several in a folder."""
+    stems = (file.parent, file.stem), (file.parent.parent, file.parent.name)
+    return {_place(kind, stem.removesuffix(end)) for kind, stem in stems for end in ("", "_mask")}
+
+
+def _place(kind: Path, stem: str) -> tuple[str, str]:
+    """A name in its kind; the folders that hold kinds are of none."""
+    is_above = kind.name.lower() in MASK_NAMES | ABNORMAL_NAMES
+    return "" if is_above else kind.name, stem
+
+
+def _files(path: Path) -> Sequence[Path]:
+    """The files below a folder in natural order, hidden ones and what hidden folders hold left out.
+
+    Folders that cannot be listed are left out too: readers say so of those that matter.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back would be followed without end
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted((name for name in inner if not name.startswith(".")), key=natural)
+        shown = sorted((name for name in names if not name.startswith(".")), key=natural)
+        found += [Path(folder, name) for name in shown]
+    return found
+
+
+def _is_named(file: Path, category: str) -> bool:
+    """Whether a file's first word is a category, or its folder's, which may hold several masks."""
+    names = (file.stem, file.parent.name)
+    return category in {folder_id(name.partition(" ")[0]) for name in names}
