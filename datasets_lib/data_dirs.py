@@ -19,9 +19,9 @@ def data_dirs(given: Sequence[Path] | None, cache_dir: Path | None = None) -> tu
         given: What ``--data-dir`` names; None where it does not occur.
         cache_dir: The cache's folder, if it is not the default one.
     """
-    variable = os.environ.get("PROVING_GROUND_DATA")
+    variable = os.environ.get("PROVING_GROUND_DATA", "")
     if given is None:
-        given = [Path(part) for part in variable.split(os.pathsep)] if variable else []
+        given = [Path(part) for part in variable.split(os.pathsep) if part]
     folders = [folder.expanduser().absolute() for folder in given]
     home = data_home(cache_dir).absolute()
     return tuple(dict.fromkeys([*folders, home] if home.is_dir() else folders))

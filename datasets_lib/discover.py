@@ -38,27 +38,29 @@ class FoundDataset:
 def find_datasets(data_dirs: Sequence[Path]) -> dict[str, FoundDataset]:
     """The datasets below these folders, by id, in the order of the ids.
 
-    A folder named like a dataset of the catalog is that dataset if it is laid out as one. Any
-    other folder is a dataset of its own name if a custom layout fits it. What fits nothing is
-    passed over, unreadable folders too.
+    Of a dataset of the catalog in several data folders, the first data folder's is taken. A folder
+    named like a dataset of the catalog is that dataset if it is laid out as one. Any other folder
+    is a dataset of its own name if a custom layout fits it. What fits nothing is passed over,
+    unreadable folders too.
 
     Raises:
-        DatasetError: A data folder is missing or unreadable, or two folders give one id.
+        DatasetError: A data folder is missing or unreadable, or two folders give the id of a set
+            that is not in the catalog, or lie in one data folder.
     """
     roots = {path.resolve(): path for path in data_dirs}.values()
     found: dict[str, FoundDataset] = {}
-    for folder in sorted(folder for root in roots for folder in _dataset_folders(root)):
-        dataset = recognise(folder)
-        if dataset is None:
-            continue
-        if dataset.name in found:
-            raise DatasetError(
-                f"Two datasets would share the id '{dataset.name}': {found[dataset.name].root} and "
-                f"{folder}. Ids are folder names in lower case with other characters than a-z, "
-                "0-9 and _ as _; rename one of them or leave out its --data-dir."
-            )
-        found[dataset.name] = dataset
+    for root in roots:
+        here = _datasets_in(root)
+        for name in here.keys() & found.keys() - DATASETS.keys():
+            raise _two(found[name], here[name])
+        found = here | found
     return dict(sorted(found.items()))
+
+
+def entry_named(name: str) -> DatasetEntry | None:
+    """The catalog's dataset of this id, or that goes by this folder name; None if none does."""
+    aliases = (entry for entry in DATASETS.values() if name in entry.folders)
+    return DATASETS.get(name) or next(aliases, None)
 
 
 def recognise(folder: Path) -> FoundDataset | None:
@@ -69,7 +71,7 @@ def recognise(folder: Path) -> FoundDataset | None:
             set or of a known one for another task.
     """
     name = folder_id(folder.name)
-    entry = DATASETS.get(name) or _BY_FOLDER.get(name)
+    entry = entry_named(name)
     if entry and not entry.embedded:
         categories = _categories(Layout(entry.finder, entry.reader), folder)
         if categories is not None:
@@ -98,7 +100,23 @@ def _check_name(name: str, entry: DatasetEntry, layout: Layout, folder: Path) ->
         )
 
 
-_BY_FOLDER = {folder: entry for entry in DATASETS.values() for folder in entry.folders}
+def _datasets_in(data_dir: Path) -> dict[str, FoundDataset]:
+    found: dict[str, FoundDataset] = {}
+    for folder in sorted(_dataset_folders(data_dir)):
+        dataset = recognise(folder)
+        if dataset is not None:
+            if dataset.name in found:
+                raise _two(found[dataset.name], dataset)
+            found[dataset.name] = dataset
+    return found
+
+
+def _two(first: FoundDataset, second: FoundDataset) -> DatasetError:
+    return DatasetError(
+        f"Two datasets would share the id '{first.name}': {first.root} and {second.root}. Ids are "
+        "folder names in lower case with other characters than a-z, 0-9 and _ as _; rename one of "
+        "them or leave out its --data-dir."
+    )
 
 
 def _dataset_folders(data_dir: Path) -> list[Path]:

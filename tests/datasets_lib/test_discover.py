@@ -1,3 +1,4 @@
+import os
 import string
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.case import Case, parse_id
+from datasets_lib.data_dirs import data_dirs
 from datasets_lib.discover import find_datasets
 from datasets_lib.folder_names import folder_id
 from datasets_lib.layout import DatasetError
@@ -121,3 +123,24 @@ def test_a_link_to_a_dataset_is_followed(tmp_path):
     data.mkdir()
     (data / "linked").symlink_to(real)
     assert find_datasets([data])["linked"].categories["x"] == data / "linked" / "x"
+
+
+def test_of_a_catalog_set_in_two_data_folders_the_first_is_taken(tmp_path):
+    make(tmp_path / "a" / "mvtec", "bottle")
+    make(tmp_path / "b" / "MVTec AD", "cable")
+    first, second = tmp_path / "a", tmp_path / "b"
+    assert list(find_datasets([first, second])["mvtec"].categories) == ["bottle"]
+    assert list(find_datasets([second, first])["mvtec"].categories) == ["cable"]
+
+
+def test_two_folders_of_a_catalog_set_in_one_data_folder_are_an_error(tmp_path):
+    make(tmp_path / "mvtec", "bottle")
+    make(tmp_path / "mvtec_ad", "cable")
+    with pytest.raises(DatasetError, match="'mvtec'"):
+        find_datasets([tmp_path])
+
+
+def test_empty_parts_of_the_variable_are_no_folder(tmp_path, monkeypatch):
+    parts = ["", str(tmp_path / "a"), "", str(tmp_path / "b"), ""]
+    monkeypatch.setenv("PROVING_GROUND_DATA", os.pathsep.join(parts))
+    assert data_dirs(None, tmp_path / "cache") == (tmp_path / "a", tmp_path / "b")
