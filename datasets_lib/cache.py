@@ -205,10 +205,13 @@ def _remove(folder: Path) -> int:
 
 
 def _bytes(folder: Path) -> int:
-    # Another process may be cleaning too.
-    with suppress(FileNotFoundError):
-        return sum(file.stat().st_size for file in _listed(folder))
-    return 0
+    total = 0
+    for inner, _, files in os.walk(folder):
+        for name in files:
+            # Another process may be cleaning too.
+            with suppress(FileNotFoundError):
+                total += Path(inner, name).stat().st_size
+    return total
 
 
 def _last_used(folder: Path) -> float:

@@ -327,6 +327,14 @@ def test_info_and_clean(tmp_path, cache, category, count):
     check(cache.get(category.train, SIZE), category.train)
 
 
+def test_clean_counts_generated_files_of_every_depth(tmp_path, cache):
+    file = tmp_path / "cache/generated/surface/brushed/train/good/000.png"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(bytes(5_000))
+    assert cache.clean() == 5_000
+    assert not file.exists()
+
+
 def _has_masks(entry):
     return (entry / "masks.u8").exists()
 
