@@ -60,13 +60,13 @@ def known(name: str) -> DatasetEntry:
 
 
 def _run(options: argparse.Namespace) -> int:
-    entries = [known(name) for name in options.names]
+    names = dict.fromkeys(known(name).name for name in options.names)
     data_dir = target_dir(options)
     found = find_datasets(data_dirs_of(options))
     failed = False
-    for entry in entries:
+    for name in names:
         try:
-            _get(entry, found.get(entry.name), data_dir, options)
+            _get(DATASETS[name], found.get(name), data_dir, options)
         except (CommandError, DatasetError) as error:
             failed = True
             print(error, file=sys.stderr)
@@ -85,6 +85,11 @@ def _get(
         if lacking:
             raise CommandError(f"It lacks {', '.join(lacking)}: remove it to get it whole.")
         return
+    if (data_dir / entry.name).exists():
+        raise CommandError(
+            f"{data_dir / entry.name} is there already, but it is not laid out as {entry.title}: "
+            "nothing was fetched. Remove or rename it, or name another folder with --data-dir."
+        )
     if not entry.archives or not all(archive.urls for archive in entry.archives):
         raise CommandError(by_hand(entry))
     acknowledge(entry, data_home(cache_dir_of(options)), options.accept_licence)

@@ -1,12 +1,13 @@
 """``python -m bench data prepare``: archives that a person fetched, made a dataset."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from bench.commands.command import CommandError
 from bench.commands.data_get import target_dir
 from bench.commands.progress_line import ProgressLine
-from datasets_lib.catalog import DATASETS
+from datasets_lib.discover import CUSTOM, entry_named
 from datasets_lib.entry import Archive, DatasetEntry
 from datasets_lib.folder_names import folder_id
 
@@ -22,28 +23,46 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from datasets_lib.fetch.place import Piece, check, place
+    from datasets_lib.fetch.place import Piece, difference, place
 
-    entry = DATASETS.get(options.name)
+    entry = entry_named(options.name)
+    name = entry.name if entry else options.name
     if entry and entry.embedded:
-        raise CommandError(f"{entry.name} is embedded: there is nothing to prepare.")
-    if not entry and folder_id(options.name) != options.name:
-        raise CommandError(
-            f"--as {options.name}: wanted a name of a-z, 0-9 and _, such as "
-            f"{folder_id(options.name)}."
-        )
+        raise CommandError(f"{name} is embedded: there is nothing to prepare.")
+    if not entry:
+        _check_name(name)
     pieces = [Piece(_file(path), _archive(path, entry)) for path in options.archives]
     for piece in pieces:
-        check(piece)
-    line = ProgressLine(f"unpacking {options.name}")
+        if (found := difference(piece)) is not None:
+            print(_warning(piece.file, found, name), file=sys.stderr)
+    line = ProgressLine(f"unpacking {name}")
     try:
-        root = place(options.name, pieces, target_dir(options), line)
+        root = place(name, pieces, target_dir(options), line)
     finally:
         line.close()
-    print(
-        f"{options.name} is at {root}. Check every file: python -m bench data verify {options.name}"
-    )
+    print(f"{name} is at {root}. Check every file: python -m bench data verify {name}")
     return 0
+
+
+def _check_name(name: str) -> None:
+    if name == CUSTOM:
+        raise CommandError(
+            f"--as {name}: DIR/{name} is a folder of datasets, not a dataset. Wanted another name, "
+            "such as my_parts."
+        )
+    if not name or folder_id(name) != name:
+        raise CommandError(
+            f"--as {name or repr(name)}: wanted a name of a-z, 0-9 and _, such as "
+            f"{folder_id(name) or 'my_parts'}."
+        )
+
+
+def _warning(file: Path, found: str, name: str) -> str:
+    return (
+        f"warning: {file} is not the file that the catalog describes: {found}. It is unpacked all "
+        f"the same and must be laid out as {name}; the publisher may have changed it, or it is "
+        "damaged. Check what comes of it with data verify."
+    )
 
 
 def _file(path: Path) -> Path:

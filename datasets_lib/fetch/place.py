@@ -1,5 +1,6 @@
 """From archives to a dataset below a data folder: unpacked, recognised, and named last."""
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +8,6 @@ from pathlib import Path
 
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
 from datasets_lib.entry import Archive, DatasetEntry
-from datasets_lib.fetch.download import download
 from datasets_lib.fetch.held import held
 from datasets_lib.fetch.unpack import Progress, unpack
 from datasets_lib.folder_names import subfolders
@@ -35,16 +35,31 @@ def checksum_of(archive: Archive) -> str | None:
     return f"md5:{archive.md5}" if archive.md5 else None
 
 
-def check(piece: Piece) -> None:
-    """Compare an archive with the size and checksum that its publisher states.
+def difference(piece: Piece) -> str | None:
+    """How an archive differs from what the catalog says of it: what was found, and expected.
+
+    Returns:
+        Half a sentence; None where nothing is known of it, or it is as expected.
 
     Raises:
-        DatasetError: It is another file.
+        DatasetError: It cannot be read.
     """
-    if piece.archive is not None:
-        # What is there already is not fetched, only checked.
-        wanted = piece.archive
-        download((), piece.file, checksum=checksum_of(wanted), size=wanted.bytes)
+    if piece.archive is None:
+        return None
+    try:
+        found_bytes = piece.file.stat().st_size
+        if piece.archive.bytes not in (None, found_bytes):
+            return f"{found_bytes:,} bytes were found, {piece.archive.bytes:,} were expected"
+        if (checksum := checksum_of(piece.archive)) is None:
+            return None
+        kind, _, expected = checksum.partition(":")
+        with piece.file.open("rb") as stream:
+            found = hashlib.file_digest(stream, kind).hexdigest()
+    except OSError as error:
+        raise DatasetError(
+            f"Wanted to read the archive {piece.file}, found: {error.strerror}. Make it readable."
+        ) from error
+    return None if found == expected else f"its {kind} is {found}, {expected} was expected"
 
 
 def place(
@@ -71,14 +86,14 @@ def place(
     final = data_dir / name
     entry = DATASETS.get(name)
     several = entry is not None and len(entry.archives) > 1
-    if final.exists() and not several:
-        raise DatasetError(
-            f"{final} is there already. Remove it to have it unpacked again, or use it as it is."
-        )
+    if not several:
+        _check_free(final)
     data_dir.mkdir(parents=True, exist_ok=True)
     staging = data_dir / f".{name}.preparing"
     with held(staging, lambda path: path.mkdir(exist_ok=True)):
         try:
+            if not several:
+                _check_free(final)  # another process may have placed it while this one waited
             for left in staging.iterdir():  # by a process that was killed
                 shutil.rmtree(left)
             whole = staging / "whole"
@@ -96,6 +111,13 @@ def place(
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return final
+
+
+def _check_free(final: Path) -> None:
+    if final.exists():
+        raise DatasetError(
+            f"{final} is there already. Remove it to have it unpacked again, or use it as it is."
+        )
 
 
 def _target(whole: Path, archive: Archive | None) -> Path:

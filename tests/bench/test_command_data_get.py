@@ -17,6 +17,8 @@ from bench.commands import data_get
 from datasets_lib import catalog, discover
 from datasets_lib.entry import Archive, Counts, DatasetEntry
 from datasets_lib.fetch import place
+from datasets_lib.fetch.held import held
+from datasets_lib.layout import DatasetError
 
 COUNTS = Counts(train=5, test=6, defective=3)
 
@@ -246,12 +248,95 @@ def test_what_a_killed_process_left_does_no_harm(rods, add_entry, tmp_path, home
     assert [path.name for path in home.iterdir()] == ["rods"]
 
 
-def test_prepare_compares_the_checksum(rods, add_entry, tmp_path, home, capsys):
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"sha256": "", "md5": "0" * 32}, f"{'0' * 32} was expected"),
+        ({"bytes": 7}, "7 were expected"),
+    ],
+)
+def test_prepare_warns_of_another_file_than_the_catalogs(
+    rods, add_entry, tmp_path, home, capsys, fields, said
+):
     archive = pack(tmp_path / "rods.zip", rods)
-    add_entry(described(archive, "", urls=(), sha256="", md5="0" * 32))
+    add_entry(described(archive, "", urls=(), **fields))
+    assert main(["data", "prepare", str(archive), "--as", "rods"]) == 0
+    warned = capsys.readouterr().err
+    assert warned.startswith(f"warning: {archive} is not the file")
+    assert said in warned
+    found = hashlib.md5(archive.read_bytes()).hexdigest()
+    assert (
+        f"{archive.stat().st_size:,} bytes were found" if "bytes" in fields else found
+    ) in warned
+    assert content(home / "rods") == content(rods)
+
+
+def test_prepare_of_another_file_that_is_no_such_set_is_refused(add_entry, tmp_path, home, capsys):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "readme.txt").write_text("no images here")
+    archive = pack(tmp_path / "rods.zip", tmp_path / "other")
+    add_entry(described(archive, "", urls=(), sha256="0" * 64))
     assert main(["data", "prepare", str(archive), "--as", "rods"]) == 2
-    assert "md5" in capsys.readouterr().err
+    assert "is not Rods" in capsys.readouterr().err
     assert not (home / "rods").exists()
+
+
+def test_prepare_takes_the_other_names_of_a_set(rods, add_entry, tmp_path, home):
+    add_entry(Archive("rods.zip"), folders=("rods_ad",))
+    archive = pack(tmp_path / "rods.zip", rods)
+    assert main(["data", "prepare", str(archive), "--as", "rods_ad"]) == 0
+    assert content(home / "rods") == content(rods)
+    assert not (home / "rods_ad").exists()
+
+
+@pytest.mark.parametrize("name", ["", "custom"])
+def test_prepare_refuses_names_that_no_dataset_can_have(rods, tmp_path, home, capsys, name):
+    archive = pack(tmp_path / "rods.zip", rods)
+    assert main(["data", "prepare", str(archive), "--as", name]) == 2
+    assert "such as my_parts" in capsys.readouterr().err
+    assert not home.exists() or not list(home.iterdir())
+
+
+def test_two_that_place_under_one_name_do_not_mix(rods, tmp_path):
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    archive = pack(tmp_path / "rods.zip", rods)
+    caught = []
+
+    def second():
+        try:
+            place.place("mine", [place.Piece(archive)], data_dir)
+        except DatasetError as error:
+            caught.append(error)
+
+    # The first is this test: it holds the name's lock and places its set before it lets go.
+    thread = threading.Thread(target=second)
+    with held(data_dir / ".mine.preparing", lambda path: path.mkdir(exist_ok=True)):
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+        (data_dir / "mine").mkdir()
+        (data_dir / "mine" / "first.txt").write_text("the first one's")
+    thread.join()
+    assert len(caught) == 1
+    assert "is there already" in str(caught[0])
+    assert [path.name for path in (data_dir / "mine").iterdir()] == ["first.txt"]
+    assert [path.name for path in data_dir.iterdir()] == ["mine"]
+
+
+def test_get_looks_before_it_fetches(offered, home, capsys):
+    (home / "rods").mkdir(parents=True)
+    offered.unlink()  # a download would fail, and say so
+    assert main(["data", "get", "rods", "--accept-licence"]) == 2
+    said = capsys.readouterr().err
+    assert f"{home / 'rods'} is there already" in said
+    assert "nothing was fetched" in said
+    assert [path.name for path in home.iterdir()] == ["rods"]
+
+
+def test_get_takes_a_name_given_twice_once(offered, home, capsys):
+    assert main(["data", "get", "rods", "rods", "--accept-licence"]) == 0
+    assert capsys.readouterr().out.count("Rods: CC BY 4.0") == 1
 
 
 def test_prepare_refuses_folders_and_what_is_there(rods, add_entry, tmp_path, home, capsys):
