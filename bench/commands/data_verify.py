@@ -3,9 +3,11 @@
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError, data_dirs_of
+from bench.commands.data_folders import one_level_up
 from bench.commands.progress_line import ProgressLine
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, find_datasets
@@ -52,8 +54,10 @@ def _run(options: argparse.Namespace) -> int:
         line.close()
         reports.append(excusing(report, entry.known_flaws) if entry else report)
     if not reports:
-        print("nothing to verify: no dataset was found (python -m bench data where says why)")
-        return 0
+        raise CommandError(
+            "Nothing to verify: no dataset was found (python -m bench data where lists the folders "
+            f"searched).{_too_deep(data_dirs_of(options))}"
+        )
     print("\n".join(_text(reports)))
     wrong = sum(bool(report.problems) for report in reports)
     seconds = time.monotonic() - began
@@ -87,8 +91,14 @@ def _not_here(name: str, found: Mapping[str, FoundDataset], options: argparse.Na
     remedy = f"get it with python -m bench data get {name}" if entry else "check its name"
     return (
         f"Wanted to verify '{name}', found {', '.join(found) or 'no dataset'} in {looked}: "
-        f"{remedy}, or name its folder's parent with --data-dir."
+        f"{remedy}, or name its folder's parent with --data-dir.{_too_deep(data_dirs_of(options))}"
     )
+
+
+def _too_deep(dirs: Sequence[Path]) -> str:
+    """What to say where a data folder is a dataset or a category in place of its parent."""
+    found = ((folder, one_level_up(folder)) for folder in dirs)
+    return "".join(f" {folder}: {hint}." for folder, hint in found if hint)
 
 
 def _text(reports: "Sequence[Report]") -> Iterator[str]:

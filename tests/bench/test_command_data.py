@@ -48,6 +48,35 @@ def test_verify_says_what_is_not_here(tmp_path, capsys):
     assert "embedded" in capsys.readouterr().err
 
 
+def test_verify_of_nothing_fails(tmp_path, capsys):
+    assert main(["data", "verify", "--data-dir", str(tmp_path)]) == 2
+    assert "no dataset was found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [[], ["rods_v1"]])
+def test_verify_says_when_the_data_folder_is_the_dataset(rods, capsys, names):
+    assert main(["data", "verify", *names, "--data-dir", str(rods)]) == 2
+    said = capsys.readouterr().err
+    assert f"the dataset rods_v1 itself: name {rods.parent} with --data-dir" in said
+    assert main(["data", "verify", *names, "--data-dir", str(rods / "short")]) == 2
+    said = capsys.readouterr().err
+    assert f"a category of rods_v1 itself: name {rods.parent} with --data-dir" in said
+    assert main(["data", "verify", *names, "--data-dir", str(rods.parent)]) == 0
+
+
+def test_verify_names_every_mask_that_lacks_and_is_too_many(rods, capsys):
+    root = rods.rename(rods.with_name("rods"))
+    truth = root / "short/ground_truth/spot"
+    (truth / "001_mask.png").rename(truth / "099_mask.png")
+    assert main(["data", "verify", "--data-dir", str(root.parent)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    for kind, where in (
+        ("defect without a mask (1):", "test/spot/001.png"),
+        ("mask without an image (1):", "ground_truth/spot/099_mask.png"),
+    ):
+        assert lines[lines.index(f"  {kind}") + 1] == f"    {where}"
+
+
 @pytest.mark.real_data
 def test_verify_of_the_magnetic_tiles(real_data, capsys):
     assert main(["data", "verify", "mvtec_style", "--data-dir", str(real_data)]) == 1
@@ -68,6 +97,17 @@ def test_where_names_folders_in_their_order(rods, tmp_path, monkeypatch, home, c
     assert out.index(f"1. {rods.parent}  ($PROVING_GROUND_DATA)") < out.index(f"2. {home}")
     assert "rods, 1 categories" in out
     assert f"1. {tmp_path / 'w'}  (no such folder)" in out
+
+
+def test_where_marks_what_an_earlier_folder_hides(tmp_path, write_category, capsys):
+    for folder in ("a", "b"):
+        write_category(tmp_path / folder / "mvtec" / "bottle", 2, 1, 1)
+    dirs = [option for folder in "ab" for option in ("--data-dir", str(tmp_path / folder))]
+    assert main(["data", "where", *dirs]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "mvtec, 1 cat" in line]
+    assert [line.endswith("not used: an earlier folder has its id") for line in lines] == [0, 1]
+    assert main(["data", "list", *dirs]) == 0
+    assert str(tmp_path / "a" / "mvtec") in capsys.readouterr().out
 
 
 def test_unknown_names_and_folders_are_refused(tmp_path, capsys):
