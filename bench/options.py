@@ -69,6 +69,13 @@ def add_options(parser: pytest.Parser) -> None:
         "bytes, even where it would fit: nothing more than the buffers of its batches is then "
         "held for images (default: stream what takes more than half of the free memory)",
     )
+    add(
+        "--pixel-metrics",
+        choices=["exact", "histogram"],
+        default="exact",
+        help="sort the scores of all pixels, where memory allows (default), or count them by bin, "
+        "which takes little memory and gives each figure with a bound of its error",
+    )
     add("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda where it is)")
     add(
         "--isolate",
@@ -124,6 +131,7 @@ def settings_of(config: pytest.Config) -> Settings:
         save_models=option("--save-models"),
         workers=option("--workers"),
         host_memory=option("--host-memory"),
+        pixel_metrics=option("--pixel-metrics"),
     )
 
 

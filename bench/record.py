@@ -52,11 +52,15 @@ class Record:
         seed: The seed used.
         metrics: Metric by evaluation arm: ``{"single_scale": {"image_auroc": 0.98}}``; the first
             arm ranks.
-        reasons: Why a metric is null: ``{"single_scale.pixel_auroc": "no masks"}``.
+        reasons: Why a number is null: ``{"single_scale.pixel_auroc": "no masks"}``; of what is no
+            metric ``arm.threshold.rule``, ``arm.interval.metric`` and ``arm.kind.name``.
         intervals: 95 % interval over images by arm and metric, ``[low, high]``: how far the figure
-            may be off for want of test images; the spread over seeds is another thing.
+            may be off for want of test images; the spread over seeds is another thing. Of
+            ``image_auroc`` DeLong's, normal on the logit scale, where no note names another; of
+            ``top1`` Wilson's score interval.
         kinds: Image AUROC of each kind of defect beside the normal images, by arm.
-        thresholds: Threshold by arm and rule, on raw scores.
+        thresholds: Threshold by arm and rule, on raw scores; which of the rules look at the labels
+            they are judged on is listed in ``fingerprints["thresholds_that_saw_test_labels"]``.
         measurements: Speed, memory, size: units are in the names (``_ms``, ``_bytes``,
             ``_images_per_s``).
         samples: Steady-state samples in seconds: ``inference_step``, ``latency``, ``train_step``.
@@ -80,8 +84,8 @@ class Record:
     protocol: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    intervals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    kinds: dict[str, dict[str, float]] = field(default_factory=dict)
+    intervals: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+    kinds: dict[str, dict[str, float | None]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     thresholds: dict[str, dict[str, float | None]] = field(default_factory=dict)
     measurements: dict[str, float | None] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Settings:
         workers: Threads that read batches of a set that is streamed.
         host_memory: Bytes that the images of a classification set in files may take before it is
             streamed; None means half of what is free on the device.
+        pixel_metrics: ``exact`` by sorting, where memory allows; ``histogram`` by counting, always,
+            with a bound of the error.
     """
 
     profile: str
@@ -48,6 +51,7 @@ class Settings:
     save_models: bool = False
     workers: int = 2
     host_memory: int | None = None
+    pixel_metrics: Literal["exact", "histogram"] = "exact"
 
     @property
     def runs_dir(self) -> Path:

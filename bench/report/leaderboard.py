@@ -8,6 +8,7 @@ from bench.record import Record
 from bench.report.leaderboard_csv import leaderboard_csv
 from bench.report.leaderboard_notes import (
     empty_cells,
+    few_test_images,
     how_to_read,
     noted_cells,
     provenance,
@@ -118,6 +119,7 @@ def _study(study: str, section: Section, records: list[Record]) -> Iterator[str]
             yield from _tables(rows, (), dataset, category)
             yield from empty_cells(of_category)
             yield from noted_cells(of_category)
+            yield from few_test_images(of_category)
 
 
 def _mean(dataset: str, records: list[Record]) -> Iterator[str]:

@@ -82,8 +82,9 @@ def empty_cells(records: Sequence[Record]) -> Iterator[str]:
     """Why cells of a category are empty, if any are."""
     reasons: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        for metric, reason in record.reasons.items():
-            reasons[reason].add(metric)
+        for name, reason in record.reasons.items():
+            if name.count(".") < 2:  # further dots: a threshold, an interval, which have no cell
+                reasons[reason].add(name)
     if reasons:
         yield "\n".join(
             f"- Empty where {reason}: {', '.join(sorted(metrics))}"
@@ -99,6 +100,23 @@ def noted_cells(records: Sequence[Record]) -> Iterator[str]:
             notes[note].add(metric)
     if notes:
         yield "\n".join(f"- {', '.join(sorted(notes[note]))}: {note}" for note in sorted(notes))
+
+
+def few_test_images(records: Sequence[Record]) -> Iterator[str]:
+    """How far the ranking figure of a category's runs may be off for want of test images."""
+    shown = presentation_of(records[0])
+    intervals = [
+        record.intervals.get(shown.arms[0], {}).get(shown.ranking, [None, None])
+        for record in records
+    ]
+    widths = [50 * (high - low) for low, high in intervals if low is not None and high is not None]
+    if widths:
+        least, most = f"{min(widths):.2f}", f"{max(widths):.2f}"
+        span = least if least == most else f"{least} to {most}"
+        yield (
+            f"- Other test images alone may move the {shown.ranking_name} of one run by about "
+            f"± {span} points (half of its 95 % interval over images); no part of the tables"
+        )
 
 
 def unfinished(records: Iterable[Record]) -> Iterator[str]:

@@ -6,8 +6,9 @@ import torch
 
 from bench.metrics.region_cache import cached_regions
 from bench.record import Record
+from bench.run.anomaly_notes import note_figures
 from bench.run.artifacts import write_artifacts
-from bench.run.evaluate import Judged, judge, predict_all
+from bench.run.evaluate import judge, predict_all
 from bench.run.job import Inputs, Job
 from bench.run.load import build_model
 from bench.run.loop import fit
@@ -61,10 +62,9 @@ def run_anomaly(
     with phases("metrics"):
         masks = data.test.masks
         regions = None if masks is None else cached_regions(masks, job.cache_dir / "regions")
-        _note_metrics(record, judge(data.test, scored, calibration, regions))
+        judged = judge(data.test, scored, calibration, regions, job.pixel_metrics)
         areas = saturated_overlap(job.case.dataset, inputs.test, scored)
-        for arm, figures in areas.items():
-            record.metrics[arm] |= figures
+        note_figures(record, judged, areas)
     with phases("artifacts"):
         on_host = {arm: result.cpu() for arm, result in scored.items()}
         write_artifacts(job, record, model, data.test, on_host)
@@ -76,15 +76,3 @@ def run_anomaly(
         measured = measure(subject, data.fit.images, job.protocol, trained, device)
     record.measurements, record.samples = measured.figures, measured.samples
     checkpoint.unlink(missing_ok=True)
-
-
-def _note_metrics(record: Record, judged: dict[str, Judged]) -> None:
-    for arm, found in judged.items():
-        figures, interval = found.figures, found.image_auroc
-        rules = {rule.name: rule.value for rule in found.thresholds}
-        record.metrics[arm] = dict(figures.metrics)
-        record.thresholds[arm] = {**rules, **figures.thresholds}
-        record.intervals[arm] = {"image_auroc": [interval.low, interval.high]}
-        record.kinds[arm] = dict(found.kinds)
-        record.reasons |= {f"{arm}.{name}": reason for name, reason in figures.reasons.items()}
-        record.notes |= {f"{arm}.{name}": how for name, how in figures.methods.items()}

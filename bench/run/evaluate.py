@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bench.metrics.anomaly import AnomalyMetrics, evaluate
 from bench.metrics.delong import AurocInterval, auroc_interval
+from bench.metrics.pixels import Method
 from bench.metrics.ranking import auroc
 from bench.metrics.regions import Regions
 from bench.metrics.threshold_rules import Threshold, every_threshold
@@ -78,7 +79,8 @@ class Judged:
         figures: Metrics, reasons, calibrated and best-F1 thresholds.
         thresholds: Of every rule.
         image_auroc: With DeLong's interval over images.
-        kinds: Image AUROC of the normal images and one kind of defect, by kind.
+        kinds: Image AUROC of the normal images and one kind of defect, by kind; ``nan`` without a
+            normal image.
     """
 
     figures: AnomalyMetrics
@@ -92,6 +94,7 @@ def judge(
     scored: dict[str, Scored],
     calibration: dict[str, Scored] | None,
     regions: Regions | None,
+    method: Method = "exact",
 ) -> dict[str, Judged]:
     """Judge by arm, on raw scores.
 
@@ -100,6 +103,7 @@ def judge(
         scored: Predictions of the test set.
         calibration: Predictions of normal images neither fitted nor tested.
         regions: Connected components of the masks; None without masks.
+        method: Of the pixel figures.
     """
     labels = test.labels
     judged = {}
@@ -115,6 +119,7 @@ def judge(
                 scores,
                 held_out.maps if held_out else None,
                 regions,
+                method,
             ),
             thresholds=every_threshold(result.scores, labels, scores),
             image_auroc=auroc_interval(result.scores, labels),

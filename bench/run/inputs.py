@@ -84,6 +84,7 @@ class Finder:
             afresh=self.settings.rerun,
             workers=self.settings.workers,
             host_memory=self.settings.host_memory,
+            pixel_metrics=self.settings.pixel_metrics,
         )
 
     def unresolved_key(self, case: Case) -> Key:

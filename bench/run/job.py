@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.case import Case
 from bench.protocol import Protocol
@@ -88,6 +88,7 @@ class Job:
         afresh: Whether a killed run's training checkpoint is thrown away.
         workers: As of `bench.settings.Settings`.
         host_memory: Likewise.
+        pixel_metrics: Likewise.
     """
 
     case: Case
@@ -102,6 +103,7 @@ class Job:
     afresh: bool = False
     workers: int = 2
     host_memory: int | None = None
+    pixel_metrics: Literal["exact", "histogram"] = "exact"
 
     @property
     def folder(self) -> Path:
