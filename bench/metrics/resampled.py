@@ -5,6 +5,8 @@ Each function here takes what is known of every image and returns a statistic: m
 for IoU or F1 at a threshold, `auroc_of_histograms` for the pixel AUROC.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -61,6 +63,47 @@ def auroc_of_scores(scores: Tensor, labels: Tensor) -> Statistic:
     return statistic
 
 
+def average_precision_of_scores(scores: Tensor, labels: Tensor) -> Statistic:
+    """The image AP, step definition, exact.
+
+    Args:
+        scores: ``(N,)`` raw scores.
+        labels: ``(N,)`` booleans or integers; nonzero is defective.
+
+    Raises:
+        ValueError: A score is NaN, or shapes or dtypes do not fit.
+    """
+    above = _above_each_score(scores, labels)
+
+    def statistic(counts: Tensor) -> Tensor:
+        found, flagged, _ = above(counts)
+        steps = found.diff(dim=1, prepend=found.new_zeros(len(found), 1))
+        # Nothing flagged has found nothing: its step is 0.
+        return (steps * found / flagged.clamp(min=1)).sum(1) / found[:, -1]
+
+    return statistic
+
+
+def best_f1_of_scores(scores: Tensor, labels: Tensor) -> Statistic:
+    """The highest F1 of any threshold: each resample chooses its own, as the figure does.
+
+    Args:
+        scores: ``(N,)`` raw scores; −inf is never above a threshold.
+        labels: ``(N,)`` booleans or integers; nonzero is defective.
+
+    Raises:
+        ValueError: A score is NaN, or shapes or dtypes do not fit.
+    """
+    above = _above_each_score(scores, labels)
+
+    def statistic(counts: Tensor) -> Tensor:
+        found, flagged, finite = above(counts)
+        f1 = 2 * found / (flagged + found[:, -1:])
+        return torch.where(finite, f1, 0.0).amax(1).where(found[:, -1] > 0, torch.nan)
+
+    return statistic
+
+
 def auroc_of_histograms(normal: Tensor, defective: Tensor) -> Statistic:
     """The AUROC over the pooled pixels, as fine as the bins: pixels of one bin are tied.
 
@@ -106,6 +149,27 @@ def pixel_histograms(maps: Tensor, masks: Tensor, bins: int = 1000) -> tuple[Ten
         return torch.bincount(place[chosen], minlength=images * width).view(images, width)
 
     return count(~truth), count(truth)
+
+
+def _above_each_score(
+    scores: Tensor, labels: Tensor
+) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """Gives, of multiplicities ``(R, N)``, what lies at or above each of K distinct scores.
+
+    The defective and all images, both ``(R, K)`` float64 by descending score, and ``(K,)`` whether
+    the score is above −inf.
+    """
+    values, truth = _ranked(scores, labels)
+    distinct, place = torch.unique(values, return_inverse=True)
+    place = len(distinct) - 1 - place
+
+    def above(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        zeros = torch.zeros(len(counts), len(distinct), dtype=torch.int64, device=counts.device)
+        found = zeros.index_add(1, place[truth], counts[:, truth]).cumsum(1)
+        flagged = zeros.index_add(1, place, counts).cumsum(1)
+        return found.double(), flagged.double(), distinct.flip(0) > -torch.inf
+
+    return above
 
 
 def _ranked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
