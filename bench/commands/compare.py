@@ -50,8 +50,9 @@ def _run(options: argparse.Namespace) -> int:
         found = compare_runs(*runs, options.arm, options.figure)
     except ComparisonError as error:
         raise CommandError(str(error)) from error
+    name = " ".join(filter(None, (options.arm, found.figure)))
     for place, run, figure in zip(("A", "B"), runs, (found.first, found.second), strict=True):
-        print(f"{place}: {run.name}\n   {found.figure} {_percent(figure)}")
+        print(f"{place}: {run.name}\n   {name} {_in_hundredths(figure, '%')}")
     print("\n".join(_conclusion(found)))
     return 0
 
@@ -59,16 +60,16 @@ def _run(options: argparse.Namespace) -> int:
 def _conclusion(found: "Comparison") -> list[str]:
     p = "" if math.isnan(found.p) else f", p = {found.p:.2g}"
     return [
-        f"B − A: {_percent(found.difference, sign='+')}{p}",
+        f"B − A: {_in_hundredths(found.difference, 'points', '+')}{p}",
         f"By {found.method}; intervals of 95 % over images.",
         f"{found.verdict} (A is the first, B the second; one trained model each: "
         "seeds are another question)",
     ]
 
 
-def _percent(found: "Figure", sign: str = "") -> str:
+def _in_hundredths(found: "Figure", unit: str, sign: str = "") -> str:
     """``97.10 % [95.20, 98.40]``, and why where there is no usual interval."""
-    text = f"{100 * found.value:{sign}.2f} %" if not math.isnan(found.value) else "none"
+    text = f"{100 * found.value:{sign}.2f} {unit}" if not math.isnan(found.value) else "none"
     if not math.isnan(found.low):
         text += f" [{100 * found.low:{sign}.2f}, {100 * found.high:{sign}.2f}]"
     return f"{text} ({found.reason})" if found.reason else text
