@@ -96,6 +96,12 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="S",
         help="time a case may go without a sign of life (default 900 s); implies --isolate",
     )
+    add(
+        "--compile",
+        choices=["auto", "yes", "no"],
+        default="auto",
+        help="compile classifiers' training (default auto: on CUDA, where it is predicted to pay)",
+    )
     add("--rerun", action="store_true", help="run finished cases again")
     add("--save-models", action="store_true", help="keep every trained model")
 
@@ -127,6 +133,7 @@ def settings_of(config: pytest.Config) -> Settings:
         isolate=isolate,
         timeout_s=timeout or 4 * 3600.0,
         stall_timeout_s=stall or 900.0,
+        compiling=option("--compile"),
         rerun=option("--rerun"),
         save_models=option("--save-models"),
         workers=option("--workers"),

@@ -24,6 +24,7 @@ class Settings:
         isolate: Whether cases run in a watched child process.
         timeout_s: Wall time a case may take.
         stall_timeout_s: Time a case may go without a sign of life.
+        compiling: Whether classifiers' training is compiled: ``auto``, ``yes`` or ``no``.
         rerun: Whether finished cases are run again.
         save_models: Whether trained models are kept.
         workers: Threads that read batches of a set that is streamed.
@@ -47,6 +48,7 @@ class Settings:
     isolate: bool = False
     timeout_s: float = 4 * 3600.0
     stall_timeout_s: float = 900.0
+    compiling: Literal["auto", "yes", "no"] = "auto"
     rerun: bool = False
     save_models: bool = False
     workers: int = 2

@@ -8,6 +8,7 @@ import torch
 from bench.protocol import PROFILES, resolve
 from bench.run.evaluate import predict_all
 from bench.run.loop import fit
+from bench.run.objective import AnomalyObjective
 from models.catalog import MODELS
 from models.interface import GradientAnomalyModel
 
@@ -24,7 +25,8 @@ def test_the_example_model_trains_and_predicts(root, tmp_path):
     plan = replace(resolve(MODELS["rd_resnet18"], "same", PROFILES["smoke"]), images_seen=400)
     images = torch.full((10, 3, 32, 32), 51, dtype=torch.uint8)
     options = {"device": torch.device("cpu"), "report": lambda *_: None}
-    trained = fit(model, images, plan, seed=1, checkpoint=tmp_path / "training.pth", **options)
+    objective = AnomalyObjective(model, images, plan, torch.device("cpu"), 1)
+    trained = fit(model, objective, plan, seed=1, checkpoint=tmp_path / "training.pth", **options)
     assert trained.losses[-1] < trained.losses[0]
     images[3, :, 4:9, 4:9] = 255
     scored = predict_all(model, images, batch=4, **options)

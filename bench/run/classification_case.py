@@ -39,7 +39,9 @@ def run_classification(
     record.fingerprints["images_held"] = held
     with phases("build"):
         model = build_classifier(job, len(data.train.classes))
-    objective = ClassifierObjective(model, data.train, job.protocol, seed=job.seed, device=device)
+    objective = ClassifierObjective(
+        model, data.train, job.protocol, seed=job.seed, device=device, compiling=job.compiling
+    )
     checkpoint = job.checkpoint()
 
     def top1(network: nn.Module) -> float:
@@ -60,6 +62,7 @@ def run_classification(
     phases.move("train", "judge", trained.judge_seconds)
     record.curve, record.epochs = trained.curve(), trained.epochs
     record.fingerprints |= {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
+    record.fingerprints["loss_computed"] = objective.network.how
     with phases("predict"):
         assert isinstance(model, nn.Module)
         logits = predict_logits(model, data.test, device)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.protocol import Protocol
+from bench.run.compiling import Choice, CompilableLoss
 from bench.run.job import Report
 from bench.run.labelled_split import LabelledSplit
 from bench.run.objective import numbered
@@ -31,6 +32,11 @@ class ClassifierObjective:
         protocol: Recipe, precision and augmentation.
         seed: Of the draws.
         device: Where the model is.
+        compiling: Whether the loss is compiled.
+
+    Attributes:
+        count: Images in the set.
+        network: The loss, and how it is computed.
     """
 
     def __init__(
@@ -41,9 +47,11 @@ class ClassifierObjective:
         *,
         seed: int,
         device: torch.device,
+        compiling: Choice = "no",
     ) -> None:
         self.count = len(train)
-        self._model, self._protocol, self._device, self._seed = model, protocol, device, seed
+        self.network = CompilableLoss(model.loss, device, compiling)
+        self._protocol, self._device, self._seed = protocol, device, seed
         self._train = train
         self._augment = augmentation(protocol, len(train.classes))
 
@@ -64,7 +72,11 @@ class ClassifierObjective:
         if images.dtype == torch.uint8:
             images = to_float(images, self._device)
         with autocast(self._device, self._protocol):
-            return self._model.loss(images, targets)
+            return self.network(images, targets)
+
+    def consider(self, step_seconds: float, steps_left: int) -> None:
+        """Compile the loss from here on, if that was left open and pays."""
+        self.network.consider(step_seconds, steps_left)
 
 
 def augmentation(protocol: Protocol, classes: int) -> Augmentation:

@@ -81,6 +81,7 @@ class Finder:
             cache_dir=self.settings.cache_dir,
             results_dir=self.settings.results_dir,
             save_model=self.settings.save_models,
+            compiling=self.settings.compiling,
             afresh=self.settings.rerun,
             workers=self.settings.workers,
             host_memory=self.settings.host_memory,

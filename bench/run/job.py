@@ -85,6 +85,7 @@ class Job:
         cache_dir: Decode cache.
         results_dir: Artifacts go below, artifact paths are relative to it.
         save_model: Whether the trained model is kept.
+        compiling: Whether a classifier's training is compiled: ``auto``, ``yes`` or ``no``.
         afresh: Whether a killed run's training checkpoint is thrown away.
         workers: As of `bench.settings.Settings`.
         host_memory: Likewise.
@@ -100,6 +101,7 @@ class Job:
     cache_dir: Path
     results_dir: Path
     save_model: bool = False
+    compiling: Literal["auto", "yes", "no"] = "auto"
     afresh: bool = False
     workers: int = 2
     host_memory: int | None = None

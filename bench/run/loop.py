@@ -6,6 +6,7 @@ A model file holds only what its paper says; everything else about training is h
 import logging
 import math
 import pickle
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -121,6 +122,7 @@ def fit(
     clock = StepClock(device)
     saved = time.monotonic()
     pending: list[Tensor] = []
+    told = False
     # Reading a loss waits for the device: only where a pass ends, but for very long ones.
     check_every = 1 if device.type == "cpu" else 500
     left = order(objective.count, steps * batch, seed)[result.steps * batch :]
@@ -135,6 +137,10 @@ def fit(
             result.losses += _finite_losses(pending, step + 1, recipe)
             pending.clear()
             report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
+        if passed and not told:
+            result.step_seconds += clock.seconds()
+            objective.consider(statistics.median(result.step_seconds), steps - step - 1)
+            told = True
         if passed and judge_epoch is not None:
             begin = time.perf_counter()
             result.epochs.append([result.images_seen, judge_epoch(trainer.judged)])

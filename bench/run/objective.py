@@ -35,6 +35,9 @@ class Objective(Protocol):
     def loss(self, batch: Any, step: int) -> Tensor:
         """Scalar loss of one of the batches, in the training precision."""
 
+    def consider(self, step_seconds: float, steps_left: int) -> None:
+        """Told once, after the first pass, what steps cost; may compute otherwise from then on."""
+
 
 def numbered(index: Tensor, step: int, count: int) -> Tensor:
     """The images of a step, numbered over passes: image i of pass p is ``p · count + i``.
@@ -93,6 +96,9 @@ class AnomalyObjective:
                 assert isinstance(self._model, FrozenFeatureModel)
                 return self._model.loss_of_features(self._frozen.batch(index))
             return self._model.loss(self._augmented(index, step))
+
+    def consider(self, step_seconds: float, steps_left: int) -> None:
+        """Nothing to decide."""
 
     def _augmented(self, index: Tensor, step: int) -> Tensor:
         images = select(self._images, index)
