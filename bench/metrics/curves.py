@@ -15,6 +15,9 @@ from torch import Tensor
 from bench.metrics.ranking import Ranks
 
 
+_PIECE = 1 << 20
+
+
 def areas(ranks: Ranks, weights: Tensor, limits: Sequence[float]) -> list[float]:
     """Area under the curve up to each false-positive rate, divided by that rate.
 
@@ -34,7 +37,10 @@ def areas(ranks: Ranks, weights: Tensor, limits: Sequence[float]) -> list[float]
     firsts = {limit: _reached(ranks, limit) for limit in limits}
     start = min((full for _, full in firsts.values()), default=0)
     # Twice the middle of a tie, in negatives, is whole and so exact.
-    middles = (2 * ranks.negatives - (ranks.below[start:] + ranks.up_to[start:])).double() / 2
+    middles = ranks.below[start:].double()
+    for part, up_to in zip(middles.split(_PIECE), ranks.up_to[start:].split(_PIECE), strict=True):
+        part.add_(up_to)  # in pieces: adding another type makes a copy in this one
+    middles.neg_().add_(2 * ranks.negatives).div_(2)
     found = []
     for limit, (some, full) in firsts.items():
         reach = limit * ranks.negatives

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch import Tensor
 
 from bench.metrics.ranking import Ranks
 
@@ -15,8 +16,8 @@ def average_precision(ranks: Ranks) -> float:
     """
     if ranks.one_class:
         return float("nan")
-    flagged = ranks.negatives - ranks.below + ranks.found
-    return float((ranks.found.double() / flagged).mean())
+    found, flagged = _at_positives(ranks)
+    return float(found.div_(flagged).mean())
 
 
 def f1_max(ranks: Ranks) -> tuple[float, float]:
@@ -33,9 +34,19 @@ def f1_max(ranks: Ranks) -> tuple[float, float]:
     if ranks.one_class or bool(ranks.positives[-1] == -math.inf):
         return float("nan"), float("nan")
     count = len(ranks.positives)
-    total = ranks.negatives - ranks.below + ranks.found + count
-    f1 = 2 * ranks.found.double() / total
+    found, flagged = _at_positives(ranks)
+    f1 = found.mul_(2).div_(flagged.add_(count))
     f1[ranks.positives == -math.inf] = -1.0
-    best = count - 1 - int(f1.flip(0).argmax())
+    best = int((f1 == f1.max()).nonzero()[-1])
     value = ranks.positives[best]
     return float(f1[best]), float(torch.nextafter(value, torch.full_like(value, -math.inf)))
+
+
+def _at_positives(ranks: Ranks) -> tuple[Tensor, Tensor]:
+    """``(P,)`` float64 positives, and all scores, of at least the score of each.
+
+    In place and without mixed types, for there may be as many positives as pixels.
+    """
+    found = ranks.found.double()
+    flagged = ranks.below.double().neg_().add_(ranks.negatives).add_(found)
+    return found, flagged

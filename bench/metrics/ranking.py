@@ -46,9 +46,10 @@ class Ranks:
 
     @cached_property
     def found(self) -> Tensor:
-        """``(P,)`` int64: positives with at least the score of each."""
+        """``(P,)`` integers: positives with at least the score of each."""
         count = len(self.positives)
-        index = torch.arange(count, device=self.positives.device)
+        narrow = torch.int32 if count < 1 << 31 else torch.int64  # half the memory where it does
+        index = torch.arange(count, dtype=narrow, device=self.positives.device)
         tied = self.positives[1:] == self.positives[:-1]
         if count and bool(tied.any()):
             index[1:].masked_fill_(tied, 0)

@@ -8,7 +8,7 @@ from datasets_lib.free_memory import free_bytes
 # Bytes a defective pixel, measured as peak resident memory with and without ties: while it is
 # ranked (its score, its region, two counts, sort buffers), and while average precision and F1 hold
 # temporaries of its counts.
-_RANKED, _JUDGED = 36, 64
+_RANKED, _JUDGED = 36, 46
 _SORT_BUFFERS = 1 << 29  # of one piece on CUDA
 
 
@@ -16,7 +16,7 @@ def peak_bytes(maps: Tensor, regions: Regions) -> int:
     """Most bytes held at once beside the maps and regions, never less than it turns out to be.
 
     Few defective pixels cost little, 1.7 times float32 maps at 5 %, for only the normal ones are
-    copied and sorted; many cost their counts: 8 times at 50 %, 16 times at 95 %.
+    copied and sorted; many cost their counts: 6 times at 50 %, 11 times at 95 %.
 
     Args:
         maps: ``(N, H, W)`` raw maps.
