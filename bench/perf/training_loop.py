@@ -11,7 +11,8 @@ turns:
   Adam, cross-entropy.
 
 Each figure is the median over rounds of whole loops of so many steps, loading included. The plain
-loop's workers start before the clock, so that a few of its batches are ready: take enough steps. With CUDA the rate on synthetic data already on the device is the bound.
+loop's workers start before the clock, so that a few of its batches are ready: take enough steps.
+With CUDA the rate on synthetic data already on the device is the bound.
 """
 
 import argparse
