@@ -14,7 +14,6 @@ from torch import Tensor
 
 from bench.metrics.ranking import Ranks
 
-
 _PIECE = 1 << 20
 
 
@@ -38,7 +37,8 @@ def areas(ranks: Ranks, weights: Tensor, limits: Sequence[float]) -> list[float]
     start = min((full for _, full in firsts.values()), default=0)
     # Twice the middle of a tie, in negatives, is whole and so exact.
     middles = ranks.below[start:].double()
-    for part, up_to in zip(middles.split(_PIECE), ranks.up_to[start:].split(_PIECE), strict=True):
+    pieces = (torch.split(counts, _PIECE) for counts in (middles, ranks.up_to[start:]))
+    for part, up_to in zip(*pieces, strict=True):
         part.add_(up_to)  # in pieces: adding another type makes a copy in this one
     middles.neg_().add_(2 * ranks.negatives).div_(2)
     found = []
