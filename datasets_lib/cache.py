@@ -9,24 +9,34 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
+from PIL import Image
 
-from datasets_lib.cache_build import Progress, build_entry, known_rows
+from datasets_lib.cache_build import (
+    Progress,
+    Row,
+    build_entry,
+    decode_row,
+    in_words,
+    known_rows,
+)
 from datasets_lib.cache_entry import (
     MANIFEST,
     CachedImages,
     Contents,
     contents_of,
+    contents_of_pixels,
     open_entry,
     read_manifest,
 )
 from datasets_lib.content import ContentHashes
+from datasets_lib.decode import UInt8, resize_image
 from datasets_lib.layout import DatasetError, Sample
 
 
@@ -75,11 +85,46 @@ class DecodeCache:
         if not samples:
             return CachedImages(np.empty((0, size, size, 3), np.uint8), None)
         contents = contents_of(samples, size, self.content)
+
+        def make(index: int) -> Row:
+            return decode_row(samples[index], contents.rows[index], size)
+
+        return self._get(contents, make, lambda: in_words(samples, size), progress)
+
+    def resized(
+        self, images: UInt8, size: int, what: str, progress: Progress | None = None
+    ) -> UInt8:
+        """Images that are pixels already, at another size: resized once, mapped from a file.
+
+        Args:
+            images: uint8 RGB (N, H, W, 3).
+            size: Height and width wanted, in pixels.
+            what: The images in words, for people.
+            progress: Called with images done and in all.
+
+        Raises:
+            DatasetError: The cache cannot be written.
+        """
+        contents = contents_of_pixels(images, size)
+
+        def make(index: int) -> Row:
+            return resize_image(Image.fromarray(images[index]), size), None
+
+        words = f"{len(images)} images of {what} at {size} px"
+        return self._get(contents, make, lambda: words, progress).images
+
+    def _get(
+        self,
+        contents: Contents,
+        make: Callable[[int], Row],
+        words: Callable[[], str],
+        progress: Progress | None,
+    ) -> CachedImages:
         folder = self._decoded / contents.key
         cached = open_entry(folder, contents)
         if cached is None:
             with self._explaining_failure(contents):
-                cached = self._build(folder, samples, contents, progress)
+                cached = self._build(folder, make, words(), contents, progress)
         # Says when it was last used; a read-only cache goes without.
         with suppress(OSError):
             os.utime(folder / MANIFEST)
@@ -114,7 +159,8 @@ class DecodeCache:
     def _build(
         self,
         folder: Path,
-        samples: Sequence[Sample],
+        make: Callable[[int], Row],
+        what: str,
         contents: Contents,
         progress: Progress | None,
     ) -> CachedImages:
@@ -129,7 +175,7 @@ class DecodeCache:
             building.mkdir()
             try:
                 known = known_rows(self._finished(), contents)
-                build_entry(building, samples, contents, known, progress)
+                build_entry(building, make, what, contents, known, progress)
                 building.rename(folder)
             except BaseException:
                 _remove(building)

@@ -32,7 +32,8 @@ Row = tuple[UInt8, UInt8 | None]
 
 def build_entry(
     folder: Path,
-    samples: Sequence[Sample],
+    make: Callable[[int], Row],
+    what: str,
     contents: Contents,
     known: Mapping[str, Row],
     progress: Progress | None,
@@ -41,9 +42,10 @@ def build_entry(
 
     Args:
         folder: An empty folder.
-        samples: What to decode, in the order of ``contents.rows``.
+        make: Gives a row of ``contents.rows``; called from several threads.
+        what: The images in words, for people.
         contents: What the entry is to hold.
-        known: Rows that need no decoding.
+        known: Rows that need not be made.
         progress: Called in this thread, in order.
 
     Raises:
@@ -58,15 +60,15 @@ def build_entry(
 
         def fill(index: int) -> None:
             row = contents.rows[index]
-            image, mask = known.get(row) or _decode(samples[index], row, contents.size)
+            image, mask = known.get(row) or make(index)
             images.write(index, image)
             if masks is not None:
                 masks.write(
                     index, mask if mask is not None else np.zeros(image.shape[:2], np.uint8)
                 )
 
-        _in_threads(fill, len(samples), progress)
-    Manifest(_words(samples, contents.size), contents.recipe, contents).write(folder)
+        _in_threads(fill, len(contents.rows), progress)
+    Manifest(what, contents.recipe, contents).write(folder)
     for name in (IMAGES, MASKS, MANIFEST):
         if (folder / name).exists():
             _sync(folder / name)
@@ -119,7 +121,17 @@ def _in_threads(fill: Callable[[int], None], count: int, progress: Progress | No
             raise
 
 
-def _decode(sample: Sample, row: str, size: int) -> Row:
+def decode_row(sample: Sample, row: str, size: int) -> Row:
+    """A sample's image and mask at a size.
+
+    Args:
+        sample: The files.
+        row: Their sha256, as in `Contents`.
+        size: Height and width in pixels.
+
+    Raises:
+        DatasetError: A file cannot be used, or is not what it was when it was hashed.
+    """
     image_hash, _, mask_hashes = row.partition(":")
     image = to_rgb(_read(sample.image, image_hash), sample.image)
     mask = None
@@ -143,7 +155,8 @@ def _read(file: Path, expected: str) -> bytes:
     return data
 
 
-def _words(samples: Sequence[Sample], size: int) -> str:
+def in_words(samples: Sequence[Sample], size: int) -> str:
+    """Count, folder and size of samples, for people."""
     folders = os.path.commonpath([str(sample.image.parent.absolute()) for sample in samples])
     return f"{len(samples)} images of {folders} at {size} px"
 

@@ -80,6 +80,13 @@ def contents_of(samples: Sequence[Sample], size: int, hashes: ContentHashes) -> 
     return Contents(tuple(rows), size)
 
 
+def contents_of_pixels(images: UInt8, size: int) -> Contents:
+    """What an entry of images that are pixels already would hold."""
+    native = "×".join(map(str, images.shape[1:3]))
+    digests = (hashlib.sha256(image.tobytes()).hexdigest() for image in images)
+    return Contents(tuple(f"{native} {digest}:" for digest in digests), size)
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What an entry says of itself.

@@ -3,14 +3,13 @@ import hashlib
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from datasets_lib.cache import DecodeCache
 from datasets_lib.classification import FileSplit, PixelSplit
 from datasets_lib.decode import decode_image
-from datasets_lib.labelled import data_hash, load_labelled, mapped_images
+from datasets_lib.labelled import data_hash, mapped_images
 from datasets_lib.layout import DatasetError, Sample
 from datasets_lib.sets.digits import read as read_digits
 
@@ -38,35 +37,26 @@ def files(tmp_path, pixels):
     return FileSplit(pixels.classes, samples, tuple(pixels.labels[:6].tolist()))
 
 
-def test_stored_pixels_of_the_size_are_shared_not_copied(pixels, cache):
-    loaded = load_labelled(pixels, 16, cache)
-    assert loaded.images.data_ptr() == pixels.images.ctypes.data
-    assert loaded.images.is_contiguous(memory_format=torch.channels_last)
-    np.testing.assert_array_equal(loaded.images.permute(0, 2, 3, 1).numpy(), pixels.images)
-    assert loaded.labels.dtype == torch.int64
-    assert loaded.labels.tolist() == pixels.labels.tolist()
-    assert (loaded.classes, loaded.names, len(loaded)) == (pixels.classes, pixels.names, 600)
-    # Labels are the set's own: changing them must not reach back into the split.
-    loaded.labels.zero_()
-    assert pixels.labels.any()
-
-
 @pytest.mark.parametrize("size", [8, 24])
 def test_pixels_and_files_of_the_same_images_are_resized_alike(pixels, files, cache, size):
-    of_files, of_pixels = (load_labelled(split, size, cache) for split in (files, pixels))
-    assert of_files.images.is_contiguous(memory_format=torch.channels_last)
-    assert of_pixels.images.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(of_pixels.images[:6], of_files.images, rtol=0, atol=0)
-    torch.testing.assert_close(of_pixels.labels[:6], of_files.labels)
-    alone = decode_image(files.samples[4].image, size)
-    np.testing.assert_array_equal(of_pixels.images[4].permute(1, 2, 0).numpy(), alone)
+    of_files, of_pixels = (mapped_images(split, size, cache) for split in (files, pixels))
+    np.testing.assert_array_equal(of_pixels[:6], of_files)
+    np.testing.assert_array_equal(of_pixels[4], decode_image(files.samples[4].image, size))
 
 
-def test_resizing_reports_every_image(pixels, cache):
+def test_pixels_are_resized_once_and_mapped(pixels, cache):
     told = []
-    load_labelled(pixels, 8, cache, progress=lambda done, count: told.append((done, count)))
+    first = mapped_images(pixels, 8, cache, progress=lambda done, count: told.append((done, count)))
     assert told[-1] == (600, 600)
     assert told == sorted(told)
+    assert isinstance(first, np.memmap)
+    again = mapped_images(pixels, 8, cache, progress=lambda *_: pytest.fail("resized again"))
+    assert again.filename == first.filename
+    (entry,) = cache.info()
+    assert (entry.what, entry.bytes > 600 * 8 * 8 * 3) == ("600 images of 2 classes at 8 px", True)
+    changed = dataclasses.replace(pixels, images=255 - pixels.images)
+    np.testing.assert_array_equal(mapped_images(changed, 16, cache), 255 - pixels.images)
+    assert not np.array_equal(mapped_images(changed, 8, cache), first)
 
 
 def test_files_are_mapped_without_being_loaded(files, pixels, cache):
@@ -81,7 +71,7 @@ def test_files_are_mapped_without_being_loaded(files, pixels, cache):
 def test_an_unusable_file_is_named(files, cache):
     files.samples[2].image.write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"2\.png"):
-        load_labelled(files, 16, cache)
+        mapped_images(files, 16, cache)
 
 
 def test_the_hash_follows_everything_that_matters(pixels, files, cache):
@@ -116,8 +106,7 @@ def test_digits_are_scikit_learns_split_by_class(cache):
     per_class, held = np.bincount(source.target), np.bincount(digits.test.labels)
     assert np.abs(held - per_class / 5).max() <= 0.5
     assert (len(digits.train), len(digits.test)) == (1438, 359)
-    loaded = load_labelled(digits.test, 32, cache)
-    assert loaded.images.shape == (359, 3, 32, 32)
+    assert mapped_images(digits.test, 32, cache).shape == (359, 32, 32, 3)
     assert digits.classes == tuple("0123456789")
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from datasets_lib.cache import DecodeCache
 from datasets_lib.discover import find_datasets
-from datasets_lib.labelled import load_labelled
+from datasets_lib.labelled import mapped_images
 from datasets_lib.layout import DatasetError
 from datasets_lib.sets.tiny_imagenet_reader import read
 
@@ -61,13 +61,13 @@ def test_hidden_files_are_passed_over(tmp_path):
 
 def test_grey_jpegs_become_rgb(tmp_path):
     tiny = read(write_tiny(tmp_path / "tiny"))
-    loaded = load_labelled(tiny.train, 64, DecodeCache(tmp_path / "cache"))
-    for sample, image in zip(tiny.train.samples, loaded.images, strict=True):
+    loaded = mapped_images(tiny.train, 64, DecodeCache(tmp_path / "cache"))
+    for sample, image in zip(tiny.train.samples, loaded, strict=True):
         with Image.open(sample.image) as opened:
             expected = np.asarray(opened.convert("RGB"))
-        np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), expected)
-    assert (loaded.images[1] == loaded.images[1][:1]).all()
-    assert not (loaded.images[0] == loaded.images[0][:1]).all()
+        np.testing.assert_array_equal(image, expected)
+    assert (loaded[1] == loaded[1][..., :1]).all()
+    assert not (loaded[0] == loaded[0][..., :1]).all()
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_the_real_subset_reads(real_data, tmp_path):
     assert [wnids.index(wnid) for _, wnid in annotated] == list(tiny.test.labels)
     grey = [sample.image for sample in tiny.test.samples if _mode(sample.image) == "L"]
     assert grey
-    loaded = load_labelled(tiny.test, 64, DecodeCache(tmp_path))
-    assert loaded.images.shape == (800, 3, 64, 64)
+    loaded = mapped_images(tiny.test, 64, DecodeCache(tmp_path))
+    assert loaded.shape == (800, 64, 64, 3)
     place = [sample.image for sample in tiny.test.samples].index(grey[0])
-    assert (loaded.images[place] == loaded.images[place][:1]).all()
+    assert (loaded[place] == loaded[place][..., :1]).all()
