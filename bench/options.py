@@ -9,6 +9,7 @@ import pytest
 from bench.environment import cuda_present, default_precision, default_profile
 from bench.protocol import PROFILES
 from bench.settings import Settings
+from datasets_lib.augment.catalog import AUGMENTATIONS
 from datasets_lib.cache_dir import default_cache_dir
 from datasets_lib.data_dirs import data_dirs
 from models.catalog import MODELS
@@ -25,6 +26,11 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add("--seeds", type=_positive, default=1, metavar="N", help="replicates a case (default 1)")
     add("--arms", metavar="A,B", help="recipe arms, comma separated, or all")
+    add(
+        "--augmentations",
+        metavar="A,B",
+        help="augmentations of the cases instead of the studies' own, such as flips,rotation",
+    )
     add(
         "--images-seen",
         type=_positive,
@@ -127,6 +133,7 @@ def settings_of(config: pytest.Config) -> Settings:
         cache_dir=cache_dir,
         seeds=option("--seeds"),
         arms=_arms(option("--arms")),
+        augmentations=_augmentations(option("--augmentations")),
         images_seen=option("--images-seen"),
         image_size=option("--image-size"),
         precision=option("--precision") or default_precision(device),
@@ -154,6 +161,17 @@ def _arms(text: str | None) -> tuple[str, ...] | None:
             f"--arms: no arm {', '.join(map(repr, unknown))}; there are {', '.join(sorted(known))}"
         )
     return arms
+
+
+def _augmentations(text: str | None) -> tuple[str, ...]:
+    names = tuple(text.split(",")) if text else ()
+    offered = sorted({name for entries in AUGMENTATIONS.values() for name in entries})
+    if unknown := [name for name in names if name not in offered]:
+        raise pytest.UsageError(
+            f"--augmentations: no augmentation {', '.join(map(repr, unknown))}; there are "
+            f"{', '.join(offered)}"
+        )
+    return names
 
 
 def _folders(given: list[Path] | None) -> tuple[Path, ...]:

@@ -18,6 +18,7 @@ class Settings:
         cache_dir: Where decoded images go.
         seeds: Replicates a configuration.
         arms: Recipe arms; None means the profile's.
+        augmentations: Augmentation ids instead of the studies' own; empty for those.
         images_seen: Training budget in images; None means the profile's.
         image_size: Side of the images; None means the profile's or the model's.
         precision: Of training: ``float32`` or ``bf16``.
@@ -42,6 +43,7 @@ class Settings:
     cache_dir: Path
     seeds: int = 1
     arms: tuple[str, ...] | None = None
+    augmentations: tuple[str, ...] = ()
     images_seen: int | None = None
     image_size: int | None = None
     precision: str = "float32"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.case import Case
 from bench.report.presentation import PRESENTATIONS, Presentation
@@ -24,7 +25,7 @@ class Study:
     """
 
     name: str
-    task: str
+    task: Literal["anomaly", "classification"]
     about: str
     models: tuple[str, ...]
     datasets: tuple[str, ...]
@@ -42,6 +43,7 @@ class Study:
         *,
         seeds: int = 1,
         arms: Sequence[str] | None = None,
+        augmentations: Sequence[str] | None = None,
     ) -> Iterator[Case]:
         """Every case of the grid, grouped so that data and backbone change as rarely as can be.
 
@@ -49,13 +51,14 @@ class Study:
             categories: Category ids by dataset id.
             seeds: Replicates a configuration.
             arms: Recipe arms; None means every arm of each model.
+            augmentations: Augmentation ids; None means the study's own.
         """
         entries = sorted((MODELS[name] for name in self.models), key=lambda entry: entry.weights)
         values = [value for entry in entries for value in _model_values(entry, arms)]
         for dataset, names in categories.items():
             for category in names or (None,):
                 for value in values:
-                    for augmentation in self.augmentations:
+                    for augmentation in augmentations or self.augmentations:
                         for pretrained in (True, False):
                             for seed in range(seeds):
                                 yield Case(

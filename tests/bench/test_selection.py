@@ -96,3 +96,12 @@ def test_a_typo_suggests_the_near_name(expression, word, near):
 @pytest.mark.parametrize("expression", ["rd_", "RD_ConvNext and not bottle", "s0 or pretrained"])
 def test_words_that_match_are_not_called_typos(expression):
     assert unknown_words(expression, cases()) == {}
+
+
+def test_augmentations_of_the_users_own_go_where_their_task_is():
+    found = cases("smoke", augmentations=("flips", "cutmix"))
+    by_study = {
+        study: {case.augmentation for case in found if case.study == study}
+        for study in ("rd_backbone", "mixing")
+    }
+    assert by_study == {"rd_backbone": {"flips"}, "mixing": {"cutmix"}}
