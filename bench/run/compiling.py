@@ -53,7 +53,7 @@ class CompilableLoss:
         except Exception as error:
             if self._loss is self._eager or isinstance(error, torch.OutOfMemoryError):
                 raise
-            reason = str(error).strip().splitlines()[0]
+            reason = " ".join(str(error).split("\n\n")[0].split())
             self.how = f"eager; compiling failed: {reason}"
             _log.warning("training goes on without compiling: %s", reason)
             self._loss = self._eager
