@@ -67,3 +67,25 @@ def test_the_tuned_recipe_is_the_one_that_won_on_surface(root):
     best = max(scores, key=lambda candidate: fmean(scores[candidate]))
     tuned = MODELS["rd_resnet18"].recipes["tuned"]
     assert (tuned.lr, tuned.loss) == best
+
+
+def test_the_committed_classifiers_learnt(records):
+    mixing = [record for record in records if record.case["study"] == "mixing"]
+    assert {record.case["augmentation"] for record in mixing} == {"default", "mixup", "cutmix"}
+    for record in mixing:
+        assert record.fingerprints["images"] == {"fit": 50_000, "test": 10_000}
+        losses = [loss for _, loss in record.curve]
+        assert fmean(losses[-10:]) < fmean(losses[:10]) - 0.5
+        figures = record.metrics["last_epoch"]
+        assert figures["top1"] > 0.2  # chance is .01
+        assert figures["top1"] == pytest.approx(figures["macro_recall"], abs=1e-9)
+
+
+def test_a_pretrained_transformer_is_ahead_of_one_from_scratch(root):
+    found = {
+        record.key.id: record.metrics["last_epoch"]["top1"]
+        for record in read_records([root / "results/baselines/checks/classifiers_subsets.jsonl"])
+    }
+    for recipe in ("", ".modern"):
+        model = f"deit_tiny_patch16_224{recipe}-cifar100-default"
+        assert found[f"{model}-pretrained-s0"] > 2 * found[f"{model}-scratch-s0"]
