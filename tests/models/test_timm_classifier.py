@@ -70,7 +70,7 @@ def test_a_whole_network_keeps_its_answer_under_our_normalisation():
 
 def test_the_loss_is_cross_entropy_to_labels_and_to_mixtures():
     torch.manual_seed(0)
-    model = classifier("resnet18", label_smoothing=0.1).eval()
+    model = classifier("resnet18", label_smoothing=0.1).train()  # as the loss is taken
     images, labels = torch.rand(4, 3, 32, 32), torch.tensor([0, 3, 9, 3])
     logits = model(images).double()
     smooth = functional.one_hot(labels, 10) * 0.9 + 0.1 / 10
