@@ -1,8 +1,8 @@
 """``python -m bench``, as a user calls it."""
 
-from PIL from pathlib import Path
+from pathlib import Path
 
-import Image
+from PIL import Image
 
 from bench.__main__ import main
 from datasets_lib.cache import DecodeCache
