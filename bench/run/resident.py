@@ -12,7 +12,7 @@ from datasets_lib.cache import DecodeCache
 from datasets_lib.classification import Classification, Labelled
 from datasets_lib.image_set import ImageSet, load
 from datasets_lib.imported import imported
-from datasets_lib.layout import Sample
+from datasets_lib.layout import DatasetError, Sample
 
 _SHARE_OF_FREE_MEMORY = 0.5
 
@@ -101,6 +101,7 @@ def _load_labelled(job: Job, inputs: LabelledInputs, report: Report) -> Labelled
         report("data", {"step": done, "steps": total})
 
     found = read(inputs.root)
+    _check_classes(found, inputs.root)
     size = job.protocol.image_size
 
     def split(own: Labelled, other: Labelled) -> LabelledSplit:
@@ -111,6 +112,21 @@ def _load_labelled(job: Job, inputs: LabelledInputs, report: Report) -> Labelled
         )
 
     return LabelledData(train=split(found.train, found.test), test=split(found.test, found.train))
+
+
+def _check_classes(found: Classification, root: Path) -> None:
+    """No class may be judged that could not be learnt.
+
+    Raises:
+        DatasetError: A class has test images but none to train on.
+    """
+    never_seen = sorted(set(map(int, found.test.labels)) - set(map(int, found.train.labels)))
+    if never_seen:
+        raise DatasetError(
+            f"{len(never_seen)} of the {len(found.classes)} classes of {found.name} at {root} have "
+            f"test images but none to train on, the first is '{found.classes[never_seen[0]]}': "
+            "wanted at least one of each. Add training images, or leave its test images out."
+        )
 
 
 def _to_device(data: GroupData, device: torch.device) -> GroupData:

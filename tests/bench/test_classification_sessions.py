@@ -105,13 +105,14 @@ def test_missing_data_are_a_skip_with_the_remedy(session_options, run_session):
     result.stdout.fnmatch_lines(["*bench data get cifar100*"])
 
 
-def write_twenty_classes(folder, labels=None, **overwritten):
-    """CIFAR-100's layout with images of 20 of its 100 classes."""
+def write_twenty_classes(folder, labels=None, trained=20, **overwritten):
+    """CIFAR-100's layout with images of 20 of its 100 classes, so many of them to train on."""
     write_cifar100(folder, classes=100)
     labels = labels or [n % 20 for n in range(40)]
     coarse = {"coarse_labels": [0] * 40}
-    for split in ("train", "test"):
-        (folder / split).write_bytes(pickled(batch(labels, b"fine_labels", **coarse)))
+    for split, classes in (("train", trained), ("test", 20)):
+        own = [label % classes if label < 20 else label for label in labels]
+        (folder / split).write_bytes(pickled(batch(own, b"fine_labels", **coarse)))
     for name, data in overwritten.items():
         (folder / name).write_bytes(data)
 
@@ -140,6 +141,15 @@ def test_broken_data_are_a_failed_case_that_names_the_file(
     record = store.records()[-1]
     assert record.outcome == "data"
     assert message in record.error["message"]
+
+
+def test_a_class_that_is_judged_but_cannot_be_learnt_is_an_error(tmp_path):
+    write_twenty_classes(tmp_path / "data" / "cifar-100-python", trained=18)
+    plan = job(tmp_path, "resnet18-cifar100-default-scratch-s0", data_dirs=(tmp_path / "data",))
+    record = run_case(plan, lambda *_: None, Resident())
+    assert (record.status, record.outcome) == ("failed", "data")
+    assert "2 of the 100 classes of cifar100" in record.error["message"]
+    assert "the first is 'class18'" in record.error["message"]
 
 
 def test_a_class_without_training_images_is_said(tmp_path):
