@@ -29,7 +29,7 @@ ENTRY = DatasetEntry(
     finder="datasets_lib.sets.cifar100:find",
     reader="datasets_lib.sets.cifar_reader:read_cifar100",
     counts=MappingProxyType({"": Counts(train=50_000, test=10_000)}),
-    # Barz and Denzler, Do we train on test data? (J. Imaging 2020), found these and near ones.
+    # As `data verify` counts them in the publisher's pixels.
     known_flaws=MappingProxyType(
         {"the same pixels in train and test": 10, "the same pixels under two labels": 2}
     ),
