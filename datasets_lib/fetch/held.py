@@ -6,7 +6,7 @@ A lock file of its own would stay behind, or could not be removed without lettin
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -37,6 +37,16 @@ def held(path: Path, make: Callable[[Path], None]) -> Iterator[None]:
                 return
         finally:
             os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder for `held`.
+
+    ``Path.mkdir(exist_ok=True)`` looks a second time and fails where the folder that was there has
+    been renamed by then, as its holder does when it is done.
+    """
+    with suppress(FileExistsError):
+        path.mkdir()
 
 
 def sync(path: Path) -> None:

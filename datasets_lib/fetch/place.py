@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
 from datasets_lib.entry import Archive, DatasetEntry
-from datasets_lib.fetch.held import held
+from datasets_lib.fetch.held import held, make_folder
 from datasets_lib.fetch.unpack import Progress, unpack
 from datasets_lib.folder_names import subfolders
 from datasets_lib.imported import imported
@@ -90,7 +90,7 @@ def place(
         _check_free(final)
     data_dir.mkdir(parents=True, exist_ok=True)
     staging = data_dir / f".{name}.preparing"
-    with held(staging, lambda path: path.mkdir(exist_ok=True)):
+    with held(staging, make_folder):
         try:
             if not several:
                 _check_free(final)  # another process may have placed it while this one waited

@@ -18,7 +18,7 @@ from datasets_lib.fetch.archive_member import (
     UnsafeArchiveError,
 )
 from datasets_lib.fetch.archives import members
-from datasets_lib.fetch.held import held, sync
+from datasets_lib.fetch.held import held, make_folder, sync
 from datasets_lib.layout import DatasetError
 
 __all__ = ["DamagedArchiveError", "Progress", "UnsafeArchiveError", "unpack"]
@@ -62,7 +62,7 @@ def unpack(
     unfinished = target.with_name(f".{target.name}.unpacking")
     with _explained(archive, target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with held(unfinished, lambda path: path.mkdir(exist_ok=True)):
+        with held(unfinished, make_folder):
             try:
                 if target.exists():
                     unfinished.rmdir()
