@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.interface import Prediction
+
 SIGMA = 4.0
 """Standard deviation of the blur in pixels (Deng and Li, CVPR 2022)."""
 
@@ -33,6 +35,11 @@ def upsample_and_blur(maps: Tensor, size: tuple[int, int], sigma: float = SIGMA)
     columns = _upsample_blur_matrix(maps.shape[2], size[1], sigma, maps.device)
     with torch.autocast(maps.device.type, enabled=False):
         return rows @ (maps.float() @ columns.T)
+
+
+def of_maps(maps: Tensor) -> Prediction:
+    """Maps ``(B, H, W)`` and their maxima as scores, as most papers score an image."""
+    return Prediction(scores=maps.amax(dim=(1, 2)), maps=maps)
 
 
 @lru_cache(maxsize=64)

@@ -7,13 +7,25 @@ The function is loaded only when a case runs, so collecting thousands of cases c
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from models.catalog_adaptation import ADAPTATION_MODELS
 from models.catalog_classifiers import CLASSIFIERS
 from models.catalog_entry import ClassifierRecipe, ModelEntry, Recipe, WeightsEntry
+from models.catalog_images import IMAGE_MODELS
+from models.catalog_memory import MEMORY_MODELS
 from models.catalog_rd import RD_MODELS
 from models.catalog_weights import WEIGHTS
 
 __all__ = ["MODELS", "WEIGHTS", "ClassifierRecipe", "ModelEntry", "Recipe", "WeightsEntry"]
 
 MODELS: Mapping[str, ModelEntry] = MappingProxyType(
-    {entry.name: entry for entry in (*RD_MODELS, *CLASSIFIERS)}
+    {
+        entry.name: entry
+        for entry in (
+            *MEMORY_MODELS,
+            *ADAPTATION_MODELS,
+            *RD_MODELS,
+            *IMAGE_MODELS,
+            *CLASSIFIERS,
+        )
+    }
 )

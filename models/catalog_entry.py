@@ -18,6 +18,7 @@ class WeightsEntry:
         architecture: timm's name of the architecture that loads it.
         mean: Channel means its inputs were normalised with, for images in [0, 1].
         std: Channel standard deviations, likewise.
+        made_by: Command that makes such weights where the publisher's cannot be had.
         url: Where the publisher keeps the file.
         file_stems: Names, without extension, under which a weights folder may hold it.
     """
@@ -28,6 +29,7 @@ class WeightsEntry:
     file_stems: tuple[str, ...]
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    made_by: str = ""
 
     @property
     def file_name(self) -> str:
@@ -47,25 +49,35 @@ class Recipe:
     """How a model is trained: everything of it enters the recipe hash.
 
     Attributes:
+        optimizer: ``none`` for a model that gathers statistics in one pass and steps nothing.
+        betas: Of Adam; the first is SGD's momentum.
+        amsgrad: Adam's variant that divides by the largest second moment so far.
+        schedule: ``drop`` multiplies the rate by a tenth at 95 % of the steps.
         epochs: Passes over the fitted images in the original protocol.
+        images: Budget in images instead of passes, where the original counts steps.
         warmup_epochs: Linear warm-up, part of ``epochs``.
         grad_clip: Largest global gradient norm; None leaves gradients alone.
-        loss: A loss the model names, such as ``flattened`` or ``per_pixel`` for RD.
+        loss: A loss the model names, such as ``flattened`` or ``per_pixel`` for RD; None where a
+            model has but one.
+        options: Keyword arguments of ``build`` that take the place of the entry's own.
         source: Who published or chose these constants.
     """
 
-    optimizer: Literal["adam", "adamw", "sgd"]
-    lr: float
+    optimizer: Literal["adam", "adamw", "sgd", "none"]
     source: str
+    lr: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
+    amsgrad: bool = False
+    schedule: Literal["constant", "cosine", "drop"] = "constant"
     warmup_epochs: float = 0.0
     epochs: int = 50
     batch_size: int = 8
+    images: int | None = None
     grad_clip: float | None = None
-    loss: str = "per_pixel"
+    loss: str | None = None
     gradient_checkpointing: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,23 +109,38 @@ class ModelEntry:
         build: Import path ``module:function`` of a `models.interface.Build`, of a classifier
             of a `models.interface.BuildClassifier`.
         options: Keyword arguments of ``build``.
-        weights: Tag in `WEIGHTS` of the backbone's weights.
+        weights: Tag in `WEIGHTS` of the backbone's weights; None for a model without pretrained
+            parts, which has scratch cases alone.
+        layers: Stages of the frozen backbone that are tapped; empty for other models.
         recipes: Recipe by arm; ``baseline`` is the original's and has no suffix in the id.
+        image_size: Side in pixels that images are resized to.
+        crop: Side of their middle that is kept; None keeps all.
         seed_base: The replicate s0 is seeded with this.
-        standard_epochs: Budget of the ``standard`` profile.
+        standard_epochs: Budget of the ``standard`` profile in passes.
+        standard_images: The same in images, for recipes that count images.
         paper_recipe: Recipe of the ``paper`` profile where it differs from ``baseline``.
+        paper_input: ``(image_size, crop)`` of the ``paper`` profile where they differ.
+        auxiliary: Texture sets whose pictures the loss looks at, the preferred one first; a
+            procedural stand-in serves where none is there.
+        aliases: Other names of the model, to find it by.
         group: Which side of a study's comparison it is on, such as ``resnet``.
     """
 
     name: str
     family: str
     build: str
-    weights: str
+    weights: str | None
     recipes: Mapping[str, Recipe]
     task: Literal["anomaly", "classification"] = "anomaly"
     options: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[int, ...] = ()
     image_size: int = 256
+    crop: int | None = None
     seed_base: int = 111
     standard_epochs: int = 50
+    standard_images: int | None = None
     paper_recipe: Recipe | None = None
+    paper_input: tuple[int, int | None] | None = None
+    auxiliary: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     group: str = ""

@@ -26,6 +26,7 @@ _RD_CONVNEXT = Recipe(
     epochs=100,
     batch_size=8,
     grad_clip=1.0,
+    loss="per_pixel",
     source="the original study's ConvNeXt recipe",
 )
 _RD_SAME = replace(_RD_CONVNEXT, source="one recipe for every teacher")
@@ -49,6 +50,7 @@ def _rd(name: str, weights: str, baseline: Recipe, tuned: Recipe, **options: Any
         build="models.reverse_distillation:build",
         weights=weights,
         options=options,
+        layers=(1, 2, 3),
         recipes=MappingProxyType(
             {
                 "baseline": baseline,
@@ -58,6 +60,7 @@ def _rd(name: str, weights: str, baseline: Recipe, tuned: Recipe, **options: Any
             }
         ),
         paper_recipe=_RD_PAPER if student == "resnet" else None,
+        aliases=("reverse_distillation",) if name == "rd_wide_resnet50_2" else (),
         group="convnext" if weights.startswith("convnext") else "resnet",
     )
 

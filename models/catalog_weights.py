@@ -19,6 +19,17 @@ def _torchvision(architecture: str, file: str, tag: str = "tv_in1k") -> WeightsE
     )
 
 
+def _pdn(size: str) -> WeightsEntry:
+    """EfficientAD's teacher: an independent reproduction's file, or one distilled here."""
+    return WeightsEntry(
+        tag=f"pdn_{size}.distilled",
+        architecture=f"pdn_{size}",
+        url=f"https://github.com/nelson1425/EfficientAD/raw/main/models/teacher_{size}.pth",
+        file_stems=(f"pdn_{size}", f"teacher_{size}", f"pretrained_teacher_{size}"),
+        made_by=f"python -m bench distill {size} --out DIR/pdn_{size}.pth",
+    )
+
+
 # torchvision IMAGENET1K_V1, whose timm tag is tv_in1k; timm has no tag for torchvision's ConvNeXt.
 WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
     {
@@ -28,6 +39,8 @@ WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
             _torchvision("resnet50", "resnet50-0676ba61"),
             _torchvision("wide_resnet50_2", "wide_resnet50_2-95faca4d"),
             _torchvision("convnext_tiny", "convnext_tiny-983f1562"),
+            _pdn("small"),
+            _pdn("medium"),
             # The authors' own weights: a plain convnext_tiny file in a folder is not taken for it.
             WeightsEntry(
                 tag="convnext_tiny.fb_in1k",

@@ -1,12 +1,14 @@
 """What a benchmarked model offers to the harness; the harness asks for nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
+
+    from models.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,8 @@ class Prediction:
 
 
 @runtime_checkable
-class Trainable(Protocol):
-    """What the training loop steps and keeps; every implementation is an ``nn.Module``."""
-
-    def trainable_parameters(self) -> "list[Parameter]":
-        """The parameters the optimiser steps, and no others."""
+class Saved(Protocol):
+    """What can be kept and taken back; every implementation is an ``nn.Module``."""
 
     def checkpoint(self) -> "dict[str, Any]":
         """What must be saved to predict again, without a frozen backbone."""
@@ -37,15 +36,20 @@ class Trainable(Protocol):
 
 
 @runtime_checkable
-class GradientAnomalyModel(Trainable, Protocol):
-    """An anomaly model trained by gradient.
+class Trainable(Saved, Protocol):
+    """What the training loop steps and keeps."""
+
+    def trainable_parameters(self) -> "list[Parameter]":
+        """The parameters the optimiser steps, and no others."""
+
+
+@runtime_checkable
+class AnomalyModel(Saved, Protocol):
+    """An anomaly model, whatever it learns by.
 
     Images are ``(B, 3, H, W)`` floats in [0, 1]: a model owns its normalisation, so a saved model
     scores a picture without being told how it was fed.
     """
-
-    def loss(self, images: "Tensor") -> "Tensor":
-        """Scalar training loss of a batch of normal images."""
 
     def predict(self, images: "Tensor") -> dict[str, Prediction]:
         """Predictions by evaluation arm; the first arm is the one that ranks.
@@ -55,14 +59,63 @@ class GradientAnomalyModel(Trainable, Protocol):
 
 
 @runtime_checkable
-class FrozenFeatureModel(Protocol):
-    """A model whose frozen part sees un-augmented images, so that it need see them only once."""
+class GradientAnomalyModel(AnomalyModel, Trainable, Protocol):
+    """An anomaly model trained by gradient."""
 
-    def features(self, images: "Tensor") -> "list[Tensor]":
-        """The frozen part's outputs, ``(B, C, h, w)`` each, without gradient."""
+    def loss(self, images: "Tensor") -> "Tensor":
+        """Scalar training loss of a batch of normal images."""
 
-    def loss_of_features(self, features: "list[Tensor]") -> "Tensor":
-        """The training loss of images with these features: `loss` without the frozen part."""
+
+@runtime_checkable
+class StatisticalModel(AnomalyModel, Protocol):
+    """A model that gathers statistics in one pass over the training images, in batches.
+
+    One that is trained by gradient as well gathers them first.
+    """
+
+    def absorb(self, images: "Tensor") -> None:
+        """Take in a batch of normal images."""
+
+    def finish(self) -> None:
+        """Make of everything absorbed what predictions need; called once, after the last batch."""
+
+
+@runtime_checkable
+class FeatureModel(AnomalyModel, Protocol):
+    """A model over a frozen backbone: what it does with images it does with their features.
+
+    One that is trained has ``loss_of_features(features)`` beside ``loss``, one that gathers
+    statistics ``absorb_features(features)`` beside ``absorb``.
+
+    Attributes:
+        backbone: Its frozen part; two backbones of equal tensors and layers share features.
+    """
+
+    backbone: "Backbone"
+
+    def predict_of_features(
+        self, features: "list[Tensor]", size: tuple[int, int]
+    ) -> dict[str, Prediction]:
+        """As `predict`, of images of size ``(H, W)`` whose features are ``(B, C, h, w)`` each."""
+
+
+@runtime_checkable
+class HoldOutModel(AnomalyModel, Protocol):
+    """A model that, once trained, needs normal images it was not trained on.
+
+    They come of the training split alone and are neither tested nor used for the threshold.
+    """
+
+    def calibrate(self, batches: "Iterable[Tensor]") -> None:
+        """Take constants, such as quantiles of the maps, from batches of held-out images."""
+
+
+@runtime_checkable
+class AuxiliaryModel(GradientAnomalyModel, Protocol):
+    """A model whose loss looks at other pictures beside the normal images."""
+
+    def loss_beside(self, images: "Tensor", auxiliary: "Tensor") -> "Tensor":
+        """As `loss`, with as many pictures of anything, ``(B, 3, H, W)`` in [0, 1]."""
 
 
 @runtime_checkable
@@ -108,20 +161,14 @@ class Build(Protocol):
     """How an entry's ``build`` is called; random initialisation draws from torch's global seed."""
 
     def __call__(
-        self,
-        *,
-        weights: str,
-        state: "Mapping[str, Tensor] | None",
-        loss: str,
-        gradient_checkpointing: bool,
-        **options: Any,
-    ) -> GradientAnomalyModel:
+        self, *, weights: str | None, state: "Mapping[str, Tensor] | None", **options: Any
+    ) -> AnomalyModel:
         """Build the model.
 
         Args:
-            weights: Tag in `models.catalog.WEIGHTS` (architecture and normalisation).
+            weights: Tag in `models.catalog.WEIGHTS` (architecture and normalisation); None for a
+                model without pretrained parts.
             state: The backbone's tensors under their publisher's names; None leaves it random.
-            loss: Name of the loss.
-            gradient_checkpointing: Recompute activations in the backward pass to save memory.
-            options: The entry's own options.
+            options: The entry's own options and its recipe's, among them the name of the ``loss``
+                where there are several, and ``gradient_checkpointing`` where it is wanted.
         """

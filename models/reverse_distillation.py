@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from models import rd_checkpoint
-from models.anomaly_map import upsample_and_blur
+from models.anomaly_map import of_maps, upsample_and_blur
+from models.backbone import STRIDES, Backbone
 from models.catalog import WEIGHTS
 from models.interface import Prediction
+from models.on_features import Learns, OnFeatures
 from models.rd_adapted_student import AdaptedBottleneck, AdaptedDecoder
 from models.rd_convnext_student import (
     ConvNeXtBlockDecoder,
@@ -24,7 +26,6 @@ from models.rd_convnext_student import (
 from models.rd_losses import LOSSES, distance_maps
 from models.rd_resnet_student import SHAPES, ResNetBottleneck, ResNetDecoder
 from models.recompute import recompute_stages
-from models.teacher import Teacher
 
 _STRIDE = 32
 
@@ -35,8 +36,8 @@ _CONVNEXT_STUDENTS: Mapping[str, tuple[type[nn.Module], type[nn.Module]]] = {
 }
 
 
-class ReverseDistillation(nn.Module):
-    """Teacher, bottleneck and student decoder.
+class ReverseDistillation(Learns, OnFeatures):
+    """Backbone, bottleneck and student decoder.
 
     Args:
         teacher: Frozen features at strides 4, 8 and 16.
@@ -48,15 +49,14 @@ class ReverseDistillation(nn.Module):
 
     def __init__(
         self,
-        teacher: Teacher,
+        teacher: Backbone,
         bottleneck: nn.Module,
         decoder: nn.Module,
         *,
         loss: str,
         layout: rd_checkpoint.Layout,
     ) -> None:
-        super().__init__()
-        self.teacher = teacher
+        super().__init__(teacher)
         self.bottleneck = bottleneck
         self.decoder = decoder
         self._loss = LOSSES[loss]
@@ -71,57 +71,43 @@ class ReverseDistillation(nn.Module):
         Raises:
             ValueError: A side is no multiple of 32.
         """
-        features = self.features(images)
-        return features, self.decoder(self.bottleneck(features))
+        features = self.backbone(images)
+        return features, self.student(features)
 
-    def loss(self, images: Tensor) -> Tensor:
-        """Scalar training loss of normal images ``(B, 3, H, W)`` in [0, 1]; trains the student."""
-        return self.loss_of_features(self.features(images))
-
-    def features(self, images: Tensor) -> list[Tensor]:
-        """The teacher's features at strides 4, 8 and 16, without gradient.
-
-        Args:
-            images: ``(B, 3, H, W)`` in [0, 1].
+    def student(self, features: list[Tensor]) -> list[Tensor]:
+        """What the student makes of the teacher's features.
 
         Raises:
-            ValueError: A side is no multiple of 32.
+            ValueError: A side of the images is no multiple of 32.
         """
-        height, width = images.shape[-2:]
+        height, width = (side * STRIDES[1] for side in features[0].shape[-2:])
         if height % _STRIDE or width % _STRIDE:
             raise ValueError(
                 f"Reverse Distillation halves and doubles an image {_STRIDE}-fold: wanted sides "
                 f"that are multiples of {_STRIDE} pixels, found {height}×{width}. Choose such an "
                 "image size."
             )
-        features: list[Tensor] = self.teacher(images)
-        return features
+        decoded: list[Tensor] = self.decoder(self.bottleneck(features))
+        return decoded
 
     def loss_of_features(self, features: list[Tensor]) -> Tensor:
         """Scalar training loss of images the teacher gave these features for."""
         if not self.training:
             self.train()
-        return self._loss(features, self.decoder(self.bottleneck(features)))
+        return self._loss(features, self.student(features))
 
-    @torch.no_grad()
-    def predict(self, images: Tensor) -> dict[str, Prediction]:
-        """Anomaly maps at the input's size and their maxima, always in evaluation mode.
-
-        Args:
-            images: ``(B, 3, H, W)`` in [0, 1].
+    def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
+        """Anomaly maps at the input's size and their maxima.
 
         Returns:
             ``single_scale``: the last scale alone (stride 16), the study's protocol;
             ``multi_scale``: the sum of all three, the paper's.
         """
-        if self.training:  # `loss` switches back; walking the modules at every call would cost
-            self.eval()
-        scales = distance_maps(*self(images))
-        size = (images.shape[-2], images.shape[-1])
+        scales = distance_maps(features, self.student(features))
         maps = [upsample_and_blur(scale, size) for scale in scales]
         return {
-            "single_scale": _prediction(maps[-1]),
-            "multi_scale": _prediction(torch.stack(maps).sum(dim=0)),
+            "single_scale": of_maps(maps[-1]),
+            "multi_scale": of_maps(torch.stack(maps).sum(dim=0)),
         }
 
     def trainable_parameters(self) -> list[nn.Parameter]:
@@ -143,10 +129,10 @@ class ReverseDistillation(nn.Module):
 
 def build(
     *,
-    weights: str,
+    weights: str | None,
     state: Mapping[str, Tensor] | None,
     loss: str,
-    gradient_checkpointing: bool,
+    gradient_checkpointing: bool = False,
     student: str = "resnet",
 ) -> ReverseDistillation:
     """Build a Reverse Distillation model; see `models.interface.Build`.
@@ -165,9 +151,9 @@ def build(
     for kind, name, known in (("weights", weights, WEIGHTS), ("loss", loss, LOSSES)):
         if name not in known:
             raise ValueError(f"Unknown {kind} '{name}': there are {', '.join(known)}.")
-    entry = WEIGHTS[weights]
+    entry = WEIGHTS[weights or ""]
     convnext = entry.architecture.startswith("convnext")
-    teacher = Teacher(entry, state)
+    teacher = Backbone(entry, state)
     bottleneck, decoder = _student(student, entry.architecture, teacher.channels)
     model = ReverseDistillation(
         teacher, bottleneck, decoder, loss=loss, layout="bn_layer" if convnext else "bn"
@@ -189,7 +175,3 @@ def _student(
         f"There is no student '{student}' for the teacher {architecture}: 'resnet' goes with "
         f"{', '.join(SHAPES)}; {', '.join(_CONVNEXT_STUDENTS)} go with ConvNeXt."
     )
-
-
-def _prediction(maps: Tensor) -> Prediction:
-    return Prediction(scores=maps.amax(dim=(1, 2)), maps=maps)

@@ -133,6 +133,7 @@ def _missing(entry: WeightsEntry, folders: Sequence[Path], reason: str) -> str:
         f"{entry.file_name} in {hub_folder()}; found none of them. {reason} Fetch {entry.url} "
         f"on a machine with a network, put it into one of these folders, or name its folder with "
         f"--weights-dir or {FOLDER_VARIABLE}."
+        + (f" Or make them: {entry.made_by}." if entry.made_by else "")
     )
 
 

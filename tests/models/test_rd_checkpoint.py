@@ -46,7 +46,7 @@ def test_saved_and_loaded_model_predicts_the_same(tmp_path):
     model.loss(images)  # moves running statistics
     torch.save(model.checkpoint(), tmp_path / "model.pth")
     again = build(state=None, **arguments)
-    again.teacher = model.teacher
+    again.backbone = model.backbone
     again.load_checkpoint(torch.load(tmp_path / "model.pth", weights_only=True))
     for arm, prediction in model.predict(images).items():
         assert torch.equal(prediction.scores, again.predict(images)[arm].scores)

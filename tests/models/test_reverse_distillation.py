@@ -70,12 +70,12 @@ def test_one_seed_gives_equal_models(pristine):
 @pytest.mark.parametrize("loss", ["flattened", "per_pixel"])
 def test_training_lowers_the_loss_and_leaves_the_teacher_alone(model, images, loss):
     model = make(loss=loss)
-    before = tensors(model.teacher)
+    before = tensors(model.backbone)
     losses = train(model, images, steps=6)
     assert losses[-1] < 0.9 * losses[0]
-    for name, tensor in model.teacher.state_dict().items():
+    for name, tensor in model.backbone.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    assert all(parameter.grad is None for parameter in model.teacher.parameters())
+    assert all(parameter.grad is None for parameter in model.backbone.parameters())
 
 
 def test_gradient_reaches_every_layer_that_is_called(model, images):
@@ -125,7 +125,7 @@ def test_loss_trains_a_model_left_in_evaluation_mode(model, images):
     model.eval()
     model.loss(images)
     assert model.decoder.training
-    assert not model.teacher.training
+    assert not model.backbone.training
 
 
 def test_runs_under_bfloat16_autocast(model, images):

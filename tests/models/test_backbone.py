@@ -6,9 +6,9 @@ import torch
 import torchvision
 from timm.models.convnext import checkpoint_filter_fn
 
+from models.backbone import Backbone
 from models.backbone_names import timm_feature_state
 from models.catalog import WEIGHTS
-from models.teacher import Teacher
 from models.weights import load_state, resolve
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
@@ -61,7 +61,7 @@ def assert_close(features, expected):
 
 
 def test_folded_resnet_gives_torchvisions_stages(resnet18):
-    teacher = Teacher(WEIGHTS["resnet18.tv_in1k"], resnet18.state_dict())
+    teacher = Backbone(WEIGHTS["resnet18.tv_in1k"], resnet18.state_dict())
     assert not [m for m in teacher.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     with torch.no_grad():
         assert_close(teacher(IMAGES), resnet_stages(resnet18, normalised(IMAGES)))
@@ -69,13 +69,13 @@ def test_folded_resnet_gives_torchvisions_stages(resnet18):
 
 def test_folded_bottleneck_resnet_gives_torchvisions_stages():
     resnet50 = randomised("resnet50")
-    teacher = Teacher(WEIGHTS["resnet50.tv_in1k"], resnet50.state_dict())
+    teacher = Backbone(WEIGHTS["resnet50.tv_in1k"], resnet50.state_dict())
     with torch.no_grad():
         assert_close(teacher(IMAGES), resnet_stages(resnet50, normalised(IMAGES)))
 
 
 def test_convnext_gives_torchvisions_stages(convnext):
-    teacher = Teacher(WEIGHTS["convnext_tiny.tv_in1k"], convnext.state_dict())
+    teacher = Backbone(WEIGHTS["convnext_tiny.tv_in1k"], convnext.state_dict())
     with torch.no_grad():
         stages, x = [], normalised(IMAGES)
         for place, layer in enumerate(convnext.features):
@@ -107,12 +107,12 @@ def test_authors_convnext_names_as_timm_maps_them():
 
 def test_random_teacher_has_live_residual_branches():
     torch.manual_seed(0)
-    teacher = Teacher(WEIGHTS["resnet18.tv_in1k"], None)
+    teacher = Backbone(WEIGHTS["resnet18.tv_in1k"], None)
     assert teacher.backbone["layer1"][0].conv2.weight.abs().max() > 0
 
 
 def test_teacher_stays_in_evaluation_mode_and_has_no_gradient():
-    teacher = Teacher(WEIGHTS["resnet18.tv_in1k"], None)
+    teacher = Backbone(WEIGHTS["resnet18.tv_in1k"], None)
     teacher.train()
     assert not any(module.training for module in teacher.modules())
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
@@ -125,21 +125,21 @@ def test_tapped_layers_are_enough(resnet18):
         for name, tensor in resnet18.state_dict().items()
         if not name.startswith(("layer4", "fc"))
     }
-    Teacher(WEIGHTS["resnet18.tv_in1k"], state)
+    Backbone(WEIGHTS["resnet18.tv_in1k"], state)
 
 
 def test_missing_tapped_tensor_is_named(resnet18):
     state = resnet18.state_dict()
     del state["layer2.1.conv2.weight"]
     with pytest.raises(ValueError, match=r"layer2\.1\.conv2\.weight.*incomplete.*Get the file"):
-        Teacher(WEIGHTS["resnet18.tv_in1k"], state)
+        Backbone(WEIGHTS["resnet18.tv_in1k"], state)
 
 
 def test_missing_convnext_tensor_is_named(convnext):
     state = convnext.state_dict()
     del state["features.3.1.block.5.bias"]
     with pytest.raises(ValueError, match=r"stages_1\.blocks\.1\.mlp\.fc2\.bias"):
-        Teacher(WEIGHTS["convnext_tiny.tv_in1k"], state)
+        Backbone(WEIGHTS["convnext_tiny.tv_in1k"], state)
 
 
 @pytest.mark.parametrize("architecture", ["resnet34", "resnet50", "vgg11", "convnext_tiny"])
@@ -147,22 +147,22 @@ def test_weights_of_another_architecture_are_refused(architecture):
     with torch.device("meta"):
         state = torchvision.models.get_model(architecture).state_dict()
     with pytest.raises(ValueError, match="another architecture"):
-        Teacher(WEIGHTS["resnet18.tv_in1k"], state)
+        Backbone(WEIGHTS["resnet18.tv_in1k"], state)
 
 
 def test_a_deeper_convnext_is_refused():
     with torch.device("meta"):
         state = torchvision.models.convnext_small().state_dict()
     with pytest.raises(ValueError, match="another architecture"):
-        Teacher(WEIGHTS["convnext_tiny.tv_in1k"], state)
+        Backbone(WEIGHTS["convnext_tiny.tv_in1k"], state)
 
 
 @pytest.mark.real_data
 def test_real_weights_load_and_matter(real_data):
     weights = resolve("resnet18.tv_in1k", [real_data / "weights"])
-    real = Teacher(WEIGHTS["resnet18.tv_in1k"], load_state(weights))
+    real = Backbone(WEIGHTS["resnet18.tv_in1k"], load_state(weights))
     torch.manual_seed(0)
-    random = Teacher(WEIGHTS["resnet18.tv_in1k"], None)
+    random = Backbone(WEIGHTS["resnet18.tv_in1k"], None)
     for learnt, drawn in zip(real(IMAGES), random(IMAGES), strict=True):
         assert torch.isfinite(learnt).all()
         cosine = torch.nn.functional.cosine_similarity(learnt.flatten(1), drawn.flatten(1))
