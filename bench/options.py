@@ -108,6 +108,28 @@ def add_options(parser: pytest.Parser) -> None:
         default="auto",
         help="compile classifiers' training (default auto: on CUDA, where it is predicted to pay)",
     )
+    add(
+        "--no-feature-cache",
+        dest="feature_cache",
+        action="store_false",
+        help="compute a frozen backbone's features anew for every model and pass",
+    )
+    add(
+        "--cache-limit",
+        type=_gigabytes,
+        metavar="GB",
+        help="room for features in the cache folder, in 10^9 bytes (default: 10, or a fifth of the "
+        "free disk where that is less)",
+    )
+    add(
+        "--no-pictures", dest="pictures", action="store_false", help="leave no pictures of the runs"
+    )
+    add(
+        "--no-measurements",
+        dest="measurements",
+        action="store_false",
+        help="measure no speed, memory or size: only what the model is worth",
+    )
     add("--rerun", action="store_true", help="run finished cases again")
     add("--save-models", action="store_true", help="keep every trained model")
 
@@ -146,6 +168,10 @@ def settings_of(config: pytest.Config) -> Settings:
         workers=option("--workers"),
         host_memory=option("--host-memory"),
         pixel_metrics=option("--pixel-metrics"),
+        feature_cache=option("feature_cache"),
+        cache_limit=option("--cache-limit"),
+        pictures=option("pictures"),
+        measurements=option("measurements"),
     )
 
 

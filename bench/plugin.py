@@ -5,7 +5,7 @@ Collection imports no torch: whatever needs it is imported when a case runs.
 
 import gc
 import shlex
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,7 +115,7 @@ def _catalog_markers() -> set[str]:
 
     names = {"pretrained", "scratch", *STUDIES, *catalog}
     for entry in MODELS.values():
-        names |= {entry.name, entry.family, entry.task, *entry.recipes}
+        names |= {entry.name, *entry.aliases, entry.family, entry.task, *entry.recipes}
     return names
 
 
@@ -163,6 +163,12 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     return lines + _guesses(unknown)
 
 
+def _cases_of(items: Iterable[pytest.Item]) -> list[Case]:
+    """The cases that a session was left with after ``-k`` and ``-m``."""
+    parameters = (getattr(getattr(item, "callspec", None), "params", {}) for item in items)
+    return [found["case"] for found in parameters if isinstance(found.get("case"), Case)]
+
+
 @pytest.fixture(scope="session")
 def bench_session(request: pytest.FixtureRequest) -> Iterator["BenchSession"]:
     """The session that runs the cases."""
@@ -171,7 +177,8 @@ def bench_session(request: pytest.FixtureRequest) -> Iterator["BenchSession"]:
     config = request.config
     terminal: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
     progress = Progress(terminal, len(request.session.items), lines=config.get_verbosity() == 0)
-    session = BenchSession(config.stash[SETTINGS], config.stash[DATASETS], progress)
+    cases = _cases_of(request.session.items)
+    session = BenchSession(config.stash[SETTINGS], config.stash[DATASETS], progress, cases)
     config.stash[TALLY] = session.tally
     yield session
     session.close()

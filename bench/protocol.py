@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -85,14 +86,18 @@ class Protocol:
     """Everything that decides a run but its data, its weights and its seed.
 
     Attributes:
-        images_seen: Training budget in images; None means ``recipe.epochs`` passes.
+        options: Keyword arguments that the model is built with.
+        crop: Side of the middle of the resized images that is kept; None keeps all.
+        images_seen: Training budget in images; None means the recipe's own.
         precision: Of training: ``bf16`` is autocast. Evaluation is always float32.
     """
 
     profile: str
     arm: str
     recipe: Recipe
+    options: Mapping[str, Any]
     image_size: int
+    crop: int | None
     augmentation: str
     precision: str
     images_seen: int | None
@@ -115,7 +120,14 @@ class Protocol:
 
     def total_images(self, fitted: int) -> int:
         """Images the training loop sees, for a fitted set of that many."""
-        return self.images_seen or self.recipe.epochs * fitted
+        if self.recipe.optimizer == "none":
+            return fitted
+        return self.images_seen or self.recipe.images or self.recipe.epochs * fitted
+
+    @property
+    def input_size(self) -> int:
+        """Side of the images that the model gets."""
+        return self.crop or self.image_size
 
 
 def resolve(
@@ -147,16 +159,22 @@ def resolve(
     if profile.name == "paper" and arm == "baseline" and entry.paper_recipe is not None:
         recipe = entry.paper_recipe
     if profile.name == "standard":
-        recipe = replace(recipe, epochs=min(recipe.epochs, entry.standard_epochs))
+        recipe = replace(
+            recipe,
+            epochs=min(recipe.epochs, entry.standard_epochs),
+            images=entry.standard_images or recipe.images,
+        )
     if isinstance(recipe, ClassifierRecipe) and pretrained and recipe.pretrained_lr is not None:
         recipe = replace(recipe, lr=recipe.pretrained_lr)
     budget = profile.budget(entry.task)
-    own_size = native_size if entry.task == "classification" else None
+    size, crop = _input(entry, profile, image_size or budget.image_size, native_size)
     return Protocol(
         profile=profile.name,
         arm=arm,
         recipe=recipe,
-        image_size=image_size or budget.image_size or own_size or entry.image_size,
+        options={**entry.options, **recipe.options},
+        image_size=size,
+        crop=crop,
         augmentation=augmentation,
         precision=precision,
         images_seen=images_seen or budget.images_seen,
@@ -164,3 +182,17 @@ def resolve(
         test_limit=budget.test_limit,
         calibration=profile.calibration and entry.task == "anomaly",
     )
+
+
+def _input(
+    entry: ModelEntry, profile: Profile, asked: int | None, native: int | None
+) -> tuple[int, int | None]:
+    """Side that images are resized to, and of the middle that is kept of them."""
+    if asked is not None:  # the model's share of the middle, in whole strides of a backbone
+        share = (entry.crop or entry.image_size) / entry.image_size
+        return asked, round(asked * share / 32) * 32 if entry.crop else None
+    if entry.task == "classification":
+        return native or entry.image_size, None
+    if profile.name == "paper" and entry.paper_input is not None:
+        return entry.paper_input
+    return entry.image_size, entry.crop

@@ -54,7 +54,9 @@ def keywords(case: Case) -> list[str]:
     """The markers of a case, each also a keyword."""
     entry = MODELS[case.entry_name]
     start = "pretrained" if case.pretrained else "scratch"
-    return [case.study, entry.task, entry.family, entry.name, case.arm, case.dataset, start]
+    joined = [study.name for study in STUDIES.values() if entry.name in study.members]
+    own = [entry.name, *entry.aliases, case.arm, case.dataset, start]
+    return [case.study, *joined, entry.task, entry.family, *own]
 
 
 def unknown_words(expression: str, cases: list[Case]) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -13,7 +14,7 @@ from bench.case import Case
 from bench.progress import Progress
 from bench.record import Key, Outcome, Record
 from bench.replay import replay
-from bench.run.inputs import Finder
+from bench.run.inputs import Finder, tapped_layers
 from bench.run.job import CaseSkipped, Job, Report, WeightsError, failed_record, failure
 from bench.settings import Settings
 from bench.store import Store, StoreError
@@ -55,14 +56,19 @@ class BenchSession:
         settings: What the user asked for.
         datasets: Those discovered at collection.
         progress: Where progress goes.
+        cases: Those that will be run, so that what they share is computed once.
     """
 
     def __init__(
-        self, settings: Settings, datasets: dict[str, FoundDataset], progress: Progress
+        self,
+        settings: Settings,
+        datasets: dict[str, FoundDataset],
+        progress: Progress,
+        cases: Iterable[Case] = (),
     ) -> None:
         self.settings = settings
         self.tally = Tally()
-        self._finder = Finder(settings, datasets)
+        self._finder = Finder(settings, datasets, tapped_layers(cases))
         self._progress = progress
         self._store = Store(settings.runs_dir)
 

@@ -33,6 +33,11 @@ class Settings:
             streamed; None means half of what is free on the device.
         pixel_metrics: ``exact`` by sorting, where memory allows; ``histogram`` by counting, always,
             with a bound of the error.
+        feature_cache: Whether features of frozen backbones are kept and shared.
+        cache_limit: Bytes that features may take on disk; None means 10 GB, or a fifth of the free
+            disk where that is less.
+        pictures: Whether runs leave pictures.
+        measurements: Whether speed, memory and size are measured.
     """
 
     profile: str
@@ -56,6 +61,10 @@ class Settings:
     workers: int = 2
     host_memory: int | None = None
     pixel_metrics: Literal["exact", "histogram"] = "exact"
+    feature_cache: bool = True
+    cache_limit: int | None = None
+    pictures: bool = True
+    measurements: bool = True
 
     @property
     def runs_dir(self) -> Path:

@@ -18,9 +18,11 @@ class Study:
         task: ``anomaly`` or ``classification``.
         about: The question.
         models: Catalog names.
+        members: Models of other studies whose records stand in its tables as well.
         augmentations: Augmentation ids.
         datasets: Catalog datasets whose cases are always offered, skipped with their remedy where
             they are not at hand; every other dataset of the task joins where it is found.
+        shown_as: Name of its presentation, where it is not its task's.
         pair: The two models whose gains from an augmentation the study compares, ResNet first.
     """
 
@@ -31,11 +33,13 @@ class Study:
     datasets: tuple[str, ...]
     augmentations: tuple[str, ...] = ("default",)
     pair: tuple[str, str] | None = None
+    members: tuple[str, ...] = ()
+    shown_as: str | None = None
 
     @property
     def presentation(self) -> Presentation:
         """How its records are ranked and shown."""
-        return PRESENTATIONS[self.task]
+        return PRESENTATIONS[self.shown_as or self.task]
 
     def cases(
         self,
@@ -53,23 +57,22 @@ class Study:
             arms: Recipe arms; None means every arm of each model.
             augmentations: Augmentation ids; None means the study's own.
         """
-        entries = sorted((MODELS[name] for name in self.models), key=lambda entry: entry.weights)
-        values = [value for entry in entries for value in _model_values(entry, arms)]
+        entries = sorted((MODELS[name] for name in self.models), key=_shares)
+        values = [(entry, value) for entry in entries for value in _model_values(entry, arms)]
         for dataset, names in categories.items():
             for category in names or (None,):
-                for value in values:
+                for entry, value in values:
                     for augmentation in augmentations or self.augmentations:
-                        for pretrained in (True, False):
+                        for start in (True, False) if entry.weights else (False,):
                             for seed in range(seeds):
                                 yield Case(
-                                    self.name,
-                                    value,
-                                    dataset,
-                                    category,
-                                    augmentation,
-                                    pretrained,
-                                    seed,
+                                    self.name, value, dataset, category, augmentation, start, seed
                                 )
+
+
+def _shares(entry: ModelEntry) -> tuple[str, int, int]:
+    """Models that are alike in it share a backbone's features of the same images."""
+    return entry.weights or "", entry.image_size, entry.crop or 0
 
 
 def _model_values(entry: ModelEntry, arms: Sequence[str] | None) -> list[str]:

@@ -38,6 +38,26 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    def cropped(self, side: int) -> ImageSet:
+        """The middle of every image and mask; a defect outside of it leaves the mask as well."""
+        begin = (self.images.shape[-1] - side) // 2
+        if begin < 0:
+            raise ValueError(f"no {side} px can be cut out of {self.images.shape[-1]} px")
+        rows = slice(begin, begin + side)
+        pixels = self.images.permute(0, 2, 3, 1)[:, rows, rows].contiguous()
+        masks = None if self.masks is None else self.masks[:, rows, rows].contiguous()
+        return replace(self, images=pixels.permute(0, 3, 1, 2), masks=masks)
+
+    def rows(self, index: Sequence[int]) -> ImageSet:
+        """Some of the samples."""
+        return ImageSet(
+            images=self.images[list(index)],
+            labels=self.labels[list(index)],
+            masks=None if self.masks is None else self.masks[list(index)],
+            names=tuple(self.names[i] for i in index),
+            defects=tuple(self.defects[i] for i in index),
+        )
+
     def to(self, device: device | str) -> ImageSet:
         """The same with its tensors on another device."""
         masks = None if self.masks is None else self.masks.to(device)

@@ -1,6 +1,7 @@
 """A frozen pretrained backbone, tapped after some of its four stages."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
 import timm
@@ -65,7 +66,6 @@ class Backbone(nn.Module):
         """Stay in evaluation mode, whatever the model around it does."""
         return super().train(False)
 
-    @torch.no_grad()
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of images.
 
@@ -75,12 +75,54 @@ class Backbone(nn.Module):
         Returns:
             ``(B, C, H / s, W / s)`` float32 for each tapped layer, s = 4, 8, 16 or 32.
         """
+        stages = self.stages(images)
+        return [stages[layer] for layer in self.layers]
+
+    @torch.no_grad()
+    def stages(
+        self, images: Tensor, passed: Callable[[int], None] = lambda layer: None
+    ) -> dict[int, Tensor]:
+        """Features of every layer down to the last tapped one, by layer.
+
+        Args:
+            images: ``(B, 3, H, W)`` in [0, 1].
+            passed: Called after each layer, for those who time them.
+        """
+        found: dict[int, Tensor] = {}
         with torch.autocast(images.device.type, enabled=False):
-            normalised = (images.float() - self.mean) / self.std
-            features: list[Tensor] = self.backbone(
-                normalised.contiguous(memory_format=torch.channels_last)
-            )
-        return features
+            value = (images.float() - self.mean) / self.std
+            value = value.contiguous(memory_format=torch.channels_last)
+            for name, child in self.backbone.named_children():
+                value = child(value)
+                if layer := _layer(name):
+                    found[layer] = value
+                    passed(layer)
+        return found
+
+    def digests(self) -> dict[int, str]:
+        """Sha256 by layer over all that its features come of; 0.1 s for 100 MB on a CPU."""
+        sha = hashlib.sha256()
+        for buffer in (self.mean, self.std):
+            _add(sha, buffer)
+        digests: dict[int, str] = {}
+        for name, child in self.backbone.named_children():
+            for key, tensor in child.state_dict().items():
+                sha.update(f"{name}.{key} {tuple(tensor.shape)}".encode())
+                _add(sha, tensor)
+            if layer := _layer(name):
+                digests[layer] = sha.hexdigest()
+        return digests
+
+
+def _layer(name: str) -> int | None:
+    """Which layer ends with a child of this name: ``layer2`` and ``stages_1`` are the second."""
+    if name.startswith("layer"):
+        return int(name[-1])
+    return int(name[-1]) + 1 if name.startswith("stages_") else None
+
+
+def _add(sha: "hashlib._Hash", tensor: Tensor) -> None:
+    sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def _tapped_backbone(architecture: str, layers: Sequence[int]) -> FeatureListNet:

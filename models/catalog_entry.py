@@ -77,7 +77,7 @@ class Recipe:
     grad_clip: float | None = None
     loss: str | None = None
     gradient_checkpointing: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ class ModelEntry:
         standard_images: The same in images, for recipes that count images.
         paper_recipe: Recipe of the ``paper`` profile where it differs from ``baseline``.
         paper_input: ``(image_size, crop)`` of the ``paper`` profile where they differ.
+        holds_out: Whether a tenth of the training images is kept from training, to calibrate on.
         auxiliary: Texture sets whose pictures the loss looks at, the preferred one first; a
             procedural stand-in serves where none is there.
         aliases: Other names of the model, to find it by.
@@ -141,6 +142,7 @@ class ModelEntry:
     standard_images: int | None = None
     paper_recipe: Recipe | None = None
     paper_input: tuple[int, int | None] | None = None
+    holds_out: bool = False
     auxiliary: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     group: str = ""

@@ -40,6 +40,7 @@ def _efficientad(size: str) -> ModelEntry:
         seed_base=ZOO_SEED,
         standard_images=10_000,
         paper_recipe=_EFFICIENTAD_PAPER,
+        holds_out=True,
         auxiliary=("imagenette2",),
     )
 

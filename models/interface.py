@@ -82,21 +82,32 @@ class StatisticalModel(AnomalyModel, Protocol):
 
 @runtime_checkable
 class FeatureModel(AnomalyModel, Protocol):
-    """A model over a frozen backbone: what it does with images it does with their features.
+    """A model over a frozen backbone.
 
-    One that is trained has ``loss_of_features(features)`` beside ``loss``, one that gathers
-    statistics ``absorb_features(features)`` beside ``absorb``.
+    What it does with images it does with their features, which are computed once: one that is
+    trained has ``loss_of_features(features)`` beside ``loss``, one that gathers statistics
+    ``absorb_features(features)`` beside ``absorb``, and all but a `StudentModel` have
+    ``predict_of_features(features, size)`` beside ``predict``, of images of a size ``(H, W)``.
+    Features are ``(B, C, h, w)``, one a tapped layer, and shared: nobody changes them in place.
 
     Attributes:
-        backbone: Its frozen part; two backbones of equal tensors and layers share features.
+        backbone: Its frozen part; backbones of equal tensors share features.
     """
 
     backbone: "Backbone"
 
-    def predict_of_features(
-        self, features: "list[Tensor]", size: tuple[int, int]
+
+@runtime_checkable
+class StudentModel(FeatureModel, GradientAnomalyModel, Protocol):
+    """A model whose trained part sees the images and is compared with frozen features."""
+
+    def loss_beside_features(self, images: "Tensor", features: "list[Tensor]") -> "Tensor":
+        """As `loss`, of images with these features."""
+
+    def predict_beside_features(
+        self, images: "Tensor", features: "list[Tensor]"
     ) -> dict[str, Prediction]:
-        """As `predict`, of images of size ``(H, W)`` whose features are ``(B, C, h, w)`` each."""
+        """As `predict`, of images with these features."""
 
 
 @runtime_checkable

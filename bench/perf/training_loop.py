@@ -85,7 +85,7 @@ def ours(model: str, train: LabelledSplit, protocol: Protocol, device: torch.dev
     """Seconds of the harness's own loop."""
     entry = MODELS[model]
     network = build(
-        weights=entry.weights, state=None, classes=CLASSES, image_size=SIZE, **entry.options
+        weights=entry.weights or "", state=None, classes=CLASSES, image_size=SIZE, **entry.options
     ).to(device)
     objective = ClassifierObjective(network, train, protocol, seed=0, device=device)
     with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +127,7 @@ def synthetic(model: str, protocol: Protocol, steps: int, device: torch.device) 
     """Seconds of the bare step on one batch that lies on the device already: the bound."""
     entry = MODELS[model]
     network = build(
-        weights=entry.weights, state=None, classes=CLASSES, image_size=SIZE, **entry.options
+        weights=entry.weights or "", state=None, classes=CLASSES, image_size=SIZE, **entry.options
     ).to(device)
     images = torch.rand(protocol.recipe.batch_size, 3, SIZE, SIZE, device=device)
     images = images.contiguous(memory_format=torch.channels_last)

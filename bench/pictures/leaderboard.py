@@ -15,10 +15,12 @@ from bench.report.tables import (
     Row,
     Section,
     by_data,
+    by_study,
     category_rows,
     mean_rows,
     sections,
 )
+from bench.studies import presentation_of
 from models.catalog import MODELS
 
 if TYPE_CHECKING:
@@ -76,15 +78,21 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
 
 def _panels(section: Section, *, named: bool) -> Iterator[_Panel]:
     prefix = f"profile {section.profile} on {section.environment}\n" if named else ""
-    for dataset, group in groupby(by_data(section.records).items(), key=lambda item: item[0][0]):
+    for of_study in by_study(section.records).values():
+        yield from _study_panels(of_study, prefix)
+
+
+def _study_panels(of_study: Sequence[Record], prefix: str) -> Iterator[_Panel]:
+    shown = presentation_of(of_study[0])
+    for dataset, group in groupby(by_data(of_study).items(), key=lambda item: item[0][0]):
         cells = dict(group)
         if len(cells) > 1:
             everything = [record for cell in cells.values() for record in cell]
-            rows, _, shared = mean_rows(everything)
+            rows, _, shared = mean_rows(everything, shown)
             yield _Panel(f"{prefix}{dataset}: mean of {len(shared)} categories", _drawable(rows))
         for place, records in cells.items():
             title = prefix + ".".join(filter(None, place))
-            yield _Panel(title, _drawable(category_rows(records)))
+            yield _Panel(title, _drawable(category_rows(records, shown)))
 
 
 def _drawable(rows: Sequence[Row]) -> list[Row]:

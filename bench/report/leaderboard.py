@@ -17,12 +17,13 @@ from bench.report.leaderboard_notes import (
 from bench.report.leaderboard_tables import cost_table, quality_table, verdict_table
 from bench.report.markdown import bold, percent, quantity, seeds
 from bench.report.mixing_report import mixing_report
-from bench.report.presentation import ANOMALY, CLASSIFICATION
+from bench.report.presentation import ANOMALY, CLASSIFICATION, Presentation
 from bench.report.references import MEAN, published_categories, references
 from bench.report.tables import (
     Row,
     Section,
     by_data,
+    by_study,
     category_rows,
     mean_rows,
     ranks,
@@ -59,9 +60,8 @@ def leaderboard_markdown(records: Iterable[Record]) -> str:
     for section in found:
         parts.append(f"## Profile `{section.profile}` on {section.environment}")
         parts.append(provenance(section))
-        by_study = groupby(section.records, key=lambda record: str(record.case["study"]))
-        for study, of_study in by_study:
-            parts.extend(_study(study, section, list(of_study)))
+        for study, of_study in by_study(section.records).items():
+            parts.extend(_study(study, section, of_study))
     parts.extend(unfinished(records))
     return "\n\n".join(parts) + "\n"
 
@@ -78,7 +78,8 @@ def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
             lines.append(f"profile {section.profile} on {section.environment}")
         cells = [
             cell
-            for place, of_category in by_data(section.records).items()
+            for of_study in by_study(section.records).values()
+            for place, of_category in by_data(of_study).items()
             for cell in _summary_cells(".".join(filter(None, place)), of_category, top)
         ]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -87,7 +88,7 @@ def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
 
 
 def _summary_cells(place: str, records: list[Record], top: int) -> Iterator[tuple[str, ...]]:
-    rows = category_rows(records)
+    rows = category_rows(records, presentation_of(records[0]))
     shown = list(zip(ranks(rows), rows, strict=True))[:top]
     for position, (rank, row) in enumerate(shown, start=1):
         figure = f"{row.presentation.ranking_short} {percent(row.ranking, 2)}"
@@ -102,28 +103,30 @@ def _summary_cells(place: str, records: list[Record], top: int) -> Iterator[tupl
 
 def _study(study: str, section: Section, records: list[Record]) -> Iterator[str]:
     about = f": {STUDIES[study].about}" if study in STUDIES else ""
+    shown = presentation_of(records[0])
     yield f"### Study `{study}`{about}"
     if study == "rd_backbone":
         yield from verdict_table(
             [verdict for arm in ANOMALY.arms for verdict in verdicts(section, arm)]
         )
-    if presentation_of(records[0]) is CLASSIFICATION:
+    if shown is CLASSIFICATION:
         yield from mixing_report(study, records)
     for dataset, group in groupby(by_data(records).items(), key=lambda item: item[0][0]):
         cells = dict(group)
         if len(cells) > 1:
-            yield from _mean(dataset, [record for cell in cells.values() for record in cell])
+            everything = [record for cell in cells.values() for record in cell]
+            yield from _mean(dataset, everything, shown)
         for (_, category), of_category in cells.items():
             yield f"#### {'.'.join(filter(None, (dataset, category)))}"
-            rows = category_rows(of_category)
+            rows = category_rows(of_category, shown)
             yield from _tables(rows, (), dataset, category)
             yield from empty_cells(of_category)
             yield from noted_cells(of_category)
             yield from few_test_images(of_category)
 
 
-def _mean(dataset: str, records: list[Record]) -> Iterator[str]:
-    ranked, partial, shared = mean_rows(records)
+def _mean(dataset: str, records: list[Record], shown: Presentation) -> Iterator[str]:
+    ranked, partial, shared = mean_rows(records, shown)
     yield f"#### {dataset}: mean over {len(shared)} categories"
     yield f"Over {', '.join(shared)}: each seed's mean over them first, then mean ± CI over seeds."
     same = set(shared) == published_categories(dataset)

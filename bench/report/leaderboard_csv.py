@@ -10,10 +10,11 @@ from bench.report.mixing_reference import original_rows
 from bench.report.presentation import ANOMALY, PRESENTATIONS
 from bench.report.references import MEAN, Reference, published_categories, references
 from bench.report.statistics import Estimate
-from bench.report.tables import Row, by_data, category_rows, mean_rows, ranks, sections
+from bench.report.tables import Row, by_data, by_study, category_rows, mean_rows, ranks, sections
 from bench.studies import presentation_of
 
 MEASUREMENTS = (
+    "fit_seconds",
     "train_images_per_s",
     "inference_images_per_s",
     "latency_p50_ms",
@@ -60,8 +61,8 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
     shown: set[tuple[str, str]] = set()
     for section in found:
         place = {"profile": section.profile, "environment": section.environment}
-        for study, of_study in groupby(section.records, key=lambda record: record.case["study"]):
-            for line in _study_lines(list(of_study), metrics):
+        for study, of_study in by_study(section.records).items():
+            for line in _study_lines(of_study, metrics):
                 writer.writerow({"kind": "run", **place, "study": study, **line})
                 shown.add((line["dataset"], line["category"]))
     for reference in (*references(), *original_rows()):
@@ -75,23 +76,24 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
 def _metrics(records: Sequence[Record]) -> list[str]:
     """The metrics of the tasks that records are of; anomaly's where there is no record."""
     metrics: dict[str, None] = {}
-    for task, shown in PRESENTATIONS.items():
-        of_task = [record for record in records if presentation_of(record).task == task]
+    for shown in PRESENTATIONS.values():
+        of_task = [record for record in records if presentation_of(record) is shown]
         if of_task or (shown is ANOMALY and not records):
             metrics |= dict.fromkeys(shown.figures(of_task))
     return list(metrics)
 
 
 def _study_lines(records: Sequence[Record], metrics: Sequence[str]) -> Iterator[dict[str, str]]:
+    study_shows = presentation_of(records[0])
     for dataset, group in groupby(by_data(records).items(), key=lambda item: item[0][0]):
         cells = dict(group)
         for (_, category), of_category in cells.items():
-            rows = category_rows(of_category)
+            rows = category_rows(of_category, study_shows)
             axes = {"dataset": dataset, "category": category}
             yield from _lines(rows, ranks(rows), axes, metrics)
         if len(cells) > 1:
             everything = [record for cell in cells.values() for record in cell]
-            ranked, partial, _ = mean_rows(everything)
+            ranked, partial, _ = mean_rows(everything, study_shows)
             mean = {"dataset": dataset, "category": MEAN}
             yield from _lines(ranked, ranks(ranked), mean, metrics)
             axes = {**mean, "kind": "partial"}

@@ -23,12 +23,17 @@ _RANK = """\
 while their intervals overlap. In brackets: the place of a single seed, whose spread is unknown, \
 so that it neither ties nor outranks."""
 
-_OF_TASK = {
+_OF = {
     "anomaly": """\
 - Accuracy, Precision, Recall, F1-Score: at the calibrated threshold, the 95th percentile of the \
 scores of held-out normal training images. It has seen no test image.
 - "(test-chosen)": at the threshold with the best F1 on the test labels, as the literature does. \
 Flattering, and never ranks.""",
+    "zoo": """\
+- In the zoo's tables every model has the map and the score of its own paper; Reverse \
+Distillation's is the sum of all scales. Accuracy and F1 are at the calibrated threshold.
+- "(test-chosen)": at the threshold with the best F1 on the test labels; never ranks. Fit: as if \
+nothing had been at hand, a frozen backbone's features included.""",
     "classification": """\
 - Classifiers are judged as training left them, after the last epoch. Recall, Precision and \
 F1-score are means over classes.
@@ -48,12 +53,12 @@ _REASON_LENGTH = 200
 
 def how_to_read(records: Sequence[Record]) -> str:
     """What the tables of these records mean."""
-    tasks = {presentation_of(record).task for record in records} or {"anomaly"}
+    needed = {presentation_of(record).name for record in records} or {ANOMALY.name}
     lines = [_FIRST]
-    for task, shown in PRESENTATIONS.items():
-        if task in tasks:
-            rank = _RANK.format(ranking=_RANKING[task], arm=shown.arms[0])
-            lines += [rank, _OF_TASK[task]]
+    for name, shown in PRESENTATIONS.items():
+        if name in needed:
+            ranking = _RANKING[shown.task]
+            lines += [_RANK.format(ranking=ranking, arm=shown.arms[0]), _OF[name]]
     return f"{_GENERATED}\n\n" + "\n".join([*lines, _LAST])
 
 
@@ -65,7 +70,7 @@ def provenance(section: Section) -> str:
     lines = [
         f"- Runs: {len(records)}, replicates {_ranges(indices)} (seeds {_ranges(actual)})",
         f"- Protocol: {_protocol(records)}",
-        *_thresholds([record for record in records if presentation_of(record) is ANOMALY]),
+        *_thresholds([record for record in records if presentation_of(record).task == "anomaly"]),
         f"- Environment: {_environment(records)}",
     ]
     if profile := PROFILES.get(section.profile):

@@ -71,10 +71,12 @@ def quality_table(
 
 def cost_table(rows: Sequence[Row]) -> str:
     """Speed, memory and size; the speeds with their interval over seeds."""
+    fit = [row.measurement("fit_seconds") for row in rows]
     lines = [
         [
             row.label,
             row.start,
+            *([quantity(seconds)] if any(fit) else []),
             quantity(row.measurement("train_images_per_s")),
             quantity(row.measurement("inference_images_per_s")),
             quantity(row.measurement("latency_p50_ms")),
@@ -87,11 +89,12 @@ def cost_table(rows: Sequence[Row]) -> str:
             scaled(_mean(row, "train_flops")),
             seeds(len(row.seeds)),
         ]
-        for row in rows
+        for row, seconds in zip(rows, fit, strict=True)
     ]
     headings = [
         "Model",
         "Start",
+        *(["Fit (s)"] if any(fit) else []),
         "Train images/s",
         "Inference images/s",
         "Latency p50 (ms)",

@@ -39,6 +39,7 @@ class Presentation:
     """How the records of a task are ranked and shown.
 
     Attributes:
+        name: By which a study asks for it.
         task: ``anomaly`` or ``classification``.
         arms: Evaluation arms; the first ranks.
         ranking: Metric that ranks; higher is better.
@@ -46,9 +47,11 @@ class Presentation:
         ranking_short: The same in the narrow lines of a terminal.
         columns: Columns of the quality table, in order.
         csv_only: Metrics for machines alone, where some record has them.
+        stand_ins: Arm to read of a record that lacks one, by the lacking one.
         groups: What the two sides of a comparison are called, by `ModelEntry.group`.
     """
 
+    name: str
     task: str
     arms: tuple[str, ...]
     ranking: str
@@ -56,7 +59,13 @@ class Presentation:
     ranking_short: str
     columns: tuple[Column, ...]
     csv_only: tuple[str, ...] = ()
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
+
+    def figures_of(self, record: Record, arm: str) -> Mapping[str, float | None]:
+        """A record's metrics of an arm, or of what stands in for it."""
+        found = record.metrics.get(arm)
+        return record.metrics.get(self.stand_ins.get(arm, arm), {}) if found is None else found
 
     def shown(self, records: Sequence[Record]) -> list[Column]:
         """The columns of a table of these records."""
@@ -76,6 +85,7 @@ def _has(records: Sequence[Record], metric: str) -> bool:
 
 
 ANOMALY = Presentation(
+    name="anomaly",
     task="anomaly",
     arms=("single_scale", "multi_scale"),
     ranking="image_auroc",
@@ -101,6 +111,7 @@ ANOMALY = Presentation(
 )
 
 CLASSIFICATION = Presentation(
+    name="classification",
     task="classification",
     arms=("last_epoch",),
     ranking="top1",
@@ -118,4 +129,27 @@ CLASSIFICATION = Presentation(
     groups=MappingProxyType({"resnet": "ResNet", "vit": "ViT"}),
 )
 
-PRESENTATIONS = {shown.task: shown for shown in (ANOMALY, CLASSIFICATION)}
+# Reverse Distillation stands in it with its paper's protocol, the sum of all scales.
+ZOO = Presentation(
+    name="zoo",
+    task="anomaly",
+    arms=("score",),
+    stand_ins=MappingProxyType({"score": "multi_scale"}),
+    ranking="image_auroc",
+    ranking_name="image AUROC",
+    ranking_short="AUROC",
+    columns=(
+        Column("image_auroc", "Image AUROC", digits=2),
+        Column("image_ap", "Image AP", digits=2),
+        Column("pixel_auroc", "Pixel AUROC", digits=2),
+        Column("pixel_ap", "Pixel AP", digits=2),
+        Column("aupro_30", "AUPRO@0.3", digits=2),
+        Column("accuracy", "Accuracy"),
+        Column("f1", "F1"),
+        Column("f1_best", "F1-max (test-chosen)"),
+    ),
+    csv_only=ANOMALY.csv_only,
+    groups=ANOMALY.groups,
+)
+
+PRESENTATIONS = {shown.name: shown for shown in (ANOMALY, ZOO, CLASSIFICATION)}

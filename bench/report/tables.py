@@ -14,7 +14,7 @@ from bench.protocol import PROFILES
 from bench.record import Record
 from bench.report.presentation import Presentation
 from bench.report.statistics import Estimate, estimate
-from bench.studies import presentation_of
+from bench.studies import STUDIES, presentation_of
 
 UNKNOWN_ENVIRONMENT = "unknown environment"
 
@@ -45,6 +45,7 @@ class Row:
         categories: How many categories it is the mean of.
         seeds: Seed indices all of them have.
         cells: The records, one group a category.
+        presentation: How the study it stands in ranks and shows it.
     """
 
     label: str
@@ -52,6 +53,7 @@ class Row:
     categories: int
     seeds: tuple[int, ...]
     cells: tuple[tuple[Record, ...], ...]
+    presentation: Presentation
 
     @property
     def start(self) -> str:
@@ -62,11 +64,6 @@ class Row:
     def name(self) -> str:
         """Label and start."""
         return f"{self.label} {self.start}"
-
-    @property
-    def presentation(self) -> Presentation:
-        """How its study ranks and shows it."""
-        return presentation_of(self.cells[0][0])
 
     @property
     def ranking(self) -> Estimate | None:
@@ -83,7 +80,7 @@ class Row:
 
     def seed_values(self, arm: str, name: str) -> list[float]:
         """A metric's value for each seed that has one in every category."""
-        return self._by_seed(lambda record: record.metrics.get(arm, {}).get(name))
+        return self._by_seed(lambda record: self.presentation.figures_of(record, arm).get(name))
 
     def measurement(self, name: str) -> Estimate | None:
         """A measurement's mean over seeds; None where a category has no value."""
@@ -140,14 +137,39 @@ def by_data(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
     return dict(sorted(grouped.items()))
 
 
-def category_rows(records: Iterable[Record]) -> list[Row]:
-    """One row a configuration, of one category's records; the best first."""
-    rows = [_row([cell]) for cell in _by_configuration(records).values()]
+def by_study(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Records by study, sorted; those of a study's members from elsewhere stand in both."""
+    records = list(records)
+    grouped: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: str(record.case["study"])):
+        grouped.setdefault(str(record.case["study"]), []).append(record)
+    for name in grouped.keys() & STUDIES.keys():
+        members = STUDIES[name].members
+        grouped[name] += [
+            record for record in records if record.case["model"].partition(".")[0] in members
+        ]
+    return grouped
+
+
+def category_rows(records: Iterable[Record], shown: Presentation | None = None) -> list[Row]:
+    """One row a configuration, of one category's records; the best first.
+
+    Args:
+        records: Of one study, or that stand in its tables.
+        shown: The study's presentation; None means each record's own.
+    """
+    rows = [_row([cell], shown) for cell in _by_configuration(records).values()]
     return sorted(rows, key=_best_first)
 
 
-def mean_rows(records: Iterable[Record]) -> tuple[list[Row], list[Row], tuple[str, ...]]:
+def mean_rows(
+    records: Iterable[Record], shown: Presentation | None = None
+) -> tuple[list[Row], list[Row], tuple[str, ...]]:
     """Rows of the mean over one dataset's categories.
+
+    Args:
+        records: As of `category_rows`.
+        shown: Likewise.
 
     Returns:
         The rows that share a set of categories, the best first; the rows that lack some of it,
@@ -166,9 +188,9 @@ def mean_rows(records: Iterable[Record]) -> tuple[list[Row], list[Row], tuple[st
     ranked, partial = [], []
     for key, have in sorted(cells.items()):
         if shared <= have.keys():
-            ranked.append(_row([have[name] for name in sorted(shared)], labels[key]))
+            ranked.append(_row([have[name] for name in sorted(shared)], shown, labels[key]))
         else:
-            partial.append(_row([have[name] for name in sorted(have)], labels[key]))
+            partial.append(_row([have[name] for name in sorted(have)], shown, labels[key]))
     return sorted(ranked, key=_best_first), partial, tuple(sorted(shared))
 
 
@@ -232,7 +254,7 @@ def _by_configuration(records: Iterable[Record]) -> dict[tuple[str, ...], list[R
     return dict(sorted(grouped.items()))
 
 
-def _row(cells: Sequence[Sequence[Record]], variant: str = "") -> Row:
+def _row(cells: Sequence[Sequence[Record]], shown: Presentation | None, variant: str = "") -> Row:
     case = cells[0][0].case
     extra = [case["augmentation"]] if case["augmentation"] != "default" else []
     seeds = set.intersection(*({int(record.case["seed"]) for record in cell} for cell in cells))
@@ -242,6 +264,7 @@ def _row(cells: Sequence[Sequence[Record]], variant: str = "") -> Row:
         categories=len(cells),
         seeds=tuple(sorted(seeds)),
         cells=tuple(tuple(cell) for cell in cells),
+        presentation=shown or presentation_of(cells[0][0]),
     )
 
 

@@ -12,13 +12,13 @@ from bench.run.evaluate import Scored
 from bench.run.job import Job
 from bench.run.saving import save_whole
 from datasets_lib.image_set import ImageSet
-from models.interface import GradientAnomalyModel
+from models.interface import AnomalyModel
 
 
 def write_artifacts(
     job: Job,
     record: Record,
-    model: GradientAnomalyModel,
+    model: AnomalyModel,
     test: ImageSet,
     scored: dict[str, Scored],
 ) -> None:
@@ -29,6 +29,19 @@ def write_artifacts(
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     written = {"scores": _scores(job.folder / "scores.npz", test, scored)}
+    if job.pictures:
+        written |= _pictures(job, record, test, scored)
+    if job.save_model:
+        written["model"] = save_whole(model.checkpoint(), job.folder / "model.pth")
+    record.artifacts = {
+        name: path.relative_to(job.results_dir).as_posix() for name, path in written.items()
+    }
+
+
+def _pictures(
+    job: Job, record: Record, test: ImageSet, scored: dict[str, Scored]
+) -> dict[str, Path]:
+    written = {}
     if record.curve:
         written["curve"] = pictures.learning_curve(record, job.folder / "curve.png")
     for arm, result in scored.items():
@@ -43,11 +56,7 @@ def write_artifacts(
         if result.maps is not None:
             path = job.folder / f"errors_{arm}.jpg"
             written[f"errors.{arm}"] = _worst_errors(path, test, result, thresholds)
-    if job.save_model:
-        written["model"] = save_whole(model.checkpoint(), job.folder / "model.pth")
-    record.artifacts = {
-        name: path.relative_to(job.results_dir).as_posix() for name, path in written.items()
-    }
+    return written
 
 
 def _worst_errors(

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from bench.protocol import Protocol
 from bench.run.compiling import Choice, CompilableLoss
-from bench.run.job import Report
 from bench.run.labelled_split import LabelledSplit
 from bench.run.objective import numbered
 from bench.run.precision import autocast, to_float
@@ -58,10 +57,6 @@ class ClassifierObjective:
     def batches(self, order: Tensor, batch: int) -> Iterator[Batch]:
         """Images on the device, read ahead where they lie in a file, with their indices."""
         return self._train.batches(order, batch)
-
-    def prepare(self, images_to_see: int, report: Report) -> bool:
-        """Nothing of a classifier is frozen."""
-        return False
 
     def loss(self, batch: Batch, step: int) -> Tensor:
         """Scalar loss of a step's images and indices."""

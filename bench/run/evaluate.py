@@ -11,10 +11,11 @@ from bench.metrics.pixels import Method
 from bench.metrics.ranking import auroc
 from bench.metrics.regions import Regions
 from bench.metrics.threshold_rules import Threshold, every_threshold
+from bench.run.features import Features
 from bench.run.job import Report
 from bench.run.precision import to_float
 from datasets_lib.image_set import ImageSet
-from models.interface import GradientAnomalyModel
+from models.interface import AnomalyModel, Prediction, StudentModel
 
 
 class NonFiniteScoresError(Exception):
@@ -34,14 +35,23 @@ class Scored:
 
 
 def predict_all(
-    model: GradientAnomalyModel,
+    model: AnomalyModel,
     images: Tensor,
     *,
     batch: int,
     device: torch.device,
     report: Report,
+    features: Features | None = None,
 ) -> dict[str, Scored]:
     """Predictions by evaluation arm of ``(N, 3, S, S)`` uint8 images, in float32, on the device.
+
+    Args:
+        model: On the device.
+        images: On the device or on the host.
+        batch: Images at once.
+        device: Where.
+        report: Called at every batch.
+        features: Of the images, where they are at hand.
 
     Raises:
         NonFiniteScoresError: A score or a map holds NaN.
@@ -50,9 +60,8 @@ def predict_all(
     maps: dict[str, list[Tensor]] = {}
     with torch.inference_mode():
         for start in range(0, len(images), batch):
-            for arm, prediction in model.predict(
-                to_float(images[start : start + batch], device)
-            ).items():
+            rows = slice(start, start + batch)
+            for arm, prediction in _predicted(model, images[rows], rows, features, device).items():
                 scores.setdefault(arm, []).append(prediction.scores.float())
                 if prediction.maps is not None:
                     maps.setdefault(arm, []).append(prediction.maps.float())
@@ -68,6 +77,23 @@ def predict_all(
                 f"images with NaN (arm {arm}), so it cannot be judged. Its training diverged: "
                 "lower the learning rate or set grad_clip in the model's recipe."
             )
+    return found
+
+
+def _predicted(
+    model: AnomalyModel,
+    images: Tensor,
+    rows: slice,
+    features: Features | None,
+    device: torch.device,
+) -> dict[str, Prediction]:
+    if features is None:
+        return model.predict(to_float(images, device))
+    known = features.batch(rows)
+    if isinstance(model, StudentModel):
+        return model.predict_beside_features(to_float(images, device), known)
+    size = (images.shape[-2], images.shape[-1])
+    found: dict[str, Prediction] = model.predict_of_features(known, size)  # type: ignore[attr-defined]
     return found
 
 

@@ -1,7 +1,7 @@
 """Finding what a case needs, in the parent process and without torch: data, weights, hashes."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,10 +30,17 @@ Generator = Callable[[str, Path], Path]
 
 @dataclass(frozen=True)
 class Finder:
-    """Finds a case's inputs among the datasets discovered at collection."""
+    """Finds a case's inputs among the datasets discovered at collection.
+
+    Attributes:
+        settings: What the user asked for.
+        datasets: Those discovered.
+        layers: Layers that cases of the session tap, by the tag of the backbone's weights.
+    """
 
     settings: Settings
     datasets: dict[str, FoundDataset]
+    layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     _hashed: dict[str, LabelledInputs] = field(default_factory=dict)
 
     def protocol(self, case: Case) -> Protocol:
@@ -86,6 +93,11 @@ class Finder:
             workers=self.settings.workers,
             host_memory=self.settings.host_memory,
             pixel_metrics=self.settings.pixel_metrics,
+            feature_cache=self.settings.feature_cache,
+            cache_limit=self.settings.cache_limit,
+            layers=self.layers.get(MODELS[case.entry_name].weights or "", ()),
+            pictures=self.settings.pictures,
+            measurements=self.settings.measurements,
         )
 
     def unresolved_key(self, case: Case) -> Key:
@@ -98,13 +110,22 @@ class Finder:
         test = _at_most(protocol.test_limit, category.test)
         fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
         hashes = ContentHashes(self.settings.cache_dir / "hashes")
+        data_hash = hashes.data_hash([*train, *category.validation, *test])
+        entry = MODELS[case.entry_name]
+        held_out = split_calibration(fit)[1] if entry.holds_out else ()
+        textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
+        if entry.auxiliary:
+            data_hash = f"{data_hash} beside {textures.name if textures else None}"
+            data_hash = hashlib.sha256(data_hash.encode()).hexdigest()
         return Inputs(
             fit=tuple(fit),
             calibration=tuple(calibration),
             test=tuple(test),
             has_masks=category.has_masks,
-            data_hash=hashes.data_hash([*train, *category.validation, *test]),
+            data_hash=data_hash,
             weights=weights,
+            held_out=frozenset(sample.name for sample in held_out),
+            textures=textures,
         )
 
     def _labelled(self, case: Case, weights: ResolvedWeights | None) -> LabelledInputs:
@@ -141,12 +162,11 @@ class Finder:
         )
 
     def _weights(self, case: Case) -> ResolvedWeights | None:
-        if not case.pretrained:
+        tag = MODELS[case.entry_name].weights
+        if not case.pretrained or tag is None:
             return None
         try:
-            return resolve_weights(
-                MODELS[case.entry_name].weights, self.settings.weights_dirs, _download_weights
-            )
+            return resolve_weights(tag, self.settings.weights_dirs, _download_weights)
         except WeightsMissing as missing:
             raise CaseSkipped(str(missing)) from None
         except ValueError as error:
@@ -180,6 +200,15 @@ class Finder:
         whole = not dataset and case.dataset in DATASETS
         category = DATASETS[case.dataset].categories[0] if whole else case.category
         raise CaseSkipped(self._remedy(missing, f"DIR/{case.dataset}/{category}"))
+
+
+def tapped_layers(cases: Iterable[Case]) -> dict[str, tuple[int, ...]]:
+    """The backbone layers that cases tap, by the tag of its weights."""
+    layers: dict[str, set[int]] = {}
+    for case in cases:
+        entry = MODELS[case.entry_name]
+        layers.setdefault(entry.weights or "", set()).update(entry.layers)
+    return {tag: tuple(sorted(found)) for tag, found in layers.items()}
 
 
 def _calibrated(

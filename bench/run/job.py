@@ -9,6 +9,7 @@ from typing import Any, Literal
 from bench.case import Case
 from bench.protocol import Protocol
 from bench.record import Key, Outcome, Record
+from datasets_lib.discover import FoundDataset
 from datasets_lib.layout import Sample
 from models.catalog import MODELS
 from models.weights import ResolvedWeights
@@ -36,6 +37,10 @@ class Inputs:
         has_masks: Whether every defective test image has a mask.
         data_hash: Over names and contents of all of these.
         weights: The backbone's weights, or None for a scratch case.
+        held_out: Names of the fitted images that are kept from training, for models that calibrate
+            on some.
+        textures: The set that the loss takes other pictures from; None where it takes none or the
+            procedural stand-in serves.
     """
 
     fit: tuple[Sample, ...]
@@ -44,12 +49,18 @@ class Inputs:
     has_masks: bool
     data_hash: str
     weights: ResolvedWeights | None
+    held_out: frozenset[str] = frozenset()
+    textures: FoundDataset | None = None
 
     @property
     def images(self) -> dict[str, int]:
         """How many there are, by split."""
-        splits = {"fit": self.fit, "calibration": self.calibration, "test": self.test}
-        return {name: len(samples) for name, samples in splits.items()}
+        counts = {
+            "fit": len(self.fit) - len(self.held_out),
+            "calibration": len(self.calibration),
+            "test": len(self.test),
+        }
+        return counts | ({"held_out": len(self.held_out)} if self.held_out else {})
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,11 @@ class Job:
         workers: As of `bench.settings.Settings`.
         host_memory: Likewise.
         pixel_metrics: Likewise.
+        feature_cache: Likewise.
+        cache_limit: Likewise.
+        layers: Layers of the same backbone that cases of the session tap.
+        pictures: As of `bench.settings.Settings`.
+        measurements: Likewise.
     """
 
     case: Case
@@ -106,6 +122,11 @@ class Job:
     workers: int = 2
     host_memory: int | None = None
     pixel_metrics: Literal["exact", "histogram"] = "exact"
+    feature_cache: bool = True
+    cache_limit: int | None = None
+    layers: tuple[int, ...] = ()
+    pictures: bool = True
+    measurements: bool = True
 
     @property
     def folder(self) -> Path:
@@ -123,7 +144,7 @@ class Job:
     def group(self) -> str:
         """Cases of one group share resident data and a child process."""
         backbone = MODELS[self.case.entry_name].weights
-        return f"{self.case.data} {self.protocol.image_size} {backbone}"
+        return f"{self.case.data} {self.protocol.image_size} {self.protocol.crop} {backbone}"
 
 
 def blank_record(job: Job) -> Record:

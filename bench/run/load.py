@@ -1,5 +1,6 @@
 """Building a catalog entry's model."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -7,21 +8,25 @@ import torch
 from bench.run.job import Job, WeightsError
 from datasets_lib.imported import imported
 from models.catalog import MODELS, ClassifierRecipe
-from models.interface import Build, BuildClassifier, Classifier, GradientAnomalyModel
+from models.interface import AnomalyModel, Build, BuildClassifier, Classifier
 from models.weights import load_state
 
 
-def build_model(job: Job) -> GradientAnomalyModel:
+def build_model(job: Job) -> AnomalyModel:
     """The job's anomaly model on its device, drawn from the job's seed, which is set first.
 
     Raises:
         WeightsError: The weights file does not fit; the message names the tensor.
     """
     build: Build = imported(MODELS[job.case.entry_name].build)
-    recipe = job.protocol.recipe
-    placed: GradientAnomalyModel = _built(
-        job, build, loss=recipe.loss, gradient_checkpointing=recipe.gradient_checkpointing
-    )
+    recipe, options = job.protocol.recipe, dict(job.protocol.options)
+    if recipe.loss is not None:
+        options["loss"] = recipe.loss
+    if recipe.gradient_checkpointing:
+        options["gradient_checkpointing"] = True
+    if "image_size" in inspect.signature(build).parameters:
+        options["image_size"] = job.protocol.input_size
+    placed: AnomalyModel = _built(job, build, **options)
     return placed
 
 
@@ -40,6 +45,7 @@ def build_classifier(job: Job, classes: int) -> Classifier:
         classes=classes,
         image_size=job.protocol.image_size,
         label_smoothing=recipe.label_smoothing,
+        **job.protocol.options,
     )
     return placed
 
@@ -49,7 +55,7 @@ def _built(job: Job, build: Any, **options: Any) -> Any:
     torch.manual_seed(job.seed)
     try:
         state = load_state(job.inputs.weights) if job.inputs.weights else None
-        model = build(weights=entry.weights, state=state, **options, **entry.options)
+        model = build(weights=entry.weights, state=state, **options)
     except ValueError as error:
         raise WeightsError(str(error)) from error
     return model.to(job.device)

@@ -20,6 +20,7 @@ from bench.protocol import Protocol
 from bench.run.average import MovingAverage
 from bench.run.clock import StepClock
 from bench.run.job import Report
+from bench.run.memory import PeakMemory
 from bench.run.objective import Objective
 from bench.run.optimisation import build_optimizer, learning_rate_factor, order
 from bench.run.saving import save_whole
@@ -56,7 +57,8 @@ class Fit:
         losses: Loss of every step.
         step_seconds: Duration of every step, but for those lost to a kill.
         resumed_at: Step training was taken up at after a kill; 0 for an unbroken run.
-        frozen: Whether a frozen part's features were computed once, beforehand.
+        gather_seconds: What gathering statistics took, of models that do.
+        gather_peak: Peak memory while gathering.
         epochs: ``[images seen, figure]`` after every pass, where passes are judged.
         judge_seconds: What judging them took.
     """
@@ -66,7 +68,8 @@ class Fit:
     losses: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     resumed_at: int = 0
-    frozen: bool = False
+    gather_seconds: float = 0.0
+    gather_peak: PeakMemory | None = None
     epochs: list[list[float]] = field(default_factory=list)
     judge_seconds: float = 0.0
 
@@ -118,7 +121,6 @@ def fit(
     steps = max(1, math.ceil(protocol.total_images(objective.count) / batch))
     trainer = _Trainer(model, objective, protocol, steps, device)
     result = trainer.resume(checkpoint)
-    result.frozen = objective.prepare(steps * batch, report)
     clock = StepClock(device)
     saved = time.monotonic()
     pending: list[Tensor] = []

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from bench.protocol import Protocol as CaseProtocol
-from bench.run.frozen import FrozenFeatures, frozen_features
-from bench.run.job import Report
+from bench.run.features import Features
 from bench.run.precision import autocast, to_float
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.draws import Draws
 from datasets_lib.augment.rows import select
-from models.interface import FrozenFeatureModel, GradientAnomalyModel
+from datasets_lib.textures import TextureSource
+from models.interface import AuxiliaryModel, GradientAnomalyModel, StudentModel
 
 
 class Objective(Protocol):
@@ -28,9 +28,6 @@ class Objective(Protocol):
 
     def batches(self, order: Tensor, batch: int) -> Iterator[Any]:
         """What the loss of each batch needs, in the order of the images; may read ahead."""
-
-    def prepare(self, images_to_see: int, report: Report) -> bool:
-        """Do beforehand what pays over that many images; whether a frozen part was computed."""
 
     def loss(self, batch: Any, step: int) -> Tensor:
         """Scalar loss of one of the batches, in the training precision."""
@@ -58,6 +55,8 @@ class AnomalyObjective:
         protocol: Precision and augmentation.
         device: Where the model is.
         seed: Of what the augmentation draws.
+        features: Of the images as they are, where a frozen part's were computed beforehand.
+        textures: Other pictures, for a model whose loss looks at some.
     """
 
     def __init__(
@@ -67,43 +66,50 @@ class AnomalyObjective:
         protocol: CaseProtocol,
         device: torch.device,
         seed: int,
+        features: Features | None = None,
+        textures: TextureSource | None = None,
     ) -> None:
         self.count = len(images)
         self._model, self._images = model, images
         self._protocol, self._device = protocol, device
         self._seed = seed
         self._augment = build("anomaly", protocol.augmentation)
-        self._frozen: FrozenFeatures | None = None
-
-    def prepare(self, images_to_see: int, report: Report) -> bool:
-        """Compute a frozen part's features once, where they fit and are wanted twice."""
-        if isinstance(self._augment, Identity) and images_to_see > self.count:
-            with autocast(self._device, self._protocol):
-                self._frozen = frozen_features(
-                    self._model, self._images, lambda chunk: to_float(chunk, self._device), report
-                )
-        return self._frozen is not None
+        self._features, self._textures = features, textures
 
     def batches(self, order: Tensor, batch: int) -> Iterator[Tensor]:
         """Indices on the device of what they choose from."""
-        source = self._frozen.parts[0] if self._frozen is not None else self._images
+        source = self._images if self._features is None else self._features.parts[0]
         return iter(torch.split(order.to(source.device), batch))
 
     def loss(self, index: Tensor, step: int) -> Tensor:
         """The model's loss; of kept features where there are some."""
         with autocast(self._device, self._protocol):
-            if self._frozen is not None:
-                assert isinstance(self._model, FrozenFeatureModel)
-                return self._model.loss_of_features(self._frozen.batch(index))
-            return self._model.loss(self._augmented(index, step))
+            if self._features is None:
+                return self._loss_of_images(index, step)
+            features = self._features.batch(index)
+            if isinstance(self._model, StudentModel):
+                return self._model.loss_beside_features(self._augmented(index, step), features)
+            loss: Tensor = self._model.loss_of_features(features)  # type: ignore[attr-defined]
+            return loss
 
     def consider(self, step_seconds: float, steps_left: int) -> None:
         """Nothing to decide."""
 
+    def _loss_of_images(self, index: Tensor, step: int) -> Tensor:
+        images = self._augmented(index, step)
+        if self._textures is None or not isinstance(self._model, AuxiliaryModel):
+            return self._model.loss(images)
+        place = torch.arange(len(index), device=self._textures.images.device)
+        draws = Draws(place + step * len(index), self._seed).stream("auxiliary")
+        pictures = to_float(self._textures.sample(draws), self._device)
+        return self._model.loss_beside(images, pictures)
+
     def _augmented(self, index: Tensor, step: int) -> Tensor:
-        images = select(self._images, index)
+        images = select(self._images, index.to(self._images.device))
         if images.device != self._device:
             images = images.pin_memory().to(self._device, non_blocking=True)
+        if isinstance(self._augment, Identity):
+            return to_float(images, self._device)
         draws = Draws(numbered(index.to(self._device), step, self.count), self._seed, step=step)
         images, _ = self._augment(images, None, draws)
         return to_float(images, self._device) if images.dtype == torch.uint8 else images

@@ -15,7 +15,7 @@ from bench.run.memory import PeakMemory, measure_memory
 from bench.run.optimisation import build_optimizer
 from bench.run.precision import autocast, to_float
 from datasets_lib.augment.rows import select
-from models.interface import Trainable
+from models.interface import Saved, Trainable
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Subject:
     Attributes:
         model: On its device.
         predict: Its answer to a float batch.
-        loss: Its training loss of a float batch.
+        loss: Its training loss of a float batch; None for one that is not trained by gradient.
         frozen: A frozen part that training computed once, beforehand; None without one.
     """
 
-    model: Trainable
+    model: Saved
     predict: Callable[[Tensor], object]
-    loss: Callable[[Tensor], Tensor]
+    loss: Callable[[Tensor], Tensor] | None
     frozen: Callable[[Tensor], object] | None = None
 
 
@@ -52,57 +52,78 @@ def measure(
 ) -> Measured:
     """Measure a trained model on ``(N, 3, S, S)`` uint8 images.
 
-    Training is measured on batches as large as the loop's, prediction on the protocol's evaluation
-    batches; where there are fewer images they are repeated. Memory is the whole
-    process's: of training with its optimiser in ``peak_…``, of prediction in ``inference_peak_…``.
-    FLOPs are an image's. ``train_images_per_s`` charges a frozen part that was computed once to
-    every step, so that having kept it is no advantage in a table; ``…_cached`` is what the loop
-    did. The training steps taken here change the model: measure last.
+    Prediction is measured on the protocol's evaluation batches, training on batches as large as
+    the loop's; where there are fewer images they are repeated. Memory is the whole process's: of
+    training with its optimiser, or of gathering statistics, in ``peak_…``, of prediction in
+    ``inference_peak_…``. FLOPs are an image's. The training steps taken here change the model:
+    measure last.
     """
     batch = _batch(images, protocol.evaluation_batch, device)
-    train_batch = _batch(images, trained.images_seen // trained.steps, device)
     single = batch[:1].contiguous(memory_format=torch.channels_last)
 
     def predict(chunk: Tensor) -> None:
         with torch.inference_mode():
             subject.predict(chunk)
 
-    optimizer = build_optimizer(protocol.recipe, subject.model)
-
-    def train() -> None:
-        with autocast(device, protocol):
-            loss = subject.loss(train_batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
     inference = measure_inference(predict, batch, min_rounds=5)
     latency = measure_latency(predict, single)
-    training = steady_samples(trained.step_seconds)
-    frozen = _frozen_seconds(subject.frozen, train_batch, protocol, device)
     assert isinstance(subject.model, nn.Module)
     parameters = parameter_counts(subject.model)
     serving = measure_memory(lambda: predict(batch), device)
-    flops = count_flops(lambda: predict(single))
-    fitting = measure_memory(train, device)
     figures: dict[str, float | None] = {
-        "train_images_per_s": len(train_batch) / (median(training) + frozen),
-        "train_images_per_s_cached": len(train_batch) / median(training),
         "inference_images_per_s": len(batch) / median(inference),
         "latency_p50_ms": 1e3 * median(latency),
         "latency_p95_ms": 1e3 * quantiles(latency, n=20, method="inclusive")[-1],
         "parameters": parameters.all,
         "trainable_parameters": parameters.trainable,
-        "inference_flops": flops,
-        "train_flops": count_flops(train) / len(train_batch),
-        "peak_host_bytes": _peak(fitting),
-        "peak_device_bytes": fitting.device_bytes,
+        "inference_flops": count_flops(lambda: predict(single)),
         "inference_peak_host_bytes": _peak(serving),
         "inference_peak_device_bytes": serving.device_bytes,
     }
-    return Measured(
-        figures, {"inference_step": inference, "latency": latency, "train_step": training}
-    )
+    samples = {"inference_step": inference, "latency": latency}
+    if subject.loss is not None and trained.steps:
+        figures |= _training(subject, subject.loss, images, protocol, trained, device)
+        samples["train_step"] = steady_samples(trained.step_seconds)
+    elif trained.gather_peak is not None:
+        figures["peak_host_bytes"] = _peak(trained.gather_peak)
+        figures["peak_device_bytes"] = trained.gather_peak.device_bytes
+    return Measured(figures, samples)
+
+
+def _training(
+    subject: Subject,
+    loss_of: Callable[[Tensor], Tensor],
+    images: Tensor,
+    protocol: Protocol,
+    trained: Fit,
+    device: torch.device,
+) -> dict[str, float | None]:
+    """Speed, memory and FLOPs of training.
+
+    ``train_images_per_s`` charges a frozen part that was computed once to every step, so that
+    having kept it is no advantage in a table; ``…_cached`` is what the loop did.
+    """
+    batch = _batch(images, trained.images_seen // trained.steps, device)
+    assert isinstance(subject.model, Trainable)
+    optimizer = build_optimizer(protocol.recipe, subject.model)
+
+    def train() -> None:
+        with autocast(device, protocol):
+            loss = loss_of(batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    step = median(steady_samples(trained.step_seconds))
+    frozen = _frozen_seconds(subject.frozen, batch, protocol, device)
+    fitting = measure_memory(train, device)
+    return {
+        "train_images_per_s": len(batch) / (step + frozen),
+        "train_images_per_s_cached": len(batch) / step,
+        "train_flops": count_flops(train) / len(batch),
+        "peak_host_bytes": _peak(fitting),
+        "peak_device_bytes": fitting.device_bytes,
+    }
 
 
 def _batch(images: Tensor, count: int, device: torch.device) -> Tensor:

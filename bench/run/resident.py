@@ -1,11 +1,13 @@
 """Image sets of the current group of cases, kept between cases so that data move once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from bench.run.feature_disk import FeatureDisk
+from bench.run.features import FeatureStore, pixel_digest
 from bench.run.job import Inputs, Job, LabelledInputs, Report
 from bench.run.labelled_split import LabelledSplit, load_split
 from datasets_lib.cache import DecodeCache
@@ -19,11 +21,16 @@ _SHARE_OF_FREE_MEMORY = 0.5
 
 @dataclass(frozen=True)
 class GroupData:
-    """The three splits of a case's data, on the device where they fit."""
+    """The three splits of a case's data, on the device where they fit.
+
+    Attributes:
+        pixels: Sha256 of the images, by split.
+    """
 
     fit: ImageSet
     calibration: ImageSet | None
     test: ImageSet
+    pixels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -49,16 +56,27 @@ class Resident:
     def __init__(self) -> None:
         self._key: object = None
         self._data: GroupData | None = None
+        self._features: FeatureStore | None = None
         self._labelled: LabelledData | None = None
 
     def load(self, job: Job, inputs: Inputs, report: Report) -> GroupData:
         """The job's data, read from the decode cache unless the last job had the same."""
-        key = (inputs.data_hash, job.protocol.image_size, job.device, job.protocol.calibration)
+        plan = job.protocol
+        key = inputs.data_hash, plan.image_size, plan.crop, job.device, plan.calibration
         if self._data is None or self._key != key:
             self._data = self._labelled = None
+            if self._features is not None:
+                self._features.clear()
             self._data = _load(job, inputs, report)
             self._key = key
         return self._data
+
+    def features(self, job: Job) -> FeatureStore:
+        """Features of the group's data, those of earlier sessions on disk."""
+        if self._features is None:
+            disk = FeatureDisk(job.cache_dir / "features", job.cache_limit)
+            self._features = FeatureStore(disk)
+        return self._features
 
     def load_labelled(self, job: Job, inputs: LabelledInputs, report: Report) -> LabelledData:
         """The same for a classification case.
@@ -84,12 +102,15 @@ def _load(job: Job, inputs: Inputs, report: Report) -> GroupData:
         def progress(done: int, total: int) -> None:
             report("data", {"step": done, "steps": total})
 
-        return load(samples, job.protocol.image_size, cache, has_masks, progress)
+        images = load(samples, job.protocol.image_size, cache, has_masks, progress)
+        return images if job.protocol.crop is None else images.cropped(job.protocol.crop)
 
     fit = read(inputs.fit, has_masks=False)
     test = read(inputs.test, has_masks=inputs.has_masks)
     calibration = read(inputs.calibration, has_masks=False) if inputs.calibration else None
-    data = GroupData(fit, calibration, test)
+    splits = {"fit": fit, "calibration": calibration, "test": test}
+    pixels = {name: pixel_digest(split.images) for name, split in splits.items() if split}
+    data = GroupData(fit, calibration, test, pixels)
     return _to_device(data, torch.device(job.device))
 
 
@@ -142,7 +163,8 @@ def _to_device(data: GroupData, device: torch.device) -> GroupData:
             return replace(part, images=part.images.pin_memory())
         return part.to(device)
 
-    return GroupData(
+    return replace(
+        data,
         fit=move(data.fit),
         calibration=move(data.calibration) if data.calibration else None,
         test=move(data.test),

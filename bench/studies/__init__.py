@@ -2,10 +2,11 @@
 
 from bench.record import Record
 from bench.report.presentation import ANOMALY, Presentation
+from bench.studies.anomaly_zoo import ANOMALY_ZOO
 from bench.studies.mixing import CLASSIFIERS, MIXING
 from bench.studies.rd_backbone import RD_BACKBONE
 
-STUDIES = {study.name: study for study in (RD_BACKBONE, MIXING, CLASSIFIERS)}
+STUDIES = {study.name: study for study in (RD_BACKBONE, ANOMALY_ZOO, MIXING, CLASSIFIERS)}
 
 
 def presentation_of(record: Record) -> Presentation:

@@ -10,6 +10,7 @@ from torch import nn
 
 from bench.protocol import PROFILES, resolve
 from bench.run import loop
+from bench.run.features import FeatureStore, Split
 from bench.run.objective import AnomalyObjective
 from bench.run.optimisation import learning_rate_factor, order
 from bench.run.precision import to_float
@@ -199,41 +200,43 @@ def reverse_distillation():
     )
 
 
-def test_frozen_features_computed_once_train_as_those_of_every_step(tmp_path, monkeypatch):
+def test_features_computed_beforehand_train_as_those_of_every_step(tmp_path):
     images = torch.randint(
         0, 256, (6, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     plan = protocol(images_seen=24, lr=1e-3)
+    device = torch.device("cpu")
     losses = []
-    for share, computed in ((0.25, True), (0.0, False)):  # none fits in none of the memory
-        monkeypatch.setattr("bench.run.frozen._SHARE_OF_FREE_MEMORY", share)
+    for at_hand in (True, False):
         model = reverse_distillation()
+        features = None
+        if at_hand:
+            split = Split(images, "these", device)
+            features = FeatureStore().features(model.backbone, (), split, lambda *_: None)
         trained = loop.fit(
             model,
-            AnomalyObjective(model, images, plan, torch.device("cpu"), 3),
+            AnomalyObjective(model, images, plan, device, 3, features),
             plan,
             seed=3,
-            device=torch.device("cpu"),
+            device=device,
             report=lambda *_: None,
             checkpoint=tmp_path / "training.pth",
         )
-        assert trained.frozen == computed
         losses.append(trained.losses)
     assert losses[0] == pytest.approx(losses[1], rel=2e-4)
 
 
-def test_a_model_without_a_frozen_part_has_nothing_computed_beforehand(tmp_path):
-    _, trained = run(tmp_path, protocol())
-    assert not trained.frozen
+def test_the_drop_comes_at_95_percent_of_the_steps_not_of_the_epochs():
+    factors = [learning_rate_factor(step, 1000, 0, "drop") for step in range(1000)]
+    assert factors == [1.0] * 950 + [0.1] * 50
 
 
-def test_an_augmentation_alters_what_is_learnt_from_and_rules_frozen_features_out(tmp_path):
+def test_an_augmentation_alters_what_is_learnt_from():
     images = torch.randint(
         0, 256, (6, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     plan = replace(protocol(images_seen=12, lr=1e-3), augmentation="flips")
     objective = AnomalyObjective(reverse_distillation(), images, plan, torch.device("cpu"), 3)
-    assert not objective.prepare(1000, lambda *_: None)
     index = torch.arange(6)
     first, again, later = (objective._augmented(index, step) for step in (0, 0, 1))
     assert torch.equal(first, again)

@@ -5,11 +5,12 @@ from dataclasses import fields, replace
 import pytest
 
 from bench.protocol import PROFILES, resolve
+from bench.studies.rd_backbone import RD_BACKBONE
 from datasets_lib.catalog import DATASETS
 from models.catalog import MODELS, Recipe
 
 ENTRY = MODELS["rd_resnet50"]
-ANOMALY = [entry for entry in MODELS.values() if entry.task == "anomaly"]
+TEACHERS = [MODELS[name] for name in RD_BACKBONE.models]
 
 
 def test_smoke_is_the_studys_smoke():
@@ -38,11 +39,11 @@ def test_paper_takes_the_papers_recipe_for_the_baseline_alone():
 
 
 def test_the_same_arm_is_one_recipe_for_every_model():
-    assert len({entry.recipes["same"] for entry in ANOMALY}) == 1
+    assert len({entry.recipes["same"] for entry in TEACHERS}) == 1
 
 
 def test_every_model_offers_both_losses():
-    for entry in ANOMALY:
+    for entry in TEACHERS:
         assert {recipe.loss for recipe in entry.recipes.values()} == {"flattened", "per_pixel"}
 
 
@@ -50,6 +51,8 @@ def other(value):
     """Another value of the same kind."""
     if isinstance(value, bool):
         return not value
+    if isinstance(value, dict):
+        return value | {"more": 1}
     if isinstance(value, int | float):
         return value + 1
     return (0.1, 0.2) if isinstance(value, tuple) else 7 if value is None else value + "x"
@@ -60,6 +63,35 @@ def test_every_constant_of_a_recipe_moves_the_hash(name):
     plan = resolve(ENTRY, "baseline", PROFILES["standard"])
     changed = replace(plan.recipe, **{name: other(getattr(plan.recipe, name))})
     assert replace(plan, recipe=changed).hash != plan.hash
+
+
+def test_an_option_of_the_model_moves_the_hash_and_an_arms_takes_the_entrys_place():
+    entry = MODELS["patchcore"]
+    plain = resolve(entry, "baseline", PROFILES["standard"])
+    other = resolve(entry, "anomalib", PROFILES["standard"])
+    assert plain.options == {"ratio": 0.1}
+    assert other.options["neighbours"] == 9
+    assert other.options["ratio"] == 0.1
+    assert replace(plan := plain, options={"ratio": 0.2}).hash != plan.hash
+
+
+def test_a_crop_is_of_the_models_own_share():
+    entry = MODELS["patchcore_320"]
+    plan = resolve(entry, "baseline", PROFILES["standard"])
+    assert (plan.image_size, plan.crop, plan.input_size) == (366, 320, 320)
+    small = resolve(entry, "baseline", PROFILES["smoke"])
+    assert (small.image_size, small.crop, small.input_size) == (128, 96, 96)
+    paper = resolve(MODELS["padim"], "baseline", PROFILES["paper"])
+    assert (paper.image_size, paper.crop) == (256, 224)
+    assert resolve(MODELS["padim"], "baseline", PROFILES["standard"]).crop is None
+
+
+def test_budgets_may_be_counted_in_images():
+    entry = MODELS["efficientad_small"]
+    assert resolve(entry, "baseline", PROFILES["paper"]).total_images(209) == 70_000
+    assert resolve(entry, "baseline", PROFILES["seed"]).total_images(209) == 20 * 209
+    assert resolve(entry, "baseline", PROFILES["standard"]).total_images(209) == 10_000
+    assert resolve(MODELS["padim"], "baseline", PROFILES["smoke"]).total_images(58) == 58
 
 
 def test_who_chose_a_recipe_does_not_move_the_hash():

@@ -8,6 +8,7 @@ import pytest
 
 from bench.selection import all_cases, keywords, unknown_words
 from bench.settings import Settings
+from bench.studies import STUDIES
 from datasets_lib.discover import FoundDataset
 from models.catalog import MODELS
 
@@ -20,12 +21,15 @@ def cases(profile="standard", found=None, **options):
 
 def test_the_grid_is_whole_and_ids_are_unique():
     ids = [case.id for case in cases(seeds=2)]
-    arms = Counter()
-    for entry in MODELS.values():
-        arms[entry.task] += len(entry.recipes)
-    # Two starts and two seeds; MVTec's and surface's categories; three sets, three augmentations.
-    anomaly, classification = arms["anomaly"] * (15 + 4), arms["classification"] * 3 * 3
-    assert len(ids) == len(set(ids)) == (anomaly + classification) * 2 * 2
+    # MVTec's, VisA's, BTAD's and surface's categories; three sets, three augmentations.
+    places = {"rd_backbone": 15 + 4, "anomaly_zoo": 15 + 12 + 3 + 4, "mixing": 9, "classifiers": 9}
+    expected = 0
+    for study in STUDIES.values():
+        for entry in map(MODELS.__getitem__, study.models):
+            starts = 2 if entry.weights else 1
+            expected += places[study.name] * len(entry.recipes) * starts * 2
+    assert len(ids) == len(set(ids)) == expected
+    assert {name for study in STUDIES.values() for name in study.models} == set(MODELS)
     assert "rd_convnext-mvtec.bottle-default-pretrained-s0" in ids
     assert "rd_resnet50.same-surface.woven-default-scratch-s1" in ids
 
@@ -53,10 +57,10 @@ def test_found_class_folders_join_the_studies_of_classifiers_alone():
 
 
 def test_data_change_least_often_then_backbones():
-    order = [(case.data, MODELS[case.entry_name].weights) for case in cases()]
+    order = [(case.study, case.data, MODELS[case.entry_name].weights) for case in cases()]
     assert len([key for key, _ in groupby(order)]) == len(set(order))
     by_study = [(case.study, case.data) for case in cases()]
-    assert len([key for key, _ in groupby(by_study)]) == len(set(by_study)) == 19 + 3 + 3
+    assert len([key for key, _ in groupby(by_study)]) == len(set(by_study)) == 19 + 34 + 3 + 3
 
 
 def test_the_mixing_study_is_the_originals_twenty_four_and_digits():
@@ -74,8 +78,32 @@ def test_the_mixing_study_is_the_originals_twenty_four_and_digits():
 
 def test_keywords_name_every_axis():
     case = next(c for c in cases() if c.id == "rd_convnext.same-mvtec.wood-default-scratch-s0")
-    expected = {"rd_backbone", "anomaly", "distillation", "rd_convnext", "same", "mvtec", "scratch"}
-    assert set(keywords(case)) == expected
+    assert set(keywords(case)) == {
+        *("rd_backbone", "anomaly_zoo", "anomaly", "distillation"),
+        *("rd_convnext", "same", "mvtec", "scratch"),
+    }
+
+
+def test_an_alias_finds_a_model_and_makes_no_case_of_its_own():
+    found = [case for case in cases() if "reverse_distillation" in keywords(case)]
+    assert {case.entry_name for case in found} == {"rd_wide_resnet50_2"}
+    assert not [case for case in cases() if case.model == "reverse_distillation"]
+
+
+def test_the_zoo_has_every_configuration_of_its_first_part():
+    ids = {
+        *("padim", "padim_resnet18", "patchcore", "patchcore_resnet18", "patchcore_320"),
+        *("dfkde", "dfkde_resnet18", "stfpm", "stfpm_resnet18", "fre", "fre_wide_resnet50_2"),
+        *("efficientad_small", "efficientad_medium", "autoencoder"),
+        *("dfm", "dfm_nll", "cfa", "cfa_resnet18"),
+    }
+    zoo = {case.entry_name for case in cases() if case.study == "anomaly_zoo"}
+    assert zoo - ids == {"dfm_resnet18", "fre_resnet18"}
+    assert zoo >= ids
+
+
+def test_a_model_without_pretrained_parts_has_scratch_cases_alone():
+    assert {case.pretrained for case in cases() if case.model == "autoencoder"} == {False}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,160 @@
+"""Which published figures answer the zoo's question: the same configuration, one model a category.
+
+A figure stands beside ours where backbone and method are one of our configurations. Its image size
+may be another than ours: it is told with its source, as are the settings.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+DATASETS = {"mvtec_ad": "mvtec", "visa": "visa", "btad": "btad"}
+"""Our ids of datasets, by the files' names."""
+
+METRICS = {
+    "image_auroc": "image_auroc",
+    "image_ap": "image_ap",
+    "image_f1max": "f1_best",
+    "pixel_auroc": "pixel_auroc",
+    "pixel_ap": "pixel_ap",
+    "aupro": "aupro_30",
+}
+"""Our names of metrics, by the files'; F1-max chooses its threshold on test labels."""
+
+
+class Published(NamedTuple):
+    """What a row's configuration is told by."""
+
+    source: str
+    config: str
+    backbone: str
+    image_size: str
+
+
+ZooFigures = tuple[str, str, str, str, dict[str, float]]
+"""Our model, source, our dataset, category, and values by our metric."""
+
+_README = "anomalib README"
+_HISTORY = "anomalib README (history)"
+_WIDE = "wide_resnet50_2"
+_CROP = "256->224 crop"
+
+_CFLOW = "CFLOW-AD paper Table 3"
+_PADIM_AGAIN = "xiahaifeng1995 PaDiM re-implementation"
+_PATCHCORE_CODE = "patchcore-inspection results.csv"
+_EFFICIENTAD_AGAIN = "nelson1425/EfficientAD results"
+
+
+def _efficientad(size: str) -> tuple[Published, ...]:
+    listed = "EfficientAD paper values as listed by nelson1425 README"
+    return (
+        Published(listed, "paper", size, "256"),
+        Published(_README, "bs1; 70k steps; README 2023-07", size, "256"),
+        Published(_EFFICIENTAD_AGAIN, "reimplementation; 70k steps", size, "256"),
+        Published(_EFFICIENTAD_AGAIN, "reimplementation; AU-PRO by MVTec evaluator", size, "256"),
+        Published("nelson1425/EfficientAD README", "reimplementation", size, "256"),
+    )
+
+
+# PatchCore's README rows were made with the method of our arm `anomalib`.
+COMPARABLE: Mapping[str, tuple[Published, ...]] = {
+    "padim": (
+        Published(_CFLOW, "paper value quoted in CFLOW-AD Table 3", _WIDE, _CROP),
+        Published(
+            _CFLOW,
+            "paper value quoted in CFLOW-AD Table 3 (leather omitted: sources disagree)",
+            _WIDE,
+            _CROP,
+        ),
+        Published(_README, "layers1-3; README 2021-12", _WIDE, "256"),
+        Published(_PADIM_AGAIN, "reimplementation", _WIDE, _CROP),
+    ),
+    "padim_resnet18": (
+        Published(_README, "layers1-3; README 2021-12", "resnet18", "256"),
+        Published(_PADIM_AGAIN, "reimplementation", "resnet18", _CROP),
+    ),
+    "patchcore": (
+        Published("PatchCore paper arXiv 2106.08265", "coreset 10%", _WIDE, _CROP),
+        Published(_PATCHCORE_CODE, "IM224_WR50_L2-3_P01_D1024-1024_PS-3_AN-1", _WIDE, "224"),
+    ),
+    "patchcore.anomalib": (
+        Published(_README, "layers2-3; coreset 0.1; README 2022-01", _WIDE, "224"),
+    ),
+    "patchcore_resnet18.anomalib": (
+        Published(_README, "layers2-3; coreset 0.1; README 2022-01", "resnet18", "224"),
+    ),
+    "patchcore_320": (
+        Published(_PATCHCORE_CODE, "IM320_WR50_L2-3_P001_D1024-1024_PS-3_AN-1", _WIDE, "320"),
+    ),
+    "dfkde_resnet18": (Published(_README, "README 2021-12", "resnet18", "256"),),
+    "dfm": (Published(_HISTORY, "layer3; pooling 2; seed 42", "resnet50", "256"),),
+    "dfm_resnet18": (Published(_README, "README 2022-11", "resnet18", "256"),),
+    "cfa": (Published(_README, "bs4; 30 epochs patience 5; README 2023-01", _WIDE, "224"),),
+    "cfa_resnet18": (
+        Published(_README, "bs4; 30 epochs patience 5; README 2023-01", "resnet18", "224"),
+    ),
+    "stfpm_resnet18": (
+        Published("STFPM paper (quoted by re-implementation README)", "paper", "resnet18", "256"),
+        Published(_README, "layers1-3; 100 epochs patience 3; README 2021-12", "resnet18", "256"),
+        Published(_HISTORY, "100 epochs patience 10; seed 42", "resnet18", "256"),
+        Published("xiahaifeng1995 STPM re-implementation", "reimplementation", "resnet18", "256"),
+    ),
+    "fre": (Published(_README, "README 2024-05; 220 epochs", "resnet50", "256"),),
+    "fre_wide_resnet50_2": (Published(_README, "README 2024-05; 220 epochs", _WIDE, "256"),),
+    "efficientad_small": (
+        *_efficientad("pdn_small"),
+        Published(_HISTORY, "bs1; 200 epochs/70k steps; seed 42", "pdn_small", "256"),
+    ),
+    "efficientad_medium": _efficientad("pdn_medium"),
+    "rd_wide_resnet50_2": (
+        Published("RD4AD paper", "paper; 200 epochs", _WIDE, "256"),
+        Published(_README, "layers1-3; 200 epochs; bs16; README 2022-06", _WIDE, "256"),
+    ),
+}
+"""The configurations that are ours, by our model with its arm; the sources' own figures first."""
+
+_CFA_CODE = "CFA official README"
+LEFT_OUT: Mapping[Published, str] = {
+    Published(_CFA_CODE, f"{variant}; best epoch on test", _WIDE, "224"): (
+        "the epoch is chosen on the test set"
+    )
+    for variant in ("resize only", "resize+crop", "CFA++ (per-class best of both)")
+}
+"""Configurations in the file that stand beside nothing, and why."""
+
+_FILE_NAMES = {"efficientad": "efficient_ad", "rd": "reverse_distillation"}
+
+
+def zoo_references(rows: Iterable[Mapping[str, str]]) -> list[ZooFigures]:
+    """The comparable figures among published rows, grouped by model, source and category.
+
+    Args:
+        rows: Of ``anomaly_zoo.csv`` and ``reverse_distillation.csv``, by the files' headings.
+    """
+    ours = {
+        (method_of(model), published): model
+        for model, configurations in COMPARABLE.items()
+        for published in configurations
+    }
+    grouped: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        published = published_of(row)
+        model = ours.get((row["model"], published))
+        if model is None or row["dataset"] not in DATASETS or row["metric"] not in METRICS:
+            continue
+        about = f"{published.config}; {published.backbone}, {published.image_size} px"
+        source = f"{published.source} ({about}; {row['url_or_id']})"
+        place = model, source, DATASETS[row["dataset"]], row["category"]
+        grouped[place][METRICS[row["metric"]]] = float(row["value"])
+    return [(*place, metrics) for place, metrics in grouped.items()]
+
+
+def published_of(row: Mapping[str, str]) -> Published:
+    """A row's configuration."""
+    return Published(*(row[name] for name in Published._fields))
+
+
+def method_of(model: str) -> str:
+    """What the files call the method of one of our models."""
+    method = model.partition(".")[0].partition("_")[0]
+    return _FILE_NAMES.get(method, method)

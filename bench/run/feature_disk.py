@@ -1,0 +1,161 @@
+"""Features kept on disk between sessions, the least recently used going first.
+
+An entry is a file of raw numbers and a JSON file beside it, written last: what has no JSON is not
+finished, and is no entry.
+"""
+
+import json
+import os
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+DEFAULT_LIMIT = 10_000_000_000
+_SHARE_OF_FREE_DISK = 0.2
+_CHUNK = 1 << 26
+_STALE_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Features of one layer of one split.
+
+    Attributes:
+        path: Raw little-endian float32, ``(N, h, w, C)``.
+        shape: That shape.
+        seconds: What computing them took, from the image to this layer.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    seconds: float
+
+    def read(self) -> Tensor | None:
+        """The features in memory; None where reading them is slower than computing them was."""
+        begin = time.perf_counter()
+        numbers = np.empty(int(np.prod(self.shape)), np.float32)
+        view = numbers.view(np.uint8).data
+        with self.path.open("rb", buffering=0) as file:
+            done = 0
+            while done < len(view):
+                got = file.readinto(view[done : done + _CHUNK])
+                if not got:
+                    return None
+                done += got
+                if (time.perf_counter() - begin) * len(view) > self.seconds * done > 0:
+                    return None
+        return torch.from_numpy(numbers.reshape(self.shape))
+
+    def mapped(self) -> Tensor:
+        """The features as a view of the file, for what memory does not hold."""
+        # Copy on write: torch wants what it may write, and nothing here writes.
+        return torch.from_numpy(np.memmap(self.path, np.float32, mode="c", shape=self.shape))
+
+
+class FeatureDisk:
+    """A folder of entries under a limit.
+
+    Args:
+        folder: Below the cache folder.
+        limit: Bytes; None means 10 GB, or a fifth of the free disk where that is less.
+    """
+
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        self._folder, self._limit = folder, limit
+
+    def find(self, key: str) -> Entry | None:
+        """The entry of a key, marked as used; None where there is none, or it is not whole."""
+        path, facts = self._paths(key)
+        try:
+            found: dict[str, Any] = json.loads(facts.read_text(encoding="ascii"))
+            entry = Entry(path, tuple(found["shape"]), float(found["seconds"]))
+            whole = path.stat().st_size == 4 * int(np.prod(entry.shape))
+            os.utime(facts)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return entry if whole else None
+
+    def keep(self, key: str, features: Tensor, seconds: float) -> bool:
+        """Write features; not where they are over the limit or writing is slower than computing.
+
+        A full disk or a folder that cannot be written costs the entry, never the case.
+        """
+        path, facts = self._paths(key)
+        half = path.with_name(f".{key}.{os.getpid()}.half")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if not self._make_room(features.nbytes) or not _write(half, features, seconds):
+                return False
+            text = json.dumps({"shape": list(features.shape), "seconds": seconds})
+            with FileLock(self._folder / ".lock"):
+                half.replace(path)
+                facts.with_suffix(".half").write_text(text, encoding="ascii")
+                facts.with_suffix(".half").replace(facts)
+        except OSError:
+            return False
+        finally:
+            with suppress(OSError):
+                half.unlink()
+        return True
+
+    def room(self) -> int:
+        """The most bytes an entry may have."""
+        if self._limit is not None:
+            return self._limit
+        place = next(folder for folder in (self._folder, *self._folder.parents) if folder.is_dir())
+        free = shutil.disk_usage(place).free + self._used()
+        return min(DEFAULT_LIMIT, int(_SHARE_OF_FREE_DISK * free))
+
+    def _paths(self, key: str) -> tuple[Path, Path]:
+        return self._folder / f"{key}.features", self._folder / f"{key}.json"
+
+    def _used(self) -> int:
+        return sum(path.stat().st_size for path in self._folder.glob("*.features"))
+
+    def _make_room(self, wanted: int) -> bool:
+        """Remove the least recently used entries until so many bytes fit; False where none do."""
+        limit = self.room()
+        if wanted > limit:
+            return False
+        with FileLock(self._folder / ".lock"):
+            self._clear_unfinished()
+            used = self._used()
+            for facts in sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime):
+                if used + wanted <= limit:
+                    break
+                file = facts.with_suffix(".features")
+                used -= file.stat().st_size if file.exists() else 0
+                facts.unlink()
+                file.unlink(missing_ok=True)
+        return True
+
+    def _clear_unfinished(self) -> None:
+        """What killed processes left; another's may still be growing, so only what is old."""
+        for half in self._folder.glob(".*.half"):
+            if time.time() - half.stat().st_mtime > _STALE_SECONDS:
+                half.unlink(missing_ok=True)
+        for file in self._folder.glob("*.features"):
+            if not file.with_suffix(".json").exists():
+                file.unlink(missing_ok=True)
+
+
+def _write(path: Path, features: Tensor, seconds: float) -> bool:
+    """Write raw numbers; False as soon as that is slower than computing them was."""
+    raw = features.numpy().reshape(-1).view(np.uint8).data
+    begin = time.perf_counter()
+    with path.open("wb", buffering=0) as file:
+        for start in range(0, len(raw), _CHUNK):
+            chunk = raw[start : start + _CHUNK]
+            if file.write(chunk) != len(chunk):
+                return False
+            if (time.perf_counter() - begin) * len(raw) > seconds * (start + len(chunk)):
+                return False
+    return True
