@@ -49,7 +49,8 @@ def _weights_remedy(tag: str, weights_dirs: Sequence[Path]) -> str:
     file = hub_folder() / entry.file_name
     if weights_dirs:
         file = weights_dirs[0] / f"{tag}{Path(entry.file_name).suffix}"
-    return f"curl -fL --create-dirs -o {_quoted(file)} {shlex.quote(entry.url)}"
+    fetch = f"curl -fL --create-dirs -o {_quoted(file)} {shlex.quote(entry.url)}"
+    return f"{fetch}  (or make them: {entry.made_by})" if entry.made_by else fetch
 
 
 def _quoted(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""``python -m bench cache``: what decoded images take, and making room."""
+"""``python -m bench cache``: what decoded images and features take, and making room."""
 
 import argparse
 from datetime import datetime
@@ -8,7 +8,9 @@ from bench.commands.command import add_cache_dir, cache_dir_of
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    command = commands.add_parser("cache", help="show or clean the cache of decoded images")
+    command = commands.add_parser(
+        "cache", help="show or clean the cache of decoded images and features"
+    )
     command.add_argument("action", choices=["info", "clean"])
     add_cache_dir(command)
     command.add_argument(
@@ -20,18 +22,20 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
+    from bench.run.feature_disk import FeatureDisk
     from datasets_lib.cache import DecodeCache
 
     root = cache_dir_of(options)
-    cache = DecodeCache(root)
+    cache, features = DecodeCache(root), FeatureDisk(root / "features")
     if options.action == "clean":
-        print(f"freed {cache.clean(options.older_than) / 1e6:.1f} MB below {root}")
+        freed = cache.clean(options.older_than) + features.clean(options.older_than)
+        print(f"freed {freed / 1e6:.1f} MB below {root}")
         return 0
-    entries = cache.info()
-    rows = [[e.what, f"{e.bytes / 1e6:.1f} MB", _minute(e.last_used)] for e in entries]
+    entries = [(e.what, e.bytes, e.last_used) for e in cache.info()] + features.entries()
+    rows = [[what, f"{size / 1e6:.1f} MB", _minute(used)] for what, size, used in entries]
     if rows:
         print(tabulate(rows, headers=["what", "size", "last used"], colalign=["left", "right"]))
-    total = sum(entry.bytes for entry in entries) / 1e6
+    total = sum(size for _, size, _ in entries) / 1e6
     print(f"{len(entries)} entries, {total:.1f} MB, below {root}")
     return 0
 

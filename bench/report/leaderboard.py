@@ -18,7 +18,7 @@ from bench.report.leaderboard_tables import cost_table, quality_table, verdict_t
 from bench.report.markdown import bold, percent, quantity, seeds
 from bench.report.mixing_report import mixing_report
 from bench.report.presentation import ANOMALY, CLASSIFICATION, Presentation
-from bench.report.references import MEAN, published_categories, references
+from bench.report.references import MEAN, beside, published_categories
 from bench.report.tables import (
     Row,
     Section,
@@ -115,36 +115,33 @@ def _study(study: str, section: Section, records: list[Record]) -> Iterator[str]
         cells = dict(group)
         if len(cells) > 1:
             everything = [record for cell in cells.values() for record in cell]
-            yield from _mean(dataset, everything, shown)
+            yield from _mean(study, dataset, everything, shown)
         for (_, category), of_category in cells.items():
             yield f"#### {'.'.join(filter(None, (dataset, category)))}"
             rows = category_rows(of_category, shown)
-            yield from _tables(rows, (), dataset, category)
+            yield from _tables(study, rows, (), dataset, category)
             yield from empty_cells(of_category)
             yield from noted_cells(of_category)
             yield from few_test_images(of_category)
 
 
-def _mean(dataset: str, records: list[Record], shown: Presentation) -> Iterator[str]:
+def _mean(study: str, dataset: str, records: list[Record], shown: Presentation) -> Iterator[str]:
     ranked, partial, shared = mean_rows(records, shown)
     yield f"#### {dataset}: mean over {len(shared)} categories"
     yield f"Over {', '.join(shared)}: each seed's mean over them first, then mean ± CI over seeds."
     same = set(shared) == published_categories(dataset)
-    yield from _tables(ranked, partial, dataset, MEAN if same else None)
+    yield from _tables(study, ranked, partial, dataset, MEAN if same else None)
 
 
 def _tables(
-    rows: Sequence[Row], partial: Sequence[Row], dataset: str, category: str | None
+    study: str, rows: Sequence[Row], partial: Sequence[Row], dataset: str, category: str | None
 ) -> Iterator[str]:
     arms = rows[0].presentation.arms
+    published = beside(study, dataset, category, {row.model for row in rows})
     for arm in arms:
-        beside = [
-            found
-            for found in references()
-            if (found.dataset, found.category, found.arm) == (dataset, category, arm)
-        ]
         title = bold(f"Quality, `{arm}`")
         yield f"{title} {'(this arm ranks)' if arm == arms[0] else '(does not rank)'}"
-        yield from quality_table(rows, partial, arm, beside)
+        of_arm = [found for found in published if found.arm == arm]
+        yield from quality_table(rows, partial, arm, of_arm)
     yield "**Cost**"
     yield cost_table([*rows, *partial])

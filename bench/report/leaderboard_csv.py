@@ -8,7 +8,7 @@ from itertools import groupby
 from bench.record import Record
 from bench.report.mixing_reference import original_rows
 from bench.report.presentation import ANOMALY, PRESENTATIONS
-from bench.report.references import MEAN, Reference, published_categories, references
+from bench.report.references import MEAN, Reference, beside, published_categories, references
 from bench.report.statistics import Estimate
 from bench.report.tables import Row, by_data, by_study, category_rows, mean_rows, ranks, sections
 from bench.studies import presentation_of
@@ -53,7 +53,8 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
     the ranked rows share) or ``reference`` (published; its ``source`` says by whom).
     """
     found = sections(records)
-    metrics = _metrics([record for section in found for record in section.records])
+    everything = [record for section in found for record in section.records]
+    metrics = _metrics(everything)
     figures = [name for base in (*metrics, *MEASUREMENTS) for name in (base, f"{base}_ci95")]
     text = io.StringIO()
     writer = csv.DictWriter(text, [*_AXES, *figures], restval="", lineterminator="\n")
@@ -65,12 +66,20 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
             for line in _study_lines(of_study, metrics):
                 writer.writerow({"kind": "run", **place, "study": study, **line})
                 shown.add((line["dataset"], line["category"]))
-    for reference in (*references(), *original_rows()):
+    for reference in (*_published(everything), *original_rows()):
         dataset, category = reference.dataset, reference.category
         needed = published_categories(dataset) if category == MEAN else {category}
         if shown >= {(dataset, name) for name in needed}:
             writer.writerow(_reference_line(reference, len(needed)))
     return text.getvalue()
+
+
+def _published(records: Sequence[Record]) -> list[Reference]:
+    """The published figures that stand in tables of these records."""
+    models = {record.case["model"] for record in records}
+    studies = {record.case["study"] for record in records}
+    places = dict.fromkeys((r.study, r.dataset, r.category) for r in references())
+    return [one for place in places if place[0] in studies for one in beside(*place, models)]
 
 
 def _metrics(records: Sequence[Record]) -> list[str]:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.report.presentation import ANOMALY
+from bench.report.presentation import ANOMALY, ZOO
+from bench.report.zoo_references import zoo_references
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
 
 MEAN = "mean"
 """Category of a figure published as the mean over all of a dataset's categories."""
+
+_ZOO = "anomaly_zoo"
 
 _DATASETS = {"mvtec_ad": "mvtec"}
 
@@ -38,6 +41,7 @@ class Reference:
         source: Who published it and how it came to be.
         metrics: Values as published, fractions of 1, by our metric's name.
         start: ``pretrained`` or ``scratch``.
+        study: In whose tables it stands.
     """
 
     model: str
@@ -47,12 +51,31 @@ class Reference:
     arm: str
     metrics: dict[str, float]
     start: str = "pretrained"
+    study: str = "rd_backbone"
 
 
 @cache
 def references(folder: Path = FOLDER) -> tuple[Reference, ...]:
-    """Every published figure of study 1's models under one model a category."""
-    return (*_original_study(folder), *_papers(folder))
+    """Every published figure of the anomaly studies' models under one model a category."""
+    return (*_original_study(folder), *_papers(folder), *_zoo(folder))
+
+
+def beside(study: str, dataset: str, category: str | None, models: set[str]) -> list[Reference]:
+    """The published figures that stand in a table.
+
+    Args:
+        study: Whose table.
+        dataset: Id.
+        category: Id, or `MEAN`; None for a mean over other categories than the published.
+        models: Models in the table, with their arm. The zoo's tables show what was published of
+            these; study 1's, whose figures are few, show all.
+    """
+    return [
+        found
+        for found in references()
+        if (found.study, found.dataset, found.category) == (study, dataset, category)
+        and (study != _ZOO or found.model in models)
+    ]
 
 
 def published_categories(dataset: str) -> set[str]:
@@ -102,6 +125,14 @@ def _papers(folder: Path) -> list[Reference]:
     return [
         Reference("rd_wide_resnet50_2", source, dataset, category, ANOMALY.arms[1], metrics)
         for (source, dataset, category), metrics in grouped.items()
+    ]
+
+
+def _zoo(folder: Path) -> list[Reference]:
+    rows = [*_read(folder / "anomaly_zoo.csv"), *_read(folder / "reverse_distillation.csv")]
+    return [
+        Reference(model, source, dataset, category, ZOO.arms[0], metrics, study=_ZOO)
+        for model, source, dataset, category, metrics in zoo_references(rows)
     ]
 
 

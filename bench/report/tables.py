@@ -56,6 +56,11 @@ class Row:
     presentation: Presentation
 
     @property
+    def model(self) -> str:
+        """The case's model value, with its arm."""
+        return str(self.cells[0][0].case["model"])
+
+    @property
     def start(self) -> str:
         """``pretrained`` or ``scratch``."""
         return "pretrained" if self.pretrained else "scratch"

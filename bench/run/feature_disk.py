@@ -106,6 +106,27 @@ class FeatureDisk:
                 half.unlink()
         return True
 
+    def entries(self) -> list[tuple[str, int, float]]:
+        """What each finished entry holds, its bytes, and when it was last used."""
+        found = []
+        for facts in sorted(self._folder.glob("*.json")):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                shape = json.loads(facts.read_text(encoding="ascii"))["shape"]
+                size = facts.with_suffix(".features").stat().st_size
+                what = f"features {' × '.join(map(str, shape))}"
+                found.append((what, size, facts.stat().st_mtime))
+        return found
+
+    def clean(self, older_than_days: float | None = None) -> int:
+        """Remove entries, only those not used for so long if asked; bytes freed."""
+        before = self._used()
+        latest = time.time() - 24 * 3600 * (older_than_days or 0)
+        for facts in self._folder.glob("*.json"):
+            if older_than_days is None or facts.stat().st_mtime < latest:
+                facts.unlink(missing_ok=True)
+                facts.with_suffix(".features").unlink(missing_ok=True)
+        return before - self._used()
+
     def room(self) -> int:
         """The most bytes an entry may have."""
         if self._limit is not None:

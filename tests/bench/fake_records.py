@@ -21,10 +21,11 @@ def make(
     recipe=None,
     images=None,
     protocol=None,
+    study="rd_backbone",
     **fields,
 ):
     dataset, _, category = data.partition(".")
-    case = Case("rd_backbone", model, dataset, category or None, "default", pretrained, seed)
+    case = Case(study, model, dataset, category or None, "default", pretrained, seed)
     recipe = recipe or (case.arm if case.arm in {"same", "tuned"} else f"{model}-baseline")
     weights = model if pretrained else "random"
     ok = status == "ok"
@@ -44,10 +45,7 @@ def make(
         protocol={"image_size": 128, "images_seen": 2000, "calibration": True, "arm": case.arm}
         | (protocol or {}),
         seed=111 + seed,
-        metrics={
-            "single_scale": {"image_auroc": auroc, **(metrics or {})},
-            "multi_scale": {"image_auroc": auroc, **(multi or {})},
-        }
+        metrics=_metrics(study, {"image_auroc": auroc, **(metrics or {})}, auroc, multi)
         if ok
         else {},
         measurements=measurements or ({"inference_images_per_s": 123.4} if ok else {}),
@@ -56,3 +54,9 @@ def make(
         finished=finished,
         **fields,
     )
+
+
+def _metrics(study, ranking, auroc, multi):
+    if study == "anomaly_zoo":
+        return {"score": ranking}
+    return {"single_scale": ranking, "multi_scale": {"image_auroc": auroc, **(multi or {})}}

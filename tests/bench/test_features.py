@@ -1,6 +1,7 @@
 """Features of a frozen backbone: computed once, shared, kept under a limit, never wrong."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -163,15 +164,10 @@ def test_the_least_recently_used_go_first(tmp_path):
     assert disk.keep("d", part, 100.0)
     assert [disk.find(key) is not None for key in "abcd"] == [True, False, True, True]
     assert torch.equal(disk.find("c").read(), part + 2)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [
-        "",
-        *[".features", ".json"] * 3,
-    ] or (len(list(tmp_path.glob("*.features"))) == 3)
+    assert len(list(tmp_path.glob("*.features"))) == len(list(tmp_path.glob("*.json"))) == 3
 
 
 def age(path, moment):
-    import os
-
     os.utime(path, (moment, moment))
 
 
@@ -206,3 +202,18 @@ def test_unfinished_files_are_no_entries_and_are_cleared(tmp_path):
     assert disk.find("z") is None
     assert disk.keep("a", torch.zeros(1000), 100.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "a.features", "a.json"]
+
+
+def test_entries_are_listed_and_cleaned(tmp_path):
+    disk = FeatureDisk(tmp_path)
+    for key, used in (("old", 1000), ("new", None)):
+        assert disk.keep(key, torch.zeros(4, 2, 2, 5), 100.0)
+        if used:
+            age(tmp_path / f"{key}.json", used)
+    assert [(what, size) for what, size, _ in disk.entries()] == [
+        ("features 4 × 2 × 2 × 5", 320)
+    ] * 2
+    assert disk.clean(older_than_days=1) == 320
+    assert disk.find("new") is not None
+    assert disk.clean() == 320
+    assert disk.entries() == []
