@@ -18,9 +18,7 @@ def test_the_example_model_trains_and_predicts(root, tmp_path):
     module = {}
     exec(compile(source, "CONTRIBUTING.md", "exec"), module)
     torch.manual_seed(0)
-    model = module["build"](
-        weights="resnet18.tv_in1k", state=None, loss="per_pixel", gradient_checkpointing=False
-    )
+    model = module["build"](weights="resnet18.tv_in1k", state=None)
     assert isinstance(model, GradientAnomalyModel)
     plan = replace(resolve(MODELS["rd_resnet18"], "same", PROFILES["smoke"]), images_seen=400)
     images = torch.full((10, 3, 32, 32), 51, dtype=torch.uint8)

@@ -1,0 +1,168 @@
+"""A convolutional autoencoder: what its narrow code cannot hold of an image is the anomaly.
+
+No paper's: an own proposal, as the original study's. An image is squeezed into one vector and drawn
+again from it; trained on normal images alone, it draws a defect's place as it would look without.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.anomaly_map import of_maps, upsample_and_blur
+from models.interface import Prediction
+from models.load_tensors import load_tensors
+from models.ssim import structural_similarity
+
+_CHANNELS = (32, 64, 128, 256, 256)
+"""Of the encoder's stages, each of which halves the sides; the decoder mirrors them."""
+
+_STRIDE = 2 ** len(_CHANNELS)
+_SMALLEST = 2 * _STRIDE  # below, BatchNorm would see one value a channel of a single image
+
+
+def mse(images: Tensor, drawn: Tensor) -> Tensor:
+    """Mean squared error over pixels, channels and batch."""
+    return F.mse_loss(drawn, images)
+
+
+def mse_ssim(images: Tensor, drawn: Tensor) -> Tensor:
+    """Mean squared error plus 1 − structural similarity, which also sees texture."""
+    return mse(images, drawn) + (1 - structural_similarity(images, drawn)).mean()
+
+
+LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "mse_ssim": mse_ssim}
+
+
+class Autoencoder(nn.Module):
+    """Encoder to one vector and decoder back to the image; images are not normalised.
+
+    Args:
+        image_size: Side of the square images in pixels, a multiple of 32.
+        latent: Dimension of the code.
+        loss: Name in `LOSSES`.
+    """
+
+    def __init__(self, *, image_size: int, latent: int, loss: str) -> None:
+        super().__init__()
+        self._image_size = image_size
+        self._loss = LOSSES[loss]
+        self.encoder = _encoder(image_size // _STRIDE, latent)
+        self.decoder = _decoder(image_size // _STRIDE, latent)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """What the decoder draws of images ``(B, 3, S, S)``: the same shape, float32 in [0, 1].
+
+        Raises:
+            ValueError: Images of another size than the model was built for.
+        """
+        size = self._image_size
+        if images.shape[-2:] != (size, size):
+            height, width = images.shape[-2:]
+            raise ValueError(
+                f"This autoencoder was built for images of {size}×{size} pixels, found "
+                f"{height}×{width}. Build it with the image size that is used, which is the "
+                "crop's where images are cropped."
+            )
+        code = self.encoder(images.contiguous(memory_format=torch.channels_last))
+        drawn: Tensor = self.decoder(code)
+        return drawn.float().sigmoid()  # of a bfloat16 sigmoid 8 bits would be left
+
+    def loss(self, images: Tensor) -> Tensor:
+        """Scalar training loss of normal images ``(B, 3, S, S)`` in [0, 1]."""
+        if not self.training:
+            self.train()
+        return self._loss(images.float(), self(images))
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> dict[str, Prediction]:
+        """Blurred squared error, mean over channels, and its maximum; whatever the loss is."""
+        if self.training:
+            self.eval()
+        with torch.autocast(images.device.type, enabled=False):
+            images = images.float()
+            errors = (images - self(images)).square().mean(dim=1)
+            height, width = images.shape[-2:]
+            return {"score": of_maps(upsample_and_blur(errors, (height, width)))}
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """All of them."""
+        return list(self.parameters())
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Encoder and decoder, with their running statistics."""
+        return {"autoencoder": self.state_dict()}
+
+    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take back what `checkpoint` gave.
+
+        Raises:
+            ValueError: It is another model's, or one's for another image size.
+        """
+        load_tensors(self, checkpoint, "autoencoder")
+
+
+def build(
+    *,
+    weights: str | None,
+    state: Mapping[str, Tensor] | None,
+    loss: str = "mse",
+    latent: int = 128,
+    image_size: int = 256,
+) -> Autoencoder:
+    """Build an autoencoder; see `models.interface.Build`.
+
+    Args:
+        weights: None: nothing of it is pretrained.
+        state: None.
+        loss: ``mse`` or ``mse_ssim``.
+        latent: Dimension of the code.
+        image_size: Side of the images in pixels, of the crop where they are cropped.
+
+    Raises:
+        ValueError: Weights, an unknown loss, or an image size the encoder cannot halve.
+    """
+    if weights is not None or state is not None:
+        raise ValueError(
+            f"The autoencoder has no pretrained part: wanted no weights, found '{weights}'. "
+            "Leave them out."
+        )
+    if loss not in LOSSES:
+        raise ValueError(f"Unknown loss '{loss}': there are {', '.join(LOSSES)}.")
+    if image_size % _STRIDE or image_size < _SMALLEST:
+        raise ValueError(
+            f"The autoencoder halves an image {len(_CHANNELS)} times: wanted a multiple of "
+            f"{_STRIDE} pixels from {_SMALLEST} on, found {image_size}. Choose such an image size."
+        )
+    model = Autoencoder(image_size=image_size, latent=latent, loss=loss)
+    return model.to(memory_format=torch.channels_last)
+
+
+def _encoder(side: int, latent: int) -> nn.Sequential:
+    """Stages that halve, then one convolution of all that is left, ``side × side``, to a vector."""
+    stages = [
+        nn.Sequential(nn.Conv2d(before, after, 4, 2, 1, bias=False), *_normed(after))
+        for before, after in zip((3, *_CHANNELS), _CHANNELS, strict=False)
+    ]
+    return nn.Sequential(*stages, nn.Conv2d(_CHANNELS[-1], latent, side))
+
+
+def _decoder(side: int, latent: int) -> nn.Sequential:
+    """The mirror image, up to the logits of the pixels."""
+    *hidden, last = _CHANNELS[::-1]
+    first = nn.ConvTranspose2d(latent, _CHANNELS[-1], side, bias=False)
+    stages = [
+        nn.Sequential(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), *_normed(after))
+        for before, after in zip(hidden, [*hidden[1:], last], strict=True)
+    ]
+    return nn.Sequential(
+        nn.Sequential(first, *_normed(_CHANNELS[-1])),
+        *stages,
+        nn.ConvTranspose2d(last, 3, 4, 2, 1),
+    )
+
+
+def _normed(channels: int) -> tuple[nn.Module, nn.Module]:
+    return nn.BatchNorm2d(channels), nn.LeakyReLU(0.2, inplace=True)

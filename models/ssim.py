@@ -1,0 +1,60 @@
+"""Structural similarity (Wang et al., IEEE Transactions on Image Processing 2004)."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+_WINDOW = 11
+_SIGMA = 1.5
+_C1, _C2 = 0.01**2, 0.03**2
+"""(K₁ L)² and (K₂ L)² for a range L of 1."""
+
+
+def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
+    """Mean structural similarity over all 11-pixel Gaussian windows (σ 1.5) inside the images.
+
+    Float32 whatever autocast says: variances come of differences of nearly equal numbers. The
+    window is applied as two small matrices, with its gradient 7 to 10 times as fast on a CPU as two
+    convolutions (16 images of 256 pixels).
+
+    Args:
+        first: ``(B, C, H, W)`` in [0, 1].
+        second: The same shape.
+
+    Returns:
+        ``(B,)`` in [-1, 1], mean over channels and windows.
+
+    Raises:
+        ValueError: Images smaller than a window.
+    """
+    height, width = first.shape[-2:]
+    if min(height, width) < _WINDOW:
+        raise ValueError(
+            f"A window of structural similarity is {_WINDOW} pixels wide: wanted images of at "
+            f"least that, found {height}×{width}. Choose a larger image size."
+        )
+    with torch.autocast(first.device.type, enabled=False):
+        first, second = first.float(), second.float()
+        rows = _window_matrix(height, first.device)
+        columns = _window_matrix(width, first.device)
+        moments = torch.stack((first, second, first.square(), second.square(), first * second))
+        mean_1, mean_2, square_1, square_2, product = rows @ (moments @ columns.T)
+        means, powers = mean_1 * mean_2, mean_1.square() + mean_2.square()
+        luminance = (2 * means + _C1) / (powers + _C1)
+        structure = (2 * (product - means) + _C2) / (square_1 + square_2 - powers + _C2)
+        return (luminance * structure).mean(dim=(1, 2, 3))
+
+
+@lru_cache(maxsize=16)
+def _window_matrix(size: int, device: torch.device) -> Tensor:
+    """``(size - 10, size)`` float32: what the window makes of a column of pixels."""
+    # Cached, so it must not be an inference tensor, wherever it was first asked for.
+    with torch.inference_mode(False), torch.no_grad():
+        offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
+        kernel = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
+        kernel /= kernel.sum()
+        windows = size - _WINDOW + 1
+        matrix = torch.zeros(windows, size, dtype=torch.float64)
+        places = torch.arange(windows)[:, None] + torch.arange(_WINDOW)
+        return matrix.scatter_(1, places, kernel.expand(windows, -1)).float().to(device)
