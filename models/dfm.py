@@ -1,0 +1,167 @@
+"""DFM: Probabilistic Modeling of Deep Features (Ahuja et al., 2019).
+
+Principal components of an image's pooled features hold what normal images have in common. An image
+is anomalous by what the components cannot reconstruct (`fre`), or by how unlikely it is under a
+Gaussian in their space (`nll`).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.backbone import Backbone
+from models.catalog import WEIGHTS
+from models.gathered_tensors import gathered_tensors
+from models.interface import Prediction
+from models.on_features import Gathers, OnFeatures
+from models.pca import PCA
+
+Score = Literal["fre", "nll"]
+
+_LAYER = 3
+
+_POOL = 4
+"""Window and stride of the average pooling, at whose size all positions enter one vector."""
+
+_VARIANCE = 0.97
+"""Share of the variance that the principal components hold."""
+
+
+class DFM(Gathers, OnFeatures):
+    """Backbone and principal components.
+
+    Attributes:
+        pca: Of vectors of C · h · w numbers, channels first.
+
+    Args:
+        backbone: Frozen features at stride 16.
+        score: ``fre``, the squared feature reconstruction error, or ``nll``, the negative
+            log-likelihood of the reduced features, which has no map.
+
+    Raises:
+        ValueError: An unknown score.
+    """
+
+    def __init__(self, backbone: Backbone, *, score: Score) -> None:
+        super().__init__(backbone)
+        if score not in get_args(Score):
+            raise ValueError(f"Unknown score '{score}': there are {', '.join(get_args(Score))}.")
+        self._score = score
+        self._shape: torch.Size | None = None
+        self.pca = PCA(_VARIANCE)
+
+    def absorb_features(self, features: list[Tensor]) -> None:
+        """Take in the features of a batch of normal images.
+
+        Raises:
+            ValueError: Images that are too small, or of another size than before.
+        """
+        pooled = _pooled(features)
+        self._shape = self._shape or pooled.shape[1:]
+        self.pca.absorb(self._vectors(pooled))
+
+    def finish(self) -> None:
+        """Find the components.
+
+        Raises:
+            ValueError: Fewer than two images, or images that do not differ.
+        """
+        self.pca.finish()
+
+    def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
+        """The score, and under ``fre`` the error by position, enlarged but not blurred.
+
+        Raises:
+            RuntimeError: `finish` was not called.
+            ValueError: The images are not of the training images' size.
+        """
+        if self.pca.mean.numel() == 0:
+            raise RuntimeError(
+                "DFM has no principal components yet: absorb the training images and call "
+                "finish(), or load a checkpoint."
+            )
+        pooled = _pooled(features)
+        vectors = self._vectors(pooled)
+        if self._score == "nll":
+            return {"score": Prediction(scores=self._negative_log_likelihood(vectors), maps=None)}
+        errors = self.pca.residual(vectors).square().view(pooled.shape).sum(dim=1)
+        maps = F.interpolate(errors[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        return {"score": Prediction(scores=errors.sum(dim=(1, 2)), maps=maps)}
+
+    def _negative_log_likelihood(self, vectors: Tensor) -> Tensor:
+        """``(B,)`` under the maximum-likelihood Gaussian of the training images' coordinates.
+
+        Its mean is zero and its covariance diagonal, as those of principal components are.
+        """
+        variances = self.pca.variances
+        squares = (self.pca.transform(vectors).square() / variances).sum(dim=1)
+        return 0.5 * (squares + variances.log().sum() + len(variances) * math.log(2 * math.pi))
+
+    def _vectors(self, pooled: Tensor) -> Tensor:
+        """``(B, C · h · w)`` of pooled features of the training images' size."""
+        if pooled.shape[1:] != self._shape:
+            raise ValueError(
+                "DFM models all positions of an image together: wanted pooled features of shape "
+                f"{tuple(self._shape or ())} as in training, found {tuple(pooled.shape[1:])}. Give "
+                "images of the training images' size."
+            )
+        return pooled.flatten(1)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """The components, each and their mean of the shape of pooled features."""
+        shape = self._shape or (0, 0, 0)
+        return {
+            "mean": self.pca.mean.view(shape),
+            "components": self.pca.components.view(len(self.pca.variances), *shape),
+            "variances": self.pca.variances,
+        }
+
+    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take back what `checkpoint` gave.
+
+        Raises:
+            ValueError: It is of another model, or of one that was not finished.
+        """
+        shapes = {
+            "mean": "channels height width",
+            "components": "components channels height width",
+            "variances": "components",
+        }
+        taken = gathered_tensors(
+            checkpoint, shapes, self.pca.mean.device, channels=self.backbone.channels[0]
+        )
+        self._shape = taken["mean"].shape
+        self.pca.mean = taken["mean"].flatten()
+        self.pca.components = taken["components"].flatten(1)
+        self.pca.variances = taken["variances"]
+
+
+def _pooled(features: list[Tensor]) -> Tensor:
+    """``(B, C, h / 4, w / 4)`` float32, contiguous."""
+    (layer,) = features
+    if min(layer.shape[-2:]) < _POOL:
+        raise ValueError(
+            f"DFM pools layer {_LAYER}'s features {_POOL}-fold: wanted {_POOL}×{_POOL} of them or "
+            f"more, found {layer.shape[-2]}×{layer.shape[-1]}. Give images of 64 pixels or more."
+        )
+    return F.avg_pool2d(layer.float(), _POOL).contiguous()
+
+
+def build(*, weights: str | None, state: Mapping[str, Tensor] | None, score: Score) -> DFM:
+    """Build a DFM; see `models.interface.Build`.
+
+    Args:
+        weights: Tag of the backbone's weights.
+        state: The backbone's tensors; None leaves it random.
+        score: ``fre`` or ``nll``.
+
+    Raises:
+        ValueError: An unknown name, or tensors that are not this backbone's.
+    """
+    if weights not in WEIGHTS:
+        raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
+    return DFM(Backbone(WEIGHTS[weights], state, (_LAYER,)), score=score)

@@ -1,0 +1,251 @@
+import copy
+import io
+
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.decomposition
+import torch
+from torch.nn import functional as F
+
+from models.catalog import MODELS
+from models.dfm import build
+from models.interface import FeatureModel, StatisticalModel
+
+SIZE = (64, 96)  # 4 × 6 positions in layer 3, of which pooling leaves one
+LARGE = (128, 128)
+CHANNELS = 256  # of resnet18's layer 3
+
+
+def make(score="fre", seed=0):
+    torch.manual_seed(seed)
+    return build(weights="resnet18.tv_in1k", state=None, score=score)
+
+
+def pictures(count, seed, size=SIZE):
+    return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def fit(model, images, cuts=5):
+    with torch.no_grad():
+        for batch in images.split(cuts):
+            model.absorb(batch)
+        model.finish()
+    return model
+
+
+def features_of(count, seed, grid=(8, 8)):
+    """Features as layer 3 might give, which spread along few directions."""
+    generator = torch.Generator().manual_seed(seed)
+    spread = torch.logspace(0.5, -2, CHANNELS)[:, None, None]
+    return 2 + spread * torch.randn(count, CHANNELS, *grid, generator=generator)
+
+
+def fit_features(model, features, cuts=16):
+    with torch.no_grad():
+        for batch in features.split(cuts):
+            model.absorb_features([batch])
+        model.finish()
+    return model
+
+
+def vectors(features):
+    """``(B, C · h · w)`` float64 averages of 4 × 4 positions."""
+    x = features.double().numpy()
+    b, c, h, w = x.shape
+    return x.reshape(b, c, h // 4, 4, w // 4, 4).mean(axis=(3, 5)).reshape(b, -1)
+
+
+def scikit(train):
+    return sklearn.decomposition.PCA(0.97, svd_solver="full").fit(vectors(train))
+
+
+# Fewer and more images than there are numbers: 256 · 2 · 2 and 256 · 1 · 1.
+CASES = [(30, (8, 8)), (300, (4, 4))]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def split(request):
+    count, grid = request.param
+    return features_of(count, 1, grid), features_of(4, 2, grid)
+
+
+def test_offers_the_interface():
+    assert isinstance(make(), StatisticalModel)
+    assert isinstance(make(), FeatureModel)
+
+
+def test_fre_is_the_reconstruction_error(split):
+    train, test = split
+    pca = scikit(train)
+    x = vectors(test)
+    squares = (x - pca.inverse_transform(pca.transform(x))) ** 2
+    grid = [side // 4 for side in test.shape[2:]]
+    errors = torch.from_numpy(squares.reshape(len(x), CHANNELS, *grid).sum(axis=1))
+    maps = F.interpolate(errors[:, None], LARGE, mode="bilinear", align_corners=False)[:, 0]
+    model = fit_features(make(), train)
+    assert len(model.pca.components) == len(pca.components_)
+    prediction = model.predict_of_features([test], LARGE)["score"]
+    assert prediction.maps.dtype == prediction.scores.dtype == torch.float32
+    np.testing.assert_allclose(prediction.scores.numpy(), squares.sum(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(prediction.maps.numpy(), maps.numpy(), rtol=1e-4)
+
+
+def test_nll_is_that_of_the_reduced_features_gaussian(split):
+    train, test = split
+    pca = scikit(train)
+    reduced = pca.transform(vectors(train))
+    gaussian = scipy.stats.multivariate_normal(
+        reduced.mean(axis=0), np.cov(reduced, rowvar=False, bias=True)
+    )
+    expected = -gaussian.logpdf(pca.transform(vectors(test)))
+    prediction = fit_features(make("nll"), train).predict_of_features([test], LARGE)["score"]
+    assert prediction.maps is None
+    np.testing.assert_allclose(prediction.scores.numpy(), expected, rtol=1e-4)
+
+
+def test_of_images_is_that_of_their_features():
+    train, test = pictures(6, 1), pictures(3, 2)
+    model = fit(make(), train)
+    other = make()
+    fit_features(other, other.backbone(train)[0])
+    torch.testing.assert_close(
+        model.predict(test)["score"].maps,
+        other.predict_of_features(other.backbone(test), SIZE)["score"].maps,
+    )
+    assert model.predict(test)["score"].maps.shape == (3, *SIZE)
+
+
+def test_positions_left_over_by_the_pooling_are_left_out():
+    train, test = features_of(20, 1, (7, 6)), features_of(2, 2, (7, 6))
+    odd = fit_features(make(), train).predict_of_features([test], SIZE)["score"]
+    even = fit_features(make(), train[:, :, :4, :4]).predict_of_features(
+        [test[:, :, :4, :4]], SIZE
+    )["score"]
+    torch.testing.assert_close(odd.scores, even.scores)
+
+
+@pytest.mark.parametrize("score", ["fre", "nll"])
+def test_cutting_into_batches_changes_nothing_but_rounding(split, score):
+    train, test = split
+    one, other = (
+        fit_features(make(score), train, cuts).predict_of_features([test], SIZE)["score"].scores
+        for cuts in (7, len(train))
+    )
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=0)
+
+
+def test_two_equal_runs_are_equal():
+    train, test = pictures(6, 1), pictures(2, 2)
+    one, other = (fit(make(), train).predict(test)["score"] for _ in range(2))
+    assert torch.equal(one.maps, other.maps)
+
+
+@pytest.mark.parametrize("score", ["fre", "nll"])
+def test_a_score_does_not_depend_on_its_batch(split, score):
+    train, test = split
+    model = fit_features(make(score), train)
+    together = model.predict_of_features([test], SIZE)["score"].scores
+    alone = [model.predict_of_features([one[None]], SIZE)["score"].scores for one in test]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("score", ["fre", "nll"])
+def test_features_are_not_changed(split, score):
+    train, test = split
+    kept = train.clone(), test.clone()
+    model = fit_features(make(score), train)
+    first = model.predict_of_features([test], SIZE)["score"].scores
+    assert torch.equal(train, kept[0])
+    assert torch.equal(test, kept[1])
+    assert torch.equal(model.predict_of_features([test], SIZE)["score"].scores, first)
+
+
+def test_the_backbone_is_left_alone():
+    model = make()
+    before = {name: t.clone() for name, t in model.backbone.state_dict().items()}
+    fit(model, pictures(4, 1)).predict(pictures(2, 2))
+    for name, tensor in model.backbone.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+@pytest.mark.parametrize("score", ["fre", "nll"])
+def test_a_saved_model_predicts_the_same(split, score):
+    train, test = split
+    model = fit_features(make(score), train)
+    file = io.BytesIO()
+    torch.save(model.checkpoint(), file)
+    file.seek(0)
+    loaded = make(score)
+    loaded.load_checkpoint(torch.load(file, weights_only=True))
+    with torch.inference_mode():
+        expected = model.predict_of_features([test], SIZE)["score"].scores
+        assert torch.equal(loaded.predict_of_features([test], SIZE)["score"].scores, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": torch.zeros(512, 2, 2)}, r"channels = 256, height, width\), found \(512, 2, 2\)"),
+        ({"components": torch.zeros(3, 256, 2, 1)}, r"height = 2, width = 2\), found \(3, 256"),
+        ({"variances": torch.zeros(1)}, r"'variances' of shape .* found \(1,\)"),
+        ({"variances": None}, "a tensor 'variances'"),
+    ],
+)
+def test_another_models_checkpoint_is_refused(change, message):
+    model = fit_features(make(), features_of(6, 1))
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=f"checkpoint of another model: wanted .*{message}"):
+        model.load_checkpoint(model.checkpoint() | change)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_an_unfinished_models_checkpoint_is_refused():
+    model = make()
+    with pytest.raises(ValueError, match="'mean' of shape"):
+        model.load_checkpoint(model.checkpoint())
+
+
+def test_an_unfinished_model_says_so():
+    model = make()
+    model.absorb(pictures(2, 1))
+    with pytest.raises(RuntimeError, match=r"no principal components yet: .* call finish\(\)"):
+        model.predict(pictures(1, 2))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_images_are_refused(count):
+    model = make()
+    if count:
+        model.absorb(pictures(1, 1))
+    with pytest.raises(ValueError, match=f"at least two images: found {count}"):
+        model.finish()
+
+
+def test_images_of_another_size_are_refused():
+    model = make()
+    model.absorb(pictures(2, 1))
+    with pytest.raises(ValueError, match=r"\(256, 1, 1\) as in training, found \(256, 2, 2\)"):
+        model.absorb(pictures(2, 1, LARGE))
+    model.finish()
+    with pytest.raises(ValueError, match=r"\(256, 1, 1\) as in training, found \(256, 2, 2\)"):
+        model.predict(pictures(2, 1, LARGE))
+
+
+def test_images_too_small_to_pool_are_refused():
+    with pytest.raises(ValueError, match="4×4 of them or more, found 2×2"):
+        make().absorb(pictures(2, 1, (32, 32)))
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="Unknown score 'mse': there are fre, nll"):
+        make("mse")
+    with pytest.raises(ValueError, match="Unknown weights 'resnet18'"):
+        build(weights="resnet18", state=None, score="fre")
+
+
+@pytest.mark.parametrize("name", ["dfm", "dfm_nll", "dfm_resnet18"])
+def test_the_catalogs_options_fit(name):
+    model = build(weights="resnet18.tv_in1k", state=None, **MODELS[name].options)
+    assert model.backbone.layers == MODELS[name].layers
