@@ -6,7 +6,17 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bench.commands import bundle, cache, compare, data, doctor, leaderboard, tune, unbundle
+from bench.commands import (
+    bundle,
+    cache,
+    compare,
+    data,
+    distill,
+    doctor,
+    leaderboard,
+    tune,
+    unbundle,
+)
 from bench.commands.command import CommandError
 from datasets_lib.layout import DatasetError
 
@@ -19,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(metavar="COMMAND")
-    for command in (data, doctor, leaderboard, compare, cache, tune, bundle, unbundle):
+    for command in (data, doctor, leaderboard, compare, cache, tune, distill, bundle, unbundle):
         command.add(commands)
     options = parser.parse_args(arguments)
     if options.run is None:

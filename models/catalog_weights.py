@@ -38,6 +38,8 @@ WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
             _torchvision("resnet18", "resnet18-f37072fd"),
             _torchvision("resnet50", "resnet50-0676ba61"),
             _torchvision("wide_resnet50_2", "wide_resnet50_2-95faca4d"),
+            # EfficientAD's teacher is distilled from its features.
+            _torchvision("wide_resnet101_2", "wide_resnet101_2-32ee1156"),
             _torchvision("convnext_tiny", "convnext_tiny-983f1562"),
             _pdn("small"),
             _pdn("medium"),

@@ -6,15 +6,14 @@ Batzner, Heckler and König, WACV 2024, section 3.1 and algorithm 3 of its appen
 import math
 import pickle
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.run.distill_plan import DistillationError, Distilled, Plan
 from bench.run.loop import CHECKPOINT_SECONDS
 from bench.run.optimisation import order
 from bench.run.patch_targets import PatchTargets
@@ -41,59 +40,6 @@ _UNREADABLE = (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.U
 
 Report = Callable[[int, int], None]
 """Told of steps done and in all."""
-
-
-class DistillationError(Exception):
-    """It cannot go on; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is distilled, which must be the same where a killed distillation is taken up.
-
-    Attributes:
-        size: Of the network, ``small`` or ``medium``.
-        backbone: Tag and hash of what it is distilled from.
-        layers: Of the backbone.
-        pictures: What they are called, and how many.
-        side: What the network sees of a picture, in pixels; the backbone sees twice as many.
-        steps: Of the optimiser.
-        batch: Pictures a step.
-    """
-
-    size: str
-    backbone: str
-    layers: tuple[int, ...]
-    pictures: str
-    side: int
-    steps: int
-    batch: int
-
-
-@dataclass(frozen=True)
-class Distilled:
-    """What came of it.
-
-    Attributes:
-        state: The network's tensors, on the CPU.
-        first: Mean loss over the first hundredth of the steps.
-        last: Over the last.
-        held_out: Loss on pictures that were not trained on.
-        trivial: What predicting each channel's mean would lose on them.
-        resumed_at: Step it was taken up at; 0 for an unbroken one.
-    """
-
-    state: dict[str, Tensor]
-    first: float
-    last: float
-    held_out: float
-    trivial: float
-    resumed_at: int
-
-    @property
-    def explained(self) -> float:
-        """Share of the targets' variance on held-out pictures that the network explains."""
-        return 1 - self.held_out / self.trivial
 
 
 def distil(
@@ -219,7 +165,7 @@ class _Run:
         """Keep the state."""
         losses = self._finite()
         state = {
-            "plan": _plain(self.plan),
+            "plan": self.plan.plain(),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "statistics": self._statistics,
@@ -237,7 +183,7 @@ class _Run:
             return 0
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-            differences = _differences(state["plan"], _plain(self.plan))
+            differences = self.plan.differences(state["plan"])
             if not differences:
                 self.network.load_state_dict(state["network"])
                 self.optimizer.load_state_dict(state["optimizer"])
@@ -291,15 +237,3 @@ class _Run:
             f"The loss was not finite by step {self._done}; nothing was kept since. The pictures "
             "or the backbone's weights must be damaged: check them."
         )
-
-
-def _plain(plan: Plan) -> dict[str, Any]:
-    return asdict(plan) | {"layers": list(plan.layers)}
-
-
-def _differences(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{name} was {kept.get(name)}, now {value}"
-        for name, value in asked.items()
-        if kept.get(name) != value
-    ]

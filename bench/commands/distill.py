@@ -1,0 +1,237 @@
+"""``python -m bench distill``: make the teacher of EfficientAD, which no library ships."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.commands.command import (
+    CommandError,
+    add_cache_dir,
+    add_data_dir,
+    add_weights_dir,
+    cache_dir_of,
+    data_dirs_of,
+    folders,
+)
+from bench.commands.progress_line import ProgressLine
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.run.distill_plan import Distilled, Plan
+    from bench.run.patch_targets import PatchTargets
+    from datasets_lib.textures import TextureSource
+    from models.weights import ResolvedWeights
+
+_CNNS = ("resnet", "wide_resnet", "convnext")
+_SIDE = 8
+"""Sides are multiples of this: of the network's stride, at twice the size of the backbone's."""
+
+_TEXTURES = ("imagenette2", "dtd")
+_PROCEDURAL = "procedural"
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "distill",
+        help="make EfficientAD's teacher of a CNN's features",
+        description="Train a patch description network to reproduce the features of a frozen CNN, "
+        "as EfficientAD's teacher was trained. A killed run is taken up by the same command.",
+    )
+    command.add_argument("network", choices=("small", "medium"))
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="such as DIR/pdn_small.pth"
+    )
+    command.add_argument(
+        "--backbone",
+        default="wide_resnet50_2.tv_in1k",
+        metavar="TAG",
+        help="weights of the CNN (default: %(default)s; the paper's is wide_resnet101_2)",
+    )
+    command.add_argument(
+        "--layers", default="2,3", metavar="N,N", help="its stages, 1 to 4 (default: %(default)s)"
+    )
+    command.add_argument(
+        "--pictures",
+        metavar="DATASET",
+        help=f"{' or '.join(_TEXTURES)}, or {_PROCEDURAL} for drawn textures (default: the first "
+        "of these that is there; the paper's is ImageNet)",
+    )
+    for name, default, meaning in (
+        ("--steps", 60_000, "of the optimiser"),
+        ("--batch", 16, "pictures a step"),
+        ("--size", 256, "side of the pictures in pixels; the CNN sees them twice as large"),
+    ):
+        command.add_argument(
+            name, type=int, default=default, metavar="N", help=f"{meaning} (default: %(default)s)"
+        )
+    command.add_argument("--device", metavar="NAME", help="default: cuda if there is one, else cpu")
+    add_data_dir(command)
+    add_weights_dir(command)
+    add_cache_dir(command)
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    out = _out(options)
+    _check_numbers(options)
+    weights = _weights(options)
+    from bench.environment import cuda_present
+    from bench.run.device import DeviceError, use_device
+    from bench.run.distill import distil
+    from bench.run.distill_plan import DistillationError, Plan
+    from bench.run.saving import save_whole
+
+    try:
+        device = use_device(options.device or ("cuda" if cuda_present() else "cpu"))
+    except (DeviceError, RuntimeError) as error:
+        raise CommandError(f"--device {options.device}: {error}") from None
+    layers = _layers(options.layers)
+    targets = _targets(options.backbone, weights, layers, device)
+    source = _pictures(options)
+    plan = Plan(
+        size=options.network,
+        backbone=f"{options.backbone} {weights.sha256}",
+        layers=layers,
+        pictures=f"{len(source.images)} of {source.name}",
+        side=options.size,
+        steps=options.steps,
+        batch=options.batch,
+    )
+    print(f"backbone  {options.backbone} layers {options.layers} ({weights.path})", flush=True)
+    line = ProgressLine(f"distilling pdn_{options.network}", "steps")
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    try:
+        distilled = distil(plan, source.images, targets, device, unfinished, line)
+    except DistillationError as error:
+        raise CommandError(str(error)) from None
+    finally:
+        line.close()
+    save_whole(distilled.state, out)
+    unfinished.unlink(missing_ok=True)
+    print("\n".join(_report(plan, distilled, out)))
+    return 0
+
+
+def _out(options: argparse.Namespace) -> Path:
+    from models.weights import SUFFIXES
+
+    out: Path = options.out.expanduser().absolute()
+    endings = [ending for ending in SUFFIXES if ending != ".safetensors"]
+    if out.suffix not in endings:
+        raise CommandError(f"--out {options.out}: wanted a file that ends in {', '.join(endings)}.")
+    if out.exists():
+        raise CommandError(f"--out {options.out} is there already. Remove it, or name another.")
+    return out
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    for name in ("steps", "batch"):
+        if getattr(options, name) < 1:
+            raise CommandError(f"--{name} {getattr(options, name)}: wanted at least 1.")
+    if options.size < _SIDE or options.size % _SIDE:
+        raise CommandError(f"--size {options.size}: wanted a multiple of {_SIDE}.")
+    _layers(options.layers)
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    numbers = {int(part) for part in text.split(",") if part.strip() in {"1", "2", "3", "4"}}
+    if len(numbers) != len(text.split(",")):
+        raise CommandError(f"--layers {text}: wanted different stages of 1 to 4, such as 2,3.")
+    return tuple(sorted(numbers))
+
+
+def _weights(options: argparse.Namespace) -> "ResolvedWeights":
+    from datasets_lib.fetch.download import download
+    from models.catalog import WEIGHTS
+    from models.weights import WeightsMissing, resolve
+
+    cnns = [tag for tag, entry in WEIGHTS.items() if entry.architecture.startswith(_CNNS)]
+    if options.backbone not in cnns:
+        raise CommandError(
+            f"--backbone {options.backbone}: wanted the weights of a CNN: {', '.join(cnns)}."
+        )
+
+    def fetch(url: str, target: Path, sha256_prefix: str | None) -> None:
+        download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
+
+    try:
+        return resolve(options.backbone, folders(options.weights_dir), fetch)
+    except (WeightsMissing, ValueError) as error:
+        raise CommandError(str(error)) from None
+
+
+def _targets(
+    tag: str, weights: "ResolvedWeights", layers: tuple[int, ...], device: "torch.device"
+) -> "PatchTargets":
+    from bench.run.patch_targets import PatchTargets
+    from models.backbone import Backbone
+    from models.catalog import WEIGHTS
+    from models.weights import load_state
+
+    try:
+        backbone = Backbone(WEIGHTS[tag], load_state(weights), layers)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    return PatchTargets(backbone).to(device)
+
+
+def _pictures(options: argparse.Namespace) -> "TextureSource":
+    """The pictures, of twice the network's size, and a line that says which."""
+    from bench.commands.data_folders import searchable
+    from bench.remedy import dataset_remedy
+    from datasets_lib.cache import DecodeCache
+    from datasets_lib.discover import entry_named, find_datasets
+    from datasets_lib.textures import PROCEDURAL, texture_source
+
+    found = find_datasets(searchable(data_dirs_of(options)))
+    wanted: tuple[str, ...] = _TEXTURES
+    if options.pictures == PROCEDURAL:
+        wanted = ()
+    elif options.pictures is not None:
+        entry = entry_named(options.pictures)
+        if entry is None or entry.name not in _TEXTURES:
+            raise CommandError(
+                f"--pictures {options.pictures}: wanted {', '.join(_TEXTURES)} or {PROCEDURAL}."
+            )
+        if entry.name not in found:
+            raise CommandError(
+                f"--pictures {options.pictures}: it is in no data folder. Get it: "
+                f"{dataset_remedy(entry.name)}"
+            )
+        wanted = (entry.name,)
+    line = ProgressLine("decoding pictures", "images")
+    try:
+        cache = DecodeCache(cache_dir_of(options))
+        source = texture_source(found, 2 * options.size, cache, wanted, line)
+    finally:
+        line.close()
+    held = f"{len(source.images):,} of {source.name}"
+    if source.name == PROCEDURAL:
+        held = f"{len(source.images):,} drawn textures stand in for photographs"
+        if options.pictures is None:
+            held += f", which are not here: {dataset_remedy(_TEXTURES[0])}"
+    elif len(source.images) < 2:
+        raise CommandError(f"{source.name} has one picture: wanted some to hold out. Get it whole.")
+    print(f"pictures  {held}", flush=True)
+    return source
+
+
+def _report(plan: "Plan", distilled: "Distilled", out: Path) -> list[str]:
+    from models.catalog import WEIGHTS
+
+    lines = [
+        f"loss      {distilled.first:.4f} at first, {distilled.last:.4f} at last",
+        f"held out  {distilled.held_out:.4f}, where predicting the mean loses "
+        f"{distilled.trivial:.4f}: {distilled.explained:.1%} of the variance explained",
+        f"saved     {out}",
+    ]
+    if distilled.resumed_at:
+        lines.insert(0, f"resumed   at step {distilled.resumed_at:,}")
+    stems = WEIGHTS[f"pdn_{plan.size}.distilled"].file_stems
+    if out.stem in stems:
+        lines.append(f"use it    --weights-dir {out.parent}")
+    else:
+        lines.append(f"use it    call it {stems[0]}{out.suffix}, and name its --weights-dir")
+    return lines

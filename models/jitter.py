@@ -1,0 +1,49 @@
+"""Small random changes of colour, for each image its own, as EfficientAD's training wants them.
+
+Draws come of torch's global generator of the images' device, without waiting for the device.
+"""
+
+import torch
+from torch import Tensor
+
+BRIGHTNESS, CONTRAST, SATURATION = range(3)
+
+_LUMA = (0.2989, 0.587, 0.114)
+"""Shares of red, green and blue in grey (ITU-R 601, as torchvision rounds them)."""
+
+
+def jitter(images: Tensor, strength: float = 0.2) -> Tensor:
+    """Change brightness, contrast or saturation, one of them drawn, by a factor drawn uniformly.
+
+    Args:
+        images: ``(B, 3, H, W)`` in [0, 1].
+        strength: Factors are in [1 - strength, 1 + strength].
+
+    Returns:
+        The same shape, clipped to [0, 1].
+    """
+    shape = (len(images), 1, 1, 1)
+    kind = torch.randint(3, shape, device=images.device)
+    factor = torch.empty(shape, device=images.device).uniform_(1 - strength, 1 + strength)
+    return jittered(images, kind, factor)
+
+
+def jittered(images: Tensor, kind: Tensor, factor: Tensor) -> Tensor:
+    """The same with the kind and the factor of each image given, ``(B, 1, 1, 1)``."""
+    grey = greyscale(images)
+    # A factor moves an image away from what it has none of: light, contrast or colour.
+    without = torch.where(kind == SATURATION, grey, grey.mean(dim=(1, 2, 3), keepdim=True))
+    without = torch.where(kind == BRIGHTNESS, 0.0, without)
+    return (without + factor * (images - without)).clamp(0, 1)
+
+
+def random_greyscale(images: Tensor, probability: float) -> Tensor:
+    """Each image without its colours with a probability, ``(B, 3, H, W)``."""
+    chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < probability
+    return torch.where(chosen, greyscale(images), images)
+
+
+def greyscale(images: Tensor) -> Tensor:
+    """``(B, 1, H, W)``."""
+    red, green, blue = images.unbind(dim=1)
+    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue)[:, None]

@@ -1,0 +1,176 @@
+"""Patch description networks of EfficientAD (Batzner, Heckler and König, WACV 2024, appendix).
+
+Four or six convolutions and two poolings whose receptive field is a patch of 33 by 33 pixels: each
+output vector describes one patch and sees nothing else of the image.
+"""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.catalog import WeightsEntry
+
+FEATURES = 384
+"""Channels of a teacher."""
+
+PATCH = 33
+"""Side of the receptive field in pixels: smaller images give no output."""
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A convolution of stride 1.
+
+    Attributes:
+        kernel: Its side.
+        padding: Rows of zeros at each border where the network pads.
+        channels: Of its output; None for those the network is asked for.
+        pooled: Whether ReLU is followed by average pooling of 2 by 2.
+    """
+
+    kernel: int
+    padding: int
+    channels: int | None
+    pooled: bool = False
+
+
+LAYERS: Mapping[str, tuple[_Layer, ...]] = {
+    "small": (
+        _Layer(4, 3, 128, pooled=True),
+        _Layer(4, 3, 256, pooled=True),
+        _Layer(3, 1, 256),
+        _Layer(4, 0, None),
+    ),
+    "medium": (
+        _Layer(4, 3, 256, pooled=True),
+        _Layer(4, 3, 512, pooled=True),
+        _Layer(1, 0, 512),
+        _Layer(3, 1, 512),
+        _Layer(4, 0, None),
+        _Layer(1, 0, None),
+    ),
+}
+"""By size of the network; ReLU follows every convolution but the last."""
+
+_SEQUENTIAL = {"small": (0, 3, 6, 8), "medium": (0, 3, 6, 8, 10, 12)}
+"""Places of the convolutions in the one ``Sequential`` of github.com/nelson1425/EfficientAD."""
+
+
+class PatchDescriptionNetwork(nn.Module):
+    """Features of patches, at a quarter of the image's resolution.
+
+    Args:
+        size: ``small`` or ``medium``.
+        channels: Of the output.
+        padding: Pad with zeros, so that 256 pixels give 64 positions, as the teacher is distilled;
+            without padding, as anomalies are detected, they give 56.
+    """
+
+    def __init__(self, size: str, channels: int = FEATURES, *, padding: bool = False) -> None:
+        super().__init__()
+        self._pooled = [layer.pooled for layer in LAYERS[size]]
+        self._pool_padding = int(padding)
+        before = 3
+        for number, layer in enumerate(LAYERS[size], 1):
+            after = layer.channels or channels
+            border = layer.padding if padding else 0
+            self.add_module(f"conv{number}", nn.Conv2d(before, after, layer.kernel, padding=border))
+            before = after
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """What the last convolution sees of normalised images ``(B, 3, H, W)``."""
+        x = images
+        for convolution, pooled in zip(list(self.children())[:-1], self._pooled, strict=False):
+            x = F.relu(convolution(x))
+            if pooled:
+                x = F.avg_pool2d(x, 2, padding=self._pool_padding)
+        return x
+
+    def head(self, hidden: Tensor, channels: slice = slice(None)) -> Tensor:
+        """Some of the output's channels, of `trunk`'s output: the others are not computed."""
+        last = list(self.children())[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        return F.conv2d(hidden, last.weight[channels], last.bias[channels])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features ``(B, C, h, w)`` of normalised images ``(B, 3, H, W)``."""
+        return self.head(self.trunk(images))
+
+
+def teacher(
+    size: str, weights: WeightsEntry, state: Mapping[str, Tensor] | None
+) -> PatchDescriptionNetwork:
+    """A frozen teacher without padding.
+
+    Args:
+        size: ``small`` or ``medium``.
+        weights: What the tensors are, for messages.
+        state: Tensors of a teacher's file, named ``conv1.weight`` as anomalib and this project's
+            ``distill`` do, or ``0.weight`` as nelson1425/EfficientAD does; None leaves it random.
+
+    Raises:
+        ValueError: The tensors are not those of such a network.
+    """
+    # Tensors about to be loaded need not be drawn first.
+    with torch.device("meta") if state is not None else nullcontext():
+        network = PatchDescriptionNetwork(size)
+    if state is not None:
+        _load(network, size, weights, state)
+    return network.requires_grad_(False).eval()
+
+
+def _load(
+    network: PatchDescriptionNetwork,
+    size: str,
+    weights: WeightsEntry,
+    state: Mapping[str, Tensor],
+) -> None:
+    ours = {
+        f"{place}.{part}": f"conv{number}.{part}"
+        for number, place in enumerate(_SEQUENTIAL[size], 1)
+        for part in ("weight", "bias")
+    }
+    found = {ours.get(name, name): tensor for name, tensor in state.items()}
+    wanted = network.state_dict()
+    if complaints := misfits(wanted, found):
+        places = ", ".join(map(str, _SEQUENTIAL[size]))
+        raise ValueError(
+            f"These are not {weights.tag}'s weights: wanted the {len(wanted)} tensors of a {size} "
+            f"patch description network (weight and bias of conv1 to conv{len(LAYERS[size])}, or "
+            f"of {places} where they are numbered), found {len(state)} tensors: "
+            f"{'; '.join(complaints)}. Get the file again from {weights.url}, or make one: "
+            f"{weights.made_by}."
+        )
+    loaded = {name: found[name].to(torch.float32, copy=True) for name in wanted}
+    network.load_state_dict(loaded, assign=True)
+
+
+def misfits(wanted: Mapping[str, Tensor], found: Mapping[str, object]) -> list[str]:
+    """How tensors differ from those that are wanted, as clauses; empty if they fit."""
+    missing = [name for name in wanted if name not in found]
+    foreign = [name for name in found if name not in wanted]
+    reshaped = [
+        f"{name} is {_shape(found[name])} where {tuple(tensor.shape)} is wanted"
+        for name, tensor in wanted.items()
+        if name in found and _shape(found[name]) != tuple(tensor.shape)
+    ]
+    return [
+        f"{len(names)} {what}, such as {', '.join(names[:_SHOWN])}"
+        for names, what in (
+            (missing, "are missing"),
+            (foreign, "belong to no layer of it"),
+            (reshaped, "have another shape"),
+        )
+        if names
+    ]
+
+
+def _shape(value: object) -> tuple[int, ...] | str:
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
