@@ -1,0 +1,174 @@
+"""The peer's side of `bench.perf.zoo`: one model, fitted and judged by anomalib's own engine.
+
+Run by the interpreter that has anomalib, alone: ``PY -I bench/perf/zoo_peer.py MODEL CATEGORY``.
+It imports nothing of this project, and the last line it prints is JSON. Nothing but the model, the
+data and the budget is set; workers, evaluator, thresholds and checkpoint are anomalib's defaults.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_RESNET18 = {"backbone": "resnet18"}
+_RESNET50 = {"backbone": "resnet50"}
+_WIDE = {"backbone": "wide_resnet50_2"}
+
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "padim": ("Padim", {**_WIDE, "n_features": 550}),
+    "padim_resnet18": ("Padim", _RESNET18),
+    "patchcore": ("Patchcore", _WIDE),
+    "patchcore_resnet18": ("Patchcore", _RESNET18),
+    "dfkde": ("Dfkde", _RESNET50),
+    "dfkde_resnet18": ("Dfkde", _RESNET18),
+    "dfm": ("Dfm", _RESNET50),
+    "dfm_resnet18": ("Dfm", _RESNET18),
+    "stfpm": ("Stfpm", _RESNET50),
+    "stfpm_resnet18": ("Stfpm", _RESNET18),
+    "fre": ("Fre", _RESNET50),
+    "rd_resnet18": ("ReverseDistillation", _RESNET18),
+    "rd_resnet50": ("ReverseDistillation", _RESNET50),
+    "rd_wide_resnet50_2": ("ReverseDistillation", _WIDE),
+}
+"""Our name of a model: anomalib's class and the arguments that make it the same configuration."""
+
+SEED = 42
+
+
+def main() -> None:
+    """Fit, test, and print what it took."""
+    options = _options()
+    started = time.time() if options.started is None else options.started
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    anomalib = _imports(["anomalib.data", "anomalib.engine", "anomalib.models", "anomalib.metrics"])
+    _give_backbone(options.weights)
+    imported = time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        found = _run(anomalib, options, folder)
+    print()  # a progress bar may have left its line open
+    print(
+        json.dumps(
+            {
+                "seconds": found.pop("finished") - started,
+                "import_s": imported - started,
+                **found,
+                "drawn": options.draw,
+                "weights": options.weights.name if options.weights else "random",
+                "batch": options.batch,
+                "versions": {name: version(name) for name in ("anomalib", "torch", "torchvision")},
+                "python": platform.python_version(),
+            }
+        )
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("category", type=Path, help="folder of a category in MVTec AD's layout")
+    parser.add_argument("--weights", type=Path, help="the backbone's; random without")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--draw", action="store_true", help="draw every test image, as it does")
+    parser.add_argument("--started", type=float, help="time.time() when the process was started")
+    return parser.parse_args()
+
+
+def _imports(names: list[str]) -> dict[str, Any]:
+    return {name.rpartition(".")[2]: importlib.import_module(name) for name in names}
+
+
+def _give_backbone(weights: Path | None) -> None:
+    """Let what asks timm for pretrained weights have the given ones, or random ones: no network.
+
+    Only pretrained networks are concerned: STFPM's student, which asks for none, stays random.
+    """
+    timm: Any = importlib.import_module("timm")
+    create = timm.create_model
+
+    def create_model(name: str, *args: Any, pretrained: bool = False, **options: Any) -> Any:
+        model = create(name, *args, pretrained=False, **options)
+        if pretrained and weights is not None:
+            _load(model, weights)
+        return model
+
+    timm.create_model = create_model
+
+
+def _load(model: Any, file: Path) -> None:
+    if file.suffix == ".safetensors":
+        state = importlib.import_module("safetensors.torch").load_file(file)
+    else:
+        state = importlib.import_module("torch").load(file, map_location="cpu", weights_only=True)
+    missing = model.load_state_dict(state, strict=False).missing_keys
+    if lacking := [name for name in missing if not name.endswith("num_batches_tracked")]:
+        sys.exit(f"{file} lacks {len(lacking)} tensors of the backbone, such as {lacking[0]}")
+
+
+def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> dict[str, Any]:
+    importlib.import_module("lightning").seed_everything(SEED)
+    kind, arguments = MODELS[options.model]
+    model = getattr(anomalib["models"], kind)(**arguments, visualizer=options.draw)
+    data = anomalib["data"].MVTecAD(
+        root=options.category.parent,
+        category=options.category.name,
+        train_batch_size=options.batch,
+        eval_batch_size=options.batch,
+    )
+    maps = _collector()
+    engine = anomalib["engine"].Engine(
+        callbacks=[maps], accelerator="cpu", devices=1, max_epochs=1, default_root_dir=folder
+    )
+    start = time.time()
+    engine.fit(model=model, datamodule=data)
+    fitted = time.time()
+    (figures,) = engine.test(model=model, datamodule=data)
+    finished = time.time()
+    return {
+        "fit_s": fitted - start,
+        "test_s": finished - fitted,
+        "finished": finished,
+        "threads": importlib.import_module("torch").get_num_threads(),
+        "metrics": {
+            "image_auroc": figures.get("image_AUROC"),
+            "pixel_auroc": figures.get("pixel_AUROC"),
+            "aupro_30": _aupro(anomalib["metrics"], maps.batches),
+        },
+    }
+
+
+def _collector() -> Any:
+    """A callback that keeps the raw maps of the test: it comes before the peer's normalisation."""
+    lightning: Any = importlib.import_module("lightning")
+
+    class Collector(lightning.Callback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.batches: list[Any] = []
+
+        def on_test_batch_end(
+            self, trainer: Any, module: Any, outputs: Any, *_: Any, **__: Any
+        ) -> None:
+            self.batches.append((outputs.anomaly_map, outputs.gt_mask))
+
+    return Collector()
+
+
+def _aupro(metrics: Any, batches: list[Any]) -> float | None:
+    """The peer's own AUPRO, which its default evaluation leaves out; outside of all times."""
+    if any(found is None for batch in batches for found in batch):
+        return None
+    types: Any = importlib.import_module("types")
+    metric = metrics.AUPRO(fields=["anomaly_map", "gt_mask"])
+    for anomaly_map, mask in batches:
+        metric.update(types.SimpleNamespace(anomaly_map=anomaly_map, gt_mask=mask))
+    return float(metric.compute())
+
+
+if __name__ == "__main__":
+    main()
