@@ -15,6 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from models.one_thread import one_thread
 from models.second_moments import SecondMoments
 
 Samples = Callable[[slice], Tensor]
@@ -23,6 +24,10 @@ Samples = Callable[[slice], Tensor]
 _WORKSPACE = {"cpu": 1 << 22}
 """Numbers in the covariances that are worked on at once, by kind of device: 16 MiB on a CPU, small
 enough to stay near it and for the allocator to use again."""
+
+_SAMPLES = 1 << 18
+"""Numbers of one image's samples that distances are computed of at once: some 100 MB of a batch of
+32 and its copies."""
 
 _LARGE_WORKSPACE = 1 << 26
 """The same elsewhere: 256 MiB, for there small blocks leave the device idle."""
@@ -74,10 +79,11 @@ class PositionGaussians(nn.Module):
         mean = torch.empty(positions, self.channels, device=device)
         whitening = torch.empty(positions, min(count, self.channels), self.channels, device=device)
         failed = torch.zeros((), dtype=torch.bool, device=device)
-        for block in self._slices(positions):
-            # Popped, so that its samples go before the next one's matrices come.
-            mean[block], whitening[block], wrong = self._whitened(blocks.pop())
-            failed |= wrong
+        with one_thread(device):
+            for block in self._slices(positions):
+                # Popped, so that its samples go before the next one's matrices come.
+                mean[block], whitening[block], wrong = self._whitened(blocks.pop())
+                failed |= wrong
         if failed:
             raise ValueError(
                 "A covariance of the training features is not positive definite in float32: they "
@@ -103,7 +109,9 @@ class PositionGaussians(nn.Module):
 
     def distances(self, samples: Samples) -> Tensor:
         """Mahalanobis distances ``(P, B)`` of B samples at each position."""
-        slices = self._slices(len(self.mean))
+        # Larger blocks than of matrices: threads that wait for each other at each cost the more.
+        size = max(1, _SAMPLES // self.channels)
+        slices = [slice(begin, begin + size) for begin in range(0, len(self.mean), size)]
         return torch.cat([self._distances(samples(block), block) for block in slices])
 
     def _distances(self, samples: Tensor, block: slice) -> Tensor:
