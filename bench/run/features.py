@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -64,6 +65,8 @@ class _Held:
 class FeatureStore:
     """Features at hand, by what they are of; the least recently used go when memory is short.
 
+    They are written while the case goes on: a disk is no reason to wait.
+
     Args:
         disk: Where they outlive the process; None keeps them in memory alone.
     """
@@ -71,10 +74,19 @@ class FeatureStore:
     def __init__(self, disk: FeatureDisk | None = None) -> None:
         self._disk = disk
         self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="features")
+        self._written: list[Future[bool]] = []
 
     def clear(self) -> None:
-        """Let everything in memory go."""
+        """Let everything in memory go, once it is written."""
+        self.flush()
         self._held.clear()
+
+    def flush(self) -> None:
+        """Wait until everything is written that will be."""
+        for one in self._written:
+            one.result()
+        self._written.clear()
 
     def features(
         self, backbone: Backbone, also: Iterable[int], split: "Split", report: Report
@@ -138,7 +150,10 @@ class FeatureStore:
             report("features", {"step": min(begin + _BATCH, count), "steps": count})
         for layer, whole in wholes.items():
             if self._disk is not None:
-                self._disk.keep(keys[layer], whole.cpu(), clock.seconds[layer])
+                host, seconds = whole.cpu(), clock.seconds[layer]
+                self._written.append(
+                    self._writer.submit(self._disk.keep, keys[layer], host, seconds)
+                )
         return {
             layer: self._hold(keys[layer], whole, clock.seconds[layer])
             for layer, whole in wholes.items()

@@ -35,6 +35,13 @@ def backbone(layers=(1, 2, 3), seed=1, tag="resnet18.tv_in1k"):
     return Backbone(WEIGHTS[tag], None, layers)
 
 
+def written(store):
+    """Features, once they are on disk too."""
+    found = store.features(backbone(), (), split(), quiet)
+    store.flush()
+    return found
+
+
 @pytest.fixture
 def disk(tmp_path, monkeypatch):
     # So small a set is read faster than computed on any machine but a busy one.
@@ -115,7 +122,7 @@ def test_mean_and_deviation_are_part_of_what_features_are_of():
 
 
 def test_a_later_session_reads_what_an_earlier_one_computed(disk, forwards):
-    cold = FeatureStore(disk).features(backbone(), (), split(), quiet)
+    cold = written(FeatureStore(disk))
     warm = FeatureStore(disk).features(backbone(), (), split(), quiet)
     assert (cold.computed, warm.computed, sum(forwards)) == (5, 0, 5)
     assert warm.seconds == cold.seconds  # cold-equivalent
@@ -129,7 +136,7 @@ def test_what_memory_does_not_hold_is_not_kept(monkeypatch, forwards):
 
 
 def test_what_memory_does_not_hold_is_a_view_of_the_file(disk, monkeypatch):
-    cold = FeatureStore(disk).features(backbone(), (), split(), quiet)
+    cold = written(FeatureStore(disk))
     monkeypatch.setattr(features, "_SHARE_OF_FREE_MEMORY", 0.0)
     warm = FeatureStore(disk).features(backbone(), (), split(), quiet)
     assert warm.computed == 0
@@ -138,7 +145,7 @@ def test_what_memory_does_not_hold_is_a_view_of_the_file(disk, monkeypatch):
 
 @pytest.mark.parametrize("harm", ["short", "no facts", "torn facts", "no numbers"])
 def test_a_damaged_entry_is_computed_again(disk, harm, tmp_path):
-    cold = FeatureStore(disk).features(backbone(), (), split(), quiet)
+    cold = written(FeatureStore(disk))
     for facts in (tmp_path / "features").glob("*.json"):
         numbers = facts.with_suffix(".features")
         if harm == "short":

@@ -1,0 +1,34 @@
+"""Random linear maps that keep distances roughly (Johnson and Lindenstrauss)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+DENSE_COMPONENTS = 128
+"""Of PatchCore's own map (Roth et al., CVPR 2022, section 3.2, and the official code)."""
+
+_EPS = 0.9
+"""Distortion that anomalib's number of components is for."""
+
+
+def dense_projection(channels: int) -> Tensor:
+    """``(channels, 128)``, uniform as a linear layer's initial weights, drawn on the CPU."""
+    return torch.nn.Linear(channels, DENSE_COMPONENTS, bias=False).weight.detach().T
+
+
+def sparse_projection(channels: int, samples: int) -> Tensor:
+    """A very sparse map (Li, Hastie and Church, KDD 2006), drawn on the CPU.
+
+    Args:
+        channels: Of what is mapped.
+        samples: For so many the lemma gives the number of components.
+
+    Returns:
+        ``(channels, components)``: of √channels rows one is not zero, with equal signs.
+    """
+    components = int(4 * math.log(samples) / (_EPS**2 / 2 - _EPS**3 / 3))
+    density = 1 / math.sqrt(channels)
+    kept = torch.rand(channels, components) < density
+    signs = torch.randint(2, (channels, components)).mul_(2).sub_(1)
+    return kept * signs / math.sqrt(components * density)
