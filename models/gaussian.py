@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from models.one_thread import one_thread
+from models.one_thread import each_on_one_thread
 from models.second_moments import SecondMoments
 
 Samples = Callable[[slice], Tensor]
@@ -68,22 +68,26 @@ class PositionGaussians(nn.Module):
         Raises:
             ValueError: Fewer than two samples, or covariances that are not positive definite.
         """
-        blocks, self._blocks = self._blocks[::-1], []
+        blocks, self._blocks = dict(enumerate(self._blocks)), []
         count = blocks[0].count if blocks else 0
         if count < 2:
             raise ValueError(
                 f"A Gaussian needs at least two images for its covariance: found {count}. Add "
                 "normal images to the training split."
             )
-        positions, device = sum(block.positions for block in blocks), self.mean.device
+        positions, device = sum(block.positions for block in blocks.values()), self.mean.device
         mean = torch.empty(positions, self.channels, device=device)
         whitening = torch.empty(positions, min(count, self.channels), self.channels, device=device)
-        failed = torch.zeros((), dtype=torch.bool, device=device)
-        with one_thread(device):
-            for block in self._slices(positions):
-                # Popped, so that its samples go before the next one's matrices come.
-                mean[block], whitening[block], wrong = self._whitened(blocks.pop())
-                failed |= wrong
+
+        def whiten(numbered: tuple[int, slice]) -> Tensor:
+            number, block = numbered
+            moments = blocks.pop(number)  # its samples go before the next one's matrices come
+            mean[block], whitening[block], wrong = self._whitened(moments)
+            return wrong
+
+        failed = torch.stack(
+            each_on_one_thread(whiten, enumerate(self._slices(positions)), device)
+        ).any()
         if failed:
             raise ValueError(
                 "A covariance of the training features is not positive definite in float32: they "

@@ -45,10 +45,7 @@ class Features:
 
     def batch(self, index: Tensor | slice) -> list[Tensor]:
         """``(B, C, h, w)`` features of some images on the device, channels last."""
-        return [
-            part[index].to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-            for part in self.parts
-        ]
+        return [part[index].to(self.device).permute(0, 3, 1, 2) for part in self.parts]
 
     def batches(self, size: int) -> Iterable[list[Tensor]]:
         """All of them in order."""
@@ -119,11 +116,12 @@ class FeatureStore:
         entry = self._disk.find(key) if self._disk else None
         if entry is None:
             return None
-        size = 4 * torch.Size(entry.shape).numel()
-        features = entry.read() if self._make_room(size, device) else entry.mapped()
+        features = entry.mapped()
         if features is None:
             return None
-        return self._hold(key, _placed(features, device), entry.seconds)
+        if device.type == "cuda" and self._make_room(features.nbytes, device):
+            features = features.to(device)
+        return self._hold(key, features, entry.seconds)
 
     def _compute(
         self,
@@ -222,11 +220,3 @@ def _key(digest: str, split: Split) -> str:
 def _empty(part: Tensor, count: int) -> Tensor:
     shape = (count, *part.shape[2:], part.shape[1])
     return torch.empty(shape, dtype=part.dtype, device=part.device)
-
-
-def _placed(features: Tensor, device: torch.device) -> Tensor:
-    """On the device where it fits there, else pinned on the host, from which batches stream."""
-    if device.type != "cuda":
-        return features
-    fits = features.nbytes <= _SHARE_OF_FREE_MEMORY * free_bytes(device)
-    return features.to(device) if fits else features.pin_memory()

@@ -170,7 +170,7 @@ def test_the_least_recently_used_go_first(tmp_path):
     assert disk.find("a") is not None  # used now
     assert disk.keep("d", part, 100.0)
     assert [disk.find(key) is not None for key in "abcd"] == [True, False, True, True]
-    assert torch.equal(disk.find("c").read(), part + 2)
+    assert torch.equal(disk.find("c").mapped(), part + 2)
     assert len(list(tmp_path.glob("*.features"))) == len(list(tmp_path.glob("*.json"))) == 3
 
 
@@ -189,7 +189,7 @@ def test_reading_slower_than_computing_is_bypassed(tmp_path):
     assert disk.keep("a", torch.zeros(1000), 100.0)
     facts = json.loads((tmp_path / "a.json").read_text())
     (tmp_path / "a.json").write_text(json.dumps(facts | {"seconds": 1e-12}))
-    assert disk.find("a").read() is None
+    assert disk.find("a").mapped() is None
     assert not disk.keep("b", torch.zeros(1000), 1e-12)  # nor written
     assert disk.find("b") is None
 
