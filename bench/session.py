@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import pytest
 
@@ -109,10 +109,7 @@ class BenchSession:
         try:
             job = self._finder.job(case)
         except CaseSkipped as skip:
-            self.tally.skips.setdefault(str(skip), []).append(case.id)
-            self._progress.skip()
-            self._note("skipped", request)
-            pytest.skip(str(skip))
+            self._skip(case, str(skip), request)
         except (DatasetError, WeightsError) as error:
             outcome: Outcome = "data" if isinstance(error, DatasetError) else "weights"
             record = failure(case, self._finder.unresolved_key(case), outcome, str(error))
@@ -125,8 +122,16 @@ class BenchSession:
             self._note("cached", request)
             return cached
         record = self._run(job)
+        if record.status == "skipped" and record.error is not None:
+            self._skip(case, record.error["message"], request)
         self._note(record.outcome, request)
         return record
+
+    def _skip(self, case: Case, reason: str, request: pytest.FixtureRequest) -> NoReturn:
+        self.tally.skips.setdefault(reason, []).append(case.id)
+        self._progress.skip()
+        self._note("skipped", request)
+        pytest.skip(reason)
 
     def _run(self, job: Job) -> Record:
         start = time.monotonic()
@@ -141,6 +146,8 @@ class BenchSession:
             message = f"The case could not be started: {type(error).__name__}: {error}"
             record = failed_record(job, "crash", message)
         self.tally.seconds += time.monotonic() - start
+        if record.status == "skipped":  # nothing happened that is worth a record
+            return record
         self._store.append(record)
         self._progress.end(record)
         return record

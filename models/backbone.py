@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.backbone_names import timm_feature_state
 from models.catalog import WeightsEntry
+from models.weights import IncompleteWeightsError
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
 """Of the features of each stage, or layer in a ResNet's words."""
@@ -36,7 +37,8 @@ class Backbone(nn.Module):
         layers: Stages to tap; later ones are not computed.
 
     Raises:
-        ValueError: The tensors do not cover the tapped layers of this architecture.
+        IncompleteWeightsError: Tensors of the tapped layers are missing.
+        ValueError: The tensors are another architecture's.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ def _load(backbone: FeatureListNet, state: Mapping[str, Tensor], weights: Weight
     if complaints:
         stride = backbone.feature_info.reduction()[-1]
         another = len(missing) > len(wanted) // 2 or reshaped or foreign
-        raise ValueError(
+        raise (ValueError if another else IncompleteWeightsError)(
             f"These are not {weights.tag}'s weights: wanted the {len(wanted)} tensors of "
             f"{weights.architecture}'s tapped layers (down to stride {stride}), found {len(state)} "
             f"tensors, of which {'; '.join(complaints)} (timm's names). "

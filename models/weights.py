@@ -31,6 +31,10 @@ class WeightsMissing(Exception):
     """Weights are nowhere to be had; the message says which, where it looked, and the remedy."""
 
 
+class IncompleteWeightsError(ValueError):
+    """A file of the right weights lacks tensors that are needed of it; the message says which."""
+
+
 @dataclass(frozen=True)
 class ResolvedWeights:
     """Weights that were found.

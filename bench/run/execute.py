@@ -12,7 +12,7 @@ from bench.run.anomaly_case import run_anomaly
 from bench.run.classification_case import run_classification
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
 from bench.run.evaluate import NonFiniteScoresError
-from bench.run.job import Job, LabelledInputs, Report, WeightsError, blank_record, now
+from bench.run.job import CaseSkipped, Job, LabelledInputs, Report, WeightsError, blank_record, now
 from bench.run.loop import NonFiniteLossError
 from bench.run.phases import Phases
 from bench.run.resident import Resident
@@ -30,6 +30,9 @@ def run_case(job: Job, report: Report, resident: Resident) -> Record:
             warnings.simplefilter("default")
             record.environment["exclusive"] = alone
             _run(job, record, phases, resident)
+    except CaseSkipped as skip:
+        record.status, record.outcome = "skipped", "weights"
+        record.error = {"message": str(skip)}
     except Exception as error:
         record.status = "failed"
         record.outcome, message = explain(error)

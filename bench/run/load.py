@@ -5,17 +5,18 @@ from typing import Any
 
 import torch
 
-from bench.run.job import Job, WeightsError
+from bench.run.job import CaseSkipped, Job, WeightsError
 from datasets_lib.imported import imported
 from models.catalog import MODELS, ClassifierRecipe
 from models.interface import AnomalyModel, Build, BuildClassifier, Classifier
-from models.weights import load_state
+from models.weights import IncompleteWeightsError, load_state
 
 
 def build_model(job: Job) -> AnomalyModel:
     """The job's anomaly model on its device, drawn from the job's seed, which is set first.
 
     Raises:
+        CaseSkipped: The weights file lacks layers that this model taps.
         WeightsError: The weights file does not fit; the message names the tensor.
     """
     build: Build = imported(MODELS[job.case.entry_name].build)
@@ -56,6 +57,8 @@ def _built(job: Job, build: Any, **options: Any) -> Any:
     try:
         state = load_state(job.inputs.weights) if job.inputs.weights else None
         model = build(weights=entry.weights, state=state, **options)
+    except IncompleteWeightsError as lacking:
+        raise CaseSkipped(str(lacking)) from None
     except ValueError as error:
         raise WeightsError(str(error)) from error
     return model.to(job.device)

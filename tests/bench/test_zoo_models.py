@@ -14,6 +14,7 @@ import torch
 
 from bench.case import Case
 from bench.metrics.ranking import auroc
+from bench.run import loop
 from bench.run.anomaly_case import _features, _kept_from_training
 from bench.run.evaluate import predict_all
 from bench.run.inputs import Finder
@@ -62,7 +63,7 @@ def ground(tmp_path_factory):
         seen = BUDGET.get(name, SHORT)
         return replace(made, protocol=replace(made.protocol, images_seen=seen, **changes))
 
-    def fitted(name, **changes):
+    def fitted(name, report=quiet, **changes):
         made = job(name, **changes)
         data = resident.load(made, made.inputs, quiet)
         model = build_model(made)
@@ -70,7 +71,9 @@ def ground(tmp_path_factory):
         images, held_out = _kept_from_training(data.fit, made.inputs.held_out)
         own = features.get("fit") if held_out is None else None
         lesson = Lesson(images.images, own, held_out.images if held_out else None)
-        return model, learn(model, lesson, made, CPU, quiet), data, made
+        trained = learn(model, lesson, made, CPU, report)
+        made.checkpoint().unlink(missing_ok=True)  # as the case does once its record is safe
+        return model, trained, data, made
 
     return fitted
 
@@ -162,6 +165,30 @@ def test_two_runs_are_equal(learnt, ground):
     images = data.test.images[:8]
     for arm, found in predicted(model, images).items():
         assert torch.equal(found.scores, predicted(other, images)[arm].scores)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_training_is_taken_up_where_it_was(learnt, ground, monkeypatch):
+    name, model, trained, data, _ = learnt
+    if not trained.steps:
+        pytest.skip("one pass has nothing to take up")
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+
+    def kill(phase, info):
+        if phase == "train" and info.get("step") == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        ground(name, kill)
+    resumed, after, _, _ = ground(name)
+    assert after.resumed_at == 3
+    assert after.losses == trained.losses
+    images = data.test.images[:8]
+    for arm, found in predicted(model, images).items():
+        assert torch.equal(found.scores, predicted(resumed, images)[arm].scores)
 
 
 def test_gradient_goes_where_the_paper_trains_and_nowhere_else(learnt):

@@ -103,3 +103,12 @@ def test_efficientad_learns_from_what_is_not_held_out(session, store):
     assert record.fingerprints["images"] == {"fit": 16, "calibration": 2, "test": 12, "held_out": 2}
     assert record.fingerprints["auxiliary_pictures"] == "procedural"
     assert record.status == "ok"
+
+
+@pytest.mark.real_data
+def test_weights_that_lack_a_tapped_layer_are_a_skip_with_the_reason(session, store, real_data):
+    chosen = "tiny and pretrained and (dfkde_resnet18 or padim_resnet18)"
+    result = session("-k", chosen, "--weights-dir", str(real_data / "weights"))
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*skipped 1: These are not*layer4.0.conv1.weight*incomplete*"])
+    assert [record.case["model"] for record in store.records()] == ["padim_resnet18"]
