@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.backbone_names import timm_feature_state
-from models.catalog import WeightsEntry
+from models.catalog import WEIGHTS, WeightsEntry
 from models.weights import IncompleteWeightsError
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
@@ -63,6 +63,19 @@ class Backbone(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))
+
+    @staticmethod
+    def of(
+        weights: str | None, state: Mapping[str, Tensor] | None, layers: Sequence[int] = (1, 2, 3)
+    ) -> "Backbone":
+        """The backbone of weights in the catalog, by their tag.
+
+        Raises:
+            ValueError: There are none of this tag, or the tensors are not theirs.
+        """
+        if weights not in WEIGHTS:
+            raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
+        return Backbone(WEIGHTS[weights or ""], state, layers)
 
     def train(self, mode: bool = True) -> "Backbone":
         """Stay in evaluation mode, whatever the model around it does."""

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from models.anomaly_map import of_maps, upsample_and_blur
 from models.backbone import Backbone
-from models.catalog import WEIGHTS
 from models.coord_conv import CoordConv
 from models.gathered_tensors import gathered_tensors
 from models.interface import Prediction
@@ -198,11 +197,9 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None, compressio
         ValueError: Unknown weights, tensors that are not this backbone's, or no compression that
             can be.
     """
-    if weights not in WEIGHTS:
-        raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
     if compression < 1:
         raise ValueError(
             f"CFA's compression is how many positions share a centre: wanted 1 or more, found "
             f"{compression}. Give 1 to keep a centre for each."
         )
-    return CFA(Backbone(WEIGHTS[weights or ""], state), compression=compression)
+    return CFA(Backbone.of(weights, state), compression=compression)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from models.backbone import Backbone
-from models.catalog import WEIGHTS
 from models.gathered_tensors import gathered_tensors
 from models.interface import Prediction
 from models.kde import KDE
@@ -139,6 +138,4 @@ def build(
     Raises:
         ValueError: Unknown weights, or tensors that are not this backbone's.
     """
-    if weights not in WEIGHTS:
-        raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
-    return DFKDE(Backbone(WEIGHTS[weights], state, (_LAYER,)), components=components, most=most)
+    return DFKDE(Backbone.of(weights, state, (_LAYER,)), components=components, most=most)

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.backbone import Backbone
-from models.catalog import WEIGHTS
 from models.gathered_tensors import gathered_tensors
 from models.interface import Prediction
 from models.on_features import Gathers, OnFeatures
@@ -162,6 +161,4 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None, score: Sco
     Raises:
         ValueError: An unknown name, or tensors that are not this backbone's.
     """
-    if weights not in WEIGHTS:
-        raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
-    return DFM(Backbone(WEIGHTS[weights], state, (_LAYER,)), score=score)
+    return DFM(Backbone.of(weights, state, (_LAYER,)), score=score)

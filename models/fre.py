@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.backbone import STRIDES, Backbone
-from models.catalog import WEIGHTS
 from models.interface import Prediction
 from models.load_tensors import load_tensors
 from models.on_features import Learns, OnFeatures
@@ -136,7 +135,5 @@ def build(
     Raises:
         ValueError: Unknown weights, tensors that are not this backbone's, or too small images.
     """
-    if weights not in WEIGHTS:
-        raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
-    backbone = Backbone(WEIGHTS[weights or ""], state, (_LAYER,))
+    backbone = Backbone.of(weights, state, (_LAYER,))
     return FRE(backbone, image_size=image_size, latent=latent)

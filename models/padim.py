@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from models.anomaly_map import of_maps, upsample_and_blur
 from models.backbone import Backbone
-from models.catalog import WEIGHTS
 from models.gathered_tensors import gathered_tensors
 from models.gaussian import PositionGaussians
 from models.interface import Prediction
@@ -181,6 +180,4 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None, channels: 
     Raises:
         ValueError: Unknown weights, tensors that are not this backbone's, or too many channels.
     """
-    if weights not in WEIGHTS:
-        raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
-    return PaDiM(Backbone(WEIGHTS[weights], state, _LAYERS), channels=channels)
+    return PaDiM(Backbone.of(weights, state, _LAYERS), channels=channels)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from models.backbone import Backbone
-from models.catalog import WEIGHTS
 from models.coreset import k_centre_greedy, k_centre_greedy_approximate
 from models.gathered_tensors import gathered_tensors
 from models.interface import Prediction
@@ -214,7 +213,6 @@ def build(
         ValueError: Unknown names, numbers out of range, or tensors that are not this backbone's.
     """
     for name, value, known in (
-        ("weights", weights, WEIGHTS),
         ("embedding", embedding, _EMBEDDINGS),
         ("projection", projection, ("dense", "sparse")),
         ("coreset", coreset, ("exact", "approximate")),
@@ -228,7 +226,7 @@ def build(
             f"or more: found ratio {ratio} and {neighbours} neighbours."
         )
     return PatchCore(
-        Backbone(WEIGHTS[weights or ""], state, _LAYERS),
+        Backbone.of(weights, state, _LAYERS),
         ratio=ratio,
         embedding=embedding,
         projection=projection,
