@@ -169,6 +169,8 @@ def _protocol(records: Sequence[Record]) -> str:
 
 
 def _budget(protocol: dict[str, Any]) -> str:
+    if protocol.get("recipe", {}).get("optimizer") == "none":
+        return "one pass"
     if images := protocol.get("images_seen"):
         return f"{images:,} images seen"
     epochs = protocol.get("recipe", {}).get("epochs")

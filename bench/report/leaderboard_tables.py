@@ -76,7 +76,7 @@ def cost_table(rows: Sequence[Row]) -> str:
         [
             row.label,
             row.start,
-            *([quantity(seconds)] if any(fit) else []),
+            *([_images_seen(row), quantity(seconds)] if any(fit) else []),
             quantity(row.measurement("train_images_per_s")),
             quantity(row.measurement("inference_images_per_s")),
             quantity(row.measurement("latency_p50_ms")),
@@ -94,7 +94,7 @@ def cost_table(rows: Sequence[Row]) -> str:
     headings = [
         "Model",
         "Start",
-        *(["Fit (s)"] if any(fit) else []),
+        *(["Images seen", "Fit (s)"] if any(fit) else []),
         "Train images/s",
         "Inference images/s",
         "Latency p50 (ms)",
@@ -186,6 +186,12 @@ def _descending(found: Estimate | None) -> float:
 def _mean(row: Row, name: str) -> float | None:
     found = row.measurement(name)
     return found.mean if found else None
+
+
+def _images_seen(row: Row) -> str:
+    """How many images each run was trained on, a repeated one counted again."""
+    seen = {record.fingerprints.get("images_seen") for cell in row.cells for record in cell}
+    return "–".join(f"{count:,}" for count in sorted(filter(None, seen))) or EMPTY
 
 
 def _p(p: float) -> str:
