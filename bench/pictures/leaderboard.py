@@ -78,8 +78,9 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
 
 def _panels(section: Section, *, named: bool) -> Iterator[_Panel]:
     prefix = f"profile {section.profile} on {section.environment}\n" if named else ""
-    for of_study in by_study(section.records).values():
-        yield from _study_panels(of_study, prefix)
+    studies = by_study(section.records)
+    for study, of_study in studies.items():
+        yield from _study_panels(of_study, prefix + (f"{study}: " if len(studies) > 1 else ""))
 
 
 def _study_panels(of_study: Sequence[Record], prefix: str) -> Iterator[_Panel]:
@@ -135,22 +136,23 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
 
 
 def _colour(row: Row) -> str:
-    """By its side of the comparison; a model from outside the catalog has no side."""
-    entry = MODELS.get(row.cells[0][0].case["model"].partition(".")[0])
-    return _COLOURS.get(entry.group, FAINT) if entry else FAINT
+    """By its side of the study's comparison; grey where there is none, or the catalog no model."""
+    entry = MODELS.get(row.model.partition(".")[0])
+    return _COLOURS[entry.group] if entry and entry.group in row.presentation.groups else FAINT
 
 
 def _legend(shown: Sequence[Presentation]) -> "list[Line2D]":
     from matplotlib.lines import Line2D
 
     dot: dict[str, Any] = {"marker": "o", "linestyle": "-", "linewidth": 2.0}
+    groups = {
+        group: label
+        for known in PRESENTATIONS.values()
+        if known in shown
+        for group, label in known.groups.items()
+    }
     return [
-        *(
-            Line2D([], [], **dot, color=_COLOURS[group], label=label)
-            for known in PRESENTATIONS.values()
-            if known in shown
-            for group, label in known.groups.items()
-        ),
+        *(Line2D([], [], **dot, color=_COLOURS[group], label=groups[group]) for group in groups),
         Line2D([], [], **dot, color=INK, markerfacecolor="white", label="from random weights"),
         Line2D(
             [],
