@@ -76,6 +76,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="the backbone's; random without")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--draw", action="store_true", help="draw every test image, as it does")
+    parser.add_argument(
+        "--coreset-ratio", type=float, help="of PatchCore, whose picks take most of its time"
+    )
     parser.add_argument("--started", type=float, help="time.time() when the process was started")
     return parser.parse_args()
 
@@ -114,6 +117,8 @@ def _load(model: Any, file: Path) -> None:
 def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> dict[str, Any]:
     importlib.import_module("lightning").seed_everything(SEED)
     kind, arguments = MODELS[options.model]
+    if options.coreset_ratio is not None:
+        arguments = {**arguments, "coreset_sampling_ratio": options.coreset_ratio}
     model = getattr(anomalib["models"], kind)(**arguments, visualizer=options.draw)
     data = anomalib["data"].MVTecAD(
         root=options.category.parent,

@@ -44,7 +44,7 @@ def run_anomaly(
     with phases("build"):
         model = build_model(job)
     with phases("features"):
-        features = _features(model, data, job, resident, phases, device)
+        features = features_by_split(model, data, job, resident, phases, device)
     _note_cache(record, model, features)
     with phases("train"):
         lesson = _lesson(job, inputs, data, features.get("fit"), record, device)
@@ -80,7 +80,7 @@ def run_anomaly(
     job.checkpoint().unlink(missing_ok=True)
 
 
-def _features(
+def features_by_split(
     model: AnomalyModel,
     data: GroupData,
     job: Job,
@@ -118,7 +118,7 @@ def _lesson(
     record: Record,
     device: torch.device,
 ) -> Lesson:
-    fitted, held_out = _kept_from_training(data.fit, inputs.held_out)
+    fitted, held_out = kept_from_training(data.fit, inputs.held_out)
     textures = None
     if MODELS[job.case.entry_name].auxiliary:
         found = {inputs.textures.name: inputs.textures} if inputs.textures else {}
@@ -130,9 +130,8 @@ def _lesson(
     return Lesson(fitted.images, None, held_out.images, textures)
 
 
-def _kept_from_training(
-    images: ImageSet, names: frozenset[str]
-) -> tuple[ImageSet, ImageSet | None]:
+def kept_from_training(images: ImageSet, names: frozenset[str]) -> tuple[ImageSet, ImageSet | None]:
+    """The images to train on, and those of these names, which a model calibrates on."""
     if not names:
         return images, None
     held = [i for i, name in enumerate(images.names) if name in names]

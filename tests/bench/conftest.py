@@ -7,6 +7,7 @@ import matplotlib.backends.backend_agg  # noqa: F401
 import pytest
 
 from bench.store import Store
+from models.backbone import Backbone
 
 
 @pytest.fixture
@@ -44,3 +45,17 @@ def run_session():
 def store(tmp_path):
     """The session's store."""
     return Store(tmp_path / "results" / "runs")
+
+
+@pytest.fixture
+def forwards(monkeypatch):
+    """Counts the images that go through any backbone."""
+    seen = []
+    stages = Backbone.stages
+
+    def counted(self, batch, *rest):
+        seen.append(len(batch))
+        return stages(self, batch, *rest)
+
+    monkeypatch.setattr(Backbone, "stages", counted)
+    return seen

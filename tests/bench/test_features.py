@@ -52,20 +52,6 @@ def disk(tmp_path, monkeypatch):
     return FeatureDisk(tmp_path / "features")
 
 
-@pytest.fixture
-def forwards(monkeypatch):
-    """Counts the images that go through any backbone."""
-    seen = []
-    stages = Backbone.stages
-
-    def counted(self, batch, *rest):
-        seen.append(len(batch))
-        return stages(self, batch, *rest)
-
-    monkeypatch.setattr(Backbone, "stages", counted)
-    return seen
-
-
 def test_features_are_those_of_the_backbone():
     net = backbone()
     found = FeatureStore().features(net, (), split(), quiet)

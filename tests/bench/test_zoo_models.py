@@ -15,7 +15,7 @@ import torch
 from bench.case import Case
 from bench.metrics.ranking import auroc
 from bench.run import loop
-from bench.run.anomaly_case import _features, _kept_from_training
+from bench.run.anomaly_case import features_by_split, kept_from_training
 from bench.run.evaluate import predict_all
 from bench.run.inputs import Finder
 from bench.run.learning import Lesson, learn
@@ -67,8 +67,8 @@ def ground(tmp_path_factory):
         made = job(name, **changes)
         data = resident.load(made, made.inputs, quiet)
         model = build_model(made)
-        features = _features(model, data, made, resident, Phases(quiet), CPU)
-        images, held_out = _kept_from_training(data.fit, made.inputs.held_out)
+        features = features_by_split(model, data, made, resident, Phases(quiet), CPU)
+        images, held_out = kept_from_training(data.fit, made.inputs.held_out)
         own = features.get("fit") if held_out is None else None
         lesson = Lesson(images.images, own, held_out.images if held_out else None)
         trained = learn(model, lesson, made, CPU, report)
@@ -141,7 +141,7 @@ def test_features_at_hand_predict_as_images_do(learnt, ground):
     _, model, _, data, job = learnt
     if not isinstance(model, FeatureModel):
         pytest.skip("it has no frozen backbone")
-    features = _features(model, data, job, Resident(), Phases(quiet), CPU)["test"]
+    features = features_by_split(model, data, job, Resident(), Phases(quiet), CPU)["test"]
     options = {"batch": 16, "device": CPU, "report": quiet}
     known = predict_all(model, data.test.images, features=features, **options)
     for arm, found in predict_all(model, data.test.images, **options).items():

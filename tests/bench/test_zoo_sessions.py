@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from bench.store import Store
-from models.backbone import Backbone
 
 SHARING = "(padim or patchcore or stfpm or cfa or dfm) and resnet18 and scratch"
 
@@ -21,20 +20,6 @@ def options(session_options, tmp_path, write_category):
 def session(options, run_session):
     """Runs it in this process, without pictures and speeds."""
     return lambda *more: run_session(*options, "--no-pictures", "--no-measurements", *more)
-
-
-@pytest.fixture
-def forwards(monkeypatch):
-    """Counts the images that go through any backbone."""
-    seen = []
-    stages = Backbone.stages
-
-    def counted(self, batch, *rest):
-        seen.append(len(batch))
-        return stages(self, batch, *rest)
-
-    monkeypatch.setattr(Backbone, "stages", counted)
-    return seen
 
 
 def scores(results, record):

@@ -8,15 +8,12 @@ import pytest
 import torch
 from scipy.ndimage import zoom
 from torch.nn import functional as F
-from torchvision.transforms import functional as TF
 
 from models import efficientad
 from models.catalog import MODELS
 from models.efficientad import build
 from models.efficientad_autoencoder import Autoencoder
-from models.efficientad_losses import hard_feature_loss, quantiles
 from models.interface import AuxiliaryModel, HoldOutModel, StatisticalModel
-from models.jitter import BRIGHTNESS, CONTRAST, SATURATION, jitter, jittered, random_greyscale
 
 MEAN = np.array([0.485, 0.456, 0.406])[:, None, None]
 STD = np.array([0.229, 0.224, 0.225])[:, None, None]
@@ -137,44 +134,6 @@ def test_loss_is_the_formula(model, monkeypatch):
         hard + penalty + both, rel=1e-4
     )
     assert model.loss(images).item() == pytest.approx(hard + both, rel=1e-4)
-
-
-@pytest.mark.parametrize("count", [1, 2, 7, 1000, 1001, 24_576])
-def test_hard_loss_is_the_mean_from_the_quantile_on(count):
-    values = np.random.default_rng(count).chisquare(1, count)
-    distance = torch.from_numpy(values).view(1, count, 1, 1)
-    expected = values[values >= np.quantile(values, 0.999)].mean()
-    assert hard_feature_loss(distance).item() == pytest.approx(expected, rel=1e-12)
-
-
-def test_hard_loss_counts_every_value_that_ties():
-    values = np.repeat([1.0, 2.0, 3.0], [4000, 900, 2])
-    expected = values[values >= np.quantile(values, 0.999)].mean()
-    found = hard_feature_loss(torch.from_numpy(values).view(2, 19, 129, 1)).item()
-    assert expected < 2.1
-    assert found == pytest.approx(expected)
-
-
-def test_hard_loss_moves_hard_features_alone():
-    distance = torch.rand(1, 10, 20, 20, dtype=torch.float64).requires_grad_()
-    hard_feature_loss(distance).backward()
-    moved = distance.grad.flatten().nonzero().flatten()
-    assert sorted(moved.tolist()) == sorted(distance.flatten().topk(4).indices.tolist())
-    assert distance.grad.sum().item() == pytest.approx(1)
-
-
-@pytest.mark.parametrize("count", [1, 2, 10, 999, 12_345])
-def test_quantiles_are_exact(count):
-    values = np.random.default_rng(count).normal(size=count)
-    found = quantiles(torch.from_numpy(values), (0.9, 0.995))
-    np.testing.assert_allclose(found, np.quantile(values, [0.9, 0.995]), rtol=1e-12)
-
-
-@pytest.mark.slow
-def test_quantiles_of_more_values_than_torch_takes():
-    values = torch.rand(2**24 + 5, generator=torch.Generator().manual_seed(0))
-    found = quantiles(values, (0.9,))
-    np.testing.assert_allclose(found, np.quantile(values.double().numpy(), [0.9]), rtol=1e-6)
 
 
 def test_quantiles_are_of_held_out_images_alone(model):
@@ -376,46 +335,6 @@ def test_dropout_is_in_training_alone():
         autoencoder.eval()
         once, twice = (autoencoder(image, (8, 8)) for _ in range(2))
     assert torch.equal(once, twice)
-
-
-@pytest.mark.parametrize(
-    ("kind", "adjust"),
-    [
-        (BRIGHTNESS, TF.adjust_brightness),
-        (CONTRAST, TF.adjust_contrast),
-        (SATURATION, TF.adjust_saturation),
-    ],
-)
-@pytest.mark.parametrize("factor", [0.8, 1.2])
-def test_colours_change_as_torchvision_changes_them(kind, adjust, factor):
-    images = pictures(2)
-    kinds, factors = torch.full((2, 1, 1, 1), kind), torch.tensor([factor, 1.0]).view(2, 1, 1, 1)
-    found = jittered(images, kinds, factors)
-    torch.testing.assert_close(found[0], adjust(images[0], factor))
-    torch.testing.assert_close(found[1], images[1])
-
-
-def test_jitter_draws_kind_and_factor_for_each_image():
-    torch.manual_seed(0)
-    image = torch.tensor([0.5, 0.3, 0.2]).view(1, 3, 1, 1).expand(600, 3, 1, 2)
-    red, green = jitter(image)[:, :2, :, 0].unbind(dim=1)
-    brightness = ((red / green - 5 / 3).abs() < 1e-4) & ((red - 0.5).abs() > 1e-4)
-    assert 150 < brightness.sum() < 250
-    factors = red[brightness] / 0.5
-    assert 0.8 <= factors.min() < 0.82 < 1.18 < factors.max() <= 1.2
-    # A grey image has no saturation to change, and of one colour no contrast.
-    grey = jitter(torch.full((300, 3, 2, 2), 0.5))
-    assert 70 < ((grey[:, 0, 0, 0] - 0.5).abs() > 1e-3).sum() < 130
-
-
-def test_some_auxiliary_pictures_are_grey():
-    torch.manual_seed(0)
-    images = torch.rand(400, 3, 2, 2)
-    changed = random_greyscale(images, 0.3)
-    grey = (changed[:, 0] == changed[:, 2]).flatten(1).all(dim=1)
-    assert 90 < grey.sum() < 150
-    assert torch.equal(changed[~grey], images[~grey])
-    torch.testing.assert_close(changed[grey][:, :1], TF.rgb_to_grayscale(images[grey]))
 
 
 @pytest.mark.parametrize(
