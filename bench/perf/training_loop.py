@@ -6,13 +6,15 @@ turns:
 
 * ours: uint8 images resident on the device, augmented there in batches, channels_last, the default
   precision (bf16 autocast where the machine has it), fused optimiser,
-* ours in float32, to tell the loop's gain from the precision's,
-* plain: a DataLoader of two workers over PIL-transformed items, contiguous float32, timm's model,
-  Adam, cross-entropy.
+* ours in float32, to tell the loop's gain from the precision's; on CUDA also without its graphs
+  and, with ``--compiled``, compiled,
+* plain: a DataLoader of some workers over PIL-transformed items, contiguous float32, timm's model,
+  Adam, cross-entropy,
+* the bare step on a batch that lies on the device already, computed as ours: the bound.
 
-Each figure is the median over rounds of whole loops of so many steps, loading included. The plain
-loop's workers start before the clock, so that a few of its batches are ready: take enough steps.
-With CUDA the rate on synthetic data already on the device is the bound.
+Each figure is the median over rounds of so many steps, loading included, after as many steps (ours)
+or a few (the others) to warm up. The plain loop's workers start before the clock, so that a few of
+its batches are ready: take enough steps.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +38,24 @@ from torchvision import transforms
 from bench.environment import default_precision
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.run.classifier_objective import ClassifierObjective
+from bench.run.compiling import Choice, LossGradient
 from bench.run.device import use_device
 from bench.run.labelled_split import LabelledSplit
 from bench.run.loop import fit
+from bench.run.precision import autocast
 from datasets_lib.classification import PixelSplit
 from datasets_lib.discover import find_datasets
 from datasets_lib.sets.cifar_reader import read_cifar100
 from datasets_lib.streaming import choose
 from models.catalog import MODELS
-from models.timm_classifier import build
+from models.timm_classifier import ImageClassifier, build
 
 CLASSES, SIZE = 100, 32
+PLAIN = "plain loop, float32"
+WARM_UP = 3
+
+Timing = tuple[float, float]
+"""Seconds of all steps once warm, and seconds that beginning took on top: recording, compiling."""
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):
@@ -81,67 +91,90 @@ def arrays(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
     return images, generator.integers(0, CLASSES, 50_000)
 
 
-def ours(model: str, train: LabelledSplit, protocol: Protocol, device: torch.device) -> float:
-    """Seconds of the harness's own loop."""
-    entry = MODELS[model]
-    network = build(
-        weights=entry.weights or "", state=None, classes=CLASSES, image_size=SIZE, **entry.options
-    ).to(device)
-    objective = ClassifierObjective(network, train, protocol, seed=0, device=device)
+def ours(
+    model: str, train: LabelledSplit, protocol: Protocol, device: torch.device, how: Choice
+) -> Timing:
+    """Seconds of a pass of the harness's own loop, the second, and what the first took longer."""
+    network = build_network(model, device)
+    objective = ClassifierObjective(network, train, protocol, seed=0, device=device, compiling=how)
+    passed = [time.perf_counter()]
+    steps = len(train) // protocol.recipe.batch_size
+
+    def report(_phase: str, info: dict[str, Any]) -> None:
+        if info["step"] % steps == 0:
+            passed.append(time.perf_counter())
+
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
         fit(
             network,
             objective,
             protocol,
             seed=0,
             device=device,
-            report=lambda *_: None,
+            report=report,
             checkpoint=Path(folder) / "training.pth",
         )
-        return time.perf_counter() - start
+    begin, first, second = passed
+    return second - first, first - begin - (second - first)
 
 
 def plain(
     model: str, loader: DataLoader[tuple[torch.Tensor, int]], steps: int, device: torch.device
-) -> float:
+) -> Timing:
     """Seconds of the plain loop; its workers live only as long, and start before the clock."""
     sized: dict[str, Any] = {"img_size": SIZE} if MODELS[model].options["sized"] else {}
     network: nn.Module = timm.create_model(model, num_classes=CLASSES, **sized).to(device)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     criterion = nn.CrossEntropyLoss()
     batches = iter(loader)
-    next(batches)
+
+    def run(count: int) -> None:
+        for images, labels in islice(batches, count):
+            loss = criterion(network(images.to(device)), labels.to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+
+    begin = time.perf_counter()
+    run(WARM_UP)
     start = time.perf_counter()
-    for _ in range(steps):
-        images, labels = (part.to(device) for part in next(batches))
-        loss = criterion(network(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss.item()
-    return time.perf_counter() - start
+    run(steps - WARM_UP)
+    whole = (time.perf_counter() - start) * steps / (steps - WARM_UP)
+    return whole, start - begin
 
 
-def synthetic(model: str, protocol: Protocol, steps: int, device: torch.device) -> float:
-    """Seconds of the bare step on one batch that lies on the device already: the bound."""
-    entry = MODELS[model]
-    network = build(
-        weights=entry.weights or "", state=None, classes=CLASSES, image_size=SIZE, **entry.options
-    ).to(device)
+def synthetic(
+    model: str, protocol: Protocol, steps: int, device: torch.device, how: Choice
+) -> Timing:
+    """Seconds of bare steps on one batch that lies on the device already: the bound."""
+    network = build_network(model, device)
     images = torch.rand(protocol.recipe.batch_size, 3, SIZE, SIZE, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (len(images),), device=device)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
+    gradient = LossGradient(network, device, how, lambda: autocast(device, protocol))
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            optimizer.zero_grad(set_to_none=True)
+            loss = gradient(images, labels)
+            optimizer.step()
+        loss.item()
+
+    begin = time.perf_counter()
+    run(WARM_UP)
     start = time.perf_counter()
-    for _ in range(steps):
-        with torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bf16"):
-            loss = network.loss(images, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    loss.item()
-    return time.perf_counter() - start
+    run(steps)
+    return time.perf_counter() - start, start - begin
+
+
+def build_network(model: str, device: torch.device) -> ImageClassifier:
+    """A network of the catalog from scratch."""
+    entry = MODELS[model]
+    return build(
+        weights=entry.weights or "", state=None, classes=CLASSES, image_size=SIZE, **entry.options
+    ).to(device)
 
 
 def main() -> None:
@@ -154,11 +187,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--workers", type=int, default=2, help="of the plain loop")
+    parser.add_argument("--compiled", action="store_true", help="ours compiled as well")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     device, model, steps = use_device(options.device), options.model, options.steps
 
     pixels, labels = arrays(options.data_dir)
+    part = np.random.default_rng(0).permutation(len(pixels))[: steps * options.batch]
+    pixels, labels = pixels[part], labels[part]
     train = LabelledSplit(
         choose(pixels, device),
         torch.from_numpy(np.array(labels, np.int64)).to(device),
@@ -167,31 +204,39 @@ def main() -> None:
     )
     base = resolve(MODELS[model], "flip_crop", PROFILES["standard"], native_size=SIZE)
     recipe = replace(base.recipe, batch_size=options.batch)
-    single = replace(base, recipe=recipe, images_seen=steps * options.batch)
+    single = replace(base, recipe=recipe, images_seen=2 * steps * options.batch)
     default = replace(single, precision=default_precision(options.device))
 
-    loader = DataLoader(Pictures(pixels, labels), options.batch, shuffle=True, num_workers=2)
-    contestants: dict[str, Callable[[], float]] = {
-        f"ours, {default.precision}": lambda: ours(model, train, default, device),
-        "ours, float32": lambda: ours(model, train, single, device),
-        "plain loop, float32": lambda: plain(model, loader, steps, device),
-        "bare step, synthetic": lambda: synthetic(model, default, steps, device),
+    loader = DataLoader(
+        Pictures(pixels, labels), options.batch, shuffle=True, num_workers=options.workers
+    )
+    contestants: dict[str, Callable[[], Timing]] = {
+        f"ours, {default.precision}": lambda: ours(model, train, default, device, "auto"),
+        "bare step, synthetic": lambda: synthetic(model, default, steps, device, "auto"),
+        "ours, float32": lambda: ours(model, train, single, device, "auto"),
+        PLAIN: lambda: plain(model, loader, steps, device),
     }
-    for run in contestants.values():
-        run()  # warm-up
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    if device.type == "cuda":
+        contestants["ours, no graphs"] = lambda: ours(model, train, default, device, "no")
+    if options.compiled:
+        contestants["ours, compiled"] = lambda: ours(model, train, default, device, "yes")
+        contestants["bare step, compiled"] = lambda: synthetic(model, default, steps, device, "yes")
+    timings: dict[str, list[Timing]] = {name: [] for name in contestants}
     for _ in range(options.rounds):
         for name, run in contestants.items():
-            seconds[name].append(run())
-    slowest = statistics.median(seconds["plain loop, float32"])
+            timings[name].append(run())
+    slowest = statistics.median(warm for warm, _ in timings[PLAIN])
     print(
         f"{model}, {SIZE} px, batch {options.batch}, {steps} steps, {options.rounds} rounds, "
         f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
-    for name, values in seconds.items():
-        median = statistics.median(values)
+    for name, values in timings.items():
+        median = statistics.median(warm for warm, _ in values)
         rate = steps * options.batch / median
-        print(f"{name:22} {rate:9.0f} images/s  {slowest / median:6.2f}× the plain loop")
+        print(
+            f"{name:22} {rate:9.0f} images/s  {slowest / median:6.2f}× the plain loop  "
+            f"begins in {max(start for _, start in values):.1f} s"
+        )
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ def run_classification(
     record.curve, record.epochs = trained.curve(), trained.epochs
     record.fingerprints |= {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
     record.fingerprints["loss_computed"] = objective.network.how
+    del objective  # and its CUDA graph, whose memory is not the model's
     with phases("predict"):
         assert isinstance(model, nn.Module)
         logits = predict_logits(model, data.test, device)

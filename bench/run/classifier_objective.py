@@ -1,21 +1,30 @@
 """The loss of a classifier on augmented images, drawn on the device and never on the host."""
 
+import logging
 from collections.abc import Iterator
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
 
 from bench.protocol import Protocol
-from bench.run.compiling import Choice, CompilableLoss
+from bench.run.captured import prepared_ahead
+from bench.run.compiling import Choice, LossGradient
 from bench.run.labelled_split import LabelledSplit
 from bench.run.objective import numbered
 from bench.run.precision import autocast, to_float
 from datasets_lib.augment.augmentation import Augmentation, Sequence
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.draws import Draws
-from datasets_lib.streaming import Batch
+from datasets_lib.augment.rows import select
+from datasets_lib.streaming import ResidentBatches
 from models.catalog import ClassifierRecipe
 from models.interface import Classifier
+
+Batch = tuple[Tensor, Tensor]
+"""Float images ``(B, 3, S, S)`` in [0, 1], channels last, and their labels or a mixture of them."""
+
+_log = logging.getLogger(__name__)
 
 
 class ClassifierObjective:
@@ -31,7 +40,7 @@ class ClassifierObjective:
         protocol: Recipe, precision and augmentation.
         seed: Of the draws.
         device: Where the model is.
-        compiling: Whether the loss is compiled.
+        compiling: Whether the loss is compiled; ``no`` records no CUDA graphs either.
 
     Attributes:
         count: Images in the set.
@@ -49,29 +58,46 @@ class ClassifierObjective:
         compiling: Choice = "no",
     ) -> None:
         self.count = len(train)
-        self.network = CompilableLoss(model.loss, device, compiling)
-        self._protocol, self._device, self._seed = protocol, device, seed
-        self._train = train
+        self.network = LossGradient(model, device, compiling, lambda: autocast(device, protocol))
+        self._device, self._seed, self._train = device, seed, train
         self._augment = augmentation(protocol, len(train.classes))
+        self._records = device.type == "cuda" and compiling != "no"
 
-    def batches(self, order: Tensor, batch: int) -> Iterator[Batch]:
-        """Images on the device, read ahead where they lie in a file, with their indices."""
-        return self._train.batches(order, batch)
+    def batches(self, order: Tensor, batch: int, first: int) -> Iterator[Batch]:
+        """Augmented images on the device, read ahead where they lie in a file."""
+        source = self._train.batches
+        if self._records and isinstance(source, ResidentBatches):
+            images = source.images
 
-    def loss(self, batch: Batch, step: int) -> Tensor:
-        """Scalar loss of a step's images and indices."""
-        images, index = batch
+            def prepare(index: Tensor, step: Tensor) -> Batch:
+                return self._augmented(select(images, index), index, step)
+
+            ahead = prepared_ahead(prepare, order.to(self._device), batch, first)
+            try:
+                begun = list(islice(ahead, 1))
+            except RuntimeError as error:  # nothing was given out yet
+                _log.warning("augmentation goes on without recording: %s", error)
+            else:
+                yield from chain(begun, ahead)
+                return
+        for step, (images, index) in enumerate(source(order, batch), start=first):
+            yield self._augmented(images, index, step)
+
+    def gradient(self, batch: Batch, step: int) -> Tensor:
+        """Of the loss of a step's images."""
+        return self.network(*batch)
+
+    def consider(self, step_seconds: float, steps_left: int) -> None:
+        """Compile the loss from here on, if that was left open and pays."""
+        self.network.consider(step_seconds, steps_left)
+
+    def _augmented(self, images: Tensor, index: Tensor, step: int | Tensor) -> Batch:
         draws = Draws(numbered(index, step, self.count), self._seed, step=step)
         images, targets = self._augment(images, self._train.labels[index], draws)
         assert targets is not None
         if images.dtype == torch.uint8:
             images = to_float(images, self._device)
-        with autocast(self._device, self._protocol):
-            return self.network(images, targets)
-
-    def consider(self, step_seconds: float, steps_left: int) -> None:
-        """Compile the loss from here on, if that was left open and pays."""
-        self.network.consider(step_seconds, steps_left)
+        return images, targets
 
 
 def augmentation(protocol: Protocol, classes: int) -> Augmentation:

@@ -128,7 +128,7 @@ def fit(
     # Reading a loss waits for the device: only where a pass ends, but for very long ones.
     check_every = 1 if device.type == "cpu" else 500
     left = order(objective.count, steps * batch, seed)[result.steps * batch :]
-    batches = objective.batches(left, batch)
+    batches = objective.batches(left, batch, result.steps)
     for step in range(result.steps, steps):
         clock.start()
         pending.append(trainer.step(next(batches), step))
@@ -188,16 +188,15 @@ class _Trainer:
 
     def step(self, batch: Any, step: int) -> Tensor:
         """One optimiser step; the detached loss stays on the device."""
-        loss = self.objective.loss(batch, step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self.objective.gradient(batch, step)
         if self.recipe.grad_clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.trainable_parameters(), self.recipe.grad_clip)
         self.optimizer.step()
         self.schedule.step()
         if self.average is not None:
             self.average.update()
-        return loss.detach()
+        return loss
 
     def finish(self) -> None:
         """Leave the model that counts in the model's place."""

@@ -26,23 +26,31 @@ class Objective(Protocol):
 
     count: int
 
-    def batches(self, order: Tensor, batch: int) -> Iterator[Any]:
-        """What the loss of each batch needs, in the order of the images; may read ahead."""
+    def batches(self, order: Tensor, batch: int, first: int) -> Iterator[Any]:
+        """What the loss of each batch needs, in the order of the images; may read ahead.
 
-    def loss(self, batch: Any, step: int) -> Tensor:
-        """Scalar loss of one of the batches, in the training precision."""
+        Args:
+            order: int64 indices of images.
+            batch: Images a batch.
+            first: Number of the first step, which is not 0 where a training is taken up.
+        """
+
+    def gradient(self, batch: Any, step: int) -> Tensor:
+        """Detached scalar loss of one of the batches, in the training precision.
+
+        Its gradient is left in the parameters' ``grad``, which must be None before.
+        """
 
     def consider(self, step_seconds: float, steps_left: int) -> None:
         """Told once, after the first pass, what steps cost; may compute otherwise from then on."""
 
 
-def numbered(index: Tensor, step: int, count: int) -> Tensor:
+def numbered(index: Tensor, step: int | Tensor, count: int) -> Tensor:
     """The images of a step, numbered over passes: image i of pass p is ``p · count + i``.
 
     A step's batch may hold the end of one pass and the beginning of the next.
     """
-    begin = step * len(index)
-    place = torch.arange(begin, begin + len(index), device=index.device)
+    place = torch.arange(len(index), device=index.device) + step * len(index)
     return place // count * count + index
 
 
@@ -76,13 +84,18 @@ class AnomalyObjective:
         self._augment = build("anomaly", protocol.augmentation)
         self._features, self._textures = features, textures
 
-    def batches(self, order: Tensor, batch: int) -> Iterator[Tensor]:
+    def batches(self, order: Tensor, batch: int, first: int) -> Iterator[Tensor]:
         """Indices on the device of what they choose from."""
         source = self._images if self._features is None else self._features.parts[0]
         return iter(torch.split(order.to(source.device), batch))
 
-    def loss(self, index: Tensor, step: int) -> Tensor:
-        """The model's loss; of kept features where there are some."""
+    def gradient(self, index: Tensor, step: int) -> Tensor:
+        """Of the model's loss; of kept features where there are some."""
+        loss = self._loss(index, step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _loss(self, index: Tensor, step: int) -> Tensor:
         with autocast(self._device, self._protocol):
             if self._features is None:
                 return self._loss_of_images(index, step)

@@ -30,14 +30,14 @@ class Draws:
         index: int64 (B,), which samples these are in their data set, on the images' device.
         seed: Of the run.
         epoch: Pass over the data; another epoch has other numbers.
-        step: Which batch of the epoch this is. Only `batch` depends on it.
+        step: Which batch of the epoch this is, or a scalar of it. Only `batch` depends on it.
         key: Hash of the names of the streams above this one.
     """
 
     index: Tensor
     seed: int
     epoch: int = 0
-    step: int = 0
+    step: int | Tensor = 0
     key: int = 0
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class Draws:
     @property
     def batch(self) -> "Draws":
         """Draws for the batch as a whole, one row: they alone depend on how batches are cut."""
-        one = self.index.new_full((1,), self.step)
+        one = self.index.new_zeros(1) + self.step
         return replace(self.stream("batch"), index=one)
 
     def bits(self, *shape: int) -> Tensor:

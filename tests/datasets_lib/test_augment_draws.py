@@ -131,6 +131,11 @@ def test_beta_of_no_alpha_is_refused():
         beta(draws(2), 0)
 
 
+def test_a_step_on_the_device_draws_as_one_on_the_host():
+    on_host, on_device = draws(4, step=3).batch, draws(4, step=torch.tensor(3)).batch
+    assert torch.equal(on_host.uniform(5), on_device.uniform(5))
+
+
 @pytest.mark.gpu
 def test_bits_are_the_same_on_cuda():
     if not torch.cuda.is_available():
