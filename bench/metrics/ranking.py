@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from bench.metrics.regions import Regions
 
 # On CUDA a sort carries int64 indices and buffers of its own, 20 bytes an element: sorting in
-# pieces bounds them, and the counts of the pieces add up exactly.
-_PIECE = 1 << 24
+# pieces, some eight a set, bounds them, and the counts of the pieces add up exactly.
+_PIECES, _SMALLEST, _LARGEST = 8, 1 << 18, 1 << 24
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,13 @@ def _rank_on_host(scores: Tensor, negative: Tensor, positions: Tensor, ids: Tens
 
 
 def _rank_on_device(
-    scores: Tensor, negative: Tensor, positions: Tensor, ids: Tensor | None, piece: int = _PIECE
+    scores: Tensor,
+    negative: Tensor,
+    positions: Tensor,
+    ids: Tensor | None,
+    piece: int | None = None,
 ) -> Ranks:
+    piece = piece or min(max(len(scores) // _PIECES, _SMALLEST), _LARGEST)
     if nans := int(scores.isnan().sum()):
         raise _nan_error(nans, len(scores))
     positives, order = scores[positions].sort()

@@ -4,6 +4,7 @@ What a step does is recorded once and replayed with new contents in the same mem
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ def captured_gradient(
     images, targets = images.clone(), targets.clone()
     buffers = [buffer.clone() for buffer in network.buffers()]
     random = torch.cuda.get_rng_state(images.device)
-    stream = _stream_after_this(images.device)
+    stream = _stream_after_this(images.device, "training")
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.stream(stream):
@@ -89,7 +90,7 @@ def prepared_ahead(
         return
     steps = torch.arange(first, first + count, device=device)
     index, step = order[:batch].clone(), steps[0].clone()
-    loop, beside = torch.cuda.current_stream(device), _stream_after_this(device)
+    loop, beside = torch.cuda.current_stream(device), _stream_after_this(device, "ahead")
     with torch.cuda.stream(beside):
         prepare(index, step)  # loads kernels, which cannot be done while recording
     graph = torch.cuda.CUDAGraph()
@@ -112,10 +113,17 @@ def prepared_ahead(
         yield images, targets
 
 
-def _stream_after_this(device: torch.device) -> torch.cuda.Stream:
+def _stream_after_this(device: torch.device, purpose: str) -> torch.cuda.Stream:
     """A stream that begins when what is on the current one now is done."""
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream = _stream(device, purpose)
     stream.wait_stream(torch.cuda.current_stream(device))
+    return stream
+
+
+@cache
+def _stream(device: torch.device, purpose: str) -> torch.cuda.Stream:
+    """One a process: cuBLAS keeps 32 MB for every stream that it was ever used on."""
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     return stream
 
 
