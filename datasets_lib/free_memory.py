@@ -6,9 +6,13 @@ import torch
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes free on a CUDA device, else on the host without swapping; 0 where nothing tells."""
+    """Bytes free on a CUDA device, else on the host without swapping; 0 where nothing tells.
+
+    What torch keeps of a CUDA device's memory to use again is free.
+    """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     meminfo = Path("/proc/meminfo")
     if not meminfo.is_file():
         return 0

@@ -1,6 +1,8 @@
 """What several tests share: a tiny real dataset on disk, and the folder of real data."""
 
 import os
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,28 @@ def real_data():
 def write_category():
     """Writes a small category in MVTec AD's layout: stripes, whose defects are bright spots."""
     return _write_category
+
+
+@pytest.fixture
+def no_waiting():
+    """Makes a block in which whatever waits for the CUDA device is an error."""
+
+    def switch(mode):
+        import torch
+
+        with warnings.catch_warnings():  # "… is a prototype feature", once a process
+            warnings.simplefilter("ignore", UserWarning)
+            torch.cuda.set_sync_debug_mode(mode)
+
+    @contextmanager
+    def block():
+        switch("error")
+        try:
+            yield
+        finally:
+            switch("default")
+
+    return block
 
 
 def _write_category(folder, train=20, good=6, spots=6, side=48):

@@ -15,7 +15,7 @@ class DeviceError(Exception):
 
 
 def use_device(name: str) -> torch.device:
-    """Make a device the current one, with float32 that is float32.
+    """Make a device the current one, with float32 that is float32; ``cuda`` is the first one.
 
     TF32 is switched off: evaluation is promised in float32, and training on CUDA is bf16 anyway.
 
@@ -25,8 +25,10 @@ def use_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type != "cuda":
         return device
+    # Numbered, as tensors tell their device: "cuda" equals none of theirs, nor can it be set.
+    device = torch.device("cuda", device.index or 0)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if (device.index or 0) >= count:
+    if device.index >= count:
         raise DeviceError(
             f"The device {name} was asked for (or a CUDA driver was found), but torch "
             f"{torch.__version__} sees {count} CUDA devices. Check nvidia-smi and "

@@ -150,8 +150,9 @@ def test_a_cuda_device_is_described(monkeypatch):
 
 
 @pytest.mark.gpu
-def test_the_probe_agrees_with_torch(monkeypatch):
+def test_the_probe_agrees_with_torch(monkeypatch, root):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("PYTHONPATH", str(root))  # the child starts elsewhere
     if not cuda_present():
         pytest.skip("needs a CUDA device")
     import torch
