@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bench.pictures.figures import BLUE, FAINT, GREEN, INK, VERMILION, new_figure, save, tidy
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"resnet": BLUE, "vit": GREEN}
 _STYLES = {"default": "-", "mixup": "--", "cutmix": ":"}
+_LETTERS_A_INCH = 14
 
 
 def training_curves(record: Record, path: Path) -> Path:
@@ -115,7 +117,8 @@ def dataset_curves(records: Sequence[Record], path: Path, title: str) -> Path:
         frameon=False,
         fontsize=8,
     )
-    figure.suptitle(title, fontsize=9, color=INK, x=0.01, ha="left")
+    lines = fill(title, round(_LETTERS_A_INCH * figure.get_figwidth()))
+    figure.suptitle(lines, fontsize=9, color=INK, x=0.01, ha="left")
     return save(figure, path)
 
 

@@ -114,7 +114,7 @@ def _top1(record: Record) -> float | None:
 
 def _conditions(record: Record) -> str:
     """All that must be alike for a comparison: the images and the budget."""
-    own = {"recipe", "arm", "augmentation"}
+    own = {"recipe", "arm", "augmentation", "options"}  # what a model is built with is its own
     budget = {name: value for name, value in record.protocol.items() if name not in own}
     return json.dumps([record.key.data, budget], sort_keys=True)
 

@@ -1,8 +1,12 @@
 """Records of classifiers as a run would leave them, with chosen top-1 values."""
 
+from dataclasses import replace
+
 from bench.case import Case
+from bench.protocol import PROFILES, resolve
 from bench.record import Key, Record
 from bench.report.mixing_points import Outcome, Point
+from models.catalog import MODELS
 
 CNN, VIT = "resnet50", "vit_small_patch16_224"
 
@@ -40,13 +44,7 @@ def classified(
         },
         status="ok",
         outcome="ok",
-        protocol={
-            "image_size": 32,
-            "images_seen": images_seen,
-            "arm": case.arm,
-            "augmentation": augmentation,
-            "recipe": {"epochs": epochs},
-        },
+        protocol=_protocol(case, images_seen, epochs),
         seed=223 + seed,
         metrics={"last_epoch": {**figures, "top5": min(1.0, top1 + 0.2), "top1_best_epoch": best}},
         epochs=[[1000.0 * (i + 1), value] for i, value in enumerate(judged or [])],
@@ -56,6 +54,18 @@ def classified(
         finished="2026-01-01T00:00:00+00:00",
         **fields,
     )
+
+
+def _protocol(case, images_seen, epochs):
+    protocol = resolve(
+        MODELS[case.entry_name],
+        case.arm,
+        PROFILES["standard"],
+        augmentation=case.augmentation,
+        native_size=32,
+        images_seen=images_seen,
+    )
+    return replace(protocol, recipe=replace(protocol.recipe, epochs=epochs)).as_dict()
 
 
 def at(point, top1, seed=0, *, arm="", **fields):
