@@ -41,7 +41,8 @@ def add_options(parser: pytest.Parser) -> None:
     add(
         "--precision",
         choices=["float32", "bf16"],
-        help="of training (default: bf16 on CUDA and on CPUs that have it); evaluation is float32",
+        help="of training, frozen backbones' features included (default: bf16 on CUDA and on CPUs "
+        "that have it); evaluation is float32",
     )
     add(
         "--data-dir",
@@ -106,7 +107,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--compile",
         choices=["auto", "yes", "no"],
         default="auto",
-        help="compile classifiers' training (default auto: on CUDA, where it is predicted to pay)",
+        help="compile classifiers' training (default auto: on CUDA, where it is predicted to pay); "
+        "'no' also leaves out CUDA graphs",
     )
     add(
         "--no-feature-cache",

@@ -89,7 +89,9 @@ class Protocol:
         options: Keyword arguments that the model is built with.
         crop: Side of the middle of the resized images that is kept; None keeps all.
         images_seen: Training budget in images; None means the recipe's own.
-        precision: Of training: ``bf16`` is autocast. Evaluation is always float32.
+        precision: Of training, and of a frozen backbone's features of the images fitted on:
+            ``bf16`` is autocast. Statistics of them and evaluation are always float32.
+        frozen: Whether the model is over a frozen backbone.
     """
 
     profile: str
@@ -105,6 +107,7 @@ class Protocol:
     test_limit: int | None
     calibration: bool
     evaluation_batch: int = 32
+    frozen: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -112,9 +115,14 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """Sixteen hex digits over every field but the recipe's source, which decides nothing."""
+        """Sixteen hex digits over every field that decides something; a recipe's source does not.
+
+        Nor does ``frozen`` in float32.
+        """
         fields = self.as_dict()
         del fields["recipe"]["source"]
+        if self.precision == "float32" or not self.frozen:  # as before frozen parts were in bf16
+            del fields["frozen"]
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -149,7 +157,7 @@ def resolve(
         arm: One of the entry's recipes.
         profile: The budget.
         augmentation: The case's augmentation.
-        precision: Of training, ``float32`` or ``bf16``.
+        precision: Of fitting, ``float32`` or ``bf16``.
         pretrained: Whether the model starts from weights.
         native_size: Side that classifiers are trained at on the case's dataset.
         images_seen: The caller's own training budget, instead of the profile's.
@@ -181,6 +189,7 @@ def resolve(
         train_limit=budget.train_limit,
         test_limit=budget.test_limit,
         calibration=profile.calibration and entry.task == "anomaly",
+        frozen=bool(entry.layers),
     )
 
 

@@ -74,7 +74,7 @@ class StatisticalModel(AnomalyModel, Protocol):
     """
 
     def absorb(self, images: "Tensor") -> None:
-        """Take in a batch of normal images."""
+        """Take in a batch of normal images; called under the training precision's autocast."""
 
     def finish(self) -> None:
         """Make of everything absorbed what predictions need; called once, after the last batch."""
@@ -88,13 +88,12 @@ class FeatureModel(AnomalyModel, Protocol):
     trained has ``loss_of_features(features)`` beside ``loss``, one that gathers statistics
     ``absorb_features(features)`` beside ``absorb``, and all but a `StudentModel` have
     ``predict_of_features(features, size)`` beside ``predict``, of images of a size ``(H, W)``.
-    Features are ``(B, C, h, w)``, one a tapped layer, and shared: nobody changes them in place.
-
-    Attributes:
-        backbone: Its frozen part; backbones of equal tensors share features.
+    Features are ``(B, C, h, w)`` float32, one a tapped layer, and shared: nobody changes them in
+    place. What is fitted on comes of a backbone under autocast, what is predicted never.
     """
 
-    backbone: "Backbone"
+    def frozen(self) -> "Backbone":
+        """Its frozen part; backbones of equal tensors share features."""
 
 
 @runtime_checkable

@@ -36,6 +36,10 @@ class STFPM(nn.Module):
         self.backbone = teacher
         self.student = student
 
+    def frozen(self) -> Backbone:
+        """The teacher."""
+        return self.backbone
+
     def loss(self, images: Tensor) -> Tensor:
         """Scalar training loss of normal images ``(B, 3, H, W)`` in [0, 1]."""
         return self.loss_beside_features(images, self.backbone(images))
@@ -58,7 +62,8 @@ class STFPM(nn.Module):
 
     def predict(self, images: Tensor) -> dict[str, Prediction]:
         """Anomaly maps of images ``(B, 3, H, W)`` in [0, 1], and their maxima."""
-        return self.predict_beside_features(images, self.backbone(images))
+        with torch.autocast(images.device.type, enabled=False):
+            return self.predict_beside_features(images, self.backbone(images))
 
     @torch.no_grad()
     def predict_beside_features(

@@ -1,5 +1,6 @@
 """Measuring a trained model: speed, latency, memory and size, each in a loop of its own."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -34,7 +35,8 @@ class Subject:
         model: On its device.
         predict: Its answer to a float batch.
         loss: Its training loss of a float batch; None for one that is not trained by gradient.
-        frozen: A frozen part that training computed once, beforehand; None without one.
+        frozen: A frozen part that training computed once, beforehand, in the training precision;
+            None without one.
     """
 
     model: Saved
@@ -83,11 +85,16 @@ def measure(
     samples = {"inference_step": inference, "latency": latency}
     if subject.loss is not None and trained.steps:
         figures |= _training(subject, subject.loss, images, protocol, trained, device)
-        samples["train_step"] = steady_samples(trained.step_seconds)
+        samples["train_step"] = thinned(steady_samples(trained.step_seconds))
     elif trained.gather_peak is not None:
         figures["peak_host_bytes"] = _peak(trained.gather_peak)
         figures["peak_device_bytes"] = trained.gather_peak.device_bytes
     return Measured(figures, samples)
+
+
+def thinned(samples: list[float], most: int = 1_000) -> list[float]:
+    """At most so many of them, evenly spaced: a record of a long training stays readable."""
+    return samples[:: math.ceil(len(samples) / most)] if samples else []
 
 
 def _training(
@@ -137,7 +144,7 @@ def _frozen_seconds(
     protocol: Protocol,
     device: torch.device,
 ) -> float:
-    """What a frozen part costs a training batch, warmed up like every other speed."""
+    """What a frozen part costs a training batch in the training precision, warmed up."""
     if frozen is None:
         return 0.0
 

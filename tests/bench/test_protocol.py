@@ -105,6 +105,15 @@ def test_the_callers_own_budget_is_kept_apart(option):
     assert resolve(ENTRY, "same", profile, **option).hash != resolve(ENTRY, "same", profile).hash
 
 
+def test_a_frozen_part_moves_the_hash_where_it_is_in_bf16():
+    for precision in ("float32", "bf16"):
+        plan = resolve(ENTRY, "same", PROFILES["standard"], precision=precision)
+        assert plan.frozen
+        moved = plan.hash != replace(plan, frozen=False).hash
+        assert moved == (precision == "bf16")
+    assert not resolve(MODELS["autoencoder"], "baseline", PROFILES["standard"]).frozen
+
+
 @pytest.mark.parametrize("model", ["resnet50", "vit_small_patch16_224"])
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_the_mixing_study_is_run_as_specified(model, pretrained):
