@@ -11,6 +11,7 @@ from typing import NoReturn, Protocol
 import pytest
 
 from bench.case import Case
+from bench.collector import collector_at_rest
 from bench.progress import Progress
 from bench.record import Key, Outcome, Record
 from bench.replay import replay
@@ -82,7 +83,8 @@ class BenchSession:
             from bench.run.isolate import IsolatedRunner
 
             return IsolatedRunner(self.settings.timeout_s, self.settings.stall_timeout_s)
-        from bench.run.inline import InlineRunner
+        with collector_at_rest():
+            from bench.run.inline import InlineRunner
 
         return InlineRunner()
 

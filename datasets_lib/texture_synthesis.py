@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft2
-from scipy.spatial import cKDTree
 
 from datasets_lib.decode import UInt8
 
@@ -83,6 +81,8 @@ def _lattice(rng: np.random.Generator, size: int) -> Field:
 
 def _cells(rng: np.random.Generator, size: int) -> Field:
     """Distances to the nearest of scattered points: stones, scales, cracked glaze, bubbles."""
+    from scipy.spatial import cKDTree
+
     count = int(np.exp(rng.uniform(np.log(20), np.log(400))))
     points = rng.random((count, 2))
     bent = np.stack(_bent(rng, size, rng.uniform(0.0, 0.03)), axis=-1).reshape(-1, 2)
@@ -103,6 +103,8 @@ def _filtered(
     rng: np.random.Generator, size: int, response: "Callable[[Field], Field]", stretch: float = 1.4
 ) -> Field:
     """White noise filtered by a response to the number of waves an image, turned and stretched."""
+    from scipy.fft import irfft2
+
     y = np.fft.fftfreq(size, 1 / size)[:, None]
     x = np.fft.rfftfreq(size, 1 / size)[None]
     angle, ratio = rng.uniform(0, np.pi), np.exp(rng.uniform(0, stretch))

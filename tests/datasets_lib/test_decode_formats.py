@@ -179,6 +179,7 @@ def test_resizing_is_antialiased_bilinear(decoded, height, width, size):
         lambda mask: saved(mask, "PNG"),
         lambda mask: saved(np.where(mask, 255, 0).astype(np.uint8), "PNG"),
         lambda mask: saved(mask.astype(np.uint8), "PNG"),  # one grey level of 255
+        lambda mask: saved(np.dstack([mask * 0, mask * 9, mask * 0]).astype(np.uint8), "PNG"),
         lambda mask: saved(np.dstack([mask * 0, mask * 0, mask * 9]).astype(np.uint8), "PNG"),
         lambda mask: saved(with_alpha(mask.astype(np.uint8)), "PNG"),
         lambda mask: png16(mask[:, :, None].astype(np.uint16)),  # one level of 65535
