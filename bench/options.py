@@ -41,8 +41,7 @@ def add_options(parser: pytest.Parser) -> None:
     add(
         "--precision",
         choices=["float32", "bf16"],
-        help="of training, frozen backbones' features included (default: bf16 on CUDA and on CPUs "
-        "that have it); evaluation is float32",
+        help="of training (default: bf16 on CUDA and on CPUs that have it); evaluation is float32",
     )
     add(
         "--data-dir",

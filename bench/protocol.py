@@ -89,9 +89,7 @@ class Protocol:
         options: Keyword arguments that the model is built with.
         crop: Side of the middle of the resized images that is kept; None keeps all.
         images_seen: Training budget in images; None means the recipe's own.
-        precision: Of training, and of a frozen backbone's features of the images fitted on:
-            ``bf16`` is autocast. Statistics of them and evaluation are always float32.
-        frozen: Whether the model is over a frozen backbone.
+        precision: Of training: ``bf16`` is autocast. Evaluation is always float32.
     """
 
     profile: str
@@ -107,7 +105,6 @@ class Protocol:
     test_limit: int | None
     calibration: bool
     evaluation_batch: int = 32
-    frozen: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -115,14 +112,9 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """Sixteen hex digits over every field that decides something; a recipe's source does not.
-
-        Nor does ``frozen`` in float32.
-        """
+        """Sixteen hex digits over every field but the recipe's source, which decides nothing."""
         fields = self.as_dict()
         del fields["recipe"]["source"]
-        if self.precision == "float32" or not self.frozen:  # as before frozen parts were in bf16
-            del fields["frozen"]
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -157,7 +149,7 @@ def resolve(
         arm: One of the entry's recipes.
         profile: The budget.
         augmentation: The case's augmentation.
-        precision: Of fitting, ``float32`` or ``bf16``.
+        precision: Of training, ``float32`` or ``bf16``; a model without an optimiser has float32.
         pretrained: Whether the model starts from weights.
         native_size: Side that classifiers are trained at on the case's dataset.
         images_seen: The caller's own training budget, instead of the profile's.
@@ -184,12 +176,11 @@ def resolve(
         image_size=size,
         crop=crop,
         augmentation=augmentation,
-        precision=precision,
+        precision=precision if recipe.optimizer != "none" else "float32",
         images_seen=images_seen or budget.images_seen,
         train_limit=budget.train_limit,
         test_limit=budget.test_limit,
         calibration=profile.calibration and entry.task == "anomaly",
-        frozen=bool(entry.layers),
     )
 
 

@@ -21,7 +21,7 @@ class Settings:
         augmentations: Augmentation ids instead of the studies' own; empty for those.
         images_seen: Training budget in images; None means the profile's.
         image_size: Side of the images; None means the profile's or the model's.
-        precision: Of training, frozen backbones' features included: ``float32`` or ``bf16``.
+        precision: Of training: ``float32`` or ``bf16``.
         isolate: Whether cases run in a watched child process.
         timeout_s: Wall time a case may take.
         stall_timeout_s: Time a case may go without a sign of life.

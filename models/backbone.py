@@ -20,11 +20,9 @@ STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
 
 
 class Backbone(nn.Module):
-    """Features of a backbone that is never altered: no gradient, evaluation mode.
+    """Features of a backbone that is never altered: no gradient, evaluation mode, float32.
 
-    It computes in the precision that autocast says, so that the caller decides: see `OnFeatures`.
-    Converting the weights once gives the same numbers and saves no time of a ResNet's, 10 % of a
-    ConvNeXt's (one CPU core, batches of 32 at 256 px).
+    Float32 whatever autocast says, so that features are the same for every model that taps them.
 
     BatchNorm and layer scale are folded into the layers before them: the same features to rounding,
     1.4 to 1.6 times as fast for a ResNet on a CPU together with channels-last memory.
@@ -90,35 +88,30 @@ class Backbone(nn.Module):
             images: ``(B, 3, H, W)`` in [0, 1].
 
         Returns:
-            ``(B, C, H / s, W / s)`` for each tapped layer, s = 4, 8, 16 or 32; as float32 whatever
-            they were computed in.
+            ``(B, C, H / s, W / s)`` float32 for each tapped layer, s = 4, 8, 16 or 32.
         """
         stages = self.stages(images)
-        return [stages[layer].float() for layer in self.layers]
+        return [stages[layer] for layer in self.layers]
 
     @torch.no_grad()
     def stages(
         self, images: Tensor, passed: Callable[[int], None] = lambda layer: None
     ) -> dict[int, Tensor]:
-        """Features of every layer down to the last tapped one, by layer, as they were computed.
+        """Features of every layer down to the last tapped one, by layer.
 
         Args:
             images: ``(B, 3, H, W)`` in [0, 1].
             passed: Called after each layer, for those who time them.
-
-        Returns:
-            ``(B, C, H / s, W / s)``: bfloat16 under its autocast, else float32.
         """
         found: dict[int, Tensor] = {}
-        dtype = _computed_in(images.device.type)
-        value = (images.float() - self.mean) / self.std
-        value = value.contiguous(memory_format=torch.channels_last)
-        for name, child in self.backbone.named_children():
-            value = child(value)
-            if layer := _layer(name):
-                # Autocast leaves some layers' sums in float32.
-                found[layer] = value.to(dtype)
-                passed(layer)
+        with torch.autocast(images.device.type, enabled=False):
+            value = (images.float() - self.mean) / self.std
+            value = value.contiguous(memory_format=torch.channels_last)
+            for name, child in self.backbone.named_children():
+                value = child(value)
+                if layer := _layer(name):
+                    found[layer] = value
+                    passed(layer)
         return found
 
     def digests(self) -> dict[int, str]:
@@ -134,11 +127,6 @@ class Backbone(nn.Module):
             if layer := _layer(name):
                 digests[layer] = sha.hexdigest()
         return digests
-
-
-def _computed_in(kind: str) -> torch.dtype:
-    """What autocast says of a kind of device."""
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
 
 
 def _layer(name: str) -> int | None:

@@ -74,7 +74,7 @@ class StatisticalModel(AnomalyModel, Protocol):
     """
 
     def absorb(self, images: "Tensor") -> None:
-        """Take in a batch of normal images; called under the training precision's autocast."""
+        """Take in a batch of normal images."""
 
     def finish(self) -> None:
         """Make of everything absorbed what predictions need; called once, after the last batch."""
@@ -88,8 +88,7 @@ class FeatureModel(AnomalyModel, Protocol):
     trained has ``loss_of_features(features)`` beside ``loss``, one that gathers statistics
     ``absorb_features(features)`` beside ``absorb``, and all but a `StudentModel` have
     ``predict_of_features(features, size)`` beside ``predict``, of images of a size ``(H, W)``.
-    Features are ``(B, C, h, w)`` float32, one a tapped layer, and shared: nobody changes them in
-    place. What is fitted on comes of a backbone under autocast, what is predicted never.
+    Features are ``(B, C, h, w)``, one a tapped layer, and shared: nobody changes them in place.
     """
 
     def frozen(self) -> "Backbone":

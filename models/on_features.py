@@ -1,8 +1,4 @@
-"""What every model over a frozen backbone does alike; see `models.interface.FeatureModel`.
-
-Features of what a model is fitted on are computed in the precision that autocast says, of what it
-predicts in float32. Models get either as float32.
-"""
+"""What every model over a frozen backbone does alike; see `models.interface.FeatureModel`."""
 
 from typing import Any
 
@@ -29,10 +25,9 @@ class OnFeatures(nn.Module):
         return self.backbone
 
     def predict(self, images: Tensor) -> dict[str, Prediction]:
-        """Predictions by evaluation arm of images ``(B, 3, H, W)`` in [0, 1], all in float32."""
+        """Predictions by evaluation arm of images ``(B, 3, H, W)`` in [0, 1]."""
         height, width = images.shape[-2:]
-        with torch.autocast(images.device.type, enabled=False):
-            return self.predict_of_features(self.backbone(images), (height, width))
+        return self.predict_of_features(self.backbone(images), (height, width))
 
     @torch.no_grad()
     def predict_of_features(
@@ -71,10 +66,8 @@ class Gathers:
     backbone: Backbone
 
     def absorb(self, images: Tensor) -> None:
-        """Take in normal images ``(B, 3, H, W)`` in [0, 1]; statistics are float32 or better."""
-        features = self.backbone(images)
-        with torch.autocast(images.device.type, enabled=False):
-            self.absorb_features(features)
+        """Take in normal images ``(B, 3, H, W)`` in [0, 1]."""
+        self.absorb_features(self.backbone(images))
 
     def absorb_features(self, features: list[Tensor]) -> None:
         """Take in the features of a batch of normal images."""

@@ -62,8 +62,7 @@ class STFPM(nn.Module):
 
     def predict(self, images: Tensor) -> dict[str, Prediction]:
         """Anomaly maps of images ``(B, 3, H, W)`` in [0, 1], and their maxima."""
-        with torch.autocast(images.device.type, enabled=False):
-            return self.predict_beside_features(images, self.backbone(images))
+        return self.predict_beside_features(images, self.backbone(images))
 
     @torch.no_grad()
     def predict_beside_features(

@@ -45,7 +45,7 @@ def run_anomaly(
         model = build_model(job)
     with phases("features"):
         features = features_by_split(model, data, job, resident, phases, device)
-    _note_features(record, model, features, job.protocol.precision)
+    _note_cache(record, model, features)
     with phases("train"):
         lesson = _lesson(job, inputs, data, features.get("fit"), record, device)
         trained = learn(model, lesson, job, device, phases.report)
@@ -88,33 +88,26 @@ def features_by_split(
     phases: Phases,
     device: torch.device,
 ) -> dict[str, Features]:
-    """A frozen part's features by split, of those that fit in memory; none of augmented images.
-
-    Those to fit on are in the protocol's precision, those to judge on in float32.
-    """
+    """A frozen part's features by split, of those that fit in memory; none of augmented images."""
     if not job.feature_cache or not isinstance(model, FeatureModel):
         return {}
     store, found = resident.features(job), {}
     plain = isinstance(build("anomaly", job.protocol.augmentation), Identity)
     for name in data.pixels if plain else data.pixels.keys() - {"fit"}:
-        precision = job.protocol.precision if name == "fit" else "float32"
-        split = Split(getattr(data, name).images, data.pixels[name], device, precision)
+        split = Split(getattr(data, name).images, data.pixels[name], device)
         features = store.features(model.frozen(), job.layers, split, phases.report)
         if features is not None:
             found[name] = features
     return found
 
 
-def _note_features(
-    record: Record, model: AnomalyModel, features: dict[str, Features], fitted_in: str
-) -> None:
+def _note_cache(record: Record, model: AnomalyModel, features: dict[str, Features]) -> None:
     if not isinstance(model, FeatureModel):
         return
     computed = {name: split.computed for name, split in features.items()}
     state = "off" if not features else "cold" if any(computed.values()) else "warm"
     record.fingerprints["feature_cache"] = state
     record.fingerprints["features_computed"] = computed
-    record.fingerprints["fit_features"] = fitted_in
 
 
 def _lesson(

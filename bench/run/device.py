@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from bench.run.heap import keep_freed_memory
+
 
 class DeviceError(Exception):
     """The device asked for is not there."""
@@ -17,6 +19,8 @@ class DeviceError(Exception):
 def use_device(name: str) -> torch.device:
     """Make a device the current one, with float32 that is float32; ``cuda`` is the first one.
 
+    On a CPU, memory that steps free is kept for the next.
+
     TF32 is switched off: evaluation is promised in float32, and training on CUDA is bf16 anyway.
 
     Raises:
@@ -24,6 +28,7 @@ def use_device(name: str) -> torch.device:
     """
     device = torch.device(name)
     if device.type != "cuda":
+        keep_freed_memory()
         return device
     # Numbered, as tensors tell their device: "cuda" equals none of theirs, nor can it be set.
     device = torch.device("cuda", device.index or 0)

@@ -5,7 +5,6 @@ finished, and is no entry.
 """
 
 import json
-import math
 import mmap
 import os
 import shutil
@@ -25,12 +24,6 @@ _SHARE_OF_FREE_DISK = 0.2
 _CHUNK = 1 << 26
 _PROBE = 1 << 23
 _STALE_SECONDS = 24 * 3600
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# Of the same width: numpy has no bfloat16.
-_STORED: dict[torch.dtype, np.dtype[Any]] = {
-    torch.float32: np.dtype("<f4"),
-    torch.bfloat16: np.dtype("<i2"),
-}
 
 
 @dataclass(frozen=True)
@@ -38,15 +31,13 @@ class Entry:
     """Features of one layer of one split.
 
     Attributes:
-        path: Raw little-endian numbers, ``(N, h, w, C)``.
+        path: Raw little-endian float32, ``(N, h, w, C)``.
         shape: That shape.
-        dtype: Of the numbers, float32 or bfloat16.
         seconds: What computing them took, from the image to this layer.
     """
 
     path: Path
     shape: tuple[int, ...]
-    dtype: torch.dtype
     seconds: float
 
     def mapped(self) -> Tensor | None:
@@ -56,13 +47,13 @@ class Entry:
         instead of the second that a copy takes.
         """
         # Copy on write: torch wants what it may write, and nothing here writes.
-        view = np.memmap(self.path, _STORED[self.dtype], mode="c", shape=self.shape)
+        view = np.memmap(self.path, np.float32, mode="c", shape=self.shape)
         raw = view.reshape(-1)
         probe = raw[: min(len(raw), _PROBE)]
         begin = time.perf_counter()
-        float(probe[:: mmap.PAGESIZE // self.dtype.itemsize].sum())
+        float(probe[:: mmap.PAGESIZE // 4].sum())
         expected = (time.perf_counter() - begin) * len(raw) / len(probe)
-        return torch.from_numpy(view).view(self.dtype) if expected < self.seconds else None
+        return torch.from_numpy(view) if expected < self.seconds else None
 
 
 class FeatureDisk:
@@ -81,9 +72,8 @@ class FeatureDisk:
         path, facts = self._paths(key)
         try:
             found: dict[str, Any] = json.loads(facts.read_text(encoding="ascii"))
-            shape, dtype = tuple(found["shape"]), _DTYPES[found["dtype"]]
-            entry = Entry(path, shape, dtype, float(found["seconds"]))
-            whole = path.stat().st_size == dtype.itemsize * math.prod(shape)
+            entry = Entry(path, tuple(found["shape"]), float(found["seconds"]))
+            whole = path.stat().st_size == 4 * int(np.prod(entry.shape))
             os.utime(facts)
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -100,8 +90,7 @@ class FeatureDisk:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not self._make_room(features.nbytes) or not _write(half, features, seconds):
                 return False
-            dtype = str(features.dtype).removeprefix("torch.")
-            text = json.dumps({"shape": list(features.shape), "dtype": dtype, "seconds": seconds})
+            text = json.dumps({"shape": list(features.shape), "seconds": seconds})
             with FileLock(self._folder / ".lock"):
                 half.replace(path)
                 facts.with_suffix(".half").write_text(text, encoding="ascii")
@@ -177,7 +166,7 @@ class FeatureDisk:
 
 def _write(path: Path, features: Tensor, seconds: float) -> bool:
     """Write raw numbers; False as soon as that is slower than computing them was."""
-    raw = features.reshape(-1).view(torch.uint8).numpy().data
+    raw = features.numpy().reshape(-1).view(np.uint8).data
     begin = time.perf_counter()
     with path.open("wb", buffering=0) as file:
         for start in range(0, len(raw), _CHUNK):

@@ -1,7 +1,7 @@
 """A frozen backbone's features of a split, computed once for every model that taps them.
 
-They are kept in memory for the group of cases that share the data, and on disk for later sessions,
-in the precision they were computed in. A model gets the same numbers as from images, to rounding.
+They are kept in memory for the group of cases that share the data, and on disk for later sessions.
+A model gets the same numbers as from images, to rounding.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.run.feature_disk import FeatureDisk
 from bench.run.job import Report
-from bench.run.precision import computing_in, to_float
+from bench.run.precision import to_float
 from datasets_lib.free_memory import free_bytes
 from models.backbone import Backbone
 
@@ -29,8 +29,7 @@ class Features:
     """Features of every image of a split.
 
     Attributes:
-        parts: ``(N, h, w, C)`` float32 or bfloat16, one a layer; on the model's device where they
-            fit.
+        parts: ``(N, h, w, C)`` float32, one a layer; on the model's device where they fit.
         seconds: What computing them takes, measured when they were computed.
         computed: Images that went through the backbone for them now; 0 where they were at hand.
         device: Of the model.
@@ -45,8 +44,8 @@ class Features:
         return len(self.parts[0])
 
     def batch(self, index: Tensor | slice) -> list[Tensor]:
-        """``(B, C, h, w)`` float32 features of some images on the device, channels last."""
-        return [part[index].to(self.device).float().permute(0, 3, 1, 2) for part in self.parts]
+        """``(B, C, h, w)`` features of some images on the device, channels last."""
+        return [part[index].to(self.device).permute(0, 3, 1, 2) for part in self.parts]
 
     def batches(self, size: int) -> Iterable[list[Tensor]]:
         """All of them in order."""
@@ -138,8 +137,7 @@ class FeatureStore:
         for begin in range(0, count, _BATCH):
             images = to_float(split.images[begin : begin + _BATCH], split.device)
             clock.start()
-            with computing_in(split.precision, split.device):
-                stages = backbone.stages(images, clock.passed)
+            stages = backbone.stages(images, clock.passed)
             if not wholes:
                 each = sum(stages[layer].nbytes for layer in layers) // len(images)
                 if not self._make_room(each * count, split.device):
@@ -179,13 +177,11 @@ class Split:
         images: ``(N, 3, S, S)`` uint8, on the device or on the host.
         pixels: Sha256 of them.
         device: Of the model.
-        precision: The backbone's, ``float32`` or ``bf16``.
     """
 
     images: Tensor
     pixels: str
     device: torch.device
-    precision: str
 
 
 class _LayerClock:
@@ -217,7 +213,7 @@ def _key(digest: str, split: Split) -> str:
     """What decides a layer's numbers: tensors, pixels, and what computes them."""
     kind = split.device.type
     name = torch.cuda.get_device_name(split.device) if kind == "cuda" else kind
-    path = f"{name} torch {torch.__version__} {split.precision} channels_last folded"
+    path = f"{name} torch {torch.__version__} float32 channels_last folded"
     return hashlib.sha256(f"{digest} {split.pixels} {path}".encode()).hexdigest()[:32]
 
 

@@ -13,7 +13,7 @@ from bench.run.job import Job, Report
 from bench.run.loop import Fit, fit
 from bench.run.memory import PeakMemory, peak_host_memory
 from bench.run.objective import AnomalyObjective
-from bench.run.precision import autocast, to_float
+from bench.run.precision import to_float
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.draws import Draws
@@ -92,8 +92,7 @@ def _gather(
                 report("gather", {"step": min(number * batch, count), "steps": count})
         else:
             for number, images in enumerate(_augmented(lesson.images, plan, seed, device), start=1):
-                with autocast(device, plan):
-                    model.absorb(images)
+                model.absorb(images)
                 report("gather", {"step": min(number * batch, count), "steps": count})
         report("finish", {})
         model.finish()

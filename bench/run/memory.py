@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from bench.run.heap import give_back_freed_memory
+
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
@@ -66,6 +68,7 @@ def peak_host_memory() -> Iterator[HostMemory]:
     Linux keeps a high-water mark (VmHWM) that can be set back; where that is not allowed, or on
     another system, the mark of the whole process is told and ``since_reset`` is false.
     """
+    give_back_freed_memory()
     memory = HostMemory(before_bytes=_status("VmRSS"), since_reset=_reset_high_water_mark())
     try:
         yield memory

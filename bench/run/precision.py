@@ -8,12 +8,7 @@ from bench.protocol import Protocol
 
 def autocast(device: torch.device, protocol: Protocol) -> torch.autocast:
     """The protocol's training precision."""
-    return computing_in(protocol.precision, device)
-
-
-def computing_in(precision: str, device: torch.device) -> torch.autocast:
-    """A precision by its name, ``float32`` or ``bf16``."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bf16")
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:

@@ -35,8 +35,7 @@ class Subject:
         model: On its device.
         predict: Its answer to a float batch.
         loss: Its training loss of a float batch; None for one that is not trained by gradient.
-        frozen: A frozen part that training computed once, beforehand, in the training precision;
-            None without one.
+        frozen: A frozen part that training computed once, beforehand; None without one.
     """
 
     model: Saved
@@ -144,7 +143,7 @@ def _frozen_seconds(
     protocol: Protocol,
     device: torch.device,
 ) -> float:
-    """What a frozen part costs a training batch in the training precision, warmed up."""
+    """What a frozen part costs a training batch, warmed up like every other speed."""
     if frozen is None:
         return 0.0
 

@@ -8,16 +8,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.protocol import PROFILES, resolve
 from bench.run import feature_disk, features
-from bench.run.anomaly_case import features_by_split
 from bench.run.feature_disk import FeatureDisk
 from bench.run.features import FeatureStore, Split, pixel_digest
-from bench.run.phases import Phases
-from bench.run.resident import Resident
-from models import dfm
 from models.backbone import Backbone
-from models.catalog import MODELS, WEIGHTS
+from models.catalog import WEIGHTS
 
 CPU = torch.device("cpu")
 
@@ -32,9 +27,9 @@ def images(count=5, seed=0):
     return pixels.permute(0, 3, 1, 2)
 
 
-def split(pixels=None, precision="float32"):
+def split(pixels=None):
     pixels = images() if pixels is None else pixels
-    return Split(pixels, pixel_digest(pixels), CPU, precision)
+    return Split(pixels, pixel_digest(pixels), CPU)
 
 
 def backbone(layers=(1, 2, 3), seed=1, tag="resnet18.tv_in1k"):
@@ -42,9 +37,9 @@ def backbone(layers=(1, 2, 3), seed=1, tag="resnet18.tv_in1k"):
     return Backbone(WEIGHTS[tag], None, layers)
 
 
-def written(store, precision="float32"):
+def written(store):
     """Features, once they are on disk too."""
-    found = store.features(backbone(), (), split(precision=precision), quiet)
+    found = store.features(backbone(), (), split(), quiet)
     store.flush()
     return found
 
@@ -68,65 +63,14 @@ def test_features_are_those_of_the_backbone():
     assert sum(len(batch[0]) for batch in found.batches(2)) == len(found) == 5
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_one_pass_serves_all_who_tap_equal_tensors(forwards, precision):
-    store, data = FeatureStore(), split(precision=precision)
+def test_one_pass_serves_all_who_tap_equal_tensors(forwards):
+    store, data = FeatureStore(), split()
     first = store.features(backbone((3,)), (1, 2, 3), data, quiet)
     for layers in ((1, 2, 3), (2, 3), (2,)):
         again = store.features(backbone(layers), (), data, quiet)
         assert again.computed == 0
         assert again.seconds > 0
     assert first.computed == sum(forwards) == 5
-
-
-def test_features_in_bf16_are_those_of_the_backbone_under_autocast():
-    net = backbone()
-    found = FeatureStore().features(net, (), split(precision="bf16"), quiet)
-    assert {part.dtype for part in found.parts} == {torch.bfloat16}
-    with torch.autocast("cpu", torch.bfloat16):
-        expected = net(images().float().div(255))
-    for ours, theirs in zip(found.batch(slice(1, 4)), expected, strict=True):
-        assert ours.dtype == torch.float32
-        assert ours.is_contiguous(memory_format=torch.channels_last)
-        torch.testing.assert_close(ours, theirs[1:4], rtol=2e-2, atol=2e-2)
-
-
-def test_features_of_both_precisions_lie_side_by_side(disk, forwards):
-    store = FeatureStore(disk)
-    single, half = written(store), written(store, "bf16")
-    assert (single.computed, half.computed) == (5, 5)
-    assert not torch.equal(single.batch(slice(5))[0], half.batch(slice(5))[0])
-    for fresh in (store, FeatureStore(disk)):
-        for precision, first in (("float32", single), ("bf16", half)):
-            again = fresh.features(backbone(), (), split(precision=precision), quiet)
-            assert again.computed == 0
-            assert torch.equal(again.parts[0], first.parts[0])
-    assert sum(forwards) == 10
-
-
-def test_features_in_bf16_take_half_the_disk(tmp_path, disk):
-    sizes = []
-    for precision in ("float32", "bf16"):
-        found = written(FeatureStore(disk), precision)
-        sizes.append(sum(size for _, size, _ in disk.entries()))
-        assert sum(part.nbytes for part in found.parts) == sizes[-1] - sum(sizes[:-1])
-    assert sizes[1] == 1.5 * sizes[0]
-
-
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_what_is_judged_on_is_float32_whatever_training_is_in(precision, tmp_path):
-    plan = resolve(MODELS["dfm_resnet18"], "baseline", PROFILES["smoke"], precision=precision)
-    kept = {"feature_cache": True, "cache_dir": tmp_path, "cache_limit": None, "layers": ()}
-    job = SimpleNamespace(protocol=plan, **kept)
-    pixels = {"fit": "a", "calibration": "b", "test": "c"}
-    data = SimpleNamespace(
-        pixels=pixels, **{name: SimpleNamespace(images=images(3)) for name in pixels}
-    )
-    model = dfm.build(weights="resnet18.tv_in1k", state=None, **plan.options)
-    found = features_by_split(model, data, job, Resident(), Phases(quiet), CPU)
-    half = torch.bfloat16 if precision == "bf16" else torch.float32
-    dtypes = {name: features.parts[0].dtype for name, features in found.items()}
-    assert dtypes == {"fit": half, "calibration": torch.float32, "test": torch.float32}
 
 
 def test_layers_deeper_than_the_models_own_are_another_pass(forwards):
@@ -188,7 +132,7 @@ def test_what_memory_does_not_hold_is_a_view_of_the_file(disk, monkeypatch):
     assert torch.equal(warm.parts[0], cold.parts[0])
 
 
-@pytest.mark.parametrize("harm", ["short", "no facts", "torn facts", "strange facts", "no numbers"])
+@pytest.mark.parametrize("harm", ["short", "no facts", "torn facts", "no numbers"])
 def test_a_damaged_entry_is_computed_again(disk, harm, tmp_path):
     cold = written(FeatureStore(disk))
     for facts in (tmp_path / "features").glob("*.json"):
@@ -199,8 +143,6 @@ def test_a_damaged_entry_is_computed_again(disk, harm, tmp_path):
             facts.unlink()
         elif harm == "torn facts":
             facts.write_text(facts.read_text()[:9])
-        elif harm == "strange facts":
-            facts.write_text(facts.read_text().replace("float32", "complex64"))
         else:
             numbers.unlink()
     again = FeatureStore(disk).features(backbone(), (), split(), quiet)

@@ -211,7 +211,7 @@ def test_features_computed_beforehand_train_as_those_of_every_step(tmp_path):
         model = reverse_distillation()
         features = None
         if at_hand:
-            split = Split(images, "these", device, "float32")
+            split = Split(images, "these", device)
             features = FeatureStore().features(model.backbone, (), split, lambda *_: None)
         trained = loop.fit(
             model,

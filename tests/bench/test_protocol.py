@@ -105,15 +105,6 @@ def test_the_callers_own_budget_is_kept_apart(option):
     assert resolve(ENTRY, "same", profile, **option).hash != resolve(ENTRY, "same", profile).hash
 
 
-def test_a_frozen_part_moves_the_hash_where_it_is_in_bf16():
-    for precision in ("float32", "bf16"):
-        plan = resolve(ENTRY, "same", PROFILES["standard"], precision=precision)
-        assert plan.frozen
-        moved = plan.hash != replace(plan, frozen=False).hash
-        assert moved == (precision == "bf16")
-    assert not resolve(MODELS["autoencoder"], "baseline", PROFILES["standard"]).frozen
-
-
 @pytest.mark.parametrize("model", ["resnet50", "vit_small_patch16_224"])
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_the_mixing_study_is_run_as_specified(model, pretrained):
@@ -165,3 +156,17 @@ def test_biases_and_norms_of_classifiers_are_not_decayed():
     ]
     (group,) = build_optimizer(MODELS["rd_resnet50"].recipes["same"], Model()).param_groups
     assert (len(group["params"]), group["weight_decay"]) == (3, 0.01)
+
+
+def test_a_model_that_is_not_trained_says_float32_whatever_the_machine_would_train_in():
+    precisions = {
+        name: resolve(MODELS[name], "baseline", PROFILES["standard"], precision="bf16").precision
+        for name in ("padim_resnet18", "patchcore", "dfm", "stfpm", "rd_resnet18")
+    }
+    assert precisions == {
+        "padim_resnet18": "float32",
+        "patchcore": "float32",
+        "dfm": "float32",
+        "stfpm": "bf16",
+        "rd_resnet18": "bf16",
+    }

@@ -27,10 +27,8 @@ def scores(results, record):
         return file["scores.score"]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_models_that_tap_one_backbone_share_one_pass(session, forwards, tmp_path, precision):
-    chosen = ("-k", f"tiny and {SHARING}", "--precision", precision)
-    session(*chosen).assert_outcomes(passed=5)
+def test_models_that_tap_one_backbone_share_one_pass(session, forwards, tmp_path):
+    session("-k", f"tiny and {SHARING}").assert_outcomes(passed=5)
     records = Store(tmp_path / "results" / "runs").records()
     assert {record.case["model"] for record in records} == {
         *("padim_resnet18", "patchcore_resnet18", "stfpm_resnet18", "cfa_resnet18", "dfm_resnet18")
@@ -38,14 +36,13 @@ def test_models_that_tap_one_backbone_share_one_pass(session, forwards, tmp_path
     assert sum(forwards) == 20 + 12  # every image once: 18 fitted, 2 held out, 12 tested
     states = [record.fingerprints["feature_cache"] for record in records]
     assert states == ["cold", *["warm"] * 4]
-    assert {record.fingerprints["fit_features"] for record in records} == {precision}
     # A model that came second is charged with what the first one's pass took.
     seconds = {r.case["model"]: r.measurements["fit_seconds"] for r in records}
     assert all(value > 0 for value in seconds.values())
     # Off, each model sees images; the scores are the same to rounding.
     forwards.clear()
     off = tmp_path / "off"
-    session(*chosen, "--no-feature-cache", "--results-dir", str(off))
+    session("-k", f"tiny and {SHARING}", "--no-feature-cache", "--results-dir", str(off))
     assert sum(forwards) > 5 * 32
     for shared, own in zip(records, Store(off / "runs").records(), strict=True):
         assert own.fingerprints["feature_cache"] == "off"
