@@ -77,7 +77,7 @@ def test_the_committed_classifiers_learnt(records):
         losses = [loss for _, loss in record.curve]
         assert fmean(losses[-10:]) < fmean(losses[:10]) - 0.5
         figures = record.metrics["last_epoch"]
-        assert figures["top1"] > 0.2  # chance is .01
+        assert figures["top1"] > 0.15  # chance is .01
         assert figures["top1"] == pytest.approx(figures["macro_recall"], abs=1e-9)
 
 

@@ -19,7 +19,7 @@ def resident():
     return int(open("/proc/self/statm").read().split()[1])
 
 kept = keep_freed_memory() if sys.argv[1] == "keep" else False
-for _ in range(2):
+for _ in range(8):
     torch.ones(1 << 24).add_(1)  # 64 MB
 before = faults()
 for _ in range(8):
