@@ -1,10 +1,14 @@
-"""What tests of datasets share: forked children, with limits and without privileges."""
+"""What tests of datasets share: forked children, with limits and without privileges; a server."""
 
+import contextlib
 import os
 import pickle
 import warnings
 
 import pytest
+from scripted_server import ScriptedServer
+
+from datasets_lib.fetch import network
 
 
 @pytest.fixture
@@ -53,3 +57,33 @@ def run_unprivileged(run_in_child, tmp_path):
         return run_in_child(dropped)
 
     return run
+
+
+@pytest.fixture
+def fresh_network(monkeypatch):
+    """No proxy, no variable that forbids the network, and nothing known of any server."""
+    for name in network._OFFLINE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(network, "_reachable", {})
+
+
+@pytest.fixture
+def serve(fresh_network):
+    """Starts a server that gives these answers in turn."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*answers):
+            server = ScriptedServer(*answers)
+            stack.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def target(tmp_path):
+    """Where a download goes."""
+    return tmp_path / "store/file.bin"

@@ -1,70 +1,20 @@
-import contextlib
+"""Downloading one file: it comes whole, or what went wrong is said."""
+
 import errno
 import hashlib
 import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripted_server import Answer, ScriptedServer
+from downloads import BODY, QUICK, SHA256, WHOLE, assert_whole, fetch, names
+from scripted_server import Answer
 
-from datasets_lib.fetch import network
-from datasets_lib.fetch.download import DownloadError, Patience, download
-from datasets_lib.layout import DatasetError
+from datasets_lib.fetch.download import DownloadError, download
 
-BODY = random.Random(0).randbytes(1_000_000)
-SHA256 = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
-WHOLE = Answer(BODY)
-HALF = replace(WHOLE, drop_after=400_000)
-QUICK = Patience(attempts=3, pause_seconds=0.01, stall_seconds=0.5)
-YESTERDAY = "Sat, 01 Jan 2000 00:00:00 GMT"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_network(monkeypatch):
-    for name in network._OFFLINE_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(network, "_reachable", {})
-
-
-@pytest.fixture
-def serve():
-    with contextlib.ExitStack() as stack:
-
-        def start(*answers):
-            server = ScriptedServer(*answers)
-            stack.callback(server.close)
-            return server
-
-        yield start
-
-
-@pytest.fixture
-def target(tmp_path):
-    return tmp_path / "store/file.bin"
-
-
-def names(target):
-    return sorted(path.name for path in target.parent.iterdir())
-
-
-def fetch(urls, target, **options):
-    return download(urls, target, patience=QUICK, **options)
-
-
-def assert_whole(target):
-    assert target.read_bytes() == BODY
-    assert names(target) == ["file.bin"]
+pytestmark = pytest.mark.usefixtures("fresh_network")
 
 
 def test_a_file_comes_whole_with_its_progress(serve, target):
@@ -98,80 +48,6 @@ def test_checksums_of_each_kind_are_kept(serve, target, checksum):
     assert names(target) == ["file.bin"]
 
 
-@pytest.mark.parametrize(
-    "validator",
-    [{}, {"etag": None, "modified": YESTERDAY}, {"etag": 'W/"v1"', "modified": YESTERDAY}],
-    ids=["etag", "last-modified", "weak etag"],
-)
-def test_a_dropped_transfer_goes_on_where_it_stopped(serve, target, validator):
-    server = serve(replace(HALF, **validator), replace(WHOLE, **validator))
-    fetch(server.url, target)
-    assert_whole(target)
-    assert server.ranges == [None, "bytes=400000-"]
-    assert server.requests[1][1]["If-Range"] == validator.get("modified", '"v1"')
-
-
-def test_the_next_call_goes_on_too(serve, target):
-    server = serve(HALF, replace(HALF, drop_after=100_000), Answer(status=503), WHOLE)
-    with pytest.raises(DownloadError, match="goes on from what came") as error:
-        fetch(server.url, target)
-    assert isinstance(error.value, DatasetError)
-    assert names(target) == ["file.bin.part", "file.bin.part.json"]
-    fetch(server.url, target)
-    assert_whole(target)
-    assert server.ranges == [None, "bytes=400000-", "bytes=500000-", "bytes=500000-"]
-
-
-OTHER = Answer(BODY[::-1], etag='"v2"')
-
-
-@pytest.mark.parametrize(
-    "second",
-    [
-        replace(OTHER, ranges=False),
-        OTHER,
-        replace(OTHER, heed_if_range=False),
-        replace(OTHER, etag='"v1"', shift=-7),
-        replace(OTHER, etag='"v1"', shift=7),
-        replace(OTHER, etag='"v1"', body=BODY[::-1][:300_000]),
-        replace(OTHER, etag='"v1"', body=BODY[::-1] + b"more"),
-    ],
-    ids=[
-        "no ranges",
-        "changed",
-        "changed and a range all the same",
-        "range too early",
-        "range too late",
-        "shorter now",
-        "longer now",
-    ],
-)
-def test_another_version_or_range_is_fetched_from_the_start(serve, target, second):
-    server = serve(HALF, second, replace(second, shift=0))
-    fetch(server.url, target)
-    assert target.read_bytes() == second.body
-    assert names(target) == ["file.bin"]
-
-
-def test_pieces_that_do_not_belong_together_are_fetched_again(serve, target):
-    lying = replace(WHOLE, body=bytes(len(BODY)))
-    server = serve(replace(lying, drop_after=400_000), WHOLE)
-    fetch(server.url, target, checksum=SHA256)
-    assert_whole(target)
-    assert server.ranges == [None, "bytes=400000-", None]
-
-
-@pytest.mark.parametrize("etag", [None, 'W/"v1"'])
-def test_without_a_version_nothing_is_gone_on_with(serve, target, etag):
-    # One that changed within the second of its answer may change again within it.
-    now = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 60))
-    server = serve(replace(HALF, etag=etag, modified=now))
-    with pytest.raises(DownloadError, match=r"broke off after 400,000 of 1,000,000 bytes"):
-        fetch(server.url, target)
-    assert server.ranges == [None] * QUICK.attempts
-    assert names(target) == []
-
-
 @pytest.mark.parametrize("status", [500, 503, 429, 408])
 def test_a_passing_error_is_tried_again(serve, target, status):
     server = serve(Answer(status=status), Answer(status=status), WHOLE)
@@ -200,13 +76,6 @@ def test_a_lasting_error_is_not_tried_again(serve, target, status):
         fetch(server.url, target)
     assert len(server.requests) == 1
     assert names(target) == []
-
-
-def test_a_stall_is_noticed_and_gone_on_from(serve, target):
-    server = serve(replace(WHOLE, stall_after=300_000), WHOLE)
-    fetch(server.url, target)
-    assert_whole(target)
-    assert server.ranges == [None, "bytes=300000-"]
 
 
 @pytest.mark.parametrize("announced", [len(BODY) - 1, 10])
@@ -279,44 +148,6 @@ def test_a_bad_mirror_leads_to_the_next(serve, target, first, requests):
     assert (len(bad.requests), len(good.requests)) == (requests, 1)
 
 
-def test_the_mirror_that_sent_some_goes_on_with_it(serve, target):
-    third = replace(WHOLE, drop_after=300_000)
-    first, second = serve(Answer(status=404)), serve(*[third] * QUICK.attempts, WHOLE)
-    with pytest.raises(DownloadError, match=r"404.*; the transfer of"):
-        fetch([first.url, second.url], target)
-    fetch([first.url, second.url], target)
-    assert_whole(target)
-    assert len(first.requests) == 1
-    assert second.ranges[-1] == "bytes=900000-"
-
-
-def test_another_mirrors_beginning_is_not_gone_on_with(serve, target):
-    first, second = serve(HALF), serve(replace(WHOLE, body=BODY[::-1]))
-    with pytest.raises(DownloadError):
-        download(first.url, target, patience=Patience(attempts=1))
-    fetch(second.url, target)
-    assert second.ranges == [None]
-    assert target.read_bytes() == BODY[::-1]
-
-
-def test_redirects_are_followed_also_with_a_range(serve, target):
-    real = serve(HALF, WHOLE)
-    server = serve(Answer(status=302, headers={"Location": real.url}))
-    fetch(server.url, target)
-    assert_whole(target)
-    assert real.ranges == [None, "bytes=400000-"]
-
-
-def test_a_local_mirror_needs_no_network(tmp_path, target, monkeypatch):
-    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
-    source = tmp_path / "source.bin"
-    with pytest.raises(DownloadError, match=r"file://.*could not be opened"):
-        fetch(source.as_uri(), target)
-    source.write_bytes(BODY)
-    fetch(source.as_uri(), target, checksum=SHA256)
-    assert_whole(target)
-
-
 @pytest.mark.parametrize("url", ["nonsense", "ftp:///x", "http://127.0.0.1:99999/x", "gopher://x"])
 def test_what_is_no_url_is_a_clear_error(target, url):
     with pytest.raises(DownloadError, match="Wanted to download"):
@@ -385,134 +216,3 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(serve, tmp_path):
     (tmp_path / "store").write_bytes(b"a file where the folder should be")
     with pytest.raises(DownloadError, match="Make its folder writable"):
         fetch(serve(WHOLE).url, tmp_path / "store/file.bin")
-
-
-CHILD = """
-import sys
-from pathlib import Path
-from datasets_lib.fetch.download import Patience, download
-download(sys.argv[1], Path(sys.argv[2]), patience=Patience(stall_seconds=60))
-"""
-
-
-def start_child(url, target):
-    return subprocess.Popen([sys.executable, "-c", CHILD, url, str(target)])
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_a_killed_process_leaves_what_the_next_goes_on_with(serve, target):
-    server = serve(replace(WHOLE, stall_after=300_000), WHOLE)
-    part = target.with_name("file.bin.part")
-    child = start_child(server.url, target)
-    try:
-        wait_for(lambda: part.exists() and part.stat().st_size == 300_000)
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-    assert names(target) == ["file.bin.part", "file.bin.part.json"]
-    fetch(server.url, target, checksum=SHA256)
-    assert_whole(target)
-    assert server.ranges == [None, "bytes=300000-"]
-
-
-def test_a_process_killed_before_the_renaming_has_it_all(serve, target):
-    server = serve(replace(HALF, drop_after=len(BODY) - 1))
-    with pytest.raises(DownloadError):
-        download(server.url, target, patience=Patience(attempts=1))
-    with target.with_name("file.bin.part").open("ab") as part:
-        part.write(BODY[-1:])
-    fetch(server.url, target, checksum=SHA256)
-    assert_whole(target)
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("version", [b"", b"{", b"[]", b'{"url": 3}', b"\xff"])
-def test_a_part_of_unknown_origin_is_not_gone_on_with(serve, target, version):
-    target.parent.mkdir()
-    target.with_name("file.bin.part").write_bytes(b"something")
-    target.with_name("file.bin.part.json").write_bytes(version)
-    server = serve(WHOLE)
-    fetch(server.url, target)
-    assert_whole(target)
-    assert server.ranges == [None]
-
-
-def test_threads_and_processes_that_want_one_file_fetch_it_once(serve, target):
-    # The first to come is kept busy until the others wait.
-    server = serve(replace(WHOLE, stall_after=300_000))
-    child = start_child(server.url, target)
-    wait_for(lambda: server.requests)
-    failures = []
-
-    def ask():
-        try:
-            fetch(server.url, target, checksum=SHA256)
-        except DownloadError as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.2)
-    assert len(server.requests) == 1
-    server._answers[:] = [WHOLE]
-    child.kill()
-    child.wait()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert_whole(target)
-    assert len(server.requests) == 2
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "name.invalid", "192.0.2.1:81"])
-def test_no_network_is_noticed_within_two_seconds_and_once(target, address):
-    for allowed in (2.5, 0.1):
-        start = time.monotonic()
-        with pytest.raises(DownloadError, match="no network was found"):
-            download(f"http://{address}/file.bin", target)
-        assert time.monotonic() - start < allowed
-    assert names(target) == []
-
-
-def test_a_black_hole_is_noticed_within_two_seconds(monkeypatch):
-    over = threading.Event()
-
-    def never_answers(*_, **__):
-        over.wait(30)
-        raise TimeoutError
-
-    monkeypatch.setattr("socket.create_connection", never_answers)
-    start = time.monotonic()
-    assert network.unreachable("https://download.pytorch.org/x")
-    assert time.monotonic() - start < 2.5
-    over.set()  # lets the thread that is left behind go
-
-
-@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "PROVING_GROUND_OFFLINE"])
-def test_offline_variables_forbid_the_network(serve, target, monkeypatch, variable):
-    server = serve(WHOLE)
-    monkeypatch.setenv(variable, "1")
-    with pytest.raises(DownloadError, match=f"{variable} forbids"):
-        fetch(server.url, target)
-    assert server.requests == []
-
-
-def test_download_goes_through_a_proxy(serve, target, monkeypatch):
-    server = serve(WHOLE)
-    monkeypatch.setenv("http_proxy", server.address)
-    fetch("http://name.invalid/file.bin", target)
-    assert_whole(target)
-    assert server.requests[0][0] == "http://name.invalid/file.bin"
-
-
-def test_a_connection_kept_open_after_the_last_byte_costs_no_second_attempt(serve, target):
-    server = serve(replace(WHOLE, stall_after=len(BODY)))
-    download(server.url, target, patience=replace(QUICK, attempts=1))
-    assert_whole(target)
