@@ -56,6 +56,20 @@ def test_bf16_training_agrees_with_float32_on_real_weights(root, records):
             assert metrics[name] == pytest.approx(rounded.metrics[arm][name], abs=0.005)
 
 
+def test_stfpm_differs_less_between_precisions_than_between_seeds(root):
+    by_precision = {"float32": {}, "bf16": {}}
+    for record in read_records([root / "results/baselines/checks/stfpm_precisions.jsonl"]):
+        if record.protocol["images_seen"] == 1_500:
+            own = by_precision[record.protocol["precision"]]
+            own[record.case["seed"]] = record.metrics["score"]
+    exact, rounded = by_precision.values()
+    assert exact.keys() == rounded.keys() == {0, 1, 2}
+    for name in ("image_auroc", "pixel_auroc", "aupro_30"):
+        figures = [metrics[name] for metrics in exact.values()]
+        differences = [abs(exact[seed][name] - rounded[seed][name]) for seed in exact]
+        assert max(differences) < 0.4 * (max(figures) - min(figures)), name
+
+
 def test_the_tuned_recipe_is_the_one_that_won_on_surface(root):
     scores = {}
     for record in read_records([root / "results/baselines/tuning/rd_resnet18.jsonl"]):
@@ -77,7 +91,8 @@ def test_the_committed_classifiers_learnt(records):
         losses = [loss for _, loss in record.curve]
         assert fmean(losses[-10:]) < fmean(losses[:10]) - 0.5
         figures = record.metrics["last_epoch"]
-        assert figures["top1"] > 0.15  # chance is .01
+        # Chance is .01; transformers learn slowly from scratch.
+        assert figures["top1"] > (0.2 if record.case["model"].startswith("resnet50") else 0.15)
         assert figures["top1"] == pytest.approx(figures["macro_recall"], abs=1e-9)
 
 

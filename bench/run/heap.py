@@ -1,8 +1,9 @@
 """The C library's heap on a CPU: freed memory is kept for the next step.
 
 glibc gives every large tensor back to the system when it is freed, and the next one is faulted in
-page by page, cleared by the kernel: 360,000 faults in a float32 training step of STFPM on ResNet18
-(batch 32, 256 px). It takes 1.06 s instead of 1.46 s when the memory is kept (two cores).
+page by page, cleared by the kernel: 341,000 faults in a float32 training step of STFPM on ResNet18
+(batch 32, 256 px). It takes 1.10 s instead of 1.48 s when the memory is kept, on two cores
+(bench/perf/freed_memory.py).
 """
 
 import ctypes
