@@ -18,7 +18,7 @@ from bench.commands import (
     unbundle,
 )
 from bench.commands.command import CommandError
-from datasets_lib.layout import DatasetError
+from datasets_lib.layouts.category import DatasetError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,9 +11,9 @@ from bench.selection import all_cases
 from bench.settings import Settings
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
-from datasets_lib.fetch.network import unreachable
+from datasets_lib.download.network import unreachable
 from models.catalog import MODELS, WEIGHTS
-from models.weights import ResolvedWeights, WeightsMissing, resolve
+from models.components.weights import ResolvedWeights, WeightsMissing, resolve
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def look_for_weights(
 
 def fetch_weights(cases: Iterable[Case], weights_dirs: Sequence[Path]) -> dict[str, Weights]:
     """The weights that cases need, downloaded where they are not here and that is possible."""
-    from datasets_lib.fetch.download import download
+    from datasets_lib.download.fetch import download
 
     def fetch(url: str, target: Path, sha256_prefix: str | None) -> None:
         download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)

@@ -12,13 +12,13 @@ from _pytest.terminal import TerminalReporter
 
 from bench import selection
 from bench.case import Case
-from bench.collector import collector_at_rest
+from bench.gc_paused import collector_at_rest
 from bench.options import add_options, settings_of
 from bench.progress import Progress
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset, find_datasets
-from datasets_lib.layout import DatasetError
+from datasets_lib.layouts.category import DatasetError
 
 if TYPE_CHECKING:
     from bench.session import BenchSession, Tally

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datasets_lib.catalog import DATASETS
 from models.catalog import WEIGHTS
-from models.weights import hub_folder
+from models.components.weights import hub_folder
 
 
 def remedy(what: str, weights_dirs: Sequence[Path], data_dirs: Sequence[Path]) -> str:

@@ -11,7 +11,7 @@ from typing import NoReturn, Protocol
 import pytest
 
 from bench.case import Case
-from bench.collector import collector_at_rest
+from bench.gc_paused import collector_at_rest
 from bench.progress import Progress
 from bench.record import Key, Outcome, Record
 from bench.replay import replay
@@ -20,7 +20,7 @@ from bench.run.job import CaseSkipped, Job, Report, WeightsError, failed_record,
 from bench.settings import Settings
 from bench.store import Store, StoreError
 from datasets_lib.discover import FoundDataset
-from datasets_lib.layout import DatasetError
+from datasets_lib.layouts.category import DatasetError
 
 
 class Runner(Protocol):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.case import Case
-from bench.report.presentation import PRESENTATIONS, Presentation
+from bench.presentation import PRESENTATIONS, Presentation
 from models.catalog import MODELS, ModelEntry
 
 

@@ -32,10 +32,18 @@ DATASETS: Mapping[str, DatasetEntry] = MappingProxyType(
 
 CUSTOM_LAYOUTS = (
     Layout(FOLDER_FINDER, FOLDER_READER),
-    Layout("datasets_lib.custom_names:find_categories", "datasets_lib.custom_names:read_category"),
     Layout(
-        "datasets_lib.plain_folders:find_categories", "datasets_lib.plain_folders:read_category"
+        "datasets_lib.layouts.custom_names:find_categories",
+        "datasets_lib.layouts.custom_names:read_category",
     ),
-    Layout("datasets_lib.class_folders:find", "datasets_lib.class_folders:read", "classification"),
+    Layout(
+        "datasets_lib.layouts.plain_folders:find_categories",
+        "datasets_lib.layouts.plain_folders:read_category",
+    ),
+    Layout(
+        "datasets_lib.layouts.class_folders:find",
+        "datasets_lib.layouts.class_folders:read",
+        "classification",
+    ),
 )
 """What a folder of any other name may look like; the first that fits decides."""

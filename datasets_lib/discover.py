@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
 from datasets_lib.entry import DatasetEntry, Layout, Task
-from datasets_lib.folder_names import folder_id, subfolders
-from datasets_lib.imported import imported
-from datasets_lib.layout import DatasetError
+from datasets_lib.import_string import imported
+from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.folder_names import folder_id, subfolders
 
 CUSTOM = "custom"
 """A folder of this name below a data folder is a data folder itself."""

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-FOLDER_FINDER = "datasets_lib.folder:find_categories"
-FOLDER_READER = "datasets_lib.folder:read_category"
+FOLDER_FINDER = "datasets_lib.layouts.mvtec_folders:find_categories"
+FOLDER_READER = "datasets_lib.layouts.mvtec_folders:read_category"
 
 Task = Literal["anomaly", "classification", "texture"]
 

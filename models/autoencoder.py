@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.anomaly_map import of_maps, upsample_and_blur
-from models.interface import Prediction
-from models.load_tensors import load_tensors
-from models.ssim import structural_similarity
+from models.components.anomaly_map import of_maps, upsample_and_blur
+from models.components.base import Prediction
+from models.components.load_tensors import load_tensors
+from models.components.ssim import structural_similarity
 
 _CHANNELS = (32, 64, 128, 256, 256)
 """Of the encoder's stages, each of which halves the sides; the decoder mirrors them."""
@@ -112,7 +112,7 @@ def build(
     latent: int = 128,
     image_size: int = 256,
 ) -> Autoencoder:
-    """Build an autoencoder; see `models.interface.Build`.
+    """Build an autoencoder; see `models.components.base.Build`.
 
     Args:
         weights: None: nothing of it is pretrained.

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.anomaly_map import of_maps, upsample_and_blur
-from models.backbone import Backbone
-from models.coord_conv import CoordConv
-from models.gathered_tensors import gathered_tensors
-from models.interface import Prediction
-from models.k_means import k_means
-from models.load_tensors import load_tensors
-from models.nearest import nearest, squared_distances
-from models.on_features import Gathers, Learns, OnFeatures
+from models.components.anomaly_map import of_maps, upsample_and_blur
+from models.components.backbone import Backbone
+from models.components.base import Prediction
+from models.components.coord_conv import CoordConv
+from models.components.dynamic_buffers import gathered_tensors
+from models.components.k_means import k_means
+from models.components.load_tensors import load_tensors
+from models.components.nearest_centers import nearest, squared_distances
+from models.components.on_features import Gathers, Learns, OnFeatures
 
 ATTRACTING = 3
 """K: the nearest centres, which draw a patch in."""
@@ -186,7 +186,7 @@ class CFA(Gathers, Learns, OnFeatures):
 
 
 def build(*, weights: str | None, state: Mapping[str, Tensor] | None, compression: int = 1) -> CFA:
-    """Build a CFA model; see `models.interface.Build`.
+    """Build a CFA model; see `models.components.base.Build`.
 
     Args:
         weights: Tag of the backbone's weights.

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.backbone import Backbone
-from models.gathered_tensors import gathered_tensors
-from models.interface import Prediction
-from models.kde import KDE
-from models.on_features import Gathers, OnFeatures
-from models.pca import PCA
+from models.components.backbone import Backbone
+from models.components.base import Prediction
+from models.components.dynamic_buffers import gathered_tensors
+from models.components.kde import KDE
+from models.components.on_features import Gathers, OnFeatures
+from models.components.pca import PCA
 
 _LAYER = 4
 
@@ -127,7 +127,7 @@ def build(
     components: int = 16,
     most: int = 40_000,
 ) -> DFKDE:
-    """Build a DFKDE; see `models.interface.Build`.
+    """Build a DFKDE; see `models.components.base.Build`.
 
     Args:
         weights: Tag of the backbone's weights.

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.backbone import Backbone
-from models.gathered_tensors import gathered_tensors
-from models.interface import Prediction
-from models.on_features import Gathers, OnFeatures
-from models.pca import PCA
+from models.components.backbone import Backbone
+from models.components.base import Prediction
+from models.components.dynamic_buffers import gathered_tensors
+from models.components.on_features import Gathers, OnFeatures
+from models.components.pca import PCA
 
 Score = Literal["fre", "nll"]
 
@@ -151,7 +151,7 @@ def _pooled(features: list[Tensor]) -> Tensor:
 
 
 def build(*, weights: str | None, state: Mapping[str, Tensor] | None, score: Score) -> DFM:
-    """Build a DFM; see `models.interface.Build`.
+    """Build a DFM; see `models.components.base.Build`.
 
     Args:
         weights: Tag of the backbone's weights.

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbone import STRIDES, Backbone
-from models.interface import Prediction
-from models.load_tensors import load_tensors
-from models.on_features import Learns, OnFeatures
+from models.components.backbone import STRIDES, Backbone
+from models.components.base import Prediction
+from models.components.load_tensors import load_tensors
+from models.components.on_features import Learns, OnFeatures
 
 _LAYER = 3
 _POOL = 2
@@ -124,7 +124,7 @@ def build(
     image_size: int = 256,
     latent: int = 220,
 ) -> FRE:
-    """Build an FRE model; see `models.interface.Build`.
+    """Build an FRE model; see `models.components.base.Build`.
 
     Args:
         weights: Tag of the backbone's weights.

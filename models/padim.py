@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.anomaly_map import of_maps, upsample_and_blur
-from models.backbone import Backbone
-from models.gathered_tensors import gathered_tensors
-from models.gaussian import PositionGaussians
-from models.interface import Prediction
-from models.on_features import Gathers, OnFeatures
+from models.components.anomaly_map import of_maps, upsample_and_blur
+from models.components.backbone import Backbone
+from models.components.base import Prediction
+from models.components.dynamic_buffers import gathered_tensors
+from models.components.gaussian import PositionGaussians
+from models.components.on_features import Gathers, OnFeatures
 
 _LAYERS = (1, 2, 3)
 
@@ -170,7 +170,7 @@ class _Embedding:
 
 
 def build(*, weights: str | None, state: Mapping[str, Tensor] | None, channels: int) -> PaDiM:
-    """Build a PaDiM; see `models.interface.Build`.
+    """Build a PaDiM; see `models.components.base.Build`.
 
     Args:
         weights: Tag of the backbone's weights.

@@ -13,11 +13,11 @@ from timm.models import FeatureListNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.anomaly_map import of_maps
-from models.backbone import Backbone
 from models.catalog import WEIGHTS
-from models.interface import Prediction
-from models.load_tensors import load_tensors
+from models.components.anomaly_map import of_maps
+from models.components.backbone import Backbone
+from models.components.base import Prediction
+from models.components.load_tensors import load_tensors
 
 
 class STFPM(nn.Module):
@@ -125,7 +125,7 @@ def distance_maps(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> list[
 
 
 def build(*, weights: str | None, state: Mapping[str, Tensor] | None) -> STFPM:
-    """Build an STFPM model; see `models.interface.Build`.
+    """Build an STFPM model; see `models.components.base.Build`.
 
     Args:
         weights: Tag of the teacher's weights.

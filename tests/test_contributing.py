@@ -7,10 +7,10 @@ import torch
 
 from bench.protocol import PROFILES, resolve
 from bench.run.evaluate import predict_all
-from bench.run.loop import fit
-from bench.run.objective import AnomalyObjective
+from bench.run.training.loop import fit
+from bench.run.training.objective import AnomalyObjective
 from models.catalog import MODELS
-from models.interface import GradientAnomalyModel
+from models.components.base import GradientAnomalyModel
 
 
 def test_the_example_model_trains_and_predicts(root, tmp_path):

@@ -19,7 +19,7 @@ from bench.commands.progress_line import ProgressLine
 from bench.commands.sizes import free_bytes, megabytes
 
 if TYPE_CHECKING:
-    from bench.carry.bundle import Member
+    from bench.airgap.bundle import Member
     from bench.case import Case
     from bench.needs import Missing, Weights
     from datasets_lib.discover import FoundDataset
@@ -49,9 +49,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
-    from bench.carry.bundle import left_out, project_members, write_bundle
-    from bench.carry.unbundle import BundleError, platform_name
-    from bench.carry.wheels import python_name
+    from bench.airgap.bundle import left_out, project_members, write_bundle
+    from bench.airgap.unbundle import BundleError, platform_name
+    from bench.airgap.wheels import python_name
     from bench.needs import all_missing, fetch_weights
     from datasets_lib.discover import find_datasets
 
@@ -123,7 +123,7 @@ def _session_keyword(options: argparse.Namespace) -> str:
 
 
 def _datasets(cases: "Sequence[Case]", found: "Mapping[str, FoundDataset]") -> "list[Member]":
-    from bench.carry.bundle import dataset_members
+    from bench.airgap.bundle import dataset_members
     from bench.needs import dataset_of
 
     needed = {dataset_of(case) for case in cases}
@@ -136,7 +136,7 @@ def _datasets(cases: "Sequence[Case]", found: "Mapping[str, FoundDataset]") -> "
 
 
 def _weights(weights: "Mapping[str, Weights]") -> "list[Member]":
-    from bench.carry.bundle import Member
+    from bench.airgap.bundle import Member
 
     return [
         # The full tag is a name that a weights folder is searched for.
@@ -148,8 +148,8 @@ def _weights(weights: "Mapping[str, Weights]") -> "list[Member]":
 
 def _wheels(options: argparse.Namespace, scratch: Path) -> "tuple[list[Member], list[str]]":
     """The environment's list and its wheels, and the requirements that have none."""
-    from bench.carry.bundle import Member
-    from bench.carry.wheels import (
+    from bench.airgap.bundle import Member
+    from bench.airgap.wheels import (
         broken_installations,
         build_requirements,
         fetch_wheels,

@@ -22,8 +22,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
-    from bench.run.feature_disk import FeatureDisk
-    from datasets_lib.cache import DecodeCache
+    from bench.run.features.disk import FeatureDisk
+    from datasets_lib.cache.decode_cache import DecodeCache
 
     root = cache_dir_of(options)
     cache, features = DecodeCache(root), FeatureDisk(root / "features")

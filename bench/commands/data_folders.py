@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bench.commands.shown import shown
+from bench.commands.printable_path import shown
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import CUSTOM, recognise
-from datasets_lib.folder_names import folder_id, subfolders
-from datasets_lib.layout import DatasetError
+from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.folder_names import folder_id, subfolders
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2"}
 _FEW = 4

@@ -14,10 +14,10 @@ from datasets_lib.catalog import DATASETS
 from datasets_lib.data_dirs import data_home
 from datasets_lib.discover import FoundDataset, find_datasets
 from datasets_lib.entry import DatasetEntry
-from datasets_lib.layout import DatasetError
+from datasets_lib.layouts.category import DatasetError
 
 if TYPE_CHECKING:
-    from datasets_lib.fetch.place import Piece
+    from datasets_lib.download.place import Piece
 
 _DOWNLOADS = ".downloads"
 """Archives wait here for being unpacked; hidden, so that no dataset is looked for in it."""
@@ -106,9 +106,9 @@ def by_hand(entry: DatasetEntry) -> str:
 
 
 def _fetch_and_place(entry: DatasetEntry, data_dir: Path, keep: bool) -> None:
-    from datasets_lib.fetch.download import download
-    from datasets_lib.fetch.place import Piece, checksum_of, place
-    from datasets_lib.fetch.unpack import DamagedArchiveError
+    from datasets_lib.download.fetch import download
+    from datasets_lib.download.place import Piece, checksum_of, place
+    from datasets_lib.download.unpack import DamagedArchiveError
 
     downloads = data_dir / _DOWNLOADS / entry.name
     pieces = []

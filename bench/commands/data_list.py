@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.commands.command import data_dirs_of
 from bench.commands.data_folders import searchable, trouble_with
-from bench.commands.shown import shown
+from bench.commands.printable_path import shown
 from bench.commands.sizes import megabytes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, find_datasets

@@ -9,7 +9,7 @@ from bench.commands.data_get import target_dir
 from bench.commands.progress_line import ProgressLine
 from datasets_lib.discover import CUSTOM, entry_named
 from datasets_lib.entry import Archive, DatasetEntry
-from datasets_lib.folder_names import folder_id
+from datasets_lib.layouts.folder_names import folder_id
 
 
 def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,7 +23,7 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from datasets_lib.fetch.place import Piece, difference, place
+    from datasets_lib.download.place import Piece, difference, place
 
     entry = entry_named(options.name)
     name = entry.name if entry else options.name

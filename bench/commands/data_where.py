@@ -7,12 +7,12 @@ from pathlib import Path
 
 from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, folders
 from bench.commands.data_folders import one_level_up, passed_over, trouble_with
-from bench.commands.shown import shown
+from bench.commands.printable_path import shown
 from bench.commands.sizes import folder_bytes, free_bytes, megabytes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.data_dirs import data_home
 from datasets_lib.discover import find_datasets
-from models.weights import FOLDER_VARIABLE, SUFFIXES, hub_folder
+from models.components.weights import FOLDER_VARIABLE, SUFFIXES, hub_folder
 
 
 def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -18,10 +18,10 @@ from bench.commands.progress_line import ProgressLine
 if TYPE_CHECKING:
     import torch
 
-    from bench.run.distill_plan import Distilled, Plan
-    from bench.run.patch_targets import PatchTargets
-    from datasets_lib.textures import TextureSource
-    from models.weights import ResolvedWeights
+    from bench.run.distillation.patch_targets import PatchTargets
+    from bench.run.distillation.plan import Distilled, Plan
+    from datasets_lib.batches.textures import TextureSource
+    from models.components.weights import ResolvedWeights
 
 _CNNS = ("resnet", "wide_resnet", "convnext")
 _SIDE = 8
@@ -78,10 +78,10 @@ def _run(options: argparse.Namespace) -> int:
     _check_numbers(options)
     weights = _weights(options)
     from bench.environment import cuda_present
+    from bench.run.atomic import save_whole
     from bench.run.device import DeviceError, use_device
-    from bench.run.distill import distil
-    from bench.run.distill_plan import DistillationError, Plan
-    from bench.run.saving import save_whole
+    from bench.run.distillation.distill import distil
+    from bench.run.distillation.plan import DistillationError, Plan
 
     try:
         device = use_device(options.device or ("cuda" if cuda_present() else "cpu"))
@@ -115,7 +115,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _out(options: argparse.Namespace) -> Path:
-    from models.weights import SUFFIXES
+    from models.components.weights import SUFFIXES
 
     out: Path = options.out.expanduser().absolute()
     endings = [ending for ending in SUFFIXES if ending != ".safetensors"]
@@ -143,9 +143,9 @@ def _layers(text: str) -> tuple[int, ...]:
 
 
 def _weights(options: argparse.Namespace) -> "ResolvedWeights":
-    from datasets_lib.fetch.download import download
+    from datasets_lib.download.fetch import download
     from models.catalog import WEIGHTS
-    from models.weights import WeightsMissing, resolve
+    from models.components.weights import WeightsMissing, resolve
 
     cnns = [tag for tag, entry in WEIGHTS.items() if entry.architecture.startswith(_CNNS)]
     if options.backbone not in cnns:
@@ -165,10 +165,10 @@ def _weights(options: argparse.Namespace) -> "ResolvedWeights":
 def _targets(
     tag: str, weights: "ResolvedWeights", layers: tuple[int, ...], device: "torch.device"
 ) -> "PatchTargets":
-    from bench.run.patch_targets import PatchTargets
-    from models.backbone import Backbone
+    from bench.run.distillation.patch_targets import PatchTargets
     from models.catalog import WEIGHTS
-    from models.weights import load_state
+    from models.components.backbone import Backbone
+    from models.components.weights import load_state
 
     try:
         backbone = Backbone(WEIGHTS[tag], load_state(weights), layers)
@@ -181,9 +181,9 @@ def _pictures(options: argparse.Namespace) -> "TextureSource":
     """The pictures, of twice the network's size, and a line that says which."""
     from bench.commands.data_folders import searchable
     from bench.remedy import dataset_remedy
-    from datasets_lib.cache import DecodeCache
+    from datasets_lib.batches.textures import PROCEDURAL, texture_source
+    from datasets_lib.cache.decode_cache import DecodeCache
     from datasets_lib.discover import entry_named, find_datasets
-    from datasets_lib.textures import PROCEDURAL, texture_source
 
     found = find_datasets(searchable(data_dirs_of(options)))
     wanted: tuple[str, ...] = _TEXTURES

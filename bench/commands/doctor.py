@@ -14,7 +14,7 @@ from bench.commands.command import (
     folders,
 )
 from bench.commands.data_folders import searchable, trouble_with
-from bench.commands.shown import shown
+from bench.commands.printable_path import shown
 from bench.commands.sizes import folder_bytes, free_bytes, megabytes
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bench.commands.machine import device_lines, versions
     from bench.environment import default_profile
-    from bench.machine import device_lines, versions
     from bench.needs import all_missing, look_for_weights, offered_cases, weights_of
     from datasets_lib.discover import find_datasets
 
@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _places(options: argparse.Namespace) -> Iterator[str]:
-    from bench.machine import writable
+    from bench.commands.machine import writable
 
     cache = cache_dir_of(options)
     places = {"cache": cache, "results": options.results_dir.absolute()}

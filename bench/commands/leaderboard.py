@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> int:
     for path in write_leaderboard(records, options.out):
         print(path)
     if options.picture:
-        from bench.pictures import all_dataset_curves, leaderboard_picture
+        from bench.plots import all_dataset_curves, leaderboard_picture
 
         print(leaderboard_picture(records, options.out / "leaderboard.png"))
         for path in all_dataset_curves(records, options.out):

@@ -15,7 +15,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
-    from bench.carry.unbundle import BundleError, next_steps, unbundle
+    from bench.airgap.unbundle import BundleError, next_steps, unbundle
 
     try:
         manifest = unbundle(options.bundle, options.to)

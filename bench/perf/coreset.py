@@ -20,11 +20,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.backbone import Backbone
 from models.catalog import WEIGHTS
-from models.coreset import k_centre_greedy
-from models.patchcore_embedding import ConcatenatedEmbedding
-from models.random_projection import sparse_projection
+from models.components.backbone import Backbone
+from models.components.coreset import k_centre_greedy
+from models.components.random_projection import sparse_projection
+from models.patchcore.embedding import ConcatenatedEmbedding
 
 _WEIGHTS = "resnet18.tv_in1k"
 _BATCH = 20

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from datasets_lib.cache import DecodeCache
-from datasets_lib.decode import decode_image, decoded_files
-from datasets_lib.image_set import load
-from datasets_lib.layout import Sample
+from datasets_lib.batches.image_set import load
+from datasets_lib.cache.decode_cache import DecodeCache
+from datasets_lib.images.decode import decode_image, decoded_files
+from datasets_lib.layouts.category import Sample
 
 COUNT, NATIVE, SIZE, BATCH, ROUNDS = 64, 900, 256, 32, 7
 
@@ -50,7 +50,8 @@ def draw_samples(folder: Path) -> list[Sample]:
         file = folder / f"{index:03}.png"
         draw_photograph(generator).save(file)
         samples.append(Sample(file.name, file))
-    # Hashes of files younger than two seconds are not remembered (see datasets_lib/content.py).
+    # Hashes of files younger than two seconds are not remembered.
+
     time.sleep(2.1)
     return samples
 

@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from bench.run.heap import keep_freed_memory
+from bench.run.malloc import keep_freed_memory
 from models.stfpm import build
 
 SIDES = ("given back", "kept")

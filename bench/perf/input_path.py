@@ -29,13 +29,13 @@ from torchvision import transforms
 
 from bench.perf.decode_cache import draw_samples, seconds
 from datasets_lib.augment.augmentation import Augmentation
-from datasets_lib.augment.draws import Draws
 from datasets_lib.augment.flips import FlipCrop, Flips
 from datasets_lib.augment.normalize import Normalize
-from datasets_lib.cache import DecodeCache
-from datasets_lib.decode import UInt8
+from datasets_lib.augment.random_streams import Draws
+from datasets_lib.batches.streaming import Batches, ResidentBatches, StreamedBatches, choose
+from datasets_lib.cache.decode_cache import DecodeCache
+from datasets_lib.images.decode import UInt8
 from datasets_lib.sets.cifar_pickle import load_pickle, to_array
-from datasets_lib.streaming import Batches, ResidentBatches, StreamedBatches, choose
 
 SIZE, WORKERS = 256, 2
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -37,16 +37,16 @@ from torchvision import transforms
 
 from bench.environment import default_precision
 from bench.protocol import PROFILES, Protocol, resolve
-from bench.run.classifier_objective import ClassifierObjective
-from bench.run.compiling import Choice, LossGradient
 from bench.run.device import use_device
 from bench.run.labelled_split import LabelledSplit
-from bench.run.loop import fit
-from bench.run.precision import autocast
-from datasets_lib.classification import PixelSplit
+from bench.run.training.classifier_objective import ClassifierObjective
+from bench.run.training.compilation import Choice, LossGradient
+from bench.run.training.loop import fit
+from bench.run.training.precision import autocast
+from datasets_lib.batches.streaming import choose
 from datasets_lib.discover import find_datasets
+from datasets_lib.layouts.classification import PixelSplit
 from datasets_lib.sets.cifar_reader import read_cifar100
-from datasets_lib.streaming import choose
 from models.catalog import MODELS
 from models.timm_classifier import ImageClassifier, build
 

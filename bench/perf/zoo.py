@@ -32,7 +32,7 @@ from bench.perf.zoo_tables import (
 )
 from datasets_lib.discover import find_datasets
 from models.catalog import MODELS
-from models.weights import resolve
+from models.components.weights import resolve
 
 
 class PeerRuns:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from bench.presentation import ANOMALY, CLASSIFICATION, Presentation
 from bench.record import Record
 from bench.report.leaderboard_csv import leaderboard_csv
 from bench.report.leaderboard_notes import (
@@ -16,8 +17,6 @@ from bench.report.leaderboard_notes import (
 )
 from bench.report.leaderboard_tables import cost_table, quality_table, verdict_table
 from bench.report.markdown import bold, percent, quantity, seeds
-from bench.report.mixing_report import mixing_report
-from bench.report.presentation import ANOMALY, CLASSIFICATION, Presentation
 from bench.report.references import MEAN, beside, published_categories
 from bench.report.tables import (
     Row,
@@ -29,8 +28,9 @@ from bench.report.tables import (
     ranks,
     sections,
 )
-from bench.report.verdict import verdicts
 from bench.studies import STUDIES, presentation_of
+from bench.studies.mixing.report import mixing_report
+from bench.studies.rd_backbone.verdict import verdicts
 
 __all__ = ["leaderboard_csv", "leaderboard_markdown", "summary_rows", "write_leaderboard"]
 

@@ -5,13 +5,13 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from bench.presentation import ANOMALY, PRESENTATIONS
 from bench.record import Record
-from bench.report.mixing_reference import original_rows
-from bench.report.presentation import ANOMALY, PRESENTATIONS
 from bench.report.references import MEAN, Reference, beside, published_categories, references
 from bench.report.statistics import Estimate
 from bench.report.tables import Row, by_data, by_study, category_rows, mean_rows, ranks, sections
 from bench.studies import presentation_of
+from bench.studies.mixing.original import original_rows
 
 MEASUREMENTS = (
     "fit_seconds",

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from bench.presentation import ANOMALY, PRESENTATIONS
 from bench.protocol import PROFILES
 from bench.record import Record
-from bench.report.presentation import ANOMALY, PRESENTATIONS
 from bench.report.tables import Section, age
 from bench.studies import presentation_of
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from bench.presentation import Column
 from bench.report.markdown import (
     EMPTY,
     bold,
@@ -13,11 +14,10 @@ from bench.report.markdown import (
     seeds,
     table,
 )
-from bench.report.presentation import Column
 from bench.report.references import Reference
 from bench.report.statistics import EXACT_LIMIT, SIGNIFICANCE, Estimate, fewest_pairs
 from bench.report.tables import Row, ranks
-from bench.report.verdict import MAIN_PAIR, Verdict
+from bench.studies.rd_backbone.verdict import MAIN_PAIR, Verdict
 
 
 def quality_table(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.report.presentation import ANOMALY, ZOO
-from bench.report.zoo_references import zoo_references
+from bench.presentation import ANOMALY, ZOO
+from bench.studies.anomaly_zoo.references import zoo_references
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
 

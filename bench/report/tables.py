@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from bench.presentation import Presentation
 from bench.protocol import PROFILES
 from bench.record import Record
-from bench.report.presentation import Presentation
 from bench.report.statistics import Estimate, estimate
 from bench.studies import STUDIES, presentation_of
 

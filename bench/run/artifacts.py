@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from bench import pictures
+from bench import plots as pictures
 from bench.record import Record
+from bench.run.atomic import save_whole
 from bench.run.evaluate import Scored
 from bench.run.job import Job
-from bench.run.saving import save_whole
-from datasets_lib.image_set import ImageSet
-from models.interface import AnomalyModel
+from datasets_lib.batches.image_set import ImageSet
+from models.components.base import AnomalyModel
 
 
 def write_artifacts(

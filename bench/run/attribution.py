@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from bench.run.precision import to_float
-from models.interface import Classifier
+from bench.run.training.precision import to_float
+from models.components.base import Classifier
 
 _SIGMA = 1.0
 _WINDOW = 7

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from bench import pictures
+from bench import plots as pictures
 from bench.metrics.classification import predicted_classes
 from bench.record import Record
+from bench.run.atomic import save_whole
 from bench.run.classification_pictures import write_pictures
+from bench.run.device_data import LabelledData
 from bench.run.job import Job
 from bench.run.labelled_split import LabelledSplit
-from bench.run.resident import LabelledData
-from bench.run.saving import save_whole
-from models.interface import Classifier
+from models.components.base import Classifier
 
 
 def write_artifacts(

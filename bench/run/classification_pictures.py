@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import pictures
+from bench import plots as pictures
 from bench.metrics.classification import predicted_classes
 from bench.run.attribution import attribution_maps
 from bench.run.labelled_split import LabelledSplit
-from bench.run.precision import to_float
-from models.interface import Classifier
+from bench.run.training.precision import to_float
+from models.components.base import Classifier
 
 _IMAGES = 1_000
 """Most test images whose features are drawn: t-SNE of so many takes seconds."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from bench.run.heap import keep_freed_memory
+from bench.run.malloc import keep_freed_memory
 
 
 class DeviceError(Exception):

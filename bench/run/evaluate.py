@@ -11,11 +11,11 @@ from bench.metrics.pixels import Method
 from bench.metrics.ranking import auroc
 from bench.metrics.regions import Regions
 from bench.metrics.threshold_rules import Threshold, every_threshold
-from bench.run.features import Features
+from bench.run.features.store import Features
 from bench.run.job import Report
-from bench.run.precision import to_float
-from datasets_lib.image_set import ImageSet
-from models.interface import AnomalyModel, Prediction, StudentModel
+from bench.run.training.precision import to_float
+from datasets_lib.batches.image_set import ImageSet
+from models.components.base import AnomalyModel, Prediction, StudentModel
 
 
 class NonFiniteScoresError(Exception):

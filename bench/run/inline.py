@@ -1,9 +1,9 @@
 """Cases in this very process: nothing to start, and nothing to survive a crash."""
 
 from bench.record import Record
-from bench.run.execute import run_case
+from bench.run.case import run_case
+from bench.run.device_data import Resident
 from bench.run.job import Job, Report
-from bench.run.resident import Resident
 
 
 class InlineRunner:

@@ -11,17 +11,17 @@ from bench.record import Key
 from bench.remedy import dataset_remedy
 from bench.run.job import CaseSkipped, Inputs, Job, LabelledInputs, WeightsError
 from bench.settings import Settings
+from datasets_lib.batches.labelled import data_hash
+from datasets_lib.cache.content import ContentHashes
 from datasets_lib.catalog import DATASETS
-from datasets_lib.classification import Classification
-from datasets_lib.content import ContentHashes
 from datasets_lib.discover import FoundDataset
-from datasets_lib.imported import imported
-from datasets_lib.labelled import data_hash
-from datasets_lib.layout import Category, DatasetError, Sample
-from datasets_lib.split import limit, split_calibration
+from datasets_lib.import_string import imported
+from datasets_lib.layouts.category import Category, DatasetError, Sample
+from datasets_lib.layouts.classification import Classification
+from datasets_lib.layouts.split import limit, split_calibration
 from models.catalog import MODELS
-from models.weights import ResolvedWeights, WeightsMissing
-from models.weights import resolve as resolve_weights
+from models.components.weights import ResolvedWeights, WeightsMissing
+from models.components.weights import resolve as resolve_weights
 
 Reader = Callable[[str, str, Path], Category]
 LabelledReader = Callable[[Path], Classification]
@@ -223,6 +223,6 @@ def _at_most(count: int | None, samples: tuple[Sample, ...]) -> tuple[Sample, ..
 
 
 def _download_weights(url: str, target: Path, sha256_prefix: str | None) -> None:
-    from datasets_lib.fetch.download import download
+    from datasets_lib.download.fetch import download
 
     download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)

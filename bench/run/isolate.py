@@ -19,7 +19,7 @@ from bench.record import Outcome, Record
 from bench.run.job import Job, Report, failed_record
 
 _GRACE_SECONDS = 5.0
-_PRELOAD = ["torch", "timm", "bench.run.execute"]
+_PRELOAD = ["torch", "timm", "bench.run.case"]
 
 
 class _ChildGoneError(Exception):

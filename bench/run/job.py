@@ -10,9 +10,9 @@ from bench.case import Case
 from bench.protocol import Protocol
 from bench.record import Key, Outcome, Record
 from datasets_lib.discover import FoundDataset
-from datasets_lib.layout import Sample
+from datasets_lib.layouts.category import Sample
 from models.catalog import MODELS
-from models.weights import ResolvedWeights
+from models.components.weights import ResolvedWeights
 
 Report = Callable[[str, dict[str, Any]], None]
 """How a running case says where it is: ``report(phase, {"step": 3, "steps": 40, "loss": .1})``."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from datasets_lib.cache import DecodeCache
-from datasets_lib.cache_build import Progress
-from datasets_lib.classification import Labelled
-from datasets_lib.labelled import mapped_images
-from datasets_lib.streaming import Batches, StreamedBatches, choose
+from datasets_lib.batches.labelled import mapped_images
+from datasets_lib.batches.streaming import Batches, StreamedBatches, choose
+from datasets_lib.cache.build import Progress
+from datasets_lib.cache.decode_cache import DecodeCache
+from datasets_lib.layouts.classification import Labelled
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,8 +27,8 @@ def serve(connection: Connection, log: Path) -> None:
         os.dup2(file.fileno(), 2)
     faulthandler.enable(file=2)
 
-    from bench.run.execute import run_case
-    from bench.run.resident import Resident
+    from bench.run.case import run_case
+    from bench.run.device_data import Resident
 
     resident = Resident()
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):

@@ -1,10 +1,10 @@
 """The studies, by name."""
 
+from bench.presentation import ANOMALY, Presentation
 from bench.record import Record
-from bench.report.presentation import ANOMALY, Presentation
-from bench.studies.anomaly_zoo import ANOMALY_ZOO
-from bench.studies.mixing import CLASSIFIERS, MIXING
-from bench.studies.rd_backbone import RD_BACKBONE
+from bench.studies.anomaly_zoo.study import ANOMALY_ZOO
+from bench.studies.mixing.study import CLASSIFIERS, MIXING
+from bench.studies.rd_backbone.study import RD_BACKBONE
 
 STUDIES = {study.name: study for study in (RD_BACKBONE, ANOMALY_ZOO, MIXING, CLASSIFIERS)}
 

@@ -6,7 +6,7 @@ from typing import Protocol, TypeGuard
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.random_streams import Draws
 
 Targets = Tensor | None
 """int64 labels (B,), soft labels (B, K), bool masks (B, H, W), or None."""

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.random_streams import Draws
 
 _TRIES = 16
 """Each try is accepted with probability over 0.95, so that all fail once in 10²⁰ draws."""

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from datasets_lib.augment.augmentation import Augmentation, Identity
-from datasets_lib.augment.draws import Draws
 from datasets_lib.augment.perlin import perlin_masks
+from datasets_lib.augment.random_streams import Draws
 from datasets_lib.augment.rows import where_masked
 
 
 class Textures(Protocol):
-    """Where foreign textures come from, such as `datasets_lib.textures.TextureSource`."""
+    """Where foreign textures come from, such as `datasets_lib.batches.textures.TextureSource`."""
 
     def sample(self, draws: Draws) -> Tensor:
         """One texture for each of the draws' samples, uint8 (B, 3, S, S)."""

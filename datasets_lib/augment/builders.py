@@ -1,8 +1,8 @@
 """The augmentations that the catalog names, put together."""
 
 from datasets_lib.augment.augmentation import Augmentation, Identity, Sequence
+from datasets_lib.augment.color_jitter import ColourJitter
 from datasets_lib.augment.flips import FlipCrop, Flips
-from datasets_lib.augment.jitter import ColourJitter
 from datasets_lib.augment.mixing import CutMix, MixUp
 from datasets_lib.augment.rand_augment import RandAugment
 from datasets_lib.augment.resized_crop import ResizedCrop

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, cast
 
-from datasets_lib.imported import imported
+from datasets_lib.import_string import imported
 
 if TYPE_CHECKING:
     from datasets_lib.augment.augmentation import Augmentation

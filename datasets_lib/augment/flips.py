@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from datasets_lib.augment.augmentation import Targets, are_masks
-from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.random_streams import Draws
 from datasets_lib.augment.windows import cut_windows
 
 

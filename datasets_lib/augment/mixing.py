@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datasets_lib.augment.augmentation import Targets
 from datasets_lib.augment.beta import beta
-from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.random_streams import Draws
 from datasets_lib.augment.rows import select, where_masked
 
 

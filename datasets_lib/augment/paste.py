@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.draws import Draws
-from datasets_lib.augment.jitter import ColourJitter
+from datasets_lib.augment.color_jitter import ColourJitter
+from datasets_lib.augment.random_streams import Draws
 from datasets_lib.augment.rows import where_masked
 
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.random_streams import Draws
 from datasets_lib.augment.warp import rotation_matrix, warp
 
 DRAEM_CELLS = tuple(2**power for power in range(6))

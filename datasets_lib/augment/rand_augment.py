@@ -14,8 +14,8 @@ from torch import Tensor
 
 from datasets_lib.augment import lookup
 from datasets_lib.augment.augmentation import Targets, are_masks, memory_format
-from datasets_lib.augment.draws import Draws
-from datasets_lib.augment.jitter import grey
+from datasets_lib.augment.color_jitter import grey
+from datasets_lib.augment.random_streams import Draws
 from datasets_lib.augment.warp import rotation_matrix, warp
 
 

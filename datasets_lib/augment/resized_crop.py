@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from datasets_lib.augment.augmentation import Targets, are_masks
-from datasets_lib.augment.draws import Draws
+from datasets_lib.augment.random_streams import Draws
 from datasets_lib.augment.warp import warp
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from datasets_lib.decode import UInt8, read_file
-from datasets_lib.layout import DatasetError
+from datasets_lib.images.decode import UInt8, read_file
+from datasets_lib.layouts.category import DatasetError
 from datasets_lib.sets.python2_pickle import Call, DamagedPickle, read_pickle
 
 

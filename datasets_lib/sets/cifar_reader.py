@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets_lib.classification import Classification, PixelSplit
-from datasets_lib.decode import UInt8
-from datasets_lib.layout import DatasetError
+from datasets_lib.images.decode import UInt8
+from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.classification import Classification, PixelSplit
 from datasets_lib.sets import cifar10, cifar100
 from datasets_lib.sets.cifar_layout import CifarLayout
 from datasets_lib.sets.cifar_pickle import load_pickle, refused, to_array

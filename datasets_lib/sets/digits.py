@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets_lib.classification import Classification, PixelSplit
 from datasets_lib.entry import Counts, DatasetEntry
+from datasets_lib.layouts.classification import Classification, PixelSplit
 
 ENTRY = DatasetEntry(
     name="digits",

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.folder_names import subfolders
-from datasets_lib.layout import Category, DatasetError, Sample
-from datasets_lib.listing import list_folder
-from datasets_lib.own_split import split_category
+from datasets_lib.layouts.category import Category, DatasetError, Sample
+from datasets_lib.layouts.folder_names import subfolders
+from datasets_lib.layouts.listing import list_folder
+from datasets_lib.layouts.own_split import split_category
 
 CATEGORY = "commutator"
 
@@ -77,7 +77,7 @@ def _parts(path: Path, item: str) -> list[Sample]:
 
 def _part(path: Path, image: Path, labelled: bool) -> Sample:
     # Here, for this module is imported at collection.
-    from datasets_lib.decode import marks_defect
+    from datasets_lib.images.decode import marks_defect
 
     label = image.with_name(image.stem + _LABEL)
     if not labelled:

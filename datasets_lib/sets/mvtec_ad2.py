@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.folder import FolderLayout
-from datasets_lib.layout import Category
+from datasets_lib.layouts.category import Category
+from datasets_lib.layouts.mvtec_folders import FolderLayout
 
 _COUNTS = {
     "can": Counts(train=412, test=162, defective=90, validation=46),

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from datasets_lib.annotations import read_json, unusable
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.folder import FolderLayout
-from datasets_lib.layout import Category
+from datasets_lib.layouts.annotations import read_json, unusable
+from datasets_lib.layouts.category import Category
+from datasets_lib.layouts.mvtec_folders import FolderLayout
 
 _COUNTS = {
     "breakfast_box": Counts(train=351, test=275, defective=173, validation=62),

@@ -6,10 +6,10 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from datasets_lib.annotations import unusable
-from datasets_lib.decode import read_file, resize_mask, to_mask
 from datasets_lib.entry import SaturatedRegion
-from datasets_lib.layout import Sample
+from datasets_lib.images.decode import read_file, resize_mask, to_mask
+from datasets_lib.layouts.annotations import unusable
+from datasets_lib.layouts.category import Sample
 from datasets_lib.sets.mvtec_loco import read_saturation
 
 

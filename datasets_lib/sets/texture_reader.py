@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets_lib.layout import DatasetError
+from datasets_lib.layouts.category import DatasetError
 from datasets_lib.sets import dtd, imagenette
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}

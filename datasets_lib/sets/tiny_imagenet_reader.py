@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from datasets_lib.classification import Classification, FileSplit
-from datasets_lib.folder_names import subfolders
-from datasets_lib.layout import DatasetError, Sample
+from datasets_lib.layouts.category import DatasetError, Sample
+from datasets_lib.layouts.classification import Classification, FileSplit
+from datasets_lib.layouts.folder_names import subfolders
 from datasets_lib.sets.tiny_imagenet import ANNOTATIONS, ENTRY, FOLDER, WNIDS, WORDS, locate
 
 SUFFIX = ".JPEG"

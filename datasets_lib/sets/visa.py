@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets_lib.annotations import Row, file_inside, read_table, unusable
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.folder_names import categories_in
-from datasets_lib.layout import Category, DatasetError, Sample
-from datasets_lib.listing import in_order
+from datasets_lib.layouts.annotations import Row, file_inside, read_table, unusable
+from datasets_lib.layouts.category import Category, DatasetError, Sample
+from datasets_lib.layouts.folder_names import categories_in
+from datasets_lib.layouts.listing import in_order
 
 _COUNTS = {
     "candle": Counts(train=900, test=200, defective=100),

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from datasets_lib.data_info import read_only
 from datasets_lib.entry import Counts
-from datasets_lib.imported import imported
-from datasets_lib.layout import Category, DatasetError, Sample
-from datasets_lib.masks import MissingMasksError
+from datasets_lib.import_string import imported
+from datasets_lib.layouts.category import Category, DatasetError, Sample
+from datasets_lib.layouts.data_info import read_only
+from datasets_lib.layouts.masks import MissingMasksError
 from datasets_lib.verify.inspect_image import inspect
 from datasets_lib.verify.report import (
     Checked,

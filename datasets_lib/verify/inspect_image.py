@@ -7,9 +7,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from datasets_lib.decode import FORMATS, read_file, to_mask, to_rgb
-from datasets_lib.layout import DatasetError, Sample
-from datasets_lib.sixteen_bit import sixteen_bit_layout
+from datasets_lib.images.decode import FORMATS, read_file, to_mask, to_rgb
+from datasets_lib.images.sixteen_bit import sixteen_bit_layout
+from datasets_lib.layouts.category import DatasetError, Sample
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from datasets_lib.classification import Classification, FileSplit, Labelled, PixelSplit
 from datasets_lib.entry import Counts
-from datasets_lib.imported import imported
-from datasets_lib.layout import DatasetError, Sample
+from datasets_lib.import_string import imported
+from datasets_lib.layouts.category import DatasetError, Sample
+from datasets_lib.layouts.classification import Classification, FileSplit, Labelled, PixelSplit
 from datasets_lib.verify.files import check_files
 from datasets_lib.verify.inspect_image import Inspected
 from datasets_lib.verify.report import (

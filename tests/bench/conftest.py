@@ -7,7 +7,7 @@ import matplotlib.backends.backend_agg  # noqa: F401
 import pytest
 
 from bench.store import Store
-from models.backbone import Backbone
+from models.components.backbone import Backbone
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 from bench.case import Case
 from bench.protocol import PROFILES, resolve
 from bench.record import Key, Record
-from bench.report.mixing_points import Outcome, Point
+from bench.studies.mixing.points import Outcome, Point
 from models.catalog import MODELS
 
 CNN, VIT = "resnet50", "vit_small_patch16_224"

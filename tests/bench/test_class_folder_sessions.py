@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from bench.case import parse_id
+from bench.run.device_data import Resident
 from bench.run.inputs import Finder
-from bench.run.resident import Resident
 from bench.settings import Settings
 from datasets_lib.discover import find_datasets
 

@@ -8,12 +8,12 @@ import torch
 from cifar_files import batch, pickled, write_cifar100
 
 from bench.case import parse_id
-from bench.run import loop
-from bench.run.execute import run_case
+from bench.run.case import run_case
+from bench.run.device_data import Resident
 from bench.run.inputs import Finder
-from bench.run.objective import numbered
-from bench.run.optimisation import order
-from bench.run.resident import Resident
+from bench.run.training import loop
+from bench.run.training.objective import numbered
+from bench.run.training.optimization import order
 from bench.settings import Settings
 from datasets_lib.discover import find_datasets
 
@@ -173,7 +173,7 @@ def test_a_loss_that_is_not_finite_is_an_outcome(tmp_path):
 
 
 def test_moving_average_forgets_the_start_and_follows_the_definition():
-    from bench.run.average import MovingAverage
+    from bench.run.training.average import MovingAverage
 
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from bench.protocol import PROFILES, resolve
-from bench.studies.rd_backbone import RD_BACKBONE
+from bench.studies.rd_backbone.study import RD_BACKBONE
 from datasets_lib.catalog import DATASETS
 from models.catalog import MODELS, Recipe
 
@@ -143,7 +143,7 @@ def test_the_paper_profile_is_modern_for_two_hundred_epochs():
 def test_biases_and_norms_of_classifiers_are_not_decayed():
     import torch
 
-    from bench.run.optimisation import build_optimizer
+    from bench.run.training.optimization import build_optimizer
 
     class Model:
         def trainable_parameters(self):

@@ -84,9 +84,9 @@ def test_one_seed_gives_bit_equal_scores(session, store, tmp_path):
 def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
     import torch
 
+    from bench.run.build import build_model
+    from bench.run.device_data import Resident
     from bench.run.evaluate import predict_all
-    from bench.run.load import build_model
-    from bench.run.resident import Resident
     from bench.settings import Settings
     from datasets_lib.discover import find_datasets
 

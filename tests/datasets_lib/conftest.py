@@ -8,7 +8,7 @@ import warnings
 import pytest
 from scripted_server import ScriptedServer
 
-from datasets_lib.fetch import network
+from datasets_lib.download import network
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from scripted_server import Answer
 
-from datasets_lib.fetch.download import Patience, download
+from datasets_lib.download.fetch import Patience, download
 
 BODY = random.Random(0).randbytes(1_000_000)
 SHA256 = f"sha256:{hashlib.sha256(BODY).hexdigest()}"

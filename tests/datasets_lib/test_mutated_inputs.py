@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from mutations import mutated
 from PIL import Image
 
-from datasets_lib import custom_names, folder
-from datasets_lib.cache import DecodeCache
-from datasets_lib.layout import DatasetError
+from datasets_lib.cache.decode_cache import DecodeCache
+from datasets_lib.layouts import custom_names
+from datasets_lib.layouts import mvtec_folders as folder
+from datasets_lib.layouts.category import DatasetError
 from datasets_lib.sets import real_iad, visa
 
 SIZE = 8

@@ -7,8 +7,8 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from models.autoencoder import build
-from models.interface import FeatureModel, GradientAnomalyModel
-from models.ssim import structural_similarity
+from models.components.base import FeatureModel, GradientAnomalyModel
+from models.components.ssim import structural_similarity
 
 SIDE = 64
 

@@ -6,10 +6,10 @@ import torch
 from scipy.ndimage import gaussian_filter, uniform_filter, zoom
 
 from models.cfa import build
-from models.coord_conv import CoordConv
-from models.interface import FeatureModel, GradientAnomalyModel, StatisticalModel
-from models.k_means import k_means
-from models.nearest import nearest, squared_distances
+from models.components.base import FeatureModel, GradientAnomalyModel, StatisticalModel
+from models.components.coord_conv import CoordConv
+from models.components.k_means import k_means
+from models.components.nearest_centers import nearest, squared_distances
 
 TAG = "resnet18.tv_in1k"
 SIDE = 64

@@ -8,8 +8,8 @@ import sklearn.decomposition
 import torch
 
 from models.catalog import MODELS
+from models.components.base import FeatureModel, StatisticalModel
 from models.dfkde import build
-from models.interface import FeatureModel, StatisticalModel
 
 SIZE = (64, 64)
 CHANNELS = 512  # of resnet18's layer 4

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from models.catalog import MODELS
+from models.components.base import FeatureModel, StatisticalModel
 from models.dfm import build
-from models.interface import FeatureModel, StatisticalModel
 
 SIZE = (64, 96)  # 4 × 6 positions in layer 3, of which pooling leaves one
 LARGE = (128, 128)

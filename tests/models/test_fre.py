@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.ndimage import zoom
 
+from models.components.base import FeatureModel, GradientAnomalyModel
 from models.fre import build
-from models.interface import FeatureModel, GradientAnomalyModel
 
 TAG = "resnet18.tv_in1k"
 SIDE = 64

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
 from models.catalog import MODELS
-from models.interface import FeatureModel, StatisticalModel
+from models.components.base import FeatureModel, StatisticalModel
 from models.padim import build
 
 SIZE = (64, 48)

@@ -8,7 +8,7 @@ from scipy.ndimage import zoom
 from torch.nn import functional as F
 
 from models.catalog import WEIGHTS
-from models.interface import StudentModel
+from models.components.base import StudentModel
 from models.stfpm import build, distance_maps
 
 TAG = "resnet18.tv_in1k"

@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional
 
 from models.catalog import MODELS, WEIGHTS
+from models.components.weights import load_state, resolve
 from models.timm_classifier import build
-from models.weights import load_state, resolve
 
 
 def classifier(name, *, classes=10, image_size=32, state=None, label_smoothing=0.0):

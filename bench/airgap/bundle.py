@@ -1,0 +1,207 @@
+"""One tar of everything a study needs on a machine without a network, each file by its sha256."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bench.airgap.unbundle import FORMAT, MANIFEST, SCRIPT, BundleError
+from datasets_lib.discover import FoundDataset
+
+Progress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all."""
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of a bundle.
+
+    Attributes:
+        name: Its path in the bundle, with ``/``.
+        path: Where it is here.
+    """
+
+    name: str
+    path: Path
+
+    @property
+    def size(self) -> int:
+        """Its bytes now."""
+        return self.path.stat().st_size
+
+
+def dataset_members(dataset: FoundDataset) -> list[Member]:
+    """All files of a dataset's folder below ``data/``, hidden ones left out.
+
+    Raises:
+        BundleError: A link in it leads nowhere, or to a folder above it.
+        OSError: A folder cannot be listed.
+    """
+    files = _walk(dataset.root, f"data/{dataset.root.name}")
+    return sorted(files, key=lambda member: member.name)
+
+
+def project_members(root: Path) -> list[Member]:
+    """The project's own files below ``project/``, as they are in the working tree.
+
+    They are what git tracks and, so that work in progress runs elsewhere too, new Python files.
+
+    Raises:
+        BundleError: The folder is not a checkout of the project.
+    """
+    if not (root / "pyproject.toml").is_file():
+        raise BundleError(
+            f"Wanted to bundle the project's source, found no checkout of it at {root}. Run this "
+            "from an editable installation of a checkout (uv sync in it)."
+        )
+    names = [*_listed(root, "--cached"), *filter(_is_python, _untracked(root))]
+    members = [Member(f"project/{name}", root / name) for name in sorted(names)]
+    return [member for member in members if member.path.is_file()]
+
+
+def left_out(root: Path) -> list[str]:
+    """New files of the working tree that are no part of a bundle: neither tracked nor Python."""
+    return [name for name in _untracked(root) if not _is_python(name)]
+
+
+def write_bundle(
+    out: Path, members: Sequence[Member], facts: Mapping[str, Any], progress: Progress | None = None
+) -> None:
+    """Write a bundle, whole or not at all: every file is read twice, hashed and then stored.
+
+    Args:
+        out: The tar file to write.
+        members: Its files.
+        facts: What else its manifest says.
+        progress: Told of both readings.
+
+    Raises:
+        BundleError: Two files have one name, or one changed meanwhile.
+        OSError: A file cannot be read, or the bundle cannot be written.
+    """
+    counter = _Counter(2 * sum(member.size for member in members), progress)
+    files: dict[str, dict[str, Any]] = {}
+    for member in members:
+        if member.name in files:
+            raise BundleError(f"Two files would be {member.name} in the bundle: rename one.")
+        files[member.name] = _measured(member, counter)
+    manifest = json.dumps({"format": FORMAT, **facts, "files": files}, indent=1, sort_keys=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.part")
+    try:
+        with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
+            _add(tar, SCRIPT, (Path(__file__).parent / SCRIPT).read_bytes())
+            _add(tar, MANIFEST, manifest.encode())
+            for member in members:
+                _store(tar, member, files[member.name], counter)
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class _Counter:
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+class _Hashing:
+    """A file that hashes what is read of it."""
+
+    def __init__(self, file: BinaryIO, counter: _Counter) -> None:
+        self._file, self._counter = file, counter
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        self.digest.update(chunk)
+        self._counter.add(len(chunk))
+        return chunk
+
+
+def _measured(member: Member, counter: _Counter) -> dict[str, Any]:
+    with member.path.open("rb") as file:
+        hashing = _Hashing(file, counter)
+        size = 0
+        while chunk := hashing.read(_CHUNK):
+            size += len(chunk)
+    return {"sha256": hashing.digest.hexdigest(), "size": size}
+
+
+def _store(
+    tar: tarfile.TarFile, member: Member, measured: Mapping[str, Any], counter: _Counter
+) -> None:
+    info = tarfile.TarInfo(member.name)
+    info.size = measured["size"]
+    info.mode = 0o755 if os.access(member.path, os.X_OK) else 0o644
+    changed = f"{member.path} changed while it was bundled: nothing was written. Try again."
+    with member.path.open("rb") as file:
+        hashing = _Hashing(file, counter)
+        try:
+            tar.addfile(info, hashing)
+        except OSError as error:  # shorter than it was
+            raise BundleError(f"{changed} ({error})") from error
+    if hashing.digest.hexdigest() != measured["sha256"]:
+        raise BundleError(changed)
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    info.mode = 0o644
+    tar.addfile(info, io.BytesIO(content))
+
+
+def _is_python(name: str) -> bool:
+    return name.endswith(".py")
+
+
+def _untracked(root: Path) -> list[str]:
+    return _listed(root, "--others", "--exclude-standard")
+
+
+def _listed(root: Path, *options: str) -> list[str]:
+    command = ["git", "ls-files", "-z", *options]
+    done = subprocess.run(command, cwd=root, capture_output=True, check=False)
+    if done.returncode:
+        raise BundleError(
+            f"Wanted the list of the project's files from git, it said: {done.stderr.decode()} "
+            f"Run this from a git checkout; {root} is none."
+        )
+    return sorted(os.fsdecode(name) for name in done.stdout.split(b"\0") if name)
+
+
+def _walk(
+    folder: Path, prefix: str, above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterable[Member]:
+    """All files below a folder; of a dataset that is made of links, what they lead to."""
+    state = folder.stat()
+    identity = (state.st_dev, state.st_ino)
+    if identity in above:
+        raise BundleError(
+            f"The link {folder} leads to a folder that it lies in: its files would have no end. "
+            "Remove the link."
+        )
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _walk(path, f"{prefix}/{path.name}", above | {identity})
+        elif path.is_file():
+            yield Member(f"{prefix}/{path.name}", path)
+        else:
+            raise BundleError(
+                f"{path} is no file, or a link to none. Restore what it leads to, or remove it."
+            )

@@ -1,0 +1,173 @@
+"""The parts of an error picture: four panels an image, its caption, the shared colour bar."""
+
+from typing import TYPE_CHECKING, Any
+
+from bench.plots.style import CYAN, GREEN, INK, VERMILION, new_figure
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+
+_HEAT = "inferno"
+_COLUMNS = ("image", "ground truth", "anomaly map", "overlay")
+
+# Inches.
+_WIDTH, _MARGIN, _GAP = 6.4, 0.12, 0.06
+_HEAD, _CAPTION, _FOOT = 0.3, 0.25, 0.75
+
+
+class Sheet:
+    """A page with a row of four panels an image, column titles above and a foot below.
+
+    Placed by hand: matplotlib's own layout of 32 panels takes seconds.
+    """
+
+    def __init__(self, rows: int, aspect: float) -> None:
+        """Lay out ``rows`` rows of panels ``aspect`` times as high as wide."""
+        self._panel = (_WIDTH - 2 * _MARGIN - 3 * _GAP) / 4
+        self._tall = self._panel * aspect
+        self._height = _HEAD + (_CAPTION + self._tall) * rows + _FOOT
+        self.figure = new_figure(_WIDTH, self._height, arranged=False)
+        for column, title in enumerate(_COLUMNS):
+            self._text(self._left(column) + self._panel / 2, self._height - 0.2, title, ha="center")
+
+    def row(self, position: int) -> "list[Axes]":
+        """The four panels of a row, the first row at the top."""
+        bottom = self._height - _HEAD - (_CAPTION + self._tall) * (position + 1)
+        return [
+            self._axes(self._left(column), bottom, self._panel, self._tall) for column in range(4)
+        ]
+
+    def colour_bar(self) -> "Axes":
+        """A strip at the foot, below the maps."""
+        return self._axes(self._left(2), _FOOT - 0.22, 2 * self._panel + _GAP, 0.1)
+
+    def note(self, text: str) -> None:
+        """Write lines at the foot's left."""
+        self._text(_MARGIN, _FOOT - 0.1, text, va="top")
+
+    def _left(self, column: int) -> float:
+        return _MARGIN + column * (self._panel + _GAP)
+
+    def _axes(self, left: float, bottom: float, width: float, height: float) -> "Axes":
+        """Axes at a place in inches from the lower left corner."""
+        x, y = _WIDTH, self._height
+        return self.figure.add_axes((left / x, bottom / y, width / x, height / y))
+
+    def _text(self, left: float, bottom: float, text: str, **options: Any) -> None:
+        self.figure.text(
+            left / _WIDTH, bottom / self._height, text, fontsize=7.5, color=INK, **options
+        )
+
+
+def draw_panels(
+    axes: "list[Axes]",
+    image: "np.ndarray",
+    mask: "np.ndarray | None",
+    heat: "np.ndarray",
+    *,
+    defective: bool,
+) -> None:
+    """Fill a row: the image, its ground truth, its map and both together.
+
+    Args:
+        axes: Four panels.
+        image: (H, W, 3) uint8.
+        mask: (H, W) bool, or None.
+        heat: (H, W) in [0, 1].
+        defective: What the image is, where there is no mask to show it.
+    """
+    import numpy as np
+    from matplotlib import colormaps
+
+    colours = colormaps[_HEAT](heat)
+    # Nothing over ordinary pixels, most over the brightest: the image stays visible below.
+    colours[..., 3] = np.clip(1.6 * heat - 0.6, 0, 0.75)
+    for panel in axes:
+        panel.set_axis_off()
+    for panel in (axes[0], axes[1], axes[3]):
+        panel.imshow(image)
+    axes[2].imshow(heat, cmap=_HEAT, vmin=0, vmax=1)
+    axes[3].imshow(colours)
+    if mask is not None and mask.any():
+        _outline(axes[1], mask, {2.6: "black", 1.3: CYAN})
+        _outline(axes[2], mask, {0.7: CYAN})
+    else:
+        text = "defective, no mask" if defective else "no defect"
+        frame = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
+        axes[1].text(
+            0.5,
+            0.06,
+            text,
+            transform=axes[1].transAxes,
+            ha="center",
+            fontsize=7,
+            color=INK,
+            bbox=frame,
+        )
+
+
+def _outline(panel: "Axes", mask: "np.ndarray", lines: dict[float, str]) -> None:
+    """Draw a mask's border, each line's colour by its width in points."""
+    import numpy as np
+
+    # A border of zeros closes the outline of a defect that the image's edge cuts.
+    padded = np.pad(mask.astype(np.float32), 1)
+    rows, columns = (np.arange(side) - 1.0 for side in padded.shape)
+    for width, colour in lines.items():
+        panel.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=width)
+    panel.set_xlim(-0.5, mask.shape[1] - 0.5)
+    panel.set_ylim(mask.shape[0] - 0.5, -0.5)
+
+
+def write_caption(panel: "Axes", text: str, *, defective: bool, flagged: bool | None) -> None:
+    """Write above a row's first panel what became of the image, and a text.
+
+    Args:
+        panel: The first panel.
+        text: Score and name.
+        defective: What the image is.
+        flagged: What it was taken for; None if nothing was decided.
+    """
+    if flagged is None:
+        verdict, colour = ("defective" if defective else "normal"), INK
+    elif flagged == defective:
+        verdict, colour = ("hit" if defective else "passed"), GREEN
+    else:
+        verdict, colour = ("MISSED DEFECT" if defective else "FALSE ALARM"), VERMILION
+    place: dict[str, Any] = {
+        "xycoords": "axes fraction",
+        "textcoords": "offset points",
+        "va": "bottom",
+    }
+    mark = panel.annotate(verdict, (0, 1), (0, 3), fontsize=8, color=colour, weight="bold", **place)
+    panel.annotate(
+        f"   {text}",
+        (1, 0),
+        (0, 0),
+        fontsize=8,
+        color=INK,
+        annotation_clip=False,
+        **{**place, "xycoords": mark},
+    )
+
+
+def draw_colour_bar(axes: "Axes", low: float, middle: float, high: float) -> None:
+    """Explain the maps' colours: what normal pixels and normal images look like."""
+    import numpy as np
+
+    axes.imshow(
+        np.sqrt(np.linspace(0, 1, 256))[None], cmap=_HEAT, aspect="auto", extent=(low, high, 0, 1)
+    )
+    axes.set_yticks([])
+    axes.set_xticks([low, middle, high])
+    labels = axes.set_xticklabels(
+        [
+            f"{low:.3g}\nmedian\nnormal pixel",
+            f"{middle:.3g}\n95 % of normal\nimages peak below",
+            f"{high:.3g} and more",
+        ]
+    )
+    axes.tick_params(labelsize=6.5, colors=INK, length=2)
+    labels[0].set_horizontalalignment("left")
+    labels[-1].set_horizontalalignment("right")

@@ -1,0 +1,98 @@
+"""A run's learning curve, and the scores of its test images."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.plots.loss_curve import draw_loss
+from bench.plots.style import BLUE, GREEN, INK, ORANGE, VERMILION, new_figure, save, tidy
+from bench.record import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_THRESHOLDS = {
+    "calibrated_p95": ("calibrated: 95 % of held-out normal images lie below", GREEN, "-"),
+    "best_f1": ("best F1: chosen on these test labels, never ranks", INK, "--"),
+}
+
+
+def learning_curve(record: Record, path: Path) -> Path:
+    """Draw a record's training loss over images seen, with its running median.
+
+    Raises:
+        ValueError: The record has no curve.
+        OSError: The file could not be written.
+    """
+    if not record.curve:
+        raise ValueError(
+            f"The record of {record.key.id} holds no training loss to draw. Models that fit in "
+            "one pass have none: ask for this picture only where record.curve is not empty."
+        )
+    figure = new_figure(6.4, 3.4)
+    axes = figure.add_subplot()
+    tidy(axes)
+    draw_loss(axes, record)
+    axes.set_xlabel("images seen", fontsize=9)
+    name = record.protocol.get("recipe", {}).get("loss")
+    axes.set_ylabel(f"training loss ({name})" if name else "training loss", fontsize=9)
+    axes.set_title(record.key.id, fontsize=9, loc="left", color=INK)
+    axes.legend(frameon=False, fontsize=8)
+    return save(figure, path)
+
+
+def score_histogram(
+    scores: "np.ndarray",
+    labels: "np.ndarray",
+    thresholds: Mapping[str, float | None],
+    path: Path,
+    title: str,
+) -> Path:
+    """Draw normal against defective test scores, with the thresholds.
+
+    Args:
+        scores: (N,) raw scores.
+        labels: (N,) true or 1 where defective.
+        thresholds: By rule, such as ``calibrated_p95`` and ``best_f1``; None is left out.
+        path: PNG to write.
+        title: Above the plot.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+    import numpy as np
+
+    labels = np.asarray(labels, dtype=bool)
+    figure = new_figure(6.4, 3.6)
+    axes = figure.add_subplot()
+    tidy(axes)
+    edges = np.histogram_bin_edges(scores, bins=min(40, max(10, len(scores) // 8)))
+    # Shares, not counts: the sides rarely have as many images.
+    for chosen, name, colour, hatch in (
+        (~labels, "normal", BLUE, ""),
+        (labels, "defective", ORANGE, "///"),
+    ):
+        if count := int(chosen.sum()):
+            weights = np.full(count, 100 / count)
+            axes.hist(
+                scores[chosen],
+                bins=edges.tolist(),
+                weights=weights,
+                histtype="stepfilled",
+                facecolor=f"{colour}55",
+                edgecolor=colour,
+                linewidth=1.2,
+                hatch=hatch,
+                label=f"{name} ({count} images)",
+            )
+    for rule, threshold in thresholds.items():
+        if threshold is not None:
+            label, colour, style = _THRESHOLDS.get(rule, (rule, VERMILION, ":"))
+            axes.axvline(
+                threshold, color=colour, linestyle=style, label=f"{threshold:.4g}, {label}"
+            )
+    axes.set_xlabel("anomaly score of a test image", fontsize=9)
+    axes.set_ylabel("share of its kind (%)", fontsize=9)
+    figure.suptitle(title, fontsize=9, color=INK, x=0.01, ha="left")
+    figure.legend(loc="outside lower left", frameon=False, fontsize=8, ncols=2)
+    return save(figure, path)

@@ -1,0 +1,161 @@
+"""Learning curves of classifiers: one run's loss and top-1, and a whole dataset's runs."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from bench.plots.loss_curve import draw_loss
+from bench.plots.style import BLUE, FAINT, GREEN, INK, VERMILION, new_figure, save, tidy
+from bench.record import Record
+from bench.report.tables import by_data, sections
+from bench.studies.mixing.points import point_of, recipe_arm
+from models.catalog import MODELS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLOURS = {"resnet": BLUE, "vit": GREEN}
+_STYLES = {"default": "-", "mixup": "--", "cutmix": ":"}
+_LETTERS_A_INCH = 14
+
+
+def training_curves(record: Record, path: Path) -> Path:
+    """Draw a classifier's training loss over its top-1 on the test set, both by epoch.
+
+    Raises:
+        ValueError: The record has no loss or was not judged by epoch.
+        OSError: The file could not be written.
+    """
+    if not record.curve or not record.epochs:
+        raise ValueError(
+            f"The record of {record.key.id} lacks a training loss or top-1 by epoch, so there are "
+            "no curves to draw. Ask for this picture only where both are there."
+        )
+    figure = new_figure(6.4, 5.0)
+    above, below = figure.subplots(2, 1, sharex=True)
+    tidy(above)
+    draw_loss(above, record, per_epoch=_images_an_epoch(record))
+    above.set_ylabel("training loss", fontsize=9)
+    above.set_title(record.key.id, fontsize=9, loc="left", color=INK)
+    above.legend(frameon=False, fontsize=8)
+    tidy(below)
+    epochs, values = _top1_by_epoch(record)
+    below.plot(epochs, values, color=BLUE, linewidth=1.8, marker="o", markersize=2.5)
+    best = values.index(max(values))
+    below.plot(epochs[best], values[best], "o", color=FAINT, markersize=7, fillstyle="none")
+    below.plot(epochs[-1], values[-1], "o", color=VERMILION, markersize=5)
+    _write_ends(below, epochs, values, best)
+    below.set_ylabel("top-1 on the test set (%)", fontsize=9)
+    below.set_xlabel("epoch", fontsize=9)
+    return save(figure, path)
+
+
+def all_dataset_curves(records: Iterable[Record], folder: Path) -> list[Path]:
+    """Draw `dataset_curves` of every study and dataset, profile and machine with judged epochs.
+
+    Files are named ``curves_PROFILE_STUDY_DATASET.png``, numbered where several machines have one.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+    written: list[Path] = []
+    for section in sections(records):
+        judged = [record for record in section.records if record.epochs]
+        for study, of_study in groupby(judged, key=lambda record: str(record.case["study"])):
+            for (dataset, _), runs in by_data(of_study).items():
+                name = f"curves_{section.profile}_{study}_{dataset}"
+                again = sum(path.stem.partition("-")[0] == name for path in written)
+                path = folder / f"{name}{f'-{again + 1}' if again else ''}.png"
+                where = f"profile {section.profile} on {section.environment}"
+                written.append(dataset_curves(runs, path, f"{study}, {dataset} · {where}"))
+    return written
+
+
+def dataset_curves(records: Sequence[Record], path: Path, title: str) -> Path:
+    """Draw top-1 by epoch of all runs of one dataset: a row a recipe, a column a start.
+
+    Args:
+        records: Finished classification records of one dataset, profile and machine.
+        path: PNG to write.
+        title: Above the plot.
+
+    Raises:
+        ValueError: No record was judged by epoch.
+        OSError: The file could not be written.
+    """
+    judged = [record for record in records if record.epochs]
+    if not judged:
+        raise ValueError(
+            f"No record of '{title}' holds top-1 by epoch, so there are no curves to draw."
+        )
+    recipes = sorted({recipe_arm(record) for record in judged})
+    starts = sorted({bool(record.case["pretrained"]) for record in judged})
+    figure = new_figure(0.8 + 4.2 * len(starts), 1.1 + 3.0 * len(recipes))
+    grid = figure.subplots(len(recipes), len(starts), squeeze=False, sharey=True, sharex=True)
+    for row, recipe in zip(grid, recipes, strict=True):
+        for axes, pretrained in zip(row, starts, strict=True):
+            tidy(axes)
+            start = "pretrained" if pretrained else "scratch"
+            axes.set_title(f"{start}, recipe {recipe}", fontsize=9, loc="left", color=INK)
+            for record in judged:
+                if recipe_arm(record) == recipe and record.case["pretrained"] is pretrained:
+                    _draw_run(axes, record)
+        row[0].set_ylabel("top-1 on the test set (%)", fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch", fontsize=9)
+    handles: dict[str, Any] = {}
+    for axes in grid.flat:
+        lines, labels = axes.get_legend_handles_labels()
+        handles |= dict(zip(labels, lines, strict=True))
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=2 * len(starts),
+        frameon=False,
+        fontsize=8,
+    )
+    lines = fill(title, round(_LETTERS_A_INCH * figure.get_figwidth()))
+    figure.suptitle(lines, fontsize=9, color=INK, x=0.01, ha="left")
+    return save(figure, path)
+
+
+def _draw_run(axes: "Axes", record: Record) -> None:
+    point = point_of(record)
+    entry = MODELS.get(point.model)
+    axes.plot(
+        *_top1_by_epoch(record),
+        color=_COLOURS.get(entry.group, FAINT) if entry else FAINT,
+        linestyle=_STYLES.get(point.augmentation, "-."),
+        linewidth=1.3,
+        label=f"{point.model}, {point.augmentation}",
+    )
+
+
+def _write_ends(axes: "Axes", epochs: Sequence[float], values: Sequence[float], best: int) -> None:
+    last = len(values) - 1
+    lines = [f"last epoch, the result: {values[-1]:.2f}"]
+    if best != last:
+        lines.append(f"best epoch, chosen on test labels: {values[best]:.2f}")
+    axes.annotate(
+        "\n".join(lines),
+        (0.98, 0.06),
+        xycoords="axes fraction",
+        ha="right",
+        fontsize=8,
+        color=INK,
+    )
+
+
+def _top1_by_epoch(record: Record) -> tuple[list[float], list[float]]:
+    """Epochs passed and top-1 in percent."""
+    per_epoch = _images_an_epoch(record)
+    return [seen / per_epoch for seen, _ in record.epochs], [
+        100 * top1 for _, top1 in record.epochs
+    ]
+
+
+def _images_an_epoch(record: Record) -> float:
+    return float(record.fingerprints.get("images", {}).get("fit") or record.epochs[0][0])

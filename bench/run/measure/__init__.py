@@ -1,0 +1,1 @@
+"""Measurements of a trained model: speed, memory, floating-point operations."""

@@ -1,0 +1,46 @@
+"""The saturated overlap of datasets whose defects are found from less than their whole area."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from bench.metrics.ranking import rank_regions
+from bench.metrics.regions import annotated_regions
+from bench.metrics.spro import auspro
+from bench.run.evaluate import Scored
+from datasets_lib.catalog import DATASETS
+from datasets_lib.entry import SaturatedRegion
+from datasets_lib.import_string import imported
+from datasets_lib.layouts.category import Sample
+
+LIMITS = {"auspro_30": 0.3, "auspro_05": 0.05}
+
+
+def saturated_overlap(
+    dataset: str, samples: Sequence[Sample], scored: dict[str, Scored]
+) -> dict[str, dict[str, float]]:
+    """Area under the sPRO curve by arm and limit; empty for datasets without saturations.
+
+    Args:
+        dataset: Catalog name.
+        samples: The test set.
+        scored: Its predictions by arm.
+    """
+    entry = DATASETS.get(dataset)
+    shapes = {s.maps.shape for s in scored.values() if s.maps is not None}
+    if entry is None or entry.saturated is None or not shapes:
+        return {}
+    images, height, width = next(iter(shapes))
+    read: Callable[[Sequence[Sample], int], list[SaturatedRegion]] = imported(entry.saturated)
+    found = read(samples, height)
+    regions = annotated_regions(
+        (images, height, width), [(one.image, torch.from_numpy(one.mask)) for one in found]
+    )
+    saturation = torch.tensor([one.saturation for one in found], dtype=torch.float64)
+    areas = {}
+    for arm, result in scored.items():
+        if result.maps is not None:
+            ranks = rank_regions(result.maps, regions)
+            values = auspro(ranks, regions, saturation, list(LIMITS.values()))
+            areas[arm] = dict(zip(LIMITS, values, strict=True))
+    return areas

@@ -1,0 +1,1 @@
+"""Training: the loop, objectives, precision, CUDA graphs and compilation."""

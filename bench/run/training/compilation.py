@@ -1,0 +1,135 @@
+"""How a loss and its gradient are computed: as written, replayed on CUDA, compiled where it pays.
+
+What compiling saves is predicted from steps measured without it.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bench.run.training.cuda_graphs import Gradient, captured_gradient
+
+Choice = Literal["auto", "yes", "no"]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+# Measured on an H200, ViT-S/16 at 32 px, batch 256: 24 % of a replayed step, for 18 s of compiling.
+# Deeper networks compile for longer. On a CPU only `yes` compiles.
+_SAVED_SHARE = {"cuda": 0.24, "cpu": 0.0}
+_COMPILE_SECONDS = 40.0
+
+_log = logging.getLogger(__name__)
+
+
+def pays(device: torch.device, step_seconds: float, steps_left: int) -> bool:
+    """Whether the rest of a training saves more by compiling than compiling takes."""
+    saved = _SAVED_SHARE.get(device.type, 0.0) * step_seconds * steps_left
+    return saved > _COMPILE_SECONDS
+
+
+class Learner(Protocol):
+    """A network with a loss."""
+
+    def loss(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Scalar loss of a batch."""
+
+
+class LossGradient:
+    """A loss whose gradient is computed as is fastest here.
+
+    On CUDA a step is recorded as a graph at the first call, within a second or two, and replayed.
+    Losses of one class are compiled once a process: further models of the same shape, such as
+    other seeds of a case, find the code that is there.
+
+    Args:
+        model: Its parameters are all that the loss depends on.
+        device: Where it is.
+        choice: Whether to compile; ``auto`` leaves it to `consider`, ``no`` records nothing either.
+        precision: Gives the autocast that the loss is computed under.
+
+    Attributes:
+        how: ``as written``, ``compiled``, ``replayed``, or why that failed, for a record.
+    """
+
+    def __init__(
+        self,
+        model: Learner,
+        device: torch.device,
+        choice: Choice,
+        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self._model, self._device, self._choice = model, device, choice
+        self._precision = precision
+        self._loss: Loss = model.loss
+        self._replay: Gradient | None = None
+        self._to_record = device.type == "cuda" and choice != "no"
+        self._failures: list[str] = []
+        if choice == "yes":
+            self._compile()
+
+    @property
+    def how(self) -> str:
+        """In words."""
+        ways = ["compiled"] * self._is_compiled + ["replayed"] * (self._replay is not None)
+        return "; ".join([" and ".join(ways) or "as written", *self._failures])
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """The detached loss; its gradient is in the parameters' ``grad``, which were None before.
+
+        What fails to be recorded or compiled is computed as it is written.
+        """
+        try:
+            if self._to_record:
+                self._record(images, targets)
+            return (self._replay or self._gradient)(images, targets)
+        except Exception as error:
+            if not (self._is_compiled or self._to_record) or _is_out_of_memory(error):
+                raise
+            self._give_up(error)
+            return self(images, targets)
+
+    def consider(self, step_seconds: float, steps_left: int) -> None:
+        """Compile from here on, if the choice was left open and it pays."""
+        if self._choice == "auto" and pays(self._device, step_seconds, steps_left):
+            self._compile()
+
+    @property
+    def _is_compiled(self) -> bool:
+        return self._loss != self._model.loss
+
+    def _gradient(self, images: Tensor, targets: Tensor) -> Tensor:
+        with self._precision():
+            loss = self._loss(images, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _compile(self) -> None:
+        self._loss, self._replay = torch.compile(self._model.loss), None
+        self._to_record = self._device.type == "cuda"
+
+    def _record(self, images: Tensor, targets: Tensor) -> None:
+        assert isinstance(self._model, nn.Module)
+        with warnings.catch_warnings():
+            # The compiler recommends TF32, which is off on purpose.
+            warnings.filterwarnings("ignore", message="TensorFloat32")
+            self._replay = captured_gradient(self._gradient, self._model, images, targets)
+        self._to_record = False
+
+    def _give_up(self, error: Exception) -> None:
+        """Leave out what was tried last: the compiler if it was on, else the recording."""
+        reason = " ".join(str(error).split("\n\n")[0].split())
+        what = "compiling" if self._is_compiled else "recording"
+        self._failures.append(f"{what} failed: {reason}")
+        _log.warning("training goes on without %s: %s", what, reason)
+        self._to_record = self._is_compiled and self._device.type == "cuda"
+        self._loss = self._model.loss
+        assert isinstance(self._model, nn.Module)
+        self._model.zero_grad()  # what was begun
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError)

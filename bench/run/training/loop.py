@@ -1,0 +1,275 @@
+"""The training loop: device, precision, schedule, clipping, NaN stop, progress, checkpoints.
+
+A model file holds only what its paper says; everything else about training is here.
+"""
+
+import logging
+import math
+import pickle
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.protocol import Protocol
+from bench.run.atomic import save_whole
+from bench.run.job import Report
+from bench.run.measure.memory import PeakMemory
+from bench.run.training.average import MovingAverage
+from bench.run.training.objective import Objective
+from bench.run.training.optimization import build_optimizer, learning_rate_factor, order
+from bench.run.training.step_clock import StepClock
+from models.catalog import ClassifierRecipe, Recipe
+from models.components.base import Trainable
+
+_log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 300.0
+"""A killed case loses at most this much training."""
+
+_CURVE_POINTS = 200
+_DAMAGED = (
+    *(RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError),
+    pickle.UnpicklingError,
+)
+
+
+class NonFiniteLossError(Exception):
+    """The loss became NaN or infinite."""
+
+
+class DamagedCheckpointError(Exception):
+    """A killed run's checkpoint cannot be taken up."""
+
+
+@dataclass
+class Fit:
+    """What training left beside the model.
+
+    Attributes:
+        steps: Optimiser steps taken, those before a resume included.
+        images_seen: Images shown to the model.
+        losses: Loss of every step.
+        step_seconds: Duration of every step, but for those lost to a kill.
+        resumed_at: Step training was taken up at after a kill; 0 for an unbroken run.
+        gather_seconds: What gathering statistics took, of models that do.
+        gather_peak: Peak memory while gathering.
+        epochs: ``[images seen, figure]`` after every pass, where passes are judged.
+        judge_seconds: What judging them took.
+    """
+
+    steps: int = 0
+    images_seen: int = 0
+    losses: list[float] = field(default_factory=list)
+    step_seconds: list[float] = field(default_factory=list)
+    resumed_at: int = 0
+    gather_seconds: float = 0.0
+    gather_peak: PeakMemory | None = None
+    epochs: list[list[float]] = field(default_factory=list)
+    judge_seconds: float = 0.0
+
+    def curve(self) -> list[list[float]]:
+        """At most 200 points ``[images seen, mean loss since the last point]``."""
+        chunk = max(1, math.ceil(len(self.losses) / _CURVE_POINTS))
+        batch = self.images_seen / max(1, self.steps)
+        return [
+            [min(start + chunk, len(self.losses)) * batch, sum(part) / len(part)]
+            for start in range(0, len(self.losses), chunk)
+            if (part := self.losses[start : start + chunk])
+        ]
+
+
+JudgeEpoch = Callable[[nn.Module], float]
+"""Gives a figure of the model as it is after a pass; chooses nothing."""
+
+
+def fit(
+    model: Trainable,
+    objective: Objective,
+    protocol: Protocol,
+    *,
+    seed: int,
+    device: torch.device,
+    report: Report,
+    checkpoint: Path,
+    judge_epoch: JudgeEpoch | None = None,
+) -> Fit:
+    """Train a model.
+
+    Args:
+        model: On its device.
+        objective: The loss of its training images.
+        protocol: Recipe and budget. Batches are cut from a stream of shuffled passes, so that every
+            batch is full and the budget in images is met to within one batch.
+        seed: Of the order of images.
+        device: Where the model is.
+        report: Called at every step.
+        checkpoint: Where to keep the state of a long training; taken up if it is there. It stays
+            when training ends, for the caller to remove once the case is safe.
+        judge_epoch: Called after every pass and after the last step; not counted as training.
+
+    Raises:
+        NonFiniteLossError: Training diverged.
+    """
+    recipe = protocol.recipe
+    batch = min(recipe.batch_size, objective.count)
+    steps = max(1, math.ceil(protocol.total_images(objective.count) / batch))
+    trainer = _Trainer(model, objective, protocol, steps, device)
+    result = trainer.resume(checkpoint)
+    clock = StepClock(device)
+    saved = time.monotonic()
+    pending: list[Tensor] = []
+    told = False
+    # Reading a loss waits for the device: only where a pass ends, but for very long ones.
+    check_every = 1 if device.type == "cpu" else 500
+    left = order(objective.count, steps * batch, seed)[result.steps * batch :]
+    batches = objective.batches(left, batch, result.steps)
+    for step in range(result.steps, steps):
+        clock.start()
+        pending.append(trainer.step(next(batches), step))
+        clock.stop()
+        result.steps, result.images_seen = step + 1, (step + 1) * batch
+        passed = _ends_pass(step, steps, batch, objective.count)
+        if len(pending) == check_every or passed:
+            result.losses += _finite_losses(pending, step + 1, recipe)
+            pending.clear()
+            report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
+        if passed and not told:
+            result.step_seconds += clock.seconds()
+            objective.consider(statistics.median(result.step_seconds), steps - step - 1)
+            told = True
+        if passed and judge_epoch is not None:
+            begin = time.perf_counter()
+            result.epochs.append([result.images_seen, judge_epoch(trainer.judged)])
+            result.judge_seconds += time.perf_counter() - begin
+        if not pending and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            result.step_seconds += clock.seconds()
+            trainer.save(checkpoint, result)
+            saved = time.monotonic()
+    result.step_seconds += clock.seconds()
+    trainer.finish()
+    return result
+
+
+def _ends_pass(step: int, steps: int, batch: int, count: int) -> bool:
+    """Whether a pass over the images ends within this step, or training does."""
+    return step + 1 == steps or (step + 1) * batch // count > step * batch // count
+
+
+class _Trainer:
+    def __init__(
+        self,
+        model: Trainable,
+        objective: Objective,
+        protocol: Protocol,
+        steps: int,
+        device: torch.device,
+    ) -> None:
+        recipe = protocol.recipe
+        self.model, self.objective, self.recipe, self.device = model, objective, recipe, device
+        self.optimizer = build_optimizer(recipe, model)
+        warmup = round(steps * recipe.warmup_epochs / recipe.epochs)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: learning_rate_factor(step, steps, warmup, recipe.schedule)
+        )
+        self.average: MovingAverage | None = None
+        if isinstance(recipe, ClassifierRecipe) and recipe.ema_decay is not None:
+            self.average = MovingAverage(_module(model), recipe.ema_decay)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that counts: the moving average where there is one."""
+        return self.average.model if self.average else _module(self.model)
+
+    def step(self, batch: Any, step: int) -> Tensor:
+        """One optimiser step; the detached loss stays on the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.objective.gradient(batch, step)
+        if self.recipe.grad_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.trainable_parameters(), self.recipe.grad_clip)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update()
+        return loss
+
+    def finish(self) -> None:
+        """Leave the model that counts in the model's place."""
+        if self.average is not None:
+            _module(self.model).load_state_dict(self.average.model.state_dict())
+
+    def save(self, path: Path, result: Fit) -> None:
+        """Keep the state; a full disk costs the checkpoint, never the training."""
+        state = {
+            "model": self.model.checkpoint(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "steps": result.steps,
+            "images_seen": result.images_seen,
+            "losses": result.losses,
+            "step_seconds": result.step_seconds,
+            "epochs": result.epochs,
+            "average": self.average.state_dict() if self.average else None,
+        }
+        try:
+            save_whole(state, path)
+        except OSError as error:
+            _log.warning("training goes on without a checkpoint: %s", error)
+
+    def resume(self, path: Path) -> Fit:
+        """Take up a killed run's training; one that cannot be taken up is left behind.
+
+        Raises:
+            DamagedCheckpointError: Part of it was loaded before it turned out not to fit.
+        """
+        if not path.exists():
+            return Fit()
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+            self.model.load_checkpoint(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            torch.set_rng_state(state["torch"].cpu())
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
+            return Fit(
+                steps=int(state["steps"]),
+                images_seen=int(state["images_seen"]),
+                losses=list(state["losses"]),
+                step_seconds=list(state["step_seconds"]),
+                resumed_at=int(state["steps"]),
+                epochs=list(state["epochs"]),
+            )
+        except _DAMAGED as error:
+            path.unlink()
+            raise DamagedCheckpointError(
+                f"The training checkpoint {path} of an earlier, killed run is damaged "
+                f"({type(error).__name__}) and was removed. Run the same command again: the case "
+                "starts anew."
+            ) from error
+
+
+def _module(model: Trainable) -> nn.Module:
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def _finite_losses(pending: list[Tensor], step: int, recipe: Recipe) -> list[float]:
+    losses: list[float] = torch.stack(pending).float().tolist()
+    if all(map(math.isfinite, losses)):
+        return losses
+    raise NonFiniteLossError(
+        f"The training loss was not finite by step {step} "
+        f"({recipe.optimizer}, learning rate {recipe.lr}). "
+        "Nothing after that step can be trusted, so the case stopped. Lower the learning rate or "
+        "set grad_clip in the model's recipe."
+    )

@@ -1,0 +1,1 @@
+"""Study 3: anomaly-detection models behind one interface."""

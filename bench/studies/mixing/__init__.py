@@ -1,0 +1,1 @@
+"""Study 2: ResNet50 and ViT-S/16 under MixUp and CutMix."""

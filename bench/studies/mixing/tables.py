@@ -1,0 +1,222 @@
+"""Study 2's tables as Markdown: experiments, hypotheses, gains, and the original's beside them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bench.presentation import CLASSIFICATION
+from bench.report.markdown import EMPTY, percent, seeds, table
+from bench.report.tables import Row
+from bench.studies.mixing.contrasts import Contrast, signed
+from bench.studies.mixing.gains import best_combinations, pretraining_gains
+from bench.studies.mixing.hypotheses import (
+    Answer,
+    cell_answers,
+    change_answers,
+    conclude,
+    hypotheses,
+)
+from bench.studies.mixing.original import Experiment, collapsed_experiments, experiments
+from bench.studies.mixing.points import ARM, Outcomes, Point, point_of
+from bench.studies.mixing.replication import BAND, CANDIDATES, Replication
+
+_AXES = ("Experiment", "Dataset", "Model", "Augmentation", "Pretrained")
+
+
+def experiments_table(rows: Sequence[Row]) -> str:
+    """Our runs under the original's headings and names, in its order; others follow by name.
+
+    Where none of them is one of the original's, its names and figures are no columns.
+    """
+    order = {point: position for position, point in enumerate(experiments())}
+    lines = [_experiment(row) for row in sorted(rows, key=lambda row: _position(row, order))]
+    headings = [
+        *_AXES,
+        *(column.heading for column in CLASSIFICATION.columns),
+        "Seeds",
+        "Reference: top-1 after the last epoch",
+    ]
+    if all(line[0] == EMPTY for line in lines):
+        own = slice(1, -1)
+        return table(headings[own], [line[own] for line in lines], words=range(len(_AXES) - 1))
+    return table(headings, lines, words=range(len(_AXES)))
+
+
+def _experiment(row: Row) -> list[str]:
+    point, model = _place(row)
+    known = experiments().get(point) if model.partition(".")[2] != "modern" else None
+    return [
+        known.name if known else EMPTY,
+        point.dataset,
+        model,
+        point.augmentation,
+        str(point.pretrained),
+        *(
+            percent(row.metric(ARM, column.metric), column.digits, of=len(row.seeds))
+            for column in CLASSIFICATION.columns
+        ),
+        seeds(len(row.seeds)),
+        f"{100 * known.last_top1:.2f}" if known else EMPTY,
+    ]
+
+
+def hypothesis_tables(pair: tuple[str, str], outcomes: Outcomes) -> Iterator[str]:
+    """H1 to H3 in sentences made from the numbers, and the numbers."""
+    both = hypotheses(*pair)
+    answers: list[Answer] = []
+    sentences = []
+    for one in both:
+        if cells := cell_answers(one, outcomes):
+            sentences.append(f"- {conclude(f'{one.name}, {one.text}', cells)}")
+            answers += cells
+    if changes := change_answers(both, outcomes):
+        text = "H3, pretraining does not change H1 and H2"
+        sentences.append(f"- {conclude(text, changes)}")
+        answers += changes
+    if not answers:
+        return
+    yield "\n".join(sentences)
+    headings = ["Hypothesis", "Dataset", "Start", "Difference, points", "Seeds", "Verdict"]
+    yield table(headings, [_answer(answer) for answer in answers], words=(0, 1, 2, 5))
+
+
+def gains_table(outcomes: Outcomes) -> Iterator[str]:
+    """Pretrained against scratch by dataset, model and augmentation."""
+    lines = [
+        [
+            gain.point.dataset,
+            gain.point.model,
+            gain.point.augmentation,
+            f"{100 * gain.scratch:.2f}",
+            f"{100 * gain.pretrained:.2f}",
+            *_contrast(gain.found),
+            gain.verdict,
+        ]
+        for gain in pretraining_gains(outcomes)
+    ]
+    headings = ["Dataset", "Model", "Augmentation", "Scratch", "Pretrained"]
+    if lines:
+        headings += ["Gain, points", "Seeds", "Verdict"]
+        yield table(headings, lines, words=(0, 1, 2, 7))
+
+
+def best_table(outcomes: Outcomes) -> str:
+    """The best combination of each dataset and its lead over the next."""
+    lines = [
+        [
+            best.point.dataset,
+            str(best.point),
+            f"{100 * best.top1:.2f}",
+            str(best.next) if best.next else EMPTY,
+            *_contrast(best.lead),
+            best.verdict,
+        ]
+        for best in best_combinations(outcomes)
+    ]
+    headings = ["Dataset", "Best combination", "Top-1 Acc", "Next", "Lead, points", "Seeds"]
+    return table([*headings, "Verdict"], lines, words=(0, 1, 3, 6))
+
+
+def replication_table(found: Replication) -> Iterator[str]:
+    """Ours beside the original's, both after the last epoch."""
+    arms = [arm for arm in CANDIDATES if any(arm in one.ours for one in found.comparisons)]
+    yield _nearer(found, arms)
+    lines = []
+    for one in found.comparisons:
+        place = one.experiment.point
+        band = {None: EMPTY, True: "yes", False: "no"}[one.within]
+        lines.append(
+            [
+                one.experiment.name,
+                place.model,
+                place.augmentation,
+                place.start,
+                f"{one.original:.2f}",
+                *(f"{one.ours[arm]:.2f}" if arm in one.ours else EMPTY for arm in arms),
+                EMPTY if one.difference is None else signed(one.difference),
+                "original collapsed" if one.collapsed else band,
+            ]
+        )
+    headings = ["Experiment", "Model", "Augmentation", "Start", "Original"]
+    headings += [f"Ours, `{arm}`" for arm in arms]
+    headings += [f"Difference, `{found.nearer}`", f"Within ±{BAND:.0f} points"]
+    yield table(headings, lines, words=(0, 1, 2, 3, len(headings) - 1))
+    judged = [one for one in found.comparisons if one.within is not None]
+    inside = sum(bool(one.within) for one in judged)
+    yield f"Within the band: {inside} of {len(judged)} experiments judged."
+
+
+def original_table(dataset: str) -> Iterator[str]:
+    """The original's own table of a dataset, and what its numbers say against themselves."""
+    shown = [one for point, one in experiments().items() if point.dataset == dataset]
+    lines = [
+        [
+            one.name,
+            one.point.dataset,
+            one.point.model,
+            one.point.augmentation,
+            str(one.point.pretrained),
+            *(
+                f"{100 * value:.2f}"
+                for value in (one.top1, one.top5, one.recall, one.precision, one.f1, one.last_top1)
+            ),
+            f"{one.best_epoch} of {one.epochs}",
+        ]
+        for one in shown
+    ]
+    headings = [*_AXES, "Top-1 Acc", "Top-5 Acc", "Recall", "Precision", "F1-score"]
+    headings += ["Top-1 after the last epoch", "Best epoch"]
+    yield table(headings, lines, words=range(len(_AXES)))
+    if notes := [note for one in shown for note in _oddities(one)]:
+        yield "\n".join(notes)
+
+
+def _oddities(one: Experiment) -> Iterator[str]:
+    if one.misprinted:
+        yield (
+            f"- {one.name}: recall {100 * one.recall:.2f} against top-1 {100 * one.top1:.2f}. On a "
+            "class-balanced test set the two are equal, so one of them is a misprint."
+        )
+    if one.point in collapsed_experiments():
+        yield (
+            f"- {one.name} collapsed: best in epoch {one.best_epoch} of {one.epochs} with "
+            f"{100 * one.top1:.2f}, {100 * one.last_top1:.2f} after the last."
+        )
+
+
+def _nearer(found: Replication, arms: Sequence[str]) -> str:
+    if len(arms) == 1:
+        return f"Only the `{arms[0]}` recipe ran, so whether another is nearer is not known."
+    if not found.distances:
+        return (
+            f"No experiment has both recipes, so which is nearer is not known: `{found.nearer}` "
+            "is judged."
+        )
+    apart = ", ".join(f"`{arm}` {found.distances[arm]:.2f}" for arm in arms)
+    noun = "experiment" if found.counted == 1 else "experiments"
+    return (
+        f"Nearer to the original: `{found.nearer}` (mean absolute difference in points over "
+        f"{found.counted} {noun}: {apart}). The band is judged against it alone."
+    )
+
+
+def _answer(answer: Answer) -> list[str]:
+    notes = []
+    if answer.found and answer.found.collapsed:
+        notes.append(f"rests on collapsed {', '.join(answer.found.collapsed)}")
+    if answer.flips:
+        notes.append("the sign flips")
+    verdict = "; ".join([answer.verdict, *notes])
+    return [answer.hypothesis, answer.dataset, answer.start, *_contrast(answer.found), verdict]
+
+
+def _contrast(found: Contrast | None) -> list[str]:
+    return [EMPTY, EMPTY] if found is None else [str(found), str(found.seeds)]
+
+
+def _place(row: Row) -> tuple[Point, str]:
+    record = row.cells[0][0]
+    return point_of(record), str(record.case["model"])
+
+
+def _position(row: Row, order: Mapping[Point, int]) -> tuple[str, int, str]:
+    point, model = _place(row)
+    return point.dataset, order.get(point, len(order)), f"{model} {point}"

@@ -1,0 +1,1 @@
+"""Study 1: Reverse Distillation with a ResNet or a ConvNeXt teacher."""

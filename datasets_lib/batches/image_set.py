@@ -1,0 +1,116 @@
+"""Images as a model gets them: uint8 tensors of a whole split, ready to move to the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datasets_lib.cache.build import Progress
+from datasets_lib.cache.decode_cache import DecodeCache
+from datasets_lib.images.decode import UInt8
+from datasets_lib.layouts.category import DatasetError, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """A split, decoded and resized.
+
+    Attributes:
+        images: uint8 RGB (N, 3, S, S), channels_last in memory.
+        labels: bool (N,), True for defects.
+        masks: bool (N, S, S), True on defects; None for a set without masks.
+        names: Names of the samples.
+        defects: Kinds of defect; None for normal images.
+    """
+
+    images: Tensor
+    labels: Tensor
+    masks: Tensor | None
+    names: tuple[str, ...]
+    defects: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def cropped(self, side: int) -> ImageSet:
+        """The middle of every image and mask; a defect outside of it leaves the mask as well."""
+        begin = (self.images.shape[-1] - side) // 2
+        if begin < 0:
+            raise ValueError(f"no {side} px can be cut out of {self.images.shape[-1]} px")
+        rows = slice(begin, begin + side)
+        pixels = self.images.permute(0, 2, 3, 1)[:, rows, rows].contiguous()
+        masks = None if self.masks is None else self.masks[:, rows, rows].contiguous()
+        return replace(self, images=pixels.permute(0, 3, 1, 2), masks=masks)
+
+    def rows(self, index: Sequence[int]) -> ImageSet:
+        """Some of the samples."""
+        return ImageSet(
+            images=self.images[list(index)],
+            labels=self.labels[list(index)],
+            masks=None if self.masks is None else self.masks[list(index)],
+            names=tuple(self.names[i] for i in index),
+            defects=tuple(self.defects[i] for i in index),
+        )
+
+    def to(self, device: device | str) -> ImageSet:
+        """The same with its tensors on another device."""
+        masks = None if self.masks is None else self.masks.to(device)
+        return replace(
+            self, images=self.images.to(device), labels=self.labels.to(device), masks=masks
+        )
+
+
+def load(
+    samples: Sequence[Sample],
+    size: int,
+    cache: DecodeCache,
+    has_masks: bool,
+    progress: Progress | None = None,
+) -> ImageSet:
+    """Reads samples through the decode cache; takes memory for the uint8 images once.
+
+    Args:
+        samples: What to read; may be empty.
+        size: Height and width in pixels.
+        cache: Where decoded images are and go.
+        has_masks: Whether the category has masks; normal images then have empty ones.
+        progress: Called with images done and in all, while decoding.
+
+    Raises:
+        DatasetError: A file cannot be used, or the cache cannot be written.
+    """
+    import torch
+
+    cached = cache.get(samples, size, progress)
+    images = torch.from_numpy(_read(cached.images)).permute(0, 3, 1, 2)
+    masks = None
+    if has_masks and cached.masks is not None:
+        masks = torch.from_numpy(_read(cached.masks).view(np.bool_))
+    elif has_masks:
+        masks = torch.zeros((len(samples), size, size), dtype=torch.bool)
+    return ImageSet(
+        images=images,
+        labels=torch.tensor([sample.defect is not None for sample in samples], dtype=torch.bool),
+        masks=masks,
+        names=tuple(sample.name for sample in samples),
+        defects=tuple(sample.defect for sample in samples),
+    )
+
+
+def _read(mapped: UInt8) -> UInt8:
+    """A copy read from the mapped file; copying the map would count its pages as ours too."""
+    if not isinstance(mapped, np.memmap) or mapped.filename is None:
+        return mapped
+    try:
+        return np.fromfile(mapped.filename, np.uint8).reshape(mapped.shape)
+    except OSError as error:
+        raise DatasetError(
+            f"The cached images {mapped.filename} are gone: {error.strerror}. The cache was "
+            "cleaned while a case was starting; run it again."
+        ) from error

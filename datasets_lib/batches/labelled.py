@@ -1,0 +1,54 @@
+"""A classification split's images at a size, mapped or in memory, and what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from datasets_lib.cache.build import Progress
+from datasets_lib.cache.content import ContentHashes
+from datasets_lib.cache.decode_cache import DecodeCache
+from datasets_lib.images.decode import UInt8
+from datasets_lib.layouts.classification import FileSplit, Labelled
+
+
+def mapped_images(
+    split: Labelled, size: int, cache: DecodeCache, progress: Progress | None = None
+) -> UInt8:
+    """A split's images, uint8 RGB (N, size, size, 3), without loading what lies in files.
+
+    They are a read-only ``np.memmap`` of the cache's file, which takes no memory until it is
+    indexed and whose ``filename`` other processes can map. Only a `PixelSplit` at its own size is
+    in memory already and given as it is.
+
+    Args:
+        split: What to read.
+        size: Height and width in pixels; the interpolation is the decode cache's.
+        cache: Where decoded and resized images are and go.
+        progress: Called with images done and in all.
+
+    Raises:
+        DatasetError: A file cannot be used, or the cache cannot be written.
+    """
+    if isinstance(split, FileSplit):
+        return cache.get(split.samples, size, progress).images
+    if split.images.shape[1:3] == (size, size):
+        return split.images
+    return cache.resized(split.images, size, f"{len(split.classes)} classes", progress)
+
+
+def data_hash(split: Labelled, hashes: ContentHashes) -> str:
+    """A hash over classes, names, labels and images in their order; the same on every machine.
+
+    Raises:
+        DatasetError: A file cannot be read.
+    """
+    digest = hashlib.sha256("\n".join((*split.classes, "", *split.names, "")).encode())
+    digest.update(np.asarray(split.labels, dtype="<i8").tobytes())
+    if isinstance(split, FileSplit):
+        digest.update(hashes.data_hash(split.samples).encode())
+    else:
+        digest.update(repr(split.images.shape).encode())
+        digest.update(np.ascontiguousarray(split.images).data)
+    return digest.hexdigest()

@@ -1,0 +1,130 @@
+"""How one batch gets from a file to the device, in whatever thread."""
+
+import math
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+import torch
+from torch import Tensor
+
+from datasets_lib.images.decode import UInt8
+from datasets_lib.layouts.category import DatasetError
+
+Arrival = tuple[Tensor, "torch.cuda.Event | None"]
+"""Images on their way to the device, and what tells that they are there; None if they are."""
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """A file of raw uint8 images (H, W, C), one after the other.
+
+    Attributes:
+        file: Its path.
+        shape: (H, W, C).
+        offset: Bytes before the first image.
+    """
+
+    file: Path
+    shape: tuple[int, int, int]
+    offset: int = 0
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of an image."""
+        return math.prod(self.shape)
+
+    def read(self, index: list[int], into: UInt8) -> None:
+        """Reads images into the rows (B, row_bytes) of a contiguous array.
+
+        Raises:
+            DatasetError: The file is gone or ends before one of the images.
+        """
+        try:
+            with self.file.open("rb", buffering=0) as stream:
+                for row, number in zip(into, index, strict=True):
+                    stream.seek(self.offset + number * self.row_bytes)
+                    if stream.readinto(row.data) != self.row_bytes:
+                        raise DatasetError(
+                            f"The cached images {self.file} end before image {number}. The file "
+                            "was cut while a case was running; clean the cache and run it again."
+                        )
+        except OSError as error:
+            raise DatasetError(
+                f"The cached images {self.file} cannot be read: {error.strerror}. The cache was "
+                "cleaned while a case was running; run it again."
+            ) from error
+
+
+def read_on_host(rows: RowFile, index: list[int]) -> Arrival:
+    """Images (B, C, H, W) in memory of their own, which the loop may keep.
+
+    Mapped from the system and so given back when the batch is dropped: malloc keeps what one thread
+    took and another freed, up to five times what the batches hold.
+    """
+    memory = mmap.mmap(-1, len(index) * rows.row_bytes)
+    images = torch.frombuffer(memory, dtype=torch.uint8).view(len(index), rows.row_bytes)
+    rows.read(index, images.numpy())
+    return as_images(images, rows.shape), None
+
+
+class PinnedBuffers:
+    """Pinned host memory for some batches; used again once its copy to the device is done.
+
+    Args:
+        rows: Where images are read from.
+        device: A CUDA device.
+        batch: Images in the largest batch.
+        count: Batches at a time.
+    """
+
+    def __init__(self, rows: RowFile, device: torch.device, batch: int, count: int) -> None:
+        self._rows, self._device = rows, device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._free: SimpleQueue[tuple[Tensor, torch.cuda.Event | None]] = SimpleQueue()
+        whole = torch.empty(count, batch, rows.row_bytes, dtype=torch.uint8, pin_memory=True)
+        for buffer in whole:
+            self._free.put((buffer, None))
+
+    def read(self, index: list[int]) -> Arrival:
+        """Images (B, C, H, W) on the device, copied beside the loop's work."""
+        buffer, copied = self._free.get()
+        try:
+            if copied is not None:
+                copied.synchronize()
+            part = buffer[: len(index)]
+            self._rows.read(index, part.numpy())
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            with torch.cuda.stream(self._stream):
+                images = part.to(self._device, non_blocking=True)
+                copied.record(self._stream)
+        finally:
+            self._free.put((buffer, copied))
+        return as_images(images, self._rows.shape), copied
+
+
+def reader(
+    rows: RowFile, device: torch.device, batch: int, buffers: int
+) -> Callable[[list[int]], Arrival]:
+    """What reads a batch for this device."""
+    if device.type == "cuda":
+        return PinnedBuffers(rows, device, batch, buffers).read
+    return lambda index: read_on_host(rows, index)
+
+
+def arrive(arrival: Arrival) -> Tensor:
+    """The images, for work on the current stream; the host waits for nothing."""
+    images, copied = arrival
+    if copied is not None:
+        current = torch.cuda.current_stream(images.device)
+        current.wait_event(copied)
+        # Their memory was taken on the copying stream, which must not reuse it before this one.
+        images.record_stream(current)
+    return images
+
+
+def as_images(rows: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """(B, H W C) as (B, C, H, W), channels_last."""
+    return rows.view(len(rows), *shape).permute(0, 3, 1, 2)

@@ -1,0 +1,1 @@
+"""The decode cache: every image is decoded once per size."""

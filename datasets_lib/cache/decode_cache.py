@@ -1,0 +1,267 @@
+"""The decode cache: images of one size, decoded once, shared by all cases and processes.
+
+An entry is a folder named by the hash of what it holds (contents in order, size, interpolation,
+decoder), so identical images of two datasets share it and a changed file has another. It is built
+beside its place under a lock and renamed into it whole: what has the name is finished.
+"""
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from PIL import Image
+
+from datasets_lib.cache.build import (
+    Progress,
+    Row,
+    build_entry,
+    decode_row,
+    in_words,
+    known_rows,
+)
+from datasets_lib.cache.content import ContentHashes
+from datasets_lib.cache.entry import (
+    MANIFEST,
+    CachedImages,
+    Contents,
+    contents_of,
+    contents_of_pixels,
+    open_entry,
+    read_manifest,
+)
+from datasets_lib.images.decode import UInt8, resize_image
+from datasets_lib.layouts.category import DatasetError, Sample
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """What `DecodeCache.info` says of one entry.
+
+    Attributes:
+        what: Count, folder and size of its images.
+        bytes: Its size on disk.
+        last_used: Seconds since the epoch.
+    """
+
+    what: str
+    bytes: int
+    last_used: float
+
+
+class DecodeCache:
+    """Decoded and resized images below a folder.
+
+    Args:
+        root: The cache's folder; made when needed.
+
+    Attributes:
+        content: Sha256 of files, remembered in the same cache.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.content = ContentHashes(root / "hashes")
+        self._root = root
+        self._decoded = root / "decoded"
+        self._locks = root / "locks"
+
+    def get(
+        self, samples: Sequence[Sample], size: int, progress: Progress | None = None
+    ) -> CachedImages:
+        """The samples' images and masks, decoded now where no entry has them.
+
+        Rows that other entries of this size hold are copied, the others decoded by a pool of
+        threads. Of several processes that want one entry, one builds it and the others wait.
+
+        Raises:
+            DatasetError: A file cannot be used, or the cache cannot be written.
+        """
+        if not samples:
+            return CachedImages(np.empty((0, size, size, 3), np.uint8), None)
+        contents = contents_of(samples, size, self.content)
+
+        def make(index: int) -> Row:
+            return decode_row(samples[index], contents.rows[index], size)
+
+        return self._get(contents, make, lambda: in_words(samples, size), progress)
+
+    def resized(
+        self, images: UInt8, size: int, what: str, progress: Progress | None = None
+    ) -> UInt8:
+        """Images that are pixels already, at another size: resized once, mapped from a file.
+
+        Args:
+            images: uint8 RGB (N, H, W, 3).
+            size: Height and width wanted, in pixels.
+            what: The images in words, for people.
+            progress: Called with images done and in all.
+
+        Raises:
+            DatasetError: The cache cannot be written.
+        """
+        contents = contents_of_pixels(images, size)
+
+        def make(index: int) -> Row:
+            return resize_image(Image.fromarray(images[index]), size), None
+
+        words = f"{len(images)} images of {what} at {size} px"
+        return self._get(contents, make, lambda: words, progress).images
+
+    def _get(
+        self,
+        contents: Contents,
+        make: Callable[[int], Row],
+        words: Callable[[], str],
+        progress: Progress | None,
+    ) -> CachedImages:
+        folder = self._decoded / contents.key
+        cached = open_entry(folder, contents)
+        if cached is None:
+            with self._explaining_failure(contents):
+                cached = self._build(folder, make, words(), contents, progress)
+        # Says when it was last used; a read-only cache goes without.
+        with suppress(OSError):
+            os.utime(folder / MANIFEST)
+        return cached
+
+    def info(self) -> list[CacheEntry]:
+        """The finished entries, the longest unused first."""
+        found = [
+            CacheEntry(manifest.what, _bytes(folder), _last_used(folder))
+            for folder in self._finished()
+            if (manifest := read_manifest(folder)) is not None
+        ]
+        return sorted(found, key=lambda entry: (entry.last_used, entry.what))
+
+    def clean(self, older_than_days: float | None = None) -> int:
+        """Removes entries unused for so many days, or everything, generated sets too.
+
+        What killed builds left goes too; what another process is building stays.
+
+        Returns:
+            The bytes freed.
+        """
+        freed = self._remove_abandoned()
+        before = time.time() - 86400 * (older_than_days or 0)
+        for folder in self._finished():
+            if older_than_days is None or _last_used(folder) < before:
+                freed += self._remove_entry(folder)
+        if older_than_days is None:
+            freed += _remove(self._root / "hashes") + _remove(self._root / "generated")
+        return freed
+
+    def _build(
+        self,
+        folder: Path,
+        make: Callable[[int], Row],
+        what: str,
+        contents: Contents,
+        progress: Progress | None,
+    ) -> CachedImages:
+        self._decoded.mkdir(parents=True, exist_ok=True)
+        self._remove_abandoned()
+        with self._lock(folder.name):
+            if (built_meanwhile := open_entry(folder, contents)) is not None:
+                return built_meanwhile
+            _remove_atomically(folder)
+            self._check_space(contents)
+            building = _hidden(folder)
+            building.mkdir()
+            try:
+                known = known_rows(self._finished(), contents)
+                build_entry(building, make, what, contents, known, progress)
+                building.rename(folder)
+            except BaseException:
+                _remove(building)
+                raise
+            cached = open_entry(folder, contents)
+            if cached is None:
+                raise OSError("what was written does not read back whole")
+            return cached
+
+    def _check_space(self, contents: Contents) -> None:
+        if shutil.disk_usage(self._decoded).free < contents.bytes:
+            raise OSError("the disk has not enough room")
+
+    @contextmanager
+    def _explaining_failure(self, contents: Contents) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            existing = next(p for p in (self._root, *self._root.parents) if p.exists())
+            raise DatasetError(
+                f"The decode cache {self._root} cannot be written: {error.strerror or error}. "
+                f"Wanted {contents.bytes:,} bytes for {len(contents.rows)} images at "
+                f"{contents.size} px; {shutil.disk_usage(existing).free:,} bytes are free there. "
+                "Name another folder with --cache-dir, or make room with "
+                "python -m bench cache clean."
+            ) from error
+
+    def _lock(self, key: str, timeout: float = -1) -> FileLock:
+        self._locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._locks / f"{key}.lock", timeout=timeout)
+
+    def _finished(self) -> list[Path]:
+        return sorted(path for path in _listed(self._decoded) if not path.name.startswith("."))
+
+    def _remove_abandoned(self) -> int:
+        """Removes what builds left whose process is gone: they no longer hold their lock."""
+        freed = 0
+        for path in _listed(self._decoded):
+            if path.name.startswith("."):
+                key = path.name[1:].partition(".")[0]
+                with suppress(Timeout), self._lock(key, timeout=0):
+                    freed += _remove(path)
+        return freed
+
+    def _remove_entry(self, folder: Path) -> int:
+        with suppress(Timeout), self._lock(folder.name, timeout=0):
+            return _remove_atomically(folder)
+        return 0
+
+
+def _hidden(folder: Path) -> Path:
+    """A new name beside an entry that says whose it is and that it is not finished."""
+    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+
+
+def _listed(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _remove_atomically(folder: Path) -> int:
+    """Takes an entry out of sight first: half of one must never be found under its name."""
+    if not folder.exists():
+        return 0
+    hidden = _hidden(folder)
+    folder.rename(hidden)
+    return _remove(hidden)
+
+
+def _remove(folder: Path) -> int:
+    freed = _bytes(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return freed
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for inner, _, files in os.walk(folder):
+        for name in files:
+            # Another process may be cleaning too.
+            with suppress(FileNotFoundError):
+                total += Path(inner, name).stat().st_size
+    return total
+
+
+def _last_used(folder: Path) -> float:
+    """Seconds since the epoch; 0 for an entry without its manifest."""
+    with suppress(FileNotFoundError):
+        return (folder / MANIFEST).stat().st_mtime
+    return 0.0

@@ -1,0 +1,133 @@
+"""Custom data whose file names say what they show, and the table of them.
+
+``data_rgb/<kind>/{category} {freq} {dimming}[_{extra}].png``: a kind is ``normal`` or a defect.
+``masks/<kind>`` holds masks where there are any. ``data_info.csv`` beside ``data_rgb`` lists every
+image with its split; it is written on first use and must agree afterwards.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets_lib.layouts.category import Category, DatasetError, Sample
+from datasets_lib.layouts.data_info import IMAGES, Info, check_or_write
+from datasets_lib.layouts.folder_names import folder_id, subfolders
+from datasets_lib.layouts.listing import is_image, list_folder, list_images
+from datasets_lib.layouts.masks import masks_by_stem, masks_of, with_masks
+from datasets_lib.layouts.own_split import NORMAL_NAMES, split_category
+from datasets_lib.layouts.split import split_test
+
+PATTERN = "{category} {freq} {dimming}[_{extra}].png"
+
+_NAME = re.compile(r"(?P<category>\S+) (?P<freq>\S+) (?P<dimming>[^\s_]+)(?:_(?P<extra>.+))?")
+_LAYOUT = f"{IMAGES}/<normal or kind of defect>/{PATTERN}"
+
+
+class _Named(NamedTuple):
+    sample: Sample
+    category: str
+    freq: str
+    dimming: str
+
+
+def find_categories(root: Path) -> Mapping[str, Path] | None:
+    """The first words of the images' names, as ids, each with the dataset's folder.
+
+    Names that do not follow the pattern count too: reading them says so.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    if not (root / IMAGES).is_dir():
+        return None
+    names = [name for kind in subfolders(root / IMAGES) for name in _names(kind)]
+    words = {Path(name).stem.partition(" ")[0] for name in names if is_image(name)}
+    return dict.fromkeys(sorted(map(folder_id, words)), root) or None
+
+
+def read_category(dataset: str, category: str, path: Path) -> Category:
+    """The samples of one category, in natural order, split as `split_category` says.
+
+    Raises:
+        DatasetError: A name does not follow the pattern, two first words give one id, there are
+            too few images, some defects have a mask and others do not, or ``data_info.csv`` does
+            not agree with the files.
+    """
+    kinds = list_folder(path / IMAGES, _LAYOUT).folders
+    named = [row for kind in kinds for row in _kind(path, kind)]
+    groups: dict[str, list[Sample]] = {}
+    for row in named:
+        groups.setdefault(row.category, []).append(row.sample)
+    ids = _ids(path, groups)
+    check_or_write(path, _table(named, groups))
+    if category not in ids:
+        raise DatasetError(
+            f"{path / IMAGES} holds no image of the category {category}: wanted names of the "
+            f"pattern {PATTERN}. Put its images there."
+        )
+    found = split_category(dataset, category, path, groups[ids[category]], has_masks=False)
+    return with_masks(path, found, "masks/<kind>", [path / "masks" / kind for kind in kinds])
+
+
+def _names(folder: Path) -> list[str]:
+    # A folder that cannot be listed is the reader's to report.
+    with suppress(OSError):
+        return [file.name for file in folder.iterdir() if not file.name.startswith(".")]
+    return []
+
+
+def _kind(path: Path, kind: str) -> list[_Named]:
+    defect = None if kind.lower() in NORMAL_NAMES else kind
+    masks = masks_by_stem(path / "masks" / kind, _LAYOUT) if defect else {}
+    return [
+        _named(path, image, masks_of(image.stem, masks), defect)
+        for image in list_images(path / IMAGES / kind, _LAYOUT)
+    ]
+
+
+def _named(path: Path, image: Path, masks: tuple[Path, ...], defect: str | None) -> _Named:
+    name = image.relative_to(path).as_posix()
+    match = _NAME.fullmatch(image.stem)
+    # A name that is not UTF-8 is not printable; it could not stand in the table.
+    if match is None or not name.isprintable():
+        raise DatasetError(
+            f"The file {name!a} of {path} is not named by the pattern {PATTERN}, such as "
+            "'bottle 50 100_003.png', in printable characters. Rename it, or move it out of "
+            f"{path / IMAGES}."
+        )
+    sample = Sample(name, image, masks, defect)
+    return _Named(sample, match["category"], match["freq"], match["dimming"])
+
+
+def _ids(path: Path, words: Iterable[str]) -> dict[str, str]:
+    by_id: dict[str, str] = {}
+    for word in words:
+        other = by_id.setdefault(folder_id(word), word)
+        if other != word:
+            raise DatasetError(
+                f"Two categories of {path} would share the id '{folder_id(word)}': {other} and "
+                f"{word}. Ids are first words of file names in lower case with other characters "
+                "than a-z, 0-9 and _ as _; rename the files of one of them."
+            )
+    return by_id
+
+
+def _table(named: Iterable[_Named], groups: Mapping[str, Sequence[Sample]]) -> list[Info]:
+    normal = [[sample for sample in group if not sample.defect] for group in groups.values()]
+    trained = {sample.name for group in normal for sample in split_test(group)[0]}
+    return [_info(row, row.sample.name in trained) for row in named]
+
+
+def _info(row: _Named, trained: bool) -> Info:
+    return Info(
+        filename=row.sample.image.name,
+        category=row.category,
+        freq=row.freq,
+        dimming=row.dimming,
+        image_path=row.sample.name,
+        dataset_type="train" if trained else "test",
+        defect_type=row.sample.defect or "normal",
+        label="1" if row.sample.defect else "0",
+    )

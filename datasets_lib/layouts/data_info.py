@@ -1,0 +1,127 @@
+"""``data_info.csv``, the table of a custom dataset's images: written once, checked afterwards."""
+
+import csv
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets_lib.layouts.annotations import read_table
+from datasets_lib.layouts.category import DatasetError
+
+FILE, IMAGES = "data_info.csv", "data_rgb"
+
+_REMEDY = "Delete it to have it written anew."
+_MAY_WRITE = ContextVar("may_write", default=True)
+_Rows = dict[str, tuple[int, dict[str, str]]]
+_LOG = logging.getLogger(__name__)
+
+
+class Info(NamedTuple):
+    """One line: what an image's name and folder say of it, and its split.
+
+    Attributes:
+        image_path: Relative to the dataset's folder, with ``/``.
+        dataset_type: ``train`` or ``test``.
+        defect_type: Kind of defect, or ``normal``.
+        label: ``1`` for a defect, ``0`` for a normal image.
+    """
+
+    filename: str
+    category: str
+    freq: str
+    dimming: str
+    image_path: str
+    dataset_type: str
+    defect_type: str
+    label: str
+
+
+_NAMED = tuple(column for column in Info._fields if column != "dataset_type")
+"""What an image's name and folder alone decide; its split depends on the other images."""
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Within it `check_or_write` only checks, for those who look at data and change nothing."""
+    token = _MAY_WRITE.set(False)
+    try:
+        yield
+    finally:
+        _MAY_WRITE.reset(token)
+
+
+def check_or_write(root: Path, wanted: Sequence[Info]) -> None:
+    """Compares the table of a dataset's folder with what its files say, or writes it.
+
+    It is written where it is missing, and anew where images came or went since and it says of the
+    others what their names and folders say; the split may have moved. A folder that cannot be
+    written to goes without.
+
+    Raises:
+        DatasetError: It cannot be read, names no image, or says other things of the same images.
+    """
+    file = root / FILE
+    found = _read(file) if file.exists() else None
+    if found is not None:
+        same = found.keys() == {info.image_path for info in wanted}
+        _check(file, found, wanted, Info._fields if same else _NAMED)
+        if same:
+            return
+    if wanted and _MAY_WRITE.get():
+        _write(file, wanted)
+
+
+def _check(file: Path, found: _Rows, wanted: Sequence[Info], columns: Sequence[str]) -> None:
+    for info in wanted:
+        if info.image_path not in found:
+            continue
+        line, row = found[info.image_path]
+        for column in columns:
+            if row[column] != getattr(info, column):
+                raise DatasetError(
+                    f"Line {line} of {file} says {column} {row[column]!r}, the files say "
+                    f"{getattr(info, column)!r}: wanted the table as it was written, for names, "
+                    f"folders and the stable split decide. {_REMEDY}"
+                )
+
+
+def _read(file: Path) -> _Rows:
+    rows = read_table(file, Info._fields, _REMEDY)
+    if not rows:
+        raise DatasetError(
+            f"The table {file} names no image: wanted a line an image, as it was written. {_REMEDY}"
+        )
+    foreign = [(line, row) for line, row in rows if not row["image_path"].startswith(f"{IMAGES}/")]
+    if foreign:
+        line, row = foreign[0]
+        raise DatasetError(
+            f"Line {line} of {file} names the image {row['image_path']!r}: wanted a path within "
+            f"{IMAGES}, as this project writes it. It may be another tool's table: move it away, "
+            "or delete it to have one written."
+        )
+    return {row["image_path"]: (line, row) for line, row in rows}
+
+
+def _write(file: Path, rows: Sequence[Info]) -> None:
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([Info._fields, *rows])
+    try:
+        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{FILE}.")
+    except OSError as error:
+        _LOG.info("%s is not written: %s", file, error.strerror)
+        return
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text.getvalue())
+        os.chmod(name, 0o644)  # noqa: PTH101
+        os.replace(name, file)  # noqa: PTH105
+    except OSError as error:
+        _LOG.info("%s is not written: %s", file, error.strerror)
+        with suppress(OSError):
+            os.unlink(name)  # noqa: PTH108

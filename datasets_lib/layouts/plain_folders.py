@@ -1,0 +1,93 @@
+"""Plain folders as a dataset: ``normal``, ``abnormal`` and, where there are masks, ``masks``.
+
+Either the dataset's folder holds them, as its one category ``all``, or each of its categories
+does. Folders in ``abnormal`` are kinds of defects, and lie in ``masks`` again. `NORMAL_NAMES`,
+`ABNORMAL_NAMES` and `MASK_NAMES` are taken for the three, in any case.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from datasets_lib.layouts.category import Category, Sample
+from datasets_lib.layouts.folder_names import categories_in, subfolders
+from datasets_lib.layouts.listing import list_folder, list_images
+from datasets_lib.layouts.masks import Masks, masks_by_stem, masks_of, with_masks
+from datasets_lib.layouts.own_split import NORMAL_NAMES, split_category
+
+ABNORMAL_NAMES = frozenset(
+    {"abnormal", "anomalous", "anomaly", "anomalies", "bad", "ko", "ng"}
+    | {"defect", "defects", "defective"}
+)
+
+MASK_NAMES = frozenset({"masks", "ground_truth"})
+
+ALL = "all"
+"""Id of the category of a dataset without categories."""
+
+_LAYOUT = "normal, abnormal, abnormal/<kind>, masks, masks/<kind>"
+
+
+def find_categories(root: Path) -> Mapping[str, Path] | None:
+    """The categories in a folder, by id; None without any.
+
+    Raises:
+        OSError: It cannot be listed.
+        DatasetError: Two folders give one id.
+    """
+    names = {folder.name.lower() for folder in subfolders(root)}
+    # A folder with a train split is a category of another layout, not a dataset of this one.
+    if "train" in names:
+        return None
+    return {ALL: root} if _is_plain(names) else categories_in(root, _is_category)
+
+
+def read_category(dataset: str, category: str, path: Path) -> Category:
+    """The samples of one category, in natural order, split as `split_category` says.
+
+    Raises:
+        DatasetError: A folder is unreadable, there are too few images, or some defects have a
+            mask and others do not.
+    """
+    folders = list_folder(path, _LAYOUT).folders
+    normal = [
+        Sample(image.relative_to(path).as_posix(), image)
+        for name in folders
+        if name.lower() in NORMAL_NAMES
+        for image in list_images(path / name, _LAYOUT)
+    ]
+    truths = [path / name for name in folders if name.lower() in MASK_NAMES]
+    kinds = [
+        (folder, folder.relative_to(path / name))
+        for name in folders
+        if name.lower() in ABNORMAL_NAMES
+        for folder in _with_kinds(path / name)
+    ]
+    defects = [sample for folder, kind in kinds for sample in _defects(path, folder, kind, truths)]
+    found = split_category(dataset, category, path, normal + defects, has_masks=False)
+    looked_in = [truth / kind for truth in truths for _, kind in kinds]
+    return with_masks(path, found, "masks, or masks/<kind>", looked_in, required=bool(truths))
+
+
+def _is_category(folder: Path) -> bool:
+    with suppress(OSError):
+        return _is_plain({inner.name.lower() for inner in subfolders(folder)})
+    return False
+
+
+def _is_plain(names: set[str]) -> bool:
+    return not names.isdisjoint(NORMAL_NAMES) and not names.isdisjoint(ABNORMAL_NAMES)
+
+
+def _with_kinds(abnormal: Path) -> list[Path]:
+    return [abnormal, *(abnormal / kind for kind in list_folder(abnormal, _LAYOUT).folders)]
+
+
+def _defects(path: Path, folder: Path, kind: Path, truths: Sequence[Path]) -> list[Sample]:
+    masks: Masks = {}
+    for truth in truths:
+        masks = {**masks_by_stem(truth / kind, _LAYOUT), **masks}
+    return [
+        Sample(image.relative_to(path).as_posix(), image, masks_of(image.stem, masks), folder.name)
+        for image in list_images(folder, _LAYOUT)
+    ]

@@ -1,0 +1,80 @@
+"""Which samples are held out or left out: by stable hash, so that no seed or order decides."""
+
+import hashlib
+from collections.abc import Sequence
+
+from datasets_lib.layouts.category import Sample
+
+Samples = tuple[Sample, ...]
+
+
+def split_calibration(train: Sequence[Sample], fraction: float = 0.1) -> tuple[Samples, Samples]:
+    """Splits normal images into those to fit on and those to calibrate the threshold with.
+
+    Of N images ``round(fraction * N)`` calibrate, but at least one if there are two, and at least
+    one fits. Order is kept.
+
+    Returns:
+        ``(fit, calibration)``.
+
+    Raises:
+        ValueError: The fraction is not in (0, 1).
+    """
+    return _held_out(train, fraction)
+
+
+def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples, Samples]:
+    """Splits the normal images of a set without an official split into train and test.
+
+    Counts and order are those of `split_calibration`.
+
+    Returns:
+        ``(train, test)``.
+
+    Raises:
+        ValueError: The fraction is not in (0, 1).
+    """
+    return _held_out(normal, fraction)
+
+
+def limit(samples: Sequence[Sample], count: int) -> Samples:
+    """At most ``count`` of the samples, in their order, with the mix of kinds kept.
+
+    Each kind (normal is one) has one sample first, normal before the largest, then seats go by
+    the Sainte-Laguë method. A smaller count is a subset of a larger one.
+    """
+    strata: dict[str | None, list[Sample]] = {}
+    for sample in _by_hash(samples):
+        strata.setdefault(sample.defect, []).append(sample)
+    order = sorted(strata, key=lambda kind: (kind is not None, -len(strata[kind]), kind or ""))
+    taken = dict.fromkeys(order, 0)
+    for _ in range(min(count, len(samples))):
+        open_kinds = [kind for kind in order if taken[kind] < len(strata[kind])]
+        first = [kind for kind in open_kinds if taken[kind] == 0]
+        kind = (
+            first[0]
+            if first
+            else max(open_kinds, key=lambda kind: len(strata[kind]) / (2 * taken[kind] + 1))
+        )
+        taken[kind] += 1
+    kept = {sample.name for kind in order for sample in strata[kind][: taken[kind]]}
+    return tuple(sample for sample in samples if sample.name in kept)
+
+
+def _held_out(samples: Sequence[Sample], fraction: float) -> tuple[Samples, Samples]:
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must be in (0, 1), found {fraction}")
+    count = min(max(1, round(fraction * len(samples))), max(0, len(samples) - 1))
+    held_out = {sample.name for sample in _by_hash(samples)[:count]}
+    return (
+        tuple(sample for sample in samples if sample.name not in held_out),
+        tuple(sample for sample in samples if sample.name in held_out),
+    )
+
+
+def _by_hash(samples: Sequence[Sample]) -> list[Sample]:
+    def digest(sample: Sample) -> tuple[str, str]:
+        name = sample.name.encode("utf-8", "surrogateescape")
+        return hashlib.sha256(name).hexdigest(), sample.name
+
+    return sorted(samples, key=digest)

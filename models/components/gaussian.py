@@ -1,0 +1,140 @@
+"""A Gaussian at each position of a feature map, streamed, and the Mahalanobis distance to it.
+
+Defard et al., "PaDiM", 2020, section III-B and equations 1 and 2. Distances take a matrix W with
+WᵀW = S⁻¹ for the covariance S, never the inverse itself:
+
+* n ≥ C images of C channels: S = L Lᵀ and W = L⁻¹, ``(C, C)``;
+* n < C: with X ``(n, C)`` the samples less their mean, S = XᵀX / (n − 1) + λI has by Woodbury's
+  identity the inverse (I − VᵀV) / λ, where V = K⁻¹X ``(n, C)`` and K Kᵀ = XXᵀ + λ(n − 1)I.
+  For wide_resnet50_2's 550 channels and 209 images that takes a third of the memory, and about a
+  third of the time.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from models.components.map_single_threaded import each_on_one_thread
+from models.components.second_moments import SecondMoments
+
+Samples = Callable[[slice], Tensor]
+"""Gives ``(p, B, C)`` float32 samples of a slice of positions: no more need be in memory."""
+
+_WORKSPACE = {"cpu": 1 << 22}
+"""Numbers in the covariances that are worked on at once, by kind of device: 16 MiB on a CPU, small
+enough to stay near it and for the allocator to use again."""
+
+_SAMPLES = 1 << 18
+"""Numbers of one image's samples that distances are computed of at once: some 100 MB of a batch of
+32 and its copies."""
+
+_LARGE_WORKSPACE = 1 << 26
+"""The same elsewhere: 256 MiB, for there small blocks leave the device idle."""
+
+
+class PositionGaussians(nn.Module):
+    """P Gaussians of C channels.
+
+    Attributes:
+        mean: ``(P, C)``; empty before `finish`.
+        whitening: ``(P, C, C)`` W, or ``(P, n, C)`` V where there were fewer samples than channels.
+
+    Args:
+        channels: C.
+        regularisation: λ, added to the diagonal of every covariance.
+    """
+
+    def __init__(self, channels: int, regularisation: float = 0.01) -> None:
+        super().__init__()
+        self.channels = channels
+        self.regularisation = regularisation
+        self.mean: Tensor
+        self.whitening: Tensor
+        self.register_buffer("mean", torch.empty(0))
+        self.register_buffer("whitening", torch.empty(0))
+        self._blocks: list[SecondMoments] = []
+
+    def absorb(self, samples: Samples, positions: int) -> None:
+        """Take in samples of all positions, the same at every call."""
+        slices = self._slices(positions)
+        self._blocks = self._blocks or [SecondMoments() for _ in slices]
+        for moments, block in zip(self._blocks, slices, strict=True):
+            moments.add(samples(block))
+
+    def finish(self) -> None:
+        """Make W or V, a block of positions at a time, and forget the samples.
+
+        Raises:
+            ValueError: Fewer than two samples, or covariances that are not positive definite.
+        """
+        blocks, self._blocks = dict(enumerate(self._blocks)), []
+        count = blocks[0].count if blocks else 0
+        if count < 2:
+            raise ValueError(
+                f"A Gaussian needs at least two images for its covariance: found {count}. Add "
+                "normal images to the training split."
+            )
+        positions, device = sum(block.positions for block in blocks.values()), self.mean.device
+        mean = torch.empty(positions, self.channels, device=device)
+        whitening = torch.empty(positions, min(count, self.channels), self.channels, device=device)
+
+        def whiten(numbered: tuple[int, slice]) -> Tensor:
+            number, block = numbered
+            moments = blocks.pop(number)  # its samples go before the next one's matrices come
+            mean[block], whitening[block], wrong = self._whitened(moments)
+            return wrong
+
+        failed = torch.stack(
+            each_on_one_thread(whiten, enumerate(self._slices(positions)), device)
+        ).any()
+        if failed:
+            raise ValueError(
+                "A covariance of the training features is not positive definite in float32: they "
+                "are not finite, or vary by hundreds in some direction. Check the backbone's "
+                "weights, which give such features."
+            )
+        self.mean, self.whitening = mean, whitening
+
+    def _whitened(self, moments: SecondMoments) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean, W or V of a block, and whether a factorisation failed (a scalar on the device)."""
+        if moments.count < self.channels:
+            mean, samples = moments.centred()
+            diagonal = self.regularisation * (moments.count - 1)
+            factor, failed = _cholesky(samples @ samples.mT, diagonal)
+            right = samples.mT
+        else:
+            mean, covariance = moments.covariance()
+            factor, failed = _cholesky(covariance, self.regularisation)
+            right = torch.eye(self.channels, device=mean.device).expand_as(covariance)
+        # Solved from the right: half of the time that MKL takes from the left.
+        solved = torch.linalg.solve_triangular(factor.mT, right, upper=True, left=False)
+        return mean, solved.mT, failed
+
+    def distances(self, samples: Samples) -> Tensor:
+        """Mahalanobis distances ``(P, B)`` of B samples at each position."""
+        # Larger blocks than of matrices: threads that wait for each other at each cost the more.
+        size = max(1, _SAMPLES // self.channels)
+        slices = [slice(begin, begin + size) for begin in range(0, len(self.mean), size)]
+        return torch.cat([self._distances(samples(block), block) for block in slices])
+
+    def _distances(self, samples: Tensor, block: slice) -> Tensor:
+        delta, whitening = samples - self.mean[block, None], self.whitening[block]
+        squares = (delta @ whitening.mT).square_().sum(dim=2)
+        if whitening.shape[1] < self.channels:
+            squares = (delta.square_().sum(dim=2) - squares) / self.regularisation
+        return squares.clamp_(min=0).sqrt_()
+
+    def _slices(self, positions: int) -> list[slice]:
+        """Blocks of positions that fit the workspace."""
+        numbers = _WORKSPACE.get(self.mean.device.type, _LARGE_WORKSPACE)
+        size = max(1, numbers // self.channels**2)
+        return [slice(begin, begin + size) for begin in range(0, positions, size)]
+
+
+def _cholesky(matrices: Tensor, diagonal: float) -> tuple[Tensor, Tensor]:
+    """Lower factors of symmetric matrices plus a diagonal; changes them; whether any failed."""
+    matrices.diagonal(dim1=1, dim2=2).add_(diagonal)
+    factors, info = torch.linalg.cholesky_ex(matrices)
+    # What is not a number need not fail.
+    return factors, (info != 0).any() | ~factors.diagonal(dim1=1, dim2=2).isfinite().all()

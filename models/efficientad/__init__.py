@@ -1,0 +1,1 @@
+"""EfficientAD: a distilled teacher, a student and an autoencoder."""

@@ -1,0 +1,1 @@
+"""PatchCore: a coreset of patch features as memory bank."""

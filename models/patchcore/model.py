@@ -1,0 +1,236 @@
+"""PatchCore: Towards Total Recall in Industrial Anomaly Detection (Roth et al., CVPR 2022).
+
+Features of all patches of the normal images go into a memory bank, which is thinned to a coreset.
+A patch is as anomalous as it is far from the nearest patch of the bank, an image as its most
+anomalous patch.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from models.components.backbone import Backbone
+from models.components.base import Prediction
+from models.components.coreset import k_centre_greedy, k_centre_greedy_approximate
+from models.components.dynamic_buffers import gathered_tensors
+from models.components.on_features import Gathers, OnFeatures
+from models.components.random_projection import dense_projection, sparse_projection
+from models.patchcore.embedding import ConcatenatedEmbedding, PooledEmbedding
+from models.patchcore.maps import Upsampling, anomaly_maps
+from models.patchcore.memory_bank import MemoryBank
+
+_LAYERS = (2, 3)
+_STARTS = 10
+_EMBEDDINGS = {"pooled": PooledEmbedding, "concatenated": ConcatenatedEmbedding}
+
+Embedding = Literal["pooled", "concatenated"]
+Projection = Literal["dense", "sparse"]
+Coreset = Literal["exact", "approximate"]
+
+
+class PatchCore(Gathers, OnFeatures):
+    """Backbone, patch features and memory bank.
+
+    Attributes:
+        embedding: Makes patch features of the backbone's.
+        memory_bank: The coreset.
+
+    Args:
+        backbone: Frozen features at strides 8 and 16.
+        ratio: Of all patches that the coreset keeps.
+        embedding: ``pooled`` to 1024 numbers or layers ``concatenated``.
+        projection: Of the features in which the coreset is picked.
+        coreset: The ``exact`` greedy algorithm or the official code's ``approximate`` one.
+        neighbours: How many neighbours of the nearest patch weigh an image's score (equation 7);
+            1 leaves it as it is.
+        upsampling: Of the maps.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        ratio: float,
+        embedding: Embedding,
+        projection: Projection,
+        coreset: Coreset,
+        neighbours: int,
+        upsampling: Upsampling,
+    ) -> None:
+        super().__init__(backbone)
+        self.embedding: PooledEmbedding | ConcatenatedEmbedding
+        self.embedding = _EMBEDDINGS[embedding](backbone.channels)
+        self.memory_bank = MemoryBank()
+        self._ratio = ratio
+        self._projection = projection
+        self._coreset = coreset
+        self._neighbours = neighbours
+        self._upsampling: Upsampling = upsampling
+        self._absorbed: list[Tensor] = []
+
+    def absorb_features(self, features: list[Tensor]) -> None:
+        """Take in the features of a batch of normal images."""
+        with torch.autocast(features[0].device.type, enabled=False):
+            self._absorbed.append(_patches(self.embedding(features)))
+
+    def finish(self) -> None:
+        """Pick the coreset (section 3.2).
+
+        Needs, beside the absorbed features, those mapped to few numbers three times.
+
+        Raises:
+            ValueError: So few patches that the ratio leaves none, or features that are not finite.
+        """
+        absorbed, self._absorbed = self._absorbed, []
+        total = sum(len(part) for part in absorbed)
+        count = int(total * self._ratio)
+        if not count:
+            raise ValueError(
+                f"PatchCore keeps {self._ratio:.3g} of the patches: found {total}, which leaves "
+                "none. Add normal images to the training split or raise `ratio`."
+            )
+        with torch.autocast(absorbed[0].device.type, enabled=False):
+            picks = self._picks(self._projected(absorbed, total), count)
+            self.memory_bank.fill(_taken(absorbed, picks))
+
+    def _projected(self, parts: list[Tensor], total: int) -> Tensor:
+        """``(N, p)`` what the coreset is picked in."""
+        channels = self.embedding.channels
+        if self._projection == "dense":
+            projection = dense_projection(channels)
+        else:
+            projection = sparse_projection(channels, total)
+        projection = projection.to(parts[0].device)
+        projected = parts[0].new_empty(total, projection.shape[1])
+        begin = 0
+        for part in parts:
+            torch.mm(part, projection, out=projected[begin : begin + len(part)])
+            begin += len(part)
+        return projected
+
+    def _picks(self, points: Tensor, count: int) -> Tensor:
+        if self._coreset == "exact":
+            return k_centre_greedy(points, count, int(torch.randint(len(points), ())))
+        starts = torch.randperm(len(points))[:_STARTS]
+        return k_centre_greedy_approximate(points, count, starts)
+
+    def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
+        """Distances to the nearest patches, enlarged and blurred, and the largest, weighed.
+
+        Raises:
+            RuntimeError: `finish` was not called.
+        """
+        if not len(self.memory_bank):
+            raise RuntimeError(
+                "PatchCore has no memory bank yet: absorb the training images and call finish(), "
+                "or load a checkpoint."
+            )
+        embedding = self.embedding(features)
+        patches = _patches(embedding)
+        distances, nearest = self.memory_bank.nearest(patches)
+        batch, _, height, width = embedding.shape
+        scores, worst = distances.view(batch, -1).max(dim=1)
+        if self._neighbours > 1:
+            worst = worst + torch.arange(batch, device=worst.device) * height * width
+            scores = scores * self._weights(patches[worst], nearest[worst])
+        maps = anomaly_maps(distances.view(batch, height, width), size, self._upsampling)
+        return {"score": Prediction(scores=scores, maps=maps)}
+
+    def _weights(self, patches: Tensor, nearest: Tensor) -> Tensor:
+        """``(B,)`` 1 − softmax of distances to the nearest patch's neighbourhood (equation 7).
+
+        Less where the patches about the nearest one are as far: it is not a rare one itself.
+
+        Args:
+            patches: ``(B, C)`` the most anomalous patch of each image.
+            nearest: ``(B,)`` index of its nearest one in the bank.
+        """
+        neighbourhood = self.memory_bank.neighbourhood(nearest, self._neighbours)
+        distances = self.memory_bank.distances(patches, neighbourhood)
+        return 1 - distances.softmax(dim=1)[:, 0]
+
+    def checkpoint(self) -> dict[str, Any]:
+        """The memory bank: features less their mean, and the mean."""
+        return {"memory_bank": self.memory_bank.patches, "mean": self.memory_bank.mean}
+
+    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take back what `checkpoint` gave.
+
+        Raises:
+            ValueError: It is of another model, or of one that was not finished.
+        """
+        taken = gathered_tensors(
+            checkpoint,
+            {"memory_bank": "patches channels", "mean": "channels"},
+            self.memory_bank.mean.device,
+            channels=self.embedding.channels,
+        )
+        self.memory_bank.put(taken["memory_bank"], taken["mean"])
+
+
+def _patches(embedding: Tensor) -> Tensor:
+    """``(B · h · w, C)`` of ``(B, C, h, w)``, row by row of each image."""
+    return embedding.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _taken(parts: list[Tensor], picks: Tensor) -> Tensor:
+    """Rows ``(M, C)`` of parts in a row, without putting these together."""
+    bank = parts[0].new_empty(len(picks), parts[0].shape[1])
+    begin = 0
+    for part in parts:
+        mine = ((picks >= begin) & (picks < begin + len(part))).nonzero().squeeze(1)
+        bank[mine] = part[picks[mine] - begin]
+        begin += len(part)
+    return bank
+
+
+def build(
+    *,
+    weights: str | None,
+    state: Mapping[str, Tensor] | None,
+    ratio: float = 0.1,
+    embedding: Embedding = "pooled",
+    projection: Projection = "dense",
+    coreset: Coreset = "exact",
+    neighbours: int = 1,
+    upsampling: Upsampling = "bilinear",
+) -> PatchCore:
+    """Build a PatchCore; see `models.components.base.Build`.
+
+    Args:
+        weights: Tag of the backbone's weights.
+        state: The backbone's tensors; None leaves it random.
+        ratio: Of all patches that the coreset keeps.
+        embedding: ``pooled`` as the official code, ``concatenated`` as anomalib.
+        projection: ``dense`` to 128 numbers as the official code, ``sparse`` as anomalib.
+        coreset: ``exact`` or, as the official code, ``approximate``.
+        neighbours: Of the nearest patch that weigh an image's score; 1 for none.
+        upsampling: Of the maps, ``bilinear`` or, as anomalib, ``nearest``.
+
+    Raises:
+        ValueError: Unknown names, numbers out of range, or tensors that are not this backbone's.
+    """
+    for name, value, known in (
+        ("embedding", embedding, _EMBEDDINGS),
+        ("projection", projection, ("dense", "sparse")),
+        ("coreset", coreset, ("exact", "approximate")),
+        ("upsampling", upsampling, ("bilinear", "nearest")),
+    ):
+        if value not in known:
+            raise ValueError(f"Unknown {name} '{value}': there are {', '.join(known)}.")
+    if not 0 < ratio <= 1 or neighbours < 1:
+        raise ValueError(
+            "PatchCore keeps a share of the patches above 0, at most 1, and looks at one neighbour "
+            f"or more: found ratio {ratio} and {neighbours} neighbours."
+        )
+    return PatchCore(
+        Backbone.of(weights, state, _LAYERS),
+        ratio=ratio,
+        embedding=embedding,
+        projection=projection,
+        coreset=coreset,
+        neighbours=neighbours,
+        upsampling=upsampling,
+    )

@@ -1,0 +1,1 @@
+"""Reverse Distillation: a frozen teacher, a bottleneck and a mirrored student."""

@@ -1,0 +1,177 @@
+"""Anomaly detection via Reverse Distillation from one-class embedding (Deng and Li, CVPR 2022).
+
+A frozen teacher sees the image, a bottleneck embeds its features, and a student decodes the
+teacher's features from the embedding. Trained on normal images alone, it fails on what it has
+never seen: the anomaly map is 1 − cosine between the two.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.catalog import WEIGHTS
+from models.components.anomaly_map import of_maps, upsample_and_blur
+from models.components.backbone import STRIDES, Backbone
+from models.components.base import Prediction
+from models.components.gradient_checkpointing import recompute_stages
+from models.components.on_features import Learns, OnFeatures
+from models.reverse_distillation import checkpoint as rd_checkpoint
+from models.reverse_distillation.adapted_student import AdaptedBottleneck, AdaptedDecoder
+from models.reverse_distillation.convnext_student import (
+    ConvNeXtBlockDecoder,
+    ConvNeXtBottleneck,
+    ConvNeXtDecoder,
+)
+from models.reverse_distillation.distance import LOSSES, distance_maps
+from models.reverse_distillation.resnet_student import SHAPES, ResNetBottleneck, ResNetDecoder
+
+_STRIDE = 32
+
+_CONVNEXT_STUDENTS: Mapping[str, tuple[type[nn.Module], type[nn.Module]]] = {
+    "convnext": (ConvNeXtBottleneck, ConvNeXtDecoder),
+    "convnext_cnblock": (ConvNeXtBottleneck, ConvNeXtBlockDecoder),
+    "convnext_adapted": (AdaptedBottleneck, AdaptedDecoder),
+}
+
+
+class ReverseDistillation(Learns, OnFeatures):
+    """Backbone, bottleneck and student decoder.
+
+    Args:
+        teacher: Frozen features at strides 4, 8 and 16.
+        bottleneck: From these to one embedding at stride 32.
+        decoder: From the embedding to the teacher's features.
+        loss: Name in `models.reverse_distillation.distance.LOSSES`.
+        layout: Of its checkpoints.
+    """
+
+    def __init__(
+        self,
+        teacher: Backbone,
+        bottleneck: nn.Module,
+        decoder: nn.Module,
+        *,
+        loss: str,
+        layout: rd_checkpoint.Layout,
+    ) -> None:
+        super().__init__(teacher)
+        self.bottleneck = bottleneck
+        self.decoder = decoder
+        self._loss = LOSSES[loss]
+        self._layout = layout
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The teacher's features and the student's, by scale (strides 4, 8, 16).
+
+        Args:
+            images: ``(B, 3, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: A side is no multiple of 32.
+        """
+        features = self.backbone(images)
+        return features, self.student(features)
+
+    def student(self, features: list[Tensor]) -> list[Tensor]:
+        """What the student makes of the teacher's features.
+
+        Raises:
+            ValueError: A side of the images is no multiple of 32.
+        """
+        height, width = (side * STRIDES[1] for side in features[0].shape[-2:])
+        if height % _STRIDE or width % _STRIDE:
+            raise ValueError(
+                f"Reverse Distillation halves and doubles an image {_STRIDE}-fold: wanted sides "
+                f"that are multiples of {_STRIDE} pixels, found {height}×{width}. Choose such an "
+                "image size."
+            )
+        decoded: list[Tensor] = self.decoder(self.bottleneck(features))
+        return decoded
+
+    def loss_of_features(self, features: list[Tensor]) -> Tensor:
+        """Scalar training loss of images the teacher gave these features for."""
+        if not self.training:
+            self.train()
+        return self._loss(features, self.student(features))
+
+    def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
+        """Anomaly maps at the input's size and their maxima.
+
+        Returns:
+            ``single_scale``: the last scale alone (stride 16), the study's protocol;
+            ``multi_scale``: the sum of all three, the paper's.
+        """
+        scales = distance_maps(features, self.student(features))
+        maps = [upsample_and_blur(scale, size) for scale in scales]
+        return {
+            "single_scale": of_maps(maps[-1]),
+            "multi_scale": of_maps(torch.stack(maps).sum(dim=0)),
+        }
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """Those of bottleneck and decoder."""
+        return [*self.bottleneck.parameters(), *self.decoder.parameters()]
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Bottleneck and decoder in the original layout of the teacher's family."""
+        return {self._layout: self.bottleneck.state_dict(), "decoder": self.decoder.state_dict()}
+
+    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take back what `checkpoint` gave, or what the original code of this family saved.
+
+        Raises:
+            ValueError: It is of another layout or of another model.
+        """
+        rd_checkpoint.load(checkpoint, self._layout, self.bottleneck, self.decoder)
+
+
+def build(
+    *,
+    weights: str | None,
+    state: Mapping[str, Tensor] | None,
+    loss: str,
+    gradient_checkpointing: bool = False,
+    student: str = "resnet",
+) -> ReverseDistillation:
+    """Build a Reverse Distillation model; see `models.components.base.Build`.
+
+    Args:
+        weights: Tag of the teacher's weights.
+        state: The teacher's tensors; None leaves it random.
+        loss: ``flattened`` or ``per_pixel``.
+        gradient_checkpointing: Recompute the student's stages in the backward pass.
+        student: ``resnet`` mirrors a ResNet teacher; ``convnext``, ``convnext_cnblock`` and
+            ``convnext_adapted`` go with a ConvNeXt one.
+
+    Raises:
+        ValueError: An unknown name, or tensors that are not this teacher's.
+    """
+    for kind, name, known in (("weights", weights, WEIGHTS), ("loss", loss, LOSSES)):
+        if name not in known:
+            raise ValueError(f"Unknown {kind} '{name}': there are {', '.join(known)}.")
+    entry = WEIGHTS[weights or ""]
+    convnext = entry.architecture.startswith("convnext")
+    teacher = Backbone(entry, state)
+    bottleneck, decoder = _student(student, entry.architecture, teacher.channels)
+    model = ReverseDistillation(
+        teacher, bottleneck, decoder, loss=loss, layout="bn_layer" if convnext else "bn"
+    )
+    if gradient_checkpointing:
+        recompute_stages(model)
+    return model.to(memory_format=torch.channels_last)
+
+
+def _student(
+    student: str, architecture: str, channels: Sequence[int]
+) -> tuple[nn.Module, nn.Module]:
+    if student == "resnet" and architecture in SHAPES:
+        return ResNetBottleneck(SHAPES[architecture]), ResNetDecoder(SHAPES[architecture])
+    if student in _CONVNEXT_STUDENTS and architecture.startswith("convnext"):
+        bottleneck, decoder = _CONVNEXT_STUDENTS[student]
+        return bottleneck(channels), decoder(channels)
+    raise ValueError(
+        f"There is no student '{student}' for the teacher {architecture}: 'resnet' goes with "
+        f"{', '.join(SHAPES)}; {', '.join(_CONVNEXT_STUDENTS)} go with ConvNeXt."
+    )

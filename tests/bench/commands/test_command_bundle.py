@@ -1,0 +1,207 @@
+"""A bundle is written here and unpacked by a Python that sees nothing of the project."""
+
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from bench.__main__ import main
+from bench.airgap.bundle import Member, dataset_members, write_bundle
+from bench.airgap.unbundle import BundleError, unbundle
+from bench.airgap.wheels import build_requirements, fetch_wheels, find_wheels, requirements
+from datasets_lib.discover import FoundDataset
+
+CASES = "rd_resnet18 and bars and scratch"
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """No folders of the user's, and no network."""
+    monkeypatch.delenv("PROVING_GROUND_DATA", raising=False)
+    monkeypatch.delenv("PROVING_GROUND_WEIGHTS", raising=False)
+    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
+    monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+@pytest.fixture
+def data(tmp_path, write_category):
+    write_category(tmp_path / "data" / "bars" / "short", 3, 2, 2)
+    return tmp_path / "data"
+
+
+def bundled(tmp_path, data, *options):
+    out = tmp_path / "out.tar"
+    place = ["--data-dir", str(data)]
+    return out, main(["bundle", str(out), "--study", "rd_backbone", *place, *options])
+
+
+def test_a_bundle_is_unpacked_by_a_bare_python(tmp_path, data, root, capsys):
+    out, code = bundled(tmp_path, data, "-k", CASES, "--no-wheels")
+    assert code == 0
+    assert "datasets" in capsys.readouterr().out
+    subprocess.run(["tar", "xf", str(out), "unbundle.py"], cwd=tmp_path, check=True)
+    bare = [sys.executable, "-I", "-S", "unbundle.py", out.name, "--to", "there"]
+    done = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, check=True)
+    there = tmp_path / "there"
+    for name in ("bench/airgap/unbundle.py", "pyproject.toml"):
+        assert (there / "project" / name).read_bytes() == (root / name).read_bytes()
+    for file in (data / "bars").rglob("*.png"):
+        assert (there / "data" / file.relative_to(data)).read_bytes() == file.read_bytes()
+    assert (there / "requirements.txt").read_text().splitlines()[: len(requirements())] == (
+        requirements()
+    )
+    assert f"-k 'rd_backbone and ({CASES})'" in done.stdout
+    assert sorted(path.name for path in there.iterdir()) == ["data", "project", "requirements.txt"]
+
+
+def test_missing_weights_need_partial(tmp_path, data, capsys):
+    expression = ["-k", "rd_resnet50 and bars and not same", "--no-wheels"]
+    out, code = bundled(tmp_path, data, *expression)
+    said = capsys.readouterr()
+    assert code == 2
+    assert not out.exists()
+    assert "missing: weights resnet50.tv_in1k" in said.out
+    assert "--partial" in said.err
+    assert bundled(tmp_path, data, *expression, "--partial")[1] == 0
+    assert unbundle(out, tmp_path / "to")["missing"] == ["weights resnet50.tv_in1k"]
+
+
+def test_weights_get_the_name_that_is_looked_for(tmp_path, data):
+    from models.components.weights import resolve
+
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "resnet18.pth").write_bytes(b"any")
+    given = ["--weights-dir", str(tmp_path / "w"), "--no-wheels"]
+    out, code = bundled(tmp_path, data, "-k", "rd_resnet18 and bars", *given)
+    assert code == 0
+    unbundle(out, tmp_path / "to")
+    found = resolve("resnet18.tv_in1k", [tmp_path / "to" / "weights"])
+    assert found.path.read_bytes() == b"any"
+
+
+def test_wheels_that_are_lacking_are_listed(tmp_path, data, capsys):
+    (tmp_path / "wheels").mkdir()
+    given = ["-k", CASES, "--wheels-dir", str(tmp_path / "wheels")]
+    assert bundled(tmp_path, data, *given)[1] == 2
+    pinned = requirements()
+    wanted = [*pinned, *build_requirements(pinned)]
+    assert f"missing: wheels of {len(wanted)} packages" in capsys.readouterr().out
+    assert {"setuptools", "uv"} <= {requirement.partition("==")[0] for requirement in wanted}
+
+
+def test_wheels_are_chosen_by_version_and_platform(tmp_path):
+    names = (
+        "one-1.0-py3-none-any.whl",
+        "one-1.1-py3-none-any.whl",
+        "two_words-2.0-cp27-cp27m-win32.whl",
+        "three-3.0-py3-none-any.whl",
+        "three-3.10-py3-none-any.whl",
+        "broken.whl",
+    )
+    for name in names:
+        (tmp_path / name).touch()
+    found, lacking = find_wheels(["one==1.0", "two-words==2.0", "three", "four==4"], tmp_path)
+    assert [file.name for file in found] == [names[0], names[4]]
+    assert lacking == ["two-words==2.0", "four==4"]
+
+
+def test_wheels_are_fetched_once(tmp_path, monkeypatch):
+    source, folder = tmp_path / "source", tmp_path / "wheels"
+    write_wheel(source, "tiny", "1.0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(source))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    fetch_wheels(["tiny==1.0"], folder)
+    assert [file.name for file in folder.iterdir()] == ["tiny-1.0-py3-none-any.whl"]
+    (source / "tiny-1.0-py3-none-any.whl").unlink()
+    fetch_wheels(["tiny==1.0"], folder)
+    with pytest.raises(BundleError, match=r"tiny==1.1.*--wheels-dir"):
+        fetch_wheels(["tiny==1.1"], folder)
+
+
+def write_wheel(folder, name, version):
+    folder.mkdir()
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        wheel.writestr(f"{info}/METADATA", metadata)
+        kind = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{info}/WHEEL", kind)
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+def dataset_at(root):
+    return FoundDataset("bars", root, {}, "")
+
+
+def test_links_within_a_dataset_are_bundled_as_files(tmp_path):
+    (tmp_path / "store" / "good").mkdir(parents=True)
+    (tmp_path / "store" / "good" / "a.png").write_bytes(b"a")
+    root = tmp_path / "bars"
+    root.mkdir()
+    for name in ("one", "two"):  # one folder twice is no loop
+        (root / name).symlink_to(tmp_path / "store")
+    (root / "b.png").symlink_to(tmp_path / "store" / "good" / "a.png")
+    names = [member.name for member in dataset_members(dataset_at(root))]
+    assert names == ["data/bars/b.png", "data/bars/one/good/a.png", "data/bars/two/good/a.png"]
+
+
+@pytest.mark.parametrize("target", ["..", "none.png", "link"])
+def test_links_that_lead_nowhere_or_back_are_named(tmp_path, target):
+    folder = tmp_path / "bars" / "short"
+    folder.mkdir(parents=True)
+    (folder / "link").symlink_to(target)
+    with pytest.raises(BundleError, match=f"{folder / 'link'} .*emove"):
+        dataset_members(dataset_at(tmp_path / "bars"))
+
+
+def test_a_folder_cannot_be_the_bundle(tmp_path, data, capsys):
+    (tmp_path / "out.tar").mkdir()
+    before = set(tmp_path.rglob("*"))
+    assert bundled(tmp_path, data, "-k", CASES, "--wheels-dir", str(tmp_path / "w"))[1] == 2
+    said = capsys.readouterr()
+    assert "is a folder: name a file in it" in said.err
+    assert said.out == ""
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_broken_installations_are_passed_over_and_told(tmp_path, data, monkeypatch, capsys):
+    names = {"whole-1.0": "whole", "~hole-0.9": "whole", "nameless-1.0": None}
+    for folder, name in names.items():
+        (tmp_path / "site" / f"{folder}.dist-info").mkdir(parents=True)
+        if name:
+            text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {folder.partition('-')[2]}\n"
+            (tmp_path / "site" / f"{folder}.dist-info" / "METADATA").write_text(text)
+    before = requirements()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert set(requirements()) - set(before) == {"whole==1.0"}
+    assert bundled(tmp_path, data, "-k", CASES, "--no-wheels")[1] == 0
+    said = capsys.readouterr().out
+    for folder in ("~hole-0.9", "nameless-1.0"):
+        assert f"left out, it has no name and version or pip was removing it: {tmp_path}" in said
+        assert f"{folder}.dist-info" in said
+
+
+def test_what_cannot_be_bundled_is_named(tmp_path, data, capsys):
+    assert main(["bundle", str(tmp_path / "o.tar"), "--study", "rd_backbones"]) == 2
+    assert "rd_backbone" in capsys.readouterr().err
+    assert bundled(tmp_path, data, "-k", "resnet1818", "--no-wheels")[1] == 2
+    assert "No case" in capsys.readouterr().err
+    assert bundled(tmp_path, data, "-k", "(resnet18", "--no-wheels")[1] == 2
+    assert "cannot be understood" in capsys.readouterr().err
+
+
+def test_a_file_that_changes_meanwhile_stops_the_bundle(tmp_path):
+    file = tmp_path / "growing"
+    file.write_bytes(bytes(100))
+
+    def change(done, total):
+        if done == 100:  # hashed, not yet stored
+            file.write_bytes(b"!" * 100)
+
+    with pytest.raises(BundleError, match="changed while"):
+        write_bundle(tmp_path / "out.tar", [Member("data/growing", file)], {}, change)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["growing"]

@@ -1,0 +1,162 @@
+"""``python -m bench doctor``: what it counts, compared with what a session itself would do."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bench.__main__ import main
+from bench.commands import machine
+from bench.environment import cuda_present
+from bench.needs import look_for_weights, missing_of, offered_cases, weights_of
+from bench.run.inputs import Finder
+from bench.run.job import CaseSkipped
+from bench.settings import Settings
+from datasets_lib.discover import find_datasets
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """A machine with nothing on it: no folders of the user's, no network, no CUDA."""
+    for name in ("PROVING_GROUND_DATA", "PROVING_GROUND_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
+    monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.chdir(tmp_path)
+
+
+def last_line(capsys):
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def test_counts_are_those_of_a_session(tmp_path, write_category, capsys):
+    write_category(tmp_path / "data" / "bars" / "short", 3, 2, 2)
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "resnet18.pth").write_bytes(b"any")
+    places = ["--data-dir", str(tmp_path / "data"), "--weights-dir", str(tmp_path / "w")]
+    assert main(["doctor", *places]) == 0
+    found = find_datasets([tmp_path / "data"])
+    dirs, cache = ((tmp_path / "data"),), tmp_path / "cache"
+    settings = Settings("smoke", "cpu", dirs, (tmp_path / "w",), tmp_path, cache)
+    offered = offered_cases("smoke", found)
+    cases = [case for case in offered if case.dataset == "bars"]
+    runnable = 0
+    for case in cases:
+        try:
+            Finder(settings, found).job(case)
+            runnable += 1
+        except CaseSkipped:
+            pass
+    weights = look_for_weights(filter(None, map(weights_of, cases)), [tmp_path / "w"])
+    assert runnable == sum(not missing_of(case, found, weights) for case in cases)
+    assert 0 < runnable < len(cases)
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'w' / 'resnet18.pth'} (sha256 " in said
+    assert "another file" in said
+
+
+def test_missing_things_come_with_their_remedy(tmp_path, capsys):
+    assert main(["doctor", "--weights-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    blocked = lines.index(next(line for line in lines if line.startswith("  dataset mvtec:")))
+    assert "python -m bench data" in lines[blocked + 1]
+    assert f"-o {tmp_path}/resnet18.tv_in1k.pth https://download.pytorch.org/" in out
+    assert "PROVING_GROUND_OFFLINE forbids the network" in out
+    assert lines[-1].endswith("cases can run (profile smoke)")
+
+
+def test_the_remedy_mends(tmp_path, capsys):
+    assert main(["doctor", "--weights-dir", str(tmp_path)]) == 0
+    before = int(last_line(capsys).split()[0].replace(",", ""))
+    (tmp_path / "resnet18.tv_in1k.pth").write_bytes(b"any")
+    assert main(["doctor", "--weights-dir", str(tmp_path)]) == 0
+    assert int(last_line(capsys).split()[0].replace(",", "")) > before
+
+
+def test_it_imports_no_torch(root):
+    code = (
+        "import sys; from bench.__main__ import main; main(['doctor']); "
+        "print({'torch', 'numpy.linalg', 'pandas', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "", "PYTHONPATH": str(root), "PROVING_GROUND_OFFLINE": "1", "HOME": "/"},
+    )
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    assert main(["doctor", "--cache-dir", str(tmp_path / "file" / "below")]) == 0
+    assert "PROBLEM: not writable, name another with --cache-dir" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("probe", "said"),
+    [
+        ("raise RuntimeError('driver too old')", "using it failed: RuntimeError: driver too old"),
+        (
+            "import sys; print('found 11040', file=sys.stderr); "
+            'print(\'{"torch_cuda": "13.0", "available": false}\')',
+            "torch, built for CUDA 13.0, cannot use it (found 11040)",
+        ),
+        (
+            'print(\'{"torch_cuda": null, "available": false}\')',
+            "torch, built without CUDA, cannot use it",
+        ),
+    ],
+)
+def test_driver_and_torch_that_disagree_are_a_problem(monkeypatch, probe, said):
+    monkeypatch.setattr(machine, "cuda_present", lambda: True)
+    monkeypatch.setattr(machine, "_PROBE", probe)
+    [line] = machine.device_lines()
+    assert line.startswith("PROBLEM: ")
+    assert said in line
+
+
+def test_a_driver_that_hangs_is_a_problem(monkeypatch):
+    monkeypatch.setattr(machine, "cuda_present", lambda: True)
+    monkeypatch.setattr(machine, "_PROBE", "import time; time.sleep(60)")
+    monkeypatch.setattr(machine, "_PROBE_SECONDS", 1)
+    [line] = machine.device_lines()
+    assert line.startswith("PROBLEM: ")
+    assert "did not answer within 1 s" in line
+
+
+def test_a_cuda_device_is_described(monkeypatch):
+    found = {
+        "torch_cuda": "13.0",
+        "available": True,
+        "gpu": "NVIDIA H100",
+        "driver": "580.1",
+        "cuda": "13.0",
+        "bf16": True,
+        "free": 70 * 2**30,
+        "total": 80 * 2**30,
+        "count": 1,
+    }
+    monkeypatch.setattr(machine, "cuda_present", lambda: True)
+    monkeypatch.setattr(machine, "_PROBE", f"print({json.dumps(found)!r})")
+    assert list(machine.device_lines()) == [
+        "CUDA: 1 × NVIDIA H100, 70 of 80 GiB free, driver 580.1, CUDA 13.0, bf16 yes"
+    ]
+
+
+@pytest.mark.gpu
+def test_the_probe_agrees_with_torch(monkeypatch, root):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("PYTHONPATH", str(root))  # the child starts elsewhere
+    if not cuda_present():
+        pytest.skip("needs a CUDA device")
+    import torch
+
+    [line] = machine.device_lines()
+    assert torch.cuda.get_device_name() in line
+    assert f"CUDA {torch.version.cuda}" in line

@@ -1,0 +1,233 @@
+"""Pictures of classifiers show what the numbers say; attribution is the gradient."""
+
+import numpy as np
+import pytest
+import torch
+from fake_mixing import CNN, VIT, classified
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from torch import nn
+
+from bench.plots import (
+    all_dataset_curves,
+    attribution_picture,
+    confusion_picture,
+    dataset_curves,
+    feature_picture,
+    leaderboard_picture,
+    most_confused,
+    training_curves,
+)
+from bench.plots.attribution import Attributed
+from bench.plots.style import BLUE, GREEN, VERMILION
+from bench.run.attribution import attribution_maps
+from bench.run.classification_pictures import (
+    spread_over_classes,
+    worst_and_surest,
+    write_pictures,
+)
+from bench.run.labelled_split import LabelledSplit
+from datasets_lib.batches.streaming import ResidentBatches
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def near(picture, colour, within=40):
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return np.abs(picture - wanted).sum(axis=2) < within
+
+
+class Linear(nn.Module):
+    """Logits linear in the pixels, so that the gradient is the weights; features are the pixels."""
+
+    def __init__(self, classes, side):
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = nn.Linear(3 * side * side, classes)
+        self.dropout = nn.Dropout()
+
+    def features(self, images):
+        return self.dropout(images.flatten(1))
+
+    def forward(self, images):
+        return self.head(self.features(images))
+
+    def predict(self, images):
+        return self(images)
+
+
+def split_of(images, labels, classes):
+    return LabelledSplit(
+        ResidentBatches(images),
+        labels,
+        tuple(f"class {i}" for i in range(classes)),
+        tuple(f"{i:04d}" for i in range(len(labels))),
+    )
+
+
+def test_attribution_is_the_largest_absolute_weight_smoothed():
+    model = Linear(4, 16).eval()
+    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
+    classes = torch.tensor([0, 3, 3, 1, 2])
+    found = attribution_maps(model, images, classes).numpy()
+    weights = model.head.weight.detach().view(4, 3, 16, 16)[classes].abs().amax(1).numpy()
+    expected = [gaussian_filter(one, 1.0, mode="mirror", truncate=3) for one in weights]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_worst_come_first_and_the_surest_hits_after():
+    shares = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7], [0.6, 0.4]])
+    labels = torch.tensor([0, 0, 0, 1, 1])
+    # Of the truth: .9 hit, .2 error, .4 error, .7 hit, .4 error.
+    assert worst_and_surest(shares.log(), labels, shares.argmax(1), 8) == [1, 2, 4, 0, 3]
+    assert worst_and_surest(shares.log(), labels, shares.argmax(1), 1) == [1, 0]
+
+
+def test_a_subset_has_every_class_in_proportion():
+    labels = torch.arange(200).repeat(50)[torch.randperm(10_000)]
+    index = spread_over_classes(labels, 1000)
+    assert len(set(index.tolist())) == 1000
+    counts = labels[index].bincount(minlength=200)
+    assert set(counts.tolist()) <= {4, 5, 6}
+    assert spread_over_classes(labels[:7], 1000).tolist() == list(range(7))
+
+
+def test_most_confused_pairs_by_count_then_class():
+    confusion = np.array([[5, 2, 0], [0, 9, 7], [2, 0, 1]])
+    assert most_confused(confusion, 9) == [(1, 2), (0, 1), (2, 0)]
+    assert most_confused(confusion, 1) == [(1, 2)]
+    assert most_confused(np.eye(3, dtype=int), 9) == []
+
+
+@pytest.mark.parametrize("classes", [2, 10, 25, 200])
+def test_confusion_is_dark_where_the_images_are(tmp_path, classes):
+    names = [f"class {i}" for i in range(classes)]
+    right, swapped = np.eye(classes, dtype=int) * 9, np.eye(classes, dtype=int)[::-1] * 9
+    one, other = (
+        pixels(confusion_picture(counts, names, tmp_path / f"{i}.png", "title"))
+        for i, counts in enumerate((right, swapped))
+    )
+    assert one.shape == other.shape == (840, 1248, 3)
+    # The darkest blue, of shares near 100 %, lies along the one diagonal or the other.
+    for picture, sign in ((one, 1), (other, -1)):
+        rows, columns = np.nonzero(near(picture[:, :780], "#08306B", 30))
+        assert sign * np.corrcoef(rows, columns)[0, 1] > 0.5
+
+
+def test_features_of_apart_classes_lie_apart(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 20)
+    features = rng.normal(0, 0.1, (60, 8)) + labels[:, None] * 5
+    path = feature_picture(features, labels, ["a", "b", "c"], [0, 2], tmp_path / "f.png", "title")
+    plot = pixels(path)[60:540, 58:645]
+    first, second = (np.nonzero(near(plot, colour))[1] for colour in ("#1f77b4", "#ff7f0e"))
+    between = np.nonzero(near(plot, "#CFCFCF", 10))[1]
+    ends = sorted((first.mean(), second.mean()))
+    assert ends[0] < np.median(between) < ends[1]
+
+
+@pytest.mark.parametrize("features", [np.ones((30, 4)), np.eye(4)])
+def test_features_without_spread_or_too_few_are_no_picture(tmp_path, features):
+    labels = np.zeros(len(features), int)
+    path = tmp_path / "f.png"
+    assert feature_picture(features, labels, ["a"], [0], path, "title") is None
+    assert not path.exists()
+
+
+def test_hits_are_green_and_errors_red(tmp_path):
+    def shown(predicted):
+        grey = np.full((16, 16, 3), 120, np.uint8)
+        return Attributed(grey, np.eye(16), "cat", predicted, 0.7)
+
+    hit = pixels(attribution_picture([shown("cat")], tmp_path / "hit.png", "title"))
+    error = pixels(attribution_picture([shown("dog")] * 5, tmp_path / "error.png", "title"))
+    assert near(hit, GREEN).any()
+    assert not near(hit, VERMILION).any()
+    assert near(error, VERMILION).any()
+    assert error.shape[0] > hit.shape[0]  # five take two lines
+
+
+def test_a_run_leaves_its_pictures_and_its_mode(tmp_path):
+    torch.manual_seed(1)
+    labels = torch.arange(3).repeat(20)
+    images = torch.randint(0, 80, (60, 3, 12, 12), dtype=torch.uint8)
+    images += (labels * 60)[:, None, None, None].to(torch.uint8)
+    model = Linear(3, 12).train()
+    test = split_of(images, labels, 3)
+    with torch.inference_mode():
+        logits = model(images.float() / 255)
+    written = write_pictures(tmp_path, "title", model, test, logits)
+    assert {name: path.name for name, path in written.items()} == {
+        "confusion": "confusion.png",
+        "features": "features.png",
+        "attributions": "attributions.jpg",
+    }
+    assert all(path.stat().st_size > 1000 for path in written.values())
+    assert model.training
+
+
+def test_training_curves_rise_and_mark_the_last_epoch(tmp_path):
+    judged = [0.1 + 0.015 * i for i in range(50)]
+    record = classified(
+        judged[-1], judged=judged, curve=[[500 * i, 3 - i / 50] for i in range(1, 99)]
+    )
+    picture = pixels(training_curves(record, tmp_path / "curve.png"))
+    above, below = picture[40:270, 80:480], picture[310:540, 80:760]
+    for plot, sign in ((above, 1), (below, -1)):
+        rows, columns = np.nonzero(near(plot, BLUE))
+        assert sign * np.corrcoef(rows, columns)[0, 1] > 0.9
+    assert np.nonzero(near(below, VERMILION))[1].mean() > 600
+
+
+def test_training_curves_of_nothing_say_so(tmp_path):
+    with pytest.raises(ValueError, match="lacks a training loss or top-1"):
+        training_curves(classified(0.5), tmp_path / "curve.png")
+    with pytest.raises(ValueError, match="no curves to draw"):
+        dataset_curves([classified(0.5)], tmp_path / "curves.png", "digits")
+
+
+def test_curves_of_a_dataset_have_a_row_a_recipe_and_a_column_a_start(tmp_path):
+    def run(**fields):
+        return classified(0.5, judged=[0.1, 0.3, 0.5], **fields)
+
+    def size(records, name):
+        return pixels(dataset_curves(records, tmp_path / f"{name}.png", "title")).shape[:2]
+
+    one = size([run()], "one")
+    wide = size([run(), run(pretrained=True)], "wide")
+    tall = size([run(), run(model=f"{CNN}.flip_crop")], "tall")
+    assert wide[1] > one[1]
+    assert wide[0] == one[0]
+    assert tall[0] > one[0]
+    assert tall[1] == one[1]
+
+
+def test_curves_are_files_by_study_and_dataset(tmp_path):
+    records = [
+        classified(0.5, judged=[0.5], dataset=dataset, study=study, model=model)
+        for dataset, study, model in (
+            ("digits", "mixing", CNN),
+            ("digits", "classifiers", "resnet18"),
+            ("cifar100", "mixing", CNN),
+        )
+    ]
+    names = [path.name for path in all_dataset_curves(records, tmp_path)]
+    assert sorted(names) == [
+        "curves_seed_classifiers_digits.png",
+        "curves_seed_mixing_cifar100.png",
+        "curves_seed_mixing_digits.png",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+def test_leaderboard_picture_shows_better_further_right(tmp_path):
+    records = [classified(0.3 + s / 100, s) for s in range(3)]
+    records += [classified(0.6 + s / 100, s, model=VIT) for s in range(3)]
+    plot = pixels(leaderboard_picture(records, tmp_path / "leaderboard.png"))[30:-90]
+    assert np.nonzero(near(plot, BLUE))[1].max() < np.nonzero(near(plot, GREEN))[1].min()
+    again = leaderboard_picture(records[::-1], tmp_path / "again.png")
+    assert again.read_bytes() == (tmp_path / "leaderboard.png").read_bytes()

@@ -1,0 +1,193 @@
+"""Pictures are there, of the right size, and show what they should where they should."""
+
+import numpy as np
+import pytest
+from fake_records import make
+from PIL import Image
+from scipy.ndimage import uniform_filter
+
+from bench.plots import leaderboard_picture, learning_curve, score_histogram, worst_errors
+from bench.plots.errors import hardest
+from bench.plots.style import BLUE, CYAN, GREEN, ORANGE, VERMILION
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def near(picture, colour, within=40):
+    """Which pixels are of a colour."""
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return np.abs(picture - wanted).sum(axis=2) < within
+
+
+def scored(count=6, side=32):
+    """Grey images, the second half with a square defect that the maps light up."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(90, 120, (count, side, side, 3), dtype=np.uint8)
+    labels = np.arange(count) >= count // 2
+    masks = np.zeros((count, side, side), bool)
+    masks[labels, 8:20, 8:20] = True
+    maps = rng.uniform(0, 0.1, (count, side, side)).astype(np.float32) + masks * 0.9
+    names = [f"test/{'hole' if label else 'good'}/{i:03}.png" for i, label in enumerate(labels)]
+    return {
+        "images": images,
+        "masks": masks,
+        "maps": maps,
+        "scores": maps.max(axis=(1, 2)),
+        "labels": labels,
+        "names": names,
+    }
+
+
+def test_errors_come_first_by_distance_then_the_nearest_to_the_threshold():
+    #                   miss  miss  alarm alarm  hit  passed hit
+    scores = np.array([0.40, 0.10, 0.90, 0.60, 0.55, 0.49, 0.99])
+    labels = np.array([True, True, False, False, True, False, True])
+    assert hardest(scores, labels, 0.5, 99) == [1, 2, 0, 3, 5, 4, 6]
+    assert hardest(scores, labels, 0.5, 3) == [1, 2, 0]
+
+
+def test_a_score_at_the_threshold_is_not_flagged_in_the_scores_precision():
+    # float32(.1) is above the double .1, yet the same number to the metrics.
+    scores = np.array([0.1, 0.2], dtype=np.float32)
+    assert hardest(scores, np.array([False, True]), 0.1, 2) == [0, 1]
+    assert hardest(scores, np.array([True, True]), 0.1, 1) == [0]
+
+
+def test_without_a_threshold_the_least_clear_come_first():
+    scores, labels = np.array([0.1, 0.7, 0.2, 0.9]), np.array([False, False, True, True])
+    assert hardest(scores, labels, None, 4) == [2, 1, 3, 0]
+
+
+def test_the_outline_lies_on_the_masks_border(tmp_path):
+    data = scored(count=2)
+    path = worst_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
+    outline = near(pixels(path), CYAN)
+    # One row of four panels of 1.495 inches from .12 inches on, .06 apart, at 120 dots an inch.
+    left, panel, top = 120 * (0.12 + 1.495 + 0.06), 120 * 1.495, 120 * (0.3 + 0.25)
+    rows, columns = np.nonzero(outline[:, int(left) : int(left + panel)])
+    low, high = panel * 8 / 32, panel * 20 / 32
+    assert (columns.min(), columns.max()) == (pytest.approx(low, abs=4), pytest.approx(high, abs=4))
+    assert rows.min() == pytest.approx(top + low, abs=4)
+    assert rows.max() == pytest.approx(top + high, abs=4)
+    # None on the plain image to its left.
+    assert not outline[:, : int(left) - 4].any()
+
+
+def test_the_map_is_bright_where_the_defect_is_and_dark_elsewhere(tmp_path):
+    data = scored(count=2)
+    path = worst_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
+    picture = pixels(path).sum(axis=2)
+    left, panel, top = 120 * (0.12 + 2 * 1.555), 120 * 1.495, 120 * 0.55
+    inside, outside = (int(top + panel * f) for f in (14 / 32, 26 / 32))
+    across_inside, across_outside = (int(left + panel * f) for f in (14 / 32, 26 / 32))
+    assert picture[inside, across_inside] > 600
+    assert picture[outside, across_outside] < 450
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_size_follows_the_rows(tmp_path, ending):
+    paths = [
+        worst_errors(**scored(), threshold=0.5, path=tmp_path / f"{n}.{ending}", count=n)
+        for n in (1, 3)
+    ]
+    (one, wide), (three, same) = (pixels(path).shape[:2] for path in paths)
+    assert wide == same == 768
+    assert three - one == pytest.approx(2 * 120 * (1.495 + 0.25), abs=2)
+
+
+def test_verdicts_are_coloured(tmp_path):
+    data = scored()
+    right = pixels(worst_errors(**data, threshold=0.5, path=tmp_path / "right.png"))
+    wrong = pixels(worst_errors(**data, threshold=2.0, path=tmp_path / "wrong.png", count=3))
+    # The captions begin above the first panel, where no map has colours of its own.
+    assert near(right[:, :190], GREEN).any()
+    assert not near(right[:, :190], VERMILION).any()
+    assert near(wrong[:, :190], VERMILION).any()
+    assert not near(wrong[:, :190], GREEN).any()
+
+
+def test_errors_without_masks_or_threshold(tmp_path):
+    data = scored() | {"masks": None}
+    path = worst_errors(**data, threshold=None, path=tmp_path / "deep" / "errors.jpg")
+    assert not near(pixels(path), CYAN).any()
+
+
+def test_photographs_stay_small(tmp_path):
+    side = 256
+    noise = np.random.default_rng(0).normal(110, 30, (8, side, side))
+    grain = np.clip(uniform_filter(noise, (1, 3, 3)), 0, 255).astype(np.uint8)
+    data = scored(8, side) | {"images": np.repeat(grain[..., None], 3, axis=3)}
+    path = worst_errors(**data, threshold=0.5, path=tmp_path / "errors.jpg")
+    assert path.stat().st_size < 300_000
+
+
+def test_histogram_shows_both_kinds_and_both_thresholds(tmp_path):
+    scores = np.r_[np.linspace(0, 0.4, 50), np.linspace(0.6, 1, 50)]
+    labels = np.arange(100) >= 50
+    thresholds = {"calibrated_p95": 0.5, "best_f1": 0.6, "absent": None}
+    path = score_histogram(scores, labels, thresholds, tmp_path / "h.png", "title")
+    picture = pixels(path)
+    assert picture.shape == (432, 768, 3)
+    for colour in (BLUE, ORANGE, GREEN):
+        assert near(picture, colour).any()
+    # Normal scores lie left of the calibrated threshold, defective ones right of it.
+    plot = picture[40:300]
+    line = np.nonzero(near(plot, GREEN))[1].mean()
+    assert np.nonzero(near(plot, BLUE))[1].max() < line < np.nonzero(near(plot, ORANGE))[1].min()
+
+
+def test_histogram_of_one_kind_and_without_thresholds(tmp_path):
+    path = score_histogram(np.ones(4), np.zeros(4), {}, tmp_path / "h.png", "normal only")
+    assert near(pixels(path), BLUE).any()
+    assert not near(pixels(path), ORANGE).any()
+
+
+def test_learning_curve_falls_with_the_loss(tmp_path):
+    record = make(curve=[[8.0 * i, 2.0 - i / 100] for i in range(1, 100)])
+    picture = pixels(learning_curve(record, tmp_path / "curve.png"))
+    # Left of the legend, which has a line of that colour too.
+    rows, columns = np.nonzero(near(picture[60:330, 80:480], BLUE))
+    assert np.corrcoef(rows, columns)[0, 1] > 0.99
+
+
+def test_learning_curve_of_nothing_says_so(tmp_path):
+    with pytest.raises(ValueError, match="no training loss"):
+        learning_curve(make(), tmp_path / "curve.png")
+
+
+def test_leaderboard_picture_shows_better_further_right(tmp_path):
+    records = [make("rd_resnet18", "surface.woven", s, 0.60 + s / 100) for s in range(3)]
+    records += [make("rd_convnext", "surface.woven", s, 0.95 + s / 100) for s in range(3)]
+    path = leaderboard_picture(records, tmp_path / "leaderboard.png")
+    plot = pixels(path)[30:-110]
+    assert np.nonzero(near(plot, BLUE))[1].max() < np.nonzero(near(plot, ORANGE))[1].min()
+    # The better one is also higher up.
+    assert np.nonzero(near(plot, ORANGE))[0].max() < np.nonzero(near(plot, BLUE))[0].min()
+
+
+def test_leaderboard_picture_has_a_panel_a_category_and_their_mean(tmp_path):
+    one = [make("rd_resnet18", "mvtec.bottle")]
+    two = [*one, make("rd_resnet18", "mvtec.screw")]
+    widths = [
+        pixels(leaderboard_picture(records, tmp_path / f"{len(records)}.png")).shape[1]
+        for records in (one, two)
+    ]
+    # One panel is 6.4 inches wide, three are 4.6 each.
+    assert widths == [768, 1656]
+
+
+def test_leaderboard_picture_of_nothing_says_so(tmp_path):
+    with pytest.raises(ValueError, match="nothing to draw"):
+        leaderboard_picture([make(auroc=None)], tmp_path / "leaderboard.png")
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path):
+    records = [make("rd_resnet18", seed=s, auroc=0.9 + s / 100) for s in range(3)]
+    paths = [
+        leaderboard_picture(order, tmp_path / f"{i}.png")
+        for i, order in enumerate((records, records[::-1]))
+    ]
+    assert paths[0].read_bytes() == paths[1].read_bytes()

@@ -1,0 +1,301 @@
+"""Tables against figures computed by hand, with SciPy and pandas."""
+
+import io
+import math
+import random
+import re
+import subprocess
+import sys
+from statistics import fmean
+
+import pandas
+import pytest
+from fake_records import make
+from scipy import stats
+
+from bench.record import from_json
+from bench.report.leaderboard import (
+    leaderboard_csv,
+    leaderboard_markdown,
+    summary_rows,
+    write_leaderboard,
+)
+from bench.report.tables import category_rows, mean_rows, ranks, sections
+
+THREE = (0.97, 0.98, 0.96)
+
+
+def seeds_of(model, values, data="surface.woven", **fields):
+    return [make(model, data, seed, value, **fields) for seed, value in enumerate(values)]
+
+
+def cells(markdown, model):
+    """The cells of the first quality row of a model, by heading."""
+    lines = markdown.splitlines()
+    row = next(i for i, line in enumerate(lines) if re.search(rf"\| {model} +\|", line))
+    head = max(i for i in range(row) if lines[i].startswith("|:") or lines[i].startswith("|-")) - 1
+    split = [[cell.strip() for cell in lines[i].strip("|").split("|")] for i in (head, row)]
+    return dict(zip(*split, strict=True))
+
+
+def read_csv(records):
+    return pandas.read_csv(io.StringIO(leaderboard_csv(records)), dtype={"rank": str, "seeds": str})
+
+
+def test_mean_and_interval_are_scipys():
+    text = leaderboard_markdown(seeds_of("rd_resnet18", THREE))
+    half = stats.sem(THREE) * stats.t.ppf(0.975, 2)
+    row = cells(text, "rd_resnet18")
+    assert row["ROC-AUC"] == f"97.00 ± {100 * half:.2f}" == "97.00 ± 2.48"
+    assert row["Seeds"] == "3 seeds"
+    line = read_csv(seeds_of("rd_resnet18", THREE)).iloc[0]
+    assert line["image_auroc"] == pytest.approx(0.97)
+    assert line["image_auroc_ci95"] == pytest.approx(half)
+
+
+def test_one_seed_has_no_interval_and_says_so():
+    row = cells(leaderboard_markdown([make(auroc=0.91234)]), "rd_resnet18")
+    assert row["ROC-AUC"] == "91.23"
+    assert row["Seeds"] == "1 seed"
+    assert row["Rank"] == "(1)"
+
+
+def test_missing_values_are_dashes_with_their_reason():
+    record = make(
+        metrics={"pixel_auroc": None, "accuracy": math.nan},
+        reasons={"single_scale.pixel_auroc": "there are no masks"},
+    )
+    text = leaderboard_markdown([record])
+    row = cells(text, "rd_resnet18")
+    assert row["Pixel ROC-AUC"] == row["Accuracy"] == row["F1-Score"] == "–"
+    assert "Empty where there are no masks: single_scale.pixel_auroc" in text
+    assert "nan" not in text.lower().replace("provenance", "")
+    # The same record through the store, where NaN has become null.
+    assert leaderboard_markdown([from_json(record.to_json())]) == text
+
+
+def test_a_value_that_some_seeds_lack_says_on_how_many_it_rests():
+    records = seeds_of("rd_resnet18", THREE)
+    for record, accuracy in zip(records, (0.5, None, 0.7), strict=True):
+        record.metrics["single_scale"]["accuracy"] = accuracy
+    row = cells(leaderboard_markdown(records), "rd_resnet18")
+    assert row["Accuracy"].startswith("60.0 ±")
+    assert row["Accuracy"].endswith("(2 of 3 seeds)")
+
+
+def test_a_row_without_any_auroc_comes_last_and_unranked():
+    records = [*seeds_of("rd_resnet18", (0.5, 0.6)), make("rd_convnext", auroc=None)]
+    rows = category_rows(records)
+    assert [row.label for row in rows] == ["rd_resnet18", "rd_convnext"]
+    assert ranks(rows) == ["1", "–"]
+
+
+def test_order_of_records_changes_no_byte():
+    rng = random.Random(0)
+    records = [
+        make(model, data, seed, rng.random(), pretrained=pretrained)
+        for model in ("rd_resnet18", "rd_resnet50", "rd_convnext.same")
+        for data in ("mvtec.bottle", "mvtec.screw", "surface.woven")
+        for seed in range(11)
+        for pretrained in (True, False)
+    ]
+    records += [make("rd_convnext", status="failed"), make("rd_resnet50", auroc=0.1)]
+    expected = leaderboard_markdown(records), leaderboard_csv(records), summary_rows(records)
+    for _ in range(3):
+        rng.shuffle(records)
+        found = leaderboard_markdown(records), leaderboard_csv(records), summary_rows(records)
+        assert found == expected
+
+
+def test_rows_tie_while_their_intervals_overlap():
+    # Intervals of two values a, b are mean ± 12.706 * |a - b| / 2.
+    records = [
+        *seeds_of("rd_resnet50", (0.951, 0.949)),  # .95 ± .0127
+        *seeds_of("rd_convnext", (0.941, 0.939)),  # .94 ± .0127: overlaps the leader
+        *seeds_of("rd_resnet18", (0.901, 0.899)),  # .90 ± .0127: wholly below
+        make("rd_wide_resnet50_2", auroc=0.99),
+    ]
+    rows = category_rows(records)
+    assert [row.label for row in rows] == [
+        "rd_wide_resnet50_2",
+        "rd_resnet50",
+        "rd_convnext",
+        "rd_resnet18",
+    ]
+    assert ranks(rows) == ["(1)", "1=", "1=", "3"]
+    summary = summary_rows(records)
+    assert len(summary) == 3
+    assert "95.00 ± 1.27" in summary[1]
+    assert summary[1].endswith("tied")
+    assert summary[2].endswith("1 more in the leaderboard")
+
+
+def test_best_mean_of_a_column_is_bold_and_test_chosen_never():
+    better = {"recall": 0.9, "f1_best": 0.99}
+    worse = {"recall": 0.8, "f1_best": 0.98}
+    text = leaderboard_markdown(
+        [make("rd_resnet18", metrics=better), make("rd_convnext", auroc=0.95, metrics=worse)]
+    )
+    assert cells(text, "rd_resnet18")["Recall"] == "**90.0**"
+    assert cells(text, "rd_convnext")["Recall"] == "80.0"
+    assert cells(text, "rd_convnext")["ROC-AUC"] == "**95.00**"
+    assert cells(text, "rd_resnet18")["F1 (test-chosen)"] == "99.0"
+
+
+def test_pretrained_and_scratch_are_rows_of_their_own():
+    records = [make(auroc=0.9), make(auroc=0.6, pretrained=False)]
+    assert [row.name for row in category_rows(records)] == [
+        "rd_resnet18 pretrained",
+        "rd_resnet18 scratch",
+    ]
+
+
+def test_profiles_and_machines_never_share_a_table():
+    records = [
+        make(auroc=0.1),
+        make(auroc=0.2, profile="standard"),
+        make(auroc=0.3, environment="another cpu"),
+    ]
+    found = sections(records)
+    assert [(s.profile, s.environment) for s in found] == [
+        ("smoke", "another cpu"),
+        ("smoke", "cpu | torch 2.14"),
+        ("standard", "cpu | torch 2.14"),
+    ]
+    assert [len(section.records) for section in found] == [1, 1, 1]
+
+
+def test_the_newest_finished_run_of_a_key_counts():
+    old = make(auroc=0.5, finished="2026-01-01T00:00:00+00:00")
+    new = make(auroc=0.7, finished="2026-01-02T00:00:00+00:00")
+    failed = make(status="failed", finished="2026-01-03T00:00:00+00:00")
+    text = leaderboard_markdown([new, failed, old])
+    assert cells(text, "rd_resnet18")["ROC-AUC"] == "70.00"
+    assert "1 failed, crash" in text
+    assert "figures above: an earlier run" in text
+
+
+def test_seeds_of_two_recipes_are_never_averaged():
+    old = seeds_of("rd_resnet18", THREE, recipe="old")
+    new = make(seed=5, auroc=0.5, recipe="new", finished="2026-02-01T00:00:00+00:00")
+    text = leaderboard_markdown([*old, new])
+    assert cells(text, "rd_resnet18")["ROC-AUC"] == "50.00"
+    assert "Left out: 3 older runs" in text
+
+
+def test_failed_and_skipped_cases_are_counted_with_reason():
+    records = [make()]
+    records += [make("rd_convnext", seed=seed, status="skipped") for seed in range(5)]
+    # Skipped once, run later: no longer worth telling.
+    records += [make(status="skipped", finished="2025-01-01T00:00:00+00:00")]
+    text = leaderboard_markdown(records)
+    assert "## Not finished: 5 cases" in text
+    assert "5 skipped, crash (profile `smoke`): it broke" in text
+    assert "and 2 more" in text
+
+
+def test_mean_is_each_seeds_mean_over_categories():
+    screw, bottle = (0.80, 0.90, 0.70), (0.99, 0.95, 0.97)
+    records = seeds_of("rd_resnet18", screw, "mvtec.screw")
+    records += seeds_of("rd_resnet18", bottle, "mvtec.bottle")
+    (row,), partial, shared = mean_rows(records)
+    by_seed = [fmean(pair) for pair in zip(screw, bottle, strict=True)]
+    found = row.metric("single_scale", "image_auroc")
+    low, high = stats.t.interval(0.95, 2, loc=fmean(by_seed), scale=stats.sem(by_seed))
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert (partial, shared) == ([], ("bottle", "screw"))
+
+
+def test_means_over_other_categories_are_shown_apart():
+    names = ("bottle", "screw", "carpet")
+    records = [make("rd_resnet18", f"mvtec.{name}", auroc=0.8) for name in names]
+    records += [make("rd_resnet50", f"mvtec.{name}", auroc=0.7) for name in names]
+    records += [make("rd_convnext", "mvtec.bottle", auroc=0.99)]
+    ranked, partial, shared = mean_rows(records)
+    assert [row.label for row in ranked] == ["rd_resnet18", "rd_resnet50"]
+    assert [(row.label, row.categories) for row in partial] == [("rd_convnext", 1)]
+    assert shared == ("bottle", "carpet", "screw")
+    text = leaderboard_markdown(records)
+    mean = text[text.index("mean over 3 categories") :]
+    assert "rd_convnext (1 of the categories)" in mean
+    assert "**80.00**" in mean[: mean.index("**Cost**")]
+
+
+def test_a_mean_needs_a_value_of_every_category():
+    records = [
+        make(data="mvtec.bottle", metrics={"pixel_auroc": 0.9}),
+        make(data="mvtec.screw", metrics={"pixel_auroc": None}),
+    ]
+    (row,), _, _ = mean_rows(records)
+    assert row.metric("single_scale", "pixel_auroc") is None
+    assert row.metric("single_scale", "image_auroc").mean == pytest.approx(0.9)
+
+
+def test_seeds_that_only_one_category_has_do_not_enter_the_mean():
+    records = [
+        *seeds_of("rd_resnet18", (0.8, 0.6), "mvtec.bottle"),
+        *seeds_of("rd_resnet18", (0.9,), "mvtec.screw"),
+    ]
+    (row,), _, _ = mean_rows(records)
+    assert row.seeds == (0,)
+    assert row.metric("single_scale", "image_auroc").mean == pytest.approx(0.85)
+
+
+def test_a_category_run_under_another_recipe_is_another_mean():
+    records = [
+        make(data="mvtec.bottle", recipe="aaaa"),
+        make(data="mvtec.screw", recipe="aaaa"),
+        make(data="mvtec.carpet", recipe="bbbb"),
+    ]
+    ranked, partial, shared = mean_rows(records)
+    assert shared == ("bottle", "screw")
+    assert [row.label for row in ranked] == ["rd_resnet18 (recipe aaaa, weights rd_resne)"]
+    assert [row.label for row in partial] == ["rd_resnet18 (recipe bbbb, weights rd_resne)"]
+
+
+def test_csv_parses_and_holds_full_precision():
+    value = 0.912345678901234
+    frame = read_csv([make(auroc=value), make("rd_convnext", auroc=0.5)])
+    line = frame[(frame.model == "rd_resnet18") & (frame.arm == "single_scale")].iloc[0]
+    assert line["image_auroc"] == value
+    assert pandas.isna(line["image_auroc_ci95"])
+    assert line["inference_images_per_s"] == 123.4
+    assert set(frame["kind"]) == {"run"}
+
+
+def test_files_are_written_and_replaced(tmp_path):
+    folder = tmp_path / "results"
+    write_leaderboard([make(auroc=0.5)], folder)
+    markdown, table = write_leaderboard([make(auroc=0.75)], folder)
+    assert "75.00" in markdown.read_text("utf-8")
+    assert table.read_text("utf-8") == leaderboard_csv([make(auroc=0.75)])
+    assert sorted(path.name for path in folder.iterdir()) == ["LEADERBOARD.csv", "LEADERBOARD.md"]
+
+
+def test_no_records_is_a_leaderboard_that_says_so():
+    assert "No finished runs yet." in leaderboard_markdown([])
+    assert summary_rows([]) == []
+    assert leaderboard_csv([]).count("\n") == 1
+
+
+def test_importing_it_is_cheap():
+    code = (
+        "import sys, bench.report.leaderboard, bench.plots; "
+        "print([m for m in ('torch', 'matplotlib', 'pandas', 'scipy', 'timm') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_further_anomaly_figures_are_columns_where_records_have_them():
+    plain = leaderboard_markdown([make()])
+    assert not any(heading in plain for heading in ("AP (image)", "Pixel AP", "AUPRO"))
+    rich = {"image_ap": 0.91, "pixel_ap": 0.42, "aupro_30": 0.83, "aupro_05": 0.5, "aupimo": 0.4}
+    records = [make(metrics=rich), make("rd_convnext", auroc=0.8)]
+    row = cells(leaderboard_markdown(records), "rd_resnet18")
+    assert (row["AP (image)"], row["Pixel AP"], row["AUPRO@0.3"]) == ("91.00", "42.00", "83.00")
+    assert list(row)[7:12] == ["ROC-AUC", "AP (image)", "Pixel ROC-AUC", "Pixel AP", "AUPRO@0.3"]
+    line = read_csv(records).iloc[0]
+    assert (line["aupro_05"], line["aupimo"]) == (0.5, 0.4)
+    assert "aupro_01" not in read_csv(records)
+    assert "AUPRO" not in leaderboard_markdown([make(metrics={"aupro_30": math.nan})])

@@ -1,0 +1,141 @@
+"""Judging classifiers: divergence, ties, contradictions, intervals; in records and in files."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix
+from test_classification_sessions import CASE, changed, job
+
+from bench.metrics.class_figures import Classification
+from bench.metrics.classification import classify, predicted_classes
+from bench.metrics.wilson import wilson_interval
+from bench.record import Key, Record
+from bench.run import classification_artifacts, classification_pictures
+from bench.run.case import run_case
+from bench.run.classification_artifacts import _predictions
+from bench.run.classification_evaluation import (
+    ContradictoryFiguresError,
+    check_against_logits,
+    judge_classifier,
+    note_figures,
+    predict_logits,
+)
+from bench.run.device_data import Resident
+from bench.run.evaluate import NonFiniteScoresError
+from bench.run.labelled_split import LabelledSplit
+from datasets_lib.batches.streaming import ResidentBatches
+
+# Right; tied with class 0; wrong; all three tied.
+TIES = torch.tensor([[3.0, 1, 0], [2, 2, 0], [0, 1, 5], [1, 1, 1]])
+LABELS = torch.tensor([0, 1, 0, 2])
+
+
+def split_of(labels):
+    images = torch.zeros(len(labels), 3, 4, 4, dtype=torch.uint8)
+    names = tuple(f"{place:02d}" for place in range(len(labels)))
+    return LabelledSplit(ResidentBatches(images), labels, ("a", "b", "c"), names)
+
+
+def noted(logits, labels, unseen=0):
+    record = Record(Key("id", "smoke", "", "", ""), {}, "ok", "ok", epochs=[[10, 0.5]])
+    note_figures(record, judge_classifier(logits, split_of(labels)), unseen)
+    return record
+
+
+def test_training_that_diverges_in_its_last_step_is_an_outcome_with_advice(tmp_path):
+    plan = changed(job(tmp_path, CASE.format("default"), images_seen=1), optimizer="sgd", lr=1e30)
+    record = run_case(plan, lambda *_: None, Resident())
+    assert (record.status, record.outcome) == ("failed", "nan")
+    assert "test images a logit that is NaN or infinite" in record.error["message"]
+    assert "lower the learning rate" in record.error["message"]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_one_broken_logit_is_an_error(value):
+    class Broken(torch.nn.Module):
+        def forward(self, images):
+            logits = torch.zeros(len(images), 3)
+            logits[1, 2] = value
+            return logits
+
+    with pytest.raises(NonFiniteScoresError, match="1 of 4 test images"):
+        predict_logits(Broken(), split_of(LABELS), torch.device("cpu"))
+
+
+def test_predicted_classes_are_those_of_the_confusion_matrix():
+    logits = torch.randint(0, 3, (300, 3)).float()
+    labels = torch.randint(0, 3, (300,))
+    predicted = predicted_classes(logits, labels)
+    expected = confusion_matrix(labels, predicted, labels=range(3))
+    np.testing.assert_array_equal(classify(logits, labels).confusion, expected)
+    assert predicted_classes(TIES, LABELS).tolist() == [0, 0, 2, 0]
+
+
+def test_files_and_pictures_decide_ties_as_the_figures_do(tmp_path, monkeypatch):
+    test = split_of(LABELS)
+    with np.load(_predictions(tmp_path / "p.npz", test, TIES)) as file:
+        right = file["predicted"] == file["labels"]
+    found = judge_classifier(TIES, test)
+    assert right.mean() == found.metrics["top1"] == 0.25
+    drawn = {}
+    for name in ("confusion_picture", "feature_picture", "attribution_picture"):
+        monkeypatch.setattr(
+            classification_pictures.pictures,
+            name,
+            lambda first, *_, name=name: drawn.setdefault(name, first),
+        )
+
+    class Model(torch.nn.Linear):
+        def features(self, images):
+            return images.flatten(1)
+
+        def forward(self, images):
+            return super().forward(images.flatten(1))
+
+        def predict(self, images):
+            return self(images)
+
+    classification_pictures.write_pictures(tmp_path, "title", Model(48, 3), test, TIES)
+    np.testing.assert_array_equal(drawn["confusion_picture"], found.confusion)
+    shown = {(one.true, one.predicted) for one in drawn["attribution_picture"]}
+    assert shown == {("a", "a"), ("b", "a"), ("a", "c"), ("c", "a")}
+    assert classification_artifacts.predicted_classes is predicted_classes
+
+
+def test_a_record_says_how_many_ties_cost_an_image():
+    assert "2 of 4 images" in noted(TIES, LABELS).notes["last_epoch.top1"]
+    both = noted(TIES, LABELS, unseen=1).notes["last_epoch.top1"]
+    assert both.startswith("1 of 3 classes have no training image; 2 of 4 images")
+    assert "last_epoch.top1" not in noted(TIES[::2], LABELS[::2]).notes
+
+
+def test_figures_that_contradict_the_logits_are_an_error():
+    labels = torch.tensor([0, 1, 2])
+    logits = torch.eye(3)
+    found = classify(logits, labels)
+    check_against_logits(found, logits, labels)
+    moved = Classification(found.confusion, (), 0, {**found.metrics, "macro_recall": 0.9})
+    with pytest.raises(ContradictoryFiguresError, match=r"macro recall 0\.9.*must be equal"):
+        check_against_logits(moved, logits, labels)
+    moved.metrics |= {"top1": 0.9, "macro_recall": 0.9}  # they agree, and both are wrong
+    with pytest.raises(ContradictoryFiguresError, match=r"0\.9 by the confusion matrix and 1"):
+        check_against_logits(moved, logits, labels)
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 7), (7, 7), (1, 1), (36, 40), (9999, 10000)])
+@pytest.mark.parametrize("confidence", [0.95, 0.8])
+def test_wilson_interval_against_scipy(right, images, confidence):
+    expected = binomtest(right, images).proportion_ci(confidence, method="wilson")
+    assert wilson_interval(right, images, confidence) == pytest.approx(expected, abs=1e-12)
+
+
+def test_wilson_interval_of_nothing_is_an_error():
+    for right, images in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError, match=f"found {right} of {images}"):
+            wilson_interval(right, images)
+
+
+def test_a_record_has_the_interval_of_top1():
+    found = noted(TIES, LABELS).intervals["last_epoch"]["top1"]
+    assert found == pytest.approx(binomtest(1, 4).proportion_ci(method="wilson"))

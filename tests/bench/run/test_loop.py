@@ -1,0 +1,248 @@
+"""The training loop on a tiny convolutional autoencoder that really trains."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from bench.protocol import PROFILES, resolve
+from bench.run.features.store import FeatureStore, Split
+from bench.run.training import loop
+from bench.run.training.objective import AnomalyObjective
+from bench.run.training.optimization import learning_rate_factor, order
+from bench.run.training.precision import to_float
+from models.catalog import MODELS, Recipe
+
+
+class TinyAutoencoder(nn.Module):
+    """Small enough for milliseconds, with BatchNorm and dropout so that state matters."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 4, 3, 2, 1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Dropout(0.1),
+            nn.ConvTranspose2d(4, 3, 2, 2),
+        )
+
+    def loss(self, images):
+        return (self.net(images) - images).square().mean()
+
+    def trainable_parameters(self):
+        return list(self.parameters())
+
+    def checkpoint(self):
+        return self.state_dict()
+
+    def load_checkpoint(self, checkpoint):
+        self.load_state_dict(checkpoint)
+
+
+def protocol(images_seen=64, **recipe):
+    base = resolve(MODELS["rd_resnet18"], "baseline", PROFILES["standard"])
+    fields = {"optimizer": "adam", "lr": 0.01, "batch_size": 4, "source": "test"} | recipe
+    return replace(base, recipe=Recipe(**fields), images_seen=images_seen)
+
+
+def run(tmp_path, plan, seed=3, report=lambda *_: None, images=None):
+    torch.manual_seed(seed)
+    model = TinyAutoencoder()
+    if images is None:
+        images = torch.randint(
+            0, 256, (10, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        )
+    trained = loop.fit(
+        model,
+        AnomalyObjective(model, images, plan, torch.device("cpu"), seed),
+        plan,
+        seed=seed,
+        device=torch.device("cpu"),
+        report=report,
+        checkpoint=tmp_path / "run" / "training.pth",
+    )
+    return model, trained
+
+
+def test_the_loss_falls_and_the_budget_is_met(tmp_path):
+    _, trained = run(tmp_path, protocol(images_seen=402))
+    assert trained.images_seen == 404  # to within one batch
+    assert trained.steps == len(trained.losses) == len(trained.step_seconds) == 101
+    assert sum(trained.losses[-10:]) < 0.5 * sum(trained.losses[:10])
+    points = trained.curve()
+    assert points[-1][0] == 404
+    assert points[0] == [4, trained.losses[0]]
+
+
+def test_long_curves_are_thinned_without_losing_a_step(tmp_path):
+    fit = loop.Fit(
+        steps=1001, images_seen=8008, losses=[float(i) for i in range(1001)], step_seconds=[]
+    )
+    points = fit.curve()
+    assert len(points) <= 200
+    assert points[0] == [6 * 8, sum(range(6)) / 6]
+    assert points[-1][0] == 8008
+
+
+def test_one_seed_gives_bit_equal_models_and_another_does_not(tmp_path):
+    first, second, other = (run(tmp_path, protocol(), seed=s)[0] for s in (3, 3, 4))
+    states = [torch.cat([p.flatten() for p in m.state_dict().values()]) for m in (first, second)]
+    assert torch.equal(*states)
+    assert not torch.equal(first.net[0].weight, other.net[0].weight)
+
+
+class KilledError(Exception):
+    """Stands for a kill: raised from the progress report."""
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_a_killed_training_goes_on_bit_equal_from_its_checkpoint(tmp_path, monkeypatch, optimizer):
+    plan = protocol(
+        optimizer=optimizer, schedule="cosine", lr=1e-3, grad_clip=1.0, betas=(0.9, 0.99)
+    )
+    unbroken, whole = run(tmp_path / "whole", plan)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+
+    def kill(_phase, info):
+        if info.get("step") == 9:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(tmp_path / "killed", plan, report=kill)
+    resumed, trained = run(tmp_path / "killed", plan)
+    assert trained.resumed_at == 8
+    assert trained.losses == whole.losses
+    for name, tensor in unbroken.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_a_damaged_checkpoint_is_removed_and_said(tmp_path):
+    checkpoint = tmp_path / "run" / "training.pth"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.raises(loop.DamagedCheckpointError, match="Run the same command again"):
+        run(tmp_path, protocol())
+    assert not checkpoint.exists()
+    assert run(tmp_path, protocol())[1].steps == 16
+
+
+def test_a_loss_that_is_not_finite_stops_training(tmp_path):
+    seen = []
+    with pytest.raises(loop.NonFiniteLossError, match="not finite by step"):
+        run(
+            tmp_path,
+            protocol(optimizer="sgd", lr=1e30, images_seen=4000),
+            report=lambda _, info: seen.append(info["step"]),
+        )
+    assert len(seen) < 100
+
+
+def test_order_shows_every_image_once_a_pass():
+    stream = order(10, 58, seed=0).tolist()
+    assert len(stream) == 58
+    stream = order(10, 60, seed=0).tolist()
+    passes = [stream[i : i + 10] for i in range(0, 60, 10)]
+    assert all(Counter(p) == Counter(range(10)) for p in passes)
+    assert len({tuple(p) for p in passes}) == 6
+
+
+def test_a_set_smaller_than_a_batch_is_one_batch(tmp_path):
+    images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
+    _, trained = run(tmp_path, protocol(images_seen=None, epochs=5), images=images)
+    assert (trained.steps, trained.images_seen) == (5, 15)
+
+
+def test_schedules_count_steps_and_agree_with_torch():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50)
+    for step in range(50):
+        assert math.isclose(
+            learning_rate_factor(step, 50, 0, "cosine"),
+            theirs.get_last_lr()[0],
+            abs_tol=1e-9,
+        )
+        optimizer.step()
+        theirs.step()
+    warm = [learning_rate_factor(step, 100, 10, "cosine") for step in range(100)]
+    assert warm[:10] == pytest.approx([(i + 1) / 11 for i in range(10)])
+    assert warm[10] == 1.0
+    assert warm[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
+    assert {learning_rate_factor(s, 9, 0, "constant") for s in range(9)} == {1.0}
+
+
+def test_gradients_are_clipped_to_the_recipes_norm(tmp_path):
+    plan = protocol(optimizer="sgd", lr=1.0, betas=(0.0, 0.0), grad_clip=1e-3, images_seen=4)
+    torch.manual_seed(3)
+    before = torch.nn.utils.parameters_to_vector(TinyAutoencoder().parameters())
+    model, _ = run(tmp_path, plan)
+    after = torch.nn.utils.parameters_to_vector(model.parameters())
+    assert (after - before).norm().item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_images_become_unit_floats_channels_last():
+    images = torch.tensor([0, 128, 255], dtype=torch.uint8).repeat_interleave(16).view(1, 3, 4, 4)
+    out = to_float(images, torch.device("cpu"))
+    assert out[0, :, 0, 0].tolist() == pytest.approx([0, 128 / 255, 1])
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def reverse_distillation():
+    """A real Reverse Distillation model with a random teacher."""
+    from models.reverse_distillation.model import build
+
+    torch.manual_seed(0)
+    return build(
+        weights="resnet18.tv_in1k", state=None, loss="flattened", gradient_checkpointing=False
+    )
+
+
+def test_features_computed_beforehand_train_as_those_of_every_step(tmp_path):
+    images = torch.randint(
+        0, 256, (6, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    plan = protocol(images_seen=24, lr=1e-3)
+    device = torch.device("cpu")
+    losses = []
+    for at_hand in (True, False):
+        model = reverse_distillation()
+        features = None
+        if at_hand:
+            split = Split(images, "these", device)
+            features = FeatureStore().features(model.backbone, (), split, lambda *_: None)
+        trained = loop.fit(
+            model,
+            AnomalyObjective(model, images, plan, device, 3, features),
+            plan,
+            seed=3,
+            device=device,
+            report=lambda *_: None,
+            checkpoint=tmp_path / "training.pth",
+        )
+        losses.append(trained.losses)
+    assert losses[0] == pytest.approx(losses[1], rel=2e-4)
+
+
+def test_the_drop_comes_at_95_percent_of_the_steps_not_of_the_epochs():
+    factors = [learning_rate_factor(step, 1000, 0, "drop") for step in range(1000)]
+    assert factors == [1.0] * 950 + [0.1] * 50
+
+
+def test_an_augmentation_alters_what_is_learnt_from():
+    images = torch.randint(
+        0, 256, (6, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    plan = replace(protocol(images_seen=12, lr=1e-3), augmentation="flips")
+    objective = AnomalyObjective(reverse_distillation(), images, plan, torch.device("cpu"), 3)
+    index = torch.arange(6)
+    first, again, later = (objective._augmented(index, step) for step in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)  # the second pass
+    halves = [objective._augmented(half, step) for step, half in enumerate(index.split(3))]
+    assert torch.equal(first, torch.cat(halves))  # of one pass, however it is cut
+    plain = to_float(images, torch.device("cpu"))
+    for image, original in zip(first, plain, strict=True):
+        assert any(torch.equal(image, original.flip(axes)) for axes in ((), (1,), (2,), (1, 2)))

@@ -1,0 +1,63 @@
+"""Keeping freed memory, in processes of their own: it is set for the whole of one."""
+
+import subprocess
+import sys
+
+import pytest
+
+from bench.run import malloc as heap
+
+TOUCH = """
+import resource, sys
+import torch
+from bench.run.malloc import give_back_freed_memory, keep_freed_memory
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+
+kept = keep_freed_memory() if sys.argv[1] == "keep" else False
+for _ in range(8):
+    torch.ones(1 << 24).add_(1)  # 64 MB
+before = faults()
+for _ in range(8):
+    torch.ones(1 << 24).add_(1)
+taken = faults() - before
+held = resident()
+give_back_freed_memory()
+print(int(kept), taken, held - resident())
+"""
+
+
+@pytest.fixture
+def touched(root):
+    if heap._glibc() is None:
+        pytest.skip("this system's C library is not glibc")
+
+    def run(how):
+        command = [sys.executable, "-c", TOUCH, how]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+        return tuple(map(int, done.stdout.split()))
+
+    return run
+
+
+def test_kept_memory_is_not_faulted_in_again_and_can_be_given_back(touched):
+    kept, faults, given_back = touched("keep")
+    assert kept
+    assert faults < 100
+    assert given_back > 10_000  # pages of 4 KiB: more than half of a tensor
+
+
+def test_without_it_every_tensor_is(touched):
+    kept, faults, _ = touched("leave")
+    assert not kept
+    assert faults > 8 * 16  # even in huge pages of 2 MB there are 32 a tensor
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(heap, "_glibc", lambda: None)
+    assert not heap.keep_freed_memory()
+    heap.give_back_freed_memory()

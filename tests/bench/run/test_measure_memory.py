@@ -1,0 +1,91 @@
+"""Peak memory sees what was there for a moment, and forgets it in the next block."""
+
+import gc
+
+import numpy as np
+import pytest
+import torch
+
+from bench.run.measure import memory
+from bench.run.measure.memory import measure_memory, peak_host_memory
+
+MB = 1_000_000
+
+
+def touch(megabytes):
+    np.ones(megabytes * MB, dtype=np.uint8)
+
+
+def test_peak_sees_an_allocation_that_is_gone():
+    gc.collect()
+    with peak_host_memory() as small:
+        touch(1)
+    with peak_host_memory() as large:
+        touch(200)
+    with peak_host_memory() as after:
+        touch(1)
+    if not large.since_reset:
+        pytest.skip("this system does not let a process reset its high-water mark")
+    assert 190 * MB < large.peak_bytes - large.before_bytes < 300 * MB
+    assert small.peak_bytes - small.before_bytes < 50 * MB
+    assert after.peak_bytes < large.peak_bytes - 100 * MB
+
+
+def test_without_reset_the_whole_life_is_told_and_said(monkeypatch, tmp_path):
+    touch(150)
+    monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "none")
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "none")
+    with peak_host_memory() as told:
+        touch(1)
+    assert told.since_reset is False
+    assert told.before_bytes is None
+    assert told.peak_bytes > 150 * MB
+
+
+def test_a_reset_that_is_ignored_is_noticed(monkeypatch, tmp_path):
+    touch(200)  # the mark stays above what is resident now
+    accepts = tmp_path / "clear_refs"
+    accepts.touch()
+    with peak_host_memory():
+        touch(200)
+    monkeypatch.setattr(memory, "_CLEAR_REFS", accepts)
+    with peak_host_memory() as told:
+        pass
+    assert accepts.read_text() == "5"
+    assert told.since_reset is False
+
+
+def test_peak_is_told_when_the_block_raises():
+    told = []
+
+    def step():
+        with peak_host_memory() as peak:
+            told.append(peak)
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        step()
+    assert told[0].peak_bytes
+
+
+def test_measure_memory_runs_the_step_and_has_no_device_on_cpu():
+    calls = []
+
+    def step():
+        calls.append(touch(100))
+
+    peak = measure_memory(step, torch.device("cpu"), rounds=2)
+    assert len(calls) == 3  # one goes before
+    assert peak.device_bytes is None
+    assert peak.host.peak_bytes > 100 * MB
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_device_peak_is_torchs_allocation():
+    device = torch.device("cuda")
+    before = torch.cuda.memory_allocated()
+    peak = measure_memory(
+        lambda: torch.empty(200 * MB, dtype=torch.uint8, device=device), device, rounds=2
+    )
+    assert 200 * MB <= peak.device_bytes - before < 450 * MB

@@ -1,0 +1,266 @@
+"""H1 to H3 against the study's own arithmetic, SciPy, and what their own sentences say."""
+
+import re
+from collections import Counter
+from statistics import fmean
+
+import numpy as np
+import pytest
+from fake_mixing import CNN, VIT, cells_of, table_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.studies.mixing.contrasts import contrast
+from bench.studies.mixing.gains import best_combinations, pretraining_gains
+from bench.studies.mixing.hypotheses import cell_answers, change_answers, conclude, hypotheses
+from bench.studies.mixing.original import original_outcomes
+from bench.studies.mixing.points import Outcome, Point
+from bench.studies.mixing.tables import best_table, gains_table, hypothesis_tables
+
+H1, H2 = hypotheses(CNN, VIT)
+PLACES = [(m, a, p) for m in (CNN, VIT) for a in ("default", "mixup", "cutmix") for p in (0, 1)]
+
+
+def number(text):
+    return float(text.replace("−", "-"))
+
+
+def numbers(cell):
+    return [number(text) for text in re.findall(r"[+−]?\d+\.\d\d", cell)]
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "expected", "holds"),
+    [(H1, [16.82, -5.91, -12.75, -23.45], 1), (H2, [-4.83, 4.02, 32.81, 55.80], 3)],
+)
+def test_the_originals_own_table_gives_the_studys_figures(hypothesis, expected, holds):
+    found = cell_answers(hypothesis, original_outcomes(last_epoch=False))
+    assert [answer.found.value for answer in found] == expected
+    assert [(answer.dataset, answer.start) for answer in found] == [
+        (dataset, start)
+        for dataset in ("cifar100", "tiny_imagenet")
+        for start in ("scratch", "pretrained")
+    ]
+    assert {answer.verdict for answer in found} == {"not tested over seeds"}
+    assert f"the sign is for it in {holds} of 4 and against it in {4 - holds}." in conclude(
+        "", found
+    )
+
+
+def test_the_originals_collapsed_runs_are_named_where_a_difference_rests_on_them():
+    answers = cell_answers(H2, original_outcomes(last_epoch=False))
+    assert [answer.found.collapsed for answer in answers] == [(), (), ("Exp-5",), ("Exp-13",)]
+    assert conclude("", answers).endswith("2 cells rest on a collapsed run.")
+    assert not any(
+        answer.found.collapsed for answer in cell_answers(H1, original_outcomes(last_epoch=False))
+    )
+
+
+def test_h3_of_the_original_is_the_difference_of_its_two_starts():
+    found = change_answers((H1, H2), original_outcomes(last_epoch=False))
+    assert [(a.hypothesis, a.found.value, a.flips) for a in found] == [
+        ("H3, H1", -22.73, True),
+        ("H3, H2", 8.85, True),
+        ("H3, H1", -10.70, False),
+        ("H3, H2", 22.99, False),
+    ]
+
+
+def test_the_interval_over_seeds_is_scipys():
+    rng = np.random.default_rng(0)
+    top1 = rng.uniform(0.3, 0.7, (4, 5))
+    places = [(CNN, "cutmix"), (CNN, "default"), (VIT, "cutmix"), (VIT, "default")]
+    outcomes = table_of({(*p, True): row.tolist() for p, row in zip(places, top1, strict=True)})
+    (answer,) = cell_answers(H1, outcomes)
+    by_seed = 100 * (top1[0] - top1[1] - top1[2] + top1[3])
+    low, high = stats.t.interval(0.95, 4, loc=by_seed.mean(), scale=stats.sem(by_seed))
+    assert answer.found.value == pytest.approx(by_seed.mean(), abs=0.005)
+    assert (answer.found.low, answer.found.high) == pytest.approx((low, high), abs=0.005)
+
+
+def test_from_no_difference_no_sign_flips():
+    level = {(m, a, p): [0.5] for m in (CNN, VIT) for a in ("default", "cutmix") for p in (0, 1)}
+    outcomes = table_of(level | {(CNN, "cutmix", 1): [0.6]})
+    found = change_answers((H1,), outcomes)
+    assert [(answer.found.value, answer.flips) for answer in found] == [(10.0, False)]
+
+
+def test_one_seeds_interval_is_that_of_four_independent_binomials():
+    shares = {"cutmix": 0.6, "default": 0.5}
+    outcomes = table_of(
+        {
+            (m, a, True): [share + (m == VIT) * 0.1]
+            for m in (CNN, VIT)
+            for a, share in shares.items()
+        },
+        images=400,
+    )
+    (answer,) = cell_answers(H1, outcomes)
+    rng = np.random.default_rng(0)
+    draws = [rng.binomial(400, p, 200_000) / 400 for p in (0.6, 0.5, 0.7, 0.6)]
+    spread = (draws[0] - draws[1] - draws[2] + draws[3]).std()
+    assert answer.found.high == pytest.approx(100 * stats.norm.ppf(0.975) * spread, rel=0.01)
+    assert (answer.found.value, answer.verdict) == (0.0, "not tested over seeds")
+    assert "neither in 1" in conclude("", [answer])
+
+
+def test_a_missing_run_or_seed_is_not_tested():
+    outcomes = table_of({(CNN, "cutmix", True): [0.5], (CNN, "default", True): [0.4]})
+    (answer,) = cell_answers(H1, outcomes)
+    assert (answer.found, answer.verdict) == (None, "not tested (runs are missing)")
+    one, other = Point("d", CNN, "cutmix", True), Point("d", CNN, "default", True)
+    apart = {one: Outcome({0: 0.5}, 100), other: Outcome({1: 0.4}, 100)}
+    assert contrast(apart, {one: 1, other: -1}) is None
+
+
+def test_unknown_counts_of_images_leave_no_interval():
+    one, other = Point("d", CNN, "cutmix", True), Point("d", CNN, "default", True)
+    found = contrast(
+        {one: Outcome({0: 0.5}, None), other: Outcome({0: 0.4}, None)}, {one: 1, other: -1}
+    )
+    assert (found.value, found.low, str(found)) == (10.0, None, "+10.00")
+
+
+shares = st.integers(0, 10_000).map(lambda hits: hits / 10_000)
+near = st.integers(4_990, 5_010).map(lambda hits: hits / 10_000)
+by_seed = st.one_of(
+    st.lists(shares, min_size=1, max_size=4), st.lists(near, min_size=1, max_size=4)
+)
+tables = st.dictionaries(st.sampled_from(PLACES), by_seed, min_size=1)
+
+
+def independently(values, terms):
+    """Mean and interval over seeds of a signed sum, by NumPy and SciPy; None where it has none."""
+    if any(place not in values for place, _ in terms):
+        return None
+    n = min(len(values[place]) for place, _ in terms)
+    sums = sum(sign * 100 * np.array(values[place][:n]) for place, sign in terms)
+    if n == 1:
+        return sums.mean(), None, 1
+    half = stats.sem(sums) * stats.t.ppf(0.975, n - 1)
+    return sums.mean(), half, n
+
+
+def of_hypothesis(name, pretrained):
+    gainer, other, augmentation = (CNN, VIT, "cutmix") if name == "H1" else (VIT, CNN, "mixup")
+    return [
+        ((gainer, augmentation, pretrained), 1),
+        ((gainer, "default", pretrained), -1),
+        ((other, augmentation, pretrained), -1),
+        ((other, "default", pretrained), 1),
+    ]
+
+
+def terms_of(row):
+    if row["Hypothesis"].startswith("H3"):
+        name = row["Hypothesis"][-2:]
+        return of_hypothesis(name, 1) + [(place, -sign) for place, sign in of_hypothesis(name, 0)]
+    return of_hypothesis(row["Hypothesis"], int(row["Start"] == "pretrained"))
+
+
+def check_figures(row, expected, column):
+    """The shown figures are the recomputed ones; returns the side of zero they lie on."""
+    if expected is None:
+        assert row[column] == "–"
+        return None
+    mean, half, n = expected
+    assert int(row["Seeds"]) == n
+    value, low, high = numbers(row[column])
+    assert value == pytest.approx(mean, abs=0.0051)
+    if half is None:
+        return None
+    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.0051)
+    return (low > 0) - (high < 0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables)
+def test_no_sentence_contradicts_its_table(values):
+    parts = list(hypothesis_tables((CNN, VIT), table_of(values)))
+    sentences, table = parts
+    rows = cells_of(table)
+    for row in rows:
+        side = check_figures(row, independently(values, terms_of(row)), "Difference, points")
+        word = row["Verdict"].split(";")[0]
+        if row["Difference, points"] == "–":
+            assert word == "not tested (runs are missing)"
+        elif row["Seeds"] == "1":
+            assert word == "not tested over seeds"
+        elif row["Hypothesis"].startswith("H3"):
+            assert word == ("contradicted" if side else "no change shown")
+        else:
+            assert word == {1: "holds", -1: "reversed", 0: "not shown"}[side]
+        if row["Hypothesis"].startswith("H3"):
+            assert ("the sign flips" in row["Verdict"]) == flips(row, rows)
+    for sentence in sentences.splitlines():
+        check_sentence(sentence, [r for r in rows if r["Hypothesis"].startswith(sentence[2:4])])
+
+
+def flips(row, rows):
+    """Whether the difference that an H3 row is about has two signs, by the rows of its starts."""
+    name = row["Hypothesis"][-2:]
+    both = [numbers(r["Difference, points"]) for r in rows if r["Hypothesis"] == name]
+    return all(both) and len(both) == 2 and both[0][0] * both[1][0] < 0
+
+
+def check_sentence(sentence, rows):
+    """What a sentence counts is what its rows say."""
+    words = Counter(row["Verdict"].split(";")[0] for row in rows)
+    counted, _, signs = sentence.partition(". With one seed, ")
+    body = counted.split(": of ")[1].rstrip(".")
+    cells, *parts = body.split(", ")
+    assert int(cells.split()[0]) == len(rows)
+    assert {p.rpartition(" in ")[0]: int(p.rpartition(" in ")[2]) for p in parts} == dict(words)
+    untested = [row for row in rows if row["Verdict"].startswith("not tested over seeds")]
+    assert bool(signs) == bool(untested)
+    if not signs:
+        return
+    if sentence[2:4] == "H3":
+        count = sum("the sign flips" in row["Verdict"] for row in untested)
+        assert signs == f"the sign flips with pretraining in {count} of {len(untested)}."
+        return
+    values = [numbers(row["Difference, points"])[0] for row in untested]
+    found = [int(count) for count in re.findall(r"(?<=in )\d+", signs)]
+    expected = [sum(v > 0 for v in values), sum(v < 0 for v in values)]
+    zeros = sum(v == 0 for v in values)
+    assert found == expected + ([zeros] if zeros else [])
+
+
+@settings(max_examples=75, deadline=None)
+@given(tables)
+def test_no_gain_or_best_contradicts_its_table(values):
+    outcomes = table_of(values)
+    both = [(m, a) for m, a, p in values if p and (m, a, 0) in values]
+    rows = [row for part in gains_table(outcomes) for row in cells_of(part)]
+    assert sorted((row["Model"], row["Augmentation"]) for row in rows) == sorted(both)
+    for row in rows:
+        place = row["Model"], row["Augmentation"]
+        expected = independently(values, [((*place, 1), 1), ((*place, 0), -1)])
+        side = check_figures(row, expected, "Gain, points")
+        if row["Seeds"] == "1":
+            assert row["Verdict"] == "not tested over seeds"
+        else:
+            assert row["Verdict"] == {1: "gain", -1: "loss", 0: "no gain shown"}[side]
+    (best,) = cells_of(best_table(outcomes))
+    means = sorted(map(fmean, values.values()), reverse=True)
+    assert number(best["Top-1 Acc"]) == pytest.approx(100 * means[0], abs=0.0051)
+    if len(values) == 1:
+        assert (best["Next"], best["Verdict"]) == ("–", "nothing to compare")
+    elif best["Seeds"] != "1":
+        ahead = numbers(best["Lead, points"])[1] > 0
+        assert best["Verdict"] == ("ahead" if ahead else "not shown to be ahead")
+
+
+def test_best_and_gains_of_the_original():
+    outcomes = original_outcomes(last_epoch=False)
+    assert [(str(b.point), b.top1, b.lead.value) for b in best_combinations(outcomes)] == [
+        ("resnet50 cutmix pretrained", 0.7045, 1.81),
+        ("resnet50 default pretrained", 0.6658, 17.81),
+    ]
+    gains = {
+        (g.point.dataset, g.point.model, g.point.augmentation): g.found.value
+        for g in pretraining_gains(outcomes)
+    }
+    assert len(gains) == 12
+    assert gains["cifar100", CNN, "default"] == 17.79

@@ -1,0 +1,150 @@
+"""The mixing study's part of the leaderboard: which runs stand in which table."""
+
+import csv
+import random
+
+from fake_mixing import CNN, VIT, at, cells_of, classified
+from fake_records import make
+
+from bench.progress import Progress
+from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
+from bench.report.tables import category_rows, ranks
+from bench.studies.mixing.original import experiments
+from bench.studies.mixing.points import Point, outcomes
+from bench.studies.mixing.report import mixing_report
+
+GRID = [
+    Point("digits", model, augmentation, pretrained)
+    for model in (CNN, VIT)
+    for augmentation in ("default", "mixup", "cutmix")
+    for pretrained in (False, True)
+]
+
+
+def grid(seeds=2, arm=""):
+    rng = random.Random(arm)
+    return [at(p, rng.uniform(0.3, 0.9), s, arm=arm) for p in GRID for s in range(seeds)]
+
+
+def table_after(text, heading):
+    """The first table after a heading."""
+    tail = text[text.index(heading) :]
+    lines = tail.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    end = next((i for i in range(start, len(lines)) if not lines[i].startswith("|")), len(lines))
+    return cells_of("\n".join(lines[start:end]))
+
+
+def test_experiments_have_the_originals_headings_names_and_order():
+    records = [at(point, 0.5) for point in experiments()]
+    random.Random(0).shuffle(records)
+    rows = table_after(leaderboard_markdown(records), "#### All experiments")
+    assert [row["Experiment"] for row in rows] == [one.name for one in experiments().values()]
+    assert list(rows[0])[:10] == [
+        "Experiment",
+        "Dataset",
+        "Model",
+        "Augmentation",
+        "Pretrained",
+        "Top-1 Acc",
+        "Top-5 Acc",
+        "Recall",
+        "Precision",
+        "F1-score",
+    ]
+    exp2 = next(row for row in rows if row["Experiment"] == "Exp-2")
+    assert (exp2["Top-1 Acc"], exp2["Reference: top-1 after the last epoch"]) == ("50.00", "57.50")
+
+
+def test_runs_by_the_modern_recipe_are_no_experiment_of_the_original():
+    point = next(iter(experiments()))
+    both = [at(point, 0.5, arm=".modern"), at(point, 0.4)]
+    own, modern = table_after(leaderboard_markdown(both), "#### All experiments")
+    assert (own["Experiment"], own["Model"]) == ("Control-1", CNN)
+    assert (modern["Experiment"], modern["Model"]) == ("–", f"{CNN}.modern")
+    assert modern["Reference: top-1 after the last epoch"] == "–"
+    (alone,) = table_after(leaderboard_markdown(both[:1]), "#### All experiments")
+    assert "Experiment" not in alone
+
+
+def test_the_last_epoch_ranks_and_never_the_best():
+    records = [
+        classified(0.5, judged=[0.9, 0.5], dataset="digits"),
+        classified(0.6, judged=[0.6], dataset="digits", augmentation="mixup"),
+    ]
+    rows = category_rows(records)
+    assert [row.label for row in rows] == ["resnet50 mixup", "resnet50"]
+    assert ranks(rows) == ["(1)", "(2)"]
+    lower = table_after(leaderboard_markdown(records), "#### digits")[1]
+    assert (lower["Top-1 Acc"], lower["Top-1 best epoch (test-chosen)"]) == ("50.00", "90.00")
+
+
+def test_recipes_are_judged_apart():
+    text = leaderboard_markdown([*grid(), *grid(arm=".flip_crop")])
+    assert text.count("#### Hypotheses, recipe `") == 2
+    own = table_after(text, "#### Hypotheses, recipe `flip_crop`")
+    alone = table_after(leaderboard_markdown(grid(arm=".flip_crop")), "#### Hypotheses")
+    assert own == alone
+    assert "original" not in text.partition("#### Hypotheses")[2]
+
+
+def test_runs_on_other_images_or_budgets_are_left_out_and_counted():
+    odd = [
+        classified(0.1, seed=2, dataset="digits", data="other images"),
+        classified(0.1, seed=3, dataset="digits", images_seen=99),
+    ]
+    found, left_out = outcomes([*grid(), *odd], "baseline")
+    assert left_out == 2
+    assert set(found[GRID[0]].by_seed) == {0, 1}
+    assert "2 runs on other images or under another budget" in "\n".join(
+        mixing_report("mixing", [*grid(), *odd])
+    )
+
+
+def test_order_of_records_changes_no_byte():
+    records = [*grid(), *grid(arm=".flip_crop"), make(), make("rd_convnext", auroc=0.8)]
+    records += [classified(0.5, model="resnet18", dataset="digits", study="classifiers")]
+    expected = leaderboard_markdown(records), leaderboard_csv(records), summary_rows(records)
+    for seed in range(3):
+        random.Random(seed).shuffle(records)
+        assert (
+            leaderboard_markdown(records),
+            leaderboard_csv(records),
+            summary_rows(records),
+        ) == expected
+
+
+def test_two_tasks_share_a_file_and_no_column():
+    records = [make(environment="gpu | torch", profile="seed"), classified(0.25, dataset="digits")]
+    text = leaderboard_markdown(records)
+    assert "- Rank: by image ROC-AUC of the `single_scale` arm" in text
+    assert "- Rank: by top-1 accuracy of the `last_epoch` arm" in text
+    assert "Top-1 Acc" not in text.partition("### Study `rd_backbone`")[2]
+    lines = list(csv.DictReader(leaderboard_csv(records).splitlines()))
+    by_arm = {line["arm"]: line for line in lines}
+    assert (by_arm["last_epoch"]["top1"], by_arm["last_epoch"]["image_auroc"]) == ("0.25", "")
+    assert (by_arm["single_scale"]["top1"], by_arm["single_scale"]["image_auroc"]) == ("", "0.9")
+
+
+def test_classifiers_alone_have_no_word_on_thresholds():
+    text = leaderboard_markdown([classified(0.25, dataset="digits")])
+    assert "hreshold" not in text
+    assert "AUROC" not in text
+    assert leaderboard_csv([classified(0.25)]).splitlines()[0].count("auroc") == 0
+
+
+def test_what_a_figure_does_not_mean_as_usual_is_told():
+    record = classified(0.5, dataset="digits", notes={"last_epoch.top5": "5 classes only"})
+    assert "- last_epoch.top5: 5 classes only" in leaderboard_markdown([record])
+
+
+def test_lines_of_a_terminal_name_the_figure(monkeypatch):
+    assert "top-1 25.00" in summary_rows([classified(0.25, dataset="digits")])[0]
+    assert "AUROC 90.00" in summary_rows([make()])[0]
+    written = []
+    monkeypatch.setattr(Progress, "note", lambda self, case_id, text: written.append(text))
+    progress = Progress(None, 2, lines=True)
+    progress.end(classified(0.25, dataset="digits"))
+    progress.end(make())
+    assert written[0].startswith("ok  last_epoch top-1 accuracy 0.250  ")
+    assert written[1].startswith("ok  single_scale image AUROC 0.900  123 img/s  ")

@@ -1,0 +1,38 @@
+import gc
+
+import pytest
+
+from bench.gc_paused import collector_at_rest
+
+
+@pytest.fixture(autouse=True)
+def collector():
+    """Left as it was found."""
+    enabled = gc.isenabled()
+    gc.collect()
+    yield
+    gc.unfreeze()
+    (gc.enable if enabled else gc.disable)()
+
+
+def test_what_a_block_makes_is_never_looked_at_again():
+    gc.enable()
+    with collector_at_rest():
+        assert not gc.isenabled()
+        made = [[] for _ in range(10_000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= len(made)
+
+
+def test_a_collector_that_was_off_stays_off():
+    gc.disable()
+    with collector_at_rest():
+        pass
+    assert not gc.isenabled()
+
+
+def test_an_error_in_the_block_leaves_it_running():
+    gc.enable()
+    with pytest.raises(ImportError), collector_at_rest():
+        raise ImportError
+    assert gc.isenabled()

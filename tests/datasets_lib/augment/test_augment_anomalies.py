@@ -1,0 +1,198 @@
+"""Perlin masks, texture blending and CutPaste against brute force."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from datasets_lib.augment.blend import TextureBlend
+from datasets_lib.augment.paste import CutPaste
+from datasets_lib.augment.perlin import perlin_masks, perlin_noise
+from datasets_lib.augment.random_streams import Draws
+from datasets_lib.batches.textures import texture_source
+from datasets_lib.cache.decode_cache import DecodeCache
+
+
+def draws(count, seed=4):
+    return Draws(torch.arange(count), seed=seed)
+
+
+def brute_force_perlin(angles, cells_y, cells_x, size):
+    """The definition, pixel by pixel in float64: four corner ramps under the quintic fade."""
+
+    def fade(t):
+        return 6 * t**5 - 15 * t**4 + 10 * t**3
+
+    noise = np.empty((size, size))
+    for row in range(size):
+        for column in range(size):
+            y, x = row * cells_y / size, column * cells_x / size
+            total = 0.0
+            for j in (int(y), int(y) + 1):
+                for i in (int(x), int(x) + 1):
+                    weight = fade(1 - abs(y - j)) * fade(1 - abs(x - i))
+                    ramp = math.cos(angles[j, i]) * (x - i) + math.sin(angles[j, i]) * (y - j)
+                    total += weight * ramp
+            noise[row, column] = total * math.sqrt(2)
+    return noise
+
+
+def test_noise_is_the_definition():
+    size, cells = 24, (1, 2, 4, 8)
+    found = perlin_noise(size, draws(5), cells)
+    chosen = draws(5).stream("cells").integers(4, 2)
+    angles = draws(5).stream("angle").uniform(9, 9, high=2 * math.pi).double().numpy()
+    for number in range(5):
+        y, x = (cells[int(choice)] for choice in chosen[number])
+        wanted = brute_force_perlin(angles[number], y, x, size)
+        assert np.abs(found[number].numpy() - wanted).max() < 1e-5
+
+
+def test_noise_stays_in_its_range_and_is_symmetric():
+    noise = perlin_noise(64, draws(200))
+    assert noise.abs().max() <= 1
+    assert noise.abs().max() > 0.8
+    assert abs(float(noise.mean())) < 0.02
+
+
+@pytest.mark.parametrize("size", [32, 56, 100])
+def test_masks_cover_a_sane_share(size):
+    masks = perlin_masks(300, size, draws(300))
+    assert masks.dtype == torch.bool
+    share = masks.float().mean((1, 2))
+    assert 0.02 < share.mean() < 0.12  # of pixels where DRAEM's noise exceeds 0.5
+    assert share.max() < 0.7
+    assert (share > 0).float().mean() > 0.7
+    wider = perlin_masks(300, size, draws(300), threshold=0.2)
+    assert (wider | masks).equal(wider)
+    assert wider.float().mean() > 2 * masks.float().mean()
+
+
+def test_masks_belong_to_samples():
+    with pytest.raises(ValueError, match="asked for 3 masks with draws for 5 samples"):
+        perlin_masks(3, 8, draws(5))
+
+
+class Stripes:
+    """Textures of one value each: 200 plus the sample's number."""
+
+    def sample(self, draws):
+        value = (200 + draws.index).to(torch.uint8)
+        return value.view(-1, 1, 1, 1).expand(-1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_textures_lie_where_the_mask_is_at_their_opacity(dtype):
+    count, size = 24, 32
+    images = torch.full((count, 3, size, size), 40, dtype=torch.uint8)
+    if dtype == torch.float32:
+        images = images / 255
+    result, masks = TextureBlend(Stripes())(images, draws(count))
+    assert result.dtype == dtype
+    unit = 1 if dtype == torch.uint8 else 255
+    beta = draws(count).stream("opacity").uniform(low=0.1, high=0.8).double()
+    for number in range(count):
+        blended = (1 - beta[number]) * (200 + number) + beta[number] * 40
+        inside, outside = result[number, 0][masks[number]], result[number, 0][~masks[number]]
+        assert torch.equal(outside, images[number, 0][~masks[number]])
+        assert ((inside.double() * unit - blended).abs() < 0.51).all()
+    drawn = masks.flatten(1).any(1).sum()
+    assert 4 < drawn < 20  # half of the images, less the empty masks
+
+
+def test_the_procedural_textures_serve(tmp_path):
+    source = texture_source({}, 32, DecodeCache(tmp_path))
+    images = torch.zeros(8, 3, 32, 32, dtype=torch.uint8)
+    result, masks = TextureBlend(source, threshold=0.3, probability=1.0)(images, draws(8))
+    covered = masks[:, None].expand_as(result)
+    assert (result[covered] > 0).float().mean() > 0.9
+    assert (result[~covered] == 0).all()
+
+
+def test_textures_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"found \(2, 3, 32, 32\)"):
+        TextureBlend(Stripes())(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), draws(2))
+
+
+def distinct(count, size):
+    """uint8 images in which neither a pixel's three values nor their change repeat."""
+    place = torch.arange(size * size)
+    pixels = torch.stack((place % size, place // size, (place * 7) % 251)).to(torch.uint8)
+    return pixels.view(1, 3, size, size).expand(count, -1, -1, -1).contiguous()
+
+
+@pytest.mark.parametrize("kind", ["patch", "scar"])
+def test_masks_of_cutpaste_are_the_changed_pixels(kind):
+    count, size = 60, 64
+    images = distinct(count, size)
+    pasted, masks = CutPaste(kind, jitter=0.0)(images, draws(count))
+    changed = (pasted != images).any(1)
+    assert not (changed & ~masks).any()
+    # A box pasted where it was cut changes nothing; a turned one may keep its very middle.
+    assert (changed | ~masks).float().mean() > 0.998
+    assert torch.equal(changed, masks) or kind == "scar"
+    # Every pasted pixel is a pixel of the image: its first two values say where it was.
+    source = pasted[:, 1].long() * size + pasted[:, 0].long()
+    assert torch.equal(pasted[:, 2].long(), (source * 7) % 251)
+
+
+def test_patches_are_boxes_of_the_papers_areas_and_shapes():
+    count, size = 400, 128
+    _, masks = CutPaste(jitter=0.0)(distinct(count, size), draws(count))
+    rows, columns = masks.any(2), masks.any(1)
+    assert torch.equal(masks, rows[:, :, None] & columns[:, None, :])
+    height, width = rows.sum(1).double(), columns.sum(1).double()
+    share = height * width / size**2
+    ratio = torch.maximum(height / width, width / height)
+    assert 0.019 < share.min() < 0.03
+    assert 0.13 < share.max() < 0.153
+    assert ratio.max() < 3.6
+    assert 0.4 < (height > width).double().mean() < 0.6
+    middle = (torch.arange(size) * rows).sum(1) / height
+    assert abs(middle.mean() - (size - 1) / 2) < 4
+
+
+def test_scars_have_the_papers_sides():
+    count = 400
+    _, masks = CutPaste("scar", jitter=0.0)(distinct(count, 128), draws(count))
+    area = masks.sum((1, 2))
+    assert area.min() >= 10
+    assert area.max() <= 25 * 16 * 1.1
+    sides = draws(count)
+    nominal = (sides.stream("length").integers(16) + 10) * (sides.stream("width").integers(15) + 2)
+    inside = masks[:, 0].sum(1) + masks[:, -1].sum(1) + masks[:, :, [0, -1]].sum((1, 2)) == 0
+    assert (area[inside].double() / nominal[inside]).mean() == pytest.approx(1, abs=0.03)
+
+
+def test_jitter_changes_the_patch_alone_and_probability_spares_images():
+    images = distinct(200, 64)
+    pasted, masks = CutPaste(probability=0.25)(images, draws(200))
+    assert torch.equal(
+        pasted[~masks[:, None].expand_as(pasted)], images[~masks[:, None].expand_as(images)]
+    )
+    assert 30 < masks.flatten(1).any(1).sum() < 75
+    plain, same = CutPaste(jitter=0.0, probability=0.25)(images, draws(200))
+    assert torch.equal(masks, same)
+    difference = (pasted.int() - plain.int()).abs().float()[masks[:, None].expand_as(pasted)]
+    assert 1 < difference.mean() < 30
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "synthesize",
+    [TextureBlend(Stripes()), CutPaste(), CutPaste("scar")],
+    ids=["blend", "patch", "scar"],
+)
+def test_cuda_draws_the_same_anomalies_without_waiting_for_the_device(no_waiting, synthesize):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    images = distinct(16, 32).contiguous(memory_format=torch.channels_last)
+    wanted, masks = synthesize(images, draws(16))
+    on_device, index = images.cuda(), torch.arange(16, device="cuda")
+    with no_waiting():
+        found, found_masks = synthesize(on_device, Draws(index, seed=4))
+    # Sines differ in their last bit: a pixel on the edge of a mask may fall on its other side.
+    assert (found_masks.cpu() != masks).float().mean() < 0.002
+    both = (found_masks.cpu() == masks)[:, None].expand_as(wanted)
+    assert (found.cpu().int() - wanted.int()).abs()[both].float().mean() < 0.05

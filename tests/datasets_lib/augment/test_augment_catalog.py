@@ -1,0 +1,179 @@
+"""What holds for every augmentation: a sample's result is its own, in the layout it came in."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from datasets_lib.augment.augmentation import Sequence
+from datasets_lib.augment.blend import TextureBlend
+from datasets_lib.augment.catalog import AUGMENTATIONS, UnknownAugmentationError, build, find
+from datasets_lib.augment.color_jitter import ColourJitter
+from datasets_lib.augment.flips import FlipCrop
+from datasets_lib.augment.mixing import CutMix, MixUp
+from datasets_lib.augment.paste import CutPaste
+from datasets_lib.augment.rand_augment import RandAugment
+from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.warp import Rotation
+
+COUNT, SIZE = 12, 20
+MIXING = {"mixup", "cutmix"}
+NAMED = [(task, name) for task, entries in AUGMENTATIONS.items() for name in entries]
+OF_A_SAMPLE = [pair for pair in NAMED if pair[1] not in MIXING]
+INDEX = torch.randperm(1000, generator=torch.Generator().manual_seed(1))[:COUNT]
+
+
+def built(task, name):
+    return build(task, name, **({"classes": 10} if name in MIXING else {}))
+
+
+def pixels(dtype=torch.uint8, form=torch.channels_last):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (COUNT, 3, SIZE, SIZE), generator=generator)
+    images = images.to(torch.uint8) if dtype == torch.uint8 else images.to(dtype) / 255
+    return images.contiguous(memory_format=form)
+
+
+def targets_for(task):
+    if task == "classification":
+        return torch.arange(COUNT) % 10
+    generator = torch.Generator().manual_seed(2)
+    return torch.rand(COUNT, SIZE, SIZE, generator=generator) > 0.7
+
+
+def assert_of_a_sample(function, images, targets):
+    """The whole batch is the concatenated thirds, and any order gives each sample the same."""
+    whole = function(images, targets, Draws(INDEX, seed=9, epoch=1))
+    for parts in (
+        [torch.arange(0, 4), torch.arange(4, 5), torch.arange(5, COUNT)],
+        [torch.randperm(COUNT, generator=torch.Generator().manual_seed(3))],
+    ):
+        for step, part in enumerate(parts):
+            some = function(images[part], targets[part], Draws(INDEX[part], 9, 1, step))
+            for found, wanted in zip(some, whole, strict=True):
+                assert torch.equal(found, wanted[part])
+    other = function(images, targets, Draws(INDEX, seed=9, epoch=2))
+    return whole, other
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize(("task", "name"), OF_A_SAMPLE)
+def test_results_do_not_depend_on_the_split_or_the_order(task, name, dtype):
+    images, targets = pixels(dtype), targets_for(task)
+    before = images.clone()
+    whole, other = assert_of_a_sample(built(task, name), images, targets)
+    assert torch.equal(images, before)
+    is_none = "none" in (name, find(task, name).title)
+    assert torch.equal(whole[0], images) == is_none
+    assert torch.equal(whole[0], other[0]) == is_none
+
+
+@pytest.mark.parametrize("mixing", [MixUp, CutMix])
+def test_shares_of_samples_do_not_depend_on_the_split(mixing):
+    # The partner is drawn for the batch; what a sample keeps of itself is not.
+    def kept(images, targets, draws):
+        labels = torch.arange(len(images))
+        _, soft = mixing(len(images), per_sample=True)(images, labels, draws)
+        alone = soft.diagonal() == 1  # its own partner
+        return torch.where(alone, torch.nan, soft.diagonal())
+
+    whole = kept(pixels(), None, Draws(INDEX, 9))
+    half = kept(pixels()[:6], None, Draws(INDEX[:6], 9))
+    both = ~(whole[:6].isnan() | half.isnan())
+    assert both.sum() >= 2
+    assert torch.allclose(whole[:6][both], half[both])
+
+
+class Noise:
+    """A texture source: noise of the sample's own."""
+
+    def sample(self, draws):
+        return draws.integers(256, 3, SIZE, SIZE).to(torch.uint8)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize(
+    "synthesize",
+    [TextureBlend(Noise(), 0.1, change=RandAugment(3)), CutPaste(), CutPaste("scar")],
+    ids=["blend", "patch", "scar"],
+)
+def test_anomalies_do_not_depend_on_the_split_or_the_order(synthesize, dtype):
+    def function(images, _, draws):
+        return synthesize(images, draws)
+
+    images = pixels(dtype)
+    whole, other = assert_of_a_sample(function, images, torch.zeros(COUNT))
+    assert not torch.equal(whole[1], other[1])
+    assert whole[0].is_contiguous(memory_format=torch.channels_last)
+    assert whole[1].any()
+
+
+@pytest.mark.parametrize("form", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize(("task", "name"), NAMED)
+def test_dtype_and_memory_format_stay(task, name, dtype, form):
+    images, targets = pixels(dtype, form), targets_for(task)
+    result, after = built(task, name)(images, targets, Draws(INDEX, 0))
+    becomes_float = dtype == torch.uint8 and name.startswith("mixup")
+    assert result.dtype == (torch.float32 if becomes_float else dtype)
+    assert result.is_contiguous(memory_format=form)
+    assert result.shape == images.shape
+    assert after.shape == ((COUNT, 10) if name in MIXING else targets.shape)
+    if result.is_floating_point():
+        assert result.min() >= 0
+        assert result.max() <= 1
+
+
+@pytest.mark.parametrize("part", [Rotation(), ColourJitter(), RandAugment()])
+def test_repeating_gives_the_same_and_parts_of_a_sequence_differ(part):
+    twice = Sequence((part, part))
+    images = pixels()
+    first, _ = twice(images, None, Draws(INDEX, 1))
+    again, _ = twice(images, None, Draws(INDEX, 1))
+    assert torch.equal(first, again)
+    once, _ = part(images, None, Draws(INDEX, 1).stream("part 0"))
+    same_again, _ = part(once, None, Draws(INDEX, 1).stream("part 0"))
+    assert not torch.equal(first, same_again)
+
+
+def test_a_batch_of_nothing_stays_nothing():
+    empty = Draws(INDEX[:0], 0)
+    images, _ = FlipCrop()(pixels()[:0], None, empty)
+    assert images.shape == (0, 3, SIZE, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "words"),
+    [
+        ("classification", "cutmx", "Did you mean 'cutmix'"),
+        ("anomaly", "color_jitter", "Did you mean 'colour_jitter'"),
+        ("anomaly", "mixup", "It is one of classification's"),
+        ("anomaly", "xyz", "Known are none, default"),
+    ],
+)
+def test_unknown_names_are_told_the_nearest(task, name, words):
+    with pytest.raises(UnknownAugmentationError, match=words):
+        build(task, name)
+
+
+def test_the_catalog_imports_no_torch():
+    code = "import sys, datasets_lib.augment.catalog; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("task", "name"), NAMED)
+def test_cuda_gives_the_same_without_waiting_for_the_device(no_waiting, task, name):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    function = built(task, name)
+    wanted, _ = function(pixels(), targets_for(task), Draws(INDEX, 3))
+    images, targets, index = (t.cuda() for t in (pixels(), targets_for(task), INDEX))
+    with no_waiting():
+        found, _ = function(images, targets, Draws(index, 3))
+    difference = (found.cpu().float() - wanted.float()).abs()
+    level = 1 / 255 if wanted.is_floating_point() else 1
+    # Sines and roundings differ in their last bit: a few pixels by a level.
+    assert (difference > 1.01 * level).float().mean() < 0.005

@@ -1,0 +1,93 @@
+import hashlib
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets_lib.layouts.category import Sample
+from datasets_lib.layouts.split import limit, split_calibration, split_test
+
+KINDS = st.lists(st.sampled_from([None, "crack", "stain", "scratch"]), max_size=60)
+
+
+def make(kinds):
+    return [
+        Sample(f"test/{kind or 'good'}/{n}.png", Path("x"), (), kind)
+        for n, kind in enumerate(kinds)
+    ]
+
+
+@given(st.integers(0, 300), st.floats(0.01, 0.99))
+def test_calibration_takes_its_share_and_keeps_the_order(count, fraction):
+    train = make([None] * count)
+    fit, calibration = split_calibration(train, fraction)
+    assert sorted([*fit, *calibration], key=train.index) == train
+    assert [*fit] == [sample for sample in train if sample in fit]
+    assert [*calibration] == [sample for sample in train if sample in calibration]
+    if count >= 2:
+        assert len(calibration) == min(max(1, round(fraction * count)), count - 1)
+    else:
+        assert len(calibration) == 0
+
+
+def test_calibration_depends_on_names_alone():
+    train = make([None] * 100)
+    chosen = {sample.name for sample in split_calibration(train)[1]}
+    again = {sample.name for sample in split_calibration(train[::-1])[1]}
+    assert chosen == again
+    assert len(chosen) == 10
+    # Not the first ones, nor every tenth: numbering often follows the time of recording.
+    numbers = sorted(train.index(sample) for sample in train if sample.name in chosen)
+    assert len({b - a for a, b in pairwise(numbers)}) > 2
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1])
+def test_a_senseless_fraction_is_an_error(fraction):
+    with pytest.raises(ValueError, match="fraction"):
+        split_calibration(make([None] * 9), fraction)
+
+
+@given(KINDS, st.integers(0, 70))
+def test_limit_keeps_order_and_count_and_every_kind(kinds, count):
+    samples = make(kinds)
+    kept = limit(samples, count)
+    assert len(kept) == min(count, len(samples))
+    assert [*kept] == [sample for sample in samples if sample in kept]
+    if count >= len(set(kinds)):
+        assert {sample.defect for sample in kept} == set(kinds)
+
+
+@given(KINDS, st.integers(0, 70))
+def test_a_smaller_limit_is_a_subset(kinds, count):
+    samples = make(kinds)
+    assert set(limit(samples, count)) <= set(limit(samples, count + 1))
+    assert set(limit(samples, count)) == set(limit(samples[::-1], count))
+
+
+def test_limit_keeps_the_mix():
+    counts = {None: 200, "blowhole": 115, "break": 85, "crack": 57, "fray": 32}
+    samples = make([kind for kind, n in counts.items() for _ in range(n)])
+    kept = Counter(sample.defect for sample in limit(samples, 64))
+    for kind, count in counts.items():
+        assert abs(kept[kind] - 64 * count / len(samples)) <= 1
+
+
+def test_every_kind_comes_before_the_mix():
+    samples = make([None] * 500 + ["crack"] + ["stain"] * 2)
+    assert Counter(s.defect for s in limit(samples, 4)) == {None: 2, "crack": 1, "stain": 1}
+    assert Counter(s.defect for s in limit(samples, 2)) == {None: 1, "stain": 1}
+
+
+@given(st.integers(2, 60), st.randoms())
+def test_a_fifth_of_the_normal_images_is_tested_whatever_their_order(count, shuffle):
+    normal = make([None] * count)
+    shuffled = shuffle.sample(normal, count)
+    train, test = split_test(shuffled)
+    assert sorted(train + test, key=normal.index) == normal
+    assert len(test) == max(1, round(count / 5))
+    # Those of the smallest hashes, as anyone can compute.
+    by_hash = sorted(normal, key=lambda s: hashlib.sha256(s.name.encode()).hexdigest())
+    assert set(test) == set(by_hash[: len(test)])

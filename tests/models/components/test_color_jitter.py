@@ -1,0 +1,54 @@
+"""EfficientAD's changes of colour against torchvision's."""
+
+import pytest
+import torch
+from torchvision.transforms import functional as TF
+
+from models.components.color_jitter import (
+    BRIGHTNESS,
+    CONTRAST,
+    SATURATION,
+    jitter,
+    jittered,
+    random_greyscale,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "adjust"),
+    [
+        (BRIGHTNESS, TF.adjust_brightness),
+        (CONTRAST, TF.adjust_contrast),
+        (SATURATION, TF.adjust_saturation),
+    ],
+)
+@pytest.mark.parametrize("factor", [0.8, 1.2])
+def test_colours_change_as_torchvision_changes_them(kind, adjust, factor):
+    images = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    kinds, factors = torch.full((2, 1, 1, 1), kind), torch.tensor([factor, 1.0]).view(2, 1, 1, 1)
+    found = jittered(images, kinds, factors)
+    torch.testing.assert_close(found[0], adjust(images[0], factor))
+    torch.testing.assert_close(found[1], images[1])
+
+
+def test_jitter_draws_kind_and_factor_for_each_image():
+    torch.manual_seed(0)
+    image = torch.tensor([0.5, 0.3, 0.2]).view(1, 3, 1, 1).expand(600, 3, 1, 2)
+    red, green = jitter(image)[:, :2, :, 0].unbind(dim=1)
+    brightness = ((red / green - 5 / 3).abs() < 1e-4) & ((red - 0.5).abs() > 1e-4)
+    assert 150 < brightness.sum() < 250
+    factors = red[brightness] / 0.5
+    assert 0.8 <= factors.min() < 0.82 < 1.18 < factors.max() <= 1.2
+    # A grey image has no saturation to change, and of one colour no contrast.
+    grey = jitter(torch.full((300, 3, 2, 2), 0.5))
+    assert 70 < ((grey[:, 0, 0, 0] - 0.5).abs() > 1e-3).sum() < 130
+
+
+def test_some_auxiliary_pictures_are_grey():
+    torch.manual_seed(0)
+    images = torch.rand(400, 3, 2, 2)
+    changed = random_greyscale(images, 0.3)
+    grey = (changed[:, 0] == changed[:, 2]).flatten(1).all(dim=1)
+    assert 90 < grey.sum() < 150
+    assert torch.equal(changed[~grey], images[~grey])
+    torch.testing.assert_close(changed[grey][:, :1], TF.rgb_to_grayscale(images[grey]))

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from models.components.ssim import structural_similarity
+
+
+@pytest.fixture
+def pair():
+    generator = torch.Generator().manual_seed(3)
+    first = torch.rand(2, 3, 24, 40, generator=generator)
+    noise = torch.randn(2, 3, 24, 40, generator=generator)
+    return first, (first + torch.tensor([0.05, 0.3]).view(2, 1, 1, 1) * noise).clamp(0, 1)
+
+
+def by_scipy(first, second):
+    """Eq. 13 of the paper in float64, mean over windows inside the image."""
+
+    def smooth(x):
+        return gaussian_filter(x, sigma=1.5, radius=5, axes=(2, 3))[:, :, 5:-5, 5:-5]
+
+    x, y = first.double().numpy(), second.double().numpy()
+    mu_x, mu_y = smooth(x), smooth(y)
+    var_x, var_y = smooth(x * x) - mu_x**2, smooth(y * y) - mu_y**2
+    cov = smooth(x * y) - mu_x * mu_y
+    c1, c2 = 1e-4, 9e-4
+    ssim = (2 * mu_x * mu_y + c1) * (2 * cov + c2)
+    ssim /= (mu_x**2 + mu_y**2 + c1) * (var_x + var_y + c2)
+    return ssim.mean(axis=(1, 2, 3))
+
+
+def test_it_is_the_papers_formula(pair):
+    ours = structural_similarity(*pair)
+    np.testing.assert_allclose(ours.numpy(), by_scipy(*pair), atol=1e-5)
+    assert ours[0] > 0.9 > 0.7 > ours[1]
+
+
+def test_torchmetrics_agrees(pair):
+    _, everywhere = structural_similarity_index_measure(
+        *pair, data_range=1.0, reduction="none", return_full_image=True
+    )
+    inside = everywhere[:, :, 5:-5, 5:-5].mean(dim=(1, 2, 3))  # it mirrors the border, we do not
+    torch.testing.assert_close(structural_similarity(*pair), inside, atol=1e-5, rtol=0)
+
+
+def test_equal_images_have_one_and_flat_images_no_nan(pair):
+    first = pair[0]
+    torch.testing.assert_close(structural_similarity(first, first), torch.ones(2))
+    black, white = torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16)
+    assert structural_similarity(black, white).item() == pytest.approx(1e-4 / (1 + 1e-4), rel=1e-3)
+
+
+def test_gradient_makes_images_alike(pair):
+    target, image = pair[0], pair[1].clone().requires_grad_()
+    before = structural_similarity(target, image).mean()
+    before.backward()
+    step = 1e-2 * image.grad / image.grad.abs().max()
+    after = structural_similarity(target, image + step).mean()
+    first_order = before + (step * image.grad).sum()
+    assert after > before
+    assert (after - before).item() == pytest.approx((first_order - before).item(), rel=0.2)
+
+
+def test_autocast_leaves_it_in_float32(pair):
+    with torch.autocast("cpu", torch.bfloat16):
+        half = structural_similarity(*pair)
+    assert torch.equal(half, structural_similarity(*pair))
+
+
+def test_images_smaller_than_a_window_are_refused():
+    small = torch.rand(1, 3, 32, 10)
+    with pytest.raises(ValueError, match=r"11 pixels wide: wanted images of .*, found 32×10"):
+        structural_similarity(small, small)

@@ -1,0 +1,189 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from torch.nn import functional as F
+
+from models.catalog import MODELS
+from models.components.base import GradientAnomalyModel
+from models.reverse_distillation.model import build
+
+
+def make(name="rd_resnet18", seed=0, loss="per_pixel", gradient_checkpointing=False):
+    torch.manual_seed(seed)
+    entry = MODELS[name]
+    return build(
+        weights=entry.weights,
+        state=None,
+        loss=loss,
+        gradient_checkpointing=gradient_checkpointing,
+        **entry.options,
+    )
+
+
+@pytest.fixture(scope="module")
+def pristine():
+    return make()
+
+
+@pytest.fixture
+def model(pristine):
+    return copy.deepcopy(pristine)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(8))
+
+
+def tensors(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def train(model, images, steps=2):
+    optimizer = torch.optim.AdamW(model.trainable_parameters(), 1e-3)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = model.loss(images)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_offers_the_interface(model):
+    assert isinstance(model, GradientAnomalyModel)
+
+
+def test_one_seed_gives_equal_models(pristine):
+    again, other = make(seed=0), make(seed=1)
+    for name, tensor in pristine.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+    assert not torch.equal(
+        pristine.decoder.layer1[0].conv1.weight, other.decoder.layer1[0].conv1.weight
+    )
+
+
+@pytest.mark.parametrize("loss", ["flattened", "per_pixel"])
+def test_training_lowers_the_loss_and_leaves_the_teacher_alone(model, images, loss):
+    model = make(loss=loss)
+    before = tensors(model.backbone)
+    losses = train(model, images, steps=6)
+    assert losses[-1] < 0.9 * losses[0]
+    for name, tensor in model.backbone.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert all(parameter.grad is None for parameter in model.backbone.parameters())
+
+
+def test_gradient_reaches_every_layer_that_is_called(model, images):
+    model.loss(images).backward()
+    trained = dict(model.bottleneck.named_parameters()) | dict(model.decoder.named_parameters())
+    untouched = {name for name, p in trained.items() if p.grad is None}
+    assert untouched == {"conv4.weight", "bn4.weight", "bn4.bias"}  # dead in the official code
+
+
+def test_prediction_is_the_formula(model, images):
+    train(model, images)
+    predictions = model.predict(images)
+    with torch.no_grad():
+        teacher, student = model.eval()(images)
+    scales = []
+    for t, s in zip(teacher, student, strict=True):
+        t, s = t.double(), s.double()
+        cosine = (t * s).sum(1) / (t.square().sum(1).sqrt() * s.square().sum(1).sqrt())
+        large = F.interpolate(1 - cosine[:, None], (64, 64), mode="bilinear", align_corners=False)
+        scales.append(np.stack([gaussian_filter(m, sigma=4) for m in large[:, 0].numpy()]))
+    assert list(predictions) == ["single_scale", "multi_scale"]
+    for arm, expected in (("single_scale", scales[-1]), ("multi_scale", sum(scales))):
+        np.testing.assert_allclose(predictions[arm].maps.numpy(), expected, atol=1e-5)
+        np.testing.assert_allclose(
+            predictions[arm].scores.numpy(), expected.max(axis=(1, 2)), atol=1e-5
+        )
+
+
+def test_score_does_not_depend_on_the_batch(model, images):
+    train(model, images)
+    together = model.predict(images)
+    for arm, prediction in together.items():
+        alone = torch.cat([model.predict(image[None])[arm].scores for image in images])
+        torch.testing.assert_close(prediction.scores, alone, atol=1e-5, rtol=0)
+
+
+def test_prediction_changes_nothing_and_repeats(model, images):
+    train(model, images)
+    before = tensors(model)
+    first, second = model.predict(images), model.predict(images)
+    assert torch.equal(first["multi_scale"].maps, second["multi_scale"].maps)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_loss_trains_a_model_left_in_evaluation_mode(model, images):
+    model.eval()
+    model.loss(images)
+    assert model.decoder.training
+    assert not model.backbone.training
+
+
+def test_runs_under_bfloat16_autocast(model, images):
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model.loss(images)
+        half = model.predict(images)["multi_scale"]
+    loss.backward()
+    assert loss.dtype == half.maps.dtype == half.scores.dtype == torch.float32
+    full = model.predict(images)["multi_scale"]
+    torch.testing.assert_close(half.scores, full.scores, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["rd_resnet18", "rd_convnext"])
+def test_gradient_checkpointing_changes_memory_alone(name):
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(8))
+    plain = make(name)
+    saving = make(name, gradient_checkpointing=True)
+    kept = []
+    for model in (plain, saving):
+        tally = [0]
+
+        def pack(tensor, tally=tally):
+            tally[0] += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss = model.loss(images)
+        kept.append(tally[0])
+        loss.backward()
+    assert kept[1] < 0.6 * kept[0]
+    for ours, theirs in zip(
+        saving.trainable_parameters(), plain.trainable_parameters(), strict=True
+    ):
+        assert (ours.grad is None) == (theirs.grad is None)
+        if ours.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad)
+    for name, tensor in plain.state_dict().items():  # running statistics among them
+        torch.testing.assert_close(saving.state_dict()[name], tensor)
+
+
+def test_sides_must_be_multiples_of_32(model):
+    with pytest.raises(ValueError, match="multiples of 32 pixels, found 64×100"):
+        model.predict(torch.rand(1, 3, 64, 100))
+
+
+def test_images_need_not_be_square(model):
+    assert model.predict(torch.rand(1, 3, 64, 96))["single_scale"].maps.shape == (1, 64, 96)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": "resnet18"}, "Unknown weights 'resnet18'"),
+        ({"loss": "mse"}, "Unknown loss 'mse'"),
+        ({"student": "convnext"}, "no student 'convnext' for the teacher resnet18"),
+    ],
+)
+def test_unknown_names_are_refused(change, message):
+    names = {"weights": "resnet18.tv_in1k", "loss": "per_pixel", "student": "resnet"} | change
+    with pytest.raises(ValueError, match=message):
+        build(state=None, gradient_checkpointing=False, **names)
