@@ -12,12 +12,12 @@ class Case:
 
     Attributes:
         study: Name of the study whose grid holds it; not part of the id.
-        model: Catalog name, with the recipe arm as a suffix (``rd_resnet50.same``).
+        model: Catalog name, with the recipe as a suffix (``rd_resnet50.same``).
         dataset: Dataset id (``mvtec``).
         category: Category id, or None for a dataset without categories.
         augmentation: Augmentation id.
         pretrained: Whether the backbone starts from its published weights.
-        seed: Index of the replicate; the actual seed is the model's base plus this.
+        replicate: Index of the replicate; the actual seed is the model's base plus this.
     """
 
     study: str
@@ -26,7 +26,7 @@ class Case:
     category: str | None
     augmentation: str
     pretrained: bool
-    seed: int
+    replicate: int
 
     @property
     def data(self) -> str:
@@ -37,7 +37,7 @@ class Case:
     def id(self) -> str:
         """``rd_convnext-mvtec.bottle-default-pretrained-s0``."""
         start = "pretrained" if self.pretrained else "scratch"
-        return f"{self.model}-{self.data}-{self.augmentation}-{start}-s{self.seed}"
+        return f"{self.model}-{self.data}-{self.augmentation}-{start}-s{self.replicate}"
 
     @property
     def configuration(self) -> str:
@@ -46,12 +46,12 @@ class Case:
 
     @property
     def entry_name(self) -> str:
-        """Catalog name of the model, without the arm."""
+        """Catalog name of the model, without the recipe."""
         return self.model.partition(".")[0]
 
     @property
-    def arm(self) -> str:
-        """Recipe arm: the model value's suffix, or ``baseline``."""
+    def recipe(self) -> str:
+        """Recipe: the model value's suffix, or ``baseline``."""
         return self.model.partition(".")[2] or "baseline"
 
 

@@ -114,7 +114,7 @@ def _driver_version() -> str | None:
 
 
 def _nvml() -> ctypes.CDLL | None:
-    """NVIDIA's management library, initialised; None without a driver."""
+    """NVIDIA's management library, initialized; None without a driver."""
     try:
         library = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
     except OSError:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def collector_at_rest() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Let the collector rest in a block, and never look at what the block made.
 
     For blocks whose many objects stay to the end: collected cases, imported modules. Importing

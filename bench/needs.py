@@ -13,7 +13,7 @@ from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
 from datasets_lib.download.network import unreachable
 from models.catalog import MODELS, WEIGHTS
-from models.components.weights import ResolvedWeights, WeightsMissing, resolve
+from models.components.weights import ResolvedWeights, WeightsMissingError, resolve
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def look_for_weights(
             return Weights(tag, resolve(tag, weights_dirs))
         except ValueError as error:
             return Weights(tag, None, str(error), "the file that is there cannot be read")
-        except WeightsMissing as missing:
+        except WeightsMissingError as missing:
             offline = unreachable(WEIGHTS[tag].url) if probe else "no network was looked for"
             return Weights(tag, None, str(missing), offline)
 
@@ -107,7 +107,7 @@ def fetch_weights(cases: Iterable[Case], weights_dirs: Sequence[Path]) -> dict[s
         if one.resolved is None and one.offline is None:
             try:
                 weights[tag] = Weights(tag, resolve(tag, weights_dirs, fetch))
-            except WeightsMissing as missing:
+            except WeightsMissingError as missing:
                 weights[tag] = Weights(tag, None, str(missing), "its download failed")
     return weights
 

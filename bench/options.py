@@ -25,7 +25,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="budget and recipe set (default: standard with CUDA, smoke without)",
     )
     add("--seeds", type=_positive, default=1, metavar="N", help="replicates a case (default 1)")
-    add("--arms", metavar="A,B", help="recipe arms, comma separated, or all")
+    add("--recipes", metavar="A,B", help="recipes, comma separated, or all")
     add(
         "--augmentations",
         metavar="A,B",
@@ -155,7 +155,7 @@ def settings_of(config: pytest.Config) -> Settings:
         results_dir=(option("--results-dir") or config.rootpath / "results").absolute(),
         cache_dir=cache_dir,
         seeds=option("--seeds"),
-        arms=_arms(option("--arms")),
+        recipes=_recipes(option("--recipes")),
         augmentations=_augmentations(option("--augmentations")),
         images_seen=option("--images-seen"),
         image_size=option("--image-size"),
@@ -171,23 +171,23 @@ def settings_of(config: pytest.Config) -> Settings:
         pixel_metrics=option("--pixel-metrics"),
         feature_cache=option("feature_cache"),
         cache_limit=option("--cache-limit"),
-        pictures=option("pictures"),
+        plots=option("pictures"),
         measurements=option("measurements"),
     )
 
 
-def _arms(text: str | None) -> tuple[str, ...] | None:
+def _recipes(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
-    known = {arm for entry in MODELS.values() for arm in entry.recipes}
+    known = {recipe for entry in MODELS.values() for recipe in entry.recipes}
     if text == "all":
         return tuple(sorted(known))
-    arms = tuple(text.split(","))
-    if unknown := [arm for arm in arms if arm not in known]:
+    recipes = tuple(text.split(","))
+    if unknown := [recipe for recipe in recipes if recipe not in known]:
         raise pytest.UsageError(
-            f"--arms: no arm {', '.join(map(repr, unknown))}; there are {', '.join(sorted(known))}"
+            f"--recipes: no recipe {', '.join(map(repr, unknown))}; there are {', '.join(sorted(known))}"
         )
-    return arms
+    return recipes
 
 
 def _augmentations(text: str | None) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from _pytest.terminal import TerminalReporter
 
 from bench import selection
 from bench.case import Case
-from bench.gc_paused import collector_at_rest
+from bench.gc_paused import gc_paused
 from bench.options import add_options, settings_of
 from bench.progress import Progress
 from bench.protocol import PROFILES
@@ -54,7 +54,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
     Without it, listing 5,472 cases takes 1.05 s instead of 0.57 s (bench/perf/collection.py).
     """
-    with collector_at_rest():
+    with gc_paused():
         return (yield)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from _pytest.terminal import TerminalReporter
 
 from bench.record import Record
-from bench.studies import presentation_of
+from bench.studies import table_spec_of
 
 _HEARTBEAT_SECONDS = 60.0
 _LIVE_SECONDS = 0.2
@@ -57,11 +57,11 @@ class Progress:
         self._seconds += seconds
         parts: list[str] = [record.outcome]
         if record.status == "ok":
-            arm, metrics = next(iter(record.metrics.items()))
-            shown = presentation_of(record)
+            head, metrics = next(iter(record.metrics.items()))
+            shown = table_spec_of(record)
             value = metrics.get(shown.ranking)
             figure = "–" if value is None else format(value, ".3f")
-            parts.append(f"{arm} {shown.ranking_name} {figure}")
+            parts.append(f"{head} {shown.ranking_name} {figure}")
             speed = record.measurements.get("inference_images_per_s")
             parts += [f"{speed:.0f} img/s"] if speed else []
         self.note(record.key.id, "  ".join([*parts, f"{seconds:.0f} s"]))

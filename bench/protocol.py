@@ -18,14 +18,14 @@ class Budget:
         train_limit: Most train images read; None means all.
         test_limit: Most test images read, stratified by kind.
         images_seen: Training budget in images; None means the recipe's epochs.
-        arms: Recipe arms collected unless ``--arms`` says otherwise; None means all.
+        recipes: Recipes collected unless ``--recipes`` says otherwise; None means all.
     """
 
     image_size: int | None = None
     train_limit: int | None = None
     test_limit: int | None = None
     images_seen: int | None = None
-    arms: tuple[str, ...] | None = None
+    recipes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,17 @@ PROFILES = {
                 train_limit=64,
                 test_limit=64,
                 images_seen=2_000,
-                arms=("baseline",),
+                recipes=("baseline",),
             ),
-            classification=Budget(images_seen=10_000, arms=("baseline",)),
+            classification=Budget(images_seen=10_000, recipes=("baseline",)),
             surface_textures=1,
         ),
         Profile("standard", about="the model's own size, a budget of minutes on one GPU"),
-        Profile("seed", about="the original studies' settings", calibration=False),
+        Profile("original", about="the original studies' settings", calibration=False),
         Profile(
             "paper",
             about="each paper's own settings; classifiers: a modern recipe, 200 epochs",
-            classification=Budget(arms=("baseline",)),
+            classification=Budget(recipes=("baseline",)),
             calibration=False,
         ),
     )
@@ -93,7 +93,7 @@ class Protocol:
     """
 
     profile: str
-    arm: str
+    recipe_name: str
     recipe: Recipe
     options: Mapping[str, Any]
     image_size: int
@@ -132,7 +132,7 @@ class Protocol:
 
 def resolve(
     entry: ModelEntry,
-    arm: str,
+    recipe_name: str,
     profile: Profile,
     *,
     augmentation: str = "default",
@@ -142,21 +142,21 @@ def resolve(
     images_seen: int | None = None,
     image_size: int | None = None,
 ) -> Protocol:
-    """The protocol of a model's arm under a profile.
+    """The protocol of a model's recipe under a profile.
 
     Args:
         entry: The model.
-        arm: One of the entry's recipes.
+        recipe_name: One of the entry's recipes.
         profile: The budget.
         augmentation: The case's augmentation.
-        precision: Of training, ``float32`` or ``bf16``; a model without an optimiser has float32.
+        precision: Of training, ``float32`` or ``bf16``; a model without an optimizer has float32.
         pretrained: Whether the model starts from weights.
         native_size: Side that classifiers are trained at on the case's dataset.
         images_seen: The caller's own training budget, instead of the profile's.
         image_size: The caller's own side of the images, likewise.
     """
-    recipe = entry.recipes[arm]
-    if profile.name == "paper" and arm == "baseline" and entry.paper_recipe is not None:
+    recipe = entry.recipes[recipe_name]
+    if profile.name == "paper" and recipe_name == "baseline" and entry.paper_recipe is not None:
         recipe = entry.paper_recipe
     if profile.name == "standard":
         recipe = replace(
@@ -170,7 +170,7 @@ def resolve(
     size, crop = _input(entry, profile, image_size or budget.image_size, native_size)
     return Protocol(
         profile=profile.name,
-        arm=arm,
+        recipe_name=recipe_name,
         recipe=recipe,
         options={**entry.options, **recipe.options},
         image_size=size,

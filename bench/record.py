@@ -50,16 +50,16 @@ class Record:
         outcome: ``ok``, or what went wrong.
         protocol: The resolved recipe: every constant that decided the run.
         seed: The seed used.
-        metrics: Metric by evaluation arm: ``{"single_scale": {"image_auroc": 0.98}}``; the first
-            arm ranks.
+        metrics: Metric by scoring head: ``{"single_scale": {"image_auroc": 0.98}}``; the first
+            head ranks.
         reasons: Why a number is null: ``{"single_scale.pixel_auroc": "no masks"}``; of what is no
-            metric ``arm.threshold.rule``, ``arm.interval.metric`` and ``arm.kind.name``.
-        intervals: 95 % interval over images by arm and metric, ``[low, high]``: how far the figure
+            metric ``head.threshold.rule``, ``head.interval.metric`` and ``head.kind.name``.
+        intervals: 95 % interval over images by head and metric, ``[low, high]``: how far the figure
             may be off for want of test images; the spread over seeds is another thing. Of
             ``image_auroc`` DeLong's, normal on the logit scale, where no note names another; of
             ``top1`` Wilson's score interval.
-        kinds: Image AUROC of each kind of defect beside the normal images, by arm.
-        thresholds: Threshold by arm and rule, on raw scores; which of the rules look at the labels
+        kinds: Image AUROC of each kind of defect beside the normal images, by head.
+        thresholds: Threshold by head and rule, on raw scores; which of the rules look at the labels
             they are judged on is listed in ``fingerprints["thresholds_that_saw_test_labels"]``.
         measurements: Speed, memory, size: units are in the names (``_ms``, ``_bytes``,
             ``_images_per_s``).

@@ -36,11 +36,11 @@ def dataset_remedy(name: str, data_dirs: Sequence[Path] = ()) -> str:
         return f"restore its folder: {name} is a set of your own, which nothing can download"
     place = f" --data-dir {_quoted(data_dirs[0])}" if data_dirs else ""
     if entry.archives and all(archive.urls for archive in entry.archives):
-        return f"python -m bench data get {name}{place}  ({entry.licence}; {entry.homepage})"
+        return f"python -m bench data get {name}{place}  ({entry.license}; {entry.homepage})"
     files = " ".join(shlex.quote(archive.file) for archive in entry.archives) or "ARCHIVE"
     return (
         f"python -m bench data prepare {files} --as {name}{place}  "
-        f"(files by hand from {entry.homepage}; {entry.licence})"
+        f"(files by hand from {entry.homepage}; {entry.license})"
     )
 
 

@@ -28,7 +28,7 @@ def all_cases(settings: Settings, found: Mapping[str, FoundDataset]) -> list[Cas
             augmentations=[
                 name for name in settings.augmentations if name in AUGMENTATIONS[study.task]
             ],
-            arms=settings.arms or PROFILES[settings.profile].budget(study.task).arms,
+            recipes=settings.recipes or PROFILES[settings.profile].budget(study.task).recipes,
         )
     ]
 
@@ -55,7 +55,7 @@ def keywords(case: Case) -> list[str]:
     entry = MODELS[case.entry_name]
     start = "pretrained" if case.pretrained else "scratch"
     joined = [study.name for study in STUDIES.values() if entry.name in study.members]
-    own = [entry.name, *entry.aliases, case.arm, case.dataset, start]
+    own = [entry.name, *entry.aliases, case.recipe, case.dataset, start]
     return [case.study, *joined, entry.task, entry.family, *own]
 
 

@@ -11,12 +11,12 @@ from typing import NoReturn, Protocol
 import pytest
 
 from bench.case import Case
-from bench.gc_paused import collector_at_rest
+from bench.gc_paused import gc_paused
 from bench.progress import Progress
 from bench.record import Key, Outcome, Record
 from bench.replay import replay
 from bench.run.inputs import Finder, tapped_layers
-from bench.run.job import CaseSkipped, Job, Report, WeightsError, failed_record, failure
+from bench.run.job import CaseSkipped, Job, ProgressCallback, WeightsError, failed_record, failure
 from bench.settings import Settings
 from bench.store import Store, StoreError
 from datasets_lib.discover import FoundDataset
@@ -26,7 +26,7 @@ from datasets_lib.layouts.category import DatasetError
 class Runner(Protocol):
     """Runs one job to its record."""
 
-    def run(self, job: Job, report: Report) -> Record:
+    def run(self, job: Job, report: ProgressCallback) -> Record:
         """Run a job; a failure is a record too."""
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class BenchSession:
             from bench.run.isolate import IsolatedRunner
 
             return IsolatedRunner(self.settings.timeout_s, self.settings.stall_timeout_s)
-        with collector_at_rest():
+        with gc_paused():
             from bench.run.inline import InlineRunner
 
         return InlineRunner()

@@ -17,7 +17,7 @@ class Settings:
         results_dir: Where records, pictures and tables go.
         cache_dir: Where decoded images go.
         seeds: Replicates a configuration.
-        arms: Recipe arms; None means the profile's.
+        recipes: Recipes; None means the profile's.
         augmentations: Augmentation ids instead of the studies' own; empty for those.
         images_seen: Training budget in images; None means the profile's.
         image_size: Side of the images; None means the profile's or the model's.
@@ -36,7 +36,7 @@ class Settings:
         feature_cache: Whether features of frozen backbones are kept and shared.
         cache_limit: Bytes that features may take on disk; None means 10 GB, or a fifth of the free
             disk where that is less.
-        pictures: Whether runs leave pictures.
+        plots: Whether runs leave pictures.
         measurements: Whether speed, memory and size are measured.
     """
 
@@ -47,7 +47,7 @@ class Settings:
     results_dir: Path
     cache_dir: Path
     seeds: int = 1
-    arms: tuple[str, ...] | None = None
+    recipes: tuple[str, ...] | None = None
     augmentations: tuple[str, ...] = ()
     images_seen: int | None = None
     image_size: int | None = None
@@ -63,7 +63,7 @@ class Settings:
     pixel_metrics: Literal["exact", "histogram"] = "exact"
     feature_cache: bool = True
     cache_limit: int | None = None
-    pictures: bool = True
+    plots: bool = True
     measurements: bool = True
 
     @property

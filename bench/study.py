@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.case import Case
-from bench.presentation import PRESENTATIONS, Presentation
+from bench.table_spec import TABLE_SPECS, TableSpec
 from models.catalog import MODELS, ModelEntry
 
 
@@ -22,7 +22,7 @@ class Study:
         augmentations: Augmentation ids.
         datasets: Catalog datasets whose cases are always offered, skipped with their remedy where
             they are not at hand; every other dataset of the task joins where it is found.
-        shown_as: Name of its presentation, where it is not its task's.
+        table: Name of its presentation, where it is not its task's.
         pair: The two models whose gains from an augmentation the study compares, ResNet first.
     """
 
@@ -34,19 +34,19 @@ class Study:
     augmentations: tuple[str, ...] = ("default",)
     pair: tuple[str, str] | None = None
     members: tuple[str, ...] = ()
-    shown_as: str | None = None
+    table: str | None = None
 
     @property
-    def presentation(self) -> Presentation:
+    def table_spec(self) -> TableSpec:
         """How its records are ranked and shown."""
-        return PRESENTATIONS[self.shown_as or self.task]
+        return TABLE_SPECS[self.table or self.task]
 
     def cases(
         self,
         categories: Mapping[str, Sequence[str]],
         *,
         seeds: int = 1,
-        arms: Sequence[str] | None = None,
+        recipes: Sequence[str] | None = None,
         augmentations: Sequence[str] | None = None,
     ) -> Iterator[Case]:
         """Every case of the grid, grouped so that data and backbone change as rarely as can be.
@@ -54,11 +54,11 @@ class Study:
         Args:
             categories: Category ids by dataset id.
             seeds: Replicates a configuration.
-            arms: Recipe arms; None means every arm of each model.
+            recipes: Recipes; None means every recipe of each model.
             augmentations: Augmentation ids; None means the study's own.
         """
         entries = sorted((MODELS[name] for name in self.models), key=_shares)
-        values = [(entry, value) for entry in entries for value in _model_values(entry, arms)]
+        values = [(entry, value) for entry in entries for value in _model_values(entry, recipes)]
         for dataset, names in categories.items():
             for category in names or (None,):
                 for entry, value in values:
@@ -75,9 +75,9 @@ def _shares(entry: ModelEntry) -> tuple[str, int, int]:
     return entry.weights or "", entry.image_size, entry.crop or 0
 
 
-def _model_values(entry: ModelEntry, arms: Sequence[str] | None) -> list[str]:
+def _model_values(entry: ModelEntry, recipes: Sequence[str] | None) -> list[str]:
     return [
-        entry.name if arm == "baseline" else f"{entry.name}.{arm}"
-        for arm in entry.recipes
-        if arms is None or arm in arms
+        entry.name if recipe == "baseline" else f"{entry.name}.{recipe}"
+        for recipe in entry.recipes
+        if recipes is None or recipe in recipes
     ]

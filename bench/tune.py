@@ -1,4 +1,4 @@
-"""Choosing the constants of a model's ``tuned`` arm, on `surface` alone.
+"""Choosing the constants of a model's ``tuned`` recipe, on `surface` alone.
 
 The benchmark's own datasets are never looked at, so that a tuned recipe is frozen before any
 benchmark test set is seen. The winner is written into the catalog by hand, with its source.
@@ -78,11 +78,11 @@ def _jobs(model: str, settings: Settings) -> Iterator[tuple[Recipe, Job]]:
 
 
 def _auroc(records: list[Record]) -> float:
-    """Mean image AUROC over records and evaluation arms; a failed training counts as .5."""
+    """Mean image AUROC over records and scoring heads; a failed training counts as .5."""
     return fmean(
-        arm.get("image_auroc") or 0.5
+        head.get("image_auroc") or 0.5
         for record in records
-        for arm in (record.metrics.values() if record.status == "ok" else [{}])
+        for head in (record.metrics.values() if record.status == "ok" else [{}])
     )
 
 

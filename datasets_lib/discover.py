@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
 from datasets_lib.entry import DatasetEntry, Layout, Task
-from datasets_lib.import_string import imported
+from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folder_names import folder_id, subfolders
 
@@ -63,7 +63,7 @@ def entry_named(name: str) -> DatasetEntry | None:
     return DATASETS.get(name) or next(aliases, None)
 
 
-def recognise(folder: Path) -> FoundDataset | None:
+def recognize(folder: Path) -> FoundDataset | None:
     """The dataset a folder holds; None if it holds none.
 
     Raises:
@@ -103,7 +103,7 @@ def _check_name(name: str, entry: DatasetEntry, layout: Layout, folder: Path) ->
 def _datasets_in(data_dir: Path) -> dict[str, FoundDataset]:
     found: dict[str, FoundDataset] = {}
     for folder in sorted(_dataset_folders(data_dir)):
-        dataset = recognise(folder)
+        dataset = recognize(folder)
         if dataset is not None:
             if dataset.name in found:
                 raise _two(found[dataset.name], dataset)
@@ -133,7 +133,7 @@ def _dataset_folders(data_dir: Path) -> list[Path]:
 
 
 def _categories(layout: Layout, folder: Path) -> Mapping[str, Path] | None:
-    find: Callable[[Path], Mapping[str, Path] | None] = imported(layout.finder)
+    find: Callable[[Path], Mapping[str, Path] | None] = import_string(layout.finder)
     try:
         categories = find(folder)
     except OSError:

@@ -80,7 +80,7 @@ class DatasetEntry:
         title: How tables and texts call it.
         task: What models are asked on it; ``texture`` sets only serve others.
         categories: Ids of its categories, in the publisher's order; empty for other tasks.
-        licence: Terms of its images.
+        license: Terms of its images.
         citation: Whom to cite; empty where there is no publication.
         homepage: Where a person gets it; empty for a generated set.
         folders: Other names, as ids, that its folder goes by below a data folder, such as the
@@ -101,7 +101,7 @@ class DatasetEntry:
         known_flaws: How many problems of a kind it has as published, by the words of `verify`.
         image_size: Side that classifiers are trained at; None where it depends on the model.
         archives: What to download.
-        ask_first: Whether its licence must be acknowledged before a download.
+        ask_first: Whether its license must be acknowledged before a download.
         unverified: What could not be confirmed from here, in words: an address, a checksum.
     """
 
@@ -109,7 +109,7 @@ class DatasetEntry:
     title: str
     task: Task
     categories: tuple[str, ...]
-    licence: str
+    license: str
     citation: str = ""
     homepage: str = ""
     folders: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 
-def imported(path: str) -> Any:
+def import_string(path: str) -> Any:
     """The thing a path ``module:name`` names."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)

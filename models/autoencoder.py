@@ -37,7 +37,7 @@ LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "mse_ssi
 
 
 class Autoencoder(nn.Module):
-    """Encoder to one vector and decoder back to the image; images are not normalised.
+    """Encoder to one vector and decoder back to the image; images are not normalized.
 
     Args:
         image_size: Side of the square images in pixels, a multiple of 32.

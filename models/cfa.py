@@ -1,7 +1,7 @@
 """Coupled-hypersphere-based Feature Adaptation (Lee, Lee and Song, IEEE Access 2022).
 
 A patch descriptor over frozen features is trained to draw normal patches into spheres around the
-nearest centres of a memory bank and out of those around the next ones. Written from the paper.
+nearest centers of a memory bank and out of those around the next ones. Written from the paper.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import Backbone
 from models.components.base import Prediction
 from models.components.coord_conv import CoordConv
-from models.components.dynamic_buffers import gathered_tensors
+from models.components.dynamic_buffers import load_dynamic_buffers
 from models.components.k_means import k_means
 from models.components.load_tensors import load_tensors
 from models.components.nearest_centers import nearest, squared_distances
 from models.components.on_features import Gathers, Learns, OnFeatures
 
 ATTRACTING = 3
-"""K: the nearest centres, which draw a patch in."""
+"""K: the nearest centers, which draw a patch in."""
 
 REPELLING = 3
-"""J: the next centres, which push it out."""
+"""J: the next centers, which push it out."""
 
 MARGIN = 0.1
 """α: how deep in a repelling sphere a patch may lie."""
@@ -37,11 +37,11 @@ class CFA(Gathers, Learns, OnFeatures):
     """Backbone, patch descriptor and memory bank.
 
     Attributes:
-        memory_bank: ``(M, D)`` centres; None until statistics are finished.
+        memory_bank: ``(M, D)`` centers; None until statistics are finished.
 
     Args:
         backbone: Frozen features, the finest first.
-        compression: γ_c: positions to a centre of the memory bank; 1 keeps one for each.
+        compression: γ_c: positions to a center of the memory bank; 1 keeps one for each.
     """
 
     def __init__(self, backbone: Backbone, *, compression: int = 1) -> None:
@@ -56,7 +56,7 @@ class CFA(Gathers, Learns, OnFeatures):
         self._sums: list[Tensor] = []
         self._count = 0
 
-    def absorb_features(self, features: list[Tensor]) -> None:
+    def update_features(self, features: list[Tensor]) -> None:
         """Add the features of a batch of normal images to their sums."""
         sums = [layer.sum(dim=0, keepdim=True, dtype=torch.float64) for layer in features]
         if self._sums and any(a.shape != b.shape for a, b in zip(self._sums, sums, strict=True)):
@@ -69,17 +69,17 @@ class CFA(Gathers, Learns, OnFeatures):
         self._count += len(features[0])
 
     @torch.no_grad()
-    def finish(self) -> None:
+    def compute(self) -> None:
         """Make the memory bank of the untrained descriptor's mean over the images.
 
-        One centre for each position, so that the bank does not grow with the training set. The
+        One center for each position, so that the bank does not grow with the training set. The
         paper clusters the first image's descriptors and follows the others by a moving average;
         where nothing is compressed that is the mean, up to the weight it gives to late images. The
         descriptor is affine: its mean over images is that of the mean features.
 
         Raises:
             RuntimeError: No image was absorbed.
-            ValueError: Compression leaves fewer centres than the loss looks at.
+            ValueError: Compression leaves fewer centers than the loss looks at.
         """
         if not self._count:
             raise RuntimeError("CFA's memory bank is the mean of images: absorb some before.")
@@ -89,7 +89,7 @@ class CFA(Gathers, Learns, OnFeatures):
             count = len(descriptors) // self._compression
             if count < ATTRACTING + REPELLING:
                 raise ValueError(
-                    f"CFA looks at {ATTRACTING + REPELLING} centres: wanted a memory bank of that "
+                    f"CFA looks at {ATTRACTING + REPELLING} centers: wanted a memory bank of that "
                     f"many or more, found {len(descriptors)} positions compressed to {count}. "
                     "Compress less or choose a larger image size."
                 )
@@ -101,7 +101,7 @@ class CFA(Gathers, Learns, OnFeatures):
     def loss_of_features(self, features: list[Tensor]) -> Tensor:
         """Sum of both coupled-hypersphere losses (Section III-B), mean over patches and batch.
 
-        With D_k the squared distance of a patch to its k-th nearest centre,
+        With D_k the squared distance of a patch to its k-th nearest center,
         L_att = mean over k ≤ K of max(0, D_k − r²) and
         L_rep = mean over K < k ≤ K + J of max(0, r² − D_k − α). The paper calls D the Euclidean
         distance; compared with r² it is its square. A factor before both, as Deep SVDD's 1/ν, is
@@ -111,7 +111,7 @@ class CFA(Gathers, Learns, OnFeatures):
             RuntimeError: The memory bank is not there yet.
         """
         bank = self._bank()
-        # Float32 whatever autocast says: bfloat16 finds other neighbours.
+        # Float32 whatever autocast says: bfloat16 finds other neighbors.
         with torch.autocast(bank.device.type, enabled=False):
             distances = self._nearest_squared(features, bank, ATTRACTING + REPELLING)
             attracting, repelling = distances.split([ATTRACTING, REPELLING], dim=-1)
@@ -120,7 +120,7 @@ class CFA(Gathers, Learns, OnFeatures):
             return attraction + (sphere - repelling - MARGIN).relu().mean()
 
     def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
-        """Distance to the nearest centre times its softmin among the K nearest (Section III-D).
+        """Distance to the nearest center times its softmin among the K nearest (Section III-D).
 
         Raises:
             RuntimeError: The memory bank is not there yet.
@@ -149,9 +149,9 @@ class CFA(Gathers, Learns, OnFeatures):
         Raises:
             ValueError: It is another model's.
         """
-        taken = gathered_tensors(
+        taken = load_dynamic_buffers(
             checkpoint,
-            {"memory_bank": "centres channels", "radius": ""},
+            {"memory_bank": "centers channels", "radius": ""},
             self.radius.device,
             channels=self.descriptor.conv.out_channels,
         )
@@ -169,14 +169,14 @@ class CFA(Gathers, Learns, OnFeatures):
         return self.memory_bank
 
     def _descriptors(self, features: list[Tensor]) -> Tensor:
-        """``(B, h · w, D)`` of features averaged over 3 × 3 neighbours, to be aware of them."""
+        """``(B, h · w, D)`` of features averaged over 3 × 3 neighbors, to be aware of them."""
         pooled = [F.avg_pool2d(layer.float(), 3, stride=1, padding=1) for layer in features]
         descriptors: Tensor = self.descriptor(pooled)
         return descriptors.flatten(1, 2)
 
     def _nearest_squared(self, features: list[Tensor], bank: Tensor, count: int) -> Tensor:
-        """``(B, h · w, count)`` squared distances to the nearest centres, ascending."""
-        # An image at a time: the distances of 4,096 positions to as many centres are 64 MB.
+        """``(B, h · w, count)`` squared distances to the nearest centers, ascending."""
+        # An image at a time: the distances of 4,096 positions to as many centers are 64 MB.
         return torch.stack(
             [
                 squared_distances(patches, bank, nearest(patches, bank, count))
@@ -191,7 +191,7 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None, compressio
     Args:
         weights: Tag of the backbone's weights.
         state: The backbone's tensors; None leaves it random.
-        compression: γ_c: positions to a centre of the memory bank, by k-means where more than 1.
+        compression: γ_c: positions to a center of the memory bank, by k-means where more than 1.
 
     Raises:
         ValueError: Unknown weights, tensors that are not this backbone's, or no compression that
@@ -199,7 +199,7 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None, compressio
     """
     if compression < 1:
         raise ValueError(
-            f"CFA's compression is how many positions share a centre: wanted 1 or more, found "
-            f"{compression}. Give 1 to keep a centre for each."
+            f"CFA's compression is how many positions share a center: wanted 1 or more, found "
+            f"{compression}. Give 1 to keep a center for each."
         )
     return CFA(Backbone.of(weights, state), compression=compression)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.components.backbone import Backbone
 from models.components.base import Prediction
-from models.components.dynamic_buffers import gathered_tensors
+from models.components.dynamic_buffers import load_dynamic_buffers
 from models.components.kde import KDE
 from models.components.on_features import Gathers, OnFeatures
 from models.components.pca import PCA
@@ -46,11 +46,11 @@ class DFKDE(Gathers, OnFeatures):
         self.scale: Tensor
         self.register_buffer("scale", torch.empty(()))
 
-    def absorb_features(self, features: list[Tensor]) -> None:
+    def update_features(self, features: list[Tensor]) -> None:
         """Take in the features of a batch of normal images."""
         self._absorbed.append(_averaged(features))
 
-    def finish(self) -> None:
+    def compute(self) -> None:
         """Find the components and take the samples of the density.
 
         Raises:
@@ -62,8 +62,8 @@ class DFKDE(Gathers, OnFeatures):
         if len(samples) > self._most:
             drawn = torch.randperm(len(samples))[: self._most]
             samples = samples[drawn.to(samples.device)]
-        self.pca.absorb(samples)
-        self.pca.finish()
+        self.pca.update(samples)
+        self.pca.compute()
         reduced = self.pca.transform(samples)
         self.scale = torch.linalg.vector_norm(reduced, dim=1).max()
         self.kde.fit(reduced / self.scale)
@@ -72,7 +72,7 @@ class DFKDE(Gathers, OnFeatures):
         """The negative logarithm of the density; no map.
 
         Raises:
-            RuntimeError: `finish` was not called.
+            RuntimeError: `compute` was not called.
         """
         if self.kde.samples.numel() == 0:
             raise RuntimeError(
@@ -105,7 +105,7 @@ class DFKDE(Gathers, OnFeatures):
             "kde.samples": "images components",
             "kde.log_norm": "",
         }
-        taken = gathered_tensors(
+        taken = load_dynamic_buffers(
             checkpoint, shapes, self.scale.device, channels=self.backbone.channels[0]
         )
         self.scale = taken.pop("scale")

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from models.components.backbone import Backbone
 from models.components.base import Prediction
-from models.components.dynamic_buffers import gathered_tensors
+from models.components.dynamic_buffers import load_dynamic_buffers
 from models.components.on_features import Gathers, OnFeatures
 from models.components.pca import PCA
 
@@ -53,7 +53,7 @@ class DFM(Gathers, OnFeatures):
         self._shape: torch.Size | None = None
         self.pca = PCA(_VARIANCE)
 
-    def absorb_features(self, features: list[Tensor]) -> None:
+    def update_features(self, features: list[Tensor]) -> None:
         """Take in the features of a batch of normal images.
 
         Raises:
@@ -61,21 +61,21 @@ class DFM(Gathers, OnFeatures):
         """
         pooled = _pooled(features)
         self._shape = self._shape or pooled.shape[1:]
-        self.pca.absorb(self._vectors(pooled))
+        self.pca.update(self._vectors(pooled))
 
-    def finish(self) -> None:
+    def compute(self) -> None:
         """Find the components.
 
         Raises:
             ValueError: Fewer than two images, or images that do not differ.
         """
-        self.pca.finish()
+        self.pca.compute()
 
     def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
         """The score, and under ``fre`` the error by position, enlarged but not blurred.
 
         Raises:
-            RuntimeError: `finish` was not called.
+            RuntimeError: `compute` was not called.
             ValueError: The images are not of the training images' size.
         """
         if self.pca.mean.numel() == 0:
@@ -130,7 +130,7 @@ class DFM(Gathers, OnFeatures):
             "components": "components channels height width",
             "variances": "components",
         }
-        taken = gathered_tensors(
+        taken = load_dynamic_buffers(
             checkpoint, shapes, self.pca.mean.device, channels=self.backbone.channels[0]
         )
         self._shape = taken["mean"].shape

@@ -25,7 +25,7 @@ class TiedAutoencoder(nn.Module):
     """Linear encoder whose transposed weight decodes.
 
     Both sides have a bias: features follow a ReLU and are far from zero mean, and the decoder's
-    bias is where their mean can go, as the centring before a PCA. The paper's text names neither.
+    bias is where their mean can go, as the centering before a PCA. The paper's text names neither.
 
     Args:
         dimension: Of what is reconstructed.

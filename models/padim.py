@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import Backbone
 from models.components.base import Prediction
-from models.components.dynamic_buffers import gathered_tensors
+from models.components.dynamic_buffers import load_dynamic_buffers
 from models.components.gaussian import PositionGaussians
 from models.components.on_features import Gathers, OnFeatures
 
@@ -50,7 +50,7 @@ class PaDiM(Gathers, OnFeatures):
         self.gaussians = PositionGaussians(channels)
         self._grid: tuple[int, int] | None = None
 
-    def absorb_features(self, features: list[Tensor]) -> None:
+    def update_features(self, features: list[Tensor]) -> None:
         """Take in the features of a batch of normal images.
 
         Raises:
@@ -60,22 +60,22 @@ class PaDiM(Gathers, OnFeatures):
         self._grid = self._grid or embedding.grid
         self._check(embedding.grid)
         with torch.autocast(self.channels.device.type, enabled=False):
-            self.gaussians.absorb(embedding, math.prod(embedding.grid))
+            self.gaussians.update(embedding, math.prod(embedding.grid))
 
-    def finish(self) -> None:
+    def compute(self) -> None:
         """Fit the Gaussians.
 
         Raises:
             ValueError: Fewer than two images, or features that no Gaussian fits.
         """
         with torch.autocast(self.channels.device.type, enabled=False):
-            self.gaussians.finish()
+            self.gaussians.compute()
 
     def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
         """Distances, enlarged and blurred, and the largest.
 
         Raises:
-            RuntimeError: `finish` was not called.
+            RuntimeError: `compute` was not called.
             ValueError: The images are not of the training images' size.
         """
         if self.gaussians.mean.numel() == 0:
@@ -118,7 +118,7 @@ class PaDiM(Gathers, OnFeatures):
             "mean": "positions channels",
             "whitening": "positions rows channels",
         }
-        taken = gathered_tensors(
+        taken = load_dynamic_buffers(
             checkpoint, shapes, self.channels.device, channels=len(self.channels), sides=2
         )
         height, width = taken["grid"].tolist()
@@ -135,7 +135,7 @@ class PaDiM(Gathers, OnFeatures):
 
 
 class _Embedding:
-    """Drawn channels of all layers on the first one's grid, by nearest neighbour.
+    """Drawn channels of all layers on the first one's grid, by nearest neighbor.
 
     Layers are cut down to their drawn channels at their own size, and enlarged for the positions
     that are asked for: the whole never lies in memory.

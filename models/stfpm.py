@@ -1,7 +1,7 @@
 """Student-Teacher Feature Pyramid Matching (Wang et al., BMVC 2021).
 
 A student of the teacher's own architecture, started at random, learns to give the teacher's
-features for normal images. It has never learnt them for what is abnormal: there the two differ.
+features for normal images. It has never learned them for what is abnormal: there the two differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class STFPM(nn.Module):
 
     Args:
         teacher: Frozen features at strides 4, 8 and 16.
-        student: From normalised images to features of the same shapes.
+        student: From normalized images to features of the same shapes.
     """
 
     def __init__(self, teacher: Backbone, student: nn.Module) -> None:
@@ -47,7 +47,7 @@ class STFPM(nn.Module):
     def loss_beside_features(self, images: Tensor, features: list[Tensor]) -> Tensor:
         """The same where the teacher's features of the images are known.
 
-        Section 3.2: at each position half the squared distance of the normalised features, mean
+        Section 3.2: at each position half the squared distance of the normalized features, mean
         over positions (eq. 2), sum over layers with every α_l = 1 (eq. 3); here mean over the
         batch as well. The official code leaves the half out.
 
@@ -98,9 +98,9 @@ class STFPM(nn.Module):
         load_tensors(self.student, checkpoint, "student")
 
     def _student_features(self, images: Tensor) -> list[Tensor]:
-        normalised = (images.float() - self.backbone.mean) / self.backbone.std
+        normalized = (images.float() - self.backbone.mean) / self.backbone.std
         features: list[Tensor] = self.student(
-            normalised.contiguous(memory_format=torch.channels_last)
+            normalized.contiguous(memory_format=torch.channels_last)
         )
         return features
 

@@ -13,7 +13,7 @@ from models.catalog import WEIGHTS, WeightsEntry
 
 
 class ImageClassifier(nn.Module):
-    """Logits of images in [0, 1]; normalises them as its weights' publisher did.
+    """Logits of images in [0, 1]; normalizes them as its weights' publisher did.
 
     Args:
         weights: Architecture, mean and standard deviation.

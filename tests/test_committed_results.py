@@ -50,10 +50,10 @@ def test_bf16_training_agrees_with_float32_on_real_weights(root, records):
     (rounded,) = [r for r in records if r.key.id == exact.key.id]
     assert (exact.protocol["precision"], rounded.protocol["precision"]) == ("float32", "bf16")
     assert exact.key.data == rounded.key.data
-    for arm, metrics in exact.metrics.items():
+    for head, metrics in exact.metrics.items():
         for name in ("image_auroc", "pixel_auroc"):
             # Well inside the spread between seeds, 1.9 points of image AUROC.
-            assert metrics[name] == pytest.approx(rounded.metrics[arm][name], abs=0.005)
+            assert metrics[name] == pytest.approx(rounded.metrics[head][name], abs=0.005)
 
 
 def test_stfpm_differs_less_between_precisions_than_between_seeds(root):
@@ -61,7 +61,7 @@ def test_stfpm_differs_less_between_precisions_than_between_seeds(root):
     for record in read_records([root / "results/baselines/checks/stfpm_precisions.jsonl"]):
         if record.protocol["images_seen"] == 1_500:
             own = by_precision[record.protocol["precision"]]
-            own[record.case["seed"]] = record.metrics["score"]
+            own[record.case["replicate"]] = record.metrics["score"]
     exact, rounded = by_precision.values()
     assert exact.keys() == rounded.keys() == {0, 1, 2}
     for name in ("image_auroc", "pixel_auroc", "aupro_30"):
@@ -83,7 +83,7 @@ def test_the_tuned_recipe_is_the_one_that_won_on_surface(root):
     assert (tuned.lr, tuned.loss) == best
 
 
-def test_the_committed_classifiers_learnt(records):
+def test_the_committed_classifiers_learned(records):
     mixing = [record for record in records if record.case["study"] == "mixing"]
     assert {record.case["augmentation"] for record in mixing} == {"default", "mixup", "cutmix"}
     for record in mixing:

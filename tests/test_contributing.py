@@ -27,7 +27,7 @@ def test_the_example_model_trains_and_predicts(root, tmp_path):
     trained = fit(model, objective, plan, seed=1, checkpoint=tmp_path / "training.pth", **options)
     assert trained.losses[-1] < trained.losses[0]
     images[3, :, 4:9, 4:9] = 255
-    scored = predict_all(model, images, batch=4, **options)
-    assert list(scored) == ["plain"]
-    assert scored["plain"].scores.argmax() == 3
-    assert scored["plain"].maps.shape == (10, 32, 32)
+    predictions = predict_all(model, images, batch=4, **options)
+    assert list(predictions) == ["plain"]
+    assert predictions["plain"].scores.argmax() == 3
+    assert predictions["plain"].maps.shape == (10, 32, 32)

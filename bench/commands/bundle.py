@@ -102,7 +102,7 @@ def _cases(options: argparse.Namespace, found: "Mapping[str, FoundDataset]") -> 
 
     if options.study not in STUDIES:
         raise CommandError(f"No study '{options.study}'; there are {', '.join(STUDIES)}.")
-    # Of every arm: what a session elsewhere will ask for is not known here.
+    # Of every recipe: what a session elsewhere will ask for is not known here.
     cases = [case for case in offered_cases("standard", found) if case.study == options.study]
     if options.keyword:
         try:
@@ -195,8 +195,10 @@ def _check(
         given = folders(options.data_dir or [])
         print(f"  {remedy(one.what, folders(options.weights_dir), given)}")
     if lacking:
-        shown = ", ".join(lacking[:10])
-        print(f"missing: wheels of {len(lacking)} packages, without which nothing runs: {shown}")
+        printable_path = ", ".join(lacking[:10])
+        print(
+            f"missing: wheels of {len(lacking)} packages, without which nothing runs: {printable_path}"
+        )
     if (missing or lacking) and not options.partial:
         raise CommandError("Nothing was written: get what is missing, or add --partial.")
     out = options.out.absolute()

@@ -28,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "(default: results/runs/records.jsonl)",
     )
     command.add_argument("--profile", help="where several profiles have both runs")
-    command.add_argument("--arm", help="evaluation arm (default: the one that ranks)")
+    command.add_argument("--head", help="scoring head (default: the one that ranks)")
     command.add_argument(
         "--figure",
         help="image_auroc (DeLong; default), image_ap, f1 or f1_best (bootstrap) of anomaly "
@@ -47,10 +47,10 @@ def _run(options: argparse.Namespace) -> int:
         )
     try:
         runs = find_runs(options.records, (options.first, options.second), options.profile)
-        found = compare_runs(*runs, options.arm, options.figure)
+        found = compare_runs(*runs, options.head, options.figure)
     except ComparisonError as error:
         raise CommandError(str(error)) from error
-    name = " ".join(filter(None, (options.arm, found.figure)))
+    name = " ".join(filter(None, (options.head, found.figure)))
     for place, run, figure in zip(("A", "B"), runs, (found.first, found.second), strict=True):
         print(f"{place}: {run.name}\n   {name} {_in_hundredths(figure, '%')}")
     print("\n".join(_conclusion(found)))

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bench.commands.printable_path import shown
+from bench.commands.printable_path import printable_path
 from datasets_lib.catalog import DATASETS
-from datasets_lib.discover import CUSTOM, recognise
+from datasets_lib.discover import CUSTOM, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folder_names import folder_id, subfolders
 
@@ -31,40 +31,40 @@ def searchable(data_dirs: Sequence[Path]) -> list[Path]:
 
 
 def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
-    """The folders of a data folder in which nothing is recognised, each with a hint of why."""
+    """The folders of a data folder in which nothing is recognized, each with a hint of why."""
     for folder in sorted(subfolders(data_dir)):
         if folder.name == CUSTOM:
             yield from passed_over(folder)
-        elif recognise(folder) is None:
+        elif recognize(folder) is None:
             yield folder, _why(folder)
 
 
 def one_level_up(data_dir: Path) -> str | None:
     """What a data folder is itself, and which folder to name; None if it may hold datasets."""
     with suppress(DatasetError):
-        of = recognise(data_dir.parent)
+        of = recognize(data_dir.parent)
         if of is not None and data_dir in of.categories.values():
             return _instead(f"a category of {of.name}", data_dir.parent.parent)
-        if dataset := recognise(data_dir):
+        if dataset := recognize(data_dir):
             return _instead(f"the dataset {dataset.name}", data_dir.parent)
     return None
 
 
 def _instead(what: str, parent: Path) -> str:
-    return f"this is {what} itself: name {shown(parent)} with --data-dir"
+    return f"this is {what} itself: name {printable_path(parent)} with --data-dir"
 
 
 def _why(folder: Path) -> str:
     if trouble := trouble_with(folder):
         return trouble
     if any(map(_is_dataset, subfolders(folder))):
-        return f"a dataset lies one level deeper: name {shown(folder)} with --data-dir"
+        return f"a dataset lies one level deeper: name {printable_path(folder)} with --data-dir"
     files = sorted(folder.iterdir())
     if not files:
         return "it is empty"
     if any(file.suffix in _ARCHIVES and file.is_file() for file in files):
         return "it holds archives: python -m bench data prepare unpacks one"
-    held = ", ".join(shown(Path(file.name)) for file in files[:_FEW])
+    held = ", ".join(printable_path(Path(file.name)) for file in files[:_FEW])
     held += ", …" if len(files) > _FEW else ""
     entry = DATASETS.get(folder_id(folder.name))
     return f"not laid out as {entry.title if entry else 'any dataset'}, it holds {held}"
@@ -72,5 +72,5 @@ def _why(folder: Path) -> str:
 
 def _is_dataset(folder: Path) -> bool:
     with suppress(DatasetError):
-        return recognise(folder) is not None
+        return recognize(folder) is not None
     return False

@@ -1,4 +1,4 @@
-"""``python -m bench data get``: download, check, unpack, recognise."""
+"""``python -m bench data get``: download, check, unpack, recognize."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError, cache_dir_of, data_dirs_of, folders
-from bench.commands.licences import acknowledge
+from bench.commands.licenses import acknowledge
 from bench.commands.progress_line import ProgressLine
 from bench.commands.sizes import megabytes
 from datasets_lib.catalog import DATASETS
@@ -28,9 +28,9 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     action = actions.add_parser("get", help="download and unpack datasets")
     action.add_argument("names", nargs="+", metavar="NAME", help="catalog name, such as mvtec")
     action.add_argument(
-        "--accept-licence",
+        "--accept-license",
         action="store_true",
-        help="I accept the licences of these datasets (remembered)",
+        help="I accept the licenses of these datasets (remembered)",
     )
     action.add_argument("--keep-archive", action="store_true", help="keep what was downloaded")
     action.set_defaults(run=_run)
@@ -92,7 +92,7 @@ def _get(
         )
     if not entry.archives or not all(archive.urls for archive in entry.archives):
         raise CommandError(by_hand(entry))
-    acknowledge(entry, data_home(cache_dir_of(options)), options.accept_licence)
+    acknowledge(entry, data_home(cache_dir_of(options)), options.accept_license)
     _fetch_and_place(entry, data_dir, options.keep_archive)
 
 
@@ -100,7 +100,7 @@ def by_hand(entry: DatasetEntry) -> str:
     """How a person gets what cannot be downloaded."""
     files = " ".join(archive.file for archive in entry.archives) or "ARCHIVE"
     return (
-        f"{entry.title} ({entry.licence}) has no address that a program may fetch it from. Get it "
+        f"{entry.title} ({entry.license}) has no address that a program may fetch it from. Get it "
         f"at {entry.homepage}, then: python -m bench data prepare {files} --as {entry.name}"
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.commands.command import data_dirs_of
 from bench.commands.data_folders import searchable, trouble_with
-from bench.commands.printable_path import shown
+from bench.commands.printable_path import printable_path
 from bench.commands.sizes import megabytes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, find_datasets
@@ -40,7 +40,7 @@ def rows_of(found: Mapping[str, FoundDataset]) -> list[dict[str, Any]]:
             "categories": len(dataset.categories),
             "images": None,
             "bytes": None,
-            "licence": None,
+            "license": None,
             "here": str(dataset.root),
             "get": None,
             "unverified": [],
@@ -61,7 +61,7 @@ def _row(entry: DatasetEntry, dataset: FoundDataset | None) -> dict[str, Any]:
         "categories": len(entry.categories),
         "images": images or None,
         "bytes": None if not sizes or None in sizes else sum(size or 0 for size in sizes),
-        "licence": entry.licence,
+        "license": entry.license,
         "here": "embedded" if entry.embedded else str(dataset.root) if dataset else None,
         "get": how_to_get(entry),
         "unverified": list(entry.unverified),
@@ -91,11 +91,11 @@ def _table(rows: Sequence[Mapping[str, Any]], dirs: Sequence[Path]) -> str:
                 row["categories"] or "–",
                 f"{row['images']:,}" if row["images"] else "–",
                 _download(row),
-                row["licence"] or "–",
-                shown(row["here"]) if row["here"] else "missing",
+                row["license"] or "–",
+                printable_path(row["here"]) if row["here"] else "missing",
             ]
         )
-    headers = ["name", "title", "task", "categories", "images", "download", "licence", "here"]
+    headers = ["name", "title", "task", "categories", "images", "download", "license", "here"]
     sides = ["left", "left", "left", "right", "right", "right", "left", "left"]
     parts = [tabulate(cells, headers, disable_numparse=True, colalign=sides)]
     parts += [f"[{number}] not verified: {text}" for number, text in enumerate(notes, 1)]
@@ -106,7 +106,7 @@ def _table(rows: Sequence[Mapping[str, Any]], dirs: Sequence[Path]) -> str:
 
 def _searched(folder: Path) -> str:
     trouble = trouble_with(folder)
-    return f"{shown(folder)} ({trouble})" if trouble else shown(folder)
+    return f"{printable_path(folder)} ({trouble})" if trouble else printable_path(folder)
 
 
 def _noted(text: str, notes: list[str]) -> int:

@@ -34,7 +34,7 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from datasets_lib.verify.files import verify_category
-    from datasets_lib.verify.labelled import verify_labelled, verify_textures
+    from datasets_lib.verify.labeled import verify_labeled, verify_textures
     from datasets_lib.verify.report import excusing
 
     found = find_datasets(data_dirs_of(options))
@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
             path = dataset.categories[category]
             report = verify_category(dataset.name, category, path, dataset.reader, expected, line)
         elif dataset.task == "classification":
-            report = verify_labelled(dataset.name, dataset.root, dataset.reader, expected, line)
+            report = verify_labeled(dataset.name, dataset.root, dataset.reader, expected, line)
         else:
             report = verify_textures(dataset.name, dataset.root, dataset.reader, expected, line)
         line.close()

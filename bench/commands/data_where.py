@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, folders
 from bench.commands.data_folders import one_level_up, passed_over, trouble_with
-from bench.commands.printable_path import shown
+from bench.commands.printable_path import printable_path
 from bench.commands.sizes import folder_bytes, free_bytes, megabytes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.data_dirs import data_home
@@ -30,7 +30,7 @@ def _run(options: argparse.Namespace) -> int:
     for number, folder in enumerate(dirs, 1):
         trouble = trouble_with(folder)
         state = f": {trouble}" if trouble else ""
-        print(f"  {number}. {shown(folder)}  ({_why(folder, options, cache)}){state}")
+        print(f"  {number}. {printable_path(folder)}  ({_why(folder, options, cache)}){state}")
         if trouble:
             continue
         for name, dataset in find_datasets([folder]).items():
@@ -38,21 +38,21 @@ def _run(options: argparse.Namespace) -> int:
             size = megabytes(folder_bytes(dataset.root))
             hidden = ", not used: an earlier folder has its id" if name in taken else ""
             taken.add(name)
-            print(f"       {name}{count}: {shown(dataset.root)} ({size}){hidden}")
+            print(f"       {name}{count}: {printable_path(dataset.root)} ({size}){hidden}")
         for line in _not_found(folder):
             print(f"       {line}")
     if not dirs:
         print("  none: name one with --data-dir or $PROVING_GROUND_DATA")
     target = folders(options.data_dir)[0] if options.data_dir else data_home(cache)
-    print(f"  data get writes to {shown(target)} ({megabytes(free_bytes(target))} free)")
+    print(f"  data get writes to {printable_path(target)} ({megabytes(free_bytes(target))} free)")
     print(f"  embedded: {', '.join(name for name, e in DATASETS.items() if e.embedded)}")
     held, free = megabytes(folder_bytes(cache)), megabytes(free_bytes(cache))
-    print(f"cache: {shown(cache)} ({held}, {free} free)")
+    print(f"cache: {printable_path(cache)} ({held}, {free} free)")
     print("weights, searched in this order:")
     named = os.environ.get(FOLDER_VARIABLE)
     given = [*folders(options.weights_dir), *([Path(named)] if named else [])]
     for number, folder in enumerate([*given, hub_folder()], 1):
-        print(f"  {number}. {shown(folder)}  ({_weights(folder)})")
+        print(f"  {number}. {printable_path(folder)}  ({_weights(folder)})")
     return 0
 
 
@@ -68,7 +68,7 @@ def _not_found(folder: Path) -> Iterator[str]:
         yield up
         return
     for passed, hint in passed_over(folder):
-        yield f"passed over {shown(passed)}: {hint}"
+        yield f"passed over {printable_path(passed)}: {hint}"
 
 
 def _weights(folder: Path) -> str:

@@ -59,7 +59,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "of these that is there; the paper's is ImageNet)",
     )
     for name, default, meaning in (
-        ("--steps", 60_000, "of the optimiser"),
+        ("--steps", 60_000, "of the optimizer"),
         ("--batch", 16, "pictures a step"),
         ("--size", 256, "side of the pictures in pixels; the CNN sees them twice as large"),
     ):
@@ -89,12 +89,12 @@ def _run(options: argparse.Namespace) -> int:
         raise CommandError(f"--device {options.device}: {error}") from None
     layers = _layers(options.layers)
     targets = _targets(options.backbone, weights, layers, device)
-    source = _pictures(options)
+    source = _images(options)
     plan = Plan(
         size=options.network,
         backbone=f"{options.backbone} {weights.sha256}",
         layers=layers,
-        pictures=f"{len(source.images)} of {source.name}",
+        images=f"{len(source.images)} of {source.name}",
         side=options.size,
         steps=options.steps,
         batch=options.batch,
@@ -145,7 +145,7 @@ def _layers(text: str) -> tuple[int, ...]:
 def _weights(options: argparse.Namespace) -> "ResolvedWeights":
     from datasets_lib.download.fetch import download
     from models.catalog import WEIGHTS
-    from models.components.weights import WeightsMissing, resolve
+    from models.components.weights import WeightsMissingError, resolve
 
     cnns = [tag for tag, entry in WEIGHTS.items() if entry.architecture.startswith(_CNNS)]
     if options.backbone not in cnns:
@@ -158,7 +158,7 @@ def _weights(options: argparse.Namespace) -> "ResolvedWeights":
 
     try:
         return resolve(options.backbone, folders(options.weights_dir), fetch)
-    except (WeightsMissing, ValueError) as error:
+    except (WeightsMissingError, ValueError) as error:
         raise CommandError(str(error)) from None
 
 
@@ -177,7 +177,7 @@ def _targets(
     return PatchTargets(backbone).to(device)
 
 
-def _pictures(options: argparse.Namespace) -> "TextureSource":
+def _images(options: argparse.Namespace) -> "TextureSource":
     """The pictures, of twice the network's size, and a line that says which."""
     from bench.commands.data_folders import searchable
     from bench.remedy import dataset_remedy

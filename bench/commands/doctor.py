@@ -14,7 +14,7 @@ from bench.commands.command import (
     folders,
 )
 from bench.commands.data_folders import searchable, trouble_with
-from bench.commands.printable_path import shown
+from bench.commands.printable_path import printable_path
 from bench.commands.sizes import folder_bytes, free_bytes, megabytes
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _places(options: argparse.Namespace) -> Iterator[str]:
                 problem = f"  PROBLEM: {trouble}"
         elif not writable(folder):
             problem = f"  PROBLEM: not writable, name another with --{name}-dir"
-        yield f"{name:9} {shown(folder)}: {megabytes(free_bytes(folder))} free{held}{problem}"
+        yield f"{name:9} {printable_path(folder)}: {megabytes(free_bytes(folder))} free{held}{problem}"
 
 
 def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
@@ -92,7 +92,7 @@ def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
                 agrees = "sha256 as published"
             else:
                 agrees = f"sha256 {one.resolved.sha256[:8]}…, published {prefix}…: another file"
-            state = f"{shown(one.resolved.path)} ({agrees})"
+            state = f"{printable_path(one.resolved.path)} ({agrees})"
         yield f"weights   {tag}: {state}"
 
 
@@ -107,7 +107,7 @@ def _datasets(cases: "Sequence[Case]", found: "Mapping[str, FoundDataset]") -> I
             state = "missing"
         else:
             lacking = set(entry.categories if entry else ()) - set(found[name].categories)
-            state = shown(found[name].root)
+            state = printable_path(found[name].root)
             state += f" (lacks {', '.join(sorted(lacking))})" if lacking else ""
         yield f"dataset   {name}: {state}"
 

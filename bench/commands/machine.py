@@ -38,7 +38,7 @@ def versions() -> str:
 def device_lines() -> Iterator[str]:
     """The device a session would use, and what is wrong with it.
 
-    CUDA is tried in a child process: this one never initialises it.
+    CUDA is tried in a child process: this one never initializes it.
     """
     if not cuda_present():
         yield f"CPU (no CUDA device is visible), bf16 {'yes' if cpu_has_bf16() else 'no'}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def shown(path: Path | str) -> str:
+def printable_path(path: Path | str) -> str:
     r"""The path with what cannot be printed escaped, as ``\n`` and bytes that are no text are."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()

@@ -34,7 +34,7 @@ class AnomalyMetrics(PixelMetrics):
     """
 
 
-def evaluate(
+def anomaly_metrics(
     scores: Tensor,
     maps: Tensor | None,
     labels: Tensor,
@@ -56,7 +56,7 @@ def evaluate(
         masks: ``(N, H, W)`` booleans or integers at the maps' size, or None.
         calibration_scores: ``(M,)`` scores of normal images neither fitted nor tested, or None.
         calibration_maps: ``(M, H, W)`` maps of these images, or None.
-        regions: The masks' connected components if they are known already; labelled if None.
+        regions: The masks' connected components if they are known already; labeled if None.
         method: ``histogram`` counts the maps' scores by bin instead of sorting them; so does
             ``exact`` where memory would not suffice. The result says so.
 

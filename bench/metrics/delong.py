@@ -86,9 +86,9 @@ def auroc_interval(scores: Tensor, labels: Tensor, confidence: float = 0.95) -> 
     if reason or _constant(of_positives, of_negatives):
         reason = reason or "every image wins the same share: the ranking has no spread"
         return AurocInterval(value, variance, math.nan, math.nan, reason)
-    centre = math.log(value / (1 - value))
+    center = math.log(value / (1 - value))
     reach = _quantile(confidence) * math.sqrt(variance) / (value * (1 - value))
-    return AurocInterval(value, variance, _expit(centre - reach), _expit(centre + reach))
+    return AurocInterval(value, variance, _expit(center - reach), _expit(center + reach))
 
 
 def auroc_test(

@@ -4,7 +4,7 @@ A score falls into a bin by the leading bits of its float32 pattern, mapped so t
 any range of scores is covered, infinities too, bins are as fine relative to the score everywhere,
 and no pass is spent on finding the range. Within a bin the order is unknown, so the truth lies
 between what it would be with every such tie resolved against the positives and with every one
-resolved in their favour. The value returned is the middle of the two, its error half of their
+resolved in their favor. The value returned is the middle of the two, its error half of their
 distance; one bit more halves the bins.
 """
 

@@ -88,7 +88,7 @@ def too_few(regions: Regions, bounds: tuple[float, float] = BOUNDS) -> str:
 
 def _highest(scores: Tensor, count: int) -> Tensor:
     """The highest ``count`` scores, ascending."""
-    if scores.is_cpu:  # NumPy's vectorised selection is 7 times as fast as topk
+    if scores.is_cpu:  # NumPy's vectorized selection is 7 times as fast as topk
         chosen = torch.from_numpy(np.partition(scores.numpy(), len(scores) - count))[-count:]
         return chosen.sort().values
     return scores.topk(count).values.flip(0)

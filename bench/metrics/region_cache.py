@@ -1,6 +1,6 @@
-"""Labelled regions kept on disk under the content of their masks.
+"""Labeled regions kept on disk under the content of their masks.
 
-What is kept are the runs, a few hundred kilobytes for a category; a damaged file is labelled anew.
+What is kept are the runs, a few hundred kilobytes for a category; a damaged file is labeled anew.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 def cached_regions(masks: Tensor, folder: Path) -> Regions:
-    """`label_regions`, read from the folder where these masks were labelled before.
+    """`label_regions`, read from the folder where these masks were labeled before.
 
     The file appears whole or not at all, so that several processes may share the folder. One that
     cannot be read or written costs time, not results.

@@ -1,7 +1,7 @@
-"""Defective regions: the connected components of the masks, labelled once and used by many metrics.
+"""Defective regions: the connected components of the masks, labeled once and used by many metrics.
 
 Pixels touch by an edge or a corner (8-connectivity), as in MVTec's evaluation code and OpenCV's
-default. Labelling works on the runs of each pixel row, of which there are hundreds of times fewer
+default. Labeling works on the runs of each pixel row, of which there are hundreds of times fewer
 than pixels: runs that touch across rows are edges of a graph whose components are the regions.
 """
 

@@ -24,8 +24,8 @@ def wilson_interval(right: int, images: int, confidence: float = 0.95) -> tuple[
         raise ValueError(f"wanted 0 to N of N > 0 images to be right, found {right} of {images}")
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share, weight = right / images, z * z / images
-    centre = share + weight / 2
+    center = share + weight / 2
     reach = z * math.sqrt(share * (1 - share) / images + weight / images / 4)
-    low, high = (centre - reach) / (1 + weight), (centre + reach) / (1 + weight)
+    low, high = (center - reach) / (1 + weight), (center + reach) / (1 + weight)
     # Rounding must not move the ends of nothing right and of everything right.
     return (low if right else 0.0), (high if right < images else 1.0)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from models.catalog import WEIGHTS
 from models.components.backbone import Backbone
-from models.components.coreset import k_centre_greedy
+from models.components.coreset import k_center_greedy
 from models.components.random_projection import sparse_projection
 from models.patchcore.embedding import ConcatenatedEmbedding
 
@@ -70,9 +70,9 @@ def _picture(file: Path) -> Tensor:
 def drawn_features(count: int) -> Tensor:
     """``(1024 · count, 312)``: 300 clusters whose variance falls as one over the direction."""
     spread = torch.arange(1, 313) ** -0.5
-    centres = 3 * torch.randn(300, 312) * spread
+    centers = 3 * torch.randn(300, 312) * spread
     of = torch.randint(300, (1024 * count,))
-    return centres[of] + torch.randn(1024 * count, 312) * spread
+    return centers[of] + torch.randn(1024 * count, 312) * spread
 
 
 def peer(python: str, file: Path, picks: int, seed: int) -> tuple[float, list[int]]:
@@ -110,7 +110,7 @@ def compare(options: argparse.Namespace, features: Tensor) -> None:
                 taken, picks = peer(options.peer_python, file, timed, seed)
                 seconds["anomalib"].append(taken * (total - 1) / (timed - 1))
             begin = time.perf_counter()
-            ours = k_centre_greedy(own, total, picks[0]).tolist()
+            ours = k_center_greedy(own, total, picks[0]).tolist()
             seconds["ours"].append(time.perf_counter() - begin)
             agreeing += len(set(ours[: len(picks)]) & set(picks))
             ordered += sum(a == b for a, b in zip(ours, picks, strict=False))

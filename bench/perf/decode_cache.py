@@ -65,7 +65,7 @@ def seconds(step: Callable[[], object]) -> float:
 
 def main() -> None:
     """Prints medians, and minima for machines that others use too."""
-    # Decoding uses every core; reading one, where OpenMP's barriers wait for no busy neighbour.
+    # Decoding uses every core; reading one, where OpenMP's barriers wait for no busy neighbor.
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
         folder = Path(name)

@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from bench.run.malloc import keep_freed_memory
+from bench.run.malloc import disable_trim
 from models.stfpm import build
 
 SIDES = ("given back", "kept")
@@ -23,7 +23,7 @@ SIDES = ("given back", "kept")
 
 def measure(side: str, precision: str, steps: int) -> tuple[float, float]:
     """Median seconds and mean page faults of a step in this process."""
-    if side == "kept" and not keep_freed_memory():
+    if side == "kept" and not disable_trim():
         raise SystemExit("This system's C library cannot keep freed memory: wanted glibc.")
     torch.manual_seed(0)
     model = build(weights="resnet18.tv_in1k", state=None)

@@ -1,6 +1,6 @@
 """The input path against torch's DataLoader: ``python bench/perf/input_path.py``.
 
-Both make augmented and normalised float32 batches on the device, side by side in alternating
+Both make augmented and normalized float32 batches on the device, side by side in alternating
 rounds, after a warm-up each (the loader's workers stay alive between rounds):
 
 * anomaly: 64 PNGs of 900×900 to 256 px, flipped both ways. The loader decodes and resizes with
@@ -31,7 +31,7 @@ from bench.perf.decode_cache import draw_samples, seconds
 from datasets_lib.augment.augmentation import Augmentation
 from datasets_lib.augment.flips import FlipCrop, Flips
 from datasets_lib.augment.normalize import Normalize
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.streaming import Batches, ResidentBatches, StreamedBatches, choose
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import UInt8
@@ -66,7 +66,7 @@ def ours(
     """An epoch of our batches."""
     order = torch.randperm(count)
     for step, (images, index) in enumerate(batches(order, batch)):
-        augmented, _ = augment(images, None, Draws(index, seed=0, epoch=0, step=step))
+        augmented, _ = augment(images, None, RandomStreams(index, seed=0, epoch=0, step=step))
         yield normalize(augmented)
 
 
@@ -109,7 +109,7 @@ def compare(
 
 
 def anomaly(device: torch.device, rounds: int) -> None:
-    """900×900 PNGs to flipped, normalised batches of 32 at 256 px."""
+    """900×900 PNGs to flipped, normalized batches of 32 at 256 px."""
     transform = transforms.Compose(
         [
             transforms.Resize((SIZE, SIZE)),
@@ -143,7 +143,7 @@ def anomaly(device: torch.device, rounds: int) -> None:
 
 
 def classification(device: torch.device, rounds: int, images: UInt8) -> None:
-    """32×32 arrays to flipped, cropped, normalised batches of 256."""
+    """32×32 arrays to flipped, cropped, normalized batches of 256."""
     transform = transforms.Compose(
         [
             transforms.RandomCrop(32, padding=4),

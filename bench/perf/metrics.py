@@ -45,7 +45,7 @@ def three(maps: Tensor, regions: Regions) -> Figures:
 def interleaved(
     contestants: dict[str, Callable[[], Figures]], rounds: int
 ) -> dict[str, tuple[float, Figures]]:
-    """Median seconds and figures of each; taking turns, a noisy neighbour hits all alike."""
+    """Median seconds and figures of each; taking turns, a noisy neighbor hits all alike."""
     found = {name: run() for name, run in contestants.items()}  # warms up as well
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
@@ -56,7 +56,7 @@ def interleaved(
     return {name: (statistics.median(seconds[name]), found[name]) for name in contestants}
 
 
-def synchronised(run: Callable[[], Figures], maps: Tensor) -> Callable[[], Figures]:
+def synchronized(run: Callable[[], Figures], maps: Tensor) -> Callable[[], Figures]:
     """The same, done when it returns."""
 
     def whole() -> Figures:
@@ -77,12 +77,12 @@ def compare(options: argparse.Namespace) -> None:
     calibration = ours[:NORMAL_MAPS]
     contestants: dict[str, Callable[[], Figures]] = {
         "ours: 3": lambda: three(ours, regions),
-        "ours: 3 + labelling": lambda: three(ours, label_regions(masks)),
+        "ours: 3 + labeling": lambda: three(ours, label_regions(masks)),
         "ours: all 8": lambda: pixel_metrics(ours, regions, calibration).metrics,
         "histogram: all 8": lambda: pixel_metrics(ours, regions, calibration, "histogram").metrics,
-        "labelling alone": lambda: {"regions": label_regions(masks).count},
+        "labeling alone": lambda: {"regions": label_regions(masks).count},
     }
-    contestants = {name: synchronised(run, ours) for name, run in contestants.items()}
+    contestants = {name: synchronized(run, ours) for name, run in contestants.items()}
     contestants["scikit-learn: AUROC"] = lambda: {"pixel_auroc": roc_auc_score(truth, flat)}
     print(
         f"{options.images} × {options.size}², {masks.float().mean():.1%} defective, "
@@ -124,7 +124,7 @@ def growth(device: str) -> None:
     for images in (16, 64, 256, 1024):
         maps, masks = synthetic_maps(images, 256)
         maps, regions = maps.to(device), label_regions(masks)
-        run = synchronised(lambda maps=maps, regions=regions: three(maps, regions), maps)  # type: ignore[misc]
+        run = synchronized(lambda maps=maps, regions=regions: three(maps, regions), maps)  # type: ignore[misc]
         seconds = interleaved({"ours": run}, 3)["ours"][0]
         pixels = maps.numel()
         each = seconds / (pixels * math.log2(pixels)) * 1e9
@@ -132,7 +132,7 @@ def growth(device: str) -> None:
 
 
 def peak_memory(images: int, size: int, device: str) -> None:
-    """Print how far labelling and all metrics rise above their input, in units of the maps."""
+    """Print how far labeling and all metrics rise above their input, in units of the maps."""
     maps, masks = synthetic_maps(images, size)
     small, small_masks = synthetic_maps(4, 32)
     maps = maps.to(device)

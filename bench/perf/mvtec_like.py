@@ -31,7 +31,7 @@ COUNTS = {
 """Images by folder: the split of MVTec AD's bottle."""
 
 NOISE = 1.0
-"""Standard deviation of the sensor's noise in grey levels."""
+"""Standard deviation of the sensor's noise in gray levels."""
 
 _STREAM = 1_618_033  # Keeps these seeds apart from anybody's small ones.
 

@@ -5,7 +5,7 @@ same images (CIFAR-100 below DIR, else random pixels of its shape), flipped and 
 turns:
 
 * ours: uint8 images resident on the device, augmented there in batches, channels_last, the default
-  precision (bf16 autocast where the machine has it), fused optimiser,
+  precision (bf16 autocast where the machine has it), fused optimizer,
 * ours in float32, to tell the loop's gain from the precision's; on CUDA also without its graphs
   and, with ``--compiled``, compiled,
 * plain: a DataLoader of some workers over PIL-transformed items, contiguous float32, timm's model,
@@ -38,7 +38,7 @@ from torchvision import transforms
 from bench.environment import default_precision
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.run.device import use_device
-from bench.run.labelled_split import LabelledSplit
+from bench.run.labeled_split import LabeledSplit
 from bench.run.training.classifier_objective import ClassifierObjective
 from bench.run.training.compilation import Choice, LossGradient
 from bench.run.training.loop import fit
@@ -92,7 +92,7 @@ def arrays(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(
-    model: str, train: LabelledSplit, protocol: Protocol, device: torch.device, how: Choice
+    model: str, train: LabeledSplit, protocol: Protocol, device: torch.device, how: Choice
 ) -> Timing:
     """Seconds of a pass of the harness's own loop, the second, and what the first took longer."""
     network = build_network(model, device)
@@ -196,7 +196,7 @@ def main() -> None:
     pixels, labels = arrays(options.data_dir)
     part = np.random.default_rng(0).permutation(len(pixels))[: steps * options.batch]
     pixels, labels = pixels[part], labels[part]
-    train = LabelledSplit(
+    train = LabeledSplit(
         choose(pixels, device),
         torch.from_numpy(np.array(labels, np.int64)).to(device),
         tuple(map(str, range(CLASSES))),

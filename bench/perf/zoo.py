@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.environment import environment
 from bench.perf import mvtec_like
 from bench.perf.zoo_peer import MODELS as PEER_MODELS
-from bench.perf.zoo_sides import ProcessFailed, Task, ours, peer
+from bench.perf.zoo_sides import ProcessFailedError, Task, ours, peer
 from bench.perf.zoo_tables import (
     DRAWN,
     OURS,
@@ -71,7 +71,7 @@ def main() -> None:
     for task in _tasks(options):
         try:
             measured[task.case.model] = _rounds(task, options, kept)
-        except ProcessFailed as failure:
+        except ProcessFailedError as failure:
             failures.append(f"{task.case.model}: {failure}")
     print()
     print(speed_table(measured), quality_table(measured), parts_table(measured), sep="\n\n")
@@ -139,12 +139,12 @@ def _machine() -> str:
 
 
 def _settings(options: argparse.Namespace, measured: dict[str, dict[str, list[Run]]]) -> str:
-    told: dict[str, dict[str, None]] = {}
+    considered: dict[str, dict[str, None]] = {}
     for model, runs in measured.items():
         for side, of_side in runs.items():
             for run in filter(lambda run: run.about, of_side):
                 about = ", ".join(f"{name} {text}" for name, text in run.about.items())
-                told.setdefault(f"{side}: {about}", {})[model] = None
+                considered.setdefault(f"{side}: {about}", {})[model] = None
     start = (
         "the same weights"
         if options.weights_dir
@@ -156,7 +156,7 @@ def _settings(options: argparse.Namespace, measured: dict[str, dict[str, list[Ru
             f"256 px, one epoch of what is trained, {start}.",
             "The peer's AUPRO, which it does not compute by default, is outside of its seconds. "
             "Each side draws its own random channels, projections and students.",
-            *(f"* {text} ({', '.join(models)})" for text, models in told.items()),
+            *(f"* {text} ({', '.join(models)})" for text, models in considered.items()),
         ]
     )
 

@@ -49,7 +49,7 @@ def main() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     anomalib = _imports(["anomalib.data", "anomalib.engine", "anomalib.models", "anomalib.metrics"])
     _give_backbone(options.weights)
-    imported = time.time()
+    import_string = time.time()
     with tempfile.TemporaryDirectory() as folder:
         found = _run(anomalib, options, folder)
     print()  # a progress bar may have left its line open
@@ -57,7 +57,7 @@ def main() -> None:
         json.dumps(
             {
                 "seconds": found.pop("finished") - started,
-                "import_s": imported - started,
+                "import_s": import_string - started,
                 **found,
                 "drawn": options.draw,
                 "weights": options.weights.name if options.weights else "random",
@@ -149,7 +149,7 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
 
 
 def _collector() -> Any:
-    """A callback that keeps the raw maps of the test: it comes before the peer's normalisation."""
+    """A callback that keeps the raw maps of the test: it comes before the peer's normalization."""
     lightning: Any = importlib.import_module("lightning")
 
     class Collector(lightning.Callback):  # type: ignore[misc]

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PEER_SCRIPT = Path(__file__).with_name("zoo_peer.py")
 
 
-class ProcessFailed(RuntimeError):
+class ProcessFailedError(RuntimeError):
     """A process ended with an error; the message has its command and its last words."""
 
 
@@ -52,14 +52,14 @@ class Task:
     timeout_s: float
 
     @property
-    def arm(self) -> str:
-        """The arm that does what the peer does."""
+    def recipe(self) -> str:
+        """The recipe that does what the peer does."""
         return "anomalib" if "anomalib" in MODELS[self.model].recipes else "baseline"
 
     @property
     def case(self) -> Case:
         """Our case of it."""
-        value = self.model if self.arm == "baseline" else f"{self.model}.{self.arm}"
+        value = self.model if self.recipe == "baseline" else f"{self.model}.{self.recipe}"
         start = self.weights is not None
         return Case("", value, self.dataset, self.category, "default", start, 0)
 
@@ -78,11 +78,11 @@ def ours(task: Task, folder: Path, *, again: bool = False) -> Run:
         again: Whether the case has run in this folder before.
     """
     command = [sys.executable, "-m", "pytest", "bench", "-q", "-k", task.case.id]
-    command += ["--profile", "seed", "--arms", task.arm, "--device", "cpu"]
+    command += ["--profile", "original", "--recipes", task.recipe, "--device", "cpu"]
     command += ["--image-size", "256", "--precision", task.precision]
     command += ["--data-dir", str(task.data_dir), "--no-pictures", "--no-measurements"]
     command += ["--results-dir", str(folder / "results"), "--cache-dir", str(folder / "cache")]
-    if MODELS[task.model].recipes[task.arm].optimizer != "none":
+    if MODELS[task.model].recipes[task.recipe].optimizer != "none":
         command += ["--images-seen", str(task.images)]
     if task.weights is not None:
         command += ["--weights-dir", str(task.weights.parent)]
@@ -122,7 +122,7 @@ def timed(command: Sequence[str], timeout_s: float) -> tuple[float | None, str]:
     """Wall seconds and output of a process; None where it was stopped, its children with it.
 
     Raises:
-        ProcessFailed: It ended with an error of its own.
+        ProcessFailedError: It ended with an error of its own.
     """
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -142,7 +142,7 @@ def timed(command: Sequence[str], timeout_s: float) -> tuple[float | None, str]:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     if process.returncode:
-        raise ProcessFailed(f"{' '.join(command)}\n{output[-3000:]}")
+        raise ProcessFailedError(f"{' '.join(command)}\n{output[-3000:]}")
     return time.perf_counter() - start, output
 
 
@@ -152,5 +152,5 @@ def _record(file: Path, case_id: str) -> Record:
     records = [record for record in map(from_json, lines) if record.key.id == case_id]
     if not records or records[-1].status != "ok":
         reason = records[-1].error if records else "no such case was collected"
-        raise ProcessFailed(f"{case_id} did not finish: {reason}")
+        raise ProcessFailedError(f"{case_id} did not finish: {reason}")
     return records[-1]

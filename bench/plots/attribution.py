@@ -39,8 +39,8 @@ class Attributed:
 def attribution_picture(shown: Sequence[Attributed], path: Path, title: str) -> Path:
     """Draw images beside their attribution maps, four pairs a row, in the order given.
 
-    Each map has its own colour scale, for gradients of two images differ by orders of magnitude,
-    and colours follow the square root, for within one image they do too.
+    Each map has its own color scale, for gradients of two images differ by orders of magnitude,
+    and colors follow the square root, for within one image they do too.
 
     Args:
         shown: At least one image.
@@ -71,7 +71,7 @@ def attribution_picture(shown: Sequence[Attributed], path: Path, title: str) -> 
     figure.text(
         0.1 / width,
         1 - 0.28 / total,
-        "Right of each image: largest |gradient| of the true class's logit over colours, smoothed, "
+        "Right of each image: largest |gradient| of the true class's logit over colors, smoothed, "
         "its square root. Worst errors, then surest hits.",
         va="top",
         fontsize=7.5,

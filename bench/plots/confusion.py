@@ -85,9 +85,9 @@ def _name_cells(
     for true in places:
         for predicted in places:
             if count := int(confusion[true, predicted]):
-                colour = "white" if shares[true, predicted] > 0.4 else INK
+                color = "white" if shares[true, predicted] > 0.4 else INK
                 axes.text(
-                    predicted, true, str(count), ha="center", va="center", size=size, color=colour
+                    predicted, true, str(count), ha="center", va="center", size=size, color=color
                 )
 
 

@@ -1,4 +1,4 @@
-"""The parts of an error picture: four panels an image, its caption, the shared colour bar."""
+"""The parts of an error picture: four panels an image, its caption, the shared color bar."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ _WIDTH, _MARGIN, _GAP = 6.4, 0.12, 0.06
 _HEAD, _CAPTION, _FOOT = 0.3, 0.25, 0.75
 
 
-class Sheet:
+class ErrorPanel:
     """A page with a row of four panels an image, column titles above and a foot below.
 
     Placed by hand: matplotlib's own layout of 32 panels takes seconds.
@@ -38,7 +38,7 @@ class Sheet:
             self._axes(self._left(column), bottom, self._panel, self._tall) for column in range(4)
         ]
 
-    def colour_bar(self) -> "Axes":
+    def color_bar(self) -> "Axes":
         """A strip at the foot, below the maps."""
         return self._axes(self._left(2), _FOOT - 0.22, 2 * self._panel + _GAP, 0.1)
 
@@ -80,15 +80,15 @@ def draw_panels(
     import numpy as np
     from matplotlib import colormaps
 
-    colours = colormaps[_HEAT](heat)
+    colors = colormaps[_HEAT](heat)
     # Nothing over ordinary pixels, most over the brightest: the image stays visible below.
-    colours[..., 3] = np.clip(1.6 * heat - 0.6, 0, 0.75)
+    colors[..., 3] = np.clip(1.6 * heat - 0.6, 0, 0.75)
     for panel in axes:
         panel.set_axis_off()
     for panel in (axes[0], axes[1], axes[3]):
         panel.imshow(image)
     axes[2].imshow(heat, cmap=_HEAT, vmin=0, vmax=1)
-    axes[3].imshow(colours)
+    axes[3].imshow(colors)
     if mask is not None and mask.any():
         _outline(axes[1], mask, {2.6: "black", 1.3: CYAN})
         _outline(axes[2], mask, {0.7: CYAN})
@@ -108,14 +108,14 @@ def draw_panels(
 
 
 def _outline(panel: "Axes", mask: "np.ndarray", lines: dict[float, str]) -> None:
-    """Draw a mask's border, each line's colour by its width in points."""
+    """Draw a mask's border, each line's color by its width in points."""
     import numpy as np
 
     # A border of zeros closes the outline of a defect that the image's edge cuts.
     padded = np.pad(mask.astype(np.float32), 1)
     rows, columns = (np.arange(side) - 1.0 for side in padded.shape)
-    for width, colour in lines.items():
-        panel.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=width)
+    for width, color in lines.items():
+        panel.contour(columns, rows, padded, levels=[0.5], colors=[color], linewidths=width)
     panel.set_xlim(-0.5, mask.shape[1] - 0.5)
     panel.set_ylim(mask.shape[0] - 0.5, -0.5)
 
@@ -130,17 +130,17 @@ def write_caption(panel: "Axes", text: str, *, defective: bool, flagged: bool | 
         flagged: What it was taken for; None if nothing was decided.
     """
     if flagged is None:
-        verdict, colour = ("defective" if defective else "normal"), INK
+        verdict, color = ("defective" if defective else "normal"), INK
     elif flagged == defective:
-        verdict, colour = ("hit" if defective else "passed"), GREEN
+        verdict, color = ("hit" if defective else "passed"), GREEN
     else:
-        verdict, colour = ("MISSED DEFECT" if defective else "FALSE ALARM"), VERMILION
+        verdict, color = ("MISSED DEFECT" if defective else "FALSE ALARM"), VERMILION
     place: dict[str, Any] = {
         "xycoords": "axes fraction",
         "textcoords": "offset points",
         "va": "bottom",
     }
-    mark = panel.annotate(verdict, (0, 1), (0, 3), fontsize=8, color=colour, weight="bold", **place)
+    mark = panel.annotate(verdict, (0, 1), (0, 3), fontsize=8, color=color, weight="bold", **place)
     panel.annotate(
         f"   {text}",
         (1, 0),
@@ -152,8 +152,8 @@ def write_caption(panel: "Axes", text: str, *, defective: bool, flagged: bool | 
     )
 
 
-def draw_colour_bar(axes: "Axes", low: float, middle: float, high: float) -> None:
-    """Explain the maps' colours: what normal pixels and normal images look like."""
+def draw_color_bar(axes: "Axes", low: float, middle: float, high: float) -> None:
+    """Explain the maps' colors: what normal pixels and normal images look like."""
     import numpy as np
 
     axes.imshow(

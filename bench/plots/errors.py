@@ -5,7 +5,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.plots.error_panels import Sheet, draw_colour_bar, draw_panels, write_caption
+from bench.plots.error_panels import ErrorPanel, draw_color_bar, draw_panels, write_caption
 from bench.plots.style import save
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def worst_errors(
 ) -> Path:
     """Draw the images a run got most wrong, then those it got right with the least to spare.
 
-    All maps share one colour scale, tied to the normal test images: it starts at their median
-    pixel and its middle is the peak that 95 % of them stay below. Colours follow the square root,
+    All maps share one color scale, tied to the normal test images: it starts at their median
+    pixel and its middle is the peak that 95 % of them stay below. Colors follow the square root,
     so that what a missed defect left of a trace can be seen.
 
     Args:
@@ -52,22 +52,22 @@ def worst_errors(
     low, middle = _normal_scale(maps, labels)
     high = low + 2 * (middle - low)
     flagged = None if threshold is None else scores > threshold
-    sheet = Sheet(len(chosen), images.shape[1] / images.shape[2])
+    panel_grid = ErrorPanel(len(chosen), images.shape[1] / images.shape[2])
     for row, index in enumerate(chosen):
         mask = None if masks is None else np.asarray(masks[index], dtype=bool)
         heat = np.sqrt(np.clip((maps[index] - low) / (high - low), 0, 1))
-        axes = sheet.row(row)
+        axes = panel_grid.row(row)
         draw_panels(axes, images[index], mask, heat, defective=bool(labels[index]))
         caption = f"score {scores[index]:.4g}   {names[index]}"
         verdict = None if flagged is None else bool(flagged[index])
         write_caption(axes[0], caption, defective=bool(labels[index]), flagged=verdict)
-    draw_colour_bar(sheet.colour_bar(), low, middle, high)
-    sheet.note(
+    draw_color_bar(panel_grid.color_bar(), low, middle, high)
+    panel_grid.note(
         "No threshold: least clear images first."
         if threshold is None
         else f"Threshold {threshold:.4g},\n{rule}.\nErrors first, then the nearest to it."
     )
-    return save(sheet.figure, path)
+    return save(panel_grid.figure, path)
 
 
 def hardest(

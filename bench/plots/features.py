@@ -1,4 +1,4 @@
-"""Penultimate features in two dimensions, by PCA and by t-SNE, coloured by class."""
+"""Penultimate features in two dimensions, by PCA and by t-SNE, colored by class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-_COLOURS = 10
-"""Most classes with a colour of their own; more could not be told apart."""
+_COLORS = 10
+"""Most classes with a color of their own; more could not be told apart."""
 
 _COMPONENTS = 50
 """Principal components that t-SNE sees, as its authors advise."""
@@ -24,7 +24,7 @@ def feature_picture(
     features: "np.ndarray",
     labels: "np.ndarray",
     classes: Sequence[str],
-    coloured: Sequence[int],
+    colored: Sequence[int],
     path: Path,
     title: str,
 ) -> Path | None:
@@ -34,7 +34,7 @@ def feature_picture(
         features: (N, D) what the last layer sees.
         labels: (N,) true classes.
         classes: Names of the classes.
-        coloured: Classes to colour, the first ten of them; all others are grey.
+        colored: Classes to color, the first ten of them; all others are gray.
         path: PNG to write.
         title: Above the plot.
 
@@ -50,7 +50,7 @@ def feature_picture(
     spread = np.asarray(features, dtype=np.float64)
     if len(spread) < _FEWEST or not np.ptp(spread, axis=0).any():
         return None
-    chosen = list(coloured)[:_COLOURS]
+    chosen = list(colored)[:_COLORS]
     components, shares = _pca(spread)
     figure = new_figure(10.4, 5.4)
     left, right = figure.subplots(1, 2)
@@ -99,9 +99,9 @@ def _scatter(
     tidy(axes)
     others = ~np.isin(labels, chosen)
     axes.scatter(places[others, 0], places[others, 1], s=6, color="#CFCFCF", linewidths=0)
-    for colour, label in zip(_palette(), chosen, strict=False):
+    for color, label in zip(_palette(), chosen, strict=False):
         own = places[labels == label]
-        axes.scatter(own[:, 0], own[:, 1], s=10, color=colour, linewidths=0)
+        axes.scatter(own[:, 0], own[:, 1], s=10, color=color, linewidths=0)
 
 
 def _legend(chosen: Sequence[int], classes: Sequence[str]) -> list[Any]:
@@ -109,8 +109,8 @@ def _legend(chosen: Sequence[int], classes: Sequence[str]) -> list[Any]:
 
     dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 4}
     handles = [
-        Line2D([], [], **dot, color=colour, label=classes[label])
-        for colour, label in zip(_palette(), chosen, strict=False)
+        Line2D([], [], **dot, color=color, label=classes[label])
+        for color, label in zip(_palette(), chosen, strict=False)
     ]
     if len(classes) > len(chosen):
         rest = f"the other {len(classes) - len(chosen)} classes"
@@ -121,4 +121,4 @@ def _legend(chosen: Sequence[int], classes: Sequence[str]) -> list[Any]:
 def _palette() -> list[Any]:
     from matplotlib import colormaps
 
-    return [colormaps["tab10"](place) for place in range(_COLOURS)]
+    return [colormaps["tab10"](place) for place in range(_COLORS)]

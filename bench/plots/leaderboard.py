@@ -9,18 +9,18 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
-from bench.presentation import CLASSIFICATION, PRESENTATIONS, Presentation
 from bench.record import Record
 from bench.report.tables import (
+    ComparableRuns,
     Row,
-    Section,
     by_data,
     by_study,
     category_rows,
+    comparable_runs,
     mean_rows,
-    sections,
 )
-from bench.studies import presentation_of
+from bench.studies import table_spec_of
+from bench.table_spec import CLASSIFICATION, TABLE_SPECS, TableSpec
 from models.catalog import MODELS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 _TITLE_WIDTH = 44
-_COLOURS = {"resnet": BLUE, "convnext": ORANGE, "vit": GREEN}
+_COLORS = {"resnet": BLUE, "convnext": ORANGE, "vit": GREEN}
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
         ValueError: No record has a figure that ranks.
         OSError: The file could not be written.
     """
-    found = sections(records)
-    panels = [panel for section in found for panel in _panels(section, named=len(found) > 1)]
+    found = comparable_runs(records)
+    panels = [panel for runs in found for panel in _panels(runs, named=len(found) > 1)]
     panels = [panel for panel in panels if panel.rows]
     if not panels:
         raise ValueError(
@@ -67,7 +67,7 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
         else:
             _draw(axes, panel)
     figure.legend(
-        handles=_legend([panel.rows[0].presentation for panel in panels]),
+        handles=_legend([panel.rows[0].table_spec for panel in panels]),
         loc="outside lower center",
         ncols=2 if columns == 1 else 4,
         frameon=False,
@@ -76,15 +76,15 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
     return save(figure, path)
 
 
-def _panels(section: Section, *, named: bool) -> Iterator[_Panel]:
-    prefix = f"profile {section.profile} on {section.environment}\n" if named else ""
-    studies = by_study(section.records)
+def _panels(runs: ComparableRuns, *, named: bool) -> Iterator[_Panel]:
+    prefix = f"profile {runs.profile} on {runs.environment}\n" if named else ""
+    studies = by_study(runs.records)
     for study, of_study in studies.items():
         yield from _study_panels(of_study, prefix + (f"{study}: " if len(studies) > 1 else ""))
 
 
 def _study_panels(of_study: Sequence[Record], prefix: str) -> Iterator[_Panel]:
-    shown = presentation_of(of_study[0])
+    shown = table_spec_of(of_study[0])
     for dataset, group in groupby(by_data(of_study).items(), key=lambda item: item[0][0]):
         cells = dict(group)
         if len(cells) > 1:
@@ -107,25 +107,25 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
         values = [100 * value for value in row.ranking_values()]
         found = row.ranking
         assert found is not None
-        colour = _colour(row)
+        color = _color(row)
         lowest = min(lowest, 100 * found.low, *values)
         highest = max(highest, 100 * found.high, *values)
-        axes.plot([100 * found.low, 100 * found.high], [height] * 2, color=colour, linewidth=2)
+        axes.plot([100 * found.low, 100 * found.high], [height] * 2, color=color, linewidth=2)
         axes.plot(
             100 * found.mean,
             height,
             "o",
-            color=colour,
-            markerfacecolor=colour if row.pretrained else "white",
+            color=color,
+            markerfacecolor=color if row.pretrained else "white",
             markersize=6.5,
             markeredgewidth=1.6,
         )
         if len(values) > 1:
             # Below the interval, so that neither hides the other.
-            axes.plot(values, [height + 0.3] * len(values), "o", color=colour, markersize=2.6)
+            axes.plot(values, [height + 0.3] * len(values), "o", color=color, markersize=2.6)
     axes.set_yticks(range(len(panel.rows)), [row.label for row in panel.rows])
     axes.set_ylim(len(panel.rows) - 0.4, -0.6)
-    shown = panel.rows[0].presentation
+    shown = panel.rows[0].table_spec
     # What lies above 100 is no share, only the interval's arithmetic: it is cut off.
     top = min(100.0, highest) if shown is CLASSIFICATION else 100.0
     axes.set_xlim(lowest - 0.05 * (top - lowest) - 0.1, top + 0.03 * (top - lowest) + 0.1)
@@ -135,24 +135,24 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
     axes.set_xlabel(f"{shown.ranking_name} (%)", fontsize=8)
 
 
-def _colour(row: Row) -> str:
-    """By its side of the study's comparison; grey where there is none, or the catalog no model."""
+def _color(row: Row) -> str:
+    """By its side of the study's comparison; gray where there is none, or the catalog no model."""
     entry = MODELS.get(row.model.partition(".")[0])
-    return _COLOURS[entry.group] if entry and entry.group in row.presentation.groups else FAINT
+    return _COLORS[entry.group] if entry and entry.group in row.table_spec.groups else FAINT
 
 
-def _legend(shown: Sequence[Presentation]) -> "list[Line2D]":
+def _legend(shown: Sequence[TableSpec]) -> "list[Line2D]":
     from matplotlib.lines import Line2D
 
     dot: dict[str, Any] = {"marker": "o", "linestyle": "-", "linewidth": 2.0}
     groups = {
         group: label
-        for known in PRESENTATIONS.values()
+        for known in TABLE_SPECS.values()
         if known in shown
         for group, label in known.groups.items()
     }
     return [
-        *(Line2D([], [], **dot, color=_COLOURS[group], label=groups[group]) for group in groups),
+        *(Line2D([], [], **dot, color=_COLORS[group], label=groups[group]) for group in groups),
         Line2D([], [], **dot, color=INK, markerfacecolor="white", label="from random weights"),
         Line2D(
             [],

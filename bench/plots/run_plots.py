@@ -68,7 +68,7 @@ def score_histogram(
     tidy(axes)
     edges = np.histogram_bin_edges(scores, bins=min(40, max(10, len(scores) // 8)))
     # Shares, not counts: the sides rarely have as many images.
-    for chosen, name, colour, hatch in (
+    for chosen, name, color, hatch in (
         (~labels, "normal", BLUE, ""),
         (labels, "defective", ORANGE, "///"),
     ):
@@ -79,18 +79,16 @@ def score_histogram(
                 bins=edges.tolist(),
                 weights=weights,
                 histtype="stepfilled",
-                facecolor=f"{colour}55",
-                edgecolor=colour,
+                facecolor=f"{color}55",
+                edgecolor=color,
                 linewidth=1.2,
                 hatch=hatch,
                 label=f"{name} ({count} images)",
             )
     for rule, threshold in thresholds.items():
         if threshold is not None:
-            label, colour, style = _THRESHOLDS.get(rule, (rule, VERMILION, ":"))
-            axes.axvline(
-                threshold, color=colour, linestyle=style, label=f"{threshold:.4g}, {label}"
-            )
+            label, color, style = _THRESHOLDS.get(rule, (rule, VERMILION, ":"))
+            axes.axvline(threshold, color=color, linestyle=style, label=f"{threshold:.4g}, {label}")
     axes.set_xlabel("anomaly score of a test image", fontsize=9)
     axes.set_ylabel("share of its kind (%)", fontsize=9)
     figure.suptitle(title, fontsize=9, color=INK, x=0.01, ha="left")

@@ -1,4 +1,4 @@
-"""What every picture shares: its colours, its type, and how it is saved small."""
+"""What every picture shares: its colors, its type, and how it is saved small."""
 
 import io
 from pathlib import Path
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart with any colour vision.
+# Okabe and Ito's colors, told apart with any color vision.
 BLUE = "#0072B2"
 ORANGE = "#E69F00"
 VERMILION = "#D55E00"
@@ -74,7 +74,7 @@ def _jpeg(figure: "Figure") -> bytes:
     data = b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()
-        # Full resolution of colours: outlines and captions are thin.
+        # Full resolution of colors: outlines and captions are thin.
         image.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
         data = buffer.getvalue()
         if len(data) <= _LARGEST_JPEG:

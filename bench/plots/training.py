@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from bench.plots.loss_curve import draw_loss
 from bench.plots.style import BLUE, FAINT, GREEN, INK, VERMILION, new_figure, save, tidy
 from bench.record import Record
-from bench.report.tables import by_data, sections
-from bench.studies.mixing.points import point_of, recipe_arm
+from bench.report.tables import by_data, comparable_runs
+from bench.studies.mixing.points import point_of, recipe_of
 from models.catalog import MODELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = {"resnet": BLUE, "vit": GREEN}
+_COLORS = {"resnet": BLUE, "vit": GREEN}
 _STYLES = {"default": "-", "mixup": "--", "cutmix": ":"}
 _LETTERS_A_INCH = 14
 
@@ -61,15 +61,15 @@ def all_dataset_curves(records: Iterable[Record], folder: Path) -> list[Path]:
         OSError: The file could not be written.
     """
     written: list[Path] = []
-    for section in sections(records):
-        judged = [record for record in section.records if record.epochs]
+    for runs in comparable_runs(records):
+        judged = [record for record in runs.records if record.epochs]
         for study, of_study in groupby(judged, key=lambda record: str(record.case["study"])):
-            for (dataset, _), runs in by_data(of_study).items():
-                name = f"curves_{section.profile}_{study}_{dataset}"
+            for (dataset, _), of_dataset in by_data(of_study).items():
+                name = f"curves_{runs.profile}_{study}_{dataset}"
                 again = sum(path.stem.partition("-")[0] == name for path in written)
                 path = folder / f"{name}{f'-{again + 1}' if again else ''}.png"
-                where = f"profile {section.profile} on {section.environment}"
-                written.append(dataset_curves(runs, path, f"{study}, {dataset} · {where}"))
+                where = f"profile {runs.profile} on {runs.environment}"
+                written.append(dataset_curves(of_dataset, path, f"{study}, {dataset} · {where}"))
     return written
 
 
@@ -90,7 +90,7 @@ def dataset_curves(records: Sequence[Record], path: Path, title: str) -> Path:
         raise ValueError(
             f"No record of '{title}' holds top-1 by epoch, so there are no curves to draw."
         )
-    recipes = sorted({recipe_arm(record) for record in judged})
+    recipes = sorted({recipe_of(record) for record in judged})
     starts = sorted({bool(record.case["pretrained"]) for record in judged})
     figure = new_figure(0.8 + 4.2 * len(starts), 1.1 + 3.0 * len(recipes))
     grid = figure.subplots(len(recipes), len(starts), squeeze=False, sharey=True, sharex=True)
@@ -100,7 +100,7 @@ def dataset_curves(records: Sequence[Record], path: Path, title: str) -> Path:
             start = "pretrained" if pretrained else "scratch"
             axes.set_title(f"{start}, recipe {recipe}", fontsize=9, loc="left", color=INK)
             for record in judged:
-                if recipe_arm(record) == recipe and record.case["pretrained"] is pretrained:
+                if recipe_of(record) == recipe and record.case["pretrained"] is pretrained:
                     _draw_run(axes, record)
         row[0].set_ylabel("top-1 on the test set (%)", fontsize=9)
     for axes in grid[-1]:
@@ -127,7 +127,7 @@ def _draw_run(axes: "Axes", record: Record) -> None:
     entry = MODELS.get(point.model)
     axes.plot(
         *_top1_by_epoch(record),
-        color=_COLOURS.get(entry.group, FAINT) if entry else FAINT,
+        color=_COLORS.get(entry.group, FAINT) if entry else FAINT,
         linestyle=_STYLES.get(point.augmentation, "-."),
         linewidth=1.3,
         label=f"{point.model}, {point.augmentation}",

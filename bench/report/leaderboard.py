@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from bench.presentation import ANOMALY, CLASSIFICATION, Presentation
 from bench.record import Record
 from bench.report.leaderboard_csv import leaderboard_csv
 from bench.report.leaderboard_notes import (
@@ -19,18 +18,19 @@ from bench.report.leaderboard_tables import cost_table, quality_table, verdict_t
 from bench.report.markdown import bold, percent, quantity, seeds
 from bench.report.references import MEAN, beside, published_categories
 from bench.report.tables import (
+    ComparableRuns,
     Row,
-    Section,
     by_data,
     by_study,
     category_rows,
+    comparable_runs,
     mean_rows,
     ranks,
-    sections,
 )
-from bench.studies import STUDIES, presentation_of
+from bench.studies import STUDIES, table_spec_of
 from bench.studies.mixing.report import mixing_report
 from bench.studies.rd_backbone.verdict import verdicts
+from bench.table_spec import ANOMALY, CLASSIFICATION, TableSpec
 
 __all__ = ["leaderboard_csv", "leaderboard_markdown", "summary_rows", "write_leaderboard"]
 
@@ -54,14 +54,14 @@ def leaderboard_markdown(records: Iterable[Record]) -> str:
     """Every table, for people. The same records in any order give the same text."""
     records = list(records)
     parts = ["# Leaderboard", how_to_read(records)]
-    found = sections(records)
+    found = comparable_runs(records)
     if not found:
         parts.append("No finished runs yet.")
-    for section in found:
-        parts.append(f"## Profile `{section.profile}` on {section.environment}")
-        parts.append(provenance(section))
-        for study, of_study in by_study(section.records).items():
-            parts.extend(_study(study, section, of_study))
+    for runs in found:
+        parts.append(f"## Profile `{runs.profile}` on {runs.environment}")
+        parts.append(provenance(runs))
+        for study, of_study in by_study(runs.records).items():
+            parts.extend(_study(study, runs, of_study))
     parts.extend(unfinished(records))
     return "\n\n".join(parts) + "\n"
 
@@ -71,14 +71,14 @@ def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
 
     A section's name precedes its lines where records of several profiles or machines are given.
     """
-    found = sections(records)
+    found = comparable_runs(records)
     lines: list[str] = []
-    for section in found:
+    for runs in found:
         if len(found) > 1:
-            lines.append(f"profile {section.profile} on {section.environment}")
+            lines.append(f"profile {runs.profile} on {runs.environment}")
         cells = [
             cell
-            for of_study in by_study(section.records).values()
+            for of_study in by_study(runs.records).values()
             for place, of_category in by_data(of_study).items()
             for cell in _summary_cells(".".join(filter(None, place)), of_category, top)
         ]
@@ -88,10 +88,10 @@ def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
 
 
 def _summary_cells(place: str, records: list[Record], top: int) -> Iterator[tuple[str, ...]]:
-    rows = category_rows(records, presentation_of(records[0]))
+    rows = category_rows(records, table_spec_of(records[0]))
     shown = list(zip(ranks(rows), rows, strict=True))[:top]
     for position, (rank, row) in enumerate(shown, start=1):
-        figure = f"{row.presentation.ranking_short} {percent(row.ranking, 2)}"
+        figure = f"{row.table_spec.ranking_short} {percent(row.ranking, 2)}"
         speed = quantity(row.measurement("inference_images_per_s"))
         notes = [seeds(len(row.seeds))]
         if rank.endswith("="):
@@ -101,13 +101,13 @@ def _summary_cells(place: str, records: list[Record], top: int) -> Iterator[tupl
         yield place, rank, row.name, figure, f"{speed} images/s", ", ".join(notes)
 
 
-def _study(study: str, section: Section, records: list[Record]) -> Iterator[str]:
+def _study(study: str, runs: ComparableRuns, records: list[Record]) -> Iterator[str]:
     about = f": {STUDIES[study].about}" if study in STUDIES else ""
-    shown = presentation_of(records[0])
+    shown = table_spec_of(records[0])
     yield f"### Study `{study}`{about}"
     if study == "rd_backbone":
         yield from verdict_table(
-            [verdict for arm in ANOMALY.arms for verdict in verdicts(section, arm)]
+            [verdict for head in ANOMALY.heads for verdict in verdicts(runs, head)]
         )
     if shown is CLASSIFICATION:
         yield from mixing_report(study, records)
@@ -125,7 +125,7 @@ def _study(study: str, section: Section, records: list[Record]) -> Iterator[str]
             yield from few_test_images(of_category)
 
 
-def _mean(study: str, dataset: str, records: list[Record], shown: Presentation) -> Iterator[str]:
+def _mean(study: str, dataset: str, records: list[Record], shown: TableSpec) -> Iterator[str]:
     ranked, partial, shared = mean_rows(records, shown)
     yield f"#### {dataset}: mean over {len(shared)} categories"
     yield f"Over {', '.join(shared)}: each seed's mean over them first, then mean ± CI over seeds."
@@ -136,12 +136,12 @@ def _mean(study: str, dataset: str, records: list[Record], shown: Presentation) 
 def _tables(
     study: str, rows: Sequence[Row], partial: Sequence[Row], dataset: str, category: str | None
 ) -> Iterator[str]:
-    arms = rows[0].presentation.arms
+    heads = rows[0].table_spec.heads
     published = beside(study, dataset, category, {row.model for row in rows})
-    for arm in arms:
-        title = bold(f"Quality, `{arm}`")
-        yield f"{title} {'(this arm ranks)' if arm == arms[0] else '(does not rank)'}"
-        of_arm = [found for found in published if found.arm == arm]
-        yield from quality_table(rows, partial, arm, of_arm)
+    for head in heads:
+        title = bold(f"Quality, `{head}`")
+        yield f"{title} {'(this head ranks)' if head == heads[0] else '(does not rank)'}"
+        of_head = [found for found in published if found.head == head]
+        yield from quality_table(rows, partial, head, of_head)
     yield "**Cost**"
     yield cost_table([*rows, *partial])

@@ -5,13 +5,21 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from bench.presentation import ANOMALY, PRESENTATIONS
 from bench.record import Record
 from bench.report.references import MEAN, Reference, beside, published_categories, references
 from bench.report.statistics import Estimate
-from bench.report.tables import Row, by_data, by_study, category_rows, mean_rows, ranks, sections
-from bench.studies import presentation_of
+from bench.report.tables import (
+    Row,
+    by_data,
+    by_study,
+    category_rows,
+    comparable_runs,
+    mean_rows,
+    ranks,
+)
+from bench.studies import table_spec_of
 from bench.studies.mixing.original import original_rows
+from bench.table_spec import ANOMALY, TABLE_SPECS
 
 MEASUREMENTS = (
     "fit_seconds",
@@ -35,7 +43,7 @@ _AXES = (
     "dataset",
     "category",
     "categories",
-    "arm",
+    "head",
     "rank",
     "model",
     "start",
@@ -49,20 +57,20 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
 
     Columns are those of the tasks that the records are of. ``NAME_ci95`` is half the interval's
     width; ``best_f1``/``f1_best`` and ``best_epoch`` columns rest on a choice by test labels, as
-    does the arm ``best_epoch``. ``kind`` is ``run``, ``partial`` (a mean over fewer categories than
+    does the head ``best_epoch``. ``kind`` is ``run``, ``partial`` (a mean over fewer categories than
     the ranked rows share) or ``reference`` (published; its ``source`` says by whom).
     """
-    found = sections(records)
-    everything = [record for section in found for record in section.records]
+    found = comparable_runs(records)
+    everything = [record for runs in found for record in runs.records]
     metrics = _metrics(everything)
     figures = [name for base in (*metrics, *MEASUREMENTS) for name in (base, f"{base}_ci95")]
     text = io.StringIO()
     writer = csv.DictWriter(text, [*_AXES, *figures], restval="", lineterminator="\n")
     writer.writeheader()
     shown: set[tuple[str, str]] = set()
-    for section in found:
-        place = {"profile": section.profile, "environment": section.environment}
-        for study, of_study in by_study(section.records).items():
+    for runs in found:
+        place = {"profile": runs.profile, "environment": runs.environment}
+        for study, of_study in by_study(runs.records).items():
             for line in _study_lines(of_study, metrics):
                 writer.writerow({"kind": "run", **place, "study": study, **line})
                 shown.add((line["dataset"], line["category"]))
@@ -85,15 +93,15 @@ def _published(records: Sequence[Record]) -> list[Reference]:
 def _metrics(records: Sequence[Record]) -> list[str]:
     """The metrics of the tasks that records are of; anomaly's where there is no record."""
     metrics: dict[str, None] = {}
-    for shown in PRESENTATIONS.values():
-        of_task = [record for record in records if presentation_of(record) is shown]
+    for shown in TABLE_SPECS.values():
+        of_task = [record for record in records if table_spec_of(record) is shown]
         if of_task or (shown is ANOMALY and not records):
             metrics |= dict.fromkeys(shown.figures(of_task))
     return list(metrics)
 
 
 def _study_lines(records: Sequence[Record], metrics: Sequence[str]) -> Iterator[dict[str, str]]:
-    study_shows = presentation_of(records[0])
+    study_shows = table_spec_of(records[0])
     for dataset, group in groupby(by_data(records).items(), key=lambda item: item[0][0]):
         cells = dict(group)
         for (_, category), of_category in cells.items():
@@ -112,20 +120,20 @@ def _study_lines(records: Sequence[Record], metrics: Sequence[str]) -> Iterator[
 def _lines(
     rows: Sequence[Row], labels: Sequence[str], axes: dict[str, str], metrics: Sequence[str]
 ) -> Iterator[dict[str, str]]:
-    shown = rows[0].presentation if rows else ANOMALY
-    for arm in shown.arms:
+    shown = rows[0].table_spec if rows else ANOMALY
+    for head in shown.heads:
         for row, rank in zip(rows, labels, strict=True):
             line = {
                 **axes,
                 "categories": str(row.categories),
-                "arm": arm,
-                "rank": rank if arm == shown.arms[0] else "",
+                "head": head,
+                "rank": rank if head == shown.heads[0] else "",
                 "model": row.label,
                 "start": row.start,
                 "seeds": " ".join(map(str, row.seeds)),
             }
             for name in metrics:
-                line |= _figures(name, row.metric(arm, name))
+                line |= _figures(name, row.metric(head, name))
             for name in MEASUREMENTS:
                 line |= _figures(name, row.measurement(name))
             yield line
@@ -137,7 +145,7 @@ def _reference_line(reference: Reference, categories: int) -> dict[str, str]:
         "dataset": reference.dataset,
         "category": reference.category,
         "categories": str(categories),
-        "arm": reference.arm,
+        "head": reference.head,
         "model": reference.model,
         "start": reference.start,
         "source": reference.source,

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from bench.presentation import ANOMALY, PRESENTATIONS
 from bench.protocol import PROFILES
 from bench.record import Record
-from bench.report.tables import Section, age
-from bench.studies import presentation_of
+from bench.report.tables import ComparableRuns, recency_key
+from bench.studies import table_spec_of
+from bench.table_spec import ANOMALY, TABLE_SPECS
 
 _GENERATED = (
     "Generated from the records by `python -m bench leaderboard`; no figure is typed by hand."
@@ -19,7 +19,7 @@ _FIRST = """\
 seed has no interval. The best mean of a column is bold."""
 
 _RANK = """\
-- Rank: by {ranking} of the `{arm}` arm. Rows tie (`=`) with the best of their rank \
+- Rank: by {ranking} of the `{head}` head. Rows tie (`=`) with the best of their rank \
 while their intervals overlap. In brackets: the place of a single seed, whose spread is unknown, \
 so that it neither ties nor outranks."""
 
@@ -53,31 +53,31 @@ _REASON_LENGTH = 200
 
 def how_to_read(records: Sequence[Record]) -> str:
     """What the tables of these records mean."""
-    needed = {presentation_of(record).name for record in records} or {ANOMALY.name}
+    needed = {table_spec_of(record).name for record in records} or {ANOMALY.name}
     lines = [_FIRST]
-    for name, shown in PRESENTATIONS.items():
+    for name, shown in TABLE_SPECS.items():
         if name in needed:
             ranking = _RANKING[shown.task]
-            lines += [_RANK.format(ranking=ranking, arm=shown.arms[0]), _OF[name]]
+            lines += [_RANK.format(ranking=ranking, head=shown.heads[0]), _OF[name]]
     return f"{_GENERATED}\n\n" + "\n".join([*lines, _LAST])
 
 
-def provenance(section: Section) -> str:
+def provenance(runs: ComparableRuns) -> str:
     """How a section's numbers came to be."""
-    records = section.records
-    indices = sorted({int(record.case["seed"]) for record in records})
+    records = runs.records
+    indices = sorted({int(record.case["replicate"]) for record in records})
     actual = sorted({record.seed for record in records if record.seed is not None})
     lines = [
         f"- Runs: {len(records)}, replicates {_ranges(indices)} (seeds {_ranges(actual)})",
         f"- Protocol: {_protocol(records)}",
-        *_thresholds([record for record in records if presentation_of(record).task == "anomaly"]),
+        *_thresholds([record for record in records if table_spec_of(record).task == "anomaly"]),
         f"- Environment: {_environment(records)}",
     ]
-    if profile := PROFILES.get(section.profile):
+    if profile := PROFILES.get(runs.profile):
         lines.insert(0, f"- Profile: {profile.about}")
-    if section.superseded:
+    if runs.superseded:
         lines.append(
-            f"- Left out: {section.superseded} older runs of the same configurations under "
+            f"- Left out: {runs.superseded} older runs of the same configurations under "
             "another recipe, data or weights"
         )
     return "\n".join(lines)
@@ -109,9 +109,9 @@ def noted_cells(records: Sequence[Record]) -> Iterator[str]:
 
 def few_test_images(records: Sequence[Record]) -> Iterator[str]:
     """How far the ranking figure of a category's runs may be off for want of test images."""
-    shown = presentation_of(records[0])
+    shown = table_spec_of(records[0])
     intervals = [
-        record.intervals.get(shown.arms[0], {}).get(shown.ranking, [None, None])
+        record.intervals.get(shown.heads[0], {}).get(shown.ranking, [None, None])
         for record in records
     ]
     widths = [50 * (high - low) for low, high in intervals if low is not None and high is not None]
@@ -128,7 +128,7 @@ def unfinished(records: Iterable[Record]) -> Iterator[str]:
     """The cases whose newest run failed, and those that were only ever skipped."""
     newest: dict[tuple[str, str], Record] = {}
     finished: set[tuple[str, str]] = set()
-    for record in sorted(records, key=age):
+    for record in sorted(records, key=recency_key):
         place = record.key.profile, record.key.id
         newest[place] = record
         if record.status == "ok":

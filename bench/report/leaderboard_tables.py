@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.presentation import Column
 from bench.report.markdown import (
     EMPTY,
     bold,
@@ -18,36 +17,37 @@ from bench.report.references import Reference
 from bench.report.statistics import EXACT_LIMIT, SIGNIFICANCE, Estimate, fewest_pairs
 from bench.report.tables import Row, ranks
 from bench.studies.rd_backbone.verdict import MAIN_PAIR, Verdict
+from bench.table_spec import Column
 
 
 def quality_table(
-    rows: Sequence[Row], partial: Sequence[Row], arm: str, beside: Sequence[Reference]
+    rows: Sequence[Row], partial: Sequence[Row], head: str, beside: Sequence[Reference]
 ) -> Iterator[str]:
-    """One arm's quality, the best first, then incomplete rows, then published figures.
+    """One head's quality, the best first, then incomplete rows, then published figures.
 
     Args:
-        rows: Comparable rows; ranked if ``arm`` is the ranking one.
+        rows: Comparable rows; ranked if ``head`` is the ranking one.
         partial: Rows over fewer categories; shown with their number of them, never ranked.
-        arm: Evaluation arm.
+        head: Scoring head.
         beside: Published figures.
     """
-    shown = rows[0].presentation
+    shown = rows[0].table_spec
     records = [record for row in (*rows, *partial) for cell in row.cells for record in cell]
     columns = shown.shown(records)
-    best = {column.metric: _best(rows, arm, column) for column in columns}
-    ranked = arm == shown.arms[0]
+    best = {column.metric: _best(rows, head, column) for column in columns}
+    ranked = head == shown.heads[0]
     labels = ranks(rows) if ranked else [EMPTY] * len(rows)
     if not ranked:
-        rows = sorted(rows, key=lambda row: _descending(row.metric(arm, shown.ranking)))
+        rows = sorted(rows, key=lambda row: _descending(row.metric(head, shown.ranking)))
     lines = [
         [rank, row.label, row.start]
-        + [_cell(row, arm, column, best[column.metric]) for column in columns]
+        + [_cell(row, head, column, best[column.metric]) for column in columns]
         + [seeds(len(row.seeds))]
         for rank, row in zip(labels, rows, strict=True)
     ]
     lines += [
         [EMPTY, f"{row.label} ({row.categories} of the categories)", row.start]
-        + [_cell(row, arm, column, None) for column in columns]
+        + [_cell(row, head, column, None) for column in columns]
         + [seeds(len(row.seeds))]
         for row in partial
     ]
@@ -122,7 +122,7 @@ def verdict_table(found: Sequence[Verdict]) -> Iterator[str]:
                 bold(question) if verdict.pair is MAIN_PAIR else question,
                 f"{verdict.pair.resnet} / {verdict.pair.convnext}",
                 "pretrained" if verdict.pretrained else "scratch",
-                verdict.arm,
+                verdict.head,
                 str(len(verdict.categories)),
                 points(verdict.test.difference) if verdict.test else EMPTY,
                 EMPTY if verdict.test is None or verdict.test.p is None else _p(verdict.test.p),
@@ -132,7 +132,7 @@ def verdict_table(found: Sequence[Verdict]) -> Iterator[str]:
             ]
         )
         notes += [
-            f"- {verdict.pair.resnet} / {verdict.pair.convnext}, {verdict.arm}: left out {count} "
+            f"- {verdict.pair.resnet} / {verdict.pair.convnext}, {verdict.head}: left out {count} "
             f"{'category' if count == 1 else 'categories'}, {reason}"
             for reason, count in sorted(verdict.left_out.items())
         ]
@@ -160,17 +160,17 @@ def verdict_table(found: Sequence[Verdict]) -> Iterator[str]:
     )
 
 
-def _cell(row: Row, arm: str, column: Column, best: float | None) -> str:
-    found = row.metric(arm, column.metric)
+def _cell(row: Row, head: str, column: Column, best: float | None) -> str:
+    found = row.metric(head, column.metric)
     text = percent(found, column.digits, of=len(row.seeds))
     return bold(text) if found is not None and found.mean == best else text
 
 
-def _best(rows: Sequence[Row], arm: str, column: Column) -> float | None:
+def _best(rows: Sequence[Row], head: str, column: Column) -> float | None:
     """The best mean of a column that test labels did not choose."""
     if column.test_chosen:
         return None
-    means = [found.mean for row in rows if (found := row.metric(arm, column.metric)) is not None]
+    means = [found.mean for row in rows if (found := row.metric(head, column.metric)) is not None]
     return max(means) if len(means) > 1 else None
 
 

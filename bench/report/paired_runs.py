@@ -10,9 +10,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from bench.record import Record
-from bench.report.tables import age
+from bench.report.tables import recency_key
 from bench.store import read_records
-from bench.studies import presentation_of
+from bench.studies import table_spec_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) 
     """
     runs: dict[tuple[str, str], Run] = {}
     found = [Run(record, file.parent.parent) for file in files for record in read_records([file])]
-    for run in sorted(found, key=lambda run: age(run.record)):
+    for run in sorted(found, key=lambda run: recency_key(run.record)):
         key = run.record.key
         if run.record.status == "ok" and profile in {None, key.profile}:
             runs[key.id, key.profile] = run
@@ -77,20 +77,20 @@ def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) 
 
 
 def compare_runs(
-    first: Run, second: Run, arm: str | None = None, figure: str | None = None
+    first: Run, second: Run, head: str | None = None, figure: str | None = None
 ) -> "Comparison":
     """Compare two runs by their predictions.
 
     Args:
         first: A run.
         second: Another of the same task on the same images.
-        arm: Evaluation arm; None for the one that ranks.
+        head: Scoring head; None for the one that ranks.
         figure: ``image_auroc``, ``top1`` or one of
             `bench.metrics.comparison.BOOTSTRAPPED`; None for the one that ranks.
 
     Raises:
         ComparisonError: Artifacts are missing or damaged, the images are not the same, or the task
-            has no such arm or figure.
+            has no such head or figure.
     """
     from bench.metrics.comparison import (
         BOOTSTRAPPED,
@@ -99,15 +99,15 @@ def compare_runs(
         compare_resampled,
     )
 
-    shown, other = presentation_of(first.record), presentation_of(second.record)
+    shown, other = table_spec_of(first.record), table_spec_of(second.record)
     if shown.task != other.task:
         raise ComparisonError(
             f"{first.name} is a case of {shown.task}, {second.name} one of {other.task}: only runs "
             "of one task on the same images can be compared."
         )
-    arm, figure = arm or shown.arms[0], figure or shown.ranking
+    head, figure = head or shown.heads[0], figure or shown.ranking
     known = ("top1",) if shown.task == "classification" else ("image_auroc", *BOOTSTRAPPED)
-    for wanted, there, what in ((arm, shown.arms, "arm"), (figure, known, "figure")):
+    for wanted, there, what in ((head, shown.heads, "head"), (figure, known, "figure")):
         if wanted not in there:
             raise ComparisonError(
                 f"Runs of {shown.task} have no {what} {wanted} to compare; there are "
@@ -117,7 +117,7 @@ def compare_runs(
         one, two = _predictions((first, second), "predictions", "predicted")
         labels = one["labels"]
         return compare_classifiers(*(_tensor(of["predicted"] == labels) for of in (one, two)))
-    column = f"scores.{arm}"
+    column = f"scores.{head}"
     one, two = _predictions((first, second), "scores", column)
     scores = _tensor(one[column]), _tensor(two[column])
     labels = _tensor(one["labels"])
@@ -125,14 +125,14 @@ def compare_runs(
         return compare_aurocs(*scores, labels)
     thresholds = math.nan, math.nan
     if figure == "f1":
-        thresholds = _threshold(first, arm), _threshold(second, arm)
+        thresholds = _threshold(first, head), _threshold(second, head)
     return compare_resampled(figure, *scores, labels, thresholds)
 
 
-def _threshold(run: Run, arm: str) -> float:
-    value = run.record.thresholds.get(arm, {}).get(_THRESHOLD)
+def _threshold(run: Run, head: str) -> float:
+    value = run.record.thresholds.get(head, {}).get(_THRESHOLD)
     if value is None:
-        reason = run.record.reasons.get(f"{arm}.threshold.{_THRESHOLD}", "none was recorded")
+        reason = run.record.reasons.get(f"{head}.threshold.{_THRESHOLD}", "none was recorded")
         raise ComparisonError(
             f"{run.name} has no calibrated threshold for f1 ({reason}): compare f1_best, whose "
             "threshold sees the test labels, or run both under a profile with a calibration split."

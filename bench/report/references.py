@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.presentation import ANOMALY, ZOO
 from bench.studies.anomaly_zoo.references import zoo_references
+from bench.table_spec import ANOMALY, ZOO
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
 
@@ -34,7 +34,7 @@ _ORIGINAL_METRICS = {
 
 @dataclass(frozen=True)
 class Reference:
-    """What one source published of one model on one category, in one evaluation arm.
+    """What one source published of one model on one category, in one scoring head.
 
     Attributes:
         model: Our name of the model.
@@ -48,7 +48,7 @@ class Reference:
     source: str
     dataset: str
     category: str
-    arm: str
+    head: str
     metrics: dict[str, float]
     start: str = "pretrained"
     study: str = "rd_backbone"
@@ -67,7 +67,7 @@ def beside(study: str, dataset: str, category: str | None, models: set[str]) -> 
         study: Whose table.
         dataset: Id.
         category: Id, or `MEAN`; None for a mean over other categories than the published.
-        models: Models in the table, with their arm. The zoo's tables show what was published of
+        models: Models in the table, with their head. The zoo's tables show what was published of
             these; study 1's, whose figures are few, show all.
     """
     return [
@@ -89,7 +89,7 @@ def published_categories(dataset: str) -> set[str]:
 
 def _original_study(folder: Path) -> list[Reference]:
     found = []
-    for row in _read(folder / "seed_rd_bottle.csv"):
+    for row in _read(folder / "original_rd_bottle.csv"):
         threshold = row["threshold_on_minmax_scores"]
         found.append(
             Reference(
@@ -123,7 +123,7 @@ def _papers(folder: Path) -> list[Reference]:
             key = source, _DATASETS[row["dataset"]], row["category"]
             grouped[key][_METRICS[row["metric"]]] = float(row["value"])
     return [
-        Reference("rd_wide_resnet50_2", source, dataset, category, ANOMALY.arms[1], metrics)
+        Reference("rd_wide_resnet50_2", source, dataset, category, ANOMALY.heads[1], metrics)
         for (source, dataset, category), metrics in grouped.items()
     ]
 
@@ -131,7 +131,7 @@ def _papers(folder: Path) -> list[Reference]:
 def _zoo(folder: Path) -> list[Reference]:
     rows = [*_read(folder / "anomaly_zoo.csv"), *_read(folder / "reverse_distillation.csv")]
     return [
-        Reference(model, source, dataset, category, ZOO.arms[0], metrics, study=_ZOO)
+        Reference(model, source, dataset, category, ZOO.heads[0], metrics, study=_ZOO)
         for model, source, dataset, category, metrics in zoo_references(rows)
     ]
 

@@ -110,7 +110,7 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """Two-sided p of the mean difference under random signs (Fisher's randomisation test).
+    """Two-sided p of the mean difference under random signs (Fisher's randomization test).
 
     If the sides are exchangeable, each difference is as likely to be negative as positive. Exact
     up to `EXACT_LIMIT` differences, above it from `RESAMPLES` patterns of a fixed generator.

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from bench.presentation import Presentation
 from bench.protocol import PROFILES
 from bench.record import Record
 from bench.report.statistics import Estimate, estimate
-from bench.studies import STUDIES, presentation_of
+from bench.studies import STUDIES, table_spec_of
+from bench.table_spec import TableSpec
 
 UNKNOWN_ENVIRONMENT = "unknown environment"
 
 
 @dataclass(frozen=True)
-class Section:
+class ComparableRuns:
     """The finished records that may share a table.
 
     Attributes:
@@ -45,7 +45,7 @@ class Row:
         categories: How many categories it is the mean of.
         seeds: Seed indices all of them have.
         cells: The records, one group a category.
-        presentation: How the study it stands in ranks and shows it.
+        table_spec: How the study it stands in ranks and shows it.
     """
 
     label: str
@@ -53,11 +53,11 @@ class Row:
     categories: int
     seeds: tuple[int, ...]
     cells: tuple[tuple[Record, ...], ...]
-    presentation: Presentation
+    table_spec: TableSpec
 
     @property
     def model(self) -> str:
-        """The case's model value, with its arm."""
+        """The case's model value, with its recipe."""
         return str(self.cells[0][0].case["model"])
 
     @property
@@ -77,15 +77,15 @@ class Row:
 
     def ranking_values(self) -> list[float]:
         """The figure that ranks it, for each seed that has one in every category."""
-        return self.seed_values(self.presentation.arms[0], self.presentation.ranking)
+        return self.seed_values(self.table_spec.heads[0], self.table_spec.ranking)
 
-    def metric(self, arm: str, name: str) -> Estimate | None:
+    def metric(self, head: str, name: str) -> Estimate | None:
         """A metric's mean over seeds; None where a category has no value."""
-        return estimate(self.seed_values(arm, name))
+        return estimate(self.seed_values(head, name))
 
-    def seed_values(self, arm: str, name: str) -> list[float]:
+    def seed_values(self, head: str, name: str) -> list[float]:
         """A metric's value for each seed that has one in every category."""
-        return self._by_seed(lambda record: self.presentation.figures_of(record, arm).get(name))
+        return self._by_seed(lambda record: self.table_spec.figures_of(record, head).get(name))
 
     def measurement(self, name: str) -> Estimate | None:
         """A measurement's mean over seeds; None where a category has no value."""
@@ -95,7 +95,7 @@ class Row:
         """Average categories within each seed, so that what is left is the spread over seeds."""
         values = [
             {
-                int(record.case["seed"]): value
+                int(record.case["replicate"]): value
                 for record in cell
                 if (value := read(record)) is not None and math.isfinite(value)
             }
@@ -112,7 +112,7 @@ def _measured(record: Record, name: str) -> float | None:
     return None if speed and shared else record.measurements.get(name)
 
 
-def sections(records: Iterable[Record]) -> list[Section]:
+def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     """Group finished records by profile and class of environment, in the profiles' order."""
     grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
@@ -120,7 +120,7 @@ def sections(records: Iterable[Record]) -> list[Section]:
             grouped[record.key.profile, environment_class(record)].append(record)
     order = {name: position for position, name in enumerate(PROFILES)}
     keys = sorted(grouped, key=lambda key: (order.get(key[0], len(order)), key))
-    return [Section(*key, *_current(grouped[key])) for key in keys]
+    return [ComparableRuns(*key, *_current(grouped[key])) for key in keys]
 
 
 def environment_class(record: Record) -> str:
@@ -128,7 +128,7 @@ def environment_class(record: Record) -> str:
     return str(record.environment.get("class") or UNKNOWN_ENVIRONMENT)
 
 
-def age(record: Record) -> tuple[str, str, str]:
+def recency_key(record: Record) -> tuple[str, str, str]:
     """Sorts the oldest first; two records of one instant are put in a fixed order."""
     shown = [record.key.id, record.status, record.metrics, record.measurements, record.error]
     return record.finished, record.started, json.dumps(shown, sort_keys=True)
@@ -156,7 +156,7 @@ def by_study(records: Iterable[Record]) -> dict[str, list[Record]]:
     return grouped
 
 
-def category_rows(records: Iterable[Record], shown: Presentation | None = None) -> list[Row]:
+def category_rows(records: Iterable[Record], shown: TableSpec | None = None) -> list[Row]:
     """One row a configuration, of one category's records; the best first.
 
     Args:
@@ -168,7 +168,7 @@ def category_rows(records: Iterable[Record], shown: Presentation | None = None) 
 
 
 def mean_rows(
-    records: Iterable[Record], shown: Presentation | None = None
+    records: Iterable[Record], shown: TableSpec | None = None
 ) -> tuple[list[Row], list[Row], tuple[str, ...]]:
     """Rows of the mean over one dataset's categories.
 
@@ -233,7 +233,7 @@ def _current(records: list[Record]) -> tuple[tuple[Record, ...], int]:
 
     A variant is a recipe, data and weights: seeds of two variants are never averaged.
     """
-    newest = {record.key: record for record in sorted(records, key=age)}
+    newest = {record.key: record for record in sorted(records, key=recency_key)}
     variants: dict[tuple[str, ...], dict[tuple[str, ...], list[Record]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -244,7 +244,7 @@ def _current(records: list[Record]) -> tuple[tuple[Record, ...], int]:
     current = [
         record
         for candidates in variants.values()
-        for record in max(candidates.values(), key=lambda group: max(map(age, group)))
+        for record in max(candidates.values(), key=lambda group: max(map(recency_key, group)))
     ]
     current.sort(key=lambda record: (record.case["study"], record.key.id))
     return tuple(current), len(newest) - len(current)
@@ -252,24 +252,26 @@ def _current(records: list[Record]) -> tuple[tuple[Record, ...], int]:
 
 def _by_configuration(records: Iterable[Record]) -> dict[tuple[str, ...], list[Record]]:
     grouped: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    for record in sorted(records, key=lambda record: int(record.case["seed"])):
+    for record in sorted(records, key=lambda record: int(record.case["replicate"])):
         case = record.case
         start = "pretrained" if case["pretrained"] else "scratch"
         grouped[case["model"], case["augmentation"], start].append(record)
     return dict(sorted(grouped.items()))
 
 
-def _row(cells: Sequence[Sequence[Record]], shown: Presentation | None, variant: str = "") -> Row:
+def _row(cells: Sequence[Sequence[Record]], shown: TableSpec | None, variant: str = "") -> Row:
     case = cells[0][0].case
     extra = [case["augmentation"]] if case["augmentation"] != "default" else []
-    seeds = set.intersection(*({int(record.case["seed"]) for record in cell} for cell in cells))
+    seeds = set.intersection(
+        *({int(record.case["replicate"]) for record in cell} for cell in cells)
+    )
     return Row(
         label=" ".join([case["model"], *extra, *([variant] if variant else [])]),
         pretrained=bool(case["pretrained"]),
         categories=len(cells),
         seeds=tuple(sorted(seeds)),
         cells=tuple(tuple(cell) for cell in cells),
-        presentation=shown or presentation_of(cells[0][0]),
+        table_spec=shown or table_spec_of(cells[0][0]),
     )
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bench import plots as pictures
+from bench import plots as plots
 from bench.record import Record
 from bench.run.atomic import save_whole
-from bench.run.evaluate import Scored
+from bench.run.evaluate import Predictions
 from bench.run.job import Job
 from datasets_lib.batches.image_set import ImageSet
 from models.components.base import AnomalyModel
@@ -20,7 +20,7 @@ def write_artifacts(
     record: Record,
     model: AnomalyModel,
     test: ImageSet,
-    scored: dict[str, Scored],
+    predictions: dict[str, Predictions],
 ) -> None:
     """Write the run's files and note their paths, relative to the results folder.
 
@@ -28,9 +28,9 @@ def write_artifacts(
         OSError: A file could not be written.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
-    written = {"scores": _scores(job.folder / "scores.npz", test, scored)}
-    if job.pictures:
-        written |= _pictures(job, record, test, scored)
+    written = {"scores": _scores(job.folder / "scores.npz", test, predictions)}
+    if job.plots:
+        written |= _pictures(job, record, test, predictions)
     if job.save_model:
         written["model"] = save_whole(model.checkpoint(), job.folder / "model.pth")
     record.artifacts = {
@@ -39,33 +39,33 @@ def write_artifacts(
 
 
 def _pictures(
-    job: Job, record: Record, test: ImageSet, scored: dict[str, Scored]
+    job: Job, record: Record, test: ImageSet, predictions: dict[str, Predictions]
 ) -> dict[str, Path]:
     written = {}
     if record.curve:
-        written["curve"] = pictures.learning_curve(record, job.folder / "curve.png")
-    for arm, result in scored.items():
-        thresholds = record.thresholds.get(arm, {})
-        written[f"histogram.{arm}"] = pictures.score_histogram(
+        written["curve"] = plots.learning_curve(record, job.folder / "curve.png")
+    for head, result in predictions.items():
+        thresholds = record.thresholds.get(head, {})
+        written[f"histogram.{head}"] = plots.score_histogram(
             result.scores.numpy(),
             test.labels.cpu().numpy(),
             thresholds,
-            job.folder / f"histogram_{arm}.png",
-            title=f"{job.case.id} · {arm}",
+            job.folder / f"histogram_{head}.png",
+            title=f"{job.case.id} · {head}",
         )
         if result.maps is not None:
-            path = job.folder / f"errors_{arm}.jpg"
-            written[f"errors.{arm}"] = _worst_errors(path, test, result, thresholds)
+            path = job.folder / f"errors_{head}.jpg"
+            written[f"errors.{head}"] = _worst_errors(path, test, result, thresholds)
     return written
 
 
 def _worst_errors(
-    path: Path, test: ImageSet, result: Scored, thresholds: dict[str, float | None]
+    path: Path, test: ImageSet, result: Predictions, thresholds: dict[str, float | None]
 ) -> Path:
     assert result.maps is not None
     honest = thresholds.get("calibrated_p95")
     has_honest = honest is not None and math.isfinite(honest)
-    return pictures.worst_errors(
+    return plots.worst_errors(
         images=test.images.permute(0, 2, 3, 1).cpu().numpy(),
         masks=test.masks.cpu().numpy() if test.masks is not None else None,
         maps=result.maps.numpy(),
@@ -78,7 +78,7 @@ def _worst_errors(
     )
 
 
-def _scores(path: Path, test: ImageSet, scored: dict[str, Scored]) -> Path:
-    arrays: dict[str, Any] = {f"scores.{arm}": s.scores.numpy() for arm, s in scored.items()}
+def _scores(path: Path, test: ImageSet, predictions: dict[str, Predictions]) -> Path:
+    arrays: dict[str, Any] = {f"scores.{head}": s.scores.numpy() for head, s in predictions.items()}
     np.savez(path, names=np.array(test.names), labels=test.labels.cpu().numpy(), **arrays)
     return path

@@ -12,7 +12,7 @@ _WINDOW = 7
 
 
 def attribution_maps(model: Classifier, images: Tensor, classes: Tensor) -> Tensor:
-    """|∂ logit / ∂ pixel|, the largest of the colours, smoothed by a Gaussian of one pixel.
+    """|∂ logit / ∂ pixel|, the largest of the colors, smoothed by a Gaussian of one pixel.
 
     Args:
         model: In evaluation mode, where images do not depend on each other.

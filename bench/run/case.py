@@ -11,9 +11,17 @@ from bench.record import Outcome, Record, from_json
 from bench.run.anomaly import run_anomaly
 from bench.run.classification import run_classification
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
-from bench.run.device_data import Resident
+from bench.run.device_data import DeviceData
 from bench.run.evaluate import NonFiniteScoresError
-from bench.run.job import CaseSkipped, Job, LabelledInputs, Report, WeightsError, blank_record, now
+from bench.run.job import (
+    CaseSkipped,
+    Job,
+    LabeledInputs,
+    ProgressCallback,
+    WeightsError,
+    blank_record,
+    now,
+)
 from bench.run.phases import Phases
 from bench.run.training.loop import NonFiniteLossError
 from datasets_lib.layouts.category import DatasetError
@@ -21,7 +29,7 @@ from datasets_lib.layouts.category import DatasetError
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
-def run_case(job: Job, report: Report, resident: Resident) -> Record:
+def run_case(job: Job, report: ProgressCallback, device_data: DeviceData) -> Record:
     """Run a job to its record; whatever goes wrong becomes a failed record, never an exception."""
     record = blank_record(job)
     phases = Phases(report)
@@ -29,7 +37,7 @@ def run_case(job: Job, report: Report, resident: Resident) -> Record:
         with warnings.catch_warnings(), exclusive_use(job.device) as alone:
             warnings.simplefilter("default")
             record.environment["exclusive"] = alone
-            _run(job, record, phases, resident)
+            _run(job, record, phases, device_data)
     except CaseSkipped as skip:
         record.status, record.outcome = "skipped", "weights"
         record.error = {"message": str(skip)}
@@ -44,13 +52,13 @@ def run_case(job: Job, report: Report, resident: Resident) -> Record:
     return from_json(record.to_json())  # as it will be read again: no NaN, plain values
 
 
-def _run(job: Job, record: Record, phases: Phases, resident: Resident) -> None:
+def _run(job: Job, record: Record, phases: Phases, device_data: DeviceData) -> None:
     device = use_device(job.device)
     record.environment |= environment(job.device) | numerics(device)
-    if isinstance(job.inputs, LabelledInputs):
-        run_classification(job, job.inputs, record, phases, resident, device)
+    if isinstance(job.inputs, LabeledInputs):
+        run_classification(job, job.inputs, record, phases, device_data, device)
     else:
-        run_anomaly(job, job.inputs, record, phases, resident, device)
+        run_anomaly(job, job.inputs, record, phases, device_data, device)
 
 
 def explain(error: Exception) -> tuple[Outcome, str]:

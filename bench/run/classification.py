@@ -1,4 +1,4 @@
-"""A classification case: train on labelled images, judge on the publisher's test split."""
+"""A classification case: train on labeled images, judge on the publisher's test split."""
 
 import torch
 from torch import Tensor, nn
@@ -7,14 +7,14 @@ from bench.record import Record
 from bench.run.build import build_classifier
 from bench.run.classification_artifacts import write_artifacts
 from bench.run.classification_evaluation import (
-    JUDGE_BATCH,
-    judge_classifier,
+    EVALUATION_BATCH,
+    evaluate_classifier,
     note_figures,
     predict_logits,
 )
-from bench.run.device_data import LabelledData, Resident
-from bench.run.job import Job, LabelledInputs
-from bench.run.measure.profile import Subject, measure
+from bench.run.device_data import DeviceData, LabeledData
+from bench.run.job import Job, LabeledInputs
+from bench.run.measure.profile import ProfileTarget, measure
 from bench.run.phases import Phases
 from bench.run.training.classifier_objective import ClassifierObjective
 from bench.run.training.loop import fit
@@ -24,18 +24,18 @@ from models.components.base import Classifier
 
 def run_classification(
     job: Job,
-    inputs: LabelledInputs,
+    inputs: LabeledInputs,
     record: Record,
     phases: Phases,
-    resident: Resident,
+    device_data: DeviceData,
     device: torch.device,
 ) -> None:
     """Run it, and note in the record what came out."""
     decoded = decoded_files()
     with phases("data"):
-        data = resident.load_labelled(job, inputs, phases.report)
+        data = device_data.load_labeled(job, inputs, phases.report)
     record.fingerprints["images_decoded"] = decoded_files() - decoded
-    held = data.held(job.protocol.recipe.batch_size, JUDGE_BATCH)
+    held = data.held(job.protocol.recipe.batch_size, EVALUATION_BATCH)
     record.fingerprints["images_held"] = held
     with phases("build"):
         model = build_classifier(job, len(data.train.classes))
@@ -46,7 +46,7 @@ def run_classification(
 
     def top1(network: nn.Module) -> float:
         logits = predict_logits(network, data.test, device)
-        return judge_classifier(logits, data.test).metrics["top1"]
+        return evaluate_classifier(logits, data.test).metrics["top1"]
 
     with phases("train"):
         trained = fit(
@@ -57,9 +57,9 @@ def run_classification(
             device=device,
             report=phases.report,
             checkpoint=checkpoint,
-            judge_epoch=top1,
+            evaluate_fn=top1,
         )
-    phases.move("train", "judge", trained.judge_seconds)
+    phases.move("train", "judge", trained.evaluate_seconds)
     record.curve, record.epochs = trained.curve(), trained.epochs
     record.fingerprints |= {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
     record.fingerprints["loss_computed"] = objective.network.how
@@ -68,23 +68,23 @@ def run_classification(
         assert isinstance(model, nn.Module)
         logits = predict_logits(model, data.test, device)
     with phases("metrics"):
-        found = judge_classifier(logits, data.test)
+        found = evaluate_classifier(logits, data.test)
         unseen = len(data.test.classes) - len(set(data.train.labels.tolist()))
         note_figures(record, found, unseen)
     with phases("artifacts"):
         write_artifacts(job, record, model, data, logits)
     with phases("measure"):  # last: its training steps change the model
         images = data.train.images(job.protocol.recipe.batch_size)
-        measured = measure(_subject(model, data), images, job.protocol, trained, device)
+        measured = measure(_profile_target(model, data), images, job.protocol, trained, device)
     record.measurements, record.samples = measured.figures, measured.samples
     checkpoint.unlink(missing_ok=True)
 
 
-def _subject(model: Classifier, data: LabelledData) -> Subject:
+def _profile_target(model: Classifier, data: LabeledData) -> ProfileTarget:
     labels = data.train.labels
 
     def loss(batch: Tensor) -> Tensor:
         index = torch.arange(len(batch), device=labels.device) % len(labels)
         return model.loss(batch, labels[index])
 
-    return Subject(model, model.predict, loss)
+    return ProfileTarget(model, model.predict, loss)

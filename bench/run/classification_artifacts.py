@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from bench import plots as pictures
+from bench import plots as plots
 from bench.metrics.classification import predicted_classes
 from bench.record import Record
 from bench.run.atomic import save_whole
 from bench.run.classification_pictures import write_pictures
-from bench.run.device_data import LabelledData
+from bench.run.device_data import LabeledData
 from bench.run.job import Job
-from bench.run.labelled_split import LabelledSplit
+from bench.run.labeled_split import LabeledSplit
 from models.components.base import Classifier
 
 
 def write_artifacts(
-    job: Job, record: Record, model: Classifier, data: LabelledData, logits: Tensor
+    job: Job, record: Record, model: Classifier, data: LabeledData, logits: Tensor
 ) -> None:
     """Write the run's files and note their paths, relative to the results folder.
 
@@ -27,7 +27,7 @@ def write_artifacts(
     job.folder.mkdir(parents=True, exist_ok=True)
     written = {
         "predictions": _predictions(job.folder / "predictions.npz", data.test, logits),
-        "curve": pictures.training_curves(record, job.folder / "curve.png"),
+        "curve": plots.training_curves(record, job.folder / "curve.png"),
         **write_pictures(job.folder, job.case.id, model, data.test, logits),
     }
     if job.save_model:
@@ -37,7 +37,7 @@ def write_artifacts(
     }
 
 
-def _predictions(path: Path, test: LabelledSplit, logits: Tensor) -> Path:
+def _predictions(path: Path, test: LabeledSplit, logits: Tensor) -> Path:
     """What each image counts as, ties decided as the figures do, and log-probabilities.
 
     The latter as fp16: enough for ensembles, and half of the logits' size.

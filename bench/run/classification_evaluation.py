@@ -8,20 +8,20 @@ from bench.metrics.classification import ClassificationCounts
 from bench.metrics.wilson import wilson_interval
 from bench.record import Record
 from bench.run.evaluate import NonFiniteScoresError
-from bench.run.labelled_split import LabelledSplit
+from bench.run.labeled_split import LabeledSplit
 from bench.run.training.precision import to_float
 
-ARM = "last_epoch"
-"""The evaluation arm: the model as training left it; no test figure chose it."""
+HEAD = "last_epoch"
+"""The scoring head: the model as training left it; no test figure chose it."""
 
-JUDGE_BATCH = 512
+EVALUATION_BATCH = 512
 
 
 class ContradictoryFiguresError(Exception):
     """Two figures that must agree do not: the harness is wrong, and no figure may be kept."""
 
 
-def predict_logits(network: nn.Module, split: LabelledSplit, device: torch.device) -> Tensor:
+def predict_logits(network: nn.Module, split: LabeledSplit, device: torch.device) -> Tensor:
     """``(N, classes)`` float32 logits on the device, in evaluation mode and full precision.
 
     Raises:
@@ -29,7 +29,7 @@ def predict_logits(network: nn.Module, split: LabelledSplit, device: torch.devic
     """
     was_training = network.training
     network.eval()
-    everything = split.batches(torch.arange(len(split)), JUDGE_BATCH)
+    everything = split.batches(torch.arange(len(split)), EVALUATION_BATCH)
     with torch.inference_mode():
         logits = torch.cat([network(to_float(images, device)) for images, _ in everything])
     network.train(was_training)
@@ -42,7 +42,7 @@ def predict_logits(network: nn.Module, split: LabelledSplit, device: torch.devic
     return logits
 
 
-def judge_classifier(logits: Tensor, test: LabelledSplit) -> Classification:
+def evaluate_classifier(logits: Tensor, test: LabeledSplit) -> Classification:
     """All figures of a test set's ``(N, classes)`` logits.
 
     Raises:
@@ -89,10 +89,10 @@ def note_figures(record: Record, found: Classification, unseen: int) -> None:
     images, classes = int(found.confusion.sum()), len(found.confusion)
     right = int(found.confusion.diagonal().sum())
     best = max(value for _, value in record.epochs)
-    record.metrics[ARM] = {**found.metrics, "top1_best_epoch": best}
-    record.intervals[ARM] = {"top1": list(wilson_interval(right, images))}
-    record.reasons |= {f"{ARM}.{name}": reason for name, reason in found.reasons.items()}
-    record.notes |= {f"{ARM}.{name}": note for name, note in found.notes.items()}
+    record.metrics[HEAD] = {**found.metrics, "top1_best_epoch": best}
+    record.intervals[HEAD] = {"top1": list(wilson_interval(right, images))}
+    record.reasons |= {f"{HEAD}.{name}": reason for name, reason in found.reasons.items()}
+    record.notes |= {f"{HEAD}.{name}": note for name, note in found.notes.items()}
     unusual = []
     if unseen:
         unusual.append(f"{unseen} of {classes} classes have no training image")
@@ -102,4 +102,4 @@ def note_figures(record: Record, found: Classification, unseen: int) -> None:
             "truth for the highest score"
         )
     if unusual:
-        record.notes[f"{ARM}.top1"] = "; ".join(unusual)
+        record.notes[f"{HEAD}.top1"] = "; ".join(unusual)

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import plots as pictures
+from bench import plots as plots
 from bench.metrics.classification import predicted_classes
 from bench.run.attribution import attribution_maps
-from bench.run.labelled_split import LabelledSplit
+from bench.run.labeled_split import LabeledSplit
 from bench.run.training.precision import to_float
 from models.components.base import Classifier
 
@@ -23,7 +23,7 @@ _OF_EACH_KIND = 8
 
 
 def write_pictures(
-    folder: Path, title: str, model: Classifier, test: LabelledSplit, logits: Tensor
+    folder: Path, title: str, model: Classifier, test: LabeledSplit, logits: Tensor
 ) -> dict[str, Path]:
     """Draw the confusion matrix, the features and the attribution maps of a test set.
 
@@ -49,7 +49,7 @@ def write_pictures(
     was_training = model.training
     model.eval()
     written = {
-        "confusion": pictures.confusion_picture(
+        "confusion": plots.confusion_picture(
             confusion, test.classes, folder / "confusion.png", title
         ),
         "features": _features(folder / "features.png", title, model, test, confusion),
@@ -88,7 +88,7 @@ def worst_and_surest(
 
 
 def _features(
-    path: Path, title: str, model: Classifier, test: LabelledSplit, confusion: np.ndarray
+    path: Path, title: str, model: Classifier, test: LabeledSplit, confusion: np.ndarray
 ) -> Path | None:
     index = spread_over_classes(test.labels, _IMAGES)
     with torch.inference_mode():
@@ -96,21 +96,21 @@ def _features(
             model.features(to_float(images, images.device)).float().cpu()
             for images, _ in test.batches(index, _BATCH)
         ]
-    return pictures.feature_picture(
+    return plots.feature_picture(
         torch.cat(parts).numpy(),
         test.labels.cpu()[index].numpy(),
         test.classes,
-        _coloured(confusion),
+        _colored(confusion),
         path,
         f"{title} · penultimate features of {len(index)} test images",
     )
 
 
-def _coloured(confusion: np.ndarray) -> list[int]:
+def _colored(confusion: np.ndarray) -> list[int]:
     """All of ten classes; of more, the most confused first."""
     if len(confusion) <= 10:
         return list(range(len(confusion)))
-    pairs = pictures.most_confused(confusion, len(confusion))
+    pairs = plots.most_confused(confusion, len(confusion))
     return list(dict.fromkeys([*(name for pair in pairs for name in pair), *range(10)]))
 
 
@@ -118,7 +118,7 @@ def _attributions(
     path: Path,
     title: str,
     model: Classifier,
-    test: LabelledSplit,
+    test: LabeledSplit,
     log_probabilities: Tensor,
     predicted: Tensor,
 ) -> Path:
@@ -130,7 +130,7 @@ def _attributions(
     sure = log_probabilities[index].amax(1).exp().cpu()
     names: Sequence[str] = test.classes
     shown = [
-        pictures.Attributed(
+        plots.Attributed(
             image=pixels[place],
             map=maps[place],
             true=names[int(labels[where])],
@@ -139,4 +139,4 @@ def _attributions(
         )
         for place, where in enumerate(index)
     ]
-    return pictures.attribution_picture(shown, path, title)
+    return plots.attribution_picture(shown, path, title)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from bench.run.malloc import keep_freed_memory
+from bench.run.malloc import disable_trim
 
 
 class DeviceError(Exception):
@@ -28,7 +28,7 @@ def use_device(name: str) -> torch.device:
     """
     device = torch.device(name)
     if device.type != "cuda":
-        keep_freed_memory()
+        disable_trim()
         return device
     # Numbered, as tensors tell their device: "cuda" equals none of theirs, nor can it be set.
     device = torch.device("cuda", device.index or 0)

@@ -8,19 +8,19 @@ import torch
 
 from bench.run.features.disk import FeatureDisk
 from bench.run.features.store import FeatureStore, pixel_digest
-from bench.run.job import Inputs, Job, LabelledInputs, Report
-from bench.run.labelled_split import LabelledSplit, load_split
+from bench.run.job import Inputs, Job, LabeledInputs, ProgressCallback
+from bench.run.labeled_split import LabeledSplit, load_split
 from datasets_lib.batches.image_set import ImageSet, load
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.import_string import imported
+from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import DatasetError, Sample
-from datasets_lib.layouts.classification import Classification, Labelled
+from datasets_lib.layouts.classification import Classification, Labeled
 
 _SHARE_OF_FREE_MEMORY = 0.5
 
 
 @dataclass(frozen=True)
-class GroupData:
+class SplitData:
     """The three splits of a case's data, on the device where they fit.
 
     Attributes:
@@ -34,11 +34,11 @@ class GroupData:
 
 
 @dataclass(frozen=True)
-class LabelledData:
+class LabeledData:
     """The two splits of a classification case, on the device where they fit."""
 
-    train: LabelledSplit
-    test: LabelledSplit
+    train: LabeledSplit
+    test: LabeledSplit
 
     def held(self, train_batch: int, test_batch: int) -> dict[str, str]:
         """How the images of each split are held, in words for a record.
@@ -50,21 +50,21 @@ class LabelledData:
         return {"fit": self.train.held(train_batch), "test": self.test.held(test_batch)}
 
 
-class Resident:
+class DeviceData:
     """Holds the data of one group: cases come ordered by group, so one is enough."""
 
     def __init__(self) -> None:
         self._key: object = None
-        self._data: GroupData | None = None
+        self._data: SplitData | None = None
         self._features: FeatureStore | None = None
-        self._labelled: LabelledData | None = None
+        self._labeled: LabeledData | None = None
 
-    def load(self, job: Job, inputs: Inputs, report: Report) -> GroupData:
+    def load(self, job: Job, inputs: Inputs, report: ProgressCallback) -> SplitData:
         """The job's data, read from the decode cache unless the last job had the same."""
         plan = job.protocol
         key = inputs.data_hash, plan.image_size, plan.crop, job.device, plan.calibration
         if self._data is None or self._key != key:
-            self._data = self._labelled = None
+            self._data = self._labeled = None
             if self._features is not None:
                 self._features.clear()
             self._data = _load(job, inputs, report)
@@ -78,7 +78,9 @@ class Resident:
             self._features = FeatureStore(disk)
         return self._features
 
-    def load_labelled(self, job: Job, inputs: LabelledInputs, report: Report) -> LabelledData:
+    def load_labeled(
+        self, job: Job, inputs: LabeledInputs, report: ProgressCallback
+    ) -> LabeledData:
         """The same for a classification case.
 
         Raises:
@@ -88,14 +90,14 @@ class Resident:
             *(inputs.data_hash, job.protocol.image_size, job.device),
             *(job.workers, job.host_memory),
         )
-        if self._labelled is None or self._key != key:
-            self._data = self._labelled = None
-            self._labelled = _load_labelled(job, inputs, report)
+        if self._labeled is None or self._key != key:
+            self._data = self._labeled = None
+            self._labeled = _load_labeled(job, inputs, report)
             self._key = key
-        return self._labelled
+        return self._labeled
 
 
-def _load(job: Job, inputs: Inputs, report: Report) -> GroupData:
+def _load(job: Job, inputs: Inputs, report: ProgressCallback) -> SplitData:
     cache = DecodeCache(job.cache_dir)
 
     def read(samples: tuple[Sample, ...], *, has_masks: bool) -> ImageSet:
@@ -110,12 +112,12 @@ def _load(job: Job, inputs: Inputs, report: Report) -> GroupData:
     calibration = read(inputs.calibration, has_masks=False) if inputs.calibration else None
     splits = {"fit": fit, "calibration": calibration, "test": test}
     pixels = {name: pixel_digest(split.images) for name, split in splits.items() if split}
-    data = GroupData(fit, calibration, test, pixels)
+    data = SplitData(fit, calibration, test, pixels)
     return _to_device(data, torch.device(job.device))
 
 
-def _load_labelled(job: Job, inputs: LabelledInputs, report: Report) -> LabelledData:
-    read: Callable[[Path], Classification] = imported(inputs.reader)
+def _load_labeled(job: Job, inputs: LabeledInputs, report: ProgressCallback) -> LabeledData:
+    read: Callable[[Path], Classification] = import_string(inputs.reader)
     cache, device = DecodeCache(job.cache_dir), torch.device(job.device)
 
     def progress(done: int, total: int) -> None:
@@ -125,18 +127,18 @@ def _load_labelled(job: Job, inputs: LabelledInputs, report: Report) -> Labelled
     _check_classes(found, inputs.root)
     size = job.protocol.image_size
 
-    def split(own: Labelled, other: Labelled) -> LabelledSplit:
+    def split(own: Labeled, other: Labeled) -> LabeledSplit:
         # The limit is for the whole set: what one split may take is what the other one leaves.
         limit = None if job.host_memory is None else job.host_memory - len(other) * 3 * size**2
         return load_split(
             own, size, cache, device, progress, workers=job.workers, limit_bytes=limit
         )
 
-    return LabelledData(train=split(found.train, found.test), test=split(found.test, found.train))
+    return LabeledData(train=split(found.train, found.test), test=split(found.test, found.train))
 
 
 def _check_classes(found: Classification, root: Path) -> None:
-    """No class may be judged that could not be learnt.
+    """No class may be judged that could not be learned.
 
     Raises:
         DatasetError: A class has test images but none to train on.
@@ -150,7 +152,7 @@ def _check_classes(found: Classification, root: Path) -> None:
         )
 
 
-def _to_device(data: GroupData, device: torch.device) -> GroupData:
+def _to_device(data: SplitData, device: torch.device) -> SplitData:
     """The data on the device where they fit, else in pinned memory, from which batches stream."""
     if device.type != "cuda":
         return data

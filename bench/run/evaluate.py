@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metrics.anomaly import AnomalyMetrics, evaluate
+from bench.metrics.anomaly import AnomalyMetrics, anomaly_metrics
 from bench.metrics.delong import AurocInterval, auroc_interval
 from bench.metrics.pixels import Method
 from bench.metrics.ranking import auroc
 from bench.metrics.regions import Regions
 from bench.metrics.threshold_rules import Threshold, every_threshold
 from bench.run.features.store import Features
-from bench.run.job import Report
+from bench.run.job import ProgressCallback
 from bench.run.training.precision import to_float
 from datasets_lib.batches.image_set import ImageSet
 from models.components.base import AnomalyModel, Prediction, StudentModel
@@ -23,15 +23,15 @@ class NonFiniteScoresError(Exception):
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Predictions of one arm over a set: ``(N,)`` scores, ``(N, H, W)`` maps."""
+class Predictions:
+    """Predictions of one head over a set: ``(N,)`` scores, ``(N, H, W)`` maps."""
 
     scores: Tensor
     maps: Tensor | None
 
-    def cpu(self) -> "Scored":
+    def cpu(self) -> "Predictions":
         """The same on the host."""
-        return Scored(self.scores.cpu(), None if self.maps is None else self.maps.cpu())
+        return Predictions(self.scores.cpu(), None if self.maps is None else self.maps.cpu())
 
 
 def predict_all(
@@ -40,10 +40,10 @@ def predict_all(
     *,
     batch: int,
     device: torch.device,
-    report: Report,
+    report: ProgressCallback,
     features: Features | None = None,
-) -> dict[str, Scored]:
-    """Predictions by evaluation arm of ``(N, 3, S, S)`` uint8 images, in float32, on the device.
+) -> dict[str, Predictions]:
+    """Predictions by scoring head of ``(N, 3, S, S)`` uint8 images, in float32, on the device.
 
     Args:
         model: On the device.
@@ -61,20 +61,20 @@ def predict_all(
     with torch.inference_mode():
         for start in range(0, len(images), batch):
             rows = slice(start, start + batch)
-            for arm, prediction in _predicted(model, images[rows], rows, features, device).items():
-                scores.setdefault(arm, []).append(prediction.scores.float())
+            for head, prediction in _predicted(model, images[rows], rows, features, device).items():
+                scores.setdefault(head, []).append(prediction.scores.float())
                 if prediction.maps is not None:
-                    maps.setdefault(arm, []).append(prediction.maps.float())
+                    maps.setdefault(head, []).append(prediction.maps.float())
             report("predict", {"step": min(start + batch, len(images)), "steps": len(images)})
     found = {
-        arm: Scored(torch.cat(parts), torch.cat(maps[arm]) if arm in maps else None)
-        for arm, parts in scores.items()
+        head: Predictions(torch.cat(parts), torch.cat(maps[head]) if head in maps else None)
+        for head, parts in scores.items()
     }
-    for arm, result in found.items():
+    for head, result in found.items():
         if result.scores.isnan().any() or (result.maps is not None and result.maps.isnan().any()):
             raise NonFiniteScoresError(
                 f"The trained model scored {int(result.scores.isnan().sum())} of {len(images)} "
-                f"images with NaN (arm {arm}), so it cannot be judged. Its training diverged: "
+                f"images with NaN (head {head}), so it cannot be judged. Its training diverged: "
                 "lower the learning rate or set grad_clip in the model's recipe."
             )
     return found
@@ -98,8 +98,8 @@ def _predicted(
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What one arm's predictions are worth.
+class Evaluation:
+    """What one head's predictions are worth.
 
     Attributes:
         figures: Metrics, reasons, calibrated and best-F1 thresholds.
@@ -115,29 +115,29 @@ class Judged:
     kinds: dict[str, float]
 
 
-def judge(
+def evaluate(
     test: ImageSet,
-    scored: dict[str, Scored],
-    calibration: dict[str, Scored] | None,
+    predictions: dict[str, Predictions],
+    calibration: dict[str, Predictions] | None,
     regions: Regions | None,
     method: Method = "exact",
-) -> dict[str, Judged]:
-    """Judge by arm, on raw scores.
+) -> dict[str, Evaluation]:
+    """Judge by head, on raw scores.
 
     Args:
         test: Labels, masks and kinds of defect.
-        scored: Predictions of the test set.
+        predictions: Predictions of the test set.
         calibration: Predictions of normal images neither fitted nor tested.
         regions: Connected components of the masks; None without masks.
         method: Of the pixel figures.
     """
     labels = test.labels
-    judged = {}
-    for arm, result in scored.items():
-        held_out = calibration[arm] if calibration else None
+    evaluations = {}
+    for head, result in predictions.items():
+        held_out = calibration[head] if calibration else None
         scores = held_out.scores if held_out else None
-        judged[arm] = Judged(
-            figures=evaluate(
+        evaluations[head] = Evaluation(
+            figures=anomaly_metrics(
                 result.scores,
                 result.maps,
                 labels,
@@ -151,7 +151,7 @@ def judge(
             image_auroc=auroc_interval(result.scores, labels),
             kinds=_by_kind(result.scores, test.defects),
         )
-    return judged
+    return evaluations
 
 
 def _by_kind(scores: Tensor, defects: tuple[str | None, ...]) -> dict[str, float]:

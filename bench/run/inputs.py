@@ -9,22 +9,22 @@ from bench.case import Case
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Key
 from bench.remedy import dataset_remedy
-from bench.run.job import CaseSkipped, Inputs, Job, LabelledInputs, WeightsError
+from bench.run.job import CaseSkipped, Inputs, Job, LabeledInputs, WeightsError
 from bench.settings import Settings
-from datasets_lib.batches.labelled import data_hash
+from datasets_lib.batches.labeled import data_hash
 from datasets_lib.cache.content import ContentHashes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
-from datasets_lib.import_string import imported
+from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification
 from datasets_lib.layouts.split import limit, split_calibration
 from models.catalog import MODELS
-from models.components.weights import ResolvedWeights, WeightsMissing
+from models.components.weights import ResolvedWeights, WeightsMissingError
 from models.components.weights import resolve as resolve_weights
 
 Reader = Callable[[str, str, Path], Category]
-LabelledReader = Callable[[Path], Classification]
+LabeledReader = Callable[[Path], Classification]
 Generator = Callable[[str, Path], Path]
 
 
@@ -41,13 +41,13 @@ class Finder:
     settings: Settings
     datasets: dict[str, FoundDataset]
     layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    _hashed: dict[str, LabelledInputs] = field(default_factory=dict)
+    _hashed: dict[str, LabeledInputs] = field(default_factory=dict)
 
     def protocol(self, case: Case) -> Protocol:
         """The case's resolved protocol."""
         return resolve(
             MODELS[case.entry_name],
-            case.arm,
+            case.recipe,
             PROFILES[self.settings.profile],
             augmentation=case.augmentation,
             precision=self.settings.precision,
@@ -68,7 +68,7 @@ class Finder:
         protocol = self.protocol(case)
         weights = self._weights(case)
         if MODELS[case.entry_name].task == "classification":
-            inputs: Inputs | LabelledInputs = self._labelled(case, weights)
+            inputs: Inputs | LabeledInputs = self._labeled(case, weights)
         else:
             inputs = self._anomaly(case, protocol, weights)
         key = Key(
@@ -83,7 +83,7 @@ class Finder:
             protocol=protocol,
             inputs=inputs,
             key=key,
-            seed=MODELS[case.entry_name].seed_base + case.seed,
+            seed=MODELS[case.entry_name].seed_base + case.replicate,
             device=self.settings.device,
             cache_dir=self.settings.cache_dir,
             results_dir=self.settings.results_dir,
@@ -96,7 +96,7 @@ class Finder:
             feature_cache=self.settings.feature_cache,
             cache_limit=self.settings.cache_limit,
             layers=self.layers.get(MODELS[case.entry_name].weights or "", ()),
-            pictures=self.settings.pictures,
+            plots=self.settings.plots,
             measurements=self.settings.measurements,
         )
 
@@ -128,14 +128,14 @@ class Finder:
             textures=textures,
         )
 
-    def _labelled(self, case: Case, weights: ResolvedWeights | None) -> LabelledInputs:
+    def _labeled(self, case: Case, weights: ResolvedWeights | None) -> LabeledInputs:
         if case.dataset not in self._hashed:
-            root, reader = self._labelled_source(case)
-            read: LabelledReader = imported(reader)
+            root, reader = self._labeled_source(case)
+            read: LabeledReader = import_string(reader)
             found = read(root)
             hashes = ContentHashes(self.settings.cache_dir / "hashes")
             both = data_hash(found.train, hashes) + data_hash(found.test, hashes)
-            self._hashed[case.dataset] = LabelledInputs(
+            self._hashed[case.dataset] = LabeledInputs(
                 root=root,
                 reader=reader,
                 images={"fit": len(found.train), "test": len(found.test)},
@@ -144,8 +144,8 @@ class Finder:
             )
         return replace(self._hashed[case.dataset], weights=weights)
 
-    def _labelled_source(self, case: Case) -> tuple[Path, str]:
-        """A classification set's folder, and its reader as it was recognised."""
+    def _labeled_source(self, case: Case) -> tuple[Path, str]:
+        """A classification set's folder, and its reader as it was recognized."""
         if dataset := self.datasets.get(case.dataset):
             return dataset.root, dataset.reader
         entry = DATASETS.get(case.dataset)
@@ -167,7 +167,7 @@ class Finder:
             return None
         try:
             return resolve_weights(tag, self.settings.weights_dirs, _download_weights)
-        except WeightsMissing as missing:
+        except WeightsMissingError as missing:
             raise CaseSkipped(str(missing)) from None
         except ValueError as error:
             raise WeightsError(str(error)) from None
@@ -175,7 +175,7 @@ class Finder:
     def _category(self, case: Case) -> Category:
         entry = DATASETS.get(case.dataset)
         if entry and entry.generator:
-            generate: Generator = imported(entry.generator)
+            generate: Generator = import_string(entry.generator)
             root = self.settings.cache_dir / "generated" / f"{entry.name}-{entry.version}"
             try:
                 path = generate(case.category or "", root)
@@ -188,7 +188,7 @@ class Finder:
         else:
             path = self._found(case)
             reader = self.datasets[case.dataset].reader
-        read: Reader = imported(reader)
+        read: Reader = import_string(reader)
         return read(case.dataset, case.category or "", path)
 
     def _found(self, case: Case) -> Path:

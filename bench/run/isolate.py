@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.record import Outcome, Record
-from bench.run.job import Job, Report, failed_record
+from bench.run.job import Job, ProgressCallback, failed_record
 
 _GRACE_SECONDS = 5.0
 _PRELOAD = ["torch", "timm", "bench.run.case"]
@@ -47,7 +47,7 @@ class IsolatedRunner:
         os.close(handle)
         self._log = Path(name)
 
-    def run(self, job: Job, report: Report) -> Record:
+    def run(self, job: Job, report: ProgressCallback) -> Record:
         """Run a job; a child that dies or hangs leaves a failed record."""
         if self._child is None or not self._child.is_alive() or self._group != job.group:
             self._end_child()
@@ -89,7 +89,7 @@ class IsolatedRunner:
         theirs.close()
         self._pipe, self._group = ours, group
 
-    def _wait(self, job: Job, report: Report) -> Record | tuple[Outcome, str]:
+    def _wait(self, job: Job, report: ProgressCallback) -> Record | tuple[Outcome, str]:
         self._send(job)
         start = heard = time.monotonic()
         phase = "start"

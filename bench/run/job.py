@@ -14,7 +14,7 @@ from datasets_lib.layouts.category import Sample
 from models.catalog import MODELS
 from models.components.weights import ResolvedWeights
 
-Report = Callable[[str, dict[str, Any]], None]
+ProgressCallback = Callable[[str, dict[str, Any]], None]
 """How a running case says where it is: ``report(phase, {"step": 3, "steps": 40, "loss": .1})``."""
 
 
@@ -64,7 +64,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class LabelledInputs:
+class LabeledInputs:
     """What a classification case reads.
 
     Attributes:
@@ -104,13 +104,13 @@ class Job:
         feature_cache: Likewise.
         cache_limit: Likewise.
         layers: Layers of the same backbone that cases of the session tap.
-        pictures: As of `bench.settings.Settings`.
+        plots: As of `bench.settings.Settings`.
         measurements: Likewise.
     """
 
     case: Case
     protocol: Protocol
-    inputs: Inputs | LabelledInputs
+    inputs: Inputs | LabeledInputs
     key: Key
     seed: int
     device: str
@@ -125,7 +125,7 @@ class Job:
     feature_cache: bool = True
     cache_limit: int | None = None
     layers: tuple[int, ...] = ()
-    pictures: bool = True
+    plots: bool = True
     measurements: bool = True
 
     @property

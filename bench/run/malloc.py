@@ -14,7 +14,7 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3)
 _LARGEST = (1 << 31) - 1
 
 
-def keep_freed_memory() -> bool:
+def disable_trim() -> bool:
     """Keep it from now on, up to 2 GB that nobody uses; whether the C library can."""
     libc = _glibc()
     if libc is None:
@@ -22,7 +22,7 @@ def keep_freed_memory() -> bool:
     return bool(libc.mallopt(_MMAP_MAX, 0) and libc.mallopt(_TRIM_THRESHOLD, _LARGEST))
 
 
-def give_back_freed_memory() -> None:
+def trim() -> None:
     """Let the system have what is freed now: before memory is measured."""
     libc = _glibc()
     if libc is not None:

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from bench.run.job import Report
+from bench.run.job import ProgressCallback
 
 
 @dataclass
 class Phases:
     """Seconds by phase, each announced as it begins."""
 
-    report: Report
+    report: ProgressCallback
     seconds: dict[str, float] = field(default_factory=dict)
 
     def move(self, phase: str, other: str, seconds: float) -> None:

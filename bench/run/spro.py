@@ -7,40 +7,40 @@ import torch
 from bench.metrics.ranking import rank_regions
 from bench.metrics.regions import annotated_regions
 from bench.metrics.spro import auspro
-from bench.run.evaluate import Scored
+from bench.run.evaluate import Predictions
 from datasets_lib.catalog import DATASETS
 from datasets_lib.entry import SaturatedRegion
-from datasets_lib.import_string import imported
+from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import Sample
 
 LIMITS = {"auspro_30": 0.3, "auspro_05": 0.05}
 
 
-def saturated_overlap(
-    dataset: str, samples: Sequence[Sample], scored: dict[str, Scored]
+def spro_areas(
+    dataset: str, samples: Sequence[Sample], predictions: dict[str, Predictions]
 ) -> dict[str, dict[str, float]]:
-    """Area under the sPRO curve by arm and limit; empty for datasets without saturations.
+    """Area under the sPRO curve by head and limit; empty for datasets without saturations.
 
     Args:
         dataset: Catalog name.
         samples: The test set.
-        scored: Its predictions by arm.
+        predictions: Its predictions by head.
     """
     entry = DATASETS.get(dataset)
-    shapes = {s.maps.shape for s in scored.values() if s.maps is not None}
+    shapes = {s.maps.shape for s in predictions.values() if s.maps is not None}
     if entry is None or entry.saturated is None or not shapes:
         return {}
     images, height, width = next(iter(shapes))
-    read: Callable[[Sequence[Sample], int], list[SaturatedRegion]] = imported(entry.saturated)
+    read: Callable[[Sequence[Sample], int], list[SaturatedRegion]] = import_string(entry.saturated)
     found = read(samples, height)
     regions = annotated_regions(
         (images, height, width), [(one.image, torch.from_numpy(one.mask)) for one in found]
     )
     saturation = torch.tensor([one.saturation for one in found], dtype=torch.float64)
     areas = {}
-    for arm, result in scored.items():
+    for head, result in predictions.items():
         if result.maps is not None:
             ranks = rank_regions(result.maps, regions)
             values = auspro(ranks, regions, saturation, list(LIMITS.values()))
-            areas[arm] = dict(zip(LIMITS, values, strict=True))
+            areas[head] = dict(zip(LIMITS, values, strict=True))
     return areas

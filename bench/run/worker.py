@@ -28,12 +28,12 @@ def serve(connection: Connection, log: Path) -> None:
     faulthandler.enable(file=2)
 
     from bench.run.case import run_case
-    from bench.run.device_data import Resident
+    from bench.run.device_data import DeviceData
 
-    resident = Resident()
+    device_data = DeviceData()
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while (job := connection.recv()) is not None:
-            record = run_case(job, _Reporter(connection), resident)
+            record = run_case(job, _Reporter(connection), device_data)
             connection.send(("record", record))
 
 

@@ -1,15 +1,15 @@
 """The studies, by name."""
 
-from bench.presentation import ANOMALY, Presentation
 from bench.record import Record
 from bench.studies.anomaly_zoo.study import ANOMALY_ZOO
 from bench.studies.mixing.study import CLASSIFIERS, MIXING
 from bench.studies.rd_backbone.study import RD_BACKBONE
+from bench.table_spec import ANOMALY, TableSpec
 
 STUDIES = {study.name: study for study in (RD_BACKBONE, ANOMALY_ZOO, MIXING, CLASSIFIERS)}
 
 
-def presentation_of(record: Record) -> Presentation:
+def table_spec_of(record: Record) -> TableSpec:
     """How a record is ranked and shown; one of a study unknown here is shown as anomaly's."""
     study = STUDIES.get(record.case["study"])
-    return study.presentation if study else ANOMALY
+    return study.table_spec if study else ANOMALY

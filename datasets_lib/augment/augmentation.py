@@ -6,7 +6,7 @@ from typing import Protocol, TypeGuard
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 
 Targets = Tensor | None
 """int64 labels (B,), soft labels (B, K), bool masks (B, H, W), or None."""
@@ -15,13 +15,15 @@ Targets = Tensor | None
 class Augmentation(Protocol):
     """Alters a batch on the device it is on; images keep their memory format."""
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """The augmented batch.
 
         Args:
             images: (B, 3, H, W), uint8 or floating point in [0, 1].
             targets: What belongs to the images; masks move with them.
-            draws: The batch's random numbers.
+            streams: The batch's random numbers.
         """
 
 
@@ -29,7 +31,9 @@ class Augmentation(Protocol):
 class Identity:
     """Leaves a batch as it is."""
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """The batch itself."""
         return images, targets
 
@@ -44,10 +48,12 @@ class Sequence:
 
     parts: tuple[Augmentation, ...]
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """The batch after the last part."""
         for number, part in enumerate(self.parts):
-            images, targets = part(images, targets, draws.stream(f"part {number}"))
+            images, targets = part(images, targets, streams.stream(f"part {number}"))
         return images, targets
 
 

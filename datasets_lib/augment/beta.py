@@ -5,13 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 
 _TRIES = 16
 """Each try is accepted with probability over 0.95, so that all fail once in 10²⁰ draws."""
 
 
-def beta(draws: Draws, alpha: float) -> Tensor:
+def beta(streams: RandomStreams, alpha: float) -> Tensor:
     """float32 (B,), one Beta(α, α) for each sample: X / (X + Y) of two gammas.
 
     Raises:
@@ -23,12 +23,12 @@ def beta(draws: Draws, alpha: float) -> Tensor:
             "Use 'none' for no mixing."
         )
     if alpha == 1:
-        return draws.stream("uniform").uniform()
-    first, second = (_log_gamma_variate(draws.stream(name), alpha) for name in ("x", "y"))
+        return streams.stream("uniform").uniform()
+    first, second = (_log_gamma_variate(streams.stream(name), alpha) for name in ("x", "y"))
     return (first - second).sigmoid()
 
 
-def _log_gamma_variate(draws: Draws, alpha: float) -> Tensor:
+def _log_gamma_variate(streams: RandomStreams, alpha: float) -> Tensor:
     """(B,), the logarithm of a Gamma(α, 1) variate.
 
     Marsaglia and Tsang's rejection (A simple method for generating gamma variables, ACM TOMS 2000)
@@ -36,17 +36,17 @@ def _log_gamma_variate(draws: Draws, alpha: float) -> Tensor:
     """
     d = alpha + 1 - 1 / 3
     c = 1 / math.sqrt(9 * d)
-    x = draws.stream("normal").normal(_TRIES)
+    x = streams.stream("normal").normal(_TRIES)
     v = (1 + c * x) ** 3
     log_v = v.clamp_min(1e-30).log()
-    log_u = _log_uniform(draws.stream("accept"), _TRIES)
+    log_u = _log_uniform(streams.stream("accept"), _TRIES)
     accepted = (v > 0) & (log_u < 0.5 * x**2 + d - d * v + d * log_v)
     tries = torch.arange(_TRIES, device=x.device)
     first = torch.where(accepted, tries, _TRIES - 1).amin(dim=1, keepdim=True)
     log_of_larger = math.log(d) + log_v.gather(1, first)[:, 0]
-    return log_of_larger + _log_uniform(draws.stream("power"), 1)[:, 0] / alpha
+    return log_of_larger + _log_uniform(streams.stream("power"), 1)[:, 0] / alpha
 
 
-def _log_uniform(draws: Draws, count: int) -> Tensor:
+def _log_uniform(streams: RandomStreams, count: int) -> Tensor:
     """(B, count), log of uniforms in (0, 1]."""
-    return (1 - draws.uniform(count)).log()
+    return (1 - streams.uniform(count)).log()

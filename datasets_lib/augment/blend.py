@@ -8,14 +8,14 @@ from torch import Tensor
 
 from datasets_lib.augment.augmentation import Augmentation, Identity
 from datasets_lib.augment.perlin import perlin_masks
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.rows import where_masked
 
 
 class Textures(Protocol):
     """Where foreign textures come from, such as `datasets_lib.batches.textures.TextureSource`."""
 
-    def sample(self, draws: Draws) -> Tensor:
+    def sample(self, streams: RandomStreams) -> Tensor:
         """One texture for each of the draws' samples, uint8 (B, 3, S, S)."""
 
 
@@ -40,12 +40,12 @@ class TextureBlend:
     probability: float = 0.5
     change: Augmentation = field(default_factory=Identity)
 
-    def __call__(self, images: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, streams: RandomStreams) -> tuple[Tensor, Tensor]:
         """Images with anomalies, and where they are.
 
         Args:
             images: (B, 3, S, S), uint8 or floating point in [0, 1].
-            draws: One anomaly each.
+            streams: One anomaly each.
 
         Returns:
             Images of the same dtype and memory format, and masks, bool (B, S, S). A mask may be
@@ -54,16 +54,16 @@ class TextureBlend:
         Raises:
             ValueError: Textures have another size than the images.
         """
-        masks = perlin_masks(len(images), images.shape[-1], draws.stream("mask"), self.threshold)
-        masks &= draws.stream("present").chance(self.probability)[:, None, None]
-        texture = self.textures.sample(draws.stream("texture"))
+        masks = perlin_masks(len(images), images.shape[-1], streams.stream("mask"), self.threshold)
+        masks &= streams.stream("present").bernoulli(self.probability)[:, None, None]
+        texture = self.textures.sample(streams.stream("texture"))
         if texture.shape != images.shape:
             raise ValueError(
                 f"Textures must be as large as the images, {tuple(images.shape)}, found "
                 f"{tuple(texture.shape)}. Load the texture source at the images' size."
             )
-        texture, _ = self.change(texture, None, draws.stream("change"))
-        beta = draws.stream("opacity").uniform(low=self.opacity[0], high=self.opacity[1])
+        texture, _ = self.change(texture, None, streams.stream("change"))
+        beta = streams.stream("opacity").uniform(low=self.opacity[0], high=self.opacity[1])
         is_uint8 = images.dtype == torch.uint8
         top = texture.float() if is_uint8 else texture.to(images.dtype) / 255
         blended = torch.lerp(top, images.to(top.dtype), beta[:, None, None, None].to(top.dtype))

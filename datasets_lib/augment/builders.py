@@ -1,7 +1,7 @@
 """The augmentations that the catalog names, put together."""
 
 from datasets_lib.augment.augmentation import Augmentation, Identity, Sequence
-from datasets_lib.augment.color_jitter import ColourJitter
+from datasets_lib.augment.color_jitter import ColorJitter
 from datasets_lib.augment.flips import FlipCrop, Flips
 from datasets_lib.augment.mixing import CutMix, MixUp
 from datasets_lib.augment.rand_augment import RandAugment
@@ -49,6 +49,6 @@ def quarter_turns() -> Augmentation:
     return QuarterTurns()
 
 
-def colour_jitter() -> Augmentation:
+def color_jitter() -> Augmentation:
     """Brightness, contrast and saturation within 20 %."""
-    return ColourJitter()
+    return ColorJitter()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, cast
 
-from datasets_lib.import_string import imported
+from datasets_lib.import_string import import_string
 
 if TYPE_CHECKING:
     from datasets_lib.augment.augmentation import Augmentation
@@ -56,7 +56,7 @@ AUGMENTATIONS: Mapping[Task, Mapping[str, AugmentationEntry]] = MappingProxyType
                 "flips": _entry("flips both ways", "flips"),
                 "rotation": _entry("30 % turned by up to 90 degrees", "rotation"),
                 "quarter_turns": _entry("multiples of 90 degrees", "quarter_turns"),
-                "colour_jitter": _entry("colour jitter of 20 %", "colour_jitter"),
+                "color_jitter": _entry("color jitter of 20 %", "color_jitter"),
             }
         ),
     }
@@ -96,5 +96,5 @@ def build(task: Task, name: str, **options: float) -> "Augmentation":
     Raises:
         UnknownAugmentationError: There is none of this name.
     """
-    builder = cast("Callable[..., Augmentation]", imported(find(task, name).builder))
+    builder = cast("Callable[..., Augmentation]", import_string(find(task, name).builder))
     return builder(**options)

@@ -1,4 +1,4 @@
-"""Colour jitter: brightness, contrast, saturation and hue, each image by its own factors."""
+"""Color jitter: brightness, contrast, saturation and hue, each image by its own factors."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from datasets_lib.augment.augmentation import Targets, memory_format
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 
 LUMA = 0.2989, 0.587, 0.114
-"""Weights of red, green and blue in grey (ITU-R BT.601, rounded as Pillow and torchvision do)."""
+"""Weights of red, green and blue in gray (ITU-R BT.601, rounded as Pillow and torchvision do)."""
 
 
 @dataclass(frozen=True)
-class ColourJitter:
-    """Changes colours of images, never masks; always in the order of the attributes.
+class ColorJitter:
+    """Changes colors of images, never masks; always in the order of the attributes.
 
     Attributes:
         brightness: Factors are uniform in [1 − brightness, 1 + brightness].
@@ -28,7 +28,9 @@ class ColourJitter:
     saturation: float = 0.2
     hue: float = 0.0
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """Images of the same dtype; uint8 ones are rounded once, at the end."""
         is_uint8 = images.dtype == torch.uint8
         result = images.contiguous()  # whole planes, for what goes channel by channel
@@ -40,15 +42,15 @@ class ColourJitter:
             ("saturation", adjust_saturation, self.saturation),
         ):
             if width:
-                result = step(result, draws.stream(name).uniform(low=1 - width, high=1 + width))
+                result = step(result, streams.stream(name).uniform(low=1 - width, high=1 + width))
         if self.hue:
-            result = adjust_hue(result, draws.stream("hue").uniform(low=-self.hue, high=self.hue))
+            result = adjust_hue(result, streams.stream("hue").uniform(low=-self.hue, high=self.hue))
         if is_uint8:
             result = (result * 255).round_().to(torch.uint8)
         return result.contiguous(memory_format=memory_format(images)), targets
 
 
-def grey(images: Tensor) -> Tensor:
+def gray(images: Tensor) -> Tensor:
     """(B, 1, H, W) of (B, 3, H, W), the luma."""
     red, green, blue = images.unbind(1)
     return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[:, None]
@@ -66,23 +68,23 @@ def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from (factor > 1) or towards the mean grey of each image.
+    """Away from (factor > 1) or toward the mean gray of each image.
 
     The mean is a sum of integers: a sum of floats would depend on how many images share a batch.
     """
     levels = 1 << 24
-    total = (grey(images) * levels).long().sum(dim=(1, 2, 3), keepdim=True)
+    total = (gray(images) * levels).long().sum(dim=(1, 2, 3), keepdim=True)
     mean = total.to(images.dtype) / (levels * images.shape[2] * images.shape[3])
     return blend(images, mean, factor)
 
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from (factor > 1) or towards grey."""
-    return blend(images, grey(images), factor)
+    """Away from (factor > 1) or toward gray."""
+    return blend(images, gray(images), factor)
 
 
 def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Turns the hue of float images in [0, 1] by (B,) shares of the colour circle.
+    """Turns the hue of float images in [0, 1] by (B,) shares of the color circle.
 
     Hue, saturation and value as in A. R. Smith: Color gamut transform pairs, SIGGRAPH 1978.
     """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from datasets_lib.augment.augmentation import Targets, are_masks
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.windows import cut_windows
 
 
@@ -22,10 +22,12 @@ class FlipCrop:
 
     pad: int = 4
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """The windows; masks are cut at the same places."""
-        mirrored = draws.stream("mirror").chance(0.5)
-        offsets = draws.stream("offset").integers(2 * self.pad + 1, 2)
+        mirrored = streams.stream("mirror").bernoulli(0.5)
+        offsets = streams.stream("offset").integers(2 * self.pad + 1, 2)
 
         def cut(images: Tensor) -> Tensor:
             top, left = offsets[:, 0], offsets[:, 1]
@@ -46,10 +48,12 @@ class Flips:
     horizontal: float = 0.5
     vertical: float = 0.5
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """The flipped batch; masks flip along."""
-        mirrored = draws.stream("horizontal").chance(self.horizontal)
-        upside_down = draws.stream("vertical").chance(self.vertical)
+        mirrored = streams.stream("horizontal").bernoulli(self.horizontal)
+        upside_down = streams.stream("vertical").bernoulli(self.vertical)
         if are_masks(targets):
             targets = cut_windows(targets, mirrored, upside_down)
         return cut_windows(images, mirrored, upside_down), targets

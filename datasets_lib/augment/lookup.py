@@ -57,7 +57,7 @@ def autocontrasted(values: Tensor, histogram: Tensor) -> Tensor:
 
 
 def equalized(values: Tensor, histogram: Tensor) -> Tensor:
-    """(B, C, 256), Pillow's histogram equalisation, in whole numbers."""
+    """(B, C, 256), Pillow's histogram equalization, in whole numbers."""
     present = histogram > 0
     highest = torch.where(present, torch.arange(256, device=values.device), 0).amax(2, keepdim=True)
     step = (histogram.sum(2, keepdim=True) - histogram.gather(2, highest)) // 255

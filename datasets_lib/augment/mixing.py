@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datasets_lib.augment.augmentation import Targets
 from datasets_lib.augment.beta import beta
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.rows import select, where_masked
 
 
@@ -29,13 +29,15 @@ class MixUp:
     alpha: float = 1.0
     per_sample: bool = False
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """Float images in [0, 1], for a mean of two needs more than 8 bits; soft labels (B, K)."""
         labels = soft_labels(targets, self.classes)
         if images.dtype == torch.uint8:
             images = images.to(torch.float32) / 255
-        share = _draw_share(draws, self.alpha, self.per_sample)
-        partner = draws.batch.stream("partner").permutation(len(images))
+        share = _draw_share(streams, self.alpha, self.per_sample)
+        partner = streams.batch.stream("partner").permutation(len(images))
         weight = share[:, None, None, None].to(images.dtype)
         mixed = torch.lerp(select(images, partner), images, weight)
         return mixed, torch.lerp(labels[partner], labels, share[:, None])
@@ -45,7 +47,7 @@ class MixUp:
 class CutMix:
     """Pastes a box of another image; labels mix by its area (Yun et al.: CutMix, ICCV 2019).
 
-    The box has a share 1 − λ of the area and its centre anywhere, so that the border may cut it;
+    The box has a share 1 − λ of the area and its center anywhere, so that the border may cut it;
     the labels then mix by the area that was in fact pasted.
 
     Attributes:
@@ -58,12 +60,14 @@ class CutMix:
     alpha: float = 1.0
     per_sample: bool = False
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """Images of the same dtype; soft labels (B, K)."""
         labels = soft_labels(targets, self.classes)
-        share = _draw_share(draws, self.alpha, self.per_sample)
-        box = _boxes(draws if self.per_sample else draws.batch, share, images.shape[2:])
-        partner = draws.batch.stream("partner").permutation(len(images))
+        share = _draw_share(streams, self.alpha, self.per_sample)
+        box = _boxes(streams if self.per_sample else streams.batch, share, images.shape[2:])
+        partner = streams.batch.stream("partner").permutation(len(images))
         mixed = where_masked(box, select(images, partner), images)
         kept = 1 - box.float().mean(dim=(1, 2))
         return mixed, torch.lerp(labels[partner], labels, kept[:, None])
@@ -86,19 +90,19 @@ def soft_labels(targets: Targets, classes: int) -> Tensor:
     )
 
 
-def _draw_share(draws: Draws, alpha: float, per_sample: bool) -> Tensor:
+def _draw_share(streams: RandomStreams, alpha: float, per_sample: bool) -> Tensor:
     """λ: (B,), or (1,) for the batch."""
-    return beta((draws if per_sample else draws.batch).stream("share"), alpha)
+    return beta((streams if per_sample else streams.batch).stream("share"), alpha)
 
 
-def _boxes(draws: Draws, share: Tensor, size: torch.Size) -> Tensor:
+def _boxes(streams: RandomStreams, share: Tensor, size: torch.Size) -> Tensor:
     """Bool (B or 1, H, W), True in boxes of area 1 − λ around a random pixel."""
     half = 0.5 * (1 - share).sqrt()
     inside = []
     for name, length in zip(("y", "x"), size, strict=True):
-        centre = draws.stream(name).integers(length)
+        center = streams.stream(name).integers(length)
         reach = (half * length).long()
         place = torch.arange(length, device=share.device)
-        low, high = (centre - reach)[:, None], (centre + reach)[:, None]
+        low, high = (center - reach)[:, None], (center + reach)[:, None]
         inside.append((place >= low) & (place < high))
     return inside[0][:, :, None] & inside[1][:, None, :]

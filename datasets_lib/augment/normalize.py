@@ -10,7 +10,7 @@ from datasets_lib.augment.augmentation import memory_format
 
 @dataclass(frozen=True)
 class Normalize:
-    """Normalises images channel by channel.
+    """Normalizes images channel by channel.
 
     The factor and the summand lie ready on the device, repeated to the length of a row: a row of a
     channels_last image is then one vector, where broadcasting over 3 channels takes 7 times as long

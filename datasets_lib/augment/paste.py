@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.color_jitter import ColourJitter
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.color_jitter import ColorJitter
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.rows import where_masked
 
 
@@ -19,7 +19,7 @@ class CutPaste:
     Attributes:
         kind: ``patch`` pastes a box of 2 to 15 % of the area, at most 3.3 times as long as wide;
             ``scar`` a thin one of 2 to 16 by 10 to 25 pixels, turned by at most 45 degrees.
-        jitter: Changes the patch's colours by factors within 1 ± jitter, and its hue by as much
+        jitter: Changes the patch's colors by factors within 1 ± jitter, and its hue by as much
             of the circle.
         probability: Of an anomaly at all; other images stay, with empty masks.
     """
@@ -28,45 +28,45 @@ class CutPaste:
     jitter: float = 0.1
     probability: float = 1.0
 
-    def __call__(self, images: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, streams: RandomStreams) -> tuple[Tensor, Tensor]:
         """Images with pasted patches, and where they are.
 
         Args:
             images: (B, 3, H, W), uint8 or floating point in [0, 1].
-            draws: One patch each.
+            streams: One patch each.
 
         Returns:
             Images of the same dtype and memory format, and masks, bool (B, H, W).
         """
         size = images.shape[2:]
-        sides, angle = self._box(draws, size)
-        offset_y, from_y = _places(draws.stream("y"), sides[:, 0], size[0])
-        offset_x, from_x = _places(draws.stream("x"), sides[:, 1], size[1])
+        sides, angle = self._box(streams, size)
+        offset_y, from_y = _places(streams.stream("y"), sides[:, 0], size[0])
+        offset_x, from_x = _places(streams.stream("x"), sides[:, 1], size[1])
         y = torch.arange(size[0], device=images.device)[None, :, None] - offset_y
         x = torch.arange(size[1], device=images.device)[None, None, :] - offset_x
         cos, sin = (part[:, None, None] for part in (angle.cos(), angle.sin()))
         along, across = cos * y - sin * x, sin * y + cos * x  # in the patch's own frame
         half = (sides / 2)[:, :, None, None]
         masks = (along.abs() < half[:, 0]) & (across.abs() < half[:, 1])
-        masks &= draws.stream("present").chance(self.probability)[:, None, None]
+        masks &= streams.stream("present").bernoulli(self.probability)[:, None, None]
         source_y = (along + from_y).round_().long().clamp_(0, size[0] - 1)
         source_x = (across + from_x).round_().long().clamp_(0, size[1] - 1)
         source = (source_y * size[1] + source_x).flatten(1)[:, None]
-        patch, _ = ColourJitter(*[self.jitter] * 4)(images, None, draws.stream("jitter"))
+        patch, _ = ColorJitter(*[self.jitter] * 4)(images, None, streams.stream("jitter"))
         moved = patch.flatten(2).gather(2, source.expand(-1, images.shape[1], -1))
         return where_masked(masks, moved.view(images.shape), images), masks
 
-    def _box(self, draws: Draws, size: torch.Size) -> tuple[Tensor, Tensor]:
+    def _box(self, streams: RandomStreams, size: torch.Size) -> tuple[Tensor, Tensor]:
         """(B, 2) height and width in whole pixels, and (B,) angle in radians."""
         if self.kind == "scar":
-            long = draws.stream("length").integers(16) + 10
-            thin = draws.stream("width").integers(15) + 2
-            angle = draws.stream("angle").uniform(low=-math.pi / 4, high=math.pi / 4)
+            long = streams.stream("length").integers(16) + 10
+            thin = streams.stream("width").integers(15) + 2
+            angle = streams.stream("angle").uniform(low=-math.pi / 4, high=math.pi / 4)
             sides = torch.stack((long, thin), dim=1)
         else:
-            area = draws.stream("area").uniform(low=0.02, high=0.15) * size[0] * size[1]
-            long = draws.stream("aspect").uniform(low=1.0, high=3.3)
-            aspect = torch.where(draws.stream("upright").chance(0.5), long, 1 / long)
+            area = streams.stream("area").uniform(low=0.02, high=0.15) * size[0] * size[1]
+            long = streams.stream("aspect").uniform(low=1.0, high=3.3)
+            aspect = torch.where(streams.stream("upright").bernoulli(0.5), long, 1 / long)
             angle = torch.zeros_like(area)
             sides = torch.stack(((area * aspect).sqrt(), (area / aspect).sqrt()), dim=1)
         height, width = sides.float().round().unbind(1)
@@ -74,10 +74,10 @@ class CutPaste:
         return torch.stack(clamped, dim=1), angle
 
 
-def _places(draws: Draws, side: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """(B, 1, 1) centres of the box pasted and of the box cut, each wholly inside the image."""
+def _places(streams: RandomStreams, side: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """(B, 1, 1) centers of the box pasted and of the box cut, each wholly inside the image."""
     room = length - side + 1
-    centres = [
-        (draws.stream(name).uniform() * room).floor() + (side - 1) / 2 for name in ("to", "from")
+    centers = [
+        (streams.stream(name).uniform() * room).floor() + (side - 1) / 2 for name in ("to", "from")
     ]
-    return centres[0][:, None, None], centres[1][:, None, None]
+    return centers[0][:, None, None], centers[1][:, None, None]

@@ -10,14 +10,14 @@ import math
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.warp import rotation_matrix, warp
 
 DRAEM_CELLS = tuple(2**power for power in range(6))
 """Lattice cells along a side: powers of two below 2⁶, as DRAEM's code draws them."""
 
 
-def perlin_noise(size: int, draws: Draws, cells: tuple[int, ...] = DRAEM_CELLS) -> Tensor:
+def perlin_noise(size: int, streams: RandomStreams, cells: tuple[int, ...] = DRAEM_CELLS) -> Tensor:
     """float32 (B, size, size), each sample with its own number of cells along each axis.
 
     Unit gradients, Perlin's quintic fade (Improving noise, SIGGRAPH 2002), times √2: within
@@ -25,16 +25,16 @@ def perlin_noise(size: int, draws: Draws, cells: tuple[int, ...] = DRAEM_CELLS) 
 
     Args:
         size: Height and width in pixels.
-        draws: One image each.
+        streams: One image each.
         cells: Numbers of lattice cells to choose from.
     """
-    device = draws.index.device
+    device = streams.index.device
     lines = max(cells) + 1
-    choice = draws.stream("cells").integers(len(cells), 2)
+    choice = streams.stream("cells").integers(len(cells), 2)
     # A comparison and a sum, since a tensor of the choices would have to be copied to the device.
     count = sum((choice == number) * value for number, value in enumerate(cells))
     assert isinstance(count, Tensor)
-    angle = draws.stream("angle").uniform(lines, lines, high=2 * math.pi)
+    angle = streams.stream("angle").uniform(lines, lines, high=2 * math.pi)
     gradient_x, gradient_y = angle.cos(), angle.sin()
 
     place = (torch.arange(size, device=device)[None, :, None] * count[:, None, :]).float() / size
@@ -62,27 +62,27 @@ def perlin_noise(size: int, draws: Draws, cells: tuple[int, ...] = DRAEM_CELLS) 
 def perlin_masks(
     count: int,
     size: int,
-    draws: Draws,
+    streams: RandomStreams,
     threshold: float = 0.5,
     cells: tuple[int, ...] = DRAEM_CELLS,
 ) -> Tensor:
     """Bool (count, size, size): where randomly turned Perlin noise exceeds the threshold.
 
     Args:
-        count: How many, as many as ``draws`` has samples.
+        count: How many, as many as ``streams`` has samples.
         size: Height and width in pixels.
-        draws: One mask each.
+        streams: One mask each.
         threshold: 0.5 in DRAEM. Corners that the turn leaves empty count as 0.
         cells: Numbers of lattice cells to choose from.
 
     Raises:
         ValueError: The draws are of another number of samples.
     """
-    if count != len(draws):
+    if count != len(streams):
         raise ValueError(
-            f"perlin_masks was asked for {count} masks with draws for {len(draws)} samples. Each "
+            f"perlin_masks was asked for {count} masks with draws for {len(streams)} samples. Each "
             "mask belongs to a sample: build the draws from as many indices."
         )
-    noise = perlin_noise(size, draws, cells)
-    angle = draws.stream("turn").uniform(low=-90.0, high=90.0)
+    noise = perlin_noise(size, streams, cells)
+    angle = streams.stream("turn").uniform(low=-90.0, high=90.0)
     return warp(noise[:, None], rotation_matrix(angle))[:, 0] > threshold

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from datasets_lib.augment import lookup
 from datasets_lib.augment.augmentation import Targets, are_masks, memory_format
-from datasets_lib.augment.color_jitter import grey
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.color_jitter import gray
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.warp import rotation_matrix, warp
 
 
@@ -42,7 +42,7 @@ class Operation(IntEnum):
 class RandAugment:
     """Applies some operations at one magnitude (Cubuk et al.: RandAugment, NeurIPS 2020).
 
-    Ranges are torchvision's; shears keep the image's centre and interpolation is bilinear.
+    Ranges are torchvision's; shears keep the image's center and interpolation is bilinear.
 
     Attributes:
         operations: How many, one after the other.
@@ -52,7 +52,9 @@ class RandAugment:
     operations: int = 2
     magnitude: float = 9.0
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """Images of the same dtype; floating-point ones are rounded to 8 bits on the way.
 
         Raises:
@@ -61,16 +63,16 @@ class RandAugment:
         if are_masks(targets):
             raise ValueError(
                 "RandAugment changes images in ways that masks cannot follow, and was given masks "
-                f"of shape {tuple(targets.shape)}. Use 'flips', 'rotation' or 'colour_jitter' for "
+                f"of shape {tuple(targets.shape)}. Use 'flips', 'rotation' or 'color_jitter' for "
                 "anomaly detection."
             )
         is_float = images.is_floating_point()
         result = (images * 255).round().to(torch.uint8) if is_float else images
         result = result.contiguous()
         for number in range(self.operations):
-            of_round = draws.stream(f"round {number}")
+            of_round = streams.stream(f"round {number}")
             operation = of_round.stream("operation").integers(len(Operation))
-            sign = of_round.stream("sign").chance(0.5).float() * 2 - 1
+            sign = of_round.stream("sign").bernoulli(0.5).float() * 2 - 1
             result = self.apply(result, operation, sign)
         if is_float:
             result = result.to(images.dtype) / 255
@@ -86,7 +88,7 @@ class RandAugment:
         """
         factor = 1 + sign * (0.9 * self.magnitude / 30)
         images = lookup.apply_tables(images, self._tables(images, operation, factor))
-        images = _blend_where(images, operation == Operation.SATURATION, factor, _grey)
+        images = _blend_where(images, operation == Operation.SATURATION, factor, _gray)
         images = _blend_where(images, operation == Operation.SHARPNESS, factor, _smooth)
         return warp(images, self._matrix(images, operation, sign))
 
@@ -98,7 +100,7 @@ class RandAugment:
         bits = 8 - round(self.magnitude / 7.5)
         candidates = {
             Operation.BRIGHTNESS: lookup.blended(values, 0.0, factor),
-            Operation.CONTRAST: lookup.blended(values, _mean_grey(images), factor),
+            Operation.CONTRAST: lookup.blended(values, _mean_gray(images), factor),
             Operation.POSTERIZE: lookup.posterized(values, bits),
             Operation.SOLARIZE: lookup.solarized(values, 255 * (1 - self.magnitude / 30)),
             Operation.AUTOCONTRAST: lookup.autocontrasted(values, histogram),
@@ -126,9 +128,9 @@ class RandAugment:
         return matrix
 
 
-def _mean_grey(images: Tensor) -> Tensor:
-    """(B, 1, 1), the mean of the truncated greys, summed as integers."""
-    total = _grey(images.float()).long().sum(dim=(2, 3))
+def _mean_gray(images: Tensor) -> Tensor:
+    """(B, 1, 1), the mean of the truncated grays, summed as integers."""
+    total = _gray(images.float()).long().sum(dim=(2, 3))
     return total[:, :, None].float() / (images.shape[2] * images.shape[3])
 
 
@@ -140,8 +142,8 @@ def _blend_where(
     return lookup.blended(values, other(values), factor).to(torch.uint8)
 
 
-def _grey(values: Tensor) -> Tensor:
-    return grey(values).floor_()
+def _gray(values: Tensor) -> Tensor:
+    return gray(values).floor_()
 
 
 def _smooth(values: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ _MASK = (1 << 64) - 1
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
+class RandomStreams:
     """The random numbers of a batch of samples.
 
     Attributes:
@@ -43,12 +43,12 @@ class Draws:
     def __len__(self) -> int:
         return len(self.index)
 
-    def stream(self, name: str) -> "Draws":
+    def stream(self, name: str) -> "RandomStreams":
         """An independent stream for one purpose, so that no two purposes share a number."""
         return replace(self, key=_host_mix(self.key ^ _hash(name)))
 
     @property
-    def batch(self) -> "Draws":
+    def batch(self) -> "RandomStreams":
         """Draws for the batch as a whole, one row: they alone depend on how batches are cut."""
         one = self.index.new_zeros(1) + self.step
         return replace(self.stream("batch"), index=one)
@@ -77,7 +77,7 @@ class Draws:
         upper = (self.bits(*shape) >> 32).bitwise_and_((1 << 32) - 1)
         return upper.mul_(high) >> 32
 
-    def chance(self, probability: float, *shape: int) -> Tensor:
+    def bernoulli(self, probability: float, *shape: int) -> Tensor:
         """Bool (B, *shape), True with this probability."""
         return self.uniform(*shape) < probability
 

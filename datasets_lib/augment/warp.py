@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from datasets_lib.augment.augmentation import Targets, are_masks, memory_format
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.windows import cut_windows
 
 Padding = Literal["zeros", "border", "reflection"]
@@ -27,7 +27,7 @@ def warp(
     Args:
         images: (B, C, H, W), uint8 (the result is rounded) or floating point, or bool (B, H, W).
         matrix: (B, 2, 3), rows for x and y: from an output pixel's (x, y, 1) to the input's (x, y),
-            in pixels from the image's centre.
+            in pixels from the image's center.
         padding: What lies outside the image.
         mode: Interpolation; masks want ``nearest``.
 
@@ -44,7 +44,7 @@ def warp(
     to_y = m[:, 1, 0] * x + (m[:, 1, 1] * y + m[:, 1, 2])
     grid = torch.stack((to_x * (2 / width), to_y * (2 / height)), dim=-1)
     dtype = images.dtype if images.is_floating_point() else torch.float32
-    values = images.to(dtype).contiguous()  # sampling planes is vectorised, channels_last is not
+    values = images.to(dtype).contiguous()  # sampling planes is vectorized, channels_last is not
     sampled = torch.nn.functional.grid_sample(
         values, grid.to(values.dtype), mode, padding, align_corners=False
     )
@@ -54,7 +54,7 @@ def warp(
 
 
 def rotation_matrix(degrees: Tensor) -> Tensor:
-    """(B, 2, 3) that turn images counter-clockwise about their centre by (B,) degrees."""
+    """(B, 2, 3) that turn images counter-clockwise about their center by (B,) degrees."""
     angle = torch.deg2rad(degrees)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     return torch.stack((cos, -sin, zero, sin, cos, zero), dim=1).view(-1, 2, 3)
@@ -74,10 +74,12 @@ class Rotation:
     probability: float = 0.3
     padding: Padding = "zeros"
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """Bilinear for images, nearest for masks."""
-        angle = draws.stream("angle").uniform(low=-self.degrees, high=self.degrees)
-        turned = draws.stream("turned").chance(self.probability)
+        angle = streams.stream("angle").uniform(low=-self.degrees, high=self.degrees)
+        turned = streams.stream("turned").bernoulli(self.probability)
         matrix = rotation_matrix(torch.where(turned, angle, 0.0))
         if are_masks(targets):
             targets = warp(targets, matrix, self.padding, "nearest")
@@ -88,7 +90,9 @@ class Rotation:
 class QuarterTurns:
     """Turns square images by 0, 90, 180 or 270 degrees; pixels and masks move, none changes."""
 
-    def __call__(self, images: Tensor, targets: Targets, draws: Draws) -> tuple[Tensor, Targets]:
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
         """Each of the four with probability 1/4.
 
         Raises:
@@ -100,7 +104,7 @@ class QuarterTurns:
                 f"Quarter turns want square images, found {height}×{width}. Resize them to a "
                 "square or use 'flips'."
             )
-        turns = draws.stream("turns").integers(4)
+        turns = streams.stream("turns").integers(4)
         if are_masks(targets):
             targets = quarter_turns(targets, turns)
         return quarter_turns(images, turns), targets

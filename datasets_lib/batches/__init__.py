@@ -1,1 +1,1 @@
-"""From decoded images to tensors on a device: whole sets, labelled splits, streams, textures."""
+"""From decoded images to tensors on a device: whole sets, labeled splits, streams, textures."""

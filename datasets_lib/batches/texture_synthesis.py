@@ -1,6 +1,6 @@
 """Procedural textures, for where no texture dataset is: noise, stripes, lattices and cells.
 
-Each is a scalar field of its own kind, bent by smooth noise, shaped by a random curve, coloured by
+Each is a scalar field of its own kind, bent by smooth noise, shaped by a random curve, colored by
 a random palette and grained. They share nothing with `surface`, whose defects they may become.
 """
 
@@ -33,16 +33,16 @@ def _texture(index: int, size: int) -> UInt8:
     rng = np.random.default_rng([_STREAM, index])
     kind = _KINDS[index % len(_KINDS)]
     field = _shaped(rng, _unit(kind(rng, size)))
-    colours = _coloured(rng, _evened(field, rng.uniform(0.0, 0.8)))
+    colors = _colored(rng, _evened(field, rng.uniform(0.0, 0.8)))
     if rng.random() < 0.5:  # light and dye vary over most real surfaces
-        colours = colours * (1 + rng.uniform(0.05, 0.25) * _smooth(rng, size, 1.8)[..., None])
+        colors = colors * (1 + rng.uniform(0.05, 0.25) * _smooth(rng, size, 1.8)[..., None])
     channels = 1 if rng.random() < 0.7 else 3
     grain = rng.uniform(0.0, 0.06) * rng.standard_normal((size, size, channels), np.float32)
-    return (np.clip(colours + grain, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return (np.clip(colors + grain, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _clouds(rng: np.random.Generator, size: int) -> Field:
-    """Noise of a power-law spectrum, often stretched: clouds, plaster, brushed fibres."""
+    """Noise of a power-law spectrum, often stretched: clouds, plaster, brushed fibers."""
     return _filtered(rng, size, lambda radius: radius ** -rng.uniform(0.7, 2.2))
 
 
@@ -151,11 +151,11 @@ def _evened(field: Field, share: float) -> Field:
     return evened
 
 
-def _coloured(rng: np.random.Generator, field: Field) -> Field:
-    """(size, size, 3) by a palette whose colours stray from one hue, some little, some far."""
+def _colored(rng: np.random.Generator, field: Field) -> Field:
+    """(size, size, 3) by a palette whose colors stray from one hue, some little, some far."""
     stops = int(rng.integers(2, 6))
-    grey, saturation = rng.uniform(0.2, 0.8), rng.uniform() ** 1.5
-    base = grey + saturation * (rng.uniform(0.1, 0.9, 3) - grey)
+    gray, saturation = rng.uniform(0.2, 0.8), rng.uniform() ** 1.5
+    base = gray + saturation * (rng.uniform(0.1, 0.9, 3) - gray)
     spread = rng.uniform(0.03, 0.3)
     lightness = rng.permutation(np.linspace(-1, 1, stops)) * rng.uniform(0.15, 0.45)
     palette = np.clip(base + spread * rng.normal(0, 1, (stops, 3)) + lightness[:, None], 0, 1)

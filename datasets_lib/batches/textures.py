@@ -12,14 +12,14 @@ from datasets_lib.batches.texture_synthesis import synthesize_textures
 from datasets_lib.cache.build import Progress
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import FoundDataset
-from datasets_lib.import_string import imported
+from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.split import limit
 
 if TYPE_CHECKING:
     from torch import Tensor, device
 
-    from datasets_lib.augment.random_streams import Draws
+    from datasets_lib.augment.random_streams import RandomStreams
 
 PROCEDURAL = "procedural"
 """Name of the source that stands in where no texture set is; results show it."""
@@ -43,11 +43,11 @@ class TextureSource:
     name: str
     images: Tensor
 
-    def sample(self, draws: Draws) -> Tensor:
+    def sample(self, streams: RandomStreams) -> Tensor:
         """One image for each of the draws, uint8 (B, 3, S, S), on the source's device."""
         from datasets_lib.augment.rows import select
 
-        chosen = draws.stream("texture").integers(len(self.images), 1)[:, 0]
+        chosen = streams.stream("texture").integers(len(self.images), 1)[:, 0]
         return select(self.images, chosen.to(self.images.device))
 
     def to(self, device: device | str) -> TextureSource:
@@ -86,6 +86,6 @@ def texture_source(
 
 
 def _samples(dataset: FoundDataset) -> tuple[Sample, ...]:
-    read: Callable[[Path], list[Path]] = imported(dataset.reader)
+    read: Callable[[Path], list[Path]] = import_string(dataset.reader)
     files = read(dataset.root)
     return limit([Sample(file.relative_to(dataset.root).as_posix(), file) for file in files], MOST)

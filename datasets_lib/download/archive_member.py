@@ -95,7 +95,7 @@ class Budget:
 class MemberPaths:
     """The paths an archive's members are unpacked to, no two of them alike.
 
-    Names alike but for case or Unicode normalisation count as one: on some file systems they are.
+    Names alike but for case or Unicode normalization count as one: on some file systems they are.
 
     Attributes:
         strip: Folder that all members are in and that is left away, or None.

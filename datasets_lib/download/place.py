@@ -1,4 +1,4 @@
-"""From archives to a dataset below a data folder: unpacked, recognised, and named last."""
+"""From archives to a dataset below a data folder: unpacked, recognized, and named last."""
 
 import hashlib
 import shutil
@@ -10,7 +10,7 @@ from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
 from datasets_lib.download.file_lock import held, make_folder
 from datasets_lib.download.unpack import Progress, unpack
 from datasets_lib.entry import Archive, DatasetEntry
-from datasets_lib.import_string import imported
+from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folder_names import subfolders
 
@@ -103,7 +103,7 @@ def place(
                 _merge(_stripped(unpacked, piece.archive), _target(whole, piece.archive))
             root = _dataset_root(whole, entry)
             if root is None:
-                raise DatasetError(_unrecognised(name, entry, whole, pieces))
+                raise DatasetError(_unrecognized(name, entry, whole, pieces))
             if final.exists():
                 _merge(root, final)
             else:
@@ -133,9 +133,9 @@ def _dataset_root(folder: Path, entry: DatasetEntry | None) -> Path | None:
     """The folder itself or, while it holds one other, that one; None if neither fits."""
     finders = [entry.finder] if entry else [layout.finder for layout in CUSTOM_LAYOUTS]
     while True:
-        if any(imported(finder)(folder) is not None for finder in finders):
+        if any(import_string(finder)(folder) is not None for finder in finders):
             return folder
-        # Beside it may lie a licence or a read-me.
+        # Beside it may lie a license or a read-me.
         within = [path for path in subfolders(folder) if path.name != "__MACOSX"]
         if len(within) != 1:
             return None
@@ -170,7 +170,7 @@ def _move(source: Path, target: Path) -> None:
             path.rename(target / path.name)
 
 
-def _unrecognised(
+def _unrecognized(
     name: str, entry: DatasetEntry | None, whole: Path, pieces: Sequence[Piece]
 ) -> str:
     files = ", ".join(str(piece.file) for piece in pieces)

@@ -1,6 +1,6 @@
 """From an image file of any common kind to uint8 RGB, and from a mask file to defect or not.
 
-Pixels are taken as stored: alpha is dropped, EXIF orientation and colour profiles are not applied
+Pixels are taken as stored: alpha is dropped, EXIF orientation and color profiles are not applied
 (masks carry neither). 16-bit values become ``round(v / 257)``: 65535 is 255, nothing is stretched.
 Images are resized to a square with `INTERPOLATION`, without keeping their aspect.
 """
@@ -84,8 +84,8 @@ def to_rgb(data: bytes, path: Path) -> Image.Image:
             "8 or 16 bits a channel. Convert it to 8- or 16-bit PNG."
         )
     eight = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    grey = eight.shape[2] < 3
-    return Image.fromarray(np.repeat(eight[:, :, :1], 3, axis=2) if grey else eight[:, :, :3])
+    gray = eight.shape[2] < 3
+    return Image.fromarray(np.repeat(eight[:, :, :1], 3, axis=2) if gray else eight[:, :, :3])
 
 
 def resize_image(image: Image.Image, size: int) -> UInt8:
@@ -94,7 +94,7 @@ def resize_image(image: Image.Image, size: int) -> UInt8:
 
 
 def to_mask(data: bytes, path: Path, image_size: tuple[int, int]) -> Image.Image:
-    """Mask contents as an 8-bit grey image, 255 where any channel is above zero."""
+    """Mask contents as an 8-bit gray image, 255 where any channel is above zero."""
     pixels = np.asarray(_decode(data, path))
     height, width = pixels.shape[:2]
     if (width, height) != tuple(image_size):
@@ -120,7 +120,7 @@ def marks_defect(path: Path) -> bool:
 
 
 def resize_mask(mask: Image.Image, size: int) -> npt.NDArray[np.bool_]:
-    """A 0/255 grey image as bool (size, size)."""
+    """A 0/255 gray image as bool (size, size)."""
     return np.asarray(mask.resize((size, size), Image.Resampling.NEAREST)) > 0
 
 
@@ -137,7 +137,7 @@ def _decode(data: bytes, path: Path) -> Image.Image | npt.NDArray[Any]:
         image.load()
         if image.mode.startswith(("I", "F")):
             return np.asarray(image)[:, :, None]
-        # Pillow warns on, or keys out, transparent colours of palette images; alpha is dropped.
+        # Pillow warns on, or keys out, transparent colors of palette images; alpha is dropped.
         image.info.pop("transparency", None)
         return image if image.mode == "RGB" else image.convert("RGB")
     except MemoryError:

@@ -29,23 +29,23 @@ def sixteen_bit_layout(image: Image.Image) -> str | None:
 def sixteen_bit(data: bytes, layout: str, open_image: Open) -> npt.NDArray[np.uint16]:
     """All 16 bits, (H, W, C).
 
-    Pillow unpacks the high byte of each colour channel. Told that the file has the other byte
+    Pillow unpacks the high byte of each color channel. Told that the file has the other byte
     order, it unpacks the low one: two passes give both. (torchvision reads 16-bit PNG too, but a
     damaged file ends the process.)
 
     Raises:
-        ValueError: The channels are not grey or RGB, with or without alpha.
+        ValueError: The channels are not gray or RGB, with or without alpha.
     """
     if layout.startswith("I"):
         return _pixels(open_image(data)).astype(np.uint16)[:, :, None]
     if layout == "LA;16B":
-        return _grey_alpha(data, open_image)
-    colour, _, order = layout.partition(";16")
-    if colour not in {"RGB", "RGBA", "RGBX"}:
-        raise ValueError(f"16-bit {colour} pixels; convert it to 16-bit RGB PNG")
+        return _gray_alpha(data, open_image)
+    color, _, order = layout.partition(";16")
+    if color not in {"RGB", "RGBA", "RGBX"}:
+        raise ValueError(f"16-bit {color} pixels; convert it to 16-bit RGB PNG")
     if order == "N":
         order = {"little": "L", "big": "B"}[sys.byteorder]
-    swapped = colour + {"L": ";16B", "B": ";16L"}[order]
+    swapped = color + {"L": ";16B", "B": ";16L"}[order]
     high, low = open_image(data), open_image(data)
     _set_layout(low, swapped)
     return _join(_pixels(high), _pixels(low))
@@ -60,8 +60,8 @@ def _set_layout(image: Any, layout: str) -> None:
     image.tile = [changed(tile) for tile in image.tile]
 
 
-def _grey_alpha(data: bytes, open_image: Open) -> npt.NDArray[np.uint16]:
-    """Grey and alpha of a PNG, for which Pillow has one byte order only.
+def _gray_alpha(data: bytes, open_image: Open) -> npt.NDArray[np.uint16]:
+    """Gray and alpha of a PNG, for which Pillow has one byte order only.
 
     Under the header of 8-bit RGBA, whose pixels are as long, the four bytes come out as they are.
     """

@@ -55,7 +55,7 @@ class FileSplit:
         return tuple(sample.name for sample in self.samples)
 
 
-Labelled = PixelSplit | FileSplit
+Labeled = PixelSplit | FileSplit
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,8 @@ class Classification:
     """
 
     name: str
-    train: Labelled
-    test: Labelled
+    train: Labeled
+    test: Labeled
 
     @property
     def classes(self) -> tuple[str, ...]:

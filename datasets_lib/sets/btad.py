@@ -23,7 +23,7 @@ ENTRY = DatasetEntry(
     title="BTAD",
     task="anomaly",
     categories=tuple(_COUNTS),
-    licence="CC BY-SA 4.0",
+    license="CC BY-SA 4.0",
     citation=(
         "Mishra, Verk, Fornasier, Piciarelli, Foresti: VT-ADL: A Vision Transformer Network for "
         "Image Anomaly Detection and Localization, ISIE 2021"

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.sets.cifar_layout import CITATION, HOMEPAGE, LICENCE, CifarLayout
+from datasets_lib.sets.cifar_layout import CITATION, HOMEPAGE, LICENSE, CifarLayout
 
 LAYOUT = CifarLayout(
     name="cifar100",
@@ -22,7 +22,7 @@ ENTRY = DatasetEntry(
     title="CIFAR-100",
     task="classification",
     categories=(),
-    licence=LICENCE,
+    license=LICENSE,
     citation=CITATION,
     homepage=HOMEPAGE,
     folders=("cifar_100", "cifar_100_python"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from datasets_lib.layouts.marked_folder import marked_folder
 
 HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-LICENCE = "none stated by the publisher; cite the report"
+LICENSE = "none stated by the publisher; cite the report"
 CITATION = "Krizhevsky: Learning Multiple Layers of Features from Tiny Images, 2009"
 
 

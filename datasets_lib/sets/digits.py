@@ -12,14 +12,14 @@ ENTRY = DatasetEntry(
     title="Digits (scikit-learn)",
     task="classification",
     categories=(),
-    licence="CC BY 4.0 (UCI Machine Learning Repository)",
+    license="CC BY 4.0 (UCI Machine Learning Repository)",
     citation="Alpaydin, Kaynak: Optical Recognition of Handwritten Digits, UCI, 1998",
     homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
     reader="datasets_lib.sets.digits:read",
     embedded=True,
     counts=MappingProxyType({"": Counts(train=1_438, test=359)}),
     image_size=32,
-    unverified=("The licence's wording.",),
+    unverified=("The license's wording.",),
 )
 
 TEST_SHARE = 0.2
@@ -39,7 +39,7 @@ def read(_: Path | None = None) -> Classification:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    grey = np.rint(digits.images * (255 / BRIGHTEST)).astype(np.uint8)
+    gray = np.rint(digits.images * (255 / BRIGHTEST)).astype(np.uint8)
     labels = digits.target.astype(np.int64)
     classes = tuple(str(name) for name in digits.target_names)
     by_class = [np.flatnonzero(labels == label).tolist() for label in range(len(classes))]
@@ -47,7 +47,7 @@ def read(_: Path | None = None) -> Classification:
 
     def split(places: list[int]) -> PixelSplit:
         names = tuple(f"{place:04d}" for place in places)
-        images = np.repeat(grey[places][..., None], 3, axis=3)
+        images = np.repeat(gray[places][..., None], 3, axis=3)
         return PixelSplit(classes, names, labels[places], images)
 
     everything = range(len(labels))

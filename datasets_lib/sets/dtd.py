@@ -12,7 +12,7 @@ ENTRY = DatasetEntry(
     title="Describable Textures Dataset",
     task="texture",
     categories=(),
-    licence="research purposes only",
+    license="research purposes only",
     citation="Cimpoi, Maji, Kokkinos, Mohamed, Vedaldi: Describing Textures in the Wild, CVPR 2014",
     homepage="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
     folders=("dtd_r1_0_1",),
@@ -33,7 +33,7 @@ ENTRY = DatasetEntry(
         ),
     ),
     ask_first=True,
-    unverified=("The licence's wording.", "The second address is named by users alone."),
+    unverified=("The license's wording.", "The second address is named by users alone."),
 )
 
 

@@ -18,7 +18,7 @@ ENTRY = DatasetEntry(
     title="Imagenette2",
     task="texture",
     categories=(),
-    licence="Apache-2.0 for the selection; ImageNet's terms for the images",
+    license="Apache-2.0 for the selection; ImageNet's terms for the images",
     citation="Howard: Imagenette, 2019",
     homepage="https://github.com/fastai/imagenette",
     folders=("imagenette", "imagenette2_320", "imagenette2_160"),
@@ -37,7 +37,7 @@ ENTRY = DatasetEntry(
         ),
     ),
     ask_first=True,
-    unverified=("The licence's wording.",),
+    unverified=("The license's wording.",),
 )
 
 

@@ -23,7 +23,7 @@ ENTRY = DatasetEntry(
     title="KolektorSDD",
     task="anomaly",
     categories=(CATEGORY,),
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     citation=(
         "Tabernik, Šela, Skvarč, Skočaj: Segmentation-based deep-learning approach for "
         "surface-defect detection, Journal of Intelligent Manufacturing 2020"
@@ -75,12 +75,12 @@ def _parts(path: Path, item: str) -> list[Sample]:
     ]
 
 
-def _part(path: Path, image: Path, labelled: bool) -> Sample:
+def _part(path: Path, image: Path, labeled: bool) -> Sample:
     # Here, for this module is imported at collection.
     from datasets_lib.images.decode import marks_defect
 
     label = image.with_name(image.stem + _LABEL)
-    if not labelled:
+    if not labeled:
         raise DatasetError(
             f"The image {image} has no label: wanted {label}, empty where there is no defect. "
             "Unpack the archive of KolektorSDD again."

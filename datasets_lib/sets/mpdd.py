@@ -22,7 +22,7 @@ ENTRY = DatasetEntry(
     title="MPDD",
     task="anomaly",
     categories=tuple(_COUNTS),
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     citation=(
         "Jezek, Jonak, Burget, Dvorak, Skotak: Deep learning-based defect detection of metal "
         "parts, ICUMT 2021"
@@ -34,6 +34,6 @@ ENTRY = DatasetEntry(
     unverified=(
         "The archive's file name and top folder; its page links to a shared folder that a person "
         "opens.",
-        "The licence is as public readers state it; the page itself names none.",
+        "The license is as public readers state it; the page itself names none.",
     ),
 )

@@ -30,7 +30,7 @@ ENTRY = DatasetEntry(
     title="MVTec AD 2",
     task="anomaly",
     categories=tuple(_COUNTS),
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     citation=(
         "Heckler-Kram, Neudeck, Scheler, König, Steger: The MVTec AD 2 Dataset: Advanced "
         "Scenarios for Unsupervised Anomaly Detection, arXiv:2503.21622"

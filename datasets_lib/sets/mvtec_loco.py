@@ -29,7 +29,7 @@ ENTRY = DatasetEntry(
     title="MVTec LOCO AD",
     task="anomaly",
     categories=tuple(_COUNTS),
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     citation=(
         "Bergmann, Batzner, Fauser, Sattlegger, Steger: Beyond Dents and Scratches: Logical "
         "Constraints in Unsupervised Anomaly Detection and Localization, IJCV 2022"

@@ -57,7 +57,7 @@ ENTRY = DatasetEntry(
     title="Real-IAD",
     task="anomaly",
     categories=CATEGORIES,
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     citation=(
         "Wang, Zhu, Gao et al.: Real-IAD: A Real-World Multi-View Dataset for Benchmarking "
         "Versatile Industrial Anomaly Detection, CVPR 2024"

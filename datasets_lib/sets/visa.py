@@ -37,7 +37,7 @@ ENTRY = DatasetEntry(
     title="VisA",
     task="anomaly",
     categories=tuple(_COUNTS),
-    licence="CC BY 4.0",
+    license="CC BY 4.0",
     citation=(
         "Zou, Jeong, Pemula, Zhang, Dabeer: SPot-the-Difference Self-supervised Pre-training for "
         "Anomaly Detection and Segmentation, ECCV 2022"

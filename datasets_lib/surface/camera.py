@@ -1,4 +1,4 @@
-"""What stands between a surface and its picture: light, colour, focus, dust and sensor noise."""
+"""What stands between a surface and its picture: light, color, focus, dust and sensor noise."""
 
 import numpy as np
 from numpy.typing import NDArray

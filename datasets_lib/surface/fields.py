@@ -1,7 +1,7 @@
 """Random fields the surfaces are made of; every field is float64, ``(SIZE, SIZE)``.
 
 Sums are written out rather than handed to BLAS, whose order of summation depends on the machine.
-The rounding differences left (the last bit of a sine) are 10¹³ times finer than a grey level.
+The rounding differences left (the last bit of a sine) are 10¹³ times finer than a gray level.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ Field = NDArray[np.float64]
 
 @cache
 def grid() -> tuple[Field, Field]:
-    """Row and column of every pixel, from the centre of the image."""
+    """Row and column of every pixel, from the center of the image."""
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float64) - (SIZE - 1) / 2
     rows.flags.writeable = columns.flags.writeable = False
     return rows, columns
@@ -70,7 +70,7 @@ def ramp(field: Field, low: float | Field, high: float | Field) -> Field:
 
 
 def turned(radians: float) -> tuple[Field, Field]:
-    """`grid` turned about the centre."""
+    """`grid` turned about the center."""
     rows, columns = grid()
     cos, sin = np.cos(radians), np.sin(radians)
     return cos * rows - sin * columns, sin * rows + cos * columns
@@ -82,11 +82,11 @@ def rgb(field: Field) -> Field:
 
 
 def tint(field: Field, dark: tuple[float, ...], light: tuple[float, ...]) -> Field:
-    """Colour between ``dark`` at 0 and ``light`` at 1, ``(SIZE, SIZE, 3)``."""
-    colour: Field = np.array(dark) + rgb(field) * (np.array(light) - np.array(dark))
-    return colour
+    """Color between ``dark`` at 0 and ``light`` at 1, ``(SIZE, SIZE, 3)``."""
+    color: Field = np.array(dark) + rgb(field) * (np.array(light) - np.array(dark))
+    return color
 
 
-def blend(scene: Field, colour: Field | tuple[float, ...], alpha: Field) -> Field:
-    """``scene`` covered by ``colour`` as far as ``alpha`` says; ``(SIZE, SIZE, 3)``."""
-    return scene + rgb(alpha) * (np.asarray(colour) - scene)
+def blend(scene: Field, color: Field | tuple[float, ...], alpha: Field) -> Field:
+    """``scene`` covered by ``color`` as far as ``alpha`` says; ``(SIZE, SIZE, 3)``."""
+    return scene + rgb(alpha) * (np.asarray(color) - scene)

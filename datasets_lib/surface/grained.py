@@ -21,15 +21,15 @@ class Board:
         across: Position across the rings, in rings.
         dark: How dark each ring's late wood is, ``(RINGS,)``.
         width: Part of each ring that is late wood, ``(RINGS,)``.
-        fibres: Fine brightness along the grain.
+        fibers: Fine brightness along the grain.
         pores: Coverage by pores, 0 to 1.
-        tone: Colour of the board, relative to `EARLY` and `LATE`.
+        tone: Color of the board, relative to `EARLY` and `LATE`.
     """
 
     across: Field
     dark: Field
     width: Field
-    fibres: Field
+    fibers: Field
     pores: Field
     tone: Field
 
@@ -37,7 +37,7 @@ class Board:
 def draw(rng: np.random.Generator, kind: str | None, damage: np.random.Generator) -> Field:
     """Reflectance of one piece, ``(SIZE, SIZE, 3)``."""
     board = _board(rng)
-    scene = _planed(board, board.across, board.fibres, board.pores)
+    scene = _planed(board, board.across, board.fibers, board.pores)
     if kind == "scratch":
         return _scratched(scene, damage)
     if kind == "stain":
@@ -61,24 +61,24 @@ def _board(rng: np.random.Generator) -> Board:
         across=columns / spacing + RINGS / 2 + rng.uniform(0, 1) + wander,
         dark=rng.uniform(0.45, 1.0, RINGS),
         width=rng.uniform(0.35, 0.7, RINGS),
-        fibres=0.6 * streaks(rng, 16).T + 0.6 * streaks(rng, 60).T,
+        fibers=0.6 * streaks(rng, 16).T + 0.6 * streaks(rng, 60).T,
         pores=np.minimum(uniform_filter1d(pores, length, axis=0) * length, 1.0),
         tone=np.exp(rng.normal(0, 0.05) + rng.normal(0, 0.025) * np.array([1.0, 0.0, -1.0])),
     )
 
 
-def _planed(board: Board, across: Field, fibres: Field, pores: Field) -> Field:
+def _planed(board: Board, across: Field, fibers: Field, pores: Field) -> Field:
     """Late wood darkens slowly through a ring and ends sharply."""
     ring = np.floor(across).astype(np.int64)
     part = across - ring
     start = 0.94 - board.width[ring % RINGS]
     late = board.dark[ring % RINGS] * ramp(part, start, 0.92) * ramp(part, 1.0, 0.93)
-    wood = tint(0.85 * late, EARLY, LATE) * rgb(1 + 0.035 * fibres)
+    wood = tint(0.85 * late, EARLY, LATE) * rgb(1 + 0.035 * fibers)
     return blend(wood, PORE, (0.3 + 0.3 * late) * pores) * board.tone
 
 
 def _scratched(scene: Field, damage: np.random.Generator) -> Field:
-    """A groove across the grain: pale torn fibres beside a thin shadow."""
+    """A groove across the grain: pale torn fibers beside a thin shadow."""
     angle = damage.choice([-1, 1]) * damage.uniform(0.0, 0.9)
     groove = shapes.stroke(
         shapes.path(damage, damage.uniform(50, 110), angle, damage.normal(0, 0.4), 0.04)
@@ -90,7 +90,7 @@ def _scratched(scene: Field, damage: np.random.Generator) -> Field:
 
 
 def _stained(scene: Field, damage: np.random.Generator) -> Field:
-    """Water that drew tannin to its rim: grey inside, darker at the edge."""
+    """Water that drew tannin to its rim: gray inside, darker at the edge."""
     depth = shapes.blob(damage, damage.uniform(13, 24), damage.uniform(1.0, 1.6))
     depth = depth + 1.5 * smooth(damage, 10, 30)
     wet, rim = ramp(depth, -1.5, 3), np.exp(-(((depth - 1) / 2) ** 2))
@@ -129,6 +129,6 @@ def _patched(scene: Field, board: Board, damage: np.random.Generator) -> Field:
     askew = damage.choice([-1, 1]) * damage.uniform(0.2, 0.6)
     spacing = damage.uniform(13, 20)
     other = (np.cos(askew) * columns - np.sin(askew) * rows) / spacing + RINGS / 2
-    wood = _planed(board, other + 0.1 * smooth(damage, 8), board.fibres, board.pores) * 0.94
+    wood = _planed(board, other + 0.1 * smooth(damage, 8), board.fibers, board.pores) * 0.94
     joint = np.exp(-((depth / 1.0) ** 2))
     return blend(blend(scene, wood, ramp(depth, -0.7, 0.7)), PORE, 0.2 * joint)

@@ -21,7 +21,7 @@ class Sheet:
     """One printed sheet before it is seen.
 
     Attributes:
-        row: Position down the grid, in cells; a motif's centre is at each half.
+        row: Position down the grid, in cells; a motif's center is at each half.
         column: Position across the grid, likewise.
         offset: Registration of each ink: rows and columns in pixels, ``(2, 2)``.
         density: How well each ink covers, ``(2, SIZE, SIZE)``.
@@ -90,7 +90,7 @@ def _sheet(rng: np.random.Generator) -> Sheet:
 
 def _some_cell(sheet: Sheet, damage: np.random.Generator) -> tuple[int, int]:
     """A cell whose motif lies wholly in the picture."""
-    row, column = (shapes.centre(damage, 30) + SIZE / 2).astype(np.int64)
+    row, column = (shapes.center(damage, 30) + SIZE / 2).astype(np.int64)
     return int(sheet.row[row, column]), int(sheet.column[row, column])
 
 
@@ -112,12 +112,12 @@ def _print(sheet: Sheet, motifs: Motifs) -> Field:
     ring = (row + column) % 2 == 0
     cos, sin = np.cos(motifs.turn)[row, column], np.sin(motifs.turn)[row, column]
     kept = motifs.kept[row, column]
-    for ink, colour in enumerate((TEAL, RED)):
+    for ink, color in enumerate((TEAL, RED)):
         y = down - sheet.offset[ink, 0] - motifs.shift[ink, 0][row, column]
         x = right - sheet.offset[ink, 1] - motifs.shift[ink, 1][row, column]
         distance = _outline(ink, ring, cos * y + sin * x, cos * x - sin * y)
         inked = ramp(distance, 0.6, -0.6) * ramp(x / 13, kept, kept - 0.08)
-        scene = blend(scene, colour, np.clip(sheet.density[ink], 0, 1) * inked)
+        scene = blend(scene, color, np.clip(sheet.density[ink], 0, 1) * inked)
     return scene
 
 

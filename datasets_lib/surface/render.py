@@ -20,7 +20,7 @@ from datasets_lib.surface.camera import Camera
 from datasets_lib.surface.fields import Field
 
 VISIBLE = 8
-"""Grey levels by which a defect must change a pixel in some channel to count."""
+"""Gray levels by which a defect must change a pixel in some channel to count."""
 
 Draw = Callable[[np.random.Generator, str | None, np.random.Generator], Field]
 _DRAW: Mapping[str, Draw] = MappingProxyType(

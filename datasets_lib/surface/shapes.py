@@ -34,8 +34,8 @@ class Stroke:
         return np.clip((half - self.distance) / soft + 0.5, 0.0, 1.0) * (ends > 0)
 
 
-def centre(rng: np.random.Generator, margin: float = MARGIN) -> Points:
-    """A place for a defect: (row, column) from the centre of the image."""
+def center(rng: np.random.Generator, margin: float = MARGIN) -> Points:
+    """A place for a defect: (row, column) from the center of the image."""
     return rng.uniform(-1, 1, 2) * (SIZE / 2 - margin)
 
 
@@ -93,7 +93,7 @@ def blob(
         ragged: Standard deviation of the outline's second harmonic; higher ones fall off.
     """
     rows, columns = grid()
-    row, column = centre(rng, MARGIN + radius * 0.5)
+    row, column = center(rng, MARGIN + radius * 0.5)
     y, x = (rows - row) / np.sqrt(stretch), (columns - column) * np.sqrt(stretch)
     angle = np.arctan2(y, x)
     outline = np.ones((SIZE, SIZE))

@@ -22,7 +22,7 @@ class Cloth:
         v: Position across the weft, likewise.
         warp: Brightness of each warp thread, ``(THREADS,)``.
         weft: Brightness of each weft thread, ``(THREADS,)``.
-        fibres: Brightness along warp and weft threads.
+        fibers: Brightness along warp and weft threads.
         dye: How light the yarn is dyed, 0 to 1.
     """
 
@@ -30,7 +30,7 @@ class Cloth:
     v: Field
     warp: Field
     weft: Field
-    fibres: tuple[Field, Field]
+    fibers: tuple[Field, Field]
     dye: float
 
 
@@ -60,7 +60,7 @@ def _cloth(rng: np.random.Generator) -> Cloth:
         v=rows / period + shift[1] + 0.16 * smooth(rng, 3),
         warp=1 + 0.06 * rng.standard_normal(THREADS),
         weft=1 + 0.06 * rng.standard_normal(THREADS),
-        fibres=(streaks(rng, 12).T, streaks(rng, 12)),
+        fibers=(streaks(rng, 12).T, streaks(rng, 12)),
         dye=rng.uniform(0.3, 0.7),
     )
 
@@ -77,8 +77,8 @@ def _weave(cloth: Cloth, u: Field, v: Field, missing: Field | None = None) -> Fi
     crown = 1 - 1.5 * along**2 * (1 - bare)
     thread = np.where(
         warp_on_top | (bare > 0.5),
-        cloth.warp[i.astype(np.int64) % THREADS] * (1 + 0.06 * cloth.fibres[0]),
-        cloth.weft[j.astype(np.int64) % THREADS] * (1 + 0.06 * cloth.fibres[1]) * 1.08,
+        cloth.warp[i.astype(np.int64) % THREADS] * (1 + 0.06 * cloth.fibers[0]),
+        cloth.weft[j.astype(np.int64) % THREADS] * (1 + 0.06 * cloth.fibers[1]) * 1.08,
     )
     shade = np.clip((1 - 2.2 * across**2) * crown * thread * (1 - 0.4 * bare), 0, 1.4)
     gap = ramp(np.abs(across), 0.38, 0.5)
@@ -89,7 +89,7 @@ def _weave(cloth: Cloth, u: Field, v: Field, missing: Field | None = None) -> Fi
 def _misplaced(cloth: Cloth, damage: np.random.Generator) -> tuple[Field, Field]:
     """Threads pushed aside and left there: a smooth bump in the position of warp or weft."""
     rows, columns = grid()
-    row, column = shapes.centre(damage, 48)
+    row, column = shapes.center(damage, 48)
     wide, tall = damage.uniform(9, 14), damage.uniform(22, 40)
     push = damage.choice([-1, 1]) * damage.uniform(0.9, 1.4)
     if damage.random() < 0.5:
@@ -101,7 +101,7 @@ def _misplaced(cloth: Cloth, damage: np.random.Generator) -> tuple[Field, Field]
 
 def _missing(cloth: Cloth, damage: np.random.Generator) -> Field:
     """Where one weft thread is missing, 0 to 1."""
-    row, column = (shapes.centre(damage, 56) + SIZE / 2).astype(np.int64)
+    row, column = (shapes.center(damage, 56) + SIZE / 2).astype(np.int64)
     lost = np.floor(cloth.v[row, column])
     half = damage.uniform(30, 60)
     span = np.abs(grid()[1] - (column - SIZE / 2)) < half
@@ -123,7 +123,7 @@ def _torn(cloth: Cloth, damage: np.random.Generator) -> Field:
 
 
 def _abraded(scene: Field, damage: np.random.Generator) -> Field:
-    """A rubbed line: broken fibres scatter light and hide the weave."""
+    """A rubbed line: broken fibers scatter light and hide the weave."""
     line = shapes.stroke(
         shapes.path(
             damage, damage.uniform(70, 130), damage.uniform(0, np.pi), damage.normal(0, 0.4), 0.05

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from datasets_lib.entry import Counts
-from datasets_lib.import_string import imported
+from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.data_info import read_only
 from datasets_lib.layouts.masks import MissingMasksError
@@ -45,7 +45,7 @@ def verify_category(
         progress: Told of every image.
     """
     name = f"{dataset}.{category}"
-    read: Callable[[str, str, Path], Category] = imported(reader)
+    read: Callable[[str, str, Path], Category] = import_string(reader)
     lacking: list[Problem] = []
     try:
         with read_only():

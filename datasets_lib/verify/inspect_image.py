@@ -20,7 +20,7 @@ class Inspected:
         file_sha256: Of the image file's bytes; empty where it cannot be read.
         pixels_sha256: Of its size and 8-bit RGB pixels; empty where it cannot be decoded.
         size: Width and height in pixels.
-        grey: Whether the file holds one colour channel.
+        gray: Whether the file holds one color channel.
         sixteen_bit: Whether a channel of the file has 16 bits.
         empty_mask: Whether it has masks, none of which marks a pixel.
         error: Why it or a mask of it cannot be used; empty if they can.
@@ -29,7 +29,7 @@ class Inspected:
     file_sha256: str = ""
     pixels_sha256: str = ""
     size: tuple[int, int] = (0, 0)
-    grey: bool = False
+    gray: bool = False
     sixteen_bit: bool = False
     empty_mask: bool = False
     error: str = ""
@@ -46,7 +46,7 @@ def inspect(sample: Sample) -> Inspected:
         image = to_rgb(data, sample.image)
     except DatasetError as error:
         return Inspected(file_sha256, error=str(error))
-    grey, sixteen_bit = _stored(data)
+    gray, sixteen_bit = _stored(data)
     try:
         empty = bool(sample.masks) and not any(
             np.asarray(to_mask(read_file(mask), mask, image.size)).any() for mask in sample.masks
@@ -58,7 +58,7 @@ def inspect(sample: Sample) -> Inspected:
         file_sha256,
         hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(),
         image.size,
-        grey,
+        gray,
         sixteen_bit,
         empty,
         error_text,
@@ -66,7 +66,7 @@ def inspect(sample: Sample) -> Inspected:
 
 
 def _stored(data: bytes) -> tuple[bool, bool]:
-    """Whether a file is grey, and whether it has 16 bits; from its header."""
+    """Whether a file is gray, and whether it has 16 bits; from its header."""
     with Image.open(BytesIO(data), formats=FORMATS) as image:
-        grey = image.mode in {"1", "L", "LA"} or image.mode.startswith(("I", "F"))
-        return grey, image.mode.startswith("I;16") or sixteen_bit_layout(image) is not None
+        gray = image.mode in {"1", "L", "LA"} or image.mode.startswith(("I", "F"))
+        return gray, image.mode.startswith("I;16") or sixteen_bit_layout(image) is not None

@@ -103,7 +103,7 @@ def image_notes(checked: Sequence[Checked]) -> Iterable[str]:
     elif sizes:
         yield "{}×{}".format(*next(iter(sizes)))
     for what, count in (
-        ("grey", sum(image.grey for image in images)),
+        ("gray", sum(image.gray for image in images)),
         ("16-bit", sum(image.sixteen_bit for image in images)),
     ):
         if count:

@@ -16,7 +16,7 @@ class WeightsEntry:
     Attributes:
         tag: Full name, ``architecture.training``, never a library's moving default.
         architecture: timm's name of the architecture that loads it.
-        mean: Channel means its inputs were normalised with, for images in [0, 1].
+        mean: Channel means its inputs were normalized with, for images in [0, 1].
         std: Channel standard deviations, likewise.
         made_by: Command that makes such weights where the publisher's cannot be had.
         url: Where the publisher keeps the file.
@@ -112,7 +112,7 @@ class ModelEntry:
         weights: Tag in `WEIGHTS` of the backbone's weights; None for a model without pretrained
             parts, which has scratch cases alone.
         layers: Stages of the frozen backbone that are tapped; empty for other models.
-        recipes: Recipe by arm; ``baseline`` is the original's and has no suffix in the id.
+        recipes: Recipe by recipe; ``baseline`` is the original's and has no suffix in the id.
         image_size: Side in pixels that images are resized to.
         crop: Side of their middle that is kept; None keeps all.
         seed_base: The replicate s0 is seeded with this.

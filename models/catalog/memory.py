@@ -61,11 +61,11 @@ def _padim(name: str, weights: str, channels: int) -> ModelEntry:
 
 
 # What anomalib's published figures were made with: raw features, scores re-weighted by nine
-# neighbours, maps enlarged by repeating pixels.
+# neighbors, maps enlarged by repeating pixels.
 _AS_ANOMALIB = {
     "embedding": "concatenated",
     "projection": "sparse",
-    "neighbours": 9,
+    "neighbors": 9,
     "upsampling": "nearest",
 }
 

@@ -30,7 +30,7 @@ _RD_CONVNEXT = Recipe(
     source="the original study's ConvNeXt recipe",
 )
 _RD_SAME = replace(_RD_CONVNEXT, source="one recipe for every teacher")
-# Best of six by mean image AUROC over surface's four textures and both evaluation arms, one seed:
+# Best of six by mean image AUROC over surface's four textures and both scoring heads, one seed:
 # python -m bench tune rd_resnet18; records in results/baselines/tuning/.
 _RD_TUNED = replace(_RD_SAME, lr=5e-3, source="tuned on surface for rd_resnet18")
 _RD_TUNED_ELSEWHERE = replace(

@@ -40,19 +40,19 @@ class Trainable(Saved, Protocol):
     """What the training loop steps and keeps."""
 
     def trainable_parameters(self) -> "list[Parameter]":
-        """The parameters the optimiser steps, and no others."""
+        """The parameters the optimizer steps, and no others."""
 
 
 @runtime_checkable
 class AnomalyModel(Saved, Protocol):
     """An anomaly model, whatever it learns by.
 
-    Images are ``(B, 3, H, W)`` floats in [0, 1]: a model owns its normalisation, so a saved model
+    Images are ``(B, 3, H, W)`` floats in [0, 1]: a model owns its normalization, so a saved model
     scores a picture without being told how it was fed.
     """
 
     def predict(self, images: "Tensor") -> dict[str, Prediction]:
-        """Predictions by evaluation arm; the first arm is the one that ranks.
+        """Predictions by scoring head; the first head is the one that ranks.
 
         A score depends on its own image alone, never on its batch.
         """
@@ -73,10 +73,10 @@ class StatisticalModel(AnomalyModel, Protocol):
     One that is trained by gradient as well gathers them first.
     """
 
-    def absorb(self, images: "Tensor") -> None:
+    def update(self, images: "Tensor") -> None:
         """Take in a batch of normal images."""
 
-    def finish(self) -> None:
+    def compute(self) -> None:
         """Make of everything absorbed what predictions need; called once, after the last batch."""
 
 
@@ -86,7 +86,7 @@ class FeatureModel(AnomalyModel, Protocol):
 
     What it does with images it does with their features, which are computed once: one that is
     trained has ``loss_of_features(features)`` beside ``loss``, one that gathers statistics
-    ``absorb_features(features)`` beside ``absorb``, and all but a `StudentModel` have
+    ``update_features(features)`` beside ``update``, and all but a `StudentModel` have
     ``predict_of_features(features, size)`` beside ``predict``, of images of a size ``(H, W)``.
     Features are ``(B, C, h, w)``, one a tapped layer, and shared: nobody changes them in place.
     """
@@ -129,7 +129,7 @@ class AuxiliaryModel(GradientAnomalyModel, Protocol):
 
 @runtime_checkable
 class Classifier(Trainable, Protocol):
-    """An image classifier; images are ``(B, 3, H, W)`` floats in [0, 1], normalised inside."""
+    """An image classifier; images are ``(B, 3, H, W)`` floats in [0, 1], normalized inside."""
 
     def loss(self, images: "Tensor", targets: "Tensor") -> "Tensor":
         """Scalar training loss for labels ``(B,)`` or their mixture ``(B, classes)``."""
@@ -142,7 +142,7 @@ class Classifier(Trainable, Protocol):
 
 
 class BuildClassifier(Protocol):
-    """How a classifier's ``build`` is called; random initialisation draws from torch's seed."""
+    """How a classifier's ``build`` is called; random initialization draws from torch's seed."""
 
     def __call__(
         self,
@@ -157,7 +157,7 @@ class BuildClassifier(Protocol):
         """Build the classifier.
 
         Args:
-            weights: Tag in `models.catalog.WEIGHTS` (architecture and normalisation).
+            weights: Tag in `models.catalog.WEIGHTS` (architecture and normalization).
             state: The published tensors under their publisher's names; None leaves all random.
             classes: How many classes.
             image_size: Side of the images in pixels.
@@ -167,7 +167,7 @@ class BuildClassifier(Protocol):
 
 
 class Build(Protocol):
-    """How an entry's ``build`` is called; random initialisation draws from torch's global seed."""
+    """How an entry's ``build`` is called; random initialization draws from torch's global seed."""
 
     def __call__(
         self, *, weights: str | None, state: "Mapping[str, Tensor] | None", **options: Any
@@ -175,7 +175,7 @@ class Build(Protocol):
         """Build the model.
 
         Args:
-            weights: Tag in `models.catalog.WEIGHTS` (architecture and normalisation); None for a
+            weights: Tag in `models.catalog.WEIGHTS` (architecture and normalization); None for a
                 model without pretrained parts.
             state: The backbone's tensors under their publisher's names; None leaves it random.
             options: The entry's own options and its recipe's, among them the name of the ``loss``

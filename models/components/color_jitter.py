@@ -1,4 +1,4 @@
-"""Small random changes of colour, for each image its own, as EfficientAD's training wants them.
+"""Small random changes of color, for each image its own, as EfficientAD's training wants them.
 
 Draws come of torch's global generator of the images' device, without waiting for the device.
 """
@@ -9,7 +9,7 @@ from torch import Tensor
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
 
 _LUMA = (0.2989, 0.587, 0.114)
-"""Shares of red, green and blue in grey (ITU-R 601, as torchvision rounds them)."""
+"""Shares of red, green and blue in gray (ITU-R 601, as torchvision rounds them)."""
 
 
 def jitter(images: Tensor, strength: float = 0.2) -> Tensor:
@@ -30,20 +30,20 @@ def jitter(images: Tensor, strength: float = 0.2) -> Tensor:
 
 def jittered(images: Tensor, kind: Tensor, factor: Tensor) -> Tensor:
     """The same with the kind and the factor of each image given, ``(B, 1, 1, 1)``."""
-    grey = greyscale(images)
-    # A factor moves an image away from what it has none of: light, contrast or colour.
-    without = torch.where(kind == SATURATION, grey, grey.mean(dim=(1, 2, 3), keepdim=True))
+    gray = grayscale(images)
+    # A factor moves an image away from what it has none of: light, contrast or color.
+    without = torch.where(kind == SATURATION, gray, gray.mean(dim=(1, 2, 3), keepdim=True))
     without = torch.where(kind == BRIGHTNESS, 0.0, without)
     return (without + factor * (images - without)).clamp(0, 1)
 
 
-def random_greyscale(images: Tensor, probability: float) -> Tensor:
-    """Each image without its colours with a probability, ``(B, 3, H, W)``."""
+def random_grayscale(images: Tensor, probability: float) -> Tensor:
+    """Each image without its colors with a probability, ``(B, 3, H, W)``."""
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < probability
-    return torch.where(chosen, greyscale(images), images)
+    return torch.where(chosen, grayscale(images), images)
 
 
-def greyscale(images: Tensor) -> Tensor:
+def grayscale(images: Tensor) -> Tensor:
     """``(B, 1, H, W)``."""
     red, green, blue = images.unbind(dim=1)
     return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue)[:, None]

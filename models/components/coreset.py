@@ -1,8 +1,8 @@
-"""Greedy k-centre coresets (Sener and Savarese, ICLR 2018), exact and without N·k distances.
+"""Greedy k-center coresets (Sener and Savarese, ICLR 2018), exact and without N·k distances.
 
-Each pick is the point farthest from its nearest centre. Distances only shrink as centres are added,
+Each pick is the point farthest from its nearest center. Distances only shrink as centers are added,
 so old ones are upper bounds: a pass brings the largest up to date, then picks among those points
-for as long as the best is no less than every bound outside. Points close to early centres are
+for as long as the best is no less than every bound outside. Points close to early centers are
 never looked at again. `models.components.nearest_neighbors` decides which distances have to be
 computed at all.
 """
@@ -19,7 +19,7 @@ _STRETCH = 32
 _CHOSEN = -1.0
 
 
-def k_centre_greedy(points: Tensor, count: int, start: int) -> Tensor:
+def k_center_greedy(points: Tensor, count: int, start: int) -> Tensor:
     """The picks of the greedy algorithm.
 
     Args:
@@ -42,10 +42,10 @@ def k_centre_greedy(points: Tensor, count: int, start: int) -> Tensor:
     return greedy.run()
 
 
-def k_centre_greedy_approximate(points: Tensor, count: int, starts: Tensor) -> Tensor:
+def k_center_greedy_approximate(points: Tensor, count: int, starts: Tensor) -> Tensor:
     """The same begun with mean distances to some points, as PatchCore's official code does.
 
-    Until a centre is nearer, a point is as far as its mean distance to the starts, which are not
+    Until a center is nearer, a point is as far as its mean distance to the starts, which are not
     picks themselves.
 
     Args:
@@ -54,7 +54,7 @@ def k_centre_greedy_approximate(points: Tensor, count: int, starts: Tensor) -> T
         starts: ``(S,)`` indices.
 
     Returns:
-        As `k_centre_greedy`.
+        As `k_center_greedy`.
 
     Raises:
         ValueError: As there.
@@ -93,7 +93,7 @@ class _Greedy:
         rows = points - points.mean(dim=0)
         basis = principal_subspace(rows) if rows.device.type == "cpu" else None
         self.points = Points.of(rows, basis)
-        self.centres = Bank.room(self.points, count)
+        self.centers = Bank.room(self.points, count)
         self.picks = torch.empty(count, dtype=torch.long, device=rows.device)
         self.done = 0
         self.bound = rows.new_empty(len(rows))
@@ -111,10 +111,10 @@ class _Greedy:
         return self.picks
 
     def pick(self, chosen: Tensor) -> None:
-        """Make points ``(P,)`` centres."""
+        """Make points ``(P,)`` centers."""
         end = self.done + len(chosen)
         self.picks[self.done : end] = chosen
-        self.centres.put(self.done, self.points[chosen])
+        self.centers.put(self.done, self.points[chosen])
         self.bound[chosen] = _CHOSEN
         self.done = end
 
@@ -138,7 +138,7 @@ class _Greedy:
         for part in torch.split(candidates, _ROWS):
             since = int(self.seen[part[0]])
             if since < self.done:
-                bank = self.centres[since : self.done]
+                bank = self.centers[since : self.done]
                 self.bound[part] = nearest_point(self.points[part], bank, self.bound[part])[0]
         self.seen[candidates] = self.done
 

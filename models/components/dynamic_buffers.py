@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def gathered_tensors(
+def load_dynamic_buffers(
     checkpoint: Mapping[str, Any],
     shapes: Mapping[str, str],
     device: torch.device,

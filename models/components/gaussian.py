@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from models.components.map_single_threaded import each_on_one_thread
+from models.components.map_single_threaded import map_single_threaded
 from models.components.second_moments import SecondMoments
 
 Samples = Callable[[slice], Tensor]
@@ -37,32 +37,32 @@ class PositionGaussians(nn.Module):
     """P Gaussians of C channels.
 
     Attributes:
-        mean: ``(P, C)``; empty before `finish`.
+        mean: ``(P, C)``; empty before `compute`.
         whitening: ``(P, C, C)`` W, or ``(P, n, C)`` V where there were fewer samples than channels.
 
     Args:
         channels: C.
-        regularisation: λ, added to the diagonal of every covariance.
+        regularization: λ, added to the diagonal of every covariance.
     """
 
-    def __init__(self, channels: int, regularisation: float = 0.01) -> None:
+    def __init__(self, channels: int, regularization: float = 0.01) -> None:
         super().__init__()
         self.channels = channels
-        self.regularisation = regularisation
+        self.regularization = regularization
         self.mean: Tensor
         self.whitening: Tensor
         self.register_buffer("mean", torch.empty(0))
         self.register_buffer("whitening", torch.empty(0))
         self._blocks: list[SecondMoments] = []
 
-    def absorb(self, samples: Samples, positions: int) -> None:
+    def update(self, samples: Samples, positions: int) -> None:
         """Take in samples of all positions, the same at every call."""
         slices = self._slices(positions)
         self._blocks = self._blocks or [SecondMoments() for _ in slices]
         for moments, block in zip(self._blocks, slices, strict=True):
             moments.add(samples(block))
 
-    def finish(self) -> None:
+    def compute(self) -> None:
         """Make W or V, a block of positions at a time, and forget the samples.
 
         Raises:
@@ -86,7 +86,7 @@ class PositionGaussians(nn.Module):
             return wrong
 
         failed = torch.stack(
-            each_on_one_thread(whiten, enumerate(self._slices(positions)), device)
+            map_single_threaded(whiten, enumerate(self._slices(positions)), device)
         ).any()
         if failed:
             raise ValueError(
@@ -97,15 +97,15 @@ class PositionGaussians(nn.Module):
         self.mean, self.whitening = mean, whitening
 
     def _whitened(self, moments: SecondMoments) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean, W or V of a block, and whether a factorisation failed (a scalar on the device)."""
+        """Mean, W or V of a block, and whether a factorization failed (a scalar on the device)."""
         if moments.count < self.channels:
-            mean, samples = moments.centred()
-            diagonal = self.regularisation * (moments.count - 1)
+            mean, samples = moments.centerd()
+            diagonal = self.regularization * (moments.count - 1)
             factor, failed = _cholesky(samples @ samples.mT, diagonal)
             right = samples.mT
         else:
             mean, covariance = moments.covariance()
-            factor, failed = _cholesky(covariance, self.regularisation)
+            factor, failed = _cholesky(covariance, self.regularization)
             right = torch.eye(self.channels, device=mean.device).expand_as(covariance)
         # Solved from the right: half of the time that MKL takes from the left.
         solved = torch.linalg.solve_triangular(factor.mT, right, upper=True, left=False)
@@ -122,7 +122,7 @@ class PositionGaussians(nn.Module):
         delta, whitening = samples - self.mean[block, None], self.whitening[block]
         squares = (delta @ whitening.mT).square_().sum(dim=2)
         if whitening.shape[1] < self.channels:
-            squares = (delta.square_().sum(dim=2) - squares) / self.regularisation
+            squares = (delta.square_().sum(dim=2) - squares) / self.regularization
         return squares.clamp_(min=0).sqrt_()
 
     def _slices(self, positions: int) -> list[slice]:

@@ -42,7 +42,7 @@ class Stage(nn.Sequential):
 
 @contextmanager
 def _untracked(module: nn.Module) -> Iterator[None]:
-    """Let BatchNorm normalise by its batch, as in training, and leave its statistics alone.
+    """Let BatchNorm normalize by its batch, as in training, and leave its statistics alone.
 
     Not by ``track_running_stats``, which changes what is saved for the backward pass, and saved
     tensors must be the forward pass's.
@@ -58,7 +58,7 @@ def _untracked(module: nn.Module) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, batches
 
 
-def recompute_stages(module: nn.Module) -> None:
+def checkpoint_stages(module: nn.Module) -> None:
     """Switch gradient checkpointing on in every `Stage` of a module."""
     for stage in module.modules():
         if isinstance(stage, Stage):

@@ -11,10 +11,10 @@ _PASSES = 25
 
 @torch.no_grad()
 def k_means(points: Tensor, count: int) -> Tensor:
-    """Centres of clusters.
+    """Centers of clusters.
 
     Starts from points drawn by torch's global generator and makes a fixed number of passes, so that
-    nothing waits for the device. A cluster that loses all its points keeps its centre.
+    nothing waits for the device. A cluster that loses all its points keeps its center.
 
     Args:
         points: ``(N, D)`` float32.
@@ -24,11 +24,11 @@ def k_means(points: Tensor, count: int) -> Tensor:
         ``(count, D)``.
     """
     # Drawn on the host: one seed starts from the same points on every device.
-    centres = points[torch.randperm(len(points))[:count].to(points.device)]
+    centers = points[torch.randperm(len(points))[:count].to(points.device)]
     for _ in range(_PASSES):
         # Sums as a matrix product: index_add_ is not deterministic on a GPU.
-        members = F.one_hot(nearest(points, centres, 1)[:, 0], count).to(points.dtype)
+        members = F.one_hot(nearest(points, centers, 1)[:, 0], count).to(points.dtype)
         sizes = members.sum(dim=0)[:, None]
         means = members.T @ points / sizes.clamp_min(1)
-        centres = torch.where(sizes > 0, means, centres)
-    return centres
+        centers = torch.where(sizes > 0, means, centers)
+    return centers

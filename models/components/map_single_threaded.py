@@ -10,13 +10,13 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 
-def each_on_one_thread(
+def map_single_threaded(
     work: Callable[[Piece], Result], pieces: Iterable[Piece], device: torch.device
 ) -> list[Result]:
     """The results of work on each piece, without gradient; on a CPU a thread each, side by side.
 
-    MKL's factorisations and triangular solves split every single matrix among the threads, which
-    then wait for each other thousands of times a second. On two cores, 4,096 factorisations of
+    MKL's factorizations and triangular solves split every single matrix among the threads, which
+    then wait for each other thousands of times a second. On two cores, 4,096 factorizations of
     100 × 100 so take 18 to 52 s beside one other busy process, and 0.8 s on one thread.
     """
     threads = torch.get_num_threads()

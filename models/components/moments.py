@@ -19,7 +19,7 @@ class ChannelStatistics:
         self._mean: Tensor | None = None
         self._deviations: Tensor | None = None
 
-    def absorb(self, features: Tensor) -> None:
+    def update(self, features: Tensor) -> None:
         """Take in features ``(B, C, h, w)``."""
         count = features.shape[0] * features.shape[2] * features.shape[3]
         variance, mean = torch.var_mean(features.detach().float(), dim=(0, 2, 3), correction=0)

@@ -25,7 +25,7 @@ class OnFeatures(nn.Module):
         return self.backbone
 
     def predict(self, images: Tensor) -> dict[str, Prediction]:
-        """Predictions by evaluation arm of images ``(B, 3, H, W)`` in [0, 1]."""
+        """Predictions by scoring head of images ``(B, 3, H, W)`` in [0, 1]."""
         height, width = images.shape[-2:]
         return self.predict_of_features(self.backbone(images), (height, width))
 
@@ -65,10 +65,10 @@ class Gathers:
 
     backbone: Backbone
 
-    def absorb(self, images: Tensor) -> None:
+    def update(self, images: Tensor) -> None:
         """Take in normal images ``(B, 3, H, W)`` in [0, 1]."""
-        self.absorb_features(self.backbone(images))
+        self.update_features(self.backbone(images))
 
-    def absorb_features(self, features: list[Tensor]) -> None:
+    def update_features(self, features: list[Tensor]) -> None:
         """Take in the features of a batch of normal images."""
         raise NotImplementedError

@@ -15,7 +15,7 @@ class PCA(nn.Module):
     """Mean and principal components.
 
     Attributes:
-        mean: ``(d,)``; empty before `finish`.
+        mean: ``(d,)``; empty before `compute`.
         components: ``(k, d)`` orthonormal rows, the one of largest variance first.
         variances: ``(k,)`` of the samples along them, over n: the maximum-likelihood estimate.
 
@@ -39,11 +39,11 @@ class PCA(nn.Module):
             self.register_buffer(name, torch.empty(0))
         self._moments = SecondMoments(torch.float64)
 
-    def absorb(self, samples: Tensor) -> None:
-        """Take in samples ``(B, d)``, which must not change before `finish`."""
+    def update(self, samples: Tensor) -> None:
+        """Take in samples ``(B, d)``, which must not change before `compute`."""
         self._moments.add(samples[None])
 
-    def finish(self) -> None:
+    def compute(self) -> None:
         """Find the components and forget the samples.
 
         Raises:
@@ -57,7 +57,7 @@ class PCA(nn.Module):
                 "to the training split."
             )
         if count < moments.channels:
-            mean, samples = (tensor[0] for tensor in moments.centred())
+            mean, samples = (tensor[0] for tensor in moments.centerd())
             values, vectors = self._largest(samples @ samples.T / count, count)
             components = (vectors.T @ samples) / (values[:, None] * count).sqrt()
         else:

@@ -27,7 +27,7 @@ Also given the first hex digits of the file's sha256, or None where the publishe
 _failures: dict[str, str] = {}
 
 
-class WeightsMissing(Exception):
+class WeightsMissingError(Exception):
     """Weights are nowhere to be had; the message says which, where it looked, and the remedy."""
 
 
@@ -63,7 +63,7 @@ def resolve(
         download: Fetches what none of them holds; without one nothing is fetched.
 
     Raises:
-        WeightsMissing: They are in none of these places, and could not be downloaded.
+        WeightsMissingError: They are in none of these places, and could not be downloaded.
         ValueError: An unknown tag, or a file that cannot be read.
     """
     if tag not in WEIGHTS:
@@ -74,7 +74,7 @@ def resolve(
         if os.path.isfile(candidate):  # noqa: PTH113 - False, not an error, in a closed folder
             return ResolvedWeights(candidate, file_sha256(candidate))
     if download is None:
-        raise WeightsMissing(_missing(entry, folders, "Downloading was switched off."))
+        raise WeightsMissingError(_missing(entry, folders, "Downloading was switched off."))
     path = hub_folder() / entry.file_name
     if entry.url not in _failures:
         try:
@@ -83,7 +83,7 @@ def resolve(
             _failures[entry.url] = str(failure)
         else:
             return ResolvedWeights(path, file_sha256(path))
-    raise WeightsMissing(_missing(entry, folders, _failures[entry.url]))
+    raise WeightsMissingError(_missing(entry, folders, _failures[entry.url]))
 
 
 def hub_folder() -> Path:

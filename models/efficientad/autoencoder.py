@@ -40,7 +40,7 @@ class Autoencoder(nn.Module):
         """Predicted features.
 
         Args:
-            images: ``(B, 3, H, W)``, normalised.
+            images: ``(B, 3, H, W)``, normalized.
             grid: ``(h, w)`` of the teacher's features of these images.
 
         Returns:

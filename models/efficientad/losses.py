@@ -13,8 +13,8 @@ P_HARD = 0.999
 def hard_feature_loss(distance: Tensor, quantile: float = P_HARD) -> Tensor:
     """Mean of the squared differences at or above their own quantile, of the whole batch at once.
 
-    An interpolated quantile lies between two neighbours in rank, so that what reaches it are all
-    values from the upper neighbour on. Hence no full sort.
+    An interpolated quantile lies between two neighbors in rank, so that what reaches it are all
+    values from the upper neighbor on. Hence no full sort.
 
     Args:
         distance: Squared differences ``(B, C, h, w)``.
@@ -28,7 +28,7 @@ def hard_feature_loss(distance: Tensor, quantile: float = P_HARD) -> Tensor:
 
 
 def quantiles(values: Tensor, wanted: Sequence[float]) -> Tensor:
-    """Exact quantiles, linear between neighbours in rank.
+    """Exact quantiles, linear between neighbors in rank.
 
     `torch.quantile` does the same, of up to 16 million values.
 

@@ -15,21 +15,21 @@ from torch.nn import functional as F
 from models.catalog import WEIGHTS, WeightsEntry
 from models.components.anomaly_map import of_maps
 from models.components.base import Prediction
-from models.components.color_jitter import jitter, random_greyscale
+from models.components.color_jitter import jitter, random_grayscale
 from models.components.moments import ChannelStatistics
 from models.efficientad.autoencoder import Autoencoder
 from models.efficientad.checkpoint import check
 from models.efficientad.losses import hard_feature_loss, quantiles
 from models.efficientad.pdn import FEATURES, LAYERS, PATCH, PatchDescriptionNetwork, teacher
 
-GREYSCALE = 0.3
-"""Share of the auxiliary pictures that lose their colours (the paper's algorithm 1)."""
+GRAYSCALE = 0.3
+"""Share of the auxiliary pictures that lose their colors (the paper's algorithm 1)."""
 
 QUANTILES = (0.9, 0.995)
 """Of the maps of held-out images; they become 0 and 0.1."""
 
 _BORDER = 4
-"""Positions at each border of the map that no patch is centred at, for lack of padding."""
+"""Positions at each border of the map that no patch is centerd at, for lack of padding."""
 
 _SMALLEST = 1e-12
 """Least distance of two quantiles: of maps that are the same everywhere it is none."""
@@ -46,7 +46,7 @@ class EfficientAD(nn.Module):
 
     Attributes:
         statistics: ``(2, 384)`` mean and standard deviation of the teacher's channels on the
-            training images; None before `finish`.
+            training images; None before `compute`.
         quantiles: ``(2, 2)`` by map (student's, autoencoder's) and quantile; None before
             `calibrate`.
 
@@ -54,7 +54,7 @@ class EfficientAD(nn.Module):
         taught_by: Frozen, without padding.
         student: Of twice as many channels.
         autoencoder: Of as many.
-        weights: Mean and standard deviation that images are normalised with.
+        weights: Mean and standard deviation that images are normalized with.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class EfficientAD(nn.Module):
         self._gathered = ChannelStatistics()
 
     @torch.no_grad()
-    def absorb(self, images: Tensor) -> None:
+    def update(self, images: Tensor) -> None:
         """Take the teacher's statistics of normal images ``(B, 3, H, W)`` in [0, 1]."""
         with torch.autocast(images.device.type, enabled=False):
-            self._gathered.absorb(self.teacher(self._normalised(images)))
+            self._gathered.update(self.teacher(self._normalized(images)))
 
-    def finish(self) -> None:
-        """Make of all absorbed images what the teacher's features are normalised with.
+    def compute(self) -> None:
+        """Make of all absorbed images what the teacher's features are normalized with.
 
         Raises:
             RuntimeError: No image was absorbed.
@@ -103,10 +103,10 @@ class EfficientAD(nn.Module):
 
         Args:
             images: ``(B, 3, H, W)`` in [0, 1]; in the paper B = 1.
-            auxiliary: ``(B, 3, H, W)`` in [0, 1], pictures of anything, in their own colours: here
-                a share of them becomes grey.
+            auxiliary: ``(B, 3, H, W)`` in [0, 1], pictures of anything, in their own colors: here
+                a share of them becomes gray.
         """
-        return self._loss(images, random_greyscale(auxiliary, GREYSCALE))
+        return self._loss(images, random_grayscale(auxiliary, GRAYSCALE))
 
     def _loss(self, images: Tensor, auxiliary: Tensor | None) -> Tensor:
         if not self.training:
@@ -114,7 +114,7 @@ class EfficientAD(nn.Module):
         count = len(images)
         others = [] if auxiliary is None else [auxiliary]
         # One pass of the student over all of them, and of its halves over those that want them.
-        pictures = self._normalised(torch.cat([jitter(images), images, *others]))
+        pictures = self._normalized(torch.cat([jitter(images), images, *others]))
         with torch.no_grad():
             of_jittered, target = self._taught(pictures[: 2 * count]).split(count)
         hidden = self.student.trunk(pictures)
@@ -135,7 +135,7 @@ class EfficientAD(nn.Module):
         maps = [self._maps(images).transpose(0, 1).flatten(1) for images in batches]
         if not maps:
             raise ValueError(
-                "EfficientAD normalises its maps by those of held-out normal images: wanted at "
+                "EfficientAD normalizes its maps by those of held-out normal images: wanted at "
                 "least one, found none. Hold some out of the training images."
             )
         self.quantiles = torch.stack(
@@ -156,8 +156,8 @@ class EfficientAD(nn.Module):
         start, end = self.quantiles.view(2, 2, 1, 1).unbind(dim=1)
         with torch.autocast(images.device.type, enabled=False):
             scale = 0.1 / (end - start).clamp(min=_SMALLEST)
-            normalised = scale * (self._maps(images) - start)
-            combined = F.pad(normalised.mean(dim=1, keepdim=True), (_BORDER,) * 4)
+            normalized = scale * (self._maps(images) - start)
+            combined = F.pad(normalized.mean(dim=1, keepdim=True), (_BORDER,) * 4)
             maps = F.interpolate(
                 combined, size=tuple(images.shape[-2:]), mode="bilinear", align_corners=False
             )
@@ -168,9 +168,9 @@ class EfficientAD(nn.Module):
         if self.training:
             self.eval()
         with torch.autocast(images.device.type, enabled=False):
-            normalised = self._normalised(images)
-            target, student = self._taught(normalised), self.student(normalised)
-            rebuilt = self.autoencoder(normalised, target.shape[-2:])
+            normalized = self._normalized(images)
+            target, student = self._taught(normalized), self.student(normalized)
+            rebuilt = self.autoencoder(normalized, target.shape[-2:])
             return torch.stack(
                 [
                     (target - student[:, _TEACHER]).square().mean(dim=1),
@@ -179,26 +179,26 @@ class EfficientAD(nn.Module):
                 dim=1,
             )
 
-    def _taught(self, normalised: Tensor) -> Tensor:
-        """The teacher's features, normalised by their statistics."""
+    def _taught(self, normalized: Tensor) -> Tensor:
+        """The teacher's features, normalized by their statistics."""
         if self.statistics is None:
             raise RuntimeError(
-                "EfficientAD normalises its teacher's features by their statistics on the training "
+                "EfficientAD normalizes its teacher's features by their statistics on the training "
                 "images: absorb these and finish first."
             )
         mean, std = self.statistics.view(2, 1, -1, 1, 1)
-        features: Tensor = (self.teacher(normalised).float() - mean) / std
+        features: Tensor = (self.teacher(normalized).float() - mean) / std
         return features
 
-    def _normalised(self, images: Tensor) -> Tensor:
+    def _normalized(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
         if min(height, width) < PATCH:
             raise ValueError(
                 f"EfficientAD describes patches of {PATCH}×{PATCH} pixels: wanted images of at "
                 f"least that size, found {height}×{width}. Choose a larger image size."
             )
-        normalised = (images.float() - self.mean) / self.std
-        return normalised.contiguous(memory_format=torch.channels_last)
+        normalized = (images.float() - self.mean) / self.std
+        return normalized.contiguous(memory_format=torch.channels_last)
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Those of student and autoencoder."""

@@ -84,7 +84,7 @@ class PatchDescriptionNetwork(nn.Module):
             before = after
 
     def trunk(self, images: Tensor) -> Tensor:
-        """What the last convolution sees of normalised images ``(B, 3, H, W)``."""
+        """What the last convolution sees of normalized images ``(B, 3, H, W)``."""
         x = images
         for convolution, pooled in zip(list(self.children())[:-1], self._pooled, strict=False):
             x = F.relu(convolution(x))
@@ -100,7 +100,7 @@ class PatchDescriptionNetwork(nn.Module):
         return F.conv2d(hidden, last.weight[channels], last.bias[channels])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features ``(B, C, h, w)`` of normalised images ``(B, 3, H, W)``."""
+        """Features ``(B, C, h, w)`` of normalized images ``(B, 3, H, W)``."""
         return self.head(self.trunk(images))
 
 

@@ -1,4 +1,4 @@
-"""PatchCore's patch features: two layers brought to one grid, each position with its neighbours."""
+"""PatchCore's patch features: two layers brought to one grid, each position with its neighbors."""
 
 import functools
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class PooledEmbedding(nn.Module):
 
     There, a patch of C channels is a vector of 9 C numbers, channel by channel, whose adaptive
     average to 1024 is taken, and then that of both layers' numbers in a row. All of it is linear,
-    and each number that comes of it averages the patches of one or two neighbouring channels, or a
+    and each number that comes of it averages the patches of one or two neighboring channels, or a
     part of one's. So it is a convolution of these channels with 3×3 kernels of its own, at the
     layer's own resolution: nothing is unfolded, which would be nine times as large.
 

@@ -60,7 +60,7 @@ class MemoryBank(nn.Module):
             indices.append(index)
         return torch.cat(squares).sqrt_(), torch.cat(indices)
 
-    def neighbourhood(self, indices: Tensor, count: int) -> Tensor:
+    def neighborhood(self, indices: Tensor, count: int) -> Tensor:
         """The patches nearest to some of the bank's own.
 
         Args:
@@ -77,8 +77,8 @@ class MemoryBank(nn.Module):
 
     def distances(self, queries: Tensor, indices: Tensor) -> Tensor:
         """Euclidean distances ``(B, K)`` of queries ``(B, d)`` to patches ``(B, K)``."""
-        centred = (queries - self.mean)[:, None]
-        distances: Tensor = torch.linalg.vector_norm(centred - self.patches[indices], dim=2)
+        centerd = (queries - self.mean)[:, None]
+        distances: Tensor = torch.linalg.vector_norm(centerd - self.patches[indices], dim=2)
         return distances
 
     def _prepared(self) -> Bank:

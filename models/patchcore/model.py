@@ -1,4 +1,4 @@
-"""PatchCore: Towards Total Recall in Industrial Anomaly Detection (Roth et al., CVPR 2022).
+"""PatchCore: Toward Total Recall in Industrial Anomaly Detection (Roth et al., CVPR 2022).
 
 Features of all patches of the normal images go into a memory bank, which is thinned to a coreset.
 A patch is as anomalous as it is far from the nearest patch of the bank, an image as its most
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from models.components.backbone import Backbone
 from models.components.base import Prediction
-from models.components.coreset import k_centre_greedy, k_centre_greedy_approximate
-from models.components.dynamic_buffers import gathered_tensors
+from models.components.coreset import k_center_greedy, k_center_greedy_approximate
+from models.components.dynamic_buffers import load_dynamic_buffers
 from models.components.on_features import Gathers, OnFeatures
 from models.components.random_projection import dense_projection, sparse_projection
 from models.patchcore.embedding import ConcatenatedEmbedding, PooledEmbedding
@@ -43,7 +43,7 @@ class PatchCore(Gathers, OnFeatures):
         embedding: ``pooled`` to 1024 numbers or layers ``concatenated``.
         projection: Of the features in which the coreset is picked.
         coreset: The ``exact`` greedy algorithm or the official code's ``approximate`` one.
-        neighbours: How many neighbours of the nearest patch weigh an image's score (equation 7);
+        neighbors: How many neighbors of the nearest patch weigh an image's score (equation 7);
             1 leaves it as it is.
         upsampling: Of the maps.
     """
@@ -56,7 +56,7 @@ class PatchCore(Gathers, OnFeatures):
         embedding: Embedding,
         projection: Projection,
         coreset: Coreset,
-        neighbours: int,
+        neighbors: int,
         upsampling: Upsampling,
     ) -> None:
         super().__init__(backbone)
@@ -66,16 +66,16 @@ class PatchCore(Gathers, OnFeatures):
         self._ratio = ratio
         self._projection = projection
         self._coreset = coreset
-        self._neighbours = neighbours
+        self._neighbors = neighbors
         self._upsampling: Upsampling = upsampling
         self._absorbed: list[Tensor] = []
 
-    def absorb_features(self, features: list[Tensor]) -> None:
+    def update_features(self, features: list[Tensor]) -> None:
         """Take in the features of a batch of normal images."""
         with torch.autocast(features[0].device.type, enabled=False):
             self._absorbed.append(_patches(self.embedding(features)))
 
-    def finish(self) -> None:
+    def compute(self) -> None:
         """Pick the coreset (section 3.2).
 
         Needs, beside the absorbed features, those mapped to few numbers three times.
@@ -112,15 +112,15 @@ class PatchCore(Gathers, OnFeatures):
 
     def _picks(self, points: Tensor, count: int) -> Tensor:
         if self._coreset == "exact":
-            return k_centre_greedy(points, count, int(torch.randint(len(points), ())))
+            return k_center_greedy(points, count, int(torch.randint(len(points), ())))
         starts = torch.randperm(len(points))[:_STARTS]
-        return k_centre_greedy_approximate(points, count, starts)
+        return k_center_greedy_approximate(points, count, starts)
 
     def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
         """Distances to the nearest patches, enlarged and blurred, and the largest, weighed.
 
         Raises:
-            RuntimeError: `finish` was not called.
+            RuntimeError: `compute` was not called.
         """
         if not len(self.memory_bank):
             raise RuntimeError(
@@ -132,14 +132,14 @@ class PatchCore(Gathers, OnFeatures):
         distances, nearest = self.memory_bank.nearest(patches)
         batch, _, height, width = embedding.shape
         scores, worst = distances.view(batch, -1).max(dim=1)
-        if self._neighbours > 1:
+        if self._neighbors > 1:
             worst = worst + torch.arange(batch, device=worst.device) * height * width
             scores = scores * self._weights(patches[worst], nearest[worst])
         maps = anomaly_maps(distances.view(batch, height, width), size, self._upsampling)
         return {"score": Prediction(scores=scores, maps=maps)}
 
     def _weights(self, patches: Tensor, nearest: Tensor) -> Tensor:
-        """``(B,)`` 1 − softmax of distances to the nearest patch's neighbourhood (equation 7).
+        """``(B,)`` 1 − softmax of distances to the nearest patch's neighborhood (equation 7).
 
         Less where the patches about the nearest one are as far: it is not a rare one itself.
 
@@ -147,8 +147,8 @@ class PatchCore(Gathers, OnFeatures):
             patches: ``(B, C)`` the most anomalous patch of each image.
             nearest: ``(B,)`` index of its nearest one in the bank.
         """
-        neighbourhood = self.memory_bank.neighbourhood(nearest, self._neighbours)
-        distances = self.memory_bank.distances(patches, neighbourhood)
+        neighborhood = self.memory_bank.neighborhood(nearest, self._neighbors)
+        distances = self.memory_bank.distances(patches, neighborhood)
         return 1 - distances.softmax(dim=1)[:, 0]
 
     def checkpoint(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class PatchCore(Gathers, OnFeatures):
         Raises:
             ValueError: It is of another model, or of one that was not finished.
         """
-        taken = gathered_tensors(
+        taken = load_dynamic_buffers(
             checkpoint,
             {"memory_bank": "patches channels", "mean": "channels"},
             self.memory_bank.mean.device,
@@ -194,7 +194,7 @@ def build(
     embedding: Embedding = "pooled",
     projection: Projection = "dense",
     coreset: Coreset = "exact",
-    neighbours: int = 1,
+    neighbors: int = 1,
     upsampling: Upsampling = "bilinear",
 ) -> PatchCore:
     """Build a PatchCore; see `models.components.base.Build`.
@@ -206,7 +206,7 @@ def build(
         embedding: ``pooled`` as the official code, ``concatenated`` as anomalib.
         projection: ``dense`` to 128 numbers as the official code, ``sparse`` as anomalib.
         coreset: ``exact`` or, as the official code, ``approximate``.
-        neighbours: Of the nearest patch that weigh an image's score; 1 for none.
+        neighbors: Of the nearest patch that weigh an image's score; 1 for none.
         upsampling: Of the maps, ``bilinear`` or, as anomalib, ``nearest``.
 
     Raises:
@@ -220,10 +220,10 @@ def build(
     ):
         if value not in known:
             raise ValueError(f"Unknown {name} '{value}': there are {', '.join(known)}.")
-    if not 0 < ratio <= 1 or neighbours < 1:
+    if not 0 < ratio <= 1 or neighbors < 1:
         raise ValueError(
-            "PatchCore keeps a share of the patches above 0, at most 1, and looks at one neighbour "
-            f"or more: found ratio {ratio} and {neighbours} neighbours."
+            "PatchCore keeps a share of the patches above 0, at most 1, and looks at one neighbor "
+            f"or more: found ratio {ratio} and {neighbors} neighbors."
         )
     return PatchCore(
         Backbone.of(weights, state, _LAYERS),
@@ -231,6 +231,6 @@ def build(
         embedding=embedding,
         projection=projection,
         coreset=coreset,
-        neighbours=neighbours,
+        neighbors=neighbors,
         upsampling=upsampling,
     )

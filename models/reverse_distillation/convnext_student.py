@@ -83,7 +83,7 @@ class ConvNeXtDecoder(_UpwardDecoder):
 class ConvNeXtBlockDecoder(_UpwardDecoder):
     """ConvNeXt in reverse: LayerNorm and a transposed convolution, then two ConvNeXt blocks.
 
-    Initialised as ConvNeXt is: truncated normal of deviation 0.02, biases zero.
+    Initialized as ConvNeXt is: truncated normal of deviation 0.02, biases zero.
 
     Args:
         channels: Of the teacher's features by scale.

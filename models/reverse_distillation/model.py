@@ -15,7 +15,7 @@ from models.catalog import WEIGHTS
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import STRIDES, Backbone
 from models.components.base import Prediction
-from models.components.gradient_checkpointing import recompute_stages
+from models.components.gradient_checkpointing import checkpoint_stages
 from models.components.on_features import Learns, OnFeatures
 from models.reverse_distillation import checkpoint as rd_checkpoint
 from models.reverse_distillation.adapted_student import AdaptedBottleneck, AdaptedDecoder
@@ -159,7 +159,7 @@ def build(
         teacher, bottleneck, decoder, loss=loss, layout="bn_layer" if convnext else "bn"
     )
     if gradient_checkpointing:
-        recompute_stages(model)
+        checkpoint_stages(model)
     return model.to(memory_format=torch.channels_last)
 
 

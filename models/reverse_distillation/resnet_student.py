@@ -65,7 +65,7 @@ class ResNetBottleneck(nn.Module):
         self.conv4 = nn.Conv2d(4 * high, embedding, 1, bias=False)
         self.bn4 = nn.BatchNorm2d(embedding)
         self.relu = nn.ReLU(inplace=True)
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Embed features at strides 4, 8, 16 into ``(B, 2C, h, w)`` at stride 32."""
@@ -90,7 +90,7 @@ class ResNetDecoder(nn.Module):
         self.layer1 = _stage(shape, 2 * high, 256, blocks[0], "up")
         self.layer2 = _stage(shape, high, 128, blocks[1], "up")
         self.layer3 = _stage(shape, middle, 64, blocks[2], "up")
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, embedding: Tensor) -> list[Tensor]:
         """Features at strides 4, 8, 16 from ``(B, 2C, h, w)`` at stride 32."""
@@ -157,8 +157,8 @@ def _shortcut(channels: int, out: int, resample: Resample | None) -> nn.Sequenti
     return nn.Sequential(nn.Conv2d(channels, out, 1, stride=2, bias=False), nn.BatchNorm2d(out))
 
 
-def _initialise(module: nn.Module) -> None:
-    """Official initialisation: He's for convolutions; transposed ones keep PyTorch's own."""
+def _initialize(module: nn.Module) -> None:
+    """Official initialization: He's for convolutions; transposed ones keep PyTorch's own."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -20,7 +20,7 @@ def classified(
     augmentation="default",
     pretrained=False,
     study="mixing",
-    profile="seed",
+    profile="original",
     epochs=50,
     images_seen=None,
     data=None,
@@ -40,7 +40,7 @@ def classified(
             "category": None,
             "augmentation": augmentation,
             "pretrained": pretrained,
-            "seed": seed,
+            "replicate": seed,
         },
         status="ok",
         outcome="ok",
@@ -59,7 +59,7 @@ def classified(
 def _protocol(case, images_seen, epochs):
     protocol = resolve(
         MODELS[case.entry_name],
-        case.arm,
+        case.recipe,
         PROFILES["standard"],
         augmentation=case.augmentation,
         native_size=32,
@@ -68,12 +68,12 @@ def _protocol(case, images_seen, epochs):
     return replace(protocol, recipe=replace(protocol.recipe, epochs=epochs)).as_dict()
 
 
-def at(point, top1, seed=0, *, arm="", **fields):
-    """A record of a point, of a recipe arm such as ``.flip_crop``."""
+def at(point, top1, seed=0, *, recipe="", **fields):
+    """A record of a point, of a recipe such as ``.flip_crop``."""
     return classified(
         top1,
         seed,
-        model=point.model + arm,
+        model=point.model + recipe,
         dataset=point.dataset,
         augmentation=point.augmentation,
         pretrained=point.pretrained,

@@ -26,7 +26,7 @@ def make(
 ):
     dataset, _, category = data.partition(".")
     case = Case(study, model, dataset, category or None, "default", pretrained, seed)
-    recipe = recipe or (case.arm if case.arm in {"same", "tuned"} else f"{model}-baseline")
+    recipe = recipe or (case.recipe if case.recipe in {"same", "tuned"} else f"{model}-baseline")
     weights = model if pretrained else "random"
     ok = status == "ok"
     return Record(
@@ -38,11 +38,16 @@ def make(
             "category": category or None,
             "augmentation": "default",
             "pretrained": pretrained,
-            "seed": seed,
+            "replicate": seed,
         },
         status=status,
         outcome="ok" if ok else "crash",
-        protocol={"image_size": 128, "images_seen": 2000, "calibration": True, "arm": case.arm}
+        protocol={
+            "image_size": 128,
+            "images_seen": 2000,
+            "calibration": True,
+            "recipe_name": case.recipe,
+        }
         | (protocol or {}),
         seed=111 + seed,
         metrics=_metrics(study, {"image_auroc": auroc, **(metrics or {})}, auroc, multi)

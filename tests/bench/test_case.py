@@ -19,7 +19,7 @@ def test_id_reads_as_the_documentation_says():
 
 def test_arm_is_the_models_suffix():
     case = Case("rd_backbone", "rd_resnet50.same", "mvtec", "bottle", "default", False, 2)
-    assert (case.entry_name, case.arm) == ("rd_resnet50", "same")
+    assert (case.entry_name, case.recipe) == ("rd_resnet50", "same")
     assert case.id == "rd_resnet50.same-mvtec.bottle-default-scratch-s2"
 
 

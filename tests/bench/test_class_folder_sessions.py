@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from bench.case import parse_id
-from bench.run.device_data import Resident
+from bench.run.device_data import DeviceData
 from bench.run.inputs import Finder
 from bench.settings import Settings
 from datasets_lib.discover import find_datasets
@@ -46,11 +46,11 @@ def run(session_options, run_session, store, data):
 
 
 def test_streamed_and_resident_batches_give_the_same_figures(run):
-    resident = run()
-    assert resident.fingerprints["images"] == {"fit": 3 * TRAIN, "test": 3 * TEST}
-    assert resident.protocol["image_size"] == SIZE
+    device_data = run()
+    assert device_data.fingerprints["images"] == {"fit": 3 * TRAIN, "test": 3 * TEST}
+    assert device_data.protocol["image_size"] == SIZE
     held = dict.fromkeys(("fit", "test"), "resident on the device")
-    assert resident.fingerprints["images_held"] == held
+    assert device_data.fingerprints["images_held"] == held
     # 57 images of 3,072 bytes take 175,104: neither split alone is more than the limit.
     streamed = run("--host-memory", "0.00015", "--workers", "3")
     by_hand = {"fit": 3 * 3 * TRAIN * SIZE**2 * 3, "test": 3 * 3 * TEST * SIZE**2 * 3}
@@ -58,10 +58,10 @@ def test_streamed_and_resident_batches_give_the_same_figures(run):
         split: f"streamed from the cache by 3 threads, at most {most:,} bytes on the host"
         for split, most in by_hand.items()
     }
-    assert streamed.metrics == resident.metrics
-    assert streamed.curve == resident.curve
-    assert streamed.epochs == resident.epochs
-    assert streamed.key == resident.key
+    assert streamed.metrics == device_data.metrics
+    assert streamed.curve == device_data.curve
+    assert streamed.epochs == device_data.epochs
+    assert streamed.key == device_data.key
 
 
 @pytest.mark.parametrize(("limit", "word"), [(175_104, "resident"), (175_103, "streamed")])
@@ -70,7 +70,7 @@ def test_a_set_as_large_as_the_limit_is_resident(tmp_path, data, limit, word):
         "smoke", "cpu", (data,), (), tmp_path, tmp_path, image_size=SIZE, host_memory=limit
     )
     job = Finder(settings, find_datasets([data])).job(parse_id(CASE, "classifiers"))
-    loaded = Resident().load_labelled(job, job.inputs, lambda *_: None)
+    loaded = DeviceData().load_labeled(job, job.inputs, lambda *_: None)
     assert all(text.startswith(word) for text in loaded.held(1, 1).values())
 
 

@@ -9,7 +9,7 @@ from cifar_files import batch, pickled, write_cifar100
 
 from bench.case import parse_id
 from bench.run.case import run_case
-from bench.run.device_data import Resident
+from bench.run.device_data import DeviceData
 from bench.run.inputs import Finder
 from bench.run.training import loop
 from bench.run.training.objective import numbered
@@ -40,7 +40,7 @@ def changed(job, **recipe):
 
 
 def run(job):
-    record = run_case(job, lambda *_: None, Resident())
+    record = run_case(job, lambda *_: None, DeviceData())
     assert record.status == "ok", record.error
     return record
 
@@ -78,7 +78,7 @@ def test_a_killed_training_is_taken_up_bit_equal(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_case(plan, kill, Resident())
+        run_case(plan, kill, DeviceData())
     resumed = run(plan)
     assert resumed.fingerprints["resumed_at"] == 5
     assert resumed.curve == whole.curve
@@ -143,10 +143,10 @@ def test_broken_data_are_a_failed_case_that_names_the_file(
     assert message in record.error["message"]
 
 
-def test_a_class_that_is_judged_but_cannot_be_learnt_is_an_error(tmp_path):
+def test_a_class_that_is_judged_but_cannot_be_learned_is_an_error(tmp_path):
     write_twenty_classes(tmp_path / "data" / "cifar-100-python", trained=18)
     plan = job(tmp_path, "resnet18-cifar100-default-scratch-s0", data_dirs=(tmp_path / "data",))
-    record = run_case(plan, lambda *_: None, Resident())
+    record = run_case(plan, lambda *_: None, DeviceData())
     assert (record.status, record.outcome) == ("failed", "data")
     assert "2 of the 100 classes of cifar100" in record.error["message"]
     assert "the first is 'class18'" in record.error["message"]
@@ -167,7 +167,7 @@ def test_a_class_without_training_images_is_said(tmp_path):
 
 def test_a_loss_that_is_not_finite_is_an_outcome(tmp_path):
     plan = changed(job(tmp_path, CASE.format("default")), optimizer="sgd", lr=1e18)
-    record = run_case(plan, lambda *_: None, Resident())
+    record = run_case(plan, lambda *_: None, DeviceData())
     assert (record.status, record.outcome) == ("failed", "nan")
     assert "learning rate" in record.error["message"]
 

@@ -74,7 +74,7 @@ def devices(monkeypatch, tmp_path):
         ("NoDevFiles", False),
     ],
 )
-def test_cuda_visible_devices_is_honoured(monkeypatch, devices, setting, present):
+def test_cuda_visible_devices_is_honored(monkeypatch, devices, setting, present):
     if setting is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:

@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from bench.gc_paused import collector_at_rest
+from bench.gc_paused import gc_paused
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def collector():
 
 def test_what_a_block_makes_is_never_looked_at_again():
     gc.enable()
-    with collector_at_rest():
+    with gc_paused():
         assert not gc.isenabled()
         made = [[] for _ in range(10_000)]
     assert gc.isenabled()
@@ -26,13 +26,13 @@ def test_what_a_block_makes_is_never_looked_at_again():
 
 def test_a_collector_that_was_off_stays_off():
     gc.disable()
-    with collector_at_rest():
+    with gc_paused():
         pass
     assert not gc.isenabled()
 
 
 def test_an_error_in_the_block_leaves_it_running():
     gc.enable()
-    with pytest.raises(ImportError), collector_at_rest():
+    with pytest.raises(ImportError), gc_paused():
         raise ImportError
     assert gc.isenabled()

@@ -20,7 +20,7 @@ def test_smoke_is_the_studys_smoke():
 
 
 def test_seed_is_the_originals_recipe_and_holds_nothing_out():
-    plan = resolve(ENTRY, "baseline", PROFILES["seed"])
+    plan = resolve(ENTRY, "baseline", PROFILES["original"])
     assert (plan.recipe.optimizer, plan.recipe.lr, plan.recipe.betas) == (
         "adam",
         0.005,
@@ -70,7 +70,7 @@ def test_an_option_of_the_model_moves_the_hash_and_an_arms_takes_the_entrys_plac
     plain = resolve(entry, "baseline", PROFILES["standard"])
     other = resolve(entry, "anomalib", PROFILES["standard"])
     assert plain.options == {"ratio": 0.1}
-    assert other.options["neighbours"] == 9
+    assert other.options["neighbors"] == 9
     assert other.options["ratio"] == 0.1
     assert replace(plan := plain, options={"ratio": 0.2}).hash != plan.hash
 
@@ -89,7 +89,7 @@ def test_a_crop_is_of_the_models_own_share():
 def test_budgets_may_be_counted_in_images():
     entry = MODELS["efficientad_small"]
     assert resolve(entry, "baseline", PROFILES["paper"]).total_images(209) == 70_000
-    assert resolve(entry, "baseline", PROFILES["seed"]).total_images(209) == 20 * 209
+    assert resolve(entry, "baseline", PROFILES["original"]).total_images(209) == 20 * 209
     assert resolve(entry, "baseline", PROFILES["standard"]).total_images(209) == 10_000
     assert resolve(MODELS["padim"], "baseline", PROFILES["smoke"]).total_images(58) == 58
 
@@ -109,7 +109,7 @@ def test_the_callers_own_budget_is_kept_apart(option):
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_the_mixing_study_is_run_as_specified(model, pretrained):
     entry = MODELS[model]
-    plan = resolve(entry, "baseline", PROFILES["seed"], pretrained=pretrained, native_size=64)
+    plan = resolve(entry, "baseline", PROFILES["original"], pretrained=pretrained, native_size=64)
     recipe = plan.recipe
     assert (recipe.optimizer, recipe.lr, recipe.schedule) == ("adam", 1e-3, "cosine")
     assert (recipe.epochs, recipe.batch_size, recipe.warmup_epochs) == (50, 256, 0)
@@ -137,7 +137,7 @@ def test_the_paper_profile_is_modern_for_two_hundred_epochs():
         plan = resolve(MODELS[model], "baseline", PROFILES["paper"], native_size=32)
         modern = MODELS[model].recipes["modern"]
         assert plan.recipe == replace(modern, epochs=200)
-    assert PROFILES["paper"].classification.arms == ("baseline",)
+    assert PROFILES["paper"].classification.recipes == ("baseline",)
 
 
 def test_biases_and_norms_of_classifiers_are_not_decayed():

@@ -35,9 +35,9 @@ def test_the_grid_is_whole_and_ids_are_unique():
 
 
 def test_smoke_takes_one_texture_and_the_baseline_arm():
-    smoke = cases("smoke", arms=("baseline",))
+    smoke = cases("smoke", recipes=("baseline",))
     assert {case.category for case in smoke if case.dataset == "surface"} == {"woven"}
-    assert {case.arm for case in smoke} == {"baseline"}
+    assert {case.recipe for case in smoke} == {"baseline"}
 
 
 def test_found_folders_join_the_catalog():
@@ -64,7 +64,7 @@ def test_data_change_least_often_then_backbones():
 
 
 def test_the_mixing_study_is_the_originals_twenty_four_and_digits():
-    ids = {case.id for case in cases(arms=("baseline",)) if case.study == "mixing"}
+    ids = {case.id for case in cases(recipes=("baseline",)) if case.study == "mixing"}
     named = {
         f"{model}-{data}-{augmentation}-{start}-s0"
         for model in ("resnet50", "vit_small_patch16_224")

@@ -85,7 +85,7 @@ def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
     import torch
 
     from bench.run.build import build_model
-    from bench.run.device_data import Resident
+    from bench.run.device_data import DeviceData
     from bench.run.evaluate import predict_all
     from bench.settings import Settings
     from datasets_lib.discover import find_datasets
@@ -111,16 +111,16 @@ def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
     model.load_checkpoint(
         torch.load(tmp_path / "results" / record.artifacts["model"], weights_only=True)
     )
-    images = Resident().load(job, job.inputs, lambda *_: None).test.images
+    images = DeviceData().load(job, job.inputs, lambda *_: None).test.images
     with np.load(tmp_path / "results" / record.artifacts["scores"]) as file:
         for batch in (32, 5):
-            scored = predict_all(
+            predictions = predict_all(
                 model, images, batch=batch, device=torch.device("cpu"), report=lambda *_: None
             )
-            for arm, result in scored.items():
+            for head, result in predictions.items():
                 tolerance = 0 if batch == 32 else 1e-5
                 np.testing.assert_allclose(
-                    result.scores.numpy(), file[f"scores.{arm}"], atol=tolerance, rtol=0
+                    result.scores.numpy(), file[f"scores.{head}"], atol=tolerance, rtol=0
                 )
 
 

@@ -3,13 +3,13 @@
 import struct
 import zlib
 
-PNG_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}
+PNG_COLOR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
 def png16(pixels):
-    """A 16-bit PNG of (H, W, C); 1 to 4 channels: grey, grey + alpha, RGB, RGBA."""
+    """A 16-bit PNG of (H, W, C); 1 to 4 channels: gray, gray + alpha, RGB, RGBA."""
     height, width, channels = pixels.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, PNG_COLOUR_TYPE[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, PNG_COLOR_TYPE[channels], 0, 0, 0)
     # Every row names its filter; Sub (1) and Up (2) reach across pixels of two-byte channels.
     raw, above = b"", bytes(width * channels * 2)
     for number, row in enumerate(pixels):

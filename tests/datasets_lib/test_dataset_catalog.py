@@ -20,7 +20,7 @@ def test_entries_are_usable(entry):
     for name in (entry.name, *entry.categories):
         assert re.fullmatch("[a-z0-9_]+", name)
         assert folder_id(name) == name
-    assert entry.licence
+    assert entry.license
     for path in filter(None, (entry.reader, entry.generator)):
         module, _, function = path.partition(":")
         assert callable(getattr(importlib.import_module(module), function))
@@ -85,5 +85,5 @@ def test_textures_have_no_split():
 
 @pytest.mark.parametrize("entry", DATASETS.values(), ids=lambda entry: entry.name)
 def test_restricted_terms_are_acknowledged_before_a_download(entry):
-    restricted = re.search("NC|non-commercial|research|ImageNet", entry.licence) is not None
+    restricted = re.search("NC|non-commercial|research|ImageNet", entry.license) is not None
     assert entry.ask_first == restricted

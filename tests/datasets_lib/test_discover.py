@@ -86,7 +86,7 @@ def test_unreadable_folders_do_not_stop_discovery(tmp_path, run_unprivileged):
         found = find_datasets([tmp_path])
         return {name: list(dataset.categories) for name, dataset in found.items()}
 
-    # Known by its neighbour or from outside, a closed category stays and its case says why.
+    # Known by its neighbor or from outside, a closed category stays and its case says why.
     assert run_unprivileged(names) == {"set": ["closed", "inside", "open"]}
 
 

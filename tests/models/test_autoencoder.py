@@ -120,7 +120,7 @@ def test_prediction_is_the_blurred_squared_error(model, images):
     np.testing.assert_allclose(prediction.scores, expected.max(axis=(1, 2)), atol=1e-6)
 
 
-def test_a_spot_it_has_not_learnt_stands_out(model, images):
+def test_a_spot_it_has_not_learned_stands_out(model, images):
     train(model, images, steps=30)
     spotted = images.clone()
     spotted[0, :, 40:50, 10:20] = 1.0

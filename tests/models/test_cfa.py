@@ -44,8 +44,8 @@ def fitted(model, images):
 @torch.no_grad()
 def fit(model, images, batch=2):
     for part in images.split(batch):
-        model.absorb(part)
-    model.finish()
+        model.update(part)
+    model.compute()
     return model
 
 
@@ -180,8 +180,8 @@ def test_training_lowers_the_loss_and_leaves_backbone_and_bank_alone(fitted, ima
 def test_features_stay_as_they_are(model, images):
     features = model.backbone(images)
     kept = [layer.clone() for layer in features]
-    model.absorb_features(features)
-    model.finish()
+    model.update_features(features)
+    model.compute()
     model.loss_of_features(features)
     model.predict_of_features(features, (SIDE, SIDE))
     assert all(torch.equal(a, b) for a, b in zip(features, kept, strict=True))
@@ -250,15 +250,15 @@ def test_nothing_works_before_the_memory_bank_is_there(model, images):
         with pytest.raises(RuntimeError, match="no memory bank yet: absorb the training images"):
             use(images)
     with pytest.raises(RuntimeError, match="absorb some before"):
-        model.finish()
+        model.compute()
 
 
 def test_images_of_two_sizes_are_refused(model, images):
-    model.absorb(images)
+    model.update(images)
     with pytest.raises(
         ValueError, match=r"images of one size, found .*\(24, 24\) after \(16, 16\)"
     ):
-        model.absorb(torch.rand(1, 3, 96, 96))
+        model.update(torch.rand(1, 3, 96, 96))
 
 
 def test_a_bank_too_small_for_the_loss_is_refused(images):
@@ -278,36 +278,36 @@ def test_what_cannot_be_built_is_refused(change, message):
         build(**({"weights": TAG, "state": None} | change))
 
 
-def test_neighbours_far_from_the_origin_are_found_exactly():
+def test_neighbors_far_from_the_origin_are_found_exactly():
     generator = torch.Generator().manual_seed(2)
     offset = 300.0
-    centres = torch.randn(500, 16, generator=generator) + offset
+    centers = torch.randn(500, 16, generator=generator) + offset
     points = torch.randn(200, 16, generator=generator) + offset
-    exact = torch.cdist(points.double(), centres.double()).topk(6, largest=False)
-    chosen = nearest(points, centres, 6)
+    exact = torch.cdist(points.double(), centers.double()).topk(6, largest=False)
+    chosen = nearest(points, centers, 6)
     assert (chosen == exact.indices).float().mean() > 0.995
-    squared = squared_distances(points, centres, chosen)
+    squared = squared_distances(points, centers, chosen)
     torch.testing.assert_close(squared.double(), exact.values.square(), atol=0, rtol=1e-4)
 
 
 def test_squared_distances_have_the_gradient_of_their_points():
     points = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
-    centres, chosen = torch.randn(9, 4, dtype=torch.float64), torch.randint(9, (7, 3))
-    assert torch.autograd.gradcheck(lambda x: squared_distances(x, centres, chosen), points)
+    centers, chosen = torch.randn(9, 4, dtype=torch.float64), torch.randint(9, (7, 3))
+    assert torch.autograd.gradcheck(lambda x: squared_distances(x, centers, chosen), points)
 
 
 def test_k_means_finds_separate_clusters_and_keeps_empty_ones():
     middles = 10 * torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]])
     points = (middles[:, None] + torch.randn(4, 30, 2)).flatten(0, 1)
     torch.manual_seed(0)
-    centres = k_means(points, 12)
-    assert centres.shape == (12, 2)
-    assert torch.isfinite(centres).all()
-    # Converged: every centre with members is their mean.
-    members = torch.cdist(points, centres).argmin(dim=1)
+    centers = k_means(points, 12)
+    assert centers.shape == (12, 2)
+    assert torch.isfinite(centers).all()
+    # Converged: every center with members is their mean.
+    members = torch.cdist(points, centers).argmin(dim=1)
     for number in members.unique():
         torch.testing.assert_close(
-            centres[number], points[members == number].mean(dim=0), atol=1e-4, rtol=0
+            centers[number], points[members == number].mean(dim=0), atol=1e-4, rtol=0
         )
     assert k_means(torch.zeros(6, 2), 3).abs().max() == 0
 

@@ -33,8 +33,8 @@ def features_of(count, seed):
 def fit(model, features, cuts=16):
     with torch.no_grad():
         for batch in features.split(cuts):
-            model.absorb_features([batch])
-        model.finish()
+            model.update_features([batch])
+        model.compute()
     return model
 
 
@@ -81,9 +81,9 @@ def test_of_images_is_that_of_their_features():
     train, test = pictures(6, 1), pictures(3, 2)
     model, other = make(), make()
     with torch.no_grad():
-        model.absorb(train[:4])
-        model.absorb(train[4:])
-        model.finish()
+        model.update(train[:4])
+        model.update(train[4:])
+        model.compute()
     fit(other, other.backbone(train)[0])
     torch.testing.assert_close(
         model.predict(test)["score"].scores,
@@ -180,7 +180,7 @@ def test_an_unfinished_models_checkpoint_is_refused():
 
 def test_an_unfinished_model_says_so():
     model = make()
-    model.absorb(pictures(2, 1))
+    model.update(pictures(2, 1))
     with pytest.raises(RuntimeError, match=r"no density yet: .* call finish\(\)"):
         model.predict(pictures(1, 2))
 
@@ -189,9 +189,9 @@ def test_an_unfinished_model_says_so():
 def test_too_few_images_are_refused(count):
     model = make()
     if count:
-        model.absorb(pictures(1, 1))
+        model.update(pictures(1, 1))
     with pytest.raises(ValueError, match=f"at least two images: found {count}"):
-        model.finish()
+        model.compute()
 
 
 def test_weights_without_the_last_layer_are_refused():

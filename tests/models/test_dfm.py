@@ -29,8 +29,8 @@ def pictures(count, seed, size=SIZE):
 def fit(model, images, cuts=5):
     with torch.no_grad():
         for batch in images.split(cuts):
-            model.absorb(batch)
-        model.finish()
+            model.update(batch)
+        model.compute()
     return model
 
 
@@ -44,8 +44,8 @@ def features_of(count, seed, grid=(8, 8)):
 def fit_features(model, features, cuts=16):
     with torch.no_grad():
         for batch in features.split(cuts):
-            model.absorb_features([batch])
-        model.finish()
+            model.update_features([batch])
+        model.compute()
     return model
 
 
@@ -209,7 +209,7 @@ def test_an_unfinished_models_checkpoint_is_refused():
 
 def test_an_unfinished_model_says_so():
     model = make()
-    model.absorb(pictures(2, 1))
+    model.update(pictures(2, 1))
     with pytest.raises(RuntimeError, match=r"no principal components yet: .* call finish\(\)"):
         model.predict(pictures(1, 2))
 
@@ -218,24 +218,24 @@ def test_an_unfinished_model_says_so():
 def test_too_few_images_are_refused(count):
     model = make()
     if count:
-        model.absorb(pictures(1, 1))
+        model.update(pictures(1, 1))
     with pytest.raises(ValueError, match=f"at least two images: found {count}"):
-        model.finish()
+        model.compute()
 
 
 def test_images_of_another_size_are_refused():
     model = make()
-    model.absorb(pictures(2, 1))
+    model.update(pictures(2, 1))
     with pytest.raises(ValueError, match=r"\(256, 1, 1\) as in training, found \(256, 2, 2\)"):
-        model.absorb(pictures(2, 1, LARGE))
-    model.finish()
+        model.update(pictures(2, 1, LARGE))
+    model.compute()
     with pytest.raises(ValueError, match=r"\(256, 1, 1\) as in training, found \(256, 2, 2\)"):
         model.predict(pictures(2, 1, LARGE))
 
 
 def test_images_too_small_to_pool_are_refused():
     with pytest.raises(ValueError, match="4×4 of them or more, found 2×2"):
-        make().absorb(pictures(2, 1, (32, 32)))
+        make().update(pictures(2, 1, (32, 32)))
 
 
 def test_unknown_names_are_refused():

@@ -130,7 +130,7 @@ def test_training_lowers_the_loss_and_leaves_the_backbone_alone(model, images):
     assert {id(p) for p in with_gradient} == {id(p) for p in model.trainable_parameters()}
 
 
-def test_it_finds_what_it_has_not_learnt(model):
+def test_it_finds_what_it_has_not_learned(model):
     features = [torch.rand(8, 256, 4, 4, generator=torch.Generator().manual_seed(1))]
     optimizer = torch.optim.Adam(model.trainable_parameters(), 1e-3)
     for _ in range(100):

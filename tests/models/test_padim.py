@@ -29,8 +29,8 @@ def pictures(count, seed):
 def fit(model, images, cuts=8):
     with torch.no_grad():
         for batch in images.split(cuts):
-            model.absorb(batch)
-        model.finish()
+            model.update(batch)
+        model.compute()
     return model
 
 
@@ -150,8 +150,8 @@ def test_features_and_backbone_are_left_alone(images):
     features = model.backbone(images)
     kept = [f.clone() for f in features]
     with torch.no_grad():
-        model.absorb_features(features)
-        model.finish()
+        model.update_features(features)
+        model.compute()
         model.predict_of_features(features, SIZE)
     for feature, copied in zip(features, kept, strict=True):
         assert torch.equal(feature, copied)
@@ -208,7 +208,7 @@ def test_an_unfinished_models_checkpoint_is_refused():
 
 def test_an_unfinished_model_says_so(images):
     model = make()
-    model.absorb(images)
+    model.update(images)
     with pytest.raises(RuntimeError, match=r"no Gaussians yet: .* call finish\(\)"):
         model.predict(images)
 
@@ -216,7 +216,7 @@ def test_an_unfinished_model_says_so(images):
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_images_are_refused(count):
     with pytest.raises(ValueError, match=f"at least two images .* found {count}"):
-        fit(make(), pictures(count, 1)[:count]) if count else make().finish()
+        fit(make(), pictures(count, 1)[:count]) if count else make().compute()
 
 
 def test_images_of_another_size_are_refused(trained):
@@ -224,9 +224,9 @@ def test_images_of_another_size_are_refused(trained):
     with pytest.raises(ValueError, match=r"\(16, 12\) as in training, found \(8, 8\)"):
         model.predict(torch.rand(1, 3, 32, 32))
     fresh = make()
-    fresh.absorb(pictures(2, 1))
+    fresh.update(pictures(2, 1))
     with pytest.raises(ValueError, match=r"\(16, 12\) as in training, found \(12, 16\)"):
-        fresh.absorb(pictures(2, 1).mT)
+        fresh.update(pictures(2, 1).mT)
 
 
 @pytest.mark.parametrize("channels", [0, -1, 449])

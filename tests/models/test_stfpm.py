@@ -151,7 +151,7 @@ def test_prediction_changes_nothing_and_repeats(model, images):
         assert torch.equal(tensor, before[name]), name
 
 
-def test_student_normalises_by_its_batch_while_training_alone(model, images):
+def test_student_normalizes_by_its_batch_while_training_alone(model, images):
     model.predict(images)
     model.loss(images)
     running = model.student.state_dict()["bn1.running_mean"].clone()

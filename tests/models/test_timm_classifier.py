@@ -53,7 +53,7 @@ def test_weights_load_but_for_the_head_and_positions_are_resampled():
     torch.testing.assert_close(own["pos_embed"][:, :1], published["pos_embed"][:, :1])
 
 
-def test_a_whole_network_keeps_its_answer_under_our_normalisation():
+def test_a_whole_network_keeps_its_answer_under_our_normalization():
     torch.manual_seed(0)
     reference = timm.create_model("resnet18", num_classes=10).eval()
     model = classifier("resnet18").eval()

@@ -20,13 +20,13 @@ from bench.run.training.loop import CHECKPOINT_SECONDS
 from bench.run.training.optimization import order
 from datasets_lib.augment.rows import select
 from models.catalog import WEIGHTS
-from models.components.color_jitter import greyscale
+from models.components.color_jitter import grayscale
 from models.components.moments import ChannelStatistics
 from models.efficientad.pdn import PatchDescriptionNetwork
 
 LEARNING_RATE, WEIGHT_DECAY = 1e-4, 1e-5
-GREYSCALE = 0.1
-"""Share of the pictures that lose their colours."""
+GRAYSCALE = 0.1
+"""Share of the pictures that lose their colors."""
 
 STRIDE = 4
 """Of a network that pads; pictures' sides are multiples of twice as much."""
@@ -38,7 +38,7 @@ _HELD_OUT = 200
 _SEED = 0
 _UNREADABLE = (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
 
-Report = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told of steps done and in all."""
 
 
@@ -48,12 +48,12 @@ def distil(
     targets: PatchTargets,
     device: torch.device,
     unfinished: Path,
-    report: Report,
+    report: ProgressCallback,
 ) -> Distilled:
     """Distil a network.
 
     A tenth of the pictures, at most 200, is only judged on. Losses are differences of features that
-    are normalised by channel, so that predicting nothing loses about 1.
+    are normalized by channel, so that predicting nothing loses about 1.
 
     Args:
         plan: What is asked for.
@@ -72,13 +72,13 @@ def distil(
     run = _Run(plan, images, targets, device)
     done = run.resume(unfinished)
     if not done:
-        run.normalise(training)
+        run.normalize(training)
     drawn = order(len(training), plan.steps * plan.batch, _SEED)
-    grey = torch.rand(len(drawn), generator=torch.Generator().manual_seed(_SEED)) < GREYSCALE
+    gray = torch.rand(len(drawn), generator=torch.Generator().manual_seed(_SEED)) < GRAYSCALE
     saved = time.monotonic()
     for step in range(done, plan.steps):
         place = slice(step * plan.batch, (step + 1) * plan.batch)
-        run.step(training[drawn[place]], grey[place])
+        run.step(training[drawn[place]], gray[place])
         report(step + 1, plan.steps)
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             run.save(unfinished)
@@ -120,18 +120,18 @@ class _Run:
     def _done(self) -> int:
         return len(self._losses)
 
-    def normalise(self, training: Tensor) -> None:
+    def normalize(self, training: Tensor) -> None:
         """Take the targets' statistics of as many pictures as a tenth of those to be seen."""
         seen = self.plan.steps * self.plan.batch
         index = training[: min(NORMALISED_BY, max(10 * self.plan.batch, seen // 10))]
         statistics = ChannelStatistics()
         for part in torch.split(index, self.plan.batch):
-            statistics.absorb(self._targets(self._pictures(part), self._grid))
+            statistics.update(self._targets(self._batch(part), self._grid))
         self._statistics = statistics.mean_and_std()
 
-    def step(self, index: Tensor, grey: Tensor) -> None:
-        """One step of the optimiser."""
-        loss = self._loss(index, grey)
+    def step(self, index: Tensor, gray: Tensor) -> None:
+        """One step of the optimizer."""
+        loss = self._loss(index, gray)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -144,9 +144,9 @@ class _Run:
         totals = torch.zeros(2)
         with torch.no_grad():
             for part in torch.split(held_out, self.plan.batch):
-                pictures = self._pictures(part)
-                target = self._normalised_targets(pictures)
-                losing = (self._described(pictures) - target, target)
+                images = self._batch(part)
+                target = self._normalized_targets(images)
+                losing = (self._described(images) - target, target)
                 totals += len(part) * torch.stack([x.square().mean().cpu() for x in losing])
         trained, trivial = (totals / len(held_out)).tolist()
         return Distilled(
@@ -202,31 +202,29 @@ class _Run:
             )
         return self._done
 
-    def _loss(self, index: Tensor, grey: Tensor) -> Tensor:
-        pictures = self._pictures(index)
-        pictures = torch.where(
-            grey.to(self.device).view(-1, 1, 1, 1), greyscale(pictures), pictures
-        )
-        target = self._normalised_targets(pictures)
-        return F.mse_loss(self._described(pictures), target)
+    def _loss(self, index: Tensor, gray: Tensor) -> Tensor:
+        images = self._batch(index)
+        images = torch.where(gray.to(self.device).view(-1, 1, 1, 1), grayscale(images), images)
+        target = self._normalized_targets(images)
+        return F.mse_loss(self._described(images), target)
 
-    def _pictures(self, index: Tensor) -> Tensor:
+    def _batch(self, index: Tensor) -> Tensor:
         """``(B, 3, 2 S, 2 S)`` in [0, 1]."""
         return select(self._images, index).to(self.device).float() / 255
 
-    def _normalised_targets(self, pictures: Tensor) -> Tensor:
+    def _normalized_targets(self, images: Tensor) -> Tensor:
         mean, std = self._statistics.to(self.device).view(2, 1, -1, 1, 1)
-        return (self._targets(pictures, self._grid) - mean) / std  # type: ignore[no-any-return]
+        return (self._targets(images, self._grid) - mean) / std  # type: ignore[no-any-return]
 
-    def _described(self, pictures: Tensor) -> Tensor:
+    def _described(self, images: Tensor) -> Tensor:
         """What the network makes of pictures at half their size."""
         small = F.interpolate(
-            pictures, (self.plan.side,) * 2, mode="bilinear", align_corners=False, antialias=True
+            images, (self.plan.side,) * 2, mode="bilinear", align_corners=False, antialias=True
         )
-        normalised = ((small - self._mean) / self._std).contiguous(
+        normalized = ((small - self._mean) / self._std).contiguous(
             memory_format=torch.channels_last
         )
-        described: Tensor = self.network(normalised)
+        described: Tensor = self.network(normalized)
         return described
 
     def _finite(self) -> list[float]:

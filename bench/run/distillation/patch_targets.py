@@ -1,6 +1,6 @@
 """What a patch description network is distilled from: PatchCore's features of a frozen backbone.
 
-PatchCore (Roth et al., CVPR 2022) takes each position's 3 by 3 neighbourhood, pools its numbers to
+PatchCore (Roth et al., CVPR 2022) takes each position's 3 by 3 neighborhood, pools its numbers to
 1024 a layer, brings the layers to one grid, and pools all layers' numbers together
 to as many as are wanted; EfficientAD's teacher learns 384 of them. Every step of it is linear and
 treats all positions alike, so that here each layer's are one convolution with fixed weights.
@@ -40,14 +40,14 @@ class PatchTargets(nn.Module):
             self.register_buffer(f"kernel{number}", kernel)
 
     @torch.no_grad()
-    def forward(self, pictures: Tensor, grid: tuple[int, int]) -> Tensor:
+    def forward(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
         """Features ``(B, 384, h, w)`` of pictures ``(B, 3, H, W)`` in [0, 1].
 
         Args:
-            pictures: Of twice the size that the network will see.
+            images: Of twice the size that the network will see.
             grid: ``(h, w)``; that of layer 2, H / 8 and W / 8, needs no resizing.
         """
-        features = self.backbone(pictures)
+        features = self.backbone(images)
         maps = []
         for kernel, layer in zip(self.buffers(recurse=False), features, strict=True):
             pooled = F.conv2d(layer, kernel, padding=_PATCH // 2)

@@ -19,16 +19,16 @@ class Plan:
         size: Of the network, ``small`` or ``medium``.
         backbone: Tag and hash of what it is distilled from.
         layers: Of the backbone.
-        pictures: What they are called, and how many.
+        images: What they are called, and how many.
         side: What the network sees of a picture, in pixels; the backbone sees twice as many.
-        steps: Of the optimiser.
+        steps: Of the optimizer.
         batch: Pictures a step.
     """
 
     size: str
     backbone: str
     layers: tuple[int, ...]
-    pictures: str
+    images: str
     side: int
     steps: int
     batch: int

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.run.features.disk import FeatureDisk
-from bench.run.job import Report
+from bench.run.job import ProgressCallback
 from bench.run.training.precision import to_float
 from datasets_lib.free_memory import free_bytes
 from models.components.backbone import Backbone
@@ -86,7 +86,7 @@ class FeatureStore:
         self._written.clear()
 
     def features(
-        self, backbone: Backbone, also: Iterable[int], split: "Split", report: Report
+        self, backbone: Backbone, also: Iterable[int], split: "Split", report: ProgressCallback
     ) -> Features | None:
         """Features of a split; None where neither memory nor disk holds them.
 
@@ -129,7 +129,7 @@ class FeatureStore:
         layers: Sequence[int],
         keys: dict[int, str],
         split: "Split",
-        report: Report,
+        report: ProgressCallback,
     ) -> "dict[int, _Held]":
         """One pass over the images; nothing where the features would not fit in memory."""
         count, clock = len(split.images), _LayerClock(split.device)

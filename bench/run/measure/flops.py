@@ -25,7 +25,7 @@ def count_flops(step: Callable[[], object]) -> int:
     """Floating-point operations of one call, its backward pass included if it has one.
 
     A multiply-add counts as two. Matrix products, convolutions and attention count; element-wise
-    work, normalisation, pooling and interpolation do not, as in torch's own counter.
+    work, normalization, pooling and interpolation do not, as in torch's own counter.
     """
     # torch's counter does not know the CPU's fused attention and would count it as nothing.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from bench.run.malloc import give_back_freed_memory
+from bench.run.malloc import trim
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -68,7 +68,7 @@ def peak_host_memory() -> Iterator[HostMemory]:
     Linux keeps a high-water mark (VmHWM) that can be set back; where that is not allowed, or on
     another system, the mark of the whole process is told and ``since_reset`` is false.
     """
-    give_back_freed_memory()
+    trim()
     memory = HostMemory(before_bytes=_status("VmRSS"), since_reset=_reset_high_water_mark())
     try:
         yield memory
@@ -85,10 +85,10 @@ def _reset_high_water_mark() -> bool:
     except OSError:
         return False
     # Some sandboxes accept the write and ignore it.
-    after, resident = _status("VmHWM"), _status("VmRSS")
-    if before is None or after is None or resident is None:
+    after, device_data = _status("VmHWM"), _status("VmRSS")
+    if before is None or after is None or device_data is None:
         return False
-    return after < before or after <= resident * 1.01
+    return after < before or after <= device_data * 1.01
 
 
 def _status(name: str) -> int | None:

@@ -12,7 +12,7 @@ from bench.protocol import Protocol
 from bench.run.measure.flops import count_flops, parameter_counts
 from bench.run.measure.memory import PeakMemory, measure_memory
 from bench.run.measure.timing import measure_inference, measure_latency, steady_samples
-from bench.run.training.loop import Fit
+from bench.run.training.loop import TrainingResult
 from bench.run.training.optimization import build_optimizer
 from bench.run.training.precision import autocast, to_float
 from datasets_lib.augment.rows import select
@@ -28,7 +28,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ProfileTarget:
     """What is measured of a model.
 
     Attributes:
@@ -45,17 +45,17 @@ class Subject:
 
 
 def measure(
-    subject: Subject,
+    target: ProfileTarget,
     images: Tensor,
     protocol: Protocol,
-    trained: Fit,
+    trained: TrainingResult,
     device: torch.device,
 ) -> Measured:
     """Measure a trained model on ``(N, 3, S, S)`` uint8 images.
 
     Prediction is measured on the protocol's evaluation batches, training on batches as large as
     the loop's; where there are fewer images they are repeated. Memory is the whole process's: of
-    training with its optimiser, or of gathering statistics, in ``peak_…``, of prediction in
+    training with its optimizer, or of gathering statistics, in ``peak_…``, of prediction in
     ``inference_peak_…``. FLOPs are an image's. The training steps taken here change the model:
     measure last.
     """
@@ -64,12 +64,12 @@ def measure(
 
     def predict(chunk: Tensor) -> None:
         with torch.inference_mode():
-            subject.predict(chunk)
+            target.predict(chunk)
 
     inference = measure_inference(predict, batch, min_rounds=5)
     latency = measure_latency(predict, single)
-    assert isinstance(subject.model, nn.Module)
-    parameters = parameter_counts(subject.model)
+    assert isinstance(target.model, nn.Module)
+    parameters = parameter_counts(target.model)
     serving = measure_memory(lambda: predict(batch), device)
     figures: dict[str, float | None] = {
         "inference_images_per_s": len(batch) / median(inference),
@@ -82,8 +82,8 @@ def measure(
         "inference_peak_device_bytes": serving.device_bytes,
     }
     samples = {"inference_step": inference, "latency": latency}
-    if subject.loss is not None and trained.steps:
-        figures |= _training(subject, subject.loss, images, protocol, trained, device)
+    if target.loss is not None and trained.steps:
+        figures |= _training(target, target.loss, images, protocol, trained, device)
         samples["train_step"] = thinned(steady_samples(trained.step_seconds))
     elif trained.gather_peak is not None:
         figures["peak_host_bytes"] = _peak(trained.gather_peak)
@@ -97,11 +97,11 @@ def thinned(samples: list[float], most: int = 1_000) -> list[float]:
 
 
 def _training(
-    subject: Subject,
+    target: ProfileTarget,
     loss_of: Callable[[Tensor], Tensor],
     images: Tensor,
     protocol: Protocol,
-    trained: Fit,
+    trained: TrainingResult,
     device: torch.device,
 ) -> dict[str, float | None]:
     """Speed, memory and FLOPs of training.
@@ -110,8 +110,8 @@ def _training(
     having kept it is no advantage in a table; ``…_cached`` is what the loop did.
     """
     batch = _batch(images, trained.images_seen // trained.steps, device)
-    assert isinstance(subject.model, Trainable)
-    optimizer = build_optimizer(protocol.recipe, subject.model)
+    assert isinstance(target.model, Trainable)
+    optimizer = build_optimizer(protocol.recipe, target.model)
 
     def train() -> None:
         with autocast(device, protocol):
@@ -121,7 +121,7 @@ def _training(
         optimizer.step()
 
     step = median(steady_samples(trained.step_seconds))
-    frozen = _frozen_seconds(subject.frozen, batch, protocol, device)
+    frozen = _frozen_seconds(target.frozen, batch, protocol, device)
     fitting = measure_memory(train, device)
     return {
         "train_images_per_s": len(batch) / (step + frozen),

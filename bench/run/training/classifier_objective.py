@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from bench.protocol import Protocol
-from bench.run.labelled_split import LabelledSplit
+from bench.run.labeled_split import LabeledSplit
 from bench.run.training.compilation import Choice, LossGradient
-from bench.run.training.cuda_graphs import prepared_ahead
+from bench.run.training.cuda_graphs import prefetch
 from bench.run.training.objective import numbered
 from bench.run.training.precision import autocast, to_float
 from datasets_lib.augment.augmentation import Augmentation, Sequence
 from datasets_lib.augment.catalog import build
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.rows import select
 from datasets_lib.batches.streaming import ResidentBatches
 from models.catalog import ClassifierRecipe
@@ -50,7 +50,7 @@ class ClassifierObjective:
     def __init__(
         self,
         model: Classifier,
-        train: LabelledSplit,
+        train: LabeledSplit,
         protocol: Protocol,
         *,
         seed: int,
@@ -72,7 +72,7 @@ class ClassifierObjective:
             def prepare(index: Tensor, step: Tensor) -> Batch:
                 return self._augmented(select(images, index), index, step)
 
-            ahead = prepared_ahead(prepare, order.to(self._device), batch, first)
+            ahead = prefetch(prepare, order.to(self._device), batch, first)
             try:
                 begun = list(islice(ahead, 1))
             except RuntimeError as error:  # nothing was given out yet
@@ -87,13 +87,13 @@ class ClassifierObjective:
         """Of the loss of a step's images."""
         return self.network(*batch)
 
-    def consider(self, step_seconds: float, steps_left: int) -> None:
+    def maybe_compile(self, step_seconds: float, steps_left: int) -> None:
         """Compile the loss from here on, if that was left open and pays."""
-        self.network.consider(step_seconds, steps_left)
+        self.network.maybe_compile(step_seconds, steps_left)
 
     def _augmented(self, images: Tensor, index: Tensor, step: int | Tensor) -> Batch:
-        draws = Draws(numbered(index, step, self.count), self._seed, step=step)
-        images, targets = self._augment(images, self._train.labels[index], draws)
+        streams = RandomStreams(numbered(index, step, self.count), self._seed, step=step)
+        images, targets = self._augment(images, self._train.labels[index], streams)
         assert targets is not None
         if images.dtype == torch.uint8:
             images = to_float(images, self._device)

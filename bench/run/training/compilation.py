@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from bench.run.training.cuda_graphs import Gradient, captured_gradient
+from bench.run.training.cuda_graphs import Gradient, capture_gradient
 
 Choice = Literal["auto", "yes", "no"]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -25,7 +25,7 @@ _COMPILE_SECONDS = 40.0
 _log = logging.getLogger(__name__)
 
 
-def pays(device: torch.device, step_seconds: float, steps_left: int) -> bool:
+def worth_compiling(device: torch.device, step_seconds: float, steps_left: int) -> bool:
     """Whether the rest of a training saves more by compiling than compiling takes."""
     saved = _SAVED_SHARE.get(device.type, 0.0) * step_seconds * steps_left
     return saved > _COMPILE_SECONDS
@@ -48,7 +48,7 @@ class LossGradient:
     Args:
         model: Its parameters are all that the loss depends on.
         device: Where it is.
-        choice: Whether to compile; ``auto`` leaves it to `consider`, ``no`` records nothing either.
+        choice: Whether to compile; ``auto`` leaves it to `maybe_compile`, ``no`` records nothing either.
         precision: Gives the autocast that the loss is computed under.
 
     Attributes:
@@ -92,9 +92,9 @@ class LossGradient:
             self._give_up(error)
             return self(images, targets)
 
-    def consider(self, step_seconds: float, steps_left: int) -> None:
+    def maybe_compile(self, step_seconds: float, steps_left: int) -> None:
         """Compile from here on, if the choice was left open and it pays."""
-        if self._choice == "auto" and pays(self._device, step_seconds, steps_left):
+        if self._choice == "auto" and worth_compiling(self._device, step_seconds, steps_left):
             self._compile()
 
     @property
@@ -116,7 +116,7 @@ class LossGradient:
         with warnings.catch_warnings():
             # The compiler recommends TF32, which is off on purpose.
             warnings.filterwarnings("ignore", message="TensorFloat32")
-            self._replay = captured_gradient(self._gradient, self._model, images, targets)
+            self._replay = capture_gradient(self._gradient, self._model, images, targets)
         self._to_record = False
 
     def _give_up(self, error: Exception) -> None:

@@ -17,7 +17,7 @@ Prepare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 _WARM_UP = 3  # rounds; cuDNN tries its algorithms in the first, which cannot be recorded
 
 
-def captured_gradient(
+def capture_gradient(
     gradient: Gradient, network: nn.Module, images: Tensor, targets: Tensor
 ) -> Gradient:
     """The same gradient, replayed.
@@ -68,7 +68,7 @@ def captured_gradient(
     return replay
 
 
-def prepared_ahead(
+def prefetch(
     prepare: Prepare, order: Tensor, batch: int, first: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches made one step ahead, replayed on a stream of their own beside the loop's work.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bench.protocol import Protocol
 from bench.run.atomic import save_whole
-from bench.run.job import Report
+from bench.run.job import ProgressCallback
 from bench.run.measure.memory import PeakMemory
 from bench.run.training.average import MovingAverage
 from bench.run.training.objective import Objective
@@ -48,11 +48,11 @@ class DamagedCheckpointError(Exception):
 
 
 @dataclass
-class Fit:
+class TrainingResult:
     """What training left beside the model.
 
     Attributes:
-        steps: Optimiser steps taken, those before a resume included.
+        steps: Optimizer steps taken, those before a resume included.
         images_seen: Images shown to the model.
         losses: Loss of every step.
         step_seconds: Duration of every step, but for those lost to a kill.
@@ -60,7 +60,7 @@ class Fit:
         gather_seconds: What gathering statistics took, of models that do.
         gather_peak: Peak memory while gathering.
         epochs: ``[images seen, figure]`` after every pass, where passes are judged.
-        judge_seconds: What judging them took.
+        evaluate_seconds: What judging them took.
     """
 
     steps: int = 0
@@ -71,7 +71,7 @@ class Fit:
     gather_seconds: float = 0.0
     gather_peak: PeakMemory | None = None
     epochs: list[list[float]] = field(default_factory=list)
-    judge_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
 
     def curve(self) -> list[list[float]]:
         """At most 200 points ``[images seen, mean loss since the last point]``."""
@@ -84,7 +84,7 @@ class Fit:
         ]
 
 
-JudgeEpoch = Callable[[nn.Module], float]
+EvaluateFn = Callable[[nn.Module], float]
 """Gives a figure of the model as it is after a pass; chooses nothing."""
 
 
@@ -95,10 +95,10 @@ def fit(
     *,
     seed: int,
     device: torch.device,
-    report: Report,
+    report: ProgressCallback,
     checkpoint: Path,
-    judge_epoch: JudgeEpoch | None = None,
-) -> Fit:
+    evaluate_fn: EvaluateFn | None = None,
+) -> TrainingResult:
     """Train a model.
 
     Args:
@@ -111,7 +111,7 @@ def fit(
         report: Called at every step.
         checkpoint: Where to keep the state of a long training; taken up if it is there. It stays
             when training ends, for the caller to remove once the case is safe.
-        judge_epoch: Called after every pass and after the last step; not counted as training.
+        evaluate_fn: Called after every pass and after the last step; not counted as training.
 
     Raises:
         NonFiniteLossError: Training diverged.
@@ -124,7 +124,7 @@ def fit(
     clock = StepClock(device)
     saved = time.monotonic()
     pending: list[Tensor] = []
-    told = False
+    considered = False
     # Reading a loss waits for the device: only where a pass ends, but for very long ones.
     check_every = 1 if device.type == "cpu" else 500
     left = order(objective.count, steps * batch, seed)[result.steps * batch :]
@@ -139,14 +139,14 @@ def fit(
             result.losses += _finite_losses(pending, step + 1, recipe)
             pending.clear()
             report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
-        if passed and not told:
+        if passed and not considered:
             result.step_seconds += clock.seconds()
-            objective.consider(statistics.median(result.step_seconds), steps - step - 1)
-            told = True
-        if passed and judge_epoch is not None:
+            objective.maybe_compile(statistics.median(result.step_seconds), steps - step - 1)
+            considered = True
+        if passed and evaluate_fn is not None:
             begin = time.perf_counter()
-            result.epochs.append([result.images_seen, judge_epoch(trainer.judged)])
-            result.judge_seconds += time.perf_counter() - begin
+            result.epochs.append([result.images_seen, evaluate_fn(trainer.evaluations)])
+            result.evaluate_seconds += time.perf_counter() - begin
         if not pending and time.monotonic() - saved > CHECKPOINT_SECONDS:
             result.step_seconds += clock.seconds()
             trainer.save(checkpoint, result)
@@ -182,12 +182,12 @@ class _Trainer:
             self.average = MovingAverage(_module(model), recipe.ema_decay)
 
     @property
-    def judged(self) -> nn.Module:
+    def evaluations(self) -> nn.Module:
         """The model that counts: the moving average where there is one."""
         return self.average.model if self.average else _module(self.model)
 
     def step(self, batch: Any, step: int) -> Tensor:
-        """One optimiser step; the detached loss stays on the device."""
+        """One optimizer step; the detached loss stays on the device."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.objective.gradient(batch, step)
         if self.recipe.grad_clip is not None:
@@ -203,7 +203,7 @@ class _Trainer:
         if self.average is not None:
             _module(self.model).load_state_dict(self.average.model.state_dict())
 
-    def save(self, path: Path, result: Fit) -> None:
+    def save(self, path: Path, result: TrainingResult) -> None:
         """Keep the state; a full disk costs the checkpoint, never the training."""
         state = {
             "model": self.model.checkpoint(),
@@ -223,14 +223,14 @@ class _Trainer:
         except OSError as error:
             _log.warning("training goes on without a checkpoint: %s", error)
 
-    def resume(self, path: Path) -> Fit:
+    def resume(self, path: Path) -> TrainingResult:
         """Take up a killed run's training; one that cannot be taken up is left behind.
 
         Raises:
             DamagedCheckpointError: Part of it was loaded before it turned out not to fit.
         """
         if not path.exists():
-            return Fit()
+            return TrainingResult()
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
             self.model.load_checkpoint(state["model"])
@@ -241,7 +241,7 @@ class _Trainer:
             torch.set_rng_state(state["torch"].cpu())
             if self.device.type == "cuda":
                 torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
-            return Fit(
+            return TrainingResult(
                 steps=int(state["steps"]),
                 images_seen=int(state["images_seen"]),
                 losses=list(state["losses"]),

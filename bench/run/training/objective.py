@@ -1,4 +1,4 @@
-"""What the training loop minimises: the loss of some images, by their indices."""
+"""What the training loop minimizes: the loss of some images, by their indices."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from bench.run.features.store import Features
 from bench.run.training.precision import autocast, to_float
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.rows import select
 from datasets_lib.batches.textures import TextureSource
 from models.components.base import AuxiliaryModel, GradientAnomalyModel, StudentModel
@@ -41,7 +41,7 @@ class Objective(Protocol):
         Its gradient is left in the parameters' ``grad``, which must be None before.
         """
 
-    def consider(self, step_seconds: float, steps_left: int) -> None:
+    def maybe_compile(self, step_seconds: float, steps_left: int) -> None:
         """Told once, after the first pass, what steps cost; may compute otherwise from then on."""
 
 
@@ -105,7 +105,7 @@ class AnomalyObjective:
             loss: Tensor = self._model.loss_of_features(features)  # type: ignore[attr-defined]
             return loss
 
-    def consider(self, step_seconds: float, steps_left: int) -> None:
+    def maybe_compile(self, step_seconds: float, steps_left: int) -> None:
         """Nothing to decide."""
 
     def _loss_of_images(self, index: Tensor, step: int) -> Tensor:
@@ -113,9 +113,9 @@ class AnomalyObjective:
         if self._textures is None or not isinstance(self._model, AuxiliaryModel):
             return self._model.loss(images)
         place = torch.arange(len(index), device=self._textures.images.device)
-        draws = Draws(place + step * len(index), self._seed).stream("auxiliary")
-        pictures = to_float(self._textures.sample(draws), self._device)
-        return self._model.loss_beside(images, pictures)
+        streams = RandomStreams(place + step * len(index), self._seed).stream("auxiliary")
+        plots = to_float(self._textures.sample(streams), self._device)
+        return self._model.loss_beside(images, plots)
 
     def _augmented(self, index: Tensor, step: int) -> Tensor:
         images = select(self._images, index.to(self._images.device))
@@ -123,6 +123,8 @@ class AnomalyObjective:
             images = images.pin_memory().to(self._device, non_blocking=True)
         if isinstance(self._augment, Identity):
             return to_float(images, self._device)
-        draws = Draws(numbered(index.to(self._device), step, self.count), self._seed, step=step)
-        images, _ = self._augment(images, None, draws)
+        streams = RandomStreams(
+            numbered(index.to(self._device), step, self.count), self._seed, step=step
+        )
+        images, _ = self._augment(images, None, streams)
         return to_float(images, self._device) if images.dtype == torch.uint8 else images

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from bench.protocol import Protocol
 from bench.run.features.store import Features
-from bench.run.job import Job, Report
+from bench.run.job import Job, ProgressCallback
 from bench.run.measure.memory import PeakMemory, peak_host_memory
-from bench.run.training.loop import Fit, fit
+from bench.run.training.loop import TrainingResult, fit
 from bench.run.training.objective import AnomalyObjective
 from bench.run.training.precision import to_float
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.textures import TextureSource
 from models.components.base import (
     AnomalyModel,
@@ -27,7 +27,7 @@ from models.components.base import (
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingData:
     """What a model learns from.
 
     Attributes:
@@ -43,23 +43,33 @@ class Lesson:
     textures: TextureSource | None = None
 
 
-def learn(
-    model: AnomalyModel, lesson: Lesson, job: Job, device: torch.device, report: Report
-) -> Fit:
+def train(
+    model: AnomalyModel,
+    training_data: TrainingData,
+    job: Job,
+    device: torch.device,
+    report: ProgressCallback,
+) -> TrainingResult:
     """Teach a model all it will know.
 
     Raises:
         NonFiniteLossError: Training diverged.
     """
     plan = job.protocol
-    gathered = Fit(images_seen=len(lesson.images))
+    gathered = TrainingResult(images_seen=len(training_data.images))
     if isinstance(model, StatisticalModel):
-        gathered = _gather(model, lesson, plan, job.seed, device, report)
+        gathered = _gather(model, training_data, plan, job.seed, device, report)
     trained = gathered
     if plan.recipe.optimizer != "none":
         assert isinstance(model, GradientAnomalyModel)
         objective = AnomalyObjective(
-            model, lesson.images, plan, device, job.seed, lesson.features, lesson.textures
+            model,
+            training_data.images,
+            plan,
+            device,
+            job.seed,
+            training_data.features,
+            training_data.textures,
         )
         trained = fit(
             model,
@@ -71,41 +81,43 @@ def learn(
             checkpoint=job.checkpoint(),
         )
         trained.gather_seconds = gathered.gather_seconds
-    if isinstance(model, HoldOutModel) and lesson.held_out is not None:
+    if isinstance(model, HoldOutModel) and training_data.held_out is not None:
         with torch.no_grad():
-            model.calibrate(_batches(lesson.held_out, plan.evaluation_batch, device))
+            model.calibrate(_batches(training_data.held_out, plan.evaluation_batch, device))
     return trained
 
 
 def _gather(
     model: StatisticalModel,
-    lesson: Lesson,
+    training_data: TrainingData,
     plan: Protocol,
     seed: int,
     device: torch.device,
-    report: Report,
-) -> Fit:
+    report: ProgressCallback,
+) -> TrainingResult:
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(device)
     begin = time.perf_counter()
-    count, batch = len(lesson.images), plan.evaluation_batch
+    count, batch = len(training_data.images), plan.evaluation_batch
     with torch.no_grad(), peak_host_memory() as host:
-        if lesson.features is not None:
-            for number, features in enumerate(lesson.features.batches(batch), start=1):
-                model.absorb_features(features)  # type: ignore[attr-defined]
+        if training_data.features is not None:
+            for number, features in enumerate(training_data.features.batches(batch), start=1):
+                model.update_features(features)  # type: ignore[attr-defined]
                 report("gather", {"step": min(number * batch, count), "steps": count})
         else:
-            for number, images in enumerate(_augmented(lesson.images, plan, seed, device), start=1):
-                model.absorb(images)
+            for number, images in enumerate(
+                _augmented(training_data.images, plan, seed, device), start=1
+            ):
+                model.update(images)
                 report("gather", {"step": min(number * batch, count), "steps": count})
         report("finish", {})
-        model.finish()
+        model.compute()
         if cuda:
             torch.cuda.synchronize(device)
     peak = PeakMemory(host, torch.cuda.max_memory_allocated(device) if cuda else None)
     seconds = time.perf_counter() - begin
-    return Fit(images_seen=count, gather_seconds=seconds, gather_peak=peak)
+    return TrainingResult(images_seen=count, gather_seconds=seconds, gather_peak=peak)
 
 
 def _augmented(images: Tensor, plan: Protocol, seed: int, device: torch.device) -> Iterator[Tensor]:
@@ -119,8 +131,8 @@ def _augmented(images: Tensor, plan: Protocol, seed: int, device: torch.device) 
         if isinstance(augment, Identity):
             yield batch
         else:
-            draws = Draws(torch.arange(begin, begin + len(batch), device=device), seed)
-            yield augment(batch, None, draws)[0]
+            streams = RandomStreams(torch.arange(begin, begin + len(batch), device=device), seed)
+            yield augment(batch, None, streams)[0]
 
 
 def _batches(images: Tensor, size: int, device: torch.device) -> Iterator[Tensor]:

@@ -56,7 +56,7 @@ def _efficientad(size: str) -> tuple[Published, ...]:
     )
 
 
-# PatchCore's README rows were made with the method of our arm `anomalib`.
+# PatchCore's README rows were made with the method of our recipe `anomalib`.
 COMPARABLE: Mapping[str, tuple[Published, ...]] = {
     "padim": (
         Published(_CFLOW, "paper value quoted in CFLOW-AD Table 3", _WIDE, _CROP),
@@ -111,7 +111,7 @@ COMPARABLE: Mapping[str, tuple[Published, ...]] = {
         Published(_README, "layers1-3; 200 epochs; bs16; README 2022-06", _WIDE, "256"),
     ),
 }
-"""The configurations that are ours, by our model with its arm; the sources' own figures first."""
+"""The configurations that are ours, by our model with its recipe; the sources' own figures first."""
 
 _CFA_CODE = "CFA official README"
 LEFT_OUT: Mapping[Published, str] = {

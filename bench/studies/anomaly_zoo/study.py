@@ -13,5 +13,5 @@ ANOMALY_ZOO = Study(
     datasets=("mvtec", "visa", "btad", "surface"),
     models=tuple(entry.name for entry in (*MEMORY_MODELS, *ADAPTATION_MODELS, *IMAGE_MODELS)),
     members=tuple(entry.name for entry in RD_MODELS),
-    shown_as="zoo",
+    table="zoo",
 )

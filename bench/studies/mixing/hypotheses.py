@@ -126,9 +126,9 @@ def conclude(text: str, answers: Sequence[Answer]) -> str:
     untested = [answer for answer in answers if answer.verdict == UNTESTED and answer.found]
     if untested:
         sentences.append(_signs(untested))
-    if fallen := [answer for answer in answers if answer.found and answer.found.collapsed]:
-        noun = "cell rests" if len(fallen) == 1 else "cells rest"
-        sentences.append(f"{len(fallen)} {noun} on a collapsed run.")
+    if collapsed := [answer for answer in answers if answer.found and answer.found.collapsed]:
+        noun = "cell rests" if len(collapsed) == 1 else "cells rest"
+        sentences.append(f"{len(collapsed)} {noun} on a collapsed run.")
     return " ".join(sentences)
 
 

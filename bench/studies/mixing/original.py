@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from bench.report.references import FOLDER, Reference
-from bench.studies.mixing.points import ARM, Outcome, Point, collapsed
+from bench.studies.mixing.points import HEAD, Outcome, Point, collapsed
 
 SOURCE = "the original mixing study, one seed"
 BEST_EPOCH = "best_epoch"
-"""Evaluation arm of figures at the epoch that is best on the test set."""
+"""Scoring head of figures at the epoch that is best on the test set."""
 
 _DATASETS = {"CIFAR100": "cifar100", "Tiny-ImageNet": "tiny_imagenet"}
 _MODELS = {"ResNet50": "resnet50", "ViT-Small/16": "vit_small_patch16_224"}
@@ -54,7 +54,7 @@ class Experiment:
 @cache
 def experiments() -> dict[Point, Experiment]:
     """The 24 experiments in the original's order."""
-    with (FOLDER / "seed_classification.csv").open(newline="", encoding="utf-8") as file:
+    with (FOLDER / "original_classification.csv").open(newline="", encoding="utf-8") as file:
         found = [_experiment(row) for row in csv.DictReader(file)]
     return {experiment.point: experiment for experiment in found}
 
@@ -77,17 +77,17 @@ def collapsed_experiments() -> dict[Point, str]:
 
 def original_outcomes(*, last_epoch: bool) -> dict[Point, Outcome]:
     """The original's top-1 values: after the last epoch, or at the best on the test set."""
-    fallen = collapsed_experiments()
+    collapsed = collapsed_experiments()
     return {
         point: Outcome(
-            {0: one.last_top1 if last_epoch else one.top1}, TEST_IMAGES, fallen.get(point, "")
+            {0: one.last_top1 if last_epoch else one.top1}, TEST_IMAGES, collapsed.get(point, "")
         )
         for point, one in experiments().items()
     }
 
 
 def original_rows() -> Iterator[Reference]:
-    """The original's figures for machines, an arm for either way of choosing the epoch."""
+    """The original's figures for machines, a recipe for either way of choosing the epoch."""
     for point, one in experiments().items():
         best = {
             "top1": one.top1,
@@ -97,10 +97,10 @@ def original_rows() -> Iterator[Reference]:
             "macro_f1": one.f1,
         }
         extra = "" if point.augmentation == "default" else f" {point.augmentation}"
-        for arm, metrics in ((ARM, {"top1": one.last_top1}), (BEST_EPOCH, best)):
+        for head, metrics in ((HEAD, {"top1": one.last_top1}), (BEST_EPOCH, best)):
             source = f"{SOURCE} ({one.name})"
             label = f"{point.model}{extra}"
-            yield Reference(label, source, point.dataset, "", arm, metrics, point.start)
+            yield Reference(label, source, point.dataset, "", head, metrics, point.start)
 
 
 def _experiment(row: dict[str, str]) -> Experiment:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bench.record import Record
 
-ARM = "last_epoch"
+HEAD = "last_epoch"
 
 _EARLY = 0.1
 _LOST = 0.75
@@ -16,7 +16,7 @@ _BELOW_CONTROL = 0.5
 
 
 class Point(NamedTuple):
-    """One experiment's place; ``model`` is without its recipe arm."""
+    """One experiment's place; ``model`` is without its recipe."""
 
     dataset: str
     model: str
@@ -71,14 +71,14 @@ def collapsed(
 
 
 def outcomes(records: Iterable[Record], recipe: str) -> tuple[dict[Point, Outcome], int]:
-    """The outcomes of one recipe arm.
+    """The outcomes of one recipe.
 
     Returns:
         The outcomes, and how many records were left out because they saw other images or another
         budget than most of their dataset's.
     """
     judged = [
-        record for record in records if recipe_arm(record) == recipe and _top1(record) is not None
+        record for record in records if recipe_of(record) == recipe and _top1(record) is not None
     ]
     conditions: dict[str, Counter[str]] = defaultdict(Counter)
     for record in judged:
@@ -102,19 +102,24 @@ def point_of(record: Record) -> Point:
     return Point(case["dataset"], model, case["augmentation"], bool(case["pretrained"]))
 
 
-def recipe_arm(record: Record) -> str:
+def recipe_of(record: Record) -> str:
     """``baseline`` or the model value's suffix."""
     suffix: str = record.case["model"].partition(".")[2]
     return suffix or "baseline"
 
 
 def _top1(record: Record) -> float | None:
-    return record.metrics.get(ARM, {}).get("top1")
+    return record.metrics.get(HEAD, {}).get("top1")
 
 
 def _conditions(record: Record) -> str:
     """All that must be alike for a comparison: the images and the budget."""
-    own = {"recipe", "arm", "augmentation", "options"}  # what a model is built with is its own
+    own = {
+        "recipe",
+        "recipe_name",
+        "augmentation",
+        "options",
+    }  # what a model is built with is its own
     budget = {name: value for name, value in record.protocol.items() if name not in own}
     return json.dumps([record.key.data, budget], sort_keys=True)
 
@@ -122,15 +127,15 @@ def _conditions(record: Record) -> str:
 def _outcome(point: Point, cells: Mapping[Point, list[Record]]) -> Outcome:
     own = cells[point]
     controls = {
-        int(record.case["seed"]): _top1(record)
+        int(record.case["replicate"]): _top1(record)
         for record in cells.get(point._replace(augmentation="default"), ())
     }
-    fallen = [record.key.id for record in own if _fell(record, controls, point)]
+    collapsed = [record.key.id for record in own if _fell(record, controls, point)]
     images = {record.fingerprints.get("images", {}).get("test") for record in own}
     return Outcome(
-        {int(record.case["seed"]): _top1(record) or 0.0 for record in own},
+        {int(record.case["replicate"]): _top1(record) or 0.0 for record in own},
         images.pop() if len(images) == 1 else None,
-        ", ".join(sorted(fallen)),
+        ", ".join(sorted(collapsed)),
     )
 
 
@@ -139,5 +144,7 @@ def _fell(record: Record, controls: Mapping[int, float | None], point: Point) ->
     if not values:
         return False
     best = max(values)
-    control = None if point.augmentation == "default" else controls.get(int(record.case["seed"]))
+    control = (
+        None if point.augmentation == "default" else controls.get(int(record.case["replicate"]))
+    )
     return collapsed(values.index(best) + 1, len(values), best, values[-1], control)

@@ -11,11 +11,11 @@ from statistics import fmean
 from bench.studies.mixing.original import Experiment, collapsed_experiments, experiments
 from bench.studies.mixing.points import Outcomes, Point
 
-BAND = 3.0
+TOLERANCE_POINTS = 3.0
 """Percentage points."""
 
 CANDIDATES = ("baseline", "flip_crop")
-"""Recipe arms that may be the original's; they differ in the base transform alone."""
+"""Recipes that may be the original's; they differ in the base transform alone."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Comparison:
     """One experiment beside ours, after the last epoch, in percentage points of two decimals.
 
     Attributes:
-        ours: Mean top-1 over seeds, by recipe arm.
-        difference: Ours minus the original's with the nearer arm; None where that did not run.
+        ours: Mean top-1 over seeds, by recipe.
+        difference: Ours minus the original's with the nearer recipe; None where that did not run.
         collapsed: Whether the original's run fell apart, so that its figure is no target.
     """
 
@@ -39,7 +39,7 @@ class Comparison:
         """Whether the difference is inside the band; None where there is nothing to judge."""
         if self.difference is None or self.collapsed:
             return None
-        return abs(self.difference) <= BAND
+        return abs(self.difference) <= TOLERANCE_POINTS
 
 
 @dataclass(frozen=True)
@@ -47,55 +47,65 @@ class Replication:
     """One dataset's experiments beside ours.
 
     Attributes:
-        nearer: Recipe arm that the band is judged against.
-        distances: Mean absolute difference in points by arm, over the experiments that all arms
+        closest_recipe: Recipe that the band is judged against.
+        distances: Mean absolute difference in points by recipe, over the experiments that all recipes
             have and whose original did not collapse; empty where there are none.
         counted: How many experiments those are.
     """
 
     dataset: str
-    nearer: str
+    closest_recipe: str
     distances: dict[str, float]
     counted: int
     comparisons: tuple[Comparison, ...]
 
 
-def replications(by_arm: Mapping[str, Outcomes]) -> list[Replication]:
+def replications(by_recipe: Mapping[str, Outcomes]) -> list[Replication]:
     """Every dataset of the original study that we have runs of.
 
     Args:
-        by_arm: Outcomes by recipe arm; arms that are not among `CANDIDATES` are ignored.
+        by_recipe: Outcomes by recipe; recipes that are not among `CANDIDATES` are ignored.
     """
-    ours = {arm: _means(by_arm[arm]) for arm in CANDIDATES if by_arm.get(arm)}
+    ours = {recipe: _means(by_recipe[recipe]) for recipe in CANDIDATES if by_recipe.get(recipe)}
     datasets = dict.fromkeys(point.dataset for point in experiments())
     found = [_replication(dataset, ours) for dataset in datasets]
     return [one for one in found if one.comparisons]
 
 
 def _replication(dataset: str, ours: Mapping[str, Mapping[Point, float]]) -> Replication:
-    fallen = collapsed_experiments()
+    collapsed = collapsed_experiments()
     points = [point for point in experiments() if point.dataset == dataset]
-    arms = [arm for arm in ours if any(point in ours[arm] for point in points)]
-    shared = [p for p in points if p not in fallen and all(p in ours[arm] for arm in arms)]
+    recipes = [recipe for recipe in ours if any(point in ours[recipe] for point in points)]
+    shared = [
+        p for p in points if p not in collapsed and all(p in ours[recipe] for recipe in recipes)
+    ]
     distances = {
-        arm: fmean(abs(ours[arm][point] - _original(point)) for point in shared)
-        for arm in arms
+        recipe: fmean(abs(ours[recipe][point] - _original(point)) for point in shared)
+        for recipe in recipes
         if shared
     }
-    nearer = min(distances, key=lambda arm: distances[arm]) if distances else next(iter(arms), "")
+    closest_recipe = (
+        min(distances, key=lambda recipe: distances[recipe])
+        if distances
+        else next(iter(recipes), "")
+    )
     comparisons = [
-        _comparison(point, {arm: ours[arm][point] for arm in arms if point in ours[arm]}, nearer)
+        _comparison(
+            point,
+            {recipe: ours[recipe][point] for recipe in recipes if point in ours[recipe]},
+            closest_recipe,
+        )
         for point in points
     ]
     run = tuple(one for one in comparisons if one.ours)
-    return Replication(dataset, nearer, distances, len(shared) if arms else 0, run)
+    return Replication(dataset, closest_recipe, distances, len(shared) if recipes else 0, run)
 
 
-def _comparison(point: Point, values: dict[str, float], nearer: str) -> Comparison:
+def _comparison(point: Point, values: dict[str, float], closest_recipe: str) -> Comparison:
     original = _original(point)
-    difference = round(values[nearer] - original, 2) if nearer in values else None
-    fallen = point in collapsed_experiments()
-    return Comparison(experiments()[point], original, values, difference, fallen)
+    difference = round(values[closest_recipe] - original, 2) if closest_recipe in values else None
+    collapsed = point in collapsed_experiments()
+    return Comparison(experiments()[point], original, values, difference, collapsed)
 
 
 def _original(point: Point) -> float:

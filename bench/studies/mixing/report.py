@@ -6,7 +6,7 @@ from bench.record import Record
 from bench.report.tables import by_data, category_rows
 from bench.studies import STUDIES
 from bench.studies.mixing.original import experiments, original_outcomes
-from bench.studies.mixing.points import Outcomes, outcomes, recipe_arm
+from bench.studies.mixing.points import Outcomes, outcomes, recipe_of
 from bench.studies.mixing.replication import replications
 from bench.studies.mixing.tables import (
     best_table,
@@ -32,42 +32,44 @@ def mixing_report(study: str, records: Sequence[Record]) -> Iterator[str]:
         study: Its name.
         records: Finished records of one section and study.
     """
-    by_arm = {arm: outcomes(records, arm) for arm in sorted({recipe_arm(r) for r in records})}
-    for arm, (found, left_out) in by_arm.items():
-        yield from _recipe(study, arm, found, left_out)
+    by_recipe = {
+        recipe: outcomes(records, recipe) for recipe in sorted({recipe_of(r) for r in records})
+    }
+    for recipe, (found, left_out) in by_recipe.items():
+        yield from _recipe(study, recipe, found, left_out)
     yield "#### All experiments"
     rows = [row for cell in by_data(records).values() for row in category_rows(cell)]
     yield experiments_table(rows)
     if study == "mixing":
         full = [record for record in records if _full_budget(record)]
-        yield from _original({arm: outcomes(full, arm)[0] for arm in by_arm}, records)
+        yield from _original({recipe: outcomes(full, recipe)[0] for recipe in by_recipe}, records)
 
 
-def _recipe(study: str, arm: str, found: Outcomes, left_out: int) -> Iterator[str]:
+def _recipe(study: str, recipe: str, found: Outcomes, left_out: int) -> Iterator[str]:
     if not found:
         return
     pair = STUDIES[study].pair
     if pair and (parts := list(hypothesis_tables(pair, found))):
-        yield f"#### Hypotheses, recipe `{arm}`"
+        yield f"#### Hypotheses, recipe `{recipe}`"
         yield from parts
         yield _DIFFERENCES
     if parts := list(gains_table(found)):
-        yield f"#### Pretrained against scratch, recipe `{arm}`"
+        yield f"#### Pretrained against scratch, recipe `{recipe}`"
         yield from parts
-    yield f"#### Best combination of each dataset, recipe `{arm}`"
+    yield f"#### Best combination of each dataset, recipe `{recipe}`"
     yield best_table(found)
     if left_out:
         noun = "run" if left_out == 1 else "runs"
         yield f"Left out above: {left_out} {noun} on other images or under another budget."
 
 
-def _original(by_arm: dict[str, Outcomes], records: Sequence[Record]) -> Iterator[str]:
+def _original(by_recipe: dict[str, Outcomes], records: Sequence[Record]) -> Iterator[str]:
     """The original's figures of the datasets that we have runs of."""
     have = {record.case["dataset"] for record in records}
     datasets = [name for name in dict.fromkeys(p.dataset for p in experiments()) if name in have]
     if not datasets:
         return
-    judged = {one.dataset: one for one in replications(by_arm)}
+    judged = {one.dataset: one for one in replications(by_recipe)}
     for dataset in datasets:
         yield f"#### {dataset}: against the original study"
         if dataset in judged:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bench.presentation import CLASSIFICATION
 from bench.report.markdown import EMPTY, percent, seeds, table
 from bench.report.tables import Row
 from bench.studies.mixing.contrasts import Contrast, signed
@@ -15,8 +14,9 @@ from bench.studies.mixing.hypotheses import (
     hypotheses,
 )
 from bench.studies.mixing.original import Experiment, collapsed_experiments, experiments
-from bench.studies.mixing.points import ARM, Outcomes, Point, point_of
-from bench.studies.mixing.replication import BAND, CANDIDATES, Replication
+from bench.studies.mixing.points import HEAD, Outcomes, Point, point_of
+from bench.studies.mixing.replication import CANDIDATES, TOLERANCE_POINTS, Replication
+from bench.table_spec import CLASSIFICATION
 
 _AXES = ("Experiment", "Dataset", "Model", "Augmentation", "Pretrained")
 
@@ -50,7 +50,7 @@ def _experiment(row: Row) -> list[str]:
         point.augmentation,
         str(point.pretrained),
         *(
-            percent(row.metric(ARM, column.metric), column.digits, of=len(row.seeds))
+            percent(row.metric(HEAD, column.metric), column.digits, of=len(row.seeds))
             for column in CLASSIFICATION.columns
         ),
         seeds(len(row.seeds)),
@@ -117,8 +117,10 @@ def best_table(outcomes: Outcomes) -> str:
 
 def replication_table(found: Replication) -> Iterator[str]:
     """Ours beside the original's, both after the last epoch."""
-    arms = [arm for arm in CANDIDATES if any(arm in one.ours for one in found.comparisons)]
-    yield _nearer(found, arms)
+    recipes = [
+        recipe for recipe in CANDIDATES if any(recipe in one.ours for one in found.comparisons)
+    ]
+    yield _closest_recipe(found, recipes)
     lines = []
     for one in found.comparisons:
         place = one.experiment.point
@@ -130,14 +132,14 @@ def replication_table(found: Replication) -> Iterator[str]:
                 place.augmentation,
                 place.start,
                 f"{one.original:.2f}",
-                *(f"{one.ours[arm]:.2f}" if arm in one.ours else EMPTY for arm in arms),
+                *(f"{one.ours[recipe]:.2f}" if recipe in one.ours else EMPTY for recipe in recipes),
                 EMPTY if one.difference is None else signed(one.difference),
                 "original collapsed" if one.collapsed else band,
             ]
         )
     headings = ["Experiment", "Model", "Augmentation", "Start", "Original"]
-    headings += [f"Ours, `{arm}`" for arm in arms]
-    headings += [f"Difference, `{found.nearer}`", f"Within ±{BAND:.0f} points"]
+    headings += [f"Ours, `{recipe}`" for recipe in recipes]
+    headings += [f"Difference, `{found.closest_recipe}`", f"Within ±{TOLERANCE_POINTS:.0f} points"]
     yield table(headings, lines, words=(0, 1, 2, 3, len(headings) - 1))
     judged = [one for one in found.comparisons if one.within is not None]
     inside = sum(bool(one.within) for one in judged)
@@ -182,18 +184,18 @@ def _oddities(one: Experiment) -> Iterator[str]:
         )
 
 
-def _nearer(found: Replication, arms: Sequence[str]) -> str:
-    if len(arms) == 1:
-        return f"Only the `{arms[0]}` recipe ran, so whether another is nearer is not known."
+def _closest_recipe(found: Replication, recipes: Sequence[str]) -> str:
+    if len(recipes) == 1:
+        return f"Only the `{recipes[0]}` recipe ran, so whether another is nearer is not known."
     if not found.distances:
         return (
-            f"No experiment has both recipes, so which is nearer is not known: `{found.nearer}` "
+            f"No experiment has both recipes, so which is nearer is not known: `{found.closest_recipe}` "
             "is judged."
         )
-    apart = ", ".join(f"`{arm}` {found.distances[arm]:.2f}" for arm in arms)
+    apart = ", ".join(f"`{recipe}` {found.distances[recipe]:.2f}" for recipe in recipes)
     noun = "experiment" if found.counted == 1 else "experiments"
     return (
-        f"Nearer to the original: `{found.nearer}` (mean absolute difference in points over "
+        f"Nearer to the original: `{found.closest_recipe}` (mean absolute difference in points over "
         f"{found.counted} {noun}: {apart}). The band is judged against it alone."
     )
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from bench.presentation import ANOMALY
 from bench.record import Record
 from bench.report.statistics import (
     SIGNIFICANCE,
@@ -19,7 +18,8 @@ from bench.report.statistics import (
     paired_test,
     pooled_sd,
 )
-from bench.report.tables import Section
+from bench.report.tables import ComparableRuns
+from bench.table_spec import ANOMALY
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one pair, start and evaluation arm.
+    """The answer for one pair, start and scoring head.
 
     Attributes:
         categories: ``dataset.category`` of every pair of values tested.
@@ -84,7 +84,7 @@ class Verdict:
     pair: Pair
     pretrained: bool
     augmentation: str
-    arm: str
+    head: str
     metric: str
     categories: tuple[str, ...]
     test: PairedTest | None
@@ -103,16 +103,16 @@ class _Side:
 
 
 def verdicts(
-    section: Section, arm: str = ANOMALY.arms[0], metric: str = ANOMALY.ranking
+    runs: ComparableRuns, head: str = ANOMALY.heads[0], metric: str = ANOMALY.ranking
 ) -> list[Verdict]:
     """The verdict of every pair that one section's records speak to; the main one is always there.
 
     Args:
-        section: Records of one profile and class of environment.
-        arm: Evaluation arm.
-        metric: Metric of that arm; higher is better.
+        runs: Records of one profile and class of environment.
+        head: Scoring head.
+        metric: Metric of that head; higher is better.
     """
-    sides = _sides(section.records, arm, metric)
+    sides = _sides(runs.records, head, metric)
     found = []
     for pair in PAIRS:
         axes = sorted(sides.get(pair.resnet, {}).keys() & sides.get(pair.convnext, {}).keys())
@@ -124,7 +124,7 @@ def verdicts(
             )
             categories, left_out = _comparable(pair, resnet, convnext)
             cells = [(resnet[data].values, convnext[data].values) for data in categories]
-            found.append(_verdict(pair, axis, (arm, metric), categories, cells, left_out))
+            found.append(_verdict(pair, axis, (head, metric), categories, cells, left_out))
     return sorted(found, key=lambda verdict: not verdict.pretrained)
 
 
@@ -144,11 +144,11 @@ def conclude(test: PairedTest | None) -> str:
 _Sides = dict[str, dict[tuple[bool, str], dict[str, _Side]]]
 
 
-def _sides(records: Iterable[Record], arm: str, metric: str) -> _Sides:
+def _sides(records: Iterable[Record], head: str, metric: str) -> _Sides:
     """Values by model, by (pretrained, augmentation), by ``dataset.category``."""
     sides: _Sides = defaultdict(lambda: defaultdict(dict))
     for record in records:
-        value = record.metrics.get(arm, {}).get(metric)
+        value = record.metrics.get(head, {}).get(metric)
         case = record.case
         if value is None:
             continue
@@ -219,4 +219,6 @@ def _incomparable(pair: Pair, one: Record, other: Record) -> str | None:
 
 def _budget(protocol: dict[str, Any]) -> dict[str, Any]:
     """Everything of a protocol that is not the family's own recipe."""
-    return {name: value for name, value in protocol.items() if name not in {"recipe", "arm"}}
+    return {
+        name: value for name, value in protocol.items() if name not in {"recipe", "recipe_name"}
+    }

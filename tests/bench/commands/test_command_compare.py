@@ -95,7 +95,7 @@ def test_aurocs_are_compared_by_delong(detectors, compare):
 
 def test_a_run_does_not_differ_from_itself(detectors, compare):
     (first, _), _ = detectors
-    _, out, _ = compare(first, first, "--arm", "single_scale")
+    _, out, _ = compare(first, first, "--head", "single_scale")
     assert out.count("single_scale image_auroc") == 2
     assert "p = 1" in out
     assert "No difference is shown" in out
@@ -208,12 +208,12 @@ def test_verdicts_without_a_p_or_an_interval():
 
 def test_other_images_or_labels_are_refused(detectors, keep, compare):
     (first, _), scores = detectors
-    moved, relabelled = NAMES.copy(), DEFECTIVE.copy()
-    moved[3], relabelled[7] = "test/other.png", True
+    moved, relabeled = NAMES.copy(), DEFECTIVE.copy()
+    moved[3], relabeled[7] = "test/other.png", True
     for names, labels, words in (
         (moved, DEFECTIVE, "different test images (the first difference is image 3)"),
         (NAMES[:50], DEFECTIVE[:50], "different test images (60 and 50 of them)"),
-        (NAMES, relabelled, "different labels (the first difference is image 7)"),
+        (NAMES, relabeled, "different labels (the first difference is image 7)"),
     ):
         arrays = {"names": names, "labels": labels, "scores.single_scale": scores[1][: len(names)]}
         second = keep(make(B, finished="2027"), "scores", **arrays)
@@ -226,10 +226,10 @@ def test_missing_runs_artifacts_and_arms_say_what_to_do(detectors, classifiers, 
     (first, second), _ = detectors
     for arguments, words in (
         ((first, "rd_none-surface.woven-default-scratch-s0"), "no finished run of rd_none"),
-        ((first, second, "--profile", "seed"), "under profile seed"),
+        ((first, second, "--profile", "original"), "under profile original"),
         ((first, second, "--figure", "f2"), "no figure f2 to compare; there are image_auroc"),
-        ((first, second, "--arm", "last_epoch"), "no arm last_epoch"),
-        ((first, second, "--arm", "multi_scale"), "scores.multi_scale"),
+        ((first, second, "--head", "last_epoch"), "no head last_epoch"),
+        ((first, second, "--head", "multi_scale"), "scores.multi_scale"),
         ((first, classifiers[0], "--profile", "smoke"), "under profile smoke"),
         ((first, classifiers[0]), "Wanted two runs of one profile"),
     ):
@@ -259,9 +259,9 @@ def test_several_profiles_want_a_name(detectors, keep, compare):
     ids, scores = detectors
     for model in (A, B):
         arrays = {"names": NAMES, "labels": DEFECTIVE, "scores.single_scale": scores[0]}
-        keep(make(model, profile="seed"), "scores", **arrays)
+        keep(make(model, profile="original"), "scores", **arrays)
     code, _, err = compare(*ids)
     assert code == 2
     assert "--profile" in err
-    assert "No difference is shown" in compare(*ids, "--profile", "seed")[1]
+    assert "No difference is shown" in compare(*ids, "--profile", "original")[1]
     assert "The second is better" in compare(*ids, "--profile", "smoke")[1]

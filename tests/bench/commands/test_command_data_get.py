@@ -50,7 +50,7 @@ def add_entry(monkeypatch):
                 "title": "Rods",
                 "task": "anomaly",
                 "categories": ("short",),
-                "licence": "CC BY 4.0",
+                "license": "CC BY 4.0",
                 "homepage": "https://rods.example",
                 "counts": {"short": COUNTS},
                 "archives": archives,
@@ -116,23 +116,23 @@ def offered(rods, served, add_entry):
 
 
 def test_get_downloads_unpacks_and_is_found(offered, rods, home, capsys):
-    assert main(["data", "get", "rods", "--accept-licence"]) == 0
+    assert main(["data", "get", "rods", "--accept-license"]) == 0
     out = capsys.readouterr()
     assert "CC BY 4.0" in out.out
     assert "100 %" in out.err
     assert content(home / "rods") == content(rods)
-    assert sorted(path.name for path in home.iterdir()) == ["licences.json", "rods"]
+    assert sorted(path.name for path in home.iterdir()) == ["licenses.json", "rods"]
     assert main(["data", "get", "rods"]) == 0
     assert f"already at {home / 'rods'}" in capsys.readouterr().out
     assert main(["data", "verify", "rods"]) == 0
     assert "1 of 1 verify" in capsys.readouterr().out
 
 
-def test_a_licence_is_asked_for_once(offered, home, capsys, monkeypatch):
+def test_a_license_is_asked_for_once(offered, home, capsys, monkeypatch):
     assert main(["data", "get", "rods"]) == 2
-    assert "--accept-licence" in capsys.readouterr().err
+    assert "--accept-license" in capsys.readouterr().err
     assert not (home / "rods").exists()
-    assert main(["data", "get", "rods", "--accept-licence", "--keep-archive"]) == 0
+    assert main(["data", "get", "rods", "--accept-license", "--keep-archive"]) == 0
     assert (home / ".downloads" / "rods" / "rods_v1.zip").read_bytes() == offered.read_bytes()
     shutil.rmtree(home / "rods")
     offered.unlink()  # what was kept is enough
@@ -141,7 +141,7 @@ def test_a_licence_is_asked_for_once(offered, home, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("", 2), ("no", 2)])
-def test_a_licence_is_asked_for_on_a_terminal(offered, home, monkeypatch, answer, code):
+def test_a_license_is_asked_for_on_a_terminal(offered, home, monkeypatch, answer, code):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: answer)
     assert main(["data", "get", "rods"]) == code
@@ -162,7 +162,7 @@ def test_get_takes_what_was_downloaded_already(offered, home):
     downloads.mkdir(parents=True)
     (downloads / "rods_v1.zip").write_bytes(offered.read_bytes())
     offered.unlink()
-    assert main(["data", "get", "rods", "--accept-licence"]) == 0
+    assert main(["data", "get", "rods", "--accept-license"]) == 0
     assert (home / "rods" / "short" / "train").is_dir()
 
 
@@ -327,7 +327,7 @@ def test_two_that_place_under_one_name_do_not_mix(rods, tmp_path):
 def test_get_looks_before_it_fetches(offered, home, capsys):
     (home / "rods").mkdir(parents=True)
     offered.unlink()  # a download would fail, and say so
-    assert main(["data", "get", "rods", "--accept-licence"]) == 2
+    assert main(["data", "get", "rods", "--accept-license"]) == 2
     said = capsys.readouterr().err
     assert f"{home / 'rods'} is there already" in said
     assert "nothing was fetched" in said
@@ -335,7 +335,7 @@ def test_get_looks_before_it_fetches(offered, home, capsys):
 
 
 def test_get_takes_a_name_given_twice_once(offered, home, capsys):
-    assert main(["data", "get", "rods", "rods", "--accept-licence"]) == 0
+    assert main(["data", "get", "rods", "rods", "--accept-license"]) == 0
     assert capsys.readouterr().out.count("Rods: CC BY 4.0") == 1
 
 

@@ -118,19 +118,19 @@ def test_it_learns_the_features(tmp_path):
     phase = torch.arange(40).view(-1, 1, 1, 1) * 0.4
     stripes = torch.sin(torch.arange(32) / 3 + phase).expand(40, 3, 32, 32)
     images = (127 + 100 * stripes * torch.linspace(0, 1, 40).view(-1, 1, 1, 1)).to(torch.uint8)
-    told = []
+    considered = []
     result = distil(
         plan(steps=40),
         images,
         PatchTargets(backbone()),
         CPU,
         tmp_path / "kept",
-        lambda *step: told.append(step),
+        lambda *step: considered.append(step),
     )
     assert result.last < 0.6 * result.first
     assert result.explained > 0.15
     assert result.trivial == pytest.approx(1, abs=0.5)
-    assert told == [(step, 40) for step in range(1, 41)]
+    assert considered == [(step, 40) for step in range(1, 41)]
     assert not (tmp_path / "kept").exists()
 
 

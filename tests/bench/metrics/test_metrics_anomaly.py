@@ -20,7 +20,7 @@ from sklearn.metrics import (
 )
 
 from bench.metrics import SEES_TEST_LABELS
-from bench.metrics.anomaly import evaluate
+from bench.metrics.anomaly import anomaly_metrics
 from bench.metrics.pixels import (
     LIMITS,
     PIXEL_METRICS,
@@ -62,7 +62,7 @@ def tensors(*arrays):
 
 def test_every_figure_is_scikit_learns(judged, normal_maps):
     scores, maps, labels, masks, calibration = judged
-    result = evaluate(*tensors(*judged), normal_maps)
+    result = anomaly_metrics(*tensors(*judged), normal_maps)
     honest = np.percentile(calibration.astype(np.float64), 95)
     strict = np.percentile(normal_maps.double().amax((1, 2)), 95)
     curve = overlap_curve(np.round(maps, 1), components(masks))
@@ -101,8 +101,8 @@ def test_every_figure_is_scikit_learns(judged, normal_maps):
 
 def test_what_sees_test_labels_is_marked(judged):
     scores, maps, labels, masks, calibration = tensors(*judged)
-    flipped = evaluate(scores, maps, ~labels, ~masks, calibration, maps)
-    result = evaluate(scores, maps, labels, masks, calibration, maps)
+    flipped = anomaly_metrics(scores, maps, ~labels, ~masks, calibration, maps)
+    result = anomaly_metrics(scores, maps, labels, masks, calibration, maps)
     moved = {name for name, value in result.thresholds.items() if flipped.thresholds[name] != value}
     assert moved == {"best_f1", "pixel_best_f1"}
     assert BEST | moved == SEES_TEST_LABELS & (set(result.metrics) | set(result.thresholds))
@@ -112,7 +112,7 @@ def test_without_calibration_split_the_honest_figures_are_empty(judged):
     scores, maps, labels, masks, _ = tensors(*judged)
     for calibration in (None, torch.zeros(0)):
         empty = None if calibration is None else maps[:0]
-        result = evaluate(scores, maps, labels, masks, calibration, empty)
+        result = anomaly_metrics(scores, maps, labels, masks, calibration, empty)
         del result.reasons["aupimo"]
         reasons = dict.fromkeys(CALIBRATED, "no calibration split")
         assert result.reasons == reasons | {"iou_calibrated": "no calibration maps"}
@@ -126,7 +126,7 @@ def test_without_maps_or_masks_there_is_no_pixel_figure(judged):
     scores, maps, labels, masks, calibration = tensors(*judged)
 
     def reasons(maps, masks):
-        result = evaluate(scores, maps, labels, masks, calibration, maps)
+        result = anomaly_metrics(scores, maps, labels, masks, calibration, maps)
         assert {name for name in result.metrics if math.isnan(result.metrics[name])} == set(
             result.reasons
         )
@@ -144,13 +144,13 @@ def test_without_maps_or_masks_there_is_no_pixel_figure(judged):
     )
 
 
-def test_known_regions_are_not_labelled_again(judged, monkeypatch):
+def test_known_regions_are_not_labeled_again(judged, monkeypatch):
     scores, maps, labels, masks, calibration = tensors(*judged)
-    labelled = evaluate(scores, maps, labels, masks, calibration, maps)
+    labeled = anomaly_metrics(scores, maps, labels, masks, calibration, maps)
     regions = label_regions(masks)
     monkeypatch.setattr("bench.metrics.anomaly.label_regions", None)
-    given = evaluate(scores, maps, labels, None, calibration, maps, regions)
-    for name, value in labelled.metrics.items():
+    given = anomaly_metrics(scores, maps, labels, None, calibration, maps, regions)
+    for name, value in labeled.metrics.items():
         assert given.metrics[name] == pytest.approx(value, abs=0, nan_ok=True)
 
 
@@ -158,11 +158,11 @@ def test_known_regions_are_not_labelled_again(judged, monkeypatch):
 def test_the_histogram_is_near_and_says_so(judged, monkeypatch, asked):
     """It is used when asked for, and when memory is too small."""
     scores, maps, labels, masks, calibration = tensors(*judged)
-    exact = evaluate(scores, maps, labels, masks, calibration, maps)
+    exact = anomaly_metrics(scores, maps, labels, masks, calibration, maps)
     if not asked:
         monkeypatch.setattr("bench.metrics.pixels.fits", lambda maps, regions: False)
     method = "histogram" if asked else "exact"
-    binned = evaluate(scores, maps, labels, masks, calibration, maps, method=method)
+    binned = anomaly_metrics(scores, maps, labels, masks, calibration, maps, method=method)
     ranked = set(PIXEL_METRICS) - {"aupimo", "iou_calibrated"}
     assert set(binned.methods) == ranked
     for name, value in exact.metrics.items():
@@ -200,7 +200,7 @@ def test_defects_of_minus_infinity_cannot_be_flagged(method):
 @pytest.mark.parametrize("defective", [False, True])
 def test_one_class_only_is_nan_with_its_reason(defective):
     labels = torch.full((5,), defective)
-    result = evaluate(torch.arange(5.0), None, labels, None, torch.arange(3.0))
+    result = anomaly_metrics(torch.arange(5.0), None, labels, None, torch.arange(3.0))
     missing = {name for name, value in result.metrics.items() if math.isnan(value)}
     assert missing == set(result.reasons)
     assert missing >= BEST | {"image_auroc", "pixel_auroc"}
@@ -212,7 +212,7 @@ def test_one_class_only_is_nan_with_its_reason(defective):
 
 
 def test_no_images_at_all():
-    result = evaluate(torch.zeros(0), None, torch.zeros(0).bool(), None, torch.ones(2))
+    result = anomaly_metrics(torch.zeros(0), None, torch.zeros(0).bool(), None, torch.ones(2))
     assert set(result.metrics) == set(result.reasons)
     assert all(math.isnan(value) for value in result.metrics.values())
 
@@ -221,13 +221,13 @@ def test_a_nan_score_is_an_error(judged):
     scores, maps, labels, masks, calibration = tensors(*judged)
     scores[3] = math.nan
     with pytest.raises(ValueError, match="1 of 60 scores are NaN"):
-        evaluate(scores, maps, labels, masks, calibration)
+        anomaly_metrics(scores, maps, labels, masks, calibration)
 
 
 def test_masks_of_another_size_are_an_error(judged):
     scores, maps, labels, masks, calibration = tensors(*judged)
     with pytest.raises(ValueError, match="one label for each score"):
-        evaluate(scores, maps, labels, masks[:, ::2, ::2], calibration)
+        anomaly_metrics(scores, maps, labels, masks[:, ::2, ::2], calibration)
 
 
 @given(st.floats(1e-12, 1))

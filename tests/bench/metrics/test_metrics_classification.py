@@ -183,9 +183,9 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
 def test_probabilities_are_not_guessed():
     logits, labels = batch(4)
     shares = logits.double().softmax(1)
-    told, mistaken = classify(shares, labels, probabilities=True), classify(shares, labels)
-    assert told.metrics == pytest.approx(classify(logits, labels).metrics, abs=1e-9)
-    assert mistaken.metrics["ece"] != pytest.approx(told.metrics["ece"], abs=0.05)
+    considered, mistaken = classify(shares, labels, probabilities=True), classify(shares, labels)
+    assert considered.metrics == pytest.approx(classify(logits, labels).metrics, abs=1e-9)
+    assert mistaken.metrics["ece"] != pytest.approx(considered.metrics["ece"], abs=0.05)
     with pytest.raises(ValueError, match="wanted probabilities that sum to 1"):
         classify(logits, labels, probabilities=True)
 

@@ -59,9 +59,9 @@ def test_variance_and_test_are_the_definitions(kind, seed):
         norm.interval(0.95, found.difference, error), abs=1e-9
     )
     if 0 < one.auroc < 1:
-        centre = math.log(one.auroc / (1 - one.auroc))
+        center = math.log(one.auroc / (1 - one.auroc))
         reach = norm.ppf(0.975) * math.sqrt(matrix[0, 0]) / (one.auroc * (1 - one.auroc))
-        ends = [1 / (1 + math.exp(-x)) for x in (centre - reach, centre + reach)]
+        ends = [1 / (1 + math.exp(-x)) for x in (center - reach, center + reach)]
         assert (one.low, one.high) == pytest.approx(ends, abs=1e-9)
 
 

@@ -96,7 +96,7 @@ def test_the_area_of_the_roc_curve_is_auroc():
     even = torch.full((len(ranks.positives),), 1 / len(ranks.positives), dtype=torch.float64)
     assert areas(ranks, even, [1.0]) == pytest.approx([expected], abs=1e-12)
     partial = roc_auc_score(masks.flatten(), maps.flatten(), max_fpr=0.1)
-    # scikit-learn gives McClish's standardised area.
+    # scikit-learn gives McClish's standardized area.
     raw = 0.1 * areas(ranks, even, [0.1])[0]
     assert 0.5 * (1 + (raw - 0.005) / (0.1 - 0.005)) == pytest.approx(partial, abs=1e-12)
     assert auroc_of(ranks) == pytest.approx(expected, abs=1e-12)

@@ -18,7 +18,7 @@ from bench.metrics.ranking import (
 from bench.metrics.regions import label_regions
 
 TINY = float(np.finfo(np.float32).smallest_subnormal)
-# Few distinct values make ties; zeros of both signs, denormals and neighbours try comparisons.
+# Few distinct values make ties; zeros of both signs, denormals and neighbors try comparisons.
 HEAVY = [0.0, -0.0, 1.0, float(np.nextafter(np.float32(1), np.float32(2))), TINY, -TINY, 3e38]
 scores_and_labels = st.lists(
     st.tuples(

@@ -1,4 +1,4 @@
-"""Regions against SciPy's labelling of each image, and their cache on disk."""
+"""Regions against SciPy's labeling of each image, and their cache on disk."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_a_second_look_reads_the_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other"])
-def test_a_damaged_file_is_labelled_anew(tmp_path, damage):
+def test_a_damaged_file_is_labeled_anew(tmp_path, damage):
     masks = torch.from_numpy(masks_of("noise", np.random.default_rng(1)))
     whole = cached_regions(masks, tmp_path)
     (file,) = tmp_path.iterdir()

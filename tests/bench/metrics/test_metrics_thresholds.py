@@ -66,7 +66,7 @@ def test_best_f1_threshold_lies_midway():
 
 
 def test_best_f1_in_half_precision():
-    scores = torch.tensor([1.0, 1.0009765625], dtype=torch.float16)  # neighbours
+    scores = torch.tensor([1.0, 1.0009765625], dtype=torch.float16)  # neighbors
     labels = torch.tensor([0, 1])
     assert confusion(scores, labels, best_f1_threshold(scores, labels)).f1 == 1.0
 

@@ -11,7 +11,7 @@ from scipy.ndimage import zoom
 from bench.perf import mvtec_like
 from bench.perf.zoo import PeerRuns
 from bench.perf.zoo_peer import MODELS as PEER_MODELS
-from bench.perf.zoo_sides import ProcessFailed, Task, timed
+from bench.perf.zoo_sides import ProcessFailedError, Task, timed
 from bench.perf.zoo_tables import DRAWN, OURS, PEER, WARM, Run, quality_table, speed_table
 from datasets_lib.surface.render import render
 from models.catalog import MODELS
@@ -94,7 +94,7 @@ def test_a_process_is_stopped_with_its_children(tmp_path):
 
 
 def test_a_process_that_fails_is_told_with_its_last_words():
-    with pytest.raises(ProcessFailed, match="no such weights"):
+    with pytest.raises(ProcessFailedError, match="no such weights"):
         timed([sys.executable, "-c", "raise SystemExit('no such weights')"], 30)
 
 

@@ -26,7 +26,7 @@ from bench.run.classification_pictures import (
     worst_and_surest,
     write_pictures,
 )
-from bench.run.labelled_split import LabelledSplit
+from bench.run.labeled_split import LabeledSplit
 from datasets_lib.batches.streaming import ResidentBatches
 
 
@@ -35,8 +35,8 @@ def pixels(path):
         return np.asarray(image.convert("RGB")).astype(int)
 
 
-def near(picture, colour, within=40):
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+def near(picture, color, within=40):
+    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     return np.abs(picture - wanted).sum(axis=2) < within
 
 
@@ -60,7 +60,7 @@ class Linear(nn.Module):
 
 
 def split_of(images, labels, classes):
-    return LabelledSplit(
+    return LabeledSplit(
         ResidentBatches(images),
         labels,
         tuple(f"class {i}" for i in range(classes)),
@@ -124,7 +124,7 @@ def test_features_of_apart_classes_lie_apart(tmp_path):
     features = rng.normal(0, 0.1, (60, 8)) + labels[:, None] * 5
     path = feature_picture(features, labels, ["a", "b", "c"], [0, 2], tmp_path / "f.png", "title")
     plot = pixels(path)[60:540, 58:645]
-    first, second = (np.nonzero(near(plot, colour))[1] for colour in ("#1f77b4", "#ff7f0e"))
+    first, second = (np.nonzero(near(plot, color))[1] for color in ("#1f77b4", "#ff7f0e"))
     between = np.nonzero(near(plot, "#CFCFCF", 10))[1]
     ends = sorted((first.mean(), second.mean()))
     assert ends[0] < np.median(between) < ends[1]
@@ -140,8 +140,8 @@ def test_features_without_spread_or_too_few_are_no_picture(tmp_path, features):
 
 def test_hits_are_green_and_errors_red(tmp_path):
     def shown(predicted):
-        grey = np.full((16, 16, 3), 120, np.uint8)
-        return Attributed(grey, np.eye(16), "cat", predicted, 0.7)
+        gray = np.full((16, 16, 3), 120, np.uint8)
+        return Attributed(gray, np.eye(16), "cat", predicted, 0.7)
 
     hit = pixels(attribution_picture([shown("cat")], tmp_path / "hit.png", "title"))
     error = pixels(attribution_picture([shown("dog")] * 5, tmp_path / "error.png", "title"))
@@ -217,9 +217,9 @@ def test_curves_are_files_by_study_and_dataset(tmp_path):
     ]
     names = [path.name for path in all_dataset_curves(records, tmp_path)]
     assert sorted(names) == [
-        "curves_seed_classifiers_digits.png",
-        "curves_seed_mixing_cifar100.png",
-        "curves_seed_mixing_digits.png",
+        "curves_original_classifiers_digits.png",
+        "curves_original_mixing_cifar100.png",
+        "curves_original_mixing_digits.png",
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 

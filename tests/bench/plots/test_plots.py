@@ -16,14 +16,14 @@ def pixels(path):
         return np.asarray(image.convert("RGB")).astype(int)
 
 
-def near(picture, colour, within=40):
-    """Which pixels are of a colour."""
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+def near(picture, color, within=40):
+    """Which pixels are of a color."""
+    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     return np.abs(picture - wanted).sum(axis=2) < within
 
 
-def scored(count=6, side=32):
-    """Grey images, the second half with a square defect that the maps light up."""
+def predictions(count=6, side=32):
+    """Gray images, the second half with a square defect that the maps light up."""
     rng = np.random.default_rng(0)
     images = rng.integers(90, 120, (count, side, side, 3), dtype=np.uint8)
     labels = np.arange(count) >= count // 2
@@ -62,7 +62,7 @@ def test_without_a_threshold_the_least_clear_come_first():
 
 
 def test_the_outline_lies_on_the_masks_border(tmp_path):
-    data = scored(count=2)
+    data = predictions(count=2)
     path = worst_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
     outline = near(pixels(path), CYAN)
     # One row of four panels of 1.495 inches from .12 inches on, .06 apart, at 120 dots an inch.
@@ -77,7 +77,7 @@ def test_the_outline_lies_on_the_masks_border(tmp_path):
 
 
 def test_the_map_is_bright_where_the_defect_is_and_dark_elsewhere(tmp_path):
-    data = scored(count=2)
+    data = predictions(count=2)
     path = worst_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
     picture = pixels(path).sum(axis=2)
     left, panel, top = 120 * (0.12 + 2 * 1.555), 120 * 1.495, 120 * 0.55
@@ -90,7 +90,7 @@ def test_the_map_is_bright_where_the_defect_is_and_dark_elsewhere(tmp_path):
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 def test_size_follows_the_rows(tmp_path, ending):
     paths = [
-        worst_errors(**scored(), threshold=0.5, path=tmp_path / f"{n}.{ending}", count=n)
+        worst_errors(**predictions(), threshold=0.5, path=tmp_path / f"{n}.{ending}", count=n)
         for n in (1, 3)
     ]
     (one, wide), (three, same) = (pixels(path).shape[:2] for path in paths)
@@ -98,11 +98,11 @@ def test_size_follows_the_rows(tmp_path, ending):
     assert three - one == pytest.approx(2 * 120 * (1.495 + 0.25), abs=2)
 
 
-def test_verdicts_are_coloured(tmp_path):
-    data = scored()
+def test_verdicts_are_colored(tmp_path):
+    data = predictions()
     right = pixels(worst_errors(**data, threshold=0.5, path=tmp_path / "right.png"))
     wrong = pixels(worst_errors(**data, threshold=2.0, path=tmp_path / "wrong.png", count=3))
-    # The captions begin above the first panel, where no map has colours of its own.
+    # The captions begin above the first panel, where no map has colors of its own.
     assert near(right[:, :190], GREEN).any()
     assert not near(right[:, :190], VERMILION).any()
     assert near(wrong[:, :190], VERMILION).any()
@@ -110,7 +110,7 @@ def test_verdicts_are_coloured(tmp_path):
 
 
 def test_errors_without_masks_or_threshold(tmp_path):
-    data = scored() | {"masks": None}
+    data = predictions() | {"masks": None}
     path = worst_errors(**data, threshold=None, path=tmp_path / "deep" / "errors.jpg")
     assert not near(pixels(path), CYAN).any()
 
@@ -119,7 +119,7 @@ def test_photographs_stay_small(tmp_path):
     side = 256
     noise = np.random.default_rng(0).normal(110, 30, (8, side, side))
     grain = np.clip(uniform_filter(noise, (1, 3, 3)), 0, 255).astype(np.uint8)
-    data = scored(8, side) | {"images": np.repeat(grain[..., None], 3, axis=3)}
+    data = predictions(8, side) | {"images": np.repeat(grain[..., None], 3, axis=3)}
     path = worst_errors(**data, threshold=0.5, path=tmp_path / "errors.jpg")
     assert path.stat().st_size < 300_000
 
@@ -131,8 +131,8 @@ def test_histogram_shows_both_kinds_and_both_thresholds(tmp_path):
     path = score_histogram(scores, labels, thresholds, tmp_path / "h.png", "title")
     picture = pixels(path)
     assert picture.shape == (432, 768, 3)
-    for colour in (BLUE, ORANGE, GREEN):
-        assert near(picture, colour).any()
+    for color in (BLUE, ORANGE, GREEN):
+        assert near(picture, color).any()
     # Normal scores lie left of the calibrated threshold, defective ones right of it.
     plot = picture[40:300]
     line = np.nonzero(near(plot, GREEN))[1].mean()
@@ -148,7 +148,7 @@ def test_histogram_of_one_kind_and_without_thresholds(tmp_path):
 def test_learning_curve_falls_with_the_loss(tmp_path):
     record = make(curve=[[8.0 * i, 2.0 - i / 100] for i in range(1, 100)])
     picture = pixels(learning_curve(record, tmp_path / "curve.png"))
-    # Left of the legend, which has a line of that colour too.
+    # Left of the legend, which has a line of that color too.
     rows, columns = np.nonzero(near(picture[60:330, 80:480], BLUE))
     assert np.corrcoef(rows, columns)[0, 1] > 0.99
 

@@ -20,7 +20,7 @@ from bench.report.leaderboard import (
     summary_rows,
     write_leaderboard,
 )
-from bench.report.tables import category_rows, mean_rows, ranks, sections
+from bench.report.tables import category_rows, comparable_runs, mean_rows, ranks
 
 THREE = (0.97, 0.98, 0.96)
 
@@ -156,13 +156,13 @@ def test_profiles_and_machines_never_share_a_table():
         make(auroc=0.2, profile="standard"),
         make(auroc=0.3, environment="another cpu"),
     ]
-    found = sections(records)
+    found = comparable_runs(records)
     assert [(s.profile, s.environment) for s in found] == [
         ("smoke", "another cpu"),
         ("smoke", "cpu | torch 2.14"),
         ("standard", "cpu | torch 2.14"),
     ]
-    assert [len(section.records) for section in found] == [1, 1, 1]
+    assert [len(runs.records) for runs in found] == [1, 1, 1]
 
 
 def test_the_newest_finished_run_of_a_key_counts():
@@ -256,7 +256,7 @@ def test_a_category_run_under_another_recipe_is_another_mean():
 def test_csv_parses_and_holds_full_precision():
     value = 0.912345678901234
     frame = read_csv([make(auroc=value), make("rd_convnext", auroc=0.5)])
-    line = frame[(frame.model == "rd_resnet18") & (frame.arm == "single_scale")].iloc[0]
+    line = frame[(frame.model == "rd_resnet18") & (frame.head == "single_scale")].iloc[0]
     assert line["image_auroc"] == value
     assert pandas.isna(line["image_auroc_ci95"])
     assert line["inference_images_per_s"] == 123.4

@@ -35,7 +35,7 @@ def test_multi_class_and_unstated_backbones_are_left_out():
 
 def test_the_original_study_is_told_by_arm():
     found = {
-        (r.model, r.arm): r.metrics["image_auroc"]
+        (r.model, r.head): r.metrics["image_auroc"]
         for r in references()
         if r.source.startswith("the original")
     }

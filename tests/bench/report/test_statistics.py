@@ -93,7 +93,7 @@ def test_paired_test_refuses_unequal_sides():
 
 def test_pooled_sd_is_the_root_mean_square_error_of_one_way_anova():
     rng = np.random.default_rng(3)
-    groups = [rng.normal(centre, 0.01, n).tolist() for centre, n in ((0.9, 3), (0.5, 5), (0.7, 2))]
+    groups = [rng.normal(center, 0.01, n).tolist() for center, n in ((0.9, 3), (0.5, 5), (0.7, 2))]
     squares = sum(((np.array(g) - np.mean(g)) ** 2).sum() for g in groups)
     assert pooled_sd([*groups, [0.3]]) == pytest.approx(math.sqrt(squares / (2 + 4 + 1)))
     assert pooled_sd([[0.3], [0.4]]) is None

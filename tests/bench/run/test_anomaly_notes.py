@@ -10,7 +10,7 @@ from bench.metrics import SEES_TEST_LABELS
 from bench.metrics.regions import label_regions
 from bench.record import Key, Record, from_json
 from bench.run.anomaly_notes import note_figures
-from bench.run.evaluate import Scored, judge
+from bench.run.evaluate import Predictions, evaluate
 from bench.run.spro import LIMITS
 from datasets_lib.batches.image_set import ImageSet
 
@@ -33,13 +33,13 @@ def noted(defects, scores, *, calibration=None, masks=True, overlaps=None, metho
     """A record as it is read again."""
     test = image_set(defects, masks)
     maps = torch.rand(len(defects), 8, 8) if masks else None
-    held_out = {"arm": Scored(calibration, None)} if calibration is not None else None
+    held_out = {"head": Predictions(calibration, None)} if calibration is not None else None
     regions = None
     if masks:
         regions = label_regions(test.masks)
-    judged = judge(test, {"arm": Scored(scores, maps)}, held_out, regions, method)
-    record = Record(Key("id", "seed", "", "", ""), {}, "ok", "ok")
-    note_figures(record, judged, overlaps or {})
+    evaluations = evaluate(test, {"head": Predictions(scores, maps)}, held_out, regions, method)
+    record = Record(Key("id", "original", "", "", ""), {}, "ok", "ok")
+    note_figures(record, evaluations, overlaps or {})
     return from_json(record.to_json())
 
 
@@ -52,9 +52,9 @@ def missing(record):
         "interval.": record.intervals,
     }
     return {
-        f"{arm}.{part}{name}"
-        for part, by_arm in parts.items()
-        for arm, values in by_arm.items()
+        f"{head}.{part}{name}"
+        for part, by_head in parts.items()
+        for head, values in by_head.items()
         for name, value in values.items()
         if value in (None, [None, None])
     }
@@ -72,7 +72,7 @@ SCORES = torch.linspace(0, 1, 20)[torch.randperm(20, generator=torch.Generator()
         (MIXED, SCORES, {"calibration": torch.full((5,), math.inf)}),
         (MIXED, SCORES, {"masks": False}),
         (["scratch"] * 4, SCORES[:4], {}),
-        ([None] * 4, SCORES[:4], {"overlaps": {"arm": dict.fromkeys(LIMITS, math.nan)}}),
+        ([None] * 4, SCORES[:4], {"overlaps": {"head": dict.fromkeys(LIMITS, math.nan)}}),
         ([None, None, "hole"], SCORES[:3], {}),
         (MIXED, torch.ones(20), {}),
         (MIXED, SCORES, {"method": "histogram"}),
@@ -87,24 +87,24 @@ def test_every_missing_number_has_its_reason_and_no_other_has(defects, scores, o
 def test_without_calibration_the_record_says_so():
     record = noted(MIXED, SCORES)
     for name in ("threshold.calibrated_p95", "threshold.sigma_3", "accuracy"):
-        assert record.reasons[f"arm.{name}"] == "no calibration split"
+        assert record.reasons[f"head.{name}"] == "no calibration split"
 
 
 def test_thresholds_that_saw_test_labels_are_listed():
     record = noted(MIXED, SCORES, calibration=torch.rand(5))
     saw = set(record.fingerprints["thresholds_that_saw_test_labels"])
-    assert saw == SEES_TEST_LABELS & set(record.thresholds["arm"])
-    assert set(record.thresholds["arm"]) - saw == {"calibrated_p95", "sigma_3"}
+    assert saw == SEES_TEST_LABELS & set(record.thresholds["head"])
+    assert set(record.thresholds["head"]) - saw == {"calibrated_p95", "sigma_3"}
     assert {"best_f1", "pixel_best_f1", "normal_p95"} <= saw
 
 
 def test_an_interval_that_is_not_delongs_says_so():
     apart = torch.tensor([kind is not None for kind in MIXED]).float()
     record = noted(MIXED, apart + SCORES / 10)
-    assert "10 disjoint pairs" in record.notes["arm.image_auroc"]
-    low, high = record.intervals["arm"]["image_auroc"]
+    assert "10 disjoint pairs" in record.notes["head.image_auroc"]
+    low, high = record.intervals["head"]["image_auroc"]
     assert (low, high) == (pytest.approx(0.025**0.1), 1)
-    assert "arm.image_auroc" not in noted(MIXED, SCORES).notes
+    assert "head.image_auroc" not in noted(MIXED, SCORES).notes
 
 
 def test_kinds_are_aurocs_beside_the_normal_images():
@@ -112,12 +112,12 @@ def test_kinds_are_aurocs_beside_the_normal_images():
     some = torch.cat([SCORES[:10], SCORES[16:]]).numpy()
     ranks = rankdata(some)
     expected = (ranks[10:].sum() - 4 * 5 / 2) / 40
-    assert record.kinds["arm"]["hole"] == pytest.approx(expected)
+    assert record.kinds["head"]["hole"] == pytest.approx(expected)
 
 
 def test_the_histogram_is_used_where_it_is_asked_for():
-    assert "histogram" in noted(MIXED, SCORES, method="histogram").notes["arm.pixel_auroc"]
-    assert "arm.pixel_auroc" not in noted(MIXED, SCORES).notes
+    assert "histogram" in noted(MIXED, SCORES, method="histogram").notes["head.pixel_auroc"]
+    assert "head.pixel_auroc" not in noted(MIXED, SCORES).notes
 
 
 def test_a_session_without_calibration_and_with_histograms_says_both(
@@ -125,7 +125,7 @@ def test_a_session_without_calibration_and_with_histograms_says_both(
 ):
     write_category(tmp_path / "data" / "tiny" / "tile")
     options = ["--images-seen", "8", "--image-size", "64", "--data-dir", str(tmp_path / "data")]
-    options += ["--profile", "seed", "--pixel-metrics", "histogram"]
+    options += ["--profile", "original", "--pixel-metrics", "histogram"]
     case = "rd_resnet18-tiny.tile-default-scratch-s0"
     run_session(*session_options, *options, "-k", case).assert_outcomes(passed=1)
     (record,) = store.records()

@@ -17,13 +17,13 @@ from bench.run.classification_artifacts import _predictions
 from bench.run.classification_evaluation import (
     ContradictoryFiguresError,
     check_against_logits,
-    judge_classifier,
+    evaluate_classifier,
     note_figures,
     predict_logits,
 )
-from bench.run.device_data import Resident
+from bench.run.device_data import DeviceData
 from bench.run.evaluate import NonFiniteScoresError
-from bench.run.labelled_split import LabelledSplit
+from bench.run.labeled_split import LabeledSplit
 from datasets_lib.batches.streaming import ResidentBatches
 
 # Right; tied with class 0; wrong; all three tied.
@@ -34,18 +34,18 @@ LABELS = torch.tensor([0, 1, 0, 2])
 def split_of(labels):
     images = torch.zeros(len(labels), 3, 4, 4, dtype=torch.uint8)
     names = tuple(f"{place:02d}" for place in range(len(labels)))
-    return LabelledSplit(ResidentBatches(images), labels, ("a", "b", "c"), names)
+    return LabeledSplit(ResidentBatches(images), labels, ("a", "b", "c"), names)
 
 
 def noted(logits, labels, unseen=0):
     record = Record(Key("id", "smoke", "", "", ""), {}, "ok", "ok", epochs=[[10, 0.5]])
-    note_figures(record, judge_classifier(logits, split_of(labels)), unseen)
+    note_figures(record, evaluate_classifier(logits, split_of(labels)), unseen)
     return record
 
 
 def test_training_that_diverges_in_its_last_step_is_an_outcome_with_advice(tmp_path):
     plan = changed(job(tmp_path, CASE.format("default"), images_seen=1), optimizer="sgd", lr=1e30)
-    record = run_case(plan, lambda *_: None, Resident())
+    record = run_case(plan, lambda *_: None, DeviceData())
     assert (record.status, record.outcome) == ("failed", "nan")
     assert "test images a logit that is NaN or infinite" in record.error["message"]
     assert "lower the learning rate" in record.error["message"]
@@ -76,12 +76,12 @@ def test_files_and_pictures_decide_ties_as_the_figures_do(tmp_path, monkeypatch)
     test = split_of(LABELS)
     with np.load(_predictions(tmp_path / "p.npz", test, TIES)) as file:
         right = file["predicted"] == file["labels"]
-    found = judge_classifier(TIES, test)
+    found = evaluate_classifier(TIES, test)
     assert right.mean() == found.metrics["top1"] == 0.25
     drawn = {}
     for name in ("confusion_picture", "feature_picture", "attribution_picture"):
         monkeypatch.setattr(
-            classification_pictures.pictures,
+            classification_pictures.plots,
             name,
             lambda first, *_, name=name: drawn.setdefault(name, first),
         )

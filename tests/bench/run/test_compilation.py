@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from bench.run.training import compilation as compiling
-from bench.run.training.compilation import LossGradient, pays
+from bench.run.training.compilation import LossGradient, worth_compiling
 
 CPU = torch.device("cpu")
 
@@ -48,9 +48,9 @@ def by_autograd(model, batch):
 
 def test_it_pays_on_a_gpu_for_what_is_long_and_never_here():
     gpu = torch.device("cuda")
-    assert pays(gpu, 0.05, 10_000)  # 500 s
-    assert not pays(gpu, 0.05, 1_000)
-    assert not pays(CPU, 10.0, 1_000_000)
+    assert worth_compiling(gpu, 0.05, 10_000)  # 500 s
+    assert not worth_compiling(gpu, 0.05, 1_000)
+    assert not worth_compiling(CPU, 10.0, 1_000_000)
 
 
 def test_the_loss_is_detached_and_its_gradient_is_left_in_the_parameters(small, batch):
@@ -155,7 +155,7 @@ def test_only_an_open_choice_is_decided_by_what_steps_cost(
 ):
     calls = []
     monkeypatch.setattr(torch, "compile", lambda loss: calls.append(loss) or loss)
-    LossGradient(small, torch.device(device), choice).consider(0.05, 100_000)
+    LossGradient(small, torch.device(device), choice).maybe_compile(0.05, 100_000)
     assert len(calls) == expected
 
 
@@ -182,7 +182,7 @@ def test_on_cuda_a_gradient_is_recorded_once_and_again_when_it_was_compiled(
     for _ in range(3):
         gradient(*batch)
     assert (len(recorded), gradient.how) == (1, "replayed")
-    gradient.consider(0.05, 100_000)
+    gradient.maybe_compile(0.05, 100_000)
     for _ in range(3):
         gradient(*batch)
     assert (len(recorded), gradient.how) == (2, "compiled and replayed")

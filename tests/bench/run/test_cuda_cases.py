@@ -10,7 +10,7 @@ from bench.metrics.regions import label_regions
 from bench.run.anomaly import features_by_split
 from bench.run.build import build_model
 from bench.run.device import use_device
-from bench.run.device_data import Resident
+from bench.run.device_data import DeviceData
 from bench.run.evaluate import predict_all
 from bench.run.inline import InlineRunner
 from bench.run.inputs import Finder
@@ -69,7 +69,7 @@ def finished(job):
 
 
 def scores_of(job):
-    """Image scores by arm that the job's run left."""
+    """Image scores by head that the job's run left."""
     with np.load(job.folder / "scores.npz") as kept:
         return {name: kept[name] for name in kept.files if name.startswith("scores.")}
 
@@ -77,8 +77,8 @@ def scores_of(job):
 def assert_near(found, wanted, share):
     """Scores differ by no more than a share of the largest."""
     assert found.keys() == wanted.keys()
-    for arm, scores in wanted.items():
-        assert np.abs(found[arm] - scores).max() <= share * np.abs(scores).max(), arm
+    for head, scores in wanted.items():
+        assert np.abs(found[head] - scores).max() <= share * np.abs(scores).max(), head
 
 
 @pytest.mark.parametrize("augmentation", ["default", "mixup", "cutmix"])
@@ -104,7 +104,7 @@ def test_a_classifier_trains_without_leaving_the_device(tmp_path, augmentation):
 
 @pytest.mark.parametrize("model", ["rd_resnet18", "rd_convnext", "rd_convnext_cnblock"])
 def test_a_case_runs_and_is_measured(job, model):
-    record = finished(job(model, precision="bf16", pictures=True, measurements=True))
+    record = finished(job(model, precision="bf16", plots=True, measurements=True))
     assert record.environment["tf32"] is False
     assert record.fingerprints["feature_cache"] == "cold"
     assert record.fingerprints["features_computed"]["fit"] == record.fingerprints["images"]["fit"]
@@ -117,7 +117,7 @@ def test_a_case_runs_and_is_measured(job, model):
 def test_a_child_with_cuda_serves_and_the_parent_never_starts_it(job):
     runner = IsolatedRunner(300.0, 120.0)
     try:
-        records = [runner.run(job(arm, precision="bf16"), quiet) for arm in ("rd_resnet18",) * 2]
+        records = [runner.run(job(head, precision="bf16"), quiet) for head in ("rd_resnet18",) * 2]
     finally:
         runner.close()
     assert [record.status for record in records] == ["ok", "ok"], [r.error for r in records]
@@ -140,27 +140,29 @@ def test_statistics_gathered_on_cuda_score_as_those_of_the_cpu(job, model):
 
 
 @pytest.mark.parametrize("model", [*ONE_PASS, *TRAINED, "efficientad_small"])
-def test_what_cuda_learnt_predicts_the_same_on_the_cpu(job, model):
+def test_what_cuda_learned_predicts_the_same_on_the_cpu(job, model):
     there, here = job(model, save_models=True), job(model, device="cpu")
     finished(there)
     kept = torch.load(there.folder / "model.pth", map_location="cpu", weights_only=True)
     model = build_model(here)
     model.load_checkpoint(kept)
-    images = Resident().load(here, here.inputs, quiet).test.images
-    scored = predict_all(model, images, batch=8, device=torch.device("cpu"), report=quiet)
+    images = DeviceData().load(here, here.inputs, quiet).test.images
+    predictions = predict_all(model, images, batch=8, device=torch.device("cpu"), report=quiet)
     assert_near(
-        {f"scores.{arm}": s.scores.numpy() for arm, s in scored.items()}, scores_of(there), 1e-3
+        {f"scores.{head}": s.scores.numpy() for head, s in predictions.items()},
+        scores_of(there),
+        1e-3,
     )
 
 
 def test_features_lie_on_the_device_and_are_the_cpus(job):
     def parts(device):
-        made, resident = job(device=device), Resident()
-        data = resident.load(made, made.inputs, quiet)
+        made, device_data = job(device=device), DeviceData()
+        data = device_data.load(made, made.inputs, quiet)
         features = features_by_split(
-            build_model(made), data, made, resident, Phases(quiet), use_device(device)
+            build_model(made), data, made, device_data, Phases(quiet), use_device(device)
         )
-        resident.features(made).flush()
+        device_data.features(made).flush()
         return features["test"].parts
 
     for there, here in zip(parts("cuda"), parts("cpu"), strict=True):

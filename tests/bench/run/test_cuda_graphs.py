@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from bench.protocol import PROFILES, resolve
-from bench.run.labelled_split import LabelledSplit
+from bench.run.labeled_split import LabeledSplit
 from bench.run.training.classifier_objective import ClassifierObjective
-from bench.run.training.cuda_graphs import captured_gradient, prepared_ahead
+from bench.run.training.cuda_graphs import capture_gradient, prefetch
 from bench.run.training.loop import fit
 from datasets_lib.batches.streaming import ResidentBatches
 from models.catalog import MODELS
@@ -33,7 +33,7 @@ def train(cuda):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (600, 32, 32, 3), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, CLASSES, (600,), generator=generator)
-    return LabelledSplit(
+    return LabeledSplit(
         ResidentBatches(images.permute(0, 3, 1, 2).to(cuda)),
         labels.to(cuda),
         tuple(map(str, range(CLASSES))),
@@ -49,10 +49,10 @@ def classifier(name, cuda):
     ).to(cuda)
 
 
-def protocol(name, arm="flip_crop", augmentation="mixup", precision="float32", images=1_536):
+def protocol(name, recipe="flip_crop", augmentation="mixup", precision="float32", images=1_536):
     return resolve(
         MODELS[name],
-        arm,
+        recipe,
         PROFILES["standard"],
         augmentation=augmentation,
         precision=precision,
@@ -103,7 +103,7 @@ def test_a_replayed_gradient_trains_as_the_one_written(cuda, batches):
     written = Noisy().to(cuda)
     written.layers[3].p = 0.0
     replayed = copy.deepcopy(written)
-    gradient = captured_gradient(replayed.gradient, replayed, *batches[0])
+    gradient = capture_gradient(replayed.gradient, replayed, *batches[0])
     torch.testing.assert_close(
         steps(gradient, replayed, batches),
         steps(written.gradient, written, batches),
@@ -116,7 +116,7 @@ def test_a_replayed_gradient_trains_as_the_one_written(cuda, batches):
 def test_recording_leaves_no_trace_and_every_replay_draws_anew(cuda, batches):
     network = Noisy().to(cuda)
     before, random = copy.deepcopy(network.state_dict()), torch.cuda.get_rng_state()
-    gradient = captured_gradient(network.gradient, network, *batches[0])
+    gradient = capture_gradient(network.gradient, network, *batches[0])
     assert torch.equal(torch.cuda.get_rng_state(), random)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]), name
@@ -124,10 +124,10 @@ def test_recording_leaves_no_trace_and_every_replay_draws_anew(cuda, batches):
     assert first != second  # dropout; and the first is still there after the second
 
 
-@pytest.mark.parametrize("arm", ["baseline", "flip_crop", "modern"])
+@pytest.mark.parametrize("recipe", ["baseline", "flip_crop", "modern"])
 @pytest.mark.parametrize("augmentation", ["default", "mixup", "cutmix"])
-def test_batches_made_ahead_are_those_made_in_time(caplog, cuda, train, arm, augmentation):
-    plan = protocol("resnet18", arm, augmentation)
+def test_batches_made_ahead_are_those_made_in_time(caplog, cuda, train, recipe, augmentation):
+    plan = protocol("resnet18", recipe, augmentation)
     order = torch.randperm(512, generator=torch.Generator().manual_seed(1)).repeat(2)
 
     def batches(compiling):
@@ -149,7 +149,7 @@ def test_batches_made_ahead_are_those_made_in_time(caplog, cuda, train, arm, aug
 
 
 def test_nothing_is_made_of_an_empty_order(cuda):
-    assert not list(prepared_ahead(lambda *_: 1 / 0, torch.empty(0, device=cuda).long(), 4, 0))
+    assert not list(prefetch(lambda *_: 1 / 0, torch.empty(0, device=cuda).long(), 4, 0))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "deit_tiny_patch16_224"])

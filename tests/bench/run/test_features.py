@@ -156,7 +156,7 @@ def test_the_least_recently_used_go_first(tmp_path):
     part = torch.arange(1000.0)
     for number, key in enumerate(("a", "b", "c")):
         assert disk.keep(key, part + number, 100.0)
-        age(tmp_path / f"{key}.json", 1000 + number)
+        recency_key(tmp_path / f"{key}.json", 1000 + number)
     assert disk.find("a") is not None  # used now
     assert disk.keep("d", part, 100.0)
     assert [disk.find(key) is not None for key in "abcd"] == [True, False, True, True]
@@ -164,7 +164,7 @@ def test_the_least_recently_used_go_first(tmp_path):
     assert len(list(tmp_path.glob("*.features"))) == len(list(tmp_path.glob("*.json"))) == 3
 
 
-def age(path, moment):
+def recency_key(path, moment):
     os.utime(path, (moment, moment))
 
 
@@ -195,7 +195,7 @@ def test_unfinished_files_are_no_entries_and_are_cleared(tmp_path):
     (tmp_path / "z.features").write_bytes(bytes(4000))
     half = tmp_path / ".z.1.half"
     half.write_bytes(b"")
-    age(half, 1000)
+    recency_key(half, 1000)
     assert disk.find("z") is None
     assert disk.keep("a", torch.zeros(1000), 100.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "a.features", "a.json"]
@@ -206,7 +206,7 @@ def test_entries_are_listed_and_cleaned(tmp_path):
     for key, used in (("old", 1000), ("new", None)):
         assert disk.keep(key, torch.zeros(4, 2, 2, 5), 100.0)
         if used:
-            age(tmp_path / f"{key}.json", used)
+            recency_key(tmp_path / f"{key}.json", used)
     assert [(what, size) for what, size, _ in disk.entries()] == [
         ("features 4 × 2 × 2 × 5", 320)
     ] * 2

@@ -79,7 +79,7 @@ def test_the_loss_falls_and_the_budget_is_met(tmp_path):
 
 
 def test_long_curves_are_thinned_without_losing_a_step(tmp_path):
-    fit = loop.Fit(
+    fit = loop.TrainingResult(
         steps=1001, images_seen=8008, losses=[float(i) for i in range(1001)], step_seconds=[]
     )
     points = fit.curve()
@@ -231,7 +231,7 @@ def test_the_drop_comes_at_95_percent_of_the_steps_not_of_the_epochs():
     assert factors == [1.0] * 950 + [0.1] * 50
 
 
-def test_an_augmentation_alters_what_is_learnt_from():
+def test_an_augmentation_alters_what_is_learned_from():
     images = torch.randint(
         0, 256, (6, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )

@@ -59,5 +59,5 @@ def test_without_it_every_tensor_is(touched):
 
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(heap, "_glibc", lambda: None)
-    assert not heap.keep_freed_memory()
-    heap.give_back_freed_memory()
+    assert not heap.disable_trim()
+    heap.trim()

@@ -35,11 +35,11 @@ def test_without_reset_the_whole_life_is_told_and_said(monkeypatch, tmp_path):
     touch(150)
     monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "none")
     monkeypatch.setattr(memory, "_STATUS", tmp_path / "none")
-    with peak_host_memory() as told:
+    with peak_host_memory() as considered:
         touch(1)
-    assert told.since_reset is False
-    assert told.before_bytes is None
-    assert told.peak_bytes > 150 * MB
+    assert considered.since_reset is False
+    assert considered.before_bytes is None
+    assert considered.peak_bytes > 150 * MB
 
 
 def test_a_reset_that_is_ignored_is_noticed(monkeypatch, tmp_path):
@@ -49,23 +49,23 @@ def test_a_reset_that_is_ignored_is_noticed(monkeypatch, tmp_path):
     with peak_host_memory():
         touch(200)
     monkeypatch.setattr(memory, "_CLEAR_REFS", accepts)
-    with peak_host_memory() as told:
+    with peak_host_memory() as considered:
         pass
     assert accepts.read_text() == "5"
-    assert told.since_reset is False
+    assert considered.since_reset is False
 
 
 def test_peak_is_told_when_the_block_raises():
-    told = []
+    considered = []
 
     def step():
         with peak_host_memory() as peak:
-            told.append(peak)
+            considered.append(peak)
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
         step()
-    assert told[0].peak_bytes
+    assert considered[0].peak_bytes
 
 
 def test_measure_memory_runs_the_step_and_has_no_device_on_cpu():

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.run.evaluate import Scored
-from bench.run.spro import saturated_overlap
+from bench.run.evaluate import Predictions
+from bench.run.spro import spro_areas
 from datasets_lib.layouts.category import DatasetError, Sample
 
 SIDE, SIZE = 64, 32
@@ -53,8 +53,8 @@ def samples(tmp_path):
 
 
 def overlap(samples, maps):
-    scored = {"arm": Scored(torch.zeros(2), torch.from_numpy(maps).float())}
-    return saturated_overlap("mvtec_loco", samples, scored)["arm"]
+    predictions = {"head": Predictions(torch.zeros(2), torch.from_numpy(maps).float())}
+    return spro_areas("mvtec_loco", samples, predictions)["head"]
 
 
 def test_a_missing_object_is_found_from_its_saturation(samples):
@@ -73,10 +73,10 @@ def _ramp(limit, left):
 
 
 def test_other_datasets_have_none(samples):
-    scored = {"arm": Scored(torch.zeros(2), torch.zeros(2, SIZE, SIZE))}
-    assert saturated_overlap("mvtec", samples, scored) == {}
-    assert saturated_overlap("my_own", samples, scored) == {}
-    assert saturated_overlap("mvtec_loco", samples, {"arm": Scored(torch.zeros(2), None)}) == {}
+    predictions = {"head": Predictions(torch.zeros(2), torch.zeros(2, SIZE, SIZE))}
+    assert spro_areas("mvtec", samples, predictions) == {}
+    assert spro_areas("my_own", samples, predictions) == {}
+    assert spro_areas("mvtec_loco", samples, {"head": Predictions(torch.zeros(2), None)}) == {}
 
 
 def test_a_mask_of_an_unknown_value_is_named(samples):

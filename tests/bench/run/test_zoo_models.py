@@ -16,12 +16,12 @@ from bench.case import Case
 from bench.metrics.ranking import auroc
 from bench.run.anomaly import features_by_split, kept_from_training
 from bench.run.build import build_model
-from bench.run.device_data import Resident
+from bench.run.device_data import DeviceData
 from bench.run.evaluate import predict_all
 from bench.run.inputs import Finder
 from bench.run.phases import Phases
 from bench.run.training import loop
-from bench.run.training.train import Lesson, learn
+from bench.run.training.train import TrainingData, train
 from bench.settings import Settings
 from models.components.base import FeatureModel, GradientAnomalyModel, Trainable
 
@@ -53,7 +53,7 @@ SCRATCH = ("dfkde_resnet18", "autoencoder", "efficientad_small")
 def ground(tmp_path_factory):
     """Makes jobs on surface's smoke texture at 64 pixels, sharing one cache."""
     root = tmp_path_factory.mktemp("zoo")
-    resident = Resident()
+    device_data = DeviceData()
 
     def job(name, **changes):
         pretrained = bool(weights_dirs()) and name not in SCRATCH
@@ -65,13 +65,13 @@ def ground(tmp_path_factory):
 
     def fitted(name, report=quiet, **changes):
         made = job(name, **changes)
-        data = resident.load(made, made.inputs, quiet)
+        data = device_data.load(made, made.inputs, quiet)
         model = build_model(made)
-        features = features_by_split(model, data, made, resident, Phases(quiet), CPU)
+        features = features_by_split(model, data, made, device_data, Phases(quiet), CPU)
         images, held_out = kept_from_training(data.fit, made.inputs.held_out)
         own = features.get("fit") if held_out is None else None
-        lesson = Lesson(images.images, own, held_out.images if held_out else None)
-        trained = learn(model, lesson, made, CPU, report)
+        training_data = TrainingData(images.images, own, held_out.images if held_out else None)
+        trained = train(model, training_data, made, CPU, report)
         made.checkpoint().unlink(missing_ok=True)  # as the case does once its record is safe
         return model, trained, data, made
 
@@ -79,8 +79,8 @@ def ground(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def learnt(request, ground):
-    """A model that has learnt, what its fit left, its data and its job."""
+def learned(request, ground):
+    """A model that has learned, what its fit left, its data and its job."""
     return request.param, *ground(request.param)
 
 
@@ -92,11 +92,11 @@ def ranking(found):
     return next(iter(found.values()))
 
 
-def test_the_loss_falls_or_the_fit_ends(learnt):
-    name, model, trained, data, _ = learnt
-    scored = ranking(predicted(model, data.test.images))
-    assert scored.scores.isfinite().all()
-    assert scored.scores.std() > 0
+def test_the_loss_falls_or_the_fit_ends(learned):
+    name, model, trained, data, _ = learned
+    predictions = ranking(predicted(model, data.test.images))
+    assert predictions.scores.isfinite().all()
+    assert predictions.scores.std() > 0
     if name in ONE_PASS:
         assert trained.steps == 0
         assert trained.gather_seconds > 0
@@ -119,60 +119,60 @@ LEAST = {
 
 
 @pytest.mark.real_data
-def test_defects_score_above_normals(learnt):
-    name, model, _, data, job = learnt
+def test_defects_score_above_normals(learned):
+    name, model, _, data, job = learned
     if not job.case.pretrained or name not in LEAST:
         pytest.skip(f"{name} starts from random weights here")
     found = list(predicted(model, data.test.images).values())[-1]
     assert auroc(found.scores, data.test.labels) > LEAST[name]
 
 
-def test_a_score_is_of_its_own_image_alone(learnt):
-    _, model, _, data, _ = learnt
+def test_a_score_is_of_its_own_image_alone(learned):
+    _, model, _, data, _ = learned
     images = data.test.images[:12]
     whole, single = predicted(model, images, 12), predicted(model, images, 1)
-    for arm, together in whole.items():
-        torch.testing.assert_close(together.scores, single[arm].scores, rtol=1e-4, atol=1e-5)
+    for head, together in whole.items():
+        torch.testing.assert_close(together.scores, single[head].scores, rtol=1e-4, atol=1e-5)
         if together.maps is not None:
-            torch.testing.assert_close(together.maps, single[arm].maps, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(together.maps, single[head].maps, rtol=1e-3, atol=1e-4)
 
 
-def test_features_at_hand_predict_as_images_do(learnt, ground):
-    _, model, _, data, job = learnt
+def test_features_at_hand_predict_as_images_do(learned, ground):
+    _, model, _, data, job = learned
     if not isinstance(model, FeatureModel):
         pytest.skip("it has no frozen backbone")
-    features = features_by_split(model, data, job, Resident(), Phases(quiet), CPU)["test"]
+    features = features_by_split(model, data, job, DeviceData(), Phases(quiet), CPU)["test"]
     options = {"batch": 16, "device": CPU, "report": quiet}
     known = predict_all(model, data.test.images, features=features, **options)
-    for arm, found in predict_all(model, data.test.images, **options).items():
-        torch.testing.assert_close(found.scores, known[arm].scores, rtol=1e-4, atol=1e-5)
+    for head, found in predict_all(model, data.test.images, **options).items():
+        torch.testing.assert_close(found.scores, known[head].scores, rtol=1e-4, atol=1e-5)
 
 
-def test_a_saved_model_predicts_the_same(learnt, tmp_path):
-    name, model, _, data, job = learnt
+def test_a_saved_model_predicts_the_same(learned, tmp_path):
+    name, model, _, data, job = learned
     torch.save(model.checkpoint(), tmp_path / "model.pth")
     again = build_model(job)
     again.load_checkpoint(torch.load(tmp_path / "model.pth", weights_only=True))
     images = data.test.images[:8]
-    for arm, found in predicted(model, images).items():
-        assert torch.equal(found.scores, predicted(again, images)[arm].scores), name
+    for head, found in predicted(model, images).items():
+        assert torch.equal(found.scores, predicted(again, images)[head].scores), name
 
 
-def test_two_runs_are_equal(learnt, ground):
-    name, model, trained, data, _ = learnt
+def test_two_runs_are_equal(learned, ground):
+    name, model, trained, data, _ = learned
     other, repeated, _, _ = ground(name)
     assert repeated.losses == trained.losses
     images = data.test.images[:8]
-    for arm, found in predicted(model, images).items():
-        assert torch.equal(found.scores, predicted(other, images)[arm].scores)
+    for head, found in predicted(model, images).items():
+        assert torch.equal(found.scores, predicted(other, images)[head].scores)
 
 
 class Killed(Exception):
     pass
 
 
-def test_a_killed_training_is_taken_up_where_it_was(learnt, ground, monkeypatch):
-    name, model, trained, data, _ = learnt
+def test_a_killed_training_is_taken_up_where_it_was(learned, ground, monkeypatch):
+    name, model, trained, data, _ = learned
     if not trained.steps:
         pytest.skip("one pass has nothing to take up")
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
@@ -187,12 +187,12 @@ def test_a_killed_training_is_taken_up_where_it_was(learnt, ground, monkeypatch)
     assert after.resumed_at == 1
     assert after.losses == trained.losses
     images = data.test.images[:8]
-    for arm, found in predicted(model, images).items():
-        assert torch.equal(found.scores, predicted(resumed, images)[arm].scores)
+    for head, found in predicted(model, images).items():
+        assert torch.equal(found.scores, predicted(resumed, images)[head].scores)
 
 
-def test_gradient_goes_where_the_paper_trains_and_nowhere_else(learnt):
-    name, model, _, data, _ = learnt
+def test_gradient_goes_where_the_paper_trains_and_nowhere_else(learned):
+    name, model, _, data, _ = learned
     if name in ONE_PASS:
         assert not isinstance(model, GradientAnomalyModel)
         assert not [p for p in model.parameters() if p.requires_grad]
@@ -211,7 +211,7 @@ def test_gradient_goes_where_the_paper_trains_and_nowhere_else(learnt):
     assert [p for p in model.trainable_parameters() if p.grad is not None]
 
 
-def test_a_checkpoint_of_another_model_is_refused(learnt, ground):
-    _, model, _, _, _ = learnt
+def test_a_checkpoint_of_another_model_is_refused(learned, ground):
+    _, model, _, _, _ = learned
     with pytest.raises(ValueError, match=r"[Ww]anted"):
         model.load_checkpoint({"something": torch.zeros(3)})

@@ -8,31 +8,31 @@ from fake_mixing import CNN, VIT, at, cells_of
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
 from bench.report.references import FOLDER
 from bench.studies.mixing.original import collapsed_experiments, experiments
-from bench.studies.mixing.points import Point, collapsed, outcomes
+from bench.studies.mixing.points import Point, outcomes
 from bench.studies.mixing.replication import replications
 from bench.studies.mixing.tables import original_table, replication_table
 
 
 def rows_of_file():
-    with (FOLDER / "seed_classification.csv").open(encoding="utf-8") as file:
+    with (FOLDER / "original_classification.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def in_band(shift, arm="", dataset="cifar100", points=None, **fields):
+def in_band(shift, recipe="", dataset="cifar100", points=None, **fields):
     """A run of every experiment of a dataset, so many points off the original's last epoch."""
     return [
-        at(point, one.last_top1 + shift / 100, arm=arm, **fields)
+        at(point, one.last_top1 + shift / 100, recipe=recipe, **fields)
         for point, one in experiments().items()
         if point.dataset == dataset and (points is None or point in points)
     ]
 
 
 def replicate(*groups):
-    arms = {"baseline": [], "flip_crop": []}
+    recipes = {"baseline": [], "flip_crop": []}
     for group in groups:
         for record in group:
-            arms[record.case["model"].partition(".")[2] or "baseline"].append(record)
-    return replications({arm: outcomes(found, arm)[0] for arm, found in arms.items()})
+            recipes[record.case["model"].partition(".")[2] or "baseline"].append(record)
+    return replications({recipe: outcomes(found, recipe)[0] for recipe, found in recipes.items()})
 
 
 def test_names_and_places_are_the_files():
@@ -47,7 +47,7 @@ def test_the_collapsed_runs_are_found_by_their_numbers():
 
 
 @pytest.mark.parametrize(
-    ("run", "fell"),
+    ("run", "expected"),
     [
         ((4, 50, 0.06, 0.04, 0.36), True),
         ((4, 50, 0.06, 0.04, None), True),
@@ -57,16 +57,16 @@ def test_the_collapsed_runs_are_found_by_their_numbers():
         ((4, 50, 0.60, 0.40, 0.36), False),
     ],
 )
-def test_a_collapse_is_early_deep_and_below_the_control(run, fell):
-    assert collapsed(*run) is fell
+def test_a_collapse_is_early_deep_and_below_the_control(run, expected):
+    assert collapsed(*run) is expected
 
 
 def test_our_own_collapsed_runs_are_found_by_the_same_rule():
     point = Point("cifar100", CNN, "mixup", False)
-    fallen = at(point, 0.02, judged=[0.03, 0.05] + [0.02] * 48)
+    collapsed = at(point, 0.02, judged=[0.03, 0.05] + [0.02] * 48)
     control = at(point._replace(augmentation="default"), 0.4, judged=[0.1, 0.4])
-    found, _ = outcomes([fallen, control], "baseline")
-    assert found[point].collapsed == fallen.key.id
+    found, _ = outcomes([collapsed, control], "baseline")
+    assert found[point].collapsed == collapsed.key.id
     assert not found[point._replace(augmentation="default")].collapsed
 
 
@@ -82,7 +82,7 @@ def test_only_exp_11_is_a_misprint_and_both_kinds_of_oddity_are_told():
 
 def test_the_nearer_base_transform_is_judged_and_the_other_is_not():
     (found,) = replicate(in_band(10), in_band(-2, ".flip_crop"))
-    assert found.nearer == "flip_crop"
+    assert found.closest_recipe == "flip_crop"
     assert found.distances == {"baseline": pytest.approx(10), "flip_crop": pytest.approx(2)}
     assert {one.within for one in found.comparisons} == {True}
     sentence, table, count = replication_table(found)
@@ -99,11 +99,11 @@ def test_the_band_ends_at_three_points(shift, within):
 
 
 def test_collapsed_originals_neither_choose_nor_are_judged():
-    fallen = collapsed_experiments()
-    near_fallen = in_band(0, dataset="tiny_imagenet", points=fallen)
-    far = in_band(20, dataset="tiny_imagenet", points=experiments().keys() - fallen)
+    collapsed = collapsed_experiments()
+    near_fallen = in_band(0, dataset="tiny_imagenet", points=collapsed)
+    far = in_band(20, dataset="tiny_imagenet", points=experiments().keys() - collapsed)
     (found,) = replicate([*near_fallen, *far], in_band(5, ".flip_crop", "tiny_imagenet"))
-    assert (found.nearer, found.counted) == ("flip_crop", 10)
+    assert (found.closest_recipe, found.counted) == ("flip_crop", 10)
     assert [c.experiment.name for c in found.comparisons if c.within is None] == ["Exp-5", "Exp-13"]
 
 
@@ -122,7 +122,7 @@ def test_the_originals_figures_stand_apart_in_tables_and_csv():
     lines = list(csv.DictReader(leaderboard_csv(in_band(1)).splitlines()))
     reference = [line for line in lines if line["kind"] == "reference"]
     assert {line["dataset"] for line in reference} == {"cifar100"}
-    assert {line["arm"] for line in reference} == {"best_epoch", "last_epoch"}
+    assert {line["head"] for line in reference} == {"best_epoch", "last_epoch"}
     exp2 = [line for line in reference if "(Exp-2)" in line["source"]]
     assert [(line["model"], line["start"], line["top1"]) for line in exp2] == [
         (f"{CNN} cutmix", "scratch", "0.575"),

@@ -21,9 +21,9 @@ GRID = [
 ]
 
 
-def grid(seeds=2, arm=""):
-    rng = random.Random(arm)
-    return [at(p, rng.uniform(0.3, 0.9), s, arm=arm) for p in GRID for s in range(seeds)]
+def grid(seeds=2, recipe=""):
+    rng = random.Random(recipe)
+    return [at(p, rng.uniform(0.3, 0.9), s, recipe=recipe) for p in GRID for s in range(seeds)]
 
 
 def table_after(text, heading):
@@ -58,7 +58,7 @@ def test_experiments_have_the_originals_headings_names_and_order():
 
 def test_runs_by_the_modern_recipe_are_no_experiment_of_the_original():
     point = next(iter(experiments()))
-    both = [at(point, 0.5, arm=".modern"), at(point, 0.4)]
+    both = [at(point, 0.5, recipe=".modern"), at(point, 0.4)]
     own, modern = table_after(leaderboard_markdown(both), "#### All experiments")
     assert (own["Experiment"], own["Model"]) == ("Control-1", CNN)
     assert (modern["Experiment"], modern["Model"]) == ("–", f"{CNN}.modern")
@@ -80,10 +80,10 @@ def test_the_last_epoch_ranks_and_never_the_best():
 
 
 def test_recipes_are_judged_apart():
-    text = leaderboard_markdown([*grid(), *grid(arm=".flip_crop")])
+    text = leaderboard_markdown([*grid(), *grid(recipe=".flip_crop")])
     assert text.count("#### Hypotheses, recipe `") == 2
     own = table_after(text, "#### Hypotheses, recipe `flip_crop`")
-    alone = table_after(leaderboard_markdown(grid(arm=".flip_crop")), "#### Hypotheses")
+    alone = table_after(leaderboard_markdown(grid(recipe=".flip_crop")), "#### Hypotheses")
     assert own == alone
     assert "original" not in text.partition("#### Hypotheses")[2]
 
@@ -102,7 +102,7 @@ def test_runs_on_other_images_or_budgets_are_left_out_and_counted():
 
 
 def test_order_of_records_changes_no_byte():
-    records = [*grid(), *grid(arm=".flip_crop"), make(), make("rd_convnext", auroc=0.8)]
+    records = [*grid(), *grid(recipe=".flip_crop"), make(), make("rd_convnext", auroc=0.8)]
     records += [classified(0.5, model="resnet18", dataset="digits", study="classifiers")]
     expected = leaderboard_markdown(records), leaderboard_csv(records), summary_rows(records)
     for seed in range(3):
@@ -115,15 +115,21 @@ def test_order_of_records_changes_no_byte():
 
 
 def test_two_tasks_share_a_file_and_no_column():
-    records = [make(environment="gpu | torch", profile="seed"), classified(0.25, dataset="digits")]
+    records = [
+        make(environment="gpu | torch", profile="original"),
+        classified(0.25, dataset="digits"),
+    ]
     text = leaderboard_markdown(records)
-    assert "- Rank: by image ROC-AUC of the `single_scale` arm" in text
-    assert "- Rank: by top-1 accuracy of the `last_epoch` arm" in text
+    assert "- Rank: by image ROC-AUC of the `single_scale` head" in text
+    assert "- Rank: by top-1 accuracy of the `last_epoch` head" in text
     assert "Top-1 Acc" not in text.partition("### Study `rd_backbone`")[2]
     lines = list(csv.DictReader(leaderboard_csv(records).splitlines()))
-    by_arm = {line["arm"]: line for line in lines}
-    assert (by_arm["last_epoch"]["top1"], by_arm["last_epoch"]["image_auroc"]) == ("0.25", "")
-    assert (by_arm["single_scale"]["top1"], by_arm["single_scale"]["image_auroc"]) == ("", "0.9")
+    by_recipe = {line["head"]: line for line in lines}
+    assert (by_recipe["last_epoch"]["top1"], by_recipe["last_epoch"]["image_auroc"]) == ("0.25", "")
+    assert (by_recipe["single_scale"]["top1"], by_recipe["single_scale"]["image_auroc"]) == (
+        "",
+        "0.9",
+    )
 
 
 def test_classifiers_alone_have_no_word_on_thresholds():

@@ -6,7 +6,7 @@ from fake_records import make
 from scipy import stats
 
 from bench.report.leaderboard import leaderboard_markdown
-from bench.report.tables import sections
+from bench.report.tables import comparable_runs
 from bench.studies.rd_backbone.verdict import MAIN_PAIR, PAIRS, verdicts
 from models.catalog import MODELS
 
@@ -24,8 +24,8 @@ def records_of(first, second, models=SAME, dataset="mvtec", **fields):
 
 
 def judge(records, **options):
-    (section,) = sections(records)
-    return verdicts(section, **options)
+    (runs,) = comparable_runs(records)
+    return verdicts(runs, **options)
 
 
 def main(records, **options):
@@ -35,9 +35,9 @@ def main(records, **options):
 def test_pairs_name_models_and_arms_of_the_catalog():
     for pair in PAIRS:
         for value, group in ((pair.resnet, "resnet"), (pair.convnext, "convnext")):
-            name, _, arm = value.partition(".")
+            name, _, head = value.partition(".")
             assert MODELS[name].group == group
-            assert (arm or "baseline") in MODELS[name].recipes
+            assert (head or "baseline") in MODELS[name].recipes
 
 
 def test_seeds_are_averaged_within_categories_and_categories_paired():
@@ -107,7 +107,7 @@ def test_arms_and_metrics_are_judged_apart():
     records = records_of([0.9] * 6, [0.95] * 6)
     for record in records:
         record.metrics["multi_scale"]["image_auroc"] = 0.5
-    assert main(records, arm="multi_scale").text == "no difference shown"
+    assert main(records, head="multi_scale").text == "no difference shown"
     assert main(records, metric="pixel_auroc").test is None
 
 

@@ -48,8 +48,8 @@ def test_values_are_those_of_the_file(rows):
 
 def test_models_are_ours_and_arms_theirs():
     for label in COMPARABLE:
-        name, _, arm = label.partition(".")
-        assert (arm or "baseline") in MODELS[name].recipes
+        name, _, head = label.partition(".")
+        assert (head or "baseline") in MODELS[name].recipes
 
 
 def test_backbones_are_those_of_our_configurations():

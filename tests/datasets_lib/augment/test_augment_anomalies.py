@@ -9,13 +9,13 @@ import torch
 from datasets_lib.augment.blend import TextureBlend
 from datasets_lib.augment.paste import CutPaste
 from datasets_lib.augment.perlin import perlin_masks, perlin_noise
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.textures import texture_source
 from datasets_lib.cache.decode_cache import DecodeCache
 
 
-def draws(count, seed=4):
-    return Draws(torch.arange(count), seed=seed)
+def streams(count, seed=4):
+    return RandomStreams(torch.arange(count), seed=seed)
 
 
 def brute_force_perlin(angles, cells_y, cells_x, size):
@@ -40,9 +40,9 @@ def brute_force_perlin(angles, cells_y, cells_x, size):
 
 def test_noise_is_the_definition():
     size, cells = 24, (1, 2, 4, 8)
-    found = perlin_noise(size, draws(5), cells)
-    chosen = draws(5).stream("cells").integers(4, 2)
-    angles = draws(5).stream("angle").uniform(9, 9, high=2 * math.pi).double().numpy()
+    found = perlin_noise(size, streams(5), cells)
+    chosen = streams(5).stream("cells").integers(4, 2)
+    angles = streams(5).stream("angle").uniform(9, 9, high=2 * math.pi).double().numpy()
     for number in range(5):
         y, x = (cells[int(choice)] for choice in chosen[number])
         wanted = brute_force_perlin(angles[number], y, x, size)
@@ -50,7 +50,7 @@ def test_noise_is_the_definition():
 
 
 def test_noise_stays_in_its_range_and_is_symmetric():
-    noise = perlin_noise(64, draws(200))
+    noise = perlin_noise(64, streams(200))
     assert noise.abs().max() <= 1
     assert noise.abs().max() > 0.8
     assert abs(float(noise.mean())) < 0.02
@@ -58,27 +58,27 @@ def test_noise_stays_in_its_range_and_is_symmetric():
 
 @pytest.mark.parametrize("size", [32, 56, 100])
 def test_masks_cover_a_sane_share(size):
-    masks = perlin_masks(300, size, draws(300))
+    masks = perlin_masks(300, size, streams(300))
     assert masks.dtype == torch.bool
     share = masks.float().mean((1, 2))
     assert 0.02 < share.mean() < 0.12  # of pixels where DRAEM's noise exceeds 0.5
     assert share.max() < 0.7
     assert (share > 0).float().mean() > 0.7
-    wider = perlin_masks(300, size, draws(300), threshold=0.2)
+    wider = perlin_masks(300, size, streams(300), threshold=0.2)
     assert (wider | masks).equal(wider)
     assert wider.float().mean() > 2 * masks.float().mean()
 
 
 def test_masks_belong_to_samples():
     with pytest.raises(ValueError, match="asked for 3 masks with draws for 5 samples"):
-        perlin_masks(3, 8, draws(5))
+        perlin_masks(3, 8, streams(5))
 
 
 class Stripes:
     """Textures of one value each: 200 plus the sample's number."""
 
-    def sample(self, draws):
-        value = (200 + draws.index).to(torch.uint8)
+    def sample(self, streams):
+        value = (200 + streams.index).to(torch.uint8)
         return value.view(-1, 1, 1, 1).expand(-1, 3, 32, 32)
 
 
@@ -88,10 +88,10 @@ def test_textures_lie_where_the_mask_is_at_their_opacity(dtype):
     images = torch.full((count, 3, size, size), 40, dtype=torch.uint8)
     if dtype == torch.float32:
         images = images / 255
-    result, masks = TextureBlend(Stripes())(images, draws(count))
+    result, masks = TextureBlend(Stripes())(images, streams(count))
     assert result.dtype == dtype
     unit = 1 if dtype == torch.uint8 else 255
-    beta = draws(count).stream("opacity").uniform(low=0.1, high=0.8).double()
+    beta = streams(count).stream("opacity").uniform(low=0.1, high=0.8).double()
     for number in range(count):
         blended = (1 - beta[number]) * (200 + number) + beta[number] * 40
         inside, outside = result[number, 0][masks[number]], result[number, 0][~masks[number]]
@@ -104,7 +104,7 @@ def test_textures_lie_where_the_mask_is_at_their_opacity(dtype):
 def test_the_procedural_textures_serve(tmp_path):
     source = texture_source({}, 32, DecodeCache(tmp_path))
     images = torch.zeros(8, 3, 32, 32, dtype=torch.uint8)
-    result, masks = TextureBlend(source, threshold=0.3, probability=1.0)(images, draws(8))
+    result, masks = TextureBlend(source, threshold=0.3, probability=1.0)(images, streams(8))
     covered = masks[:, None].expand_as(result)
     assert (result[covered] > 0).float().mean() > 0.9
     assert (result[~covered] == 0).all()
@@ -112,7 +112,7 @@ def test_the_procedural_textures_serve(tmp_path):
 
 def test_textures_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"found \(2, 3, 32, 32\)"):
-        TextureBlend(Stripes())(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), draws(2))
+        TextureBlend(Stripes())(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), streams(2))
 
 
 def distinct(count, size):
@@ -126,7 +126,7 @@ def distinct(count, size):
 def test_masks_of_cutpaste_are_the_changed_pixels(kind):
     count, size = 60, 64
     images = distinct(count, size)
-    pasted, masks = CutPaste(kind, jitter=0.0)(images, draws(count))
+    pasted, masks = CutPaste(kind, jitter=0.0)(images, streams(count))
     changed = (pasted != images).any(1)
     assert not (changed & ~masks).any()
     # A box pasted where it was cut changes nothing; a turned one may keep its very middle.
@@ -139,7 +139,7 @@ def test_masks_of_cutpaste_are_the_changed_pixels(kind):
 
 def test_patches_are_boxes_of_the_papers_areas_and_shapes():
     count, size = 400, 128
-    _, masks = CutPaste(jitter=0.0)(distinct(count, size), draws(count))
+    _, masks = CutPaste(jitter=0.0)(distinct(count, size), streams(count))
     rows, columns = masks.any(2), masks.any(1)
     assert torch.equal(masks, rows[:, :, None] & columns[:, None, :])
     height, width = rows.sum(1).double(), columns.sum(1).double()
@@ -155,11 +155,11 @@ def test_patches_are_boxes_of_the_papers_areas_and_shapes():
 
 def test_scars_have_the_papers_sides():
     count = 400
-    _, masks = CutPaste("scar", jitter=0.0)(distinct(count, 128), draws(count))
+    _, masks = CutPaste("scar", jitter=0.0)(distinct(count, 128), streams(count))
     area = masks.sum((1, 2))
     assert area.min() >= 10
     assert area.max() <= 25 * 16 * 1.1
-    sides = draws(count)
+    sides = streams(count)
     nominal = (sides.stream("length").integers(16) + 10) * (sides.stream("width").integers(15) + 2)
     inside = masks[:, 0].sum(1) + masks[:, -1].sum(1) + masks[:, :, [0, -1]].sum((1, 2)) == 0
     assert (area[inside].double() / nominal[inside]).mean() == pytest.approx(1, abs=0.03)
@@ -167,12 +167,12 @@ def test_scars_have_the_papers_sides():
 
 def test_jitter_changes_the_patch_alone_and_probability_spares_images():
     images = distinct(200, 64)
-    pasted, masks = CutPaste(probability=0.25)(images, draws(200))
+    pasted, masks = CutPaste(probability=0.25)(images, streams(200))
     assert torch.equal(
         pasted[~masks[:, None].expand_as(pasted)], images[~masks[:, None].expand_as(images)]
     )
     assert 30 < masks.flatten(1).any(1).sum() < 75
-    plain, same = CutPaste(jitter=0.0, probability=0.25)(images, draws(200))
+    plain, same = CutPaste(jitter=0.0, probability=0.25)(images, streams(200))
     assert torch.equal(masks, same)
     difference = (pasted.int() - plain.int()).abs().float()[masks[:, None].expand_as(pasted)]
     assert 1 < difference.mean() < 30
@@ -188,10 +188,10 @@ def test_cuda_draws_the_same_anomalies_without_waiting_for_the_device(no_waiting
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     images = distinct(16, 32).contiguous(memory_format=torch.channels_last)
-    wanted, masks = synthesize(images, draws(16))
+    wanted, masks = synthesize(images, streams(16))
     on_device, index = images.cuda(), torch.arange(16, device="cuda")
     with no_waiting():
-        found, found_masks = synthesize(on_device, Draws(index, seed=4))
+        found, found_masks = synthesize(on_device, RandomStreams(index, seed=4))
     # Sines differ in their last bit: a pixel on the edge of a mask may fall on its other side.
     assert (found_masks.cpu() != masks).float().mean() < 0.002
     both = (found_masks.cpu() == masks)[:, None].expand_as(wanted)

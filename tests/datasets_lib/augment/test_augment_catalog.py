@@ -9,12 +9,12 @@ import torch
 from datasets_lib.augment.augmentation import Sequence
 from datasets_lib.augment.blend import TextureBlend
 from datasets_lib.augment.catalog import AUGMENTATIONS, UnknownAugmentationError, build, find
-from datasets_lib.augment.color_jitter import ColourJitter
+from datasets_lib.augment.color_jitter import ColorJitter
 from datasets_lib.augment.flips import FlipCrop
 from datasets_lib.augment.mixing import CutMix, MixUp
 from datasets_lib.augment.paste import CutPaste
 from datasets_lib.augment.rand_augment import RandAugment
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.warp import Rotation
 
 COUNT, SIZE = 12, 20
@@ -44,16 +44,16 @@ def targets_for(task):
 
 def assert_of_a_sample(function, images, targets):
     """The whole batch is the concatenated thirds, and any order gives each sample the same."""
-    whole = function(images, targets, Draws(INDEX, seed=9, epoch=1))
+    whole = function(images, targets, RandomStreams(INDEX, seed=9, epoch=1))
     for parts in (
         [torch.arange(0, 4), torch.arange(4, 5), torch.arange(5, COUNT)],
         [torch.randperm(COUNT, generator=torch.Generator().manual_seed(3))],
     ):
         for step, part in enumerate(parts):
-            some = function(images[part], targets[part], Draws(INDEX[part], 9, 1, step))
+            some = function(images[part], targets[part], RandomStreams(INDEX[part], 9, 1, step))
             for found, wanted in zip(some, whole, strict=True):
                 assert torch.equal(found, wanted[part])
-    other = function(images, targets, Draws(INDEX, seed=9, epoch=2))
+    other = function(images, targets, RandomStreams(INDEX, seed=9, epoch=2))
     return whole, other
 
 
@@ -72,14 +72,14 @@ def test_results_do_not_depend_on_the_split_or_the_order(task, name, dtype):
 @pytest.mark.parametrize("mixing", [MixUp, CutMix])
 def test_shares_of_samples_do_not_depend_on_the_split(mixing):
     # The partner is drawn for the batch; what a sample keeps of itself is not.
-    def kept(images, targets, draws):
+    def kept(images, targets, streams):
         labels = torch.arange(len(images))
-        _, soft = mixing(len(images), per_sample=True)(images, labels, draws)
+        _, soft = mixing(len(images), per_sample=True)(images, labels, streams)
         alone = soft.diagonal() == 1  # its own partner
         return torch.where(alone, torch.nan, soft.diagonal())
 
-    whole = kept(pixels(), None, Draws(INDEX, 9))
-    half = kept(pixels()[:6], None, Draws(INDEX[:6], 9))
+    whole = kept(pixels(), None, RandomStreams(INDEX, 9))
+    half = kept(pixels()[:6], None, RandomStreams(INDEX[:6], 9))
     both = ~(whole[:6].isnan() | half.isnan())
     assert both.sum() >= 2
     assert torch.allclose(whole[:6][both], half[both])
@@ -88,8 +88,8 @@ def test_shares_of_samples_do_not_depend_on_the_split(mixing):
 class Noise:
     """A texture source: noise of the sample's own."""
 
-    def sample(self, draws):
-        return draws.integers(256, 3, SIZE, SIZE).to(torch.uint8)
+    def sample(self, streams):
+        return streams.integers(256, 3, SIZE, SIZE).to(torch.uint8)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
@@ -99,8 +99,8 @@ class Noise:
     ids=["blend", "patch", "scar"],
 )
 def test_anomalies_do_not_depend_on_the_split_or_the_order(synthesize, dtype):
-    def function(images, _, draws):
-        return synthesize(images, draws)
+    def function(images, _, streams):
+        return synthesize(images, streams)
 
     images = pixels(dtype)
     whole, other = assert_of_a_sample(function, images, torch.zeros(COUNT))
@@ -114,7 +114,7 @@ def test_anomalies_do_not_depend_on_the_split_or_the_order(synthesize, dtype):
 @pytest.mark.parametrize(("task", "name"), NAMED)
 def test_dtype_and_memory_format_stay(task, name, dtype, form):
     images, targets = pixels(dtype, form), targets_for(task)
-    result, after = built(task, name)(images, targets, Draws(INDEX, 0))
+    result, after = built(task, name)(images, targets, RandomStreams(INDEX, 0))
     becomes_float = dtype == torch.uint8 and name.startswith("mixup")
     assert result.dtype == (torch.float32 if becomes_float else dtype)
     assert result.is_contiguous(memory_format=form)
@@ -125,20 +125,20 @@ def test_dtype_and_memory_format_stay(task, name, dtype, form):
         assert result.max() <= 1
 
 
-@pytest.mark.parametrize("part", [Rotation(), ColourJitter(), RandAugment()])
+@pytest.mark.parametrize("part", [Rotation(), ColorJitter(), RandAugment()])
 def test_repeating_gives_the_same_and_parts_of_a_sequence_differ(part):
     twice = Sequence((part, part))
     images = pixels()
-    first, _ = twice(images, None, Draws(INDEX, 1))
-    again, _ = twice(images, None, Draws(INDEX, 1))
+    first, _ = twice(images, None, RandomStreams(INDEX, 1))
+    again, _ = twice(images, None, RandomStreams(INDEX, 1))
     assert torch.equal(first, again)
-    once, _ = part(images, None, Draws(INDEX, 1).stream("part 0"))
-    same_again, _ = part(once, None, Draws(INDEX, 1).stream("part 0"))
+    once, _ = part(images, None, RandomStreams(INDEX, 1).stream("part 0"))
+    same_again, _ = part(once, None, RandomStreams(INDEX, 1).stream("part 0"))
     assert not torch.equal(first, same_again)
 
 
 def test_a_batch_of_nothing_stays_nothing():
-    empty = Draws(INDEX[:0], 0)
+    empty = RandomStreams(INDEX[:0], 0)
     images, _ = FlipCrop()(pixels()[:0], None, empty)
     assert images.shape == (0, 3, SIZE, SIZE)
 
@@ -147,7 +147,7 @@ def test_a_batch_of_nothing_stays_nothing():
     ("task", "name", "words"),
     [
         ("classification", "cutmx", "Did you mean 'cutmix'"),
-        ("anomaly", "color_jitter", "Did you mean 'colour_jitter'"),
+        ("anomaly", "colour_jitter", "Did you mean 'color_jitter'"),
         ("anomaly", "mixup", "It is one of classification's"),
         ("anomaly", "xyz", "Known are none, default"),
     ],
@@ -169,10 +169,10 @@ def test_cuda_gives_the_same_without_waiting_for_the_device(no_waiting, task, na
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     function = built(task, name)
-    wanted, _ = function(pixels(), targets_for(task), Draws(INDEX, 3))
+    wanted, _ = function(pixels(), targets_for(task), RandomStreams(INDEX, 3))
     images, targets, index = (t.cuda() for t in (pixels(), targets_for(task), INDEX))
     with no_waiting():
-        found, _ = function(images, targets, Draws(index, 3))
+        found, _ = function(images, targets, RandomStreams(index, 3))
     difference = (found.cpu().float() - wanted.float()).abs()
     level = 1 / 255 if wanted.is_floating_point() else 1
     # Sines and roundings differ in their last bit: a few pixels by a level.

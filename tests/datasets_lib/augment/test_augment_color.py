@@ -1,4 +1,4 @@
-"""Colours, tables, warps and filters against torchvision and Pillow."""
+"""Colors, tables, warps and filters against torchvision and Pillow."""
 
 import pytest
 import torch
@@ -10,19 +10,19 @@ from datasets_lib.augment import color_jitter as jitter
 from datasets_lib.augment import lookup
 from datasets_lib.augment.normalize import Normalize
 from datasets_lib.augment.rand_augment import Operation, RandAugment
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.warp import Rotation, rotation_matrix, warp
 
 FORMATS = [torch.channels_last, torch.contiguous_format]
 BILINEAR = InterpolationMode.BILINEAR
 
 
-def draws(count):
-    return Draws(torch.arange(count), seed=1)
+def streams(count):
+    return RandomStreams(torch.arange(count), seed=1)
 
 
 def photographs(count=6, size=24):
-    """uint8 images of smooth colours and noise; the fifth is flat, the sixth black."""
+    """uint8 images of smooth colors and noise; the fifth is flat, the sixth black."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, 4, 4, generator=generator) * 0.7 + 0.1
     smooth = torch.nn.functional.interpolate(coarse, size, mode="bilinear")
@@ -53,7 +53,7 @@ def from_pillow(image):
         (jitter.adjust_hue, vision.adjust_hue, (-0.5, -0.1, 0.0, 0.3)),
     ],
 )
-def test_colour_changes_are_torchvisions(ours, theirs, factors):
+def test_color_changes_are_torchvisions(ours, theirs, factors):
     images = photographs().float() / 255
     of_each = torch.tensor((*factors, factors[1], factors[2]))
     found = ours(images, of_each)
@@ -63,7 +63,7 @@ def test_colour_changes_are_torchvisions(ours, theirs, factors):
 
 def test_jitter_uses_the_stated_order_and_ranges():
     images = photographs()
-    changed, masks = jitter.ColourJitter(0.2, 0.3, 0.4, 0.1)(images, None, draws(6))
+    changed, masks = jitter.ColorJitter(0.2, 0.3, 0.4, 0.1)(images, None, streams(6))
     assert masks is None
     assert changed.dtype == torch.uint8
     wanted = images.float() / 255
@@ -73,8 +73,8 @@ def test_jitter_uses_the_stated_order_and_ranges():
         ("saturation", 0.4, vision.adjust_saturation),
         ("hue", 0.1, vision.adjust_hue),
     ):
-        centre = 0 if name == "hue" else 1
-        factors = draws(6).stream(name).uniform(low=centre - width, high=centre + width)
+        center = 0 if name == "hue" else 1
+        factors = streams(6).stream(name).uniform(low=center - width, high=center + width)
         wanted = torch.stack(
             [step(image, float(f)) for image, f in zip(wanted, factors, strict=True)]
         )
@@ -101,7 +101,7 @@ WARPS = {
 
 
 @pytest.mark.parametrize("operation", TABLES, ids=lambda operation: operation.name)
-def test_operations_on_colours_are_torchvisions(operation):
+def test_operations_on_colors_are_torchvisions(operation):
     images = photographs()
     found = RandAugment(magnitude=9).apply(images, torch.full((6,), operation), torch.ones(6))
     wanted = torch.stack([TABLES[operation](image) for image in images])
@@ -133,11 +133,11 @@ def test_translations_move_whole_pixels_exactly(axis):
 def test_pillow_agrees_on_the_tables():
     images = photographs()
     values, histogram = lookup.levels(images), lookup.histograms(images)
-    equalised = lookup.apply_tables(images, lookup.equalized(values, histogram))
+    equalized = lookup.apply_tables(images, lookup.equalized(values, histogram))
     stretched = lookup.apply_tables(images, lookup.autocontrasted(values, histogram))
     for number, image in enumerate(images):
         pillow = to_pillow(image)
-        assert torch.equal(equalised[number], from_pillow(ImageOps.equalize(pillow)))
+        assert torch.equal(equalized[number], from_pillow(ImageOps.equalize(pillow)))
         difference = stretched[number].int() - from_pillow(ImageOps.autocontrast(pillow)).int()
         assert difference.abs().max() <= 1
         brighter = lookup.blended(values, 0.0, torch.full((1, 1, 1), 1.3))[0, 0]
@@ -158,16 +158,16 @@ def test_each_image_has_its_own_operation():
 
 def test_rand_augment_draws_every_operation_alike():
     images = photographs(1).expand(1400, -1, -1, -1)[:, :, :8, :8]
-    chosen = draws(1400).stream("round 0").stream("operation").integers(14)
+    chosen = streams(1400).stream("round 0").stream("operation").integers(14)
     assert torch.bincount(chosen, minlength=14).min() > 60
-    once, _ = RandAugment(operations=1)(images, None, draws(1400))
+    once, _ = RandAugment(operations=1)(images, None, streams(1400))
     identity = (once == images).flatten(1).all(1)
     assert identity[chosen == Operation.IDENTITY].all()
 
 
 def test_rand_augment_refuses_masks():
     with pytest.raises(ValueError, match="masks of shape"):
-        RandAugment()(photographs(), torch.zeros(6, 24, 24, dtype=torch.bool), draws(6))
+        RandAugment()(photographs(), torch.zeros(6, 24, 24, dtype=torch.bool), streams(6))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -185,7 +185,7 @@ def test_masks_rotate_with_their_images():
     images = torch.zeros(40, 3, 33, 33)
     images[:, :, 6:15, 10:28] = 1
     masks = images[:, 0] > 0.5
-    turned, along = Rotation(probability=0.5)(images, masks, draws(40))
+    turned, along = Rotation(probability=0.5)(images, masks, streams(40))
     assert along.dtype == torch.bool
     agree = ((turned[:, 0] > 0.5) == along).float().mean()
     assert agree > 0.99  # nearest and bilinear part at the edge only

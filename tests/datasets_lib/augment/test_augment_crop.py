@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.resized_crop import ResizedCrop
 
 COUNT, SIZE = 3000, 16
@@ -21,15 +21,17 @@ def boxes(crop):
     ramps = torch.stack(
         (place.expand(SIZE, SIZE), place[:, None].expand(SIZE, SIZE), place.expand(SIZE, SIZE))
     )
-    result, _ = crop(ramps.expand(COUNT, -1, -1, -1), None, Draws(torch.arange(COUNT), seed=2))
+    result, _ = crop(
+        ramps.expand(COUNT, -1, -1, -1), None, RandomStreams(torch.arange(COUNT), seed=2)
+    )
     x, y = result[:, 0, SIZE // 2].double(), result[:, 1, :, SIZE // 2].double()
-    sides, centres = [], []
+    sides, centers = [], []
     for line in (x, y):
         before, after = line[:, SIZE // 2 - 1], line[:, SIZE // 2]
         sides.append((after - before) * SIZE)
-        centres.append((before + after) / 2)
+        centers.append((before + after) / 2)
     width, height = (side.abs().numpy() for side in sides)
-    left, top = centres[0].numpy() - width / 2, centres[1].numpy() - height / 2
+    left, top = centers[0].numpy() - width / 2, centers[1].numpy() - height / 2
     return left, top, width, height, (sides[0] < 0).numpy()
 
 
@@ -59,6 +61,6 @@ def test_masks_follow_their_images():
     squares = torch.zeros(40, 3, 32, 32)
     squares[:, :, 8:24, 4:20] = 1
     masks = squares[:, 0] > 0.5
-    cropped, along = ResizedCrop()(squares, masks, Draws(torch.arange(40), seed=1))
+    cropped, along = ResizedCrop()(squares, masks, RandomStreams(torch.arange(40), seed=1))
     assert ((cropped[:, 0] > 0.5) == along).float().mean() > 0.99
     assert not torch.equal(along, masks)

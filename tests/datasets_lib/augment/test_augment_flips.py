@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 
 from datasets_lib.augment.flips import FlipCrop, Flips
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.rows import select, where_masked
 from datasets_lib.augment.warp import QuarterTurns, quarter_turns
 from datasets_lib.augment.windows import cut_windows
@@ -19,8 +19,8 @@ def distinct(count, size, form=torch.channels_last, channels=3):
     return pixels.view(count, channels, size, size).contiguous(memory_format=form)
 
 
-def draws(count, **fields):
-    return Draws(torch.arange(count), **{"seed": 0, **fields})
+def streams(count, **fields):
+    return RandomStreams(torch.arange(count), **{"seed": 0, **fields})
 
 
 def every_window(image, pad):
@@ -39,7 +39,7 @@ def every_window(image, pad):
 def test_each_crop_is_exactly_one_of_the_possible_windows_with_its_mask(form):
     images, pad = distinct(12, 7, form), 2
     masks = images[:, 0] % 3 == 0
-    cropped, cut = FlipCrop(pad)(images, masks, draws(12))
+    cropped, cut = FlipCrop(pad)(images, masks, streams(12))
     assert cropped.is_contiguous(memory_format=form)
     seen = set()
     for image, mask, result, result_mask in zip(images, masks, cropped, cut, strict=True):
@@ -70,7 +70,7 @@ def test_windows_are_cut_where_they_are_asked_for(form):
 def test_offsets_and_flips_are_uniform():
     image = distinct(1, 5, channels=1)
     count = 4000
-    cropped, _ = FlipCrop(1)(image.expand(count, -1, -1, -1), None, draws(count))
+    cropped, _ = FlipCrop(1)(image.expand(count, -1, -1, -1), None, streams(count))
     keys = {window.flatten().numpy().tobytes(): key for key, window in every_window(image[0], 1)}
     found = [keys[result.flatten().numpy().tobytes()] for result in cropped]
     counts = [found.count(key) for key in keys.values()]
@@ -82,7 +82,7 @@ def test_flips_have_their_probabilities_and_take_masks_along():
     count = 4000
     images = distinct(1, 3).expand(count, -1, -1, -1)
     masks = images[:, 0] % 2 == 0
-    flipped, along = Flips(horizontal=0.25, vertical=0.5)(images, masks, draws(count))
+    flipped, along = Flips(horizontal=0.25, vertical=0.5)(images, masks, streams(count))
     results = {
         (across, down): images[0].flip([d for d, on in ((2, across), (1, down)) if on])
         for across in (False, True)
@@ -111,7 +111,7 @@ def test_quarter_turns_are_rot90(form):
 def test_quarter_turns_take_masks_along_and_come_up_alike():
     images = distinct(1, 4).expand(2000, -1, -1, -1)
     masks = images[:, 0] > 9
-    turned, along = QuarterTurns()(images, masks, draws(2000))
+    turned, along = QuarterTurns()(images, masks, streams(2000))
     assert torch.equal(turned[:, 0] > 9, along)
     counts = [
         int((turned == torch.rot90(images[0], k, (1, 2))).flatten(1).all(1).sum()) for k in range(4)
@@ -121,7 +121,7 @@ def test_quarter_turns_take_masks_along_and_come_up_alike():
 
 def test_quarter_turns_of_oblong_images_are_refused():
     with pytest.raises(ValueError, match="found 4×6"):
-        QuarterTurns()(torch.zeros(1, 3, 4, 6), None, draws(1))
+        QuarterTurns()(torch.zeros(1, 3, 4, 6), None, streams(1))
 
 
 @pytest.mark.parametrize("form", FORMATS)

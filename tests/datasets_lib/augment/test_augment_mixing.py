@@ -7,13 +7,13 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from datasets_lib.augment.mixing import CutMix, MixUp
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 
 SIZE = 16
 
 
-def draws(count, step=0):
-    return Draws(torch.arange(count), seed=3, step=step)
+def streams(count, step=0):
+    return RandomStreams(torch.arange(count), seed=3, step=step)
 
 
 def constant_images(count):
@@ -26,7 +26,7 @@ def constant_images(count):
 def test_labels_mix_by_the_share_of_pixels(mixing, per_sample):
     count = 20
     augmentation = mixing(count, per_sample=per_sample)
-    mixed, soft = augmentation(constant_images(count), torch.arange(count), draws(count))
+    mixed, soft = augmentation(constant_images(count), torch.arange(count), streams(count))
     assert torch.allclose(soft.sum(1), torch.ones(count), atol=1e-6)
     # A pixel's value is the class it came from, so the mean pixel is the mean class.
     mean_class = (soft.double() * torch.arange(count)).sum(1)
@@ -38,7 +38,7 @@ def test_labels_mix_by_the_share_of_pixels(mixing, per_sample):
 def test_cutmix_pastes_one_box_of_the_partner():
     count = 12
     mixed, soft = CutMix(count, per_sample=True)(
-        (constant_images(count) * 255).round().to(torch.uint8), torch.arange(count), draws(count)
+        (constant_images(count) * 255).round().to(torch.uint8), torch.arange(count), streams(count)
     )
     assert mixed.dtype == torch.uint8
     for number in range(count):
@@ -57,7 +57,7 @@ def test_cutmix_pastes_one_box_of_the_partner():
 def test_mixup_draws_lambda_from_beta(alpha):
     count = 4000
     images = torch.zeros(count, 3, 1, 1)
-    _, soft = MixUp(2, alpha, per_sample=True)(images, torch.arange(count) % 2, draws(count))
+    _, soft = MixUp(2, alpha, per_sample=True)(images, torch.arange(count) % 2, streams(count))
     # Half of the pairs have one class only; of the others the own label's share is λ.
     own = soft.gather(1, (torch.arange(count) % 2)[:, None])[:, 0]
     values = own[(own < 1) & (own > 0)].numpy()
@@ -81,7 +81,7 @@ def test_shares_are_distributed_as_torchvisions(name):
     images, labels = torch.zeros(2, 3, 32, 32), torch.arange(2)
     torch.manual_seed(0)
     reference = batch_shares(lambda _: theirs(images, labels)[1], 1000)
-    found = batch_shares(lambda step: ours(images, labels, draws(2, step))[1], 2000)
+    found = batch_shares(lambda step: ours(images, labels, streams(2, step))[1], 2000)
     # torchvision's partner is always the other one; ours is itself half of the time.
     found = found[found < 1]
     reference = reference[reference < 1]
@@ -94,7 +94,7 @@ def test_shares_are_distributed_as_torchvisions(name):
 def test_soft_labels_mix_too_and_uint8_images_become_float():
     soft = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
     images = torch.full((3, 3, 2, 2), 51, dtype=torch.uint8)
-    mixed, labels = MixUp(2)(images, soft, draws(3))
+    mixed, labels = MixUp(2)(images, soft, streams(3))
     assert torch.allclose(mixed, torch.full_like(mixed, 0.2))
     assert torch.allclose(labels.sum(1), torch.ones(3))
     assert soft.min() - 1e-6 <= labels.min()
@@ -105,4 +105,4 @@ def test_soft_labels_mix_too_and_uint8_images_become_float():
 )
 def test_targets_that_cannot_mix_are_refused(targets):
     with pytest.raises(ValueError, match=r"want labels \(B,\) or soft labels \(B, 5\), found"):
-        CutMix(5)(torch.zeros(2, 3, 4, 4), targets, draws(2))
+        CutMix(5)(torch.zeros(2, 3, 4, 4), targets, streams(2))

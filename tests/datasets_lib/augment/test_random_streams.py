@@ -6,13 +6,13 @@ import torch
 from scipy import stats
 
 from datasets_lib.augment.beta import beta
-from datasets_lib.augment.random_streams import GOLDEN, Draws, splitmix64
+from datasets_lib.augment.random_streams import GOLDEN, RandomStreams, splitmix64
 
 MASK = (1 << 64) - 1
 
 
-def draws(count=20_000, **fields):
-    return Draws(torch.arange(count), **{"seed": 5, "epoch": 2, **fields})
+def streams(count=20_000, **fields):
+    return RandomStreams(torch.arange(count), **{"seed": 5, "epoch": 2, **fields})
 
 
 def test_splitmix64_gives_the_published_sequence():
@@ -44,7 +44,7 @@ def reference_bits(seed, epoch, key, index, place):
 
 def test_bits_are_the_hash_of_seed_epoch_stream_sample_and_place():
     index = torch.tensor([0, 3, 49_999, 2**40])
-    found = Draws(index, seed=223, epoch=7, key=99).bits(2, 3).numpy().view(np.uint64)
+    found = RandomStreams(index, seed=223, epoch=7, key=99).bits(2, 3).numpy().view(np.uint64)
     wanted = [
         [[reference_bits(223, 7, 99, i, 3 * row + col) for col in range(3)] for row in range(2)]
         for i in index.tolist()
@@ -56,13 +56,13 @@ def test_bits_are_the_hash_of_seed_epoch_stream_sample_and_place():
     ("name", "sample", "distribution"),
     [
         ("uniform", lambda d: d.uniform(), stats.uniform),
-        ("places", lambda d: draws(2).uniform(20_000)[1], stats.uniform),
+        ("places", lambda d: streams(2).uniform(20_000)[1], stats.uniform),
         ("range", lambda d: d.uniform(low=-2, high=3), stats.uniform(-2, 5)),
         ("normal", lambda d: d.normal(), stats.norm),
     ],
 )
 def test_distributions(name, sample, distribution):
-    values = sample(draws()).double().numpy()
+    values = sample(streams()).double().numpy()
     assert len(values) == 20_000
     assert stats.kstest(values, distribution.cdf).pvalue > 1e-3
 
@@ -71,12 +71,12 @@ def test_distributions(name, sample, distribution):
 def test_beta_is_distributed_as_scipys(alpha):
     # In float32 as ours are: 2 % of Beta(0.2, 0.2) round to 1.
     wanted = stats.beta(alpha, alpha).rvs(100_000, random_state=1).astype(np.float32)
-    values = beta(draws(), alpha).numpy()
+    values = beta(streams(), alpha).numpy()
     assert stats.ks_2samp(values, wanted).pvalue > 1e-3
 
 
 def test_integers_are_uniform_and_in_range():
-    values = draws().integers(9)
+    values = streams().integers(9)
     assert values.min() == 0
     assert values.max() == 8
     assert stats.chisquare(torch.bincount(values).numpy()).pvalue > 1e-3
@@ -85,32 +85,32 @@ def test_integers_are_uniform_and_in_range():
 @pytest.mark.parametrize(
     "other",
     [
-        draws(seed=6),
-        draws(epoch=3),
-        draws().stream("a"),
-        draws().stream("a").stream("a"),
-        draws().stream("b"),
-        Draws(torch.arange(1, 20_001), seed=5, epoch=2),
+        streams(seed=6),
+        streams(epoch=3),
+        streams().stream("a"),
+        streams().stream("a").stream("a"),
+        streams().stream("b"),
+        RandomStreams(torch.arange(1, 20_001), seed=5, epoch=2),
     ],
-    ids=["seed", "epoch", "stream", "nested", "other stream", "neighbour"],
+    ids=["seed", "epoch", "stream", "nested", "other stream", "neighbor"],
 )
 def test_another_seed_epoch_stream_or_sample_has_unrelated_numbers(other):
-    first, second = draws().uniform(), other.uniform()
+    first, second = streams().uniform(), other.uniform()
     # Under independence the correlation of 20,000 pairs has a standard deviation of 0.007.
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
-    assert not torch.equal(draws().bits(), other.bits())
+    assert not torch.equal(streams().bits(), other.bits())
 
 
 def test_numbers_do_not_depend_on_the_split_the_order_or_the_step():
-    whole = draws(10).uniform(3)
+    whole = streams(10).uniform(3)
     order = torch.tensor([7, 2, 9])
-    assert torch.equal(Draws(order, seed=5, epoch=2, step=4).uniform(3), whole[order])
+    assert torch.equal(RandomStreams(order, seed=5, epoch=2, step=4).uniform(3), whole[order])
 
 
 def test_draws_of_the_batch_depend_on_its_step_alone():
-    first = Draws(torch.tensor([3, 4]), seed=1, step=2).batch
-    same = Draws(torch.tensor([9, 8]), seed=1, step=2).batch
-    later = Draws(torch.tensor([3, 4]), seed=1, step=3).batch
+    first = RandomStreams(torch.tensor([3, 4]), seed=1, step=2).batch
+    same = RandomStreams(torch.tensor([9, 8]), seed=1, step=2).batch
+    later = RandomStreams(torch.tensor([3, 4]), seed=1, step=3).batch
     assert torch.equal(first.bits(4), same.bits(4))
     assert first.bits(4).shape == (1, 4)
     assert not torch.equal(first.bits(4), later.bits(4))
@@ -118,7 +118,9 @@ def test_draws_of_the_batch_depend_on_its_step_alone():
 
 def test_every_permutation_comes_up_alike():
     rows = [
-        tuple(Draws(torch.zeros(1, dtype=torch.long), 0, step=s).batch.permutation(3).tolist())
+        tuple(
+            RandomStreams(torch.zeros(1, dtype=torch.long), 0, step=s).batch.permutation(3).tolist()
+        )
         for s in range(3000)
     ]
     counts = [rows.count(row) for row in sorted(set(rows))]
@@ -128,11 +130,11 @@ def test_every_permutation_comes_up_alike():
 
 def test_beta_of_no_alpha_is_refused():
     with pytest.raises(ValueError, match="alpha > 0, found 0"):
-        beta(draws(2), 0)
+        beta(streams(2), 0)
 
 
 def test_a_step_on_the_device_draws_as_one_on_the_host():
-    on_host, on_device = draws(4, step=3).batch, draws(4, step=torch.tensor(3)).batch
+    on_host, on_device = streams(4, step=3).batch, streams(4, step=torch.tensor(3)).batch
     assert torch.equal(on_host.uniform(5), on_device.uniform(5))
 
 
@@ -140,6 +142,6 @@ def test_a_step_on_the_device_draws_as_one_on_the_host():
 def test_bits_are_the_same_on_cuda():
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    on_device = Draws(torch.arange(1000, device="cuda"), seed=5, epoch=2)
-    assert torch.equal(on_device.bits(7).cpu(), draws(1000).bits(7))
-    assert torch.equal(on_device.uniform(7).cpu(), draws(1000).uniform(7))
+    on_device = RandomStreams(torch.arange(1000, device="cuda"), seed=5, epoch=2)
+    assert torch.equal(on_device.bits(7).cpu(), streams(1000).bits(7))
+    assert torch.equal(on_device.uniform(7).cpu(), streams(1000).uniform(7))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.run.malloc import give_back_freed_memory
+from bench.run.malloc import trim
 from datasets_lib.batches.image_set import load
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import decode_image, decode_mask
@@ -81,9 +81,9 @@ def test_sixteen_bit_and_palette_images_load_as_their_rgb(tmp_path, cache):
     from image_files import png16
 
     rgb = np.random.default_rng(0).integers(0, 4, (20, 30, 3), dtype=np.uint8) * 80
-    colours, index = np.unique(rgb.reshape(-1, 3), axis=0, return_inverse=True)
+    colors, index = np.unique(rgb.reshape(-1, 3), axis=0, return_inverse=True)
     palette = Image.fromarray(index.reshape(20, 30).astype(np.uint8))
-    palette.putpalette(colours.tobytes())
+    palette.putpalette(colors.tobytes())
     palette.save(tmp_path / "palette.png")
     Image.fromarray(rgb).save(tmp_path / "rgb.png")
     (tmp_path / "wide.png").write_bytes(png16(rgb.astype(np.uint16) * 257))
@@ -121,7 +121,7 @@ def test_loading_takes_memory_for_the_images_once(tmp_path, cache, run_in_child)
     cache.get(samples, 256)
 
     def peak_growth():
-        give_back_freed_memory()  # what an earlier test's case kept would be taken again unseen
+        trim()  # what an earlier test's case kept would be taken again unseen
         Path("/proc/self/clear_refs").write_text("5")  # the parent's own peak would hide ours
         before = resident("VmRSS")
         images = load(samples, 256, cache, has_masks=False).images

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets_lib.augment.random_streams import Draws
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.texture_synthesis import synthesize_textures
 from datasets_lib.batches.textures import PROCEDURAL, SYNTHESIZED, TextureSource, texture_source
 from datasets_lib.cache.decode_cache import DecodeCache
@@ -35,8 +35,8 @@ def data(tmp_path):
     return data
 
 
-def draws(count, seed=1):
-    return Draws(torch.arange(count), seed=seed)
+def streams(count, seed=1):
+    return RandomStreams(torch.arange(count), seed=seed)
 
 
 def test_both_sets_are_found_and_listed(data):
@@ -87,15 +87,15 @@ def test_without_a_set_the_stand_in_says_that_it_is_one(cache):
 def test_samples_are_images_of_the_source_drawn_evenly():
     images = torch.arange(5, dtype=torch.uint8)[:, None, None, None].repeat(1, 3, 4, 4)
     source = TextureSource("dtd", images.contiguous(memory_format=torch.channels_last))
-    drawn = source.sample(draws(5000))
+    drawn = source.sample(streams(5000))
     assert drawn.shape == (5000, 3, 4, 4)
     assert drawn.dtype == torch.uint8
     assert (drawn == drawn[:, :1, :1, :1]).all()
     counts = drawn[:, 0, 0, 0].bincount(minlength=5)
     # Five standard deviations of a binomial count.
     assert (counts - 1000).abs().max() < 5 * (5000 * 0.2 * 0.8) ** 0.5
-    torch.testing.assert_close(source.sample(draws(7)), drawn[:7])
-    assert not torch.equal(source.sample(draws(5000, seed=2)), drawn)
+    torch.testing.assert_close(source.sample(streams(7)), drawn[:7])
+    assert not torch.equal(source.sample(streams(5000, seed=2)), drawn)
 
 
 def test_procedural_textures_depend_on_their_number_alone():
@@ -111,14 +111,14 @@ def test_procedural_textures_are_varied():
     # None is flat, none is all black or white.
     assert textures.std(axis=(1, 2)).max(axis=1).min() > 8
     assert ((textures == 0) | (textures == 255)).mean(axis=(1, 2, 3)).max() < 0.9
-    # No two alike, in colour or in pattern.
-    grey = textures.mean(axis=3).reshape(60, -1)
-    alike = np.abs(np.corrcoef(grey)) - np.eye(60)
+    # No two alike, in color or in pattern.
+    gray = textures.mean(axis=3).reshape(60, -1)
+    alike = np.abs(np.corrcoef(gray)) - np.eye(60)
     assert alike.max() < 0.8
     means = textures.mean(axis=(1, 2))
     assert means.std(axis=0).min() > 25
-    # Coarse ones and fine ones: the share of variation between neighbours spans a decade.
-    centred = textures - means[:, None, None]
-    rough = np.square(np.diff(centred, axis=2)).mean(axis=(1, 2, 3))
-    share = rough / np.square(centred).mean(axis=(1, 2, 3))
+    # Coarse ones and fine ones: the share of variation between neighbors spans a decade.
+    centerd = textures - means[:, None, None]
+    rough = np.square(np.diff(centerd, axis=2)).mean(axis=(1, 2, 3))
+    share = rough / np.square(centerd).mean(axis=(1, 2, 3))
     assert share.max() / share.min() > 10

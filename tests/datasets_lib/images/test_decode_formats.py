@@ -52,7 +52,7 @@ def wide(array):
     return array.reshape(*array.shape[:2], -1).astype(np.uint16) * 257
 
 
-COLOUR_FILES = {
+COLOR_FILES = {
     "png": lambda rgb: saved(rgb, "PNG"),
     "png rgba": lambda rgb: saved(with_alpha(rgb), "PNG"),
     "bmp": lambda rgb: saved(rgb, "BMP"),
@@ -68,38 +68,38 @@ COLOUR_FILES = {
     "tiff 16 deflate big": lambda rgb: tiff16(wide(rgb), ">", deflate=True),
 }
 
-GREY_FILES = {
-    "png": lambda grey: saved(grey, "PNG"),
-    "png alpha": lambda grey: saved(with_alpha(grey), "PNG"),
-    "bmp": lambda grey: saved(grey, "BMP"),
-    "tiff": lambda grey: saved(grey, "TIFF"),
-    "png 16": lambda grey: png16(wide(grey)),
-    "png 16 alpha": lambda grey: png16(wide(with_alpha(grey))),
-    "tiff 16 little": lambda grey: tiff16(wide(grey)),
-    "tiff 16 big": lambda grey: tiff16(wide(grey), ">"),
-    "tiff 16 deflate": lambda grey: tiff16(wide(grey), ">", deflate=True),
+GRAY_FILES = {
+    "png": lambda gray: saved(gray, "PNG"),
+    "png alpha": lambda gray: saved(with_alpha(gray), "PNG"),
+    "bmp": lambda gray: saved(gray, "BMP"),
+    "tiff": lambda gray: saved(gray, "TIFF"),
+    "png 16": lambda gray: png16(wide(gray)),
+    "png 16 alpha": lambda gray: png16(wide(with_alpha(gray))),
+    "tiff 16 little": lambda gray: tiff16(wide(gray)),
+    "tiff 16 big": lambda gray: tiff16(wide(gray), ">"),
+    "tiff 16 deflate": lambda gray: tiff16(wide(gray), ">", deflate=True),
 }
 
 SIDES = st.integers(1, 24)
 EXAMPLES = settings(max_examples=15, deadline=None)
 
 
-@pytest.mark.parametrize("kind", COLOUR_FILES)
+@pytest.mark.parametrize("kind", COLOR_FILES)
 @EXAMPLES
 @given(height=SIDES, width=SIDES, size=SIDES, seed=st.integers(0, 99))
-def test_colour_files_of_every_kind_give_equal_pixels(decoded, kind, height, width, size, seed):
+def test_color_files_of_every_kind_give_equal_pixels(decoded, kind, height, width, size, seed):
     rgb = pixels(height, width, 3, seed)
-    data = COLOUR_FILES[kind](rgb)
+    data = COLOR_FILES[kind](rgb)
     np.testing.assert_array_equal(decoded(data, size), decoded(saved(rgb, "PNG"), size))
 
 
-@pytest.mark.parametrize("kind", GREY_FILES)
+@pytest.mark.parametrize("kind", GRAY_FILES)
 @EXAMPLES
 @given(height=SIDES, width=SIDES, size=SIDES, seed=st.integers(0, 99))
-def test_grey_files_of_every_kind_equal_their_rgb(decoded, kind, height, width, size, seed):
-    grey = pixels(height, width, 1, seed)
-    rgb = saved(np.dstack([grey] * 3), "PNG")
-    np.testing.assert_array_equal(decoded(GREY_FILES[kind](grey), size), decoded(rgb, size))
+def test_gray_files_of_every_kind_equal_their_rgb(decoded, kind, height, width, size, seed):
+    gray = pixels(height, width, 1, seed)
+    rgb = saved(np.dstack([gray] * 3), "PNG")
+    np.testing.assert_array_equal(decoded(GRAY_FILES[kind](gray), size), decoded(rgb, size))
 
 
 @EXAMPLES
@@ -178,7 +178,7 @@ def test_resizing_is_antialiased_bilinear(decoded, height, width, size):
     [
         lambda mask: saved(mask, "PNG"),
         lambda mask: saved(np.where(mask, 255, 0).astype(np.uint8), "PNG"),
-        lambda mask: saved(mask.astype(np.uint8), "PNG"),  # one grey level of 255
+        lambda mask: saved(mask.astype(np.uint8), "PNG"),  # one gray level of 255
         lambda mask: saved(np.dstack([mask * 0, mask * 9, mask * 0]).astype(np.uint8), "PNG"),
         lambda mask: saved(np.dstack([mask * 0, mask * 0, mask * 9]).astype(np.uint8), "PNG"),
         lambda mask: saved(with_alpha(mask.astype(np.uint8)), "PNG"),
@@ -200,7 +200,7 @@ def test_masks_are_nearest_and_any_value_is_defect(tmp_path, encode, height, wid
     np.testing.assert_array_equal(found, mask[rows][:, columns])
 
 
-def test_a_palette_mask_counts_by_colour(tmp_path):
+def test_a_palette_mask_counts_by_color(tmp_path):
     image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
     image.putpalette([0, 0, 0, 0, 0, 0, 128, 0, 0])
     image.save(tmp_path / "mask.png")
@@ -221,7 +221,7 @@ def test_a_mask_of_another_size_is_an_error_naming_both(tmp_path):
 @given(cut=st.floats(0, 1, exclude_max=True), kind=st.sampled_from(["png", "png 16", "bmp"]))
 @settings(max_examples=60, deadline=None)
 def test_a_file_cut_anywhere_is_an_error(tmp_path_factory, cut, kind):
-    data = COLOUR_FILES[kind](pixels(20, 20, 3))
+    data = COLOR_FILES[kind](pixels(20, 20, 3))
     path = tmp_path_factory.getbasetemp() / "cut.png"
     path.write_bytes(data[: int(cut * len(data))])
     with pytest.raises(DatasetError, match=f"{re.escape(str(path))}.*restore it"):
@@ -239,7 +239,7 @@ def test_cut_jpeg_and_tiff_are_errors(decoded, kind, share):
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_changed_byte_in_a_png_is_an_error(tmp_path_factory, data):
-    make = data.draw(st.sampled_from([COLOUR_FILES["png"], COLOUR_FILES["png 16"]]))
+    make = data.draw(st.sampled_from([COLOR_FILES["png"], COLOR_FILES["png 16"]]))
     file = bytearray(make(pixels(12, 12, 3)))
     file[data.draw(st.integers(0, len(file) - 1))] ^= data.draw(st.integers(1, 255))
     path = tmp_path_factory.getbasetemp() / "changed.png"

@@ -8,7 +8,7 @@ import pytest
 from dataset_files import box, write_image, write_mask
 
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.discover import recognise
+from datasets_lib.discover import recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.sets import btad, mvtec_ad2, mvtec_loco
 
@@ -45,7 +45,7 @@ def write_btad(root):
 
 @pytest.mark.parametrize("folder", ["btad", "BTech_Dataset_transformed"])
 def test_btad_is_found_under_its_names(tmp_path, folder):
-    found = recognise(write_btad(tmp_path / folder))
+    found = recognize(write_btad(tmp_path / folder))
     assert (found.name, found.reader) == ("btad", "datasets_lib.sets.btad:read")
     assert list(found.categories) == ["01", "02", "03"]
 
@@ -94,7 +94,7 @@ def write_ad2(root):
 
 
 def test_ad2_reads_its_validation_and_public_splits_alone(tmp_path):
-    found = recognise(write_ad2(tmp_path / "mvtec_ad_2"))
+    found = recognize(write_ad2(tmp_path / "mvtec_ad_2"))
     assert (found.name, list(found.categories)) == ("mvtec_ad2", ["can"])
     category = mvtec_ad2.read("mvtec_ad2", "can", found.categories["can"])
     assert names(category.train) == [f"train/good/{n:03}_regular.png" for n in range(3)]
@@ -148,7 +148,7 @@ def write_loco(root):
 
 def test_loco_joins_several_masks_of_an_image(tmp_path):
     path = write_loco(tmp_path / "mvtec_loco_anomaly_detection")
-    found = recognise(path.parent)
+    found = recognize(path.parent)
     assert (found.name, dict(found.categories)) == ("mvtec_loco", {"pushpins": path})
     category = mvtec_loco.read("mvtec_loco", "pushpins", path)
     assert names(category.validation) == ["validation/good/000.png"]
@@ -202,7 +202,7 @@ def test_mpdd_reads_as_mvtec_does(tmp_path):
     write_mask(
         tmp_path / "MPDD" / "tubes" / "ground_truth" / "anomalous" / "000_mask.png", box(1, 1)
     )
-    found = recognise(tmp_path / "MPDD")
+    found = recognize(tmp_path / "MPDD")
     assert (found.name, found.reader) == (
         "mpdd",
         "datasets_lib.layouts.mvtec_folders:read_category",

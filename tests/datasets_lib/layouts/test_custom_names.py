@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dataset_files import box, write_image, write_mask
 
-from datasets_lib.discover import find_datasets, recognise
+from datasets_lib.discover import find_datasets, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.custom_names import read_category
 
@@ -208,7 +208,7 @@ def test_a_name_off_the_pattern_is_an_error_giving_both(tmp_path, name):
 def test_a_set_of_wrong_names_alone_is_found_so_that_its_case_can_say_so(tmp_path):
     (tmp_path / "data_rgb" / "normal").mkdir(parents=True)
     (tmp_path / "data_rgb" / "normal" / "IMG_0001.png").touch()
-    found = recognise(tmp_path)
+    found = recognize(tmp_path)
     assert list(found.categories) == ["img_0001"]
     with pytest.raises(DatasetError, match="IMG_0001"):
         read_category("set", "img_0001", tmp_path)
@@ -247,14 +247,14 @@ def test_what_is_no_image_is_passed_over(tmp_path):
         (root / "data_rgb" / stray).parent.mkdir(exist_ok=True)
         (root / "data_rgb" / stray).touch()
     assert read_category("parts", "back", root) == expected
-    assert list(recognise(root).categories) == ["back", "front_side"]
+    assert list(recognize(root).categories) == ["back", "front_side"]
 
 
 def test_an_unreadable_kind_is_an_error_naming_it(tmp_path, run_unprivileged):
     root = write_set(tmp_path / "set")
     closed = root / "data_rgb" / "dent"
     closed.chmod(0)
-    found = run_unprivileged(lambda: list(recognise(Path(root)).categories))
+    found = run_unprivileged(lambda: list(recognize(Path(root)).categories))
     assert found == ["back", "front_side"]
     with pytest.raises(DatasetError, match=re.escape(str(closed))):
         run_unprivileged(lambda: read_category("parts", "back", root))

@@ -3,7 +3,7 @@ import re
 import pytest
 from dataset_files import box, write_mask
 
-from datasets_lib.discover import find_datasets, recognise
+from datasets_lib.discover import find_datasets, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.plain_folders import read_category
 
@@ -53,7 +53,7 @@ def test_several_categories_lie_in_folders_of_their_own(tmp_path, folder):
 @pytest.mark.parametrize("abnormal", ["Anomaly", "defect", "ng", "bad"])
 def test_synonyms_are_known(tmp_path, abnormal):
     make(tmp_path, "Good/1.png", f"{abnormal}/1.png")
-    assert recognise(tmp_path).reader == "datasets_lib.layouts.plain_folders:read_category"
+    assert recognize(tmp_path).reader == "datasets_lib.layouts.plain_folders:read_category"
 
 
 def test_a_category_of_another_layout_is_no_dataset(tmp_path):

@@ -1,4 +1,4 @@
-"""Real photographs in the MVTec AD layout: greyscale JPEG of many sizes, 1-bit masks."""
+"""Real photographs in the MVTec AD layout: grayscale JPEG of many sizes, 1-bit masks."""
 
 import os
 from collections import Counter
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.discover import recognise
+from datasets_lib.discover import recognize
 from datasets_lib.layouts.mvtec_folders import read_category
 from datasets_lib.layouts.split import limit
 
@@ -31,7 +31,7 @@ def folder():
 
 @pytest.mark.parametrize(("name", "train"), [("magnetic_tile", 500), ("magnetic_tile_uneven", 100)])
 def test_magnetic_tiles_are_read_whole(folder, name, train):
-    found = recognise(folder)
+    found = recognize(folder)
     category = read_category("mvtec_style", name, found.categories[name])
     assert len(category.train) == train
     assert Counter(sample.defect for sample in category.test) == KINDS[name]
@@ -40,7 +40,7 @@ def test_magnetic_tiles_are_read_whole(folder, name, train):
 
 
 def test_masks_of_magnetic_tiles_cover_what_the_files_say(folder, tmp_path):
-    path = recognise(folder).categories["magnetic_tile"]
+    path = recognize(folder).categories["magnetic_tile"]
     samples = [s for s in read_category("set", "tile", path).test if s.defect]
     few = limit(samples, 12)
     masks = DecodeCache(tmp_path).get(few, 256).masks

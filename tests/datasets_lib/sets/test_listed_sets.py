@@ -16,7 +16,7 @@ from dataset_files import (
 )
 
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.discover import recognise
+from datasets_lib.discover import recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.sets import kolektor_sdd, real_iad, visa
 
@@ -28,7 +28,7 @@ def names(samples):
 def test_visa_is_split_by_its_table(tmp_path):
     root = tmp_path / "VisA_20220922"
     write_visa(root, encoding="utf-8-sig")
-    found = recognise(root)
+    found = recognize(root)
     assert (found.name, list(found.categories)) == ("visa", ["candle", "pcb1"])
     category = visa.read("visa", "candle", found.categories["candle"])
     assert names(category.train) == [f"Data/Images/Normal/000{n}.JPG" for n in (0, 1, 3)]
@@ -47,7 +47,7 @@ def test_visa_is_split_by_its_table(tmp_path):
 def test_visa_without_its_table_is_found_and_says_what_is_missing(tmp_path):
     table = write_visa(tmp_path / "visa")
     table.unlink()
-    path = recognise(tmp_path / "visa").categories["pcb1"]
+    path = recognize(tmp_path / "visa").categories["pcb1"]
     with pytest.raises(DatasetError, match=re.escape(str(table))):
         visa.read("visa", "pcb1", path)
 
@@ -113,7 +113,7 @@ def test_visa_in_mvtec_style_is_read_as_that(tmp_path):
     root = tmp_path / "visa"
     write_image(root / "candle" / "train" / "good" / "0.JPG")
     write_image(root / "candle" / "test" / "good" / "1.JPG")
-    found = recognise(root)
+    found = recognize(root)
     assert (found.name, found.reader) == (
         "visa",
         "datasets_lib.layouts.mvtec_folders:read_category",
@@ -124,7 +124,7 @@ def test_visa_in_mvtec_style_is_read_as_that(tmp_path):
 @pytest.mark.parametrize("size", real_iad.SIZES)
 def test_real_iad_is_split_by_its_json(tmp_path, size, nested):
     write_real_iad(tmp_path / "Real-IAD", size, nested)
-    found = recognise(tmp_path / "Real-IAD")
+    found = recognize(tmp_path / "Real-IAD")
     assert (found.name, list(found.categories)) == ("real_iad", ["audiojack"])
     category = real_iad.read("real_iad", "audiojack", found.categories["audiojack"])
     assert names(category.train) == [
@@ -139,7 +139,7 @@ def test_real_iad_is_split_by_its_json(tmp_path, size, nested):
 def test_of_several_sizes_of_real_iad_the_first_is_read(tmp_path):
     write_real_iad(tmp_path / "real_iad", "realiad_256")
     (tmp_path / "real_iad" / "realiad_512" / "audiojack").mkdir(parents=True)
-    path = recognise(tmp_path / "real_iad").categories["audiojack"]
+    path = recognize(tmp_path / "real_iad").categories["audiojack"]
     assert path.parent.name == "realiad_512"
 
 
@@ -182,7 +182,7 @@ def test_a_damaged_json_of_real_iad_is_an_error_naming_it(tmp_path, content):
 
 def test_kolektor_tells_defects_by_their_labels(tmp_path):
     root = write_kolektor(tmp_path / "KolektorSDD")
-    found = recognise(root)
+    found = recognize(root)
     assert (found.name, dict(found.categories)) == ("kolektor_sdd", {"commutator": root})
     category = kolektor_sdd.read("kolektor_sdd", "commutator", root)
     defects = [sample for sample in category.test if sample.defect]

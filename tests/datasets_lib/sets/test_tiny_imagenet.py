@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datasets_lib.batches.labelled import mapped_images
+from datasets_lib.batches.labeled import mapped_images
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import find_datasets
 from datasets_lib.layouts.category import DatasetError
@@ -15,15 +15,15 @@ from datasets_lib.sets.tiny_imagenet_reader import read
 WORDS = {"n03000003": "crane", "n01000001": "goldfish, Carassius", "n02000002": "crane, bird"}
 
 
-def write_tiny(root, grey=True):
+def write_tiny(root, gray=True):
     """Three classes, listed unsorted; two train and two val images each."""
     rng = np.random.default_rng(3)
     lines = []
     for number, wnid in enumerate(WORDS):
         for place in range(2):
-            _save(rng, root / f"train/{wnid}/images/{wnid}_{place}.JPEG", grey and place == 1)
+            _save(rng, root / f"train/{wnid}/images/{wnid}_{place}.JPEG", gray and place == 1)
             name = f"val_{2 * number + place}.JPEG"
-            _save(rng, root / f"val/images/{name}", grey and place == 1)
+            _save(rng, root / f"val/images/{name}", gray and place == 1)
             lines.append(f"{name}\t{wnid}\t0\t10\t44\t62")
         (root / f"train/{wnid}/{wnid}_boxes.txt").write_text(f"{wnid}_0.JPEG\t0\t10\t44\t62\n")
     (root / "val/val_annotations.txt").write_text("\n".join(lines) + "\n")
@@ -34,9 +34,9 @@ def write_tiny(root, grey=True):
     return root
 
 
-def _save(rng, path, grey):
+def _save(rng, path, gray):
     path.parent.mkdir(parents=True, exist_ok=True)
-    shape = (64, 64) if grey else (64, 64, 3)
+    shape = (64, 64) if gray else (64, 64, 3)
     Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8)).save(path)
 
 
@@ -59,7 +59,7 @@ def test_hidden_files_are_passed_over(tmp_path):
     assert (found.train, found.test) == (expected.train, expected.test)
 
 
-def test_grey_jpegs_become_rgb(tmp_path):
+def test_gray_jpegs_become_rgb(tmp_path):
     tiny = read(write_tiny(tmp_path / "tiny"))
     loaded = mapped_images(tiny.train, 64, DecodeCache(tmp_path / "cache"))
     for sample, image in zip(tiny.train.samples, loaded, strict=True):
@@ -190,9 +190,9 @@ def test_the_real_subset_reads(real_data, tmp_path):
     annotated = [line.split("\t")[:2] for line in lines]
     assert [f"val/images/{name}" for name, _ in annotated] == list(tiny.test.names)
     assert [wnids.index(wnid) for _, wnid in annotated] == list(tiny.test.labels)
-    grey = [sample.image for sample in tiny.test.samples if _mode(sample.image) == "L"]
-    assert grey
+    gray = [sample.image for sample in tiny.test.samples if _mode(sample.image) == "L"]
+    assert gray
     loaded = mapped_images(tiny.test, 64, DecodeCache(tmp_path))
     assert loaded.shape == (800, 64, 64, 3)
-    place = [sample.image for sample in tiny.test.samples].index(grey[0])
+    place = [sample.image for sample in tiny.test.samples].index(gray[0])
     assert (loaded[place] == loaded[place][..., :1]).all()

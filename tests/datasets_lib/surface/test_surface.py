@@ -14,7 +14,7 @@ from datasets_lib.surface.render import VISIBLE, render, render_flawless
 
 DEFECTS = [(category, kind) for category in CATEGORIES for kind in KINDS]
 
-# Mean grey level of one image of each kind in each category, and the pixels of its mask. If this
+# Mean gray level of one image of each kind in each category, and the pixels of its mask. If this
 # fails, the drawing code changed: give VERSION a new value and write what it draws here. Loose
 # enough for another machine's last-digit rounding.
 SIGNATURES = {
@@ -60,8 +60,8 @@ def test_importing_the_package_imports_no_array_library():
 @pytest.mark.parametrize(("category", "kind"), DEFECTS)
 def test_a_version_names_its_pixels(category, kind):
     image, mask = drawn(category, kind, 1)
-    grey, area = SIGNATURES[VERSION][category, kind]
-    assert image.mean() == pytest.approx(grey, abs=0.02)
+    gray, area = SIGNATURES[VERSION][category, kind]
+    assert image.mean() == pytest.approx(gray, abs=0.02)
     assert int(mask.sum()) == pytest.approx(area, abs=4)
 
 
@@ -75,7 +75,7 @@ def test_an_image_depends_on_nothing_but_its_place():
         np.testing.assert_array_equal(mask, mask_again)
 
 
-def test_neighbouring_seeds_share_nothing():
+def test_neighboring_seeds_share_nothing():
     places = [
         ("grained", "train", "good", 0),
         ("grained", "train", "good", 1),

@@ -137,7 +137,7 @@ def test_an_image_that_is_normal_and_defective_is_reported(category):
     ]
 
 
-def test_grey_and_many_sizes_and_repeats_are_notes(category):
+def test_gray_and_many_sizes_and_repeats_are_notes(category):
     image = Image.open(category / "train/good/000.png").convert("L").resize((20, 30))
     image.save(category / "train/good/000.png")
     shutil.copy(category / "train/good/001.png", category / "train/good/002.png")
@@ -145,7 +145,7 @@ def test_grey_and_many_sizes_and_repeats_are_notes(category):
     assert report.problems == ()
     assert report.notes == (
         "2 image sizes, 48×48 most often",
-        "1 grey",
+        "1 gray",
         "1 repeated within a split",
     )
 
@@ -153,7 +153,7 @@ def test_grey_and_many_sizes_and_repeats_are_notes(category):
 def test_sixteen_bits_are_a_note(category):
     deep = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48) * 7
     Image.fromarray(deep).save(category / "train/good/000.png")
-    assert verified(category).notes == ("48×48", "1 grey", "1 16-bit")
+    assert verified(category).notes == ("48×48", "1 gray", "1 16-bit")
 
 
 def test_a_layout_that_cannot_be_read_is_a_finding(category):

@@ -14,7 +14,7 @@ from models.components.weights import load_state, resolve
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
 
 
-def randomised(architecture):
+def randomized(architecture):
     """A torchvision model whose every tensor matters: no identity norms, no vanishing scales."""
     with torch.device("meta"):
         model = torchvision.models.get_model(architecture)
@@ -31,7 +31,7 @@ def randomised(architecture):
     return model.eval()
 
 
-def normalised(images):
+def normalized(images):
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
     return (images - mean) / std
@@ -39,12 +39,12 @@ def normalised(images):
 
 @pytest.fixture(scope="module")
 def convnext():
-    return randomised("convnext_tiny")
+    return randomized("convnext_tiny")
 
 
 @pytest.fixture(scope="module")
 def resnet18():
-    return randomised("resnet18")
+    return randomized("resnet18")
 
 
 def resnet_stages(model, x):
@@ -64,20 +64,20 @@ def test_folded_resnet_gives_torchvisions_stages(resnet18):
     teacher = Backbone(WEIGHTS["resnet18.tv_in1k"], resnet18.state_dict())
     assert not [m for m in teacher.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     with torch.no_grad():
-        assert_close(teacher(IMAGES), resnet_stages(resnet18, normalised(IMAGES)))
+        assert_close(teacher(IMAGES), resnet_stages(resnet18, normalized(IMAGES)))
 
 
 def test_folded_bottleneck_resnet_gives_torchvisions_stages():
-    resnet50 = randomised("resnet50")
+    resnet50 = randomized("resnet50")
     teacher = Backbone(WEIGHTS["resnet50.tv_in1k"], resnet50.state_dict())
     with torch.no_grad():
-        assert_close(teacher(IMAGES), resnet_stages(resnet50, normalised(IMAGES)))
+        assert_close(teacher(IMAGES), resnet_stages(resnet50, normalized(IMAGES)))
 
 
 def test_convnext_gives_torchvisions_stages(convnext):
     teacher = Backbone(WEIGHTS["convnext_tiny.tv_in1k"], convnext.state_dict())
     with torch.no_grad():
-        stages, x = [], normalised(IMAGES)
+        stages, x = [], normalized(IMAGES)
         for place, layer in enumerate(convnext.features):
             x = layer(x)
             if place in (1, 3, 5):
@@ -163,7 +163,7 @@ def test_real_weights_load_and_matter(real_data):
     real = Backbone(WEIGHTS["resnet18.tv_in1k"], load_state(weights))
     torch.manual_seed(0)
     random = Backbone(WEIGHTS["resnet18.tv_in1k"], None)
-    for learnt, drawn in zip(real(IMAGES), random(IMAGES), strict=True):
-        assert torch.isfinite(learnt).all()
-        cosine = torch.nn.functional.cosine_similarity(learnt.flatten(1), drawn.flatten(1))
+    for learned, drawn in zip(real(IMAGES), random(IMAGES), strict=True):
+        assert torch.isfinite(learned).all()
+        cosine = torch.nn.functional.cosine_similarity(learned.flatten(1), drawn.flatten(1))
         assert (cosine < 0.8).all()

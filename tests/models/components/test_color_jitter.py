@@ -1,4 +1,4 @@
-"""EfficientAD's changes of colour against torchvision's."""
+"""EfficientAD's changes of color against torchvision's."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from models.components.color_jitter import (
     SATURATION,
     jitter,
     jittered,
-    random_greyscale,
+    random_grayscale,
 )
 
 
@@ -23,7 +23,7 @@ from models.components.color_jitter import (
     ],
 )
 @pytest.mark.parametrize("factor", [0.8, 1.2])
-def test_colours_change_as_torchvision_changes_them(kind, adjust, factor):
+def test_colors_change_as_torchvision_changes_them(kind, adjust, factor):
     images = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
     kinds, factors = torch.full((2, 1, 1, 1), kind), torch.tensor([factor, 1.0]).view(2, 1, 1, 1)
     found = jittered(images, kinds, factors)
@@ -39,16 +39,16 @@ def test_jitter_draws_kind_and_factor_for_each_image():
     assert 150 < brightness.sum() < 250
     factors = red[brightness] / 0.5
     assert 0.8 <= factors.min() < 0.82 < 1.18 < factors.max() <= 1.2
-    # A grey image has no saturation to change, and of one colour no contrast.
-    grey = jitter(torch.full((300, 3, 2, 2), 0.5))
-    assert 70 < ((grey[:, 0, 0, 0] - 0.5).abs() > 1e-3).sum() < 130
+    # A gray image has no saturation to change, and of one color no contrast.
+    gray = jitter(torch.full((300, 3, 2, 2), 0.5))
+    assert 70 < ((gray[:, 0, 0, 0] - 0.5).abs() > 1e-3).sum() < 130
 
 
-def test_some_auxiliary_pictures_are_grey():
+def test_some_auxiliary_pictures_are_gray():
     torch.manual_seed(0)
     images = torch.rand(400, 3, 2, 2)
-    changed = random_greyscale(images, 0.3)
-    grey = (changed[:, 0] == changed[:, 2]).flatten(1).all(dim=1)
-    assert 90 < grey.sum() < 150
-    assert torch.equal(changed[~grey], images[~grey])
-    torch.testing.assert_close(changed[grey][:, :1], TF.rgb_to_grayscale(images[grey]))
+    changed = random_grayscale(images, 0.3)
+    gray = (changed[:, 0] == changed[:, 2]).flatten(1).all(dim=1)
+    assert 90 < gray.sum() < 150
+    assert torch.equal(changed[~gray], images[~gray])
+    torch.testing.assert_close(changed[gray][:, :1], TF.rgb_to_grayscale(images[gray]))

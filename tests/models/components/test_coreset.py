@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.components import coreset
-from models.components.coreset import k_centre_greedy, k_centre_greedy_approximate
+from models.components.coreset import k_center_greedy, k_center_greedy_approximate
 
 
 def structured(count, channels=40, rank=8, seed=0, offset=3.0):
@@ -39,13 +39,13 @@ def _candidates(request, monkeypatch):
 @pytest.mark.parametrize("seed", range(3))
 def test_picks_are_the_greedy_ones(seed):
     points = structured(900, seed=seed)
-    assert k_centre_greedy(points, 300, 17).tolist() == greedy_from(points, 300, 17)
+    assert k_center_greedy(points, 300, 17).tolist() == greedy_from(points, 300, 17)
 
 
 @pytest.mark.usefixtures("_candidates")
 def test_points_without_few_main_directions():
     points = torch.randn(400, 24, generator=torch.Generator().manual_seed(1))
-    assert k_centre_greedy(points, 120, 0).tolist() == greedy_from(points, 120, 0)
+    assert k_center_greedy(points, 120, 0).tolist() == greedy_from(points, 120, 0)
 
 
 @pytest.mark.usefixtures("_candidates")
@@ -54,7 +54,7 @@ def test_approximate_begins_with_mean_distances():
     starts = torch.tensor([3, 99, 650])
     rows = points.double().numpy()
     means = np.mean([np.linalg.norm(rows - rows[s], axis=1) for s in starts], axis=0)
-    found = k_centre_greedy_approximate(points, 200, starts)
+    found = k_center_greedy_approximate(points, 200, starts)
     assert found.tolist() == greedy(points, 200, means)
 
 
@@ -63,40 +63,40 @@ def test_of_equally_far_points_the_first_is_picked():
     axis = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
     lattice = torch.cartesian_prod(axis, axis, axis, axis)  # of zero mean: nothing is rounded
     points = torch.cat([lattice, torch.zeros(len(lattice), 4)], dim=1)
-    assert k_centre_greedy(points, 200, 312).tolist() == greedy_from(points, 200, 312)
+    assert k_center_greedy(points, 200, 312).tolist() == greedy_from(points, 200, 312)
 
 
 @pytest.mark.usefixtures("_candidates")
 def test_no_point_is_picked_twice_even_among_equal_ones():
     points = structured(40).repeat(5, 1)
-    picks = k_centre_greedy(points, 200, 7)
+    picks = k_center_greedy(points, 200, 7)
     assert sorted(picks.tolist()) == list(range(200))
     assert sorted(p % 40 for p in picks[:40].tolist()) == list(range(40))
 
 
 def test_one_point_and_one_pick():
-    assert k_centre_greedy(torch.ones(1, 4), 1, 0).tolist() == [0]
-    assert k_centre_greedy(structured(30), 1, 12).tolist() == [12]
+    assert k_center_greedy(torch.ones(1, 4), 1, 0).tolist() == [0]
+    assert k_center_greedy(structured(30), 1, 12).tolist() == [12]
 
 
 def test_far_from_the_origin_nothing_is_lost():
     points = structured(500, offset=0.0)
     moved = points + 300  # float32 keeps 3e-5 of these
-    assert k_centre_greedy(moved, 150, 0).tolist() == greedy_from(moved, 150, 0)
+    assert k_center_greedy(moved, 150, 0).tolist() == greedy_from(moved, 150, 0)
 
 
 def test_points_stay_as_they_are_and_results_repeat():
     points = structured(300)
     before = points.clone()
-    first = k_centre_greedy(points, 100, 0)
+    first = k_center_greedy(points, 100, 0)
     assert torch.equal(points, before)
-    assert torch.equal(first, k_centre_greedy(points, 100, 0))
+    assert torch.equal(first, k_center_greedy(points, 100, 0))
 
 
 @pytest.mark.parametrize("count", [0, 31])
 def test_impossible_sizes_are_refused(count):
     with pytest.raises(ValueError, match=f"wanted 1 to 30, found {count}"):
-        k_centre_greedy(structured(30), count, 0)
+        k_center_greedy(structured(30), count, 0)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
@@ -104,4 +104,4 @@ def test_points_must_be_finite(value):
     points = structured(30)
     points[4, 2] = value
     with pytest.raises(ValueError, match="finite"):
-        k_centre_greedy(points, 3, 0)
+        k_center_greedy(points, 3, 0)

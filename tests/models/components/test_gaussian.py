@@ -19,8 +19,8 @@ def samples(count, seed=0, mean=0.0, scale=1.0):
 def fitted(train, cuts=None):
     gaussians = PositionGaussians(CHANNELS)
     for batch in train.split(cuts or train.shape[1], dim=1):
-        gaussians.absorb(batch.__getitem__, POSITIONS)
-    gaussians.finish()
+        gaussians.update(batch.__getitem__, POSITIONS)
+    gaussians.compute()
     return gaussians
 
 
@@ -65,7 +65,7 @@ def test_both_ways_agree():
     )
 
 
-def test_whitening_factorises_the_inverse_covariance():
+def test_whitening_factorizes_the_inverse_covariance():
     train = samples(MANY)
     factor = np.linalg.inv(fitted(train).whitening.double().numpy())  # L
     for p in range(POSITIONS):
@@ -117,9 +117,9 @@ def test_samples_are_not_changed_and_may_be_views():
 def test_too_few_images_are_refused(count):
     gaussians = PositionGaussians(CHANNELS)
     if count:
-        gaussians.absorb(samples(1).__getitem__, POSITIONS)
+        gaussians.update(samples(1).__getitem__, POSITIONS)
     with pytest.raises(ValueError, match=f"at least two images for its covariance: found {count}"):
-        gaussians.finish()
+        gaussians.compute()
 
 
 @pytest.mark.parametrize("count", [FEW, MANY])

@@ -18,8 +18,8 @@ def samples(count, dimension, seed=0, mean=5.0):
 def fitted(train, keep, cuts=None):
     pca = PCA(keep)
     for batch in train.split(cuts or len(train)):
-        pca.absorb(batch)
-    pca.finish()
+        pca.update(batch)
+    pca.compute()
     return pca
 
 
@@ -91,9 +91,9 @@ def test_samples_are_not_changed():
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_images_are_refused(count):
     pca = PCA(4)
-    pca.absorb(samples(count, 30))
+    pca.update(samples(count, 30))
     with pytest.raises(ValueError, match=f"at least two images: found {count}"):
-        pca.finish()
+        pca.compute()
 
 
 @pytest.mark.parametrize("count", [4, 40])

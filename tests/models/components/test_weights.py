@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from models.components import weights
 from models.components.weights import (
     ResolvedWeights,
-    WeightsMissing,
+    WeightsMissingError,
     file_sha256,
     load_state,
     resolve,
@@ -50,19 +50,19 @@ def test_the_first_folder_wins_then_the_variable_then_the_cache(tmp_path, hub, m
         found = resolve(TAG, folders)
         assert found == ResolvedWeights(place, hashlib.sha256(place.read_bytes()).hexdigest())
         place.unlink()
-    with pytest.raises(WeightsMissing):
+    with pytest.raises(WeightsMissingError):
         resolve(TAG, folders)
 
 
 def test_another_architectures_file_is_not_taken(tmp_path):
     write(tmp_path / "resnet50.pth")
     write(tmp_path / "resnet18.txt")
-    with pytest.raises(WeightsMissing):
+    with pytest.raises(WeightsMissingError):
         resolve(TAG, [tmp_path])
 
 
 def test_missing_weights_say_what_where_and_how(tmp_path, hub):
-    with pytest.raises(WeightsMissing) as missing:
+    with pytest.raises(WeightsMissingError) as missing:
         resolve(TAG, [tmp_path, tmp_path / "absent"])
     text = str(missing.value)
     for part in (
@@ -107,7 +107,9 @@ def test_failed_download_is_the_reason_and_not_tried_again():
         raise OSError("The cable is cut.")
 
     for _ in range(2):
-        with pytest.raises(WeightsMissing, match=r"none of them\. The cable is cut\. Fetch https"):
+        with pytest.raises(
+            WeightsMissingError, match=r"none of them\. The cable is cut\. Fetch https"
+        ):
             resolve(TAG, download=download)
     assert len(calls) == 1
 
@@ -176,7 +178,7 @@ def test_looking_for_weights_imports_no_torch():
     script = (
         "import sys, models.components.weights as w\n"
         "try: w.resolve('resnet18.tv_in1k')\n"
-        "except w.WeightsMissing: print({'torch', 'timm'} & set(sys.modules))"
+        "except w.WeightsMissingError: print({'torch', 'timm'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.stdout == "set()\n", result.stderr

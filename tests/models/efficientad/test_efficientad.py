@@ -31,8 +31,8 @@ def make(seed=0, size="small"):
 @pytest.fixture(scope="module")
 def pristine():
     model = make()
-    model.absorb(pictures(4))
-    model.finish()
+    model.update(pictures(4))
+    model.compute()
     return model
 
 
@@ -63,24 +63,24 @@ def train(model, steps=3, seed=5):
 def networks_of(model, images):
     """float64 teacher's, student's and autoencoder's outputs, of networks in float64."""
     exact = copy.deepcopy(model).double().eval()
-    normalised = torch.from_numpy((images.double().numpy() - MEAN) / STD)
+    normalized = torch.from_numpy((images.double().numpy() - MEAN) / STD)
     with torch.no_grad():
-        taught = exact.teacher(normalised)
-        student = exact.student(normalised)
-        rebuilt = exact.autoencoder(normalised, taught.shape[-2:])
+        taught = exact.teacher(normalized)
+        student = exact.student(normalized)
+        rebuilt = exact.autoencoder(normalized, taught.shape[-2:])
     return taught.numpy(), student.numpy(), rebuilt.numpy()
 
 
-def normalised_teacher(taught, training):
+def normalized_teacher(taught, training):
     """By mean and standard deviation over training features."""
     mean = training.mean(axis=(0, 2, 3), keepdims=True)
     return (taught - mean) / training.std(axis=(0, 2, 3), keepdims=True)
 
 
 def maps_of(model, images):
-    """Both maps before their normalisation, ``(B, h, w)``."""
+    """Both maps before their normalization, ``(B, h, w)``."""
     taught, student, rebuilt = networks_of(model, images)
-    taught = normalised_teacher(taught, networks_of(model, pictures(4))[0])
+    taught = normalized_teacher(taught, networks_of(model, pictures(4))[0])
     return (
         ((taught - student[:, :384]) ** 2).mean(axis=1),
         ((rebuilt - student[:, 384:]) ** 2).mean(axis=1),
@@ -121,14 +121,14 @@ def test_loss_is_the_formula(model, monkeypatch):
     monkeypatch.setattr("models.efficientad.autoencoder._DROPOUT", 0.0)
     images, others, changed = pictures(2, seed=3), pictures(2, seed=9), pictures(2, seed=4)
     monkeypatch.setattr(efficientad, "jitter", lambda given: changed)
-    monkeypatch.setattr(efficientad, "random_greyscale", lambda given, probability: given)
+    monkeypatch.setattr(efficientad, "random_grayscale", lambda given, probability: given)
     training = networks_of(model, pictures(4))[0]
     taught, student, _ = networks_of(model, images)
-    distance = (normalised_teacher(taught, training) - student[:, :384]) ** 2
+    distance = (normalized_teacher(taught, training) - student[:, :384]) ** 2
     hard = distance[distance >= np.quantile(distance, 0.999)].mean()
     penalty = (networks_of(model, others)[1][:, :384] ** 2).mean()
     taught, student, rebuilt = networks_of(model, changed)
-    taught = normalised_teacher(taught, training)
+    taught = normalized_teacher(taught, training)
     both = ((taught - rebuilt) ** 2).mean() + ((rebuilt - student[:, 384:]) ** 2).mean()
     assert model.loss_beside(images, others).item() == pytest.approx(
         hard + penalty + both, rel=1e-4
@@ -139,7 +139,7 @@ def test_loss_is_the_formula(model, monkeypatch):
 def test_quantiles_are_of_held_out_images_alone(model):
     again = copy.deepcopy(model)
     model.calibrate([pictures(2, seed=1), pictures(1, seed=2)])
-    again.absorb(pictures(5, seed=7))  # more of anything else than held-out images
+    again.update(pictures(5, seed=7))  # more of anything else than held-out images
     again.calibrate(iter([torch.cat([pictures(2, seed=1), pictures(1, seed=2)])]))
     torch.testing.assert_close(model.quantiles, again.quantiles, atol=0, rtol=1e-4)
     again.calibrate([pictures(2, seed=3)])
@@ -149,8 +149,8 @@ def test_quantiles_are_of_held_out_images_alone(model):
 def test_statistics_do_not_depend_on_the_batches(pristine):
     model = make()
     for image in pictures(4):
-        model.absorb(image[None])
-    model.finish()
+        model.update(image[None])
+    model.compute()
     torch.testing.assert_close(model.statistics, pristine.statistics)
     exact = networks_of(pristine, pictures(4))[0]
     np.testing.assert_allclose(pristine.statistics[0], exact.mean(axis=(0, 2, 3)), atol=1e-6)
@@ -272,7 +272,7 @@ def test_what_is_not_ready_says_so(model):
     with pytest.raises(RuntimeError, match="absorb these and finish first"):
         fresh.loss(pictures(1))
     with pytest.raises(RuntimeError, match="absorb images first"):
-        fresh.finish()
+        fresh.compute()
 
 
 def test_maps_that_are_the_same_everywhere_give_no_nan(model):

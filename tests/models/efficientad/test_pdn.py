@@ -152,7 +152,7 @@ def test_statistics_are_numpys_however_they_are_cut(cuts):
     features = torch.from_numpy(draw).float()
     statistics = ChannelStatistics()
     for part in features.split(cuts):
-        statistics.absorb(part)
+        statistics.update(part)
     exact = features.double().numpy()
     mean, std = statistics.mean_and_std().numpy()
     np.testing.assert_allclose(mean, exact.mean(axis=(0, 2, 3)), rtol=1e-6)
@@ -161,7 +161,7 @@ def test_statistics_are_numpys_however_they_are_cut(cuts):
 
 def test_statistics_of_a_constant_channel_can_be_divided_by():
     statistics = ChannelStatistics()
-    statistics.absorb(torch.zeros(1, 2, 4, 4))
+    statistics.update(torch.zeros(1, 2, 4, 4))
     assert (statistics.mean_and_std()[1] > 0).all()
 
 

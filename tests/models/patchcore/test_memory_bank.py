@@ -92,18 +92,18 @@ def test_queries_do_not_depend_on_each_other():
         assert nearest == together[1][index]
 
 
-def test_neighbourhood_begins_with_the_patch_itself():
+def test_neighborhood_begins_with_the_patch_itself():
     patches = structured(400, 1)
     patches[7] = patches[3]
     bank = filled(patches)
     indices = torch.tensor([7, 3, 250])
-    found = bank.neighbourhood(indices, 6)
+    found = bank.neighborhood(indices, 6)
     expected = brute(patches[indices], patches)
     assert torch.equal(found[:, 0], indices)
     torch.testing.assert_close(
         expected.gather(1, found), expected.topk(6, largest=False).values, rtol=1e-5, atol=1e-6
     )
-    assert bank.neighbourhood(indices, 900).shape == (3, 400)
+    assert bank.neighborhood(indices, 900).shape == (3, 400)
 
 
 def test_distances_to_chosen_patches():

@@ -11,13 +11,13 @@ from models.components.base import FeatureModel, StatisticalModel
 from models.patchcore.embedding import PooledEmbedding
 from models.patchcore.model import build
 
-ARMS = ("baseline", "anomalib", "approximate")
+RECIPES = ("baseline", "anomalib", "approximate")
 
 
-def make(arm="baseline", seed=0, **options):
+def make(recipe="baseline", seed=0, **options):
     torch.manual_seed(seed)
     entry = MODELS["patchcore_resnet18"]
-    options = {**entry.options, **entry.recipes[arm].options, **options}
+    options = {**entry.options, **entry.recipes[recipe].options, **options}
     return build(weights=entry.weights, state=None, **options)
 
 
@@ -35,14 +35,14 @@ def fit(model, images, cuts=(2, 2, 2)):
     torch.manual_seed(5)
     with torch.no_grad():
         for batch in images.split(list(cuts)):
-            model.absorb(batch)
-        model.finish()
+            model.update(batch)
+        model.compute()
     return model
 
 
 @pytest.fixture(scope="module")
 def _fitted(images):
-    return {arm: fit(make(arm), images) for arm in ARMS}
+    return {recipe: fit(make(recipe), images) for recipe in RECIPES}
 
 
 @pytest.fixture
@@ -81,9 +81,9 @@ def bank_of(model):
     return (model.memory_bank.patches + model.memory_bank.mean).double()
 
 
-def patch_distances(model, arm, images):
+def patch_distances(model, recipe, images):
     """``(B, h, w)`` and all distances ``(B, h · w, M)``, in float64."""
-    queries = EMBEDDED[arm](model.backbone(images))
+    queries = EMBEDDED[recipe](model.backbone(images))
     everything = torch.cdist(queries, bank_of(model), compute_mode="donot_use_mm_for_euclid_dist")
     everything = everything.view(len(images), -1, everything.shape[1])
     return everything.amin(2).view(-1, 8, 8), everything
@@ -110,10 +110,10 @@ def test_layers_that_no_pooling_fits_are_refused():
         PooledEmbedding((384, 768))
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_the_bank_is_a_tenth_of_the_training_patches(fitted, images, arm):
-    model = fitted[arm]
-    patches = EMBEDDED[arm](model.backbone(images))
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_bank_is_a_tenth_of_the_training_patches(fitted, images, recipe):
+    model = fitted[recipe]
+    patches = EMBEDDED[recipe](model.backbone(images))
     assert len(model.memory_bank) == int(0.1 * len(patches))
     nearest = torch.cdist(bank_of(model), patches).min(dim=1)
     assert nearest.values.max() < 1e-4
@@ -126,10 +126,10 @@ def test_the_whole_bank_knows_its_training_patches(images):
     assert predict(model, images).scores.abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("arm", ["baseline", "approximate"])
-def test_prediction_is_the_formula(fitted, others, arm):
-    found = predict(fitted[arm], others)
-    distances, _ = patch_distances(fitted[arm], arm, others)
+@pytest.mark.parametrize("recipe", ["baseline", "approximate"])
+def test_prediction_is_the_formula(fitted, others, recipe):
+    found = predict(fitted[recipe], others)
+    distances, _ = patch_distances(fitted[recipe], recipe, others)
     large = F.interpolate(distances[:, None], (64, 64), mode="bilinear", align_corners=False)[:, 0]
     maps = np.stack([gaussian_filter(each, sigma=4) for each in large.numpy()])
     np.testing.assert_allclose(found.maps.numpy(), maps, rtol=1e-4)
@@ -152,21 +152,21 @@ def test_prediction_as_anomalib_makes_it(fitted, others):
     np.testing.assert_allclose(found.scores.numpy(), torch.stack(scores).numpy(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_score_does_not_depend_on_the_batch(fitted, others, arm):
-    together = predict(fitted[arm], others)
-    alone = [predict(fitted[arm], image[None]) for image in others]
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_score_does_not_depend_on_the_batch(fitted, others, recipe):
+    together = predict(fitted[recipe], others)
+    alone = [predict(fitted[recipe], image[None]) for image in others]
     torch.testing.assert_close(together.scores, torch.cat([p.scores for p in alone]))
     torch.testing.assert_close(together.maps, torch.cat([p.maps for p in alone]))
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_neither_the_cut_into_batches_nor_a_second_run_changes_the_bank(fitted, images, arm):
-    wanted = bank_of(fitted[arm])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_neither_the_cut_into_batches_nor_a_second_run_changes_the_bank(fitted, images, recipe):
+    wanted = bank_of(fitted[recipe])
     torch.testing.assert_close(
-        bank_of(fit(make(arm), images, cuts=(5, 1))), wanted, atol=1e-5, rtol=0
+        bank_of(fit(make(recipe), images, cuts=(5, 1))), wanted, atol=1e-5, rtol=0
     )
-    assert torch.equal(bank_of(fit(make(arm), images)), wanted)
+    assert torch.equal(bank_of(fit(make(recipe), images)), wanted)
 
 
 def test_features_and_backbone_stay_as_they_are(images):
@@ -174,8 +174,8 @@ def test_features_and_backbone_stay_as_they_are(images):
     before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
     features = model.backbone(images)
     kept = [layer.clone() for layer in features]
-    model.absorb_features(features)
-    model.finish()
+    model.update_features(features)
+    model.compute()
     model.predict_of_features(features, (64, 64))
     for layer, copy_of_it in zip(features, kept, strict=True):
         assert torch.equal(layer, copy_of_it)
@@ -183,12 +183,12 @@ def test_features_and_backbone_stay_as_they_are(images):
         assert torch.equal(tensor, before[name]), name
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_a_checkpoint_predicts_alike(fitted, others, tmp_path, arm):
-    torch.save(fitted[arm].checkpoint(), tmp_path / "model.pt")
-    loaded = make(arm)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_checkpoint_predicts_alike(fitted, others, tmp_path, recipe):
+    torch.save(fitted[recipe].checkpoint(), tmp_path / "model.pt")
+    loaded = make(recipe)
     loaded.load_checkpoint(torch.load(tmp_path / "model.pt", weights_only=True))
-    wanted, found = predict(fitted[arm], others), predict(loaded, others)
+    wanted, found = predict(fitted[recipe], others), predict(loaded, others)
     assert torch.equal(wanted.scores, found.scores)
     assert torch.equal(wanted.maps, found.maps)
 
@@ -214,21 +214,21 @@ def test_too_few_images_are_refused(images):
     with pytest.raises(ValueError, match=r"0\.01 of the patches: found 64, which"):
         fit(model, images[:1], cuts=(1,))
     with pytest.raises(ValueError, match="found 0"):
-        make().finish()
+        make().compute()
 
 
 def test_features_must_be_finite(images):
     model = make()
     features = [layer.clone() for layer in model.backbone(images)]
     features[1][0, 0, 0, 0] = torch.nan
-    model.absorb_features(features)
+    model.update_features(features)
     with pytest.raises(ValueError, match="finite"):
-        model.finish()
+        model.compute()
 
 
 def test_images_need_not_be_square_nor_of_the_training_size(fitted):
-    for arm in ARMS:
-        found = predict(fitted[arm], torch.rand(1, 3, 64, 96))
+    for recipe in RECIPES:
+        found = predict(fitted[recipe], torch.rand(1, 3, 64, 96))
         assert found.maps.shape == (1, 64, 96)
 
 
@@ -246,7 +246,7 @@ def test_repeated_pixels_need_room_for_the_blur(fitted):
         ({"coreset": "greedy"}, "Unknown coreset 'greedy'"),
         ({"upsampling": "bicubic"}, "Unknown upsampling 'bicubic'"),
         ({"ratio": 0.0}, "found ratio 0.0"),
-        ({"neighbours": 0}, "and 0 neighbours"),
+        ({"neighbors": 0}, "and 0 neighbors"),
     ],
 )
 def test_unknown_names_and_numbers_are_refused(change, message):

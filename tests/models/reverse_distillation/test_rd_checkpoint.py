@@ -48,8 +48,8 @@ def test_saved_and_loaded_model_predicts_the_same(tmp_path):
     again = build(state=None, **arguments)
     again.backbone = model.backbone
     again.load_checkpoint(torch.load(tmp_path / "model.pth", weights_only=True))
-    for arm, prediction in model.predict(images).items():
-        assert torch.equal(prediction.scores, again.predict(images)[arm].scores)
+    for head, prediction in model.predict(images).items():
+        assert torch.equal(prediction.scores, again.predict(images)[head].scores)
 
 
 def test_official_layout_loads(resnet):

@@ -97,18 +97,18 @@ def test_prediction_is_the_formula(model, images):
         large = F.interpolate(1 - cosine[:, None], (64, 64), mode="bilinear", align_corners=False)
         scales.append(np.stack([gaussian_filter(m, sigma=4) for m in large[:, 0].numpy()]))
     assert list(predictions) == ["single_scale", "multi_scale"]
-    for arm, expected in (("single_scale", scales[-1]), ("multi_scale", sum(scales))):
-        np.testing.assert_allclose(predictions[arm].maps.numpy(), expected, atol=1e-5)
+    for head, expected in (("single_scale", scales[-1]), ("multi_scale", sum(scales))):
+        np.testing.assert_allclose(predictions[head].maps.numpy(), expected, atol=1e-5)
         np.testing.assert_allclose(
-            predictions[arm].scores.numpy(), expected.max(axis=(1, 2)), atol=1e-5
+            predictions[head].scores.numpy(), expected.max(axis=(1, 2)), atol=1e-5
         )
 
 
 def test_score_does_not_depend_on_the_batch(model, images):
     train(model, images)
     together = model.predict(images)
-    for arm, prediction in together.items():
-        alone = torch.cat([model.predict(image[None])[arm].scores for image in images])
+    for head, prediction in together.items():
+        alone = torch.cat([model.predict(image[None])[head].scores for image in images])
         torch.testing.assert_close(prediction.scores, alone, atol=1e-5, rtol=0)
 
 

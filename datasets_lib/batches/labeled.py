@@ -10,11 +10,11 @@ from datasets_lib.cache.build import Progress
 from datasets_lib.cache.content import ContentHashes
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import UInt8
-from datasets_lib.layouts.classification import FileSplit, Labelled
+from datasets_lib.layouts.classification import FileSplit, Labeled
 
 
 def mapped_images(
-    split: Labelled, size: int, cache: DecodeCache, progress: Progress | None = None
+    split: Labeled, size: int, cache: DecodeCache, progress: Progress | None = None
 ) -> UInt8:
     """A split's images, uint8 RGB (N, size, size, 3), without loading what lies in files.
 
@@ -38,7 +38,7 @@ def mapped_images(
     return cache.resized(split.images, size, f"{len(split.classes)} classes", progress)
 
 
-def data_hash(split: Labelled, hashes: ContentHashes) -> str:
+def data_hash(split: Labeled, hashes: ContentHashes) -> str:
     """A hash over classes, names, labels and images in their order; the same on every machine.
 
     Raises:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from datasets_lib.entry import Counts
-from datasets_lib.import_string import imported
+from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import DatasetError, Sample
-from datasets_lib.layouts.classification import Classification, FileSplit, Labelled, PixelSplit
+from datasets_lib.layouts.classification import Classification, FileSplit, Labeled, PixelSplit
 from datasets_lib.verify.files import check_files
 from datasets_lib.verify.inspect_image import Inspected
 from datasets_lib.verify.report import (
@@ -23,7 +23,7 @@ from datasets_lib.verify.report import (
 )
 
 
-def verify_labelled(
+def verify_labeled(
     dataset: str,
     root: Path,
     reader: str,
@@ -40,13 +40,13 @@ def verify_labelled(
         progress: Told of every image; of stored pixels at once.
     """
     try:
-        found: Classification = imported(reader)(root)
+        found: Classification = import_string(reader)(root)
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
     checked = [
         one
-        for split, labelled in (("train", found.train), ("test", found.test))
-        for one in _checked(split, labelled, progress)
+        for split, labeled in (("train", found.train), ("test", found.test))
+        for one in _checked(split, labeled, progress)
     ]
     counts = Counts(train=len(found.train), test=len(found.test))
     problems = [
@@ -65,9 +65,9 @@ def verify_textures(
     expected: Counts | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Decode a folder of textures; the arguments are those of `verify_labelled`."""
+    """Decode a folder of textures; the arguments are those of `verify_labeled`."""
     try:
-        files: list[Path] = list(imported(reader)(root))
+        files: list[Path] = list(import_string(reader)(root))
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
     samples = [Sample(file.relative_to(root).as_posix(), file) for file in files]
@@ -77,17 +77,17 @@ def verify_textures(
     return Report(dataset, counts, problems, tuple(image_notes(checked)))
 
 
-def _checked(split: str, labelled: Labelled, progress: Progress | None) -> Iterable[Checked]:
-    labels = [_class_name(labelled, int(label)) for label in labelled.labels]
-    if isinstance(labelled, FileSplit):
-        checked = check_files({split: labelled.samples}, progress)
+def _checked(split: str, labeled: Labeled, progress: Progress | None) -> Iterable[Checked]:
+    labels = [_class_name(labeled, int(label)) for label in labeled.labels]
+    if isinstance(labeled, FileSplit):
+        checked = check_files({split: labeled.samples}, progress)
         return [replace(one, label=label) for one, label in zip(checked, labels, strict=True)]
-    images = _stored(labelled)
+    images = _stored(labeled)
     if progress:
-        progress(len(labelled), len(labelled))
+        progress(len(labeled), len(labeled))
     return [
         Checked(split, name, label, image)
-        for name, label, image in zip(labelled.names, labels, images, strict=True)
+        for name, label, image in zip(labeled.names, labels, images, strict=True)
     ]
 
 
@@ -99,7 +99,7 @@ def _stored(split: PixelSplit) -> list[Inspected]:
     ]
 
 
-def _class_name(split: Labelled, label: int) -> str:
+def _class_name(split: Labeled, label: int) -> str:
     return split.classes[label] if 0 <= label < len(split.classes) else f"label {label}"
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from datasets_lib.batches.labelled import data_hash, mapped_images
+from datasets_lib.batches.labeled import data_hash, mapped_images
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import decode_image
 from datasets_lib.layouts.category import DatasetError, Sample
@@ -75,13 +75,13 @@ def test_an_unusable_file_is_named(files, cache):
 
 
 def test_the_hash_follows_everything_that_matters(pixels, files, cache):
-    def relabelled(split):
+    def relabeled(split):
         labels = [1 - label for label in split.labels]
         return dataclasses.replace(split, labels=type(files.labels)(labels))
 
     first = data_hash(files, cache.content)
     assert data_hash(files, cache.content) == first
-    assert data_hash(relabelled(files), cache.content) != first
+    assert data_hash(relabeled(files), cache.content) != first
     renamed = dataclasses.replace(files, classes=("a", "c"))
     assert data_hash(renamed, cache.content) != first
     fewer = dataclasses.replace(files, samples=files.samples[:5], labels=files.labels[:5])

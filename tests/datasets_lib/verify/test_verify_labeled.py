@@ -7,8 +7,8 @@ from PIL import Image
 from datasets_lib.entry import Counts
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.classification import Classification, FileSplit, PixelSplit
-from datasets_lib.verify import labelled as module
-from datasets_lib.verify.labelled import verify_labelled, verify_textures
+from datasets_lib.verify import labeled as module
+from datasets_lib.verify.labeled import verify_labeled, verify_textures
 from datasets_lib.verify.report import Problem, Report, excusing
 
 CLASSES = ("ant", "bee")
@@ -29,7 +29,7 @@ def verified(monkeypatch, tmp_path):
     def verify(train, test, expected=None):
         found = Classification("mine", train, test)
         monkeypatch.setattr(module, "imported", lambda path: lambda root: found)
-        report = verify_labelled("mine", tmp_path, "any:reader", expected)
+        report = verify_labeled("mine", tmp_path, "any:reader", expected)
         return [(problem.kind, problem.where) for problem in report.problems]
 
     return verify

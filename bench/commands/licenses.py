@@ -1,4 +1,4 @@
-"""Licences that a person has accepted, remembered in the data home."""
+"""Licenses that a person has accepted, remembered in the data home."""
 
 import json
 import sys
@@ -9,38 +9,38 @@ from datasets_lib.entry import DatasetEntry
 
 
 def acknowledge(entry: DatasetEntry, home: Path, accepted: bool) -> None:
-    """Show a dataset's licence and, where its publisher wants that, have it accepted once.
+    """Show a dataset's license and, where its publisher wants that, have it accepted once.
 
     Args:
         entry: The dataset.
-        home: Data home, whose ``licences.json`` remembers.
+        home: Data home, whose ``licenses.json`` remembers.
         accepted: Whether the command line accepts.
 
     Raises:
         CommandError: It is not accepted, or there is no terminal to ask on.
     """
-    print(f"{entry.title}: {entry.licence}" + (f". Cite {entry.citation}" * bool(entry.citation)))
-    memory = home / "licences.json"
+    print(f"{entry.title}: {entry.license}" + (f". Cite {entry.citation}" * bool(entry.citation)))
+    memory = home / "licenses.json"
     remembered = _read(memory)
-    if not entry.ask_first or remembered.get(entry.name) == entry.licence:
+    if not entry.ask_first or remembered.get(entry.name) == entry.license:
         return
     if not accepted:
         _ask(entry)
     home.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(remembered | {entry.name: entry.licence}, indent=1, sort_keys=True)
+    text = json.dumps(remembered | {entry.name: entry.license}, indent=1, sort_keys=True)
     memory.write_text(text + "\n", encoding="utf-8")
 
 
 def _ask(entry: DatasetEntry) -> None:
     if not sys.stdin.isatty():
         raise CommandError(
-            f"The licence of {entry.title} ({entry.licence}; {entry.homepage}) must be accepted "
+            f"The license of {entry.title} ({entry.license}; {entry.homepage}) must be accepted "
             "before a download, and there is no terminal to ask on. Read it, then add "
-            "--accept-licence."
+            "--accept-license."
         )
     answer = input(f"Its terms are at {entry.homepage}. Do you accept them? [y/N] ")
     if answer.strip().lower() not in {"y", "yes"}:
-        raise CommandError(f"The licence of {entry.title} was not accepted: nothing was fetched.")
+        raise CommandError(f"The license of {entry.title} was not accepted: nothing was fetched.")
 
 
 def _read(memory: Path) -> dict[str, str]:

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from datasets_lib.batches.labelled import mapped_images
+from datasets_lib.batches.labeled import mapped_images
 from datasets_lib.batches.streaming import Batches, StreamedBatches, choose
 from datasets_lib.cache.build import Progress
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.layouts.classification import Labelled
+from datasets_lib.layouts.classification import Labeled
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledSplit:
+class LabeledSplit:
     """Images and labels of a split.
 
     Attributes:
@@ -50,7 +50,7 @@ class LabelledSplit:
 
 
 def load_split(
-    split: Labelled,
+    split: Labeled,
     size: int,
     cache: DecodeCache,
     device: torch.device,
@@ -58,7 +58,7 @@ def load_split(
     *,
     workers: int = 2,
     limit_bytes: int | None = None,
-) -> LabelledSplit:
+) -> LabeledSplit:
     """A split on a device: resident where it fits, else streamed from the decode cache.
 
     Args:
@@ -74,7 +74,7 @@ def load_split(
         DatasetError: A file cannot be used, or the cache cannot be written.
     """
     images = mapped_images(split, size, cache, progress)
-    return LabelledSplit(
+    return LabeledSplit(
         batches=choose(images, device, workers=workers, limit_bytes=limit_bytes),
         labels=torch.tensor(split.labels, dtype=torch.int64).to(device),
         classes=split.classes,

@@ -1,4 +1,4 @@
-"""How a task's records are ranked and shown: its evaluation arms, its ranking metric, its columns.
+"""How a task's records are ranked and shown: its scoring heads, its ranking metric, its columns.
 
 Data alone, so that tables, terminal lines and pictures of every study are made by the same code.
 """
@@ -17,7 +17,7 @@ class Column:
     """A metric as a column of the quality table.
 
     Attributes:
-        metric: Name in ``record.metrics[arm]``.
+        metric: Name in ``record.metrics[head]``.
         heading: Heading in Markdown.
         digits: Decimal places of a percentage.
         optional: Shown only where some record of the table has it.
@@ -35,37 +35,37 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Presentation:
+class TableSpec:
     """How the records of a task are ranked and shown.
 
     Attributes:
         name: By which a study asks for it.
         task: ``anomaly`` or ``classification``.
-        arms: Evaluation arms; the first ranks.
+        heads: Scoring heads; the first ranks.
         ranking: Metric that ranks; higher is better.
         ranking_name: What people call it.
         ranking_short: The same in the narrow lines of a terminal.
         columns: Columns of the quality table, in order.
         csv_only: Metrics for machines alone, where some record has them.
-        stand_ins: Arm to read of a record that lacks one, by the lacking one.
+        head_aliases: Arm to read of a record that lacks one, by the lacking one.
         groups: What the two sides of a comparison are called, by `ModelEntry.group`.
     """
 
     name: str
     task: str
-    arms: tuple[str, ...]
+    heads: tuple[str, ...]
     ranking: str
     ranking_name: str
     ranking_short: str
     columns: tuple[Column, ...]
     csv_only: tuple[str, ...] = ()
-    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    head_aliases: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
 
-    def figures_of(self, record: Record, arm: str) -> Mapping[str, float | None]:
-        """A record's metrics of an arm, or of what stands in for it."""
-        found = record.metrics.get(arm)
-        return record.metrics.get(self.stand_ins.get(arm, arm), {}) if found is None else found
+    def figures_of(self, record: Record, head: str) -> Mapping[str, float | None]:
+        """A record's metrics of a head, or of what stands in for it."""
+        found = record.metrics.get(head)
+        return record.metrics.get(self.head_aliases.get(head, head), {}) if found is None else found
 
     def shown(self, records: Sequence[Record]) -> list[Column]:
         """The columns of a table of these records."""
@@ -80,14 +80,14 @@ class Presentation:
 
 
 def _has(records: Sequence[Record], metric: str) -> bool:
-    values = (arm.get(metric) for record in records for arm in record.metrics.values())
+    values = (head.get(metric) for record in records for head in record.metrics.values())
     return any(value is not None and math.isfinite(value) for value in values)
 
 
-ANOMALY = Presentation(
+ANOMALY = TableSpec(
     name="anomaly",
     task="anomaly",
-    arms=("single_scale", "multi_scale"),
+    heads=("single_scale", "multi_scale"),
     ranking="image_auroc",
     ranking_name="image AUROC",
     ranking_short="AUROC",
@@ -110,10 +110,10 @@ ANOMALY = Presentation(
     groups=MappingProxyType({"resnet": "ResNet teacher", "convnext": "ConvNeXt teacher"}),
 )
 
-CLASSIFICATION = Presentation(
+CLASSIFICATION = TableSpec(
     name="classification",
     task="classification",
-    arms=("last_epoch",),
+    heads=("last_epoch",),
     ranking="top1",
     ranking_name="top-1 accuracy",
     ranking_short="top-1",
@@ -130,11 +130,11 @@ CLASSIFICATION = Presentation(
 )
 
 # Reverse Distillation stands in it with its paper's protocol, the sum of all scales.
-ZOO = Presentation(
+ZOO = TableSpec(
     name="zoo",
     task="anomaly",
-    arms=("score",),
-    stand_ins=MappingProxyType({"score": "multi_scale"}),
+    heads=("score",),
+    head_aliases=MappingProxyType({"score": "multi_scale"}),
     ranking="image_auroc",
     ranking_name="image AUROC",
     ranking_short="AUROC",
@@ -151,4 +151,4 @@ ZOO = Presentation(
     csv_only=ANOMALY.csv_only,
 )
 
-PRESENTATIONS = {shown.name: shown for shown in (ANOMALY, ZOO, CLASSIFICATION)}
+TABLE_SPECS = {shown.name: shown for shown in (ANOMALY, ZOO, CLASSIFICATION)}
