@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.case import Case
 from bench.selection import all_cases
 from bench.settings import Settings
+from bench.studies import STUDIES
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
 from datasets_lib.download.network import unreachable
@@ -60,7 +61,7 @@ def offered_cases(profile: str, found: Mapping[str, FoundDataset]) -> list[Case]
 
 def weights_of(case: Case) -> str | None:
     """Tag of the weights a case needs; None for one from scratch."""
-    return MODELS[case.entry_name].weights if case.pretrained else None
+    return MODELS[case.model].weights if case.pretrained else None
 
 
 def dataset_of(case: Case) -> str | None:
@@ -137,6 +138,8 @@ def all_missing(
     blocks: dict[str, Counter[str]] = {}
     for case in cases:
         for what in missing_of(case, found, weights):
-            blocks.setdefault(what, Counter())[case.study] += 1
+            blocks.setdefault(what, Counter()).update(
+                study.name for study in STUDIES.values() if study.selects(case)
+            )
     ranked = sorted(blocks.items(), key=lambda item: (-item[1].total(), item[0]))
     return [Missing(what, dict(counts)) for what, counts in ranked]

@@ -10,6 +10,8 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from bench.case import Case
+
 SCHEMA = 1
 
 Status = Literal["ok", "failed", "skipped"]
@@ -45,7 +47,7 @@ class Record:
     Attributes:
         schema: Version of this layout.
         key: Case id, profile and the hashes of recipe, data and weights.
-        case: The case's axes: study, model, dataset, category, augmentation, pretrained, seed.
+        case: What was run.
         status: ``ok``, ``failed`` or ``skipped``.
         outcome: ``ok``, or what went wrong.
         protocol: The resolved recipe: every constant that decided the run.
@@ -78,7 +80,7 @@ class Record:
     """
 
     key: Key
-    case: dict[str, Any]
+    case: Case
     status: Status
     outcome: Outcome
     protocol: dict[str, Any] = field(default_factory=dict)
@@ -124,7 +126,7 @@ def from_json(line: str) -> Record:
     if unknown := set(data) - known:
         raise RecordError(f"unknown fields {sorted(unknown)}")
     try:
-        return Record(**{**data, "key": Key(**data["key"])})
+        return Record(**{**data, "key": Key(**data["key"]), "case": Case(**data["case"])})
     except (KeyError, TypeError) as error:
         raise RecordError(f"incomplete record: {error}") from None
 

@@ -37,7 +37,7 @@ def replay(record: Record, request: pytest.FixtureRequest) -> None:
     if not steps or not request.config.pluginmanager.hasplugin("benchmark"):
         return
     benchmark: Any = request.getfixturevalue("benchmark")
-    data = ".".join(filter(None, (record.case["dataset"], record.case["category"])))
+    data = ".".join(filter(None, (record.case.dataset, record.case.category)))
     benchmark.group = f"{data} · inference step"
     stored = json.loads(record.to_json())
     pending = iter(steps)

@@ -1,8 +1,9 @@
-"""Which cases a session offers, and which name a mistyped ``-k`` may have meant."""
+"""The cases of a session, and the names a mistyped ``-k`` may have meant."""
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from bench.case import Case
 from bench.protocol import PROFILES
@@ -12,31 +13,50 @@ from bench.study import Study
 from datasets_lib.augment.catalog import AUGMENTATIONS
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
-from models.catalog import MODELS
+from models.catalog import MODELS, ModelEntry
 
 _OPERATORS = {"and", "or", "not"}
 
 
 def all_cases(settings: Settings, found: Mapping[str, FoundDataset]) -> list[Case]:
-    """Every case of every study under the session's settings."""
-    return [
-        case
-        for study in STUDIES.values()
-        for case in study.cases(
-            _categories(study, settings, found),
-            seeds=settings.seeds,
-            augmentations=[
-                name for name in settings.augmentations if name in AUGMENTATIONS[study.task]
-            ],
-            recipes=settings.recipes or PROFILES[settings.profile].budget(study.task).recipes,
+    """Return every case of every study, each once.
+
+    They are grouped so that data, and then the backbone, change as rarely as possible.
+    """
+    cases: dict[Case, None] = {}
+    for study in STUDIES.values():
+        augmentations = [n for n in settings.augmentations if n in AUGMENTATIONS[study.task]]
+        cases |= dict.fromkeys(
+            study.cases(
+                _categories(study, settings, found),
+                seeds=settings.seeds,
+                augmentations=augmentations,
+                recipes=settings.recipes or PROFILES[settings.profile].budget(study.task).recipes,
+            )
         )
-    ]
+    return _grouped(cases)
+
+
+def _grouped(cases: Iterable[Case]) -> list[Case]:
+    """Sort by data in order of first appearance, then by what shares a backbone's features."""
+    places: dict[tuple[str, str | None], int] = {}
+    models = {entry.name: place for place, entry in enumerate(sorted(MODELS.values(), key=_shares))}
+
+    def order(case: Case) -> tuple[int, int]:
+        return places.setdefault((case.dataset, case.category), len(places)), models[case.model]
+
+    return sorted(cases, key=order)  # stable: a model's recipes and replicates keep their order
+
+
+def _shares(entry: ModelEntry) -> tuple[str, int, int]:
+    """Return what two models must have in common to share features of the same images."""
+    return entry.weights or "", entry.image_size, entry.crop or 0
 
 
 def _categories(
     study: Study, settings: Settings, found: Mapping[str, FoundDataset]
 ) -> dict[str, Sequence[str]]:
-    """Category ids by dataset: the study's own, then what else of its task was found."""
+    """Return category ids by dataset: the study's own, then what else of its task was found."""
     categories: dict[str, list[str]] = {
         name: list(DATASETS[name].categories) for name in study.datasets
     }
@@ -51,19 +71,24 @@ def _categories(
 
 
 def keywords(case: Case) -> list[str]:
-    """The markers of a case, each also a keyword."""
-    entry = MODELS[case.entry_name]
-    start = "pretrained" if case.pretrained else "scratch"
-    joined = [study.name for study in STUDIES.values() if entry.name in study.members]
-    own = [entry.name, *entry.aliases, case.recipe, case.dataset, start]
-    return [case.study, *joined, entry.task, entry.family, *own]
+    """Return the markers of a case, each also a keyword."""
+    return [*_model_keywords(case.model), case.recipe, case.dataset, case.init]
 
 
-def unknown_words(expression: str, cases: list[Case]) -> dict[str, list[str]]:
-    """The words of a ``-k`` expression that match no case, each with the names nearest to it."""
+@cache
+def _model_keywords(model: str) -> tuple[str, ...]:
+    entry = MODELS[model]
+    studies = [study.name for study in STUDIES.values() if model in study.models]
+    return (*studies, entry.task, entry.family, entry.name, *entry.aliases)
+
+
+def unknown_words(expression: str, cases: Sequence[Case]) -> dict[str, list[str]]:
+    """Return the words of a ``-k`` expression that match no case, each with the nearest names."""
     marks = {word for case in cases for word in keywords(case)}
     text = "\n".join({case.id for case in cases} | marks).lower()
-    names = sorted(marks | {case.model for case in cases} | {case.category or "" for case in cases})
+    names = sorted(
+        marks | {case.variant for case in cases} | {case.category or "" for case in cases}
+    )
     words = [word for word in re.findall(r"[\w.:+\-\[\]/]+", expression) if word not in _OPERATORS]
     return {
         word: difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)

@@ -1,4 +1,4 @@
-"""A study: a grid of cases with a name. Grids are data; expanding one imports no torch."""
+"""A study: a question over cases. Its grid is data; expanding one imports no torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,20 @@ from models.catalog import MODELS, ModelEntry
 
 @dataclass(frozen=True)
 class Study:
-    """One question, asked of every combination below.
+    """A question, asked of every combination below.
+
+    A case may stand in several studies: it runs once and shows in each.
 
     Attributes:
-        name: Keyword and marker.
+        name: Keyword and marker of the study's cases.
         task: ``anomaly`` or ``classification``.
         about: The question.
         models: Catalog names.
-        members: Models of other studies whose records stand in its tables as well.
+        datasets: Catalog datasets whose cases are always offered, and skipped with a remedy where
+            the data are missing; every other dataset of the task joins where it is found.
         augmentations: Augmentation ids.
-        datasets: Catalog datasets whose cases are always offered, skipped with their remedy where
-            they are not at hand; every other dataset of the task joins where it is found.
-        table: Name of its presentation, where it is not its task's.
-        pair: The two models whose gains from an augmentation the study compares, ResNet first.
+        table: Name of its table specification, where it differs from its task's.
+        pair: The two models whose gains from an augmentation are compared, ResNet first.
     """
 
     name: str
@@ -33,13 +34,16 @@ class Study:
     datasets: tuple[str, ...]
     augmentations: tuple[str, ...] = ("default",)
     pair: tuple[str, str] | None = None
-    members: tuple[str, ...] = ()
     table: str | None = None
 
     @property
     def table_spec(self) -> TableSpec:
-        """How its records are ranked and shown."""
+        """Return how its records are ranked and shown."""
         return TABLE_SPECS[self.table or self.task]
+
+    def selects(self, case: Case) -> bool:
+        """Return whether a case answers the question, whatever its data and augmentation."""
+        return case.model in self.models
 
     def cases(
         self,
@@ -49,35 +53,27 @@ class Study:
         recipes: Sequence[str] | None = None,
         augmentations: Sequence[str] | None = None,
     ) -> Iterator[Case]:
-        """Every case of the grid, grouped so that data and backbone change as rarely as can be.
+        """Yield every case of the grid.
 
         Args:
             categories: Category ids by dataset id.
-            seeds: Replicates a configuration.
-            recipes: Recipes; None means every recipe of each model.
+            seeds: Number of replicates per configuration.
+            recipes: Recipe names; None means every recipe of each model.
             augmentations: Augmentation ids; None means the study's own.
         """
-        entries = sorted((MODELS[name] for name in self.models), key=_shares)
-        values = [(entry, value) for entry in entries for value in _model_values(entry, recipes)]
+        entries = [MODELS[name] for name in self.models]
+        variants = [(entry, recipe) for entry in entries for recipe in _recipes(entry, recipes)]
         for dataset, names in categories.items():
             for category in names or (None,):
-                for entry, value in values:
+                for entry, recipe in variants:
                     for augmentation in augmentations or self.augmentations:
-                        for start in (True, False) if entry.weights else (False,):
-                            for seed in range(seeds):
+                        for pretrained in (True, False) if entry.weights else (False,):
+                            for replicate in range(seeds):
                                 yield Case(
-                                    self.name, value, dataset, category, augmentation, start, seed
+                                    *(entry.name, recipe, dataset, category),
+                                    *(augmentation, pretrained, replicate),
                                 )
 
 
-def _shares(entry: ModelEntry) -> tuple[str, int, int]:
-    """Models that are alike in it share a backbone's features of the same images."""
-    return entry.weights or "", entry.image_size, entry.crop or 0
-
-
-def _model_values(entry: ModelEntry, recipes: Sequence[str] | None) -> list[str]:
-    return [
-        entry.name if recipe == "baseline" else f"{entry.name}.{recipe}"
-        for recipe in entry.recipes
-        if recipes is None or recipe in recipes
-    ]
+def _recipes(entry: ModelEntry, wanted: Sequence[str] | None) -> list[str]:
+    return [name for name in entry.recipes if wanted is None or name in wanted]

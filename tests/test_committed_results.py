@@ -61,7 +61,7 @@ def test_stfpm_differs_less_between_precisions_than_between_seeds(root):
     for record in read_records([root / "results/baselines/checks/stfpm_precisions.jsonl"]):
         if record.protocol["images_seen"] == 1_500:
             own = by_precision[record.protocol["precision"]]
-            own[record.case["replicate"]] = record.metrics["score"]
+            own[record.case.replicate] = record.metrics["score"]
     exact, rounded = by_precision.values()
     assert exact.keys() == rounded.keys() == {0, 1, 2}
     for name in ("image_auroc", "pixel_auroc", "aupro_30"):
@@ -73,7 +73,7 @@ def test_stfpm_differs_less_between_precisions_than_between_seeds(root):
 def test_the_tuned_recipe_is_the_one_that_won_on_surface(root):
     scores = {}
     for record in read_records([root / "results/baselines/tuning/rd_resnet18.jsonl"]):
-        assert (record.status, record.case["dataset"]) == ("ok", "surface")
+        assert (record.status, record.case.dataset) == ("ok", "surface")
         recipe = record.protocol["recipe"]
         found = [metrics["image_auroc"] for metrics in record.metrics.values()]
         scores.setdefault((recipe["lr"], recipe["loss"]), []).append(fmean(found))
@@ -84,15 +84,15 @@ def test_the_tuned_recipe_is_the_one_that_won_on_surface(root):
 
 
 def test_the_committed_classifiers_learned(records):
-    mixing = [record for record in records if record.case["study"] == "mixing"]
-    assert {record.case["augmentation"] for record in mixing} == {"default", "mixup", "cutmix"}
+    mixing = [record for record in records if record.case.study == "mixing"]
+    assert {record.case.augmentation for record in mixing} == {"default", "mixup", "cutmix"}
     for record in mixing:
         assert record.fingerprints["images"] == {"fit": 50_000, "test": 10_000}
         losses = [loss for _, loss in record.curve]
         assert fmean(losses[-10:]) < fmean(losses[:10]) - 0.5
         figures = record.metrics["last_epoch"]
         # Chance is .01; transformers learn slowly from scratch.
-        assert figures["top1"] > (0.2 if record.case["model"].startswith("resnet50") else 0.15)
+        assert figures["top1"] > (0.2 if record.case.model.startswith("resnet50") else 0.15)
         assert figures["top1"] == pytest.approx(figures["macro_recall"], abs=1e-9)
 
 

@@ -103,7 +103,9 @@ def _cases(options: argparse.Namespace, found: "Mapping[str, FoundDataset]") -> 
     if options.study not in STUDIES:
         raise CommandError(f"No study '{options.study}'; there are {', '.join(STUDIES)}.")
     # Of every recipe: what a session elsewhere will ask for is not known here.
-    cases = [case for case in offered_cases("standard", found) if case.study == options.study]
+    cases = [
+        case for case in offered_cases("standard", found) if STUDIES[options.study].selects(case)
+    ]
     if options.keyword:
         try:
             cases = chosen(cases, options.keyword)

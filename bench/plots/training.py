@@ -63,7 +63,7 @@ def all_dataset_curves(records: Iterable[Record], folder: Path) -> list[Path]:
     written: list[Path] = []
     for runs in comparable_runs(records):
         judged = [record for record in runs.records if record.epochs]
-        for study, of_study in groupby(judged, key=lambda record: str(record.case["study"])):
+        for study, of_study in groupby(judged, key=lambda record: record.case.study):
             for (dataset, _), of_dataset in by_data(of_study).items():
                 name = f"curves_{runs.profile}_{study}_{dataset}"
                 again = sum(path.stem.partition("-")[0] == name for path in written)
@@ -91,7 +91,7 @@ def dataset_curves(records: Sequence[Record], path: Path, title: str) -> Path:
             f"No record of '{title}' holds top-1 by epoch, so there are no curves to draw."
         )
     recipes = sorted({recipe_of(record) for record in judged})
-    starts = sorted({bool(record.case["pretrained"]) for record in judged})
+    starts = sorted({record.case.pretrained for record in judged})
     figure = new_figure(0.8 + 4.2 * len(starts), 1.1 + 3.0 * len(recipes))
     grid = figure.subplots(len(recipes), len(starts), squeeze=False, sharey=True, sharex=True)
     for row, recipe in zip(grid, recipes, strict=True):
@@ -100,7 +100,7 @@ def dataset_curves(records: Sequence[Record], path: Path, title: str) -> Path:
             start = "pretrained" if pretrained else "scratch"
             axes.set_title(f"{start}, recipe {recipe}", fontsize=9, loc="left", color=INK)
             for record in judged:
-                if recipe_of(record) == recipe and record.case["pretrained"] is pretrained:
+                if recipe_of(record) == recipe and record.case.pretrained is pretrained:
                     _draw_run(axes, record)
         row[0].set_ylabel("top-1 on the test set (%)", fontsize=9)
     for axes in grid[-1]:

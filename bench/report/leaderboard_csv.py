@@ -84,8 +84,8 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
 
 def _published(records: Sequence[Record]) -> list[Reference]:
     """The published figures that stand in tables of these records."""
-    models = {record.case["model"] for record in records}
-    studies = {record.case["study"] for record in records}
+    models = {record.case.model for record in records}
+    studies = {record.case.study for record in records}
     places = dict.fromkeys((r.study, r.dataset, r.category) for r in references())
     return [one for place in places if place[0] in studies for one in beside(*place, models)]
 

@@ -65,7 +65,7 @@ def how_to_read(records: Sequence[Record]) -> str:
 def provenance(runs: ComparableRuns) -> str:
     """How a section's numbers came to be."""
     records = runs.records
-    indices = sorted({int(record.case["replicate"]) for record in records})
+    indices = sorted({record.case.replicate for record in records})
     actual = sorted({record.seed for record in records if record.seed is not None})
     lines = [
         f"- Runs: {len(records)}, replicates {_ranges(indices)} (seeds {_ranges(actual)})",

@@ -58,7 +58,7 @@ class Row:
     @property
     def model(self) -> str:
         """The case's model value, with its recipe."""
-        return str(self.cells[0][0].case["model"])
+        return str(self.cells[0][0].case.model)
 
     @property
     def start(self) -> str:
@@ -95,7 +95,7 @@ class Row:
         """Average categories within each seed, so that what is left is the spread over seeds."""
         values = [
             {
-                int(record.case["replicate"]): value
+                record.case.replicate: value
                 for record in cell
                 if (value := read(record)) is not None and math.isfinite(value)
             }
@@ -138,7 +138,7 @@ def by_data(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
     """Records by (dataset, category), sorted; a dataset without categories has ``""``."""
     grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        grouped[record.case["dataset"], record.case["category"] or ""].append(record)
+        grouped[record.case.dataset, record.case.category or ""].append(record)
     return dict(sorted(grouped.items()))
 
 
@@ -146,12 +146,12 @@ def by_study(records: Iterable[Record]) -> dict[str, list[Record]]:
     """Records by study, sorted; those of a study's members from elsewhere stand in both."""
     records = list(records)
     grouped: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: str(record.case["study"])):
-        grouped.setdefault(str(record.case["study"]), []).append(record)
+    for record in sorted(records, key=lambda record: record.case.study):
+        grouped.setdefault(record.case.study, []).append(record)
     for name in grouped.keys() & STUDIES.keys():
         members = STUDIES[name].members
         grouped[name] += [
-            record for record in records if record.case["model"].partition(".")[0] in members
+            record for record in records if record.case.model.partition(".")[0] in members
         ]
     return grouped
 
@@ -246,13 +246,13 @@ def _current(records: list[Record]) -> tuple[tuple[Record, ...], int]:
         for candidates in variants.values()
         for record in max(candidates.values(), key=lambda group: max(map(recency_key, group)))
     ]
-    current.sort(key=lambda record: (record.case["study"], record.key.id))
+    current.sort(key=lambda record: (record.case.study, record.key.id))
     return tuple(current), len(newest) - len(current)
 
 
 def _by_configuration(records: Iterable[Record]) -> dict[tuple[str, ...], list[Record]]:
     grouped: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    for record in sorted(records, key=lambda record: int(record.case["replicate"])):
+    for record in sorted(records, key=lambda record: record.case.replicate):
         case = record.case
         start = "pretrained" if case["pretrained"] else "scratch"
         grouped[case["model"], case["augmentation"], start].append(record)
@@ -262,9 +262,7 @@ def _by_configuration(records: Iterable[Record]) -> dict[tuple[str, ...], list[R
 def _row(cells: Sequence[Sequence[Record]], shown: TableSpec | None, variant: str = "") -> Row:
     case = cells[0][0].case
     extra = [case["augmentation"]] if case["augmentation"] != "default" else []
-    seeds = set.intersection(
-        *({int(record.case["replicate"]) for record in cell} for cell in cells)
-    )
+    seeds = set.intersection(*({record.case.replicate for record in cell} for cell in cells))
     return Row(
         label=" ".join([case["model"], *extra, *([variant] if variant else [])]),
         pretrained=bool(case["pretrained"]),

@@ -122,7 +122,7 @@ def _training_data(
 ) -> TrainingData:
     fitted, held_out = kept_from_training(data.fit, inputs.held_out)
     textures = None
-    if MODELS[job.case.entry_name].auxiliary:
+    if MODELS[job.case.model].auxiliary:
         found = {inputs.textures.name: inputs.textures} if inputs.textures else {}
         cache = DecodeCache(job.cache_dir)
         textures = texture_source(found, job.protocol.input_size, cache, tuple(found)).to(device)

@@ -19,7 +19,7 @@ def build_model(job: Job) -> AnomalyModel:
         CaseSkipped: The weights file lacks layers that this model taps.
         WeightsError: The weights file does not fit; the message names the tensor.
     """
-    build: Build = import_string(MODELS[job.case.entry_name].build)
+    build: Build = import_string(MODELS[job.case.model].build)
     recipe, options = job.protocol.recipe, dict(job.protocol.options)
     if recipe.loss is not None:
         options["loss"] = recipe.loss
@@ -37,7 +37,7 @@ def build_classifier(job: Job, classes: int) -> Classifier:
     Raises:
         WeightsError: The weights file does not fit; the message names the tensor.
     """
-    build: BuildClassifier = import_string(MODELS[job.case.entry_name].build)
+    build: BuildClassifier = import_string(MODELS[job.case.model].build)
     recipe = job.protocol.recipe
     assert isinstance(recipe, ClassifierRecipe)
     placed: Classifier = _built(
@@ -52,7 +52,7 @@ def build_classifier(job: Job, classes: int) -> Classifier:
 
 
 def _built(job: Job, build: Any, **options: Any) -> Any:
-    entry = MODELS[job.case.entry_name]
+    entry = MODELS[job.case.model]
     torch.manual_seed(job.seed)
     try:
         state = load_state(job.inputs.weights) if job.inputs.weights else None

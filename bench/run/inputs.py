@@ -46,7 +46,7 @@ class Finder:
     def protocol(self, case: Case) -> Protocol:
         """The case's resolved protocol."""
         return resolve(
-            MODELS[case.entry_name],
+            MODELS[case.model],
             case.recipe,
             PROFILES[self.settings.profile],
             augmentation=case.augmentation,
@@ -67,7 +67,7 @@ class Finder:
         """
         protocol = self.protocol(case)
         weights = self._weights(case)
-        if MODELS[case.entry_name].task == "classification":
+        if MODELS[case.model].task == "classification":
             inputs: Inputs | LabeledInputs = self._labeled(case, weights)
         else:
             inputs = self._anomaly(case, protocol, weights)
@@ -83,7 +83,7 @@ class Finder:
             protocol=protocol,
             inputs=inputs,
             key=key,
-            seed=MODELS[case.entry_name].seed_base + case.replicate,
+            seed=MODELS[case.model].seed_base + case.replicate,
             device=self.settings.device,
             cache_dir=self.settings.cache_dir,
             results_dir=self.settings.results_dir,
@@ -95,7 +95,7 @@ class Finder:
             pixel_metrics=self.settings.pixel_metrics,
             feature_cache=self.settings.feature_cache,
             cache_limit=self.settings.cache_limit,
-            layers=self.layers.get(MODELS[case.entry_name].weights or "", ()),
+            layers=self.layers.get(MODELS[case.model].weights or "", ()),
             plots=self.settings.plots,
             measurements=self.settings.measurements,
         )
@@ -111,7 +111,7 @@ class Finder:
         fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
         hashes = ContentHashes(self.settings.cache_dir / "hashes")
         data_hash = hashes.data_hash([*train, *category.validation, *test])
-        entry = MODELS[case.entry_name]
+        entry = MODELS[case.model]
         held_out = split_calibration(fit)[1] if entry.holds_out else ()
         textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
         if entry.auxiliary:
@@ -162,7 +162,7 @@ class Finder:
         )
 
     def _weights(self, case: Case) -> ResolvedWeights | None:
-        tag = MODELS[case.entry_name].weights
+        tag = MODELS[case.model].weights
         if not case.pretrained or tag is None:
             return None
         try:
@@ -206,7 +206,7 @@ def tapped_layers(cases: Iterable[Case]) -> dict[str, tuple[int, ...]]:
     """The backbone layers that cases tap, by the tag of its weights."""
     layers: dict[str, set[int]] = {}
     for case in cases:
-        entry = MODELS[case.entry_name]
+        entry = MODELS[case.model]
         layers.setdefault(entry.weights or "", set()).update(entry.layers)
     return {tag: tuple(sorted(found)) for tag, found in layers.items()}
 

@@ -1,7 +1,7 @@
 """A job: a case with everything it needs found and named, ready to travel to a child process."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -143,7 +143,7 @@ class Job:
     @property
     def group(self) -> str:
         """Cases of one group share resident data and a child process."""
-        backbone = MODELS[self.case.entry_name].weights
+        backbone = MODELS[self.case.model].weights
         return f"{self.case.data} {self.protocol.image_size} {self.protocol.crop} {backbone}"
 
 
@@ -152,7 +152,7 @@ def blank_record(job: Job) -> Record:
     weights = job.inputs.weights
     return Record(
         key=job.key,
-        case=asdict(job.case),
+        case=job.case,
         status="ok",
         outcome="ok",
         protocol=job.protocol.as_dict(),
@@ -180,7 +180,7 @@ def failure(case: Case, key: Key, outcome: Outcome, message: str) -> Record:
     """A record of a case that failed before it became a job."""
     return Record(
         key=key,
-        case=asdict(case),
+        case=case,
         status="failed",
         outcome=outcome,
         error={"message": message},

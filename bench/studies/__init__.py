@@ -11,5 +11,5 @@ STUDIES = {study.name: study for study in (RD_BACKBONE, ANOMALY_ZOO, MIXING, CLA
 
 def table_spec_of(record: Record) -> TableSpec:
     """How a record is ranked and shown; one of a study unknown here is shown as anomaly's."""
-    study = STUDIES.get(record.case["study"])
+    study = STUDIES.get(record.case.study)
     return study.table_spec if study else ANOMALY

@@ -58,7 +58,7 @@ def classified(
 
 def _protocol(case, images_seen, epochs):
     protocol = resolve(
-        MODELS[case.entry_name],
+        MODELS[case.model],
         case.recipe,
         PROFILES["standard"],
         augmentation=case.augmentation,

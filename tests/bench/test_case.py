@@ -3,10 +3,11 @@
 import string
 
 import pytest
+from case_names import case_named
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.case import Case, parse_id
+from bench.case import Case
 
 VALUE = st.text(string.ascii_lowercase + string.digits + "_", min_size=1, max_size=12)
 
@@ -19,14 +20,14 @@ def test_id_reads_as_the_documentation_says():
 
 def test_arm_is_the_models_suffix():
     case = Case("rd_backbone", "rd_resnet50.same", "mvtec", "bottle", "default", False, 2)
-    assert (case.entry_name, case.recipe) == ("rd_resnet50", "same")
+    assert (case.model, case.recipe) == ("rd_resnet50", "same")
     assert case.id == "rd_resnet50.same-mvtec.bottle-default-scratch-s2"
 
 
 @given(VALUE, VALUE, st.none() | VALUE, VALUE, st.booleans(), st.integers(0, 999))
 def test_ids_and_cases_are_one_to_one(model, dataset, category, augmentation, pretrained, seed):
     case = Case("study", model, dataset, category, augmentation, pretrained, seed)
-    assert parse_id(case.id, "study") == case
+    assert case_named(case.id) == case
 
 
 @pytest.mark.parametrize(
@@ -44,4 +45,4 @@ def test_ids_and_cases_are_one_to_one(model, dataset, category, augmentation, pr
 )
 def test_malformed_ids_are_refused_with_an_example(text):
     with pytest.raises(ValueError, match="is not a case id: wanted model-dataset"):
-        parse_id(text, "study")
+        case_named(text)

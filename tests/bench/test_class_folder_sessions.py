@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from case_names import case_named
 from PIL import Image
 
-from bench.case import parse_id
 from bench.run.device_data import DeviceData
 from bench.run.inputs import Finder
 from bench.settings import Settings
@@ -69,7 +69,7 @@ def test_a_set_as_large_as_the_limit_is_resident(tmp_path, data, limit, word):
     settings = Settings(
         "smoke", "cpu", (data,), (), tmp_path, tmp_path, image_size=SIZE, host_memory=limit
     )
-    job = Finder(settings, find_datasets([data])).job(parse_id(CASE, "classifiers"))
+    job = Finder(settings, find_datasets([data])).job(case_named(CASE))
     loaded = DeviceData().load_labeled(job, job.inputs, lambda *_: None)
     assert all(text.startswith(word) for text in loaded.held(1, 1).values())
 
@@ -85,8 +85,8 @@ def test_a_set_that_cannot_be_read_is_a_failed_case(session_options, run_session
 def test_classifiers_are_trained_at_their_own_size(tmp_path, data):
     settings = Settings("standard", "cpu", (data,), (), tmp_path, tmp_path)
     finder = Finder(settings, find_datasets([data]))
-    assert finder.job(parse_id(CASE, "classifiers")).protocol.image_size == 224
-    digits = parse_id("resnet18-digits-default-scratch-s0", "classifiers")
+    assert finder.job(case_named(CASE)).protocol.image_size == 224
+    digits = case_named("resnet18-digits-default-scratch-s0")
     assert finder.job(digits).protocol.image_size == 32
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from case_names import case_named
 from cifar_files import batch, pickled, write_cifar100
 
-from bench.case import parse_id
 from bench.run.case import run_case
 from bench.run.device_data import DeviceData
 from bench.run.inputs import Finder
@@ -30,7 +30,7 @@ def job(tmp_path, case_id, images_seen=1_024, data_dirs=(), weights_dirs=()):
         tmp_path / "cache",
         images_seen=images_seen,
     )
-    return Finder(settings, find_datasets(data_dirs)).job(parse_id(case_id, "classifiers"))
+    return Finder(settings, find_datasets(data_dirs)).job(case_named(case_id))
 
 
 def changed(job, **recipe):

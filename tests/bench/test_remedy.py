@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from case_names import case_named
 
-from bench.case import parse_id
 from bench.remedy import dataset_remedy, remedy
 from bench.run.inputs import Finder
 from bench.run.job import CaseSkipped
@@ -50,7 +50,7 @@ def test_a_set_without_an_address_is_never_said_to_be_fetched():
 def test_a_session_says_the_same(tmp_path):
     for data, said in (("mpdd.tubes", "prepare MPDD.zip"), ("mvtec.zipper", "data get mvtec  (")):
         with pytest.raises(CaseSkipped) as skipped:
-            finder(tmp_path).job(parse_id(f"rd_resnet18-{data}-default-scratch-s0", "rd_backbone"))
+            finder(tmp_path).job(case_named(f"rd_resnet18-{data}-default-scratch-s0"))
         assert dataset_remedy(data.partition(".")[0]) in str(skipped.value)
         assert said in str(skipped.value)
 
@@ -60,7 +60,7 @@ def test_a_session_says_the_same(tmp_path):
 )
 def test_a_set_of_ones_own_is_to_be_restored(tmp_path, case):
     with pytest.raises(CaseSkipped, match="is a set of your own, which nothing can download"):
-        finder(tmp_path).job(parse_id(case, "rd_backbone"))
+        finder(tmp_path).job(case_named(case))
 
 
 def test_a_category_of_ones_own_set_is_to_be_restored():

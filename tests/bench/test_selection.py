@@ -57,7 +57,7 @@ def test_found_class_folders_join_the_studies_of_classifiers_alone():
 
 
 def test_data_change_least_often_then_backbones():
-    order = [(case.study, case.data, MODELS[case.entry_name].weights) for case in cases()]
+    order = [(case.study, case.data, MODELS[case.model].weights) for case in cases()]
     assert len([key for key, _ in groupby(order)]) == len(set(order))
     by_study = [(case.study, case.data) for case in cases()]
     assert len([key for key, _ in groupby(by_study)]) == len(set(by_study)) == 19 + 34 + 3 + 3
@@ -86,7 +86,7 @@ def test_keywords_name_every_axis():
 
 def test_an_alias_finds_a_model_and_makes_no_case_of_its_own():
     found = [case for case in cases() if "reverse_distillation" in keywords(case)]
-    assert {case.entry_name for case in found} == {"rd_wide_resnet50_2"}
+    assert {case.model for case in found} == {"rd_wide_resnet50_2"}
     assert not [case for case in cases() if case.model == "reverse_distillation"]
 
 
@@ -97,7 +97,7 @@ def test_the_zoo_has_every_configuration_of_its_first_part():
         *("efficientad_small", "efficientad_medium", "autoencoder"),
         *("dfm", "dfm_nll", "cfa", "cfa_resnet18"),
     }
-    zoo = {case.entry_name for case in cases() if case.study == "anomaly_zoo"}
+    zoo = {case.model for case in cases() if case.study == "anomaly_zoo"}
     assert zoo - ids == {"dfm_resnet18", "fre_resnet18"}
     assert zoo >= ids
 

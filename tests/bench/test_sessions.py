@@ -102,10 +102,11 @@ def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
         images_seen=16,
         image_size=64,
     )
-    from bench.case import parse_id
+    from case_names import case_named
+
     from bench.run.inputs import Finder
 
-    job = Finder(settings, find_datasets(settings.data_dirs)).job(parse_id(CASE, "rd_backbone"))
+    job = Finder(settings, find_datasets(settings.data_dirs)).job(case_named(CASE))
     assert job.key == record.key
     model = build_model(job)
     model.load_checkpoint(

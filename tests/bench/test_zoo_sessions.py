@@ -30,14 +30,14 @@ def scores(results, record):
 def test_models_that_tap_one_backbone_share_one_pass(session, forwards, tmp_path):
     session("-k", f"tiny and {SHARING}").assert_outcomes(passed=5)
     records = Store(tmp_path / "results" / "runs").records()
-    assert {record.case["model"] for record in records} == {
+    assert {record.case.model for record in records} == {
         *("padim_resnet18", "patchcore_resnet18", "stfpm_resnet18", "cfa_resnet18", "dfm_resnet18")
     }
     assert sum(forwards) == 20 + 12  # every image once: 18 fitted, 2 held out, 12 tested
     states = [record.fingerprints["feature_cache"] for record in records]
     assert states == ["cold", *["warm"] * 4]
     # A model that came second is charged with what the first one's pass took.
-    seconds = {r.case["model"]: r.measurements["fit_seconds"] for r in records}
+    seconds = {r.case.model: r.measurements["fit_seconds"] for r in records}
     assert all(value > 0 for value in seconds.values())
     # Off, each model sees images; the scores are the same to rounding.
     forwards.clear()
@@ -47,7 +47,7 @@ def test_models_that_tap_one_backbone_share_one_pass(session, forwards, tmp_path
     for shared, own in zip(records, Store(off / "runs").records(), strict=True):
         assert own.fingerprints["feature_cache"] == "off"
         first, second = scores(tmp_path / "results", shared), scores(off, own)
-        np.testing.assert_allclose(first, second, rtol=2e-3, err_msg=shared.case["model"])
+        np.testing.assert_allclose(first, second, rtol=2e-3, err_msg=shared.case.model)
 
 
 def test_an_image_only_model_leaves_pixel_columns_empty_with_their_reason(session, tmp_path):
@@ -77,7 +77,7 @@ def test_one_pass_models_are_measured_too(options, run_session, store, tmp_path)
 def test_zoo_tables_hold_reverse_distillation_by_its_papers_protocol(session, store, tmp_path):
     session("-k", "tiny and scratch and (rd_resnet18 or padim_resnet18)").assert_outcomes(passed=2)
     zoo = (tmp_path / "results" / "LEADERBOARD.md").read_text().partition("Study `anomaly_zoo`")[2]
-    (rd,) = [record for record in store.records() if record.case["model"] == "rd_resnet18"]
+    (rd,) = [record for record in store.records() if record.case.model == "rd_resnet18"]
     row = next(line for line in zoo.splitlines() if "rd_resnet18" in line and "AUROC" not in line)
     assert f"{100 * rd.metrics['multi_scale']['image_auroc']:.2f}" in row
 
@@ -96,4 +96,4 @@ def test_weights_that_lack_a_tapped_layer_are_a_skip_with_the_reason(session, st
     result = session("-k", chosen, "--weights-dir", str(real_data / "weights"))
     result.assert_outcomes(passed=1, skipped=1)
     result.stdout.fnmatch_lines(["*skipped 1: These are not*layer4.0.conv1.weight*incomplete*"])
-    assert [record.case["model"] for record in store.records()] == ["padim_resnet18"]
+    assert [record.case.model for record in store.records()] == ["padim_resnet18"]

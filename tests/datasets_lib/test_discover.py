@@ -4,10 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from case_names import case_named
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.case import Case, parse_id
+from bench.case import Case
 from datasets_lib.data_dirs import data_dirs
 from datasets_lib.discover import find_datasets
 from datasets_lib.layouts.category import DatasetError
@@ -97,7 +98,7 @@ def test_ids_follow_the_rule_of_case_ids(name):
     assert value == "".join(c if c in allowed else "_" for c in name.lower())
     assert folder_id(value) == value
     case = Case("study", "model", value, value, "default", True, 0)
-    assert parse_id(case.id, "study") == case
+    assert case_named(case.id) == case
 
 
 def test_discovery_of_many_folders_is_quick_and_light(tmp_path):

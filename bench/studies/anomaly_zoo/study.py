@@ -11,7 +11,8 @@ ANOMALY_ZOO = Study(
     task="anomaly",
     about="Anomaly-detection models behind one interface",
     datasets=("mvtec", "visa", "btad", "surface"),
-    models=tuple(entry.name for entry in (*MEMORY_MODELS, *ADAPTATION_MODELS, *IMAGE_MODELS)),
-    members=tuple(entry.name for entry in RD_MODELS),
+    models=tuple(
+        entry.name for entry in (*MEMORY_MODELS, *ADAPTATION_MODELS, *IMAGE_MODELS, *RD_MODELS)
+    ),
     table="zoo",
 )

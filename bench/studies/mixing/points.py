@@ -82,14 +82,14 @@ def outcomes(records: Iterable[Record], recipe: str) -> tuple[dict[Point, Outcom
     ]
     conditions: dict[str, Counter[str]] = defaultdict(Counter)
     for record in judged:
-        conditions[record.case["dataset"]][_conditions(record)] += 1
+        conditions[record.case.dataset][_conditions(record)] += 1
     usual = {
         dataset: max(counts, key=lambda condition: (counts[condition], condition))
         for dataset, counts in conditions.items()
     }
     cells: dict[Point, list[Record]] = defaultdict(list)
     for record in judged:
-        if _conditions(record) == usual[record.case["dataset"]]:
+        if _conditions(record) == usual[record.case.dataset]:
             cells[point_of(record)].append(record)
     left_out = len(judged) - sum(map(len, cells.values()))
     return {point: _outcome(point, cells) for point in sorted(cells)}, left_out
@@ -104,7 +104,7 @@ def point_of(record: Record) -> Point:
 
 def recipe_of(record: Record) -> str:
     """``baseline`` or the model value's suffix."""
-    suffix: str = record.case["model"].partition(".")[2]
+    suffix: str = record.case.model.partition(".")[2]
     return suffix or "baseline"
 
 
@@ -127,13 +127,13 @@ def _conditions(record: Record) -> str:
 def _outcome(point: Point, cells: Mapping[Point, list[Record]]) -> Outcome:
     own = cells[point]
     controls = {
-        int(record.case["replicate"]): _top1(record)
+        record.case.replicate: _top1(record)
         for record in cells.get(point._replace(augmentation="default"), ())
     }
     collapsed = [record.key.id for record in own if _fell(record, controls, point)]
     images = {record.fingerprints.get("images", {}).get("test") for record in own}
     return Outcome(
-        {int(record.case["replicate"]): _top1(record) or 0.0 for record in own},
+        {record.case.replicate: _top1(record) or 0.0 for record in own},
         images.pop() if len(images) == 1 else None,
         ", ".join(sorted(collapsed)),
     )
@@ -144,7 +144,5 @@ def _fell(record: Record, controls: Mapping[int, float | None], point: Point) ->
     if not values:
         return False
     best = max(values)
-    control = (
-        None if point.augmentation == "default" else controls.get(int(record.case["replicate"]))
-    )
+    control = None if point.augmentation == "default" else controls.get(record.case.replicate)
     return collapsed(values.index(best) + 1, len(values), best, values[-1], control)

@@ -65,7 +65,7 @@ def _recipe(study: str, recipe: str, found: Outcomes, left_out: int) -> Iterator
 
 def _original(by_recipe: dict[str, Outcomes], records: Sequence[Record]) -> Iterator[str]:
     """The original's figures of the datasets that we have runs of."""
-    have = {record.case["dataset"] for record in records}
+    have = {record.case.dataset for record in records}
     datasets = [name for name in dict.fromkeys(p.dataset for p in experiments()) if name in have]
     if not datasets:
         return

@@ -206,7 +206,7 @@ def _comparable(
 
 def _incomparable(pair: Pair, one: Record, other: Record) -> str | None:
     """Why a category's two sides cannot be compared, or None."""
-    if one.case["dataset"] == pair.chosen_on:
+    if one.case.dataset == pair.chosen_on:
         return f"the tuned constants were chosen on {pair.chosen_on}"
     if one.key.data != other.key.data:
         return "the sides saw different images"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from case_names import case_named
 
-from bench.case import parse_id
 from bench.metrics.pixels import PIXEL_METRICS, pixel_metrics
 from bench.metrics.regions import label_regions
 from bench.run.anomaly import features_by_split
@@ -53,7 +53,7 @@ def job(tmp_path, write_category):
             **{"pictures": False, "measurements": False} | settings,
         )
         finder = Finder(settings, find_datasets(settings.data_dirs))
-        return finder.job(parse_id(f"{model}-tiny.tile-default-scratch-s0", "anomaly_zoo"))
+        return finder.job(case_named(f"{model}-tiny.tile-default-scratch-s0"))
 
     return make
 
@@ -93,7 +93,7 @@ def test_a_classifier_trains_without_leaving_the_device(tmp_path, augmentation):
         images_seen=24_576,  # CutMix learns slowly: 0.34 of 8,192, 0.99 of these
         precision="bf16",
     )
-    case = parse_id(f"resnet18-digits-{augmentation}-scratch-s0", "classifiers")
+    case = case_named(f"resnet18-digits-{augmentation}-scratch-s0")
     record = finished(Finder(settings, {}).job(case))
     assert record.metrics["last_epoch"]["top1"] > 0.5
     assert record.fingerprints["images_held"] == dict.fromkeys(

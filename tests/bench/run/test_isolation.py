@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from case_names import case_named
 
-from bench.case import parse_id
 from bench.run.inputs import Finder
 from bench.run.isolate import IsolatedRunner
 from bench.settings import Settings
@@ -33,7 +33,7 @@ def job(tmp_path, write_category):
             image_size=64,
         )
         finder = Finder(settings, find_datasets(settings.data_dirs))
-        return finder.job(parse_id(case_id, "rd_backbone"))
+        return finder.job(case_named(case_id))
 
     return make
 

@@ -31,7 +31,7 @@ def replicate(*groups):
     recipes = {"baseline": [], "flip_crop": []}
     for group in groups:
         for record in group:
-            recipes[record.case["model"].partition(".")[2] or "baseline"].append(record)
+            recipes[record.case.model.partition(".")[2] or "baseline"].append(record)
     return replications({recipe: outcomes(found, recipe)[0] for recipe, found in recipes.items()})
 
 
