@@ -1,3 +1,3 @@
-"""Loads the glue between pytest and the harness."""
+"""Load the pytest plugin of the harness."""
 
-pytest_plugins = ["bench.plugin", "pytester"]
+pytest_plugins = ["bench.plugin"]

@@ -1,1 +1,1 @@
-"""The harness: how a case is described, run, measured, stored and judged. Importing it is cheap."""
+"""The harness: how cases are described, run, measured, stored and reported."""

@@ -1,4 +1,4 @@
-"""The command line options of a benchmark session, and the settings they make."""
+"""The command-line options of a benchmark session."""
 
 import argparse
 import math
@@ -16,7 +16,7 @@ from models.catalog import MODELS
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declare the options."""
+    """Declare the options of a benchmark session."""
     group = parser.getgroup("proving ground")
     add = group.addoption
     add(
@@ -24,65 +24,73 @@ def add_options(parser: pytest.Parser) -> None:
         choices=list(PROFILES),
         help="budget and recipe set (default: standard with CUDA, smoke without)",
     )
-    add("--seeds", type=_positive, default=1, metavar="N", help="replicates a case (default 1)")
-    add("--recipes", metavar="A,B", help="recipes, comma separated, or all")
+    add("--seeds", type=_positive, default=1, metavar="N", help="replicates per case (default 1)")
+    add("--recipes", metavar="A,B", help="comma-separated recipes, or all")
+    add(
+        "--plugin",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="Python file that registers models, datasets, augmentations, metrics or studies; "
+        "may repeat",
+    )
     add(
         "--augmentations",
         metavar="A,B",
-        help="augmentations of the cases instead of the studies' own, such as flips,rotation",
+        help="augmentations to use instead of the studies' own, such as flips,rotation",
     )
     add(
         "--images-seen",
         type=_positive,
         metavar="N",
-        help="training budget in images instead of the profile's; kept apart in the store",
+        help="training budget in images, instead of the profile's; such runs are stored separately",
     )
-    add("--image-size", type=_positive, metavar="PX", help="side of the images, likewise")
+    add("--image-size", type=_positive, metavar="PX", help="image side, instead of the profile's or the model's")
     add(
         "--precision",
         choices=["float32", "bf16"],
-        help="of training (default: bf16 on CUDA and on CPUs that have it); evaluation is float32",
+        help="training precision (default: bf16 on CUDA and on CPUs with bf16 instructions); "
+        "evaluation is always float32",
     )
     add(
         "--data-dir",
         action="append",
         type=Path,
         metavar="DIR",
-        help="folder of datasets, DIR/mvtec/bottle/train/good; may repeat "
-        "(default: $PROVING_GROUND_DATA); what bench data get fetched is always found",
+        help="folder of datasets, such as DIR/mvtec/bottle/train/good; may repeat (default: "
+        "$PROVING_GROUND_DATA); datasets from `python -m bench data get` are always found",
     )
     add(
         "--weights-dir",
         action="append",
         type=Path,
         metavar="DIR",
-        help="folder of pretrained weights, DIR/resnet18.pth; may repeat",
+        help="folder of pretrained weights, such as DIR/resnet18.pth; may repeat",
     )
-    add("--results-dir", type=Path, metavar="DIR", help="where results go (default: results)")
-    add("--cache-dir", type=Path, metavar="DIR", help="where decoded images are kept")
+    add("--results-dir", type=Path, metavar="DIR", help="folder of results (default: results)")
+    add("--cache-dir", type=Path, metavar="DIR", help="folder of decoded images and features")
     add(
         "--workers",
         type=_positive,
         default=2,
         metavar="N",
-        help="threads that read batches of a streamed set (default 2)",
+        help="threads that read a streamed dataset (default 2)",
     )
     add(
         "--host-memory",
         type=_gigabytes,
         metavar="GB",
-        help="stream a classification set of image files whose pixels take more than GB x 10^9 "
-        "bytes, even where it would fit: nothing more than the buffers of its batches is then "
-        "held for images (default: stream what takes more than half of the free memory)",
+        help="stream classification sets that decode to more than this many GB (default: half of the "
+        "free memory)",
     )
     add(
         "--pixel-metrics",
         choices=["exact", "histogram"],
         default="exact",
-        help="sort the scores of all pixels, where memory allows (default), or count them by bin, "
-        "which takes little memory and gives each figure with a bound of its error",
+        help="exact: sort all pixel scores where memory allows (default); histogram: count them by "
+        "bin, in little memory, with a bound on the error",
     )
-    add("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda where it is)")
+    add("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if available)")
     add(
         "--isolate",
         action="store_true",
@@ -94,49 +102,54 @@ def add_options(parser: pytest.Parser) -> None:
         "--case-timeout",
         type=float,
         metavar="S",
-        help="wall time a case (default 4 hours); implies --isolate",
+        help="maximum wall time per case (default: 4 hours); implies --isolate",
     )
     add(
         "--stall-timeout",
         type=float,
         metavar="S",
-        help="time a case may go without a sign of life (default 900 s); implies --isolate",
+        help="maximum time without progress (default: 900 s); implies --isolate",
     )
     add(
         "--compile",
         choices=["auto", "yes", "no"],
         default="auto",
-        help="compile classifiers' training (default auto: on CUDA, where it is predicted to pay); "
-        "'no' also leaves out CUDA graphs",
+        help="compile the training of classifiers (default auto: on CUDA, if it is predicted to save "
+        "time); no also disables CUDA graphs",
     )
     add(
         "--no-feature-cache",
         dest="feature_cache",
         action="store_false",
-        help="compute a frozen backbone's features anew for every model and pass",
+        help="recompute the features of frozen backbones for every model and pass",
     )
     add(
         "--cache-limit",
         type=_gigabytes,
         metavar="GB",
-        help="room for features in the cache folder, in 10^9 bytes (default: 10, or a fifth of the "
-        "free disk where that is less)",
+        help="maximum size of cached features on disk (default: 10 GB, or a fifth of the free disk if "
+        "that is less)",
     )
     add(
-        "--no-pictures", dest="pictures", action="store_false", help="leave no pictures of the runs"
+        "--no-pictures", dest="plots", action="store_false", help="draw no plots of the runs"
     )
     add(
         "--no-measurements",
         dest="measurements",
         action="store_false",
-        help="measure no speed, memory or size: only what the model is worth",
+        help="skip speed, memory and size; evaluate quality only",
     )
     add("--rerun", action="store_true", help="run finished cases again")
-    add("--save-models", action="store_true", help="keep every trained model")
+    add("--save-models", action="store_true", help="save every trained model")
+
+
+def plugin_files(config: pytest.Config) -> tuple[Path, ...]:
+    """Return the absolute paths of the files given with ``--plugin``."""
+    return _folders(config.getoption("--plugin"))
 
 
 def settings_of(config: pytest.Config) -> Settings:
-    """The settings a session's options make."""
+    """Return the settings of a session."""
     option = config.getoption
     device = option("--device") or ("cuda" if cuda_present() else "cpu")
     if device.partition(":")[0] not in {"cpu", "cuda"}:
@@ -155,6 +168,7 @@ def settings_of(config: pytest.Config) -> Settings:
         results_dir=(option("--results-dir") or config.rootpath / "results").absolute(),
         cache_dir=cache_dir,
         seeds=option("--seeds"),
+        plugins=plugin_files(config),
         recipes=_recipes(option("--recipes")),
         augmentations=_augmentations(option("--augmentations")),
         images_seen=option("--images-seen"),
@@ -171,7 +185,7 @@ def settings_of(config: pytest.Config) -> Settings:
         pixel_metrics=option("--pixel-metrics"),
         feature_cache=option("feature_cache"),
         cache_limit=option("--cache-limit"),
-        plots=option("pictures"),
+        plots=option("plots"),
         measurements=option("measurements"),
     )
 
@@ -184,8 +198,9 @@ def _recipes(text: str | None) -> tuple[str, ...] | None:
         return tuple(sorted(known))
     recipes = tuple(text.split(","))
     if unknown := [recipe for recipe in recipes if recipe not in known]:
+        wanted = ", ".join(sorted(known))
         raise pytest.UsageError(
-            f"--recipes: no recipe {', '.join(map(repr, unknown))}; there are {', '.join(sorted(known))}"
+            f"--recipes: no recipe {', '.join(map(repr, unknown))}; there are {wanted}"
         )
     return recipes
 
@@ -206,7 +221,7 @@ def _folders(given: list[Path] | None) -> tuple[Path, ...]:
 
 
 def _gigabytes(text: str) -> int:
-    """Bytes of a number of GB."""
+    """Parse a number of GB into bytes."""
     try:
         size = float(text)
     except ValueError:

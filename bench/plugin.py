@@ -1,4 +1,4 @@
-"""The glue between pytest and the harness: options, cases as parameters, letters, the summary.
+"""The pytest plugin: options, cases as parameters, outcomes and the summary.
 
 Collection imports no torch: whatever needs it is imported when a case runs.
 """
@@ -13,7 +13,8 @@ from _pytest.terminal import TerminalReporter
 from bench import selection
 from bench.case import Case
 from bench.gc_paused import gc_paused
-from bench.options import add_options, settings_of
+from bench.extensions import ExtensionError, load_extensions
+from bench.options import add_options, plugin_files, settings_of
 from bench.progress import Progress
 from bench.protocol import PROFILES
 from bench.settings import Settings
@@ -43,30 +44,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers of the studies, for ``--strict-markers``."""
+    """Load extensions and register the markers of all catalogs, for ``--strict-markers``."""
+    try:
+        load_extensions(plugin_files(config))
+    except ExtensionError as error:
+        raise pytest.UsageError(str(error)) from None
     for name in sorted(_catalog_markers()):
         config.addinivalue_line("markers", f"{name}: cases of {name}")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Spare the garbage collector thousands of items that live as long as the session.
+    """Pause the garbage collector while thousands of items are made that live to the end.
 
-    Without it, listing 5,472 cases takes 1.05 s instead of 0.57 s (bench/perf/collection.py).
+    Without the pause, listing 5,472 cases takes 1.05 s instead of 0.57 s (bench/perf/collection.py).
     """
     with gc_paused():
         return (yield)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make every case a parameter of a function that asks for ``case`` and ``bench_session``."""
+    """Parametrize functions that take ``case`` and ``bench_session`` with every case."""
     if not {"case", "bench_session"} <= set(metafunc.fixturenames):
         return
     config = metafunc.config
     if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
         raise pytest.UsageError(
-            "bench runs its cases in one session: two at a time would spoil each other's speeds. "
-            "Run without -n; --isolate gives every group of cases a process of its own."
+            "bench runs its cases one at a time, because two would slow each other down and spoil "
+            "the measured speeds. Run without -n; --isolate runs groups of cases in child processes."
         )
     settings = config.stash[SETTINGS] = settings_of(config)
     try:
@@ -81,7 +86,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class _Marks:
-    """Mark objects, made once a name; names of found datasets are registered as they come."""
+    """Creates each mark once, and registers the names of discovered datasets."""
 
     def __init__(self, config: pytest.Config, found: Mapping[str, FoundDataset]) -> None:
         self._made: dict[str, pytest.MarkDecorator] = {}
@@ -116,7 +121,7 @@ def _catalog_markers() -> set[str]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """A ``-k`` that matches nothing is most likely a typo: say what it may have meant."""
+    """Fail with suggestions when ``-k`` matches nothing, which is most likely a typo."""
     config = session.config
     if session.items or CASES not in config.stash or not config.option.keyword:
         return
@@ -134,7 +139,7 @@ def _guesses(unknown: Mapping[str, list[str]]) -> list[str]:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    """What the session will do, where, and on which machine."""
+    """Report what the session will do, and on which device."""
     if SETTINGS not in config.stash:
         return []
     settings = config.stash[SETTINGS]
@@ -143,10 +148,10 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     if not config.option.profile:
         full = "; --profile standard for the full protocol" if profile.name == "smoke" else ""
         why = f" (the default on {settings.device.partition(':')[0]}{full})"
+    where = "one child process per group" if settings.isolate else "inline"
     lines = [
         f"profile {profile.name}{why}: {profile.about}",
-        f"device {settings.device}, {'one child process a group' if settings.isolate else 'inline'}"
-        f", results in {settings.results_dir}",
+        f"device {settings.device}, {where}, results in {settings.results_dir}",
     ]
     found = ", ".join(
         f"{name} ({len(dataset.categories)})" if dataset.categories else name
@@ -160,14 +165,14 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 
 
 def _cases_of(items: Iterable[pytest.Item]) -> list[Case]:
-    """The cases that a session was left with after ``-k`` and ``-m``."""
+    """Return the cases that ``-k`` and ``-m`` left."""
     parameters = (getattr(getattr(item, "callspec", None), "params", {}) for item in items)
     return [found["case"] for found in parameters if isinstance(found.get("case"), Case)]
 
 
 @pytest.fixture(scope="session")
 def bench_session(request: pytest.FixtureRequest) -> Iterator["BenchSession"]:
-    """The session that runs the cases."""
+    """Return the session that runs the cases."""
     from bench.session import BenchSession
 
     config = request.config
@@ -184,7 +189,7 @@ def bench_session(request: pytest.FixtureRequest) -> Iterator["BenchSession"]:
 def pytest_report_teststatus(
     report: pytest.TestReport | pytest.CollectReport, config: pytest.Config
 ) -> tuple[str, str, str] | None:
-    """Own words for cases; the letter is left out where every case has a line of its own."""
+    """Map case outcomes to pytest's letter and word; no letter when each case prints its own line."""
     if not isinstance(report, pytest.TestReport) or report.when != "call":
         return None
     outcome = dict(report.user_properties).get("outcome")
@@ -200,7 +205,7 @@ def pytest_report_teststatus(
 def pytest_terminal_summary(
     terminalreporter: TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """What ran, what came out, what was skipped and what to do next."""
+    """Write what ran, the results, what was skipped and what to do next."""
     if TALLY not in config.stash:
         return
     from bench.summary import write_summary

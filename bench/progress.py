@@ -1,4 +1,4 @@
-"""Progress of a session: a live line on a terminal, a line a case and a heartbeat elsewhere."""
+"""Progress of a session: a live line on a terminal; elsewhere a line per case and a heartbeat."""
 
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -14,12 +14,12 @@ _LIVE_SECONDS = 0.2
 
 
 class Progress:
-    """Writes where a session is.
+    """Writes the progress of a session.
 
     Args:
-        terminal: pytest's reporter, whose stream is not captured; None writes nothing.
-        total: Cases selected.
-        lines: Whether every finished case gets a line of its own.
+        terminal: pytest's terminal reporter; None writes nothing.
+        total: Number of selected cases.
+        lines: Whether every finished case gets its own line.
     """
 
     def __init__(self, terminal: TerminalReporter | None, total: int, *, lines: bool) -> None:
@@ -32,12 +32,12 @@ class Progress:
         self._began = self._shown = time.monotonic()
 
     def begin(self, case_id: str) -> None:
-        """A case starts."""
+        """Note that a case starts."""
         self._case = case_id
         self._began = self._shown = time.monotonic()
 
     def report(self, phase: str, info: dict[str, Any]) -> None:
-        """A sign of life of the running case."""
+        """Show where the running case is."""
         moment = time.monotonic()
         if moment - self._shown < (_LIVE_SECONDS if self._live else _HEARTBEAT_SECONDS):
             return
@@ -51,7 +51,7 @@ class Progress:
         self._write(" ".join(parts), live=self._live)
 
     def end(self, record: Record) -> None:
-        """A case that ran ends."""
+        """Note that a case has run."""
         seconds = time.monotonic() - self._began
         self._ran += 1
         self._seconds += seconds
@@ -67,13 +67,13 @@ class Progress:
         self.note(record.key.id, "  ".join([*parts, f"{seconds:.0f} s"]))
 
     def note(self, case_id: str, text: str) -> None:
-        """One line for a case that is over, however it ended."""
+        """Write one line for a case that is over, however it ended."""
         self._done += 1
         if self._lines:
             self._write(f"{self._head(0)} {case_id}  {text}", live=False)
 
     def skip(self) -> None:
-        """A case will not run; the summary says why."""
+        """Note that a case is skipped; the summary says why."""
         self._done += 1
 
     def _head(self, ahead: int = 1) -> str:
@@ -95,7 +95,7 @@ class Progress:
             self._write_line(self._terminal, text, live=live)
 
     def _uncaptured(self) -> AbstractContextManager[None]:
-        """While a test runs, what goes to the terminal would be captured as the test's own."""
+        """Suspend output capturing, which would take the line for the test's own output."""
         assert self._terminal is not None
         manager = self._terminal.config.pluginmanager.getplugin("capturemanager")
         if manager is None:

@@ -1,4 +1,4 @@
-"""Profiles name a budget; a protocol is a recipe resolved under one, every constant decided."""
+"""Profiles name a budget; a protocol is a recipe resolved under a profile."""
 
 import hashlib
 import json
@@ -11,14 +11,14 @@ from models.catalog import ClassifierRecipe, ModelEntry, Recipe
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a task's cases may cost.
+    """What a case of a task may cost.
 
     Attributes:
-        image_size: Side in pixels; None means the model's own, for classifiers the dataset's.
-        train_limit: Most train images read; None means all.
-        test_limit: Most test images read, stratified by kind.
+        image_size: Image side in pixels; None means the model's own, for classifiers the dataset's.
+        train_limit: Maximum number of training images; None means all.
+        test_limit: Maximum number of test images, stratified by kind of defect.
         images_seen: Training budget in images; None means the recipe's epochs.
-        recipes: Recipes collected unless ``--recipes`` says otherwise; None means all.
+        recipes: Recipes that are collected without ``--recipes``; None means all.
     """
 
     image_size: int | None = None
@@ -30,14 +30,14 @@ class Budget:
 
 @dataclass(frozen=True)
 class Profile:
-    """Budgets and a recipe set. Records of two profiles never share a table.
+    """Budgets and a set of recipes. Records of two profiles never share a table.
 
     Attributes:
+        about: One-line description.
         anomaly: Budget of anomaly detection.
         classification: Budget of classification.
-        calibration: Whether normal images are held out of fitting for the honest threshold.
-        surface_textures: How many textures of the embedded set are collected; None means all.
-        about: One line for people.
+        calibration: Whether normal images are held out of training to set the threshold.
+        surface_textures: Number of textures of `surface` that are collected; None means all.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Profile:
     surface_textures: int | None = None
 
     def budget(self, task: str) -> Budget:
-        """The budget of ``anomaly`` or ``classification``."""
+        """Return the budget of ``anomaly`` or ``classification``."""
         return self.classification if task == "classification" else self.anomaly
 
 
@@ -83,13 +83,13 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything that decides a run but its data, its weights and its seed.
+    """Everything that decides a run except its data, its weights and its seed.
 
     Attributes:
-        options: Keyword arguments that the model is built with.
-        crop: Side of the middle of the resized images that is kept; None keeps all.
+        options: Keyword arguments of the model's ``build``.
+        crop: Side of the center crop of the resized images; None keeps all.
         images_seen: Training budget in images; None means the recipe's own.
-        precision: Of training: ``bf16`` is autocast. Evaluation is always float32.
+        precision: Training precision; ``bf16`` is autocast. Evaluation is always float32.
     """
 
     profile: str
@@ -107,26 +107,26 @@ class Protocol:
     evaluation_batch: int = 32
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return asdict(self)
 
     @property
     def hash(self) -> str:
-        """Sixteen hex digits over every field but the recipe's source, which decides nothing."""
+        """Return sixteen hex digits over every field except the recipe's source."""
         fields = self.as_dict()
         del fields["recipe"]["source"]
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def total_images(self, fitted: int) -> int:
-        """Images the training loop sees, for a fitted set of that many."""
+        """Return the number of images that training shows, given the size of the training set."""
         if self.recipe.optimizer == "none":
             return fitted
         return self.images_seen or self.recipe.images or self.recipe.epochs * fitted
 
     @property
     def input_size(self) -> int:
-        """Side of the images that the model gets."""
+        """Return the side of the images that the model sees."""
         return self.crop or self.image_size
 
 
@@ -142,18 +142,18 @@ def resolve(
     images_seen: int | None = None,
     image_size: int | None = None,
 ) -> Protocol:
-    """The protocol of a model's recipe under a profile.
+    """Return the protocol of a model's recipe under a profile.
 
     Args:
-        entry: The model.
-        recipe_name: One of the entry's recipes.
-        profile: The budget.
+        entry: The model's catalog entry.
+        recipe_name: Name of one of the entry's recipes.
+        profile: The profile.
         augmentation: The case's augmentation.
-        precision: Of training, ``float32`` or ``bf16``; a model without an optimizer has float32.
+        precision: ``float32`` or ``bf16``; a model without an optimizer always has float32.
         pretrained: Whether the model starts from weights.
-        native_size: Side that classifiers are trained at on the case's dataset.
-        images_seen: The caller's own training budget, instead of the profile's.
-        image_size: The caller's own side of the images, likewise.
+        native_size: Image side of classifiers on the case's dataset.
+        images_seen: Training budget in images, instead of the profile's.
+        image_size: Image side, instead of the profile's.
     """
     recipe = entry.recipes[recipe_name]
     if profile.name == "paper" and recipe_name == "baseline" and entry.paper_recipe is not None:
@@ -187,7 +187,7 @@ def resolve(
 def _input(
     entry: ModelEntry, profile: Profile, asked: int | None, native: int | None
 ) -> tuple[int, int | None]:
-    """Side that images are resized to, and of the middle that is kept of them."""
+    """Return the side that images are resized to, and the side of their center crop."""
     if asked is not None:  # the model's share of the middle, in whole strides of a backbone
         share = (entry.crop or entry.image_size) / entry.image_size
         return asked, round(asked * share / 32) * 32 if entry.crop else None

@@ -1,7 +1,7 @@
-"""A record: what happened when a case ran. One JSON object a line; every result lives here alone.
+"""A record: what happened when a case ran. Every result lives in records alone.
 
-The object's fields are those of `Record`, in that order; ``schema`` counts incompatible changes.
-Numbers that do not exist are ``null`` with their reason under ``reasons``.
+A record is one line of JSON with the fields of `Record`; ``schema`` counts incompatible changes.
+Numbers that do not exist are ``null``, with their reason under ``reasons``.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True)
 class Key:
-    """What makes two runs the same run; a finished key is not run again."""
+    """What makes two runs the same run; a case with a finished key is not run again."""
 
     id: str
     profile: str
@@ -36,7 +36,7 @@ class Key:
 
     @property
     def short(self) -> str:
-        """Sixteen hex digits over all of it."""
+        """Return sixteen hex digits over all fields."""
         return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
 
 
@@ -47,36 +47,34 @@ class Record:
     Attributes:
         schema: Version of this layout.
         key: Case id, profile and the hashes of recipe, data and weights.
-        case: What was run.
+        case: The case that was run.
         status: ``ok``, ``failed`` or ``skipped``.
         outcome: ``ok``, or what went wrong.
         protocol: The resolved recipe: every constant that decided the run.
-        seed: The seed used.
-        metrics: Metric by scoring head: ``{"single_scale": {"image_auroc": 0.98}}``; the first
-            head ranks.
-        reasons: Why a number is null: ``{"single_scale.pixel_auroc": "no masks"}``; of what is no
-            metric ``head.threshold.rule``, ``head.interval.metric`` and ``head.kind.name``.
-        intervals: 95 % interval over images by head and metric, ``[low, high]``: how far the figure
-            may be off for want of test images; the spread over seeds is another thing. Of
-            ``image_auroc`` DeLong's, normal on the logit scale, where no note names another; of
-            ``top1`` Wilson's score interval.
-        kinds: Image AUROC of each kind of defect beside the normal images, by head.
-        thresholds: Threshold by head and rule, on raw scores; which of the rules look at the labels
-            they are judged on is listed in ``fingerprints["thresholds_that_saw_test_labels"]``.
-        measurements: Speed, memory, size: units are in the names (``_ms``, ``_bytes``,
+        seed: The seed.
+        metrics: Metrics by head: ``{"single_scale": {"image_auroc": 0.98}}``.
+        reasons: Why a number is null, by ``head.metric``, ``head.threshold.rule``,
+            ``head.interval.metric`` or ``head.kind.name``.
+        intervals: 95 % confidence interval over test images by head and metric, ``[low, high]``;
+            the spread over seeds is another matter. ``image_auroc`` has DeLong's interval, normal
+            on the logit scale unless a note says otherwise; ``top1`` has Wilson's.
+        kinds: Image AUROC of each kind of defect against the normal images, by head.
+        thresholds: Thresholds on raw scores by head and rule; the rules that look at test labels
+            are listed in ``fingerprints["thresholds_that_saw_test_labels"]``.
+        measurements: Speed, memory and size, with units in the names (``_ms``, ``_bytes``,
             ``_images_per_s``).
         samples: Steady-state samples in seconds: ``inference_step``, ``latency``, ``train_step``.
         curve: Training loss: ``[[images seen, loss], …]``.
-        epochs: A figure of the test set after every pass, where passes are judged:
-            ``[[images seen, top-1], …]``; it chooses nothing.
-        notes: What a figure that exists does not mean as usual, by its name as in ``reasons``.
-        environment: Names of device, libraries and versions.
-        fingerprints: Longer provenance: weights file and sha256, counts of images.
+        epochs: A test metric after every pass, where passes are evaluated; it chooses nothing:
+            ``[[images seen, top-1], …]``.
+        notes: What is unusual about a number that exists, by the names used in ``reasons``.
+        environment: Device, libraries and versions.
+        fingerprints: Longer provenance: weights file and sha256, numbers of images.
         timings: Seconds by phase.
-        artifacts: Paths of pictures, scores and model, relative to the results folder.
+        artifacts: Paths of plots, scores and model, relative to the results folder.
         error: ``{"message": …}`` of a case that did not finish.
-        started: UTC, ISO 8601.
-        finished: UTC, ISO 8601.
+        started: Start in UTC, ISO 8601.
+        finished: End in UTC, ISO 8601.
     """
 
     key: Key
@@ -105,12 +103,12 @@ class Record:
     schema: int = SCHEMA
 
     def to_json(self) -> str:
-        """One line of JSON, without NaN or infinity (written as null)."""
+        """Return one line of JSON, with null in place of NaN and infinity."""
         return json.dumps(_finite(asdict(self)), allow_nan=False)
 
 
 def from_json(line: str) -> Record:
-    """The record a line holds.
+    """Return the record of a line.
 
     Raises:
         RecordError: The line is not JSON, of another schema, or lacks a field.

@@ -1,7 +1,7 @@
-"""Handing step times measured elsewhere to pytest-benchmark, for its table and its JSON.
+"""Replay of measured step times into pytest-benchmark, for its table and its JSON.
 
-`benchmark(fn)` would train a model several times over, so nothing is run again: the fixture is
-given a clock that moves only when told to, and told to by each measured step.
+`benchmark(fn)` would train a model several times, so nothing is run again: the fixture gets a clock
+that moves only when it is advanced, once by each measured step.
 """
 
 import json
@@ -19,11 +19,11 @@ class ReplayClock:
         self._now = 0.0
 
     def __call__(self) -> float:
-        """The time shown."""
+        """Return the current time."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let that much time pass."""
+        """Advance the clock."""
         self._now += seconds
 
 
@@ -32,13 +32,12 @@ CLOCK = ReplayClock()
 
 
 def replay(record: Record, request: pytest.FixtureRequest) -> None:
-    """Enter a record's inference steps, one batch each, into pytest-benchmark's table."""
+    """Add a record's inference steps, one batch each, to pytest-benchmark's table."""
     steps = record.samples.get("inference_step")
     if not steps or not request.config.pluginmanager.hasplugin("benchmark"):
         return
     benchmark: Any = request.getfixturevalue("benchmark")
-    data = ".".join(filter(None, (record.case.dataset, record.case.category)))
-    benchmark.group = f"{data} · inference step"
+    benchmark.group = f"{record.case.data} · inference step"
     stored = json.loads(record.to_json())
     pending = iter(steps)
     benchmark.pedantic(lambda: CLOCK.advance(next(pending)), rounds=len(steps), iterations=1)

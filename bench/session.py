@@ -1,4 +1,4 @@
-"""A benchmark session: runs cases one by one, resumes, stores, and remembers for the summary."""
+"""A benchmark session: runs cases one by one, resumes, stores records, and keeps a tally."""
 
 import contextlib
 import time
@@ -16,7 +16,7 @@ from bench.progress import Progress
 from bench.record import Key, Outcome, Record
 from bench.replay import replay
 from bench.run.inputs import Finder, tapped_layers
-from bench.run.job import CaseSkipped, Job, ProgressCallback, WeightsError, failed_record, failure
+from bench.run.job import CaseSkipped, Job, ProgressCallback, WeightsError, unresolved_record
 from bench.settings import Settings
 from bench.store import Store, StoreError
 from datasets_lib.discover import FoundDataset
@@ -26,11 +26,11 @@ from datasets_lib.layouts.category import DatasetError
 class Runner(Protocol):
     """Runs one job to its record."""
 
-    def run(self, job: Job, report: ProgressCallback) -> Record:
+    def run(self, job: Job, progress: ProgressCallback) -> Record:
         """Run a job; a failure is a record too."""
 
     def close(self) -> None:
-        """Let resources go."""
+        """Release resources."""
 
 
 @dataclass
@@ -38,10 +38,10 @@ class Tally:
     """What a session did.
 
     Attributes:
-        records: Of this session, finished earlier or now, in order.
-        outcomes: Count by outcome, ``cached`` and ``skipped`` among them.
-        skips: Cases by reason.
-        seconds: Time spent running.
+        records: Records of the session's cases in order, including those found finished.
+        outcomes: Number of cases by outcome, including ``cached`` and ``skipped``.
+        skips: Skipped cases by reason.
+        seconds: Time spent running cases.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -51,13 +51,13 @@ class Tally:
 
 
 class BenchSession:
-    """Runs the cases pytest hands it.
+    """Runs the cases that pytest passes to it.
 
     Args:
-        settings: What the user asked for.
-        datasets: Those discovered at collection.
-        progress: Where progress goes.
-        cases: Those that will be run, so that what they share is computed once.
+        settings: Options of the session.
+        datasets: Datasets discovered at collection.
+        progress: Receives progress.
+        cases: The cases that will run, so that what they share is computed once.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class BenchSession:
         return InlineRunner()
 
     def run(self, case: Case, request: pytest.FixtureRequest) -> None:
-        """Run a case, or take its finished record; skip or fail the pytest item accordingly."""
+        """Run a case, or find its finished record; skip or fail the pytest item accordingly."""
         try:
             record = self._record(case, request)
         except StoreError as error:
@@ -103,7 +103,7 @@ class BenchSession:
         pytest.fail(f"{case.id}: {record.outcome}\n{record.error['message']}", pytrace=False)
 
     def close(self) -> None:
-        """End the child process, if there is one."""
+        """Stop the child process, if there is one."""
         if "_runner" in self.__dict__:
             self._runner.close()
 
@@ -114,7 +114,7 @@ class BenchSession:
             self._skip(case, str(skip), request)
         except (DatasetError, WeightsError) as error:
             outcome: Outcome = "data" if isinstance(error, DatasetError) else "weights"
-            record = failure(case, self._finder.unresolved_key(case), outcome, str(error))
+            record = unresolved_record(case, self._finder.unresolved_key(case), outcome, str(error))
             self._store.append(record)
             self._progress.note(case.id, outcome)
             self._note(outcome, request)
@@ -142,11 +142,11 @@ class BenchSession:
             record = self._runner.run(job, self._progress.report)
         except KeyboardInterrupt:
             with contextlib.suppress(StoreError):
-                self._store.append(failed_record(job, "interrupted", "Interrupted by the user."))
+                self._store.append(job.failed_record("interrupted", "Interrupted by the user."))
             raise
         except Exception as error:  # the runner itself: torch does not load, no child starts
             message = f"The case could not be started: {type(error).__name__}: {error}"
-            record = failed_record(job, "crash", message)
+            record = job.failed_record("crash", message)
         self.tally.seconds += time.monotonic() - start
         if record.status == "skipped":  # nothing happened that is worth a record
             return record

@@ -1,4 +1,4 @@
-"""What the user asked of a session; a plain value, so that it can travel to a child process."""
+"""The options of a session, as a plain value that can travel to a child process."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,29 +14,30 @@ class Settings:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         data_dirs: Folders of datasets.
         weights_dirs: Folders of pretrained weights.
-        results_dir: Where records, pictures and tables go.
-        cache_dir: Where decoded images go.
-        seeds: Replicates a configuration.
-        recipes: Recipes; None means the profile's.
+        results_dir: Folder of records, plots and tables.
+        cache_dir: Folder of decoded images and features.
+        seeds: Number of replicates per configuration.
+        plugins: Python files that register models, datasets and the like.
+        recipes: Recipe names; None means the profile's.
         augmentations: Augmentation ids instead of the studies' own; empty for those.
         images_seen: Training budget in images; None means the profile's.
-        image_size: Side of the images; None means the profile's or the model's.
-        precision: Of training: ``float32`` or ``bf16``.
+        image_size: Side of the images in pixels; None means the profile's or the model's.
+        precision: Training precision, ``float32`` or ``bf16``.
         isolate: Whether cases run in a watched child process.
-        timeout_s: Wall time a case may take.
-        stall_timeout_s: Time a case may go without a sign of life.
-        compiling: Whether classifiers' training is compiled: ``auto``, ``yes`` or ``no``.
+        timeout_s: Maximum wall time of a case in seconds.
+        stall_timeout_s: Maximum time without a sign of life in seconds.
+        compiling: Whether training of classifiers is compiled: ``auto``, ``yes`` or ``no``.
         rerun: Whether finished cases are run again.
         save_models: Whether trained models are kept.
-        workers: Threads that read batches of a set that is streamed.
-        host_memory: Bytes that the images of a classification set in files may take before it is
-            streamed; None means half of what is free on the device.
-        pixel_metrics: ``exact`` by sorting, where memory allows; ``histogram`` by counting, always,
-            with a bound of the error.
+        workers: Number of threads that read batches of a streamed dataset.
+        host_memory: Maximum size in bytes of a classification set's images in memory; a larger set
+            is streamed. None means half of the free memory.
+        pixel_metrics: ``exact`` (sorted, where memory allows) or ``histogram`` (always counted by
+            bin, with a bound on the error).
         feature_cache: Whether features of frozen backbones are kept and shared.
-        cache_limit: Bytes that features may take on disk; None means 10 GB, or a fifth of the free
-            disk where that is less.
-        plots: Whether runs leave pictures.
+        cache_limit: Maximum size in bytes of the features on disk; None means 10 GB, or a fifth of
+            the free disk if that is less.
+        plots: Whether runs draw plots.
         measurements: Whether speed, memory and size are measured.
     """
 
@@ -47,6 +48,7 @@ class Settings:
     results_dir: Path
     cache_dir: Path
     seeds: int = 1
+    plugins: tuple[Path, ...] = ()
     recipes: tuple[str, ...] | None = None
     augmentations: tuple[str, ...] = ()
     images_seen: int | None = None
@@ -68,5 +70,5 @@ class Settings:
 
     @property
     def runs_dir(self) -> Path:
-        """Folder of the append-only store and of every run's files."""
+        """Return the folder of the record store and of the files of every run."""
         return self.results_dir / "runs"

@@ -1,4 +1,4 @@
-"""The store: an append-only file of records, one fsync'd line as each case ends."""
+"""The record store: an append-only file, to which each case adds one fsynced line."""
 
 import errno
 import logging
@@ -18,10 +18,10 @@ class StoreError(Exception):
 
 
 class Store:
-    """Records of one results folder.
+    """The records of one results folder.
 
-    Appending is safe with several processes. A line torn by a crash is passed over when reading
-    and closed off when writing, so that it costs its own record and no other.
+    Several processes may append at once. A line torn by a crash is skipped when reading and
+    terminated when writing, so that it costs its own record and no other.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,7 +29,7 @@ class Store:
         self.path = folder / "records.jsonl"
 
     def append(self, record: Record) -> None:
-        """Write one record and wait for the disk.
+        """Append a record and wait for the disk.
 
         Raises:
             StoreError: The line could not be written whole; the file is as it was before.
@@ -43,7 +43,7 @@ class Store:
             raise StoreError(
                 f"The record of {record.key.id} ({len(line)} bytes) could not be written to "
                 f"{self.path}: {error.strerror}. Earlier records are safe. Free some disk space or "
-                "name another place with --results-dir, then run the same command again."
+                "choose another place with --results-dir, then run the same command again."
             ) from error
 
     def _append_line(self, line: bytes) -> None:
@@ -64,18 +64,18 @@ class Store:
             os.close(descriptor)
 
     def records(self) -> list[Record]:
-        """Every readable record, oldest first."""
+        """Return every readable record, oldest first."""
         return read_records([self.path]) if self.path.exists() else []
 
     def finished(self) -> dict[Key, Record]:
-        """The newest ``ok`` record of each key."""
+        """Return the newest ``ok`` record of each key."""
         return {record.key: record for record in self.records() if record.status == "ok"}
 
 
 def read_records(files: Iterable[Path]) -> list[Record]:
-    """The records of JSONL files, in order; an unreadable line is passed over and logged.
+    """Return the records of JSONL files in order; an unreadable line is skipped and logged.
 
-    A torn last line, left by a crash or a full disk, is passed over in silence.
+    A torn last line, left by a crash or a full disk, is skipped silently.
     """
     records = []
     for file in files:
@@ -88,5 +88,5 @@ def read_records(files: Iterable[Path]) -> list[Record]:
                 records.append(from_json(line))
             except RecordError as error:
                 if number < len(lines):
-                    _log.warning("%s:%d passed over: %s", file, number, error)
+                    _log.warning("%s:%d skipped: %s", file, number, error)
     return records

@@ -1,4 +1,4 @@
-"""What several tests share: a tiny real dataset on disk, and the folder of real data."""
+"""Shared by all tests: parallel workers, a tiny dataset on disk, and the folder of real data."""
 
 import os
 import warnings
@@ -10,6 +10,16 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Run whole folders of tests on all cores; a file, or a debugger, runs in one process."""
+    folders = all(Path(argument).is_dir() for argument in config.args)
+    if folders and config.option.numprocesses is None and not config.option.usepdb:
+        config.option.numprocesses = os.cpu_count()
+        # Threads of several processes that wait for each other slow all of them down threefold.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
-"""The import arrows of the design, read from the sources themselves."""
+"""The import rules of the house, read from the sources themselves."""
 
 import ast
 import subprocess
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,54 +17,103 @@ FORBIDDEN = {
 }
 LIGHT = [
     "bench",
-    "bench.plugin",
     "bench.__main__",
+    "bench.extensions",
+    "bench.metrics.catalog",
+    "bench.plugin",
     "bench.report.leaderboard",
     "bench.run.inputs",
     "bench.run.isolate",
+    "bench.studies",
     "models.catalog",
-    "models.components.base",
     "models.components.weights",
-    "datasets_lib.catalog",
     "datasets_lib.augment.catalog",
+    "datasets_lib.catalog",
     "datasets_lib.discover",
 ]
+HEAVY = {"torch", "torchvision", "timm", "sklearn", "pandas", "matplotlib", "scipy"}
 
 
-def imports(source: str) -> set[str]:
-    """Top-level packages a module imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
+@cache
+def modules():
+    """Module name by source file, without the tests."""
+    files = (file for package in FORBIDDEN for file in (ROOT / package).rglob("*.py"))
+    names = {file: ".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files}
+    return {file: name.removesuffix(".__init__") for file, name in sorted(names.items())}
+
+
+def imported_modules(source):
+    """Dotted names that a source imports anywhere in it, except for type checking."""
+    names = set()
+    pending = [ast.parse(source)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute here"
-            found.add((node.module or "").partition(".")[0])
-        elif (
-            isinstance(node, ast.Call)
-            and getattr(node.func, "attr", "") == "import_module"
-            and node.args
-            and isinstance(node.args[0], ast.Constant)
-        ):
-            found.add(str(node.args[0].value).partition(".")[0])
-    return found
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        pending.extend(ast.iter_child_nodes(node))
+    return names
 
 
-def test_imports_sees_every_form_of_import():
-    source = "import a.b\nfrom c.d import e\nimport_module('x')\nimportlib.import_module('h.i')\n"
-    assert imports(source) == {"a", "c", "h"}
+def imports():
+    """Modules of the project that each module imports."""
+    known = set(modules().values())
+    graph = {}
+    for file, name in modules().items():
+        dotted = imported_modules(file.read_text())
+        targets = {full if full in known else full.rpartition(".")[0] for full in dotted}
+        graph[name] = (targets & known) - {name}
+    return graph
+
+
+def room(module):
+    """A folder below a top-level package counts as one room, another module as itself."""
+    return ".".join(module.split(".")[:2])
+
+
+def test_imported_modules_sees_every_form():
+    source = (
+        "import a.b\nfrom c.d import e\n"
+        "def f():\n    import g\n"
+        "if TYPE_CHECKING:\n    import h\n"
+    )
+    assert imported_modules(source) == {"a.b", "c.d.e", "g"}
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
-def test_packages_respect_the_arrows(package):
-    files = sorted((ROOT / package).rglob("*.py"))
-    assert files
+def test_packages_import_nothing_above_them(package):
     wrong = {
-        str(file.relative_to(ROOT)): sorted(bad)
-        for file in files
-        if (bad := imports(file.read_text()) & FORBIDDEN[package])
+        name: sorted(above)
+        for file, name in modules().items()
+        if name.partition(".")[0] == package
+        if (above := {n.partition(".")[0] for n in imported_modules(file.read_text())})
+        & FORBIDDEN[package]
     }
     assert wrong == {}
+
+
+def check_no_cycle(graph):
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    graph = imports()
+    assert len(graph) > 200
+    check_no_cycle(graph)
+
+
+def test_rooms_do_not_import_each_other_in_a_circle():
+    graph = {}
+    for name, targets in imports().items():
+        graph.setdefault(room(name), set()).update({room(t) for t in targets} - {room(name)})
+    check_no_cycle(graph)
 
 
 def test_results_hold_no_code():
@@ -71,9 +122,8 @@ def test_results_hold_no_code():
 
 @pytest.mark.parametrize("module", LIGHT)
 def test_entry_modules_import_no_heavy_library(module):
-    heavy = {"torch", "torchvision", "timm", "sklearn", "pandas", "matplotlib", "scipy"}
-    code = f"import sys, {module}; print(*({heavy!r} & set(sys.modules)))"
-    done = subprocess.run(
+    code = f"import sys, {module}; print(*({HEAVY!r} & set(sys.modules)))"
+    result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == []
+    assert result.stdout.split() == []

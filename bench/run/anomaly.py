@@ -1,153 +1,162 @@
-"""An anomaly case: train on normal images, judge on normal and defective ones."""
+"""Anomaly detection: train on normal images, evaluate on normal and defective ones."""
 
-from typing import Any
+from pathlib import Path
 
-import torch
+from torch import nn
 
 from bench.metrics.region_cache import cached_regions
 from bench.record import Record
-from bench.run.anomaly_notes import note_figures
-from bench.run.artifacts import write_artifacts
+from bench.run.anomaly_evaluation import evaluate_heads
+from bench.run.anomaly_files import write_files
+from bench.run.batch import make_batch
 from bench.run.build import build_model
-from bench.run.device_data import DeviceData, SplitData
-from bench.run.evaluate import evaluate, predict_all
 from bench.run.features.store import Features, Split
-from bench.run.job import Inputs, Job
-from bench.run.measure.profile import ProfileTarget, measure
-from bench.run.phases import Phases
+from bench.run.job import Inputs
+from bench.run.measure.profile import ProfileTarget
+from bench.run.predict import HeadPredictions, predict_all
 from bench.run.spro import spro_areas
+from bench.run.task import Evaluation, Task
 from bench.run.training.loop import TrainingResult
 from bench.run.training.train import TrainingData, train
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.batches.image_set import ImageSet
-from datasets_lib.batches.textures import texture_source
+from datasets_lib.batches.textures import TextureSource, texture_source
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.images.decode import decoded_files
 from models.catalog import MODELS
-from models.components.base import AnomalyModel, FeatureModel, GradientAnomalyModel
+from models.components.base import AnomalyModel
+
+Predictions = dict[str, HeadPredictions]
 
 
-def run_anomaly(
-    job: Job,
-    inputs: Inputs,
-    record: Record,
-    phases: Phases,
-    device_data: DeviceData,
-    device: torch.device,
-) -> None:
-    """Run it, and note in the record what came out."""
-    decoded = decoded_files()
-    with phases("data"):
-        data = device_data.load(job, inputs, phases.report)
-    record.fingerprints["images_decoded"] = decoded_files() - decoded
-    with phases("build"):
-        model = build_model(job)
-    with phases("features"):
-        features = features_by_split(model, data, job, device_data, phases, device)
-    _note_cache(record, model, features)
-    with phases("train"):
-        training_data = _training_data(job, inputs, data, features.get("fit"), record, device)
-        trained = train(model, training_data, job, device, phases.report)
-    record.curve = trained.curve()
-    record.fingerprints |= {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
-    batch = job.protocol.evaluation_batch
-    with phases("predict"):
-        options: dict[str, Any] = {"batch": batch, "device": device, "report": phases.report}
-        predictions = predict_all(model, data.test.images, **options, features=features.get("test"))
-        calibration = None
-        if data.calibration:
-            own = features.get("calibration")
-            calibration = predict_all(model, data.calibration.images, **options, features=own)
-    with phases("metrics"):
-        masks = data.test.masks
-        regions = None if masks is None else cached_regions(masks, job.cache_dir / "regions")
-        evaluations = evaluate(data.test, predictions, calibration, regions, job.pixel_metrics)
-        areas = spro_areas(job.case.dataset, inputs.test, predictions)
-        note_figures(record, evaluations, areas)
-    with phases("artifacts"):
-        on_host = {head: result.cpu() for head, result in predictions.items()}
-        write_artifacts(job, record, model, data.test, on_host)
-    fit_seconds = _fit_seconds(trained, features.get("fit"))
-    record.measurements["fit_seconds"] = fit_seconds
-    if job.measurements:
-        with phases("measure"):  # last: its training steps change the model
-            target = _profile_target(model, frozen="fit" in features)
-            measured = measure(target, training_data.images, job.protocol, trained, device)
-        record.measurements |= measured.figures
-        record.samples = measured.samples
-        record.measurements.setdefault(
-            "train_images_per_s", len(training_data.images) / fit_seconds
+class AnomalyTask(Task):
+    """Anomaly detection on one category."""
+
+    def load(self) -> None:
+        """Read the splits of the category."""
+        assert isinstance(self.job.inputs, Inputs)
+        self.inputs = self.job.inputs
+        self.data = self.device_data.load(self.job, self.inputs, self.progress)
+        self.features: dict[str, Features] = {}
+
+    def build(self) -> AnomalyModel:
+        """Return the catalog entry's model on its device."""
+        return build_model(self.job)
+
+    def prepare(self, model: nn.Module) -> None:
+        """Find or compute the frozen backbone's features of each split."""
+        assert isinstance(model, AnomalyModel)
+        if model.backbone is None:
+            return
+        self.features = self._features_by_split(model)
+        computed = {name: split.computed for name, split in self.features.items()}
+        state = "off" if not computed else "cold" if any(computed.values()) else "warm"
+        self.fingerprints |= {"feature_cache": state, "features_computed": computed}
+
+    def train(self, model: nn.Module) -> TrainingResult:
+        """Fit the model to the normal images."""
+        assert isinstance(model, AnomalyModel)
+        fitted, held_out = split_held_out(self.data.fit, self.inputs.held_out)
+        # Features are of the whole split: a model that holds images out sees images instead.
+        data = TrainingData(
+            images=fitted.images,
+            features=self.features.get("fit") if held_out is None else None,
+            held_out=None if held_out is None else held_out.images,
+            textures=self._textures(),
         )
-    job.checkpoint().unlink(missing_ok=True)
+        self._train_images = fitted.images
+        return train(model, data, self.job, self.device, self.progress)
+
+    def predict(self, model: nn.Module) -> dict[str, Predictions]:
+        """Return predictions by split: the test set and, where there is one, calibration."""
+        assert isinstance(model, AnomalyModel)
+        splits = {"test": self.data.test, "calibration": self.data.calibration}
+        return {
+            name: predict_all(
+                model,
+                split.images,
+                batch_size=self.job.protocol.evaluation_batch,
+                device=self.device,
+                progress=self.progress,
+                features=self.features.get(name),
+            )
+            for name, split in splits.items()
+            if split
+        }
+
+    def evaluate(self, predictions: dict[str, Predictions], trained: TrainingResult) -> Evaluation:
+        """Return metrics, intervals and thresholds of every head."""
+        test, settings = self.data.test, self.job.settings
+        regions = None
+        if test.masks is not None:
+            regions = cached_regions(test.masks, settings.cache_dir / "regions")
+        return evaluate_heads(
+            test,
+            predictions["test"],
+            predictions.get("calibration"),
+            regions,
+            settings.pixel_metrics,
+            spro_areas(self.job.case.dataset, self.inputs.test, predictions["test"]),
+        )
+
+    def write_files(
+        self, model: nn.Module, predictions: dict[str, Predictions], record: Record
+    ) -> dict[str, Path]:
+        """Write scores and plots."""
+        on_host = {head: result.cpu() for head, result in predictions["test"].items()}
+        return write_files(self.job, record, self.data.test, on_host)
+
+    def fit_seconds(self, trained: TrainingResult) -> float:
+        """Charge cached features with what computing them took, so that caches never rank."""
+        features = self.features.get("fit")
+        frozen = features.seconds if features is not None else 0.0
+        return frozen + trained.gather_seconds + sum(trained.step_seconds)
+
+    def profile_target(self, model: nn.Module) -> ProfileTarget:
+        """Return the whole prediction, and the loss of a model trained by gradient."""
+        assert isinstance(model, AnomalyModel)
+        return ProfileTarget(
+            model=model,
+            images=self._train_images,
+            predict=lambda images: model.predict(make_batch(model, images, self.device)),
+            loss=(lambda images: model.loss(make_batch(model, images, self.device)))
+            if model.uses_gradients
+            else None,
+            frozen=model.backbone if "fit" in self.features else None,
+        )
+
+    def _features_by_split(self, model: AnomalyModel) -> dict[str, Features]:
+        """Return features of the splits for which they fit in memory; none of augmented images."""
+        if not self.job.settings.feature_cache or model.backbone is None:
+            return {}
+        store, by_split = self.device_data.features(self.job), {}
+        plain = isinstance(build("anomaly", self.job.protocol.augmentation), Identity)
+        for name in self.data.pixels if plain else self.data.pixels.keys() - {"fit"}:
+            split = Split(getattr(self.data, name).images, self.data.pixels[name], self.device)
+            features = store.features(model.backbone, self.job.layers, split, self.progress)
+            if features is not None:
+                by_split[name] = features
+        return by_split
+
+    def _textures(self) -> TextureSource | None:
+        if not MODELS[self.job.case.model].auxiliary:
+            return None
+        dataset = self.inputs.textures
+        datasets = {dataset.name: dataset} if dataset else {}
+        source = texture_source(
+            datasets,
+            self.job.protocol.input_size,
+            DecodeCache(self.job.settings.cache_dir),
+            tuple(datasets),
+        ).to(self.device)
+        self.fingerprints["auxiliary_pictures"] = source.name
+        return source
 
 
-def features_by_split(
-    model: AnomalyModel,
-    data: SplitData,
-    job: Job,
-    device_data: DeviceData,
-    phases: Phases,
-    device: torch.device,
-) -> dict[str, Features]:
-    """A frozen part's features by split, of those that fit in memory; none of augmented images."""
-    if not job.feature_cache or not isinstance(model, FeatureModel):
-        return {}
-    store, found = device_data.features(job), {}
-    plain = isinstance(build("anomaly", job.protocol.augmentation), Identity)
-    for name in data.pixels if plain else data.pixels.keys() - {"fit"}:
-        split = Split(getattr(data, name).images, data.pixels[name], device)
-        features = store.features(model.frozen(), job.layers, split, phases.report)
-        if features is not None:
-            found[name] = features
-    return found
-
-
-def _note_cache(record: Record, model: AnomalyModel, features: dict[str, Features]) -> None:
-    if not isinstance(model, FeatureModel):
-        return
-    computed = {name: split.computed for name, split in features.items()}
-    state = "off" if not features else "cold" if any(computed.values()) else "warm"
-    record.fingerprints["feature_cache"] = state
-    record.fingerprints["features_computed"] = computed
-
-
-def _training_data(
-    job: Job,
-    inputs: Inputs,
-    data: SplitData,
-    features: Features | None,
-    record: Record,
-    device: torch.device,
-) -> TrainingData:
-    fitted, held_out = kept_from_training(data.fit, inputs.held_out)
-    textures = None
-    if MODELS[job.case.model].auxiliary:
-        found = {inputs.textures.name: inputs.textures} if inputs.textures else {}
-        cache = DecodeCache(job.cache_dir)
-        textures = texture_source(found, job.protocol.input_size, cache, tuple(found)).to(device)
-        record.fingerprints["auxiliary_pictures"] = textures.name
-    if held_out is None:
-        return TrainingData(fitted.images, features, None, textures)
-    return TrainingData(fitted.images, None, held_out.images, textures)
-
-
-def kept_from_training(images: ImageSet, names: frozenset[str]) -> tuple[ImageSet, ImageSet | None]:
-    """The images to train on, and those of these names, which a model calibrates on."""
+def split_held_out(images: ImageSet, names: frozenset[str]) -> tuple[ImageSet, ImageSet | None]:
+    """Return the images to train on, and those with the given names, to calibrate on."""
     if not names:
         return images, None
-    held = [i for i, name in enumerate(images.names) if name in names]
-    rest = [i for i, name in enumerate(images.names) if name not in names]
-    return images.rows(rest), images.rows(held)
-
-
-def _fit_seconds(trained: TrainingResult, features: Features | None) -> float:
-    """As if nothing had been at hand: features are charged with what computing them took."""
-    frozen = features.seconds if features is not None else 0.0
-    return frozen + trained.gather_seconds + sum(trained.step_seconds)
-
-
-def _profile_target(model: AnomalyModel, *, frozen: bool) -> ProfileTarget:
-    loss = model.loss if isinstance(model, GradientAnomalyModel) else None
-    teacher = model.frozen() if frozen and isinstance(model, FeatureModel) else None
-    return ProfileTarget(model, model.predict, loss, teacher)
+    held_out = [row for row, name in enumerate(images.names) if name in names]
+    rest = [row for row, name in enumerate(images.names) if name not in names]
+    return images.rows(rest), images.rows(held_out)

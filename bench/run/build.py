@@ -8,57 +8,58 @@ import torch
 from bench.run.job import CaseSkipped, Job, WeightsError
 from datasets_lib.import_string import import_string
 from models.catalog import MODELS, ClassifierRecipe
-from models.components.base import AnomalyModel, Build, BuildClassifier, Classifier
+from models.components.base import AnomalyModel, Classifier
 from models.components.weights import IncompleteWeightsError, load_state
 
 
 def build_model(job: Job) -> AnomalyModel:
-    """The job's anomaly model on its device, drawn from the job's seed, which is set first.
+    """Return the job's anomaly model on its device, drawn from the job's seed, which is set first.
 
     Raises:
         CaseSkipped: The weights file lacks layers that this model taps.
         WeightsError: The weights file does not fit; the message names the tensor.
     """
-    build: Build = import_string(MODELS[job.case.model].build)
     recipe, options = job.protocol.recipe, dict(job.protocol.options)
     if recipe.loss is not None:
         options["loss"] = recipe.loss
     if recipe.gradient_checkpointing:
         options["gradient_checkpointing"] = True
-    if "image_size" in inspect.signature(build).parameters:
+    if "image_size" in inspect.signature(_builder(job)).parameters:
         options["image_size"] = job.protocol.input_size
-    placed: AnomalyModel = _built(job, build, **options)
-    return placed
+    model: AnomalyModel = _build(job, **options)
+    return model
 
 
 def build_classifier(job: Job, classes: int) -> Classifier:
-    """The job's classifier likewise, with a head for so many classes.
+    """Return the job's classifier with a head for the given number of classes.
 
     Raises:
         WeightsError: The weights file does not fit; the message names the tensor.
     """
-    build: BuildClassifier = import_string(MODELS[job.case.model].build)
     recipe = job.protocol.recipe
     assert isinstance(recipe, ClassifierRecipe)
-    placed: Classifier = _built(
+    model: Classifier = _build(
         job,
-        build,
         classes=classes,
         image_size=job.protocol.image_size,
         label_smoothing=recipe.label_smoothing,
         **job.protocol.options,
     )
-    return placed
+    return model
 
 
-def _built(job: Job, build: Any, **options: Any) -> Any:
-    entry = MODELS[job.case.model]
+def _builder(job: Job) -> Any:
+    build = MODELS[job.case.model].build
+    return build if callable(build) else import_string(build)
+
+
+def _build(job: Job, **options: Any) -> Any:
     torch.manual_seed(job.seed)
     try:
         state = load_state(job.inputs.weights) if job.inputs.weights else None
-        model = build(weights=entry.weights, state=state, **options)
-    except IncompleteWeightsError as lacking:
-        raise CaseSkipped(str(lacking)) from None
+        model = _builder(job)(weights=MODELS[job.case.model].weights, state=state, **options)
+    except IncompleteWeightsError as error:
+        raise CaseSkipped(str(error)) from None
     except ValueError as error:
         raise WeightsError(str(error)) from error
-    return model.to(job.device)
+    return model.to(job.settings.device)

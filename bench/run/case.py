@@ -3,66 +3,110 @@
 import errno
 import traceback
 import warnings
+from dataclasses import replace
+from typing import Any
 
 import torch
 
+from bench.atomic import save_tensors
 from bench.environment import environment
 from bench.record import Outcome, Record, from_json
-from bench.run.anomaly import run_anomaly
-from bench.run.classification import run_classification
+from bench.run.anomaly import AnomalyTask
+from bench.run.classification import ClassificationTask
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
 from bench.run.device_data import DeviceData
-from bench.run.evaluate import NonFiniteScoresError
-from bench.run.job import (
-    CaseSkipped,
-    Job,
-    LabeledInputs,
-    ProgressCallback,
-    WeightsError,
-    blank_record,
-    now,
-)
+from bench.run.predict import NonFiniteScoresError
+from bench.run.job import CaseSkipped, Job, LabeledInputs, ProgressCallback, WeightsError, now
+from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
+from bench.run.task import Task
 from bench.run.training.loop import NonFiniteLossError
+from datasets_lib.images.decode import decoded_files
 from datasets_lib.layouts.category import DatasetError
+from models.components.base import ModelContractError
 
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
-def run_case(job: Job, report: ProgressCallback, device_data: DeviceData) -> Record:
-    """Run a job to its record; whatever goes wrong becomes a failed record, never an exception."""
-    record = blank_record(job)
-    phases = Phases(report)
+def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> Record:
+    """Run a job to its record; an exception becomes a failed or skipped record."""
+    phases = Phases(progress)
+    machine: dict[str, Any] = {}
+    started = now()
     try:
-        with warnings.catch_warnings(), exclusive_use(job.device) as alone:
+        with warnings.catch_warnings(), exclusive_use(job.settings.device) as exclusive:
             warnings.simplefilter("default")
-            record.environment["exclusive"] = alone
-            _run(job, record, phases, device_data)
+            machine["exclusive"] = exclusive
+            device = use_device(job.settings.device)
+            machine |= environment(job.settings.device) | numerics(device)
+            kind = ClassificationTask if isinstance(job.inputs, LabeledInputs) else AnomalyTask
+            record = _run(job, kind(job, device, device_data, progress), phases, device)
     except CaseSkipped as skip:
-        record.status, record.outcome = "skipped", "weights"
-        record.error = {"message": str(skip)}
-    except Exception as error:
-        record.status = "failed"
-        record.outcome, message = explain(error)
+        error = {"message": str(skip)}
+        record = job.record(status="skipped", outcome="weights", error=error)
+    except Exception as exception:
+        outcome, message = explain(exception)
+        record = job.failed_record(outcome, message)
         record.error = {"message": message, "traceback": traceback.format_exc()}
     if record.outcome == "oom" and torch.cuda.is_available():
         torch.cuda.empty_cache()  # only now has the traceback let its tensors go
-    record.timings = phases.seconds
-    record.finished = now()
+    record = replace(
+        record, environment=machine, timings=phases.seconds, started=started, finished=now()
+    )
     return from_json(record.to_json())  # as it will be read again: no NaN, plain values
 
 
-def _run(job: Job, record: Record, phases: Phases, device_data: DeviceData) -> None:
-    device = use_device(job.device)
-    record.environment |= environment(job.device) | numerics(device)
-    if isinstance(job.inputs, LabeledInputs):
-        run_classification(job, job.inputs, record, phases, device_data, device)
-    else:
-        run_anomaly(job, job.inputs, record, phases, device_data, device)
+def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
+    if job.settings.rerun:
+        job.checkpoint.unlink(missing_ok=True)
+    decoded = decoded_files()
+    with phases("data"):
+        task.load()
+    task.fingerprints["images_decoded"] = decoded_files() - decoded
+    with phases("build"):
+        model = task.build()
+    with phases("features"):
+        task.prepare(model)
+    with phases("train"):
+        trained = task.train(model)
+    phases.move("train", "evaluate", trained.evaluate_seconds)
+    with phases("predict"):
+        predictions = task.predict(model)
+    with phases("metrics"):
+        evaluation = task.evaluate(predictions, trained)
+    progress_made = {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
+    record = job.record(
+        **vars(evaluation)
+        | {"fingerprints": {**task.fingerprints, **progress_made, **evaluation.fingerprints}},
+        curve=trained.curve(),
+        epochs=trained.epochs,
+    )
+    with phases("artifacts"):
+        job.folder.mkdir(parents=True, exist_ok=True)
+        files = task.write_files(model, predictions, record)
+        if job.settings.save_models:
+            files["model"] = save_tensors(model.checkpoint(), job.folder / "model.pth")
+        artifacts = {
+            name: path.relative_to(job.settings.results_dir).as_posix()
+            for name, path in files.items()
+        }
+    fit_seconds = task.fit_seconds(trained)
+    measured = Measured({} if fit_seconds is None else {"fit_seconds": fit_seconds}, {})
+    if job.settings.measurements:
+        with phases("measure"):  # last: its training steps change the model
+            target = task.profile_target(model)
+            measured += measure(target, job.protocol, trained, device)
+            if fit_seconds:
+                images_per_s = len(target.images) / fit_seconds
+                measured.values.setdefault("train_images_per_s", images_per_s)
+    job.checkpoint.unlink(missing_ok=True)
+    return replace(
+        record, artifacts=artifacts, measurements=measured.values, samples=measured.samples
+    )
 
 
 def explain(error: Exception) -> tuple[Outcome, str]:
-    """The outcome an exception stands for, and one paragraph for people."""
+    """Return the outcome that an exception stands for, and one paragraph for people."""
     if isinstance(error, NonFiniteLossError | NonFiniteScoresError):
         return "nan", str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -76,10 +120,12 @@ def explain(error: Exception) -> tuple[Outcome, str]:
         return "weights", str(error)
     if isinstance(error, DeviceError):
         return "device", str(error)
+    if isinstance(error, ModelContractError):
+        return "crash", f"ModelContractError: {error}"
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         return "disk", (
             f"The case ran, but its files could not be written: {error}. Free some disk space or "
-            "name another place with --results-dir, then run the same command again."
+            "choose another place with --results-dir, then run the same command again."
         )
     return "crash", f"{type(error).__name__}: {_first_line(error)}"
 

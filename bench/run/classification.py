@@ -1,90 +1,116 @@
-"""A classification case: train on labeled images, judge on the publisher's test split."""
+"""Classification: train on labeled images, evaluate on the publisher's test split."""
 
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench import plots
+from bench.metrics.classification import predicted_classes
 from bench.record import Record
 from bench.run.build import build_classifier
-from bench.run.classification_artifacts import write_artifacts
 from bench.run.classification_evaluation import (
     EVALUATION_BATCH,
-    evaluate_classifier,
-    note_figures,
+    check_logits,
+    evaluate_logits,
     predict_logits,
+    top1_of,
 )
-from bench.run.device_data import DeviceData, LabeledData
-from bench.run.job import Job, LabeledInputs
-from bench.run.measure.profile import ProfileTarget, measure
-from bench.run.phases import Phases
+from bench.run.classification_plots import draw_plots
+from bench.run.job import LabeledInputs
+from bench.run.labeled_split import LabeledSplit
+from bench.run.measure.profile import ProfileTarget
+from bench.run.task import Evaluation, Task
 from bench.run.training.classifier_objective import ClassifierObjective
-from bench.run.training.loop import fit
-from datasets_lib.images.decode import decoded_files
+from bench.run.training.loop import TrainingResult, fit
 from models.components.base import Classifier
 
 
-def run_classification(
-    job: Job,
-    inputs: LabeledInputs,
-    record: Record,
-    phases: Phases,
-    device_data: DeviceData,
-    device: torch.device,
-) -> None:
-    """Run it, and note in the record what came out."""
-    decoded = decoded_files()
-    with phases("data"):
-        data = device_data.load_labeled(job, inputs, phases.report)
-    record.fingerprints["images_decoded"] = decoded_files() - decoded
-    held = data.held(job.protocol.recipe.batch_size, EVALUATION_BATCH)
-    record.fingerprints["images_held"] = held
-    with phases("build"):
-        model = build_classifier(job, len(data.train.classes))
-    objective = ClassifierObjective(
-        model, data.train, job.protocol, seed=job.seed, device=device, compiling=job.compiling
-    )
-    checkpoint = job.checkpoint()
+class ClassificationTask(Task):
+    """Classification of one dataset."""
 
-    def top1(network: nn.Module) -> float:
-        logits = predict_logits(network, data.test, device)
-        return evaluate_classifier(logits, data.test).metrics["top1"]
+    def load(self) -> None:
+        """Read both splits."""
+        assert isinstance(self.job.inputs, LabeledInputs)
+        self.data = self.device_data.load_labeled(self.job, self.job.inputs, self.progress)
+        batch_size = self.job.protocol.recipe.batch_size
+        self.fingerprints["images_held"] = self.data.placement(batch_size, EVALUATION_BATCH)
 
-    with phases("train"):
+    def build(self) -> Classifier:
+        """Return the catalog entry's network with a head for the dataset's classes."""
+        return build_classifier(self.job, len(self.data.train.classes))
+
+    def train(self, model: nn.Module) -> TrainingResult:
+        """Train the network; the test set is evaluated after every pass and chooses nothing."""
+        assert isinstance(model, Classifier)
+        check_logits(model, self.data.test, self.device)
+        objective = ClassifierObjective(
+            model,
+            self.data.train,
+            self.job.protocol,
+            seed=self.job.seed,
+            device=self.device,
+            compiling=self.job.settings.compiling,
+        )
         trained = fit(
             model,
             objective,
-            job.protocol,
-            seed=job.seed,
-            device=device,
-            report=phases.report,
-            checkpoint=checkpoint,
-            evaluate_fn=top1,
+            self.job.protocol,
+            seed=self.job.seed,
+            device=self.device,
+            report=self.progress,
+            checkpoint=self.job.checkpoint,
+            evaluate_fn=lambda network: top1_of(network, self.data.test, self.device),
         )
-    phases.move("train", "judge", trained.evaluate_seconds)
-    record.curve, record.epochs = trained.curve(), trained.epochs
-    record.fingerprints |= {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
-    record.fingerprints["loss_computed"] = objective.network.how
-    del objective  # and its CUDA graph, whose memory is not the model's
-    with phases("predict"):
-        assert isinstance(model, nn.Module)
-        logits = predict_logits(model, data.test, device)
-    with phases("metrics"):
-        found = evaluate_classifier(logits, data.test)
-        unseen = len(data.test.classes) - len(set(data.train.labels.tolist()))
-        note_figures(record, found, unseen)
-    with phases("artifacts"):
-        write_artifacts(job, record, model, data, logits)
-    with phases("measure"):  # last: its training steps change the model
-        images = data.train.images(job.protocol.recipe.batch_size)
-        measured = measure(_profile_target(model, data), images, job.protocol, trained, device)
-    record.measurements, record.samples = measured.figures, measured.samples
-    checkpoint.unlink(missing_ok=True)
+        self.fingerprints["loss_computed"] = objective.network.execution_mode
+        return trained
+
+    def predict(self, model: nn.Module) -> Tensor:
+        """Return the logits of the test set."""
+        return predict_logits(model, self.data.test, self.device)
+
+    def evaluate(self, predictions: Tensor, trained: TrainingResult) -> Evaluation:
+        """Return metrics with their intervals."""
+        unseen = len(self.data.test.classes) - len(set(self.data.train.labels.tolist()))
+        best = max(value for _, value in trained.epochs)
+        return evaluate_logits(predictions, self.data.test, best_epoch=best, unseen=unseen)
+
+    def write_files(
+        self, model: nn.Module, predictions: Tensor, record: Record
+    ) -> dict[str, Path]:
+        """Write predictions and plots."""
+        assert isinstance(model, Classifier)
+        folder, test = self.job.folder, self.data.test
+        files = {"predictions": _save_predictions(folder / "predictions.npz", test, predictions)}
+        if self.job.settings.plots:
+            files["curve"] = plots.training_curves(record, folder / "curve.png")
+            files |= draw_plots(folder, self.job.case.id, model, test, predictions)
+        return files
+
+    def profile_target(self, model: nn.Module) -> ProfileTarget:
+        """Return prediction and loss of plain images."""
+        assert isinstance(model, Classifier)
+        labels = self.data.train.labels
+
+        def loss(images: Tensor) -> Tensor:
+            rows = torch.arange(len(images), device=labels.device) % len(labels)
+            return model.loss(images, labels[rows])
+
+        images = self.data.train.images(self.job.protocol.recipe.batch_size)
+        return ProfileTarget(model, images, model.predict, loss)
 
 
-def _profile_target(model: Classifier, data: LabeledData) -> ProfileTarget:
-    labels = data.train.labels
+def _save_predictions(path: Path, test: LabeledSplit, logits: Tensor) -> Path:
+    """Save what each image counts as, with ties decided as in the metrics, and log-probabilities.
 
-    def loss(batch: Tensor) -> Tensor:
-        index = torch.arange(len(batch), device=labels.device) % len(labels)
-        return model.loss(batch, labels[index])
-
-    return ProfileTarget(model, model.predict, loss)
+    The latter as float16: enough for ensembles, at half the size.
+    """
+    np.savez(
+        path,
+        names=np.array(test.names),
+        labels=test.labels.cpu().numpy(),
+        predicted=predicted_classes(logits, test.labels).cpu().numpy(),
+        log_probabilities=logits.log_softmax(1).half().cpu().numpy(),
+    )
+    return path

@@ -1,4 +1,4 @@
-"""Predicting a whole test set with a classifier, and judging what came out."""
+"""Logits of a whole test set, and the metrics of a classifier."""
 
 import torch
 from torch import Tensor, nn
@@ -6,23 +6,24 @@ from torch import Tensor, nn
 from bench.metrics.class_figures import Classification, check_balanced
 from bench.metrics.classification import ClassificationCounts
 from bench.metrics.wilson import wilson_interval
-from bench.record import Record
-from bench.run.evaluate import NonFiniteScoresError
 from bench.run.labeled_split import LabeledSplit
+from bench.run.predict import NonFiniteScoresError
+from bench.run.task import Evaluation
 from bench.run.training.precision import to_float
+from models.components.base import Classifier, ModelContractError
 
 HEAD = "last_epoch"
-"""The scoring head: the model as training left it; no test figure chose it."""
+"""The head: the model as training left it, which no test metric chose."""
 
 EVALUATION_BATCH = 512
 
 
-class ContradictoryFiguresError(Exception):
-    """Two figures that must agree do not: the harness is wrong, and no figure may be kept."""
+class ContradictoryMetricsError(Exception):
+    """Two metrics that must agree do not: the harness is wrong, and no number may be kept."""
 
 
 def predict_logits(network: nn.Module, split: LabeledSplit, device: torch.device) -> Tensor:
-    """``(N, classes)`` float32 logits on the device, in evaluation mode and full precision.
+    """Return ``(N, classes)`` float32 logits on the device, in evaluation mode.
 
     Raises:
         NonFiniteScoresError: A logit is NaN or infinite.
@@ -36,70 +37,99 @@ def predict_logits(network: nn.Module, split: LabeledSplit, device: torch.device
     if broken := int((~logits.isfinite()).any(1).sum()):
         raise NonFiniteScoresError(
             f"The model gave {broken} of {len(split)} test images a logit that is NaN or infinite, "
-            "so it cannot be judged. Its training diverged: lower the learning rate or set "
+            "so it cannot be evaluated. Its training diverged: lower the learning rate or set "
             "grad_clip in the model's recipe."
         )
     return logits
 
 
-def evaluate_classifier(logits: Tensor, test: LabeledSplit) -> Classification:
-    """All figures of a test set's ``(N, classes)`` logits.
+def check_logits(model: Classifier, split: LabeledSplit, device: torch.device) -> None:
+    """Check that a network gives one logit per image and class.
 
     Raises:
-        ContradictoryFiguresError: Figures that must agree do not.
+        ModelContractError: It does not.
+    """
+    images = to_float(split.images(2), device)
+    model.eval()
+    with torch.inference_mode(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        logits = model.predict(images)
+    wanted = (len(images), len(split.classes))
+    if logits.shape != wanted:
+        raise ModelContractError(
+            f"{type(model).__name__}: wanted logits of shape {wanted}, found "
+            f"{tuple(logits.shape)}. Return one logit per image and class."
+        )
+
+
+def top1_of(network: nn.Module, split: LabeledSplit, device: torch.device) -> float:
+    """Return a network's top-1 accuracy on a split."""
+    return classification_metrics(predict_logits(network, split, device), split).metrics["top1"]
+
+
+def classification_metrics(logits: Tensor, test: LabeledSplit) -> Classification:
+    """Return all metrics of a test set's ``(N, classes)`` logits.
+
+    Raises:
+        ContradictoryMetricsError: Metrics that must agree do not.
     """
     counts = ClassificationCounts(len(test.classes), logits.device)
     counts.update(logits, test.labels)
-    found = counts.result()
-    check_against_logits(found, logits, test.labels)
-    return found
+    result = counts.result()
+    check_against_logits(result, logits, test.labels)
+    return result
 
 
-def check_against_logits(found: Classification, logits: Tensor, labels: Tensor) -> None:
-    """Compare figures from counts with what the logits themselves say, counted another way.
+def check_against_logits(result: Classification, logits: Tensor, labels: Tensor) -> None:
+    """Compare metrics from counts with what the logits themselves say, counted another way.
 
-    Top-1 must be the share of images whose truth alone scores highest; on a set with as many images
-    of every class, macro recall must be the same.
+    Top-1 must be the share of images whose true class alone scores highest; on a set with equally
+    many images per class, macro recall must be the same.
 
     Raises:
-        ContradictoryFiguresError: They differ.
+        ContradictoryMetricsError: They differ.
     """
     labels = labels.to(logits.device)
     of_truth = logits.gather(1, labels[:, None])[:, 0]
     of_others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
     top1 = float((of_truth > of_others).double().mean())
-    if abs(top1 - found.metrics["top1"]) > 1e-9:
-        raise ContradictoryFiguresError(
-            f"top-1 is {found.metrics['top1']:.6g} by the confusion matrix and {top1:.6g} by the "
+    if abs(top1 - result.metrics["top1"]) > 1e-9:
+        raise ContradictoryMetricsError(
+            f"top-1 is {result.metrics['top1']:.6g} by the confusion matrix and {top1:.6g} by the "
             "logits: one of the two is wrong"
         )
     support = labels.bincount(minlength=logits.shape[1])
-    if wrong := check_balanced(top1, found.metrics["macro_recall"], support):
-        raise ContradictoryFiguresError(wrong)
+    if wrong := check_balanced(top1, result.metrics["macro_recall"], support):
+        raise ContradictoryMetricsError(wrong)
 
 
-def note_figures(record: Record, found: Classification, unseen: int) -> None:
-    """Put the figures, their interval and what is unusual about them into a record.
+def evaluate_logits(
+    logits: Tensor, test: LabeledSplit, *, best_epoch: float, unseen: int
+) -> Evaluation:
+    """Return metrics, their interval and what is unusual about them.
 
     Args:
-        record: With its epochs.
-        found: What was judged.
-        unseen: Classes without a training image.
+        logits: ``(N, classes)``.
+        test: The test split.
+        best_epoch: Best top-1 of any epoch on the test set; it chooses nothing.
+        unseen: Number of classes without a training image.
     """
-    images, classes = int(found.confusion.sum()), len(found.confusion)
-    right = int(found.confusion.diagonal().sum())
-    best = max(value for _, value in record.epochs)
-    record.metrics[HEAD] = {**found.metrics, "top1_best_epoch": best}
-    record.intervals[HEAD] = {"top1": list(wilson_interval(right, images))}
-    record.reasons |= {f"{HEAD}.{name}": reason for name, reason in found.reasons.items()}
-    record.notes |= {f"{HEAD}.{name}": note for name, note in found.notes.items()}
+    result = classification_metrics(logits, test)
+    images, classes = int(result.confusion.sum()), len(result.confusion)
+    right = int(result.confusion.diagonal().sum())
+    notes = {f"{HEAD}.{name}": note for name, note in result.notes.items()}
     unusual = []
     if unseen:
         unusual.append(f"{unseen} of {classes} classes have no training image")
-    if found.tied:
+    if result.tied:
         unusual.append(
-            f"{found.tied} of {images} images count as wrong because another class ties with the "
-            "truth for the highest score"
+            f"{result.tied} of {images} images count as wrong because another class ties with the "
+            "true one for the highest score"
         )
     if unusual:
-        record.notes[f"{HEAD}.top1"] = "; ".join(unusual)
+        notes[f"{HEAD}.top1"] = "; ".join(unusual)
+    return Evaluation(
+        metrics={HEAD: {**result.metrics, "top1_best_epoch": best_epoch}},
+        intervals={HEAD: {"top1": list(wilson_interval(right, images))}},
+        reasons={f"{HEAD}.{name}": reason for name, reason in result.reasons.items()},
+        notes=notes,
+    )

@@ -1,4 +1,4 @@
-"""The device a case runs on: that it is there, how it computes, and whether it is ours alone."""
+"""The device of a case: whether it exists, how it computes, and whether others use it."""
 
 import tempfile
 from collections.abc import Iterator
@@ -13,24 +13,23 @@ from bench.run.malloc import disable_trim
 
 
 class DeviceError(Exception):
-    """The device asked for is not there."""
+    """The requested device does not exist."""
 
 
 def use_device(name: str) -> torch.device:
-    """Make a device the current one, with float32 that is float32; ``cuda`` is the first one.
+    """Make a device the current one and switch TF32 off; ``cuda`` means the first one.
 
-    On a CPU, memory that steps free is kept for the next.
-
-    TF32 is switched off: evaluation is promised in float32, and training on CUDA is bf16 anyway.
+    Evaluation is promised in float32, and training on CUDA uses bf16 anyway. On a CPU, freed memory
+    is kept for the next step.
 
     Raises:
-        DeviceError: There is no such device.
+        DeviceError: The device does not exist.
     """
     device = torch.device(name)
     if device.type != "cuda":
         disable_trim()
         return device
-    # Numbered, as tensors tell their device: "cuda" equals none of theirs, nor can it be set.
+    # With its index, as tensors report it: a plain "cuda" equals none of theirs, nor can it be set.
     device = torch.device("cuda", device.index or 0)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.index >= count:
@@ -47,7 +46,7 @@ def use_device(name: str) -> torch.device:
 
 
 def numerics(device: torch.device) -> dict[str, Any]:
-    """Settings that move the last digits, for the record."""
+    """Return the settings that affect the last digits, for the record."""
     if device.type != "cuda":
         return {}
     return {
@@ -58,10 +57,10 @@ def numerics(device: torch.device) -> dict[str, Any]:
 
 @contextmanager
 def exclusive_use(name: str) -> Iterator[bool]:
-    """Whether no other case of this harness runs on the device meanwhile; marked, never waited for.
+    """Mark the device as used by this process for the duration of the block.
 
     Yields:
-        True where this process is the only one.
+        Whether no other case of this harness uses it; nothing waits for it.
     """
     device = torch.device(name)
     label = "cpu"

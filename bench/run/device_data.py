@@ -1,4 +1,4 @@
-"""Image sets of the current group of cases, kept between cases so that data move once."""
+"""Data of the current group of cases, kept between cases so that they move once."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,10 +21,13 @@ _SHARE_OF_FREE_MEMORY = 0.5
 
 @dataclass(frozen=True)
 class SplitData:
-    """The three splits of a case's data, on the device where they fit.
+    """The splits of an anomaly case, on the device if they fit.
 
     Attributes:
-        pixels: Sha256 of the images, by split.
+        fit: Normal images to train on.
+        calibration: Held-out normal images, or None.
+        test: Images to evaluate on.
+        pixels: Sha256 of the images by split.
     """
 
     fit: ImageSet
@@ -35,23 +38,23 @@ class SplitData:
 
 @dataclass(frozen=True)
 class LabeledData:
-    """The two splits of a classification case, on the device where they fit."""
+    """The splits of a classification case, on the device if they fit."""
 
     train: LabeledSplit
     test: LabeledSplit
 
-    def held(self, train_batch: int, test_batch: int) -> dict[str, str]:
-        """How the images of each split are held, in words for a record.
+    def placement(self, train_batch: int, test_batch: int) -> dict[str, str]:
+        """Return where the images of each split are, in words for a record.
 
         Args:
-            train_batch: Images in the largest batch taken of the train split.
-            test_batch: The same of the test split.
+            train_batch: Largest batch of the train split.
+            test_batch: Largest batch of the test split.
         """
-        return {"fit": self.train.held(train_batch), "test": self.test.held(test_batch)}
+        return {"fit": self.train.placement(train_batch), "test": self.test.placement(test_batch)}
 
 
 class DeviceData:
-    """Holds the data of one group: cases come ordered by group, so one is enough."""
+    """Keeps the data of one group of cases; cases come ordered by group, so one is enough."""
 
     def __init__(self) -> None:
         self._key: object = None
@@ -59,52 +62,52 @@ class DeviceData:
         self._features: FeatureStore | None = None
         self._labeled: LabeledData | None = None
 
-    def load(self, job: Job, inputs: Inputs, report: ProgressCallback) -> SplitData:
-        """The job's data, read from the decode cache unless the last job had the same."""
+    def load(self, job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
+        """Return the job's data, read from the decode cache unless the last job had the same."""
         plan = job.protocol
-        key = inputs.data_hash, plan.image_size, plan.crop, job.device, plan.calibration
+        key = inputs.data_hash, plan.image_size, plan.crop, job.settings.device, plan.calibration
         if self._data is None or self._key != key:
             self._data = self._labeled = None
             if self._features is not None:
                 self._features.clear()
-            self._data = _load(job, inputs, report)
+            self._data = _load(job, inputs, progress)
             self._key = key
         return self._data
 
     def features(self, job: Job) -> FeatureStore:
-        """Features of the group's data, those of earlier sessions on disk."""
+        """Return the store of features of the group's data."""
         if self._features is None:
-            disk = FeatureDisk(job.cache_dir / "features", job.cache_limit)
+            disk = FeatureDisk(job.settings.cache_dir / "features", job.settings.cache_limit)
             self._features = FeatureStore(disk)
         return self._features
 
     def load_labeled(
-        self, job: Job, inputs: LabeledInputs, report: ProgressCallback
+        self, job: Job, inputs: LabeledInputs, progress: ProgressCallback
     ) -> LabeledData:
-        """The same for a classification case.
+        """Return the data of a classification case.
 
         Raises:
             DatasetError: A file cannot be used.
         """
         key = (
-            *(inputs.data_hash, job.protocol.image_size, job.device),
-            *(job.workers, job.host_memory),
+            *(inputs.data_hash, job.protocol.image_size, job.settings.device),
+            *(job.settings.workers, job.settings.host_memory),
         )
         if self._labeled is None or self._key != key:
             self._data = self._labeled = None
-            self._labeled = _load_labeled(job, inputs, report)
+            self._labeled = _load_labeled(job, inputs, progress)
             self._key = key
         return self._labeled
 
 
-def _load(job: Job, inputs: Inputs, report: ProgressCallback) -> SplitData:
-    cache = DecodeCache(job.cache_dir)
+def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
+    cache = DecodeCache(job.settings.cache_dir)
 
     def read(samples: tuple[Sample, ...], *, has_masks: bool) -> ImageSet:
-        def progress(done: int, total: int) -> None:
-            report("data", {"step": done, "steps": total})
+        def count(done: int, total: int) -> None:
+            progress("data", {"step": done, "steps": total})
 
-        images = load(samples, job.protocol.image_size, cache, has_masks, progress)
+        images = load(samples, job.protocol.image_size, cache, has_masks, count)
         return images if job.protocol.crop is None else images.cropped(job.protocol.crop)
 
     fit = read(inputs.fit, has_masks=False)
@@ -113,47 +116,50 @@ def _load(job: Job, inputs: Inputs, report: ProgressCallback) -> SplitData:
     splits = {"fit": fit, "calibration": calibration, "test": test}
     pixels = {name: pixel_digest(split.images) for name, split in splits.items() if split}
     data = SplitData(fit, calibration, test, pixels)
-    return _to_device(data, torch.device(job.device))
+    return _to_device(data, torch.device(job.settings.device))
 
 
-def _load_labeled(job: Job, inputs: LabeledInputs, report: ProgressCallback) -> LabeledData:
+def _load_labeled(job: Job, inputs: LabeledInputs, progress: ProgressCallback) -> LabeledData:
     read: Callable[[Path], Classification] = import_string(inputs.reader)
-    cache, device = DecodeCache(job.cache_dir), torch.device(job.device)
+    cache, device = DecodeCache(job.settings.cache_dir), torch.device(job.settings.device)
 
-    def progress(done: int, total: int) -> None:
-        report("data", {"step": done, "steps": total})
+    def count(done: int, total: int) -> None:
+        progress("data", {"step": done, "steps": total})
 
-    found = read(inputs.root)
-    _check_classes(found, inputs.root)
+    dataset = read(inputs.root)
+    _check_classes(dataset, inputs.root)
     size = job.protocol.image_size
 
-    def split(own: Labeled, other: Labeled) -> LabeledSplit:
-        # The limit is for the whole set: what one split may take is what the other one leaves.
-        limit = None if job.host_memory is None else job.host_memory - len(other) * 3 * size**2
+    def load_one(split: Labeled, other: Labeled) -> LabeledSplit:
+        limit = job.settings.host_memory
+        if limit is not None:  # it covers the whole set: the other split takes its part
+            limit -= len(other) * 3 * size**2
         return load_split(
-            own, size, cache, device, progress, workers=job.workers, limit_bytes=limit
+            split, size, cache, device, count, workers=job.settings.workers, limit_bytes=limit
         )
 
-    return LabeledData(train=split(found.train, found.test), test=split(found.test, found.train))
+    return LabeledData(
+        train=load_one(dataset.train, dataset.test), test=load_one(dataset.test, dataset.train)
+    )
 
 
-def _check_classes(found: Classification, root: Path) -> None:
-    """No class may be judged that could not be learned.
+def _check_classes(dataset: Classification, root: Path) -> None:
+    """Check that every class of the test split has training images.
 
     Raises:
         DatasetError: A class has test images but none to train on.
     """
-    never_seen = sorted(set(map(int, found.test.labels)) - set(map(int, found.train.labels)))
+    never_seen = sorted(set(map(int, dataset.test.labels)) - set(map(int, dataset.train.labels)))
     if never_seen:
         raise DatasetError(
-            f"{len(never_seen)} of the {len(found.classes)} classes of {found.name} at {root} have "
-            f"test images but none to train on, the first is '{found.classes[never_seen[0]]}': "
+            f"{len(never_seen)} of the {len(dataset.classes)} classes of {dataset.name} at {root} have "
+            f"test images but none to train on, the first is '{dataset.classes[never_seen[0]]}': "
             "wanted at least one of each. Add training images, or leave its test images out."
         )
 
 
 def _to_device(data: SplitData, device: torch.device) -> SplitData:
-    """The data on the device where they fit, else in pinned memory, from which batches stream."""
+    """Move data to the device if they fit, else to pinned memory, from which batches stream."""
     if device.type != "cuda":
         return data
     parts = [part for part in (data.fit, data.calibration, data.test) if part is not None]

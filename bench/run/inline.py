@@ -1,4 +1,4 @@
-"""Cases in this very process: nothing to start, and nothing to survive a crash."""
+"""Cases in this process: nothing to start, and a crash of the process is not survived."""
 
 from bench.record import Record
 from bench.run.case import run_case
@@ -7,15 +7,15 @@ from bench.run.job import Job, ProgressCallback
 
 
 class InlineRunner:
-    """Runs jobs where it is called."""
+    """Runs jobs in the calling process."""
 
     def __init__(self) -> None:
-        self._resident = DeviceData()
+        self._device_data = DeviceData()
 
-    def run(self, job: Job, report: ProgressCallback) -> Record:
-        """Run a job; an exception is a failed record, a dead process is not survived."""
-        return run_case(job, report, self._resident)
+    def run(self, job: Job, progress: ProgressCallback) -> Record:
+        """Run a job; an exception becomes a failed record."""
+        return run_case(job, progress, self._device_data)
 
     def close(self) -> None:
-        """Let the group's data go."""
-        self._resident = DeviceData()
+        """Release the data of the last group of cases."""
+        self._device_data = DeviceData()

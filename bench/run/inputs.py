@@ -1,4 +1,4 @@
-"""Finding what a case needs, in the parent process and without torch: data, weights, hashes."""
+"""Resolution of what a case needs, in the parent process and without torch."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -33,8 +33,8 @@ class Finder:
     """Finds a case's inputs among the datasets discovered at collection.
 
     Attributes:
-        settings: What the user asked for.
-        datasets: Those discovered.
+        settings: Options of the session.
+        datasets: Discovered datasets by name.
         layers: Layers that cases of the session tap, by the tag of the backbone's weights.
     """
 
@@ -44,7 +44,7 @@ class Finder:
     _hashed: dict[str, LabeledInputs] = field(default_factory=dict)
 
     def protocol(self, case: Case) -> Protocol:
-        """The case's resolved protocol."""
+        """Return the case's protocol."""
         return resolve(
             MODELS[case.model],
             case.recipe,
@@ -84,24 +84,12 @@ class Finder:
             inputs=inputs,
             key=key,
             seed=MODELS[case.model].seed_base + case.replicate,
-            device=self.settings.device,
-            cache_dir=self.settings.cache_dir,
-            results_dir=self.settings.results_dir,
-            save_model=self.settings.save_models,
-            compiling=self.settings.compiling,
-            afresh=self.settings.rerun,
-            workers=self.settings.workers,
-            host_memory=self.settings.host_memory,
-            pixel_metrics=self.settings.pixel_metrics,
-            feature_cache=self.settings.feature_cache,
-            cache_limit=self.settings.cache_limit,
+            settings=self.settings,
             layers=self.layers.get(MODELS[case.model].weights or "", ()),
-            plots=self.settings.plots,
-            measurements=self.settings.measurements,
         )
 
     def unresolved_key(self, case: Case) -> Key:
-        """The key of a case that failed before its data or weights could be read."""
+        """Return the key of a case that failed before its data or weights could be read."""
         return Key(case.id, self.settings.profile, self.protocol(case).hash, "unread", "unread")
 
     def _anomaly(self, case: Case, protocol: Protocol, weights: ResolvedWeights | None) -> Inputs:
@@ -145,7 +133,7 @@ class Finder:
         return replace(self._hashed[case.dataset], weights=weights)
 
     def _labeled_source(self, case: Case) -> tuple[Path, str]:
-        """A classification set's folder, and its reader as it was recognized."""
+        """Return the folder of a classification set, and the reader of its layout."""
         if dataset := self.datasets.get(case.dataset):
             return dataset.root, dataset.reader
         entry = DATASETS.get(case.dataset)
@@ -203,18 +191,18 @@ class Finder:
 
 
 def tapped_layers(cases: Iterable[Case]) -> dict[str, tuple[int, ...]]:
-    """The backbone layers that cases tap, by the tag of its weights."""
+    """Return the backbone layers that cases tap, by the tag of the weights."""
     layers: dict[str, set[int]] = {}
     for case in cases:
         entry = MODELS[case.model]
         layers.setdefault(entry.weights or "", set()).update(entry.layers)
-    return {tag: tuple(sorted(found)) for tag, found in layers.items()}
+    return {tag: tuple(sorted(numbers)) for tag, numbers in layers.items()}
 
 
 def _calibrated(
     category: Category, train: tuple[Sample, ...]
 ) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """Images to fit and to calibrate on: the publisher's validation split, where there is one."""
+    """Split off images to calibrate on: the publisher's validation split, where there is one."""
     return (train, category.validation) if category.validation else split_calibration(train)
 
 

@@ -1,7 +1,7 @@
-"""Cases in a watched child process: a crash, a hang or the out-of-memory killer costs one case.
+"""Cases in a watched child process, where a crash, a hang or running out of memory costs one case.
 
-The children are forked from a server that has torch loaded and has never touched CUDA; one child
-serves a group of cases and is replaced after anything but a clean record.
+Children are forked from a server that has torch loaded and has never touched CUDA. One child serves
+a group of cases and is replaced after any outcome but ``ok``.
 """
 
 import contextlib
@@ -16,22 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from bench.record import Outcome, Record
-from bench.run.job import Job, ProgressCallback, failed_record
+from bench.run.job import Job, ProgressCallback
 
 _GRACE_SECONDS = 5.0
 _PRELOAD = ["torch", "timm", "bench.run.case"]
 
 
 class _ChildGoneError(Exception):
-    """The child's end of the pipe is closed."""
+    """The child has closed its end of the pipe."""
 
 
 class IsolatedRunner:
-    """Runs jobs in child processes, one group a child.
+    """Runs jobs in child processes, one per group of cases.
 
     Args:
-        timeout_s: Wall time a case may take.
-        stall_timeout_s: Time it may go without a sign of life.
+        timeout_s: Maximum wall time of a case in seconds.
+        stall_timeout_s: Maximum time without a sign of life in seconds.
     """
 
     def __init__(self, timeout_s: float, stall_timeout_s: float) -> None:
@@ -47,14 +47,14 @@ class IsolatedRunner:
         os.close(handle)
         self._log = Path(name)
 
-    def run(self, job: Job, report: ProgressCallback) -> Record:
+    def run(self, job: Job, progress: ProgressCallback) -> Record:
         """Run a job; a child that dies or hangs leaves a failed record."""
         if self._child is None or not self._child.is_alive() or self._group != job.group:
             self._end_child()
             self._start(job.group)
         killed_before = _oom_kills()
         try:
-            result = self._wait(job, report)
+            result = self._wait(job, progress)
         except _ChildGoneError:
             result = self._died(killed_before)
         except BaseException:
@@ -65,10 +65,10 @@ class IsolatedRunner:
                 self._kill()
             return result
         self._kill()
-        return failed_record(job, *result)
+        return job.failed_record(*result)
 
     def close(self) -> None:
-        """Let the child and its log go."""
+        """Stop the child and remove its log."""
         self._end_child()
         self._log.unlink(missing_ok=True)
 
@@ -89,9 +89,9 @@ class IsolatedRunner:
         theirs.close()
         self._pipe, self._group = ours, group
 
-    def _wait(self, job: Job, report: ProgressCallback) -> Record | tuple[Outcome, str]:
+    def _wait(self, job: Job, progress: ProgressCallback) -> Record | tuple[Outcome, str]:
         self._send(job)
-        start = heard = time.monotonic()
+        start = last_sign = time.monotonic()
         phase = "start"
         while True:
             message = self._received()
@@ -99,18 +99,18 @@ class IsolatedRunner:
                 if message[0] == "record":
                     record: Record = message[1]
                     return record
-                phase, heard = message[1], time.monotonic()
-                report(phase, message[2])
+                phase, last_sign = message[1], time.monotonic()
+                progress(phase, message[2])
             moment = time.monotonic()
             if moment - start > self._timeout:
                 return "timeout", (
                     f"The case was stopped in phase '{phase}' after {self._timeout:.0f} s. "
-                    "Allow it more with --case-timeout SECONDS."
+                    "Allow more time with --case-timeout SECONDS."
                 )
-            if moment - heard > self._stall:
+            if moment - last_sign > self._stall:
                 return "timeout", (
                     f"The case gave no sign of life for {self._stall:.0f} s in phase '{phase}' and "
-                    "was stopped. Allow it more with --stall-timeout SECONDS."
+                    "was stopped. Allow more time with --stall-timeout SECONDS."
                 )
 
     def _send(self, job: Job) -> None:
@@ -121,7 +121,7 @@ class IsolatedRunner:
             raise _ChildGoneError from error
 
     def _received(self) -> Any:
-        """What the child said, or None after half a second of silence."""
+        """Return the child's next message, or None after half a second of silence."""
         assert self._pipe is not None
         try:
             return self._pipe.recv() if self._pipe.poll(0.5) else None
@@ -137,35 +137,35 @@ class IsolatedRunner:
                 "The system's out-of-memory killer ended the case. Choose a smaller batch or image "
                 "size, or free some memory."
             )
-        how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-        words = _last_words(self._log.read_text(errors="replace"))
-        return "crash", f"The case's process ended with {how}. Its last output:\n{words}"
+        cause = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+        output = _tail(self._log.read_text(errors="replace"))
+        return "crash", f"The case's process ended with {cause}. Its last output:\n{output}"
 
     def _kill(self) -> None:
-        """End the child and whatever it started: it leads a process group of its own."""
+        """Kill the child and everything it started: it leads its own process group."""
         child, self._child = self._child, None
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
         if child is None or child.pid is None:
             return
-        for blow in (signal.SIGTERM, signal.SIGKILL):
+        for number in (signal.SIGTERM, signal.SIGKILL):
             try:
-                os.killpg(child.pid, blow)
-            except OSError:  # nobody is left, or it had not become a group leader yet
+                os.killpg(child.pid, number)
+            except OSError:  # it is gone, or has not become a group leader yet
                 child.kill()
-            child.join(_GRACE_SECONDS if blow is signal.SIGTERM else None)
+            child.join(_GRACE_SECONDS if number is signal.SIGTERM else None)
 
 
-def _last_words(log: str, lines: int = 12) -> str:
-    """The end of what a dead process printed, or the top of the stack it died with."""
-    said = log.strip().splitlines() or ["(none)"]
-    fatal = next((i for i, line in enumerate(said) if line.startswith("Fatal Python")), None)
-    return "\n".join(said[-lines:] if fatal is None else said[fatal : fatal + lines])
+def _tail(log: str, lines: int = 12) -> str:
+    """Return the end of a process's output, or the top of the stack that it died with."""
+    output = log.strip().splitlines() or ["(none)"]
+    fatal = next((i for i, line in enumerate(output) if line.startswith("Fatal Python")), None)
+    return "\n".join(output[-lines:] if fatal is None else output[fatal : fatal + lines])
 
 
 def _oom_kills() -> int:
-    """How often the kernel's out-of-memory killer struck in this control group."""
+    """Return the number of kills by the kernel's out-of-memory killer in this control group."""
     for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
         with contextlib.suppress(OSError, ValueError):
             for line in Path(path).read_text().splitlines():

@@ -4,43 +4,44 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bench.case import Case
 from bench.protocol import Protocol
 from bench.record import Key, Outcome, Record
+from bench.settings import Settings
 from datasets_lib.discover import FoundDataset
 from datasets_lib.layouts.category import Sample
 from models.catalog import MODELS
 from models.components.weights import ResolvedWeights
 
 ProgressCallback = Callable[[str, dict[str, Any]], None]
-"""How a running case says where it is: ``report(phase, {"step": 3, "steps": 40, "loss": .1})``."""
+"""Reports where a running case is: ``progress(phase, {"step": 3, "steps": 40, "loss": .1})``."""
 
 
-class CaseSkipped(Exception):
-    """A weight, dataset or device is missing; the message says which, and what mends it."""
+class CaseSkipped(Exception):  # noqa: N818 - an outcome, not an error
+    """Weights, a dataset or a device are missing; the message says which and how to get them."""
 
 
 class WeightsError(Exception):
-    """Weights are there but cannot be used; the message says what does not fit."""
+    """Weights exist but cannot be used; the message says what does not fit."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a case reads.
+    """What an anomaly case reads.
 
     Attributes:
         fit: Normal images to train on.
-        calibration: Held-out normal images for the honest threshold; may be empty.
-        test: Images to judge on.
+        calibration: Held-out normal images for the threshold; may be empty.
+        test: Images to evaluate on.
         has_masks: Whether every defective test image has a mask.
-        data_hash: Over names and contents of all of these.
-        weights: The backbone's weights, or None for a scratch case.
-        held_out: Names of the fitted images that are kept from training, for models that calibrate
-            on some.
-        textures: The set that the loss takes other pictures from; None where it takes none or the
-            procedural stand-in serves.
+        data_hash: Hash over names and contents of all of these.
+        weights: The backbone's weights, or None for a case from scratch.
+        held_out: Names of the images in ``fit`` that are kept from training, for models that
+            calibrate on some.
+        textures: Dataset of auxiliary images; None where the model takes none or the procedural
+            stand-in serves.
     """
 
     fit: tuple[Sample, ...]
@@ -54,7 +55,7 @@ class Inputs:
 
     @property
     def images(self) -> dict[str, int]:
-        """How many there are, by split."""
+        """Return the number of images by split."""
         counts = {
             "fit": len(self.fit) - len(self.held_out),
             "calibration": len(self.calibration),
@@ -68,11 +69,11 @@ class LabeledInputs:
     """What a classification case reads.
 
     Attributes:
-        root: Folder of the dataset; of an embedded one, anything.
-        reader: Import path of its reader.
-        images: How many it has, by split.
-        data_hash: Over names, contents and labels of all of them.
-        weights: The network's weights, or None for a scratch case.
+        root: Folder of the dataset; any path for an embedded one.
+        reader: Reader of the dataset, or its import path.
+        images: Number of images by split.
+        data_hash: Hash over names, contents and labels of all images.
+        weights: The network's weights, or None for a case from scratch.
     """
 
     root: Path
@@ -88,24 +89,12 @@ class Job:
 
     Attributes:
         case: What to run.
-        protocol: How.
-        inputs: On what.
-        key: Under which key its record is stored.
-        seed: The actual seed.
-        device: Where.
-        cache_dir: Decode cache.
-        results_dir: Artifacts go below, artifact paths are relative to it.
-        save_model: Whether the trained model is kept.
-        compiling: Whether a classifier's training is compiled: ``auto``, ``yes`` or ``no``.
-        afresh: Whether a killed run's training checkpoint is thrown away.
-        workers: As of `bench.settings.Settings`.
-        host_memory: Likewise.
-        pixel_metrics: Likewise.
-        feature_cache: Likewise.
-        cache_limit: Likewise.
+        protocol: Recipe and budget.
+        inputs: Data and weights.
+        key: Key under which the record is stored.
+        seed: Seed of the run.
+        settings: Options of the session.
         layers: Layers of the same backbone that cases of the session tap.
-        plots: As of `bench.settings.Settings`.
-        measurements: Likewise.
     """
 
     case: Case
@@ -113,71 +102,53 @@ class Job:
     inputs: Inputs | LabeledInputs
     key: Key
     seed: int
-    device: str
-    cache_dir: Path
-    results_dir: Path
-    save_model: bool = False
-    compiling: Literal["auto", "yes", "no"] = "auto"
-    afresh: bool = False
-    workers: int = 2
-    host_memory: int | None = None
-    pixel_metrics: Literal["exact", "histogram"] = "exact"
-    feature_cache: bool = True
-    cache_limit: int | None = None
+    settings: Settings
     layers: tuple[int, ...] = ()
-    plots: bool = True
-    measurements: bool = True
 
     @property
     def folder(self) -> Path:
-        """Where this run's files go: one folder a store key, so that no run touches another's."""
-        return self.results_dir / "runs" / self.case.id / f"{self.key.profile}-{self.key.short}"
+        """Return the folder of the run's files: one per store key, so that runs never mix."""
+        return self.settings.runs_dir / self.case.id / f"{self.key.profile}-{self.key.short}"
 
+    @property
     def checkpoint(self) -> Path:
-        """Where a long training is kept; one left by a kill is removed if it is not wanted."""
-        path = self.folder / "training.pth"
-        if self.afresh:
-            path.unlink(missing_ok=True)
-        return path
+        """Return the path of the training checkpoint that a killed run leaves."""
+        return self.folder / "training.pth"
 
     @property
     def group(self) -> str:
-        """Cases of one group share resident data and a child process."""
+        """Return what cases share that may use the same resident data and child process."""
         backbone = MODELS[self.case.model].weights
         return f"{self.case.data} {self.protocol.image_size} {self.protocol.crop} {backbone}"
 
-
-def blank_record(job: Job) -> Record:
-    """A record of a job that has not run."""
-    weights = job.inputs.weights
-    return Record(
-        key=job.key,
-        case=job.case,
-        status="ok",
-        outcome="ok",
-        protocol=job.protocol.as_dict(),
-        seed=job.seed,
-        fingerprints={
+    def record(self, **fields: Any) -> Record:
+        """Return a record of this job with the given fields."""
+        weights = self.inputs.weights
+        fingerprints = {
             "weights_file": weights.path.name if weights else "random",
             "weights_sha256": weights.sha256 if weights else "random",
-            "data_sha256": job.inputs.data_hash,
-            "images": job.inputs.images,
-        },
-        started=now(),
-    )
+            "data_sha256": self.inputs.data_hash,
+            "images": self.inputs.images,
+            **fields.pop("fingerprints", {}),
+        }
+        return Record(
+            key=self.key,
+            case=self.case,
+            protocol=self.protocol.as_dict(),
+            seed=self.seed,
+            fingerprints=fingerprints,
+            **{"status": "ok", "outcome": "ok", "finished": now(), **fields},
+        )
+
+    def failed_record(self, outcome: Outcome, message: str, **fields: Any) -> Record:
+        """Return a record of a run that did not finish."""
+        fields.setdefault("started", now())
+        error = {"message": message}
+        return self.record(status="failed", outcome=outcome, **{"error": error, **fields})
 
 
-def failed_record(job: Job, outcome: Outcome, message: str) -> Record:
-    """A record of a job that did not finish."""
-    record = blank_record(job)
-    record.status, record.outcome = "failed", outcome
-    record.error = {"message": message}
-    record.finished = now()
-    return record
-
-
-def failure(case: Case, key: Key, outcome: Outcome, message: str) -> Record:
-    """A record of a case that failed before it became a job."""
+def unresolved_record(case: Case, key: Key, outcome: Outcome, message: str) -> Record:
+    """Return a record of a case that failed before it became a job."""
     return Record(
         key=key,
         case=case,
@@ -190,5 +161,5 @@ def failure(case: Case, key: Key, outcome: Outcome, message: str) -> Record:
 
 
 def now() -> str:
-    """UTC, ISO 8601, to the second."""
+    """Return the time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""A split of a classification set as a case uses it: batches on the device, labels beside them."""
+"""A split of a classification set as a case uses it: labels and batches on the device."""
 
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ class LabeledSplit:
     """Images and labels of a split.
 
     Attributes:
-        batches: Gives uint8 images on the device, from memory or read ahead from a file.
-        labels: int64 (N,), on the device.
+        batches: Yields uint8 images on the device, from memory or read ahead from a file.
+        labels: ``(N,)`` int64, on the device.
         classes: Names of the classes.
         names: Names of the images.
     """
@@ -32,20 +32,20 @@ class LabeledSplit:
         return len(self.names)
 
     def images(self, count: int) -> Tensor:
-        """uint8 (n, 3, S, S): the first images, at most so many."""
+        """Return the first images, ``(n, 3, S, S)`` uint8, with n at most ``count``."""
         images, _ = next(iter(self.batches(torch.arange(min(count, len(self))), count)))
         return images
 
-    def held(self, batch: int) -> str:
-        """How the images are held, in words for a record.
+    def placement(self, batch: int) -> str:
+        """Return where the images are, in words for a record.
 
         Args:
-            batch: Images in the largest batch taken.
+            batch: Largest batch.
         """
         if isinstance(self.batches, StreamedBatches):
             threads = f"{self.batches.workers} thread{'s' * (self.batches.workers > 1)}"
-            most = self.batches.host_bytes(min(batch, len(self)))
-            return f"streamed from the cache by {threads}, at most {most:,} bytes on the host"
+            max_bytes = self.batches.host_bytes(min(batch, len(self)))
+            return f"streamed from the cache by {threads}, at most {max_bytes:,} bytes on the host"
         return "resident on the device"
 
 
@@ -59,16 +59,16 @@ def load_split(
     workers: int = 2,
     limit_bytes: int | None = None,
 ) -> LabeledSplit:
-    """A split on a device: resident where it fits, else streamed from the decode cache.
+    """Return a split on a device: resident if it fits, else streamed from the decode cache.
 
     Args:
-        split: What to read.
+        split: The split to read.
         size: Height and width in pixels.
-        cache: Where decoded files are and go.
-        device: Where batches go.
-        progress: Called with images done and in all.
-        workers: Threads that read what is streamed.
-        limit_bytes: The most that resident images may take; None for no limit but what fits.
+        cache: Cache of decoded images.
+        device: Device of the batches.
+        progress: Called with the number of images read and the number of all images.
+        workers: Number of threads that read a streamed split.
+        limit_bytes: Maximum size of resident images; None means whatever fits.
 
     Raises:
         DatasetError: A file cannot be used, or the cache cannot be written.

@@ -1,9 +1,9 @@
-"""The C library's heap on a CPU: freed memory is kept for the next step.
+"""Settings of glibc's malloc that keep freed memory for the next training step on a CPU.
 
-glibc gives every large tensor back to the system when it is freed, and the next one is faulted in
-page by page, cleared by the kernel: 341,000 faults in a float32 training step of STFPM on ResNet18
-(batch 32, 256 px). It takes 1.10 s instead of 1.48 s when the memory is kept, on two cores
-(bench/perf/freed_memory.py).
+By default glibc returns every large tensor to the system when it is freed, and the kernel faults in
+and clears the next one page by page: 341,000 page faults in a float32 training step of STFPM on
+ResNet18 (batch 32, 256 px). Keeping the memory makes that step 1.10 s instead of 1.48 s on two
+cores (bench/perf/freed_memory.py).
 """
 
 import ctypes
@@ -15,7 +15,7 @@ _LARGEST = (1 << 31) - 1
 
 
 def disable_trim() -> bool:
-    """Keep it from now on, up to 2 GB that nobody uses; whether the C library can."""
+    """Keep up to 2 GB of freed memory from now on; return whether the C library supports that."""
     libc = _glibc()
     if libc is None:
         return False
@@ -23,7 +23,7 @@ def disable_trim() -> bool:
 
 
 def trim() -> None:
-    """Let the system have what is freed now: before memory is measured."""
+    """Return freed memory to the system, so that memory can be measured."""
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)
@@ -31,7 +31,7 @@ def trim() -> None:
 
 @cache
 def _glibc() -> Any:
-    """The C library, or None on systems with another one."""
+    """Return glibc, or None on systems with another C library."""
     try:
         libc = ctypes.CDLL("libc.so.6")
         return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None

@@ -1,4 +1,4 @@
-"""The phases of a case: announced as they begin, timed as they end."""
+"""The phases of a case: announced when they begin, timed when they end."""
 
 import time
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from bench.run.job import ProgressCallback
 
 @dataclass
 class Phases:
-    """Seconds by phase, each announced as it begins."""
+    """Announces phases and collects their seconds."""
 
     report: ProgressCallback
     seconds: dict[str, float] = field(default_factory=dict)
 
     def move(self, phase: str, other: str, seconds: float) -> None:
-        """Count seconds of one phase as another's, which went on within it."""
+        """Count seconds of one phase as those of another, which ran within it."""
         self.seconds[phase] = round(self.seconds[phase] - seconds, 4)
         self.seconds[other] = round(self.seconds.get(other, 0.0) + seconds, 4)
 

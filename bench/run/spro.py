@@ -1,4 +1,4 @@
-"""The saturated overlap of datasets whose defects are found from less than their whole area."""
+"""Saturated per-region overlap (sPRO) of datasets whose defects need not be covered whole."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,7 @@ import torch
 from bench.metrics.ranking import rank_regions
 from bench.metrics.regions import annotated_regions
 from bench.metrics.spro import auspro
-from bench.run.evaluate import Predictions
+from bench.run.predict import HeadPredictions
 from datasets_lib.catalog import DATASETS
 from datasets_lib.entry import SaturatedRegion
 from datasets_lib.import_string import import_string
@@ -17,14 +17,14 @@ LIMITS = {"auspro_30": 0.3, "auspro_05": 0.05}
 
 
 def spro_areas(
-    dataset: str, samples: Sequence[Sample], predictions: dict[str, Predictions]
+    dataset: str, samples: Sequence[Sample], predictions: dict[str, HeadPredictions]
 ) -> dict[str, dict[str, float]]:
-    """Area under the sPRO curve by head and limit; empty for datasets without saturations.
+    """Return the area under the sPRO curve by head and limit; empty for other datasets.
 
     Args:
         dataset: Catalog name.
         samples: The test set.
-        predictions: Its predictions by head.
+        predictions: Predictions of the test set by head.
     """
     entry = DATASETS.get(dataset)
     shapes = {s.maps.shape for s in predictions.values() if s.maps is not None}

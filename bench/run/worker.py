@@ -1,4 +1,4 @@
-"""The child process: takes jobs from a pipe, sends signs of life and records back."""
+"""The child process: receives jobs from a pipe, sends back progress and records."""
 
 import contextlib
 import faulthandler
@@ -15,10 +15,10 @@ _SECONDS_BETWEEN_REPORTS = 0.2
 
 
 def serve(connection: Connection, log: Path) -> None:
-    """Run jobs until the parent says stop or goes away.
+    """Run jobs until the parent sends None or goes away.
 
-    The child leads a process group of its own, so that it can be ended with all it started; what it
-    prints goes to ``log``, whose tail explains a crash.
+    The child leads its own process group, so that it can be killed with everything it started. Its
+    output goes to ``log``, whose tail explains a crash.
     """
     os.setsid()
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -27,18 +27,20 @@ def serve(connection: Connection, log: Path) -> None:
         os.dup2(file.fileno(), 2)
     faulthandler.enable(file=2)
 
+    from bench.extensions import load_extensions
     from bench.run.case import run_case
     from bench.run.device_data import DeviceData
 
     device_data = DeviceData()
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while (job := connection.recv()) is not None:
+            load_extensions(job.settings.plugins)
             record = run_case(job, _Reporter(connection), device_data)
             connection.send(("record", record))
 
 
 def _end_with_parent() -> None:
-    """A child must not go on, nor hold the device, once its session has been killed."""
+    """Exit when the session is killed, so that no child goes on occupying the device."""
     parent = mp.parent_process()
     if parent is not None:
         parent.join()
@@ -46,7 +48,7 @@ def _end_with_parent() -> None:
 
 
 class _Reporter:
-    """Sends progress, but no more than five times a second within a phase."""
+    """Sends progress, at most five times a second within a phase."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -1,7 +1,7 @@
-"""Features kept on disk between sessions, the least recently used going first.
+"""Features on disk, which outlive the session; the least recently used are evicted first.
 
-An entry is a file of raw numbers and a JSON file beside it, written last: what has no JSON is not
-finished, and is no entry.
+An entry is a file of raw numbers and a JSON file, which is written last: without its JSON file an
+entry is unfinished and does not count.
 """
 
 import json
@@ -31,9 +31,9 @@ class Entry:
     """Features of one layer of one split.
 
     Attributes:
-        path: Raw little-endian float32, ``(N, h, w, C)``.
-        shape: That shape.
-        seconds: What computing them took, from the image to this layer.
+        path: File of raw little-endian float32.
+        shape: ``(N, h, w, C)``.
+        seconds: Duration of computing them, from the images to this layer.
     """
 
     path: Path
@@ -41,12 +41,12 @@ class Entry:
     seconds: float
 
     def mapped(self) -> Tensor | None:
-        """The features as a view of the file; None where reading is slower than computing was.
+        """Return the features as a view of the file; None if reading is slower than computing.
 
-        What was read lately is in the system's memory and is not copied: 0.5 GB take milliseconds
-        instead of the second that a copy takes.
+        A file in the page cache is not copied: mapping 0.5 GB takes milliseconds, a copy takes a
+        second.
         """
-        # Copy on write: torch wants what it may write, and nothing here writes.
+        # Copy on write, because torch warns about read-only arrays; nothing writes here.
         view = np.memmap(self.path, np.float32, mode="c", shape=self.shape)
         raw = view.reshape(-1)
         probe = raw[: min(len(raw), _PROBE)]
@@ -57,38 +57,41 @@ class Entry:
 
 
 class FeatureDisk:
-    """A folder of entries under a limit.
+    """A folder of entries with a size limit.
 
     Args:
-        folder: Below the cache folder.
-        limit: Bytes; None means 10 GB, or a fifth of the free disk where that is less.
+        folder: Folder of the entries.
+        limit: Maximum size in bytes; None means 10 GB, or a fifth of the free disk if that is less.
     """
 
     def __init__(self, folder: Path, limit: int | None = None) -> None:
         self._folder, self._limit = folder, limit
 
     def find(self, key: str) -> Entry | None:
-        """The entry of a key, marked as used; None where there is none, or it is not whole."""
+        """Return the entry of a key and mark it as used; None if it is missing or incomplete."""
         path, facts = self._paths(key)
         try:
-            found: dict[str, Any] = json.loads(facts.read_text(encoding="ascii"))
-            entry = Entry(path, tuple(found["shape"]), float(found["seconds"]))
+            fields: dict[str, Any] = json.loads(facts.read_text(encoding="ascii"))
+            entry = Entry(path, tuple(fields["shape"]), float(fields["seconds"]))
             whole = path.stat().st_size == 4 * int(np.prod(entry.shape))
             os.utime(facts)
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return entry if whole else None
 
-    def keep(self, key: str, features: Tensor, seconds: float) -> bool:
-        """Write features; not where they are over the limit or writing is slower than computing.
+    def write(self, key: str, features: Tensor, seconds: float) -> bool:
+        """Write features unless they exceed the limit or writing is slower than computing.
 
-        A full disk or a folder that cannot be written costs the entry, never the case.
+        A full disk or an unwritable folder costs the entry, never the case.
+
+        Returns:
+            Whether the entry was written.
         """
         path, facts = self._paths(key)
         half = path.with_name(f".{key}.{os.getpid()}.half")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            if not self._make_room(features.nbytes) or not _write(half, features, seconds):
+            if not self._evict(features.nbytes) or not _write(half, features, seconds):
                 return False
             text = json.dumps({"shape": list(features.shape), "seconds": seconds})
             with FileLock(self._folder / ".lock"):
@@ -103,18 +106,18 @@ class FeatureDisk:
         return True
 
     def entries(self) -> list[tuple[str, int, float]]:
-        """What each finished entry holds, its bytes, and when it was last used."""
-        found = []
+        """Return description, size in bytes and time of last use of each entry."""
+        listed = []
         for facts in sorted(self._folder.glob("*.json")):
             with suppress(OSError, ValueError, KeyError, TypeError):
                 shape = json.loads(facts.read_text(encoding="ascii"))["shape"]
                 size = facts.with_suffix(".features").stat().st_size
                 what = f"features {' × '.join(map(str, shape))}"
-                found.append((what, size, facts.stat().st_mtime))
-        return found
+                listed.append((what, size, facts.stat().st_mtime))
+        return listed
 
     def clean(self, older_than_days: float | None = None) -> int:
-        """Remove entries, only those not used for so long if asked; bytes freed."""
+        """Remove entries, optionally only those unused for some days; return the bytes freed."""
         before = self._used()
         latest = time.time() - 24 * 3600 * (older_than_days or 0)
         for facts in self._folder.glob("*.json"):
@@ -123,8 +126,8 @@ class FeatureDisk:
                 facts.with_suffix(".features").unlink(missing_ok=True)
         return before - self._used()
 
-    def room(self) -> int:
-        """The most bytes an entry may have."""
+    def capacity(self) -> int:
+        """Return the limit in bytes."""
         if self._limit is not None:
             return self._limit
         place = next(folder for folder in (self._folder, *self._folder.parents) if folder.is_dir())
@@ -137,9 +140,9 @@ class FeatureDisk:
     def _used(self) -> int:
         return sum(path.stat().st_size for path in self._folder.glob("*.features"))
 
-    def _make_room(self, wanted: int) -> bool:
-        """Remove the least recently used entries until so many bytes fit; False where none do."""
-        limit = self.room()
+    def _evict(self, wanted: int) -> bool:
+        """Remove the least recently used entries until ``wanted`` bytes fit; return whether they do."""
+        limit = self.capacity()
         if wanted > limit:
             return False
         with FileLock(self._folder / ".lock"):
@@ -155,7 +158,7 @@ class FeatureDisk:
         return True
 
     def _clear_unfinished(self) -> None:
-        """What killed processes left; another's may still be growing, so only what is old."""
+        """Remove what killed processes left; recent files may still be growing elsewhere."""
         for half in self._folder.glob(".*.half"):
             if time.time() - half.stat().st_mtime > _STALE_SECONDS:
                 half.unlink(missing_ok=True)
@@ -165,7 +168,7 @@ class FeatureDisk:
 
 
 def _write(path: Path, features: Tensor, seconds: float) -> bool:
-    """Write raw numbers; False as soon as that is slower than computing them was."""
+    """Write raw numbers; return False as soon as that is slower than computing them."""
     raw = features.numpy().reshape(-1).view(np.uint8).data
     begin = time.perf_counter()
     with path.open("wb", buffering=0) as file:

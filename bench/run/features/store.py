@@ -1,7 +1,7 @@
-"""A frozen backbone's features of a split, computed once for every model that taps them.
+"""Features of a frozen backbone over a split, computed once for every model that taps them.
 
-They are kept in memory for the group of cases that share the data, and on disk for later sessions.
-A model gets the same numbers as from images, to rounding.
+They stay in memory for the group of cases that share the data, and on disk for later sessions. A
+model gets the same numbers as from images, up to rounding.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ class Features:
     """Features of every image of a split.
 
     Attributes:
-        parts: ``(N, h, w, C)`` float32, one a layer; on the model's device where they fit.
-        seconds: What computing them takes, measured when they were computed.
-        computed: Images that went through the backbone for them now; 0 where they were at hand.
-        device: Of the model.
+        parts: ``(N, h, w, C)`` float32 per layer, on the model's device if they fit.
+        seconds: Duration of computing them, measured when they were computed.
+        computed: Number of images passed through the backbone for them now; 0 if they were cached.
+        device: Device of the model.
     """
 
     parts: list[Tensor]
@@ -44,84 +44,81 @@ class Features:
         return len(self.parts[0])
 
     def batch(self, index: Tensor | slice) -> list[Tensor]:
-        """``(B, C, h, w)`` features of some images on the device, channels last."""
+        """Return ``(B, C, h, w)`` features of some images on the device, channels last."""
         return [part[index].to(self.device).permute(0, 3, 1, 2) for part in self.parts]
 
-    def batches(self, size: int) -> Iterable[list[Tensor]]:
-        """All of them in order."""
-        for begin in range(0, len(self), size):
-            yield self.batch(slice(begin, begin + size))
 
 
 @dataclass(frozen=True)
-class _Held:
+class _Entry:
     features: Tensor
     seconds: float
 
 
 class FeatureStore:
-    """Features at hand, by what they are of; the least recently used go when memory is short.
+    """Features in memory, by key; the least recently used are evicted when memory is short.
 
-    They are written while the case goes on: a disk is no reason to wait.
+    They are written to disk in the background.
 
     Args:
-        disk: Where they outlive the process; None keeps them in memory alone.
+        disk: Where features outlive the process; None keeps them in memory only.
     """
 
     def __init__(self, disk: FeatureDisk | None = None) -> None:
         self._disk = disk
-        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="features")
         self._written: list[Future[bool]] = []
 
     def clear(self) -> None:
-        """Let everything in memory go, once it is written."""
+        """Release everything in memory, once it is written."""
         self.flush()
-        self._held.clear()
+        self._entries.clear()
 
     def flush(self) -> None:
-        """Wait until everything is written that will be."""
-        for one in self._written:
-            one.result()
+        """Wait for the background writes."""
+        for write in self._written:
+            write.result()
         self._written.clear()
 
     def features(
-        self, backbone: Backbone, also: Iterable[int], split: "Split", report: ProgressCallback
+        self, backbone: Backbone, also: Iterable[int], split: "Split", progress: ProgressCallback
     ) -> Features | None:
-        """Features of a split; None where neither memory nor disk holds them.
+        """Return features of a split; None where they do not fit in memory.
 
         Args:
-            backbone: On its device.
-            also: Layers that other cases of the session will ask for: computed with these if no
-                deeper than them.
+            backbone: The backbone, on its device.
+            also: Layers that other cases of the session tap; they are computed in the same pass
+                unless they are deeper.
             split: The images.
-            report: Called at every batch.
+            progress: Called after every batch.
         """
         keys = {n: _key(digest, split) for n, digest in backbone.digests().items()}
-        found = {layer: self._at_hand(keys[layer], split.device) for layer in backbone.layers}
+        entries = {layer: self._lookup(keys[layer], split.device) for layer in backbone.layers}
         computed = 0
-        if None in found.values():
+        if None in entries.values():
             layers = sorted(set(backbone.layers) | (set(also) & keys.keys()))
-            found = {**self._compute(backbone, layers, keys, split, report)}
+            entries = {**self._compute(backbone, layers, keys, split, progress)}
             computed = len(split.images)
-        held = [one for layer in backbone.layers if (one := found.get(layer)) is not None]
-        if not held:
+        tapped = [entry for layer in backbone.layers if (entry := entries.get(layer)) is not None]
+        if not tapped:
             return None
-        return Features([one.features for one in held], held[-1].seconds, computed, split.device)
+        parts = [entry.features for entry in tapped]
+        return Features(parts, tapped[-1].seconds, computed, split.device)
 
-    def _at_hand(self, key: str, device: torch.device) -> "_Held | None":
-        if key in self._held:
-            self._held.move_to_end(key)
-            return self._held[key]
+    def _lookup(self, key: str, device: torch.device) -> "_Entry | None":
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            return self._entries[key]
         entry = self._disk.find(key) if self._disk else None
         if entry is None:
             return None
         features = entry.mapped()
         if features is None:
             return None
-        if device.type == "cuda" and self._make_room(features.nbytes, device):
+        if device.type == "cuda" and self._evict_for(features.nbytes, device):
             features = features.to(device)
-        return self._hold(key, features, entry.seconds)
+        return self._insert(key, features, entry.seconds)
 
     def _compute(
         self,
@@ -129,9 +126,9 @@ class FeatureStore:
         layers: Sequence[int],
         keys: dict[int, str],
         split: "Split",
-        report: ProgressCallback,
+        progress: ProgressCallback,
     ) -> "dict[int, _Held]":
-        """One pass over the images; nothing where the features would not fit in memory."""
+        """Compute features in one pass over the images; nothing if they do not fit in memory."""
         count, clock = len(split.images), _LayerClock(split.device)
         wholes: dict[int, Tensor] = {}
         for begin in range(0, count, _BATCH):
@@ -140,43 +137,43 @@ class FeatureStore:
             stages = backbone.stages(images, clock.passed)
             if not wholes:
                 each = sum(stages[layer].nbytes for layer in layers) // len(images)
-                if not self._make_room(each * count, split.device):
+                if not self._evict_for(each * count, split.device):
                     return {}
                 wholes = {layer: _empty(stages[layer], count) for layer in layers}
             for layer, whole in wholes.items():
                 whole[begin : begin + _BATCH] = stages[layer].permute(0, 2, 3, 1)
-            report("features", {"step": min(begin + _BATCH, count), "steps": count})
+            progress("features", {"step": min(begin + _BATCH, count), "steps": count})
         for layer, whole in wholes.items():
             if self._disk is not None:
                 host, seconds = whole.cpu(), clock.seconds[layer]
                 self._written.append(
-                    self._writer.submit(self._disk.keep, keys[layer], host, seconds)
+                    self._writer.submit(self._disk.write, keys[layer], host, seconds)
                 )
         return {
-            layer: self._hold(keys[layer], whole, clock.seconds[layer])
+            layer: self._insert(keys[layer], whole, clock.seconds[layer])
             for layer, whole in wholes.items()
         }
 
-    def _make_room(self, size: int, device: torch.device) -> bool:
-        """Whether so many bytes fit in memory, after letting go what was not used for longest."""
-        while size > _SHARE_OF_FREE_MEMORY * free_bytes(device) and self._held:
-            self._held.popitem(last=False)
+    def _evict_for(self, size: int, device: torch.device) -> bool:
+        """Evict the least recently used features until ``size`` bytes fit; return whether they do."""
+        while size > _SHARE_OF_FREE_MEMORY * free_bytes(device) and self._entries:
+            self._entries.popitem(last=False)
         return size <= _SHARE_OF_FREE_MEMORY * free_bytes(device)
 
-    def _hold(self, key: str, features: Tensor, seconds: float) -> "_Held":
-        self._held[key] = held = _Held(features, seconds)
-        self._held.move_to_end(key)
-        return held
+    def _insert(self, key: str, features: Tensor, seconds: float) -> "_Entry":
+        self._entries[key] = entry = _Entry(features, seconds)
+        self._entries.move_to_end(key)
+        return entry
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images that features are computed of.
+    """The images of a split.
 
     Attributes:
         images: ``(N, 3, S, S)`` uint8, on the device or on the host.
-        pixels: Sha256 of them.
-        device: Of the model.
+        pixels: Sha256 of the images.
+        device: Device of the model.
     """
 
     images: Tensor
@@ -185,7 +182,7 @@ class Split:
 
 
 class _LayerClock:
-    """Seconds from the image to each layer, summed over batches."""
+    """Measures the seconds from the image to each layer, summed over batches."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[int, float] = {}
@@ -204,13 +201,13 @@ class _LayerClock:
 
 
 def pixel_digest(images: Tensor) -> str:
-    """Sha256 of uint8 images: 0.1 s for 1,000 of them at 256 px."""
+    """Return the sha256 of uint8 images; 1,000 images of 256 px take 0.1 s."""
     raw = images.cpu().permute(0, 2, 3, 1).contiguous().numpy()
     return hashlib.sha256(str(raw.shape).encode() + raw.tobytes()).hexdigest()
 
 
 def _key(digest: str, split: Split) -> str:
-    """What decides a layer's numbers: tensors, pixels, and what computes them."""
+    """Return a hash of everything that decides a layer's numbers: tensors, pixels, device, torch."""
     kind = split.device.type
     name = torch.cuda.get_device_name(split.device) if kind == "cuda" else kind
     path = f"{name} torch {torch.__version__} float32 channels_last folded"

@@ -10,11 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class ParameterCounts:
-    """Parameters of a module, shared ones once.
+    """Parameters of a module; shared ones count once.
 
     Attributes:
-        all: Every parameter.
-        trainable: Those that require a gradient.
+        all: Number of all parameters.
+        trainable: Number of parameters that require a gradient.
     """
 
     all: int
@@ -22,7 +22,7 @@ class ParameterCounts:
 
 
 def count_flops(step: Callable[[], object]) -> int:
-    """Floating-point operations of one call, its backward pass included if it has one.
+    """Return the floating-point operations of one call, including its backward pass if any.
 
     A multiply-add counts as two. Matrix products, convolutions and attention count; element-wise
     work, normalization, pooling and interpolation do not, as in torch's own counter.

@@ -1,4 +1,4 @@
-"""Peak memory, measured in a loop of its own: never while timing."""
+"""Peak memory, measured in a separate loop and never while timing."""
 
 import re
 import sys
@@ -17,12 +17,12 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 @dataclass
 class HostMemory:
-    """Resident memory of this process; filled when the block ends.
+    """Resident memory of this process, filled in when the block ends.
 
     Attributes:
-        before_bytes: Resident when the block began: interpreter and libraries included.
-        peak_bytes: The most that was resident at once; None where the system does not tell.
-        since_reset: Whether the peak is of the block alone, or of the process's whole life.
+        before_bytes: Resident memory when the block began, interpreter and libraries included.
+        peak_bytes: Peak of the resident memory; None where the system does not report it.
+        since_reset: Whether the peak covers the block alone, not the whole life of the process.
     """
 
     before_bytes: int | None = None
@@ -32,11 +32,11 @@ class HostMemory:
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Peaks of a loop.
+    """Peak memory of a loop.
 
     Attributes:
-        host: This process's resident memory.
-        device_bytes: The most that torch had allocated on the CUDA device; None elsewhere.
+        host: Resident memory of this process.
+        device_bytes: Peak of what torch allocated on the CUDA device; None on other devices.
     """
 
     host: HostMemory
@@ -44,9 +44,9 @@ class PeakMemory:
 
 
 def measure_memory(step: Callable[[], object], device: torch.device, rounds: int = 3) -> PeakMemory:
-    """Run a step a few times and tell the peaks.
+    """Run a step a few times and return the peaks.
 
-    One round goes before: it may allocate lasting buffers or try out kernels.
+    An unmeasured round comes first, which may allocate lasting buffers or try out kernels.
     """
     step()
     cuda = device.type == "cuda"
@@ -63,10 +63,10 @@ def measure_memory(step: Callable[[], object], device: torch.device, rounds: int
 
 @contextmanager
 def peak_host_memory() -> Iterator[HostMemory]:
-    """Peak resident memory of a block.
+    """Measure the peak resident memory of a block.
 
-    Linux keeps a high-water mark (VmHWM) that can be set back; where that is not allowed, or on
-    another system, the mark of the whole process is told and ``since_reset`` is false.
+    Linux keeps a high-water mark (VmHWM) that can be reset. Where that is not allowed, or on
+    another system, the peak of the whole process is reported and ``since_reset`` is false.
     """
     trim()
     memory = HostMemory(before_bytes=_status("VmRSS"), since_reset=_reset_high_water_mark())
@@ -85,14 +85,14 @@ def _reset_high_water_mark() -> bool:
     except OSError:
         return False
     # Some sandboxes accept the write and ignore it.
-    after, device_data = _status("VmHWM"), _status("VmRSS")
-    if before is None or after is None or device_data is None:
+    after, resident = _status("VmHWM"), _status("VmRSS")
+    if before is None or after is None or resident is None:
         return False
-    return after < before or after <= device_data * 1.01
+    return after < before or after <= resident * 1.01
 
 
 def _status(name: str) -> int | None:
-    """A field of this process's status, in bytes."""
+    """Return a field of this process's status, in bytes."""
     if not _STATUS.is_file():
         return None
     found = re.search(rf"^{name}:\s+(\d+) kB$", _STATUS.read_text(), re.M)

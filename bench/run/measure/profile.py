@@ -1,4 +1,4 @@
-"""Measuring a trained model: speed, latency, memory and size, each in a loop of its own."""
+"""Measurement of a trained model: speed, latency, memory and size, each in its own loop."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.protocol import Protocol
 from bench.run.measure.flops import count_flops, parameter_counts
@@ -16,15 +16,18 @@ from bench.run.training.loop import TrainingResult
 from bench.run.training.optimization import build_optimizer
 from bench.run.training.precision import autocast, to_float
 from datasets_lib.augment.rows import select
-from models.components.base import Saved, Trainable
+from models.components.base import AnomalyModel, Classifier
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures with their units in their names, and the samples behind them, in seconds."""
+    """Measurements with their units in their names, and the samples behind them, in seconds."""
 
-    figures: dict[str, float | None]
+    values: dict[str, float | None]
     samples: dict[str, list[float]]
+
+    def __add__(self, other: "Measured") -> "Measured":
+        return Measured(self.values | other.values, self.samples | other.samples)
 
 
 @dataclass(frozen=True)
@@ -32,34 +35,32 @@ class ProfileTarget:
     """What is measured of a model.
 
     Attributes:
-        model: On its device.
-        predict: Its answer to a float batch.
-        loss: Its training loss of a float batch; None for one that is not trained by gradient.
-        frozen: A frozen part that training computed once, beforehand; None without one.
+        model: The model, on its device.
+        images: ``(N, 3, S, S)`` uint8 images to measure on.
+        predict: Returns predictions of a float batch.
+        loss: Returns the training loss of a float batch; None for a model without gradients.
+        frozen: The frozen part that training computed beforehand; None where there is none.
     """
 
-    model: Saved
+    model: AnomalyModel | Classifier
+    images: Tensor
     predict: Callable[[Tensor], object]
     loss: Callable[[Tensor], Tensor] | None
     frozen: Callable[[Tensor], object] | None = None
 
 
 def measure(
-    target: ProfileTarget,
-    images: Tensor,
-    protocol: Protocol,
-    trained: TrainingResult,
-    device: torch.device,
+    target: ProfileTarget, protocol: Protocol, trained: TrainingResult, device: torch.device
 ) -> Measured:
-    """Measure a trained model on ``(N, 3, S, S)`` uint8 images.
+    """Measure a trained model.
 
-    Prediction is measured on the protocol's evaluation batches, training on batches as large as
-    the loop's; where there are fewer images they are repeated. Memory is the whole process's: of
-    training with its optimizer, or of gathering statistics, in ``peak_…``, of prediction in
-    ``inference_peak_…``. FLOPs are an image's. The training steps taken here change the model:
-    measure last.
+    Prediction is measured on batches of the protocol's evaluation size, training on batches of the
+    loop's size; images are repeated where there are too few. Memory is that of the whole process:
+    ``peak_…`` while training or gathering statistics, ``inference_peak_…`` while predicting. FLOPs
+    are per image. The training steps taken here change the model, so this comes last.
     """
-    batch = _batch(images, protocol.evaluation_batch, device)
+    target.model.eval()
+    batch = _batch(target.images, protocol.evaluation_batch, device)
     single = batch[:1].contiguous(memory_format=torch.channels_last)
 
     def predict(chunk: Tensor) -> None:
@@ -68,10 +69,9 @@ def measure(
 
     inference = measure_inference(predict, batch, min_rounds=5)
     latency = measure_latency(predict, single)
-    assert isinstance(target.model, nn.Module)
     parameters = parameter_counts(target.model)
     serving = measure_memory(lambda: predict(batch), device)
-    figures: dict[str, float | None] = {
+    values: dict[str, float | None] = {
         "inference_images_per_s": len(batch) / median(inference),
         "latency_p50_ms": 1e3 * median(latency),
         "latency_p95_ms": 1e3 * quantiles(latency, n=20, method="inclusive")[-1],
@@ -83,34 +83,33 @@ def measure(
     }
     samples = {"inference_step": inference, "latency": latency}
     if target.loss is not None and trained.steps:
-        figures |= _training(target, target.loss, images, protocol, trained, device)
+        values |= _training(target, target.loss, protocol, trained, device)
         samples["train_step"] = thinned(steady_samples(trained.step_seconds))
     elif trained.gather_peak is not None:
-        figures["peak_host_bytes"] = _peak(trained.gather_peak)
-        figures["peak_device_bytes"] = trained.gather_peak.device_bytes
-    return Measured(figures, samples)
+        values["peak_host_bytes"] = _peak(trained.gather_peak)
+        values["peak_device_bytes"] = trained.gather_peak.device_bytes
+    return Measured(values, samples)
 
 
-def thinned(samples: list[float], most: int = 1_000) -> list[float]:
-    """At most so many of them, evenly spaced: a record of a long training stays readable."""
-    return samples[:: math.ceil(len(samples) / most)] if samples else []
+def thinned(samples: list[float], max_samples: int = 1_000) -> list[float]:
+    """Return evenly spaced samples, so that a record of a long training stays readable."""
+    return samples[:: math.ceil(len(samples) / max_samples)] if samples else []
 
 
 def _training(
     target: ProfileTarget,
     loss_of: Callable[[Tensor], Tensor],
-    images: Tensor,
     protocol: Protocol,
     trained: TrainingResult,
     device: torch.device,
 ) -> dict[str, float | None]:
-    """Speed, memory and FLOPs of training.
+    """Measure speed, memory and FLOPs of training.
 
-    ``train_images_per_s`` charges a frozen part that was computed once to every step, so that
-    having kept it is no advantage in a table; ``…_cached`` is what the loop did.
+    ``train_images_per_s`` charges every step with the frozen part that was computed once, so that
+    caching is no advantage in a table; ``…_cached`` is the speed of the loop itself.
     """
-    batch = _batch(images, trained.images_seen // trained.steps, device)
-    assert isinstance(target.model, Trainable)
+    target.model.train()
+    batch = _batch(target.images, trained.images_seen // trained.steps, device)
     optimizer = build_optimizer(protocol.recipe, target.model)
 
     def train() -> None:
@@ -143,7 +142,7 @@ def _frozen_seconds(
     protocol: Protocol,
     device: torch.device,
 ) -> float:
-    """What a frozen part costs a training batch, warmed up like every other speed."""
+    """Return what the frozen part costs a training batch, warmed up like every other speed."""
     if frozen is None:
         return 0.0
 
@@ -155,5 +154,5 @@ def _frozen_seconds(
 
 
 def _peak(memory: PeakMemory) -> int | None:
-    """The loop's own peak; nothing where the system tells only that of the whole process's life."""
+    """Return the loop's own peak; None where only the peak of the whole process is known."""
     return memory.host.peak_bytes if memory.host.since_reset else None

@@ -1,7 +1,7 @@
-"""Steady-state times: warmed up, garbage collection off, every sample kept.
+"""Steady-state times: warmed up, with garbage collection off, and every sample kept.
 
 On CUDA an event is recorded at each step's boundary and the host waits once, at the end, so that
-launches overlap with work as they do in earnest. On the CPU a boundary is a clock reading.
+launches overlap with work as they do in a real run. On the CPU a boundary is a clock reading.
 """
 
 import gc
@@ -33,14 +33,14 @@ def measure_inference(
     max_rounds: int = 200,
     budget_s: float = 2.0,
 ) -> list[float]:
-    """Seconds per batch when batches follow one another without waiting: the throughput.
+    """Return seconds per batch when batches follow one another without waiting.
 
     Args:
-        predict: What is measured; its result is dropped.
-        batch: ``(B, C, H, W)`` on the device that is measured.
-        min_rounds: Samples taken however long they last.
-        max_rounds: Samples taken at most.
-        budget_s: Seconds the samples should take together; warming up may take as long again.
+        predict: The measured call.
+        batch: ``(B, C, H, W)``, on the measured device.
+        min_rounds: Minimum number of samples, however long they take.
+        max_rounds: Maximum number of samples.
+        budget_s: Seconds for all samples together; the warm-up may take as long again.
     """
     with torch.inference_mode(), _no_garbage_collection():
         rounds = _rounds(_warm_up(predict, batch, budget_s), min_rounds, max_rounds, budget_s)
@@ -54,33 +54,35 @@ def measure_latency(
     max_rounds: int = 200,
     budget_s: float = 2.0,
 ) -> list[float]:
-    """Seconds from the call to its finished result, for one image at a time: the host waits.
+    """Return seconds from the call to the finished result for a single image.
 
-    Unlike `measure_inference` this contains the launches, which nothing hides for a lone image.
+    Unlike `measure_inference` this includes the launches, which nothing hides for a single image.
 
     Args:
-        predict: What is measured; its result is dropped.
-        image: ``(1, C, H, W)`` on the device that is measured.
-        min_rounds: Samples taken however long they last.
-        max_rounds: Samples taken at most.
-        budget_s: Seconds the samples should take together; warming up may take as long again.
+        predict: The measured call.
+        image: ``(1, C, H, W)``, on the measured device.
+        min_rounds: Minimum number of samples, however long they take.
+        max_rounds: Maximum number of samples.
+        budget_s: Seconds for all samples together; the warm-up may take as long again.
 
     Raises:
-        ValueError: It is not one image.
+        ValueError: ``image`` holds more than one image.
     """
     if image.shape[0] != 1:
-        raise ValueError(f"wanted one image (1, C, H, W), found shape {tuple(image.shape)}")
+        raise ValueError(f"wanted a single image (1, C, H, W), found shape {tuple(image.shape)}")
     with torch.inference_mode(), _no_garbage_collection():
         rounds = _rounds(_warm_up(predict, image, budget_s), min_rounds, max_rounds, budget_s)
         return [_once(predict, image) for _ in range(rounds)]
 
 
 def steady_samples(step_seconds: Sequence[float]) -> list[float]:
-    """Training-step times without their warm-up.
+    """Return training-step times without the warm-up.
 
-    The rule: let m be the median of the later half. The warm-up is every step before the first
-    that takes at most 1.10 m; it is dropped, and never more than half of the steps. Later steps
-    all stay, however slow.
+    With m the median of the later half, the warm-up is every step before the first that takes at
+    most 1.10 m, and never more than half of the steps. All later steps stay, however slow.
+
+    >>> steady_samples([9.0, 3.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0])
+    [1.0, 1.0, 1.0, 2.0, 1.0, 1.0]
     """
     half = len(step_seconds) // 2
     if not half:
@@ -91,9 +93,9 @@ def steady_samples(step_seconds: Sequence[float]) -> list[float]:
 
 
 def _warm_up(predict: Predict, batch: Tensor, budget_s: float) -> float:
-    """Call until the times stop falling; the seconds of a warm call.
+    """Call until the times stop falling; return the seconds of a warm call.
 
-    The budget does not count the first call, which may compile for minutes.
+    The budget excludes the first call, which may compile for minutes.
     """
     seconds: list[float] = []
     while len(seconds) < _WARM_UP_CALLS:
@@ -110,9 +112,9 @@ def _falling(seconds: list[float]) -> bool:
     return statistics.median(last) < _FALLING * statistics.median(before)
 
 
-def _rounds(seconds: float, fewest: int, most: int, budget_s: float) -> int:
-    """As many rounds as the budget pays for; decided beforehand, so that timing never waits."""
-    return max(fewest, min(most, int(budget_s / max(seconds, 1e-9))))
+def _rounds(seconds: float, min_rounds: int, max_rounds: int, budget_s: float) -> int:
+    """Return how many rounds fit the budget, decided beforehand so that timing never waits."""
+    return max(min_rounds, min(max_rounds, int(budget_s / max(seconds, 1e-9))))
 
 
 def _once(predict: Predict, batch: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""The loss of a classifier on augmented images, drawn on the device and never on the host."""
+"""The loss of a classifier on images that are augmented on the device."""
 
 import logging
 from collections.abc import Iterator
@@ -28,23 +28,23 @@ _log = logging.getLogger(__name__)
 
 
 class ClassifierObjective:
-    """Cross-entropy to the labels of augmented images, or to their mixture.
+    """Cross-entropy with the labels of augmented images, or with a mixture of labels.
 
-    The protocol's base transform comes first and the case's augmentation on top of it. What is
-    drawn depends on seed, pass and image alone, so that a resumed training draws the same; what
-    pairs of images share depends on the step.
+    The recipe's base transform comes first, then the case's augmentation. Random numbers depend on
+    seed, pass and image alone, so that a resumed training draws the same ones; those shared by
+    pairs of images depend on the step.
 
     Args:
-        model: On its device.
-        train: Its images and labels.
+        model: The network, on its device.
+        train: Images and labels.
         protocol: Recipe, precision and augmentation.
-        seed: Of the draws.
+        seed: Seed of the augmentation.
         device: Where the model is.
-        compiling: Whether the loss is compiled; ``no`` records no CUDA graphs either.
+        compiling: Whether the loss is compiled; ``no`` also disables CUDA graphs.
 
     Attributes:
-        count: Images in the set.
-        network: The loss, and how it is computed.
+        count: Number of images in the set.
+        network: Computes the loss and its gradient.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ClassifierObjective:
         self._records = device.type == "cuda" and compiling != "no"
 
     def batches(self, order: Tensor, batch: int, first: int) -> Iterator[Batch]:
-        """Augmented images on the device, read ahead where they lie in a file."""
+        """Yield augmented images on the device; images in a file are read ahead."""
         source = self._train.batches
         if self._records and isinstance(source, ResidentBatches):
             images = source.images
@@ -74,21 +74,21 @@ class ClassifierObjective:
 
             ahead = prefetch(prepare, order.to(self._device), batch, first)
             try:
-                begun = list(islice(ahead, 1))
-            except RuntimeError as error:  # nothing was given out yet
+                first_batch = list(islice(ahead, 1))
+            except RuntimeError as error:  # no batch was yielded yet
                 _log.warning("augmentation goes on without recording: %s", error)
             else:
-                yield from chain(begun, ahead)
+                yield from chain(first_batch, ahead)
                 return
         for step, (images, index) in enumerate(source(order, batch), start=first):
             yield self._augmented(images, index, step)
 
     def gradient(self, batch: Batch, step: int) -> Tensor:
-        """Of the loss of a step's images."""
+        """Compute the gradient of the loss of a batch."""
         return self.network(*batch)
 
     def maybe_compile(self, step_seconds: float, steps_left: int) -> None:
-        """Compile the loss from here on, if that was left open and pays."""
+        """Compile the loss from here on, if that pays."""
         self.network.maybe_compile(step_seconds, steps_left)
 
     def _augmented(self, images: Tensor, index: Tensor, step: int | Tensor) -> Batch:
@@ -101,7 +101,7 @@ class ClassifierObjective:
 
 
 def augmentation(protocol: Protocol, classes: int) -> Augmentation:
-    """The base transform of the recipe, then the case's own augmentation."""
+    """Return the recipe's base transform, followed by the case's own augmentation."""
     recipe = protocol.recipe
     assert isinstance(recipe, ClassifierRecipe)
     base = build("classification", recipe.base_transform)

@@ -1,4 +1,4 @@
-"""How a loss and its gradient are computed: as written, replayed on CUDA, compiled where it pays.
+"""How a loss and its gradient are computed: eagerly, replayed on CUDA, or compiled if that pays.
 
 What compiling saves is predicted from steps measured without it.
 """
@@ -17,8 +17,8 @@ from bench.run.training.cuda_graphs import Gradient, capture_gradient
 Choice = Literal["auto", "yes", "no"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-# Measured on an H200, ViT-S/16 at 32 px, batch 256: 24 % of a replayed step, for 18 s of compiling.
-# Deeper networks compile for longer. On a CPU only `yes` compiles.
+# Measured on an H200, ViT-S/16 at 32 px, batch 256: compiling saves 24 % of a replayed step and
+# takes 18 s; deeper networks take longer. On a CPU only `yes` compiles.
 _SAVED_SHARE = {"cuda": 0.24, "cpu": 0.0}
 _COMPILE_SECONDS = 40.0
 
@@ -26,38 +26,36 @@ _log = logging.getLogger(__name__)
 
 
 def worth_compiling(device: torch.device, step_seconds: float, steps_left: int) -> bool:
-    """Whether the rest of a training saves more by compiling than compiling takes."""
+    """Return whether compiling saves the rest of a training more time than it takes."""
     saved = _SAVED_SHARE.get(device.type, 0.0) * step_seconds * steps_left
     return saved > _COMPILE_SECONDS
 
 
-class Learner(Protocol):
+class HasLoss(Protocol):
     """A network with a loss."""
 
     def loss(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Scalar loss of a batch."""
+        """Return the scalar loss of a batch."""
 
 
 class LossGradient:
-    """A loss whose gradient is computed as is fastest here.
+    """A loss whose gradient is computed in the fastest available way.
 
-    On CUDA a step is recorded as a graph at the first call, within a second or two, and replayed.
-    Losses of one class are compiled once a process: further models of the same shape, such as
-    other seeds of a case, find the code that is there.
+    On CUDA the first call records a step as a graph, within a second or two, and later calls replay
+    it. Losses of one class are compiled once per process: further models of the same shape, such
+    as other seeds of a case, reuse the code.
 
     Args:
-        model: Its parameters are all that the loss depends on.
-        device: Where it is.
-        choice: Whether to compile; ``auto`` leaves it to `maybe_compile`, ``no`` records nothing either.
-        precision: Gives the autocast that the loss is computed under.
-
-    Attributes:
-        how: ``as written``, ``compiled``, ``replayed``, or why that failed, for a record.
+        model: The network; the loss depends on its parameters alone.
+        device: Where the network is.
+        choice: Whether to compile; ``auto`` leaves it to `maybe_compile`, ``no`` also disables
+            recording.
+        precision: Returns the autocast that the loss is computed under.
     """
 
     def __init__(
         self,
-        model: Learner,
+        model: HasLoss,
         device: torch.device,
         choice: Choice,
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
@@ -72,15 +70,15 @@ class LossGradient:
             self._compile()
 
     @property
-    def how(self) -> str:
-        """In words."""
+    def execution_mode(self) -> str:
+        """Return ``as written``, ``compiled``, ``replayed``, or why that failed, for the record."""
         ways = ["compiled"] * self._is_compiled + ["replayed"] * (self._replay is not None)
         return "; ".join([" and ".join(ways) or "as written", *self._failures])
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """The detached loss; its gradient is in the parameters' ``grad``, which were None before.
+        """Return the detached loss; leave its gradient in the parameters, where it was None before.
 
-        What fails to be recorded or compiled is computed as it is written.
+        If recording or compiling fails, the loss is computed eagerly.
         """
         try:
             if self._to_record:
@@ -93,7 +91,7 @@ class LossGradient:
             return self(images, targets)
 
     def maybe_compile(self, step_seconds: float, steps_left: int) -> None:
-        """Compile from here on, if the choice was left open and it pays."""
+        """Compile from here on, if the choice is ``auto`` and compiling pays."""
         if self._choice == "auto" and worth_compiling(self._device, step_seconds, steps_left):
             self._compile()
 
@@ -120,7 +118,7 @@ class LossGradient:
         self._to_record = False
 
     def _give_up(self, error: Exception) -> None:
-        """Leave out what was tried last: the compiler if it was on, else the recording."""
+        """Disable what was tried last: the compiler if it was on, else the recording."""
         reason = " ".join(str(error).split("\n\n")[0].split())
         what = "compiling" if self._is_compiled else "recording"
         self._failures.append(f"{what} failed: {reason}")
@@ -128,7 +126,7 @@ class LossGradient:
         self._to_record = self._is_compiled and self._device.type == "cuda"
         self._loss = self._model.loss
         assert isinstance(self._model, nn.Module)
-        self._model.zero_grad()  # what was begun
+        self._model.zero_grad()  # drop what the failed attempt left
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,6 +1,6 @@
-"""CUDA graphs: small steps cost the host more to launch than the device to run.
+"""CUDA graphs, for steps that cost the host more to launch than the device to run.
 
-What a step does is recorded once and replayed with new contents in the same memory.
+A step is recorded once and replayed with new contents in the same memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 Gradient = Callable[[Tensor, Tensor], Tensor]
-"""The detached loss of images and targets; its gradient is in the parameters' ``grad``."""
+"""Returns the detached loss of images and targets; leaves gradients in the parameters."""
 Prepare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Images and targets of int64 indices ``(B,)`` at a step, an int64 scalar, all on the device."""
+"""Returns images and targets of ``(B,)`` int64 rows at an int64 scalar step, on the device."""
 
 _WARM_UP = 3  # rounds; cuDNN tries its algorithms in the first, which cannot be recorded
 
@@ -20,20 +20,20 @@ _WARM_UP = 3  # rounds; cuDNN tries its algorithms in the first, which cannot be
 def capture_gradient(
     gradient: Gradient, network: nn.Module, images: Tensor, targets: Tensor
 ) -> Gradient:
-    """The same gradient, replayed.
+    """Record a gradient computation and return its replay.
 
-    Recording computes it a few times: the network's buffers, such as BatchNorm's running
-    statistics, and the device's random numbers are put back afterwards.
+    Recording runs it a few times, so the network's buffers, such as BatchNorm's running statistics,
+    and the device's random state are restored afterwards.
 
     Args:
-        gradient: Of the network's parameters.
-        network: On a CUDA device, in training mode.
-        images: As every later batch: shape, type and memory format.
-        targets: Likewise.
+        gradient: Computes the gradient of the network's parameters.
+        network: The network, on a CUDA device and in training mode.
+        images: A batch with the shape, type and memory format of every later batch.
+        targets: Its targets.
 
     Raises:
-        RuntimeError: Something in it cannot be recorded.
-        torch.OutOfMemoryError: There is no room for it.
+        RuntimeError: Some operation cannot be recorded.
+        torch.OutOfMemoryError: The device lacks the memory.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     images, targets = images.clone(), targets.clone()
@@ -44,9 +44,9 @@ def capture_gradient(
     try:
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP):
-                _forget(parameters)
+                _clear_gradients(parameters)
                 gradient(images, targets)
-        _forget(parameters)
+        _clear_gradients(parameters)
         with torch.cuda.graph(graph, stream=stream):
             loss = gradient(images, targets)
     finally:
@@ -61,9 +61,9 @@ def capture_gradient(
         images.copy_(new_images)
         targets.copy_(new_targets)
         graph.replay()
-        for parameter, own in zip(parameters, gradients, strict=True):
-            parameter.grad = own
-        return loss.clone()  # the next step's will lie in the same place
+        for parameter, gradient_buffer in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient_buffer
+        return loss.clone()  # the next replay overwrites it
 
     return replay
 
@@ -71,50 +71,50 @@ def capture_gradient(
 def prefetch(
     prepare: Prepare, order: Tensor, batch: int, first: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches made one step ahead, replayed on a stream of their own beside the loop's work.
+    """Yield batches that a second stream prepares one step ahead of the training step.
 
     Args:
-        prepare: What makes a batch, without waiting for the device.
-        order: int64 ``(n · batch,)`` on the device.
-        batch: Images a batch.
+        prepare: Prepares a batch without waiting for the device.
+        order: ``(n · batch,)`` int64 rows, on the device.
+        batch: Number of images per batch.
         first: Number of the first step.
 
     Yields:
-        Images and targets, which stay as they are.
+        Images and targets, which later steps do not overwrite.
 
     Raises:
-        RuntimeError: Something in it cannot be recorded.
+        RuntimeError: Some operation cannot be recorded.
     """
     device, count = order.device, len(order) // batch
     if not count:
         return
     steps = torch.arange(first, first + count, device=device)
     index, step = order[:batch].clone(), steps[0].clone()
-    loop, beside = torch.cuda.current_stream(device), _stream_after_this(device, "ahead")
-    with torch.cuda.stream(beside):
+    main_stream, side_stream = torch.cuda.current_stream(device), _stream_after_this(device, "ahead")
+    with torch.cuda.stream(side_stream):
         prepare(index, step)  # loads kernels, which cannot be done while recording
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=beside):
-        made = prepare(index, step)
+    with torch.cuda.graph(graph, stream=side_stream):
+        prepared = prepare(index, step)
 
-    def make(number: int) -> None:
-        with torch.cuda.stream(beside):
+    def launch(number: int) -> None:
+        with torch.cuda.stream(side_stream):
             index.copy_(order[number * batch : (number + 1) * batch])
             step.copy_(steps[number])
             graph.replay()
 
-    make(0)
+    launch(0)
     for number in range(count):
-        loop.wait_stream(beside)
-        images, targets = made[0].clone(), made[1].clone()
-        beside.wait_stream(loop)  # what was made may be overwritten once it is copied
+        main_stream.wait_stream(side_stream)
+        images, targets = prepared[0].clone(), prepared[1].clone()
+        side_stream.wait_stream(main_stream)  # the copies are done: the buffers may be overwritten
         if number + 1 < count:
-            make(number + 1)
+            launch(number + 1)
         yield images, targets
 
 
 def _stream_after_this(device: torch.device, purpose: str) -> torch.cuda.Stream:
-    """A stream that begins when what is on the current one now is done."""
+    """Return a side stream that waits for the work now queued on the current stream."""
     stream = _stream(device, purpose)
     stream.wait_stream(torch.cuda.current_stream(device))
     return stream
@@ -122,11 +122,11 @@ def _stream_after_this(device: torch.device, purpose: str) -> torch.cuda.Stream:
 
 @cache
 def _stream(device: torch.device, purpose: str) -> torch.cuda.Stream:
-    """One a process: cuBLAS keeps 32 MB for every stream that it was ever used on."""
+    """Return one stream per process and purpose: cuBLAS keeps 32 MB for every stream it has used."""
     stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     return stream
 
 
-def _forget(parameters: list[nn.Parameter]) -> None:
+def _clear_gradients(parameters: list[nn.Parameter]) -> None:
     for parameter in parameters:
         parameter.grad = None

@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from bench.protocol import Protocol
-from bench.run.atomic import save_whole
+from bench.atomic import save_tensors
 from bench.run.job import ProgressCallback
 from bench.run.measure.memory import PeakMemory
-from bench.run.training.average import MovingAverage
 from bench.run.training.objective import Objective
 from bench.run.training.optimization import build_optimizer, learning_rate_factor, order
 from bench.run.training.step_clock import StepClock
 from models.catalog import ClassifierRecipe, Recipe
-from models.components.base import Trainable
+from models.components.base import AnomalyModel, Classifier
 
 _log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 300.0
-"""A killed case loses at most this much training."""
+"""Seconds of training that a killed case loses at most."""
 
 _CURVE_POINTS = 200
 _DAMAGED = (
@@ -49,18 +49,18 @@ class DamagedCheckpointError(Exception):
 
 @dataclass
 class TrainingResult:
-    """What training left beside the model.
+    """What training leaves along with the model.
 
     Attributes:
-        steps: Optimizer steps taken, those before a resume included.
-        images_seen: Images shown to the model.
+        steps: Number of optimizer steps, including those before a resume.
+        images_seen: Number of images shown to the model.
         losses: Loss of every step.
-        step_seconds: Duration of every step, but for those lost to a kill.
-        resumed_at: Step training was taken up at after a kill; 0 for an unbroken run.
-        gather_seconds: What gathering statistics took, of models that do.
-        gather_peak: Peak memory while gathering.
-        epochs: ``[images seen, figure]`` after every pass, where passes are judged.
-        evaluate_seconds: What judging them took.
+        step_seconds: Duration of every step, except those lost to a kill.
+        resumed_at: Step at which a killed training was resumed; 0 for an unbroken run.
+        gather_seconds: Duration of the pass that gathers statistics, where there is one.
+        gather_peak: Peak memory of that pass.
+        epochs: ``[images seen, metric]`` after every pass, where passes are evaluated.
+        evaluate_seconds: Duration of these evaluations.
     """
 
     steps: int = 0
@@ -74,7 +74,7 @@ class TrainingResult:
     evaluate_seconds: float = 0.0
 
     def curve(self) -> list[list[float]]:
-        """At most 200 points ``[images seen, mean loss since the last point]``."""
+        """Return at most 200 points ``[images seen, mean loss since the last point]``."""
         chunk = max(1, math.ceil(len(self.losses) / _CURVE_POINTS))
         batch = self.images_seen / max(1, self.steps)
         return [
@@ -85,11 +85,14 @@ class TrainingResult:
 
 
 EvaluateFn = Callable[[nn.Module], float]
-"""Gives a figure of the model as it is after a pass; chooses nothing."""
+"""Returns a metric of the model after a pass; it chooses nothing."""
+
+TrainableModel = AnomalyModel | Classifier
+
 
 
 def fit(
-    model: Trainable,
+    model: TrainableModel,
     objective: Objective,
     protocol: Protocol,
     *,
@@ -116,55 +119,55 @@ def fit(
     Raises:
         NonFiniteLossError: Training diverged.
     """
-    recipe = protocol.recipe
-    batch = min(recipe.batch_size, objective.count)
+    batch = min(protocol.recipe.batch_size, objective.count)
     steps = max(1, math.ceil(protocol.total_images(objective.count) / batch))
     trainer = _Trainer(model, objective, protocol, steps, device)
     result = trainer.resume(checkpoint)
     clock = StepClock(device)
-    saved = time.monotonic()
+    saved_at = time.monotonic()
     pending: list[Tensor] = []
-    considered = False
-    # Reading a loss waits for the device: only where a pass ends, but for very long ones.
+    compile_considered = False
+    # Reading a loss waits for the device: only where a pass ends, except in very long passes.
     check_every = 1 if device.type == "cpu" else 500
-    left = order(objective.count, steps * batch, seed)[result.steps * batch :]
-    batches = objective.batches(left, batch, result.steps)
+    remaining = order(objective.count, steps * batch, seed)[result.steps * batch :]
+    batches = objective.batches(remaining, batch, result.steps)
+    model.train()
     for step in range(result.steps, steps):
         clock.start()
         pending.append(trainer.step(next(batches), step))
         clock.stop()
         result.steps, result.images_seen = step + 1, (step + 1) * batch
-        passed = _ends_pass(step, steps, batch, objective.count)
-        if len(pending) == check_every or passed:
-            result.losses += _finite_losses(pending, step + 1, recipe)
+        pass_ends = _ends_pass(step, steps, batch, objective.count)
+        if len(pending) == check_every or pass_ends:
+            result.losses += _finite_losses(pending, step + 1, protocol.recipe)
             pending.clear()
             report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
-        if passed and not considered:
+        if pass_ends and not compile_considered:
             result.step_seconds += clock.seconds()
             objective.maybe_compile(statistics.median(result.step_seconds), steps - step - 1)
-            considered = True
-        if passed and evaluate_fn is not None:
+            compile_considered = True
+        if pass_ends and evaluate_fn is not None:
             begin = time.perf_counter()
-            result.epochs.append([result.images_seen, evaluate_fn(trainer.evaluations)])
+            result.epochs.append([result.images_seen, evaluate_fn(trainer.evaluated_model)])
             result.evaluate_seconds += time.perf_counter() - begin
-        if not pending and time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if not pending and time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             result.step_seconds += clock.seconds()
             trainer.save(checkpoint, result)
-            saved = time.monotonic()
+            saved_at = time.monotonic()
     result.step_seconds += clock.seconds()
     trainer.finish()
     return result
 
 
 def _ends_pass(step: int, steps: int, batch: int, count: int) -> bool:
-    """Whether a pass over the images ends within this step, or training does."""
+    """Return whether a pass over the images, or training itself, ends within this step."""
     return step + 1 == steps or (step + 1) * batch // count > step * batch // count
 
 
 class _Trainer:
     def __init__(
         self,
-        model: Trainable,
+        model: TrainableModel,
         objective: Objective,
         protocol: Protocol,
         steps: int,
@@ -177,17 +180,17 @@ class _Trainer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: learning_rate_factor(step, steps, warmup, recipe.schedule)
         )
-        self.average: MovingAverage | None = None
+        self.average: _MovingAverage | None = None
         if isinstance(recipe, ClassifierRecipe) and recipe.ema_decay is not None:
-            self.average = MovingAverage(_module(model), recipe.ema_decay)
+            self.average = _MovingAverage(model, recipe.ema_decay)
 
     @property
-    def evaluations(self) -> nn.Module:
-        """The model that counts: the moving average where there is one."""
-        return self.average.model if self.average else _module(self.model)
+    def evaluated_model(self) -> nn.Module:
+        """Return the moving average where there is one, else the model."""
+        return self.average.module if self.average is not None else self.model
 
     def step(self, batch: Any, step: int) -> Tensor:
-        """One optimizer step; the detached loss stays on the device."""
+        """Take one optimizer step; the detached loss stays on the device."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.objective.gradient(batch, step)
         if self.recipe.grad_clip is not None:
@@ -195,16 +198,16 @@ class _Trainer:
         self.optimizer.step()
         self.schedule.step()
         if self.average is not None:
-            self.average.update()
+            self.average.update(self.model, step)
         return loss
 
     def finish(self) -> None:
-        """Leave the model that counts in the model's place."""
+        """Load the moving average, where there is one, into the model."""
         if self.average is not None:
-            _module(self.model).load_state_dict(self.average.model.state_dict())
+            self.model.load_state_dict(self.average.module.state_dict())
 
     def save(self, path: Path, result: TrainingResult) -> None:
-        """Keep the state; a full disk costs the checkpoint, never the training."""
+        """Save the state; a full disk costs the checkpoint, never the training."""
         state = {
             "model": self.model.checkpoint(),
             "optimizer": self.optimizer.state_dict(),
@@ -216,15 +219,15 @@ class _Trainer:
             "losses": result.losses,
             "step_seconds": result.step_seconds,
             "epochs": result.epochs,
-            "average": self.average.state_dict() if self.average else None,
+            "average": self.average.module.state_dict() if self.average is not None else None,
         }
         try:
-            save_whole(state, path)
+            save_tensors(state, path)
         except OSError as error:
             _log.warning("training goes on without a checkpoint: %s", error)
 
     def resume(self, path: Path) -> TrainingResult:
-        """Take up a killed run's training; one that cannot be taken up is left behind.
+        """Resume a killed run's training; a checkpoint that cannot be read is removed.
 
         Raises:
             DamagedCheckpointError: Part of it was loaded before it turned out not to fit.
@@ -237,7 +240,7 @@ class _Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
             if self.average is not None:
-                self.average.load_state_dict(state["average"])
+                self.average.module.load_state_dict(state["average"])
             torch.set_rng_state(state["torch"].cpu())
             if self.device.type == "cuda":
                 torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
@@ -258,9 +261,16 @@ class _Trainer:
             ) from error
 
 
-def _module(model: Trainable) -> nn.Module:
-    assert isinstance(model, nn.Module)
-    return model
+class _MovingAverage(ModelEmaV3):
+    """The moving average of a model, evaluated in place of the last parameters."""
+
+    def get_decay(self, step: int | None = None) -> float:
+        """Return the decay of an update, counted from 0.
+
+        It starts small, so that even a short training forgets the random initialization.
+        """
+        assert step is not None
+        return min(self.decay, (1 + step) / (10 + step))
 
 
 def _finite_losses(pending: list[Tensor], step: int, recipe: Recipe) -> list[float]:

@@ -1,4 +1,4 @@
-"""The precision a case computes in, and how stored pixels become what models take."""
+"""The precision of training, and the conversion of stored pixels to model inputs."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,11 @@ from bench.protocol import Protocol
 
 
 def autocast(device: torch.device, protocol: Protocol) -> torch.autocast:
-    """The protocol's training precision."""
+    """Return the autocast context of the protocol's training precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bf16")
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
-    """uint8 ``(B, 3, S, S)`` to float32 in [0, 1], channels last, on the device."""
+    """Convert uint8 ``(B, 3, S, S)`` to float32 in [0, 1], channels last, on the device."""
     moved = images.to(device, non_blocking=True)
     return moved.to(torch.float32, memory_format=torch.channels_last).div_(255.0)

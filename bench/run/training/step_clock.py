@@ -1,4 +1,4 @@
-"""How long each training step takes, without making the device wait."""
+"""Durations of training steps, measured without making the device wait."""
 
 import time
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 
 
 class StepClock:
-    """Step durations: the wall clock on the CPU, events read once at the end on CUDA."""
+    """Measures steps by the wall clock on the CPU, and by events read at the end on CUDA."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -15,11 +15,11 @@ class StepClock:
         self._stops: list[Any] = []
 
     def start(self) -> None:
-        """A step begins."""
+        """Mark the beginning of a step."""
         self._starts.append(self._mark())
 
     def stop(self) -> None:
-        """A step ends."""
+        """Mark the end of a step."""
         self._stops.append(self._mark())
 
     def _mark(self) -> Any:
@@ -30,7 +30,7 @@ class StepClock:
         return event
 
     def seconds(self) -> list[float]:
-        """Duration of every step since this was last asked; waits for the device."""
+        """Return the duration of every step since the last call; waits for the device."""
         pairs = list(zip(self._starts, self._stops, strict=True))
         self._starts, self._stops = [], []
         if not self._cuda:

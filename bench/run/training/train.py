@@ -1,4 +1,4 @@
-"""How an anomaly model learns: statistics in one pass, then gradients, then held-out images."""
+"""Fitting an anomaly model: statistics in one pass, then gradients, then held-out images."""
 
 import time
 from collections.abc import Iterator
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.protocol import Protocol
+from bench.run.batch import make_batch
 from bench.run.features.store import Features
 from bench.run.job import Job, ProgressCallback
 from bench.run.measure.memory import PeakMemory, peak_host_memory
+from bench.run.predict import check_contract
 from bench.run.training.loop import TrainingResult, fit
 from bench.run.training.objective import AnomalyObjective
 from bench.run.training.precision import to_float
@@ -18,23 +19,19 @@ from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.textures import TextureSource
-from models.components.base import (
-    AnomalyModel,
-    GradientAnomalyModel,
-    HoldOutModel,
-    StatisticalModel,
-)
+from models.catalog import MODELS
+from models.components.base import AnomalyModel, Batch
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model learns from.
+    """What a model is fitted to.
 
     Attributes:
         images: ``(N, 3, S, S)`` uint8 normal images.
-        features: Of a frozen part, where they were computed beforehand.
+        features: Features of a frozen backbone, where they were computed beforehand.
         held_out: Normal images kept from training; None for a model that calibrates on none.
-        textures: Other pictures, for a loss that looks at some.
+        textures: Auxiliary images, for a loss that takes some.
     """
 
     images: Tensor
@@ -45,73 +42,68 @@ class TrainingData:
 
 def train(
     model: AnomalyModel,
-    training_data: TrainingData,
+    data: TrainingData,
     job: Job,
     device: torch.device,
-    report: ProgressCallback,
+    progress: ProgressCallback,
 ) -> TrainingResult:
-    """Teach a model all it will know.
+    """Fit a model; its first predictions are checked before any gradient step.
 
     Raises:
+        ModelContractError: The predictions are not what the catalog entry declares.
         NonFiniteLossError: Training diverged.
     """
-    plan = job.protocol
-    gathered = TrainingResult(images_seen=len(training_data.images))
-    if isinstance(model, StatisticalModel):
-        gathered = _gather(model, training_data, plan, job.seed, device, report)
-    trained = gathered
-    if plan.recipe.optimizer != "none":
-        assert isinstance(model, GradientAnomalyModel)
-        objective = AnomalyObjective(
-            model,
-            training_data.images,
-            plan,
-            device,
-            job.seed,
-            training_data.features,
-            training_data.textures,
-        )
+    trained = TrainingResult(images_seen=len(data.images))
+    if model.gathers_statistics:
+        trained = _gather(model, data, job, device, progress)
+    _check(model, data, job, device)
+    if job.protocol.recipe.optimizer != "none":
+        gather_seconds = trained.gather_seconds
         trained = fit(
             model,
-            objective,
-            plan,
+            AnomalyObjective(
+                model, data.images, job.protocol, device, job.seed, data.features, data.textures
+            ),
+            job.protocol,
             seed=job.seed,
             device=device,
-            report=report,
-            checkpoint=job.checkpoint(),
+            report=progress,
+            checkpoint=job.checkpoint,
         )
-        trained.gather_seconds = gathered.gather_seconds
-    if isinstance(model, HoldOutModel) and training_data.held_out is not None:
+        trained.gather_seconds = gather_seconds
+    if data.held_out is not None:
+        model.eval()
         with torch.no_grad():
-            model.calibrate(_batches(training_data.held_out, plan.evaluation_batch, device))
+            model.calibrate(_plain_batches(model, data.held_out, job, device))
     return trained
 
 
+def _check(model: AnomalyModel, data: TrainingData, job: Job, device: torch.device) -> None:
+    rows = slice(0, 2)
+    features = data.features.batch(rows) if data.features is not None else None
+    batch = make_batch(model, data.images[rows], device, features=features)
+    check_contract(model, batch, MODELS[job.case.model].heads, device)
+
+
 def _gather(
-    model: StatisticalModel,
-    training_data: TrainingData,
-    plan: Protocol,
-    seed: int,
+    model: AnomalyModel,
+    data: TrainingData,
+    job: Job,
     device: torch.device,
-    report: ProgressCallback,
+    progress: ProgressCallback,
 ) -> TrainingResult:
+    """Pass every training image to `update` once, then call `compute`."""
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(device)
     begin = time.perf_counter()
-    count, batch = len(training_data.images), plan.evaluation_batch
+    count, size = len(data.images), job.protocol.evaluation_batch
+    model.eval()
     with torch.no_grad(), peak_host_memory() as host:
-        if training_data.features is not None:
-            for number, features in enumerate(training_data.features.batches(batch), start=1):
-                model.update_features(features)  # type: ignore[attr-defined]
-                report("gather", {"step": min(number * batch, count), "steps": count})
-        else:
-            for number, images in enumerate(
-                _augmented(training_data.images, plan, seed, device), start=1
-            ):
-                model.update(images)
-                report("gather", {"step": min(number * batch, count), "steps": count})
-        report("finish", {})
+        for number, batch in enumerate(_gathered_batches(model, data, job, device), start=1):
+            model.update(batch)
+            progress("gather", {"step": min(number * size, count), "steps": count})
+        progress("compute", {})
         model.compute()
         if cuda:
             torch.cuda.synchronize(device)
@@ -120,21 +112,31 @@ def _gather(
     return TrainingResult(images_seen=count, gather_seconds=seconds, gather_peak=peak)
 
 
-def _augmented(images: Tensor, plan: Protocol, seed: int, device: torch.device) -> Iterator[Tensor]:
-    """Batches as the case's augmentation makes them, each image once."""
-    augment = build("anomaly", plan.augmentation)
-    for begin, batch in zip(
-        range(0, len(images), plan.evaluation_batch),
-        _batches(images, plan.evaluation_batch, device),
-        strict=True,
-    ):
-        if isinstance(augment, Identity):
-            yield batch
-        else:
-            streams = RandomStreams(torch.arange(begin, begin + len(batch), device=device), seed)
-            yield augment(batch, None, streams)[0]
+def _gathered_batches(
+    model: AnomalyModel, data: TrainingData, job: Job, device: torch.device
+) -> Iterator[Batch]:
+    """Yield every image once, as the case's augmentation makes it."""
+    augment = build("anomaly", job.protocol.augmentation)
+    if isinstance(augment, Identity):
+        yield from _plain_batches(model, data.images, job, device, data.features)
+        return
+    size = job.protocol.evaluation_batch
+    for begin in range(0, len(data.images), size):
+        images = to_float(data.images[begin : begin + size], device)
+        rows = torch.arange(begin, begin + len(images), device=device)
+        augmented, _ = augment(images, None, RandomStreams(rows, job.seed))
+        yield make_batch(model, augmented, device)
 
 
-def _batches(images: Tensor, size: int, device: torch.device) -> Iterator[Tensor]:
+def _plain_batches(
+    model: AnomalyModel,
+    images: Tensor,
+    job: Job,
+    device: torch.device,
+    features: Features | None = None,
+) -> Iterator[Batch]:
+    size = job.protocol.evaluation_batch
     for begin in range(0, len(images), size):
-        yield to_float(images[begin : begin + size], device)
+        rows = slice(begin, begin + size)
+        cached = features.batch(rows) if features is not None else None
+        yield make_batch(model, images[rows], device, features=cached)

@@ -1,4 +1,4 @@
-"""What a classifier confuses, how its features lie, and what its logits depend on, as pictures."""
+"""Plots of a classifier: its confusions, its features and what its logits depend on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,39 +6,42 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import gaussian_blur
 
-from bench import plots as plots
+from bench import plots
 from bench.metrics.classification import predicted_classes
-from bench.run.attribution import attribution_maps
 from bench.run.labeled_split import LabeledSplit
 from bench.run.training.precision import to_float
 from models.components.base import Classifier
 
+_SIGMA = 1.0
+_WINDOW = 7
+
 _IMAGES = 1_000
-"""Most test images whose features are drawn: t-SNE of so many takes seconds."""
+"""Maximum number of test images whose features are drawn; t-SNE of 1,000 takes seconds."""
 
 _BATCH = 250
-_OF_EACH_KIND = 8
-"""Errors, and hits, whose attribution maps are drawn."""
+_PER_KIND = 8
+"""Number of errors, and of hits, whose attribution maps are drawn."""
 
 
-def write_pictures(
+def draw_plots(
     folder: Path, title: str, model: Classifier, test: LabeledSplit, logits: Tensor
 ) -> dict[str, Path]:
     """Draw the confusion matrix, the features and the attribution maps of a test set.
 
     Args:
-        folder: Where they go.
-        title: Above each.
-        model: As training left it.
-        test: Its test set.
-        logits: ``(N, classes)`` of all of it.
+        folder: Folder of the plots.
+        title: Title of each plot.
+        model: The trained network.
+        test: The test set.
+        logits: ``(N, classes)`` logits of the test set.
 
     Returns:
-        Paths by artifact name; ``features`` is missing where there is no spread to draw.
+        Paths by artifact name; ``features`` is missing where features have no spread.
 
     Raises:
-        OSError: A picture could not be written.
+        OSError: A plot could not be written.
     """
     assert isinstance(model, nn.Module)
     labels = test.labels.to(logits.device)
@@ -62,7 +65,7 @@ def write_pictures(
 
 
 def spread_over_classes(labels: Tensor, count: int) -> Tensor:
-    """``(min(N, count),)`` places of images, every class in proportion, always the same."""
+    """Return ``(min(N, count),)`` rows, each class in proportion; deterministic."""
     by_class = labels.cpu().argsort(stable=True)
     take = torch.linspace(0, len(by_class) - 1, min(count, len(by_class))).round().long()
     return by_class[take].sort().values
@@ -71,13 +74,13 @@ def spread_over_classes(labels: Tensor, count: int) -> Tensor:
 def worst_and_surest(
     log_probabilities: Tensor, labels: Tensor, predicted: Tensor, count: int
 ) -> list[int]:
-    """The wrong images with the least probability of the truth, then the right ones with the most.
+    """Return the errors with the least probability of the truth, then the most confident hits.
 
     Args:
         log_probabilities: ``(N, classes)``.
         labels: ``(N,)`` true classes.
-        predicted: ``(N,)`` classes the images count as.
-        count: Most of each kind.
+        predicted: ``(N,)`` predicted classes.
+        count: Maximum number of errors, and of hits.
     """
     of_truth = log_probabilities.gather(1, labels[:, None])[:, 0]
     right = predicted == labels
@@ -107,7 +110,7 @@ def _features(
 
 
 def _colored(confusion: np.ndarray) -> list[int]:
-    """All of ten classes; of more, the most confused first."""
+    """Return the classes in the order of coloring; of more than ten, the most confused first."""
     if len(confusion) <= 10:
         return list(range(len(confusion)))
     pairs = plots.most_confused(confusion, len(confusion))
@@ -123,7 +126,7 @@ def _attributions(
     predicted: Tensor,
 ) -> Path:
     labels = test.labels.to(log_probabilities.device)
-    index = worst_and_surest(log_probabilities, labels, predicted, _OF_EACH_KIND)
+    index = worst_and_surest(log_probabilities, labels, predicted, _PER_KIND)
     images, _ = next(iter(test.batches(torch.tensor(index), len(index))))
     maps = attribution_maps(model, images, labels[index].to(images.device)).cpu().numpy()
     pixels = images.permute(0, 2, 3, 1).cpu().numpy()
@@ -140,3 +143,25 @@ def _attributions(
         for place, where in enumerate(index)
     ]
     return plots.attribution_picture(shown, path, title)
+
+
+def attribution_maps(model: Classifier, images: Tensor, classes: Tensor) -> Tensor:
+    """Return input-gradient attribution maps (Simonyan et al. 2014).
+
+    A map is |∂ logit / ∂ pixel|, the maximum over colors, smoothed by a Gaussian of one pixel.
+
+    Args:
+        model: The network in evaluation mode, where images do not affect each other.
+        images: ``(B, 3, H, W)`` uint8, on the model's device.
+        classes: ``(B,)`` class whose logit is differentiated, per image.
+
+    Returns:
+        ``(B, H, W)`` float32, nonnegative. Parameters get no gradient.
+    """
+    inputs = to_float(images, images.device).requires_grad_()
+    with torch.enable_grad():
+        chosen = model.predict(inputs).gather(1, classes[:, None]).sum()
+        (gradient,) = torch.autograd.grad(chosen, inputs)
+    largest = gradient.abs().amax(1, keepdim=True).float()
+    smooth: Tensor = gaussian_blur(largest, [_WINDOW, _WINDOW], [_SIGMA, _SIGMA])
+    return smooth[:, 0]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 
-def save_whole(state: dict[str, Any], path: Path) -> Path:
+def save_tensors(state: dict[str, Any], path: Path) -> Path:
     """Save to a file that appears under its name only once it is whole.
 
     Raises:

@@ -1,0 +1,76 @@
+"""The files of an anomaly run: scores per image, plots of the scores and of the worst errors."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import plots
+from bench.record import Record
+from bench.run.job import Job
+from bench.run.predict import HeadPredictions
+from datasets_lib.batches.image_set import ImageSet
+
+
+def write_files(
+    job: Job, record: Record, test: ImageSet, predictions: dict[str, HeadPredictions]
+) -> dict[str, Path]:
+    """Write scores and, where plots are wanted, plots into the job's folder.
+
+    Returns:
+        Paths by artifact name.
+
+    Raises:
+        OSError: A file could not be written.
+    """
+    written = {"scores": _scores(job.folder / "scores.npz", test, predictions)}
+    if job.settings.plots:
+        if record.curve:
+            written["curve"] = plots.learning_curve(record, job.folder / "curve.png")
+        for head, result in predictions.items():
+            written |= _plots_of_head(job, record, test, head, result)
+    return written
+
+
+def _plots_of_head(
+    job: Job, record: Record, test: ImageSet, head: str, result: HeadPredictions
+) -> dict[str, Path]:
+    thresholds = record.thresholds.get(head, {})
+    histogram = plots.score_histogram(
+        result.scores.numpy(),
+        test.labels.cpu().numpy(),
+        thresholds,
+        job.folder / f"histogram_{head}.png",
+        title=f"{job.case.id} · {head}",
+    )
+    written = {f"histogram.{head}": histogram}
+    if result.maps is not None:
+        path = job.folder / f"errors_{head}.jpg"
+        written[f"errors.{head}"] = _worst_errors(path, test, result, thresholds)
+    return written
+
+
+def _worst_errors(
+    path: Path, test: ImageSet, result: HeadPredictions, thresholds: dict[str, float | None]
+) -> Path:
+    assert result.maps is not None
+    calibrated = thresholds.get("calibrated_p95")
+    is_calibrated = calibrated is not None and math.isfinite(calibrated)
+    return plots.worst_errors(
+        images=test.images.permute(0, 2, 3, 1).cpu().numpy(),
+        masks=test.masks.cpu().numpy() if test.masks is not None else None,
+        maps=result.maps.numpy(),
+        scores=result.scores.numpy(),
+        labels=test.labels.cpu().numpy(),
+        names=test.names,
+        threshold=calibrated if is_calibrated else thresholds.get("best_f1"),
+        path=path,
+        rule="calibrated on held-out normal images" if is_calibrated else "best F1 on test labels",
+    )
+
+
+def _scores(path: Path, test: ImageSet, predictions: dict[str, HeadPredictions]) -> Path:
+    arrays: dict[str, Any] = {f"scores.{head}": p.scores.numpy() for head, p in predictions.items()}
+    np.savez(path, names=np.array(test.names), labels=test.labels.cpu().numpy(), **arrays)
+    return path

@@ -1,0 +1,129 @@
+"""Predictions of a whole image set, in batches, with the checks that every model must pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.run.batch import make_batch
+from bench.run.features.store import Features
+from bench.run.job import ProgressCallback
+from models.components.base import AnomalyModel, Batch, ModelContractError, Prediction
+
+
+class NonFiniteScoresError(Exception):
+    """A model gave an image a score that is NaN."""
+
+
+@dataclass(frozen=True)
+class HeadPredictions:
+    """Predictions of one head over a set.
+
+    Attributes:
+        scores: ``(N,)`` float32.
+        maps: ``(N, H, W)`` float32, or None for a head without maps.
+    """
+
+    scores: Tensor
+    maps: Tensor | None
+
+    def cpu(self) -> "HeadPredictions":
+        """Return the same on the host."""
+        return HeadPredictions(self.scores.cpu(), None if self.maps is None else self.maps.cpu())
+
+
+def predict_all(
+    model: AnomalyModel,
+    images: Tensor,
+    *,
+    batch_size: int,
+    device: torch.device,
+    progress: ProgressCallback,
+    features: Features | None = None,
+) -> dict[str, HeadPredictions]:
+    """Return predictions by head, in float32 and evaluation mode.
+
+    Args:
+        model: The model, on its device.
+        images: ``(N, 3, S, S)`` uint8, on the device or on the host.
+        batch_size: Number of images per batch.
+        device: Where the model is.
+        progress: Called after every batch.
+        features: Features of the images, where they were computed beforehand.
+
+    Raises:
+        NonFiniteScoresError: A score or a map holds NaN.
+    """
+    scores: dict[str, list[Tensor]] = {}
+    maps: dict[str, list[Tensor]] = {}
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            cached = features.batch(rows) if features is not None else None
+            batch = make_batch(model, images[rows], device, features=cached)
+            for head, prediction in model.predict(batch).items():
+                scores.setdefault(head, []).append(prediction.scores.float())
+                if prediction.maps is not None:
+                    maps.setdefault(head, []).append(prediction.maps.float())
+            progress("predict", {"step": min(rows.stop, len(images)), "steps": len(images)})
+    by_head = {
+        head: HeadPredictions(torch.cat(parts), torch.cat(maps[head]) if head in maps else None)
+        for head, parts in scores.items()
+    }
+    for head, result in by_head.items():
+        _require_numbers(head, result)
+    return by_head
+
+
+def _require_numbers(head: str, result: HeadPredictions) -> None:
+    if result.scores.isnan().any() or (result.maps is not None and result.maps.isnan().any()):
+        raise NonFiniteScoresError(
+            f"The trained model scored {int(result.scores.isnan().sum())} of {len(result.scores)} "
+            f"images with NaN (head {head}), so it cannot be evaluated. Its training diverged: "
+            "lower the learning rate or set grad_clip in the model's recipe."
+        )
+
+
+def check_contract(
+    model: AnomalyModel, batch: Batch, heads: Sequence[str], device: torch.device
+) -> None:
+    """Check that a batch's predictions have the declared heads, shapes and types.
+
+    The state of torch's random numbers is left as it was.
+
+    Raises:
+        ModelContractError: They have not; the message says what was declared and what came.
+    """
+    training = model.training
+    model.eval()
+    with torch.inference_mode(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        predictions = model.predict(batch)
+    model.train(training)
+    name = type(model).__name__
+    if not isinstance(predictions, dict) or list(predictions) != list(heads):
+        given = list(predictions) if isinstance(predictions, dict) else type(predictions).__name__
+        raise ModelContractError(
+            f"The catalog entry of {name} declares the heads {list(heads)}, but predict returned "
+            f"{given}. Return a dict with exactly these keys, in this order, or change `heads` in "
+            "the entry."
+        )
+    for head, prediction in predictions.items():
+        _check_shapes(f"{name}, head {head}", prediction, batch)
+
+
+def _check_shapes(where: str, prediction: Prediction, batch: Batch) -> None:
+    height, width = batch.size
+    count = len(batch.images if batch.images is not None else (batch.features or ())[0])
+    scores, maps = prediction.scores, prediction.maps
+    if scores.shape != (count,):
+        raise ModelContractError(
+            f"{where}: wanted scores of shape ({count},), found {tuple(scores.shape)}. Return one "
+            "score per image."
+        )
+    if maps is not None and maps.shape != (count, height, width):
+        raise ModelContractError(
+            f"{where}: wanted maps of shape {(count, height, width)}, found {tuple(maps.shape)}. "
+            "Resize them to the size of the images, or return None."
+        )

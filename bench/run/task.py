@@ -1,0 +1,86 @@
+"""What anomaly detection and classification do differently; `bench.run.case` does the rest."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.record import Record
+from bench.run.device_data import DeviceData
+from bench.run.job import Job, ProgressCallback
+from bench.run.measure.profile import ProfileTarget
+from bench.run.training.loop import TrainingResult
+
+ByHead = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the test set says about a trained model; the fields are those of a `Record`."""
+
+    metrics: ByHead
+    intervals: ByHead = field(default_factory=dict)
+    kinds: ByHead = field(default_factory=dict)
+    thresholds: ByHead = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    fingerprints: dict[str, Any] = field(default_factory=dict)
+
+
+class Task(ABC):
+    """The steps of one case, called in the order in which they stand here.
+
+    Args:
+        job: The case.
+        device: Where it runs.
+        device_data: Data of the group of cases, kept between cases.
+        progress: Called with the phase and how far it is.
+
+    Attributes:
+        fingerprints: Provenance that the steps collect for the record.
+    """
+
+    def __init__(
+        self, job: Job, device: torch.device, device_data: DeviceData, progress: ProgressCallback
+    ) -> None:
+        self.job, self.device, self.device_data = job, device, device_data
+        self.progress = progress
+        self.fingerprints: dict[str, Any] = {}
+
+    @abstractmethod
+    def load(self) -> None:
+        """Read the images, or find them resident."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """Return the model on its device, drawn from the job's seed."""
+
+    def prepare(self, model: nn.Module) -> None:
+        """Compute what training and evaluation share, such as features of a frozen backbone."""
+
+    @abstractmethod
+    def train(self, model: nn.Module) -> TrainingResult:
+        """Train the model; its predictions are checked against the contract first."""
+
+    @abstractmethod
+    def predict(self, model: nn.Module) -> Any:
+        """Return predictions of the test set."""
+
+    @abstractmethod
+    def evaluate(self, predictions: Any, trained: TrainingResult) -> Evaluation:
+        """Return what the predictions are worth."""
+
+    @abstractmethod
+    def write_files(self, model: nn.Module, predictions: Any, record: Record) -> dict[str, Path]:
+        """Write scores and, where plots are wanted, plots; return paths by artifact name."""
+
+    def fit_seconds(self, trained: TrainingResult) -> float | None:
+        """Return the cold-equivalent duration of the fit; None where it is not compared."""
+        return None
+
+    @abstractmethod
+    def profile_target(self, model: nn.Module) -> ProfileTarget:
+        """Return what is measured, and on which images."""
