@@ -45,7 +45,7 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="N",
         help="training budget in images, instead of the profile's; such runs are stored separately",
     )
-    add("--image-size", type=_positive, metavar="PX", help="image side, instead of the profile's or the model's")
+    add("--image-size", type=_positive, metavar="PX", help="image side instead of the default")
     add(
         "--precision",
         choices=["float32", "bf16"],
@@ -80,8 +80,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--host-memory",
         type=_gigabytes,
         metavar="GB",
-        help="stream classification sets that decode to more than this many GB (default: half of the "
-        "free memory)",
+        help="stream classification sets larger than GB (default: half of the free memory)",
     )
     add(
         "--pixel-metrics",
@@ -114,8 +113,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--compile",
         choices=["auto", "yes", "no"],
         default="auto",
-        help="compile the training of classifiers (default auto: on CUDA, if it is predicted to save "
-        "time); no also disables CUDA graphs",
+        help="compile training of classifiers (default auto: on CUDA, if predicted to save time); "
+        "no also disables CUDA graphs",
     )
     add(
         "--no-feature-cache",
@@ -127,12 +126,9 @@ def add_options(parser: pytest.Parser) -> None:
         "--cache-limit",
         type=_gigabytes,
         metavar="GB",
-        help="maximum size of cached features on disk (default: 10 GB, or a fifth of the free disk if "
-        "that is less)",
+        help="maximum size of cached features on disk (default: 10 GB or a fifth of the free disk)",
     )
-    add(
-        "--no-pictures", dest="plots", action="store_false", help="draw no plots of the runs"
-    )
+    add("--no-pictures", dest="plots", action="store_false", help="draw no plots of the runs")
     add(
         "--no-measurements",
         dest="measurements",

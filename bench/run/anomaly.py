@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from torch import nn
-
 from bench.metrics.region_cache import cached_regions
 from bench.record import Record
 from bench.run.anomaly_evaluation import evaluate_heads
@@ -15,7 +13,7 @@ from bench.run.job import Inputs
 from bench.run.measure.profile import ProfileTarget
 from bench.run.predict import HeadPredictions, predict_all
 from bench.run.spro import spro_areas
-from bench.run.task import Evaluation, Task
+from bench.run.task import Evaluation, Model, Task
 from bench.run.training.loop import TrainingResult
 from bench.run.training.train import TrainingData, train
 from datasets_lib.augment.augmentation import Identity
@@ -43,7 +41,7 @@ class AnomalyTask(Task):
         """Return the catalog entry's model on its device."""
         return build_model(self.job)
 
-    def prepare(self, model: nn.Module) -> None:
+    def prepare(self, model: Model) -> None:
         """Find or compute the frozen backbone's features of each split."""
         assert isinstance(model, AnomalyModel)
         if model.backbone is None:
@@ -53,7 +51,7 @@ class AnomalyTask(Task):
         state = "off" if not computed else "cold" if any(computed.values()) else "warm"
         self.fingerprints |= {"feature_cache": state, "features_computed": computed}
 
-    def train(self, model: nn.Module) -> TrainingResult:
+    def train(self, model: Model) -> TrainingResult:
         """Fit the model to the normal images."""
         assert isinstance(model, AnomalyModel)
         fitted, held_out = split_held_out(self.data.fit, self.inputs.held_out)
@@ -67,7 +65,7 @@ class AnomalyTask(Task):
         self._train_images = fitted.images
         return train(model, data, self.job, self.device, self.progress)
 
-    def predict(self, model: nn.Module) -> dict[str, Predictions]:
+    def predict(self, model: Model) -> dict[str, Predictions]:
         """Return predictions by split: the test set and, where there is one, calibration."""
         assert isinstance(model, AnomalyModel)
         splits = {"test": self.data.test, "calibration": self.data.calibration}
@@ -100,7 +98,7 @@ class AnomalyTask(Task):
         )
 
     def write_files(
-        self, model: nn.Module, predictions: dict[str, Predictions], record: Record
+        self, model: Model, predictions: dict[str, Predictions], record: Record
     ) -> dict[str, Path]:
         """Write scores and plots."""
         on_host = {head: result.cpu() for head, result in predictions["test"].items()}
@@ -112,7 +110,7 @@ class AnomalyTask(Task):
         frozen = features.seconds if features is not None else 0.0
         return frozen + trained.gather_seconds + sum(trained.step_seconds)
 
-    def profile_target(self, model: nn.Module) -> ProfileTarget:
+    def profile_target(self, model: Model) -> ProfileTarget:
         """Return the whole prediction, and the loss of a model trained by gradient."""
         assert isinstance(model, AnomalyModel)
         return ProfileTarget(

@@ -44,7 +44,8 @@ def evaluate_heads(
     for head, prediction in predictions.items():
         held_out = calibration[head] if calibration else None
         saw_labels |= _evaluate_head(
-            result, head, test, prediction, held_out, regions, method, (overlaps or {}).get(head, {})
+            *(result, head, test, prediction, held_out, regions, method),
+            (overlaps or {}).get(head, {}),
         )
     result.fingerprints["thresholds_that_saw_test_labels"] = sorted(saw_labels)
     return result

@@ -15,10 +15,10 @@ from bench.run.anomaly import AnomalyTask
 from bench.run.classification import ClassificationTask
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
 from bench.run.device_data import DeviceData
-from bench.run.predict import NonFiniteScoresError
 from bench.run.job import CaseSkipped, Job, LabeledInputs, ProgressCallback, WeightsError, now
 from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
+from bench.run.predict import NonFiniteScoresError
 from bench.run.task import Task
 from bench.run.training.loop import NonFiniteLossError
 from datasets_lib.images.decode import decoded_files

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench import plots
 from bench.metrics.classification import predicted_classes
@@ -21,7 +21,7 @@ from bench.run.classification_plots import draw_plots
 from bench.run.job import LabeledInputs
 from bench.run.labeled_split import LabeledSplit
 from bench.run.measure.profile import ProfileTarget
-from bench.run.task import Evaluation, Task
+from bench.run.task import Evaluation, Model, Task
 from bench.run.training.classifier_objective import ClassifierObjective
 from bench.run.training.loop import TrainingResult, fit
 from models.components.base import Classifier
@@ -41,7 +41,7 @@ class ClassificationTask(Task):
         """Return the catalog entry's network with a head for the dataset's classes."""
         return build_classifier(self.job, len(self.data.train.classes))
 
-    def train(self, model: nn.Module) -> TrainingResult:
+    def train(self, model: Model) -> TrainingResult:
         """Train the network; the test set is evaluated after every pass and chooses nothing."""
         assert isinstance(model, Classifier)
         check_logits(model, self.data.test, self.device)
@@ -66,7 +66,7 @@ class ClassificationTask(Task):
         self.fingerprints["loss_computed"] = objective.network.execution_mode
         return trained
 
-    def predict(self, model: nn.Module) -> Tensor:
+    def predict(self, model: Model) -> Tensor:
         """Return the logits of the test set."""
         return predict_logits(model, self.data.test, self.device)
 
@@ -76,9 +76,7 @@ class ClassificationTask(Task):
         best = max(value for _, value in trained.epochs)
         return evaluate_logits(predictions, self.data.test, best_epoch=best, unseen=unseen)
 
-    def write_files(
-        self, model: nn.Module, predictions: Tensor, record: Record
-    ) -> dict[str, Path]:
+    def write_files(self, model: Model, predictions: Tensor, record: Record) -> dict[str, Path]:
         """Write predictions and plots."""
         assert isinstance(model, Classifier)
         folder, test = self.job.folder, self.data.test
@@ -88,7 +86,7 @@ class ClassificationTask(Task):
             files |= draw_plots(folder, self.job.case.id, model, test, predictions)
         return files
 
-    def profile_target(self, model: nn.Module) -> ProfileTarget:
+    def profile_target(self, model: Model) -> ProfileTarget:
         """Return prediction and loss of plain images."""
         assert isinstance(model, Classifier)
         labels = self.data.train.labels

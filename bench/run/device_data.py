@@ -152,8 +152,8 @@ def _check_classes(dataset: Classification, root: Path) -> None:
     never_seen = sorted(set(map(int, dataset.test.labels)) - set(map(int, dataset.train.labels)))
     if never_seen:
         raise DatasetError(
-            f"{len(never_seen)} of the {len(dataset.classes)} classes of {dataset.name} at {root} have "
-            f"test images but none to train on, the first is '{dataset.classes[never_seen[0]]}': "
+            f"{len(never_seen)} of the {len(dataset.classes)} classes of {dataset.name} at {root} "
+            f"have test images but no training images, such as '{dataset.classes[never_seen[0]]}': "
             "wanted at least one of each. Add training images, or leave its test images out."
         )
 

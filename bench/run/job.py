@@ -19,7 +19,7 @@ ProgressCallback = Callable[[str, dict[str, Any]], None]
 """Reports where a running case is: ``progress(phase, {"step": 3, "steps": 40, "loss": .1})``."""
 
 
-class CaseSkipped(Exception):  # noqa: N818 - an outcome, not an error
+class CaseSkipped(Exception):
     """Weights, a dataset or a device are missing; the message says which and how to get them."""
 
 

@@ -115,7 +115,7 @@ def check_contract(
 
 def _check_shapes(where: str, prediction: Prediction, batch: Batch) -> None:
     height, width = batch.size
-    count = len(batch.images if batch.images is not None else (batch.features or ())[0])
+    count = len(batch.get_features()[0] if batch.images is None else batch.images)
     scores, maps = prediction.scores, prediction.maps
     if scores.shape != (count,):
         raise ModelContractError(

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from bench.record import Record
 from bench.run.device_data import DeviceData
 from bench.run.job import Job, ProgressCallback
 from bench.run.measure.profile import ProfileTarget
 from bench.run.training.loop import TrainingResult
+from models.components.base import AnomalyModel, Classifier
 
 ByHead = dict[str, dict[str, Any]]
+Model = AnomalyModel | Classifier
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,18 @@ class Task(ABC):
         """Read the images, or find them resident."""
 
     @abstractmethod
-    def build(self) -> nn.Module:
+    def build(self) -> Model:
         """Return the model on its device, drawn from the job's seed."""
 
-    def prepare(self, model: nn.Module) -> None:
+    def prepare(self, model: Model) -> None:  # noqa: B027 - optional
         """Compute what training and evaluation share, such as features of a frozen backbone."""
 
     @abstractmethod
-    def train(self, model: nn.Module) -> TrainingResult:
+    def train(self, model: Model) -> TrainingResult:
         """Train the model; its predictions are checked against the contract first."""
 
     @abstractmethod
-    def predict(self, model: nn.Module) -> Any:
+    def predict(self, model: Model) -> Any:
         """Return predictions of the test set."""
 
     @abstractmethod
@@ -74,7 +75,7 @@ class Task(ABC):
         """Return what the predictions are worth."""
 
     @abstractmethod
-    def write_files(self, model: nn.Module, predictions: Any, record: Record) -> dict[str, Path]:
+    def write_files(self, model: Model, predictions: Any, record: Record) -> dict[str, Path]:
         """Write scores and, where plots are wanted, plots; return paths by artifact name."""
 
     def fit_seconds(self, trained: TrainingResult) -> float | None:
@@ -82,5 +83,5 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def profile_target(self, model: nn.Module) -> ProfileTarget:
+    def profile_target(self, model: Model) -> ProfileTarget:
         """Return what is measured, and on which images."""

@@ -86,7 +86,7 @@ def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
 
     from bench.run.build import build_model
     from bench.run.device_data import DeviceData
-    from bench.run.evaluate import predict_all
+    from bench.run.predict import predict_all
     from bench.settings import Settings
     from datasets_lib.discover import find_datasets
 

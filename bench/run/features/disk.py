@@ -141,7 +141,7 @@ class FeatureDisk:
         return sum(path.stat().st_size for path in self._folder.glob("*.features"))
 
     def _evict(self, wanted: int) -> bool:
-        """Remove the least recently used entries until ``wanted`` bytes fit; return whether they do."""
+        """Evict the least recently used entries until ``wanted`` bytes fit; return if they do."""
         limit = self.capacity()
         if wanted > limit:
             return False

@@ -48,7 +48,6 @@ class Features:
         return [part[index].to(self.device).permute(0, 3, 1, 2) for part in self.parts]
 
 
-
 @dataclass(frozen=True)
 class _Entry:
     features: Tensor
@@ -127,7 +126,7 @@ class FeatureStore:
         keys: dict[int, str],
         split: "Split",
         progress: ProgressCallback,
-    ) -> "dict[int, _Held]":
+    ) -> "dict[int, _Entry]":
         """Compute features in one pass over the images; nothing if they do not fit in memory."""
         count, clock = len(split.images), _LayerClock(split.device)
         wholes: dict[int, Tensor] = {}
@@ -155,7 +154,7 @@ class FeatureStore:
         }
 
     def _evict_for(self, size: int, device: torch.device) -> bool:
-        """Evict the least recently used features until ``size`` bytes fit; return whether they do."""
+        """Evict the least recently used features until ``size`` bytes fit; return if they do."""
         while size > _SHARE_OF_FREE_MEMORY * free_bytes(device) and self._entries:
             self._entries.popitem(last=False)
         return size <= _SHARE_OF_FREE_MEMORY * free_bytes(device)
@@ -207,7 +206,7 @@ def pixel_digest(images: Tensor) -> str:
 
 
 def _key(digest: str, split: Split) -> str:
-    """Return a hash of everything that decides a layer's numbers: tensors, pixels, device, torch."""
+    """Return a hash of what decides a layer's numbers: tensors, pixels, device, torch version."""
     kind = split.device.type
     name = torch.cuda.get_device_name(split.device) if kind == "cuda" else kind
     path = f"{name} torch {torch.__version__} float32 channels_last folded"

@@ -90,7 +90,8 @@ def prefetch(
         return
     steps = torch.arange(first, first + count, device=device)
     index, step = order[:batch].clone(), steps[0].clone()
-    main_stream, side_stream = torch.cuda.current_stream(device), _stream_after_this(device, "ahead")
+    main_stream = torch.cuda.current_stream(device)
+    side_stream = _stream_after_this(device, "ahead")
     with torch.cuda.stream(side_stream):
         prepare(index, step)  # loads kernels, which cannot be done while recording
     graph = torch.cuda.CUDAGraph()
@@ -122,7 +123,7 @@ def _stream_after_this(device: torch.device, purpose: str) -> torch.cuda.Stream:
 
 @cache
 def _stream(device: torch.device, purpose: str) -> torch.cuda.Stream:
-    """Return one stream per process and purpose: cuBLAS keeps 32 MB for every stream it has used."""
+    """Return one stream per process and purpose: cuBLAS keeps 32 MB for each stream it used."""
     stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     return stream
 

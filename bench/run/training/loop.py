@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.utils import ModelEmaV3
+from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
-from bench.protocol import Protocol
 from bench.atomic import save_tensors
+from bench.protocol import Protocol
 from bench.run.job import ProgressCallback
 from bench.run.measure.memory import PeakMemory
 from bench.run.training.objective import Objective
@@ -88,7 +88,6 @@ EvaluateFn = Callable[[nn.Module], float]
 """Returns a metric of the model after a pass; it chooses nothing."""
 
 TrainableModel = AnomalyModel | Classifier
-
 
 
 def fit(

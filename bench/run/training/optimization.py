@@ -52,8 +52,8 @@ def _groups(recipe: Recipe, parameters: list[Parameter]) -> list[dict[str, Any]]
 def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
     """Return the factor on the learning rate at a step: linear warm-up, then the schedule.
 
-    ``constant``, ``cosine`` to 0, or ``drop`` to a tenth at 95 % of the steps. Everything is counted
-    in steps, never in epochs.
+    ``constant``, ``cosine`` to 0, or ``drop`` to a tenth at 95 % of the steps. All is counted in
+    steps, never in epochs.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)

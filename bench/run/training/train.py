@@ -56,6 +56,9 @@ def train(
     trained = TrainingResult(images_seen=len(data.images))
     if model.gathers_statistics:
         trained = _gather(model, data, job, device, progress)
+    if data.held_out is not None:  # its predictions need constants; the real ones follow below
+        first = data.held_out[: job.protocol.evaluation_batch]
+        _calibrate(model, first, job, device)
     _check(model, data, job, device)
     if job.protocol.recipe.optimizer != "none":
         gather_seconds = trained.gather_seconds
@@ -72,10 +75,14 @@ def train(
         )
         trained.gather_seconds = gather_seconds
     if data.held_out is not None:
-        model.eval()
-        with torch.no_grad():
-            model.calibrate(_plain_batches(model, data.held_out, job, device))
+        _calibrate(model, data.held_out, job, device)
     return trained
+
+
+def _calibrate(model: AnomalyModel, images: Tensor, job: Job, device: torch.device) -> None:
+    model.eval()
+    with torch.no_grad():
+        model.calibrate(_plain_batches(model, images, job, device))
 
 
 def _check(model: AnomalyModel, data: TrainingData, job: Job, device: torch.device) -> None:

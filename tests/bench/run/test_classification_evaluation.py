@@ -22,7 +22,7 @@ from bench.run.classification_evaluation import (
     predict_logits,
 )
 from bench.run.device_data import DeviceData
-from bench.run.evaluate import NonFiniteScoresError
+from bench.run.predict import NonFiniteScoresError
 from bench.run.labeled_split import LabeledSplit
 from datasets_lib.batches.streaming import ResidentBatches
 

@@ -11,7 +11,7 @@ from bench.run.anomaly import features_by_split
 from bench.run.build import build_model
 from bench.run.device import use_device
 from bench.run.device_data import DeviceData
-from bench.run.evaluate import predict_all
+from bench.run.predict import predict_all
 from bench.run.inline import InlineRunner
 from bench.run.inputs import Finder
 from bench.run.isolate import IsolatedRunner

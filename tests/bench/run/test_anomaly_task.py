@@ -1,0 +1,161 @@
+"""Every anomaly model through the harness: learning on real images, kill and resume, equal repeats.
+
+Models start from ResNet18's published weights where the folder of real data has them.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.case import Case
+from bench.metrics.ranking import auroc
+from bench.run.anomaly import AnomalyTask
+from bench.run.device_data import DeviceData
+from bench.run.inputs import Finder
+from bench.run.predict import predict_all
+from bench.run.training import loop
+from bench.settings import Settings
+from models.catalog import MODELS
+
+CPU = torch.device("cpu")
+# Images seen: enough for the loss to fall, within seconds.
+BUDGET = {"stfpm_resnet18": 400, "fre_resnet18": 800, "rd_resnet18": 240, "autoencoder": 400}
+ONE_PASS = ("padim_resnet18", "patchcore_resnet18", "dfm_resnet18", "dfkde_resnet18")
+FITTED = (*ONE_PASS, *BUDGET, "cfa_resnet18", "efficientad_small")
+# The weights file of the real data lacks layer 4, and no teacher of patches is published.
+SCRATCH = ("dfkde_resnet18", "autoencoder", "efficientad_small")
+TRAINED = [name for name, e in MODELS.items() if e.recipes["baseline"].optimizer != "none"]
+SMALL = {"autoencoder", "efficientad_small"}
+
+
+def quiet(*_):
+    pass
+
+
+def weights_dirs():
+    folder = os.environ.get("PROVING_GROUND_TEST_DATA")
+    return (Path(folder) / "weights",) if folder else ()
+
+
+@pytest.fixture(scope="module")
+def fit(tmp_path_factory):
+    """Fit a model to surface's smoke texture at 64 pixels; all fits share one cache."""
+    root = tmp_path_factory.mktemp("zoo")
+    device_data = DeviceData()
+
+    def fit(name, progress=quiet, images_seen=48, **options):
+        pretrained = bool(weights_dirs()) and "resnet18" in name and name not in SCRATCH
+        settings = Settings("smoke", "cpu", (), weights_dirs(), root, root / "cache", image_size=64)
+        case = Case(name, "baseline", "surface", "woven", "default", pretrained, 0)
+        job = Finder(replace(settings, **options), {}).job(case)
+        job = replace(job, protocol=replace(job.protocol, images_seen=images_seen))
+        task = AnomalyTask(job, CPU, device_data, progress)
+        task.load()
+        model = task.build()
+        task.prepare(model)
+        return model, task.train(model), task
+
+    return fit
+
+
+@pytest.fixture(scope="module", params=FITTED)
+def fitted(request, fit):
+    """Return a fitted model, its training result and its task."""
+    name = request.param
+    model, trained, task = fit(name, images_seen=BUDGET.get(name, 48))
+    task.job.checkpoint.unlink(missing_ok=True)
+    return name, model, trained, task
+
+
+def predictions_of(model, images):
+    return predict_all(model, images, batch_size=16, device=CPU, progress=quiet)
+
+
+def assert_equal(model, other, images):
+    predictions = predictions_of(other, images)
+    for head, expected in predictions_of(model, images).items():
+        assert torch.equal(expected.scores, predictions[head].scores)
+
+
+def test_loss_falls_or_statistics_are_gathered(fitted):
+    name, model, trained, task = fitted
+    for prediction in predictions_of(model, task.data.test.images).values():
+        assert prediction.scores.isfinite().all()
+        assert prediction.scores.std() > 0
+    if name in ONE_PASS:
+        assert trained.steps == 0
+        assert trained.gather_seconds > 0
+    elif name in BUDGET:
+        tenth = max(1, len(trained.losses) // 10)
+        assert sum(trained.losses[-tenth:]) < 0.9 * sum(trained.losses[:tenth])
+
+
+# On real features of surface's smallest texture at 64 px, where chance is .5.
+MIN_AUROC = {
+    "padim_resnet18": 0.75,
+    "patchcore_resnet18": 0.75,
+    "dfm_resnet18": 0.75,
+    "stfpm_resnet18": 0.6,
+    "fre_resnet18": 0.7,
+    "cfa_resnet18": 0.7,
+    "rd_resnet18": 0.65,
+}
+
+
+@pytest.mark.real_data
+def test_defects_score_above_normal_images(fitted):
+    name, model, _, task = fitted
+    if not task.job.case.pretrained or name not in MIN_AUROC:
+        pytest.skip(f"{name} starts from random weights here")
+    prediction = predictions_of(model, task.data.test.images)[MODELS[name].heads[0]]
+    assert auroc(prediction.scores, task.data.test.labels) > MIN_AUROC[name]
+
+
+def test_cached_features_predict_as_images_do(fitted):
+    _, model, _, task = fitted
+    if model.backbone is None:
+        pytest.skip("it has no frozen backbone")
+    images = task.data.test.images
+    cached = predict_all(
+        model,
+        images,
+        batch_size=16,
+        device=CPU,
+        progress=quiet,
+        features=task.features["test"],
+    )
+    for head, prediction in predictions_of(model, images).items():
+        torch.testing.assert_close(prediction.scores, cached[head].scores, rtol=1e-4, atol=1e-5)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if "resnet18" in name or name in SMALL else pytest.param(name, marks=pytest.mark.slow)
+        for name in TRAINED
+        if MODELS[name].task == "anomaly"
+    ],
+)
+def test_killed_training_resumes_bit_equal(fit, monkeypatch, name):
+    model, trained, task = fit(name)
+    task.job.checkpoint.unlink(missing_ok=True)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+
+    def kill(phase, info):
+        if phase == "train" and info.get("step") == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(name, kill)
+    resumed, after, task = fit(name)
+    task.job.checkpoint.unlink(missing_ok=True)
+    assert (trained.resumed_at, after.resumed_at) == (0, 1)
+    assert after.losses == trained.losses
+    assert_equal(model, resumed, task.data.test.images[:8])
