@@ -5,15 +5,13 @@ again from it; trained on normal images alone, it draws a defect's place as it w
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.components.anomaly_map import of_maps, upsample_and_blur
-from models.components.base import Prediction
-from models.components.load_tensors import load_tensors
+from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.ssim import structural_similarity
 
 _CHANNELS = (32, 64, 128, 256, 256)
@@ -36,7 +34,7 @@ def mse_ssim(images: Tensor, drawn: Tensor) -> Tensor:
 LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "mse_ssim": mse_ssim}
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(AnomalyModel):
     """Encoder to one vector and decoder back to the image; images are not normalized.
 
     Args:
@@ -52,8 +50,8 @@ class Autoencoder(nn.Module):
         self.encoder = _encoder(image_size // _STRIDE, latent)
         self.decoder = _decoder(image_size // _STRIDE, latent)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """What the decoder draws of images ``(B, 3, S, S)``: the same shape, float32 in [0, 1].
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Return images ``(B, 3, S, S)`` as decoded from their codes: float32 in [0, 1].
 
         Raises:
             ValueError: Images of another size than the model was built for.
@@ -70,38 +68,16 @@ class Autoencoder(nn.Module):
         drawn: Tensor = self.decoder(code)
         return drawn.float().sigmoid()  # of a bfloat16 sigmoid 8 bits would be left
 
-    def loss(self, images: Tensor) -> Tensor:
-        """Scalar training loss of normal images ``(B, 3, S, S)`` in [0, 1]."""
-        if not self.training:
-            self.train()
-        return self._loss(images.float(), self(images))
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the scalar training loss of normal images."""
+        images = batch.get_images()
+        return self._loss(images.float(), self.reconstruct(images))
 
-    @torch.no_grad()
-    def predict(self, images: Tensor) -> dict[str, Prediction]:
-        """Blurred squared error, mean over channels, and its maximum; whatever the loss is."""
-        if self.training:
-            self.eval()
-        with torch.autocast(images.device.type, enabled=False):
-            images = images.float()
-            errors = (images - self(images)).square().mean(dim=1)
-            height, width = images.shape[-2:]
-            return {"score": of_maps(upsample_and_blur(errors, (height, width)))}
-
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """All of them."""
-        return list(self.parameters())
-
-    def checkpoint(self) -> dict[str, Any]:
-        """Encoder and decoder, with their running statistics."""
-        return {"autoencoder": self.state_dict()}
-
-    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take back what `checkpoint` gave.
-
-        Raises:
-            ValueError: It is another model's, or one's for another image size.
-        """
-        load_tensors(self, checkpoint, "autoencoder")
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return the blurred squared error, mean over channels, and its maximum, for any loss."""
+        images = batch.get_images().float()
+        errors = (images - self.reconstruct(images)).square().mean(dim=1)
+        return {"score": of_maps(upsample_and_blur(errors, batch.size))}
 
 
 def build(

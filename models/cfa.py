@@ -13,13 +13,8 @@ from torch.nn import functional as F
 
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import Backbone
-from models.components.base import Prediction
+from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.coord_conv import CoordConv
-from models.components.dynamic_buffers import load_dynamic_buffers
-from models.components.k_means import k_means
-from models.components.load_tensors import load_tensors
-from models.components.nearest_centers import nearest, squared_distances
-from models.components.on_features import Gathers, Learns, OnFeatures
 
 ATTRACTING = 3
 """K: the nearest centers, which draw a patch in."""
@@ -33,31 +28,33 @@ MARGIN = 0.1
 _RADIUS = 1e-5
 
 
-class CFA(Gathers, Learns, OnFeatures):
+class CFA(AnomalyModel):
     """Backbone, patch descriptor and memory bank.
 
     Attributes:
-        memory_bank: ``(M, D)`` centers; None until statistics are finished.
+        memory_bank: ``(M, D)`` centers, one for each position; empty before `compute`.
 
     Args:
         backbone: Frozen features, the finest first.
-        compression: γ_c: positions to a center of the memory bank; 1 keeps one for each.
     """
 
-    def __init__(self, backbone: Backbone, *, compression: int = 1) -> None:
+    features_only = True
+    backbone: Backbone
+
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
         channels = backbone.channels
         # γ_d = 1: descriptors are as long as what they are made of.
         self.descriptor = CoordConv(channels, outputs=sum(channels))
         self.radius = nn.Parameter(torch.tensor(_RADIUS))
-        self.memory_bank: Tensor | None
-        self.register_buffer("memory_bank", None)
-        self._compression = compression
+        self.memory_bank: Tensor
+        self.register_dynamic_buffer("memory_bank", "centers", sum(channels))
         self._sums: list[Tensor] = []
         self._count = 0
 
-    def update_features(self, features: list[Tensor]) -> None:
+    def update(self, batch: Batch) -> None:
         """Add the features of a batch of normal images to their sums."""
+        features = batch.get_features()
         sums = [layer.sum(dim=0, keepdim=True, dtype=torch.float64) for layer in features]
         if self._sums and any(a.shape != b.shape for a, b in zip(self._sums, sums, strict=True)):
             raise ValueError(
@@ -68,40 +65,38 @@ class CFA(Gathers, Learns, OnFeatures):
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
         self._count += len(features[0])
 
-    @torch.no_grad()
     def compute(self) -> None:
-        """Make the memory bank of the untrained descriptor's mean over the images.
+        """Set the memory bank to the untrained descriptor's mean over the images.
 
         One center for each position, so that the bank does not grow with the training set. The
         paper clusters the first image's descriptors and follows the others by a moving average;
-        where nothing is compressed that is the mean, up to the weight it gives to late images. The
+        without its compression that is the mean, up to the weight it gives to late images. The
         descriptor is affine: its mean over images is that of the mean features.
 
         Raises:
-            RuntimeError: No image was absorbed.
-            ValueError: Compression leaves fewer centers than the loss looks at.
+            ValueError: No image was seen, or images have fewer positions than the loss looks at.
         """
         if not self._count:
-            raise RuntimeError("CFA's memory bank is the mean of images: absorb some before.")
-        means = [(layer / self._count).float() for layer in self._sums]
-        with torch.autocast(means[0].device.type, enabled=False):
-            (descriptors,) = self._descriptors(means)
-            count = len(descriptors) // self._compression
-            if count < ATTRACTING + REPELLING:
-                raise ValueError(
-                    f"CFA looks at {ATTRACTING + REPELLING} centers: wanted a memory bank of that "
-                    f"many or more, found {len(descriptors)} positions compressed to {count}. "
-                    "Compress less or choose a larger image size."
-                )
-            self.memory_bank = (
-                k_means(descriptors, count) if count < len(descriptors) else descriptors
+            raise ValueError(
+                "CFA's memory bank is the mean of normal images: wanted at least one, found 0. Add "
+                "normal images to the training split."
             )
+        means = [(layer / self._count).float() for layer in self._sums]
+        (descriptors,) = self._descriptors(means)
+        if len(descriptors) < ATTRACTING + REPELLING:
+            raise ValueError(
+                f"CFA looks at {ATTRACTING + REPELLING} centers: wanted a memory bank of that many "
+                f"or more, found {len(descriptors)} positions. Choose a larger image size."
+            )
+        # An ordinary tensor also where this runs in inference mode: the loss keeps it for backward.
+        with torch.inference_mode(False):
+            self.memory_bank = descriptors.detach().clone()
         self._sums, self._count = [], 0
 
-    def loss_of_features(self, features: list[Tensor]) -> Tensor:
-        """Sum of both coupled-hypersphere losses (Section III-B), mean over patches and batch.
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the sum of both coupled-hypersphere losses, mean over patches and batch.
 
-        With D_k the squared distance of a patch to its k-th nearest center,
+        Section III-B: with D_k the squared distance of a patch to its k-th nearest center,
         L_att = mean over k ≤ K of max(0, D_k − r²) and
         L_rep = mean over K < k ≤ K + J of max(0, r² − D_k − α). The paper calls D the Euclidean
         distance; compared with r² it is its square. A factor before both, as Deep SVDD's 1/ν, is
@@ -110,63 +105,28 @@ class CFA(Gathers, Learns, OnFeatures):
         Raises:
             RuntimeError: The memory bank is not there yet.
         """
-        bank = self._bank()
+        self._check_fitted(self.memory_bank, "memory bank")
         # Float32 whatever autocast says: bfloat16 finds other neighbors.
-        with torch.autocast(bank.device.type, enabled=False):
-            distances = self._nearest_squared(features, bank, ATTRACTING + REPELLING)
+        with torch.autocast(self.memory_bank.device.type, enabled=False):
+            distances = self._nearest_squared(batch.get_features(), ATTRACTING + REPELLING)
             attracting, repelling = distances.split([ATTRACTING, REPELLING], dim=-1)
             sphere = self.radius.square()
             attraction = (attracting - sphere).relu().mean()
             return attraction + (sphere - repelling - MARGIN).relu().mean()
 
-    def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
-        """Distance to the nearest center times its softmin among the K nearest (Section III-D).
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return distances to the nearest centers times their softmin among K (Section III-D).
 
         Raises:
             RuntimeError: The memory bank is not there yet.
         """
-        distances = self._nearest_squared(features, self._bank(), ATTRACTING).sqrt()
+        self._check_fitted(self.memory_bank, "memory bank")
+        features = batch.get_features()
+        distances = self._nearest_squared(features, ATTRACTING).sqrt()
         certainty = F.softmin(distances, dim=-1)[..., 0]
         height, width = features[0].shape[-2:]
         maps = (certainty * distances[..., 0]).unflatten(1, (height, width))
-        return {"score": of_maps(upsample_and_blur(maps, size))}
-
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """The descriptor's, and the radius."""
-        return [*self.descriptor.parameters(), self.radius]
-
-    def checkpoint(self) -> dict[str, Any]:
-        """Descriptor, radius and memory bank."""
-        return {
-            "descriptor": self.descriptor.state_dict(),
-            "radius": self.radius.detach(),
-            "memory_bank": self._bank(),
-        }
-
-    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take back what `checkpoint` gave.
-
-        Raises:
-            ValueError: It is another model's.
-        """
-        taken = load_dynamic_buffers(
-            checkpoint,
-            {"memory_bank": "centers channels", "radius": ""},
-            self.radius.device,
-            channels=self.descriptor.conv.out_channels,
-        )
-        load_tensors(self.descriptor, checkpoint, "descriptor")
-        self.memory_bank = taken["memory_bank"]
-        with torch.no_grad():
-            self.radius.copy_(taken["radius"])
-
-    def _bank(self) -> Tensor:
-        if self.memory_bank is None:
-            raise RuntimeError(
-                "CFA has no memory bank yet: absorb the training images and finish, or load a "
-                "checkpoint, before."
-            )
-        return self.memory_bank
+        return {"score": of_maps(upsample_and_blur(maps, batch.size))}
 
     def _descriptors(self, features: list[Tensor]) -> Tensor:
         """``(B, h · w, D)`` of features averaged over 3 × 3 neighbors, to be aware of them."""
@@ -174,8 +134,9 @@ class CFA(Gathers, Learns, OnFeatures):
         descriptors: Tensor = self.descriptor(pooled)
         return descriptors.flatten(1, 2)
 
-    def _nearest_squared(self, features: list[Tensor], bank: Tensor, count: int) -> Tensor:
+    def _nearest_squared(self, features: list[Tensor], count: int) -> Tensor:
         """``(B, h · w, count)`` squared distances to the nearest centers, ascending."""
+        bank = self.memory_bank
         # An image at a time: the distances of 4,096 positions to as many centers are 64 MB.
         return torch.stack(
             [
@@ -185,21 +146,68 @@ class CFA(Gathers, Learns, OnFeatures):
         )
 
 
-def build(*, weights: str | None, state: Mapping[str, Tensor] | None, compression: int = 1) -> CFA:
+@torch.no_grad()
+def nearest(points: Tensor, centers: Tensor, count: int) -> Tensor:
+    """Which centers are nearest to each point.
+
+    Args:
+        points: ``(N, D)`` float32.
+        centers: ``(M, D)``, M ≥ count.
+        count: How many.
+
+    Returns:
+        ``(N, count)`` indices, the nearest first.
+    """
+    # Moved to the centers' middle, where less is lost in ‖c‖² − 2 x·c, the part of the squared
+    # distance in which centers differ.
+    middle = centers.mean(dim=0)
+    points, centers = points - middle, centers - middle
+    distances = torch.addmm(centers.square().sum(dim=1), points, centers.T, alpha=-2)
+    return distances.topk(count, largest=False).indices
+
+
+def squared_distances(points: Tensor, centers: Tensor, chosen: Tensor) -> Tensor:
+    """Squared distances of points to their chosen centers; differentiable by the points alone.
+
+    Args:
+        points: ``(N, D)`` float32.
+        centers: ``(M, D)``.
+        chosen: ``(N, K)`` indices of centers.
+
+    Returns:
+        ``(N, K)``.
+    """
+    distances: Tensor = _SquaredDistances.apply(points, centers, chosen)
+    return distances
+
+
+class _SquaredDistances(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, centers: Tensor, chosen: Tensor) -> Tensor:
+        ctx.save_for_backward(points, centers, chosen)
+        # One neighbor at a time: all at once would be K copies of the points.
+        return torch.stack(
+            [(points - centers[index]).square_().sum(dim=1) for index in chosen.unbind(1)], dim=1
+        )
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        # Σ_k g_k · 2 (x − c_k)
+        points, centers, chosen = ctx.saved_tensors
+        weighted = F.embedding_bag(
+            chosen, centers, mode="sum", per_sample_weights=gradient.contiguous()
+        )
+        return 2 * (gradient.sum(dim=1, keepdim=True) * points - weighted), None, None
+
+
+def build(*, weights: str | None, state: Mapping[str, Tensor] | None) -> CFA:
     """Build a CFA model; see `models.components.base.Build`.
 
     Args:
         weights: Tag of the backbone's weights.
         state: The backbone's tensors; None leaves it random.
-        compression: γ_c: positions to a center of the memory bank, by k-means where more than 1.
 
     Raises:
-        ValueError: Unknown weights, tensors that are not this backbone's, or no compression that
-            can be.
+        ValueError: Unknown weights, or tensors that are not this backbone's.
     """
-    if compression < 1:
-        raise ValueError(
-            f"CFA's compression is how many positions share a center: wanted 1 or more, found "
-            f"{compression}. Give 1 to keep a center for each."
-        )
-    return CFA(Backbone.of(weights, state), compression=compression)
+    return CFA(Backbone.of(weights, state))

@@ -6,17 +6,14 @@ Gaussian in their space (`nll`).
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Iterator, Mapping
+from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.components.backbone import Backbone
-from models.components.base import Prediction
-from models.components.dynamic_buffers import load_dynamic_buffers
-from models.components.on_features import Gathers, OnFeatures
+from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.pca import PCA
 
 Score = Literal["fre", "nll"]
@@ -30,11 +27,12 @@ _VARIANCE = 0.97
 """Share of the variance that the principal components hold."""
 
 
-class DFM(Gathers, OnFeatures):
+class DFM(AnomalyModel):
     """Backbone and principal components.
 
     Attributes:
         pca: Of vectors of C · h · w numbers, channels first.
+        grid: ``(h, w, 0)``: its shape alone counts, which is known without waiting for a device.
 
     Args:
         backbone: Frozen features at stride 16.
@@ -45,22 +43,27 @@ class DFM(Gathers, OnFeatures):
         ValueError: An unknown score.
     """
 
+    features_only = True
+    backbone: Backbone
+
     def __init__(self, backbone: Backbone, *, score: Score) -> None:
         super().__init__(backbone)
         if score not in get_args(Score):
             raise ValueError(f"Unknown score '{score}': there are {', '.join(get_args(Score))}.")
         self._score = score
-        self._shape: torch.Size | None = None
         self.pca = PCA(_VARIANCE)
+        self.grid: Tensor
+        self.register_dynamic_buffer("grid", "height", "width", 0)
 
-    def update_features(self, features: list[Tensor]) -> None:
+    def update(self, batch: Batch) -> None:
         """Take in the features of a batch of normal images.
 
         Raises:
             ValueError: Images that are too small, or of another size than before.
         """
-        pooled = _pooled(features)
-        self._shape = self._shape or pooled.shape[1:]
+        pooled = _pooled(batch.get_features())
+        if self.grid.ndim == 1:
+            self.grid = pooled.new_empty(*pooled.shape[2:], 0)
         self.pca.update(self._vectors(pooled))
 
     def compute(self) -> None:
@@ -71,24 +74,22 @@ class DFM(Gathers, OnFeatures):
         """
         self.pca.compute()
 
-    def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
-        """The score, and under ``fre`` the error by position, enlarged but not blurred.
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return the score, and under ``fre`` the error by position, enlarged but not blurred.
 
         Raises:
             RuntimeError: `compute` was not called.
             ValueError: The images are not of the training images' size.
         """
-        if self.pca.mean.numel() == 0:
-            raise RuntimeError(
-                "DFM has no principal components yet: absorb the training images and call "
-                "finish(), or load a checkpoint."
-            )
-        pooled = _pooled(features)
+        self._check_fitted(self.pca.mean, "principal components")
+        pooled = _pooled(batch.get_features())
         vectors = self._vectors(pooled)
         if self._score == "nll":
             return {"score": Prediction(scores=self._negative_log_likelihood(vectors), maps=None)}
         errors = self.pca.residual(vectors).square().view(pooled.shape).sum(dim=1)
-        maps = F.interpolate(errors[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        maps = F.interpolate(errors[:, None], batch.size, mode="bilinear", align_corners=False)[
+            :, 0
+        ]
         return {"score": Prediction(scores=errors.sum(dim=(1, 2)), maps=maps)}
 
     def _negative_log_likelihood(self, vectors: Tensor) -> Tensor:
@@ -102,41 +103,21 @@ class DFM(Gathers, OnFeatures):
 
     def _vectors(self, pooled: Tensor) -> Tensor:
         """``(B, C · h · w)`` of pooled features of the training images' size."""
-        if pooled.shape[1:] != self._shape:
+        if pooled.shape[2:] != self.grid.shape[:2]:
             raise ValueError(
-                "DFM models all positions of an image together: wanted pooled features of shape "
-                f"{tuple(self._shape or ())} as in training, found {tuple(pooled.shape[1:])}. Give "
-                "images of the training images' size."
+                "DFM models all positions of an image together: wanted pooled features on a grid "
+                f"of {tuple(self.grid.shape[:2])} as in training, found {tuple(pooled.shape[2:])}. "
+                "Give images of the training images' size."
             )
         return pooled.flatten(1)
 
-    def checkpoint(self) -> dict[str, Any]:
-        """The components, each and their mean of the shape of pooled features."""
-        shape = self._shape or (0, 0, 0)
-        return {
-            "mean": self.pca.mean.view(shape),
-            "components": self.pca.components.view(len(self.pca.variances), *shape),
-            "variances": self.pca.variances,
-        }
-
-    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take back what `checkpoint` gave.
-
-        Raises:
-            ValueError: It is of another model, or of one that was not finished.
-        """
-        shapes = {
-            "mean": "channels height width",
-            "components": "components channels height width",
-            "variances": "components",
-        }
-        taken = load_dynamic_buffers(
-            checkpoint, shapes, self.pca.mean.device, channels=self.backbone.channels[0]
-        )
-        self._shape = taken["mean"].shape
-        self.pca.mean = taken["mean"].flatten()
-        self.pca.components = taken["components"].flatten(1)
-        self.pca.variances = taken["variances"]
+    def dynamic_misfits(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+        """Yield what contradicts itself in a checkpoint, as clauses."""
+        yield from super().dynamic_misfits(tensors)
+        height, width = (*tensors["grid"].shape, 0)[:2]
+        numbers = self.backbone.channels[0] * height * width
+        if len(tensors["pca.mean"]) != numbers:
+            yield f"pca.mean has {len(tensors['pca.mean'])} numbers where {numbers} are wanted"
 
 
 def _pooled(features: list[Tensor]) -> Tensor:

@@ -5,16 +5,13 @@ an image's features, the feature reconstruction error, is the anomaly.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.components.backbone import STRIDES, Backbone
-from models.components.base import Prediction
-from models.components.load_tensors import load_tensors
-from models.components.on_features import Learns, OnFeatures
+from models.components.base import AnomalyModel, Batch, Prediction
 
 _LAYER = 3
 _POOL = 2
@@ -45,7 +42,7 @@ class TiedAutoencoder(nn.Module):
         return F.linear(code, self.weight.T, self.decoder_bias)
 
 
-class FRE(Learns, OnFeatures):
+class FRE(AnomalyModel):
     """Backbone and tied autoencoder.
 
     Args:
@@ -57,6 +54,9 @@ class FRE(Learns, OnFeatures):
     Raises:
         ValueError: Images so small that pooling leaves nothing of their features.
     """
+
+    features_only = True
+    backbone: Backbone
 
     def __init__(self, backbone: Backbone, *, image_size: int, latent: int) -> None:
         super().__init__(backbone)
@@ -72,36 +72,23 @@ class FRE(Learns, OnFeatures):
         dimension = backbone.channels[0] * (side // _POOL) ** 2
         self.autoencoder = TiedAutoencoder(dimension, latent)
 
-    def loss_of_features(self, features: list[Tensor]) -> Tensor:
-        """Mean squared reconstruction error of pooled features."""
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mean squared reconstruction error of pooled features."""
         # Float32 whatever autocast says: a residual is a difference of nearly equal numbers.
+        features = batch.get_features()
         with torch.autocast(features[0].device.type, enabled=False):
             return self._squared_errors(features).mean()
 
-    def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
-        """Squared error summed over channels and enlarged; its sum over positions is the score.
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return the squared error summed over channels and enlarged; its sum is the score.
 
         Maps are bilinear and unblurred, as in the authors' code.
         """
-        errors = self._squared_errors(features).sum(dim=1)
-        maps = F.interpolate(errors[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        errors = self._squared_errors(batch.get_features()).sum(dim=1)
+        maps = F.interpolate(errors[:, None], batch.size, mode="bilinear", align_corners=False)[
+            :, 0
+        ]
         return {"score": Prediction(scores=errors.sum(dim=(1, 2)), maps=maps)}
-
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """The autoencoder's."""
-        return list(self.autoencoder.parameters())
-
-    def checkpoint(self) -> dict[str, Any]:
-        """The autoencoder."""
-        return {"autoencoder": self.autoencoder.state_dict()}
-
-    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take back what `checkpoint` gave.
-
-        Raises:
-            ValueError: It is another model's, or one's for another image size.
-        """
-        load_tensors(self.autoencoder, checkpoint, "autoencoder")
 
     def _squared_errors(self, features: list[Tensor]) -> Tensor:
         """``(B, C, h / 2, w / 2)`` squared reconstruction errors of features ``(B, C, h, w)``."""

@@ -5,29 +5,28 @@ map is the Mahalanobis distance of an image's features to it.
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import Backbone
-from models.components.base import Prediction
-from models.components.dynamic_buffers import load_dynamic_buffers
+from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.gaussian import PositionGaussians
-from models.components.on_features import Gathers, OnFeatures
 
 _LAYERS = (1, 2, 3)
 
 
-class PaDiM(Gathers, OnFeatures):
+class PaDiM(AnomalyModel):
     """Backbone and Gaussians.
 
     Attributes:
         channels: ``(C,)`` which of the concatenated layers' channels are used, ascending.
         gaussians: One for each position of the first layer.
+        grid: ``(H, W, 0)``: its shape alone counts, which is known without waiting for a device.
 
     Args:
         backbone: Frozen features at strides 4, 8 and 16.
@@ -36,6 +35,9 @@ class PaDiM(Gathers, OnFeatures):
     Raises:
         ValueError: There are not so many channels.
     """
+
+    features_only = True
+    backbone: Backbone
 
     def __init__(self, backbone: Backbone, *, channels: int) -> None:
         super().__init__(backbone)
@@ -48,19 +50,20 @@ class PaDiM(Gathers, OnFeatures):
         self.channels: Tensor
         self.register_buffer("channels", torch.randperm(total)[:channels].sort().values)
         self.gaussians = PositionGaussians(channels)
-        self._grid: tuple[int, int] | None = None
+        self.grid: Tensor
+        self.register_dynamic_buffer("grid", "height", "width", 0)
 
-    def update_features(self, features: list[Tensor]) -> None:
+    def update(self, batch: Batch) -> None:
         """Take in the features of a batch of normal images.
 
         Raises:
             ValueError: Images of another size than before.
         """
-        embedding = _Embedding(features, self.channels)
-        self._grid = self._grid or embedding.grid
+        embedding = _Embedding(batch.get_features(), self.channels)
+        if self.grid.ndim == 1:
+            self.grid = torch.empty(*embedding.grid, 0, device=self.channels.device)
         self._check(embedding.grid)
-        with torch.autocast(self.channels.device.type, enabled=False):
-            self.gaussians.update(embedding, math.prod(embedding.grid))
+        self.gaussians.update(embedding, math.prod(embedding.grid))
 
     def compute(self) -> None:
         """Fit the Gaussians.
@@ -68,70 +71,39 @@ class PaDiM(Gathers, OnFeatures):
         Raises:
             ValueError: Fewer than two images, or features that no Gaussian fits.
         """
-        with torch.autocast(self.channels.device.type, enabled=False):
-            self.gaussians.compute()
+        self.gaussians.compute()
 
-    def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
-        """Distances, enlarged and blurred, and the largest.
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return the distances, enlarged and blurred, and the largest.
 
         Raises:
             RuntimeError: `compute` was not called.
             ValueError: The images are not of the training images' size.
         """
-        if self.gaussians.mean.numel() == 0:
-            raise RuntimeError(
-                "PaDiM has no Gaussians yet: absorb the training images and call finish(), or load "
-                "a checkpoint."
-            )
-        embedding = _Embedding(features, self.channels)
+        self._check_fitted(self.gaussians.mean, "Gaussians")
+        embedding = _Embedding(batch.get_features(), self.channels)
         self._check(embedding.grid)
         distances = self.gaussians.distances(embedding)
         maps = distances.T.unflatten(1, embedding.grid)
-        return {"score": of_maps(upsample_and_blur(maps, size))}
+        return {"score": of_maps(upsample_and_blur(maps, batch.size))}
 
     def _check(self, grid: tuple[int, int]) -> None:
-        if grid != self._grid:
+        if grid != self.grid.shape[:2]:
             raise ValueError(
                 "PaDiM has a Gaussian for each position: wanted images whose first layer's "
-                f"features are {self._grid} as in training, found {grid}. Give images of the "
-                "training images' size."
+                f"features are {tuple(self.grid.shape[:2])} as in training, found {grid}. "
+                "Give images of the training images' size."
             )
 
-    def checkpoint(self) -> dict[str, Any]:
-        """The drawn channels and the Gaussians."""
-        return {
-            "channels": self.channels,
-            "grid": torch.tensor(self._grid or ()),
-            "mean": self.gaussians.mean,
-            "whitening": self.gaussians.whitening,
-        }
-
-    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take back what `checkpoint` gave.
-
-        Raises:
-            ValueError: It is of another model, or of one that was not finished.
-        """
-        shapes = {
-            "channels": "channels",
-            "grid": "sides",
-            "mean": "positions channels",
-            "whitening": "positions rows channels",
-        }
-        taken = load_dynamic_buffers(
-            checkpoint, shapes, self.channels.device, channels=len(self.channels), sides=2
-        )
-        height, width = taken["grid"].tolist()
-        total = sum(self.backbone.channels)
-        if height * width != len(taken["mean"]) or int(taken["channels"].max()) >= total:
-            raise ValueError(
-                f"This is a checkpoint of another model: wanted Gaussians of a {height}×{width} "
-                f"grid over some of {total} channels, found {len(taken['mean'])} of them, over "
-                f"channels up to {int(taken['channels'].max())}. Give the one that was saved from "
-                "this configuration."
-            )
-        self.channels, self._grid = taken["channels"], (height, width)
-        self.gaussians.mean, self.gaussians.whitening = taken["mean"], taken["whitening"]
+    def dynamic_misfits(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+        """Yield what contradicts itself in a checkpoint, as clauses."""
+        yield from super().dynamic_misfits(tensors)
+        positions, total = len(tensors["gaussians.mean"]), sum(self.backbone.channels)
+        grid = tuple(tensors["grid"].shape[:2])
+        if math.prod(grid) != positions:
+            yield f"grid is {grid} where gaussians.mean has {positions} positions"
+        if int(tensors["channels"].max()) >= total:
+            yield f"channels go up to {int(tensors['channels'].max())} where there are {total}"
 
 
 class _Embedding:
@@ -157,7 +129,7 @@ class _Embedding:
         for layer in features:
             drawn = channels[(channels >= first) & (channels < first + layer.shape[1])] - first
             first += layer.shape[1]
-            cut = layer.permute(2, 3, 0, 1).index_select(3, drawn).float()
+            cut = rearrange(layer, "b c h w -> h w b c").index_select(3, drawn).float()
             self._layers.append(cut.flatten(0, 1))
             small = torch.arange(len(self._layers[-1]), device=layer.device, dtype=torch.float32)
             large = F.interpolate(small.view(1, 1, *layer.shape[-2:]), self.grid, mode="nearest")

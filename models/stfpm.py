@@ -5,7 +5,6 @@ features for normal images. It has never learned them for what is abnormal: ther
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import timm
 import torch
@@ -16,89 +15,46 @@ from torch.nn import functional as F
 from models.catalog import WEIGHTS
 from models.components.anomaly_map import of_maps
 from models.components.backbone import Backbone
-from models.components.base import Prediction
-from models.components.load_tensors import load_tensors
+from models.components.base import AnomalyModel, Batch, Prediction
 
 
-class STFPM(nn.Module):
+class STFPM(AnomalyModel):
     """A frozen teacher and a student that sees the same images.
-
-    The student needs the images themselves: the teacher's features may be given beside them, but
-    do not replace them.
 
     Args:
         teacher: Frozen features at strides 4, 8 and 16.
         student: From normalized images to features of the same shapes.
     """
 
+    backbone: Backbone
+
     def __init__(self, teacher: Backbone, student: nn.Module) -> None:
-        super().__init__()
-        self.backbone = teacher
+        super().__init__(teacher)
         self.student = student
 
-    def frozen(self) -> Backbone:
-        """The teacher."""
-        return self.backbone
-
-    def loss(self, images: Tensor) -> Tensor:
-        """Scalar training loss of normal images ``(B, 3, H, W)`` in [0, 1]."""
-        return self.loss_beside_features(images, self.backbone(images))
-
-    def loss_beside_features(self, images: Tensor, features: list[Tensor]) -> Tensor:
-        """The same where the teacher's features of the images are known.
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the scalar training loss of normal images.
 
         Section 3.2: at each position half the squared distance of the normalized features, mean
         over positions (eq. 2), sum over layers with every α_l = 1 (eq. 3); here mean over the
         batch as well. The official code leaves the half out.
-
-        Args:
-            images: ``(B, 3, H, W)`` in [0, 1].
-            features: ``(B, C, h, w)`` by layer.
         """
-        if not self.training:
-            self.train()
-        distances = distance_maps(features, self._student_features(images))
+        distances = distance_maps(batch.get_features(), self._student_features(batch))
         return torch.stack([layer.mean() for layer in distances]).sum()
 
-    def predict(self, images: Tensor) -> dict[str, Prediction]:
-        """Anomaly maps of images ``(B, 3, H, W)`` in [0, 1], and their maxima."""
-        return self.predict_beside_features(images, self.backbone(images))
-
-    @torch.no_grad()
-    def predict_beside_features(
-        self, images: Tensor, features: list[Tensor]
-    ) -> dict[str, Prediction]:
-        """The same where the teacher's features are known; always float32 and evaluation mode.
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return anomaly maps and their maxima.
 
         The layers' maps are multiplied at the first layer's grid, 64 × 64 of 256 pixels, and the
         product is enlarged, as in the official code; Section 3.3 enlarges each first. No blur.
         """
-        if self.training:
-            self.eval()
-        with torch.autocast(images.device.type, enabled=False):
-            distances = distance_maps(features, self._student_features(images))
-            grid = distances[0].shape[-2:]
-            product = torch.stack([_resized(layer, grid) for layer in distances]).prod(dim=0)
-            return {"score": of_maps(_resized(product, images.shape[-2:]))}
+        distances = distance_maps(batch.get_features(), self._student_features(batch))
+        grid = distances[0].shape[-2:]
+        product = torch.stack([_resized(layer, grid) for layer in distances]).prod(dim=0)
+        return {"score": of_maps(_resized(product, batch.size))}
 
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """The student's."""
-        return list(self.student.parameters())
-
-    def checkpoint(self) -> dict[str, Any]:
-        """The student, with its running statistics."""
-        return {"student": self.student.state_dict()}
-
-    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take back what `checkpoint` gave.
-
-        Raises:
-            ValueError: It is another model's.
-        """
-        load_tensors(self.student, checkpoint, "student")
-
-    def _student_features(self, images: Tensor) -> list[Tensor]:
-        normalized = (images.float() - self.backbone.mean) / self.backbone.std
+    def _student_features(self, batch: Batch) -> list[Tensor]:
+        normalized = (batch.get_images().float() - self.backbone.mean) / self.backbone.std
         features: list[Tensor] = self.student(
             normalized.contiguous(memory_format=torch.channels_last)
         )

@@ -6,13 +6,15 @@ from typing import Any
 import timm
 import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from models.catalog import WEIGHTS, WeightsEntry
+from models.components.base import Classifier
+from models.components.checkpoints import misfits
 
 
-class ImageClassifier(nn.Module):
+class ImageClassifier(Classifier):
     """Logits of images in [0, 1]; normalizes them as its weights' publisher did.
 
     Args:
@@ -48,8 +50,8 @@ class ImageClassifier(nn.Module):
         self.label_smoothing = label_smoothing
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """``(B, classes)`` logits of ``(B, 3, H, W)`` images in [0, 1]."""
@@ -74,28 +76,6 @@ class ImageClassifier(nn.Module):
         maps = self.network.forward_features((images - self.mean) / self.std)
         penultimate: Tensor = self.network.forward_head(maps, pre_logits=True)
         return penultimate
-
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """All of them."""
-        return list(self.network.parameters())
-
-    def checkpoint(self) -> dict[str, Any]:
-        """The network's tensors under timm's names."""
-        return {"network": self.network.state_dict()}
-
-    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take back what `checkpoint` gave.
-
-        Raises:
-            ValueError: It is another network's.
-        """
-        try:
-            self.network.load_state_dict(checkpoint["network"])
-        except (KeyError, RuntimeError) as error:
-            raise ValueError(
-                f"The checkpoint is not one of {type(self.network).__name__} with this head: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
 
 
 def build(
@@ -133,28 +113,20 @@ def _load(network: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> N
             new_size=list(network.patch_embed.grid_size),
             num_prefix_tokens=network.num_prefix_tokens,
         )
-    wanted = {name for name in own if not _of(name, head)}
+    wanted = [name for name in own if not _of(name, head)]
     # Counters of BatchNorm are not part of every published file, and no result depends on them.
-    missing = sorted(name for name in wanted - set(body) if "num_batches_tracked" not in name)
-    unknown = sorted(set(body) - wanted)
-    wrong = sorted(
-        f"{name} {tuple(body[name].shape)} for {tuple(own[name].shape)}"
-        for name in wanted & set(body)
-        if body[name].shape != own[name].shape
+    complaints = misfits(
+        {n: own[n] for n in wanted if n in body or "num_batches_tracked" not in n}, body
     )
-    if missing or unknown or wrong:
+    if complaints:
         raise ValueError(
             f"The weights do not fit {weights.tag}: wanted {len(wanted)} tensors besides the head, "
-            f"found {len(body)}; missing {_few(missing)}; unknown {_few(unknown)}; of another "
-            f"shape {_few(wrong)}. Name a folder with the file of this architecture."
+            f"found {len(body)}: {'; '.join(complaints)}. Name a folder with the file of this "
+            "architecture."
         )
     network.load_state_dict(body, strict=False)
 
 
 def _of(name: str, head: str | tuple[str, ...]) -> bool:
     heads = (head,) if isinstance(head, str) else head
-    return any(name.startswith(f"{one}.") for one in heads)
-
-
-def _few(names: list[str]) -> str:
-    return (", ".join(names[:3]) + (" …" if len(names) > 3 else "")) or "none"
+    return name.startswith(tuple(f"{layer}." for layer in heads))

@@ -4,28 +4,118 @@ A model entry names the function that builds it, the pretrained weights it taps,
 The function is loaded only when a case runs, so collecting thousands of cases costs nothing.
 """
 
+import re
+import sys
 from collections.abc import Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
 
 from models.catalog.adaptation import ADAPTATION_MODELS
 from models.catalog.classifiers import CLASSIFIERS
+from models.catalog.distillation import DISTILLATION_MODELS
 from models.catalog.entry import ClassifierRecipe, ModelEntry, Recipe, WeightsEntry
-from models.catalog.images import IMAGE_MODELS
 from models.catalog.memory import MEMORY_MODELS
-from models.catalog.reverse_distillation import RD_MODELS
-from models.catalog.weights import WEIGHTS
+from models.catalog.reconstruction import RECONSTRUCTION_MODELS
+from models.catalog.weights import PUBLISHED_WEIGHTS
 
-__all__ = ["MODELS", "WEIGHTS", "ClassifierRecipe", "ModelEntry", "Recipe", "WeightsEntry"]
+__all__ = [
+    "MODELS",
+    "WEIGHTS",
+    "ClassifierRecipe",
+    "ModelEntry",
+    "Recipe",
+    "WeightsEntry",
+    "get_model",
+    "register_model",
+    "register_weights",
+]
 
-MODELS: Mapping[str, ModelEntry] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            *MEMORY_MODELS,
-            *ADAPTATION_MODELS,
-            *RD_MODELS,
-            *IMAGE_MODELS,
-            *CLASSIFIERS,
+_models: dict[str, ModelEntry] = {}
+_weights: dict[str, WeightsEntry] = {}
+_origins: dict[str, str] = {}
+
+MODELS: Mapping[str, ModelEntry] = MappingProxyType(_models)
+WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(_weights)
+
+
+def register_weights(entry: WeightsEntry) -> None:
+    """Add pretrained weights to `WEIGHTS`.
+
+    Raises:
+        ValueError: Their tag is taken.
+    """
+    _claim("weights", entry.tag, entry.tag in _weights)
+    _weights[entry.tag] = entry
+
+
+def register_model(entry: ModelEntry) -> None:
+    """Add a model to `MODELS`, which makes it a part of the benchmark.
+
+    Raises:
+        ValueError: The name is malformed or taken, the weights are unknown, there is no recipe
+            ``baseline``, or no scoring head is declared.
+    """
+    if not re.fullmatch(r"[a-z0-9_.]+", entry.name):
+        raise ValueError(
+            f"A model's name is part of case ids: wanted lower-case letters, digits, '_' and '.', "
+            f"found '{entry.name}'. Rename the entry."
         )
-    }
-)
+    if entry.weights is not None and entry.weights not in _weights:
+        raise ValueError(
+            f"The model '{entry.name}' names weights that nobody registered: wanted one of "
+            f"{', '.join(_weights)}, found '{entry.weights}'. Call register_weights() first."
+        )
+    if "baseline" not in entry.recipes:
+        raise ValueError(
+            f"The model '{entry.name}' has no recipe of its original: wanted 'baseline' among its "
+            f"recipes, found {', '.join(entry.recipes) or 'none'}. Add it."
+        )
+    if not entry.heads:
+        raise ValueError(
+            f"The model '{entry.name}' declares no scoring head: wanted the names that predict() "
+            "returns, the one that ranks first, found none. Set `heads`."
+        )
+    _claim("model", entry.name, entry.name in _models)
+    _models[entry.name] = entry
+
+
+def get_model(name: str) -> ModelEntry:
+    """Return a model's entry by its name.
+
+    >>> get_model("padim_resnet18").layers
+    (1, 2, 3)
+
+    Raises:
+        ValueError: There is none; the message suggests close names.
+    """
+    if name in _models:
+        return _models[name]
+    close = get_close_matches(name, _models)
+    raise ValueError(
+        f"Unknown model '{name}': "
+        + (f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(_models)}.")
+    )
+
+
+def _claim(kind: str, name: str, taken: bool) -> None:
+    """Remember who registers a name, the caller's caller, or refuse what is taken."""
+    caller = sys._getframe(2).f_globals
+    origin = str(caller.get("__file__") or caller["__name__"])
+    if taken:
+        raise ValueError(
+            f"Two {kind} entries are named '{name}': found one in {_origins[f'{kind} {name}']} and "
+            f"another in {origin}. Rename one of them."
+        )
+    _origins[f"{kind} {name}"] = origin
+
+
+for _entry in PUBLISHED_WEIGHTS:
+    register_weights(_entry)
+for _model in (
+    *MEMORY_MODELS,
+    *ADAPTATION_MODELS,
+    *DISTILLATION_MODELS,
+    *RECONSTRUCTION_MODELS,
+    *CLASSIFIERS,
+):
+    register_model(_model)

@@ -64,6 +64,7 @@ def _classifier(
         weights=weights,
         recipes=MappingProxyType({"baseline": _SEED, "flip_crop": _FLIP_CROP, "modern": modern}),
         task="classification",
+        heads=("last_epoch",),
         options={"sized": sized},
         image_size=224,
         seed_base=223,

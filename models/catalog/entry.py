@@ -1,12 +1,16 @@
 """What the catalog says of weights, recipes and models; imports neither torch nor timm."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Literal
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+ZOO_SEED = 42
+"""Seed of replicate s0 of the anomaly zoo's models."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,12 @@ class ModelEntry:
     Attributes:
         name: The id's model value, in ``[a-z0-9_.]``.
         family: Keyword and marker, such as ``distillation``.
-        build: Import path ``module:function`` of a `models.components.base.Build`, of a classifier
-            of a `models.components.base.BuildClassifier`.
+        build: Import path ``module:function``, or the function itself; called as
+            `models.components.base.Build` describes.
         options: Keyword arguments of ``build``.
         weights: Tag in `WEIGHTS` of the backbone's weights; None for a model without pretrained
             parts, which has scratch cases alone.
+        heads: Names of the scoring heads that ``predict`` returns; the first ranks.
         layers: Stages of the frozen backbone that are tapped; empty for other models.
         recipes: Recipe by recipe; ``baseline`` is the original's and has no suffix in the id.
         image_size: Side in pixels that images are resized to.
@@ -129,11 +134,12 @@ class ModelEntry:
 
     name: str
     family: str
-    build: str
+    build: str | Callable[..., Any]
     weights: str | None
     recipes: Mapping[str, Recipe]
     task: Literal["anomaly", "classification"] = "anomaly"
     options: Mapping[str, Any] = field(default_factory=dict)
+    heads: tuple[str, ...] = ("score",)
     layers: tuple[int, ...] = ()
     image_size: int = 256
     crop: int | None = None
@@ -146,3 +152,11 @@ class ModelEntry:
     auxiliary: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     group: str = ""
+
+    def load_build(self) -> Callable[..., Any]:
+        """Return the function that builds the model, importing it where `build` is a path."""
+        if not isinstance(self.build, str):
+            return self.build
+        module, _, function = self.build.partition(":")
+        build: Callable[..., Any] = getattr(import_module(module), function)
+        return build

@@ -1,12 +1,10 @@
-"""Models that remember normal features: PaDiM, PatchCore, DFKDE."""
+"""Models of normal features in memory: PaDiM, PatchCore, DFKDE."""
 
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from models.catalog.entry import ModelEntry, Recipe
-
-ZOO_SEED = 42
+from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
 
 _PADIM = Recipe(
     optimizer="none",

@@ -1,8 +1,5 @@
 """Every set of pretrained weights, by its full tag; imports neither torch nor timm."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from models.catalog.entry import WeightsEntry
 
 _TIMM = "https://github.com/huggingface/pytorch-image-models/releases/download"
@@ -31,51 +28,46 @@ def _pdn(size: str) -> WeightsEntry:
 
 
 # torchvision IMAGENET1K_V1, whose timm tag is tv_in1k; timm has no tag for torchvision's ConvNeXt.
-WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
-    {
-        entry.tag: entry
-        for entry in (
-            _torchvision("resnet18", "resnet18-f37072fd"),
-            _torchvision("resnet50", "resnet50-0676ba61"),
-            _torchvision("wide_resnet50_2", "wide_resnet50_2-95faca4d"),
-            # EfficientAD's teacher is distilled from its features.
-            _torchvision("wide_resnet101_2", "wide_resnet101_2-32ee1156"),
-            _torchvision("convnext_tiny", "convnext_tiny-983f1562"),
-            _pdn("small"),
-            _pdn("medium"),
-            # The authors' own weights: a plain convnext_tiny file in a folder is not taken for it.
-            WeightsEntry(
-                tag="convnext_tiny.fb_in1k",
-                architecture="convnext_tiny",
-                url="https://dl.fbaipublicfiles.com/convnext/convnext_tiny_1k_224_ema.pth",
-                file_stems=("convnext_tiny.fb_in1k", "convnext_tiny_1k_224_ema"),
-            ),
-            # What timm took for resnet50 and vit_small when the mixing study was run.
-            WeightsEntry(
-                tag="resnet50.a1_in1k",
-                architecture="resnet50",
-                url=f"{_TIMM}/v0.1-rsb-weights/resnet50_a1_0-14fe96d1.pth",
-                file_stems=("resnet50.a1_in1k", "resnet50_a1_0-14fe96d1"),
-            ),
-            WeightsEntry(
-                tag="vit_small_patch16_224.augreg_in21k_ft_in1k",
-                architecture="vit_small_patch16_224",
-                url=f"{_HUB}/timm/vit_small_patch16_224.augreg_in21k_ft_in1k/resolve/main/"
-                "model.safetensors",
-                file_stems=("vit_small_patch16_224.augreg_in21k_ft_in1k", "vit_small_patch16_224"),
-                mean=(0.5, 0.5, 0.5),
-                std=(0.5, 0.5, 0.5),
-            ),
-            WeightsEntry(
-                tag="deit_tiny_patch16_224.fb_in1k",
-                architecture="deit_tiny_patch16_224",
-                url="https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth",
-                file_stems=(
-                    "deit_tiny_patch16_224.fb_in1k",
-                    "deit_tiny_patch16_224",
-                    "deit_tiny_patch16_224-a1311bcf",
-                ),
-            ),
-        )
-    }
+PUBLISHED_WEIGHTS = (
+    _torchvision("resnet18", "resnet18-f37072fd"),
+    _torchvision("resnet50", "resnet50-0676ba61"),
+    _torchvision("wide_resnet50_2", "wide_resnet50_2-95faca4d"),
+    # EfficientAD's teacher is distilled from its features.
+    _torchvision("wide_resnet101_2", "wide_resnet101_2-32ee1156"),
+    _torchvision("convnext_tiny", "convnext_tiny-983f1562"),
+    _pdn("small"),
+    _pdn("medium"),
+    # The authors' own weights: a plain convnext_tiny file in a folder is not taken for it.
+    WeightsEntry(
+        tag="convnext_tiny.fb_in1k",
+        architecture="convnext_tiny",
+        url="https://dl.fbaipublicfiles.com/convnext/convnext_tiny_1k_224_ema.pth",
+        file_stems=("convnext_tiny.fb_in1k", "convnext_tiny_1k_224_ema"),
+    ),
+    # What timm took for resnet50 and vit_small when the mixing study was run.
+    WeightsEntry(
+        tag="resnet50.a1_in1k",
+        architecture="resnet50",
+        url=f"{_TIMM}/v0.1-rsb-weights/resnet50_a1_0-14fe96d1.pth",
+        file_stems=("resnet50.a1_in1k", "resnet50_a1_0-14fe96d1"),
+    ),
+    WeightsEntry(
+        tag="vit_small_patch16_224.augreg_in21k_ft_in1k",
+        architecture="vit_small_patch16_224",
+        url=f"{_HUB}/timm/vit_small_patch16_224.augreg_in21k_ft_in1k/resolve/main/"
+        "model.safetensors",
+        file_stems=("vit_small_patch16_224.augreg_in21k_ft_in1k", "vit_small_patch16_224"),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+    ),
+    WeightsEntry(
+        tag="deit_tiny_patch16_224.fb_in1k",
+        architecture="deit_tiny_patch16_224",
+        url="https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth",
+        file_stems=(
+            "deit_tiny_patch16_224.fb_in1k",
+            "deit_tiny_patch16_224",
+            "deit_tiny_patch16_224-a1311bcf",
+        ),
+    ),
 )

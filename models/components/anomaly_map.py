@@ -19,6 +19,8 @@ SIGMA = 4.0
 _TRUNCATE = 4.0
 """Radius of the kernel in standard deviations, as SciPy's ``gaussian_filter``."""
 
+_RADIUS = int(_TRUNCATE * SIGMA + 0.5)
+
 
 def upsample_and_blur(maps: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
     """Bilinear upsampling (``align_corners=False``), then a Gaussian with reflected borders.
@@ -35,6 +37,31 @@ def upsample_and_blur(maps: Tensor, size: tuple[int, int], sigma: float = SIGMA)
     columns = _upsample_blur_matrix(maps.shape[2], size[1], sigma, maps.device)
     with torch.autocast(maps.device.type, enabled=False):
         return rows @ (maps.float() @ columns.T)
+
+
+def repeat_and_blur(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Enlarge maps by repeating pixels, then blur them, as anomalib does for PatchCore.
+
+    The blur's border mirrors about the edge pixel.
+
+    Args:
+        maps: ``(B, h, w)``.
+        size: ``(H, W)`` in pixels.
+
+    Returns:
+        ``(B, H, W)`` float32.
+
+    Raises:
+        ValueError: A side is no longer than the blur's radius, where the border mirrors.
+    """
+    if min(size) <= _RADIUS:
+        raise ValueError(
+            f"Maps that are mirrored about their edge need sides of more than {_RADIUS} pixels: "
+            f"found {size[0]}×{size[1]}. Choose a larger image size."
+        )
+    rows = _repeat_blur_matrix(maps.shape[1], size[0], maps.device)
+    columns = _repeat_blur_matrix(maps.shape[2], size[1], maps.device)
+    return rows @ (maps.float() @ columns.T)
 
 
 def of_maps(maps: Tensor) -> Prediction:
@@ -64,3 +91,16 @@ def _blur_matrix(size: int, sigma: float) -> Tensor:
     source = torch.where(source < size, source, 2 * size - 1 - source)
     matrix = torch.zeros(size, size, dtype=torch.float64)
     return matrix.scatter_add_(1, source, kernel.expand(size, -1))
+
+
+@lru_cache(maxsize=16)
+def _repeat_blur_matrix(small: int, large: int, device: torch.device) -> Tensor:
+    """``(large, small)``: repeats pixels, then a Gaussian with borders d c b | a b c d."""
+    with torch.inference_mode(False), torch.no_grad():
+        identity = torch.eye(small, dtype=torch.float64)[None]
+        repeated = F.interpolate(identity, size=large, mode="nearest")[0]  # (small, large)
+        offsets = torch.arange(-_RADIUS, _RADIUS + 1, dtype=torch.float64)
+        kernel = torch.exp(-0.5 * (offsets / SIGMA) ** 2)
+        padded = F.pad(repeated[:, None], (_RADIUS, _RADIUS), mode="reflect")
+        blurred = F.conv1d(padded, (kernel / kernel.sum())[None, None])[:, 0]
+        return blurred.T.float().contiguous().to(device)

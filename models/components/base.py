@@ -1,183 +1,241 @@
-"""What a benchmarked model offers to the harness; the harness asks for nothing else."""
+"""The contract between models and the harness, which asks a model for nothing else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from models.components.checkpoints import DynamicBuffers, load_tensors, state_without
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.nn import Parameter
-
     from models.components.backbone import Backbone
+
+
+class ModelContractError(Exception):
+    """A model or its caller broke the contract of this module; the message says how."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What an anomaly model says of a batch.
+    """Anomaly scores and maps of a batch, from one scoring head.
 
     Attributes:
         scores: ``(B,)`` float32, raw; higher is more anomalous.
         maps: ``(B, H, W)`` float32, raw, at the input's size; None for models without maps.
     """
 
-    scores: "Tensor"
-    maps: "Tensor | None"
+    scores: Tensor
+    maps: Tensor | None
 
 
-@runtime_checkable
-class Saved(Protocol):
-    """What can be kept and taken back; every implementation is an ``nn.Module``."""
+@dataclass(frozen=True)
+class Batch:
+    """What the harness hands to a model.
 
-    def checkpoint(self) -> "dict[str, Any]":
-        """What must be saved to predict again, without a frozen backbone."""
-
-    def load_checkpoint(self, checkpoint: "Mapping[str, Any]") -> None:
-        """Take back what `checkpoint` gave, or raise `ValueError` naming what does not fit."""
-
-
-@runtime_checkable
-class Trainable(Saved, Protocol):
-    """What the training loop steps and keeps."""
-
-    def trainable_parameters(self) -> "list[Parameter]":
-        """The parameters the optimizer steps, and no others."""
-
-
-@runtime_checkable
-class AnomalyModel(Saved, Protocol):
-    """An anomaly model, whatever it learns by.
-
-    Images are ``(B, 3, H, W)`` floats in [0, 1]: a model owns its normalization, so a saved model
-    scores a picture without being told how it was fed.
+    Attributes:
+        images: ``(B, 3, H, W)`` floats in [0, 1]; None only for a model with `features_only` whose
+            features were cached. A model owns its normalization.
+        features: ``(B, C, h, w)`` per tapped layer of the model's backbone. Cached and shared by
+            models: never change them in place.
+        auxiliary: ``(B, 3, H, W)`` other images in [0, 1], for models whose entry lists
+            ``auxiliary`` sets.
+        targets: ``(B,)`` labels, for supervised models.
+        masks: ``(B, H, W)`` defect masks, for supervised models.
+        image_size: ``(H, W)``; needed where ``images`` is None.
     """
 
-    def predict(self, images: "Tensor") -> dict[str, Prediction]:
-        """Predictions by scoring head; the first head is the one that ranks.
+    images: Tensor | None
+    features: list[Tensor] | None = None
+    auxiliary: Tensor | None = None
+    targets: Tensor | None = None
+    masks: Tensor | None = None
+    image_size: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels.
+
+        >>> Batch(torch.zeros(1, 3, 32, 48)).size
+        (32, 48)
+        """
+        if self.image_size is not None:
+            return self.image_size
+        height, width = self.get_images().shape[-2:]
+        return height, width
+
+    def get_images(self) -> Tensor:
+        """Return the images.
+
+        Raises:
+            ModelContractError: The batch has none.
+        """
+        if self.images is None:
+            raise ModelContractError(
+                "A model asked for images, found a batch of cached features alone: give the batch "
+                "images, or set `features_only = False` on a model that reads them."
+            )
+        return self.images
+
+    def get_features(self) -> list[Tensor]:
+        """Return the backbone's features, one tensor per tapped layer.
+
+        Raises:
+            ModelContractError: The batch has none.
+        """
+        if self.features is None:
+            raise ModelContractError(
+                "A model asked for features, found a batch without: pass the images through its "
+                "`backbone` first, or call the model itself, which does so."
+            )
+        return self.features
+
+
+class AnomalyModel(DynamicBuffers):
+    """Base of anomaly models.
+
+    A gradient-trained model overrides `loss`; a model that gathers statistics in one pass over the
+    training images overrides `update` and `compute`; a model may do both, statistics first. The
+    harness owns device, precision, schedule, checkpoints and modes: it calls `predict`, `update`,
+    `compute` and `calibrate` in evaluation mode, in inference mode and without autocast, and `loss`
+    in training mode, under autocast where the recipe says so.
+
+    Attributes:
+        features_only: Whether every method reads ``batch.features`` and ``batch.size`` alone.
+        frozen_parts: Submodules that are pretrained and never trained, left out of checkpoints.
+        backbone: Frozen network whose features fill ``batch.features``; None for other models.
+    """
+
+    features_only: ClassVar[bool] = False
+    frozen_parts: ClassVar[tuple[str, ...]] = ("backbone",)
+    # An annotation alone: a class attribute None would shadow the submodule of this name.
+    backbone: "Backbone | None"
+
+    def __init__(self, backbone: "Backbone | None" = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    @property
+    def uses_gradients(self) -> bool:
+        """Whether the model is trained by gradient: whether it overrides `loss`."""
+        return type(self).loss is not AnomalyModel.loss
+
+    @property
+    def gathers_statistics(self) -> bool:
+        """Whether the model gathers statistics in one pass: whether it overrides `update`."""
+        return type(self).update is not AnomalyModel.update
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the scalar training loss of a batch of normal images."""
+        raise NotImplementedError
+
+    def update(self, batch: Batch) -> None:
+        """Take in the statistics of a batch of normal images."""
+        raise NotImplementedError
+
+    def compute(self) -> None:
+        """Turn the statistics into what `predict` needs; called once, after the last `update`."""
+        raise NotImplementedError
+
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Take constants, such as quantiles of maps, from held-out normal images.
+
+        Called after training, for models whose entry says ``holds_out``.
+        """
+        raise NotImplementedError
+
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return predictions by scoring head, the heads that the model's entry declares.
 
         A score depends on its own image alone, never on its batch.
         """
+        raise NotImplementedError
 
+    def trainable_parameters(self) -> list[Parameter]:
+        """Return the parameters the optimizer steps: those that require a gradient."""
+        frozen = set() if self.backbone is None else set(self.backbone.parameters())
+        return [p for p in self.parameters() if p.requires_grad and p not in frozen]
 
-@runtime_checkable
-class GradientAnomalyModel(AnomalyModel, Trainable, Protocol):
-    """An anomaly model trained by gradient."""
+    def checkpoint(self) -> dict[str, Any]:
+        """Return what must be saved to predict again, without frozen parts."""
+        return dict(state_without(self, self.frozen_parts))
 
-    def loss(self, images: "Tensor") -> "Tensor":
-        """Scalar training loss of a batch of normal images."""
+    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Load what `checkpoint` returned.
 
+        Raises:
+            ValueError: It is another model's; the message names what does not fit, and the model
+                is left as it was.
+        """
+        load_tensors(self, checkpoint, self.frozen_parts)
 
-@runtime_checkable
-class StatisticalModel(AnomalyModel, Protocol):
-    """A model that gathers statistics in one pass over the training images, in batches.
-
-    One that is trained by gradient as well gathers them first.
-    """
-
-    def update(self, images: "Tensor") -> None:
-        """Take in a batch of normal images."""
-
-    def compute(self) -> None:
-        """Make of everything absorbed what predictions need; called once, after the last batch."""
-
-
-@runtime_checkable
-class FeatureModel(AnomalyModel, Protocol):
-    """A model over a frozen backbone.
-
-    What it does with images it does with their features, which are computed once: one that is
-    trained has ``loss_of_features(features)`` beside ``loss``, one that gathers statistics
-    ``update_features(features)`` beside ``update``, and all but a `StudentModel` have
-    ``predict_of_features(features, size)`` beside ``predict``, of images of a size ``(H, W)``.
-    Features are ``(B, C, h, w)``, one a tapped layer, and shared: nobody changes them in place.
-    """
-
-    def frozen(self) -> "Backbone":
-        """Its frozen part; backbones of equal tensors share features."""
-
-
-@runtime_checkable
-class StudentModel(FeatureModel, GradientAnomalyModel, Protocol):
-    """A model whose trained part sees the images and is compared with frozen features."""
-
-    def loss_beside_features(self, images: "Tensor", features: "list[Tensor]") -> "Tensor":
-        """As `loss`, of images with these features."""
-
-    def predict_beside_features(
-        self, images: "Tensor", features: "list[Tensor]"
-    ) -> dict[str, Prediction]:
-        """As `predict`, of images with these features."""
-
-
-@runtime_checkable
-class HoldOutModel(AnomalyModel, Protocol):
-    """A model that, once trained, needs normal images it was not trained on.
-
-    They come of the training split alone and are neither tested nor used for the threshold.
-    """
-
-    def calibrate(self, batches: "Iterable[Tensor]") -> None:
-        """Take constants, such as quantiles of the maps, from batches of held-out images."""
-
-
-@runtime_checkable
-class AuxiliaryModel(GradientAnomalyModel, Protocol):
-    """A model whose loss looks at other pictures beside the normal images."""
-
-    def loss_beside(self, images: "Tensor", auxiliary: "Tensor") -> "Tensor":
-        """As `loss`, with as many pictures of anything, ``(B, 3, H, W)`` in [0, 1]."""
-
-
-@runtime_checkable
-class Classifier(Trainable, Protocol):
-    """An image classifier; images are ``(B, 3, H, W)`` floats in [0, 1], normalized inside."""
-
-    def loss(self, images: "Tensor", targets: "Tensor") -> "Tensor":
-        """Scalar training loss for labels ``(B,)`` or their mixture ``(B, classes)``."""
-
-    def predict(self, images: "Tensor") -> "Tensor":
-        """``(B, classes)`` logits, each of its own image alone."""
-
-    def features(self, images: "Tensor") -> "Tensor":
-        """``(B, D)`` what the last layer sees."""
-
-
-class BuildClassifier(Protocol):
-    """How a classifier's ``build`` is called; random initialization draws from torch's seed."""
-
-    def __call__(
-        self,
-        *,
-        weights: str,
-        state: "Mapping[str, Tensor] | None",
-        classes: int,
-        image_size: int,
-        label_smoothing: float,
-        **options: Any,
-    ) -> Classifier:
-        """Build the classifier.
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Prediction]:
+        """Return the predictions for images, as a saved model is used on its own.
 
         Args:
-            weights: Tag in `models.catalog.WEIGHTS` (architecture and normalization).
-            state: The published tensors under their publisher's names; None leaves all random.
-            classes: How many classes.
-            image_size: Side of the images in pixels.
-            label_smoothing: Of the training loss.
-            options: The entry's own options.
+            images: ``(B, 3, H, W)`` in [0, 1].
         """
+        if self.training:
+            self.eval()
+        with torch.autocast(images.device.type, enabled=False):
+            features = None if self.backbone is None else self.backbone(images)
+            return self.predict(Batch(images, features))
+
+    def _check_fitted(self, buffer: Tensor, content: str) -> None:
+        """Raise `RuntimeError` where a dynamic buffer, which holds some content, is empty."""
+        if not buffer.numel():
+            raise RuntimeError(
+                f"{type(self).__name__} has no {content} yet: wanted a fitted model, found an "
+                "empty one. Call update() with the training images and then compute(), or load a "
+                "checkpoint."
+            )
 
 
-class Build(Protocol):
-    """How an entry's ``build`` is called; random initialization draws from torch's global seed."""
+class Classifier(nn.Module):
+    """Base of image classifiers; images are ``(B, 3, H, W)`` floats in [0, 1].
 
-    def __call__(
-        self, *, weights: str | None, state: "Mapping[str, Tensor] | None", **options: Any
-    ) -> AnomalyModel:
-        """Build the model.
+    Methods take tensors, so that they can be compiled and captured as CUDA graphs.
+    """
 
-        Args:
-            weights: Tag in `models.catalog.WEIGHTS` (architecture and normalization); None for a
-                model without pretrained parts.
-            state: The backbone's tensors under their publisher's names; None leaves it random.
-            options: The entry's own options and its recipe's, among them the name of the ``loss``
-                where there are several, and ``gradient_checkpointing`` where it is wanted.
+    def loss(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the scalar training loss for labels ``(B,)`` or mixtures ``(B, classes)``."""
+        raise NotImplementedError
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return logits ``(B, classes)``, each of its own image alone."""
+        raise NotImplementedError
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the input of the last layer, ``(B, D)``."""
+        raise NotImplementedError
+
+    def trainable_parameters(self) -> list[Parameter]:
+        """Return the parameters the optimizer steps: those that require a gradient."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return what must be saved to predict again."""
+        return self.state_dict()
+
+    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Load what `checkpoint` returned.
+
+        Raises:
+            ValueError: It is another network's; the message names what does not fit.
         """
+        load_tensors(self, checkpoint)
+
+
+Build = Callable[..., AnomalyModel]
+"""How an anomaly model's entry is built; random initialization draws from torch's global seed.
+
+Keyword arguments: ``weights``, a tag in `models.catalog.WEIGHTS` or None for a model without
+pretrained parts; ``state``, the pretrained part's tensors under their publisher's names, None to
+leave it random; the entry's and the recipe's options; ``loss``, ``gradient_checkpointing`` where
+the recipe sets them; and ``image_size`` where the function has such a parameter."""
+
+BuildClassifier = Callable[..., Classifier]
+"""The same for a classifier, also with ``classes``, ``image_size`` and ``label_smoothing``."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,7 +44,8 @@ class CoordConv(nn.Module):
         places = _coordinates(height, width, layers[0].device)
         result = F.linear(places, of_place, self.conv.bias)
         for layer, weight in zip(layers, weights, strict=True):
-            result = result + _enlarged(F.linear(layer.permute(0, 2, 3, 1), weight), height, width)
+            last = rearrange(layer, "b c h w -> b h w c")
+            result = result + _enlarged(F.linear(last, weight), height, width)
         return result
 
 

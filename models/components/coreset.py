@@ -10,8 +10,7 @@ computed at all.
 import torch
 from torch import Tensor
 
-from models.components.nearest_neighbors import Bank, Points, nearest_point
-from models.components.principal_subspace import principal_subspace
+from models.components.nearest_neighbors import Bank, Points, nearest_point, principal_subspace
 
 _CANDIDATES = 4096
 _ROWS = 256

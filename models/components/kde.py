@@ -7,10 +7,12 @@ n^(−1 / (k + 4)) (Scott, "Multivariate Density Estimation", 1992), as in SciPy
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from models.components.checkpoints import DynamicBuffers
 
 
-class KDE(nn.Module):
+class KDE(DynamicBuffers):
     """Density of n samples of k numbers.
 
     Attributes:
@@ -26,8 +28,10 @@ class KDE(nn.Module):
         self.whitening: Tensor
         self.samples: Tensor
         self.log_norm: Tensor
-        for name in ("mean", "whitening", "samples", "log_norm"):
-            self.register_buffer(name, torch.empty(0))
+        self.register_dynamic_buffer("mean", "components")
+        self.register_dynamic_buffer("whitening", "components", "components")
+        self.register_dynamic_buffer("samples", "images", "components")
+        self.register_dynamic_buffer("log_norm")
 
     def fit(self, samples: Tensor) -> None:
         """Take samples ``(n, k)``.

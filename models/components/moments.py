@@ -1,4 +1,4 @@
-"""Mean and standard deviation of every channel, gathered batch by batch."""
+"""First and second moments of samples that arrive in batches."""
 
 import torch
 from torch import Tensor
@@ -39,9 +39,80 @@ class ChannelStatistics:
         """``(2, C)`` float32: means, and standard deviations of the population.
 
         Raises:
-            RuntimeError: Nothing was absorbed.
+            ValueError: There was no sample.
         """
         if self._mean is None or self._deviations is None:
-            raise RuntimeError("There are no features to take statistics of: absorb images first.")
+            raise ValueError(
+                "Channel statistics need at least one image: found 0. Add normal images to the "
+                "training split."
+            )
         std = (self._deviations / self._count).sqrt().clamp(min=_SMALLEST)
         return torch.stack([self._mean, std]).float()
+
+
+class SecondMoments:
+    """Mean and covariance at P positions of C channels.
+
+    The sums are of x less a mean that is near to the final one; without it, float32 would cancel
+    where features are large and vary little. They are made of about C samples at a time: batch by
+    batch, all products would be read and written for the sake of a few samples.
+
+    Attributes:
+        count: Samples so far.
+        positions: P; 0 before the first sample.
+        channels: C, likewise.
+
+    Args:
+        dtype: Precision that all but the samples is kept and computed in.
+    """
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        self.count = 0
+        self.positions = self.channels = 0
+        self._dtype = dtype
+        self._kept: list[Tensor] = []
+        self._shift: Tensor | None = None
+        self._sum = self._products = torch.empty(0)
+
+    def add(self, samples: Tensor) -> None:
+        """Take in samples ``(P, B, C)``, without copying or ever changing them."""
+        self._kept.append(samples)
+        self.count += samples.shape[1]
+        self.positions, _, self.channels = samples.shape
+        if sum(kept.shape[1] for kept in self._kept) >= self.channels:
+            self._fold()
+
+    def centerd(self) -> tuple[Tensor, Tensor]:
+        """The mean ``(P, C)`` and samples less the mean ``(P, n, C)``, of n < C; forgets them."""
+        samples = self._taken()
+        mean = samples.mean(dim=1)
+        return mean, samples.sub_(mean[:, None])
+
+    def covariance(self) -> tuple[Tensor, Tensor]:
+        """The mean ``(P, C)`` and covariance ``(P, C, C)`` over n − 1; forgets the sums."""
+        if self._kept:
+            self._fold()
+        assert self._shift is not None
+        mean, covariance = self._shift + self._sum / self.count, self._products
+        rows, columns = self._sum[:, :, None], self._sum[:, None, :]
+        covariance.baddbmm_(rows, columns, alpha=-1 / self.count).div_(self.count - 1)
+        self._sum = self._products = torch.empty(0)
+        return mean, covariance
+
+    def _fold(self) -> None:
+        samples = self._taken()
+        first = self._shift is None
+        if self._shift is None:
+            self._shift = samples.mean(dim=1)
+            self._sum = torch.zeros_like(self._shift)
+        samples.sub_(self._shift[:, None])
+        self._sum += samples.sum(dim=1)
+        if first:
+            self._products = samples.mT @ samples
+        else:
+            self._products.baddbmm_(samples.mT, samples)
+
+    def _taken(self) -> Tensor:
+        samples = torch.cat(self._kept, dim=1).to(self._dtype)  # a copy, even of a single batch
+        self._kept.clear()
+        return samples

@@ -6,12 +6,13 @@ of singular values have half of a number's digits.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.components.second_moments import SecondMoments
+from models.components.checkpoints import DynamicBuffers
+from models.components.moments import SecondMoments
 
 
-class PCA(nn.Module):
+class PCA(DynamicBuffers):
     """Mean and principal components.
 
     Attributes:
@@ -22,9 +23,10 @@ class PCA(nn.Module):
     Args:
         keep: How many components, or with a fraction, how much of the variance they hold at least.
             Never more than the samples span, which is at most n − 1.
+        channels: d, where it is known beforehand: checkpoints of another d are refused.
     """
 
-    def __init__(self, keep: int | float) -> None:
+    def __init__(self, keep: int | float, channels: int | None = None) -> None:
         super().__init__()
         if not (keep > 0 and (isinstance(keep, int) or keep < 1)):
             raise ValueError(
@@ -35,8 +37,10 @@ class PCA(nn.Module):
         self.mean: Tensor
         self.components: Tensor
         self.variances: Tensor
-        for name in ("mean", "components", "variances"):
-            self.register_buffer(name, torch.empty(0))
+        dimension = "channels" if channels is None else channels
+        self.register_dynamic_buffer("mean", dimension)
+        self.register_dynamic_buffer("components", "components", dimension)
+        self.register_dynamic_buffer("variances", "components")
         self._moments = SecondMoments(torch.float64)
 
     def update(self, samples: Tensor) -> None:

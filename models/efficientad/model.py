@@ -5,21 +5,19 @@ an autoencoder, which sees the whole image. Where they disagree the image is ano
 map finds unknown structure, the second unknown arrangements of known structure.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from models.catalog import WEIGHTS, WeightsEntry
 from models.components.anomaly_map import of_maps
-from models.components.base import Prediction
+from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.color_jitter import jitter, random_grayscale
 from models.components.moments import ChannelStatistics
 from models.efficientad.autoencoder import Autoencoder
-from models.efficientad.checkpoint import check
-from models.efficientad.losses import hard_feature_loss, quantiles
 from models.efficientad.pdn import FEATURES, LAYERS, PATCH, PatchDescriptionNetwork, teacher
 
 GRAYSCALE = 0.3
@@ -27,6 +25,9 @@ GRAYSCALE = 0.3
 
 QUANTILES = (0.9, 0.995)
 """Of the maps of held-out images; they become 0 and 0.1."""
+
+P_HARD = 0.999
+"""Share of the squared differences that the student's loss passes over (section 3.2)."""
 
 _BORDER = 4
 """Positions at each border of the map that no patch is centerd at, for lack of padding."""
@@ -38,16 +39,15 @@ _TEACHER, _AUTOENCODER = slice(None, FEATURES), slice(FEATURES, None)
 """Channels of the student that imitate the one and the other."""
 
 
-class EfficientAD(nn.Module):
+class EfficientAD(AnomalyModel):
     """Teacher, student and autoencoder.
 
-    Under autocast the losses' forward passes, the teacher's too, run in its precision; statistics,
-    calibration and predictions are float32 always.
+    Under autocast the loss's forward passes, the teacher's too, run in its precision.
 
     Attributes:
         statistics: ``(2, 384)`` mean and standard deviation of the teacher's channels on the
-            training images; None before `compute`.
-        quantiles: ``(2, 2)`` by map (student's, autoencoder's) and quantile; None before
+            training images; empty before `compute`.
+        quantiles: ``(2, 2)`` by map (student's, autoencoder's) and quantile; empty before
             `calibrate`.
 
     Args:
@@ -56,6 +56,8 @@ class EfficientAD(nn.Module):
         autoencoder: Of as many.
         weights: Mean and standard deviation that images are normalized with.
     """
+
+    frozen_parts = ("teacher",)
 
     def __init__(
         self,
@@ -66,53 +68,39 @@ class EfficientAD(nn.Module):
     ) -> None:
         super().__init__()
         self.teacher, self.student, self.autoencoder = taught_by, student, autoencoder
-        self.statistics: Tensor | None
-        self.quantiles: Tensor | None
-        self.register_buffer("statistics", None)
-        self.register_buffer("quantiles", None)
+        self.statistics: Tensor
+        self.quantiles: Tensor
+        self.register_dynamic_buffer("statistics", 2, FEATURES)
+        self.register_dynamic_buffer("quantiles", 2, 2)
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1), persistent=False)
         self._gathered = ChannelStatistics()
 
-    @torch.no_grad()
-    def update(self, images: Tensor) -> None:
-        """Take the teacher's statistics of normal images ``(B, 3, H, W)`` in [0, 1]."""
-        with torch.autocast(images.device.type, enabled=False):
-            self._gathered.update(self.teacher(self._normalized(images)))
+    def update(self, batch: Batch) -> None:
+        """Take the teacher's statistics on normal images."""
+        self._gathered.update(self.teacher(self._normalized(batch.get_images())))
 
     def compute(self) -> None:
-        """Make of all absorbed images what the teacher's features are normalized with.
+        """Set the mean and standard deviation that the teacher's features are normalized with.
 
         Raises:
-            RuntimeError: No image was absorbed.
+            ValueError: No image was seen.
         """
         self.statistics = self._gathered.mean_and_std()
         self._gathered = ChannelStatistics()
 
-    def loss(self, images: Tensor) -> Tensor:
-        """As `loss_beside` without the penalty on auxiliary pictures, which the paper's loss has.
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the scalar training loss of normal images (algorithm 1), the sum of four terms.
 
-        Without it the student learns to imitate the teacher on anything, anomalies too.
+        The paper's batch is one image. Of the auxiliary images a share becomes gray. Without them
+        the penalty on them is left out, and the student learns to imitate the teacher on anything,
+        anomalies too.
         """
-        return self._loss(images, None)
-
-    def loss_beside(self, images: Tensor, auxiliary: Tensor) -> Tensor:
-        """Scalar training loss of normal images (algorithm 1), the sum of four.
-
-        Args:
-            images: ``(B, 3, H, W)`` in [0, 1]; in the paper B = 1.
-            auxiliary: ``(B, 3, H, W)`` in [0, 1], pictures of anything, in their own colors: here
-                a share of them becomes gray.
-        """
-        return self._loss(images, random_grayscale(auxiliary, GRAYSCALE))
-
-    def _loss(self, images: Tensor, auxiliary: Tensor | None) -> Tensor:
-        if not self.training:
-            self.train()
+        images, auxiliary = batch.get_images(), batch.auxiliary
         count = len(images)
-        others = [] if auxiliary is None else [auxiliary]
+        others = [] if auxiliary is None else [random_grayscale(auxiliary, GRAYSCALE)]
         # One pass of the student over all of them, and of its halves over those that want them.
         pictures = self._normalized(torch.cat([jitter(images), images, *others]))
         with torch.no_grad():
@@ -125,14 +113,13 @@ class EfficientAD(nn.Module):
         loss = loss + F.mse_loss(rebuilt, of_jittered) + F.mse_loss(echoed, rebuilt)
         return loss if auxiliary is None else loss + imitated[count:].square().mean()
 
-    @torch.no_grad()
-    def calibrate(self, batches: Iterable[Tensor]) -> None:
+    def calibrate(self, batches: Iterable[Batch]) -> None:
         """Take the quantiles of both maps over all pixels of held-out normal images.
 
         Raises:
             ValueError: There are none.
         """
-        maps = [self._maps(images).transpose(0, 1).flatten(1) for images in batches]
+        maps = [self._maps(batch.get_images()).transpose(0, 1).flatten(1) for batch in batches]
         if not maps:
             raise ValueError(
                 "EfficientAD normalizes its maps by those of held-out normal images: wanted at "
@@ -142,50 +129,36 @@ class EfficientAD(nn.Module):
             [quantiles(pixels, QUANTILES) for pixels in torch.cat(maps, 1)]
         )
 
-    @torch.no_grad()
-    def predict(self, images: Tensor) -> dict[str, Prediction]:
-        """Anomaly maps (algorithm 2) of images ``(B, 3, H, W)`` in [0, 1], and their maxima.
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return anomaly maps (algorithm 2) and their maxima.
 
         Raises:
             RuntimeError: The model was not calibrated.
         """
-        if self.quantiles is None:
-            raise RuntimeError(
-                "EfficientAD predicts with the quantiles of held-out images: calibrate it first."
-            )
+        self._check_fitted(self.quantiles, "quantiles of held-out images")
         start, end = self.quantiles.view(2, 2, 1, 1).unbind(dim=1)
-        with torch.autocast(images.device.type, enabled=False):
-            scale = 0.1 / (end - start).clamp(min=_SMALLEST)
-            normalized = scale * (self._maps(images) - start)
-            combined = F.pad(normalized.mean(dim=1, keepdim=True), (_BORDER,) * 4)
-            maps = F.interpolate(
-                combined, size=tuple(images.shape[-2:]), mode="bilinear", align_corners=False
-            )
+        scale = 0.1 / (end - start).clamp(min=_SMALLEST)
+        normalized = scale * (self._maps(batch.get_images()) - start)
+        combined = F.pad(normalized.mean(dim=1, keepdim=True), (_BORDER,) * 4)
+        maps = F.interpolate(combined, size=batch.size, mode="bilinear", align_corners=False)
         return {"score": of_maps(maps[:, 0])}
 
     def _maps(self, images: Tensor) -> Tensor:
         """``(B, 2, h, w)`` float32: mean squared differences to the teacher, to the autoencoder."""
-        if self.training:
-            self.eval()
-        with torch.autocast(images.device.type, enabled=False):
-            normalized = self._normalized(images)
-            target, student = self._taught(normalized), self.student(normalized)
-            rebuilt = self.autoencoder(normalized, target.shape[-2:])
-            return torch.stack(
-                [
-                    (target - student[:, _TEACHER]).square().mean(dim=1),
-                    (rebuilt - student[:, _AUTOENCODER]).square().mean(dim=1),
-                ],
-                dim=1,
-            )
+        normalized = self._normalized(images)
+        target, student = self._taught(normalized), self.student(normalized)
+        rebuilt = self.autoencoder(normalized, target.shape[-2:])
+        return torch.stack(
+            [
+                (target - student[:, _TEACHER]).square().mean(dim=1),
+                (rebuilt - student[:, _AUTOENCODER]).square().mean(dim=1),
+            ],
+            dim=1,
+        )
 
     def _taught(self, normalized: Tensor) -> Tensor:
         """The teacher's features, normalized by their statistics."""
-        if self.statistics is None:
-            raise RuntimeError(
-                "EfficientAD normalizes its teacher's features by their statistics on the training "
-                "images: absorb these and finish first."
-            )
+        self._check_fitted(self.statistics, "statistics of its teacher's features")
         mean, std = self.statistics.view(2, 1, -1, 1, 1)
         features: Tensor = (self.teacher(normalized).float() - mean) / std
         return features
@@ -200,33 +173,43 @@ class EfficientAD(nn.Module):
         normalized = (images.float() - self.mean) / self.std
         return normalized.contiguous(memory_format=torch.channels_last)
 
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """Those of student and autoencoder."""
-        return [*self.student.parameters(), *self.autoencoder.parameters()]
 
-    def checkpoint(self) -> dict[str, Any]:
-        """All but the teacher; statistics and quantiles are None before there are any."""
-        return {
-            "student": self.student.state_dict(),
-            "autoencoder": self.autoencoder.state_dict(),
-            "statistics": self.statistics,
-            "quantiles": self.quantiles,
-        }
+def hard_feature_loss(distance: Tensor, quantile: float = P_HARD) -> Tensor:
+    """Mean of the squared differences at or above their own quantile, of the whole batch at once.
 
-    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take back what `checkpoint` gave, wholly or not at all.
+    An interpolated quantile lies between two neighbors in rank, so that what reaches it are all
+    values from the upper neighbor on. Hence no full sort.
 
-        Raises:
-            ValueError: It is another model's.
-        """
-        parts = {"student": self.student, "autoencoder": self.autoencoder}
-        shapes = {"statistics": (2, FEATURES), "quantiles": (2, 2)}
-        check(checkpoint, parts, shapes)
-        for name, part in parts.items():
-            part.load_state_dict(checkpoint[name])
-        for name in shapes:
-            value = checkpoint[name]
-            setattr(self, name, None if value is None else value.to(self.mean.device, copy=True))
+    Args:
+        distance: Squared differences ``(B, C, h, w)``.
+        quantile: In [0, 1].
+    """
+    values = distance.detach().flatten()
+    kept = len(values) - math.ceil(quantile * (len(values) - 1))
+    least = values.topk(kept, sorted=False).values.min()
+    hard = distance >= least
+    return (distance * hard).sum() / hard.sum()
+
+
+def quantiles(values: Tensor, wanted: Sequence[float]) -> Tensor:
+    """Exact quantiles, linear between neighbors in rank.
+
+    `torch.quantile` does the same, of up to 16 million values.
+
+    Args:
+        values: ``(N,)``, any number of them.
+        wanted: Quantiles in [0, 1].
+
+    Returns:
+        ``(Q,)`` in the values' precision.
+    """
+    ordered = values.sort().values
+    found: list[Tensor] = []
+    for quantile in wanted:
+        place = quantile * (len(ordered) - 1)
+        low, high = ordered[math.floor(place)].double(), ordered[math.ceil(place)].double()
+        found.append(low + (place - math.floor(place)) * (high - low))
+    return torch.stack(found).to(values.dtype)
 
 
 def build(

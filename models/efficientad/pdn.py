@@ -13,14 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
+from models.components.checkpoints import misfits
 
 FEATURES = 384
 """Channels of a teacher."""
 
 PATCH = 33
 """Side of the receptive field in pixels: smaller images give no output."""
-
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -150,27 +149,3 @@ def _load(
         )
     loaded = {name: found[name].to(torch.float32, copy=True) for name in wanted}
     network.load_state_dict(loaded, assign=True)
-
-
-def misfits(wanted: Mapping[str, Tensor], found: Mapping[str, object]) -> list[str]:
-    """How tensors differ from those that are wanted, as clauses; empty if they fit."""
-    missing = [name for name in wanted if name not in found]
-    foreign = [name for name in found if name not in wanted]
-    reshaped = [
-        f"{name} is {_shape(found[name])} where {tuple(tensor.shape)} is wanted"
-        for name, tensor in wanted.items()
-        if name in found and _shape(found[name]) != tuple(tensor.shape)
-    ]
-    return [
-        f"{len(names)} {what}, such as {', '.join(names[:_SHOWN])}"
-        for names, what in (
-            (missing, "are missing"),
-            (foreign, "belong to no layer of it"),
-            (reshaped, "have another shape"),
-        )
-        if names
-    ]
-
-
-def _shape(value: object) -> tuple[int, ...] | str:
-    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

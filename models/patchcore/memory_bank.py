@@ -1,29 +1,32 @@
 """The memory bank: normal patch features, and how far other patches are from them."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.components.nearest_neighbors import Bank, Points, nearest_point
-from models.components.principal_subspace import principal_subspace
+from models.components.checkpoints import DynamicBuffers
+from models.components.nearest_neighbors import Bank, Points, nearest_point, principal_subspace
 
 _QUERIES = 4096
 
 
-class MemoryBank(nn.Module):
+class MemoryBank(DynamicBuffers):
     """Patch features, prepared once for the search of nearest ones.
 
     Attributes:
         mean: ``(d,)``.
         patches: ``(M, d)`` features less their mean: products of these lose less to rounding. Empty
             before `fill`.
+
+    Args:
+        channels: d.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.mean: Tensor
         self.patches: Tensor
-        self.register_buffer("mean", torch.empty(0))
-        self.register_buffer("patches", torch.empty(0))
+        self.register_dynamic_buffer("mean", channels)
+        self.register_dynamic_buffer("patches", "patches", channels)
         self._basis: Tensor | None = None
         self._bank: Bank | None = None
 
@@ -32,12 +35,8 @@ class MemoryBank(nn.Module):
 
     def fill(self, patches: Tensor) -> None:
         """Hold features ``(M, d)``."""
-        mean = patches.mean(dim=0)
-        self.put(patches - mean, mean)
-
-    def put(self, patches: Tensor, mean: Tensor) -> None:
-        """Hold features ``(M, d)`` that are less their mean ``(d,)`` already."""
-        self.patches, self.mean = patches, mean
+        self.mean = patches.mean(dim=0)
+        self.patches = patches - self.mean
         self._prepared()
 
     def nearest(self, queries: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,19 +6,18 @@ anomalous patch.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
+from models.components.anomaly_map import repeat_and_blur, upsample_and_blur
 from models.components.backbone import Backbone
-from models.components.base import Prediction
+from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.coreset import k_center_greedy, k_center_greedy_approximate
-from models.components.dynamic_buffers import load_dynamic_buffers
-from models.components.on_features import Gathers, OnFeatures
 from models.components.random_projection import dense_projection, sparse_projection
 from models.patchcore.embedding import ConcatenatedEmbedding, PooledEmbedding
-from models.patchcore.maps import Upsampling, anomaly_maps
 from models.patchcore.memory_bank import MemoryBank
 
 _LAYERS = (2, 3)
@@ -28,9 +27,10 @@ _EMBEDDINGS = {"pooled": PooledEmbedding, "concatenated": ConcatenatedEmbedding}
 Embedding = Literal["pooled", "concatenated"]
 Projection = Literal["dense", "sparse"]
 Coreset = Literal["exact", "approximate"]
+Upsampling = Literal["bilinear", "nearest"]
 
 
-class PatchCore(Gathers, OnFeatures):
+class PatchCore(AnomalyModel):
     """Backbone, patch features and memory bank.
 
     Attributes:
@@ -48,6 +48,9 @@ class PatchCore(Gathers, OnFeatures):
         upsampling: Of the maps.
     """
 
+    features_only = True
+    backbone: Backbone
+
     def __init__(
         self,
         backbone: Backbone,
@@ -62,38 +65,36 @@ class PatchCore(Gathers, OnFeatures):
         super().__init__(backbone)
         self.embedding: PooledEmbedding | ConcatenatedEmbedding
         self.embedding = _EMBEDDINGS[embedding](backbone.channels)
-        self.memory_bank = MemoryBank()
+        self.memory_bank = MemoryBank(self.embedding.channels)
         self._ratio = ratio
         self._projection = projection
         self._coreset = coreset
         self._neighbors = neighbors
-        self._upsampling: Upsampling = upsampling
-        self._absorbed: list[Tensor] = []
+        self._enlarge = repeat_and_blur if upsampling == "nearest" else upsample_and_blur
+        self._patches: list[Tensor] = []
 
-    def update_features(self, features: list[Tensor]) -> None:
-        """Take in the features of a batch of normal images."""
-        with torch.autocast(features[0].device.type, enabled=False):
-            self._absorbed.append(_patches(self.embedding(features)))
+    def update(self, batch: Batch) -> None:
+        """Take in the patch features of a batch of normal images."""
+        self._patches.append(_patches(self.embedding(batch.get_features())))
 
     def compute(self) -> None:
         """Pick the coreset (section 3.2).
 
-        Needs, beside the absorbed features, those mapped to few numbers three times.
+        Needs, on top of the patch features, their projections three times.
 
         Raises:
             ValueError: So few patches that the ratio leaves none, or features that are not finite.
         """
-        absorbed, self._absorbed = self._absorbed, []
-        total = sum(len(part) for part in absorbed)
+        patches, self._patches = self._patches, []
+        total = sum(len(part) for part in patches)
         count = int(total * self._ratio)
         if not count:
             raise ValueError(
                 f"PatchCore keeps {self._ratio:.3g} of the patches: found {total}, which leaves "
                 "none. Add normal images to the training split or raise `ratio`."
             )
-        with torch.autocast(absorbed[0].device.type, enabled=False):
-            picks = self._picks(self._projected(absorbed, total), count)
-            self.memory_bank.fill(_taken(absorbed, picks))
+        picks = self._picks(self._projected(patches, total), count)
+        self.memory_bank.fill(_taken(patches, picks))
 
     def _projected(self, parts: list[Tensor], total: int) -> Tensor:
         """``(N, p)`` what the coreset is picked in."""
@@ -116,26 +117,23 @@ class PatchCore(Gathers, OnFeatures):
         starts = torch.randperm(len(points))[:_STARTS]
         return k_center_greedy_approximate(points, count, starts)
 
-    def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
-        """Distances to the nearest patches, enlarged and blurred, and the largest, weighed.
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return distances to the nearest patches, enlarged and blurred, and the largest, weighed.
 
         Raises:
             RuntimeError: `compute` was not called.
         """
-        if not len(self.memory_bank):
-            raise RuntimeError(
-                "PatchCore has no memory bank yet: absorb the training images and call finish(), "
-                "or load a checkpoint."
-            )
-        embedding = self.embedding(features)
+        self._check_fitted(self.memory_bank.patches, "memory bank")
+        embedding = self.embedding(batch.get_features())
         patches = _patches(embedding)
         distances, nearest = self.memory_bank.nearest(patches)
-        batch, _, height, width = embedding.shape
-        scores, worst = distances.view(batch, -1).max(dim=1)
+        count, _, height, width = embedding.shape
+        scores, worst = distances.view(count, -1).max(dim=1)
         if self._neighbors > 1:
-            worst = worst + torch.arange(batch, device=worst.device) * height * width
+            # From the place within an image to the row among the patches of all images.
+            worst = worst + torch.arange(count, device=worst.device) * height * width
             scores = scores * self._weights(patches[worst], nearest[worst])
-        maps = anomaly_maps(distances.view(batch, height, width), size, self._upsampling)
+        maps = self._enlarge(distances.view(count, height, width), batch.size)
         return {"score": Prediction(scores=scores, maps=maps)}
 
     def _weights(self, patches: Tensor, nearest: Tensor) -> Tensor:
@@ -151,28 +149,9 @@ class PatchCore(Gathers, OnFeatures):
         distances = self.memory_bank.distances(patches, neighborhood)
         return 1 - distances.softmax(dim=1)[:, 0]
 
-    def checkpoint(self) -> dict[str, Any]:
-        """The memory bank: features less their mean, and the mean."""
-        return {"memory_bank": self.memory_bank.patches, "mean": self.memory_bank.mean}
-
-    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take back what `checkpoint` gave.
-
-        Raises:
-            ValueError: It is of another model, or of one that was not finished.
-        """
-        taken = load_dynamic_buffers(
-            checkpoint,
-            {"memory_bank": "patches channels", "mean": "channels"},
-            self.memory_bank.mean.device,
-            channels=self.embedding.channels,
-        )
-        self.memory_bank.put(taken["memory_bank"], taken["mean"])
-
 
 def _patches(embedding: Tensor) -> Tensor:
-    """``(B · h · w, C)`` of ``(B, C, h, w)``, row by row of each image."""
-    return embedding.permute(0, 2, 3, 1).flatten(0, 2)
+    return rearrange(embedding, "b c h w -> (b h w) c")
 
 
 def _taken(parts: list[Tensor], picks: Tensor) -> Tensor:

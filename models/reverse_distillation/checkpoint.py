@@ -5,21 +5,21 @@ The official code saves ``{'bn': …, 'decoder': …}``, the study's ConvNeXt co
 them apart: the official ``bn`` itself holds names that begin with ``bn_layer.``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from models.components.checkpoints import load_tensors, misfits
+
 Layout = Literal["bn", "bn_layer"]
 """Top-level key of the bottleneck, which names the layout."""
-
-_SHOWN = 3
 
 
 def load(
     checkpoint: Mapping[str, Any], layout: Layout, bottleneck: nn.Module, decoder: nn.Module
 ) -> None:
-    """Load a checkpoint, wholly or not at all.
+    """Load a checkpoint; on a mismatch leave both modules as they are.
 
     Args:
         checkpoint: As `torch.load` gave it. Stray ``memory`` entries are dropped.
@@ -32,15 +32,18 @@ def load(
     """
     sections = _sections(checkpoint)
     if set(sections) != {layout, "decoder"}:
+        keys = ", ".join(map(repr, sections)) or "nothing"
         raise ValueError(
             f"This checkpoint has another layout: wanted the top-level keys '{layout}' and "
-            f"'decoder', optionally under 'model_state_dict', found {_listed(sections)}. Give the "
+            f"'decoder', optionally under 'model_state_dict', found {keys}. Give the "
             f"checkpoint of a model whose teacher is of this one's family."
         )
     parts = {layout: bottleneck, "decoder": decoder}
     states = {name: _without_memory(sections[name], name) for name in parts}
     complaints = [
-        complaint for name, module in parts.items() for complaint in _misfits(name, module, states)
+        f"of '{name}' {clause}"
+        for name, module in parts.items()
+        for clause in misfits(module.state_dict(), states[name])
     ]
     if complaints:
         raise ValueError(
@@ -48,7 +51,7 @@ def load(
             "was saved from this configuration."
         )
     for name, module in parts.items():
-        module.load_state_dict(states[name])
+        load_tensors(module, states[name])
 
 
 def _sections(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,27 +75,3 @@ def _without_memory(section: Any, name: str) -> dict[str, Tensor]:
             "tensors by name, as state_dict() gives it. Save the model again."
         )
     return {key: tensor for key, tensor in section.items() if "memory" not in key}
-
-
-def _misfits(
-    name: str, module: nn.Module, states: Mapping[str, Mapping[str, Tensor]]
-) -> Iterable[str]:
-    wanted, found = module.state_dict(), states[name]
-    missing = [key for key in wanted if key not in found]
-    unknown = [key for key in found if key not in wanted]
-    if missing or unknown:
-        yield f"'{name}' lacks {_listed(missing)} and holds {_listed(unknown)} beyond what it wants"
-    for key, tensor in wanted.items():
-        shape = getattr(found.get(key, tensor), "shape", ())
-        if shape != tensor.shape:
-            yield (
-                f"'{name}' holds {key} of shape {tuple(shape)} where {tuple(tensor.shape)} is "
-                "wanted"
-            )
-            return
-
-
-def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
-    return (", ".join(f"'{name}'" for name in every[:_SHOWN]) or "nothing") + more

@@ -1,6 +1,9 @@
-"""Bottleneck and decoders of Reverse Distillation from a ConvNeXt teacher (the study's own design).
+"""Students of Reverse Distillation for a ConvNeXt teacher (the original study's own designs).
 
 Names and shapes of `ConvNeXtBottleneck` and `ConvNeXtDecoder` are the original checkpoints'.
+`AdaptedBottleneck` and `AdaptedDecoder` put rd_resnet50's own student behind a ConvNeXt teacher, so
+that only the teacher differs. Their adapters sit on the student's side alone: a trained projection
+of the targets could collapse to a constant and win.
 """
 
 from collections.abc import Sequence
@@ -11,7 +14,9 @@ from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 
 from models.components.gradient_checkpointing import Stage
+from models.reverse_distillation.resnet_student import SHAPES, ResNetBottleneck, ResNetDecoder
 
+_RESNET50 = SHAPES["resnet50"]
 _GROUPS = 32
 _LAYER_SCALE = 1e-6
 _BLOCKS = 2
@@ -103,6 +108,49 @@ class ConvNeXtBlockDecoder(_UpwardDecoder):
             nn.ConvTranspose2d(channels, out, 2, stride=2),
             *(ConvNeXtBlock(out, ls_init_value=_LAYER_SCALE) for _ in range(_BLOCKS)),
         )
+
+
+class AdaptedBottleneck(nn.Module):
+    """The teacher's features brought to ResNet50's widths, then rd_resnet50's bottleneck.
+
+    Args:
+        channels: Of the teacher's features by scale.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.adapt = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(theirs, ours, 1, bias=False), nn.BatchNorm2d(ours))
+            for theirs, ours in zip(channels, _RESNET50.channels, strict=True)
+        )
+        self.bottleneck = ResNetBottleneck(_RESNET50)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Embed features at strides 4, 8, 16 into ``(B, 2048, h, w)`` at stride 32."""
+        adapted = [adapt(scale) for adapt, scale in zip(self.adapt, features, strict=True)]
+        embedding: Tensor = self.bottleneck(adapted)
+        return embedding
+
+
+class AdaptedDecoder(nn.Module):
+    """rd_resnet50's decoder, brought back to the teacher's widths.
+
+    Args:
+        channels: Of the teacher's features by scale.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.decoder = ResNetDecoder(_RESNET50)
+        self.project = nn.ModuleList(
+            nn.Conv2d(ours, theirs, 1)
+            for theirs, ours in zip(channels, _RESNET50.channels, strict=True)
+        )
+
+    def forward(self, embedding: Tensor) -> list[Tensor]:
+        """Features at strides 4, 8, 16 from ``(B, 2048, h, w)`` at stride 32."""
+        decoded = self.decoder(embedding)
+        return [project(scale) for project, scale in zip(self.project, decoded, strict=True)]
 
 
 def _conv(channels: int, out: int, *, kernel: int, stride: int = 1) -> list[nn.Module]:

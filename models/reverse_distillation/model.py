@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from models.catalog import WEIGHTS
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import STRIDES, Backbone
-from models.components.base import Prediction
+from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.gradient_checkpointing import checkpoint_stages
-from models.components.on_features import Learns, OnFeatures
 from models.reverse_distillation import checkpoint as rd_checkpoint
-from models.reverse_distillation.adapted_student import AdaptedBottleneck, AdaptedDecoder
 from models.reverse_distillation.convnext_student import (
+    AdaptedBottleneck,
+    AdaptedDecoder,
     ConvNeXtBlockDecoder,
     ConvNeXtBottleneck,
     ConvNeXtDecoder,
@@ -36,7 +36,7 @@ _CONVNEXT_STUDENTS: Mapping[str, tuple[type[nn.Module], type[nn.Module]]] = {
 }
 
 
-class ReverseDistillation(Learns, OnFeatures):
+class ReverseDistillation(AnomalyModel):
     """Backbone, bottleneck and student decoder.
 
     Args:
@@ -46,6 +46,9 @@ class ReverseDistillation(Learns, OnFeatures):
         loss: Name in `models.reverse_distillation.distance.LOSSES`.
         layout: Of its checkpoints.
     """
+
+    features_only = True
+    backbone: Backbone
 
     def __init__(
         self,
@@ -62,20 +65,8 @@ class ReverseDistillation(Learns, OnFeatures):
         self._loss = LOSSES[loss]
         self._layout = layout
 
-    def forward(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """The teacher's features and the student's, by scale (strides 4, 8, 16).
-
-        Args:
-            images: ``(B, 3, H, W)`` in [0, 1].
-
-        Raises:
-            ValueError: A side is no multiple of 32.
-        """
-        features = self.backbone(images)
-        return features, self.student(features)
-
     def student(self, features: list[Tensor]) -> list[Tensor]:
-        """What the student makes of the teacher's features.
+        """Return the student's features by scale (strides 4, 8, 16) from the teacher's.
 
         Raises:
             ValueError: A side of the images is no multiple of 32.
@@ -90,36 +81,32 @@ class ReverseDistillation(Learns, OnFeatures):
         decoded: list[Tensor] = self.decoder(self.bottleneck(features))
         return decoded
 
-    def loss_of_features(self, features: list[Tensor]) -> Tensor:
-        """Scalar training loss of images the teacher gave these features for."""
-        if not self.training:
-            self.train()
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the scalar training loss of normal images."""
+        features = batch.get_features()
         return self._loss(features, self.student(features))
 
-    def scored(self, features: list[Tensor], size: tuple[int, int]) -> dict[str, Prediction]:
-        """Anomaly maps at the input's size and their maxima.
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return anomaly maps at the input's size and their maxima.
 
         Returns:
-            ``single_scale``: the last scale alone (stride 16), the study's protocol;
-            ``multi_scale``: the sum of all three, the paper's.
+            ``multi_scale``: the sum of all three scales, the paper's; ``single_scale``: the last
+            scale alone (stride 16), the study's protocol.
         """
+        features = batch.get_features()
         scales = distance_maps(features, self.student(features))
-        maps = [upsample_and_blur(scale, size) for scale in scales]
+        maps = [upsample_and_blur(scale, batch.size) for scale in scales]
         return {
-            "single_scale": of_maps(maps[-1]),
             "multi_scale": of_maps(torch.stack(maps).sum(dim=0)),
+            "single_scale": of_maps(maps[-1]),
         }
 
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """Those of bottleneck and decoder."""
-        return [*self.bottleneck.parameters(), *self.decoder.parameters()]
-
     def checkpoint(self) -> dict[str, Any]:
-        """Bottleneck and decoder in the original layout of the teacher's family."""
+        """Return bottleneck and decoder in the original layout of the teacher's family."""
         return {self._layout: self.bottleneck.state_dict(), "decoder": self.decoder.state_dict()}
 
     def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take back what `checkpoint` gave, or what the original code of this family saved.
+        """Load what `checkpoint` returned, or what the original code of this family saved.
 
         Raises:
             ValueError: It is of another layout or of another model.

@@ -1,11 +1,29 @@
-"""Reverse Distillation's configurations: study 1, and members of the zoo."""
+"""Students of a frozen teacher: STFPM, FRE, Reverse Distillation and EfficientAD."""
 
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from models.catalog.entry import ModelEntry, Recipe
+from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
 
+_STFPM = Recipe(
+    optimizer="sgd",
+    lr=0.4,
+    betas=(0.9, 0.999),
+    weight_decay=1e-4,
+    epochs=50,
+    batch_size=16,
+    source="Wang et al., BMVC 2021; epochs and batch as the original study",
+)
+_STFPM_PAPER = replace(_STFPM, epochs=100, batch_size=32, source="Wang et al., BMVC 2021")
+_FRE = Recipe(
+    optimizer="adam",
+    lr=1e-3,
+    epochs=50,
+    batch_size=16,
+    source="Ndiour et al., FRE, 2022; epochs and batch as the original study",
+)
+_FRE_PAPER = replace(_FRE, epochs=220, source="Ndiour et al., FRE, 2022")
 _RD_RESNET = Recipe(
     optimizer="adam",
     lr=0.005,
@@ -39,6 +57,44 @@ _RD_TUNED_ELSEWHERE = replace(
 _RD_CNBLOCK = replace(
     _RD_CONVNEXT, weight_decay=0.05, warmup_epochs=5.0, source="ConvNeXt-style AdamW with warm-up"
 )
+_EFFICIENTAD = Recipe(
+    optimizer="adam",
+    lr=1e-4,
+    weight_decay=1e-5,
+    schedule="drop",
+    epochs=20,
+    batch_size=1,
+    source="Batzner et al., WACV 2024; 20 passes as the original study",
+)
+_EFFICIENTAD_PAPER = replace(
+    _EFFICIENTAD, images=70_000, source="Batzner et al., WACV 2024: 70,000 steps of one image"
+)
+
+
+def _stfpm(name: str, weights: str) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        family="distillation",
+        build="models.stfpm:build",
+        weights=weights,
+        layers=(1, 2, 3),
+        recipes=MappingProxyType({"baseline": _STFPM}),
+        seed_base=ZOO_SEED,
+        paper_recipe=_STFPM_PAPER,
+    )
+
+
+def _fre(name: str, weights: str) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        family="distillation",
+        build="models.fre:build",
+        weights=weights,
+        layers=(3,),
+        recipes=MappingProxyType({"baseline": _FRE}),
+        seed_base=ZOO_SEED,
+        paper_recipe=_FRE_PAPER,
+    )
 
 
 def _rd(name: str, weights: str, baseline: Recipe, tuned: Recipe, **options: Any) -> ModelEntry:
@@ -51,6 +107,7 @@ def _rd(name: str, weights: str, baseline: Recipe, tuned: Recipe, **options: Any
         weights=weights,
         options=options,
         layers=(1, 2, 3),
+        heads=("multi_scale", "single_scale"),
         recipes=MappingProxyType(
             {
                 "baseline": baseline,
@@ -65,6 +122,32 @@ def _rd(name: str, weights: str, baseline: Recipe, tuned: Recipe, **options: Any
     )
 
 
+def _efficientad(size: str) -> ModelEntry:
+    return ModelEntry(
+        name=f"efficientad_{size}",
+        family="distillation",
+        build="models.efficientad.model:build",
+        weights=f"pdn_{size}.distilled",
+        recipes=MappingProxyType({"baseline": _EFFICIENTAD}),
+        options={"size": size},
+        seed_base=ZOO_SEED,
+        standard_images=10_000,
+        paper_recipe=_EFFICIENTAD_PAPER,
+        holds_out=True,
+        auxiliary=("imagenette2",),
+    )
+
+
+# The last FRE is no published configuration: it runs where the smallest weights are.
+STFPM_MODELS = (
+    _stfpm("stfpm", "resnet50.tv_in1k"),
+    _stfpm("stfpm_resnet18", "resnet18.tv_in1k"),
+)
+FRE_MODELS = (
+    _fre("fre", "resnet50.tv_in1k"),
+    _fre("fre_wide_resnet50_2", "wide_resnet50_2.tv_in1k"),
+    _fre("fre_resnet18", "resnet18.tv_in1k"),
+)
 RD_MODELS = (
     _rd("rd_resnet50", "resnet50.tv_in1k", _RD_RESNET, _RD_TUNED_ELSEWHERE),
     _rd("rd_wide_resnet50_2", "wide_resnet50_2.tv_in1k", _RD_PAPER, _RD_TUNED_ELSEWHERE),
@@ -91,3 +174,5 @@ RD_MODELS = (
         student="convnext_adapted",
     ),
 )
+EFFICIENTAD_MODELS = (_efficientad("small"), _efficientad("medium"))
+DISTILLATION_MODELS = (*STFPM_MODELS, *FRE_MODELS, *RD_MODELS, *EFFICIENTAD_MODELS)

@@ -1,0 +1,94 @@
+"""How the harness uses a model, on a small scale: shared by the tests of models."""
+
+import inspect
+from contextlib import contextmanager
+
+import torch
+
+from models.catalog import MODELS
+from models.components.base import Batch
+
+SIDE = 64
+
+
+def make(name, recipe="baseline", *, seed=0, state=None, **options):
+    """Build a catalog entry at random, for images of 64 pixels."""
+    entry = MODELS[name]
+    build = entry.load_build()
+    options = {**entry.options, **entry.recipes[recipe].options, **options}
+    if entry.recipes[recipe].loss is not None:
+        options.setdefault("loss", entry.recipes[recipe].loss)
+    if "image_size" in inspect.signature(build).parameters:
+        options.setdefault("image_size", SIDE)
+    torch.manual_seed(seed)
+    return build(weights=entry.weights, state=state, **options)
+
+
+def pictures(count, seed, size=(SIDE, SIDE)):
+    """Return random images ``(count, 3, H, W)``."""
+    return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def batch_of(model, images, **fields):
+    """Return a batch whose features are filled, as by the harness."""
+    features = None if model.backbone is None else model.backbone(images)
+    return Batch(images, features, **fields)
+
+
+@contextmanager
+def evaluation(model):
+    """Evaluation mode, inference mode and no autocast, as the harness sets them."""
+    model.eval()
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+        yield
+
+
+def gather(model, images, cuts=2):
+    """Update with images in batches and compute."""
+    with evaluation(model):
+        for part in images.split(cuts):
+            model.update(batch_of(model, part))
+        model.compute()
+    return model
+
+
+def train(model, images, steps=3, lr=1e-3, auxiliary=None):
+    """Step Adam on the same batch and return the losses."""
+    model.train()
+    optimizer = torch.optim.Adam(model.trainable_parameters(), lr)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = model.loss(batch_of(model, images, auxiliary=auxiliary))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def calibrate(model, images):
+    """Calibrate with a batch of held-out images."""
+    with evaluation(model):
+        model.calibrate([batch_of(model, images)])
+
+
+def fit(model, images, *, auxiliary=None, held_out=None, steps=3):
+    """Fit a model as its kind asks: statistics, then gradient steps, then calibration."""
+    if model.gathers_statistics:
+        gather(model, images)
+    if model.uses_gradients:
+        train(model, images[:2], steps, auxiliary=auxiliary)
+    if held_out is not None:
+        calibrate(model, held_out)
+    return model
+
+
+def predict(model, images):
+    """Return the predictions for images by head."""
+    with evaluation(model):
+        return model.predict(batch_of(model, images))
+
+
+def tensors(module):
+    """Return copies of a module's state."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
