@@ -9,7 +9,7 @@ from bench.protocol import PROFILES
 from bench.settings import Settings
 from bench.studies import STUDIES
 from bench.study import Study
-from datasets_lib.augment.catalog import AUGMENTATIONS
+from datasets_lib.augment.catalog import names as augmentation_names
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
 from models.catalog import MODELS
@@ -26,7 +26,7 @@ def all_cases(settings: Settings, found: Mapping[str, FoundDataset]) -> list[Cas
             _categories(study, settings, found),
             seeds=settings.seeds,
             augmentations=[
-                name for name in settings.augmentations if name in AUGMENTATIONS[study.task]
+                name for name in settings.augmentations if name in augmentation_names(study.task)
             ],
             recipes=settings.recipes or PROFILES[settings.profile].budget(study.task).recipes,
         )

@@ -10,6 +10,7 @@ from bench.case import Case
 from bench.protocol import Protocol
 from bench.record import Key, Outcome, Record
 from datasets_lib.discover import FoundDataset
+from datasets_lib.entry import Reader
 from datasets_lib.layouts.category import Sample
 from models.catalog import MODELS
 from models.components.weights import ResolvedWeights
@@ -69,14 +70,14 @@ class LabeledInputs:
 
     Attributes:
         root: Folder of the dataset; of an embedded one, anything.
-        reader: Import path of its reader.
+        reader: Reader of the dataset.
         images: How many it has, by split.
         data_hash: Over names, contents and labels of all of them.
         weights: The network's weights, or None for a scratch case.
     """
 
     root: Path
-    reader: str
+    reader: Reader
     images: dict[str, int]
     data_hash: str
     weights: ResolvedWeights | None

@@ -54,16 +54,16 @@ class TextureBlend:
         Raises:
             ValueError: Textures have another size than the images.
         """
-        masks = perlin_masks(len(images), images.shape[-1], streams.stream("mask"), self.threshold)
-        masks &= streams.stream("present").bernoulli(self.probability)[:, None, None]
-        texture = self.textures.sample(streams.stream("texture"))
+        masks = perlin_masks(len(images), images.shape[-1], streams.fold_in("mask"), self.threshold)
+        masks &= streams.fold_in("present").bernoulli(self.probability)[:, None, None]
+        texture = self.textures.sample(streams.fold_in("texture"))
         if texture.shape != images.shape:
             raise ValueError(
                 f"Textures must be as large as the images, {tuple(images.shape)}, found "
                 f"{tuple(texture.shape)}. Load the texture source at the images' size."
             )
-        texture, _ = self.change(texture, None, streams.stream("change"))
-        beta = streams.stream("opacity").uniform(low=self.opacity[0], high=self.opacity[1])
+        texture, _ = self.change(texture, None, streams.fold_in("change"))
+        beta = streams.fold_in("opacity").uniform(low=self.opacity[0], high=self.opacity[1])
         is_uint8 = images.dtype == torch.uint8
         top = texture.float() if is_uint8 else texture.to(images.dtype) / 255
         blended = torch.lerp(top, images.to(top.dtype), beta[:, None, None, None].to(top.dtype))

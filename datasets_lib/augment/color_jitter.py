@@ -42,9 +42,11 @@ class ColorJitter:
             ("saturation", adjust_saturation, self.saturation),
         ):
             if width:
-                result = step(result, streams.stream(name).uniform(low=1 - width, high=1 + width))
+                result = step(result, streams.fold_in(name).uniform(low=1 - width, high=1 + width))
         if self.hue:
-            result = adjust_hue(result, streams.stream("hue").uniform(low=-self.hue, high=self.hue))
+            result = adjust_hue(
+                result, streams.fold_in("hue").uniform(low=-self.hue, high=self.hue)
+            )
         if is_uint8:
             result = (result * 255).round_().to(torch.uint8)
         return result.contiguous(memory_format=memory_format(images)), targets

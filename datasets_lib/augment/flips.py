@@ -6,7 +6,7 @@ from torch import Tensor
 
 from datasets_lib.augment.augmentation import Targets, are_masks
 from datasets_lib.augment.random_streams import RandomStreams
-from datasets_lib.augment.windows import cut_windows
+from datasets_lib.augment.rows import cut_windows
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class FlipCrop:
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
         """The windows; masks are cut at the same places."""
-        mirrored = streams.stream("mirror").bernoulli(0.5)
-        offsets = streams.stream("offset").integers(2 * self.pad + 1, 2)
+        mirrored = streams.fold_in("mirror").bernoulli(0.5)
+        offsets = streams.fold_in("offset").integers(2 * self.pad + 1, 2)
 
         def cut(images: Tensor) -> Tensor:
             top, left = offsets[:, 0], offsets[:, 1]
@@ -52,8 +52,8 @@ class Flips:
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
         """The flipped batch; masks flip along."""
-        mirrored = streams.stream("horizontal").bernoulli(self.horizontal)
-        upside_down = streams.stream("vertical").bernoulli(self.vertical)
+        mirrored = streams.fold_in("horizontal").bernoulli(self.horizontal)
+        upside_down = streams.fold_in("vertical").bernoulli(self.vertical)
         if are_masks(targets):
             targets = cut_windows(targets, mirrored, upside_down)
         return cut_windows(images, mirrored, upside_down), targets

@@ -30,11 +30,11 @@ def perlin_noise(size: int, streams: RandomStreams, cells: tuple[int, ...] = DRA
     """
     device = streams.index.device
     lines = max(cells) + 1
-    choice = streams.stream("cells").integers(len(cells), 2)
+    choice = streams.fold_in("cells").integers(len(cells), 2)
     # A comparison and a sum, since a tensor of the choices would have to be copied to the device.
     count = sum((choice == number) * value for number, value in enumerate(cells))
     assert isinstance(count, Tensor)
-    angle = streams.stream("angle").uniform(lines, lines, high=2 * math.pi)
+    angle = streams.fold_in("angle").uniform(lines, lines, high=2 * math.pi)
     gradient_x, gradient_y = angle.cos(), angle.sin()
 
     place = (torch.arange(size, device=device)[None, :, None] * count[:, None, :]).float() / size
@@ -84,5 +84,5 @@ def perlin_masks(
             "mask belongs to a sample: build the draws from as many indices."
         )
     noise = perlin_noise(size, streams, cells)
-    angle = streams.stream("turn").uniform(low=-90.0, high=90.0)
+    angle = streams.fold_in("turn").uniform(low=-90.0, high=90.0)
     return warp(noise[:, None], rotation_matrix(angle))[:, 0] > threshold

@@ -12,7 +12,6 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from datasets_lib.augment import lookup
 from datasets_lib.augment.augmentation import Targets, are_masks, memory_format
 from datasets_lib.augment.color_jitter import gray
 from datasets_lib.augment.random_streams import RandomStreams
@@ -70,9 +69,9 @@ class RandAugment:
         result = (images * 255).round().to(torch.uint8) if is_float else images
         result = result.contiguous()
         for number in range(self.operations):
-            of_round = streams.stream(f"round {number}")
-            operation = of_round.stream("operation").integers(len(Operation))
-            sign = of_round.stream("sign").bernoulli(0.5).float() * 2 - 1
+            of_round = streams.fold_in(f"round {number}")
+            operation = of_round.fold_in("operation").integers(len(Operation))
+            sign = of_round.fold_in("sign").bernoulli(0.5).float() * 2 - 1
             result = self.apply(result, operation, sign)
         if is_float:
             result = result.to(images.dtype) / 255
@@ -87,24 +86,24 @@ class RandAugment:
             sign: (B,) of ±1, the direction where an operation has one.
         """
         factor = 1 + sign * (0.9 * self.magnitude / 30)
-        images = lookup.apply_tables(images, self._tables(images, operation, factor))
+        images = apply_tables(images, self._tables(images, operation, factor))
         images = _blend_where(images, operation == Operation.SATURATION, factor, _gray)
         images = _blend_where(images, operation == Operation.SHARPNESS, factor, _smooth)
         return warp(images, self._matrix(images, operation, sign))
 
     def _tables(self, images: Tensor, operation: Tensor, factor: Tensor) -> Tensor:
         """(B, 3, 256), the identity for images that have another kind of operation."""
-        values = lookup.levels(images)
-        histogram = lookup.histograms(images)
+        values = levels(images)
+        histogram = histograms(images)
         factor = factor[:, None, None]
         bits = 8 - round(self.magnitude / 7.5)
         candidates = {
-            Operation.BRIGHTNESS: lookup.blended(values, 0.0, factor),
-            Operation.CONTRAST: lookup.blended(values, _mean_gray(images), factor),
-            Operation.POSTERIZE: lookup.posterized(values, bits),
-            Operation.SOLARIZE: lookup.solarized(values, 255 * (1 - self.magnitude / 30)),
-            Operation.AUTOCONTRAST: lookup.autocontrasted(values, histogram),
-            Operation.EQUALIZE: lookup.equalized(values, histogram),
+            Operation.BRIGHTNESS: blended(values, 0.0, factor),
+            Operation.CONTRAST: blended(values, _mean_gray(images), factor),
+            Operation.POSTERIZE: posterized(values, bits),
+            Operation.SOLARIZE: solarized(values, 255 * (1 - self.magnitude / 30)),
+            Operation.AUTOCONTRAST: autocontrasted(values, histogram),
+            Operation.EQUALIZE: equalized(values, histogram),
         }
         tables = values.expand(*images.shape[:2], 256)
         for kind, table in candidates.items():
@@ -139,7 +138,7 @@ def _blend_where(
 ) -> Tensor:
     factor = torch.where(chosen, factor, 1.0)[:, None, None, None]
     values = images.float()
-    return lookup.blended(values, other(values), factor).to(torch.uint8)
+    return blended(values, other(values), factor).to(torch.uint8)
 
 
 def _gray(values: Tensor) -> Tensor:
@@ -153,3 +152,61 @@ def _smooth(values: Tensor) -> Tensor:
     smooth = values.clone()
     smooth[:, :, 1:-1, 1:-1] = ((total + 4 * values[:, :, 1:-1, 1:-1]) / 13).round_()
     return smooth
+
+
+def apply_tables(images: Tensor, tables: Tensor) -> Tensor:
+    """uint8 (B, C, H, W) through tables (B, C, 256) of whole numbers in [0, 255]."""
+    values = images.flatten(2).long()
+    return tables.to(torch.uint8).gather(2, values).view(images.shape)
+
+
+def histograms(images: Tensor) -> Tensor:
+    """int64 (B, C, 256), how often each value occurs in uint8 (B, C, H, W)."""
+    values = images.flatten(2).long()
+    counts = values.new_zeros((*images.shape[:2], 256))
+    return counts.scatter_add_(2, values, torch.ones_like(values))
+
+
+def levels(images: Tensor) -> Tensor:
+    """float32 (256,), the values themselves."""
+    return torch.arange(256, device=images.device, dtype=torch.float32)
+
+
+def blended(values: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
+    """``factor`` of the values and the rest of the other, clamped to [0, 255] and truncated.
+
+    In Pillow's form, where a value and the same other are that value whatever the rounding.
+    """
+    return (other + factor * (values - other)).clamp_(0, 255).floor_()
+
+
+def posterized(values: Tensor, bits: int) -> Tensor:
+    """The values' highest bits."""
+    step = 1 << (8 - bits)
+    return (values / step).floor() * step
+
+
+def solarized(values: Tensor, threshold: float) -> Tensor:
+    """Values from the threshold on, inverted."""
+    return torch.where(values >= threshold, 255 - values, values)
+
+
+def autocontrasted(values: Tensor, histogram: Tensor) -> Tensor:
+    """(B, C, 256), stretched so that each channel's lowest value is 0 and its highest 255."""
+    present = histogram > 0
+    low = torch.where(present, values, 255.0).amin(2, keepdim=True)
+    high = torch.where(present, values, 0.0).amax(2, keepdim=True)
+    flat = high <= low
+    scale = torch.where(flat, 1.0, (high - low) / 255)
+    stretched = (values - torch.where(flat, 0.0, low)) / scale
+    return stretched.clamp_(0, 255).floor_()
+
+
+def equalized(values: Tensor, histogram: Tensor) -> Tensor:
+    """(B, C, 256), Pillow's histogram equalization, in whole numbers."""
+    present = histogram > 0
+    highest = torch.where(present, torch.arange(256, device=values.device), 0).amax(2, keepdim=True)
+    step = (histogram.sum(2, keepdim=True) - histogram.gather(2, highest)) // 255
+    below = histogram.cumsum(2) - histogram
+    table = ((below + step // 2) // step.clamp_min(1)).clamp_(0, 255)
+    return torch.where(step > 0, table, values)

@@ -43,7 +43,7 @@ class RandomStreams:
     def __len__(self) -> int:
         return len(self.index)
 
-    def stream(self, name: str) -> "RandomStreams":
+    def fold_in(self, name: str) -> "RandomStreams":
         """An independent stream for one purpose, so that no two purposes share a number."""
         return replace(self, key=_host_mix(self.key ^ _hash(name)))
 
@@ -51,7 +51,7 @@ class RandomStreams:
     def batch(self) -> "RandomStreams":
         """Draws for the batch as a whole, one row: they alone depend on how batches are cut."""
         one = self.index.new_zeros(1) + self.step
-        return replace(self.stream("batch"), index=one)
+        return replace(self.fold_in("batch"), index=one)
 
     def bits(self, *shape: int) -> Tensor:
         """int64 (B, *shape), all 64 bits uniform."""
@@ -68,8 +68,8 @@ class RandomStreams:
 
     def normal(self, *shape: int) -> Tensor:
         """float32 (B, *shape), standard normal by Box and Muller's method."""
-        radius = self.stream("radius").uniform(*shape).neg_().add_(1.0)  # in (0, 1]
-        angle = self.stream("angle").uniform(*shape, high=2 * math.pi)
+        radius = self.fold_in("radius").uniform(*shape).neg_().add_(1.0)  # in (0, 1]
+        angle = self.fold_in("angle").uniform(*shape, high=2 * math.pi)
         return radius.log_().mul_(-2.0).sqrt_().mul_(angle.cos_())
 
     def integers(self, high: int, *shape: int) -> Tensor:

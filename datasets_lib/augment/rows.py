@@ -45,3 +45,69 @@ def where_masked(mask: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
 
     result = torch.where(mask.repeat_interleave(channels, 2), rows(inside), rows(outside))
     return result.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def cut_windows(
+    images: Tensor,
+    mirrored: Tensor,
+    upside_down: Tensor | None = None,
+    top: Tensor | None = None,
+    left: Tensor | None = None,
+    pad: int = 0,
+) -> Tensor:
+    """Windows of the images' own size out of the mirrored and padded images.
+
+    Args:
+        images: (B, C, H, W) or (B, H, W), any dtype.
+        mirrored: Bool (B,), images whose left and right change places before the cut.
+        upside_down: Bool (B,), windows whose top and bottom change places.
+        top: int64 (B,) in [0, 2 pad], first row of the window in the padded image.
+        left: int64 (B,) in [0, 2 pad], first column.
+        pad: Zeros on every side.
+
+    Returns:
+        Like the images, in their memory format.
+    """
+    if images.dim() == 3:
+        return cut_windows(images[:, None], mirrored, upside_down, top, left, pad)[:, 0]
+    batch, _, height, width = images.shape
+    if batch == 0:
+        return images
+    channels_last = memory_format(images) == torch.channels_last
+    buffer = _with_mirror_images(images, pad, channels_last)
+    _, _, planes, padded_height, padded_width, interleaved = buffer.shape
+    row, device = padded_width * interleaved, images.device
+    y = torch.arange(height, device=device).expand(batch, height)
+    if upside_down is not None:
+        y = torch.where(upside_down[:, None], height - 1 - y, y)
+    if top is not None:
+        y = y + top[:, None]
+    plane = (torch.arange(batch, device=device) + batch * mirrored)[:, None] * planes
+    plane = plane + torch.arange(planes, device=device)  # (B, planes)
+    starts = (plane[:, :, None] * padded_height + y[:, None, :]) * row
+    if left is not None:
+        starts = starts + left[:, None, None] * interleaved
+    length = width * interleaved
+    row_at_any_address = buffer.as_strided((buffer.numel() - length + 1, length), (1, 1))
+    cut = row_at_any_address.index_select(0, starts.flatten())
+    if channels_last:
+        return cut.view(batch, height, width, interleaved).permute(0, 3, 1, 2)
+    return cut.view(images.shape)
+
+
+def _with_mirror_images(images: Tensor, pad: int, channels_last: bool) -> Tensor:
+    """(2, B, planes, H + 2 pad, W + 2 pad, channels interleaved), as they lie in memory."""
+
+    def as_in_memory(images: Tensor) -> Tensor:
+        if channels_last:
+            return images.permute(0, 2, 3, 1)[:, None]
+        return images[..., None]
+
+    batch, planes, height, width, interleaved = as_in_memory(images).shape
+    shape = (2, batch, planes, height + 2 * pad, width + 2 * pad, interleaved)
+    make = torch.zeros if pad else torch.empty
+    buffer = make(shape, dtype=images.dtype, device=images.device)
+    inner = buffer[..., pad : pad + height, pad : pad + width, :]
+    inner[0] = as_in_memory(images)
+    inner[1] = as_in_memory(images.flip(3))
+    return buffer

@@ -1,5 +1,6 @@
 """Affine maps of a batch, one matrix an image; and rotation, which is one of them."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from datasets_lib.augment.augmentation import Targets, are_masks, memory_format
 from datasets_lib.augment.random_streams import RandomStreams
-from datasets_lib.augment.windows import cut_windows
+from datasets_lib.augment.rows import cut_windows
 
 Padding = Literal["zeros", "border", "reflection"]
 
@@ -78,8 +79,8 @@ class Rotation:
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
         """Bilinear for images, nearest for masks."""
-        angle = streams.stream("angle").uniform(low=-self.degrees, high=self.degrees)
-        turned = streams.stream("turned").bernoulli(self.probability)
+        angle = streams.fold_in("angle").uniform(low=-self.degrees, high=self.degrees)
+        turned = streams.fold_in("turned").bernoulli(self.probability)
         matrix = rotation_matrix(torch.where(turned, angle, 0.0))
         if are_masks(targets):
             targets = warp(targets, matrix, self.padding, "nearest")
@@ -104,7 +105,7 @@ class QuarterTurns:
                 f"Quarter turns want square images, found {height}×{width}. Resize them to a "
                 "square or use 'flips'."
             )
-        turns = streams.stream("turns").integers(4)
+        turns = streams.fold_in("turns").integers(4)
         if are_masks(targets):
             targets = quarter_turns(targets, turns)
         return quarter_turns(images, turns), targets
@@ -120,3 +121,42 @@ def quarter_turns(images: Tensor, turns: Tensor) -> Tensor:
     if images.dim() == 4:
         upright = upright.contiguous(memory_format=memory_format(images))
     return cut_windows(upright, mirrored=turns >= 2, upside_down=(turns == 1) | (turns == 2))
+
+
+@dataclass(frozen=True)
+class ResizedCrop:
+    """Inception's crop (Szegedy et al., CVPR 2015, section 6) and a left-right flip, as one warp.
+
+    A box that would not fit is cut to the image's side rather than drawn again.
+
+    Attributes:
+        area: Bounds of the box's share of the image; uniform between them.
+        aspect: Bounds of width by height; its logarithm is uniform.
+        flip: Probability of a left-right flip.
+    """
+
+    area: tuple[float, float] = (0.35, 1.0)
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
+        """Bilinear for images, nearest for masks."""
+        matrix = self._matrix(streams, images.shape[2], images.shape[3])
+        if are_masks(targets):
+            targets = warp(targets, matrix, "border", "nearest")
+        return warp(images, matrix, "border"), targets
+
+    def _matrix(self, streams: RandomStreams, height: int, width: int) -> Tensor:
+        share = streams.fold_in("area").uniform(low=self.area[0], high=self.area[1])
+        low, high = (math.log(bound) for bound in self.aspect)
+        aspect = streams.fold_in("aspect").uniform(low=low, high=high).exp()
+        across = (share * aspect).sqrt().clamp_max(1)  # of the image's own width and height
+        down = (share / aspect).sqrt().clamp_max(1)
+        place = streams.fold_in("place").uniform(2, low=-0.5, high=0.5)
+        mirror = 1 - 2 * streams.fold_in("flip").bernoulli(self.flip).float()
+        zero = torch.zeros_like(across)
+        to_x = (across * mirror, zero, place[:, 0] * (1 - across) * width)
+        to_y = (zero, down, place[:, 1] * (1 - down) * height)
+        return torch.stack((*to_x, *to_y), dim=1).view(-1, 2, 3)

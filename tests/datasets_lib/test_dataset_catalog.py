@@ -4,7 +4,7 @@ import re
 import pytest
 
 from datasets_lib.catalog import DATASETS
-from datasets_lib.layouts.folder_names import folder_id
+from datasets_lib.layouts.folders import folder_id
 
 
 def test_mvtec_has_its_fifteen_categories():

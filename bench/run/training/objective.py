@@ -113,7 +113,7 @@ class AnomalyObjective:
         if self._textures is None or not isinstance(self._model, AuxiliaryModel):
             return self._model.loss(images)
         place = torch.arange(len(index), device=self._textures.images.device)
-        streams = RandomStreams(place + step * len(index), self._seed).stream("auxiliary")
+        streams = RandomStreams(place + step * len(index), self._seed).fold_in("auxiliary")
         plots = to_float(self._textures.sample(streams), self._device)
         return self._model.loss_beside(images, plots)
 

@@ -41,8 +41,8 @@ def brute_force_perlin(angles, cells_y, cells_x, size):
 def test_noise_is_the_definition():
     size, cells = 24, (1, 2, 4, 8)
     found = perlin_noise(size, streams(5), cells)
-    chosen = streams(5).stream("cells").integers(4, 2)
-    angles = streams(5).stream("angle").uniform(9, 9, high=2 * math.pi).double().numpy()
+    chosen = streams(5).fold_in("cells").integers(4, 2)
+    angles = streams(5).fold_in("angle").uniform(9, 9, high=2 * math.pi).double().numpy()
     for number in range(5):
         y, x = (cells[int(choice)] for choice in chosen[number])
         wanted = brute_force_perlin(angles[number], y, x, size)
@@ -91,7 +91,7 @@ def test_textures_lie_where_the_mask_is_at_their_opacity(dtype):
     result, masks = TextureBlend(Stripes())(images, streams(count))
     assert result.dtype == dtype
     unit = 1 if dtype == torch.uint8 else 255
-    beta = streams(count).stream("opacity").uniform(low=0.1, high=0.8).double()
+    beta = streams(count).fold_in("opacity").uniform(low=0.1, high=0.8).double()
     for number in range(count):
         blended = (1 - beta[number]) * (200 + number) + beta[number] * 40
         inside, outside = result[number, 0][masks[number]], result[number, 0][~masks[number]]
@@ -160,7 +160,9 @@ def test_scars_have_the_papers_sides():
     assert area.min() >= 10
     assert area.max() <= 25 * 16 * 1.1
     sides = streams(count)
-    nominal = (sides.stream("length").integers(16) + 10) * (sides.stream("width").integers(15) + 2)
+    nominal = (sides.fold_in("length").integers(16) + 10) * (
+        sides.fold_in("width").integers(15) + 2
+    )
     inside = masks[:, 0].sum(1) + masks[:, -1].sum(1) + masks[:, :, [0, -1]].sum((1, 2)) == 0
     assert (area[inside].double() / nominal[inside]).mean() == pytest.approx(1, abs=0.03)
 

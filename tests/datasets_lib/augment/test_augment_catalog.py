@@ -132,8 +132,8 @@ def test_repeating_gives_the_same_and_parts_of_a_sequence_differ(part):
     first, _ = twice(images, None, RandomStreams(INDEX, 1))
     again, _ = twice(images, None, RandomStreams(INDEX, 1))
     assert torch.equal(first, again)
-    once, _ = part(images, None, RandomStreams(INDEX, 1).stream("part 0"))
-    same_again, _ = part(once, None, RandomStreams(INDEX, 1).stream("part 0"))
+    once, _ = part(images, None, RandomStreams(INDEX, 1).fold_in("part 0"))
+    same_again, _ = part(once, None, RandomStreams(INDEX, 1).fold_in("part 0"))
     assert not torch.equal(first, same_again)
 
 

@@ -74,7 +74,7 @@ def test_jitter_uses_the_stated_order_and_ranges():
         ("hue", 0.1, vision.adjust_hue),
     ):
         center = 0 if name == "hue" else 1
-        factors = streams(6).stream(name).uniform(low=center - width, high=center + width)
+        factors = streams(6).fold_in(name).uniform(low=center - width, high=center + width)
         wanted = torch.stack(
             [step(image, float(f)) for image, f in zip(wanted, factors, strict=True)]
         )
@@ -158,7 +158,7 @@ def test_each_image_has_its_own_operation():
 
 def test_rand_augment_draws_every_operation_alike():
     images = photographs(1).expand(1400, -1, -1, -1)[:, :, :8, :8]
-    chosen = streams(1400).stream("round 0").stream("operation").integers(14)
+    chosen = streams(1400).fold_in("round 0").fold_in("operation").integers(14)
     assert torch.bincount(chosen, minlength=14).min() > 60
     once, _ = RandAugment(operations=1)(images, None, streams(1400))
     identity = (once == images).flatten(1).all(1)

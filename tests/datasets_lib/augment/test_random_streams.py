@@ -87,9 +87,9 @@ def test_integers_are_uniform_and_in_range():
     [
         streams(seed=6),
         streams(epoch=3),
-        streams().stream("a"),
-        streams().stream("a").stream("a"),
-        streams().stream("b"),
+        streams().fold_in("a"),
+        streams().fold_in("a").fold_in("a"),
+        streams().fold_in("b"),
         RandomStreams(torch.arange(1, 20_001), seed=5, epoch=2),
     ],
     ids=["seed", "epoch", "stream", "nested", "other stream", "neighbor"],
