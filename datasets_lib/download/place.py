@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
 from datasets_lib.download.file_lock import held, make_folder
 from datasets_lib.download.unpack import Progress, unpack
-from datasets_lib.entry import Archive, DatasetEntry
+from datasets_lib.entry import Archive, DatasetEntry, resolve_function
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import subfolders
 

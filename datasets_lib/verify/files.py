@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from datasets_lib.entry import Counts
+from datasets_lib.entry import Counts, Reader, resolve_function
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.data_info import read_only
 from datasets_lib.layouts.masks import MissingMasksError

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from datasets_lib.entry import Counts
+from datasets_lib.entry import Counts, Reader, resolve_function
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit, Labeled, PixelSplit
 from datasets_lib.verify.files import check_files
