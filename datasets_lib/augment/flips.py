@@ -1,4 +1,4 @@
-"""Flips and small shifts: pixels move, none changes."""
+"""Flips and small shifts, which move pixels without changing their values."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from datasets_lib.augment.rows import cut_windows
 
 @dataclass(frozen=True)
 class FlipCrop:
-    """Mirrors half of the images, pads with zeros and crops back at a random place.
+    """Left-right flips of half of the images, then zero padding and a random crop.
 
     The standard augmentation of CIFAR (Lee et al.: Deeply-supervised nets, AISTATS 2015; He et al.,
     CVPR 2016, section 4.2).
 
     Attributes:
-        pad: Zeros on every side, in pixels; offsets are uniform in [0, 2 pad].
+        pad: Padding on every side in pixels; offsets are uniform in [0, 2 pad].
     """
 
     pad: int = 4
@@ -25,7 +25,7 @@ class FlipCrop:
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
-        """The windows; masks are cut at the same places."""
+        """Return the cropped batch; masks are cropped at the same places."""
         mirrored = streams.fold_in("mirror").bernoulli(0.5)
         offsets = streams.fold_in("offset").integers(2 * self.pad + 1, 2)
 
@@ -38,7 +38,7 @@ class FlipCrop:
 
 @dataclass(frozen=True)
 class Flips:
-    """Mirrors images left to right and top to bottom, each with its own probability.
+    """Left-right and top-bottom flips, each with its own probability.
 
     Attributes:
         horizontal: Probability of a left-right flip.
@@ -51,7 +51,7 @@ class Flips:
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
-        """The flipped batch; masks flip along."""
+        """Return the flipped batch; masks flip with their images."""
         mirrored = streams.fold_in("horizontal").bernoulli(self.horizontal)
         upside_down = streams.fold_in("vertical").bernoulli(self.vertical)
         if are_masks(targets):

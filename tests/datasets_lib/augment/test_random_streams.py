@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from datasets_lib.augment.beta import beta
+from datasets_lib.augment.mixing import beta
 from datasets_lib.augment.random_streams import GOLDEN, RandomStreams, splitmix64
 
 MASK = (1 << 64) - 1
