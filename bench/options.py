@@ -203,7 +203,7 @@ def _recipes(text: str | None) -> tuple[str, ...] | None:
 
 def _augmentations(text: str | None) -> tuple[str, ...]:
     names = tuple(text.split(",")) if text else ()
-    offered = sorted({name for entries in AUGMENTATIONS.values() for name in entries})
+    offered = sorted(AUGMENTATIONS)
     if unknown := [name for name in names if name not in offered]:
         raise pytest.UsageError(
             f"--augmentations: no augmentation {', '.join(map(repr, unknown))}; there are "

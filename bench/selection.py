@@ -10,7 +10,7 @@ from bench.protocol import PROFILES
 from bench.settings import Settings
 from bench.studies import STUDIES
 from bench.study import Study
-from datasets_lib.augment.catalog import AUGMENTATIONS
+from datasets_lib.augment.catalog import names as augmentation_names
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
 from models.catalog import MODELS, ModelEntry
@@ -25,7 +25,8 @@ def all_cases(settings: Settings, found: Mapping[str, FoundDataset]) -> list[Cas
     """
     cases: dict[Case, None] = {}
     for study in STUDIES.values():
-        augmentations = [n for n in settings.augmentations if n in AUGMENTATIONS[study.task]]
+        offered = augmentation_names(study.task)
+        augmentations = [name for name in settings.augmentations if name in offered]
         cases |= dict.fromkeys(
             study.cases(
                 _categories(study, settings, found),

@@ -1,5 +1,13 @@
-"""Every named dataset, as data; imports no torch. Folders found at run time join these."""
+"""Every named dataset and folder layout, as data; imports no torch.
 
+One registration adds a dataset, from this file or from a plugin::
+
+    register_dataset(
+        DatasetEntry("bolts", "Bolts", "anomaly", ("m4", "m6"), "CC0", finder=find, reader=read)
+    )
+"""
+
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -22,28 +30,77 @@ from datasets_lib.sets import (
     visa,
 )
 
+_DATASETS: dict[str, DatasetEntry] = {}
+_LAYOUTS: dict[str, Layout] = {}
+
+DATASETS: Mapping[str, DatasetEntry] = MappingProxyType(_DATASETS)
+"""Registered datasets by name, a read-only view that shows later registrations."""
+
+CUSTOM_LAYOUTS: Mapping[str, Layout] = MappingProxyType(_LAYOUTS)
+"""Layouts for folders of other names, in order of registration; the first that fits decides."""
+
+
+def entry_named(name: str) -> DatasetEntry | None:
+    """Return the dataset of this name, or the one whose folder may be called so.
+
+    >>> entry_named("btech").name
+    'btad'
+    """
+    aliases = (entry for entry in DATASETS.values() if name in entry.folders)
+    return DATASETS.get(name) or next(aliases, None)
+
+
+def register_dataset(entry: DatasetEntry) -> None:
+    """Add a dataset to the catalog.
+
+    Raises:
+        ValueError: A name, category or folder name has characters outside ``[a-z0-9_]``, or
+            another dataset goes by the name or a folder name.
+    """
+    for name in (entry.name, *entry.folders, *entry.categories):
+        _check_id(name, f"The dataset '{entry.title}'")
+    for name in (entry.name, *entry.folders):
+        if other := entry_named(name):
+            raise ValueError(
+                f"Two datasets go by the name '{name}': '{other.title}' ({other.name}) and "
+                f"'{entry.title}' ({entry.name}). Rename one of them."
+            )
+    _DATASETS[entry.name] = entry
+
+
+def register_layout(layout: Layout) -> None:
+    """Add a folder layout, which is tried after those registered before it.
+
+    Raises:
+        ValueError: The name is taken or has characters outside ``[a-z0-9_]``.
+    """
+    _check_id(layout.name, f"The layout with the reader {layout.reader}")
+    if other := _LAYOUTS.get(layout.name):
+        raise ValueError(
+            f"Two layouts are named '{layout.name}', with the readers {other.reader} and "
+            f"{layout.reader}. Rename one of them."
+        )
+    _LAYOUTS[layout.name] = layout
+
+
+def _check_id(name: str, owner: str) -> None:
+    if not re.fullmatch("[a-z0-9_]+", name):
+        raise ValueError(
+            f"{owner} uses the name {name!r}, which cannot stand in a case id: expected lower-case "
+            "letters, digits and underscores. Rename it."
+        )
+
+
 _ANOMALY = (mvtec, visa, btad, mpdd, mvtec_ad2, mvtec_loco, kolektor_sdd, real_iad, surface)
 _CLASSIFICATION = (cifar10, cifar100, tiny_imagenet, digits)
 _TEXTURE = (dtd, imagenette)
 
-DATASETS: Mapping[str, DatasetEntry] = MappingProxyType(
-    {module.ENTRY.name: module.ENTRY for module in (*_ANOMALY, *_CLASSIFICATION, *_TEXTURE)}
-)
+for _module in (*_ANOMALY, *_CLASSIFICATION, *_TEXTURE):
+    register_dataset(_module.ENTRY)
 
-CUSTOM_LAYOUTS = (
-    Layout(FOLDER_FINDER, FOLDER_READER),
-    Layout(
-        "datasets_lib.layouts.custom_names:find_categories",
-        "datasets_lib.layouts.custom_names:read_category",
-    ),
-    Layout(
-        "datasets_lib.layouts.plain_folders:find_categories",
-        "datasets_lib.layouts.plain_folders:read_category",
-    ),
-    Layout(
-        "datasets_lib.layouts.class_folders:find",
-        "datasets_lib.layouts.class_folders:read",
-        "classification",
-    ),
-)
-"""What a folder of any other name may look like; the first that fits decides."""
+register_layout(Layout("mvtec_folders", FOLDER_FINDER, FOLDER_READER))
+for _name in ("custom_names", "plain_folders"):
+    _path = f"datasets_lib.layouts.{_name}"
+    register_layout(Layout(_name, f"{_path}:find_categories", f"{_path}:read_category"))
+_path = "datasets_lib.layouts.class_folders"
+register_layout(Layout("class_folders", f"{_path}:find", f"{_path}:read", "classification"))

@@ -1,18 +1,17 @@
-"""Which datasets lie below a data folder, told from folder names alone; runs at collection."""
+"""Find the datasets below a data folder, from folder names alone; runs at collection."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
-from datasets_lib.entry import DatasetEntry, Layout, Task
-from datasets_lib.import_string import import_string
+from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS, entry_named
+from datasets_lib.entry import DatasetEntry, Finder, Layout, Reader, Task, resolve_function
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.layouts.folder_names import folder_id, subfolders
+from datasets_lib.layouts.folders import folder_id, subfolders
 
 CUSTOM = "custom"
-"""A folder of this name below a data folder is a data folder itself."""
+"""Name of a folder below a data folder that is itself a data folder."""
 
 
 @dataclass(frozen=True)
@@ -20,64 +19,58 @@ class FoundDataset:
     """One dataset on disk.
 
     Attributes:
-        name: Its id: a catalog name, or its folder's.
-        root: Its folder.
-        categories: What its reader reads for each category, by id; empty for a dataset without
+        name: Dataset id: a catalog name, or the folder's name as an id.
+        root: Folder of the dataset.
+        categories: Path that the reader gets for each category, by id; empty for a dataset without
             categories.
-        reader: Import path of its reader, see `datasets_lib.entry.DatasetEntry`.
-        task: What models are asked on it.
+        reader: Reader of the dataset, see `datasets_lib.entry.Reader`.
+        task: Task of the models that run on it.
     """
 
     name: str
     root: Path
     categories: Mapping[str, Path]
-    reader: str
+    reader: Reader
     task: Task = "anomaly"
 
 
 def find_datasets(data_dirs: Sequence[Path]) -> dict[str, FoundDataset]:
-    """The datasets below these folders, by id, in the order of the ids.
+    """Return the datasets below these folders by id, sorted by id.
 
-    Of a dataset of the catalog in several data folders, the first data folder's is taken. A folder
-    named like a dataset of the catalog is that dataset if it is laid out as one. Any other folder
-    is a dataset of its own name if a custom layout fits it. What fits nothing is passed over,
-    unreadable folders too.
+    A folder named like a dataset of the catalog is that dataset if its layout fits. Any other
+    folder is a dataset of its own name if one of `CUSTOM_LAYOUTS` fits. Other folders, including
+    unreadable ones, are skipped. If several data folders hold the same dataset of the catalog, the
+    first one wins.
 
     Raises:
-        DatasetError: A data folder is missing or unreadable, or two folders give the id of a set
-            that is not in the catalog, or lie in one data folder.
+        DatasetError: A data folder is missing or unreadable, or two folders give the same id: in
+            one data folder, or for a dataset that is not in the catalog.
     """
     roots = {path.resolve(): path for path in data_dirs}.values()
-    found: dict[str, FoundDataset] = {}
+    datasets: dict[str, FoundDataset] = {}
     for root in roots:
-        here = _datasets_in(root)
-        for name in here.keys() & found.keys() - DATASETS.keys():
-            raise _two(found[name], here[name])
-        found = here | found
-    return dict(sorted(found.items()))
-
-
-def entry_named(name: str) -> DatasetEntry | None:
-    """The catalog's dataset of this id, or that goes by this folder name; None if none does."""
-    aliases = (entry for entry in DATASETS.values() if name in entry.folders)
-    return DATASETS.get(name) or next(aliases, None)
+        local = _datasets_in(root)
+        for name in local.keys() & datasets.keys() - DATASETS.keys():
+            raise _duplicate(datasets[name], local[name])
+        datasets = local | datasets
+    return dict(sorted(datasets.items()))
 
 
 def recognize(folder: Path) -> FoundDataset | None:
-    """The dataset a folder holds; None if it holds none.
+    """Return the dataset in a folder; None if there is none.
 
     Raises:
-        DatasetError: Two of its folders give one category id, or its name is that of a built-in
-            set or of a known one for another task.
+        DatasetError: Two folders give the same category id, or the folder has the name of a
+            built-in dataset or of a dataset for another task.
     """
     name = folder_id(folder.name)
     entry = entry_named(name)
     if entry and not entry.embedded:
-        categories = _categories(Layout(entry.finder, entry.reader), folder)
+        categories = _categories(entry.finder, folder)
         if categories is not None:
             return FoundDataset(entry.name, folder, categories, entry.reader, entry.task)
-    for layout in CUSTOM_LAYOUTS:
-        categories = _categories(layout, folder)
+    for layout in CUSTOM_LAYOUTS.values():
+        categories = _categories(layout.finder, folder)
         if categories is None:
             continue
         if entry:
@@ -101,21 +94,22 @@ def _check_name(name: str, entry: DatasetEntry, layout: Layout, folder: Path) ->
 
 
 def _datasets_in(data_dir: Path) -> dict[str, FoundDataset]:
-    found: dict[str, FoundDataset] = {}
+    datasets: dict[str, FoundDataset] = {}
     for folder in sorted(_dataset_folders(data_dir)):
         dataset = recognize(folder)
-        if dataset is not None:
-            if dataset.name in found:
-                raise _two(found[dataset.name], dataset)
-            found[dataset.name] = dataset
-    return found
+        if dataset is None:
+            continue
+        if dataset.name in datasets:
+            raise _duplicate(datasets[dataset.name], dataset)
+        datasets[dataset.name] = dataset
+    return datasets
 
 
-def _two(first: FoundDataset, second: FoundDataset) -> DatasetError:
+def _duplicate(first: FoundDataset, second: FoundDataset) -> DatasetError:
     return DatasetError(
-        f"Two datasets would share the id '{first.name}': {first.root} and {second.root}. Ids are "
-        "folder names in lower case with other characters than a-z, 0-9 and _ as _; rename one of "
-        "them or leave out its --data-dir."
+        f"Two datasets would share the id '{first.name}': {first.root} and {second.root}. An id is "
+        "the folder name in lower case with every character outside a-z, 0-9 and _ replaced by _; "
+        "rename one of them or leave out its --data-dir."
     )
 
 
@@ -132,10 +126,9 @@ def _dataset_folders(data_dir: Path) -> list[Path]:
         ) from None
 
 
-def _categories(layout: Layout, folder: Path) -> Mapping[str, Path] | None:
-    find: Callable[[Path], Mapping[str, Path] | None] = import_string(layout.finder)
+def _categories(finder: Finder, folder: Path) -> Mapping[str, Path] | None:
     try:
-        categories = find(folder)
+        categories = resolve_function(finder)(folder)
     except OSError:
         return None
     return None if categories is None else MappingProxyType(dict(categories))

@@ -1,9 +1,11 @@
-"""What the catalog says of a dataset; frozen, and free of torch, for it is read at collection."""
+"""Catalog entries of datasets: frozen dataclasses without torch, because collection reads them."""
 
-from collections.abc import Mapping
+import pkgutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,20 +16,39 @@ FOLDER_READER = "datasets_lib.layouts.mvtec_folders:read_category"
 
 Task = Literal["anomaly", "classification", "texture"]
 
+Finder = str | Callable[[Path], Mapping[str, Path] | None]
+"""Function, or its import path ``module:function``, that maps a dataset's folder to the paths of
+its categories by id, or to None if the folder holds something else. It runs at collection, so it
+looks at folder names only. Sets without categories return an empty mapping."""
+
+Reader = str | Callable[..., Any]
+"""Function, or its import path, that reads a dataset: ``(dataset, category, path) -> Category``
+for anomaly sets, ``(root) -> Classification`` for classification sets, ``(root) -> list of files``
+for texture sets."""
+
+
+def resolve_function(target: str | Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function given as itself or as an import path ``module:function``.
+
+    >>> resolve_function("math:sqrt")(9)
+    3.0
+    """
+    return pkgutil.resolve_name(target) if isinstance(target, str) else target
+
 
 @dataclass(frozen=True)
 class Archive:
-    """One file a publisher offers.
+    """One file that a publisher offers for download.
 
     Attributes:
-        file: Its name on disk.
-        urls: Where it is, the publisher's own first, then mirrors. Empty where the publisher asks
-            for a form or a login: a person fetches it, `data prepare` takes it.
-        bytes: Its size, where known.
-        sha256: Its sha256 in hex, where known.
-        md5: Its md5 in hex, where that is all the publisher states.
-        strip: Top folder left out when it is unpacked; empty for none.
-        into: Folder below the dataset's own that it is unpacked into; empty for the dataset's own.
+        file: File name on disk.
+        urls: Addresses, the publisher's own first, then mirrors. Empty where the publisher asks
+            for a form or a login: a person fetches the file and runs `data prepare`.
+        bytes: Size in bytes, where known.
+        sha256: SHA-256 in hex, where known.
+        md5: MD5 in hex, where the publisher states no other checksum.
+        strip: Top folder to drop when unpacking; empty for none.
+        into: Folder below the dataset's own to unpack into; empty for the dataset's own.
     """
 
     file: str
@@ -41,12 +62,12 @@ class Archive:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many images a split of a category, or of a classification set, holds.
+    """Number of images in a category or in a classification set.
 
     Attributes:
-        train: Images to fit on.
-        test: Images to judge on, normal ones included.
-        defective: Of the test images, those with a defect.
+        train: Training images.
+        test: Test images, including normal ones.
+        defective: Test images with a defect.
         validation: Normal images of an official validation split.
     """
 
@@ -58,12 +79,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class SaturatedRegion:
-    """One defect of one image, and how much of it must be marked for it to be found.
+    """One defect of one image and the overlap that counts as finding all of it.
 
     Attributes:
-        image: Index of its image.
+        image: Index of the image.
         mask: Bool (S, S).
-        saturation: Pixels, above 0 and at most the mask's.
+        saturation: Overlap in pixels, above 0 and at most the area of the mask.
     """
 
     image: int
@@ -76,33 +97,29 @@ class DatasetEntry:
     """One named dataset.
 
     Attributes:
-        name: The id's dataset value, in ``[a-z0-9_]``.
-        title: How tables and texts call it.
-        task: What models are asked on it; ``texture`` sets only serve others.
-        categories: Ids of its categories, in the publisher's order; empty for other tasks.
-        license: Terms of its images.
-        citation: Whom to cite; empty where there is no publication.
-        homepage: Where a person gets it; empty for a generated set.
-        folders: Other names, as ids, that its folder goes by below a data folder, such as the
-            name its archive unpacks to.
-        finder: Import path of a ``(root) -> {category id: path} | None``: which of its
-            categories lie in a folder of its name; None means that it is something else. Runs at
-            collection: looks at folder names alone.
-        reader: Import path of a ``(dataset, category, path) -> Category`` for anomaly sets, of a
-            ``(root) -> Classification`` for classification sets, and of a ``(root) -> list of
-            files`` for textures.
-        generator: Import path of a ``(category, root) -> path`` that draws a category into
-            ``root``, for a set that needs no download; None where files must be there.
-        version: Changes whenever a generated pixel would; empty without a generator.
-        embedded: Whether it needs no files of its own: drawn, or part of a dependency.
-        saturated: Import path of a ``(samples, size) -> [SaturatedRegion]``, for sets whose defects
-            are found from less than their whole area; None for others.
-        counts: What its publisher says it holds, by category; of other tasks under ``""``.
-        known_flaws: How many problems of a kind it has as published, by the words of `verify`.
-        image_size: Side that classifiers are trained at; None where it depends on the model.
-        archives: What to download.
-        ask_first: Whether its license must be acknowledged before a download.
-        unverified: What could not be confirmed from here, in words: an address, a checksum.
+        name: Dataset id in case names, in ``[a-z0-9_]``.
+        title: Name in tables and texts.
+        task: Task of the models that run on it; ``texture`` sets only serve other sets.
+        categories: Ids of the categories in the publisher's order; empty for other tasks.
+        license: License of the images.
+        citation: Publication to cite; empty if there is none.
+        homepage: Address of the publisher; empty for a generated set.
+        folders: Other folder names, as ids, that the dataset goes by below a data folder, such as
+            the name its archive unpacks to.
+        finder: Recognizes the dataset in a folder of its name, see `Finder`.
+        reader: Reads the dataset, see `Reader`.
+        generator: Function ``(category, root) -> path``, or its import path, that draws a category
+            into ``root``, for a set that needs no download; None where files must exist.
+        version: Version of the generated pixels; changes when any of them changes.
+        embedded: Whether the set needs no files of its own: generated, or part of a dependency.
+        spro_regions: Function ``(samples, size) -> list of SaturatedRegion``, or its import path,
+            for sets whose defects count as found before all of their area is marked (sPRO).
+        counts: Published number of images by category; under ``""`` for other tasks.
+        known_flaws: Number of known problems in the published files, by the terms of `verify`.
+        image_size: Image side that classifiers train at; None where it depends on the model.
+        archives: Files to download.
+        ask_first: Whether the license must be acknowledged before a download.
+        unverified: Statements about addresses or checksums that could not be confirmed.
     """
 
     name: str
@@ -113,12 +130,12 @@ class DatasetEntry:
     citation: str = ""
     homepage: str = ""
     folders: tuple[str, ...] = ()
-    finder: str = FOLDER_FINDER
-    reader: str = FOLDER_READER
-    generator: str | None = None
+    finder: Finder = FOLDER_FINDER
+    reader: Reader = FOLDER_READER
+    generator: str | Callable[[str, Path], Path] | None = None
     version: str = ""
     embedded: bool = False
-    saturated: str | None = None
+    spro_regions: str | Callable[..., list[SaturatedRegion]] | None = None
     counts: Mapping[str, Counts] = field(default_factory=lambda: MappingProxyType({}))
     known_flaws: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     image_size: int | None = None
@@ -129,14 +146,16 @@ class DatasetEntry:
 
 @dataclass(frozen=True)
 class Layout:
-    """A layout that folders of any name may have.
+    """A layout that a folder of any name may have.
 
     Attributes:
-        finder: As of `DatasetEntry`.
-        reader: As of `DatasetEntry`.
-        task: What models are asked on it.
+        name: Name of the layout, in ``[a-z0-9_]``.
+        finder: Recognizes the layout, see `Finder`.
+        reader: Reads a dataset of the layout, see `Reader`.
+        task: Task of the models that run on it.
     """
 
-    finder: str
-    reader: str
+    name: str
+    finder: Finder
+    reader: Reader
     task: Task = "anomaly"

@@ -8,7 +8,7 @@ from bench.commands.printable_path import printable_path
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import CUSTOM, recognize
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.layouts.folder_names import folder_id, subfolders
+from datasets_lib.layouts.folders import folder_id, subfolders
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2"}
 _FEW = 4

@@ -7,9 +7,10 @@ from pathlib import Path
 from bench.commands.command import CommandError
 from bench.commands.data_get import target_dir
 from bench.commands.progress_line import ProgressLine
-from datasets_lib.discover import CUSTOM, entry_named
+from datasets_lib.catalog import entry_named
+from datasets_lib.discover import CUSTOM
 from datasets_lib.entry import Archive, DatasetEntry
-from datasets_lib.layouts.folder_names import folder_id
+from datasets_lib.layouts.folders import folder_id
 
 
 def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -183,7 +183,8 @@ def _images(options: argparse.Namespace) -> "TextureSource":
     from bench.remedy import dataset_remedy
     from datasets_lib.batches.textures import PROCEDURAL, texture_source
     from datasets_lib.cache.decode_cache import DecodeCache
-    from datasets_lib.discover import entry_named, find_datasets
+    from datasets_lib.catalog import entry_named
+    from datasets_lib.discover import find_datasets
 
     found = find_datasets(searchable(data_dirs_of(options)))
     wanted: tuple[str, ...] = _TEXTURES

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from bench.run.job import CaseSkipped, Job, WeightsError
-from datasets_lib.import_string import import_string
+from datasets_lib.entry import resolve_function
 from models.catalog import MODELS, ClassifierRecipe
 from models.components.base import AnomalyModel, Classifier
 from models.components.weights import IncompleteWeightsError, load_state
@@ -49,8 +49,7 @@ def build_classifier(job: Job, classes: int) -> Classifier:
 
 
 def _builder(job: Job) -> Any:
-    build = MODELS[job.case.model].build
-    return build if callable(build) else import_string(build)
+    return resolve_function(MODELS[job.case.model].build)
 
 
 def _build(job: Job, **options: Any) -> Any:

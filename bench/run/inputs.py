@@ -15,7 +15,7 @@ from datasets_lib.batches.labeled import data_hash
 from datasets_lib.cache.content import ContentHashes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
-from datasets_lib.import_string import import_string
+from datasets_lib.entry import Reader, resolve_function
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification
 from datasets_lib.layouts.split import limit, split_calibration
@@ -23,7 +23,6 @@ from models.catalog import MODELS
 from models.components.weights import ResolvedWeights, WeightsMissingError
 from models.components.weights import resolve as resolve_weights
 
-Reader = Callable[[str, str, Path], Category]
 LabeledReader = Callable[[Path], Classification]
 Generator = Callable[[str, Path], Path]
 
@@ -119,20 +118,20 @@ class Finder:
     def _labeled(self, case: Case, weights: ResolvedWeights | None) -> LabeledInputs:
         if case.dataset not in self._hashed:
             root, reader = self._labeled_source(case)
-            read: LabeledReader = import_string(reader)
-            found = read(root)
+            read: LabeledReader = resolve_function(reader)
+            dataset = read(root)
             hashes = ContentHashes(self.settings.cache_dir / "hashes")
-            both = data_hash(found.train, hashes) + data_hash(found.test, hashes)
+            both = data_hash(dataset.train, hashes) + data_hash(dataset.test, hashes)
             self._hashed[case.dataset] = LabeledInputs(
                 root=root,
                 reader=reader,
-                images={"fit": len(found.train), "test": len(found.test)},
+                images={"fit": len(dataset.train), "test": len(dataset.test)},
                 data_hash=hashlib.sha256(both.encode()).hexdigest(),
                 weights=None,
             )
         return replace(self._hashed[case.dataset], weights=weights)
 
-    def _labeled_source(self, case: Case) -> tuple[Path, str]:
+    def _labeled_source(self, case: Case) -> tuple[Path, Reader]:
         """Return the folder of a classification set, and the reader of its layout."""
         if dataset := self.datasets.get(case.dataset):
             return dataset.root, dataset.reader
@@ -163,7 +162,7 @@ class Finder:
     def _category(self, case: Case) -> Category:
         entry = DATASETS.get(case.dataset)
         if entry and entry.generator:
-            generate: Generator = import_string(entry.generator)
+            generate: Generator = resolve_function(entry.generator)
             root = self.settings.cache_dir / "generated" / f"{entry.name}-{entry.version}"
             try:
                 path = generate(case.category or "", root)
@@ -174,12 +173,12 @@ class Finder:
                 ) from error
             reader = entry.reader
         else:
-            path = self._found(case)
+            path = self._folder(case)
             reader = self.datasets[case.dataset].reader
-        read: Reader = import_string(reader)
+        read: Callable[[str, str, Path], Category] = resolve_function(reader)
         return read(case.dataset, case.category or "", path)
 
-    def _found(self, case: Case) -> Path:
+    def _folder(self, case: Case) -> Path:
         dataset = self.datasets.get(case.dataset)
         if dataset and case.category and case.category in dataset.categories:
             return dataset.categories[case.category]

@@ -11,6 +11,7 @@ from bench.protocol import Protocol
 from bench.record import Key, Outcome, Record
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset
+from datasets_lib.entry import Reader
 from datasets_lib.layouts.category import Sample
 from models.catalog import MODELS
 from models.components.weights import ResolvedWeights
@@ -70,14 +71,14 @@ class LabeledInputs:
 
     Attributes:
         root: Folder of the dataset; any path for an embedded one.
-        reader: Reader of the dataset, or its import path.
+        reader: Reader of the dataset.
         images: Number of images by split.
         data_hash: Hash over names, contents and labels of all images.
         weights: The network's weights, or None for a case from scratch.
     """
 
     root: Path
-    reader: str
+    reader: Reader
     images: dict[str, int]
     data_hash: str
     weights: ResolvedWeights | None

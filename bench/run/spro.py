@@ -1,6 +1,6 @@
 """Saturated per-region overlap (sPRO) of datasets whose defects need not be covered whole."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -9,8 +9,7 @@ from bench.metrics.regions import annotated_regions
 from bench.metrics.spro import auspro
 from bench.run.predict import HeadPredictions
 from datasets_lib.catalog import DATASETS
-from datasets_lib.entry import SaturatedRegion
-from datasets_lib.import_string import import_string
+from datasets_lib.entry import resolve_function
 from datasets_lib.layouts.category import Sample
 
 LIMITS = {"auspro_30": 0.3, "auspro_05": 0.05}
@@ -28,10 +27,10 @@ def spro_areas(
     """
     entry = DATASETS.get(dataset)
     shapes = {s.maps.shape for s in predictions.values() if s.maps is not None}
-    if entry is None or entry.saturated is None or not shapes:
+    if entry is None or entry.spro_regions is None or not shapes:
         return {}
     images, height, width = next(iter(shapes))
-    read: Callable[[Sequence[Sample], int], list[SaturatedRegion]] = import_string(entry.saturated)
+    read = resolve_function(entry.spro_regions)
     found = read(samples, height)
     regions = annotated_regions(
         (images, height, width), [(one.image, torch.from_numpy(one.mask)) for one in found]

@@ -1,1 +1,1 @@
-"""Augmentation in batches on the device, and synthetic anomalies; `catalog` names them all."""
+"""Batched augmentation on the device and synthetic anomalies; `catalog` lists them."""

@@ -1,4 +1,4 @@
-"""What every augmentation is: a function of images, targets and draws."""
+"""The interface of every augmentation: a function of images, targets and random streams."""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeGuard
@@ -13,37 +13,37 @@ Targets = Tensor | None
 
 
 class Augmentation(Protocol):
-    """Alters a batch on the device it is on; images keep their memory format."""
+    """A transform of a whole batch on its device that keeps the images' memory format."""
 
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
-        """The augmented batch.
+        """Return the augmented batch.
 
         Args:
             images: (B, 3, H, W), uint8 or floating point in [0, 1].
-            targets: What belongs to the images; masks move with them.
-            streams: The batch's random numbers.
+            targets: Targets of the images; masks move with them.
+            streams: Random numbers of the batch.
         """
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Leaves a batch as it is."""
+    """An augmentation that returns its input."""
 
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
-        """The batch itself."""
+        """Return the batch unchanged."""
         return images, targets
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Augmentations one after the other, each with draws of its own.
+    """Augmentations applied one after the other, each with random streams of its own.
 
     Attributes:
-        parts: In the order of use.
+        parts: Augmentations in order of application.
     """
 
     parts: tuple[Augmentation, ...]
@@ -51,18 +51,22 @@ class Sequence:
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
-        """The batch after the last part."""
+        """Return the batch after the last part."""
         for number, part in enumerate(self.parts):
-            images, targets = part(images, targets, streams.stream(f"part {number}"))
+            images, targets = part(images, targets, streams.fold_in(f"part {number}"))
         return images, targets
 
 
 def are_masks(targets: Targets) -> TypeGuard[Tensor]:
-    """Whether targets are masks (B, H, W), which move with the images."""
+    """Return whether the targets are masks (B, H, W), which move with the images."""
     return targets is not None and targets.dim() == 3
 
 
 def memory_format(images: Tensor) -> torch.memory_format:
-    """The memory format of (B, C, H, W) images."""
+    """Return the memory format of (B, C, H, W) images.
+
+    >>> memory_format(torch.zeros(2, 3, 4, 4).contiguous(memory_format=torch.channels_last))
+    torch.channels_last
+    """
     channels_last = images.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if channels_last else torch.contiguous_format

@@ -1,4 +1,4 @@
-"""DRAEM's synthetic anomalies: textures laid over images under Perlin masks."""
+"""DRAEM's synthetic anomalies: textures blended into images under Perlin masks."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,10 +13,10 @@ from datasets_lib.augment.rows import where_masked
 
 
 class Textures(Protocol):
-    """Where foreign textures come from, such as `datasets_lib.batches.textures.TextureSource`."""
+    """A source of foreign textures, such as `datasets_lib.batches.textures.TextureSource`."""
 
     def sample(self, streams: RandomStreams) -> Tensor:
-        """One texture for each of the draws' samples, uint8 (B, 3, S, S)."""
+        """Return one texture per sample, uint8 (B, 3, S, S)."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class TextureBlend:
     Zavrtanik, Kristan, Skočaj: DRAEM, ICCV 2021, section 3.2.
 
     Attributes:
-        textures: Where T comes from.
-        threshold: Of the Perlin noise.
-        opacity: Bounds of β; uniform between them.
-        probability: Of an anomaly at all; other images stay, with empty masks.
-        change: Alters the textures before they are laid on; DRAEM uses three of RandAugment's
-            operations.
+        textures: Source of T.
+        threshold: Threshold of the Perlin noise.
+        opacity: Bounds of β, drawn uniformly.
+        probability: Probability of an anomaly; other images stay, with empty masks.
+        change: Augmentation of the textures before they are blended; DRAEM uses three operations
+            of RandAugment.
     """
 
     textures: Textures
@@ -41,29 +41,29 @@ class TextureBlend:
     change: Augmentation = field(default_factory=Identity)
 
     def __call__(self, images: Tensor, streams: RandomStreams) -> tuple[Tensor, Tensor]:
-        """Images with anomalies, and where they are.
+        """Return images with anomalies, and the masks of the anomalies.
 
         Args:
             images: (B, 3, S, S), uint8 or floating point in [0, 1].
-            streams: One anomaly each.
+            streams: Random numbers, one anomaly per sample.
 
         Returns:
             Images of the same dtype and memory format, and masks, bool (B, S, S). A mask may be
             empty where no noise exceeds the threshold.
 
         Raises:
-            ValueError: Textures have another size than the images.
+            ValueError: The textures and the images differ in size.
         """
-        masks = perlin_masks(len(images), images.shape[-1], streams.stream("mask"), self.threshold)
-        masks &= streams.stream("present").bernoulli(self.probability)[:, None, None]
-        texture = self.textures.sample(streams.stream("texture"))
+        masks = perlin_masks(len(images), images.shape[-1], streams.fold_in("mask"), self.threshold)
+        masks &= streams.fold_in("present").bernoulli(self.probability)[:, None, None]
+        texture = self.textures.sample(streams.fold_in("texture"))
         if texture.shape != images.shape:
             raise ValueError(
                 f"Textures must be as large as the images, {tuple(images.shape)}, found "
                 f"{tuple(texture.shape)}. Load the texture source at the images' size."
             )
-        texture, _ = self.change(texture, None, streams.stream("change"))
-        beta = streams.stream("opacity").uniform(low=self.opacity[0], high=self.opacity[1])
+        texture, _ = self.change(texture, None, streams.fold_in("change"))
+        beta = streams.fold_in("opacity").uniform(low=self.opacity[0], high=self.opacity[1])
         is_uint8 = images.dtype == torch.uint8
         top = texture.float() if is_uint8 else texture.to(images.dtype) / 255
         blended = torch.lerp(top, images.to(top.dtype), beta[:, None, None, None].to(top.dtype))

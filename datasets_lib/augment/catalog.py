@@ -1,12 +1,23 @@
-"""Every named augmentation, as data; imports no torch."""
+"""Every named augmentation, as data; imports no torch.
+
+One registration adds an augmentation, from this file or from a plugin::
+
+    from torchvision.transforms import v2
+
+    register_augmentation(
+        AugmentationEntry("blur", "Gaussian blur", lambda: v2.GaussianBlur(3))
+    )
+"""
 
 import difflib
+import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from datasets_lib.import_string import import_string
+from datasets_lib.entry import resolve_function
 
 if TYPE_CHECKING:
     from datasets_lib.augment.augmentation import Augmentation
@@ -15,7 +26,7 @@ Task = Literal["anomaly", "classification"]
 
 
 class UnknownAugmentationError(ValueError):
-    """No augmentation of this name is there for the task."""
+    """The task has no augmentation of this name."""
 
 
 @dataclass(frozen=True)
@@ -23,78 +34,106 @@ class AugmentationEntry:
     """One named augmentation.
 
     Attributes:
-        title: What it does, for tables.
-        builder: Import path ``module:function`` of a ``(**options) -> Augmentation``.
+        name: Id in case names, in ``[a-z0-9_]``.
+        title: Description for tables.
+        builder: Function that returns the augmentation, or its import path ``module:function``.
+            It may return an `Augmentation` or a ``torchvision.transforms.v2`` transform.
+        tasks: Tasks that offer the augmentation.
     """
 
+    name: str
     title: str
-    builder: str
+    builder: str | Callable[..., Any]
+    tasks: tuple[Task, ...] = ("anomaly", "classification")
 
 
-def _entry(title: str, function: str) -> AugmentationEntry:
-    return AugmentationEntry(title, f"datasets_lib.augment.builders:{function}")
+_AUGMENTATIONS: dict[str, AugmentationEntry] = {}
+
+AUGMENTATIONS: Mapping[str, AugmentationEntry] = MappingProxyType(_AUGMENTATIONS)
+"""Registered augmentations by name, a read-only view that shows later registrations."""
 
 
-_NONE = _entry("none", "none")
+def register_augmentation(entry: AugmentationEntry) -> None:
+    """Add an augmentation to the catalog.
 
-AUGMENTATIONS: Mapping[Task, Mapping[str, AugmentationEntry]] = MappingProxyType(
-    {
-        "classification": MappingProxyType(
-            {
-                "none": _NONE,
-                "default": _NONE,
-                "flip_crop": _entry("flip, pad 4 and crop", "flip_crop"),
-                "mixup": _entry("MixUp", "mixup"),
-                "cutmix": _entry("CutMix", "cutmix"),
-                "modern": _entry("RandAugment, resized crop, flip", "modern"),
-            }
-        ),
-        "anomaly": MappingProxyType(
-            {
-                "none": _NONE,
-                "default": _NONE,
-                "flips": _entry("flips both ways", "flips"),
-                "rotation": _entry("30 % turned by up to 90 degrees", "rotation"),
-                "quarter_turns": _entry("multiples of 90 degrees", "quarter_turns"),
-                "color_jitter": _entry("color jitter of 20 %", "color_jitter"),
-            }
-        ),
-    }
-)
-"""By task and id. The default is none: of classification because a recipe's base transform comes
-before it, MixUp and CutMix alike; of anomaly detection because flips turn some defects' kinds into
-normal ones, and frozen features are computed once only where images stay as they are."""
+    Raises:
+        ValueError: The name is taken or holds characters outside ``[a-z0-9_]``.
+    """
+    if not re.fullmatch("[a-z0-9_]+", entry.name):
+        raise ValueError(
+            f"The augmentation name {entry.name!r} cannot stand in a case id: expected lower-case "
+            "letters, digits and underscores. Rename the augmentation."
+        )
+    if other := _AUGMENTATIONS.get(entry.name):
+        raise ValueError(
+            f"Two augmentations are named '{entry.name}': '{other.title}' ({other.builder}) and "
+            f"'{entry.title}' ({entry.builder}). Rename one of them."
+        )
+    _AUGMENTATIONS[entry.name] = entry
+
+
+def names(task: Task) -> list[str]:
+    """Return the names of a task's augmentations in order of registration.
+
+    >>> names("anomaly")[:2]
+    ['none', 'default']
+    """
+    return [name for name, entry in AUGMENTATIONS.items() if task in entry.tasks]
 
 
 def find(task: Task, name: str) -> AugmentationEntry:
-    """The entry of this name.
+    """Return the entry of this name.
 
     Raises:
-        UnknownAugmentationError: There is none; the message suggests the nearest.
+        UnknownAugmentationError: The task has no such augmentation; the message suggests the
+            closest name.
     """
-    entries = AUGMENTATIONS[task]
-    if name in entries:
-        return entries[name]
-    close = difflib.get_close_matches(name, entries, n=1)
+    offered = names(task)
+    if name in offered:
+        return AUGMENTATIONS[name]
+    close = difflib.get_close_matches(name, offered, n=1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
-    other: Task = "classification" if task == "anomaly" else "anomaly"
-    if name in AUGMENTATIONS[other]:
-        hint = f"It is one of {other}'s. "
+    if name in AUGMENTATIONS:
+        hint = f"It belongs to {' and '.join(AUGMENTATIONS[name].tasks)}. "
     raise UnknownAugmentationError(
-        f"There is no augmentation '{name}' for {task}. {hint}Known are {', '.join(entries)}."
+        f"There is no augmentation '{name}' for {task}. {hint}Known are {', '.join(offered)}."
     )
 
 
 def build(task: Task, name: str, **options: float) -> "Augmentation":
-    """The augmentation itself; imports torch.
+    """Build an augmentation; imports torch.
 
     Args:
-        task: What the model is asked.
-        name: Id in the catalog.
-        options: Of its builder, such as ``classes`` and ``alpha`` of those that mix labels.
+        task: Task of the model.
+        name: Name in the catalog.
+        options: Values that a builder may ask for, such as ``classes`` and ``alpha`` of MixUp and
+            CutMix; each builder gets those that it has a parameter for.
 
     Raises:
-        UnknownAugmentationError: There is none of this name.
+        UnknownAugmentationError: The task has no such augmentation.
     """
-    builder = cast("Callable[..., Augmentation]", import_string(find(task, name).builder))
-    return builder(**options)
+    from datasets_lib.augment.torchvision_transform import as_augmentation
+
+    builder = resolve_function(find(task, name).builder)
+    accepted = inspect.signature(builder).parameters
+    return as_augmentation(builder(**{k: v for k, v in options.items() if k in accepted}))
+
+
+def _register(name: str, title: str, builder: str, *tasks: Task) -> None:
+    path = f"datasets_lib.augment.{builder}"
+    register_augmentation(AugmentationEntry(name, title, path, tasks))
+
+
+# The default is none. In classification the recipe's base transform runs before the augmentation.
+# In anomaly detection a flip can turn one kind of defect into a normal image, and features of a
+# frozen backbone are computed once only while the images stay the same.
+for _name in ("none", "default"):
+    _register(_name, "none", "augmentation:Identity", "anomaly", "classification")
+_register("flip_crop", "flip, pad 4 and crop", "flips:FlipCrop", "classification")
+_register("mixup", "MixUp", "mixing:MixUp", "classification")
+_register("cutmix", "CutMix", "mixing:CutMix", "classification")
+_register("modern", "RandAugment, resized crop, flip", "rand_augment:modern", "classification")
+_register("flips", "flips both ways", "flips:Flips", "anomaly")
+_register("rotation", "30 % turned by up to 90 degrees", "warp:Rotation", "anomaly")
+_register("quarter_turns", "multiples of 90 degrees", "warp:QuarterTurns", "anomaly")
+_register("color_jitter", "color jitter of 20 %", "color_jitter:ColorJitter", "anomaly")

@@ -1,4 +1,4 @@
-"""Color jitter: brightness, contrast, saturation and hue, each image by its own factors."""
+"""Color jitter: brightness, contrast, saturation and hue, with factors of its own per image."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ LUMA = 0.2989, 0.587, 0.114
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Changes colors of images, never masks; always in the order of the attributes.
+    """Random changes of an image's colors, in the order of the attributes; masks stay.
 
     Attributes:
         brightness: Factors are uniform in [1 − brightness, 1 + brightness].
-        contrast: Likewise.
-        saturation: Likewise.
-        hue: The hue turns by a share of the circle uniform in [−hue, hue].
+        contrast: Factors are uniform in [1 − contrast, 1 + contrast].
+        saturation: Factors are uniform in [1 − saturation, 1 + saturation].
+        hue: Hue shifts are uniform in [−hue, hue], as a share of the color circle.
     """
 
     brightness: float = 0.2
@@ -31,9 +31,9 @@ class ColorJitter:
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
-        """Images of the same dtype; uint8 ones are rounded once, at the end."""
+        """Return images of the same dtype; uint8 images are rounded once, at the end."""
         is_uint8 = images.dtype == torch.uint8
-        result = images.contiguous()  # whole planes, for what goes channel by channel
+        result = images.contiguous()  # planes, since saturation and hue work channel by channel
         if is_uint8:
             result = result.to(torch.float32).div_(255)
         for name, step, width in (
@@ -42,35 +42,38 @@ class ColorJitter:
             ("saturation", adjust_saturation, self.saturation),
         ):
             if width:
-                result = step(result, streams.stream(name).uniform(low=1 - width, high=1 + width))
+                factor = streams.fold_in(name).uniform(low=1 - width, high=1 + width)
+                result = step(result, factor)
         if self.hue:
-            result = adjust_hue(result, streams.stream("hue").uniform(low=-self.hue, high=self.hue))
+            result = adjust_hue(
+                result, streams.fold_in("hue").uniform(low=-self.hue, high=self.hue)
+            )
         if is_uint8:
             result = (result * 255).round_().to(torch.uint8)
         return result.contiguous(memory_format=memory_format(images)), targets
 
 
 def gray(images: Tensor) -> Tensor:
-    """(B, 1, H, W) of (B, 3, H, W), the luma."""
+    """Return the luma (B, 1, H, W) of images (B, 3, H, W)."""
     red, green, blue = images.unbind(1)
     return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[:, None]
 
 
 def blend(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
-    """``share`` (B,) of the first and the rest of the second, clamped to [0, 1]."""
+    """Blend ``share`` (B,) of the first with the rest of the second, clamped to [0, 1]."""
     share = share[:, None, None, None]
     return (share * first + (1 - share) * second).clamp_(0, 1)
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Float images in [0, 1] times (B,) factors, clamped."""
+    """Scale float images in [0, 1] by (B,) factors and clamp them."""
     return (images * factor[:, None, None, None]).clamp_(0, 1)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from (factor > 1) or toward the mean gray of each image.
+    """Move images away from (factor > 1) or toward their mean gray.
 
-    The mean is a sum of integers: a sum of floats would depend on how many images share a batch.
+    The mean is a sum of integers: a sum of floats would depend on the size of the batch.
     """
     levels = 1 << 24
     total = (gray(images) * levels).long().sum(dim=(1, 2, 3), keepdim=True)
@@ -79,12 +82,12 @@ def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from (factor > 1) or toward gray."""
+    """Move images away from (factor > 1) or toward gray."""
     return blend(images, gray(images), factor)
 
 
 def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Turns the hue of float images in [0, 1] by (B,) shares of the color circle.
+    """Shift the hue of float images in [0, 1] by (B,) shares of the color circle.
 
     Hue, saturation and value as in A. R. Smith: Color gamut transform pairs, SIGGRAPH 1978.
     """

@@ -1,4 +1,4 @@
-"""Flips and small shifts: pixels move, none changes."""
+"""Flips and small shifts, which move pixels without changing their values."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,18 @@ from torch import Tensor
 
 from datasets_lib.augment.augmentation import Targets, are_masks
 from datasets_lib.augment.random_streams import RandomStreams
-from datasets_lib.augment.windows import cut_windows
+from datasets_lib.augment.rows import cut_windows
 
 
 @dataclass(frozen=True)
 class FlipCrop:
-    """Mirrors half of the images, pads with zeros and crops back at a random place.
+    """Left-right flips of half of the images, then zero padding and a random crop.
 
     The standard augmentation of CIFAR (Lee et al.: Deeply-supervised nets, AISTATS 2015; He et al.,
     CVPR 2016, section 4.2).
 
     Attributes:
-        pad: Zeros on every side, in pixels; offsets are uniform in [0, 2 pad].
+        pad: Padding on every side in pixels; offsets are uniform in [0, 2 pad].
     """
 
     pad: int = 4
@@ -25,9 +25,9 @@ class FlipCrop:
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
-        """The windows; masks are cut at the same places."""
-        mirrored = streams.stream("mirror").bernoulli(0.5)
-        offsets = streams.stream("offset").integers(2 * self.pad + 1, 2)
+        """Return the cropped batch; masks are cropped at the same places."""
+        mirrored = streams.fold_in("mirror").bernoulli(0.5)
+        offsets = streams.fold_in("offset").integers(2 * self.pad + 1, 2)
 
         def cut(images: Tensor) -> Tensor:
             top, left = offsets[:, 0], offsets[:, 1]
@@ -38,7 +38,7 @@ class FlipCrop:
 
 @dataclass(frozen=True)
 class Flips:
-    """Mirrors images left to right and top to bottom, each with its own probability.
+    """Left-right and top-bottom flips, each with its own probability.
 
     Attributes:
         horizontal: Probability of a left-right flip.
@@ -51,9 +51,9 @@ class Flips:
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
-        """The flipped batch; masks flip along."""
-        mirrored = streams.stream("horizontal").bernoulli(self.horizontal)
-        upside_down = streams.stream("vertical").bernoulli(self.vertical)
+        """Return the flipped batch; masks flip with their images."""
+        mirrored = streams.fold_in("horizontal").bernoulli(self.horizontal)
+        upside_down = streams.fold_in("vertical").bernoulli(self.vertical)
         if are_masks(targets):
             targets = cut_windows(targets, mirrored, upside_down)
         return cut_windows(images, mirrored, upside_down), targets

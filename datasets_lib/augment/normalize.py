@@ -1,4 +1,4 @@
-"""Pixels to what a network takes: (x − mean) / std, in two passes over memory."""
+"""Normalization of pixels, (x − mean) / std, in two passes over memory."""
 
 from dataclasses import dataclass, field
 
@@ -10,15 +10,15 @@ from datasets_lib.augment.augmentation import memory_format
 
 @dataclass(frozen=True)
 class Normalize:
-    """Normalizes images channel by channel.
+    """Normalization of images channel by channel.
 
-    The factor and the summand lie ready on the device, repeated to the length of a row: a row of a
-    channels_last image is then one vector, where broadcasting over 3 channels takes 7 times as long
-    on a CPU.
+    The factor and the summand are kept on the device, repeated to the length of a row. A row of a
+    channels_last image is then one vector; broadcasting over 3 channels takes 7 times as long on a
+    CPU.
 
     Attributes:
-        mean: Of each channel, for pixels in [0, 1].
-        std: Standard deviation of each channel, likewise.
+        mean: Mean of each channel, for pixels in [0, 1].
+        std: Standard deviation of each channel, for pixels in [0, 1].
     """
 
     mean: tuple[float, ...]
@@ -28,13 +28,13 @@ class Normalize:
     )
 
     def __call__(self, images: Tensor) -> Tensor:
-        """float32, in the images' memory format.
+        """Return float32 images in the same memory format.
 
         Args:
             images: (B, C, H, W), uint8, or floating point in [0, 1].
 
         Raises:
-            ValueError: The images have another number of channels than the mean.
+            ValueError: The numbers of channels of the images and of the mean differ.
         """
         batch, channels, height, width = images.shape
         if channels != len(self.mean):
@@ -56,7 +56,7 @@ class Normalize:
         return result.view(images.shape)
 
     def _row(self, device: torch.device, repeat: int, is_uint8: bool) -> tuple[Tensor, Tensor]:
-        """Factor and summand: for a row of ``repeat`` pixels, or (C, 1) for planes."""
+        """Return factor and summand for a row of ``repeat`` pixels, or (C, 1) for planes."""
         key = device, repeat, is_uint8
         if key not in self._rows:
             mean = torch.tensor(self.mean, dtype=torch.float64)

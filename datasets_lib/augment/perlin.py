@@ -1,8 +1,8 @@
-"""Perlin noise in batches, and the masks that it gives above a threshold (DRAEM, section 3.2).
+"""Perlin noise in batches, and masks above a threshold of it (DRAEM, section 3.2).
 
 The noise is separable along rows: between two columns of the lattice it is P(y) dx + Q(y), where P
-and Q blend the gradients above and below. So P and Q are worked out on the lattice's columns alone,
-and a pixel takes four gathers in place of eight.
+and Q blend the gradients above and below. P and Q are computed on the columns of the lattice only,
+so that a pixel takes four gathers instead of eight.
 """
 
 import math
@@ -14,27 +14,26 @@ from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.warp import rotation_matrix, warp
 
 DRAEM_CELLS = tuple(2**power for power in range(6))
-"""Lattice cells along a side: powers of two below 2⁶, as DRAEM's code draws them."""
+"""Lattice cells along a side: powers of two below 2⁶, as in DRAEM's code."""
 
 
 def perlin_noise(size: int, streams: RandomStreams, cells: tuple[int, ...] = DRAEM_CELLS) -> Tensor:
-    """float32 (B, size, size), each sample with its own number of cells along each axis.
+    """Return noise in [−1, 1], float32 (B, size, size), with random numbers of cells per sample.
 
-    Unit gradients, Perlin's quintic fade (Improving noise, SIGGRAPH 2002), times √2: within
-    [−1, 1].
+    Unit gradients and Perlin's quintic fade (Improving noise, SIGGRAPH 2002), times √2.
 
     Args:
         size: Height and width in pixels.
-        streams: One image each.
+        streams: Random numbers, one image per sample.
         cells: Numbers of lattice cells to choose from.
     """
     device = streams.index.device
     lines = max(cells) + 1
-    choice = streams.stream("cells").integers(len(cells), 2)
-    # A comparison and a sum, since a tensor of the choices would have to be copied to the device.
+    choice = streams.fold_in("cells").integers(len(cells), 2)
+    # Comparisons and a sum, because a tensor of the choices would have to be copied to the device.
     count = sum((choice == number) * value for number, value in enumerate(cells))
     assert isinstance(count, Tensor)
-    angle = streams.stream("angle").uniform(lines, lines, high=2 * math.pi)
+    angle = streams.fold_in("angle").uniform(lines, lines, high=2 * math.pi)
     gradient_x, gradient_y = angle.cos(), angle.sin()
 
     place = (torch.arange(size, device=device)[None, :, None] * count[:, None, :]).float() / size
@@ -43,19 +42,19 @@ def perlin_noise(size: int, streams: RandomStreams, cells: tuple[int, ...] = DRA
     fade = offset**3 * (offset * (offset * 6 - 15) + 10)
     (y, x), (dy, dx), (fade_y, fade_x) = (part.unbind(2) for part in (cell, offset, fade))
 
-    def of_rows(gradient: Tensor, lower: int) -> Tensor:
+    def from_rows(gradient: Tensor, lower: int) -> Tensor:
         return gradient.gather(1, (y + lower)[:, :, None].expand(-1, -1, lines))
 
     fade_y, dy = fade_y[:, :, None], dy[:, :, None]
-    p = torch.lerp(of_rows(gradient_x, 0), of_rows(gradient_x, 1), fade_y)
-    q = torch.lerp(of_rows(gradient_y, 0) * dy, of_rows(gradient_y, 1) * (dy - 1), fade_y)
+    p = torch.lerp(from_rows(gradient_x, 0), from_rows(gradient_x, 1), fade_y)
+    q = torch.lerp(from_rows(gradient_y, 0) * dy, from_rows(gradient_y, 1) * (dy - 1), fade_y)
 
-    def of_columns(values: Tensor, right: int) -> Tensor:
+    def from_columns(values: Tensor, right: int) -> Tensor:
         return values.gather(2, (x + right)[:, None, :].expand(-1, size, -1))
 
     dx, fade_x = dx[:, None, :], fade_x[:, None, :]
-    before = of_columns(p, 0) * dx + of_columns(q, 0)
-    after = of_columns(p, 1) * (dx - 1) + of_columns(q, 1)
+    before = from_columns(p, 0) * dx + from_columns(q, 0)
+    after = from_columns(p, 1) * (dx - 1) + from_columns(q, 1)
     return torch.lerp(before, after, fade_x).mul_(math.sqrt(2))
 
 
@@ -66,23 +65,23 @@ def perlin_masks(
     threshold: float = 0.5,
     cells: tuple[int, ...] = DRAEM_CELLS,
 ) -> Tensor:
-    """Bool (count, size, size): where randomly turned Perlin noise exceeds the threshold.
+    """Return bool (count, size, size), True where randomly turned noise exceeds the threshold.
 
     Args:
-        count: How many, as many as ``streams`` has samples.
+        count: Number of masks, equal to the number of samples of ``streams``.
         size: Height and width in pixels.
-        streams: One mask each.
-        threshold: 0.5 in DRAEM. Corners that the turn leaves empty count as 0.
+        streams: Random numbers, one mask per sample.
+        threshold: Threshold of the noise, 0.5 in DRAEM. Corners that the turn leaves empty are 0.
         cells: Numbers of lattice cells to choose from.
 
     Raises:
-        ValueError: The draws are of another number of samples.
+        ValueError: The streams have another number of samples.
     """
     if count != len(streams):
         raise ValueError(
-            f"perlin_masks was asked for {count} masks with draws for {len(streams)} samples. Each "
-            "mask belongs to a sample: build the draws from as many indices."
+            f"perlin_masks wants one mask per sample, found {count} masks and {len(streams)} samples. "
+            "Build the streams from as many indices as masks."
         )
     noise = perlin_noise(size, streams, cells)
-    angle = streams.stream("turn").uniform(low=-90.0, high=90.0)
+    angle = streams.fold_in("turn").uniform(low=-90.0, high=90.0)
     return warp(noise[:, None], rotation_matrix(angle))[:, 0] > threshold

@@ -1,10 +1,10 @@
-"""Random numbers that are a hash of what they are for: no state, no order, no device.
+"""Counter-based random numbers: a hash of their purpose, without state, order or device.
 
-Every number comes of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
-generators, OOPSLA 2014), evaluated at (seed, epoch, stream, sample index, place in the stream). How
-images are cut into batches, which worker takes them and on which device cannot change a bit of it;
-floats derived through logarithms or sines may differ by a rounding between devices. Nothing is
-copied between host and device and nothing waits for the device.
+Every number is SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
+OOPSLA 2014) of (seed, epoch, stream, sample index, place in the stream). The numbers therefore do
+not depend on how images are batched, on the worker or on the device; only floats derived through
+logarithms or sines may differ by a rounding between devices. Nothing is copied between host and
+device, and nothing waits for the device.
 """
 
 import hashlib
@@ -27,11 +27,12 @@ class RandomStreams:
     """The random numbers of a batch of samples.
 
     Attributes:
-        index: int64 (B,), which samples these are in their data set, on the images' device.
-        seed: Of the run.
-        epoch: Pass over the data; another epoch has other numbers.
-        step: Which batch of the epoch this is, or a scalar of it. Only `batch` depends on it.
-        key: Hash of the names of the streams above this one.
+        index: int64 (B,), indices of the samples in their data set, on the images' device.
+        seed: Seed of the run.
+        epoch: Pass over the data; each epoch has its own numbers.
+        step: Number of the batch in the epoch, as an integer or a scalar tensor. Only `batch`
+            depends on it.
+        key: Hash of the names folded in so far.
     """
 
     index: Tensor
@@ -43,18 +44,23 @@ class RandomStreams:
     def __len__(self) -> int:
         return len(self.index)
 
-    def stream(self, name: str) -> "RandomStreams":
-        """An independent stream for one purpose, so that no two purposes share a number."""
+    def fold_in(self, name: str) -> "RandomStreams":
+        """Return an independent stream for one purpose, so that no two purposes share a number.
+
+        >>> streams = RandomStreams(torch.arange(3), seed=0)
+        >>> streams.fold_in("angle").uniform().shape
+        torch.Size([3])
+        """
         return replace(self, key=_host_mix(self.key ^ _hash(name)))
 
     @property
     def batch(self) -> "RandomStreams":
-        """Draws for the batch as a whole, one row: they alone depend on how batches are cut."""
-        one = self.index.new_zeros(1) + self.step
-        return replace(self.stream("batch"), index=one)
+        """The stream of the batch as a whole, one row; it alone depends on the batching."""
+        index = self.index.new_zeros(1) + self.step
+        return replace(self.fold_in("batch"), index=index)
 
     def bits(self, *shape: int) -> Tensor:
-        """int64 (B, *shape), all 64 bits uniform."""
+        """Draw int64 (B, *shape), all 64 bits uniform."""
         count = math.prod(shape)
         key = _host_mix(_host_mix(_host_mix(self.seed + GOLDEN) ^ self.epoch) ^ self.key)
         state = splitmix64(self.index * _signed(GOLDEN) + _signed(key))
@@ -62,32 +68,34 @@ class RandomStreams:
         return splitmix64(state[:, None] + place).view(-1, *shape)
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """float32 (B, *shape) in [low, high): multiples of 2⁻²⁴ of the width."""
+        """Draw float32 (B, *shape), uniform in [low, high) on a grid of 2⁻²⁴ of the width."""
+        # The top 24 of 64 bits, as many as a float32 mantissa holds.
         unit = (self.bits(*shape) >> 40).bitwise_and_((1 << 24) - 1).to(torch.float32)
         return unit.mul_((high - low) / (1 << 24)).add_(low)
 
     def normal(self, *shape: int) -> Tensor:
-        """float32 (B, *shape), standard normal by Box and Muller's method."""
-        radius = self.stream("radius").uniform(*shape).neg_().add_(1.0)  # in (0, 1]
-        angle = self.stream("angle").uniform(*shape, high=2 * math.pi)
+        """Draw float32 (B, *shape), standard normal, by the Box–Muller method."""
+        radius = self.fold_in("radius").uniform(*shape).neg_().add_(1.0)  # in (0, 1]
+        angle = self.fold_in("angle").uniform(*shape, high=2 * math.pi)
         return radius.log_().mul_(-2.0).sqrt_().mul_(angle.cos_())
 
     def integers(self, high: int, *shape: int) -> Tensor:
-        """int64 (B, *shape) in [0, high); uneven by less than high / 2³² of each share."""
+        """Draw int64 (B, *shape), uniform in [0, high) up to a bias of high / 2³²."""
+        # Multiply and shift: floor(high · u) for u in [0, 1) with 32 bits.
         upper = (self.bits(*shape) >> 32).bitwise_and_((1 << 32) - 1)
         return upper.mul_(high) >> 32
 
     def bernoulli(self, probability: float, *shape: int) -> Tensor:
-        """Bool (B, *shape), True with this probability."""
+        """Draw bool (B, *shape), True with this probability."""
         return self.uniform(*shape) < probability
 
     def permutation(self, count: int) -> Tensor:
-        """int64 (count,), a permutation drawn by the first sample; ask it of `batch`."""
+        """Draw a permutation, int64 (count,), from the first sample; meant for `batch`."""
         return self.bits(count)[0].argsort(stable=True)
 
 
 def splitmix64(state: Tensor) -> Tensor:
-    """SplitMix64's output for each int64 state: the state steps once and is mixed."""
+    """Return the SplitMix64 output for each int64 state: advance the state once, then mix it."""
     mixed = state + _signed(GOLDEN)
     for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
         # int64 shifts right arithmetically: the mask clears the copies of the sign.
@@ -103,7 +111,7 @@ def _host_mix(state: int) -> int:
 
 
 def _signed(value: int) -> int:
-    """The int64 with the same 64 bits."""
+    """Return the int64 with the same 64 bits."""
     value &= _MASK
     return value - (1 << 64) if value >> 63 else value
 

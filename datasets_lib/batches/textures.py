@@ -12,7 +12,7 @@ from datasets_lib.batches.texture_synthesis import synthesize_textures
 from datasets_lib.cache.build import Progress
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import FoundDataset
-from datasets_lib.import_string import import_string
+from datasets_lib.entry import resolve_function
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.split import limit
 
@@ -47,7 +47,7 @@ class TextureSource:
         """One image for each of the draws, uint8 (B, 3, S, S), on the source's device."""
         from datasets_lib.augment.rows import select
 
-        chosen = streams.stream("texture").integers(len(self.images), 1)[:, 0]
+        chosen = streams.fold_in("texture").integers(len(self.images), 1)[:, 0]
         return select(self.images, chosen.to(self.images.device))
 
     def to(self, device: device | str) -> TextureSource:
@@ -86,6 +86,6 @@ def texture_source(
 
 
 def _samples(dataset: FoundDataset) -> tuple[Sample, ...]:
-    read: Callable[[Path], list[Path]] = import_string(dataset.reader)
+    read: Callable[[Path], list[Path]] = resolve_function(dataset.reader)
     files = read(dataset.root)
     return limit([Sample(file.relative_to(dataset.root).as_posix(), file) for file in files], MOST)

@@ -9,8 +9,14 @@ from pathlib import Path
 
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit
-from datasets_lib.layouts.folder_names import folder_id, subfolders
-from datasets_lib.layouts.listing import IMAGE_SUFFIXES, in_words, list_folder, list_images
+from datasets_lib.layouts.folders import (
+    IMAGE_SUFFIXES,
+    folder_id,
+    in_words,
+    list_folder,
+    list_images,
+    subfolders,
+)
 
 JUDGED = ("test", "val")
 """Folders that may hold the images to judge on, the preferred one first."""

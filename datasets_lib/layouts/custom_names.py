@@ -13,11 +13,9 @@ from typing import NamedTuple
 
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.data_info import IMAGES, Info, check_or_write
-from datasets_lib.layouts.folder_names import folder_id, subfolders
-from datasets_lib.layouts.listing import is_image, list_folder, list_images
+from datasets_lib.layouts.folders import folder_id, is_image, list_folder, list_images, subfolders
 from datasets_lib.layouts.masks import masks_by_stem, masks_of, with_masks
-from datasets_lib.layouts.own_split import NORMAL_NAMES, split_category
-from datasets_lib.layouts.split import split_test
+from datasets_lib.layouts.split import NORMAL_NAMES, split_category, split_test
 
 PATTERN = "{category} {freq} {dimming}[_{extra}].png"
 

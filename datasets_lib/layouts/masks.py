@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category, DatasetError
-from datasets_lib.layouts.listing import in_words, list_folder
+from datasets_lib.layouts.folders import in_words, list_folder
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff"})
 """JPEG is missing: its ringing puts non-zero pixels beside every defect."""

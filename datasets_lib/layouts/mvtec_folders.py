@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category, DatasetError, Sample
-from datasets_lib.layouts.folder_names import categories_in
-from datasets_lib.layouts.listing import IMAGE_SUFFIXES, in_words, list_folder, list_images
+from datasets_lib.layouts.folders import (
+    IMAGE_SUFFIXES,
+    categories_in,
+    in_words,
+    list_folder,
+    list_images,
+)
 from datasets_lib.layouts.masks import masks_by_stem, masks_of, with_masks
 
 

@@ -10,10 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category, Sample
-from datasets_lib.layouts.folder_names import categories_in, subfolders
-from datasets_lib.layouts.listing import list_folder, list_images
+from datasets_lib.layouts.folders import categories_in, list_folder, list_images, subfolders
 from datasets_lib.layouts.masks import Masks, masks_by_stem, masks_of, with_masks
-from datasets_lib.layouts.own_split import NORMAL_NAMES, split_category
+from datasets_lib.layouts.split import NORMAL_NAMES, split_category
 
 ABNORMAL_NAMES = frozenset(
     {"abnormal", "anomalous", "anomaly", "anomalies", "bad", "ko", "ng"}

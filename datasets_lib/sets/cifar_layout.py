@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets_lib.layouts.marked_folder import marked_folder
+from datasets_lib.layouts.folders import marked_folder
 
 HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 LICENSE = "none stated by the publisher; cite the report"

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.layouts.marked_folder import marked_folder
+from datasets_lib.layouts.folders import marked_folder
 
 FOLDERS = ("imagenette2-320", "imagenette2", "imagenette2-160")
 

@@ -12,9 +12,8 @@ from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
 from datasets_lib.layouts.category import Category, DatasetError, Sample
-from datasets_lib.layouts.folder_names import subfolders
-from datasets_lib.layouts.listing import list_folder
-from datasets_lib.layouts.own_split import split_category
+from datasets_lib.layouts.folders import list_folder, subfolders
+from datasets_lib.layouts.split import split_category
 
 CATEGORY = "commutator"
 

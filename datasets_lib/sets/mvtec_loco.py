@@ -37,7 +37,7 @@ ENTRY = DatasetEntry(
     homepage="https://www.mvtec.com/company/research/datasets/mvtec-loco",
     folders=("mvtec_loco_ad", "mvtec_loco_anomaly_detection"),
     reader="datasets_lib.sets.mvtec_loco:read",
-    saturated="datasets_lib.sets.mvtec_loco_regions:saturated_regions",
+    spro_regions="datasets_lib.sets.mvtec_loco_regions:saturated_regions",
     counts=MappingProxyType(_COUNTS),
     archives=(
         Archive(

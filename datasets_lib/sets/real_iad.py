@@ -16,8 +16,7 @@ from typing import Any
 from datasets_lib.entry import Archive, DatasetEntry
 from datasets_lib.layouts.annotations import file_inside, read_json, unusable
 from datasets_lib.layouts.category import Category, DatasetError, Sample
-from datasets_lib.layouts.folder_names import ids_of, subfolders
-from datasets_lib.layouts.listing import in_order
+from datasets_lib.layouts.folders import ids_of, in_order, subfolders
 
 CATEGORIES = (
     "audiojack",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit
-from datasets_lib.layouts.folder_names import subfolders
+from datasets_lib.layouts.folders import subfolders
 from datasets_lib.sets.tiny_imagenet import ANNOTATIONS, ENTRY, FOLDER, WNIDS, WORDS, locate
 
 SUFFIX = ".JPEG"

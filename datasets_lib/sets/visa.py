@@ -14,8 +14,7 @@ from types import MappingProxyType
 from datasets_lib.entry import Archive, Counts, DatasetEntry
 from datasets_lib.layouts.annotations import Row, file_inside, read_table, unusable
 from datasets_lib.layouts.category import Category, DatasetError, Sample
-from datasets_lib.layouts.folder_names import categories_in
-from datasets_lib.layouts.listing import in_order
+from datasets_lib.layouts.folders import categories_in, in_order
 
 _COUNTS = {
     "candle": Counts(train=900, test=200, defective=100),

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from datasets_lib.entry import Counts
-from datasets_lib.import_string import import_string
+from datasets_lib.entry import Counts, Reader, resolve_function
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.data_info import read_only
 from datasets_lib.layouts.masks import MissingMasksError
@@ -30,7 +29,7 @@ def verify_category(
     dataset: str,
     category: str,
     path: Path,
-    reader: str,
+    reader: Reader,
     expected: Counts | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -45,7 +44,7 @@ def verify_category(
         progress: Told of every image.
     """
     name = f"{dataset}.{category}"
-    read: Callable[[str, str, Path], Category] = import_string(reader)
+    read: Callable[[str, str, Path], Category] = resolve_function(reader)
     lacking: list[Problem] = []
     try:
         with read_only():

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from datasets_lib.entry import Counts
-from datasets_lib.import_string import import_string
+from datasets_lib.entry import Counts, Reader, resolve_function
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit, Labeled, PixelSplit
 from datasets_lib.verify.files import check_files
@@ -26,7 +25,7 @@ from datasets_lib.verify.report import (
 def verify_labeled(
     dataset: str,
     root: Path,
-    reader: str,
+    reader: Reader,
     expected: Counts | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -40,7 +39,7 @@ def verify_labeled(
         progress: Told of every image; of stored pixels at once.
     """
     try:
-        found: Classification = import_string(reader)(root)
+        found: Classification = resolve_function(reader)(root)
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
     checked = [
@@ -61,13 +60,13 @@ def verify_labeled(
 def verify_textures(
     dataset: str,
     root: Path,
-    reader: str,
+    reader: Reader,
     expected: Counts | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Decode a folder of textures; the arguments are those of `verify_labeled`."""
     try:
-        files: list[Path] = list(import_string(reader)(root))
+        files: list[Path] = list(resolve_function(reader)(root))
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
     samples = [Sample(file.relative_to(root).as_posix(), file) for file in files]

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from datasets_lib.layouts.category import Category
 from datasets_lib.layouts.data_info import IMAGES
-from datasets_lib.layouts.folder_names import folder_id
-from datasets_lib.layouts.listing import in_words, is_image, natural
+from datasets_lib.layouts.folders import folder_id, in_words, is_image, natural
 from datasets_lib.layouts.masks import MASK_SUFFIXES
 from datasets_lib.layouts.plain_folders import ABNORMAL_NAMES, MASK_NAMES
 from datasets_lib.verify.report import Problem

@@ -1,10 +1,14 @@
-import importlib
 import re
+from dataclasses import replace
 
 import pytest
 
-from datasets_lib.catalog import DATASETS
-from datasets_lib.layouts.folder_names import folder_id
+from datasets_lib import catalog
+from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS, register_dataset, register_layout
+from datasets_lib.discover import find_datasets
+from datasets_lib.entry import DatasetEntry, Layout, resolve_function
+from datasets_lib.layouts.category import Category, Sample
+from datasets_lib.layouts.folders import folder_id
 
 
 def test_mvtec_has_its_fifteen_categories():
@@ -22,8 +26,7 @@ def test_entries_are_usable(entry):
         assert folder_id(name) == name
     assert entry.license
     for path in filter(None, (entry.reader, entry.generator)):
-        module, _, function = path.partition(":")
-        assert callable(getattr(importlib.import_module(module), function))
+        assert callable(resolve_function(path))
 
 
 def test_a_set_is_either_fetched_or_generated():
@@ -67,9 +70,74 @@ def test_checksums_and_addresses_are_well_formed(entry):
     assert all(folder_id(folder) == folder != entry.name for folder in entry.folders)
 
 
-def test_no_two_datasets_go_by_one_folder():
-    names = [name for entry in DATASETS.values() for name in (entry.name, *entry.folders)]
-    assert len(names) == len(set(names))
+@pytest.fixture
+def registries():
+    """The registries of datasets and layouts, as they were again after the test."""
+    both = (catalog._DATASETS, catalog._LAYOUTS)
+    before = [dict(registry) for registry in both]
+    yield
+    for registry, content in zip(both, before, strict=True):
+        registry.clear()
+        registry.update(content)
+
+
+def find_pair(root):
+    return {"all": root} if (root / "good.png").exists() else None
+
+
+def read_pair(dataset, category, path):
+    samples = [
+        Sample(name, path / name, (), defect)
+        for name, defect in (("good.png", None), ("bad.png", "scratch"))
+    ]
+    return Category(dataset, category, (samples[0],), tuple(samples), has_masks=False)
+
+
+PAIR = DatasetEntry("pair", "Pair", "anomaly", ("all",), "CC0", finder=find_pair, reader=read_pair)
+
+
+def write_pair(folder):
+    folder.mkdir()
+    for name in ("good.png", "bad.png"):
+        (folder / name).touch()
+
+
+def test_an_outside_dataset_is_one_registration(registries, tmp_path):
+    write_pair(tmp_path / "Pair")
+    assert find_datasets([tmp_path]) == {}
+    register_dataset(PAIR)
+    assert DATASETS["pair"] is PAIR
+    dataset = find_datasets([tmp_path])["pair"]
+    category = resolve_function(dataset.reader)("pair", "all", dataset.categories["all"])
+    assert [sample.defect for sample in category.test] == [None, "scratch"]
+
+
+def test_an_outside_layout_is_one_registration(registries, tmp_path):
+    write_pair(tmp_path / "screws")
+    register_layout(Layout("pair", find_pair, read_pair))
+    assert list(CUSTOM_LAYOUTS)[-1] == "pair"
+    assert find_datasets([tmp_path])["screws"].reader is read_pair
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "mvtec"}, "MVTec AD.*Pair"),
+        ({"name": "btech"}, "BTAD.*Pair"),
+        ({"folders": ("visa",)}, "VisA.*Pair"),
+        ({"name": "my-set"}, "my-set"),
+        ({"categories": ("M4",)}, "M4"),
+    ],
+)
+def test_names_of_datasets_are_checked(registries, changes, words):
+    with pytest.raises(ValueError, match=words):
+        register_dataset(replace(PAIR, **changes))
+
+
+@pytest.mark.parametrize("name", ["class_folders", "Class-Folders"])
+def test_names_of_layouts_are_checked(registries, name):
+    with pytest.raises(ValueError, match="Rename"):
+        register_layout(Layout(name, find_pair, read_pair))
 
 
 def test_textures_have_no_split():

@@ -12,7 +12,7 @@ from bench.case import Case
 from datasets_lib.data_dirs import data_dirs
 from datasets_lib.discover import find_datasets
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.layouts.folder_names import folder_id
+from datasets_lib.layouts.folders import folder_id
 
 
 def make(folder, *categories):

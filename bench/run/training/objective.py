@@ -113,7 +113,7 @@ class AnomalyObjective:
         if self._textures is None:
             return None
         place = torch.arange(len(index), device=self._textures.images.device)
-        streams = RandomStreams(place + step * len(index), self._seed).stream("auxiliary")
+        streams = RandomStreams(place + step * len(index), self._seed).fold_in("auxiliary")
         return to_float(self._textures.sample(streams), self._device)
 
     def _augmented(self, index: Tensor, step: int) -> Tensor:

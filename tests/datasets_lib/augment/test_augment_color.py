@@ -7,7 +7,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as vision
 
 from datasets_lib.augment import color_jitter as jitter
-from datasets_lib.augment import lookup
+from datasets_lib.augment import rand_augment as tables
 from datasets_lib.augment.normalize import Normalize
 from datasets_lib.augment.rand_augment import Operation, RandAugment
 from datasets_lib.augment.random_streams import RandomStreams
@@ -74,7 +74,7 @@ def test_jitter_uses_the_stated_order_and_ranges():
         ("hue", 0.1, vision.adjust_hue),
     ):
         center = 0 if name == "hue" else 1
-        factors = streams(6).stream(name).uniform(low=center - width, high=center + width)
+        factors = streams(6).fold_in(name).uniform(low=center - width, high=center + width)
         wanted = torch.stack(
             [step(image, float(f)) for image, f in zip(wanted, factors, strict=True)]
         )
@@ -132,15 +132,15 @@ def test_translations_move_whole_pixels_exactly(axis):
 
 def test_pillow_agrees_on_the_tables():
     images = photographs()
-    values, histogram = lookup.levels(images), lookup.histograms(images)
-    equalized = lookup.apply_tables(images, lookup.equalized(values, histogram))
-    stretched = lookup.apply_tables(images, lookup.autocontrasted(values, histogram))
+    values, histogram = tables.levels(images), tables.histograms(images)
+    equalized = tables.apply_tables(images, tables.equalized(values, histogram))
+    stretched = tables.apply_tables(images, tables.autocontrasted(values, histogram))
     for number, image in enumerate(images):
         pillow = to_pillow(image)
         assert torch.equal(equalized[number], from_pillow(ImageOps.equalize(pillow)))
         difference = stretched[number].int() - from_pillow(ImageOps.autocontrast(pillow)).int()
         assert difference.abs().max() <= 1
-        brighter = lookup.blended(values, 0.0, torch.full((1, 1, 1), 1.3))[0, 0]
+        brighter = tables.blended(values, 0.0, torch.full((1, 1, 1), 1.3))[0, 0]
         wanted = from_pillow(ImageEnhance.Brightness(pillow).enhance(1.3))
         assert (brighter[image.long()].int() - wanted.int()).abs().max() <= 1
 
@@ -158,7 +158,7 @@ def test_each_image_has_its_own_operation():
 
 def test_rand_augment_draws_every_operation_alike():
     images = photographs(1).expand(1400, -1, -1, -1)[:, :, :8, :8]
-    chosen = streams(1400).stream("round 0").stream("operation").integers(14)
+    chosen = streams(1400).fold_in("round 0").fold_in("operation").integers(14)
     assert torch.bincount(chosen, minlength=14).min() > 60
     once, _ = RandAugment(operations=1)(images, None, streams(1400))
     identity = (once == images).flatten(1).all(1)

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from datasets_lib.augment.random_streams import RandomStreams
-from datasets_lib.augment.resized_crop import ResizedCrop
+from datasets_lib.augment.warp import ResizedCrop
 
 COUNT, SIZE = 3000, 16
 

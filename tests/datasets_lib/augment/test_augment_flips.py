@@ -6,9 +6,8 @@ from scipy import stats
 
 from datasets_lib.augment.flips import FlipCrop, Flips
 from datasets_lib.augment.random_streams import RandomStreams
-from datasets_lib.augment.rows import select, where_masked
+from datasets_lib.augment.rows import cut_windows, select, where_masked
 from datasets_lib.augment.warp import QuarterTurns, quarter_turns
-from datasets_lib.augment.windows import cut_windows
 
 FORMATS = [torch.channels_last, torch.contiguous_format]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from datasets_lib.augment.beta import beta
+from datasets_lib.augment.mixing import beta
 from datasets_lib.augment.random_streams import GOLDEN, RandomStreams, splitmix64
 
 MASK = (1 << 64) - 1
@@ -87,9 +87,9 @@ def test_integers_are_uniform_and_in_range():
     [
         streams(seed=6),
         streams(epoch=3),
-        streams().stream("a"),
-        streams().stream("a").stream("a"),
-        streams().stream("b"),
+        streams().fold_in("a"),
+        streams().fold_in("a").fold_in("a"),
+        streams().fold_in("b"),
         RandomStreams(torch.arange(1, 20_001), seed=5, epoch=2),
     ],
     ids=["seed", "epoch", "stream", "nested", "other stream", "neighbor"],

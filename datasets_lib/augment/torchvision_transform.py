@@ -1,0 +1,80 @@
+"""Adapter that runs a ``torchvision.transforms.v2`` transform as an augmentation."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from datasets_lib.augment.augmentation import Augmentation, Targets, are_masks, memory_format
+from datasets_lib.augment.random_streams import RandomStreams
+
+
+@dataclass(frozen=True)
+class TorchvisionAugmentation:
+    """A v2 transform applied image by image, on the device the batch is on.
+
+    torchvision draws its parameters from torch's global generator. That generator is forked and
+    seeded from each sample's random stream, so that an image gets the same result in every batch.
+    The seeds are read back to the host: on CUDA each batch waits for the device once and cannot be
+    recorded in a graph.
+
+    Attributes:
+        transform: A v2 transform, or any callable on ``tv_tensors`` that keeps the image's size.
+    """
+
+    transform: Callable[..., Any]
+
+    def __call__(
+        self, images: Tensor, targets: Targets, streams: RandomStreams
+    ) -> tuple[Tensor, Targets]:
+        """Transform each image; masks move with their images and labels stay.
+
+        Raises:
+            ValueError: The transform changes the shape or the type of the image.
+        """
+        if len(images) == 0:
+            return images, targets
+        seeds = streams.fold_in("torchvision").bits().tolist()
+        masks = targets.unbind() if are_masks(targets) else [None] * len(images)
+        devices = [images.device] if images.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            pairs = [
+                self._apply(image, mask, seed)
+                for image, mask, seed in zip(images, masks, seeds, strict=True)
+            ]
+        changed = torch.stack([image for image, _ in pairs])
+        if are_masks(targets):
+            targets = torch.stack([mask for _, mask in pairs if mask is not None])
+        return changed.contiguous(memory_format=memory_format(images)), targets
+
+    def _apply(self, image: Tensor, mask: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:
+        from torchvision import tv_tensors
+
+        torch.manual_seed(seed)
+        if mask is None:
+            result = self.transform(tv_tensors.Image(image))
+        else:
+            # uint8, because interpolation on bool masks is not defined for all transforms.
+            result, moved = self.transform(
+                tv_tensors.Image(image), tv_tensors.Mask(mask[None].to(torch.uint8))
+            )
+            mask = moved.as_subclass(Tensor)[0] > 0
+        result = result.as_subclass(Tensor)
+        if result.shape != image.shape or result.dtype != image.dtype:
+            raise ValueError(
+                f"The transform {self.transform} returned {tuple(result.shape)} {result.dtype} for "
+                f"an image {tuple(image.shape)} {image.dtype}: expected the same shape and type. "
+                "Choose a transform that keeps both."
+            )
+        return result, mask
+
+
+def as_augmentation(built: Callable[..., Any]) -> Augmentation:
+    """Return an augmentation as it is and wrap any other callable as a torchvision transform."""
+    call = getattr(built, "forward", built)  # of a module, whose __call__ takes anything
+    if "streams" in inspect.signature(call).parameters:
+        return cast("Augmentation", built)
+    return TorchvisionAugmentation(built)
