@@ -1,237 +1,326 @@
-"""Distilling a patch description network from a CNN's features, as EfficientAD's teacher was made.
+"""Distill a patch description network from a CNN's features, as EfficientAD's teacher was made.
 
-Batzner, Heckler and König, WACV 2024, section 3.1 and algorithm 3 of its appendix.
+Batzner, Heckler and König, WACV 2024, section 3.1 and algorithm 3 of its appendix. Training is the
+harness's own loop; this file holds the network, the loss and what a killed run must agree on.
 """
 
 import math
-import pickle
-import time
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Parameter
 from torch.nn import functional as F
 
-from bench.atomic import save_tensors
+from bench.protocol import Protocol
 from bench.run.distillation.patch_targets import PatchTargets
-from bench.run.distillation.plan import DistillationError, Distilled, Plan
-from bench.run.training.loop import CHECKPOINT_SECONDS
-from bench.run.training.optimization import order
+from bench.run.job import ProgressCallback
+from bench.run.training.loop import DamagedCheckpointError, NonFiniteLossError, fit
 from datasets_lib.augment.rows import select
-from models.catalog import WEIGHTS
+from models.catalog import WEIGHTS, Recipe
 from models.components.color_jitter import grayscale
 from models.components.moments import ChannelStatistics
 from models.efficientad.pdn import PatchDescriptionNetwork
 
-LEARNING_RATE, WEIGHT_DECAY = 1e-4, 1e-5
+RECIPE = Recipe("adam", "EfficientAD, appendix, algorithm 3", lr=1e-4, weight_decay=1e-5)
+
 GRAYSCALE = 0.1
-"""Share of the pictures that lose their colors."""
+"""Probability that a training image loses its colors."""
 
 STRIDE = 4
-"""Of a network that pads; pictures' sides are multiples of twice as much."""
+"""Stride of a padding network; the side of its input is a multiple of 8, twice this."""
 
-NORMALISED_BY = 10_000
-"""Pictures that the targets' means and deviations are taken of, at most."""
+MAX_NORMALIZATION_IMAGES = 10_000
+"""Maximum number of images that the mean and deviation of the targets are computed from."""
 
-_HELD_OUT = 200
+_MAX_HELD_OUT = 200
 _SEED = 0
-_UNREADABLE = (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
-
-ProgressCallback = Callable[[int, int], None]
-"""Told of steps done and in all."""
 
 
-def distil(
+class DistillationError(Exception):
+    """The distillation cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to distill; a killed distillation is resumed only under the same plan.
+
+    Attributes:
+        size: Size of the network, ``small`` or ``medium``.
+        backbone: Tag and hash of the backbone's weights.
+        layers: Tapped layers of the backbone.
+        images: Number and source of the images.
+        side: Side of the network's input in pixels; the backbone sees twice as many.
+        steps: Number of optimizer steps.
+        batch: Batch size.
+    """
+
+    size: str
+    backbone: str
+    layers: tuple[int, ...]
+    images: str
+    side: int
+    steps: int
+    batch: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, as a checkpoint holds them."""
+        return asdict(self) | {"layers": list(self.layers)}
+
+    def differences(self, saved: Mapping[str, Any]) -> list[str]:
+        """Return how a saved plan differs from this one, in words."""
+        return [
+            f"{name} was {saved.get(name)}, now {value}"
+            for name, value in self.as_dict().items()
+            if saved.get(name) != value
+        ]
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """The result of a distillation.
+
+    Attributes:
+        state: Tensors of the network, on the CPU.
+        first: Mean loss over the first hundredth of the steps.
+        last: Mean loss over the last hundredth of the steps.
+        held_out: Loss on images that were not trained on.
+        trivial: Loss of predicting each channel's mean on those images.
+        resumed_at: Step at which training was resumed after a kill; 0 for an unbroken run.
+    """
+
+    state: dict[str, Tensor]
+    first: float
+    last: float
+    held_out: float
+    trivial: float
+    resumed_at: int
+
+    @property
+    def explained(self) -> float:
+        """Return the share of the targets' variance on held-out images that is explained."""
+        return 1 - self.held_out / self.trivial
+
+
+def distill(
     plan: Plan,
     images: Tensor,
     targets: PatchTargets,
     device: torch.device,
-    unfinished: Path,
+    checkpoint: Path,
     report: ProgressCallback,
 ) -> Distilled:
-    """Distil a network.
+    """Distill a network.
 
-    A tenth of the pictures, at most 200, is only judged on. Losses are differences of features that
-    are normalized by channel, so that predicting nothing loses about 1.
+    A tenth of the images, at most 200, is held out for evaluation. Features are normalized by
+    channel, so that predicting the mean has a loss of about 1.
 
     Args:
-        plan: What is asked for.
+        plan: What to distill.
         images: uint8 ``(N, 3, 2 S, 2 S)``, at least two, on the host.
-        targets: On the device.
+        targets: Target features, on the device.
         device: Where to compute.
-        unfinished: Where the state of a long distillation is kept, and taken up from; removed by
-            the caller once the result is safe.
-        report: Called after every step.
+        checkpoint: File for the state of a long training; resumed from if it exists. The caller
+            removes it once the result is safe.
+        report: Called by the training loop.
 
     Raises:
-        DistillationError: The loss became infinite, or the kept state is another distillation's.
-        OSError: The state cannot be written.
+        DistillationError: The loss became infinite or NaN, or the checkpoint is damaged or belongs
+            to another plan.
     """
     training, held_out = _split(len(images))
-    run = _Run(plan, images, targets, device)
-    done = run.resume(unfinished)
-    if not done:
-        run.normalize(training)
-    drawn = order(len(training), plan.steps * plan.batch, _SEED)
-    gray = torch.rand(len(drawn), generator=torch.Generator().manual_seed(_SEED)) < GRAYSCALE
-    saved = time.monotonic()
-    for step in range(done, plan.steps):
-        place = slice(step * plan.batch, (step + 1) * plan.batch)
-        run.step(training[drawn[place]], gray[place])
-        report(step + 1, plan.steps)
-        if time.monotonic() - saved > CHECKPOINT_SECONDS:
-            run.save(unfinished)
-            saved = time.monotonic()
-    return run.result(held_out, done)
+    student = _Student(plan, device, checkpoint)
+    objective = _Objective(student, images, training, targets)
+    try:
+        result = fit(
+            *(student, objective, _protocol(plan, len(training))),
+            seed=_SEED,
+            device=device,
+            report=report,
+            checkpoint=checkpoint,
+        )
+    except NonFiniteLossError as error:
+        raise DistillationError(
+            f"{str(error).partition(' (')[0]}; nothing was saved since. The images or the "
+            "backbone's weights must be damaged: check them."
+        ) from error
+    except DamagedCheckpointError as error:
+        raise DistillationError(str(error)) from error
+    hundredth = math.ceil(len(result.losses) / 100)
+    trained, trivial = objective.evaluate(held_out)
+    return Distilled(
+        state={name: t.cpu().contiguous() for name, t in student.network.state_dict().items()},
+        first=sum(result.losses[:hundredth]) / hundredth,
+        last=sum(result.losses[-hundredth:]) / hundredth,
+        held_out=trained,
+        trivial=trivial,
+        resumed_at=result.resumed_at,
+    )
 
 
 def _split(count: int) -> tuple[Tensor, Tensor]:
-    """Indices to train on and to judge on, drawn: sets are ordered by kind."""
+    """Return training and held-out indices, drawn at random: datasets are sorted by class."""
     drawn = torch.randperm(count, generator=torch.Generator().manual_seed(_SEED))
-    held_out = min(_HELD_OUT, max(1, count // 10))
+    held_out = min(_MAX_HELD_OUT, max(1, count // 10))
     return drawn[held_out:], drawn[:held_out]
 
 
-class _Run:
-    """The state of a distillation."""
+def _protocol(plan: Plan, training_images: int) -> Protocol:
+    """Return a budget of ``plan.steps`` steps; a set smaller than a batch is a batch."""
+    batch = min(plan.batch, training_images)
+    recipe = Recipe(**asdict(RECIPE) | {"batch_size": batch, "images": plan.steps * batch})
+    return Protocol(
+        profile="paper",
+        recipe_name="distillation",
+        recipe=recipe,
+        options={},
+        image_size=plan.side,
+        crop=None,
+        augmentation="default",
+        precision="float32",
+        images_seen=plan.steps * batch,
+        train_limit=None,
+        test_limit=None,
+        calibration=False,
+    )
 
-    def __init__(
-        self, plan: Plan, images: Tensor, targets: PatchTargets, device: torch.device
-    ) -> None:
-        self.plan, self.device = plan, device
-        self._images, self._targets = images, targets
+
+class _Student(nn.Module):
+    """The network in training, with the normalization of its targets.
+
+    Attributes:
+        statistics: ``(2, C)`` mean and standard deviation of the targets' channels; empty until
+            they are computed. They are part of the checkpoint, for they cost as much as a tenth of
+            the training.
+    """
+
+    def __init__(self, plan: Plan, device: torch.device, checkpoint: Path) -> None:
+        super().__init__()
+        self.plan, self.device, self._checkpoint = plan, device, checkpoint
         torch.manual_seed(_SEED)
         network = PatchDescriptionNetwork(plan.size, padding=True).to(device)
-        self.network: nn.Module = network.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
-        )
+        self.network = network.to(memory_format=torch.channels_last)
         entry = WEIGHTS[f"pdn_{plan.size}.distilled"]
         self._mean, self._std = (
             torch.tensor(values, device=device).view(1, 3, 1, 1)
             for values in (entry.mean, entry.std)
         )
-        self._grid = (plan.side // STRIDE,) * 2
-        self._statistics = torch.empty(0)
-        self._losses: list[Tensor] = []
+        self.statistics = torch.empty(0, device=device)
 
-    @property
-    def _done(self) -> int:
-        return len(self._losses)
-
-    def normalize(self, training: Tensor) -> None:
-        """Take the targets' statistics of as many pictures as a tenth of those to be seen."""
-        seen = self.plan.steps * self.plan.batch
-        index = training[: min(NORMALISED_BY, max(10 * self.plan.batch, seen // 10))]
-        statistics = ChannelStatistics()
-        for part in torch.split(index, self.plan.batch):
-            statistics.update(self._targets(self._batch(part), self._grid))
-        self._statistics = statistics.mean_and_std()
-
-    def step(self, index: Tensor, gray: Tensor) -> None:
-        """One step of the optimizer."""
-        loss = self._loss(index, gray)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self._losses.append(loss.detach())
-
-    def result(self, held_out: Tensor, resumed_at: int) -> Distilled:
-        """The network, and how well it does."""
-        losses = self._finite()
-        hundredth = math.ceil(len(losses) / 100)
-        totals = torch.zeros(2)
-        with torch.no_grad():
-            for part in torch.split(held_out, self.plan.batch):
-                images = self._batch(part)
-                target = self._normalized_targets(images)
-                losing = (self._described(images) - target, target)
-                totals += len(part) * torch.stack([x.square().mean().cpu() for x in losing])
-        trained, trivial = (totals / len(held_out)).tolist()
-        return Distilled(
-            state={
-                name: tensor.cpu().contiguous()
-                for name, tensor in self.network.state_dict().items()
-            },
-            first=sum(losses[:hundredth]) / hundredth,
-            last=sum(losses[-hundredth:]) / hundredth,
-            held_out=trained,
-            trivial=trivial,
-            resumed_at=resumed_at,
-        )
-
-    def save(self, path: Path) -> None:
-        """Keep the state."""
-        losses = self._finite()
-        state = {
-            "plan": self.plan.plain(),
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "statistics": self._statistics,
-            "losses": losses,
-        }
-        save_tensors(state, path)
-
-    def resume(self, path: Path) -> int:
-        """Take up a killed distillation; gives the steps it had done.
-
-        Raises:
-            DistillationError: It is damaged, or of another plan.
-        """
-        if not path.exists():
-            return 0
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            differences = self.plan.differences(state["plan"])
-            if not differences:
-                self.network.load_state_dict(state["network"])
-                self.optimizer.load_state_dict(state["optimizer"])
-                self._statistics = state["statistics"]
-                self._losses = list(torch.tensor(state["losses"], device=self.device))
-        except _UNREADABLE as error:
-            raise DistillationError(
-                f"The unfinished distillation {path} is damaged ({type(error).__name__}). Remove "
-                "it, and run the same command again: it starts anew."
-            ) from error
-        if differences:
-            raise DistillationError(
-                f"An unfinished distillation of another kind is in the way, {path}: "
-                f"{', '.join(differences)}. Ask for the same to go on with it, remove it to start "
-                "anew, or name another --out."
-            )
-        return self._done
-
-    def _loss(self, index: Tensor, gray: Tensor) -> Tensor:
-        images = self._batch(index)
-        images = torch.where(gray.to(self.device).view(-1, 1, 1, 1), grayscale(images), images)
-        target = self._normalized_targets(images)
-        return F.mse_loss(self._described(images), target)
-
-    def _batch(self, index: Tensor) -> Tensor:
-        """``(B, 3, 2 S, 2 S)`` in [0, 1]."""
-        return select(self._images, index).to(self.device).float() / 255
-
-    def _normalized_targets(self, images: Tensor) -> Tensor:
-        mean, std = self._statistics.to(self.device).view(2, 1, -1, 1, 1)
-        return (self._targets(images, self._grid) - mean) / std  # type: ignore[no-any-return]
-
-    def _described(self, images: Tensor) -> Tensor:
-        """What the network makes of pictures at half their size."""
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features ``(B, C, S / 4, S / 4)`` of images ``(B, 3, 2 S, 2 S)`` in [0, 1]."""
         small = F.interpolate(
             images, (self.plan.side,) * 2, mode="bilinear", align_corners=False, antialias=True
         )
-        normalized = ((small - self._mean) / self._std).contiguous(
-            memory_format=torch.channels_last
-        )
-        described: Tensor = self.network(normalized)
+        normalized = (small - self._mean) / self._std
+        described: Tensor = self.network(normalized.contiguous(memory_format=torch.channels_last))
         return described
 
-    def _finite(self) -> list[float]:
-        losses: list[float] = torch.stack(self._losses).tolist()
-        if all(map(math.isfinite, losses)):
-            return losses
-        raise DistillationError(
-            f"The loss was not finite by step {self._done}; nothing was kept since. The pictures "
-            "or the backbone's weights must be damaged: check them."
-        )
+    def trainable_parameters(self) -> list[Parameter]:
+        """Return the network's parameters."""
+        return list(self.network.parameters())
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return the network's state, the targets' statistics and the plan."""
+        return {
+            "plan": self.plan.as_dict(),
+            "network": self.network.state_dict(),
+            "statistics": self.statistics,
+        }
+
+    def load_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Load what `checkpoint` returned.
+
+        Raises:
+            DistillationError: The state was saved under another plan.
+        """
+        if differences := self.plan.differences(state["plan"]):
+            raise DistillationError(
+                f"An unfinished distillation of another plan is in the way, {self._checkpoint}: "
+                f"{', '.join(differences)}. Ask for the same to continue it, remove it to start "
+                "anew, or name another --out."
+            )
+        self.network.load_state_dict(state["network"])
+        self.statistics = state["statistics"]
+
+
+class _Objective:
+    """Mean squared error to the normalized targets, as the training loop asks for it.
+
+    Args:
+        student: The network, on its device.
+        images: uint8 ``(N, 3, 2 S, 2 S)``.
+        training: Indices of the images to train on.
+        targets: Target features, on the device.
+
+    Attributes:
+        count: Number of images to train on.
+    """
+
+    def __init__(
+        self, student: _Student, images: Tensor, training: Tensor, targets: PatchTargets
+    ) -> None:
+        self.count = len(training)
+        self._student, self._images = student, images
+        self._training, self._targets = training, targets
+
+    def batches(self, order: Tensor, batch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the indices of each batch, and which of its images lose their colors."""
+        if not len(self._student.statistics):
+            self._student.statistics = self._target_statistics(first * batch + len(order), batch)
+        # Drawn for the whole training at once: a resumed training draws the same.
+        generator = torch.Generator().manual_seed(_SEED)
+        gray = torch.rand(first * batch + len(order), generator=generator) < GRAYSCALE
+        index = self._training[order]
+        gray = gray[first * batch :]
+        yield from zip(torch.split(index, batch), torch.split(gray, batch), strict=True)
+
+    def gradient(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
+        """Return the detached loss of a batch; its gradient is left in the parameters."""
+        index, gray = batch
+        images = self._batch(index)
+        gray = gray.to(images.device).view(-1, 1, 1, 1)
+        images = torch.where(gray, grayscale(images), images)
+        target = self._normalized_targets(images)
+        loss = F.mse_loss(self._student(images), target)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def maybe_compile(self, step_seconds: float, steps_left: int) -> None:
+        """Compile nothing: the backbone's forward pass takes most of a step."""
+
+    @torch.no_grad()
+    def evaluate(self, index: Tensor) -> tuple[float, float]:
+        """Return the loss of the network, and of predicting the mean, on held-out images."""
+        totals = torch.zeros(2)
+        for part in torch.split(index, self._student.plan.batch):
+            images = self._batch(part)
+            target = self._normalized_targets(images)
+            errors = (self._student(images) - target, target)
+            totals += len(part) * torch.stack([error.square().mean().cpu() for error in errors])
+        trained, trivial = (totals / len(index)).tolist()
+        return trained, trivial
+
+    def _target_statistics(self, images_seen: int, batch: int) -> Tensor:
+        """Return the targets' mean and deviation, from a tenth of the images that training sees."""
+        count = min(MAX_NORMALIZATION_IMAGES, max(10 * batch, images_seen // 10))
+        statistics = ChannelStatistics()
+        for part in torch.split(self._training[:count], batch):
+            statistics.update(self._targets(self._batch(part), self._grid))
+        return statistics.mean_and_std()
+
+    def _normalized_targets(self, images: Tensor) -> Tensor:
+        mean, std = self._student.statistics.to(images.device).view(2, 1, -1, 1, 1)
+        return (self._targets(images, self._grid) - mean) / std  # type: ignore[no-any-return]
+
+    @property
+    def _grid(self) -> tuple[int, int]:
+        side = self._student.plan.side // STRIDE
+        return side, side
+
+    def _batch(self, index: Tensor) -> Tensor:
+        """Return images ``(B, 3, 2 S, 2 S)`` in [0, 1], on the device."""
+        return select(self._images, index).to(self._student.device).float() / 255
