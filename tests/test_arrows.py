@@ -77,9 +77,7 @@ def room(module):
 
 def test_imported_modules_sees_every_form():
     source = (
-        "import a.b\nfrom c.d import e\n"
-        "def f():\n    import g\n"
-        "if TYPE_CHECKING:\n    import h\n"
+        "import a.b\nfrom c.d import e\ndef f():\n    import g\nif TYPE_CHECKING:\n    import h\n"
     )
     assert imported_modules(source) == {"a.b", "c.d.e", "g"}
 

@@ -79,7 +79,9 @@ def test_example_model_fills_a_row_of_the_leaderboard(results, model, dataset):
 
 def test_example_model_finds_the_scratches_of_the_example_dataset(results):
     records, _ = results
-    (record,) = [r for r in records if (r.case.model, r.case.dataset) == ("mean_color", "flat_names")]
+    (record,) = [
+        r for r in records if (r.case.model, r.case.dataset) == ("mean_color", "flat_names")
+    ]
     assert record.fingerprints["images"]["test"] == 12
     assert record.metrics["score"]["image_auroc"] == 1.0
 

@@ -1,7 +1,6 @@
 """Learning curves of classifiers: one run's loss and top-1, and a whole dataset's runs."""
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.plots.loss_curve import draw_loss
 from bench.plots.style import BLUE, FAINT, GREEN, INK, VERMILION, new_figure, save, tidy
 from bench.record import Record
-from bench.report.tables import by_data, comparable_runs
+from bench.report.tables import by_data, by_study, comparable_runs
 from bench.studies.mixing.points import point_of, recipe_of
 from models.catalog import MODELS
 
@@ -63,7 +62,7 @@ def all_dataset_curves(records: Iterable[Record], folder: Path) -> list[Path]:
     written: list[Path] = []
     for runs in comparable_runs(records):
         judged = [record for record in runs.records if record.epochs]
-        for study, of_study in groupby(judged, key=lambda record: record.case.study):
+        for study, of_study in by_study(judged).items():
             for (dataset, _), of_dataset in by_data(of_study).items():
                 name = f"curves_{runs.profile}_{study}_{dataset}"
                 again = sum(path.stem.partition("-")[0] == name for path in written)

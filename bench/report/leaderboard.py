@@ -103,7 +103,7 @@ def _summary_cells(place: str, records: list[Record], top: int) -> Iterator[tupl
 
 def _study(study: str, runs: ComparableRuns, records: list[Record]) -> Iterator[str]:
     about = f": {STUDIES[study].about}" if study in STUDIES else ""
-    shown = table_spec_of(records[0])
+    shown = STUDIES[study].table_spec
     yield f"### Study `{study}`{about}"
     if study == "rd_backbone":
         yield from verdict_table(

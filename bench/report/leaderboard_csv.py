@@ -17,7 +17,7 @@ from bench.report.tables import (
     mean_rows,
     ranks,
 )
-from bench.studies import table_spec_of
+from bench.studies import STUDIES, table_spec_of
 from bench.studies.mixing.original import original_rows
 from bench.table_spec import ANOMALY, TABLE_SPECS
 
@@ -71,7 +71,7 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
     for runs in found:
         place = {"profile": runs.profile, "environment": runs.environment}
         for study, of_study in by_study(runs.records).items():
-            for line in _study_lines(of_study, metrics):
+            for line in _study_lines(study, of_study, metrics):
                 writer.writerow({"kind": "run", **place, "study": study, **line})
                 shown.add((line["dataset"], line["category"]))
     for reference in (*_published(everything), *original_rows()):
@@ -84,8 +84,8 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
 
 def _published(records: Sequence[Record]) -> list[Reference]:
     """The published figures that stand in tables of these records."""
-    models = {record.case.model for record in records}
-    studies = {record.case.study for record in records}
+    models = {record.case.variant for record in records}
+    studies = set(by_study(records))
     places = dict.fromkeys((r.study, r.dataset, r.category) for r in references())
     return [one for place in places if place[0] in studies for one in beside(*place, models)]
 
@@ -100,8 +100,10 @@ def _metrics(records: Sequence[Record]) -> list[str]:
     return list(metrics)
 
 
-def _study_lines(records: Sequence[Record], metrics: Sequence[str]) -> Iterator[dict[str, str]]:
-    study_shows = table_spec_of(records[0])
+def _study_lines(
+    study: str, records: Sequence[Record], metrics: Sequence[str]
+) -> Iterator[dict[str, str]]:
+    study_shows = STUDIES[study].table_spec
     for dataset, group in groupby(by_data(records).items(), key=lambda item: item[0][0]):
         cells = dict(group)
         for (_, category), of_category in cells.items():

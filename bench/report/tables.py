@@ -58,7 +58,7 @@ class Row:
     @property
     def model(self) -> str:
         """The case's model value, with its recipe."""
-        return str(self.cells[0][0].case.model)
+        return str(self.cells[0][0].case.variant)
 
     @property
     def start(self) -> str:
@@ -143,17 +143,10 @@ def by_data(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
 
 
 def by_study(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Records by study, sorted; those of a study's members from elsewhere stand in both."""
+    """Return records by study; a record may stand in several."""
     records = list(records)
-    grouped: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: record.case.study):
-        grouped.setdefault(record.case.study, []).append(record)
-    for name in grouped.keys() & STUDIES.keys():
-        members = STUDIES[name].members
-        grouped[name] += [
-            record for record in records if record.case.model.partition(".")[0] in members
-        ]
-    return grouped
+    grouped = {s.name: [r for r in records if s.selects(r.case)] for s in STUDIES.values()}
+    return {name: grouped[name] for name in sorted(grouped) if grouped[name]}
 
 
 def category_rows(records: Iterable[Record], shown: TableSpec | None = None) -> list[Row]:
@@ -239,14 +232,14 @@ def _current(records: list[Record]) -> tuple[tuple[Record, ...], int]:
     )
     for record in newest.values():
         case, key = record.case, record.key
-        configuration = (case["study"], key.id.rpartition("-")[0])
+        configuration = (key.id.rpartition("-")[0],)
         variants[configuration][key.recipe, key.data, key.weights].append(record)
     current = [
         record
         for candidates in variants.values()
         for record in max(candidates.values(), key=lambda group: max(map(recency_key, group)))
     ]
-    current.sort(key=lambda record: (record.case.study, record.key.id))
+    current.sort(key=lambda record: record.key.id)
     return tuple(current), len(newest) - len(current)
 
 
@@ -254,18 +247,18 @@ def _by_configuration(records: Iterable[Record]) -> dict[tuple[str, ...], list[R
     grouped: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda record: record.case.replicate):
         case = record.case
-        start = "pretrained" if case["pretrained"] else "scratch"
-        grouped[case["model"], case["augmentation"], start].append(record)
+        start = "pretrained" if case.pretrained else "scratch"
+        grouped[case.variant, case.augmentation, start].append(record)
     return dict(sorted(grouped.items()))
 
 
 def _row(cells: Sequence[Sequence[Record]], shown: TableSpec | None, variant: str = "") -> Row:
     case = cells[0][0].case
-    extra = [case["augmentation"]] if case["augmentation"] != "default" else []
+    extra = [case.augmentation] if case.augmentation != "default" else []
     seeds = set.intersection(*({record.case.replicate for record in cell} for cell in cells))
     return Row(
-        label=" ".join([case["model"], *extra, *([variant] if variant else [])]),
-        pretrained=bool(case["pretrained"]),
+        label=" ".join([case.variant, *extra, *([variant] if variant else [])]),
+        pretrained=case.pretrained,
         categories=len(cells),
         seeds=tuple(sorted(seeds)),
         cells=tuple(tuple(cell) for cell in cells),

@@ -1,15 +1,37 @@
-"""The studies, by name."""
+"""The studies, by name; each is one registration."""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from bench.record import Record
 from bench.studies.anomaly_zoo.study import ANOMALY_ZOO
 from bench.studies.mixing.study import CLASSIFIERS, MIXING
 from bench.studies.rd_backbone.study import RD_BACKBONE
+from bench.study import Study
 from bench.table_spec import ANOMALY, TableSpec
 
-STUDIES = {study.name: study for study in (RD_BACKBONE, ANOMALY_ZOO, MIXING, CLASSIFIERS)}
+_STUDIES: dict[str, Study] = {}
+STUDIES: Mapping[str, Study] = MappingProxyType(_STUDIES)
+
+
+def register_study(study: Study) -> None:
+    """Add a study.
+
+    Raises:
+        ValueError: Its name is taken, or is not made of ``[a-z0-9_]``.
+    """
+    if not re.fullmatch(r"[a-z0-9_]+", study.name):
+        raise ValueError(f"study '{study.name}': wanted a name of the characters a-z, 0-9 and _")
+    if study.name in _STUDIES:
+        raise ValueError(f"study '{study.name}' is registered already; choose another name")
+    _STUDIES[study.name] = study
+
+
+for _study in (RD_BACKBONE, ANOMALY_ZOO, MIXING, CLASSIFIERS):
+    register_study(_study)
 
 
 def table_spec_of(record: Record) -> TableSpec:
-    """How a record is ranked and shown; one of a study unknown here is shown as anomaly's."""
-    study = STUDIES.get(record.case.study)
-    return study.table_spec if study else ANOMALY
+    """Return how a record is ranked and shown in the first study that selects it."""
+    return next((s.table_spec for s in STUDIES.values() if s.selects(record.case)), ANOMALY)

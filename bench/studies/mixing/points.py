@@ -98,14 +98,13 @@ def outcomes(records: Iterable[Record], recipe: str) -> tuple[dict[Point, Outcom
 def point_of(record: Record) -> Point:
     """The record's place in the table."""
     case = record.case
-    model = case["model"].partition(".")[0]
-    return Point(case["dataset"], model, case["augmentation"], bool(case["pretrained"]))
+    model = case.model
+    return Point(case.dataset, model, case.augmentation, case.pretrained)
 
 
 def recipe_of(record: Record) -> str:
-    """``baseline`` or the model value's suffix."""
-    suffix: str = record.case.model.partition(".")[2]
-    return suffix or "baseline"
+    """Return the name of the record's recipe."""
+    return record.case.recipe
 
 
 def _top1(record: Record) -> float | None:

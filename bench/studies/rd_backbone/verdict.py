@@ -152,8 +152,8 @@ def _sides(records: Iterable[Record], head: str, metric: str) -> _Sides:
         case = record.case
         if value is None:
             continue
-        cells = sides[case["model"]][bool(case["pretrained"]), case["augmentation"]]
-        data = ".".join(filter(None, (case["dataset"], case["category"])))
+        cells = sides[case.model][case.pretrained, case.augmentation]
+        data = ".".join(filter(None, (case.dataset, case.category)))
         cells.setdefault(data, _Side(record, [])).values.append(value)
     return sides
 
