@@ -43,10 +43,10 @@ def _pictures(
 ) -> dict[str, Path]:
     written = {}
     if record.curve:
-        written["curve"] = plots.learning_curve(record, job.folder / "curve.png")
+        written["curve"] = plots.plot_learning_curve(record, job.folder / "curve.png")
     for head, result in predictions.items():
         thresholds = record.thresholds.get(head, {})
-        written[f"histogram.{head}"] = plots.score_histogram(
+        written[f"histogram.{head}"] = plots.plot_scores(
             result.scores.numpy(),
             test.labels.cpu().numpy(),
             thresholds,
@@ -65,7 +65,7 @@ def _worst_errors(
     assert result.maps is not None
     honest = thresholds.get("calibrated_p95")
     has_honest = honest is not None and math.isfinite(honest)
-    return plots.worst_errors(
+    return plots.plot_errors(
         images=test.images.permute(0, 2, 3, 1).cpu().numpy(),
         masks=test.masks.cpu().numpy() if test.masks is not None else None,
         maps=result.maps.numpy(),
