@@ -1,4 +1,4 @@
-"""``python -m bench``: datasets, records, caches and bundles outside a pytest session."""
+"""``python -m bench``: manage datasets, records, caches and bundles outside a pytest session."""
 
 import argparse
 import io
@@ -22,9 +22,11 @@ from datasets_lib.layouts.category import DatasetError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it did what was asked."""
+    """Run a command and return its exit code, 0 for success."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that is no text must end no command
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a file name that is no valid text must not end a command
             stream.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.set_defaults(run=None)
@@ -42,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (CommandError, DatasetError, OSError) as error:

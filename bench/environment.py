@@ -1,4 +1,4 @@
-"""What a run ran on, in names; and whether CUDA is there, without importing torch."""
+"""Names of the machine and libraries of a run, and CUDA detection without torch."""
 
 import ctypes
 import os
@@ -15,14 +15,14 @@ _KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Names of device, libraries and versions; imports torch.
+    """Return names of device, libraries and versions; imports torch.
 
     ``class`` joins the names that make two speeds or scores comparable: GPU product, driver
-    major.minor, CUDA, torch, cuDNN and CPU model. No reading that changes from minute to minute
-    (clock, temperature, free memory) enters it, so the same machine is the same class every night.
+    major.minor, CUDA, torch, cuDNN and CPU model. It contains nothing that varies over time (clock,
+    temperature, free memory), so a machine keeps its class.
 
     Args:
-        device: A torch device, such as ``cpu`` or ``cuda:0``.
+        device: Name of a torch device, such as ``cpu`` or ``cuda:0``.
     """
     import torch
 
@@ -60,16 +60,16 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def default_profile() -> Literal["standard", "smoke"]:
-    """``standard`` where CUDA is, ``smoke`` elsewhere."""
+    """Return ``standard`` on a machine with CUDA, otherwise ``smoke``."""
     return "standard" if cuda_present() else "smoke"
 
 
 def cuda_present() -> bool:
-    """Whether a CUDA device is visible to this process, as the driver tells it; no torch import.
+    """Return whether the driver shows this process a CUDA device, without importing torch.
 
-    Counts the driver's device files (a container sees only its own), else asks NVML, and then
-    reads ``CUDA_VISIBLE_DEVICES`` as CUDA does: the list ends at its first invalid entry. A torch
-    without CUDA support is not noticed here; the process that runs a case confirms the answer.
+    Counts the driver's device files (a container sees only its own), or asks NVML, and then reads
+    ``CUDA_VISIBLE_DEVICES`` as CUDA does: the list ends at its first invalid entry. A torch build
+    without CUDA is not detected here; the process that runs a case confirms the answer.
     """
     return _any_visible(os.environ.get("CUDA_VISIBLE_DEVICES"), _device_count)
 
@@ -99,11 +99,11 @@ def _nvml_device_count() -> int:
 
 
 def _driver_version() -> str | None:
-    """Such as ``570.86.15``; from the kernel module, else from NVML."""
+    """Return a version such as ``570.86.15``, from the kernel module or from NVML."""
     if _KERNEL_DRIVER.is_file():
-        found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", _KERNEL_DRIVER.read_text())
-        if found:
-            return found.group()
+        match = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", _KERNEL_DRIVER.read_text())
+        if match:
+            return match.group()
     nvml = _nvml()
     if nvml is None:
         return None
@@ -114,7 +114,7 @@ def _driver_version() -> str | None:
 
 
 def _nvml() -> ctypes.CDLL | None:
-    """NVIDIA's management library, initialized; None without a driver."""
+    """Return NVIDIA's management library, initialized, or None without a driver."""
     try:
         library = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
     except OSError:
@@ -123,12 +123,12 @@ def _nvml() -> ctypes.CDLL | None:
 
 
 def default_precision(device: str) -> Literal["bf16", "float32"]:
-    """Of training: bf16 on CUDA and on CPUs that have it."""
+    """Return the training precision: bf16 on CUDA and on CPUs with bf16 units."""
     return "bf16" if device != "cpu" or cpu_has_bf16() else "float32"
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware, where training in it pays."""
+    """Return whether this CPU multiplies bfloat16 in hardware, so that bf16 training is faster."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -138,10 +138,10 @@ def cpu_has_bf16() -> bool:
 
 def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
-    found = (
+    match = (
         re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.M) if info.is_file() else None
     )
-    return found.group(1).strip() if found else platform.processor() or platform.machine()
+    return match.group(1).strip() if match else platform.processor() or platform.machine()
 
 
 def _usable_cores() -> int:

@@ -1,4 +1,4 @@
-"""What cases need that may not be at hand: pretrained weights and datasets; imports no torch."""
+"""What cases need that may be missing: pretrained weights and datasets; imports no torch."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,13 +19,13 @@ from models.components.weights import ResolvedWeights, WeightsMissingError, reso
 
 @dataclass(frozen=True)
 class Weights:
-    """One set of weights, found or not.
+    """Pretrained weights, found or missing.
 
     Attributes:
-        tag: In `models.catalog.WEIGHTS`.
-        resolved: The file; None where there is none, or none that can be read.
-        trouble: Why there is none; empty if there is.
-        offline: Why it cannot be downloaded, as half a sentence; None if it can, or is here.
+        tag: Tag in `models.catalog.WEIGHTS`.
+        resolved: The file; None if it is missing or unreadable.
+        trouble: Why there is no file; empty if there is.
+        offline: Why it cannot be downloaded; None if it can be, or need not be.
     """
 
     tag: str
@@ -40,7 +40,7 @@ class Missing:
 
     Attributes:
         what: ``weights TAG`` or ``dataset NAME``.
-        blocks: Number of cases it keeps from running, by study.
+        blocks: Number of blocked cases by study.
     """
 
     what: str
@@ -48,11 +48,11 @@ class Missing:
 
 
 def offered_cases(profile: str, found: Mapping[str, FoundDataset]) -> list[Case]:
-    """The cases that a session of one seed offers.
+    """Return the cases that a session with one replicate offers.
 
     Args:
         profile: Name in `bench.protocol.PROFILES`.
-        found: Datasets at hand.
+        found: Datasets on disk.
     """
     nowhere = Path()
     settings = Settings(profile, "cpu", (), (), nowhere, nowhere)
@@ -60,12 +60,12 @@ def offered_cases(profile: str, found: Mapping[str, FoundDataset]) -> list[Case]
 
 
 def weights_of(case: Case) -> str | None:
-    """Tag of the weights a case needs; None for one from scratch."""
+    """Return the tag of the weights a case needs; None for a case from scratch."""
     return MODELS[case.model].weights if case.pretrained else None
 
 
 def dataset_of(case: Case) -> str | None:
-    """Name of the dataset a case needs files of; None for an embedded one."""
+    """Return the name of the dataset whose files a case needs; None for an embedded dataset."""
     entry = DATASETS.get(case.dataset)
     return None if entry and entry.embedded else case.dataset
 
@@ -73,13 +73,13 @@ def dataset_of(case: Case) -> str | None:
 def look_for_weights(
     tags: Iterable[str], weights_dirs: Sequence[Path], *, probe: bool = True
 ) -> dict[str, Weights]:
-    """Each set of weights, without downloading any.
+    """Look for weights on disk; download nothing.
 
     Args:
-        tags: In `models.catalog.WEIGHTS`; repeats are looked for once.
-        weights_dirs: Folders that may hold files.
-        probe: Whether to find out if the publisher of a missing one can be reached; takes up
-            to two seconds, all hosts at once.
+        tags: Tags in `models.catalog.WEIGHTS`; may repeat.
+        weights_dirs: Folders to search first.
+        probe: Whether to find out if the publishers of missing weights can be reached; takes up
+            to two seconds for all hosts together.
     """
     wanted = sorted(set(tags))
 
@@ -87,9 +87,9 @@ def look_for_weights(
         try:
             return Weights(tag, resolve(tag, weights_dirs))
         except ValueError as error:
-            return Weights(tag, None, str(error), "the file that is there cannot be read")
+            return Weights(tag, None, str(error), "its file cannot be read")
         except WeightsMissingError as missing:
-            offline = unreachable(WEIGHTS[tag].url) if probe else "no network was looked for"
+            offline = unreachable(WEIGHTS[tag].url) if probe else "the network was not tried"
             return Weights(tag, None, str(missing), offline)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -97,15 +97,15 @@ def look_for_weights(
 
 
 def fetch_weights(cases: Iterable[Case], weights_dirs: Sequence[Path]) -> dict[str, Weights]:
-    """The weights that cases need, downloaded where they are not here and that is possible."""
+    """Return the weights that cases need; download missing ones where possible."""
     from datasets_lib.download.fetch import download
 
     def fetch(url: str, target: Path, sha256_prefix: str | None) -> None:
         download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
 
     weights = look_for_weights(filter(None, map(weights_of, cases)), weights_dirs)
-    for tag, one in weights.items():
-        if one.resolved is None and one.offline is None:
+    for tag, entry in weights.items():
+        if entry.resolved is None and entry.offline is None:
             try:
                 weights[tag] = Weights(tag, resolve(tag, weights_dirs, fetch))
             except WeightsMissingError as missing:
@@ -116,7 +116,7 @@ def fetch_weights(cases: Iterable[Case], weights_dirs: Sequence[Path]) -> dict[s
 def missing_of(
     case: Case, found: Mapping[str, FoundDataset], weights: Mapping[str, Weights]
 ) -> list[str]:
-    """What keeps a case from running; weights that download by themselves do not."""
+    """Return what keeps a case from running; weights that a session downloads do not count."""
     missing = []
     tag = weights_of(case)
     if tag and weights[tag].resolved is None and weights[tag].offline is not None:
@@ -134,7 +134,7 @@ def missing_of(
 def all_missing(
     cases: Iterable[Case], found: Mapping[str, FoundDataset], weights: Mapping[str, Weights]
 ) -> list[Missing]:
-    """Everything missing, what blocks the most cases first."""
+    """Return everything missing, sorted by the number of blocked cases."""
     blocks: dict[str, Counter[str]] = {}
     for case in cases:
         for what in missing_of(case, found, weights):

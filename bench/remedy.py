@@ -1,4 +1,4 @@
-"""What mends something that cases lack, as a command to copy; imports no torch."""
+"""Commands that get what cases lack, ready to copy; imports no torch."""
 
 import os
 import shlex
@@ -11,12 +11,12 @@ from models.components.weights import hub_folder
 
 
 def remedy(what: str, weights_dirs: Sequence[Path], data_dirs: Sequence[Path]) -> str:
-    """What mends something missing.
+    """Return the command that gets something missing.
 
     Args:
-        what: As `bench.needs.Missing` has it.
-        weights_dirs: Folders given for weights; the first is where a file goes.
-        data_dirs: Folders given for datasets, likewise.
+        what: What is missing, as in `bench.needs.Missing`.
+        weights_dirs: Folders of weights that the user named; the first is written to.
+        data_dirs: Folders of datasets that the user named; the first is written to.
     """
     kind, _, name = what.partition(" ")
     if kind == "weights":
@@ -25,15 +25,15 @@ def remedy(what: str, weights_dirs: Sequence[Path], data_dirs: Sequence[Path]) -
 
 
 def dataset_remedy(name: str, data_dirs: Sequence[Path] = ()) -> str:
-    """How a person gets a dataset, with its terms and where it is from.
+    """Return how to get a dataset, with its license and homepage.
 
     Args:
-        name: Its id.
-        data_dirs: Folders given for datasets; the first is where it goes.
+        name: Id of the dataset.
+        data_dirs: Folders of datasets that the user named; the first is written to.
     """
     entry = DATASETS.get(name)
     if entry is None:
-        return f"restore its folder: {name} is a set of your own, which nothing can download"
+        return f"restore its folder: {name} is your own dataset and cannot be downloaded"
     place = f" --data-dir {_quoted(data_dirs[0])}" if data_dirs else ""
     if entry.archives and all(archive.urls for archive in entry.archives):
         return f"python -m bench data get {name}{place}  ({entry.license}; {entry.homepage})"
@@ -50,11 +50,11 @@ def _weights_remedy(tag: str, weights_dirs: Sequence[Path]) -> str:
     if weights_dirs:
         file = weights_dirs[0] / f"{tag}{Path(entry.file_name).suffix}"
     fetch = f"curl -fL --create-dirs -o {_quoted(file)} {shlex.quote(entry.url)}"
-    return f"{fetch}  (or make them: {entry.made_by})" if entry.made_by else fetch
+    return f"{fetch}  (or train them: {entry.made_by})" if entry.made_by else fetch
 
 
 def _quoted(path: Path) -> str:
-    """The path as a word of a command; as bytes in bash's and zsh's ``$''`` if it is no text."""
+    """Quote a path for a shell; in the ``$''`` of bash and zsh if it is not printable."""
     if str(path).isprintable():
         return shlex.quote(str(path))
     plain = set(range(0x20, 0x7F)) - set(b"\\'")

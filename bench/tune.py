@@ -1,7 +1,7 @@
-"""Choosing the constants of a model's ``tuned`` recipe, on `surface` alone.
+"""Choose the constants of a model's ``tuned`` recipe on the `surface` dataset alone.
 
-The benchmark's own datasets are never looked at, so that a tuned recipe is frozen before any
-benchmark test set is seen. The winner is written into the catalog by hand, with its source.
+The benchmark's datasets stay out of it, so that a tuned recipe is frozen before any benchmark test
+set is seen. The winner is copied into the catalog by hand, with its source.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _LOSSES = ("flattened", "per_pixel")
 
 
 def candidates(base: Recipe) -> list[Recipe]:
-    """The grid: learning rate and loss around a model's ``same`` recipe, AdamW with cosine."""
+    """Return the grid: learning rates and losses around a model's ``same`` recipe."""
     return [
         replace(base, lr=lr, loss=loss, source="candidate")
         for lr, loss in product(_LEARNING_RATES, _LOSSES)
@@ -35,16 +35,16 @@ def candidates(base: Recipe) -> list[Recipe]:
 
 
 def tune(model: str, settings: Settings) -> list[tuple[Recipe, list[Record]]]:
-    """Train every candidate on every texture, the best mean image AUROC first.
+    """Train every candidate on every texture; return them by mean image AUROC, best first.
 
-    Finished trainings are found in the store of the results folder and not run again.
+    Runs that are finished in the results folder are not repeated.
 
     Raises:
         CaseSkipped: The model's weights are missing.
     """
     store, runner = Store(settings.runs_dir), InlineRunner()
     finished = store.finished()
-    found: dict[Recipe, list[Record]] = {}
+    results: dict[Recipe, list[Record]] = {}
     for recipe, job in _jobs(model, settings):
         record = finished.get(job.key)
         if record is None:
@@ -53,12 +53,12 @@ def tune(model: str, settings: Settings) -> list[tuple[Recipe, list[Record]]]:
         print(
             f"{job.case.data}  lr {recipe.lr:g} {recipe.loss}: {_auroc([record]):.3f}", flush=True
         )
-        found.setdefault(recipe, []).append(record)
-    return sorted(found.items(), key=lambda item: -_auroc(item[1]))
+        results.setdefault(recipe, []).append(record)
+    return sorted(results.items(), key=lambda item: -_auroc(item[1]))
 
 
 def table(ranked: list[tuple[Recipe, list[Record]]]) -> str:
-    """The candidates as text, best first."""
+    """Return the candidates as a text table, best first."""
     rows = [
         [f"{recipe.lr:g}", recipe.loss, *[_auroc([r]) for r in records], _auroc(records)]
         for recipe, records in ranked
@@ -69,7 +69,7 @@ def table(ranked: list[tuple[Recipe, list[Record]]]) -> str:
 def _jobs(model: str, settings: Settings) -> Iterator[tuple[Recipe, Job]]:
     finder = Finder(settings, {})
     for texture in CATEGORIES:
-        case = Case("rd_backbone", f"{model}.tuned", "surface", texture, "default", True, 0)
+        case = Case(model, "tuned", "surface", texture, "default", True, 0)
         job = finder.job(case)
         for recipe in candidates(MODELS[model].recipes["same"]):
             protocol = replace(job.protocol, recipe=recipe)
@@ -78,7 +78,7 @@ def _jobs(model: str, settings: Settings) -> Iterator[tuple[Recipe, Job]]:
 
 
 def _auroc(records: list[Record]) -> float:
-    """Mean image AUROC over records and scoring heads; a failed training counts as .5."""
+    """Return the mean image AUROC over records and heads; a failed run counts as 0.5."""
     return fmean(
         head.get("image_auroc") or 0.5
         for record in records
@@ -87,7 +87,7 @@ def _auroc(records: list[Record]) -> float:
 
 
 def settings_for(weights_dirs: tuple[Path, ...], out: Path, images_seen: int) -> Settings:
-    """Settings of a tuning session: the smoke profile's size, a budget of its own."""
+    """Return settings of a tuning session: the smoke profile with a budget of its own."""
     from bench.environment import cuda_present, default_precision
     from datasets_lib.cache_dir import default_cache_dir
 

@@ -1,1 +1,1 @@
-"""Carrying a study to a machine without a network: bundles, and unpacking them there."""
+"""Bundles that take a study to a machine without a network."""

@@ -1,4 +1,4 @@
-"""One tar of everything a study needs on a machine without a network, each file by its sha256."""
+"""Write a tar file of everything a study needs on a machine without a network."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ from bench.airgap.unbundle import FORMAT, MANIFEST, SCRIPT, BundleError
 from datasets_lib.discover import FoundDataset
 
 Progress = Callable[[int, int], None]
-"""Called with bytes done and bytes in all."""
+"""Called with bytes done and total bytes."""
 
 _CHUNK = 1 << 20
 
@@ -25,8 +25,8 @@ class Member:
     """A file of a bundle.
 
     Attributes:
-        name: Its path in the bundle, with ``/``.
-        path: Where it is here.
+        name: Path in the bundle, with ``/``.
+        path: Path on this machine.
     """
 
     name: str
@@ -34,15 +34,15 @@ class Member:
 
     @property
     def size(self) -> int:
-        """Its bytes now."""
+        """Return the present size in bytes."""
         return self.path.stat().st_size
 
 
 def dataset_members(dataset: FoundDataset) -> list[Member]:
-    """All files of a dataset's folder below ``data/``, hidden ones left out.
+    """Return all files of a dataset's folder, below ``data/``, without hidden ones.
 
     Raises:
-        BundleError: A link in it leads nowhere, or to a folder above it.
+        BundleError: A link is broken, or leads to a folder that contains it.
         OSError: A folder cannot be listed.
     """
     files = _walk(dataset.root, f"data/{dataset.root.name}")
@@ -50,41 +50,41 @@ def dataset_members(dataset: FoundDataset) -> list[Member]:
 
 
 def project_members(root: Path) -> list[Member]:
-    """The project's own files below ``project/``, as they are in the working tree.
+    """Return the files of the project's working tree, below ``project/``.
 
-    They are what git tracks and, so that work in progress runs elsewhere too, new Python files.
+    These are the files that git tracks and, for work in progress, new Python files.
 
     Raises:
         BundleError: The folder is not a checkout of the project.
     """
     if not (root / "pyproject.toml").is_file():
         raise BundleError(
-            f"Wanted to bundle the project's source, found no checkout of it at {root}. Run this "
-            "from an editable installation of a checkout (uv sync in it)."
+            f"Wanted to bundle the project's source, found no checkout at {root}. Run this from "
+            "an editable installation of a checkout (uv sync)."
         )
     names = [*_listed(root, "--cached"), *filter(_is_python, _untracked(root))]
     members = [Member(f"project/{name}", root / name) for name in sorted(names)]
     return [member for member in members if member.path.is_file()]
 
 
-def left_out(root: Path) -> list[str]:
-    """New files of the working tree that are no part of a bundle: neither tracked nor Python."""
+def excluded_files(root: Path) -> list[str]:
+    """Return new files of the working tree that are not bundled: neither tracked nor Python."""
     return [name for name in _untracked(root) if not _is_python(name)]
 
 
 def write_bundle(
     out: Path, members: Sequence[Member], facts: Mapping[str, Any], progress: Progress | None = None
 ) -> None:
-    """Write a bundle, whole or not at all: every file is read twice, hashed and then stored.
+    """Write a bundle, completely or not at all. Every file is read twice: hashed, then stored.
 
     Args:
-        out: The tar file to write.
-        members: Its files.
-        facts: What else its manifest says.
-        progress: Told of both readings.
+        out: Path of the tar file.
+        members: Files of the bundle.
+        facts: Further fields of the manifest.
+        progress: Called during both passes.
 
     Raises:
-        BundleError: Two files have one name, or one changed meanwhile.
+        BundleError: Two files have the same name, or a file changed meanwhile.
         OSError: A file cannot be read, or the bundle cannot be written.
     """
     counter = _Counter(2 * sum(member.size for member in members), progress)
@@ -92,7 +92,7 @@ def write_bundle(
     for member in members:
         if member.name in files:
             raise BundleError(f"Two files would be {member.name} in the bundle: rename one.")
-        files[member.name] = _measured(member, counter)
+        files[member.name] = _checksum(member, counter)
     manifest = json.dumps({"format": FORMAT, **facts, "files": files}, indent=1, sort_keys=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.part")
@@ -118,7 +118,7 @@ class _Counter:
 
 
 class _Hashing:
-    """A file that hashes what is read of it."""
+    """A file that hashes what is read from it."""
 
     def __init__(self, file: BinaryIO, counter: _Counter) -> None:
         self._file, self._counter = file, counter
@@ -131,7 +131,7 @@ class _Hashing:
         return chunk
 
 
-def _measured(member: Member, counter: _Counter) -> dict[str, Any]:
+def _checksum(member: Member, counter: _Counter) -> dict[str, Any]:
     with member.path.open("rb") as file:
         hashing = _Hashing(file, counter)
         size = 0
@@ -146,12 +146,12 @@ def _store(
     info = tarfile.TarInfo(member.name)
     info.size = measured["size"]
     info.mode = 0o755 if os.access(member.path, os.X_OK) else 0o644
-    changed = f"{member.path} changed while it was bundled: nothing was written. Try again."
+    changed = f"{member.path} changed while it was bundled; nothing was written. Try again."
     with member.path.open("rb") as file:
         hashing = _Hashing(file, counter)
         try:
             tar.addfile(info, hashing)
-        except OSError as error:  # shorter than it was
+        except OSError as error:  # the file is shorter than before
             raise BundleError(f"{changed} ({error})") from error
     if hashing.digest.hexdigest() != measured["sha256"]:
         raise BundleError(changed)
@@ -177,8 +177,8 @@ def _listed(root: Path, *options: str) -> list[str]:
     done = subprocess.run(command, cwd=root, capture_output=True, check=False)
     if done.returncode:
         raise BundleError(
-            f"Wanted the list of the project's files from git, it said: {done.stderr.decode()} "
-            f"Run this from a git checkout; {root} is none."
+            f"Wanted the list of the project's files from git, which failed: "
+            f"{done.stderr.decode()} Run this from a git checkout; {root} is none."
         )
     return sorted(os.fsdecode(name) for name in done.stdout.split(b"\0") if name)
 
@@ -186,12 +186,12 @@ def _listed(root: Path, *options: str) -> list[str]:
 def _walk(
     folder: Path, prefix: str, above: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterable[Member]:
-    """All files below a folder; of a dataset that is made of links, what they lead to."""
+    """Yield all files below a folder; links are followed, for some datasets consist of them."""
     state = folder.stat()
     identity = (state.st_dev, state.st_ino)
     if identity in above:
         raise BundleError(
-            f"The link {folder} leads to a folder that it lies in: its files would have no end. "
+            f"The link {folder} leads to a folder that contains it, so the files would never end. "
             "Remove the link."
         )
     for path in folder.iterdir():
@@ -203,5 +203,5 @@ def _walk(
             yield Member(f"{prefix}/{path.name}", path)
         else:
             raise BundleError(
-                f"{path} is no file, or a link to none. Restore what it leads to, or remove it."
+                f"{path} is a broken link or no regular file. Restore its target, or remove it."
             )

@@ -1,6 +1,6 @@
-"""Unpack a bundle on a machine that has nothing but Python, and say what to type there.
+"""Unpack a bundle on a machine with nothing but Python, and print the next commands.
 
-This file stands alone: a bundle carries it as its first member, so that
+This file is self-contained: it is the first member of a bundle, so that
 ``tar xf BUNDLE.tar unbundle.py && python3 unbundle.py BUNDLE.tar --to DIR`` needs no project.
 """
 
@@ -23,7 +23,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 SCRIPT = "unbundle.py"
 _CHUNK = 1 << 20
-_LARGEST_MANIFEST = 1 << 28
+_MAX_MANIFEST = 1 << 28
 
 
 class BundleError(Exception):
@@ -31,10 +31,12 @@ class BundleError(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Unpack; 0 when every file is as the manifest says."""
+    """Unpack a bundle and return the exit code: 0 if every file matches the manifest."""
     parser = argparse.ArgumentParser(prog=SCRIPT, description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("bundle", type=Path, help="what python -m bench bundle wrote")
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("bundle", type=Path, help="file written by python -m bench bundle")
+    parser.add_argument(
+        "--to", type=Path, required=True, metavar="DIR", help="new folder to unpack to"
+    )
     options = parser.parse_args(arguments)
     try:
         manifest = unbundle(options.bundle, options.to)
@@ -46,25 +48,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def unbundle(bundle: Path, target: Path) -> dict[str, Any]:
-    """Unpack a bundle into a new folder, whole or not at all.
+    """Unpack a bundle into a new folder, completely or not at all.
 
     Args:
-        bundle: The tar file.
-        target: The folder; may exist if it is empty.
+        bundle: Path of the tar file.
+        target: Folder to unpack to; may exist if it is empty.
 
     Returns:
         The manifest.
 
     Raises:
-        BundleError: It is damaged, not a bundle, or holds what its manifest does not name; or the
-            target is there already, or there is no room.
+        BundleError: The file is damaged, is no bundle, or holds files that its manifest does not
+            name; or the target exists already, or the disk is full.
     """
     target = target.absolute()
     with _explained(bundle, target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise BundleError(f"{target} is there already. Name a new folder with --to.")
+            raise BundleError(f"{target} exists already. Name a new folder with --to.")
         with tarfile.open(bundle, "r:") as tar:
-            manifest = _manifest(tar, bundle)  # before any folder is made
+            manifest = _manifest(tar, bundle)  # before any folder is created
             with _staged(target) as staging:
                 _unpack(tar, manifest["files"], bundle, staging)
     return manifest
@@ -76,13 +78,13 @@ def _explained(bundle: Path, target: Path) -> Iterator[None]:
         yield
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise BundleError(
-            f"{bundle} is damaged or no bundle ({error}). Copy it again from where it was made."
+            f"{bundle} is damaged or no bundle ({error}). Copy it again from its source."
         ) from error
     except OSError as error:
         if str(error.filename) == str(bundle):
-            remedy = "Name the file that python -m bench bundle wrote, and may be read"
+            remedy = "Name a readable file written by python -m bench bundle"
         else:
-            remedy = "Name another folder with --to, where there is room and leave to write"
+            remedy = "Name another folder with --to, writable and with enough room"
         raise BundleError(
             f"Wanted to unpack {bundle} to {target}, found: {error}. {remedy}."
         ) from error
@@ -90,10 +92,10 @@ def _explained(bundle: Path, target: Path) -> Iterator[None]:
 
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """A new folder beside the target that becomes it, or vanishes with all made on its way."""
+    """Yield a new folder next to the target; rename it on success, remove every trace on error."""
     staging = target.with_name(f".{target.name}.unbundling")
     shutil.rmtree(staging, ignore_errors=True)
-    made = [folder for folder in target.parents if not folder.exists()]
+    created = [folder for folder in target.parents if not folder.exists()]
     try:
         staging.mkdir(parents=True)
         yield staging
@@ -102,14 +104,14 @@ def _staged(target: Path) -> Iterator[Path]:
         staging.rename(target)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
-        for folder in made:
-            with suppress(OSError):  # another's by now
+        for folder in created:
+            with suppress(OSError):  # in use by another process
                 folder.rmdir()
         raise
 
 
 def next_steps(manifest: dict[str, Any], target: Path) -> list[str]:
-    """The commands that make an environment from the bundle, with no index, and run its cases."""
+    """Return the commands that install the bundle without a package index and run its cases."""
     lines = [f"unpacked and checked {len(manifest['files']):,} files into {target.absolute()}"]
     lines += [f"not in the bundle: {what}" for what in manifest["missing"]]
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -122,7 +124,7 @@ def next_steps(manifest: dict[str, Any], target: Path) -> list[str]:
         )
     index = " --no-index --find-links ../wheels" if wheels else ""
     if not wheels:
-        lines.append("the bundle holds no wheels: the environment below needs an index")
+        lines.append("the bundle holds no wheels: the commands below need a package index")
     options = f"--data-dir ../data --weights-dir ../weights -k {shlex.quote(manifest['keyword'])}"
     return [
         *lines,
@@ -136,45 +138,45 @@ def next_steps(manifest: dict[str, Any], target: Path) -> list[str]:
 
 
 def platform_name() -> str:
-    """``linux x86_64``."""
+    """Return a name such as ``linux x86_64``."""
     return f"{platform.system().lower()} {platform.machine()}"
 
 
 def _unpack(
     tar: tarfile.TarFile, expected: dict[str, dict[str, Any]], bundle: Path, staging: Path
 ) -> None:
-    room = sum(entry["size"] for entry in expected.values())
+    needed = sum(entry["size"] for entry in expected.values())
     free = shutil.disk_usage(staging).free
-    if free < room:
-        raise BundleError(f"{bundle} needs {room:,} bytes, {free:,} are free. Name another --to.")
+    if free < needed:
+        raise BundleError(f"{bundle} needs {needed:,} bytes, {free:,} are free. Name another --to.")
     seen: set[str] = set()
     for member in tar:
         if member.name in {MANIFEST, SCRIPT} and member.name not in expected:
             continue
-        # A sparse member of a few bytes can unpack to any number of them.
+        # A sparse member of a few bytes can unpack to any size.
         plain = member.isreg() and not member.issparse()
         if not plain or member.name in seen or member.name not in expected:
             raise BundleError(_foreign(bundle, member.name))
         seen.add(member.name)
         _write(tar, member, expected[member.name], staging / member.name, bundle)
-    if lacking := sorted(set(expected) - seen):
+    if missing := sorted(set(expected) - seen):
         raise BundleError(
-            f"{bundle} lacks {len(lacking):,} files of its manifest, the first is {lacking[0]!r}. "
-            "Copy it again from where it was made."
+            f"{bundle} lacks {len(missing):,} files of its manifest, the first is {missing[0]!r}. "
+            "Copy it again from its source."
         )
 
 
 def _manifest(tar: tarfile.TarFile, bundle: Path) -> dict[str, Any]:
-    """The manifest, of the shape that the rest of this file relies on."""
+    """Return the manifest, checked for every field that the rest of this file uses."""
     damaged = f"{bundle} is no bundle: its {MANIFEST} is missing or damaged"
-    again = "Copy it again from where it was made."
+    again = "Copy it again from its source."
     member = next((member for member in tar if member.name != SCRIPT), None)
     if member is None or member.name != MANIFEST or not member.isreg() or member.issparse():
         raise BundleError(f"{damaged}. {again}")
     stream = tar.extractfile(member)
     assert stream is not None
     try:
-        if member.size > _LARGEST_MANIFEST:
+        if member.size > _MAX_MANIFEST:
             raise ValueError(f"it is {member.size:,} bytes long")
         manifest: dict[str, Any] = json.loads(stream.read())
         known = manifest["format"] == FORMAT
@@ -193,7 +195,7 @@ def _manifest(tar: tarfile.TarFile, bundle: Path) -> dict[str, Any]:
 def _check_shape(manifest: dict[str, Any]) -> None:
     texts = [manifest[name] for name in ("keyword", "python", "platform")]
     if not all(isinstance(text, str) for text in [*texts, *manifest["missing"]]):
-        raise ValueError("keyword, python, platform or missing is no text")
+        raise ValueError("keyword, python, platform or missing is not text")
     if not re.fullmatch(r"3\.\d+", manifest["python"]):  # becomes part of a command
         raise ValueError(f"python is {manifest['python']!r}")
     if not isinstance(manifest["wheels"], bool):
@@ -206,7 +208,7 @@ def _check_shape(manifest: dict[str, Any]) -> None:
         above = name.split("/")[:-1]
         folders = {"/".join(above[: depth + 1]) for depth in range(len(above))}
         if not _is_safe(name) or not folders.isdisjoint(files):
-            raise ValueError(f"{name!r} is no place for a file")
+            raise ValueError(f"{name!r} is no valid place for a file")
 
 
 def _is_safe(name: str) -> bool:
@@ -216,8 +218,8 @@ def _is_safe(name: str) -> bool:
 
 def _foreign(bundle: Path, name: str) -> str:
     return (
-        f"{bundle} holds {name!r}, which its manifest does not name so, or which is no plain file "
-        "below it. It was altered: do not use it; copy it again from where it was made."
+        f"{bundle} holds {name!r}, which is not in its manifest or is no regular file. The bundle "
+        "was altered: do not use it; copy it again from its source."
     )
 
 
@@ -239,8 +241,8 @@ def _write(
                 file.write(chunk)
     if member.size != expected["size"] or digest.hexdigest() != expected["sha256"]:
         raise BundleError(
-            f"{bundle}: {member.name!r} is not what was bundled (another size or sha256). Copy the "
-            "bundle again from where it was made."
+            f"{bundle}: {member.name!r} is not what was bundled (size or sha256 differs). Copy the "
+            "bundle again from its source."
         )
     os.chmod(path, 0o755 if member.mode & 0o100 else 0o644)  # noqa: PTH101
 

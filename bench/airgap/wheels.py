@@ -1,4 +1,4 @@
-"""The wheels of this environment: what is installed, fetched or found as files."""
+"""Find or download the wheels of this environment."""
 
 import subprocess
 import sys
@@ -12,57 +12,57 @@ from bench.airgap.unbundle import BundleError
 PROJECT = "proving-ground"
 
 _BUILD = ("setuptools", "uv")
-"""Needed beside what is installed: to install the project itself, and to go on working with uv."""
+"""Needed in addition to what is installed: to install the project, and to keep using uv."""
 
 
 def requirements() -> list[str]:
-    """``name==version`` of everything installed here but the project itself, sorted."""
+    """Return ``name==version`` of everything installed but the project itself, sorted."""
     from packaging.utils import canonicalize_name
 
     pins: dict[str, str] = {}
     for distribution in distributions():
-        if not _is_broken(distribution):  # of two, Python imports the first
+        if not _is_broken(distribution):  # Python imports the first of two
             name = canonicalize_name(distribution.metadata["Name"])
             pins.setdefault(name, distribution.version)
     return [f"{name}=={pins[name]}" for name in sorted(pins) if name != PROJECT]
 
 
 def broken_installations() -> list[str]:
-    """Folders of what is no longer, or not wholly installed, as an interrupted pip leaves them."""
-    return [_folder(one) for one in distributions() if _is_broken(one)]
+    """Return folders of half-installed or half-removed packages, as an interrupted pip leaves."""
+    return [_folder(item) for item in distributions() if _is_broken(item)]
 
 
 def _is_broken(distribution: Distribution) -> bool:
-    moved_away = Path(_folder(distribution)).name.startswith("~")  # pip, about to remove it
+    moved_away = Path(_folder(distribution)).name.startswith("~")  # pip renames before it removes
     return moved_away or not all(part in distribution.metadata for part in ("Name", "Version"))
 
 
 def _folder(distribution: Distribution) -> str:
-    return str(getattr(distribution, "_path", "a distribution"))  # no public name tells it
+    return str(getattr(distribution, "_path", "a distribution"))  # there is no public attribute
 
 
 def python_name() -> str:
-    """``3.11``: what wheels are made for."""
+    """Return the Python version that wheels are built for, such as ``3.11``."""
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def build_requirements(pinned: Iterable[str]) -> list[str]:
-    """What a bundle needs beside the pinned ones, unless they are among them."""
+    """Return what a bundle needs in addition to the pinned requirements."""
     names = {pin.partition("==")[0] for pin in pinned}
     return [name for name in _BUILD if name not in names]
 
 
 def fetch_wheels(wanted: Sequence[str], folder: Path) -> None:
-    """Fetch wheels for this Python and platform; those that lie there already are not fetched.
+    """Download the missing wheels for this Python and platform.
 
-    What is published as source alone, as FrEIA is, is built.
+    Packages published as source only, such as FrEIA, are built.
 
     Args:
-        wanted: Requirements, complete: what they need is not looked for.
-        folder: Where they go; made if missing.
+        wanted: Complete list of requirements: dependencies are not resolved.
+        folder: Folder of wheels, created if missing.
 
     Raises:
-        BundleError: pip cannot get one of them.
+        BundleError: pip cannot get a wheel.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _, lacking = find_wheels(wanted, folder)
@@ -74,21 +74,21 @@ def fetch_wheels(wanted: Sequence[str], folder: Path) -> None:
         text=True,
         check=False,
     )
-    if done.returncode:  # what pip wrote above says more
+    if done.returncode:  # pip's output above says more
         said = [line for line in done.stderr.splitlines() if "ERROR" in line] or [done.stderr]
         raise BundleError(
-            f"Wanted the wheels of {len(lacking)} packages, pip said: {said[-1].strip()}. Try "
-            "again with a network, fetch them elsewhere and name their folder with --wheels-dir, "
+            f"Wanted the wheels of {len(lacking)} packages, pip failed: {said[-1].strip()}. Try "
+            "again with a network, download them elsewhere and name the folder with --wheels-dir, "
             "or leave them out with --no-wheels."
         )
 
 
 def find_wheels(wanted: Sequence[str], folder: Path) -> tuple[list[Path], list[str]]:
-    """The wheels in a folder that fit this Python, one a requirement, and what has none.
+    """Return a wheel per requirement that fits this Python, and the requirements without one.
 
     Args:
-        wanted: ``name==version``, or ``name`` for any version, of which the newest counts.
-        folder: Of wheels.
+        wanted: Requirements ``name==version``, or ``name`` for the newest version.
+        folder: Folder of wheels.
     """
     from packaging.tags import sys_tags
     from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -116,13 +116,13 @@ def find_wheels(wanted: Sequence[str], folder: Path) -> tuple[list[Path], list[s
 
 
 def _pip() -> list[str]:
-    """A way to call pip: installed, or the copy that Python carries to make environments with."""
+    """Return how to call pip: the installed one, or the copy bundled with Python."""
     if find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     if (ensurepip := find_spec("ensurepip")) and ensurepip.origin:
         for wheel in sorted(Path(ensurepip.origin).parent.glob("_bundled/pip-*.whl")):
             return [sys.executable, str(wheel / "pip")]
     raise BundleError(
-        "Wanted pip to fetch wheels with, found neither it nor Python's own copy (ensurepip). "
+        "Wanted pip to download wheels, found neither it nor Python's own copy (ensurepip). "
         "Install pip, name a folder of wheels with --wheels-dir, or use --no-wheels."
     )

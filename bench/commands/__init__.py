@@ -1,1 +1,1 @@
-"""The commands of ``python -m bench``, one file each; what they need is imported when they run."""
+"""The commands of ``python -m bench``, one file each; heavy imports wait until a command runs."""

@@ -1,8 +1,8 @@
-"""``python -m bench bundle``: a study, its data, weights and wheels as one file."""
+"""``python -m bench bundle``: pack a study, its data, weights and wheels into one file."""
 
 import argparse
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,7 @@ from bench.commands.command import (
     data_dirs_of,
     folders,
 )
-from bench.commands.progress_line import ProgressLine
-from bench.commands.sizes import free_bytes, megabytes
+from bench.commands.output import ProgressBar, free_bytes, megabytes
 
 if TYPE_CHECKING:
     from bench.airgap.bundle import Member
@@ -24,32 +23,32 @@ if TYPE_CHECKING:
     from bench.needs import Missing, Weights
     from datasets_lib.discover import FoundDataset
 
-_SHOWN = 10
+_MAX_NAMES = 10
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     command = commands.add_parser(
-        "bundle", help="one file with all a study needs on a machine without a network"
+        "bundle", help="pack all that a study needs on a machine without a network into one file"
     )
     command.add_argument("out", type=Path, metavar="OUT.tar")
-    command.add_argument("--study", required=True, help="such as rd_backbone")
-    command.add_argument("-k", dest="keyword", metavar="EXPR", help="only these cases of it")
+    command.add_argument("--study", required=True, help="name of the study, such as rd_backbone")
+    command.add_argument("-k", dest="keyword", metavar="EXPR", help="select cases, as pytest does")
     add_data_dir(command)
     add_weights_dir(command)
     add_cache_dir(command)
     command.add_argument(
-        "--wheels-dir", type=Path, metavar="DIR", help="wheels that are there (default: download)"
+        "--wheels-dir", type=Path, metavar="DIR", help="folder of wheels (default: download)"
     )
-    command.add_argument("--no-wheels", action="store_true", help="leave the environment out")
+    command.add_argument("--no-wheels", action="store_true", help="leave the wheels out")
     command.add_argument(
-        "--partial", action="store_true", help="bundle what is there although something is missing"
+        "--partial", action="store_true", help="write a bundle even if something is missing"
     )
     command.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from bench.airgap.bundle import left_out, project_members, write_bundle
+    from bench.airgap.bundle import excluded_files, project_members, write_bundle
     from bench.airgap.unbundle import BundleError, platform_name
     from bench.airgap.wheels import python_name
     from bench.needs import all_missing, fetch_weights
@@ -65,8 +64,8 @@ def _run(options: argparse.Namespace) -> int:
         try:
             wheels, lacking = _wheels(options, Path(scratch))
             root = Path(__file__).parent.parent.parent
-            for name in left_out(root)[:_SHOWN]:
-                print(f"left out, git does not track it: {name}")
+            for name in excluded_files(root)[:_MAX_NAMES]:
+                print(f"excluded, not tracked by git: {name}")
             parts = {
                 "project": project_members(root),
                 "datasets": _datasets(cases, found),
@@ -78,37 +77,35 @@ def _run(options: argparse.Namespace) -> int:
                 "study": options.study,
                 "keyword": _session_keyword(options),
                 "cases": len(cases),
-                "missing": [one.what for one in missing] + [f"wheel {name}" for name in lacking],
+                "missing": [item.what for item in missing] + [f"wheel {name}" for name in lacking],
                 "python": python_name(),
                 "platform": platform_name(),
                 "wheels": not options.no_wheels,
             }
             members = [member for part in parts.values() for member in part]
-            line = ProgressLine(f"writing {options.out.name}")
-            write_bundle(options.out.absolute(), members, facts, line)
-            line.close()
+            with ProgressBar(f"writing {options.out.name}") as progress:
+                write_bundle(options.out.absolute(), members, facts, progress)
         except BundleError as error:
             raise CommandError(str(error)) from None
-    print(f"{options.out} ({megabytes(options.out.stat().st_size)}). Where it is to run:")
+    print(f"{options.out} ({megabytes(options.out.stat().st_size)}). On the target machine:")
     print(f"  tar xf {options.out.name} unbundle.py")
     print(f"  python3 unbundle.py {options.out.name} --to DIR")
     return 0
 
 
 def _cases(options: argparse.Namespace, found: "Mapping[str, FoundDataset]") -> "list[Case]":
-    from bench.keyword import chosen
     from bench.needs import offered_cases
     from bench.studies import STUDIES
 
     if options.study not in STUDIES:
-        raise CommandError(f"No study '{options.study}'; there are {', '.join(STUDIES)}.")
-    # Of every recipe: what a session elsewhere will ask for is not known here.
+        raise CommandError(f"No study '{options.study}'; available are {', '.join(STUDIES)}.")
+    # Every recipe: what a session on the other machine will ask for is unknown here.
     cases = [
         case for case in offered_cases("standard", found) if STUDIES[options.study].selects(case)
     ]
     if options.keyword:
         try:
-            cases = chosen(cases, options.keyword)
+            cases = _matching(cases, options.keyword)
         except ValueError as error:
             raise CommandError(str(error)) from None
     if not cases:
@@ -117,6 +114,35 @@ def _cases(options: argparse.Namespace, found: "Mapping[str, FoundDataset]") -> 
             "--collect-only -q lists them."
         )
     return cases
+
+
+def _matching(cases: "Iterable[Case]", expression: str) -> "list[Case]":
+    """Return the cases that a ``-k`` expression selects, by parts of their ids and keywords.
+
+    Raises:
+        ValueError: The expression is invalid.
+    """
+    from _pytest.mark.expression import Expression
+
+    from bench.selection import keywords
+
+    try:
+        compiled = Expression.compile(expression)
+    except SyntaxError as error:
+        raise ValueError(
+            f"-k {expression!r} is invalid ({error.msg}). Wanted words joined by and, or, not, "
+            "such as 'rd_resnet18 and surface'."
+        ) from None
+
+    def matches(case: "Case") -> bool:
+        texts = [text.lower() for text in (case.id, *keywords(case))]
+
+        def occurs(word: str, /, **_: object) -> bool:
+            return any(word.lower() in text for text in texts)
+
+        return compiled.evaluate(occurs)
+
+    return [case for case in cases if matches(case)]
 
 
 def _session_keyword(options: argparse.Namespace) -> str:
@@ -141,15 +167,15 @@ def _weights(weights: "Mapping[str, Weights]") -> "list[Member]":
     from bench.airgap.bundle import Member
 
     return [
-        # The full tag is a name that a weights folder is searched for.
-        Member(f"weights/{tag}{one.resolved.path.suffix}", one.resolved.path)
-        for tag, one in weights.items()
-        if one.resolved is not None
+        # Weights folders are searched for the full tag, among other names.
+        Member(f"weights/{tag}{entry.resolved.path.suffix}", entry.resolved.path)
+        for tag, entry in weights.items()
+        if entry.resolved is not None
     ]
 
 
 def _wheels(options: argparse.Namespace, scratch: Path) -> "tuple[list[Member], list[str]]":
-    """The environment's list and its wheels, and the requirements that have none."""
+    """Return the requirements file with its wheels, and the requirements without a wheel."""
     from bench.airgap.bundle import Member
     from bench.airgap.wheels import (
         broken_installations,
@@ -160,7 +186,7 @@ def _wheels(options: argparse.Namespace, scratch: Path) -> "tuple[list[Member], 
     )
 
     for broken in broken_installations():
-        print(f"left out, it has no name and version or pip was removing it: {broken}")
+        print(f"excluded, a broken installation (no name and version, or half removed): {broken}")
     pinned = requirements()
     wanted = [*pinned, *build_requirements(pinned)]
     listed = scratch / "requirements.txt"
@@ -171,7 +197,7 @@ def _wheels(options: argparse.Namespace, scratch: Path) -> "tuple[list[Member], 
     folder = options.wheels_dir
     if folder is None:
         folder = cache_dir_of(options) / "wheels"
-        print(f"fetching the wheels of {len(wanted)} packages into {folder}", flush=True)
+        print(f"downloading the wheels of {len(wanted)} packages into {folder}", flush=True)
         fetch_wheels(wanted, folder)
     files, lacking = find_wheels(wanted, folder)
     return members + [Member(f"wheels/{file.name}", file) for file in files], lacking
@@ -183,7 +209,7 @@ def _check(
     lacking: Sequence[str],
     options: argparse.Namespace,
 ) -> None:
-    """Show the sizes; refuse if something is missing and that is not allowed, or room is."""
+    """Print the sizes; raise if something is missing without ``--partial`` or the disk is full."""
     from bench.remedy import remedy
 
     total = 0
@@ -191,18 +217,17 @@ def _check(
         size = sum(member.size for member in members)
         total += size
         print(f"{what:9} {len(members):6,} files  {megabytes(size):>9}")
-    for one in missing:
-        blocks = sum(one.blocks.values())
-        print(f"missing: {one.what}, which {blocks:,} cases need")
-        given = folders(options.data_dir or [])
-        print(f"  {remedy(one.what, folders(options.weights_dir), given)}")
+    weights_dirs, data_dirs = folders(options.weights_dir), folders(options.data_dir or [])
+    for item in missing:
+        print(f"missing: {item.what}, which {sum(item.blocks.values()):,} cases need")
+        print(f"  {remedy(item.what, weights_dirs, data_dirs)}")
     if lacking:
-        printable_path = ", ".join(lacking[:10])
-        print(
-            f"missing: wheels of {len(lacking)} packages, without which nothing runs: {printable_path}"
-        )
+        names = ", ".join(lacking[:_MAX_NAMES])
+        print(f"missing: wheels of {len(lacking)} packages, without which nothing runs: {names}")
     if (missing or lacking) and not options.partial:
         raise CommandError("Nothing was written: get what is missing, or add --partial.")
     out = options.out.absolute()
     if free_bytes(out.parent) < total:
-        raise CommandError(f"{out.parent} has not enough room for {megabytes(total)}.")
+        raise CommandError(
+            f"{out.parent} has no room for {megabytes(total)}. Free some, or name another folder."
+        )

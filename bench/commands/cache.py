@@ -1,4 +1,4 @@
-"""``python -m bench cache``: what decoded images and features take, and making room."""
+"""``python -m bench cache``: show and clean the cache of decoded images and features."""
 
 import argparse
 from datetime import datetime
@@ -7,14 +7,17 @@ from bench.commands.command import add_cache_dir, cache_dir_of
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "cache", help="show or clean the cache of decoded images and features"
     )
     command.add_argument("action", choices=["info", "clean"])
     add_cache_dir(command)
     command.add_argument(
-        "--older-than", type=float, metavar="DAYS", help="clean only what was not used for so long"
+        "--older-than",
+        type=float,
+        metavar="DAYS",
+        help="clean only what was not used for this many days",
     )
     command.set_defaults(run=_run)
 

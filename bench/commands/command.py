@@ -1,4 +1,4 @@
-"""What the commands share: how one refuses, and the options that say where things lie."""
+"""What the commands share: their error, and the options that name folders."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,48 +9,50 @@ from datasets_lib.data_dirs import data_dirs
 
 
 class CommandError(Exception):
-    """A command cannot do what was asked; the message says why and what to do."""
+    """A command cannot do what was asked for; the message says why and what to do."""
 
 
 def add_data_dir(command: argparse.ArgumentParser) -> None:
-    """Declare ``--data-dir``, as a pytest session has it."""
+    """Add ``--data-dir``, as a pytest session has it."""
     command.add_argument(
         "--data-dir",
         action="append",
         type=Path,
         metavar="DIR",
-        help="folder of datasets, DIR/mvtec/bottle/train/good; may repeat "
-        "(default: $PROVING_GROUND_DATA); what data get fetched is always found",
+        help="folder of datasets, such as DIR/mvtec/bottle/train/good; may be repeated "
+        "(default: $PROVING_GROUND_DATA); datasets downloaded by data get are always found",
     )
 
 
 def add_cache_dir(command: argparse.ArgumentParser) -> None:
-    """Declare ``--cache-dir``."""
-    command.add_argument("--cache-dir", type=Path, metavar="DIR", help="default: the session's own")
+    """Add ``--cache-dir``."""
+    command.add_argument(
+        "--cache-dir", type=Path, metavar="DIR", help="cache folder (default: the session's)"
+    )
 
 
 def add_weights_dir(command: argparse.ArgumentParser) -> None:
-    """Declare ``--weights-dir``."""
+    """Add ``--weights-dir``."""
     command.add_argument(
         "--weights-dir",
         action="append",
         type=Path,
         default=[],
         metavar="DIR",
-        help="folder of pretrained weights, DIR/resnet18.pth; may repeat",
+        help="folder of pretrained weights, such as DIR/resnet18.pth; may be repeated",
     )
 
 
 def cache_dir_of(options: argparse.Namespace) -> Path:
-    """The cache's folder, absolute."""
+    """Return the absolute path of the cache folder."""
     return (options.cache_dir or default_cache_dir()).expanduser().absolute()
 
 
 def data_dirs_of(options: argparse.Namespace) -> tuple[Path, ...]:
-    """The folders of datasets, absolute, in the order they are searched."""
+    """Return the absolute paths of the dataset folders, in search order."""
     return data_dirs(options.data_dir, cache_dir_of(options))
 
 
-def folders(given: Sequence[Path]) -> tuple[Path, ...]:
-    """Folders as a user names them, absolute."""
-    return tuple(folder.expanduser().absolute() for folder in given)
+def folders(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return absolute paths of folders that a user named."""
+    return tuple(folder.expanduser().absolute() for folder in paths)

@@ -1,4 +1,4 @@
-"""``python -m bench compare``: do two runs differ on the test images they share?"""
+"""``python -m bench compare``: test whether two runs differ on the test images they share."""
 
 import argparse
 import math
@@ -12,22 +12,24 @@ if TYPE_CHECKING:
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "compare", help="test whether two runs differ on the test images they share"
     )
-    command.add_argument("first", metavar="ID_A", help="case id, as in the records")
-    command.add_argument("second", metavar="ID_B", help="another on the same test images")
+    command.add_argument("first", metavar="ID_A", help="id of a case, as in the records")
+    command.add_argument(
+        "second", metavar="ID_B", help="id of another case with the same test images"
+    )
     command.add_argument(
         "--records",
         nargs="+",
         type=Path,
         default=[Path("results/runs/records.jsonl")],
         metavar="FILE",
-        help="JSONL files of records, in the results folder's runs "
+        help="JSONL files of records, in the runs folder of the results "
         "(default: results/runs/records.jsonl)",
     )
-    command.add_argument("--profile", help="where several profiles have both runs")
+    command.add_argument("--profile", help="profile of the runs, where several profiles have both")
     command.add_argument("--head", help="scoring head (default: the one that ranks)")
     command.add_argument(
         "--figure",
@@ -47,29 +49,31 @@ def _run(options: argparse.Namespace) -> int:
         )
     try:
         runs = find_runs(options.records, (options.first, options.second), options.profile)
-        found = compare_runs(*runs, options.head, options.figure)
+        comparison = compare_runs(*runs, options.head, options.figure)
     except ComparisonError as error:
         raise CommandError(str(error)) from error
-    name = " ".join(filter(None, (options.head, found.figure)))
-    for place, run, figure in zip(("A", "B"), runs, (found.first, found.second), strict=True):
+    name = " ".join(filter(None, (options.head, comparison.figure)))
+    for place, run, figure in zip(
+        ("A", "B"), runs, (comparison.first, comparison.second), strict=True
+    ):
         print(f"{place}: {run.name}\n   {name} {_in_hundredths(figure, '%')}")
-    print("\n".join(_conclusion(found)))
+    print("\n".join(_conclusion(comparison)))
     return 0
 
 
-def _conclusion(found: "Comparison") -> list[str]:
-    p = "" if math.isnan(found.p) else f", p = {found.p:.2g}"
+def _conclusion(comparison: "Comparison") -> list[str]:
+    p = "" if math.isnan(comparison.p) else f", p = {comparison.p:.2g}"
     return [
-        f"B − A: {_in_hundredths(found.difference, 'points', '+')}{p}",
-        f"By {found.method}; intervals of 95 % over images.",
-        f"{found.verdict} (A is the first, B the second; one trained model each: "
-        "seeds are another question)",
+        f"B − A: {_in_hundredths(comparison.difference, 'points', '+')}{p}",
+        f"By {comparison.method}; 95 % intervals over images.",
+        f"{comparison.verdict} (A is the first, B the second; one trained model each: the "
+        "variation between seeds is another question)",
     ]
 
 
-def _in_hundredths(found: "Figure", unit: str, sign: str = "") -> str:
-    """``97.10 % [95.20, 98.40]``, and why where there is no usual interval."""
-    text = f"{100 * found.value:{sign}.2f} {unit}" if not math.isnan(found.value) else "none"
-    if not math.isnan(found.low):
-        text += f" [{100 * found.low:{sign}.2f}, {100 * found.high:{sign}.2f}]"
-    return f"{text} ({found.reason})" if found.reason else text
+def _in_hundredths(figure: "Figure", unit: str, sign: str = "") -> str:
+    """Return ``97.10 % [95.20, 98.40]``, with a reason where the interval is unusual."""
+    text = f"{100 * figure.value:{sign}.2f} {unit}" if not math.isnan(figure.value) else "none"
+    if not math.isnan(figure.low):
+        text += f" [{100 * figure.low:{sign}.2f}, {100 * figure.high:{sign}.2f}]"
+    return f"{text} ({figure.reason})" if figure.reason else text

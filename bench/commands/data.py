@@ -1,4 +1,4 @@
-"""``python -m bench data``: what datasets there are, getting them, and whether they are whole."""
+"""``python -m bench data``: list, get, verify and find datasets."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from bench.commands.command import add_cache_dir, add_data_dir
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command and its actions."""
+    """Add the command and its actions to the parser."""
     command = commands.add_parser("data", help="list, get, verify and find datasets")
     actions = command.add_subparsers(metavar="ACTION", required=True)
     for action in (data_list, data_get, data_prepare, data_verify, data_where):

@@ -1,21 +1,21 @@
-"""Data folders as a user has them: missing, a level too deep, or with folders nothing fits."""
+"""Explain data folders that hold no dataset: missing, a level too deep, or laid out otherwise."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bench.commands.printable_path import printable_path
+from bench.commands.output import printable_path
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import CUSTOM, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import folder_id, subfolders
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2"}
-_FEW = 4
+_MAX_NAMES = 4
 
 
 def trouble_with(data_dir: Path) -> str | None:
-    """Why a data folder cannot be searched, as half a sentence; None if it can."""
+    """Return why a data folder cannot be searched, or None if it can."""
     try:
         subfolders(data_dir)
     except FileNotFoundError:
@@ -26,12 +26,12 @@ def trouble_with(data_dir: Path) -> str | None:
 
 
 def searchable(data_dirs: Sequence[Path]) -> list[Path]:
-    """Those that can be searched; a session refuses the others, a look at what is there goes on."""
+    """Return the folders that can be searched; commands that only look skip the others."""
     return [folder for folder in data_dirs if trouble_with(folder) is None]
 
 
 def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
-    """The folders of a data folder in which nothing is recognized, each with a hint of why."""
+    """Yield the subfolders that are not recognized as datasets, each with a hint of why."""
     for folder in sorted(subfolders(data_dir)):
         if folder.name == CUSTOM:
             yield from passed_over(folder)
@@ -40,11 +40,11 @@ def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
 
 
 def one_level_up(data_dir: Path) -> str | None:
-    """What a data folder is itself, and which folder to name; None if it may hold datasets."""
+    """Return which folder to name instead, if a data folder is itself a dataset or category."""
     with suppress(DatasetError):
-        of = recognize(data_dir.parent)
-        if of is not None and data_dir in of.categories.values():
-            return _instead(f"a category of {of.name}", data_dir.parent.parent)
+        above = recognize(data_dir.parent)
+        if above is not None and data_dir in above.categories.values():
+            return _instead(f"a category of {above.name}", data_dir.parent.parent)
         if dataset := recognize(data_dir):
             return _instead(f"the dataset {dataset.name}", data_dir.parent)
     return None
@@ -64,10 +64,10 @@ def _why(folder: Path) -> str:
         return "it is empty"
     if any(file.suffix in _ARCHIVES and file.is_file() for file in files):
         return "it holds archives: python -m bench data prepare unpacks one"
-    held = ", ".join(printable_path(Path(file.name)) for file in files[:_FEW])
-    held += ", …" if len(files) > _FEW else ""
+    names = ", ".join(printable_path(Path(file.name)) for file in files[:_MAX_NAMES])
+    names += ", …" if len(files) > _MAX_NAMES else ""
     entry = DATASETS.get(folder_id(folder.name))
-    return f"not laid out as {entry.title if entry else 'any dataset'}, it holds {held}"
+    return f"not laid out as {entry.title if entry else 'any dataset'}, it holds {names}"
 
 
 def _is_dataset(folder: Path) -> bool:

@@ -1,15 +1,14 @@
-"""``python -m bench data get``: download, check, unpack, recognize."""
+"""``python -m bench data get``: download datasets, check and unpack them."""
 
 import argparse
+import json
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError, cache_dir_of, data_dirs_of, folders
-from bench.commands.licenses import acknowledge
-from bench.commands.progress_line import ProgressLine
-from bench.commands.sizes import megabytes
+from bench.commands.output import ProgressBar, megabytes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.data_dirs import data_home
 from datasets_lib.discover import FoundDataset, find_datasets
@@ -20,53 +19,53 @@ if TYPE_CHECKING:
     from datasets_lib.download.place import Piece
 
 _DOWNLOADS = ".downloads"
-"""Archives wait here for being unpacked; hidden, so that no dataset is looked for in it."""
+"""Folder of archives that wait to be unpacked; hidden, so that it is not taken for a dataset."""
 
 
 def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the action."""
+    """Add the action to the parser."""
     action = actions.add_parser("get", help="download and unpack datasets")
     action.add_argument("names", nargs="+", metavar="NAME", help="catalog name, such as mvtec")
     action.add_argument(
         "--accept-license",
         action="store_true",
-        help="I accept the licenses of these datasets (remembered)",
+        help="accept the licenses of these datasets; remembered for the next time",
     )
-    action.add_argument("--keep-archive", action="store_true", help="keep what was downloaded")
+    action.add_argument("--keep-archive", action="store_true", help="keep the downloaded archives")
     action.set_defaults(run=_run)
 
 
 def target_dir(options: argparse.Namespace) -> Path:
-    """Where datasets are put: the first ``--data-dir``, else the data home; made if missing."""
+    """Return the folder to write datasets to, ``--data-dir`` or the data home; create it."""
     given = folders(options.data_dir or [])
     target = given[0] if given else data_home(cache_dir_of(options))
     target.mkdir(parents=True, exist_ok=True)
     return target
 
 
-def known(name: str) -> DatasetEntry:
-    """A dataset of the catalog.
+def dataset_entry(name: str) -> DatasetEntry:
+    """Return a dataset of the catalog.
 
     Raises:
-        CommandError: It has none of that name.
+        CommandError: The catalog has no such dataset; close names are suggested.
     """
     import difflib
 
     if name in DATASETS:
         return DATASETS[name]
-    near = difflib.get_close_matches(name.lower(), DATASETS, n=3, cutoff=0.5)
-    meant = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise CommandError(f"No dataset '{name}'; there are {', '.join(DATASETS)}.{meant}")
+    close = difflib.get_close_matches(name.lower(), DATASETS, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    raise CommandError(f"No dataset '{name}'; available are {', '.join(DATASETS)}.{hint}")
 
 
 def _run(options: argparse.Namespace) -> int:
-    names = dict.fromkeys(known(name).name for name in options.names)
+    names = dict.fromkeys(dataset_entry(name).name for name in options.names)
     data_dir = target_dir(options)
-    found = find_datasets(data_dirs_of(options))
+    existing = find_datasets(data_dirs_of(options))
     failed = False
     for name in names:
         try:
-            _get(DATASETS[name], found.get(name), data_dir, options)
+            _get(DATASETS[name], existing.get(name), data_dir, options)
         except (CommandError, DatasetError) as error:
             failed = True
             print(error, file=sys.stderr)
@@ -74,21 +73,23 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _get(
-    entry: DatasetEntry, here: FoundDataset | None, data_dir: Path, options: argparse.Namespace
+    entry: DatasetEntry, existing: FoundDataset | None, data_dir: Path, options: argparse.Namespace
 ) -> None:
     if entry.embedded:
         print(f"{entry.name} is embedded: there is nothing to get.")
         return
-    if here is not None:
-        lacking = [category for category in entry.categories if category not in here.categories]
-        print(f"{entry.name} is already at {here.root}.")
-        if lacking:
-            raise CommandError(f"It lacks {', '.join(lacking)}: remove it to get it whole.")
+    if existing is not None:
+        missing = [category for category in entry.categories if category not in existing.categories]
+        print(f"{entry.name} is already at {existing.root}.")
+        if missing:
+            raise CommandError(
+                f"It lacks {', '.join(missing)}: remove it, then get the whole dataset."
+            )
         return
     if (data_dir / entry.name).exists():
         raise CommandError(
-            f"{data_dir / entry.name} is there already, but it is not laid out as {entry.title}: "
-            "nothing was fetched. Remove or rename it, or name another folder with --data-dir."
+            f"{data_dir / entry.name} exists already, but is not laid out as {entry.title}: "
+            "nothing was downloaded. Remove or rename it, or name another folder with --data-dir."
         )
     if not entry.archives or not all(archive.urls for archive in entry.archives):
         raise CommandError(by_hand(entry))
@@ -97,10 +98,10 @@ def _get(
 
 
 def by_hand(entry: DatasetEntry) -> str:
-    """How a person gets what cannot be downloaded."""
+    """Return how to get a dataset that cannot be downloaded by a program."""
     files = " ".join(archive.file for archive in entry.archives) or "ARCHIVE"
     return (
-        f"{entry.title} ({entry.license}) has no address that a program may fetch it from. Get it "
+        f"{entry.title} ({entry.license}) cannot be downloaded by a program. Get it "
         f"at {entry.homepage}, then: python -m bench data prepare {files} --as {entry.name}"
     )
 
@@ -113,25 +114,22 @@ def _fetch_and_place(entry: DatasetEntry, data_dir: Path, keep: bool) -> None:
     downloads = data_dir / _DOWNLOADS / entry.name
     pieces = []
     for archive in entry.archives:
-        line = ProgressLine(archive.file)
-        file = download(
-            archive.urls,
-            downloads / archive.file,
-            checksum=checksum_of(archive),
-            size=archive.bytes,
-            progress=line,
-        )
-        line.close()
+        with ProgressBar(archive.file) as progress:
+            file = download(
+                archive.urls,
+                downloads / archive.file,
+                checksum=checksum_of(archive),
+                size=archive.bytes,
+                progress=progress,
+            )
         pieces.append(Piece(file, archive))
-    line = ProgressLine(f"unpacking {entry.name}")
     try:
-        root = place(entry.name, pieces, data_dir, line)
+        with ProgressBar(f"unpacking {entry.name}") as progress:
+            root = place(entry.name, pieces, data_dir, progress)
     except DamagedArchiveError:
-        # Without a checksum only this tells; what stayed would be taken again the next time.
+        # Without a checksum nothing else tells, and a kept archive would be used again.
         _remove(pieces, downloads)
         raise
-    finally:
-        line.close()
     print(f"{entry.name} is at {root}. Check every file: python -m bench data verify {entry.name}")
     if keep:
         size = sum(piece.file.stat().st_size for piece in pieces)
@@ -144,5 +142,51 @@ def _remove(pieces: "list[Piece]", downloads: Path) -> None:
     for piece in pieces:
         piece.file.unlink(missing_ok=True)
     for folder in (downloads, downloads.parent):
-        with suppress(OSError):  # not empty: another download's
+        with suppress(OSError):  # not empty: another download is under way
             folder.rmdir()
+
+
+def acknowledge(entry: DatasetEntry, home: Path, accepted: bool) -> None:
+    """Show a dataset's license and have it accepted once, where its publisher requires that.
+
+    Args:
+        entry: The dataset.
+        home: Data home; its ``licenses.json`` remembers what was accepted.
+        accepted: Whether the command line accepts the license.
+
+    Raises:
+        CommandError: The license was not accepted, or there is no terminal to ask on.
+    """
+    print(f"{entry.title}: {entry.license}" + (f". Cite {entry.citation}" * bool(entry.citation)))
+    file = home / "licenses.json"
+    remembered = _remembered(file)
+    if not entry.ask_first or remembered.get(entry.name) == entry.license:
+        return
+    if not accepted:
+        _ask(entry)
+    home.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(remembered | {entry.name: entry.license}, indent=1, sort_keys=True)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def _ask(entry: DatasetEntry) -> None:
+    if not sys.stdin.isatty():
+        raise CommandError(
+            f"The license of {entry.title} ({entry.license}; {entry.homepage}) must be accepted "
+            "before a download, and there is no terminal to ask on. Read it, then add "
+            "--accept-license."
+        )
+    answer = input(f"The license terms are at {entry.homepage}. Do you accept them? [y/N] ")
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise CommandError(
+            f"The license of {entry.title} was not accepted: nothing was downloaded."
+        )
+
+
+def _remembered(file: Path) -> dict[str, str]:
+    """Return the accepted licenses; none where the file is missing or damaged."""
+    try:
+        remembered = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return remembered if isinstance(remembered, dict) else {}

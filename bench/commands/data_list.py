@@ -1,4 +1,4 @@
-"""``python -m bench data list``: the catalog beside what is on disk."""
+"""``python -m bench data list``: the catalog, with what is on disk."""
 
 import argparse
 import json
@@ -8,17 +8,18 @@ from typing import Any
 
 from bench.commands.command import data_dirs_of
 from bench.commands.data_folders import searchable, trouble_with
-from bench.commands.printable_path import printable_path
-from bench.commands.sizes import megabytes
+from bench.commands.output import megabytes, printable_path
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, find_datasets
 from datasets_lib.entry import DatasetEntry
 
 
 def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the action."""
-    action = actions.add_parser("list", help="every dataset: terms, size, and whether it is here")
-    action.add_argument("--json", action="store_true", help="as JSON, one object a dataset")
+    """Add the action to the parser."""
+    action = actions.add_parser(
+        "list", help="list every dataset: license, size, and whether it is here"
+    )
+    action.add_argument("--json", action="store_true", help="print JSON, one object per dataset")
     action.set_defaults(run=_run)
 
 
@@ -30,8 +31,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def rows_of(found: Mapping[str, FoundDataset]) -> list[dict[str, Any]]:
-    """One plain object a dataset, the catalog's first, then the user's own."""
-    known = [_row(entry, found.get(name)) for name, entry in DATASETS.items()]
+    """Return a plain object per dataset: the catalog's, then the user's own."""
+    catalog = [_row(entry, found.get(name)) for name, entry in DATASETS.items()]
     custom: list[dict[str, Any]] = [
         {
             "name": name,
@@ -48,7 +49,7 @@ def rows_of(found: Mapping[str, FoundDataset]) -> list[dict[str, Any]]:
         for name, dataset in found.items()
         if name not in DATASETS
     ]
-    return known + custom
+    return catalog + custom
 
 
 def _row(entry: DatasetEntry, dataset: FoundDataset | None) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def _row(entry: DatasetEntry, dataset: FoundDataset | None) -> dict[str, Any]:
 
 
 def how_to_get(entry: DatasetEntry) -> str | None:
-    """``download`` or ``by hand``; None for a set that needs no files."""
+    """Return ``download`` or ``by hand``, or None for a dataset that needs no files."""
     if entry.embedded:
         return None
     reachable = entry.archives and all(archive.urls for archive in entry.archives)
@@ -82,7 +83,7 @@ def _table(rows: Sequence[Mapping[str, Any]], dirs: Sequence[Path]) -> str:
     notes: list[str] = []
     cells = []
     for row in rows:
-        marks = "".join(f"[{_noted(text, notes)}]" for text in row["unverified"])
+        marks = "".join(f"[{_footnote(text, notes)}]" for text in row["unverified"])
         cells.append(
             [
                 f"{row['name']} {marks}".rstrip(),
@@ -109,8 +110,8 @@ def _searched(folder: Path) -> str:
     return f"{printable_path(folder)} ({trouble})" if trouble else printable_path(folder)
 
 
-def _noted(text: str, notes: list[str]) -> int:
-    """Number of a footnote; datasets share those of the same words."""
+def _footnote(text: str, notes: list[str]) -> int:
+    """Return the number of a footnote; datasets with the same text share one."""
     if text not in notes:
         notes.append(text)
     return notes.index(text) + 1

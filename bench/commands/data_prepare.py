@@ -1,4 +1,4 @@
-"""``python -m bench data prepare``: archives that a person fetched, made a dataset."""
+"""``python -m bench data prepare``: turn archives that you downloaded yourself into a dataset."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.commands.command import CommandError
 from bench.commands.data_get import target_dir
-from bench.commands.progress_line import ProgressLine
+from bench.commands.output import ProgressBar
 from datasets_lib.catalog import entry_named
 from datasets_lib.discover import CUSTOM
 from datasets_lib.entry import Archive, DatasetEntry
@@ -14,11 +14,15 @@ from datasets_lib.layouts.folders import folder_id
 
 
 def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the action."""
-    action = actions.add_parser("prepare", help="unpack archives that you fetched yourself")
+    """Add the action to the parser."""
+    action = actions.add_parser("prepare", help="unpack archives that you downloaded yourself")
     action.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE")
     action.add_argument(
-        "--as", dest="name", required=True, metavar="NAME", help="catalog name, or a name of yours"
+        "--as",
+        dest="name",
+        required=True,
+        metavar="NAME",
+        help="catalog name, or a name of your own",
     )
     action.set_defaults(run=_run)
 
@@ -34,13 +38,10 @@ def _run(options: argparse.Namespace) -> int:
         _check_name(name)
     pieces = [Piece(_file(path), _archive(path, entry)) for path in options.archives]
     for piece in pieces:
-        if (found := difference(piece)) is not None:
-            print(_warning(piece.file, found, name), file=sys.stderr)
-    line = ProgressLine(f"unpacking {name}")
-    try:
-        root = place(name, pieces, target_dir(options), line)
-    finally:
-        line.close()
+        if (deviation := difference(piece)) is not None:
+            print(_warning(piece.file, deviation, name), file=sys.stderr)
+    with ProgressBar(f"unpacking {name}") as progress:
+        root = place(name, pieces, target_dir(options), progress)
     print(f"{name} is at {root}. Check every file: python -m bench data verify {name}")
     return 0
 
@@ -58,27 +59,27 @@ def _check_name(name: str) -> None:
         )
 
 
-def _warning(file: Path, found: str, name: str) -> str:
+def _warning(file: Path, deviation: str, name: str) -> str:
     return (
-        f"warning: {file} is not the file that the catalog describes: {found}. It is unpacked all "
-        f"the same and must be laid out as {name}; the publisher may have changed it, or it is "
-        "damaged. Check what comes of it with data verify."
+        f"warning: {file} is not the file that the catalog describes: {deviation}. It is "
+        f"unpacked anyway and must be laid out as {name}; the publisher may have changed it, or it "
+        "is damaged. Check the dataset with data verify."
     )
 
 
 def _file(path: Path) -> Path:
     if path.is_dir():
         raise CommandError(
-            f"{path} is a folder, wanted an archive. A dataset that is unpacked already needs no "
-            f"preparing: name the folder it lies in with --data-dir {path.absolute().parent}."
+            f"{path} is a folder, wanted an archive. An unpacked dataset needs no "
+            f"preparation: name its parent folder with --data-dir {path.absolute().parent}."
         )
     if not path.is_file():
-        raise CommandError(f"{path}: there is no such file. Name the archive that you fetched.")
+        raise CommandError(f"{path}: no such file. Name the archive that you downloaded.")
     return path.absolute()
 
 
 def _archive(path: Path, entry: DatasetEntry | None) -> Archive | None:
-    """Which of a dataset's archives a file is: by its name where there are several."""
+    """Return which of a dataset's archives a file is, by its name where there are several."""
     if entry is None or not entry.archives:
         return None
     if len(entry.archives) == 1:
@@ -86,7 +87,7 @@ def _archive(path: Path, entry: DatasetEntry | None) -> Archive | None:
     by_name = {archive.file: archive for archive in entry.archives}
     if path.name not in by_name:
         raise CommandError(
-            f"{path.name} is none of the archives of {entry.title}: {', '.join(by_name)}. Give "
-            "it its publisher's name."
+            f"{path.name} is none of the archives of {entry.title}: {', '.join(by_name)}. Rename "
+            "it to its publisher's name."
         )
     return by_name[path.name]

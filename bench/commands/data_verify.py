@@ -1,4 +1,4 @@
-"""``python -m bench data verify``: a table of what is whole, and every file that is not."""
+"""``python -m bench data verify``: check every file of datasets and name those that are wrong."""
 
 import argparse
 import time
@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError, data_dirs_of
 from bench.commands.data_folders import one_level_up
-from bench.commands.progress_line import ProgressLine
+from bench.commands.output import ProgressBar
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, find_datasets
 
 if TYPE_CHECKING:
     from datasets_lib.verify.report import Problem, Report
 
-_SHOWN = 5
+_MAX_PLACES = 5
 
 
 def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the action."""
+    """Add the action to the parser."""
     action = actions.add_parser(
-        "verify", help="decode every file, pair masks, count, look for test images in train"
+        "verify", help="decode every file, pair masks, count images, look for test images in train"
     )
     action.add_argument(
         "names",
@@ -41,17 +41,17 @@ def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     reports = []
     for dataset, category in _wanted(options, found):
-        line = ProgressLine(f"{dataset.name}.{category}" if category else dataset.name, "files")
         entry = DATASETS.get(dataset.name)
         expected = entry.counts.get(category) if entry else None
-        if category:
-            path = dataset.categories[category]
-            report = verify_category(dataset.name, category, path, dataset.reader, expected, line)
-        elif dataset.task == "classification":
-            report = verify_labeled(dataset.name, dataset.root, dataset.reader, expected, line)
-        else:
-            report = verify_textures(dataset.name, dataset.root, dataset.reader, expected, line)
-        line.close()
+        name, reader = dataset.name, dataset.reader
+        with ProgressBar(f"{name}.{category}" if category else name, "files") as progress:
+            if category:
+                path = dataset.categories[category]
+                report = verify_category(name, category, path, reader, expected, progress)
+            elif dataset.task == "classification":
+                report = verify_labeled(name, dataset.root, reader, expected, progress)
+            else:
+                report = verify_textures(name, dataset.root, reader, expected, progress)
         reports.append(excusing(report, entry.known_flaws) if entry else report)
     if not reports:
         raise CommandError(
@@ -68,9 +68,9 @@ def _run(options: argparse.Namespace) -> int:
 def _wanted(
     options: argparse.Namespace, found: Mapping[str, FoundDataset]
 ) -> Iterator[tuple[FoundDataset, str]]:
-    """Datasets with a category each, or with none for those that have none."""
-    for name in options.names or found:
-        dataset_name, _, category = name.partition(".")
+    """Yield each dataset with each category, or with an empty one where it has none."""
+    for wanted in options.names or found:
+        dataset_name, _, category = wanted.partition(".")
         if dataset_name not in found:
             raise CommandError(_not_here(dataset_name, found, options))
         dataset = found[dataset_name]
@@ -79,26 +79,26 @@ def _wanted(
                 f"{dataset_name} has no category '{category}' at {dataset.root}; it has "
                 f"{', '.join(dataset.categories) or 'none'}."
             )
-        for one in [category] if category else dataset.categories or [""]:
-            yield dataset, one
+        for name in [category] if category else dataset.categories or [""]:
+            yield dataset, name
 
 
 def _not_here(name: str, found: Mapping[str, FoundDataset], options: argparse.Namespace) -> str:
-    looked = ", ".join(map(str, data_dirs_of(options))) or "no folder"
+    searched = ", ".join(map(str, data_dirs_of(options))) or "no folder"
     entry = DATASETS.get(name)
     if entry and entry.embedded:
-        return f"{name} is embedded: it has no files of its own to verify."
+        return f"{name} is embedded: it has no files to verify."
     remedy = f"get it with python -m bench data get {name}" if entry else "check its name"
     return (
-        f"Wanted to verify '{name}', found {', '.join(found) or 'no dataset'} in {looked}: "
+        f"Wanted to verify '{name}', found {', '.join(found) or 'no dataset'} in {searched}: "
         f"{remedy}, or name its folder's parent with --data-dir.{_too_deep(data_dirs_of(options))}"
     )
 
 
 def _too_deep(dirs: Sequence[Path]) -> str:
-    """What to say where a data folder is a dataset or a category in place of its parent."""
-    found = ((folder, one_level_up(folder)) for folder in dirs)
-    return "".join(f" {folder}: {hint}." for folder, hint in found if hint)
+    """Return a hint where a data folder is itself a dataset or a category."""
+    hints = ((folder, one_level_up(folder)) for folder in dirs)
+    return "".join(f" {folder}: {hint}." for folder, hint in hints if hint)
 
 
 def _text(reports: "Sequence[Report]") -> Iterator[str]:
@@ -122,12 +122,12 @@ def _text(reports: "Sequence[Report]") -> Iterator[str]:
 
 
 def _problems(problems: "Sequence[Problem]") -> Iterator[str]:
-    """The problems by kind: the first of each with their files, the rest counted."""
+    """Yield the problems by kind: the first files of each, then a count of the rest."""
     by_kind: dict[str, list[str]] = {}
     for problem in problems:
         by_kind.setdefault(problem.kind, []).append(problem.where)
     for kind, places in by_kind.items():
         yield f"  {kind}" + (f" ({len(places)}):" if any(places) else "")
-        yield from (f"    {place}" for place in places[:_SHOWN] if place)
-        if len(places) > _SHOWN:
-            yield f"    … and {len(places) - _SHOWN:,} more"
+        yield from (f"    {place}" for place in places[:_MAX_PLACES] if place)
+        if len(places) > _MAX_PLACES:
+            yield f"    … and {len(places) - _MAX_PLACES:,} more"

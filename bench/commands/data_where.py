@@ -1,4 +1,4 @@
-"""``python -m bench data where``: the folders that are searched, in order, and what is in each."""
+"""``python -m bench data where``: list the searched folders, in order, and their contents."""
 
 import argparse
 import os
@@ -7,8 +7,7 @@ from pathlib import Path
 
 from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, folders
 from bench.commands.data_folders import one_level_up, passed_over, trouble_with
-from bench.commands.printable_path import printable_path
-from bench.commands.sizes import folder_bytes, free_bytes, megabytes
+from bench.commands.output import folder_bytes, free_bytes, megabytes, printable_path
 from datasets_lib.catalog import DATASETS
 from datasets_lib.data_dirs import data_home
 from datasets_lib.discover import find_datasets
@@ -16,8 +15,10 @@ from models.components.weights import FOLDER_VARIABLE, SUFFIXES, hub_folder
 
 
 def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the action."""
-    action = actions.add_parser("where", help="which folders are searched, and what lies there")
+    """Add the action to the parser."""
+    action = actions.add_parser(
+        "where", help="list the folders that are searched, and their contents"
+    )
     add_weights_dir(action)
     action.set_defaults(run=_run)
 
@@ -26,7 +27,7 @@ def _run(options: argparse.Namespace) -> int:
     cache = cache_dir_of(options)
     dirs = data_dirs_of(options)
     print("datasets, searched in this order:")
-    taken: set[str] = set()
+    seen: set[str] = set()
     for number, folder in enumerate(dirs, 1):
         trouble = trouble_with(folder)
         state = f": {trouble}" if trouble else ""
@@ -36,8 +37,8 @@ def _run(options: argparse.Namespace) -> int:
         for name, dataset in find_datasets([folder]).items():
             count = f", {len(dataset.categories)} categories" if dataset.categories else ""
             size = megabytes(folder_bytes(dataset.root))
-            hidden = ", not used: an earlier folder has its id" if name in taken else ""
-            taken.add(name)
+            hidden = ", not used: an earlier folder has its id" if name in seen else ""
+            seen.add(name)
             print(f"       {name}{count}: {printable_path(dataset.root)} ({size}){hidden}")
         for line in _not_found(folder):
             print(f"       {line}")
@@ -46,12 +47,12 @@ def _run(options: argparse.Namespace) -> int:
     target = folders(options.data_dir)[0] if options.data_dir else data_home(cache)
     print(f"  data get writes to {printable_path(target)} ({megabytes(free_bytes(target))} free)")
     print(f"  embedded: {', '.join(name for name, e in DATASETS.items() if e.embedded)}")
-    held, free = megabytes(folder_bytes(cache)), megabytes(free_bytes(cache))
-    print(f"cache: {printable_path(cache)} ({held}, {free} free)")
+    used, free = megabytes(folder_bytes(cache)), megabytes(free_bytes(cache))
+    print(f"cache: {printable_path(cache)} ({used}, {free} free)")
     print("weights, searched in this order:")
     named = os.environ.get(FOLDER_VARIABLE)
-    given = [*folders(options.weights_dir), *([Path(named)] if named else [])]
-    for number, folder in enumerate([*given, hub_folder()], 1):
+    named_dirs = [*folders(options.weights_dir), *([Path(named)] if named else [])]
+    for number, folder in enumerate([*named_dirs, hub_folder()], 1):
         print(f"  {number}. {printable_path(folder)}  ({_weights(folder)})")
     return 0
 
@@ -63,12 +64,12 @@ def _why(folder: Path, options: argparse.Namespace, cache: Path) -> str:
 
 
 def _not_found(folder: Path) -> Iterator[str]:
-    """What lies in a data folder and is no dataset, unless the folder is one itself."""
+    """Yield hints about what in a data folder is not recognized as a dataset."""
     if up := one_level_up(folder):
         yield up
         return
     for passed, hint in passed_over(folder):
-        yield f"passed over {printable_path(passed)}: {hint}"
+        yield f"ignored {printable_path(passed)}: {hint}"
 
 
 def _weights(folder: Path) -> str:

@@ -1,8 +1,8 @@
-"""``python -m bench distill``: make the teacher of EfficientAD, which no library ships."""
+"""``python -m bench distill``: train the teacher of EfficientAD, which no library ships."""
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.commands.command import (
     CommandError,
@@ -13,35 +13,39 @@ from bench.commands.command import (
     data_dirs_of,
     folders,
 )
-from bench.commands.progress_line import ProgressLine
+from bench.commands.output import ProgressBar
 
 if TYPE_CHECKING:
     import torch
 
+    from bench.run.distillation.distill import Distilled, Plan
     from bench.run.distillation.patch_targets import PatchTargets
-    from bench.run.distillation.plan import Distilled, Plan
     from datasets_lib.batches.textures import TextureSource
     from models.components.weights import ResolvedWeights
 
 _CNNS = ("resnet", "wide_resnet", "convnext")
 _SIDE = 8
-"""Sides are multiples of this: of the network's stride, at twice the size of the backbone's."""
+"""Sides are multiples of this: twice the stride of 4, for the backbone sees twice the size."""
 
 _TEXTURES = ("imagenette2", "dtd")
 _PROCEDURAL = "procedural"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "distill",
-        help="make EfficientAD's teacher of a CNN's features",
+        help="train EfficientAD's teacher on the features of a CNN",
         description="Train a patch description network to reproduce the features of a frozen CNN, "
-        "as EfficientAD's teacher was trained. A killed run is taken up by the same command.",
+        "as EfficientAD's teacher was trained. The same command resumes a killed run.",
     )
     command.add_argument("network", choices=("small", "medium"))
     command.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="such as DIR/pdn_small.pth"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="file to write, such as DIR/pdn_small.pth",
     )
     command.add_argument(
         "--backbone",
@@ -50,18 +54,21 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="weights of the CNN (default: %(default)s; the paper's is wide_resnet101_2)",
     )
     command.add_argument(
-        "--layers", default="2,3", metavar="N,N", help="its stages, 1 to 4 (default: %(default)s)"
+        "--layers",
+        default="2,3",
+        metavar="N,N",
+        help="stages of the CNN, 1 to 4 (default: %(default)s)",
     )
     command.add_argument(
-        "--pictures",
+        "--images",
         metavar="DATASET",
         help=f"{' or '.join(_TEXTURES)}, or {_PROCEDURAL} for drawn textures (default: the first "
-        "of these that is there; the paper's is ImageNet)",
+        "available; the paper uses ImageNet)",
     )
     for name, default, meaning in (
-        ("--steps", 60_000, "of the optimizer"),
-        ("--batch", 16, "pictures a step"),
-        ("--size", 256, "side of the pictures in pixels; the CNN sees them twice as large"),
+        ("--steps", 60_000, "optimizer steps"),
+        ("--batch", 16, "batch size"),
+        ("--size", 256, "side of the network's input in pixels; the CNN sees twice as many"),
     ):
         command.add_argument(
             name, type=int, default=default, metavar="N", help=f"{meaning} (default: %(default)s)"
@@ -77,11 +84,9 @@ def _run(options: argparse.Namespace) -> int:
     out = _out(options)
     _check_numbers(options)
     weights = _weights(options)
-    from bench.atomic import save_tensors
     from bench.environment import cuda_present
     from bench.run.device import DeviceError, use_device
-    from bench.run.distillation.distill import distil
-    from bench.run.distillation.plan import DistillationError, Plan
+    from bench.run.distillation.distill import DistillationError, Plan, distill
 
     try:
         device = use_device(options.device or ("cuda" if cuda_present() else "cpu"))
@@ -100,14 +105,16 @@ def _run(options: argparse.Namespace) -> int:
         batch=options.batch,
     )
     print(f"backbone  {options.backbone} layers {options.layers} ({weights.path})", flush=True)
-    line = ProgressLine(f"distilling pdn_{options.network}", "steps")
     unfinished = out.with_name(f".{out.name}.unfinished")
     try:
-        distilled = distil(plan, source.images, targets, device, unfinished, line)
+        with ProgressBar(f"distilling pdn_{options.network}", "steps") as progress:
+
+            def report(_phase: str, info: dict[str, Any]) -> None:
+                progress(info["step"], info["steps"])
+
+            distilled = distill(plan, source.images, targets, device, unfinished, report)
     except DistillationError as error:
         raise CommandError(str(error)) from None
-    finally:
-        line.close()
     save_tensors(distilled.state, out)
     unfinished.unlink(missing_ok=True)
     print("\n".join(_report(plan, distilled, out)))
@@ -122,7 +129,7 @@ def _out(options: argparse.Namespace) -> Path:
     if out.suffix not in endings:
         raise CommandError(f"--out {options.out}: wanted a file that ends in {', '.join(endings)}.")
     if out.exists():
-        raise CommandError(f"--out {options.out} is there already. Remove it, or name another.")
+        raise CommandError(f"--out {options.out} exists already. Remove it, or name another.")
     return out
 
 
@@ -138,7 +145,7 @@ def _check_numbers(options: argparse.Namespace) -> None:
 def _layers(text: str) -> tuple[int, ...]:
     numbers = {int(part) for part in text.split(",") if part.strip() in {"1", "2", "3", "4"}}
     if len(numbers) != len(text.split(",")):
-        raise CommandError(f"--layers {text}: wanted different stages of 1 to 4, such as 2,3.")
+        raise CommandError(f"--layers {text}: wanted distinct stages from 1 to 4, such as 2,3.")
     return tuple(sorted(numbers))
 
 
@@ -178,7 +185,7 @@ def _targets(
 
 
 def _images(options: argparse.Namespace) -> "TextureSource":
-    """The pictures, of twice the network's size, and a line that says which."""
+    """Return the images, at twice the network's size, and print where they are from."""
     from bench.commands.data_folders import searchable
     from bench.remedy import dataset_remedy
     from datasets_lib.batches.textures import PROCEDURAL, texture_source
@@ -186,36 +193,35 @@ def _images(options: argparse.Namespace) -> "TextureSource":
     from datasets_lib.catalog import entry_named
     from datasets_lib.discover import find_datasets
 
-    found = find_datasets(searchable(data_dirs_of(options)))
+    datasets = find_datasets(searchable(data_dirs_of(options)))
     wanted: tuple[str, ...] = _TEXTURES
-    if options.pictures == PROCEDURAL:
+    if options.images == PROCEDURAL:
         wanted = ()
-    elif options.pictures is not None:
-        entry = entry_named(options.pictures)
+    elif options.images is not None:
+        entry = entry_named(options.images)
         if entry is None or entry.name not in _TEXTURES:
             raise CommandError(
-                f"--pictures {options.pictures}: wanted {', '.join(_TEXTURES)} or {PROCEDURAL}."
+                f"--images {options.images}: wanted {', '.join(_TEXTURES)} or {PROCEDURAL}."
             )
-        if entry.name not in found:
+        if entry.name not in datasets:
             raise CommandError(
-                f"--pictures {options.pictures}: it is in no data folder. Get it: "
+                f"--images {options.images}: it is in no data folder. Get it with "
                 f"{dataset_remedy(entry.name)}"
             )
         wanted = (entry.name,)
-    line = ProgressLine("decoding pictures", "images")
-    try:
-        cache = DecodeCache(cache_dir_of(options))
-        source = texture_source(found, 2 * options.size, cache, wanted, line)
-    finally:
-        line.close()
-    held = f"{len(source.images):,} of {source.name}"
+    cache = DecodeCache(cache_dir_of(options))
+    with ProgressBar("decoding images", "images") as progress:
+        source = texture_source(datasets, 2 * options.size, cache, wanted, progress)
+    summary = f"{len(source.images):,} of {source.name}"
     if source.name == PROCEDURAL:
-        held = f"{len(source.images):,} drawn textures stand in for photographs"
-        if options.pictures is None:
-            held += f", which are not here: {dataset_remedy(_TEXTURES[0])}"
+        summary = f"{len(source.images):,} drawn textures instead of photographs"
+        if options.images is None:
+            summary += f", which are missing: {dataset_remedy(_TEXTURES[0])}"
     elif len(source.images) < 2:
-        raise CommandError(f"{source.name} has one picture: wanted some to hold out. Get it whole.")
-    print(f"pictures  {held}", flush=True)
+        raise CommandError(
+            f"{source.name} has one image: wanted at least two. Get the whole dataset."
+        )
+    print(f"images    {summary}", flush=True)
     return source
 
 
@@ -223,9 +229,9 @@ def _report(plan: "Plan", distilled: "Distilled", out: Path) -> list[str]:
     from models.catalog import WEIGHTS
 
     lines = [
-        f"loss      {distilled.first:.4f} at first, {distilled.last:.4f} at last",
-        f"held out  {distilled.held_out:.4f}, where predicting the mean loses "
-        f"{distilled.trivial:.4f}: {distilled.explained:.1%} of the variance explained",
+        f"loss      {distilled.first:.4f} at the beginning, {distilled.last:.4f} at the end",
+        f"held out  {distilled.held_out:.4f}, predicting the mean: "
+        f"{distilled.trivial:.4f}; {distilled.explained:.1%} of the variance explained",
         f"saved     {out}",
     ]
     if distilled.resumed_at:
@@ -234,5 +240,7 @@ def _report(plan: "Plan", distilled: "Distilled", out: Path) -> list[str]:
     if out.stem in stems:
         lines.append(f"use it    --weights-dir {out.parent}")
     else:
-        lines.append(f"use it    call it {stems[0]}{out.suffix}, and name its --weights-dir")
+        lines.append(
+            f"use it    rename it to {stems[0]}{out.suffix}, and name its folder with --weights-dir"
+        )
     return lines

@@ -1,4 +1,4 @@
-"""``python -m bench doctor``: what a session would find here, and how to mend what is missing."""
+"""``python -m bench doctor``: check what a session would find here, and say how to fix the rest."""
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +14,7 @@ from bench.commands.command import (
     folders,
 )
 from bench.commands.data_folders import searchable, trouble_with
-from bench.commands.printable_path import printable_path
-from bench.commands.sizes import folder_bytes, free_bytes, megabytes
+from bench.commands.output import folder_bytes, free_bytes, megabytes, printable_path
 
 if TYPE_CHECKING:
     from bench.case import Case
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     command = commands.add_parser(
-        "doctor", help="check device, folders, datasets and weights, and say what is missing"
+        "doctor", help="check device, folders, datasets and weights; say what is missing"
     )
     add_data_dir(command)
     add_weights_dir(command)
@@ -67,32 +66,33 @@ def _places(options: argparse.Namespace) -> Iterator[str]:
     for number, folder in enumerate(data_dirs_of(options), 1):
         places[f"data {number}"] = folder
     for name, folder in places.items():
-        held = f", holds {megabytes(folder_bytes(folder))}" if name == "cache" else ""
+        used = f", holds {megabytes(folder_bytes(folder))}" if name == "cache" else ""
         problem = ""
         if name.startswith("data"):  # datasets are only read
             if trouble := trouble_with(folder):
                 problem = f"  PROBLEM: {trouble}"
         elif not writable(folder):
             problem = f"  PROBLEM: not writable, name another with --{name}-dir"
-        yield f"{name:9} {printable_path(folder)}: {megabytes(free_bytes(folder))} free{held}{problem}"
+        free = megabytes(free_bytes(folder))
+        yield f"{name:9} {printable_path(folder)}: {free} free{used}{problem}"
 
 
 def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
     from models.catalog import WEIGHTS
 
-    for tag, one in weights.items():
-        if one.resolved is None:
-            state = "missing" if one.offline else "missing here, downloads when first needed"
-            state += f" ({one.offline})" if one.offline else ""
+    for tag, entry in weights.items():
+        if entry.resolved is None:
+            state = "missing" if entry.offline else "missing, downloaded when first needed"
+            state += f" ({entry.offline})" if entry.offline else ""
         else:
             prefix = WEIGHTS[tag].sha256_prefix
             if prefix is None:
-                agrees = "no checksum published"
-            elif one.resolved.sha256.startswith(prefix):
-                agrees = "sha256 as published"
+                match = "no checksum published"
+            elif entry.resolved.sha256.startswith(prefix):
+                match = "sha256 as published"
             else:
-                agrees = f"sha256 {one.resolved.sha256[:8]}…, published {prefix}…: another file"
-            state = f"{printable_path(one.resolved.path)} ({agrees})"
+                match = f"sha256 {entry.resolved.sha256[:8]}…, published {prefix}…: another file"
+            state = f"{printable_path(entry.resolved.path)} ({match})"
         yield f"weights   {tag}: {state}"
 
 
@@ -106,9 +106,9 @@ def _datasets(cases: "Sequence[Case]", found: "Mapping[str, FoundDataset]") -> I
         elif name not in found:
             state = "missing"
         else:
-            lacking = set(entry.categories if entry else ()) - set(found[name].categories)
+            absent = set(entry.categories if entry else ()) - set(found[name].categories)
             state = printable_path(found[name].root)
-            state += f" (lacks {', '.join(sorted(lacking))})" if lacking else ""
+            state += f" (lacks {', '.join(sorted(absent))})" if absent else ""
         yield f"dataset   {name}: {state}"
 
 
@@ -117,11 +117,11 @@ def _remedies(missing: "Sequence[Missing]", options: argparse.Namespace) -> Iter
 
     weights_dirs = folders(options.weights_dir)
     data_dirs = folders(options.data_dir or [])
-    yield "what is missing, the cases it blocks, and what mends it:"
-    for one in missing:
-        blocks = ", ".join(f"{count:,} of {study}" for study, count in one.blocks.items())
-        yield f"  {one.what}: {blocks}"
-        yield f"    {remedy(one.what, weights_dirs, data_dirs)}"
+    yield "what is missing, the cases it blocks, and the remedy:"
+    for item in missing:
+        blocks = ", ".join(f"{count:,} of {study}" for study, count in item.blocks.items())
+        yield f"  {item.what}: {blocks}"
+        yield f"    {remedy(item.what, weights_dirs, data_dirs)}"
 
 
 def _runnable(

@@ -1,4 +1,4 @@
-"""``python -m bench leaderboard``: the tables, made again from records."""
+"""``python -m bench leaderboard``: write the tables again from records."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from bench.commands.command import CommandError
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     command = commands.add_parser("leaderboard", help="write LEADERBOARD.md and .csv from records")
     command.add_argument(
         "records",
@@ -22,7 +22,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--picture",
         action="store_true",
-        help="also draw leaderboard.png, seeds as dots, and classifiers' learning curves",
+        help="also draw leaderboard.png, and learning curves of classifiers",
     )
     command.set_defaults(run=_run)
 

@@ -1,4 +1,4 @@
-"""What this machine offers a session, without importing torch: device, versions, room."""
+"""What this machine offers a session, without importing torch: device, versions, folders."""
 
 import json
 import os
@@ -26,7 +26,7 @@ _PROBE_SECONDS = 120
 
 
 def versions() -> str:
-    """``Python 3.11.7, torch 2.14.1, …``; a package that is not installed is said to be missing."""
+    """Return ``Python 3.11.7, torch 2.14.1, …``, with ``missing`` for packages not installed."""
     return ", ".join(
         [
             f"Python {sys.version.partition(' ')[0]}",
@@ -36,9 +36,9 @@ def versions() -> str:
 
 
 def device_lines() -> Iterator[str]:
-    """The device a session would use, and what is wrong with it.
+    """Yield the device that a session would use, and what is wrong with it.
 
-    CUDA is tried in a child process: this one never initializes it.
+    CUDA is tried in a child process, so that this one never initializes it.
     """
     if not cuda_present():
         yield f"CPU (no CUDA device is visible), bf16 {'yes' if cpu_has_bf16() else 'no'}"
@@ -53,34 +53,34 @@ def device_lines() -> Iterator[str]:
         )
     except subprocess.TimeoutExpired:
         yield (
-            f"PROBLEM: the driver shows a CUDA device, it did not answer within {_PROBE_SECONDS} s."
-            " Look at nvidia-smi and the kernel's log, restart the machine; --device cpu runs "
-            "without."
+            f"PROBLEM: the driver shows a CUDA device, but it did not answer within "
+            f"{_PROBE_SECONDS} s. Check nvidia-smi and the kernel log, restart the machine, or use "
+            "--device cpu."
         )
         return
     last = (done.stdout.strip().splitlines() or [""])[-1]
-    said = (done.stderr.strip().splitlines() or ["no word of why"])[-1]
+    said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     if done.returncode or not last.startswith("{"):
-        yield f"PROBLEM: the driver shows a CUDA device, using it failed: {said}"
+        yield f"PROBLEM: the driver shows a CUDA device, but using it failed: {said}"
         return
-    found = json.loads(last)
-    if not found["available"]:
-        built = f"for CUDA {found['torch_cuda']}" if found["torch_cuda"] else "without CUDA"
+    probe = json.loads(last)
+    if not probe["available"]:
+        built = f"for CUDA {probe['torch_cuda']}" if probe["torch_cuda"] else "without CUDA"
         yield (
-            f"PROBLEM: the driver shows a CUDA device, torch, built {built}, cannot use it "
-            f"({said}). Install the torch build for this driver (pytorch.org, get started), or "
-            "update the driver; --device cpu runs without."
+            f"PROBLEM: the driver shows a CUDA device, but torch, built {built}, cannot use it "
+            f"({said}). Install the torch build for this driver (pytorch.org, get started), "
+            "update the driver, or use --device cpu."
         )
         return
     yield (
-        f"CUDA: {found['count']} × {found['gpu']}, {found['free'] / 2**30:.0f} of "
-        f"{found['total'] / 2**30:.0f} GiB free, driver {found['driver']}, CUDA {found['cuda']}, "
-        f"bf16 {'yes' if found['bf16'] else 'no'}"
+        f"CUDA: {probe['count']} × {probe['gpu']}, {probe['free'] / 2**30:.0f} of "
+        f"{probe['total'] / 2**30:.0f} GiB free, driver {probe['driver']}, CUDA {probe['cuda']}, "
+        f"bf16 {'yes' if probe['bf16'] else 'no'}"
     )
 
 
 def writable(folder: Path) -> bool:
-    """Whether files can be written to a folder, or it can be made."""
+    """Return whether a folder is writable, or can be created."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 

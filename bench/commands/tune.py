@@ -1,4 +1,4 @@
-"""``python -m bench tune``: a model's tuned recipe, chosen on `surface` alone."""
+"""``python -m bench tune``: choose a model's tuned recipe on the `surface` dataset alone."""
 
 import argparse
 from pathlib import Path
@@ -7,8 +7,10 @@ from bench.commands.command import CommandError, add_weights_dir, folders
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    command = commands.add_parser("tune", help="choose a model's tuned recipe, on surface alone")
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "tune", help="choose a model's tuned recipe on the surface dataset alone"
+    )
     command.add_argument("model", help="catalog name, such as rd_resnet18")
     add_weights_dir(command)
     command.add_argument("--images-seen", type=int, default=800, metavar="N")
@@ -20,7 +22,7 @@ def _run(options: argparse.Namespace) -> int:
     from models.catalog import MODELS
 
     if options.model not in MODELS:
-        raise CommandError(f"No model '{options.model}'; there are {', '.join(MODELS)}.")
+        raise CommandError(f"No model '{options.model}'; available are {', '.join(MODELS)}.")
     from bench.run.job import CaseSkipped
     from bench.tune import settings_for, table, tune
 

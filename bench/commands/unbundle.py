@@ -1,4 +1,4 @@
-"""``python -m bench unbundle``: what the script in a bundle does, where the project is already."""
+"""``python -m bench unbundle``: unpack a bundle where the project is installed already."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from bench.commands.command import CommandError
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     command = commands.add_parser("unbundle", help="check and unpack a bundle")
     command.add_argument("bundle", type=Path)
     command.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")

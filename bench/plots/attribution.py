@@ -1,29 +1,30 @@
-"""Where a classifier's logit depends on the image: its best hits and its worst errors."""
+"""Plot where a classifier's logit depends on the image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.plots.style import GREEN, INK, VERMILION, new_figure, save
+from bench.plots.style import GREEN, INK, VERMILION, new_figure, save, shortened
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-_ACROSS = 4
-_SIDE = 1.25
-_CAPTION = 0.42
-_NAME_LENGTH = 14
+_PAIRS_PER_ROW = 4
+
+# Inches.
+_SIDE, _CAPTION, _MARGIN, _GAP = 1.25, 0.42, 0.1, 0.04
+_PAIR = 2 * _SIDE + 0.2
 
 
 @dataclass(frozen=True)
-class Attributed:
-    """One test image.
+class AttributedImage:
+    """A test image with its attribution.
 
     Attributes:
         image: (H, W, 3) uint8.
-        map: (H, W) dependence of the true class's logit on each pixel, not negative.
+        map: (H, W) sensitivity of the true class's logit to each pixel, not negative.
         true: Name of the true class.
         predicted: Name of the predicted class.
         confidence: Softmax of the predicted class.
@@ -36,40 +37,40 @@ class Attributed:
     confidence: float
 
 
-def attribution_picture(shown: Sequence[Attributed], path: Path, title: str) -> Path:
-    """Draw images beside their attribution maps, four pairs a row, in the order given.
+def plot_attributions(images: Sequence[AttributedImage], path: Path, title: str) -> Path:
+    """Draw images next to their attribution maps, four pairs per row.
 
-    Each map has its own color scale, for gradients of two images differ by orders of magnitude,
-    and colors follow the square root, for within one image they do too.
+    Each map has its own color scale, because gradients differ by orders of magnitude between
+    images; colors follow the square root, because they do so within an image too.
 
     Args:
-        shown: At least one image.
-        path: File to write; ``.jpg`` keeps it below 300 KB.
-        title: Above the grid.
+        images: At least one image, in the order to draw them.
+        path: File to write; a ``.jpg`` stays below 300 KB.
+        title: Title above the grid.
 
     Raises:
         OSError: The file could not be written.
     """
-    lines = -(-len(shown) // _ACROSS)
-    height = 0.55 + lines * (_SIDE + _CAPTION)
-    figure = new_figure(_ACROSS * (2 * _SIDE + 0.2) + 0.1, height, arranged=False)
+    rows = -(-len(images) // _PAIRS_PER_ROW)
+    height = 0.55 + rows * (_SIDE + _CAPTION)
+    figure = new_figure(_PAIRS_PER_ROW * _PAIR + _MARGIN, height, arranged=False)
     width, total = figure.get_size_inches()
-    for place, one in enumerate(shown):
-        row, column = divmod(place, _ACROSS)
-        left = 0.1 + column * (2 * _SIDE + 0.2)
+    for place, item in enumerate(images):
+        row, column = divmod(place, _PAIRS_PER_ROW)
+        left = _MARGIN + column * _PAIR
         bottom = total - 0.5 - (row + 1) * (_SIDE + _CAPTION)
         panels = [
             figure.add_axes((x / width, bottom / total, _SIDE / width, _SIDE / total))
-            for x in (left, left + _SIDE + 0.04)
+            for x in (left, left + _SIDE + _GAP)
         ]
-        panels[0].imshow(one.image, interpolation="nearest")
-        panels[1].imshow(one.map**0.5, cmap="inferno", interpolation="nearest")
+        panels[0].imshow(item.image, interpolation="nearest")
+        panels[1].imshow(item.map**0.5, cmap="inferno", interpolation="nearest")
         for panel in panels:
             panel.set_axis_off()
-        _caption(panels[0], one)
-    figure.text(0.1 / width, 1 - 0.1 / total, title, va="top", fontsize=9, color=INK)
+        _caption(panels[0], item)
+    figure.text(_MARGIN / width, 1 - _MARGIN / total, title, va="top", fontsize=9, color=INK)
     figure.text(
-        0.1 / width,
+        _MARGIN / width,
         1 - 0.28 / total,
         "Right of each image: largest |gradient| of the true class's logit over colors, smoothed, "
         "its square root. Worst errors, then surest hits.",
@@ -80,24 +81,19 @@ def attribution_picture(shown: Sequence[Attributed], path: Path, title: str) -> 
     return save(figure, path)
 
 
-def _caption(panel: "Axes", one: Attributed) -> None:
-    right = one.true == one.predicted
-    sure = f"{100 * one.confidence:.0f} %"
-    lines = [_short(one.true), f"{sure} sure" if right else f"taken for {_short(one.predicted)}"]
-    if not right:
-        lines[1] += f", {sure} sure"
+def _caption(panel: "Axes", item: AttributedImage) -> None:
+    correct = item.true == item.predicted
+    confidence = f"{100 * item.confidence:.0f} % sure"
+    if not correct:
+        confidence = f"taken for {shortened(item.predicted)}, {confidence}"
     panel.annotate(
-        "\n".join(lines),
+        f"{shortened(item.true)}\n{confidence}",
         (0, 1),
         (0, 2),
         xycoords="axes fraction",
         textcoords="offset points",
         va="bottom",
         fontsize=7,
-        color=GREEN if right else VERMILION,
+        color=GREEN if correct else VERMILION,
         annotation_clip=False,
     )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"

@@ -1,4 +1,4 @@
-"""The parts of an error picture: four panels an image, its caption, the shared color bar."""
+"""Parts of the error plot: four panels per image, captions, the shared color bar."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,16 @@ _HEAD, _CAPTION, _FOOT = 0.3, 0.25, 0.75
 
 
 class ErrorPanel:
-    """A page with a row of four panels an image, column titles above and a foot below.
+    """A figure with a row of four panels per image, column titles above and notes below.
 
-    Placed by hand: matplotlib's own layout of 32 panels takes seconds.
+    Axes are placed by hand: matplotlib's constrained layout takes seconds for 32 panels.
+
+    Args:
+        rows: Number of images.
+        aspect: Height of an image divided by its width.
     """
 
     def __init__(self, rows: int, aspect: float) -> None:
-        """Lay out ``rows`` rows of panels ``aspect`` times as high as wide."""
         self._panel = (_WIDTH - 2 * _MARGIN - 3 * _GAP) / 4
         self._tall = self._panel * aspect
         self._height = _HEAD + (_CAPTION + self._tall) * rows + _FOOT
@@ -32,25 +35,25 @@ class ErrorPanel:
             self._text(self._left(column) + self._panel / 2, self._height - 0.2, title, ha="center")
 
     def row(self, position: int) -> "list[Axes]":
-        """The four panels of a row, the first row at the top."""
+        """Return the four panels of a row, counted from the top."""
         bottom = self._height - _HEAD - (_CAPTION + self._tall) * (position + 1)
         return [
             self._axes(self._left(column), bottom, self._panel, self._tall) for column in range(4)
         ]
 
     def color_bar(self) -> "Axes":
-        """A strip at the foot, below the maps."""
+        """Return a strip at the bottom, below the maps."""
         return self._axes(self._left(2), _FOOT - 0.22, 2 * self._panel + _GAP, 0.1)
 
     def note(self, text: str) -> None:
-        """Write lines at the foot's left."""
+        """Write text at the bottom left."""
         self._text(_MARGIN, _FOOT - 0.1, text, va="top")
 
     def _left(self, column: int) -> float:
         return _MARGIN + column * (self._panel + _GAP)
 
     def _axes(self, left: float, bottom: float, width: float, height: float) -> "Axes":
-        """Axes at a place in inches from the lower left corner."""
+        """Add axes at a position in inches from the lower left corner."""
         x, y = _WIDTH, self._height
         return self.figure.add_axes((left / x, bottom / y, width / x, height / y))
 
@@ -68,20 +71,20 @@ def draw_panels(
     *,
     defective: bool,
 ) -> None:
-    """Fill a row: the image, its ground truth, its map and both together.
+    """Fill a row: the image, its ground truth, its anomaly map and the overlay.
 
     Args:
-        axes: Four panels.
+        axes: The four panels.
         image: (H, W, 3) uint8.
         mask: (H, W) bool, or None.
         heat: (H, W) in [0, 1].
-        defective: What the image is, where there is no mask to show it.
+        defective: Whether the image is defective, written where there is no mask.
     """
     import numpy as np
     from matplotlib import colormaps
 
     colors = colormaps[_HEAT](heat)
-    # Nothing over ordinary pixels, most over the brightest: the image stays visible below.
+    # Transparent below a heat of 0.375, at most 75 % opaque: the image stays visible.
     colors[..., 3] = np.clip(1.6 * heat - 0.6, 0, 0.75)
     for panel in axes:
         panel.set_axis_off()
@@ -108,10 +111,10 @@ def draw_panels(
 
 
 def _outline(panel: "Axes", mask: "np.ndarray", lines: dict[float, str]) -> None:
-    """Draw a mask's border, each line's color by its width in points."""
+    """Draw the border of a mask with lines of several widths, given in points with their colors."""
     import numpy as np
 
-    # A border of zeros closes the outline of a defect that the image's edge cuts.
+    # A frame of zeros closes the outline of a defect that touches the image border.
     padded = np.pad(mask.astype(np.float32), 1)
     rows, columns = (np.arange(side) - 1.0 for side in padded.shape)
     for width, color in lines.items():
@@ -121,13 +124,13 @@ def _outline(panel: "Axes", mask: "np.ndarray", lines: dict[float, str]) -> None
 
 
 def write_caption(panel: "Axes", text: str, *, defective: bool, flagged: bool | None) -> None:
-    """Write above a row's first panel what became of the image, and a text.
+    """Write the outcome of an image and a text above the first panel of its row.
 
     Args:
-        panel: The first panel.
-        text: Score and name.
-        defective: What the image is.
-        flagged: What it was taken for; None if nothing was decided.
+        panel: First panel of the row.
+        text: Score and name of the image.
+        defective: Whether the image is defective.
+        flagged: Whether it was classified as defective; None without a threshold.
     """
     if flagged is None:
         verdict, color = ("defective" if defective else "normal"), INK
@@ -153,7 +156,7 @@ def write_caption(panel: "Axes", text: str, *, defective: bool, flagged: bool | 
 
 
 def draw_color_bar(axes: "Axes", low: float, middle: float, high: float) -> None:
-    """Explain the maps' colors: what normal pixels and normal images look like."""
+    """Draw the color scale of the maps, labeled by what normal images look like."""
     import numpy as np
 
     axes.imshow(

@@ -1,4 +1,4 @@
-"""The worst errors of a run as pictures: image, ground truth, anomaly map, overlay."""
+"""Plot the worst errors of a run: image, ground truth, anomaly map, overlay."""
 
 from collections.abc import Sequence
 from itertools import chain, zip_longest
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def worst_errors(
+def plot_errors(
     images: "np.ndarray",
     masks: "np.ndarray | None",
     maps: "np.ndarray",
@@ -24,23 +24,23 @@ def worst_errors(
     count: int = 8,
     rule: str = "calibrated on held-out normal images",
 ) -> Path:
-    """Draw the images a run got most wrong, then those it got right with the least to spare.
+    """Draw the worst errors of a run, then the correct images closest to the threshold.
 
-    All maps share one color scale, tied to the normal test images: it starts at their median
-    pixel and its middle is the peak that 95 % of them stay below. Colors follow the square root,
-    so that what a missed defect left of a trace can be seen.
+    All maps share one color scale, set by the normal test images: it starts at their median pixel,
+    and its middle is the 95th percentile of their peaks. Colors follow the square root, so that the
+    faint trace of a missed defect can be seen.
 
     Args:
         images: (N, H, W, 3) uint8.
-        masks: (N, H, W), true or 1 where defective; None if there are none.
+        masks: (N, H, W), true or 1 where defective; None without masks.
         maps: (N, H, W) raw anomaly maps.
         scores: (N,) raw scores.
         labels: (N,) true or 1 where defective.
-        names: N names.
-        threshold: A score above it counts as defective; None calls nothing an error.
-        path: File to write; ``.jpg`` keeps it below 300 KB.
-        count: Most images drawn.
-        rule: How the threshold was chosen; said in the picture.
+        names: Names of the N images.
+        threshold: Scores above it count as defective; without a threshold nothing is an error.
+        path: File to write; a ``.jpg`` stays below 300 KB.
+        count: Maximum number of images to draw.
+        rule: How the threshold was chosen, written in the plot.
 
     Raises:
         OSError: The file could not be written.
@@ -52,32 +52,32 @@ def worst_errors(
     low, middle = _normal_scale(maps, labels)
     high = low + 2 * (middle - low)
     flagged = None if threshold is None else scores > threshold
-    panel_grid = ErrorPanel(len(chosen), images.shape[1] / images.shape[2])
+    panel = ErrorPanel(len(chosen), images.shape[1] / images.shape[2])
     for row, index in enumerate(chosen):
         mask = None if masks is None else np.asarray(masks[index], dtype=bool)
         heat = np.sqrt(np.clip((maps[index] - low) / (high - low), 0, 1))
-        axes = panel_grid.row(row)
+        axes = panel.row(row)
         draw_panels(axes, images[index], mask, heat, defective=bool(labels[index]))
         caption = f"score {scores[index]:.4g}   {names[index]}"
         verdict = None if flagged is None else bool(flagged[index])
         write_caption(axes[0], caption, defective=bool(labels[index]), flagged=verdict)
-    draw_color_bar(panel_grid.color_bar(), low, middle, high)
-    panel_grid.note(
+    draw_color_bar(panel.color_bar(), low, middle, high)
+    panel.note(
         "No threshold: least clear images first."
         if threshold is None
         else f"Threshold {threshold:.4g},\n{rule}.\nErrors first, then the nearest to it."
     )
-    return save(panel_grid.figure, path)
+    return save(panel.figure, path)
 
 
 def hardest(
     scores: "np.ndarray", labels: "np.ndarray", threshold: float | None, count: int
 ) -> list[int]:
-    """Which images to show.
+    """Return the indices of the images to draw.
 
-    The misses and the false alarms in turn, each kind by distance from the threshold, then the
-    images on the right side of it by how near they are. Without a threshold: defective images of
-    the lowest scores and normal ones of the highest, in turn.
+    Misses and false alarms alternate, each sorted by distance from the threshold, largest first;
+    correct images follow, the closest to the threshold first. Without a threshold, defective images
+    with the lowest scores alternate with normal images with the highest.
     """
     import numpy as np
 
@@ -85,23 +85,25 @@ def hardest(
     defective = [int(i) for i in order if labels[i]]
     normal = [int(i) for i in order[::-1] if not labels[i]]
     if threshold is None:
-        return _in_turn(defective, normal)[:count]
-    # Both in the scores' own precision, as the metrics compare them.
+        return _alternate(defective, normal)[:count]
+    # Compared in the precision of the scores, as the metrics do.
     flagged = scores > threshold
     misses = [i for i in defective if not flagged[i]]
     alarms = [i for i in normal if flagged[i]]
-    errors = _in_turn(misses, alarms)
-    right = sorted(set(range(len(scores))) - set(errors), key=lambda i: abs(scores[i] - threshold))
-    return [*errors, *right][:count]
+    errors = _alternate(misses, alarms)
+    correct = sorted(
+        set(range(len(scores))) - set(errors), key=lambda i: abs(scores[i] - threshold)
+    )
+    return [*errors, *correct][:count]
 
 
-def _in_turn(one: Sequence[int], other: Sequence[int]) -> list[int]:
-    pairs = zip_longest(one, other)
+def _alternate(first: Sequence[int], second: Sequence[int]) -> list[int]:
+    pairs = zip_longest(first, second)
     return [item for item in chain.from_iterable(pairs) if item is not None]
 
 
 def _normal_scale(maps: "np.ndarray", labels: "np.ndarray") -> tuple[float, float]:
-    """The median pixel of the normal maps, and the peak 95 % of them stay below."""
+    """Return the median pixel of the normal maps and the 95th percentile of their peaks."""
     import numpy as np
 
     normal = maps[~labels] if (~labels).any() else maps

@@ -1,4 +1,4 @@
-"""Penultimate features in two dimensions, by PCA and by t-SNE, colored by class."""
+"""Plot penultimate features in two dimensions, by PCA and by t-SNE, colored by class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-_COLORS = 10
-"""Most classes with a color of their own; more could not be told apart."""
+_MAX_COLORS = 10
+"""Maximum number of colored classes; more could not be distinguished."""
 
 _COMPONENTS = 50
-"""Principal components that t-SNE sees, as its authors advise."""
+"""Number of principal components passed to t-SNE, as its authors recommend."""
 
 _PERPLEXITY = 30.0
-_FEWEST = 10
+_MIN_IMAGES = 10
 
 
-def feature_picture(
+def plot_features(
     features: "np.ndarray",
     labels: "np.ndarray",
     classes: Sequence[str],
@@ -28,30 +28,29 @@ def feature_picture(
     path: Path,
     title: str,
 ) -> Path | None:
-    """Draw the features of some test images.
+    """Draw the features of test images.
 
     Args:
-        features: (N, D) what the last layer sees.
+        features: (N, D) inputs of the last layer.
         labels: (N,) true classes.
         classes: Names of the classes.
-        colored: Classes to color, the first ten of them; all others are gray.
+        colored: Classes to color, at most ten; all others are gray.
         path: PNG to write.
-        title: Above the plot.
+        title: Title above the plot.
 
     Returns:
-        The path; None where the features of fewer than ten images, or without any spread, leave
-        nothing to draw.
+        The path; None if there are fewer than ten images, or their features do not vary.
 
     Raises:
         OSError: The file could not be written.
     """
     import numpy as np
 
-    spread = np.asarray(features, dtype=np.float64)
-    if len(spread) < _FEWEST or not np.ptp(spread, axis=0).any():
+    values = np.asarray(features, dtype=np.float64)
+    if len(values) < _MIN_IMAGES or not np.ptp(values, axis=0).any():
         return None
-    chosen = list(colored)[:_COLORS]
-    components, shares = _pca(spread)
+    chosen = list(colored)[:_MAX_COLORS]
+    components, shares = _pca(values)
     figure = new_figure(10.4, 5.4)
     left, right = figure.subplots(1, 2)
     _scatter(left, components[:, :2], labels, chosen)
@@ -121,4 +120,4 @@ def _legend(chosen: Sequence[int], classes: Sequence[str]) -> list[Any]:
 def _palette() -> list[Any]:
     from matplotlib import colormaps
 
-    return [colormaps["tab10"](place) for place in range(_COLORS)]
+    return [colormaps["tab10"](place) for place in range(_MAX_COLORS)]

@@ -1,4 +1,4 @@
-"""A training loss on axes, with its running median."""
+"""Draw a training loss with its running median."""
 
 from typing import TYPE_CHECKING
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-_LOGARITHMIC_ABOVE = 20.0
-"""Ratio of largest to smallest loss from which the curve is drawn on a logarithmic scale."""
+_MIN_LOG_RATIO = 20.0
+"""Ratio of largest to smallest loss above which the scale is logarithmic."""
 
 
 def draw_loss(axes: "Axes", record: Record, per_epoch: float | None = None) -> None:
-    """Draw a record's training loss over images seen.
+    """Draw the training loss of a record over images seen.
 
     Args:
-        axes: To draw on.
-        record: One with a curve.
-        per_epoch: Images an epoch, to draw over epochs instead.
+        axes: Axes to draw on.
+        record: Record with a curve.
+        per_epoch: Images per epoch, to draw over epochs instead.
     """
     import numpy as np
 
@@ -33,7 +33,7 @@ def draw_loss(axes: "Axes", record: Record, per_epoch: float | None = None) -> N
     label = f"running median of {2 * window - 1} points" if window > 1 else "loss"
     axes.plot(seen, smooth, color=BLUE, linewidth=1.8, label=label)
     finite = smooth[np.isfinite(smooth) & (smooth > 0)]
-    if finite.size == smooth.size and finite.max() > _LOGARITHMIC_ABOVE * finite.min():
+    if finite.size == smooth.size and finite.max() > _MIN_LOG_RATIO * finite.min():
         axes.set_yscale("log")
     axes.annotate(
         f"{smooth[-1]:.3g}",
@@ -47,7 +47,7 @@ def draw_loss(axes: "Axes", record: Record, per_epoch: float | None = None) -> N
 
 
 def _running_median(values: "np.ndarray", window: int) -> "np.ndarray":
-    """The median of the ``window - 1`` values either side of each, fewer at the ends."""
+    """Return the median over each value and its ``window - 1`` neighbors on either side."""
     import numpy as np
 
     return np.array(

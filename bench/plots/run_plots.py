@@ -1,4 +1,4 @@
-"""A run's learning curve, and the scores of its test images."""
+"""Plot the learning curve of a run, and the scores of its test images."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +17,8 @@ _THRESHOLDS = {
 }
 
 
-def learning_curve(record: Record, path: Path) -> Path:
-    """Draw a record's training loss over images seen, with its running median.
+def plot_learning_curve(record: Record, path: Path) -> Path:
+    """Draw the training loss of a record over images seen, with its running median.
 
     Raises:
         ValueError: The record has no curve.
@@ -26,8 +26,8 @@ def learning_curve(record: Record, path: Path) -> Path:
     """
     if not record.curve:
         raise ValueError(
-            f"The record of {record.key.id} holds no training loss to draw. Models that fit in "
-            "one pass have none: ask for this picture only where record.curve is not empty."
+            f"The record of {record.key.id} holds no training loss to draw. Models trained in "
+            "one pass have none: plot it only where record.curve is not empty."
         )
     figure = new_figure(6.4, 3.4)
     axes = figure.add_subplot()
@@ -41,21 +41,21 @@ def learning_curve(record: Record, path: Path) -> Path:
     return save(figure, path)
 
 
-def score_histogram(
+def plot_scores(
     scores: "np.ndarray",
     labels: "np.ndarray",
     thresholds: Mapping[str, float | None],
     path: Path,
     title: str,
 ) -> Path:
-    """Draw normal against defective test scores, with the thresholds.
+    """Draw histograms of normal and defective test scores, with the thresholds.
 
     Args:
         scores: (N,) raw scores.
         labels: (N,) true or 1 where defective.
-        thresholds: By rule, such as ``calibrated_p95`` and ``best_f1``; None is left out.
+        thresholds: Thresholds by rule, such as ``calibrated_p95`` and ``best_f1``; None is skipped.
         path: PNG to write.
-        title: Above the plot.
+        title: Title above the plot.
 
     Raises:
         OSError: The file could not be written.
@@ -67,7 +67,7 @@ def score_histogram(
     axes = figure.add_subplot()
     tidy(axes)
     edges = np.histogram_bin_edges(scores, bins=min(40, max(10, len(scores) // 8)))
-    # Shares, not counts: the sides rarely have as many images.
+    # Shares instead of counts: the two kinds rarely have equal numbers of images.
     for chosen, name, color, hatch in (
         (~labels, "normal", BLUE, ""),
         (labels, "defective", ORANGE, "///"),

@@ -1,4 +1,4 @@
-"""What every picture shares: its colors, its type, and how it is saved small."""
+"""Colors, figure defaults and file formats of all plots."""
 
 import io
 from pathlib import Path
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colors, told apart with any color vision.
+# The palette of Okabe and Ito, distinguishable with any color vision.
 BLUE = "#0072B2"
 ORANGE = "#E69F00"
 VERMILION = "#D55E00"
@@ -17,20 +17,21 @@ CYAN = "#56B4E9"
 INK = "#222222"
 FAINT = "#8A8A8A"
 
-_LARGEST_JPEG = 300_000
+_MAX_JPEG_BYTES = 300_000
 _QUALITIES = (85, 70, 55)
+_MAX_NAME = 14
 
-# No software version in the file: it would change bytes where no figure changed.
+# No software version in the file: a new matplotlib would change every committed plot.
 _PNG_METADATA = {"Software": None}
 
 
 def new_figure(width: float, height: float, *, arranged: bool = True) -> "Figure":
-    """An empty figure that belongs to no window system and no global state.
+    """Return an empty figure, independent of pyplot's global state.
 
     Args:
-        width: Inches.
-        height: Inches.
-        arranged: Whether matplotlib places the axes, or the caller does.
+        width: Width in inches.
+        height: Height in inches.
+        arranged: Whether matplotlib places the axes; otherwise the caller does.
     """
     from matplotlib.figure import Figure
 
@@ -39,7 +40,7 @@ def new_figure(width: float, height: float, *, arranged: bool = True) -> "Figure
 
 
 def tidy(axes: "Axes") -> None:
-    """Leave a plot two thin spines and a faint grid."""
+    """Reduce axes to two thin spines and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(colors=INK, labelsize=8, color=FAINT)
@@ -47,14 +48,23 @@ def tidy(axes: "Axes") -> None:
     axes.set_axisbelow(True)
 
 
-def save(figure: "Figure", path: Path) -> Path:
-    """Write a figure as its name's ending says; the same figure gives the same bytes.
+def shortened(name: str) -> str:
+    """Return a class name cut to 14 characters.
 
-    Plots belong in ``.png``. Photographs belong in ``.jpg``: a third of the size, and of a lower
-    quality where that is what it takes to stay below 300 KB.
+    >>> shortened("cellar_spider_web")
+    'cellar_spider…'
+    """
+    return name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
+
+
+def save(figure: "Figure", path: Path) -> Path:
+    """Write a figure as PNG or JPEG, by its suffix; the same figure gives the same bytes.
+
+    Line plots belong in ``.png``. Photographs belong in ``.jpg``: a third of the size, at a lower
+    quality where needed to stay below 300 KB.
 
     Raises:
-        OSError: The file could not be written; an older one is whole.
+        OSError: The file could not be written; an existing file is left intact.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(path.name + ".half")
@@ -74,9 +84,9 @@ def _jpeg(figure: "Figure") -> bytes:
     data = b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()
-        # Full resolution of colors: outlines and captions are thin.
+        # No chroma subsampling: it would blur the thin colored outlines and captions.
         image.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
         data = buffer.getvalue()
-        if len(data) <= _LARGEST_JPEG:
+        if len(data) <= _MAX_JPEG_BYTES:
             break
     return data

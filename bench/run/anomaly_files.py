@@ -27,7 +27,7 @@ def write_files(
     written = {"scores": _scores(job.folder / "scores.npz", test, predictions)}
     if job.settings.plots:
         if record.curve:
-            written["curve"] = plots.learning_curve(record, job.folder / "curve.png")
+            written["curve"] = plots.plot_learning_curve(record, job.folder / "curve.png")
         for head, result in predictions.items():
             written |= _plots_of_head(job, record, test, head, result)
     return written
@@ -37,7 +37,7 @@ def _plots_of_head(
     job: Job, record: Record, test: ImageSet, head: str, result: HeadPredictions
 ) -> dict[str, Path]:
     thresholds = record.thresholds.get(head, {})
-    histogram = plots.score_histogram(
+    histogram = plots.plot_scores(
         result.scores.numpy(),
         test.labels.cpu().numpy(),
         thresholds,
@@ -57,7 +57,7 @@ def _worst_errors(
     assert result.maps is not None
     calibrated = thresholds.get("calibrated_p95")
     is_calibrated = calibrated is not None and math.isfinite(calibrated)
-    return plots.worst_errors(
+    return plots.plot_errors(
         images=test.images.permute(0, 2, 3, 1).cpu().numpy(),
         masks=test.masks.cpu().numpy() if test.masks is not None else None,
         maps=result.maps.numpy(),

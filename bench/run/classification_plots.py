@@ -52,9 +52,7 @@ def draw_plots(
     was_training = model.training
     model.eval()
     written = {
-        "confusion": plots.confusion_picture(
-            confusion, test.classes, folder / "confusion.png", title
-        ),
+        "confusion": plots.plot_confusion(confusion, test.classes, folder / "confusion.png", title),
         "features": _features(folder / "features.png", title, model, test, confusion),
         "attributions": _attributions(
             folder / "attributions.jpg", title, model, test, logits.log_softmax(1), predicted
@@ -99,7 +97,7 @@ def _features(
             model.features(to_float(images, images.device)).float().cpu()
             for images, _ in test.batches(index, _BATCH)
         ]
-    return plots.feature_picture(
+    return plots.plot_features(
         torch.cat(parts).numpy(),
         test.labels.cpu()[index].numpy(),
         test.classes,
@@ -133,7 +131,7 @@ def _attributions(
     sure = log_probabilities[index].amax(1).exp().cpu()
     names: Sequence[str] = test.classes
     shown = [
-        plots.Attributed(
+        plots.AttributedImage(
             image=pixels[place],
             map=maps[place],
             true=names[int(labels[where])],
@@ -142,7 +140,7 @@ def _attributions(
         )
         for place, where in enumerate(index)
     ]
-    return plots.attribution_picture(shown, path, title)
+    return plots.plot_attributions(shown, path, title)
 
 
 def attribution_maps(model: Classifier, images: Tensor, classes: Tensor) -> Tensor:

@@ -8,24 +8,23 @@ import math
 import pickle
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from bench.atomic import save_tensors
-from bench.protocol import Protocol
+from bench.protocol import Protocol as CaseProtocol
 from bench.run.job import ProgressCallback
 from bench.run.measure.memory import PeakMemory
 from bench.run.training.objective import Objective
 from bench.run.training.optimization import build_optimizer, learning_rate_factor, order
 from bench.run.training.step_clock import StepClock
 from models.catalog import ClassifierRecipe, Recipe
-from models.components.base import AnomalyModel, Classifier
 
 _log = logging.getLogger(__name__)
 
@@ -87,13 +86,27 @@ class TrainingResult:
 EvaluateFn = Callable[[nn.Module], float]
 """Returns a metric of the model after a pass; it chooses nothing."""
 
-TrainableModel = AnomalyModel | Classifier
+
+class Trainable(Protocol):
+    """What the loop trains: an `nn.Module` with these methods."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training mode."""
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters the optimizer steps."""
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return what must be saved to resume."""
+
+    def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Load what `checkpoint` returned."""
 
 
 def fit(
-    model: TrainableModel,
+    model: Trainable,
     objective: Objective,
-    protocol: Protocol,
+    protocol: CaseProtocol,
     *,
     seed: int,
     device: torch.device,
@@ -166,27 +179,27 @@ def _ends_pass(step: int, steps: int, batch: int, count: int) -> bool:
 class _Trainer:
     def __init__(
         self,
-        model: TrainableModel,
+        model: Trainable,
         objective: Objective,
-        protocol: Protocol,
+        protocol: CaseProtocol,
         steps: int,
         device: torch.device,
     ) -> None:
         recipe = protocol.recipe
         self.model, self.objective, self.recipe, self.device = model, objective, recipe, device
-        self.optimizer = build_optimizer(recipe, model)
+        self.optimizer = build_optimizer(recipe, model.trainable_parameters())
         warmup = round(steps * recipe.warmup_epochs / recipe.epochs)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: learning_rate_factor(step, steps, warmup, recipe.schedule)
         )
         self.average: _MovingAverage | None = None
         if isinstance(recipe, ClassifierRecipe) and recipe.ema_decay is not None:
-            self.average = _MovingAverage(model, recipe.ema_decay)
+            self.average = _MovingAverage(_module(model), recipe.ema_decay)
 
     @property
     def evaluated_model(self) -> nn.Module:
         """Return the moving average where there is one, else the model."""
-        return self.average.module if self.average is not None else self.model
+        return self.average.module if self.average is not None else _module(self.model)
 
     def step(self, batch: Any, step: int) -> Tensor:
         """Take one optimizer step; the detached loss stays on the device."""
@@ -197,13 +210,13 @@ class _Trainer:
         self.optimizer.step()
         self.schedule.step()
         if self.average is not None:
-            self.average.update(self.model, step)
+            self.average.update(_module(self.model), step)
         return loss
 
     def finish(self) -> None:
         """Load the moving average, where there is one, into the model."""
         if self.average is not None:
-            self.model.load_state_dict(self.average.module.state_dict())
+            _module(self.model).load_state_dict(self.average.module.state_dict())
 
     def save(self, path: Path, result: TrainingResult) -> None:
         """Save the state; a full disk costs the checkpoint, never the training."""
@@ -258,6 +271,11 @@ class _Trainer:
                 f"({type(error).__name__}) and was removed. Run the same command again: the case "
                 "starts anew."
             ) from error
+
+
+def _module(model: Trainable) -> nn.Module:
+    assert isinstance(model, nn.Module)
+    return model
 
 
 class _MovingAverage(ModelEmaV3):

@@ -8,20 +8,19 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from models.catalog import ClassifierRecipe, Recipe
-from models.components.base import AnomalyModel, Classifier
 
 _DROP_AT = 0.95
 
 
-def build_optimizer(recipe: Recipe, model: AnomalyModel | Classifier) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer over the model's trainable parameters.
+def build_optimizer(recipe: Recipe, parameters: list[Parameter]) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer over some parameters.
 
     It is fused: on two CPU cores a step of Adam over 56 M parameters takes 76 ms, unfused 290 ms.
     """
-    parameters = _groups(recipe, model.trainable_parameters())
+    groups = _groups(recipe, parameters)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
-            parameters,
+            groups,
             recipe.lr,
             momentum=recipe.betas[0],
             weight_decay=recipe.weight_decay,
@@ -31,7 +30,7 @@ def build_optimizer(recipe: Recipe, model: AnomalyModel | Classifier) -> torch.o
         torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     )
     return kind(
-        parameters,
+        groups,
         recipe.lr,
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,

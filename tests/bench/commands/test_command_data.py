@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from bench.__main__ import main
-from bench.commands.progress_line import ProgressLine
+from bench.commands.output import ProgressBar
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +133,7 @@ def test_a_terminal_gets_a_bar_with_speed_and_time_left(monkeypatch):
     moments = iter([0.0, 0.0, 2.0])
     monkeypatch.setattr("bench.commands.progress_line.time.monotonic", lambda: next(moments))
     terminal = Terminal()
-    line = ProgressLine("rods.zip", stream=terminal)
+    line = ProgressBar("rods.zip", stream=terminal)
     line(0, 40_000_000)
     line(10_000_000, 40_000_000)
     assert "[######" in terminal.text

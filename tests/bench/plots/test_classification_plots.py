@@ -10,15 +10,15 @@ from torch import nn
 
 from bench.plots import (
     all_dataset_curves,
-    attribution_picture,
-    confusion_picture,
     dataset_curves,
-    feature_picture,
     leaderboard_picture,
     most_confused,
+    plot_attributions,
+    plot_confusion,
+    plot_features,
     training_curves,
 )
-from bench.plots.attribution import Attributed
+from bench.plots.attribution import AttributedImage
 from bench.plots.style import BLUE, GREEN, VERMILION
 from bench.run.attribution import attribution_maps
 from bench.run.classification_pictures import (
@@ -108,7 +108,7 @@ def test_confusion_is_dark_where_the_images_are(tmp_path, classes):
     names = [f"class {i}" for i in range(classes)]
     right, swapped = np.eye(classes, dtype=int) * 9, np.eye(classes, dtype=int)[::-1] * 9
     one, other = (
-        pixels(confusion_picture(counts, names, tmp_path / f"{i}.png", "title"))
+        pixels(plot_confusion(counts, names, tmp_path / f"{i}.png", "title"))
         for i, counts in enumerate((right, swapped))
     )
     assert one.shape == other.shape == (840, 1248, 3)
@@ -122,7 +122,7 @@ def test_features_of_apart_classes_lie_apart(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 20)
     features = rng.normal(0, 0.1, (60, 8)) + labels[:, None] * 5
-    path = feature_picture(features, labels, ["a", "b", "c"], [0, 2], tmp_path / "f.png", "title")
+    path = plot_features(features, labels, ["a", "b", "c"], [0, 2], tmp_path / "f.png", "title")
     plot = pixels(path)[60:540, 58:645]
     first, second = (np.nonzero(near(plot, color))[1] for color in ("#1f77b4", "#ff7f0e"))
     between = np.nonzero(near(plot, "#CFCFCF", 10))[1]
@@ -134,17 +134,17 @@ def test_features_of_apart_classes_lie_apart(tmp_path):
 def test_features_without_spread_or_too_few_are_no_picture(tmp_path, features):
     labels = np.zeros(len(features), int)
     path = tmp_path / "f.png"
-    assert feature_picture(features, labels, ["a"], [0], path, "title") is None
+    assert plot_features(features, labels, ["a"], [0], path, "title") is None
     assert not path.exists()
 
 
 def test_hits_are_green_and_errors_red(tmp_path):
     def shown(predicted):
         gray = np.full((16, 16, 3), 120, np.uint8)
-        return Attributed(gray, np.eye(16), "cat", predicted, 0.7)
+        return AttributedImage(gray, np.eye(16), "cat", predicted, 0.7)
 
-    hit = pixels(attribution_picture([shown("cat")], tmp_path / "hit.png", "title"))
-    error = pixels(attribution_picture([shown("dog")] * 5, tmp_path / "error.png", "title"))
+    hit = pixels(plot_attributions([shown("cat")], tmp_path / "hit.png", "title"))
+    error = pixels(plot_attributions([shown("dog")] * 5, tmp_path / "error.png", "title"))
     assert near(hit, GREEN).any()
     assert not near(hit, VERMILION).any()
     assert near(error, VERMILION).any()

@@ -6,7 +6,7 @@ from fake_records import make
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from bench.plots import leaderboard_picture, learning_curve, score_histogram, worst_errors
+from bench.plots import leaderboard_picture, plot_errors, plot_learning_curve, plot_scores
 from bench.plots.errors import hardest
 from bench.plots.style import BLUE, CYAN, GREEN, ORANGE, VERMILION
 
@@ -63,7 +63,7 @@ def test_without_a_threshold_the_least_clear_come_first():
 
 def test_the_outline_lies_on_the_masks_border(tmp_path):
     data = predictions(count=2)
-    path = worst_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
+    path = plot_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
     outline = near(pixels(path), CYAN)
     # One row of four panels of 1.495 inches from .12 inches on, .06 apart, at 120 dots an inch.
     left, panel, top = 120 * (0.12 + 1.495 + 0.06), 120 * 1.495, 120 * (0.3 + 0.25)
@@ -78,7 +78,7 @@ def test_the_outline_lies_on_the_masks_border(tmp_path):
 
 def test_the_map_is_bright_where_the_defect_is_and_dark_elsewhere(tmp_path):
     data = predictions(count=2)
-    path = worst_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
+    path = plot_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
     picture = pixels(path).sum(axis=2)
     left, panel, top = 120 * (0.12 + 2 * 1.555), 120 * 1.495, 120 * 0.55
     inside, outside = (int(top + panel * f) for f in (14 / 32, 26 / 32))
@@ -90,7 +90,7 @@ def test_the_map_is_bright_where_the_defect_is_and_dark_elsewhere(tmp_path):
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 def test_size_follows_the_rows(tmp_path, ending):
     paths = [
-        worst_errors(**predictions(), threshold=0.5, path=tmp_path / f"{n}.{ending}", count=n)
+        plot_errors(**predictions(), threshold=0.5, path=tmp_path / f"{n}.{ending}", count=n)
         for n in (1, 3)
     ]
     (one, wide), (three, same) = (pixels(path).shape[:2] for path in paths)
@@ -100,8 +100,8 @@ def test_size_follows_the_rows(tmp_path, ending):
 
 def test_verdicts_are_colored(tmp_path):
     data = predictions()
-    right = pixels(worst_errors(**data, threshold=0.5, path=tmp_path / "right.png"))
-    wrong = pixels(worst_errors(**data, threshold=2.0, path=tmp_path / "wrong.png", count=3))
+    right = pixels(plot_errors(**data, threshold=0.5, path=tmp_path / "right.png"))
+    wrong = pixels(plot_errors(**data, threshold=2.0, path=tmp_path / "wrong.png", count=3))
     # The captions begin above the first panel, where no map has colors of its own.
     assert near(right[:, :190], GREEN).any()
     assert not near(right[:, :190], VERMILION).any()
@@ -111,7 +111,7 @@ def test_verdicts_are_colored(tmp_path):
 
 def test_errors_without_masks_or_threshold(tmp_path):
     data = predictions() | {"masks": None}
-    path = worst_errors(**data, threshold=None, path=tmp_path / "deep" / "errors.jpg")
+    path = plot_errors(**data, threshold=None, path=tmp_path / "deep" / "errors.jpg")
     assert not near(pixels(path), CYAN).any()
 
 
@@ -120,7 +120,7 @@ def test_photographs_stay_small(tmp_path):
     noise = np.random.default_rng(0).normal(110, 30, (8, side, side))
     grain = np.clip(uniform_filter(noise, (1, 3, 3)), 0, 255).astype(np.uint8)
     data = predictions(8, side) | {"images": np.repeat(grain[..., None], 3, axis=3)}
-    path = worst_errors(**data, threshold=0.5, path=tmp_path / "errors.jpg")
+    path = plot_errors(**data, threshold=0.5, path=tmp_path / "errors.jpg")
     assert path.stat().st_size < 300_000
 
 
@@ -128,7 +128,7 @@ def test_histogram_shows_both_kinds_and_both_thresholds(tmp_path):
     scores = np.r_[np.linspace(0, 0.4, 50), np.linspace(0.6, 1, 50)]
     labels = np.arange(100) >= 50
     thresholds = {"calibrated_p95": 0.5, "best_f1": 0.6, "absent": None}
-    path = score_histogram(scores, labels, thresholds, tmp_path / "h.png", "title")
+    path = plot_scores(scores, labels, thresholds, tmp_path / "h.png", "title")
     picture = pixels(path)
     assert picture.shape == (432, 768, 3)
     for color in (BLUE, ORANGE, GREEN):
@@ -140,14 +140,14 @@ def test_histogram_shows_both_kinds_and_both_thresholds(tmp_path):
 
 
 def test_histogram_of_one_kind_and_without_thresholds(tmp_path):
-    path = score_histogram(np.ones(4), np.zeros(4), {}, tmp_path / "h.png", "normal only")
+    path = plot_scores(np.ones(4), np.zeros(4), {}, tmp_path / "h.png", "normal only")
     assert near(pixels(path), BLUE).any()
     assert not near(pixels(path), ORANGE).any()
 
 
 def test_learning_curve_falls_with_the_loss(tmp_path):
     record = make(curve=[[8.0 * i, 2.0 - i / 100] for i in range(1, 100)])
-    picture = pixels(learning_curve(record, tmp_path / "curve.png"))
+    picture = pixels(plot_learning_curve(record, tmp_path / "curve.png"))
     # Left of the legend, which has a line of that color too.
     rows, columns = np.nonzero(near(picture[60:330, 80:480], BLUE))
     assert np.corrcoef(rows, columns)[0, 1] > 0.99
@@ -155,7 +155,7 @@ def test_learning_curve_falls_with_the_loss(tmp_path):
 
 def test_learning_curve_of_nothing_says_so(tmp_path):
     with pytest.raises(ValueError, match="no training loss"):
-        learning_curve(make(), tmp_path / "curve.png")
+        plot_learning_curve(make(), tmp_path / "curve.png")
 
 
 def test_leaderboard_picture_shows_better_further_right(tmp_path):

@@ -79,7 +79,7 @@ def test_files_and_pictures_decide_ties_as_the_figures_do(tmp_path, monkeypatch)
     found = evaluate_classifier(TIES, test)
     assert right.mean() == found.metrics["top1"] == 0.25
     drawn = {}
-    for name in ("confusion_picture", "feature_picture", "attribution_picture"):
+    for name in ("plot_confusion", "plot_features", "plot_attributions"):
         monkeypatch.setattr(
             classification_pictures.plots,
             name,
@@ -97,8 +97,8 @@ def test_files_and_pictures_decide_ties_as_the_figures_do(tmp_path, monkeypatch)
             return self(images)
 
     classification_pictures.write_pictures(tmp_path, "title", Model(48, 3), test, TIES)
-    np.testing.assert_array_equal(drawn["confusion_picture"], found.confusion)
-    shown = {(one.true, one.predicted) for one in drawn["attribution_picture"]}
+    np.testing.assert_array_equal(drawn["plot_confusion"], found.confusion)
+    shown = {(one.true, one.predicted) for one in drawn["plot_attributions"]}
     assert shown == {("a", "a"), ("b", "a"), ("a", "c"), ("c", "a")}
     assert classification_artifacts.predicted_classes is predicted_classes
 
