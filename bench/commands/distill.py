@@ -84,6 +84,7 @@ def _run(options: argparse.Namespace) -> int:
     out = _out(options)
     _check_numbers(options)
     weights = _weights(options)
+    from bench.atomic import save_tensors
     from bench.environment import cuda_present
     from bench.run.device import DeviceError, use_device
     from bench.run.distillation.distill import DistillationError, Plan, distill
