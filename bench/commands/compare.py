@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from bench.commands.command import CommandError
 
 if TYPE_CHECKING:
-    from bench.metrics.comparison import Comparison, Figure
+    from bench.metrics.bootstrap import Interval
+    from bench.metrics.comparison import Comparison
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -50,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         found = compare_runs(*runs, options.head, options.figure)
     except ComparisonError as error:
         raise CommandError(str(error)) from error
-    name = " ".join(filter(None, (options.head, found.figure)))
+    name = " ".join(filter(None, (options.head, found.metric)))
     for place, run, figure in zip(("A", "B"), runs, (found.first, found.second), strict=True):
         print(f"{place}: {run.name}\n   {name} {_in_hundredths(figure, '%')}")
     print("\n".join(_conclusion(found)))
@@ -67,7 +68,7 @@ def _conclusion(found: "Comparison") -> list[str]:
     ]
 
 
-def _in_hundredths(found: "Figure", unit: str, sign: str = "") -> str:
+def _in_hundredths(found: "Interval", unit: str, sign: str = "") -> str:
     """``97.10 % [95.20, 98.40]``, and why where there is no usual interval."""
     text = f"{100 * found.value:{sign}.2f} {unit}" if not math.isnan(found.value) else "none"
     if not math.isnan(found.low):

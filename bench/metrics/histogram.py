@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bench.metrics.curves import areas
+from bench.metrics.inputs import comparable
+from bench.metrics.overlap import areas
 from bench.metrics.pimo import BOUNDS, log_share
-from bench.metrics.ranking import Ranks, comparable
+from bench.metrics.ranking import Ranks
 from bench.metrics.regions import Regions
 
 BITS = 20

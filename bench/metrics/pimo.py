@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.metrics.ranking import Ranks, comparable
+from bench.metrics.inputs import comparable
+from bench.metrics.ranking import Ranks
 from bench.metrics.regions import Regions
 
 BOUNDS = (1e-5, 1e-4)
@@ -38,13 +39,13 @@ def aupimo(
         bounds: Lower and upper false-positive rate.
 
     Returns:
-        ``(D,)`` float64 for the D images with a defect, in their order; `too_few` says when there
+        ``(D,)`` float64 for the D images with a defect, in their order; `undefined_reason` says when there
         is no such thing.
 
     Raises:
-        ValueError: `too_few` has a reason.
+        ValueError: `undefined_reason` has a reason.
     """
-    if reason := too_few(regions, bounds):
+    if reason := undefined_reason(regions, bounds):
         raise ValueError(f"AUPIMO cannot be given: {reason}")
     if ranks.regions is None:
         raise ValueError("wanted ranks with regions, found none: rank with rank_regions")
@@ -71,7 +72,7 @@ def aupimo(
     return by_image[pixels > 0] / pixels[pixels > 0]
 
 
-def too_few(regions: Regions, bounds: tuple[float, float] = BOUNDS) -> str:
+def undefined_reason(regions: Regions, bounds: tuple[float, float] = BOUNDS) -> str:
     """Why the rates cannot be told apart, or nothing: one pixel must be within the lower bound."""
     defective = int((regions.offsets.diff() > 0).sum())
     pixels = (regions.shape[0] - defective) * regions.shape[1] * regions.shape[2]

@@ -15,7 +15,7 @@ from bench.run.features.store import Features, Split
 from bench.run.job import Inputs, Job
 from bench.run.measure.profile import ProfileTarget, measure
 from bench.run.phases import Phases
-from bench.run.spro import spro_areas
+from bench.run.spro import saturated_regions
 from bench.run.training.loop import TrainingResult
 from bench.run.training.train import TrainingData, train
 from datasets_lib.augment.augmentation import Identity
@@ -62,9 +62,11 @@ def run_anomaly(
     with phases("metrics"):
         masks = data.test.masks
         regions = None if masks is None else cached_regions(masks, job.cache_dir / "regions")
-        evaluations = evaluate(data.test, predictions, calibration, regions, job.pixel_metrics)
-        areas = spro_areas(job.case.dataset, inputs.test, predictions)
-        note_figures(record, evaluations, areas)
+        saturated = saturated_regions(job.case.dataset, inputs.test, predictions)
+        evaluations = evaluate(
+            data.test, predictions, calibration, regions, job.pixel_metrics, saturated
+        )
+        note_figures(record, evaluations)
     with phases("artifacts"):
         on_host = {head: result.cpu() for head, result in predictions.items()}
         write_artifacts(job, record, model, data.test, on_host)

@@ -68,9 +68,10 @@ def run_classification(
         assert isinstance(model, nn.Module)
         logits = predict_logits(model, data.test, device)
     with phases("metrics"):
-        found = evaluate_classifier(logits, data.test)
+        epochs = [value for _, value in record.epochs]
+        found = evaluate_classifier(logits, data.test, epochs)
         unseen = len(data.test.classes) - len(set(data.train.labels.tolist()))
-        note_figures(record, found, unseen)
+        note_figures(record, found, data.test, unseen)
     with phases("artifacts"):
         write_artifacts(job, record, model, data, logits)
     with phases("measure"):  # last: its training steps change the model

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from bench import plots as plots
-from bench.metrics.classification import predicted_classes
+from bench.metrics.classes import predicted_classes
 from bench.record import Record
 from bench.run.atomic import save_whole
 from bench.run.classification_pictures import write_pictures

@@ -1,11 +1,13 @@
 """Predicting a whole test set with a classifier, and judging what came out."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from bench.metrics.class_figures import Classification, check_balanced
-from bench.metrics.classification import ClassificationCounts
-from bench.metrics.wilson import wilson_interval
+from bench.metrics.classes import check_balanced
+from bench.metrics.evaluation import MetricValues, classification_metrics
+from bench.metrics.paired import wilson_interval
 from bench.record import Record
 from bench.run.evaluate import NonFiniteScoresError
 from bench.run.labeled_split import LabeledSplit
@@ -42,20 +44,25 @@ def predict_logits(network: nn.Module, split: LabeledSplit, device: torch.device
     return logits
 
 
-def evaluate_classifier(logits: Tensor, test: LabeledSplit) -> Classification:
-    """All figures of a test set's ``(N, classes)`` logits.
+def evaluate_classifier(
+    logits: Tensor, test: LabeledSplit, epochs: Sequence[float] | None = None
+) -> MetricValues:
+    """Return all metrics of a test set's ``(N, classes)`` logits.
+
+    Args:
+        logits: Scores of every test image.
+        test: The test set.
+        epochs: Top-1 on it after every epoch, or None.
 
     Raises:
-        ContradictoryFiguresError: Figures that must agree do not.
+        ContradictoryFiguresError: Metrics that must agree do not.
     """
-    counts = ClassificationCounts(len(test.classes), logits.device)
-    counts.update(logits, test.labels)
-    found = counts.result()
-    check_against_logits(found, logits, test.labels)
-    return found
+    values = classification_metrics(logits, test.labels, epochs)
+    check_against_logits(values, logits, test.labels)
+    return values
 
 
-def check_against_logits(found: Classification, logits: Tensor, labels: Tensor) -> None:
+def check_against_logits(found: MetricValues, logits: Tensor, labels: Tensor) -> None:
     """Compare figures from counts with what the logits themselves say, counted another way.
 
     Top-1 must be the share of images whose truth alone scores highest; on a set with as many images
@@ -78,28 +85,22 @@ def check_against_logits(found: Classification, logits: Tensor, labels: Tensor) 
         raise ContradictoryFiguresError(wrong)
 
 
-def note_figures(record: Record, found: Classification, unseen: int) -> None:
+def note_figures(record: Record, found: MetricValues, test: LabeledSplit, unseen: int) -> None:
     """Put the figures, their interval and what is unusual about them into a record.
 
     Args:
-        record: With its epochs.
-        found: What was judged.
+        record: Record of the case.
+        found: Metrics of the test set.
+        test: The test set.
         unseen: Classes without a training image.
     """
-    images, classes = int(found.confusion.sum()), len(found.confusion)
-    right = int(found.confusion.diagonal().sum())
-    best = max(value for _, value in record.epochs)
-    record.metrics[HEAD] = {**found.metrics, "top1_best_epoch": best}
+    images, classes = len(test), len(test.classes)
+    right = round(found.metrics["top1"] * images)
+    record.metrics[HEAD] = dict(found.metrics)
     record.intervals[HEAD] = {"top1": list(wilson_interval(right, images))}
     record.reasons |= {f"{HEAD}.{name}": reason for name, reason in found.reasons.items()}
     record.notes |= {f"{HEAD}.{name}": note for name, note in found.notes.items()}
-    unusual = []
     if unseen:
-        unusual.append(f"{unseen} of {classes} classes have no training image")
-    if found.tied:
-        unusual.append(
-            f"{found.tied} of {images} images count as wrong because another class ties with the "
-            "truth for the highest score"
-        )
-    if unusual:
-        record.notes[f"{HEAD}.top1"] = "; ".join(unusual)
+        note = f"{unseen} of {classes} classes have no training image"
+        tied = found.notes.get("top1")
+        record.notes[f"{HEAD}.top1"] = f"{note}; {tied}" if tied else note

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import plots as plots
-from bench.metrics.classification import predicted_classes
+from bench.metrics.classes import predicted_classes
 from bench.run.attribution import attribution_maps
 from bench.run.labeled_split import LabeledSplit
 from bench.run.training.precision import to_float

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metrics.anomaly import AnomalyMetrics, anomaly_metrics
 from bench.metrics.delong import AurocInterval, auroc_interval
-from bench.metrics.pixels import Method
+from bench.metrics.evaluation import MetricValues, anomaly_metrics
+from bench.metrics.pixels import Method, SaturatedRegions
 from bench.metrics.ranking import auroc
 from bench.metrics.regions import Regions
-from bench.metrics.threshold_rules import Threshold, every_threshold
 from bench.run.features.store import Features
 from bench.run.job import ProgressCallback
 from bench.run.training.precision import to_float
@@ -102,15 +101,13 @@ class Evaluation:
     """What one head's predictions are worth.
 
     Attributes:
-        figures: Metrics, reasons, calibrated and best-F1 thresholds.
-        thresholds: Of every rule.
+        values: Metrics with reasons and notes, and thresholds.
         image_auroc: With DeLong's interval over images.
         kinds: Image AUROC of the normal images and one kind of defect, by kind; ``nan`` without a
             normal image.
     """
 
-    figures: AnomalyMetrics
-    thresholds: tuple[Threshold, ...]
+    values: MetricValues
     image_auroc: AurocInterval
     kinds: dict[str, float]
 
@@ -121,6 +118,7 @@ def evaluate(
     calibration: dict[str, Predictions] | None,
     regions: Regions | None,
     method: Method = "exact",
+    saturated: SaturatedRegions | None = None,
 ) -> dict[str, Evaluation]:
     """Judge by head, on raw scores.
 
@@ -129,7 +127,8 @@ def evaluate(
         predictions: Predictions of the test set.
         calibration: Predictions of normal images neither fitted nor tested.
         regions: Connected components of the masks; None without masks.
-        method: Of the pixel figures.
+        method: Of the pixel metrics.
+        saturated: Annotated regions with saturations, for datasets that have them.
     """
     labels = test.labels
     evaluations = {}
@@ -137,7 +136,7 @@ def evaluate(
         held_out = calibration[head] if calibration else None
         scores = held_out.scores if held_out else None
         evaluations[head] = Evaluation(
-            figures=anomaly_metrics(
+            values=anomaly_metrics(
                 result.scores,
                 result.maps,
                 labels,
@@ -146,8 +145,8 @@ def evaluate(
                 held_out.maps if held_out else None,
                 regions,
                 method,
+                saturated,
             ),
-            thresholds=every_threshold(result.scores, labels, scores),
             image_auroc=auroc_interval(result.scores, labels),
             kinds=_by_kind(result.scores, test.defects),
         )

@@ -1,46 +1,37 @@
-"""The saturated overlap of datasets whose defects are found from less than their whole area."""
+"""Annotated regions with saturations, for datasets whose defects are found from part of an area."""
 
 from collections.abc import Callable, Sequence
 
 import torch
 
-from bench.metrics.ranking import rank_regions
+from bench.metrics.pixels import SaturatedRegions
 from bench.metrics.regions import annotated_regions
-from bench.metrics.spro import auspro
 from bench.run.evaluate import Predictions
 from datasets_lib.catalog import DATASETS
 from datasets_lib.entry import SaturatedRegion
 from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import Sample
 
-LIMITS = {"auspro_30": 0.3, "auspro_05": 0.05}
 
-
-def spro_areas(
+def saturated_regions(
     dataset: str, samples: Sequence[Sample], predictions: dict[str, Predictions]
-) -> dict[str, dict[str, float]]:
-    """Area under the sPRO curve by head and limit; empty for datasets without saturations.
+) -> SaturatedRegions | None:
+    """Return the annotated regions at the maps' size; None for datasets without saturations.
 
     Args:
-        dataset: Catalog name.
+        dataset: Name in the catalog.
         samples: The test set.
         predictions: Its predictions by head.
     """
     entry = DATASETS.get(dataset)
     shapes = {s.maps.shape for s in predictions.values() if s.maps is not None}
     if entry is None or entry.saturated is None or not shapes:
-        return {}
+        return None
     images, height, width = next(iter(shapes))
     read: Callable[[Sequence[Sample], int], list[SaturatedRegion]] = import_string(entry.saturated)
-    found = read(samples, height)
+    annotated = read(samples, height)
     regions = annotated_regions(
-        (images, height, width), [(one.image, torch.from_numpy(one.mask)) for one in found]
+        (images, height, width), [(each.image, torch.from_numpy(each.mask)) for each in annotated]
     )
-    saturation = torch.tensor([one.saturation for one in found], dtype=torch.float64)
-    areas = {}
-    for head, result in predictions.items():
-        if result.maps is not None:
-            ranks = rank_regions(result.maps, regions)
-            values = auspro(ranks, regions, saturation, list(LIMITS.values()))
-            areas[head] = dict(zip(LIMITS, values, strict=True))
-    return areas
+    saturation = torch.tensor([each.saturation for each in annotated], dtype=torch.float64)
+    return SaturatedRegions(regions, saturation)
