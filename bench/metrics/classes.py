@@ -5,8 +5,9 @@ at least its own, so that a constant output is never right: its top-1 is 0, not 
 class that happens to have index 0.
 
 Macro metrics are means over the classes that the test set has. scikit-learn's
-``precision_recall_fscore_support`` gives the same from labels on the host, but takes 50 times as
-long; torchmetrics counts in float32 and averages over classes without a test image.
+``precision_recall_fscore_support`` gives the same to 2e-16 from labels on the host, but takes 10
+times as long (4.0 ms for 0.4 ms at 10,000 images of 100 classes). torchmetrics counts in float32
+and averages over a class that was predicted but has no test image, as 0.
 """
 
 import math
@@ -183,8 +184,9 @@ def ece(inputs: ClassInputs) -> float:
     """Return the expected calibration error (Guo et al. 2017, equation 3).
 
     Σ over bins of |right − sum of confidence| / images, in 15 bins (a, b] of the highest softmax
-    probability. torchmetrics' ``multiclass_calibration_error`` bins by [a, b), sums in float32 and
-    breaks ties by index: the same to 1e-6 where no confidence lies on an edge and no class ties.
+    probability. torchmetrics' ``multiclass_calibration_error`` sums in float32, which moves the
+    eighth digit, and counts a tie as right if the true class has the lower index: for constant
+    logits of three classes it gives 0 where no image is right and this function gives 1/3.
 
     Example:
         >>> logits = torch.tensor([[99.0, 0], [0, 99.0], [99.0, 0], [99.0, 0]])

@@ -1,6 +1,7 @@
 """Image metrics of an anomaly detector: ranking, and decisions at two thresholds."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +21,13 @@ class ImageInputs:
         scores: ``(N,)`` raw image scores.
         labels: ``(N,)`` booleans or integers; nonzero is defective.
         calibration_scores: ``(M,)`` scores of normal images neither fitted nor tested, or None.
+
+    Example:
+        >>> import torch
+        >>> scores, calibration = torch.tensor([1.0, 2, 3]), torch.tensor([0.5, 1.5])
+        >>> inputs = ImageInputs(scores, torch.tensor([0, 0, 1]), calibration)
+        >>> accuracy(inputs), f1(inputs), f1_best(inputs)
+        (0.6666666666666666, 0.6666666666666666, 1.0)
     """
 
     scores: Tensor
@@ -104,61 +112,27 @@ def image_ap(inputs: ImageInputs) -> float:
     return inputs.ranked(average_precision(inputs.ranks))
 
 
-def accuracy(inputs: ImageInputs) -> float:
-    """Return the share of right decisions at the calibrated threshold.
+def _decided(decisions: str, name: str) -> Callable[[ImageInputs], float]:
+    """Return the metric that reads a ratio of the decisions at a threshold."""
 
-    Example:
-        >>> import torch
-        >>> scores, calibration = torch.tensor([1.0, 2, 3]), torch.tensor([0.5, 1.5])
-        >>> accuracy(ImageInputs(scores, torch.tensor([0, 0, 1]), calibration))
-        0.6666666666666666
-    """
-    return _defined(inputs.calibrated, "accuracy")
+    def metric(inputs: ImageInputs) -> float:
+        counts: Confusion = getattr(inputs, decisions)
+        value: float = getattr(counts, name)
+        if math.isnan(value):
+            raise UndefinedMetricError(counts.reasons()[name])
+        return value
 
-
-def precision(inputs: ImageInputs) -> float:
-    """Return the share of flagged images that are defective; see `accuracy`."""
-    return _defined(inputs.calibrated, "precision")
+    return metric
 
 
-def recall(inputs: ImageInputs) -> float:
-    """Return the share of defective images that are flagged; see `accuracy`."""
-    return _defined(inputs.calibrated, "recall")
+# At the calibrated threshold; see `bench.metrics.thresholds.Confusion` for the formulas.
+accuracy = _decided("calibrated", "accuracy")
+precision = _decided("calibrated", "precision")
+recall = _decided("calibrated", "recall")
+f1 = _decided("calibrated", "f1")
 
-
-def f1(inputs: ImageInputs) -> float:
-    """Return 2 TP / (2 TP + FP + FN) at the calibrated threshold; see `accuracy`."""
-    return _defined(inputs.calibrated, "f1")
-
-
-def accuracy_best_f1(inputs: ImageInputs) -> float:
-    """Return the accuracy at the threshold of the highest F1; it *sees the test labels*.
-
-    Example:
-        >>> import torch
-        >>> accuracy_best_f1(ImageInputs(torch.tensor([3.0, 2, 1]), torch.tensor([1, 0, 1])))
-        0.6666666666666666
-    """
-    return _defined(inputs.best, "accuracy")
-
-
-def precision_best_f1(inputs: ImageInputs) -> float:
-    """Return the precision at the threshold of the highest F1; it *sees the test labels*."""
-    return _defined(inputs.best, "precision")
-
-
-def recall_best_f1(inputs: ImageInputs) -> float:
-    """Return the recall at the threshold of the highest F1; it *sees the test labels*."""
-    return _defined(inputs.best, "recall")
-
-
-def f1_best(inputs: ImageInputs) -> float:
-    """Return the highest F1 of any threshold; it *sees the test labels*."""
-    return _defined(inputs.best, "f1")
-
-
-def _defined(counts: Confusion, name: str) -> float:
-    value: float = getattr(counts, name)
-    if math.isnan(value):
-        raise UndefinedMetricError(counts.reasons()[name])
-    return value
+# At the threshold of the highest F1, which *sees the test labels*.
+accuracy_best_f1 = _decided("best", "accuracy")
+precision_best_f1 = _decided("best", "precision")
+recall_best_f1 = _decided("best", "recall")
+f1_best = _decided("best", "f1")

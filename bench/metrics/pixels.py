@@ -197,27 +197,11 @@ def pixel_f1_best(inputs: PixelInputs) -> Value:
     return inputs.value(lambda _: inputs.best_f1[0], ScoreHistogram.f1_max)
 
 
-def aupro_30(inputs: PixelInputs) -> Value:
-    """Return the per-region overlap up to 30 % false positives; see `overlap.aupro`.
-
-    Example:
-        >>> import torch
-        >>> from bench.metrics.regions import label_regions
-        >>> regions = label_regions(torch.tensor([[[0, 0], [1, 1]]]))
-        >>> aupro_30(PixelInputs(torch.tensor([[[0.1, 0.2], [0.4, 0.9]]]), regions)).value
-        1.0
-    """
-    return inputs.defined(inputs.overlap_areas[0])
+def _overlap_area(place: int) -> Callable[[PixelInputs], Value]:
+    return lambda inputs: inputs.defined(inputs.overlap_areas[place])
 
 
-def aupro_05(inputs: PixelInputs) -> Value:
-    """Return the per-region overlap up to 5 % false positives; see `aupro_30`."""
-    return inputs.defined(inputs.overlap_areas[1])
-
-
-def aupro_01(inputs: PixelInputs) -> Value:
-    """Return the per-region overlap up to 1 % false positives; see `aupro_30`."""
-    return inputs.defined(inputs.overlap_areas[2])
+aupro_30, aupro_05, aupro_01 = map(_overlap_area, range(3))
 
 
 def mean_aupimo(inputs: PixelInputs) -> Value:
@@ -255,14 +239,17 @@ def iou_calibrated(inputs: PixelInputs) -> float:
     return inputs.defined(Value(overlap)).value
 
 
-def auspro_30(inputs: PixelInputs) -> float:
-    """Return the saturated overlap up to 30 % false positives; see `overlap.auspro`."""
-    return _saturated(inputs, 0)
+def _saturated_area(place: int) -> Callable[[PixelInputs], float]:
+    def metric(inputs: PixelInputs) -> float:
+        area = inputs.saturated_areas[place]
+        if math.isnan(area):
+            raise UndefinedMetricError(_NO_OVERLAP)
+        return area
+
+    return metric
 
 
-def auspro_05(inputs: PixelInputs) -> float:
-    """Return the saturated overlap up to 5 % false positives; see `overlap.auspro`."""
-    return _saturated(inputs, 1)
+auspro_30, auspro_05 = map(_saturated_area, range(2))
 
 
 def pixel_threshold(calibration_maps: Tensor, percentile: float = PERCENTILE) -> float:
@@ -329,13 +316,6 @@ def fits(maps: Tensor, regions: Regions) -> bool:
     """Return whether memory suffices for the exact metrics; true where free memory is unknown."""
     free = free_bytes(maps.device)
     return not free or peak_bytes(maps, regions) < free
-
-
-def _saturated(inputs: PixelInputs, place: int) -> float:
-    area = inputs.saturated_areas[place]
-    if math.isnan(area):
-        raise UndefinedMetricError(_NO_OVERLAP)
-    return area
 
 
 def _bounded(bounded: Bounded) -> Value:
