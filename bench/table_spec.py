@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from bench.metrics import SEES_TEST_LABELS
+from bench.metrics.catalog import METRICS
 from bench.record import Record
 
 
@@ -31,7 +31,7 @@ class Column:
     @property
     def test_chosen(self) -> bool:
         """Whether test labels chose it; it is never bold and never ranks."""
-        return self.metric in SEES_TEST_LABELS
+        return METRICS[self.metric].sees_test_labels
 
 
 @dataclass(frozen=True)
