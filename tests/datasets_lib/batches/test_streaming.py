@@ -103,7 +103,7 @@ def test_a_file_that_is_gone_is_an_error(file):
 
 @pytest.mark.parametrize("bad", [-1, 50])
 def test_orders_beyond_the_set_are_refused(file, bad):
-    with pytest.raises(IndexError, match=r"numbers in \[0, 50\)"):
+    with pytest.raises(IndexError, match=r"indices in \[0, 50\)"):
         next(streamed(file)(torch.tensor([3, bad]), 2))
 
 

@@ -119,13 +119,13 @@ def test_a_jpeg_is_no_mask(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["{}.jpg", "{}_mask.JPG", "{}/000.jpg", "{}.webp"])
-def test_masks_of_no_mask_format_alone_are_an_error_naming_the_formats(tmp_path, name):
+def test_masks_in_a_foreign_format_are_refused(tmp_path, name):
     root = make(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
     for file in WHOLE:
         if file.startswith("test/") and not file.startswith("test/good"):
             kind, stem = Path(file).parent.name, Path(file).stem
             make(root, f"ground_truth/{kind}/{name.format(stem)}")
-    with pytest.raises(MissingMasksError, match=r"\.bmp, \.png, .*is of no mask format") as caught:
+    with pytest.raises(MissingMasksError, match=r"\.bmp, \.png, .*not in a mask format") as caught:
         read_category("set", "cat", root)
     assert not caught.value.category.has_masks
     assert len(caught.value.category.test) == 4
