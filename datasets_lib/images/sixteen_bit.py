@@ -1,4 +1,4 @@
-"""Read both bytes of 16-bit channels, of which Pillow silently keeps the high one."""
+"""Read both bytes of 16-bit channels; Pillow silently keeps only the high byte."""
 
 import re
 import sys
