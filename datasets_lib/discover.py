@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
 from datasets_lib.entry import DatasetEntry, Layout, Task
-from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folder_names import folder_id, subfolders
+from datasets_lib.resolve import resolve_callable
 
 CUSTOM = "custom"
 """A folder of this name below a data folder is a data folder itself."""
@@ -133,7 +133,7 @@ def _dataset_folders(data_dir: Path) -> list[Path]:
 
 
 def _categories(layout: Layout, folder: Path) -> Mapping[str, Path] | None:
-    find: Callable[[Path], Mapping[str, Path] | None] = import_string(layout.finder)
+    find: Callable[[Path], Mapping[str, Path] | None] = resolve_callable(layout.finder)
     try:
         categories = find(folder)
     except OSError:

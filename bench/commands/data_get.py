@@ -11,10 +11,10 @@ from bench.commands.licenses import acknowledge
 from bench.commands.progress_line import ProgressLine
 from bench.commands.sizes import megabytes
 from datasets_lib.catalog import DATASETS
-from datasets_lib.data_dirs import data_home
 from datasets_lib.discover import FoundDataset, find_datasets
 from datasets_lib.entry import DatasetEntry
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.paths import data_home
 
 if TYPE_CHECKING:
     from datasets_lib.download.place import Piece

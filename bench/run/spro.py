@@ -10,8 +10,8 @@ from bench.metrics.spro import auspro
 from bench.run.evaluate import Predictions
 from datasets_lib.catalog import DATASETS
 from datasets_lib.entry import SaturatedRegion
-from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import Sample
+from datasets_lib.resolve import resolve_callable
 
 LIMITS = {"auspro_30": 0.3, "auspro_05": 0.05}
 
@@ -31,7 +31,9 @@ def spro_areas(
     if entry is None or entry.saturated is None or not shapes:
         return {}
     images, height, width = next(iter(shapes))
-    read: Callable[[Sequence[Sample], int], list[SaturatedRegion]] = import_string(entry.saturated)
+    read: Callable[[Sequence[Sample], int], list[SaturatedRegion]] = resolve_callable(
+        entry.saturated
+    )
     found = read(samples, height)
     regions = annotated_regions(
         (images, height, width), [(one.image, torch.from_numpy(one.mask)) for one in found]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, cast
 
-from datasets_lib.import_string import import_string
+from datasets_lib.resolve import resolve_callable
 
 if TYPE_CHECKING:
     from datasets_lib.augment.augmentation import Augmentation
@@ -96,5 +96,5 @@ def build(task: Task, name: str, **options: float) -> "Augmentation":
     Raises:
         UnknownAugmentationError: There is none of this name.
     """
-    builder = cast("Callable[..., Augmentation]", import_string(find(task, name).builder))
+    builder = cast("Callable[..., Augmentation]", resolve_callable(find(task, name).builder))
     return builder(**options)

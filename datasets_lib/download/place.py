@@ -10,9 +10,9 @@ from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
 from datasets_lib.download.file_lock import held, make_folder
 from datasets_lib.download.unpack import Progress, unpack
 from datasets_lib.entry import Archive, DatasetEntry
-from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folder_names import subfolders
+from datasets_lib.resolve import resolve_callable
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _dataset_root(folder: Path, entry: DatasetEntry | None) -> Path | None:
     """The folder itself or, while it holds one other, that one; None if neither fits."""
     finders = [entry.finder] if entry else [layout.finder for layout in CUSTOM_LAYOUTS]
     while True:
-        if any(import_string(finder)(folder) is not None for finder in finders):
+        if any(resolve_callable(finder)(folder) is not None for finder in finders):
             return folder
         # Beside it may lie a license or a read-me.
         within = [path for path in subfolders(folder) if path.name != "__MACOSX"]

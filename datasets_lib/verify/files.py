@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from datasets_lib.entry import Counts
-from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.data_info import read_only
 from datasets_lib.layouts.masks import MissingMasksError
+from datasets_lib.resolve import resolve_callable
 from datasets_lib.verify.inspect_image import inspect
 from datasets_lib.verify.report import (
     Checked,
@@ -45,7 +45,7 @@ def verify_category(
         progress: Told of every image.
     """
     name = f"{dataset}.{category}"
-    read: Callable[[str, str, Path], Category] = import_string(reader)
+    read: Callable[[str, str, Path], Category] = resolve_callable(reader)
     lacking: list[Problem] = []
     try:
         with read_only():

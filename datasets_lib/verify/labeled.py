@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from datasets_lib.entry import Counts
-from datasets_lib.import_string import import_string
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit, Labeled, PixelSplit
+from datasets_lib.resolve import resolve_callable
 from datasets_lib.verify.files import check_files
 from datasets_lib.verify.inspect_image import Inspected
 from datasets_lib.verify.report import (
@@ -40,7 +40,7 @@ def verify_labeled(
         progress: Told of every image; of stored pixels at once.
     """
     try:
-        found: Classification = import_string(reader)(root)
+        found: Classification = resolve_callable(reader)(root)
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
     checked = [
@@ -67,7 +67,7 @@ def verify_textures(
 ) -> Report:
     """Decode a folder of textures; the arguments are those of `verify_labeled`."""
     try:
-        files: list[Path] = list(import_string(reader)(root))
+        files: list[Path] = list(resolve_callable(reader)(root))
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
     samples = [Sample(file.relative_to(root).as_posix(), file) for file in files]
