@@ -15,10 +15,10 @@ from datasets_lib.batches.labeled import data_hash
 from datasets_lib.cache.content import ContentHashes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
-from datasets_lib.resolve import resolve_callable
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification
 from datasets_lib.layouts.split import limit, split_calibration
+from datasets_lib.resolve import resolve_callable
 from models.catalog import MODELS
 from models.components.weights import ResolvedWeights, WeightsMissingError
 from models.components.weights import resolve as resolve_weights
