@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from datasets_lib.import_string import import_string
+from datasets_lib.entry import resolve_function
 
 Level = Literal["image", "pixel", "class"]
 Column = Literal["always", "optional", "csv"]
@@ -89,10 +89,7 @@ class Metric:
     @cached_property
     def compute(self) -> MetricFunction:
         """The function itself, imported on first use."""
-        if callable(self.function):
-            return self.function
-        found: MetricFunction = import_string(self.function)
-        return found
+        return resolve_function(self.function)
 
     def text(self, value: float) -> str:
         """Return the value as shown in a table, without its unit."""
