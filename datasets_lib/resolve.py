@@ -14,4 +14,4 @@ def resolve_callable(target: str | Callable[..., Any]) -> Callable[..., Any]:
         >>> resolve_callable(len)("abc")
         3
     """
-    return target if callable(target) else resolve_name(target)  # type: ignore[no-any-return]
+    return target if callable(target) else resolve_name(target)

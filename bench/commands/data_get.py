@@ -108,7 +108,7 @@ def by_hand(entry: DatasetEntry) -> str:
 def _fetch_and_place(entry: DatasetEntry, data_dir: Path, keep: bool) -> None:
     from datasets_lib.download.fetch import download
     from datasets_lib.download.place import Piece, checksum_of, place
-    from datasets_lib.download.unpack import DamagedArchiveError
+    from datasets_lib.download.unpack import ArchiveError
 
     downloads = data_dir / _DOWNLOADS / entry.name
     pieces = []
@@ -126,7 +126,7 @@ def _fetch_and_place(entry: DatasetEntry, data_dir: Path, keep: bool) -> None:
     line = ProgressLine(f"unpacking {entry.name}")
     try:
         root = place(entry.name, pieces, data_dir, line)
-    except DamagedArchiveError:
+    except ArchiveError:
         # Without a checksum only this tells; what stayed would be taken again the next time.
         _remove(pieces, downloads)
         raise
