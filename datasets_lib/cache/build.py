@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from datasets_lib.atomic import sync
 from datasets_lib.cache.entry import (
     IMAGES,
     MANIFEST,
@@ -71,8 +72,8 @@ def build_entry(
     Manifest(what, contents.recipe, contents).write(folder)
     for name in (IMAGES, MASKS, MANIFEST):
         if (folder / name).exists():
-            _sync(folder / name)
-    _sync(folder)
+            sync(folder / name)
+    sync(folder)
 
 
 def known_rows(entries: Iterable[Path], contents: Contents) -> dict[str, Row]:
@@ -159,11 +160,3 @@ def in_words(samples: Sequence[Sample], size: int) -> str:
     """Count, folder and size of samples, for people."""
     folders = os.path.commonpath([str(sample.image.parent.absolute()) for sample in samples])
     return f"{len(samples)} images of {folders} at {size} px"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,6 @@ worst that can be lost is a remembered hash, which is then computed again.
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from datasets_lib.atomic import atomic_path
 from datasets_lib.layouts.category import DatasetError, Sample
 
 Identity = list[int]
@@ -123,12 +123,6 @@ def _read_memo(memo_file: Path, folder: str) -> dict[str, Any]:
 def _write_memo(memo_file: Path, folder: str, files: dict[str, Any]) -> None:
     # A memo that cannot be written (read-only cache, full disk) costs time, not results.
     with suppress(OSError):
-        memo_file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=memo_file.parent, suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-                json.dump({"folder": folder, "files": files}, stream)
-            os.replace(name, memo_file)  # noqa: PTH105
-        except BaseException:
-            os.unlink(name)  # noqa: PTH108
-            raise
+        with atomic_path(memo_file) as temporary:
+            text = json.dumps({"folder": folder, "files": files})
+            temporary.write_text(text, encoding="ascii")

@@ -113,7 +113,8 @@ def _unpack_zip(raw: BinaryIO, folder: Path, budget: _Budget) -> Iterator[None]:
             budget.add(member.file_size)
         for member in members:
             archive.extract(member, folder)
-            yield
+            if not member.is_dir():  # nothing is read for a folder
+                yield
 
 
 def _unpack_tar(raw: BinaryIO, folder: Path, budget: _Budget) -> Iterator[None]:
