@@ -122,7 +122,6 @@ def _read_memo(memo_file: Path, folder: str) -> dict[str, Any]:
 
 def _write_memo(memo_file: Path, folder: str, files: dict[str, Any]) -> None:
     # A memo that cannot be written (read-only cache, full disk) costs time, not results.
-    with suppress(OSError):
-        with atomic_path(memo_file) as temporary:
-            text = json.dumps({"folder": folder, "files": files})
-            temporary.write_text(text, encoding="ascii")
+    with suppress(OSError), atomic_path(memo_file) as temporary:
+        text = json.dumps({"folder": folder, "files": files})
+        temporary.write_text(text, encoding="ascii")
