@@ -1,7 +1,7 @@
-"""What files hold, by sha256, remembered so that asking again costs a stat each.
+"""Sha256 of files, remembered so that a repeated look-up costs one stat per file.
 
-One memo file per folder of images lies in the cache: concurrent writers replace it whole, so the
-worst that can be lost is a remembered hash, which is then computed again.
+The cache holds one memo file per folder of images. Concurrent writers replace it whole, so at worst
+a remembered hash is lost and computed again.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ class ContentHashes:
         self._root = root
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """The sha256 of each file, in hex.
+        """Return the sha256 of each file, in hex.
 
         Raises:
             DatasetError: A file cannot be read.
@@ -51,7 +51,7 @@ class ContentHashes:
         return hashes
 
     def data_hash(self, samples: Sequence[Sample]) -> str:
-        """A hash over names, images and masks in their order; the same on every machine."""
+        """Return a hash over names, images and masks in order; equal on every machine."""
         files = [file for sample in samples for file in sample.files]
         of_file = self.of(files)
         digest = hashlib.sha256()
@@ -108,7 +108,7 @@ def _unreadable(file: Path, error: OSError) -> DatasetError:
 
 
 def _read_memo(memo_file: Path, folder: str) -> dict[str, Any]:
-    """What is remembered of a folder's files; nothing if the memo is missing or damaged."""
+    """Return the remembered hashes of a folder; none if the memo is missing or damaged."""
     try:
         memo = json.loads(memo_file.read_bytes())
         files: dict[str, Any] = memo["files"]

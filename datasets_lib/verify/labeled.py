@@ -1,4 +1,4 @@
-"""Whether a classification set or a folder of textures on disk is whole."""
+"""Verify classification sets and folders of textures."""
 
 import hashlib
 from collections import Counter
@@ -33,11 +33,11 @@ def verify_labeled(
     """Read a classification set, decode all of it and check its labels.
 
     Args:
-        dataset: Its id.
-        root: Its folder.
-        reader: Import path, see `datasets_lib.entry.DatasetEntry`.
-        expected: What the publisher says it holds, if that is known.
-        progress: Told of every image; of stored pixels at once.
+        dataset: Id of the dataset.
+        root: Folder of the dataset.
+        reader: Import path or callable, see `datasets_lib.entry.DatasetEntry`.
+        expected: Counts stated by the publisher, if known.
+        progress: Called after every image, or once for stored pixels.
     """
     try:
         found: Classification = resolve_callable(reader)(root)
