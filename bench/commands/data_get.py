@@ -11,10 +11,10 @@ from bench.commands.licenses import acknowledge
 from bench.commands.progress_line import ProgressLine
 from bench.commands.sizes import megabytes
 from datasets_lib.catalog import DATASETS
-from datasets_lib.data_dirs import data_home
 from datasets_lib.discover import FoundDataset, find_datasets
 from datasets_lib.entry import DatasetEntry
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.paths import data_home
 
 if TYPE_CHECKING:
     from datasets_lib.download.place import Piece
@@ -108,7 +108,7 @@ def by_hand(entry: DatasetEntry) -> str:
 def _fetch_and_place(entry: DatasetEntry, data_dir: Path, keep: bool) -> None:
     from datasets_lib.download.fetch import download
     from datasets_lib.download.place import Piece, checksum_of, place
-    from datasets_lib.download.unpack import DamagedArchiveError
+    from datasets_lib.download.unpack import ArchiveError
 
     downloads = data_dir / _DOWNLOADS / entry.name
     pieces = []
@@ -126,7 +126,7 @@ def _fetch_and_place(entry: DatasetEntry, data_dir: Path, keep: bool) -> None:
     line = ProgressLine(f"unpacking {entry.name}")
     try:
         root = place(entry.name, pieces, data_dir, line)
-    except DamagedArchiveError:
+    except ArchiveError:
         # Without a checksum only this tells; what stayed would be taken again the next time.
         _remove(pieces, downloads)
         raise

@@ -10,8 +10,8 @@ from bench.commands.data_folders import one_level_up, passed_over, trouble_with
 from bench.commands.printable_path import printable_path
 from bench.commands.sizes import folder_bytes, free_bytes, megabytes
 from datasets_lib.catalog import DATASETS
-from datasets_lib.data_dirs import data_home
 from datasets_lib.discover import find_datasets
+from datasets_lib.paths import data_home
 from models.components.weights import FOLDER_VARIABLE, SUFFIXES, hub_folder
 
 

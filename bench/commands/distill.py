@@ -77,8 +77,8 @@ def _run(options: argparse.Namespace) -> int:
     out = _out(options)
     _check_numbers(options)
     weights = _weights(options)
+    from bench.atomic import save_tensors
     from bench.environment import cuda_present
-    from bench.run.atomic import save_whole
     from bench.run.device import DeviceError, use_device
     from bench.run.distillation.distill import distil
     from bench.run.distillation.plan import DistillationError, Plan
@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
         raise CommandError(str(error)) from None
     finally:
         line.close()
-    save_whole(distilled.state, out)
+    save_tensors(distilled.state, out)
     unfinished.unlink(missing_ok=True)
     print("\n".join(_report(plan, distilled, out)))
     return 0

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from bench import plots as plots
+from bench.atomic import save_tensors
 from bench.record import Record
-from bench.run.atomic import save_whole
 from bench.run.evaluate import Predictions
 from bench.run.job import Job
 from datasets_lib.batches.image_set import ImageSet
@@ -32,7 +32,7 @@ def write_artifacts(
     if job.plots:
         written |= _pictures(job, record, test, predictions)
     if job.save_model:
-        written["model"] = save_whole(model.checkpoint(), job.folder / "model.pth")
+        written["model"] = save_tensors(model.checkpoint(), job.folder / "model.pth")
     record.artifacts = {
         name: path.relative_to(job.results_dir).as_posix() for name, path in written.items()
     }

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from bench.run.job import CaseSkipped, Job, WeightsError
-from datasets_lib.import_string import import_string
+from datasets_lib.resolve import resolve_callable
 from models.catalog import MODELS, ClassifierRecipe
 from models.components.base import AnomalyModel, Build, BuildClassifier, Classifier
 from models.components.weights import IncompleteWeightsError, load_state
@@ -19,7 +19,7 @@ def build_model(job: Job) -> AnomalyModel:
         CaseSkipped: The weights file lacks layers that this model taps.
         WeightsError: The weights file does not fit; the message names the tensor.
     """
-    build: Build = import_string(MODELS[job.case.entry_name].build)
+    build: Build = resolve_callable(MODELS[job.case.entry_name].build)
     recipe, options = job.protocol.recipe, dict(job.protocol.options)
     if recipe.loss is not None:
         options["loss"] = recipe.loss
@@ -37,7 +37,7 @@ def build_classifier(job: Job, classes: int) -> Classifier:
     Raises:
         WeightsError: The weights file does not fit; the message names the tensor.
     """
-    build: BuildClassifier = import_string(MODELS[job.case.entry_name].build)
+    build: BuildClassifier = resolve_callable(MODELS[job.case.entry_name].build)
     recipe = job.protocol.recipe
     assert isinstance(recipe, ClassifierRecipe)
     placed: Classifier = _built(

@@ -6,9 +6,9 @@ import numpy as np
 from torch import Tensor
 
 from bench import plots as plots
+from bench.atomic import save_tensors
 from bench.metrics.classification import predicted_classes
 from bench.record import Record
-from bench.run.atomic import save_whole
 from bench.run.classification_pictures import write_pictures
 from bench.run.device_data import LabeledData
 from bench.run.job import Job
@@ -31,7 +31,7 @@ def write_artifacts(
         **write_pictures(job.folder, job.case.id, model, data.test, logits),
     }
     if job.save_model:
-        written["model"] = save_whole(model.checkpoint(), job.folder / "model.pth")
+        written["model"] = save_tensors(model.checkpoint(), job.folder / "model.pth")
     record.artifacts = {
         name: path.relative_to(job.results_dir).as_posix() for name, path in written.items()
     }

@@ -9,8 +9,8 @@ from bench.metrics.regions import annotated_regions
 from bench.metrics.spro import auspro
 from bench.run.evaluate import Predictions
 from datasets_lib.catalog import DATASETS
-from datasets_lib.entry import resolve_function
 from datasets_lib.layouts.category import Sample
+from datasets_lib.resolve import resolve_callable
 
 LIMITS = {"auspro_30": 0.3, "auspro_05": 0.05}
 
@@ -30,7 +30,7 @@ def spro_areas(
     if entry is None or entry.spro_regions is None or not shapes:
         return {}
     images, height, width = next(iter(shapes))
-    read = resolve_function(entry.spro_regions)
+    read = resolve_callable(entry.spro_regions)
     found = read(samples, height)
     regions = annotated_regions(
         (images, height, width), [(one.image, torch.from_numpy(one.mask)) for one in found]

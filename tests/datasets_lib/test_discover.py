@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.case import Case, parse_id
-from datasets_lib.data_dirs import data_dirs
 from datasets_lib.discover import find_datasets
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import folder_id
+from datasets_lib.paths import data_dirs
 
 
 def make(folder, *categories):

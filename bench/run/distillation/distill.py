@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.run.atomic import save_whole
+from bench.atomic import save_tensors
 from bench.run.distillation.patch_targets import PatchTargets
 from bench.run.distillation.plan import DistillationError, Distilled, Plan
 from bench.run.training.loop import CHECKPOINT_SECONDS
@@ -171,7 +171,7 @@ class _Run:
             "statistics": self._statistics,
             "losses": losses,
         }
-        save_whole(state, path)
+        save_tensors(state, path)
 
     def resume(self, path: Path) -> int:
         """Take up a killed distillation; gives the steps it had done.

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.atomic import save_tensors
 from bench.protocol import Protocol
-from bench.run.atomic import save_whole
 from bench.run.job import ProgressCallback
 from bench.run.measure.memory import PeakMemory
 from bench.run.training.average import MovingAverage
@@ -219,7 +219,7 @@ class _Trainer:
             "average": self.average.state_dict() if self.average else None,
         }
         try:
-            save_whole(state, path)
+            save_tensors(state, path)
         except OSError as error:
             _log.warning("training goes on without a checkpoint: %s", error)
 
