@@ -7,6 +7,7 @@ see them, in 8-bit RGB: two files of different bytes may hold the same image.
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from datasets_lib.entry import Counts
 from datasets_lib.layouts.category import Category, DatasetError, Sample
@@ -30,7 +31,7 @@ def verify_category(
     dataset: str,
     category: str,
     path: Path,
-    reader: str,
+    reader: str | Callable[..., Any],
     expected: Counts | None = None,
     progress: Progress | None = None,
 ) -> Report:

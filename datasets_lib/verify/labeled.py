@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from datasets_lib.entry import Counts
 from datasets_lib.layouts.category import DatasetError, Sample
@@ -26,7 +27,7 @@ from datasets_lib.verify.report import (
 def verify_labeled(
     dataset: str,
     root: Path,
-    reader: str,
+    reader: str | Callable[..., Any],
     expected: Counts | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -61,7 +62,7 @@ def verify_labeled(
 def verify_textures(
     dataset: str,
     root: Path,
-    reader: str,
+    reader: str | Callable[..., Any],
     expected: Counts | None = None,
     progress: Progress | None = None,
 ) -> Report:
