@@ -147,7 +147,9 @@ def test_what_cuda_learned_predicts_the_same_on_the_cpu(job, model):
     model = build_model(here)
     model.load_checkpoint(kept)
     images = DeviceData().load(here, here.inputs, quiet).test.images
-    predictions = predict_all(model, images, batch_size=8, device=torch.device("cpu"), progress=quiet)
+    predictions = predict_all(
+        model, images, batch_size=8, device=torch.device("cpu"), progress=quiet
+    )
     assert_near(
         {f"scores.{head}": s.scores.numpy() for head, s in predictions.items()},
         scores_of(there),
