@@ -104,7 +104,7 @@ class PositionGaussians(DynamicBuffers):
     def _whitened(self, moments: SecondMoments) -> tuple[Tensor, Tensor, Tensor]:
         """Mean, W or V of a block, and whether a factorization failed (a scalar on the device)."""
         if moments.count < self.channels:
-            mean, samples = moments.centerd()
+            mean, samples = moments.centered()
             diagonal = self.regularization * (moments.count - 1)
             factor, failed = _cholesky(samples @ samples.mT, diagonal)
             right = samples.mT

@@ -82,7 +82,7 @@ class SecondMoments:
         if sum(kept.shape[1] for kept in self._kept) >= self.channels:
             self._fold()
 
-    def centerd(self) -> tuple[Tensor, Tensor]:
+    def centered(self) -> tuple[Tensor, Tensor]:
         """The mean ``(P, C)`` and samples less the mean ``(P, n, C)``, of n < C; forgets them."""
         samples = self._taken()
         mean = samples.mean(dim=1)

@@ -61,7 +61,7 @@ class PCA(DynamicBuffers):
                 "to the training split."
             )
         if count < moments.channels:
-            mean, samples = (tensor[0] for tensor in moments.centerd())
+            mean, samples = (tensor[0] for tensor in moments.centered())
             values, vectors = self._largest(samples @ samples.T / count, count)
             components = (vectors.T @ samples) / (values[:, None] * count).sqrt()
         else:
@@ -84,12 +84,12 @@ class PCA(DynamicBuffers):
         values, vectors = values.flip(0), vectors.flip(1)
         # Samples were float32: directions of less variance than its rounding are noise.
         spanned = int((values > values[0] * torch.finfo(torch.float32).eps ** 2 * count).sum())
-        most = min(spanned, count - 1)
+        max_components = min(spanned, count - 1)
         if isinstance(self.keep, int):
-            kept = min(self.keep, most)
+            kept = min(self.keep, max_components)
         else:
             below = values.cumsum(0) < self.keep * total
-            kept = min(int(below.sum()) + 1, most)
+            kept = min(int(below.sum()) + 1, max_components)
         return values[:kept], vectors[:, :kept]
 
     def transform(self, samples: Tensor) -> Tensor:
