@@ -34,7 +34,7 @@ class KDE(DynamicBuffers):
         self.register_dynamic_buffer("log_norm")
 
     def fit(self, samples: Tensor) -> None:
-        """Take samples ``(n, k)``.
+        """Fit the density to samples ``(n, k)``.
 
         Raises:
             ValueError: They do not span their k dimensions, as n ≤ k samples never do.
@@ -58,7 +58,7 @@ class KDE(DynamicBuffers):
         self.log_norm = (log_norm - math.log(count)).float()
 
     def log_density(self, points: Tensor) -> Tensor:
-        """Natural logarithm ``(B,)`` of the density at points ``(B, k)``.
+        """Return the natural logarithm ``(B,)`` of the density at points ``(B, k)``.
 
         Finite wherever points are: it does not underflow as the density itself does far away.
         """

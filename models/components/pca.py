@@ -44,11 +44,11 @@ class PCA(DynamicBuffers):
         self._moments = SecondMoments(torch.float64)
 
     def update(self, samples: Tensor) -> None:
-        """Take in samples ``(B, d)``, which must not change before `compute`."""
+        """Add samples ``(B, d)``, which must not change before `compute`."""
         self._moments.add(samples[None])
 
     def compute(self) -> None:
-        """Find the components and forget the samples.
+        """Compute the components and drop the samples.
 
         Raises:
             ValueError: Fewer than two samples, or samples that do not vary or are not finite.
@@ -93,10 +93,10 @@ class PCA(DynamicBuffers):
         return values[:kept], vectors[:, :kept]
 
     def transform(self, samples: Tensor) -> Tensor:
-        """Coordinates ``(B, k)`` of samples ``(B, d)`` along the components."""
+        """Return coordinates ``(B, k)`` of samples ``(B, d)`` along the components."""
         return (samples - self.mean) @ self.components.T
 
     def residual(self, samples: Tensor) -> Tensor:
-        """What the components do not hold of samples ``(B, d)``: x less its reconstruction."""
+        """Return the residual of samples ``(B, d)``: x less its reconstruction."""
         delta = samples - self.mean
         return delta - (delta @ self.components.T) @ self.components
