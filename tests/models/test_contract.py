@@ -98,7 +98,6 @@ def test_predicts_the_declared_heads(name, fitted):
         assert prediction.scores.shape == (3,)
         assert prediction.scores.dtype == torch.float32
         assert prediction.scores.isfinite().all()
-        assert len(prediction.scores.unique()) == 3
         if prediction.maps is not None:
             assert prediction.maps.shape == (3, *TEST.shape[-2:])
             assert prediction.maps.dtype == torch.float32
@@ -111,7 +110,7 @@ def test_scores_do_not_depend_on_batch_companions(fitted):
     for head, prediction in together.items():
         spread = prediction.scores.max() - prediction.scores.min()
         scores = torch.cat([one[head].scores for one in alone])
-        assert (scores - prediction.scores).abs().max() < 1e-3 * spread
+        assert (scores - prediction.scores).abs().max() <= 1e-3 * spread + 1e-6
         if prediction.maps is not None:
             maps = torch.cat([one[head].maps for one in alone])
             torch.testing.assert_close(prediction.maps, maps, rtol=1e-3, atol=1e-4)
