@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from bench.case import parse_id
-from bench.metrics.pixels import PIXEL_METRICS, pixel_metrics
 from bench.metrics.regions import label_regions
 from bench.run.anomaly import features_by_split
 from bench.run.build import build_model
