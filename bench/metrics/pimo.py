@@ -22,9 +22,9 @@ def aupimo(
 ) -> Tensor:
     """Return the area under each defective image's curve, divided by the axis' length.
 
-    ∫ overlap d log(rate) / log(upper / lower) between the two rates. Exact over all distinct thresholds and at
-    the bounds themselves. At a tie the overlap is linear in the rate, as if the tie were broken by
-    chance, so that a constant map scores as chance does.
+    ∫ overlap d log(rate) / log(upper / lower) between the two rates. Exact over all distinct
+    thresholds and at the bounds themselves. At a tie the overlap is linear in the rate, as if the
+    tie were broken by chance, so that a constant map scores as chance does.
 
     The published implementation (as in anomalib 2.7) samples 300,000 thresholds evenly between the
     lowest and the highest score, joins them by trapezoids on the logarithmic axis and starts and

@@ -12,11 +12,10 @@ from scipy.stats import binomtest, multinomial
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from bench.__main__ import main
-from bench.metrics.bootstrap import resamples
+from bench.metrics.bootstrap import average_precision_of_scores, best_f1_of_scores, resamples
 from bench.metrics.comparison import compare_aurocs, compare_classifiers, compare_resampled
 from bench.metrics.delong import auroc_test
-from bench.metrics.paired_shares import paired_difference
-from bench.metrics.resampled import average_precision_of_scores, best_f1_of_scores
+from bench.metrics.paired import paired_difference
 from bench.store import Store
 
 NAMES = np.array([f"test/{place:03d}.png" for place in range(60)])

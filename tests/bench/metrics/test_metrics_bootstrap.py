@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score
 
 from bench.metrics import bootstrap as module
-from bench.metrics.bootstrap import bootstrap, resamples
-from bench.metrics.delong import auroc_interval
-from bench.metrics.resampled import (
-    auroc_of_histograms,
-    auroc_of_scores,
-    mean_of,
-    pixel_histograms,
+from bench.metrics.bootstrap import (
+    average_precision_of_scores,
+    best_f1_of_scores,
+    bootstrap,
     ratio_of,
+    resamples,
 )
 
 
@@ -24,6 +22,10 @@ def image_set(seed, images=60, decimals=1):
     rng = np.random.default_rng(seed)
     labels = rng.random(images) < 0.6
     return np.round(rng.normal(labels * 1.5, 1), decimals), labels
+
+
+def mean_of(values):
+    return ratio_of(values, torch.ones(len(values)))
 
 
 def repeated(array, counts):
@@ -61,7 +63,8 @@ def test_statistics_are_the_figures_of_repeated_images(seed):
     statistics = {
         "mean": mean_of(torch.from_numpy(scores)),
         "f1": ratio_of(torch.from_numpy(2 * hits), torch.from_numpy(2 * hits + wrong)),
-        "auroc": auroc_of_scores(torch.from_numpy(scores), torch.from_numpy(labels)),
+        "ap": average_precision_of_scores(torch.from_numpy(scores), torch.from_numpy(labels)),
+        "best": best_f1_of_scores(torch.from_numpy(scores), torch.from_numpy(labels)),
     }
     (drawn,) = resamples(torch.from_numpy(labels), 5, seed)
     found = {name: statistic(drawn) for name, statistic in statistics.items()}
@@ -69,33 +72,9 @@ def test_statistics_are_the_figures_of_repeated_images(seed):
         values, truth = repeated(scores, counts), repeated(labels, counts)
         assert float(found["mean"][row]) == pytest.approx(values.mean())
         assert float(found["f1"][row]) == pytest.approx(f1_score(truth, values > 0.8))
-        assert float(found["auroc"][row]) == pytest.approx(roc_auc_score(truth, values), abs=1e-12)
-
-
-@pytest.mark.parametrize("levels", [6, None])
-def test_pooled_pixels_are_the_pixels_of_repeated_images(levels):
-    rng = np.random.default_rng(0)
-    masks = rng.random((9, 8, 8)) < 0.2
-    masks[:4] = False
-    maps = rng.normal(masks, 1)
-    maps = np.round(maps * 2) if levels else maps
-    normal, defective = pixel_histograms(*map(torch.from_numpy, (maps, masks)), bins=400)
-    assert normal.sum(1).tolist() == (~masks).sum((1, 2)).tolist()
-    assert defective.sum(1).tolist() == masks.sum((1, 2)).tolist()
-    statistic = auroc_of_histograms(normal, defective)
-    (drawn,) = resamples(torch.arange(9) > 3, 6, 0)
-    for row, counts in enumerate(drawn):
-        values, truth = repeated(maps, counts).ravel(), repeated(masks, counts).ravel()
-        # Few levels fit into the bins, each alone; else half the pairs tied by a bin bound it.
-        tied = float(((counts @ normal) * (counts @ defective)).sum())
-        bound = 0 if levels else tied / 2 / truth.sum() / (~truth).sum()
-        exact = roc_auc_score(truth, values)
-        assert abs(float(statistic(drawn)[row]) - exact) <= bound + 1e-12
-
-
-def test_an_image_without_the_figure_is_left_out():
-    values = torch.tensor([0.5, math.nan, 1.0])
-    assert mean_of(values)(torch.tensor([[1, 1, 1], [1, 5, 3]])).tolist() == [0.75, 0.875]
+        assert float(found["ap"][row]) == pytest.approx(average_precision_score(truth, values))
+        best = max(f1_score(truth, values >= cut) for cut in np.unique(values))
+        assert float(found["best"][row]) == pytest.approx(best)
 
 
 def test_the_interval_is_scipys():
@@ -109,14 +88,6 @@ def test_the_interval_is_scipys():
     width = theirs.high - theirs.low
     assert ours.value == pytest.approx(values.mean())
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs), abs=0.05 * width)
-
-
-def test_the_interval_of_an_auroc_is_near_delongs():
-    scores, labels = map(torch.from_numpy, image_set(2, images=300, decimals=6))
-    ours = bootstrap(auroc_of_scores(scores, labels), labels)
-    delongs = auroc_interval(scores, labels)
-    assert ours.value == pytest.approx(delongs.auroc, abs=1e-12)
-    assert (ours.low, ours.high) == pytest.approx((delongs.low, delongs.high), abs=0.015)
 
 
 def test_the_interval_covers_the_truth():
@@ -150,29 +121,18 @@ def test_no_spread_no_interval():
 
 def test_figures_that_do_not_exist_say_so():
     strata = torch.zeros(4, dtype=torch.int64)
-    nothing = bootstrap(mean_of(torch.full((4,), math.nan)), strata)
+    nothing = bootstrap(ratio_of(torch.zeros(4), torch.zeros(4)), strata)
     assert math.isnan(nothing.value)
     assert "does not exist" in nothing.reason
     rare = torch.tensor([0, 0, 0, 1])
     some = bootstrap(ratio_of(rare, rare), strata, replicates=200)
     assert some.value == 1.0
     assert math.isnan(some.low)
-    assert "of 200 resamples have no such figure" in some.reason
-
-
-def test_one_class_has_no_auroc():
-    labels = torch.ones(4, dtype=torch.int64)
-    assert "does not exist" in bootstrap(auroc_of_scores(torch.arange(4.0), labels), labels).reason
+    assert "of 200 resamples have no such value" in some.reason
 
 
 def test_misuse_is_an_error():
     with pytest.raises(ValueError, match="wanted images"):
         bootstrap(mean_of(torch.zeros(0)), torch.zeros(0, dtype=torch.int64))
     with pytest.raises(ValueError, match="NaN"):
-        auroc_of_scores(torch.tensor([1.0, math.nan]), torch.tensor([0, 1]))
-
-
-def test_a_nan_among_pooled_pixels_is_an_error():
-    maps = torch.tensor([[[0.0, math.nan]]])
-    with pytest.raises(ValueError, match="score is NaN"):
-        pixel_histograms(maps, maps > 1)
+        average_precision_of_scores(torch.tensor([1.0, math.nan]), torch.tensor([0, 1]))

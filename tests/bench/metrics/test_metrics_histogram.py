@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.metrics.histogram import ScoreHistogram
+from bench.metrics.overlap import aupro
 from bench.metrics.pimo import aupimo
-from bench.metrics.precision_recall import average_precision, f1_max
-from bench.metrics.pro import aupro
-from bench.metrics.ranking import auroc_of, rank_regions
+from bench.metrics.ranking import auroc_of, average_precision, f1_max, rank_regions
 from bench.metrics.regions import label_regions
 
 LIMITS = (0.3, 0.05, 0.01)

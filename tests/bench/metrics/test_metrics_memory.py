@@ -1,4 +1,4 @@
-"""The memory the exact pixel figures are expected to take is what a process is seen to take."""
+"""The memory predicted for the exact pixel metrics is near what a process takes."""
 
 import os
 import subprocess
@@ -8,16 +8,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.metrics import ranking_memory
-from bench.metrics.pixels import pixel_metrics
+from bench.metrics import pixels
+from bench.metrics.evaluation import compute_metrics
+from bench.metrics.pixels import PixelInputs
 from bench.metrics.regions import label_regions
 
 _CHILD = """
 import sys
 import torch
 from pathlib import Path
-from bench.metrics.pixels import pixel_metrics
-from bench.metrics.ranking_memory import peak_bytes
+from bench.metrics.evaluation import compute_metrics
+from bench.metrics.pixels import PixelInputs, peak_bytes
 from bench.metrics.regions import label_regions
 
 def status(field):
@@ -27,7 +28,7 @@ def status(field):
 torch.set_num_threads(1)
 share, dtype, levels = float(sys.argv[1]), getattr(torch, sys.argv[2]), sys.argv[3]
 small = torch.eye(8).bool().repeat(2, 1, 1)
-pixel_metrics(torch.rand(2, 8, 8), label_regions(small))  # imports what is needed
+compute_metrics(PixelInputs(torch.rand(2, 8, 8), label_regions(small)))  # imports what is needed
 maps = torch.rand(20, 400, 400)
 maps = (maps * 50).round().to(dtype) if levels == "ties" else maps.to(dtype)
 masks = torch.zeros(maps.shape, dtype=torch.bool)
@@ -35,8 +36,8 @@ masks[1:, : round(400 * share * 20 / 19)] = True
 regions = label_regions(masks)
 Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
 before = status("VmRSS")
-found = pixel_metrics(maps, regions)
-assert not found.methods, "the histogram was used"
+values = compute_metrics(PixelInputs(maps, regions))
+assert not values.notes, "the histogram was used"
 print(status("VmHWM") - before, peak_bytes(maps, regions))
 """
 
@@ -68,17 +69,17 @@ def test_the_expected_peak_is_at_least_and_near_the_measured_one(share, dtype, l
 
 @pytest.mark.parametrize(("free", "exact"), [(5 * 10**4, False), (10**7, True), (0, True)])
 def test_the_histogram_is_used_where_the_peak_does_not_fit(monkeypatch, free, exact):
-    monkeypatch.setattr(ranking_memory, "free_bytes", lambda device: free)
+    monkeypatch.setattr(pixels, "free_bytes", lambda device: free)
     masks = torch.zeros(4, 50, 50, dtype=torch.bool)
     masks[1, :25] = True
-    found = pixel_metrics(torch.rand(4, 50, 50), label_regions(masks))
-    assert (not found.methods) == exact
+    inputs = PixelInputs(torch.rand(4, 50, 50), label_regions(masks))
+    assert (not compute_metrics(inputs).notes) == inputs.exact == exact
 
 
 def test_dense_masks_and_half_precision_take_more():
     maps = torch.rand(2, 100, 100)
     sparse, dense = (SimpleNamespace(positions=range(count)) for count in (1_000, 19_000))
-    needed = ranking_memory.peak_bytes
+    needed = pixels.peak_bytes
     assert needed(maps, dense) > 6 * needed(maps, sparse)
     assert needed(maps.half(), sparse) == needed(maps, sparse) + 4 * maps.numel()
     assert needed(maps.double(), sparse) > needed(maps, sparse)

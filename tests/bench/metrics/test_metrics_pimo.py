@@ -7,7 +7,7 @@ import pytest
 import torch
 from brute_force import image_overlap_areas
 
-from bench.metrics.pimo import aupimo, too_few
+from bench.metrics.pimo import aupimo, undefined_reason
 from bench.metrics.ranking import _rank_on_device, rank_regions
 from bench.metrics.regions import label_regions
 
@@ -62,11 +62,13 @@ def test_a_constant_map_scores_as_chance():
 
 def test_few_pixels_have_no_aupimo():
     masks = torch.zeros(2, 300, 300).bool()
-    assert too_few(label_regions(masks)) == "no pixel is defective"
+    assert undefined_reason(label_regions(masks)) == "no pixel is defective"
     masks[1, 2, 2] = True
     regions = label_regions(masks)
-    assert too_few(regions).endswith("100,000 pixels of images without a defect, there are 90,000")
-    assert too_few(regions, (1e-4, 1e-3)) == ""
+    assert undefined_reason(regions).endswith(
+        "100,000 pixels of images without a defect, there are 90,000"
+    )
+    assert undefined_reason(regions, (1e-4, 1e-3)) == ""
     maps = torch.rand(2, 300, 300)
     with pytest.raises(ValueError, match="there are 90,000"):
         aupimo(maps, regions, rank_regions(maps, regions))

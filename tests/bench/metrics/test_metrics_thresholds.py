@@ -1,4 +1,4 @@
-"""Thresholds and their counts against scikit-learn, NumPy and every candidate tried."""
+"""Thresholds of every rule and their counts against scikit-learn, NumPy and loops over cuts."""
 
 import math
 
@@ -14,19 +14,29 @@ from sklearn.metrics import (
     precision_recall_curve,
     precision_score,
     recall_score,
+    roc_curve,
 )
 
-from bench.metrics.thresholds import best_f1_threshold, calibrated_threshold, confusion
+from bench.metrics.thresholds import calibrated_threshold, confusion, every_threshold
 
 ONE = np.float32(1)
 TINY = float(np.finfo(np.float32).smallest_subnormal)
 ADJACENT = [float(ONE), float(np.nextafter(ONE, np.float32(2))), float(np.nextafter(ONE, -ONE))]
-VALUES = [0.0, -0.0, TINY, -TINY, 3e38, -3e38, float("inf"), *ADJACENT]
+VALUES = [0.0, -0.0, TINY, -TINY, 3e38, -3e38, math.inf, *ADJACENT]
+HONEST = {"calibrated_p95", "sigma_3"}
 both_classes = st.lists(
     st.tuples(st.one_of(st.sampled_from(VALUES), st.floats(-100, 100, width=32)), st.booleans()),
     min_size=2,
     max_size=30,
 ).filter(lambda rows: len({label for _, label in rows}) == 2)
+
+
+def by_name(*arguments, **options):
+    return {rule.name: rule for rule in every_threshold(*arguments, **options)}
+
+
+def best_f1_threshold(scores, labels):
+    return by_name(scores, labels, None)["best_f1"].value
 
 
 def f1_of(labels, flagged):
@@ -162,3 +172,169 @@ def test_nan_decides_nothing():
         confusion(torch.tensor([1.0, math.nan]), torch.tensor([0, 1]), 0.5)
     with pytest.raises(ValueError, match="NaN"):
         confusion(torch.tensor([1.0, 2.0]), torch.tensor([0, 1]), math.nan)
+
+
+@pytest.fixture
+def judged():
+    rng = np.random.default_rng(5)
+    labels = rng.random(120) < 0.4
+    scores = (rng.normal(30, 3, 120) + 4 * labels).astype(np.float32)
+    return scores, labels, rng.normal(30, 3, 40).astype(np.float32)
+
+
+def best_in_a_loop(scores, labels, cuts):
+    """The highest F1 of the cuts, tried one at a time in double precision."""
+    return max(f1_score(labels, scores > cut, zero_division=0) for cut in cuts)
+
+
+@pytest.mark.parametrize("decimals", [None, 0])
+@pytest.mark.parametrize("candidates", [2, 7, 200])
+def test_f1_over_candidates_is_the_loops_best(judged, decimals, candidates):
+    scores, labels, calibration = judged
+    scores = scores if decimals is None else np.round(scores, decimals)
+    rules = by_name(*map(torch.from_numpy, (scores, labels, calibration)), candidates=candidates)
+    cuts = {
+        "f1_percentile": np.percentile(scores.astype(np.float64), np.linspace(0, 100, candidates)),
+        "f1_uniform": np.linspace(scores.min(), scores.max(), candidates, dtype=np.float64),
+    }
+    for name, tried in cuts.items():
+        tried = tried.astype(np.float32)
+        value = rules[name].value
+        assert np.float32(value) in tried
+        best = best_in_a_loop(scores, labels, tried)
+        assert f1_score(labels, scores > value, zero_division=0) == best
+        assert str(candidates) in rules[name].about
+        # Of equal F1 the highest candidate.
+        higher = [cut for cut in tried if cut > value]
+        assert not higher or best_in_a_loop(scores, labels, higher) < best
+
+
+def test_youden_j_is_scikit_learns(judged):
+    scores, labels, _ = judged
+    fpr, tpr, _ = roc_curve(labels, scores)
+    values, truth = torch.from_numpy(scores), torch.from_numpy(labels)
+    counts = confusion(values, truth, by_name(values, truth, None)["youden_j"].value)
+    assert counts.recall + counts.specificity - 1 == pytest.approx((tpr - fpr).max(), abs=1e-12)
+    first = (tpr - fpr).argmax()  # scikit-learn's cuts descend: the highest of equals
+    assert (counts.recall, 1 - counts.specificity) == pytest.approx((tpr[first], fpr[first]))
+
+
+@given(both_classes)
+@settings(deadline=None, max_examples=300)
+def test_no_cut_has_a_larger_j(rows):
+    scores, labels = map(list, zip(*rows, strict=True))
+    values, truth = torch.tensor(scores, dtype=torch.float32), torch.tensor(labels)
+    scores = values.tolist()
+
+    def j(flagged):
+        found = sum(f for f, y in zip(flagged, labels, strict=True) if y)
+        false = sum(f for f, y in zip(flagged, labels, strict=True) if not y)
+        positives = sum(labels)
+        return found * (len(labels) - positives) - false * positives
+
+    threshold = by_name(values, truth, None)["youden_j"].value
+    possible = [-math.inf, *scores]  # score > t for every t there is
+    assert j([s > threshold for s in scores]) == max(j([s > t for s in scores]) for t in possible)
+
+
+@given(both_classes)
+@settings(deadline=None, max_examples=200)
+def test_exact_rules_are_never_beaten_by_candidates(rows):
+    scores, labels = zip(*rows, strict=True)
+    values, truth = torch.tensor(scores, dtype=torch.float32), torch.tensor(labels)
+    rules = by_name(values, truth, None, candidates=9)
+    f1 = {
+        name: confusion(values, truth, rules[name].value).f1
+        for name in ("best_f1", "f1_percentile", "f1_uniform")
+        if not rules[name].reason
+    }
+    assert max(f1.values()) == f1["best_f1"]
+
+
+def test_the_rules_of_normal_scores(judged):
+    scores, labels, calibration = judged
+    rules = by_name(*map(torch.from_numpy, judged[:2]), torch.from_numpy(calibration))
+    exact = calibration.astype(np.float64)
+    expected = {
+        "calibrated_p95": np.percentile(exact, 95),
+        "normal_p95": np.percentile(scores[~labels].astype(np.float64), 95),
+        "sigma_3": exact.mean() + 3 * exact.std(ddof=1),
+    }
+    for name, value in expected.items():
+        assert rules[name].value == pytest.approx(value, rel=1e-7)
+        assert rules[name].value == float(np.float32(rules[name].value))
+
+
+def test_a_rule_says_whether_it_saw_the_labels(judged):
+    scores, labels, calibration = map(torch.from_numpy, judged)
+    rules, flipped = by_name(scores, labels, calibration), by_name(scores, ~labels, calibration)
+    moved = {name for name, rule in rules.items() if rule.value != flipped[name].value}
+    flagged = {name for name, rule in rules.items() if rule.sees_test_labels}
+    assert moved == flagged == set(rules) - HONEST
+    assert list(rules) == [
+        "f1_percentile",
+        "f1_uniform",
+        "best_f1",
+        "youden_j",
+        "normal_p95",
+        "calibrated_p95",
+        "sigma_3",
+    ]
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1]])
+def test_one_class_only_has_reasons(labels):
+    rules = by_name(torch.tensor([1.0, 2.0, 3.0]), torch.tensor(labels), torch.arange(5.0))
+    missing = {"f1_percentile", "f1_uniform", "best_f1", "youden_j"}
+    missing |= {"normal_p95"} if labels[0] else set()
+    assert {name for name, rule in rules.items() if math.isnan(rule.value)} == missing
+    assert {name for name, rule in rules.items() if rule.reason} == missing
+    assert "one class only" in rules["youden_j"].reason
+
+
+@pytest.mark.parametrize(
+    ("calibration", "missing", "reason"),
+    [
+        (None, HONEST, "no calibration split"),
+        ([], HONEST, "no calibration split"),
+        ([4.0], {"sigma_3"}, "one calibration score has no spread"),
+        ([4.0, 5.0, math.inf], {"sigma_3"}, "a calibration score is infinite"),
+    ],
+)
+def test_without_calibration_scores_the_honest_rules_say_so(calibration, missing, reason):
+    scores = None if calibration is None else torch.tensor(calibration)
+    rules = by_name(torch.tensor([1.0, 2.0]), torch.tensor([0, 1]), scores)
+    assert {name for name, rule in rules.items() if math.isnan(rule.value)} == missing
+    assert {rule.reason for rule in rules.values()} - {""} == {reason}
+
+
+def test_infinite_scores_leave_no_uniform_candidate():
+    scores, labels = torch.tensor([math.inf, -math.inf, math.inf]), torch.tensor([1, 0, 1])
+    rules = by_name(scores, labels, None)
+    assert rules["f1_uniform"].reason == "no finite score"
+    assert confusion(scores, labels, rules["f1_percentile"].value).f1 == 1.0
+
+
+def test_the_range_of_scores_may_overflow():
+    scores, labels = torch.tensor([-1.7e308, 0.0, 1.7e308], dtype=torch.float64), torch.arange(3)
+    value = by_name(scores, labels, None)["f1_uniform"].value
+    assert confusion(scores, labels, value).f1 == 1.0
+
+
+def test_nan_is_an_error():
+    good, bad, labels = torch.ones(2), torch.tensor([1.0, math.nan]), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="NaN"):
+        every_threshold(bad, labels, good)
+    with pytest.raises(ValueError, match="NaN"):
+        every_threshold(good, labels, bad)
+    with pytest.raises(ValueError, match="at least two candidate"):
+        every_threshold(good, labels, None, candidates=1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_chooses_the_same(judged):
+    scores, labels, calibration = map(torch.from_numpy, judged)
+    there = every_threshold(scores.cuda(), labels.cuda(), calibration.cuda())
+    for one, other in zip(every_threshold(scores, labels, calibration), there, strict=True):
+        assert one.value == pytest.approx(other.value, rel=1e-6)

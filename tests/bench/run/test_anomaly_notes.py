@@ -6,12 +6,11 @@ import pytest
 import torch
 from scipy.stats import rankdata
 
-from bench.metrics import SEES_TEST_LABELS
+from bench.metrics.pixels import SaturatedRegions
 from bench.metrics.regions import label_regions
 from bench.record import Key, Record, from_json
 from bench.run.anomaly_notes import note_figures
 from bench.run.evaluate import Predictions, evaluate
-from bench.run.spro import LIMITS
 from datasets_lib.batches.image_set import ImageSet
 
 
@@ -29,7 +28,7 @@ def image_set(defects, masks=True):
     )
 
 
-def noted(defects, scores, *, calibration=None, masks=True, overlaps=None, method="exact"):
+def noted(defects, scores, *, calibration=None, masks=True, saturated=None, method="exact"):
     """A record as it is read again."""
     test = image_set(defects, masks)
     maps = torch.rand(len(defects), 8, 8) if masks else None
@@ -37,9 +36,10 @@ def noted(defects, scores, *, calibration=None, masks=True, overlaps=None, metho
     regions = None
     if masks:
         regions = label_regions(test.masks)
-    evaluations = evaluate(test, {"head": Predictions(scores, maps)}, held_out, regions, method)
+    predictions = {"head": Predictions(scores, maps)}
+    evaluations = evaluate(test, predictions, held_out, regions, method, saturated)
     record = Record(Key("id", "original", "", "", ""), {}, "ok", "ok")
-    note_figures(record, evaluations, overlaps or {})
+    note_figures(record, evaluations)
     return from_json(record.to_json())
 
 
@@ -60,6 +60,8 @@ def missing(record):
     }
 
 
+NO_REGIONS = label_regions(torch.zeros(4, 8, 8).bool())
+NOTHING = SaturatedRegions(NO_REGIONS, torch.zeros(0))
 MIXED = [None] * 10 + ["scratch"] * 6 + ["hole"] * 4
 SCORES = torch.linspace(0, 1, 20)[torch.randperm(20, generator=torch.Generator().manual_seed(0))]
 
@@ -72,7 +74,7 @@ SCORES = torch.linspace(0, 1, 20)[torch.randperm(20, generator=torch.Generator()
         (MIXED, SCORES, {"calibration": torch.full((5,), math.inf)}),
         (MIXED, SCORES, {"masks": False}),
         (["scratch"] * 4, SCORES[:4], {}),
-        ([None] * 4, SCORES[:4], {"overlaps": {"head": dict.fromkeys(LIMITS, math.nan)}}),
+        ([None] * 4, SCORES[:4], {"saturated": NOTHING}),
         ([None, None, "hole"], SCORES[:3], {}),
         (MIXED, torch.ones(20), {}),
         (MIXED, SCORES, {"method": "histogram"}),
@@ -93,7 +95,6 @@ def test_without_calibration_the_record_says_so():
 def test_thresholds_that_saw_test_labels_are_listed():
     record = noted(MIXED, SCORES, calibration=torch.rand(5))
     saw = set(record.fingerprints["thresholds_that_saw_test_labels"])
-    assert saw == SEES_TEST_LABELS & set(record.thresholds["head"])
     assert set(record.thresholds["head"]) - saw == {"calibrated_p95", "sigma_3"}
     assert {"best_f1", "pixel_best_f1", "normal_p95"} <= saw
 

@@ -7,9 +7,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 from test_classification_sessions import CASE, changed, job
 
-from bench.metrics.class_figures import Classification
-from bench.metrics.classification import classify, predicted_classes
-from bench.metrics.wilson import wilson_interval
+from bench.metrics.classes import ClassInputs, predicted_classes
+from bench.metrics.evaluation import MetricValues, classification_metrics
 from bench.record import Key, Record
 from bench.run import classification_artifacts, classification_pictures
 from bench.run.case import run_case
@@ -39,7 +38,8 @@ def split_of(labels):
 
 def noted(logits, labels, unseen=0):
     record = Record(Key("id", "smoke", "", "", ""), {}, "ok", "ok", epochs=[[10, 0.5]])
-    note_figures(record, evaluate_classifier(logits, split_of(labels)), unseen)
+    test = split_of(labels)
+    note_figures(record, evaluate_classifier(logits, test, [0.5]), test, unseen)
     return record
 
 
@@ -68,7 +68,7 @@ def test_predicted_classes_are_those_of_the_confusion_matrix():
     labels = torch.randint(0, 3, (300,))
     predicted = predicted_classes(logits, labels)
     expected = confusion_matrix(labels, predicted, labels=range(3))
-    np.testing.assert_array_equal(classify(logits, labels).confusion, expected)
+    np.testing.assert_array_equal(ClassInputs(logits, labels).confusion, expected)
     assert predicted_classes(TIES, LABELS).tolist() == [0, 0, 2, 0]
 
 
@@ -97,7 +97,8 @@ def test_files_and_pictures_decide_ties_as_the_figures_do(tmp_path, monkeypatch)
             return self(images)
 
     classification_pictures.write_pictures(tmp_path, "title", Model(48, 3), test, TIES)
-    np.testing.assert_array_equal(drawn["plot_confusion"], found.confusion)
+    confusion = ClassInputs(TIES, LABELS).confusion
+    np.testing.assert_array_equal(drawn["plot_confusion"], confusion)
     shown = {(one.true, one.predicted) for one in drawn["plot_attributions"]}
     assert shown == {("a", "a"), ("b", "a"), ("a", "c"), ("c", "a")}
     assert classification_artifacts.predicted_classes is predicted_classes
@@ -113,27 +114,14 @@ def test_a_record_says_how_many_ties_cost_an_image():
 def test_figures_that_contradict_the_logits_are_an_error():
     labels = torch.tensor([0, 1, 2])
     logits = torch.eye(3)
-    found = classify(logits, labels)
+    found = classification_metrics(logits, labels)
     check_against_logits(found, logits, labels)
-    moved = Classification(found.confusion, (), 0, {**found.metrics, "macro_recall": 0.9})
+    moved = MetricValues({**found.metrics, "macro_recall": 0.9})
     with pytest.raises(ContradictoryFiguresError, match=r"macro recall 0\.9.*must be equal"):
         check_against_logits(moved, logits, labels)
     moved.metrics |= {"top1": 0.9, "macro_recall": 0.9}  # they agree, and both are wrong
     with pytest.raises(ContradictoryFiguresError, match=r"0\.9 by the confusion matrix and 1"):
         check_against_logits(moved, logits, labels)
-
-
-@pytest.mark.parametrize(("right", "images"), [(0, 7), (7, 7), (1, 1), (36, 40), (9999, 10000)])
-@pytest.mark.parametrize("confidence", [0.95, 0.8])
-def test_wilson_interval_against_scipy(right, images, confidence):
-    expected = binomtest(right, images).proportion_ci(confidence, method="wilson")
-    assert wilson_interval(right, images, confidence) == pytest.approx(expected, abs=1e-12)
-
-
-def test_wilson_interval_of_nothing_is_an_error():
-    for right, images in ((0, 0), (3, 2), (-1, 2)):
-        with pytest.raises(ValueError, match=f"found {right} of {images}"):
-            wilson_interval(right, images)
 
 
 def test_a_record_has_the_interval_of_top1():

@@ -5,7 +5,8 @@ import pytest
 import torch
 from case_names import case_named
 
-from bench.metrics.pixels import PIXEL_METRICS, pixel_metrics
+from bench.metrics.evaluation import compute_metrics
+from bench.metrics.pixels import PixelInputs
 from bench.metrics.regions import label_regions
 from bench.run.anomaly import AnomalyTask
 from bench.run.build import build_model
@@ -179,14 +180,14 @@ def test_pixel_metrics_are_the_cpus_and_maps_stay_on_the_device(monkeypatch, met
     maps, calibration = torch.randn(2, 8, 256, 256, generator=generator)
     maps = (maps + 2 * masks).mul_(100).round_()  # ties
     regions = label_regions(masks)
-    here = pixel_metrics(maps, regions, calibration * 100, method)
-    there = (maps.cuda(), regions, calibration.cuda() * 100, method)
+    inputs = PixelInputs(maps, regions, calibration * 100, method)
+    here, thresholds = compute_metrics(inputs), inputs.thresholds()
+    there = PixelInputs(maps.cuda(), regions, calibration.cuda() * 100, method)
     for name in ("cpu", "numpy", "tolist"):
         monkeypatch.setattr(torch.Tensor, name, small_only(getattr(torch.Tensor, name)))
-    found = pixel_metrics(*there)
-    assert found.metrics.keys() == set(PIXEL_METRICS)
-    assert found.metrics == pytest.approx(here.metrics, abs=1e-6)
-    assert found.thresholds == pytest.approx(here.thresholds)
+    assert compute_metrics(there).metrics == pytest.approx(here.metrics, abs=1e-6)
+    for each, expected in zip(there.thresholds(), thresholds, strict=True):
+        assert (each.name, each.value) == (expected.name, pytest.approx(expected.value))
 
 
 def small_only(method):

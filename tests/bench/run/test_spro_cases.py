@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.metrics.evaluation import anomaly_metrics
 from bench.run.evaluate import Predictions
-from bench.run.spro import spro_areas
+from bench.run.spro import saturated_regions
 from datasets_lib.layouts.category import DatasetError, Sample
 
 SIDE, SIZE = 64, 32
@@ -53,8 +54,11 @@ def samples(tmp_path):
 
 
 def overlap(samples, maps):
-    predictions = {"head": Predictions(torch.zeros(2), torch.from_numpy(maps).float())}
-    return spro_areas("mvtec_loco", samples, predictions)["head"]
+    scores, tensor = torch.zeros(2), torch.from_numpy(maps).float()
+    saturated = saturated_regions("mvtec_loco", samples, {"head": Predictions(scores, tensor)})
+    labels, masks = torch.tensor([0, 1]), torch.zeros(2, SIZE, SIZE).bool()
+    metrics = anomaly_metrics(scores, tensor, labels, masks, None, saturated=saturated).metrics
+    return {name: value for name, value in metrics.items() if name.startswith("auspro")}
 
 
 def test_a_missing_object_is_found_from_its_saturation(samples):
@@ -74,9 +78,10 @@ def _ramp(limit, left):
 
 def test_other_datasets_have_none(samples):
     predictions = {"head": Predictions(torch.zeros(2), torch.zeros(2, SIZE, SIZE))}
-    assert spro_areas("mvtec", samples, predictions) == {}
-    assert spro_areas("my_own", samples, predictions) == {}
-    assert spro_areas("mvtec_loco", samples, {"head": Predictions(torch.zeros(2), None)}) == {}
+    assert saturated_regions("mvtec", samples, predictions) is None
+    assert saturated_regions("my_own", samples, predictions) is None
+    without_maps = {"head": Predictions(torch.zeros(2), None)}
+    assert saturated_regions("mvtec_loco", samples, without_maps) is None
 
 
 def test_a_mask_of_an_unknown_value_is_named(samples):

@@ -1,4 +1,4 @@
-"""All figures of a prediction: right where they exist, nan with a reason where not."""
+"""All metrics of a prediction: right where they exist, nan with a reason where not."""
 
 import math
 
@@ -19,16 +19,13 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from bench.metrics import SEES_TEST_LABELS
-from bench.metrics.anomaly import anomaly_metrics
-from bench.metrics.pixels import (
-    LIMITS,
-    PIXEL_METRICS,
-    PixelMetrics,
-    _rounded_up,
-    pixel_metrics,
-)
+from bench.metrics.catalog import METRICS, metrics_of
+from bench.metrics.evaluation import anomaly_metrics, compute_metrics
+from bench.metrics.pixels import PixelInputs, SaturatedRegions, _rounded_up
 from bench.metrics.regions import label_regions
+
+LIMITS = {"aupro_30": 0.3, "aupro_05": 0.05, "aupro_01": 0.01}
+PIXEL_METRICS = [metric.name for metric in metrics_of("pixel") if not metric.requires]
 
 CALIBRATED = {"accuracy", "precision", "recall", "f1"}
 BEST = {"accuracy_best_f1", "precision_best_f1", "recall_best_f1", "f1_best", "pixel_f1_best"}
@@ -60,7 +57,11 @@ def tensors(*arrays):
     return [torch.from_numpy(array) for array in arrays]
 
 
-def test_every_figure_is_scikit_learns(judged, normal_maps):
+def values_of(result):
+    return {threshold.name: threshold.value for threshold in result.thresholds}
+
+
+def test_every_metric_is_scikit_learns(judged, normal_maps):
     scores, maps, labels, masks, calibration = judged
     result = anomaly_metrics(*tensors(*judged), normal_maps)
     honest = np.percentile(calibration.astype(np.float64), 95)
@@ -80,15 +81,16 @@ def test_every_figure_is_scikit_learns(judged, normal_maps):
         "f1_best": best_f1(labels, scores),
     }
     assert {name: result.metrics[name] for name in expected} == pytest.approx(expected, abs=1e-12)
-    flagged = scores > result.thresholds["best_f1"]
+    thresholds = values_of(result)
+    flagged = scores > thresholds["best_f1"]
     at_best = {
         "accuracy_best_f1": accuracy_score(labels, flagged),
         "precision_best_f1": precision_score(labels, flagged),
         "recall_best_f1": recall_score(labels, flagged),
     }
     assert {name: result.metrics[name] for name in at_best} == pytest.approx(at_best)
-    assert result.thresholds["calibrated_p95"] == pytest.approx(honest, rel=1e-6)
-    assert result.thresholds["pixel_calibrated_p95"] == pytest.approx(strict, rel=1e-6)
+    assert thresholds["calibrated_p95"] == pytest.approx(honest, rel=1e-6)
+    assert thresholds["pixel_calibrated_p95"] == pytest.approx(strict, rel=1e-6)
     # The definition is slow: rounding the maps to a tenth leaves few thresholds and moves little.
     for name, limit in LIMITS.items():
         assert result.metrics[name] == pytest.approx(area_up_to(*curve, limit), abs=0.01)
@@ -96,19 +98,20 @@ def test_every_figure_is_scikit_learns(judged, normal_maps):
     # 25 normal maps of 16² pixels cannot show a false-positive rate of 1e-5.
     assert set(result.reasons) == {"aupimo"}
     assert "there are 6,400" in result.reasons["aupimo"]
-    assert result.methods == {}
+    assert result.notes == {}
 
 
 def test_what_sees_test_labels_is_marked(judged):
     scores, maps, labels, masks, calibration = tensors(*judged)
     flipped = anomaly_metrics(scores, maps, ~labels, ~masks, calibration, maps)
     result = anomaly_metrics(scores, maps, labels, masks, calibration, maps)
-    moved = {name for name, value in result.thresholds.items() if flipped.thresholds[name] != value}
-    assert moved == {"best_f1", "pixel_best_f1"}
-    assert BEST | moved == SEES_TEST_LABELS & (set(result.metrics) | set(result.thresholds))
+    other = values_of(flipped)
+    moved = {name for name, value in values_of(result).items() if other[name] != value}
+    assert moved == {each.name for each in result.thresholds if each.sees_test_labels}
+    assert {name for name in result.metrics if METRICS[name].sees_test_labels} == BEST
 
 
-def test_without_calibration_split_the_honest_figures_are_empty(judged):
+def test_calibrated_metrics_are_undefined_without_calibration_split(judged):
     scores, maps, labels, masks, _ = tensors(*judged)
     for calibration in (None, torch.zeros(0)):
         empty = None if calibration is None else maps[:0]
@@ -118,11 +121,11 @@ def test_without_calibration_split_the_honest_figures_are_empty(judged):
         assert result.reasons == reasons | {"iou_calibrated": "no calibration maps"}
         missing = {name for name, value in result.metrics.items() if math.isnan(value)}
         assert missing == {*result.reasons, "aupimo"}
-        assert math.isnan(result.thresholds["calibrated_p95"])
-        assert "pixel_calibrated_p95" not in result.thresholds
+        assert math.isnan(values_of(result)["calibrated_p95"])
+        assert "pixel_calibrated_p95" not in values_of(result)
 
 
-def test_without_maps_or_masks_there_is_no_pixel_figure(judged):
+def test_pixel_metrics_are_undefined_without_maps_or_masks(judged):
     scores, maps, labels, masks, calibration = tensors(*judged)
 
     def reasons(maps, masks):
@@ -148,7 +151,7 @@ def test_known_regions_are_not_labeled_again(judged, monkeypatch):
     scores, maps, labels, masks, calibration = tensors(*judged)
     labeled = anomaly_metrics(scores, maps, labels, masks, calibration, maps)
     regions = label_regions(masks)
-    monkeypatch.setattr("bench.metrics.anomaly.label_regions", None)
+    monkeypatch.setattr("bench.metrics.evaluation.label_regions", None)
     given = anomaly_metrics(scores, maps, labels, None, calibration, maps, regions)
     for name, value in labeled.metrics.items():
         assert given.metrics[name] == pytest.approx(value, abs=0, nan_ok=True)
@@ -164,9 +167,9 @@ def test_the_histogram_is_near_and_says_so(judged, monkeypatch, asked):
     method = "histogram" if asked else "exact"
     binned = anomaly_metrics(scores, maps, labels, masks, calibration, maps, method=method)
     ranked = set(PIXEL_METRICS) - {"aupimo", "iou_calibrated"}
-    assert set(binned.methods) == ranked
+    assert set(binned.notes) == ranked
     for name, value in exact.metrics.items():
-        error = float(binned.methods[name].split("≤ ")[1]) if name in ranked else 0
+        error = float(binned.notes[name].split("≤ ")[1]) if name in ranked else 0
         assert binned.metrics[name] == pytest.approx(value, abs=error, nan_ok=True)
     assert binned.reasons.keys() == exact.reasons.keys()
 
@@ -179,19 +182,18 @@ def test_aupimo_of_both_methods():
     masks[3, 50:60, 50:90] = masks[1, 5:9, 5:9] = True
     maps += 4 * masks
     regions = label_regions(masks)
-    exact = pixel_metrics(maps, regions)
-    binned = pixel_metrics(maps, regions, method="histogram")
+    exact = compute_metrics(PixelInputs(maps, regions))
+    binned = compute_metrics(PixelInputs(maps, regions, method="histogram"))
     assert 0.1 < exact.metrics["aupimo"] < 0.9
     assert binned.metrics["aupimo"] == pytest.approx(exact.metrics["aupimo"], abs=1e-3)
-    assert set(binned.methods) == set(PIXEL_METRICS) - {"iou_calibrated"}
+    assert set(binned.notes) == set(PIXEL_METRICS) - {"iou_calibrated"}
 
 
 @pytest.mark.parametrize("method", ["exact", "histogram"])
 def test_defects_of_minus_infinity_cannot_be_flagged(method):
     maps, masks = torch.zeros(1, 2, 3), torch.tensor([[[1, 0, 0], [0, 0, 0]]])
     maps[0, 0, 0] = -math.inf
-    result = pixel_metrics(maps, label_regions(masks), maps, method)
-    assert isinstance(result, PixelMetrics)
+    result = compute_metrics(PixelInputs(maps, label_regions(masks), maps, method))
     assert "which no threshold flags" in result.reasons["pixel_f1_best"]
     assert result.metrics["pixel_auroc"] == 0
     assert result.metrics["iou_calibrated"] == 0
@@ -236,3 +238,23 @@ def test_a_bound_is_rounded_up(bound):
     assert float(shown) >= bound
     assert float(shown) <= bound * 1.1000001
     assert len(shown.partition("e")[0]) == 3
+
+
+def test_saturated_overlap_applies_only_with_saturations():
+    masks = torch.zeros(2, 4, 6).bool()
+    masks[1, 1:3, 1:5] = True
+    regions = label_regions(masks)
+    scores, labels = torch.tensor([0.0, 1]), torch.tensor([0, 1])
+
+    def evaluated(maps, saturated):
+        given = {"regions": regions, "saturated": saturated}
+        return anomaly_metrics(scores, maps, labels, None, None, **given)
+
+    maps = masks.float() * torch.rand(2, 4, 6).add(1)
+    saturated = SaturatedRegions(regions, regions.sizes / 2)
+    assert evaluated(maps, saturated).metrics["auspro_30"] == 1
+    assert not {"auspro_30", "auspro_05"} & set(evaluated(maps, None).metrics)
+    assert "auspro_30" not in evaluated(None, saturated).metrics
+    nothing = label_regions(torch.zeros(2, 4, 6).bool())
+    empty = evaluated(maps, SaturatedRegions(nothing, nothing.sizes.double()))
+    assert "no defective pixel" in empty.reasons["auspro_05"]

@@ -1,4 +1,4 @@
-"""AUPRO and sPRO against their definitions, and the curves against scikit-learn."""
+"""AUPRO and sPRO against their definitions, and areas against scikit-learn."""
 
 import math
 
@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 from brute_force import area_up_to, components, overlap_curve
-from sklearn.metrics import auc, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
-from bench.metrics.curves import areas, curve
-from bench.metrics.pro import aupro, overlap_weights, pro_curve
+from bench.metrics.overlap import areas, aupro, auspro, overlap_weights
 from bench.metrics.ranking import _rank_on_device, auroc_of, rank_positives, rank_regions
 from bench.metrics.regions import annotated_regions, label_regions
-from bench.metrics.spro import auspro
 
 LIMITS = (0.3, 0.05, 0.01, 1.0)
 
@@ -71,28 +69,10 @@ def test_spro_is_the_definition(seed):
     assert found == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_curves_go_through_every_distinct_threshold(seed):
-    maps, masks = case(seed)
-    rates, overlaps = overlap_curve(maps, components(masks))
-    regions = label_regions(torch.from_numpy(masks))
-    ranks = rank_regions(torch.from_numpy(maps), regions)
-    x, y = (side.numpy() for side in pro_curve(ranks, regions))
-    assert (np.diff(x) >= 0).all()
-    assert (np.diff(y) >= -1e-12).all()
-    on_ours = {(round(a, 9), round(b, 9)) for a, b in zip(x, y, strict=True)}
-    theirs = {(round(a, 9), round(b, 9)) for a, b in zip(rates, overlaps, strict=True)}
-    # Ours leaves out points within horizontal lines; theirs has every corner of ours.
-    assert on_ours <= theirs
-    assert auc(x, y) == pytest.approx(area_up_to(rates, overlaps, 1.0), abs=1e-9)
-
-
 def test_the_area_of_the_roc_curve_is_auroc():
     maps, masks = (torch.from_numpy(array) for array in case(4))
     ranks = rank_positives(maps, masks)
-    x, y = (side.numpy() for side in curve(ranks))
     expected = roc_auc_score(masks.flatten(), maps.flatten())
-    assert auc(x, y) == pytest.approx(expected, abs=1e-12)
     even = torch.full((len(ranks.positives),), 1 / len(ranks.positives), dtype=torch.float64)
     assert areas(ranks, even, [1.0]) == pytest.approx([expected], abs=1e-12)
     partial = roc_auc_score(masks.flatten(), maps.flatten(), max_fpr=0.1)

@@ -1,4 +1,4 @@
-"""A classifier's figures against scikit-learn, torchmetrics and loops over images."""
+"""A classifier's metrics against scikit-learn, torchmetrics and loops over images."""
 
 import math
 
@@ -18,8 +18,8 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from bench.metrics.class_figures import check_balanced
-from bench.metrics.classification import BINS, ClassificationCounts, classify
+from bench.metrics.classes import BINS, ClassInputs, check_balanced, ece
+from bench.metrics.evaluation import classification_metrics
 
 
 def batch(seed, images=200, classes=7, skill=2.0, absent=()):
@@ -58,7 +58,7 @@ def test_figures_are_scikit_learns(seed):
     classes = int(rng.integers(2, 13))
     absent = tuple(range(1, 1 + int(rng.integers(0, classes - 1))))
     logits, labels = batch(seed, int(rng.integers(1, 150)), classes, rng.uniform(-2, 6), absent)
-    found, predicted = classify(logits, labels), logits.argmax(1)
+    found, predicted = classification_metrics(logits, labels), logits.argmax(1)
     expected = {
         "top1": accuracy_score(labels, predicted),
         **scikit_learns(predicted.numpy(), labels.numpy()),
@@ -71,54 +71,44 @@ def test_figures_are_scikit_learns(seed):
         expected["top5"] = 1.0
         assert found.notes["top5"] == f"{classes} classes only: top-{classes}, always right"
     assert found.metrics == pytest.approx(expected, abs=1e-10)
-    assert found.tied == 0
     assert found.reasons == {}
+    inputs = ClassInputs(logits, labels)
+    assert inputs.tied == 0
     counts = confusion_matrix(labels, predicted, labels=range(classes))
-    assert found.confusion.dtype == torch.int64
-    assert found.confusion.tolist() == counts.tolist()
+    assert inputs.confusion.tolist() == counts.tolist()
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_figures_are_torchmetrics(seed):
     logits, labels = batch(seed, classes=6)
-    found = classify(logits, labels).metrics
+    found = classification_metrics(logits, labels).metrics
     arguments = (logits, labels, 6)
     assert found["macro_precision"] == pytest.approx(float(multiclass_precision(*arguments)))
     assert found["macro_recall"] == pytest.approx(float(multiclass_recall(*arguments)))
     assert found["macro_f1"] == pytest.approx(float(multiclass_f1_score(*arguments)))
-    # torchmetrics' bins are [a, b); no confidence here lies on an edge.
+    # torchmetrics sums in float32; no logits are tied here.
     theirs = multiclass_calibration_error(logits.softmax(1), labels, 6, n_bins=BINS)
     assert found["ece"] == pytest.approx(float(theirs), abs=1e-6)
-
-
-@pytest.mark.parametrize("sizes", [[200], [1] * 200, [64, 0, 100, 36]])
-def test_batches_give_the_whole(sizes):
-    logits, labels = batch(1)
-    logits[::3] = logits[::3].round()  # some ties
-    counts = ClassificationCounts(7)
-    for scores, truth in zip(logits.split(sizes), labels.split(sizes), strict=True):
-        counts.update(scores, truth)
-    whole, found = classify(logits, labels), counts.result()
-    assert found.metrics == whole.metrics
-    assert found.tied == whole.tied > 0
-    assert torch.equal(found.confusion, whole.confusion)
 
 
 def test_order_changes_no_digit():
     logits, labels = batch(2)
     order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
-    assert classify(logits[order], labels[order]).metrics == classify(logits, labels).metrics
+    shuffled = classification_metrics(logits[order], labels[order])
+    assert shuffled.metrics == classification_metrics(logits, labels).metrics
 
 
 @pytest.mark.parametrize("classes", [2, 6, 40])
 def test_a_constant_output_is_never_right(classes):
     labels = torch.arange(5 * classes) % classes
-    found = classify(torch.zeros(5 * classes, classes), labels)
+    logits = torch.zeros(5 * classes, classes)
+    found, inputs = classification_metrics(logits, labels), ClassInputs(logits, labels)
     assert found.metrics["top1"] == found.metrics["macro_recall"] == found.metrics["macro_f1"] == 0
     assert found.metrics["top5"] == (1.0 if classes <= 5 else 0.0)
-    assert found.tied == 5 * classes
-    assert int(found.confusion.diagonal().sum()) == 0
-    assert found.confusion.sum(1).tolist() == [5] * classes
+    assert inputs.tied == 5 * classes
+    assert f"{5 * classes} of {5 * classes} images" in found.notes["top1"]
+    assert int(inputs.confusion.diagonal().sum()) == 0
+    assert inputs.confusion.sum(1).tolist() == [5] * classes
 
 
 def test_ties_by_hand():
@@ -129,24 +119,25 @@ def test_ties_by_hand():
             [0.0, 9.0, 9.0, 1.0, 1.0, 1.0, 2.0],  # truth 3 below a tie of others: predicted 1
         ]
     )
-    found = classify(logits, torch.tensor([0, 1, 3]))
-    assert found.tied == 1
+    labels = torch.tensor([0, 1, 3])
+    found, inputs = classification_metrics(logits, labels), ClassInputs(logits, labels)
+    assert inputs.tied == 1
     assert found.metrics["top1"] == 0.0
     assert found.metrics["top5"] == pytest.approx(1 / 3)
-    assert {tuple(cell) for cell in found.confusion.nonzero().tolist()} == {(0, 1), (1, 6), (3, 1)}
+    assert {tuple(cell) for cell in inputs.confusion.nonzero().tolist()} == {(0, 1), (1, 6), (3, 1)}
 
 
 def test_masked_classes_are_ordinary():
     logits = torch.tensor([[0.0, -math.inf, -math.inf], [0.0, -math.inf, -math.inf]])
-    found = classify(logits, torch.tensor([0, 1]))
+    found = classification_metrics(logits, torch.tensor([0, 1]))
     assert found.metrics["top1"] == 0.5
     assert found.metrics["ece"] == 0.5
 
 
 def test_absent_classes_are_left_out_and_told():
     logits, labels = batch(3, absent=(2, 5))
-    found = classify(logits, labels)
-    assert found.absent == (2, 5)
+    found = classification_metrics(logits, labels)
+    assert ClassInputs(logits, labels).absent == (2, 5)
     assert "2 of 7 classes have no test image" in found.notes["macro_recall"]
     assert (logits.argmax(1) == 2).any()
     # torchmetrics means over 7 classes as soon as the absent ones are predicted.
@@ -155,39 +146,20 @@ def test_absent_classes_are_left_out_and_told():
 
 
 def test_one_class():
-    found = classify(torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64))
+    found = classification_metrics(torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64))
     assert found.metrics["top1"] == found.metrics["macro_f1"] == 1.0
     assert found.metrics["ece"] == 0.0
 
 
 def test_nothing_to_judge():
-    found = classify(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+    found = classification_metrics(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
     assert all(math.isnan(value) for value in found.metrics.values())
     assert set(found.reasons) == set(found.metrics)
-    assert found.absent == (0, 1, 2, 3)
 
 
 def test_certainty_falls_into_the_last_bin():
     logits = torch.tensor([[99.0, 0.0], [0.0, 99.0], [99.0, 0.0], [99.0, 0.0]])
-    found = classify(logits, torch.tensor([0, 1, 1, 0]))
-    assert found.metrics["ece"] == pytest.approx(0.25, abs=1e-10)
-
-
-def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
-    shares = torch.tensor([[0.4, 0.3, 0.3], [0.35, 0.34, 0.31]], dtype=torch.float64)
-    found = classify(shares, torch.tensor([0, 1]), probabilities=True)
-    # 0.4 is 6/15: both images in (5/15, 6/15], half of them right; [a, b) would part them.
-    assert found.metrics["ece"] == pytest.approx(abs(1 - (0.4 + 0.35)) / 2, abs=1e-10)
-
-
-def test_probabilities_are_not_guessed():
-    logits, labels = batch(4)
-    shares = logits.double().softmax(1)
-    considered, mistaken = classify(shares, labels, probabilities=True), classify(shares, labels)
-    assert considered.metrics == pytest.approx(classify(logits, labels).metrics, abs=1e-9)
-    assert mistaken.metrics["ece"] != pytest.approx(considered.metrics["ece"], abs=0.05)
-    with pytest.raises(ValueError, match="wanted probabilities that sum to 1"):
-        classify(logits, labels, probabilities=True)
+    assert ece(ClassInputs(logits, torch.tensor([0, 1, 1, 0]))) == pytest.approx(0.25, abs=1e-10)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -195,7 +167,7 @@ def test_a_broken_logit_is_an_error(value):
     logits, labels = batch(5)
     logits[7, 3] = value
     with pytest.raises(ValueError, match=r"NaN.* 1 images"):
-        classify(logits, labels)
+        classification_metrics(logits, labels)
 
 
 @pytest.mark.parametrize(("label", "found"), [(7, "0 and 7"), (-1, "-1 and 6")])
@@ -203,28 +175,26 @@ def test_a_label_out_of_range_is_an_error(label, found):
     logits, labels = batch(6)
     labels[3] = label
     with pytest.raises(ValueError, match=rf"wanted labels in \[0, 7\), found 1 outside.*{found}"):
-        classify(logits, labels)
+        classification_metrics(logits, labels)
 
 
 def test_misfits_are_errors():
     logits, labels = batch(7)
-    with pytest.raises(ValueError, match=r"wanted scores of shape \(B, 9\)"):
-        ClassificationCounts(9).update(logits, labels)
     with pytest.raises(ValueError, match="one label a row"):
-        classify(logits, labels[:5])
+        classification_metrics(logits, labels[:5])
     with pytest.raises(ValueError, match="integer labels"):
-        classify(logits, labels.float())
+        classification_metrics(logits, labels.float())
     with pytest.raises(ValueError, match=r"\(N, C\)"):
-        classify(logits[0], labels)
+        classification_metrics(logits[0], labels)
 
 
 def test_macro_recall_is_top1_of_a_balanced_set():
     logits, _ = batch(8, images=210)
     labels = torch.arange(210) % 7
-    found = classify(logits, labels)
+    found = classification_metrics(logits, labels)
     assert found.metrics["macro_recall"] == pytest.approx(found.metrics["top1"], abs=1e-15)
     top1, recall = found.metrics["top1"], found.metrics["macro_recall"]
-    support = found.confusion.sum(1)
+    support = labels.bincount()
     assert check_balanced(top1, recall, support) == ""
     assert "30 test images" in check_balanced(top1, recall + 0.01, support)
 
@@ -236,22 +206,26 @@ def test_the_published_misprint_is_found():
     assert check_balanced(0.5, 0.4, [3, 0, 3]) != ""
 
 
-def test_an_update_reads_no_value():
-    """On the meta device there are none: reading one, as a wait for the GPU would, is an error."""
-    counts = ClassificationCounts(7, "meta")
-    counts.update(
-        torch.zeros(4, 7, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
-    )
-    with pytest.raises((RuntimeError, NotImplementedError)):
-        counts.result()
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
+    """Confidences of exactly 1/3 (tied, so wrong) and just below 6/15 share no bin (a, b]."""
+    logits = torch.zeros(5, 3, dtype=torch.float64)
+    logits[2:, 0] = 0.01
+    inputs = ClassInputs(logits, torch.zeros(5, dtype=torch.int64))
+    assert inputs.bins[0, [4, 5]].tolist() == [2, 3]  # 1/3 is 5/15, the edge of bins 4 and 5
+    assert inputs.bins[1, [4, 5]].tolist() == [0, 3]
+
+
+def test_the_best_epoch_is_left_out_where_no_epoch_was_evaluated():
+    logits, labels = batch(0)
+    assert classification_metrics(logits, labels, [0.1, 0.4]).metrics["top1_best_epoch"] == 0.4
+    assert "top1_best_epoch" not in classification_metrics(logits, labels).metrics
+    assert classification_metrics(logits, labels, []).reasons["top1_best_epoch"]
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_counts_the_same_without_waiting(no_waiting):
+def test_cuda_gives_the_same_metrics():
     logits, labels = batch(9)
-    counts = ClassificationCounts(7, "cuda")
-    there = (logits.cuda(), labels.cuda())
-    with no_waiting():
-        counts.update(*there)
-    assert counts.result().metrics == pytest.approx(classify(logits, labels).metrics, abs=1e-10)
+    there = classification_metrics(logits.cuda(), labels)
+    expected = classification_metrics(logits, labels).metrics
+    assert there.metrics == pytest.approx(expected, abs=1e-10)
