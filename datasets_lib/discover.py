@@ -6,9 +6,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS, entry_named
-from datasets_lib.entry import DatasetEntry, Finder, Layout, Reader, Task, resolve_function
+from datasets_lib.entry import DatasetEntry, Finder, Layout, Reader, Task
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import folder_id, subfolders
+from datasets_lib.resolve import resolve_callable
 
 CUSTOM = "custom"
 """Name of a folder below a data folder that is itself a data folder."""
@@ -128,7 +129,7 @@ def _dataset_folders(data_dir: Path) -> list[Path]:
 
 def _categories(finder: Finder, folder: Path) -> Mapping[str, Path] | None:
     try:
-        categories = resolve_function(finder)(folder)
+        categories = resolve_callable(finder)(folder)
     except OSError:
         return None
     return None if categories is None else MappingProxyType(dict(categories))

@@ -1,6 +1,5 @@
 """Catalog entries of datasets: frozen dataclasses without torch, because collection reads them."""
 
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,15 +24,6 @@ Reader = str | Callable[..., Any]
 """Function, or its import path, that reads a dataset: ``(dataset, category, path) -> Category``
 for anomaly sets, ``(root) -> Classification`` for classification sets, ``(root) -> list of files``
 for texture sets."""
-
-
-def resolve_function(target: str | Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function given as itself or as an import path ``module:function``.
-
-    >>> resolve_function("math:sqrt")(9)
-    3.0
-    """
-    return pkgutil.resolve_name(target) if isinstance(target, str) else target
 
 
 @dataclass(frozen=True)

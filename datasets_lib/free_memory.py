@@ -1,4 +1,4 @@
-"""How much memory can be had."""
+"""Free memory of a device or of the host."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ import torch
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes free on a CUDA device, else on the host without swapping; 0 where nothing tells.
+    """Return the bytes free on a CUDA device, else on the host without swapping; 0 if unknown.
 
-    What torch keeps of a CUDA device's memory to use again is free.
+    Memory that torch's caching allocator reserves but does not use counts as free, and on the host
+    the limit of a container (cgroup v2) applies.
     """
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -25,7 +26,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _reclaimable() -> int:
-    """Bytes of files that the container's memory holds only while nothing else wants it."""
+    """Return the bytes of cached files that the container gives up on demand."""
     try:
         lines = (Path("/sys/fs/cgroup") / "memory.stat").read_text().splitlines()
         return int(dict(line.split() for line in lines).get("inactive_file", 0))
@@ -34,7 +35,7 @@ def _reclaimable() -> int:
 
 
 def _of_container(name: str) -> int | None:
-    """A figure of this process's container; None where there is none or it has no limit."""
+    """Return a number of this process's container; None without a container or a limit."""
     try:
         return int((Path("/sys/fs/cgroup") / name).read_text())
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""A convolutional autoencoder: what its narrow code cannot hold of an image is the anomaly.
+"""A convolutional autoencoder: its reconstruction error is the anomaly map.
 
-No paper's: an own proposal, as the original study's. An image is squeezed into one vector and drawn
-again from it; trained on normal images alone, it draws a defect's place as it would look without.
+An own proposal, as in the original study. An image is encoded into one vector and decoded from
+it. Trained on normal images alone, it reconstructs a defective region without the defect.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.ssim import structural_similarity
 
 _CHANNELS = (32, 64, 128, 256, 256)
-"""Of the encoder's stages, each of which halves the sides; the decoder mirrors them."""
+"""Channels of the encoder's stages, which halve the sides; the decoder mirrors them."""
 
 _STRIDE = 2 ** len(_CHANNELS)
 _SMALLEST = 2 * _STRIDE  # below, BatchNorm would see one value a channel of a single image
@@ -91,7 +91,7 @@ def build(
     """Build an autoencoder; see `models.components.base.Build`.
 
     Args:
-        weights: None: nothing of it is pretrained.
+        weights: None; the model has no pretrained part.
         state: None.
         loss: ``mse`` or ``mse_ssim``.
         latent: Dimension of the code.

@@ -60,7 +60,7 @@ class CFA(AnomalyModel):
             raise ValueError(
                 "CFA averages over images position by position: wanted images of one size, found "
                 f"features {tuple(sums[0].shape[-2:])} after {tuple(self._sums[0].shape[-2:])}. "
-                "Resize them alike."
+                "Resize them to one size."
             )
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
         self._count += len(features[0])

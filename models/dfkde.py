@@ -1,8 +1,8 @@
 """DFKDE: the density of an image's deep features, estimated with Gaussian kernels.
 
 There is no paper; anomalib's documentation describes the model. Its score is a probability, a
-decreasing function of the density's logarithm; this one is that logarithm's negative, which ranks
-alike, without the probability's ties where the density underflows or the function saturates.
+decreasing function of the log density. This one is the negative log density, which gives the same
+ranking without the probability's ties where the density underflows or the function saturates.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class DFKDE(AnomalyModel):
         self.register_dynamic_buffer("scale")
 
     def update(self, batch: Batch) -> None:
-        """Take in the features of a batch of normal images."""
+        """Add the averaged features of a batch of normal images."""
         self._samples.append(_averaged(batch.get_features()))
 
     def compute(self) -> None:

@@ -120,7 +120,7 @@ def _load(network: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> N
     )
     if complaints:
         raise ValueError(
-            f"The weights do not fit {weights.tag}: wanted {len(wanted)} tensors besides the head, "
+            f"The weights do not fit {weights.tag}: wanted {len(wanted)} tensors without the head, "
             f"found {len(body)}: {'; '.join(complaints)}. Name a folder with the file of this "
             "architecture."
         )

@@ -1,88 +1,27 @@
-"""CIFAR files as Python 2's cPickle wrote them: protocol 2, byte strings, everything memoised."""
+"""CIFAR files as Python 2's cPickle wrote them: protocol 2, strings of bytes."""
 
+import io
+import pickle
 import struct
 
 import numpy as np
 
 
-class Python2Pickler:
-    """Writes the opcodes one by one, so that the reader is tested against another writer."""
+class _Python2Pickler(pickle._Pickler):
+    """Writes bytes as Python 2 wrote its strings, which Python 3 has no way to."""
 
-    def __init__(self):
-        self.out = bytearray(b"\x80\x02")
-        self.memo = 0
+    def save_string(self, value):
+        self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
+        self.memoize(value)
 
-    def put(self):
-        self.memo += 1
-        small = self.memo < 256
-        self.out += b"q" + bytes([self.memo]) if small else b"r" + struct.pack("<I", self.memo)
-
-    def value(self, value):
-        if isinstance(value, bytes):
-            small = len(value) < 256
-            size = b"U" + bytes([len(value)]) if small else b"T" + struct.pack("<i", len(value))
-            self.out += size + value
-            self.put()
-        elif isinstance(value, int):
-            self.out += self._integer(value)
-        elif isinstance(value, np.ndarray):
-            self._array(value)
-        elif isinstance(value, list):
-            self.out += b"]"
-            self.put()
-            for start in range(0, len(value), 1000):  # cPickle's batches
-                self._items([[item] for item in value[start : start + 1000]], b"a", b"e")
-        else:
-            self.out += b"}"
-            self.put()
-            self._items(list(value.items()), b"s", b"u")
-
-    def _items(self, items, one, many):
-        self.out += b"(" if len(items) > 1 else b""
-        for item in items:
-            for part in item:
-                self.value(part)
-        self.out += many if len(items) > 1 else one
-
-    @staticmethod
-    def _integer(value):
-        if 0 <= value < 256:
-            return b"K" + bytes([value])
-        if 0 <= value < 65536:
-            return b"M" + struct.pack("<H", value)
-        return b"J" + struct.pack("<i", value)
-
-    def _array(self, array):
-        self.out += b"cnumpy.core.multiarray\n_reconstruct\n"
-        self.put()
-        self.out += b"cnumpy\nndarray\n"
-        self.put()
-        self.out += b"K\x00\x85"
-        self.put()
-        self.value(b"b")
-        self.out += b"\x87"
-        self.put()
-        self.out += b"R"
-        self.put()
-        self.out += b"(K\x01" + b"".join(self._integer(n) for n in array.shape)
-        self.out += {1: b"\x85", 2: b"\x86", 3: b"\x87"}[array.ndim] + b"cnumpy\ndtype\n"
-        self.put()
-        self.value(array.dtype.str[1:].encode())
-        self.out += b"K\x00K\x01\x87R"
-        self.put()
-        self.out += b"(K\x03U\x01" + array.dtype.str[:1].encode()
-        self.out += b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-        column_major = array.flags.fnc
-        self.out += b"\x88" if column_major else b"\x89"
-        self.value(array.tobytes("F" if column_major else "C"))
-        self.out += b"tb"
+    dispatch = {**pickle._Pickler.dispatch, bytes: save_string}  # noqa: RUF012
 
 
 def pickled(content):
     """The bytes of a pickle of dictionaries, lists, integers, byte strings and arrays."""
-    pickler = Python2Pickler()
-    pickler.value(content)
-    return bytes(pickler.out) + b"."
+    stream = io.BytesIO()
+    _Python2Pickler(stream, protocol=2).dump(content)
+    return stream.getvalue().replace(b"cnumpy._core.", b"cnumpy.core.")
 
 
 def batch(labels, /, key=b"labels", seed=0, **other):

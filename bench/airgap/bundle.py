@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bench.airgap.unbundle import FORMAT, MANIFEST, SCRIPT, BundleError
+from datasets_lib.atomic import atomic_path
 from datasets_lib.discover import FoundDataset
 
 Progress = Callable[[int, int], None]
@@ -94,17 +95,14 @@ def write_bundle(
             raise BundleError(f"Two files would be {member.name} in the bundle: rename one.")
         files[member.name] = _checksum(member, counter)
     manifest = json.dumps({"format": FORMAT, **facts, "files": files}, indent=1, sort_keys=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
-    try:
-        with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
-            _add(tar, SCRIPT, (Path(__file__).parent / SCRIPT).read_bytes())
-            _add(tar, MANIFEST, manifest.encode())
-            for member in members:
-                _store(tar, member, files[member.name], counter)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        atomic_path(out) as temporary,
+        tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        _add(tar, SCRIPT, (Path(__file__).parent / SCRIPT).read_bytes())
+        _add(tar, MANIFEST, manifest.encode())
+        for member in members:
+            _store(tar, member, files[member.name], counter)
 
 
 class _Counter:

@@ -109,7 +109,7 @@ def by_hand(entry: DatasetEntry) -> str:
 def _fetch_and_place(entry: DatasetEntry, data_dir: Path, keep: bool) -> None:
     from datasets_lib.download.fetch import download
     from datasets_lib.download.place import Piece, checksum_of, place
-    from datasets_lib.download.unpack import DamagedArchiveError
+    from datasets_lib.download.unpack import ArchiveError
 
     downloads = data_dir / _DOWNLOADS / entry.name
     pieces = []
@@ -126,8 +126,8 @@ def _fetch_and_place(entry: DatasetEntry, data_dir: Path, keep: bool) -> None:
     try:
         with ProgressBar(f"unpacking {entry.name}") as progress:
             root = place(entry.name, pieces, data_dir, progress)
-    except DamagedArchiveError:
-        # Without a checksum nothing else tells, and a kept archive would be used again.
+    except ArchiveError:
+        # Without a checksum only unpacking shows the damage: a kept file would be used again.
         _remove(pieces, downloads)
         raise
     print(f"{entry.name} is at {root}. Check every file: python -m bench data verify {entry.name}")

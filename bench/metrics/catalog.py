@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from datasets_lib.entry import resolve_function
+from datasets_lib.resolve import resolve_callable
 
 Level = Literal["image", "pixel", "class"]
 Column = Literal["always", "optional", "csv"]
@@ -89,7 +89,7 @@ class Metric:
     @cached_property
     def compute(self) -> MetricFunction:
         """The function itself, imported on first use."""
-        return resolve_function(self.function)
+        return resolve_callable(self.function)
 
     def text(self, value: float) -> str:
         """Return the value as shown in a table, without its unit."""

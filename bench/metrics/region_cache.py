@@ -4,8 +4,6 @@ What is kept are the runs, a few hundred kilobytes for a category; a damaged fil
 """
 
 import hashlib
-import os
-import tempfile
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from bench.metrics.inputs import defective
 from bench.metrics.regions import Regions, Runs, assemble, connected_runs, mask_shape
+from datasets_lib.atomic import atomic_path
 
 _DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
@@ -57,12 +56,5 @@ def _read(file: Path) -> Runs | None:
 
 
 def _write(file: Path, runs: Runs) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
-    half = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            np.savez(stream, start=runs.start, length=runs.length, region=runs.region)
-        half.replace(file)
-    finally:
-        half.unlink(missing_ok=True)
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, start=runs.start, length=runs.length, region=runs.region)

@@ -4,6 +4,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets_lib.atomic import atomic_path
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -66,13 +68,12 @@ def save(figure: "Figure", path: Path) -> Path:
     Raises:
         OSError: The file could not be written; an existing file is left intact.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(path.name + ".half")
-    if path.suffix == ".jpg":
-        half.write_bytes(_jpeg(figure))
-    else:
-        figure.savefig(half, format="png", metadata=_PNG_METADATA)
-    return half.replace(path)
+    with atomic_path(path) as temporary:
+        if path.suffix == ".jpg":
+            temporary.write_bytes(_jpeg(figure))
+        else:
+            figure.savefig(temporary, format="png", metadata=_PNG_METADATA)
+    return path
 
 
 def _jpeg(figure: "Figure") -> bytes:

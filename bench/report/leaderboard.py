@@ -31,6 +31,7 @@ from bench.studies import STUDIES, table_spec_of
 from bench.studies.mixing.report import mixing_report
 from bench.studies.rd_backbone.verdict import verdicts
 from bench.table_spec import ANOMALY, CLASSIFICATION, TableSpec
+from datasets_lib.atomic import atomic_path
 
 __all__ = ["leaderboard_csv", "leaderboard_markdown", "summary_rows", "write_leaderboard"]
 
@@ -41,12 +42,10 @@ def write_leaderboard(records: Sequence[Record], folder: Path) -> tuple[Path, Pa
     Raises:
         OSError: A file could not be written; an older one is whole.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     texts = {".md": leaderboard_markdown(records), ".csv": leaderboard_csv(records)}
     for suffix, text in texts.items():
-        half = folder / f"LEADERBOARD{suffix}.half"
-        half.write_text(text, encoding="utf-8", newline="\n")
-        half.replace(folder / f"LEADERBOARD{suffix}")
+        with atomic_path(folder / f"LEADERBOARD{suffix}") as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
     return folder / "LEADERBOARD.md", folder / "LEADERBOARD.csv"
 
 

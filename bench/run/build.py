@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from bench.run.job import CaseSkipped, Job, WeightsError
-from datasets_lib.entry import resolve_function
+from datasets_lib.resolve import resolve_callable
 from models.catalog import MODELS, ClassifierRecipe
 from models.components.base import AnomalyModel, Classifier
 from models.components.weights import IncompleteWeightsError, load_state
@@ -49,7 +49,7 @@ def build_classifier(job: Job, classes: int) -> Classifier:
 
 
 def _builder(job: Job) -> Any:
-    return resolve_function(MODELS[job.case.model].build)
+    return resolve_callable(MODELS[job.case.model].build)
 
 
 def _build(job: Job, **options: Any) -> Any:

@@ -12,9 +12,9 @@ from bench.run.job import Inputs, Job, LabeledInputs, ProgressCallback
 from bench.run.labeled_split import LabeledSplit, load_split
 from datasets_lib.batches.image_set import ImageSet, load
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.entry import resolve_function
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, Labeled
+from datasets_lib.resolve import resolve_callable
 
 _SHARE_OF_FREE_MEMORY = 0.5
 
@@ -120,7 +120,7 @@ def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
 
 
 def _load_labeled(job: Job, inputs: LabeledInputs, progress: ProgressCallback) -> LabeledData:
-    read: Callable[[Path], Classification] = resolve_function(inputs.reader)
+    read: Callable[[Path], Classification] = resolve_callable(inputs.reader)
     cache, device = DecodeCache(job.settings.cache_dir), torch.device(job.settings.device)
 
     def count(done: int, total: int) -> None:

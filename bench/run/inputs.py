@@ -15,10 +15,11 @@ from datasets_lib.batches.labeled import data_hash
 from datasets_lib.cache.content import ContentHashes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
-from datasets_lib.entry import Reader, resolve_function
+from datasets_lib.entry import Reader
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification
 from datasets_lib.layouts.split import limit, split_calibration
+from datasets_lib.resolve import resolve_callable
 from models.catalog import MODELS
 from models.components.weights import ResolvedWeights, WeightsMissingError
 from models.components.weights import resolve as resolve_weights
@@ -118,7 +119,7 @@ class Finder:
     def _labeled(self, case: Case, weights: ResolvedWeights | None) -> LabeledInputs:
         if case.dataset not in self._hashed:
             root, reader = self._labeled_source(case)
-            read: LabeledReader = resolve_function(reader)
+            read: LabeledReader = resolve_callable(reader)
             dataset = read(root)
             hashes = ContentHashes(self.settings.cache_dir / "hashes")
             both = data_hash(dataset.train, hashes) + data_hash(dataset.test, hashes)
@@ -162,7 +163,7 @@ class Finder:
     def _category(self, case: Case) -> Category:
         entry = DATASETS.get(case.dataset)
         if entry and entry.generator:
-            generate: Generator = resolve_function(entry.generator)
+            generate: Generator = resolve_callable(entry.generator)
             root = self.settings.cache_dir / "generated" / f"{entry.name}-{entry.version}"
             try:
                 path = generate(case.category or "", root)
@@ -175,7 +176,7 @@ class Finder:
         else:
             path = self._folder(case)
             reader = self.datasets[case.dataset].reader
-        read: Callable[[str, str, Path], Category] = resolve_function(reader)
+        read: Callable[[str, str, Path], Category] = resolve_callable(reader)
         return read(case.dataset, case.category or "", path)
 
     def _folder(self, case: Case) -> Path:

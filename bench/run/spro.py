@@ -8,8 +8,8 @@ from bench.metrics.pixels import SaturatedRegions
 from bench.metrics.regions import annotated_regions
 from bench.run.predict import HeadPredictions
 from datasets_lib.catalog import DATASETS
-from datasets_lib.entry import resolve_function
 from datasets_lib.layouts.category import Sample
+from datasets_lib.resolve import resolve_callable
 
 
 def saturated_regions(
@@ -27,7 +27,7 @@ def saturated_regions(
     if entry is None or entry.spro_regions is None or not shapes:
         return None
     images, height, width = next(iter(shapes))
-    annotated = resolve_function(entry.spro_regions)(samples, height)
+    annotated = resolve_callable(entry.spro_regions)(samples, height)
     regions = annotated_regions(
         (images, height, width),
         [(region.image, torch.from_numpy(region.mask)) for region in annotated],

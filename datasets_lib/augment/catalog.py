@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from datasets_lib.entry import resolve_function
+from datasets_lib.resolve import resolve_callable
 
 if TYPE_CHECKING:
     from datasets_lib.augment.augmentation import Augmentation
@@ -114,7 +114,7 @@ def build(task: Task, name: str, **options: float) -> "Augmentation":
     """
     from datasets_lib.augment.torchvision_transform import as_augmentation
 
-    builder = resolve_function(find(task, name).builder)
+    builder = resolve_callable(find(task, name).builder)
     accepted = inspect.signature(builder).parameters
     return as_augmentation(builder(**{k: v for k, v in options.items() if k in accepted}))
 

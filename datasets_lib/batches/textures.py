@@ -12,9 +12,9 @@ from datasets_lib.batches.texture_synthesis import synthesize_textures
 from datasets_lib.cache.build import Progress
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import FoundDataset
-from datasets_lib.entry import resolve_function
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.split import limit
+from datasets_lib.resolve import resolve_callable
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -86,7 +86,7 @@ def texture_source(
 
 
 def _samples(dataset: FoundDataset) -> tuple[Sample, ...]:
-    read: Callable[[Path], list[Path]] = resolve_function(dataset.reader)
+    read: Callable[[Path], list[Path]] = resolve_callable(dataset.reader)
     files = read(dataset.root)
     return limit(
         [Sample(file.relative_to(dataset.root).as_posix(), file) for file in files], MAX_TEXTURES

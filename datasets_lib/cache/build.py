@@ -1,4 +1,4 @@
-"""Fills a folder with the decoded images of an entry."""
+"""Fill a folder with the decoded images of a cache entry."""
 
 import hashlib
 import os
@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from datasets_lib.atomic import sync
 from datasets_lib.cache.entry import (
     IMAGES,
     MANIFEST,
@@ -38,18 +39,18 @@ def build_entry(
     known: Mapping[str, Row],
     progress: Progress | None,
 ) -> None:
-    """Writes images, masks and manifest into a folder, through to the disk.
+    """Write images, masks and manifest into a folder and flush them to disk.
 
     Args:
         folder: An empty folder.
-        make: Gives a row of ``contents.rows``; called from several threads.
-        what: The images in words, for people.
-        contents: What the entry is to hold.
-        known: Rows that need not be made.
+        make: Decodes a row of ``contents.rows``; called from several threads.
+        what: Description of the images for people.
+        contents: Rows and size of the entry.
+        known: Rows that other entries already hold.
         progress: Called in this thread, in order.
 
     Raises:
-        DatasetError: A file cannot be used; of several, the first in order is named.
+        DatasetError: A file cannot be used; the first in order is named.
         OSError: The folder cannot be written.
     """
     with ExitStack() as stack:
@@ -71,12 +72,12 @@ def build_entry(
     Manifest(what, contents.recipe, contents).write(folder)
     for name in (IMAGES, MASKS, MANIFEST):
         if (folder / name).exists():
-            _sync(folder / name)
-    _sync(folder)
+            sync(folder / name)
+    sync(folder)
 
 
 def known_rows(entries: Iterable[Path], contents: Contents) -> dict[str, Row]:
-    """Rows of ``contents`` that whole entries of the same recipe hold already."""
+    """Return the rows of ``contents`` that finished entries of the same recipe hold."""
     wanted = set(contents.rows)
     known: dict[str, Row] = {}
     for folder in entries:
@@ -95,7 +96,7 @@ def known_rows(entries: Iterable[Path], contents: Contents) -> dict[str, Row]:
 
 
 class _Writer:
-    """Writes rows of equal length to their places in a file, from any thread."""
+    """Writer of rows of equal length to their offsets in a file, from any thread."""
 
     def __init__(self, file: BinaryIO, length: int) -> None:
         self._file = file
@@ -122,11 +123,11 @@ def _in_threads(fill: Callable[[int], None], count: int, progress: Progress | No
 
 
 def decode_row(sample: Sample, row: str, size: int) -> Row:
-    """A sample's image and mask at a size.
+    """Return a sample's image and mask at a size.
 
     Args:
-        sample: The files.
-        row: Their sha256, as in `Contents`.
+        sample: Files to decode.
+        row: Sha256 of the files, as in `Contents`.
         size: Height and width in pixels.
 
     Raises:
@@ -145,7 +146,7 @@ def decode_row(sample: Sample, row: str, size: int) -> Row:
 
 def _read(file: Path, expected: str) -> bytes:
     data = read_file(file)
-    # Else an entry could keep other pixels than its name says, for good.
+    # Otherwise an entry could hold other pixels than its name says, permanently.
     if hashlib.sha256(data).hexdigest() != expected:
         raise DatasetError(
             f"The file {file} is not what it was when its content was hashed: it was changed "
@@ -156,14 +157,6 @@ def _read(file: Path, expected: str) -> bytes:
 
 
 def in_words(samples: Sequence[Sample], size: int) -> str:
-    """Count, folder and size of samples, for people."""
+    """Return count, folder and size of samples in words."""
     folders = os.path.commonpath([str(sample.image.parent.absolute()) for sample in samples])
     return f"{len(samples)} images of {folders} at {size} px"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

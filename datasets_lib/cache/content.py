@@ -1,13 +1,12 @@
-"""What files hold, by sha256, remembered so that asking again costs a stat each.
+"""Sha256 of files, remembered so that a repeated look-up costs one stat per file.
 
-One memo file per folder of images lies in the cache: concurrent writers replace it whole, so the
-worst that can be lost is a remembered hash, which is then computed again.
+The cache holds one memo file per folder of images. Concurrent writers replace it whole, so at worst
+a remembered hash is lost and computed again.
 """
 
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from datasets_lib.atomic import atomic_path
 from datasets_lib.layouts.category import DatasetError, Sample
 
 Identity = list[int]
@@ -36,7 +36,7 @@ class ContentHashes:
         self._root = root
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """The sha256 of each file, in hex.
+        """Return the sha256 of each file, in hex.
 
         Raises:
             DatasetError: A file cannot be read.
@@ -51,7 +51,7 @@ class ContentHashes:
         return hashes
 
     def data_hash(self, samples: Sequence[Sample]) -> str:
-        """A hash over names, images and masks in their order; the same on every machine."""
+        """Return a hash over names, images and masks in order; equal on every machine."""
         files = [file for sample in samples for file in sample.files]
         of_file = self.of(files)
         digest = hashlib.sha256()
@@ -108,7 +108,7 @@ def _unreadable(file: Path, error: OSError) -> DatasetError:
 
 
 def _read_memo(memo_file: Path, folder: str) -> dict[str, Any]:
-    """What is remembered of a folder's files; nothing if the memo is missing or damaged."""
+    """Return the remembered hashes of a folder; none if the memo is missing or damaged."""
     try:
         memo = json.loads(memo_file.read_bytes())
         files: dict[str, Any] = memo["files"]
@@ -122,13 +122,6 @@ def _read_memo(memo_file: Path, folder: str) -> dict[str, Any]:
 
 def _write_memo(memo_file: Path, folder: str, files: dict[str, Any]) -> None:
     # A memo that cannot be written (read-only cache, full disk) costs time, not results.
-    with suppress(OSError):
-        memo_file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=memo_file.parent, suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-                json.dump({"folder": folder, "files": files}, stream)
-            os.replace(name, memo_file)  # noqa: PTH105
-        except BaseException:
-            os.unlink(name)  # noqa: PTH108
-            raise
+    with suppress(OSError), atomic_path(memo_file) as temporary:
+        text = json.dumps({"folder": folder, "files": files})
+        temporary.write_text(text, encoding="ascii")

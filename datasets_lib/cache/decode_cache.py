@@ -2,7 +2,7 @@
 
 An entry is a folder named by the hash of what it holds (contents in order, size, interpolation,
 decoder), so identical images of two datasets share it and a changed file has another. It is built
-beside its place under a lock and renamed into it whole: what has the name is finished.
+next to its final place under a lock and renamed once complete: an entry with its name is finished.
 """
 
 import os
@@ -42,11 +42,11 @@ from datasets_lib.layouts.category import DatasetError, Sample
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """What `DecodeCache.info` says of one entry.
+    """Description of one entry by `DecodeCache.info`.
 
     Attributes:
         what: Count, folder and size of its images.
-        bytes: Its size on disk.
+        bytes: Size on disk.
         last_used: Seconds since the epoch.
     """
 
@@ -59,10 +59,10 @@ class DecodeCache:
     """Decoded and resized images below a folder.
 
     Args:
-        root: The cache's folder; made when needed.
+        root: Folder of the cache; created when needed.
 
     Attributes:
-        content: Sha256 of files, remembered in the same cache.
+        content: Remembered hashes of files, in the same cache.
     """
 
     def __init__(self, root: Path) -> None:
@@ -74,10 +74,10 @@ class DecodeCache:
     def get(
         self, samples: Sequence[Sample], size: int, progress: Progress | None = None
     ) -> CachedImages:
-        """The samples' images and masks, decoded now where no entry has them.
+        """Return the samples' images and masks, decoding what no entry holds.
 
-        Rows that other entries of this size hold are copied, the others decoded by a pool of
-        threads. Of several processes that want one entry, one builds it and the others wait.
+        Rows in other entries of this size are copied, the rest is decoded by a pool of threads.
+        If several processes want the same entry, one builds it and the others wait.
 
         Raises:
             DatasetError: A file cannot be used, or the cache cannot be written.
@@ -94,12 +94,12 @@ class DecodeCache:
     def resized(
         self, images: UInt8, size: int, what: str, progress: Progress | None = None
     ) -> UInt8:
-        """Images that are pixels already, at another size: resized once, mapped from a file.
+        """Return decoded images at another size: resized once, then mapped from a file.
 
         Args:
             images: uint8 RGB (N, H, W, 3).
-            size: Height and width wanted, in pixels.
-            what: The images in words, for people.
+            size: Height and width in pixels.
+            what: Description of the images for people.
             progress: Called with images done and in all.
 
         Raises:
@@ -125,24 +125,24 @@ class DecodeCache:
         if cached is None:
             with self._explaining_failure(contents):
                 cached = self._build(folder, make, words(), contents, progress)
-        # Says when it was last used; a read-only cache goes without.
+        # The time of last use; cannot be recorded in a read-only cache.
         with suppress(OSError):
             os.utime(folder / MANIFEST)
         return cached
 
     def info(self) -> list[CacheEntry]:
-        """The finished entries, the longest unused first."""
-        found = [
+        """Return the finished entries, least recently used first."""
+        entries = [
             CacheEntry(manifest.what, _bytes(folder), _last_used(folder))
             for folder in self._finished()
             if (manifest := read_manifest(folder)) is not None
         ]
-        return sorted(found, key=lambda entry: (entry.last_used, entry.what))
+        return sorted(entries, key=lambda entry: (entry.last_used, entry.what))
 
     def clean(self, older_than_days: float | None = None) -> int:
-        """Removes entries unused for so many days, or everything, generated sets too.
+        """Remove entries unused for a number of days, or everything including generated sets.
 
-        What killed builds left goes too; what another process is building stays.
+        Leftovers of killed builds are removed too; entries being built by others stay.
 
         Returns:
             The bytes freed.
@@ -211,7 +211,7 @@ class DecodeCache:
         return sorted(path for path in _listed(self._decoded) if not path.name.startswith("."))
 
     def _remove_abandoned(self) -> int:
-        """Removes what builds left whose process is gone: they no longer hold their lock."""
+        """Remove leftovers of killed builds, recognized by their free lock."""
         freed = 0
         for path in _listed(self._decoded):
             if path.name.startswith("."):
@@ -227,7 +227,7 @@ class DecodeCache:
 
 
 def _hidden(folder: Path) -> Path:
-    """A new name beside an entry that says whose it is and that it is not finished."""
+    """Return a new hidden name next to an entry, which contains the entry's own."""
     return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
 
 
@@ -236,7 +236,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _remove_atomically(folder: Path) -> int:
-    """Takes an entry out of sight first: half of one must never be found under its name."""
+    """Rename an entry before deleting it: half an entry must never have its name."""
     if not folder.exists():
         return 0
     hidden = _hidden(folder)
@@ -261,7 +261,7 @@ def _bytes(folder: Path) -> int:
 
 
 def _last_used(folder: Path) -> float:
-    """Seconds since the epoch; 0 for an entry without its manifest."""
+    """Return seconds since the epoch; 0 for an entry without a manifest."""
     with suppress(FileNotFoundError):
         return (folder / MANIFEST).stat().st_mtime
     return 0.0

@@ -1,4 +1,4 @@
-"""One entry of the decode cache: what is in it, where its files lie, whether it is whole."""
+"""An entry of the decode cache: its contents, its files, and whether it is complete."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ class CachedImages:
 
 @dataclass(frozen=True)
 class Contents:
-    """What an entry holds.
+    """Contents of an entry.
 
     Attributes:
         rows: Sha256 of each image and of its masks, ``image:mask+mask``, in order; nothing after
@@ -47,7 +47,7 @@ class Contents:
 
     @property
     def recipe(self) -> str:
-        """What turned files into pixels; JPEG decoding is Pillow's, and so its version's."""
+        """How files become pixels; JPEG decoding depends on Pillow's version."""
         return f"format {FORMAT}; {INTERPOLATION}; {self.size} px; Pillow {PIL.__version__}"
 
     @property
@@ -73,7 +73,7 @@ class Contents:
 
 
 def contents_of(samples: Sequence[Sample], size: int, hashes: ContentHashes) -> Contents:
-    """What an entry of these samples would hold."""
+    """Return the contents of an entry for these samples."""
     files = [file for sample in samples for file in sample.files]
     of_file = hashes.of(files)
     rows = (f"{of_file[s.image]}:{'+'.join(of_file[mask] for mask in s.masks)}" for s in samples)
@@ -81,7 +81,7 @@ def contents_of(samples: Sequence[Sample], size: int, hashes: ContentHashes) -> 
 
 
 def contents_of_pixels(images: UInt8, size: int) -> Contents:
-    """What an entry of images that are pixels already would hold."""
+    """Return the contents of an entry for images that are already decoded."""
     native = "×".join(map(str, images.shape[1:3]))
     digests = (hashlib.sha256(image.tobytes()).hexdigest() for image in images)
     return Contents(tuple(f"{native} {digest}:" for digest in digests), size)
@@ -89,12 +89,12 @@ def contents_of_pixels(images: UInt8, size: int) -> Contents:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an entry says of itself.
+    """Description stored with an entry.
 
     Attributes:
-        what: Its images in words, for people.
+        what: Description of its images for people.
         recipe: `Contents.recipe` it was built with.
-        contents: What it holds.
+        contents: Contents of the entry.
     """
 
     what: str
@@ -102,13 +102,13 @@ class Manifest:
     contents: Contents
 
     def write(self, folder: Path) -> None:
-        """Writes it into an entry's folder."""
+        """Write the manifest into an entry's folder."""
         data = {"what": self.what, "recipe": self.recipe, **asdict(self.contents)}
         (folder / MANIFEST).write_text(json.dumps(data), encoding="ascii")
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """An entry's manifest; None if it is missing or damaged."""
+    """Return an entry's manifest; None if it is missing or damaged."""
     try:
         data = json.loads((folder / MANIFEST).read_bytes())
         contents = Contents(tuple(data["rows"]), int(data["size"]))
@@ -118,7 +118,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def open_entry(folder: Path, contents: Contents) -> CachedImages | None:
-    """The entry's images; None if it is missing or its files are not what they should be."""
+    """Return an entry's images; None if it is missing, damaged or of another recipe."""
     manifest = read_manifest(folder)
     if manifest is None or manifest.contents != contents or manifest.recipe != contents.recipe:
         return None

@@ -1,1 +1,1 @@
-"""Getting datasets: downloads that resume, archives unpacked whole and safely."""
+"""Download archives and unpack them into datasets."""

@@ -1,102 +1,67 @@
-"""Fetching a file so that what has its name is finished: resumed, retried, checked, renamed."""
+"""Download files: resumed, retried, judged by their checksum, renamed when whole."""
 
 import errno
 import hashlib
 import re
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-from datasets_lib.download.http_transfer import Interrupted, NoSpace, Progress, Refused, transfer
+from filelock import FileLock
+
+from datasets_lib.atomic import sync
 from datasets_lib.download.network import unreachable
-from datasets_lib.download.part_file import PartFile
 from datasets_lib.layouts.category import DatasetError
 
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes received so far, and the total or None."""
+
+_CHUNK = 1 << 18
 _CHECKSUM = re.compile(r"(sha256|md5):([0-9a-f]{8,64})")
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_TRANSIENT = {408, 429}
+_RANGE_NOT_SATISFIABLE = 416
+_MAX_PAUSE_SECONDS = 30.0
 
 
 class DownloadError(DatasetError, OSError):
-    """A file could not be fetched.
+    """A file could not be downloaded; an `OSError` too, as of any function that fetches files."""
 
-    An `OSError` too, for those who take a download as any function that fetches files.
-    """
+
+class _RefusedError(Exception):
+    """A failure that another attempt will not change; the message is half a sentence."""
+
+
+class _InterruptedError(Exception):
+    """A failure that another attempt may overcome; the message is half a sentence."""
+
+    def __init__(self, reason: str, wait_seconds: float = 0) -> None:
+        super().__init__(reason)
+        self.wait_seconds = wait_seconds
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to bear with a server.
+    """Limits of the attempts for each URL.
 
     Attributes:
-        attempts: Most attempts for each URL.
-        pause_seconds: Before the second attempt; twice as long before each further one.
-        longest_pause_seconds: Limit of a pause, also of one that the server asks for.
-        stall_seconds: How long the server may stay silent.
+        attempts: Maximum number of attempts.
+        pause_seconds: Pause before the second attempt; doubled before each further one.
+        stall_seconds: Maximum silence of the server.
     """
 
     attempts: int = 5
     pause_seconds: float = 1.0
-    longest_pause_seconds: float = 30.0
     stall_seconds: float = 15.0
 
 
-def download(
-    urls: str | Sequence[str],
-    target: Path,
-    *,
-    checksum: str | None = None,
-    size: int | None = None,
-    progress: Progress | None = None,
-    patience: Patience = Patience(),
-) -> Path:
-    """Fetches a file, whole or not at all; one that is there already stays, and is checked.
-
-    What came before an interruption, even the death of the process, stays in ``NAME.part`` where
-    the server tells one version of the file from another, and the next call goes on from there.
-    Several processes may ask for one file: one fetches it, the others wait.
-
-    Args:
-        urls: Where it is, ``http(s)://`` or ``file://``; several are tried in turn.
-        target: Where it goes; its folder is made.
-        checksum: ``sha256:`` or ``md5:`` and the digest in hex, or its first 8 digits or more.
-        size: Its length in bytes, where the publisher states it.
-        progress: Called with the bytes that came so far, and with those in all or None.
-        patience: With each of the URLs.
-
-    Returns:
-        The target.
-
-    Raises:
-        DownloadError: No network, no such file, a broken transfer, another checksum or size, a full
-            disk; or the target is there but is another file.
-        ValueError: A checksum that cannot be understood.
-    """
-    mirrors = [urls] if isinstance(urls, str) else list(urls)
-    wanted = _Wanted(checksum, size)
-    if target.exists():
-        return _checked(target, wanted)
-    part = PartFile(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with part.held():
-            if not target.exists():
-                _fetch_from_any(mirrors, part, wanted, progress, patience)
-                part.finish()
-    except DownloadError:
-        raise
-    except (OSError, NoSpace) as error:
-        full = isinstance(error, NoSpace) or error.errno in _FULL
-        raise DownloadError(
-            f"Wanted to write the download {target}, found that "
-            f"{f'the disk is full ({error})' if full else error}. "
-            f"{'Make room there' if full else 'Make its folder writable'}, or name another folder."
-        ) from error
-    return target
-
-
 @dataclass(frozen=True)
-class _Wanted:
+class _Expected:
     checksum: str | None
     size: int | None
 
@@ -108,7 +73,7 @@ class _Wanted:
             )
 
     def mismatch(self, file: Path) -> str | None:
-        """How a file differs from what is wanted, as half a sentence."""
+        """Return how a file differs from the expected one, as half a sentence."""
         size = file.stat().st_size
         if self.size is not None and size != self.size:
             return f"{size:,} bytes, not {self.size:,}"
@@ -122,8 +87,62 @@ class _Wanted:
         return f"the {kind} {digest[:12]}…, not {expected[:12]}{'…' if expected[12:] else ''}"
 
 
-def _checked(target: Path, wanted: _Wanted) -> Path:
-    if (mismatch := wanted.mismatch(target)) is not None:
+def download(
+    urls: str | Sequence[str],
+    target: Path,
+    *,
+    checksum: str | None = None,
+    size: int | None = None,
+    progress: Progress | None = None,
+    patience: Patience = Patience(),
+) -> Path:
+    """Download a file, whole or not at all; an existing file is checked and kept.
+
+    Bytes received before an interruption, even a kill, stay in ``NAME.part``. Where a checksum can
+    judge the result, the next attempt resumes there, and starts over if the whole does not match.
+    Of several processes that want one file, one downloads it and the others wait.
+
+    Args:
+        urls: Address, ``http(s)://`` or ``file://``, or several to try in turn.
+        target: Path of the file; its folder is created.
+        checksum: ``sha256:`` or ``md5:`` and the digest in hex, or at least its first 8 digits.
+        size: Length in bytes, if the publisher states it.
+        progress: Called after every chunk.
+        patience: Limits of the attempts for each URL.
+
+    Returns:
+        The target.
+
+    Raises:
+        DownloadError: No network, no such file, a broken transfer, another checksum or size, a full
+            disk; or the target exists and is another file.
+        ValueError: The checksum is malformed.
+    """
+    mirrors = [urls] if isinstance(urls, str) else list(urls)
+    expected = _Expected(checksum, size)
+    part = target.with_name(f"{target.name}.part")
+    lock = target.with_name(f".{target.name}.lock")
+    try:
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(lock):
+                if not target.exists():
+                    _fetch_from_any(mirrors, part, expected, progress, patience)
+                    sync(part)
+                    part.replace(target)
+            # The file is there: whoever comes later needs no lock.
+            lock.unlink(missing_ok=True)
+        mismatch = expected.mismatch(target)
+    except DownloadError:
+        raise
+    except OSError as error:
+        full = error.errno in _DISK_FULL
+        raise DownloadError(
+            f"Wanted to write the download {target}, found that "
+            f"{f'the disk is full ({error.strerror})' if full else error}. "
+            f"{'Make room there' if full else 'Make its folder writable'}, or name another folder."
+        ) from error
+    if mismatch is not None:
         raise DownloadError(
             f"Wanted {target} as its publisher has it, found a file there that has {mismatch}. "
             "Remove it to have it downloaded, or put the publisher's file in its place."
@@ -133,56 +152,114 @@ def _checked(target: Path, wanted: _Wanted) -> Path:
 
 def _fetch_from_any(
     mirrors: Sequence[str],
-    part: PartFile,
-    wanted: _Wanted,
+    part: Path,
+    expected: _Expected,
     progress: Progress | None,
     patience: Patience,
 ) -> None:
-    begun = part.resumable()
     reasons = []
-    # First the one that has sent some of it already.
-    for url in sorted(mirrors, key=lambda url: begun is None or url != begun.url):
+    for url in mirrors:
         try:
-            _fetch(url, part, wanted, progress, patience)
-        except Refused as refusal:
+            return _fetch(url, part, expected, progress, patience)
+        except _RefusedError as refusal:
             reasons.append(str(refusal))
-        else:
-            return
-    kept = part.resumable()
+    resumable = part.exists() and expected.checksum is not None
+    if not resumable:
+        part.unlink(missing_ok=True)
     raise DownloadError(
-        f"Wanted to download {part.path.stem}, found that {'; '.join(reasons)}. "
-        f"{'The next attempt goes on from what came. ' if kept else ''}"
+        f"Wanted to download {part.stem}, found that {'; '.join(reasons)}. "
+        f"{'The next attempt resumes what was received. ' if resumable else ''}"
         f"Try again with a network, or fetch {' or '.join(mirrors)} by other means and put it "
-        f"into {part.path.parent}."
+        f"into {part.parent}."
     )
 
 
 def _fetch(
-    url: str,
-    part: PartFile,
-    wanted: _Wanted,
-    progress: Progress | None,
-    patience: Patience,
+    url: str, part: Path, expected: _Expected, progress: Progress | None, patience: Patience
 ) -> None:
     if (reason := unreachable(url)) is not None:
-        raise Refused(reason)
-    pause = patience.pause_seconds
-    for remaining in reversed(range(patience.attempts)):
+        raise _RefusedError(reason)
+    for attempt in range(1, patience.attempts + 1):
         try:
-            resumed = transfer(url, part, wanted.size, progress, patience.stall_seconds)
-            return _check_content(url, part, wanted, resumed)
-        except Interrupted as interruption:
-            if not remaining:
-                raise Refused(str(interruption)) from interruption
-            asked = interruption.wait_seconds
-        time.sleep(min(max(pause, asked), patience.longest_pause_seconds))
-        pause *= 2
-    return None
+            resumed = _transfer(url, part, expected, progress, patience.stall_seconds)
+            if (mismatch := expected.mismatch(part)) is None:
+                return
+            part.unlink()
+            reason = f"what {url} sent has {mismatch}, so it was discarded"
+            # The pieces of two attempts may come from different files: start over.
+            raise _InterruptedError(reason) if resumed else _RefusedError(reason)
+        except _InterruptedError as interruption:
+            if attempt == patience.attempts:
+                raise _RefusedError(str(interruption)) from interruption
+            pause = patience.pause_seconds * 2 ** (attempt - 1)
+            time.sleep(min(max(pause, interruption.wait_seconds), _MAX_PAUSE_SECONDS))
 
 
-def _check_content(url: str, part: PartFile, wanted: _Wanted, resumed: bool) -> None:
-    if (mismatch := wanted.mismatch(part.path)) is not None:
-        part.begin(None)
-        reason = f"what {url} sent has {mismatch}, so it was thrown away"
-        # The pieces of two attempts may not belong together.
-        raise Interrupted(reason) if resumed else Refused(reason)
+def _transfer(
+    url: str, part: Path, expected: _Expected, progress: Progress | None, stall_seconds: float
+) -> bool:
+    """Append the rest of a file to its part, or write all of it; return whether it resumed."""
+    received = part.stat().st_size if expected.checksum and part.exists() else 0
+    response = _open(url, received, stall_seconds)
+    if response is None:  # the part is as long as the file, or longer
+        return True
+    with closing(response):
+        resumed = getattr(response, "status", None) == 206
+        received = received if resumed else 0
+        length = response.headers.get("Content-Length", "")
+        total = received + int(length) if length.isascii() and length.isdigit() else None
+        if response.headers.get_content_type() == "text/html":
+            raise _RefusedError(f"{url} sent an HTML page, such as an error or a login")
+        if expected.size is not None and not resumed and total not in {None, expected.size}:
+            raise _RefusedError(f"{url} has {total:,} bytes, not {expected.size:,}")
+        if (total or 0) - received > shutil.disk_usage(part.parent).free:
+            raise OSError(errno.ENOSPC, f"{total:,} bytes do not fit")
+        with part.open("ab" if resumed else "wb") as file:
+            while chunk := _next_chunk(response, url):
+                file.write(chunk)
+                received += len(chunk)
+                if progress is not None:
+                    progress(received, total)
+    if total is not None and received < total:
+        raise _InterruptedError(
+            f"the transfer of {url} broke off after {received:,} of {total:,} bytes"
+        )
+    return resumed
+
+
+def _open(url: str, start: int, stall_seconds: float) -> Any:
+    """Return the response for a file from a byte on; None if it has no bytes there."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import Request, build_opener
+
+    try:
+        request = Request(url, headers={"Accept-Encoding": "identity"})
+        if start:
+            request.add_header("Range", f"bytes={start}-")
+        # urlopen's own opener remembers the proxies of its first use.
+        return build_opener().open(request, timeout=stall_seconds)
+    except HTTPError as error:
+        error.close()
+        if start and error.code == _RANGE_NOT_SATISFIABLE:
+            return None
+        reason = f"{url} answered {error.code} {error.reason}"
+        if error.code in _TRANSIENT or error.code >= 500:
+            seconds = error.headers.get("Retry-After", "")
+            wait = float(seconds) if seconds.isascii() and seconds.isdigit() else 0
+            raise _InterruptedError(reason, wait) from None
+        raise _RefusedError(reason) from None
+    except (OSError, HTTPException, ValueError) as error:
+        reason = f"{url} could not be opened ({error})"
+        lasting = isinstance(error, ValueError) or urlsplit(url).scheme not in {"http", "https"}
+        raise (_RefusedError if lasting else _InterruptedError)(reason) from error
+
+
+def _next_chunk(response: Any, url: str) -> bytes:
+    from http.client import HTTPException
+
+    try:
+        chunk: bytes = response.read1(_CHUNK)
+    except (OSError, HTTPException) as error:
+        raise _InterruptedError(f"the transfer of {url} broke off ({error})") from error
+    return chunk

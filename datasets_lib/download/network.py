@@ -1,4 +1,4 @@
-"""Whether a URL can be reached, found out within two seconds.
+"""Find out within two seconds whether a URL can be reached.
 
 ``PROVING_GROUND_OFFLINE=1`` or ``HF_HUB_OFFLINE=1`` forbid the network.
 """
@@ -9,17 +9,21 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 PROBE_SECONDS = 2.0
-"""Longest wait for a name and a connection: a machine without a network is told apart by then."""
+"""Maximum wait for name resolution and connection together."""
 
 _OFFLINE_VARIABLES = ("PROVING_GROUND_OFFLINE", "HF_HUB_OFFLINE")
 _reachable: dict[tuple[str, int], bool] = {}
 
 
 def unreachable(url: str) -> str | None:
-    """Why there is no way to a URL, as half a sentence; None if there is one.
+    """Return why a URL cannot be reached, as half a sentence; None if it can.
 
-    Asks whether its host, or the proxy on the way to it, accepts a connection within 2 s; the
-    answer holds for the process. A ``file://`` URL needs no network.
+    Tries to connect to its host, or to the proxy for it, for at most 2 s, and remembers the answer
+    for the life of the process. A ``file://`` URL needs no network.
+
+    Example:
+        >>> unreachable("file:///mirror/weights.pth") is None
+        True
     """
     if urlsplit(url).scheme == "file":
         return None
@@ -56,7 +60,7 @@ def _accepts(address: tuple[str, int]) -> bool:
         with suppress(OSError), socket.create_connection(address, timeout=PROBE_SECONDS):
             connected.set()
 
-    # Resolving a name has no timeout of its own, so it is left behind in a daemon thread.
+    # Name resolution has no timeout: a daemon thread is abandoned if it hangs.
     probe = threading.Thread(target=connect, daemon=True)
     probe.start()
     probe.join(PROBE_SECONDS)

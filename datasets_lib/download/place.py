@@ -1,4 +1,4 @@
-"""From archives to a dataset below a data folder: unpacked, recognized, and named last."""
+"""Turn archives into a dataset below a data folder: unpack, recognize, rename."""
 
 import hashlib
 import shutil
@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS
-from datasets_lib.download.file_lock import held, make_folder
 from datasets_lib.download.unpack import Progress, unpack
-from datasets_lib.entry import Archive, DatasetEntry, resolve_function
+from datasets_lib.entry import Archive, DatasetEntry
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import subfolders
+from datasets_lib.resolve import resolve_callable
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class Piece:
     """An archive on disk.
 
     Attributes:
-        file: Where it is.
-        archive: What the catalog says of it; None for a dataset that is not in the catalog.
+        file: Path of the archive.
+        archive: Its catalog entry; None for a dataset that is not in the catalog.
     """
 
     file: Path
@@ -28,17 +30,17 @@ class Piece:
 
 
 def checksum_of(archive: Archive) -> str | None:
-    """Its checksum as `datasets_lib.download.fetch.download` takes it; None where none is known."""
+    """Return a checksum for `datasets_lib.download.fetch.download`; None if none is known."""
     if archive.sha256:
         return f"sha256:{archive.sha256}"
     return f"md5:{archive.md5}" if archive.md5 else None
 
 
 def difference(piece: Piece) -> str | None:
-    """How an archive differs from what the catalog says of it: what was found, and expected.
+    """Return how an archive differs from its catalog entry, as half a sentence.
 
     Returns:
-        Half a sentence; None where nothing is known of it, or it is as expected.
+        What was found and expected; None if nothing is known of it, or it is as expected.
 
     Raises:
         DatasetError: It cannot be read.
@@ -66,21 +68,21 @@ def place(
 ) -> Path:
     """Unpack archives into ``data_dir/name``, whole or not at all.
 
-    The top folders of an archive may be there or not: the dataset is where its finder finds it.
-    Archives of a dataset of several may come one after the other.
+    Top folders of an archive are optional: the dataset is where its finder recognizes it. Archives
+    of a dataset that has several may be placed one after the other.
 
     Args:
-        name: Catalog name, or any other for a layout that a user's own data may have.
-        pieces: What to unpack.
-        data_dir: Data folder; made if missing.
-        progress: Told of bytes read of each archive in turn.
+        name: Catalog name, or a new name for data of the user in one of the custom layouts.
+        pieces: Archives to unpack.
+        data_dir: Data folder; created if missing.
+        progress: Called with the bytes read of each archive in turn.
 
     Returns:
         The dataset's folder.
 
     Raises:
-        DatasetError: An archive is damaged or unsafe, it is another dataset, it is there already,
-            or the disk is full.
+        DatasetError: An archive is damaged or unsafe or holds another dataset, the dataset exists
+            already, or the disk is full.
     """
     final = data_dir / name
     entry = DATASETS.get(name)
@@ -89,16 +91,17 @@ def place(
         _check_free(final)
     data_dir.mkdir(parents=True, exist_ok=True)
     staging = data_dir / f".{name}.preparing"
-    with held(staging, make_folder):
+    lock = data_dir / f".{name}.lock"
+    with FileLock(lock):
         try:
             if not several:
                 _check_free(final)  # another process may have placed it while this one waited
-            for left in staging.iterdir():  # by a process that was killed
-                shutil.rmtree(left)
+            shutil.rmtree(staging, ignore_errors=True)  # left by a killed process
             whole = staging / "whole"
             for number, piece in enumerate(pieces):
                 unpacked = staging / f"piece{number}"
-                unpack(piece.file, unpacked, progress=progress)
+                unpacked.mkdir(parents=True)
+                unpack(piece.file, unpacked, progress)
                 _merge(_stripped(unpacked, piece.archive), _target(whole, piece.archive))
             root = _dataset_root(whole, entry)
             if root is None:
@@ -109,6 +112,8 @@ def place(
                 root.rename(final)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+    if not several:
+        lock.unlink(missing_ok=True)  # whoever comes later finds the folder and needs no lock
     return final
 
 
@@ -132,9 +137,9 @@ def _dataset_root(folder: Path, entry: DatasetEntry | None) -> Path | None:
     """The folder itself or, while it holds one other, that one; None if neither fits."""
     finders = [entry.finder] if entry else [layout.finder for layout in CUSTOM_LAYOUTS.values()]
     while True:
-        if any(resolve_function(finder)(folder) is not None for finder in finders):
+        if any(resolve_callable(finder)(folder) is not None for finder in finders):
             return folder
-        # Beside it may lie a license or a read-me.
+        # Licenses and read-me files may lie next to it.
         within = [path for path in subfolders(folder) if path.name != "__MACOSX"]
         if len(within) != 1:
             return None

@@ -1,173 +1,163 @@
-"""Unpacking an archive so that what has the target's name is finished, and safe to have."""
+"""Unpack zip and tar archives into a staging folder, safely."""
 
 import errno
-import io
+import lzma
 import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from datasets_lib.download.archive_member import (
-    Budget,
-    Damaged,
-    DamagedArchiveError,
-    MemberPaths,
-    Unsafe,
-    UnsafeArchiveError,
-)
-from datasets_lib.download.archives import members
-from datasets_lib.download.file_lock import held, make_folder, sync
+from datasets_lib.atomic import sync
 from datasets_lib.layouts.category import DatasetError
-
-__all__ = ["DamagedArchiveError", "Progress", "UnsafeArchiveError", "unpack"]
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes of the archive read so far, and its size."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+# Real archives of images hardly shrink; 64 MiB are harmless whatever the ratio.
+_MAX_RATIO = 200
+_HARMLESS_BYTES = 64 << 20
+_MEMBER_BYTES = 512  # what a member costs at least: millions of empty files are a bomb too
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,  # names that are not UTF-8, numbers that are none
+    RuntimeError,  # encrypted members, unknown compressions
+)
 
 
-def unpack(
-    archive: Path,
-    target: Path,
-    *,
-    limit_bytes: int | None = None,
-    strip: str | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Unpacks a zip or tar archive (plain, gzip, xz, bzip2) into a new folder, whole or not at all.
+class ArchiveError(DatasetError):
+    """An archive is damaged, unsafe to unpack, or not an archive at all."""
 
-    It is unpacked beside the target and renamed when all of it is on the disk; what a killed
-    process left is cleared by the next call for the same target. A target that is there already
-    stays as it is. Of several processes one unpacks, the others wait. Archives within stay packed;
-    modes and times of the members are not kept.
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """A header that must be whole: `tarfile` takes a damaged one for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "_StrictTarInfo":
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"bad header at byte {archive.offset:,}: {error}") from error
+
+
+class _Budget:
+    """Running total of declared sizes; bounds what is written, since no member exceeds its own."""
+
+    def __init__(self, archive: Path, folder: Path) -> None:
+        self._limit = max(_HARMLESS_BYTES, _MAX_RATIO * archive.stat().st_size)
+        self._free = shutil.disk_usage(folder).free
+        self._total = 0
+
+    def add(self, size: int) -> None:
+        self._total += max(size, _MEMBER_BYTES)
+        if self._total > self._limit:
+            raise ValueError(f"it unpacks to over {self._limit:,} bytes, like a decompression bomb")
+        if self._total > self._free:
+            raise OSError(errno.ENOSPC, f"it needs over {self._free:,} bytes")
+
+
+def unpack(archive: Path, folder: Path, progress: Progress | None = None) -> None:
+    """Unpack a zip or tar archive (plain, gzip, xz, bzip2) into an empty folder.
+
+    Files are flushed to disk. After an error the folder holds a part of the archive: unpack into a
+    staging folder and rename it, as `datasets_lib.download.place` does.
 
     Args:
-        archive: The file; its kind is told from its content.
-        target: The folder to make.
-        limit_bytes: Most that may come out of it.
-        strip: Top folder that all members are in, to be left away.
-        progress: Called after every chunk.
+        archive: Path of the archive; its kind is told from its content.
+        folder: Empty folder to fill.
+        progress: Called after every member, and at the end.
 
     Raises:
-        UnsafeArchiveError: It holds links, devices, encrypted members, paths that lead out or
-            cannot be written everywhere, two members for one place, or more than it should.
-        DamagedArchiveError: It is broken, breaks off, or is no archive.
-        DatasetError: It cannot be read, or the target cannot be written.
+        ArchiveError: It is damaged or no archive, or holds links, devices, encrypted members, paths
+            that lead out of the folder, or far more bytes than its size suggests.
+        DatasetError: It cannot be read, or the folder cannot be written.
     """
-    if target.exists():
-        return
-    unfinished = target.with_name(f".{target.name}.unpacking")
-    with _explained(archive, target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with held(unfinished, make_folder):
-            try:
-                if target.exists():
-                    unfinished.rmdir()
-                    return
-                _clear(unfinished)
-                _fill(unfinished, archive, limit_bytes, MemberPaths(strip), progress)
-                unfinished.rename(target)
-            except BaseException:
-                shutil.rmtree(unfinished, ignore_errors=True)
-                raise
-        sync(target.parent)
+    with _explained(archive, folder):
+        size = archive.stat().st_size
+        with archive.open("rb") as raw:
+            is_zip = raw.read(2) == b"PK"
+            raw.seek(0)
+            for _ in (_unpack_zip if is_zip else _unpack_tar)(
+                raw, folder, _Budget(archive, folder)
+            ):
+                if progress is not None:
+                    progress(raw.tell(), size)
+        if progress is not None:
+            progress(size, size)
+        if not any(folder.iterdir()):
+            raise ArchiveError(_damaged(archive, "it holds nothing"))
+        # Every flush waits for the disk: waiting for many at once is faster.
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(sync, [folder, *folder.rglob("*")]))
 
 
-class _Unreadable(Exception):
-    """The file itself cannot be read, whatever is in it; half a sentence why.
+def _unpack_zip(raw: BinaryIO, folder: Path, budget: _Budget) -> Iterator[None]:
+    # Some systems write UTF-8 names without marking them as such.
+    with zipfile.ZipFile(raw, metadata_encoding="utf-8") as archive:
+        members = archive.infolist()
+        for member in members:
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            _check_member(member.orig_filename, kind in {0, stat.S_IFREG, stat.S_IFDIR})
+            budget.add(member.file_size)
+        for member in members:
+            archive.extract(member, folder)
+            if not member.is_dir():  # nothing is read for a folder
+                yield
 
-    No OSError, which those that read archives take for damage.
-    """
+
+def _unpack_tar(raw: BinaryIO, folder: Path, budget: _Budget) -> Iterator[None]:
+    with tarfile.open(fileobj=raw, tarinfo=_StrictTarInfo) as archive:
+        for member in archive:
+            _check_member(member.name, member.isfile() or member.isdir())
+            budget.add(member.size)
+            archive.extract(member, folder, filter="data")
+            yield
+        # The checksum of a compressed archive lies behind its last member.
+        while archive.fileobj is not None and archive.fileobj.read(1 << 20):
+            pass
 
 
-class _ArchiveFile(io.FileIO):
-    """A file whose reading fails as `_Unreadable`."""
-
-    def readinto(self, buffer: Any) -> int | None:
-        with _readable():
-            return super().readinto(buffer)
-
-    def readall(self) -> bytes:
-        with _readable():
-            return super().readall()
+def _check_member(name: str, is_plain: bool) -> None:
+    path = PurePosixPath(name)
+    if not is_plain:
+        raise ValueError(f"the member {name[:80]!r} is no plain file or folder")
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        raise ValueError(f"the member {name[:80]!r} has a path out of its folder")
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def _explained(archive: Path, folder: Path) -> Iterator[None]:
     try:
         yield
+    except _BROKEN as error:
+        raise ArchiveError(_damaged(archive, str(error) or type(error).__name__)) from error
     except OSError as error:
-        raise _Unreadable(error.strerror or str(error)) from error
-
-
-@contextmanager
-def _explained(archive: Path, target: Path) -> Iterator[None]:
-    try:
-        yield
-    except Unsafe as reason:
-        raise UnsafeArchiveError(
-            f"Wanted to unpack {archive}, found that it is not safe: {reason}. Get it again from "
-            f"its publisher; if it is theirs, unpack by hand what you trust of it, to {target}."
-        ) from reason
-    except Damaged as reason:
-        raise DamagedArchiveError(
-            f"Wanted to unpack {archive}, found that {reason}. Delete it and get it again from "
-            "its publisher."
-        ) from reason
-    except _Unreadable as reason:
+        # gzip and bzip2 report damage as an OSError without a number.
+        if error.errno is None:
+            raise ArchiveError(_damaged(archive, str(error))) from error
+        full = error.errno in _DISK_FULL
         raise DatasetError(
-            f"Wanted to unpack {archive}, found that it cannot be read: {reason}. Name an archive "
-            "that is there and that you may read; on a failing disk or network, copy it elsewhere."
-        ) from reason
-    except OSError as error:
-        full = error.errno in _FULL
-        raise DatasetError(
-            f"Wanted to unpack {archive} to {target}, found that it cannot be written: "
-            f"{'the disk is full' if full else error}. "
-            f"{'Make room there' if full else 'Make its folder writable'}, or name another folder."
+            f"Wanted to unpack {archive} to {folder.parent}, found that "
+            f"{f'the disk is full ({error.strerror})' if full else error}. "
+            f"{'Make room there, or name' if full else 'Make both accessible, or name'} "
+            "another folder."
         ) from error
 
 
-def _clear(folder: Path) -> None:
-    for left in folder.iterdir():
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left)
-        else:
-            left.unlink()
-
-
-def _fill(
-    folder: Path,
-    archive: Path,
-    limit_bytes: int | None,
-    paths: MemberPaths,
-    progress: Progress | None,
-) -> None:
-    with _readable():
-        size, raw = archive.stat().st_size, io.BufferedReader(_ArchiveFile(archive))
-    budget = Budget(size, limit_bytes)
-    with raw:
-        for member in members(raw, budget):
-            budget.take_member()
-            path = folder / paths.place(member)
-            (path if member.is_folder else path.parent).mkdir(parents=True, exist_ok=True)
-            if member.is_folder:
-                for _ in member.chunks:
-                    raise Damaged(f"the folder {member.name!r} has content")
-                continue
-            with path.open("xb") as file:
-                for chunk in member.chunks:
-                    budget.take(len(chunk))
-                    file.write(chunk)
-                    if progress is not None:
-                        progress(raw.tell(), size)
-    if not any(folder.iterdir()):
-        raise Damaged("it holds nothing")
-    if progress is not None:
-        progress(size, size)
-    # Each has to wait for the disk, so that waiting for many at once is faster.
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(sync, [folder, *folder.rglob("*")]))
+def _damaged(archive: Path, reason: str) -> str:
+    return (
+        f"Wanted to unpack {archive}, found that it is damaged or not safe: {reason}. Delete it "
+        "and get it again from its publisher."
+    )

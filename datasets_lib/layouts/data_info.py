@@ -2,15 +2,14 @@
 
 import csv
 import logging
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets_lib.atomic import atomic_path
 from datasets_lib.layouts.annotations import read_table
 from datasets_lib.layouts.category import DatasetError
 
@@ -112,16 +111,7 @@ def _write(file: Path, rows: Sequence[Info]) -> None:
     text = StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([Info._fields, *rows])
     try:
-        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{FILE}.")
+        with atomic_path(file) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
     except OSError as error:
         _LOG.info("%s is not written: %s", file, error.strerror)
-        return
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text.getvalue())
-        os.chmod(name, 0o644)  # noqa: PTH101
-        os.replace(name, file)  # noqa: PTH105
-    except OSError as error:
-        _LOG.info("%s is not written: %s", file, error.strerror)
-        with suppress(OSError):
-            os.unlink(name)  # noqa: PTH108

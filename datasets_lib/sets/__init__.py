@@ -1,1 +1,1 @@
-"""One file a dataset: its catalog entry, and its reader where its layout is its own."""
+"""One file per dataset: its catalog entry, and its reader if its layout is unique."""

@@ -52,10 +52,10 @@ _LAYOUT = FolderLayout(normal="ok")
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """The products in a folder, by id."""
+    """Return the products in a folder, by id."""
     return _LAYOUT.find(root)
 
 
 def read(dataset: str, category: str, path: Path) -> Category:
-    """One product, see `FolderLayout.read`."""
+    """Return one product, see `FolderLayout.read`."""
     return _LAYOUT.read(dataset, category, path)

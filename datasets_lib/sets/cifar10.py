@@ -44,5 +44,5 @@ ENTRY = DatasetEntry(
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """No categories, if the folder holds CIFAR-10's files."""
+    """Return no categories if the folder holds CIFAR-10's files; None if not."""
     return None if LAYOUT.locate(root) is None else {}

@@ -48,5 +48,5 @@ ENTRY = DatasetEntry(
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """No categories, if the folder holds CIFAR-100's files."""
+    """Return no categories if the folder holds CIFAR-100's files; None if not."""
     return None if LAYOUT.locate(root) is None else {}

@@ -1,4 +1,4 @@
-"""What the Python versions of CIFAR-10 and CIFAR-100 have in common; imports no NumPy."""
+"""File layout shared by the Python versions of CIFAR-10 and CIFAR-100; imports no NumPy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ class CifarLayout:
         train: Files of the training batches.
         test: File of the test batch.
         meta: File of the class names.
-        labels_key: Where a batch has its labels.
-        classes_key: Where ``meta`` has the names of those labels.
+        labels_key: Key of a batch's labels.
+        classes_key: Key of the class names in ``meta``.
     """
 
     name: str
@@ -33,5 +33,5 @@ class CifarLayout:
     classes_key: bytes
 
     def locate(self, root: Path) -> Path | None:
-        """The folder of the files, which is the root or the archive's top folder in it."""
+        """Return the folder of the files: the root, or the archive's top folder in it."""
         return marked_folder(root, (self.folder,), self.meta)

@@ -1,4 +1,4 @@
-"""Reads CIFAR-10 and CIFAR-100 from the pickles of their Python versions."""
+"""Read CIFAR-10 and CIFAR-100 from the pickles of their Python versions."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -27,21 +27,21 @@ class _Batch:
 
 
 def read_cifar10(root: Path) -> Classification:
-    """CIFAR-10; see `read_cifar`."""
+    """Return CIFAR-10; see `read_cifar`."""
     return read_cifar(cifar10.LAYOUT, root)
 
 
 def read_cifar100(root: Path) -> Classification:
-    """CIFAR-100 with its fine labels; see `read_cifar`."""
+    """Return CIFAR-100 with its fine labels; see `read_cifar`."""
     return read_cifar(cifar100.LAYOUT, root)
 
 
 def read_cifar(layout: CifarLayout, root: Path) -> Classification:
-    """Both splits in the order of their files, (N, 32, 32, 3).
+    """Return both splits in the order of their files, images ``(N, 32, 32, 3)``.
 
     Args:
-        layout: Which of the two sets.
-        root: The folder of its files, or the one it was unpacked in.
+        layout: Layout of the set.
+        root: Folder of its files, or its parent.
 
     Raises:
         DatasetError: A file is missing, damaged, or not of that set.
@@ -63,6 +63,7 @@ def read_cifar(layout: CifarLayout, root: Path) -> Classification:
 def _split(
     layout: CifarLayout, folder: Path, split: str, files: Sequence[str], classes: tuple[str, ...]
 ) -> PixelSplit:
+    # The pickles hold planes of red, green and blue: (N, 3, 32, 32) becomes (N, 32, 32, 3).
     batches = [_read_batch(folder / file, layout, len(classes)) for file in files]
     names = _unique(f"{split}/{name}" for batch in batches for name in batch.names)
     images = np.empty((len(names), SIDE, SIDE, 3), np.uint8)
@@ -76,7 +77,7 @@ def _split(
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
-    """Numbers what has a name again: both splits of CIFAR-100 have one name twice."""
+    """Number repeated names: each split of CIFAR-100 has one name twice."""
     seen: Counter[str] = Counter()
     unique = []
     for name in names:

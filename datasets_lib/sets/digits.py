@@ -1,4 +1,4 @@
-"""Handwritten digits, 8×8, that come with scikit-learn: studies run with no download."""
+"""Handwritten 8×8 digits from scikit-learn: studies run without a download."""
 
 import hashlib
 from pathlib import Path
@@ -27,13 +27,12 @@ BRIGHTEST = 16
 
 
 def read(_: Path | None = None) -> Classification:
-    """All 1,797 images as 8×8 RGB; of each class a fifth, by hash of its place, is the test split.
+    """Return all 1,797 images as 8×8 RGB; a fifth of each class, by hash, is the test split.
 
-    The split is this project's own: scikit-learn has none. Loading them at another size is
-    bilinear, as every image's resizing is.
+    The split is this project's own, since scikit-learn has none.
 
     Args:
-        _: The folder that readers are given; there are no files to read.
+        _: Folder that readers receive; unused, since there are no files.
     """
     import numpy as np
     from sklearn.datasets import load_digits

@@ -38,10 +38,10 @@ ENTRY = DatasetEntry(
 
 
 def locate(root: Path) -> Path | None:
-    """The folder of ``images``, which is the root or the archive's top folder in it."""
+    """Return the parent of ``images``: the root, or the archive's top folder in it."""
     return marked_folder(root, ("dtd",), "images")
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """No categories, if the folder holds a folder of images."""
+    """Return no categories if the folder holds a folder of images; None if not."""
     return None if locate(root) is None else {}

@@ -24,7 +24,7 @@ ENTRY = DatasetEntry(
     folders=("imagenette", "imagenette2_320", "imagenette2_160"),
     finder="datasets_lib.sets.imagenette:find",
     reader="datasets_lib.sets.texture_reader:read_imagenette",
-    # Both its splits, 9,469 and 3,925 images: textures are neither fitted nor judged.
+    # Both its splits, 9,469 and 3,925 images: textures are neither trained nor tested on.
     counts=MappingProxyType({"": Counts(train=13_394, test=0)}),
     archives=(
         Archive(
@@ -42,10 +42,10 @@ ENTRY = DatasetEntry(
 
 
 def locate(root: Path) -> Path | None:
-    """The folder of ``train``, which is the root or an archive's top folder in it."""
+    """Return the parent of ``train``: the root, or an archive's top folder in it."""
     return marked_folder(root, FOLDERS, "train/n01440764")
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """No categories, if the folder holds the tench, the first of the ten classes."""
+    """Return no categories if the folder holds the first class (tench); None if not."""
     return None if locate(root) is None else {}

@@ -1,7 +1,7 @@
-"""KolektorSDD: electrical commutators, of which some have a crack.
+"""KolektorSDD: electrical commutators, some with a crack.
 
 Layout: the publisher's page and the public reader in anomalib: ``kos01`` to ``kos50``, each with
-``Part0.jpg`` and so on and ``Part0_label.bmp`` beside it. A label that marks anything is a defect.
+``Part0.jpg`` and so on and ``Part0_label.bmp`` next to it. A label that marks anything is a defect.
 There is no official split for training on normal images alone: as for custom data, a fifth of
 them is tested, by stable hash. Parts of one commutator may lie on both sides.
 """
@@ -49,13 +49,13 @@ _PREFIX, _LABEL = "kos", "_label.bmp"
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """The one category of the set, if the folder holds commutators."""
+    """Return the single category if the folder holds commutators; None if not."""
     items = [f for f in subfolders(root) if f.name.startswith(_PREFIX) and f.name[3:].isdecimal()]
     return {CATEGORY: root} if items else None
 
 
 def read(dataset: str, category: str, path: Path) -> Category:
-    """The samples of all commutators, in natural order; decodes the labels to tell defects.
+    """Return the samples of all commutators in natural order; decodes labels to find defects.
 
     Raises:
         DatasetError: An image has no label or a label cannot be read, or there are no images.
@@ -75,7 +75,7 @@ def _parts(path: Path, item: str) -> list[Sample]:
 
 
 def _part(path: Path, image: Path, labeled: bool) -> Sample:
-    # Here, for this module is imported at collection.
+    # Imported here: this module is imported at collection and must stay light.
     from datasets_lib.images.decode import marks_defect
 
     label = image.with_name(image.stem + _LABEL)

@@ -63,10 +63,10 @@ _LAYOUT = FolderLayout(
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """The categories in a folder, by id."""
+    """Return the categories in a folder, by id."""
     return _LAYOUT.find(root)
 
 
 def read(dataset: str, category: str, path: Path) -> Category:
-    """One category, see `FolderLayout.read`; all its defects are of the one kind ``bad``."""
+    """Return one category, see `FolderLayout.read`; all its defects are of kind ``bad``."""
     return _LAYOUT.read(dataset, category, path)

@@ -63,7 +63,7 @@ _LAYOUT = FolderLayout(validation="validation")
 
 @dataclass(frozen=True)
 class Saturation:
-    """From which overlap on a defect counts as wholly found (section 4.2 of the paper).
+    """Overlap at which a defect counts as fully detected (section 4.2 of the paper).
 
     Attributes:
         defect: Kind of the defect.
@@ -76,23 +76,27 @@ class Saturation:
     relative: bool
 
     def area(self, defect_area: int, shrunk: float = 1.0) -> float:
-        """The overlap that suffices for a defect of so many pixels, in pixels.
+        """Return the overlap that suffices for a defect, in pixels.
 
         Args:
-            defect_area: Pixels of the defect, at the size it is looked at.
-            shrunk: Pixels at that size for each of the original.
+            defect_area: Pixels of the defect at the evaluated size.
+            shrunk: Pixels of the evaluated size per pixel of the original.
+
+        Example:
+            >>> Saturation("scratch", 0.5, relative=True).area(200)
+            100.0
         """
         limit = self.threshold * defect_area if self.relative else self.threshold * shrunk
         return min(limit, defect_area)
 
 
 def read(dataset: str, category: str, path: Path) -> Category:
-    """One category, see `FolderLayout.read`."""
+    """Return one category, see `FolderLayout.read`."""
     return _LAYOUT.read(dataset, category, path)
 
 
 def read_saturation(path: Path) -> Mapping[int, Saturation]:
-    """What ``defects_config.json`` of a category says, by the pixel value of the masks.
+    """Return the saturations in ``defects_config.json``, by pixel value of the masks.
 
     Raises:
         DatasetError: The file is missing or not as published.

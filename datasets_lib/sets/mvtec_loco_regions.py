@@ -1,4 +1,4 @@
-"""MVTec LOCO's defects one by one, each with the overlap that suffices to have found it."""
+"""Single defects of MVTec LOCO, each with the overlap that counts as a full detection."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -14,7 +14,7 @@ from datasets_lib.sets.mvtec_loco import read_saturation
 
 
 def saturated_regions(samples: Sequence[Sample], size: int) -> list[SaturatedRegion]:
-    """The regions of a category's test samples at a size, in the order of samples and masks.
+    """Return the regions of a category's test samples at a size, in order of samples and masks.
 
     A saturation in pixels of the original shrinks with the image. A defect that vanishes at this
     size is left out: no map of this size could find it.

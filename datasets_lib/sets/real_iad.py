@@ -77,7 +77,7 @@ ENTRY = DatasetEntry(
 )
 
 SIZES = ("realiad_1024", "realiad_512", "realiad_256", "realiad_raw")
-"""Folders of one size each; of several that are there the first is read."""
+"""Folders of one image size each; the first that exists is read."""
 
 _WANTED = (
     'an object {"meta": {"normal_class": …}, "train": […], "test": […]} whose lists hold objects '
@@ -87,7 +87,7 @@ _REMEDY = "Unpack realiad_jsons.zip of Real-IAD again."
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """The categories in the first folder of `SIZES` that is there, by id."""
+    """Return the categories in the first folder of `SIZES` that exists, by id."""
     for size in SIZES:
         if os.path.isdir(root / size):  # noqa: PTH112
             return ids_of(subfolders(root / size), "categories") or None
@@ -95,7 +95,7 @@ def find(root: Path) -> Mapping[str, Path] | None:
 
 
 def read(dataset: str, category: str, path: Path) -> Category:
-    """The samples of one category as its JSON file splits them, in natural order.
+    """Return the samples of a category as its JSON file splits them, in natural order.
 
     Raises:
         DatasetError: The file is missing or not as published, or names one that is not there.

@@ -1,4 +1,4 @@
-"""The generated textures: every study of defects runs with no download."""
+"""Generated textures: studies of defects run without a download."""
 
 from datasets_lib import surface
 from datasets_lib.entry import DatasetEntry

@@ -1,4 +1,4 @@
-"""Lists the images of sets that only serve others; their classes do not matter."""
+"""List the images of texture sets; their classes do not matter."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def read_dtd(root: Path) -> list[Path]:
-    """Every image of DTD, sorted by path.
+    """Return every image of DTD, sorted by path.
 
     Raises:
         DatasetError: There is none, or a folder cannot be listed.
@@ -19,7 +19,7 @@ def read_dtd(root: Path) -> list[Path]:
 
 
 def read_imagenette(root: Path) -> list[Path]:
-    """Every image of Imagenette, of both its splits, sorted by path.
+    """Return every image of both splits of Imagenette, sorted by path.
 
     Raises:
         DatasetError: There is none, or a folder cannot be listed.

@@ -39,10 +39,10 @@ ENTRY = DatasetEntry(
 
 
 def locate(root: Path) -> Path | None:
-    """The folder of `WNIDS`, which is the root or the archive's top folder in it."""
+    """Return the folder of `WNIDS`: the root, or the archive's top folder in it."""
     return marked_folder(root, (FOLDER,), WNIDS)
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """No categories, if the folder holds the list of classes."""
+    """Return no categories if the folder holds the list of classes; None if not."""
     return None if locate(root) is None else {}

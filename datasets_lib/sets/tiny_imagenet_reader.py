@@ -1,4 +1,4 @@
-"""Reads Tiny-ImageNet-200: train images by class folder, val images by an annotation file.
+"""Read Tiny-ImageNet-200: train images by class folder, val images by an annotation file.
 
 Classes are in the order of their sorted WordNet ids, not in that of ``wnids.txt``. The publisher's
 ``test`` folder has no labels and is left alone.
@@ -17,10 +17,10 @@ SUFFIX = ".JPEG"
 
 
 def read(root: Path) -> Classification:
-    """The classes, the train split in class order, and the val split as ``test``.
+    """Return the train split in class order, and the val split as ``test``.
 
     Args:
-        root: The folder of ``wnids.txt``, or the one it was unpacked in.
+        root: Folder of ``wnids.txt``, or its parent.
 
     Raises:
         DatasetError: A file or class is missing, or the annotations do not fit the images.
@@ -50,7 +50,7 @@ def _wnids(path: Path) -> list[str]:
 
 
 def _class_names(path: Path, wnids: list[str]) -> tuple[str, ...]:
-    """The first of each class's words; with its id where another class has the same."""
+    """Return the first word of each class; with its id if another class shares the word."""
     words = {}
     for line in _lines(path):
         wnid, separator, names = line.partition("\t")

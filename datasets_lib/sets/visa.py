@@ -61,12 +61,12 @@ _REMEDY = "Restore the table from the archive of VisA, or from its repository."
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """The categories in a folder, by id."""
+    """Return the categories in a folder, by id."""
     return categories_in(root, lambda folder: os.path.isdir(folder / "Data" / "Images"))  # noqa: PTH112
 
 
 def read(dataset: str, category: str, path: Path) -> Category:
-    """The samples of one category as the table splits them, in natural order.
+    """Return the samples of a category as the table splits them, in natural order.
 
     Raises:
         DatasetError: The table is missing or not as published, or names a file that is not there.

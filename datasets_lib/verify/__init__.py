@@ -1,1 +1,1 @@
-"""Whether a dataset on disk is whole, and what is wrong with it."""
+"""Verify datasets on disk: what is missing, damaged or leaked."""

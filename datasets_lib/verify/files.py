@@ -1,17 +1,18 @@
-"""Whether an anomaly set on disk is whole: all decoded, masks paired, no leak into the test.
+"""Verify anomaly sets: decode everything, pair masks, look for leaks into the test split.
 
-A finding never ends the search: a damaged file is one line of a report. Pixels are those that
-models see, 8-bit RGB, so two files of other bytes and the same pixels are told for the same image.
+A damaged file is one line of the report and never ends the search. Pixels are compared as models
+see them, in 8-bit RGB: two files of different bytes may hold the same image.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from datasets_lib.entry import Counts, Reader, resolve_function
+from datasets_lib.entry import Counts, Reader
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.data_info import read_only
 from datasets_lib.layouts.masks import MissingMasksError
+from datasets_lib.resolve import resolve_callable
 from datasets_lib.verify.inspect_image import inspect
 from datasets_lib.verify.report import (
     Checked,
@@ -36,35 +37,38 @@ def verify_category(
     """Read a category and decode all of it.
 
     Args:
-        dataset: Its id.
-        category: Its id.
-        path: What its reader reads.
-        reader: Import path, see `datasets_lib.entry.DatasetEntry`.
-        expected: What the publisher says it holds, if that is known.
-        progress: Told of every image.
+        dataset: Id of the dataset.
+        category: Id of the category.
+        path: Path that the reader receives.
+        reader: Import path or callable, see `datasets_lib.entry.DatasetEntry`.
+        expected: Counts stated by the publisher, if known.
+        progress: Called after every image.
     """
     name = f"{dataset}.{category}"
-    read: Callable[[str, str, Path], Category] = resolve_function(reader)
+    read: Callable[[str, str, Path], Category] = resolve_callable(reader)
     lacking: list[Problem] = []
     try:
         with read_only():
-            found = read(dataset, category, path)
+            contents = read(dataset, category, path)
     except MissingMasksError as error:
-        found = error.category
-        lacking = [_lacking(sample) for sample in found.test if sample.defect and not sample.masks]
+        contents = error.category
+        lacking = [
+            _lacking(sample) for sample in contents.test if sample.defect and not sample.masks
+        ]
     except DatasetError as error:
         return Report(name, None, (Problem(str(error)),))
     checked = check_files(
-        {"train": found.train, "validation": found.validation, "test": found.test}, progress
+        {"train": contents.train, "validation": contents.validation, "test": contents.test},
+        progress,
     )
     counts = Counts(
-        train=len(found.train),
-        test=len(found.test),
-        defective=sum(sample.defect is not None for sample in found.test),
-        validation=len(found.validation),
+        train=len(contents.train),
+        test=len(contents.test),
+        defective=sum(sample.defect is not None for sample in contents.test),
+        validation=len(contents.validation),
     )
-    unused = Unused(path, found)
-    masks = [] if found.has_masks or lacking or not counts.defective else ["no masks"]
+    unused = Unused(path, contents)
+    masks = [] if contents.has_masks or lacking or not counts.defective else ["no masks"]
     return Report(
         name,
         counts,
@@ -80,10 +84,10 @@ def _lacking(sample: Sample) -> Problem:
 def check_files(
     splits: Mapping[str, Sequence[Sample]], progress: Progress | None = None
 ) -> list[Checked]:
-    """Decode the files of all splits, by as many threads as there are cores, in their order."""
+    """Decode the files of all splits in threads; results in order."""
     jobs = [(split, sample) for split, samples in splits.items() for sample in samples]
     checked = []
-    # Pillow and hashlib let go of the interpreter while they work.
+    # Pillow and hashlib release the GIL.
     with ThreadPoolExecutor() as pool:
         images = pool.map(inspect, (sample for _, sample in jobs))
         try:
@@ -92,7 +96,7 @@ def check_files(
                 checked.append(Checked(split, sample.name, label, image))
                 if progress:
                     progress(len(checked), len(jobs))
-        except BaseException:  # interrupted: the rest need not be decoded first
+        except BaseException:  # interrupted: do not decode the rest first
             pool.shutdown(cancel_futures=True)
             raise
     return checked

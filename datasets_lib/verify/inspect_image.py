@@ -1,4 +1,4 @@
-"""One image and its masks, decoded whole, and what can be said of them."""
+"""Decode an image and its masks completely and describe them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from datasets_lib.layouts.category import DatasetError, Sample
 
 @dataclass(frozen=True)
 class Inspected:
-    """What one image turned out to be.
+    """Facts about one image.
 
     Attributes:
-        file_sha256: Of the image file's bytes; empty where it cannot be read.
-        pixels_sha256: Of its size and 8-bit RGB pixels; empty where it cannot be decoded.
+        file_sha256: Hash of the file; empty if it cannot be read.
+        pixels_sha256: Hash of size and 8-bit RGB pixels; empty if it cannot be decoded.
         size: Width and height in pixels.
         gray: Whether the file holds one color channel.
         sixteen_bit: Whether a channel of the file has 16 bits.
@@ -36,7 +36,7 @@ class Inspected:
 
 
 def inspect(sample: Sample) -> Inspected:
-    """Decode an image and its masks whole; what is wrong with them is part of the answer."""
+    """Decode an image and its masks; errors become part of the result."""
     try:
         data = read_file(sample.image)
     except DatasetError as error:
@@ -66,7 +66,7 @@ def inspect(sample: Sample) -> Inspected:
 
 
 def _stored(data: bytes) -> tuple[bool, bool]:
-    """Whether a file is gray, and whether it has 16 bits; from its header."""
+    """Return whether a file is gray and whether it has 16 bits, from its header."""
     with Image.open(BytesIO(data), formats=FORMATS) as image:
         gray = image.mode in {"1", "L", "LA"} or image.mode.startswith(("I", "F"))
         return gray, image.mode.startswith("I;16") or sixteen_bit_layout(image) is not None

@@ -1,4 +1,4 @@
-"""Whether a classification set or a folder of textures on disk is whole."""
+"""Verify classification sets and folders of textures."""
 
 import hashlib
 from collections import Counter
@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from datasets_lib.entry import Counts, Reader, resolve_function
+from datasets_lib.entry import Counts, Reader
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit, Labeled, PixelSplit
+from datasets_lib.resolve import resolve_callable
 from datasets_lib.verify.files import check_files
 from datasets_lib.verify.inspect_image import Inspected
 from datasets_lib.verify.report import (
@@ -32,14 +33,14 @@ def verify_labeled(
     """Read a classification set, decode all of it and check its labels.
 
     Args:
-        dataset: Its id.
-        root: Its folder.
-        reader: Import path, see `datasets_lib.entry.DatasetEntry`.
-        expected: What the publisher says it holds, if that is known.
-        progress: Told of every image; of stored pixels at once.
+        dataset: Id of the dataset.
+        root: Folder of the dataset.
+        reader: Import path or callable, see `datasets_lib.entry.DatasetEntry`.
+        expected: Counts stated by the publisher, if known.
+        progress: Called after every image, or once for stored pixels.
     """
     try:
-        found: Classification = resolve_function(reader)(root)
+        found: Classification = resolve_callable(reader)(root)
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
     checked = [
@@ -66,7 +67,7 @@ def verify_textures(
 ) -> Report:
     """Decode a folder of textures; the arguments are those of `verify_labeled`."""
     try:
-        files: list[Path] = list(resolve_function(reader)(root))
+        files: list[Path] = list(resolve_callable(reader)(root))
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
     samples = [Sample(file.relative_to(root).as_posix(), file) for file in files]

@@ -1,4 +1,4 @@
-"""What `datasets_lib.verify` says of a dataset, and the checks that every kind of set shares."""
+"""Reports of `datasets_lib.verify`, and the checks that all tasks share."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,8 +16,8 @@ class Problem:
     """One thing that is wrong.
 
     Attributes:
-        kind: What, in words, such as ``empty mask``; problems of one kind are counted together.
-        where: The file, or the files, it is about; empty for the whole.
+        kind: Description such as ``empty mask``; problems are counted by it.
+        where: Affected file or files; empty for the whole set.
     """
 
     kind: str
@@ -26,13 +26,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found of one category, or of one set without categories.
+    """Result for one category, or for a set without categories.
 
     Attributes:
         name: ``dataset.category`` or ``dataset``.
-        counts: Images it holds; None where it could not be read.
+        counts: Images it holds; None if it could not be read.
         problems: What is wrong; empty if it verifies.
-        notes: What is worth knowing and not wrong, such as images of many sizes.
+        notes: Remarks that are no problems, such as images of many sizes.
     """
 
     name: str
@@ -42,11 +42,11 @@ class Report:
 
 
 def excusing(report: Report, known: Mapping[str, int]) -> Report:
-    """The report with the publisher's own flaws as notes, where there are just as many.
+    """Return the report with known flaws as notes, if their number is exactly the known one.
 
     Args:
-        report: Of the set.
-        known: How many problems of a kind the set has as published.
+        report: Report of the set.
+        known: Number of problems in the published set, by kind.
     """
     found = Counter(problem.kind for problem in report.problems)
     excused = {kind for kind, count in known.items() if found[kind] == count}
@@ -61,9 +61,9 @@ class Checked:
 
     Attributes:
         split: ``train``, ``validation`` or ``test``.
-        name: Of the image.
-        label: What it is to be told from: ``normal`` or ``defective``, or its class.
-        image: What it turned out to be.
+        name: Name of the image.
+        label: ``normal`` or ``defective``, or its class.
+        image: Facts about it.
     """
 
     split: str
@@ -73,7 +73,7 @@ class Checked:
 
 
 def count_problems(counts: Counts, expected: Counts | None) -> Iterable[Problem]:
-    """Where a set does not hold what its publisher says."""
+    """Yield differences from the counts that the publisher states."""
     if expected is None:
         return
     for what in ("train", "validation", "test", "defective"):
@@ -83,7 +83,7 @@ def count_problems(counts: Counts, expected: Counts | None) -> Iterable[Problem]
 
 
 def image_problems(checked: Sequence[Checked]) -> Iterable[Problem]:
-    """What is wrong with single images, and between them."""
+    """Yield problems of single images, then leaks and contradictions between them."""
     for one in checked:
         if one.image.error:
             yield Problem("unreadable", f"{one.name}: {one.image.error}")
@@ -94,7 +94,7 @@ def image_problems(checked: Sequence[Checked]) -> Iterable[Problem]:
 
 
 def image_notes(checked: Sequence[Checked]) -> Iterable[str]:
-    """Sizes and kinds of the images, and how many are there more than once."""
+    """Yield sizes and kinds of the images, and the number of repeats."""
     images = [one.image for one in checked if not one.image.error]
     sizes = Counter(image.size for image in images)
     if len(sizes) > 1:
@@ -115,7 +115,7 @@ def image_notes(checked: Sequence[Checked]) -> Iterable[str]:
 
 
 def _leaks(checked: Sequence[Checked]) -> Iterable[Problem]:
-    """Images of the test split that are fitted or calibrated on too."""
+    """Yield test images that also occur in training or validation."""
     by_file: dict[str, Checked] = {}
     by_pixels: dict[str, Checked] = {}
     for one in checked:
@@ -138,7 +138,7 @@ def _leak(what: str, fitted: Checked, tested: Checked) -> Problem:
 
 
 def _contradictions(checked: Sequence[Checked]) -> Iterable[Problem]:
-    """Test images that are to be told apart from themselves."""
+    """Yield test images whose pixels occur under two labels."""
     by_pixels: dict[str, dict[str, str]] = defaultdict(dict)
     for one in checked:
         if one.split == "test" and one.image.pixels_sha256:

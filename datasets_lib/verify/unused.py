@@ -1,6 +1,6 @@
-"""Files of an anomaly set that its reader passed over: masks of no image, images too deep.
+"""Find files that a reader ignored: masks without an image, images in other folders.
 
-Told from names alone, and from what the reader did take, so that one search serves all layouts.
+Uses file names and the samples that were read, so that one search serves all layouts.
 """
 
 import os
@@ -17,11 +17,11 @@ from datasets_lib.verify.report import Problem
 
 
 class Unused:
-    """What a category's folder holds beside the samples that were read from it.
+    """Files of a category's folder that are not among its samples.
 
     Args:
-        path: The folder.
-        category: As its reader read it.
+        path: Folder of the category.
+        category: The category as its reader returned it.
     """
 
     def __init__(self, path: Path, category: Category) -> None:
@@ -44,7 +44,7 @@ class Unused:
         self._others = [file for file in unused if not self._is_truth(file)]
 
     def problems(self) -> Iterable[Problem]:
-        """Masks that belong to no image, or that no reader takes for the mask of its image."""
+        """Yield masks without an image, and masks that no reader associates with their image."""
         for file in self._truth:
             name = file.relative_to(self._path).as_posix()
             if file.suffix.lower() not in MASK_SUFFIXES:
@@ -56,7 +56,7 @@ class Unused:
                 yield Problem("mask in a folder that is not looked in", name)
 
     def notes(self) -> Iterable[str]:
-        """How many images lie too deep, and how many files beside images are none."""
+        """Yield counts of images in unread folders, and of other files next to images."""
         searched = self._image_folders | {folder.parent for folder in self._image_folders}
         searched -= {self._path} - self._image_folders
         beside = [file for file in self._others if not searched.isdisjoint(file.parents)]
@@ -73,13 +73,13 @@ class Unused:
 
 
 def _owners(file: Path) -> set[tuple[str, str]]:
-    """The images that a file may be the mask of, or one mask of several in a folder."""
+    """Return the images a file may belong to as a mask, or as one of several in a folder."""
     stems = (file.parent, file.stem), (file.parent.parent, file.parent.name)
     return {_place(kind, stem.removesuffix(end)) for kind, stem in stems for end in ("", "_mask")}
 
 
 def _place(kind: Path, stem: str) -> tuple[str, str]:
-    """A name in its kind; the folders that hold kinds are of none."""
+    """Return a stem with the defect kind, the name of its folder; empty above the kinds."""
     is_above = kind.name.lower() in MASK_NAMES | ABNORMAL_NAMES
     return "" if is_above else kind.name, stem
 

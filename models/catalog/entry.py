@@ -1,4 +1,4 @@
-"""What the catalog says of weights, recipes and models; imports neither torch nor timm."""
+"""Entries of the catalog: weights, recipes and models; imports neither torch nor timm."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ class WeightsEntry:
         tag: Full name, ``architecture.training``, never a library's moving default.
         architecture: timm's name of the architecture that loads it.
         mean: Channel means its inputs were normalized with, for images in [0, 1].
-        std: Channel standard deviations, likewise.
-        made_by: Command that makes such weights where the publisher's cannot be had.
-        url: Where the publisher keeps the file.
-        file_stems: Names, without extension, under which a weights folder may hold it.
+        std: Channel standard deviations of the same normalization.
+        made_by: Command that produces such weights when the publisher's are unavailable.
+        url: Download address of the file.
+        file_stems: File names, without extension, that a weights folder is searched for.
     """
 
     tag: str
@@ -37,7 +37,7 @@ class WeightsEntry:
 
     @property
     def file_name(self) -> str:
-        """The publisher's name of the file; the tag's where every file there has one name."""
+        """Publisher's file name, or the tag where all of its files have one name."""
         name = self.url.rpartition("/")[2]
         return f"{self.tag}.safetensors" if name == "model.safetensors" else name
 
@@ -50,21 +50,21 @@ class WeightsEntry:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained: everything of it enters the recipe hash.
+    """Training recipe of a model; every field but the source enters the recipe hash.
 
     Attributes:
-        optimizer: ``none`` for a model that gathers statistics in one pass and steps nothing.
-        betas: Of Adam; the first is SGD's momentum.
-        amsgrad: Adam's variant that divides by the largest second moment so far.
+        optimizer: ``none`` for a model that only gathers statistics in one pass.
+        betas: Adam's coefficients; the first is SGD's momentum.
+        amsgrad: Use the variant of Adam that divides by the largest second moment so far.
         schedule: ``drop`` multiplies the rate by a tenth at 95 % of the steps.
         epochs: Passes over the fitted images in the original protocol.
         images: Budget in images instead of passes, where the original counts steps.
         warmup_epochs: Linear warm-up, part of ``epochs``.
-        grad_clip: Largest global gradient norm; None leaves gradients alone.
-        loss: A loss the model names, such as ``flattened`` or ``per_pixel`` for RD; None where a
-            model has but one.
-        options: Keyword arguments of ``build`` that take the place of the entry's own.
-        source: Who published or chose these constants.
+        grad_clip: Maximum global gradient norm; None disables clipping.
+        loss: Name of one of the model's losses, such as ``flattened`` or ``per_pixel``; None where
+            a model has a single loss.
+        options: Keyword arguments of ``build`` that override the entry's own.
+        source: Origin of these constants.
     """
 
     optimizer: Literal["adam", "adamw", "sgd", "none"]
@@ -86,14 +86,15 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ClassifierRecipe(Recipe):
-    """How a classifier is trained.
+    """Training recipe of a classifier.
 
     Attributes:
         pretrained_lr: Learning rate of a case that starts from weights; None means ``lr``.
-        base_transform: Augmentation under every other one: ``none``, ``flip_crop`` or ``modern``.
+        base_transform: Augmentation applied before the case's own.
         alpha: Both parameters of the Beta distribution that MixUp and CutMix draw λ from.
-        label_smoothing: Of the cross-entropy.
-        ema_decay: Of the moving average of the parameters that is judged; None judges the last.
+        label_smoothing: Label smoothing of the cross-entropy.
+        ema_decay: Decay of the moving average of the parameters that is evaluated; None evaluates
+            the parameters themselves.
     """
 
     pretrained_lr: float | None = None
@@ -108,28 +109,28 @@ class ModelEntry:
     """One named configuration.
 
     Attributes:
-        name: The id's model value, in ``[a-z0-9_.]``.
-        family: Keyword and marker, such as ``distillation``.
+        name: Name in case ids, of characters ``[a-z0-9_.]``.
+        family: Family for keyword selection, such as ``distillation``.
         build: Import path ``module:function``, or the function itself; called as
             `models.components.base.Build` describes.
         options: Keyword arguments of ``build``.
         weights: Tag in `WEIGHTS` of the backbone's weights; None for a model without pretrained
             parts, which has scratch cases alone.
         heads: Names of the scoring heads that ``predict`` returns; the first ranks.
-        layers: Stages of the frozen backbone that are tapped; empty for other models.
-        recipes: Recipe by recipe; ``baseline`` is the original's and has no suffix in the id.
+        layers: Tapped stages of the frozen backbone; empty for models without.
+        recipes: Recipes by name; ``baseline`` is the original's and has no suffix in the id.
         image_size: Side in pixels that images are resized to.
-        crop: Side of their middle that is kept; None keeps all.
-        seed_base: The replicate s0 is seeded with this.
-        standard_epochs: Budget of the ``standard`` profile in passes.
-        standard_images: The same in images, for recipes that count images.
+        crop: Side of the center crop; None disables cropping.
+        seed_base: Seed of replicate s0.
+        standard_epochs: Budget of the ``standard`` profile in epochs.
+        standard_images: Budget of the ``standard`` profile in images, for recipes in images.
         paper_recipe: Recipe of the ``paper`` profile where it differs from ``baseline``.
         paper_input: ``(image_size, crop)`` of the ``paper`` profile where they differ.
-        holds_out: Whether a tenth of the training images is kept from training, to calibrate on.
-        auxiliary: Texture sets whose pictures the loss looks at, the preferred one first; a
-            procedural stand-in serves where none is there.
-        aliases: Other names of the model, to find it by.
-        group: Which side of a study's comparison it is on, such as ``resnet``.
+        holds_out: Whether a tenth of the training images is held out for calibration.
+        auxiliary: Texture sets whose images fill ``Batch.auxiliary``, in order of preference;
+            procedural textures serve where none is available.
+        aliases: Other names to find the model by.
+        group: Side of a study's comparison, such as ``resnet``.
     """
 
     name: str

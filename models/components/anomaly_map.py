@@ -23,7 +23,9 @@ _RADIUS = int(_TRUNCATE * SIGMA + 0.5)
 
 
 def upsample_and_blur(maps: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
-    """Bilinear upsampling (``align_corners=False``), then a Gaussian with reflected borders.
+    """Upsample maps bilinearly (``align_corners=False``), then blur them with a Gaussian.
+
+    The blur's borders repeat the edge pixel.
 
     Args:
         maps: ``(B, h, w)``.
@@ -65,7 +67,7 @@ def repeat_and_blur(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def of_maps(maps: Tensor) -> Prediction:
-    """Maps ``(B, H, W)`` and their maxima as scores, as most papers score an image."""
+    """Return maps ``(B, H, W)`` with their maxima as scores, as most papers score an image."""
     return Prediction(scores=maps.amax(dim=(1, 2)), maps=maps)
 
 

@@ -16,7 +16,7 @@ from models.catalog import WEIGHTS, WeightsEntry
 from models.components.weights import IncompleteWeightsError
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
-"""Of the features of each stage, or layer in a ResNet's words."""
+"""Strides of the features by stage, which ResNets call layer."""
 
 _Rules = tuple[tuple[str, str], ...]
 
@@ -57,8 +57,8 @@ class Backbone(nn.Module):
     1.4 to 1.6 times as fast for a ResNet on a CPU together with channels-last memory.
 
     Attributes:
-        layers: Which stages are tapped, 1 to 4, ascending.
-        channels: Of their features.
+        layers: Tapped stages, 1 to 4, ascending.
+        channels: Number of channels of each tapped stage.
 
     Args:
         weights: Architecture, mean and standard deviation.
@@ -97,7 +97,7 @@ class Backbone(nn.Module):
     def of(
         weights: str | None, state: Mapping[str, Tensor] | None, layers: Sequence[int] = (1, 2, 3)
     ) -> "Backbone":
-        """The backbone of weights in the catalog, by their tag.
+        """Return the backbone for weights in the catalog, by their tag.
 
         Raises:
             ValueError: There are none of this tag, or the tensors are not theirs.
@@ -111,7 +111,7 @@ class Backbone(nn.Module):
         return super().train(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features of images.
+        """Return the features of images.
 
         Args:
             images: ``(B, 3, H, W)`` in [0, 1].
@@ -126,7 +126,7 @@ class Backbone(nn.Module):
     def stages(
         self, images: Tensor, passed: Callable[[int], None] = lambda layer: None
     ) -> dict[int, Tensor]:
-        """Features of every layer down to the last tapped one, by layer.
+        """Return the features of every layer down to the last tapped one, by layer.
 
         Args:
             images: ``(B, 3, H, W)`` in [0, 1].
@@ -144,7 +144,7 @@ class Backbone(nn.Module):
         return found
 
     def digests(self) -> dict[int, str]:
-        """Sha256 by layer over all that its features come of; 0.1 s for 100 MB on a CPU."""
+        """Return the sha256 by layer of all tensors its features depend on; 0.1 s per 100 MB."""
         sha = hashlib.sha256()
         for buffer in (self.mean, self.std):
             _add(sha, buffer)
@@ -259,7 +259,7 @@ def fold_layer_scale(module: nn.Module) -> None:
 
 
 def timm_feature_state(state: Mapping[str, Tensor], architecture: str) -> dict[str, Tensor]:
-    """A publisher's tensors under the names of timm's ``features_only`` network.
+    """Return a publisher's tensors under the names of timm's ``features_only`` network.
 
     ResNets have one set of names everywhere. ConvNeXt comes under torchvision's or under its
     authors' (whose layer scale is ``(C,)``, torchvision's ``(C, 1, 1)``). Names of neither kind,

@@ -48,10 +48,9 @@ class DynamicBuffers(nn.Module):
                 for wanted, size in zip(dimensions, shape, strict=True)
             )
             if not fits:
-                known = (f"{d} = {sizes[d]}" if d in sizes else f"{d}" for d in dimensions)
-                yield (
-                    f"{name} is {tuple(tensors[name].shape)} where ({', '.join(known)}) is wanted"
-                )
+                known = [f"{d} = {sizes[d]}" if d in sizes else str(d) for d in dimensions]
+                wanted_shape = f"({', '.join(known)}{',' if len(known) == 1 else ''})"
+                yield f"{name} is {tuple(tensors[name].shape)} where {wanted_shape} is wanted"
 
 
 def misfits(wanted: Mapping[str, Tensor], tensors: Mapping[str, object]) -> list[str]:

@@ -29,7 +29,7 @@ def jitter(images: Tensor, strength: float = 0.2) -> Tensor:
 
 
 def jittered(images: Tensor, kind: Tensor, factor: Tensor) -> Tensor:
-    """The same with the kind and the factor of each image given, ``(B, 1, 1, 1)``."""
+    """Apply a given kind and factor of change to each image, both ``(B, 1, 1, 1)``."""
     gray = grayscale(images)
     # A factor moves an image away from what it has none of: light, contrast or color.
     without = torch.where(kind == SATURATION, gray, gray.mean(dim=(1, 2, 3), keepdim=True))
@@ -38,12 +38,12 @@ def jittered(images: Tensor, kind: Tensor, factor: Tensor) -> Tensor:
 
 
 def random_grayscale(images: Tensor, probability: float) -> Tensor:
-    """Each image without its colors with a probability, ``(B, 3, H, W)``."""
+    """Remove the colors of each image with a probability, ``(B, 3, H, W)``."""
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < probability
     return torch.where(chosen, grayscale(images), images)
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """``(B, 1, H, W)``."""
+    """Return the luma ``(B, 1, H, W)`` of images ``(B, 3, H, W)``."""
     red, green, blue = images.unbind(dim=1)
     return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue)[:, None]

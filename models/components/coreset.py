@@ -92,7 +92,7 @@ class _Greedy:
         rows = points - points.mean(dim=0)
         basis = principal_subspace(rows) if rows.device.type == "cpu" else None
         self.points = Points.of(rows, basis)
-        self.centers = Bank.room(self.points, count)
+        self.centers = Bank.allocate(self.points, count)
         self.picks = torch.empty(count, dtype=torch.long, device=rows.device)
         self.done = 0
         self.bound = rows.new_empty(len(rows))

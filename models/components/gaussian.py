@@ -61,14 +61,14 @@ class PositionGaussians(DynamicBuffers):
         self._blocks: list[SecondMoments] = []
 
     def update(self, samples: Samples, positions: int) -> None:
-        """Take in samples of all positions, the same at every call."""
+        """Add samples of all positions, the same at every call."""
         slices = self._slices(positions)
         self._blocks = self._blocks or [SecondMoments() for _ in slices]
         for moments, block in zip(self._blocks, slices, strict=True):
             moments.add(samples(block))
 
     def compute(self) -> None:
-        """Make W or V, a block of positions at a time, and forget the samples.
+        """Compute W or V, a block of positions at a time, and drop the samples.
 
         Raises:
             ValueError: Fewer than two samples, or covariances that are not positive definite.
@@ -104,7 +104,7 @@ class PositionGaussians(DynamicBuffers):
     def _whitened(self, moments: SecondMoments) -> tuple[Tensor, Tensor, Tensor]:
         """Mean, W or V of a block, and whether a factorization failed (a scalar on the device)."""
         if moments.count < self.channels:
-            mean, samples = moments.centerd()
+            mean, samples = moments.centered()
             diagonal = self.regularization * (moments.count - 1)
             factor, failed = _cholesky(samples @ samples.mT, diagonal)
             right = samples.mT
@@ -117,7 +117,7 @@ class PositionGaussians(DynamicBuffers):
         return mean, solved.mT, failed
 
     def distances(self, samples: Samples) -> Tensor:
-        """Mahalanobis distances ``(P, B)`` of B samples at each position."""
+        """Return Mahalanobis distances ``(P, B)`` of B samples at each position."""
         # Larger blocks than of matrices: threads that wait for each other at each cost the more.
         size = max(1, _SAMPLES // self.channels)
         slices = [slice(begin, begin + size) for begin in range(0, len(self.mean), size)]
@@ -148,11 +148,11 @@ def _cholesky(matrices: Tensor, diagonal: float) -> tuple[Tensor, Tensor]:
 def map_single_threaded(
     work: Callable[[Piece], Result], pieces: Iterable[Piece], device: torch.device
 ) -> list[Result]:
-    """The results of work on each piece, without gradient; on a CPU a thread each, side by side.
+    """Return the results of work on each piece, without gradient; on a CPU one thread per piece.
 
     MKL's factorizations and triangular solves split every single matrix among the threads, which
     then wait for each other thousands of times a second. On two cores, 4,096 factorizations of
-    100 × 100 so take 18 to 52 s beside one other busy process, and 0.8 s on one thread.
+    100 × 100 take 18 to 52 s that way next to one other busy process, and 0.8 s on one thread.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:

@@ -34,16 +34,16 @@ class KDE(DynamicBuffers):
         self.register_dynamic_buffer("log_norm")
 
     def fit(self, samples: Tensor) -> None:
-        """Take samples ``(n, k)``.
+        """Fit the density to samples ``(n, k)``.
 
         Raises:
             ValueError: They do not span their k dimensions, as n ≤ k samples never do.
         """
         count, dimension = samples.shape
         mean = samples.double().mean(dim=0)
-        centerd = samples.double() - mean
+        centered = samples.double() - mean
         factor = count ** (-1 / (dimension + 4))
-        covariance = centerd.T @ centerd / max(count - 1, 1) * factor**2
+        covariance = centered.T @ centered / max(count - 1, 1) * factor**2
         cholesky, info = torch.linalg.cholesky_ex(covariance)
         if count <= dimension or info != 0:
             raise ValueError(
@@ -54,11 +54,11 @@ class KDE(DynamicBuffers):
         whitening = torch.linalg.solve_triangular(cholesky, identity, upper=False)
         log_norm = whitening.diagonal().log().sum() - 0.5 * dimension * math.log(2 * math.pi)
         self.mean, self.whitening = mean.float(), whitening.float()
-        self.samples = (centerd @ whitening.T).float()
+        self.samples = (centered @ whitening.T).float()
         self.log_norm = (log_norm - math.log(count)).float()
 
     def log_density(self, points: Tensor) -> Tensor:
-        """Natural logarithm ``(B,)`` of the density at points ``(B, k)``.
+        """Return the natural logarithm ``(B,)`` of the density at points ``(B, k)``.
 
         Finite wherever points are: it does not underflow as the density itself does far away.
         """

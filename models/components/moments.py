@@ -20,7 +20,7 @@ class ChannelStatistics:
         self._deviations: Tensor | None = None
 
     def update(self, features: Tensor) -> None:
-        """Take in features ``(B, C, h, w)``."""
+        """Add features ``(B, C, h, w)``."""
         count = features.shape[0] * features.shape[2] * features.shape[3]
         variance, mean = torch.var_mean(features.detach().float(), dim=(0, 2, 3), correction=0)
         variance, mean = variance.double(), mean.double()
@@ -36,7 +36,7 @@ class ChannelStatistics:
         self._count = total
 
     def mean_and_std(self) -> Tensor:
-        """``(2, C)`` float32: means, and standard deviations of the population.
+        """Return ``(2, C)`` float32: means, and standard deviations of the population.
 
         Raises:
             ValueError: There was no sample.
@@ -60,7 +60,7 @@ class SecondMoments:
     Attributes:
         count: Samples so far.
         positions: P; 0 before the first sample.
-        channels: C, likewise.
+        channels: C; 0 before the first sample.
 
     Args:
         dtype: Precision that all but the samples is kept and computed in.
@@ -75,21 +75,21 @@ class SecondMoments:
         self._sum = self._products = torch.empty(0)
 
     def add(self, samples: Tensor) -> None:
-        """Take in samples ``(P, B, C)``, without copying or ever changing them."""
+        """Add samples ``(P, B, C)``, neither copied nor changed."""
         self._kept.append(samples)
         self.count += samples.shape[1]
         self.positions, _, self.channels = samples.shape
         if sum(kept.shape[1] for kept in self._kept) >= self.channels:
             self._fold()
 
-    def centerd(self) -> tuple[Tensor, Tensor]:
-        """The mean ``(P, C)`` and samples less the mean ``(P, n, C)``, of n < C; forgets them."""
+    def centered(self) -> tuple[Tensor, Tensor]:
+        """Return the mean ``(P, C)`` and the centered samples ``(P, n, C)``, n < C; drops them."""
         samples = self._taken()
         mean = samples.mean(dim=1)
         return mean, samples.sub_(mean[:, None])
 
     def covariance(self) -> tuple[Tensor, Tensor]:
-        """The mean ``(P, C)`` and covariance ``(P, C, C)`` over n − 1; forgets the sums."""
+        """Return the mean ``(P, C)`` and covariance ``(P, C, C)`` over n − 1; forgets the sums."""
         if self._kept:
             self._fold()
         assert self._shift is not None

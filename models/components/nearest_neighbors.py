@@ -21,13 +21,13 @@ _ROWS = 256
 _TILE = 2**23
 _PIECE = {True: 2**17, False: 2**24}  # on a CPU what fits in a core's cache
 
-_MOST = 256
-_STEP = 32
-_SHARE = 0.9
+_MAX_DIRECTIONS = 256
+_DIRECTIONS_STEP = 32
+_VARIANCE_SHARE = 0.9
 """Measured on ResNet18 features of 384 numbers: with 90 % of the variance 17 of 16,384 points are
 left that could be nearest, with 83 % 180; each costs as much as a direction."""
 
-_WORTHWHILE = 0.75
+_MIN_VARIANCE_SHARE = 0.75
 _SAMPLE = 8192
 _ITERATIONS = 2
 
@@ -39,13 +39,13 @@ class Points:
     Attributes:
         rows: ``(N, d)`` float32, of zero mean.
         squares: ``(N,)`` squared norms.
-        few: ``(N, q + 2)`` coordinates in a basis, norm of the rest, 1; None to compute all
+        reduced: ``(N, q + 2)`` coordinates in a basis, norm of the rest, 1; None to compute all
             distances, as is best on a GPU.
     """
 
     rows: Tensor
     squares: Tensor
-    few: Tensor | None
+    reduced: Tensor | None
 
     @staticmethod
     def of(rows: Tensor, basis: Tensor | None) -> "Points":
@@ -54,17 +54,17 @@ class Points:
         if basis is None:
             return Points(rows, squares, None)
         inside = rows @ basis
-        few = rows.new_ones(len(rows), basis.shape[1] + 2)
-        few[:, :-2] = inside
-        few[:, -2] = (squares - torch.linalg.vecdot(inside, inside)).clamp_min_(0).sqrt_()
-        return Points(rows, squares, few)
+        reduced = rows.new_ones(len(rows), basis.shape[1] + 2)
+        reduced[:, :-2] = inside
+        reduced[:, -2] = (squares - torch.linalg.vecdot(inside, inside)).clamp_min_(0).sqrt_()
+        return Points(rows, squares, reduced)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: Tensor | slice) -> "Points":
-        few = None if self.few is None else self.few[index]
-        return Points(self.rows[index], self.squares[index], few)
+        reduced = None if self.reduced is None else self.reduced[index]
+        return Points(self.rows[index], self.squares[index], reduced)
 
 
 @dataclass(frozen=True)
@@ -74,30 +74,30 @@ class Bank:
     Attributes:
         rows: ``(M, d)`` contiguous.
         squares: ``(M,)``.
-        few: ``(M, q + 2)``, for a product with `Points.few` that is a bound less ‖x‖².
+        reduced: ``(M, q + 2)``, for a product with `Points.reduced` that is a bound less ‖x‖².
     """
 
     rows: Tensor
     squares: Tensor
-    few: Tensor | None
+    reduced: Tensor | None
 
     @staticmethod
     def of(points: Points) -> "Bank":
-        """A bank of these points."""
-        if points.few is None:
+        """Return a bank of these points."""
+        if points.reduced is None:
             return Bank(points.rows, points.squares, None)
-        few = -2 * points.few
-        few[:, -1] = (1 - _ROUNDING) * points.squares
-        return Bank(points.rows, points.squares, few)
+        reduced = -2 * points.reduced
+        reduced[:, -1] = (1 - _ROUNDING) * points.squares
+        return Bank(points.rows, points.squares, reduced)
 
     @staticmethod
-    def room(points: Points, count: int) -> "Bank":
-        """An unfilled bank for so many of these points."""
-        few = points.few
+    def allocate(points: Points, count: int) -> "Bank":
+        """Return an unfilled bank with capacity for ``count`` of these points."""
+        reduced = points.reduced
         return Bank(
             points.rows.new_empty(count, points.rows.shape[1]),
             points.squares.new_empty(count),
-            None if few is None else few.new_empty(count, few.shape[1]),
+            None if reduced is None else reduced.new_empty(count, reduced.shape[1]),
         )
 
     def put(self, begin: int, points: Points) -> None:
@@ -105,15 +105,15 @@ class Bank:
         part, other = self[begin : begin + len(points)], Bank.of(points)
         part.rows.copy_(other.rows)
         part.squares.copy_(other.squares)
-        if part.few is not None and other.few is not None:
-            part.few.copy_(other.few)
+        if part.reduced is not None and other.reduced is not None:
+            part.reduced.copy_(other.reduced)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: slice) -> "Bank":
-        few = None if self.few is None else self.few[index]
-        return Bank(self.rows[index], self.squares[index], few)
+        reduced = None if self.reduced is None else self.reduced[index]
+        return Bank(self.rows[index], self.squares[index], reduced)
 
 
 def nearest_point(
@@ -121,7 +121,7 @@ def nearest_point(
 ) -> tuple[Tensor, Tensor]:
     """The nearest point of a bank to each query; of equally near ones the first.
 
-    Beside its results it needs at most some 200 MB, or 1 KB times M where that is more.
+    On top of its results it needs at most some 200 MB, or 1 KB times M where that is more.
 
     Args:
         queries: Q points.
@@ -133,8 +133,8 @@ def nearest_point(
     """
     best = queries.squares.new_full((len(queries),), torch.inf) if below is None else below.clone()
     index = torch.full_like(best, len(bank), dtype=torch.long)
-    most = _ROWS if queries.rows.device.type == "cpu" else len(queries)
-    rows = max(32, min(most, _TILE // len(bank)))
+    max_rows = _ROWS if queries.rows.device.type == "cpu" else len(queries)
+    rows = max(32, min(max_rows, _TILE // len(bank)))
     for begin in range(0, len(queries), rows):
         tile = slice(begin, begin + rows)
         best[tile], index[tile] = _search(queries[tile], bank, best[tile], index[tile])
@@ -157,7 +157,7 @@ def _search(x: Points, bank: Bank, best: Tensor, index: Tensor) -> tuple[Tensor,
     least = bounds.amin(dim=2)
     best, index = _try_least_bound(x, bank, bounds, least, best, index)
     i, j = _below(bounds, least, _threshold(x, best))
-    if x.few is None:
+    if x.reduced is None:
         return _settle(x, bank, best, index, i, j)
     many = torch.bincount(i, minlength=len(x)) > len(bank) // 16 + _BLOCK
     crowded = many.nonzero().squeeze(1)
@@ -178,8 +178,8 @@ def _bounds(x: Points, bank: Bank) -> Tensor:
     bounds = x.rows.new_empty(len(x), blocks * _BLOCK)
     bounds[:, len(bank) :] = torch.inf
     used = bounds[:, : len(bank)]
-    if x.few is not None and bank.few is not None:
-        torch.mm(x.few, bank.few.T, out=used)
+    if x.reduced is not None and bank.reduced is not None:
+        torch.mm(x.reduced, bank.reduced.T, out=used)
     else:
         torch.addmm((1 - _ROUNDING) * bank.squares, x.rows, bank.rows.T, alpha=-2, out=used)
     return bounds.view(len(x), blocks, _BLOCK)
@@ -254,18 +254,18 @@ def principal_subspace(points: Tensor) -> Tensor | None:
     count, channels = points.shape
     sample = points[:: max(1, count // _SAMPLE)]
     covariance = sample.T @ sample
-    most = min(_MOST, max(1, channels // 2))
-    starts = torch.linspace(0, len(sample) - 1, most, device=points.device).long()
+    max_directions = min(_MAX_DIRECTIONS, max(1, channels // 2))
+    starts = torch.linspace(0, len(sample) - 1, max_directions, device=points.device).long()
     basis = _orthonormal(covariance @ sample[starts].T)
     for _ in range(_ITERATIONS - 1):
         basis = _orthonormal(covariance @ basis)
     values, vectors = torch.linalg.eigh(basis.T @ covariance @ basis)
-    held = values.flip(0).clamp_min(0).cumsum(0)
+    cumulative = values.flip(0).clamp_min(0).cumsum(0)
     total = covariance.trace()
-    if held[-1] < _WORTHWHILE * total:
+    if cumulative[-1] < _MIN_VARIANCE_SHARE * total:
         return None
-    enough = int((held < _SHARE * total).sum()) + 1
-    kept = min(most, -(-enough // _STEP) * _STEP)
+    enough = int((cumulative < _VARIANCE_SHARE * total).sum()) + 1
+    kept = min(max_directions, -(-enough // _DIRECTIONS_STEP) * _DIRECTIONS_STEP)
     return _orthonormal(basis @ vectors.flip(1)[:, :kept])
 
 

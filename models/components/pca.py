@@ -44,11 +44,11 @@ class PCA(DynamicBuffers):
         self._moments = SecondMoments(torch.float64)
 
     def update(self, samples: Tensor) -> None:
-        """Take in samples ``(B, d)``, which must not change before `compute`."""
+        """Add samples ``(B, d)``, which must not change before `compute`."""
         self._moments.add(samples[None])
 
     def compute(self) -> None:
-        """Find the components and forget the samples.
+        """Compute the components and drop the samples.
 
         Raises:
             ValueError: Fewer than two samples, or samples that do not vary or are not finite.
@@ -61,7 +61,7 @@ class PCA(DynamicBuffers):
                 "to the training split."
             )
         if count < moments.channels:
-            mean, samples = (tensor[0] for tensor in moments.centerd())
+            mean, samples = (tensor[0] for tensor in moments.centered())
             values, vectors = self._largest(samples @ samples.T / count, count)
             components = (vectors.T @ samples) / (values[:, None] * count).sqrt()
         else:
@@ -84,19 +84,19 @@ class PCA(DynamicBuffers):
         values, vectors = values.flip(0), vectors.flip(1)
         # Samples were float32: directions of less variance than its rounding are noise.
         spanned = int((values > values[0] * torch.finfo(torch.float32).eps ** 2 * count).sum())
-        most = min(spanned, count - 1)
+        max_components = min(spanned, count - 1)
         if isinstance(self.keep, int):
-            kept = min(self.keep, most)
+            kept = min(self.keep, max_components)
         else:
             below = values.cumsum(0) < self.keep * total
-            kept = min(int(below.sum()) + 1, most)
+            kept = min(int(below.sum()) + 1, max_components)
         return values[:kept], vectors[:, :kept]
 
     def transform(self, samples: Tensor) -> Tensor:
-        """Coordinates ``(B, k)`` of samples ``(B, d)`` along the components."""
+        """Return coordinates ``(B, k)`` of samples ``(B, d)`` along the components."""
         return (samples - self.mean) @ self.components.T
 
     def residual(self, samples: Tensor) -> Tensor:
-        """What the components do not hold of samples ``(B, d)``: x less its reconstruction."""
+        """Return the residual of samples ``(B, d)``: x less its reconstruction."""
         delta = samples - self.mean
         return delta - (delta @ self.components.T) @ self.components

@@ -13,19 +13,19 @@ _EPS = 0.9
 
 
 def dense_projection(channels: int) -> Tensor:
-    """``(channels, 128)``, uniform as a linear layer's initial weights, drawn on the CPU."""
+    """Return ``(channels, 128)``, uniform as a linear layer's initial weights, drawn on the CPU."""
     return torch.nn.Linear(channels, DENSE_COMPONENTS, bias=False).weight.detach().T
 
 
 def sparse_projection(channels: int, samples: int) -> Tensor:
-    """A very sparse map (Li, Hastie and Church, KDD 2006), drawn on the CPU.
+    """Return a very sparse map (Li, Hastie and Church, KDD 2006), drawn on the CPU.
 
     Args:
-        channels: Of what is mapped.
-        samples: For so many the lemma gives the number of components.
+        channels: Dimension of the samples.
+        samples: Number of samples, from which the lemma gives the number of components.
 
     Returns:
-        ``(channels, components)``: of √channels rows one is not zero, with equal signs.
+        ``(channels, components)``: one entry in √channels is not zero; signs are equally likely.
     """
     components = int(4 * math.log(samples) / (_EPS**2 / 2 - _EPS**3 / 3))
     density = 1 / math.sqrt(channels)

@@ -30,7 +30,7 @@ P_HARD = 0.999
 """Share of the squared differences that the student's loss passes over (section 3.2)."""
 
 _BORDER = 4
-"""Positions at each border of the map that no patch is centerd at, for lack of padding."""
+"""Positions at each border of the map that no patch is centered at, for lack of padding."""
 
 _SMALLEST = 1e-12
 """Least distance of two quantiles: of maps that are the same everywhere it is none."""
@@ -227,12 +227,12 @@ def build(
     """
     if size not in LAYERS:
         raise ValueError(f"Unknown size '{size}': there are {', '.join(LAYERS)}.")
-    if weights not in WEIGHTS or WEIGHTS[weights].architecture != f"pdn_{size}":
+    if weights not in WEIGHTS or WEIGHTS[weights or ""].architecture != f"pdn_{size}":
         raise ValueError(
             f"The {size} EfficientAD's teacher is a patch description network: wanted weights of a "
             f"pdn_{size}, such as pdn_{size}.distilled, found '{weights}'."
         )
-    entry = WEIGHTS[weights]
+    entry = WEIGHTS[weights or ""]
     model = EfficientAD(
         teacher(size, entry, state),
         PatchDescriptionNetwork(size, 2 * FEATURES),

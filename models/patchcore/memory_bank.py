@@ -42,7 +42,7 @@ class MemoryBank(DynamicBuffers):
     def nearest(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest patch of the bank, exactly.
 
-        Beside what `models.components.nearest_neighbors` needs, copies of 4,096 queries.
+        Needs what `models.components.nearest_neighbors` does, and copies of 4,096 queries.
 
         Args:
             queries: ``(Q, d)``.
@@ -76,8 +76,8 @@ class MemoryBank(DynamicBuffers):
 
     def distances(self, queries: Tensor, indices: Tensor) -> Tensor:
         """Euclidean distances ``(B, K)`` of queries ``(B, d)`` to patches ``(B, K)``."""
-        centerd = (queries - self.mean)[:, None]
-        distances: Tensor = torch.linalg.vector_norm(centerd - self.patches[indices], dim=2)
+        centered = (queries - self.mean)[:, None]
+        distances: Tensor = torch.linalg.vector_norm(centered - self.patches[indices], dim=2)
         return distances
 
     def _prepared(self) -> Bank:

@@ -173,21 +173,19 @@ def test_a_loss_that_is_not_finite_is_an_outcome(tmp_path):
 
 
 def test_moving_average_forgets_the_start_and_follows_the_definition():
-    from bench.run.training.average import MovingAverage
-
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
-    average = MovingAverage(model, 0.9)
+    average = loop._MovingAverage(model, 0.9)
     expected = model[0].weight.detach().double().clone()
     for update in range(40):
         with torch.no_grad():
             model[0].weight.normal_()
         model(torch.randn(4, 3))
-        average.update()
+        average.update(model, update)
         decay = min(0.9, (1 + update) / (10 + update))
         expected = decay * expected + (1 - decay) * model[0].weight.detach().double()
-    torch.testing.assert_close(average.model[0].weight.double(), expected, atol=1e-5, rtol=0)
-    assert average.model[1].num_batches_tracked == model[1].num_batches_tracked == 40
+    torch.testing.assert_close(average.module[0].weight.double(), expected, atol=1e-5, rtol=0)
+    assert average.module[1].num_batches_tracked == model[1].num_batches_tracked == 40
 
 
 def test_what_is_drawn_is_never_drawn_twice_not_even_where_a_batch_holds_the_end_of_a_pass():

@@ -116,7 +116,11 @@ def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
     with np.load(tmp_path / "results" / record.artifacts["scores"]) as file:
         for batch in (32, 5):
             predictions = predict_all(
-                model, images, batch=batch, device=torch.device("cpu"), report=lambda *_: None
+                model,
+                images,
+                batch_size=batch,
+                device=torch.device("cpu"),
+                progress=lambda *_: None,
             )
             for head, result in predictions.items():
                 tolerance = 0 if batch == 32 else 1e-5

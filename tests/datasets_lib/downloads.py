@@ -16,7 +16,7 @@ QUICK = Patience(attempts=3, pause_seconds=0.01, stall_seconds=0.5)
 
 
 def names(target):
-    return sorted(path.name for path in target.parent.iterdir())
+    return sorted(path.name for path in target.parent.iterdir() if path.suffix != ".lock")
 
 
 def fetch(urls, target, **options):

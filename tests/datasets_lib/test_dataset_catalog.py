@@ -6,9 +6,10 @@ import pytest
 from datasets_lib import catalog
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS, register_dataset, register_layout
 from datasets_lib.discover import find_datasets
-from datasets_lib.entry import DatasetEntry, Layout, resolve_function
+from datasets_lib.entry import DatasetEntry, Layout
 from datasets_lib.layouts.category import Category, Sample
 from datasets_lib.layouts.folders import folder_id
+from datasets_lib.resolve import resolve_callable
 
 
 def test_mvtec_has_its_fifteen_categories():
@@ -26,7 +27,7 @@ def test_entries_are_usable(entry):
         assert folder_id(name) == name
     assert entry.license
     for path in filter(None, (entry.reader, entry.generator)):
-        assert callable(resolve_function(path))
+        assert callable(resolve_callable(path))
 
 
 def test_a_set_is_either_fetched_or_generated():
@@ -108,7 +109,7 @@ def test_an_outside_dataset_is_one_registration(registries, tmp_path):
     register_dataset(PAIR)
     assert DATASETS["pair"] is PAIR
     dataset = find_datasets([tmp_path])["pair"]
-    category = resolve_function(dataset.reader)("pair", "all", dataset.categories["all"])
+    category = resolve_callable(dataset.reader)("pair", "all", dataset.categories["all"])
     assert [sample.defect for sample in category.test] == [None, "scratch"]
 
 

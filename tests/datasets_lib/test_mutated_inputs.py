@@ -84,7 +84,7 @@ with folder_for_one_example() as _written:
     }
 
 
-@examples(40)
+@examples(20)
 @given(
     st.sampled_from(sorted(CONTENTS)).flatmap(
         lambda name: st.tuples(st.just(name), mutated(CONTENTS[name]))
@@ -117,7 +117,7 @@ with folder_for_one_example() as _written:
     VISA = write_visa(_written).read_bytes()
 
 
-@examples(25)
+@examples(12)
 @given(mutated(VISA))
 def test_a_damaged_table_of_visa_is_named_or_read_as_it_is(content):
     with folder_for_one_example() as root:
@@ -149,7 +149,7 @@ with folder_for_one_example() as _written:
     REAL_IAD = write_real_iad(_written).read_bytes()
 
 
-@examples(15)
+@examples(12)
 @given(mutated(REAL_IAD))
 def test_a_damaged_json_of_real_iad_is_named_or_leads_to_files_inside(content):
     with folder_for_one_example() as root:
@@ -179,7 +179,7 @@ with folder_for_one_example() as _written:
     DATA_INFO = write_named(_written)[1].read_bytes()
 
 
-@examples(25)
+@examples(12)
 @given(mutated(DATA_INFO))
 def test_a_damaged_data_info_is_named_or_written_anew(content):
     with folder_for_one_example() as root:
@@ -215,7 +215,7 @@ HOSTILE = st.one_of(
 ).map(lambda name: name.replace(b"/", b"_").replace(b"\0", b"_"))
 
 
-@examples(30)
+@examples(15)
 @given(HOSTILE)
 def test_a_hostile_name_is_read_in_folders_and_refused_by_the_naming_rule(name):
     file_name = os.fsdecode(name) + " .png"

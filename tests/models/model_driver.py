@@ -35,6 +35,11 @@ def batch_of(model, images, **fields):
     return Batch(images, features, **fields)
 
 
+def features_batch(features, size=(SIDE, SIDE)):
+    """Return a batch of cached features of one layer, without images."""
+    return Batch(None, [features], image_size=size)
+
+
 @contextmanager
 def evaluation(model):
     """Evaluation mode, inference mode and no autocast, as the harness sets them."""

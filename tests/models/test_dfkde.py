@@ -1,14 +1,10 @@
-import copy
-import io
-
 import numpy as np
 import pytest
 import scipy.stats
 import sklearn.decomposition
 import torch
+from model_driver import evaluation, features_batch
 
-from models.catalog import MODELS
-from models.components.base import FeatureModel, StatisticalModel
 from models.dfkde import build
 
 SIZE = (64, 64)
@@ -31,15 +27,15 @@ def features_of(count, seed):
 
 
 def fit(model, features, cuts=16):
-    with torch.no_grad():
+    with evaluation(model):
         for batch in features.split(cuts):
-            model.update_features([batch])
+            model.update(features_batch(batch))
         model.compute()
     return model
 
 
 def scores(model, features):
-    return model.predict_of_features([features], SIZE)["score"].scores
+    return model.predict(features_batch(features, SIZE))["score"].scores
 
 
 def reference(train, test, components=16):
@@ -51,16 +47,11 @@ def reference(train, test, components=16):
     return -kde.logpdf((pca.transform(y) / scale).T)
 
 
-def test_offers_the_interface():
-    assert isinstance(make(), StatisticalModel)
-    assert isinstance(make(), FeatureModel)
-
-
 @pytest.mark.parametrize(("count", "components"), [(40, 16), (600, 16), (17, 16), (40, 3)])
 def test_score_is_the_negative_log_density(count, components):
     train, test = features_of(count, 1), features_of(9, 2)
     model = fit(make(components=components), train)
-    prediction = model.predict_of_features([test], SIZE)["score"]
+    prediction = model.predict(features_batch(test, SIZE))["score"]
     assert prediction.maps is None
     assert prediction.scores.dtype == torch.float32
     np.testing.assert_allclose(
@@ -77,22 +68,6 @@ def test_with_few_images_there_are_fewer_components():
     )
 
 
-def test_of_images_is_that_of_their_features():
-    train, test = pictures(6, 1), pictures(3, 2)
-    model, other = make(), make()
-    with torch.no_grad():
-        model.update(train[:4])
-        model.update(train[4:])
-        model.compute()
-    fit(other, other.backbone(train)[0])
-    torch.testing.assert_close(
-        model.predict(test)["score"].scores,
-        scores(other, other.backbone(test)[0]),
-        rtol=1e-3,
-        atol=1e-3,
-    )
-
-
 def test_far_images_are_told_apart():
     # Their density is zero in float32, so that a probability made of it is one for all.
     train = features_of(40, 1)
@@ -104,7 +79,7 @@ def test_far_images_are_told_apart():
 def test_of_many_images_some_are_drawn():
     train, test = features_of(60, 1), features_of(5, 2)
     torch.manual_seed(3)
-    model = fit(make(most=30), train)
+    model = fit(make(max_samples=30), train)
     assert len(model.kde.samples) == 30
     make()
     drawn = torch.randperm(60)[:30]
@@ -117,81 +92,6 @@ def test_cutting_into_batches_changes_nothing_but_rounding():
     train, test = features_of(40, 1), features_of(5, 2)
     one, other = (scores(fit(make(), train, cuts), test) for cuts in (1, 40))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-
-
-def test_two_equal_runs_are_equal():
-    train, test = features_of(60, 1), features_of(5, 2)
-    one, other = (scores(fit(make(most=30), train), test) for _ in range(2))
-    assert torch.equal(one, other)
-
-
-def test_a_score_does_not_depend_on_its_batch():
-    model, test = fit(make(), features_of(40, 1)), features_of(30, 2)
-    alone = torch.cat([scores(model, one[None]) for one in test])
-    torch.testing.assert_close(scores(model, test), alone, rtol=1e-5, atol=1e-4)
-
-
-def test_features_and_backbone_are_left_alone():
-    model = make()
-    before = {name: t.clone() for name, t in model.backbone.state_dict().items()}
-    train = features_of(40, 1)
-    kept = train.clone()
-    scores(fit(model, train), train)
-    assert torch.equal(train, kept)
-    for name, tensor in model.backbone.state_dict().items():
-        assert torch.equal(tensor, before[name]), name
-
-
-def test_a_saved_model_predicts_the_same():
-    model, test = fit(make(), features_of(40, 1)), features_of(5, 2)
-    file = io.BytesIO()
-    torch.save(model.checkpoint(), file)
-    file.seek(0)
-    loaded = make()
-    loaded.load_checkpoint(torch.load(file, weights_only=True))
-    with torch.inference_mode():
-        assert torch.equal(scores(loaded, test), scores(model, test))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"pca.mean": torch.zeros(2048)}, r"'pca.mean' of shape \(channels = 512\), found \(2048,"),
-        ({"kde.samples": torch.zeros(9, 4)}, r"images, components = 16\), found \(9, 4\)"),
-        ({"kde.whitening": torch.zeros(16, 4)}, r"'kde.whitening' of shape .* found \(16, 4\)"),
-        ({"scale": torch.zeros(1)}, r"'scale' of shape \(\), found \(1,\)"),
-        ({"kde.log_norm": None}, "a tensor 'kde.log_norm'"),
-    ],
-)
-def test_another_models_checkpoint_is_refused(change, message):
-    model = fit(make(), features_of(40, 1))
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(ValueError, match=f"checkpoint of another model: wanted .*{message}"):
-        model.load_checkpoint(model.checkpoint() | change)
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, before[name]), name
-
-
-def test_an_unfinished_models_checkpoint_is_refused():
-    model = make()
-    with pytest.raises(ValueError, match=r"'pca\.mean' of shape"):
-        model.load_checkpoint(model.checkpoint())
-
-
-def test_an_unfinished_model_says_so():
-    model = make()
-    model.update(pictures(2, 1))
-    with pytest.raises(RuntimeError, match=r"no density yet: .* call finish\(\)"):
-        model.predict(pictures(1, 2))
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_too_few_images_are_refused(count):
-    model = make()
-    if count:
-        model.update(pictures(1, 1))
-    with pytest.raises(ValueError, match=f"at least two images: found {count}"):
-        model.compute()
 
 
 def test_weights_without_the_last_layer_are_refused():
@@ -210,9 +110,3 @@ def whole_state():
 def test_unknown_weights_are_refused():
     with pytest.raises(ValueError, match="Unknown weights 'resnet18'"):
         build(weights="resnet18", state=None)
-
-
-@pytest.mark.parametrize("name", ["dfkde", "dfkde_resnet18"])
-def test_the_catalogs_options_fit(name):
-    model = build(weights="resnet18.tv_in1k", state=None, **MODELS[name].options)
-    assert model.backbone.layers == MODELS[name].layers

@@ -11,12 +11,12 @@ import zipfile
 from types import MappingProxyType
 
 import pytest
+from filelock import FileLock
 
 from bench.__main__ import main
 from bench.commands import data_get
 from datasets_lib import catalog, discover
 from datasets_lib.download import place
-from datasets_lib.download.file_lock import held
 from datasets_lib.entry import Archive, Counts, DatasetEntry
 from datasets_lib.layouts.category import DatasetError
 
@@ -174,7 +174,7 @@ def test_an_archive_of_something_else_leaves_nothing(served, add_entry, home, ca
     add_entry(described(archive, f"{address}/rods.zip"))
     assert main(["data", "get", "rods"]) == 2
     assert "is not Rods" in capsys.readouterr().err
-    assert [path.name for path in home.iterdir()] == [".downloads"]
+    assert sorted(path.name for path in home.iterdir()) == [".downloads", ".rods.lock"]
 
 
 def test_several_archives_make_one_dataset(rods, served, add_entry, home, tmp_path, write_category):
@@ -208,7 +208,7 @@ def test_one_archive_after_the_other_can_be_prepared(
     assert main(["data", "prepare", str(long), "--as", "rods"]) == 2
     assert "already" in capsys.readouterr().err
     assert content(home / "rods") == before
-    assert not [path for path in home.iterdir() if path.name.startswith(".")]
+    assert sorted(path.name for path in home.iterdir()) == [".rods.lock", "rods"]
 
 
 def test_without_an_address_get_says_how_to_prepare(add_entry, rods, tmp_path, home, capsys):
@@ -242,7 +242,6 @@ def test_what_a_killed_process_left_does_no_harm(rods, add_entry, tmp_path, home
     archive = pack(tmp_path / "rods.zip", rods)
     add_entry(Archive("rods.zip"))
     shutil.copytree(rods, home / ".rods.preparing" / "whole" / "half")
-    (home / ".rods.preparing" / ".piece0.unpacking").mkdir()
     assert main(["data", "prepare", str(archive), "--as", "rods"]) == 0
     assert content(home / "rods") == content(rods)
     assert [path.name for path in home.iterdir()] == ["rods"]
@@ -311,7 +310,7 @@ def test_two_that_place_under_one_name_do_not_mix(rods, tmp_path):
 
     # The first is this test: it holds the name's lock and places its set before it lets go.
     thread = threading.Thread(target=second)
-    with held(data_dir / ".mine.preparing", lambda path: path.mkdir(exist_ok=True)):
+    with FileLock(data_dir / ".mine.lock"):
         thread.start()
         thread.join(0.3)
         assert thread.is_alive()
@@ -321,7 +320,7 @@ def test_two_that_place_under_one_name_do_not_mix(rods, tmp_path):
     assert len(caught) == 1
     assert "is there already" in str(caught[0])
     assert [path.name for path in (data_dir / "mine").iterdir()] == ["first.txt"]
-    assert [path.name for path in data_dir.iterdir()] == ["mine"]
+    assert sorted(path.name for path in data_dir.iterdir()) == [".mine.lock", "mine"]
 
 
 def test_get_looks_before_it_fetches(offered, home, capsys):

@@ -7,7 +7,7 @@ from case_names import case_named
 
 from bench.metrics.pixels import PIXEL_METRICS, pixel_metrics
 from bench.metrics.regions import label_regions
-from bench.run.anomaly import features_by_split
+from bench.run.anomaly import AnomalyTask
 from bench.run.build import build_model
 from bench.run.device import use_device
 from bench.run.device_data import DeviceData
@@ -50,7 +50,7 @@ def job(tmp_path, write_category):
             images_seen=64,
             image_size=64,
             precision=precision,
-            **{"pictures": False, "measurements": False} | settings,
+            **{"plots": False, "measurements": False} | settings,
         )
         finder = Finder(settings, find_datasets(settings.data_dirs))
         return finder.job(case_named(f"{model}-tiny.tile-default-scratch-s0"))
@@ -147,7 +147,9 @@ def test_what_cuda_learned_predicts_the_same_on_the_cpu(job, model):
     model = build_model(here)
     model.load_checkpoint(kept)
     images = DeviceData().load(here, here.inputs, quiet).test.images
-    predictions = predict_all(model, images, batch=8, device=torch.device("cpu"), report=quiet)
+    predictions = predict_all(
+        model, images, batch_size=8, device=torch.device("cpu"), progress=quiet
+    )
     assert_near(
         {f"scores.{head}": s.scores.numpy() for head, s in predictions.items()},
         scores_of(there),
@@ -157,13 +159,12 @@ def test_what_cuda_learned_predicts_the_same_on_the_cpu(job, model):
 
 def test_features_lie_on_the_device_and_are_the_cpus(job):
     def parts(device):
-        made, device_data = job(device=device), DeviceData()
-        data = device_data.load(made, made.inputs, quiet)
-        features = features_by_split(
-            build_model(made), data, made, device_data, Phases(quiet), use_device(device)
-        )
-        device_data.features(made).flush()
-        return features["test"].parts
+        device_data = DeviceData()
+        task = AnomalyTask(job(device=device), use_device(device), device_data, quiet)
+        task.load()
+        task.prepare(task.build())
+        device_data.features(task.job).flush()
+        return task.features["test"].parts
 
     for there, here in zip(parts("cuda"), parts("cpu"), strict=True):
         assert there.is_cuda

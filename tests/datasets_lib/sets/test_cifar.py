@@ -96,6 +96,14 @@ def test_column_major_pixels_are_the_same_pixels(tmp_path):
     np.testing.assert_array_equal(read_cifar10(folder).test.images, straight)
 
 
+def test_names_of_numpy_2_are_understood(tmp_path):
+    folder = write_cifar10(tmp_path / "cifar10")
+    straight = read_cifar10(folder).test.images
+    data = (folder / "test_batch").read_bytes()
+    (folder / "test_batch").write_bytes(data.replace(b"numpy.core.", b"numpy._core."))
+    np.testing.assert_array_equal(read_cifar10(folder).test.images, straight)
+
+
 REFUSED = {
     "empty": (b"", "EOFError"),
     "no pickle": (b"no pickle", "UnpicklingError"),

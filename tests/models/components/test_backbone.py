@@ -7,8 +7,7 @@ import torchvision
 from timm.models.convnext import checkpoint_filter_fn
 
 from models.catalog import WEIGHTS
-from models.components.backbone import Backbone
-from models.components.backbone_names import timm_feature_state
+from models.components.backbone import Backbone, timm_feature_state
 from models.components.weights import load_state, resolve
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))

@@ -6,11 +6,11 @@ import io
 import numpy as np
 import pytest
 import torch
+from model_driver import batch_of, calibrate, evaluation, gather
 from scipy.ndimage import zoom
 from torch.nn import functional as F
 
-from models.catalog import MODELS
-from models.components.base import AuxiliaryModel, HoldOutModel, StatisticalModel
+from models.components.base import Batch
 from models.efficientad import model as efficientad
 from models.efficientad.autoencoder import Autoencoder
 from models.efficientad.model import build
@@ -30,10 +30,7 @@ def make(seed=0, size="small"):
 
 @pytest.fixture(scope="module")
 def pristine():
-    model = make()
-    model.update(pictures(4))
-    model.compute()
-    return model
+    return gather(make(), pictures(4), 4)
 
 
 @pytest.fixture
@@ -43,21 +40,26 @@ def model(pristine):
 
 @pytest.fixture
 def calibrated(model):
-    model.calibrate([pictures(3, seed=1)])
+    calibrate(model, pictures(3, seed=1))
     return model
 
 
 def train(model, steps=3, seed=5):
+    model.train()
     torch.manual_seed(seed)
     optimizer = torch.optim.Adam(model.trainable_parameters(), 1e-3)
     losses = []
     for step in range(steps):
         optimizer.zero_grad()
-        loss = model.loss_beside(pictures(1, seed=step % 2), pictures(1, seed=9))
+        loss = loss_of(model, pictures(1, seed=step % 2), pictures(1, seed=9))
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+def loss_of(model, images, others):
+    return model.train().loss(Batch(images, auxiliary=others))
 
 
 def networks_of(model, images):
@@ -87,23 +89,11 @@ def maps_of(model, images):
     )
 
 
-def test_offers_the_interface(model):
-    for protocol in (StatisticalModel, HoldOutModel, AuxiliaryModel):
-        assert isinstance(model, protocol)
-
-
-@pytest.mark.parametrize("size", ["small", "medium"])
-def test_the_catalog_builds_it(size):
-    entry = MODELS[f"efficientad_{size}"]
-    model = build(weights=entry.weights, state=None, **entry.options)
-    assert len(list(model.student.children())) == {"small": 4, "medium": 6}[size]
-
-
 def test_prediction_is_the_formula(calibrated):
     train(calibrated)
     held_out, images = [pictures(3, seed=1), pictures(2, seed=2)], pictures(2, seed=3)
-    calibrated.calibrate(held_out)
-    found = calibrated.predict(images)["score"]
+    calibrate(calibrated, torch.cat(held_out))
+    found = calibrated(images)["score"]
     calibration = zip(*(maps_of(calibrated, batch) for batch in held_out), strict=True)
     combined = 0
     for one, batches in zip(maps_of(calibrated, images), calibration, strict=True):
@@ -130,26 +120,25 @@ def test_loss_is_the_formula(model, monkeypatch):
     taught, student, rebuilt = networks_of(model, changed)
     taught = normalized_teacher(taught, training)
     both = ((taught - rebuilt) ** 2).mean() + ((rebuilt - student[:, 384:]) ** 2).mean()
-    assert model.loss_beside(images, others).item() == pytest.approx(
-        hard + penalty + both, rel=1e-4
-    )
-    assert model.loss(images).item() == pytest.approx(hard + both, rel=1e-4)
+    assert loss_of(model, images, others).item() == pytest.approx(hard + penalty + both, rel=1e-4)
+    assert model.loss(batch_of(model, images)).item() == pytest.approx(hard + both, rel=1e-4)
 
 
 def test_quantiles_are_of_held_out_images_alone(model):
     again = copy.deepcopy(model)
-    model.calibrate([pictures(2, seed=1), pictures(1, seed=2)])
-    again.update(pictures(5, seed=7))  # more of anything else than held-out images
-    again.calibrate(iter([torch.cat([pictures(2, seed=1), pictures(1, seed=2)])]))
+    with evaluation(model):
+        model.calibrate([Batch(pictures(2, seed=1)), Batch(pictures(1, seed=2))])
+    again.update(batch_of(again, pictures(5, seed=7)))  # more of anything else than held-out images
+    calibrate(again, torch.cat([pictures(2, seed=1), pictures(1, seed=2)]))
     torch.testing.assert_close(model.quantiles, again.quantiles, atol=0, rtol=1e-4)
-    again.calibrate([pictures(2, seed=3)])
+    calibrate(again, pictures(2, seed=3))
     assert not torch.allclose(model.quantiles, again.quantiles, rtol=1e-4)
 
 
 def test_statistics_do_not_depend_on_the_batches(pristine):
     model = make()
     for image in pictures(4):
-        model.update(image[None])
+        model.update(batch_of(model, image[None]))
     model.compute()
     torch.testing.assert_close(model.statistics, pristine.statistics)
     exact = networks_of(pristine, pictures(4))[0]
@@ -157,57 +146,17 @@ def test_statistics_do_not_depend_on_the_batches(pristine):
     np.testing.assert_allclose(pristine.statistics[1], exact.std(axis=(0, 2, 3)), rtol=1e-4)
 
 
-def test_training_lowers_the_loss_and_leaves_the_teacher_alone(model):
-    before = {name: tensor.clone() for name, tensor in model.teacher.state_dict().items()}
-    losses = train(model, steps=10)
-    assert losses[-1] < 0.9 * losses[0]
-    for name, parameter in model.teacher.named_parameters():
-        assert torch.equal(parameter, before[name]), name
-        assert parameter.grad is None
-    trained = {id(parameter) for parameter in model.trainable_parameters()}
-    assert trained.isdisjoint(map(id, model.teacher.parameters()))
-    assert all(parameter.grad is not None for parameter in model.trainable_parameters())
-
-
 def test_the_autoencoder_learns_of_the_teacher_and_of_the_student(model):
     """What the student echoes moves it, as the paper's sum of losses has it."""
     torch.manual_seed(0)
-    model.loss_beside(pictures(1), pictures(1, seed=9)).backward()
+    loss_of(model, pictures(1), pictures(1, seed=9)).backward()
     gradient = model.autoencoder.out.weight.grad.clone()
     model.zero_grad()
     torch.manual_seed(0)
     with torch.no_grad():
         model.student.conv4.bias[384:] += 1  # its echo, and nothing else
-    model.loss_beside(pictures(1), pictures(1, seed=9)).backward()
+    loss_of(model, pictures(1), pictures(1, seed=9)).backward()
     assert not torch.allclose(gradient, model.autoencoder.out.weight.grad)
-
-
-def test_score_does_not_depend_on_the_batch(calibrated):
-    images = pictures(3, seed=3)
-    together = calibrated.predict(images)["score"]
-    for place, image in enumerate(images):
-        alone = calibrated.predict(image[None])["score"]
-        torch.testing.assert_close(alone.scores[0], together.scores[place], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(alone.maps[0], together.maps[place], atol=1e-4, rtol=1e-4)
-
-
-def test_prediction_repeats_and_changes_neither_model_nor_images(calibrated):
-    calibrated.train()
-    images = pictures(2, seed=3)
-    kept = images.clone()
-    before = {name: tensor.clone() for name, tensor in calibrated.state_dict().items()}
-    with torch.inference_mode():
-        first, second = (calibrated.predict(images)["score"].maps for _ in range(2))
-    assert torch.equal(first, second)
-    assert torch.equal(images, kept)
-    for name, tensor in calibrated.state_dict().items():
-        assert torch.equal(tensor, before[name]), name
-
-
-def test_two_equal_trainings_are_equal(pristine):
-    models = [copy.deepcopy(pristine) for _ in range(2)]
-    assert train(models[0]) == train(models[1])
-    assert train(models[0], seed=6) != train(models[1], seed=7)
 
 
 def saved(checkpoint):
@@ -217,94 +166,25 @@ def saved(checkpoint):
     return torch.load(file, weights_only=True)
 
 
-def test_a_checkpoint_predicts_the_same(calibrated):
-    train(calibrated)
-    calibrated.calibrate([pictures(3, seed=1)])
-    teacher = calibrated.teacher.state_dict()
-    torch.manual_seed(99)
-    other = build(weights="pdn_small.distilled", state=teacher)
-    other.load_checkpoint(saved(calibrated.checkpoint()))
-    images = pictures(2, seed=3)
-    assert torch.equal(
-        other.predict(images)["score"].maps, calibrated.predict(images)["score"].maps
-    )
-    assert not any(name.startswith("teacher") for name in calibrated.checkpoint())
-
-
-def test_training_goes_on_from_a_checkpoint_without_quantiles(model):
-    train(model)
-    checkpoint = saved(model.checkpoint())
-    assert checkpoint["quantiles"] is None
-    resumed = build(weights="pdn_small.distilled", state=model.teacher.state_dict())
-    resumed.load_checkpoint(checkpoint)
-    assert train(resumed) == train(model)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda kept: kept.pop("quantiles"), "'quantiles' is missing"),
-        (lambda kept: kept.update(backbone={}), "'backbone' is none of them"),
-        (lambda kept: kept.update(student={}), "of 'student' 8 are missing"),
-        (lambda kept: kept.update(student=3), "'student' is a int"),
-        (lambda kept: kept.update(statistics=torch.ones(3)), "'statistics' is not of shape"),
-        (
-            lambda kept: kept["autoencoder"].update({"out.bias": torch.ones(7)}),
-            r"of 'autoencoder' 1 have another shape, such as out.bias is \(7,\)",
-        ),
-    ],
-)
-def test_a_wrong_checkpoint_is_refused_whole(calibrated, change, words):
-    checkpoint = saved(calibrated.checkpoint())
-    change(checkpoint)
-    before = calibrated.quantiles
-    with pytest.raises(ValueError, match=words):
-        calibrated.load_checkpoint(checkpoint)
-    assert calibrated.quantiles is before
-
-
-def test_what_is_not_ready_says_so(model):
-    with pytest.raises(RuntimeError, match="calibrate it first"):
-        model.predict(pictures(1))
-    with pytest.raises(ValueError, match="found none"):
-        model.calibrate([])
-    fresh = make()
-    with pytest.raises(RuntimeError, match="absorb these and finish first"):
-        fresh.loss(pictures(1))
-    with pytest.raises(RuntimeError, match="absorb images first"):
-        fresh.compute()
-
-
 def test_maps_that_are_the_same_everywhere_give_no_nan(model):
-    model.calibrate([torch.full((1, 3, 48, 48), 0.5)])
-    with torch.no_grad():
-        model.quantiles[:, 1] = model.quantiles[:, 0]
-    assert model.predict(pictures(1))["score"].maps.isfinite().all()
-
-
-def test_bfloat16_training_and_float32_predictions(calibrated):
-    exact = calibrated.predict(pictures(1, seed=3))["score"]
-    with torch.autocast("cpu", torch.bfloat16):
-        half = calibrated.predict(pictures(1, seed=3))["score"]
-        loss = calibrated.loss_beside(pictures(1), pictures(1, seed=9))
-    assert torch.equal(exact.maps, half.maps)
-    assert loss.dtype == torch.float32
-    loss.backward()
+    calibrate(model, torch.full((1, 3, 48, 48), 0.5))
+    model.quantiles = model.quantiles[:, :1].repeat(1, 2)
+    assert model(pictures(1))["score"].maps.isfinite().all()
 
 
 @pytest.mark.parametrize("shape", [(33, 33), (40, 64), (100, 72)])
 def test_sizes_down_to_one_patch(model, shape):
     images = torch.rand(1, 3, *shape)
-    model.loss(images).backward()
-    model.calibrate([images])
-    assert model.predict(images)["score"].maps.shape == (1, *shape)
+    model.loss(batch_of(model, images)).backward()
+    calibrate(model, images)
+    assert model(images)["score"].maps.shape == (1, *shape)
 
 
 def test_images_smaller_than_a_patch_are_refused(model):
     with pytest.raises(
         ValueError, match="33×33 pixels: wanted images of at least that size, found"
     ):
-        model.loss(torch.rand(1, 3, 32, 64))
+        model.loss(batch_of(model, torch.rand(1, 3, 32, 64)))
 
 
 def test_the_autoencoder_is_the_papers_at_256_pixels(monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.efficientad.losses import hard_feature_loss, quantiles
+from models.efficientad.model import hard_feature_loss, quantiles
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000, 1001, 24_576])

@@ -166,5 +166,5 @@ def test_statistics_of_a_constant_channel_can_be_divided_by():
 
 
 def test_statistics_of_nothing_are_an_error():
-    with pytest.raises(RuntimeError, match="absorb images first"):
+    with pytest.raises(ValueError, match="found 0"):
         ChannelStatistics().mean_and_std()

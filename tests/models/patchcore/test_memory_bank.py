@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.components import nearest_neighbors as nearest_point
-from models.components.principal_subspace import principal_subspace
+from models.components.nearest_neighbors import principal_subspace
 from models.patchcore.memory_bank import MemoryBank
 
 
@@ -24,7 +24,7 @@ def brute(queries, bank):
 
 
 def filled(patches):
-    bank = MemoryBank()
+    bank = MemoryBank(patches.shape[1])
     bank.fill(patches)
     return bank
 
@@ -65,7 +65,7 @@ def test_queries_with_many_candidates_are_searched_in_full(monkeypatch):
     original = nearest_point._search
 
     def search(x, *rest):
-        searched.append((x.few is None, len(x)))
+        searched.append((x.reduced is None, len(x)))
         return original(x, *rest)
 
     monkeypatch.setattr(nearest_point, "_search", search)

@@ -4,10 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.catalog import MODELS
 from models.reverse_distillation import checkpoint as rd_checkpoint
 from models.reverse_distillation.convnext_student import ConvNeXtBottleneck, ConvNeXtDecoder
-from models.reverse_distillation.model import build
 from models.reverse_distillation.resnet_student import SHAPES, ResNetBottleneck, ResNetDecoder
 
 
@@ -35,21 +33,6 @@ def assert_loads(checkpoint, layout, parts):
     for part, loaded in zip(parts, fresh, strict=True):
         for name, tensor in part.state_dict().items():
             assert torch.equal(loaded.state_dict()[name], tensor), name
-
-
-def test_saved_and_loaded_model_predicts_the_same(tmp_path):
-    images = torch.rand(2, 3, 64, 64)
-    entry = MODELS["rd_resnet18"]
-    arguments = {"weights": entry.weights, "loss": "flattened", "gradient_checkpointing": False}
-    torch.manual_seed(0)
-    model = build(state=None, **arguments)
-    model.loss(images)  # moves running statistics
-    torch.save(model.checkpoint(), tmp_path / "model.pth")
-    again = build(state=None, **arguments)
-    again.backbone = model.backbone
-    again.load_checkpoint(torch.load(tmp_path / "model.pth", weights_only=True))
-    for head, prediction in model.predict(images).items():
-        assert torch.equal(prediction.scores, again.predict(images)[head].scores)
 
 
 def test_official_layout_loads(resnet):
@@ -95,7 +78,7 @@ def test_another_models_checkpoint_is_named_and_changes_nothing(resnet):
         shape = SHAPES["resnet50"]
         other = ResNetBottleneck(shape), ResNetDecoder(shape)
     before = {name: tensor.clone() for name, tensor in resnet[0].state_dict().items()}
-    message = r"checkpoint of another model.*bn_layer\.0\.conv3\.weight.*of shape"
+    message = r"checkpoint of another model.*bn_layer\.0\.conv3\.weight"
     with pytest.raises(ValueError, match=message):
         rd_checkpoint.load(official(other), "bn", *resnet)
     half = {"bn": resnet[0].state_dict(), "decoder": other[1].state_dict()}
@@ -109,7 +92,7 @@ def test_another_models_checkpoint_is_named_and_changes_nothing(resnet):
 def test_shape_mismatch_is_named(resnet):
     checkpoint = official(resnet)
     checkpoint["decoder"] = {**checkpoint["decoder"], "layer1.0.bn1.bias": torch.zeros(3)}
-    message = r"layer1\.0\.bn1\.bias of shape \(3,\) where \(256,\) is wanted"
+    message = r"layer1\.0\.bn1\.bias is \(3,\) where \(256,\) is wanted"
     with pytest.raises(ValueError, match=message):
         rd_checkpoint.load(checkpoint, "bn", *resnet)
 

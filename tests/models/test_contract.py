@@ -1,0 +1,269 @@
+"""The contract of `models.components.base`, for every anomaly model in the catalog.
+
+A model is tested here the moment it is registered. Models are random and images are small.
+"""
+
+import copy
+import io
+from functools import lru_cache
+
+import model_driver as driver
+import pytest
+import torch
+
+from models.catalog import MODELS
+from models.components.base import AnomalyModel, Batch, ModelContractError
+
+# These share their class with a smaller sibling.
+HEAVY = {name for name, entry in MODELS.items() if "wide_resnet50" in (entry.weights or "")} | {
+    "rd_resnet50",
+    "rd_convnext_adapted",
+    "efficientad_medium",
+    "patchcore_320",
+    "stfpm",
+    "fre",
+    "dfm",
+}
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
+    for name, entry in MODELS.items()
+    if entry.task == "anomaly"
+]
+TRAIN, TEST = driver.pictures(6, 1), driver.pictures(3, 2)
+
+
+@pytest.fixture(params=NAMES, scope="module")  # tests are grouped by model
+def name(request):
+    return request.param
+
+
+@lru_cache(maxsize=1)
+def _fitted(name):
+    return fit(driver.make(name), name)
+
+
+@pytest.fixture
+def fitted(name):
+    """A fitted model that the test may change."""
+    model = copy.deepcopy(_fitted(name))
+    torch.manual_seed(11)
+    return model
+
+
+def auxiliary(name, count):
+    return driver.pictures(count, 9) if MODELS[name].auxiliary else None
+
+
+def fit(model, name):
+    torch.manual_seed(5)
+    held_out = driver.pictures(3, 4) if MODELS[name].holds_out else None
+    return driver.fit(model, TRAIN, auxiliary=auxiliary(name, 2), held_out=held_out)
+
+
+def assert_equal(found, wanted):
+    assert list(found) == list(wanted)
+    for head, prediction in wanted.items():
+        assert torch.equal(found[head].scores, prediction.scores), head
+        assert (found[head].maps is None) == (prediction.maps is None)
+        if prediction.maps is not None:
+            assert torch.equal(found[head].maps, prediction.maps), head
+
+
+def assert_untouched(module, before):
+    for key, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[key]), key
+
+
+def saved(checkpoint):
+    file = io.BytesIO()
+    torch.save(checkpoint, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def unfitted(model, name, seed=3):
+    """Another random model with the same frozen parts, which checkpoints leave out."""
+    other = driver.make(name, seed=seed)
+    for part in model.frozen_parts:
+        setattr(other, part, getattr(model, part))
+    return other
+
+
+def test_predicts_the_declared_heads(name, fitted):
+    assert isinstance(fitted, AnomalyModel)
+    assert fitted.uses_gradients or fitted.gathers_statistics
+    predictions = driver.predict(fitted, TEST)
+    assert sorted(predictions) == sorted(MODELS[name].heads)
+    for prediction in predictions.values():
+        assert prediction.scores.shape == (3,)
+        assert prediction.scores.dtype == torch.float32
+        assert prediction.scores.isfinite().all()
+        if prediction.maps is not None:
+            assert prediction.maps.shape == (3, *TEST.shape[-2:])
+            assert prediction.maps.dtype == torch.float32
+            assert prediction.maps.isfinite().all()
+
+
+def test_scores_do_not_depend_on_batch_companions(fitted):
+    together = driver.predict(fitted, TEST)
+    alone = [driver.predict(fitted, image[None]) for image in TEST]
+    for head, prediction in together.items():
+        spread = prediction.scores.max() - prediction.scores.min()
+        scores = torch.cat([one[head].scores for one in alone])
+        assert (scores - prediction.scores).abs().max() <= 1e-3 * spread + 1e-6
+        if prediction.maps is not None:
+            maps = torch.cat([one[head].maps for one in alone])
+            torch.testing.assert_close(prediction.maps, maps, rtol=1e-3, atol=1e-4)
+
+
+def test_predict_repeats_and_changes_neither_model_nor_batch(fitted):
+    batch = driver.batch_of(fitted, TEST)
+    kept = copy.deepcopy(batch)
+    before = driver.tensors(fitted)
+    with driver.evaluation(fitted):
+        assert_equal(fitted.predict(batch), fitted.predict(batch))
+    assert_untouched(fitted, before)
+    assert torch.equal(batch.images, kept.images)
+    for ours, copied in zip(batch.features or [], kept.features or [], strict=True):
+        assert torch.equal(ours, copied)
+
+
+def test_features_are_enough_where_the_model_says_so(fitted):
+    batch = driver.batch_of(fitted, TEST)
+    features_alone = Batch(None, batch.features, image_size=batch.size)
+    with driver.evaluation(fitted):
+        if fitted.features_only:
+            assert_equal(fitted.predict(features_alone), fitted.predict(batch))
+        else:
+            with pytest.raises(ModelContractError, match="images"):
+                fitted.predict(features_alone)
+
+
+def test_calling_the_model_predicts_images(fitted):
+    expected = driver.predict(fitted, TEST)
+    fitted.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_equal(fitted(TEST), expected)
+
+
+def test_checkpoint_round_trip_is_bit_equal(name, fitted):
+    checkpoint = saved(fitted.checkpoint())
+    other = unfitted(fitted, name)
+    other.load_checkpoint(checkpoint)
+    assert_equal(driver.predict(other, TEST), driver.predict(fitted, TEST))
+    assert_equal(driver.predict(fit(other, name), TEST), driver.predict(fit(fitted, name), TEST))
+
+
+def test_training_resumes_from_a_checkpoint(name, fitted):
+    if not fitted.uses_gradients:
+        pytest.skip("gathers statistics alone")
+    model = driver.make(name)
+    if model.gathers_statistics:
+        driver.gather(model, TRAIN)
+    driver.train(model, TRAIN[:2], auxiliary=auxiliary(name, 2))
+    resumed = unfitted(model, name)
+    resumed.load_checkpoint(saved(model.checkpoint()))
+    losses = []
+    for each in (model, resumed):
+        torch.manual_seed(8)
+        losses.append(driver.train(each, TRAIN[2:4], auxiliary=auxiliary(name, 2)))
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("damage", ["missing", "unknown", "reshaped", "no tensor", "another's"])
+def test_foreign_checkpoint_is_refused_and_changes_nothing(fitted, damage):
+    checkpoint = {key: _shifted(value) for key, value in fitted.checkpoint().items()}
+    section = checkpoint  # Reverse Distillation has the tensors one level down
+    while isinstance(next(iter(section.values())), dict):
+        section = section[next(reversed(section))]
+    key = next(key for key, value in section.items() if value.ndim)
+    if damage == "missing":
+        del section[key]
+    elif damage == "unknown":
+        section["stranger"] = torch.zeros(3)
+    elif damage == "reshaped":
+        section[key] = torch.zeros(7, 7, 7, 7, 7)
+    elif damage == "no tensor":
+        section[key] = 3
+    else:
+        checkpoint = {"weight": torch.zeros(2)}
+    before = driver.tensors(fitted)
+    with pytest.raises(ValueError, match=r"checkpoint|layout"):
+        fitted.load_checkpoint(checkpoint)
+    assert_untouched(fitted, before)
+
+
+def _shifted(value):
+    if isinstance(value, dict):
+        return {key: _shifted(each) for key, each in value.items()}
+    return value + 1
+
+
+def test_frozen_parts_stay_frozen(name, fitted):
+    frozen = [getattr(fitted, part) for part in fitted.frozen_parts if getattr(fitted, part)]
+    before = [driver.tensors(part) for part in frozen]
+    fit(fitted, name)
+    for part, tensors in zip(frozen, before, strict=True):
+        assert_untouched(part, tensors)
+        assert all(parameter.grad is None for parameter in part.parameters())
+        trained = set(fitted.trainable_parameters())
+        assert trained.isdisjoint(part.parameters())
+    prefixes = tuple(f"{part}." for part in fitted.frozen_parts)
+    assert not [key for key in fitted.checkpoint() if key.startswith(prefixes)]
+    if fitted.backbone is not None:
+        assert not fitted.train().backbone.training
+        assert fitted.backbone.layers == MODELS[name].layers
+
+
+def test_training_lowers_the_loss_with_every_gradient_finite(name, fitted):
+    if not fitted.uses_gradients:
+        pytest.skip("gathers statistics alone")
+    losses = driver.train(fitted, TRAIN[:2], steps=6, lr=1e-4, auxiliary=auxiliary(name, 2))
+    assert min(losses[-2:]) < losses[0]
+    touched = [p for p in fitted.parameters() if p.grad is not None]
+    assert set(touched) <= set(fitted.trainable_parameters())
+    assert all(parameter.grad.isfinite().all() for parameter in touched)
+
+
+def test_loss_under_bfloat16_autocast_is_near_float32s(name, fitted):
+    if not fitted.uses_gradients:
+        pytest.skip("gathers statistics alone")
+    losses = []
+    for enabled in (False, True):
+        model = copy.deepcopy(fitted).train()
+        batch = driver.batch_of(model, TRAIN[:2], auxiliary=auxiliary(name, 2))
+        torch.manual_seed(7)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = model.loss(batch)
+        loss.backward()
+        assert loss.dtype == torch.float32
+        losses.append(loss.item())
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+def test_two_equal_runs_are_bit_equal(name):
+    assert_equal(
+        driver.predict(fit(driver.make(name), name), TEST), driver.predict(_fitted(name), TEST)
+    )
+
+
+def test_unfitted_model_says_so(name):
+    model = driver.make(name)
+    if not model.gathers_statistics:
+        pytest.skip("predicts from the start")
+    with pytest.raises(RuntimeError, match=r"compute\(\)"):
+        driver.predict(model, TEST)
+
+
+def test_too_few_images_are_refused_or_enough(name):
+    model, none = driver.make(name), driver.make(name)
+    if not model.gathers_statistics:
+        pytest.skip("gathers no statistics")
+    with pytest.raises(ValueError, match="found 0"):
+        none.compute()
+    refusal = None
+    try:
+        driver.gather(model, TRAIN[:1])
+    except ValueError as error:
+        refusal = str(error)
+    assert refusal is None or "found 1" in refusal
