@@ -59,9 +59,9 @@ def test_a_session_says_the_same(tmp_path):
     "case", ["rd_resnet18-bars.short-default-scratch-s0", "resnet18-flowers-none-scratch-s0"]
 )
 def test_a_set_of_ones_own_is_to_be_restored(tmp_path, case):
-    with pytest.raises(CaseSkipped, match="is a set of your own, which nothing can download"):
+    with pytest.raises(CaseSkipped, match="is your own dataset"):
         finder(tmp_path).job(case_named(case))
 
 
 def test_a_category_of_ones_own_set_is_to_be_restored():
-    assert "bars is a set of your own" in remedy("dataset bars.short", [], [])
+    assert "bars is your own dataset" in remedy("dataset bars.short", [], [])

@@ -181,7 +181,7 @@ def test_broken_installations_are_passed_over_and_told(tmp_path, data, monkeypat
     assert bundled(tmp_path, data, "-k", CASES, "--no-wheels")[1] == 0
     said = capsys.readouterr().out
     for folder in ("~hole-0.9", "nameless-1.0"):
-        assert f"left out, it has no name and version or pip was removing it: {tmp_path}" in said
+        assert f"half removed): {tmp_path}" in said
         assert f"{folder}.dist-info" in said
 
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_bundled_is_named(tmp_path, data, capsys):
     assert bundled(tmp_path, data, "-k", "resnet1818", "--no-wheels")[1] == 2
     assert "No case" in capsys.readouterr().err
     assert bundled(tmp_path, data, "-k", "(resnet18", "--no-wheels")[1] == 2
-    assert "cannot be understood" in capsys.readouterr().err
+    assert "is invalid" in capsys.readouterr().err
 
 
 def test_a_file_that_changes_meanwhile_stops_the_bundle(tmp_path):

@@ -117,7 +117,7 @@ def test_unknown_names_and_folders_are_refused(tmp_path, capsys):
     assert "check --data-dir" in capsys.readouterr().err
 
 
-def test_a_terminal_gets_a_bar_with_speed_and_time_left(monkeypatch):
+def test_a_terminal_gets_a_bar_with_speed_and_time_left():
     class Terminal:
         text = ""
 
@@ -130,11 +130,17 @@ def test_a_terminal_gets_a_bar_with_speed_and_time_left(monkeypatch):
         def flush(self):
             pass
 
-    moments = iter([0.0, 0.0, 2.0])
-    monkeypatch.setattr("bench.commands.progress_line.time.monotonic", lambda: next(moments))
     terminal = Terminal()
-    line = ProgressBar("rods.zip", stream=terminal)
-    line(0, 40_000_000)
-    line(10_000_000, 40_000_000)
-    assert "[######" in terminal.text
-    assert "25 %  10.0 of 40.0 MB  5.0 MB/s  ETA 0:06" in terminal.text
+    with ProgressBar("rods.zip", stream=terminal) as progress:
+        progress(0, 40_000_000)
+        progress(40_000_000, 40_000_000)
+    assert "rods.zip" in terminal.text
+    assert "40.0M/40.0M" in terminal.text
+
+
+def test_a_log_gets_whole_lines(capsys):
+    with ProgressBar("rods.zip", "files") as progress:
+        for done in range(101):
+            progress(done, 100)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("rods.zip: 100% 100/100")

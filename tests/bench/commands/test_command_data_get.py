@@ -119,7 +119,7 @@ def test_get_downloads_unpacks_and_is_found(offered, rods, home, capsys):
     assert main(["data", "get", "rods", "--accept-license"]) == 0
     out = capsys.readouterr()
     assert "CC BY 4.0" in out.out
-    assert "100 %" in out.err
+    assert "100%" in out.err
     assert content(home / "rods") == content(rods)
     assert sorted(path.name for path in home.iterdir()) == ["licenses.json", "rods"]
     assert main(["data", "get", "rods"]) == 0
@@ -328,8 +328,8 @@ def test_get_looks_before_it_fetches(offered, home, capsys):
     offered.unlink()  # a download would fail, and say so
     assert main(["data", "get", "rods", "--accept-license"]) == 2
     said = capsys.readouterr().err
-    assert f"{home / 'rods'} is there already" in said
-    assert "nothing was fetched" in said
+    assert f"{home / 'rods'} exists already" in said
+    assert "nothing was downloaded" in said
     assert [path.name for path in home.iterdir()] == ["rods"]
 
 

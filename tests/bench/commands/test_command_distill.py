@@ -10,10 +10,9 @@ from PIL import Image
 from torch.nn import functional as F
 
 from bench.__main__ import main
-from bench.run.distillation import distill
-from bench.run.distillation.distill import distil
-from bench.run.distillation.patch_targets import PatchTargets, averaging
-from bench.run.distillation.plan import DistillationError, Plan
+from bench.run.distillation.distill import DistillationError, Plan, distill
+from bench.run.distillation.patch_targets import PatchTargets, pooling_matrix
+from bench.run.training import loop
 from models.catalog import WEIGHTS
 from models.components.backbone import Backbone
 from models.components.weights import load_state, resolve
@@ -92,7 +91,7 @@ def plan(**change):
 def test_averaging_is_adaptive_pooling(numbers, wanted):
     values = torch.rand(3, numbers, dtype=torch.float64)
     expected = F.adaptive_avg_pool1d(values[:, None], wanted)[:, 0]
-    torch.testing.assert_close(values @ averaging(numbers, wanted).T, expected)
+    torch.testing.assert_close(values @ pooling_matrix(numbers, wanted).T, expected)
 
 
 @pytest.mark.parametrize("layers", [(2, 3), (2,), (1, 2, 3)])
@@ -119,13 +118,13 @@ def test_it_learns_the_features(tmp_path):
     stripes = torch.sin(torch.arange(32) / 3 + phase).expand(40, 3, 32, 32)
     images = (127 + 100 * stripes * torch.linspace(0, 1, 40).view(-1, 1, 1, 1)).to(torch.uint8)
     considered = []
-    result = distil(
+    result = distill(
         plan(steps=40),
         images,
         PatchTargets(backbone()),
         CPU,
         tmp_path / "kept",
-        lambda *step: considered.append(step),
+        lambda _, info: considered.append((info["step"], info["steps"])),
     )
     assert result.last < 0.6 * result.first
     assert result.explained > 0.15
@@ -136,38 +135,38 @@ def test_it_learns_the_features(tmp_path):
 
 def test_a_killed_distillation_goes_on_where_it_was(tmp_path, monkeypatch):
     targets, kept = PatchTargets(backbone()), tmp_path / "kept"
-    whole = distil(plan(), pictures(), targets, CPU, tmp_path / "other", lambda *_: None)
-    monkeypatch.setattr(distill, "CHECKPOINT_SECONDS", -1)
+    whole = distill(plan(), pictures(), targets, CPU, tmp_path / "other", lambda *_: None)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
 
-    def kill(done, total):
-        if done == 5:
+    def kill(_phase, info):
+        if info["step"] == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        distil(plan(), pictures(), targets, CPU, kept, kill)
-    resumed = distil(plan(), pictures(), targets, CPU, kept, lambda *_: None)
+        distill(plan(), pictures(), targets, CPU, kept, kill)
+    resumed = distill(plan(), pictures(), targets, CPU, kept, lambda *_: None)
     assert resumed.resumed_at == 4
     assert (resumed.first, resumed.last) == (whole.first, whole.last)
     for name, tensor in whole.state.items():
         assert torch.equal(tensor, resumed.state[name]), name
     with pytest.raises(DistillationError, match=r"in the way.*batch was 4, now 2"):
-        distil(plan(batch=2), pictures(), targets, CPU, kept, lambda *_: None)
+        distill(plan(batch=2), pictures(), targets, CPU, kept, lambda *_: None)
     kept.write_bytes(kept.read_bytes()[:500])
     with pytest.raises(DistillationError, match="damaged"):
-        distil(plan(), pictures(), targets, CPU, kept, lambda *_: None)
+        distill(plan(), pictures(), targets, CPU, kept, lambda *_: None)
 
 
 def test_nothing_of_infinite_loss_is_kept(tmp_path):
     targets = PatchTargets(backbone())
     targets.kernel0[:] = torch.nan
     with pytest.raises(DistillationError, match="not finite by step 2"):
-        distil(plan(steps=2), pictures(), targets, CPU, tmp_path / "kept", lambda *_: None)
+        distill(plan(steps=2), pictures(), targets, CPU, tmp_path / "kept", lambda *_: None)
 
 
 def test_the_file_is_a_teacher(command, tmp_path, root):
     code, out, err = command()
     assert (code, "of the variance explained" in out) == (0, True), err
-    assert "drawn textures stand in for photographs" in out
+    assert "drawn textures instead of photographs" in out
     assert "python -m bench data get imagenette2" in out
     assert f"use it    --weights-dir {tmp_path}" in out
     assert "distilling pdn_small" in err
@@ -184,9 +183,9 @@ def test_pictures_of_a_texture_set_are_taken(command, tmp_path):
     for number in range(4):
         image = rng.integers(0, 256, (40, 40, 3), np.uint8)
         Image.fromarray(image).save(folder / f"banded_{number}.jpg")
-    code, out, err = command("--data-dir", str(tmp_path / "data"), "--pictures", "dtd")
+    code, out, err = command("--data-dir", str(tmp_path / "data"), "--images", "dtd")
     assert code == 0, err
-    assert "pictures  4 of dtd\n" in out
+    assert "images    4 of dtd\n" in out
 
 
 @pytest.mark.parametrize(
@@ -194,12 +193,15 @@ def test_pictures_of_a_texture_set_are_taken(command, tmp_path):
     [
         (("--backbone", "pdn_small.distilled"), "wanted the weights of a CNN: resnet18.tv_in1k"),
         (("--backbone", "resnet50.tv_in1k"), "The weights resnet50.tv_in1k are missing"),
-        (("--layers", "2,2"), "--layers 2,2: wanted different stages of 1 to 4"),
-        (("--layers", "two"), "--layers two: wanted different stages"),
+        (("--layers", "2,2"), "--layers 2,2: wanted distinct stages from 1 to 4"),
+        (("--layers", "two"), "--layers two: wanted distinct stages"),
         (("--steps", "0"), "--steps 0: wanted at least 1"),
         (("--size", "20"), "--size 20: wanted a multiple of 8"),
-        (("--pictures", "mvtec"), "wanted imagenette2, dtd or procedural"),
-        (("--pictures", "imagenette"), "it is in no data folder. Get it: python -m bench data get"),
+        (("--images", "mvtec"), "wanted imagenette2, dtd or procedural"),
+        (
+            ("--images", "imagenette"),
+            "it is in no data folder. Get it with python -m bench data get",
+        ),
         (("--device", "cuda:7"), "--device cuda:7: The device cuda:7 was asked for"),
         (("--device", "toaster"), "--device toaster: "),
     ],
@@ -213,7 +215,7 @@ def test_what_cannot_be_done_says_why(command, arguments, words):
 def test_files_are_not_overwritten_and_end_as_they_must(command, tmp_path):
     (tmp_path / "pdn_small.pth").write_bytes(b"precious")
     code, _, err = command()
-    assert (code, "is there already" in err) == (2, True)
+    assert (code, "exists already" in err) == (2, True)
     assert (tmp_path / "pdn_small.pth").read_bytes() == b"precious"
     code, _, err = command(out="pdn_small.safetensors")
     assert (code, "wanted a file that ends in .pth, .pt, .bin" in err) == (2, True)

@@ -101,15 +101,18 @@ def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path, monkeypatch, cap
 @pytest.mark.parametrize(
     ("probe", "said"),
     [
-        ("raise RuntimeError('driver too old')", "using it failed: RuntimeError: driver too old"),
+        (
+            "raise RuntimeError('driver too old')",
+            "but using it failed: RuntimeError: driver too old",
+        ),
         (
             "import sys; print('found 11040', file=sys.stderr); "
             'print(\'{"torch_cuda": "13.0", "available": false}\')',
-            "torch, built for CUDA 13.0, cannot use it (found 11040)",
+            "but torch, built for CUDA 13.0, cannot use it (found 11040)",
         ),
         (
             'print(\'{"torch_cuda": null, "available": false}\')',
-            "torch, built without CUDA, cannot use it",
+            "but torch, built without CUDA, cannot use it",
         ),
     ],
 )

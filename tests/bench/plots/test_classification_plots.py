@@ -20,7 +20,7 @@ from bench.plots import (
 )
 from bench.plots.attribution import AttributedImage
 from bench.plots.style import BLUE, GREEN, VERMILION
-from bench.run.attribution import attribution_maps
+from bench.run.classification_plots import attribution_maps
 from bench.run.classification_pictures import (
     spread_over_classes,
     worst_and_surest,
