@@ -25,21 +25,14 @@ def make(
     **fields,
 ):
     dataset, _, category = data.partition(".")
-    case = Case(study, model, dataset, category or None, "default", pretrained, seed)
+    name, _, suffix = model.partition(".")
+    case = Case(name, suffix or "baseline", dataset, category or None, "default", pretrained, seed)
     recipe = recipe or (case.recipe if case.recipe in {"same", "tuned"} else f"{model}-baseline")
     weights = model if pretrained else "random"
     ok = status == "ok"
     return Record(
         key=Key(case.id, profile, recipe, images or f"hash of {data}", weights),
-        case={
-            "study": case.study,
-            "model": model,
-            "dataset": dataset,
-            "category": category or None,
-            "augmentation": "default",
-            "pretrained": pretrained,
-            "replicate": seed,
-        },
+        case=case,
         status=status,
         outcome="ok" if ok else "crash",
         protocol={

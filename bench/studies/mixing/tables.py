@@ -216,7 +216,7 @@ def _contrast(found: Contrast | None) -> list[str]:
 
 def _place(row: Row) -> tuple[Point, str]:
     record = row.cells[0][0]
-    return point_of(record), record.case.model
+    return point_of(record), record.case.variant
 
 
 def _position(row: Row, order: Mapping[Point, int]) -> tuple[str, int, str]:

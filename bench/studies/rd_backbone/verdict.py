@@ -152,7 +152,7 @@ def _sides(records: Iterable[Record], head: str, metric: str) -> _Sides:
         case = record.case
         if value is None:
             continue
-        cells = sides[case.model][case.pretrained, case.augmentation]
+        cells = sides[case.variant][case.pretrained, case.augmentation]
         data = ".".join(filter(None, (case.dataset, case.category)))
         cells.setdefault(data, _Side(record, [])).values.append(value)
     return sides

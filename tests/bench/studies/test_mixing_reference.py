@@ -8,7 +8,7 @@ from fake_mixing import CNN, VIT, at, cells_of
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
 from bench.report.references import FOLDER
 from bench.studies.mixing.original import collapsed_experiments, experiments
-from bench.studies.mixing.points import Point, outcomes
+from bench.studies.mixing.points import Point, collapsed, outcomes
 from bench.studies.mixing.replication import replications
 from bench.studies.mixing.tables import original_table, replication_table
 
@@ -31,7 +31,7 @@ def replicate(*groups):
     recipes = {"baseline": [], "flip_crop": []}
     for group in groups:
         for record in group:
-            recipes[record.case.model.partition(".")[2] or "baseline"].append(record)
+            recipes[record.case.recipe].append(record)
     return replications({recipe: outcomes(found, recipe)[0] for recipe, found in recipes.items()})
 
 
@@ -63,10 +63,10 @@ def test_a_collapse_is_early_deep_and_below_the_control(run, expected):
 
 def test_our_own_collapsed_runs_are_found_by_the_same_rule():
     point = Point("cifar100", CNN, "mixup", False)
-    collapsed = at(point, 0.02, judged=[0.03, 0.05] + [0.02] * 48)
+    fallen = at(point, 0.02, judged=[0.03, 0.05] + [0.02] * 48)
     control = at(point._replace(augmentation="default"), 0.4, judged=[0.1, 0.4])
-    found, _ = outcomes([collapsed, control], "baseline")
-    assert found[point].collapsed == collapsed.key.id
+    found, _ = outcomes([fallen, control], "baseline")
+    assert found[point].collapsed == fallen.key.id
     assert not found[point._replace(augmentation="default")].collapsed
 
 
@@ -99,9 +99,9 @@ def test_the_band_ends_at_three_points(shift, within):
 
 
 def test_collapsed_originals_neither_choose_nor_are_judged():
-    collapsed = collapsed_experiments()
-    near_fallen = in_band(0, dataset="tiny_imagenet", points=collapsed)
-    far = in_band(20, dataset="tiny_imagenet", points=experiments().keys() - collapsed)
+    names = collapsed_experiments()
+    near_fallen = in_band(0, dataset="tiny_imagenet", points=names)
+    far = in_band(20, dataset="tiny_imagenet", points=experiments().keys() - names)
     (found,) = replicate([*near_fallen, *far], in_band(5, ".flip_crop", "tiny_imagenet"))
     assert (found.closest_recipe, found.counted) == ("flip_crop", 10)
     assert [c.experiment.name for c in found.comparisons if c.within is None] == ["Exp-5", "Exp-13"]
