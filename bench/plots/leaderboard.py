@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
 from bench.record import Record
-from bench.report.tables import (
+from bench.aggregate.rows import (
     ComparableRuns,
     Row,
     by_data,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.plots.loss_curve import draw_loss
 from bench.plots.style import BLUE, FAINT, GREEN, INK, VERMILION, new_figure, save, tidy
 from bench.record import Record
-from bench.report.tables import by_data, by_study, comparable_runs
+from bench.aggregate.rows import by_data, by_study, comparable_runs
 from bench.studies.mixing.points import point_of, recipe_of
 from models.catalog import MODELS
 

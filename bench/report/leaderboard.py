@@ -15,9 +15,9 @@ from bench.report.leaderboard_notes import (
     unfinished,
 )
 from bench.report.leaderboard_tables import cost_table, quality_table, verdict_table
-from bench.report.markdown import bold, percent, quantity, seeds
+from bench.aggregate.markdown import bold, percent, quantity, seeds
 from bench.report.references import MEAN, beside, published_categories
-from bench.report.tables import (
+from bench.aggregate.rows import (
     ComparableRuns,
     Row,
     by_data,

@@ -7,8 +7,8 @@ from itertools import groupby
 
 from bench.record import Record
 from bench.report.references import MEAN, Reference, beside, published_categories, references
-from bench.report.statistics import Estimate
-from bench.report.tables import (
+from bench.aggregate.statistics import Estimate
+from bench.aggregate.rows import (
     Row,
     by_data,
     by_study,

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.protocol import PROFILES
 from bench.record import Record
-from bench.report.tables import ComparableRuns, recency_key
+from bench.aggregate.rows import ComparableRuns, recency_key
 from bench.studies import table_spec_of
 from bench.table_spec import ANOMALY, TABLE_SPECS
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.report.markdown import (
+from bench.aggregate.markdown import (
     EMPTY,
     bold,
     mebibytes,
@@ -14,8 +14,8 @@ from bench.report.markdown import (
     table,
 )
 from bench.report.references import Reference
-from bench.report.statistics import EXACT_LIMIT, SIGNIFICANCE, Estimate, fewest_pairs
-from bench.report.tables import Row, ranks
+from bench.aggregate.statistics import EXACT_LIMIT, SIGNIFICANCE, Estimate, fewest_pairs
+from bench.aggregate.rows import Row, ranks
 from bench.studies.rd_backbone.verdict import MAIN_PAIR, Verdict
 from bench.table_spec import Column
 

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from bench.record import Record
-from bench.report.tables import recency_key
+from bench.aggregate.rows import recency_key
 from bench.store import read_records
 from bench.studies import table_spec_of
 

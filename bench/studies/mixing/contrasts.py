@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.report.statistics import estimate
+from bench.aggregate.statistics import estimate
 from bench.studies.mixing.points import Outcomes, Point
 
 _NORMAL_95 = 1.959964

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bench.record import Record
-from bench.report.tables import by_data, category_rows
+from bench.aggregate.rows import by_data, category_rows
 from bench.studies import STUDIES
 from bench.studies.mixing.original import experiments, original_outcomes
 from bench.studies.mixing.points import Outcomes, outcomes, recipe_of

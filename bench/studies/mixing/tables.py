@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bench.report.markdown import EMPTY, percent, seeds, table
-from bench.report.tables import Row
+from bench.aggregate.markdown import EMPTY, percent, seeds, table
+from bench.aggregate.rows import Row
 from bench.studies.mixing.contrasts import Contrast, signed
 from bench.studies.mixing.gains import best_combinations, pretraining_gains
 from bench.studies.mixing.hypotheses import (

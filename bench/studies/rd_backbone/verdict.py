@@ -11,14 +11,14 @@ from statistics import fmean
 from typing import Any
 
 from bench.record import Record
-from bench.report.statistics import (
+from bench.aggregate.statistics import (
     SIGNIFICANCE,
     PairedTest,
     fewest_pairs,
     paired_test,
     pooled_sd,
 )
-from bench.report.tables import ComparableRuns
+from bench.aggregate.rows import ComparableRuns
 from bench.table_spec import ANOMALY
 
 

@@ -20,7 +20,7 @@ from bench.report.leaderboard import (
     summary_rows,
     write_leaderboard,
 )
-from bench.report.tables import category_rows, comparable_runs, mean_rows, ranks
+from bench.aggregate.rows import category_rows, comparable_runs, mean_rows, ranks
 
 THREE = (0.97, 0.98, 0.96)
 

@@ -8,7 +8,7 @@ from fake_records import make
 
 from bench.progress import Progress
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
-from bench.report.tables import category_rows, ranks
+from bench.aggregate.rows import category_rows, ranks
 from bench.studies.mixing.original import experiments
 from bench.studies.mixing.points import Point, outcomes
 from bench.studies.mixing.report import mixing_report
