@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bench.aggregate.markdown import EMPTY, percent, seeds, table
+from bench.aggregate.markdown import EMPTY, metric_text, seeds, table
 from bench.aggregate.rows import Row
+from bench.metrics.catalog import Metric
 from bench.studies.mixing.contrasts import Contrast, signed
 from bench.studies.mixing.gains import best_combinations, pretraining_gains
 from bench.studies.mixing.hypotheses import (
@@ -16,21 +17,21 @@ from bench.studies.mixing.hypotheses import (
 from bench.studies.mixing.original import Experiment, collapsed_experiments, experiments
 from bench.studies.mixing.points import HEAD, Outcomes, Point, point_of
 from bench.studies.mixing.replication import CANDIDATES, TOLERANCE_POINTS, Replication
-from bench.table_spec import CLASSIFICATION
 
 _AXES = ("Experiment", "Dataset", "Model", "Augmentation", "Pretrained")
 
 
 def experiments_table(rows: Sequence[Row]) -> str:
-    """Our runs under the original's headings and names, in its order; others follow by name.
+    """Return our runs with the original's names in its order; others follow by name.
 
-    Where none of them is one of the original's, its names and figures are no columns.
+    If none of the runs is one of the original's experiments, its two columns are left out.
     """
+    metrics = rows[0].study.metrics([record for row in rows for record in row.records])
     order = {point: position for position, point in enumerate(experiments())}
-    lines = [_experiment(row) for row in sorted(rows, key=lambda row: _position(row, order))]
+    lines = [_experiment(row, metrics) for row in sorted(rows, key=lambda row: _order(row, order))]
     headings = [
         *_AXES,
-        *(column.heading for column in CLASSIFICATION.columns),
+        *(metric.heading for metric in metrics),
         "Seeds",
         "Reference: top-1 after the last epoch",
     ]
@@ -40,25 +41,22 @@ def experiments_table(rows: Sequence[Row]) -> str:
     return table(headings, lines, words=range(len(_AXES)))
 
 
-def _experiment(row: Row) -> list[str]:
-    point, model = _place(row)
-    known = experiments().get(point) if model.partition(".")[2] != "modern" else None
+def _experiment(row: Row, metrics: Sequence[Metric]) -> list[str]:
+    point = point_of(row.records[0])
+    original = experiments().get(point) if row.case.recipe in CANDIDATES else None
     return [
-        known.name if known else EMPTY,
+        original.name if original else EMPTY,
         point.dataset,
-        model,
+        row.case.variant,
         point.augmentation,
         str(point.pretrained),
-        *(
-            percent(row.metric(HEAD, column.metric), column.digits, of=len(row.seeds))
-            for column in CLASSIFICATION.columns
-        ),
-        seeds(len(row.seeds)),
-        f"{100 * known.last_top1:.2f}" if known else EMPTY,
+        *(metric_text(row.metric(HEAD, m.name), m, len(row.replicates)) for m in metrics),
+        seeds(len(row.replicates)),
+        f"{100 * original.last_top1:.2f}" if original else EMPTY,
     ]
 
 
-def hypothesis_tables(pair: tuple[str, str], outcomes: Outcomes) -> Iterator[str]:
+def hypothesis_tables(pair: Sequence[str], outcomes: Outcomes) -> Iterator[str]:
     """H1 to H3 in sentences made from the numbers, and the numbers."""
     both = hypotheses(*pair)
     answers: list[Answer] = []
@@ -214,11 +212,6 @@ def _contrast(found: Contrast | None) -> list[str]:
     return [EMPTY, EMPTY] if found is None else [str(found), str(found.seeds)]
 
 
-def _place(row: Row) -> tuple[Point, str]:
-    record = row.cells[0][0]
-    return point_of(record), record.case.variant
-
-
-def _position(row: Row, order: Mapping[Point, int]) -> tuple[str, int, str]:
-    point, model = _place(row)
-    return point.dataset, order.get(point, len(order)), f"{model} {point}"
+def _order(row: Row, order: Mapping[Point, int]) -> tuple[str, int, str]:
+    point = point_of(row.records[0])
+    return point.dataset, order.get(point, len(order)), f"{row.case.variant} {point}"
