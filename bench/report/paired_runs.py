@@ -9,8 +9,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from bench.record import Record
 from bench.aggregate.rows import recency_key
+from bench.record import Record
 from bench.store import read_records
 from bench.studies import table_spec_of
 
