@@ -125,7 +125,7 @@ class Study:
 
 
 def first_head(record: Record) -> str:
-    """Return the head that ranks a record's model, by the catalog or, without an entry, by order."""
+    """Return the first head of a record's model; for a model without an entry, of the record."""
     entry = MODELS.get(record.case.model)
     return entry.heads[0] if entry else next(iter(record.metrics), "score")
 

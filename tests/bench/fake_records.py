@@ -1,7 +1,8 @@
-"""Records as a run would leave them, with chosen figures."""
+"""Records as a run would leave them, with chosen values."""
 
 from bench.case import Case
 from bench.record import Key, Record
+from models.catalog import MODELS
 
 
 def make(
@@ -21,7 +22,6 @@ def make(
     recipe=None,
     images=None,
     protocol=None,
-    study="rd_backbone",
     **fields,
 ):
     dataset, _, category = data.partition(".")
@@ -43,7 +43,7 @@ def make(
         }
         | (protocol or {}),
         seed=111 + seed,
-        metrics=_metrics(study, {"image_auroc": auroc, **(metrics or {})}, auroc, multi)
+        metrics=_metrics(case, {"image_auroc": auroc, **(metrics or {})}, auroc, multi)
         if ok
         else {},
         measurements=measurements or ({"inference_images_per_s": 123.4} if ok else {}),
@@ -54,7 +54,8 @@ def make(
     )
 
 
-def _metrics(study, ranking, auroc, multi):
-    if study == "anomaly_zoo":
+def _metrics(case, ranking, auroc, multi):
+    entry = MODELS.get(case.model)
+    if entry is None or len(entry.heads) == 1:
         return {"score": ranking}
     return {"single_scale": ranking, "multi_scale": {"image_auroc": auroc, **(multi or {})}}

@@ -128,7 +128,7 @@ def replication_table(found: Replication) -> Iterator[str]:
                 one.experiment.name,
                 place.model,
                 place.augmentation,
-                place.start,
+                place.init,
                 f"{one.original:.2f}",
                 *(f"{one.ours[recipe]:.2f}" if recipe in one.ours else EMPTY for recipe in recipes),
                 EMPTY if one.difference is None else signed(one.difference),

@@ -22,8 +22,8 @@ from bench.run.classification_evaluation import (
     predict_logits,
 )
 from bench.run.device_data import DeviceData
-from bench.run.predict import NonFiniteScoresError
 from bench.run.labeled_split import LabeledSplit
+from bench.run.predict import NonFiniteScoresError
 from datasets_lib.batches.streaming import ResidentBatches
 
 # Right; tied with class 0; wrong; all three tied.

@@ -11,11 +11,11 @@ from bench.run.anomaly import features_by_split
 from bench.run.build import build_model
 from bench.run.device import use_device
 from bench.run.device_data import DeviceData
-from bench.run.predict import predict_all
 from bench.run.inline import InlineRunner
 from bench.run.inputs import Finder
 from bench.run.isolate import IsolatedRunner
 from bench.run.phases import Phases
+from bench.run.predict import predict_all
 from bench.settings import Settings
 from datasets_lib.discover import find_datasets
 

@@ -5,8 +5,8 @@ import csv
 import pytest
 from fake_mixing import CNN, VIT, at, cells_of
 
+from bench.aggregate.reference import read_rows
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
-from bench.report.references import FOLDER
 from bench.studies.mixing.original import collapsed_experiments, experiments
 from bench.studies.mixing.points import Point, collapsed, outcomes
 from bench.studies.mixing.replication import replications
@@ -14,8 +14,7 @@ from bench.studies.mixing.tables import original_table, replication_table
 
 
 def rows_of_file():
-    with (FOLDER / "original_classification.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return read_rows("original_classification.csv")
 
 
 def in_band(shift, recipe="", dataset="cifar100", points=None, **fields):
@@ -124,7 +123,7 @@ def test_the_originals_figures_stand_apart_in_tables_and_csv():
     assert {line["dataset"] for line in reference} == {"cifar100"}
     assert {line["head"] for line in reference} == {"best_epoch", "last_epoch"}
     exp2 = [line for line in reference if "(Exp-2)" in line["source"]]
-    assert [(line["model"], line["start"], line["top1"]) for line in exp2] == [
+    assert [(line["model"], line["init"], line["top1"]) for line in exp2] == [
         (f"{CNN} cutmix", "scratch", "0.575"),
         (f"{CNN} cutmix", "scratch", "0.575"),
     ]
