@@ -76,16 +76,17 @@ class Study:
         """Return the columns of a table of these records.
 
         A metric that is registered as optional, such as a plugin's, has a column where some record
-        has a value, whether the study names it or not.
+        has a value, whether the study names it or not. A metric that the study names keeps its
+        column where records only say why they have no value.
         """
+        recorded = {name for r in records for values in r.metrics.values() for name in values}
         names = self.columns or [m.name for m in METRICS.values() if m.column == "always"]
         named = [metric_named(name) for name in names]
         rest = [m for m in METRICS.values() if m.column == "optional" and m not in named]
         return [
             metric
-            for metric in [*named, *rest]
-            if metric.task == self.task
-            and (metric.column == "always" or has_value(records, metric.name))
+            for metric in [*named, *(m for m in rest if has_value(records, m.name))]
+            if metric.task == self.task and (metric.column == "always" or metric.name in recorded)
         ]
 
     def call(self, part: Part | None, *arguments: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from bench.aggregate.statistics import Estimate
 from bench.metrics.catalog import METRICS
 from bench.record import Record
 from bench.studies import STUDIES, by_study
-from bench.study import Study, has_value
+from bench.study import Study
 from datasets_lib.catalog import DATASETS
 
 MEASUREMENTS = (
@@ -51,32 +51,34 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
     sections = comparable_runs(records)
     finished = [record for runs in sections for record in runs.records]
     metrics = _metrics(finished)
-    columns = [name for base in (*metrics, *MEASUREMENTS) for name in (base, f"{base}_ci95")]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*_AXES, *columns], restval="", lineterminator="\n")
-    writer.writeheader()
-    shown: set[tuple[str, str]] = set()
+    lines: list[dict[str, str]] = []
     for runs in sections:
         place = {"profile": runs.profile, "environment": runs.environment}
         for name, of_study in by_study(runs.records).items():
             for line in _study_lines(STUDIES[name], of_study, metrics):
-                writer.writerow({"kind": "run", **place, "study": name, **line})
-                shown.add((line["dataset"], line["category"]))
+                lines.append({"kind": "run", **place, "study": name, **line})
+    shown = {(line["dataset"], line["category"]) for line in lines}
     for name, of_study in by_study(finished).items():
         study = STUDIES[name]
         variants = {record.case.variant for record in of_study}
         for reference in study.call(study.references, variants):
             categories = _categories(reference)
             if shown >= {(reference.dataset, category) for category in categories}:
-                writer.writerow({"study": name, **_reference_line(reference, len(categories))})
+                lines.append({"study": name, **_reference_line(reference, len(categories))})
+    filled = {name for line in lines for name in line}
+    names = [*(name for name in metrics if name in filled), *MEASUREMENTS]
+    text = io.StringIO()
+    columns = [*_AXES, *(column for name in names for column in (name, f"{name}_ci95"))]
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
     return text.getvalue()
 
 
 def _metrics(records: Sequence[Record]) -> list[str]:
-    """Return the metrics that some record has, registered ones first."""
+    """Return the registered metrics, then those that only records know."""
     names = {name for record in records for head in record.metrics.values() for name in head}
-    order = [*(name for name in METRICS if name in names), *sorted(names - METRICS.keys())]
-    return [name for name in order if has_value(records, name)]
+    return [*METRICS, *sorted(names - METRICS.keys())]
 
 
 def _categories(reference: Reference) -> set[str]:

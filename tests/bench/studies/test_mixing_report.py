@@ -6,7 +6,7 @@ import random
 from fake_mixing import CNN, VIT, at, cells_of, classified
 from fake_records import make
 
-from bench.aggregate.rows import category_rows, comparable_runs, ranks
+from bench.aggregate.rows import ComparableRuns, category_rows, ranks
 from bench.progress import Progress
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
 from bench.studies.mixing.original import experiments
@@ -97,7 +97,7 @@ def test_runs_on_other_images_or_budgets_are_left_out_and_counted():
     found, left_out = outcomes([*grid(), *odd], "baseline")
     assert left_out == 2
     assert set(found[GRID[0]].by_seed) == {0, 1}
-    (runs,) = comparable_runs([*grid(), *odd])
+    runs = ComparableRuns("original", "gpu", (*grid(), *odd), 0)
     text = "\n".join(report(MIXING, runs))
     assert "2 runs on other images or under another budget" in text
 
