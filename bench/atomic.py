@@ -1,28 +1,27 @@
-"""Saving tensors so that a file is whole or not there."""
+"""Save tensors so that a file is whole or absent."""
 
 import errno
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from datasets_lib.atomic import atomic_path
+
 
 def save_tensors(state: dict[str, Any], path: Path) -> Path:
-    """Save to a file that appears under its name only once it is whole.
+    """Save a state dictionary to a file that appears under its name once it is whole.
+
+    Args:
+        state: What `torch.save` writes.
+        path: Path of the file.
 
     Raises:
         OSError: The disk is full, or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.half")
     try:
-        with half.open("wb") as file:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        return half.replace(path)
     except RuntimeError as error:  # torch's writer hides the system's reason
         raise OSError(errno.ENOSPC, f"could not be written whole ({error})", str(path)) from error
-    finally:
-        half.unlink(missing_ok=True)
+    return path

@@ -10,8 +10,7 @@ from bench.environment import cuda_present, default_precision, default_profile
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from datasets_lib.augment.catalog import AUGMENTATIONS
-from datasets_lib.cache_dir import default_cache_dir
-from datasets_lib.data_dirs import data_dirs
+from datasets_lib.paths import data_dirs, default_cache_dir
 from models.catalog import MODELS
 
 

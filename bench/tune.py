@@ -89,7 +89,7 @@ def _auroc(records: list[Record]) -> float:
 def settings_for(weights_dirs: tuple[Path, ...], out: Path, images_seen: int) -> Settings:
     """Return settings of a tuning session: the smoke profile with a budget of its own."""
     from bench.environment import cuda_present, default_precision
-    from datasets_lib.cache_dir import default_cache_dir
+    from datasets_lib.paths import default_cache_dir
 
     device = "cuda" if cuda_present() else "cpu"
     return Settings(

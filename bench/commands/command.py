@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets_lib.cache_dir import default_cache_dir
-from datasets_lib.data_dirs import data_dirs
+from datasets_lib.paths import data_dirs, default_cache_dir
 
 
 class CommandError(Exception):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from bench.commands.command import CommandError
 
 if TYPE_CHECKING:
-    from bench.metrics.comparison import Comparison, Figure
+    from bench.metrics.bootstrap import Interval
+    from bench.metrics.comparison import Comparison
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         comparison = compare_runs(*runs, options.head, options.figure)
     except ComparisonError as error:
         raise CommandError(str(error)) from error
-    name = " ".join(filter(None, (options.head, comparison.figure)))
+    name = " ".join(filter(None, (options.head, comparison.metric)))
     for place, run, figure in zip(
         ("A", "B"), runs, (comparison.first, comparison.second), strict=True
     ):
@@ -71,7 +72,7 @@ def _conclusion(comparison: "Comparison") -> list[str]:
     ]
 
 
-def _in_hundredths(figure: "Figure", unit: str, sign: str = "") -> str:
+def _in_hundredths(figure: "Interval", unit: str, sign: str = "") -> str:
     """Return ``97.10 % [95.20, 98.40]``, with a reason where the interval is unusual."""
     text = f"{100 * figure.value:{sign}.2f} {unit}" if not math.isnan(figure.value) else "none"
     if not math.isnan(figure.low):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from bench.commands.command import CommandError, cache_dir_of, data_dirs_of, folders
 from bench.commands.output import ProgressBar, megabytes
 from datasets_lib.catalog import DATASETS
-from datasets_lib.data_dirs import data_home
 from datasets_lib.discover import FoundDataset, find_datasets
 from datasets_lib.entry import DatasetEntry
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.paths import data_home
 
 if TYPE_CHECKING:
     from datasets_lib.download.place import Piece

@@ -9,8 +9,8 @@ from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, 
 from bench.commands.data_folders import one_level_up, passed_over, trouble_with
 from bench.commands.output import folder_bytes, free_bytes, megabytes, printable_path
 from datasets_lib.catalog import DATASETS
-from datasets_lib.data_dirs import data_home
 from datasets_lib.discover import find_datasets
+from datasets_lib.paths import data_home
 from models.components.weights import FOLDER_VARIABLE, SUFFIXES, hub_folder
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from datasets_lib.import_string import import_string
+from datasets_lib.entry import resolve_function
 
 Level = Literal["image", "pixel", "class"]
 Column = Literal["always", "optional", "csv"]
@@ -30,8 +30,8 @@ class Value:
     note: str = ""
 
 
-MetricFunction = Callable[[Any], "Value | float | None"]
-"""Takes the level's inputs. None: the metric does not apply here and is left out of the record."""
+MetricFunction = Callable[[Any], Value | float]
+"""Takes the inputs of the metric's level."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,12 @@ class Metric:
     Attributes:
         name: Key in ``Record.metrics[head]``.
         heading: Heading in every table.
-        level: ``image`` and ``pixel`` metrics judge anomaly detectors, ``class`` metrics
-            classifiers. The function gets `bench.metrics.inputs.ImageInputs`, ``PixelInputs`` or
-            ``ClassInputs`` respectively.
-        function: Import path ``module:function``, or the function itself.
+        level: ``image`` and ``pixel`` metrics are of anomaly detectors, ``class`` metrics of
+            classifiers.
+        function: Import path ``module:function``, or the function itself. It takes
+            `bench.metrics.image.ImageInputs`, `bench.metrics.pixels.PixelInputs` or
+            `bench.metrics.classes.ClassInputs`, as the level says, and returns a number or a
+            `Value`; without a number it raises `UndefinedMetricError`.
         higher_is_better: Whether a higher value is a better one.
         unit: ``%`` for a share that is shown as a percentage; anything else is shown as it is.
         digits: Decimal places shown.
@@ -53,6 +55,8 @@ class Metric:
         short: Heading in narrow terminal lines; the heading where empty.
         column: ``always`` in the tables of its task, ``optional`` (only where a record has a
             value), or ``csv`` (only in files for machines).
+        requires: Attribute of the inputs without which (None) the metric does not apply and is
+            left out of the record; empty if it always applies.
 
     Example:
         >>> metric = Metric("ece", "ECE", "class", lambda inputs: 0.1, higher_is_better=False)
@@ -70,6 +74,7 @@ class Metric:
     sees_test_labels: bool = False
     short: str = ""
     column: Column = "optional"
+    requires: str = ""
 
     @property
     def task(self) -> Literal["anomaly", "classification"]:
@@ -84,10 +89,7 @@ class Metric:
     @cached_property
     def compute(self) -> MetricFunction:
         """The function itself, imported on first use."""
-        if callable(self.function):
-            return self.function
-        found: MetricFunction = import_string(self.function)
-        return found
+        return resolve_function(self.function)
 
     def text(self, value: float) -> str:
         """Return the value as shown in a table, without its unit."""
@@ -198,16 +200,27 @@ for _metric in (
             ("f1_best", "F1-max"),
         )
     ),
-    Metric("auspro_30", "AU-sPRO@30 %", "pixel", "bench.metrics.pixels:auspro_30", column="csv"),
-    Metric("auspro_05", "AU-sPRO@5 %", "pixel", "bench.metrics.pixels:auspro_05", column="csv"),
     *(
-        Metric(name, heading, "class", f"bench.metrics.classes:{name}", short=short, column=column)
-        for name, heading, short, column in (
-            ("top1", "Top-1", "top-1", "always"),
-            ("top5", "Top-5", "top-5", "always"),
-            ("macro_precision", "Macro precision", "", "always"),
-            ("macro_recall", "Macro recall", "", "always"),
-            ("macro_f1", "Macro F1", "", "always"),
+        Metric(
+            f"auspro_{limit:02}",
+            f"AU-sPRO@{limit} %",
+            "pixel",
+            f"bench.metrics.pixels:auspro_{limit:02}",
+            column="csv",
+            requires="saturated",
+        )
+        for limit in (30, 5)
+    ),
+    *(
+        Metric(
+            name, heading, "class", f"bench.metrics.classes:{name}", short=short, column="always"
+        )
+        for name, heading, short in (
+            ("top1", "Top-1", "top-1"),
+            ("top5", "Top-5", "top-5"),
+            ("macro_precision", "Macro precision", ""),
+            ("macro_recall", "Macro recall", ""),
+            ("macro_f1", "Macro F1", ""),
         )
     ),
     Metric(
@@ -225,6 +238,7 @@ for _metric in (
         "bench.metrics.classes:top1_best_epoch",
         sees_test_labels=True,
         column="always",
+        requires="epochs",
     ),
 ):
     register_metric(_metric)

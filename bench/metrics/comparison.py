@@ -1,4 +1,4 @@
-"""Two runs on the same test images: their figures, the difference, and whether it is one.
+"""Compare two runs on the same test images: values, difference, and whether it is significant.
 
 A run is one trained model. What is tested is whether these two models differ on more such images;
 whether their recipes do is a question of seeds, which the leaderboard answers.
@@ -10,34 +10,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metrics.bootstrap import REPLICATES, Interval, Statistic, bootstrap
-from bench.metrics.delong import auroc_interval, auroc_test
-from bench.metrics.mcnemar import mcnemar_test
-from bench.metrics.paired_shares import paired_difference
-from bench.metrics.resampled import (
+from bench.metrics.bootstrap import (
+    REPLICATES,
+    Interval,
+    Statistic,
     average_precision_of_scores,
     best_f1_of_scores,
+    bootstrap,
     ratio_of,
 )
-from bench.metrics.wilson import wilson_interval
+from bench.metrics.delong import auroc_interval, auroc_test
+from bench.metrics.paired import mcnemar, paired_difference, wilson_interval
 
 SIGNIFICANT = 0.05
 BOOTSTRAPPED = ("image_ap", "f1_best", "f1")
-"""Image figures of anomaly detection whose interval comes from resampling."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A run's figure and its 95 % interval over images; the ends are ``nan`` where there is none.
-
-    Attributes:
-        reason: Why there is no interval, or which other one it is; else empty.
-    """
-
-    value: float
-    low: float
-    high: float
-    reason: str = ""
+"""Image metrics of anomaly detection whose interval comes from resampling."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +32,24 @@ class Comparison:
     """Two runs compared.
 
     Attributes:
-        figure: Name of what is compared; higher is better.
-        first: Of the first run.
-        second: Of the second run.
+        metric: Name of the metric; higher is better.
+        first: Value of the first run and its 95 % interval over images.
+        second: The same of the second run.
         difference: Second minus first, with its paired interval.
-        p: Two-sided, of no difference; ``nan`` where the method has none.
+        p: Two-sided p of no difference; ``nan`` where the method has none.
         method: How intervals and p come about.
     """
 
-    figure: str
-    first: Figure
-    second: Figure
-    difference: Figure
+    metric: str
+    first: Interval
+    second: Interval
+    difference: Interval
     p: float
     method: str
 
     @property
     def verdict(self) -> str:
-        """In words: by p, or without one by whether the interval holds 0."""
+        """The conclusion: by p, or without one by whether the interval holds 0."""
         by_p = not math.isnan(self.p)
         if not by_p and math.isnan(self.difference.low):
             return f"Nothing can be said: {self.difference.reason}."
@@ -82,20 +69,35 @@ def compare_classifiers(first_right: Tensor, second_right: Tensor) -> Comparison
 
     Raises:
         ValueError: They are not booleans of one shape, or there are none.
+
+    Example:
+        >>> first, second = torch.arange(100) < 80, torch.arange(100) < 90
+        >>> comparison = compare_classifiers(first, second)
+        >>> comparison.difference.value, round(comparison.p, 5)
+        (0.1, 0.00195)
     """
+    if not first_right.dtype == second_right.dtype == torch.bool or (
+        first_right.shape != second_right.shape
+    ):
+        raise ValueError(
+            "wanted two boolean tensors of one shape, true where the model is right, found "
+            f"{first_right.dtype} {tuple(first_right.shape)} and "
+            f"{second_right.dtype} {tuple(second_right.shape)}"
+        )
+    second_right = second_right.to(first_right.device)
     images = len(first_right)
-    test = mcnemar_test(first_right, second_right)
     first, second = int(first_right.sum()), int(second_right.sum())
-    ends = paired_difference(test.only_first, test.only_second, images)
+    both = int((first_right & second_right).sum())
+    only_first, only_second = first - both, second - both
+    ends = paired_difference(only_first, only_second, images)
     return Comparison(
         "top1",
-        Figure(first / images, *wilson_interval(first, images)),
-        Figure(second / images, *wilson_interval(second, images)),
-        Figure((test.only_second - test.only_first) / images, *ends),
-        test.p,
-        f"McNemar's test ({test.method}): only the first is right on {test.only_first} images, "
-        f"only the second on {test.only_second}; Wilson's interval of each, Bonett and Price's "
-        "of the difference",
+        Interval(first / images, *wilson_interval(first, images)),
+        Interval(second / images, *wilson_interval(second, images)),
+        Interval((only_second - only_first) / images, *ends),
+        mcnemar(only_first, only_second),
+        f"McNemar's exact test: only the first is right on {only_first} images, only the second "
+        f"on {only_second}; Wilson's interval of each, Bonett and Price's of the difference",
     )
 
 
@@ -111,22 +113,19 @@ def compare_aurocs(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
         ValueError: A score is NaN, or shapes or dtypes do not fit.
     """
     test = auroc_test(first, second, labels)
-    one, other = (
-        Figure(found.auroc, found.low, found.high, found.reason)
-        for found in (auroc_interval(first, labels), auroc_interval(second, labels))
-    )
+    a, b = (auroc_interval(scores, labels) for scores in (first, second))
     return Comparison(
         "image_auroc",
-        one,
-        other,
-        Figure(test.difference, test.low, test.high, test.reason),
+        Interval(a.auroc, a.low, a.high, a.reason),
+        Interval(b.auroc, b.low, b.high, b.reason),
+        Interval(test.difference, test.low, test.high, test.reason),
         test.p,
         "DeLong's paired test; DeLong's intervals",
     )
 
 
 def compare_resampled(
-    figure: str,
+    metric: str,
     first: Tensor,
     second: Tensor,
     labels: Tensor,
@@ -135,36 +134,33 @@ def compare_resampled(
     """Compare one of `BOOTSTRAPPED` by resampling the images, normal and defective apart.
 
     Args:
-        figure: Its name.
+        metric: Its name.
         first: ``(N,)`` raw scores of one model.
         second: ``(N,)`` raw scores of the other, of the same images in the same order.
         labels: ``(N,)`` booleans or integers; nonzero is defective.
-        thresholds: Of the two models; ``f1`` is at them, as they are, in every resample.
+        thresholds: The two models' thresholds; ``f1`` is at them, unchanged, in every resample.
 
     Raises:
         ValueError: A score is NaN, or shapes or dtypes do not fit.
     """
     truth = labels != 0
-    one, other = (
-        _statistic(figure, scores, truth, threshold)
+    a, b = (
+        _statistic(metric, scores, truth, threshold)
         for scores, threshold in zip((first, second), thresholds, strict=True)
     )
-    first_figure, second_figure, difference = (
-        _figure(bootstrap(statistic, truth))
-        for statistic in (one, other, lambda counts: other(counts) - one(counts))
+    intervals = (
+        bootstrap(a, truth),
+        bootstrap(b, truth),
+        bootstrap(lambda counts: b(counts) - a(counts), truth),
     )
     method = f"paired bootstrap of {REPLICATES:,} resamples, normal and defective images apart"
-    return Comparison(figure, first_figure, second_figure, difference, math.nan, method)
+    return Comparison(metric, *intervals, math.nan, method)
 
 
-def _statistic(figure: str, scores: Tensor, truth: Tensor, threshold: float) -> Statistic:
-    if figure == "image_ap":
+def _statistic(metric: str, scores: Tensor, truth: Tensor, threshold: float) -> Statistic:
+    if metric == "image_ap":
         return average_precision_of_scores(scores, truth)
-    if figure == "f1_best":
+    if metric == "f1_best":
         return best_f1_of_scores(scores, truth)
     flagged = scores > torch.tensor(threshold, dtype=scores.dtype)
     return ratio_of(2.0 * (flagged & truth), flagged.double() + truth.double())
-
-
-def _figure(found: Interval) -> Figure:
-    return Figure(found.value, found.low, found.high, found.reason)

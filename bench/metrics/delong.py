@@ -12,9 +12,9 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from bench.metrics.ranking import auroc, matched
+from bench.metrics.inputs import matched, one_class_reason
+from bench.metrics.ranking import auroc
 
-_ONE_CLASS = "one class only: {normal} normal and {defective} defective images"
 _ONE_IMAGE = "one {which} image: the spread between such images is unknown"
 
 
@@ -154,8 +154,8 @@ def _variance(of_positives: Tensor, of_negatives: Tensor) -> float:
 
 def _no_interval(of_positives: Tensor, of_negatives: Tensor) -> str:
     defective, normal = len(of_positives), len(of_negatives)
-    if not defective or not normal:
-        return _ONE_CLASS.format(normal=normal, defective=defective)
+    if reason := one_class_reason(normal, defective):
+        return reason
     if min(defective, normal) == 1:
         return _ONE_IMAGE.format(which="defective" if defective == 1 else "normal")
     return ""

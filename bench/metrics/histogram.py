@@ -1,4 +1,4 @@
-"""Pixel metrics of sets that do not fit into memory, from counts, each with a proven bound.
+"""Pixel metrics of sets that do not fit into memory, from counts, each with a proven error bound.
 
 A score falls into a bin by the leading bits of its float32 pattern, mapped so that order is kept:
 any range of scores is covered, infinities too, bins are as fine relative to the score everywhere,
@@ -14,19 +14,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bench.metrics.curves import areas
+from bench.metrics.inputs import comparable
+from bench.metrics.overlap import areas
 from bench.metrics.pimo import BOUNDS, log_share
-from bench.metrics.ranking import Ranks, comparable
+from bench.metrics.ranking import Ranks
 from bench.metrics.regions import Regions
 
 BITS = 20
-_FEWEST_BITS, _MOST_BITS = 9, 22  # from 9 bits on, −inf has a bin of its own
+_MIN_BITS, _MAX_BITS = 9, 22  # from 9 bits on, −inf has a bin of its own
 _PIECE = 1 << 22
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """A figure whose truth lies within ``value`` ± ``error``."""
+    """A value whose exact counterpart lies within ``value`` ± ``error``."""
 
     value: float
     error: float
@@ -39,15 +40,23 @@ class ScoreHistogram:
 
     Args:
         bits: Leading bits that make a bin, 9 to 22.
-        device: Where the maps will be.
+        device: Device of the maps.
 
     Raises:
         ValueError: The bits are out of range.
+
+    Example:
+        >>> from bench.metrics.regions import label_regions
+        >>> histogram = ScoreHistogram()
+        >>> regions = label_regions(torch.tensor([[[0, 0], [1, 1]]]))
+        >>> histogram.update(torch.tensor([[[0.1, 0.4], [0.4, 0.9]]]), regions)
+        >>> histogram.auroc()  # the tie at 0.4 shares a bin
+        Bounded(value=0.875, error=0.125)
     """
 
     def __init__(self, bits: int = BITS, device: torch.device | str = "cpu") -> None:
-        if not _FEWEST_BITS <= bits <= _MOST_BITS:
-            raise ValueError(f"wanted {_FEWEST_BITS} to {_MOST_BITS} bits, found {bits}")
+        if not _MIN_BITS <= bits <= _MAX_BITS:
+            raise ValueError(f"wanted {_MIN_BITS} to {_MAX_BITS} bits, found {bits}")
         self.bits = bits
         counts = torch.zeros(3, 1 << bits, dtype=torch.int64, device=device)
         self.normal, self.negative, self.positive = counts
@@ -55,7 +64,7 @@ class ScoreHistogram:
         self.overlap = torch.zeros(1 << bits, dtype=torch.float64, device=device)
         """``(B,)``: sum over positives of 1 / the size of their region."""
         self.images: list[tuple[Tensor, Tensor]] = []
-        """Of each defective image the bins of its positives and how many are in each."""
+        """For each defective image the bins of its positives, and their number in each."""
 
     def update(self, maps: Tensor, regions: Regions) -> None:
         """Count some images.
@@ -86,45 +95,45 @@ class ScoreHistogram:
         share = (1 / regions.sizes.double())[regions.ids.long()]
         self.overlap += torch.bincount(bins, share, minlength=1 << self.bits)
         for part in torch.split(bins, pixels[pixels > 0].tolist()):
-            found, counts = torch.unique(part, return_counts=True)
-            self.images.append((found, counts))
+            self.images.append(torch.unique(part, return_counts=True))
 
     def auroc(self) -> Bounded:
-        """Area under the ROC curve; the error is half of the share of pairs that share a bin."""
+        """Return the AUROC; the error is half of the share of pairs that share a bin."""
         return self._area(self.positive.double(), [1.0])[0]
 
     def aupro(self, limits: Sequence[float] = (0.3,)) -> list[Bounded]:
-        """Area under the per-region overlap up to each false-positive rate, divided by it."""
+        """Return `overlap.aupro` for each false-positive rate."""
         return self._area(self.overlap, limits)
 
     def average_precision(self) -> Bounded:
-        """Average precision, step definition."""
+        """Return the average precision, step definition."""
         if self._one_class():
             return _between(float("nan"), float("nan"))
-        inside, found, false, reached = self._at_positives()
-        # A positive's precision is at most that of all positives of its bin and no negative of it.
-        best = found / (found + false)
-        # At least, all negatives of the bin come first. Of its positives then found one by one,
-        # the mean of x / (x + reached), which is concave, is at least that of first and last.
-        first = found - inside + 1
-        worst = (first / (first + reached) + found / (found + reached)) / 2
+        inside, hits, false, reached = self._at_positives()
+        # At best all positives of the bin come before its negatives, and each then has at most the
+        # precision of the last of them.
+        best = hits / (hits + false)
+        # At worst all negatives of the bin come first. Of its positives then hit one by one, the
+        # mean of x / (x + reached), which is concave, is at least that of first and last.
+        first = hits - inside + 1
+        worst = (first / (first + reached) + hits / (hits + reached)) / 2
         share = inside / inside.sum()
         return _between(float(worst @ share), float(best @ share))
 
     def f1_max(self) -> Bounded:
-        """The highest F1 of any threshold; at least that of the best bin edge."""
-        _, found, false, reached = self._at_positives()
+        """Return the highest F1 of any threshold; at least that of the best bin edge."""
+        _, hits, false, reached = self._at_positives()
         total = int(self.positive.sum())
         infinite = int(self.positive[self._bins(torch.tensor([-torch.inf]))])
         flagged = slice(1 if infinite else 0, None)  # −inf is never above a threshold
         if self._one_class() or infinite == total:
             return _between(float("nan"), float("nan"))
-        edge = 2 * found / (found + reached + total)
-        ideal = 2 * found / (found + false + total)
+        edge = 2 * hits / (hits + reached + total)
+        ideal = 2 * hits / (hits + false + total)
         return _between(float(edge[flagged].max()), float(ideal[flagged].max()))
 
     def aupimo(self, bounds: tuple[float, float] = BOUNDS) -> Bounded:
-        """Mean over defective images of the area under the per-image overlap; see `pimo.aupimo`."""
+        """Return the mean of `pimo.aupimo` over the defective images."""
         pixels = int(self.normal.sum())
         if not self.images or not pixels:
             return _between(float("nan"), float("nan"))
@@ -155,15 +164,17 @@ class ScoreHistogram:
         return [_between(*ends) for ends in zip(worst, best, strict=True)]
 
     def _at_positives(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """At bins with positives, ascending, float64.
+        """Return four ``(K,)`` float64 counts at the K bins with positives, ascending.
 
-        Positives inside, positives down to the lower edge, negatives above, negatives down to it.
+        Positives inside the bin, positives from its lower edge up, negatives above its upper edge,
+        and negatives from its lower edge up.
         """
         bins = self.positive.nonzero()[:, 0]
-        found, reached = (side.flip(0).cumsum(0).flip(0) for side in (self.positive, self.negative))
-        quantities = (self.positive, found, reached - self.negative, reached)
-        inside, found, false, reached = (each[bins].double() for each in quantities)
-        return inside, found, false, reached
+        # Flip, cumulate, flip: sums over the bin and all bins above it.
+        hits, reached = (side.flip(0).cumsum(0).flip(0) for side in (self.positive, self.negative))
+        quantities = (self.positive, hits, reached - self.negative, reached)
+        inside, hits, false, reached = (each[bins].double() for each in quantities)
+        return inside, hits, false, reached
 
     def _one_class(self) -> bool:
         return not (bool(self.positive.any()) and bool(self.negative.any()))
@@ -173,7 +184,10 @@ class ScoreHistogram:
         if nans := int(scores.isnan().count_nonzero()):
             raise ValueError(f"{nans} of {len(scores)} scores are NaN: a NaN has no rank")
         pattern = (scores + 0.0).view(torch.int32)  # −0 becomes 0, to which it is equal
+        # Float bits order like integers for positive numbers, in reverse for negative ones, where
+        # the shift gives all ones: flip every bit but the sign.
         ordered = pattern ^ ((pattern >> 31) & 0x7FFFFFFF)
+        # The leading bits, from −2^(bits − 1) up; shifted to start at 0.
         return (ordered >> (32 - self.bits)).long() + (1 << (self.bits - 1))
 
     def _count(self, bins: Tensor) -> Tensor:

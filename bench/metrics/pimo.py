@@ -1,4 +1,4 @@
-"""Per-image overlap at very few false positives (Bertoldo et al. 2024).
+"""AUPIMO: per-image overlap at very few false positives (Bertoldo et al. 2024).
 
 Every defective image has a curve of its own: the share of its defect that is found, over the
 false-positive rate in *normal* images only (those whose mask is empty), on a logarithmic axis.
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.metrics.ranking import Ranks, comparable
+from bench.metrics.inputs import comparable
+from bench.metrics.ranking import Ranks
 from bench.metrics.regions import Regions
 
 BOUNDS = (1e-5, 1e-4)
@@ -19,9 +20,9 @@ BOUNDS = (1e-5, 1e-4)
 def aupimo(
     maps: Tensor, regions: Regions, ranks: Ranks, bounds: tuple[float, float] = BOUNDS
 ) -> Tensor:
-    """Area under each defective image's curve between the rates, divided by the axis' length.
+    """Return the area under each defective image's curve, divided by the axis' length.
 
-    Integral of overlap d log(rate) / log(upper / lower). Exact over all distinct thresholds and at
+    ∫ overlap d log(rate) / log(upper / lower) between the two rates. Exact over all distinct thresholds and at
     the bounds themselves. At a tie the overlap is linear in the rate, as if the tie were broken by
     chance, so that a constant map scores as chance does.
 
@@ -38,41 +39,53 @@ def aupimo(
         bounds: Lower and upper false-positive rate.
 
     Returns:
-        ``(D,)`` float64 for the D images with a defect, in their order; `too_few` says when there
-        is no such thing.
+        ``(D,)`` float64 for the D images with a defect, in their order.
 
     Raises:
-        ValueError: `too_few` has a reason.
+        ValueError: `undefined_reason` has a reason, or the ranks carry no regions.
+
+    Example:
+        >>> from bench.metrics.ranking import rank_regions
+        >>> from bench.metrics.regions import label_regions
+        >>> masks = torch.zeros(2, 400, 400, dtype=torch.bool)
+        >>> masks[1, 5:9, 5:9] = True
+        >>> regions, maps = label_regions(masks), masks.float()
+        >>> aupimo(maps, regions, rank_regions(maps, regions)).tolist()
+        [1.0]
     """
-    if reason := too_few(regions, bounds):
+    if reason := undefined_reason(regions, bounds):
         raise ValueError(f"AUPIMO cannot be given: {reason}")
-    if ranks.regions is None:
-        raise ValueError("wanted ranks with regions, found none: rank with rank_regions")
+    ids = ranks.region_ids()
     pixels = regions.offsets.diff()
     normal = comparable(maps[(pixels == 0).to(maps.device)])
     low, high = (bound * len(normal) for bound in bounds)
-    # A positive with that many normal pixels above it is found too late to count.
+    # A positive with floor(high) + 1 normal pixels above it is found too late to count, so no more
+    # of them need to be sorted.
     top = _highest(normal, min(math.floor(high) + 1, len(normal)))
     ties = int((normal >= top[0]).count_nonzero()) - len(top)
-    # Above this score a positive is found before the lower bound and counts whole.
+    # The floor(low)-th highest normal score: a positive above it is found before the lower bound
+    # and counts whole. Positives from `first` to `whole` lie on the ramp and count in part.
     sure = top[-math.floor(low)] if low >= 1 else top[-1]
     first = int(torch.searchsorted(ranks.positives, top[:1]))
     whole = int(torch.searchsorted(ranks.positives, sure[None], right=True))
-    some = ranks.positives[first:whole]
-    above = len(top) - torch.searchsorted(top, some, right=True)
-    reached = len(top) - torch.searchsorted(top, some) + ties * (some == top[0])
+    partly = ranks.positives[first:whole]
+    above = len(top) - torch.searchsorted(top, partly, right=True)
+    reached = len(top) - torch.searchsorted(top, partly) + ties * (partly == top[0])
     part = log_share(above.double(), reached.double(), low, high)
 
     count, image = regions.count, regions.images.to(part.device)
-    by_region = torch.bincount(ranks.regions[whole:], minlength=count).double()
-    by_region.index_add_(0, ranks.regions[first:whole].long(), part)
+    by_region = torch.bincount(ids[whole:], minlength=count).double()
+    by_region.index_add_(0, ids[first:whole].long(), part)
     by_image = by_region.new_zeros(regions.shape[0]).index_add_(0, image, by_region)
     pixels = pixels.to(part.device)
     return by_image[pixels > 0] / pixels[pixels > 0]
 
 
-def too_few(regions: Regions, bounds: tuple[float, float] = BOUNDS) -> str:
-    """Why the rates cannot be told apart, or nothing: one pixel must be within the lower bound."""
+def undefined_reason(regions: Regions, bounds: tuple[float, float] = BOUNDS) -> str:
+    """Return why AUPIMO is undefined, or an empty string.
+
+    One normal pixel must be at most the lower rate, or else the rates cannot be told apart.
+    """
     defective = int((regions.offsets.diff() > 0).sum())
     pixels = (regions.shape[0] - defective) * regions.shape[1] * regions.shape[2]
     if not defective:
@@ -87,7 +100,7 @@ def too_few(regions: Regions, bounds: tuple[float, float] = BOUNDS) -> str:
 
 
 def _highest(scores: Tensor, count: int) -> Tensor:
-    """The highest ``count`` scores, ascending."""
+    """Return the highest ``count`` scores, ascending."""
     if scores.is_cpu:  # NumPy's vectorized selection is 7 times as fast as topk
         chosen = torch.from_numpy(np.partition(scores.numpy(), len(scores) - count))[-count:]
         return chosen.sort().values
@@ -95,9 +108,10 @@ def _highest(scores: Tensor, count: int) -> Tensor:
 
 
 def log_share(above: Tensor, reached: Tensor, low: float, high: float) -> Tensor:
-    """What a pixel found from ``above`` to ``reached`` normal pixels adds, of at most 1.
+    """Return what a pixel found from ``above`` to ``reached`` normal pixels adds, at most 1.
 
-    Integral over x from low to high of clamp((x − above) / (reached − above), 0, 1) d log x.
+    ∫ from low to high of clamp((x − above) / (reached − above), 0, 1) d log x, over its largest
+    value, log(high / low).
     """
     begin, end = above.clamp(low, high), reached.clamp(low, high)
     width = (reached - above).clamp(min=1)  # no width, no ramp: begin is end

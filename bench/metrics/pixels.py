@@ -1,136 +1,332 @@
-"""All figures of a set's maps, exact if they fit into memory, with a bound if not."""
+"""Pixel metrics of a set's maps: exact if they fit into memory, with a proven bound if not."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
+from functools import cached_property
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from bench.metrics.histogram import BITS, ScoreHistogram
-from bench.metrics.iou import iou, pixel_threshold
-from bench.metrics.pimo import aupimo, too_few
-from bench.metrics.precision_recall import average_precision, f1_max
-from bench.metrics.pro import aupro
-from bench.metrics.ranking import auroc_of, rank_regions
-from bench.metrics.ranking_memory import fits
+from bench.metrics.catalog import Level, UndefinedMetricError, Value
+from bench.metrics.histogram import BITS, Bounded, ScoreHistogram
+from bench.metrics.inputs import comparable
+from bench.metrics.overlap import aupro, auspro
+from bench.metrics.pimo import aupimo, undefined_reason
+from bench.metrics.ranking import Ranks, auroc_of, average_precision, f1_max, rank_regions
 from bench.metrics.regions import Regions
+from bench.metrics.thresholds import PERCENTILE, Threshold, calibrated_threshold
+from datasets_lib.free_memory import free_bytes
 
 Method = Literal["exact", "histogram"]
-LIMITS = {"aupro_30": 0.3, "aupro_05": 0.05, "aupro_01": 0.01}
-PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_best", "iou_calibrated", *LIMITS, "aupimo")
-PERCENTILE = 95.0
+
+_LIMITS = (0.3, 0.05, 0.01)
+_SATURATED_LIMITS = (0.3, 0.05)
 _INFINITE = "every defective pixel scores −inf, which no threshold flags"
+_NO_OVERLAP = "the annotations leave no defective pixel, or no normal one"
+_PIECE = 1 << 22  # comparing in pieces keeps the flags in the cache: half the time of one pass
+
+# Bytes for each defective pixel, measured as peak resident memory with and without ties: while it
+# is ranked (its score, its region, two counts, sort buffers), and while average precision and F1
+# hold temporaries of its counts.
+_RANK_BYTES, _METRIC_BYTES = 36, 46
+_SORT_BUFFERS = 1 << 29  # bytes of one piece's sort on CUDA
 
 
-@dataclass
-class PixelMetrics:
-    """Figures by name; ``nan`` has its reason.
+@dataclass(frozen=True)
+class SaturatedRegions:
+    """Regions as annotated, and the ``(R,)`` pixels after which each counts as found (sPRO)."""
+
+    regions: Regions
+    saturation: Tensor
+
+
+@dataclass(frozen=True)
+class PixelInputs:
+    """What a pixel metric is computed from; shared parts are computed on first use and kept.
 
     Attributes:
-        metrics: Every one of `PIXEL_METRICS`.
-        reasons: Why a figure is ``nan``.
-        thresholds: ``pixel_calibrated_p95`` and ``pixel_best_f1`` on raw scores, where they exist;
-            the histogram has no ``pixel_best_f1``.
-        methods: How a figure was computed that is not exact, with the bound of its error.
+        maps: ``(N, H, W)`` raw maps.
+        regions: Connected components of the masks.
+        calibration_maps: ``(M, H, W)`` maps of normal images neither fitted nor tested, or None.
+        method: ``histogram`` counts scores by bin; so does ``exact`` where memory would not
+            suffice.
+        saturated: Regions with saturations, for datasets that have them.
     """
 
-    metrics: dict[str, float] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    thresholds: dict[str, float] = field(default_factory=dict)
-    methods: dict[str, str] = field(default_factory=dict)
+    maps: Tensor
+    regions: Regions
+    calibration_maps: Tensor | None = None
+    method: Method = "exact"
+    saturated: SaturatedRegions | None = None
+    level: Level = "pixel"
 
-    def put(self, name: str, value: float, reason: str) -> None:
-        """Keep a figure; the reason only if it is ``nan``."""
-        self.metrics[name] = value
-        if math.isnan(value):
-            self.reasons[name] = reason
+    @cached_property
+    def exact(self) -> bool:
+        """Whether the exact metrics were asked for and have enough memory."""
+        return self.method == "exact" and fits(self.maps, self.regions)
+
+    @cached_property
+    def ranks(self) -> Ranks:
+        """Every defective pixel ranked among the normal ones."""
+        return rank_regions(self.maps, self.regions)
+
+    @cached_property
+    def histogram(self) -> ScoreHistogram:
+        """The maps' scores by bin."""
+        counts = ScoreHistogram(device=self.maps.device)
+        counts.update(self.maps, self.regions)
+        return counts
+
+    @cached_property
+    def masks(self) -> Tensor:
+        """``(N, H, W)`` booleans, the defective pixels, on the maps' device."""
+        masks = torch.zeros(self.maps.numel(), dtype=torch.bool, device=self.maps.device)
+        return masks.index_fill_(0, self.regions.positions.to(masks.device), True).view(
+            self.maps.shape
+        )
+
+    @property
+    def one_class(self) -> str:
+        """Why pixels of one class cannot be ranked; empty where there are both."""
+        positives = len(self.regions.positions)
+        only = "every" if positives else "no"
+        one = positives in {0, math.prod(self.regions.shape)}
+        return f"one class only: {only} pixel is defective" if one else ""
+
+    @cached_property
+    def best_f1(self) -> tuple[float, float]:
+        """The highest F1 of any threshold, and that threshold; by exact ranks."""
+        return f1_max(self.ranks)
+
+    @cached_property
+    def overlap_areas(self) -> list[Value]:
+        """AUPRO up to 30, 5 and 1 % false positives; at once, for they share most of the work."""
+        if self.exact:
+            return [Value(area) for area in aupro(self.ranks, self.regions, _LIMITS)]
+        return [_bounded(area) for area in self.histogram.aupro(_LIMITS)]
+
+    @cached_property
+    def saturated_areas(self) -> list[float]:
+        """AU-sPRO up to 30 and 5 % false positives."""
+        if self.saturated is None:
+            raise UndefinedMetricError("the dataset has no saturations")
+        regions, saturation = self.saturated.regions, self.saturated.saturation
+        ranks = rank_regions(self.maps, regions)
+        return auspro(ranks, regions, saturation, _SATURATED_LIMITS)
+
+    @cached_property
+    def calibrated(self) -> float | None:
+        """The threshold calibrated on normal images; None without calibration maps."""
+        if self.calibration_maps is None or not self.calibration_maps.numel():
+            return None
+        return pixel_threshold(self.calibration_maps, PERCENTILE)
+
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """Return the thresholds on pixel scores that exist; the histogram has no best one."""
+        thresholds = []
+        if self.exact and not math.isnan(self.best_f1[1]):
+            about = "highest F1 over pixels of all thresholds there are"
+            thresholds.append(Threshold("pixel_best_f1", self.best_f1[1], True, about))
+        if self.calibrated is not None:
+            about = "95th percentile of the calibration maps' maxima"
+            thresholds.append(Threshold("pixel_calibrated_p95", self.calibrated, False, about))
+        return tuple(thresholds)
+
+    def value(
+        self, exact: Callable[[Ranks], float], histogram: Callable[[ScoreHistogram], Bounded]
+    ) -> Value:
+        """Return a metric's value from the exact ranks or from the histogram.
+
+        Raises:
+            UndefinedMetricError: There is no value.
+        """
+        return self.defined(
+            Value(exact(self.ranks)) if self.exact else _bounded(histogram(self.histogram))
+        )
+
+    def defined(self, value: Value) -> Value:
+        """Return a value that is a number.
+
+        Raises:
+            UndefinedMetricError: It is not.
+        """
+        if math.isnan(value.value):
+            raise UndefinedMetricError(self.one_class or _INFINITE)
+        return value
 
 
-def pixel_metrics(
-    maps: Tensor,
-    regions: Regions,
-    calibration_maps: Tensor | None = None,
-    method: Method = "exact",
-) -> PixelMetrics:
-    """Judge maps.
+def pixel_auroc(inputs: PixelInputs) -> Value:
+    """Return the AUROC over all pixels of all images; see `bench.metrics.ranking.auroc`.
+
+    Example:
+        >>> import torch
+        >>> from bench.metrics.regions import label_regions
+        >>> regions = label_regions(torch.tensor([[[0, 0], [1, 1]]]))
+        >>> pixel_auroc(PixelInputs(torch.tensor([[[0.1, 0.4], [0.4, 0.9]]]), regions)).value
+        0.875
+    """
+    return inputs.value(auroc_of, ScoreHistogram.auroc)
+
+
+def pixel_ap(inputs: PixelInputs) -> Value:
+    """Return the average precision over all pixels; see `bench.metrics.ranking.average_precision`.
+
+    Example:
+        >>> import torch
+        >>> from bench.metrics.regions import label_regions
+        >>> regions = label_regions(torch.tensor([[[1, 0, 1]]]))
+        >>> pixel_ap(PixelInputs(torch.tensor([[[3.0, 2, 1]]]), regions)).value
+        0.8333333333333333
+    """
+    return inputs.value(average_precision, ScoreHistogram.average_precision)
+
+
+def pixel_f1_best(inputs: PixelInputs) -> Value:
+    """Return the highest F1 over pixels of any threshold; it *sees the test labels*.
+
+    Example:
+        >>> import torch
+        >>> from bench.metrics.regions import label_regions
+        >>> regions = label_regions(torch.tensor([[[1, 0, 1]]]))
+        >>> pixel_f1_best(PixelInputs(torch.tensor([[[3.0, 2, 1]]]), regions)).value
+        0.8
+    """
+    return inputs.value(lambda _: inputs.best_f1[0], ScoreHistogram.f1_max)
+
+
+def _overlap_area(place: int) -> Callable[[PixelInputs], Value]:
+    return lambda inputs: inputs.defined(inputs.overlap_areas[place])
+
+
+aupro_30, aupro_05, aupro_01 = map(_overlap_area, range(3))
+
+
+def mean_aupimo(inputs: PixelInputs) -> Value:
+    """Return the mean of `pimo.aupimo` over the defective images.
+
+    Example:
+        >>> import torch
+        >>> from bench.metrics.regions import label_regions
+        >>> masks = torch.zeros(2, 400, 400, dtype=torch.bool)
+        >>> masks[1, 5:9, 5:9] = True
+        >>> mean_aupimo(PixelInputs(masks.float(), label_regions(masks))).value
+        1.0
+    """
+    if reason := undefined_reason(inputs.regions):
+        raise UndefinedMetricError(reason)
+    if not inputs.exact:
+        return inputs.defined(_bounded(inputs.histogram.aupimo()))
+    return Value(float(aupimo(inputs.maps, inputs.regions, inputs.ranks).mean()))
+
+
+def iou_calibrated(inputs: PixelInputs) -> float:
+    """Return the IoU at the threshold calibrated on normal images; see `iou`.
+
+    Example:
+        >>> import torch
+        >>> from bench.metrics.regions import label_regions
+        >>> regions, calibration = label_regions(torch.eye(2).int()[None]), torch.ones(1, 2, 2)
+        >>> maps = torch.tensor([[[0.0, 2], [2, 2]]])
+        >>> iou_calibrated(PixelInputs(maps, regions, calibration))
+        0.25
+    """
+    if inputs.calibrated is None:
+        raise UndefinedMetricError("no calibration maps")
+    overlap = iou(inputs.maps, inputs.regions, inputs.calibrated)
+    return inputs.defined(Value(overlap)).value
+
+
+def _saturated_area(place: int) -> Callable[[PixelInputs], float]:
+    def metric(inputs: PixelInputs) -> float:
+        area = inputs.saturated_areas[place]
+        if math.isnan(area):
+            raise UndefinedMetricError(_NO_OVERLAP)
+        return area
+
+    return metric
+
+
+auspro_30, auspro_05 = map(_saturated_area, range(2))
+
+
+def pixel_threshold(calibration_maps: Tensor, percentile: float = PERCENTILE) -> float:
+    """Return the percentile of the maps' maxima: that share of normal images has no flagged pixel.
+
+    Args:
+        calibration_maps: ``(M, H, W)`` raw maps of normal images neither fitted nor tested.
+        percentile: Percentile in [0, 100].
+
+    Raises:
+        ValueError: There are no maps, or one holds NaN.
+    """
+    return calibrated_threshold(calibration_maps.flatten(1).amax(1), percentile)
+
+
+def iou(maps: Tensor, regions: Regions, threshold: float) -> float:
+    """Return pixels flagged and defective over pixels flagged or defective, all images together.
 
     Args:
         maps: ``(N, H, W)`` raw maps.
-        regions: Connected components of the masks.
-        calibration_maps: ``(M, H, W)`` maps of normal images neither fitted nor tested.
-        method: ``histogram`` counts scores by bin; so does ``exact`` where memory would not
-            suffice.
+        regions: Connected components of their masks.
+        threshold: ``score > threshold`` is flagged; rounded to the scores' precision.
 
-    Raises:
-        ValueError: A score is NaN, or shapes or dtypes do not fit.
+    Returns:
+        The intersection over union; ``nan`` where no pixel is defective.
+
+    Example:
+        >>> import torch
+        >>> from bench.metrics.regions import label_regions
+        >>> regions = label_regions(torch.tensor([[[1, 1], [0, 0]]]))
+        >>> iou(torch.tensor([[[0.9, 0.2], [0.8, 0.1]]]), regions, 0.5)
+        0.3333333333333333
     """
-    result = PixelMetrics()
-    positives = len(regions.positions)
-    only = "every" if positives else "no"
-    one_class = (
-        f"one class only: {only} pixel is defective"
-        if positives in {0, math.prod(regions.shape)}
-        else ""
-    )
-    if method == "exact" and fits(maps, regions):
-        _exactly(result, maps, regions, one_class)
-    else:
-        _by_histogram(result, maps, regions, one_class)
-    overlap, missing = float("nan"), "no calibration maps"
-    if calibration_maps is not None and calibration_maps.numel():
-        threshold = pixel_threshold(calibration_maps, PERCENTILE)
-        result.thresholds["pixel_calibrated_p95"] = threshold
-        overlap, missing = iou(maps, regions, threshold), one_class
-    result.put("iou_calibrated", overlap, missing)
-    return result
+    scores = comparable(maps)
+    defects = scores.index_select(0, regions.positions.to(scores.device))
+    if not len(defects):
+        return float("nan")
+    limit = torch.tensor(threshold, dtype=scores.dtype, device=scores.device)
+    flagged = sum(int((part > limit).count_nonzero()) for part in torch.split(scores, _PIECE))
+    hits = int((defects > limit).count_nonzero())
+    return hits / (flagged + len(defects) - hits)
 
 
-def no_pixel_metrics(reason: str) -> PixelMetrics:
-    """Every figure ``nan`` for one reason."""
-    result = PixelMetrics()
-    for name in PIXEL_METRICS:
-        result.put(name, float("nan"), reason)
-    return result
+def peak_bytes(maps: Tensor, regions: Regions) -> int:
+    """Return the most bytes that the exact metrics hold at once on top of maps and regions.
+
+    It is never less than what they turn out to take. Few defective pixels cost little, 1.7 times
+    float32 maps at 5 %, for only the normal ones are copied and sorted; many cost their counts: 6
+    times the maps at 50 %, 11 times at 95 %.
+
+    Args:
+        maps: ``(N, H, W)`` raw maps.
+        regions: Regions of their masks.
+    """
+    pixels, defects = maps.numel(), len(regions.positions)
+    width = max(4, maps.element_size())  # half precision is widened
+    widened = width * pixels if maps.element_size() < 4 else 0
+    ranking = pixels + widened + width * max(0, pixels - defects) + _RANK_BYTES * defects
+    metrics = pixels + (_METRIC_BYTES + width - 4) * defects
+    return max(ranking, metrics) + (_SORT_BUFFERS if maps.is_cuda else 0)
 
 
-def _exactly(result: PixelMetrics, maps: Tensor, regions: Regions, one_class: str) -> None:
-    ranks = rank_regions(maps, regions)
-    result.put("pixel_auroc", auroc_of(ranks), one_class)
-    result.put("pixel_ap", average_precision(ranks), one_class)
-    best, threshold = f1_max(ranks)
-    result.put("pixel_f1_best", best, one_class or _INFINITE)
-    if not math.isnan(threshold):
-        result.thresholds["pixel_best_f1"] = threshold
-    for name, value in zip(LIMITS, aupro(ranks, regions, tuple(LIMITS.values())), strict=True):
-        result.put(name, value, one_class)
-    few = too_few(regions)
-    value = float("nan") if few else float(aupimo(maps, regions, ranks).mean())
-    result.put("aupimo", value, few)
+def fits(maps: Tensor, regions: Regions) -> bool:
+    """Return whether memory suffices for the exact metrics; true where free memory is unknown."""
+    free = free_bytes(maps.device)
+    return not free or peak_bytes(maps, regions) < free
 
 
-def _by_histogram(result: PixelMetrics, maps: Tensor, regions: Regions, one_class: str) -> None:
-    counts = ScoreHistogram(device=maps.device)
-    counts.update(maps, regions)
-    bounded = {
-        "pixel_auroc": counts.auroc(),
-        "pixel_ap": counts.average_precision(),
-        "pixel_f1_best": counts.f1_max(),
-        **dict(zip(LIMITS, counts.aupro(tuple(LIMITS.values())), strict=True)),
-    }
-    if few := too_few(regions):
-        result.put("aupimo", float("nan"), few)
-    else:
-        bounded["aupimo"] = counts.aupimo()
-    for name, found in bounded.items():
-        result.put(name, found.value, one_class or _INFINITE)
-        if not math.isnan(found.value):
-            result.methods[name] = (
-                f"histogram of {1 << BITS:,} bins, error ≤ {_rounded_up(found.error)}"
-            )
+def _bounded(bounded: Bounded) -> Value:
+    """Return a value from the histogram with a note of its error."""
+    if math.isnan(bounded.value):
+        return Value(bounded.value)
+    error = _rounded_up(bounded.error)
+    return Value(bounded.value, f"histogram of {1 << BITS:,} bins, error ≤ {error}")
 
 
 def _rounded_up(bound: float) -> str:
-    """Two digits, never less than the bound."""
+    """Return two digits that are never less than the bound."""
     two_digits = Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(bound)
     return f"{float(two_digits):.1e}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from bench.metrics.ranking import defective
+from bench.metrics.inputs import defective
 from bench.metrics.regions import Regions, Runs, assemble, connected_runs, mask_shape
 
 _DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.metrics.ranking import defective
+from bench.metrics.inputs import defective
 
 Integers = npt.NDArray[np.int64]
 

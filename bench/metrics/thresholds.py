@@ -1,4 +1,8 @@
-"""Thresholds on raw scores and what they decide: ``score > threshold`` is defective."""
+"""Thresholds on raw scores, every rule that chooses one, and what ``score > threshold`` decides.
+
+A rule that looks at the labels it is evaluated on is there to be compared with the literature; it
+never ranks.
+"""
 
 import math
 from dataclasses import dataclass
@@ -6,12 +10,44 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metrics.ranking import comparable, matched, rank_positives
+from bench.metrics.inputs import comparable, matched, one_class_reason
+from bench.metrics.ranking import Ranks, rank_positives
+
+PERCENTILE = 95.0
+CANDIDATES = 200
+"""Candidates of ``f1_percentile`` and ``f1_uniform``: about half a percentile apart."""
+
+_NO_CALIBRATION = "no calibration split"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A rule's threshold.
+
+    Attributes:
+        name: Name of the rule.
+        value: On raw scores, in their precision; ``nan`` where the rule has none.
+        sees_test_labels: Whether the rule looks at the labels it is evaluated on.
+        about: The rule in a sentence.
+        reason: Why the value is ``nan``; empty where it is a number.
+    """
+
+    name: str
+    value: float
+    sees_test_labels: bool
+    about: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of decisions; a ratio without a denominator is ``nan``."""
+    """Counts of decisions; a ratio without a denominator is ``nan``.
+
+    Example:
+        >>> counts = Confusion(8, 2, 6, 4)
+        >>> counts.accuracy, counts.precision, round(counts.recall, 3), round(counts.f1, 3)
+        (0.7, 0.8, 0.667, 0.727)
+    """
 
     true_positives: int
     false_positives: int
@@ -20,12 +56,12 @@ class Confusion:
 
     @property
     def defective(self) -> int:
-        """How many are defective in truth."""
+        """Number that are defective in truth."""
         return self.true_positives + self.false_negatives
 
     @property
     def flagged(self) -> int:
-        """How many are called defective."""
+        """Number that are called defective."""
         return self.true_positives + self.false_positives
 
     @property
@@ -51,11 +87,11 @@ class Confusion:
 
     @property
     def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN); ``nan`` where nothing is defective, 0 where nothing is found."""
+        """2 TP / (2 TP + FP + FN); ``nan`` where nothing is defective, 0 without a hit."""
         return _ratio(2 * self.true_positives, self.defective and self.flagged + self.defective)
 
     def reasons(self) -> dict[str, str]:
-        """Why a ratio is ``nan``, by its name."""
+        """Return why a ratio is ``nan``, by its name."""
         if not self.defective + self.false_positives + self.true_negatives:
             return dict.fromkeys(("accuracy", "precision", "recall", "f1"), "nothing to judge")
         if not self.defective:
@@ -73,6 +109,11 @@ def confusion(scores: Tensor, labels: Tensor, threshold: float) -> Confusion:
 
     Raises:
         ValueError: A score or the threshold is NaN, or shapes or dtypes do not fit.
+
+    Example:
+        >>> import torch
+        >>> confusion(torch.tensor([1.0, 2, 3]), torch.tensor([0, 0, 1]), 1.5).f1
+        0.6666666666666666
     """
     scores, truth = matched(scores, labels)
     if math.isnan(threshold) or bool(scores.isnan().any()):
@@ -89,14 +130,56 @@ def confusion(scores: Tensor, labels: Tensor, threshold: float) -> Confusion:
     )
 
 
-def calibrated_threshold(calibration_scores: Tensor, percentile: float = 95.0) -> float:
-    """The percentile of normal scores that were neither fitted nor tested: the honest threshold.
+def every_threshold(
+    scores: Tensor,
+    labels: Tensor,
+    calibration_scores: Tensor | None,
+    ranks: Ranks | None = None,
+    candidates: int = CANDIDATES,
+) -> tuple[Threshold, ...]:
+    """Return the threshold of every rule, those that see the test labels first.
+
+    Args:
+        scores: ``(N,)`` raw scores of the test images.
+        labels: ``(N,)`` booleans or integers; nonzero is defective.
+        calibration_scores: ``(M,)`` scores of normal images neither fitted nor tested, or None.
+        ranks: `rank_positives` of the two, where known.
+        candidates: Number of thresholds that ``f1_percentile`` and ``f1_uniform`` try.
+
+    Raises:
+        ValueError: A score is NaN, shapes or dtypes do not fit, or there are under two candidates.
+
+    Example:
+        >>> import torch
+        >>> rules = every_threshold(torch.tensor([1.0, 2, 5, 6]), torch.tensor([0, 0, 1, 1]), None)
+        >>> {rule.name: rule.value for rule in rules}["best_f1"]
+        3.5
+    """
+    if candidates < 2:
+        raise ValueError(f"wanted at least two candidate thresholds, found {candidates}")
+    values, truth = matched(scores, labels)
+    ranks = ranks or rank_positives(scores, labels)
+    normal = values[~truth].sort().values
+    return (
+        *_by_labels(ranks, values.sort().values, normal, candidates),
+        _percentile_of_normals(normal),
+        *_by_calibration(calibration_scores),
+    )
+
+
+def calibrated_threshold(calibration_scores: Tensor, percentile: float = PERCENTILE) -> float:
+    """Return the percentile of normal scores that were neither fitted nor tested.
 
     Linear interpolation between order statistics, as NumPy's default, rounded to the scores'
     precision so that comparing in either gives the same decisions.
 
     Raises:
         ValueError: There are no scores, one is NaN, or the percentile is outside [0, 100].
+
+    Example:
+        >>> import torch
+        >>> calibrated_threshold(torch.arange(101.0))
+        95.0
     """
     scores = comparable(calibration_scores)
     if not len(scores) or bool(scores.isnan().any()) or not 0 <= percentile <= 100:
@@ -104,20 +187,110 @@ def calibrated_threshold(calibration_scores: Tensor, percentile: float = 95.0) -
             f"wanted a percentile in [0, 100] of scores without NaN, found {percentile} of "
             f"{len(scores)} scores, {int(scores.isnan().sum())} of them NaN"
         )
-    return float(
-        percentiles(scores.sort().values, torch.tensor([percentile], dtype=torch.float64))[0]
-    )
+    percents = torch.tensor([percentile], dtype=torch.float64)
+    return float(_percentiles(scores.sort().values, percents)[0])
 
 
-def percentiles(ascending: Tensor, percents: Tensor) -> Tensor:
-    """Percentiles by linear interpolation between order statistics, as NumPy's default.
+def best_f1_threshold(ranks: Ranks, values: Tensor) -> float:
+    """Return the threshold of the highest F1 over all distinct scores; it *sees the test labels*.
+
+    The best is always at a positive's score v: lowering the threshold to the next positive only
+    lets negatives in. Of equal F1 the highest v wins. The threshold lies midway between v and the
+    next lower score, or on that score where no number of this precision lies between, so that
+    ``score > threshold`` gives exactly the best F1. A score of −inf can never be flagged.
 
     Args:
-        ascending: ``(N,)`` sorted scores, at least one, without NaN.
-        percents: ``(K,)`` numbers in [0, 100].
+        ranks: Ranks of the positives.
+        values: ``(N,)`` `comparable` scores that were ranked.
 
     Returns:
-        ``(K,)`` in the scores' precision. Between −inf and +inf there is only +inf.
+        The threshold; ``nan`` where a class is missing.
+    """
+    if ranks.one_class:
+        return math.nan
+    count = len(ranks.positives)
+    # Flagging from the i-th positive up. Of tied positives only the first counts right; the
+    # others are too low by as much, so the maximum ignores them.
+    hits = torch.arange(count, 0, -1, device=ranks.below.device)
+    flagged = hits + ranks.negatives - ranks.below
+    f1 = 2 * hits.double() / (flagged + count)
+    f1[ranks.positives == -math.inf] = -1.0
+    best = count - 1 - int(f1.flip(0).argmax())
+    return _just_below(ranks.positives[best], values)
+
+
+def youden_j_threshold(ranks: Ranks, values: Tensor) -> float:
+    """Return the threshold of the largest sensitivity + specificity − 1 (Youden 1950).
+
+    J is compared in integers, as TP·N − FP·P. The best is at a positive's score (see
+    `best_f1_threshold`) or flags nothing, J = 0; of equal J the highest threshold wins.
+
+    Args:
+        ranks: Ranks of the positives.
+        values: ``(N,)`` `comparable` scores that were ranked.
+
+    Returns:
+        The threshold; ``nan`` where a class is missing.
+    """
+    if ranks.one_class:
+        return math.nan
+    count = len(ranks.positives)
+    hits = torch.arange(count, 0, -1, device=ranks.below.device)
+    j = hits * ranks.negatives - (ranks.negatives - ranks.below) * count
+    j[ranks.positives == -math.inf] = -1  # never above any threshold
+    best = count - 1 - int(j.flip(0).argmax())
+    if j[best] < 0:
+        return float(values.max())
+    return _just_below(ranks.positives[best], values)
+
+
+def _by_labels(ranks: Ranks, ascending: Tensor, normal: Tensor, candidates: int) -> list[Threshold]:
+    """Return the four rules that need both classes; both scores ``(·,)`` ascending."""
+    abouts = {
+        "f1_percentile": f"highest F1 of {candidates} evenly spaced percentiles of the test scores",
+        "f1_uniform": f"highest F1 of {candidates} evenly spaced values from the lowest to the "
+        "highest finite test score",
+        "best_f1": "highest F1 of all thresholds there are",
+        "youden_j": "highest sensitivity + specificity − 1 of all thresholds there are",
+    }
+    if reason := one_class_reason(ranks.negatives, len(ranks.positives)):
+        return [Threshold(name, math.nan, True, about, reason) for name, about in abouts.items()]
+    percents = torch.linspace(0, 100, candidates, dtype=torch.float64)
+    values = (
+        _best_f1_of(_percentiles(ascending, percents), ranks.positives, normal),
+        _best_f1_of(_uniform(ascending, candidates), ranks.positives, normal),
+        best_f1_threshold(ranks, ascending),
+        youden_j_threshold(ranks, ascending),
+    )
+    return [
+        Threshold(name, value, True, about, "no finite score" if math.isnan(value) else "")
+        for (name, about), value in zip(abouts.items(), values, strict=True)
+    ]
+
+
+def _best_f1_of(cuts: Tensor, positives: Tensor, normal: Tensor) -> float:
+    """Return the cut of the highest F1, of equal ones the highest; both scores ascending."""
+    if not len(cuts):
+        return math.nan
+    hits = len(positives) - torch.searchsorted(positives, cuts, right=True)
+    flagged = hits + len(normal) - torch.searchsorted(normal, cuts, right=True)
+    f1 = 2 * hits.double() / (flagged + len(positives))
+    return float(cuts[f1 == f1.max()].max())
+
+
+def _uniform(ascending: Tensor, candidates: int) -> Tensor:
+    finite = ascending[ascending.isfinite()].double()
+    if not len(finite):
+        return ascending[:0]
+    share = torch.linspace(0, 1, candidates, dtype=torch.float64, device=ascending.device)
+    # Weighted ends, for the range itself may overflow; the ends stay exact.
+    return ((1 - share) * finite[0] + share * finite[-1]).to(ascending.dtype)
+
+
+def _percentiles(ascending: Tensor, percents: Tensor) -> Tensor:
+    """Return ``(K,)`` percentiles of sorted scores, in their precision, as NumPy's default.
+
+    Between −inf and +inf there is only +inf.
     """
     positions = percents.to(ascending.device, torch.float64) / 100 * (len(ascending) - 1)
     first = positions.floor().long()
@@ -129,40 +302,37 @@ def percentiles(ascending: Tensor, percents: Tensor) -> Tensor:
     return torch.where((weight == 0) | (lower == upper), lower, between).to(ascending.dtype)
 
 
-def best_f1_threshold(scores: Tensor, labels: Tensor) -> float:
-    """The threshold of the highest F1 over all distinct scores; it *sees the test labels*.
-
-    The best is always at a positive's score v: lowering the threshold to the next positive only
-    lets negatives in. Of equal F1 the highest v wins. The threshold lies midway between v and the
-    next lower score, or on that score where no number of this precision lies between, so that
-    ``score > threshold`` gives exactly the best F1. A score of −inf can never be flagged.
-
-    Args:
-        scores: Raw scores of any shape.
-        labels: Booleans or integers of the same shape; nonzero is defective.
-
-    Returns:
-        The threshold; ``nan`` where a class is missing.
-
-    Raises:
-        ValueError: A score is NaN, or shapes or dtypes do not fit.
-    """
-    ranks = rank_positives(scores, labels)
-    if ranks.one_class:
-        return float("nan")
-    count = len(ranks.positives)
-    # Flagging from the i-th positive up. Of tied positives only the first counts right; the
-    # others are too low by as much, so the maximum ignores them.
-    found = torch.arange(count, 0, -1, device=ranks.below.device)
-    flagged = found + ranks.negatives - ranks.below
-    f1 = 2 * found.double() / (flagged + count)
-    f1[ranks.positives == -math.inf] = -1.0
-    best = count - 1 - int(f1.flip(0).argmax())
-    return just_below(ranks.positives[best], comparable(scores))
+def _percentile_of_normals(normal: Tensor) -> Threshold:
+    value = calibrated_threshold(normal) if len(normal) else math.nan
+    reason = "" if len(normal) else "no normal test image"
+    about = "95th percentile of the normal test images' scores"
+    return Threshold("normal_p95", value, True, about, reason)
 
 
-def just_below(value: Tensor, scores: Tensor) -> float:
-    """A number t with t < value and no score in (t, value)."""
+def _by_calibration(scores: Tensor | None) -> list[Threshold]:
+    """Return the honest rules: ``calibrated_p95`` and ``sigma_3``."""
+    percentile, sigma = math.nan, math.nan
+    reason = sigma_reason = _NO_CALIBRATION
+    if scores is not None and scores.numel():
+        percentile, reason, sigma_reason = calibrated_threshold(scores), "", ""
+        values = comparable(scores).double()
+        if len(values) < 2:
+            sigma_reason = "one calibration score has no spread"
+        elif not bool(values.isfinite().all()):
+            sigma_reason = "a calibration score is infinite"
+        else:
+            exact = values.mean() + 3 * values.std()
+            sigma = float(exact.to(comparable(scores).dtype))
+    about = "95th percentile of the calibration split's scores"
+    sigma_about = "mean + 3 standard deviations (n − 1) of the calibration split's scores"
+    return [
+        Threshold("calibrated_p95", percentile, False, about, reason),
+        Threshold("sigma_3", sigma, False, sigma_about, sigma_reason),
+    ]
+
+
+def _just_below(value: Tensor, scores: Tensor) -> float:
+    """Return a number t with t < value and no score in (t, value)."""
     lower = float(torch.where(scores < value, scores, -math.inf).max())
     if lower == -math.inf:
         return float(torch.nextafter(value, torch.full_like(value, -math.inf)))

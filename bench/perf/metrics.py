@@ -20,10 +20,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from bench.metrics.pixels import pixel_metrics
-from bench.metrics.precision_recall import f1_max
-from bench.metrics.pro import aupro
-from bench.metrics.ranking import auroc_of, rank_regions
+from bench.metrics.evaluation import compute_metrics
+from bench.metrics.overlap import aupro
+from bench.metrics.pixels import Method, PixelInputs
+from bench.metrics.ranking import auroc_of, f1_max, rank_regions
 from bench.metrics.regions import Regions, label_regions
 from bench.perf.metrics_peer import Peer
 from bench.perf.synthetic_maps import synthetic_maps
@@ -40,6 +40,11 @@ def three(maps: Tensor, regions: Regions) -> Figures:
         "aupro_30": aupro(ranks, regions)[0],
         "f1": f1_max(ranks)[0],
     }
+
+
+def every(maps: Tensor, regions: Regions, calibration: Tensor, method: Method = "exact") -> Figures:
+    """Every registered pixel metric."""
+    return compute_metrics(PixelInputs(maps, regions, calibration, method)).metrics
 
 
 def interleaved(
@@ -78,8 +83,8 @@ def compare(options: argparse.Namespace) -> None:
     contestants: dict[str, Callable[[], Figures]] = {
         "ours: 3": lambda: three(ours, regions),
         "ours: 3 + labeling": lambda: three(ours, label_regions(masks)),
-        "ours: all 8": lambda: pixel_metrics(ours, regions, calibration).metrics,
-        "histogram: all 8": lambda: pixel_metrics(ours, regions, calibration, "histogram").metrics,
+        "ours: all 8": lambda: every(ours, regions, calibration),
+        "histogram: all 8": lambda: every(ours, regions, calibration, "histogram"),
         "labeling alone": lambda: {"regions": label_regions(masks).count},
     }
     contestants = {name: synchronized(run, ours) for name, run in contestants.items()}
@@ -136,10 +141,11 @@ def peak_memory(images: int, size: int, device: str) -> None:
     maps, masks = synthetic_maps(images, size)
     small, small_masks = synthetic_maps(4, 32)
     maps = maps.to(device)
-    pixel_metrics(small.to(device), label_regions(small_masks), maps[:1])  # loads what it needs
-    for method in ("histogram", "exact"):  # the smaller first: a heap does not shrink
+    every(small.to(device), label_regions(small_masks), maps[:1])  # loads what it needs
+    methods: tuple[Method, ...] = ("histogram", "exact")
+    for method in methods:  # the smaller first: a heap does not shrink
         before = reset_peak(maps)
-        pixel_metrics(maps, label_regions(masks), maps[:NORMAL_MAPS], method)
+        every(maps, label_regions(masks), maps[:NORMAL_MAPS], method)
         extra = (peak(maps) - before) / maps.nbytes
         print(f"{method}: {extra:.2f} × the maps' {maps.nbytes / 1e6:.0f} MB on top of them")
 

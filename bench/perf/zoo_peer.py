@@ -49,7 +49,7 @@ def main() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     anomalib = _imports(["anomalib.data", "anomalib.engine", "anomalib.models", "anomalib.metrics"])
     _give_backbone(options.weights)
-    import_string = time.time()
+    imported_at = time.time()
     with tempfile.TemporaryDirectory() as folder:
         found = _run(anomalib, options, folder)
     print()  # a progress bar may have left its line open
@@ -57,7 +57,7 @@ def main() -> None:
         json.dumps(
             {
                 "seconds": found.pop("finished") - started,
-                "import_s": import_string - started,
+                "import_s": imported_at - started,
                 **found,
                 "drawn": options.draw,
                 "weights": options.weights.name if options.weights else "random",

@@ -12,7 +12,7 @@ from bench.run.features.store import Features, Split
 from bench.run.job import Inputs
 from bench.run.measure.profile import ProfileTarget
 from bench.run.predict import HeadPredictions, predict_all
-from bench.run.spro import spro_areas
+from bench.run.spro import saturated_regions
 from bench.run.task import Evaluation, Model, Task
 from bench.run.training.loop import TrainingResult
 from bench.run.training.train import TrainingData, train
@@ -94,7 +94,7 @@ class AnomalyTask(Task):
             predictions.get("calibration"),
             regions,
             settings.pixel_metrics,
-            spro_areas(self.job.case.dataset, self.inputs.test, predictions["test"]),
+            saturated_regions(self.job.case.dataset, self.inputs.test, predictions["test"]),
         )
 
     def write_files(

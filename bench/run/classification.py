@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench import plots
-from bench.metrics.classification import predicted_classes
+from bench.metrics.classes import predicted_classes
 from bench.record import Record
 from bench.run.build import build_classifier
 from bench.run.classification_evaluation import (
@@ -73,8 +73,8 @@ class ClassificationTask(Task):
     def evaluate(self, predictions: Tensor, trained: TrainingResult) -> Evaluation:
         """Return metrics with their intervals."""
         unseen = len(self.data.test.classes) - len(set(self.data.train.labels.tolist()))
-        best = max(value for _, value in trained.epochs)
-        return evaluate_logits(predictions, self.data.test, best_epoch=best, unseen=unseen)
+        epochs = [value for _, value in trained.epochs]
+        return evaluate_logits(predictions, self.data.test, epochs, unseen=unseen)
 
     def write_files(self, model: Model, predictions: Tensor, record: Record) -> dict[str, Path]:
         """Write predictions and plots."""

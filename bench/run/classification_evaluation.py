@@ -1,11 +1,13 @@
 """Logits of a whole test set, and the metrics of a classifier."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from bench.metrics.class_figures import Classification, check_balanced
-from bench.metrics.classification import ClassificationCounts
-from bench.metrics.wilson import wilson_interval
+from bench.metrics.classes import check_balanced
+from bench.metrics.evaluation import MetricValues, classification_metrics
+from bench.metrics.paired import wilson_interval
 from bench.run.labeled_split import LabeledSplit
 from bench.run.predict import NonFiniteScoresError
 from bench.run.task import Evaluation
@@ -63,23 +65,28 @@ def check_logits(model: Classifier, split: LabeledSplit, device: torch.device) -
 
 def top1_of(network: nn.Module, split: LabeledSplit, device: torch.device) -> float:
     """Return a network's top-1 accuracy on a split."""
-    return classification_metrics(predict_logits(network, split, device), split).metrics["top1"]
+    return checked_metrics(predict_logits(network, split, device), split).metrics["top1"]
 
 
-def classification_metrics(logits: Tensor, test: LabeledSplit) -> Classification:
+def checked_metrics(
+    logits: Tensor, test: LabeledSplit, epochs: Sequence[float] | None = None
+) -> MetricValues:
     """Return all metrics of a test set's ``(N, classes)`` logits.
+
+    Args:
+        logits: Logits of every test image.
+        test: The test split.
+        epochs: Top-1 on the test split after every epoch, or None.
 
     Raises:
         ContradictoryMetricsError: Metrics that must agree do not.
     """
-    counts = ClassificationCounts(len(test.classes), logits.device)
-    counts.update(logits, test.labels)
-    result = counts.result()
-    check_against_logits(result, logits, test.labels)
-    return result
+    values = classification_metrics(logits, test.labels, epochs)
+    check_against_logits(values, logits, test.labels)
+    return values
 
 
-def check_against_logits(result: Classification, logits: Tensor, labels: Tensor) -> None:
+def check_against_logits(values: MetricValues, logits: Tensor, labels: Tensor) -> None:
     """Compare metrics from counts with what the logits themselves say, counted another way.
 
     Top-1 must be the share of images whose true class alone scores highest; on a set with equally
@@ -92,44 +99,36 @@ def check_against_logits(result: Classification, logits: Tensor, labels: Tensor)
     of_truth = logits.gather(1, labels[:, None])[:, 0]
     of_others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
     top1 = float((of_truth > of_others).double().mean())
-    if abs(top1 - result.metrics["top1"]) > 1e-9:
+    if abs(top1 - values.metrics["top1"]) > 1e-9:
         raise ContradictoryMetricsError(
-            f"top-1 is {result.metrics['top1']:.6g} by the confusion matrix and {top1:.6g} by the "
+            f"top-1 is {values.metrics['top1']:.6g} by the confusion matrix and {top1:.6g} by the "
             "logits: one of the two is wrong"
         )
     support = labels.bincount(minlength=logits.shape[1])
-    if wrong := check_balanced(top1, result.metrics["macro_recall"], support):
+    if wrong := check_balanced(top1, values.metrics["macro_recall"], support):
         raise ContradictoryMetricsError(wrong)
 
 
 def evaluate_logits(
-    logits: Tensor, test: LabeledSplit, *, best_epoch: float, unseen: int
+    logits: Tensor, test: LabeledSplit, epochs: Sequence[float], *, unseen: int
 ) -> Evaluation:
     """Return metrics, their interval and what is unusual about them.
 
     Args:
         logits: ``(N, classes)``.
         test: The test split.
-        best_epoch: Best top-1 of any epoch on the test set; it chooses nothing.
+        epochs: Top-1 on the test split after every epoch; it chooses nothing.
         unseen: Number of classes without a training image.
     """
-    result = classification_metrics(logits, test)
-    images, classes = int(result.confusion.sum()), len(result.confusion)
-    right = int(result.confusion.diagonal().sum())
-    notes = {f"{HEAD}.{name}": note for name, note in result.notes.items()}
-    unusual = []
+    values = checked_metrics(logits, test, epochs)
+    correct = round(values.metrics["top1"] * len(test))
+    notes = {f"{HEAD}.{name}": note for name, note in values.notes.items()}
     if unseen:
-        unusual.append(f"{unseen} of {classes} classes have no training image")
-    if result.tied:
-        unusual.append(
-            f"{result.tied} of {images} images count as wrong because another class ties with the "
-            "true one for the highest score"
-        )
-    if unusual:
-        notes[f"{HEAD}.top1"] = "; ".join(unusual)
+        note = f"{unseen} of {len(test.classes)} classes have no training image"
+        notes[f"{HEAD}.top1"] = "; ".join(filter(None, (note, values.notes.get("top1"))))
     return Evaluation(
-        metrics={HEAD: {**result.metrics, "top1_best_epoch": best_epoch}},
-        intervals={HEAD: {"top1": list(wilson_interval(right, images))}},
-        reasons={f"{HEAD}.{name}": reason for name, reason in result.reasons.items()},
+        metrics={HEAD: values.metrics},
+        intervals={HEAD: {"top1": list(wilson_interval(correct, len(test)))}},
+        reasons={f"{HEAD}.{name}": reason for name, reason in values.reasons.items()},
         notes=notes,
     )

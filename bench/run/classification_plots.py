@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from bench import plots
-from bench.metrics.classification import predicted_classes
+from bench.metrics.classes import predicted_classes
 from bench.run.labeled_split import LabeledSplit
 from bench.run.training.precision import to_float
 from models.components.base import Classifier

@@ -1,24 +1,21 @@
-"""Saturated per-region overlap (sPRO) of datasets whose defects need not be covered whole."""
+"""Annotated regions of datasets in which part of a defect's area suffices to find it."""
 
 from collections.abc import Sequence
 
 import torch
 
-from bench.metrics.ranking import rank_regions
+from bench.metrics.pixels import SaturatedRegions
 from bench.metrics.regions import annotated_regions
-from bench.metrics.spro import auspro
 from bench.run.predict import HeadPredictions
 from datasets_lib.catalog import DATASETS
 from datasets_lib.entry import resolve_function
 from datasets_lib.layouts.category import Sample
 
-LIMITS = {"auspro_30": 0.3, "auspro_05": 0.05}
 
-
-def spro_areas(
+def saturated_regions(
     dataset: str, samples: Sequence[Sample], predictions: dict[str, HeadPredictions]
-) -> dict[str, dict[str, float]]:
-    """Return the area under the sPRO curve by head and limit; empty for other datasets.
+) -> SaturatedRegions | None:
+    """Return the annotated regions at the maps' size; None for datasets without saturations.
 
     Args:
         dataset: Catalog name.
@@ -26,20 +23,14 @@ def spro_areas(
         predictions: Predictions of the test set by head.
     """
     entry = DATASETS.get(dataset)
-    shapes = {s.maps.shape for s in predictions.values() if s.maps is not None}
+    shapes = {p.maps.shape for p in predictions.values() if p.maps is not None}
     if entry is None or entry.spro_regions is None or not shapes:
-        return {}
+        return None
     images, height, width = next(iter(shapes))
-    read = resolve_function(entry.spro_regions)
-    found = read(samples, height)
+    annotated = resolve_function(entry.spro_regions)(samples, height)
     regions = annotated_regions(
-        (images, height, width), [(one.image, torch.from_numpy(one.mask)) for one in found]
+        (images, height, width),
+        [(region.image, torch.from_numpy(region.mask)) for region in annotated],
     )
-    saturation = torch.tensor([one.saturation for one in found], dtype=torch.float64)
-    areas = {}
-    for head, result in predictions.items():
-        if result.maps is not None:
-            ranks = rank_regions(result.maps, regions)
-            values = auspro(ranks, regions, saturation, list(LIMITS.values()))
-            areas[head] = dict(zip(LIMITS, values, strict=True))
-    return areas
+    saturation = torch.tensor([region.saturation for region in annotated], dtype=torch.float64)
+    return SaturatedRegions(regions, saturation)

@@ -79,8 +79,8 @@ def perlin_masks(
     """
     if count != len(streams):
         raise ValueError(
-            f"perlin_masks wants one mask per sample, found {count} masks and {len(streams)} samples. "
-            "Build the streams from as many indices as masks."
+            f"perlin_masks wants one mask per sample, found {count} masks and {len(streams)} "
+            "samples. Build the streams from as many indices as masks."
         )
     noise = perlin_noise(size, streams, cells)
     angle = streams.fold_in("turn").uniform(low=-90.0, high=90.0)

@@ -115,7 +115,8 @@ class QuarterTurns:
 
 def quarter_turns(images: Tensor, turns: Tensor) -> Tensor:
     """Turn (B, C, S, S) or (B, S, S) counter-clockwise by (B,) times 90 degrees."""
-    # 1 turn = transpose, then flip top to bottom; 2 = both flips; 3 = transpose, flip left to right.
+    # One turn is a transpose and a top-bottom flip, two are both flips, three are a transpose and a
+    # left-right flip.
     odd = (turns % 2 == 1).view(-1, *[1] * (images.dim() - 1))
     upright = torch.where(odd, images.transpose(-1, -2), images)
     if images.dim() == 4:

@@ -1,1 +1,1 @@
-"""From decoded images to tensors on a device: whole sets, labeled splits, streams, textures."""
+"""Decoded images as tensors on a device: whole sets, labeled splits, streams, textures."""

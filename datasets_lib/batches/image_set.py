@@ -1,4 +1,4 @@
-"""Images as a model gets them: uint8 tensors of a whole split, ready to move to the device."""
+"""A whole split as uint8 tensors, ready to move to the device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ImageSet:
         images: uint8 RGB (N, 3, S, S), channels_last in memory.
         labels: bool (N,), True for defects.
         masks: bool (N, S, S), True on defects; None for a set without masks.
-        names: Names of the samples.
+        names: Sample names.
         defects: Kinds of defect; None for normal images.
     """
 
@@ -39,17 +39,20 @@ class ImageSet:
         return len(self.names)
 
     def cropped(self, side: int) -> ImageSet:
-        """The middle of every image and mask; a defect outside of it leaves the mask as well."""
+        """Crop the center of every image and mask; labels stay."""
         begin = (self.images.shape[-1] - side) // 2
         if begin < 0:
-            raise ValueError(f"no {side} px can be cut out of {self.images.shape[-1]} px")
+            raise ValueError(
+                f"A center crop of {side} px wants images of at least that size, found "
+                f"{self.images.shape[-1]} px. Choose a smaller crop or load larger images."
+            )
         rows = slice(begin, begin + side)
         pixels = self.images.permute(0, 2, 3, 1)[:, rows, rows].contiguous()
         masks = None if self.masks is None else self.masks[:, rows, rows].contiguous()
         return replace(self, images=pixels.permute(0, 3, 1, 2), masks=masks)
 
     def rows(self, index: Sequence[int]) -> ImageSet:
-        """Some of the samples."""
+        """Return the samples with these indices."""
         return ImageSet(
             images=self.images[list(index)],
             labels=self.labels[list(index)],
@@ -59,7 +62,7 @@ class ImageSet:
         )
 
     def to(self, device: device | str) -> ImageSet:
-        """The same with its tensors on another device."""
+        """Return a copy with the tensors on another device."""
         masks = None if self.masks is None else self.masks.to(device)
         return replace(
             self, images=self.images.to(device), labels=self.labels.to(device), masks=masks
@@ -73,14 +76,14 @@ def load(
     has_masks: bool,
     progress: Progress | None = None,
 ) -> ImageSet:
-    """Reads samples through the decode cache; takes memory for the uint8 images once.
+    """Load samples through the decode cache; memory is taken for the uint8 images once.
 
     Args:
-        samples: What to read; may be empty.
+        samples: Samples to load; may be empty.
         size: Height and width in pixels.
-        cache: Where decoded images are and go.
-        has_masks: Whether the category has masks; normal images then have empty ones.
-        progress: Called with images done and in all, while decoding.
+        cache: Cache of decoded images.
+        has_masks: Whether the category has masks; normal images then get empty masks.
+        progress: Callback with the images decoded so far and their total.
 
     Raises:
         DatasetError: A file cannot be used, or the cache cannot be written.
@@ -104,7 +107,7 @@ def load(
 
 
 def _read(mapped: UInt8) -> UInt8:
-    """A copy read from the mapped file; copying the map would count its pages as ours too."""
+    """Read the mapped file; a copy of the map would count its pages as this process's too."""
     if not isinstance(mapped, np.memmap) or mapped.filename is None:
         return mapped
     try:

@@ -1,4 +1,4 @@
-"""A classification split's images at a size, mapped or in memory, and what identifies them."""
+"""Images of a classification split at a size, mapped or in memory, and their hash."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from datasets_lib.layouts.classification import FileSplit, Labeled
 def mapped_images(
     split: Labeled, size: int, cache: DecodeCache, progress: Progress | None = None
 ) -> UInt8:
-    """A split's images, uint8 RGB (N, size, size, 3), without loading what lies in files.
+    """Return the images of a split, uint8 RGB (N, size, size, 3), without loading files.
 
-    They are a read-only ``np.memmap`` of the cache's file, which takes no memory until it is
-    indexed and whose ``filename`` other processes can map. Only a `PixelSplit` at its own size is
-    in memory already and given as it is.
+    The result is a read-only ``np.memmap`` of the cache's file, which takes no memory until it is
+    indexed and whose ``filename`` other processes can map. A `PixelSplit` at its own size is in
+    memory already and is returned as it is.
 
     Args:
-        split: What to read.
-        size: Height and width in pixels; the interpolation is the decode cache's.
-        cache: Where decoded and resized images are and go.
-        progress: Called with images done and in all.
+        split: Split to read.
+        size: Height and width in pixels; the decode cache sets the interpolation.
+        cache: Cache of decoded and resized images.
+        progress: Callback with the images done so far and their total.
 
     Raises:
         DatasetError: A file cannot be used, or the cache cannot be written.
@@ -39,7 +39,7 @@ def mapped_images(
 
 
 def data_hash(split: Labeled, hashes: ContentHashes) -> str:
-    """A hash over classes, names, labels and images in their order; the same on every machine.
+    """Return a hash of classes, names, labels and images in order, equal on every machine.
 
     Raises:
         DatasetError: A file cannot be read.

@@ -1,8 +1,8 @@
-"""Batches for a training or evaluation loop: from memory where the data fit, else from a file.
+"""Batches for a training or evaluation loop: from memory if the data fit, else from a file.
 
-Both sources give the same batches for the same order. The one from a file reads rows with
-``readinto`` and not through a map of it: pages of a mapped file count as this process's memory for
-as long as the system leaves them there, so that a map has no bound of its own.
+Both sources give the same batches for the same order. The file is read with ``readinto`` instead of
+a memory map, because pages of a mapped file count as this process's memory for as long as the
+system keeps them, which no setting bounds.
 """
 
 import math
@@ -23,24 +23,24 @@ from datasets_lib.free_memory import free_bytes
 from datasets_lib.images.decode import UInt8
 
 Batch = tuple[Tensor, Tensor]
-"""uint8 images (B, C, H, W) on the device, channels_last, and int64 (B,), which they are."""
+"""uint8 images (B, C, H, W) on the device, channels_last, and their indices, int64 (B,)."""
 
 
 class Batches(Protocol):
-    """Where batches come from."""
+    """A source of batches."""
 
     def __call__(self, order: Tensor, batch: int) -> Iterator[Batch]:
-        """The images in an order.
+        """Iterate over the images in an order.
 
         Args:
-            order: int64 (n,), indices of images; may repeat some and leave out others.
-            batch: Images a batch; the last one may have fewer.
+            order: int64 (n,), indices of images; may repeat some and omit others.
+            batch: Images per batch; the last batch may have fewer.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class ResidentBatches:
-    """Batches of images that lie on the device whole.
+    """Batches of images that are all on the device.
 
     Attributes:
         images: uint8 (N, C, H, W), channels_last.
@@ -49,26 +49,27 @@ class ResidentBatches:
     images: Tensor
 
     def __call__(self, order: Tensor, batch: int) -> Iterator[Batch]:
-        """One copy of the order to the device, one gather a batch."""
+        """Copy the order to the device once, then gather each batch."""
         for index in _pieces(order.to(self.images.device), batch):
             yield select(self.images, index), index
 
 
 @dataclass(frozen=True)
 class StreamedBatches:
-    """Batches read ahead from a file of uint8 images by threads.
+    """Batches that threads read ahead from a file of uint8 images.
 
-    At most ``buffers`` batches are in host memory at a time: those being read or ready and, on the
-    CPU, the one that the loop has. On CUDA the buffers are pinned and used again, and copies run on
-    a stream of their own beside the loop's work; as many batches are on the device.
+    Host memory holds at most ``buffers`` batches: those being read or ready and, on the CPU, the
+    batch that the loop uses. On CUDA the buffers are pinned and reused, copies run on a stream of
+    their own, and the device holds the same number of batches.
 
     Attributes:
-        file: Raw uint8 pixels, one image after the other.
+        file: File of raw uint8 pixels, one image after the other.
         shape: (N, H, W, C).
-        device: Where batches go.
+        device: Device of the batches.
         offset: Bytes before the first image.
-        buffers: 2 reads one batch while the loop uses another, 3 evens out slow reads.
-        workers: Threads that read.
+        buffers: Number of batches in flight; 2 overlaps reading with the loop, 3 also evens out
+            slow reads.
+        workers: Number of reading threads.
     """
 
     file: Path
@@ -86,22 +87,22 @@ class StreamedBatches:
             )
 
     def host_bytes(self, batch: int) -> int:
-        """The most host memory that batches of so many images take at a time, in bytes."""
+        """Return the largest host memory that batches of this size take at a time, in bytes."""
         total = self.buffers * batch * math.prod(self.shape[1:])
-        # torch takes pinned memory in powers of two.
+        # torch allocates pinned memory in powers of two.
         return 1 << (total - 1).bit_length() if self.device.type == "cuda" else total
 
     def __call__(self, order: Tensor, batch: int) -> Iterator[Batch]:
-        """Reads ahead as far as the buffers go; closing the iterator ends the threads.
+        """Read ahead as far as the buffers allow; closing the iterator ends the threads.
 
         Raises:
             DatasetError: The file is gone or too short.
-            IndexError: The order names an image that is not there.
+            IndexError: The order has an index outside of the file.
         """
         count = self.shape[0]
         if len(order) and not 0 <= int(order.min()) <= int(order.max()) < count:
             raise IndexError(
-                f"An order of images must name numbers in [0, {count}), found "
+                f"An order of images wants indices in [0, {count}), found "
                 f"{int(order.min())} to {int(order.max())}. Draw it for the set's own size."
             )
         waiting = deque(_pieces(order.cpu(), batch))
@@ -127,17 +128,17 @@ def choose(
     workers: int = 2,
     limit_bytes: int | None = None,
 ) -> Batches:
-    """Resident batches if the images take at most a share of the device's free memory.
+    """Return resident batches if the images fit in a share of the device's free memory.
 
-    On the CPU the host's own memory counts. Images go to the device in pieces, so that the host
-    need not hold them whole. Those that are in memory already are resident whatever they take.
+    On the CPU the host's memory counts. Images move to the device in pieces, so that the host never
+    holds all of them. Images that are in memory already are always resident.
 
     Args:
         images: uint8 (N, H, W, C), mapped from the decode cache, or in memory.
-        device: Where batches go.
-        share: Of the memory that is free now.
-        workers: Threads that read from the file.
-        limit_bytes: The most that resident images may take, wherever they are; None for no limit.
+        device: Device of the batches.
+        share: Share of the free memory that resident images may take.
+        workers: Number of threads that read from the file.
+        limit_bytes: Maximum size of resident images; None for no limit.
     """
     if not isinstance(images, np.memmap) or images.filename is None:
         return ResidentBatches(torch.from_numpy(images).permute(0, 3, 1, 2).to(device))

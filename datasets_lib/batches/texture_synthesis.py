@@ -1,7 +1,7 @@
-"""Procedural textures, for where no texture dataset is: noise, stripes, lattices and cells.
+"""Procedural textures for machines without a texture dataset: noise, stripes, lattices, cells.
 
-Each is a scalar field of its own kind, bent by smooth noise, shaped by a random curve, colored by
-a random palette and grained. They share nothing with `surface`, whose defects they may become.
+Each is a scalar field, bent by smooth noise, shaped by a random curve, colored by a random palette
+and grained. The textures share no code with `surface`, so that they can serve as its defects.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Field = NDArray[np.float32]
-_STREAM = 2_718_281  # Keeps these seeds apart from anybody's small ones.
+_STREAM = 2_718_281  # separates these seeds from small seeds elsewhere
 
 
 def synthesize_textures(count: int, size: int) -> UInt8:
-    """Textures 0 to ``count`` - 1, uint8 RGB (count, size, size, 3); all kinds in turn.
+    """Return textures 0 to ``count`` - 1, uint8 RGB (count, size, size, 3), all kinds in turn.
 
-    A texture depends on its number and the size alone.
+    A texture depends on its number and on the size only.
+
+    >>> synthesize_textures(2, 16).shape
+    (2, 16, 16, 3)
     """
     with ThreadPoolExecutor() as pool:
         textures = list(pool.map(lambda index: _texture(index, size), range(count)))
@@ -42,18 +45,18 @@ def _texture(index: int, size: int) -> UInt8:
 
 
 def _clouds(rng: np.random.Generator, size: int) -> Field:
-    """Noise of a power-law spectrum, often stretched: clouds, plaster, brushed fibers."""
+    """Draw noise of a power-law spectrum, often stretched: clouds, plaster, brushed fibers."""
     return _filtered(rng, size, lambda radius: radius ** -rng.uniform(0.7, 2.2))
 
 
 def _blotches(rng: np.random.Generator, size: int) -> Field:
-    """Noise of one wavelength: spots of leopards, stripes of zebras, labyrinths."""
+    """Draw noise of one wavelength: spots of leopards, stripes of zebras, labyrinths."""
     waves, width = np.exp(rng.uniform(np.log(4), np.log(28))), rng.uniform(0.1, 0.4)
     return _filtered(rng, size, lambda r: np.exp(-(((r - waves) / (width * waves)) ** 2)))
 
 
 def _stripes(rng: np.random.Generator, size: int) -> Field:
-    """Bent stripes or wood rings."""
+    """Draw bent stripes or wood rings."""
     y, x = _bent(rng, size, rng.uniform(0.0, 0.08))
     waves = np.exp(rng.uniform(np.log(3), np.log(24)))
     angle = rng.uniform(0, np.pi)
@@ -65,7 +68,7 @@ def _stripes(rng: np.random.Generator, size: int) -> Field:
 
 
 def _lattice(rng: np.random.Generator, size: int) -> Field:
-    """Two crossing waves, smooth or hard: checks, nets, dots, weaves."""
+    """Draw two crossing waves, smooth or hard: checks, nets, dots, weaves."""
     y, x = _bent(rng, size, rng.uniform(0.0, 0.03))
     waves, angle = np.exp(rng.uniform(np.log(4), np.log(20))), rng.uniform(0, np.pi)
     skew = rng.uniform(np.pi / 4, 3 * np.pi / 4)
@@ -80,7 +83,7 @@ def _lattice(rng: np.random.Generator, size: int) -> Field:
 
 
 def _cells(rng: np.random.Generator, size: int) -> Field:
-    """Distances to the nearest of scattered points: stones, scales, cracked glaze, bubbles."""
+    """Draw distances to the nearest of scattered points: stones, scales, glaze, bubbles."""
     from scipy.spatial import cKDTree
 
     count = int(np.exp(rng.uniform(np.log(20), np.log(400))))
@@ -102,7 +105,7 @@ _KINDS = (_clouds, _cells, _blotches, _lattice, _stripes)
 def _filtered(
     rng: np.random.Generator, size: int, response: "Callable[[Field], Field]", stretch: float = 1.4
 ) -> Field:
-    """White noise filtered by a response to the number of waves an image, turned and stretched."""
+    """Filter white noise by a response to the number of waves per image, turned and stretched."""
     from scipy.fft import irfft2
 
     y = np.fft.fftfreq(size, 1 / size)[:, None]
@@ -121,13 +124,13 @@ def _smooth(rng: np.random.Generator, size: int, slope: float) -> Field:
 
 
 def _bent(rng: np.random.Generator, size: int, strength: float) -> tuple[Field, Field]:
-    """Row and column of every pixel in [0, 1), displaced smoothly."""
+    """Return row and column of every pixel in [0, 1), displaced smoothly."""
     y, x = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size
     return y + strength * _smooth(rng, size, 2.5), x + strength * _smooth(rng, size, 2.5)
 
 
 def _shaped(rng: np.random.Generator, field: Field) -> Field:
-    """As it is, folded into ridges, cut at a level, or wrapped into bands."""
+    """Keep a field, fold it into ridges, cut it at a level, or wrap it into bands."""
     match rng.integers(5):
         case 0:
             shaped = np.abs(field)
@@ -141,9 +144,9 @@ def _shaped(rng: np.random.Generator, field: Field) -> Field:
 
 
 def _evened(field: Field, share: float) -> Field:
-    """In [0, 1]: by range, mixed with by rank, which uses all of a palette evenly."""
+    """Map a field to [0, 1] by a mix of range and rank; ranks use a palette evenly."""
     levels = np.linspace(0, 1, 65)
-    knots = np.quantile(field.ravel()[::7], levels)
+    knots = np.quantile(field.ravel()[::7], levels)  # a seventh of the pixels suffices
     low, high = knots[1], knots[-2]
     ranged = np.clip((knots - low) / max(high - low, 1e-6), 0, 1)
     places = share * levels + (1 - share) * ranged
@@ -152,7 +155,7 @@ def _evened(field: Field, share: float) -> Field:
 
 
 def _colored(rng: np.random.Generator, field: Field) -> Field:
-    """(size, size, 3) by a palette whose colors stray from one hue, some little, some far."""
+    """Color a field, (size, size, 3), by a palette spread around one base color."""
     stops = int(rng.integers(2, 6))
     gray, saturation = rng.uniform(0.2, 0.8), rng.uniform() ** 1.5
     base = gray + saturation * (rng.uniform(0.1, 0.9, 3) - gray)
@@ -165,6 +168,6 @@ def _colored(rng: np.random.Generator, field: Field) -> Field:
 
 
 def _unit(field: Field) -> Field:
-    """Shifted and scaled to mean 0 and variance 1."""
+    """Shift and scale a field to mean 0 and variance 1."""
     unit: Field = (field - field.mean()) / max(float(field.std()), 1e-6)
     return unit

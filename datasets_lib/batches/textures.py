@@ -1,4 +1,4 @@
-"""Images to paste from, or to tell normal ones from: of a texture set, or drawn where none is."""
+"""Texture images for synthetic defects: from a texture set, or procedural if there is none."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from datasets_lib.augment.random_streams import RandomStreams
 
 PROCEDURAL = "procedural"
-"""Name of the source that stands in where no texture set is; results show it."""
+"""Name of the procedural source in results."""
 
 SYNTHESIZED = 150
-"""Textures the stand-in has: thirty of each kind."""
+"""Number of procedural textures: thirty of each kind."""
 
-MOST = 6_000
-"""Images held of one set, chosen by stable hash: 1.2 GB at 256 px. All 5,640 of DTD."""
+MAX_TEXTURES = 6_000
+"""Maximum number of images of a set, chosen by stable hash: 1.2 GB at 256 px. DTD has 5,640."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextureSource:
-    """Images in memory, drawn from with replacement.
+    """Images in memory, sampled with replacement.
 
     Attributes:
-        name: Id of the dataset they are of, or `PROCEDURAL`.
+        name: Id of their dataset, or `PROCEDURAL`.
         images: uint8 RGB (N, 3, S, S), channels_last in memory.
     """
 
@@ -44,41 +44,41 @@ class TextureSource:
     images: Tensor
 
     def sample(self, streams: RandomStreams) -> Tensor:
-        """One image for each of the draws, uint8 (B, 3, S, S), on the source's device."""
+        """Return one image per sample, uint8 (B, 3, S, S), on the source's device."""
         from datasets_lib.augment.rows import select
 
         chosen = streams.fold_in("texture").integers(len(self.images), 1)[:, 0]
         return select(self.images, chosen.to(self.images.device))
 
     def to(self, device: device | str) -> TextureSource:
-        """The same with its images on another device."""
+        """Return a copy with the images on another device."""
         return replace(self, images=self.images.to(device))
 
 
 def texture_source(
-    found: Mapping[str, FoundDataset],
+    datasets: Mapping[str, FoundDataset],
     size: int,
     cache: DecodeCache,
     wanted: Sequence[str] = ("dtd", "imagenette2"),
     progress: Progress | None = None,
 ) -> TextureSource:
-    """The first texture set that is there, else the procedural stand-in.
+    """Return the first texture set on disk, or the procedural textures if there is none.
 
     Args:
-        found: Datasets on disk, by id.
+        datasets: Datasets on disk, by id.
         size: Height and width in pixels.
-        cache: Where decoded images are and go.
-        wanted: Ids of texture sets, the preferred one first.
-        progress: Called with images done and in all, while decoding.
+        cache: Cache of decoded images.
+        wanted: Ids of texture sets in order of preference.
+        progress: Callback with the images decoded so far and their total.
 
     Raises:
-        DatasetError: A set is there and cannot be used, or the cache cannot be written.
+        DatasetError: A set exists but cannot be used, or the cache cannot be written.
     """
     import torch
 
     for name in wanted:
-        if name in found:
-            samples = _samples(found[name])
+        if name in datasets:
+            samples = _samples(datasets[name])
             images = load(samples, size, cache, has_masks=False, progress=progress).images
             return TextureSource(name, images)
     drawn = torch.from_numpy(synthesize_textures(SYNTHESIZED, size)).permute(0, 3, 1, 2)
@@ -88,4 +88,6 @@ def texture_source(
 def _samples(dataset: FoundDataset) -> tuple[Sample, ...]:
     read: Callable[[Path], list[Path]] = resolve_function(dataset.reader)
     files = read(dataset.root)
-    return limit([Sample(file.relative_to(dataset.root).as_posix(), file) for file in files], MOST)
+    return limit(
+        [Sample(file.relative_to(dataset.root).as_posix(), file) for file in files], MAX_TEXTURES
+    )

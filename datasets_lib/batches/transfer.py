@@ -1,4 +1,4 @@
-"""How one batch gets from a file to the device, in whatever thread."""
+"""Transfer of one batch from a file to the device, in any thread."""
 
 import math
 import mmap
@@ -14,7 +14,7 @@ from datasets_lib.images.decode import UInt8
 from datasets_lib.layouts.category import DatasetError
 
 Arrival = tuple[Tensor, "torch.cuda.Event | None"]
-"""Images on their way to the device, and what tells that they are there; None if they are."""
+"""Images on their way to the device, and the event of their arrival; None if they are there."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class RowFile:
     """A file of raw uint8 images (H, W, C), one after the other.
 
     Attributes:
-        file: Its path.
+        file: Path of the file.
         shape: (H, W, C).
         offset: Bytes before the first image.
     """
@@ -33,11 +33,11 @@ class RowFile:
 
     @property
     def row_bytes(self) -> int:
-        """Size of an image."""
+        """Size of an image in bytes."""
         return math.prod(self.shape)
 
     def read(self, index: list[int], into: UInt8) -> None:
-        """Reads images into the rows (B, row_bytes) of a contiguous array.
+        """Read images into the rows (B, row_bytes) of a contiguous array.
 
         Raises:
             DatasetError: The file is gone or ends before one of the images.
@@ -59,10 +59,10 @@ class RowFile:
 
 
 def read_on_host(rows: RowFile, index: list[int]) -> Arrival:
-    """Images (B, C, H, W) in memory of their own, which the loop may keep.
+    """Read images (B, C, H, W) into memory of their own, which the loop may keep.
 
-    Mapped from the system and so given back when the batch is dropped: malloc keeps what one thread
-    took and another freed, up to five times what the batches hold.
+    The memory is mapped from the system, so that dropping the batch returns it: malloc keeps memory
+    that one thread took and another freed, up to five times the size of the batches.
     """
     memory = mmap.mmap(-1, len(index) * rows.row_bytes)
     images = torch.frombuffer(memory, dtype=torch.uint8).view(len(index), rows.row_bytes)
@@ -71,13 +71,13 @@ def read_on_host(rows: RowFile, index: list[int]) -> Arrival:
 
 
 class PinnedBuffers:
-    """Pinned host memory for some batches; used again once its copy to the device is done.
+    """Pinned host memory for batches; a buffer is reused once its copy to the device is done.
 
     Args:
-        rows: Where images are read from.
+        rows: File of the images.
         device: A CUDA device.
-        batch: Images in the largest batch.
-        count: Batches at a time.
+        batch: Number of images in the largest batch.
+        count: Number of buffers.
     """
 
     def __init__(self, rows: RowFile, device: torch.device, batch: int, count: int) -> None:
@@ -89,7 +89,7 @@ class PinnedBuffers:
             self._free.put((buffer, None))
 
     def read(self, index: list[int]) -> Arrival:
-        """Images (B, C, H, W) on the device, copied beside the loop's work."""
+        """Read images (B, C, H, W) and start their copy to the device on a stream of its own."""
         buffer, copied = self._free.get()
         try:
             if copied is not None:
@@ -108,23 +108,23 @@ class PinnedBuffers:
 def reader(
     rows: RowFile, device: torch.device, batch: int, buffers: int
 ) -> Callable[[list[int]], Arrival]:
-    """What reads a batch for this device."""
+    """Return the function that reads a batch for this device."""
     if device.type == "cuda":
         return PinnedBuffers(rows, device, batch, buffers).read
     return lambda index: read_on_host(rows, index)
 
 
 def arrive(arrival: Arrival) -> Tensor:
-    """The images, for work on the current stream; the host waits for nothing."""
+    """Return the images for work on the current stream; the host does not wait."""
     images, copied = arrival
     if copied is not None:
         current = torch.cuda.current_stream(images.device)
         current.wait_event(copied)
-        # Their memory was taken on the copying stream, which must not reuse it before this one.
+        # Their memory belongs to the copying stream, which must not reuse it before this stream.
         images.record_stream(current)
     return images
 
 
 def as_images(rows: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """(B, H W C) as (B, C, H, W), channels_last."""
+    """View (B, H · W · C) as (B, C, H, W), channels_last."""
     return rows.view(len(rows), *shape).permute(0, 3, 1, 2)

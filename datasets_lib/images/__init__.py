@@ -1,1 +1,1 @@
-"""From image files to uint8 pixels."""
+"""Decoding of image files to uint8 pixels."""

@@ -1,4 +1,4 @@
-"""Both bytes of 16-bit channels, where Pillow keeps the high one and says nothing."""
+"""Read both bytes of 16-bit channels; Pillow silently keeps only the high byte."""
 
 import re
 import sys
@@ -14,10 +14,10 @@ Open = Callable[[bytes], Image.Image]
 
 
 def sixteen_bit_layout(image: Image.Image) -> str | None:
-    """How 16-bit pixels lie in the file in Pillow's words (``RGB;16B``), or None if 8-bit.
+    """Return Pillow's name of the file's 16-bit layout (``RGB;16B``), or None for 8 bits.
 
     Args:
-        image: Opened, not yet loaded.
+        image: Image that is opened but not loaded.
     """
     tiles = getattr(image, "tile", None)
     args = tiles[0][3] if tiles else ""
@@ -27,11 +27,11 @@ def sixteen_bit_layout(image: Image.Image) -> str | None:
 
 
 def sixteen_bit(data: bytes, layout: str, open_image: Open) -> npt.NDArray[np.uint16]:
-    """All 16 bits, (H, W, C).
+    """Decode all 16 bits, (H, W, C).
 
-    Pillow unpacks the high byte of each color channel. Told that the file has the other byte
-    order, it unpacks the low one: two passes give both. (torchvision reads 16-bit PNG too, but a
-    damaged file ends the process.)
+    Pillow unpacks the high byte of each color channel. With the other byte order it unpacks the
+    low byte, so two passes give both. (torchvision reads 16-bit PNG too, but a damaged file ends
+    the process.)
 
     Raises:
         ValueError: The channels are not gray or RGB, with or without alpha.
@@ -61,10 +61,13 @@ def _set_layout(image: Any, layout: str) -> None:
 
 
 def _gray_alpha(data: bytes, open_image: Open) -> npt.NDArray[np.uint16]:
-    """Gray and alpha of a PNG, for which Pillow has one byte order only.
+    """Decode gray and alpha of a PNG, for which Pillow knows one byte order only.
 
-    Under the header of 8-bit RGBA, whose pixels are as long, the four bytes come out as they are.
+    An 8-bit RGBA pixel is as long as a 16-bit gray-alpha pixel: under such a header the four bytes
+    come out unchanged.
     """
+    # A PNG: 8 bytes signature, 4 length, 4 "IHDR", 13 header (byte 24 is the bit depth, 25 the
+    # color type), 4 checksum.
     header = data[12:24] + b"\x08\x06" + data[26:29]
     checksum = zlib.crc32(header).to_bytes(4, "big")
     pixels = _pixels(open_image(data[:12] + header + checksum + data[33:]))
@@ -72,7 +75,7 @@ def _gray_alpha(data: bytes, open_image: Open) -> npt.NDArray[np.uint16]:
 
 
 def _pixels(image: Image.Image) -> npt.NDArray[Any]:
-    # NumPy swallows what goes wrong when it is the one that makes Pillow load.
+    # Load first: np.asarray hides errors that Pillow raises while it loads.
     image.load()
     return np.asarray(image)
 

@@ -1,1 +1,1 @@
-"""Folder layouts and what a reader returns from them, before any image is decoded."""
+"""Folder layouts, and the samples that readers find in them before decoding."""

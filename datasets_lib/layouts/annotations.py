@@ -1,4 +1,4 @@
-"""The lists that come with a dataset: CSV and JSON read strictly, files they name checked."""
+"""Strict readers of the CSV and JSON lists of a dataset; the files that they name are checked."""
 
 import csv
 import json
@@ -14,15 +14,15 @@ Row = dict[str, str]
 
 
 def read_table(file: Path, columns: Sequence[str], remedy: str) -> list[tuple[int, Row]]:
-    """The rows of a UTF-8 CSV file, each with the number of the line it ends on.
+    """Return the rows of a UTF-8 CSV file, each with the number of its last line.
 
     Args:
-        file: The file; a byte-order mark is passed over.
-        columns: The header it must have.
-        remedy: What to do about a file that is not as wanted.
+        file: Path of the file; a byte-order mark is skipped.
+        columns: Expected header.
+        remedy: Advice at the end of an error message.
 
     Raises:
-        DatasetError: It cannot be read, is not UTF-8 or no CSV, or has other columns.
+        DatasetError: The file cannot be read, is not UTF-8 or not CSV, or has other columns.
     """
     wanted = f"a UTF-8 CSV file with the header {','.join(columns)}"
     try:
@@ -32,15 +32,15 @@ def read_table(file: Path, columns: Sequence[str], remedy: str) -> list[tuple[in
 
 
 def read_json(file: Path, wanted: str, remedy: str) -> Any:
-    """What a JSON file holds.
+    """Return the content of a JSON file.
 
     Args:
-        file: The file.
-        wanted: What it should hold, in words, for the message.
-        remedy: What to do about a file that is not as wanted.
+        file: Path of the file.
+        wanted: Description of the expected content for the error message.
+        remedy: Advice at the end of an error message.
 
     Raises:
-        DatasetError: It cannot be read or is no JSON.
+        DatasetError: The file cannot be read or is not JSON.
     """
     try:
         return json.loads(_bytes(file, wanted, remedy))
@@ -49,19 +49,19 @@ def read_json(file: Path, wanted: str, remedy: str) -> Any:
 
 
 def file_inside(root: Path, name: str, where: str, remedy: str) -> Path:
-    """The file that a list names relative to a folder.
+    """Return the path of a file that a list names relative to a folder.
 
     Args:
-        root: The folder.
-        name: The file's path relative to it, with ``/``.
-        where: The list and the place in it, for messages.
-        remedy: What to do about a file that is not as wanted.
+        root: Folder that names are relative to.
+        name: Relative path of the file, with ``/``.
+        where: List and line for the error message.
+        remedy: Advice at the end of an error message.
 
     Raises:
-        DatasetError: The name leads out of the folder, or there is no such file.
+        DatasetError: The name leads out of the folder, or the file does not exist.
     """
     parts = PurePosixPath(name).parts
-    # A drive or a backslash would lead elsewhere on Windows alone; no publisher uses either.
+    # A drive or a backslash leads elsewhere on Windows only; no publisher uses either.
     if not parts or ".." in parts or parts[0] == "/" or PureWindowsPath(name).drive or "\\" in name:
         raise DatasetError(
             f"{where} names the file {name!r}: wanted a path inside {root}, relative to it and "
@@ -75,7 +75,7 @@ def file_inside(root: Path, name: str, where: str, remedy: str) -> Path:
 
 
 def unusable(file: Path, problem: str, wanted: str, remedy: str) -> DatasetError:
-    """The error that a list is not as wanted."""
+    """Return the error for a list that cannot be used."""
     return DatasetError(f"The file {file} cannot be used: {problem}. Wanted {wanted}. {remedy}")
 
 

@@ -1,11 +1,11 @@
-"""What a reader says of a category before anything is decoded; imports no torch."""
+"""Samples of a category, as readers return them before decoding; imports no torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 
 class DatasetError(Exception):
-    """A dataset cannot be used; the message says what was wanted, found, and what to do."""
+    """A dataset cannot be used; the message says what was expected, what was found, what to do."""
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class Sample:
 
     Attributes:
         name: Path relative to the category, with ``/``, such as ``test/scratch/003.png``.
-        image: Its file.
-        masks: Its ground-truth files, of which the union is the truth; empty for normal images
-            and for sets without masks.
+        image: Image file.
+        masks: Ground-truth files, whose union is the mask; empty for normal images and for sets
+            without masks.
         defect: Kind of defect, or None for a normal image.
     """
 
@@ -36,11 +36,11 @@ class Category:
     """The samples of one category, in a stable order.
 
     Attributes:
-        train: Normal images to fit on.
-        test: Normal and defective images to judge on.
+        train: Normal training images.
+        test: Normal and defective test images.
         has_masks: Whether every defective test image has a ground-truth mask.
-        validation: Normal images of the publisher's own validation split, if there is one:
-            neither fitted nor judged, they calibrate thresholds.
+        validation: Normal images of the publisher's validation split, if any; they calibrate
+            thresholds only.
     """
 
     dataset: str

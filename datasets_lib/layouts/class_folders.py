@@ -1,7 +1,7 @@
 """Class folders as a classification set: ``train/<class>`` and ``test/<class>``.
 
-Where no ``test`` holds the classes, ``val`` is judged instead; beside one that does it is left
-alone, for nothing is chosen on a validation split.
+``val`` is the test split if no ``test`` folder holds the classes. Otherwise it is not read, because
+nothing is selected on a validation split.
 """
 
 from collections.abc import Mapping
@@ -18,75 +18,75 @@ from datasets_lib.layouts.folders import (
     subfolders,
 )
 
-JUDGED = ("test", "val")
-"""Folders that may hold the images to judge on, the preferred one first."""
+TEST_SPLITS = ("test", "val")
+"""Folders that may hold the test images, in order of preference."""
 
 _LAYOUT = "train/<class>, test/<class> or val/<class>"
 
-# Beside labels or masks these are the parts of another task's set, and no class of anything.
+# Next to labels or masks, these are parts of a set for another task and not classes.
 _NOT_CLASSES = frozenset({"images", "image"})
 
 
 def find(root: Path) -> Mapping[str, Path] | None:
-    """No categories, if train and a judged split share two class folders; else None.
+    """Return an empty mapping if the train and test splits share two class folders, else None.
 
-    Sets for other tasks have such folders too: with ``ground_truth`` it is an anomaly set whose
-    training split knows defects, with ``train/images`` one for detection or segmentation.
+    Folders with ``ground_truth`` (an anomaly set that trains on defects) or ``train/images`` (a set
+    for detection or segmentation) do not count.
 
     Raises:
         OSError: A folder cannot be listed.
     """
-    return None if _judged(root) is None else {}
+    return None if _test_split(root) is None else {}
 
 
 def read(root: Path) -> Classification:
-    """The classes, in natural order of their folders' names, and the images of each likewise.
+    """Read classes and images in natural order of their names.
 
-    Hidden files and files that are no images are passed over. A class may have no folder in the
-    judged split.
+    Hidden files and files that are not images are skipped. A class may be absent from the test
+    split.
 
     Args:
-        root: The folder of ``train``; its name is the set's.
+        root: Parent folder of ``train``; its name becomes the name of the set.
 
     Raises:
-        DatasetError: A folder is missing, unreadable or without images, a class is judged that
-            is not trained, or a name is not UTF-8.
+        DatasetError: A folder is missing, unreadable or empty, a test class has no training
+            images, or a name is not UTF-8.
     """
     try:
-        judged = _judged(root)
+        test_split = _test_split(root)
     except OSError as error:
         raise DatasetError(
             f"The folder {error.filename or root} cannot be listed: {error.strerror}. Wanted the "
             f"layout {_LAYOUT}; check that the folder is there and that you may read it."
         ) from error
-    if judged is None:
+    if test_split is None:
         raise DatasetError(
             f"The folder {root} does not hold class folders: wanted {_LAYOUT}, with at least two "
             "classes in both splits. Put the images of each class in a folder of its name."
         )
     classes = _classes(root / "train")
-    tested = _classes(root / judged)
+    tested = _classes(root / test_split)
     if unknown := [name for name in tested if name not in classes]:
         raise DatasetError(
-            f"{root / judged} has classes that {root / 'train'} has not: {_some(unknown)}. Nothing "
-            "can learn them; rename the folders as in train, or move them out of the split."
+            f"{root / test_split} has classes that {root / 'train'} has not: {_some(unknown)}. No "
+            "model can learn them; rename the folders as in train, or move them out of the split."
         )
     return Classification(
         folder_id(root.name),
         train=_split(root, "train", classes, classes),
-        test=_split(root, judged, tested, classes),
+        test=_split(root, test_split, tested, classes),
     )
 
 
-def _judged(root: Path) -> str | None:
-    """The split to judge on, told from folder names; None if this is no set of class folders."""
+def _test_split(root: Path) -> str | None:
+    """Return the name of the test split; None if these are not class folders."""
     splits = {folder.name for folder in subfolders(root)}
     if "train" not in splits or "ground_truth" in splits:
         return None
     trained = {folder.name for folder in subfolders(root / "train")}
     if trained & _NOT_CLASSES:
         return None
-    for split in JUDGED:
+    for split in TEST_SPLITS:
         if split in splits:
             tested = {folder.name for folder in subfolders(root / split)}
             if len(trained & tested) >= 2:
@@ -103,15 +103,15 @@ def _split(root: Path, split: str, present: tuple[str, ...], classes: tuple[str,
     samples: list[Sample] = []
     labels: list[int] = []
     for name in present:
-        found = [_sample(root, image) for image in list_images(root / split / name, _LAYOUT)]
-        if not found:
+        images = list_images(root / split / name, _LAYOUT)
+        if not images:
             raise DatasetError(
-                f"{root / split / name} holds no image of its class: wanted files ending in "
-                f"{in_words(IMAGE_SUFFIXES)}, in this very folder. Put them there, or remove the "
-                "folder."
+                f"{root / split / name} holds no image: expected files ending in "
+                f"{in_words(IMAGE_SUFFIXES)} directly in this folder. Put them there, or remove "
+                "the folder."
             )
-        samples += found
-        labels += [label_of[name]] * len(found)
+        samples += [_sample(root, image) for image in images]
+        labels += [label_of[name]] * len(images)
     return FileSplit(classes, tuple(samples), tuple(labels))
 
 

@@ -1,4 +1,4 @@
-"""What a reader says of a classification set: its classes and its two splits; imports no NumPy."""
+"""Classes and splits of a classification set, as readers return them; imports no NumPy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PixelSplit:
-    """Images that a publisher stores as pixels.
+    """A split whose images the publisher stores as pixels.
 
     Attributes:
-        classes: Names of the classes; a label is a place in it.
-        names: One for each image, none twice.
+        classes: Class names; a label is an index into them.
+        names: Unique name of each image.
         labels: int64 (N,).
         images: uint8 RGB (N, H, W, 3).
     """
@@ -34,12 +34,12 @@ class PixelSplit:
 
 @dataclass(frozen=True)
 class FileSplit:
-    """Images that lie in files.
+    """A split whose images are files.
 
     Attributes:
-        classes: Names of the classes; a label is a place in it.
-        samples: The files; each sample's name is the image's.
-        labels: One for each sample.
+        classes: Class names; a label is an index into them.
+        samples: Image files with their names.
+        labels: Label of each sample.
     """
 
     classes: tuple[str, ...]
@@ -63,9 +63,9 @@ class Classification:
     """A classification set.
 
     Attributes:
-        name: The dataset's id.
-        train: Images to fit on, in the publisher's order: often sorted by class, so shuffle them.
-        test: Images to judge on.
+        name: Dataset id.
+        train: Training images in the publisher's order, which is often sorted by class.
+        test: Test images.
     """
 
     name: str

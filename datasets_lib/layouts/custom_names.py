@@ -1,8 +1,8 @@
-"""Custom data whose file names say what they show, and the table of them.
+"""Custom data described by file names, and the table of its images.
 
 ``data_rgb/<kind>/{category} {freq} {dimming}[_{extra}].png``: a kind is ``normal`` or a defect.
-``masks/<kind>`` holds masks where there are any. ``data_info.csv`` beside ``data_rgb`` lists every
-image with its split; it is written on first use and must agree afterwards.
+``masks/<kind>`` holds the masks, if any. ``data_info.csv`` next to ``data_rgb`` lists every image
+with its split; it is written on first use and must agree with the files afterwards.
 """
 
 import re
@@ -31,9 +31,9 @@ class _Named(NamedTuple):
 
 
 def find_categories(root: Path) -> Mapping[str, Path] | None:
-    """The first words of the images' names, as ids, each with the dataset's folder.
+    """Return the first words of the image names, as ids, each with the dataset's folder.
 
-    Names that do not follow the pattern count too: reading them says so.
+    Names that do not follow the pattern count too; the reader reports them.
 
     Raises:
         OSError: A folder cannot be listed.
@@ -46,12 +46,12 @@ def find_categories(root: Path) -> Mapping[str, Path] | None:
 
 
 def read_category(dataset: str, category: str, path: Path) -> Category:
-    """The samples of one category, in natural order, split as `split_category` says.
+    """Read one category in natural order, split by `split_category`.
 
     Raises:
-        DatasetError: A name does not follow the pattern, two first words give one id, there are
-            too few images, some defects have a mask and others do not, or ``data_info.csv`` does
-            not agree with the files.
+        DatasetError: A name does not follow the pattern, two first words give the same id, there
+            are too few images, only some defects have a mask, or ``data_info.csv`` does not agree
+            with the files.
     """
     kinds = list_folder(path / IMAGES, _LAYOUT).folders
     named = [row for kind in kinds for row in _kind(path, kind)]
@@ -65,12 +65,12 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
             f"{path / IMAGES} holds no image of the category {category}: wanted names of the "
             f"pattern {PATTERN}. Put its images there."
         )
-    found = split_category(dataset, category, path, groups[ids[category]], has_masks=False)
-    return with_masks(path, found, "masks/<kind>", [path / "masks" / kind for kind in kinds])
+    whole = split_category(dataset, category, path, groups[ids[category]], has_masks=False)
+    return with_masks(path, whole, "masks/<kind>", [path / "masks" / kind for kind in kinds])
 
 
 def _names(folder: Path) -> list[str]:
-    # A folder that cannot be listed is the reader's to report.
+    # The reader reports a folder that cannot be listed.
     with suppress(OSError):
         return [file.name for file in folder.iterdir() if not file.name.startswith(".")]
     return []
@@ -88,7 +88,7 @@ def _kind(path: Path, kind: str) -> list[_Named]:
 def _named(path: Path, image: Path, masks: tuple[Path, ...], defect: str | None) -> _Named:
     name = image.relative_to(path).as_posix()
     match = _NAME.fullmatch(image.stem)
-    # A name that is not UTF-8 is not printable; it could not stand in the table.
+    # A name that is not UTF-8 is not printable, and the table could not hold it.
     if match is None or not name.isprintable():
         raise DatasetError(
             f"The file {name!a} of {path} is not named by the pattern {PATTERN}, such as "

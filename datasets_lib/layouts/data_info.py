@@ -1,4 +1,4 @@
-"""``data_info.csv``, the table of a custom dataset's images: written once, checked afterwards."""
+"""``data_info.csv``, the table of images of a custom dataset: written once, then checked."""
 
 import csv
 import logging
@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Info(NamedTuple):
-    """One line: what an image's name and folder say of it, and its split.
+    """One line of the table: the facts from an image's name and folder, and its split.
 
     Attributes:
         image_path: Relative to the dataset's folder, with ``/``.
@@ -43,12 +43,12 @@ class Info(NamedTuple):
 
 
 _NAMED = tuple(column for column in Info._fields if column != "dataset_type")
-"""What an image's name and folder alone decide; its split depends on the other images."""
+"""Columns that an image's name and folder decide; its split depends on the other images."""
 
 
 @contextmanager
 def read_only() -> Iterator[None]:
-    """Within it `check_or_write` only checks, for those who look at data and change nothing."""
+    """Return a context in which `check_or_write` checks and does not write."""
     token = _MAY_WRITE.set(False)
     try:
         yield
@@ -57,31 +57,31 @@ def read_only() -> Iterator[None]:
 
 
 def check_or_write(root: Path, wanted: Sequence[Info]) -> None:
-    """Compares the table of a dataset's folder with what its files say, or writes it.
+    """Compare the table of a dataset with its files, or write the table.
 
-    It is written where it is missing, and anew where images came or went since and it says of the
-    others what their names and folders say; the split may have moved. A folder that cannot be
-    written to goes without.
+    A missing table is written. If images were added or removed and the table agrees with the names
+    and folders of the others, it is written again, since the split may have moved. A folder that is
+    not writable gets no table.
 
     Raises:
-        DatasetError: It cannot be read, names no image, or says other things of the same images.
+        DatasetError: The table cannot be read, is empty, or contradicts the files.
     """
     file = root / FILE
-    found = _read(file) if file.exists() else None
-    if found is not None:
-        same = found.keys() == {info.image_path for info in wanted}
-        _check(file, found, wanted, Info._fields if same else _NAMED)
+    rows = _read(file) if file.exists() else None
+    if rows is not None:
+        same = rows.keys() == {info.image_path for info in wanted}
+        _check(file, rows, wanted, Info._fields if same else _NAMED)
         if same:
             return
     if wanted and _MAY_WRITE.get():
         _write(file, wanted)
 
 
-def _check(file: Path, found: _Rows, wanted: Sequence[Info], columns: Sequence[str]) -> None:
+def _check(file: Path, rows: _Rows, wanted: Sequence[Info], columns: Sequence[str]) -> None:
     for info in wanted:
-        if info.image_path not in found:
+        if info.image_path not in rows:
             continue
-        line, row = found[info.image_path]
+        line, row = rows[info.image_path]
         for column in columns:
             if row[column] != getattr(info, column):
                 raise DatasetError(

@@ -12,52 +12,56 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 
 def folder_id(name: str) -> str:
-    """A folder's name as an id value: lower case, every other character an underscore."""
+    """Return a folder's name as an id: lower case, other characters replaced by underscores.
+
+    >>> folder_id("MVTec AD-2")
+    'mvtec_ad_2'
+    """
     return re.sub(r"[^a-z0-9_]", "_", name.lower())
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, hidden ones left out.
+    """Return the visible folders in a folder.
 
     Raises:
-        OSError: It cannot be listed.
+        OSError: The folder cannot be listed.
     """
     with os.scandir(folder) as entries:
         return [Path(e.path) for e in entries if not e.name.startswith(".") and _is_folder(e)]
 
 
 def ids_of(folders: Iterable[Path], kind: str) -> dict[str, Path]:
-    """The folders by their ids, in the order of the ids.
+    """Return the folders by id, sorted by id.
 
     Args:
-        folders: Of one kind.
-        kind: What they are, for the message: ``datasets`` or ``categories``.
+        folders: Folders of datasets or of categories.
+        kind: ``datasets`` or ``categories``, for the error message.
 
     Raises:
-        DatasetError: Two folders give one id.
+        DatasetError: Two folders give the same id.
     """
     by_id: dict[str, Path] = {}
     for folder in sorted(folders):
         name = folder_id(folder.name)
         if name in by_id:
             raise DatasetError(
-                f"Two {kind} would share the id '{name}': {by_id[name]} and {folder}. Ids are "
-                "folder names in lower case with other characters than a-z, 0-9 and _ as _; "
-                "rename one of them or leave out its --data-dir."
+                f"Two {kind} would share the id '{name}': {by_id[name]} and {folder}. An id is "
+                "the folder name in lower case with every character outside a-z, 0-9 and _ "
+                "replaced by _; rename one of them or leave out its --data-dir."
             )
         by_id[name] = folder
     return dict(sorted(by_id.items()))
 
 
 def categories_in(root: Path, is_category: Callable[[Path], bool]) -> dict[str, Path] | None:
-    """The folders in a folder that are categories, by their ids; None without any.
+    """Return the categories in a folder by id; None if there are none.
 
-    Beside known categories, a folder that cannot be looked into is kept: its cases then fail by
-    name, where dropping it would quietly shorten the benchmark.
+    Next to known categories, an unreadable folder counts as a category: its cases fail by name,
+    while dropping it would silently shorten the benchmark.
 
     Raises:
-        OSError: It cannot be listed.
-        DatasetError: Two folders give one id.
+        OSError: The folder cannot be listed.
+        DatasetError: Two folders give the same id.
     """
     folders = subfolders(root)
     known = [folder for folder in folders if is_category(folder)]
@@ -73,12 +77,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def marked_folder(root: Path, inner: tuple[str, ...], marker: str) -> Path | None:
-    """The dataset's root, or a folder in it, that holds a marker; None if none does.
+    """Return the dataset's root or a folder in it that holds a marker; None if none does.
 
     Args:
-        root: The dataset's folder.
-        inner: Names of the top folder of its archives, in the order to look.
-        marker: Path of a file or folder that the dataset always has.
+        root: Folder of the dataset.
+        inner: Possible names of its archive's top folder, in order of preference.
+        marker: Relative path of a file or folder that the dataset always has.
     """
     for folder in (root, *(root / name for name in inner)):
         if (folder / marker).exists():
@@ -87,21 +91,21 @@ def marked_folder(root: Path, inner: tuple[str, ...], marker: str) -> Path | Non
 
 
 class Listing(NamedTuple):
-    """Names in a folder, in natural order."""
+    """Names of files and folders in a folder, in natural order."""
 
     files: list[str]
     folders: list[str]
 
 
 def list_folder(folder: Path, layout: str) -> Listing:
-    """Names in a folder in natural order (``2.png`` before ``10.png``), hidden ones left out.
+    """List the visible names in a folder in natural order (``2.png`` before ``10.png``).
 
     Args:
-        folder: The folder.
-        layout: The layout wanted, in words, for the message.
+        folder: Folder to list.
+        layout: Description of the expected layout for the error message.
 
     Raises:
-        DatasetError: It cannot be listed.
+        DatasetError: The folder cannot be listed.
     """
     try:
         with os.scandir(folder) as entries:
@@ -119,31 +123,39 @@ def list_folder(folder: Path, layout: str) -> Listing:
 
 
 def list_images(folder: Path, layout: str) -> list[Path]:
-    """The image files of a folder; what is hidden or no image is passed over.
+    """List the image files of a folder; hidden files and other files are skipped.
 
     Raises:
-        DatasetError: It cannot be listed.
+        DatasetError: The folder cannot be listed.
     """
     return [folder / name for name in list_folder(folder, layout).files if is_image(name)]
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of this name is taken for an image."""
+    """Return whether a file of this name counts as an image.
+
+    >>> is_image("003.PNG")
+    True
+    """
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """A sort key that puts ``2.png`` before ``10.png``."""
+    """Return a sort key that puts ``2.png`` before ``10.png``.
+
+    >>> sorted(["10.png", "2.png"], key=natural)
+    ['2.png', '10.png']
+    """
     parts = re.split(r"([0-9]+)", name)
-    # The name itself decides between 1.png and 01.png.
+    # Digits sort as numbers; the name itself breaks the tie between 1.png and 01.png.
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
 
 
 def in_order(samples: Iterable[Sample]) -> tuple[Sample, ...]:
-    """Samples that a list names in any order: normal ones first, each in natural order."""
+    """Sort samples: normal images first, each group in natural order."""
     return tuple(sorted(samples, key=lambda s: (s.defect is not None, natural(s.name))))
 
 
 def in_words(suffixes: Iterable[str]) -> str:
-    """Suffixes as a message lists them."""
+    """Return suffixes as a list for an error message."""
     return ", ".join(sorted(suffixes))

@@ -1,4 +1,4 @@
-"""Which ground-truth files belong to an image, told from names alone."""
+"""Ground-truth files of an image, from file names alone."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -8,18 +8,19 @@ from datasets_lib.layouts.category import Category, DatasetError
 from datasets_lib.layouts.folders import in_words, list_folder
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff"})
-"""JPEG is missing: its ringing puts non-zero pixels beside every defect."""
+"""Without JPEG, whose ringing puts non-zero pixels around every defect."""
 
 Masks = Mapping[str, tuple[Path, ...]]
 
 
 def masks_by_stem(truth: Path, layout: str) -> Masks:
-    """The masks of a folder by the stem of their image; none where the folder does not exist.
+    """Return the masks of a folder by stem; empty if the folder does not exist.
 
-    A mask is one file, ``<stem>_mask.png`` or ``<stem>.png``, or a folder ``<stem>`` of several.
+    The masks of an image are a file ``<stem>_mask.png`` or ``<stem>.png``, or the files in a folder
+    ``<stem>``.
 
     Raises:
-        DatasetError: A folder is there and cannot be listed.
+        DatasetError: A folder exists but cannot be listed.
     """
     try:
         listing = list_folder(truth, layout)
@@ -28,22 +29,22 @@ def masks_by_stem(truth: Path, layout: str) -> Masks:
             return {}
         raise
     several = {name: _files(truth / name, layout) for name in listing.folders}
-    # Reversed, so that of two files of one stem the first in natural order stays.
+    # Reversed, so that the first of two files with the same stem in natural order wins.
     files = [truth / name for name in reversed(listing.files)]
     single = {file.stem: (file,) for file in files if file.suffix.lower() in MASK_SUFFIXES}
     return several | single
 
 
 def masks_of(stem: str, masks: Masks) -> tuple[Path, ...]:
-    """The masks of the image of this stem; empty if it has none."""
+    """Return the masks of the image with this stem; empty if it has none."""
     return masks.get(f"{stem}_mask") or masks.get(stem) or ()
 
 
 class MissingMasksError(DatasetError):
-    """Some defects have masks and others do not, or what lies where masks belong is of no use.
+    """Only some defects have masks, or the files where masks belong are not usable.
 
     Attributes:
-        category: What was read, as one without masks; `datasets_lib.verify` goes on with it.
+        category: Category as read, without masks; `datasets_lib.verify` continues with it.
     """
 
     def __init__(self, message: str, category: Category) -> None:
@@ -54,44 +55,44 @@ class MissingMasksError(DatasetError):
 def with_masks(
     root: Path, category: Category, truth: str, folders: Iterable[Path], required: bool = False
 ) -> Category:
-    """The category with ``has_masks`` set: all defects of its test split have masks, or none.
+    """Set ``has_masks`` of a category after checking that all defects have masks or none has.
 
     Args:
-        root: Folder that names are relative to, for the message.
-        category: As read.
-        truth: Where masks are looked for, in words, for the message.
-        folders: Where they were looked for; some may not exist.
-        required: Whether there must be some, for there is a folder that only holds masks.
+        root: Folder of the category for the error message.
+        category: Category as read.
+        truth: Description of the mask folders for the error message.
+        folders: Folders that were searched for masks; some may not exist.
+        required: Whether masks must exist, because a folder of masks exists.
 
     Raises:
-        MissingMasksError: Some have masks and others do not; or none has, and they are required or
-            lie there in a format that is none of `MASK_SUFFIXES`.
+        MissingMasksError: Only some defects have masks; or none has, and masks are required or
+            exist in a format outside `MASK_SUFFIXES`.
     """
     defects = [sample for sample in category.test if sample.defect]
     missing = [sample for sample in defects if not sample.masks]
     if not missing:
         return replace(category, has_masks=bool(defects))
     category = replace(category, has_masks=False)
-    foreign = _of_no_mask_format(folders, {sample.image.stem for sample in missing})
+    foreign = _foreign_mask(folders, {sample.image.stem for sample in missing})
     if len(missing) == len(defects) and not required and foreign is None:
         return category
     first = missing[0]
-    found = f"; {foreign} is of no mask format" if foreign else ""
+    hint = f"; {foreign} is not in a mask format" if foreign else ""
     raise MissingMasksError(
         f"{len(missing)} of {len(defects)} defect images of {root} have no mask, the first is "
         f"{first.name}: wanted {first.image.stem}_mask.png or {first.image.stem}.png (or "
-        f"{in_words(MASK_SUFFIXES)}) in {truth}{found}. Add the masks, or remove all of them to go "
+        f"{in_words(MASK_SUFFIXES)}) in {truth}{hint}. Add the masks, or remove all of them to go "
         "without pixel metrics.",
         category,
     )
 
 
-def _of_no_mask_format(folders: Iterable[Path], stems: set[str]) -> Path | None:
-    """A file named as the mask of one of these images that cannot be taken for it, if any."""
+def _foreign_mask(folders: Iterable[Path], stems: set[str]) -> Path | None:
+    """Return a file that is named as a mask of one of these images but has another format."""
     for folder in folders:
         for file in sorted(folder.rglob("*")):
             is_foreign = file.suffix and file.suffix.lower() not in MASK_SUFFIXES
-            # The mask may be one file or, in a folder of the image's name, several.
+            # The mask is one file, or several files in a folder of the image's name.
             names = {file.stem, file.stem.removesuffix("_mask"), file.parent.name}
             if is_foreign and not names.isdisjoint(stems):
                 return file

@@ -1,6 +1,6 @@
 """The MVTec AD layout and its relatives: ``train/good``, ``test/<kind>``, ``ground_truth/<kind>``.
 
-Datasets that only name these folders differently share this reader, see `FolderLayout`.
+Datasets that differ in the names of these folders share this reader, see `FolderLayout`.
 """
 
 import os
@@ -21,12 +21,12 @@ from datasets_lib.layouts.masks import masks_by_stem, masks_of, with_masks
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """How a dataset names the folders of a category.
+    """Names of the folders of a category.
 
     Attributes:
         normal: Folder of the normal images in each split.
-        test: Folder of the test split, which holds one folder a kind.
-        truth: Folder that holds the masks of each kind.
+        test: Folder of the test split, with one folder per kind.
+        truth: Folder of the masks, with one folder per kind.
         validation: Folder of the publisher's validation split; empty for none.
     """
 
@@ -37,7 +37,7 @@ class FolderLayout:
 
     @property
     def words(self) -> str:
-        """The layout as a message gives it."""
+        """Description of the layout for error messages."""
         validation = f"{self.validation}/{self.normal}, " if self.validation else ""
         return (
             f"train/{self.normal}, {validation}{self.test}/{self.normal}, {self.test}/<kind>, "
@@ -45,28 +45,30 @@ class FolderLayout:
         )
 
     def find(self, root: Path) -> Mapping[str, Path] | None:
-        """The folders that hold normal training images and a test split, by id; None without any.
+        """Return the categories in a folder by id; None if there are none.
+
+        A category has a folder of normal training images and a test split.
 
         Raises:
-            DatasetError: Two folders give one id.
+            DatasetError: Two folders give the same id.
         """
         return categories_in(root, self._is_category)
 
     def read(self, dataset: str, category: str, path: Path) -> Category:
-        """The samples of one category folder, in natural order (``2.png`` before ``10.png``).
+        """Read one category in natural order (``2.png`` before ``10.png``).
 
-        Hidden files and files that are not images are passed over, and so are masks without an
-        image. A category without any mask is read, with ``has_masks`` false.
+        Hidden files, files that are not images and masks without an image are skipped. A category
+        without any mask has ``has_masks`` false.
 
         Raises:
-            DatasetError: A folder is missing or unreadable, a split has no images, or some
-                defects have a mask and others do not, or only files of no mask format.
+            DatasetError: A folder is missing or unreadable, a split has no images, only some
+                defects have a mask, or masks have a format that is not supported.
         """
         train = self._normal(path, "train", "train on")
         validation = self._normal(path, self.validation, "calibrate on") if self.validation else ()
         kinds = [kind for kind in self._listed(path, self.test) if self._is_kind(kind)]
         samples = [sample for kind in kinds for sample in self._tested(path, kind)]
-        # Stable, so that normal images come first and all else stays in its order.
+        # The sort is stable: normal images come first, everything else keeps its order.
         test = sorted(samples, key=lambda sample: sample.defect is not None)
         if not test:
             raise DatasetError(
@@ -74,16 +76,16 @@ class FolderLayout:
                 f"and {self.test}/<kind of defect> with files ending in "
                 f"{in_words(IMAGE_SUFFIXES)}. Put the test images there."
             )
-        found = Category(dataset, category, train, tuple(test), False, validation)
+        whole = Category(dataset, category, train, tuple(test), False, validation)
         folders = [path / self.truth / kind for kind in kinds]
-        return with_masks(path, found, f"{self.truth}/<kind>", folders)
+        return with_masks(path, whole, f"{self.truth}/<kind>", folders)
 
     def _is_category(self, folder: Path) -> bool:
-        # os.path.isdir answers False where Path.is_dir raises on a folder it may not enter.
+        # os.path.isdir returns False where Path.is_dir raises on a folder it may not enter.
         return os.path.isdir(folder / "train" / self.normal) and os.path.isdir(folder / self.test)  # noqa: PTH112
 
     def _is_kind(self, folder: str) -> bool:
-        # MVTec AD 2 keeps the ground truth within the test split.
+        # MVTec AD 2 keeps the ground truth inside the test split.
         return f"{self.test}/{folder}" != self.truth
 
     def _listed(self, path: Path, split: str) -> list[str]:
@@ -112,10 +114,10 @@ MVTEC = FolderLayout()
 
 
 def find_categories(root: Path) -> Mapping[str, Path] | None:
-    """The categories of the MVTec AD layout in a folder, see `FolderLayout.find`."""
+    """Return the categories of the MVTec AD layout, see `FolderLayout.find`."""
     return MVTEC.find(root)
 
 
 def read_category(dataset: str, category: str, path: Path) -> Category:
-    """A category of the MVTec AD layout, see `FolderLayout.read`."""
+    """Read a category of the MVTec AD layout, see `FolderLayout.read`."""
     return MVTEC.read(dataset, category, path)

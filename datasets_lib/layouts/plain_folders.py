@@ -1,8 +1,8 @@
-"""Plain folders as a dataset: ``normal``, ``abnormal`` and, where there are masks, ``masks``.
+"""Plain folders as a dataset: ``normal``, ``abnormal`` and, optionally, ``masks``.
 
-Either the dataset's folder holds them, as its one category ``all``, or each of its categories
-does. Folders in ``abnormal`` are kinds of defects, and lie in ``masks`` again. `NORMAL_NAMES`,
-`ABNORMAL_NAMES` and `MASK_NAMES` are taken for the three, in any case.
+Either the dataset's folder holds them, as its single category ``all``, or each category folder
+does. Folders in ``abnormal`` are kinds of defects and may recur in ``masks``. `NORMAL_NAMES`,
+`ABNORMAL_NAMES` and `MASK_NAMES` are the accepted names, in lower or upper case.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,17 @@ ABNORMAL_NAMES = frozenset(
 MASK_NAMES = frozenset({"masks", "ground_truth"})
 
 ALL = "all"
-"""Id of the category of a dataset without categories."""
+"""Category id of a dataset without categories."""
 
 _LAYOUT = "normal, abnormal, abnormal/<kind>, masks, masks/<kind>"
 
 
 def find_categories(root: Path) -> Mapping[str, Path] | None:
-    """The categories in a folder, by id; None without any.
+    """Return the categories in a folder by id; None if there are none.
 
     Raises:
-        OSError: It cannot be listed.
-        DatasetError: Two folders give one id.
+        OSError: The folder cannot be listed.
+        DatasetError: Two folders give the same id.
     """
     names = {folder.name.lower() for folder in subfolders(root)}
     # A folder with a train split is a category of another layout, not a dataset of this one.
@@ -42,11 +42,11 @@ def find_categories(root: Path) -> Mapping[str, Path] | None:
 
 
 def read_category(dataset: str, category: str, path: Path) -> Category:
-    """The samples of one category, in natural order, split as `split_category` says.
+    """Read one category in natural order, split by `split_category`.
 
     Raises:
-        DatasetError: A folder is unreadable, there are too few images, or some defects have a
-            mask and others do not.
+        DatasetError: A folder is unreadable, there are too few images, or only some defects have a
+            mask.
     """
     folders = list_folder(path, _LAYOUT).folders
     normal = [
@@ -63,9 +63,9 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
         for folder in _with_kinds(path / name)
     ]
     defects = [sample for folder, kind in kinds for sample in _defects(path, folder, kind, truths)]
-    found = split_category(dataset, category, path, normal + defects, has_masks=False)
-    looked_in = [truth / kind for truth in truths for _, kind in kinds]
-    return with_masks(path, found, "masks, or masks/<kind>", looked_in, required=bool(truths))
+    whole = split_category(dataset, category, path, normal + defects, has_masks=False)
+    mask_folders = [truth / kind for truth in truths for _, kind in kinds]
+    return with_masks(path, whole, "masks, or masks/<kind>", mask_folders, required=bool(truths))
 
 
 def _is_category(folder: Path) -> bool:

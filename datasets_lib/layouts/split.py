@@ -1,4 +1,4 @@
-"""Which samples are held out or left out: by stable hash, so that no seed or order decides."""
+"""Splits and subsets of samples by stable hash, independent of seed and order."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ NORMAL_NAMES = frozenset({"normal", "good", "ok"})
 
 
 def split_calibration(train: Sequence[Sample], fraction: float = 0.1) -> tuple[Samples, Samples]:
-    """Splits normal images into those to fit on and those to calibrate the threshold with.
+    """Split normal images into training images and images that calibrate the threshold.
 
-    Of N images ``round(fraction * N)`` calibrate, but at least one if there are two, and at least
-    one fits. Order is kept.
+    ``round(fraction * N)`` of N images calibrate, at least one if there are two, and at least one
+    image trains. The order is kept.
 
     Returns:
         ``(fit, calibration)``.
@@ -29,7 +29,7 @@ def split_calibration(train: Sequence[Sample], fraction: float = 0.1) -> tuple[S
 
 
 def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples, Samples]:
-    """Splits the normal images of a set without an official split into train and test.
+    """Split the normal images of a set without an official split into train and test.
 
     Counts and order are those of `split_calibration`.
 
@@ -45,10 +45,10 @@ def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples
 def split_category(
     dataset: str, category: str, root: Path, samples: Sequence[Sample], has_masks: bool
 ) -> Category:
-    """A category of these samples, normal ones split by `split_test`.
+    """Return a category of these samples: a fifth of the normal images and all defects are tested.
 
     Raises:
-        DatasetError: There is no normal image, or nothing to test on.
+        DatasetError: There is no normal image, or there are no test images.
     """
     train, normal = split_test([sample for sample in samples if not sample.defect])
     defects = tuple(sample for sample in samples if sample.defect)
@@ -62,10 +62,10 @@ def split_category(
 
 
 def limit(samples: Sequence[Sample], count: int) -> Samples:
-    """At most ``count`` of the samples, in their order, with the mix of kinds kept.
+    """Return at most ``count`` samples in their order, with the mix of kinds kept.
 
-    Each kind (normal is one) has one sample first, normal before the largest, then seats go by
-    the Sainte-Laguë method. A smaller count is a subset of a larger one.
+    Each kind, including normal, gets one sample first, normal before the largest; the other places
+    are assigned by the Sainte-Laguë method. A smaller count gives a subset of a larger count.
     """
     strata: dict[str | None, list[Sample]] = {}
     for sample in _by_hash(samples):
@@ -78,11 +78,12 @@ def limit(samples: Sequence[Sample], count: int) -> Samples:
         kind = (
             first[0]
             if first
+            # Sainte-Laguë: the next place goes to the largest size / (2 · places + 1).
             else max(open_kinds, key=lambda kind: len(strata[kind]) / (2 * taken[kind] + 1))
         )
         taken[kind] += 1
-    kept = {sample.name for kind in order for sample in strata[kind][: taken[kind]]}
-    return tuple(sample for sample in samples if sample.name in kept)
+    chosen = {sample.name for kind in order for sample in strata[kind][: taken[kind]]}
+    return tuple(sample for sample in samples if sample.name in chosen)
 
 
 def _held_out(samples: Sequence[Sample], fraction: float) -> tuple[Samples, Samples]:

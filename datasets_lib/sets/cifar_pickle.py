@@ -1,63 +1,72 @@
-"""One file of CIFAR's Python version: its dictionary, and the array in it."""
+"""Read one file of CIFAR's Python version without executing anything that it names."""
 
-import math
+import io
+import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy._core.multiarray import _reconstruct
 
 from datasets_lib.images.decode import UInt8, read_file
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.sets.python2_pickle import Call, DamagedPickle, read_pickle
+
+# The only names that an array needs. NumPy 2 renamed numpy.core; files of either are accepted.
+_ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """An unpickler of plain data and arrays; no other name is ever imported."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"a reference to {module}.{name}, which is forbidden")
+        return _ALLOWED[module, name]
 
 
 def load_pickle(path: Path) -> dict[bytes, Any]:
-    """The dictionary of a pickle; its strings are bytes, its arrays wait for `to_array`.
+    """Return the dictionary of a pickle; Python 2's strings are bytes.
 
     Raises:
-        DatasetError: The file cannot be read, is damaged, or holds anything else.
+        DatasetError: The file cannot be read, is damaged, or holds anything but plain data.
     """
+    data = read_file(path)
     try:
-        content = read_pickle(read_file(path))
-    except DamagedPickle as error:
-        raise refused(path, "a whole pickle of plain data", str(error)) from error
+        with warnings.catch_warnings():
+            # Python 2's arrays pass `align` as an integer, which NumPy 2.4 deprecates.
+            warnings.simplefilter("ignore")
+            content = _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
+    # A damaged pickle may raise nearly anything, from the virtual machine or from NumPy.
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        raise refused(path, "a whole pickle of plain data", found) from error
     if not isinstance(content, dict):
         raise refused(path, "a dictionary", f"a {type(content).__name__}")
     return content
 
 
 def to_array(value: object, path: Path, width: int) -> UInt8:
-    """A pickled array of uint8 as (N, width), read-only; shares the bytes of the pickle.
+    """Return a pickled array as uint8 ``(N, width)``.
 
     Raises:
-        DatasetError: It is another array, or none.
+        DatasetError: It is no array, or has another type or shape.
     """
     wanted = f"'data' as a uint8 array of (N, {width})"
-    match value:
-        case Call(
-            name="numpy.core.multiarray._reconstruct",
-            # Version, shape, data type, whether column-major, bytes.
-            state=(
-                _,
-                (int(rows), int(columns)) as shape,
-                Call(name="numpy.dtype", arguments=(b"u1", *_)),
-                bool(column_major),
-                bytes(raw),
-            ),
-        ):
-            if columns != width or rows < 1:
-                raise refused(path, wanted, f"an array of {shape}")
-            if len(raw) != math.prod(shape):
-                raise refused(path, wanted, f"{len(raw):,} bytes for an array of {shape}")
-            return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if column_major else "C")
-        case Call():
-            raise refused(path, wanted, "an array of another type or shape")
-        case _:
-            raise refused(path, wanted, f"'data' as {type(value).__name__}")
+    if not isinstance(value, np.ndarray):
+        raise refused(path, wanted, f"'data' as {type(value).__name__}")
+    if value.dtype != np.uint8 or value.ndim != 2 or value.shape[1] != width or not len(value):
+        raise refused(path, wanted, f"an array of {value.dtype} {value.shape}")
+    return value
 
 
 def refused(path: Path, wanted: str, found: str) -> DatasetError:
-    """The error of a file that is not what it should be."""
+    """Return the error for a file that is not as expected."""
     return DatasetError(
         f"The file {path} cannot be used: wanted {wanted}, found {found}. Replace it by the one "
         "of the publisher's Python-version archive."

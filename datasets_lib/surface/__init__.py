@@ -1,13 +1,13 @@
 """`surface`: four procedural industrial surfaces with defects; needs no download.
 
-This module is what a catalog reads; drawing lives in the others and is imported when it runs.
+The catalog reads this module only; the drawing modules are imported when they run.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 VERSION = "1"
-"""Changes whenever any pixel of any image would."""
+"""Version of the pixels; changes with any pixel of any image."""
 
 SIZE = 256
 """Height and width of every image in pixels."""
@@ -19,4 +19,4 @@ KINDS: tuple[str, ...] = ("scratch", "stain", "crack", "missing_part", "misplace
 COUNTS: Mapping[str, int] = MappingProxyType(
     {"train/good": 220, "test/good": 32, **{f"test/{kind}": 16 for kind in KINDS}}
 )
-"""Images by folder, the same in every category."""
+"""Number of images by folder, equal in every category."""

@@ -7,11 +7,11 @@ from datasets_lib.surface import SIZE, shapes
 from datasets_lib.surface.fields import Field, blend, grid, ramp, rgb, smooth, streaks, tint, turned
 
 PAD = 16
-"""Rows brushed beyond each edge, so that a tilted stroke finds its metal."""
+"""Extra rows beyond each edge, so that a tilted stroke stays on the metal."""
 
 
 def draw(rng: np.random.Generator, kind: str | None, damage: np.random.Generator) -> Field:
-    """Reflectance of one piece, ``(SIZE, SIZE, 3)``."""
+    """Draw the reflectance of one piece, ``(SIZE, SIZE, 3)``."""
     contrast = 0.085 * np.exp(rng.normal(0, 0.15))
     brushing = _tilted(_brushing(rng), rng.normal(0, 0.012))
     hue, highlight = rng.uniform(0, 1), _highlight(rng)
@@ -30,7 +30,7 @@ def draw(rng: np.random.Generator, kind: str | None, damage: np.random.Generator
 
 
 def _brushing(rng: np.random.Generator) -> Field:
-    """Streaks of three lengths and a few deep hairlines, ``(SIZE + 2 PAD, SIZE)``."""
+    """Draw streaks of three lengths and a few deep hairlines, ``(SIZE + 2 PAD, SIZE)``."""
     rows = SIZE + 2 * PAD
     through = rng.standard_normal((rows, 1))
     brushing = 0.7 * streaks(rng, 30, rows) + 0.6 * streaks(rng, 120, rows) + 0.45 * through
@@ -41,18 +41,19 @@ def _brushing(rng: np.random.Generator) -> Field:
 
 
 def _tilted(brushing: Field, slope: float) -> Field:
-    """The brushing seen with rows sloping by ``slope`` pixels a pixel."""
+    """Tilt the brushing, with rows sloping by ``slope`` pixels per pixel."""
     rows, columns = grid()
     position = rows + (SIZE - 1) / 2 + PAD + np.clip(slope, -0.05, 0.05) * columns
     row = position.astype(np.int64)
     part = position - row
     column = np.arange(SIZE)
+    # Linear interpolation between the two nearest rows.
     tilted: Field = (1 - part) * brushing[row, column] + part * brushing[row + 1, column]
     return tilted
 
 
 def _highlight(rng: np.random.Generator) -> Field:
-    """A bright band across the brushing, as an anisotropic surface mirrors a lamp."""
+    """Draw a bright band across the brushing, the reflection of a lamp."""
     _, columns = grid()
     middle, width = rng.uniform(-110, 110), rng.uniform(55, 90)
     return 0.11 * np.exp(-(((columns - middle) / width) ** 2)) + 0.012 * smooth(rng, 4)
@@ -66,7 +67,7 @@ def _steel(brushing: Field, highlight: Field, hue: float) -> Field:
 
 
 def _misbrushed(brushing: Field, damage: np.random.Generator) -> Field:
-    """A patch brushed in another direction."""
+    """Brush a patch in another direction."""
     turn = damage.choice([-1, 1]) * damage.uniform(0.2, 0.6)
     rows, columns = turned(turn)
     middle = (SIZE - 1) / 2
@@ -82,7 +83,7 @@ def _misbrushed(brushing: Field, damage: np.random.Generator) -> Field:
 
 
 def _stained(brushing: Field, highlight: Field, hue: float, damage: np.random.Generator) -> Field:
-    """Dried oil: a brownish film that flattens the brushing, darker at its rim."""
+    """Draw dried oil: a brownish film that flattens the brushing, darker at its rim."""
     depth = shapes.blob(damage, damage.uniform(12, 22)) + 1.2 * smooth(damage, 20)
     film = ramp(depth, -1.5, 2)
     rim = np.exp(-(((depth - 1) / 2) ** 2))
@@ -93,7 +94,7 @@ def _stained(brushing: Field, highlight: Field, hue: float, damage: np.random.Ge
 
 
 def _scratched(scene: Field, damage: np.random.Generator) -> Field:
-    """A groove at an angle to the brushing: a bright flank beside a dark one."""
+    """Draw a groove at an angle to the brushing, with a bright and a dark flank."""
     angle = damage.choice([-1, 1]) * damage.uniform(0.35, 1.4)
     groove = shapes.stroke(
         shapes.path(damage, damage.uniform(50, 110), angle, damage.normal(0, 0.3), 0.03)
@@ -105,7 +106,7 @@ def _scratched(scene: Field, damage: np.random.Generator) -> Field:
 
 
 def _cracked(scene: Field, damage: np.random.Generator) -> Field:
-    """A jagged dark line with branches."""
+    """Draw a jagged dark line with branches."""
     angle = damage.uniform(0, np.pi)
     width = damage.uniform(1.2, 2.2)
     for branch in shapes.crack(damage, damage.uniform(40, 80), angle, 0.45):
@@ -115,7 +116,7 @@ def _cracked(scene: Field, damage: np.random.Generator) -> Field:
 
 
 def _chipped(scene: Field, damage: np.random.Generator) -> Field:
-    """A flake broken out: dull grains below, an edge lit on one side, shaded on the other."""
+    """Draw a flake broken out: dull grains below, an edge lit on one side only."""
     depth = shapes.blob(damage, damage.uniform(6, 11), damage.uniform(0.6, 1.6), 0.3)
     inside = ramp(depth, -0.8, 0.8)
     grains = np.clip(0.5 + 0.22 * damage.standard_normal((SIZE, SIZE)), 0, 1)

@@ -1,4 +1,4 @@
-"""What stands between a surface and its picture: light, color, focus, dust and sensor noise."""
+"""Camera model: light, color, focus, dust and sensor noise."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from datasets_lib.surface.fields import Field, grid, smooth
 
 
 class Camera:
-    """One exposure; takes any number of surfaces under the same light and noise."""
+    """A camera at one exposure; its pictures share light and noise."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         rows, columns = grid()
@@ -24,7 +24,7 @@ class Camera:
         self.dust = _dust(rng)
 
     def take(self, scene: Field) -> NDArray[np.uint8]:
-        """Picture of a surface, ``(SIZE, SIZE, 3)``, from reflectances in [0, 1]."""
+        """Take a picture of a surface, uint8 ``(SIZE, SIZE, 3)``, from reflectances in [0, 1]."""
         picture = scene * (1 + self.dust[..., None])
         for axis in (0, 1):
             picture = gaussian_filter1d(picture, self.blur, axis=axis, mode="nearest", radius=2)
@@ -33,7 +33,7 @@ class Camera:
 
 
 def _dust(rng: np.random.Generator) -> Field:
-    """Relative change by a few specks one or two pixels wide, dark or light, harmless."""
+    """Draw the relative change by a few harmless dark or light specks of one or two pixels."""
     dust = np.zeros((SIZE, SIZE))
     for row, column in rng.integers(0, SIZE - 1, (rng.poisson(3), 2)):
         height, width = rng.integers(1, 3, 2)

@@ -1,7 +1,7 @@
-"""Random fields the surfaces are made of; every field is float64, ``(SIZE, SIZE)``.
+"""Random fields that surfaces are made of; every field is float64, ``(SIZE, SIZE)``.
 
-Sums are written out rather than handed to BLAS, whose order of summation depends on the machine.
-The rounding differences left (the last bit of a sine) are 10¹³ times finer than a gray level.
+Sums are written out instead of using BLAS, whose order of summation depends on the machine. The
+remaining rounding differences (the last bit of a sine) are 10¹³ times finer than a gray level.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ Field = NDArray[np.float64]
 
 @cache
 def grid() -> tuple[Field, Field]:
-    """Row and column of every pixel, from the center of the image."""
+    """Return row and column of every pixel, measured from the center of the image."""
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float64) - (SIZE - 1) / 2
     rows.flags.writeable = columns.flags.writeable = False
     return rows, columns
@@ -25,7 +25,7 @@ def grid() -> tuple[Field, Field]:
 
 @cache
 def _spline(cells: int) -> tuple[tuple[NDArray[np.int64], Field], ...]:
-    """The four knots around every pixel of one axis and their uniform cubic B-spline weights."""
+    """Return the four knots around each pixel of an axis and their cubic B-spline weights."""
     position = (np.arange(SIZE) + 0.5) / SIZE * cells
     cell = position.astype(np.int64)
     t = position - cell
@@ -39,9 +39,10 @@ def _spline(cells: int) -> tuple[tuple[NDArray[np.int64], Field], ...]:
 
 
 def smooth(rng: np.random.Generator, down: int, across: int | None = None) -> Field:
-    """Smooth noise of about unit variance with ``down`` × ``across`` cells (square if omitted)."""
+    """Draw smooth noise of about unit variance, ``down`` × ``across`` cells (default square)."""
     across = down if across is None else across
     knots = rng.standard_normal((down + 3, across + 3))
+    # The spline is separable: interpolate along the rows, then along the columns.
     rows = np.zeros((down + 3, SIZE))
     for knot, weight in _spline(across):
         rows += weight * knots[:, knot]
@@ -53,7 +54,7 @@ def smooth(rng: np.random.Generator, down: int, across: int | None = None) -> Fi
 
 
 def streaks(rng: np.random.Generator, length: int, rows: int = SIZE) -> Field:
-    """Horizontal streaks of unit variance, ``(rows, SIZE)``; a triangular window of ``length``."""
+    """Draw horizontal streaks of unit variance, ``(rows, SIZE)``, with a triangular window."""
     half = max(1, length // 2)
     noise = rng.standard_normal((rows, SIZE))
     for _ in range(2):
@@ -64,29 +65,33 @@ def streaks(rng: np.random.Generator, length: int, rows: int = SIZE) -> Field:
 
 
 def ramp(field: Field, low: float | Field, high: float | Field) -> Field:
-    """0 below ``low``, 1 above ``high``, smooth between; falls instead where high < low."""
+    """Rise smoothly from 0 at ``low`` to 1 at ``high``; fall if high < low.
+
+    >>> ramp(np.array([0.0, 1.0, 2.0]), 0, 2).tolist()
+    [0.0, 0.5, 1.0]
+    """
     t: Field = np.clip((field - low) / (np.asarray(high) - low), 0.0, 1.0)
     return t * t * (3 - 2 * t)
 
 
 def turned(radians: float) -> tuple[Field, Field]:
-    """`grid` turned about the center."""
+    """Return `grid` turned about the center."""
     rows, columns = grid()
     cos, sin = np.cos(radians), np.sin(radians)
     return cos * rows - sin * columns, sin * rows + cos * columns
 
 
 def rgb(field: Field) -> Field:
-    """The same value for all three channels, ``(SIZE, SIZE, 1)``."""
+    """Add a channel axis, ``(SIZE, SIZE, 1)``, that broadcasts over three channels."""
     return field.reshape(SIZE, SIZE, 1)
 
 
 def tint(field: Field, dark: tuple[float, ...], light: tuple[float, ...]) -> Field:
-    """Color between ``dark`` at 0 and ``light`` at 1, ``(SIZE, SIZE, 3)``."""
+    """Return colors from ``dark`` at 0 to ``light`` at 1, ``(SIZE, SIZE, 3)``."""
     color: Field = np.array(dark) + rgb(field) * (np.array(light) - np.array(dark))
     return color
 
 
 def blend(scene: Field, color: Field | tuple[float, ...], alpha: Field) -> Field:
-    """``scene`` covered by ``color`` as far as ``alpha`` says; ``(SIZE, SIZE, 3)``."""
+    """Cover ``scene`` with ``color`` at the opacity ``alpha``, ``(SIZE, SIZE, 3)``."""
     return scene + rgb(alpha) * (np.asarray(color) - scene)

@@ -1,4 +1,4 @@
-"""Write a category of `surface` to disk in MVTec AD's layout, whole or not at all."""
+"""Write a category of `surface` to disk in MVTec AD's layout, atomically."""
 
 import os
 import tempfile
@@ -14,29 +14,28 @@ from datasets_lib.surface import CATEGORIES, COUNTS, VERSION
 from datasets_lib.surface.render import render
 
 MARKER = "surface_version.txt"
-"""Names the version that wrote a category; written last."""
+"""File with the version that wrote a category; written last."""
 
 WORKERS = 4
-"""Threads: NumPy and zlib let go of the interpreter for most of an image."""
+"""Number of threads; NumPy and zlib release the GIL for most of an image."""
 
 
 def generate(category: str, root: Path) -> Path:
-    """Write one category below ``root``, unless it is there already.
+    """Write one category below ``root`` unless it exists.
 
-    The images are written to a hidden folder beside the final one, which then takes its place in
-    one step: a folder of this name is complete, whatever was interrupted. Of several processes
-    that ask at once one writes and the others wait. A folder of another `VERSION`, or with files
-    missing, is replaced.
+    The images are written to a hidden folder, which is then renamed: a folder of the final name is
+    always complete. If several processes ask at once, one writes and the others wait. A folder of
+    another `VERSION`, or with missing files, is replaced.
 
     Args:
         category: One of `CATEGORIES`.
-        root: Folder of the dataset; made if missing.
+        root: Folder of the dataset; created if missing.
 
     Returns:
         ``root/category``.
 
     Raises:
-        ValueError: There is no such category.
+        ValueError: The category does not exist.
         FileExistsError: ``root/category`` was not written by this function.
     """
     if category not in CATEGORIES:
@@ -52,7 +51,7 @@ def generate(category: str, root: Path) -> Path:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a folder holds every file of a category, of this version."""
+    """Return whether a folder holds every file of a category in this version."""
     marker = folder / MARKER
     if not marker.is_file() or marker.read_text(encoding="utf-8").strip() != VERSION:
         return False
@@ -91,8 +90,8 @@ def _write(category: str, folder: Path) -> None:
 def _replace(final: Path, category: str) -> None:
     if final.exists() and not (final / MARKER).is_file():
         raise FileExistsError(
-            f"wanted to write a category of surface to {final}, but found a folder there that "
-            f"surface did not write (it has no {MARKER}). Move it away or choose another root."
+            f"A category of surface should be written to {final}, but surface did not write that "
+            f"folder (it has no {MARKER}). Move it away or choose another root."
         )
     with tempfile.TemporaryDirectory(prefix=f".{category}-", dir=final.parent) as temporary:
         fresh = Path(temporary, "fresh")

@@ -15,11 +15,11 @@ PORE = (0.30, 0.19, 0.11)
 
 @dataclass(frozen=True)
 class Board:
-    """One board before it is seen.
+    """The properties of one board.
 
     Attributes:
         across: Position across the rings, in rings.
-        dark: How dark each ring's late wood is, ``(RINGS,)``.
+        dark: Darkness of each ring's late wood, ``(RINGS,)``.
         width: Part of each ring that is late wood, ``(RINGS,)``.
         fibers: Fine brightness along the grain.
         pores: Coverage by pores, 0 to 1.
@@ -35,7 +35,7 @@ class Board:
 
 
 def draw(rng: np.random.Generator, kind: str | None, damage: np.random.Generator) -> Field:
-    """Reflectance of one piece, ``(SIZE, SIZE, 3)``."""
+    """Draw the reflectance of one piece, ``(SIZE, SIZE, 3)``."""
     board = _board(rng)
     scene = _planed(board, board.across, board.fibers, board.pores)
     if kind == "scratch":
@@ -68,7 +68,7 @@ def _board(rng: np.random.Generator) -> Board:
 
 
 def _planed(board: Board, across: Field, fibers: Field, pores: Field) -> Field:
-    """Late wood darkens slowly through a ring and ends sharply."""
+    """Draw planed wood, whose late wood darkens slowly through a ring and ends sharply."""
     ring = np.floor(across).astype(np.int64)
     part = across - ring
     start = 0.94 - board.width[ring % RINGS]
@@ -78,7 +78,7 @@ def _planed(board: Board, across: Field, fibers: Field, pores: Field) -> Field:
 
 
 def _scratched(scene: Field, damage: np.random.Generator) -> Field:
-    """A groove across the grain: pale torn fibers beside a thin shadow."""
+    """Draw a groove across the grain: pale torn fibers next to a thin shadow."""
     angle = damage.choice([-1, 1]) * damage.uniform(0.0, 0.9)
     groove = shapes.stroke(
         shapes.path(damage, damage.uniform(50, 110), angle, damage.normal(0, 0.4), 0.04)
@@ -90,7 +90,7 @@ def _scratched(scene: Field, damage: np.random.Generator) -> Field:
 
 
 def _stained(scene: Field, damage: np.random.Generator) -> Field:
-    """Water that drew tannin to its rim: gray inside, darker at the edge."""
+    """Draw a water stain with tannin at its rim: gray inside, darker at the edge."""
     depth = shapes.blob(damage, damage.uniform(13, 24), damage.uniform(1.0, 1.6))
     depth = depth + 1.5 * smooth(damage, 10, 30)
     wet, rim = ramp(depth, -1.5, 3), np.exp(-(((depth - 1) / 2) ** 2))
@@ -100,7 +100,7 @@ def _stained(scene: Field, damage: np.random.Generator) -> Field:
 
 
 def _split(scene: Field, damage: np.random.Generator) -> Field:
-    """A drying check: it opens along the grain, widest in its middle."""
+    """Draw a drying check, which opens along the grain, widest in its middle."""
     angle = np.pi / 2 + damage.normal(0, 0.06)
     check = shapes.stroke(shapes.path(damage, damage.uniform(70, 130), angle, 0.0, 0.18, pieces=16))
     gap = check.line(damage.uniform(3.0, 5.0), taper=0.5)
@@ -110,7 +110,7 @@ def _split(scene: Field, damage: np.random.Generator) -> Field:
 
 
 def _splintered(scene: Field, board: Board, damage: np.random.Generator) -> Field:
-    """A splinter torn out: pale rough wood below, one edge in shadow."""
+    """Draw a torn-out splinter: pale rough wood below, one edge in shadow."""
     rough = 2.0 * streaks(damage, 20).T
     depth = shapes.blob(damage, damage.uniform(11, 17), damage.uniform(2.0, 3.5), 0.15) + rough
     torn = ramp(depth, -0.8, 0.8)
@@ -123,7 +123,7 @@ def _splintered(scene: Field, board: Board, damage: np.random.Generator) -> Fiel
 
 
 def _patched(scene: Field, board: Board, damage: np.random.Generator) -> Field:
-    """A veneer patch let in askew: its rings do not meet those around it."""
+    """Draw a tilted veneer patch whose rings do not meet those around it."""
     depth = shapes.blob(damage, damage.uniform(15, 23), damage.uniform(1.0, 2.2), 0.05)
     rows, columns = grid()
     askew = damage.choice([-1, 1]) * damage.uniform(0.2, 0.6)

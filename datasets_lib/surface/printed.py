@@ -1,4 +1,4 @@
-"""A print of two inks on paper: rings with a dot, and crosses, in turn on a square grid."""
+"""Two inks printed on paper: rings with a dot alternate with crosses on a square grid."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from datasets_lib.surface.fields import Field, blend, ramp, rgb, smooth, streaks
 
 PITCH = SIZE / 6
 CELLS = 16
-"""Cells of the table along each axis: more than are ever seen."""
+"""Cells of the table along each axis, more than a picture shows."""
 PAPER = (0.80, 0.78, 0.73)
 TEAL, RED = (0.16, 0.42, 0.46), (0.70, 0.27, 0.20)
 Table = NDArray[np.float64]
@@ -18,13 +18,13 @@ Table = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sheet:
-    """One printed sheet before it is seen.
+    """The properties of one printed sheet.
 
     Attributes:
-        row: Position down the grid, in cells; a motif's center is at each half.
-        column: Position across the grid, likewise.
+        row: Position down the grid, in cells; motifs are centered at halves.
+        column: Position across the grid, in cells.
         offset: Registration of each ink: rows and columns in pixels, ``(2, 2)``.
-        density: How well each ink covers, ``(2, SIZE, SIZE)``.
+        density: Coverage of each ink, ``(2, SIZE, SIZE)``.
         paper: Brightness of the paper.
     """
 
@@ -37,32 +37,32 @@ class Sheet:
 
 @dataclass
 class Motifs:
-    """What is printed in each cell, ``(CELLS, CELLS)`` and for each ink.
+    """The motif printed in each cell, ``(CELLS, CELLS)``, and by each ink.
 
     Attributes:
         shift: Displacement in pixels, ``(2 inks, 2 axes, CELLS, CELLS)``.
         turn: Rotation in radians.
-        kept: Part of the motif, from its left, that is printed.
+        extent: Horizontal position up to which the motif is printed, in half widths.
     """
 
     shift: Table
     turn: Table
-    kept: Table
+    extent: Table
 
 
 def draw(rng: np.random.Generator, kind: str | None, damage: np.random.Generator) -> Field:
-    """Reflectance of one piece, ``(SIZE, SIZE, 3)``."""
+    """Draw the reflectance of one piece, ``(SIZE, SIZE, 3)``."""
     sheet = _sheet(rng)
     motifs = Motifs(
         shift=0.3 * rng.standard_normal((2, 2, CELLS, CELLS)),
         turn=0.03 * rng.standard_normal((CELLS, CELLS)),
-        kept=np.full((CELLS, CELLS), 2.0),
+        extent=np.full((CELLS, CELLS), 2.0),
     )
     if kind == "missing_part":
-        cell = _some_cell(sheet, damage)
-        motifs.kept[cell] = damage.choice([-2.0, damage.uniform(-0.5, 0.3)])
+        cell = _choose_cell(sheet, damage)
+        motifs.extent[cell] = damage.choice([-2.0, damage.uniform(-0.5, 0.3)])
     if kind == "misplacement":
-        _misplace(motifs, _some_cell(sheet, damage), damage)
+        _misplace(motifs, _choose_cell(sheet, damage), damage)
     scene = _print(sheet, motifs)
     if kind == "scratch":
         return _scratched(scene, sheet, damage)
@@ -88,8 +88,8 @@ def _sheet(rng: np.random.Generator) -> Sheet:
     )
 
 
-def _some_cell(sheet: Sheet, damage: np.random.Generator) -> tuple[int, int]:
-    """A cell whose motif lies wholly in the picture."""
+def _choose_cell(sheet: Sheet, damage: np.random.Generator) -> tuple[int, int]:
+    """Choose a cell whose motif is fully in the picture."""
     row, column = (shapes.center(damage, 30) + SIZE / 2).astype(np.int64)
     return int(sheet.row[row, column]), int(sheet.column[row, column])
 
@@ -111,28 +111,29 @@ def _print(sheet: Sheet, motifs: Motifs) -> Field:
     right = (sheet.column - column - 0.5) * PITCH
     ring = (row + column) % 2 == 0
     cos, sin = np.cos(motifs.turn)[row, column], np.sin(motifs.turn)[row, column]
-    kept = motifs.kept[row, column]
+    extent = motifs.extent[row, column]
     for ink, color in enumerate((TEAL, RED)):
         y = down - sheet.offset[ink, 0] - motifs.shift[ink, 0][row, column]
         x = right - sheet.offset[ink, 1] - motifs.shift[ink, 1][row, column]
         distance = _outline(ink, ring, cos * y + sin * x, cos * x - sin * y)
-        inked = ramp(distance, 0.6, -0.6) * ramp(x / 13, kept, kept - 0.08)
+        inked = ramp(distance, 0.6, -0.6) * ramp(x / 13, extent, extent - 0.08)
         scene = blend(scene, color, np.clip(sheet.density[ink], 0, 1) * inked)
     return scene
 
 
 def _outline(ink: int, ring: NDArray[np.bool_], y: Field, x: Field) -> Field:
-    """Signed distance to a motif's outline in pixels, negative on the ink."""
+    """Return the signed distance to a motif's outline in pixels, negative on the ink."""
     radius = np.hypot(y, x)
     if ink == 1:
         return np.where(ring, radius - 4.5, np.abs(radius - 3.2) - 1.2)
+    # A cross is the union of two bars, the minimum of their distances.
     a, b = np.abs(y), np.abs(x)
     cross = np.minimum(np.maximum(a - 3.0, b - 13.0), np.maximum(b - 3.0, a - 13.0))
     return np.where(ring, np.abs(radius - 10.5) - 2.5, np.maximum(cross, 6.0 - radius))
 
 
 def _scratched(scene: Field, sheet: Sheet, damage: np.random.Generator) -> Field:
-    """Ink scraped off along a line; bare paper is roughened a little."""
+    """Scrape ink off along a line and roughen the bare paper."""
     line = shapes.stroke(
         shapes.path(
             damage, damage.uniform(60, 120), damage.uniform(0, np.pi), damage.normal(0, 0.3), 0.03
@@ -144,7 +145,7 @@ def _scratched(scene: Field, sheet: Sheet, damage: np.random.Generator) -> Field
 
 
 def _smeared(scene: Field, damage: np.random.Generator) -> Field:
-    """A thin film of ink spilt over the print."""
+    """Spill a thin film of ink over the print."""
     depth = shapes.blob(damage, damage.uniform(11, 19)) + 1.2 * smooth(damage, 24)
     film, rim = ramp(depth, -1.5, 2), np.exp(-(((depth - 1) / 1.8) ** 2))
     loss = damage.uniform(0.13, 0.26) * (film + 0.5 * rim)
@@ -154,7 +155,7 @@ def _smeared(scene: Field, damage: np.random.Generator) -> Field:
 
 
 def _creased(scene: Field, damage: np.random.Generator) -> Field:
-    """A cracked fold: ink and coating broken open along a jagged line."""
+    """Draw a cracked fold: ink and coating broken open along a jagged line."""
     width, angle = damage.uniform(1.8, 3.0), damage.uniform(0, np.pi)
     for branch in shapes.crack(damage, damage.uniform(40, 80), angle, 0.4):
         open_ = branch.line(width, taper=0.3)

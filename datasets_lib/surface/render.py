@@ -1,4 +1,4 @@
-"""One image of `surface` and its mask, from its own seed alone."""
+"""One image of `surface` and its mask, from a seed of its own."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from datasets_lib.surface.camera import Camera
 from datasets_lib.surface.fields import Field
 
 VISIBLE = 8
-"""Gray levels by which a defect must change a pixel in some channel to count."""
+"""Minimum change of a channel, in gray levels, for a pixel to count as defective."""
 
 Draw = Callable[[np.random.Generator, str | None, np.random.Generator], Field]
 _DRAW: Mapping[str, Draw] = MappingProxyType(
@@ -31,29 +31,29 @@ _DRAW: Mapping[str, Draw] = MappingProxyType(
         "printed": printed.draw,
     }
 )
-_STREAM = 3_141_592  # Keeps these seeds apart from anybody's small ones.
+_STREAM = 3_141_592  # separates these seeds from small seeds elsewhere
 
 
 def render(
     category: str, split: str, kind: str, index: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """One image and its mask.
+    """Render one image and its mask.
 
-    A defective piece and the same piece without its defect are photographed in the same light and
-    noise. The mask is where the two differ by `VISIBLE` levels or more, its gaps and holes closed;
-    outside it the image is that of the flawless piece, so the mask is exact to the pixel.
+    A defective piece and the same piece without its defect are photographed with the same light and
+    noise. The mask covers the pixels that differ by at least `VISIBLE` levels, with gaps and holes
+    closed; outside of it the image shows the flawless piece, so the mask is exact to the pixel.
 
     Args:
         category: One of `CATEGORIES`.
         split: ``train`` or ``test``.
         kind: ``good`` or one of `KINDS`.
-        index: Number of the image in its folder; any number from 0.
+        index: Number of the image in its folder, at least 0.
 
     Returns:
         The image, uint8 ``(SIZE, SIZE, 3)``, and its mask, bool ``(SIZE, SIZE)``.
 
     Raises:
-        ValueError: There is no such folder.
+        ValueError: The folder does not exist.
     """
     flawless = render_flawless(category, split, kind, index)
     if kind == "good":
@@ -64,7 +64,7 @@ def render(
 
 
 def render_flawless(category: str, split: str, kind: str, index: int) -> NDArray[np.uint8]:
-    """The piece of `render` as it was before its defect; uint8 ``(SIZE, SIZE, 3)``."""
+    """Render the piece of `render` before its defect, uint8 ``(SIZE, SIZE, 3)``."""
     if category not in CATEGORIES or f"{split}/{kind}" not in COUNTS or index < 0:
         raise ValueError(
             f"surface has no image {category}/{split}/{kind}/{index}: the categories are "
@@ -84,6 +84,7 @@ def _photograph(
 
 def _visible(changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Close gaps of up to four pixels, fill holes, then drop specks of fewer than six."""
+    # Padded, so that the erosion of the closing does not eat the border.
     closed = binary_closing(np.pad(changed, 4), np.ones((5, 5)))[4:-4, 4:-4]
     parts, _ = label(binary_fill_holes(closed), np.ones((3, 3)))
     sizes = np.bincount(parts.ravel())

@@ -1,4 +1,4 @@
-"""Where a defect is: random strokes, cracks and blobs as fields, ``(SIZE, SIZE)`` float64."""
+"""Shapes of defects: random strokes, cracks and blobs as fields, ``(SIZE, SIZE)`` float64."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from datasets_lib.surface.fields import Field, grid
 
 Points = NDArray[np.float64]
 MARGIN = 24
-"""Defects start at least this many pixels from the border, so that none falls outside."""
+"""Minimum distance of a defect's center from the border in pixels."""
 
 
 @dataclass(frozen=True)
 class Stroke:
-    """Every pixel relative to a polyline.
+    """The position of every pixel relative to a polyline.
 
     Attributes:
-        distance: To the line, in pixels.
-        side: Signed distance; its sign is the side of the nearest piece.
+        distance: Distance to the line in pixels.
+        side: Signed distance; the sign tells the side of the nearest piece.
         along: Position of the nearest point, 0 at the start, 1 at the end.
     """
 
@@ -28,28 +28,28 @@ class Stroke:
     along: Field
 
     def line(self, width: float, taper: float = 0.15, soft: float = 0.7) -> Field:
-        """Coverage of a line ``width`` pixels wide whose ends taper over a part of its length."""
+        """Return the coverage by a line of this width, with tapered ends."""
         ends = np.clip(np.minimum(self.along, 1 - self.along) / taper, 0.0, 1.0)
         half = width / 2 * np.sqrt(ends)
         return np.clip((half - self.distance) / soft + 0.5, 0.0, 1.0) * (ends > 0)
 
 
 def center(rng: np.random.Generator, margin: float = MARGIN) -> Points:
-    """A place for a defect: (row, column) from the center of the image."""
+    """Draw the center of a defect: (row, column) from the center of the image."""
     return rng.uniform(-1, 1, 2) * (SIZE / 2 - margin)
 
 
 def path(
     rng: np.random.Generator, length: float, angle: float, bend: float, jag: float, pieces: int = 12
 ) -> Points:
-    """A wandering line, ``(pieces + 1, 2)`` rows and columns.
+    """Draw a wandering line, ``(pieces + 1, 2)`` rows and columns.
 
     Args:
         rng: Source of randomness.
-        length: Its length in pixels.
-        angle: Its mean direction in radians; 0 runs along a row.
+        length: Length in pixels.
+        angle: Mean direction in radians; 0 runs along a row.
         bend: Turn from one end to the other, in radians.
-        jag: Standard deviation of each piece's own direction, in radians.
+        jag: Standard deviation of the direction of each piece, in radians.
         pieces: Number of straight pieces.
     """
     turn = angle + bend * np.linspace(-0.5, 0.5, pieces) + jag * rng.standard_normal(pieces)
@@ -62,7 +62,7 @@ def path(
 
 
 def stroke(points: Points) -> Stroke:
-    """Distances of all pixels to a polyline, ``(n, 2)``."""
+    """Compute the distances of all pixels to a polyline, ``(n, 2)``."""
     rows, columns = grid()
     best = np.full((SIZE, SIZE), np.inf)
     side = np.zeros((SIZE, SIZE))
@@ -72,6 +72,7 @@ def stroke(points: Points) -> Stroke:
         (row, column), (down, right) = points[index], points[index + 1] - points[index]
         y, x = rows - row, columns - column
         squared = down * down + right * right
+        # The nearest point of this piece, as a share of its length.
         t = np.clip((y * down + x * right) / squared, 0.0, 1.0)
         distance = np.hypot(y - t * down, x - t * right)
         nearer = distance < best
@@ -84,13 +85,13 @@ def stroke(points: Points) -> Stroke:
 def blob(
     rng: np.random.Generator, radius: float, stretch: float = 1.0, ragged: float = 0.2
 ) -> Field:
-    """An irregular blob: depth inside its outline in pixels, negative outside.
+    """Draw an irregular blob: depth inside its outline in pixels, negative outside.
 
     Args:
         rng: Source of randomness.
         radius: Mean radius in pixels.
-        stretch: Vertical over horizontal extent, its area kept.
-        ragged: Standard deviation of the outline's second harmonic; higher ones fall off.
+        stretch: Vertical over horizontal extent at equal area.
+        ragged: Standard deviation of the outline's second harmonic; higher harmonics are weaker.
     """
     rows, columns = grid()
     row, column = center(rng, MARGIN + radius * 0.5)
@@ -105,7 +106,7 @@ def blob(
 
 
 def crack(rng: np.random.Generator, length: float, angle: float, jag: float) -> list[Stroke]:
-    """A jagged line and up to two branches of it."""
+    """Draw a jagged line with up to two branches."""
     trunk = path(rng, length, angle, rng.normal(0, 0.3), jag, pieces=16)
     strokes = [stroke(trunk)]
     for _ in range(rng.integers(0, 3)):

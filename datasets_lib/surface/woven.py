@@ -10,20 +10,20 @@ from datasets_lib.surface.fields import Field, blend, grid, ramp, rgb, smooth, s
 PERIOD = 9.0
 THREADS = 96
 GROUND = (0.13, 0.14, 0.17)
-"""What shows through a hole."""
+"""Color of the ground seen through a hole."""
 
 
 @dataclass(frozen=True)
 class Cloth:
-    """One piece of cloth before it is seen.
+    """The properties of one piece of cloth.
 
     Attributes:
-        u: Position across the warp, in threads; the thread's number is its floor.
-        v: Position across the weft, likewise.
+        u: Position across the warp, in threads; its floor is the thread's number.
+        v: Position across the weft, in threads.
         warp: Brightness of each warp thread, ``(THREADS,)``.
         weft: Brightness of each weft thread, ``(THREADS,)``.
         fibers: Brightness along warp and weft threads.
-        dye: How light the yarn is dyed, 0 to 1.
+        dye: Lightness of the dyed yarn, 0 to 1.
     """
 
     u: Field
@@ -35,7 +35,7 @@ class Cloth:
 
 
 def draw(rng: np.random.Generator, kind: str | None, damage: np.random.Generator) -> Field:
-    """Reflectance of one piece, ``(SIZE, SIZE, 3)``."""
+    """Draw the reflectance of one piece, ``(SIZE, SIZE, 3)``."""
     cloth = _cloth(rng)
     if kind == "misplacement":
         return _weave(cloth, *_misplaced(cloth, damage))
@@ -66,13 +66,13 @@ def _cloth(rng: np.random.Generator) -> Cloth:
 
 
 def _weave(cloth: Cloth, u: Field, v: Field, missing: Field | None = None) -> Field:
-    """Show the upper thread at every crossing, and the ground between the threads."""
+    """Draw the upper thread at every crossing and the ground between the threads."""
     i, j = np.floor(u), np.floor(v)
     x, y = u - i - 0.5, v - j - 0.5
     warp_on_top = (i + j) % 2 == 0
     across, along = np.where(warp_on_top, x, y), np.where(warp_on_top, y, x)
     bare = np.zeros((SIZE, SIZE)) if missing is None else missing
-    # Without the weft the warp lies straight and deeper, so it is seen at both crossings.
+    # Without the weft, the warp lies straight and deeper and is visible at both crossings.
     across = across + bare * (x - across)
     crown = 1 - 1.5 * along**2 * (1 - bare)
     thread = np.where(
@@ -87,7 +87,7 @@ def _weave(cloth: Cloth, u: Field, v: Field, missing: Field | None = None) -> Fi
 
 
 def _misplaced(cloth: Cloth, damage: np.random.Generator) -> tuple[Field, Field]:
-    """Threads pushed aside and left there: a smooth bump in the position of warp or weft."""
+    """Push threads aside: a smooth bump in the position of warp or weft."""
     rows, columns = grid()
     row, column = shapes.center(damage, 48)
     wide, tall = damage.uniform(9, 14), damage.uniform(22, 40)
@@ -100,7 +100,7 @@ def _misplaced(cloth: Cloth, damage: np.random.Generator) -> tuple[Field, Field]
 
 
 def _missing(cloth: Cloth, damage: np.random.Generator) -> Field:
-    """Where one weft thread is missing, 0 to 1."""
+    """Return where one weft thread is missing, 0 or 1."""
     row, column = (shapes.center(damage, 56) + SIZE / 2).astype(np.int64)
     lost = np.floor(cloth.v[row, column])
     half = damage.uniform(30, 60)
@@ -110,7 +110,7 @@ def _missing(cloth: Cloth, damage: np.random.Generator) -> Field:
 
 
 def _torn(cloth: Cloth, damage: np.random.Generator) -> Field:
-    """A tear: threads drawn back from a jagged opening with frayed edges."""
+    """Draw a tear: threads pulled back from a jagged opening with frayed edges."""
     tear = shapes.stroke(
         shapes.path(damage, damage.uniform(36, 64), damage.uniform(0, np.pi), 0.3, 0.35)
     )
@@ -123,7 +123,7 @@ def _torn(cloth: Cloth, damage: np.random.Generator) -> Field:
 
 
 def _abraded(scene: Field, damage: np.random.Generator) -> Field:
-    """A rubbed line: broken fibers scatter light and hide the weave."""
+    """Draw a rubbed line, where broken fibers scatter light and hide the weave."""
     line = shapes.stroke(
         shapes.path(
             damage, damage.uniform(70, 130), damage.uniform(0, np.pi), damage.normal(0, 0.4), 0.05
@@ -136,7 +136,7 @@ def _abraded(scene: Field, damage: np.random.Generator) -> Field:
 
 
 def _stained(scene: Field, damage: np.random.Generator) -> Field:
-    """Oil: darker and yellower, soaked in, with a faint rim."""
+    """Draw soaked-in oil, darker and yellower, with a faint rim."""
     depth = shapes.blob(damage, damage.uniform(12, 22)) + 1.5 * smooth(damage, 24)
     soaked = ramp(depth, -2, 3)
     rim = np.exp(-((depth / 2.5) ** 2))

@@ -145,16 +145,13 @@ def test_biases_and_norms_of_classifiers_are_not_decayed():
 
     from bench.run.training.optimization import build_optimizer
 
-    class Model:
-        def trainable_parameters(self):
-            return [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3, 2), (3,), (2,))]
-
-    modern = build_optimizer(MODELS["resnet50"].recipes["modern"], Model())
+    parameters = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3, 2), (3,), (2,))]
+    modern = build_optimizer(MODELS["resnet50"].recipes["modern"], parameters)
     assert [(len(g["params"]), g["weight_decay"]) for g in modern.param_groups] == [
         (1, 5e-4),
         (2, 0.0),
     ]
-    (group,) = build_optimizer(MODELS["rd_resnet50"].recipes["same"], Model()).param_groups
+    (group,) = build_optimizer(MODELS["rd_resnet50"].recipes["same"], parameters).param_groups
     assert (len(group["params"]), group["weight_decay"]) == (3, 0.01)
 
 

@@ -19,22 +19,25 @@ def cases(profile="standard", found=None, **options):
     return all_cases(settings, found or {})
 
 
-def test_the_grid_is_whole_and_ids_are_unique():
+def of_study(name, **options):
+    return [case for case in cases(**options) if STUDIES[name].selects(case)]
+
+
+def test_grid_is_whole_and_every_case_stands_in_it_once():
     ids = [case.id for case in cases(seeds=2)]
     # MVTec's, VisA's, BTAD's and surface's categories; three sets, three augmentations.
-    places = {"rd_backbone": 15 + 4, "anomaly_zoo": 15 + 12 + 3 + 4, "mixing": 9, "classifiers": 9}
+    places = {"anomaly": 15 + 12 + 3 + 4, "classification": 9}
     expected = 0
-    for study in STUDIES.values():
-        for entry in map(MODELS.__getitem__, study.models):
-            starts = 2 if entry.weights else 1
-            expected += places[study.name] * len(entry.recipes) * starts * 2
+    for entry in MODELS.values():
+        inits = 2 if entry.weights else 1
+        expected += places[entry.task] * len(entry.recipes) * inits * 2
     assert len(ids) == len(set(ids)) == expected
-    assert {name for study in STUDIES.values() for name in study.models} == set(MODELS)
+    assert {case.model for case in cases()} == set(MODELS)
     assert "rd_convnext-mvtec.bottle-default-pretrained-s0" in ids
     assert "rd_resnet50.same-surface.woven-default-scratch-s1" in ids
 
 
-def test_smoke_takes_one_texture_and_the_baseline_arm():
+def test_smoke_takes_one_texture_and_the_baseline_recipe():
     smoke = cases("smoke", recipes=("baseline",))
     assert {case.category for case in smoke if case.dataset == "surface"} == {"woven"}
     assert {case.recipe for case in smoke} == {"baseline"}
@@ -50,21 +53,22 @@ def test_found_folders_join_the_catalog():
 def test_found_class_folders_join_the_studies_of_classifiers_alone():
     shapes = FoundDataset("shapes", Path(), {}, "x:y", "classification")
     added = [case for case in cases(found={"shapes": shapes}) if case.dataset == "shapes"]
-    assert {case.study for case in added} == {"mixing", "classifiers"}
+    selected = {name for name, study in STUDIES.items() if any(map(study.selects, added))}
+    assert selected == {"mixing", "classifiers"}
     assert {case.category for case in added} == {None}
     digits = [case for case in cases() if case.dataset == "digits"]
     assert Counter(case.model for case in added) == Counter(case.model for case in digits)
 
 
 def test_data_change_least_often_then_backbones():
-    order = [(case.study, case.data, MODELS[case.model].weights) for case in cases()]
+    order = [(case.data, MODELS[case.model].weights) for case in cases()]
     assert len([key for key, _ in groupby(order)]) == len(set(order))
-    by_study = [(case.study, case.data) for case in cases()]
-    assert len([key for key, _ in groupby(by_study)]) == len(set(by_study)) == 19 + 34 + 3 + 3
+    data = [case.data for case in cases()]
+    assert len([key for key, _ in groupby(data)]) == len(set(data)) == 34 + 3
 
 
 def test_the_mixing_study_is_the_originals_twenty_four_and_digits():
-    ids = {case.id for case in cases(recipes=("baseline",)) if case.study == "mixing"}
+    ids = {case.id for case in of_study("mixing", recipes=("baseline",))}
     named = {
         f"{model}-{data}-{augmentation}-{start}-s0"
         for model in ("resnet50", "vit_small_patch16_224")
@@ -97,8 +101,9 @@ def test_the_zoo_has_every_configuration_of_its_first_part():
         *("efficientad_small", "efficientad_medium", "autoencoder"),
         *("dfm", "dfm_nll", "cfa", "cfa_resnet18"),
     }
-    zoo = {case.model for case in cases() if case.study == "anomaly_zoo"}
-    assert zoo - ids == {"dfm_resnet18", "fre_resnet18"}
+    zoo = {case.model for case in of_study("anomaly_zoo")}
+    reverse_distillation = set(STUDIES["rd_backbone"].models)
+    assert zoo - ids == {"dfm_resnet18", "fre_resnet18"} | reverse_distillation
     assert zoo >= ids
 
 
@@ -129,7 +134,7 @@ def test_words_that_match_are_not_called_typos(expression):
 def test_augmentations_of_the_users_own_go_where_their_task_is():
     found = cases("smoke", augmentations=("flips", "cutmix"))
     by_study = {
-        study: {case.augmentation for case in found if case.study == study}
-        for study in ("rd_backbone", "mixing")
+        name: {case.augmentation for case in found if STUDIES[name].selects(case)}
+        for name in ("rd_backbone", "mixing")
     }
     assert by_study == {"rd_backbone": {"flips"}, "mixing": {"cutmix"}}

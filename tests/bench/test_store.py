@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from bench.case import Case
 from bench.record import Key, Record, RecordError, from_json
 from bench.store import Store, StoreError
 
@@ -14,7 +15,7 @@ from bench.store import Store, StoreError
 def record(name="a-b-c-scratch-s0", status="ok", **fields):
     return Record(
         key=Key(name, "smoke", "recipe", "data", "random"),
-        case={"model": "a"},
+        case=Case("a", "baseline", "b", None, "default", False, 0),
         status=status,
         outcome="ok" if status == "ok" else "crash",
         **fields,

@@ -6,6 +6,19 @@ import numpy as np
 from PIL import Image
 
 
+def touch(root, *files):
+    """Empty files below a folder, which is returned."""
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+    return root
+
+
+def names(samples):
+    """The names of samples."""
+    return [sample.name for sample in samples]
+
+
 def write_image(file, seed=0, size=(12, 10)):
     """A random RGB image of (width, height), of the kind its suffix says."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,9 @@
-"""Image files written byte by byte: what Pillow cannot write, and nothing the reader shares."""
+"""Image files written byte by byte, in formats that Pillow cannot write."""
 
 import struct
 import zlib
+
+from datasets_lib.images.decode import read_file, resize_mask, to_mask
 
 PNG_COLOR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}
 
@@ -56,3 +58,8 @@ def tiff16(pixels, order="<", deflate=False):
     start = struct.pack(f"{order}I", 8 + len(strip) + len(bits))
     magic = b"II*\0" if order == "<" else b"MM\0*"
     return magic + start + strip + bits + directory + bytes(4)
+
+
+def decode_mask(path, size, image_size):
+    """A mask file as bool (size, size), as the cache decodes it."""
+    return resize_mask(to_mask(read_file(path), path, image_size), size)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.case import Case
-from datasets_lib.data_dirs import data_dirs
 from datasets_lib.discover import find_datasets
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import folder_id
+from datasets_lib.paths import data_dirs
 
 
 def make(folder, *categories):
@@ -22,7 +22,7 @@ def make(folder, *categories):
     return folder
 
 
-def test_finds_datasets_and_passes_over_everything_else(tmp_path):
+def test_discovery_skips_other_folders(tmp_path):
     make(tmp_path / "Magnetic Tiles", "Break-2", "crack")
     (tmp_path / "Magnetic Tiles" / "notes").mkdir()
     (tmp_path / "Magnetic Tiles" / "readme.txt").touch()
@@ -40,14 +40,14 @@ def test_finds_datasets_and_passes_over_everything_else(tmp_path):
     }
 
 
-def test_several_data_dirs_join_and_one_named_twice_counts_once(tmp_path):
+def test_data_dirs_join_and_duplicates_count_once(tmp_path):
     make(tmp_path / "a" / "one", "x")
     make(tmp_path / "b" / "two", "x")
     again = tmp_path / "b" / ".." / "a"
     assert list(find_datasets([tmp_path / "b", tmp_path / "a", again])) == ["one", "two"]
 
 
-def test_two_folders_of_one_id_are_an_error_naming_both(tmp_path):
+def test_duplicate_dataset_ids_are_refused(tmp_path):
     first, second = make(tmp_path / "a" / "my set", "x"), make(tmp_path / "b" / "My_Set", "y")
     with pytest.raises(DatasetError) as caught:
         find_datasets([tmp_path / "a", tmp_path / "b"])
@@ -56,7 +56,7 @@ def test_two_folders_of_one_id_are_an_error_naming_both(tmp_path):
     assert "'my_set'" in str(caught.value)
 
 
-def test_two_categories_of_one_id_are_an_error_naming_both(tmp_path):
+def test_duplicate_category_ids_are_refused_by_discovery(tmp_path):
     root = make(tmp_path / "set", "front-side", "front side")
     with pytest.raises(DatasetError, match="front_side") as caught:
         find_datasets([tmp_path])
@@ -64,13 +64,13 @@ def test_two_categories_of_one_id_are_an_error_naming_both(tmp_path):
     assert str(root / "front side") in str(caught.value)
 
 
-def test_a_folder_may_not_take_the_generated_sets_name(tmp_path):
+def test_name_of_a_built_in_set_is_refused(tmp_path):
     make(tmp_path / "Surface", "x")
     with pytest.raises(DatasetError, match=r"built-in.*[Rr]ename"):
         find_datasets([tmp_path])
 
 
-def test_a_missing_data_dir_is_an_error_with_its_remedy(tmp_path):
+def test_missing_data_dir_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="--data-dir") as caught:
         find_datasets([tmp_path / "absent"])
     assert str(tmp_path / "absent") in str(caught.value)
@@ -126,7 +126,7 @@ def test_a_link_to_a_dataset_is_followed(tmp_path):
     assert find_datasets([data])["linked"].categories["x"] == data / "linked" / "x"
 
 
-def test_of_a_catalog_set_in_two_data_folders_the_first_is_taken(tmp_path):
+def test_first_data_dir_wins_for_a_catalog_set(tmp_path):
     make(tmp_path / "a" / "mvtec", "bottle")
     make(tmp_path / "b" / "MVTec AD", "cable")
     first, second = tmp_path / "a", tmp_path / "b"
@@ -134,7 +134,7 @@ def test_of_a_catalog_set_in_two_data_folders_the_first_is_taken(tmp_path):
     assert list(find_datasets([second, first])["mvtec"].categories) == ["cable"]
 
 
-def test_two_folders_of_a_catalog_set_in_one_data_folder_are_an_error(tmp_path):
+def test_two_folders_of_a_catalog_set_are_refused(tmp_path):
     make(tmp_path / "mvtec", "bottle")
     make(tmp_path / "mvtec_ad", "cable")
     with pytest.raises(DatasetError, match="'mvtec'"):

@@ -58,7 +58,7 @@ def test_the_loss_is_detached_and_its_gradient_is_left_in_the_parameters(small, 
     loss = gradient(*batch)
     assert not loss.requires_grad
     torch.testing.assert_close((loss, gradients(small)), by_autograd(small, batch))
-    assert gradient.how == "as written"
+    assert gradient.execution_mode == "as written"
 
 
 def test_the_loss_is_computed_under_the_precision_and_its_gradient_outside(small, batch):
@@ -94,7 +94,7 @@ for seed in range(3):
         results.append((gradient(images, targets), [p.grad for p in model.parameters()]))
     torch.testing.assert_close(results[0], results[1])
     counters = torch._dynamo.utils.counters["stats"]
-    print(gradient.how, counters["unique_graphs"])
+    print(gradient.execution_mode, counters["unique_graphs"])
 """
 
 
@@ -118,7 +118,7 @@ def test_a_compiler_that_fails_leaves_the_loss_as_written(monkeypatch, small, ba
     gradient = LossGradient(small, CPU, "yes")
     loss = gradient(*batch)
     torch.testing.assert_close((loss, gradients(small)), by_autograd(small, batch))
-    assert gradient.how == "as written; compiling failed: no compiler and much more"
+    assert gradient.execution_mode == "as written; compiling failed: no compiler and much more"
 
 
 def test_a_failure_half_way_leaves_no_gradient_behind(monkeypatch, small, batch):
@@ -169,7 +169,7 @@ def recorder(monkeypatch, fails_on=lambda gradient: False):
         recorded.append(gradient)
         return lambda images, targets: gradient(images, targets) + 0
 
-    monkeypatch.setattr(compiling, "captured_gradient", captured)
+    monkeypatch.setattr(compiling, "capture_gradient", captured)
     return recorded
 
 
@@ -181,25 +181,27 @@ def test_on_cuda_a_gradient_is_recorded_once_and_again_when_it_was_compiled(
     gradient = LossGradient(small, torch.device("cuda"), "auto")
     for _ in range(3):
         gradient(*batch)
-    assert (len(recorded), gradient.how) == (1, "replayed")
+    assert (len(recorded), gradient.execution_mode) == (1, "replayed")
     gradient.maybe_compile(0.05, 100_000)
     for _ in range(3):
         gradient(*batch)
-    assert (len(recorded), gradient.how) == (2, "compiled and replayed")
+    assert (len(recorded), gradient.execution_mode) == (2, "compiled and replayed")
 
 
 def test_what_cannot_be_recorded_is_computed_as_written(monkeypatch, small, batch):
     recorder(monkeypatch, fails_on=lambda _: True)
     gradient = LossGradient(small, torch.device("cuda"), "auto")
     assert torch.equal(gradient(*batch), small.loss(*batch).detach())
-    assert gradient.how == "as written; recording failed: cannot be recorded"
+    assert gradient.execution_mode == "as written; recording failed: cannot be recorded"
     assert gradient(*batch) is not None  # and is not tried again
 
 
 def test_a_failing_compiler_on_cuda_still_leaves_the_recording(monkeypatch, small, batch):
-    recorded = recorder(monkeypatch, fails_on=lambda gradient: gradient.__self__.how == "compiled")
+    recorded = recorder(
+        monkeypatch, fails_on=lambda gradient: gradient.__self__.execution_mode == "compiled"
+    )
     monkeypatch.setattr(torch, "compile", broken)
     gradient = LossGradient(small, torch.device("cuda"), "yes")
     gradient(*batch)
     assert len(recorded) == 1
-    assert gradient.how == "replayed; compiling failed: cannot be recorded"
+    assert gradient.execution_mode == "replayed; compiling failed: cannot be recorded"

@@ -172,7 +172,9 @@ def test_a_replayed_training_is_the_one_as_written(tmp_path, cuda, train, name, 
             checkpoint=tmp_path / compiling / "training.pth",
         )
         losses[compiling] = torch.tensor(trained.losses)
-        assert objective.network.how == ("replayed" if compiling == "auto" else "as written")
+        assert objective.network.execution_mode == (
+            "replayed" if compiling == "auto" else "as written"
+        )
     near = 0.02 if precision == "float32" else 0.05
     torch.testing.assert_close(losses["auto"], losses["no"], rtol=near, atol=near)
     assert len(losses["auto"]) == 6

@@ -61,7 +61,7 @@ def test_features_are_those_of_the_backbone():
         torch.testing.assert_close(ours, theirs[1:4], rtol=1e-5, atol=1e-5)
     picked = found.batch(torch.tensor([4, 0]))
     torch.testing.assert_close(picked[2], expected[2][[4, 0]], rtol=1e-5, atol=1e-5)
-    assert sum(len(batch[0]) for batch in found.batches(2)) == len(found) == 5
+    assert len(found) == 5
 
 
 def test_one_pass_serves_all_who_tap_equal_tensors(forwards):
@@ -155,32 +155,32 @@ def test_the_least_recently_used_go_first(tmp_path):
     disk = FeatureDisk(tmp_path, limit=3 * 4000)
     part = torch.arange(1000.0)
     for number, key in enumerate(("a", "b", "c")):
-        assert disk.keep(key, part + number, 100.0)
-        recency_key(tmp_path / f"{key}.json", 1000 + number)
+        assert disk.write(key, part + number, 100.0)
+        touch(tmp_path / f"{key}.json", 1000 + number)
     assert disk.find("a") is not None  # used now
-    assert disk.keep("d", part, 100.0)
+    assert disk.write("d", part, 100.0)
     assert [disk.find(key) is not None for key in "abcd"] == [True, False, True, True]
     assert torch.equal(disk.find("c").mapped(), part + 2)
     assert len(list(tmp_path.glob("*.features"))) == len(list(tmp_path.glob("*.json"))) == 3
 
 
-def recency_key(path, moment):
+def touch(path, moment):
     os.utime(path, (moment, moment))
 
 
 def test_what_is_over_the_limit_is_not_written(tmp_path):
     disk = FeatureDisk(tmp_path / "none", limit=3999)
-    assert not disk.keep("a", torch.zeros(1000), 100.0)
+    assert not disk.write("a", torch.zeros(1000), 100.0)
     assert list((tmp_path / "none").glob("*.features")) == []
 
 
 def test_reading_slower_than_computing_is_bypassed(tmp_path):
     disk = FeatureDisk(tmp_path)
-    assert disk.keep("a", torch.zeros(1000), 100.0)
+    assert disk.write("a", torch.zeros(1000), 100.0)
     facts = json.loads((tmp_path / "a.json").read_text())
     (tmp_path / "a.json").write_text(json.dumps(facts | {"seconds": 1e-12}))
     assert disk.find("a").mapped() is None
-    assert not disk.keep("b", torch.zeros(1000), 1e-12)  # nor written
+    assert not disk.write("b", torch.zeros(1000), 1e-12)  # nor written
     assert disk.find("b") is None
 
 
@@ -195,18 +195,18 @@ def test_unfinished_files_are_no_entries_and_are_cleared(tmp_path):
     (tmp_path / "z.features").write_bytes(bytes(4000))
     half = tmp_path / ".z.1.half"
     half.write_bytes(b"")
-    recency_key(half, 1000)
+    touch(half, 1000)
     assert disk.find("z") is None
-    assert disk.keep("a", torch.zeros(1000), 100.0)
+    assert disk.write("a", torch.zeros(1000), 100.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "a.features", "a.json"]
 
 
 def test_entries_are_listed_and_cleaned(tmp_path):
     disk = FeatureDisk(tmp_path)
     for key, used in (("old", 1000), ("new", None)):
-        assert disk.keep(key, torch.zeros(4, 2, 2, 5), 100.0)
+        assert disk.write(key, torch.zeros(4, 2, 2, 5), 100.0)
         if used:
-            recency_key(tmp_path / f"{key}.json", used)
+            touch(tmp_path / f"{key}.json", used)
     assert [(what, size) for what, size, _ in disk.entries()] == [
         ("features 4 × 2 × 2 × 5", 320)
     ] * 2

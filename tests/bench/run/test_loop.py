@@ -15,9 +15,10 @@ from bench.run.training.objective import AnomalyObjective
 from bench.run.training.optimization import learning_rate_factor, order
 from bench.run.training.precision import to_float
 from models.catalog import MODELS, Recipe
+from models.components.base import AnomalyModel
 
 
-class TinyAutoencoder(nn.Module):
+class TinyAutoencoder(AnomalyModel):
     """Small enough for milliseconds, with BatchNorm and dropout so that state matters."""
 
     def __init__(self):
@@ -30,17 +31,8 @@ class TinyAutoencoder(nn.Module):
             nn.ConvTranspose2d(4, 3, 2, 2),
         )
 
-    def loss(self, images):
-        return (self.net(images) - images).square().mean()
-
-    def trainable_parameters(self):
-        return list(self.parameters())
-
-    def checkpoint(self):
-        return self.state_dict()
-
-    def load_checkpoint(self, checkpoint):
-        self.load_state_dict(checkpoint)
+    def loss(self, batch):
+        return (self.net(batch.images) - batch.images).square().mean()
 
 
 def protocol(images_seen=64, **recipe):

@@ -83,7 +83,7 @@ def test_measuring_builds_no_graph():
 
 
 def test_latency_is_of_one_image():
-    with pytest.raises(ValueError, match=r"one image.*\(2, 3, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"single image.*\(2, 3, 4, 4\)"):
         measure_latency(Sleeper(0.0), torch.zeros(2, 3, 4, 4))
 
 

@@ -37,7 +37,7 @@ def brute_force_perlin(angles, cells_y, cells_x, size):
     return noise
 
 
-def test_noise_is_the_definition():
+def test_perlin_noise_matches_its_definition():
     size, cells = 24, (1, 2, 4, 8)
     found = perlin_noise(size, streams(5), cells)
     chosen = streams(5).fold_in("cells").integers(4, 2)
@@ -82,7 +82,7 @@ class Stripes:
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_textures_lie_where_the_mask_is_at_their_opacity(dtype):
+def test_textures_are_blended_inside_the_mask(dtype):
     count, size = 24, 32
     images = torch.full((count, 3, size, size), 40, dtype=torch.uint8)
     if dtype == torch.float32:

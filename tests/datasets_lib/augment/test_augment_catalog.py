@@ -140,7 +140,7 @@ def test_repeating_gives_the_same_and_parts_of_a_sequence_differ(part):
     assert not torch.equal(first, same_again)
 
 
-def test_a_batch_of_nothing_stays_nothing():
+def test_empty_batch_stays_empty():
     empty = RandomStreams(INDEX[:0], 0)
     images, _ = FlipCrop()(pixels()[:0], None, empty)
     assert images.shape == (0, 3, SIZE, SIZE)
@@ -155,7 +155,7 @@ def test_a_batch_of_nothing_stays_nothing():
         ("anomaly", "xyz", "Known are none, default"),
     ],
 )
-def test_unknown_names_are_told_the_nearest(task, name, words):
+def test_unknown_name_suggests_the_closest(task, name, words):
     with pytest.raises(UnknownAugmentationError, match=words):
         build(task, name)
 

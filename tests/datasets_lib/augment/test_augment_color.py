@@ -53,7 +53,7 @@ def from_pillow(image):
         (jitter.adjust_hue, vision.adjust_hue, (-0.5, -0.1, 0.0, 0.3)),
     ],
 )
-def test_color_changes_are_torchvisions(ours, theirs, factors):
+def test_color_changes_match_torchvision(ours, theirs, factors):
     images = photographs().float() / 255
     of_each = torch.tensor((*factors, factors[1], factors[2]))
     found = ours(images, of_each)
@@ -101,7 +101,7 @@ WARPS = {
 
 
 @pytest.mark.parametrize("operation", TABLES, ids=lambda operation: operation.name)
-def test_operations_on_colors_are_torchvisions(operation):
+def test_color_operations_match_torchvision(operation):
     images = photographs()
     found = RandAugment(magnitude=9).apply(images, torch.full((6,), operation), torch.ones(6))
     wanted = torch.stack([TABLES[operation](image) for image in images])
@@ -112,7 +112,7 @@ def test_operations_on_colors_are_torchvisions(operation):
 
 
 @pytest.mark.parametrize("operation", WARPS, ids=lambda operation: operation.name)
-def test_operations_on_places_are_torchvisions(operation):
+def test_geometric_operations_match_torchvision(operation):
     images = photographs()
     found = RandAugment(magnitude=9).apply(images, torch.full((6,), operation), torch.ones(6))
     wanted = vision.affine(images, scale=1.0, interpolation=BILINEAR, **WARPS[operation])
@@ -156,7 +156,7 @@ def test_each_image_has_its_own_operation():
     assert torch.equal(together[0], images[0])
 
 
-def test_rand_augment_draws_every_operation_alike():
+def test_rand_augment_draws_operations_evenly():
     images = photographs(1).expand(1400, -1, -1, -1)[:, :, :8, :8]
     chosen = streams(1400).fold_in("round 0").fold_in("operation").integers(14)
     assert torch.bincount(chosen, minlength=14).min() > 60
@@ -171,7 +171,7 @@ def test_rand_augment_refuses_masks():
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_warp_rotates_as_torchvision_does(form):
+def test_warp_rotation_matches_torchvision(form):
     images = (photographs().float() / 255).contiguous(memory_format=form)
     angles = torch.tensor([0.0, 30.0, -75.0, 90.0, 12.5, 180.0])
     found = warp(images, rotation_matrix(angles))

@@ -77,7 +77,7 @@ def test_offsets_and_flips_are_uniform():
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
-def test_flips_have_their_probabilities_and_take_masks_along():
+def test_flips_have_their_probabilities_and_move_masks():
     count = 4000
     images = distinct(1, 3).expand(count, -1, -1, -1)
     masks = images[:, 0] % 2 == 0
@@ -107,7 +107,7 @@ def test_quarter_turns_are_rot90(form):
         assert torch.equal(turned[turns], torch.rot90(images[turns], turns, (1, 2)))
 
 
-def test_quarter_turns_take_masks_along_and_come_up_alike():
+def test_quarter_turns_are_uniform_and_move_masks():
     images = distinct(1, 4).expand(2000, -1, -1, -1)
     masks = images[:, 0] > 9
     turned, along = QuarterTurns()(images, masks, streams(2000))

@@ -75,7 +75,7 @@ def batch_shares(mix, batches):
 
 
 @pytest.mark.parametrize("name", ["MixUp", "CutMix"])
-def test_shares_are_distributed_as_torchvisions(name):
+def test_shares_are_distributed_as_in_torchvision(name):
     ours = {"MixUp": MixUp, "CutMix": CutMix}[name](2)
     theirs = getattr(v2, name)(num_classes=2)
     images, labels = torch.zeros(2, 3, 32, 32), torch.arange(2)

@@ -116,7 +116,7 @@ def test_draws_of_the_batch_depend_on_its_step_alone():
     assert not torch.equal(first.bits(4), later.bits(4))
 
 
-def test_every_permutation_comes_up_alike():
+def test_permutations_are_uniform():
     rows = [
         tuple(
             RandomStreams(torch.zeros(1, dtype=torch.long), 0, step=s).batch.permutation(3).tolist()
@@ -128,7 +128,7 @@ def test_every_permutation_comes_up_alike():
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
-def test_beta_of_no_alpha_is_refused():
+def test_beta_refuses_alpha_zero():
     with pytest.raises(ValueError, match="alpha > 0, found 0"):
         beta(streams(2), 0)
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from image_files import decode_mask
 from PIL import Image
 
 from bench.run.malloc import trim
 from datasets_lib.batches.image_set import load
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.images.decode import decode_image, decode_mask
+from datasets_lib.images.decode import decode_image
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.mvtec_folders import read_category
 
@@ -60,7 +61,7 @@ def test_an_empty_split_is_empty_tensors(cache):
     assert images.masks.shape == (0, SIZE, SIZE)
 
 
-def test_changing_the_tensors_leaves_the_cache_alone(category, cache):
+def test_changing_the_tensors_does_not_change_the_cache(category, cache):
     first = load(category.test, SIZE, cache, category.has_masks)
     expected = first.images.clone()
     first.images.zero_()
@@ -94,7 +95,7 @@ def test_sixteen_bit_and_palette_images_load_as_their_rgb(tmp_path, cache):
     assert torch.equal(images[0], images[2])
 
 
-def test_a_cache_cleaned_in_mid_load_is_an_error(category, cache, monkeypatch):
+def test_cache_cleaned_during_a_load_is_an_error(category, cache, monkeypatch):
     original = DecodeCache.get
 
     def get_then_clean(self, *arguments):

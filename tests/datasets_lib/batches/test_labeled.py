@@ -38,7 +38,7 @@ def files(tmp_path, pixels):
 
 
 @pytest.mark.parametrize("size", [8, 24])
-def test_pixels_and_files_of_the_same_images_are_resized_alike(pixels, files, cache, size):
+def test_pixels_and_files_are_resized_equally(pixels, files, cache, size):
     of_files, of_pixels = (mapped_images(split, size, cache) for split in (files, pixels))
     np.testing.assert_array_equal(of_pixels[:6], of_files)
     np.testing.assert_array_equal(of_pixels[4], decode_image(files.samples[4].image, size))

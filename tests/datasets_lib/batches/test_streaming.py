@@ -69,13 +69,13 @@ def test_an_empty_order_has_no_batch(file):
 
 
 @pytest.mark.usefixtures("no_thread_stays")
-def test_a_loop_that_stops_early_leaves_no_thread(file):
+def test_loop_that_stops_early_leaves_no_thread(file):
     for _ in streamed(file)(shuffled(), 4):
         break
 
 
 @pytest.mark.usefixtures("no_thread_stays")
-def test_a_loop_that_fails_leaves_no_thread(file):
+def test_loop_that_fails_leaves_no_thread(file):
     def loop():
         for number, _ in enumerate(streamed(file)(shuffled(), 4)):
             if number == 2:
@@ -86,7 +86,7 @@ def test_a_loop_that_fails_leaves_no_thread(file):
 
 
 @pytest.mark.usefixtures("no_thread_stays")
-def test_a_file_that_is_cut_is_an_error_and_leaves_no_thread(file):
+def test_truncated_cache_file_is_refused(file):
     file.write_bytes(file.read_bytes()[:-1])
     seen = []
     with pytest.raises(DatasetError, match="end before image 49"):
@@ -95,15 +95,15 @@ def test_a_file_that_is_cut_is_an_error_and_leaves_no_thread(file):
 
 
 @pytest.mark.usefixtures("no_thread_stays")
-def test_a_file_that_is_gone_is_an_error(file):
+def test_missing_cache_file_is_refused(file):
     file.unlink()
     with pytest.raises(DatasetError, match="cannot be read: No such file"):
         next(streamed(file)(torch.arange(50), 10))
 
 
 @pytest.mark.parametrize("bad", [-1, 50])
-def test_orders_beyond_the_set_are_refused(file, bad):
-    with pytest.raises(IndexError, match=r"numbers in \[0, 50\)"):
+def test_index_outside_the_set_is_refused(file, bad):
+    with pytest.raises(IndexError, match=r"indices in \[0, 50\)"):
         next(streamed(file)(torch.tensor([3, bad]), 2))
 
 

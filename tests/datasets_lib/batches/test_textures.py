@@ -53,7 +53,7 @@ def test_hidden_files_are_no_textures(data):
     assert [file.name for file in read_dtd(data / "dtd")] == ["a.jpg", "b.jpg"]
 
 
-def test_the_first_set_wanted_that_is_there_is_used(data, cache):
+def test_preferred_texture_set_is_used(data, cache):
     found = find_datasets([data])
     dtd = texture_source(found, 16, cache)
     assert dtd.name == "dtd"
@@ -66,7 +66,7 @@ def test_the_first_set_wanted_that_is_there_is_used(data, cache):
     assert texture_source(found, 16, cache).name == "imagenette2"
 
 
-def test_a_set_without_images_is_an_error_not_the_stand_in(data, cache):
+def test_empty_texture_set_is_refused(data, cache):
     found = find_datasets([data])
     for file in (data / "dtd").rglob("*.jpg"):
         file.unlink()
@@ -77,7 +77,7 @@ def test_a_set_without_images_is_an_error_not_the_stand_in(data, cache):
         texture_source(found, 16, cache, wanted=("imagenette2",))
 
 
-def test_without_a_set_the_stand_in_says_that_it_is_one(cache):
+def test_procedural_source_has_its_own_name(cache):
     source = texture_source({}, 32, cache)
     assert source.name == PROCEDURAL
     assert source.images.shape == (SYNTHESIZED, 3, 32, 32)

@@ -10,14 +10,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from image_files import decode_mask
 from PIL import Image
 
 from datasets_lib.cache import decode_cache as cache_module
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.cache_dir import default_cache_dir
-from datasets_lib.images.decode import decode_image, decode_mask, decoded_files
+from datasets_lib.images.decode import decode_image, decoded_files
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.mvtec_folders import read_category
+from datasets_lib.paths import default_cache_dir
 
 SIZE = 32
 

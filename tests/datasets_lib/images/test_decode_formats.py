@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_files import png16, tiff16
+from image_files import decode_mask, png16, tiff16
 from PIL import Image
 
 from datasets_lib.images import decode
-from datasets_lib.images.decode import decode_image, decode_mask, decoded_files
+from datasets_lib.images.decode import decode_image, decoded_files
 from datasets_lib.layouts.category import DatasetError
 
 
@@ -207,7 +207,7 @@ def test_a_palette_mask_counts_by_color(tmp_path):
     assert decode_mask(tmp_path / "mask.png", 3, (3, 1)).tolist() == [[False, False, True]] * 3
 
 
-def test_a_mask_of_another_size_is_an_error_naming_both(tmp_path):
+def test_mask_of_another_size_is_refused(tmp_path):
     path = tmp_path / "mask.png"
     path.write_bytes(saved(pixels(20, 30, 1), "PNG"))
     with pytest.raises(DatasetError, match=r"30×20 pixels.*31×20") as caught:
@@ -220,7 +220,7 @@ def test_a_mask_of_another_size_is_an_error_naming_both(tmp_path):
 
 @given(cut=st.floats(0, 1, exclude_max=True), kind=st.sampled_from(["png", "png 16", "bmp"]))
 @settings(max_examples=60, deadline=None)
-def test_a_file_cut_anywhere_is_an_error(tmp_path_factory, cut, kind):
+def test_truncated_file_is_refused(tmp_path_factory, cut, kind):
     data = COLOR_FILES[kind](pixels(20, 20, 3))
     path = tmp_path_factory.getbasetemp() / "cut.png"
     path.write_bytes(data[: int(cut * len(data))])
@@ -230,7 +230,7 @@ def test_a_file_cut_anywhere_is_an_error(tmp_path_factory, cut, kind):
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_cut_jpeg_and_tiff_are_errors(decoded, kind, share):
+def test_truncated_jpeg_and_tiff_are_refused(decoded, kind, share):
     data = saved(pixels(64, 64, 3), kind)
     with pytest.raises(DatasetError, match="restore it"):
         decoded(data[: int(share * len(data))], 8)
@@ -238,7 +238,7 @@ def test_cut_jpeg_and_tiff_are_errors(decoded, kind, share):
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_changed_byte_in_a_png_is_an_error(tmp_path_factory, data):
+def test_png_with_a_changed_byte_is_refused(tmp_path_factory, data):
     make = data.draw(st.sampled_from([COLOR_FILES["png"], COLOR_FILES["png 16"]]))
     file = bytearray(make(pixels(12, 12, 3)))
     file[data.draw(st.integers(0, len(file) - 1))] ^= data.draw(st.integers(1, 255))
@@ -248,7 +248,7 @@ def test_a_changed_byte_in_a_png_is_an_error(tmp_path_factory, data):
         decode_image(path, 8)
 
 
-def test_pixels_missing_behind_good_checksums_are_an_error(decoded):
+def test_missing_pixels_with_valid_checksums_are_refused(decoded):
     rows = zlib.compress(bytes(4 * 13)[:-20])
     header = struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0)
     file = b"\x89PNG\r\n\x1a\n"
@@ -262,13 +262,13 @@ def test_pixels_missing_behind_good_checksums_are_an_error(decoded):
 @pytest.mark.parametrize(
     "data", [b"", b"no image", saved(pixels(4, 4, 1), "GIF")], ids=["empty", "text", "gif"]
 )
-def test_other_files_are_errors(decoded, data):
+def test_other_formats_are_refused(decoded, data):
     with pytest.raises(DatasetError, match="PNG, JPEG, BMP, TIFF"):
         decoded(data, 8)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
-def test_values_without_a_declared_range_are_an_error(decoded, dtype):
+def test_values_without_a_declared_range_are_refused(decoded, dtype):
     with pytest.raises(DatasetError, match=f"{np.dtype(dtype)} values.*Convert"):
         decoded(saved(pixels(4, 4, 1).astype(dtype), "TIFF"), 4)
 
@@ -283,7 +283,7 @@ def test_the_decompression_bomb_limit_holds(decoded, monkeypatch, side):
             decoded(saved(pixels(side, side, 3), "PNG"), 4)
 
 
-def test_missing_and_unreadable_files_are_errors(tmp_path, run_unprivileged):
+def test_missing_and_unreadable_files_are_refused(tmp_path, run_unprivileged):
     path = tmp_path / "image.png"
     with pytest.raises(DatasetError, match=r"image\.png cannot be read: No such file"):
         decode_image(path, 8)

@@ -5,16 +5,12 @@ import re
 
 import numpy as np
 import pytest
-from dataset_files import box, write_image, write_mask
+from dataset_files import box, names, write_image, write_mask
 
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.sets import btad, mvtec_ad2, mvtec_loco
-
-
-def names(samples):
-    return [sample.name for sample in samples]
 
 
 def decoded_masks(samples, tmp_path):
@@ -70,7 +66,7 @@ def test_btad_reads_its_mixed_formats(tmp_path, product, image, mask):
     np.testing.assert_array_equal(decoded_masks(category.test, tmp_path), expected)
 
 
-def test_btad_without_a_mask_of_one_image_is_an_error(tmp_path):
+def test_btad_with_a_missing_mask_is_refused(tmp_path):
     path = write_btad(tmp_path) / "03"
     (path / "ground_truth" / "ko" / "0001.bmp").unlink()
     with pytest.raises(DatasetError, match=r"1 of 2 .*test/ko/0001\.bmp"):
@@ -93,7 +89,7 @@ def write_ad2(root):
     return root
 
 
-def test_ad2_reads_its_validation_and_public_splits_alone(tmp_path):
+def test_ad2_reads_only_its_validation_and_public_splits(tmp_path):
     found = recognize(write_ad2(tmp_path / "mvtec_ad_2"))
     assert (found.name, list(found.categories)) == ("mvtec_ad2", ["can"])
     category = mvtec_ad2.read("mvtec_ad2", "can", found.categories["can"])
@@ -109,7 +105,7 @@ def test_ad2_reads_its_validation_and_public_splits_alone(tmp_path):
 
 
 @pytest.mark.parametrize("emptied", ["train/good", "validation/good", "test_public"])
-def test_ad2_with_an_empty_split_is_an_error_naming_it(tmp_path, emptied):
+def test_ad2_with_an_empty_split_is_refused(tmp_path, emptied):
     path = write_ad2(tmp_path) / "can"
     for file in sorted((path / emptied).rglob("*.png")):
         file.unlink()
@@ -161,14 +157,14 @@ def test_loco_joins_several_masks_of_an_image(tmp_path):
     np.testing.assert_array_equal(masks[2], box(0, 0, 1, (10, 10)))
 
 
-def test_loco_with_an_empty_folder_of_masks_is_an_error(tmp_path):
+def test_loco_with_an_empty_mask_folder_is_refused(tmp_path):
     path = write_loco(tmp_path)
     (path / "ground_truth" / "structural_anomalies" / "000" / "000.png").unlink()
     with pytest.raises(DatasetError, match=r"1 of 2 .*test/structural_anomalies/000\.png"):
         mvtec_loco.read("mvtec_loco", "pushpins", path)
 
 
-def test_loco_says_from_which_overlap_a_defect_is_found(tmp_path):
+def test_loco_saturation_is_absolute_or_relative(tmp_path):
     saturation = mvtec_loco.read_saturation(write_loco(tmp_path))
     assert {value: s.defect for value, s in saturation.items()} == {
         240: "missing_pushpin",
@@ -188,7 +184,7 @@ def test_loco_says_from_which_overlap_a_defect_is_found(tmp_path):
         for pair in ((b"0", b"1"), (b"256", b"1"), (b"1", b"0"), (b"1", b"NaN"))
     ],
 )
-def test_a_damaged_defects_config_is_an_error_naming_it(tmp_path, content):
+def test_loco_with_a_damaged_config_is_refused(tmp_path, content):
     path = write_loco(tmp_path)
     (path / "defects_config.json").write_bytes(content)
     with pytest.raises(DatasetError, match=r"defects_config\.json.*pixel_value"):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from dataset_files import touch
 from torchvision.datasets import ImageFolder
 
 from datasets_lib.discover import find_datasets
@@ -10,28 +11,20 @@ from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.class_folders import find, read
 
 
-def write(root, *files):
-    for file in files:
-        path = root / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    return root
-
-
-def shapes(root, judged="test"):
-    return write(
+def shapes(root, test_split="test"):
+    return touch(
         root,
         *(f"train/{name}/{n}.png" for name in ("disc", "ring", "star") for n in range(3)),
-        *(f"{judged}/{name}/{n}.png" for name in ("disc", "ring", "star") for n in range(2)),
+        *(f"{test_split}/{name}/{n}.png" for name in ("disc", "ring", "star") for n in range(2)),
     )
 
 
-@pytest.mark.parametrize("judged", ["test", "val"])
-def test_labels_and_files_are_those_of_torchvision(tmp_path, judged):
-    root = shapes(tmp_path / "Shapes 3", judged)
+@pytest.mark.parametrize("test_split", ["test", "val"])
+def test_class_folders_match_torchvision_image_folder(tmp_path, test_split):
+    root = shapes(tmp_path / "Shapes 3", test_split)
     found = read(root)
     assert found.name == "shapes_3"
-    for split, folder in ((found.train, "train"), (found.test, judged)):
+    for split, folder in ((found.train, "train"), (found.test, test_split)):
         expected = ImageFolder(root / folder)
         assert list(split.classes) == expected.classes == list(found.classes)
         files = [
@@ -44,8 +37,8 @@ def test_labels_and_files_are_those_of_torchvision(tmp_path, judged):
         ]
 
 
-def test_classes_and_files_are_in_natural_order_and_hidden_ones_are_passed_over(tmp_path):
-    root = write(
+def test_classes_and_files_are_in_natural_order_without_hidden_ones(tmp_path):
+    root = touch(
         tmp_path / "set",
         *("train/class10/10.png", "train/class10/2.JPEG", "train/class2/1.bmp"),
         *("train/.cache/1.png", "train/class2/.1.png", "train/class2/notes.txt", "train/read.me"),
@@ -61,32 +54,32 @@ def test_classes_and_files_are_in_natural_order_and_hidden_ones_are_passed_over(
     assert (found.train.labels, found.test.labels) == ((0, 1, 1), (0, 1))
 
 
-def test_test_is_judged_where_val_is_there_too(tmp_path):
+def test_test_split_is_preferred_to_val(tmp_path):
     root = shapes(shapes(tmp_path / "set", "val"), "test")
     assert read(root).test.names[0] == "test/disc/0.png"
 
 
-def test_a_test_split_without_class_folders_leaves_val_to_judge(tmp_path):
-    root = write(shapes(tmp_path / "set", "val"), "test/images/1.png")
+def test_val_is_the_test_split_if_test_has_no_class_folders(tmp_path):
+    root = touch(shapes(tmp_path / "set", "val"), "test/images/1.png")
     assert read(root).test.names[0] == "val/disc/0.png"
 
 
-def test_a_class_need_not_be_judged_but_must_be_trained(tmp_path):
-    root = write(shapes(tmp_path / "set"), "train/unseen/1.png")
+def test_test_classes_must_have_training_images(tmp_path):
+    root = touch(shapes(tmp_path / "set"), "train/unseen/1.png")
     assert read(root).classes == ("disc", "ring", "star", "unseen")
     assert set(read(root).test.labels) == {0, 1, 2}
-    write(root, "test/other/1.png")
+    touch(root, "test/other/1.png")
     with pytest.raises(DatasetError, match=r"train has not: 'other'\. .*rename"):
         read(root)
 
 
-def test_a_class_folder_without_images_is_named(tmp_path):
-    root = write(shapes(tmp_path / "set"), "train/void/notes.txt")
+def test_empty_class_folder_is_refused(tmp_path):
+    root = touch(shapes(tmp_path / "set"), "train/void/notes.txt")
     with pytest.raises(DatasetError, match=r"train/void holds no image.*\.png"):
         read(root)
 
 
-def test_a_name_that_no_record_can_hold_is_refused(tmp_path):
+def test_name_that_is_not_utf8_is_refused(tmp_path):
     root = shapes(tmp_path / "set")
     try:
         (root / "train" / "disc" / "\udcff.png").touch()
@@ -96,9 +89,9 @@ def test_a_name_that_no_record_can_hold_is_refused(tmp_path):
         read(root)
 
 
-def test_what_is_no_set_of_class_folders_says_what_was_wanted(tmp_path):
+def test_other_folders_are_refused_with_the_expected_layout(tmp_path):
     with pytest.raises(DatasetError, match="train/<class>"):
-        read(write(tmp_path / "set", "train/one/1.png", "test/one/1.png"))
+        read(touch(tmp_path / "set", "train/one/1.png", "test/one/1.png"))
     with pytest.raises(DatasetError, match="cannot be listed"):
         read(tmp_path / "absent")
 
@@ -120,16 +113,16 @@ def test_what_is_no_set_of_class_folders_says_what_was_wanted(tmp_path):
         ("a/1.png", "b/1.png"),
     ],
 )
-def test_other_layouts_are_not_taken_for_class_folders(tmp_path, files):
-    assert find(write(tmp_path / "set", *files)) is None
+def test_other_layouts_are_not_class_folders(tmp_path, files):
+    assert find(touch(tmp_path / "set", *files)) is None
     assert find_datasets([tmp_path]) == {}
 
 
-def test_discovery_says_what_is_asked_of_each_set(tmp_path):
+def test_discovery_assigns_the_task(tmp_path):
     shapes(tmp_path / "Shapes")
     # Categories of an anomaly set may have any name, that of a split too.
     for category in ("candle", "train", "test"):
-        write(
+        touch(
             tmp_path / "visa_like" / category,
             *("train/good/1.png", "train/bad/1.png", "test/good/1.png", "test/bad/1.png"),
         )
@@ -156,14 +149,14 @@ def test_discovery_says_what_is_asked_of_each_set(tmp_path):
         ("dtd", "'dtd' is the name of .* for texture"),
     ],
 )
-def test_the_name_of_a_known_set_for_something_else_is_refused(tmp_path, name, message):
+def test_name_of_a_set_for_another_task_is_refused(tmp_path, name, message):
     shapes(tmp_path / name)
     with pytest.raises(DatasetError, match=f"{message}.*Rename"):
         find_datasets([tmp_path])
 
 
-def test_two_folders_of_one_id_are_an_error_across_tasks(tmp_path):
+def test_duplicate_ids_across_tasks_are_refused(tmp_path):
     shapes(tmp_path / "a" / "my set")
-    write(tmp_path / "b" / "my_set", "x/train/good/1.png", "x/test/good/1.png")
+    touch(tmp_path / "b" / "my_set", "x/train/good/1.png", "x/test/good/1.png")
     with pytest.raises(DatasetError, match="'my_set'"):
         find_datasets([tmp_path / "a", tmp_path / "b"])

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from dataset_files import box, write_image, write_mask
+from dataset_files import box, names, write_image, write_mask
 
 from datasets_lib.discover import find_datasets, recognize
 from datasets_lib.layouts.category import DatasetError
@@ -24,16 +24,12 @@ def write_set(root, normal=10):
     return root
 
 
-def names(samples):
-    return [sample.name for sample in samples]
-
-
 def table(root):
     with (root / "data_info.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
-def test_a_set_below_custom_is_found_with_its_categories(tmp_path):
+def test_set_below_custom_is_found(tmp_path):
     root = write_set(tmp_path / "custom" / "My Parts")
     found = find_datasets([tmp_path])
     assert list(found) == ["my_parts"]
@@ -41,7 +37,7 @@ def test_a_set_below_custom_is_found_with_its_categories(tmp_path):
     assert found["my_parts"].reader == "datasets_lib.layouts.custom_names:read_category"
 
 
-def test_reads_kinds_and_a_fifth_of_the_normal_images_for_the_test(tmp_path):
+def test_a_fifth_of_the_normal_images_and_all_defects_are_tested(tmp_path):
     root = write_set(tmp_path)
     front = read_category("parts", "front_side", root)
     assert (len(front.train), len(front.test)) == (8, 4)
@@ -67,7 +63,7 @@ def test_the_split_depends_on_neither_order_nor_other_categories(tmp_path):
     assert len(splits[0]) == 6
 
 
-def test_the_table_is_written_on_first_use(tmp_path):
+def test_table_is_written_on_first_use(tmp_path):
     root = write_set(tmp_path)
     front = read_category("parts", "front_side", root)
     text = (root / "data_info.csv").read_text(encoding="utf-8")
@@ -89,7 +85,7 @@ def test_the_table_is_written_on_first_use(tmp_path):
     assert [file.name for file in root.iterdir() if file.name.startswith(".")] == []
 
 
-def test_the_table_is_written_anew_only_once_files_changed(tmp_path):
+def test_table_is_rewritten_only_when_files_change(tmp_path):
     root = write_set(tmp_path)
     read_category("parts", "back", root)
     before = (root / "data_info.csv").stat()
@@ -108,7 +104,7 @@ def test_the_table_is_written_anew_only_once_files_changed(tmp_path):
     ("column", "value"),
     [("category", "top"), ("freq", "9"), ("defect_type", "rust"), ("label", "1")],
 )
-def test_what_was_edited_is_kept_when_images_came_too(tmp_path, column, value):
+def test_edited_table_is_not_overwritten(tmp_path, column, value):
     root = write_set(tmp_path)
     read_category("parts", "back", root)
     rows = table(root)
@@ -125,7 +121,7 @@ def test_what_was_edited_is_kept_when_images_came_too(tmp_path, column, value):
     assert file.read_bytes() == edited
 
 
-def test_a_table_of_no_image_is_an_error_and_stays(tmp_path):
+def test_empty_table_is_refused_and_kept(tmp_path):
     root = write_set(tmp_path)
     file = root / "data_info.csv"
     file.write_text(HEADER + "\n", encoding="utf-8")
@@ -134,7 +130,7 @@ def test_a_table_of_no_image_is_an_error_and_stays(tmp_path):
     assert file.read_text(encoding="utf-8") == HEADER + "\n"
 
 
-def test_the_split_may_move_when_images_went(tmp_path):
+def test_split_may_move_when_images_are_removed(tmp_path):
     root = write_set(tmp_path)
     before = read_category("parts", "back", root)
     for sample in before.test:
@@ -146,7 +142,7 @@ def test_the_split_may_move_when_images_went(tmp_path):
     assert {rows[name] for name in names(back.test)} == {"test"}
 
 
-def test_a_read_only_folder_goes_without_the_table(tmp_path, run_unprivileged):
+def test_read_only_folder_gets_no_table(tmp_path, run_unprivileged):
     root = write_set(tmp_path / "set")
     for folder in (root, *root.rglob("*")):
         folder.chmod(0o555 if folder.is_dir() else 0o444)
@@ -169,7 +165,7 @@ def test_a_read_only_folder_goes_without_the_table(tmp_path, run_unprivileged):
         lambda text: text.replace("data_rgb/", "/elsewhere/data_rgb/").encode(),
     ],
 )
-def test_a_table_changed_by_hand_is_an_error_saying_to_delete_it(tmp_path, change):
+def test_damaged_table_is_refused_with_the_advice_to_delete_it(tmp_path, change):
     root = write_set(tmp_path)
     read_category("parts", "back", root)
     file = root / "data_info.csv"
@@ -196,7 +192,7 @@ def test_a_table_changed_by_hand_is_an_error_saying_to_delete_it(tmp_path, chang
         "back 60 1_\n.png",
     ],
 )
-def test_a_name_off_the_pattern_is_an_error_giving_both(tmp_path, name):
+def test_name_outside_the_pattern_is_refused(tmp_path, name):
     root = write_set(tmp_path)
     (root / "data_rgb" / "normal" / name).touch()
     with pytest.raises(DatasetError, match=re.escape("{category} {freq} {dimming}")) as caught:
@@ -205,7 +201,7 @@ def test_a_name_off_the_pattern_is_an_error_giving_both(tmp_path, name):
     assert not (root / "data_info.csv").exists()
 
 
-def test_a_set_of_wrong_names_alone_is_found_so_that_its_case_can_say_so(tmp_path):
+def test_set_with_only_wrong_names_is_found_and_refused_by_its_reader(tmp_path):
     (tmp_path / "data_rgb" / "normal").mkdir(parents=True)
     (tmp_path / "data_rgb" / "normal" / "IMG_0001.png").touch()
     found = recognize(tmp_path)
@@ -214,14 +210,14 @@ def test_a_set_of_wrong_names_alone_is_found_so_that_its_case_can_say_so(tmp_pat
         read_category("set", "img_0001", tmp_path)
 
 
-def test_two_first_words_of_one_id_are_an_error_naming_both(tmp_path):
+def test_duplicate_category_ids_are_refused(tmp_path):
     root = write_set(tmp_path)
     write_image(root / "data_rgb" / "normal" / "front_side 50 1.png")
     with pytest.raises(DatasetError, match="Front-Side and front_side"):
         read_category("parts", "back", root)
 
 
-def test_masks_of_a_parallel_folder_are_taken(tmp_path):
+def test_masks_lie_in_a_parallel_folder(tmp_path):
     root = write_set(tmp_path)
     write_mask(root / "masks" / "scratch" / "Front-Side 50 80_a b_1.png", box(1, 1))
     with pytest.raises(DatasetError, match=r"1 of 2 .*dent/Front-Side 50 80\.png"):
@@ -232,7 +228,7 @@ def test_masks_of_a_parallel_folder_are_taken(tmp_path):
     assert front.test[2].masks == (mask,)
 
 
-def test_a_category_of_defects_alone_is_an_error_and_leaves_the_others_alone(tmp_path):
+def test_category_without_normal_images_is_refused(tmp_path):
     root = write_set(tmp_path)
     write_image(root / "data_rgb" / "dent" / "lid 50 1.png")
     with pytest.raises(DatasetError, match=r"lid .*0 normal and 1 defective"):
@@ -240,7 +236,7 @@ def test_a_category_of_defects_alone_is_an_error_and_leaves_the_others_alone(tmp
     assert len(read_category("parts", "back", root).train) == 8
 
 
-def test_what_is_no_image_is_passed_over(tmp_path):
+def test_files_that_are_not_images_are_skipped(tmp_path):
     root = write_set(tmp_path)
     expected = read_category("parts", "back", root)
     for stray in ("normal/notes.txt", "normal/.DS_Store", "stray.png", ".hidden/x.png"):
@@ -250,7 +246,7 @@ def test_what_is_no_image_is_passed_over(tmp_path):
     assert list(recognize(root).categories) == ["back", "front_side"]
 
 
-def test_an_unreadable_kind_is_an_error_naming_it(tmp_path, run_unprivileged):
+def test_unreadable_kind_is_refused(tmp_path, run_unprivileged):
     root = write_set(tmp_path / "set")
     closed = root / "data_rgb" / "dent"
     closed.chmod(0)

@@ -3,18 +3,11 @@ import re
 from pathlib import Path
 
 import pytest
+from dataset_files import names, touch
 
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.masks import MissingMasksError
 from datasets_lib.layouts.mvtec_folders import read_category
-
-
-def make(root, *files):
-    for file in files:
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).touch()
-    return root
-
 
 WHOLE = (
     "train/good/10.png",
@@ -30,12 +23,8 @@ WHOLE = (
 )
 
 
-def names(samples):
-    return [sample.name for sample in samples]
-
-
-def test_reads_the_layout_in_natural_order(tmp_path):
-    category = read_category("set", "cat", make(tmp_path, *WHOLE))
+def test_layout_is_read_in_natural_order(tmp_path):
+    category = read_category("set", "cat", touch(tmp_path, *WHOLE))
     assert (category.dataset, category.name, category.has_masks) == ("set", "cat", True)
     assert names(category.train) == ["train/good/1.JPG", "train/good/9.png", "train/good/10.png"]
     assert names(category.test) == [
@@ -60,16 +49,16 @@ def test_the_order_does_not_depend_on_the_order_of_creation(tmp_path):
     orders = []
     for seed in range(3):
         random.Random(seed).shuffle(files)
-        category = read_category("set", "cat", make(tmp_path / str(seed), *files))
+        category = read_category("set", "cat", touch(tmp_path / str(seed), *files))
         orders.append(names(category.train))
     assert orders[0] == orders[1] == orders[2]
     assert orders[0][6:10] == [f"train/good/{n}.png" for n in ("6", "07", "7", "8")]
 
 
-def test_hidden_files_others_and_orphan_masks_are_passed_over(tmp_path):
-    root = make(tmp_path, *WHOLE)
+def test_hidden_files_and_orphan_masks_are_skipped(tmp_path):
+    root = touch(tmp_path, *WHOLE)
     expected = read_category("set", "cat", root)
-    make(
+    touch(
         root,
         "train/good/.DS_Store",
         "train/good/._9.png",
@@ -85,22 +74,22 @@ def test_hidden_files_others_and_orphan_masks_are_passed_over(tmp_path):
     assert read_category("set", "cat", root) == expected
 
 
-def test_without_any_mask_the_category_is_read(tmp_path):
-    root = make(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
+def test_category_without_masks_is_read(tmp_path):
+    root = touch(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
     category = read_category("set", "cat", root)
     assert not category.has_masks
     assert len(category.test) == 4
 
 
 @pytest.mark.parametrize("present", ["good", "crack"])
-def test_one_side_of_the_test_split_is_enough(tmp_path, present):
-    root = make(tmp_path, "train/good/1.png", f"test/{present}/1.png")
+def test_test_split_may_lack_normal_or_defective_images(tmp_path, present):
+    root = touch(tmp_path, "train/good/1.png", f"test/{present}/1.png")
     assert names(read_category("set", "cat", root).test) == [f"test/{present}/1.png"]
 
 
 @pytest.mark.parametrize("lost", ["crack/2_mask.png", "break/1_mask.PNG"])
-def test_a_missing_mask_among_others_is_an_error(tmp_path, lost):
-    root = make(tmp_path, *WHOLE)
+def test_missing_mask_is_refused(tmp_path, lost):
+    root = touch(tmp_path, *WHOLE)
     (root / "ground_truth" / lost).unlink()
     if lost.startswith("break"):
         (root / "ground_truth" / "break").rmdir()
@@ -110,8 +99,8 @@ def test_a_missing_mask_among_others_is_an_error(tmp_path, lost):
     assert f"test/{kind}/{stem}" in str(caught.value)
 
 
-def test_a_jpeg_is_no_mask(tmp_path):
-    root = make(tmp_path, *WHOLE)
+def test_jpeg_mask_is_refused(tmp_path):
+    root = touch(tmp_path, *WHOLE)
     mask = root / "ground_truth" / "crack" / "2_mask.png"
     mask.rename(mask.with_suffix(".jpg"))
     with pytest.raises(DatasetError, match=r"test/crack/2\.png"):
@@ -119,21 +108,21 @@ def test_a_jpeg_is_no_mask(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["{}.jpg", "{}_mask.JPG", "{}/000.jpg", "{}.webp"])
-def test_masks_of_no_mask_format_alone_are_an_error_naming_the_formats(tmp_path, name):
-    root = make(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
+def test_masks_in_a_foreign_format_are_refused(tmp_path, name):
+    root = touch(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
     for file in WHOLE:
         if file.startswith("test/") and not file.startswith("test/good"):
             kind, stem = Path(file).parent.name, Path(file).stem
-            make(root, f"ground_truth/{kind}/{name.format(stem)}")
-    with pytest.raises(MissingMasksError, match=r"\.bmp, \.png, .*is of no mask format") as caught:
+            touch(root, f"ground_truth/{kind}/{name.format(stem)}")
+    with pytest.raises(MissingMasksError, match=r"\.bmp, \.png, .*not in a mask format") as caught:
         read_category("set", "cat", root)
     assert not caught.value.category.has_masks
     assert len(caught.value.category.test) == 4
 
 
-def test_a_read_me_beside_no_masks_is_no_mask(tmp_path):
-    root = make(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
-    make(root, "ground_truth/crack/readme.txt", "ground_truth/Thumbs.db")
+def test_read_me_is_not_a_mask(tmp_path):
+    root = touch(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
+    touch(root, "ground_truth/crack/readme.txt", "ground_truth/Thumbs.db")
     assert not read_category("set", "cat", root).has_masks
 
 
@@ -146,8 +135,8 @@ def test_a_read_me_beside_no_masks_is_no_mask(tmp_path):
         (["train/good/1.png"], "test", "check that the folder is there"),
     ],
 )
-def test_empty_and_missing_folders_are_errors(tmp_path, files, folder, remedy):
-    root = make(tmp_path, *files)
+def test_empty_and_missing_folders_are_refused(tmp_path, files, folder, remedy):
+    root = touch(tmp_path, *files)
     with pytest.raises(DatasetError, match=re.escape(str(root / folder))) as caught:
         read_category("set", "cat", root)
     assert remedy in str(caught.value)
@@ -156,8 +145,8 @@ def test_empty_and_missing_folders_are_errors(tmp_path, files, folder, remedy):
 @pytest.mark.parametrize(
     "closed", ["train/good", "train", "test", "test/crack", "ground_truth", "ground_truth/crack"]
 )
-def test_an_unreadable_folder_is_an_error_naming_it(tmp_path, run_unprivileged, closed):
-    root = make(tmp_path / "cat", *WHOLE)
+def test_unreadable_folder_is_refused(tmp_path, run_unprivileged, closed):
+    root = touch(tmp_path / "cat", *WHOLE)
     (root / closed).chmod(0)
     with pytest.raises(DatasetError, match="Permission denied") as caught:
         run_unprivileged(lambda: read_category("set", "cat", root))

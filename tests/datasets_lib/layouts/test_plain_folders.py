@@ -1,30 +1,18 @@
 import re
 
 import pytest
-from dataset_files import box, write_mask
+from dataset_files import box, names, touch, write_mask
 
 from datasets_lib.discover import find_datasets, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.plain_folders import read_category
 
-
-def make(root, *files):
-    for file in files:
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).touch()
-    return root
-
-
 NORMAL = tuple(f"normal/{n}.png" for n in range(10))
 WHOLE = (*NORMAL, "abnormal/1.png", "abnormal/dent/2.png", "abnormal/dent/10.bmp")
 
 
-def names(samples):
-    return [sample.name for sample in samples]
-
-
-def test_one_category_is_called_all(tmp_path):
-    root = make(tmp_path / "data" / "Screws", *WHOLE)
+def test_single_category_is_called_all(tmp_path):
+    root = touch(tmp_path / "data" / "Screws", *WHOLE)
     found = find_datasets([tmp_path / "data"])["screws"]
     assert dict(found.categories) == {"all": root}
     category = read_category("screws", "all", root)
@@ -40,10 +28,10 @@ def test_one_category_is_called_all(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["custom/parts", "parts"])
-def test_several_categories_lie_in_folders_of_their_own(tmp_path, folder):
+def test_each_category_has_its_folder(tmp_path, folder):
     root = tmp_path / folder
-    make(root, "Cap/good/1.png", "Cap/good/2.png", "Cap/bad/1.png")
-    make(root, "rod/OK/1.png", "rod/KO/1.png", "rod/notes/1.txt", "other/1.png")
+    touch(root, "Cap/good/1.png", "Cap/good/2.png", "Cap/bad/1.png")
+    touch(root, "rod/OK/1.png", "rod/KO/1.png", "rod/notes/1.txt", "other/1.png")
     found = find_datasets([tmp_path])["parts"]
     assert dict(found.categories) == {"cap": root / "Cap", "rod": root / "rod"}
     assert len(read_category("parts", "cap", root / "Cap").train) == 1
@@ -52,31 +40,20 @@ def test_several_categories_lie_in_folders_of_their_own(tmp_path, folder):
 
 @pytest.mark.parametrize("abnormal", ["Anomaly", "defect", "ng", "bad"])
 def test_synonyms_are_known(tmp_path, abnormal):
-    make(tmp_path, "Good/1.png", f"{abnormal}/1.png")
+    touch(tmp_path, "Good/1.png", f"{abnormal}/1.png")
     assert recognize(tmp_path).reader == "datasets_lib.layouts.plain_folders:read_category"
 
 
-def test_a_category_of_another_layout_is_no_dataset(tmp_path):
-    make(tmp_path / "01", "train/ok/1.png", "test/ok/1.png", "test/ko/1.png")
-    make(tmp_path / "can", "train/good/1.png", "test_public/good/1.png", "test_public/bad/1.png")
-    make(tmp_path / "half", "normal/1.png")
+def test_category_of_another_layout_is_not_a_dataset(tmp_path):
+    touch(tmp_path / "01", "train/ok/1.png", "test/ok/1.png", "test/ko/1.png")
+    touch(tmp_path / "can", "train/good/1.png", "test_public/good/1.png", "test_public/bad/1.png")
+    touch(tmp_path / "half", "normal/1.png")
     assert find_datasets([tmp_path]) == {}
 
 
-def test_masks_are_matched_by_stem_within_the_kind(tmp_path):
-    root = make(tmp_path, *WHOLE)
-    masks = [
-        write_mask(root / "masks" / file, box(1, 1))
-        for file in ("1.png", "dent/2_mask.png", "dent/10.bmp")
-    ]
-    category = read_category("set", "all", root)
-    assert category.has_masks
-    assert [sample.masks for sample in category.test[2:]] == [(mask,) for mask in masks]
-
-
-@pytest.mark.parametrize("folder", ["Masks", "ground_truth", "Ground_Truth"])
-def test_folders_of_masks_are_known_in_any_case(tmp_path, folder):
-    root = make(tmp_path, *WHOLE)
+@pytest.mark.parametrize("folder", ["masks", "Masks", "Ground_Truth"])
+def test_masks_match_by_stem_within_the_kind(tmp_path, folder):
+    root = touch(tmp_path, *WHOLE)
     masks = [
         write_mask(root / folder / file, box(1, 1))
         for file in ("1.png", "dent/2_mask.png", "dent/10.bmp")
@@ -86,15 +63,15 @@ def test_folders_of_masks_are_known_in_any_case(tmp_path, folder):
     assert [sample.masks for sample in category.test[2:]] == [(mask,) for mask in masks]
 
 
-def test_a_missing_mask_among_others_is_an_error(tmp_path):
-    root = make(tmp_path, *WHOLE)
+def test_missing_mask_is_refused(tmp_path):
+    root = touch(tmp_path, *WHOLE)
     write_mask(root / "masks" / "1.png", box(1, 1))
     with pytest.raises(DatasetError, match=r"2 of 3 .*abnormal/dent/2\.png.*masks/<kind>"):
         read_category("set", "all", root)
 
 
-def test_masks_of_which_none_is_used_are_an_error(tmp_path):
-    root = make(tmp_path, *NORMAL, "abnormal/dent/2.png")
+def test_unused_masks_are_refused(tmp_path):
+    root = touch(tmp_path, *NORMAL, "abnormal/dent/2.png")
     write_mask(root / "masks" / "2.png", box(1, 1))
     with pytest.raises(DatasetError, match=r"1 of 1 .*abnormal/dent/2\.png"):
         read_category("set", "all", root)
@@ -107,16 +84,16 @@ def test_masks_of_which_none_is_used_are_an_error(tmp_path):
         (["normal/1.png", "abnormal/x.txt"], "1 normal and 0 defective"),
     ],
 )
-def test_too_few_images_are_an_error(tmp_path, files, problem):
-    root = make(tmp_path, *files)
+def test_too_few_images_are_refused(tmp_path, files, problem):
+    root = touch(tmp_path, *files)
     with pytest.raises(DatasetError, match=problem) as caught:
         read_category("set", "all", root)
     assert str(root) in str(caught.value)
 
 
 @pytest.mark.parametrize("closed", ["normal", "abnormal", "abnormal/dent", "masks"])
-def test_an_unreadable_folder_is_an_error_naming_it(tmp_path, run_unprivileged, closed):
-    root = make(tmp_path / "set", *WHOLE, "masks/1.png")
+def test_unreadable_folder_is_refused(tmp_path, run_unprivileged, closed):
+    root = touch(tmp_path / "set", *WHOLE, "masks/1.png")
     (root / closed).chmod(0)
     with pytest.raises(DatasetError, match=re.escape(str(root / closed))):
         run_unprivileged(lambda: read_category("set", "all", root))

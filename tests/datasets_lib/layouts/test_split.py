@@ -45,7 +45,7 @@ def test_calibration_depends_on_names_alone():
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1])
-def test_a_senseless_fraction_is_an_error(fraction):
+def test_fraction_outside_0_and_1_is_refused(fraction):
     with pytest.raises(ValueError, match="fraction"):
         split_calibration(make([None] * 9), fraction)
 

@@ -58,7 +58,7 @@ def test_importing_the_package_imports_no_array_library():
 
 
 @pytest.mark.parametrize(("category", "kind"), DEFECTS)
-def test_a_version_names_its_pixels(category, kind):
+def test_pixels_match_their_version(category, kind):
     image, mask = drawn(category, kind, 1)
     gray, area = SIGNATURES[VERSION][category, kind]
     assert image.mean() == pytest.approx(gray, abs=0.02)
@@ -117,7 +117,7 @@ def test_a_good_image_has_an_empty_mask():
     "place",
     [("velvet", "test", "good", 0), ("woven", "train", "crack", 0), ("woven", "test", "x", 0)],
 )
-def test_an_unknown_image_is_refused_with_what_there_is(place):
+def test_unknown_image_is_refused(place):
     with pytest.raises(ValueError, match="woven, brushed, grained, printed"):
         render(*place)
 

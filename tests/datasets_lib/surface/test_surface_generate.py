@@ -76,7 +76,7 @@ def test_a_damaged_category_is_written_again(tmp_path, damage):
 
 
 @pytest.mark.usefixtures("few")
-def test_somebody_elses_folder_is_not_touched(tmp_path):
+def test_foreign_folder_is_not_touched(tmp_path):
     (tmp_path / "woven").mkdir()
     (tmp_path / "woven" / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="Move it away"):

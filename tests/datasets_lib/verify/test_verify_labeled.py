@@ -7,7 +7,6 @@ from PIL import Image
 from datasets_lib.entry import Counts
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.classification import Classification, FileSplit, PixelSplit
-from datasets_lib.verify import labeled as module
 from datasets_lib.verify.labeled import verify_labeled, verify_textures
 from datasets_lib.verify.report import Problem, Report, excusing
 
@@ -25,11 +24,10 @@ def split(name, count, labels=None):
 
 
 @pytest.fixture
-def verified(monkeypatch, tmp_path):
+def verified(tmp_path):
     def verify(train, test, expected=None):
         found = Classification("mine", train, test)
-        monkeypatch.setattr(module, "imported", lambda path: lambda root: found)
-        report = verify_labeled("mine", tmp_path, "any:reader", expected)
+        report = verify_labeled("mine", tmp_path, lambda root: found, expected)
         return [(problem.kind, problem.where) for problem in report.problems]
 
     return verify
@@ -77,12 +75,11 @@ def test_files_are_decoded(verified, tmp_path):
     assert (kind, where.partition(":")[0]) == ("unreadable", "d")
 
 
-def test_textures_are_decoded(monkeypatch, tmp_path):
+def test_textures_are_decoded(tmp_path):
     Image.new("RGB", (6, 6)).save(tmp_path / "bark.png")
     (tmp_path / "moss.jpg").write_bytes(b"\xff\xd8 no")
     files = [tmp_path / "bark.png", tmp_path / "moss.jpg"]
-    monkeypatch.setattr(module, "imported", lambda path: lambda root: files)
-    report = verify_textures("mine", tmp_path, "any:reader", Counts(2, 0))
+    report = verify_textures("mine", tmp_path, lambda root: files, Counts(2, 0))
     assert report.counts == Counts(2, 0)
     assert [(p.kind, p.where.partition(":")[0]) for p in report.problems] == [
         ("unreadable", "moss.jpg")

@@ -1,0 +1,138 @@
+"""Image metrics of an anomaly detector: ranking, and decisions at two thresholds."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from bench.metrics.catalog import Level, UndefinedMetricError
+from bench.metrics.inputs import one_class_reason
+from bench.metrics.ranking import Ranks, auroc_of, average_precision, rank_positives
+from bench.metrics.thresholds import Confusion, Threshold, confusion, every_threshold
+
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """What an image metric is computed from; shared parts are computed on first use and kept.
+
+    Attributes:
+        scores: ``(N,)`` raw image scores.
+        labels: ``(N,)`` booleans or integers; nonzero is defective.
+        calibration_scores: ``(M,)`` scores of normal images neither fitted nor tested, or None.
+
+    Example:
+        >>> import torch
+        >>> scores, calibration = torch.tensor([1.0, 2, 3]), torch.tensor([0.5, 1.5])
+        >>> inputs = ImageInputs(scores, torch.tensor([0, 0, 1]), calibration)
+        >>> accuracy(inputs), f1(inputs), f1_best(inputs)
+        (0.6666666666666666, 0.6666666666666666, 1.0)
+    """
+
+    scores: Tensor
+    labels: Tensor
+    calibration_scores: Tensor | None = None
+    level: Level = "image"
+
+    @cached_property
+    def ranks(self) -> Ranks:
+        """Every defective image ranked among the normal ones."""
+        return rank_positives(self.scores, self.labels)
+
+    @property
+    def one_class(self) -> str:
+        """Why images of one class cannot be ranked; empty where there are both."""
+        return one_class_reason(self.ranks.negatives, len(self.ranks.positives))
+
+    @cached_property
+    def rules(self) -> dict[str, Threshold]:
+        """The threshold of every rule, by its name."""
+        thresholds = every_threshold(self.scores, self.labels, self.calibration_scores, self.ranks)
+        return {threshold.name: threshold for threshold in thresholds}
+
+    @cached_property
+    def calibrated(self) -> Confusion:
+        """Decisions at the 95th percentile of the calibration scores.
+
+        Raises:
+            UndefinedMetricError: There is no calibration split.
+        """
+        return self._decisions("calibrated_p95")
+
+    @cached_property
+    def best(self) -> Confusion:
+        """Decisions at the threshold of the highest F1, which *sees the test labels*.
+
+        Raises:
+            UndefinedMetricError: A class is missing.
+        """
+        return self._decisions("best_f1")
+
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """Return the threshold of every rule."""
+        return tuple(self.rules.values())
+
+    def ranked(self, value: float) -> float:
+        """Return a ranking metric's value.
+
+        Raises:
+            UndefinedMetricError: It is ``nan``, for a class is missing.
+        """
+        if math.isnan(value):
+            raise UndefinedMetricError(self.one_class)
+        return value
+
+    def _decisions(self, rule: str) -> Confusion:
+        threshold = self.rules[rule]
+        if math.isnan(threshold.value):
+            raise UndefinedMetricError(threshold.reason)
+        return confusion(self.scores, self.labels, threshold.value)
+
+
+def image_auroc(inputs: ImageInputs) -> float:
+    """Return the AUROC of the image scores; see `bench.metrics.ranking.auroc`.
+
+    Example:
+        >>> import torch
+        >>> image_auroc(ImageInputs(torch.tensor([0.1, 0.4, 0.4, 0.9]), torch.tensor([0, 0, 1, 1])))
+        0.875
+    """
+    return inputs.ranked(auroc_of(inputs.ranks))
+
+
+def image_ap(inputs: ImageInputs) -> float:
+    """Return the average precision of the image scores; see `ranking.average_precision`.
+
+    Example:
+        >>> import torch
+        >>> image_ap(ImageInputs(torch.tensor([3.0, 2, 1]), torch.tensor([1, 0, 1])))
+        0.8333333333333333
+    """
+    return inputs.ranked(average_precision(inputs.ranks))
+
+
+def _decided(decisions: str, name: str) -> Callable[[ImageInputs], float]:
+    """Return the metric that reads a ratio of the decisions at a threshold."""
+
+    def metric(inputs: ImageInputs) -> float:
+        counts: Confusion = getattr(inputs, decisions)
+        value: float = getattr(counts, name)
+        if math.isnan(value):
+            raise UndefinedMetricError(counts.reasons()[name])
+        return value
+
+    return metric
+
+
+# At the calibrated threshold; see `bench.metrics.thresholds.Confusion` for the formulas.
+accuracy = _decided("calibrated", "accuracy")
+precision = _decided("calibrated", "precision")
+recall = _decided("calibrated", "recall")
+f1 = _decided("calibrated", "f1")
+
+# At the threshold of the highest F1, which *sees the test labels*.
+accuracy_best_f1 = _decided("best", "accuracy")
+precision_best_f1 = _decided("best", "precision")
+recall_best_f1 = _decided("best", "recall")
+f1_best = _decided("best", "f1")

@@ -1,0 +1,62 @@
+"""Write a file so that its name only ever stands for a whole one."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+
+_ABANDONED_SECONDS = 24 * 3600
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to a file; it replaces the file once the block succeeds.
+
+    The content is flushed to disk before the rename. A block that raises leaves the old file as it
+    was. Parent folders are created. Leftovers of killed processes are removed after a day.
+
+    Args:
+        path: Path of the file to write.
+
+    Raises:
+        OSError: The file cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with atomic_path(Path(folder, "note.txt")) as temporary:
+        ...         _ = temporary.write_text("whole")
+        ...     [file.name for file in Path(folder).iterdir()]
+        ['note.txt']
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        _remove_abandoned(leftover)
+    # A name of its own for each writer: two processes may write the same file at once.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Flush the content of a file, or the names in a folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(leftover: Path) -> None:
+    try:
+        if time.time() - leftover.stat().st_mtime > _ABANDONED_SECONDS:
+            leftover.unlink()
+    except FileNotFoundError:  # its writer finished, or another process removed it
+        pass
