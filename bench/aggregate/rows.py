@@ -174,7 +174,8 @@ def mean_rows(
         sets, key=lambda names: (len(names) * sum(names <= other for other in sets), sorted(names))
     )
     suffixes = _suffixes(cells)
-    ranked, partial = [], []
+    ranked: list[Row] = []
+    partial: list[Row] = []
     for key, categories in sorted(cells.items()):
         complete = shared <= categories.keys()
         names = sorted(shared if complete else categories)

@@ -8,8 +8,6 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
-from bench.record import Record
 from bench.aggregate.rows import (
     ComparableRuns,
     Row,
@@ -18,6 +16,8 @@ from bench.aggregate.rows import (
     comparable_runs,
     mean_rows,
 )
+from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
+from bench.record import Record
 from bench.studies import STUDIES, by_study
 from bench.study import Study
 from models.catalog import MODELS

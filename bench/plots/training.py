@@ -5,10 +5,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from bench.aggregate.rows import by_data, comparable_runs
 from bench.plots.loss_curve import draw_loss
 from bench.plots.style import BLUE, FAINT, GREEN, INK, VERMILION, new_figure, save, tidy
 from bench.record import Record
-from bench.aggregate.rows import by_data, comparable_runs
 from bench.studies import by_study
 from models.catalog import MODELS
 

@@ -107,7 +107,7 @@ def compare_runs(
             f"{first.name} is a case of {task}, {second.name} one of {other}: only runs of one "
             "task on the same images can be compared."
         )
-    runs = first, second
+    runs = (first, second)
     heads = [head or first_head(run.record) for run in runs]
     for run, name in zip(runs, heads, strict=True):
         _check_known("head", name, tuple(run.record.metrics), run.name)
@@ -116,10 +116,11 @@ def compare_runs(
     _check_known("metric", metric, known, f"a comparison of {task}")
     if task == "classification":
         arrays = _predictions(runs, "predictions", ["predicted"] * 2)
-        return compare_classifiers(*(_tensor(a["predicted"] == a["labels"]) for a in arrays))
+        right = [_tensor(a["predicted"] == a["labels"]) for a in arrays]
+        return compare_classifiers(right[0], right[1])
     columns = [f"scores.{name}" for name in heads]
     arrays = _predictions(runs, "scores", columns)
-    scores = [_tensor(a[column]) for a, column in zip(arrays, columns, strict=True)]
+    scores = _tensor(arrays[0][columns[0]]), _tensor(arrays[1][columns[1]])
     labels = _tensor(arrays[0]["labels"])
     if metric == "image_auroc":
         return compare_aurocs(*scores, labels)

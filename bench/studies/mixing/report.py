@@ -38,7 +38,9 @@ def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
     yield experiments_table(rows)
     if study.references:  # the study that replicates a published one
         full = [record for record in records if _full_budget(record)]
-        by_full_recipe = {recipe: outcomes(full, recipe)[0] for recipe in by_recipe}
+        by_full_recipe: dict[str, Outcomes] = {
+            recipe: outcomes(full, recipe)[0] for recipe in by_recipe
+        }
         yield from _original(study, by_full_recipe, records)
 
 

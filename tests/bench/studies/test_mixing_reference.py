@@ -85,9 +85,9 @@ def test_the_nearer_base_transform_is_judged_and_the_other_is_not():
     assert found.distances == {"baseline": pytest.approx(10), "flip_crop": pytest.approx(2)}
     assert {one.within for one in found.comparisons} == {True}
     sentence, table, count = replication_table(found)
-    assert "Nearer to the original: `flip_crop`" in sentence
+    assert "Closer to the original: `flip_crop`" in sentence
     assert {row["Difference, `flip_crop`"] for row in cells_of(table)} == {"−2.00"}
-    assert count == "Within the band: 12 of 12 experiments judged."
+    assert count == "Within ±3 points: 12 of 12 experiments."
 
 
 @pytest.mark.parametrize(("shift", "within"), [(3.0, True), (3.01, False), (-3.0, True)])
@@ -110,8 +110,8 @@ def test_runs_of_another_budget_are_not_compared():
     short = in_band(0, images_seen=10_000)
     text = leaderboard_markdown(short)
     assert "No run here has the original's number of epochs" in text
-    assert "Within the band" not in text
-    assert "Within the band: 12 of 12" in leaderboard_markdown(in_band(0))
+    assert "Within ±3 points: " not in text
+    assert "Within ±3 points: 12 of 12" in leaderboard_markdown(in_band(0))
 
 
 def test_the_originals_figures_stand_apart_in_tables_and_csv():
