@@ -6,8 +6,9 @@ from typing import Any
 
 from _pytest.terminal import TerminalReporter
 
+from bench.metrics.catalog import METRICS
 from bench.record import Record
-from bench.studies import table_spec_of
+from bench.study import RANKING, first_head, task_of
 
 _HEARTBEAT_SECONDS = 60.0
 _LIVE_SECONDS = 0.2
@@ -57,11 +58,10 @@ class Progress:
         self._seconds += seconds
         parts: list[str] = [record.outcome]
         if record.status == "ok":
-            head, metrics = next(iter(record.metrics.items()))
-            shown = table_spec_of(record)
-            value = metrics.get(shown.ranking)
-            figure = "–" if value is None else format(value, ".3f")
-            parts.append(f"{head} {shown.ranking_name} {figure}")
+            head, metric = first_head(record), METRICS[RANKING[task_of(record)]]
+            value = record.metrics.get(head, {}).get(metric.name)
+            text = "–" if value is None else f"{value:.3f}"
+            parts.append(f"{head} {metric.heading} {text}")
             speed = record.measurements.get("inference_images_per_s")
             parts += [f"{speed:.0f} img/s"] if speed else []
         self.note(record.key.id, "  ".join([*parts, f"{seconds:.0f} s"]))

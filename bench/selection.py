@@ -79,7 +79,7 @@ def keywords(case: Case) -> list[str]:
 @cache
 def _model_keywords(model: str) -> tuple[str, ...]:
     entry = MODELS[model]
-    studies = [study.name for study in STUDIES.values() if model in study.models]
+    studies = [study.name for study in STUDIES.values() if model in study.model_names]
     return (*studies, entry.task, entry.family, entry.name, *entry.aliases)
 
 

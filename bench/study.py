@@ -1,12 +1,20 @@
 """A study: a question over cases. Its grid is data; expanding one imports no torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pkgutil import resolve_name
+from typing import Any, Literal
 
 from bench.case import Case
-from bench.table_spec import TABLE_SPECS, TableSpec
+from bench.metrics.catalog import METRICS, Metric, metric_named
+from bench.record import Record
 from models.catalog import MODELS, ModelEntry
+
+RANKING = {"anomaly": "image_auroc", "classification": "top1"}
+"""Metric that ranks, by task, where a study names none."""
+
+Part = str | Callable[..., Any]
+"""A function, or its import path ``module:function``."""
 
 
 @dataclass(frozen=True)
@@ -19,31 +27,73 @@ class Study:
         name: Keyword and marker of the study's cases.
         task: ``anomaly`` or ``classification``.
         about: The question.
-        models: Catalog names.
+        models: Catalog names; None for every registered model of the task.
         datasets: Catalog datasets whose cases are always offered, and skipped with a remedy where
-            the data are missing; every other dataset of the task joins where it is found.
+            the data are missing; every other dataset of the task joins when it is on disk.
         augmentations: Augmentation ids.
-        table: Name of its table specification, where it differs from its task's.
-        pair: The two models whose gains from an augmentation are compared, ResNet first.
+        heads: Scoring heads with a table each; the first ranks. Empty: each model's own first head,
+            in one table.
+        columns: Metrics of the tables. Empty: every metric of the task.
+        ranking: Metric that ranks; the task's where empty.
+        report: Writes what the study concludes above its tables: called with the study and its
+            `ComparableRuns`, yields blocks of Markdown.
+        references: Returns published `Reference` rows; called with the variants in a table.
     """
 
     name: str
     task: Literal["anomaly", "classification"]
     about: str
-    models: tuple[str, ...]
+    models: tuple[str, ...] | None
     datasets: tuple[str, ...]
     augmentations: tuple[str, ...] = ("default",)
-    pair: tuple[str, str] | None = None
-    table: str | None = None
+    heads: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    ranking: str = ""
+    report: Part | None = None
+    references: Part | None = None
 
     @property
-    def table_spec(self) -> TableSpec:
-        """Return how its records are ranked and shown."""
-        return TABLE_SPECS[self.table or self.task]
+    def model_names(self) -> tuple[str, ...]:
+        """Return the names of its models, with those registered since the study was."""
+        if self.models is not None:
+            return self.models
+        return tuple(name for name, entry in MODELS.items() if entry.task == self.task)
+
+    @property
+    def ranking_metric(self) -> Metric:
+        """Return the metric that ranks."""
+        return metric_named(self.ranking or RANKING[self.task])
 
     def selects(self, case: Case) -> bool:
         """Return whether a case answers the question, whatever its data and augmentation."""
-        return case.model in self.models
+        return case.model in self.model_names
+
+    def heads_of(self, record: Record) -> tuple[str, ...]:
+        """Return the heads that the study shows of a record; the first ranks."""
+        return self.heads or (first_head(record),)
+
+    def metrics(self, records: Sequence[Record]) -> list[Metric]:
+        """Return the columns of a table of these records.
+
+        A metric that is registered as optional, such as a plugin's, has a column where some record
+        has a value, whether the study names it or not. A metric that the study names keeps its
+        column where records only say why they have no value.
+        """
+        recorded = {name for r in records for values in r.metrics.values() for name in values}
+        names = self.columns or [m.name for m in METRICS.values() if m.column == "always"]
+        named = [metric_named(name) for name in names]
+        rest = [m for m in METRICS.values() if m.column == "optional" and m not in named]
+        return [
+            metric
+            for metric in [*named, *(m for m in rest if has_value(records, m.name))]
+            if metric.task == self.task and (metric.column == "always" or metric.name in recorded)
+        ]
+
+    def call(self, part: Part | None, *arguments: Any) -> list[Any]:
+        """Return what the study's ``report`` or ``references`` yields; nothing without one."""
+        if part is None:
+            return []
+        return list((resolve_name(part) if isinstance(part, str) else part)(*arguments))
 
     def cases(
         self,
@@ -61,7 +111,7 @@ class Study:
             recipes: Recipe names; None means every recipe of each model.
             augmentations: Augmentation ids; None means the study's own.
         """
-        entries = [MODELS[name] for name in self.models]
+        entries = [MODELS[name] for name in self.model_names]
         variants = [(entry, recipe) for entry in entries for recipe in _recipes(entry, recipes)]
         for dataset, names in categories.items():
             for category in names or (None,):
@@ -73,6 +123,26 @@ class Study:
                                     *(entry.name, recipe, dataset, category),
                                     *(augmentation, pretrained, replicate),
                                 )
+
+
+def first_head(record: Record) -> str:
+    """Return the first head of a record's model; for a model without an entry, of the record."""
+    entry = MODELS.get(record.case.model)
+    return entry.heads[0] if entry else next(iter(record.metrics), "score")
+
+
+def task_of(record: Record) -> str:
+    """Return a record's task, from its model's entry or, without one, from its metrics."""
+    if entry := MODELS.get(record.case.model):
+        return entry.task
+    names = {name for values in record.metrics.values() for name in values}
+    return "classification" if "top1" in names else "anomaly"
+
+
+def has_value(records: Sequence[Record], metric: str) -> bool:
+    """Return whether some head of some record has a finite value of a metric."""
+    values = (head.get(metric) for record in records for head in record.metrics.values())
+    return any(value is not None and abs(value) < float("inf") for value in values)
 
 
 def _recipes(entry: ModelEntry, wanted: Sequence[str] | None) -> list[str]:

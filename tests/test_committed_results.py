@@ -7,6 +7,7 @@ import pytest
 
 from bench.report.leaderboard import write_leaderboard
 from bench.store import read_records
+from bench.studies import STUDIES
 from models.catalog import MODELS
 
 
@@ -84,7 +85,7 @@ def test_the_tuned_recipe_is_the_one_that_won_on_surface(root):
 
 
 def test_the_committed_classifiers_learned(records):
-    mixing = [record for record in records if record.case.study == "mixing"]
+    mixing = [r for r in records if r.case.model in STUDIES["mixing"].models]
     assert {record.case.augmentation for record in mixing} == {"default", "mixup", "cutmix"}
     for record in mixing:
         assert record.fingerprints["images"] == {"fit": 50_000, "test": 10_000}

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.report.markdown import EMPTY, table
+from bench.aggregate.markdown import EMPTY, table
 
 OURS, WARM, PEER, DRAWN = "ours, cold", "ours, warm", "peer", "peer, drawing"
 SIDES = OURS, WARM, PEER, DRAWN

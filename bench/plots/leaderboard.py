@@ -1,4 +1,4 @@
-"""The leaderboard as one picture: a dot and an interval a configuration, its seeds beside it."""
+"""The leaderboard as a picture: a dot and an interval per configuration, with its seeds."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,18 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
-from bench.record import Record
-from bench.report.tables import (
+from bench.aggregate.rows import (
     ComparableRuns,
     Row,
     by_data,
-    by_study,
     category_rows,
     comparable_runs,
     mean_rows,
 )
-from bench.studies import table_spec_of
-from bench.table_spec import CLASSIFICATION, TABLE_SPECS, TableSpec
+from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
+from bench.record import Record
+from bench.studies import STUDIES, by_study
+from bench.study import Study
 from models.catalog import MODELS
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 _COLUMNS = 3
 _TITLE_WIDTH = 44
 _COLORS = {"resnet": BLUE, "convnext": ORANGE, "vit": GREEN}
+_LABELS = {"resnet": "ResNet", "convnext": "ConvNeXt", "vit": "ViT"}
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,20 @@ class _Panel:
 
 
 def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
-    """Draw what ranks by configuration, a panel a category, after the mean over categories.
+    """Draw the ranking metric of each configuration, with a panel per category and mean.
 
     Records of two profiles or machines never share a panel.
 
     Raises:
-        ValueError: No record has a figure that ranks.
+        ValueError: No record has a value of the metric that ranks.
         OSError: The file could not be written.
     """
-    found = comparable_runs(records)
-    panels = [panel for runs in found for panel in _panels(runs, named=len(found) > 1)]
+    sections = comparable_runs(records)
+    panels = [panel for runs in sections for panel in _panels(runs, named=len(sections) > 1)]
     panels = [panel for panel in panels if panel.rows]
     if not panels:
         raise ValueError(
-            "No finished record has an image AUROC or a top-1 accuracy, so there is nothing to "
+            "No finished record has a value of the metric that ranks, so there is nothing to "
             "draw. Run some cases first: pytest bench -k rd_resnet18"
         )
     columns = min(_COLUMNS, len(panels))
@@ -67,7 +67,7 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
         else:
             _draw(axes, panel)
     figure.legend(
-        handles=_legend([panel.rows[0].table_spec for panel in panels]),
+        handles=_legend([row for panel in panels for row in panel.rows]),
         loc="outside lower center",
         ncols=2 if columns == 1 else 4,
         frameon=False,
@@ -79,21 +79,21 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
 def _panels(runs: ComparableRuns, *, named: bool) -> Iterator[_Panel]:
     prefix = f"profile {runs.profile} on {runs.environment}\n" if named else ""
     studies = by_study(runs.records)
-    for study, of_study in studies.items():
-        yield from _study_panels(of_study, prefix + (f"{study}: " if len(studies) > 1 else ""))
+    for name, of_study in studies.items():
+        study_prefix = prefix + (f"{name}: " if len(studies) > 1 else "")
+        yield from _study_panels(STUDIES[name], of_study, study_prefix)
 
 
-def _study_panels(of_study: Sequence[Record], prefix: str) -> Iterator[_Panel]:
-    shown = table_spec_of(of_study[0])
+def _study_panels(study: Study, of_study: Sequence[Record], prefix: str) -> Iterator[_Panel]:
     for dataset, group in groupby(by_data(of_study).items(), key=lambda item: item[0][0]):
         cells = dict(group)
         if len(cells) > 1:
-            everything = [record for cell in cells.values() for record in cell]
-            rows, _, shared = mean_rows(everything, shown)
+            of_dataset = [record for cell in cells.values() for record in cell]
+            rows, _, shared = mean_rows(of_dataset, study)
             yield _Panel(f"{prefix}{dataset}: mean of {len(shared)} categories", _drawable(rows))
         for place, records in cells.items():
             title = prefix + ".".join(filter(None, place))
-            yield _Panel(title, _drawable(category_rows(records, shown)))
+            yield _Panel(title, _drawable(category_rows(records, study)))
 
 
 def _drawable(rows: Sequence[Row]) -> list[Row]:
@@ -102,21 +102,22 @@ def _drawable(rows: Sequence[Row]) -> list[Row]:
 
 def _draw(axes: "Axes", panel: _Panel) -> None:
     tidy(axes)
-    lowest, highest = 100.0, 0.0
+    metric = panel.rows[0].study.ranking_metric
+    ends = []
     for height, row in enumerate(panel.rows):
-        values = [100 * value for value in row.ranking_values()]
-        found = row.ranking
-        assert found is not None
+        values = [metric.scale * value for value in row.ranking_values()]
+        mean = row.ranking
+        assert mean is not None
         color = _color(row)
-        lowest = min(lowest, 100 * found.low, *values)
-        highest = max(highest, 100 * found.high, *values)
-        axes.plot([100 * found.low, 100 * found.high], [height] * 2, color=color, linewidth=2)
+        interval = [metric.scale * mean.low, metric.scale * mean.high]
+        ends += [*interval, *values]
+        axes.plot(interval, [height] * 2, color=color, linewidth=2)
         axes.plot(
-            100 * found.mean,
+            metric.scale * mean.mean,
             height,
             "o",
             color=color,
-            markerfacecolor=color if row.pretrained else "white",
+            markerfacecolor=color if row.case.pretrained else "white",
             markersize=6.5,
             markeredgewidth=1.6,
         )
@@ -125,34 +126,38 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
             axes.plot(values, [height + 0.3] * len(values), "o", color=color, markersize=2.6)
     axes.set_yticks(range(len(panel.rows)), [row.label for row in panel.rows])
     axes.set_ylim(len(panel.rows) - 0.4, -0.6)
-    shown = panel.rows[0].table_spec
-    # What lies above 100 is no share, only the interval's arithmetic: it is cut off.
-    top = min(100.0, highest) if shown is CLASSIFICATION else 100.0
-    axes.set_xlim(lowest - 0.05 * (top - lowest) - 0.1, top + 0.03 * (top - lowest) + 0.1)
+    # A share cannot exceed 100 %; the part of an interval above it is cut off.
+    low, high = min(ends), min(100.0, max(ends)) if metric.unit == "%" else max(ends)
+    axes.set_xlim(low - 0.05 * (high - low) - 0.1, high + 0.03 * (high - low) + 0.1)
     axes.grid(False, axis="y")
     title = "\n".join(fill(line, _TITLE_WIDTH) for line in panel.title.split("\n"))
     axes.set_title(title, fontsize=9, loc="left", color=INK)
-    axes.set_xlabel(f"{shown.ranking_name} (%)", fontsize=8)
+    axes.set_xlabel(f"{metric.heading} ({metric.unit})", fontsize=8)
+
+
+def _group(row: Row) -> str:
+    """Return the row's side of the study's comparison; empty in a study that compares no groups."""
+    entries = [MODELS.get(name) for name in row.study.model_names]
+    own = MODELS.get(row.case.model)
+    compares = all(entry is not None and entry.group in _LABELS for entry in entries)
+    return own.group if own and compares else ""
 
 
 def _color(row: Row) -> str:
-    """By its side of the study's comparison; gray where there is none, or the catalog no model."""
-    entry = MODELS.get(row.model.partition(".")[0])
-    return _COLORS[entry.group] if entry and entry.group in row.table_spec.groups else FAINT
+    return _COLORS.get(_group(row), FAINT)
 
 
-def _legend(shown: Sequence[TableSpec]) -> "list[Line2D]":
+def _legend(rows: Sequence[Row]) -> "list[Line2D]":
     from matplotlib.lines import Line2D
 
     dot: dict[str, Any] = {"marker": "o", "linestyle": "-", "linewidth": 2.0}
-    groups = {
-        group: label
-        for known in TABLE_SPECS.values()
-        if known in shown
-        for group, label in known.groups.items()
-    }
+    groups = {_group(row) for row in rows}
     return [
-        *(Line2D([], [], **dot, color=_COLORS[group], label=groups[group]) for group in groups),
+        *(
+            Line2D([], [], **dot, color=_COLORS[group], label=label)
+            for group, label in _LABELS.items()
+            if group in groups
+        ),
         Line2D([], [], **dot, color=INK, markerfacecolor="white", label="from random weights"),
         Line2D(
             [],

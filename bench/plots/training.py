@@ -1,15 +1,15 @@
-"""Learning curves of classifiers: one run's loss and top-1, and a whole dataset's runs."""
+"""Learning curves of classifiers: loss and top-1 of a run, and top-1 of a dataset's runs."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from bench.aggregate.rows import by_data, comparable_runs
 from bench.plots.loss_curve import draw_loss
 from bench.plots.style import BLUE, FAINT, GREEN, INK, VERMILION, new_figure, save, tidy
 from bench.record import Record
-from bench.report.tables import by_data, by_study, comparable_runs
-from bench.studies.mixing.points import point_of, recipe_of
+from bench.studies import by_study
 from models.catalog import MODELS
 
 if TYPE_CHECKING:
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 _COLORS = {"resnet": BLUE, "vit": GREEN}
 _STYLES = {"default": "-", "mixup": "--", "cutmix": ":"}
-_LETTERS_A_INCH = 14
+_LETTERS_PER_INCH = 14
 
 
 def training_curves(record: Record, path: Path) -> Path:
     """Draw a classifier's training loss over its top-1 on the test set, both by epoch.
 
     Raises:
-        ValueError: The record has no loss or was not judged by epoch.
+        ValueError: The record has no loss or no metric by epoch.
         OSError: The file could not be written.
     """
     if not record.curve or not record.epochs:
@@ -52,7 +52,7 @@ def training_curves(record: Record, path: Path) -> Path:
 
 
 def all_dataset_curves(records: Iterable[Record], folder: Path) -> list[Path]:
-    """Draw `dataset_curves` of every study and dataset, profile and machine with judged epochs.
+    """Draw `dataset_curves` of every study and dataset, profile and machine evaluated by epoch.
 
     Files are named ``curves_PROFILE_STUDY_DATASET.png``, numbered where several machines have one.
 
@@ -61,8 +61,8 @@ def all_dataset_curves(records: Iterable[Record], folder: Path) -> list[Path]:
     """
     written: list[Path] = []
     for runs in comparable_runs(records):
-        judged = [record for record in runs.records if record.epochs]
-        for study, of_study in by_study(judged).items():
+        evaluated = [record for record in runs.records if record.epochs]
+        for study, of_study in by_study(evaluated).items():
             for (dataset, _), of_dataset in by_data(of_study).items():
                 name = f"curves_{runs.profile}_{study}_{dataset}"
                 again = sum(path.stem.partition("-")[0] == name for path in written)
@@ -73,33 +73,33 @@ def all_dataset_curves(records: Iterable[Record], folder: Path) -> list[Path]:
 
 
 def dataset_curves(records: Sequence[Record], path: Path, title: str) -> Path:
-    """Draw top-1 by epoch of all runs of one dataset: a row a recipe, a column a start.
+    """Draw top-1 by epoch of all runs of one dataset: a row per recipe, a column per init.
 
     Args:
         records: Finished classification records of one dataset, profile and machine.
         path: PNG to write.
-        title: Above the plot.
+        title: Title above the plot.
 
     Raises:
-        ValueError: No record was judged by epoch.
+        ValueError: No record has a metric by epoch.
         OSError: The file could not be written.
     """
-    judged = [record for record in records if record.epochs]
-    if not judged:
+    evaluated = [record for record in records if record.epochs]
+    if not evaluated:
         raise ValueError(
             f"No record of '{title}' holds top-1 by epoch, so there are no curves to draw."
         )
-    recipes = sorted({recipe_of(record) for record in judged})
-    starts = sorted({record.case.pretrained for record in judged})
-    figure = new_figure(0.8 + 4.2 * len(starts), 1.1 + 3.0 * len(recipes))
-    grid = figure.subplots(len(recipes), len(starts), squeeze=False, sharey=True, sharex=True)
+    recipes = sorted({record.case.recipe for record in evaluated})
+    inits = sorted({record.case.pretrained for record in evaluated})
+    figure = new_figure(0.8 + 4.2 * len(inits), 1.1 + 3.0 * len(recipes))
+    grid = figure.subplots(len(recipes), len(inits), squeeze=False, sharey=True, sharex=True)
     for row, recipe in zip(grid, recipes, strict=True):
-        for axes, pretrained in zip(row, starts, strict=True):
+        for axes, pretrained in zip(row, inits, strict=True):
             tidy(axes)
-            start = "pretrained" if pretrained else "scratch"
-            axes.set_title(f"{start}, recipe {recipe}", fontsize=9, loc="left", color=INK)
-            for record in judged:
-                if recipe_of(record) == recipe and record.case.pretrained is pretrained:
+            init = "pretrained" if pretrained else "scratch"
+            axes.set_title(f"{init}, recipe {recipe}", fontsize=9, loc="left", color=INK)
+            for record in evaluated:
+                if record.case.recipe == recipe and record.case.pretrained is pretrained:
                     _draw_run(axes, record)
         row[0].set_ylabel("top-1 on the test set (%)", fontsize=9)
     for axes in grid[-1]:
@@ -112,24 +112,24 @@ def dataset_curves(records: Sequence[Record], path: Path, title: str) -> Path:
         list(handles.values()),
         list(handles),
         loc="outside lower center",
-        ncols=2 * len(starts),
+        ncols=2 * len(inits),
         frameon=False,
         fontsize=8,
     )
-    lines = fill(title, round(_LETTERS_A_INCH * figure.get_figwidth()))
+    lines = fill(title, round(_LETTERS_PER_INCH * figure.get_figwidth()))
     figure.suptitle(lines, fontsize=9, color=INK, x=0.01, ha="left")
     return save(figure, path)
 
 
 def _draw_run(axes: "Axes", record: Record) -> None:
-    point = point_of(record)
-    entry = MODELS.get(point.model)
+    case = record.case
+    entry = MODELS.get(case.model)
     axes.plot(
         *_top1_by_epoch(record),
         color=_COLORS.get(entry.group, FAINT) if entry else FAINT,
-        linestyle=_STYLES.get(point.augmentation, "-."),
+        linestyle=_STYLES.get(case.augmentation, "-."),
         linewidth=1.3,
-        label=f"{point.model}, {point.augmentation}",
+        label=f"{case.model}, {case.augmentation}",
     )
 
 
@@ -149,7 +149,7 @@ def _write_ends(axes: "Axes", epochs: Sequence[float], values: Sequence[float], 
 
 
 def _top1_by_epoch(record: Record) -> tuple[list[float], list[float]]:
-    """Epochs passed and top-1 in percent."""
+    """Return the epochs passed and the top-1 in percent."""
     per_epoch = _images_an_epoch(record)
     return [seen / per_epoch for seen, _ in record.epochs], [
         100 * top1 for _, top1 in record.epochs

@@ -1,37 +1,37 @@
 """The leaderboard: every table of the project as Markdown and CSV, pure functions of records."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from bench.record import Record
-from bench.report.leaderboard_csv import leaderboard_csv
-from bench.report.leaderboard_notes import (
-    empty_cells,
-    few_test_images,
-    how_to_read,
-    noted_cells,
-    provenance,
-    unfinished,
-)
-from bench.report.leaderboard_tables import cost_table, quality_table, verdict_table
-from bench.report.markdown import bold, percent, quantity, seeds
-from bench.report.references import MEAN, beside, published_categories
-from bench.report.tables import (
+from bench.aggregate.markdown import metric_text, quantity, seeds
+from bench.aggregate.reference import MEAN, Reference
+from bench.aggregate.rows import (
     ComparableRuns,
     Row,
     by_data,
-    by_study,
     category_rows,
     comparable_runs,
     mean_rows,
     ranks,
 )
-from bench.studies import STUDIES, table_spec_of
-from bench.studies.mixing.report import mixing_report
-from bench.studies.rd_backbone.verdict import verdicts
-from bench.table_spec import ANOMALY, CLASSIFICATION, TableSpec
+from bench.record import Record
+from bench.report.leaderboard_csv import leaderboard_csv
+from bench.report.leaderboard_notes import (
+    empty_cells,
+    how_to_read,
+    interval_width,
+    noted_cells,
+    provenance,
+    unfinished,
+    without_study,
+)
+from bench.report.leaderboard_tables import cost_table, quality_tables
+from bench.studies import STUDIES, by_study
+from bench.study import Study
 from datasets_lib.atomic import atomic_path
+from datasets_lib.catalog import DATASETS
 
 __all__ = ["leaderboard_csv", "leaderboard_markdown", "summary_rows", "write_leaderboard"]
 
@@ -50,97 +50,105 @@ def write_leaderboard(records: Sequence[Record], folder: Path) -> tuple[Path, Pa
 
 
 def leaderboard_markdown(records: Iterable[Record]) -> str:
-    """Every table, for people. The same records in any order give the same text."""
+    """Return every table as Markdown; the order of the records changes nothing."""
     records = list(records)
+    sections = comparable_runs(records)
     parts = ["# Leaderboard", how_to_read(records)]
-    found = comparable_runs(records)
-    if not found:
+    if not sections:
         parts.append("No finished runs yet.")
-    for runs in found:
+    for runs in sections:
         parts.append(f"## Profile `{runs.profile}` on {runs.environment}")
         parts.append(provenance(runs))
-        for study, of_study in by_study(runs.records).items():
-            parts.extend(_study(study, runs, of_study))
+        for name, of_study in by_study(runs.records).items():
+            own = replace(runs, records=tuple(of_study))
+            parts.extend(_study(STUDIES[name], own))
+    parts.extend(without_study(records))
     parts.extend(unfinished(records))
     return "\n\n".join(parts) + "\n"
 
 
 def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
-    """The best configurations of each category, one aligned line each, for a terminal.
+    """Return the best configurations of each category as aligned lines for a terminal.
 
-    A section's name precedes its lines where records of several profiles or machines are given.
+    A study adds its lines only if it has records that no earlier study showed. Where records of
+    several profiles or machines are given, a line with both precedes the lines of each.
     """
-    found = comparable_runs(records)
+    sections = comparable_runs(records)
     lines: list[str] = []
-    for runs in found:
-        if len(found) > 1:
+    for runs in sections:
+        if len(sections) > 1:
             lines.append(f"profile {runs.profile} on {runs.environment}")
-        cells = [
-            cell
-            for of_study in by_study(runs.records).values()
-            for place, of_category in by_data(of_study).items()
-            for cell in _summary_cells(".".join(filter(None, place)), of_category, top)
-        ]
+        cells: list[tuple[str, ...]] = []
+        shown: set[str] = set()
+        for study in STUDIES.values():
+            of_study = [record for record in runs.records if study.selects(record.case)]
+            ids = {record.key.id for record in of_study}
+            if ids <= shown:
+                continue
+            shown |= ids
+            for place, of_category in by_data(of_study).items():
+                rows = category_rows(of_category, study)
+                cells += _summary_cells(".".join(filter(None, place)), rows, top)
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines.extend("  ".join(map(str.ljust, cell, widths)).rstrip() for cell in cells)
     return lines
 
 
-def _summary_cells(place: str, records: list[Record], top: int) -> Iterator[tuple[str, ...]]:
-    rows = category_rows(records, table_spec_of(records[0]))
-    shown = list(zip(ranks(rows), rows, strict=True))[:top]
-    for position, (rank, row) in enumerate(shown, start=1):
-        figure = f"{row.table_spec.ranking_short} {percent(row.ranking, 2)}"
+def _summary_cells(place: str, rows: Sequence[Row], top: int) -> Iterator[tuple[str, ...]]:
+    best = list(zip(ranks(rows), rows, strict=True))[:top]
+    for position, (rank, row) in enumerate(best, start=1):
+        metric = row.study.ranking_metric
+        value = f"{metric.short or metric.heading} {metric_text(row.ranking, metric)}"
         speed = quantity(row.measurement("inference_images_per_s"))
-        notes = [seeds(len(row.seeds))]
+        notes = [seeds(len(row.replicates))]
         if rank.endswith("="):
             notes.append("tied")
-        if position == len(shown) < len(rows):
+        if position == len(best) < len(rows):
             notes.append(f"{len(rows) - top} more in the leaderboard")
-        yield place, rank, row.name, figure, f"{speed} images/s", ", ".join(notes)
+        yield place, rank, row.name, value, f"{speed} images/s", ", ".join(notes)
 
 
-def _study(study: str, runs: ComparableRuns, records: list[Record]) -> Iterator[str]:
-    about = f": {STUDIES[study].about}" if study in STUDIES else ""
-    shown = STUDIES[study].table_spec
-    yield f"### Study `{study}`{about}"
-    if study == "rd_backbone":
-        yield from verdict_table(
-            [verdict for head in ANOMALY.heads for verdict in verdicts(runs, head)]
-        )
-    if shown is CLASSIFICATION:
-        yield from mixing_report(study, records)
-    for dataset, group in groupby(by_data(records).items(), key=lambda item: item[0][0]):
+def _study(study: Study, runs: ComparableRuns) -> Iterator[str]:
+    yield f"### Study `{study.name}`: {study.about}"
+    yield from study.call(study.report, study, runs)
+    variants = {record.case.variant for record in runs.records}
+    references = [r for r in study.call(study.references, variants) if r.in_tables]
+    for dataset, group in groupby(by_data(runs.records).items(), key=lambda item: item[0][0]):
         cells = dict(group)
         if len(cells) > 1:
-            everything = [record for cell in cells.values() for record in cell]
-            yield from _mean(study, dataset, everything, shown)
+            records = [record for cell in cells.values() for record in cell]
+            yield from _mean(study, dataset, records, references)
         for (_, category), of_category in cells.items():
             yield f"#### {'.'.join(filter(None, (dataset, category)))}"
-            rows = category_rows(of_category, shown)
-            yield from _tables(study, rows, (), dataset, category)
-            yield from empty_cells(of_category)
+            rows = category_rows(of_category, study)
+            yield from _tables(rows, (), [r for r in references if _is_of(r, dataset, category)])
+            yield from empty_cells(rows)
             yield from noted_cells(of_category)
-            yield from few_test_images(of_category)
+            yield from interval_width(study, of_category)
 
 
-def _mean(study: str, dataset: str, records: list[Record], shown: TableSpec) -> Iterator[str]:
-    ranked, partial, shared = mean_rows(records, shown)
+def _mean(
+    study: Study, dataset: str, records: list[Record], references: Sequence[Reference]
+) -> Iterator[str]:
+    ranked, partial, shared = mean_rows(records, study)
     yield f"#### {dataset}: mean over {len(shared)} categories"
-    yield f"Over {', '.join(shared)}: each seed's mean over them first, then mean ± CI over seeds."
-    same = set(shared) == published_categories(dataset)
-    yield from _tables(study, ranked, partial, dataset, MEAN if same else None)
+    yield (
+        f"Over {', '.join(shared)}: the mean over categories of each seed first, then mean ± CI "
+        "over seeds."
+    )
+    entry = DATASETS.get(dataset)
+    published = entry is not None and set(shared) == set(entry.categories)
+    means = [r for r in references if published and _is_of(r, dataset, MEAN)]
+    yield from _tables(ranked, partial, means)
 
 
 def _tables(
-    study: str, rows: Sequence[Row], partial: Sequence[Row], dataset: str, category: str | None
+    rows: Sequence[Row], partial: Sequence[Row], references: Sequence[Reference]
 ) -> Iterator[str]:
-    heads = rows[0].table_spec.heads
-    published = beside(study, dataset, category, {row.model for row in rows})
-    for head in heads:
-        title = bold(f"Quality, `{head}`")
-        yield f"{title} {'(this head ranks)' if head == heads[0] else '(does not rank)'}"
-        of_head = [found for found in published if found.head == head]
-        yield from quality_table(rows, partial, head, of_head)
+    yield from quality_tables(rows, partial, references)
     yield "**Cost**"
     yield cost_table([*rows, *partial])
+
+
+def _is_of(reference: Reference, dataset: str, category: str) -> bool:
+    return (reference.dataset, reference.category) == (dataset, category)

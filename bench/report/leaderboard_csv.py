@@ -1,25 +1,25 @@
-"""The leaderboard's figures at full precision, for machines: one line a row of each table."""
+"""The leaderboard's values at full precision, for machines: a line per row of each table."""
 
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from bench.record import Record
-from bench.report.references import MEAN, Reference, beside, published_categories, references
-from bench.report.statistics import Estimate
-from bench.report.tables import (
+from bench.aggregate.reference import MEAN, Reference
+from bench.aggregate.rows import (
     Row,
     by_data,
-    by_study,
     category_rows,
     comparable_runs,
     mean_rows,
     ranks,
 )
-from bench.studies import STUDIES, table_spec_of
-from bench.studies.mixing.original import original_rows
-from bench.table_spec import ANOMALY, TABLE_SPECS
+from bench.aggregate.statistics import Estimate
+from bench.metrics.catalog import METRICS
+from bench.record import Record
+from bench.studies import STUDIES, by_study
+from bench.study import Study
+from datasets_lib.catalog import DATASETS
 
 MEASUREMENTS = (
     "fit_seconds",
@@ -36,83 +36,70 @@ MEASUREMENTS = (
 )
 
 _AXES = (
-    "kind",
-    "profile",
-    "environment",
-    "study",
-    "dataset",
-    "category",
-    "categories",
-    "head",
-    "rank",
-    "model",
-    "start",
-    "seeds",
-    "source",
+    *("kind", "profile", "environment", "study", "dataset", "category", "categories"),
+    *("head", "rank", "model", "init", "replicates", "source"),
 )
 
 
 def leaderboard_csv(records: Iterable[Record]) -> str:
-    """Every row of every quality and cost table; fractions of 1, units in the names.
+    """Return every row of every quality and cost table; shares are fractions of 1.
 
-    Columns are those of the tasks that the records are of. ``NAME_ci95`` is half the interval's
-    width; ``best_f1``/``f1_best`` and ``best_epoch`` columns rest on a choice by test labels, as
-    does the head ``best_epoch``. ``kind`` is ``run``, ``partial`` (a mean over fewer categories than
-    the ranked rows share) or ``reference`` (published; its ``source`` says by whom).
+    ``NAME_ci95`` is half the width of the 95 % interval over replicates. ``kind`` is ``run``,
+    ``partial`` (a mean over fewer categories than the ranked rows share) or ``reference``
+    (published; its ``source`` says by whom). Metrics have a column if some record has a value.
     """
-    found = comparable_runs(records)
-    everything = [record for runs in found for record in runs.records]
-    metrics = _metrics(everything)
-    figures = [name for base in (*metrics, *MEASUREMENTS) for name in (base, f"{base}_ci95")]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*_AXES, *figures], restval="", lineterminator="\n")
-    writer.writeheader()
-    shown: set[tuple[str, str]] = set()
-    for runs in found:
+    sections = comparable_runs(records)
+    finished = [record for runs in sections for record in runs.records]
+    metrics = _metrics(finished)
+    lines: list[dict[str, str]] = []
+    for runs in sections:
         place = {"profile": runs.profile, "environment": runs.environment}
-        for study, of_study in by_study(runs.records).items():
-            for line in _study_lines(study, of_study, metrics):
-                writer.writerow({"kind": "run", **place, "study": study, **line})
-                shown.add((line["dataset"], line["category"]))
-    for reference in (*_published(everything), *original_rows()):
-        dataset, category = reference.dataset, reference.category
-        needed = published_categories(dataset) if category == MEAN else {category}
-        if shown >= {(dataset, name) for name in needed}:
-            writer.writerow(_reference_line(reference, len(needed)))
+        for name, of_study in by_study(runs.records).items():
+            for line in _study_lines(STUDIES[name], of_study, metrics):
+                lines.append({"kind": "run", **place, "study": name, **line})
+    shown = {(line["dataset"], line["category"]) for line in lines}
+    for name, of_study in by_study(finished).items():
+        study = STUDIES[name]
+        variants = {record.case.variant for record in of_study}
+        for reference in study.call(study.references, variants):
+            categories = _categories(reference)
+            if shown >= {(reference.dataset, category) for category in categories}:
+                lines.append({"study": name, **_reference_line(reference, len(categories))})
+    filled = {name for line in lines for name in line}
+    names = [*(name for name in metrics if name in filled), *MEASUREMENTS]
+    text = io.StringIO()
+    columns = [*_AXES, *(column for name in names for column in (name, f"{name}_ci95"))]
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
     return text.getvalue()
 
 
-def _published(records: Sequence[Record]) -> list[Reference]:
-    """The published figures that stand in tables of these records."""
-    models = {record.case.variant for record in records}
-    studies = set(by_study(records))
-    places = dict.fromkeys((r.study, r.dataset, r.category) for r in references())
-    return [one for place in places if place[0] in studies for one in beside(*place, models)]
-
-
 def _metrics(records: Sequence[Record]) -> list[str]:
-    """The metrics of the tasks that records are of; anomaly's where there is no record."""
-    metrics: dict[str, None] = {}
-    for shown in TABLE_SPECS.values():
-        of_task = [record for record in records if table_spec_of(record) is shown]
-        if of_task or (shown is ANOMALY and not records):
-            metrics |= dict.fromkeys(shown.figures(of_task))
-    return list(metrics)
+    """Return the registered metrics, then those that only records know."""
+    names = {name for record in records for head in record.metrics.values() for name in head}
+    return [*METRICS, *sorted(names - METRICS.keys())]
+
+
+def _categories(reference: Reference) -> set[str]:
+    """Return the categories that a published value is of."""
+    if reference.category != MEAN:
+        return {reference.category}
+    return set(DATASETS[reference.dataset].categories)
 
 
 def _study_lines(
-    study: str, records: Sequence[Record], metrics: Sequence[str]
+    study: Study, records: Sequence[Record], metrics: Sequence[str]
 ) -> Iterator[dict[str, str]]:
-    study_shows = STUDIES[study].table_spec
     for dataset, group in groupby(by_data(records).items(), key=lambda item: item[0][0]):
         cells = dict(group)
         for (_, category), of_category in cells.items():
-            rows = category_rows(of_category, study_shows)
+            rows = category_rows(of_category, study)
             axes = {"dataset": dataset, "category": category}
             yield from _lines(rows, ranks(rows), axes, metrics)
         if len(cells) > 1:
-            everything = [record for cell in cells.values() for record in cell]
-            ranked, partial, _ = mean_rows(everything, study_shows)
+            of_dataset = [record for cell in cells.values() for record in cell]
+            ranked, partial, _ = mean_rows(of_dataset, study)
             mean = {"dataset": dataset, "category": MEAN}
             yield from _lines(ranked, ranks(ranked), mean, metrics)
             axes = {**mean, "kind": "partial"}
@@ -122,22 +109,22 @@ def _study_lines(
 def _lines(
     rows: Sequence[Row], labels: Sequence[str], axes: dict[str, str], metrics: Sequence[str]
 ) -> Iterator[dict[str, str]]:
-    shown = rows[0].table_spec if rows else ANOMALY
-    for head in shown.heads:
+    for position in range(len(rows[0].heads) if rows else 0):
         for row, rank in zip(rows, labels, strict=True):
+            head = row.heads[position]
             line = {
                 **axes,
-                "categories": str(row.categories),
+                "categories": str(len(row.cells)),
                 "head": head,
-                "rank": rank if head == shown.heads[0] else "",
+                "rank": rank if position == 0 else "",
                 "model": row.label,
-                "start": row.start,
-                "seeds": " ".join(map(str, row.seeds)),
+                "init": row.case.init,
+                "replicates": " ".join(map(str, row.replicates)),
             }
             for name in metrics:
-                line |= _figures(name, row.metric(head, name))
+                line |= _values(name, row.metric(head, name))
             for name in MEASUREMENTS:
-                line |= _figures(name, row.measurement(name))
+                line |= _values(name, row.measurement(name))
             yield line
 
 
@@ -149,14 +136,14 @@ def _reference_line(reference: Reference, categories: int) -> dict[str, str]:
         "categories": str(categories),
         "head": reference.head,
         "model": reference.model,
-        "start": reference.start,
+        "init": reference.init,
         "source": reference.source,
         **{name: repr(value) for name, value in reference.metrics.items()},
     }
 
 
-def _figures(name: str, found: Estimate | None) -> dict[str, str]:
-    if found is None:
+def _values(name: str, value: Estimate | None) -> dict[str, str]:
+    if value is None:
         return {}
-    width = "" if found.half_width is None else repr(found.half_width)
-    return {name: repr(found.mean), f"{name}_ci95": width}
+    width = "" if value.half_width is None else repr(value.half_width)
+    return {name: repr(value.mean), f"{name}_ci95": width}

@@ -1,50 +1,40 @@
-"""What the leaderboard says about its own figures: where they come from and what is missing."""
+"""Notes of the leaderboard: where its values come from and what is missing."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from bench.aggregate.rows import ComparableRuns, Row, recency_key
 from bench.protocol import PROFILES
 from bench.record import Record
-from bench.report.tables import ComparableRuns, recency_key
-from bench.studies import table_spec_of
-from bench.table_spec import ANOMALY, TABLE_SPECS
+from bench.studies import STUDIES, by_study
+from bench.study import Study, task_of
 
-_GENERATED = (
-    "Generated from the records by `python -m bench leaderboard`; no figure is typed by hand."
-)
+_GENERATED = "Generated from the records by `python -m bench leaderboard`; no number is typed in."
 
-_FIRST = """\
+_QUALITY = """\
 - Quality is in percent: mean ± half of the 95 % confidence interval over seeds (Student's t). One \
-seed has no interval. The best mean of a column is bold."""
+seed has no interval. The best mean of a column is bold.
+- Rank: rows tie (`=`) with the best of their rank while their intervals overlap. In parentheses: \
+the place of a single seed, whose spread is unknown, so that it neither ties nor outranks."""
 
-_RANK = """\
-- Rank: by {ranking} of the `{head}` head. Rows tie (`=`) with the best of their rank \
-while their intervals overlap. In brackets: the place of a single seed, whose spread is unknown, \
-so that it neither ties nor outranks."""
-
-_OF = {
+_OF_TASK = {
     "anomaly": """\
-- Accuracy, Precision, Recall, F1-Score: at the calibrated threshold, the 95th percentile of the \
-scores of held-out normal training images. It has seen no test image.
-- "(test-chosen)": at the threshold with the best F1 on the test labels, as the literature does. \
-Flattering, and never ranks.""",
-    "zoo": """\
-- In the zoo's tables every model has the map and the score of its own paper; Reverse \
-Distillation's is the sum of all scales. Accuracy and F1 are at the calibrated threshold.
-- "(test-chosen)": at the threshold with the best F1 on the test labels; never ranks. Fit: as if \
-nothing had been at hand, a frozen backbone's features included.""",
+- Accuracy, Precision, Recall, F1: at the calibrated threshold, the 95th percentile of the scores \
+of held-out normal training images. It has seen no test image.
+- "(test-chosen)": at the threshold with the best F1 on the test labels, as in the literature. It \
+flatters, is never bold and never ranks.
+- Fit: the time from data to a finished model, including the features of a frozen backbone even \
+where they came from a cache.""",
     "classification": """\
-- Classifiers are judged as training left them, after the last epoch. Recall, Precision and \
-F1-score are means over classes.
-- "Top-1 best epoch (test-chosen)": of the epoch with the best top-1 on the test set, as the \
-original study reports it. Flattering, and never ranks.""",
+- Classifiers are evaluated after the last epoch. Macro precision, recall and F1 are means over \
+classes.
+- "Top-1 best epoch (test-chosen)": the epoch with the best top-1 on the test set, as the original \
+study reports it. It flatters, is never bold and never ranks.""",
 }
 
-_RANKING = {"anomaly": "image ROC-AUC", "classification": "top-1 accuracy"}
-
 _LAST = """\
-- Reference rows: as published, by the source named below their table, under their own protocol.
+- Reference rows: as published by the source named below their table, under its own protocol.
 - Speed is steady-state. Tables never mix profiles or machines."""
 
 _IDS_SHOWN = 3
@@ -52,25 +42,27 @@ _REASON_LENGTH = 200
 
 
 def how_to_read(records: Sequence[Record]) -> str:
-    """What the tables of these records mean."""
-    needed = {table_spec_of(record).name for record in records} or {ANOMALY.name}
-    lines = [_FIRST]
-    for name, shown in TABLE_SPECS.items():
-        if name in needed:
-            ranking = _RANKING[shown.task]
-            lines += [_RANK.format(ranking=ranking, head=shown.heads[0]), _OF[name]]
+    """Return the meaning of the tables of these records."""
+    studies = [STUDIES[name] for name in by_study(records)]
+    lines = [_QUALITY]
+    for study in studies:
+        head = f"the `{study.heads[0]}` head" if study.heads else "each model's first head"
+        heading = study.ranking_metric.heading
+        lines.append(f"- Study `{study.name}` ranks by {heading} of {head}.")
+    tasks = {study.task for study in studies}
+    lines += [text for task, text in _OF_TASK.items() if task in tasks]
     return f"{_GENERATED}\n\n" + "\n".join([*lines, _LAST])
 
 
 def provenance(runs: ComparableRuns) -> str:
-    """How a section's numbers came to be."""
+    """Return how a section's values were obtained."""
     records = runs.records
     indices = sorted({record.case.replicate for record in records})
     actual = sorted({record.seed for record in records if record.seed is not None})
     lines = [
         f"- Runs: {len(records)}, replicates {_ranges(indices)} (seeds {_ranges(actual)})",
         f"- Protocol: {_protocol(records)}",
-        *_thresholds([record for record in records if table_spec_of(record).task == "anomaly"]),
+        *_thresholds([record for record in records if task_of(record) == "anomaly"]),
         f"- Environment: {_environment(records)}",
     ]
     if profile := PROFILES.get(runs.profile):
@@ -83,49 +75,84 @@ def provenance(runs: ComparableRuns) -> str:
     return "\n".join(lines)
 
 
-def empty_cells(records: Sequence[Record]) -> Iterator[str]:
-    """Why cells of a category are empty, if any are."""
+def empty_cells(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield why cells of a category's rows are empty, if any are."""
     reasons: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        for name, reason in record.reasons.items():
-            if name.count(".") < 2:  # further dots: a threshold, an interval, which have no cell
-                reasons[reason].add(name)
+    for row in rows:
+        for record in row.records:
+            for name, reason in record.reasons.items():
+                if name.count(".") < 2:  # more dots: a threshold or interval, which has no cell
+                    reasons[f"Empty where {reason}"].add(name)
+    metrics = rows[0].study.metrics([record for row in rows for record in row.records])
+    for row in rows:
+        for head in row.heads:
+            for name in _unexplained(row, head, [metric.name for metric in metrics]):
+                reasons[f"Not recorded for {row.name}"].add(f"{head}.{name}" if name else head)
     if reasons:
         yield "\n".join(
-            f"- Empty where {reason}: {', '.join(sorted(metrics))}"
-            for reason, metrics in sorted(reasons.items())
+            f"- {reason}: {', '.join(sorted(names))}" for reason, names in sorted(reasons.items())
         )
 
 
+def _unexplained(row: Row, head: str, metrics: Sequence[str]) -> Iterator[str]:
+    """Yield the metrics of a head that no record has nor explains; ``""`` for the whole head."""
+    if not any(head in record.metrics for record in row.records):
+        yield ""
+        return
+    for name in metrics:
+        explained = any(f"{head}.{name}" in record.reasons for record in row.records)
+        if not explained and not row.values(head, name):
+            yield name
+
+
 def noted_cells(records: Sequence[Record]) -> Iterator[str]:
-    """What figures of a category do not mean as usual, if any."""
+    """Yield what is unusual about values of a category, if anything is."""
     notes: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        for metric, note in record.notes.items():
-            notes[note].add(metric)
+        for name, note in record.notes.items():
+            notes[note].add(name)
     if notes:
         yield "\n".join(f"- {', '.join(sorted(notes[note]))}: {note}" for note in sorted(notes))
 
 
-def few_test_images(records: Sequence[Record]) -> Iterator[str]:
-    """How far the ranking figure of a category's runs may be off for want of test images."""
-    shown = table_spec_of(records[0])
+def interval_width(study: Study, records: Sequence[Record]) -> Iterator[str]:
+    """Yield how far the ranking metric of a run may be off because test images are few."""
+    metric = study.ranking_metric
     intervals = [
-        record.intervals.get(shown.heads[0], {}).get(shown.ranking, [None, None])
+        record.intervals.get(study.heads_of(record)[0], {}).get(metric.name, [None, None])
         for record in records
     ]
-    widths = [50 * (high - low) for low, high in intervals if low is not None and high is not None]
+    widths = [
+        metric.scale * (high - low) / 2
+        for low, high in intervals
+        if low is not None and high is not None
+    ]
     if widths:
-        least, most = f"{min(widths):.2f}", f"{max(widths):.2f}"
-        span = least if least == most else f"{least} to {most}"
+        low, high = f"{min(widths):.2f}", f"{max(widths):.2f}"
+        span = low if low == high else f"{low} to {high}"
         yield (
-            f"- Other test images alone may move the {shown.ranking_name} of one run by about "
-            f"± {span} points (half of its 95 % interval over images); no part of the tables"
+            f"- Other test images alone could move the {metric.heading} of a run by about ± {span} "
+            "points (half of its 95 % interval over images); the tables leave this out"
+        )
+
+
+def without_study(records: Iterable[Record]) -> Iterator[str]:
+    """Yield the finished cases that no registered study selects, and so no table shows."""
+    models = Counter(
+        record.case.model
+        for record in records
+        if record.status == "ok" and not any(s.selects(record.case) for s in STUDIES.values())
+    )
+    if models:
+        names = ", ".join(f"`{name}` ({count})" for name, count in sorted(models.items()))
+        yield (
+            "## In no table\n\nNo registered study selects the runs of these models, so load the "
+            f"plugin that registers them: {names}."
         )
 
 
 def unfinished(records: Iterable[Record]) -> Iterator[str]:
-    """The cases whose newest run failed, and those that were only ever skipped."""
+    """Yield the cases whose newest run failed, and those that were only ever skipped."""
     newest: dict[tuple[str, str], Record] = {}
     finished: set[tuple[str, str]] = set()
     for record in sorted(records, key=recency_key):
@@ -137,14 +164,14 @@ def unfinished(records: Iterable[Record]) -> Iterator[str]:
     for (profile, case_id), record in sorted(newest.items()):
         stale = (profile, case_id) in finished
         if record.status == "failed" or (record.status == "skipped" and not stale):
-            note = " (figures above: an earlier run)" if stale else ""
+            note = " (values above: an earlier run)" if stale else ""
             kind = f"{record.status}, {record.outcome}"
             reasons[profile, kind, _reason(record)].append(f"`{case_id}`{note}")
     if reasons:
         count = sum(map(len, reasons.values()))
         yield f"## Not finished: {count} {'case' if count == 1 else 'cases'}"
         yield "\n".join(
-            f"- {len(ids)} {kind} (profile `{profile}`): {reason} {_few(ids)}"
+            f"- {len(ids)} {kind} (profile `{profile}`): {reason} {_some(ids)}"
             for (profile, kind, reason), ids in reasons.items()
         )
 
@@ -156,7 +183,7 @@ def _reason(record: Record) -> str:
     return message
 
 
-def _few(ids: Sequence[str]) -> str:
+def _some(ids: Sequence[str]) -> str:
     hidden = len(ids) - _IDS_SHOWN
     return ", ".join(ids[:_IDS_SHOWN]) + (f" and {hidden} more" if hidden > 0 else "")
 
@@ -182,7 +209,7 @@ def _value(protocol: dict[str, Any], name: str) -> str:
 
 
 def _thresholds(records: Sequence[Record]) -> list[str]:
-    """Where the thresholds of anomaly detection come from; other tasks have none."""
+    """Return where the thresholds of anomaly detection come from; other tasks have none."""
     if not records:
         return []
     held_out = [bool(record.protocol.get("calibration")) for record in records]
@@ -209,7 +236,7 @@ def _distinct(values: Iterable[str]) -> str:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """``0–2, 5`` of sorted integers."""
+    """Return ``0–2, 5`` for the sorted integers 0, 1, 2 and 5."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""Finding two runs among records and reading what both predicted of the same images."""
+"""Find two runs among records and compare their predictions on the same images."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,10 +9,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from bench.aggregate.rows import recency_key
 from bench.record import Record
-from bench.report.tables import recency_key
 from bench.store import read_records
-from bench.studies import table_spec_of
+from bench.study import RANKING, first_head, task_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,28 +35,30 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Case and profile, in words."""
+        """Return case id and profile."""
         return f"{self.record.key.id} (profile {self.record.key.profile})"
 
 
 def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) -> tuple[Run, Run]:
-    """The newest finished run of each case id, both of one profile.
+    """Return the newest finished run of each case id, both of one profile.
 
     Args:
         files: JSONL files of records, each in ``RESULTS/runs``.
-        ids: Of the two cases.
-        profile: Name; None where only one has both.
+        ids: Ids of the two cases.
+        profile: Profile of both runs; None if only one profile has both.
 
     Raises:
         ComparisonError: There are no such runs, or several profiles have them.
     """
     runs: dict[tuple[str, str], Run] = {}
-    found = [Run(record, file.parent.parent) for file in files for record in read_records([file])]
-    for run in sorted(found, key=lambda run: recency_key(run.record)):
+    candidates = [
+        Run(record, file.parent.parent) for file in files for record in read_records([file])
+    ]
+    for run in sorted(candidates, key=lambda run: recency_key(run.record)):
         key = run.record.key
         if run.record.status == "ok" and profile in {None, key.profile}:
             runs[key.id, key.profile] = run
-    by_id = {case: {of for name, of in runs if name == case} for case in ids}
+    by_id = {case: {name for id_, name in runs if id_ == case} for case in ids}
     for case, profiles in by_id.items():
         if not profiles:
             under = f" under profile {profile}" if profile else ""
@@ -66,31 +68,31 @@ def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) 
             )
     shared = set.intersection(*by_id.values())
     if len(shared) != 1:
-        have = "; ".join(f"{case}: {', '.join(sorted(of))}" for case, of in by_id.items())
+        have = "; ".join(f"{case}: {', '.join(sorted(names))}" for case, names in by_id.items())
         advice = "name one with --profile" if shared else "run both under one profile"
         raise ComparisonError(
             f"Wanted two runs of one profile, found {have}. Budgets differ between profiles: "
             f"{advice}."
         )
-    (of,) = shared
-    return runs[ids[0], of], runs[ids[1], of]
+    (name,) = shared
+    return runs[ids[0], name], runs[ids[1], name]
 
 
 def compare_runs(
-    first: Run, second: Run, head: str | None = None, figure: str | None = None
+    first: Run, second: Run, head: str | None = None, metric: str | None = None
 ) -> "Comparison":
     """Compare two runs by their predictions.
 
     Args:
         first: A run.
-        second: Another of the same task on the same images.
-        head: Scoring head; None for the one that ranks.
-        figure: ``image_auroc``, ``top1`` or one of
-            `bench.metrics.comparison.BOOTSTRAPPED`; None for the one that ranks.
+        second: Another run of the same task on the same images.
+        head: Scoring head; None for the first one of each run's model.
+        metric: ``image_auroc``, ``top1`` or one of `bench.metrics.comparison.BOOTSTRAPPED`; None
+            for the metric that ranks the task.
 
     Raises:
-        ComparisonError: Artifacts are missing or damaged, the images are not the same, or the task
-            has no such head or figure.
+        ComparisonError: Artifacts are missing or damaged, the images are not the same, or the runs
+            have no such head or metric.
     """
     from bench.metrics.comparison import (
         BOOTSTRAPPED,
@@ -99,34 +101,41 @@ def compare_runs(
         compare_resampled,
     )
 
-    shown, other = table_spec_of(first.record), table_spec_of(second.record)
-    if shown.task != other.task:
+    task, other = task_of(first.record), task_of(second.record)
+    if task != other:
         raise ComparisonError(
-            f"{first.name} is a case of {shown.task}, {second.name} one of {other.task}: only runs "
-            "of one task on the same images can be compared."
+            f"{first.name} is a case of {task}, {second.name} one of {other}: only runs of one "
+            "task on the same images can be compared."
         )
-    head, figure = head or shown.heads[0], figure or shown.ranking
-    known = ("top1",) if shown.task == "classification" else ("image_auroc", *BOOTSTRAPPED)
-    for wanted, there, what in ((head, shown.heads, "head"), (figure, known, "figure")):
-        if wanted not in there:
-            raise ComparisonError(
-                f"Runs of {shown.task} have no {what} {wanted} to compare; there are "
-                f"{', '.join(there)}."
-            )
-    if shown.task == "classification":
-        one, two = _predictions((first, second), "predictions", "predicted")
-        labels = one["labels"]
-        return compare_classifiers(*(_tensor(of["predicted"] == labels) for of in (one, two)))
-    column = f"scores.{head}"
-    one, two = _predictions((first, second), "scores", column)
-    scores = _tensor(one[column]), _tensor(two[column])
-    labels = _tensor(one["labels"])
-    if figure == "image_auroc":
+    runs = (first, second)
+    heads = [head or first_head(run.record) for run in runs]
+    for run, name in zip(runs, heads, strict=True):
+        _check_known("head", name, tuple(run.record.metrics), run.name)
+    metric = metric or RANKING[task]
+    known = ("top1",) if task == "classification" else ("image_auroc", *BOOTSTRAPPED)
+    _check_known("metric", metric, known, f"a comparison of {task}")
+    if task == "classification":
+        arrays = _predictions(runs, "predictions", ["predicted"] * 2)
+        right = [_tensor(a["predicted"] == a["labels"]) for a in arrays]
+        return compare_classifiers(right[0], right[1])
+    columns = [f"scores.{name}" for name in heads]
+    arrays = _predictions(runs, "scores", columns)
+    scores = _tensor(arrays[0][columns[0]]), _tensor(arrays[1][columns[1]])
+    labels = _tensor(arrays[0]["labels"])
+    if metric == "image_auroc":
         return compare_aurocs(*scores, labels)
     thresholds = math.nan, math.nan
-    if figure == "f1":
-        thresholds = _threshold(first, head), _threshold(second, head)
-    return compare_resampled(figure, *scores, labels, thresholds)
+    if metric == "f1":
+        thresholds = _threshold(first, heads[0]), _threshold(second, heads[1])
+    return compare_resampled(metric, *scores, labels, thresholds)
+
+
+def _check_known(kind: str, name: str, known: tuple[str, ...], owner: str) -> None:
+    if name not in known:
+        raise ComparisonError(
+            f"Wanted the {kind} {name}, found that {owner} has {', '.join(known)}: name one of "
+            f"these with --{kind}."
+        )
 
 
 def _threshold(run: Run, head: str) -> float:
@@ -140,22 +149,24 @@ def _threshold(run: Run, head: str) -> float:
     return value
 
 
-def _predictions(runs: tuple[Run, Run], artifact: str, column: str) -> list[Mapping[str, Any]]:
-    """Both runs' arrays, of the same images with the same labels in the same order."""
-    found = [_arrays(run, artifact, column) for run in runs]
-    for name, wanted in (("names", "test images"), ("labels", "labels")):
-        one, two = (of[name] for of in found)
-        if len(one) != len(two) or (one != two).any():
+def _predictions(
+    runs: tuple[Run, Run], artifact: str, columns: list[str]
+) -> list[Mapping[str, Any]]:
+    """Return both runs' arrays, of the same images with the same labels in the same order."""
+    arrays = [_arrays(run, artifact, name) for run, name in zip(runs, columns, strict=True)]
+    for name, noun in (("names", "test images"), ("labels", "labels")):
+        first, second = (a[name] for a in arrays)
+        if len(first) != len(second) or (first != second).any():
             differ = (
-                f"{len(one)} and {len(two)} of them"
-                if len(one) != len(two)
-                else f"the first difference is image {int((one != two).argmax())}"
+                f"{len(first)} and {len(second)} of them"
+                if len(first) != len(second)
+                else f"the first difference is image {int((first != second).argmax())}"
             )
             raise ComparisonError(
-                f"{runs[0].name} and {runs[1].name} were judged on different {wanted} ({differ}). "
+                f"{runs[0].name} and {runs[1].name} were evaluated on different {noun} ({differ}). "
                 "A paired comparison needs the same images: run both on the same data."
             )
-    return found
+    return arrays
 
 
 def _arrays(run: Run, artifact: str, column: str) -> Mapping[str, Any]:
@@ -169,18 +180,18 @@ def _arrays(run: Run, artifact: str, column: str) -> Mapping[str, Any]:
         )
     try:
         with path.open("rb") as stream, np.load(stream) as file:
-            found = {name: file[name] for name in ("names", "labels", column)}
+            arrays = {name: file[name] for name in ("names", "labels", column)}
     except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
         raise ComparisonError(
             f"The predictions of {run.name} in {path} cannot be read ({error}): run the case again "
             "with --rerun."
         ) from error
-    if len({len(values) for values in found.values()}) != 1 or not len(found["names"]):
+    if len({len(values) for values in arrays.values()}) != 1 or not len(arrays["names"]):
         raise ComparisonError(
-            f"The predictions of {run.name} in {path} are not one for each image: run the case "
+            f"The predictions of {run.name} in {path} do not have one value per image: run the case "
             "again with --rerun."
         )
-    return found
+    return arrays
 
 
 def _tensor(values: Any) -> "Tensor":

@@ -1,7 +1,7 @@
 """The studies, by name; each is one registration."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from bench.record import Record
@@ -9,7 +9,6 @@ from bench.studies.anomaly_zoo.study import ANOMALY_ZOO
 from bench.studies.mixing.study import CLASSIFIERS, MIXING
 from bench.studies.rd_backbone.study import RD_BACKBONE
 from bench.study import Study
-from bench.table_spec import ANOMALY, TableSpec
 
 _STUDIES: dict[str, Study] = {}
 STUDIES: Mapping[str, Study] = MappingProxyType(_STUDIES)
@@ -32,6 +31,8 @@ for _study in (RD_BACKBONE, ANOMALY_ZOO, MIXING, CLASSIFIERS):
     register_study(_study)
 
 
-def table_spec_of(record: Record) -> TableSpec:
-    """Return how a record is ranked and shown in the first study that selects it."""
-    return next((s.table_spec for s in STUDIES.values() if s.selects(record.case)), ANOMALY)
+def by_study(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Return records by name of study, sorted; a record stands in every study that selects it."""
+    records = list(records)
+    grouped = {name: [r for r in records if s.selects(r.case)] for name, s in STUDIES.items()}
+    return {name: grouped[name] for name in sorted(grouped) if grouped[name]}

@@ -19,7 +19,6 @@ def classified(
     dataset="cifar100",
     augmentation="default",
     pretrained=False,
-    study="mixing",
     profile="original",
     epochs=50,
     images_seen=None,
@@ -28,20 +27,13 @@ def classified(
     judged=None,
     **fields,
 ):
-    case = Case(study, model, dataset, None, augmentation, pretrained, seed)
+    name, _, suffix = model.partition(".")
+    case = Case(name, suffix or "baseline", dataset, None, augmentation, pretrained, seed)
     figures = dict.fromkeys(("top1", "macro_precision", "macro_recall", "macro_f1"), top1)
     best = max([top1, *(judged or [])])
     return Record(
         key=Key(case.id, profile, f"recipe of {model}", data or f"hash of {dataset}", model),
-        case={
-            "study": study,
-            "model": model,
-            "dataset": dataset,
-            "category": None,
-            "augmentation": augmentation,
-            "pretrained": pretrained,
-            "replicate": seed,
-        },
+        case=case,
         status="ok",
         outcome="ok",
         protocol=_protocol(case, images_seen, epochs),

@@ -1,7 +1,8 @@
-"""Records as a run would leave them, with chosen figures."""
+"""Records as a run would leave them, with chosen values."""
 
 from bench.case import Case
 from bench.record import Key, Record
+from models.catalog import MODELS
 
 
 def make(
@@ -21,25 +22,17 @@ def make(
     recipe=None,
     images=None,
     protocol=None,
-    study="rd_backbone",
     **fields,
 ):
     dataset, _, category = data.partition(".")
-    case = Case(study, model, dataset, category or None, "default", pretrained, seed)
+    name, _, suffix = model.partition(".")
+    case = Case(name, suffix or "baseline", dataset, category or None, "default", pretrained, seed)
     recipe = recipe or (case.recipe if case.recipe in {"same", "tuned"} else f"{model}-baseline")
     weights = model if pretrained else "random"
     ok = status == "ok"
     return Record(
         key=Key(case.id, profile, recipe, images or f"hash of {data}", weights),
-        case={
-            "study": case.study,
-            "model": model,
-            "dataset": dataset,
-            "category": category or None,
-            "augmentation": "default",
-            "pretrained": pretrained,
-            "replicate": seed,
-        },
+        case=case,
         status=status,
         outcome="ok" if ok else "crash",
         protocol={
@@ -50,7 +43,7 @@ def make(
         }
         | (protocol or {}),
         seed=111 + seed,
-        metrics=_metrics(study, {"image_auroc": auroc, **(metrics or {})}, auroc, multi)
+        metrics=_metrics(case, {"image_auroc": auroc, **(metrics or {})}, auroc, multi)
         if ok
         else {},
         measurements=measurements or ({"inference_images_per_s": 123.4} if ok else {}),
@@ -61,7 +54,8 @@ def make(
     )
 
 
-def _metrics(study, ranking, auroc, multi):
-    if study == "anomaly_zoo":
+def _metrics(case, ranking, auroc, multi):
+    entry = MODELS.get(case.model)
+    if entry is None or len(entry.heads) == 1:
         return {"score": ranking}
     return {"single_scale": ranking, "multi_scale": {"image_auroc": auroc, **(multi or {})}}

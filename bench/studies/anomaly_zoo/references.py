@@ -1,12 +1,15 @@
-"""Which published figures answer the zoo's question: the same configuration, one model a category.
+"""Published values of the zoo's configurations, from one model per category.
 
-A figure stands beside ours where backbone and method are one of our configurations. Its image size
-may be another than ours: it is told with its source, as are the settings.
+A value stands next to ours where its backbone and method are those of one of our configurations.
+Its image size may differ from ours; it is given with the source and the settings.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+from bench.aggregate.reference import Reference, read_rows
+from models.catalog import MODELS
 
 DATASETS = {"mvtec_ad": "mvtec", "visa": "visa", "btad": "btad"}
 """Our ids of datasets, by the files' names."""
@@ -23,16 +26,13 @@ METRICS = {
 
 
 class Published(NamedTuple):
-    """What a row's configuration is told by."""
+    """A configuration that values were published for."""
 
     source: str
     config: str
     backbone: str
     image_size: str
 
-
-ZooFigures = tuple[str, str, str, str, dict[str, float]]
-"""Our model, source, our dataset, category, and values by our metric."""
 
 _README = "anomalib README"
 _HISTORY = "anomalib README (history)"
@@ -111,7 +111,7 @@ COMPARABLE: Mapping[str, tuple[Published, ...]] = {
         Published(_README, "layers1-3; 200 epochs; bs16; README 2022-06", _WIDE, "256"),
     ),
 }
-"""The configurations that are ours, by our model with its recipe; the sources' own figures first."""
+"""Published configurations that match ours, by variant; the sources' own values first."""
 
 _CFA_CODE = "CFA official README"
 LEFT_OUT: Mapping[Published, str] = {
@@ -120,41 +120,51 @@ LEFT_OUT: Mapping[Published, str] = {
     )
     for variant in ("resize only", "resize+crop", "CFA++ (per-class best of both)")
 }
-"""Configurations in the file that stand beside nothing, and why."""
+"""Configurations in the file that are not shown, and why."""
 
 _FILE_NAMES = {"efficientad": "efficient_ad", "rd": "reverse_distillation"}
 
 
-def zoo_references(rows: Iterable[Mapping[str, str]]) -> list[ZooFigures]:
-    """The comparable figures among published rows, grouped by model, source and category.
+def published(variants: Iterable[str]) -> list[Reference]:
+    """Return the published values of the variants in a table."""
+    rows = [*read_rows("anomaly_zoo.csv"), *read_rows("reverse_distillation.csv")]
+    variants = set(variants)
+    return [reference for reference in zoo_references(rows) if reference.model in variants]
+
+
+def zoo_references(rows: Iterable[Mapping[str, str]]) -> list[Reference]:
+    """Return the comparable values among published rows, by model, source and category.
 
     Args:
-        rows: Of ``anomaly_zoo.csv`` and ``reverse_distillation.csv``, by the files' headings.
+        rows: Rows of ``anomaly_zoo.csv`` and ``reverse_distillation.csv``, by the files' headings.
     """
     ours = {
-        (method_of(model), published): model
+        (method_of(model), configuration): model
         for model, configurations in COMPARABLE.items()
-        for published in configurations
+        for configuration in configurations
     }
     grouped: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
     for row in rows:
-        published = published_of(row)
-        model = ours.get((row["model"], published))
+        configuration = published_of(row)
+        model = ours.get((row["model"], configuration))
         if model is None or row["dataset"] not in DATASETS or row["metric"] not in METRICS:
             continue
-        about = f"{published.config}; {published.backbone}, {published.image_size} px"
-        source = f"{published.source} ({about}; {row['url_or_id']})"
+        about = f"{configuration.config}; {configuration.backbone}, {configuration.image_size} px"
+        source = f"{configuration.source} ({about}; {row['url_or_id']})"
         place = model, source, DATASETS[row["dataset"]], row["category"]
         grouped[place][METRICS[row["metric"]]] = float(row["value"])
-    return [(*place, metrics) for place, metrics in grouped.items()]
+    return [
+        Reference(*place, MODELS[place[0].partition(".")[0]].heads[0], metrics)
+        for place, metrics in grouped.items()
+    ]
 
 
 def published_of(row: Mapping[str, str]) -> Published:
-    """A row's configuration."""
+    """Return a row's configuration."""
     return Published(*(row[name] for name in Published._fields))
 
 
 def method_of(model: str) -> str:
-    """What the files call the method of one of our models."""
+    """Return what the files call the method of one of our models."""
     method = model.partition(".")[0].partition("_")[0]
     return _FILE_NAMES.get(method, method)

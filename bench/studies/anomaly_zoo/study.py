@@ -1,13 +1,16 @@
 """Study 3: which anomaly-detection model for which part?"""
 
 from bench.study import Study
-from models.catalog import MODELS
 
 ANOMALY_ZOO = Study(
     name="anomaly_zoo",
     task="anomaly",
     about="Anomaly-detection models behind one interface",
     datasets=("mvtec", "visa", "btad", "surface"),
-    models=tuple(name for name, entry in MODELS.items() if entry.task == "anomaly"),
-    table="zoo",
+    models=None,
+    columns=(
+        *("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30"),
+        *("accuracy", "f1", "f1_best"),
+    ),
+    references="bench.studies.anomaly_zoo.references:published",
 )

@@ -1,20 +1,20 @@
 """Differences, and differences of differences, of top-1 values with their intervals.
 
-What is judged is what is shown: values are rounded to hundredths of a point before any word is
-chosen, so that no sentence can contradict the table it stands beside.
+Values are rounded to hundredths of a point before any word is chosen, so that no sentence can
+contradict the table below it.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.report.statistics import estimate
+from bench.aggregate.statistics import estimate
 from bench.studies.mixing.points import Outcomes, Point
 
 _NORMAL_95 = 1.959964
 
 Weights = Mapping[Point, int]
-"""A contrast: the sign with which each point's top-1 enters."""
+"""A contrast: the sign of each point's top-1 in the sum."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Contrast:
 
     Attributes:
         value: Mean over the seeds that all points have.
-        low: Lower end of the 95 % interval; None where there is none.
+        low: Lower end of the 95 % interval; None if there is none.
         high: Upper end.
-        seeds: How many seeds; with one the interval is of the sampling of test images only.
-        collapsed: Names of collapsed runs that enter it.
+        seeds: Number of seeds; for one, the interval covers only the sampling of test images.
+        collapsed: Names of collapsed runs in the sum.
     """
 
     value: float
@@ -37,14 +37,14 @@ class Contrast:
 
     @property
     def shown_sign(self) -> int:
-        """1 or −1 where the interval over seeds lies on one side of zero, else 0."""
+        """Return 1 or −1 if the interval over seeds lies on that side of zero, else 0."""
         if self.seeds < 2 or self.low is None or self.high is None:
             return 0
         return (self.low > 0) - (self.high < 0)
 
     @property
     def sign(self) -> int:
-        """Of the value."""
+        """Return the sign of the value."""
         return (self.value > 0) - (self.value < 0)
 
     def __str__(self) -> str:
@@ -54,11 +54,11 @@ class Contrast:
 
 
 def contrast(outcomes: Outcomes, weights: Weights) -> Contrast | None:
-    """The weighted sum of the points' top-1 values; None where they share no seed.
+    """Return the weighted sum of the points' top-1 values; None if they share no seed.
 
     With several seeds the interval is Student's t over the seeds' own sums. With one it is
-    binomial: how far a sum may be off because the test images are a sample, runs taken as
-    independent; it says nothing of the spread between seeds.
+    binomial: it covers the sampling of test images for independent runs, and says nothing about
+    the spread between seeds.
     """
     if any(point not in outcomes for point in weights):
         return None
@@ -66,25 +66,29 @@ def contrast(outcomes: Outcomes, weights: Weights) -> Contrast | None:
     seeds = sorted(set.intersection(*(set(outcome.by_seed) for _, outcome in terms)))
     if not seeds:
         return None
-    found = estimate(
+    mean = estimate(
         math.fsum(sign * outcome.by_seed[seed] for sign, outcome in terms) for seed in seeds
     )
-    if found is None:
+    if mean is None:
         return None
-    half = found.half_width
+    half = mean.half_width
     if len(seeds) == 1:
-        half = _sampling([(one.by_seed[seeds[0]], one.images) for _, one in terms])
+        half = _sampling([(outcome.by_seed[seeds[0]], outcome.images) for _, outcome in terms])
     return Contrast(
-        _points(found.mean),
-        None if half is None else _points(found.mean - half),
-        None if half is None else _points(found.mean + half),
+        _points(mean.mean),
+        None if half is None else _points(mean.mean - half),
+        None if half is None else _points(mean.mean + half),
         len(seeds),
         tuple(outcome.collapsed for _, outcome in terms if outcome.collapsed),
     )
 
 
 def signed(points: float) -> str:
-    """``+1.25`` or ``−0.30``; zero has no sign."""
+    """Return a signed number of points.
+
+    >>> signed(1.25), signed(-0.3), signed(0.0)
+    ('+1.25', '−0.30', '0.00')
+    """
     return "0.00" if points == 0 else f"{points:+.2f}".replace("-", "−")
 
 

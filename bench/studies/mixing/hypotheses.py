@@ -1,4 +1,4 @@
-"""Study 2's hypotheses, judged from a table of top-1 values alone.
+"""Study 2's hypotheses, tested on a table of top-1 values.
 
 H1: ResNet gains more from CutMix than ViT does. H2: ViT gains more from MixUp than ResNet does.
 H3: pretraining does not change H1 and H2. A gain is top-1 with the augmentation minus without.
@@ -7,6 +7,7 @@ H3: pretraining does not change H1 and H2. A gain is top-1 with the augmentation
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from bench.studies.mixing.contrasts import Contrast, Weights, contrast
 from bench.studies.mixing.points import Outcomes, Point
@@ -18,13 +19,13 @@ UNTESTED, ABSENT = "not tested over seeds", "not tested (runs are missing)"
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """That one model gains more from an augmentation than the other.
+    """The claim that a model gains more from an augmentation than another model.
 
     Attributes:
         name: ``H1`` or ``H2``.
-        augmentation: Whose gain.
-        gainer: Model that is said to gain more.
-        other: The model it is compared with.
+        augmentation: Augmentation whose gain is compared.
+        gainer: Model that is claimed to gain more.
+        other: Model it is compared with.
     """
 
     name: str
@@ -34,12 +35,12 @@ class Hypothesis:
 
     @property
     def text(self) -> str:
-        """In words."""
+        """Return the claim in words."""
         title = {"mixup": "MixUp", "cutmix": "CutMix"}[self.augmentation]
         return f"{self.gainer} gains more from {title} than {self.other} does"
 
     def weights(self, dataset: str, *, pretrained: bool, sign: int = 1) -> dict[Point, int]:
-        """The difference of differences that is above zero where it holds."""
+        """Return the difference of differences that is above zero if the claim holds."""
         return {
             Point(dataset, model, augmentation, pretrained): sign * of_model * of_augmentation
             for model, of_model in ((self.gainer, 1), (self.other, -1))
@@ -49,46 +50,46 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Answer:
-    """One cell of a hypothesis.
+    """The answer to a hypothesis on a dataset.
 
     Attributes:
-        hypothesis: ``H1``, ``H2``; ``H3, H1`` where it is H1 that pretraining may change.
-        start: ``pretrained``, ``scratch`` or, for H3, ``pretrained − scratch``.
-        found: The difference; None where a run is missing.
-        verdict: In words.
-        flips: For H3: whether the difference has another sign with pretraining than without.
+        hypothesis: ``H1``, ``H2``; ``H3, H1`` for the change of H1 with pretraining.
+        init: ``pretrained``, ``scratch`` or, for H3, ``pretrained − scratch``.
+        contrast: The difference; None if a run is missing.
+        verdict: Verdict in words.
+        flips: For H3: whether the sign of the difference changes with pretraining.
     """
 
     hypothesis: str
     dataset: str
-    start: str
-    found: Contrast | None
+    init: str
+    contrast: Contrast | None
     verdict: str
     flips: bool = False
 
 
 def hypotheses(resnet: str, vit: str) -> tuple[Hypothesis, Hypothesis]:
-    """H1 and H2 for a pair of models."""
+    """Return H1 and H2 for a pair of models."""
     return Hypothesis("H1", "cutmix", resnet, vit), Hypothesis("H2", "mixup", vit, resnet)
 
 
 def cell_answers(hypothesis: Hypothesis, outcomes: Outcomes) -> list[Answer]:
-    """H1's or H2's answer for every dataset and start that any of its runs are of."""
+    """Return H1's or H2's answer for every dataset and initialization with any of its runs."""
     answers = []
     for dataset in _datasets(outcomes):
         for pretrained in (False, True):
             weights = hypothesis.weights(dataset, pretrained=pretrained)
             if not weights.keys() & outcomes.keys():
                 continue
-            found = contrast(outcomes, weights)
-            start = "pretrained" if pretrained else "scratch"
-            verdict = judge(found, {1: HOLDS, -1: REVERSED, 0: NOT_SHOWN})
-            answers.append(Answer(hypothesis.name, dataset, start, found, verdict))
+            difference = contrast(outcomes, weights)
+            init = "pretrained" if pretrained else "scratch"
+            verdict = word_for(difference, {1: HOLDS, -1: REVERSED, 0: NOT_SHOWN})
+            answers.append(Answer(hypothesis.name, dataset, init, difference, verdict))
     return answers
 
 
 def change_answers(pair: Sequence[Hypothesis], outcomes: Outcomes) -> list[Answer]:
-    """H3's answer for every dataset and hypothesis that both starts have runs of."""
+    """Return H3's answer for every dataset and hypothesis with runs of both initializations."""
     answers = []
     for dataset in _datasets(outcomes):
         for hypothesis in pair:
@@ -97,24 +98,25 @@ def change_answers(pair: Sequence[Hypothesis], outcomes: Outcomes) -> list[Answe
             if not (after.keys() & outcomes.keys() and before.keys() & outcomes.keys()):
                 continue
             change: Weights = {**after, **hypothesis.weights(dataset, pretrained=False, sign=-1)}
-            found = contrast(outcomes, change)
-            verdict = judge(found, {1: CHANGED, -1: CHANGED, 0: UNCHANGED})
-            one, other = contrast(outcomes, after), contrast(outcomes, before)
-            flips = one is not None and other is not None and one.sign * other.sign < 0
+            difference = contrast(outcomes, change)
+            verdict = word_for(difference, {1: CHANGED, -1: CHANGED, 0: UNCHANGED})
+            parts = contrast(outcomes, after), contrast(outcomes, before)
+            flips = all(parts) and prod(part.sign for part in parts if part) < 0
             name = f"H3, {hypothesis.name}"
-            answers.append(Answer(name, dataset, "pretrained − scratch", found, verdict, flips))
+            init = "pretrained − scratch"
+            answers.append(Answer(name, dataset, init, difference, verdict, flips))
     return answers
 
 
-def judge(found: Contrast | None, words: dict[int, str]) -> str:
-    """The word for the side of zero on which the interval over seeds lies."""
-    if found is None:
+def word_for(difference: Contrast | None, words: dict[int, str]) -> str:
+    """Return the word for the side of zero on which the interval over seeds lies."""
+    if difference is None:
         return ABSENT
-    return UNTESTED if found.seeds < 2 else words[found.shown_sign]
+    return UNTESTED if difference.seeds < 2 else words[difference.shown_sign]
 
 
 def conclude(text: str, answers: Sequence[Answer]) -> str:
-    """A hypothesis over its cells, in a sentence made of counts of them."""
+    """Return a hypothesis over its cells, in a sentence made of their counts."""
     counts = Counter(answer.verdict for answer in answers)
     parts = [
         f"{word} in {counts[word]}"
@@ -123,21 +125,21 @@ def conclude(text: str, answers: Sequence[Answer]) -> str:
     ]
     cells = f"{len(answers)} {'cell' if len(answers) == 1 else 'cells'}"
     sentences = [f"{text}: of {cells}, {', '.join(parts)}."]
-    untested = [answer for answer in answers if answer.verdict == UNTESTED and answer.found]
+    untested = [answer for answer in answers if answer.verdict == UNTESTED and answer.contrast]
     if untested:
         sentences.append(_signs(untested))
-    if collapsed := [answer for answer in answers if answer.found and answer.found.collapsed]:
+    if collapsed := [answer for answer in answers if answer.contrast and answer.contrast.collapsed]:
         noun = "cell rests" if len(collapsed) == 1 else "cells rest"
         sentences.append(f"{len(collapsed)} {noun} on a collapsed run.")
     return " ".join(sentences)
 
 
 def _signs(answers: Sequence[Answer]) -> str:
-    """What one seed says: the sign, or for H3 whether the sign flips."""
+    """Return what a single seed says: the sign, or for H3 whether the sign flips."""
     if answers[0].hypothesis.startswith("H3"):
         flips = sum(answer.flips for answer in answers)
         return f"With one seed, the sign flips with pretraining in {flips} of {len(answers)}."
-    signs = Counter(answer.found.sign for answer in answers if answer.found)
+    signs = Counter(answer.contrast.sign for answer in answers if answer.contrast)
     tail = f", neither in {signs[0]}" if signs[0] else ""
     return (
         f"With one seed, the sign is for it in {signs[1]} of {len(answers)} and against it in "

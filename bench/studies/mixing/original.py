@@ -1,22 +1,21 @@
-"""The original mixing study's own table: its names, its figures and what is odd about them."""
+"""The original mixing study's own table: names, values and their oddities."""
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from bench.report.references import FOLDER, Reference
+from bench.aggregate.reference import Reference, read_rows
 from bench.studies.mixing.points import HEAD, Outcome, Point, collapsed
 
 SOURCE = "the original mixing study, one seed"
 BEST_EPOCH = "best_epoch"
-"""Scoring head of figures at the epoch that is best on the test set."""
+"""Scoring head of values at the epoch that is best on the test set."""
 
 _DATASETS = {"CIFAR100": "cifar100", "Tiny-ImageNet": "tiny_imagenet"}
 _MODELS = {"ResNet50": "resnet50", "ViT-Small/16": "vit_small_patch16_224"}
 
 TEST_IMAGES = 10_000
-"""Of either dataset: 100 a class in CIFAR-100, 50 a class in Tiny-ImageNet's val."""
+"""Test images of either dataset: 100 per class in CIFAR-100, 50 in Tiny-ImageNet's val."""
 
 _SHOWN = 5e-5
 """Half of the last decimal that the original gives."""
@@ -24,14 +23,14 @@ _SHOWN = 5e-5
 
 @dataclass(frozen=True)
 class Experiment:
-    """One of the 24; figures are fractions of 1.
+    """One of the 24 experiments; values are fractions of 1.
 
     Attributes:
         name: ``Control-1`` to ``Exp-16``.
-        point: Its place, under our names.
-        top1: At the epoch that is best on the test set, like all figures but ``last_top1``.
-        last_top1: After the last epoch.
-        best_epoch: From 1.
+        point: Its place in the table, by our names.
+        top1: Top-1 at the epoch that is best on the test set, as all values but ``last_top1``.
+        last_top1: Top-1 after the last epoch.
+        best_epoch: Number of the best epoch, from 1.
     """
 
     name: str
@@ -47,60 +46,68 @@ class Experiment:
 
     @property
     def misprinted(self) -> bool:
-        """Whether recall and top-1 differ, which on a class-balanced test set they cannot."""
+        """Return whether recall and top-1 differ, which they cannot on a balanced test set."""
         return abs(self.recall - self.top1) > _SHOWN
 
 
 @cache
 def experiments() -> dict[Point, Experiment]:
-    """The 24 experiments in the original's order."""
-    with (FOLDER / "original_classification.csv").open(newline="", encoding="utf-8") as file:
-        found = [_experiment(row) for row in csv.DictReader(file)]
-    return {experiment.point: experiment for experiment in found}
+    """Return the 24 experiments in the original's order."""
+    table = [_experiment(row) for row in read_rows("original_classification.csv")]
+    return {experiment.point: experiment for experiment in table}
 
 
 def collapsed_experiments() -> dict[Point, str]:
-    """Names of the experiments that fell apart; the rule knows their numbers only."""
-    found = {}
-    for point, one in experiments().items():
+    """Return the names of the experiments that collapsed, by the rule for our own runs."""
+    names = {}
+    for point, experiment in experiments().items():
         control = experiments()[point._replace(augmentation="default")]
         if collapsed(
-            one.best_epoch,
-            one.epochs,
-            one.top1,
-            one.last_top1,
-            None if control is one else control.last_top1,
+            experiment.best_epoch,
+            experiment.epochs,
+            experiment.top1,
+            experiment.last_top1,
+            None if control is experiment else control.last_top1,
         ):
-            found[point] = one.name
-    return found
+            names[point] = experiment.name
+    return names
 
 
 def original_outcomes(*, last_epoch: bool) -> dict[Point, Outcome]:
-    """The original's top-1 values: after the last epoch, or at the best on the test set."""
-    collapsed = collapsed_experiments()
+    """Return the original's top-1 values: after the last epoch, or at the best on the test set."""
+    names = collapsed_experiments()
     return {
         point: Outcome(
-            {0: one.last_top1 if last_epoch else one.top1}, TEST_IMAGES, collapsed.get(point, "")
+            {0: experiment.last_top1 if last_epoch else experiment.top1},
+            TEST_IMAGES,
+            names.get(point, ""),
         )
-        for point, one in experiments().items()
+        for point, experiment in experiments().items()
     }
 
 
-def original_rows() -> Iterator[Reference]:
-    """The original's figures for machines, a recipe for either way of choosing the epoch."""
-    for point, one in experiments().items():
+def published(_variants: Iterable[str]) -> Iterator[Reference]:
+    """Yield the original's values for the CSV file, with a head for either choice of the epoch."""
+    for point, experiment in experiments().items():
         best = {
-            "top1": one.top1,
-            "top5": one.top5,
-            "macro_recall": one.recall,
-            "macro_precision": one.precision,
-            "macro_f1": one.f1,
+            "top1": experiment.top1,
+            "top5": experiment.top5,
+            "macro_recall": experiment.recall,
+            "macro_precision": experiment.precision,
+            "macro_f1": experiment.f1,
         }
-        extra = "" if point.augmentation == "default" else f" {point.augmentation}"
-        for head, metrics in ((HEAD, {"top1": one.last_top1}), (BEST_EPOCH, best)):
-            source = f"{SOURCE} ({one.name})"
-            label = f"{point.model}{extra}"
-            yield Reference(label, source, point.dataset, "", head, metrics, point.start)
+        suffix = "" if point.augmentation == "default" else f" {point.augmentation}"
+        for head, metrics in ((HEAD, {"top1": experiment.last_top1}), (BEST_EPOCH, best)):
+            yield Reference(
+                f"{point.model}{suffix}",
+                f"{SOURCE} ({experiment.name})",
+                point.dataset,
+                "",
+                head,
+                metrics,
+                point.init,
+                in_tables=False,
+            )
 
 
 def _experiment(row: dict[str, str]) -> Experiment:

@@ -1,7 +1,7 @@
-"""Are our runs within ±3 points of the original's, and with which base transform?
+"""Whether our runs are within ±3 points of the original's, and with which base transform.
 
-The original never published its base transform, so two are run. The band is judged against the one
-that is nearer over all of a dataset's experiments, never against whichever suits an experiment.
+The original never published its base transform, so two are run. The original is compared with the
+one that is closer over all experiments of a dataset, never with whichever suits an experiment.
 """
 
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from bench.studies.mixing.original import Experiment, collapsed_experiments, exp
 from bench.studies.mixing.points import Outcomes, Point
 
 TOLERANCE_POINTS = 3.0
-"""Percentage points."""
+"""Largest difference from the original that counts as a replication, in percentage points."""
 
 CANDIDATES = ("baseline", "flip_crop")
-"""Recipes that may be the original's; they differ in the base transform alone."""
+"""Recipes that may be the original's; they differ only in the base transform."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One experiment beside ours, after the last epoch, in percentage points of two decimals.
+    """An experiment and ours after the last epoch, in percent rounded to two decimals.
 
     Attributes:
         ours: Mean top-1 over seeds, by recipe.
-        difference: Ours minus the original's with the nearer recipe; None where that did not run.
-        collapsed: Whether the original's run fell apart, so that its figure is no target.
+        difference: Ours minus the original's with the closest recipe; None if it did not run.
+        collapsed: Whether the original's run collapsed, so that its value is no target.
     """
 
     experiment: Experiment
@@ -36,7 +36,7 @@ class Comparison:
 
     @property
     def within(self) -> bool | None:
-        """Whether the difference is inside the band; None where there is nothing to judge."""
+        """Return whether the difference is tolerated; None if there is nothing to compare."""
         if self.difference is None or self.collapsed:
             return None
         return abs(self.difference) <= TOLERANCE_POINTS
@@ -44,13 +44,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Replication:
-    """One dataset's experiments beside ours.
+    """The experiments of a dataset, compared with ours.
 
     Attributes:
-        closest_recipe: Recipe that the band is judged against.
-        distances: Mean absolute difference in points by recipe, over the experiments that all recipes
-            have and whose original did not collapse; empty where there are none.
-        counted: How many experiments those are.
+        closest_recipe: Recipe that is compared with the original.
+        distances: Mean absolute difference in points by recipe, over the experiments that all
+            recipes have and whose original did not collapse; empty if there are none.
+        counted: Number of these experiments.
     """
 
     dataset: str
@@ -61,15 +61,15 @@ class Replication:
 
 
 def replications(by_recipe: Mapping[str, Outcomes]) -> list[Replication]:
-    """Every dataset of the original study that we have runs of.
+    """Return a comparison for every dataset of the original study that was run here.
 
     Args:
         by_recipe: Outcomes by recipe; recipes that are not among `CANDIDATES` are ignored.
     """
     ours = {recipe: _means(by_recipe[recipe]) for recipe in CANDIDATES if by_recipe.get(recipe)}
     datasets = dict.fromkeys(point.dataset for point in experiments())
-    found = [_replication(dataset, ours) for dataset in datasets]
-    return [one for one in found if one.comparisons]
+    replications = [_replication(dataset, ours) for dataset in datasets]
+    return [replication for replication in replications if replication.comparisons]
 
 
 def _replication(dataset: str, ours: Mapping[str, Mapping[Point, float]]) -> Replication:
@@ -97,7 +97,7 @@ def _replication(dataset: str, ours: Mapping[str, Mapping[Point, float]]) -> Rep
         )
         for point in points
     ]
-    run = tuple(one for one in comparisons if one.ours)
+    run = tuple(comparison for comparison in comparisons if comparison.ours)
     return Replication(dataset, closest_recipe, distances, len(shared) if recipes else 0, run)
 
 

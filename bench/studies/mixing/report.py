@@ -1,12 +1,11 @@
-"""Study 2's part of the leaderboard: its hypotheses, its experiments, the original beside them."""
+"""Study 2's report: its hypotheses, its experiments, and the original study's values."""
 
 from collections.abc import Iterator, Sequence
 
+from bench.aggregate.rows import ComparableRuns, by_data, category_rows
 from bench.record import Record
-from bench.report.tables import by_data, category_rows
-from bench.studies import STUDIES
 from bench.studies.mixing.original import experiments, original_outcomes
-from bench.studies.mixing.points import Outcomes, outcomes, recipe_of
+from bench.studies.mixing.points import Outcomes, outcomes
 from bench.studies.mixing.replication import replications
 from bench.studies.mixing.tables import (
     best_table,
@@ -16,6 +15,7 @@ from bench.studies.mixing.tables import (
     original_table,
     replication_table,
 )
+from bench.study import Study
 
 _DIFFERENCES = (
     "Differences are of top-1 after the last epoch, in percentage points. With several seeds: mean "
@@ -25,74 +25,73 @@ _DIFFERENCES = (
 )
 
 
-def mixing_report(study: str, records: Sequence[Record]) -> Iterator[str]:
-    """Every part of a classification study but its tables by dataset.
-
-    Args:
-        study: Its name.
-        records: Finished records of one section and study.
-    """
+def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
+    """Yield the hypotheses, gains and experiments of a study of two classifiers."""
+    records = runs.records
     by_recipe = {
-        recipe: outcomes(records, recipe) for recipe in sorted({recipe_of(r) for r in records})
+        recipe: outcomes(records, recipe) for recipe in sorted({r.case.recipe for r in records})
     }
-    for recipe, (found, left_out) in by_recipe.items():
-        yield from _recipe(study, recipe, found, left_out)
+    for recipe, (cells, left_out) in by_recipe.items():
+        yield from _recipe(study, recipe, cells, left_out)
     yield "#### All experiments"
-    rows = [row for cell in by_data(records).values() for row in category_rows(cell)]
+    rows = [row for cell in by_data(records).values() for row in category_rows(cell, study)]
     yield experiments_table(rows)
-    if study == "mixing":
+    if study.references:  # the study that replicates a published one
         full = [record for record in records if _full_budget(record)]
-        yield from _original({recipe: outcomes(full, recipe)[0] for recipe in by_recipe}, records)
+        by_full_recipe: dict[str, Outcomes] = {
+            recipe: outcomes(full, recipe)[0] for recipe in by_recipe
+        }
+        yield from _original(study, by_full_recipe, records)
 
 
-def _recipe(study: str, recipe: str, found: Outcomes, left_out: int) -> Iterator[str]:
-    if not found:
+def _recipe(study: Study, recipe: str, cells: Outcomes, left_out: int) -> Iterator[str]:
+    if not cells:
         return
-    pair = STUDIES[study].pair
-    if pair and (parts := list(hypothesis_tables(pair, found))):
+    if parts := list(hypothesis_tables(study.model_names, cells)):
         yield f"#### Hypotheses, recipe `{recipe}`"
         yield from parts
         yield _DIFFERENCES
-    if parts := list(gains_table(found)):
+    if parts := list(gains_table(cells)):
         yield f"#### Pretrained against scratch, recipe `{recipe}`"
         yield from parts
     yield f"#### Best combination of each dataset, recipe `{recipe}`"
-    yield best_table(found)
+    yield best_table(cells)
     if left_out:
         noun = "run" if left_out == 1 else "runs"
         yield f"Left out above: {left_out} {noun} on other images or under another budget."
 
 
-def _original(by_recipe: dict[str, Outcomes], records: Sequence[Record]) -> Iterator[str]:
-    """The original's figures of the datasets that we have runs of."""
-    have = {record.case.dataset for record in records}
-    datasets = [name for name in dict.fromkeys(p.dataset for p in experiments()) if name in have]
+def _original(
+    study: Study, by_recipe: dict[str, Outcomes], records: Sequence[Record]
+) -> Iterator[str]:
+    """Yield the original's values for the datasets that were run here."""
+    own = {record.case.dataset for record in records}
+    datasets = [name for name in dict.fromkeys(p.dataset for p in experiments()) if name in own]
     if not datasets:
         return
-    judged = {one.dataset: one for one in replications(by_recipe)}
+    compared = {replication.dataset: replication for replication in replications(by_recipe)}
     for dataset in datasets:
         yield f"#### {dataset}: against the original study"
-        if dataset in judged:
-            yield from replication_table(judged[dataset])
+        if dataset in compared:
+            yield from replication_table(compared[dataset])
         else:
             yield "No run here has the original's number of epochs, so none is compared with it."
         yield (
-            "The original's own table, one seed; figures are of the epoch that is best on the test "
-            "set, but for the column that says otherwise."
+            "The original's own table, one seed. Values are those of the epoch that is best on the "
+            "test set, except where the column says otherwise."
         )
         yield from original_table(dataset)
-    pair = STUDIES["mixing"].pair
-    assert pair is not None
     for name, last_epoch in (("best epoch (test-chosen)", False), ("last epoch", True)):
-        yield f"#### The original's figures and the hypotheses: {name}"
+        yield f"#### The hypotheses on the original's values: {name}"
         chosen = original_outcomes(last_epoch=last_epoch)
         yield from hypothesis_tables(
-            pair, {point: one for point, one in chosen.items() if point.dataset in datasets}
+            study.model_names,
+            {point: outcome for point, outcome in chosen.items() if point.dataset in datasets},
         )
 
 
 def _full_budget(record: Record) -> bool:
-    """Whether a run had the original's number of epochs."""
-    epochs = {one.epochs for one in experiments().values()}
+    """Return whether a run had the original's number of epochs."""
+    epochs = {experiment.epochs for experiment in experiments().values()}
     own = record.protocol
     return own.get("images_seen") is None and own.get("recipe", {}).get("epochs") in epochs

@@ -3,6 +3,7 @@
 from bench.study import Study
 
 _DATASETS = ("cifar100", "tiny_imagenet", "digits")
+_COLUMNS = ("top1", "top5", "macro_recall", "macro_precision", "macro_f1", "top1_best_epoch")
 
 MIXING = Study(
     name="mixing",
@@ -10,8 +11,11 @@ MIXING = Study(
     about="Which of ResNet50 and ViT-Small/16 gains from MixUp, and which from CutMix?",
     datasets=_DATASETS,
     models=("resnet50", "vit_small_patch16_224"),
-    pair=("resnet50", "vit_small_patch16_224"),
     augmentations=("default", "mixup", "cutmix"),
+    heads=("last_epoch",),
+    columns=_COLUMNS,
+    report="bench.studies.mixing.report:report",
+    references="bench.studies.mixing.original:published",
 )
 
 CLASSIFIERS = Study(
@@ -20,6 +24,8 @@ CLASSIFIERS = Study(
     about="Other classifiers under the same protocol",
     datasets=_DATASETS,
     models=("resnet18", "deit_tiny_patch16_224"),
-    pair=("resnet18", "deit_tiny_patch16_224"),
     augmentations=("default", "mixup", "cutmix"),
+    heads=("last_epoch",),
+    columns=_COLUMNS,
+    report="bench.studies.mixing.report:report",
 )

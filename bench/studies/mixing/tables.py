@@ -1,9 +1,10 @@
-"""Study 2's tables as Markdown: experiments, hypotheses, gains, and the original's beside them."""
+"""Study 2's tables as Markdown: experiments, hypotheses, gains, and the original's own."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bench.report.markdown import EMPTY, percent, seeds, table
-from bench.report.tables import Row
+from bench.aggregate.markdown import EMPTY, metric_text, seeds, table
+from bench.aggregate.rows import Row
+from bench.metrics.catalog import Metric
 from bench.studies.mixing.contrasts import Contrast, signed
 from bench.studies.mixing.gains import best_combinations, pretraining_gains
 from bench.studies.mixing.hypotheses import (
@@ -16,21 +17,21 @@ from bench.studies.mixing.hypotheses import (
 from bench.studies.mixing.original import Experiment, collapsed_experiments, experiments
 from bench.studies.mixing.points import HEAD, Outcomes, Point, point_of
 from bench.studies.mixing.replication import CANDIDATES, TOLERANCE_POINTS, Replication
-from bench.table_spec import CLASSIFICATION
 
 _AXES = ("Experiment", "Dataset", "Model", "Augmentation", "Pretrained")
 
 
 def experiments_table(rows: Sequence[Row]) -> str:
-    """Our runs under the original's headings and names, in its order; others follow by name.
+    """Return our runs with the original's names in its order; others follow by name.
 
-    Where none of them is one of the original's, its names and figures are no columns.
+    If none of the runs is one of the original's experiments, its two columns are left out.
     """
+    metrics = rows[0].study.metrics([record for row in rows for record in row.records])
     order = {point: position for position, point in enumerate(experiments())}
-    lines = [_experiment(row) for row in sorted(rows, key=lambda row: _position(row, order))]
+    lines = [_experiment(row, metrics) for row in sorted(rows, key=lambda row: _order(row, order))]
     headings = [
         *_AXES,
-        *(column.heading for column in CLASSIFICATION.columns),
+        *(metric.heading for metric in metrics),
         "Seeds",
         "Reference: top-1 after the last epoch",
     ]
@@ -40,32 +41,29 @@ def experiments_table(rows: Sequence[Row]) -> str:
     return table(headings, lines, words=range(len(_AXES)))
 
 
-def _experiment(row: Row) -> list[str]:
-    point, model = _place(row)
-    known = experiments().get(point) if model.partition(".")[2] != "modern" else None
+def _experiment(row: Row, metrics: Sequence[Metric]) -> list[str]:
+    point = point_of(row.records[0])
+    original = experiments().get(point) if row.case.recipe in CANDIDATES else None
     return [
-        known.name if known else EMPTY,
+        original.name if original else EMPTY,
         point.dataset,
-        model,
+        row.case.variant,
         point.augmentation,
         str(point.pretrained),
-        *(
-            percent(row.metric(HEAD, column.metric), column.digits, of=len(row.seeds))
-            for column in CLASSIFICATION.columns
-        ),
-        seeds(len(row.seeds)),
-        f"{100 * known.last_top1:.2f}" if known else EMPTY,
+        *(metric_text(row.metric(HEAD, m.name), m, len(row.replicates)) for m in metrics),
+        seeds(len(row.replicates)),
+        f"{100 * original.last_top1:.2f}" if original else EMPTY,
     ]
 
 
-def hypothesis_tables(pair: tuple[str, str], outcomes: Outcomes) -> Iterator[str]:
-    """H1 to H3 in sentences made from the numbers, and the numbers."""
+def hypothesis_tables(pair: Sequence[str], outcomes: Outcomes) -> Iterator[str]:
+    """Yield H1 to H3 in sentences made from the numbers, and the numbers."""
     both = hypotheses(*pair)
     answers: list[Answer] = []
     sentences = []
-    for one in both:
-        if cells := cell_answers(one, outcomes):
-            sentences.append(f"- {conclude(f'{one.name}, {one.text}', cells)}")
+    for hypothesis in both:
+        if cells := cell_answers(hypothesis, outcomes):
+            sentences.append(f"- {conclude(f'{hypothesis.name}, {hypothesis.text}', cells)}")
             answers += cells
     if changes := change_answers(both, outcomes):
         text = "H3, pretraining does not change H1 and H2"
@@ -74,12 +72,12 @@ def hypothesis_tables(pair: tuple[str, str], outcomes: Outcomes) -> Iterator[str
     if not answers:
         return
     yield "\n".join(sentences)
-    headings = ["Hypothesis", "Dataset", "Start", "Difference, points", "Seeds", "Verdict"]
+    headings = ["Hypothesis", "Dataset", "Init", "Difference, points", "Seeds", "Verdict"]
     yield table(headings, [_answer(answer) for answer in answers], words=(0, 1, 2, 5))
 
 
 def gains_table(outcomes: Outcomes) -> Iterator[str]:
-    """Pretrained against scratch by dataset, model and augmentation."""
+    """Yield pretrained against scratch by dataset, model and augmentation."""
     lines = [
         [
             gain.point.dataset,
@@ -87,7 +85,7 @@ def gains_table(outcomes: Outcomes) -> Iterator[str]:
             gain.point.augmentation,
             f"{100 * gain.scratch:.2f}",
             f"{100 * gain.pretrained:.2f}",
-            *_contrast(gain.found),
+            *_contrast(gain.difference),
             gain.verdict,
         ]
         for gain in pretraining_gains(outcomes)
@@ -99,7 +97,7 @@ def gains_table(outcomes: Outcomes) -> Iterator[str]:
 
 
 def best_table(outcomes: Outcomes) -> str:
-    """The best combination of each dataset and its lead over the next."""
+    """Return the best combination of each dataset and its lead over the next."""
     lines = [
         [
             best.point.dataset,
@@ -111,114 +109,119 @@ def best_table(outcomes: Outcomes) -> str:
         ]
         for best in best_combinations(outcomes)
     ]
-    headings = ["Dataset", "Best combination", "Top-1 Acc", "Next", "Lead, points", "Seeds"]
+    headings = ["Dataset", "Best combination", "Top-1", "Next", "Lead, points", "Seeds"]
     return table([*headings, "Verdict"], lines, words=(0, 1, 3, 6))
 
 
-def replication_table(found: Replication) -> Iterator[str]:
-    """Ours beside the original's, both after the last epoch."""
-    recipes = [
-        recipe for recipe in CANDIDATES if any(recipe in one.ours for one in found.comparisons)
-    ]
-    yield _closest_recipe(found, recipes)
+def replication_table(replication: Replication) -> Iterator[str]:
+    """Yield our values next to the original's, all after the last epoch."""
+    comparisons = replication.comparisons
+    recipes = [name for name in CANDIDATES if any(name in c.ours for c in comparisons)]
+    yield _closest_recipe(replication, recipes)
     lines = []
-    for one in found.comparisons:
-        place = one.experiment.point
-        band = {None: EMPTY, True: "yes", False: "no"}[one.within]
+    for comparison in comparisons:
+        place = comparison.experiment.point
+        within = {None: EMPTY, True: "yes", False: "no"}[comparison.within]
         lines.append(
             [
-                one.experiment.name,
+                comparison.experiment.name,
                 place.model,
                 place.augmentation,
-                place.start,
-                f"{one.original:.2f}",
-                *(f"{one.ours[recipe]:.2f}" if recipe in one.ours else EMPTY for recipe in recipes),
-                EMPTY if one.difference is None else signed(one.difference),
-                "original collapsed" if one.collapsed else band,
+                place.init,
+                f"{comparison.original:.2f}",
+                *(
+                    f"{comparison.ours[name]:.2f}" if name in comparison.ours else EMPTY
+                    for name in recipes
+                ),
+                EMPTY if comparison.difference is None else signed(comparison.difference),
+                "original collapsed" if comparison.collapsed else within,
             ]
         )
-    headings = ["Experiment", "Model", "Augmentation", "Start", "Original"]
+    headings = ["Experiment", "Model", "Augmentation", "Init", "Original"]
     headings += [f"Ours, `{recipe}`" for recipe in recipes]
-    headings += [f"Difference, `{found.closest_recipe}`", f"Within ±{TOLERANCE_POINTS:.0f} points"]
+    headings += [
+        f"Difference, `{replication.closest_recipe}`",
+        f"Within ±{TOLERANCE_POINTS:.0f} points",
+    ]
     yield table(headings, lines, words=(0, 1, 2, 3, len(headings) - 1))
-    judged = [one for one in found.comparisons if one.within is not None]
-    inside = sum(bool(one.within) for one in judged)
-    yield f"Within the band: {inside} of {len(judged)} experiments judged."
+    within_tolerance = [c.within for c in comparisons if c.within is not None]
+    yield (
+        f"Within ±{TOLERANCE_POINTS:.0f} points: {sum(within_tolerance)} of "
+        f"{len(within_tolerance)} experiments."
+    )
 
 
 def original_table(dataset: str) -> Iterator[str]:
-    """The original's own table of a dataset, and what its numbers say against themselves."""
-    shown = [one for point, one in experiments().items() if point.dataset == dataset]
+    """Yield the original's own table of a dataset, and the oddities of its numbers."""
+    own = [e for point, e in experiments().items() if point.dataset == dataset]
     lines = [
         [
-            one.name,
-            one.point.dataset,
-            one.point.model,
-            one.point.augmentation,
-            str(one.point.pretrained),
+            experiment.name,
+            experiment.point.dataset,
+            experiment.point.model,
+            experiment.point.augmentation,
+            str(experiment.point.pretrained),
             *(
                 f"{100 * value:.2f}"
-                for value in (one.top1, one.top5, one.recall, one.precision, one.f1, one.last_top1)
+                for value in (
+                    *(experiment.top1, experiment.top5, experiment.recall),
+                    *(experiment.precision, experiment.f1, experiment.last_top1),
+                )
             ),
-            f"{one.best_epoch} of {one.epochs}",
+            f"{experiment.best_epoch} of {experiment.epochs}",
         ]
-        for one in shown
+        for experiment in own
     ]
-    headings = [*_AXES, "Top-1 Acc", "Top-5 Acc", "Recall", "Precision", "F1-score"]
+    headings = [*_AXES, "Top-1", "Top-5", "Macro recall", "Macro precision", "Macro F1"]
     headings += ["Top-1 after the last epoch", "Best epoch"]
     yield table(headings, lines, words=range(len(_AXES)))
-    if notes := [note for one in shown for note in _oddities(one)]:
+    if notes := [note for experiment in own for note in _oddities(experiment)]:
         yield "\n".join(notes)
 
 
-def _oddities(one: Experiment) -> Iterator[str]:
-    if one.misprinted:
+def _oddities(experiment: Experiment) -> Iterator[str]:
+    if experiment.misprinted:
         yield (
-            f"- {one.name}: recall {100 * one.recall:.2f} against top-1 {100 * one.top1:.2f}. On a "
+            f"- {experiment.name}: recall {100 * experiment.recall:.2f} against top-1 {100 * experiment.top1:.2f}. On a "
             "class-balanced test set the two are equal, so one of them is a misprint."
         )
-    if one.point in collapsed_experiments():
+    if experiment.point in collapsed_experiments():
         yield (
-            f"- {one.name} collapsed: best in epoch {one.best_epoch} of {one.epochs} with "
-            f"{100 * one.top1:.2f}, {100 * one.last_top1:.2f} after the last."
+            f"- {experiment.name} collapsed: best in epoch {experiment.best_epoch} of {experiment.epochs} with "
+            f"{100 * experiment.top1:.2f}, {100 * experiment.last_top1:.2f} after the last."
         )
 
 
-def _closest_recipe(found: Replication, recipes: Sequence[str]) -> str:
+def _closest_recipe(replication: Replication, recipes: Sequence[str]) -> str:
     if len(recipes) == 1:
-        return f"Only the `{recipes[0]}` recipe ran, so whether another is nearer is not known."
-    if not found.distances:
+        return f"Only the `{recipes[0]}` recipe ran, so whether another is closer is not known."
+    if not replication.distances:
         return (
-            f"No experiment has both recipes, so which is nearer is not known: `{found.closest_recipe}` "
-            "is judged."
+            "No experiment has both recipes, so which is closer is not known: "
+            f"`{replication.closest_recipe}` is compared."
         )
-    apart = ", ".join(f"`{recipe}` {found.distances[recipe]:.2f}" for recipe in recipes)
-    noun = "experiment" if found.counted == 1 else "experiments"
+    distances = ", ".join(f"`{name}` {replication.distances[name]:.2f}" for name in recipes)
+    noun = "experiment" if replication.counted == 1 else "experiments"
     return (
-        f"Nearer to the original: `{found.closest_recipe}` (mean absolute difference in points over "
-        f"{found.counted} {noun}: {apart}). The band is judged against it alone."
+        f"Closer to the original: `{replication.closest_recipe}` (mean absolute difference in "
+        f"points over {replication.counted} {noun}: {distances}). It alone is compared."
     )
 
 
 def _answer(answer: Answer) -> list[str]:
     notes = []
-    if answer.found and answer.found.collapsed:
-        notes.append(f"rests on collapsed {', '.join(answer.found.collapsed)}")
+    if answer.contrast and answer.contrast.collapsed:
+        notes.append(f"rests on collapsed {', '.join(answer.contrast.collapsed)}")
     if answer.flips:
         notes.append("the sign flips")
     verdict = "; ".join([answer.verdict, *notes])
-    return [answer.hypothesis, answer.dataset, answer.start, *_contrast(answer.found), verdict]
+    return [answer.hypothesis, answer.dataset, answer.init, *_contrast(answer.contrast), verdict]
 
 
-def _contrast(found: Contrast | None) -> list[str]:
-    return [EMPTY, EMPTY] if found is None else [str(found), str(found.seeds)]
+def _contrast(contrast: Contrast | None) -> list[str]:
+    return [EMPTY, EMPTY] if contrast is None else [str(contrast), str(contrast.seeds)]
 
 
-def _place(row: Row) -> tuple[Point, str]:
-    record = row.cells[0][0]
-    return point_of(record), record.case.model
-
-
-def _position(row: Row, order: Mapping[Point, int]) -> tuple[str, int, str]:
-    point, model = _place(row)
-    return point.dataset, order.get(point, len(order)), f"{model} {point}"
+def _order(row: Row, order: Mapping[Point, int]) -> tuple[str, int, str]:
+    point = point_of(row.records[0])
+    return point.dataset, order.get(point, len(order)), f"{row.case.variant} {point}"

@@ -15,4 +15,12 @@ RD_BACKBONE = Study(
         "rd_convnext_cnblock",
         "rd_convnext_adapted",
     ),
+    heads=("single_scale", "multi_scale"),
+    columns=(
+        *("accuracy", "precision", "recall", "f1"),
+        *("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30"),
+        *("accuracy_best_f1", "precision_best_f1", "recall_best_f1", "f1_best"),
+    ),
+    report="bench.studies.rd_backbone.verdict:report",
+    references="bench.studies.rd_backbone.references:published",
 )

@@ -1,35 +1,37 @@
-"""Study 1's verdict: does a ConvNeXt teacher beat a ResNet teacher? Computed from records alone.
+"""Study 1's verdict: does a ConvNeXt teacher beat a ResNet teacher?
 
 Seeds are averaged within a category, then the categories are paired and tested. A category counts
-only where both sides saw the same data under the same budget.
+only if both sides saw the same data under the same budget.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from bench.record import Record
-from bench.report.statistics import (
+from bench.aggregate.markdown import EMPTY, bold, points, table
+from bench.aggregate.rows import ComparableRuns
+from bench.aggregate.statistics import (
+    EXACT_LIMIT,
     SIGNIFICANCE,
     PairedTest,
     fewest_pairs,
     paired_test,
     pooled_sd,
 )
-from bench.report.tables import ComparableRuns
-from bench.table_spec import ANOMALY
+from bench.record import Record
+from bench.study import Study
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two model values to compare.
+    """Two variants to compare.
 
     Attributes:
         question: What a difference between them would mean.
         same_recipe: Whether the answer holds only if both ran under one recipe.
-        chosen_on: Dataset the recipe's constants were chosen on, which therefore cannot judge it.
+        chosen_on: Dataset on which the recipe's constants were chosen; it is left out of the test.
     """
 
     resnet: str
@@ -70,14 +72,14 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one pair, start and scoring head.
+    """The answer for one pair, initialization and scoring head.
 
     Attributes:
         categories: ``dataset.category`` of every pair of values tested.
         test: Differences are ConvNeXt minus ResNet; None without a category.
         seed_sd: Spread between seeds within a category and side, pooled; None with one seed.
-        seeds: Fewest and most seeds behind a value.
-        left_out: Why categories that both sides have were not counted, with how many.
+        seeds: Smallest and largest number of seeds behind a value.
+        left_out: Number of categories that both sides have but that do not count, by reason.
         text: The verdict in words.
     """
 
@@ -96,16 +98,22 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Side:
-    """One model's records and values on one category, by seed."""
+    """One variant's first record and its values on one category, by replicate."""
 
-    first: Record
+    record: Record
     values: list[float]
 
 
+def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
+    """Yield the study's answers, the main question first, for each of its heads."""
+    metric = study.ranking_metric.name
+    yield from verdict_table([v for head in study.heads for v in verdicts(runs, head, metric)])
+
+
 def verdicts(
-    runs: ComparableRuns, head: str = ANOMALY.heads[0], metric: str = ANOMALY.ranking
+    runs: ComparableRuns, head: str = "single_scale", metric: str = "image_auroc"
 ) -> list[Verdict]:
-    """The verdict of every pair that one section's records speak to; the main one is always there.
+    """Return the verdict of every pair with records; the main pair is always among them.
 
     Args:
         runs: Records of one profile and class of environment.
@@ -113,7 +121,7 @@ def verdicts(
         metric: Metric of that head; higher is better.
     """
     sides = _sides(runs.records, head, metric)
-    found = []
+    answers = []
     for pair in PAIRS:
         axes = sorted(sides.get(pair.resnet, {}).keys() & sides.get(pair.convnext, {}).keys())
         if not axes and pair is MAIN_PAIR:
@@ -124,12 +132,12 @@ def verdicts(
             )
             categories, left_out = _comparable(pair, resnet, convnext)
             cells = [(resnet[data].values, convnext[data].values) for data in categories]
-            found.append(_verdict(pair, axis, (head, metric), categories, cells, left_out))
-    return sorted(found, key=lambda verdict: not verdict.pretrained)
+            answers.append(_verdict(pair, axis, (head, metric), categories, cells, left_out))
+    return sorted(answers, key=lambda verdict: not verdict.pretrained)
 
 
 def conclude(test: PairedTest | None) -> str:
-    """The verdict in words; "no difference shown" does not say that there is none."""
+    """Return the verdict in words; "no difference shown" does not mean that there is none."""
     if test is None:
         return "not tested (no category that both sides have)"
     n, p = test.difference.n, test.p
@@ -145,16 +153,15 @@ _Sides = dict[str, dict[tuple[bool, str], dict[str, _Side]]]
 
 
 def _sides(records: Iterable[Record], head: str, metric: str) -> _Sides:
-    """Values by model, by (pretrained, augmentation), by ``dataset.category``."""
+    """Return values by variant, by (pretrained, augmentation), by ``dataset.category``."""
     sides: _Sides = defaultdict(lambda: defaultdict(dict))
     for record in records:
         value = record.metrics.get(head, {}).get(metric)
         case = record.case
         if value is None:
             continue
-        cells = sides[case.model][case.pretrained, case.augmentation]
-        data = ".".join(filter(None, (case.dataset, case.category)))
-        cells.setdefault(data, _Side(record, [])).values.append(value)
+        cells = sides[case.variant][case.pretrained, case.augmentation]
+        cells.setdefault(case.data, _Side(record, [])).values.append(value)
     return sides
 
 
@@ -186,15 +193,15 @@ def _verdict(
 def _comparable(
     pair: Pair, resnet: dict[str, _Side], convnext: dict[str, _Side]
 ) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The categories that count, and why others that both sides have do not."""
+    """Return the categories that count, and why others that both sides have do not."""
     left_out: Counter[str] = Counter()
     recipes: dict[tuple[str, str], list[str]] = defaultdict(list)
     for data in sorted(resnet.keys() & convnext.keys()):
-        one, other = resnet[data].first, convnext[data].first
-        if reason := _incomparable(pair, one, other):
+        first, second = resnet[data].record, convnext[data].record
+        if reason := _incomparable(pair, first, second):
             left_out[reason] += 1
         else:
-            recipes[one.key.recipe, other.key.recipe].append(data)
+            recipes[first.key.recipe, second.key.recipe].append(data)
     if not recipes:
         return (), dict(left_out)
     # One recipe a side over all categories: the one that most of them were run under.
@@ -204,21 +211,76 @@ def _comparable(
     return tuple(categories), dict(left_out)
 
 
-def _incomparable(pair: Pair, one: Record, other: Record) -> str | None:
-    """Why a category's two sides cannot be compared, or None."""
-    if one.case.dataset == pair.chosen_on:
+def _incomparable(pair: Pair, first: Record, second: Record) -> str | None:
+    """Why a category's two sides cannot be compared, or Nfirst."""
+    if first.case.dataset == pair.chosen_on:
         return f"the tuned constants were chosen on {pair.chosen_on}"
-    if one.key.data != other.key.data:
+    if first.key.data != second.key.data:
         return "the sides saw different images"
-    if pair.same_recipe and one.key.recipe != other.key.recipe:
+    if pair.same_recipe and first.key.recipe != second.key.recipe:
         return "the sides ran under different recipes"
-    if _budget(one.protocol) != _budget(other.protocol):
+    if _budget(first.protocol) != _budget(second.protocol):
         return "the sides ran under different budgets"
     return None
 
 
 def _budget(protocol: dict[str, Any]) -> dict[str, Any]:
-    """Everything of a protocol that is not the family's own recipe."""
+    """Return a protocol without the recipe, which each family has of its own."""
     return {
         name: value for name, value in protocol.items() if name not in {"recipe", "recipe_name"}
     }
+
+
+def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
+    """Yield a table of verdicts, what was left out, and how to read it."""
+    yield "#### Verdict: ResNet against ConvNeXt"
+    headings = [
+        "When",
+        "ResNet / ConvNeXt side",
+        "Init",
+        "Head",
+        "Categories",
+        "Image AUROC difference, points",
+        "p",
+        "Seed sd",
+        "Seeds",
+        "Verdict",
+    ]
+    yield table(headings, list(map(_line, answers)), words=(0, 1, 2, 3, 9))
+    notes = [
+        f"- {verdict.pair.resnet} / {verdict.pair.convnext}, {verdict.head}: left out {count} "
+        f"{'category' if count == 1 else 'categories'}, {reason}"
+        for verdict in answers
+        for reason, count in sorted(verdict.left_out.items())
+    ]
+    if notes:
+        yield "\n".join(dict.fromkeys(notes))
+    yield (
+        "Difference: ConvNeXt minus ResNet, mean over categories [95 % CI over categories]; seeds "
+        "are averaged within each category first. p: two-sided sign-flip test over categories, "
+        f"exact for up to {EXACT_LIMIT} of them; fewer than {fewest_pairs()} cannot reach "
+        f"p < {SIGNIFICANCE:.2f}. No correction for the number of rows: the first row is the "
+        "study's question. Seed sd: standard deviation between seeds of one configuration and "
+        "category, in points; the test does not use it."
+    )
+
+
+def _line(verdict: Verdict) -> list[str]:
+    main = verdict.pair is MAIN_PAIR
+    test = verdict.test
+    return [
+        bold(verdict.pair.question) if main else verdict.pair.question,
+        f"{verdict.pair.resnet} / {verdict.pair.convnext}",
+        "pretrained" if verdict.pretrained else "scratch",
+        verdict.head,
+        str(len(verdict.categories)),
+        points(test.difference) if test else EMPTY,
+        EMPTY if test is None or test.p is None else _p_text(test.p),
+        EMPTY if verdict.seed_sd is None else f"{100 * verdict.seed_sd:.2f}",
+        "–".join(str(count) for count in sorted(set(verdict.seeds))),
+        bold(verdict.text) if main else verdict.text,
+    ]
+
+
+def _p_text(p: float) -> str:
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

@@ -175,8 +175,9 @@ def test_leaderboard_picture_has_a_panel_a_category_and_their_mean(tmp_path):
         pixels(leaderboard_picture(records, tmp_path / f"{len(records)}.png")).shape[1]
         for records in (one, two)
     ]
-    # One panel is 6.4 inches wide, three are 4.6 each.
-    assert widths == [768, 1656]
+    # Two studies have a panel each for one category, and three each for two and their mean; a panel
+    # is 4.6 inches wide, with at most three in a line.
+    assert widths == [1104, 1656]
 
 
 def test_leaderboard_picture_of_nothing_says_so(tmp_path):

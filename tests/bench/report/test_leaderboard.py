@@ -13,6 +13,7 @@ import pytest
 from fake_records import make
 from scipy import stats
 
+from bench.aggregate.rows import category_rows, comparable_runs, mean_rows, ranks
 from bench.record import from_json
 from bench.report.leaderboard import (
     leaderboard_csv,
@@ -20,7 +21,7 @@ from bench.report.leaderboard import (
     summary_rows,
     write_leaderboard,
 )
-from bench.report.tables import category_rows, comparable_runs, mean_rows, ranks
+from bench.studies.rd_backbone.study import RD_BACKBONE as RD
 
 THREE = (0.97, 0.98, 0.96)
 
@@ -29,8 +30,9 @@ def seeds_of(model, values, data="surface.woven", **fields):
     return [make(model, data, seed, value, **fields) for seed, value in enumerate(values)]
 
 
-def cells(markdown, model):
-    """The cells of the first quality row of a model, by heading."""
+def cells(markdown, model, study="rd_backbone"):
+    """Return the cells of a model's first row in a study, by heading."""
+    _, _, markdown = markdown.partition(f"### Study `{study}`")
     lines = markdown.splitlines()
     row = next(i for i, line in enumerate(lines) if re.search(rf"\| {model} +\|", line))
     head = max(i for i in range(row) if lines[i].startswith("|:") or lines[i].startswith("|-")) - 1
@@ -39,23 +41,25 @@ def cells(markdown, model):
 
 
 def read_csv(records):
-    return pandas.read_csv(io.StringIO(leaderboard_csv(records)), dtype={"rank": str, "seeds": str})
+    return pandas.read_csv(
+        io.StringIO(leaderboard_csv(records)), dtype={"rank": str, "replicates": str}
+    )
 
 
 def test_mean_and_interval_are_scipys():
     text = leaderboard_markdown(seeds_of("rd_resnet18", THREE))
     half = stats.sem(THREE) * stats.t.ppf(0.975, 2)
     row = cells(text, "rd_resnet18")
-    assert row["ROC-AUC"] == f"97.00 ± {100 * half:.2f}" == "97.00 ± 2.48"
+    assert row["Image AUROC"] == f"97.00 ± {100 * half:.2f}" == "97.00 ± 2.48"
     assert row["Seeds"] == "3 seeds"
-    line = read_csv(seeds_of("rd_resnet18", THREE)).iloc[0]
+    line = read_csv(seeds_of("rd_resnet18", THREE)).set_index("study").loc["rd_backbone"].iloc[0]
     assert line["image_auroc"] == pytest.approx(0.97)
     assert line["image_auroc_ci95"] == pytest.approx(half)
 
 
 def test_one_seed_has_no_interval_and_says_so():
     row = cells(leaderboard_markdown([make(auroc=0.91234)]), "rd_resnet18")
-    assert row["ROC-AUC"] == "91.23"
+    assert row["Image AUROC"] == "91.23"
     assert row["Seeds"] == "1 seed"
     assert row["Rank"] == "(1)"
 
@@ -67,7 +71,7 @@ def test_missing_values_are_dashes_with_their_reason():
     )
     text = leaderboard_markdown([record])
     row = cells(text, "rd_resnet18")
-    assert row["Pixel ROC-AUC"] == row["Accuracy"] == row["F1-Score"] == "–"
+    assert row["Pixel AUROC"] == row["Accuracy"] == row["F1"] == "–"
     assert "Empty where there are no masks: single_scale.pixel_auroc" in text
     assert "nan" not in text.lower().replace("provenance", "")
     # The same record through the store, where NaN has become null.
@@ -85,7 +89,7 @@ def test_a_value_that_some_seeds_lack_says_on_how_many_it_rests():
 
 def test_a_row_without_any_auroc_comes_last_and_unranked():
     records = [*seeds_of("rd_resnet18", (0.5, 0.6)), make("rd_convnext", auroc=None)]
-    rows = category_rows(records)
+    rows = category_rows(records, RD)
     assert [row.label for row in rows] == ["rd_resnet18", "rd_convnext"]
     assert ranks(rows) == ["1", "–"]
 
@@ -115,7 +119,7 @@ def test_rows_tie_while_their_intervals_overlap():
         *seeds_of("rd_resnet18", (0.901, 0.899)),  # .90 ± .0127: wholly below
         make("rd_wide_resnet50_2", auroc=0.99),
     ]
-    rows = category_rows(records)
+    rows = category_rows(records, RD)
     assert [row.label for row in rows] == [
         "rd_wide_resnet50_2",
         "rd_resnet50",
@@ -138,13 +142,13 @@ def test_best_mean_of_a_column_is_bold_and_test_chosen_never():
     )
     assert cells(text, "rd_resnet18")["Recall"] == "**90.0**"
     assert cells(text, "rd_convnext")["Recall"] == "80.0"
-    assert cells(text, "rd_convnext")["ROC-AUC"] == "**95.00**"
-    assert cells(text, "rd_resnet18")["F1 (test-chosen)"] == "99.0"
+    assert cells(text, "rd_convnext")["Image AUROC"] == "**95.00**"
+    assert cells(text, "rd_resnet18")["F1-max (test-chosen)"] == "99.0"
 
 
 def test_pretrained_and_scratch_are_rows_of_their_own():
     records = [make(auroc=0.9), make(auroc=0.6, pretrained=False)]
-    assert [row.name for row in category_rows(records)] == [
+    assert [row.name for row in category_rows(records, RD)] == [
         "rd_resnet18 pretrained",
         "rd_resnet18 scratch",
     ]
@@ -170,16 +174,16 @@ def test_the_newest_finished_run_of_a_key_counts():
     new = make(auroc=0.7, finished="2026-01-02T00:00:00+00:00")
     failed = make(status="failed", finished="2026-01-03T00:00:00+00:00")
     text = leaderboard_markdown([new, failed, old])
-    assert cells(text, "rd_resnet18")["ROC-AUC"] == "70.00"
+    assert cells(text, "rd_resnet18")["Image AUROC"] == "70.00"
     assert "1 failed, crash" in text
-    assert "figures above: an earlier run" in text
+    assert "values above: an earlier run" in text
 
 
 def test_seeds_of_two_recipes_are_never_averaged():
     old = seeds_of("rd_resnet18", THREE, recipe="old")
     new = make(seed=5, auroc=0.5, recipe="new", finished="2026-02-01T00:00:00+00:00")
     text = leaderboard_markdown([*old, new])
-    assert cells(text, "rd_resnet18")["ROC-AUC"] == "50.00"
+    assert cells(text, "rd_resnet18")["Image AUROC"] == "50.00"
     assert "Left out: 3 older runs" in text
 
 
@@ -198,7 +202,7 @@ def test_mean_is_each_seeds_mean_over_categories():
     screw, bottle = (0.80, 0.90, 0.70), (0.99, 0.95, 0.97)
     records = seeds_of("rd_resnet18", screw, "mvtec.screw")
     records += seeds_of("rd_resnet18", bottle, "mvtec.bottle")
-    (row,), partial, shared = mean_rows(records)
+    (row,), partial, shared = mean_rows(records, RD)
     by_seed = [fmean(pair) for pair in zip(screw, bottle, strict=True)]
     found = row.metric("single_scale", "image_auroc")
     low, high = stats.t.interval(0.95, 2, loc=fmean(by_seed), scale=stats.sem(by_seed))
@@ -211,9 +215,9 @@ def test_means_over_other_categories_are_shown_apart():
     records = [make("rd_resnet18", f"mvtec.{name}", auroc=0.8) for name in names]
     records += [make("rd_resnet50", f"mvtec.{name}", auroc=0.7) for name in names]
     records += [make("rd_convnext", "mvtec.bottle", auroc=0.99)]
-    ranked, partial, shared = mean_rows(records)
+    ranked, partial, shared = mean_rows(records, RD)
     assert [row.label for row in ranked] == ["rd_resnet18", "rd_resnet50"]
-    assert [(row.label, row.categories) for row in partial] == [("rd_convnext", 1)]
+    assert [(row.label, len(row.cells)) for row in partial] == [("rd_convnext", 1)]
     assert shared == ("bottle", "carpet", "screw")
     text = leaderboard_markdown(records)
     mean = text[text.index("mean over 3 categories") :]
@@ -226,7 +230,7 @@ def test_a_mean_needs_a_value_of_every_category():
         make(data="mvtec.bottle", metrics={"pixel_auroc": 0.9}),
         make(data="mvtec.screw", metrics={"pixel_auroc": None}),
     ]
-    (row,), _, _ = mean_rows(records)
+    (row,), _, _ = mean_rows(records, RD)
     assert row.metric("single_scale", "pixel_auroc") is None
     assert row.metric("single_scale", "image_auroc").mean == pytest.approx(0.9)
 
@@ -236,8 +240,8 @@ def test_seeds_that_only_one_category_has_do_not_enter_the_mean():
         *seeds_of("rd_resnet18", (0.8, 0.6), "mvtec.bottle"),
         *seeds_of("rd_resnet18", (0.9,), "mvtec.screw"),
     ]
-    (row,), _, _ = mean_rows(records)
-    assert row.seeds == (0,)
+    (row,), _, _ = mean_rows(records, RD)
+    assert row.replicates == (0,)
     assert row.metric("single_scale", "image_auroc").mean == pytest.approx(0.85)
 
 
@@ -247,7 +251,7 @@ def test_a_category_run_under_another_recipe_is_another_mean():
         make(data="mvtec.screw", recipe="aaaa"),
         make(data="mvtec.carpet", recipe="bbbb"),
     ]
-    ranked, partial, shared = mean_rows(records)
+    ranked, partial, shared = mean_rows(records, RD)
     assert shared == ("bottle", "screw")
     assert [row.label for row in ranked] == ["rd_resnet18 (recipe aaaa, weights rd_resne)"]
     assert [row.label for row in partial] == ["rd_resnet18 (recipe bbbb, weights rd_resne)"]
@@ -256,7 +260,7 @@ def test_a_category_run_under_another_recipe_is_another_mean():
 def test_csv_parses_and_holds_full_precision():
     value = 0.912345678901234
     frame = read_csv([make(auroc=value), make("rd_convnext", auroc=0.5)])
-    line = frame[(frame.model == "rd_resnet18") & (frame.head == "single_scale")].iloc[0]
+    line = frame[(frame.model == "rd_resnet18") & (frame["head"] == "single_scale")].iloc[0]
     assert line["image_auroc"] == value
     assert pandas.isna(line["image_auroc_ci95"])
     assert line["inference_images_per_s"] == 123.4
@@ -289,13 +293,19 @@ def test_importing_it_is_cheap():
 
 def test_further_anomaly_figures_are_columns_where_records_have_them():
     plain = leaderboard_markdown([make()])
-    assert not any(heading in plain for heading in ("AP (image)", "Pixel AP", "AUPRO"))
-    rich = {"image_ap": 0.91, "pixel_ap": 0.42, "aupro_30": 0.83, "aupro_05": 0.5, "aupimo": 0.4}
+    assert not any(heading in plain for heading in ("Image AP", "Pixel AP", "AUPRO"))
+    rich = {
+        "pixel_auroc": 0.9,
+        "image_ap": 0.91,
+        "pixel_ap": 0.42,
+        "aupro_30": 0.83,
+        "aupro_05": 0.5,
+        "aupimo": 0.4,
+    }
     records = [make(metrics=rich), make("rd_convnext", auroc=0.8)]
     row = cells(leaderboard_markdown(records), "rd_resnet18")
-    assert (row["AP (image)"], row["Pixel AP"], row["AUPRO@0.3"]) == ("91.00", "42.00", "83.00")
-    assert list(row)[7:12] == ["ROC-AUC", "AP (image)", "Pixel ROC-AUC", "Pixel AP", "AUPRO@0.3"]
+    assert (row["Image AP"], row["Pixel AP"], row["AUPRO@30 %"]) == ("91.00", "42.00", "83.00")
+    assert list(row)[7:12] == ["Image AUROC", "Image AP", "Pixel AUROC", "Pixel AP", "AUPRO@30 %"]
     line = read_csv(records).iloc[0]
     assert (line["aupro_05"], line["aupimo"]) == (0.5, 0.4)
     assert "aupro_01" not in read_csv(records)
-    assert "AUPRO" not in leaderboard_markdown([make(metrics={"aupro_30": math.nan})])

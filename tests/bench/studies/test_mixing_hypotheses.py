@@ -36,8 +36,8 @@ def numbers(cell):
 )
 def test_the_originals_own_table_gives_the_studys_figures(hypothesis, expected, holds):
     found = cell_answers(hypothesis, original_outcomes(last_epoch=False))
-    assert [answer.found.value for answer in found] == expected
-    assert [(answer.dataset, answer.start) for answer in found] == [
+    assert [answer.contrast.value for answer in found] == expected
+    assert [(answer.dataset, answer.init) for answer in found] == [
         (dataset, start)
         for dataset in ("cifar100", "tiny_imagenet")
         for start in ("scratch", "pretrained")
@@ -50,16 +50,16 @@ def test_the_originals_own_table_gives_the_studys_figures(hypothesis, expected, 
 
 def test_the_originals_collapsed_runs_are_named_where_a_difference_rests_on_them():
     answers = cell_answers(H2, original_outcomes(last_epoch=False))
-    assert [answer.found.collapsed for answer in answers] == [(), (), ("Exp-5",), ("Exp-13",)]
+    assert [answer.contrast.collapsed for answer in answers] == [(), (), ("Exp-5",), ("Exp-13",)]
     assert conclude("", answers).endswith("2 cells rest on a collapsed run.")
     assert not any(
-        answer.found.collapsed for answer in cell_answers(H1, original_outcomes(last_epoch=False))
+        answer.contrast.collapsed for answer in cell_answers(H1, original_outcomes(last_epoch=False))
     )
 
 
 def test_h3_of_the_original_is_the_difference_of_its_two_starts():
     found = change_answers((H1, H2), original_outcomes(last_epoch=False))
-    assert [(a.hypothesis, a.found.value, a.flips) for a in found] == [
+    assert [(a.hypothesis, a.contrast.value, a.flips) for a in found] == [
         ("H3, H1", -22.73, True),
         ("H3, H2", 8.85, True),
         ("H3, H1", -10.70, False),
@@ -75,15 +75,15 @@ def test_the_interval_over_seeds_is_scipys():
     (answer,) = cell_answers(H1, outcomes)
     by_seed = 100 * (top1[0] - top1[1] - top1[2] + top1[3])
     low, high = stats.t.interval(0.95, 4, loc=by_seed.mean(), scale=stats.sem(by_seed))
-    assert answer.found.value == pytest.approx(by_seed.mean(), abs=0.005)
-    assert (answer.found.low, answer.found.high) == pytest.approx((low, high), abs=0.005)
+    assert answer.contrast.value == pytest.approx(by_seed.mean(), abs=0.005)
+    assert (answer.contrast.low, answer.contrast.high) == pytest.approx((low, high), abs=0.005)
 
 
 def test_from_no_difference_no_sign_flips():
     level = {(m, a, p): [0.5] for m in (CNN, VIT) for a in ("default", "cutmix") for p in (0, 1)}
     outcomes = table_of(level | {(CNN, "cutmix", 1): [0.6]})
     found = change_answers((H1,), outcomes)
-    assert [(answer.found.value, answer.flips) for answer in found] == [(10.0, False)]
+    assert [(answer.contrast.value, answer.flips) for answer in found] == [(10.0, False)]
 
 
 def test_one_seeds_interval_is_that_of_four_independent_binomials():
@@ -100,15 +100,15 @@ def test_one_seeds_interval_is_that_of_four_independent_binomials():
     rng = np.random.default_rng(0)
     draws = [rng.binomial(400, p, 200_000) / 400 for p in (0.6, 0.5, 0.7, 0.6)]
     spread = (draws[0] - draws[1] - draws[2] + draws[3]).std()
-    assert answer.found.high == pytest.approx(100 * stats.norm.ppf(0.975) * spread, rel=0.01)
-    assert (answer.found.value, answer.verdict) == (0.0, "not tested over seeds")
+    assert answer.contrast.high == pytest.approx(100 * stats.norm.ppf(0.975) * spread, rel=0.01)
+    assert (answer.contrast.value, answer.verdict) == (0.0, "not tested over seeds")
     assert "neither in 1" in conclude("", [answer])
 
 
 def test_a_missing_run_or_seed_is_not_tested():
     outcomes = table_of({(CNN, "cutmix", True): [0.5], (CNN, "default", True): [0.4]})
     (answer,) = cell_answers(H1, outcomes)
-    assert (answer.found, answer.verdict) == (None, "not tested (runs are missing)")
+    assert (answer.contrast, answer.verdict) == (None, "not tested (runs are missing)")
     one, other = Point("d", CNN, "cutmix", True), Point("d", CNN, "default", True)
     apart = {one: Outcome({0: 0.5}, 100), other: Outcome({1: 0.4}, 100)}
     assert contrast(apart, {one: 1, other: -1}) is None
@@ -259,7 +259,7 @@ def test_best_and_gains_of_the_original():
         ("resnet50 default pretrained", 0.6658, 17.81),
     ]
     gains = {
-        (g.point.dataset, g.point.model, g.point.augmentation): g.found.value
+        (g.point.dataset, g.point.model, g.point.augmentation): g.contrast.value
         for g in pretraining_gains(outcomes)
     }
     assert len(gains) == 12

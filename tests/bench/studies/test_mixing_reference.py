@@ -5,17 +5,16 @@ import csv
 import pytest
 from fake_mixing import CNN, VIT, at, cells_of
 
+from bench.aggregate.reference import read_rows
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
-from bench.report.references import FOLDER
 from bench.studies.mixing.original import collapsed_experiments, experiments
-from bench.studies.mixing.points import Point, outcomes
+from bench.studies.mixing.points import Point, collapsed, outcomes
 from bench.studies.mixing.replication import replications
 from bench.studies.mixing.tables import original_table, replication_table
 
 
 def rows_of_file():
-    with (FOLDER / "original_classification.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return read_rows("original_classification.csv")
 
 
 def in_band(shift, recipe="", dataset="cifar100", points=None, **fields):
@@ -31,7 +30,7 @@ def replicate(*groups):
     recipes = {"baseline": [], "flip_crop": []}
     for group in groups:
         for record in group:
-            recipes[record.case.model.partition(".")[2] or "baseline"].append(record)
+            recipes[record.case.recipe].append(record)
     return replications({recipe: outcomes(found, recipe)[0] for recipe, found in recipes.items()})
 
 
@@ -63,10 +62,10 @@ def test_a_collapse_is_early_deep_and_below_the_control(run, expected):
 
 def test_our_own_collapsed_runs_are_found_by_the_same_rule():
     point = Point("cifar100", CNN, "mixup", False)
-    collapsed = at(point, 0.02, judged=[0.03, 0.05] + [0.02] * 48)
+    fallen = at(point, 0.02, judged=[0.03, 0.05] + [0.02] * 48)
     control = at(point._replace(augmentation="default"), 0.4, judged=[0.1, 0.4])
-    found, _ = outcomes([collapsed, control], "baseline")
-    assert found[point].collapsed == collapsed.key.id
+    found, _ = outcomes([fallen, control], "baseline")
+    assert found[point].collapsed == fallen.key.id
     assert not found[point._replace(augmentation="default")].collapsed
 
 
@@ -86,9 +85,9 @@ def test_the_nearer_base_transform_is_judged_and_the_other_is_not():
     assert found.distances == {"baseline": pytest.approx(10), "flip_crop": pytest.approx(2)}
     assert {one.within for one in found.comparisons} == {True}
     sentence, table, count = replication_table(found)
-    assert "Nearer to the original: `flip_crop`" in sentence
+    assert "Closer to the original: `flip_crop`" in sentence
     assert {row["Difference, `flip_crop`"] for row in cells_of(table)} == {"−2.00"}
-    assert count == "Within the band: 12 of 12 experiments judged."
+    assert count == "Within ±3 points: 12 of 12 experiments."
 
 
 @pytest.mark.parametrize(("shift", "within"), [(3.0, True), (3.01, False), (-3.0, True)])
@@ -99,9 +98,9 @@ def test_the_band_ends_at_three_points(shift, within):
 
 
 def test_collapsed_originals_neither_choose_nor_are_judged():
-    collapsed = collapsed_experiments()
-    near_fallen = in_band(0, dataset="tiny_imagenet", points=collapsed)
-    far = in_band(20, dataset="tiny_imagenet", points=experiments().keys() - collapsed)
+    names = collapsed_experiments()
+    near_fallen = in_band(0, dataset="tiny_imagenet", points=names)
+    far = in_band(20, dataset="tiny_imagenet", points=experiments().keys() - names)
     (found,) = replicate([*near_fallen, *far], in_band(5, ".flip_crop", "tiny_imagenet"))
     assert (found.closest_recipe, found.counted) == ("flip_crop", 10)
     assert [c.experiment.name for c in found.comparisons if c.within is None] == ["Exp-5", "Exp-13"]
@@ -111,8 +110,8 @@ def test_runs_of_another_budget_are_not_compared():
     short = in_band(0, images_seen=10_000)
     text = leaderboard_markdown(short)
     assert "No run here has the original's number of epochs" in text
-    assert "Within the band" not in text
-    assert "Within the band: 12 of 12" in leaderboard_markdown(in_band(0))
+    assert "Within ±3 points: " not in text
+    assert "Within ±3 points: 12 of 12" in leaderboard_markdown(in_band(0))
 
 
 def test_the_originals_figures_stand_apart_in_tables_and_csv():
@@ -124,7 +123,7 @@ def test_the_originals_figures_stand_apart_in_tables_and_csv():
     assert {line["dataset"] for line in reference} == {"cifar100"}
     assert {line["head"] for line in reference} == {"best_epoch", "last_epoch"}
     exp2 = [line for line in reference if "(Exp-2)" in line["source"]]
-    assert [(line["model"], line["start"], line["top1"]) for line in exp2] == [
+    assert [(line["model"], line["init"], line["top1"]) for line in exp2] == [
         (f"{CNN} cutmix", "scratch", "0.575"),
         (f"{CNN} cutmix", "scratch", "0.575"),
     ]

@@ -6,12 +6,13 @@ import random
 from fake_mixing import CNN, VIT, at, cells_of, classified
 from fake_records import make
 
+from bench.aggregate.rows import ComparableRuns, category_rows, ranks
 from bench.progress import Progress
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
-from bench.report.tables import category_rows, ranks
 from bench.studies.mixing.original import experiments
 from bench.studies.mixing.points import Point, outcomes
-from bench.studies.mixing.report import mixing_report
+from bench.studies.mixing.report import report
+from bench.studies.mixing.study import MIXING
 
 GRID = [
     Point("digits", model, augmentation, pretrained)
@@ -46,14 +47,14 @@ def test_experiments_have_the_originals_headings_names_and_order():
         "Model",
         "Augmentation",
         "Pretrained",
-        "Top-1 Acc",
-        "Top-5 Acc",
-        "Recall",
-        "Precision",
-        "F1-score",
+        "Top-1",
+        "Top-5",
+        "Macro recall",
+        "Macro precision",
+        "Macro F1",
     ]
     exp2 = next(row for row in rows if row["Experiment"] == "Exp-2")
-    assert (exp2["Top-1 Acc"], exp2["Reference: top-1 after the last epoch"]) == ("50.00", "57.50")
+    assert (exp2["Top-1"], exp2["Reference: top-1 after the last epoch"]) == ("50.00", "57.50")
 
 
 def test_runs_by_the_modern_recipe_are_no_experiment_of_the_original():
@@ -72,11 +73,11 @@ def test_the_last_epoch_ranks_and_never_the_best():
         classified(0.5, judged=[0.9, 0.5], dataset="digits"),
         classified(0.6, judged=[0.6], dataset="digits", augmentation="mixup"),
     ]
-    rows = category_rows(records)
+    rows = category_rows(records, MIXING)
     assert [row.label for row in rows] == ["resnet50 mixup", "resnet50"]
     assert ranks(rows) == ["(1)", "(2)"]
     lower = table_after(leaderboard_markdown(records), "#### digits")[1]
-    assert (lower["Top-1 Acc"], lower["Top-1 best epoch (test-chosen)"]) == ("50.00", "90.00")
+    assert (lower["Top-1"], lower["Top-1 best epoch (test-chosen)"]) == ("50.00", "90.00")
 
 
 def test_recipes_are_judged_apart():
@@ -96,14 +97,14 @@ def test_runs_on_other_images_or_budgets_are_left_out_and_counted():
     found, left_out = outcomes([*grid(), *odd], "baseline")
     assert left_out == 2
     assert set(found[GRID[0]].by_seed) == {0, 1}
-    assert "2 runs on other images or under another budget" in "\n".join(
-        mixing_report("mixing", [*grid(), *odd])
-    )
+    runs = ComparableRuns("original", "gpu", (*grid(), *odd), 0)
+    text = "\n".join(report(MIXING, runs))
+    assert "2 runs on other images or under another budget" in text
 
 
 def test_order_of_records_changes_no_byte():
     records = [*grid(), *grid(recipe=".flip_crop"), make(), make("rd_convnext", auroc=0.8)]
-    records += [classified(0.5, model="resnet18", dataset="digits", study="classifiers")]
+    records += [classified(0.5, model="resnet18", dataset="digits")]
     expected = leaderboard_markdown(records), leaderboard_csv(records), summary_rows(records)
     for seed in range(3):
         random.Random(seed).shuffle(records)
@@ -120,9 +121,9 @@ def test_two_tasks_share_a_file_and_no_column():
         classified(0.25, dataset="digits"),
     ]
     text = leaderboard_markdown(records)
-    assert "- Rank: by image ROC-AUC of the `single_scale` head" in text
-    assert "- Rank: by top-1 accuracy of the `last_epoch` head" in text
-    assert "Top-1 Acc" not in text.partition("### Study `rd_backbone`")[2]
+    assert "- Study `rd_backbone` ranks by Image AUROC of the `single_scale` head" in text
+    assert "- Study `mixing` ranks by Top-1 of the `last_epoch` head" in text
+    assert "Top-1" not in text.partition("### Study `rd_backbone`")[2]
     lines = list(csv.DictReader(leaderboard_csv(records).splitlines()))
     by_recipe = {line["head"]: line for line in lines}
     assert (by_recipe["last_epoch"]["top1"], by_recipe["last_epoch"]["image_auroc"]) == ("0.25", "")
@@ -152,5 +153,5 @@ def test_lines_of_a_terminal_name_the_figure(monkeypatch):
     progress = Progress(None, 2, lines=True)
     progress.end(classified(0.25, dataset="digits"))
     progress.end(make())
-    assert written[0].startswith("ok  last_epoch top-1 accuracy 0.250  ")
-    assert written[1].startswith("ok  single_scale image AUROC 0.900  123 img/s  ")
+    assert written[0].startswith("ok  last_epoch Top-1 0.250  ")
+    assert written[1].startswith("ok  multi_scale Image AUROC 0.900  123 img/s  ")

@@ -5,8 +5,8 @@ import pytest
 from fake_records import make
 from scipy import stats
 
+from bench.aggregate.rows import comparable_runs
 from bench.report.leaderboard import leaderboard_markdown
-from bench.report.tables import comparable_runs
 from bench.studies.rd_backbone.verdict import MAIN_PAIR, PAIRS, verdicts
 from models.catalog import MODELS
 

@@ -1,11 +1,10 @@
-"""Published figures of the zoo: as the file has them, and only where they answer its question."""
+"""Published values of the zoo: as in the file, and only where they answer its question."""
 
-import csv
 from collections import Counter
 
 import pytest
 
-from bench.report.references import FOLDER, MEAN
+from bench.aggregate.reference import FOLDER, MEAN, read_rows
 from bench.studies.anomaly_zoo.references import (
     COMPARABLE,
     DATASETS,
@@ -21,29 +20,26 @@ from models.catalog import MODELS
 FILES = ("anomaly_zoo.csv", "reverse_distillation.csv")
 
 
-def read(name):
-    with (FOLDER / name).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture(scope="module")
 def rows():
-    return [row for name in FILES for row in read(name)]
+    return [row for name in FILES for row in read_rows(name)]
 
 
 def test_values_are_those_of_the_file(rows):
-    found = {
-        (model, dataset, category): metrics
-        for model, source, dataset, category, metrics in zoo_references(rows)
-        if source.startswith(("PatchCore paper", "anomalib README (layers1-3; README 2021-12; res"))
+    values = {
+        (r.model, r.dataset, r.category): r.metrics
+        for r in zoo_references(rows)
+        if r.source.startswith(
+            ("PatchCore paper", "anomalib README (layers1-3; README 2021-12; res")
+        )
     }
-    assert found["patchcore", "mvtec", MEAN] == {
+    assert values["patchcore", "mvtec", MEAN] == {
         "image_auroc": 0.99,
         "pixel_auroc": 0.981,
         "aupro_30": 0.935,
     }
-    assert found["padim_resnet18", "mvtec", MEAN]["image_auroc"] == 0.891
-    assert found["padim_resnet18", "mvtec", "carpet"]["image_auroc"] == 0.945
+    assert values["padim_resnet18", "mvtec", MEAN]["image_auroc"] == 0.891
+    assert values["padim_resnet18", "mvtec", "carpet"]["image_auroc"] == 0.945
 
 
 def test_models_are_ours_and_arms_theirs():
@@ -59,20 +55,20 @@ def test_backbones_are_those_of_our_configurations():
 
 
 def test_every_configuration_of_the_table_has_rows_and_every_row_an_answer(rows):
-    listed = {(method_of(m), p) for m, found in COMPARABLE.items() for p in found}
+    listed = {(method_of(m), p) for m, published in COMPARABLE.items() for p in published}
     in_files = {(row["model"], published_of(row)) for row in rows}
     assert listed <= in_files
-    zoo = {(row["model"], published_of(row)) for row in read(FILES[0])}
+    zoo = {(row["model"], published_of(row)) for row in read_rows(FILES[0])}
     assert zoo == {pair for pair in listed if pair[0] != "reverse_distillation"} | {
         ("cfa", published) for published in LEFT_OUT
     }
-    shown = Counter(len(metrics) for *_, metrics in zoo_references(read(FILES[0])))
-    left_out = sum(published_of(row) in LEFT_OUT for row in read(FILES[0]))
-    assert sum(size * count for size, count in shown.items()) == len(read(FILES[0])) - left_out
+    shown = Counter(len(r.metrics) for r in zoo_references(read_rows(FILES[0])))
+    left_out = sum(published_of(row) in LEFT_OUT for row in read_rows(FILES[0]))
+    assert sum(size * count for size, count in shown.items()) == len(read_rows(FILES[0])) - left_out
 
 
 def test_the_file_is_small_and_has_no_figure_twice_and_none_beyond_its_range():
-    rows = read(FILES[0])
+    rows = read_rows(FILES[0])
     assert (FOLDER / FILES[0]).stat().st_size < 400 * 1024
     keys = Counter(tuple(v for name, v in row.items() if name != "value") for row in rows)
     assert max(keys.values()) == 1
@@ -82,8 +78,8 @@ def test_the_file_is_small_and_has_no_figure_twice_and_none_beyond_its_range():
 
 
 def test_categories_are_ours(rows):
-    for _, _, dataset, category, _ in zoo_references(rows):
-        assert category == MEAN or category in CATALOG[dataset].categories
+    for r in zoo_references(rows):
+        assert r.category == MEAN or r.category in CATALOG[r.dataset].categories
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.report.statistics import (
+from bench.aggregate.statistics import (
     Estimate,
     estimate,
     fewest_pairs,

@@ -1,0 +1,1 @@
+"""From records to the numbers of a table: rows, intervals, tests, published values, Markdown."""

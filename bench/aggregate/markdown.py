@@ -1,0 +1,97 @@
+"""Numbers and tables as people read them."""
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from bench.aggregate.statistics import Estimate
+from bench.metrics.catalog import Metric
+
+EMPTY = "–"
+
+
+def metric_text(value: Estimate | None, metric: Metric, replicates: int | None = None) -> str:
+    """Return ``97.62 ± 0.41``: a metric with its interval.
+
+    Args:
+        value: The mean and its interval.
+        metric: Metric, which knows its scale and digits.
+        replicates: Number of replicates of the row; the text says where a value rests on fewer.
+    """
+    if value is None:
+        return EMPTY
+    text = metric.text(value.mean)
+    if value.half_width is not None:
+        text += f" ± {metric.text(value.half_width)}"
+    if replicates is not None and value.n < replicates:
+        text += f" ({value.n} of {replicates} seeds)"
+    return text
+
+
+def points(value: Estimate) -> str:
+    """Return ``+1.25 [−0.30, +2.80]``: a difference of fractions in percentage points."""
+    if value.half_width is None:
+        return _signed(value.mean)
+    return f"{_signed(value.mean)} [{_signed(value.low)}, {_signed(value.high)}]"
+
+
+def quantity(value: Estimate | None, digits: int = 3) -> str:
+    """Return ``1,234 ± 56``: a measured number to its significant digits, with its interval."""
+    if value is None:
+        return EMPTY
+    places = _places(value.mean, digits)
+    text = f"{value.mean:,.{places}f}"
+    if value.half_width is not None:
+        text += f" ± {value.half_width:,.{places}f}"
+    return text
+
+
+def scaled(value: float | None) -> str:
+    """Return three significant digits with an SI prefix.
+
+    >>> scaled(55_012_345), scaled(999)
+    ('55.0 M', '999')
+    """
+    if value is None:
+        return EMPTY
+    for power, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= power:
+            return f"{value / power:.{_places(value / power, 3)}f} {prefix}"
+    return f"{value:.0f}"
+
+
+def mebibytes(value: float | None) -> str:
+    """Return ``1,234 MiB``."""
+    return EMPTY if value is None else f"{value / 2**20:,.0f} MiB"
+
+
+def seeds(count: int) -> str:
+    """Return ``1 seed`` or ``3 seeds``."""
+    return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def bold(text: str) -> str:
+    """Return the text with Markdown's strong emphasis."""
+    return f"**{text}**"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int]) -> str:
+    """Return a Markdown table whose source lines up too.
+
+    Args:
+        headers: Headings of the columns.
+        rows: Cells as text.
+        words: Positions of left-aligned columns, which hold words; numbers are right-aligned.
+    """
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    sides = ["left" if column in words else "right" for column in range(len(headers))]
+    return tabulate(escaped, headers, tablefmt="pipe", disable_numparse=True, colalign=sides)
+
+
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:+.2f}".replace("-", "−")
+
+
+def _places(value: float, digits: int) -> int:
+    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    return max(0, digits - max(whole, 1))

@@ -1,0 +1,40 @@
+"""Published values, shown next to ours and never mixed with them."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
+
+MEAN = "mean"
+"""Category of a value published as the mean over all of a dataset's categories."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The values that one source published for one model, category and scoring head.
+
+    Attributes:
+        model: Our name of the model, with its recipe and augmentation.
+        source: Who published it, and under which settings.
+        category: Category id, `MEAN`, or empty for a dataset without categories.
+        metrics: Values as published, fractions of 1, by our metric's name.
+        init: ``pretrained`` or ``scratch``.
+        in_tables: Whether it is a row of the Markdown tables too, not of the CSV file alone.
+    """
+
+    model: str
+    source: str
+    dataset: str
+    category: str
+    head: str
+    metrics: Mapping[str, float]
+    init: str = "pretrained"
+    in_tables: bool = True
+
+
+def read_rows(name: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV file in ``results/reference``."""
+    with (FOLDER / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
