@@ -110,7 +110,15 @@ class Study:
             seeds: Number of replicates per configuration.
             recipes: Recipe names; None means every recipe of each model.
             augmentations: Augmentation ids; None means the study's own.
+
+        Raises:
+            ValueError: A model of the study is not registered.
         """
+        if unknown := [name for name in self.model_names if name not in MODELS]:
+            raise ValueError(
+                f"study '{self.name}' wants models that are not registered: {', '.join(unknown)}; "
+                "correct the names, or load the plugin that registers them"
+            )
         entries = [MODELS[name] for name in self.model_names]
         variants = [(entry, recipe) for entry in entries for recipe in _recipes(entry, recipes)]
         for dataset, names in categories.items():
