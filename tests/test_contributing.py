@@ -1,4 +1,4 @@
-"""Every example of CONTRIBUTING.md, saved and run as its reader would, to rows of the leaderboard."""
+"""Every example of CONTRIBUTING.md, saved and run as a reader would, to leaderboard rows."""
 
 import os
 import re

@@ -16,6 +16,7 @@ import time
 import torch
 
 from bench.run.malloc import disable_trim
+from models.components.base import Batch
 from models.stfpm import build
 
 SIDES = ("given back", "kept")
@@ -36,9 +37,9 @@ def measure(side: str, precision: str, steps: int) -> tuple[float, float]:
             faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            loss = model.loss_beside_features(images, features)
+            loss = model.loss(Batch(images, features))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         seconds.append(time.perf_counter() - start)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults

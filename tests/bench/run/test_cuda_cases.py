@@ -15,7 +15,6 @@ from bench.run.device_data import DeviceData
 from bench.run.inline import InlineRunner
 from bench.run.inputs import Finder
 from bench.run.isolate import IsolatedRunner
-from bench.run.phases import Phases
 from bench.run.predict import predict_all
 from bench.settings import Settings
 from datasets_lib.discover import find_datasets

@@ -53,7 +53,8 @@ def test_the_originals_collapsed_runs_are_named_where_a_difference_rests_on_them
     assert [answer.contrast.collapsed for answer in answers] == [(), (), ("Exp-5",), ("Exp-13",)]
     assert conclude("", answers).endswith("2 cells rest on a collapsed run.")
     assert not any(
-        answer.contrast.collapsed for answer in cell_answers(H1, original_outcomes(last_epoch=False))
+        answer.contrast.collapsed
+        for answer in cell_answers(H1, original_outcomes(last_epoch=False))
     )
 
 
