@@ -15,8 +15,10 @@ ROOT = Path(__file__).parent.parent
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
     """Run whole folders of tests on all cores; a file, or a debugger, runs in one process."""
-    folders = all(Path(argument).is_dir() for argument in config.args)
-    if folders and config.option.numprocesses is None and not config.option.usepdb:
+    # Workers of pytest-xdist come here too: they must not start workers of their own.
+    if "PYTEST_XDIST_WORKER" in os.environ or config.option.usepdb:
+        return
+    if config.option.numprocesses is None and all(Path(name).is_dir() for name in config.args):
         config.option.numprocesses = os.cpu_count()
         # Threads of several processes that wait for each other slow all of them down threefold.
         os.environ.setdefault("OMP_NUM_THREADS", "1")

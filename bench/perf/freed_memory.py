@@ -39,7 +39,7 @@ def measure(side: str, precision: str, steps: int) -> tuple[float, float]:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             loss = model.loss(Batch(images, features))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         seconds.append(time.perf_counter() - start)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults

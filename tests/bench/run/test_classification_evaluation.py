@@ -1,4 +1,4 @@
-"""Judging classifiers: divergence, ties, contradictions, intervals; in records and in files."""
+"""Evaluation of classifiers: divergence, ties, contradictions, intervals, files."""
 
 import numpy as np
 import pytest
@@ -9,21 +9,22 @@ from test_classification_sessions import CASE, changed, job
 
 from bench.metrics.classes import ClassInputs, predicted_classes
 from bench.metrics.evaluation import MetricValues, classification_metrics
-from bench.record import Key, Record
-from bench.run import classification_artifacts, classification_pictures
+from bench.run import classification_plots
 from bench.run.case import run_case
-from bench.run.classification_artifacts import _predictions
+from bench.run.classification import _save_predictions
 from bench.run.classification_evaluation import (
-    ContradictoryFiguresError,
+    ContradictoryMetricsError,
     check_against_logits,
-    evaluate_classifier,
-    note_figures,
+    check_logits,
+    checked_metrics,
+    evaluate_logits,
     predict_logits,
 )
 from bench.run.device_data import DeviceData
 from bench.run.labeled_split import LabeledSplit
 from bench.run.predict import NonFiniteScoresError
 from datasets_lib.batches.streaming import ResidentBatches
+from models.components.base import ModelContractError
 
 # Right; tied with class 0; wrong; all three tied.
 TIES = torch.tensor([[3.0, 1, 0], [2, 2, 0], [0, 1, 5], [1, 1, 1]])
@@ -36,11 +37,8 @@ def split_of(labels):
     return LabeledSplit(ResidentBatches(images), labels, ("a", "b", "c"), names)
 
 
-def noted(logits, labels, unseen=0):
-    record = Record(Key("id", "smoke", "", "", ""), {}, "ok", "ok", epochs=[[10, 0.5]])
-    test = split_of(labels)
-    note_figures(record, evaluate_classifier(logits, test, [0.5]), test, unseen)
-    return record
+def evaluated(logits, labels, unseen=0):
+    return evaluate_logits(logits, split_of(labels), [0.5], unseen=unseen)
 
 
 def test_training_that_diverges_in_its_last_step_is_an_outcome_with_advice(tmp_path):
@@ -63,6 +61,15 @@ def test_one_broken_logit_is_an_error(value):
         predict_logits(Broken(), split_of(LABELS), torch.device("cpu"))
 
 
+def test_logits_of_another_shape_break_the_contract():
+    class Wrong(torch.nn.Module):
+        def predict(self, images):
+            return torch.zeros(len(images), 2)
+
+    with pytest.raises(ModelContractError, match=r"\(2, 3\).*\(2, 2\)"):
+        check_logits(Wrong(), split_of(LABELS), torch.device("cpu"))
+
+
 def test_predicted_classes_are_those_of_the_confusion_matrix():
     logits = torch.randint(0, 3, (300, 3)).float()
     labels = torch.randint(0, 3, (300,))
@@ -74,14 +81,14 @@ def test_predicted_classes_are_those_of_the_confusion_matrix():
 
 def test_files_and_pictures_decide_ties_as_the_figures_do(tmp_path, monkeypatch):
     test = split_of(LABELS)
-    with np.load(_predictions(tmp_path / "p.npz", test, TIES)) as file:
+    with np.load(_save_predictions(tmp_path / "p.npz", test, TIES)) as file:
         right = file["predicted"] == file["labels"]
-    found = evaluate_classifier(TIES, test)
+    found = checked_metrics(TIES, test)
     assert right.mean() == found.metrics["top1"] == 0.25
     drawn = {}
     for name in ("plot_confusion", "plot_features", "plot_attributions"):
         monkeypatch.setattr(
-            classification_pictures.plots,
+            classification_plots.plots,
             name,
             lambda first, *_, name=name: drawn.setdefault(name, first),
         )
@@ -96,19 +103,18 @@ def test_files_and_pictures_decide_ties_as_the_figures_do(tmp_path, monkeypatch)
         def predict(self, images):
             return self(images)
 
-    classification_pictures.write_pictures(tmp_path, "title", Model(48, 3), test, TIES)
+    classification_plots.draw_plots(tmp_path, "title", Model(48, 3), test, TIES)
     confusion = ClassInputs(TIES, LABELS).confusion
     np.testing.assert_array_equal(drawn["plot_confusion"], confusion)
     shown = {(one.true, one.predicted) for one in drawn["plot_attributions"]}
     assert shown == {("a", "a"), ("b", "a"), ("a", "c"), ("c", "a")}
-    assert classification_artifacts.predicted_classes is predicted_classes
 
 
 def test_a_record_says_how_many_ties_cost_an_image():
-    assert "2 of 4 images" in noted(TIES, LABELS).notes["last_epoch.top1"]
-    both = noted(TIES, LABELS, unseen=1).notes["last_epoch.top1"]
+    assert "2 of 4 images" in evaluated(TIES, LABELS).notes["last_epoch.top1"]
+    both = evaluated(TIES, LABELS, unseen=1).notes["last_epoch.top1"]
     assert both.startswith("1 of 3 classes have no training image; 2 of 4 images")
-    assert "last_epoch.top1" not in noted(TIES[::2], LABELS[::2]).notes
+    assert "last_epoch.top1" not in evaluated(TIES[::2], LABELS[::2]).notes
 
 
 def test_figures_that_contradict_the_logits_are_an_error():
@@ -117,13 +123,13 @@ def test_figures_that_contradict_the_logits_are_an_error():
     found = classification_metrics(logits, labels)
     check_against_logits(found, logits, labels)
     moved = MetricValues({**found.metrics, "macro_recall": 0.9})
-    with pytest.raises(ContradictoryFiguresError, match=r"macro recall 0\.9.*must be equal"):
+    with pytest.raises(ContradictoryMetricsError, match=r"macro recall 0\.9.*must be equal"):
         check_against_logits(moved, logits, labels)
     moved.metrics |= {"top1": 0.9, "macro_recall": 0.9}  # they agree, and both are wrong
-    with pytest.raises(ContradictoryFiguresError, match=r"0\.9 by the confusion matrix and 1"):
+    with pytest.raises(ContradictoryMetricsError, match=r"0\.9 by the confusion matrix and 1"):
         check_against_logits(moved, logits, labels)
 
 
 def test_a_record_has_the_interval_of_top1():
-    found = noted(TIES, LABELS).intervals["last_epoch"]["top1"]
+    found = evaluated(TIES, LABELS).intervals["last_epoch"]["top1"]
     assert found == pytest.approx(binomtest(1, 4).proportion_ci(method="wilson"))

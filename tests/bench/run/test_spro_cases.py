@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from bench.metrics.evaluation import anomaly_metrics
-from bench.run.evaluate import Predictions
+from bench.run.predict import HeadPredictions
 from bench.run.spro import saturated_regions
 from datasets_lib.layouts.category import DatasetError, Sample
 
@@ -55,7 +55,7 @@ def samples(tmp_path):
 
 def overlap(samples, maps):
     scores, tensor = torch.zeros(2), torch.from_numpy(maps).float()
-    saturated = saturated_regions("mvtec_loco", samples, {"head": Predictions(scores, tensor)})
+    saturated = saturated_regions("mvtec_loco", samples, {"head": HeadPredictions(scores, tensor)})
     labels, masks = torch.tensor([0, 1]), torch.zeros(2, SIZE, SIZE).bool()
     metrics = anomaly_metrics(scores, tensor, labels, masks, None, saturated=saturated).metrics
     return {name: value for name, value in metrics.items() if name.startswith("auspro")}
@@ -77,10 +77,10 @@ def _ramp(limit, left):
 
 
 def test_other_datasets_have_none(samples):
-    predictions = {"head": Predictions(torch.zeros(2), torch.zeros(2, SIZE, SIZE))}
+    predictions = {"head": HeadPredictions(torch.zeros(2), torch.zeros(2, SIZE, SIZE))}
     assert saturated_regions("mvtec", samples, predictions) is None
     assert saturated_regions("my_own", samples, predictions) is None
-    without_maps = {"head": Predictions(torch.zeros(2), None)}
+    without_maps = {"head": HeadPredictions(torch.zeros(2), None)}
     assert saturated_regions("mvtec_loco", samples, without_maps) is None
 
 

@@ -1,4 +1,4 @@
-"""What a record says of an anomaly case's figures: nothing is missing without its reason."""
+"""Evaluation of an anomaly case: no number is missing without a reason."""
 
 import math
 
@@ -6,11 +6,12 @@ import pytest
 import torch
 from scipy.stats import rankdata
 
+from bench.case import Case
 from bench.metrics.pixels import SaturatedRegions
 from bench.metrics.regions import label_regions
 from bench.record import Key, Record, from_json
-from bench.run.anomaly_notes import note_figures
-from bench.run.evaluate import Predictions, evaluate
+from bench.run.anomaly_evaluation import evaluate_heads
+from bench.run.predict import HeadPredictions
 from datasets_lib.batches.image_set import ImageSet
 
 
@@ -29,17 +30,17 @@ def image_set(defects, masks=True):
 
 
 def noted(defects, scores, *, calibration=None, masks=True, saturated=None, method="exact"):
-    """A record as it is read again."""
+    """Return a record as it is read again."""
     test = image_set(defects, masks)
     maps = torch.rand(len(defects), 8, 8) if masks else None
-    held_out = {"head": Predictions(calibration, None)} if calibration is not None else None
+    held_out = {"head": HeadPredictions(calibration, None)} if calibration is not None else None
     regions = None
     if masks:
         regions = label_regions(test.masks)
-    predictions = {"head": Predictions(scores, maps)}
-    evaluations = evaluate(test, predictions, held_out, regions, method, saturated)
-    record = Record(Key("id", "original", "", "", ""), {}, "ok", "ok")
-    note_figures(record, evaluations)
+    predictions = {"head": HeadPredictions(scores, maps)}
+    evaluation = evaluate_heads(test, predictions, held_out, regions, method, saturated)
+    case = Case("model", "baseline", "data", None, "default", False, 0)
+    record = Record(Key("id", "original", "", "", ""), case, "ok", "ok", **vars(evaluation))
     return from_json(record.to_json())
 
 
