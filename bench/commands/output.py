@@ -40,6 +40,7 @@ class ProgressBar:
                 unit=self._unit,
                 unit_scale=self._unit == "B",
                 file=self._stream,
+                leave=live,  # tqdm would end a log with an empty line
                 dynamic_ncols=live,
                 mininterval=0.1 if live else _LINE_SECONDS,
                 miniters=None if live else max(1, (total or 0) // 10),
@@ -68,7 +69,7 @@ class _Bar(tqdm):  # type: ignore[misc]
         if self.total and self.n > max(self.initial, self._printed):
             self._printed = self.n
             print(str(self), file=self.fp, flush=True)
-        return True
+        return False  # nothing to erase
 
 
 def megabytes(count: int) -> str:

@@ -59,9 +59,8 @@ class Task:
     @property
     def case(self) -> Case:
         """Our case of it."""
-        value = self.model if self.recipe == "baseline" else f"{self.model}.{self.recipe}"
-        start = self.weights is not None
-        return Case("", value, self.dataset, self.category, "default", start, 0)
+        pretrained = self.weights is not None
+        return Case(self.model, self.recipe, self.dataset, self.category, "default", pretrained, 0)
 
     @property
     def images(self) -> int:

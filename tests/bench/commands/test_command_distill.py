@@ -159,7 +159,7 @@ def test_a_killed_distillation_goes_on_where_it_was(tmp_path, monkeypatch):
 def test_nothing_of_infinite_loss_is_kept(tmp_path):
     targets = PatchTargets(backbone())
     targets.kernel0[:] = torch.nan
-    with pytest.raises(DistillationError, match="not finite by step 2"):
+    with pytest.raises(DistillationError, match="not finite by step 1"):
         distill(plan(steps=2), pictures(), targets, CPU, tmp_path / "kept", lambda *_: None)
 
 

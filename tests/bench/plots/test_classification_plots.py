@@ -23,7 +23,6 @@ from bench.plots.style import BLUE, GREEN, VERMILION
 from bench.run.classification_pictures import (
     spread_over_classes,
     worst_and_surest,
-    write_pictures,
 )
 from bench.run.classification_plots import attribution_maps
 from bench.run.labeled_split import LabeledSplit
@@ -160,7 +159,7 @@ def test_a_run_leaves_its_pictures_and_its_mode(tmp_path):
     test = split_of(images, labels, 3)
     with torch.inference_mode():
         logits = model(images.float() / 255)
-    written = write_pictures(tmp_path, "title", model, test, logits)
+    written = draw_plots(tmp_path, "title", model, test, logits)
     assert {name: path.name for name, path in written.items()} == {
         "confusion": "confusion.png",
         "features": "features.png",
