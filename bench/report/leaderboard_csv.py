@@ -55,8 +55,10 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
     for runs in sections:
         place = {"profile": runs.profile, "environment": runs.environment}
         for name, of_study in by_study(runs.records).items():
-            for line in _study_lines(STUDIES[name], of_study, metrics):
-                lines.append({"kind": "run", **place, "study": name, **line})
+            lines.extend(
+                {"kind": "run", **place, "study": name, **line}
+                for line in _study_lines(STUDIES[name], of_study, metrics)
+            )
     shown = {(line["dataset"], line["category"]) for line in lines}
     for name, of_study in by_study(finished).items():
         study = STUDIES[name]

@@ -188,8 +188,8 @@ def _arrays(run: Run, artifact: str, column: str) -> Mapping[str, Any]:
         ) from error
     if len({len(values) for values in arrays.values()}) != 1 or not len(arrays["names"]):
         raise ComparisonError(
-            f"The predictions of {run.name} in {path} do not have one value per image: run the case "
-            "again with --rerun."
+            f"The predictions of {run.name} in {path} do not have one value per image: run the "
+            "case again with --rerun."
         )
     return arrays
 

@@ -182,13 +182,15 @@ def original_table(dataset: str) -> Iterator[str]:
 def _oddities(experiment: Experiment) -> Iterator[str]:
     if experiment.misprinted:
         yield (
-            f"- {experiment.name}: recall {100 * experiment.recall:.2f} against top-1 {100 * experiment.top1:.2f}. On a "
-            "class-balanced test set the two are equal, so one of them is a misprint."
+            f"- {experiment.name}: recall {100 * experiment.recall:.2f} against top-1 "
+            f"{100 * experiment.top1:.2f}. On a class-balanced test set the two are equal, so one "
+            "of them is a misprint."
         )
     if experiment.point in collapsed_experiments():
         yield (
-            f"- {experiment.name} collapsed: best in epoch {experiment.best_epoch} of {experiment.epochs} with "
-            f"{100 * experiment.top1:.2f}, {100 * experiment.last_top1:.2f} after the last."
+            f"- {experiment.name} collapsed: best in epoch {experiment.best_epoch} of "
+            f"{experiment.epochs} with {100 * experiment.top1:.2f}, "
+            f"{100 * experiment.last_top1:.2f} after the last."
         )
 
 

@@ -306,7 +306,7 @@ def test_further_anomaly_figures_are_columns_where_records_have_them():
     row = cells(leaderboard_markdown(records), "rd_resnet18")
     assert (row["Image AP"], row["Pixel AP"], row["AUPRO@30 %"]) == ("91.00", "42.00", "83.00")
     assert list(row)[7:12] == ["Image AUROC", "Image AP", "Pixel AUROC", "Pixel AP", "AUPRO@30 %"]
-    table = read_csv(records)
-    line = table[(table.study == "rd_backbone") & (table["head"] == "single_scale")].iloc[0]
+    frame = read_csv(records)
+    line = frame[(frame["model"] == "rd_resnet18") & (frame["head"] == "single_scale")].iloc[0]
     assert (line["aupro_05"], line["aupimo"]) == (0.5, 0.4)
     assert "aupro_01" not in read_csv(records)

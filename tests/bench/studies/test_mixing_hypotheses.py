@@ -157,7 +157,7 @@ def terms_of(row):
     if row["Hypothesis"].startswith("H3"):
         name = row["Hypothesis"][-2:]
         return of_hypothesis(name, 1) + [(place, -sign) for place, sign in of_hypothesis(name, 0)]
-    return of_hypothesis(row["Hypothesis"], int(row["Start"] == "pretrained"))
+    return of_hypothesis(row["Hypothesis"], int(row["Init"] == "pretrained"))
 
 
 def check_figures(row, expected, column):
@@ -245,7 +245,7 @@ def test_no_gain_or_best_contradicts_its_table(values):
             assert row["Verdict"] == {1: "gain", -1: "loss", 0: "no gain shown"}[side]
     (best,) = cells_of(best_table(outcomes))
     means = sorted(map(fmean, values.values()), reverse=True)
-    assert number(best["Top-1 Acc"]) == pytest.approx(100 * means[0], abs=0.0051)
+    assert number(best["Top-1"]) == pytest.approx(100 * means[0], abs=0.0051)
     if len(values) == 1:
         assert (best["Next"], best["Verdict"]) == ("–", "nothing to compare")
     elif best["Seeds"] != "1":
@@ -260,7 +260,7 @@ def test_best_and_gains_of_the_original():
         ("resnet50 default pretrained", 0.6658, 17.81),
     ]
     gains = {
-        (g.point.dataset, g.point.model, g.point.augmentation): g.contrast.value
+        (g.point.dataset, g.point.model, g.point.augmentation): g.difference.value
         for g in pretraining_gains(outcomes)
     }
     assert len(gains) == 12

@@ -1,0 +1,121 @@
+"""A study is a question over cases: two may share a model, and a third may come from outside."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from fake_records import make
+
+from bench import studies
+from bench.metrics.catalog import METRICS, Metric, register_metric
+from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
+from bench.selection import all_cases, keywords
+from bench.settings import Settings
+from bench.study import Study
+from models.catalog import MODELS
+
+SETTINGS = Settings("smoke", "cpu", (), (), Path(), Path())
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Return ``register_study``; what it adds is gone after the test."""
+    monkeypatch.setattr(studies, "_STUDIES", own := dict(studies.STUDIES))
+    for module in ("bench.studies", "bench.selection"):
+        monkeypatch.setattr(f"{module}.STUDIES", own)
+    for module in ("leaderboard", "leaderboard_csv", "leaderboard_notes"):
+        monkeypatch.setattr(f"bench.report.{module}.STUDIES", own)
+    return studies.register_study
+
+
+def outside(name="drift", **fields):
+    fields = {"models": ("rd_resnet18",), "datasets": ("surface",), **fields}
+    return Study(name, "anomaly", "Does it drift?", **fields)
+
+
+def lines_of(records, study):
+    lines = csv.DictReader(leaderboard_csv(records).splitlines())
+    return [line for line in lines if line["study"] == study and line["kind"] == "run"]
+
+
+def section(records, study):
+    text = leaderboard_markdown(records)
+    return text.partition(f"### Study `{study}`")[2].partition("\n### ")[0]
+
+
+def test_a_model_in_two_studies_has_one_case_and_a_row_in_each():
+    cases = all_cases(SETTINGS, {})
+    ids = [case.id for case in cases if case.model == "rd_resnet18" and case.dataset == "surface"]
+    assert len(ids) == len(set(ids))
+    assert "rd_resnet18-surface.woven-default-pretrained-s0" in ids
+    record = make("rd_resnet18", multi={"image_auroc": 0.75})
+    (own,) = lines_of([record], "anomaly_zoo")
+    assert (own["head"], own["image_auroc"], own["rank"]) == ("multi_scale", "0.75", "(1)")
+    heads = [(line["head"], line["rank"]) for line in lines_of([record], "rd_backbone")]
+    assert heads == [("single_scale", "(1)"), ("multi_scale", "")]
+
+
+def test_a_registered_study_selects_reports_and_ranks(register):
+    before = {case.id for case in all_cases(SETTINGS, {})}
+    register(outside(ranking="f1", columns=("f1",), report=lambda study, runs: ["It drifts."]))
+    cases = all_cases(SETTINGS, {})
+    assert {case.id for case in cases} == before
+    assert len(cases) == len(before)
+    records = [
+        make(pretrained=pretrained, multi={"f1": f1})
+        for pretrained, f1 in ((True, 0.5), (False, 0.8))
+    ]
+    text = section(records, "drift")
+    assert "Does it drift?\n\nIt drifts." in text
+    assert "Image AUROC" not in text.partition("**Cost**")[0]
+    ranked = [(line["init"], line["rank"]) for line in lines_of(records, "drift")]
+    assert ranked == [("scratch", "(1)"), ("pretrained", "(2)")]
+
+
+@pytest.mark.parametrize("name", ["rd_backbone", "Drift!", ""])
+def test_register_study_refuses_taken_and_odd_names(register, name):
+    with pytest.raises(ValueError, match="study"):
+        register(outside(name))
+
+
+def test_a_registered_model_joins_the_zoo(monkeypatch):
+    entry = MODELS["padim_resnet18"]
+    monkeypatch.setattr("bench.study.MODELS", {**MODELS, "mine": entry})
+    assert studies.STUDIES["anomaly_zoo"].selects(make("mine").case)
+
+
+def test_runs_of_unregistered_models_are_named():
+    text = leaderboard_markdown([make("long_gone")])
+    assert "`long_gone` (1)" in text.partition("## In no table")[2]
+
+
+def test_a_missing_head_or_metric_is_explained(register):
+    register(outside(heads=("single_scale", "fused"), columns=("image_auroc", "recall")))
+    text = section([make(metrics={"recall": None})], "drift")
+    assert "- Not recorded for rd_resnet18 pretrained: fused, single_scale.recall" in text
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_direction_of_a_registered_metric_decides_rank_and_bold(register, higher_is_better):
+    name = f"flicker_{higher_is_better}".lower()
+    metric = Metric(name, "Flicker", "image", lambda _: 0.0, higher_is_better, unit="ms", digits=1)
+    register_metric(metric)
+    try:
+        register(outside(ranking=name, heads=("single_scale",)))
+        records = [make(auroc=0.9, metrics={name: 2.0})]
+        records += [make(pretrained=False, auroc=0.9, metrics={name: 3.0})]
+        best, worst = ("3.0", "2.0") if higher_is_better else ("2.0", "3.0")
+        text = section(records, "drift")
+        assert f"**{best}**" in text
+        assert f"**{worst}**" not in text
+        assert "Flicker (ms)" in text
+        assert "Flicker (ms)" in section(records, "rd_backbone")
+        assert "Flicker" not in section([make()], "rd_backbone")
+        assert [line[name] for line in lines_of(records, "drift")] == [best, worst]
+    finally:
+        del METRICS[name]
+
+
+def test_keywords_name_every_study_of_a_case():
+    case = make("rd_resnet18").case
+    assert {"rd_backbone", "anomaly_zoo", "pretrained"} <= set(keywords(case))
