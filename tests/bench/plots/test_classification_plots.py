@@ -20,11 +20,12 @@ from bench.plots import (
 )
 from bench.plots.attribution import AttributedImage
 from bench.plots.style import BLUE, GREEN, VERMILION
-from bench.run.classification_pictures import (
+from bench.run.classification_plots import (
+    attribution_maps,
+    draw_plots,
     spread_over_classes,
     worst_and_surest,
 )
-from bench.run.classification_plots import attribution_maps
 from bench.run.labeled_split import LabeledSplit
 from datasets_lib.batches.streaming import ResidentBatches
 
