@@ -19,7 +19,7 @@ from models.components.weights import ResolvedWeights, WeightsMissingError, reso
 
 @dataclass(frozen=True)
 class Weights:
-    """Pretrained weights, found or missing.
+    """Pretrained weights, present or missing.
 
     Attributes:
         tag: Tag in `models.catalog.WEIGHTS`.
@@ -47,16 +47,16 @@ class Missing:
     blocks: Mapping[str, int]
 
 
-def offered_cases(profile: str, found: Mapping[str, FoundDataset]) -> list[Case]:
+def offered_cases(profile: str, datasets: Mapping[str, FoundDataset]) -> list[Case]:
     """Return the cases that a session with one replicate offers.
 
     Args:
         profile: Name in `bench.protocol.PROFILES`.
-        found: Datasets on disk.
+        datasets: Datasets on disk.
     """
     nowhere = Path()
     settings = Settings(profile, "cpu", (), (), nowhere, nowhere)
-    return all_cases(settings, found)
+    return all_cases(settings, datasets)
 
 
 def weights_of(case: Case) -> str | None:
@@ -114,7 +114,7 @@ def fetch_weights(cases: Iterable[Case], weights_dirs: Sequence[Path]) -> dict[s
 
 
 def missing_of(
-    case: Case, found: Mapping[str, FoundDataset], weights: Mapping[str, Weights]
+    case: Case, datasets: Mapping[str, FoundDataset], weights: Mapping[str, Weights]
 ) -> list[str]:
     """Return what keeps a case from running; weights that a session downloads do not count."""
     missing = []
@@ -123,7 +123,7 @@ def missing_of(
         missing.append(f"weights {tag}")
     name = dataset_of(case)
     if name:
-        dataset = found.get(name)
+        dataset = datasets.get(name)
         if dataset is None:
             missing.append(f"dataset {name}")
         elif case.category and case.category not in dataset.categories:
@@ -132,12 +132,12 @@ def missing_of(
 
 
 def all_missing(
-    cases: Iterable[Case], found: Mapping[str, FoundDataset], weights: Mapping[str, Weights]
+    cases: Iterable[Case], datasets: Mapping[str, FoundDataset], weights: Mapping[str, Weights]
 ) -> list[Missing]:
     """Return everything missing, sorted by the number of blocked cases."""
     blocks: dict[str, Counter[str]] = {}
     for case in cases:
-        for what in missing_of(case, found, weights):
+        for what in missing_of(case, datasets, weights):
             blocks.setdefault(what, Counter()).update(
                 study.name for study in STUDIES.values() if study.selects(case)
             )

@@ -76,11 +76,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
     settings = config.stash[SETTINGS] = settings_of(config)
     try:
-        found = config.stash[DATASETS] = dict(find_datasets(settings.data_dirs))
+        datasets = config.stash[DATASETS] = dict(find_datasets(settings.data_dirs))
     except DatasetError as error:
         raise pytest.UsageError(str(error)) from None
-    cases = config.stash[CASES] = selection.all_cases(settings, found)
-    marks = _Marks(config, found)
+    cases = config.stash[CASES] = selection.all_cases(settings, datasets)
+    marks = _Marks(config, datasets)
     metafunc.parametrize(
         "case", [pytest.param(case, id=case.id, marks=marks.of(case)) for case in cases]
     )
@@ -89,9 +89,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 class _Marks:
     """Creates each mark once, and registers the names of discovered datasets."""
 
-    def __init__(self, config: pytest.Config, found: Mapping[str, FoundDataset]) -> None:
+    def __init__(self, config: pytest.Config, datasets: Mapping[str, FoundDataset]) -> None:
         self._made: dict[str, pytest.MarkDecorator] = {}
-        self._own = _catalog_markers() | {name for name in found if name not in _PYTEST_MARKERS}
+        self._own = _catalog_markers() | {name for name in datasets if name not in _PYTEST_MARKERS}
         for name in sorted(self._own - _catalog_markers()):
             config.addinivalue_line("markers", f"{name}: cases of the dataset {name}")
 
@@ -154,12 +154,12 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
         f"profile {profile.name}{why}: {profile.about}",
         f"device {settings.device}, {where}, results in {settings.results_dir}",
     ]
-    found = ", ".join(
+    names = ", ".join(
         f"{name} ({len(dataset.categories)})" if dataset.categories else name
         for name, dataset in config.stash[DATASETS].items()
     )
     if settings.data_dirs:
-        lines.append(f"datasets found: {found or 'none'}")
+        lines.append(f"datasets found: {names or 'none'}")
     keyword = config.option.keyword
     unknown = selection.unknown_words(keyword, config.stash[CASES]) if keyword else {}
     return lines + _guesses(unknown)
@@ -168,7 +168,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 def _cases_of(items: Iterable[pytest.Item]) -> list[Case]:
     """Return the cases that ``-k`` and ``-m`` left."""
     parameters = (getattr(getattr(item, "callspec", None), "params", {}) for item in items)
-    return [found["case"] for found in parameters if isinstance(found.get("case"), Case)]
+    return [values["case"] for values in parameters if isinstance(values.get("case"), Case)]
 
 
 @pytest.fixture(scope="session")

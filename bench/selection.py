@@ -18,7 +18,7 @@ from models.catalog import MODELS, ModelEntry
 _OPERATORS = {"and", "or", "not"}
 
 
-def all_cases(settings: Settings, found: Mapping[str, FoundDataset]) -> list[Case]:
+def all_cases(settings: Settings, datasets: Mapping[str, FoundDataset]) -> list[Case]:
     """Return every case of every study, each once.
 
     They are grouped so that data, and then the backbone, change as rarely as possible.
@@ -29,7 +29,7 @@ def all_cases(settings: Settings, found: Mapping[str, FoundDataset]) -> list[Cas
         augmentations = [name for name in settings.augmentations if name in offered]
         cases |= dict.fromkeys(
             study.cases(
-                _categories(study, settings, found),
+                _categories(study, settings, datasets),
                 seeds=settings.seeds,
                 augmentations=augmentations,
                 recipes=settings.recipes or PROFILES[settings.profile].budget(study.task).recipes,
@@ -55,15 +55,15 @@ def _shares(entry: ModelEntry) -> tuple[str, int, int]:
 
 
 def _categories(
-    study: Study, settings: Settings, found: Mapping[str, FoundDataset]
+    study: Study, settings: Settings, datasets: Mapping[str, FoundDataset]
 ) -> dict[str, Sequence[str]]:
-    """Return category ids by dataset: the study's own, then what else of its task was found."""
+    """Return category ids by dataset: the study's own, then other datasets of its task."""
     categories: dict[str, list[str]] = {
         name: list(DATASETS[name].categories) for name in study.datasets
     }
     if "surface" in categories:
         categories["surface"] = categories["surface"][: PROFILES[settings.profile].surface_textures]
-    for name, dataset in found.items():
+    for name, dataset in datasets.items():
         if dataset.task != study.task:
             continue
         known = categories.setdefault(name, [])
