@@ -24,7 +24,7 @@ def pytest_cmdline_main(config):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def root():
     """The project's own folder."""
     return ROOT

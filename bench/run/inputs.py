@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from bench.case import Case
 from bench.protocol import PROFILES, Protocol, resolve
@@ -24,7 +25,6 @@ from models.catalog import MODELS
 from models.components.weights import ResolvedWeights, WeightsMissingError
 from models.components.weights import resolve as resolve_weights
 
-LabeledReader = Callable[[Path], Classification]
 Generator = Callable[[str, Path], Path]
 
 
@@ -119,8 +119,7 @@ class Finder:
     def _labeled(self, case: Case, weights: ResolvedWeights | None) -> LabeledInputs:
         if case.dataset not in self._hashed:
             root, reader = self._labeled_source(case)
-            read: LabeledReader = resolve_callable(reader)
-            dataset = read(root)
+            dataset: Classification = _read(reader, case.dataset, root)
             hashes = ContentHashes(self.settings.cache_dir / "hashes")
             both = data_hash(dataset.train, hashes) + data_hash(dataset.test, hashes)
             self._hashed[case.dataset] = LabeledInputs(
@@ -176,8 +175,14 @@ class Finder:
         else:
             path = self._folder(case)
             reader = self.datasets[case.dataset].reader
-        read: Callable[[str, str, Path], Category] = resolve_callable(reader)
-        return read(case.dataset, case.category or "", path)
+        category: Category = _read(reader, case.data, case.dataset, case.category or "", path)
+        for split, samples in (("training", category.train), ("test", category.test)):
+            if not samples:
+                raise DatasetError(
+                    f"{case.data} at {path} has no {split} images: wanted at least one. Add images, "
+                    "or mend the reader of its layout."
+                )
+        return category
 
     def _folder(self, case: Case) -> Path:
         dataset = self.datasets.get(case.dataset)
@@ -197,6 +202,19 @@ def tapped_layers(cases: Iterable[Case]) -> dict[str, tuple[int, ...]]:
         entry = MODELS[case.model]
         layers.setdefault(entry.weights or "", set()).update(entry.layers)
     return {tag: tuple(sorted(numbers)) for tag, numbers in layers.items()}
+
+
+def _read(reader: Reader, name: str, *arguments: Any) -> Any:
+    """Call a dataset's reader; whatever it raises is an error of the dataset."""
+    try:
+        return resolve_callable(reader)(*arguments)
+    except DatasetError:
+        raise
+    except Exception as error:
+        raise DatasetError(
+            f"The reader of {name} failed with {type(error).__name__}: {error}. Mend the reader, or "
+            "remove the dataset from --data-dir."
+        ) from error
 
 
 def _calibrated(

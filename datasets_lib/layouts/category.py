@@ -47,5 +47,5 @@ class Category:
     name: str
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
-    has_masks: bool
+    has_masks: bool = False
     validation: tuple[Sample, ...] = ()

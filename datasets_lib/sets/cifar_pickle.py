@@ -1,6 +1,5 @@
 """Read one file of CIFAR's Python version without executing anything that it names."""
 
-import io
 import pickle
 import warnings
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy._core.multiarray import _reconstruct
 
-from datasets_lib.images.decode import UInt8, read_file
+from datasets_lib.images.decode import UInt8
 from datasets_lib.layouts.category import DatasetError
 
 # The only names that an array needs. NumPy 2 renamed numpy.core; files of either are accepted.
@@ -36,12 +35,15 @@ def load_pickle(path: Path) -> dict[bytes, Any]:
     Raises:
         DatasetError: The file cannot be read, is damaged, or holds anything but plain data.
     """
-    data = read_file(path)
     try:
-        with warnings.catch_warnings():
+        file = path.open("rb")  # read as a stream: the whole file would be one more copy
+    except OSError as error:
+        raise refused(path, "a readable file", str(error)) from error
+    try:
+        with file, warnings.catch_warnings():
             # Python 2's arrays pass `align` as an integer, which NumPy 2.4 deprecates.
             warnings.simplefilter("ignore")
-            content = _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
+            content = _ArrayUnpickler(file, encoding="bytes").load()
     # A damaged pickle may raise nearly anything, from the virtual machine or from NumPy.
     except Exception as error:
         found = f"{type(error).__name__}: {error}"

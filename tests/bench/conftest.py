@@ -23,12 +23,15 @@ def session_options(root, tmp_path):
 
 
 @pytest.fixture
-def run_session():
+def run_session(monkeypatch):
     """Runs a session in this process.
 
     Not by pytester's own runner, which forgets what a session imported: torch, matplotlib and
     others cannot be imported twice.
     """
+
+    # In a worker of pytest-xdist, pytest-benchmark would switch itself off in the session too.
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
 
     def run(*arguments):
         out, err = io.StringIO(), io.StringIO()

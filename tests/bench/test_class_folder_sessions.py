@@ -71,7 +71,7 @@ def test_a_set_as_large_as_the_limit_is_resident(tmp_path, data, limit, word):
     )
     job = Finder(settings, find_datasets([data])).job(case_named(CASE))
     loaded = DeviceData().load_labeled(job, job.inputs, lambda *_: None)
-    assert all(text.startswith(word) for text in loaded.held(1, 1).values())
+    assert all(text.startswith(word) for text in loaded.placement(1, 1).values())
 
 
 def test_a_set_that_cannot_be_read_is_a_failed_case(session_options, run_session, store, data):

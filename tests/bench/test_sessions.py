@@ -38,7 +38,7 @@ def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, st
     assert first.fingerprints["images_decoded"] == 32 + 6  # images and masks
     assert second.fingerprints["images_decoded"] == 0
     assert first.key.weights == "random"
-    assert list(first.metrics) == ["single_scale", "multi_scale"]
+    assert list(first.metrics) == ["multi_scale", "single_scale"]
     for name in ("image_auroc", "pixel_auroc", "f1", "f1_best"):
         assert 0 <= first.metrics["single_scale"][name] <= 1, name
     assert all(value > 0 for value in first.timings.values())

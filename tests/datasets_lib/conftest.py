@@ -52,7 +52,7 @@ def run_unprivileged(run_in_child, tmp_path):
                 os.setuid(65534)
             return function()
 
-        for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        for folder in (tmp_path, *list(tmp_path.parents)[:4]):
             folder.chmod(0o755)  # pytest makes them for the owner alone
         return run_in_child(dropped)
 

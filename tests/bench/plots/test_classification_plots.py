@@ -208,11 +208,11 @@ def test_curves_of_a_dataset_have_a_row_a_recipe_and_a_column_a_start(tmp_path):
 
 def test_curves_are_files_by_study_and_dataset(tmp_path):
     records = [
-        classified(0.5, judged=[0.5], dataset=dataset, study=study, model=model)
-        for dataset, study, model in (
-            ("digits", "mixing", CNN),
-            ("digits", "classifiers", "resnet18"),
-            ("cifar100", "mixing", CNN),
+        classified(0.5, judged=[0.5], dataset=dataset, model=model)
+        for dataset, model in (
+            ("digits", CNN),
+            ("digits", "resnet18"),
+            ("cifar100", CNN),
         )
     ]
     names = [path.name for path in all_dataset_curves(records, tmp_path)]

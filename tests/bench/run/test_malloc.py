@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from bench.run import malloc as heap
+from bench.run import malloc
 
 TOUCH = """
 import resource, sys
 import torch
-from bench.run.malloc import give_back_freed_memory, keep_freed_memory
+from bench.run.malloc import trim, disable_trim
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -18,7 +18,7 @@ def faults():
 def resident():
     return int(open("/proc/self/statm").read().split()[1])
 
-kept = keep_freed_memory() if sys.argv[1] == "keep" else False
+kept = disable_trim() if sys.argv[1] == "keep" else False
 for _ in range(8):
     torch.ones(1 << 24).add_(1)  # 64 MB
 before = faults()
@@ -26,14 +26,14 @@ for _ in range(8):
     torch.ones(1 << 24).add_(1)
 taken = faults() - before
 held = resident()
-give_back_freed_memory()
+trim()
 print(int(kept), taken, held - resident())
 """
 
 
 @pytest.fixture
 def touched(root):
-    if heap._glibc() is None:
+    if malloc._glibc() is None:
         pytest.skip("this system's C library is not glibc")
 
     def run(how):
@@ -59,5 +59,5 @@ def test_without_it_every_tensor_is(touched):
 
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(heap, "_glibc", lambda: None)
-    assert not heap.disable_trim()
-    heap.trim()
+    assert not malloc.disable_trim()
+    malloc.trim()
