@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench.commands import (
     bundle,
@@ -18,6 +19,7 @@ from bench.commands import (
     unbundle,
 )
 from bench.commands.command import CommandError
+from bench.extensions import ExtensionError, load_extensions
 from datasets_lib.layouts.category import DatasetError
 
 
@@ -30,6 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.set_defaults(run=None)
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="Python file that registers models, datasets, metrics or studies; before the command",
+    )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (data, doctor, leaderboard, compare, cache, tune, distill, bundle, unbundle):
         command.add(commands)
@@ -42,12 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
+        load_extensions(file.expanduser().absolute() for file in options.plugin)
         code: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (CommandError, DatasetError, OSError) as error:
+    except (CommandError, DatasetError, ExtensionError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -74,12 +74,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             "bench runs its cases one at a time, because two would slow each other down and spoil "
             "the measured speeds. Run without -n; --isolate runs cases in child processes."
         )
-    settings = config.stash[SETTINGS] = settings_of(config)
     try:
+        settings = config.stash[SETTINGS] = settings_of(config)
         datasets = config.stash[DATASETS] = dict(find_datasets(settings.data_dirs))
-    except DatasetError as error:
-        raise pytest.UsageError(str(error)) from None
-    cases = config.stash[CASES] = selection.all_cases(settings, datasets)
+        cases = config.stash[CASES] = selection.all_cases(settings, datasets)
+    except (pytest.UsageError, DatasetError, ValueError) as error:
+        raise pytest.Collector.CollectError(str(error)) from None  # shown without a traceback
     marks = _Marks(config, datasets)
     metafunc.parametrize(
         "case", [pytest.param(case, id=case.id, marks=marks.of(case)) for case in cases]
@@ -141,7 +141,7 @@ def _guesses(unknown: Mapping[str, list[str]]) -> list[str]:
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     """Report what the session will do, and on which device."""
-    if SETTINGS not in config.stash:
+    if CASES not in config.stash:
         return []
     settings = config.stash[SETTINGS]
     profile = PROFILES[settings.profile]

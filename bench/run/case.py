@@ -127,7 +127,9 @@ def explain(error: Exception) -> tuple[Outcome, str]:
             f"The case ran, but its files could not be written: {error}. Free some disk space or "
             "choose another place with --results-dir, then run the same command again."
         )
-    return "crash", f"{type(error).__name__}: {_first_line(error)}"
+    frame = traceback.extract_tb(error.__traceback__)[-1:]
+    place = f" ({frame[0].filename}, line {frame[0].lineno})" if frame else ""
+    return "crash", f"{type(error).__name__}: {_first_line(error)}{place}"
 
 
 def _first_line(error: Exception) -> str:

@@ -179,7 +179,7 @@ class Finder:
         for split, samples in (("training", category.train), ("test", category.test)):
             if not samples:
                 raise DatasetError(
-                    f"{case.data} at {path} has no {split} images: wanted at least one. Add images, "
+                    f"{case.data} at {path} has no {split} images: wanted at least one. Add images "
                     "or mend the reader of its layout."
                 )
         return category
@@ -212,8 +212,8 @@ def _read(reader: Reader, name: str, *arguments: Any) -> Any:
         raise
     except Exception as error:
         raise DatasetError(
-            f"The reader of {name} failed with {type(error).__name__}: {error}. Mend the reader, or "
-            "remove the dataset from --data-dir."
+            f"The reader of {name} failed with {type(error).__name__}: {error}. Mend the reader "
+            "or remove the dataset from --data-dir."
         ) from error
 
 

@@ -70,3 +70,33 @@ def memory_format(images: Tensor) -> torch.memory_format:
     """
     channels_last = images.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def check_augmented(result: object, images: Tensor) -> Tensor:
+    """Return the images of an augmentation's result.
+
+    Args:
+        result: What the augmentation returned.
+        images: What it was given.
+
+    Raises:
+        TypeError: It is not a pair of images and targets, or the images have another shape, or
+            are neither uint8 nor floats made from uint8 images by scaling to [0, 1].
+    """
+    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Tensor):
+        raise TypeError(
+            f"An augmentation returned {type(result).__name__}: wanted a pair (images, targets)."
+        )
+    augmented: Tensor = result[0]
+    if augmented.shape[:2] != images.shape[:2]:
+        raise TypeError(
+            f"An augmentation returned images of shape {tuple(augmented.shape)}: wanted "
+            f"(B, C, H, W) with B and C of {tuple(images.shape)}."
+        )
+    # On CUDA reading a maximum would wait for the device, so values are checked on the CPU alone.
+    if augmented.is_floating_point() and not augmented.is_cuda and float(augmented.max()) > 2.0:
+        raise TypeError(
+            f"An augmentation returned floats up to {float(augmented.max()):.3g}: wanted uint8, or "
+            "floats in [0, 1]. Divide by 255, or keep the type of the images."
+        )
+    return augmented

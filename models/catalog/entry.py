@@ -48,6 +48,10 @@ class WeightsEntry:
         return match[1] if match else None
 
 
+OPTIMIZERS = ("adam", "adamw", "sgd", "none")
+SCHEDULES = ("constant", "cosine", "drop")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Training recipe of a model; every field but the source enters the recipe hash.
@@ -82,6 +86,14 @@ class Recipe:
     loss: str | None = None
     gradient_checkpointing: bool = False
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("schedule", self.schedule, SCHEDULES),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} '{value}': wanted one of {', '.join(known)}.")
 
 
 @dataclass(frozen=True)

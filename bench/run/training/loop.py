@@ -297,6 +297,6 @@ def _finite_losses(pending: list[Tensor], step: int, recipe: Recipe) -> list[flo
     raise NonFiniteLossError(
         f"The training loss was not finite by step {step} "
         f"({recipe.optimizer}, learning rate {recipe.lr}). "
-        "Nothing after that step can be trusted, so the case stopped. Lower the learning rate or "
-        "set grad_clip in the model's recipe."
+        "Nothing after that step can be trusted, so the case stopped. Lower the learning rate, set "
+        "grad_clip in the model's recipe, or check the loss itself."
     )

@@ -10,7 +10,7 @@ from bench.protocol import Protocol as CaseProtocol
 from bench.run.batch import make_batch
 from bench.run.features.store import Features
 from bench.run.training.precision import autocast, to_float
-from datasets_lib.augment.augmentation import Identity
+from datasets_lib.augment.augmentation import Identity, check_augmented
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.rows import select
@@ -84,6 +84,7 @@ class AnomalyObjective:
         self._seed = seed
         self._augment = build("anomaly", protocol.augmentation)
         self._features, self._textures = features, textures
+        self._checked = False
 
     def batches(self, order: Tensor, batch: int, first: int) -> Iterator[Tensor]:
         """Return row indices, batch by batch, on the device of what they index."""
@@ -124,5 +125,8 @@ class AnomalyObjective:
             return to_float(images, self._device)
         rows = numbered(index.to(self._device), step, self.count)
         streams = RandomStreams(rows, self._seed, step=step)
-        images, _ = self._augment(images, None, streams)
+        result = self._augment(images, None, streams)
+        if not self._checked:  # once: looking at every batch would cost time
+            self._checked = check_augmented(result, images) is not None
+        images = result[0]
         return to_float(images, self._device) if images.dtype == torch.uint8 else images

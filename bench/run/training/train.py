@@ -20,7 +20,7 @@ from datasets_lib.augment.catalog import build
 from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.textures import TextureSource
 from models.catalog import MODELS
-from models.components.base import AnomalyModel, Batch
+from models.components.base import AnomalyModel, Batch, ModelContractError
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def train(
         NonFiniteLossError: Training diverged.
     """
     trained = TrainingResult(images_seen=len(data.images))
+    _check_methods(model, job)
     if model.gathers_statistics:
         trained = _gather(model, data, job, device, progress)
     if data.held_out is not None:  # its predictions need constants; the real ones follow below
@@ -77,6 +78,22 @@ def train(
     if data.held_out is not None:
         _calibrate(model, data.held_out, job, device)
     return trained
+
+
+def _check_methods(model: AnomalyModel, job: Job) -> None:
+    name, optimizer = type(model).__name__, job.protocol.recipe.optimizer
+    if not (model.uses_gradients or model.gathers_statistics):
+        raise ModelContractError(
+            f"{name} defines neither loss nor update and compute: wanted one of the two. Define "
+            "loss for a model trained by gradient, update and compute for one that gathers "
+            "statistics."
+        )
+    if (optimizer != "none") != model.uses_gradients:
+        raise ModelContractError(
+            f"The recipe of {name} has the optimizer '{optimizer}', but the model "
+            f"{'defines' if model.uses_gradients else 'does not define'} loss: wanted an optimizer "
+            "with a loss, or 'none' without."
+        )
 
 
 def _calibrate(model: AnomalyModel, images: Tensor, job: Job, device: torch.device) -> None:

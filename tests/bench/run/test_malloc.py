@@ -58,6 +58,6 @@ def test_without_it_every_tensor_is(touched):
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    monkeypatch.setattr(heap, "_glibc", lambda: None)
+    monkeypatch.setattr(malloc, "_glibc", lambda: None)
     assert not malloc.disable_trim()
     malloc.trim()
