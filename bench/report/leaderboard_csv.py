@@ -8,22 +8,11 @@ from bench.aggregate.rows import Table, comparable_runs, ranks, tables
 from bench.aggregate.statistics import Estimate
 from bench.metrics.catalog import METRICS
 from bench.record import Record
+from bench.report.leaderboard_tables import COST_COLUMNS
 from bench.studies import STUDIES, by_study
 from datasets_lib.catalog import DATASETS
 
-MEASUREMENTS = (
-    "fit_seconds",
-    "train_images_per_s",
-    "inference_images_per_s",
-    "latency_p50_ms",
-    "latency_p95_ms",
-    "peak_host_bytes",
-    "peak_device_bytes",
-    "parameters",
-    "trainable_parameters",
-    "inference_flops",
-    "train_flops",
-)
+MEASUREMENTS = ("fit_seconds", *COST_COLUMNS)
 
 _AXES = (
     *("kind", "profile", "environment", "study", "dataset", "category", "categories"),
