@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bench.aggregate.reference import MEAN, Reference
+from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import Table, comparable_runs, ranks, tables
-from bench.aggregate.statistics import Estimate
 from bench.metrics.catalog import METRICS
 from bench.record import Record
 from bench.report.leaderboard_tables import COST_COLUMNS
@@ -18,6 +17,8 @@ _AXES = (
     *("kind", "profile", "environment", "study", "dataset", "category", "categories"),
     *("head", "rank", "model", "init", "replicates", "source"),
 )
+
+_PUBLISHED = ("dataset", "category", "head", "model", "init", "source")
 
 
 def leaderboard_csv(records: Iterable[Record]) -> str:
@@ -48,20 +49,17 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
     for name, of_study in by_study(finished).items():
         variants = {record.case.variant for record in of_study}
         for reference in STUDIES[name].call(STUDIES[name].references, variants):
-            own = _categories(reference)
+            own = {reference.category}
+            if reference.category == MEAN:
+                own = set(DATASETS[reference.dataset].categories)
             if shown >= {(reference.dataset, category) for category in own}:
-                lines.append({"study": name, **_reference_line(reference, len(own))})
+                line = {"kind": "reference", "study": name, "categories": len(own)}
+                line |= {axis: getattr(reference, axis) for axis in _PUBLISHED}
+                lines.append(line | dict(reference.metrics))
     frame = pandas.DataFrame(lines, columns=columns)
     empty = [name for name in names if name not in MEASUREMENTS and frame[name].isna().all()]
     frame = frame.drop(columns=[column for name in empty for column in (name, f"{name}_ci95")])
     return str(frame.to_csv(index=False, lineterminator="\n"))
-
-
-def _categories(reference: Reference) -> set[str]:
-    """Return the categories that a published value is of."""
-    if reference.category != MEAN:
-        return {reference.category}
-    return set(DATASETS[reference.dataset].categories)
 
 
 def _lines(table: Table, names: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -84,23 +82,6 @@ def _lines(table: Table, names: Iterable[str]) -> Iterator[dict[str, Any]]:
                 for name in names:
                     measured = name in MEASUREMENTS
                     value = row.measurement(name) if measured else row.metric(head, name)
-                    line |= _values(name, value)
+                    if value:
+                        line |= {name: value.mean, f"{name}_ci95": value.half_width}
                 yield line
-
-
-def _reference_line(reference: Reference, categories: int) -> dict[str, Any]:
-    return {
-        "kind": "reference",
-        "dataset": reference.dataset,
-        "category": reference.category,
-        "categories": categories,
-        "head": reference.head,
-        "model": reference.model,
-        "init": reference.init,
-        "source": reference.source,
-        **reference.metrics,
-    }
-
-
-def _values(name: str, value: Estimate | None) -> dict[str, float | None]:
-    return {name: value.mean, f"{name}_ci95": value.half_width} if value else {}
