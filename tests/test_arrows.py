@@ -20,6 +20,7 @@ LIGHT = [
     "bench.__main__",
     "bench.extensions",
     "bench.metrics.catalog",
+    "bench.plots",
     "bench.plugin",
     "bench.report.leaderboard",
     "bench.run.inputs",

@@ -46,23 +46,24 @@ def quantity(value: Estimate | None, digits: int = 3) -> str:
     return text
 
 
-def scaled(value: float | None) -> str:
-    """Return three significant digits with an SI prefix.
+def scaled(value: Estimate | None) -> str:
+    """Return three significant digits of a mean with an SI prefix.
 
-    >>> scaled(55_012_345), scaled(999)
+    >>> scaled(Estimate(55_012_345, None, 1)), scaled(Estimate(999, None, 1))
     ('55.0 M', '999')
     """
     if value is None:
         return EMPTY
     for power, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= power:
-            return f"{value / power:.{_places(value / power, 3)}f} {prefix}"
-    return f"{value:.0f}"
+        if abs(value.mean) >= power:
+            number = value.mean / power
+            return f"{number:.{_places(number, 3)}f} {prefix}"
+    return f"{value.mean:.0f}"
 
 
-def mebibytes(value: float | None) -> str:
-    """Return ``1,234 MiB``."""
-    return EMPTY if value is None else f"{value / 2**20:,.0f} MiB"
+def mebibytes(value: Estimate | None) -> str:
+    """Return a mean as ``1,234 MiB``."""
+    return EMPTY if value is None else f"{value.mean / 2**20:,.0f} MiB"
 
 
 def seeds(count: int) -> str:

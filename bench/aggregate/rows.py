@@ -6,10 +6,13 @@ Everything here is a function of the set of records; their order changes nothing
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import fmean
+from typing import Any
 
+from bench.aggregate.reference import MEAN
 from bench.aggregate.statistics import Estimate, estimate
 from bench.case import Case
 from bench.protocol import PROFILES
@@ -108,6 +111,32 @@ class Row:
         return [fmean(cell[replicate] for cell in values) for replicate in sorted(shared)]
 
 
+@dataclass(frozen=True)
+class Table:
+    """The rows of one category, or of the mean over a dataset's categories.
+
+    Attributes:
+        category: Category id; empty for a dataset without categories, `MEAN` for their mean.
+        records: The records behind the rows.
+        rows: Comparable rows, the best first.
+        partial: Rows of a mean that lack categories; never ranked.
+        shared: Categories that the rows of a mean share.
+    """
+
+    study: Study
+    dataset: str
+    category: str
+    records: list[Record]
+    rows: list[Row]
+    partial: Sequence[Row] = ()
+    shared: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Return ``dataset.category``."""
+        return ".".join(filter(None, (self.dataset, self.category)))
+
+
 def _measurement(record: Record, name: str) -> float | None:
     """Return a measurement; None for a speed of a run that shared its device."""
     speed = name.endswith(("_per_s", "_ms"))
@@ -116,19 +145,35 @@ def _measurement(record: Record, name: str) -> float | None:
 
 
 def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
-    """Group finished records by profile and class of environment, in the profiles' order."""
-    grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in records:
-        if record.status == "ok":
-            grouped[record.key.profile, environment_class(record)].append(record)
+    """Group finished records by profile and class of environment, in the profiles' order.
+
+    Only the newest record of a key counts, and only the newest variant of a configuration (a
+    recipe, data and weights): replicates of two variants are never averaged.
+    """
+    finished = [record for record in records if record.status == "ok"]
     order = {name: position for position, name in enumerate(PROFILES)}
-    keys = sorted(grouped, key=lambda key: (order.get(key[0], len(order)), key))
-    return [ComparableRuns(*key, *_current(grouped[key])) for key in keys]
+
+    def section(record: Record) -> tuple[int, str, str]:
+        profile = record.key.profile
+        environment = str(record.environment.get("class") or UNKNOWN_ENVIRONMENT)
+        return order.get(profile, len(order)), profile, environment
+
+    sections = []
+    for (_, profile, environment), group in grouped(finished, section).items():
+        ordered = sorted(group, key=recency_key)
+        newest = {record.key: record for record in ordered}
+        variants = {record.case.configuration: _variant(record) for record in ordered}
+        current = [r for r in newest.values() if variants[r.case.configuration] == _variant(r)]
+        current.sort(key=lambda record: record.key.id)
+        left_out = len(newest) - len(current)
+        sections.append(ComparableRuns(profile, environment, tuple(current), left_out))
+    return sections
 
 
-def environment_class(record: Record) -> str:
-    """Return the class of machine a record was made on."""
-    return str(record.environment.get("class") or UNKNOWN_ENVIRONMENT)
+def grouped(records: Iterable[Record], key: Callable[[Record], Any]) -> dict[Any, list[Record]]:
+    """Return records by a key, sorted by it; within a group they keep their order."""
+    ordered = sorted(records, key=key)
+    return {value: list(group) for value, group in groupby(ordered, key)}
 
 
 def recency_key(record: Record) -> tuple[str, str, str]:
@@ -139,10 +184,18 @@ def recency_key(record: Record) -> tuple[str, str, str]:
 
 def by_data(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
     """Return records by (dataset, category), sorted; without categories, that is ``""``."""
-    grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in records:
-        grouped[record.case.dataset, record.case.category or ""].append(record)
-    return dict(sorted(grouped.items()))
+    return grouped(records, lambda record: (record.case.dataset, record.case.category or ""))
+
+
+def tables(records: Iterable[Record], study: Study) -> Iterator[Table]:
+    """Yield a study's tables by dataset: the mean over its categories, then each category."""
+    for dataset, of_dataset in grouped(records, lambda record: record.case.dataset).items():
+        cells = by_data(of_dataset)
+        if len(cells) > 1:
+            rows, partial, shared = mean_rows(of_dataset, study)
+            yield Table(study, dataset, MEAN, of_dataset, rows, partial, shared)
+        for (_, category), of_category in cells.items():
+            yield Table(study, dataset, category, of_category, category_rows(of_category, study))
 
 
 def category_rows(records: Iterable[Record], study: Study) -> list[Row]:
@@ -173,13 +226,15 @@ def mean_rows(
     shared = max(
         sets, key=lambda names: (len(names) * sum(names <= other for other in sets), sorted(names))
     )
-    suffixes = _suffixes(cells)
+    counts = Counter(key[:3] for key in cells)
     ranked: list[Row] = []
     partial: list[Row] = []
     for key, categories in sorted(cells.items()):
         complete = shared <= categories.keys()
         names = sorted(shared if complete else categories)
-        row = _row([categories[name] for name in names], study, suffixes[key])
+        # Tells rows apart whose categories ran under several recipes or weights.
+        suffix = f"(recipe {key[3][:8]}, weights {key[4][:8]})" if counts[key[:3]] > 1 else ""
+        row = _row([categories[name] for name in names], study, suffix)
         (ranked if complete else partial).append(row)
     return sorted(ranked, key=_best_first), partial, tuple(sorted(shared))
 
@@ -217,34 +272,13 @@ def _rank(place: tuple[int, bool], holders: int) -> str:
     return f"{position}=" if holders > 1 else f"{position}"
 
 
-def _current(records: list[Record]) -> tuple[tuple[Record, ...], int]:
-    """Return the newest record per replicate, and how many records were superseded.
-
-    Only the newest variant of a configuration counts (a recipe, data and weights): replicates of
-    two variants are never averaged.
-    """
-    newest = {record.key: record for record in sorted(records, key=recency_key)}
-    variants: dict[str, dict[tuple[str, ...], list[Record]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for record in newest.values():
-        key = record.key
-        variants[record.case.configuration][key.recipe, key.data, key.weights].append(record)
-    current = [
-        record
-        for candidates in variants.values()
-        for record in max(candidates.values(), key=lambda group: max(map(recency_key, group)))
-    ]
-    current.sort(key=lambda record: record.key.id)
-    return tuple(current), len(newest) - len(current)
+def _variant(record: Record) -> tuple[str, str, str]:
+    return record.key.recipe, record.key.data, record.key.weights
 
 
-def _by_configuration(records: Iterable[Record]) -> dict[tuple[str, ...], list[Record]]:
-    grouped: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    for record in sorted(records, key=lambda record: record.case.replicate):
-        case = record.case
-        grouped[case.variant, case.augmentation, case.init].append(record)
-    return dict(sorted(grouped.items()))
+def _by_configuration(records: Iterable[Record]) -> dict[tuple[str, str, str], list[Record]]:
+    ordered = sorted(records, key=lambda record: record.case.replicate)
+    return grouped(ordered, lambda r: (r.case.variant, r.case.augmentation, r.case.init))
 
 
 def _row(cells: Sequence[Sequence[Record]], study: Study, suffix: str = "") -> Row:
@@ -257,16 +291,6 @@ def _row(cells: Sequence[Sequence[Record]], study: Study, suffix: str = "") -> R
         study=study,
         replicates=tuple(sorted(replicates)),
     )
-
-
-def _suffixes(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """Return what tells rows apart whose categories ran under several recipes or weights."""
-    keys = list(keys)
-    counts = Counter(key[:3] for key in keys)
-    return {
-        key: f"(recipe {key[3][:8]}, weights {key[4][:8]})" if counts[key[:3]] > 1 else ""
-        for key in keys
-    }
 
 
 def _best_first(row: Row) -> tuple[float, str]:

@@ -2,24 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, zip_longest
+from itertools import zip_longest
 from math import ceil
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bench.aggregate.rows import (
-    ComparableRuns,
-    Row,
-    by_data,
-    category_rows,
-    comparable_runs,
-    mean_rows,
-)
+from bench.aggregate.reference import MEAN
+from bench.aggregate.rows import ComparableRuns, Row, comparable_runs, tables
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
 from bench.record import Record
 from bench.studies import STUDIES, by_study
-from bench.study import Study
 from models.catalog import MODELS
 
 if TYPE_CHECKING:
@@ -81,23 +74,10 @@ def _panels(runs: ComparableRuns, *, named: bool) -> Iterator[_Panel]:
     studies = by_study(runs.records)
     for name, of_study in studies.items():
         study_prefix = prefix + (f"{name}: " if len(studies) > 1 else "")
-        yield from _study_panels(STUDIES[name], of_study, study_prefix)
-
-
-def _study_panels(study: Study, of_study: Sequence[Record], prefix: str) -> Iterator[_Panel]:
-    for dataset, group in groupby(by_data(of_study).items(), key=lambda item: item[0][0]):
-        cells = dict(group)
-        if len(cells) > 1:
-            of_dataset = [record for cell in cells.values() for record in cell]
-            rows, _, shared = mean_rows(of_dataset, study)
-            yield _Panel(f"{prefix}{dataset}: mean of {len(shared)} categories", _drawable(rows))
-        for place, records in cells.items():
-            title = prefix + ".".join(filter(None, place))
-            yield _Panel(title, _drawable(category_rows(records, study)))
-
-
-def _drawable(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.ranking]
+        for table in tables(of_study, STUDIES[name]):
+            mean = f"{table.dataset}: mean of {len(table.shared)} categories"
+            title = mean if table.category == MEAN else table.place
+            yield _Panel(study_prefix + title, [row for row in table.rows if row.ranking])
 
 
 def _draw(axes: "Axes", panel: _Panel) -> None:

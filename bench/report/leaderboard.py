@@ -2,20 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 
 from bench.aggregate.markdown import metric_text, quantity, seeds
-from bench.aggregate.reference import MEAN, Reference
-from bench.aggregate.rows import (
-    ComparableRuns,
-    Row,
-    by_data,
-    category_rows,
-    comparable_runs,
-    mean_rows,
-    ranks,
-)
+from bench.aggregate.reference import MEAN
+from bench.aggregate.rows import ComparableRuns, Row, comparable_runs, ranks, tables
 from bench.record import Record
 from bench.report.leaderboard_csv import leaderboard_csv
 from bench.report.leaderboard_notes import (
@@ -86,9 +77,9 @@ def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
             if ids <= shown:
                 continue
             shown |= ids
-            for place, of_category in by_data(of_study).items():
-                rows = category_rows(of_category, study)
-                cells += _summary_cells(".".join(filter(None, place)), rows, top)
+            for table in tables(of_study, study):
+                if table.category != MEAN:
+                    cells += _summary_cells(table.place, table.rows, top)
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines.extend("  ".join(map(str.ljust, cell, widths)).rstrip() for cell in cells)
     return lines
@@ -113,42 +104,25 @@ def _study(study: Study, runs: ComparableRuns) -> Iterator[str]:
     yield from study.call(study.report, study, runs)
     variants = {record.case.variant for record in runs.records}
     references = [r for r in study.call(study.references, variants) if r.in_tables]
-    for dataset, group in groupby(by_data(runs.records).items(), key=lambda item: item[0][0]):
-        cells = dict(group)
-        if len(cells) > 1:
-            records = [record for cell in cells.values() for record in cell]
-            yield from _mean(study, dataset, records, references)
-        for (_, category), of_category in cells.items():
-            yield f"#### {'.'.join(filter(None, (dataset, category)))}"
-            rows = category_rows(of_category, study)
-            yield from _tables(rows, (), [r for r in references if _is_of(r, dataset, category)])
-            yield from empty_cells(rows)
-            yield from noted_cells(of_category)
-            yield from interval_width(study, of_category)
-
-
-def _mean(
-    study: Study, dataset: str, records: list[Record], references: Sequence[Reference]
-) -> Iterator[str]:
-    ranked, partial, shared = mean_rows(records, study)
-    yield f"#### {dataset}: mean over {len(shared)} categories"
-    yield (
-        f"Over {', '.join(shared)}: the mean over categories of each seed first, then mean ± CI "
-        "over seeds."
-    )
-    entry = DATASETS.get(dataset)
-    published = entry is not None and set(shared) == set(entry.categories)
-    means = [r for r in references if published and _is_of(r, dataset, MEAN)]
-    yield from _tables(ranked, partial, means)
-
-
-def _tables(
-    rows: Sequence[Row], partial: Sequence[Row], references: Sequence[Reference]
-) -> Iterator[str]:
-    yield from quality_tables(rows, partial, references)
-    yield "**Cost**"
-    yield cost_table([*rows, *partial])
-
-
-def _is_of(reference: Reference, dataset: str, category: str) -> bool:
-    return (reference.dataset, reference.category) == (dataset, category)
+    for table in tables(runs.records, study):
+        entry = DATASETS.get(table.dataset)
+        shown = [
+            r for r in references if (r.dataset, r.category) == (table.dataset, table.category)
+        ]
+        if table.category == MEAN:
+            yield f"#### {table.dataset}: mean over {len(table.shared)} categories"
+            yield (
+                f"Over {', '.join(table.shared)}: the mean over categories of each seed first, "
+                "then mean ± CI over seeds."
+            )
+            if entry is None or set(table.shared) != set(entry.categories):
+                shown = []
+        else:
+            yield f"#### {table.place}"
+        yield from quality_tables(table.rows, table.partial, shown)
+        yield "**Cost**"
+        yield cost_table([*table.rows, *table.partial])
+        if table.category != MEAN:
+            yield from empty_cells(table.rows)
+            yield from noted_cells(table.records)
+            yield from interval_width(study, table.records)

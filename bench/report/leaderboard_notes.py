@@ -2,6 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from bench.aggregate.rows import ComparableRuns, Row, recency_key
@@ -107,29 +109,25 @@ def _unexplained(row: Row, head: str, metrics: Sequence[str]) -> Iterator[str]:
 
 def noted_cells(records: Sequence[Record]) -> Iterator[str]:
     """Yield what is unusual about values of a category, if anything is."""
-    notes: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        for name, note in record.notes.items():
-            notes[note].add(name)
+    notes = sorted({(note, name) for record in records for name, note in record.notes.items()})
     if notes:
-        yield "\n".join(f"- {', '.join(sorted(notes[note]))}: {note}" for note in sorted(notes))
+        yield "\n".join(
+            f"- {', '.join(name for _, name in group)}: {note}"
+            for note, group in groupby(notes, itemgetter(0))
+        )
 
 
 def interval_width(study: Study, records: Sequence[Record]) -> Iterator[str]:
     """Yield how far the ranking metric of a run may be off because test images are few."""
     metric = study.ranking_metric
-    intervals = [
-        record.intervals.get(study.heads_of(record)[0], {}).get(metric.name, [None, None])
-        for record in records
-    ]
-    widths = [
-        metric.scale * (high - low) / 2
-        for low, high in intervals
-        if low is not None and high is not None
-    ]
+    widths = []
+    for record in records:
+        of_head = record.intervals.get(study.heads_of(record)[0], {})
+        low, high = of_head.get(metric.name, [None, None])
+        if low is not None and high is not None:
+            widths.append(metric.scale * (high - low) / 2)
     if widths:
-        low, high = f"{min(widths):.2f}", f"{max(widths):.2f}"
-        span = low if low == high else f"{low} to {high}"
+        span = " to ".join(sorted({f"{width(widths):.2f}" for width in (min, max)}, key=float))
         yield (
             f"- Other test images alone could move the {metric.heading} of a run by about ± {span} "
             "points (half of its 95 % interval over images); the tables leave this out"
@@ -153,13 +151,9 @@ def without_study(records: Iterable[Record]) -> Iterator[str]:
 
 def unfinished(records: Iterable[Record]) -> Iterator[str]:
     """Yield the cases whose newest run failed, and those that were only ever skipped."""
-    newest: dict[tuple[str, str], Record] = {}
-    finished: set[tuple[str, str]] = set()
-    for record in sorted(records, key=recency_key):
-        place = record.key.profile, record.key.id
-        newest[place] = record
-        if record.status == "ok":
-            finished.add(place)
+    ordered = sorted(records, key=recency_key)
+    newest = {(record.key.profile, record.key.id): record for record in ordered}
+    finished = {(r.key.profile, r.key.id) for r in ordered if r.status == "ok"}
     reasons: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for (profile, case_id), record in sorted(newest.items()):
         stale = (profile, case_id) in finished
@@ -237,11 +231,8 @@ def _distinct(values: Iterable[str]) -> str:
 
 def _ranges(numbers: Sequence[int]) -> str:
     """Return ``0–2, 5`` for the sorted integers 0, 1, 2 and 5."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+    # Consecutive numbers have the same difference to their position.
+    groups = groupby(enumerate(numbers), lambda item: item[1] - item[0])
+    runs = [[number for _, number in group] for _, group in groups]
     texts = [f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
     return ", ".join(texts) or "unrecorded"

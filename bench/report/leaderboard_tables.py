@@ -1,6 +1,6 @@
 """The leaderboard's tables of quality and cost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.aggregate.markdown import (
     EMPTY,
@@ -16,6 +16,20 @@ from bench.aggregate.reference import Reference
 from bench.aggregate.rows import Row, ranks
 from bench.aggregate.statistics import Estimate
 from bench.metrics.catalog import Metric
+
+COST_COLUMNS: Mapping[str, tuple[str, Callable[[Estimate | None], str]]] = {
+    "train_images_per_s": ("Train images/s", quantity),
+    "inference_images_per_s": ("Inference images/s", quantity),
+    "latency_p50_ms": ("Latency p50 (ms)", quantity),
+    "latency_p95_ms": ("Latency p95 (ms)", quantity),
+    "peak_host_bytes": ("Peak host memory", mebibytes),
+    "peak_device_bytes": ("Peak device memory", mebibytes),
+    "parameters": ("Parameters", scaled),
+    "trainable_parameters": ("Trainable", scaled),
+    "inference_flops": ("FLOPs, inference", scaled),
+    "train_flops": ("FLOPs, train", scaled),
+}
+"""Heading and format by measurement; the time to fit has a column only where it was measured."""
 
 
 def quality_tables(
@@ -78,32 +92,13 @@ def _quality_table(
 def cost_table(rows: Sequence[Row]) -> str:
     """Return speed, memory and size; the speeds with their interval over seeds."""
     fit = [row.measurement("fit_seconds") for row in rows]
-    lines = [
-        [
-            row.label,
-            row.case.init,
-            *([_images_seen(row), quantity(seconds)] if any(fit) else []),
-            quantity(row.measurement("train_images_per_s")),
-            quantity(row.measurement("inference_images_per_s")),
-            quantity(row.measurement("latency_p50_ms")),
-            quantity(row.measurement("latency_p95_ms")),
-            mebibytes(_mean(row, "peak_host_bytes")),
-            mebibytes(_mean(row, "peak_device_bytes")),
-            scaled(_mean(row, "parameters")),
-            scaled(_mean(row, "trainable_parameters")),
-            scaled(_mean(row, "inference_flops")),
-            scaled(_mean(row, "train_flops")),
-            seeds(len(row.replicates)),
-        ]
-        for row, seconds in zip(rows, fit, strict=True)
-    ]
-    headings = [
-        *("Model", "Init"),
-        *(("Images seen", "Fit (s)") if any(fit) else ()),
-        *("Train images/s", "Inference images/s", "Latency p50 (ms)", "Latency p95 (ms)"),
-        *("Peak host memory", "Peak device memory", "Parameters", "Trainable"),
-        *("FLOPs, inference", "FLOPs, train", "Seeds"),
-    ]
+    lines = []
+    for row, seconds in zip(rows, fit, strict=True):
+        own = [_images_seen(row), quantity(seconds)] if any(fit) else []
+        texts = [text(row.measurement(name)) for name, (_, text) in COST_COLUMNS.items()]
+        lines.append([row.label, row.case.init, *own, *texts, seeds(len(row.replicates))])
+    headings = ["Model", "Init", *(("Images seen", "Fit (s)") if any(fit) else ())]
+    headings += [*(heading for heading, _ in COST_COLUMNS.values()), "Seeds"]
     return table(headings, lines, words=(0, 1))
 
 
@@ -138,11 +133,6 @@ def _heading(metric: Metric) -> str:
 def _published(reference: Reference, metric: Metric) -> str:
     value = reference.metrics.get(metric.name)
     return metric_text(None if value is None else Estimate(value, None, 1), metric)
-
-
-def _mean(row: Row, name: str) -> float | None:
-    value = row.measurement(name)
-    return value.mean if value else None
 
 
 def _images_seen(row: Row) -> str:

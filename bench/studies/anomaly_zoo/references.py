@@ -113,15 +113,6 @@ COMPARABLE: Mapping[str, tuple[Published, ...]] = {
 }
 """Published configurations that match ours, by variant; the sources' own values first."""
 
-_CFA_CODE = "CFA official README"
-LEFT_OUT: Mapping[Published, str] = {
-    Published(_CFA_CODE, f"{variant}; best epoch on test", _WIDE, "224"): (
-        "the epoch is chosen on the test set"
-    )
-    for variant in ("resize only", "resize+crop", "CFA++ (per-class best of both)")
-}
-"""Configurations in the file that are not shown, and why."""
-
 _FILE_NAMES = {"efficientad": "efficient_ad", "rd": "reverse_distillation"}
 
 

@@ -97,9 +97,7 @@ def _points(fraction: float) -> float:
 
 
 def _sampling(shares: list[tuple[float, int | None]]) -> float | None:
-    variance = 0.0
-    for share, images in shares:
-        if not images:
-            return None
-        variance += share * (1 - share) / images
+    if not all(images for _, images in shares):
+        return None
+    variance = sum(share * (1 - share) / images for share, images in shares if images)
     return _NORMAL_95 * math.sqrt(variance)

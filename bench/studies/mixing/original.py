@@ -120,12 +120,8 @@ def _experiment(row: dict[str, str]) -> Experiment:
     return Experiment(
         name=row["experiment"],
         point=point,
-        top1=float(row["top1"]),
-        top5=float(row["top5"]),
-        recall=float(row["recall"]),
-        precision=float(row["precision"]),
-        f1=float(row["f1"]),
         last_top1=float(row["final_epoch_top1"]),
         best_epoch=int(row["best_epoch"]),
         epochs=int(row["epochs_logged"]),
+        **{name: float(row[name]) for name in ("top1", "top5", "recall", "precision", "f1")},
     )

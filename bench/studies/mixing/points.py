@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple
 
 from bench.record import Record
@@ -46,6 +47,11 @@ class Outcome:
     images: int | None
     collapsed: str = ""
 
+    @property
+    def mean(self) -> float:
+        """Return the mean top-1 over seeds."""
+        return fmean(self.by_seed[seed] for seed in sorted(self.by_seed))
+
 
 Outcomes = Mapping[Point, Outcome]
 
@@ -78,13 +84,9 @@ def outcomes(records: Iterable[Record], recipe: str) -> tuple[dict[Point, Outcom
         another budget than most records of their dataset.
     """
     scored = [r for r in records if r.case.recipe == recipe and _top1(r) is not None]
-    conditions: dict[str, Counter[str]] = defaultdict(Counter)
-    for record in scored:
-        conditions[record.case.dataset][_conditions(record)] += 1
-    usual = {
-        dataset: max(counts, key=lambda condition: (counts[condition], condition))
-        for dataset, counts in conditions.items()
-    }
+    counts = Counter((record.case.dataset, _conditions(record)) for record in scored)
+    # The last condition of a dataset in this order is its most frequent.
+    usual = dict(sorted(counts, key=lambda place: (counts[place], place)))
     cells: dict[Point, list[Record]] = defaultdict(list)
     for record in scored:
         if _conditions(record) == usual[record.case.dataset]:

@@ -6,7 +6,6 @@ from bench.aggregate.rows import ComparableRuns, by_data, category_rows
 from bench.record import Record
 from bench.studies.mixing.original import experiments, original_outcomes
 from bench.studies.mixing.points import Outcomes, outcomes
-from bench.studies.mixing.replication import replications
 from bench.studies.mixing.tables import (
     best_table,
     experiments_table,
@@ -34,8 +33,8 @@ def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
     for recipe, (cells, left_out) in by_recipe.items():
         yield from _recipe(study, recipe, cells, left_out)
     yield "#### All experiments"
-    rows = [row for cell in by_data(records).values() for row in category_rows(cell, study)]
-    yield experiments_table(rows)
+    by_category = by_data(records).values()
+    yield experiments_table([row for own in by_category for row in category_rows(own, study)])
     if study.references:  # the study that replicates a published one
         full = [record for record in records if _full_budget(record)]
         by_full_recipe: dict[str, Outcomes] = {
@@ -69,13 +68,9 @@ def _original(
     datasets = [name for name in dict.fromkeys(p.dataset for p in experiments()) if name in own]
     if not datasets:
         return
-    compared = {replication.dataset: replication for replication in replications(by_recipe)}
     for dataset in datasets:
         yield f"#### {dataset}: against the original study"
-        if dataset in compared:
-            yield from replication_table(compared[dataset])
-        else:
-            yield "No run here has the original's number of epochs, so none is compared with it."
+        yield from replication_table(dataset, by_recipe)
         yield (
             "The original's own table, one seed. Values are those of the epoch that is best on the "
             "test set, except where the column says otherwise."

@@ -1,22 +1,32 @@
 """Study 2's tables as Markdown: experiments, hypotheses, gains, and the original's own."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 from bench.aggregate.markdown import EMPTY, metric_text, seeds, table
 from bench.aggregate.rows import Row
 from bench.metrics.catalog import Metric
-from bench.studies.mixing.contrasts import Contrast, signed
-from bench.studies.mixing.gains import best_combinations, pretraining_gains
+from bench.studies.mixing.contrasts import Contrast, contrast, signed
 from bench.studies.mixing.hypotheses import (
     Answer,
     cell_answers,
     change_answers,
     conclude,
     hypotheses,
+    word_for,
 )
 from bench.studies.mixing.original import Experiment, collapsed_experiments, experiments
 from bench.studies.mixing.points import HEAD, Outcomes, Point, point_of
-from bench.studies.mixing.replication import CANDIDATES, TOLERANCE_POINTS, Replication
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+CANDIDATES = ("baseline", "flip_crop")
+"""Recipes that may be the original's; they differ only in the base transform."""
+
+TOLERANCE_POINTS = 3.0
+"""Largest difference from the original that counts as a replication, in percentage points."""
 
 _AXES = ("Experiment", "Dataset", "Model", "Augmentation", "Pretrained")
 
@@ -78,18 +88,15 @@ def hypothesis_tables(pair: Sequence[str], outcomes: Outcomes) -> Iterator[str]:
 
 def gains_table(outcomes: Outcomes) -> Iterator[str]:
     """Yield pretrained against scratch by dataset, model and augmentation."""
-    lines = [
-        [
-            gain.point.dataset,
-            gain.point.model,
-            gain.point.augmentation,
-            f"{100 * gain.scratch:.2f}",
-            f"{100 * gain.pretrained:.2f}",
-            *_contrast(gain.difference),
-            gain.verdict,
-        ]
-        for gain in pretraining_gains(outcomes)
-    ]
+    lines = []
+    for point in sorted(outcomes):
+        scratch = point._replace(pretrained=False)
+        if not point.pretrained or scratch not in outcomes:
+            continue
+        gain = contrast(outcomes, {point: 1, scratch: -1})
+        means = [f"{100 * outcomes[place].mean:.2f}" for place in (scratch, point)]
+        verdict = word_for(gain, {1: "gain", -1: "loss", 0: "no gain shown"})
+        lines.append([*map(str, point[:3]), *means, *_contrast(gain), verdict])
     headings = ["Dataset", "Model", "Augmentation", "Scratch", "Pretrained"]
     if lines:
         headings += ["Gain, points", "Seeds", "Verdict"]
@@ -97,58 +104,88 @@ def gains_table(outcomes: Outcomes) -> Iterator[str]:
 
 
 def best_table(outcomes: Outcomes) -> str:
-    """Return the best combination of each dataset and its lead over the next."""
-    lines = [
-        [
-            best.point.dataset,
-            str(best.point),
-            f"{100 * best.top1:.2f}",
-            str(best.next) if best.next else EMPTY,
-            *_contrast(best.lead),
-            best.verdict,
-        ]
-        for best in best_combinations(outcomes)
-    ]
+    """Return the best combination of each dataset and its lead over the next.
+
+    Equal means are sorted by name.
+    """
+    words = {1: "ahead", -1: "not shown to be ahead", 0: "not shown to be ahead"}
+    lines = []
+    for dataset, points in groupby(sorted(outcomes), key=lambda point: point.dataset):
+        best, *others = sorted(points, key=lambda point: -outcomes[point].mean)
+        lead = contrast(outcomes, {best: 1, others[0]: -1}) if others else None
+        top1 = f"{100 * outcomes[best].mean:.2f}"
+        following = str(others[0]) if others else EMPTY
+        verdict = word_for(lead, words) if others else "nothing to compare"
+        lines.append([dataset, str(best), top1, following, *_contrast(lead), verdict])
     headings = ["Dataset", "Best combination", "Top-1", "Next", "Lead, points", "Seeds"]
     return table([*headings, "Verdict"], lines, words=(0, 1, 3, 6))
 
 
-def replication_table(replication: Replication) -> Iterator[str]:
-    """Yield our values next to the original's, all after the last epoch."""
-    comparisons = replication.comparisons
-    recipes = [name for name in CANDIDATES if any(name in c.ours for c in comparisons)]
-    yield _closest_recipe(replication, recipes)
-    lines = []
-    for comparison in comparisons:
-        place = comparison.experiment.point
-        within = {None: EMPTY, True: "yes", False: "no"}[comparison.within]
-        lines.append(
-            [
-                comparison.experiment.name,
-                place.model,
-                place.augmentation,
-                place.init,
-                f"{comparison.original:.2f}",
-                *(
-                    f"{comparison.ours[name]:.2f}" if name in comparison.ours else EMPTY
-                    for name in recipes
-                ),
-                EMPTY if comparison.difference is None else signed(comparison.difference),
-                "original collapsed" if comparison.collapsed else within,
-            ]
-        )
+def replication_table(dataset: str, by_recipe: Mapping[str, Outcomes]) -> Iterator[str]:
+    """Yield our values next to the original's, all after the last epoch.
+
+    Args:
+        dataset: Dataset of the original study.
+        by_recipe: Outcomes by recipe; recipes that are not among `CANDIDATES` are ignored.
+    """
+    frame = replication(dataset, by_recipe)
+    recipes = [name for name in CANDIDATES if name in frame]
+    if not recipes:
+        yield "No run here has the original's number of epochs, so none is compared with it."
+        return
+    counted = frame[~frame.collapsed].dropna(subset=recipes)
+    distances = counted[recipes].sub(counted.original, axis=0).abs().mean()
+    closest = recipes[0] if counted.empty else str(distances.idxmin())
+    yield _closest_recipe(closest, distances, len(counted))
+    frame["difference"] = (frame[closest] - frame.original).round(2)
+    within = frame.difference.abs() <= TOLERANCE_POINTS
+    comparable = ~frame.collapsed & frame.difference.notna()
+    words = within.map({True: "yes", False: "no"}).where(comparable, EMPTY)
+    frame["within"] = words.mask(frame.collapsed, "original collapsed")
+    shown = frame[["original", *recipes]].map(lambda v: EMPTY if v != v else f"{v:.2f}")
+    shown.insert(0, "init", [point.init for point in frame.point])
+    shown.insert(0, "augmentation", [point.augmentation for point in frame.point])
+    shown.insert(0, "model", [point.model for point in frame.point])
+    shown["difference"] = frame.difference.map(lambda v: EMPTY if v != v else signed(v))
+    shown["within"] = frame["within"]
     headings = ["Experiment", "Model", "Augmentation", "Init", "Original"]
     headings += [f"Ours, `{recipe}`" for recipe in recipes]
-    headings += [
-        f"Difference, `{replication.closest_recipe}`",
-        f"Within ±{TOLERANCE_POINTS:.0f} points",
-    ]
+    headings += [f"Difference, `{closest}`", f"Within ±{TOLERANCE_POINTS:.0f} points"]
+    lines = [list(map(str, line)) for line in shown.itertuples()]
     yield table(headings, lines, words=(0, 1, 2, 3, len(headings) - 1))
-    within_tolerance = [c.within for c in comparisons if c.within is not None]
     yield (
-        f"Within ±{TOLERANCE_POINTS:.0f} points: {sum(within_tolerance)} of "
-        f"{len(within_tolerance)} experiments."
+        f"Within ±{TOLERANCE_POINTS:.0f} points: {within[comparable].sum()} of "
+        f"{comparable.sum()} experiments."
     )
+
+
+def replication(dataset: str, by_recipe: Mapping[str, Outcomes]) -> "DataFrame":
+    """Return the original's experiments that ran here, after the last epoch.
+
+    The original never published its base transform, so two are run. It is compared with the
+    one that is closer over all experiments of a dataset, never with whichever suits an experiment.
+
+    Returns:
+        Rows by experiment: ``point``, ``original`` and our mean top-1 by recipe, in percent of two
+        decimals, and ``collapsed``: whether the original's run is no target.
+    """
+    import pandas
+
+    own = {e.name: point for point, e in experiments().items() if point.dataset == dataset}
+    ours = {
+        recipe: {
+            name: round(100 * cells[point].mean, 2) for name, point in own.items() if point in cells
+        }
+        for recipe in CANDIDATES
+        for cells in (by_recipe.get(recipe, {}),)
+    }
+    frame = pandas.DataFrame({"point": pandas.Series(own)})
+    frame["original"] = [round(100 * experiments()[point].last_top1, 2) for point in frame.point]
+    frame["collapsed"] = [point in collapsed_experiments() for point in frame.point]
+    recipes = [recipe for recipe, values in ours.items() if values]
+    for recipe in recipes:
+        frame[recipe] = pandas.Series(ours[recipe])
+    return frame.dropna(subset=recipes, how="all") if recipes else frame.iloc[:0]
 
 
 def original_table(dataset: str) -> Iterator[str]:
@@ -194,19 +231,19 @@ def _oddities(experiment: Experiment) -> Iterator[str]:
         )
 
 
-def _closest_recipe(replication: Replication, recipes: Sequence[str]) -> str:
-    if len(recipes) == 1:
-        return f"Only the `{recipes[0]}` recipe ran, so whether another is closer is not known."
-    if not replication.distances:
+def _closest_recipe(closest: str, distances: "Series[float]", counted: int) -> str:
+    if len(distances) == 1:
+        return f"Only the `{closest}` recipe ran, so whether another is closer is not known."
+    if not counted:
         return (
             "No experiment has both recipes, so which is closer is not known: "
-            f"`{replication.closest_recipe}` is compared."
+            f"`{closest}` is compared."
         )
-    distances = ", ".join(f"`{name}` {replication.distances[name]:.2f}" for name in recipes)
-    noun = "experiment" if replication.counted == 1 else "experiments"
+    texts = ", ".join(f"`{name}` {distance:.2f}" for name, distance in distances.items())
+    noun = "experiment" if counted == 1 else "experiments"
     return (
-        f"Closer to the original: `{replication.closest_recipe}` (mean absolute difference in "
-        f"points over {replication.counted} {noun}: {distances}). It alone is compared."
+        f"Closer to the original: `{closest}` (mean absolute difference in "
+        f"points over {counted} {noun}: {texts}). It alone is compared."
     )
 
 

@@ -5,13 +5,13 @@ only if both sides saw the same data under the same budget.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from bench.aggregate.markdown import EMPTY, bold, points, table
-from bench.aggregate.rows import ComparableRuns
+from bench.aggregate.rows import ComparableRuns, grouped
 from bench.aggregate.statistics import (
     EXACT_LIMIT,
     SIGNIFICANCE,
@@ -96,14 +96,6 @@ class Verdict:
     text: str
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One variant's first record and its values on one category, by replicate."""
-
-    record: Record
-    values: list[float]
-
-
 def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
     """Yield the study's answers, the main question first, for each of its heads."""
     metric = study.ranking_metric.name
@@ -120,18 +112,24 @@ def verdicts(
         head: Scoring head.
         metric: Metric of that head; higher is better.
     """
-    sides = _sides(runs.records, head, metric)
+    valued = [r for r in runs.records if _values([r], head, metric)]
+    sides = {
+        variant: grouped(of_variant, lambda r: (r.case.pretrained, r.case.augmentation))
+        for variant, of_variant in grouped(valued, lambda r: r.case.variant).items()
+    }
     answers = []
     for pair in PAIRS:
-        axes = sorted(sides.get(pair.resnet, {}).keys() & sides.get(pair.convnext, {}).keys())
-        if not axes and pair is MAIN_PAIR:
-            axes = [(True, "default")]
-        for axis in axes:
+        first, second = sides.get(pair.resnet, {}), sides.get(pair.convnext, {})
+        axes = sorted(first.keys() & second.keys())
+        for axis in axes or ([(True, "default")] if pair is MAIN_PAIR else []):
             resnet, convnext = (
-                sides.get(name, {}).get(axis, {}) for name in (pair.resnet, pair.convnext)
+                grouped(side.get(axis, []), lambda r: r.case.data) for side in (first, second)
             )
             categories, left_out = _comparable(pair, resnet, convnext)
-            cells = [(resnet[data].values, convnext[data].values) for data in categories]
+            cells = [
+                [_values(side[data], head, metric) for side in (resnet, convnext)]
+                for data in categories
+            ]
             answers.append(_verdict(pair, axis, (head, metric), categories, cells, left_out))
     return sorted(answers, key=lambda verdict: not verdict.pretrained)
 
@@ -149,20 +147,9 @@ def conclude(test: PairedTest | None) -> str:
     return "ConvNeXt ahead" if test.difference.mean > 0 else "ResNet ahead"
 
 
-_Sides = dict[str, dict[tuple[bool, str], dict[str, _Side]]]
-
-
-def _sides(records: Iterable[Record], head: str, metric: str) -> _Sides:
-    """Return values by variant, by (pretrained, augmentation), by ``dataset.category``."""
-    sides: _Sides = defaultdict(lambda: defaultdict(dict))
-    for record in records:
-        value = record.metrics.get(head, {}).get(metric)
-        case = record.case
-        if value is None:
-            continue
-        cells = sides[case.variant][case.pretrained, case.augmentation]
-        cells.setdefault(case.data, _Side(record, [])).values.append(value)
-    return sides
+def _values(records: Sequence[Record], head: str, metric: str) -> list[float]:
+    values = (record.metrics.get(head, {}).get(metric) for record in records)
+    return [value for value in values if value is not None]
 
 
 def _verdict(
@@ -170,7 +157,7 @@ def _verdict(
     axis: tuple[bool, str],
     measure: tuple[str, str],
     categories: tuple[str, ...],
-    cells: list[tuple[list[float], list[float]]],
+    cells: list[list[list[float]]],
     left_out: dict[str, int],
 ) -> Verdict:
     means = [(fmean(resnet), fmean(convnext)) for resnet, convnext in cells]
@@ -191,13 +178,13 @@ def _verdict(
 
 
 def _comparable(
-    pair: Pair, resnet: dict[str, _Side], convnext: dict[str, _Side]
+    pair: Pair, resnet: Mapping[str, list[Record]], convnext: Mapping[str, list[Record]]
 ) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return the categories that count, and why others that both sides have do not."""
     left_out: Counter[str] = Counter()
     recipes: dict[tuple[str, str], list[str]] = defaultdict(list)
     for data in sorted(resnet.keys() & convnext.keys()):
-        first, second = resnet[data].record, convnext[data].record
+        first, second = resnet[data][0], convnext[data][0]
         if reason := _incomparable(pair, first, second):
             left_out[reason] += 1
         else:
@@ -212,7 +199,7 @@ def _comparable(
 
 
 def _incomparable(pair: Pair, first: Record, second: Record) -> str | None:
-    """Why a category's two sides cannot be compared, or Nfirst."""
+    """Why a category's two sides cannot be compared, or None."""
     if first.case.dataset == pair.chosen_on:
         return f"the tuned constants were chosen on {pair.chosen_on}"
     if first.key.data != second.key.data:
@@ -226,9 +213,7 @@ def _incomparable(pair: Pair, first: Record, second: Record) -> str | None:
 
 def _budget(protocol: dict[str, Any]) -> dict[str, Any]:
     """Return a protocol without the recipe, which each family has of its own."""
-    return {
-        name: value for name, value in protocol.items() if name not in {"recipe", "recipe_name"}
-    }
+    return {name: protocol[name] for name in protocol.keys() - {"recipe", "recipe_name"}}
 
 
 def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:

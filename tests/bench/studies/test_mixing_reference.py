@@ -9,7 +9,6 @@ from bench.aggregate.reference import read_rows
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
 from bench.studies.mixing.original import collapsed_experiments, experiments
 from bench.studies.mixing.points import Point, collapsed, outcomes
-from bench.studies.mixing.replication import replications
 from bench.studies.mixing.tables import original_table, replication_table
 
 
@@ -27,11 +26,13 @@ def in_band(shift, recipe="", dataset="cifar100", points=None, **fields):
 
 
 def replicate(*groups):
+    """The sentence before the replication table of the records' dataset, its rows, the count."""
     recipes = {"baseline": [], "flip_crop": []}
-    for group in groups:
-        for record in group:
-            recipes[record.case.recipe].append(record)
-    return replications({recipe: outcomes(found, recipe)[0] for recipe, found in recipes.items()})
+    for record in (record for group in groups for record in group):
+        recipes[record.case.recipe].append(record)
+    by_recipe = {recipe: outcomes(own, recipe)[0] for recipe, own in recipes.items()}
+    sentence, table, count = replication_table(groups[0][0].case.dataset, by_recipe)
+    return sentence, cells_of(table), count
 
 
 def test_names_and_places_are_the_files():
@@ -79,31 +80,41 @@ def test_only_exp_11_is_a_misprint_and_both_kinds_of_oddity_are_told():
     assert tiny.count("collapsed") == 2
 
 
-def test_the_nearer_base_transform_is_judged_and_the_other_is_not():
-    (found,) = replicate(in_band(10), in_band(-2, ".flip_crop"))
-    assert found.closest_recipe == "flip_crop"
-    assert found.distances == {"baseline": pytest.approx(10), "flip_crop": pytest.approx(2)}
-    assert {one.within for one in found.comparisons} == {True}
-    sentence, table, count = replication_table(found)
-    assert "Closer to the original: `flip_crop`" in sentence
-    assert {row["Difference, `flip_crop`"] for row in cells_of(table)} == {"−2.00"}
+def test_the_closer_base_transform_is_compared_and_the_other_is_not():
+    sentence, rows, count = replicate(in_band(10), in_band(-2, ".flip_crop"))
+    assert sentence.startswith("Closer to the original: `flip_crop`")
+    assert "12 experiments: `baseline` 10.00, `flip_crop` 2.00" in sentence
+    assert {row["Difference, `flip_crop`"] for row in rows} == {"−2.00"}
     assert count == "Within ±3 points: 12 of 12 experiments."
 
 
-@pytest.mark.parametrize(("shift", "within"), [(3.0, True), (3.01, False), (-3.0, True)])
-def test_the_band_ends_at_three_points(shift, within):
-    (found,) = replicate(in_band(shift))
-    assert {one.within for one in found.comparisons} == {within}
-    assert "Only the `baseline` recipe ran" in next(replication_table(found))
+@pytest.mark.parametrize(("shift", "within"), [(3.0, "yes"), (3.01, "no"), (-3.0, "yes")])
+def test_the_tolerance_ends_at_three_points(shift, within):
+    sentence, rows, _ = replicate(in_band(shift))
+    assert {row["Within ±3 points"] for row in rows} == {within}
+    assert "Only the `baseline` recipe ran" in sentence
 
 
-def test_collapsed_originals_neither_choose_nor_are_judged():
+def test_collapsed_originals_neither_choose_nor_are_compared():
     names = collapsed_experiments()
     near_fallen = in_band(0, dataset="tiny_imagenet", points=names)
     far = in_band(20, dataset="tiny_imagenet", points=experiments().keys() - names)
-    (found,) = replicate([*near_fallen, *far], in_band(5, ".flip_crop", "tiny_imagenet"))
-    assert (found.closest_recipe, found.counted) == ("flip_crop", 10)
-    assert [c.experiment.name for c in found.comparisons if c.within is None] == ["Exp-5", "Exp-13"]
+    sentence, rows, count = replicate(
+        [*near_fallen, *far], in_band(5, ".flip_crop", "tiny_imagenet")
+    )
+    assert "`flip_crop` (mean absolute difference in points over 10 experiments" in sentence
+    fallen = [r["Experiment"] for r in rows if r["Within ±3 points"] == "original collapsed"]
+    assert fallen == ["Exp-5", "Exp-13"]
+    assert count == "Within ±3 points: 0 of 10 experiments."
+
+
+def test_a_recipe_that_lacks_experiments_is_compared_where_it_ran():
+    first, second, *_ = experiments()
+    both = in_band(1, points=[first]), in_band(2, ".flip_crop", points=[second])
+    sentence, rows, count = replicate(*both)
+    assert "No experiment has both recipes" in sentence
+    assert [row["Difference, `baseline`"] for row in rows] == ["+1.00", "–"]
+    assert count == "Within ±3 points: 1 of 1 experiments."
 
 
 def test_runs_of_another_budget_are_not_compared():

@@ -78,6 +78,12 @@ def test_register_study_refuses_taken_and_odd_names(register, name):
         register(outside(name))
 
 
+def test_an_unknown_model_is_an_error_only_when_cases_are_expanded(register):
+    register(study := outside(models=("rd_resnet81",)))
+    with pytest.raises(ValueError, match="rd_resnet81"):
+        list(study.cases({"surface": ["woven"]}))
+
+
 def test_a_registered_model_joins_the_zoo(monkeypatch):
     entry = MODELS["padim_resnet18"]
     monkeypatch.setattr("bench.study.MODELS", {**MODELS, "mine": entry})
