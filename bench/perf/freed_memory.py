@@ -26,9 +26,7 @@ SIDES = ("given back", "kept")
 def measure(side: str, precision: str, steps: int) -> tuple[float, float]:
     """Return median seconds and mean page faults of a step in this process."""
     if side == "kept" and not disable_trim():
-        raise SystemExit(
-            "Wanted glibc, found a C library that cannot keep freed memory: run this on Linux with glibc."
-        )
+        raise SystemExit("Wanted glibc, found another C library: run this on Linux with glibc.")
     torch.manual_seed(0)
     model = build(weights="resnet18.tv_in1k", state=None)
     images = torch.rand(32, 3, 256, 256).contiguous(memory_format=torch.channels_last)
