@@ -103,16 +103,16 @@ def find_wheels(wanted: Sequence[str], folder: Path) -> tuple[list[Path], list[s
             continue
         if tags & supported:
             by_name.setdefault(name, {})[version] = file
-    found, lacking = [], []
+    files, lacking = [], []
     for requirement in wanted:
         name_text, _, pin = requirement.partition("==")
         versions = by_name.get(canonicalize_name(name_text), {})
         chosen = Version(pin) if pin else max(versions, default=None)
         if chosen in versions:
-            found.append(versions[chosen])
+            files.append(versions[chosen])
         else:
             lacking.append(requirement)
-    return found, lacking
+    return files, lacking
 
 
 def _pip() -> list[str]:

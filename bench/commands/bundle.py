@@ -56,10 +56,10 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.out.is_dir():
         raise CommandError(f"{options.out} is a folder: name a file in it, such as study.tar.")
-    found = find_datasets(data_dirs_of(options))
-    cases = _cases(options, found)
+    datasets = find_datasets(data_dirs_of(options))
+    cases = _cases(options, datasets)
     weights = fetch_weights(cases, folders(options.weights_dir))
-    missing = all_missing(cases, found, weights)
+    missing = all_missing(cases, datasets, weights)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             wheels, lacking = _wheels(options, Path(scratch))
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
                 print(f"excluded, not tracked by git: {name}")
             parts = {
                 "project": project_members(root),
-                "datasets": _datasets(cases, found),
+                "datasets": _datasets(cases, datasets),
                 "weights": _weights(weights),
                 "wheels": wheels,
             }
@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _cases(options: argparse.Namespace, found: "Mapping[str, FoundDataset]") -> "list[Case]":
+def _cases(options: argparse.Namespace, datasets: "Mapping[str, FoundDataset]") -> "list[Case]":
     from bench.needs import offered_cases
     from bench.studies import STUDIES
 
@@ -101,7 +101,7 @@ def _cases(options: argparse.Namespace, found: "Mapping[str, FoundDataset]") -> 
         raise CommandError(f"No study '{options.study}'; available are {', '.join(STUDIES)}.")
     # Every recipe: what a session on the other machine will ask for is unknown here.
     cases = [
-        case for case in offered_cases("standard", found) if STUDIES[options.study].selects(case)
+        case for case in offered_cases("standard", datasets) if STUDIES[options.study].selects(case)
     ]
     if options.keyword:
         try:
@@ -150,14 +150,14 @@ def _session_keyword(options: argparse.Namespace) -> str:
     return f"{study} and ({options.keyword})" if options.keyword else study
 
 
-def _datasets(cases: "Sequence[Case]", found: "Mapping[str, FoundDataset]") -> "list[Member]":
+def _datasets(cases: "Sequence[Case]", datasets: "Mapping[str, FoundDataset]") -> "list[Member]":
     from bench.airgap.bundle import dataset_members
     from bench.needs import dataset_of
 
     needed = {dataset_of(case) for case in cases}
     return [
         member
-        for name, dataset in found.items()
+        for name, dataset in datasets.items()
         if name in needed
         for member in dataset_members(dataset)
     ]

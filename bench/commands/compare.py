@@ -31,9 +31,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "(default: results/runs/records.jsonl)",
     )
     command.add_argument("--profile", help="profile of the runs, where several profiles have both")
-    command.add_argument("--head", help="scoring head (default: the one that ranks)")
+    command.add_argument("--head", help="scoring head (default: the first of each model)")
     command.add_argument(
-        "--figure",
+        "--metric",
         help="image_auroc (DeLong; default), image_ap, f1 or f1_best (bootstrap) of anomaly "
         "detection; top1 (McNemar) of classification",
     )
@@ -50,14 +50,12 @@ def _run(options: argparse.Namespace) -> int:
         )
     try:
         runs = find_runs(options.records, (options.first, options.second), options.profile)
-        comparison = compare_runs(*runs, options.head, options.figure)
+        comparison = compare_runs(*runs, options.head, options.metric)
     except ComparisonError as error:
         raise CommandError(str(error)) from error
     name = " ".join(filter(None, (options.head, comparison.metric)))
-    for place, run, figure in zip(
-        ("A", "B"), runs, (comparison.first, comparison.second), strict=True
-    ):
-        print(f"{place}: {run.name}\n   {name} {_in_hundredths(figure, '%')}")
+    for letter, run, value in zip("AB", runs, (comparison.first, comparison.second), strict=True):
+        print(f"{letter}: {run.name}\n   {name} {_format(value, '%')}")
     print("\n".join(_conclusion(comparison)))
     return 0
 
@@ -65,16 +63,16 @@ def _run(options: argparse.Namespace) -> int:
 def _conclusion(comparison: "Comparison") -> list[str]:
     p = "" if math.isnan(comparison.p) else f", p = {comparison.p:.2g}"
     return [
-        f"B − A: {_in_hundredths(comparison.difference, 'points', '+')}{p}",
+        f"B − A: {_format(comparison.difference, 'points', '+')}{p}",
         f"By {comparison.method}; 95 % intervals over images.",
         f"{comparison.verdict} (A is the first, B the second; one trained model each: the "
         "variation between seeds is another question)",
     ]
 
 
-def _in_hundredths(figure: "Interval", unit: str, sign: str = "") -> str:
+def _format(value: "Interval", unit: str, sign: str = "") -> str:
     """Return ``97.10 % [95.20, 98.40]``, with a reason where the interval is unusual."""
-    text = f"{100 * figure.value:{sign}.2f} {unit}" if not math.isnan(figure.value) else "none"
-    if not math.isnan(figure.low):
-        text += f" [{100 * figure.low:{sign}.2f}, {100 * figure.high:{sign}.2f}]"
-    return f"{text} ({figure.reason})" if figure.reason else text
+    text = "none" if math.isnan(value.value) else f"{100 * value.value:{sign}.2f} {unit}"
+    if not math.isnan(value.low):
+        text += f" [{100 * value.low:{sign}.2f}, {100 * value.high:{sign}.2f}]"
+    return f"{text} ({value.reason})" if value.reason else text

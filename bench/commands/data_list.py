@@ -30,9 +30,9 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def rows_of(found: Mapping[str, FoundDataset]) -> list[dict[str, Any]]:
+def rows_of(datasets: Mapping[str, FoundDataset]) -> list[dict[str, Any]]:
     """Return a plain object per dataset: the catalog's, then the user's own."""
-    catalog = [_row(entry, found.get(name)) for name, entry in DATASETS.items()]
+    catalog = [_row(entry, datasets.get(name)) for name, entry in DATASETS.items()]
     custom: list[dict[str, Any]] = [
         {
             "name": name,
@@ -46,7 +46,7 @@ def rows_of(found: Mapping[str, FoundDataset]) -> list[dict[str, Any]]:
             "get": None,
             "unverified": [],
         }
-        for name, dataset in found.items()
+        for name, dataset in datasets.items()
         if name not in DATASETS
     ]
     return catalog + custom

@@ -37,10 +37,10 @@ def _run(options: argparse.Namespace) -> int:
     from datasets_lib.verify.labeled import verify_labeled, verify_textures
     from datasets_lib.verify.report import excusing
 
-    found = find_datasets(data_dirs_of(options))
+    datasets = find_datasets(data_dirs_of(options))
     began = time.monotonic()
     reports = []
-    for dataset, category in _wanted(options, found):
+    for dataset, category in _wanted(options, datasets):
         entry = DATASETS.get(dataset.name)
         expected = entry.counts.get(category) if entry else None
         name, reader = dataset.name, dataset.reader
@@ -66,14 +66,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _wanted(
-    options: argparse.Namespace, found: Mapping[str, FoundDataset]
+    options: argparse.Namespace, datasets: Mapping[str, FoundDataset]
 ) -> Iterator[tuple[FoundDataset, str]]:
     """Yield each dataset with each category, or with an empty one where it has none."""
-    for wanted in options.names or found:
+    for wanted in options.names or datasets:
         dataset_name, _, category = wanted.partition(".")
-        if dataset_name not in found:
-            raise CommandError(_not_here(dataset_name, found, options))
-        dataset = found[dataset_name]
+        if dataset_name not in datasets:
+            raise CommandError(_not_here(dataset_name, datasets, options))
+        dataset = datasets[dataset_name]
         if category and category not in dataset.categories:
             raise CommandError(
                 f"{dataset_name} has no category '{category}' at {dataset.root}; it has "
@@ -83,14 +83,14 @@ def _wanted(
             yield dataset, name
 
 
-def _not_here(name: str, found: Mapping[str, FoundDataset], options: argparse.Namespace) -> str:
+def _not_here(name: str, datasets: Mapping[str, FoundDataset], options: argparse.Namespace) -> str:
     searched = ", ".join(map(str, data_dirs_of(options))) or "no folder"
     entry = DATASETS.get(name)
     if entry and entry.embedded:
         return f"{name} is embedded: it has no files to verify."
     remedy = f"get it with python -m bench data get {name}" if entry else "check its name"
     return (
-        f"Wanted to verify '{name}', found {', '.join(found) or 'no dataset'} in {searched}: "
+        f"Wanted to verify '{name}', found {', '.join(datasets) or 'no dataset'} in {searched}: "
         f"{remedy}, or name its folder's parent with --data-dir.{_too_deep(data_dirs_of(options))}"
     )
 

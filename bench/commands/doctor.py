@@ -45,15 +45,15 @@ def _run(options: argparse.Namespace) -> int:
         print(f"device    {line}")
     for line in _places(options):
         print(line)
-    found = find_datasets(searchable(data_dirs_of(options)))
+    datasets = find_datasets(searchable(data_dirs_of(options)))
     profile = default_profile()
-    cases = offered_cases(profile, found)
+    cases = offered_cases(profile, datasets)
     weights = look_for_weights(filter(None, map(weights_of, cases)), folders(options.weights_dir))
-    print("\n".join([*_weights(weights), *_datasets(cases, found)]))
-    missing = all_missing(cases, found, weights)
+    print("\n".join([*_weights(weights), *_datasets(cases, datasets)]))
+    missing = all_missing(cases, datasets, weights)
     if missing:
         print("\n".join(_remedies(missing, options)))
-    runnable = _runnable(cases, found, weights)
+    runnable = _runnable(cases, datasets, weights)
     print(f"{runnable:,} of {len(cases):,} cases can run (profile {profile})")
     return 0 if runnable else 1
 
@@ -96,18 +96,18 @@ def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
         yield f"weights   {tag}: {state}"
 
 
-def _datasets(cases: "Sequence[Case]", found: "Mapping[str, FoundDataset]") -> Iterator[str]:
+def _datasets(cases: "Sequence[Case]", datasets: "Mapping[str, FoundDataset]") -> Iterator[str]:
     from datasets_lib.catalog import DATASETS
 
     for name in dict.fromkeys(case.dataset for case in cases):
         entry = DATASETS.get(name)
         if entry and entry.embedded:
             state = "embedded"
-        elif name not in found:
+        elif name not in datasets:
             state = "missing"
         else:
-            absent = set(entry.categories if entry else ()) - set(found[name].categories)
-            state = printable_path(found[name].root)
+            absent = set(entry.categories if entry else ()) - set(datasets[name].categories)
+            state = printable_path(datasets[name].root)
             state += f" (lacks {', '.join(sorted(absent))})" if absent else ""
         yield f"dataset   {name}: {state}"
 
@@ -126,9 +126,9 @@ def _remedies(missing: "Sequence[Missing]", options: argparse.Namespace) -> Iter
 
 def _runnable(
     cases: "Sequence[Case]",
-    found: "Mapping[str, FoundDataset]",
+    datasets: "Mapping[str, FoundDataset]",
     weights: "Mapping[str, Weights]",
 ) -> int:
     from bench.needs import missing_of
 
-    return sum(not missing_of(case, found, weights) for case in cases)
+    return sum(not missing_of(case, datasets, weights) for case in cases)

@@ -13,14 +13,14 @@ from bench.environment import cpu_has_bf16, cuda_present
 _PROBE = """
 import json, torch
 from bench.environment import environment
-found = {"torch_cuda": torch.version.cuda, "available": torch.cuda.is_available()}
-if found["available"]:
+device = {"torch_cuda": torch.version.cuda, "available": torch.cuda.is_available()}
+if device["available"]:
     torch.ones(8, device="cuda").sum().item()
     free, total = torch.cuda.mem_get_info()
-    found |= environment("cuda")
-    found |= {"bf16": torch.cuda.is_bf16_supported(), "free": free, "total": total}
-    found |= {"count": torch.cuda.device_count()}
-print(json.dumps(found))
+    device |= environment("cuda")
+    device |= {"bf16": torch.cuda.is_bf16_supported(), "free": free, "total": total}
+    device |= {"count": torch.cuda.device_count()}
+print(json.dumps(device))
 """
 _PROBE_SECONDS = 120
 

@@ -1,4 +1,4 @@
-"""How long it takes to list thousands of cases, as a whole process: ``python`` this file."""
+"""Time the collection of thousands of cases by pytest; run ``python -m bench.perf.collection``."""
 
 import statistics
 import subprocess
@@ -19,11 +19,11 @@ def main() -> None:
         start = time.perf_counter()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         seconds.append(time.perf_counter() - start)
-    cases = sum("::test_case[" in line for line in done.stdout.splitlines())
+    cases = done.stdout.count("::test_case[")
     warm = seconds[1:]
     print(
         f"{cases} cases: median {statistics.median(warm):.2f} s, "
-        f"min {min(warm):.2f} s, max {max(warm):.2f} s over {RUNS} runs after one to warm up"
+        f"min {min(warm):.2f} s, max {max(warm):.2f} s over {RUNS} runs after a warm-up"
     )
 
 

@@ -1,10 +1,9 @@
-"""The coreset side by side: ours and, if installed apart, the peer's, on the same features.
+"""Time coreset selection: ours and, with ``--peer-python``, anomalib's, on the same features.
 
-``python -m bench.perf.coreset --images FOLDER --state FILE --peer-python PYTHON`` takes patch
-features of a folder of pictures from a ResNet18, maps them to few numbers as the peer does, and
-prints medians of rounds in which both take turns, their ratio, and how many picks agree. Each of
-the peer's picks costs the same, so it is timed on some of them and its total is worked out.
-Without pictures the features are clusters drawn at random.
+Run ``python -m bench.perf.coreset --images FOLDER --state FILE --peer-python PYTHON``. It extracts
+patch features of the images with a ResNet18, projects them as the peer does, and prints medians of
+alternating rounds, their ratio, and the share of equal picks. All picks of the peer cost the same,
+so its total is extrapolated from the first few. Without images the features are random clusters.
 """
 
 import argparse
@@ -29,7 +28,7 @@ from models.patchcore.embedding import ConcatenatedEmbedding
 _WEIGHTS = "resnet18.tv_in1k"
 _BATCH = 20
 
-# Given three dimensions, the peer leaves out its own projection.
+# For features of three dimensions the peer skips its own projection.
 SCRIPT = """
 import json, sys, time
 import numpy as np, torch
@@ -48,35 +47,35 @@ print(json.dumps({"seconds": time.perf_counter() - start, "picks": chosen}))
 
 
 def real_features(folder: Path, state: Path, count: int) -> Tensor:
-    """``(N, p)`` projected features of the patches of so many pictures, at 256 pixels."""
+    """Return ``(N, p)`` projected patch features of the first ``count`` images, at 256 pixels."""
     loaded = torch.load(state, weights_only=True)
     backbone = Backbone(WEIGHTS[_WEIGHTS], loaded.get("state_dict", loaded), (2, 3))
     embed = ConcatenatedEmbedding(backbone.channels)
     files = sorted(file for file in folder.iterdir() if file.is_file())[:count]
     parts = []
     for begin in range(0, len(files), _BATCH):
-        pictures = torch.stack([_picture(file) for file in files[begin : begin + _BATCH]])
+        images = torch.stack([_image(file) for file in files[begin : begin + _BATCH]])
         with torch.inference_mode():
-            parts.append(embed(backbone(pictures)).permute(0, 2, 3, 1).flatten(0, 2))
+            parts.append(embed(backbone(images)).permute(0, 2, 3, 1).flatten(0, 2))
     rows = torch.cat(parts)
     return rows @ sparse_projection(rows.shape[1], len(rows))
 
 
-def _picture(file: Path) -> Tensor:
+def _image(file: Path) -> Tensor:
     image = Image.open(file).convert("RGB").resize((256, 256), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 
 def drawn_features(count: int) -> Tensor:
-    """``(1024 · count, 312)``: 300 clusters whose variance falls as one over the direction."""
+    """Return ``(1024 · count, 312)``: 300 clusters whose variance is 1 / index of the direction."""
     spread = torch.arange(1, 313) ** -0.5
     centers = 3 * torch.randn(300, 312) * spread
-    of = torch.randint(300, (1024 * count,))
-    return centers[of] + torch.randn(1024 * count, 312) * spread
+    cluster = torch.randint(300, (1024 * count,))
+    return centers[cluster] + torch.randn(1024 * count, 312) * spread
 
 
 def peer(python: str, file: Path, picks: int, seed: int) -> tuple[float, list[int]]:
-    """Seconds of the peer's, without its import and reading, and what it picked."""
+    """Return the peer's seconds, without import and reading, and its picks."""
     answer = subprocess.run(
         [python, "-c", SCRIPT, str(file), str(picks), str(torch.get_num_threads()), str(seed)],
         capture_output=True,
@@ -85,8 +84,8 @@ def peer(python: str, file: Path, picks: int, seed: int) -> tuple[float, list[in
     )
     if answer.returncode:
         raise RuntimeError(f"the peer's coreset failed under {python}: {answer.stderr[-500:]}")
-    found = json.loads(answer.stdout)
-    return found["seconds"], found["picks"]
+    result = json.loads(answer.stdout)
+    return result["seconds"], result["picks"]
 
 
 def compare(options: argparse.Namespace, features: Tensor) -> None:
@@ -118,22 +117,26 @@ def compare(options: argparse.Namespace, features: Tensor) -> None:
     if options.peer_python:
         theirs, shared = statistics.median(seconds["anomalib"]), timed * options.rounds
         ratio = theirs / statistics.median(seconds["ours"])
-        print(f"anomalib {theirs:8.1f} s {ratio:7.1f}×  (worked out from {timed} picks)")
+        print(f"anomalib {theirs:8.1f} s {ratio:7.1f}×  (extrapolated from {timed} picks)")
         print(f"the same picks: {agreeing / shared:.4%}, in the same place: {ordered / shared:.4%}")
 
 
 def main() -> None:
-    """Make features, time, compare, print."""
+    """Compute features, then compare."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=Path, help="folder of pictures")
-    parser.add_argument("--state", type=Path, help="file of ResNet18's weights")
-    parser.add_argument("--count", type=int, default=209, help="pictures, of 1024 patches each")
+    parser.add_argument("--images", type=Path, help="folder of images")
+    parser.add_argument("--state", type=Path, help="file of ResNet18 weights")
+    parser.add_argument(
+        "--count", type=int, default=209, help="number of images, of 1024 patches each"
+    )
     parser.add_argument("--ratio", type=float, default=0.1)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="default: torch's")
-    parser.add_argument("--device", default="cpu", help="where ours runs")
-    parser.add_argument("--peer-python", help="interpreter of an environment with the peer")
-    parser.add_argument("--peer-picks", type=int, default=500, help="the peer is timed on so many")
+    parser.add_argument("--threads", type=int, help="number of threads (default: torch's)")
+    parser.add_argument("--device", default="cpu", help="device of ours")
+    parser.add_argument("--peer-python", help="interpreter that has anomalib")
+    parser.add_argument(
+        "--peer-picks", type=int, default=500, help="number of the peer's picks to time"
+    )
     options = parser.parse_args()
     if (options.images is None) != (options.state is None):
         parser.error("--images and --state go together")

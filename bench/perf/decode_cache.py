@@ -1,12 +1,12 @@
-"""Cached reading against decoding: ``python bench/perf/decode_cache.py``.
+"""Time reading images from the decode cache against decoding them.
 
-Draws 64 PNGs of 900×900 that compress like photographs into a temporary folder, then times, side by
-side and several times over,
+Run ``python -m bench.perf.decode_cache``. It draws 64 PNGs of 900×900 pixels that compress like
+photographs, then times in alternating rounds
 
-* decoding and resizing them to 256 px, on all cores,
-* reading them through the warm cache (stats, hashes from the memo, the entry) as a uint8 tensor,
-* the same and on to float32 in [0, 1] in batches of 32, as a training loop takes them,
-* the same and on to one float32 tensor, where the system's clearing of fresh pages takes longest,
+* decoding and resizing them to 256 px on all cores,
+* reading them through the warm cache (file stats, memoized hashes, the entry) as a uint8 tensor,
+* the same, converted to float32 in [0, 1] in batches of 32, as a training loop does,
+* the same, converted to one float32 tensor, where the system spends longest clearing fresh pages,
 * a plain memory copy of the same uint8 bytes, the bound of any reading.
 """
 
@@ -14,7 +14,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,7 +31,7 @@ COUNT, NATIVE, SIZE, BATCH, ROUNDS = 64, 900, 256, 32, 7
 
 
 def draw_photograph(generator: np.random.Generator) -> Image.Image:
-    """Smooth texture at several scales and sensor noise: about 13 bits a pixel as PNG."""
+    """Draw smooth texture at several scales with sensor noise: about 13 bits per pixel as PNG."""
     pixels = np.full((NATIVE, NATIVE, 3), 128.0)
     for cells, strength in ((4, 40), (16, 25), (64, 15), (256, 8)):
         coarse = generator.normal(0, strength, (cells, cells, 3))
@@ -43,7 +43,7 @@ def draw_photograph(generator: np.random.Generator) -> Image.Image:
 
 
 def draw_samples(folder: Path) -> list[Sample]:
-    """The images as files."""
+    """Write the images to a folder."""
     generator = np.random.default_rng(0)
     samples = []
     for index in range(COUNT):
@@ -51,21 +51,24 @@ def draw_samples(folder: Path) -> list[Sample]:
         draw_photograph(generator).save(file)
         samples.append(Sample(file.name, file))
     # Hashes of files younger than two seconds are not remembered.
-
     time.sleep(2.1)
     return samples
 
 
-def seconds(step: Callable[[], object]) -> float:
-    """How long one call takes."""
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
+def time_in_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each step by name, timed in alternating rounds."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
 def main() -> None:
-    """Prints medians, and minima for machines that others use too."""
-    # Decoding uses every core; reading one, where OpenMP's barriers wait for no busy neighbor.
+    """Print medians, and minima for machines under other load."""
+    # Decoding uses every core. Reading uses one: OpenMP's barriers would wait for busy neighbors.
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
         folder = Path(name)
@@ -95,10 +98,7 @@ def main() -> None:
             "memory copy": source.copy,
         }
         before = decoded_files()
-        times: dict[str, list[float]] = {label: [] for label in steps}
-        for _ in range(ROUNDS):
-            for label, step in steps.items():
-                times[label].append(seconds(step))
+        times = time_in_turns(steps, ROUNDS)
         assert decoded_files() - before == ROUNDS * COUNT, "the cached reads decoded something"
         megabytes = sum(sample.image.stat().st_size for sample in samples) / 1e6 / COUNT
 

@@ -1,8 +1,9 @@
-"""What keeping freed memory saves a training step on a CPU: ``python -m bench.perf.freed_memory``.
+"""Measure how much a training step on a CPU gains when malloc keeps freed memory.
 
-Prints median seconds and page faults of a step of STFPM on ResNet18 (32 random images of 256 px,
-the teacher's features at hand), with freed memory given back to the system as the C library does
-by itself, and kept. Each side has processes of its own, in turns: it is set for a whole process.
+Run ``python -m bench.perf.freed_memory``. It prints median seconds and page faults of a step of
+STFPM on ResNet18 (32 random images of 256 px, teacher features computed beforehand), with freed
+memory returned to the system, the C library's default, and with freed memory kept. The setting
+holds for a whole process, so each side runs in processes of its own, in alternation.
 """
 
 import argparse
@@ -23,9 +24,9 @@ SIDES = ("given back", "kept")
 
 
 def measure(side: str, precision: str, steps: int) -> tuple[float, float]:
-    """Median seconds and mean page faults of a step in this process."""
+    """Return median seconds and mean page faults of a step in this process."""
     if side == "kept" and not disable_trim():
-        raise SystemExit("This system's C library cannot keep freed memory: wanted glibc.")
+        raise SystemExit("Wanted glibc, found another C library: run this on Linux with glibc.")
     torch.manual_seed(0)
     model = build(weights="resnet18.tv_in1k", state=None)
     images = torch.rand(32, 3, 256, 256).contiguous(memory_format=torch.channels_last)
@@ -47,11 +48,11 @@ def measure(side: str, precision: str, steps: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Take turns, and print both sides."""
+    """Run both sides in alternation and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--side", choices=SIDES, help="measure this one, in this process")
+    parser.add_argument("--side", choices=SIDES, help="measure only this side, in this process")
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
     options = parser.parse_args()
     if options.side:
@@ -59,12 +60,12 @@ def main() -> None:
         return
     command = [sys.executable, "-m", "bench.perf.freed_memory", "--steps", str(options.steps)]
     for precision in ("float32", "bf16"):
-        found: dict[str, list[tuple[float, float]]] = {side: [] for side in SIDES}
+        steps: dict[str, list[tuple[float, float]]] = {side: [] for side in SIDES}
         for _ in range(options.rounds):
-            for side, values in found.items():
-                one = [*command, "--side", side, "--precision", precision]
-                values.append(json.loads(subprocess.check_output(one, text=True)))
-        for side, values in found.items():
+            for side, values in steps.items():
+                child = [*command, "--side", side, "--precision", precision]
+                values.append(json.loads(subprocess.check_output(child, text=True)))
+        for side, values in steps.items():
             seconds = statistics.median(value for value, _ in values)
             faults = statistics.median(value for _, value in values)
             print(f"{precision:8} {side:10} {seconds:6.3f} s a step, {faults:9,.0f} page faults")

@@ -1,15 +1,14 @@
-"""The input path against torch's DataLoader: ``python bench/perf/input_path.py``.
+"""Time the input path against torch's DataLoader.
 
-Both make augmented and normalized float32 batches on the device, side by side in alternating
-rounds, after a warm-up each (the loader's workers stay alive between rounds):
+Run ``python -m bench.perf.input_path``. Both sides produce augmented, normalized float32 batches
+on the device in alternating rounds, after a warm-up (the loader's workers stay alive):
 
 * anomaly: 64 PNGs of 900×900 to 256 px, flipped both ways. The loader decodes and resizes with
-  Pillow in 2 workers; ours reads the decode cache, once from memory and once streamed;
-* classification: 50,000 images of 32×32, flipped, padded by 4 and cropped. The loader uses
-  torchvision's transforms in 2 workers. ``--cifar DIR`` takes the images of CIFAR-100's own
-  pickles, without it they are noise, on which neither side's speed depends.
+  Pillow in 2 workers; ours reads the decode cache, from memory and streamed;
+* classification: 50,000 noise images of 32×32 (neither speed depends on the content), flipped,
+  padded by 4 and cropped. The loader uses torchvision's transforms in 2 workers.
 
-A plain copy of as many float32 bytes, batch by batch, is the bound of any of these.
+A plain copy of the same number of float32 bytes, batch by batch, is the bound of either side.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from bench.perf.decode_cache import draw_samples, seconds
+from bench.perf.decode_cache import draw_samples, time_in_turns
 from datasets_lib.augment.augmentation import Augmentation
 from datasets_lib.augment.flips import FlipCrop, Flips
 from datasets_lib.augment.normalize import Normalize
@@ -35,7 +34,6 @@ from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.streaming import Batches, ResidentBatches, StreamedBatches, choose
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import UInt8
-from datasets_lib.sets.cifar_pickle import load_pickle, to_array
 
 SIZE, WORKERS = 256, 2
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -44,7 +42,7 @@ CIFAR = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
 
 @dataclass(frozen=True)
 class Items(Dataset[Tensor]):
-    """The loader's side: one image at a time, from a file or from an array."""
+    """Dataset of the loader's side, with images from files or from an array."""
 
     sources: list[Path] | UInt8
     transform: Callable[[Image.Image], Tensor]
@@ -63,7 +61,7 @@ class Items(Dataset[Tensor]):
 def ours(
     batches: Batches, count: int, batch: int, augment: Augmentation, normalize: Normalize
 ) -> Iterator[Tensor]:
-    """An epoch of our batches."""
+    """Yield our batches of an epoch."""
     order = torch.randperm(count)
     for step, (images, index) in enumerate(batches(order, batch)):
         augmented, _ = augment(images, None, RandomStreams(index, seed=0, epoch=0, step=step))
@@ -71,14 +69,14 @@ def ours(
 
 
 def copies(like: Tensor, count: int) -> Iterator[Tensor]:
-    """As many float32 batches, copied."""
+    """Yield copies of the same number of float32 batches."""
     source, target = torch.rand_like(like), torch.empty_like(like)
     for _ in range(-(-count // len(like))):
         yield target.copy_(source)
 
 
 def use(epoch: Iterator[Tensor], device: torch.device) -> None:
-    """Takes every batch to the device; nothing is pending when it returns."""
+    """Move every batch to the device and wait until all are there."""
     for images in epoch:
         images.to(device, non_blocking=True)
     if device.type == "cuda":
@@ -88,14 +86,9 @@ def use(epoch: Iterator[Tensor], device: torch.device) -> None:
 def compare(
     title: str, count: int, steps: dict[str, Callable[[], None]], rounds: int, image_bytes: int
 ) -> None:
-    """Prints medians of alternating rounds; the first step is the loader, the last the copy."""
-    times: dict[str, list[float]] = {label: [] for label in steps}
-    for label, step in steps.items():
-        step()
-        times[label].clear()
-    for _ in range(rounds):
-        for label, step in steps.items():
-            times[label].append(seconds(step))
+    """Print medians of alternating rounds; the first step is the loader, the last one the copy."""
+    time_in_turns(steps, 1)  # warm-up
+    times = time_in_turns(steps, rounds)
     median = {label: statistics.median(values) for label, values in times.items()}
     loader, copy = next(iter(median.values())), list(median.values())[-1]
     print(f"\n{title}, {count} images, {rounds} rounds")
@@ -109,7 +102,7 @@ def compare(
 
 
 def anomaly(device: torch.device, rounds: int) -> None:
-    """900×900 PNGs to flipped, normalized batches of 32 at 256 px."""
+    """Compare on 900×900 PNGs: flipped, normalized batches of 32 at 256 px."""
     transform = transforms.Compose(
         [
             transforms.Resize((SIZE, SIZE)),
@@ -142,8 +135,9 @@ def anomaly(device: torch.device, rounds: int) -> None:
         compare(f"Anomaly, 900×900 PNG to {SIZE} px", count, steps, rounds, 12 * SIZE**2)
 
 
-def classification(device: torch.device, rounds: int, images: UInt8) -> None:
-    """32×32 arrays to flipped, cropped, normalized batches of 256."""
+def classification(device: torch.device, rounds: int, count: int) -> None:
+    """Compare on 32×32 arrays: flipped, cropped, normalized batches of 256."""
+    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     transform = transforms.Compose(
         [
             transforms.RandomCrop(32, padding=4),
@@ -160,7 +154,7 @@ def classification(device: torch.device, rounds: int, images: UInt8) -> None:
         persistent_workers=True,
     )
     resident = ResidentBatches(torch.from_numpy(images).permute(0, 3, 1, 2).to(device))
-    normalize, count = Normalize(*CIFAR), len(images)
+    normalize = Normalize(*CIFAR)
     like = torch.empty(256, 3, 32, 32, device=device)
     steps = {
         f"DataLoader, {WORKERS} workers": lambda: use(iter(loader), device),
@@ -170,20 +164,10 @@ def classification(device: torch.device, rounds: int, images: UInt8) -> None:
     compare("Classification, 32×32", count, steps, rounds, 12 * 32**2)
 
 
-def read_cifar(folder: Path | None, count: int) -> UInt8:
-    """uint8 (N, 32, 32, 3): CIFAR-100's train images, or noise."""
-    if folder is None:
-        return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    file = folder / "train"
-    planes = to_array(load_pickle(file)[b"data"], file, 3 * 32 * 32)
-    return np.ascontiguousarray(planes[:count].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-
-
 def main() -> None:
-    """Prints both comparisons."""
+    """Print both comparisons."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--cifar", type=Path, help="folder of CIFAR-100's pickles")
-    parser.add_argument("--images", type=int, default=50_000, help="32×32 images")
+    parser.add_argument("--images", type=int, default=50_000, help="number of 32×32 images")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     options = parser.parse_args()
@@ -192,7 +176,7 @@ def main() -> None:
         f"{torch.get_num_threads()} threads here"
     )
     anomaly(options.device, options.rounds)
-    classification(options.device, options.rounds, read_cifar(options.cifar, options.images))
+    classification(options.device, options.rounds, options.images)
 
 
 if __name__ == "__main__":

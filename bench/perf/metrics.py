@@ -1,8 +1,8 @@
-"""Pixel metrics side by side: ours, scikit-learn's AUROC and, if installed apart, the peer's.
+"""Time pixel metrics: ours, scikit-learn's AUROC and, with ``--peer-python``, anomalib's.
 
-``python -m bench.perf.metrics --size 900 --peer-python PYTHON`` prints medians of rounds in which
-all take turns, the ratios, and peak memory. The peer (anomalib) runs its CPU path in PYTHON; its
-import is not counted. ``--growth`` times ours from 1 to 64 million pixels instead.
+Run ``python -m bench.perf.metrics --size 900 --peer-python PYTHON``. It prints medians of
+alternating rounds, ratios and peak memory. The peer (anomalib) runs its CPU path in PYTHON; its
+import is not timed. ``--growth`` times ours from 1 to 64 million pixels instead.
 """
 
 import argparse
@@ -26,14 +26,34 @@ from bench.metrics.pixels import Method, PixelInputs
 from bench.metrics.ranking import auroc_of, f1_max, rank_regions
 from bench.metrics.regions import Regions, label_regions
 from bench.perf.metrics_peer import Peer
-from bench.perf.synthetic_maps import synthetic_maps
 
 NORMAL_MAPS = 20
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 
 
-def three(maps: Tensor, regions: Regions) -> Figures:
-    """AUROC, AUPRO and F1-max."""
+def synthetic_maps(images: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return smooth maps in [0, 1] and masks; 83 images have the proportions of MVTec AD's bottle.
+
+    A quarter of the images is normal (20 of 83); the others have two discs, 5 % of all pixels.
+
+    Returns:
+        ``(N, S, S)`` float32 and ``(N, S, S)`` booleans.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(images, 1, size // 4, size // 4, generator=generator)
+    maps = torch.nn.functional.interpolate(noise, size=size, mode="bilinear")[:, 0]
+    masks = torch.zeros(images, size, size, dtype=torch.bool)
+    axis = torch.arange(size)
+    for index in range(images // 4, images):
+        for _ in range(2):
+            row, column = (torch.rand(2, generator=generator) * 0.8 + 0.1) * size
+            distance = (axis[:, None] - row).square() + (axis - column).square()
+            masks[index] |= distance < (0.105 * size) ** 2
+    return torch.sigmoid_(maps.add_(masks, alpha=2)), masks
+
+
+def three(maps: Tensor, regions: Regions) -> Metrics:
+    """Return AUROC, AUPRO and F1-max."""
     ranks = rank_regions(maps, regions)
     return {
         "pixel_auroc": auroc_of(ranks),
@@ -42,33 +62,33 @@ def three(maps: Tensor, regions: Regions) -> Figures:
     }
 
 
-def every(maps: Tensor, regions: Regions, calibration: Tensor, method: Method = "exact") -> Figures:
-    """Every registered pixel metric."""
+def every(maps: Tensor, regions: Regions, calibration: Tensor, method: Method = "exact") -> Metrics:
+    """Return every registered pixel metric."""
     return compute_metrics(PixelInputs(maps, regions, calibration, method)).metrics
 
 
 def interleaved(
-    contestants: dict[str, Callable[[], Figures]], rounds: int
-) -> dict[str, tuple[float, Figures]]:
-    """Median seconds and figures of each; taking turns, a noisy neighbor hits all alike."""
-    found = {name: run() for name, run in contestants.items()}  # warms up as well
+    contestants: dict[str, Callable[[], Metrics]], rounds: int
+) -> dict[str, tuple[float, Metrics]]:
+    """Return median seconds and metrics of each; alternation spreads the noise of other load."""
+    metrics = {name: run() for name, run in contestants.items()}  # also the warm-up
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():
             start = time.perf_counter()
             own = run().get("seconds")
             seconds[name].append(own or time.perf_counter() - start)
-    return {name: (statistics.median(seconds[name]), found[name]) for name in contestants}
+    return {name: (statistics.median(seconds[name]), metrics[name]) for name in contestants}
 
 
-def synchronized(run: Callable[[], Figures], maps: Tensor) -> Callable[[], Figures]:
-    """The same, done when it returns."""
+def synchronized(run: Callable[[], Metrics], maps: Tensor) -> Callable[[], Metrics]:
+    """Return a call that also waits for the device."""
 
-    def whole() -> Figures:
-        found = run()
+    def whole() -> Metrics:
+        metrics = run()
         if maps.is_cuda:
             torch.cuda.synchronize(maps.device)
-        return found
+        return metrics
 
     return whole
 
@@ -80,7 +100,7 @@ def compare(options: argparse.Namespace) -> None:
     ours = maps.to(options.device)
     regions = label_regions(masks).to(ours.device)
     calibration = ours[:NORMAL_MAPS]
-    contestants: dict[str, Callable[[], Figures]] = {
+    contestants: dict[str, Callable[[], Metrics]] = {
         "ours: 3": lambda: three(ours, regions),
         "ours: 3 + labeling": lambda: three(ours, label_regions(masks)),
         "ours: all 8": lambda: every(ours, regions, calibration),
@@ -104,7 +124,7 @@ def compare(options: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def peer_of(options: argparse.Namespace, maps: Tensor, masks: Tensor) -> Iterator[Peer | None]:
-    """The peer's process, or None where no interpreter is named."""
+    """Yield the peer's process, or None without an interpreter."""
     if options.peer_python is None:
         yield None
         return
@@ -114,36 +134,38 @@ def peer_of(options: argparse.Namespace, maps: Tensor, masks: Tensor) -> Iterato
             yield peer
 
 
-def table(timed: dict[str, tuple[float, Figures]]) -> None:
-    """Print seconds, how many times ours, and the figures."""
+def table(timed: dict[str, tuple[float, Metrics]]) -> None:
+    """Print seconds, the multiple of ours, and the metrics."""
     first = next(iter(timed.values()))[0]
-    for name, (seconds, figures) in timed.items():
-        shown = "  ".join(
-            f"{key} {value:.6f}" for key, value in figures.items() if key != "seconds"
+    for name, (seconds, metrics) in timed.items():
+        values = "  ".join(
+            f"{key} {value:.6f}" for key, value in metrics.items() if key != "seconds"
         )
-        print(f"{name:20} {seconds * 1e3:10.1f} ms {seconds / first:7.1f}×  {shown}")
+        print(f"{name:20} {seconds * 1e3:10.1f} ms {seconds / first:7.1f}×  {values}")
 
 
 def growth(device: str) -> None:
-    """Time all metrics from 1 to 64 million pixels: the last column is flat for n log n."""
+    """Time ours from 1 to 64 million pixels; the last column is constant if time is n log n."""
     for images in (16, 64, 256, 1024):
         maps, masks = synthetic_maps(images, 256)
         maps, regions = maps.to(device), label_regions(masks)
         run = synchronized(lambda maps=maps, regions=regions: three(maps, regions), maps)  # type: ignore[misc]
         seconds = interleaved({"ours": run}, 3)["ours"][0]
         pixels = maps.numel()
-        each = seconds / (pixels * math.log2(pixels)) * 1e9
-        print(f"{pixels / 1e6:6.1f} M pixels {seconds * 1e3:8.1f} ms {each:7.3f} ns / (n log2 n)")
+        per_unit = seconds / (pixels * math.log2(pixels)) * 1e9
+        print(
+            f"{pixels / 1e6:6.1f} M pixels {seconds * 1e3:8.1f} ms {per_unit:7.3f} ns / (n log2 n)"
+        )
 
 
 def peak_memory(images: int, size: int, device: str) -> None:
-    """Print how far labeling and all metrics rise above their input, in units of the maps."""
+    """Print the peak memory of labeling and all metrics above their input, relative to the maps."""
     maps, masks = synthetic_maps(images, size)
     small, small_masks = synthetic_maps(4, 32)
     maps = maps.to(device)
-    every(small.to(device), label_regions(small_masks), maps[:1])  # loads what it needs
+    every(small.to(device), label_regions(small_masks), maps[:1])  # lazy imports
     methods: tuple[Method, ...] = ("histogram", "exact")
-    for method in methods:  # the smaller first: a heap does not shrink
+    for method in methods:  # smaller first: a heap does not shrink
         before = reset_peak(maps)
         every(maps, label_regions(masks), maps[:NORMAL_MAPS], method)
         extra = (peak(maps) - before) / maps.nbytes
@@ -151,7 +173,7 @@ def peak_memory(images: int, size: int, device: str) -> None:
 
 
 def reset_peak(maps: Tensor) -> int:
-    """Forget the peak; bytes in use now."""
+    """Reset the peak and return the bytes in use."""
     if maps.is_cuda:
         torch.cuda.reset_peak_memory_stats(maps.device)
         return torch.cuda.memory_allocated(maps.device)
@@ -160,7 +182,7 @@ def reset_peak(maps: Tensor) -> int:
 
 
 def peak(maps: Tensor) -> int:
-    """The most bytes in use since the reset."""
+    """Return the peak of bytes in use since the reset."""
     return torch.cuda.max_memory_allocated(maps.device) if maps.is_cuda else _status("VmHWM")
 
 
@@ -170,15 +192,17 @@ def _status(name: str) -> int:
 
 
 def main() -> None:
-    """Time, compare, print."""
+    """Run the comparison that the options name."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=83)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="default: torch's")
-    parser.add_argument("--device", default="cpu", help="where ours run")
+    parser.add_argument("--threads", type=int, help="number of threads (default: torch's)")
+    parser.add_argument("--device", default="cpu", help="device of ours")
     parser.add_argument("--peer-python", help="interpreter of an environment with the peer")
-    parser.add_argument("--aupimo", action="store_true", help="the peer's AUPIMO once, not timed")
+    parser.add_argument(
+        "--aupimo", action="store_true", help="also compute the peer's AUPIMO, untimed"
+    )
     parser.add_argument("--growth", action="store_true", help="time ours on 1 to 64 M pixels")
     options = parser.parse_args()
     if options.threads:
@@ -187,7 +211,7 @@ def main() -> None:
         growth(options.device)
         return
     compare(options)
-    # A process of its own has no heap left over from before that would hide a peak.
+    # A fresh process: a heap that has grown already would hide the peak.
     child = multiprocessing.get_context("spawn").Process(
         target=peak_memory, args=(options.images, options.size, options.device)
     )

@@ -1,4 +1,4 @@
-"""The peer's pixel metrics, run in an interpreter of its own on maps handed over as files."""
+"""Run the peer's pixel metrics in an interpreter of its own; `bench.perf.metrics` starts it."""
 
 import json
 import subprocess
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-# Imports and reading are done before the first answer; one line in, one timed round out. The
-# updates are timed with the computation: ours take the whole set in one call as well.
+# Imports and reading precede the first answer; each line of input gives a timed round. The time
+# includes the updates, because ours also processes the whole set in one call.
 SCRIPT = """
 import json, sys, time
 from pathlib import Path
@@ -43,22 +43,22 @@ for line in sys.stdin:
     metrics = {"pixel_auroc": AUROC(fields), "aupro_30": AUPRO(fields), "f1": flat(F1Max(fields))}
     if line.strip() == "aupimo":
         metrics = {"aupimo": AUPIMO(fields=fields)}
-    found = {name: run(metric) for name, metric in metrics.items()}
-    answer = {name: value for name, (value, _) in found.items()}
-    answer["seconds"] = sum(seconds for _, seconds in found.values())
+    results = {name: run(metric) for name, metric in metrics.items()}
+    answer = {name: value for name, (value, _) in results.items()}
+    answer["seconds"] = sum(seconds for _, seconds in results.values())
     print(json.dumps(answer), flush=True)
 """
 
 
 class Peer:
-    """A running interpreter that answers one round at a time.
+    """A running interpreter that computes the peer's metrics on request.
 
     Args:
-        python: The interpreter that has the peer installed.
-        maps: ``(N, H, W)`` float32 in [0, 1]: outside of it the peer's AUROC applies a sigmoid.
+        python: Interpreter that has the peer installed.
+        maps: ``(N, H, W)`` float32 in [0, 1]; the peer's AUROC applies a sigmoid to other values.
         masks: ``(N, H, W)`` booleans.
-        folder: Where to hand them over.
-        threads: For the peer's torch.
+        folder: Folder for the files of maps and masks.
+        threads: Number of threads of the peer's torch.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Peer:
             raise RuntimeError(f"the peer's metrics could not be imported by {python}")
 
     def round(self, what: str = "all") -> dict[str, Any]:
-        """One round: its figures by name, and the ``seconds`` they took together."""
+        """Return the metrics of a round by name, and their ``seconds``."""
         if self._process.stdin is None:
             raise RuntimeError("the peer's process has no input")
         self._process.stdin.write(f"{what}\n")
@@ -85,8 +85,8 @@ class Peer:
         answer = self._line()
         if not answer:
             raise RuntimeError(f"the peer stopped with status {self._process.wait()}")
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        metrics: dict[str, Any] = json.loads(answer)
+        return metrics
 
     def _line(self) -> str:
         return self._process.stdout.readline().strip() if self._process.stdout else ""

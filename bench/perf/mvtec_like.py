@@ -1,8 +1,8 @@
-"""A category as large as MVTec AD's bottle: ``python -m bench.perf.mvtec_like DIR`` writes it.
+"""Write a category as large as MVTec AD's bottle: ``python -m bench.perf.mvtec_like DIR``.
 
 209 flawless training images, 20 flawless test images and 63 defects of three kinds with masks, RGB
-PNGs of 900×900. They are pieces of `surface`, enlarged and given the noise of a sensor, so that a
-file takes about 1.1 MB and is decoded at the cost of a photograph's.
+PNGs of 900×900. They are enlarged images of `surface` with sensor noise added, so that a file
+takes about 1.1 MB and decodes as slowly as a photograph.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from PIL import Image
 from datasets_lib.surface.render import render
 
 DATASET, CATEGORY = "mvtec_like", "grained"
-"""The folders below a data folder, and so the ids of dataset and category."""
+"""Folder names below a data folder, which are the ids of dataset and category."""
 
 NATIVE = 900
 COUNTS = {
@@ -33,14 +33,14 @@ COUNTS = {
 NOISE = 1.0
 """Standard deviation of the sensor's noise in gray levels."""
 
-_STREAM = 1_618_033  # Keeps these seeds apart from anybody's small ones.
+_STREAM = 1_618_033  # Separates these seeds from small integers used elsewhere.
 
 
 def write_mvtec_like(data_dir: Path) -> Path:
-    """Write the category below a data folder, whole or not at all, unless it is there.
+    """Write the category below a data folder atomically, unless it exists.
 
     Returns:
-        ``data_dir/mvtec_like/grained``, the same bytes wherever the same Pillow writes it.
+        ``data_dir/mvtec_like/grained``; its bytes depend on the version of Pillow only.
     """
     final = data_dir / DATASET / CATEGORY
     if final.is_dir():
@@ -54,11 +54,11 @@ def write_mvtec_like(data_dir: Path) -> Path:
 
 
 def photograph(place: str, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """One image, ``(900, 900, 3)``, and its mask, ``(900, 900)``.
+    """Return an image, ``(900, 900, 3)``, and its mask, ``(900, 900)``.
 
     Args:
-        place: One of `COUNTS`.
-        index: Number of the image in its folder.
+        place: Folder, a key of `COUNTS`.
+        index: Index of the image in its folder.
     """
     split, _, kind = place.partition("/")
     small, small_mask = render(CATEGORY, split, kind, index)
@@ -75,7 +75,7 @@ def _write(folder: Path) -> None:
         place, index = job
         kind = place.partition("/")[2]
         image, mask = photograph(place, index)
-        # Level 3 takes a quarter of the default's time, for files an eighth larger.
+        # Level 3 takes a quarter of the default's time; files are an eighth larger.
         Image.fromarray(image).save(folder / place / f"{index:03d}.png", compress_level=3)
         if kind != "good":
             target = folder / "ground_truth" / kind / f"{index:03d}_mask.png"
@@ -92,7 +92,7 @@ def _write(folder: Path) -> None:
 
 
 def main() -> None:
-    """Write it and say where it is."""
+    """Write the category and print its folder."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     parser.add_argument("dir", type=Path, help="data folder")
     print(write_mvtec_like(parser.parse_args().dir))

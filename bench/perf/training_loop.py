@@ -1,20 +1,19 @@
-"""Classifier training side by side: this harness's loop against a plain one, end to end.
+"""Time classifier training end to end: the harness's loop against a plain one.
 
-``python -m bench.perf.training_loop --model resnet50 --data-dir DIR`` trains one network on the
-same images (CIFAR-100 below DIR, else random pixels of its shape), flipped and cropped, in
-turns:
+Run ``python -m bench.perf.training_loop --model resnet50 --data-dir DIR``. It trains a network on
+the same images (CIFAR-100 below DIR, otherwise random pixels), flipped and cropped, in alternation:
 
 * ours: uint8 images resident on the device, augmented there in batches, channels_last, the default
-  precision (bf16 autocast where the machine has it), fused optimizer,
-* ours in float32, to tell the loop's gain from the precision's; on CUDA also without its graphs
+  precision (bf16 autocast where available), fused optimizer,
+* ours in float32, to separate the loop's gain from the precision's; on CUDA also without graphs
   and, with ``--compiled``, compiled,
-* plain: a DataLoader of some workers over PIL-transformed items, contiguous float32, timm's model,
+* plain: a DataLoader with workers over PIL-transformed items, contiguous float32, timm's model,
   Adam, cross-entropy,
-* the bare step on a batch that lies on the device already, computed as ours: the bound.
+* the bare step on one batch resident on the device, computed as ours: the bound.
 
-Each figure is the median over rounds of so many steps, loading included, after as many steps (ours)
-or a few (the others) to warm up. The plain loop's workers start before the clock, so that a few of
-its batches are ready: take enough steps.
+Each value is the median over rounds of ``--steps`` steps, loading included, after as many warm-up
+steps (ours) or three (the others). The plain loop's workers start before the clock and have a few
+batches ready, so choose enough steps.
 """
 
 import argparse
@@ -55,11 +54,11 @@ PLAIN = "plain loop, float32"
 WARM_UP = 3
 
 Timing = tuple[float, float]
-"""Seconds of all steps once warm, and seconds that beginning took on top: recording, compiling."""
+"""Seconds of all steps once warm, and extra seconds of the start: recording, compiling."""
 
 
-class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """The same images as PIL pictures, transformed one by one."""
+class PilImages(Dataset[tuple[torch.Tensor, int]]):
+    """The same images as PIL images, transformed one by one."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self._images, self._labels = images, labels
@@ -81,7 +80,7 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
 
 
 def arrays(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 (N, 32, 32, 3) and int64 (N,)."""
+    """Return uint8 images ``(N, 32, 32, 3)`` and int64 labels ``(N,)``."""
     if folder is not None:
         train = read_cifar100(find_datasets([folder])["cifar100"].root).train
         assert isinstance(train, PixelSplit)
@@ -92,11 +91,13 @@ def arrays(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(
-    model: str, train: LabeledSplit, protocol: Protocol, device: torch.device, how: Choice
+    model: str, train: LabeledSplit, protocol: Protocol, device: torch.device, choice: Choice
 ) -> Timing:
-    """Seconds of a pass of the harness's own loop, the second, and what the first took longer."""
+    """Return seconds of the loop's second pass, and how much longer the first one took."""
     network = build_network(model, device)
-    objective = ClassifierObjective(network, train, protocol, seed=0, device=device, compiling=how)
+    objective = ClassifierObjective(
+        network, train, protocol, seed=0, device=device, compiling=choice
+    )
     passed = [time.perf_counter()]
     steps = len(train) // protocol.recipe.batch_size
 
@@ -121,7 +122,7 @@ def ours(
 def plain(
     model: str, loader: DataLoader[tuple[torch.Tensor, int]], steps: int, device: torch.device
 ) -> Timing:
-    """Seconds of the plain loop; its workers live only as long, and start before the clock."""
+    """Return seconds of the plain loop; its workers start before the clock and end with it."""
     sized: dict[str, Any] = {"img_size": SIZE} if MODELS[model].options["sized"] else {}
     network: nn.Module = timm.create_model(model, num_classes=CLASSES, **sized).to(device)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
@@ -145,15 +146,15 @@ def plain(
 
 
 def synthetic(
-    model: str, protocol: Protocol, steps: int, device: torch.device, how: Choice
+    model: str, protocol: Protocol, steps: int, device: torch.device, choice: Choice
 ) -> Timing:
-    """Seconds of bare steps on one batch that lies on the device already: the bound."""
+    """Return seconds of bare steps on one batch resident on the device: the bound."""
     network = build_network(model, device)
     images = torch.rand(protocol.recipe.batch_size, 3, SIZE, SIZE, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (len(images),), device=device)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
-    gradient = LossGradient(network, device, how, lambda: autocast(device, protocol))
+    gradient = LossGradient(network, device, choice, lambda: autocast(device, protocol))
 
     def run(count: int) -> None:
         for _ in range(count):
@@ -170,7 +171,7 @@ def synthetic(
 
 
 def build_network(model: str, device: torch.device) -> ImageClassifier:
-    """A network of the catalog from scratch."""
+    """Return a network of the catalog with random weights."""
     entry = MODELS[model]
     return build(
         weights=entry.weights or "", state=None, classes=CLASSES, image_size=SIZE, **entry.options
@@ -187,8 +188,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--workers", type=int, default=2, help="of the plain loop")
-    parser.add_argument("--compiled", action="store_true", help="ours compiled as well")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="DataLoader workers of the plain loop"
+    )
+    parser.add_argument("--compiled", action="store_true", help="also time ours compiled")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     device, model, steps = use_device(options.device), options.model, options.steps
@@ -208,7 +211,7 @@ def main() -> None:
     default = replace(single, precision=default_precision(options.device))
 
     loader = DataLoader(
-        Pictures(pixels, labels), options.batch, shuffle=True, num_workers=options.workers
+        PilImages(pixels, labels), options.batch, shuffle=True, num_workers=options.workers
     )
     contestants: dict[str, Callable[[], Timing]] = {
         f"ours, {default.precision}": lambda: ours(model, train, default, device, "auto"),
@@ -235,7 +238,7 @@ def main() -> None:
         rate = steps * options.batch / median
         print(
             f"{name:22} {rate:9.0f} images/s  {slowest / median:6.2f}× the plain loop  "
-            f"begins in {max(start for _, start in values):.1f} s"
+            f"starts in {max(start for _, start in values):.1f} s"
         )
 
 

@@ -1,8 +1,8 @@
-"""The peer's side of `bench.perf.zoo`: one model, fitted and judged by anomalib's own engine.
+"""Measure the peer's side of `bench.perf.zoo`: one model fitted and tested by anomalib's engine.
 
-Run by the interpreter that has anomalib, alone: ``PY -I bench/perf/zoo_peer.py MODEL CATEGORY``.
-It imports nothing of this project, and the last line it prints is JSON. Nothing but the model, the
-data and the budget is set; workers, evaluator, thresholds and checkpoint are anomalib's defaults.
+Run ``PY -I bench/perf/zoo_peer.py MODEL CATEGORY`` with an interpreter PY that has anomalib. The
+script imports nothing from this project; its last line of output is JSON. Only the model, the data
+and the budget are set; workers, evaluator, thresholds and checkpoints are anomalib's defaults.
 """
 
 import argparse
@@ -37,13 +37,13 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "rd_resnet50": ("ReverseDistillation", _RESNET50),
     "rd_wide_resnet50_2": ("ReverseDistillation", _WIDE),
 }
-"""Our name of a model: anomalib's class and the arguments that make it the same configuration."""
+"""anomalib's class and the arguments that match our configuration, by our name of the model."""
 
 SEED = 42
 
 
 def main() -> None:
-    """Fit, test, and print what it took."""
+    """Fit, test and print the times and metrics as JSON."""
     options = _options()
     started = time.time() if options.started is None else options.started
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -51,16 +51,14 @@ def main() -> None:
     _give_backbone(options.weights)
     imported_at = time.time()
     with tempfile.TemporaryDirectory() as folder:
-        found = _run(anomalib, options, folder)
+        measured = _run(anomalib, options, folder)
     print()  # a progress bar may have left its line open
     print(
         json.dumps(
             {
-                "seconds": found.pop("finished") - started,
+                "seconds": measured.pop("finished") - started,
                 "import_s": imported_at - started,
-                **found,
-                "drawn": options.draw,
-                "weights": options.weights.name if options.weights else "random",
+                **measured,
                 "batch": options.batch,
                 "versions": {name: version(name) for name in ("anomalib", "torch", "torchvision")},
                 "python": platform.python_version(),
@@ -73,13 +71,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("category", type=Path, help="folder of a category in MVTec AD's layout")
-    parser.add_argument("--weights", type=Path, help="the backbone's; random without")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--draw", action="store_true", help="draw every test image, as it does")
     parser.add_argument(
-        "--coreset-ratio", type=float, help="of PatchCore, whose picks take most of its time"
+        "--weights", type=Path, help="file of backbone weights (default: random weights)"
     )
-    parser.add_argument("--started", type=float, help="time.time() when the process was started")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--coreset-ratio", type=float, help="PatchCore's (default: anomalib's)")
+    parser.add_argument(
+        "--started", type=float, help="time.time() of the process start (default: now)"
+    )
     return parser.parse_args()
 
 
@@ -88,9 +87,9 @@ def _imports(names: list[str]) -> dict[str, Any]:
 
 
 def _give_backbone(weights: Path | None) -> None:
-    """Let what asks timm for pretrained weights have the given ones, or random ones: no network.
+    """Make timm load the given weights, or none, where pretrained ones are requested: no network.
 
-    Only pretrained networks are concerned: STFPM's student, which asks for none, stays random.
+    STFPM's student requests no pretrained weights and stays random.
     """
     timm: Any = importlib.import_module("timm")
     create = timm.create_model
@@ -119,7 +118,7 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
     kind, arguments = MODELS[options.model]
     if options.coreset_ratio is not None:
         arguments = {**arguments, "coreset_sampling_ratio": options.coreset_ratio}
-    model = getattr(anomalib["models"], kind)(**arguments, visualizer=options.draw)
+    model = getattr(anomalib["models"], kind)(**arguments, visualizer=False)
     data = anomalib["data"].MVTecAD(
         root=options.category.parent,
         category=options.category.name,
@@ -133,7 +132,7 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
     start = time.time()
     engine.fit(model=model, datamodule=data)
     fitted = time.time()
-    (figures,) = engine.test(model=model, datamodule=data)
+    (metrics,) = engine.test(model=model, datamodule=data)
     finished = time.time()
     return {
         "fit_s": fitted - start,
@@ -141,15 +140,15 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
         "finished": finished,
         "threads": importlib.import_module("torch").get_num_threads(),
         "metrics": {
-            "image_auroc": figures.get("image_AUROC"),
-            "pixel_auroc": figures.get("pixel_AUROC"),
+            "image_auroc": metrics.get("image_AUROC"),
+            "pixel_auroc": metrics.get("pixel_AUROC"),
             "aupro_30": _aupro(anomalib["metrics"], maps.batches),
         },
     }
 
 
 def _collector() -> Any:
-    """A callback that keeps the raw maps of the test: it comes before the peer's normalization."""
+    """Return a callback that stores the raw anomaly maps, before the peer normalizes them."""
     lightning: Any = importlib.import_module("lightning")
 
     class Collector(lightning.Callback):  # type: ignore[misc]
@@ -165,8 +164,8 @@ def _collector() -> Any:
 
 
 def _aupro(metrics: Any, batches: list[Any]) -> float | None:
-    """The peer's own AUPRO, which its default evaluation leaves out; outside of all times."""
-    if any(found is None for batch in batches for found in batch):
+    """Return the peer's AUPRO, which its default evaluation omits; not part of any time."""
+    if any(tensor is None for batch in batches for tensor in batch):
         return None
     types: Any = importlib.import_module("types")
     metric = metrics.AUPRO(fields=["anomaly_map", "gt_mask"])

@@ -1,4 +1,4 @@
-"""The two sides of `bench.perf.zoo`, whole processes: a session of ours, and the peer's engine."""
+"""Run the two sides of `bench.perf.zoo` as processes: a session of ours and the peer's engine."""
 
 import json
 import os
@@ -22,23 +22,23 @@ PEER_SCRIPT = Path(__file__).with_name("zoo_peer.py")
 
 
 class ProcessFailedError(RuntimeError):
-    """A process ended with an error; the message has its command and its last words."""
+    """A process failed; the message has its command and the end of its output."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What both sides do.
+    """A model, data and limits that both sides run under.
 
     Attributes:
-        model: Our catalog name.
-        dataset: Our id of the dataset.
-        category: Our id of the category.
-        folder: Of the category, in MVTec AD's layout.
-        data_dir: The data folder it was found in.
-        weights: File of the backbone's weights; None starts both from random ones.
-        precision: Of our training; the peer's is float32.
-        batch: The peer's; ours is its recipe's.
-        timeout_s: Of one process.
+        model: Catalog name of the model.
+        dataset: Dataset id.
+        category: Category id.
+        folder: Folder of the category, in MVTec AD's layout.
+        data_dir: Data folder that contains the dataset.
+        weights: File of the backbone's weights; None for random weights.
+        precision: Precision of our training; the peer trains in float32.
+        batch: Batch size of the peer; ours comes from the recipe.
+        timeout_s: Limit of one process in seconds.
     """
 
     model: str
@@ -53,28 +53,28 @@ class Task:
 
     @property
     def recipe(self) -> str:
-        """The recipe that does what the peer does."""
+        """Return the recipe that matches the peer."""
         return "anomalib" if "anomalib" in MODELS[self.model].recipes else "baseline"
 
     @property
     def case(self) -> Case:
-        """Our case of it."""
+        """Return our case."""
         pretrained = self.weights is not None
         return Case(self.model, self.recipe, self.dataset, self.category, "default", pretrained, 0)
 
     @property
     def images(self) -> int:
-        """Training images: an epoch."""
+        """Return the number of training images."""
         return sum(1 for _ in (self.folder / "train" / "good").iterdir())
 
 
-def ours(task: Task, folder: Path, *, again: bool = False) -> Run:
-    """A session of our one case, from its start to its end, its tables written.
+def run_ours(task: Task, folder: Path, *, rerun: bool = False) -> Run:
+    """Run a session with our case, from start to written tables.
 
     Args:
-        task: What to do.
-        folder: Of results and cache: where it is new, nothing is cached.
-        again: Whether the case has run in this folder before.
+        task: Model, data and limits.
+        folder: Folder of results and cache; a new folder means a cold cache.
+        rerun: Whether the case has run in this folder before.
     """
     command = [sys.executable, "-m", "pytest", "bench", "-q", "-k", task.case.id]
     command += ["--profile", "original", "--recipes", task.recipe, "--device", "cpu"]
@@ -85,43 +85,41 @@ def ours(task: Task, folder: Path, *, again: bool = False) -> Run:
         command += ["--images-seen", str(task.images)]
     if task.weights is not None:
         command += ["--weights-dir", str(task.weights.parent)]
-    if again:
+    if rerun:
         command.append("--rerun")
     seconds, _ = timed(command, task.timeout_s)
     if seconds is None:
         return Run(None, limit_s=task.timeout_s)
     record = _record(folder / "results" / "runs" / "records.jsonl", task.case.id)
-    judged = record.metrics.get("score") or record.metrics["multi_scale"]
+    metrics = record.metrics[MODELS[task.model].heads[0]]
     about = {"batch": str(record.protocol["recipe"]["batch_size"]), "precision": task.precision}
-    return Run(seconds, judged, record.timings, about)
+    return Run(seconds, metrics, record.timings, about)
 
 
-def peer(task: Task, python: Path, *, drawn: bool) -> Run:
-    """The peer's engine: fit and test; its time ends where its metrics are printed."""
+def run_peer(task: Task, python: Path) -> Run:
+    """Run the peer's fit and test; its time ends when its metrics are printed."""
     command = [str(python), "-I", str(PEER_SCRIPT), task.model, str(task.folder)]
     command += ["--batch", str(task.batch)]
     if task.weights is not None:
         command += ["--weights", str(task.weights)]
-    if drawn:
-        command.append("--draw")
     seconds, printed = timed([*command, "--started", repr(time.time())], task.timeout_s)
     if seconds is None:
         return Run(None, limit_s=task.timeout_s)
-    found: dict[str, Any] = json.loads(printed.rstrip().rpartition("\n")[2])
-    names = environment("cpu")
-    about = {name: found[name] for name in ("batch", "threads", "python")} | found["versions"]
-    about["on"] = f"{names['cpu']} with {names['cores']} cores"
-    parts = {name: found[name] for name in ("import_s", "fit_s", "test_s")}
-    return Run(
-        found["seconds"], found["metrics"], parts, {key: str(text) for key, text in about.items()}
-    )
+    answer: dict[str, Any] = json.loads(printed.rstrip().rpartition("\n")[2])
+    machine = environment("cpu")
+    about = {name: answer[name] for name in ("batch", "threads", "python")} | answer["versions"]
+    about["on"] = f"{machine['cpu']} with {machine['cores']} cores"
+    parts = {name: answer[name] for name in ("import_s", "fit_s", "test_s")}
+    return Run(answer["seconds"], answer["metrics"], parts, {k: str(v) for k, v in about.items()})
 
 
 def timed(command: Sequence[str], timeout_s: float) -> tuple[float | None, str]:
-    """Wall seconds and output of a process; None where it was stopped, its children with it.
+    """Return wall seconds and output of a process; None if it was killed at its time limit.
+
+    Its children are killed with it.
 
     Raises:
-        ProcessFailedError: It ended with an error of its own.
+        ProcessFailedError: The process ended with an error.
     """
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -146,7 +144,7 @@ def timed(command: Sequence[str], timeout_s: float) -> tuple[float | None, str]:
 
 
 def _record(file: Path, case_id: str) -> Record:
-    """The last record of a case."""
+    """Return the last record of a case."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     records = [record for record in map(from_json, lines) if record.key.id == case_id]
     if not records or records[-1].status != "ok":

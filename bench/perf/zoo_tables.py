@@ -1,4 +1,4 @@
-"""What `bench.perf.zoo` measured, as Markdown: seconds, ratios, quality side by side."""
+"""Markdown tables of what `bench.perf.zoo` measures: seconds, ratios and quality."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from bench.aggregate.markdown import EMPTY, table
 
-OURS, WARM, PEER, DRAWN = "ours, cold", "ours, warm", "peer", "peer, drawing"
-SIDES = OURS, WARM, PEER, DRAWN
+OURS, WARM, PEER = "ours, cold", "ours, warm", "peer"
+SIDES = OURS, WARM, PEER
 """The contestants, in the order of a round and of the columns."""
 
 QUALITY = {"image_auroc": "Image AUROC", "pixel_auroc": "Pixel AUROC", "aupro_30": "AUPRO@0.3"}
@@ -15,14 +15,14 @@ QUALITY = {"image_auroc": "Image AUROC", "pixel_auroc": "Pixel AUROC", "aupro_30
 
 @dataclass(frozen=True)
 class Run:
-    """One process, from its start to its metrics.
+    """One process, from start to metrics.
 
     Attributes:
-        seconds: Wall time; None where it was stopped.
-        metrics: Figures by our names; None for those a side has not.
-        parts: Seconds of its parts, by name, as the process itself took them.
-        about: Versions, threads, batch, machine.
-        limit_s: When it was stopped.
+        seconds: Wall time; None if the process was stopped.
+        metrics: Values by metric name; None for a metric that the side lacks.
+        parts: Seconds of its parts by name, measured by the process itself.
+        about: Versions, threads, batch size, machine.
+        limit_s: Time limit at which the process was stopped.
     """
 
     seconds: float | None
@@ -37,21 +37,15 @@ Runs = Mapping[str, Sequence[Run]]
 
 
 def speed_table(measured: Mapping[str, Runs]) -> str:
-    """Median seconds of each side, and the peer's over ours."""
+    """Return a table of each side's median seconds and of the peer's divided by ours."""
     sides = [side for side in SIDES if any(runs.get(side) for runs in measured.values())]
-    pairs = [
-        (peer, ours)
-        for peer in (PEER, DRAWN)
-        for ours in (OURS, WARM)
-        if peer in sides and ours in sides
-    ]
-    headings = ["Model", *(f"{side}, s" for side in sides)]
-    headings += [f"{peer} / {ours}" for peer, ours in pairs]
+    own = [side for side in sides if side != PEER]
+    headings = ["Model", *(f"{side}, s" for side in sides), *(f"{PEER} / {side}" for side in own)]
     lines = [
         [
             model,
             *(_seconds(runs.get(side, ())) for side in sides),
-            *(_ratio(runs.get(peer, ()), runs.get(ours, ())) for peer, ours in pairs),
+            *(_ratio(runs.get(PEER, ()), runs.get(side, ())) for side in own),
         ]
         for model, runs in measured.items()
     ]
@@ -59,24 +53,24 @@ def speed_table(measured: Mapping[str, Runs]) -> str:
 
 
 def quality_table(measured: Mapping[str, Runs]) -> str:
-    """Ours beside the peer's, of the last run of each, in percent."""
+    """Return a table of each side's metrics in percent, from its last run."""
     lines = []
     for model, runs in measured.items():
-        for side, found in runs.items():
-            if found and found[-1].metrics:
-                values = (found[-1].metrics.get(name) for name in QUALITY)
+        for side, of_side in runs.items():
+            if of_side and of_side[-1].metrics:
+                values = (of_side[-1].metrics.get(name) for name in QUALITY)
                 lines.append([model, side, *map(_percent, values)])
     return table(["Model", "Side", *QUALITY.values()], lines, words=(0, 1))
 
 
 def parts_table(measured: Mapping[str, Runs]) -> str:
-    """Median seconds of the parts that each side took the time of."""
+    """Return a table of the median seconds of the parts that each side timed."""
     lines = [
-        [model, side, name, f"{statistics.median(run.parts[name] for run in found):.1f}"]
+        [model, side, name, f"{statistics.median(run.parts[name] for run in timed):.1f}"]
         for model, runs in measured.items()
         for side, of_side in runs.items()
-        if (found := [run for run in of_side if run.parts])
-        for name in found[0].parts
+        if (timed := [run for run in of_side if run.parts])
+        for name in timed[0].parts
     ]
     return table(["Model", "Side", "Part", "s"], lines, words=(0, 1, 2))
 
@@ -94,7 +88,7 @@ def _seconds(runs: Sequence[Run]) -> str:
 
 
 def _ratio(peer: Sequence[Run], ours: Sequence[Run]) -> str:
-    """How many times as fast we are; where the peer was stopped, at least that."""
+    """Return how many times as fast ours is, a lower bound if the peer was stopped."""
     ours_s, peer_s = _median(ours), _median(peer)
     if ours_s is None or not peer:
         return EMPTY

@@ -15,16 +15,6 @@ from datasets_lib.discover import FoundDataset
 CASES = "rd_resnet18 and bars and scratch"
 
 
-@pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    """No folders of the user's, and no network."""
-    monkeypatch.delenv("PROVING_GROUND_DATA", raising=False)
-    monkeypatch.delenv("PROVING_GROUND_WEIGHTS", raising=False)
-    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
-    monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-
-
 @pytest.fixture
 def data(tmp_path, write_category):
     write_category(tmp_path / "data" / "bars" / "short", 3, 2, 2)
@@ -37,7 +27,7 @@ def bundled(tmp_path, data, *options):
     return out, main(["bundle", str(out), "--study", "rd_backbone", *place, *options])
 
 
-def test_a_bundle_is_unpacked_by_a_bare_python(tmp_path, data, root, capsys):
+def test_bare_python_unpacks_a_bundle(tmp_path, data, root, capsys):
     out, code = bundled(tmp_path, data, "-k", CASES, "--no-wheels")
     assert code == 0
     assert "datasets" in capsys.readouterr().out
@@ -68,7 +58,7 @@ def test_missing_weights_need_partial(tmp_path, data, capsys):
     assert unbundle(out, tmp_path / "to")["missing"] == ["weights resnet50.tv_in1k"]
 
 
-def test_weights_get_the_name_that_is_looked_for(tmp_path, data):
+def test_bundled_weights_resolve_by_name(tmp_path, data):
     from models.components.weights import resolve
 
     (tmp_path / "w").mkdir()
@@ -81,7 +71,7 @@ def test_weights_get_the_name_that_is_looked_for(tmp_path, data):
     assert found.path.read_bytes() == b"any"
 
 
-def test_wheels_that_are_lacking_are_listed(tmp_path, data, capsys):
+def test_missing_wheels_are_listed(tmp_path, data, capsys):
     (tmp_path / "wheels").mkdir()
     given = ["-k", CASES, "--wheels-dir", str(tmp_path / "wheels")]
     assert bundled(tmp_path, data, *given)[1] == 2
@@ -137,7 +127,7 @@ def dataset_at(root):
     return FoundDataset("bars", root, {}, "")
 
 
-def test_links_within_a_dataset_are_bundled_as_files(tmp_path):
+def test_links_are_bundled_as_files(tmp_path):
     (tmp_path / "store" / "good").mkdir(parents=True)
     (tmp_path / "store" / "good" / "a.png").write_bytes(b"a")
     root = tmp_path / "bars"
@@ -150,7 +140,7 @@ def test_links_within_a_dataset_are_bundled_as_files(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["..", "none.png", "link"])
-def test_links_that_lead_nowhere_or_back_are_named(tmp_path, target):
+def test_broken_and_circular_links_are_errors(tmp_path, target):
     folder = tmp_path / "bars" / "short"
     folder.mkdir(parents=True)
     (folder / "link").symlink_to(target)
@@ -158,7 +148,7 @@ def test_links_that_lead_nowhere_or_back_are_named(tmp_path, target):
         dataset_members(dataset_at(tmp_path / "bars"))
 
 
-def test_a_folder_cannot_be_the_bundle(tmp_path, data, capsys):
+def test_output_must_not_be_a_folder(tmp_path, data, capsys):
     (tmp_path / "out.tar").mkdir()
     before = set(tmp_path.rglob("*"))
     assert bundled(tmp_path, data, "-k", CASES, "--wheels-dir", str(tmp_path / "w"))[1] == 2
@@ -168,7 +158,7 @@ def test_a_folder_cannot_be_the_bundle(tmp_path, data, capsys):
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_broken_installations_are_passed_over_and_told(tmp_path, data, monkeypatch, capsys):
+def test_broken_installations_are_skipped_and_reported(tmp_path, data, monkeypatch, capsys):
     names = {"whole-1.0": "whole", "~hole-0.9": "whole", "nameless-1.0": None}
     for folder, name in names.items():
         (tmp_path / "site" / f"{folder}.dist-info").mkdir(parents=True)
@@ -185,7 +175,7 @@ def test_broken_installations_are_passed_over_and_told(tmp_path, data, monkeypat
         assert f"{folder}.dist-info" in said
 
 
-def test_what_cannot_be_bundled_is_named(tmp_path, data, capsys):
+def test_invalid_studies_and_expressions_are_errors(tmp_path, data, capsys):
     assert main(["bundle", str(tmp_path / "o.tar"), "--study", "rd_backbones"]) == 2
     assert "rd_backbone" in capsys.readouterr().err
     assert bundled(tmp_path, data, "-k", "resnet1818", "--no-wheels")[1] == 2
@@ -194,7 +184,7 @@ def test_what_cannot_be_bundled_is_named(tmp_path, data, capsys):
     assert "is invalid" in capsys.readouterr().err
 
 
-def test_a_file_that_changes_meanwhile_stops_the_bundle(tmp_path):
+def test_file_that_changes_while_bundling_is_an_error(tmp_path):
     file = tmp_path / "growing"
     file.write_bytes(bytes(100))
 

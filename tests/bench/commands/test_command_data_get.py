@@ -24,24 +24,21 @@ COUNTS = Counts(train=5, test=6, defective=3)
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    """A cache and data home of the test's own, a network that is allowed, no user's variables."""
-    for name in ("PROVING_GROUND_DATA", "PROVING_GROUND_WEIGHTS", "PROVING_GROUND_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+def home(isolated, tmp_path, monkeypatch):
+    """Allow the network, and return the data home."""
+    monkeypatch.delenv("PROVING_GROUND_OFFLINE")
     return tmp_path / "cache" / "data"
 
 
 @pytest.fixture
 def rods(tmp_path, write_category):
-    """A dataset's folder as its archive holds it."""
+    """Write the dataset as its archive contains it."""
     return write_category(tmp_path / "source" / "rods_v1" / "short", 5, 3, 3).parent
 
 
 @pytest.fixture
 def add_entry(monkeypatch):
-    """Puts an entry into the catalog wherever it was imported."""
+    """Return a function that adds an entry to the catalog, wherever it was imported."""
 
     def add(*archives, **fields):
         entry = DatasetEntry(
@@ -69,7 +66,7 @@ def add_entry(monkeypatch):
 
 @pytest.fixture
 def served(tmp_path):
-    """A folder and its address on a server of this machine."""
+    """Serve a folder over HTTP; return the folder and its URL."""
     folder = tmp_path / "served"
     folder.mkdir()
 
@@ -108,7 +105,7 @@ def content(folder):
 
 @pytest.fixture
 def offered(rods, served, add_entry):
-    """The dataset in the catalog, its archive on the server."""
+    """Add the dataset to the catalog and serve its archive."""
     folder, address = served
     archive = pack(folder / "rods_v1.zip", rods, top="rods_v1/")
     add_entry(described(archive, f"{address}/rods_v1.zip", strip="rods_v1"), ask_first=True)
@@ -128,7 +125,7 @@ def test_get_downloads_unpacks_and_is_found(offered, rods, home, capsys):
     assert "1 of 1 verify" in capsys.readouterr().out
 
 
-def test_a_license_is_asked_for_once(offered, home, capsys, monkeypatch):
+def test_license_must_be_accepted_once(offered, home, capsys, monkeypatch):
     assert main(["data", "get", "rods"]) == 2
     assert "--accept-license" in capsys.readouterr().err
     assert not (home / "rods").exists()
@@ -141,14 +138,14 @@ def test_a_license_is_asked_for_once(offered, home, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("", 2), ("no", 2)])
-def test_a_license_is_asked_for_on_a_terminal(offered, home, monkeypatch, answer, code):
+def test_license_prompt_on_a_terminal(offered, home, monkeypatch, answer, code):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: answer)
     assert main(["data", "get", "rods"]) == code
     assert (home / "rods").exists() == (code == 0)
 
 
-def test_get_refuses_another_file_than_the_publishers(rods, served, add_entry, home, capsys):
+def test_get_refuses_a_wrong_checksum(rods, served, add_entry, home, capsys):
     folder, address = served
     archive = pack(folder / "rods.zip", rods)
     add_entry(described(archive, f"{address}/rods.zip", sha256="0" * 64))
@@ -157,7 +154,7 @@ def test_get_refuses_another_file_than_the_publishers(rods, served, add_entry, h
     assert not (home / "rods").exists()
 
 
-def test_get_takes_what_was_downloaded_already(offered, home):
+def test_get_uses_an_existing_download(offered, home):
     downloads = home / ".downloads" / "rods"
     downloads.mkdir(parents=True)
     (downloads / "rods_v1.zip").write_bytes(offered.read_bytes())
@@ -166,7 +163,7 @@ def test_get_takes_what_was_downloaded_already(offered, home):
     assert (home / "rods" / "short" / "train").is_dir()
 
 
-def test_an_archive_of_something_else_leaves_nothing(served, add_entry, home, capsys, tmp_path):
+def test_get_refuses_an_archive_without_the_dataset(served, add_entry, home, capsys, tmp_path):
     folder, address = served
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "readme.txt").write_text("no images here")
@@ -177,7 +174,7 @@ def test_an_archive_of_something_else_leaves_nothing(served, add_entry, home, ca
     assert sorted(path.name for path in home.iterdir()) == [".downloads", ".rods.lock"]
 
 
-def test_several_archives_make_one_dataset(rods, served, add_entry, home, tmp_path, write_category):
+def test_get_combines_several_archives(rods, served, add_entry, home, tmp_path, write_category):
     folder, address = served
     write_category(tmp_path / "long", 4, 2, 2)
     archives = [
@@ -190,7 +187,7 @@ def test_several_archives_make_one_dataset(rods, served, add_entry, home, tmp_pa
     assert content(home / "rods" / "short") == content(rods / "short")
 
 
-def test_one_archive_after_the_other_can_be_prepared(
+def test_prepare_adds_one_archive_at_a_time(
     rods, add_entry, home, tmp_path, write_category, capsys
 ):
     write_category(tmp_path / "long", 4, 2, 2)
@@ -211,7 +208,7 @@ def test_one_archive_after_the_other_can_be_prepared(
     assert sorted(path.name for path in home.iterdir()) == [".rods.lock", "rods"]
 
 
-def test_without_an_address_get_says_how_to_prepare(add_entry, rods, tmp_path, home, capsys):
+def test_get_without_a_url_explains_prepare(add_entry, rods, tmp_path, home, capsys):
     archive = pack(tmp_path / "rods_v1.zip", rods)
     add_entry(described(archive, "", urls=()))
     assert main(["data", "get", "rods"]) == 2
@@ -225,20 +222,20 @@ def test_without_an_address_get_says_how_to_prepare(add_entry, rods, tmp_path, h
 @pytest.mark.parametrize("form", ["zip", "gztar", "tar"])
 @pytest.mark.parametrize("with_top", [True, False])
 @pytest.mark.parametrize("strip", ["rods_v1", ""])
-def test_prepare_takes_archives_with_and_without_their_top_folder(
+def test_prepare_accepts_archives_with_and_without_a_top_folder(
     rods, add_entry, tmp_path, form, with_top, strip
 ):
     add_entry(Archive("rods.any", strip=strip))
     base = rods.parent if with_top else rods
     if with_top:
-        (base / "readme.txt").write_text("beside the top folder")
+        (base / "readme.txt").write_text("next to the top folder")
     archive = shutil.make_archive(str(tmp_path / "mine"), form, base)
     to = tmp_path / "chosen"
     assert main(["data", "prepare", archive, "--as", "rods", "--data-dir", str(to)]) == 0
     assert content(to / "rods") == content(rods)
 
 
-def test_what_a_killed_process_left_does_no_harm(rods, add_entry, tmp_path, home):
+def test_prepare_ignores_remains_of_a_killed_process(rods, add_entry, tmp_path, home):
     archive = pack(tmp_path / "rods.zip", rods)
     add_entry(Archive("rods.zip"))
     shutil.copytree(rods, home / ".rods.preparing" / "whole" / "half")
@@ -254,7 +251,7 @@ def test_what_a_killed_process_left_does_no_harm(rods, add_entry, tmp_path, home
         ({"bytes": 7}, "7 were expected"),
     ],
 )
-def test_prepare_warns_of_another_file_than_the_catalogs(
+def test_prepare_warns_about_a_different_file(
     rods, add_entry, tmp_path, home, capsys, fields, said
 ):
     archive = pack(tmp_path / "rods.zip", rods)
@@ -270,7 +267,7 @@ def test_prepare_warns_of_another_file_than_the_catalogs(
     assert content(home / "rods") == content(rods)
 
 
-def test_prepare_of_another_file_that_is_no_such_set_is_refused(add_entry, tmp_path, home, capsys):
+def test_prepare_refuses_a_file_without_the_dataset(add_entry, tmp_path, home, capsys):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "readme.txt").write_text("no images here")
     archive = pack(tmp_path / "rods.zip", tmp_path / "other")
@@ -280,7 +277,7 @@ def test_prepare_of_another_file_that_is_no_such_set_is_refused(add_entry, tmp_p
     assert not (home / "rods").exists()
 
 
-def test_prepare_takes_the_other_names_of_a_set(rods, add_entry, tmp_path, home):
+def test_prepare_accepts_alternative_folder_names(rods, add_entry, tmp_path, home):
     add_entry(Archive("rods.zip"), folders=("rods_ad",))
     archive = pack(tmp_path / "rods.zip", rods)
     assert main(["data", "prepare", str(archive), "--as", "rods_ad"]) == 0
@@ -289,14 +286,14 @@ def test_prepare_takes_the_other_names_of_a_set(rods, add_entry, tmp_path, home)
 
 
 @pytest.mark.parametrize("name", ["", "custom"])
-def test_prepare_refuses_names_that_no_dataset_can_have(rods, tmp_path, home, capsys, name):
+def test_prepare_refuses_invalid_names(rods, tmp_path, home, capsys, name):
     archive = pack(tmp_path / "rods.zip", rods)
     assert main(["data", "prepare", str(archive), "--as", name]) == 2
     assert "such as my_parts" in capsys.readouterr().err
     assert not home.exists() or not list(home.iterdir())
 
 
-def test_two_that_place_under_one_name_do_not_mix(rods, tmp_path):
+def test_concurrent_placements_do_not_mix(rods, tmp_path):
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     archive = pack(tmp_path / "rods.zip", rods)
@@ -323,7 +320,7 @@ def test_two_that_place_under_one_name_do_not_mix(rods, tmp_path):
     assert sorted(path.name for path in data_dir.iterdir()) == [".mine.lock", "mine"]
 
 
-def test_get_looks_before_it_fetches(offered, home, capsys):
+def test_get_checks_the_target_before_downloading(offered, home, capsys):
     (home / "rods").mkdir(parents=True)
     offered.unlink()  # a download would fail, and say so
     assert main(["data", "get", "rods", "--accept-license"]) == 2
@@ -333,12 +330,12 @@ def test_get_looks_before_it_fetches(offered, home, capsys):
     assert [path.name for path in home.iterdir()] == ["rods"]
 
 
-def test_get_takes_a_name_given_twice_once(offered, home, capsys):
+def test_get_ignores_repeated_names(offered, home, capsys):
     assert main(["data", "get", "rods", "rods", "--accept-license"]) == 0
     assert capsys.readouterr().out.count("Rods: CC BY 4.0") == 1
 
 
-def test_prepare_refuses_folders_and_what_is_there(rods, add_entry, tmp_path, home, capsys):
+def test_prepare_refuses_folders_and_existing_datasets(rods, add_entry, tmp_path, home, capsys):
     add_entry(Archive("rods.zip"))
     assert main(["data", "prepare", str(rods), "--as", "rods"]) == 2
     assert f"--data-dir {rods.parent}" in capsys.readouterr().err
@@ -349,7 +346,7 @@ def test_prepare_refuses_folders_and_what_is_there(rods, add_entry, tmp_path, ho
     assert main(["data", "prepare", str(tmp_path / "no.zip"), "--as", "rods"]) == 2
 
 
-def test_prepare_takes_ones_own_data_under_a_name(rods, tmp_path, home, capsys):
+def test_prepare_accepts_custom_data(rods, tmp_path, home, capsys):
     archive = pack(tmp_path / "mine.zip", rods, top="whatever/")
     assert main(["data", "prepare", str(archive), "--as", "My Rods"]) == 2
     assert "my_rods" in capsys.readouterr().err
@@ -360,7 +357,7 @@ def test_prepare_takes_ones_own_data_under_a_name(rods, tmp_path, home, capsys):
     assert rows["my_rods"]["categories"] == 1
 
 
-def test_list_says_what_is_here_and_what_is_unverified(rods, add_entry, tmp_path, capsys):
+def test_list_shows_location_and_unverified_facts(rods, add_entry, tmp_path, capsys):
     add_entry(
         Archive("a.zip", ("https://rods.example/a.zip",), bytes=30_000_000),
         Archive("b.zip", ("https://rods.example/b.zip",), bytes=12_000_000),

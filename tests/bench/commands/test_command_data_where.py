@@ -1,4 +1,4 @@
-"""Folders as users have them: missing, a level too deep, of any name; ``data where`` and others."""
+"""Folder problems in ``data where``, ``data list`` and ``doctor``."""
 
 import os
 import subprocess
@@ -12,27 +12,20 @@ COMMANDS = (["data", "list"], ["data", "where"], ["doctor"])
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    """No folders of the user's, no network, no CUDA."""
-    for name in ("PROVING_GROUND_DATA", "PROVING_GROUND_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
-    monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+def working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def data(tmp_path, write_category):
-    """A data folder with one set."""
+    """Write a data folder with one dataset."""
     write_category(tmp_path / "data" / "bars" / "short", 2, 1, 1)
     return tmp_path / "data"
 
 
 @pytest.fixture
 def where(capsys):
-    """What ``data where`` says of a folder."""
+    """Return a function that runs ``data where`` on a folder and returns its output."""
 
     def run(folder):
         assert main(["data", "where", "--data-dir", str(folder)]) == 0
@@ -42,7 +35,7 @@ def where(capsys):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_missing_folder_hides_no_other(tmp_path, data, command, capsys):
+def test_missing_folder_does_not_hide_others(tmp_path, data, command, capsys):
     places = ["--data-dir", str(tmp_path / "gone"), "--data-dir", str(data)]
     assert main([*command, *places]) == 0
     out = capsys.readouterr().out
@@ -51,13 +44,13 @@ def test_a_missing_folder_hides_no_other(tmp_path, data, command, capsys):
     assert str(data / "bars") in out
 
 
-def test_a_file_in_place_of_a_folder_is_told(tmp_path, where):
+def test_file_instead_of_a_folder_is_reported(tmp_path, where):
     (tmp_path / "file").touch()
     assert "cannot be listed: Not a directory" in where(tmp_path / "file")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_any_folder_name_can_be_printed(root, tmp_path, write_category, command):
+def test_unprintable_folder_names_are_escaped(root, tmp_path, write_category, command):
     parent = os.fsdecode(os.fsencode(tmp_path) + b"/d\xff\n\x1b[31m")
     write_category(tmp_path / "data" / "bars" / "short", 2, 1, 1)
     (tmp_path / "data").rename(parent)
@@ -80,7 +73,7 @@ def test_any_folder_name_can_be_printed(root, tmp_path, write_category, command)
         ("bars/short", "this is a category of bars itself: name {} with --data-dir"),
     ],
 )
-def test_a_folder_a_level_too_deep_names_the_right_one(data, where, deep, said):
+def test_too_deep_folder_names_the_right_one(data, where, deep, said):
     assert said.format(data) in where(data / deep)
     out = where(data)
     assert "itself" not in out
@@ -88,7 +81,7 @@ def test_a_folder_a_level_too_deep_names_the_right_one(data, where, deep, said):
     assert f"bars, 1 categories: {data / 'bars'}" in out
 
 
-def test_what_is_passed_over_comes_with_a_hint(data, where, write_category):
+def test_skipped_folders_have_a_hint(data, where, write_category):
     write_category(data / "outer" / "rods" / "long", 2, 1, 1)
     (data / "empty").mkdir()
     (data / "packed").mkdir()
@@ -109,6 +102,6 @@ def test_what_is_passed_over_comes_with_a_hint(data, where, write_category):
     ]
 
 
-def test_the_hint_of_a_level_leads_to_the_dataset(data, where, write_category):
+def test_hint_leads_to_the_dataset(data, where, write_category):
     write_category(data / "outer" / "rods" / "long", 2, 1, 1)
     assert f"rods, 1 categories: {data / 'outer' / 'rods'}" in where(data / "outer")

@@ -1,4 +1,4 @@
-"""``python -m bench distill`` on tiny pictures, and its targets against PatchCore's own way."""
+"""``python -m bench distill`` on tiny images, and its targets against PatchCore's formula."""
 
 from dataclasses import replace
 
@@ -22,14 +22,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    """No folders of the user's, no network, no CUDA, one thread."""
-    for name in ("PROVING_GROUND_DATA", "PROVING_GROUND_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
-    monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+def one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -49,7 +42,7 @@ def weights_dir(tmp_path):
 
 @pytest.fixture
 def command(tmp_path, weights_dir, capsys):
-    """Runs the command on tiny pictures; gives its code, output and errors."""
+    """Return a function that runs the command and returns its code, output and errors."""
 
     def run(*arguments, out="pdn_small.pth"):
         code = main(
@@ -88,18 +81,18 @@ def plan(**change):
 
 
 @pytest.mark.parametrize(("numbers", "wanted"), [(10, 4), (576, 1024), (7, 7), (2304, 1024)])
-def test_averaging_is_adaptive_pooling(numbers, wanted):
+def test_pooling_matrix_matches_adaptive_pooling(numbers, wanted):
     values = torch.rand(3, numbers, dtype=torch.float64)
     expected = F.adaptive_avg_pool1d(values[:, None], wanted)[:, 0]
     torch.testing.assert_close(values @ pooling_matrix(numbers, wanted).T, expected)
 
 
 @pytest.mark.parametrize("layers", [(2, 3), (2,), (1, 2, 3)])
-def test_targets_are_patchcores(layers):
-    """As the paper's code goes: unfold, resize each number's map, pool a layer, pool all."""
+def test_targets_match_patchcore(layers):
+    """Follow the paper's code: unfold, resize each channel, pool each layer, pool all."""
     cnn = backbone(layers)
     images = pictures(2, side=64).float() / 255
-    found = PatchTargets(cnn)(images, (8, 8))
+    targets = PatchTargets(cnn)(images, (8, 8))
     pooled = []
     for features in cnn(images):
         side = features.shape[-1]
@@ -109,11 +102,11 @@ def test_targets_are_patchcores(layers):
         pooled.append(F.adaptive_avg_pool1d(vectors, 1024)[:, 0])
     joint = F.adaptive_avg_pool1d(torch.cat(pooled, dim=1)[:, None], 384)[:, 0]
     expected = joint.view(2, 8, 8, 384).permute(0, 3, 1, 2)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(targets, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_it_learns_the_features(tmp_path):
-    """Of stripes more and less distinct; predicting the mean would explain nothing."""
+def test_distill_explains_variance(tmp_path):
+    """The images are stripes of varying contrast; predicting the mean explains nothing."""
     phase = torch.arange(40).view(-1, 1, 1, 1) * 0.4
     stripes = torch.sin(torch.arange(32) / 3 + phase).expand(40, 3, 32, 32)
     images = (127 + 100 * stripes * torch.linspace(0, 1, 40).view(-1, 1, 1, 1)).to(torch.uint8)
@@ -133,7 +126,7 @@ def test_it_learns_the_features(tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
-def test_a_killed_distillation_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_killed_distillation_resumes(tmp_path, monkeypatch):
     targets, kept = PatchTargets(backbone()), tmp_path / "kept"
     whole = distill(plan(), pictures(), targets, CPU, tmp_path / "other", lambda *_: None)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
@@ -156,14 +149,14 @@ def test_a_killed_distillation_goes_on_where_it_was(tmp_path, monkeypatch):
         distill(plan(), pictures(), targets, CPU, kept, lambda *_: None)
 
 
-def test_nothing_of_infinite_loss_is_kept(tmp_path):
+def test_nonfinite_loss_is_an_error(tmp_path):
     targets = PatchTargets(backbone())
     targets.kernel0[:] = torch.nan
     with pytest.raises(DistillationError, match="not finite by step 1"):
         distill(plan(steps=2), pictures(), targets, CPU, tmp_path / "kept", lambda *_: None)
 
 
-def test_the_file_is_a_teacher(command, tmp_path, root):
+def test_distilled_file_loads_as_teacher(command, tmp_path, root):
     code, out, err = command()
     assert (code, "of the variance explained" in out) == (0, True), err
     assert "drawn textures instead of photographs" in out
@@ -176,7 +169,7 @@ def test_the_file_is_a_teacher(command, tmp_path, root):
     assert [path.name for path in tmp_path.glob("*pdn*")] == ["pdn_small.pth"]
 
 
-def test_pictures_of_a_texture_set_are_taken(command, tmp_path):
+def test_texture_dataset_is_used(command, tmp_path):
     folder = tmp_path / "data" / "dtd" / "images" / "banded"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -206,13 +199,13 @@ def test_pictures_of_a_texture_set_are_taken(command, tmp_path):
         (("--device", "toaster"), "--device toaster: "),
     ],
 )
-def test_what_cannot_be_done_says_why(command, arguments, words):
+def test_invalid_options_are_errors(command, arguments, words):
     code, _, err = command(*arguments)
     assert code == 2
     assert words in err
 
 
-def test_files_are_not_overwritten_and_end_as_they_must(command, tmp_path):
+def test_output_file_must_be_new_and_loadable(command, tmp_path):
     (tmp_path / "pdn_small.pth").write_bytes(b"precious")
     code, _, err = command()
     assert (code, "exists already" in err) == (2, True)

@@ -17,14 +17,7 @@ from datasets_lib.discover import find_datasets
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    """A machine with nothing on it: no folders of the user's, no network, no CUDA."""
-    for name in ("PROVING_GROUND_DATA", "PROVING_GROUND_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
-    monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+def working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
@@ -32,7 +25,7 @@ def last_line(capsys):
     return capsys.readouterr().out.splitlines()[-1]
 
 
-def test_counts_are_those_of_a_session(tmp_path, write_category, capsys):
+def test_doctor_counts_what_a_session_would_run(tmp_path, write_category, capsys):
     write_category(tmp_path / "data" / "bars" / "short", 3, 2, 2)
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "resnet18.pth").write_bytes(b"any")
@@ -58,7 +51,7 @@ def test_counts_are_those_of_a_session(tmp_path, write_category, capsys):
     assert "another file" in said
 
 
-def test_missing_things_come_with_their_remedy(tmp_path, capsys):
+def test_doctor_names_remedies(tmp_path, capsys):
     assert main(["doctor", "--weights-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
@@ -69,7 +62,7 @@ def test_missing_things_come_with_their_remedy(tmp_path, capsys):
     assert lines[-1].endswith("cases can run (profile smoke)")
 
 
-def test_the_remedy_mends(tmp_path, capsys):
+def test_doctor_remedy_works(tmp_path, capsys):
     assert main(["doctor", "--weights-dir", str(tmp_path)]) == 0
     before = int(last_line(capsys).split()[0].replace(",", ""))
     (tmp_path / "resnet18.tv_in1k.pth").write_bytes(b"any")
@@ -77,7 +70,7 @@ def test_the_remedy_mends(tmp_path, capsys):
     assert int(last_line(capsys).split()[0].replace(",", "")) > before
 
 
-def test_it_imports_no_torch(root):
+def test_doctor_imports_no_torch(root):
     code = (
         "import sys; from bench.__main__ import main; main(['doctor']); "
         "print({'torch', 'numpy.linalg', 'pandas', 'sklearn'} & set(sys.modules))"
@@ -92,7 +85,7 @@ def test_it_imports_no_torch(root):
     assert done.stdout.splitlines()[-1] == "set()"
 
 
-def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path, monkeypatch, capsys):
+def test_unwritable_folder_is_a_problem(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     assert main(["doctor", "--cache-dir", str(tmp_path / "file" / "below")]) == 0
     assert "PROBLEM: not writable, name another with --cache-dir" in capsys.readouterr().out
@@ -116,7 +109,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path, monkeypatch, cap
         ),
     ],
 )
-def test_driver_and_torch_that_disagree_are_a_problem(monkeypatch, probe, said):
+def test_unusable_driver_is_a_problem(monkeypatch, probe, said):
     monkeypatch.setattr(machine, "cuda_present", lambda: True)
     monkeypatch.setattr(machine, "_PROBE", probe)
     [line] = machine.device_lines()
@@ -124,7 +117,7 @@ def test_driver_and_torch_that_disagree_are_a_problem(monkeypatch, probe, said):
     assert said in line
 
 
-def test_a_driver_that_hangs_is_a_problem(monkeypatch):
+def test_hanging_driver_is_a_problem(monkeypatch):
     monkeypatch.setattr(machine, "cuda_present", lambda: True)
     monkeypatch.setattr(machine, "_PROBE", "import time; time.sleep(60)")
     monkeypatch.setattr(machine, "_PROBE_SECONDS", 1)
@@ -133,7 +126,7 @@ def test_a_driver_that_hangs_is_a_problem(monkeypatch):
     assert "did not answer within 1 s" in line
 
 
-def test_a_cuda_device_is_described(monkeypatch):
+def test_cuda_device_is_described(monkeypatch):
     found = {
         "torch_cuda": "13.0",
         "available": True,
@@ -153,7 +146,7 @@ def test_a_cuda_device_is_described(monkeypatch):
 
 
 @pytest.mark.gpu
-def test_the_probe_agrees_with_torch(monkeypatch, root):
+def test_probe_agrees_with_torch(monkeypatch, root):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setenv("PYTHONPATH", str(root))  # the child starts elsewhere
     if not cuda_present():

@@ -1,4 +1,4 @@
-"""The side-by-side comparison: both sides do the same, times are told apart, nothing outlives."""
+"""The comparison with the peer: both sides run the same configuration, and no process is left."""
 
 import sys
 import time
@@ -9,10 +9,9 @@ from PIL import Image
 from scipy.ndimage import zoom
 
 from bench.perf import mvtec_like
-from bench.perf.zoo import PeerRuns
 from bench.perf.zoo_peer import MODELS as PEER_MODELS
 from bench.perf.zoo_sides import ProcessFailedError, Task, timed
-from bench.perf.zoo_tables import DRAWN, OURS, PEER, WARM, Run, quality_table, speed_table
+from bench.perf.zoo_tables import OURS, PEER, WARM, Run, quality_table, speed_table
 from datasets_lib.surface.render import render
 from models.catalog import MODELS
 
@@ -37,52 +36,40 @@ def cells(line):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_the_peers_backbones_are_those_of_our_configurations():
+def test_peer_models_have_our_backbones():
     for name, (_, arguments) in PEER_MODELS.items():
         assert arguments["backbone"] == MODELS[name].weights.partition(".")[0]
 
 
-def test_our_case_is_the_one_that_does_what_the_peer_does(tmp_path):
+def test_task_selects_the_case_that_matches_the_peer(tmp_path):
     assert task(tmp_path).case.id == "patchcore.anomalib-mvtec_like.grained-default-scratch-s0"
     given = task(tmp_path, model="padim_resnet18", weights=tmp_path / "resnet18.pth")
     assert given.case.id == "padim_resnet18-mvtec_like.grained-default-pretrained-s0"
 
 
-def test_ratios_are_of_medians_and_a_stopped_peer_gives_a_bound():
-    runs = {
+def test_speed_table_divides_medians_and_bounds_a_stopped_peer():
+    padim = {
         OURS: [Run(1.0), Run(2.0), Run(9.0)],
         WARM: [Run(0.5)],
         PEER: [Run(30.0), Run(10.0), Run(20.0)],
-        DRAWN: [Run(None, limit_s=40.0)],
     }
-    head, _, line = speed_table({"padim": runs}).splitlines()
-    found = dict(zip(cells(head), cells(line), strict=True))
-    assert found["ours, cold, s"] == "2.0"
-    assert found["peer / ours, cold"] == "10.00 ×"
-    assert found["peer / ours, warm"] == "40.00 ×"
-    assert found["peer, drawing, s"] == "> 40 (stopped)"
-    assert found["peer, drawing / ours, cold"] == "> 20.00 ×"
+    stopped = {OURS: [Run(2.0)], PEER: [Run(None, limit_s=40.0)]}
+    head, _, *lines = speed_table({"padim": padim, "dfm": stopped}).splitlines()
+    assert cells(head) == [
+        *("Model", "ours, cold, s", "ours, warm, s", "peer, s"),
+        *("peer / ours, cold", "peer / ours, warm"),
+    ]
+    assert cells(lines[0]) == ["padim", "2.0", "0.5", "20.0", "10.00 ×", "40.00 ×"]
+    assert cells(lines[1]) == ["dfm", "2.0", "–", "> 40 (stopped)", "> 20.00 ×", "–"]
 
 
-def test_quality_stands_side_by_side_and_what_a_side_has_not_is_empty():
+def test_quality_table_leaves_missing_metrics_empty():
     runs = {OURS: [Run(1.0, {"image_auroc": 0.5})], PEER: [Run(1.0, {"image_auroc": 0.25})]}
     lines = [cells(line) for line in quality_table({"dfkde": runs}).splitlines()[2:]]
     assert lines == [["dfkde", OURS, "50.00", "–", "–"], ["dfkde", PEER, "25.00", "–", "–"]]
 
 
-def test_kept_runs_serve_the_same_task_alone(tmp_path):
-    file = tmp_path / "peer.json"
-    run = Run(3.0, {"image_auroc": 0.5, "aupro_30": None}, {"fit_s": 2.0}, {"torch": "2"})
-    PeerRuns(file).add(task(tmp_path), PEER, run)
-    kept = PeerRuns(file)
-    assert kept.of(task(tmp_path), PEER) == [run]
-    assert not kept.of(task(tmp_path), DRAWN)
-    assert not kept.of(task(tmp_path, batch=16), PEER)
-    assert not kept.of(task(tmp_path, model="padim"), PEER)
-    assert not kept.of(task(tmp_path, weights=tmp_path / "wide.pth"), PEER)
-
-
-def test_a_process_is_stopped_with_its_children(tmp_path):
+def test_timed_stops_a_process_with_its_children(tmp_path):
     begun = tmp_path / "begun"
     child = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
@@ -93,12 +80,12 @@ def test_a_process_is_stopped_with_its_children(tmp_path):
     assert time.perf_counter() - start < 30
 
 
-def test_a_process_that_fails_is_told_with_its_last_words():
+def test_timed_reports_the_output_of_a_failed_process():
     with pytest.raises(ProcessFailedError, match="no such weights"):
         timed([sys.executable, "-c", "raise SystemExit('no such weights')"], 30)
 
 
-def test_the_drawn_category_has_bottles_counts():
+def test_counts_are_those_of_bottle():
     assert mvtec_like.COUNTS["train/good"] == 209
     assert mvtec_like.COUNTS["test/good"] == 20
     kinds = [kind for kind in mvtec_like.COUNTS if kind.startswith("test/") and "good" not in kind]
@@ -106,7 +93,7 @@ def test_the_drawn_category_has_bottles_counts():
     assert sum(mvtec_like.COUNTS[kind] for kind in kinds) == 63
 
 
-def test_photographs_are_large_noisy_and_the_same_every_time():
+def test_photograph_is_large_noisy_and_deterministic():
     image, mask = mvtec_like.photograph("test/stain", 3)
     again, _ = mvtec_like.photograph("test/stain", 3)
     np.testing.assert_array_equal(image, again)
@@ -118,7 +105,7 @@ def test_photographs_are_large_noisy_and_the_same_every_time():
     assert 0.8 < (image[..., 0] - smooth).std() < 1.5
 
 
-def test_a_category_is_written_once(tmp_path, monkeypatch):
+def test_category_is_written_once(tmp_path, monkeypatch):
     monkeypatch.setattr(mvtec_like, "COUNTS", {"train/good": 1, "test/good": 1, "test/stain": 1})
     folder = mvtec_like.write_mvtec_like(tmp_path)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
@@ -129,7 +116,7 @@ def test_a_category_is_written_once(tmp_path, monkeypatch):
         "train/good/000.png",
     ]
     size = (folder / "train/good/000.png").stat().st_size
-    assert 0.7e6 < size < 1.3e6, "a photograph's file is about that large"
+    assert 0.7e6 < size < 1.3e6, "about the size of a photograph's file"
     mask = np.asarray(Image.open(folder / "ground_truth/stain/000_mask.png"))
     assert set(np.unique(mask)) == {0, 255}
     (folder / "train/good/000.png").unlink()

@@ -206,22 +206,18 @@ def test_curves_of_a_dataset_have_a_row_a_recipe_and_a_column_a_start(tmp_path):
     assert tall[1] == one[1]
 
 
-def test_curves_are_files_by_study_and_dataset(tmp_path):
+def test_dataset_curves_write_one_file_per_study_and_dataset(tmp_path):
     records = [
         classified(0.5, judged=[0.5], dataset=dataset, model=model)
-        for dataset, model in (
-            ("digits", CNN),
-            ("digits", "resnet18"),
-            ("cifar100", CNN),
-        )
+        for dataset, model in (("digits", CNN), ("digits", "resnet18"), ("cifar100", CNN))
     ]
-    names = [path.name for path in all_dataset_curves(records, tmp_path)]
-    assert sorted(names) == [
+    names = {path.name for path in all_dataset_curves(records, tmp_path)}
+    assert names == {
         "curves_original_classifiers_digits.png",
         "curves_original_mixing_cifar100.png",
         "curves_original_mixing_digits.png",
-    ]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    }
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 def test_leaderboard_picture_shows_better_further_right(tmp_path):
