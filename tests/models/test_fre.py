@@ -3,7 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from model_driver import batch_of
+from model_driver import batch_of, train
 from scipy.ndimage import zoom
 
 from models.components.base import Batch
@@ -31,23 +31,6 @@ def model(pristine):
 @pytest.fixture
 def images():
     return torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(8))
-
-
-def train(model, images, steps=2, lr=1e-4):
-    model.train()
-    optimizer = torch.optim.Adam(model.trainable_parameters(), lr)
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = model.loss(batch_of(model, images))
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
-def tensors(module):
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 def residuals(model, images):
@@ -80,13 +63,13 @@ def test_papers_size_is_65536_by_220():
 
 
 def test_loss_is_the_mean_squared_residual(model, images):
-    train(model, images)
+    train(model, images, lr=1e-4)
     expected = (residuals(model, images) ** 2).mean()
     assert model.loss(batch_of(model, images)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_score_is_the_sum_and_maps_the_channel_sum(model, images):
-    train(model, images)
+    train(model, images, lr=1e-4)
     prediction = model(images)["score"]
     errors = residuals(model, images) ** 2
     np.testing.assert_allclose(prediction.scores, errors.sum(axis=(1, 2, 3)), rtol=1e-4)

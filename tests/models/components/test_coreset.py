@@ -85,14 +85,6 @@ def test_far_from_the_origin_nothing_is_lost():
     assert k_center_greedy(moved, 150, 0).tolist() == greedy_from(moved, 150, 0)
 
 
-def test_points_stay_as_they_are_and_results_repeat():
-    points = structured(300)
-    before = points.clone()
-    first = k_center_greedy(points, 100, 0)
-    assert torch.equal(points, before)
-    assert torch.equal(first, k_center_greedy(points, 100, 0))
-
-
 @pytest.mark.parametrize("count", [0, 31])
 def test_impossible_sizes_are_refused(count):
     with pytest.raises(ValueError, match=f"wanted 1 to 30, found {count}"):

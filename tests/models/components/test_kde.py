@@ -39,19 +39,6 @@ def test_far_points_are_told_apart():
     assert density.isfinite().all()
 
 
-def test_a_point_does_not_depend_on_its_companions():
-    kde, points = fitted(samples(60, 16)), samples(40, 16, seed=1)
-    alone = torch.cat([kde.log_density(point[None]) for point in points])
-    torch.testing.assert_close(kde.log_density(points), alone, rtol=1e-5, atol=1e-5)
-
-
-def test_samples_are_not_changed():
-    train = samples(60, 4)
-    kept = train.clone()
-    fitted(train).log_density(train)
-    assert torch.equal(train, kept)
-
-
 @pytest.mark.parametrize("count", [1, 3, 4])
 def test_samples_that_do_not_span_their_space_are_refused(count):
     with pytest.raises(ValueError, match=f"more than 4 samples that span them: found {count}"):

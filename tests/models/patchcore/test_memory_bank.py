@@ -83,15 +83,6 @@ def test_a_patch_of_the_bank_is_at_no_distance_from_itself_and_the_first_of_equa
     assert indices.tolist() == list(range(150))
 
 
-def test_queries_do_not_depend_on_each_other():
-    bank, queries = filled(structured(600, 1)), structured(300, 2)
-    together = bank.nearest(queries)
-    for index in (0, 100, 299):
-        distance, nearest = bank.nearest(queries[index : index + 1])
-        torch.testing.assert_close(distance, together[0][index : index + 1])
-        assert nearest == together[1][index]
-
-
 def test_neighborhood_begins_with_the_patch_itself():
     patches = structured(400, 1)
     patches[7] = patches[3]
