@@ -278,6 +278,6 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None) -> CFA:
         state: The backbone's tensors; None leaves it random.
 
     Raises:
-        ValueError: Unknown weights, or tensors that are not this backbone's.
+        ValueError: The weights are unknown, or the tensors are not this backbone's.
     """
     return CFA(Backbone.of(weights, state))
