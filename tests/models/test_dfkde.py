@@ -64,7 +64,7 @@ def test_with_few_images_there_are_fewer_components():
     )
 
 
-def test_of_many_images_some_are_drawn():
+def test_large_training_sets_are_subsampled():
     train, test = features_of(60, 1), features_of(5, 2)
     torch.manual_seed(3)
     model = fit(make(max_samples=30), train)

@@ -93,7 +93,7 @@ def test_gradient_is_that_of_tied_weights(model, images):
     assert weight.grad[place].item() == pytest.approx((values[0] - values[1]) / 2 / step, rel=0.01)
 
 
-def test_it_finds_what_it_has_not_learned(model):
+def test_unseen_features_score_highest(model):
     features = [torch.rand(8, 256, 4, 4, generator=torch.Generator().manual_seed(1))]
     optimizer = torch.optim.Adam(model.trainable_parameters(), 1e-3)
     for _ in range(100):
@@ -125,6 +125,6 @@ def test_images_of_another_size_are_refused(model):
         ({"image_size": 16}, "wanted images of 17 pixels or more, found 16"),
     ],
 )
-def test_what_cannot_be_built_is_refused(change, message):
+def test_invalid_options_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         build(**({"weights": TAG, "state": None} | change))

@@ -41,7 +41,7 @@ def embedding(model, images):
     return torch.cat(features, dim=1)[:, model.channels].double().numpy()
 
 
-def test_prediction_is_the_papers(trained, images):
+def test_prediction_matches_the_papers_equations(trained, images):
     model, train = trained
     x, y = embedding(model, train), embedding(model, images)
     distances = np.empty((len(images), *GRID))
@@ -58,7 +58,7 @@ def test_prediction_is_the_papers(trained, images):
     np.testing.assert_allclose(prediction.scores.numpy(), maps.max(axis=(1, 2)), rtol=1e-4)
 
 
-def test_layers_whose_sides_are_no_multiples_are_enlarged_alike():
+def test_layers_of_odd_sides_are_upsampled_by_nearest_neighbor():
     model = make()
     train, test = (
         torch.rand(n, 3, 72, 100, generator=torch.Generator().manual_seed(n)) for n in (5, 2)

@@ -54,7 +54,7 @@ def test_whitening_factorizes_the_inverse_covariance():
 
 @pytest.mark.parametrize("count", [FEW, MANY])
 @pytest.mark.parametrize("cuts", [1, 3, 13])
-def test_cutting_into_batches_changes_nothing_but_rounding(count, cuts):
+def test_result_does_not_depend_on_batch_size(count, cuts):
     train, test = samples(count), samples(6, seed=1)
     torch.testing.assert_close(
         fitted(train, cuts).distances(test.__getitem__),

@@ -19,7 +19,7 @@ def fitted(train):
 
 
 @pytest.mark.parametrize(("count", "dimension"), [(17, 16), (60, 16), (200, 3), (2, 1)])
-def test_is_scipys(count, dimension):
+def test_log_density_matches_scipy(count, dimension):
     train, test = samples(count, dimension), samples(30, dimension, seed=1)
     theirs = scipy.stats.gaussian_kde(train.double().numpy().T, bw_method="scott")
     for points in (test, train):

@@ -30,7 +30,7 @@ def by_scipy(first, second):
     return ssim.mean(axis=(1, 2, 3))
 
 
-def test_it_is_the_papers_formula(pair):
+def test_ssim_matches_the_papers_formula(pair):
     ours = structural_similarity(*pair)
     np.testing.assert_allclose(ours.numpy(), by_scipy(*pair), atol=1e-5)
     assert ours[0] > 0.9 > 0.7 > ours[1]

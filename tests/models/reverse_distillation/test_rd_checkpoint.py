@@ -94,6 +94,6 @@ def test_shape_mismatch_is_named(resnet):
 
 
 @pytest.mark.parametrize("damaged", [{}, {"bn": 3, "decoder": {}}, {"model_state_dict": None}])
-def test_nonsense_is_a_clear_error(resnet, damaged):
+def test_malformed_checkpoint_is_refused(resnet, damaged):
     with pytest.raises(ValueError, match=r"This checkpoint"):
         rd_checkpoint.load(damaged, "bn", *resnet)
