@@ -1,7 +1,7 @@
 """A convolutional autoencoder: its reconstruction error is the anomaly map.
 
-An own proposal, as in the original study. An image is encoded into one vector and decoded from
-it. Trained on normal images alone, it reconstructs a defective region without the defect.
+The original study's own proposal. An image is encoded as one vector and decoded from it. Trained
+on normal images alone, the model reconstructs a defective region without the defect.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,24 +18,24 @@ _CHANNELS = (32, 64, 128, 256, 256)
 """Channels of the encoder's stages, which halve the sides; the decoder mirrors them."""
 
 _STRIDE = 2 ** len(_CHANNELS)
-_SMALLEST = 2 * _STRIDE  # below, BatchNorm would see one value a channel of a single image
+_MIN_SIZE = 2 * _STRIDE  # below, BatchNorm gets one value per channel from a batch of one image
 
 
-def mse(images: Tensor, drawn: Tensor) -> Tensor:
-    """Mean squared error over pixels, channels and batch."""
-    return F.mse_loss(drawn, images)
+def mse(images: Tensor, decoded: Tensor) -> Tensor:
+    """Return the mean squared error over pixels, channels and batch."""
+    return F.mse_loss(decoded, images)
 
 
-def mse_ssim(images: Tensor, drawn: Tensor) -> Tensor:
-    """Mean squared error plus 1 − structural similarity, which also sees texture."""
-    return mse(images, drawn) + (1 - structural_similarity(images, drawn)).mean()
+def mse_ssim(images: Tensor, decoded: Tensor) -> Tensor:
+    """Return the mean squared error plus 1 − structural similarity, which compares texture."""
+    return mse(images, decoded) + (1 - structural_similarity(images, decoded)).mean()
 
 
 LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "mse_ssim": mse_ssim}
 
 
 class Autoencoder(AnomalyModel):
-    """Encoder to one vector and decoder back to the image; images are not normalized.
+    """Encoder to one vector and decoder back to the image, for images that are not normalized.
 
     Args:
         image_size: Side of the square images in pixels, a multiple of 32.
@@ -51,10 +51,10 @@ class Autoencoder(AnomalyModel):
         self.decoder = _decoder(image_size // _STRIDE, latent)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """Return images ``(B, 3, S, S)`` as decoded from their codes: float32 in [0, 1].
+        """Return reconstructions of images ``(B, 3, S, S)``, float32 in [0, 1].
 
         Raises:
-            ValueError: Images of another size than the model was built for.
+            ValueError: The model was built for images of another size.
         """
         size = self._image_size
         if images.shape[-2:] != (size, size):
@@ -65,8 +65,8 @@ class Autoencoder(AnomalyModel):
                 "crop's where images are cropped."
             )
         code = self.encoder(images.contiguous(memory_format=torch.channels_last))
-        drawn: Tensor = self.decoder(code)
-        return drawn.float().sigmoid()  # of a bfloat16 sigmoid 8 bits would be left
+        logits: Tensor = self.decoder(code)
+        return logits.float().sigmoid()  # a bfloat16 sigmoid would have 8 bits
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the scalar training loss of normal images."""
@@ -74,7 +74,7 @@ class Autoencoder(AnomalyModel):
         return self._loss(images.float(), self.reconstruct(images))
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """Return the blurred squared error, mean over channels, and its maximum, for any loss."""
+        """Return maps of the blurred squared error, mean over channels, and their maxima."""
         images = batch.get_images().float()
         errors = (images - self.reconstruct(images)).square().mean(dim=1)
         return {"score": of_maps(upsample_and_blur(errors, batch.size))}
@@ -91,14 +91,14 @@ def build(
     """Build an autoencoder; see `models.components.base.Build`.
 
     Args:
-        weights: None; the model has no pretrained part.
+        weights: None, since the model has no pretrained part.
         state: None.
         loss: ``mse`` or ``mse_ssim``.
         latent: Dimension of the code.
-        image_size: Side of the images in pixels, of the crop where they are cropped.
+        image_size: Side of the images in pixels, after cropping.
 
     Raises:
-        ValueError: Weights, an unknown loss, or an image size the encoder cannot halve.
+        ValueError: Weights are given, the loss is unknown, or the image size does not fit.
     """
     if weights is not None or state is not None:
         raise ValueError(
@@ -107,17 +107,17 @@ def build(
         )
     if loss not in LOSSES:
         raise ValueError(f"Unknown loss '{loss}': there are {', '.join(LOSSES)}.")
-    if image_size % _STRIDE or image_size < _SMALLEST:
+    if image_size % _STRIDE or image_size < _MIN_SIZE:
         raise ValueError(
             f"The autoencoder halves an image {len(_CHANNELS)} times: wanted a multiple of "
-            f"{_STRIDE} pixels from {_SMALLEST} on, found {image_size}. Choose such an image size."
+            f"{_STRIDE} pixels from {_MIN_SIZE} on, found {image_size}. Choose such an image size."
         )
     model = Autoencoder(image_size=image_size, latent=latent, loss=loss)
     return model.to(memory_format=torch.channels_last)
 
 
 def _encoder(side: int, latent: int) -> nn.Sequential:
-    """Stages that halve, then one convolution of all that is left, ``side × side``, to a vector."""
+    """Return stages that halve, then a convolution of the remaining ``side × side`` to a vector."""
     stages = [
         nn.Sequential(nn.Conv2d(before, after, 4, 2, 1, bias=False), *_normed(after))
         for before, after in zip((3, *_CHANNELS), _CHANNELS, strict=False)
@@ -126,7 +126,7 @@ def _encoder(side: int, latent: int) -> nn.Sequential:
 
 
 def _decoder(side: int, latent: int) -> nn.Sequential:
-    """The mirror image, up to the logits of the pixels."""
+    """Return the mirror image of the encoder, up to the logits of the pixels."""
     *hidden, last = _CHANNELS[::-1]
     first = nn.ConvTranspose2d(latent, _CHANNELS[-1], side, bias=False)
     stages = [

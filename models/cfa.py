@@ -1,41 +1,44 @@
-"""Coupled-hypersphere-based Feature Adaptation (Lee, Lee and Song, IEEE Access 2022).
+"""Coupled-hypersphere-based Feature Adaptation (CFA; Lee, Lee and Song, IEEE Access 2022).
 
-A patch descriptor over frozen features is trained to draw normal patches into spheres around the
-nearest centers of a memory bank and out of those around the next ones. Written from the paper.
+A patch descriptor on top of frozen features is trained to pull normal patches into spheres around
+their nearest centers in a memory bank and to push them out of the spheres around the next ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
-from models.components.coord_conv import CoordConv
 
 ATTRACTING = 3
-"""K: the nearest centers, which draw a patch in."""
+"""K: number of nearest centers, which attract a patch."""
 
 REPELLING = 3
-"""J: the next centers, which push it out."""
+"""J: number of next centers, which repel it."""
 
 MARGIN = 0.1
-"""α: how deep in a repelling sphere a patch may lie."""
+"""α: squared depth within a repelling sphere that costs nothing."""
 
-_RADIUS = 1e-5
+_INITIAL_RADIUS = 1e-5
+
+_COORDINATES = 2  # channels: the row and the column, each from -1 to 1
 
 
 class CFA(AnomalyModel):
     """Backbone, patch descriptor and memory bank.
 
     Attributes:
-        memory_bank: ``(M, D)`` centers, one for each position; empty before `compute`.
+        memory_bank: ``(M, D)`` centers, one per position; empty before `compute`.
 
     Args:
-        backbone: Frozen features, the finest first.
+        backbone: Frozen features, finest layer first.
     """
 
     features_only = True
@@ -44,9 +47,9 @@ class CFA(AnomalyModel):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
         channels = backbone.channels
-        # γ_d = 1: descriptors are as long as what they are made of.
+        # The paper's γ_d = 1: a descriptor has as many channels as the layers together.
         self.descriptor = CoordConv(channels, outputs=sum(channels))
-        self.radius = nn.Parameter(torch.tensor(_RADIUS))
+        self.radius = nn.Parameter(torch.tensor(_INITIAL_RADIUS))
         self.memory_bank: Tensor
         self.register_dynamic_buffer("memory_bank", "centers", sum(channels))
         self._sums: list[Tensor] = []
@@ -66,15 +69,15 @@ class CFA(AnomalyModel):
         self._count += len(features[0])
 
     def compute(self) -> None:
-        """Set the memory bank to the untrained descriptor's mean over the images.
+        """Set the memory bank to the mean of the untrained descriptor over the images.
 
-        One center for each position, so that the bank does not grow with the training set. The
-        paper clusters the first image's descriptors and follows the others by a moving average;
-        without its compression that is the mean, up to the weight it gives to late images. The
-        descriptor is affine: its mean over images is that of the mean features.
+        There is one center per position, so the bank does not grow with the training set. The paper
+        clusters the descriptors of the first image and updates the centers by a moving average;
+        without its compression that is the mean, except for the weight of late images. The
+        descriptor is affine: its mean over images is the descriptor of the mean features.
 
         Raises:
-            ValueError: No image was seen, or images have fewer positions than the loss looks at.
+            ValueError: No image was added, or there are fewer positions than the loss needs.
         """
         if not self._count:
             raise ValueError(
@@ -99,11 +102,11 @@ class CFA(AnomalyModel):
         Section III-B: with D_k the squared distance of a patch to its k-th nearest center,
         L_att = mean over k ≤ K of max(0, D_k − r²) and
         L_rep = mean over K < k ≤ K + J of max(0, r² − D_k − α). The paper calls D the Euclidean
-        distance; compared with r² it is its square. A factor before both, as Deep SVDD's 1/ν, is
-        left out: under Adam it changes nothing.
+        distance, but compares it with r². A common factor, such as Deep SVDD's 1/ν, is omitted:
+        it changes nothing under Adam.
 
         Raises:
-            RuntimeError: The memory bank is not there yet.
+            RuntimeError: The memory bank is empty.
         """
         self._check_fitted(self.memory_bank, "memory bank")
         # Float32 whatever autocast says: bfloat16 finds other neighbors.
@@ -115,10 +118,10 @@ class CFA(AnomalyModel):
             return attraction + (sphere - repelling - MARGIN).relu().mean()
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """Return distances to the nearest centers times their softmin among K (Section III-D).
+        """Return distances to the nearest centers times their softmin over K (Section III-D).
 
         Raises:
-            RuntimeError: The memory bank is not there yet.
+            RuntimeError: The memory bank is empty.
         """
         self._check_fitted(self.memory_bank, "memory bank")
         features = batch.get_features()
@@ -129,7 +132,7 @@ class CFA(AnomalyModel):
         return {"score": of_maps(upsample_and_blur(maps, batch.size))}
 
     def _descriptors(self, features: list[Tensor]) -> Tensor:
-        """``(B, h · w, D)`` of features averaged over 3 × 3 neighbors, to be aware of them."""
+        """``(B, h · w, D)`` descriptors of features averaged over 3 × 3 neighborhoods."""
         pooled = [F.avg_pool2d(layer.float(), 3, stride=1, padding=1) for layer in features]
         descriptors: Tensor = self.descriptor(pooled)
         return descriptors.flatten(1, 2)
@@ -137,7 +140,7 @@ class CFA(AnomalyModel):
     def _nearest_squared(self, features: list[Tensor], count: int) -> Tensor:
         """``(B, h · w, count)`` squared distances to the nearest centers, ascending."""
         bank = self.memory_bank
-        # An image at a time: the distances of 4,096 positions to as many centers are 64 MB.
+        # One image at a time: distances of 4,096 positions to as many centers take 64 MB.
         return torch.stack(
             [
                 squared_distances(patches, bank, nearest(patches, bank, count))
@@ -148,18 +151,18 @@ class CFA(AnomalyModel):
 
 @torch.no_grad()
 def nearest(points: Tensor, centers: Tensor, count: int) -> Tensor:
-    """Which centers are nearest to each point.
+    """Return the indices of the centers nearest to each point.
 
     Args:
         points: ``(N, D)`` float32.
         centers: ``(M, D)``, M ≥ count.
-        count: How many.
+        count: Number of centers per point.
 
     Returns:
-        ``(N, count)`` indices, the nearest first.
+        ``(N, count)`` indices, nearest first.
     """
-    # Moved to the centers' middle, where less is lost in ‖c‖² − 2 x·c, the part of the squared
-    # distance in which centers differ.
+    # ‖x‖² is the same for all centers, so ranking needs ‖c‖² − 2 x·c alone. Subtracting the mean
+    # of the centers keeps both terms small: less is lost to float32 rounding.
     middle = centers.mean(dim=0)
     points, centers = points - middle, centers - middle
     distances = torch.addmm(centers.square().sum(dim=1), points, centers.T, alpha=-2)
@@ -167,7 +170,7 @@ def nearest(points: Tensor, centers: Tensor, count: int) -> Tensor:
 
 
 def squared_distances(points: Tensor, centers: Tensor, chosen: Tensor) -> Tensor:
-    """Squared distances of points to their chosen centers; differentiable by the points alone.
+    """Return squared distances of points to chosen centers, differentiable in the points alone.
 
     Args:
         points: ``(N, D)`` float32.
@@ -185,19 +188,86 @@ class _SquaredDistances(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, centers: Tensor, chosen: Tensor) -> Tensor:
         ctx.save_for_backward(points, centers, chosen)
-        # One neighbor at a time: all at once would be K copies of the points.
+        # One neighbor at a time: all at once would take K copies of the points.
         return torch.stack(
             [(points - centers[index]).square_().sum(dim=1) for index in chosen.unbind(1)], dim=1
         )
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        # Σ_k g_k · 2 (x − c_k)
+        # d/dx Σ_k g_k ‖x − c_k‖² = 2 (x Σ_k g_k − Σ_k g_k c_k); the second sum without a gather.
         points, centers, chosen = ctx.saved_tensors
         weighted = F.embedding_bag(
             chosen, centers, mode="sum", per_sample_weights=gradient.contiguous()
         )
         return 2 * (gradient.sum(dim=1, keepdim=True) * points - weighted), None, None
+
+
+class CoordConv(nn.Module):
+    """A 1×1 CoordConv (Liu et al., NeurIPS 2018) of a feature pyramid on its finest grid.
+
+    Upsampling is linear over positions and the convolution over channels, so each layer is
+    convolved on its own grid and its result upsampled: the same numbers up to rounding, with a
+    quarter of the multiplications for layers 1 to 3 of wide_resnet50_2. Upsampling by matrices has
+    a deterministic gradient on a GPU, unlike `F.interpolate`.
+
+    Args:
+        channels: Number of channels of each layer.
+        outputs: Number of channels of the result.
+    """
+
+    def __init__(self, channels: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        self._split = [*channels, _COORDINATES]
+        self.conv = nn.Conv2d(sum(self._split), outputs, kernel_size=1)
+
+    def forward(self, layers: Sequence[Tensor]) -> Tensor:
+        """Return the descriptors of every position.
+
+        Args:
+            layers: ``(B, C, h, w)``, the finest first.
+
+        Returns:
+            ``(B, h, w, outputs)`` at the first layer's grid.
+        """
+        height, width = layers[0].shape[-2:]
+        *weights, place_weight = self.conv.weight.flatten(1).split(self._split, dim=1)
+        places = _coordinates(height, width, layers[0].device)
+        result = F.linear(places, place_weight, self.conv.bias)
+        for layer, weight in zip(layers, weights, strict=True):
+            channels_last = rearrange(layer, "b c h w -> b h w c")
+            result = result + _upsampled(F.linear(channels_last, weight), height, width)
+        return result
+
+
+def _upsampled(grid: Tensor, height: int, width: int) -> Tensor:
+    """Upsample ``(B, h, w, C)`` bilinearly to ``(B, height, width, C)``."""
+    if grid.shape[1:3] == (height, width):
+        return grid
+    rows = _upsampling_matrix(grid.shape[1], height, grid.device)
+    columns = _upsampling_matrix(grid.shape[2], width, grid.device)
+    tall = (rows @ grid.flatten(2)).unflatten(2, grid.shape[2:])
+    return columns @ tall
+
+
+@lru_cache(maxsize=32)
+def _upsampling_matrix(small: int, large: int, device: torch.device) -> Tensor:
+    """``(large, small)`` float32: bilinear interpolation, ``align_corners=False``."""
+    # Cached: an inference tensor could not be used in training afterwards.
+    with torch.inference_mode(False), torch.no_grad():
+        identity = torch.eye(small, dtype=torch.float64)
+        upsampled = F.interpolate(
+            identity[None, None], size=(large, small), mode="bilinear", align_corners=False
+        )
+        return upsampled[0, 0].float().to(device)
+
+
+@lru_cache(maxsize=32)
+def _coordinates(height: int, width: int, device: torch.device) -> Tensor:
+    """``(height, width, 2)`` float32 rows and columns, each from -1 to 1."""
+    with torch.inference_mode(False), torch.no_grad():
+        axes = (torch.linspace(-1, 1, height), torch.linspace(-1, 1, width))
+        return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).to(device)
 
 
 def build(*, weights: str | None, state: Mapping[str, Tensor] | None) -> CFA:
@@ -208,6 +278,6 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None) -> CFA:
         state: The backbone's tensors; None leaves it random.
 
     Raises:
-        ValueError: Unknown weights, or tensors that are not this backbone's.
+        ValueError: The weights are unknown, or the tensors are not this backbone's.
     """
     return CFA(Backbone.of(weights, state))

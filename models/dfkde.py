@@ -1,8 +1,8 @@
-"""DFKDE: the density of an image's deep features, estimated with Gaussian kernels.
+"""DFKDE: kernel density estimate of an image's deep features.
 
 There is no paper; anomalib's documentation describes the model. Its score is a probability, a
-decreasing function of the log density. This one is the negative log density, which gives the same
-ranking without the probability's ties where the density underflows or the function saturates.
+decreasing function of the log density. The score here is the negative log density, with the same
+ranking but without ties where the density underflows or the function saturates.
 """
 
 from collections.abc import Mapping
@@ -22,15 +22,14 @@ class DFKDE(AnomalyModel):
     """Backbone, principal components and kernel density.
 
     Attributes:
-        pca: Of the last layer's features, averaged over all positions.
-        scale: The largest norm among the training images' principal components, which all are
-            divided by. A constant of the log density, since the kernel takes the samples' shape.
-        kde: Of what that gives.
+        pca: Principal components of the last layer's features, averaged over all positions.
+        scale: Largest norm of the reduced training features, by which all of them are divided. It
+            only shifts the log density, since the kernel has the samples' covariance.
+        kde: Density of the scaled features.
 
     Args:
         backbone: Frozen features at stride 32.
-        components: How many principal components; with fewer images than that, one less than there
-            are images.
+        components: Number of principal components, at most the number of images − 1.
         max_samples: Maximum number of training images used for the density estimate; larger sets
             are subsampled at random.
     """
@@ -52,10 +51,10 @@ class DFKDE(AnomalyModel):
         self._samples.append(_averaged(batch.get_features()))
 
     def compute(self) -> None:
-        """Find the components and take the samples of the density.
+        """Fit the principal components and the density.
 
         Raises:
-            ValueError: Fewer than two images, or images that do not differ.
+            ValueError: There are fewer than two images, or images do not differ.
         """
         none = self.scale.new_empty(0, self.backbone.channels[0])
         samples = torch.cat([none, *self._samples])
@@ -70,7 +69,7 @@ class DFKDE(AnomalyModel):
         self.kde.fit(reduced / self.scale)
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """Return the negative logarithm of the density; no map.
+        """Return the negative log density, without maps.
 
         Raises:
             RuntimeError: `compute` was not called.
@@ -97,12 +96,12 @@ def build(
 
     Args:
         weights: Tag of the backbone's weights.
-        state: The backbone's tensors; None leaves it random.
-        components: How many principal components.
+        state: Tensors of the backbone; None leaves it random.
+        components: Number of principal components.
         max_samples: Maximum number of training images used for the density estimate.
 
     Raises:
-        ValueError: Unknown weights, or tensors that are not this backbone's.
+        ValueError: The weights are unknown, or the tensors are not this backbone's.
     """
     return DFKDE(
         Backbone.of(weights, state, (_LAYER,)), components=components, max_samples=max_samples

@@ -1,8 +1,8 @@
 """DFM: Probabilistic Modeling of Deep Features (Ahuja et al., 2019).
 
-Principal components of an image's pooled features hold what normal images have in common. An image
-is anomalous by what the components cannot reconstruct (`fre`), or by how unlikely it is under a
-Gaussian in their space (`nll`).
+Principal components of pooled features capture what normal images have in common. The score of an
+image is its reconstruction error (`fre`), or its negative log-likelihood under a Gaussian in the
+space of the components (`nll`).
 """
 
 import math
@@ -21,7 +21,7 @@ Score = Literal["fre", "nll"]
 _LAYER = 3
 
 _POOL = 4
-"""Window and stride of the average pooling, at whose size all positions enter one vector."""
+"""Window and stride of the average pooling, after which all positions form one vector."""
 
 _VARIANCE = 0.97
 """Share of the variance that the principal components hold."""
@@ -31,16 +31,16 @@ class DFM(AnomalyModel):
     """Backbone and principal components.
 
     Attributes:
-        pca: Of vectors of C · h · w numbers, channels first.
-        grid: ``(h, w, 0)``: its shape alone counts, which is known without waiting for a device.
+        pca: Principal components of vectors of C · h · w numbers, channels first.
+        grid: Empty ``(h, w, 0)`` tensor, whose shape can be read without synchronizing a device.
 
     Args:
         backbone: Frozen features at stride 16.
         score: ``fre``, the squared feature reconstruction error, or ``nll``, the negative
-            log-likelihood of the reduced features, which has no map.
+            log-likelihood of the reduced features, which has no maps.
 
     Raises:
-        ValueError: An unknown score.
+        ValueError: The score is unknown.
     """
 
     features_only = True
@@ -56,10 +56,10 @@ class DFM(AnomalyModel):
         self.register_dynamic_buffer("grid", "height", "width", 0)
 
     def update(self, batch: Batch) -> None:
-        """Take in the features of a batch of normal images.
+        """Add the features of a batch of normal images.
 
         Raises:
-            ValueError: Images that are too small, or of another size than before.
+            ValueError: Images are too small, or differ in size from earlier ones.
         """
         pooled = _pooled(batch.get_features())
         if self.grid.ndim == 1:
@@ -67,19 +67,19 @@ class DFM(AnomalyModel):
         self.pca.update(self._vectors(pooled))
 
     def compute(self) -> None:
-        """Find the components.
+        """Fit the principal components.
 
         Raises:
-            ValueError: Fewer than two images, or images that do not differ.
+            ValueError: There are fewer than two images, or images do not differ.
         """
         self.pca.compute()
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """Return the score, and under ``fre`` the error by position, enlarged but not blurred.
+        """Return the scores; for ``fre`` also the upsampled error maps, without blur.
 
         Raises:
             RuntimeError: `compute` was not called.
-            ValueError: The images are not of the training images' size.
+            ValueError: The images differ in size from the training images.
         """
         self._check_fitted(self.pca.mean, "principal components")
         pooled = _pooled(batch.get_features())
@@ -93,16 +93,16 @@ class DFM(AnomalyModel):
         return {"score": Prediction(scores=errors.sum(dim=(1, 2)), maps=maps)}
 
     def _negative_log_likelihood(self, vectors: Tensor) -> Tensor:
-        """``(B,)`` under the maximum-likelihood Gaussian of the training images' coordinates.
+        """Return ``(B,)`` values under the maximum-likelihood Gaussian of the training coordinates.
 
-        Its mean is zero and its covariance diagonal, as those of principal components are.
+        Its mean is zero and its covariance diagonal, since these are principal components.
         """
         variances = self.pca.variances
         squares = (self.pca.transform(vectors).square() / variances).sum(dim=1)
         return 0.5 * (squares + variances.log().sum() + len(variances) * math.log(2 * math.pi))
 
     def _vectors(self, pooled: Tensor) -> Tensor:
-        """``(B, C · h · w)`` of pooled features of the training images' size."""
+        """Flatten pooled features to ``(B, C · h · w)`` after checking their size."""
         if pooled.shape[2:] != self.grid.shape[:2]:
             raise ValueError(
                 "DFM models all positions of an image together: wanted pooled features on a grid "
@@ -112,7 +112,7 @@ class DFM(AnomalyModel):
         return pooled.flatten(1)
 
     def dynamic_misfits(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
-        """Yield what contradicts itself in a checkpoint, as clauses."""
+        """Yield contradictions within a checkpoint as clauses."""
         yield from super().dynamic_misfits(tensors)
         height, width = (*tensors["grid"].shape, 0)[:2]
         numbers = self.backbone.channels[0] * height * width
@@ -136,10 +136,10 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None, score: Sco
 
     Args:
         weights: Tag of the backbone's weights.
-        state: The backbone's tensors; None leaves it random.
+        state: Tensors of the backbone; None leaves it random.
         score: ``fre`` or ``nll``.
 
     Raises:
-        ValueError: An unknown name, or tensors that are not this backbone's.
+        ValueError: A name is unknown, or the tensors are not this backbone's.
     """
     return DFM(Backbone.of(weights, state, (_LAYER,)), score=score)

@@ -1,7 +1,7 @@
 """FRE: A Fast Method For Anomaly Detection And Segmentation (Ndiour et al., 2022).
 
-A linear autoencoder learns the subspace that normal features lie in; what it cannot reconstruct of
-an image's features, the feature reconstruction error, is the anomaly.
+A linear autoencoder learns the subspace of normal features; the part of an image's features that it
+cannot reconstruct, the feature reconstruction error, is the anomaly map.
 """
 
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ _POOL = 2
 
 
 class TiedAutoencoder(nn.Module):
-    """Linear encoder whose transposed weight decodes.
+    """Linear autoencoder whose decoder is the transposed encoder.
 
-    Both sides have a bias: features follow a ReLU and are far from zero mean, and the decoder's
-    bias is where their mean can go, as the centering before a PCA. The paper's text names neither.
+    Both have a bias: features follow a ReLU and have a large mean, which the decoder's bias can
+    learn, like the centering of a PCA. The paper mentions no bias.
 
     Args:
-        dimension: Of what is reconstructed.
-        latent: Of the code.
+        dimension: Dimension of the input.
+        latent: Dimension of the code.
     """
 
     def __init__(self, dimension: int, latent: int) -> None:
@@ -37,7 +37,7 @@ class TiedAutoencoder(nn.Module):
         nn.init.xavier_uniform_(self.weight)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Reconstruction of vectors ``(B, dimension)``."""
+        """Reconstruct vectors ``(B, dimension)``."""
         code = F.linear(vectors, self.weight, self.encoder_bias)
         return F.linear(code, self.weight.T, self.decoder_bias)
 
@@ -47,12 +47,11 @@ class FRE(AnomalyModel):
 
     Args:
         backbone: Frozen features at stride 16.
-        image_size: Side of the square images in pixels; the autoencoder is as large as their
-            features.
+        image_size: Side of the square images in pixels, which determines the autoencoder's size.
         latent: Dimension of the autoencoder's code.
 
     Raises:
-        ValueError: Images so small that pooling leaves nothing of their features.
+        ValueError: The features of images of this size are too small to pool.
     """
 
     features_only = True
@@ -62,27 +61,27 @@ class FRE(AnomalyModel):
         super().__init__(backbone)
         side = -(-image_size // STRIDES[_LAYER])  # each stage of a ResNet rounds up
         if side < _POOL:
-            smallest = STRIDES[_LAYER] * (_POOL - 1) + 1
+            min_size = STRIDES[_LAYER] * (_POOL - 1) + 1
             raise ValueError(
-                f"FRE pools layer {_LAYER}'s features {_POOL}-fold: wanted images of {smallest} "
+                f"FRE pools layer {_LAYER}'s features {_POOL}-fold: wanted images of {min_size} "
                 f"pixels or more, found {image_size}. Choose a larger image size."
             )
         self._image_size = image_size
-        self._wanted = (backbone.channels[0], side, side)
+        self._shape = (backbone.channels[0], side, side)
         dimension = backbone.channels[0] * (side // _POOL) ** 2
         self.autoencoder = TiedAutoencoder(dimension, latent)
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean squared reconstruction error of pooled features."""
-        # Float32 whatever autocast says: a residual is a difference of nearly equal numbers.
+        # Float32 even under autocast: a residual is a difference of nearly equal numbers.
         features = batch.get_features()
         with torch.autocast(features[0].device.type, enabled=False):
             return self._squared_errors(features).mean()
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """Return the squared error summed over channels and enlarged; its sum is the score.
+        """Return upsampled maps of the squared error, summed over channels, and its total as score.
 
-        Maps are bilinear and unblurred, as in the authors' code.
+        Upsampling is bilinear and without blur, as in the authors' code.
         """
         errors = self._squared_errors(batch.get_features()).sum(dim=1)
         maps = F.interpolate(errors[:, None], batch.size, mode="bilinear", align_corners=False)[
@@ -93,10 +92,10 @@ class FRE(AnomalyModel):
     def _squared_errors(self, features: list[Tensor]) -> Tensor:
         """``(B, C, h / 2, w / 2)`` squared reconstruction errors of features ``(B, C, h, w)``."""
         (layer,) = features
-        if layer.shape[1:] != self._wanted:
+        if layer.shape[1:] != self._shape:
             raise ValueError(
                 f"This FRE was built for images of {self._image_size} pixels: wanted features of "
-                f"shape {self._wanted}, found {tuple(layer.shape[1:])}. Build it with the image "
+                f"shape {self._shape}, found {tuple(layer.shape[1:])}. Build it with the image "
                 "size that is used, which is the crop's where images are cropped."
             )
         pooled = F.avg_pool2d(layer.float(), _POOL)
@@ -115,12 +114,13 @@ def build(
 
     Args:
         weights: Tag of the backbone's weights.
-        state: The backbone's tensors; None leaves it random.
-        image_size: Side of the images in pixels, of the crop where they are cropped.
+        state: Tensors of the backbone; None leaves it random.
+        image_size: Side of the images in pixels, after cropping.
         latent: Dimension of the autoencoder's code.
 
     Raises:
-        ValueError: Unknown weights, tensors that are not this backbone's, or too small images.
+        ValueError: The weights are unknown, the tensors are not this backbone's, or the image size
+            is too small.
     """
     backbone = Backbone.of(weights, state, (_LAYER,))
     return FRE(backbone, image_size=image_size, latent=latent)

@@ -1,7 +1,7 @@
 """PaDiM: a Patch Distribution Modeling Framework (Defard et al., ICPR 2021 workshops).
 
-Each position of the feature map has a Gaussian of its own over the training images. The anomaly
-map is the Mahalanobis distance of an image's features to it.
+A Gaussian is fitted to the training images' features at each position. The anomaly map is the
+Mahalanobis distance of an image's features to it.
 """
 
 import math
@@ -21,19 +21,19 @@ _LAYERS = (1, 2, 3)
 
 
 class PaDiM(AnomalyModel):
-    """Backbone and Gaussians.
+    """Backbone and one Gaussian per position.
 
     Attributes:
-        channels: ``(C,)`` which of the concatenated layers' channels are used, ascending.
-        gaussians: One for each position of the first layer.
-        grid: ``(H, W, 0)``: its shape alone counts, which is known without waiting for a device.
+        channels: ``(C,)`` ascending indices of the channels used, among all concatenated layers.
+        gaussians: Gaussians at the positions of the first layer.
+        grid: Empty ``(H, W, 0)`` tensor, whose shape can be read without synchronizing a device.
 
     Args:
         backbone: Frozen features at strides 4, 8 and 16.
-        channels: How many channels are drawn (section III-C).
+        channels: Number of channels, which are drawn at random (section III-C).
 
     Raises:
-        ValueError: There are not so many channels.
+        ValueError: The number of channels is not positive or exceeds the backbone's.
     """
 
     features_only = True
@@ -54,10 +54,10 @@ class PaDiM(AnomalyModel):
         self.register_dynamic_buffer("grid", "height", "width", 0)
 
     def update(self, batch: Batch) -> None:
-        """Take in the features of a batch of normal images.
+        """Add the features of a batch of normal images.
 
         Raises:
-            ValueError: Images of another size than before.
+            ValueError: Images differ in size from earlier ones.
         """
         embedding = _Embedding(batch.get_features(), self.channels)
         if self.grid.ndim == 1:
@@ -69,16 +69,16 @@ class PaDiM(AnomalyModel):
         """Fit the Gaussians.
 
         Raises:
-            ValueError: Fewer than two images, or features that no Gaussian fits.
+            ValueError: There are fewer than two images, or features are not finite.
         """
         self.gaussians.compute()
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """Return the distances, enlarged and blurred, and the largest.
+        """Return upsampled and blurred distance maps and their maxima.
 
         Raises:
             RuntimeError: `compute` was not called.
-            ValueError: The images are not of the training images' size.
+            ValueError: The images differ in size from the training images.
         """
         self._check_fitted(self.gaussians.mean, "Gaussians")
         embedding = _Embedding(batch.get_features(), self.channels)
@@ -96,7 +96,7 @@ class PaDiM(AnomalyModel):
             )
 
     def dynamic_misfits(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
-        """Yield what contradicts itself in a checkpoint, as clauses."""
+        """Yield contradictions within a checkpoint as clauses."""
         yield from super().dynamic_misfits(tensors)
         positions, total = len(tensors["gaussians.mean"]), sum(self.backbone.channels)
         grid = tuple(tensors["grid"].shape[:2])
@@ -107,36 +107,37 @@ class PaDiM(AnomalyModel):
 
 
 class _Embedding:
-    """Drawn channels of all layers on the first one's grid, by nearest neighbor.
+    """Drawn channels of all layers on the grid of the first, by nearest neighbor.
 
-    Layers are cut down to their drawn channels at their own size, and enlarged for the positions
-    that are asked for: the whole never lies in memory.
+    Layers are reduced to the drawn channels at their own size and upsampled for the requested
+    positions alone: the complete embedding is never in memory.
 
     Attributes:
-        grid: ``(H, W)`` of the first layer.
+        grid: Height and width ``(H, W)`` of the first layer.
 
     Args:
-        features: ``(B, C_l, h_l, w_l)`` each.
-        channels: ``(C,)`` ascending, of the concatenated layers.
+        features: Features ``(B, C_l, h_l, w_l)`` by layer.
+        channels: ``(C,)`` ascending indices among all concatenated layers.
     """
 
     def __init__(self, features: list[Tensor], channels: Tensor) -> None:
         height, width = features[0].shape[-2:]
         self.grid = (height, width)
         self._layers: list[Tensor] = []  # (h · w, B, C) each
-        self._sources: list[Tensor] = []  # (H · W,) the position that each one repeats
+        self._sources: list[Tensor] = []  # (H · W,) source of each position within h · w
         first = 0
         for layer in features:
             drawn = channels[(channels >= first) & (channels < first + layer.shape[1])] - first
             first += layer.shape[1]
             cut = rearrange(layer, "b c h w -> h w b c").index_select(3, drawn).float()
             self._layers.append(cut.flatten(0, 1))
+            # Upsampling the indices of the positions instead of the features themselves.
             small = torch.arange(len(self._layers[-1]), device=layer.device, dtype=torch.float32)
             large = F.interpolate(small.view(1, 1, *layer.shape[-2:]), self.grid, mode="nearest")
             self._sources.append(large.flatten().long())
 
     def __call__(self, block: slice) -> Tensor:
-        """``(p, B, C)`` at a slice of the H · W positions."""
+        """Return ``(p, B, C)`` features at a slice of the H · W positions."""
         parts = zip(self._layers, self._sources, strict=True)
         return torch.cat([layer[source[block]] for layer, source in parts], dim=2)
 
@@ -146,10 +147,11 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None, channels: 
 
     Args:
         weights: Tag of the backbone's weights.
-        state: The backbone's tensors; None leaves it random.
-        channels: How many of its layers' channels are drawn.
+        state: Tensors of the backbone; None leaves it random.
+        channels: Number of channels drawn from the backbone's layers.
 
     Raises:
-        ValueError: Unknown weights, tensors that are not this backbone's, or too many channels.
+        ValueError: The weights are unknown, the tensors are not this backbone's, or there are too
+            many channels.
     """
     return PaDiM(Backbone.of(weights, state, _LAYERS), channels=channels)

@@ -1,7 +1,7 @@
 """Student-Teacher Feature Pyramid Matching (Wang et al., BMVC 2021).
 
-A student of the teacher's own architecture, started at random, learns to give the teacher's
-features for normal images. It has never learned them for what is abnormal: there the two differ.
+A randomly initialized student of the teacher's architecture learns the teacher's features of normal
+images. On anomalies, which it was not trained on, the two differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ from models.components.base import AnomalyModel, Batch, Prediction
 
 
 class STFPM(AnomalyModel):
-    """A frozen teacher and a student that sees the same images.
+    """Frozen teacher and student with the same input.
 
     Args:
-        teacher: Frozen features at strides 4, 8 and 16.
-        student: From normalized images to features of the same shapes.
+        teacher: Frozen backbone with features at strides 4, 8 and 16.
+        student: Network from normalized images to features of the same shapes.
     """
 
     backbone: Backbone
@@ -35,9 +35,9 @@ class STFPM(AnomalyModel):
     def loss(self, batch: Batch) -> Tensor:
         """Return the scalar training loss of normal images.
 
-        Section 3.2: at each position half the squared distance of the normalized features, mean
-        over positions (eq. 2), sum over layers with every α_l = 1 (eq. 3); here mean over the
-        batch as well. The official code leaves the half out.
+        Section 3.2: half the squared distance of the normalized features, mean over positions
+        (eq. 2) and batch, sum over layers with all α_l = 1 (eq. 3). The official code omits the
+        factor 1/2.
         """
         distances = distance_maps(batch.get_features(), self._student_features(batch))
         return torch.stack([layer.mean() for layer in distances]).sum()
@@ -45,8 +45,8 @@ class STFPM(AnomalyModel):
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """Return anomaly maps and their maxima.
 
-        The layers' maps are multiplied at the first layer's grid, 64 × 64 of 256 pixels, and the
-        product is enlarged, as in the official code; Section 3.3 enlarges each first. No blur.
+        The layers' maps are multiplied on the first layer's grid and the product is upsampled, as
+        in the official code; in Section 3.3 each map is upsampled first. There is no blur.
         """
         distances = distance_maps(batch.get_features(), self._student_features(batch))
         grid = distances[0].shape[-2:]
@@ -62,13 +62,14 @@ class STFPM(AnomalyModel):
 
 
 def distance_maps(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> list[Tensor]:
-    """Half the squared distance of features of unit length over channels (Section 3.2, eq. 1).
+    """Return half the squared distance of features normalized over channels (Section 3.2, eq. 1).
 
-    Float32 whatever autocast says: of two nearly equal unit vectors bfloat16 leaves no difference.
+    Computed in float32 even under autocast, which would round the difference of two nearly equal
+    unit vectors to 0.
 
     Args:
-        teacher: ``(B, C, h, w)`` by layer.
-        student: The same shapes.
+        teacher: Features ``(B, C, h, w)`` by layer.
+        student: Features of the same shapes.
 
     Returns:
         ``(B, h, w)`` float32 in [0, 2] by layer.
@@ -85,10 +86,10 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None) -> STFPM:
 
     Args:
         weights: Tag of the teacher's weights.
-        state: The teacher's tensors; None leaves it random.
+        state: Tensors of the teacher; None leaves it random.
 
     Raises:
-        ValueError: Unknown weights, those of no ResNet, or tensors that are not this teacher's.
+        ValueError: The weights are unknown or no ResNet's, or the tensors are not this teacher's.
     """
     if weights not in WEIGHTS:
         raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
@@ -103,7 +104,7 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None) -> STFPM:
 
 
 def _student(architecture: str, layers: tuple[int, ...]) -> FeatureListNet:
-    """A random network as the teacher's, with BatchNorm of its own, up to the last tapped layer."""
+    """Return a random network like the teacher, with unfolded BatchNorm, up to the last layer."""
     student = timm.create_model(
         architecture, features_only=True, out_indices=layers, zero_init_last=False
     )
@@ -112,6 +113,6 @@ def _student(architecture: str, layers: tuple[int, ...]) -> FeatureListNet:
 
 
 def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear resizing of ``(B, h, w)`` to ``(B, H, W)``."""
+    """Resize ``(B, h, w)`` to ``(B, H, W)`` bilinearly."""
     large = F.interpolate(maps[:, None], tuple(size), mode="bilinear", align_corners=False)
     return large[:, 0]

@@ -1,4 +1,4 @@
-"""A timm image classifier with a head of its own, from its weights or from scratch."""
+"""A timm image classifier with a new head, from pretrained weights or from scratch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,15 +15,15 @@ from models.components.checkpoints import misfits
 
 
 class ImageClassifier(Classifier):
-    """Logits of images in [0, 1]; normalizes them as its weights' publisher did.
+    """Classifier of images in [0, 1], which it normalizes as its weights require.
 
     Args:
-        weights: Architecture, mean and standard deviation.
-        state: The published tensors, head included, which is left out; None draws all at random.
-        classes: How many classes.
+        weights: Entry with architecture, mean and standard deviation.
+        state: Published tensors, whose head is ignored; None leaves the network random.
+        classes: Number of classes.
         image_size: Side of the images, for architectures whose position embeddings depend on it.
-        sized: Whether the architecture takes that side.
-        label_smoothing: Of the training loss.
+        sized: Whether the architecture takes ``image_size``.
+        label_smoothing: Label smoothing of the training loss.
 
     Raises:
         ValueError: The tensors are not this architecture's.
@@ -54,25 +54,25 @@ class ImageClassifier(Classifier):
         self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, classes)`` logits of ``(B, 3, H, W)`` images in [0, 1]."""
+        """Return logits ``(B, classes)`` of images ``(B, 3, H, W)`` in [0, 1]."""
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
 
     def predict(self, images: Tensor) -> Tensor:
-        """The logits in evaluation mode."""
+        """Return the logits in evaluation mode."""
         if self.training:
             self.eval()
         logits: Tensor = self(images)
         return logits
 
     def loss(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy to labels ``(B,)`` or to their mixture ``(B, classes)``."""
+        """Return the mean cross-entropy for labels ``(B,)`` or mixtures ``(B, classes)``."""
         if not self.training:
             self.train()
         return functional.cross_entropy(self(images), targets, label_smoothing=self.label_smoothing)
 
     def features(self, images: Tensor) -> Tensor:
-        """``(B, D)`` what the last layer sees."""
+        """Return the input ``(B, D)`` of the last layer."""
         maps = self.network.forward_features((images - self.mean) / self.std)
         penultimate: Tensor = self.network.forward_head(maps, pre_logits=True)
         return penultimate
@@ -99,22 +99,22 @@ def build(
 
 
 def _load(network: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> None:
-    """Load all but the head, position embeddings resampled to the network's grid.
+    """Load all tensors except the head, with position embeddings resampled to the grid.
 
     Raises:
-        ValueError: A tensor is missing, unknown or of another shape.
+        ValueError: A tensor is missing, unknown or has another shape.
     """
     head = network.default_cfg["classifier"]
     own = network.state_dict()
-    body = {name: tensor.float() for name, tensor in state.items() if not _of(name, head)}
+    body = {name: tensor.float() for name, tensor in state.items() if not _is_part_of(name, head)}
     if "pos_embed" in own and "pos_embed" in body:
         body["pos_embed"] = resample_abs_pos_embed(
             body["pos_embed"],
             new_size=list(network.patch_embed.grid_size),
             num_prefix_tokens=network.num_prefix_tokens,
         )
-    wanted = [name for name in own if not _of(name, head)]
-    # Counters of BatchNorm are not part of every published file, and no result depends on them.
+    wanted = [name for name in own if not _is_part_of(name, head)]
+    # Some files lack BatchNorm's counters, on which no result depends.
     complaints = misfits(
         {n: own[n] for n in wanted if n in body or "num_batches_tracked" not in n}, body
     )
@@ -127,6 +127,6 @@ def _load(network: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> N
     network.load_state_dict(body, strict=False)
 
 
-def _of(name: str, head: str | tuple[str, ...]) -> bool:
+def _is_part_of(name: str, head: str | tuple[str, ...]) -> bool:
     heads = (head,) if isinstance(head, str) else head
     return name.startswith(tuple(f"{layer}." for layer in heads))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.catalog import WEIGHTS, WeightsEntry
+from models.components.checkpoints import misfits
 from models.components.weights import IncompleteWeightsError
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
@@ -190,46 +191,32 @@ def _load(backbone: FeatureListNet, state: Mapping[str, Tensor], weights: Weight
         for name, tensor in backbone.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    found = timm_feature_state(state, weights.architecture)
+    renamed = timm_feature_state(state, weights.architecture)
     tapped = {name.partition(".")[0] for name in wanted}
-    missing = [name for name in wanted if name not in found]
-    reshaped = [
-        f"{name} is {tuple(found[name].shape)} where {tuple(tensor.shape)} is wanted"
-        for name, tensor in wanted.items()
-        if name in found and found[name].shape != tensor.shape
-    ]
-    # A deeper network of the family has every tensor of the shallower one.
-    foreign = [
-        name
-        for name in found
-        if name.partition(".")[0] in tapped
-        and name not in wanted
-        and not name.endswith("num_batches_tracked")
-    ]
-    complaints = [
-        f"{len(names)} {what}, such as {', '.join(names[:3])}"
-        for names, what in (
-            (missing, "tensors are missing"),
-            (reshaped, "have another shape"),
-            (foreign, "belong to no layer of it"),
-        )
-        if names
-    ]
-    if complaints:
+    # Stages after the last tapped one are ignored. Unknown tensors of a tapped stage are not: a
+    # deeper network of the family has every tensor of the shallower one.
+    relevant = {
+        name: tensor
+        for name, tensor in renamed.items()
+        if name.partition(".")[0] in tapped and not name.endswith("num_batches_tracked")
+    }
+    if complaints := misfits(wanted, relevant):
         stride = backbone.feature_info.reduction()[-1]
-        another = len(missing) > len(wanted) // 2 or reshaped or foreign
-        raise (ValueError if another else IncompleteWeightsError)(
+        missing = sum(name not in relevant for name in wanted)
+        # An incomplete file of the right network has missing tensors as its only fault.
+        incomplete = len(complaints) == 1 and 0 < missing <= len(wanted) // 2
+        advice = (
+            "The file is incomplete: later layers may be absent, these may not. "
+            if incomplete
+            else "They look like another architecture's. "
+        )
+        raise (IncompleteWeightsError if incomplete else ValueError)(
             f"These are not {weights.tag}'s weights: wanted the {len(wanted)} tensors of "
             f"{weights.architecture}'s tapped layers (down to stride {stride}), found {len(state)} "
-            f"tensors, of which {'; '.join(complaints)} (timm's names). "
-            + (
-                "They look like another architecture's. "
-                if another
-                else "The file is incomplete: later layers may be absent, these may not. "
-            )
-            + f"Get the file again from {weights.url}."
+            f"tensors, some of which do not fit (timm's names): {'; '.join(complaints)}. {advice}"
+            f"Get the file again from {weights.url}."
         )
-    own = {name: found[name].to(torch.float32, copy=True) for name in wanted}
+    own = {name: relevant[name].to(torch.float32, copy=True) for name in wanted}
     backbone.load_state_dict(own, strict=False, assign=True)
 
 

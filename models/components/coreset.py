@@ -1,10 +1,9 @@
-"""Greedy k-center coresets (Sener and Savarese, ICLR 2018), exact and without N·k distances.
+"""Greedy k-center coresets (Sener and Savarese, ICLR 2018), exact but without all N·k distances.
 
 Each pick is the point farthest from its nearest center. Distances only shrink as centers are added,
-so old ones are upper bounds: a pass brings the largest up to date, then picks among those points
-for as long as the best is no less than every bound outside. Points close to early centers are
-never looked at again. `models.components.nearest_neighbors` decides which distances have to be
-computed at all.
+so old ones are upper bounds: a pass refreshes the largest bounds, then picks among these points
+while the best is at least every other bound. Points close to early centers are never visited again.
+`models.components.nearest_neighbors` prunes the distances that a refresh computes.
 """
 
 import torch
@@ -12,26 +11,26 @@ from torch import Tensor
 
 from models.components.nearest_neighbors import Bank, Points, nearest_point, principal_subspace
 
-_CANDIDATES = 4096
+_CANDIDATES = 4096  # bounds refreshed per pass; their pairwise distances take 64 MB
 _ROWS = 256
-_STRETCH = 32
-_CHOSEN = -1.0
+_STRETCH = 32  # picks between two synchronizations with the device
+_CHOSEN = -1.0  # bound of a picked point, below any squared distance
 
 
 def k_center_greedy(points: Tensor, count: int, start: int) -> Tensor:
-    """The picks of the greedy algorithm.
+    """Return the picks of the greedy algorithm.
 
     Args:
         points: ``(N, d)`` float32.
-        count: How many picks.
-        start: Index of the first.
+        count: Number of picks.
+        start: Index of the first pick.
 
     Returns:
-        ``(count,)`` indices in the order they were picked, on the points' device. Of equally far
-        points the first is picked, to rounding, and no point twice.
+        ``(count,)`` indices in the order of picking, on the points' device. No point is picked
+        twice; ties go to the first point, up to rounding.
 
     Raises:
-        ValueError: Not 1 ≤ count ≤ N, or points that are not finite.
+        ValueError: ``count`` is not in [1, N], or points are not finite.
     """
     greedy = _Greedy(points, count)
     rows = greedy.points.rows
@@ -42,21 +41,20 @@ def k_center_greedy(points: Tensor, count: int, start: int) -> Tensor:
 
 
 def k_center_greedy_approximate(points: Tensor, count: int, starts: Tensor) -> Tensor:
-    """The same begun with mean distances to some points, as PatchCore's official code does.
+    """Return greedy picks that begin with mean distances, as in PatchCore's official code.
 
-    Until a center is nearer, a point is as far as its mean distance to the starts, which are not
-    picks themselves.
+    The initial distance of a point is its mean distance to the starts, which are not picks.
 
     Args:
         points: ``(N, d)`` float32.
-        count: How many picks.
-        starts: ``(S,)`` indices.
+        count: Number of picks.
+        starts: ``(S,)`` indices of the points that initial distances are measured to.
 
     Returns:
-        As `k_center_greedy`.
+        ``(count,)`` indices, as from `k_center_greedy`.
 
     Raises:
-        ValueError: As there.
+        ValueError: ``count`` is not in [1, N], or points are not finite.
     """
     greedy = _Greedy(points, count)
     rows = greedy.points.rows
@@ -71,11 +69,11 @@ class _Greedy:
     """State of the algorithm.
 
     Attributes:
-        points: N of them, of zero mean, or products would lose what distances differ by.
-        bound: ``(N,)`` squared distance to the nearest of the first ``seen`` picks, which never is
-            less than that to all.
-        seen: ``(N,)``.
-        done: How many are picked.
+        points: N points of zero mean, which keeps products small against float32 rounding.
+        bound: ``(N,)`` squared distance to the nearest of the first ``seen`` picks: an upper bound
+            of the distance to the nearest of all picks.
+        seen: ``(N,)`` number of picks each bound accounts for.
+        done: Number of picks so far.
     """
 
     def __init__(self, points: Tensor, count: int) -> None:
@@ -99,11 +97,11 @@ class _Greedy:
         self.seen = torch.zeros_like(self.bound, dtype=torch.long)
 
     def run(self) -> Tensor:
-        """All picks."""
+        """Return all picks."""
         while self.done < len(self.picks):
             candidates, outside = self._largest()
-            self._bring_up_to_date(candidates)
-            # Equal to a bound outside is enough for those before it.
+            self._refresh(candidates)
+            # A tie with the largest outside bound is won by the point of the smaller index.
             bound = self.bound[candidates]
             free = (bound > outside[0]) | ((bound == outside[0]) & (candidates < outside[1]))
             self._pick_among(candidates[free].sort().values, outside[0])
@@ -118,12 +116,10 @@ class _Greedy:
         self.done = end
 
     def _largest(self) -> tuple[Tensor, tuple[float, int]]:
-        """Points of the largest bounds, and the largest bound of the others with its first point.
-
-        Of equal bounds the first points are taken.
-        """
+        """Return the points of the largest bounds; the largest other bound with its first point."""
         count = min(_CANDIDATES, len(self.bound) - self.done)
         largest = self.bound.topk(min(count + 1, len(self.bound))).values
+        # The k + 1 largest values give both the threshold and the largest bound outside.
         least, beyond = largest[count - 1].item(), largest[-1].item()
         above = (self.bound > least).nonzero().squeeze(1)
         equal = (self.bound == least).nonzero().squeeze(1)
@@ -132,7 +128,8 @@ class _Greedy:
         first = int(equal[taken]) if len(equal) > taken else len(self.bound)
         return candidates, (beyond, first)
 
-    def _bring_up_to_date(self, candidates: Tensor) -> None:
+    def _refresh(self, candidates: Tensor) -> None:
+        # Sorted by age, the points of a part lack nearly the same picks.
         candidates = candidates[self.seen[candidates].argsort(stable=True)]
         for part in torch.split(candidates, _ROWS):
             since = int(self.seen[part[0]])
@@ -142,7 +139,7 @@ class _Greedy:
         self.seen[candidates] = self.done
 
     def _pick_among(self, candidates: Tensor, outside: float) -> None:
-        """Pick while the largest distance is no less than any outside."""
+        """Pick while the largest distance is at least the largest bound outside."""
         if not len(candidates):
             return
         bound = self.bound[candidates]
@@ -151,7 +148,7 @@ class _Greedy:
         left = len(self.picks) - self.done
         while left:
             stretch, values, after = _stretch(bound, between, min(_STRETCH, left))
-            valid = int((values >= max(outside, 0.0)).sum())  # they only shrink
+            valid = int((values >= max(outside, 0.0)).sum())  # values only shrink
             chosen.append(stretch[:valid])
             left -= valid
             if valid < len(stretch):
@@ -165,7 +162,7 @@ class _Greedy:
 
 
 def _pairwise(points: Points) -> Tensor:
-    """``(P, P)`` squared distances; below zero to itself, so that nothing is picked twice."""
+    """``(P, P)`` squared distances; negative on the diagonal, so no point is picked twice."""
     squares = points.squares
     between = torch.addmm(squares, points.rows, points.rows.T, alpha=-2)
     between.add_(squares[:, None]).clamp_min_(0)
@@ -173,7 +170,7 @@ def _pairwise(points: Points) -> Tensor:
 
 
 def _stretch(bound: Tensor, between: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Some picks at once, so that a GPU need not be waited for after each.
+    """Pick several points without synchronizing with a GPU after each.
 
     Returns:
         Indices ``(length,)`` and their distances when picked, and the bounds after them.

@@ -1,13 +1,12 @@
-"""A Gaussian at each position of a feature map, streamed, and the Mahalanobis distance to it.
+"""Streamed Gaussians, one per position of a feature map, and Mahalanobis distances to them.
 
-Defard et al., "PaDiM", 2020, section III-B and equations 1 and 2. Distances take a matrix W with
-WᵀW = S⁻¹ for the covariance S, never the inverse itself:
+Defard et al., "PaDiM", 2020, section III-B and equations 1 and 2. Distances use a factor of the
+inverse covariance S⁻¹, never the inverse itself:
 
-* n ≥ C images of C channels: S = L Lᵀ and W = L⁻¹, ``(C, C)``;
-* n < C: with X ``(n, C)`` the samples less their mean, S = XᵀX / (n − 1) + λI has by Woodbury's
-  identity the inverse (I − VᵀV) / λ, where V = K⁻¹X ``(n, C)`` and K Kᵀ = XXᵀ + λ(n − 1)I.
-  For wide_resnet50_2's 550 channels and 209 images that takes a third of the memory, and about a
-  third of the time.
+* n ≥ C images of C channels: S = L Lᵀ and W = L⁻¹, ``(C, C)``, so that WᵀW = S⁻¹;
+* n < C: with X ``(n, C)`` the centered samples, S = XᵀX / (n − 1) + λI. By the Woodbury identity
+  S⁻¹ = (I − VᵀV) / λ, where V = K⁻¹X ``(n, C)`` and K Kᵀ = XXᵀ + λ(n − 1)I. For the 550 channels of
+  wide_resnet50_2 and 209 images this takes a third of the memory and of the time.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,29 +23,29 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 Samples = Callable[[slice], Tensor]
-"""Gives ``(p, B, C)`` float32 samples of a slice of positions: no more need be in memory."""
+"""Returns ``(p, B, C)`` float32 samples of a slice of positions, so that not all need memory."""
 
 _WORKSPACE = {"cpu": 1 << 22}
-"""Numbers in the covariances that are worked on at once, by kind of device: 16 MiB on a CPU, small
-enough to stay near it and for the allocator to use again."""
+"""Numbers of the covariances processed at once, by device type: 16 MiB on a CPU, small enough for
+its cache and for the allocator to reuse."""
 
 _SAMPLES = 1 << 18
-"""Numbers of one image's samples that distances are computed of at once: some 100 MB of a batch of
-32 and its copies."""
+"""Numbers per image for which distances are computed at once: about 100 MB with copies for a batch
+of 32."""
 
 _LARGE_WORKSPACE = 1 << 26
-"""The same elsewhere: 256 MiB, for there small blocks leave the device idle."""
+"""The workspace of other devices: 256 MiB, since small blocks leave them idle."""
 
 
 class PositionGaussians(DynamicBuffers):
-    """P Gaussians of C channels.
+    """Gaussians of C channels at P positions.
 
     Attributes:
         mean: ``(P, C)``; empty before `compute`.
-        whitening: ``(P, C, C)`` W, or ``(P, n, C)`` V where there were fewer samples than channels.
+        whitening: W ``(P, C, C)``, or V ``(P, n, C)`` with fewer samples than channels.
 
     Args:
-        channels: C.
+        channels: Number of channels C.
         regularization: λ, added to the diagonal of every covariance.
     """
 
@@ -61,14 +60,14 @@ class PositionGaussians(DynamicBuffers):
         self._blocks: list[SecondMoments] = []
 
     def update(self, samples: Samples, positions: int) -> None:
-        """Add samples of all positions, the same at every call."""
+        """Add samples at all positions; their number is the same in every call."""
         slices = self._slices(positions)
         self._blocks = self._blocks or [SecondMoments() for _ in slices]
         for moments, block in zip(self._blocks, slices, strict=True):
             moments.add(samples(block))
 
     def compute(self) -> None:
-        """Compute W or V, a block of positions at a time, and drop the samples.
+        """Compute W or V block by block and drop the samples.
 
         Raises:
             ValueError: Fewer than two samples, or covariances that are not positive definite.
@@ -86,7 +85,7 @@ class PositionGaussians(DynamicBuffers):
 
         def whiten(numbered: tuple[int, slice]) -> Tensor:
             number, block = numbered
-            moments = blocks.pop(number)  # its samples go before the next one's matrices come
+            moments = blocks.pop(number)  # frees its samples before the next block
             mean[block], whitening[block], wrong = self._whitened(moments)
             return wrong
 
@@ -102,7 +101,7 @@ class PositionGaussians(DynamicBuffers):
         self.mean, self.whitening = mean, whitening
 
     def _whitened(self, moments: SecondMoments) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean, W or V of a block, and whether a factorization failed (a scalar on the device)."""
+        """Return a block's mean, W or V, and whether a factorization failed (on the device)."""
         if moments.count < self.channels:
             mean, samples = moments.centered()
             diagonal = self.regularization * (moments.count - 1)
@@ -112,13 +111,13 @@ class PositionGaussians(DynamicBuffers):
             mean, covariance = moments.covariance()
             factor, failed = _cholesky(covariance, self.regularization)
             right = torch.eye(self.channels, device=mean.device).expand_as(covariance)
-        # Solved from the right: half of the time that MKL takes from the left.
+        # (Lᵀ)⁻¹ from the right instead of L⁻¹ from the left: half the time in MKL.
         solved = torch.linalg.solve_triangular(factor.mT, right, upper=True, left=False)
         return mean, solved.mT, failed
 
     def distances(self, samples: Samples) -> Tensor:
         """Return Mahalanobis distances ``(P, B)`` of B samples at each position."""
-        # Larger blocks than of matrices: threads that wait for each other at each cost the more.
+        # Larger blocks than in `compute`: each costs a synchronization of threads.
         size = max(1, _SAMPLES // self.channels)
         slices = [slice(begin, begin + size) for begin in range(0, len(self.mean), size)]
         return torch.cat([self._distances(samples(block), block) for block in slices])
@@ -131,35 +130,35 @@ class PositionGaussians(DynamicBuffers):
         return squares.clamp_(min=0).sqrt_()
 
     def _slices(self, positions: int) -> list[slice]:
-        """Blocks of positions that fit the workspace."""
+        """Split positions into blocks whose covariances fit the workspace."""
         numbers = _WORKSPACE.get(self.mean.device.type, _LARGE_WORKSPACE)
         size = max(1, numbers // self.channels**2)
         return [slice(begin, begin + size) for begin in range(0, positions, size)]
 
 
 def _cholesky(matrices: Tensor, diagonal: float) -> tuple[Tensor, Tensor]:
-    """Lower factors of symmetric matrices plus a diagonal; changes them; whether any failed."""
+    """Factor symmetric matrices plus a diagonal in place; also return whether any failed."""
     matrices.diagonal(dim1=1, dim2=2).add_(diagonal)
     factors, info = torch.linalg.cholesky_ex(matrices)
-    # What is not a number need not fail.
+    # NaN input need not set `info`.
     return factors, (info != 0).any() | ~factors.diagonal(dim1=1, dim2=2).isfinite().all()
 
 
 def map_single_threaded(
     work: Callable[[Piece], Result], pieces: Iterable[Piece], device: torch.device
 ) -> list[Result]:
-    """Return the results of work on each piece, without gradient; on a CPU one thread per piece.
+    """Return the results of work on each piece, without gradient; one thread per piece on a CPU.
 
-    MKL's factorizations and triangular solves split every single matrix among the threads, which
-    then wait for each other thousands of times a second. On two cores, 4,096 factorizations of
-    100 × 100 take 18 to 52 s that way next to one other busy process, and 0.8 s on one thread.
+    MKL splits the factorization and the triangular solve of every single matrix among the threads,
+    which synchronize thousands of times per second. On two cores next to another busy process,
+    4,096 factorizations of 100 × 100 matrices take 18 to 52 s that way, and 0.8 s on one thread.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
         return [work(piece) for piece in pieces]
 
     def alone(piece: Piece) -> Result:
-        torch.set_num_threads(1)  # of this thread, and of MKL
+        torch.set_num_threads(1)  # applies to this thread and to MKL
         with torch.no_grad():
             return work(piece)
 

@@ -1,10 +1,10 @@
-"""The nearest of many points, exactly, with most distances never computed.
+"""Exact nearest neighbor search that computes only a fraction of the distances.
 
-With x = (Px, x⊥) split by an orthonormal basis, Cauchy and Schwarz say
-‖x − c‖² ≥ ‖x‖² + ‖c‖² − 2 (Px·Pc + ‖x⊥‖ ‖c⊥‖), one more number a point than Px. A matrix product of
-few columns gives this bound for all pairs. The exact distance to the point of the least bound then
-rules out all but some dozens; these are computed. Everything is float32, on points moved to zero
-mean; bounds are lowered by more than their rounding, and distances are norms of differences.
+With x = (Px, x⊥) split by an orthonormal basis, the Cauchy-Schwarz inequality gives
+‖x − c‖² ≥ ‖x‖² + ‖c‖² − 2 (Px·Pc + ‖x⊥‖ ‖c⊥‖): one more number per point than Px. A matrix product
+with few columns yields this bound for all pairs. The exact distance to the point with the least
+bound rules out all but some dozens of points, whose distances are computed. Points are float32 with
+zero mean; bounds are lowered by more than their rounding, and distances are norms of differences.
 """
 
 import warnings
@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 _ROUNDING = 4e-6
-"""What rounding takes from a bound at most, in squared norms; errors seen are a tenth of it."""
+"""Maximum rounding error of a bound in units of squared norms; measured errors are a tenth."""
 
-_BLOCK = 256
-_ROWS = 256
-_TILE = 2**23
-_PIECE = {True: 2**17, False: 2**24}  # on a CPU what fits in a core's cache
+_BLOCK = 256  # points whose least bound is compared first
+_ROWS = 256  # queries per tile on a CPU
+_TILE = 2**23  # bounds per tile: 32 MB
+_PIECE = {True: 2**17, False: 2**24}  # numbers per gather; on a CPU (True), a core's cache holds it
 
 _MAX_DIRECTIONS = 256
 _DIRECTIONS_STEP = 32
 _VARIANCE_SHARE = 0.9
-"""Measured on ResNet18 features of 384 numbers: with 90 % of the variance 17 of 16,384 points are
-left that could be nearest, with 83 % 180; each costs as much as a direction."""
+"""Measured on 384 channels of ResNet18: with 90 % of the variance, 17 of 16,384 points remain per
+query, with 83 %, 180; each costs as much as a direction."""
 
 _MIN_VARIANCE_SHARE = 0.75
 _SAMPLE = 8192
@@ -34,13 +34,13 @@ _ITERATIONS = 2
 
 @dataclass(frozen=True)
 class Points:
-    """Points with what bounds their distances.
+    """Points along with the numbers that bound their distances.
 
     Attributes:
         rows: ``(N, d)`` float32, of zero mean.
         squares: ``(N,)`` squared norms.
-        reduced: ``(N, q + 2)`` coordinates in a basis, norm of the rest, 1; None to compute all
-            distances, as is best on a GPU.
+        reduced: ``(N, q + 2)`` coordinates in a basis, norm of the residual, 1; None to compute all
+            distances, which is faster on a GPU.
     """
 
     rows: Tensor
@@ -49,7 +49,7 @@ class Points:
 
     @staticmethod
     def of(rows: Tensor, basis: Tensor | None) -> "Points":
-        """Points of rows ``(N, d)`` and a basis ``(d, q)``."""
+        """Prepare rows ``(N, d)`` with a basis ``(d, q)``."""
         squares = torch.linalg.vecdot(rows, rows)
         if basis is None:
             return Points(rows, squares, None)
@@ -69,12 +69,12 @@ class Points:
 
 @dataclass(frozen=True)
 class Bank:
-    """Points that are searched.
+    """Prepared points to search among.
 
     Attributes:
-        rows: ``(M, d)`` contiguous.
-        squares: ``(M,)``.
-        reduced: ``(M, q + 2)``, for a product with `Points.reduced` that is a bound less ‖x‖².
+        rows: ``(M, d)``, contiguous.
+        squares: ``(M,)`` squared norms.
+        reduced: ``(M, q + 2)``, whose product with `Points.reduced` is the bound minus ‖x‖².
     """
 
     rows: Tensor
@@ -101,7 +101,7 @@ class Bank:
         )
 
     def put(self, begin: int, points: Points) -> None:
-        """Store points in place, from an index on."""
+        """Store points in place, starting at an index."""
         part, other = self[begin : begin + len(points)], Bank.of(points)
         part.rows.copy_(other.rows)
         part.squares.copy_(other.squares)
@@ -119,17 +119,17 @@ class Bank:
 def nearest_point(
     queries: Points, bank: Bank, below: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The nearest point of a bank to each query; of equally near ones the first.
+    """Return the nearest point of a bank for each query; ties go to the first point.
 
-    On top of its results it needs at most some 200 MB, or 1 KB times M where that is more.
+    Takes about 200 MB of memory, or 1 KB times M for larger banks.
 
     Args:
         queries: Q points.
         bank: M points.
-        below: ``(Q,)`` squared distances: points that are not nearer need not be found.
+        below: ``(Q,)`` squared distances; only nearer points are searched for.
 
     Returns:
-        Squared distances ``(Q,)``, and indices ``(Q,)``; M where nothing is below.
+        Squared distances ``(Q,)`` and indices ``(Q,)``; ``below`` and M where no point is nearer.
     """
     best = queries.squares.new_full((len(queries),), torch.inf) if below is None else below.clone()
     index = torch.full_like(best, len(bank), dtype=torch.long)
@@ -142,7 +142,7 @@ def nearest_point(
 
 
 def squared_distances(x: Tensor, c: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    """``(P,)`` squared norms of differences of rows ``x[i]`` and ``c[j]``."""
+    """Return squared norms ``(P,)`` of the differences of rows ``x[i]`` and ``c[j]``."""
     result = x.new_empty(len(i))
     piece = max(1, _PIECE[x.device.type == "cpu"] // x.shape[1])
     for begin in range(0, len(i), piece):
@@ -161,19 +161,19 @@ def _search(x: Points, bank: Bank, best: Tensor, index: Tensor) -> tuple[Tensor,
         return _settle(x, bank, best, index, i, j)
     many = torch.bincount(i, minlength=len(x)) > len(bank) // 16 + _BLOCK
     crowded = many.nonzero().squeeze(1)
-    if len(crowded):
+    if len(crowded):  # searched below by a product of all numbers, which is cheaper for these
         light = ~many[i]
         i, j = i[light], j[light]
     i, j = _perhaps_nearest(x, bank, best, i, j)
     best, index = _settle(x, bank, best, index, i, j)
-    if len(crowded):  # a product of all numbers is cheaper for these
+    if len(crowded):
         plain = Points(x.rows[crowded], x.squares[crowded], None)
         best[crowded], index[crowded] = _search(plain, bank, best[crowded], index[crowded])
     return best, index
 
 
 def _bounds(x: Points, bank: Bank) -> Tensor:
-    """``(Q, blocks, 256)`` lower bounds of squared distances, less ‖x‖²; infinite past the end."""
+    """``(Q, blocks, 256)`` lower bounds of squared distances minus ‖x‖²; padded with infinity."""
     blocks = -(-len(bank) // _BLOCK)
     bounds = x.rows.new_empty(len(x), blocks * _BLOCK)
     bounds[:, len(bank) :] = torch.inf
@@ -196,12 +196,12 @@ def _try_least_bound(
 
 
 def _threshold(x: Points, best: Tensor) -> Tensor:
-    """``(Q,)`` what a bound must be below for a distance to be below the best."""
+    """``(Q,)`` thresholds: only bounds below them can belong to distances below the best."""
     return best - (1 - _ROUNDING) * x.squares
 
 
 def _below(bounds: Tensor, least: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairs whose bound is below the query's threshold, by query, then by point."""
+    """Pairs whose bound is below the query's threshold, sorted by query, then by point."""
     i, block = (least < threshold[:, None]).nonzero(as_tuple=True)
     pair, offset = (bounds[i, block] < threshold[i, None]).nonzero(as_tuple=True)
     return i[pair], block[pair] * _BLOCK + offset
@@ -210,7 +210,7 @@ def _below(bounds: Tensor, least: Tensor, threshold: Tensor) -> tuple[Tensor, Te
 def _perhaps_nearest(
     x: Points, bank: Bank, best: Tensor, i: Tensor, j: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Of pairs in ascending order those whose distance, to rounding, may be the least."""
+    """Select the (sorted) pairs whose distance may be the least, given rounding."""
     starts = torch.bincount(i, minlength=len(x)).cumsum(0)
     starts = torch.cat([starts.new_zeros(1), starts])
     with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state"
@@ -218,7 +218,7 @@ def _perhaps_nearest(
         pairs = torch.sparse_csr_tensor(
             starts, j, x.rows.new_zeros(len(j)), (len(x), len(bank)), check_invariants=False
         )
-    # Products at these pairs alone; four times as fast as gathering the rows.
+    # Computes the products at these pairs alone: four times as fast as gathering the rows.
     products = torch.sparse.sampled_addmm(pairs, x.rows, bank.rows.T, beta=0.0).values()
     norms = x.squares[i] + bank.squares[j]
     distances = norms - 2 * products
@@ -230,7 +230,7 @@ def _perhaps_nearest(
 def _settle(
     x: Points, bank: Bank, best: Tensor, index: Tensor, i: Tensor, j: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Distances and indices after a look at these pairs."""
+    """Update distances and indices by the exact distances of these pairs."""
     distances = squared_distances(x.rows, bank.rows, i, j)
     least = best.scatter_reduce(0, i, distances, "amin")
     nearest = distances == least[i]
@@ -240,16 +240,16 @@ def _settle(
 
 
 def principal_subspace(points: Tensor) -> Tensor | None:
-    """Orthonormal directions that hold nine tenths of the variance, or the 256 of the largest.
+    """Return orthonormal directions that hold 90 % of the variance, at most 256.
 
-    Subspace iteration instead of a full decomposition, which takes seconds where there are 1536
-    numbers: it finds a share of the variance that is less by a hundredth. Nothing is drawn.
+    Deterministic subspace iteration instead of a full decomposition, which takes seconds for 1536
+    channels; the share of the variance found is lower by 1 %.
 
     Args:
         points: ``(N, d)`` float32, of zero mean.
 
     Returns:
-        ``(d, q)`` with q at most d / 2; None where these hold less than three quarters of it.
+        ``(d, q)`` with q at most d / 2; None if these hold less than 75 % of the variance.
     """
     count, channels = points.shape
     sample = points[:: max(1, count // _SAMPLE)]
@@ -265,8 +265,9 @@ def principal_subspace(points: Tensor) -> Tensor | None:
     if cumulative[-1] < _MIN_VARIANCE_SHARE * total:
         return None
     enough = int((cumulative < _VARIANCE_SHARE * total).sum()) + 1
-    kept = min(max_directions, -(-enough // _DIRECTIONS_STEP) * _DIRECTIONS_STEP)
-    return _orthonormal(basis @ vectors.flip(1)[:, :kept])
+    # Rounded up to a multiple of 32 columns.
+    rank = min(max_directions, -(-enough // _DIRECTIONS_STEP) * _DIRECTIONS_STEP)
+    return _orthonormal(basis @ vectors.flip(1)[:, :rank])
 
 
 def _orthonormal(vectors: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Principal components of samples that arrive in batches.
 
-Of n samples of d numbers, the smaller of their Gram matrix ``(n, n)`` and their covariance
-``(d, d)`` is decomposed, once and in float64: both have the same eigenvalues but zeros, and squares
-of singular values have half of a number's digits.
+For n samples of d numbers, the smaller of the Gram matrix ``(n, n)`` and the covariance ``(d, d)``
+is decomposed: their nonzero eigenvalues are equal. In float64, since squaring singular values
+halves the number of correct digits.
 """
 
 import torch
@@ -17,13 +17,13 @@ class PCA(DynamicBuffers):
 
     Attributes:
         mean: ``(d,)``; empty before `compute`.
-        components: ``(k, d)`` orthonormal rows, the one of largest variance first.
-        variances: ``(k,)`` of the samples along them, over n: the maximum-likelihood estimate.
+        components: ``(k, d)`` orthonormal rows in the order of decreasing variance.
+        variances: ``(k,)`` variances along the components, divided by n (maximum likelihood).
 
     Args:
-        keep: How many components, or with a fraction, how much of the variance they hold at least.
-            Never more than the samples span, which is at most n − 1.
-        channels: d, where it is known beforehand: checkpoints of another d are refused.
+        keep: Number of components, or minimum share of the variance as a fraction. There are never
+            more components than the samples span, which is at most n − 1.
+        channels: Dimension d if known beforehand; checkpoints of another dimension are refused.
     """
 
     def __init__(self, keep: int | float, channels: int | None = None) -> None:
@@ -63,6 +63,7 @@ class PCA(DynamicBuffers):
         if count < moments.channels:
             mean, samples = (tensor[0] for tensor in moments.centered())
             values, vectors = self._largest(samples @ samples.T / count, count)
+            # X Xᵀ / n u = λ u gives the component Xᵀ u / √(λ n).
             components = (vectors.T @ samples) / (values[:, None] * count).sqrt()
         else:
             mean, covariance = (tensor[0] for tensor in moments.covariance())
@@ -72,7 +73,7 @@ class PCA(DynamicBuffers):
         self.components = components.float().contiguous()
 
     def _largest(self, matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The eigenvalues ``(k,)`` that are kept, largest first, and their vectors as columns."""
+        """Return the largest eigenvalues ``(k,)``, descending, and eigenvectors as columns."""
         total = matrix.trace()
         if not (total.isfinite() and total > 0):
             raise ValueError(
@@ -82,21 +83,21 @@ class PCA(DynamicBuffers):
             )
         values, vectors = torch.linalg.eigh(matrix)
         values, vectors = values.flip(0), vectors.flip(1)
-        # Samples were float32: directions of less variance than its rounding are noise.
+        # Samples are float32: directions of less variance than its rounding error are noise.
         spanned = int((values > values[0] * torch.finfo(torch.float32).eps ** 2 * count).sum())
         max_components = min(spanned, count - 1)
         if isinstance(self.keep, int):
-            kept = min(self.keep, max_components)
+            rank = min(self.keep, max_components)
         else:
             below = values.cumsum(0) < self.keep * total
-            kept = min(int(below.sum()) + 1, max_components)
-        return values[:kept], vectors[:, :kept]
+            rank = min(int(below.sum()) + 1, max_components)
+        return values[:rank], vectors[:, :rank]
 
     def transform(self, samples: Tensor) -> Tensor:
         """Return coordinates ``(B, k)`` of samples ``(B, d)`` along the components."""
         return (samples - self.mean) @ self.components.T
 
     def residual(self, samples: Tensor) -> Tensor:
-        """Return the residual of samples ``(B, d)``: x less its reconstruction."""
+        """Return samples ``(B, d)`` minus their reconstruction from the components."""
         delta = samples - self.mean
         return delta - (delta @ self.components.T) @ self.components

@@ -1,6 +1,6 @@
-"""Finding pretrained weights, offline first: given folders, then caches, then a given download.
+"""Search for pretrained weights: in given folders, in caches, and last by a given download.
 
-Imports no torch, so that the parent process can look for weights before it runs a case.
+Imports no torch, so that the parent process can resolve weights before it runs a case.
 """
 
 import hashlib
@@ -20,28 +20,28 @@ SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 FOLDER_VARIABLE = "PROVING_GROUND_WEIGHTS"
 
 Download = Callable[[str, Path, str | None], object]
-"""Brings a URL to a path, whole or not at all; raises `OSError` with the reason, as a sentence.
+"""Downloads a URL to a path completely, or raises `OSError` with the reason as a sentence.
 
-Also given the first hex digits of the file's sha256, or None where the publisher states none."""
+The third argument is the first hex digits of the file's sha256; None if not published."""
 
 _failures: dict[str, str] = {}
 
 
 class WeightsMissingError(Exception):
-    """Weights are nowhere to be had; the message says which, where it looked, and the remedy."""
+    """Weights were not found; the message names them, the places searched, and the remedy."""
 
 
 class IncompleteWeightsError(ValueError):
-    """A file of the right weights lacks tensors that are needed of it; the message says which."""
+    """A file of the right weights lacks required tensors; the message names them."""
 
 
 @dataclass(frozen=True)
 class ResolvedWeights:
-    """Weights that were found.
+    """A weights file.
 
     Attributes:
-        path: The file.
-        sha256: Of its content, in hex.
+        path: Path of the file.
+        sha256: Digest of its content in hex.
     """
 
     path: Path
@@ -51,20 +51,20 @@ class ResolvedWeights:
 def resolve(
     tag: str, weights_dirs: Sequence[Path] = (), download: Download | None = None
 ) -> ResolvedWeights:
-    """Find weights, or get them.
+    """Find weights, or download them.
 
-    Looks in the given folders, in the one ``PROVING_GROUND_WEIGHTS`` names, in torch hub's cache,
-    and last at the publisher's, whose file then stays in torch hub's cache. Each URL is tried once
-    a process: its failure is remembered.
+    Searches the given folders, the folder named by ``PROVING_GROUND_WEIGHTS``, and torch hub's
+    cache, where a downloaded file is stored as well. Each URL is tried once per process: failures
+    are remembered.
 
     Args:
-        tag: In `models.catalog.WEIGHTS`.
-        weights_dirs: Folders that may hold the file, the first winning.
-        download: Fetches what none of them holds; without one nothing is fetched.
+        tag: Name in `models.catalog.WEIGHTS`.
+        weights_dirs: Folders that may hold the file, in order of precedence.
+        download: Downloads a file that is in none of the folders; None downloads nothing.
 
     Raises:
-        WeightsMissingError: They are in none of these places, and could not be downloaded.
-        ValueError: An unknown tag, or a file that cannot be read.
+        WeightsMissingError: The weights are in none of these places and were not downloaded.
+        ValueError: The tag is unknown, or the file cannot be read.
     """
     if tag not in WEIGHTS:
         raise ValueError(f"Unknown weights '{tag}': the catalog has {', '.join(WEIGHTS)}.")
@@ -87,14 +87,14 @@ def resolve(
 
 
 def hub_folder() -> Path:
-    """Where torch hub keeps downloaded weights."""
+    """Return the folder in which torch hub stores downloaded weights."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
     return home.expanduser() / "hub" / "checkpoints"
 
 
 def file_sha256(path: Path) -> str:
-    """Sha256 of a file, computed once a process for as long as the file stays the same.
+    """Return the sha256 of a file, cached in this process until the file changes.
 
     Raises:
         ValueError: The file cannot be read.
@@ -142,12 +142,12 @@ def _missing(entry: WeightsEntry, folders: Sequence[Path], reason: str) -> str:
 
 
 def load_state(resolved: ResolvedWeights) -> "dict[str, Tensor]":
-    """Tensors of a weights file by the publisher's name, on the CPU; no code in it is run.
+    """Load a file's tensors by the publisher's names, on the CPU, without running pickled code.
 
     A dictionary under a top-level ``state_dict`` or ``model`` is unwrapped.
 
     Raises:
-        ValueError: The file is damaged, or holds anything but tensors.
+        ValueError: The file is damaged, contains code, or contains no tensors.
     """
     from torch import Tensor
 

@@ -1,7 +1,7 @@
 """EfficientAD's autoencoder (Batzner, Heckler and König, WACV 2024, appendix).
 
-It squeezes the image through 64 numbers and predicts the teacher's features from them: what it
-gets wrong are fine details and, in the student's eyes, arrangements it never saw.
+It encodes an image as 64 numbers and predicts the teacher's features from them, and so misses fine
+details and arrangements that the training images do not have.
 """
 
 from itertools import pairwise
@@ -18,10 +18,10 @@ _DROPOUT = 0.2
 
 
 class Autoencoder(nn.Module):
-    """From images to features on the grid of a patch description network.
+    """Network from images to features on the grid of a patch description network.
 
     Args:
-        channels: Of the features.
+        channels: Number of channels of the features.
     """
 
     def __init__(self, channels: int) -> None:
@@ -37,11 +37,11 @@ class Autoencoder(nn.Module):
         self.out = nn.Conv2d(LATENT, channels, 3, padding=1)
 
     def forward(self, images: Tensor, grid: torch.Size | tuple[int, int]) -> Tensor:
-        """Predicted features.
+        """Return the predicted features.
 
         Args:
-            images: ``(B, 3, H, W)``, normalized.
-            grid: ``(h, w)`` of the teacher's features of these images.
+            images: Normalized images ``(B, 3, H, W)``.
+            grid: Height and width ``(h, w)`` of the teacher's features of these images.
 
         Returns:
             ``(B, C, h, w)``.
@@ -49,7 +49,7 @@ class Autoencoder(nn.Module):
         x = images
         for convolution in self.encoder:
             x = F.relu(convolution(x))
-        x = self.bottleneck(_at_least(x, _BOTTLENECK))
+        x = self.bottleneck(_padded(x, _BOTTLENECK))
         for convolution, size in zip(self.decoder, _decoder_sizes(images), strict=True):
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
             x = F.dropout(F.relu(convolution(x)), _DROPOUT, self.training)
@@ -58,18 +58,18 @@ class Autoencoder(nn.Module):
         return features
 
 
-def _at_least(x: Tensor, side: int) -> Tensor:
-    """Zeros around maps that the bottleneck's kernel does not fit into: images below 256 pixels."""
-    height, width = (max(0, side - have) for have in x.shape[-2:])
+def _padded(x: Tensor, side: int) -> Tensor:
+    """Pad maps with zeros to the size of the bottleneck's kernel, for images below 256 pixels."""
+    height, width = (max(0, side - length) for length in x.shape[-2:])
     if not height and not width:
         return x
     return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
 
 
 def _decoder_sizes(images: Tensor) -> list[tuple[int, int]]:
-    """What is upsampled to before each decoding convolution: 3, 8, 15, 32, 63 and 127 of 256."""
+    """Return sizes before each decoding convolution: 3, 8, 15, 32, 63 and 127 for 256 pixels."""
     height, width = images.shape[-2:]
     return [
-        (max(1, height // share - less), max(1, width // share - less))
-        for share, less in ((64, 1), (32, 0), (16, 1), (8, 0), (4, 1), (2, 1))
+        (max(1, height // divisor - margin), max(1, width // divisor - margin))
+        for divisor, margin in ((64, 1), (32, 0), (16, 1), (8, 0), (4, 1), (2, 1))
     ]

@@ -1,8 +1,8 @@
 """EfficientAD (Batzner, Heckler and König, WACV 2024).
 
-A student learns the features of a frozen teacher of patches, on normal images alone, and those of
-an autoencoder, which sees the whole image. Where they disagree the image is anomalous: the first
-map finds unknown structure, the second unknown arrangements of known structure.
+A student learns, on normal images, the features of a frozen patch-wise teacher and those of an
+autoencoder, which sees the whole image. Where they disagree, the image is anomalous: the first map
+finds unknown structure, the second unknown arrangements of known structure.
 """
 
 import math
@@ -21,40 +21,40 @@ from models.efficientad.autoencoder import Autoencoder
 from models.efficientad.pdn import FEATURES, LAYERS, PATCH, PatchDescriptionNetwork, teacher
 
 GRAYSCALE = 0.3
-"""Share of the auxiliary pictures that lose their colors (the paper's algorithm 1)."""
+"""Probability that an auxiliary image is converted to gray (the paper's algorithm 1)."""
 
 QUANTILES = (0.9, 0.995)
-"""Of the maps of held-out images; they become 0 and 0.1."""
+"""Quantiles of the maps of held-out images that are mapped to 0 and 0.1."""
 
 P_HARD = 0.999
-"""Share of the squared differences that the student's loss passes over (section 3.2)."""
+"""Share of the squared differences, the smallest, that the student's loss ignores (section 3.2)."""
 
 _BORDER = 4
-"""Positions at each border of the map that no patch is centered at, for lack of padding."""
+"""Width of the map's border, at which no patch is centered because networks do not pad."""
 
 _SMALLEST = 1e-12
-"""Least distance of two quantiles: of maps that are the same everywhere it is none."""
+"""Minimum difference of two quantiles, which coincide for constant maps."""
 
 _TEACHER, _AUTOENCODER = slice(None, FEATURES), slice(FEATURES, None)
-"""Channels of the student that imitate the one and the other."""
+"""Channels of the student that predict each of them."""
 
 
 class EfficientAD(AnomalyModel):
     """Teacher, student and autoencoder.
 
-    Under autocast the loss's forward passes, the teacher's too, run in its precision.
+    Under autocast, all forward passes of the loss, including the teacher's, run in its precision.
 
     Attributes:
-        statistics: ``(2, 384)`` mean and standard deviation of the teacher's channels on the
+        statistics: ``(2, 384)`` mean and standard deviation of the teacher's channels over the
             training images; empty before `compute`.
-        quantiles: ``(2, 2)`` by map (student's, autoencoder's) and quantile; empty before
+        quantiles: ``(2, 2)`` quantiles by map (student's, autoencoder's) and level; empty before
             `calibrate`.
 
     Args:
-        taught_by: Frozen, without padding.
-        student: Of twice as many channels.
-        autoencoder: Of as many.
-        weights: Mean and standard deviation that images are normalized with.
+        taught_by: Frozen teacher without padding.
+        student: Network with twice the teacher's channels.
+        autoencoder: Network with the teacher's channels.
+        weights: Entry with the mean and standard deviation for normalizing images.
     """
 
     frozen_parts = ("teacher",)
@@ -79,14 +79,14 @@ class EfficientAD(AnomalyModel):
         self._gathered = ChannelStatistics()
 
     def update(self, batch: Batch) -> None:
-        """Take the teacher's statistics on normal images."""
+        """Add the teacher's features of normal images to its channel statistics."""
         self._gathered.update(self.teacher(self._normalized(batch.get_images())))
 
     def compute(self) -> None:
-        """Set the mean and standard deviation that the teacher's features are normalized with.
+        """Set the mean and standard deviation for normalizing the teacher's features.
 
         Raises:
-            ValueError: No image was seen.
+            ValueError: No image was added.
         """
         self.statistics = self._gathered.mean_and_std()
         self._gathered = ChannelStatistics()
@@ -94,30 +94,30 @@ class EfficientAD(AnomalyModel):
     def loss(self, batch: Batch) -> Tensor:
         """Return the scalar training loss of normal images (algorithm 1), the sum of four terms.
 
-        The paper's batch is one image. Of the auxiliary images a share becomes gray. Without them
-        the penalty on them is left out, and the student learns to imitate the teacher on anything,
-        anomalies too.
+        The paper's batch is one image. Without auxiliary images the penalty on them is omitted, and
+        the student learns to imitate the teacher on anything, including anomalies.
         """
         images, auxiliary = batch.get_images(), batch.auxiliary
         count = len(images)
         others = [] if auxiliary is None else [random_grayscale(auxiliary, GRAYSCALE)]
-        # One pass of the student over all of them, and of its halves over those that want them.
+        # Jittered, plain and auxiliary images. The student's trunk runs once for all of them, each
+        # half of its head only for the images that need it.
         pictures = self._normalized(torch.cat([jitter(images), images, *others]))
         with torch.no_grad():
-            of_jittered, target = self._taught(pictures[: 2 * count]).split(count)
+            jittered_target, target = self._taught(pictures[: 2 * count]).split(count)
         hidden = self.student.trunk(pictures)
-        imitated = self.student.head(hidden[count:], _TEACHER).float()
-        echoed = self.student.head(hidden[:count], _AUTOENCODER).float()
+        teacher_part = self.student.head(hidden[count:], _TEACHER).float()
+        autoencoder_part = self.student.head(hidden[:count], _AUTOENCODER).float()
         rebuilt = self.autoencoder(pictures[:count], target.shape[-2:]).float()
-        loss = hard_feature_loss((target - imitated[:count]).square())
-        loss = loss + F.mse_loss(rebuilt, of_jittered) + F.mse_loss(echoed, rebuilt)
-        return loss if auxiliary is None else loss + imitated[count:].square().mean()
+        loss = hard_feature_loss((target - teacher_part[:count]).square())
+        loss = loss + F.mse_loss(rebuilt, jittered_target) + F.mse_loss(autoencoder_part, rebuilt)
+        return loss if auxiliary is None else loss + teacher_part[count:].square().mean()
 
     def calibrate(self, batches: Iterable[Batch]) -> None:
         """Take the quantiles of both maps over all pixels of held-out normal images.
 
         Raises:
-            ValueError: There are none.
+            ValueError: There are no held-out images.
         """
         maps = [self._maps(batch.get_images()).transpose(0, 1).flatten(1) for batch in batches]
         if not maps:
@@ -132,6 +132,8 @@ class EfficientAD(AnomalyModel):
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """Return anomaly maps (algorithm 2) and their maxima.
 
+        As in the official code, the border of the maps is 0, so no score is below 0.
+
         Raises:
             RuntimeError: The model was not calibrated.
         """
@@ -144,7 +146,7 @@ class EfficientAD(AnomalyModel):
         return {"score": of_maps(maps[:, 0])}
 
     def _maps(self, images: Tensor) -> Tensor:
-        """``(B, 2, h, w)`` float32: mean squared differences to the teacher, to the autoencoder."""
+        """``(B, 2, h, w)`` mean squared differences to the teacher and to the autoencoder."""
         normalized = self._normalized(images)
         target, student = self._taught(normalized), self.student(normalized)
         rebuilt = self.autoencoder(normalized, target.shape[-2:])
@@ -157,7 +159,7 @@ class EfficientAD(AnomalyModel):
         )
 
     def _taught(self, normalized: Tensor) -> Tensor:
-        """The teacher's features, normalized by their statistics."""
+        """Return the teacher's features, normalized by their statistics."""
         self._check_fitted(self.statistics, "statistics of its teacher's features")
         mean, std = self.statistics.view(2, 1, -1, 1, 1)
         features: Tensor = (self.teacher(normalized).float() - mean) / std
@@ -175,41 +177,45 @@ class EfficientAD(AnomalyModel):
 
 
 def hard_feature_loss(distance: Tensor, quantile: float = P_HARD) -> Tensor:
-    """Mean of the squared differences at or above their own quantile, of the whole batch at once.
+    """Return the mean of the squared differences at or above their quantile over the whole batch.
 
-    An interpolated quantile lies between two neighbors in rank, so that what reaches it are all
-    values from the upper neighbor on. Hence no full sort.
+    An interpolated quantile lies between two values adjacent in rank, so the values that reach it
+    are those from the upper one on: `topk` finds it without a full sort.
 
     Args:
         distance: Squared differences ``(B, C, h, w)``.
-        quantile: In [0, 1].
+        quantile: Level in [0, 1].
     """
     values = distance.detach().flatten()
-    kept = len(values) - math.ceil(quantile * (len(values) - 1))
-    least = values.topk(kept, sorted=False).values.min()
+    # The upper neighbor has rank ⌈q (N − 1)⌉, counted from 0.
+    count = len(values) - math.ceil(quantile * (len(values) - 1))
+    least = values.topk(count, sorted=False).values.min()
     hard = distance >= least
     return (distance * hard).sum() / hard.sum()
 
 
-def quantiles(values: Tensor, wanted: Sequence[float]) -> Tensor:
-    """Exact quantiles, linear between neighbors in rank.
+def quantiles(values: Tensor, levels: Sequence[float]) -> Tensor:
+    """Return exact quantiles with linear interpolation.
 
-    `torch.quantile` does the same, of up to 16 million values.
+    Unlike `torch.quantile`, which is limited to 16 million values, takes any number of them.
 
     Args:
-        values: ``(N,)``, any number of them.
-        wanted: Quantiles in [0, 1].
+        values: ``(N,)`` values.
+        levels: Levels in [0, 1].
 
     Returns:
-        ``(Q,)`` in the values' precision.
+        ``(Q,)`` quantiles in the precision of the values.
+
+    >>> quantiles(torch.tensor([3.0, 1.0, 2.0]), [0.5, 0.75])
+    tensor([2.0000, 2.5000])
     """
     ordered = values.sort().values
-    found: list[Tensor] = []
-    for quantile in wanted:
-        place = quantile * (len(ordered) - 1)
+    results: list[Tensor] = []
+    for level in levels:
+        place = level * (len(ordered) - 1)
         low, high = ordered[math.floor(place)].double(), ordered[math.ceil(place)].double()
-        found.append(low + (place - math.floor(place)) * (high - low))
-    return torch.stack(found).to(values.dtype)
+        results.append(low + (place - math.floor(place)) * (high - low))
+    return torch.stack(results).to(values.dtype)
 
 
 def build(
@@ -219,11 +225,11 @@ def build(
 
     Args:
         weights: Tag of the teacher's weights.
-        state: The teacher's tensors, see `models.efficientad.pdn.teacher`; None leaves it random.
-        size: ``small`` or ``medium``, of teacher and student.
+        state: Teacher's tensors, see `models.efficientad.pdn.teacher`; None leaves it random.
+        size: Size of teacher and student, ``small`` or ``medium``.
 
     Raises:
-        ValueError: An unknown name, or tensors that are not such a teacher's.
+        ValueError: A name is unknown, or the tensors are not those of such a teacher.
     """
     if size not in LAYERS:
         raise ValueError(f"Unknown size '{size}': there are {', '.join(LAYERS)}.")

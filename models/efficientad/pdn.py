@@ -1,7 +1,7 @@
 """Patch description networks of EfficientAD (Batzner, Heckler and König, WACV 2024, appendix).
 
-Four or six convolutions and two poolings whose receptive field is a patch of 33 by 33 pixels: each
-output vector describes one patch and sees nothing else of the image.
+Four or six convolutions and two poolings with a receptive field of 33 × 33 pixels: each output
+vector describes one patch and depends on nothing else in the image.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from models.catalog import WeightsEntry
 from models.components.checkpoints import misfits
 
 FEATURES = 384
-"""Channels of a teacher."""
+"""Number of channels of a teacher."""
 
 PATCH = 33
 """Side of the receptive field in pixels: smaller images give no output."""
@@ -27,10 +27,10 @@ class _Layer:
     """A convolution of stride 1.
 
     Attributes:
-        kernel: Its side.
-        padding: Rows of zeros at each border where the network pads.
-        channels: Of its output; None for those the network is asked for.
-        pooled: Whether ReLU is followed by average pooling of 2 by 2.
+        kernel: Side of the kernel.
+        padding: Width of the zero border if the network pads.
+        channels: Number of output channels; None for the network's own number.
+        pooled: Whether 2 × 2 average pooling follows ReLU.
     """
 
     kernel: int
@@ -55,10 +55,10 @@ LAYERS: Mapping[str, tuple[_Layer, ...]] = {
         _Layer(1, 0, None),
     ),
 }
-"""By size of the network; ReLU follows every convolution but the last."""
+"""Layers by size of the network; ReLU follows every convolution except the last."""
 
 _SEQUENTIAL = {"small": (0, 3, 6, 8), "medium": (0, 3, 6, 8, 10, 12)}
-"""Places of the convolutions in the one ``Sequential`` of github.com/nelson1425/EfficientAD."""
+"""Indices of the convolutions in the ``Sequential`` of github.com/nelson1425/EfficientAD."""
 
 
 class PatchDescriptionNetwork(nn.Module):
@@ -66,9 +66,9 @@ class PatchDescriptionNetwork(nn.Module):
 
     Args:
         size: ``small`` or ``medium``.
-        channels: Of the output.
-        padding: Pad with zeros, so that 256 pixels give 64 positions, as the teacher is distilled;
-            without padding, as anomalies are detected, they give 56.
+        channels: Number of output channels.
+        padding: Pad with zeros, as in distillation: 256 pixels give 64 positions. Without padding,
+            as in anomaly detection, they give 56.
     """
 
     def __init__(self, size: str, channels: int = FEATURES, *, padding: bool = False) -> None:
@@ -83,7 +83,7 @@ class PatchDescriptionNetwork(nn.Module):
             before = after
 
     def trunk(self, images: Tensor) -> Tensor:
-        """What the last convolution sees of normalized images ``(B, 3, H, W)``."""
+        """Return the input of the last convolution for normalized images ``(B, 3, H, W)``."""
         x = images
         for convolution, pooled in zip(list(self.children())[:-1], self._pooled, strict=False):
             x = F.relu(convolution(x))
@@ -92,32 +92,32 @@ class PatchDescriptionNetwork(nn.Module):
         return x
 
     def head(self, hidden: Tensor, channels: slice = slice(None)) -> Tensor:
-        """Some of the output's channels, of `trunk`'s output: the others are not computed."""
+        """Return only some channels of the output, computed from the output of `trunk`."""
         last = list(self.children())[-1]
         assert isinstance(last, nn.Conv2d)
         assert last.bias is not None
         return F.conv2d(hidden, last.weight[channels], last.bias[channels])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features ``(B, C, h, w)`` of normalized images ``(B, 3, H, W)``."""
+        """Return features ``(B, C, h, w)`` of normalized images ``(B, 3, H, W)``."""
         return self.head(self.trunk(images))
 
 
 def teacher(
     size: str, weights: WeightsEntry, state: Mapping[str, Tensor] | None
 ) -> PatchDescriptionNetwork:
-    """A frozen teacher without padding.
+    """Build a frozen teacher without padding.
 
     Args:
         size: ``small`` or ``medium``.
-        weights: What the tensors are, for messages.
-        state: Tensors of a teacher's file, named ``conv1.weight`` as anomalib and this project's
-            ``distill`` do, or ``0.weight`` as nelson1425/EfficientAD does; None leaves it random.
+        weights: Entry of the tensors, named in error messages.
+        state: Tensors of a teacher's file, named ``conv1.weight`` as by anomalib and ``bench
+            distill``, or ``0.weight`` as by nelson1425/EfficientAD; None leaves it random.
 
     Raises:
         ValueError: The tensors are not those of such a network.
     """
-    # Tensors about to be loaded need not be drawn first.
+    # On meta, no time is spent drawing tensors that are replaced.
     with torch.device("meta") if state is not None else nullcontext():
         network = PatchDescriptionNetwork(size)
     if state is not None:

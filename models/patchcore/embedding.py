@@ -1,4 +1,4 @@
-"""PatchCore's patch features: two layers brought to one grid, each position with its neighbors."""
+"""PatchCore's patch features: two layers on one grid, averaged over neighboring positions."""
 
 import functools
 from collections.abc import Sequence
@@ -8,23 +8,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _DIMENSION = 1024
-_PATCH = 9
+_PATCH = 9  # positions of a 3×3 patch
 
 
 class PooledEmbedding(nn.Module):
-    """Features as in the paper's code: 3×3 patches pooled to 1024 a layer, then to 1024 of both.
+    """Features of the official code: each layer's 3×3 patches pooled to 1024, then both to 1024.
 
-    There, a patch of C channels is a vector of 9 C numbers, channel by channel, whose adaptive
-    average to 1024 is taken, and then that of both layers' numbers in a row. All of it is linear,
-    and each number that comes of it averages the patches of one or two neighboring channels, or a
-    part of one's. So it is a convolution of these channels with 3×3 kernels of its own, at the
-    layer's own resolution: nothing is unfolded, which would be nine times as large.
+    There, a patch of C channels is a vector of 9 C numbers, channel by channel. Adaptive averaging
+    pools it to 1024, and then the concatenated vectors of both layers. All of this is linear, and
+    each output averages a part of one channel's patch or the patches of a few adjacent channels: a
+    grouped 3×3 convolution at the layer's own resolution, without the ninefold memory of unfolding.
 
     Attributes:
-        channels: Of the outcome.
+        channels: Number of output channels.
 
     Args:
-        channels: Of the two layers.
+        channels: Number of channels of each layer.
     """
 
     channels: int
@@ -35,20 +34,20 @@ class PooledEmbedding(nn.Module):
         self.pooling = nn.ModuleList(_Pooling(each, len(channels)) for each in channels)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """``(B, 1024, h, w)`` of layers ``(B, C, h, w)``, on the first one's grid."""
+        """Return ``(B, 1024, h, w)`` features on the grid of the first of the layers."""
         return _joined(
             [pool(layer.float()) for pool, layer in zip(self.pooling, features, strict=True)]
         )
 
 
 class ConcatenatedEmbedding(nn.Module):
-    """Features as in anomalib: each layer's 3×3 averages, one after the other.
+    """Features of anomalib: the 3×3 averages of all layers, concatenated.
 
     Attributes:
-        channels: Of the outcome.
+        channels: Number of output channels.
 
     Args:
-        channels: Of the two layers.
+        channels: Number of channels of each layer.
     """
 
     channels: int
@@ -58,12 +57,12 @@ class ConcatenatedEmbedding(nn.Module):
         self.channels = sum(channels)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """``(B, ΣC, h, w)`` of layers ``(B, C, h, w)``, on the first one's grid."""
+        """Return ``(B, ΣC, h, w)`` features on the grid of the first of the layers."""
         return _joined([F.avg_pool2d(layer.float(), 3, stride=1, padding=1) for layer in features])
 
 
 class _Pooling(nn.Module):
-    """What one layer adds to the pooled features: depthwise convolutions."""
+    """Grouped convolutions that pool one layer to its share of the features."""
 
     def __init__(self, channels: int, layers: int) -> None:
         super().__init__()
@@ -74,8 +73,9 @@ class _Pooling(nn.Module):
                 f"channels, as ResNets have: found {channels}. Choose the concatenated features."
             )
         self._step = max(1, channels // outputs)
-        # Output o averages as many bins as there are layers, of the 1024 that a patch is pooled to;
-        # they lie within `step` channels from this one on, or within a part of it.
+        # Output o averages `layers` consecutive bins of the 1024 that a patch of 9 C numbers is
+        # pooled to. Bin b covers the numbers from ⌊9 C b / 1024⌋ to ⌈9 C (b + 1) / 1024⌉; those of
+        # an output lie within `step` channels from `first` on.
         first = torch.arange(outputs) * channels // outputs
         places = first[:, None, None] * _PATCH + torch.arange(self._step * _PATCH)
         bins = torch.arange(_DIMENSION).view(outputs, layers, 1)
@@ -87,7 +87,7 @@ class _Pooling(nn.Module):
         self.register_buffer("kernels", kernels.transpose(0, 1).contiguous(), persistent=False)
 
     def forward(self, layer: Tensor) -> Tensor:
-        """``(B, 512, h, w)`` of ``(B, C, h, w)``."""
+        """Pool ``(B, C, h, w)`` to ``(B, 1024 / layers, h, w)``."""
         groups = layer.shape[1] // self._step
         parts = (
             F.conv2d(layer[:, offset :: self._step], kernels, padding=1, groups=groups)

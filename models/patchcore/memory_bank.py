@@ -1,4 +1,4 @@
-"""The memory bank: normal patch features, and how far other patches are from them."""
+"""Memory bank of normal patch features with nearest neighbor search."""
 
 import torch
 from torch import Tensor
@@ -10,15 +10,15 @@ _QUERIES = 4096
 
 
 class MemoryBank(DynamicBuffers):
-    """Patch features, prepared once for the search of nearest ones.
+    """Patch features, prepared once for nearest neighbor search.
 
     Attributes:
-        mean: ``(d,)``.
-        patches: ``(M, d)`` features less their mean: products of these lose less to rounding. Empty
+        mean: ``(d,)`` mean of the features.
+        patches: ``(M, d)`` features minus their mean, whose products lose less to rounding; empty
             before `fill`.
 
     Args:
-        channels: d.
+        channels: Number of channels d.
     """
 
     def __init__(self, channels: int) -> None:
@@ -34,15 +34,15 @@ class MemoryBank(DynamicBuffers):
         return len(self.patches)
 
     def fill(self, patches: Tensor) -> None:
-        """Hold features ``(M, d)``."""
+        """Store features ``(M, d)``."""
         self.mean = patches.mean(dim=0)
         self.patches = patches - self.mean
         self._prepared()
 
     def nearest(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest patch of the bank, exactly.
+        """Return the distance and index of the nearest patch of each query.
 
-        Needs what `models.components.nearest_neighbors` does, and copies of 4,096 queries.
+        Takes the memory of `nearest_point` and copies of 4,096 queries.
 
         Args:
             queries: ``(Q, d)``.
@@ -60,11 +60,11 @@ class MemoryBank(DynamicBuffers):
         return torch.cat(squares).sqrt_(), torch.cat(indices)
 
     def neighborhood(self, indices: Tensor, count: int) -> Tensor:
-        """The patches nearest to some of the bank's own.
+        """Return the patches nearest to some patches of the bank.
 
         Args:
-            indices: ``(B,)`` of patches.
-            count: How many; all where the bank holds fewer.
+            indices: ``(B,)`` indices of patches.
+            count: Number of neighbors, at most the size of the bank.
 
         Returns:
             ``(B, count)`` indices, the patch itself first.
@@ -75,15 +75,15 @@ class MemoryBank(DynamicBuffers):
         return distances.topk(min(count, len(self)), largest=False).indices
 
     def distances(self, queries: Tensor, indices: Tensor) -> Tensor:
-        """Euclidean distances ``(B, K)`` of queries ``(B, d)`` to patches ``(B, K)``."""
+        """Return distances ``(B, K)`` of queries ``(B, d)`` to patches with indices ``(B, K)``."""
         centered = (queries - self.mean)[:, None]
         distances: Tensor = torch.linalg.vector_norm(centered - self.patches[indices], dim=2)
         return distances
 
     def _prepared(self) -> Bank:
-        """What is searched; made anew where the patches were moved to another device."""
+        """Return the prepared bank, again after the patches moved to another device."""
         if self._bank is None or self._bank.rows is not self.patches:
-            # A GPU multiplies whole features in less time than it takes to select.
+            # On a GPU, products of all channels are faster than pruning by bounds.
             cpu = self.patches.device.type == "cpu"
             self._basis = principal_subspace(self.patches) if cpu else None
             self._bank = Bank.of(Points.of(self.patches, self._basis))

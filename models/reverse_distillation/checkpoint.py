@@ -1,8 +1,8 @@
-"""Checkpoints of Reverse Distillation in the two layouts the originals left.
+"""Checkpoints of Reverse Distillation in the layouts of the official and of the study's code.
 
 The official code saves ``{'bn': …, 'decoder': …}``, the study's ConvNeXt code
-``{'bn_layer': …, 'decoder': …}``, at times under ``model_state_dict``. Only top-level keys tell
-them apart: the official ``bn`` itself holds names that begin with ``bn_layer.``.
+``{'bn_layer': …, 'decoder': …}``, sometimes under ``model_state_dict``. Only the top-level keys
+distinguish them: names in the official ``bn`` begin with ``bn_layer.`` as well.
 """
 
 from collections.abc import Mapping
@@ -13,22 +13,22 @@ from torch import Tensor, nn
 from models.components.checkpoints import load_tensors, misfits
 
 Layout = Literal["bn", "bn_layer"]
-"""Top-level key of the bottleneck, which names the layout."""
+"""Top-level key of the bottleneck, which identifies the layout."""
 
 
 def load(
     checkpoint: Mapping[str, Any], layout: Layout, bottleneck: nn.Module, decoder: nn.Module
 ) -> None:
-    """Load a checkpoint; on a mismatch leave both modules as they are.
+    """Load a checkpoint; on a mismatch, leave both modules unchanged.
 
     Args:
-        checkpoint: As `torch.load` gave it. Stray ``memory`` entries are dropped.
-        layout: The model's own.
-        bottleneck: Takes what is under the layout's key.
-        decoder: Takes what is under ``decoder``.
+        checkpoint: Result of `torch.load`. Stray ``memory`` entries are ignored.
+        layout: Layout of the model.
+        bottleneck: Module for the tensors under the layout's key.
+        decoder: Module for the tensors under ``decoder``.
 
     Raises:
-        ValueError: Another layout, or another model's tensors.
+        ValueError: The checkpoint has another layout or is another model's.
     """
     sections = _sections(checkpoint)
     if set(sections) != {layout, "decoder"}:

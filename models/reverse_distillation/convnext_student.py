@@ -1,9 +1,9 @@
-"""Students of Reverse Distillation for a ConvNeXt teacher (the original study's own designs).
+"""Students of Reverse Distillation for a ConvNeXt teacher (designs of the original study).
 
-Names and shapes of `ConvNeXtBottleneck` and `ConvNeXtDecoder` are the original checkpoints'.
-`AdaptedBottleneck` and `AdaptedDecoder` put rd_resnet50's own student behind a ConvNeXt teacher, so
-that only the teacher differs. Their adapters sit on the student's side alone: a trained projection
-of the targets could collapse to a constant and win.
+Names and shapes of `ConvNeXtBottleneck` and `ConvNeXtDecoder` are those of the original
+checkpoints. `AdaptedBottleneck` and `AdaptedDecoder` combine a ConvNeXt teacher with the student of
+rd_resnet50, so that only the teacher differs. Adapters are on the student's side alone: a trained
+projection of the targets could collapse to a constant.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ _BLOCKS = 2
 
 
 class ConvNeXtBottleneck(nn.Module):
-    """Features at strides 4, 8 and 16 brought to stride 16, concatenated, fused to stride 32.
+    """Bottleneck that downsamples features to stride 16, concatenates and fuses them to stride 32.
 
     Args:
-        channels: Of the teacher's features by scale.
+        channels: Numbers of channels of the teacher's features by scale.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -66,7 +66,7 @@ class _UpwardDecoder(nn.Module):
         raise NotImplementedError
 
     def forward(self, embedding: Tensor) -> list[Tensor]:
-        """Features at strides 4, 8, 16 from ``(B, 2C, h, w)`` at stride 32."""
+        """Decode features at strides 4, 8, 16 from ``(B, 2C, h, w)`` at stride 32."""
         high = self.up1(embedding)
         middle = self.up2(high)
         low = self.up3(middle)
@@ -77,7 +77,7 @@ class ConvNeXtDecoder(_UpwardDecoder):
     """The original study's decoder: plain convolutions with GroupNorm and GELU.
 
     Args:
-        channels: Of the teacher's features by scale.
+        channels: Numbers of channels of the teacher's features by scale.
     """
 
     def _up(self, channels: int, out: int) -> Stage:
@@ -91,7 +91,7 @@ class ConvNeXtBlockDecoder(_UpwardDecoder):
     Initialized as ConvNeXt is: truncated normal of deviation 0.02, biases zero.
 
     Args:
-        channels: Of the teacher's features by scale.
+        channels: Numbers of channels of the teacher's features by scale.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -111,10 +111,10 @@ class ConvNeXtBlockDecoder(_UpwardDecoder):
 
 
 class AdaptedBottleneck(nn.Module):
-    """The teacher's features brought to ResNet50's widths, then rd_resnet50's bottleneck.
+    """Projections of the teacher's features to ResNet50's widths, then rd_resnet50's bottleneck.
 
     Args:
-        channels: Of the teacher's features by scale.
+        channels: Numbers of channels of the teacher's features by scale.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -133,10 +133,10 @@ class AdaptedBottleneck(nn.Module):
 
 
 class AdaptedDecoder(nn.Module):
-    """rd_resnet50's decoder, brought back to the teacher's widths.
+    """rd_resnet50's decoder, then projections to the teacher's widths.
 
     Args:
-        channels: Of the teacher's features by scale.
+        channels: Numbers of channels of the teacher's features by scale.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -148,7 +148,7 @@ class AdaptedDecoder(nn.Module):
         )
 
     def forward(self, embedding: Tensor) -> list[Tensor]:
-        """Features at strides 4, 8, 16 from ``(B, 2048, h, w)`` at stride 32."""
+        """Decode features at strides 4, 8, 16 from ``(B, 2048, h, w)`` at stride 32."""
         decoded = self.decoder(embedding)
         return [project(scale) for project, scale in zip(self.project, decoded, strict=True)]
 

@@ -1,7 +1,7 @@
 """Reverse Distillation's distance, 1 − cosine, as a loss and as maps.
 
-Everything here is float32 whatever autocast says: 1 − cosine of two nearly equal vectors is a
-difference of nearly equal numbers, of which bfloat16 keeps nothing.
+Everything here is float32 even under autocast: 1 − cosine of two nearly equal vectors is a
+difference of nearly equal numbers, which bfloat16 rounds to 0.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,26 +10,26 @@ import torch
 from torch import Tensor
 
 _EPS = 1e-8
-"""Smallest norm, so that an all-zero feature has a cosine of 0 instead of NaN."""
+"""Minimum norm, so that an all-zero feature has a cosine of 0 instead of NaN."""
 
 
 def flattened_loss(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
-    """Sum over scales of 1 − cosine of the flattened maps, mean over the batch.
+    """Return 1 − cosine of the flattened maps, mean over the batch, sum over scales.
 
-    The official code's loss of Deng and Li, CVPR 2022; the paper writes it per pixel.
+    The loss of the official code of Deng and Li, CVPR 2022; the paper's is per pixel.
 
     Args:
         teacher: Feature maps ``(B, C, h, w)`` by scale.
         student: The same shapes.
     """
-    # A cosine does not depend on the order of its elements: nothing needs to be flattened.
+    # Reducing over (C, h, w) equals flattening: a cosine does not depend on the order of elements.
     return torch.stack(
         [_distance(t, s, (1, 2, 3)).mean() for t, s in zip(teacher, student, strict=True)]
     ).sum()
 
 
 def per_pixel_loss(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
-    """1 − cosine over channels at every pixel, mean over pixels and batch, mean over scales.
+    """Return 1 − cosine over channels at every pixel, mean over pixels, batch and scales.
 
     Args:
         teacher: Feature maps ``(B, C, h, w)`` by scale.
@@ -45,7 +45,7 @@ LOSSES: Mapping[str, Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]] = {
 
 
 def distance_maps(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> list[Tensor]:
-    """1 − cosine over channels: ``(B, h, w)`` float32 in [0, 2] by scale."""
+    """Return 1 − cosine over channels by scale, ``(B, h, w)`` float32 in [0, 2]."""
     return [_distance(t, s, (1,)) for t, s in zip(teacher, student, strict=True)]
 
 

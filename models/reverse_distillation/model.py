@@ -1,8 +1,8 @@
 """Anomaly detection via Reverse Distillation from one-class embedding (Deng and Li, CVPR 2022).
 
-A frozen teacher sees the image, a bottleneck embeds its features, and a student decodes the
-teacher's features from the embedding. Trained on normal images alone, it fails on what it has
-never seen: the anomaly map is 1 − cosine between the two.
+A bottleneck embeds the features of a frozen teacher, and a student decodes the teacher's features
+from the embedding. Trained on normal images alone, it fails on anomalies: the anomaly map is
+1 − cosine between both features.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,11 +40,11 @@ class ReverseDistillation(AnomalyModel):
     """Backbone, bottleneck and student decoder.
 
     Args:
-        teacher: Frozen features at strides 4, 8 and 16.
-        bottleneck: From these to one embedding at stride 32.
-        decoder: From the embedding to the teacher's features.
+        teacher: Frozen backbone with features at strides 4, 8 and 16.
+        bottleneck: Network from these to an embedding at stride 32.
+        decoder: Network from the embedding to the teacher's features.
         loss: Name in `models.reverse_distillation.distance.LOSSES`.
-        layout: Of its checkpoints.
+        layout: Layout of the model's checkpoints.
     """
 
     features_only = True
@@ -69,7 +69,7 @@ class ReverseDistillation(AnomalyModel):
         """Return the student's features by scale (strides 4, 8, 16) from the teacher's.
 
         Raises:
-            ValueError: A side of the images is no multiple of 32.
+            ValueError: A side of the images is not a multiple of 32.
         """
         height, width = (side * STRIDES[1] for side in features[0].shape[-2:])
         if height % _STRIDE or width % _STRIDE:
@@ -90,8 +90,8 @@ class ReverseDistillation(AnomalyModel):
         """Return anomaly maps at the input's size and their maxima.
 
         Returns:
-            ``multi_scale``: the sum of all three scales, the paper's; ``single_scale``: the last
-            scale alone (stride 16), the study's protocol.
+            ``multi_scale``, the sum of all three scales as in the paper; ``single_scale``, the last
+            scale alone (stride 16) as in the study's protocol.
         """
         features = batch.get_features()
         scales = distance_maps(features, self.student(features))
@@ -106,10 +106,10 @@ class ReverseDistillation(AnomalyModel):
         return {self._layout: self.bottleneck.state_dict(), "decoder": self.decoder.state_dict()}
 
     def load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Load what `checkpoint` returned, or what the original code of this family saved.
+        """Load a result of `checkpoint`, or a checkpoint of this family's original code.
 
         Raises:
-            ValueError: It is of another layout or of another model.
+            ValueError: The checkpoint has another layout or is another model's.
         """
         rd_checkpoint.load(checkpoint, self._layout, self.bottleneck, self.decoder)
 
@@ -133,7 +133,7 @@ def build(
             ``convnext_adapted`` go with a ConvNeXt one.
 
     Raises:
-        ValueError: An unknown name, or tensors that are not this teacher's.
+        ValueError: A name is unknown, or the tensors are not this teacher's.
     """
     for kind, name, known in (("weights", weights, WEIGHTS), ("loss", loss, LOSSES)):
         if name not in known:

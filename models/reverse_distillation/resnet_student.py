@@ -1,6 +1,6 @@
 """Reverse Distillation's one-class bottleneck and mirrored residual decoder (Deng and Li, 2022).
 
-Parameter names and shapes are the official checkpoints', so that those load.
+Parameter names and shapes are those of the official checkpoints, which load.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ Resample = Literal["down", "up"]
 
 @dataclass(frozen=True)
 class ResNetShape:
-    """What tells one ResNet student from another.
+    """Hyperparameters of a ResNet student.
 
     Attributes:
-        expansion: Channels out of a block over its planes: 1 for basic blocks, 4 for bottlenecks.
-        embedding_blocks: Residual blocks of the one-class embedding.
-        decoder_blocks: Residual blocks of the decoder's stages, from stride 16 to stride 4.
+        expansion: Ratio of output channels to planes: 1 for basic blocks, 4 for bottlenecks.
+        embedding_blocks: Number of residual blocks of the one-class embedding.
+        decoder_blocks: Numbers of residual blocks of the decoder's stages, strides 16 to 4.
         base_width: Width of a bottleneck's inner convolutions at 64 planes.
     """
 
@@ -33,7 +33,7 @@ class ResNetShape:
 
     @property
     def channels(self) -> tuple[int, int, int]:
-        """Feature channels at strides 4, 8 and 16."""
+        """Numbers of feature channels at strides 4, 8 and 16."""
         return 64 * self.expansion, 128 * self.expansion, 256 * self.expansion
 
 
@@ -48,7 +48,7 @@ class ResNetBottleneck(nn.Module):
     """Multi-scale feature fusion, then one-class embedding.
 
     Args:
-        shape: Of the teacher mirrored.
+        shape: Hyperparameters of the teacher it mirrors.
     """
 
     def __init__(self, shape: ResNetShape) -> None:
@@ -61,7 +61,7 @@ class ResNetBottleneck(nn.Module):
         self.conv1, self.bn1 = _spatial(low, middle, "down"), nn.BatchNorm2d(middle)
         self.conv2, self.bn2 = _spatial(middle, high, "down"), nn.BatchNorm2d(high)
         self.conv3, self.bn3 = _spatial(middle, high, "down"), nn.BatchNorm2d(high)
-        # The official code has these two, counts and saves them, and never calls them.
+        # Never called in the official code either, but part of its checkpoints.
         self.conv4 = nn.Conv2d(4 * high, embedding, 1, bias=False)
         self.bn4 = nn.BatchNorm2d(embedding)
         self.relu = nn.ReLU(inplace=True)
@@ -77,10 +77,10 @@ class ResNetBottleneck(nn.Module):
 
 
 class ResNetDecoder(nn.Module):
-    """The teacher in reverse: residual stages that upsample where its own downsample.
+    """Mirror image of the teacher: residual stages that upsample where the teacher downsamples.
 
     Args:
-        shape: Of the teacher mirrored.
+        shape: Hyperparameters of the teacher it mirrors.
     """
 
     def __init__(self, shape: ResNetShape) -> None:
@@ -93,7 +93,7 @@ class ResNetDecoder(nn.Module):
         _initialize(self)
 
     def forward(self, embedding: Tensor) -> list[Tensor]:
-        """Features at strides 4, 8, 16 from ``(B, 2C, h, w)`` at stride 32."""
+        """Decode features at strides 4, 8, 16 from ``(B, 2C, h, w)`` at stride 32."""
         high = self.layer1(embedding)
         middle = self.layer2(high)
         return [self.layer3(middle), middle, high]
@@ -158,7 +158,7 @@ def _shortcut(channels: int, out: int, resample: Resample | None) -> nn.Sequenti
 
 
 def _initialize(module: nn.Module) -> None:
-    """Official initialization: He's for convolutions; transposed ones keep PyTorch's own."""
+    """Initialize as the official code: He's for convolutions, PyTorch's for transposed ones."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

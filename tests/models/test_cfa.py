@@ -3,11 +3,10 @@ import copy
 import numpy as np
 import pytest
 import torch
-from model_driver import batch_of, gather
+from model_driver import batch_of, gather, train
 from scipy.ndimage import gaussian_filter, uniform_filter, zoom
 
-from models.cfa import build, nearest, squared_distances
-from models.components.coord_conv import CoordConv
+from models.cfa import CoordConv, build, nearest, squared_distances
 
 TAG = "resnet18.tv_in1k"
 SIDE = 64
@@ -36,28 +35,7 @@ def images():
 
 @pytest.fixture
 def fitted(model, images):
-    return fit(model, images)
-
-
-def fit(model, images, batch=2):
-    return gather(model, images, batch)
-
-
-def train(model, images, steps=2, lr=1e-4):
-    model.train()
-    optimizer = torch.optim.AdamW(model.trainable_parameters(), lr, amsgrad=True)
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = model.loss(batch_of(model, images))
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
-def tensors(module):
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    return gather(model, images)
 
 
 def descriptors(model, images):
@@ -94,7 +72,7 @@ def test_memory_bank_is_the_mean_descriptor_of_each_position(fitted, images):
 
 
 def test_memory_bank_does_not_depend_on_the_batches(fitted, images):
-    whole = fit(make(), images, batch=5)
+    whole = gather(make(), images, 5)
     torch.testing.assert_close(fitted.memory_bank, whole.memory_bank, atol=1e-5, rtol=0)
 
 
@@ -117,7 +95,7 @@ def test_loss_is_the_papers_formula(fitted, images, radius):
 
 
 def test_prediction_is_the_papers_formula(fitted, images):
-    train(fitted, images)
+    train(fitted, images, lr=1e-4)
     prediction = fitted(images)["score"]
     distance = np.sqrt(distances(descriptors(fitted, images), fitted.memory_bank)[..., :3])
     certainty = np.exp(-distance[..., 0]) / np.exp(-distance).sum(axis=-1)
@@ -153,7 +131,7 @@ def test_parameters_are_one_convolution_and_the_radius(model):
 
 def test_images_need_not_be_square(model):
     images = torch.rand(2, 3, 64, 96)
-    assert fit(model, images)(images)["score"].maps.shape == (2, 64, 96)
+    assert gather(model, images)(images)["score"].maps.shape == (2, 64, 96)
 
 
 def test_images_of_two_sizes_are_refused(model, images):
@@ -164,15 +142,9 @@ def test_images_of_two_sizes_are_refused(model, images):
         model.update(batch_of(model, torch.rand(1, 3, 96, 96)))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"weights": "resnet18"}, "Unknown weights 'resnet18'"),
-    ],
-)
-def test_what_cannot_be_built_is_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        build(**({"weights": TAG, "state": None} | change))
+def test_unknown_weights_are_refused():
+    with pytest.raises(ValueError, match="Unknown weights 'resnet18'"):
+        build(weights="resnet18", state=None)
 
 
 def test_neighbors_far_from_the_origin_are_found_exactly():

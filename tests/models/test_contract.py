@@ -18,6 +18,7 @@ from models.components.base import AnomalyModel, Batch, ModelContractError
 HEAVY = {name for name, entry in MODELS.items() if "wide_resnet50" in (entry.weights or "")} | {
     "rd_resnet50",
     "rd_convnext_adapted",
+    "rd_convnext_cnblock",
     "efficientad_medium",
     "patchcore_320",
     "stfpm",
@@ -29,7 +30,20 @@ NAMES = [
     for name, entry in MODELS.items()
     if entry.task == "anomaly"
 ]
-TRAIN, TEST = driver.pictures(6, 1), driver.pictures(3, 2)
+# EfficientAD surrounds its maps with a border of zeros, the 0.9 quantile of held-out images. At 64
+# pixels the 64 positions inside it can all lie below: images tie at 0 (efficientad_medium did).
+SIDES = {"efficientad_small": 96, "efficientad_medium": 96}
+# The five components of six images span nothing else: test images fall into their middle, where the
+# densities of dfkde_resnet18 differ by 1e-5.
+TRAINING_IMAGES = {"dfkde": 24, "dfkde_resnet18": 24}
+
+
+def pictures(name, count, seed):
+    return driver.pictures(count, seed, (SIDES.get(name, driver.SIDE),) * 2)
+
+
+def training(name):
+    return pictures(name, TRAINING_IMAGES.get(name, 6), 1)
 
 
 @pytest.fixture(params=NAMES, scope="module")  # tests are grouped by model
@@ -43,6 +57,11 @@ def _fitted(name):
 
 
 @pytest.fixture
+def images(name):
+    return pictures(name, 3, 2)
+
+
+@pytest.fixture
 def fitted(name):
     """A fitted model that the test may change."""
     model = copy.deepcopy(_fitted(name))
@@ -51,13 +70,13 @@ def fitted(name):
 
 
 def auxiliary(name, count):
-    return driver.pictures(count, 9) if MODELS[name].auxiliary else None
+    return pictures(name, count, 9) if MODELS[name].auxiliary else None
 
 
 def fit(model, name):
     torch.manual_seed(5)
-    held_out = driver.pictures(3, 4) if MODELS[name].holds_out else None
-    return driver.fit(model, TRAIN, auxiliary=auxiliary(name, 2), held_out=held_out)
+    held_out = pictures(name, 3, 4) if MODELS[name].holds_out else None
+    return driver.fit(model, training(name), auxiliary=auxiliary(name, 2), held_out=held_out)
 
 
 def assert_equal(found, wanted):
@@ -89,47 +108,51 @@ def unfitted(model, name, seed=3):
     return other
 
 
-def test_predicts_the_declared_heads(name, fitted):
+def test_predicts_the_declared_heads(name, fitted, images):
     assert isinstance(fitted, AnomalyModel)
     assert fitted.uses_gradients or fitted.gathers_statistics
-    predictions = driver.predict(fitted, TEST)
+    predictions = driver.predict(fitted, images)
     assert sorted(predictions) == sorted(MODELS[name].heads)
     for prediction in predictions.values():
         assert prediction.scores.shape == (3,)
         assert prediction.scores.dtype == torch.float32
         assert prediction.scores.isfinite().all()
+        assert len(prediction.scores.unique()) == 3
         if prediction.maps is not None:
-            assert prediction.maps.shape == (3, *TEST.shape[-2:])
+            assert prediction.maps.shape == (3, *images.shape[-2:])
             assert prediction.maps.dtype == torch.float32
             assert prediction.maps.isfinite().all()
 
 
-def test_scores_do_not_depend_on_batch_companions(fitted):
-    together = driver.predict(fitted, TEST)
-    alone = [driver.predict(fitted, image[None]) for image in TEST]
+def test_scores_do_not_depend_on_batch_companions(fitted, images):
+    together = driver.predict(fitted, images)
+    alone = [driver.predict(fitted, image[None]) for image in images]
     for head, prediction in together.items():
         spread = prediction.scores.max() - prediction.scores.min()
         scores = torch.cat([one[head].scores for one in alone])
-        assert (scores - prediction.scores).abs().max() <= 1e-3 * spread + 1e-6
+        assert (scores - prediction.scores).abs().max() < 1e-3 * spread
         if prediction.maps is not None:
             maps = torch.cat([one[head].maps for one in alone])
             torch.testing.assert_close(prediction.maps, maps, rtol=1e-3, atol=1e-4)
 
 
-def test_predict_repeats_and_changes_neither_model_nor_batch(fitted):
-    batch = driver.batch_of(fitted, TEST)
-    kept = copy.deepcopy(batch)
+def test_prediction_repeats_and_no_method_changes_the_batch(fitted, images):
+    batch = driver.batch_of(fitted, images)
+    original = copy.deepcopy(batch)
     before = driver.tensors(fitted)
     with driver.evaluation(fitted):
         assert_equal(fitted.predict(batch), fitted.predict(batch))
-    assert_untouched(fitted, before)
-    assert torch.equal(batch.images, kept.images)
-    for ours, copied in zip(batch.features or [], kept.features or [], strict=True):
+        assert_untouched(fitted, before)
+        if fitted.gathers_statistics:
+            fitted.update(batch)
+            fitted.compute()
+    assert torch.equal(batch.images, original.images)
+    for ours, copied in zip(batch.features or [], original.features or [], strict=True):
         assert torch.equal(ours, copied)
 
 
-def test_features_are_enough_where_the_model_says_so(fitted):
-    batch = driver.batch_of(fitted, TEST)
+def test_features_are_enough_where_the_model_says_so(fitted, images):
+    batch = driver.batch_of(fitted, images)
     features_alone = Batch(None, batch.features, image_size=batch.size)
     with driver.evaluation(fitted):
         if fitted.features_only:
@@ -139,19 +162,22 @@ def test_features_are_enough_where_the_model_says_so(fitted):
                 fitted.predict(features_alone)
 
 
-def test_calling_the_model_predicts_images(fitted):
-    expected = driver.predict(fitted, TEST)
+def test_calling_the_model_predicts_images(fitted, images):
+    expected = driver.predict(fitted, images)
     fitted.train()
     with torch.autocast("cpu", torch.bfloat16):
-        assert_equal(fitted(TEST), expected)
+        assert_equal(fitted(images), expected)
 
 
-def test_checkpoint_round_trip_is_bit_equal(name, fitted):
+def test_checkpoint_round_trip_is_bit_equal(name, fitted, images):
     checkpoint = saved(fitted.checkpoint())
     other = unfitted(fitted, name)
     other.load_checkpoint(checkpoint)
-    assert_equal(driver.predict(other, TEST), driver.predict(fitted, TEST))
-    assert_equal(driver.predict(fit(other, name), TEST), driver.predict(fit(fitted, name), TEST))
+    assert_equal(driver.predict(other, images), driver.predict(fitted, images))
+    assert_equal(
+        driver.predict(fit(other, name), images),
+        driver.predict(fit(fitted, name), images),
+    )
 
 
 def test_training_resumes_from_a_checkpoint(name, fitted):
@@ -159,14 +185,14 @@ def test_training_resumes_from_a_checkpoint(name, fitted):
         pytest.skip("gathers statistics alone")
     model = driver.make(name)
     if model.gathers_statistics:
-        driver.gather(model, TRAIN)
-    driver.train(model, TRAIN[:2], auxiliary=auxiliary(name, 2))
+        driver.gather(model, training(name))
+    driver.train(model, training(name)[:2], auxiliary=auxiliary(name, 2))
     resumed = unfitted(model, name)
     resumed.load_checkpoint(saved(model.checkpoint()))
     losses = []
     for each in (model, resumed):
         torch.manual_seed(8)
-        losses.append(driver.train(each, TRAIN[2:4], auxiliary=auxiliary(name, 2)))
+        losses.append(driver.train(each, training(name)[2:4], auxiliary=auxiliary(name, 2)))
     assert losses[0] == losses[1]
 
 
@@ -218,7 +244,9 @@ def test_frozen_parts_stay_frozen(name, fitted):
 def test_training_lowers_the_loss_with_every_gradient_finite(name, fitted):
     if not fitted.uses_gradients:
         pytest.skip("gathers statistics alone")
-    losses = driver.train(fitted, TRAIN[:2], steps=6, lr=1e-4, auxiliary=auxiliary(name, 2))
+    losses = driver.train(
+        fitted, training(name)[:2], steps=6, lr=1e-4, auxiliary=auxiliary(name, 2)
+    )
     assert min(losses[-2:]) < losses[0]
     touched = [p for p in fitted.parameters() if p.grad is not None]
     assert set(touched) <= set(fitted.trainable_parameters())
@@ -231,7 +259,7 @@ def test_loss_under_bfloat16_autocast_is_near_float32s(name, fitted):
     losses = []
     for enabled in (False, True):
         model = copy.deepcopy(fitted).train()
-        batch = driver.batch_of(model, TRAIN[:2], auxiliary=auxiliary(name, 2))
+        batch = driver.batch_of(model, training(name)[:2], auxiliary=auxiliary(name, 2))
         torch.manual_seed(7)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             loss = model.loss(batch)
@@ -241,18 +269,19 @@ def test_loss_under_bfloat16_autocast_is_near_float32s(name, fitted):
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
-def test_two_equal_runs_are_bit_equal(name):
+def test_two_equal_runs_are_bit_equal(name, images):
     assert_equal(
-        driver.predict(fit(driver.make(name), name), TEST), driver.predict(_fitted(name), TEST)
+        driver.predict(fit(driver.make(name), name), images),
+        driver.predict(_fitted(name), images),
     )
 
 
-def test_unfitted_model_says_so(name):
+def test_unfitted_model_says_so(name, images):
     model = driver.make(name)
     if not model.gathers_statistics:
         pytest.skip("predicts from the start")
     with pytest.raises(RuntimeError, match=r"compute\(\)"):
-        driver.predict(model, TEST)
+        driver.predict(model, images)
 
 
 def test_too_few_images_are_refused_or_enough(name):
@@ -263,7 +292,7 @@ def test_too_few_images_are_refused_or_enough(name):
         none.compute()
     refusal = None
     try:
-        driver.gather(model, TRAIN[:1])
+        driver.gather(model, training(name)[:1])
     except ValueError as error:
         refusal = str(error)
     assert refusal is None or "found 1" in refusal

@@ -16,10 +16,6 @@ def make(seed=0, **options):
     return build(weights="resnet18.tv_in1k", state=None, **options)
 
 
-def pictures(count, seed):
-    return torch.rand(count, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
-
-
 def features_of(count, seed):
     generator = torch.Generator().manual_seed(seed)
     spread = torch.logspace(0.5, -1, CHANNELS)[:, None, None]
@@ -68,15 +64,7 @@ def test_with_few_images_there_are_fewer_components():
     )
 
 
-def test_far_images_are_told_apart():
-    # Their density is zero in float32, so that a probability made of it is one for all.
-    train = features_of(40, 1)
-    model = fit(make(), train)
-    far = train[:1] * torch.tensor([1.0, 10.0, 20.0, 40.0]).view(-1, 1, 1, 1)
-    assert (scores(model, far).diff() > 100).all()
-
-
-def test_of_many_images_some_are_drawn():
+def test_large_training_sets_are_subsampled():
     train, test = features_of(60, 1), features_of(5, 2)
     torch.manual_seed(3)
     model = fit(make(max_samples=30), train)
@@ -88,15 +76,9 @@ def test_of_many_images_some_are_drawn():
     )
 
 
-def test_cutting_into_batches_changes_nothing_but_rounding():
-    train, test = features_of(40, 1), features_of(5, 2)
-    one, other = (scores(fit(make(), train, cuts), test) for cuts in (1, 40))
-    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-
-
 def test_weights_without_the_last_layer_are_refused():
     state = {n: t for n, t in whole_state().items() if not n.startswith("layer4.1")}
-    with pytest.raises(ValueError, match=r"tensors are missing, such as layer4\.1"):
+    with pytest.raises(ValueError, match=r"are missing, such as layer4\.1"):
         build(weights="resnet18.tv_in1k", state=state)
     assert build(weights="resnet18.tv_in1k", state=whole_state()).backbone.layers == (4,)
 
@@ -105,8 +87,3 @@ def whole_state():
     import timm
 
     return timm.create_model("resnet18").state_dict()
-
-
-def test_unknown_weights_are_refused():
-    with pytest.raises(ValueError, match="Unknown weights 'resnet18'"):
-        build(weights="resnet18", state=None)

@@ -24,10 +24,6 @@ def pictures(count, seed, size=SIZE):
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
-def fit(model, images, cuts=5):
-    return gather(model, images, cuts)
-
-
 def features_of(count, seed, grid=(8, 8)):
     """Features as layer 3 might give, which spread along few directions."""
     generator = torch.Generator().manual_seed(seed)
@@ -100,16 +96,6 @@ def test_positions_left_over_by_the_pooling_are_left_out():
         features_batch(test[:, :, :4, :4], SIZE)
     )["score"]
     torch.testing.assert_close(odd.scores, even.scores)
-
-
-@pytest.mark.parametrize("score", ["fre", "nll"])
-def test_cutting_into_batches_changes_nothing_but_rounding(split, score):
-    train, test = split
-    one, other = (
-        fit_features(make(score), train, cuts).predict(features_batch(test, SIZE))["score"].scores
-        for cuts in (7, len(train))
-    )
-    torch.testing.assert_close(one, other, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from model_driver import batch_of
+from model_driver import batch_of, train
 from scipy.ndimage import zoom
 
 from models.components.base import Batch
@@ -31,23 +31,6 @@ def model(pristine):
 @pytest.fixture
 def images():
     return torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(8))
-
-
-def train(model, images, steps=2, lr=1e-4):
-    model.train()
-    optimizer = torch.optim.Adam(model.trainable_parameters(), lr)
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = model.loss(batch_of(model, images))
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
-def tensors(module):
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 def residuals(model, images):
@@ -80,13 +63,13 @@ def test_papers_size_is_65536_by_220():
 
 
 def test_loss_is_the_mean_squared_residual(model, images):
-    train(model, images)
+    train(model, images, lr=1e-4)
     expected = (residuals(model, images) ** 2).mean()
     assert model.loss(batch_of(model, images)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_score_is_the_sum_and_maps_the_channel_sum(model, images):
-    train(model, images)
+    train(model, images, lr=1e-4)
     prediction = model(images)["score"]
     errors = residuals(model, images) ** 2
     np.testing.assert_allclose(prediction.scores, errors.sum(axis=(1, 2, 3)), rtol=1e-4)
@@ -110,7 +93,7 @@ def test_gradient_is_that_of_tied_weights(model, images):
     assert weight.grad[place].item() == pytest.approx((values[0] - values[1]) / 2 / step, rel=0.01)
 
 
-def test_it_finds_what_it_has_not_learned(model):
+def test_unseen_features_score_highest(model):
     features = [torch.rand(8, 256, 4, 4, generator=torch.Generator().manual_seed(1))]
     optimizer = torch.optim.Adam(model.trainable_parameters(), 1e-3)
     for _ in range(100):
@@ -142,6 +125,6 @@ def test_images_of_another_size_are_refused(model):
         ({"image_size": 16}, "wanted images of 17 pixels or more, found 16"),
     ],
 )
-def test_what_cannot_be_built_is_refused(change, message):
+def test_invalid_options_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         build(**({"weights": TAG, "state": None} | change))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from model_driver import batch_of
+from model_driver import batch_of, train
 from scipy.ndimage import zoom
 from torch.nn import functional as F
 
@@ -32,23 +32,6 @@ def model(pristine):
 @pytest.fixture
 def images():
     return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(8))
-
-
-def train(model, images, steps=2, lr=0.1):
-    model.train()
-    optimizer = torch.optim.SGD(model.trainable_parameters(), lr, momentum=0.9)
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = model.loss(batch_of(model, images))
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
-def tensors(module):
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 def layers(model, images):
@@ -96,14 +79,6 @@ def enlarged(maps, side):
     """Bilinear enlargement by SciPy; ``nearest`` repeats the border as torch does."""
     factor = side / maps.shape[1]
     return np.stack([zoom(m, factor, order=1, mode="nearest", grid_mode=True) for m in maps])
-
-
-def test_student_normalizes_by_its_batch_while_training_alone(model, images):
-    model.train().loss(batch_of(model, images))
-    running = model.student.state_dict()["bn1.running_mean"].clone()
-    assert not torch.equal(running, torch.zeros_like(running))
-    model(images)
-    assert torch.equal(running, model.student.state_dict()["bn1.running_mean"])
 
 
 @pytest.mark.parametrize(

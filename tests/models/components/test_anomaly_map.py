@@ -30,7 +30,7 @@ def test_float32_under_bfloat16_autocast():
     np.testing.assert_allclose(found.numpy(), by_scipy(maps, (32, 32)), atol=1e-6)
 
 
-def test_matrices_first_asked_for_in_inference_mode_serve_outside_it():
+def test_matrices_cached_in_inference_mode_allow_training():
     maps = torch.rand(1, 5, 5)
     with torch.inference_mode():
         upsample_and_blur(maps, (40, 40))

@@ -25,7 +25,7 @@ def fitted(train, keep, cuts=None):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("keep", [4, 0.9, 0.999])
-def test_is_scikit_learns(shape, keep):
+def test_pca_matches_scikit_learn(shape, keep):
     train, test = samples(*shape), samples(6, shape[1], seed=1)
     ours = fitted(train, keep)
     theirs = sklearn.decomposition.PCA(keep, svd_solver="full").fit(train.double().numpy())
@@ -44,16 +44,8 @@ def test_is_scikit_learns(shape, keep):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_components_are_orthonormal(shape):
-    components = fitted(samples(*shape), 0.999).components
-    torch.testing.assert_close(
-        components @ components.T, torch.eye(len(components)), atol=1e-5, rtol=0
-    )
-
-
-@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("cuts", [1, 7])
-def test_cutting_into_batches_changes_nothing_but_rounding(shape, cuts):
+def test_result_does_not_depend_on_batch_size(shape, cuts):
     train = samples(*shape)
     test = samples(6, shape[1], seed=1)
     torch.testing.assert_close(
@@ -79,15 +71,6 @@ def test_large_means_do_not_cancel(shape):
     )
 
 
-def test_samples_are_not_changed():
-    train = samples(40, 30)
-    kept = train.clone()
-    pca = fitted(train, 4, cuts=9)
-    pca.transform(train)
-    pca.residual(train)
-    assert torch.equal(train, kept)
-
-
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_images_are_refused(count):
     pca = PCA(4)
@@ -104,6 +87,6 @@ def test_samples_that_do_not_vary_or_are_not_finite_are_refused(count, value):
 
 
 @pytest.mark.parametrize("keep", [0, -1, 1.0, 1.5])
-def test_what_can_be_kept(keep):
+def test_invalid_number_of_components_is_refused(keep):
     with pytest.raises(ValueError, match=f"found {keep}"):
         PCA(keep)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from models.components.ssim import structural_similarity
 
@@ -31,18 +30,10 @@ def by_scipy(first, second):
     return ssim.mean(axis=(1, 2, 3))
 
 
-def test_it_is_the_papers_formula(pair):
+def test_ssim_matches_the_papers_formula(pair):
     ours = structural_similarity(*pair)
     np.testing.assert_allclose(ours.numpy(), by_scipy(*pair), atol=1e-5)
     assert ours[0] > 0.9 > 0.7 > ours[1]
-
-
-def test_torchmetrics_agrees(pair):
-    _, everywhere = structural_similarity_index_measure(
-        *pair, data_range=1.0, reduction="none", return_full_image=True
-    )
-    inside = everywhere[:, :, 5:-5, 5:-5].mean(dim=(1, 2, 3))  # it mirrors the border, we do not
-    torch.testing.assert_close(structural_similarity(*pair), inside, atol=1e-5, rtol=0)
 
 
 def test_equal_images_have_one_and_flat_images_no_nan(pair):
@@ -50,17 +41,6 @@ def test_equal_images_have_one_and_flat_images_no_nan(pair):
     torch.testing.assert_close(structural_similarity(first, first), torch.ones(2))
     black, white = torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16)
     assert structural_similarity(black, white).item() == pytest.approx(1e-4 / (1 + 1e-4), rel=1e-3)
-
-
-def test_gradient_makes_images_alike(pair):
-    target, image = pair[0], pair[1].clone().requires_grad_()
-    before = structural_similarity(target, image).mean()
-    before.backward()
-    step = 1e-2 * image.grad / image.grad.abs().max()
-    after = structural_similarity(target, image + step).mean()
-    first_order = before + (step * image.grad).sum()
-    assert after > before
-    assert (after - before).item() == pytest.approx((first_order - before).item(), rel=0.2)
 
 
 def test_autocast_leaves_it_in_float32(pair):

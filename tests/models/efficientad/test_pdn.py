@@ -48,7 +48,7 @@ def by_number(state, size):
 
 @pytest.mark.parametrize("size", TABLES)
 @pytest.mark.parametrize("padding", [False, True])
-def test_is_the_papers_table(size, padding):
+def test_network_matches_the_papers_table(size, padding):
     network, reference = PatchDescriptionNetwork(size, padding=padding), numbered(size, padding)
     reference.load_state_dict(by_number(network.state_dict(), size))
     found = network(images())
@@ -88,7 +88,7 @@ def test_an_output_sees_its_patch_and_nothing_else(size):
     assert seen.amin(0).tolist() == [3 * 4, 5 * 4]
 
 
-def test_some_channels_alone():
+def test_head_computes_a_slice_of_the_channels():
     network = PatchDescriptionNetwork("small", 2 * FEATURES)
     whole = network(images())
     hidden = network.trunk(images())

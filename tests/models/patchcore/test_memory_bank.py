@@ -76,20 +76,11 @@ def test_queries_with_many_candidates_are_searched_in_full(monkeypatch):
     assert torch.equal(indices[:-1], expected[:-1].argmin(1))
 
 
-def test_a_patch_of_the_bank_is_at_no_distance_from_itself_and_the_first_of_equals_counts():
+def test_nearest_finds_the_patch_itself_and_breaks_ties_by_index():
     patches = structured(150, 1)
     distances, indices = filled(patches.repeat(3, 1)).nearest(patches)
     assert distances.tolist() == [0.0] * 150
     assert indices.tolist() == list(range(150))
-
-
-def test_queries_do_not_depend_on_each_other():
-    bank, queries = filled(structured(600, 1)), structured(300, 2)
-    together = bank.nearest(queries)
-    for index in (0, 100, 299):
-        distance, nearest = bank.nearest(queries[index : index + 1])
-        torch.testing.assert_close(distance, together[0][index : index + 1])
-        assert nearest == together[1][index]
 
 
 def test_neighborhood_begins_with_the_patch_itself():
@@ -117,7 +108,7 @@ def test_distances_to_chosen_patches():
     )
 
 
-def test_a_bank_moved_elsewhere_is_prepared_again():
+def test_memory_bank_is_prepared_again_after_a_move():
     bank, queries = filled(structured(300, 1)), structured(40, 2)
     before = bank.nearest(queries)
     bank.double().float()
@@ -125,7 +116,7 @@ def test_a_bank_moved_elsewhere_is_prepared_again():
     assert torch.equal(bank.nearest(queries)[1], before[1])
 
 
-def test_below_leaves_out_what_is_not_nearer():
+def test_below_limits_the_search_to_nearer_points():
     patches, queries = structured(500, 1, offset=0.0), structured(60, 2, offset=0.0)
     basis = principal_subspace(patches)
     bank = nearest_point.Bank.of(nearest_point.Points.of(patches, basis))

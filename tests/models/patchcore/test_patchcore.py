@@ -112,7 +112,7 @@ def test_the_bank_is_a_tenth_of_the_training_patches(fitted, images, recipe):
     assert len(nearest.indices.unique()) == len(model.memory_bank)
 
 
-def test_the_whole_bank_knows_its_training_patches(images):
+def test_complete_bank_scores_training_images_zero(images):
     model = fit(make(ratio=1.0), images)
     assert len(model.memory_bank) == 6 * 64
     assert predict(model, images).scores.abs().max() < 1e-4

@@ -3,7 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from model_driver import batch_of
+from model_driver import batch_of, train
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
@@ -36,23 +36,6 @@ def model(pristine):
 @pytest.fixture
 def images():
     return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(8))
-
-
-def tensors(module):
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
-
-
-def train(model, images, steps=2):
-    model.train()
-    optimizer = torch.optim.AdamW(model.trainable_parameters(), 1e-3)
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = model.loss(batch_of(model, images))
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
 
 
 def test_gradient_reaches_every_layer_that_is_called(model, images):
