@@ -10,7 +10,7 @@ from dataset_files import box, names, write_image, write_mask
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import recognize
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.sets import btad, mvtec_ad2, mvtec_loco
+from datasets_lib.sets import btad, mvtec_ad2, mvtec_loco, mvtec_loco_regions
 
 
 def decoded_masks(samples, tmp_path):
@@ -42,7 +42,7 @@ def write_btad(root):
 @pytest.mark.parametrize("folder", ["btad", "BTech_Dataset_transformed"])
 def test_btad_is_found_under_its_names(tmp_path, folder):
     found = recognize(write_btad(tmp_path / folder))
-    assert (found.name, found.reader) == ("btad", "datasets_lib.sets.btad:read")
+    assert (found.name, found.reader) == ("btad", btad.ENTRY.reader)
     assert list(found.categories) == ["01", "02", "03"]
 
 
@@ -51,7 +51,7 @@ def test_btad_is_found_under_its_names(tmp_path, folder):
 )
 def test_btad_reads_its_mixed_formats(tmp_path, product, image, mask):
     path = write_btad(tmp_path) / product
-    category = btad.read("btad", product, path)
+    category = btad.ENTRY.reader("btad", product, path)
     assert names(category.train) == [f"train/ok/000{n}.{image}" for n in range(3)]
     assert names(category.test) == [
         f"test/ok/0010.{image}",
@@ -70,7 +70,7 @@ def test_btad_with_a_missing_mask_is_refused(tmp_path):
     path = write_btad(tmp_path) / "03"
     (path / "ground_truth" / "ko" / "0001.bmp").unlink()
     with pytest.raises(DatasetError, match=r"1 of 2 .*test/ko/0001\.bmp"):
-        btad.read("btad", "03", path)
+        btad.ENTRY.reader("btad", "03", path)
 
 
 def write_ad2(root):
@@ -92,7 +92,7 @@ def write_ad2(root):
 def test_ad2_reads_only_its_validation_and_public_splits(tmp_path):
     found = recognize(write_ad2(tmp_path / "mvtec_ad_2"))
     assert (found.name, list(found.categories)) == ("mvtec_ad2", ["can"])
-    category = mvtec_ad2.read("mvtec_ad2", "can", found.categories["can"])
+    category = mvtec_ad2.ENTRY.reader("mvtec_ad2", "can", found.categories["can"])
     assert names(category.train) == [f"train/good/{n:03}_regular.png" for n in range(3)]
     assert names(category.validation) == [f"validation/good/{n:03}_regular.png" for n in range(2)]
     assert names(category.test) == [
@@ -110,7 +110,7 @@ def test_ad2_with_an_empty_split_is_refused(tmp_path, emptied):
     for file in sorted((path / emptied).rglob("*.png")):
         file.unlink()
     with pytest.raises(DatasetError, match=re.escape(str(path / emptied))):
-        mvtec_ad2.read("mvtec_ad2", "can", path)
+        mvtec_ad2.ENTRY.reader("mvtec_ad2", "can", path)
 
 
 def write_loco(root):
@@ -146,7 +146,7 @@ def test_loco_joins_several_masks_of_an_image(tmp_path):
     path = write_loco(tmp_path / "mvtec_loco_anomaly_detection")
     found = recognize(path.parent)
     assert (found.name, dict(found.categories)) == ("mvtec_loco", {"pushpins": path})
-    category = mvtec_loco.read("mvtec_loco", "pushpins", path)
+    category = mvtec_loco.ENTRY.reader("mvtec_loco", "pushpins", path)
     assert names(category.validation) == ["validation/good/000.png"]
     kinds = [None, "logical_anomalies", "structural_anomalies"]
     assert [sample.defect for sample in category.test] == kinds
@@ -161,11 +161,11 @@ def test_loco_with_an_empty_mask_folder_is_refused(tmp_path):
     path = write_loco(tmp_path)
     (path / "ground_truth" / "structural_anomalies" / "000" / "000.png").unlink()
     with pytest.raises(DatasetError, match=r"1 of 2 .*test/structural_anomalies/000\.png"):
-        mvtec_loco.read("mvtec_loco", "pushpins", path)
+        mvtec_loco.ENTRY.reader("mvtec_loco", "pushpins", path)
 
 
 def test_loco_saturation_is_absolute_or_relative(tmp_path):
-    saturation = mvtec_loco.read_saturation(write_loco(tmp_path))
+    saturation = mvtec_loco_regions.read_saturation(write_loco(tmp_path))
     assert {value: s.defect for value, s in saturation.items()} == {
         240: "missing_pushpin",
         7: "broken",
@@ -188,7 +188,7 @@ def test_loco_with_a_damaged_config_is_refused(tmp_path, content):
     path = write_loco(tmp_path)
     (path / "defects_config.json").write_bytes(content)
     with pytest.raises(DatasetError, match=r"defects_config\.json.*pixel_value"):
-        mvtec_loco.read_saturation(path)
+        mvtec_loco_regions.read_saturation(path)
 
 
 def test_mpdd_reads_as_mvtec_does(tmp_path):

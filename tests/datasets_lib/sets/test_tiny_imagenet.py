@@ -10,7 +10,7 @@ from datasets_lib.batches.labeled import mapped_images
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import find_datasets
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.sets.tiny_imagenet_reader import read
+from datasets_lib.sets.tiny_imagenet import read
 
 WORDS = {"n03000003": "crane", "n01000001": "goldfish, Carassius", "n02000002": "crane, bird"}
 
