@@ -45,6 +45,7 @@ def entry_named(name: str) -> DatasetEntry | None:
     >>> entry_named("btech").name
     'btad'
     """
+    # The name itself takes precedence over the folder names of other sets.
     aliases = (entry for entry in DATASETS.values() if name in entry.folders)
     return DATASETS.get(name) or next(aliases, None)
 

@@ -62,6 +62,7 @@ def saturated_regions(samples: Sequence[Sample], size: int) -> list[SaturatedReg
     for index, sample in enumerate(samples):
         if not sample.masks:
             continue
+        # <category>/test/<kind>/<image>: the configuration lies in the category.
         saturations = read_saturation(sample.image.parents[2])
         with Image.open(sample.image) as image:
             native = image.size
@@ -78,6 +79,7 @@ def saturated_regions(samples: Sequence[Sample], size: int) -> list[SaturatedReg
                 )
             saturation = saturations[value]
             area = int(mask.sum())
+            # Thresholds in pixels are those of the original image.
             shrunk = 1.0 if saturation.relative else size * size / (native[0] * native[1])
             if area:
                 regions.append(SaturatedRegion(index, mask, saturation.area(area, shrunk)))

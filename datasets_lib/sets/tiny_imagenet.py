@@ -67,6 +67,7 @@ def _class_names(path: Path, wnids: list[str]) -> tuple[str, ...]:
     """Return the first word of each class; with its id if another class shares the word."""
     words = {}
     for line in _lines(path):
+        # <id>\t<word>, <synonym>, …; the file lists many more ids than the set has.
         wnid, separator, names = line.partition("\t")
         if separator:
             words[wnid] = names.split(",")[0].strip()

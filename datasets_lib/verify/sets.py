@@ -49,6 +49,7 @@ def excusing(report: Report, known: Mapping[str, int]) -> Report:
         known: Number of problems in the published set, by kind.
     """
     numbers = Counter(problem.kind for problem in report.problems)
+    # A known number that differs in either direction is reported: the files have changed.
     excused = {kind for kind, count in known.items() if numbers[kind] == count}
     problems = tuple(problem for problem in report.problems if problem.kind not in excused)
     notes = (f"{known[kind]} with {kind}, as published" for kind in sorted(excused))
@@ -77,6 +78,7 @@ def verify_category(
     read: Callable[[str, str, Path], Category] = resolve_callable(reader)
     lacking: list[Problem] = []
     try:
+        # Readers may write a table on first use; verification leaves the folder as it is.
         with read_only():
             contents = read(dataset, category, path)
     except MissingMasksError as error:
@@ -99,6 +101,7 @@ def verify_category(
         validation=len(contents.validation),
     )
     unused = Unused(path, contents)
+    # A set without any mask is complete; single missing masks are problems.
     masks = [] if contents.has_masks or lacking or not counts.defective else ["no masks"]
     return Report(
         name,
