@@ -14,8 +14,7 @@ from types import MappingProxyType
 from datasets_lib.entry import FOLDER_FINDER, FOLDER_READER, DatasetEntry, Layout
 from datasets_lib.sets import (
     btad,
-    cifar10,
-    cifar100,
+    cifar,
     digits,
     dtd,
     imagenette,
@@ -46,6 +45,7 @@ def entry_named(name: str) -> DatasetEntry | None:
     >>> entry_named("btech").name
     'btad'
     """
+    # The name itself takes precedence over the folder names of other sets.
     aliases = (entry for entry in DATASETS.values() if name in entry.folders)
     return DATASETS.get(name) or next(aliases, None)
 
@@ -92,11 +92,15 @@ def _check_id(name: str, owner: str) -> None:
 
 
 _ANOMALY = (mvtec, visa, btad, mpdd, mvtec_ad2, mvtec_loco, kolektor_sdd, real_iad, surface)
-_CLASSIFICATION = (cifar10, cifar100, tiny_imagenet, digits)
-_TEXTURE = (dtd, imagenette)
+_OTHERS = (tiny_imagenet, digits, dtd, imagenette)
 
-for _module in (*_ANOMALY, *_CLASSIFICATION, *_TEXTURE):
-    register_dataset(_module.ENTRY)
+for _entry in (
+    *(module.ENTRY for module in _ANOMALY),
+    cifar.CIFAR10,
+    cifar.CIFAR100,
+    *(module.ENTRY for module in _OTHERS),
+):
+    register_dataset(_entry)
 
 register_layout(Layout("mvtec_folders", FOLDER_FINDER, FOLDER_READER))
 for _name in ("custom_names", "plain_folders"):

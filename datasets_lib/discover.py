@@ -47,12 +47,14 @@ def find_datasets(data_dirs: Sequence[Path]) -> dict[str, FoundDataset]:
         DatasetError: A data folder is missing or unreadable, or two folders give the same id: in
             one data folder, or for a dataset that is not in the catalog.
     """
+    # Two names of the same folder count once.
     roots = {path.resolve(): path for path in data_dirs}.values()
     datasets: dict[str, FoundDataset] = {}
     for root in roots:
         local = _datasets_in(root)
         for name in local.keys() & datasets.keys() - DATASETS.keys():
             raise _duplicate(datasets[name], local[name])
+        # Earlier data folders take precedence.
         datasets = local | datasets
     return dict(sorted(datasets.items()))
 

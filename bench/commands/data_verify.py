@@ -13,7 +13,8 @@ from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, find_datasets
 
 if TYPE_CHECKING:
-    from datasets_lib.verify.report import Problem, Report
+    from datasets_lib.verify.images import Problem
+    from datasets_lib.verify.sets import Report
 
 _MAX_PLACES = 5
 
@@ -33,9 +34,12 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from datasets_lib.verify.files import verify_category
-    from datasets_lib.verify.labeled import verify_labeled, verify_textures
-    from datasets_lib.verify.report import excusing
+    from datasets_lib.verify.sets import (
+        excusing,
+        verify_category,
+        verify_labeled,
+        verify_textures,
+    )
 
     datasets = find_datasets(data_dirs_of(options))
     began = time.monotonic()

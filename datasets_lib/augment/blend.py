@@ -66,6 +66,7 @@ class TextureBlend:
         beta = streams.fold_in("opacity").uniform(low=self.opacity[0], high=self.opacity[1])
         is_uint8 = images.dtype == torch.uint8
         top = texture.float() if is_uint8 else texture.to(images.dtype) / 255
+        # (1 − β) T + β I: the opacity is that of the image below.
         blended = torch.lerp(top, images.to(top.dtype), beta[:, None, None, None].to(top.dtype))
         if is_uint8:
             blended = blended.round_().to(torch.uint8)

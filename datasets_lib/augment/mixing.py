@@ -108,6 +108,7 @@ def _boxes(streams: RandomStreams, share: Tensor, size: torch.Size) -> Tensor:
         reach = (half * length).long()
         place = torch.arange(length, device=share.device)
         low, high = (center - reach)[:, None], (center + reach)[:, None]
+        # A box over the border is cut there: places outside do not exist.
         inside.append((place >= low) & (place < high))
     return inside[0][:, :, None] & inside[1][:, None, :]
 

@@ -44,6 +44,7 @@ class Normalize:
             )
         form = memory_format(images)
         if form == torch.channels_last:
+            # A row of channels-last pixels is contiguous: factors repeat once per pixel of the row.
             flat = images.permute(0, 2, 3, 1).reshape(batch * height, width * channels)
             repeat = width
         else:
@@ -62,6 +63,7 @@ class Normalize:
             mean = torch.tensor(self.mean, dtype=torch.float64)
             std = torch.tensor(self.std, dtype=torch.float64)
             factor = 1 / (std * 255) if is_uint8 else 1 / std
+            # (x − mean) / std as one multiply-add; float64 until the final rounding.
             pair = (
                 value.repeat(repeat) if repeat else value[:, None]
                 for value in (factor, -mean / std)

@@ -153,11 +153,13 @@ class ResizedCrop:
         share = streams.fold_in("area").uniform(low=self.area[0], high=self.area[1])
         low, high = (math.log(bound) for bound in self.aspect)
         aspect = streams.fold_in("aspect").uniform(low=low, high=high).exp()
+        # width · height = share and width / height = aspect, relative to the image.
         across = (share * aspect).sqrt().clamp_max(1)  # of the image's own width and height
         down = (share / aspect).sqrt().clamp_max(1)
         place = streams.fold_in("place").uniform(2, low=-0.5, high=0.5)
         mirror = 1 - 2 * streams.fold_in("flip").bernoulli(self.flip).float()
         zero = torch.zeros_like(across)
+        # The box may move by the part of the side that it leaves free.
         to_x = (across * mirror, zero, place[:, 0] * (1 - across) * width)
         to_y = (zero, down, place[:, 1] * (1 - down) * height)
         return torch.stack((*to_x, *to_y), dim=1).view(-1, 2, 3)

@@ -47,6 +47,7 @@ class ImageSet:
                 f"{self.images.shape[-1]} px. Choose a smaller crop or load larger images."
             )
         rows = slice(begin, begin + side)
+        # Contiguous as (B, H, W, C), so that the view as (B, C, H, W) is channels-last.
         pixels = self.images.permute(0, 2, 3, 1)[:, rows, rows].contiguous()
         masks = None if self.masks is None else self.masks[:, rows, rows].contiguous()
         return replace(self, images=pixels.permute(0, 3, 1, 2), masks=masks)
@@ -94,6 +95,7 @@ def load(
     images = torch.from_numpy(_read(cached.images)).permute(0, 3, 1, 2)
     masks = None
     if has_masks and cached.masks is not None:
+        # Cached masks hold 0 and 1: a view as bool copies nothing.
         masks = torch.from_numpy(_read(cached.masks).view(np.bool_))
     elif has_masks:
         masks = torch.zeros((len(samples), size, size), dtype=torch.bool)

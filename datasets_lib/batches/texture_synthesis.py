@@ -89,6 +89,7 @@ def _cells(rng: np.random.Generator, size: int) -> Field:
     count = int(np.exp(rng.uniform(np.log(20), np.log(400))))
     points = rng.random((count, 2))
     bent = np.stack(_bent(rng, size, rng.uniform(0.0, 0.03)), axis=-1).reshape(-1, 2)
+    # A torus without borders; 2 % of error in a distance is not visible.
     near, which = cKDTree(points, boxsize=1.0).query(bent % 1.0, k=2, eps=0.02)
     gap = (near[:, 1] - near[:, 0]) * np.sqrt(count)
     if rng.random() < 0.5:
@@ -113,8 +114,10 @@ def _filtered(
     angle, ratio = rng.uniform(0, np.pi), np.exp(rng.uniform(0, stretch))
     along, across = np.cos(angle) * y + np.sin(angle) * x, np.cos(angle) * x - np.sin(angle) * y
     radius = np.hypot(along * ratio, across / ratio).astype(np.float32)
+    # No constant part: a negative power of the radius vanishes there.
     radius[0, 0] = np.inf
     noise = rng.standard_normal((2, *radius.shape), np.float32)
+    # Complex white noise has random phases; the response sets the amplitudes.
     field: Field = irfft2((noise[0] + 1j * noise[1]) * response(radius), (size, size))
     return field
 

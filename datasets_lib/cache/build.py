@@ -1,27 +1,30 @@
-"""Fill a folder with the decoded images of a cache entry."""
+"""An entry of the decode cache: its contents, its files, and how they are built."""
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import PIL
 
 from datasets_lib.atomic import sync
-from datasets_lib.cache.entry import (
-    IMAGES,
-    MANIFEST,
-    MASKS,
-    Contents,
-    Manifest,
-    open_entry,
-    read_manifest,
+from datasets_lib.cache.content import ContentHashes
+from datasets_lib.images.decode import (
+    INTERPOLATION,
+    UInt8,
+    read_file,
+    resize_image,
+    resize_mask,
+    to_mask,
+    to_rgb,
 )
-from datasets_lib.images.decode import UInt8, read_file, resize_image, resize_mask, to_mask, to_rgb
 from datasets_lib.layouts.category import DatasetError, Sample
 
 Progress = Callable[[int, int], None]
@@ -29,6 +32,132 @@ Progress = Callable[[int, int], None]
 
 Row = tuple[UInt8, UInt8 | None]
 """An image (size, size, 3) and its mask (size, size), if any."""
+
+FORMAT = 1
+"""Changes whenever the files of an entry, or any pixel in them, would."""
+
+IMAGES, MASKS, MANIFEST = "images.u8", "masks.u8", "entry.json"
+
+
+@dataclass(frozen=True)
+class CachedImages:
+    """Decoded images, read-only and mapped from the cache's files.
+
+    Attributes:
+        images: uint8 RGB (N, size, size, 3).
+        masks: uint8 (N, size, size), 1 on defects; None if no sample has a mask.
+    """
+
+    images: UInt8
+    masks: UInt8 | None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Contents of an entry.
+
+    Attributes:
+        rows: Sha256 of each image and of its masks, ``image:mask+mask``, in order; nothing after
+            the colon where there is none.
+        size: Height and width in pixels.
+    """
+
+    rows: tuple[str, ...]
+    size: int
+
+    @property
+    def recipe(self) -> str:
+        """How files become pixels; JPEG decoding depends on Pillow's version."""
+        return f"format {FORMAT}; {INTERPOLATION}; {self.size} px; Pillow {PIL.__version__}"
+
+    @property
+    def key(self) -> str:
+        """Name of the entry's folder."""
+        text = "\n".join((self.recipe, *self.rows))
+        return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether any row has a mask."""
+        return any(not row.endswith(":") for row in self.rows)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int, int]:
+        """(N, size, size, 3)."""
+        return len(self.rows), self.size, self.size, 3
+
+    @property
+    def bytes(self) -> int:
+        """Size of the entry's pixels on disk."""
+        return (
+            len(self.rows) * self.size**2 * (4 if self.has_masks else 3)
+        )  # RGB, and a byte of mask
+
+
+def contents_of(samples: Sequence[Sample], size: int, hashes: ContentHashes) -> Contents:
+    """Return the contents of an entry for these samples."""
+    files = [file for sample in samples for file in sample.files]
+    of_file = hashes.of(files)
+    rows = (f"{of_file[s.image]}:{'+'.join(of_file[mask] for mask in s.masks)}" for s in samples)
+    return Contents(tuple(rows), size)
+
+
+def contents_of_pixels(images: UInt8, size: int) -> Contents:
+    """Return the contents of an entry for images that are already decoded."""
+    native = "×".join(map(str, images.shape[1:3]))
+    digests = (hashlib.sha256(image.tobytes()).hexdigest() for image in images)
+    return Contents(tuple(f"{native} {digest}:" for digest in digests), size)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Description stored with an entry.
+
+    Attributes:
+        what: Description of its images for people.
+        recipe: `Contents.recipe` it was built with.
+        contents: Contents of the entry.
+    """
+
+    what: str
+    recipe: str
+    contents: Contents
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest into an entry's folder."""
+        data = {"what": self.what, "recipe": self.recipe, **asdict(self.contents)}
+        (folder / MANIFEST).write_text(json.dumps(data), encoding="ascii")
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return an entry's manifest; None if it is missing or damaged."""
+    try:
+        data = json.loads((folder / MANIFEST).read_bytes())
+        contents = Contents(tuple(data["rows"]), int(data["size"]))
+        return Manifest(str(data["what"]), str(data["recipe"]), contents)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def open_entry(folder: Path, contents: Contents) -> CachedImages | None:
+    """Return an entry's images; None if it is missing, damaged or of another recipe."""
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.contents != contents or manifest.recipe != contents.recipe:
+        return None
+    images = _map(folder / IMAGES, contents.image_shape)
+    masks = _map(folder / MASKS, contents.image_shape[:3]) if contents.has_masks else None
+    if images is None or (contents.has_masks and masks is None):
+        return None
+    return CachedImages(images, masks)
+
+
+def _map(file: Path, shape: tuple[int, ...]) -> UInt8 | None:
+    try:
+        if file.stat().st_size != np.prod(shape):
+            return None
+        return np.memmap(file, np.uint8, "r", shape=shape)
+    except OSError:
+        return None
 
 
 def build_entry(
@@ -105,6 +234,7 @@ class _Writer:
 
     def write(self, index: int, row: UInt8) -> None:
         with self._lock:
+            # Threads finish in any order: each row has its fixed place.
             self._file.seek(index * self._length)
             self._file.write(row.data if row.flags.c_contiguous else row.tobytes())
 
@@ -156,7 +286,7 @@ def _read(file: Path, expected: str) -> bytes:
     return data
 
 
-def in_words(samples: Sequence[Sample], size: int) -> str:
-    """Return count, folder and size of samples in words."""
+def describe(samples: Sequence[Sample], size: int) -> str:
+    """Return the number, folder and size of samples, for people."""
     folders = os.path.commonpath([str(sample.image.parent.absolute()) for sample in samples])
     return f"{len(samples)} images of {folders} at {size} px"

@@ -19,23 +19,21 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from datasets_lib.cache.build import (
-    Progress,
-    Row,
-    build_entry,
-    decode_row,
-    in_words,
-    known_rows,
-)
-from datasets_lib.cache.content import ContentHashes
-from datasets_lib.cache.entry import (
     MANIFEST,
     CachedImages,
     Contents,
+    Progress,
+    Row,
+    build_entry,
     contents_of,
     contents_of_pixels,
+    decode_row,
+    describe,
+    known_rows,
     open_entry,
     read_manifest,
 )
+from datasets_lib.cache.content import ContentHashes
 from datasets_lib.images.decode import UInt8, resize_image
 from datasets_lib.layouts.category import DatasetError, Sample
 
@@ -89,7 +87,7 @@ class DecodeCache:
         def make(index: int) -> Row:
             return decode_row(samples[index], contents.rows[index], size)
 
-        return self._get(contents, make, lambda: in_words(samples, size), progress)
+        return self._get(contents, make, lambda: describe(samples, size), progress)
 
     def resized(
         self, images: UInt8, size: int, what: str, progress: Progress | None = None

@@ -1,4 +1,4 @@
-"""Download files: resumed, retried, judged by their checksum, renamed when whole."""
+"""Download files with resumption, retries and checksums; a file appears once it is complete."""
 
 import errno
 import hashlib
@@ -30,15 +30,15 @@ _MAX_PAUSE_SECONDS = 30.0
 
 
 class DownloadError(DatasetError, OSError):
-    """A file could not be downloaded; an `OSError` too, as of any function that fetches files."""
+    """A file could not be downloaded; also an `OSError`, as callers of download code expect."""
 
 
 class _RefusedError(Exception):
-    """A failure that another attempt will not change; the message is half a sentence."""
+    """A permanent failure; the message is a clause for the final error."""
 
 
 class _InterruptedError(Exception):
-    """A failure that another attempt may overcome; the message is half a sentence."""
+    """A temporary failure; the message is a clause for the final error."""
 
     def __init__(self, reason: str, wait_seconds: float = 0) -> None:
         super().__init__(reason)
@@ -73,7 +73,7 @@ class _Expected:
             )
 
     def mismatch(self, file: Path) -> str | None:
-        """Return how a file differs from the expected one, as half a sentence."""
+        """Return how a file differs from the expected one, as a clause; None if it does not."""
         size = file.stat().st_size
         if self.size is not None and size != self.size:
             return f"{size:,} bytes, not {self.size:,}"
@@ -96,16 +96,16 @@ def download(
     progress: Progress | None = None,
     patience: Patience = Patience(),
 ) -> Path:
-    """Download a file, whole or not at all; an existing file is checked and kept.
+    """Download a file completely or not at all; check an existing file and leave it.
 
-    Bytes received before an interruption, even a kill, stay in ``NAME.part``. Where a checksum can
-    judge the result, the next attempt resumes there, and starts over if the whole does not match.
-    Of several processes that want one file, one downloads it and the others wait.
+    Bytes received before an interruption, even a kill, stay in ``NAME.part``. With a checksum, the
+    next attempt resumes there, and starts over if the completed file does not match. If several
+    processes want the same file, one downloads it and the others wait.
 
     Args:
-        urls: Address, ``http(s)://`` or ``file://``, or several to try in turn.
+        urls: Address, ``http(s)://`` or ``file://``, or several mirrors to try in turn.
         target: Path of the file; its folder is created.
-        checksum: ``sha256:`` or ``md5:`` and the digest in hex, or at least its first 8 digits.
+        checksum: ``sha256:`` or ``md5:`` and the at least 8 hex digits of the digest.
         size: Length in bytes, if the publisher states it.
         progress: Called after every chunk.
         patience: Limits of the attempts for each URL.
@@ -114,8 +114,8 @@ def download(
         The target.
 
     Raises:
-        DownloadError: No network, no such file, a broken transfer, another checksum or size, a full
-            disk; or the target exists and is another file.
+        DownloadError: The network or the file is missing, the transfer broke off, the checksum or
+            size differs, the disk is full, or the target exists with other content.
         ValueError: The checksum is malformed.
     """
     mirrors = [urls] if isinstance(urls, str) else list(urls)
@@ -130,7 +130,7 @@ def download(
                     _fetch_from_any(mirrors, part, expected, progress, patience)
                     sync(part)
                     part.replace(target)
-            # The file is there: whoever comes later needs no lock.
+            # The file is complete: later callers need no lock.
             lock.unlink(missing_ok=True)
         mismatch = expected.mismatch(target)
     except DownloadError:
@@ -199,9 +199,10 @@ def _transfer(
     url: str, part: Path, expected: _Expected, progress: Progress | None, stall_seconds: float
 ) -> bool:
     """Append the rest of a file to its part, or write all of it; return whether it resumed."""
+    # Without a checksum, nothing could tell whether the old bytes belong to the same file.
     received = part.stat().st_size if expected.checksum and part.exists() else 0
     response = _open(url, received, stall_seconds)
-    if response is None:  # the part is as long as the file, or longer
+    if response is None:  # the part is at least as long as the file
         return True
     with closing(response):
         resumed = getattr(response, "status", None) == 206

@@ -16,7 +16,7 @@ _reachable: dict[tuple[str, int], bool] = {}
 
 
 def unreachable(url: str) -> str | None:
-    """Return why a URL cannot be reached, as half a sentence; None if it can.
+    """Return why a URL cannot be reached, as a clause; None if it can.
 
     Tries to connect to its host, or to the proxy for it, for at most 2 s, and remembers the answer
     for the life of the process. A ``file://`` URL needs no network.

@@ -30,46 +30,46 @@ class Piece:
 
 
 def checksum_of(archive: Archive) -> str | None:
-    """Return a checksum for `datasets_lib.download.fetch.download`; None if none is known."""
+    """Return the checksum as `fetch.download` expects it; None if unknown."""
     if archive.sha256:
         return f"sha256:{archive.sha256}"
     return f"md5:{archive.md5}" if archive.md5 else None
 
 
 def difference(piece: Piece) -> str | None:
-    """Return how an archive differs from its catalog entry, as half a sentence.
+    """Return how an archive differs from its catalog entry, as a clause.
 
     Returns:
-        What was found and expected; None if nothing is known of it, or it is as expected.
+        The actual and the expected size or checksum; None if they agree or none is published.
 
     Raises:
-        DatasetError: It cannot be read.
+        DatasetError: The archive cannot be read.
     """
     if piece.archive is None:
         return None
     try:
-        found_bytes = piece.file.stat().st_size
-        if piece.archive.bytes not in (None, found_bytes):
-            return f"{found_bytes:,} bytes were found, {piece.archive.bytes:,} were expected"
+        size = piece.file.stat().st_size
+        if piece.archive.bytes not in (None, size):
+            return f"{size:,} bytes were found, {piece.archive.bytes:,} were expected"
         if (checksum := checksum_of(piece.archive)) is None:
             return None
         kind, _, expected = checksum.partition(":")
         with piece.file.open("rb") as stream:
-            found = hashlib.file_digest(stream, kind).hexdigest()
+            digest = hashlib.file_digest(stream, kind).hexdigest()
     except OSError as error:
         raise DatasetError(
             f"Wanted to read the archive {piece.file}, found: {error.strerror}. Make it readable."
         ) from error
-    return None if found == expected else f"its {kind} is {found}, {expected} was expected"
+    return None if digest == expected else f"its {kind} is {digest}, {expected} was expected"
 
 
 def place(
     name: str, pieces: Sequence[Piece], data_dir: Path, progress: Progress | None = None
 ) -> Path:
-    """Unpack archives into ``data_dir/name``, whole or not at all.
+    """Unpack archives into ``data_dir/name``, completely or not at all.
 
-    Top folders of an archive are optional: the dataset is where its finder recognizes it. Archives
-    of a dataset that has several may be placed one after the other.
+    Top folders of an archive are optional: the dataset is the folder that its finder recognizes. A
+    dataset of several archives may be placed archive by archive.
 
     Args:
         name: Catalog name, or a new name for data of the user in one of the custom layouts.
@@ -113,7 +113,7 @@ def place(
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     if not several:
-        lock.unlink(missing_ok=True)  # whoever comes later finds the folder and needs no lock
+        lock.unlink(missing_ok=True)  # later callers find the folder and need no lock
     return final
 
 
@@ -134,12 +134,12 @@ def _stripped(unpacked: Path, archive: Archive | None) -> Path:
 
 
 def _dataset_root(folder: Path, entry: DatasetEntry | None) -> Path | None:
-    """The folder itself or, while it holds one other, that one; None if neither fits."""
+    """Return the outermost folder that a finder recognizes along a chain of single folders."""
     finders = [entry.finder] if entry else [layout.finder for layout in CUSTOM_LAYOUTS.values()]
     while True:
         if any(resolve_callable(finder)(folder) is not None for finder in finders):
             return folder
-        # Licenses and read-me files may lie next to it.
+        # Licenses and read-me files may lie next to the folder.
         within = [path for path in subfolders(folder) if path.name != "__MACOSX"]
         if len(within) != 1:
             return None
@@ -147,7 +147,7 @@ def _dataset_root(folder: Path, entry: DatasetEntry | None) -> Path | None:
 
 
 def _merge(source: Path, target: Path) -> None:
-    """Move what is in a folder into another; nothing is moved if a file would be replaced."""
+    """Move the contents of a folder into another; move nothing if a file would be replaced."""
     clashes = [
         path.relative_to(source)
         for path in source.rglob("*")
@@ -178,7 +178,7 @@ def _unrecognized(
     name: str, entry: DatasetEntry | None, whole: Path, pieces: Sequence[Piece]
 ) -> str:
     files = ", ".join(str(piece.file) for piece in pieces)
-    found = sorted(path.relative_to(whole).as_posix() for path in whole.rglob("*"))[:5]
+    contents = sorted(path.relative_to(whole).as_posix() for path in whole.rglob("*"))[:5]
     if entry is None:
         wanted = (
             "a layout such as <category>/train/good, test/good, test/<kind>, ground_truth/<kind>, "
@@ -190,4 +190,4 @@ def _unrecognized(
         names = f", with folders such as {entry.categories[0]}" if entry.categories else ""
         wanted = f"{entry.title}{names}"
         remedy = f"Get the archive of {name} again from {entry.homepage or 'its publisher'}."
-    return f"{files} is not {wanted}: found {', '.join(found)} … in it. {remedy}"
+    return f"{files} is not {wanted}: found {', '.join(contents)} … in it. {remedy}"

@@ -22,7 +22,8 @@ Progress = Callable[[int, int | None], None]
 # Real archives of images hardly shrink; 64 MiB are harmless whatever the ratio.
 _MAX_RATIO = 200
 _HARMLESS_BYTES = 64 << 20
-_MEMBER_BYTES = 512  # what a member costs at least: millions of empty files are a bomb too
+# Minimum cost of a member: millions of empty files are a bomb too.
+_MEMBER_BYTES = 512
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _BROKEN = (
     tarfile.TarError,
@@ -30,7 +31,7 @@ _BROKEN = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    ValueError,  # names that are not UTF-8, numbers that are none
+    ValueError,  # names that are not UTF-8, fields that are no numbers
     RuntimeError,  # encrypted members, unknown compressions
 )
 
@@ -40,7 +41,7 @@ class ArchiveError(DatasetError):
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """A header that must be whole: `tarfile` takes a damaged one for the end of the archive."""
+    """A header that must be intact: `tarfile` takes a damaged header for the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_StrictTarInfo":
@@ -75,7 +76,7 @@ def unpack(archive: Path, folder: Path, progress: Progress | None = None) -> Non
     staging folder and rename it, as `datasets_lib.download.place` does.
 
     Args:
-        archive: Path of the archive; its kind is told from its content.
+        archive: Path of the archive; its format is detected from its content.
         folder: Empty folder to fill.
         progress: Called after every member, and at the end.
 

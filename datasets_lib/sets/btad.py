@@ -4,12 +4,9 @@ Layout: the page of the dataset (VT-ADL) and the public reader in anomalib: ``tr
 ``test/ok``, ``test/ko``, ``ground_truth/ko``. Images are BMP or PNG by product, and so are masks.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.layouts.category import Category
 from datasets_lib.layouts.mvtec_folders import FolderLayout
 
 _COUNTS = {
@@ -17,6 +14,8 @@ _COUNTS = {
     "02": Counts(train=399, test=230, defective=200),
     "03": Counts(train=1000, test=441, defective=41),
 }
+
+_LAYOUT = FolderLayout(normal="ok")
 
 ENTRY = DatasetEntry(
     name="btad",
@@ -30,8 +29,8 @@ ENTRY = DatasetEntry(
     ),
     homepage="https://github.com/pankajmishra000/VT-ADL",
     folders=("btech", "btech_dataset_transformed"),
-    finder="datasets_lib.sets.btad:find",
-    reader="datasets_lib.sets.btad:read",
+    finder=_LAYOUT.find,
+    reader=_LAYOUT.read,
     counts=MappingProxyType(_COUNTS),
     archives=(
         Archive(
@@ -47,15 +46,3 @@ ENTRY = DatasetEntry(
         "images to product 02 and 399 to 03, in the archive it is the other way round.",
     ),
 )
-
-_LAYOUT = FolderLayout(normal="ok")
-
-
-def find(root: Path) -> Mapping[str, Path] | None:
-    """Return the products in a folder, by id."""
-    return _LAYOUT.find(root)
-
-
-def read(dataset: str, category: str, path: Path) -> Category:
-    """Return one product, see `FolderLayout.read`."""
-    return _LAYOUT.read(dataset, category, path)

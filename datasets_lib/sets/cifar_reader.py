@@ -1,20 +1,34 @@
-"""Read CIFAR-10 and CIFAR-100 from the pickles of their Python versions."""
+"""Read the Python versions of CIFAR-10 and CIFAR-100.
 
+Their files are pickles: they are loaded without importing anything but what an array needs.
+"""
+
+import io
+import pickle
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy._core.multiarray import _reconstruct
 
-from datasets_lib.images.decode import UInt8
+from datasets_lib.images.decode import UInt8, read_file
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.classification import Classification, PixelSplit
-from datasets_lib.sets import cifar10, cifar100
-from datasets_lib.sets.cifar_layout import CifarLayout
-from datasets_lib.sets.cifar_pickle import load_pickle, refused, to_array
+from datasets_lib.sets.cifar import CIFAR10_LAYOUT, CIFAR100_LAYOUT, CifarLayout
 
 SIDE = 32
+
+# The only names that an array needs. NumPy 2 renamed numpy.core; files of either are accepted.
+_ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,25 +41,30 @@ class _Batch:
 
 
 def read_cifar10(root: Path) -> Classification:
-    """Return CIFAR-10; see `read_cifar`."""
-    return read_cifar(cifar10.LAYOUT, root)
-
-
-def read_cifar100(root: Path) -> Classification:
-    """Return CIFAR-100 with its fine labels; see `read_cifar`."""
-    return read_cifar(cifar100.LAYOUT, root)
-
-
-def read_cifar(layout: CifarLayout, root: Path) -> Classification:
-    """Return both splits in the order of their files, images ``(N, 32, 32, 3)``.
+    """Return CIFAR-10, images ``(N, 32, 32, 3)``.
 
     Args:
-        layout: Layout of the set.
         root: Folder of its files, or its parent.
 
     Raises:
-        DatasetError: A file is missing, damaged, or not of that set.
+        DatasetError: A file is missing or damaged, or belongs to another set.
     """
+    return _read(CIFAR10_LAYOUT, root)
+
+
+def read_cifar100(root: Path) -> Classification:
+    """Return CIFAR-100 with its fine labels, images ``(N, 32, 32, 3)``.
+
+    Args:
+        root: Folder of its files, or its parent.
+
+    Raises:
+        DatasetError: A file is missing or damaged, or belongs to another set.
+    """
+    return _read(CIFAR100_LAYOUT, root)
+
+
+def _read(layout: CifarLayout, root: Path) -> Classification:
     folder = layout.locate(root)
     if folder is None:
         raise DatasetError(
@@ -93,13 +112,13 @@ def _read_batch(path: Path, layout: CifarLayout, classes: int) -> _Batch:
     key = layout.labels_key
     labels = content.get(key)
     if not isinstance(labels, list) or not all(type(label) is int for label in labels):
-        raise refused(path, f"'{key.decode()}' as a list of numbers", _kind(labels))
+        raise _refused(path, f"'{key.decode()}' as a list of numbers", _kind(labels))
     if not len(planes) == len(labels) == len(names):
         counts = f"{len(planes):,} images, {len(labels):,} labels and {len(names):,} names"
-        raise refused(path, "as many labels and file names as images", counts)
+        raise _refused(path, "as many labels and file names as images", counts)
     if not all(0 <= label < classes for label in labels):
         found = f"labels from {min(labels)} to {max(labels)}"
-        raise refused(path, f"labels from 0 to {classes - 1}", found)
+        raise _refused(path, f"labels from 0 to {classes - 1}", found)
     return _Batch(planes, labels, names)
 
 
@@ -107,14 +126,66 @@ def _strings(content: dict[bytes, object], key: bytes, path: Path) -> list[str]:
     values = content.get(key)
     wanted = f"'{key.decode()}' as a list of names"
     if not isinstance(values, list) or not values:
-        raise refused(path, wanted, _kind(values))
+        raise _refused(path, wanted, _kind(values))
     try:
         return [value.decode() for value in values]
     except (AttributeError, UnicodeDecodeError) as error:
-        raise refused(path, wanted, str(error)) from None
+        raise _refused(path, wanted, str(error)) from None
 
 
 def _kind(value: object) -> str:
     if value is None:
         return "nothing"
     return "an empty list" if value == [] else f"a {type(value).__name__} of something else"
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """An unpickler of plain data and arrays; no other name is ever imported."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"a reference to {module}.{name}, which is forbidden")
+        return _ALLOWED[module, name]
+
+
+def load_pickle(path: Path) -> dict[bytes, Any]:
+    """Return the dictionary of a pickle; Python 2's strings are bytes.
+
+    Raises:
+        DatasetError: The file cannot be read, is damaged, or holds anything but plain data.
+    """
+    data = read_file(path)
+    try:
+        with warnings.catch_warnings():
+            # Python 2's arrays pass `align` as an integer, which NumPy 2.4 deprecates.
+            warnings.simplefilter("ignore")
+            content = _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
+    # A damaged pickle may raise nearly anything, from the virtual machine or from NumPy.
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        raise _refused(path, "a whole pickle of plain data", found) from error
+    if not isinstance(content, dict):
+        raise _refused(path, "a dictionary", f"a {type(content).__name__}")
+    return content
+
+
+def to_array(value: object, path: Path, width: int) -> UInt8:
+    """Return a pickled array as uint8 ``(N, width)``.
+
+    Raises:
+        DatasetError: It is no array, or has another type or shape.
+    """
+    wanted = f"'data' as a uint8 array of (N, {width})"
+    if not isinstance(value, np.ndarray):
+        raise _refused(path, wanted, f"'data' as {type(value).__name__}")
+    if value.dtype != np.uint8 or value.ndim != 2 or value.shape[1] != width or not len(value):
+        raise _refused(path, wanted, f"an array of {value.dtype} {value.shape}")
+    return value
+
+
+def _refused(path: Path, wanted: str, found: str) -> DatasetError:
+    """Return the error for a file that is not as expected."""
+    return DatasetError(
+        f"The file {path} cannot be used: wanted {wanted}, found {found}. Replace it by the one "
+        "of the publisher's Python-version archive."
+    )

@@ -38,6 +38,7 @@ def read(_: Path | None = None) -> Classification:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
+    # The pixels are counts from 0 to 16.
     gray = np.rint(digits.images * (255 / BRIGHTEST)).astype(np.uint8)
     labels = digits.target.astype(np.int64)
     classes = tuple(str(name) for name in digits.target_names)

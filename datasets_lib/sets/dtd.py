@@ -1,11 +1,11 @@
 """Describable Textures: 47 kinds of texture, pasted as synthetic defects."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.layouts.folders import marked_folder
+from datasets_lib.sets.texture_folders import TextureFolders
+
+_LAYOUT = TextureFolders(("dtd",), "images", parts=("images",))
 
 ENTRY = DatasetEntry(
     name="dtd",
@@ -16,8 +16,8 @@ ENTRY = DatasetEntry(
     citation="Cimpoi, Maji, Kokkinos, Mohamed, Vedaldi: Describing Textures in the Wild, CVPR 2014",
     homepage="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
     folders=("dtd_r1_0_1",),
-    finder="datasets_lib.sets.dtd:find",
-    reader="datasets_lib.sets.texture_reader:read_dtd",
+    finder=_LAYOUT.find,
+    reader=_LAYOUT.read,
     counts=MappingProxyType({"": Counts(train=5_640, test=0)}),
     archives=(
         Archive(
@@ -35,13 +35,3 @@ ENTRY = DatasetEntry(
     ask_first=True,
     unverified=("The license's wording.", "The second address is named by users alone."),
 )
-
-
-def locate(root: Path) -> Path | None:
-    """Return the parent of ``images``: the root, or the archive's top folder in it."""
-    return marked_folder(root, ("dtd",), "images")
-
-
-def find(root: Path) -> Mapping[str, Path] | None:
-    """Return no categories if the folder holds a folder of images; None if not."""
-    return None if locate(root) is None else {}

@@ -4,14 +4,16 @@ Of its three sizes the one with a shorter side of 320 px is fetched, enough for 
 folder of any size is read.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.layouts.folders import marked_folder
+from datasets_lib.sets.texture_folders import TextureFolders
 
-FOLDERS = ("imagenette2-320", "imagenette2", "imagenette2-160")
+_LAYOUT = TextureFolders(
+    ("imagenette2-320", "imagenette2", "imagenette2-160"),
+    "train/n01440764",  # tench, the first class
+    parts=("train", "val"),
+)
 
 ENTRY = DatasetEntry(
     name="imagenette2",
@@ -22,8 +24,8 @@ ENTRY = DatasetEntry(
     citation="Howard: Imagenette, 2019",
     homepage="https://github.com/fastai/imagenette",
     folders=("imagenette", "imagenette2_320", "imagenette2_160"),
-    finder="datasets_lib.sets.imagenette:find",
-    reader="datasets_lib.sets.texture_reader:read_imagenette",
+    finder=_LAYOUT.find,
+    reader=_LAYOUT.read,
     # Both its splits, 9,469 and 3,925 images: textures are neither trained nor tested on.
     counts=MappingProxyType({"": Counts(train=13_394, test=0)}),
     archives=(
@@ -39,13 +41,3 @@ ENTRY = DatasetEntry(
     ask_first=True,
     unverified=("The license's wording.",),
 )
-
-
-def locate(root: Path) -> Path | None:
-    """Return the parent of ``train``: the root, or an archive's top folder in it."""
-    return marked_folder(root, FOLDERS, "train/n01440764")
-
-
-def find(root: Path) -> Mapping[str, Path] | None:
-    """Return no categories if the folder holds the first class (tench); None if not."""
-    return None if locate(root) is None else {}

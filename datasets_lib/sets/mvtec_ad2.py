@@ -6,12 +6,9 @@ labels, only the publisher's server scores them: they are passed over, and not c
 Counts: as three independent users of the archive list them.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.layouts.category import Category
 from datasets_lib.layouts.mvtec_folders import FolderLayout
 
 _COUNTS = {
@@ -25,6 +22,10 @@ _COUNTS = {
     "walnuts": Counts(train=432, test=150, defective=90, validation=48),
 }
 
+_LAYOUT = FolderLayout(
+    test="test_public", truth="test_public/ground_truth", validation="validation"
+)
+
 ENTRY = DatasetEntry(
     name="mvtec_ad2",
     title="MVTec AD 2",
@@ -37,8 +38,8 @@ ENTRY = DatasetEntry(
     ),
     homepage="https://www.mvtec.com/company/research/datasets/mvtec-ad-2",
     folders=("mvtec_ad_2", "mvtecad2"),
-    finder="datasets_lib.sets.mvtec_ad2:find",
-    reader="datasets_lib.sets.mvtec_ad2:read",
+    finder=_LAYOUT.find,
+    reader=_LAYOUT.read,
     counts=MappingProxyType(_COUNTS),
     archives=(
         Archive(
@@ -56,17 +57,3 @@ ENTRY = DatasetEntry(
         "top folder is not known.",
     ),
 )
-
-_LAYOUT = FolderLayout(
-    test="test_public", truth="test_public/ground_truth", validation="validation"
-)
-
-
-def find(root: Path) -> Mapping[str, Path] | None:
-    """Return the categories in a folder, by id."""
-    return _LAYOUT.find(root)
-
-
-def read(dataset: str, category: str, path: Path) -> Category:
-    """Return one category, see `FolderLayout.read`; all its defects are of kind ``bad``."""
-    return _LAYOUT.read(dataset, category, path)

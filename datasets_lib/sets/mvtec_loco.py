@@ -1,19 +1,12 @@
 """MVTec LOCO AD: five categories with logical and structural anomalies, several masks an image.
 
 Layout: the public reader in anomalib: that of MVTec AD with ``validation/good``, and with
-``ground_truth/<kind>/<stem>/000.png``, one file a defect. A mask's pixel value tells the kind of
-the defect, whose saturation `read_saturation` reads from ``defects_config.json``.
+``ground_truth/<kind>/<stem>/000.png``, one file per defect.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.layouts.annotations import read_json, unusable
-from datasets_lib.layouts.category import Category
 from datasets_lib.layouts.mvtec_folders import FolderLayout
 
 _COUNTS = {
@@ -23,6 +16,8 @@ _COUNTS = {
     "screw_bag": Counts(train=360, test=341, defective=219, validation=60),
     "splicing_connectors": Counts(train=360, test=312, defective=193, validation=60),
 }
+
+_LAYOUT = FolderLayout(validation="validation")
 
 ENTRY = DatasetEntry(
     name="mvtec_loco",
@@ -36,7 +31,8 @@ ENTRY = DatasetEntry(
     ),
     homepage="https://www.mvtec.com/company/research/datasets/mvtec-loco",
     folders=("mvtec_loco_ad", "mvtec_loco_anomaly_detection"),
-    reader="datasets_lib.sets.mvtec_loco:read",
+    finder=_LAYOUT.find,
+    reader=_LAYOUT.read,
     spro_regions="datasets_lib.sets.mvtec_loco_regions:saturated_regions",
     counts=MappingProxyType(_COUNTS),
     archives=(
@@ -57,65 +53,3 @@ ENTRY = DatasetEntry(
         "The names of the fields of defects_config.json.",
     ),
 )
-
-_LAYOUT = FolderLayout(validation="validation")
-
-
-@dataclass(frozen=True)
-class Saturation:
-    """Overlap at which a defect counts as fully detected (section 4.2 of the paper).
-
-    Attributes:
-        defect: Kind of the defect.
-        threshold: The overlap: a share of the defect's area, or pixels of the original image.
-        relative: Whether it is a share.
-    """
-
-    defect: str
-    threshold: float
-    relative: bool
-
-    def area(self, defect_area: int, shrunk: float = 1.0) -> float:
-        """Return the overlap that suffices for a defect, in pixels.
-
-        Args:
-            defect_area: Pixels of the defect at the evaluated size.
-            shrunk: Pixels of the evaluated size per pixel of the original.
-
-        Example:
-            >>> Saturation("scratch", 0.5, relative=True).area(200)
-            100.0
-        """
-        limit = self.threshold * defect_area if self.relative else self.threshold * shrunk
-        return min(limit, defect_area)
-
-
-def read(dataset: str, category: str, path: Path) -> Category:
-    """Return one category, see `FolderLayout.read`."""
-    return _LAYOUT.read(dataset, category, path)
-
-
-def read_saturation(path: Path) -> Mapping[int, Saturation]:
-    """Return the saturations in ``defects_config.json``, by pixel value of the masks.
-
-    Raises:
-        DatasetError: The file is missing or not as published.
-    """
-    file = path / "defects_config.json"
-    wanted = (
-        "a list of objects with defect_name, pixel_value, saturation_threshold and "
-        "relative_saturation"
-    )
-    remedy = "Unpack the archive of MVTec LOCO AD again."
-    rows = read_json(file, wanted, remedy)
-    try:
-        return MappingProxyType(dict(_saturation(row) for row in rows))
-    except (ValueError, TypeError, KeyError) as error:
-        raise unusable(file, repr(error), wanted, remedy) from error
-
-
-def _saturation(row: Mapping[str, Any]) -> tuple[int, Saturation]:
-    value, threshold = int(row["pixel_value"]), float(row["saturation_threshold"])
-    if not 0 < value < 256 or not 0 < threshold < float("inf"):
-        raise ValueError(f"pixel_value {value}, saturation_threshold {threshold}")
-    return value, Saturation(str(row["defect_name"]), threshold, bool(row["relative_saturation"]))

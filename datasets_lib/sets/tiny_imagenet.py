@@ -1,17 +1,174 @@
-"""Tiny-ImageNet-200: 64×64 photographs of 200 classes; its validation split is the test split."""
+"""Tiny-ImageNet-200: 64×64 photographs of 200 classes; its validation split is the test split.
 
+Classes are ordered by their sorted WordNet ids, not as ``wnids.txt`` lists them. The publisher's
+``test`` folder has no labels and is ignored. Imports no NumPy.
+"""
+
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.layouts.folders import marked_folder
+from datasets_lib.layouts.category import DatasetError, Sample
+from datasets_lib.layouts.classification import Classification, FileSplit
+from datasets_lib.layouts.folders import marked_folder, subfolders
 
+NAME = "tiny_imagenet"
 FOLDER = "tiny-imagenet-200"
 WNIDS, WORDS, ANNOTATIONS = "wnids.txt", "words.txt", "val/val_annotations.txt"
+SUFFIX = ".JPEG"
+
+
+def locate(root: Path) -> Path | None:
+    """Return the folder of `WNIDS`: the root, or the archive's top folder in it."""
+    return marked_folder(root, (FOLDER,), WNIDS)
+
+
+def find(root: Path) -> Mapping[str, Path] | None:
+    """Return no categories if the folder holds the list of classes; None if not."""
+    return None if locate(root) is None else {}
+
+
+def read(root: Path) -> Classification:
+    """Return the train split in class order, and the val split as ``test``.
+
+    Args:
+        root: Folder of ``wnids.txt``, or its parent.
+
+    Raises:
+        DatasetError: A file or class is missing, or the annotations do not fit the images.
+    """
+    folder = locate(root)
+    if folder is None:
+        raise DatasetError(
+            f"The folder {root} does not hold Tiny-ImageNet: wanted the file {WNIDS} there or in "
+            f"{FOLDER}. Unpack the publisher's archive there."
+        )
+    wnids = _wnids(folder / WNIDS)
+    classes = _class_names(folder / WORDS, wnids)
+    label_of = {wnid: label for label, wnid in enumerate(wnids)}
+    return Classification(
+        NAME,
+        train=_train(folder, classes, label_of),
+        test=_val(folder, classes, label_of),
+    )
+
+
+def _wnids(path: Path) -> list[str]:
+    wnids = [line.strip() for line in _lines(path)]
+    if not wnids or len(set(wnids)) != len(wnids) or "" in wnids:
+        found = f"{len(wnids)} lines, {len(set(wnids) - {''})} different ids"
+        raise _refused(path, "one WordNet id a line, none twice", found)
+    return sorted(wnids)
+
+
+def _class_names(path: Path, wnids: list[str]) -> tuple[str, ...]:
+    """Return the first word of each class; with its id if another class shares the word."""
+    words = {}
+    for line in _lines(path):
+        # <id>\t<word>, <synonym>, …; the file lists many more ids than the set has.
+        wnid, separator, names = line.partition("\t")
+        if separator:
+            words[wnid] = names.split(",")[0].strip()
+    missing = [wnid for wnid in wnids if not words.get(wnid)]
+    if missing:
+        raise _refused(path, "words for every class", f"none for {_some(missing)}")
+    uses = Counter(words[wnid] for wnid in wnids)
+    return tuple(words[w] if uses[words[w]] == 1 else f"{words[w]} ({w})" for w in wnids)
+
+
+def _train(folder: Path, classes: tuple[str, ...], label_of: Mapping[str, int]) -> FileSplit:
+    train = folder / "train"
+    present = {path.name for path in _subfolders(train)}
+    if unknown := sorted(present - label_of.keys()):
+        raise _refused(train, f"folders of the classes in {WNIDS}", f"also {_some(unknown)}")
+    samples, labels = [], []
+    for wnid, label in label_of.items():
+        names = _images(train / wnid / "images")
+        if not names:
+            raise _refused(train / wnid / "images", f"{SUFFIX} images of its class", "none")
+        samples += [_sample(folder, f"train/{wnid}/images/{name}") for name in names]
+        labels += [label] * len(names)
+    return FileSplit(classes, tuple(samples), tuple(labels))
+
+
+def _val(folder: Path, classes: tuple[str, ...], label_of: Mapping[str, int]) -> FileSplit:
+    annotated = _annotations(folder / ANNOTATIONS, label_of)
+    images = folder / "val" / "images"
+    present = _images(images)
+    if missing := sorted(annotated.keys() - set(present)):
+        raise _refused(images, f"the images that {ANNOTATIONS} names", f"no {_some(missing)}")
+    if extra := [name for name in present if name not in annotated]:
+        found = f"no line for {_some(extra)}"
+        raise _refused(folder / ANNOTATIONS, "a line for every image of val/images", found)
+    samples = tuple(_sample(folder, f"val/images/{name}") for name in annotated)
+    return FileSplit(classes, samples, tuple(annotated.values()))
+
+
+def _annotations(path: Path, label_of: Mapping[str, int]) -> dict[str, int]:
+    """Labels by file name, in the file's order; its other columns are a box, left alone."""
+    labels: dict[str, int] = {}
+    wanted = "lines of image, class and the four sides of a box, separated by tabs"
+    for number, line in enumerate(_lines(path), start=1):
+        columns = line.split("\t")
+        if len(columns) != 6:
+            raise _refused(path, wanted, f"{len(columns)} columns in line {number}")
+        name, wnid = columns[:2]
+        if wnid not in label_of:
+            raise _refused(path, f"classes of {WNIDS}", f"'{wnid[:40]}' in line {number}")
+        if name in labels:
+            raise _refused(path, "one line an image", f"{name[:40]} again in line {number}")
+        labels[name] = label_of[wnid]
+    if not labels:
+        raise _refused(path, wanted, "none")
+    return labels
+
+
+def _sample(folder: Path, name: str) -> Sample:
+    return Sample(name, folder / name)
+
+
+def _images(folder: Path) -> list[str]:
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise _refused(folder, "a folder of images", error.strerror or str(error)) from error
+    return sorted(name for name in names if name.endswith(SUFFIX) and not name.startswith("."))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return subfolders(folder)
+    except OSError as error:
+        raise _refused(folder, "a folder a class", error.strerror or str(error)) from error
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        # Only line feeds end lines: a stray separator of another kind must not make two of one.
+        lines = path.read_bytes().decode().replace("\r\n", "\n").split("\n")
+    except OSError as error:
+        raise _refused(path, "a text file", error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise _refused(path, "a text file", f"bytes that are no UTF-8 ({error.reason})") from error
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(name[:40] for name in names[:3]) + more
+
+
+def _refused(path: Path, wanted: str, found: str) -> DatasetError:
+    return DatasetError(
+        f"Tiny-ImageNet cannot be read at {path}: wanted {wanted}, found {found}. Unpack the "
+        "publisher's archive again."
+    )
+
 
 ENTRY = DatasetEntry(
-    name="tiny_imagenet",
+    name=NAME,
     title="Tiny-ImageNet-200",
     task="classification",
     categories=(),
@@ -19,8 +176,8 @@ ENTRY = DatasetEntry(
     citation="Le, Yang: Tiny ImageNet Visual Recognition Challenge, 2015",
     homepage="http://cs231n.stanford.edu",
     folders=("tiny_imagenet_200", "tinyimagenet", "tiny_imagenet200"),
-    finder="datasets_lib.sets.tiny_imagenet:find",
-    reader="datasets_lib.sets.tiny_imagenet_reader:read",
+    finder=find,
+    reader=read,
     counts=MappingProxyType({"": Counts(train=100_000, test=10_000)}),
     image_size=64,
     archives=(
@@ -36,13 +193,3 @@ ENTRY = DatasetEntry(
     ask_first=True,
     unverified=("The checksums are those that users report; the publisher states none.",),
 )
-
-
-def locate(root: Path) -> Path | None:
-    """Return the folder of `WNIDS`: the root, or the archive's top folder in it."""
-    return marked_folder(root, (FOLDER,), WNIDS)
-
-
-def find(root: Path) -> Mapping[str, Path] | None:
-    """Return no categories if the folder holds the list of classes; None if not."""
-    return None if locate(root) is None else {}

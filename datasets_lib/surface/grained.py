@@ -62,6 +62,7 @@ def _board(rng: np.random.Generator) -> Board:
         dark=rng.uniform(0.45, 1.0, RINGS),
         width=rng.uniform(0.35, 0.7, RINGS),
         fibers=0.6 * streaks(rng, 16).T + 0.6 * streaks(rng, 60).T,
+        # A box filter times its length draws each random dot out along the grain.
         pores=np.minimum(uniform_filter1d(pores, length, axis=0) * length, 1.0),
         tone=np.exp(rng.normal(0, 0.05) + rng.normal(0, 0.025) * np.array([1.0, 0.0, -1.0])),
     )
@@ -69,6 +70,7 @@ def _board(rng: np.random.Generator) -> Board:
 
 def _planed(board: Board, across: Field, fibers: Field, pores: Field) -> Field:
     """Draw planed wood, whose late wood darkens slowly through a ring and ends sharply."""
+    # The position across the grain, in rings: its integer part is the ring.
     ring = np.floor(across).astype(np.int64)
     part = across - ring
     start = 0.94 - board.width[ring % RINGS]
@@ -128,6 +130,7 @@ def _patched(scene: Field, board: Board, damage: np.random.Generator) -> Field:
     rows, columns = grid()
     askew = damage.choice([-1, 1]) * damage.uniform(0.2, 0.6)
     spacing = damage.uniform(13, 20)
+    # The position across the grain of the patch, turned against the board.
     other = (np.cos(askew) * columns - np.sin(askew) * rows) / spacing + RINGS / 2
     wood = _planed(board, other + 0.1 * smooth(damage, 8), board.fibers, board.pores) * 0.94
     joint = np.exp(-((depth / 1.0) ** 2))

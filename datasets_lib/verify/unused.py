@@ -13,7 +13,7 @@ from datasets_lib.layouts.data_info import IMAGES
 from datasets_lib.layouts.folders import folder_id, in_words, is_image, natural
 from datasets_lib.layouts.masks import MASK_SUFFIXES
 from datasets_lib.layouts.plain_folders import ABNORMAL_NAMES, MASK_NAMES
-from datasets_lib.verify.report import Problem
+from datasets_lib.verify.images import Problem
 
 
 class Unused:
@@ -57,13 +57,14 @@ class Unused:
 
     def notes(self) -> Iterable[str]:
         """Yield counts of images in unread folders, and of other files next to images."""
+        # Folders of samples and their parents, but not the category itself: it may hold anything.
         searched = self._image_folders | {folder.parent for folder in self._image_folders}
         searched -= {self._path} - self._image_folders
-        beside = [file for file in self._others if not searched.isdisjoint(file.parents)]
-        deep = [f for f in beside if is_image(f.name) and f.parent not in self._image_folders]
+        neighbors = [file for file in self._others if not searched.isdisjoint(file.parents)]
+        deep = [f for f in neighbors if is_image(f.name) and f.parent not in self._image_folders]
         if deep:
             yield f"{len(deep):,} images in other folders passed over"
-        suffixes = Counter(f.suffix.lower() or f.name for f in beside if not is_image(f.name))
+        suffixes = Counter(f.suffix.lower() or f.name for f in neighbors if not is_image(f.name))
         if suffixes:
             yield f"{suffixes.total():,} files passed over ({', '.join(sorted(suffixes)[:5])})"
 
@@ -73,7 +74,7 @@ class Unused:
 
 
 def _owners(file: Path) -> set[tuple[str, str]]:
-    """Return the images a file may belong to as a mask, or as one of several in a folder."""
+    """Return the images that a mask may belong to, by its own name or by its folder's."""
     stems = (file.parent, file.stem), (file.parent.parent, file.parent.name)
     return {_place(kind, stem.removesuffix(end)) for kind, stem in stems for end in ("", "_mask")}
 
@@ -85,11 +86,11 @@ def _place(kind: Path, stem: str) -> tuple[str, str]:
 
 
 def _files(path: Path) -> Sequence[Path]:
-    """The files below a folder in natural order, hidden ones and what hidden folders hold left out.
+    """Return the files below a folder in natural order, without hidden files and folders.
 
-    Folders that cannot be listed are left out too: readers say so of those that matter.
+    Folders that cannot be listed are skipped: readers report those that matter.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     seen: set[str] = set()
     for folder, inner, names in os.walk(path, followlinks=True):
         real = os.path.realpath(folder)
@@ -99,11 +100,11 @@ def _files(path: Path) -> Sequence[Path]:
         seen.add(real)
         inner[:] = sorted((name for name in inner if not name.startswith(".")), key=natural)
         shown = sorted((name for name in names if not name.startswith(".")), key=natural)
-        found += [Path(folder, name) for name in shown]
-    return found
+        files += [Path(folder, name) for name in shown]
+    return files
 
 
 def _is_named(file: Path, category: str) -> bool:
-    """Whether a file's first word is a category, or its folder's, which may hold several masks."""
+    """Return whether the first word of a file or of its folder of masks is a category."""
     names = (file.stem, file.parent.name)
     return category in {folder_id(name.partition(" ")[0]) for name in names}

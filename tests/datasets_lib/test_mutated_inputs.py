@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import pytest
 from dataset_files import box, write_image, write_mask, write_real_iad, write_visa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -256,14 +255,3 @@ def _read_by_name(root, file_name):
     rows = {row["filename"] for row in csv.DictReader(StringIO(table, newline=""))}
     assert names <= rows
     assert file_name.startswith(".") or file_name in rows
-
-
-@pytest.mark.parametrize("name", sorted(CONTENTS))
-def test_an_empty_file_is_an_error_naming_it(tmp_path, name):
-    root = write_category(tmp_path / "cat")
-    (root / name).write_bytes(b"")
-    category = folder.read_category("set", "cat", root)
-    with pytest.raises(DatasetError) as caught:
-        DecodeCache(tmp_path / "cache").get([*category.train, *category.test], SIZE)
-    assert str(root / name) in str(caught.value)
-    assert_clean(tmp_path / "cache")

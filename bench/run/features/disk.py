@@ -19,6 +19,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from datasets_lib.atomic import atomic_path
+
 DEFAULT_LIMIT = 10_000_000_000
 _SHARE_OF_FREE_DISK = 0.2
 _CHUNK = 1 << 26
@@ -88,21 +90,17 @@ class FeatureDisk:
             Whether the entry was written.
         """
         path, facts = self._paths(key)
-        half = path.with_name(f".{key}.{os.getpid()}.half")
+        text = json.dumps({"shape": list(features.shape), "seconds": seconds})
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            if not self._evict(features.nbytes) or not _write(half, features, seconds):
+            if not self._evict(features.nbytes):
                 return False
-            text = json.dumps({"shape": list(features.shape), "seconds": seconds})
-            with FileLock(self._folder / ".lock"):
-                half.replace(path)
-                facts.with_suffix(".half").write_text(text, encoding="ascii")
-                facts.with_suffix(".half").replace(facts)
+            # The inner file is renamed first: facts never appear before their numbers.
+            with atomic_path(facts) as facts_file, atomic_path(path) as numbers:
+                _write(numbers, features, seconds)
+                facts_file.write_text(text, encoding="ascii")
         except OSError:
             return False
-        finally:
-            with suppress(OSError):
-                half.unlink()
         return True
 
     def entries(self) -> list[tuple[str, int, float]]:
@@ -159,23 +157,23 @@ class FeatureDisk:
 
     def _clear_unfinished(self) -> None:
         """Remove what killed processes left; recent files may still be growing elsewhere."""
-        for half in self._folder.glob(".*.half"):
-            if time.time() - half.stat().st_mtime > _STALE_SECONDS:
-                half.unlink(missing_ok=True)
+        for leftover in self._folder.glob(".*.tmp"):
+            with suppress(FileNotFoundError):
+                if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
+                    leftover.unlink()
         for file in self._folder.glob("*.features"):
             if not file.with_suffix(".json").exists():
                 file.unlink(missing_ok=True)
 
 
-def _write(path: Path, features: Tensor, seconds: float) -> bool:
-    """Write raw numbers; return False as soon as that is slower than computing them."""
+def _write(path: Path, features: Tensor, seconds: float) -> None:
+    """Write raw numbers; raise TimeoutError as soon as that is slower than computing them."""
     raw = features.numpy().reshape(-1).view(np.uint8).data
     begin = time.perf_counter()
-    with path.open("wb", buffering=0) as file:
+    with path.open("wb") as file:
         for start in range(0, len(raw), _CHUNK):
             chunk = raw[start : start + _CHUNK]
-            if file.write(chunk) != len(chunk):
-                return False
+            file.write(chunk)
+            # Compares (elapsed / bytes written) * all bytes to the budget, without a division.
             if (time.perf_counter() - begin) * len(raw) > seconds * (start + len(chunk)):
-                return False
-    return True
+                raise TimeoutError("writing takes longer than computing")

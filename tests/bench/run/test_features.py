@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_written_costs_the_entry_alone(tmp_path):
 def test_unfinished_files_are_no_entries_and_are_cleared(tmp_path):
     disk = FeatureDisk(tmp_path)
     (tmp_path / "z.features").write_bytes(bytes(4000))
-    half = tmp_path / ".z.1.half"
+    half = tmp_path / ".z.features.0.tmp"
     half.write_bytes(b"")
     touch(half, 1000)
     assert disk.find("z") is None

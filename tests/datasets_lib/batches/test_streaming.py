@@ -144,6 +144,7 @@ for buffers in (2, 4):
 @pytest.mark.skipif(
     not os.access("/proc/self/clear_refs", os.W_OK), reason="this system does not reset VmHWM"
 )
+@pytest.mark.slow
 def test_memory_stays_within_the_stated_bound(tmp_path):
     count, row = 160, 512 * 512 * 3  # 126 MB in all, 6.3 MB a batch
     path = tmp_path / "images.u8"

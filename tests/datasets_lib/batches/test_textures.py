@@ -9,7 +9,7 @@ from datasets_lib.batches.textures import PROCEDURAL, SYNTHESIZED, TextureSource
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import find_datasets
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.sets.texture_reader import read_dtd, read_imagenette
+from datasets_lib.sets import dtd, imagenette
 
 
 @pytest.fixture
@@ -42,23 +42,23 @@ def streams(count, seed=1):
 def test_both_sets_are_found_and_listed(data):
     found = find_datasets([data])
     assert list(found) == ["dtd", "imagenette2"]
-    dtd = read_dtd(found["dtd"].root)
-    assert [file.name for file in dtd] == ["a.jpg", "b.jpg"]
-    imagenette = read_imagenette(found["imagenette2"].root)
-    assert [file.name for file in imagenette] == ["a.JPEG", "c.JPEG", "b.JPEG"]
+    textures = dtd.ENTRY.reader(found["dtd"].root)
+    assert [file.name for file in textures] == ["a.jpg", "b.jpg"]
+    photographs = imagenette.ENTRY.reader(found["imagenette2"].root)
+    assert [file.name for file in photographs] == ["a.JPEG", "c.JPEG", "b.JPEG"]
 
 
 def test_hidden_files_are_no_textures(data):
     write_images(data / "dtd/dtd/images/banded", ["._a.jpg"], 50)
-    assert [file.name for file in read_dtd(data / "dtd")] == ["a.jpg", "b.jpg"]
+    assert [file.name for file in dtd.ENTRY.reader(data / "dtd")] == ["a.jpg", "b.jpg"]
 
 
 def test_preferred_texture_set_is_used(data, cache):
     found = find_datasets([data])
-    dtd = texture_source(found, 16, cache)
-    assert dtd.name == "dtd"
-    assert dtd.images.dtype == torch.uint8
-    assert sorted(dtd.images.flatten(1).float().mean(1).round().tolist()) == [10, 11]
+    textures = texture_source(found, 16, cache)
+    assert textures.name == "dtd"
+    assert textures.images.dtype == torch.uint8
+    assert sorted(textures.images.flatten(1).float().mean(1).round().tolist()) == [10, 11]
     other = texture_source(found, 16, cache, wanted=("imagenette2",))
     assert other.name == "imagenette2"
     assert len(other.images) == 3

@@ -102,7 +102,7 @@ def test_table_is_rewritten_only_when_files_change(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("category", "top"), ("freq", "9"), ("defect_type", "rust"), ("label", "1")],
+    [("category", "top"), ("label", "1")],
 )
 def test_edited_table_is_not_overwritten(tmp_path, column, value):
     root = write_set(tmp_path)
@@ -155,9 +155,7 @@ def test_read_only_folder_gets_no_table(tmp_path, run_unprivileged):
     "change",
     [
         lambda text: text.replace("filename,", "file,", 1).encode(),
-        lambda text: text.replace(",", ";").encode(),
         lambda text: b"",
-        lambda text: text.encode("utf-16"),
         lambda text: text.encode() + b"\xff\xfe\n",
         lambda text: text.encode() + b"one,field\n",
         lambda text: text.encode() + b'"open',
@@ -181,15 +179,11 @@ def test_damaged_table_is_refused_with_the_advice_to_delete_it(tmp_path, change)
     "name",
     [
         "back.png",
-        "back 60.png",
         "back  60 1.png",
-        " back 60 1.png",
-        "back 60 .png",
         "back 60 1_.png",
         "back 60 1 2.png",
         "back 60 1_\u2028.png",
         "back 60 1_\udcff.png",
-        "back 60 1_\n.png",
     ],
 )
 def test_name_outside_the_pattern_is_refused(tmp_path, name):

@@ -12,10 +12,9 @@ from datasets_lib.discover import find_datasets
 from datasets_lib.entry import FOLDER_READER, Counts
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.custom_names import read_category as read_named
-from datasets_lib.verify import files as module
-from datasets_lib.verify.files import verify_category
-from datasets_lib.verify.inspect_image import Inspected
-from datasets_lib.verify.report import Problem
+from datasets_lib.verify import images as module
+from datasets_lib.verify.images import Inspected, Problem
+from datasets_lib.verify.sets import verify_category
 
 PLAIN, NAMED = "datasets_lib.layouts.plain_folders", "datasets_lib.layouts.custom_names"
 
@@ -66,94 +65,98 @@ def test_an_interrupt_does_not_wait_for_the_rest(category, monkeypatch):
     assert len(started) < 1000
 
 
-def test_other_counts_than_the_publishers_are_named(category):
-    (category / "train/good/000.png").unlink()
-    assert problems(category) == [("4 train images, the publisher says 5", "")]
-
-
-@pytest.mark.parametrize("keep", [0, 60, -20])
-def test_a_damaged_image_is_a_finding_and_the_rest_is_read(category, keep):
-    image = category / "test/good/001.png"
-    image.write_bytes(image.read_bytes()[:keep])
-    [(kind, where)] = problems(category)
-    assert kind == "unreadable"
-    assert where.startswith("test/good/001.png: ")
-
-
-def test_a_truncated_jpeg_is_a_finding(category):
-    Image.open(category / "train/good/000.png").save(category / "train/good/000.jpg")
-    (category / "train/good/000.png").unlink()
-    data = (category / "train/good/000.jpg").read_bytes()
-    (category / "train/good/000.jpg").write_bytes(data[: len(data) // 2])
-    [(kind, where)] = problems(category)
-    assert (kind, where.partition(":")[0]) == ("unreadable", "train/good/000.jpg")
-
-
-def test_an_empty_mask_is_reported(category):
-    Image.fromarray(np.zeros((48, 48), np.uint8)).save(category / "ground_truth/spot/002_mask.png")
-    assert problems(category) == [("empty mask of a defect", "test/spot/002.png")]
-
-
-def test_a_mask_of_another_size_is_reported(category):
-    Image.fromarray(np.full((48, 47), 255, np.uint8)).save(
-        category / "ground_truth/spot/000_mask.png"
-    )
-    [(kind, where)] = problems(category)
-    assert kind == "unreadable"
-    assert "47×48" in where
-
-
-def test_a_test_image_copied_from_train_is_found_by_its_bytes(category):
-    shutil.copy(category / "train/good/003.png", category / "test/good/001.png")
-    assert problems(category) == [
-        ("the same file in train and test", "train/good/003.png = test/good/001.png")
-    ]
-
-
-def test_the_same_pixels_in_another_file_are_found(category):
+def same_pixels(category):
     source, copy = category / "train/good/003.png", category / "test/good/001.bmp"
     Image.open(source).save(copy)
     (category / "test/good/001.png").unlink()
     assert copy.read_bytes() != source.read_bytes()
-    assert problems(category) == [
-        ("the same pixels in train and test", "train/good/003.png = test/good/001.bmp")
-    ]
 
 
-def test_one_pixel_apart_is_no_duplicate(category):
+def one_pixel_apart(category):
     pixels = np.array(Image.open(category / "train/good/003.png"))
     pixels[0, 0, 0] ^= 1
     Image.fromarray(pixels).save(category / "test/good/001.png")
-    assert problems(category) == []
 
 
-def test_an_image_that_is_normal_and_defective_is_reported(category):
-    shutil.copy(category / "test/good/000.png", category / "test/spot/000.png")
-    assert problems(category) == [
-        (
-            "the same pixels under two labels",
-            "test/good/000.png (normal) = test/spot/000.png (defective)",
-        )
-    ]
+FLAWS = {
+    "other counts": (
+        lambda c: (c / "train/good/000.png").unlink(),
+        [("4 train images, the publisher says 5", "")],
+    ),
+    "empty mask": (
+        lambda c: write_mask(c / "ground_truth/spot/002_mask.png", np.zeros((48, 48))),
+        [("empty mask of a defect", "test/spot/002.png")],
+    ),
+    "same file": (
+        lambda c: shutil.copy(c / "train/good/003.png", c / "test/good/001.png"),
+        [("the same file in train and test", "train/good/003.png = test/good/001.png")],
+    ),
+    "same pixels": (
+        same_pixels,
+        [("the same pixels in train and test", "train/good/003.png = test/good/001.bmp")],
+    ),
+    "one pixel apart": (one_pixel_apart, []),
+    "two labels": (
+        lambda c: shutil.copy(c / "test/good/000.png", c / "test/spot/000.png"),
+        [
+            (
+                "the same pixels under two labels",
+                "test/good/000.png (normal) = test/spot/000.png (defective)",
+            )
+        ],
+    ),
+    "mask folder of another name": (
+        lambda c: (c / "ground_truth").rename(c / "Ground_Truth"),
+        [
+            ("mask in a folder that is not looked in", f"Ground_Truth/spot/00{n}_mask.png")
+            for n in range(3)
+        ],
+    ),
+}
 
 
-def test_gray_and_many_sizes_and_repeats_are_notes(category):
+@pytest.mark.parametrize(("damage", "expected"), FLAWS.values(), ids=FLAWS)
+def test_each_flaw_is_reported_alone(category, damage, expected):
+    damage(category)
+    assert problems(category) == expected
+
+
+UNREADABLE = {
+    "test/good/001.png": (lambda file: file.write_bytes(file.read_bytes()[:-20]), ""),
+    "train/good/002.png": (lambda file: file.write_bytes(b""), ""),
+    "test/spot/000.png": (
+        lambda file: write_mask(
+            file.parents[2] / "ground_truth/spot/000_mask.png", np.full((48, 47), 255)
+        ),
+        "47×48",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_damaged_file_is_reported_and_the_rest_is_read(category, name):
+    damage, reason = UNREADABLE[name]
+    damage(category / name)
+    [(kind, where)] = problems(category)
+    assert kind == "unreadable"
+    assert where.startswith(f"{name}: ")
+    assert reason in where
+
+
+def test_kinds_of_images_and_repeats_are_notes(category):
     image = Image.open(category / "train/good/000.png").convert("L").resize((20, 30))
     image.save(category / "train/good/000.png")
     shutil.copy(category / "train/good/001.png", category / "train/good/002.png")
+    deep = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48) * 7
+    Image.fromarray(deep).save(category / "train/good/003.png")
     report = verified(category)
     assert report.problems == ()
     assert report.notes == (
         "2 image sizes, 48×48 most often",
-        "1 gray",
+        "2 gray",
+        "1 16-bit",
         "1 repeated within a split",
     )
-
-
-def test_sixteen_bits_are_a_note(category):
-    deep = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48) * 7
-    Image.fromarray(deep).save(category / "train/good/000.png")
-    assert verified(category).notes == ("48×48", "1 gray", "1 16-bit")
 
 
 def test_a_layout_that_cannot_be_read_is_a_finding(category):
@@ -200,14 +203,6 @@ def test_masks_of_no_mask_format_are_found(category):
             "mask of another format than .bmp, .png, .tif, .tiff",
             f"ground_truth/spot/00{n}_mask.jpg",
         )
-        for n in range(3)
-    ]
-
-
-def test_masks_in_a_folder_of_another_name_are_found(category):
-    (category / "ground_truth").rename(category / "Ground_Truth")
-    assert problems(category) == [
-        ("mask in a folder that is not looked in", f"Ground_Truth/spot/00{n}_mask.png")
         for n in range(3)
     ]
 

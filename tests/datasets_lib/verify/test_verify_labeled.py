@@ -7,8 +7,8 @@ from PIL import Image
 from datasets_lib.entry import Counts
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.classification import Classification, FileSplit, PixelSplit
-from datasets_lib.verify.labeled import verify_labeled, verify_textures
-from datasets_lib.verify.report import Problem, Report, excusing
+from datasets_lib.verify.images import Problem
+from datasets_lib.verify.sets import Report, excusing, verify_labeled, verify_textures
 
 CLASSES = ("ant", "bee")
 
