@@ -44,12 +44,8 @@ def auroc_interval(scores: Tensor, labels: Tensor, confidence: float = 0.95) -> 
         pairs = min(len(of_positives), len(of_negatives))
         edge = ((1 - confidence) / 2) ** (1 / pairs)
         low, high = (edge, 1.0) if value else (0.0, 1 - edge)
-        return Interval(
-            value,
-            low,
-            high,
-            f"perfect separation: exact interval of {pairs} disjoint pairs of images",
-        )
+        reason = f"perfect separation: exact interval of {pairs} disjoint pairs of images"
+        return Interval(value, low, high, reason)
     if not reason and _constant(of_positives, of_negatives):
         reason = "every image wins the same share: the ranking has no spread"
     if reason:
