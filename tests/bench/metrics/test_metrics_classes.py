@@ -215,3 +215,17 @@ def test_cuda_gives_the_same_metrics():
     there = classification_metrics(logits.cuda(), labels)
     expected = classification_metrics(logits, labels).metrics
     assert there.metrics == pytest.approx(expected, abs=1e-10)
+
+
+def test_order_changes_no_digit():
+    logits, labels = batch(2)
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    shuffled = classification_metrics(logits[order], labels[order])
+    assert shuffled.metrics == classification_metrics(logits, labels).metrics
+
+
+def test_masked_classes_are_ordinary():
+    logits = torch.tensor([[0.0, -math.inf, -math.inf], [0.0, -math.inf, -math.inf]])
+    found = classification_metrics(logits, torch.tensor([0, 1]))
+    assert found.metrics["top1"] == 0.5
+    assert found.metrics["ece"] == 0.5

@@ -246,3 +246,9 @@ def test_saturated_overlap_applies_only_with_saturations():
     nothing = label_regions(torch.zeros(2, 4, 6).bool())
     empty = evaluated(maps, SaturatedRegions(nothing, nothing.sizes.double()))
     assert "no defective pixel" in empty.reasons["auspro_05"]
+
+
+def test_no_images_at_all():
+    result = anomaly_metrics(torch.zeros(0), None, torch.zeros(0).bool(), None, torch.ones(2))
+    assert set(result.metrics) == set(result.reasons)
+    assert all(math.isnan(value) for value in result.metrics.values())

@@ -226,3 +226,10 @@ def test_cuda_gives_the_same_number():
     ranks = rank_positives(scores.cuda(), labels.cuda())
     assert ranks.below.is_cuda
     assert auroc_of(ranks) == auroc(scores, labels)
+
+
+def test_neither_scores_nor_labels_are_changed():
+    scores, labels = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([1, 0, 0])
+    auroc(scores, labels)
+    assert scores.tolist() == [3.0, 1.0, 2.0]
+    assert labels.tolist() == [1, 0, 0]
