@@ -189,7 +189,9 @@ def _above_each_score(
     It gives the defective and all images, both ``(R, K)`` float64 by descending distinct score, and
     ``(K,)`` whether the score is above −inf.
     """
-    values, truth = _ranked(scores, labels)
+    values, truth = matched(scores, labels)
+    if bool(values.isnan().any()):
+        raise ValueError("a score is NaN, which has no rank: the model's prediction is broken")
     distinct, place = torch.unique(values, return_inverse=True)
     place = len(distinct) - 1 - place  # column of each image, the highest score first
 
@@ -200,11 +202,3 @@ def _above_each_score(
         return hits.double(), flagged.double(), distinct.flip(0) > -torch.inf
 
     return above
-
-
-def _ranked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both of them flat; every score has a rank."""
-    values, truth = matched(scores, labels)
-    if bool(values.isnan().any()):
-        raise ValueError("a score is NaN, which has no rank: the model's prediction is broken")
-    return values, truth

@@ -11,7 +11,7 @@ and averages over a class that was predicted but has no test image, as 0.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,6 +41,12 @@ class ClassInputs:
     Raises:
         ValueError: A row's highest logit is not finite, a label is out of range, or shapes or
             dtypes do not fit.
+
+    Example:
+        >>> logits = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
+        >>> inputs = ClassInputs(logits, torch.tensor([0, 1, 1]))
+        >>> [metric(inputs).value for metric in (macro_precision, macro_recall, macro_f1)]
+        [0.75, 0.75, 0.6666666666666666]
     """
 
     logits: Tensor
@@ -63,10 +69,14 @@ class ClassInputs:
         return self.labels.to(self.logits.device, torch.int64)
 
     @cached_property
+    def own(self) -> Tensor:
+        """``(N, 1)`` logits of the true classes."""
+        return self.logits.gather(1, self.truth[:, None])
+
+    @cached_property
     def rank(self) -> Tensor:
         """``(N,)`` number of other classes that score at least as high as the true class."""
-        own = self.logits.gather(1, self.truth[:, None])
-        return (self.logits >= own).sum(1) - 1
+        return (self.logits >= self.own).sum(1) - 1
 
     @cached_property
     def top(self) -> Tensor:
@@ -74,18 +84,26 @@ class ClassInputs:
         return self.logits.amax(1, keepdim=True)
 
     @cached_property
+    def predicted(self) -> Tensor:
+        """``(N,)`` int64, the true class or, where it does not win, the lowest best other class."""
+        index = torch.arange(self.classes, device=self.logits.device)
+        other = index != self.truth[:, None]
+        best = self.logits.masked_fill(~other, -math.inf).amax(1, keepdim=True)
+        # C where a class is not the best other one; clamped, for of a single class there is none.
+        lowest = torch.where(other & (self.logits == best), index, self.classes).amin(1)
+        return torch.where(self.rank == 0, self.truth, lowest.clamp(max=self.classes - 1))
+
+    @cached_property
     def confusion(self) -> Tensor:
         """``(C, C)`` int64: images by true class (row) and predicted class (column)."""
-        predicted = _predicted(self.logits, self.truth, self.rank == 0)
-        cell = self.truth * self.classes + predicted  # flat position of (true, predicted)
+        cell = self.truth * self.classes + self.predicted  # flat position of (true, predicted)
         cells = self.truth.new_zeros(self.classes**2)
         return cells.index_add_(0, cell, torch.ones_like(cell)).view(self.classes, self.classes)
 
     @cached_property
     def tied(self) -> int:
         """Images whose true class shares the highest score with another; all count as wrong."""
-        own = self.logits.gather(1, self.truth[:, None])
-        return int(((own == self.top)[:, 0] & (self.rank > 0)).sum())
+        return int(((self.own == self.top)[:, 0] & (self.rank > 0)).sum())
 
     @cached_property
     def absent(self) -> tuple[int, ...]:
@@ -146,38 +164,32 @@ def top5(inputs: ClassInputs) -> Value:
     return Value(int((inputs.rank < min(5, classes)).sum()) / len(inputs.labels), note)
 
 
-def macro_precision(inputs: ClassInputs) -> Value:
-    """Return the mean over classes of TP / predicted; 0 for a class never predicted.
+def _macro(
+    numerators: Callable[[Tensor], Tensor], denominators: Callable[[Tensor], Tensor]
+) -> Callable[[ClassInputs], Value]:
+    """Return a metric: the mean quotient of two functions of the confusion over its classes."""
 
-    Example:
-        >>> logits = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
-        >>> macro_precision(ClassInputs(logits, torch.tensor([0, 1, 1]))).value
-        0.75
-    """
-    return _macro(inputs, inputs.confusion.diagonal(), inputs.confusion.sum(0))
+    def metric(inputs: ClassInputs) -> Value:
+        inputs.require_images()
+        confusion, absent = inputs.confusion, len(inputs.absent)
+        quotients = numerators(confusion).double() / denominators(confusion).clamp(min=1)
+        note = (
+            f"{absent} of {inputs.classes} classes have no test image; the mean is over the others"
+        )
+        present = confusion.sum(1) > 0
+        return Value(float(quotients[present].mean()), note if absent else "")
 
-
-def macro_recall(inputs: ClassInputs) -> Value:
-    """Return the mean over classes of TP / images of the class; top-1 if classes are balanced.
-
-    Example:
-        >>> logits = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
-        >>> macro_recall(ClassInputs(logits, torch.tensor([0, 1, 1]))).value
-        0.75
-    """
-    return _macro(inputs, inputs.confusion.diagonal(), inputs.confusion.sum(1))
+    return metric
 
 
-def macro_f1(inputs: ClassInputs) -> Value:
-    """Return the mean over classes of 2 TP / (images of the class + predicted).
-
-    Example:
-        >>> logits = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
-        >>> macro_f1(ClassInputs(logits, torch.tensor([0, 1, 1]))).value
-        0.6666666666666666
-    """
-    confusion = inputs.confusion
-    return _macro(inputs, 2 * confusion.diagonal(), confusion.sum(1) + confusion.sum(0))
+# TP / predicted, which is 0 for a class never predicted; TP / images of the class, which is top-1
+# if classes are balanced; and 2 TP / (images of the class + predicted).
+macro_precision = _macro(Tensor.diagonal, lambda confusion: confusion.sum(0))
+macro_recall = _macro(Tensor.diagonal, lambda confusion: confusion.sum(1))
+macro_f1 = _macro(
+    lambda confusion: 2 * confusion.diagonal(),
+    lambda confusion: confusion.sum(1) + confusion.sum(0),
+)
 
 
 def ece(inputs: ClassInputs) -> float:
@@ -222,9 +234,7 @@ def predicted_classes(logits: Tensor, labels: Tensor) -> Tensor:
         >>> predicted_classes(torch.tensor([[3.0, 1.0], [2.0, 2.0]]), torch.tensor([0, 1])).tolist()
         [0, 0]
     """
-    labels = labels.to(logits.device, torch.int64)
-    own = logits.gather(1, labels[:, None])
-    return _predicted(logits, labels, (logits >= own).sum(1) == 1)
+    return ClassInputs(logits, labels).predicted
 
 
 def check_balanced(
@@ -252,33 +262,6 @@ def check_balanced(
         f"top-1 is {top1:.6g} and macro recall {macro_recall:.6g}, but every class has "
         f"{present.pop()} test images, so they must be equal: one of the two is wrong"
     )
-
-
-def _macro(inputs: ClassInputs, numerators: Tensor, denominators: Tensor) -> Value:
-    """Return the mean quotient over the classes that have images."""
-    inputs.require_images()
-    present = inputs.confusion.sum(1) > 0
-    quotients = numerators.double() / denominators.clamp(min=1)
-    absent = len(inputs.absent)
-    note = (
-        f"{absent} of {inputs.classes} classes have no test image; the mean is over the others"
-        if absent
-        else ""
-    )
-    return Value(float(quotients[present].mean()), note)
-
-
-def _predicted(logits: Tensor, truth: Tensor, right: Tensor) -> Tensor:
-    return torch.where(right, truth, _best_other(logits, truth))
-
-
-def _best_other(logits: Tensor, truth: Tensor) -> Tensor:
-    """Return ``(N,)``, the highest class but the true one, the lowest of a tie; C − 1 if none."""
-    index = torch.arange(logits.shape[1], device=logits.device)
-    other = index != truth[:, None]
-    best = logits.masked_fill(~other, -math.inf).amax(1, keepdim=True)
-    tied = torch.where(other & (logits == best), index, logits.shape[1])
-    return tied.amin(1).clamp(max=logits.shape[1] - 1)
 
 
 def _check(logits: Tensor, labels: Tensor) -> None:

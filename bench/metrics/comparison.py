@@ -112,14 +112,11 @@ def compare_aurocs(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
     Raises:
         ValueError: A score is NaN, or shapes or dtypes do not fit.
     """
-    test = auroc_test(first, second, labels)
-    a, b = (auroc_interval(scores, labels) for scores in (first, second))
     return Comparison(
         "image_auroc",
-        Interval(a.auroc, a.low, a.high, a.reason),
-        Interval(b.auroc, b.low, b.high, b.reason),
-        Interval(test.difference, test.low, test.high, test.reason),
-        test.p,
+        auroc_interval(first, labels),
+        auroc_interval(second, labels),
+        *auroc_test(first, second, labels),
         "DeLong's paired test; DeLong's intervals",
     )
 

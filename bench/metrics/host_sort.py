@@ -26,19 +26,23 @@ _NEIGHBOURS = 1 << 15
 
 
 def sorted_positives(positives: Floats, ids: Numbers | None) -> tuple[Floats, Numbers | None]:
-    """Scores ascending, each still with its region; NaN last.
-
-    A region's number goes through the sort in the low half of a 64-bit word, its score in the high.
+    """Return scores ascending with NaN last, each with its region.
 
     Args:
-        positives: ``(P,)``; may be overwritten.
+        positives: ``(P,)`` scores; may be overwritten.
         ids: ``(P,)`` region of each, or None.
+
+    Example:
+        >>> scores, ids = np.float32([3, -1, 2]), np.int32([0, 1, 2])
+        >>> [column.tolist() for column in sorted_positives(scores, ids)]
+        [[-1.0, 2.0, 3.0], [1, 2, 0]]
     """
     if ids is None:
         return np.sort(positives), None
     if positives.dtype != np.float32:
         order = np.argsort(positives)
         return positives[order], ids[order]
+    # A score is sorted in the high half of a 64-bit word, its region goes along in the low half.
     bits = positives.view(np.uint32)
     # Integers in the floats' order: flip the sign of what is positive, all bits of what is not.
     # NaN of either sign becomes the one that sorts last, −0 becomes 0, to which it is equal.
@@ -55,16 +59,20 @@ def sorted_positives(positives: Floats, ids: Numbers | None) -> tuple[Floats, Nu
 def count_below(
     values: Floats, negative: Booleans, positives: Floats, threads: int
 ) -> tuple[Integers, Integers, bool]:
-    """How many negatives lie below and up to each positive.
+    """Count the negatives below and up to each positive.
 
     Args:
-        values: ``(N,)`` all scores.
-        negative: ``(N,)`` which of them are negatives.
+        values: ``(N,)`` scores of both classes.
+        negative: ``(N,)`` whether each is a negative.
         positives: ``(P,)`` scores, ascending.
-        threads: Each sorts and searches its own part, outside the interpreter's lock.
+        threads: Number of threads; each sorts and searches a part, without the interpreter's lock.
 
     Returns:
         Two ``(P,)`` int64 counts, and whether a score is NaN.
+
+    Example:
+        >>> count_below(np.float32([1, 2, 2]), np.array([True, True, False]), np.float32([2]), 1)
+        (array([1]), array([2]), False)
     """
     parts = max(1, min(threads, len(values) // _PART, _MOST_PARTS))
     edges = np.linspace(0, len(values), parts + 1).astype(int).tolist()
@@ -86,11 +94,9 @@ def count_below(
 def _look_up(
     negatives: Floats, positives: Floats, below: Integers, up_to: Integers, lock: Lock
 ) -> None:
-    """Add how many sorted negatives lie below and up to each sorted positive.
-
-    Some ten thousand positives at a time, which are near each other, are searched for only between
-    the first and the last of them: two thirds of the steps, and all in the cache.
-    """
+    """Add the numbers of sorted negatives below and up to each sorted positive."""
+    # Neighboring positives are searched for only between the first and the last of them: two thirds
+    # of the steps, and all in the cache.
     for start in range(0, len(positives), _NEIGHBOURS):
         some = positives[start : start + _NEIGHBOURS]
         first = int(np.searchsorted(negatives, some[0], side="left"))

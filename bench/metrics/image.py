@@ -26,8 +26,8 @@ class ImageInputs:
         >>> import torch
         >>> scores, calibration = torch.tensor([1.0, 2, 3]), torch.tensor([0.5, 1.5])
         >>> inputs = ImageInputs(scores, torch.tensor([0, 0, 1]), calibration)
-        >>> accuracy(inputs), f1(inputs), f1_best(inputs)
-        (0.6666666666666666, 0.6666666666666666, 1.0)
+        >>> image_auroc(inputs), image_ap(inputs), f1_best(inputs), f1(inputs)
+        (1.0, 1.0, 1.0, 0.6666666666666666)
     """
 
     scores: Tensor
@@ -40,11 +40,6 @@ class ImageInputs:
         """Every defective image ranked among the normal ones."""
         return rank_positives(self.scores, self.labels)
 
-    @property
-    def one_class(self) -> str:
-        """Why images of one class cannot be ranked; empty where there are both."""
-        return one_class_reason(self.ranks.negatives, len(self.ranks.positives))
-
     @cached_property
     def rules(self) -> dict[str, Threshold]:
         """The threshold of every rule, by its name."""
@@ -53,35 +48,17 @@ class ImageInputs:
 
     @cached_property
     def calibrated(self) -> Confusion:
-        """Decisions at the 95th percentile of the calibration scores.
-
-        Raises:
-            UndefinedMetricError: There is no calibration split.
-        """
+        """Decisions at the 95th percentile of the calibration scores."""
         return self._decisions("calibrated_p95")
 
     @cached_property
     def best(self) -> Confusion:
-        """Decisions at the threshold of the highest F1, which *sees the test labels*.
-
-        Raises:
-            UndefinedMetricError: A class is missing.
-        """
+        """Decisions at the threshold of the highest F1, which *sees the test labels*."""
         return self._decisions("best_f1")
 
     def thresholds(self) -> tuple[Threshold, ...]:
         """Return the threshold of every rule."""
         return tuple(self.rules.values())
-
-    def ranked(self, value: float) -> float:
-        """Return a ranking metric's value.
-
-        Raises:
-            UndefinedMetricError: It is ``nan``, for a class is missing.
-        """
-        if math.isnan(value):
-            raise UndefinedMetricError(self.one_class)
-        return value
 
     def _decisions(self, rule: str) -> Confusion:
         threshold = self.rules[rule]
@@ -90,26 +67,18 @@ class ImageInputs:
         return confusion(self.scores, self.labels, threshold.value)
 
 
-def image_auroc(inputs: ImageInputs) -> float:
-    """Return the AUROC of the image scores; see `bench.metrics.ranking.auroc`.
+def _ranked(metric: Callable[[Ranks], float]) -> Callable[[ImageInputs], float]:
+    """Return an image metric from a function of the ranks."""
 
-    Example:
-        >>> import torch
-        >>> image_auroc(ImageInputs(torch.tensor([0.1, 0.4, 0.4, 0.9]), torch.tensor([0, 0, 1, 1])))
-        0.875
-    """
-    return inputs.ranked(auroc_of(inputs.ranks))
+    def ranked(inputs: ImageInputs) -> float:
+        value = metric(inputs.ranks)
+        if math.isnan(value):
+            raise UndefinedMetricError(
+                one_class_reason(inputs.ranks.negatives, len(inputs.ranks.positives))
+            )
+        return value
 
-
-def image_ap(inputs: ImageInputs) -> float:
-    """Return the average precision of the image scores; see `ranking.average_precision`.
-
-    Example:
-        >>> import torch
-        >>> image_ap(ImageInputs(torch.tensor([3.0, 2, 1]), torch.tensor([1, 0, 1])))
-        0.8333333333333333
-    """
-    return inputs.ranked(average_precision(inputs.ranks))
+    return ranked
 
 
 def _decided(decisions: str, name: str) -> Callable[[ImageInputs], float]:
@@ -124,6 +93,9 @@ def _decided(decisions: str, name: str) -> Callable[[ImageInputs], float]:
 
     return metric
 
+
+image_auroc = _ranked(auroc_of)
+image_ap = _ranked(average_precision)
 
 # At the calibrated threshold; see `bench.metrics.thresholds.Confusion` for the formulas.
 accuracy = _decided("calibrated", "accuracy")

@@ -65,9 +65,6 @@ def auspro(
         saturation: ``(R,)`` pixels, above 0 and at most the region's size.
         limits: False-positive rates in (0, 1].
 
-    Returns:
-        A value in [0, 1] for each limit; ``nan`` without a region or without a pixel outside them.
-
     Raises:
         ValueError: A saturation or a limit is out of its range.
 
@@ -126,25 +123,16 @@ def areas(ranks: Ranks, weights: Tensor, limits: Sequence[float]) -> list[float]
 
 
 def overlap_weights(ranks: Ranks, regions: Regions) -> Tensor:
-    """Return ``(P,)`` float64 summing to 1: what finding each positive adds to the mean overlap.
-
-    Raises:
-        ValueError: The ranks carry no regions.
-    """
+    """Return ``(P,)`` float64 summing to 1: what finding each positive adds to the mean overlap."""
     ids = ranks.region_ids()
     share = 1 / (regions.count * regions.sizes.double())
     return share.to(ids.device).index_select(0, ids)
 
 
 def _saturated_weights(ranks: Ranks, regions: Regions, saturation: Tensor) -> Tensor:
-    """Return ``(P,)`` float64 summing to 1: what finding each positive adds to the mean sPRO.
-
-    Of each region only the highest-scored pixels up to its saturation count, the last of them for
-    the fraction that is left.
-
-    Raises:
-        ValueError: A saturation is out of its range, or the ranks carry no regions.
-    """
+    """Return ``(P,)`` float64 summing to 1: what finding each positive adds to the mean sPRO."""
+    # Of each region only the highest-scored pixels up to its saturation count, the last of them for
+    # the fraction that is left.
     ids = ranks.region_ids()
     area, sizes = saturation.double().to(ids.device), regions.sizes.to(ids.device)
     if area.shape != sizes.shape or not bool(((area > 0) & (area <= sizes)).all()):

@@ -80,14 +80,6 @@ class PixelInputs:
         counts.update(self.maps, self.regions)
         return counts
 
-    @cached_property
-    def masks(self) -> Tensor:
-        """``(N, H, W)`` booleans, the defective pixels, on the maps' device."""
-        masks = torch.zeros(self.maps.numel(), dtype=torch.bool, device=self.maps.device)
-        return masks.index_fill_(0, self.regions.positions.to(masks.device), True).view(
-            self.maps.shape
-        )
-
     @property
     def one_class(self) -> str:
         """Why pixels of one class cannot be ranked; empty where there are both."""
@@ -135,53 +127,29 @@ class PixelInputs:
             thresholds.append(Threshold("pixel_calibrated_p95", self.calibrated, False, about))
         return tuple(thresholds)
 
-    def value(
-        self, exact: Callable[[Ranks], float], histogram: Callable[[ScoreHistogram], Bounded]
-    ) -> Value:
-        """Return a metric's value from the exact ranks or from the histogram.
-
-        Raises:
-            UndefinedMetricError: There is no value.
-        """
-        return self.defined(
-            Value(exact(self.ranks)) if self.exact else _bounded(histogram(self.histogram))
-        )
-
     def defined(self, value: Value) -> Value:
-        """Return a value that is a number.
-
-        Raises:
-            UndefinedMetricError: It is not.
-        """
+        """Return a value, or raise `UndefinedMetricError` where it is no number."""
         if math.isnan(value.value):
             raise UndefinedMetricError(self.one_class or _INFINITE)
         return value
 
 
-def pixel_auroc(inputs: PixelInputs) -> Value:
-    """Return the AUROC over all pixels of all images; see `bench.metrics.ranking.auroc`.
-
-    Example:
-        >>> import torch
-        >>> from bench.metrics.regions import label_regions
-        >>> regions = label_regions(torch.tensor([[[0, 0], [1, 1]]]))
-        >>> pixel_auroc(PixelInputs(torch.tensor([[[0.1, 0.4], [0.4, 0.9]]]), regions)).value
-        0.875
-    """
-    return inputs.value(auroc_of, ScoreHistogram.auroc)
+def _ranked(
+    exact: Callable[[Ranks], float], histogram: Callable[[ScoreHistogram], Bounded]
+) -> Callable[[PixelInputs], Value]:
+    """Return a pixel metric from the exact ranks or from the histogram."""
+    return lambda inputs: inputs.defined(
+        Value(exact(inputs.ranks)) if inputs.exact else _bounded(histogram(inputs.histogram))
+    )
 
 
-def pixel_ap(inputs: PixelInputs) -> Value:
-    """Return the average precision over all pixels; see `bench.metrics.ranking.average_precision`.
+def _overlap_area(place: int) -> Callable[[PixelInputs], Value]:
+    return lambda inputs: inputs.defined(inputs.overlap_areas[place])
 
-    Example:
-        >>> import torch
-        >>> from bench.metrics.regions import label_regions
-        >>> regions = label_regions(torch.tensor([[[1, 0, 1]]]))
-        >>> pixel_ap(PixelInputs(torch.tensor([[[3.0, 2, 1]]]), regions)).value
-        0.8333333333333333
-    """
-    return inputs.value(average_precision, ScoreHistogram.average_precision)
+
+pixel_auroc = _ranked(auroc_of, ScoreHistogram.auroc)
+pixel_ap = _ranked(average_precision, ScoreHistogram.average_precision)
+aupro_30, aupro_05, aupro_01 = map(_overlap_area, range(3))
 
 
 def pixel_f1_best(inputs: PixelInputs) -> Value:
@@ -191,17 +159,13 @@ def pixel_f1_best(inputs: PixelInputs) -> Value:
         >>> import torch
         >>> from bench.metrics.regions import label_regions
         >>> regions = label_regions(torch.tensor([[[1, 0, 1]]]))
-        >>> pixel_f1_best(PixelInputs(torch.tensor([[[3.0, 2, 1]]]), regions)).value
-        0.8
+        >>> inputs = PixelInputs(torch.tensor([[[3.0, 2, 1]]]), regions)
+        >>> pixel_f1_best(inputs).value, pixel_auroc(inputs).value, pixel_ap(inputs).value
+        (0.8, 0.5, 0.8333333333333333)
     """
-    return inputs.value(lambda _: inputs.best_f1[0], ScoreHistogram.f1_max)
-
-
-def _overlap_area(place: int) -> Callable[[PixelInputs], Value]:
-    return lambda inputs: inputs.defined(inputs.overlap_areas[place])
-
-
-aupro_30, aupro_05, aupro_01 = map(_overlap_area, range(3))
+    if inputs.exact:
+        return inputs.defined(Value(inputs.best_f1[0]))
+    return inputs.defined(_bounded(inputs.histogram.f1_max()))
 
 
 def mean_aupimo(inputs: PixelInputs) -> Value:

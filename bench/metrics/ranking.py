@@ -87,7 +87,8 @@ def rank_positives(scores: Tensor, labels: Tensor) -> Ranks:
         ([1, 2], [2, 2])
     """
     scores, labels = matched(scores, labels)
-    return _rank(scores, ~labels, labels.nonzero()[:, 0], None)
+    rank = _rank_on_host if scores.is_cpu else _rank_on_device
+    return rank(scores, ~labels, labels.nonzero()[:, 0], None)
 
 
 def rank_regions(maps: Tensor, regions: Regions) -> Ranks:
@@ -111,7 +112,8 @@ def rank_regions(maps: Tensor, regions: Regions) -> Ranks:
     scores, regions = comparable(maps), regions.to(maps.device)
     negative = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
     negative.index_fill_(0, regions.positions, False)
-    return _rank(scores, negative, regions.positions, regions.ids)
+    rank = _rank_on_host if scores.is_cpu else _rank_on_device
+    return rank(scores, negative, regions.positions, regions.ids)
 
 
 def auroc(scores: Tensor, labels: Tensor) -> float:
@@ -190,19 +192,12 @@ def f1_max(ranks: Ranks) -> tuple[float, float]:
 
 
 def _at_positives(ranks: Ranks) -> tuple[Tensor, Tensor]:
-    """Return ``(P,)`` float64 counts of positives, and of all scores, at or above each positive.
-
-    In place and without mixed dtypes, for there may be as many positives as pixels.
-    """
+    """Return ``(P,)`` float64 counts of positives, and of all scores, at or above each positive."""
     hits = ranks.hits.double()
+    # In place and without mixed dtypes, for there may be as many positives as pixels.
     # flagged = negatives at or above = negatives − below, plus the positives.
     flagged = ranks.below.double().neg_().add_(ranks.negatives).add_(hits)
     return hits, flagged
-
-
-def _rank(scores: Tensor, negative: Tensor, positions: Tensor, ids: Tensor | None) -> Ranks:
-    on = _rank_on_host if scores.is_cpu else _rank_on_device
-    return on(scores, negative, positions, ids)
 
 
 def _rank_on_host(scores: Tensor, negative: Tensor, positions: Tensor, ids: Tensor | None) -> Ranks:

@@ -1,6 +1,6 @@
 """Labeled regions kept on disk under the content of their masks.
 
-What is kept are the runs, a few hundred kilobytes for a category; a damaged file is labeled anew.
+A file holds the runs, a few hundred kilobytes for a category; a damaged file is labeled anew.
 """
 
 import hashlib
@@ -19,32 +19,28 @@ _DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 def cached_regions(masks: Tensor, folder: Path) -> Regions:
-    """`label_regions`, read from the folder where these masks were labeled before.
+    """Return `label_regions`, read from the folder where these masks were labeled before.
 
     The file appears whole or not at all, so that several processes may share the folder. One that
     cannot be read or written costs time, not results.
 
     Args:
         masks: ``(N, H, W)`` booleans or integers; nonzero is defective.
-        folder: Where to keep the file; made if missing.
+        folder: Folder of the file; made if missing.
 
     Raises:
         ValueError: The masks are floating point or not three-dimensional.
     """
     shape = mask_shape(masks)
-    file = folder / f"{_content(masks)}.regions.npz"
+    content = hashlib.sha256(repr(shape).encode())
+    content.update(np.packbits(defective(masks.cpu()).numpy()).data)
+    file = folder / f"{content.hexdigest()}.regions.npz"
     runs = _read(file)
     if runs is None:
         runs = connected_runs(masks)
-        with suppress(OSError):
-            _write(file, runs)
+        with suppress(OSError), atomic_path(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, start=runs.start, length=runs.length, region=runs.region)
     return assemble(shape, runs)
-
-
-def _content(masks: Tensor) -> str:
-    digest = hashlib.sha256(repr(mask_shape(masks)).encode())
-    digest.update(np.packbits(defective(masks.cpu()).numpy()).data)
-    return digest.hexdigest()
 
 
 def _read(file: Path) -> Runs | None:
@@ -53,8 +49,3 @@ def _read(file: Path) -> Runs | None:
         arrays = np.load(stream, allow_pickle=False)
         return Runs(arrays["start"], arrays["length"], arrays["region"])
     return None
-
-
-def _write(file: Path, runs: Runs) -> None:
-    with atomic_path(file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, start=runs.start, length=runs.length, region=runs.region)

@@ -39,7 +39,7 @@ class Regions:
 
     @property
     def count(self) -> int:
-        """How many regions there are."""
+        """Number of regions."""
         return len(self.sizes)
 
     @property
@@ -49,7 +49,7 @@ class Regions:
         return offsets.index_add_(0, self.images + 1, self.sizes).cumsum(0)
 
     def to(self, device: torch.device) -> "Regions":
-        """The same on another device."""
+        """Return the regions on another device."""
         if self.positions.device == device:
             return self
         names = ("positions", "ids", "sizes", "images")
@@ -66,7 +66,7 @@ class Runs:
 
 
 def label_regions(masks: Tensor) -> Regions:
-    """The connected components of every image, numbered by their first pixel.
+    """Label the connected components of every image, numbered by their first pixel.
 
     Args:
         masks: ``(N, H, W)`` booleans or integers on any device; nonzero is defective.
@@ -76,6 +76,11 @@ def label_regions(masks: Tensor) -> Regions:
 
     Raises:
         ValueError: The masks are floating point or not three-dimensional.
+
+    Example:
+        >>> regions = label_regions(torch.tensor([[[1, 0, 0, 1], [0, 1, 0, 1]]]))
+        >>> regions.count, regions.sizes.tolist()
+        (2, [2, 2])
     """
     return assemble(mask_shape(masks), connected_runs(masks))
 
@@ -83,7 +88,7 @@ def label_regions(masks: Tensor) -> Regions:
 def annotated_regions(
     shape: tuple[int, int, int], regions: Sequence[tuple[int, Tensor]]
 ) -> Regions:
-    """Regions as annotated, one mask each, touching or overlapping or not (MVTec LOCO).
+    """Return regions as annotated, one mask each, which may touch or overlap (MVTec LOCO).
 
     Args:
         shape: ``(N, H, W)`` of the set.
@@ -111,11 +116,7 @@ def annotated_regions(
 
 
 def mask_shape(masks: Tensor) -> tuple[int, int, int]:
-    """``(N, H, W)`` of masks.
-
-    Raises:
-        ValueError: They have another number of dimensions.
-    """
+    """Return ``(N, H, W)`` of masks, or raise `ValueError` where they have other dimensions."""
     if masks.ndim != 3:
         raise ValueError(f"wanted masks of shape (N, H, W), found {tuple(masks.shape)}")
     images, height, width = masks.shape
@@ -123,7 +124,7 @@ def mask_shape(masks: Tensor) -> tuple[int, int, int]:
 
 
 def connected_runs(masks: Tensor) -> Runs:
-    """The runs of ``(N, H, W)`` masks, each with the region it belongs to."""
+    """Return the runs of ``(N, H, W)`` masks, each with the region it belongs to."""
     _, height, width = mask_shape(masks)
     inside = np.flatnonzero(defective(masks.cpu()).numpy())
     if not len(inside):
@@ -139,14 +140,12 @@ def connected_runs(masks: Tensor) -> Runs:
 
 
 def assemble(shape: tuple[int, int, int], runs: Runs) -> Regions:
-    """Every pixel of the runs, with sizes and images of the regions."""
+    """Return the regions that runs make up, pixel by pixel."""
     sizes = np.zeros(runs.region.max(initial=-1) + 1, dtype=np.int64)
     images = np.zeros_like(sizes)
     np.add.at(sizes, runs.region, runs.length)
     images[runs.region] = runs.start // max(shape[1] * shape[2], 1)
-    before = np.cumsum(runs.length) - runs.length
-    positions = np.repeat(runs.start - before, runs.length)
-    positions += np.arange(len(positions))
+    positions, _ = _spread(runs.start, runs.start + runs.length)
     return Regions(
         shape,
         torch.from_numpy(positions),
@@ -159,7 +158,7 @@ def assemble(shape: tuple[int, int, int], runs: Runs) -> Regions:
 def _connect(
     row: Integers, column: Integers, length: Integers, height: int, width: int
 ) -> Integers:
-    """The component of each run; runs are in reading order, ``row`` counts over all images."""
+    """Return the component of each run; runs are in reading order, rows count over all images."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -180,7 +179,7 @@ def _connect(
 
 
 def _spread(start: Integers, end: Integers) -> tuple[Integers, Integers]:
-    """All integers of the ranges, one range after the other, and the range each came from."""
+    """Return all integers of the ranges, one range after another, and the range of each."""
     length = end - start
     source = np.repeat(np.arange(len(start)), length)
     before = np.cumsum(length) - length

@@ -5,6 +5,7 @@ never ranks.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -81,11 +82,6 @@ class Confusion:
         return _ratio(self.true_positives, self.defective)
 
     @property
-    def specificity(self) -> float:
-        """Share of the normal that pass; ``nan`` where nothing is normal."""
-        return _ratio(self.true_negatives, self.true_negatives + self.false_positives)
-
-    @property
     def f1(self) -> float:
         """2 TP / (2 TP + FP + FN); ``nan`` where nothing is defective, 0 without a hit."""
         return _ratio(2 * self.true_positives, self.defective and self.flagged + self.defective)
@@ -160,9 +156,12 @@ def every_threshold(
     values, truth = matched(scores, labels)
     ranks = ranks or rank_positives(scores, labels)
     normal = values[~truth].sort().values
+    value = calibrated_threshold(normal) if len(normal) else math.nan
+    reason = "" if len(normal) else "no normal test image"
+    about = "95th percentile of the normal test images' scores"
     return (
         *_by_labels(ranks, values.sort().values, normal, candidates),
-        _percentile_of_normals(normal),
+        Threshold("normal_p95", value, True, about, reason),
         *_by_calibration(calibration_scores),
     )
 
@@ -191,57 +190,30 @@ def calibrated_threshold(calibration_scores: Tensor, percentile: float = PERCENT
     return float(_percentiles(scores.sort().values, percents)[0])
 
 
-def best_f1_threshold(ranks: Ranks, values: Tensor) -> float:
-    """Return the threshold of the highest F1 over all distinct scores; it *sees the test labels*.
-
-    The best is always at a positive's score v: lowering the threshold to the next positive only
-    lets negatives in. Of equal F1 the highest v wins. The threshold lies midway between v and the
-    next lower score, or on that score where no number of this precision lies between, so that
-    ``score > threshold`` gives exactly the best F1. A score of −inf can never be flagged.
-
-    Args:
-        ranks: Ranks of the positives.
-        values: ``(N,)`` `comparable` scores that were ranked.
-
-    Returns:
-        The threshold; ``nan`` where a class is missing.
-    """
-    if ranks.one_class:
-        return math.nan
+def _at_best_positive(
+    rule: Callable[[Tensor, Ranks], Tensor], ranks: Ranks, values: Tensor
+) -> float:
+    """Return the threshold just below the positive that a rule rates highest."""
+    # A best threshold is always at a positive's score: lowering it to the next positive only lets
+    # negatives in. Flagging goes from the i-th positive up; of tied positives only the first counts
+    # right, and the others are too low by as much, so the maximum ignores them.
     count = len(ranks.positives)
-    # Flagging from the i-th positive up. Of tied positives only the first counts right; the
-    # others are too low by as much, so the maximum ignores them.
-    hits = torch.arange(count, 0, -1, device=ranks.below.device)
+    rating = rule(torch.arange(count, 0, -1, device=ranks.below.device), ranks)
+    rating[ranks.positives == -math.inf] = -1  # never above any threshold
+    best = count - 1 - int(rating.flip(0).argmax())  # of equal ones the highest threshold
+    if rule is _youden_j and rating[best] < 0:
+        return float(values.max())  # flag nothing: J = 0
+    return _just_below(ranks.positives[best], values)
+
+
+def _f1(hits: Tensor, ranks: Ranks) -> Tensor:
     flagged = hits + ranks.negatives - ranks.below
-    f1 = 2 * hits.double() / (flagged + count)
-    f1[ranks.positives == -math.inf] = -1.0
-    best = count - 1 - int(f1.flip(0).argmax())
-    return _just_below(ranks.positives[best], values)
+    return 2 * hits.double() / (flagged + len(hits))
 
 
-def youden_j_threshold(ranks: Ranks, values: Tensor) -> float:
-    """Return the threshold of the largest sensitivity + specificity − 1 (Youden 1950).
-
-    J is compared in integers, as TP·N − FP·P. The best is at a positive's score (see
-    `best_f1_threshold`) or flags nothing, J = 0; of equal J the highest threshold wins.
-
-    Args:
-        ranks: Ranks of the positives.
-        values: ``(N,)`` `comparable` scores that were ranked.
-
-    Returns:
-        The threshold; ``nan`` where a class is missing.
-    """
-    if ranks.one_class:
-        return math.nan
-    count = len(ranks.positives)
-    hits = torch.arange(count, 0, -1, device=ranks.below.device)
-    j = hits * ranks.negatives - (ranks.negatives - ranks.below) * count
-    j[ranks.positives == -math.inf] = -1  # never above any threshold
-    best = count - 1 - int(j.flip(0).argmax())
-    if j[best] < 0:
-        return float(values.max())
-    return _just_below(ranks.positives[best], values)
+def _youden_j(hits: Tensor, ranks: Ranks) -> Tensor:
+    """Return sensitivity + specificity − 1 (Youden 1950) in integers: TP·N − FP·P."""
+    return hits * ranks.negatives - (ranks.negatives - ranks.below) * len(hits)
 
 
 def _by_labels(ranks: Ranks, ascending: Tensor, normal: Tensor, candidates: int) -> list[Threshold]:
@@ -259,8 +231,8 @@ def _by_labels(ranks: Ranks, ascending: Tensor, normal: Tensor, candidates: int)
     values = (
         _best_f1_of(_percentiles(ascending, percents), ranks.positives, normal),
         _best_f1_of(_uniform(ascending, candidates), ranks.positives, normal),
-        best_f1_threshold(ranks, ascending),
-        youden_j_threshold(ranks, ascending),
+        _at_best_positive(_f1, ranks, ascending),
+        _at_best_positive(_youden_j, ranks, ascending),
     )
     return [
         Threshold(name, value, True, about, "no finite score" if math.isnan(value) else "")
@@ -288,10 +260,7 @@ def _uniform(ascending: Tensor, candidates: int) -> Tensor:
 
 
 def _percentiles(ascending: Tensor, percents: Tensor) -> Tensor:
-    """Return ``(K,)`` percentiles of sorted scores, in their precision, as NumPy's default.
-
-    Between −inf and +inf there is only +inf.
-    """
+    """Return ``(K,)`` percentiles as NumPy's default; between −inf and +inf there is only +inf."""
     positions = percents.to(ascending.device, torch.float64) / 100 * (len(ascending) - 1)
     first = positions.floor().long()
     lower, upper = ascending[first].double(), ascending[positions.ceil().long()].double()
@@ -300,13 +269,6 @@ def _percentiles(ascending: Tensor, percents: Tensor) -> Tensor:
     between = (1 - weight) * lower + weight * upper
     between = torch.where(between.isnan(), upper, between)
     return torch.where((weight == 0) | (lower == upper), lower, between).to(ascending.dtype)
-
-
-def _percentile_of_normals(normal: Tensor) -> Threshold:
-    value = calibrated_threshold(normal) if len(normal) else math.nan
-    reason = "" if len(normal) else "no normal test image"
-    about = "95th percentile of the normal test images' scores"
-    return Threshold("normal_p95", value, True, about, reason)
 
 
 def _by_calibration(scores: Tensor | None) -> list[Threshold]:

@@ -79,14 +79,14 @@ def test_aurocs_are_compared_by_delong(detectors, compare):
     ids, scores = detectors
     code, out, _ = compare(*ids)
     assert code == 0
-    test = auroc_test(*map(torch.from_numpy, (*scores, DEFECTIVE)))
+    interval, p = auroc_test(*map(torch.from_numpy, (*scores, DEFECTIVE)))
     first, second = (roc_auc_score(DEFECTIVE, found) for found in scores)
     lines = out.splitlines()
     assert percents(lines[1])[0] == pytest.approx(first, abs=5e-5)
     assert percents(lines[3])[0] == pytest.approx(second, abs=5e-5)
     difference = percents(lines[4])
-    assert difference == pytest.approx([second - first, test.low, test.high], abs=5e-5)
-    assert f"p = {test.p:.2g}" in lines[4]
+    assert difference == pytest.approx([second - first, interval.low, interval.high], abs=5e-5)
+    assert f"p = {p:.2g}" in lines[4]
     assert "DeLong" in out
     assert "The second is better" in out
     assert "The first is better" in compare(*ids[::-1])[1]

@@ -91,13 +91,6 @@ def test_figures_are_torchmetrics(seed):
     assert found["ece"] == pytest.approx(float(theirs), abs=1e-6)
 
 
-def test_order_changes_no_digit():
-    logits, labels = batch(2)
-    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
-    shuffled = classification_metrics(logits[order], labels[order])
-    assert shuffled.metrics == classification_metrics(logits, labels).metrics
-
-
 @pytest.mark.parametrize("classes", [2, 6, 40])
 def test_a_constant_output_is_never_right(classes):
     labels = torch.arange(5 * classes) % classes
@@ -125,13 +118,6 @@ def test_ties_by_hand():
     assert found.metrics["top1"] == 0.0
     assert found.metrics["top5"] == pytest.approx(1 / 3)
     assert {tuple(cell) for cell in inputs.confusion.nonzero().tolist()} == {(0, 1), (1, 6), (3, 1)}
-
-
-def test_masked_classes_are_ordinary():
-    logits = torch.tensor([[0.0, -math.inf, -math.inf], [0.0, -math.inf, -math.inf]])
-    found = classification_metrics(logits, torch.tensor([0, 1]))
-    assert found.metrics["top1"] == 0.5
-    assert found.metrics["ece"] == 0.5
 
 
 def test_absent_classes_are_left_out_and_told():
@@ -229,3 +215,17 @@ def test_cuda_gives_the_same_metrics():
     there = classification_metrics(logits.cuda(), labels)
     expected = classification_metrics(logits, labels).metrics
     assert there.metrics == pytest.approx(expected, abs=1e-10)
+
+
+def test_order_changes_no_digit():
+    logits, labels = batch(2)
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    shuffled = classification_metrics(logits[order], labels[order])
+    assert shuffled.metrics == classification_metrics(logits, labels).metrics
+
+
+def test_masked_classes_are_ordinary():
+    logits = torch.tensor([[0.0, -math.inf, -math.inf], [0.0, -math.inf, -math.inf]])
+    found = classification_metrics(logits, torch.tensor([0, 1]))
+    assert found.metrics["top1"] == 0.5
+    assert found.metrics["ece"] == 0.5

@@ -36,18 +36,12 @@ def test_aupimo_is_the_definition(seed, bounds):
     maps, masks = case(seed)
     regions = label_regions(torch.from_numpy(masks))
     scores = torch.from_numpy(maps)
-    found = aupimo(scores, regions, rank_regions(scores, regions), bounds)
-    assert found.numpy() == pytest.approx(image_overlap_areas(maps, masks, *bounds), abs=1e-5)
-
-
-def test_on_the_device_it_is_the_same():
-    maps, masks = case(1)
-    regions = label_regions(torch.from_numpy(masks))
-    scores = torch.from_numpy(maps)
+    ranks = rank_regions(scores, regions)
+    found = aupimo(scores, regions, ranks, bounds)
     outside = torch.from_numpy(~masks).flatten()
-    ranks = _rank_on_device(scores.flatten(), outside, regions.positions, regions.ids)
-    host = aupimo(scores, regions, rank_regions(scores, regions), (0.01, 0.1))
-    assert torch.equal(aupimo(scores, regions, ranks, (0.01, 0.1)), host)
+    device = _rank_on_device(scores.flatten(), outside, regions.positions, regions.ids)
+    assert torch.equal(aupimo(scores, regions, device, bounds), found)
+    assert found.numpy() == pytest.approx(image_overlap_areas(maps, masks, *bounds), abs=1e-5)
 
 
 def test_a_constant_map_scores_as_chance():
