@@ -1,4 +1,4 @@
-"""Unpacking a bundle: whole and as stated, or not at all."""
+"""A bundle is unpacked whole and as its manifest states, or not at all."""
 
 import hashlib
 import io
@@ -37,7 +37,7 @@ def rewritten(bundle, change):
     return copy
 
 
-def test_the_manifest_states_what_sha256sum_says(small):
+def test_manifest_has_sizes_and_hashes(small):
     bundle, files = small
     with tarfile.open(bundle) as tar:
         assert tar.getnames()[:2] == ["unbundle.py", "manifest.json"]
@@ -47,7 +47,7 @@ def test_the_manifest_states_what_sha256sum_says(small):
             assert manifest["files"][name] == {"sha256": digest, "size": len(files[name])}
 
 
-def test_unbundle_gives_the_same_files(small, tmp_path):
+def test_unbundle_restores_files(small, tmp_path):
     bundle, files = small
     unbundle(bundle, tmp_path / "to")
     assert {name: (tmp_path / "to" / name).read_bytes() for name in files} == files
@@ -114,7 +114,7 @@ def future(info, content):
         (future, "has the format 9"),
     ],
 )
-def test_an_altered_bundle_leaves_nothing(small, tmp_path, change, said):
+def test_altered_bundle_is_an_error(small, tmp_path, change, said):
     altered = rewritten(small[0], change)
     before = set(tmp_path.rglob("*"))
     with pytest.raises(BundleError, match=said):
@@ -122,7 +122,7 @@ def test_an_altered_bundle_leaves_nothing(small, tmp_path, change, said):
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_a_sparse_member_is_never_unpacked(small, tmp_path, monkeypatch):
+def test_sparse_member_is_never_unpacked(small, tmp_path, monkeypatch):
     def declared(info, content):
         if info.name == "project/run.sh":  # one block of nothing, said to be 1 TB
             info.pax_headers = {
@@ -152,7 +152,7 @@ def only(extract):
     return opened
 
 
-def test_a_member_longer_than_the_manifest_says_is_not_opened(small, tmp_path, monkeypatch):
+def test_oversized_member_is_not_opened(small, tmp_path, monkeypatch):
     def longer(info, content):
         return [(info, content + b"!" if info.name == "project/run.sh" else content)]
 
@@ -193,7 +193,7 @@ FACTS = {
         {name: FACTS[name] for name in FACTS if name != "platform"},
     ],
 )
-def test_a_malformed_manifest_is_told_and_leaves_nothing(small, tmp_path, manifest, capsys):
+def test_malformed_manifest_is_an_error(small, tmp_path, manifest, capsys):
     def malformed(info, content):
         if info.name == "manifest.json":
             text = manifest if isinstance(manifest, str) else json.dumps(manifest)
@@ -218,21 +218,21 @@ def test_the_malformed_manifests_are_one_change_from_a_good_one(small, tmp_path)
     assert unbundle(rewritten(small[0], empty), tmp_path / "to") == FACTS
 
 
-def test_a_bundle_that_cannot_be_read_makes_no_folder(small, tmp_path):
+def test_unreadable_bundle_creates_no_folder(small, tmp_path):
     for bundle in (tmp_path / "none.tar", tmp_path):
         with pytest.raises(BundleError, match="Name a readable file"):
             unbundle(bundle, tmp_path / "new" / "to")
         assert not (tmp_path / "new").exists()
 
 
-def test_a_target_that_cannot_be_made_is_told(small, tmp_path):
+def test_impossible_target_is_an_error(small, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match="Name another folder with --to"):
         unbundle(small[0], tmp_path / "file" / "to")
 
 
 @pytest.mark.parametrize("keep", [0, 100, 1_500_000])
-def test_a_truncated_bundle_is_refused(small, tmp_path, keep, capsys):
+def test_truncated_bundle_is_an_error(small, tmp_path, keep, capsys):
     bundle, _ = small
     bundle.write_bytes(bundle.read_bytes()[:keep])
     assert main(["unbundle", str(bundle), "--to", str(tmp_path / "to")]) == 2

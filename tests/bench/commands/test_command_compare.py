@@ -1,4 +1,4 @@
-"""``python -m bench compare`` on real small artifacts, its figures against other libraries."""
+"""``python -m bench compare`` on real small artifacts, its values against other libraries."""
 
 import re
 from dataclasses import replace
@@ -30,7 +30,7 @@ def results(tmp_path):
 
 @pytest.fixture
 def keep(results):
-    """Keeps a record and, as its artifact, arrays; gives the case's id."""
+    """Return a function that stores a record with arrays as its artifact and returns its id."""
 
     def write(record, artifact, **arrays):
         folder = f"runs/{record.key.id}/{record.key.profile}"
@@ -46,7 +46,7 @@ def keep(results):
 
 @pytest.fixture
 def detectors(keep):
-    """Two anomaly runs, the second far better; gives their ids and scores."""
+    """Store two anomaly runs, the second far better; return their ids and scores."""
     rng = np.random.default_rng(0)
     scores = [(rng.normal(0, 1, 60) + gap * DEFECTIVE).astype(np.float32) for gap in (0.2, 2)]
     ids = [
@@ -62,7 +62,7 @@ def detectors(keep):
 
 @pytest.fixture
 def compare(results, capsys):
-    """Runs the command; gives its code, output and errors."""
+    """Return a function that runs the command and returns its code, output and errors."""
 
     def run(*arguments):
         code = main(["compare", *arguments, "--records", str(results / "runs" / "records.jsonl")])
@@ -100,16 +100,16 @@ def test_a_run_does_not_differ_from_itself(detectors, compare):
     assert "No difference is shown" in out
 
 
-@pytest.mark.parametrize("figure", ["image_ap", "f1_best", "f1"])
-def test_other_figures_are_compared_by_resampling(detectors, compare, figure):
+@pytest.mark.parametrize("metric", ["image_ap", "f1_best", "f1"])
+def test_other_metrics_are_compared_by_resampling(detectors, compare, metric):
     ids, scores = detectors
-    code, out, _ = compare(*ids, "--metric", figure)
+    code, out, _ = compare(*ids, "--metric", metric)
     assert code == 0
     expected = {
         "image_ap": average_precision_score,
         "f1_best": lambda truth, found: max(f1_score(truth, found >= t) for t in found),
         "f1": lambda truth, found: f1_score(truth, found > 1),
-    }[figure]
+    }[metric]
     lines = out.splitlines()
     for line, found in ((lines[1], scores[0]), (lines[3], scores[1])):
         value, low, high = percents(line)
@@ -121,7 +121,7 @@ def test_other_figures_are_compared_by_resampling(detectors, compare, figure):
 
 
 @pytest.mark.parametrize("levels", [4, None])
-def test_resampled_figures_are_those_of_repeated_images(levels):
+def test_resampled_metrics_match_repeated_images(levels):
     rng = np.random.default_rng(1)
     scores = rng.normal(DEFECTIVE, 1)
     scores = np.round(scores * levels / 4) if levels else scores
@@ -205,7 +205,7 @@ def test_verdicts_without_a_p_or_an_interval():
     assert equal.verdict.startswith("No difference is shown")
 
 
-def test_other_images_or_labels_are_refused(detectors, keep, compare):
+def test_different_images_or_labels_are_errors(detectors, keep, compare):
     (first, _), scores = detectors
     moved, relabeled = NAMES.copy(), DEFECTIVE.copy()
     moved[3], relabeled[7] = "test/other.png", True
@@ -221,7 +221,7 @@ def test_other_images_or_labels_are_refused(detectors, keep, compare):
         assert words in err
 
 
-def test_missing_runs_artifacts_and_arms_say_what_to_do(detectors, classifiers, compare, results):
+def test_missing_runs_artifacts_and_heads_are_errors(detectors, classifiers, compare, results):
     (first, second), _ = detectors
     for arguments, words in (
         ((first, "rd_none-surface.woven-default-scratch-s0"), "no finished run of rd_none"),

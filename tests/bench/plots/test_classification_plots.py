@@ -1,10 +1,10 @@
-"""Pictures of classifiers show what the numbers say; attribution is the gradient."""
+"""Plots of classifiers show their numbers; attribution is the gradient."""
 
 import numpy as np
 import pytest
 import torch
 from fake_mixing import CNN, VIT, classified
-from PIL import Image
+from plot_pixels import near, pixels
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
@@ -28,16 +28,6 @@ from bench.run.classification_plots import (
 )
 from bench.run.labeled_split import LabeledSplit
 from datasets_lib.batches.streaming import ResidentBatches
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
-
-
-def near(picture, color, within=40):
-    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-    return np.abs(picture - wanted).sum(axis=2) < within
 
 
 class Linear(nn.Module):
@@ -79,7 +69,7 @@ def test_attribution_is_the_largest_absolute_weight_smoothed():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_the_worst_come_first_and_the_surest_hits_after():
+def test_worst_errors_precede_surest_hits():
     shares = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7], [0.6, 0.4]])
     labels = torch.tensor([0, 0, 0, 1, 1])
     # Of the truth: .9 hit, .2 error, .4 error, .7 hit, .4 error.
@@ -87,7 +77,7 @@ def test_the_worst_come_first_and_the_surest_hits_after():
     assert worst_and_surest(shares.log(), labels, shares.argmax(1), 1) == [1, 0]
 
 
-def test_a_subset_has_every_class_in_proportion():
+def test_subset_is_stratified():
     labels = torch.arange(200).repeat(50)[torch.randperm(10_000)]
     index = spread_over_classes(labels, 1000)
     assert len(set(index.tolist())) == 1000
@@ -104,7 +94,7 @@ def test_most_confused_pairs_by_count_then_class():
 
 
 @pytest.mark.parametrize("classes", [2, 10, 25, 200])
-def test_confusion_is_dark_where_the_images_are(tmp_path, classes):
+def test_confusion_is_dark_on_filled_cells(tmp_path, classes):
     names = [f"class {i}" for i in range(classes)]
     right, swapped = np.eye(classes, dtype=int) * 9, np.eye(classes, dtype=int)[::-1] * 9
     one, other = (
@@ -118,7 +108,7 @@ def test_confusion_is_dark_where_the_images_are(tmp_path, classes):
         assert sign * np.corrcoef(rows, columns)[0, 1] > 0.5
 
 
-def test_features_of_apart_classes_lie_apart(tmp_path):
+def test_features_separate_distinct_classes(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 20)
     features = rng.normal(0, 0.1, (60, 8)) + labels[:, None] * 5
@@ -131,7 +121,7 @@ def test_features_of_apart_classes_lie_apart(tmp_path):
 
 
 @pytest.mark.parametrize("features", [np.ones((30, 4)), np.eye(4)])
-def test_features_without_spread_or_too_few_are_no_picture(tmp_path, features):
+def test_degenerate_features_give_no_plot(tmp_path, features):
     labels = np.zeros(len(features), int)
     path = tmp_path / "f.png"
     assert plot_features(features, labels, ["a"], [0], path, "title") is None
@@ -151,7 +141,7 @@ def test_hits_are_green_and_errors_red(tmp_path):
     assert error.shape[0] > hit.shape[0]  # five take two lines
 
 
-def test_a_run_leaves_its_pictures_and_its_mode(tmp_path):
+def test_draw_plots_writes_files_and_restores_mode(tmp_path):
     torch.manual_seed(1)
     labels = torch.arange(3).repeat(20)
     images = torch.randint(0, 80, (60, 3, 12, 12), dtype=torch.uint8)
@@ -183,14 +173,14 @@ def test_training_curves_rise_and_mark_the_last_epoch(tmp_path):
     assert np.nonzero(near(below, VERMILION))[1].mean() > 600
 
 
-def test_training_curves_of_nothing_say_so(tmp_path):
+def test_curves_need_values_by_epoch(tmp_path):
     with pytest.raises(ValueError, match="lacks a training loss or top-1"):
         training_curves(classified(0.5), tmp_path / "curve.png")
     with pytest.raises(ValueError, match="no curves to draw"):
         dataset_curves([classified(0.5)], tmp_path / "curves.png", "digits")
 
 
-def test_curves_of_a_dataset_have_a_row_a_recipe_and_a_column_a_start(tmp_path):
+def test_dataset_curves_have_a_row_per_recipe_and_a_column_per_init(tmp_path):
     def run(**fields):
         return classified(0.5, judged=[0.1, 0.3, 0.5], **fields)
 

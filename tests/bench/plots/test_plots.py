@@ -1,25 +1,14 @@
-"""Pictures are there, of the right size, and show what they should where they should."""
+"""Plots have the right size and show the right colors in the right places."""
 
 import numpy as np
 import pytest
 from fake_records import make
-from PIL import Image
+from plot_pixels import near, pixels
 from scipy.ndimage import uniform_filter
 
 from bench.plots import leaderboard_picture, plot_errors, plot_learning_curve, plot_scores
 from bench.plots.errors import hardest
 from bench.plots.style import BLUE, CYAN, GREEN, ORANGE, VERMILION
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
-
-
-def near(picture, color, within=40):
-    """Which pixels are of a color."""
-    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-    return np.abs(picture - wanted).sum(axis=2) < within
 
 
 def predictions(count=6, side=32):
@@ -41,7 +30,7 @@ def predictions(count=6, side=32):
     }
 
 
-def test_errors_come_first_by_distance_then_the_nearest_to_the_threshold():
+def test_hardest_puts_errors_before_close_hits():
     #                   miss  miss  alarm alarm  hit  passed hit
     scores = np.array([0.40, 0.10, 0.90, 0.60, 0.55, 0.49, 0.99])
     labels = np.array([True, True, False, False, True, False, True])
@@ -49,19 +38,19 @@ def test_errors_come_first_by_distance_then_the_nearest_to_the_threshold():
     assert hardest(scores, labels, 0.5, 3) == [1, 2, 0]
 
 
-def test_a_score_at_the_threshold_is_not_flagged_in_the_scores_precision():
+def test_hardest_compares_in_the_precision_of_scores():
     # float32(.1) is above the double .1, yet the same number to the metrics.
     scores = np.array([0.1, 0.2], dtype=np.float32)
     assert hardest(scores, np.array([False, True]), 0.1, 2) == [0, 1]
     assert hardest(scores, np.array([True, True]), 0.1, 1) == [0]
 
 
-def test_without_a_threshold_the_least_clear_come_first():
+def test_hardest_without_a_threshold():
     scores, labels = np.array([0.1, 0.7, 0.2, 0.9]), np.array([False, False, True, True])
     assert hardest(scores, labels, None, 4) == [2, 1, 3, 0]
 
 
-def test_the_outline_lies_on_the_masks_border(tmp_path):
+def test_outline_follows_the_mask(tmp_path):
     data = predictions(count=2)
     path = plot_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
     outline = near(pixels(path), CYAN)
@@ -76,7 +65,7 @@ def test_the_outline_lies_on_the_masks_border(tmp_path):
     assert not outline[:, : int(left) - 4].any()
 
 
-def test_the_map_is_bright_where_the_defect_is_and_dark_elsewhere(tmp_path):
+def test_map_is_bright_at_the_defect(tmp_path):
     data = predictions(count=2)
     path = plot_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
     picture = pixels(path).sum(axis=2)
@@ -88,7 +77,7 @@ def test_the_map_is_bright_where_the_defect_is_and_dark_elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])
-def test_size_follows_the_rows(tmp_path, ending):
+def test_plot_grows_with_its_rows(tmp_path, ending):
     paths = [
         plot_errors(**predictions(), threshold=0.5, path=tmp_path / f"{n}.{ending}", count=n)
         for n in (1, 3)
@@ -98,7 +87,7 @@ def test_size_follows_the_rows(tmp_path, ending):
     assert three - one == pytest.approx(2 * 120 * (1.495 + 0.25), abs=2)
 
 
-def test_verdicts_are_colored(tmp_path):
+def test_captions_color_hits_and_errors(tmp_path):
     data = predictions()
     right = pixels(plot_errors(**data, threshold=0.5, path=tmp_path / "right.png"))
     wrong = pixels(plot_errors(**data, threshold=2.0, path=tmp_path / "wrong.png", count=3))
@@ -115,7 +104,7 @@ def test_errors_without_masks_or_threshold(tmp_path):
     assert not near(pixels(path), CYAN).any()
 
 
-def test_photographs_stay_small(tmp_path):
+def test_jpeg_of_photographs_is_small(tmp_path):
     side = 256
     noise = np.random.default_rng(0).normal(110, 30, (8, side, side))
     grain = np.clip(uniform_filter(noise, (1, 3, 3)), 0, 255).astype(np.uint8)
@@ -153,7 +142,7 @@ def test_learning_curve_falls_with_the_loss(tmp_path):
     assert np.corrcoef(rows, columns)[0, 1] > 0.99
 
 
-def test_learning_curve_of_nothing_says_so(tmp_path):
+def test_learning_curve_needs_a_loss(tmp_path):
     with pytest.raises(ValueError, match="no training loss"):
         plot_learning_curve(make(), tmp_path / "curve.png")
 
@@ -168,7 +157,7 @@ def test_leaderboard_picture_shows_better_further_right(tmp_path):
     assert np.nonzero(near(plot, ORANGE))[0].max() < np.nonzero(near(plot, BLUE))[0].min()
 
 
-def test_leaderboard_picture_has_a_panel_a_category_and_their_mean(tmp_path):
+def test_leaderboard_picture_has_panels_for_categories_and_mean(tmp_path):
     one = [make("rd_resnet18", "mvtec.bottle")]
     two = [*one, make("rd_resnet18", "mvtec.screw")]
     widths = [
@@ -180,12 +169,12 @@ def test_leaderboard_picture_has_a_panel_a_category_and_their_mean(tmp_path):
     assert widths == [1104, 1656]
 
 
-def test_leaderboard_picture_of_nothing_says_so(tmp_path):
+def test_leaderboard_picture_needs_values(tmp_path):
     with pytest.raises(ValueError, match="nothing to draw"):
         leaderboard_picture([make(auroc=None)], tmp_path / "leaderboard.png")
 
 
-def test_the_same_records_give_the_same_bytes(tmp_path):
+def test_leaderboard_picture_is_deterministic(tmp_path):
     records = [make("rd_resnet18", seed=s, auroc=0.9 + s / 100) for s in range(3)]
     paths = [
         leaderboard_picture(order, tmp_path / f"{i}.png")
