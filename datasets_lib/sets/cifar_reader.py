@@ -3,7 +3,6 @@
 Their files are pickles: they are loaded without importing anything but what an array needs.
 """
 
-import io
 import pickle
 import warnings
 from collections import Counter
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy._core.multiarray import _reconstruct
 
-from datasets_lib.images.decode import UInt8, read_file
+from datasets_lib.images.decode import UInt8
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.classification import Classification, PixelSplit
 from datasets_lib.sets.cifar import CIFAR10_LAYOUT, CIFAR100_LAYOUT, CifarLayout
@@ -154,12 +153,15 @@ def load_pickle(path: Path) -> dict[bytes, Any]:
     Raises:
         DatasetError: The file cannot be read, is damaged, or holds anything but plain data.
     """
-    data = read_file(path)
     try:
-        with warnings.catch_warnings():
+        file = path.open("rb")  # read as a stream: the file's bytes would be one more copy
+    except OSError as error:
+        raise _refused(path, "a readable file", str(error)) from error
+    try:
+        with file, warnings.catch_warnings():
             # Python 2's arrays pass `align` as an integer, which NumPy 2.4 deprecates.
             warnings.simplefilter("ignore")
-            content = _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
+            content = _ArrayUnpickler(file, encoding="bytes").load()
     # A damaged pickle may raise nearly anything, from the virtual machine or from NumPy.
     except Exception as error:
         found = f"{type(error).__name__}: {error}"
