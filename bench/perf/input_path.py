@@ -34,7 +34,6 @@ from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.streaming import Batches, ResidentBatches, StreamedBatches, choose
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import UInt8
-from datasets_lib.sets.cifar_reader import load_pickle, to_array
 
 SIZE, WORKERS = 256, 2
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
