@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from datasets_lib.resolve import resolve_callable
 
@@ -122,8 +122,12 @@ def register_metric(metric: Metric) -> Metric:
     """Add a metric to `METRICS` and return it.
 
     Raises:
-        ValueError: The name is taken.
+        ValueError: The name is taken, or the level is unknown.
     """
+    if metric.level not in (levels := get_args(Level)):
+        raise ValueError(
+            f"metric {metric.name!r}: wanted a level of {', '.join(levels)}, found {metric.level!r}"
+        )
     if metric.name in METRICS:
         raise ValueError(
             f"wanted a metric with a name of its own, found a second {metric.name!r}: rename it"

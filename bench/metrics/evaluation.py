@@ -140,5 +140,10 @@ def _compute(metric: Metric, inputs: Inputs) -> tuple[Value, str]:
         computed = metric.compute(inputs)
     except UndefinedMetricError as reason:
         return Value(math.nan), str(reason)
+    except Exception as error:
+        if isinstance(metric.function, str):
+            raise
+        # A metric from outside costs its own cell, not the case.
+        return Value(math.nan), f"its function failed with {type(error).__name__}: {error}"
     value = computed if isinstance(computed, Value) else Value(float(computed))
     return value, "its function returned nan" if math.isnan(value.value) else ""
