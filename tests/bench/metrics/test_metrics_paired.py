@@ -1,28 +1,21 @@
-"""Intervals and tests of classifiers' accuracies against their formulas in plain floats."""
+"""Intervals and tests of classifiers' accuracies against SciPy and exact integers."""
 
 import math
-from statistics import NormalDist
 
 import pytest
 import torch
+from scipy.stats import binomtest
 
 from bench.metrics.comparison import compare_classifiers
 from bench.metrics.paired import mcnemar, wilson_interval
 
 
-def wilson_by_hand(right, images, confidence):
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, weight = right / images, z * z / images
-    center = (share + weight / 2) / (1 + weight)
-    reach = z * math.sqrt(share * (1 - share) / images + weight / images / 4) / (1 + weight)
-    return max(center - reach, 0.0), min(center + reach, 1.0)
-
-
 @pytest.mark.parametrize(("right", "images"), [(0, 7), (7, 7), (1, 1), (36, 40), (9999, 10000)])
 @pytest.mark.parametrize("confidence", [0.95, 0.8])
-def test_wilson_interval_is_the_formula(right, images, confidence):
+def test_wilson_interval_is_scipys(right, images, confidence):
     interval = wilson_interval(right, images, confidence)
-    assert interval == pytest.approx(wilson_by_hand(right, images, confidence), abs=1e-12)
+    expected = binomtest(right, images).proportion_ci(confidence, method="wilson")
+    assert interval == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert (right == 0) == (interval[0] == 0)
     assert (right == images) == (interval[1] == 1)
 
