@@ -20,6 +20,7 @@ def pytest_cmdline_main(config):
         return
     if config.option.numprocesses is None and all(Path(name).is_dir() for name in config.args):
         config.option.numprocesses = os.cpu_count()
+        config.option.dist = "loadgroup"  # what shares expensive fixtures runs in one worker
         # Threads of several processes that wait for each other slow all of them down threefold.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 

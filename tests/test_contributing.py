@@ -14,6 +14,8 @@ from bench.store import Store
 
 NAMES = ("mean_color", "mean_feature", "flat_names", "blur", "margin", "padim_or_dfm")
 
+pytestmark = pytest.mark.xdist_group("contributing")
+
 
 @pytest.fixture(scope="module")
 def examples(root, tmp_path_factory):

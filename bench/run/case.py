@@ -69,7 +69,8 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         task.prepare(model)
     with phases("train"):
         trained = task.train(model)
-    phases.move("train", "evaluate", trained.evaluate_seconds)
+    if trained.evaluate_seconds:
+        phases.move("train", "evaluate", trained.evaluate_seconds)
     with phases("predict"):
         predictions = task.predict(model)
     with phases("metrics"):

@@ -156,7 +156,10 @@ def load_pickle(path: Path) -> dict[bytes, Any]:
     try:
         file = path.open("rb")  # read as a stream: the file's bytes would be one more copy
     except OSError as error:
-        raise _refused(path, "a readable file", str(error)) from error
+        raise DatasetError(
+            f"The file {path} cannot be read: {error.strerror}. Check that it is there and that "
+            "you may read it."
+        ) from error
     try:
         with file, warnings.catch_warnings():
             # Python 2's arrays pass `align` as an integer, which NumPy 2.4 deprecates.

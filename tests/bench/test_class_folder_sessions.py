@@ -45,6 +45,7 @@ def run(session_options, run_session, store, data):
     return session
 
 
+@pytest.mark.slow
 def test_streamed_and_resident_batches_give_the_same_figures(run):
     device_data = run()
     assert device_data.fingerprints["images"] == {"fit": 3 * TRAIN, "test": 3 * TEST}

@@ -45,7 +45,14 @@ def run(job):
     return record
 
 
-@pytest.mark.parametrize("augmentation", ["default", "mixup", "cutmix"])
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        pytest.param("default", marks=pytest.mark.slow),
+        "mixup",
+        pytest.param("cutmix", marks=pytest.mark.slow),
+    ],
+)
 def test_training_lowers_the_loss_and_beats_chance(tmp_path, augmentation):
     record = run(changed(job(tmp_path, CASE.format(augmentation), 3_000), batch_size=32))
     losses = [loss for _, loss in record.curve]

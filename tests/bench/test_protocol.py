@@ -47,6 +47,9 @@ def test_every_model_offers_both_losses():
         assert {recipe.loss for recipe in entry.recipes.values()} == {"flattened", "per_pixel"}
 
 
+OTHERS = {"adam": "sgd", "constant": "cosine"}
+
+
 def other(value):
     """Another value of the same kind."""
     if isinstance(value, bool):
@@ -55,6 +58,8 @@ def other(value):
         return value | {"more": 1}
     if isinstance(value, int | float):
         return value + 1
+    if value in OTHERS:
+        return OTHERS[value]
     return (0.1, 0.2) if isinstance(value, tuple) else 7 if value is None else value + "x"
 
 

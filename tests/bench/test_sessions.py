@@ -69,6 +69,7 @@ def test_finished_cases_are_not_run_again_unless_asked(session, store, tmp_path)
     changed.assert_outcomes(passed=1)  # another recipe is another run
 
 
+@pytest.mark.slow
 def test_one_seed_gives_bit_equal_scores(session, store, tmp_path):
     scores = []
     for _ in range(2):
@@ -81,6 +82,7 @@ def test_one_seed_gives_bit_equal_scores(session, store, tmp_path):
     assert len(set(scores[0]["scores.single_scale"].tolist())) == 12
 
 
+@pytest.mark.slow
 def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
     import torch
 
@@ -129,6 +131,7 @@ def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
                 )
 
 
+@pytest.mark.slow
 def test_a_broken_case_is_one_paragraph_and_the_rest_runs(session, store, tmp_path, write_category):
     for name in ("a_truncated", "b_mask_size", "c_empty"):
         write_category(tmp_path / "data" / "tiny" / name)
@@ -206,6 +209,7 @@ def test_collecting_lists_every_id_and_imports_no_torch(root):
     assert "torch imported: False" in lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolation", ["--no-isolate", "--isolate"])
 def test_a_session_killed_in_mid_case_goes_on_where_it_was(
     options, store, tmp_path, root, isolation
@@ -227,6 +231,7 @@ def test_a_session_killed_in_mid_case_goes_on_where_it_was(
     assert [record.key.id for record in store.records()] == [CASE, CASE[:-1] + "1"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_its_case_and_loses_nothing(options, store, tmp_path, root):
     def fill_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))

@@ -58,6 +58,7 @@ def test_an_image_only_model_leaves_pixel_columns_empty_with_their_reason(sessio
     assert "map" in record.reasons["score.pixel_auroc"]
 
 
+@pytest.mark.slow
 def test_one_pass_models_are_measured_too(options, run_session, store, tmp_path):
     run_session(*options, "-k", "tiny and padim_resnet18 and scratch").assert_outcomes(passed=1)
     (record,) = store.records()
@@ -82,6 +83,7 @@ def test_zoo_tables_hold_reverse_distillation_by_its_papers_protocol(session, st
     assert f"{100 * rd.metrics['multi_scale']['image_auroc']:.2f}" in row
 
 
+@pytest.mark.slow
 def test_efficientad_learns_from_what_is_not_held_out(session, store):
     session("-k", "tiny and efficientad_small and scratch").assert_outcomes(passed=1)
     (record,) = store.records()

@@ -122,6 +122,7 @@ def test_the_histogram_is_used_where_it_is_asked_for():
     assert "head.pixel_auroc" not in noted(MIXED, SCORES).notes
 
 
+@pytest.mark.slow
 def test_a_session_without_calibration_and_with_histograms_says_both(
     session_options, run_session, store, tmp_path, write_category
 ):

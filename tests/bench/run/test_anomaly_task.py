@@ -28,7 +28,7 @@ FITTED = (*ONE_PASS, *BUDGET, "cfa_resnet18", "efficientad_small")
 # The weights file of the real data lacks layer 4, and no teacher of patches is published.
 SCRATCH = ("dfkde_resnet18", "autoencoder", "efficientad_small")
 TRAINED = [name for name, e in MODELS.items() if e.recipes["baseline"].optimizer != "none"]
-SMALL = {"autoencoder", "efficientad_small"}
+SMALL = {"autoencoder"}
 
 
 def quiet(*_):
@@ -38,6 +38,9 @@ def quiet(*_):
 def weights_dirs():
     folder = os.environ.get("PROVING_GROUND_TEST_DATA")
     return (Path(folder) / "weights",) if folder else ()
+
+
+pytestmark = pytest.mark.xdist_group("anomaly_task")
 
 
 @pytest.fixture(scope="module")

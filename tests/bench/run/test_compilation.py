@@ -98,6 +98,7 @@ for seed in range(3):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a C++ compiler here")
 def test_a_compiled_loss_is_the_same_and_several_seeds_are_compiled_once(root):
     """In a process of its own: the compiler minds who imported distutils before it."""

@@ -61,6 +61,7 @@ def signaller(runner, number):
     return report
 
 
+@pytest.mark.slow
 def test_children_give_the_scores_of_the_parent_and_serve_a_group(job, runner):
     from bench.run.inline import InlineRunner
 
@@ -75,6 +76,7 @@ def test_children_give_the_scores_of_the_parent_and_serve_a_group(job, runner):
     assert first.curve == inline.curve
 
 
+@pytest.mark.slow
 def test_a_killed_child_is_a_crash_and_the_next_case_runs(job, runner):
     isolated = runner()
     record = isolated.run(job(images_seen=100_000), signaller(isolated, signal.SIGKILL))
@@ -99,6 +101,7 @@ def test_a_case_over_its_time_is_stopped(job, runner):
     assert isolated._child is None
 
 
+@pytest.mark.slow
 def test_a_silent_case_is_stopped(job, runner):
     isolated = runner(stall_timeout_s=15.0)
     record = isolated.run(job(images_seen=1_000_000), signaller(isolated, signal.SIGSTOP))
@@ -107,6 +110,7 @@ def test_a_silent_case_is_stopped(job, runner):
     assert "'train'" in record.error["message"]
 
 
+@pytest.mark.slow
 def test_a_child_dies_with_its_session(job, tmp_path, root):
     script = tmp_path / "session.py"
     script.write_text(

@@ -44,6 +44,7 @@ def touched(root):
     return run
 
 
+@pytest.mark.slow
 def test_kept_memory_is_not_faulted_in_again_and_can_be_given_back(touched):
     kept, faults, given_back = touched("keep")
     assert kept
@@ -51,6 +52,7 @@ def test_kept_memory_is_not_faulted_in_again_and_can_be_given_back(touched):
     assert given_back > 10_000  # pages of 4 KiB: more than half of a tensor
 
 
+@pytest.mark.slow
 def test_without_it_every_tensor_is(touched):
     kept, faults, _ = touched("leave")
     assert not kept
