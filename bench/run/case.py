@@ -19,7 +19,7 @@ from bench.run.job import CaseSkipped, Job, LabeledInputs, ProgressCallback, Wei
 from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
-from bench.run.task import Task
+from bench.run.task import Model, Task
 from bench.run.training.loop import NonFiniteLossError
 from datasets_lib.images.decode import decoded_files
 from datasets_lib.layouts.category import DatasetError
@@ -82,15 +82,12 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         curve=trained.curve(),
         epochs=trained.epochs,
     )
-    with phases("artifacts"):
-        job.folder.mkdir(parents=True, exist_ok=True)
-        files = task.write_files(model, predictions, record)
-        if job.settings.save_models:
-            files["model"] = save_tensors(model.checkpoint(), job.folder / "model.pth")
-        artifacts = {
-            name: path.relative_to(job.settings.results_dir).as_posix()
-            for name, path in files.items()
-        }
+    try:
+        with phases("artifacts"):
+            artifacts = _write_files(job, task, model, predictions, record)
+    except OSError as error:  # what the case found out is worth keeping
+        outcome, message = explain(error)
+        return replace(record, status="failed", outcome=outcome, error={"message": message})
     fit_seconds = task.fit_seconds(trained)
     measured = Measured({} if fit_seconds is None else {"fit_seconds": fit_seconds}, {})
     if job.settings.measurements:
@@ -104,6 +101,19 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
     return replace(
         record, artifacts=artifacts, measurements=measured.values, samples=measured.samples
     )
+
+
+def _write_files(
+    job: Job, task: Task, model: Model, predictions: Any, record: Record
+) -> dict[str, str]:
+    """Write the files of a run; return their paths below the results folder."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    files = task.write_files(model, predictions, record)
+    if job.settings.save_models:
+        files["model"] = save_tensors(model.checkpoint(), job.folder / "model.pth")
+    return {
+        name: path.relative_to(job.settings.results_dir).as_posix() for name, path in files.items()
+    }
 
 
 def explain(error: Exception) -> tuple[Outcome, str]:
