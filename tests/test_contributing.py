@@ -123,7 +123,11 @@ def test_undeclared_head_fails_before_training(run, examples):
 
 @pytest.mark.parametrize(
     ("text", "keyword"),
-    [(None, "found none"), ("import no_such_module", "no_such_module"), ("x = (", "SyntaxError")],
+    [
+        (None, "found none"),
+        pytest.param("import no_such_module", "no_such_module", marks=pytest.mark.slow),
+        pytest.param("x = (", "SyntaxError", marks=pytest.mark.slow),
+    ],
 )
 def test_unusable_plugin_is_a_usage_error(run, tmp_path, text, keyword):
     file = tmp_path / "broken.py"

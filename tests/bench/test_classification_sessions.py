@@ -73,6 +73,7 @@ def test_training_lowers_the_loss_and_beats_chance(tmp_path, augmentation):
         assert (file["log_probabilities"].argmax(1) == file["predicted"]).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_a_killed_training_is_taken_up_bit_equal(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     plan = job(tmp_path, CASE.format("cutmix"), images_seen=2_048)

@@ -53,6 +53,7 @@ def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, st
     assert rows[0]["extra_info"]["metrics"] == first.metrics
 
 
+@pytest.mark.slow
 def test_finished_cases_are_not_run_again_unless_asked(session, store, tmp_path):
     session("-k", CASE).assert_outcomes(passed=1)
     again = session("-k", CASE)
