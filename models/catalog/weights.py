@@ -27,6 +27,17 @@ def _pdn(size: str) -> WeightsEntry:
     )
 
 
+def _dinov2(architecture: str, file: str) -> WeightsEntry:
+    """DINOv2 with four registers: its authors' file, which timm's own is made of."""
+    tag = f"{architecture}.lvd142m"
+    return WeightsEntry(
+        tag=tag,
+        architecture=architecture,
+        url=f"https://dl.fbaipublicfiles.com/dinov2/{file}/{file}_reg4_pretrain.pth",
+        file_stems=(tag, architecture, f"{file}_reg4_pretrain"),
+    )
+
+
 # torchvision IMAGENET1K_V1, whose timm tag is tv_in1k; timm has no tag for torchvision's ConvNeXt.
 PUBLISHED_WEIGHTS = (
     _torchvision("resnet18", "resnet18-f37072fd"),
@@ -70,4 +81,7 @@ PUBLISHED_WEIGHTS = (
             "deit_tiny_patch16_224-a1311bcf",
         ),
     ),
+    _dinov2("vit_small_patch14_reg4_dinov2", "dinov2_vits14"),
+    _dinov2("vit_base_patch14_reg4_dinov2", "dinov2_vitb14"),
+    _dinov2("vit_large_patch14_reg4_dinov2", "dinov2_vitl14"),
 )

@@ -1,4 +1,4 @@
-"""A frozen pretrained backbone, tapped after some of its four stages."""
+"""A frozen pretrained convolutional network, tapped after some of its four stages."""
 
 import hashlib
 import re
@@ -14,9 +14,13 @@ from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.catalog import WEIGHTS, WeightsEntry
-from models.components.checkpoints import misfits
-from models.components.weights import IncompleteWeightsError
+from models.catalog import WeightsEntry
+from models.components.frozen_backbone import (
+    FrozenBackbone,
+    add_state,
+    add_tensor,
+    load_fitting,
+)
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
 """Strides of the features by stage, which ResNets call layer."""
@@ -73,10 +77,8 @@ _TORCHVISION_EFFICIENTNET: _Rules = (
 _TIMM_EFFICIENTNET: _Rules = ((r"blocks\.(\d)\.(.*)", r"blocks_\1.\2"),)
 
 
-class Backbone(nn.Module):
-    """Features of a backbone that is never altered: no gradient, evaluation mode, float32.
-
-    Float32 whatever autocast says, so that features are the same for every model that taps them.
+class Backbone(FrozenBackbone):
+    """Features of a convolutional network.
 
     BatchNorm and layer scale are folded into the layers before them: the same features to rounding,
     1.4 to 1.6 times as fast for a ResNet on a CPU together with channels-last memory.
@@ -101,51 +103,17 @@ class Backbone(nn.Module):
         state: Mapping[str, Tensor] | None,
         layers: Sequence[int] = (1, 2, 3),
     ) -> None:
-        super().__init__()
-        self.layers = tuple(layers)
+        super().__init__(weights, layers)
         # Tensors about to be loaded need not be drawn first: that alone takes seconds.
         with torch.device("meta") if state is not None else nullcontext():
             self.backbone = _tapped_backbone(weights.architecture, self.layers)
-        self.channels: list[int] = self.backbone.feature_info.channels()
+        self.channels = self.backbone.feature_info.channels()
         if state is not None:
             _load(self.backbone, state, weights)
         self.backbone.requires_grad_(False).eval()
         fold_batch_norm(self.backbone)
         fold_layer_scale(self.backbone)
         self.backbone.to(memory_format=torch.channels_last)
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))
-
-    @staticmethod
-    def of(
-        weights: str | None, state: Mapping[str, Tensor] | None, layers: Sequence[int] = (1, 2, 3)
-    ) -> "Backbone":
-        """Return the backbone for weights in the catalog, by their tag.
-
-        Raises:
-            ValueError: There are none of this tag, or the tensors are not theirs.
-        """
-        if weights not in WEIGHTS:
-            raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
-        return Backbone(WEIGHTS[weights or ""], state, layers)
-
-    def train(self, mode: bool = True) -> "Backbone":
-        """Stay in evaluation mode, whatever the model around it does."""
-        return super().train(False)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the features of images.
-
-        Args:
-            images: ``(B, 3, H, W)`` in [0, 1].
-
-        Returns:
-            ``(B, C, H / s, W / s)`` float32 for each tapped layer; s is the layer's stride.
-        """
-        stages = self.stages(images)
-        return [stages[layer] for layer in self.layers]
 
     @torch.no_grad()
     def stages(
@@ -159,8 +127,7 @@ class Backbone(nn.Module):
         """
         found: dict[int, Tensor] = {}
         with torch.autocast(images.device.type, enabled=False):
-            value = (images.float() - self.mean) / self.std
-            value = value.contiguous(memory_format=torch.channels_last)
+            value = self.normalized(images).contiguous(memory_format=torch.channels_last)
             for name, child in self.backbone.named_children():
                 value = child(value)
                 if layer := _layer(name):
@@ -172,12 +139,10 @@ class Backbone(nn.Module):
         """Return the sha256 by layer of all tensors its features depend on; 0.1 s per 100 MB."""
         sha = hashlib.sha256()
         for buffer in (self.mean, self.std):
-            _add(sha, buffer)
+            add_tensor(sha, buffer)
         digests: dict[int, str] = {}
         for name, child in self.backbone.named_children():
-            for key, tensor in child.state_dict().items():
-                sha.update(f"{name}.{key} {tuple(tensor.shape)}".encode())
-                _add(sha, tensor)
+            add_state(sha, f"{name}.", child.state_dict())
             if layer := _layer(name):
                 digests[layer] = sha.hexdigest()
         return digests
@@ -188,10 +153,6 @@ def _layer(name: str) -> int | None:
     if name.startswith("layer"):
         return int(name[-1])
     return int(name[-1]) + 1 if name.startswith(("stages_", "blocks_")) else None
-
-
-def _add(sha: "hashlib._Hash", tensor: Tensor) -> None:
-    sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def _tapped_backbone(architecture: str, layers: Sequence[int]) -> nn.Module:
@@ -228,13 +189,8 @@ def _tapped_efficientnet(architecture: str, layers: Sequence[int]) -> nn.Module:
 
 
 def _load(backbone: nn.Module, state: Mapping[str, Tensor], weights: WeightsEntry) -> None:
-    wanted = {
-        name: tensor
-        for name, tensor in backbone.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
     renamed = timm_feature_state(state, weights.architecture)
-    tapped = {name.partition(".")[0] for name in wanted}
+    tapped = {name.partition(".")[0] for name in backbone.state_dict()}
     # Stages after the last tapped one are ignored. Unknown tensors of a tapped stage are not: a
     # deeper network of the family has every tensor of the shallower one.
     relevant = {
@@ -242,24 +198,8 @@ def _load(backbone: nn.Module, state: Mapping[str, Tensor], weights: WeightsEntr
         for name, tensor in renamed.items()
         if name.partition(".")[0] in tapped and not name.endswith("num_batches_tracked")
     }
-    if complaints := misfits(wanted, relevant):
-        stride = backbone.feature_info.reduction()[-1]
-        missing = sum(name not in relevant for name in wanted)
-        # An incomplete file of the right network has missing tensors as its only fault.
-        incomplete = len(complaints) == 1 and 0 < missing <= len(wanted) // 2
-        advice = (
-            "The file is incomplete: later layers may be absent, these may not. "
-            if incomplete
-            else "They look like another architecture's. "
-        )
-        raise (IncompleteWeightsError if incomplete else ValueError)(
-            f"These are not {weights.tag}'s weights: wanted the {len(wanted)} tensors of "
-            f"{weights.architecture}'s tapped layers (down to stride {stride}), found {len(state)} "
-            f"tensors, some of which do not fit (timm's names): {'; '.join(complaints)}. {advice}"
-            f"Get the file again from {weights.url}."
-        )
-    own = {name: relevant[name].to(torch.float32, copy=True) for name in wanted}
-    backbone.load_state_dict(own, strict=False, assign=True)
+    part = f"tapped layers (down to stride {backbone.feature_info.reduction()[-1]})"
+    load_fitting(backbone, relevant, weights, part=part, count=len(state))
 
 
 def fold_batch_norm(module: nn.Module) -> None:

@@ -1,6 +1,5 @@
 """What the flows share: FrEIA's blocks with their permutations, the loss, and likelihood maps."""
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -9,11 +8,35 @@ from FrEIA.modules import AllInOneBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.components.frozen_backbone import FrozenBackbone
+
 CLAMP = 2.0
 """FrEIA's soft clamp: a coupling scales by at most e² and at least e⁻²."""
 
 Subnet = Callable[[int, int], nn.Module]
 """Builds the network of a coupling from its numbers of input and output channels."""
+
+
+def feature_shapes(backbone: FrozenBackbone, image_size: int) -> list[tuple[int, int, int]]:
+    """Return the shape ``(C, h, w)`` of each tapped layer's features of square images."""
+    device = next(backbone.buffers()).device
+    with torch.inference_mode():
+        features = backbone(torch.zeros(1, 3, image_size, image_size, device=device))
+    return [(layer.shape[1], layer.shape[2], layer.shape[3]) for layer in features]
+
+
+def check_shapes(features: Sequence[Tensor], shapes: Sequence[tuple[int, int, int]]) -> None:
+    """Check that features have the shapes that a flow was built for.
+
+    Raises:
+        ValueError: They have not.
+    """
+    found = [tuple(layer.shape[1:]) for layer in features]
+    if found != list(shapes):
+        raise ValueError(
+            f"This flow was built for features of shape {list(shapes)}, found {found}. Build it "
+            "with the image size that is used, which is the crop's where images are cropped."
+        )
 
 
 def convolutions(kernel: int, hidden_ratio: float) -> Subnet:
@@ -109,6 +132,3 @@ def likelihood_map(latents: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         for z in latents
     ]
     return -torch.stack(likelihoods).mean(dim=0)[:, 0]
-
-
-LOG_2PI = math.log(2 * math.pi)
