@@ -108,6 +108,7 @@ class Backbone(FrozenBackbone):
         with torch.device("meta") if state is not None else nullcontext():
             self.backbone = _tapped_backbone(weights.architecture, self.layers)
         self.channels = self.backbone.feature_info.channels()
+        self.strides = self.backbone.feature_info.reduction()
         if state is not None:
             _load(self.backbone, state, weights)
         self.backbone.requires_grad_(False).eval()

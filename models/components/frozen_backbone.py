@@ -21,6 +21,7 @@ class FrozenBackbone(nn.Module):
     Attributes:
         layers: Tapped layers, ascending.
         channels: Number of channels of each tapped layer.
+        strides: Image pixels by feature pixels along a side, for each tapped layer.
 
     Args:
         weights: Mean and standard deviation of the inputs.
@@ -31,6 +32,7 @@ class FrozenBackbone(nn.Module):
         super().__init__()
         self.layers = tuple(layers)
         self.channels: list[int] = []
+        self.strides: list[int] = []
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))

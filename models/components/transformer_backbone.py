@@ -23,9 +23,10 @@ from models.components.frozen_backbone import (
 class TransformerBackbone(FrozenBackbone):
     """Features of a plain vision transformer: ViT, DeiT, DINOv2 or CaiT.
 
-    Features are the blocks' outputs, without the final LayerNorm unless asked for. Position embeddings are resampled
-    to the images' grid of patches (bicubic, antialiased), which needs no more than sides that are
-    multiples of the patch size; CaiT's are resampled once, to the size given.
+    Features are the blocks' outputs, without the final LayerNorm unless asked for. Position
+    embeddings are resampled to the images' grid of patches (bicubic, antialiased), which needs no
+    more than sides that are multiples of the patch size; CaiT's are resampled once, to the size
+    given.
 
     Attributes:
         layers: Tapped blocks, from 0, ascending.
@@ -69,6 +70,7 @@ class TransformerBackbone(FrozenBackbone):
         self.backbone.requires_grad_(False).eval()
         self.channels = [self.backbone.num_features] * len(self.layers)
         self.patch_size: int = self.backbone.patch_embed.patch_size[0]
+        self.strides = [self.patch_size] * len(self.layers)
         self.prefix_tokens: int = self.backbone.num_prefix_tokens if with_prefix else 0
         self._norm = norm
         self._architecture = weights.architecture

@@ -19,10 +19,8 @@ Subnet = Callable[[int, int], nn.Module]
 
 def feature_shapes(backbone: FrozenBackbone, image_size: int) -> list[tuple[int, int, int]]:
     """Return the shape ``(C, h, w)`` of each tapped layer's features of square images."""
-    device = next(backbone.buffers()).device
-    with torch.inference_mode():
-        features = backbone(torch.zeros(1, 3, image_size, image_size, device=device))
-    return [(layer.shape[1], layer.shape[2], layer.shape[3]) for layer in features]
+    sides = [-(-image_size // stride) for stride in backbone.strides]  # CNNs' stages round up
+    return [(c, side, side) for c, side in zip(backbone.channels, sides, strict=True)]
 
 
 def check_shapes(features: Sequence[Tensor], shapes: Sequence[tuple[int, int, int]]) -> None:

@@ -1,0 +1,55 @@
+"""Normalizing flows: CFlow, FastFlow, CS-Flow, U-Flow."""
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
+
+_FASTFLOW = Recipe(
+    optimizer="adam",
+    lr=1e-3,
+    weight_decay=1e-5,
+    epochs=500,
+    batch_size=8,
+    source="Yu et al., 2021; 500 passes and batch as the original study",
+)
+_FASTFLOW_PAPER = replace(_FASTFLOW, batch_size=32, source="Yu et al., 2021, batch 32")
+
+
+def _fastflow(
+    name: str,
+    weights: str,
+    layers: tuple[int, ...],
+    batch: int = 8,
+    size: int = 256,
+    **options: Any,
+) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        family="flow",
+        build="models.flows.fastflow:build",
+        weights=weights,
+        layers=layers,
+        options={"layers": layers, **options},
+        recipes=MappingProxyType({"baseline": replace(_FASTFLOW, batch_size=batch)}),
+        image_size=size,
+        seed_base=ZOO_SEED,
+        standard_epochs=100,
+        paper_recipe=_FASTFLOW_PAPER,
+    )
+
+
+_TRANSFORMER: dict[str, Any] = {"steps": 20, "hidden_ratio": 0.16}
+
+FASTFLOW_MODELS = (
+    _fastflow("fastflow", "wide_resnet50_2.tv_in1k", (1, 2, 3)),
+    _fastflow("fastflow_resnet18", "resnet18.tv_in1k", (1, 2, 3), only_3x3=True),
+    _fastflow("fastflow_resnet50", "resnet50.tv_in1k", (1, 2, 3)),
+    # The paper counts blocks from 0: the 41st of 48, the 8th of 12.
+    _fastflow("fastflow_cait", "cait_m48_448.fb_dist_in1k", (40,), 2, 448, **_TRANSFORMER),
+    _fastflow(
+        "fastflow_deit", "deit_base_distilled_patch16_384.fb_in1k", (7,), 2, 384, **_TRANSFORMER
+    ),
+)
+FLOW_MODELS = (*FASTFLOW_MODELS,)
