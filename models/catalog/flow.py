@@ -6,6 +6,21 @@ from typing import Any
 
 from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
 
+_CFLOW = Recipe(
+    optimizer="adam",
+    lr=2e-4,
+    epochs=250,
+    batch_size=8,
+    source="Gudovskiy et al., WACV 2022; 250 passes and batch as the original study",
+)
+_CFLOW_PAPER = replace(
+    _CFLOW,
+    schedule="cosine",
+    warmup_epochs=10,
+    epochs=200,
+    batch_size=32,
+    source="Gudovskiy et al., WACV 2022: 25 × 8 passes, cosine after a warm-up",
+)
 _FASTFLOW = Recipe(
     optimizer="adam",
     lr=1e-3,
@@ -15,6 +30,19 @@ _FASTFLOW = Recipe(
     source="Yu et al., 2021; 500 passes and batch as the original study",
 )
 _FASTFLOW_PAPER = replace(_FASTFLOW, batch_size=32, source="Yu et al., 2021, batch 32")
+
+
+def _cflow(name: str, weights: str) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        family="flow",
+        build="models.flows.cflow:build",
+        weights=weights,
+        layers=(2, 3, 4),
+        recipes=MappingProxyType({"baseline": _CFLOW}),
+        seed_base=ZOO_SEED,
+        paper_recipe=_CFLOW_PAPER,
+    )
 
 
 def _fastflow(
@@ -42,6 +70,11 @@ def _fastflow(
 
 _TRANSFORMER: dict[str, Any] = {"steps": 20, "hidden_ratio": 0.16}
 
+CFLOW_MODELS = (
+    _cflow("cflow", "wide_resnet50_2.tv_in1k"),
+    _cflow("cflow_resnet18", "resnet18.tv_in1k"),
+    _cflow("cflow_resnet50", "resnet50.tv_in1k"),
+)
 FASTFLOW_MODELS = (
     _fastflow("fastflow", "wide_resnet50_2.tv_in1k", (1, 2, 3)),
     _fastflow("fastflow_resnet18", "resnet18.tv_in1k", (1, 2, 3), only_3x3=True),
@@ -52,4 +85,4 @@ FASTFLOW_MODELS = (
         "fastflow_deit", "deit_base_distilled_patch16_384.fb_in1k", (7,), 2, 384, **_TRANSFORMER
     ),
 )
-FLOW_MODELS = (*FASTFLOW_MODELS,)
+FLOW_MODELS = (*CFLOW_MODELS, *FASTFLOW_MODELS)
