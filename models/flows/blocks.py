@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from FrEIA.framework import SequenceINN
-from FrEIA.modules import AllInOneBlock
+from FrEIA.modules import AllInOneBlock, PermuteRandom
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,17 +13,20 @@ from models.components.frozen_backbone import FrozenBackbone
 CLAMP = 2.0
 """FrEIA's soft clamp: a coupling scales by at most e² and at least e⁻²."""
 
+Shape = tuple[int, int, int]
+"""Shape ``(C, h, w)`` of the features of a layer."""
+
 Subnet = Callable[[int, int], nn.Module]
 """Builds the network of a coupling from its numbers of input and output channels."""
 
 
-def feature_shapes(backbone: FrozenBackbone, image_size: int) -> list[tuple[int, int, int]]:
+def feature_shapes(backbone: FrozenBackbone, image_size: int) -> list[Shape]:
     """Return the shape ``(C, h, w)`` of each tapped layer's features of square images."""
     sides = [-(-image_size // stride) for stride in backbone.strides]  # CNNs' stages round up
     return [(c, side, side) for c, side in zip(backbone.channels, sides, strict=True)]
 
 
-def check_shapes(features: Sequence[Tensor], shapes: Sequence[tuple[int, int, int]]) -> None:
+def check_shapes(features: Sequence[Tensor], shapes: Sequence[Shape]) -> None:
     """Check that features have the shapes that a flow was built for.
 
     Raises:
@@ -98,6 +101,13 @@ def set_permutation(block: AllInOneBlock, matrix: Tensor) -> None:
     """Replace a block's permutation, which FrEIA drew from NumPy's generator, not from torch's."""
     block.w_perm.copy_(matrix.view_as(block.w_perm))
     block.w_perm_inv.copy_(matrix.T.view_as(block.w_perm))
+
+
+@torch.no_grad()
+def set_channel_order(block: PermuteRandom, order: Tensor) -> None:
+    """Replace the permutation that FrEIA drew from NumPy's generator."""
+    block.perm.copy_(order)
+    block.perm_inv.copy_(order.argsort())
 
 
 def negative_log_likelihood(latents: Sequence[Tensor], log_determinant: Tensor) -> Tensor:
