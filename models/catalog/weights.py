@@ -88,6 +88,13 @@ PUBLISHED_WEIGHTS = (
     _deit("deit_base_distilled_patch16_384", "deit_base_distilled_patch16_384-d0272ac0", "fb_in1k"),
     _deit("cait_m48_448", "M48_448", "fb_dist_in1k"),
     _deit("cait_s24_224", "S24_224", "fb_dist_in1k"),
+    WeightsEntry(  # U-Flow's multi-scale CaiT
+        tag="mcait.fb_dist_in1k",
+        architecture="mcait",
+        url="https://dl.fbaipublicfiles.com/deit/M48_448.pth",
+        file_stems=(),
+        parts=("cait_m48_448.fb_dist_in1k", "cait_s24_224.fb_dist_in1k"),
+    ),
     _dinov2("vit_small_patch14_reg4_dinov2", "dinov2_vits14"),
     _dinov2("vit_base_patch14_reg4_dinov2", "dinov2_vitb14"),
     _dinov2("vit_large_patch14_reg4_dinov2", "dinov2_vitl14"),

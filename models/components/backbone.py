@@ -5,10 +5,11 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import timm
 import torch
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from timm.models import FeatureInfo
 from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
@@ -156,9 +157,11 @@ def _layer(name: str) -> int | None:
     return int(name[-1]) + 1 if name.startswith(("stages_", "blocks_")) else None
 
 
-def _tapped_backbone(architecture: str, layers: Sequence[int]) -> nn.Module:
+def _tapped_backbone(architecture: str, layers: Sequence[int]) -> Any:
+    """Return a network with timm's ``feature_info``, whose children run one after the other."""
     if architecture.startswith("efficientnet"):
         return _tapped_efficientnet(architecture, layers)
+    backbone: Any
     if architecture.startswith("convnext"):
         stages = tuple(layer - 1 for layer in layers)
         backbone = timm.create_model(architecture, features_only=True, out_indices=stages)
@@ -172,12 +175,12 @@ def _tapped_backbone(architecture: str, layers: Sequence[int]) -> nn.Module:
     return backbone
 
 
-def _tapped_efficientnet(architecture: str, layers: Sequence[int]) -> nn.Module:
+def _tapped_efficientnet(architecture: str, layers: Sequence[int]) -> Any:
     """Return an EfficientNet by stages, of which timm's ``features_only`` taps five of seven."""
     # torchvision's b5, converted from TensorFlow's, has this epsilon.
-    model = timm.create_model(architecture, num_classes=0, bn_eps=1e-3)
+    model: Any = timm.create_model(architecture, num_classes=0, bn_eps=1e-3)
     stages = {f"blocks_{n}": stage for n, stage in enumerate(model.blocks[: layers[-1]])}
-    backbone = nn.Sequential(
+    backbone: Any = nn.Sequential(
         OrderedDict(conv_stem=model.conv_stem, bn1=model.bn1, **stages)  # bn1 has the activation
     )
     infos = []
@@ -189,7 +192,7 @@ def _tapped_efficientnet(architecture: str, layers: Sequence[int]) -> nn.Module:
     return backbone
 
 
-def _load(backbone: nn.Module, state: Mapping[str, Tensor], weights: WeightsEntry) -> None:
+def _load(backbone: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> None:
     renamed = timm_feature_state(state, weights.architecture)
     tapped = {name.partition(".")[0] for name in backbone.state_dict()}
     # Stages after the last tapped one are ignored. Unknown tensors of a tapped stage are not: a

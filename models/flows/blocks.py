@@ -96,18 +96,17 @@ def rotation(size: int) -> Tensor:
     return (q * r.diagonal().sign()).float()
 
 
-@torch.no_grad()
 def set_permutation(block: AllInOneBlock, matrix: Tensor) -> None:
     """Replace a block's permutation, which FrEIA drew from NumPy's generator, not from torch's."""
-    block.w_perm.copy_(matrix.view_as(block.w_perm))
-    block.w_perm_inv.copy_(matrix.T.view_as(block.w_perm))
+    shape = block.w_perm.shape
+    block.w_perm = nn.Parameter(matrix.reshape(shape), requires_grad=False)
+    block.w_perm_inv = nn.Parameter(matrix.T.reshape(shape), requires_grad=False)
 
 
-@torch.no_grad()
 def set_channel_order(block: PermuteRandom, order: Tensor) -> None:
     """Replace the permutation that FrEIA drew from NumPy's generator."""
-    block.perm.copy_(order)
-    block.perm_inv.copy_(order.argsort())
+    block.perm = nn.Parameter(order, requires_grad=False)
+    block.perm_inv = nn.Parameter(order.argsort(), requires_grad=False)
 
 
 def negative_log_likelihood(latents: Sequence[Tensor], log_determinant: Tensor) -> Tensor:

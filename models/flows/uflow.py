@@ -13,7 +13,7 @@ from FrEIA.framework import GraphINN, InputNode, Node, OutputNode
 from FrEIA.modules import AllInOneBlock, Concat, IRevNetUpsampling, Split
 from torch import Tensor, nn
 
-from models.catalog import WEIGHTS
+from models.catalog import WEIGHTS, WeightsEntry
 from models.components.anomaly_map import of_maps
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
@@ -34,6 +34,10 @@ from models.flows.blocks import (
 
 STEPS = 4
 """Blocks per stage, with 3×3 and 1×1 kernels in turn."""
+
+
+BLOCKS = (40, 20)
+"""Blocks of CaiT-M48 and of CaiT-S24 that MS-CaiT runs (of 48 and 24)."""
 
 
 class UFlow(AnomalyModel):
@@ -139,11 +143,46 @@ def build(
     """Build a U-Flow model; see `models.components.base.Build`.
 
     Args:
-        weights: Tag of the backbone's weights.
+        weights: Tag of the backbone's weights: a ResNet's, or two transformers' together.
         state: Tensors of the backbone; None leaves it random.
         image_size: Side of the images in pixels, after cropping.
 
     Raises:
         ValueError: The weights are unknown, or the tensors are not this backbone's.
     """
+    if weights in WEIGHTS and WEIGHTS[weights].parts:
+        backbone = multi_scale_transformer(WEIGHTS[weights], state, image_size)
+        return UFlow(backbone, image_size=image_size, trainable_norm=False)
     return UFlow(Backbone.of(weights, state), image_size=image_size, trainable_norm=True)
+
+
+def multi_scale_transformer(
+    weights: WeightsEntry, state: Mapping[str, Tensor] | None, image_size: int
+) -> ImagePyramid:
+    """Return MS-CaiT: one CaiT on the images, a smaller one on images of half their size.
+
+    Features are tokens after their networks' last LayerNorm, frozen like the rest.
+
+    Args:
+        weights: Weights of two parts.
+        state: Their tensors as `models.components.weights.load_state` names them; None leaves the
+            networks random.
+        image_size: Side of the images in pixels.
+    """
+    parts = []
+    for number, (tag, blocks) in enumerate(zip(weights.parts, BLOCKS, strict=True)):
+        factor = 0.5**number
+        own = None if state is None else _part(state, f"{number}.")
+        backbone = TransformerBackbone.of(
+            tag, own, (blocks - 1,), image_size=round(image_size * factor), norm=True
+        )
+        parts.append((backbone, factor))
+    return ImagePyramid(weights, parts)
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
