@@ -109,7 +109,6 @@ class Backbone(FrozenBackbone):
         with torch.device("meta") if state is not None else nullcontext():
             self.backbone = _tapped_backbone(weights.architecture, self.layers)
         self.channels = self.backbone.feature_info.channels()
-        self.strides = self.backbone.feature_info.reduction()
         if state is not None:
             _load(self.backbone, state, weights)
         self.backbone.requires_grad_(False).eval()
@@ -136,6 +135,16 @@ class Backbone(FrozenBackbone):
                     found[layer] = value
                     passed(layer)
         return found
+
+    def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Return the shape ``(C, h, w)`` of each tapped layer's features of images of some size."""
+        height, width = size
+        return [  # every stage rounds up
+            (channels, -(-height // stride), -(-width // stride))
+            for channels, stride in zip(
+                self.channels, self.backbone.feature_info.reduction(), strict=True
+            )
+        ]
 
     def digests(self) -> dict[int, str]:
         """Return the sha256 by layer of all tensors its features depend on; 0.1 s per 100 MB."""

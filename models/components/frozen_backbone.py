@@ -21,7 +21,6 @@ class FrozenBackbone(nn.Module):
     Attributes:
         layers: Tapped layers, ascending.
         channels: Number of channels of each tapped layer.
-        strides: Image pixels by feature pixels along a side, for each tapped layer.
 
     Args:
         weights: Mean and standard deviation of the inputs.
@@ -32,7 +31,6 @@ class FrozenBackbone(nn.Module):
         super().__init__()
         self.layers = tuple(layers)
         self.channels: list[int] = []
-        self.strides: list[int] = []
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
@@ -76,6 +74,14 @@ class FrozenBackbone(nn.Module):
         Args:
             images: ``(B, 3, H, W)`` in [0, 1].
             passed: Called after each layer, for those who time them.
+        """
+        raise NotImplementedError
+
+    def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Return the shape ``(C, h, w)`` of each tapped layer's features of images of some size.
+
+        Args:
+            size: ``(H, W)`` in pixels.
         """
         raise NotImplementedError
 

@@ -33,7 +33,6 @@ class ImagePyramid(FrozenBackbone):
         self.backbones = nn.ModuleList(backbones)
         self._parts = [(backbones.index(backbone), factor) for backbone, factor in parts]
         self.channels = [backbone.channels[0] for backbone, _ in parts]
-        self.strides = [round(backbone.strides[0] / factor) for backbone, factor in parts]
 
     @torch.no_grad()
     def stages(
@@ -46,6 +45,12 @@ class ImagePyramid(FrozenBackbone):
             passed(layer)
         return found
 
+    def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Return the shape ``(C, h, w)`` of the features of images of some size, by scale."""
+        return [
+            self.backbones[index].shapes(_scaled(size, factor))[0] for index, factor in self._parts
+        ]
+
     def digests(self) -> dict[int, str]:
         """Return the sha256 by scale of the scale and of all tensors its features depend on."""
         digests = [backbone.digests()[backbone.layers[0]] for backbone in self.backbones]
@@ -55,8 +60,12 @@ class ImagePyramid(FrozenBackbone):
         }
 
 
+def _scaled(size: Sequence[int], factor: float) -> list[int]:
+    return [math.ceil(side * factor) for side in size]
+
+
 def _resized(images: Tensor, factor: float) -> Tensor:
     if factor == 1:
         return images
-    size = [math.ceil(side * factor) for side in images.shape[-2:]]
+    size = _scaled(images.shape[-2:], factor)
     return F.interpolate(images.float(), size, mode="bilinear", antialias=True)

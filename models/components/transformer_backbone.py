@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
 from models.components.frozen_backbone import (
@@ -24,9 +25,9 @@ class TransformerBackbone(FrozenBackbone):
     """Features of a plain vision transformer: ViT, DeiT, DINOv2 or CaiT.
 
     Features are the blocks' outputs, without the final LayerNorm unless asked for. Position
-    embeddings are resampled to the images' grid of patches (bicubic, antialiased), which needs no
-    more than sides that are multiples of the patch size; CaiT's are resampled once, to the size
-    given.
+    embeddings are resampled to the images' grid of patches (bicubic, antialiased); CaiT's once, to
+    the size given. Images of another size than a network takes, such as sides that are no multiples
+    of the patch size, are resized to the nearest one that it does (bilinear, antialiased).
 
     Attributes:
         layers: Tapped blocks, from 0, ascending.
@@ -70,10 +71,8 @@ class TransformerBackbone(FrozenBackbone):
         self.backbone.requires_grad_(False).eval()
         self.channels = [self.backbone.num_features] * len(self.layers)
         self.patch_size: int = self.backbone.patch_embed.patch_size[0]
-        self.strides = [self.patch_size] * len(self.layers)
         self.prefix_tokens: int = self.backbone.num_prefix_tokens if with_prefix else 0
         self._norm = norm
-        self._architecture = weights.architecture
 
     @torch.no_grad()
     def stages(
@@ -87,13 +86,12 @@ class TransformerBackbone(FrozenBackbone):
 
         Returns:
             ``(B, C, h, w)`` float32, h × w patches, or with prefix tokens ``(B, C, N, 1)``.
-
-        Raises:
-            ValueError: A side of the images is no multiple of the patch size.
         """
-        self._check_size(images)
         options: dict[str, Any] = {"return_prefix_tokens": True} if self.prefix_tokens else {}
         with torch.autocast(images.device.type, enabled=False):
+            images = _resized(
+                images.float(), [n * self.patch_size for n in self.grid(images.shape[-2:])]
+            )
             features = self.backbone.forward_intermediates(
                 self.normalized(images),
                 indices=list(self.layers),
@@ -108,6 +106,10 @@ class TransformerBackbone(FrozenBackbone):
         for layer in self.layers:
             passed(layer)
         return dict(zip(self.layers, features, strict=True))
+
+    def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Return the shape ``(C, h, w)`` of each tapped block's patches in images of some size."""
+        return [(channels, *self.grid(size)) for channels in self.channels]
 
     def digests(self) -> dict[int, str]:
         """Return the sha256 by tapped block of all tensors its features depend on."""
@@ -124,23 +126,13 @@ class TransformerBackbone(FrozenBackbone):
                 digests[number] = sha.hexdigest()
         return digests
 
-    def _check_size(self, images: Tensor) -> None:
-        height, width = images.shape[-2:]
+    def grid(self, size: Sequence[int]) -> tuple[int, int]:
+        """Return the rows and columns of patches of images of height and width in pixels."""
         embedding = self.backbone.patch_embed
-        if embedding.img_size is not None and embedding.strict_img_size:
-            fixed = tuple(embedding.img_size)
-            if fixed != (height, width):
-                raise ValueError(
-                    f"{self._architecture} has position embeddings for one size: wanted images of "
-                    f"{fixed[0]}×{fixed[1]} pixels, found {height}×{width}. Build it with "
-                    "image_size."
-                )
-        elif height % self.patch_size or width % self.patch_size:
-            raise ValueError(
-                f"{self._architecture} cuts images into patches of {self.patch_size} pixels: "
-                f"wanted sides that are multiples, found {height}×{width}. Choose such an image "
-                f"size, {16 * self.patch_size} for one."
-            )
+        if embedding.strict_img_size:
+            return embedding.grid_size
+        rows, columns = (max(1, round(side / self.patch_size)) for side in size)
+        return rows, columns
 
 
 def timm_transformer_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -186,6 +178,12 @@ def _load(
         tensors["pos_embed"] = _resampled(tensors["pos_embed"], network)
     part = f"first {len(network.blocks)} blocks"
     load_fitting(network, tensors, weights, part=part, count=len(state))
+
+
+def _resized(images: Tensor, size: list[int]) -> Tensor:
+    if list(images.shape[-2:]) == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _resampled(positions: Tensor, network: nn.Module) -> Tensor:

@@ -8,8 +8,6 @@ from FrEIA.modules import AllInOneBlock, PermuteRandom
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.components.frozen_backbone import FrozenBackbone
-
 CLAMP = 2.0
 """FrEIA's soft clamp: a coupling scales by at most e² and at least e⁻²."""
 
@@ -18,12 +16,6 @@ Shape = tuple[int, int, int]
 
 Subnet = Callable[[int, int], nn.Module]
 """Builds the network of a coupling from its numbers of input and output channels."""
-
-
-def feature_shapes(backbone: FrozenBackbone, image_size: int) -> list[Shape]:
-    """Return the shape ``(C, h, w)`` of each tapped layer's features of square images."""
-    sides = [-(-image_size // stride) for stride in backbone.strides]  # CNNs' stages round up
-    return [(c, side, side) for c, side in zip(backbone.channels, sides, strict=True)]
 
 
 def check_shapes(features: Sequence[Tensor], shapes: Sequence[Shape]) -> None:

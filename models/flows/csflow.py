@@ -21,7 +21,6 @@ from models.components.image_pyramid import ImagePyramid
 from models.flows.blocks import (
     Shape,
     check_shapes,
-    feature_shapes,
     negative_log_likelihood,
     set_channel_order,
 )
@@ -52,7 +51,7 @@ class CSFlow(AnomalyModel):
 
     def __init__(self, backbone: ImagePyramid, *, image_size: int, hidden: int) -> None:
         super().__init__(backbone)
-        self._shapes = feature_shapes(backbone, image_size)
+        self._shapes = backbone.shapes((image_size, image_size))
         self.flow = cross_scale_flow(self._shapes, hidden)
 
     def loss(self, batch: Batch) -> Tensor:

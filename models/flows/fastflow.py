@@ -18,7 +18,6 @@ from models.components.transformer_backbone import TransformerBackbone
 from models.flows.blocks import (
     check_shapes,
     convolutional_flow,
-    feature_shapes,
     likelihood_map,
     negative_log_likelihood,
 )
@@ -54,7 +53,7 @@ class FastFlow(AnomalyModel):
         trainable_norm: bool,
     ) -> None:
         super().__init__(backbone)
-        self._shapes = feature_shapes(backbone, image_size)
+        self._shapes = backbone.shapes((image_size, image_size))
         self.norms = nn.ModuleList(
             nn.LayerNorm(shape) if trainable_norm else nn.Identity() for shape in self._shapes
         )

@@ -25,7 +25,6 @@ from models.flows.blocks import (
     Shape,
     check_shapes,
     convolutions,
-    feature_shapes,
     likelihood_map,
     negative_log_likelihood,
     permutation,
@@ -54,7 +53,7 @@ class UFlow(AnomalyModel):
 
     def __init__(self, backbone: FrozenBackbone, *, image_size: int, trainable_norm: bool) -> None:
         super().__init__(backbone)
-        self._shapes = feature_shapes(backbone, image_size)
+        self._shapes = backbone.shapes((image_size, image_size))
         self.norms = nn.ModuleList(
             nn.LayerNorm(shape) if trainable_norm else nn.Identity() for shape in self._shapes
         )

@@ -143,15 +143,16 @@ def test_cait_is_resampled_once_to_its_size():
     wanted = F.interpolate(grid, (16, 16), mode="bicubic", antialias=True)
     assert_close(larger.backbone.pos_embed.reshape(1, 16, 16, -1).permute(0, 3, 1, 2), wanted)
     assert larger(pictures(256, 1))[0].shape == (1, 192, 16, 16)
-    with pytest.raises(ValueError, match="image_size"):
-        larger(pictures(224, 1))
+    assert larger(pictures(224, 1))[0].shape == (1, 192, 16, 16)  # resized: its size is fixed
 
 
-def test_images_of_partial_patches_are_refused(deit):
+def test_images_of_partial_patches_are_resized(deit):
     backbone = TransformerBackbone(DEIT, deit.state_dict(), (0,))
     assert backbone(torch.rand(1, 3, 32, 48))[0].shape == (1, 192, 2, 3)
-    with pytest.raises(ValueError, match="multiples, found 32×40"):
-        backbone(torch.rand(1, 3, 32, 40))
+    odd = torch.rand(1, 3, 34, 90)
+    assert backbone.grid((34, 90)) == (2, 6)
+    resized = F.interpolate(odd, (32, 96), mode="bilinear", antialias=True)
+    assert torch.equal(backbone(odd)[0], backbone(resized)[0])
 
 
 def test_backbone_stays_frozen_in_float32(deit):
