@@ -21,10 +21,16 @@ _CFLOW_PAPER = replace(
     batch_size=32,
     source="Gudovskiy et al., WACV 2022: 25 × 8 passes, cosine after a warm-up",
 )
+_CFLOW_WITHOUT_LAST = replace(
+    _CFLOW,
+    options={"layers": (2, 3)},
+    source="own proposal: without the coarsest of the paper's three layers",
+)
 _CSFLOW = Recipe(
     optimizer="adam",
     lr=2e-4,
     weight_decay=1e-5,
+    eps=1e-4,
     epochs=500,
     batch_size=2,
     grad_clip=1.0,
@@ -37,6 +43,8 @@ _UFLOW = Recipe(
     optimizer="adam",
     lr=1e-3,
     weight_decay=1e-5,
+    schedule="linear",
+    final_factor=0.4,
     epochs=500,
     batch_size=8,
     source="Tailanian et al., 2024; 500 passes and batch as the original study",
@@ -60,7 +68,7 @@ def _cflow(name: str, weights: str) -> ModelEntry:
         build="models.flows.cflow:build",
         weights=weights,
         layers=(2, 3, 4),
-        recipes=MappingProxyType({"baseline": _CFLOW}),
+        recipes=MappingProxyType({"baseline": _CFLOW, "layers23": _CFLOW_WITHOUT_LAST}),
         seed_base=ZOO_SEED,
         paper_recipe=_CFLOW_PAPER,
     )

@@ -35,10 +35,6 @@ STEPS = 4
 """Blocks per stage, with 3×3 and 1×1 kernels in turn."""
 
 
-BLOCKS = (40, 20)
-"""Blocks of CaiT-M48 and of CaiT-S24 that MS-CaiT runs (of 48 and 24)."""
-
-
 class UFlow(AnomalyModel):
     """Backbone and U-shaped flow.
 
@@ -138,6 +134,7 @@ def build(
     weights: str | None,
     state: Mapping[str, Tensor] | None,
     image_size: int = 256,
+    blocks: tuple[int, int] = (40, 20),
 ) -> UFlow:
     """Build a U-Flow model; see `models.components.base.Build`.
 
@@ -145,18 +142,22 @@ def build(
         weights: Tag of the backbone's weights: a ResNet's, or two transformers' together.
         state: Tensors of the backbone; None leaves it random.
         image_size: Side of the images in pixels, after cropping.
+        blocks: Numbers of blocks that two transformers run: of CaiT-M48's 48 and CaiT-S24's 24.
 
     Raises:
         ValueError: The weights are unknown, or the tensors are not this backbone's.
     """
     if weights in WEIGHTS and WEIGHTS[weights].parts:
-        backbone = multi_scale_transformer(WEIGHTS[weights], state, image_size)
+        backbone = multi_scale_transformer(WEIGHTS[weights], state, image_size, blocks)
         return UFlow(backbone, image_size=image_size, trainable_norm=False)
     return UFlow(Backbone.of(weights, state), image_size=image_size, trainable_norm=True)
 
 
 def multi_scale_transformer(
-    weights: WeightsEntry, state: Mapping[str, Tensor] | None, image_size: int
+    weights: WeightsEntry,
+    state: Mapping[str, Tensor] | None,
+    image_size: int,
+    blocks: tuple[int, int],
 ) -> ImagePyramid:
     """Return MS-CaiT: one CaiT on the images, a smaller one on images of half their size.
 
@@ -167,13 +168,14 @@ def multi_scale_transformer(
         state: Their tensors as `models.components.weights.load_state` names them; None leaves the
             networks random.
         image_size: Side of the images in pixels.
+        blocks: Numbers of blocks that the networks run.
     """
     parts = []
-    for number, (tag, blocks) in enumerate(zip(weights.parts, BLOCKS, strict=True)):
+    for number, (tag, count) in enumerate(zip(weights.parts, blocks, strict=True)):
         factor = 0.5**number
         own = None if state is None else _part(state, f"{number}.")
         backbone = TransformerBackbone.of(
-            tag, own, (blocks - 1,), image_size=round(image_size * factor), norm=True
+            tag, own, (count - 1,), image_size=round(image_size * factor), norm=True
         )
         parts.append((backbone, factor))
     return ImagePyramid(weights, parts)
