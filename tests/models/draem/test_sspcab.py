@@ -23,7 +23,9 @@ def by_hand(block, x):
             predicted[:, i, j] += weight @ seen + bias
     predicted = np.maximum(predicted, 0)
     squeeze, excite = block.attention[0], block.attention[2]
-    hidden = squeeze.weight.detach().numpy() @ predicted.mean((1, 2)) + squeeze.bias.detach().numpy()
+    hidden = (
+        squeeze.weight.detach().numpy() @ predicted.mean((1, 2)) + squeeze.bias.detach().numpy()
+    )
     logits = excite.weight.detach().numpy() @ np.maximum(hidden, 0) + excite.bias.detach().numpy()
     return predicted / (1 + np.exp(-logits))[:, None, None]
 
