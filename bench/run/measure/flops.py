@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,26 @@ def count_flops(step: Callable[[], object]) -> int:
     A multiply-add counts as two. Matrix products, convolutions and attention count; element-wise
     work, normalization, pooling and interpolation do not, as in torch's own counter.
     """
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _NoModules()
     # torch's counter does not know the CPU's fused attention and would count it as nothing.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with sdpa_kernel(SDPBackend.MATH), counter:
         step()
     return int(counter.get_total_flops())
+
+
+class _NoModules(ModuleTracker):
+    """Attributes operations to no module.
+
+    torch's own tracker fails in inference mode where a parameter is the input of a module, as in
+    FrEIA's blocks.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
 
 
 def parameter_counts(module: nn.Module) -> ParameterCounts:
