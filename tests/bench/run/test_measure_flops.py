@@ -50,7 +50,7 @@ def test_parameters_all_and_trainable_shared_ones_once():
 
 
 def test_parameter_as_a_modules_input_in_inference_mode():
-    scale, activation = nn.Parameter(torch.ones(5)), nn.Softplus()
+    scale, activation = nn.Parameter(torch.ones(5, 1)), nn.Softplus()
     matrix = torch.ones(3, 5)
 
     def step():
