@@ -57,8 +57,6 @@ def test_resnet18_has_3x3_kernels_alone_and_a_norm_per_layer():
 def test_transformers_are_tapped_at_the_papers_blocks(name, shape):
     model = on_meta(name)
     assert model.backbone.shapes((MODELS[name].image_size,) * 2) == [shape]
-    features = model.backbone(torch.empty(1, 3, *[MODELS[name].image_size] * 2, device="meta"))
-    assert features[0].shape == (1, *shape)
     assert len(model.backbone.backbone.blocks) == MODELS[name].layers[0] + 1
     assert not list(model.norms.parameters())
 
@@ -74,8 +72,8 @@ def test_transformers_last_norm_is_applied():
 
 
 def test_scores_of_other_images_rise_when_trained():
-    model = driver.make("fastflow_resnet18")
-    normal, other = driver.pictures(4, 1), 1 - 0.7 * driver.pictures(4, 1)
+    model = driver.make("fastflow_deit")
+    normal, other = driver.pictures(4, 1), driver.pictures(4, 1) * torch.linspace(0, 1, 64)
     driver.train(model, normal, steps=30)
     assert driver.predict(model, other)["score"].scores.min() > (
         driver.predict(model, normal)["score"].scores.max()
