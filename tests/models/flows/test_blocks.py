@@ -8,6 +8,7 @@ from scipy.ndimage import zoom
 from scipy.stats import norm
 
 from models.flows.blocks import (
+    FeatureNorms,
     check_shapes,
     convolutional_flow,
     likelihood_map,
@@ -152,3 +153,17 @@ def test_likelihood_map_is_minus_the_mean_of_upsampled_likelihoods():
 def test_features_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"found \[\(3, 5, 5\)\].*image size"):
         check_shapes([torch.zeros(2, 3, 5, 5)], [(3, 4, 4)])
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_scales_of_norms_count_as_their_jacobian(counted):
+    torch.manual_seed(0)
+    norms = FeatureNorms([(2, 2, 2)], counted=counted).double()
+    norms.norms[0].weight.data.normal_()
+    jacobian = torch.autograd.functional.jacobian(
+        lambda vector: vector * norms.norms[0].weight.flatten(), torch.zeros(8).double()
+    )
+    wanted = torch.linalg.slogdet(jacobian)[1] if counted else torch.tensor(0.0).double()
+    (normed,), found = norms([torch.randn(3, 2, 2, 2).double()])
+    torch.testing.assert_close(found, wanted)
+    assert normed.shape == (3, 2, 2, 2)
