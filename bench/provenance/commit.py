@@ -16,11 +16,11 @@ class Commit:
     """A state of the repository.
 
     Attributes:
-        hash: Full hash; None without git or a repository.
+        commit: Full hash; None without git or a repository.
         dirty: Whether Python files differ from the commit, untracked ones included; None without either.
     """
 
-    hash: str | None = None
+    commit: str | None = None
     dirty: bool | None = None
 
 
