@@ -139,7 +139,7 @@ def add_options(parser: pytest.Parser) -> None:
         type=float,
         default=10.0,
         metavar="S",
-        help="maximum time to measure a case in seconds; what does not fit is left out (default 10)",
+        help="seconds to measure a case in (default 10); what does not fit is left out",
     )
     add("--rerun", action="store_true", help="run all finished cases again")
     add(

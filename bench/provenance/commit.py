@@ -17,7 +17,7 @@ class Commit:
 
     Attributes:
         commit: Full hash; None without git or a repository.
-        dirty: Whether Python files differ from the commit, untracked ones included; None without either.
+        dirty: Whether Python files differ from it, untracked ones included; None where unknown.
     """
 
     commit: str | None = None

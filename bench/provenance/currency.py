@@ -36,9 +36,7 @@ class Wanted:
     asked: Mapping[str, bool]
 
 
-def why_stale(
-    record: Record, wanted: Wanted, files: Mapping[str, str] | None = None
-) -> str | None:
+def why_stale(record: Record, wanted: Wanted, files: Mapping[str, str] | None = None) -> str | None:
     """Return why a finished record does not stand for a case, as clauses; None if it does.
 
     Args:
@@ -46,7 +44,8 @@ def why_stale(
         wanted: What would run now.
         files: Hashes by file of the record's code, where they are known.
     """
-    clauses = [*_code(record, wanted.code, files), *_machine(record, wanted), *_asked(record, wanted)]
+    clauses = _code(record, wanted.code, files)
+    clauses += _machine(record, wanted) + _asked(record, wanted)
     return "; ".join(clauses) or None
 
 
@@ -94,9 +93,9 @@ def _machine(record: Record, wanted: Wanted) -> list[str]:
 
 def _same(name: str, before: Any, now: Any) -> bool:
     if name == "torch":
-        return str(before).partition("+")[0] == now
+        before = str(before).partition("+")[0]
     if name == "driver":  # the last part is a patch level
-        return ".".join(str(before).split(".")[:2]) == now
+        before = ".".join(str(before).split(".")[:2])
     return bool(before == now)
 
 

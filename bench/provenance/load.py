@@ -10,7 +10,7 @@ from bench.environment import usable_cores
 _STAT = Path("/proc/stat")
 _IDLE, _IOWAIT, _STEAL = 3, 4, 7  # columns after the name; guests' time is part of user's
 
-# Daemons of an idle machine take 1 to 2 % of a core; one busy thread on 64 cores takes 1.6 % of all.
+# Daemons of an idle machine take 1 to 5 % of a core, a busy thread nearly all of one.
 _OTHERS_CORES = 0.15
 _STOLEN_SHARE = 0.02
 

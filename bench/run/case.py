@@ -3,13 +3,14 @@
 import errno
 import traceback
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from bench.atomic import save_tensors
 from bench.environment import environment
+from bench.provenance.load import LoadMeter
 from bench.record import Outcome, Record, from_json
 from bench.run.anomaly import AnomalyTask
 from bench.run.classification import ClassificationTask
@@ -32,6 +33,7 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
     """Run a job to its record; an exception becomes a failed or skipped record."""
     phases = Phases(progress)
     machine: dict[str, Any] = {}
+    meter = LoadMeter()
     started = now()
     try:
         with warnings.catch_warnings(), exclusive_use(job.settings.device) as exclusive:
@@ -50,6 +52,11 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
         record.error = {"message": message, "traceback": traceback.format_exc()}
     if record.outcome == "oom" and torch.cuda.is_available():
         torch.cuda.empty_cache()  # only now has the traceback let its tensors go
+    if (load := meter.read()) is not None and "device" in machine:
+        # On CUDA one thread launches the work.
+        threads = machine["threads"] if machine["device"] == "cpu" else 1
+        machine["busy"] = load.disturbs(threads)
+        record.fingerprints["load"] = asdict(load)
     record = replace(
         record, environment=machine, timings=phases.seconds, started=started, finished=now()
     )
