@@ -63,7 +63,7 @@ class Record:
             are listed in ``fingerprints["thresholds_that_saw_test_labels"]``.
         measurements: Speed, memory and size, with units in the names (``_ms``, ``_bytes``,
             ``_images_per_s``); see `bench.run.measure.profile.measure`.
-        charges: What a speed or a duration covers, by measurement.
+        charges: What a duration covers, or a batch of a speed: seconds by part, by measurement.
         samples: Steady-state samples in seconds: ``inference_step``, ``latency``, ``train_step``.
         curve: Training loss: ``[[images seen, loss], …]``.
         epochs: A test metric after every pass, where passes are evaluated; it chooses nothing:
@@ -95,7 +95,7 @@ class Record:
     reasons: dict[str, str] = field(default_factory=dict)
     thresholds: dict[str, dict[str, float | None]] = field(default_factory=dict)
     measurements: dict[str, float | None] = field(default_factory=dict)
-    charges: dict[str, list[str]] = field(default_factory=dict)
+    charges: dict[str, dict[str, float]] = field(default_factory=dict)
     samples: dict[str, list[float]] = field(default_factory=dict)
     curve: list[list[float]] = field(default_factory=list)
     epochs: list[list[float]] = field(default_factory=list)

@@ -138,9 +138,10 @@ class Table:
 
 
 def _measurement(record: Record, name: str) -> float | None:
-    """Return a measurement; None for a speed or a duration of a run that others disturbed."""
-    timed = name.endswith(("_per_s", "_per_s_cached", "_ms", "_seconds"))
-    return None if timed and record.disturbed else record.measurements.get(name)
+    """Return a measurement; None for a speed of a run that shared its device."""
+    speed = name.endswith(("_per_s", "_ms"))
+    shared = record.environment.get("exclusive") is False
+    return None if speed and shared else record.measurements.get(name)
 
 
 def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:

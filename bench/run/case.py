@@ -95,19 +95,27 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
     except OSError as error:  # what the case found out is worth keeping
         outcome, message = explain(error)
         return replace(record, status="failed", outcome=outcome, error={"message": message})
-    fit_seconds = task.fit_seconds(trained)
-    measured = Measured({} if fit_seconds is None else {"fit_seconds": fit_seconds}, {})
+    measured = _fit(task.fit_parts(trained))
     if job.settings.measurements:
         with phases("measure"):  # last: its training steps change the model
-            target = task.profile_target(model)
-            measured += measure(target, job.protocol, trained, device)
-            if fit_seconds:
-                images_per_s = len(target.images) / fit_seconds
-                measured.values.setdefault("train_images_per_s", images_per_s)
+            target, limit = task.profile_target(model), job.settings.measure_seconds
+            measured |= measure(target, job.protocol, trained, device, limit, task.progress)
     job.checkpoint.unlink(missing_ok=True)
     return replace(
-        record, artifacts=artifacts, measurements=measured.values, samples=measured.samples
+        record,
+        artifacts=artifacts,
+        measurements=measured.values,
+        samples=measured.samples,
+        charges=measured.charges,
+        reasons=record.reasons | measured.reasons,
     )
+
+
+def _fit(parts: dict[str, float]) -> Measured:
+    """Return the time to fit, and what it consists of."""
+    if not parts:
+        return Measured({})
+    return Measured({"fit_seconds": sum(parts.values())}, charges={"fit_seconds": parts})
 
 
 def _write_files(
