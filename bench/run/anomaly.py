@@ -60,9 +60,10 @@ class AnomalyTask(Task):
         assert isinstance(model, AnomalyModel)
         fitted, held_out = split_held_out(self.data.fit, self.inputs.held_out)
         # Features are of the whole split: a model that holds images out sees images instead.
+        self._fit_features = self.features.get("fit") if held_out is None else None
         data = TrainingData(
             images=fitted.images,
-            features=self.features.get("fit") if held_out is None else None,
+            features=self._fit_features,
             held_out=None if held_out is None else held_out.images,
             extras=self._extras(fitted),
         )
@@ -108,11 +109,20 @@ class AnomalyTask(Task):
         on_host = {head: result.cpu() for head, result in predictions["test"].items()}
         return write_files(self.job, record, self.data.test, on_host)
 
-    def fit_seconds(self, trained: TrainingResult) -> float:
+    def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
         """Charge cached features with what computing them took, so that caches never rank."""
-        features = self.features.get("fit")
-        frozen = features.seconds if features is not None else 0.0
-        return frozen + trained.gather_seconds + sum(trained.step_seconds)
+        parts = {
+            "frozen backbone": self._features_seconds,
+            "gathering": trained.gather_seconds,
+            "optimizer steps": sum(trained.step_seconds),
+            "calibration": trained.calibrate_seconds,
+        }
+        return {name: seconds for name, seconds in parts.items() if seconds}
+
+    @property
+    def _features_seconds(self) -> float:
+        """Duration of computing the features that training used; 0 if it used images."""
+        return 0.0 if self._fit_features is None else self._fit_features.seconds
 
     def profile_target(self, model: Model) -> ProfileTarget:
         """Return the whole prediction, and the loss of a model trained by gradient."""
@@ -124,7 +134,7 @@ class AnomalyTask(Task):
             loss=(lambda images: model.loss(self._training_batch(model, images)))
             if model.uses_gradients
             else None,
-            frozen=model.backbone if "fit" in self.features else None,
+            frozen_seconds=self._features_seconds / len(self._train_images),
         )
 
     def _training_batch(self, model: AnomalyModel, images: Tensor) -> Batch:

@@ -8,6 +8,8 @@ from typing import Any
 
 from bench.case import Case
 from bench.protocol import PROFILES, Protocol, resolve
+from bench.provenance.case_code import case_code
+from bench.provenance.commit import current_commit
 from bench.record import Key
 from bench.remedy import dataset_remedy
 from bench.run.job import CaseSkipped, Inputs, Job, LabeledInputs, WeightsError
@@ -85,6 +87,8 @@ class Finder:
             key=key,
             seed=MODELS[case.model].seed_base + case.replicate,
             settings=self.settings,
+            code=case_code(case, self._reader(case)),
+            commit=current_commit(),
             layers=self.layers.get(MODELS[case.model].weights or "", ()),
         )
 
@@ -144,6 +148,11 @@ class Finder:
         if entry and entry.embedded:
             return Path(), entry.reader
         raise CaseSkipped(self._remedy(case.dataset, f"DIR/{case.dataset}"))
+
+    def _reader(self, case: Case) -> Reader:
+        """Return the reader of a case's dataset, which was found or is generated."""
+        dataset = self.datasets.get(case.dataset)
+        return dataset.reader if dataset else DATASETS[case.dataset].reader
 
     def _remedy(self, missing: str, place: str) -> str:
         looked = ", ".join(map(str, self.settings.data_dirs)) or "no --data-dir was given"

@@ -1,13 +1,17 @@
 """A job: a case with everything it needs found and named, ready to travel to a child process."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.case import Case
+from bench.environment import expected
 from bench.protocol import Protocol
+from bench.provenance.commit import Commit
+from bench.provenance.currency import Wanted
+from bench.provenance.fingerprint import Fingerprint
 from bench.record import Key, Outcome, Record
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset
@@ -97,6 +101,8 @@ class Job:
         key: Key under which the record is stored.
         seed: Seed of the run.
         settings: Options of the session.
+        code: Fingerprint of the code that the case depends on.
+        commit: Commit that the code comes from.
         layers: Layers of the same backbone that cases of the session tap.
     """
 
@@ -106,6 +112,8 @@ class Job:
     key: Key
     seed: int
     settings: Settings
+    code: Fingerprint
+    commit: Commit
     layers: tuple[int, ...] = ()
 
     @property
@@ -124,6 +132,12 @@ class Job:
         backbone = MODELS[self.case.model].weights
         return f"{self.case.data} {self.protocol.image_size} {self.protocol.crop} {backbone}"
 
+    @property
+    def wanted(self) -> Wanted:
+        """Return what a finished record must match to stand for this job."""
+        device = self.settings.device
+        return Wanted(self.code, device, expected(device), self.settings.asked)
+
     def record(self, **fields: Any) -> Record:
         """Return a record of this job with the given fields."""
         weights = self.inputs.weights
@@ -140,6 +154,8 @@ class Job:
             protocol=self.protocol.as_dict(),
             seed=self.seed,
             fingerprints=fingerprints,
+            code={"hash": self.code.hash, **asdict(self.commit)},
+            asked=self.settings.asked,
             **{"status": "ok", "outcome": "ok", "finished": now(), **fields},
         )
 
