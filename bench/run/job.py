@@ -43,6 +43,7 @@ class Inputs:
             calibrate on some.
         textures: Dataset of auxiliary images; None where the model takes none or the procedural
             stand-in serves.
+        remark: What is unusual about the images; empty if nothing is.
     """
 
     fit: tuple[Sample, ...]
@@ -53,6 +54,7 @@ class Inputs:
     weights: ResolvedWeights | None
     held_out: frozenset[str] = frozenset()
     textures: FoundDataset | None = None
+    remark: str = ""
 
     @property
     def images(self) -> dict[str, int]:
@@ -75,6 +77,7 @@ class LabeledInputs:
         images: Number of images by split.
         data_hash: Hash over names, contents and labels of all images.
         weights: The network's weights, or None for a case from scratch.
+        remark: What is unusual about the images; empty if nothing is.
     """
 
     root: Path
@@ -82,6 +85,7 @@ class LabeledInputs:
     images: dict[str, int]
     data_hash: str
     weights: ResolvedWeights | None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,12 @@ class Job:
             "weights_sha256": weights.sha256 if weights else "random",
             "data_sha256": self.inputs.data_hash,
             "images": self.inputs.images,
+            **({"bits": self.settings.bits} if self.settings.bits != 16 else {}),
+            **({"split_by": self.settings.split_by} if self.settings.split_by else {}),
             **fields.pop("fingerprints", {}),
         }
+        if self.inputs.remark:
+            fields["notes"] = {**fields.get("notes", {}), "data": self.inputs.remark}
         return Record(
             key=self.key,
             case=self.case,

@@ -1,7 +1,10 @@
 """Splits and subsets of samples by stable hash, independent of seed and order."""
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category, DatasetError, Sample
@@ -11,6 +14,29 @@ Samples = tuple[Sample, ...]
 
 NORMAL_NAMES = frozenset({"normal", "good", "ok"})
 """Names of folders of normal images, in lower case."""
+
+
+_PREFIX = ContextVar("_PREFIX", default="")
+
+
+@contextmanager
+def grouped_by(prefix: str) -> Iterator[None]:
+    """Return a context in which images of one prefix stay on one side of every split.
+
+    Args:
+        prefix: Regular expression that matches the start of a file name; the matched text is the
+            group. Empty puts every image into a group of its own.
+    """
+    token = _PREFIX.set(prefix)
+    try:
+        yield
+    finally:
+        _PREFIX.reset(token)
+
+
+def is_grouped() -> bool:
+    """Return whether a split depends on a prefix."""
+    return bool(_PREFIX.get())
 
 
 def split_calibration(train: Sequence[Sample], fraction: float = 0.1) -> tuple[Samples, Samples]:
@@ -90,16 +116,46 @@ def _held_out(samples: Sequence[Sample], fraction: float) -> tuple[Samples, Samp
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must be in (0, 1), found {fraction}")
     count = min(max(1, round(fraction * len(samples))), max(0, len(samples) - 1))
-    held_out = {sample.name for sample in _by_hash(samples)[:count]}
+    held_out: set[str] = set()
+    for group in _groups(samples)[:-1]:
+        # Whole groups, up to the number wanted or just above it; one group always trains.
+        if len(held_out) >= count:
+            break
+        held_out |= {sample.name for sample in group}
     return (
         tuple(sample for sample in samples if sample.name not in held_out),
         tuple(sample for sample in samples if sample.name in held_out),
     )
 
 
-def _by_hash(samples: Sequence[Sample]) -> list[Sample]:
-    def digest(sample: Sample) -> tuple[str, str]:
-        name = sample.name.encode("utf-8", "surrogateescape")
-        return hashlib.sha256(name).hexdigest(), sample.name
+def _groups(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Return the samples in groups that stay together, in the order of the groups' hashes.
 
-    return sorted(samples, key=digest)
+    Raises:
+        DatasetError: No name matches the prefix, or all have the same.
+    """
+    prefix = _PREFIX.get()
+    if not prefix:
+        return [[sample] for sample in _by_hash(samples)]
+    groups: dict[str, list[Sample]] = {}
+    matched = False
+    for sample in samples:
+        match = re.match(prefix, sample.image.name)
+        matched |= match is not None
+        groups.setdefault(match[0] if match else sample.name, []).append(sample)
+    if samples and (not matched or len(groups) == 1 < len(samples)):
+        found = "the same text in all" if matched else "none"
+        raise DatasetError(
+            f"Of {len(samples)} normal images, such as {samples[0].name}, --split-by {prefix!r} "
+            f"matches {found}: wanted at least two "
+            "prefixes, to train on one and test on another. Give another expression."
+        )
+    return [groups[name] for name in sorted(groups, key=_digest)]
+
+
+def _by_hash(samples: Sequence[Sample]) -> list[Sample]:
+    return sorted(samples, key=lambda sample: _digest(sample.name))
+
+
+def _digest(name: str) -> tuple[str, str]:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest(), name
