@@ -58,4 +58,4 @@ def bits_advice(bits: int) -> str:
 
 
 def _levels(bits: int) -> int:
-    return (2**bits - 1 + 128) // 257 + 1
+    return ((1 << bits) + 127) // 257 + 1

@@ -1,8 +1,10 @@
 """Decode image files of common formats to uint8 RGB and mask files to bool.
 
 Pixels are used as stored: alpha is dropped, and orientation and color profiles are not applied
-(masks carry neither). Of several frames the first is used. 16-bit values become ``round(v / 257)``, so that 65535 is 255 and no contrast
-is stretched, unless the camera is said to fill fewer bits: with 12 bits 4095 is 255. Images are resized to a square with `INTERPOLATION` without keeping their aspect.
+(masks carry neither). Of several frames the first is used. 16-bit values become ``round(v / 257)``,
+so that 65535 is 255 and no contrast is stretched, unless the camera is said to fill fewer bits:
+with 12 bits 4095 is 255. Images are resized to a square with `INTERPOLATION` without keeping their
+aspect.
 """
 
 import threading
