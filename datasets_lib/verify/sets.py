@@ -10,6 +10,7 @@ from datasets_lib.entry import Counts, Reader
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit, Labeled, PixelSplit
 from datasets_lib.layouts.data_info import read_only
+from datasets_lib.layouts.folders import relative_name
 from datasets_lib.layouts.masks import MissingMasksError
 from datasets_lib.resolve import resolve_callable
 from datasets_lib.verify.duplicates import near_duplicates
@@ -167,7 +168,7 @@ def verify_textures(dataset: str, root: Path, reader: Reader, check: Check = Che
         files: list[Path] = list(resolve_callable(reader)(root))
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
-    samples = [Sample(file.relative_to(root).as_posix(), file) for file in files]
+    samples = [Sample(relative_name(file, root), file) for file in files]
     counts = Counts(train=len(samples), test=0)
     return check.report(dataset, counts, check.files({"train": samples}))
 
