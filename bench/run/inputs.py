@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from datasets_lib.images.bit_depth import bits_advice, bits_of_files
 from datasets_lib.images.decode import set_pixel_limit
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit
-from datasets_lib.layouts.split import grouped_by, limit, split_calibration
+from datasets_lib.layouts.split import grouped_by, limit, split_calibration, split_labeled
 from datasets_lib.resolve import resolve_callable
 from models.catalog import MODELS
 from models.components.weights import ResolvedWeights, WeightsMissingError
@@ -104,6 +105,10 @@ class Finder:
         hashes = ContentHashes(self.settings.cache_dir / "hashes")
         data_hash = self._as_read(hashes.data_hash([*train, *category.validation, *test]))
         entry = MODELS[case.model]
+        if entry.supervised:
+            labeled, test = split_labeled(test)
+            fit = (*fit, *labeled)
+            data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()
         with grouped_by(self.settings.split_by):
             held_out = split_calibration(fit)[1] if entry.holds_out else ()
         textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
@@ -119,6 +124,7 @@ class Finder:
             data_hash=data_hash,
             weights=weights,
             held_out=frozenset(sample.name for sample in held_out),
+            supervised=entry.supervised,
             textures=textures,
             remark=self._remark(case.dataset, files),
         )
@@ -138,7 +144,8 @@ class Finder:
             bits = None
             if self.settings.bits == 16 and files:
                 set_pixel_limit(self.settings.max_megapixels)
-                bits = bits_of_files(files)
+                with suppress(DatasetError):  # a case that reads the file says so
+                    bits = bits_of_files(files)
             self._remarks[dataset] = f"{dataset}: {bits_advice(bits)}" if bits else ""
         return self._remarks[dataset]
 

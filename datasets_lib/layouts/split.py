@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category, DatasetError, Sample
-from datasets_lib.layouts.folders import IMAGE_SUFFIXES, in_words
+from datasets_lib.layouts.folders import IMAGE_SUFFIXES, composed, in_words
 
 Samples = tuple[Sample, ...]
 
@@ -63,9 +63,32 @@ def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples
         ``(train, test)``.
 
     Raises:
+        DatasetError: No name matches the prefix of `grouped_by`, or all have the same.
         ValueError: The fraction is not in (0, 1).
     """
+    _check_prefix(normal)
     return _held_out(normal, fraction)
+
+
+def split_labeled(test: Sequence[Sample]) -> tuple[Samples, Samples]:
+    """Move half of each kind of defect, rounded down, from the test images to training.
+
+    Returns:
+        ``(labeled, test)``; normal images and kinds with one image stay in the test.
+    """
+    kinds: dict[str, list[Sample]] = {}
+    for sample in test:
+        if sample.defect is not None:
+            kinds.setdefault(sample.defect, []).append(sample)
+    moved = {
+        sample.name
+        for samples in kinds.values()
+        for sample in _by_hash(samples)[: len(samples) // 2]
+    }
+    return (
+        tuple(sample for sample in test if sample.name in moved),
+        tuple(sample for sample in test if sample.name not in moved),
+    )
 
 
 def split_category(
@@ -131,26 +154,30 @@ def _held_out(samples: Sequence[Sample], fraction: float) -> tuple[Samples, Samp
 def _groups(samples: Sequence[Sample]) -> list[list[Sample]]:
     """Return the samples in groups that stay together, in the order of the groups' hashes.
 
-    Raises:
-        DatasetError: No name matches the prefix, or all have the same.
+    Where all samples have one prefix, each is its own group.
     """
-    prefix = _PREFIX.get()
-    if not prefix:
-        return [[sample] for sample in _by_hash(samples)]
     groups: dict[str, list[Sample]] = {}
-    matched = False
     for sample in samples:
-        match = re.match(prefix, sample.image.name)
-        matched |= match is not None
-        groups.setdefault(match[0] if match else sample.name, []).append(sample)
-    if samples and (not matched or len(groups) == 1 < len(samples)):
-        found = "the same text in all" if matched else "none"
-        raise DatasetError(
-            f"Of {len(samples)} normal images, such as {samples[0].name}, --split-by {prefix!r} "
-            f"matches {found}: wanted at least two "
-            "prefixes, to train on one and test on another. Give another expression."
-        )
+        groups.setdefault(_group(sample) or sample.name, []).append(sample)
+    if len(groups) == 1:
+        groups = {sample.name: [sample] for sample in samples}
     return [groups[name] for name in sorted(groups, key=_digest)]
+
+
+def _group(sample: Sample) -> str | None:
+    match = re.match(_PREFIX.get(), composed(sample.image.name)) if is_grouped() else None
+    return match[0] if match else None
+
+
+def _check_prefix(samples: Sequence[Sample]) -> None:
+    found = {_group(sample) for sample in samples}
+    if is_grouped() and len(found) == 1 < len(samples):
+        what = "none" if found == {None} else "the same text in all"
+        raise DatasetError(
+            f"Of {len(samples)} normal images, such as {samples[0].name}, --split-by "
+            f"{_PREFIX.get()!r} matches {what}: wanted at least two prefixes, to train on one and "
+            "test on another. Give another expression."
+        )
 
 
 def _by_hash(samples: Sequence[Sample]) -> list[Sample]:
