@@ -22,7 +22,7 @@ from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
 from bench.run.task import Model, Task
 from bench.run.training.loop import NonFiniteLossError
-from datasets_lib.images.decode import decoded_files
+from datasets_lib.images.decode import decoded_files, set_pixel_limit
 from datasets_lib.layouts.category import DatasetError
 from models.components.base import ModelContractError
 
@@ -39,6 +39,7 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
         with warnings.catch_warnings(), exclusive_use(job.settings.device) as exclusive:
             warnings.simplefilter("default")
             machine["exclusive"] = exclusive
+            set_pixel_limit(job.settings.max_megapixels)
             device = use_device(job.settings.device)
             machine |= environment(job.settings.device) | numerics(device)
             kind = ClassificationTask if isinstance(job.inputs, LabeledInputs) else AnomalyTask

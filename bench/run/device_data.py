@@ -101,7 +101,7 @@ class DeviceData:
 
 
 def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
-    cache = DecodeCache(job.settings.cache_dir)
+    cache = DecodeCache(job.settings.cache_dir, job.settings.bits)
 
     def read(samples: tuple[Sample, ...], *, has_masks: bool) -> ImageSet:
         def count(done: int, total: int) -> None:
@@ -121,7 +121,8 @@ def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
 
 def _load_labeled(job: Job, inputs: LabeledInputs, progress: ProgressCallback) -> LabeledData:
     read: Callable[[Path], Classification] = resolve_callable(inputs.reader)
-    cache, device = DecodeCache(job.settings.cache_dir), torch.device(job.settings.device)
+    cache = DecodeCache(job.settings.cache_dir, job.settings.bits)
+    device = torch.device(job.settings.device)
 
     def count(done: int, total: int) -> None:
         progress("data", {"step": done, "steps": total})

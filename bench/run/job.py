@@ -48,6 +48,7 @@ class Inputs:
         supervised: Whether ``fit`` holds defects.
         textures: Dataset of auxiliary images; None where the model takes none or the procedural
             stand-in serves.
+        remark: What is unusual about the images; empty if nothing is.
     """
 
     fit: tuple[Sample, ...]
@@ -59,6 +60,7 @@ class Inputs:
     held_out: frozenset[str] = frozenset()
     supervised: bool = False
     textures: FoundDataset | None = None
+    remark: str = ""
 
     @property
     def images(self) -> dict[str, int]:
@@ -81,6 +83,7 @@ class LabeledInputs:
         images: Number of images by split.
         data_hash: Hash over names, contents and labels of all images.
         weights: The network's weights, or None for a case from scratch.
+        remark: What is unusual about the images; empty if nothing is.
     """
 
     root: Path
@@ -88,6 +91,7 @@ class LabeledInputs:
     images: dict[str, int]
     data_hash: str
     weights: ResolvedWeights | None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,8 +150,12 @@ class Job:
             "weights_sha256": weights.sha256 if weights else "random",
             "data_sha256": self.inputs.data_hash,
             "images": self.inputs.images,
+            **({"bits": self.settings.bits} if self.settings.bits != 16 else {}),
+            **({"split_by": self.settings.split_by} if self.settings.split_by else {}),
             **fields.pop("fingerprints", {}),
         }
+        if self.inputs.remark:
+            fields["notes"] = {**fields.get("notes", {}), "data": self.inputs.remark}
         return Record(
             key=self.key,
             case=self.case,
