@@ -1,8 +1,8 @@
 """AUPIMO: per-image overlap at very few false positives (Bertoldo et al. 2024).
 
 Every defective image has a curve of its own: the share of its defect that is found, over the
-false-positive rate in *normal* images only, on a logarithmic axis. An image is normal by its label: a
-defect too small for the evaluation size leaves an empty mask, not a normal image.
+false-positive rate in *normal* images only, on a logarithmic axis. An image is normal by its label:
+a defect too small for the evaluation size leaves an empty mask, not a normal image.
 """
 
 import math
