@@ -139,6 +139,14 @@ def first_head(record: Record) -> str:
     return entry.heads[0] if entry else next(iter(record.metrics), "score")
 
 
+def has_randomness(case: Case) -> bool:
+    """Return whether replicates of a case may differ; equal ones need no second run to rank."""
+    entry = MODELS.get(case.model)
+    # Random weights, or random changes of the training images, are randomness of any model.
+    fixed = case.augmentation == "default" and (case.pretrained or not (entry and entry.weights))
+    return entry is None or entry.randomness != "none" or not fixed
+
+
 def task_of(record: Record) -> str:
     """Return a record's task, from its model's entry or, without one, from its metrics."""
     if entry := MODELS.get(record.case.model):

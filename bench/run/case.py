@@ -16,6 +16,7 @@ from bench.run.classification import ClassificationTask
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
 from bench.run.device_data import DeviceData
 from bench.run.job import CaseSkipped, Job, LabeledInputs, ProgressCallback, WeightsError, now
+from bench.run.measure.flops import numbers_kept
 from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
@@ -91,6 +92,7 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
     fit_seconds = task.fit_seconds(trained)
     measured = Measured({} if fit_seconds is None else {"fit_seconds": fit_seconds}, {})
     if job.settings.measurements:
+        measured.values["numbers_kept"] = numbers_kept(model.checkpoint())
         with phases("measure"):  # last: its training steps change the model
             target = task.profile_target(model)
             measured += measure(target, job.protocol, trained, device)

@@ -98,7 +98,7 @@ class Finder:
         test = _at_most(protocol.test_limit, category.test)
         fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
         hashes = ContentHashes(self.settings.cache_dir / "hashes")
-        data_hash = hashes.data_hash([*train, *category.validation, *test])
+        images_hash = data_hash = hashes.data_hash([*train, *category.validation, *test])
         entry = MODELS[case.model]
         held_out = split_calibration(fit)[1] if entry.holds_out else ()
         textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
@@ -111,6 +111,7 @@ class Finder:
             test=tuple(test),
             has_masks=category.has_masks,
             data_hash=data_hash,
+            images_hash=images_hash,
             weights=weights,
             held_out=frozenset(sample.name for sample in held_out),
             textures=textures,

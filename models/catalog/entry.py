@@ -139,6 +139,8 @@ class ModelEntry:
         paper_recipe: Recipe of the ``paper`` profile where it differs from ``baseline``.
         paper_input: ``(image_size, crop)`` of the ``paper`` profile where they differ.
         holds_out: Whether a tenth of the training images is held out for calibration.
+        randomness: ``none`` for a model whose weights and training images alone decide its scores:
+            replicates are equal, and one is enough to rank. Its scratch cases are random still.
         auxiliary: Texture sets whose images fill ``Batch.auxiliary``, in order of preference;
             procedural textures serve where none is available.
         aliases: Other names to find the model by.
@@ -162,6 +164,7 @@ class ModelEntry:
     paper_recipe: Recipe | None = None
     paper_input: tuple[int, int | None] | None = None
     holds_out: bool = False
+    randomness: Literal["none", "seed"] = "seed"
     auxiliary: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     group: str = ""

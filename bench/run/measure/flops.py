@@ -1,9 +1,10 @@
 """Counts that do not depend on the machine: floating-point operations and parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -31,6 +32,15 @@ def count_flops(step: Callable[[], object]) -> int:
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         step()
     return int(counter.get_total_flops())
+
+
+def numbers_kept(checkpoint: Mapping[str, Any]) -> int:
+    """Return how many numbers a checkpoint holds: parameters and buffers, without frozen parts.
+
+    Parameters alone flatter a model that remembers: PaDiM has none of its own and keeps a
+    covariance for each position.
+    """
+    return sum(value.numel() for value in checkpoint.values() if isinstance(value, Tensor))
 
 
 def parameter_counts(module: nn.Module) -> ParameterCounts:

@@ -74,7 +74,8 @@ INSIDE, OUTSIDE, CUT = (30, 30), (2, 2), (EDGE - 4, 30)
 
 
 @pytest.mark.parametrize(
-    ("places", "lost"), [([INSIDE, CUT], 0), ([INSIDE, OUTSIDE, CUT], 1), ([INSIDE, OUTSIDE] * 2, 2)]
+    ("places", "lost"),
+    [([INSIDE, CUT], 0), ([INSIDE, OUTSIDE, CUT], 1), ([INSIDE, OUTSIDE] * 2, 2)],
 )
 def test_full_frame_ranks_and_the_crop_is_a_second_head(evaluate, places, lost):
     task, maps, evaluation = evaluate(places)
