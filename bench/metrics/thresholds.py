@@ -95,7 +95,7 @@ class Confusion:
 
     def reasons(self) -> dict[str, str]:
         """Return why a ratio is ``nan``, by its name."""
-        reasons = {}
+        reasons: dict[str, str] = {}
         if not self.defective:
             reasons |= dict.fromkeys(("precision", "recall", "f1"), "nothing is defective in truth")
         elif not self.flagged:

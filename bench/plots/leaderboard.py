@@ -8,8 +8,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from bench.aggregate.frame import ComparableRuns, comparable_runs
+from bench.aggregate.ranking import places
 from bench.aggregate.reference import MEAN
-from bench.aggregate.rows import ComparableRuns, Row, comparable_runs, tables
+from bench.aggregate.rows import Row, tables
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
 from bench.record import Record
 from bench.studies import STUDIES, by_study
@@ -77,7 +79,8 @@ def _panels(runs: ComparableRuns, *, named: bool) -> Iterator[_Panel]:
         for table in tables(of_study, STUDIES[name]):
             mean = f"{table.dataset}: mean of {len(table.shared)} categories"
             title = mean if table.category == MEAN else table.place
-            yield _Panel(study_prefix + title, [row for row in table.rows if row.ranking])
+            rows = [place.row for place in places(table.rows)]
+            yield _Panel(study_prefix + title, [row for row in rows if row.ranking])
 
 
 def _draw(axes: "Axes", panel: _Panel) -> None:

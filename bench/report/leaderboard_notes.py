@@ -6,7 +6,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from bench.aggregate.rows import ComparableRuns, Row, recency_key
+from bench.aggregate.frame import ComparableRuns, recency_key
+from bench.aggregate.rows import Row
 from bench.protocol import PROFILES
 from bench.record import Record
 from bench.studies import STUDIES, by_study
@@ -103,7 +104,7 @@ def _unexplained(row: Row, head: str, metrics: Sequence[str]) -> Iterator[str]:
         return
     for name in metrics:
         explained = any(f"{head}.{name}" in record.reasons for record in row.records)
-        if not explained and not row.values(head, name):
+        if not explained and not row.values(f"{head}.{name}"):
             yield name
 
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.metrics.region_cache import cached_regions
-from bench.record import Record
+from bench.record import CROP_SUFFIX, Record
 from bench.run.anomaly_evaluation import evaluate_heads
 from bench.run.anomaly_files import write_files
 from bench.run.batch import make_batch
 from bench.run.build import build_model
-from bench.run.crop import SUFFIX, cut_away, cut_away_note, paste, within_crop
+from bench.run.crop import cut_away, cut_away_note, paste, within_crop
 from bench.run.features.store import Features, Split
 from bench.run.job import Inputs
 from bench.run.measure.profile import ProfileTarget
@@ -106,7 +106,7 @@ class AnomalyTask(Task):
         whole = self._evaluate(frame, pasted, calibration, [note, shortcut])
         whole.fingerprints["defects_cut_away"] = int(lost.sum())
         shown, kept = within_crop(test, results, lost)
-        renamed = {head + SUFFIX: held for head, held in (calibration or {}).items()}
+        renamed = {head + CROP_SUFFIX: held for head, held in (calibration or {}).items()}
         return whole.merged(self._evaluate(shown, kept, renamed or None))
 
     def _evaluate(

@@ -10,11 +10,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from bench.record import CROP_SUFFIX
 from bench.run.predict import HeadPredictions
 from datasets_lib.batches.image_set import ImageSet
-
-SUFFIX = "_crop"
-"""Ending of the heads whose domain is the crop alone."""
 
 
 def paste(predictions: dict[str, HeadPredictions], side: int) -> dict[str, HeadPredictions]:
@@ -51,7 +49,7 @@ def within_crop(
     """
     rows = [row for row, left in enumerate(left_out.tolist()) if not left]
     kept = {
-        head + SUFFIX: HeadPredictions(
+        head + CROP_SUFFIX: HeadPredictions(
             result.scores[rows], None if result.maps is None else result.maps[rows]
         )
         for head, result in predictions.items()
@@ -73,6 +71,6 @@ def cut_away_note(left_out: Tensor, labels: Tensor, crop: int, side: int) -> str
 def _framed(maps: Tensor, side: int) -> Tensor:
     crop = maps.shape[-1]
     begin = (side - crop) // 2
-    frame = torch.full_like(maps[:, :1, :1], maps.min()).expand(-1, side, side).clone()
+    frame = maps.min().repeat(len(maps), side, side)  # on the device: no synchronization
     frame[:, begin : begin + crop, begin : begin + crop] = maps
     return frame

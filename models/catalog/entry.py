@@ -141,6 +141,7 @@ class ModelEntry:
         holds_out: Whether a tenth of the training images is held out for calibration.
         randomness: ``none`` for a model whose weights and training images alone decide its scores:
             replicates are equal, and one is enough to rank. Its scratch cases are random still.
+        tuned: Whether the recipe ``tuned`` was chosen for this very model, by ``bench tune``.
         auxiliary: Texture sets whose images fill ``Batch.auxiliary``, in order of preference;
             procedural textures serve where none is available.
         aliases: Other names to find the model by.
@@ -165,6 +166,7 @@ class ModelEntry:
     paper_input: tuple[int, int | None] | None = None
     holds_out: bool = False
     randomness: Literal["none", "seed"] = "seed"
+    tuned: bool = False
     auxiliary: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     group: str = ""
