@@ -115,7 +115,8 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
     axes.grid(False, axis="y")
     title = "\n".join(fill(line, _TITLE_WIDTH) for line in panel.title.split("\n"))
     axes.set_title(title, fontsize=9, loc="left", color=INK)
-    axes.set_xlabel(f"{metric.heading} ({metric.unit})", fontsize=8)
+    unit = f" ({metric.unit})" if metric.unit else ""
+    axes.set_xlabel(f"{metric.heading}{unit}", fontsize=8)
 
 
 def _group(row: Row) -> str:

@@ -15,6 +15,7 @@ from bench.report.leaderboard_notes import (
     empty_cells,
     how_to_read,
     interval_width,
+    kind_of_runs,
     noted_cells,
     provenance,
     unfinished,
@@ -71,6 +72,8 @@ def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
     for runs in sections:
         if len(sections) > 1:
             lines.append(f"profile {runs.profile} on {runs.environment}")
+        if runs.profile == "smoke":
+            lines.append(kind_of_runs(runs))
         cells: list[tuple[str, ...]] = []
         shown: set[str] = set()
         for study in STUDIES.values():

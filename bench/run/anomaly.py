@@ -90,10 +90,8 @@ class AnomalyTask(Task):
         """Return metrics, intervals and thresholds of every head, over the full frame."""
         test, protocol = self.data.test, self.job.protocol
         results, calibration = predictions["test"], predictions.get("calibration")
-        files = (
-            [sample.image for sample in split] for split in (self.inputs.fit, self.inputs.test)
-        )
-        shortcut = size_shortcut(*files, test.labels)
+        fit, tested = self.inputs.fit, self.inputs.test
+        shortcut = size_shortcut([s.image for s in fit], [s.image for s in tested], test.labels)
         if protocol.crop is None:
             return self._evaluate(test, results, calibration, [shortcut])
         masks = self.data.frame_masks

@@ -7,7 +7,6 @@ on the line. What it can do on what it sees is a head of its own.
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from bench.record import CROP_SUFFIX
