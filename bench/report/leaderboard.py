@@ -137,7 +137,7 @@ def _study(study: Study, runs: ComparableRuns) -> Iterator[str]:
         rows = [place.row for place in placed]
         yield from quality_tables(placed, table.partial, shown)
         yield "**Cost**"
-        yield cost_table([*rows, *table.partial])
+        yield from cost_table([*rows, *table.partial])
         if table.category != MEAN:
             yield from empty_cells(rows)
             yield from noted_cells(table.records)

@@ -129,10 +129,14 @@ def empty_cells(rows: Sequence[Row]) -> Iterator[str]:
                 if name.count(".") < 2:  # more dots: a threshold or interval, which has no cell
                     reasons[f"Empty where {reason}"].add(name)
     metrics = rows[0].study.metrics([record for row in rows for record in row.records])
+    unrecorded: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         for head in row.heads:
             for name in _unexplained(row, head, [metric.name for metric in metrics]):
-                reasons[f"Not recorded for {row.name}"].add(f"{head}.{name}" if name else head)
+                unrecorded[f"{head}.{name}" if name else head].append(row.name)
+    for name, names in unrecorded.items():
+        where = "any row" if len(names) == len(rows) > 1 else ", ".join(sorted(names))
+        reasons[f"Not recorded for {where}"].add(name)
     if reasons:
         yield "\n".join(
             f"- {reason}: {', '.join(sorted(names))}" for reason, names in sorted(reasons.items())

@@ -121,17 +121,54 @@ def _sources(number: int, reference: Reference) -> Iterator[str]:
         yield f"  - without {', '.join(names)}: {reason}"
 
 
-def cost_table(rows: Sequence[Row]) -> str:
-    """Return speed, memory and size; the speeds with their interval over seeds."""
+def cost_table(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield speed, memory and size, the speeds with their interval over seeds, and what is missing.
+
+    A column that no row fills is left out and named below.
+    """
     fit = [row.measurement("fit_seconds") for row in rows]
+    measured = {name: [row.measurement(name) for row in rows] for name in COST_COLUMNS}
+    columns = {name: values for name, values in measured.items() if any(values)}
     lines = []
-    for row, seconds in zip(rows, fit, strict=True):
+    for position, (row, seconds) in enumerate(zip(rows, fit, strict=True)):
         own = [_images_seen(row), quantity(seconds)] if any(fit) else []
-        texts = [text(row.measurement(name)) for name, (_, text) in COST_COLUMNS.items()]
+        texts = [COST_COLUMNS[name][1](values[position]) for name, values in columns.items()]
         lines.append([row.label, row.case.init, *own, *texts, seeds(len(row.replicates))])
     headings = ["Model", "Init", *(("Images seen", "Fit (s)") if any(fit) else ())]
-    headings += [*(heading for heading, _ in COST_COLUMNS.values()), "Seeds"]
-    return table(headings, lines, words=(0, 1))
+    headings += [*(COST_COLUMNS[name][0] for name in columns), "Seeds"]
+    yield table(headings, lines, words=(0, 1))
+    yield from _without_cost(rows, measured)
+
+
+def _without_cost(
+    rows: Sequence[Row], measured: Mapping[str, Sequence[Estimate | None]]
+) -> Iterator[str]:
+    """Yield why cells of the cost table are empty, if any are."""
+    missing: dict[str, list[str]] = defaultdict(list)
+    for name, values in measured.items():
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for row, value in zip(rows, values, strict=True):
+            if value is None:
+                by_reason[_cost_reason(row, name)].append(row.name)
+        for reason, names in by_reason.items():
+            where = "" if len(names) == len(rows) else f" of {', '.join(names)}"
+            missing[reason].append(f"{COST_COLUMNS[name][0]}{where}")
+    if missing:
+        yield "\n".join(f"- Empty, {why}: {'; '.join(cells)}" for why, cells in missing.items())
+
+
+def _cost_reason(row: Row, name: str) -> str:
+    """Return why a row has no value of a measurement."""
+    record = row.records[0]
+    if name in record.reasons:
+        return record.reasons[name]
+    if name == "peak_device_bytes" and record.environment.get("device") == "cpu":
+        return "no device but the CPU"
+    if name == "train_flops" and record.protocol.get("recipe", {}).get("optimizer") == "none":
+        return "no training step"
+    if record.measurements.get(name) is not None:
+        return "on a machine that others used"
+    return "not measured"
 
 
 def _cells(
