@@ -17,6 +17,7 @@ from bench.run.classification import ClassificationTask
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
 from bench.run.device_data import DeviceData
 from bench.run.job import CaseSkipped, Job, LabeledInputs, ProgressCallback, WeightsError, now
+from bench.run.measure.flops import numbers_kept
 from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
@@ -98,6 +99,7 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         return replace(record, status="failed", outcome=outcome, error={"message": message})
     measured = _fit(task.fit_parts(trained))
     if job.settings.measurements:
+        measured.values["numbers_kept"] = numbers_kept(model.checkpoint())
         with phases("measure"):  # last: its training steps change the model
             target, limit = task.profile_target(model), job.settings.measure_seconds
             measured |= measure(target, job.protocol, trained, device, limit, task.progress)

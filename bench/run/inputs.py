@@ -113,6 +113,7 @@ class Finder:
             labeled, test = split_labeled(test)
             fit = (*fit, *labeled)
             data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()
+        images_hash = data_hash
         with grouped_by(self.settings.split_by):
             held_out = split_calibration(fit)[1] if entry.holds_out else ()
         textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
@@ -126,6 +127,7 @@ class Finder:
             test=tuple(test),
             has_masks=category.has_masks,
             data_hash=data_hash,
+            images_hash=images_hash,
             weights=weights,
             held_out=frozenset(sample.name for sample in held_out),
             supervised=entry.supervised,

@@ -41,7 +41,9 @@ class Inputs:
         calibration: Held-out normal images for the threshold; may be empty.
         test: Images to evaluate on.
         has_masks: Whether every defective test image has a mask.
-        data_hash: Hash over names and contents of all of these.
+        data_hash: Hash over names and contents of all of these and the name of the textures.
+        images_hash: Hash without the textures: equal for models that are trained and evaluated on
+            the same images.
         weights: The backbone's weights, or None for a case from scratch.
         held_out: Names of the images in ``fit`` that are kept from training, for models that
             calibrate on some.
@@ -56,6 +58,7 @@ class Inputs:
     test: tuple[Sample, ...]
     has_masks: bool
     data_hash: str
+    images_hash: str
     weights: ResolvedWeights | None
     held_out: frozenset[str] = frozenset()
     supervised: bool = False
@@ -92,6 +95,11 @@ class LabeledInputs:
     data_hash: str
     weights: ResolvedWeights | None
     remark: str = ""
+
+    @property
+    def images_hash(self) -> str:
+        """Return the hash of the images that runs must share to be compared."""
+        return self.data_hash
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,7 @@ class Job:
             "weights_file": weights.path.name if weights else "random",
             "weights_sha256": weights.sha256 if weights else "random",
             "data_sha256": self.inputs.data_hash,
+            "images_sha256": self.inputs.images_hash,
             "images": self.inputs.images,
             **({"bits": self.settings.bits} if self.settings.bits != 16 else {}),
             **({"split_by": self.settings.split_by} if self.settings.split_by else {}),
