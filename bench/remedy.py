@@ -46,6 +46,8 @@ def dataset_remedy(name: str, data_dirs: Sequence[Path] = ()) -> str:
 
 def _weights_remedy(tag: str, weights_dirs: Sequence[Path]) -> str:
     entry = WEIGHTS[tag]
+    if entry.parts:
+        return " && ".join(_weights_remedy(part, weights_dirs) for part in entry.parts)
     file = hub_folder() / entry.file_name
     if weights_dirs:
         file = weights_dirs[0] / f"{tag}{Path(entry.file_name).suffix}"
