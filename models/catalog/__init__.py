@@ -14,6 +14,7 @@ from models.catalog.adaptation import ADAPTATION_MODELS
 from models.catalog.classifiers import CLASSIFIERS
 from models.catalog.distillation import DISTILLATION_MODELS
 from models.catalog.entry import ClassifierRecipe, ModelEntry, Recipe, WeightsEntry
+from models.catalog.foundation import FOUNDATION_MODELS
 from models.catalog.memory import MEMORY_MODELS
 from models.catalog.reconstruction import RECONSTRUCTION_MODELS
 from models.catalog.weights import PUBLISHED_WEIGHTS
@@ -116,6 +117,7 @@ for _model in (
     *ADAPTATION_MODELS,
     *DISTILLATION_MODELS,
     *RECONSTRUCTION_MODELS,
+    *FOUNDATION_MODELS,
     *CLASSIFIERS,
 ):
     register_model(_model)

@@ -43,6 +43,7 @@ class TransformerBackbone(FrozenBackbone):
             size it was trained at.
         with_prefix: Return the class and register tokens too, and all tokens in one column:
             ``(B, C, N, 1)``, these first and then the patches row by row.
+        options: Arguments of `timm.create_model`, such as a smaller ``embed_dim`` for tests.
 
     Raises:
         IncompleteWeightsError: Tensors of the tapped blocks are missing.
@@ -57,11 +58,14 @@ class TransformerBackbone(FrozenBackbone):
         *,
         image_size: int | None = None,
         with_prefix: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(weights, layers)
         # Tensors about to be loaded need not be drawn first: that alone takes seconds.
         with torch.device("meta") if state is not None else nullcontext():
-            self.backbone, unused = _tapped_network(weights.architecture, self.layers, image_size)
+            self.backbone, unused = _tapped_network(
+                weights.architecture, self.layers, image_size, options
+            )
         if state is not None:
             _load(self.backbone, unused, state, weights)
         self.backbone.requires_grad_(False).eval()
@@ -147,13 +151,13 @@ def timm_transformer_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _tapped_network(
-    architecture: str, layers: Sequence[int], image_size: int | None
+    architecture: str, layers: Sequence[int], image_size: int | None, options: Mapping[str, Any]
 ) -> tuple[nn.Module, set[str]]:
     """Return the network down to the last tapped block, and the names of the tensors it lacks."""
-    options: dict[str, Any] = {"dynamic_img_size": True}
+    size: dict[str, Any] = {"dynamic_img_size": True}
     if architecture.startswith("cait"):
-        options = {"img_size": image_size} if image_size is not None else {}
-    network = timm.create_model(architecture, **options)
+        size = {"img_size": image_size} if image_size is not None else {}
+    network = timm.create_model(architecture, **size, **options)
     names = set(network.state_dict())
     network.prune_intermediate_layers(list(layers), prune_norm=True, prune_head=True)
     return network, names - set(network.state_dict())

@@ -16,6 +16,11 @@ SHRUNK = {
     "draem": {"width": 16},
     "draem_plain": {"width": 16},
     "ganomaly": {"width": 16},
+    **{
+        f"dinomaly_{encoder}_{side}": {"encoder_options": {"embed_dim": 64, "num_heads": 4}}
+        for encoder in ("small", "base", "large")
+        for side in (224, 392, 448)
+    },
 }
 
 
