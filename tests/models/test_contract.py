@@ -29,6 +29,9 @@ HEAVY = {name for name, entry in MODELS.items() if "wide_resnet50" in (entry.wei
     "fastflow_resnet50",
     "uflow_resnet50",
     "csflow_768",
+    # Shrunk, the sizes of images are all that these differ in.
+    *(f"dinomaly_{encoder}_{side}" for encoder in ("small", "base") for side in (224, 392, 448)),
+    *("dinomaly_large_224", "dinomaly_large_448"),
 }
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
