@@ -10,7 +10,7 @@ from bench.commands.command import CommandError, data_dirs_of
 from bench.commands.data_folders import one_level_up
 from bench.commands.output import ProgressBar
 from datasets_lib.catalog import DATASETS
-from datasets_lib.discover import FoundDataset, find_datasets
+from datasets_lib.discover import FoundDataset, available_datasets
 
 if TYPE_CHECKING:
     from datasets_lib.verify.images import Problem
@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> int:
         verify_textures,
     )
 
-    datasets = find_datasets(data_dirs_of(options))
+    datasets = available_datasets(data_dirs_of(options))
     began = time.monotonic()
     reports = []
     for dataset, category in _wanted(options, datasets):
