@@ -43,5 +43,7 @@ def selection_weights(prior: Tensor, theta: Tensor) -> Tensor:
         theta: Unbounded parameters ``(1, C, 1, 1)``; 0 stands for θ = 1.
     """
     positions = prior.flatten(2).softmax(dim=2).view_as(prior)
-    bounded = (theta.sigmoid() + 0.5).clamp(max=1)
+    bounded = theta.sigmoid() + 0.5
+    # Not clamp(max=1), whose gradient at 1, where θ starts, is 0 in some versions of PyTorch.
+    bounded = bounded.where(bounded <= 1, 1.0)
     return positions * (bounded + prior.mean(dim=(2, 3), keepdim=True))
