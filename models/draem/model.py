@@ -134,9 +134,7 @@ class DRAEM(AnomalyModel):
         return {"score": score_by_mean_of_window(defect_probability(logits))}
 
 
-def build(
-    *, weights: str | None, state: Mapping[str, Tensor] | None, sspcab: bool = True
-) -> DRAEM:
+def build(*, weights: str | None, state: Mapping[str, Tensor] | None, sspcab: bool = True) -> DRAEM:
     """Build a DRAEM; see `models.components.base.Build`.
 
     Args:
