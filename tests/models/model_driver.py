@@ -57,14 +57,40 @@ def gather(model, images, cuts=2):
     return model
 
 
-def train(model, images, steps=3, lr=1e-3, auxiliary=None):
+def training_fields(name, images):
+    """Return the fields of a training batch that a catalog entry asks for, at random."""
+    entry, (count, _, *side) = MODELS[name], images.shape
+    fields = {}
+    if entry.auxiliary and entry.synthetic is None:
+        fields["auxiliary"] = pictures(count, 9, side)
+    if entry.supervised:
+        fields["targets"] = torch.arange(count) % 2 == 1
+        fields["masks"] = _squares(count, side) & fields["targets"][:, None, None]
+    if entry.synthetic is not None:
+        fields["synthetic_masks"] = _squares(count, side)
+    if entry.synthetic is not None and entry.synthetic.textures:
+        masks = fields["synthetic_masks"][:, None]
+        fields["synthetic"] = torch.where(masks, pictures(count, 10, side), images)
+    return fields
+
+
+def _squares(count, side):
+    masks = torch.zeros(count, *side, dtype=torch.bool)
+    masks[:, side[0] // 4 : side[0] // 2, side[1] // 4 : side[1] // 2] = True
+    return masks
+
+
+def train(model, images, steps=3, lr=1e-3, **fields):
     """Step Adam on the same batch and return the losses."""
     model.train()
-    optimizer = torch.optim.Adam(model.trainable_parameters(), lr)
+    groups = [
+        {"params": parameters, "lr": lr * factor} for factor, parameters in model.parameter_groups()
+    ]
+    optimizer = torch.optim.Adam(groups)
     losses = []
-    for _ in range(steps):
+    for step in range(steps):
         optimizer.zero_grad()
-        loss = model.loss(batch_of(model, images, auxiliary=auxiliary))
+        loss = model.loss(batch_of(model, images, step=step, steps=steps, **fields))
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -77,12 +103,12 @@ def calibrate(model, images):
         model.calibrate([batch_of(model, images)])
 
 
-def fit(model, images, *, auxiliary=None, held_out=None, steps=3):
+def fit(model, images, *, held_out=None, steps=3, **fields):
     """Fit a model as its kind asks: statistics, then gradient steps, then calibration."""
     if model.gathers_statistics:
         gather(model, images)
     if model.uses_gradients:
-        train(model, images[:2], steps, auxiliary=auxiliary)
+        train(model, images[:2], steps, **fields)
     if held_out is not None:
         calibrate(model, held_out)
     return model
