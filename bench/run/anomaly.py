@@ -146,7 +146,6 @@ class AnomalyTask(Task):
         return Extras(
             seed=self.job.seed,
             textures=self._textures(),
-            synthetic=entry.synthetic,
             labeled=fitted if entry.supervised else None,
         )
 

@@ -133,26 +133,6 @@ class ClassifierRecipe(Recipe):
 
 
 @dataclass(frozen=True)
-class SyntheticDefects:
-    """Defects that the harness draws for every training image, as DRAEM's authors do.
-
-    ``Batch.synthetic_masks`` holds Perlin masks, and with ``textures`` ``Batch.synthetic`` the
-    images with textures blended in under them.
-
-    Attributes:
-        textures: Whether textures are blended into the images, from the entry's ``auxiliary`` sets.
-        threshold: Threshold of the Perlin noise, which lies in [-1, 1].
-        opacity: Bounds of the share of the image that shows through the texture.
-        probability: Probability that an image gets a defect; the mask of the others is empty.
-    """
-
-    textures: bool
-    threshold: float = 0.5
-    opacity: tuple[float, float] = (0.1, 0.8)
-    probability: float = 0.5
-
-
-@dataclass(frozen=True)
 class ModelEntry:
     """One named configuration.
 
@@ -179,7 +159,6 @@ class ModelEntry:
             leaves the test set, and ``Batch.targets`` and ``Batch.masks`` are filled.
         auxiliary: Texture sets whose images fill ``Batch.auxiliary``, in order of preference;
             procedural textures serve where none is available.
-        synthetic: Defects drawn for every training batch; None for models that take none.
         aliases: Other names to find the model by.
         group: Side of a study's comparison, such as ``resnet``.
     """
@@ -203,7 +182,6 @@ class ModelEntry:
     holds_out: bool = False
     supervised: bool = False
     auxiliary: tuple[str, ...] = ()
-    synthetic: SyntheticDefects | None = None
     aliases: tuple[str, ...] = ()
     group: str = ""
 

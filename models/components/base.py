@@ -45,9 +45,6 @@ class Batch:
         targets: ``(B,)`` bool labels, True for defects, for supervised models.
         masks: ``(B, H, W)`` bool masks of labeled defects, for supervised models.
         image_size: ``(H, W)``; needed where ``images`` is None.
-        synthetic: ``(B, 3, H, W)`` the images with synthetic defects, for models whose entry asks
-            for them.
-        synthetic_masks: ``(B, H, W)`` bool masks of synthetic defects.
         step: Number of the optimizer step, from 0, for schedules inside a model.
         steps: Number of steps of the whole training.
     """
@@ -58,8 +55,6 @@ class Batch:
     targets: Tensor | None = None
     masks: Tensor | None = None
     image_size: tuple[int, int] | None = None
-    synthetic: Tensor | None = None
-    synthetic_masks: Tensor | None = None
     step: int = 0
     steps: int = 1
 

@@ -26,8 +26,9 @@ SSPCAB_WEIGHT = 0.1
 """Weight of SSPCAB's own loss (Ristea et al., section 4.2)."""
 
 _INIT_STD = 0.02
-_RECONSTRUCTION = (128, 256, 512, 1024, 1024)
-_SEGMENTATION_DOWN, _SEGMENTATION_UP = (64, 128, 256, 512, 512, 512), (512, 256, 128, 64, 64)
+_RECONSTRUCTION = (1, 2, 4, 8, 8)
+"""Channels of the reconstruction network's scales, in units of the first."""
+_SEGMENTATION_DOWN, _SEGMENTATION_UP = (1, 2, 4, 8, 8, 8), (8, 4, 2, 1, 1)
 
 STRIDE = 2 ** (len(_SEGMENTATION_DOWN) - 1)
 """Sides of images are multiples of this."""
@@ -37,27 +38,29 @@ class ReconstructionNetwork(nn.Module):
     """Encoder and decoder that repair an image, without skip connections.
 
     Args:
+        width: Channels of the first scale.
         sspcab: Whether an SSPCAB takes the place of the last block of the encoder.
     """
 
-    def __init__(self, *, sspcab: bool) -> None:
+    def __init__(self, width: int, *, sspcab: bool) -> None:
         super().__init__()
         norm = nn.BatchNorm2d
+        widths = [width * unit for unit in _RECONSTRUCTION]
         blocks: list[nn.Module] = [
-            double_conv(before, after, after, norm)
-            for before, after in pairwise((3, *_RECONSTRUCTION))
+            double_conv(before, after, after, norm) for before, after in pairwise((3, *widths))
         ]
         if sspcab:
-            blocks[-1] = SSPCAB(_RECONSTRUCTION[-1])
+            blocks[-1] = SSPCAB(widths[-1])
         self.encoder = nn.ModuleList(blocks)
-        steps = list(pairwise(reversed(_RECONSTRUCTION[:-1])))
-        steps.append((_RECONSTRUCTION[0], _RECONSTRUCTION[0]))
+        steps = [*pairwise(reversed(widths[:-1])), (width, width)]
         self.decoder = nn.Sequential(
             *(
-                nn.Sequential(up_conv(width, width, norm), double_conv(width, width, after, norm))
-                for width, after in steps
+                nn.Sequential(
+                    up_conv(before, before, norm), double_conv(before, before, after, norm)
+                )
+                for before, after in steps
             ),
-            nn.Conv2d(_RECONSTRUCTION[0], 3, 3, padding=1),
+            nn.Conv2d(width, 3, 3, padding=1),
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,14 +82,20 @@ class DRAEM(AnomalyModel):
     The segmentation network reads the repair and the image, in this order.
 
     Args:
+        width: Channels of the reconstruction network's first scale; the segmentation network has
+            half as many.
         sspcab: Whether the reconstruction network has an SSPCAB.
     """
 
-    def __init__(self, *, sspcab: bool) -> None:
+    def __init__(self, *, width: int, sspcab: bool) -> None:
         super().__init__()
         self._sspcab = sspcab
-        self.reconstruction = ReconstructionNetwork(sspcab=sspcab)
-        self.segmentation = UNet(6, 2, _SEGMENTATION_DOWN, _SEGMENTATION_UP, nn.BatchNorm2d)
+        self.reconstruction = ReconstructionNetwork(width, sspcab=sspcab)
+        down, up = (
+            [width // 2 * unit for unit in units]
+            for units in (_SEGMENTATION_DOWN, _SEGMENTATION_UP)
+        )
+        self.segmentation = UNet(6, 2, down, up, nn.BatchNorm2d)
         self.apply(_initialize)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -134,12 +143,19 @@ class DRAEM(AnomalyModel):
         return {"score": score_by_mean_of_window(defect_probability(logits))}
 
 
-def build(*, weights: str | None, state: Mapping[str, Tensor] | None, sspcab: bool = True) -> DRAEM:
+def build(
+    *,
+    weights: str | None,
+    state: Mapping[str, Tensor] | None,
+    width: int = 128,
+    sspcab: bool = True,
+) -> DRAEM:
     """Build a DRAEM; see `models.components.base.Build`.
 
     Args:
         weights: None, since the model has no pretrained part.
         state: None.
+        width: Channels of the reconstruction network's first scale, 128 in the paper.
         sspcab: Whether the reconstruction network has an SSPCAB.
 
     Raises:
@@ -149,7 +165,7 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None, sspcab: bo
         raise ValueError(
             f"DRAEM has no pretrained part: wanted no weights, found '{weights}'. Leave them out."
         )
-    return DRAEM(sspcab=sspcab).to(memory_format=torch.channels_last)
+    return DRAEM(width=width, sspcab=sspcab).to(memory_format=torch.channels_last)
 
 
 def _initialize(module: nn.Module) -> None:
