@@ -32,6 +32,10 @@ _CLEAN_SHARE = 0.5
 class SuperSimpleNet(AnomalyModel):
     """Backbone, adaptor and heads.
 
+    The paper adapts the features of both heads, as here (the official code's ICPR version). The
+    official optimizer leaves the adaptor's weight decay at AdamW's 0.01, here it is the heads'
+    1e-5; at the adaptor's rate the difference is a factor of 0.997 over 300 epochs of MVTec AD.
+
     Args:
         backbone: Frozen backbone with features at strides 8 and 16.
         threshold: Noise is put where Perlin noise exceeds it.
@@ -71,7 +75,8 @@ class SuperSimpleNet(AnomalyModel):
         """Return the segmentation head's map, blurred, and the classification head's score.
 
         Both are logits: the sigmoid that the official code puts on scores keeps their order and
-        makes ties. Its blur ends at three standard deviations, this one at four.
+        makes ties. Its blur ends at three standard deviations and mirrors the map at its border,
+        this one ends at four and repeats the border.
         """
         maps, scores = self.heads(self.adaptor(batch.get_features()))
         return {"score": Prediction(scores, upsample_and_blur(maps, batch.size))}
