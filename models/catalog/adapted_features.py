@@ -89,5 +89,8 @@ SUPERSIMPLENET_MODELS = (
     _supersimplenet("supersimplenet", _WIDE),
     _supersimplenet("supersimplenet_supervised", _WIDE, supervised=True, threshold=0.6),
     _supersimplenet("supersimplenet_resnet18", "resnet18.tv_in1k"),
+    _supersimplenet(
+        "supersimplenet_supervised_resnet18", "resnet18.tv_in1k", supervised=True, threshold=0.6
+    ),
 )
 ADAPTED_FEATURE_MODELS = (*UNINET_MODELS, *SUPERSIMPLENET_MODELS)

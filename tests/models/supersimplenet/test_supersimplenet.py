@@ -129,7 +129,7 @@ def test_noise_is_gaussian_under_masks_and_in_half_of_the_images(model):
 
 
 def test_noise_spares_known_defects():
-    model = driver.make("supersimplenet_resnet18", supervised=True, threshold=-2.0)
+    model = driver.make("supersimplenet_supervised_resnet18", threshold=-2.0)
     masks = torch.zeros(8, 64, 64, dtype=torch.bool)
     masks[:, 16:48, 16:48] = True
     batch = driver.batch_of(
@@ -145,7 +145,7 @@ def test_noise_spares_known_defects():
 
 def test_labels_without_a_mask_reach_the_score_alone():
     """A defect too small for the features' grid is defective for the classification head."""
-    model = driver.make("supersimplenet_resnet18", supervised=True, threshold=2.0)  # no noise
+    model = driver.make("supersimplenet_supervised_resnet18", threshold=2.0)  # no noise
     images, losses = driver.pictures(2, 1), []
     for label in (False, True):
         targets = torch.full((2,), label)
@@ -163,7 +163,7 @@ def test_labels_without_a_mask_reach_the_score_alone():
 
 
 def test_supervised_model_without_labels_says_so():
-    model = driver.make("supersimplenet_resnet18", supervised=True)
+    model = driver.make("supersimplenet_supervised_resnet18")
     with pytest.raises(ModelContractError, match="supervised=True"):
         model.loss(driver.batch_of(model, driver.pictures(2, 1)))
 
