@@ -52,11 +52,11 @@ def _run(options: argparse.Namespace) -> int:
     from bench.airgap.unbundle import BundleError, platform_name
     from bench.airgap.wheels import python_name
     from bench.needs import all_missing, fetch_weights
-    from datasets_lib.discover import find_datasets
+    from datasets_lib.discover import available_datasets
 
     if options.out.is_dir():
         raise CommandError(f"{options.out} is a folder: name a file in it, such as study.tar.")
-    datasets = find_datasets(data_dirs_of(options))
+    datasets = available_datasets(data_dirs_of(options))
     cases = _cases(options, datasets)
     weights = fetch_weights(cases, folders(options.weights_dir))
     missing = all_missing(cases, datasets, weights)

@@ -162,7 +162,7 @@ def bare_rate(session: Session, name: str, min_steps: int = 5, budget_s: float =
         optimizer.zero_grad(set_to_none=True)
         with autocast(device, protocol):
             loss = model.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
 
     return batch_size / statistics.median(_timed(step, session.device, min_steps, budget_s))

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from models.catalog.adaptation import ADAPTATION_MODELS
+from models.catalog.adapted_features import ADAPTED_FEATURE_MODELS
 from models.catalog.classifiers import CLASSIFIERS
 from models.catalog.distillation import DISTILLATION_MODELS
 from models.catalog.entry import ClassifierRecipe, ModelEntry, Recipe, WeightsEntry
@@ -120,6 +121,7 @@ for _model in (
     *FLOW_MODELS,
     *RECONSTRUCTION_MODELS,
     *FOUNDATION_MODELS,
+    *ADAPTED_FEATURE_MODELS,
     *CLASSIFIERS,
 ):
     register_model(_model)

@@ -160,6 +160,28 @@ class Backbone(FrozenBackbone):
         return digests
 
 
+def trainable_network(
+    weights: WeightsEntry, state: Mapping[str, Tensor] | None, layers: Sequence[int] = (1, 2, 3)
+) -> FeatureListNet:
+    """Return the network that `Backbone` freezes, to be trained: nothing is folded or fixed.
+
+    It takes normalized images.
+
+    Args:
+        weights: Architecture, and what its tensors are checked against.
+        state: Tensors under their publisher's names; None leaves the network random.
+        layers: Stages to tap; there are no later ones.
+
+    Raises:
+        IncompleteWeightsError: Tensors of the tapped layers are missing.
+        ValueError: The tensors are another architecture's.
+    """
+    network = _tapped_backbone(weights.architecture, layers)
+    if state is not None:
+        _load(network, state, weights)
+    return network.to(memory_format=torch.channels_last)
+
+
 def _layer(name: str) -> int | None:
     """Which layer ends with this child: ``layer2``, ``stages_1``, ``blocks_1`` are the second."""
     if name.startswith("layer"):
