@@ -15,6 +15,7 @@ SIDE = 64
 SHRUNK = {
     "draem": {"width": 16},
     "draem_plain": {"width": 16},
+    "dsr": {"width": 16, "codes": 64},
     "ganomaly": {"width": 16},
 }
 
