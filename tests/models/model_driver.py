@@ -18,6 +18,7 @@ SIDE = 64
 SHRUNK = {
     "draem": {"width": 16},
     "draem_plain": {"width": 16},
+    "dsr": {"width": 16, "codes": 64},
     "ganomaly": {"width": 16},
     "csflow": {"hidden": 16},
     "csflow_768": {"hidden": 16},
