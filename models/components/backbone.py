@@ -179,7 +179,9 @@ def trainable_network(
     network = _tapped_backbone(weights.architecture, layers)
     if state is not None:
         _load(network, state, weights)
-    return network.to(memory_format=torch.channels_last)
+    network = network.to(memory_format=torch.channels_last)
+    assert isinstance(network, nn.Module)
+    return network
 
 
 def _layer(name: str) -> int | None:
