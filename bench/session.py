@@ -49,6 +49,11 @@ class Tally:
     skips: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
+    @property
+    def ran(self) -> int:
+        """Return the number of cases that were run in this session, whatever came of it."""
+        return self.outcomes.total() - self.outcomes["cached"] - self.outcomes["skipped"]
+
 
 class BenchSession:
     """Runs the cases that pytest passes to it.

@@ -68,7 +68,7 @@ def provenance(runs: ComparableRuns) -> str:
         f"- Environment: {_environment(records)}",
     ]
     if profile := PROFILES.get(runs.profile):
-        lines.insert(0, f"- Profile: {profile.about}")
+        lines.insert(0, f"- Profile: {profile.describe()}")
     if runs.superseded:
         lines.append(
             f"- Left out: {runs.superseded} older runs of the same configurations under "

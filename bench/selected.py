@@ -1,0 +1,95 @@
+"""The items of a session that ``-k`` and ``-m`` select, and what the session says about them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from bench import selection
+from bench.case import Case
+from bench.collected import Collected
+from bench.protocol import PROFILES
+
+
+def selected_cases(items: Iterable[pytest.Item]) -> list[Case]:
+    """Return the cases among the items of a session."""
+    parameters = (getattr(getattr(item, "callspec", None), "params", {}) for item in items)
+    return [values["case"] for values in parameters if isinstance(values.get("case"), Case)]
+
+
+def check_markers(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    """Reject words of ``-m`` that name no marker.
+
+    Raises:
+        pytest.UsageError: Some word is unknown; the message has the nearest names.
+    """
+    registered = {line.partition(":")[0].partition("(")[0] for line in config.getini("markers")}
+    expression = config.option.markexpr or ""
+    if unknown := selection.unknown_markers(expression, registered):
+        used = {mark.name for item in items for mark in item.iter_markers()}
+        unknown = {word: near for word, near in unknown.items() if word not in used}
+    if unknown:
+        raise pytest.UsageError("; ".join(_guesses(unknown, "marker is named", "--markers")))
+
+
+def check_keywords(expression: str, collected: Collected) -> None:
+    """Reject a ``-k`` that selects nothing because of a word that no case has.
+
+    Raises:
+        pytest.UsageError: Some word is in no case; the message has the nearest names.
+    """
+    unknown = selection.unknown_words(expression, collected.cases)
+    if unknown:
+        raise pytest.UsageError("; ".join(_guesses(unknown)))
+
+
+def _guesses(
+    unknown: Mapping[str, Sequence[str]],
+    found: str = "case matches",
+    listing: str = "--collect-only -q",
+) -> list[str]:
+    return [
+        f"no {found} '{word}'"
+        + (f": did you mean {' or '.join(near)}?" if near else f"; {listing} lists all")
+        for word, near in unknown.items()
+    ]
+
+
+@contextmanager
+def as_benchmarks(items: Iterable[pytest.Item]) -> Iterator[None]:
+    """Let pytest-benchmark take cases for benchmarks while it selects, for ``--benchmark-only``.
+
+    It looks for the name of its fixture, which a case asks for only after it has succeeded.
+    """
+    lists: list[list[str]] = []
+    for item in items:
+        names: list[str] = getattr(item, "fixturenames", [])
+        if "bench_session" in names and "benchmark" not in names:
+            names.append("benchmark")  # all cases share one list
+            lists.append(names)
+    yield
+    for names in lists:
+        names.remove("benchmark")
+
+
+def header(config: pytest.Config, collected: Collected) -> list[str]:
+    """Return lines that say what a session will do, and where."""
+    settings = collected.settings
+    profile = PROFILES[settings.profile]
+    why = ""
+    if not config.option.bench_profile:
+        full = "; --profile standard for the full protocol" if profile.name == "smoke" else ""
+        why = f" (the default on {settings.device.partition(':')[0]}{full})"
+    about = profile.describe(settings.image_size, settings.images_seen)
+    where = "one child process per group" if settings.isolate else "inline"
+    lines = [
+        f"profile {profile.name}{why}: {about}",
+        f"device {settings.device}, {where}, results in {settings.results_dir}",
+    ]
+    names = ", ".join(
+        f"{name} ({len(dataset.categories)})" if dataset.categories else name
+        for name, dataset in collected.datasets.items()
+    )
+    if settings.data_dirs:
+        lines.append(f"datasets found: {names or 'none'}")
+    return lines + _guesses(selection.unknown_words(config.option.keyword, collected.cases))
