@@ -1,6 +1,7 @@
 """What a session of cases is made of: settings, datasets and cases, from its options."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -9,6 +10,7 @@ import pytest
 from bench import selection
 from bench.case import Case
 from bench.extensions import ExtensionError, load_extensions
+from bench.near_names import near_names
 from bench.options import plugin_files, settings_of
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset, find_datasets
@@ -61,6 +63,36 @@ def collect(config: pytest.Config) -> Collected:
     # Unknown where pytest-benchmark is switched off.
     config.addinivalue_line("markers", "benchmark: measured by the proving ground")
     return collected
+
+
+def check_selection(config: pytest.Config, collected: Collected) -> None:
+    """Reject words of ``-m`` that name no marker, and a ``-k`` that selects nothing for a typo.
+
+    Raises:
+        pytest.UsageError: Some word is unknown; the message has the nearest names.
+    """
+    keyword, markers = config.option.keyword or "", config.option.markexpr or ""
+    known = {line.partition(":")[0].partition("(")[0].strip() for line in config.getini("markers")}
+    guesses = [
+        _guess("no marker is named", word, near_names(word, collected.markers), "--markers")
+        for word in selection.unknown_markers(markers, known)
+    ]
+    with suppress(ValueError):  # pytest itself says what is wrong with an expression
+        if keyword and not selection.matching(collected.cases, keyword):
+            guesses += keyword_guesses(keyword, collected)
+    if guesses:
+        raise pytest.UsageError("; ".join(guesses))
+
+
+def keyword_guesses(keyword: str, collected: Collected) -> list[str]:
+    """Return what the words of a ``-k`` expression that are in no case may have meant."""
+    unknown = selection.unknown_words(keyword, collected.cases)
+    return [_guess("no case matches", word, near) for word, near in unknown.items()]
+
+
+def _guess(text: str, word: str, near: Sequence[str], listing: str = "--collect-only -q") -> str:
+    hint = f": did you mean {' or '.join(near)}?" if near else f"; {listing} lists all"
+    return f"{text} '{word}'{hint}"
 
 
 def parameters(collected: Collected) -> Iterator[object]:

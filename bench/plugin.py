@@ -33,6 +33,14 @@ _LETTERS = {
 }
 
 
+_FOLDER = Path(os.path.realpath(__file__)).parent
+_BENCH = (_FOLDER, _FOLDER / "test_cases.py")
+"""What to name in order to collect the cases, and nothing else."""
+
+_ENDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+"""Exit codes of a session that went through its tests, even if there were none."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
     add_options(parser)
@@ -41,23 +49,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """List the cases if the session will ask for them; mistakes end it before it begins."""
     # An error raised during collection would come with a traceback and another exit code.
-    if _selects_cases(config):
-        from bench.collected import collect
+    paths = [_path_of(argument, config) for argument in config.args]
+    if any(path in _BENCH or path in _FOLDER.parents for path in paths):
+        from bench.collected import check_selection, collect
 
         config.stash[COLLECTED] = collect(config)
+        if all(path in _BENCH for path in paths):  # other tests may have what -k and -m name
+            check_selection(config, config.stash[COLLECTED])
 
 
-def _selects_cases(config: pytest.Config) -> bool:
-    """Return whether the arguments of a session name ``test_cases.py`` or a folder above it."""
-    folder = Path(os.path.realpath(__file__)).parent
-    for argument in config.args:
-        name = argument.partition("::")[0]
-        if config.option.pyargs and name.partition(".")[0] == folder.name:
-            return True
-        path = Path(os.path.realpath(config.invocation_params.dir / name))
-        if path in (folder / "test_cases.py", folder, *folder.parents):
-            return True
-    return False
+def _path_of(argument: str, config: pytest.Config) -> Path:
+    """Return the file or folder that an argument of pytest names."""
+    name = argument.partition("::")[0]
+    if config.option.pyargs and name in ("bench", "bench.test_cases"):
+        return _FOLDER
+    return Path(os.path.realpath(config.invocation_params.dir / name))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -94,24 +100,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
-    """Reject mistyped markers, and let pytest-benchmark see that cases are benchmarks."""
-    if COLLECTED not in config.stash:
+    """Let pytest-benchmark see that cases are benchmarks."""
+    with ExitStack() as stack:
+        if COLLECTED in config.stash:
+            from bench.selected import as_benchmarks
+
+            stack.enter_context(as_benchmarks(items))
         yield
-        return
-    from bench.selected import as_benchmarks, check_markers
-
-    check_markers(config, items)
-    with as_benchmarks(items):
-        yield
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fail with suggestions when ``-k`` matches nothing, which is most likely a typo."""
-    config = session.config
-    if COLLECTED in config.stash and not session.items:
-        from bench.selected import check_keywords
-
-        check_keywords(config.option.keyword, config.stash[COLLECTED])
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -172,7 +167,8 @@ def pytest_terminal_summary(
     terminalreporter: TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
     """Write what ran, the results, what was skipped and what to do next."""
-    _summarize(terminalreporter, config)
+    if TALLY in config.stash or exitstatus in _ENDED:
+        _summarize(terminalreporter, config)
     if TALLY in config.stash and exitstatus == pytest.ExitCode.INTERRUPTED:
         command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
         terminalreporter.write_line(f"resume with: {command}", bold=True)

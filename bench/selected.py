@@ -1,13 +1,12 @@
 """The items of a session that ``-k`` and ``-m`` select, and what the session says about them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from bench import selection
 from bench.case import Case
-from bench.collected import Collected
+from bench.collected import Collected, keyword_guesses
 from bench.protocol import PROFILES
 
 
@@ -15,44 +14,6 @@ def selected_cases(items: Iterable[pytest.Item]) -> list[Case]:
     """Return the cases among the items of a session."""
     parameters = (getattr(getattr(item, "callspec", None), "params", {}) for item in items)
     return [values["case"] for values in parameters if isinstance(values.get("case"), Case)]
-
-
-def check_markers(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
-    """Reject words of ``-m`` that name no marker.
-
-    Raises:
-        pytest.UsageError: Some word is unknown; the message has the nearest names.
-    """
-    registered = {line.partition(":")[0].partition("(")[0] for line in config.getini("markers")}
-    expression = config.option.markexpr or ""
-    if unknown := selection.unknown_markers(expression, registered):
-        used = {mark.name for item in items for mark in item.iter_markers()}
-        unknown = {word: near for word, near in unknown.items() if word not in used}
-    if unknown:
-        raise pytest.UsageError("; ".join(_guesses(unknown, "marker is named", "--markers")))
-
-
-def check_keywords(expression: str, collected: Collected) -> None:
-    """Reject a ``-k`` that selects nothing because of a word that no case has.
-
-    Raises:
-        pytest.UsageError: Some word is in no case; the message has the nearest names.
-    """
-    unknown = selection.unknown_words(expression, collected.cases)
-    if unknown:
-        raise pytest.UsageError("; ".join(_guesses(unknown)))
-
-
-def _guesses(
-    unknown: Mapping[str, Sequence[str]],
-    found: str = "case matches",
-    listing: str = "--collect-only -q",
-) -> list[str]:
-    return [
-        f"no {found} '{word}'"
-        + (f": did you mean {' or '.join(near)}?" if near else f"; {listing} lists all")
-        for word, near in unknown.items()
-    ]
 
 
 @contextmanager
@@ -92,4 +53,4 @@ def header(config: pytest.Config, collected: Collected) -> list[str]:
     )
     if settings.data_dirs:
         lines.append(f"datasets found: {names or 'none'}")
-    return lines + _guesses(selection.unknown_words(config.option.keyword, collected.cases))
+    return lines + keyword_guesses(config.option.keyword, collected)

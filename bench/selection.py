@@ -17,6 +17,9 @@ from models.catalog import MODELS, ModelEntry
 
 _OPERATORS = {"and", "or", "not"}
 
+_NODE = "bench/test_cases.py::test_case"
+"""What pytest matches besides a case's own names."""
+
 
 def all_cases(settings: Settings, datasets: Mapping[str, FoundDataset]) -> list[Case]:
     """Return every case of every study, each once.
@@ -91,6 +94,33 @@ def catalog_markers() -> set[str]:
     return names
 
 
+def matching(cases: Iterable[Case], expression: str) -> list[Case]:
+    """Return the cases that a ``-k`` expression selects, by parts of their ids and keywords.
+
+    Raises:
+        ValueError: The expression is invalid.
+    """
+    from _pytest.mark.expression import Expression
+
+    try:
+        compiled = Expression.compile(expression)
+    except SyntaxError as error:
+        raise ValueError(
+            f"-k {expression!r} is invalid ({error.msg}). Wanted words joined by and, or, not, "
+            "such as 'rd_resnet18 and surface'."
+        ) from None
+
+    def matches(case: Case) -> bool:
+        texts = [text.lower() for text in (case.id, *keywords(case), _NODE)]
+
+        def occurs(word: str, /, **_: object) -> bool:
+            return any(word.lower() in text for text in texts)
+
+        return compiled.evaluate(occurs)
+
+    return [case for case in cases if matches(case)]
+
+
 def unknown_words(expression: str, cases: Sequence[Case]) -> dict[str, list[str]]:
     """Return the words of a ``-k`` expression that match no case, each with the nearest names."""
     marks = {word for case in cases for word in keywords(case)}
@@ -99,15 +129,15 @@ def unknown_words(expression: str, cases: Sequence[Case]) -> dict[str, list[str]
     return {
         word: near_names(word, names)
         for word in _words(expression)
-        if word.lower() not in text and word.lower() not in "bench/test_cases.py::test_case"
+        if word.lower() not in text and word.lower() not in _NODE
     }
 
 
-def unknown_markers(expression: str, markers: Collection[str]) -> dict[str, list[str]]:
-    """Return the words of an ``-m`` expression that are no markers, each with the nearest ones."""
+def unknown_markers(expression: str, markers: Collection[str]) -> list[str]:
+    """Return the words of an ``-m`` expression that are no markers."""
     # Arguments such as device(serial="x") name no markers.
     words = _words(re.sub(r"\([^()]*=[^()]*\)", "", expression))
-    return {word: near_names(word, markers) for word in words if word not in markers}
+    return [word for word in words if word not in markers]
 
 
 def _words(expression: str) -> list[str]:

@@ -45,20 +45,18 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
 
 def _why_nothing_ran(terminal: TerminalReporter, tally: Tally) -> str:
     """Return the reasons of a session that ran nothing, from its outcomes and pytest's own."""
-    option = terminal.config.option
-    chosen = [
-        f"{name} '{text}'"
-        for name, text in (("-k", option.keyword), ("-m", option.markexpr))
-        if text
-    ]
+    option, defaults = terminal.config.option, terminal.config.getini("addopts")
+    expressions = {"-k": option.keyword, "-m": option.markexpr}
+    chosen = [f"{k} '{text}'" for k, text in expressions.items() if text and text not in defaults]
     parts = [
         (tally.outcomes["cached"], "finished before (--rerun runs them again)"),
-        (tally.outcomes["skipped"], "skipped for the reasons below"),
-        *((count, f"skipped by pytest: {reason}") for reason, count in _skips(terminal).items()),
+        (tally.outcomes["skipped"], "skipped"),
+        *((count, f"skipped by pytest ({reason})") for reason, count in _skips(terminal).items()),
         (len(terminal.stats.get("error", [])), "ended with the errors above"),
-        (len(terminal.stats.get("deselected", [])), f"not selected by {' and '.join(chosen)}"),
     ]
     reasons = [f"{count:,} {text}" for count, text in parts if count]
+    if not reasons and (count := len(terminal.stats.get("deselected", []))):
+        reasons = [f"{' and '.join(chosen) or 'the selection'} left none of {count:,}"]
     return ", ".join(reasons) or "the session ended before the first one"
 
 
@@ -67,7 +65,9 @@ def _skips(terminal: TerminalReporter) -> Counter[str]:
     reports = (r for r in terminal.stats.get("skipped", []) if isinstance(r, pytest.TestReport))
     own = (r for r in reports if not dict(r.user_properties).get("outcome"))
     return Counter(
-        r.longrepr[2].removeprefix("Skipped: ") for r in own if isinstance(r.longrepr, tuple)
+        r.longrepr[2].removeprefix("Skipped: ").rstrip(".")
+        for r in own
+        if isinstance(r.longrepr, tuple)
     )
 
 
@@ -118,7 +118,10 @@ def _leaderboard(settings: Settings) -> str:
 def _write_skips(terminal: TerminalReporter, tally: Tally) -> None:
     ranked = sorted(tally.skips.items(), key=lambda item: -len(item[1]))
     for reason, cases in ranked[:_SKIPS_SHOWN]:
-        terminal.write_line(f"skipped {len(cases)}: {reason}")
+        what, _, mending = reason.partition("\n")
+        terminal.write_line(f"skipped {len(cases)}: {what}")
+        if mending:
+            terminal.write_line(f"  {mending}")
     hidden = sum(len(cases) for _, cases in ranked[_SKIPS_SHOWN:])
     if hidden:
         terminal.write_line(f"skipped {hidden}: for other reasons (-rs shows them)")

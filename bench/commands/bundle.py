@@ -2,7 +2,7 @@
 
 import argparse
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +95,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _cases(options: argparse.Namespace, datasets: "Mapping[str, FoundDataset]") -> "list[Case]":
     from bench.needs import offered_cases
+    from bench.selection import matching
     from bench.studies import STUDIES
 
     if options.study not in STUDIES:
@@ -105,7 +106,7 @@ def _cases(options: argparse.Namespace, datasets: "Mapping[str, FoundDataset]") 
     ]
     if options.keyword:
         try:
-            cases = _matching(cases, options.keyword)
+            cases = matching(cases, options.keyword)
         except ValueError as error:
             raise CommandError(str(error)) from None
     if not cases:
@@ -114,35 +115,6 @@ def _cases(options: argparse.Namespace, datasets: "Mapping[str, FoundDataset]") 
             "--collect-only -q lists them."
         )
     return cases
-
-
-def _matching(cases: "Iterable[Case]", expression: str) -> "list[Case]":
-    """Return the cases that a ``-k`` expression selects, by parts of their ids and keywords.
-
-    Raises:
-        ValueError: The expression is invalid.
-    """
-    from _pytest.mark.expression import Expression
-
-    from bench.selection import keywords
-
-    try:
-        compiled = Expression.compile(expression)
-    except SyntaxError as error:
-        raise ValueError(
-            f"-k {expression!r} is invalid ({error.msg}). Wanted words joined by and, or, not, "
-            "such as 'rd_resnet18 and surface'."
-        ) from None
-
-    def matches(case: "Case") -> bool:
-        texts = [text.lower() for text in (case.id, *keywords(case))]
-
-        def occurs(word: str, /, **_: object) -> bool:
-            return any(word.lower() in text for text in texts)
-
-        return compiled.evaluate(occurs)
-
-    return [case for case in cases if matches(case)]
 
 
 def _session_keyword(options: argparse.Namespace) -> str:
