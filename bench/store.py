@@ -1,5 +1,6 @@
 """The record store: an append-only file, to which each case adds one fsynced line."""
 
+import codecs
 import errno
 import logging
 import os
@@ -9,6 +10,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from bench.record import Key, Record, RecordError, from_json
+
+_BLANK = " \t\r\ufeff"
+"""What may surround a line: editors put a byte-order mark before the first, joined files have more."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,10 +83,9 @@ def read_records(files: Iterable[Path]) -> list[Record]:
     """
     records = []
     for file in files:
-        text = file.read_bytes().decode(errors="replace")
-        lines = text.split("\n")
+        lines = [line.strip(_BLANK) for line in _text(file.read_bytes()).split("\n")]
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
+            if not line:
                 continue
             try:
                 records.append(from_json(line))
@@ -90,3 +93,9 @@ def read_records(files: Iterable[Path]) -> list[Record]:
                 if number < len(lines):
                     _log.warning("%s:%d skipped: %s", file, number, error)
     return records
+
+
+def _text(content: bytes) -> str:
+    """Decode UTF-8, or the UTF-16 that PowerShell writes."""
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf16 else "utf-8", errors="replace")

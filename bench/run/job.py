@@ -34,6 +34,10 @@ class CaseSkipped(Exception):
         self.missing, self.why = missing, why
 
 
+class RecipeError(Exception):
+    """A model cannot be built from its recipe and the session's options; the message says why."""
+
+
 class WeightsError(Exception):
     """Weights exist but cannot be used; the message says what does not fit."""
 
