@@ -12,7 +12,7 @@ from filelock import FileLock
 from bench.record import Key, Record, RecordError, from_json
 
 _BLANK = " \t\r\ufeff"
-"""What may surround a line: editors put a byte-order mark before the first, joined files have more."""
+"""What may surround a line; a byte-order mark does wherever files of some editors were joined."""
 
 _log = logging.getLogger(__name__)
 
