@@ -25,7 +25,7 @@ def add_options(parser: pytest.Parser) -> None:
         dest = f"bench_{dest or name[2:].replace('-', '_')}"
         try:
             group.addoption(name, dest=dest, **how)
-        except ValueError:  # the name is taken
+        except (ValueError, argparse.ArgumentError):  # the name is taken
             group.addoption(f"--bench-{name[2:]}", dest=dest, **how)
 
     add(

@@ -134,5 +134,5 @@ def test_a_test_file_of_ones_own_gets_a_collection_error_without_traceback(
         "--device", "tpu",
     )  # fmt: skip
     result.stdout.fnmatch_lines(["*wanted cpu, cuda or cuda:N, found 'tpu'*"])
-    result.stdout.no_fnmatch_line("*Traceback*")
-    assert len(result.outlines) < 20
+    for part in ("*Traceback*", "*pluggy/*", "*bench/plugin.py*"):
+        result.stdout.no_fnmatch_line(part)
