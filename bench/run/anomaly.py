@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from bench.metrics.region_cache import cached_regions
 from bench.record import Record
 from bench.run.anomaly_evaluation import evaluate_heads
@@ -14,6 +17,7 @@ from bench.run.measure.profile import ProfileTarget
 from bench.run.predict import HeadPredictions, predict_all
 from bench.run.spro import saturated_regions
 from bench.run.task import Evaluation, Model, Task
+from bench.run.training.extras import Extras
 from bench.run.training.loop import TrainingResult
 from bench.run.training.train import TrainingData, train
 from datasets_lib.augment.augmentation import Identity
@@ -22,7 +26,7 @@ from datasets_lib.batches.image_set import ImageSet
 from datasets_lib.batches.textures import TextureSource, texture_source
 from datasets_lib.cache.decode_cache import DecodeCache
 from models.catalog import MODELS
-from models.components.base import AnomalyModel
+from models.components.base import AnomalyModel, Batch
 
 Predictions = dict[str, HeadPredictions]
 
@@ -52,7 +56,7 @@ class AnomalyTask(Task):
         self.fingerprints |= {"feature_cache": state, "features_computed": computed}
 
     def train(self, model: Model) -> TrainingResult:
-        """Fit the model to the normal images."""
+        """Fit the model to its training images."""
         assert isinstance(model, AnomalyModel)
         fitted, held_out = split_held_out(self.data.fit, self.inputs.held_out)
         # Features are of the whole split: a model that holds images out sees images instead.
@@ -60,9 +64,9 @@ class AnomalyTask(Task):
             images=fitted.images,
             features=self.features.get("fit") if held_out is None else None,
             held_out=None if held_out is None else held_out.images,
-            textures=self._textures(),
+            extras=self._extras(fitted),
         )
-        self._train_images = fitted.images
+        self._train_images, self.extras = fitted.images, data.extras
         return train(model, data, self.job, self.device, self.progress)
 
     def predict(self, model: Model) -> dict[str, Predictions]:
@@ -117,10 +121,32 @@ class AnomalyTask(Task):
             model=model,
             images=self._train_images,
             predict=lambda images: model.predict(make_batch(model, images, self.device)),
-            loss=(lambda images: model.loss(make_batch(model, images, self.device)))
+            loss=(lambda images: model.loss(self._training_batch(model, images)))
             if model.uses_gradients
             else None,
             frozen=model.backbone if "fit" in self.features else None,
+        )
+
+    def _training_batch(self, model: AnomalyModel, images: Tensor) -> Batch:
+        """Return a batch of the first training images, with all that the loss reads."""
+        assert self.extras is not None
+        index = torch.arange(len(images), device=self._train_images.device)
+        index %= len(self._train_images)
+        masks = self.extras.masks(index)
+        return make_batch(
+            model,
+            images,
+            self.device,
+            masks=None if masks is None else masks.to(self.device),
+            **self.extras.fields(images, index, 0),
+        )
+
+    def _extras(self, fitted: ImageSet) -> Extras:
+        entry = MODELS[self.job.case.model]
+        return Extras(
+            seed=self.job.seed,
+            textures=self._textures(),
+            labeled=fitted if entry.supervised else None,
         )
 
     def _features_by_split(self, model: AnomalyModel) -> dict[str, Features]:

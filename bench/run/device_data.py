@@ -110,7 +110,7 @@ def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
         images = load(samples, job.protocol.image_size, cache, has_masks, count)
         return images if job.protocol.crop is None else images.cropped(job.protocol.crop)
 
-    fit = read(inputs.fit, has_masks=False)
+    fit = read(inputs.fit, has_masks=inputs.has_masks and inputs.supervised)
     test = read(inputs.test, has_masks=inputs.has_masks)
     calibration = read(inputs.calibration, has_masks=False) if inputs.calibration else None
     splits = {"fit": fit, "calibration": calibration, "test": test}

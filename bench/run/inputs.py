@@ -20,7 +20,7 @@ from datasets_lib.download.network import unreachable
 from datasets_lib.entry import Reader
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification
-from datasets_lib.layouts.split import limit, split_calibration
+from datasets_lib.layouts.split import limit, split_calibration, split_labeled
 from datasets_lib.resolve import resolve_callable
 from models.catalog import MODELS, WEIGHTS
 from models.components.weights import ResolvedWeights, WeightsMissingError
@@ -101,6 +101,10 @@ class Finder:
         hashes = ContentHashes(self.settings.cache_dir / "hashes")
         data_hash = hashes.data_hash([*train, *category.validation, *test])
         entry = MODELS[case.model]
+        if entry.supervised:
+            labeled, test = split_labeled(test)
+            fit = (*fit, *labeled)
+            data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()
         held_out = split_calibration(fit)[1] if entry.holds_out else ()
         textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
         if entry.auxiliary:
@@ -114,6 +118,7 @@ class Finder:
             data_hash=data_hash,
             weights=weights,
             held_out=frozenset(sample.name for sample in held_out),
+            supervised=entry.supervised,
             textures=textures,
         )
 

@@ -47,7 +47,7 @@ class Inputs:
     """What an anomaly case reads.
 
     Attributes:
-        fit: Normal images to train on.
+        fit: Images to train on: normal ones, for a supervised model labeled defects too.
         calibration: Held-out normal images for the threshold; may be empty.
         test: Images to evaluate on.
         has_masks: Whether every defective test image has a mask.
@@ -55,6 +55,7 @@ class Inputs:
         weights: The backbone's weights, or None for a case from scratch.
         held_out: Names of the images in ``fit`` that are kept from training, for models that
             calibrate on some.
+        supervised: Whether ``fit`` holds defects.
         textures: Dataset of auxiliary images; None where the model takes none or the procedural
             stand-in serves.
     """
@@ -66,6 +67,7 @@ class Inputs:
     data_hash: str
     weights: ResolvedWeights | None
     held_out: frozenset[str] = frozenset()
+    supervised: bool = False
     textures: FoundDataset | None = None
 
     @property

@@ -42,6 +42,27 @@ def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples
     return _held_out(normal, fraction)
 
 
+def split_labeled(test: Sequence[Sample]) -> tuple[Samples, Samples]:
+    """Move half of each kind of defect, rounded down, from the test images to training.
+
+    Returns:
+        ``(labeled, test)``; normal images and kinds with one image stay in the test.
+    """
+    kinds: dict[str, list[Sample]] = {}
+    for sample in test:
+        if sample.defect is not None:
+            kinds.setdefault(sample.defect, []).append(sample)
+    moved = {
+        sample.name
+        for samples in kinds.values()
+        for sample in _by_hash(samples)[: len(samples) // 2]
+    }
+    return (
+        tuple(sample for sample in test if sample.name in moved),
+        tuple(sample for sample in test if sample.name not in moved),
+    )
+
+
 def split_category(
     dataset: str, category: str, root: Path, samples: Sequence[Sample], has_masks: bool
 ) -> Category:

@@ -1,4 +1,4 @@
-"""Models that reconstruct the image itself: the autoencoder."""
+"""Models that reconstruct the image itself: autoencoder, GANomaly, DRAEM and DSR."""
 
 from dataclasses import replace
 from types import MappingProxyType
@@ -14,6 +14,39 @@ _AUTOENCODER = Recipe(
     source="own proposal, as the original study's: Adam, latent 128",
 )
 _AUTOENCODER_LONG = replace(_AUTOENCODER, epochs=200, source="own proposal, 200 passes")
+
+_GANOMALY = Recipe(
+    optimizer="adam",
+    lr=2e-4,
+    betas=(0.5, 0.999),
+    epochs=20,
+    batch_size=8,
+    source="Akcay et al., ACCV 2018; epochs and batch as the original study",
+)
+_GANOMALY_PAPER = replace(_GANOMALY, epochs=100, source="Akcay et al., ACCV 2018")
+_DRAEM = Recipe(
+    optimizer="adam",
+    lr=1e-4,
+    epochs=10,
+    batch_size=8,
+    source="Zavrtanik et al., DRAEM, ICCV 2021; epochs as the original study",
+)
+_DRAEM_PAPER = replace(_DRAEM, epochs=700, source="Zavrtanik et al., DRAEM, ICCV 2021")
+
+
+def _draem(name: str, *, sspcab: bool) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        family="reconstruction",
+        build="models.draem.model:build",
+        weights=None,
+        recipes=MappingProxyType({"baseline": _DRAEM}),
+        options={"sspcab": sspcab},
+        seed_base=ZOO_SEED,
+        paper_recipe=_DRAEM_PAPER,
+        auxiliary=("dtd",),
+    )
+
 
 RECONSTRUCTION_MODELS = (
     ModelEntry(
@@ -31,4 +64,16 @@ RECONSTRUCTION_MODELS = (
         seed_base=ZOO_SEED,
         paper_recipe=_AUTOENCODER_LONG,
     ),
+    ModelEntry(
+        name="ganomaly",
+        family="reconstruction",
+        build="models.ganomaly:build",
+        weights=None,
+        recipes=MappingProxyType({"baseline": _GANOMALY}),
+        options={"latent": 100, "width": 64},
+        seed_base=ZOO_SEED,
+        paper_recipe=_GANOMALY_PAPER,
+    ),
+    _draem("draem", sspcab=True),
+    _draem("draem_plain", sspcab=False),
 )

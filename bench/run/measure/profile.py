@@ -110,7 +110,7 @@ def _training(
     """
     target.model.train()
     batch = _batch(target.images, trained.images_seen // trained.steps, device)
-    optimizer = build_optimizer(protocol.recipe, target.model.trainable_parameters())
+    optimizer = build_optimizer(protocol.recipe, target.model.parameter_groups())
 
     def train() -> None:
         with autocast(device, protocol):

@@ -96,6 +96,9 @@ class Trainable(Protocol):
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Return the parameters the optimizer steps."""
 
+    def parameter_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Return them in groups, each with a factor on the learning rate."""
+
     def checkpoint(self) -> dict[str, Any]:
         """Return what must be saved to resume."""
 
@@ -187,10 +190,9 @@ class _Trainer:
     ) -> None:
         recipe = protocol.recipe
         self.model, self.objective, self.recipe, self.device = model, objective, recipe, device
-        self.optimizer = build_optimizer(recipe, model.trainable_parameters())
-        warmup = round(steps * recipe.warmup_epochs / recipe.epochs)
+        self.optimizer = build_optimizer(recipe, model.parameter_groups())
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: learning_rate_factor(step, steps, warmup, recipe.schedule)
+            self.optimizer, lambda step: learning_rate_factor(step, steps, recipe)
         )
         self.average: _MovingAverage | None = None
         if isinstance(recipe, ClassifierRecipe) and recipe.ema_decay is not None:

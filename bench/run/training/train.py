@@ -12,13 +12,13 @@ from bench.run.features.store import Features
 from bench.run.job import Job, ProgressCallback
 from bench.run.measure.memory import PeakMemory, peak_host_memory
 from bench.run.predict import check_contract
+from bench.run.training.extras import Extras
 from bench.run.training.loop import TrainingResult, fit
 from bench.run.training.objective import AnomalyObjective
 from bench.run.training.precision import to_float
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.random_streams import RandomStreams
-from datasets_lib.batches.textures import TextureSource
 from models.catalog import MODELS
 from models.components.base import AnomalyModel, Batch, ModelContractError
 
@@ -28,16 +28,16 @@ class TrainingData:
     """What a model is fitted to.
 
     Attributes:
-        images: ``(N, 3, S, S)`` uint8 normal images.
+        images: ``(N, 3, S, S)`` uint8 images: normal ones, for a supervised model defects too.
         features: Features of a frozen backbone, where they were computed beforehand.
         held_out: Normal images kept from training; None for a model that calibrates on none.
-        textures: Auxiliary images, for a loss that takes some.
+        extras: What training batches hold along with images and features.
     """
 
     images: Tensor
     features: Features | None = None
     held_out: Tensor | None = None
-    textures: TextureSource | None = None
+    extras: Extras | None = None
 
 
 def train(
@@ -66,7 +66,7 @@ def train(
         trained = fit(
             model,
             AnomalyObjective(
-                model, data.images, job.protocol, device, job.seed, data.features, data.textures
+                model, data.images, job.protocol, device, job.seed, data.features, data.extras
             ),
             job.protocol,
             seed=job.seed,
