@@ -139,7 +139,7 @@ def without_study(records: Iterable[Record]) -> Iterator[str]:
     models = Counter(
         record.case.model
         for record in records
-        if record.status == "ok" and not any(s.selects(record.case) for s in STUDIES.values())
+        if record.status == "ok" and not any(s.shows(record) for s in STUDIES.values())
     )
     if models:
         names = ", ".join(f"`{name}` ({count})" for name, count in sorted(models.items()))
