@@ -13,7 +13,7 @@ from bench.extensions import ExtensionError, load_extensions
 from bench.near_names import near_names
 from bench.options import plugin_files, settings_of
 from bench.settings import Settings
-from datasets_lib.discover import FoundDataset, find_datasets
+from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.layouts.category import DatasetError
 
 _PYTEST_MARKERS = {
@@ -21,6 +21,9 @@ _PYTEST_MARKERS = {
     *("gpu", "network", "slow", "real_data", "tryfirst", "trylast"),
 }
 """Markers that a dataset of the same name must not set."""
+
+_MAX_REMARKS = 4
+"""Lines about folders that are no datasets; a folder of many things is no reason to scroll."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def collect(config: pytest.Config) -> Collected:
     try:
         load_extensions(plugin_files(config))
         settings = settings_of(config)
-        datasets = find_datasets(settings.data_dirs)
+        datasets = available_datasets(settings.data_dirs)
         collected = Collected(settings, datasets, selection.all_cases(settings, datasets))
     except (ExtensionError, DatasetError, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
@@ -81,7 +84,23 @@ def check_selection(config: pytest.Config, collected: Collected) -> None:
         if keyword and not selection.matching(collected.cases, keyword):
             guesses += keyword_guesses(keyword, collected)
     if guesses:
-        raise pytest.UsageError("; ".join(guesses))
+        raise pytest.UsageError("\n".join(["; ".join(guesses), *not_datasets(collected)]))
+
+
+def not_datasets(collected: Collected) -> list[str]:
+    """Return lines about folders of the data folders that hold no dataset."""
+    from bench.commands.data_folders import remarks
+
+    found = {dataset.root for dataset in collected.datasets.values()}
+    lines = [
+        f"  {line}"
+        for folder in collected.settings.data_dirs
+        for line in remarks(folder, any(folder in root.parents for root in found))
+    ]
+    if len(lines) > _MAX_REMARKS:
+        hidden = len(lines) - _MAX_REMARKS + 1
+        lines[_MAX_REMARKS - 1 :] = [f"  … and {hidden} more: python -m bench data where"]
+    return lines
 
 
 def keyword_guesses(keyword: str, collected: Collected) -> list[str]:

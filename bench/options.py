@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench.arguments import expression, positive
+
 if TYPE_CHECKING:
     from bench.settings import Settings
 
@@ -34,7 +36,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="budget and recipe set: smoke, standard, original or paper (default: standard with "
         "CUDA, smoke without)",
     )
-    add("--seeds", type=_positive, default=1, metavar="N", help="replicates per case (default 1)")
+    add("--seeds", type=positive, default=1, metavar="N", help="replicates per case (default 1)")
     add("--recipes", metavar="A,B", help="comma-separated recipes, or all")
     add(
         "--plugin",
@@ -51,11 +53,32 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add(
         "--images-seen",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="training budget in images, instead of the profile's; such runs are stored separately",
     )
-    add("--image-size", type=_positive, metavar="PX", help="image side instead of the default")
+    add("--image-size", type=positive, metavar="PX", help="image side instead of the default")
+    add(
+        "--bits",
+        type=_bits,
+        default=16,
+        metavar="N",
+        help="bits that the cameras fill in 16-bit image files, such as 12 (default 16)",
+    )
+    add(
+        "--split-by",
+        type=expression,
+        default="",
+        metavar="PREFIX",
+        help="regular expression of the start of a file name, such as 'part[0-9]+': images of one "
+        "prefix stay together where a split is made by hash",
+    )
+    add(
+        "--max-megapixels",
+        type=positive,
+        metavar="N",
+        help="size up to which images are decoded (default: Pillow's limit, 89)",
+    )
     add(
         "--precision",
         choices=["float32", "bf16"],
@@ -81,7 +104,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--cache-dir", type=Path, metavar="DIR", help="folder of decoded images and features")
     add(
         "--workers",
-        type=_positive,
+        type=positive,
         default=2,
         metavar="N",
         help="threads that read a streamed dataset (default 2)",
@@ -145,7 +168,20 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_false",
         help="skip speed, memory and size; evaluate quality only",
     )
-    add("--rerun", action="store_true", help="run finished cases again")
+    add(
+        "--measure-seconds",
+        type=_seconds,
+        default=10.0,
+        metavar="S",
+        help="seconds to measure a case in (default 10); what does not fit is left out",
+    )
+    add("--rerun", action="store_true", help="run all finished cases again")
+    add(
+        "--keep-stale",
+        action="store_true",
+        help="keep finished cases although their code, device, threads or options changed; "
+        "without it they run again",
+    )
     add(
         "--fail-empty",
         action="store_true",
@@ -202,12 +238,16 @@ def settings_of(config: pytest.Config) -> "Settings":
         augmentations=_names("--augmentations", option.bench_augmentations, AUGMENTATIONS) or (),
         images_seen=option.bench_images_seen,
         image_size=option.bench_image_size,
+        bits=option.bench_bits,
+        split_by=option.bench_split_by,
+        max_megapixels=option.bench_max_megapixels,
         precision=option.bench_precision or default_precision(device),
         isolate=isolate,
         timeout_s=timeout or 4 * 3600.0,
         stall_timeout_s=stall or 900.0,
         compiling=option.bench_compile,
         rerun=option.bench_rerun,
+        keep_stale=option.bench_keep_stale,
         save_models=option.bench_save_models,
         workers=option.bench_workers,
         host_memory=option.bench_host_memory,
@@ -216,6 +256,7 @@ def settings_of(config: pytest.Config) -> "Settings":
         cache_limit=option.bench_cache_limit,
         plots=option.bench_plots,
         measurements=option.bench_measurements,
+        measure_seconds=option.bench_measure_seconds,
     )
 
 
@@ -289,6 +330,15 @@ def _seconds(text: str) -> float:
     return _number(text, "a number of seconds above 0", low=math.ulp(0.0))
 
 
+def _bits(text: str) -> int:
+    from datasets_lib.images.bit_depth import BITS
+
+    if text not in map(str, BITS):
+        wanted = " or ".join(map(str, BITS))
+        raise argparse.ArgumentTypeError(f"wanted {wanted} bits, found '{text}'")
+    return int(text)
+
+
 def _number(text: str, wanted: str, low: float) -> float:
     try:
         number = float(text)
@@ -297,9 +347,3 @@ def _number(text: str, wanted: str, low: float) -> float:
     if not low <= number < math.inf:
         raise argparse.ArgumentTypeError(f"wanted {wanted}, found '{text}'")
     return number
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number from 1, found '{text}'")
-    return int(text)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from bench.case import Case
-from bench.collected import Collected, keyword_guesses
+from bench.collected import Collected, keyword_guesses, not_datasets
 from bench.protocol import PROFILES
 
 
@@ -53,4 +53,5 @@ def header(config: pytest.Config, collected: Collected) -> list[str]:
     )
     if settings.data_dirs:
         lines.append(f"datasets found: {names or 'none'}")
+    lines += not_datasets(collected)
     return lines + keyword_guesses(config.option.keyword, collected)

@@ -35,6 +35,7 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
         terminal.write_line(row)
     for line in warnings(finished, tally.skips):
         terminal.write_line(line)
+    _write_reruns(terminal, tally)
     _write_skips(terminal, tally)
     if text := _leaderboard(settings):
         terminal.write_line(f"leaderboard  {text}")
@@ -78,13 +79,12 @@ def warnings(records: Sequence[Record], skips: Mapping[str, Sequence[str]]) -> I
         records: Finished records.
         skips: Ids of skipped cases by reason.
     """
-    random = [record for record in records if _could_be_pretrained(record)]
-    if random and not any(record.case.pretrained for record in records):
-        missing = any("-pretrained-" in case for cases in skips.values() for case in cases)
-        why = "no file of pretrained weights was found" if missing else "as selected"
+    random = any(_could_be_pretrained(record) for record in records)
+    missing = any("-pretrained-" in case for cases in skips.values() for case in cases)
+    if random and missing and not any(record.case.pretrained for record in records):
         yield (
-            f"random weights ({why}): these figures show that the harness works, not what the "
-            "models can do"
+            "random weights, because no file of pretrained weights was found: these figures show "
+            "that the harness works, not what the models can do"
         )
     held_out = [record.fingerprints.get("images", {}).get("calibration", 0) for record in records]
     few = sorted(count for count in held_out if 0 < count < MIN_HELD_OUT)
@@ -125,6 +125,21 @@ def _write_skips(terminal: TerminalReporter, tally: Tally) -> None:
     hidden = sum(len(cases) for _, cases in ranked[_SKIPS_SHOWN:])
     if hidden:
         terminal.write_line(f"skipped {hidden}: for other reasons (-rs shows them)")
+
+
+def _write_reruns(terminal: TerminalReporter, tally: Tally) -> None:
+    """Write why finished cases ran again, and whose speeds others disturbed."""
+    for reason, cases in list(tally.reruns.items())[:_SKIPS_SHOWN]:
+        terminal.write_line(f"ran again {len(cases)}: {reason}")
+    hidden = len(tally.reruns) - _SKIPS_SHOWN
+    if hidden > 0:
+        terminal.write_line(f"… and {hidden} more reasons")
+    disturbed = sum(record.disturbed for record in tally.records)
+    if disturbed:
+        terminal.write_line(
+            f"{disturbed} of {len(tally.records)} cases ran on a busy machine: their speeds are "
+            "marked and never rank; they run again when it is idle"
+        )
 
 
 def _write_pictures(terminal: TerminalReporter, tally: Tally, settings: Settings) -> None:

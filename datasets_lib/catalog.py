@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from datasets_lib.entry import FOLDER_FINDER, FOLDER_READER, DatasetEntry, Layout
+from datasets_lib.layouts.folders import folder_id
 from datasets_lib.sets import (
     btad,
     cifar,
@@ -42,12 +43,23 @@ CUSTOM_LAYOUTS: Mapping[str, Layout] = MappingProxyType(_LAYOUTS)
 def entry_named(name: str) -> DatasetEntry | None:
     """Return the dataset of this name, or the one whose folder may be called so.
 
-    >>> entry_named("btech").name
-    'btad'
+    Underscores do not matter: publishers' names are spelled in many ways.
+
+    >>> entry_named("btech").name, entry_named("mvtecad").name
+    ('btad', 'mvtec')
     """
     # The name itself takes precedence over the folder names of other sets.
-    aliases = (entry for entry in DATASETS.values() if name in entry.folders)
-    return DATASETS.get(name) or next(aliases, None)
+    return DATASETS.get(name) or next(
+        (entry for entry in DATASETS.values() if _squeezed(name) in _aliases(entry)), None
+    )
+
+
+def _aliases(entry: DatasetEntry) -> set[str]:
+    return set(map(_squeezed, (entry.name, folder_id(entry.title), *entry.folders)))
+
+
+def _squeezed(name: str) -> str:
+    return name.replace("_", "")
 
 
 def register_dataset(entry: DatasetEntry) -> None:

@@ -3,7 +3,8 @@
 import argparse
 from datetime import datetime
 
-from bench.commands.command import add_cache_dir, cache_dir_of, days
+from bench.arguments import days
+from bench.commands.command import add_cache_dir, cache_dir_of
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,7 +1,6 @@
-"""What the commands share: their parser and error, numbers, and options that name folders."""
+"""What the commands share: their parser and error, and options that name folders."""
 
 import argparse
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,24 +19,6 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and exit."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-def positive(text: str) -> int:
-    """Parse a whole number from 1."""
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number from 1, found '{text}'")
-    return int(text)
-
-
-def days(text: str) -> float:
-    """Parse a number of days from 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"wanted a number of days from 0, found '{text}'")
-    return number
 
 
 def add_data_dir(command: argparse.ArgumentParser) -> None:

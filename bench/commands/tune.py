@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from bench.commands.command import CommandError, add_weights_dir, positive, weights_dirs_of
+from bench.arguments import positive
+from bench.commands.command import CommandError, add_weights_dir, weights_dirs_of
 from bench.near_names import near_names
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.folders import child
 
 Row = dict[str, str]
 
@@ -67,7 +68,7 @@ def file_inside(root: Path, name: str, where: str, remedy: str) -> Path:
             f"{where} names the file {name!r}: wanted a path inside {root}, relative to it and "
             f"with / between folders. {remedy}"
         )
-    file = root / name
+    file = child(root, *parts)
     # os.path.isfile answers False where Path.is_file raises, on a name too long for one.
     if not os.path.isfile(file):  # noqa: PTH113
         raise DatasetError(f"{where} names the file {name!r}, which is not in {root}. {remedy}")

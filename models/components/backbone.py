@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from models.catalog import WEIGHTS, WeightsEntry
 from models.components.checkpoints import misfits
 from models.components.weights import IncompleteWeightsError
+from models.components.weights_file import without_prefix
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
 """Strides of the features by stage, which ResNets call layer."""
@@ -191,7 +192,12 @@ def _load(backbone: FeatureListNet, state: Mapping[str, Tensor], weights: Weight
         for name, tensor in backbone.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    renamed = timm_feature_state(state, weights.architecture)
+
+    def renamed_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return timm_feature_state(state, weights.architecture)
+
+    state = without_prefix(state, lambda found: len(wanted.keys() & renamed_state(found).keys()))
+    renamed = renamed_state(state)
     tapped = {name.partition(".")[0] for name in wanted}
     # Stages after the last tapped one are ignored. Unknown tensors of a tapped stage are not: a
     # deeper network of the family has every tensor of the shallower one.
