@@ -52,13 +52,13 @@ def _run(options: argparse.Namespace) -> int:
     from bench.airgap.bundle import excluded_files, project_members, write_bundle
     from bench.airgap.unbundle import BundleError, platform_name
     from bench.airgap.wheels import python_name
-    from datasets_lib.discover import find_datasets
+    from datasets_lib.discover import available_datasets
 
     if options.out.is_dir():
         raise CommandError(f"{options.out} is a folder: name a file in it, such as study.tar.")
     if options.wheels_dir is not None and not options.wheels_dir.is_dir():
         raise CommandError(f"--wheels-dir {options.wheels_dir}: wanted a folder, found none.")
-    datasets = find_datasets(data_dirs_of(options))
+    datasets = available_datasets(data_dirs_of(options))
     cases = _cases(options, datasets)
     weights, missing = _fetched(cases, datasets, options)
     with tempfile.TemporaryDirectory() as scratch:
@@ -138,12 +138,20 @@ def _datasets(cases: "Sequence[Case]", datasets: "Mapping[str, FoundDataset]") -
 
 def _weights(weights: "Mapping[str, Weights]") -> "list[Member]":
     from bench.airgap.bundle import Member
+    from models.catalog import WEIGHTS
 
+    found = {tag: entry.resolved for tag, entry in weights.items() if entry.resolved is not None}
+    files = {
+        part: resolved
+        for tag, whole in found.items()
+        for part, resolved in zip(
+            WEIGHTS[tag].parts or (tag,), whole.parts or (whole,), strict=True
+        )
+    }
+    # Weights folders are searched for the full tag, among other names.
     return [
-        # Weights folders are searched for the full tag, among other names.
-        Member(f"weights/{tag}{entry.resolved.path.suffix}", entry.resolved.path)
-        for tag, entry in weights.items()
-        if entry.resolved is not None
+        Member(f"weights/{tag}{resolved.path.suffix}", resolved.path)
+        for tag, resolved in files.items()
     ]
 
 
