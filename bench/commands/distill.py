@@ -11,7 +11,7 @@ from bench.commands.command import (
     add_weights_dir,
     cache_dir_of,
     data_dirs_of,
-    folders,
+    weights_dirs_of,
 )
 from bench.commands.output import ProgressBar
 
@@ -71,7 +71,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         ("--size", 256, "side of the network's input in pixels; the CNN sees twice as many"),
     ):
         command.add_argument(
-            name, type=int, default=default, metavar="N", help=f"{meaning} (default: %(default)s)"
+            name,
+            type=int,
+            default=default,
+            metavar="N",
+            help=f"{meaning} (default: %(default)s)",
         )
     command.add_argument("--device", metavar="NAME", help="default: cuda if there is one, else cpu")
     add_data_dir(command)
@@ -165,7 +169,7 @@ def _weights(options: argparse.Namespace) -> "ResolvedWeights":
         download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
 
     try:
-        return resolve(options.backbone, folders(options.weights_dir), fetch)
+        return resolve(options.backbone, weights_dirs_of(options), fetch)
     except (WeightsMissingError, ValueError) as error:
         raise CommandError(str(error)) from None
 
