@@ -20,7 +20,7 @@ from bench.progress import Progress
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from bench.threads import wait_passively
-from datasets_lib.discover import FoundDataset, find_datasets
+from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.layouts.category import DatasetError
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ _LETTERS = {
     "oom": ("failed", "O", "OOM"),
     "nan": ("failed", "N", "NAN"),
 }
+
+
+_MAX_REMARKS = 4
+"""Lines about folders that are no datasets; a folder of many things is no reason to scroll."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,7 +84,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
     try:
         settings = config.stash[SETTINGS] = settings_of(config)
-        datasets = config.stash[DATASETS] = dict(find_datasets(settings.data_dirs))
+        datasets = config.stash[DATASETS] = dict(available_datasets(settings.data_dirs))
         cases = config.stash[CASES] = selection.all_cases(settings, datasets)
     except (pytest.UsageError, DatasetError, ValueError) as error:
         raise pytest.Collector.CollectError(str(error)) from None  # shown without a traceback
@@ -132,7 +136,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     unknown = selection.unknown_words(config.option.keyword, config.stash[CASES])
     if unknown:
-        raise pytest.UsageError("; ".join(_guesses(unknown)))
+        lines = ["; ".join(_guesses(unknown)), *_not_datasets(config)]
+        raise pytest.UsageError("\n".join(lines))
 
 
 def _guesses(unknown: Mapping[str, list[str]]) -> list[str]:
@@ -166,7 +171,23 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
         lines.append(f"datasets found: {names or 'none'}")
     keyword = config.option.keyword
     unknown = selection.unknown_words(keyword, config.stash[CASES]) if keyword else {}
-    return lines + _guesses(unknown)
+    return lines + _not_datasets(config) + _guesses(unknown)
+
+
+def _not_datasets(config: pytest.Config) -> list[str]:
+    """Return lines about folders of the data folders that hold no dataset."""
+    from bench.commands.data_folders import remarks
+
+    found = {dataset.root for dataset in config.stash[DATASETS].values()}
+    lines = [
+        f"  {line}"
+        for folder in config.stash[SETTINGS].data_dirs
+        for line in remarks(folder, any(folder in root.parents for root in found))
+    ]
+    if len(lines) > _MAX_REMARKS:
+        hidden = len(lines) - _MAX_REMARKS
+        lines[_MAX_REMARKS:] = [f"  … and {hidden} more: python -m bench data where"]
+    return lines
 
 
 def _cases_of(items: Iterable[pytest.Item]) -> list[Case]:

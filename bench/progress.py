@@ -60,7 +60,7 @@ class Progress:
         if record.status == "ok":
             head, metric = first_head(record), METRICS[RANKING[task_of(record)]]
             value = record.metrics.get(head, {}).get(metric.name)
-            text = "–" if value is None else f"{value:.3f}"
+            text = "–" if value is None else metric.text(value)
             parts.append(f"{head} {metric.heading} {text}")
             speed = record.measurements.get("inference_images_per_s")
             parts += [f"{speed:.0f} img/s"] if speed else []

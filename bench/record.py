@@ -20,6 +20,11 @@ Outcome = Literal[
 ]
 
 
+CROP_SUFFIX = "_crop"
+"""Ending of a head whose domain is the model's center crop alone; the head itself is evaluated over
+the full frame."""
+
+
 class RecordError(ValueError):
     """A line is not a record of this schema."""
 

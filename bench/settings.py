@@ -22,6 +22,10 @@ class Settings:
         augmentations: Augmentation ids instead of the studies' own; empty for those.
         images_seen: Training budget in images; None means the profile's.
         image_size: Side of the images in pixels; None means the profile's or the model's.
+        bits: Number of bits that cameras fill in 16-bit image files.
+        split_by: Regular expression of the prefix of a file name; images of one prefix stay on one
+            side of splits by hash. Empty means that each image is on its own.
+        max_megapixels: Maximum size of an image; None means Pillow's limit.
         precision: Training precision, ``float32`` or ``bf16``.
         isolate: Whether cases run in a watched child process.
         timeout_s: Maximum wall time of a case in seconds.
@@ -55,6 +59,9 @@ class Settings:
     augmentations: tuple[str, ...] = ()
     images_seen: int | None = None
     image_size: int | None = None
+    bits: int = 16
+    split_by: str = ""
+    max_megapixels: int | None = None
     precision: str = "float32"
     isolate: bool = False
     timeout_s: float = 4 * 3600.0

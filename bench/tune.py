@@ -53,7 +53,7 @@ def tune(model: str, settings: Settings) -> list[tuple[Recipe, list[Record]]]:
             record = runner.run(job, lambda *_: None)
             store.append(record)
         print(
-            f"{job.case.data}  lr {recipe.lr:g} {recipe.loss}: {_auroc([record]):.3f}", flush=True
+            f"{job.case.data}  lr {recipe.lr:g} {recipe.loss}: {_auroc([record]):.2f}", flush=True
         )
         results.setdefault(recipe, []).append(record)
     return sorted(results.items(), key=lambda item: -_auroc(item[1]))
@@ -65,7 +65,7 @@ def table(ranked: list[tuple[Recipe, list[Record]]]) -> str:
         [f"{recipe.lr:g}", recipe.loss, *[_auroc([r]) for r in records], _auroc(records)]
         for recipe, records in ranked
     ]
-    return tabulate(rows, headers=["lr", "loss", *CATEGORIES, "mean"], floatfmt=".3f")
+    return tabulate(rows, headers=["lr", "loss", *CATEGORIES, "mean"], floatfmt=".2f")
 
 
 def _jobs(model: str, settings: Settings) -> Iterator[tuple[Recipe, Job]]:
@@ -80,8 +80,8 @@ def _jobs(model: str, settings: Settings) -> Iterator[tuple[Recipe, Job]]:
 
 
 def _auroc(records: list[Record]) -> float:
-    """Return the mean image AUROC over records and heads; a failed run counts as 0.5."""
-    return fmean(
+    """Return the mean image AUROC in percent over records and heads; a failed run counts as 50."""
+    return 100 * fmean(
         head.get("image_auroc") or 0.5
         for record in records
         for head in (record.metrics.values() if record.status == "ok" else [{}])

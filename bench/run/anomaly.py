@@ -1,20 +1,24 @@
 """Anomaly detection: train on normal images, evaluate on normal and defective ones."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from bench.metrics.region_cache import cached_regions
-from bench.record import Record
+from bench.record import CROP_SUFFIX, Record
 from bench.run.anomaly_evaluation import evaluate_heads
 from bench.run.anomaly_files import write_files
 from bench.run.batch import make_batch
 from bench.run.build import build_model
+from bench.run.crop import cut_away, cut_away_note, paste, within_crop
 from bench.run.features.store import Features, Split
 from bench.run.job import Inputs
 from bench.run.measure.profile import ProfileTarget
 from bench.run.predict import HeadPredictions, predict_all
+from bench.run.shortcut import size_shortcut
 from bench.run.spro import saturated_regions
 from bench.run.task import Evaluation, Model, Task
 from bench.run.training.extras import Extras
@@ -88,18 +92,43 @@ class AnomalyTask(Task):
         }
 
     def evaluate(self, predictions: dict[str, Predictions], trained: TrainingResult) -> Evaluation:
-        """Return metrics, intervals and thresholds of every head."""
-        test, settings = self.data.test, self.job.settings
+        """Return metrics, intervals and thresholds of every head, over the full frame."""
+        test, protocol = self.data.test, self.job.protocol
+        results, calibration = predictions["test"], predictions.get("calibration")
+        fit, tested = self.inputs.fit, self.inputs.test
+        shortcut = size_shortcut([s.image for s in fit], [s.image for s in tested], test.labels)
+        if protocol.crop is None:
+            return self._evaluate(test, results, calibration, [shortcut])
+        masks = self.data.frame_masks
+        frame = replace(test, masks=masks)
+        pasted = paste(results, protocol.image_size)
+        if masks is None or test.masks is None:
+            return self._evaluate(frame, pasted, calibration, [shortcut])
+        lost = cut_away(test.masks, masks)
+        note = cut_away_note(lost, test.labels, protocol.crop, protocol.image_size)
+        whole = self._evaluate(frame, pasted, calibration, [note, shortcut])
+        whole.fingerprints["defects_cut_away"] = int(lost.sum())
+        shown, kept = within_crop(test, results, lost)
+        renamed = {head + CROP_SUFFIX: held for head, held in (calibration or {}).items()}
+        return whole.merged(self._evaluate(shown, kept, renamed or None))
+
+    def _evaluate(
+        self,
+        test: ImageSet,
+        results: Predictions,
+        calibration: Predictions | None,
+        notes: Sequence[str] = (),
+    ) -> Evaluation:
+        settings = self.job.settings
         regions = None
         if test.masks is not None:
             regions = cached_regions(test.masks, settings.cache_dir / "regions")
+        whole = len(test) == len(self.inputs.test)
+        saturated = (
+            saturated_regions(self.job.case.dataset, self.inputs.test, results) if whole else None
+        )
         return evaluate_heads(
-            test,
-            predictions["test"],
-            predictions.get("calibration"),
-            regions,
-            settings.pixel_metrics,
-            saturated_regions(self.job.case.dataset, self.inputs.test, predictions["test"]),
+            test, results, calibration, regions, settings.pixel_metrics, saturated, notes
         )
 
     def write_files(
@@ -156,7 +185,6 @@ class AnomalyTask(Task):
         return Extras(
             seed=self.job.seed,
             textures=self._textures(),
-            synthetic=entry.synthetic,
             labeled=fitted if entry.supervised else None,
         )
 

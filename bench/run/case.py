@@ -17,12 +17,13 @@ from bench.run.classification import ClassificationTask
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
 from bench.run.device_data import DeviceData
 from bench.run.job import CaseSkipped, Job, LabeledInputs, ProgressCallback, WeightsError, now
+from bench.run.measure.flops import numbers_kept
 from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
 from bench.run.task import Model, Task
 from bench.run.training.loop import NonFiniteLossError
-from datasets_lib.images.decode import decoded_files
+from datasets_lib.images.decode import decoded_files, set_pixel_limit
 from datasets_lib.layouts.category import DatasetError
 from models.components.base import ModelContractError
 
@@ -39,6 +40,7 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
         with warnings.catch_warnings(), exclusive_use(job.settings.device) as exclusive:
             warnings.simplefilter("default")
             machine["exclusive"] = exclusive
+            set_pixel_limit(job.settings.max_megapixels)
             device = use_device(job.settings.device)
             machine |= environment(job.settings.device) | numerics(device)
             kind = ClassificationTask if isinstance(job.inputs, LabeledInputs) else AnomalyTask
@@ -97,6 +99,7 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         return replace(record, status="failed", outcome=outcome, error={"message": message})
     measured = _fit(task.fit_parts(trained))
     if job.settings.measurements:
+        measured.values["numbers_kept"] = numbers_kept(model.checkpoint())
         with phases("measure"):  # last: its training steps change the model
             target, limit = task.profile_target(model), job.settings.measure_seconds
             measured |= measure(target, job.protocol, trained, device, limit, task.progress)

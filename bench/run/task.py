@@ -30,6 +30,10 @@ class Evaluation:
     notes: dict[str, str] = field(default_factory=dict)
     fingerprints: dict[str, Any] = field(default_factory=dict)
 
+    def merged(self, other: "Evaluation") -> "Evaluation":
+        """Return both, of heads with different names."""
+        return Evaluation(**{name: own | getattr(other, name) for name, own in vars(self).items()})
+
 
 class Task(ABC):
     """The steps of one case, called in the order in which they stand here.

@@ -23,6 +23,8 @@ class WeightsEntry:
         mean: Channel means its inputs were normalized with, for images in [0, 1].
         std: Channel standard deviations of the same normalization.
         made_by: Command that produces such weights when the publisher's are unavailable.
+        parts: Tags of the weights that these consist of, where several networks make a backbone;
+            then there is no file of their own, and ``url`` is the first part's.
         url: Download address of the file.
         file_stems: File names, without extension, that a weights folder is searched for.
     """
@@ -34,6 +36,7 @@ class WeightsEntry:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     made_by: str = ""
+    parts: tuple[str, ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -133,26 +136,6 @@ class ClassifierRecipe(Recipe):
 
 
 @dataclass(frozen=True)
-class SyntheticDefects:
-    """Defects that the harness draws for every training image, as DRAEM's authors do.
-
-    ``Batch.synthetic_masks`` holds Perlin masks, and with ``textures`` ``Batch.synthetic`` the
-    images with textures blended in under them.
-
-    Attributes:
-        textures: Whether textures are blended into the images, from the entry's ``auxiliary`` sets.
-        threshold: Threshold of the Perlin noise, which lies in [-1, 1].
-        opacity: Bounds of the share of the image that shows through the texture.
-        probability: Probability that an image gets a defect; the mask of the others is empty.
-    """
-
-    textures: bool
-    threshold: float = 0.5
-    opacity: tuple[float, float] = (0.1, 0.8)
-    probability: float = 0.5
-
-
-@dataclass(frozen=True)
 class ModelEntry:
     """One named configuration.
 
@@ -177,9 +160,11 @@ class ModelEntry:
         holds_out: Whether a tenth of the training images is held out for calibration.
         supervised: Whether the model trains on labeled defects too. Half of each kind of defect
             leaves the test set, and ``Batch.targets`` and ``Batch.masks`` are filled.
+        randomness: ``none`` for a model whose weights and training images alone decide its scores:
+            replicates are equal, and one is enough to rank. Its scratch cases are random still.
+        tuned: Whether the recipe ``tuned`` was chosen for this very model, by ``bench tune``.
         auxiliary: Texture sets whose images fill ``Batch.auxiliary``, in order of preference;
             procedural textures serve where none is available.
-        synthetic: Defects drawn for every training batch; None for models that take none.
         aliases: Other names to find the model by.
         group: Side of a study's comparison, such as ``resnet``.
     """
@@ -202,8 +187,9 @@ class ModelEntry:
     paper_input: tuple[int, int | None] | None = None
     holds_out: bool = False
     supervised: bool = False
+    randomness: Literal["none", "seed"] = "seed"
+    tuned: bool = False
     auxiliary: tuple[str, ...] = ()
-    synthetic: SyntheticDefects | None = None
     aliases: tuple[str, ...] = ()
     group: str = ""
 

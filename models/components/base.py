@@ -11,7 +11,7 @@ from torch.nn import Parameter
 from models.components.checkpoints import DynamicBuffers, load_tensors, state_without
 
 if TYPE_CHECKING:
-    from models.components.backbone import Backbone
+    from models.components.frozen_backbone import FrozenBackbone
 
 
 class ModelContractError(Exception):
@@ -45,9 +45,6 @@ class Batch:
         targets: ``(B,)`` bool labels, True for defects, for supervised models.
         masks: ``(B, H, W)`` bool masks of labeled defects, for supervised models.
         image_size: ``(H, W)``; needed where ``images`` is None.
-        synthetic: ``(B, 3, H, W)`` the images with synthetic defects, for models whose entry asks
-            for them.
-        synthetic_masks: ``(B, H, W)`` bool masks of synthetic defects.
         step: Number of the optimizer step, from 0, for schedules inside a model.
         steps: Number of steps of the whole training.
     """
@@ -58,8 +55,6 @@ class Batch:
     targets: Tensor | None = None
     masks: Tensor | None = None
     image_size: tuple[int, int] | None = None
-    synthetic: Tensor | None = None
-    synthetic_masks: Tensor | None = None
     step: int = 0
     steps: int = 1
 
@@ -120,9 +115,9 @@ class AnomalyModel(DynamicBuffers):
     features_only: ClassVar[bool] = False
     frozen_parts: ClassVar[tuple[str, ...]] = ("backbone",)
     # An annotation alone: a class attribute None would shadow the submodule of this name.
-    backbone: "Backbone | None"
+    backbone: "FrozenBackbone | None"
 
-    def __init__(self, backbone: "Backbone | None" = None) -> None:
+    def __init__(self, backbone: "FrozenBackbone | None" = None) -> None:
         super().__init__()
         self.backbone = backbone
 

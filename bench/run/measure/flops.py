@@ -1,11 +1,11 @@
 """Counts that do not depend on the machine: floating-point operations and parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -67,6 +67,15 @@ def count_flops(step: Callable[[], object]) -> int:
             f"no formula counts the operations of {', '.join(sorted(unknown))}"
         )
     return int(tally.total)
+
+
+def numbers_kept(checkpoint: Mapping[str, Any]) -> int:
+    """Return how many numbers a checkpoint holds: parameters and buffers, without frozen parts.
+
+    Parameters alone flatter a model that remembers: PaDiM has none of its own and keeps a
+    covariance for each position.
+    """
+    return sum(value.numel() for value in checkpoint.values() if isinstance(value, Tensor))
 
 
 def parameter_counts(module: nn.Module) -> ParameterCounts:

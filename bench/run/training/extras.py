@@ -1,4 +1,4 @@
-"""What training batches hold along with images: textures, synthetic defects and labels."""
+"""What training batches hold along with images: textures and labels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,15 +7,9 @@ import torch
 from torch import Tensor
 
 from bench.run.training.precision import to_float
-from datasets_lib.augment.blend import TextureBlend
-from datasets_lib.augment.perlin import perlin_masks
-from datasets_lib.augment.rand_augment import RandAugment
 from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.image_set import ImageSet
 from datasets_lib.batches.textures import TextureSource
-from models.catalog.entry import SyntheticDefects
-
-_TEXTURE_OPERATIONS = 3  # of RandAugment on every texture, as in DRAEM's code
 
 
 @dataclass(frozen=True)
@@ -25,13 +19,11 @@ class Extras:
     Attributes:
         seed: Seed of the random numbers; every image of every step has its own.
         textures: Auxiliary images.
-        synthetic: Synthetic defects to draw.
         labeled: Training images with labels and masks, for a supervised model.
     """
 
     seed: int
     textures: TextureSource | None = None
-    synthetic: SyntheticDefects | None = None
     labeled: ImageSet | None = None
 
     def masks(self, index: Tensor) -> Tensor | None:
@@ -52,32 +44,10 @@ class Extras:
         if self.labeled is not None:
             labels = self.labeled.labels
             found["targets"] = labels[index.to(labels.device)].to(images.device)
-        if self.synthetic is not None:
-            return found | self._synthetic(self.synthetic, images, step)
         if self.textures is not None:
-            streams = self._streams(len(images), self.textures.images.device, step)
-            sampled = self.textures.sample(streams.fold_in("auxiliary"))
+            # One stream per place in a step's batch: images recur, their textures do not.
+            place = torch.arange(len(images), device=self.textures.images.device)
+            streams = RandomStreams(place + step * len(images), self.seed).fold_in("auxiliary")
+            sampled = self.textures.sample(streams)
             found["auxiliary"] = to_float(sampled, images.device)
         return found
-
-    def _synthetic(self, spec: SyntheticDefects, images: Tensor, step: int) -> dict[str, Tensor]:
-        streams = self._streams(len(images), images.device, step).fold_in("synthetic")
-        if spec.textures:
-            assert self.textures is not None
-            blend = TextureBlend(
-                self.textures,
-                spec.threshold,
-                spec.opacity,
-                spec.probability,
-                RandAugment(_TEXTURE_OPERATIONS),
-            )
-            blended, masks = blend(images, streams)
-            return {"synthetic": blended, "synthetic_masks": masks}
-        side = images.shape[-1]
-        masks = perlin_masks(len(images), side, streams.fold_in("mask"), spec.threshold)
-        present = streams.fold_in("present").bernoulli(spec.probability)
-        return {"synthetic_masks": masks & present[:, None, None]}
-
-    def _streams(self, count: int, device: torch.device, step: int) -> RandomStreams:
-        """Return one stream per place in a step's batch: images recur, defects do not."""
-        return RandomStreams(torch.arange(count, device=device) + step * count, self.seed)
