@@ -25,6 +25,8 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
     terminal.write_line(f"{counts} · profile {settings.profile} · ran {tally.seconds:.0f} s")
     for row in summary_rows([record for record in tally.records if record.status == "ok"]):
         terminal.write_line(row)
+    for remark in dict.fromkeys(r.notes["data"] for r in tally.records if "data" in r.notes):
+        terminal.write_line(f"data         {remark}")
     _write_skips(terminal, tally)
     records = Store(settings.runs_dir).records()
     if any(record.status == "ok" for record in records):
