@@ -158,7 +158,20 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_false",
         help="skip speed, memory and size; evaluate quality only",
     )
-    add("--rerun", action="store_true", help="run finished cases again")
+    add(
+        "--measure-seconds",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds to measure a case in (default 10); what does not fit is left out",
+    )
+    add("--rerun", action="store_true", help="run all finished cases again")
+    add(
+        "--keep-stale",
+        action="store_true",
+        help="keep finished cases although their code, device, threads or options changed; "
+        "without it they run again",
+    )
     add("--save-models", action="store_true", help="save every trained model")
 
 
@@ -201,6 +214,7 @@ def settings_of(config: pytest.Config) -> Settings:
         stall_timeout_s=stall or 900.0,
         compiling=option("--compile"),
         rerun=option("--rerun"),
+        keep_stale=option("--keep-stale"),
         save_models=option("--save-models"),
         workers=option("--workers"),
         host_memory=option("--host-memory"),
@@ -209,6 +223,7 @@ def settings_of(config: pytest.Config) -> Settings:
         cache_limit=option("--cache-limit"),
         plots=option("plots"),
         measurements=option("measurements"),
+        measure_seconds=option("--measure-seconds"),
     )
 
 

@@ -12,12 +12,14 @@ from _pytest.terminal import TerminalReporter
 
 from bench import selection
 from bench.case import Case
+from bench.environment import cuda_present
 from bench.extensions import ExtensionError, load_extensions
 from bench.gc_paused import gc_paused
 from bench.options import add_options, plugin_files, settings_of
 from bench.progress import Progress
 from bench.protocol import PROFILES
 from bench.settings import Settings
+from bench.threads import wait_passively
 from datasets_lib.discover import FoundDataset, find_datasets
 from datasets_lib.layouts.category import DatasetError
 
@@ -49,6 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load extensions and register the markers of all catalogs, for ``--strict-markers``."""
+    if not config.option.collectonly:  # before any plugin loads torch
+        wait_passively(config.getoption("--device") or ("cuda" if cuda_present() else "cpu"))
     try:
         load_extensions(plugin_files(config))
     except ExtensionError as error:

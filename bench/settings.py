@@ -32,6 +32,7 @@ class Settings:
         stall_timeout_s: Maximum time without a sign of life in seconds.
         compiling: Whether training of classifiers is compiled: ``auto``, ``yes`` or ``no``.
         rerun: Whether finished cases are run again.
+        keep_stale: Whether finished cases of other code, devices and options are kept.
         save_models: Whether trained models are kept.
         workers: Number of threads that read batches of a streamed dataset.
         host_memory: Maximum size in bytes of a classification set's images in memory; a larger set
@@ -43,6 +44,7 @@ class Settings:
             the free disk if that is less.
         plots: Whether runs draw plots.
         measurements: Whether speed, memory and size are measured.
+        measure_seconds: Maximum time that measuring a case takes.
     """
 
     profile: str
@@ -66,6 +68,7 @@ class Settings:
     stall_timeout_s: float = 900.0
     compiling: Literal["auto", "yes", "no"] = "auto"
     rerun: bool = False
+    keep_stale: bool = False
     save_models: bool = False
     workers: int = 2
     host_memory: int | None = None
@@ -74,6 +77,16 @@ class Settings:
     cache_limit: int | None = None
     plots: bool = True
     measurements: bool = True
+    measure_seconds: float = 10.0
+
+    @property
+    def asked(self) -> dict[str, bool]:
+        """Return which optional parts of a record are wanted, as in `Record.asked`."""
+        return {
+            "measurements": self.measurements,
+            "pictures": self.plots,
+            "models": self.save_models,
+        }
 
     @property
     def runs_dir(self) -> Path:

@@ -9,6 +9,8 @@ from typing import Any
 
 from bench.case import Case
 from bench.protocol import PROFILES, Protocol, resolve
+from bench.provenance.case_code import case_code
+from bench.provenance.commit import current_commit
 from bench.record import Key
 from bench.remedy import dataset_remedy
 from bench.run.job import CaseSkipped, Inputs, Job, LabeledInputs, WeightsError
@@ -89,6 +91,8 @@ class Finder:
             key=key,
             seed=MODELS[case.model].seed_base + case.replicate,
             settings=self.settings,
+            code=case_code(case, self._reader(case)),
+            commit=current_commit(),
             layers=self.layers.get(MODELS[case.model].weights or "", ()),
         )
 
@@ -109,6 +113,7 @@ class Finder:
             labeled, test = split_labeled(test)
             fit = (*fit, *labeled)
             data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()
+        images_hash = data_hash
         with grouped_by(self.settings.split_by):
             held_out = split_calibration(fit)[1] if entry.holds_out else ()
         textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
@@ -122,6 +127,7 @@ class Finder:
             test=tuple(test),
             has_masks=category.has_masks,
             data_hash=data_hash,
+            images_hash=images_hash,
             weights=weights,
             held_out=frozenset(sample.name for sample in held_out),
             supervised=entry.supervised,
@@ -175,6 +181,11 @@ class Finder:
         if entry and entry.embedded:
             return Path(), entry.reader
         raise CaseSkipped(self._remedy(case.dataset, f"DIR/{case.dataset}"))
+
+    def _reader(self, case: Case) -> Reader:
+        """Return the reader of a case's dataset, which was found or is generated."""
+        dataset = self.datasets.get(case.dataset)
+        return dataset.reader if dataset else DATASETS[case.dataset].reader
 
     def _remedy(self, missing: str, place: str) -> str:
         looked = ", ".join(map(str, self.settings.data_dirs)) or "no --data-dir was given"

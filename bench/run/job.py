@@ -1,13 +1,17 @@
 """A job: a case with everything it needs found and named, ready to travel to a child process."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.case import Case
+from bench.environment import expected
 from bench.protocol import Protocol
+from bench.provenance.commit import Commit
+from bench.provenance.currency import Wanted
+from bench.provenance.fingerprint import Fingerprint
 from bench.record import Key, Outcome, Record
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset
@@ -37,7 +41,9 @@ class Inputs:
         calibration: Held-out normal images for the threshold; may be empty.
         test: Images to evaluate on.
         has_masks: Whether every defective test image has a mask.
-        data_hash: Hash over names and contents of all of these.
+        data_hash: Hash over names and contents of all of these and the name of the textures.
+        images_hash: Hash without the textures: equal for models that are trained and evaluated on
+            the same images.
         weights: The backbone's weights, or None for a case from scratch.
         held_out: Names of the images in ``fit`` that are kept from training, for models that
             calibrate on some.
@@ -52,6 +58,7 @@ class Inputs:
     test: tuple[Sample, ...]
     has_masks: bool
     data_hash: str
+    images_hash: str
     weights: ResolvedWeights | None
     held_out: frozenset[str] = frozenset()
     supervised: bool = False
@@ -89,6 +96,11 @@ class LabeledInputs:
     weights: ResolvedWeights | None
     remark: str = ""
 
+    @property
+    def images_hash(self) -> str:
+        """Return the hash of the images that runs must share to be compared."""
+        return self.data_hash
+
 
 @dataclass(frozen=True)
 class Job:
@@ -101,6 +113,8 @@ class Job:
         key: Key under which the record is stored.
         seed: Seed of the run.
         settings: Options of the session.
+        code: Fingerprint of the code that the case depends on.
+        commit: Commit that the code comes from.
         layers: Layers of the same backbone that cases of the session tap.
     """
 
@@ -110,6 +124,8 @@ class Job:
     key: Key
     seed: int
     settings: Settings
+    code: Fingerprint
+    commit: Commit
     layers: tuple[int, ...] = ()
 
     @property
@@ -128,6 +144,12 @@ class Job:
         backbone = MODELS[self.case.model].weights
         return f"{self.case.data} {self.protocol.image_size} {self.protocol.crop} {backbone}"
 
+    @property
+    def wanted(self) -> Wanted:
+        """Return what a finished record must match to stand for this job."""
+        device = self.settings.device
+        return Wanted(self.code, device, expected(device), self.settings.asked)
+
     def record(self, **fields: Any) -> Record:
         """Return a record of this job with the given fields."""
         weights = self.inputs.weights
@@ -135,6 +157,7 @@ class Job:
             "weights_file": weights.path.name if weights else "random",
             "weights_sha256": weights.sha256 if weights else "random",
             "data_sha256": self.inputs.data_hash,
+            "images_sha256": self.inputs.images_hash,
             "images": self.inputs.images,
             **({"bits": self.settings.bits} if self.settings.bits != 16 else {}),
             **({"split_by": self.settings.split_by} if self.settings.split_by else {}),
@@ -148,6 +171,8 @@ class Job:
             protocol=self.protocol.as_dict(),
             seed=self.seed,
             fingerprints=fingerprints,
+            code={"hash": self.code.hash, **asdict(self.commit)},
+            asked=self.settings.asked,
             **{"status": "ok", "outcome": "ok", "finished": now(), **fields},
         )
 

@@ -10,7 +10,7 @@ ANOMALY_ZOO = Study(
     models=None,
     columns=(
         *("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30"),
-        *("accuracy", "f1", "f1_best"),
+        *("accuracy", "f1", "false_alarms", "f1_best"),
     ),
     references="bench.studies.anomaly_zoo.references:published",
 )
