@@ -72,6 +72,11 @@ class Progress:
         if self._lines:
             self._write(f"{self._head(0)} {case_id}  {text}", live=False)
 
+    def explain(self, case_id: str, text: str) -> None:
+        """Write one line about a case that is about to run."""
+        if self._lines:
+            self._write(f"{self._head()} {case_id}  {text}", live=False)
+
     def skip(self) -> None:
         """Note that a case is skipped; the summary says why."""
         self._done += 1

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, replace
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from models.catalog import ClassifierRecipe, ModelEntry, Recipe
@@ -112,11 +113,12 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """Return sixteen hex digits over every field except the recipe's source."""
-        fields = self.as_dict()
-        del fields["recipe"]["source"]
-        text = json.dumps(fields, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Return sixteen hex digits over every field except the recipe's source.
+
+        A recipe's fields count where they differ from their defaults, so that a field added later
+        leaves the hashes of older recipes as they are.
+        """
+        return protocol_hash(self.as_dict(), type(self.recipe))
 
     def total_images(self, fitted: int) -> int:
         """Return the number of images that training shows, given the size of the training set."""
@@ -128,6 +130,23 @@ class Protocol:
     def input_size(self) -> int:
         """Return the side of the images that the model sees."""
         return self.crop or self.image_size
+
+
+def protocol_hash(fields: Mapping[str, Any], recipe_class: type[Recipe]) -> str:
+    """Return the hash of a protocol's plain values, as a record holds them."""
+    defaults = {field.name: field.default for field in dataclass_fields(recipe_class)}
+    recipe = {
+        name: value
+        for name, value in json.loads(json.dumps(fields["recipe"])).items()
+        if name != "source" and value != _plain(defaults[name])
+    }
+    text = json.dumps({**fields, "recipe": recipe}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """Return a default as JSON holds it: tuples are lists, and an empty dict is its factory's."""
+    return {} if value is MISSING else list(value) if isinstance(value, tuple) else value
 
 
 def resolve(

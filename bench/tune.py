@@ -13,6 +13,7 @@ from statistics import fmean
 from tabulate import tabulate
 
 from bench.case import Case
+from bench.finished import Finished
 from bench.record import Record
 from bench.run.inline import InlineRunner
 from bench.run.inputs import Finder
@@ -37,17 +38,18 @@ def candidates(base: Recipe) -> list[Recipe]:
 def tune(model: str, settings: Settings) -> list[tuple[Recipe, list[Record]]]:
     """Train every candidate on every texture; return them by mean image AUROC, best first.
 
-    Runs that are finished in the results folder are not repeated.
+    Runs that are finished in the results folder, with this code on this machine, are not repeated.
 
     Raises:
         CaseSkipped: The model's weights are missing.
     """
     store, runner = Store(settings.runs_dir), InlineRunner()
-    finished = store.finished()
+    finished = Finished(store)
     results: dict[Recipe, list[Record]] = {}
     for recipe, job in _jobs(model, settings):
-        record = finished.get(job.key)
-        if record is None:
+        record, stale = finished.look_up(job)
+        if record is None or stale:
+            store.keep_code(job.code)
             record = runner.run(job, lambda *_: None)
             store.append(record)
         print(

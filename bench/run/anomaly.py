@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from bench.metrics.region_cache import cached_regions
 from bench.record import CROP_SUFFIX, Record
 from bench.run.anomaly_evaluation import evaluate_heads
@@ -18,6 +21,7 @@ from bench.run.predict import HeadPredictions, predict_all
 from bench.run.shortcut import size_shortcut
 from bench.run.spro import saturated_regions
 from bench.run.task import Evaluation, Model, Task
+from bench.run.training.extras import Extras
 from bench.run.training.loop import TrainingResult
 from bench.run.training.train import TrainingData, train
 from datasets_lib.augment.augmentation import Identity
@@ -26,7 +30,7 @@ from datasets_lib.batches.image_set import ImageSet
 from datasets_lib.batches.textures import TextureSource, texture_source
 from datasets_lib.cache.decode_cache import DecodeCache
 from models.catalog import MODELS
-from models.components.base import AnomalyModel
+from models.components.base import AnomalyModel, Batch
 
 Predictions = dict[str, HeadPredictions]
 
@@ -56,17 +60,18 @@ class AnomalyTask(Task):
         self.fingerprints |= {"feature_cache": state, "features_computed": computed}
 
     def train(self, model: Model) -> TrainingResult:
-        """Fit the model to the normal images."""
+        """Fit the model to its training images."""
         assert isinstance(model, AnomalyModel)
         fitted, held_out = split_held_out(self.data.fit, self.inputs.held_out)
         # Features are of the whole split: a model that holds images out sees images instead.
+        self._fit_features = self.features.get("fit") if held_out is None else None
         data = TrainingData(
             images=fitted.images,
-            features=self.features.get("fit") if held_out is None else None,
+            features=self._fit_features,
             held_out=None if held_out is None else held_out.images,
-            textures=self._textures(),
+            extras=self._extras(fitted),
         )
-        self._train_images = fitted.images
+        self._train_images, self.extras = fitted.images, data.extras
         return train(model, data, self.job, self.device, self.progress)
 
     def predict(self, model: Model) -> dict[str, Predictions]:
@@ -133,11 +138,20 @@ class AnomalyTask(Task):
         on_host = {head: result.cpu() for head, result in predictions["test"].items()}
         return write_files(self.job, record, self.data.test, on_host)
 
-    def fit_seconds(self, trained: TrainingResult) -> float:
+    def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
         """Charge cached features with what computing them took, so that caches never rank."""
-        features = self.features.get("fit")
-        frozen = features.seconds if features is not None else 0.0
-        return frozen + trained.gather_seconds + sum(trained.step_seconds)
+        parts = {
+            "frozen backbone": self._features_seconds,
+            "gathering": trained.gather_seconds,
+            "optimizer steps": sum(trained.step_seconds),
+            "calibration": trained.calibrate_seconds,
+        }
+        return {name: seconds for name, seconds in parts.items() if seconds}
+
+    @property
+    def _features_seconds(self) -> float:
+        """Duration of computing the features that training used; 0 if it used images."""
+        return 0.0 if self._fit_features is None else self._fit_features.seconds
 
     def profile_target(self, model: Model) -> ProfileTarget:
         """Return the whole prediction, and the loss of a model trained by gradient."""
@@ -146,10 +160,32 @@ class AnomalyTask(Task):
             model=model,
             images=self._train_images,
             predict=lambda images: model.predict(make_batch(model, images, self.device)),
-            loss=(lambda images: model.loss(make_batch(model, images, self.device)))
+            loss=(lambda images: model.loss(self._training_batch(model, images)))
             if model.uses_gradients
             else None,
-            frozen=model.backbone if "fit" in self.features else None,
+            frozen_seconds=self._features_seconds / len(self._train_images),
+        )
+
+    def _training_batch(self, model: AnomalyModel, images: Tensor) -> Batch:
+        """Return a batch of the first training images, with all that the loss reads."""
+        assert self.extras is not None
+        index = torch.arange(len(images), device=self._train_images.device)
+        index %= len(self._train_images)
+        masks = self.extras.masks(index)
+        return make_batch(
+            model,
+            images,
+            self.device,
+            masks=None if masks is None else masks.to(self.device),
+            **self.extras.fields(images, index, 0),
+        )
+
+    def _extras(self, fitted: ImageSet) -> Extras:
+        entry = MODELS[self.job.case.model]
+        return Extras(
+            seed=self.job.seed,
+            textures=self._textures(),
+            labeled=fitted if entry.supervised else None,
         )
 
     def _features_by_split(self, model: AnomalyModel) -> dict[str, Features]:

@@ -1,5 +1,7 @@
 """Batches as a model takes them: float images and the features of its frozen backbone."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ def make_batch(
     device: torch.device,
     *,
     features: list[Tensor] | None = None,
-    auxiliary: Tensor | None = None,
+    **fields: Any,
 ) -> Batch:
     """Return a batch with the features of the model's backbone, computed unless given.
 
@@ -22,12 +24,12 @@ def make_batch(
         images: ``(B, 3, H, W)``, uint8 or floats in [0, 1].
         device: Where the model is.
         features: ``(B, C, h, w)`` per tapped layer, where they were computed beforehand.
-        auxiliary: ``(B, 3, H, W)`` other images in [0, 1], for models whose loss takes some.
+        fields: Other attributes of the `Batch`.
     """
     height, width = images.shape[-2:]
     if features is not None and model.features_only:
-        return Batch(None, features, auxiliary, image_size=(height, width))
+        return Batch(None, features, image_size=(height, width), **fields)
     floats = to_float(images, device) if images.dtype == torch.uint8 else images
     if features is None and model.backbone is not None:
         features = model.backbone(floats)
-    return Batch(floats, features, auxiliary, image_size=(height, width))
+    return Batch(floats, features, image_size=(height, width), **fields)

@@ -105,7 +105,7 @@ class DeviceData:
 
 
 def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
-    cache = DecodeCache(job.settings.cache_dir)
+    cache = DecodeCache(job.settings.cache_dir, job.settings.bits)
 
     def read(samples: tuple[Sample, ...], *, has_masks: bool) -> ImageSet:
         def count(done: int, total: int) -> None:
@@ -116,7 +116,7 @@ def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
     def crop(images: ImageSet) -> ImageSet:
         return images if job.protocol.crop is None else images.cropped(job.protocol.crop)
 
-    fit = crop(read(inputs.fit, has_masks=False))
+    fit = crop(read(inputs.fit, has_masks=inputs.has_masks and inputs.supervised))
     frame = read(inputs.test, has_masks=inputs.has_masks)
     test = crop(frame)
     calibration = crop(read(inputs.calibration, has_masks=False)) if inputs.calibration else None
@@ -129,7 +129,8 @@ def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
 
 def _load_labeled(job: Job, inputs: LabeledInputs, progress: ProgressCallback) -> LabeledData:
     read: Callable[[Path], Classification] = resolve_callable(inputs.reader)
-    cache, device = DecodeCache(job.settings.cache_dir), torch.device(job.settings.device)
+    cache = DecodeCache(job.settings.cache_dir, job.settings.bits)
+    device = torch.device(job.settings.device)
 
     def count(done: int, total: int) -> None:
         progress("data", {"step": done, "steps": total})

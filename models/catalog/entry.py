@@ -23,6 +23,8 @@ class WeightsEntry:
         mean: Channel means its inputs were normalized with, for images in [0, 1].
         std: Channel standard deviations of the same normalization.
         made_by: Command that produces such weights when the publisher's are unavailable.
+        parts: Tags of the weights that these consist of, where several networks make a backbone;
+            then there is no file of their own, and ``url`` is the first part's.
         url: Download address of the file.
         file_stems: File names, without extension, that a weights folder is searched for.
     """
@@ -34,6 +36,7 @@ class WeightsEntry:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     made_by: str = ""
+    parts: tuple[str, ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -48,8 +51,8 @@ class WeightsEntry:
         return match[1] if match else None
 
 
-OPTIMIZERS = ("adam", "adamw", "sgd", "none")
-SCHEDULES = ("constant", "cosine", "drop")
+OPTIMIZERS = ("adam", "adamw", "stable_adamw", "sgd", "none")
+SCHEDULES = ("constant", "cosine", "linear", "drop", "milestones")
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,14 @@ class Recipe:
     Attributes:
         optimizer: ``none`` for a model that only gathers statistics in one pass.
         betas: Adam's coefficients; the first is SGD's momentum.
+        eps: Term that keeps Adam's denominator from zero.
         amsgrad: Use the variant of Adam that divides by the largest second moment so far.
-        schedule: ``drop`` multiplies the rate by a tenth at 95 % of the steps.
+        schedule: ``cosine`` and ``linear`` end at ``final_factor`` of the rate; ``drop`` multiplies
+            it by a tenth at 95 % of the steps, ``milestones`` by ``gamma`` at each milestone.
+        final_factor: Share of the learning rate that ``cosine`` and ``linear`` end at.
+        milestones: Shares of the steps at which the learning rate drops.
+        gamma: Factor on the learning rate at a milestone.
+        warmup_steps: Linear warm-up in steps, for recipes that count steps.
         epochs: Passes over the fitted images in the original protocol.
         images: Budget in images instead of passes, where the original counts steps.
         warmup_epochs: Linear warm-up, part of ``epochs``.
@@ -71,14 +80,19 @@ class Recipe:
         source: Origin of these constants.
     """
 
-    optimizer: Literal["adam", "adamw", "sgd", "none"]
+    optimizer: Literal["adam", "adamw", "stable_adamw", "sgd", "none"]
     source: str
     lr: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
+    eps: float = 1e-8
     amsgrad: bool = False
-    schedule: Literal["constant", "cosine", "drop"] = "constant"
+    schedule: Literal["constant", "cosine", "linear", "drop", "milestones"] = "constant"
+    final_factor: float = 0.0
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
     warmup_epochs: float = 0.0
+    warmup_steps: int = 0
     epochs: int = 50
     batch_size: int = 8
     images: int | None = None
@@ -94,6 +108,11 @@ class Recipe:
         ):
             if value not in known:
                 raise ValueError(f"{name} '{value}': wanted one of {', '.join(known)}.")
+        if self.schedule == "milestones" and not self.milestones:
+            raise ValueError(
+                "schedule 'milestones' without milestones: wanted shares of the steps, such as "
+                "milestones=(0.8, 0.9)."
+            )
 
 
 @dataclass(frozen=True)
@@ -139,6 +158,8 @@ class ModelEntry:
         paper_recipe: Recipe of the ``paper`` profile where it differs from ``baseline``.
         paper_input: ``(image_size, crop)`` of the ``paper`` profile where they differ.
         holds_out: Whether a tenth of the training images is held out for calibration.
+        supervised: Whether the model trains on labeled defects too. Half of each kind of defect
+            leaves the test set, and ``Batch.targets`` and ``Batch.masks`` are filled.
         randomness: ``none`` for a model whose weights and training images alone decide its scores:
             replicates are equal, and one is enough to rank. Its scratch cases are random still.
         tuned: Whether the recipe ``tuned`` was chosen for this very model, by ``bench tune``.
@@ -165,6 +186,7 @@ class ModelEntry:
     paper_recipe: Recipe | None = None
     paper_input: tuple[int, int | None] | None = None
     holds_out: bool = False
+    supervised: bool = False
     randomness: Literal["none", "seed"] = "seed"
     tuned: bool = False
     auxiliary: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from torch.nn import Parameter
 from models.components.checkpoints import DynamicBuffers, load_tensors, state_without
 
 if TYPE_CHECKING:
-    from models.components.backbone import Backbone
+    from models.components.frozen_backbone import FrozenBackbone
 
 
 class ModelContractError(Exception):
@@ -42,9 +42,11 @@ class Batch:
             models: never change them in place.
         auxiliary: ``(B, 3, H, W)`` other images in [0, 1], for models whose entry lists
             ``auxiliary`` sets.
-        targets: ``(B,)`` labels, for supervised models.
-        masks: ``(B, H, W)`` defect masks, for supervised models.
+        targets: ``(B,)`` bool labels, True for defects, for supervised models.
+        masks: ``(B, H, W)`` bool masks of labeled defects, for supervised models.
         image_size: ``(H, W)``; needed where ``images`` is None.
+        step: Number of the optimizer step, from 0, for schedules inside a model.
+        steps: Number of steps of the whole training.
     """
 
     images: Tensor | None
@@ -53,6 +55,8 @@ class Batch:
     targets: Tensor | None = None
     masks: Tensor | None = None
     image_size: tuple[int, int] | None = None
+    step: int = 0
+    steps: int = 1
 
     @property
     def size(self) -> tuple[int, int]:
@@ -111,9 +115,9 @@ class AnomalyModel(DynamicBuffers):
     features_only: ClassVar[bool] = False
     frozen_parts: ClassVar[tuple[str, ...]] = ("backbone",)
     # An annotation alone: a class attribute None would shadow the submodule of this name.
-    backbone: "Backbone | None"
+    backbone: "FrozenBackbone | None"
 
-    def __init__(self, backbone: "Backbone | None" = None) -> None:
+    def __init__(self, backbone: "FrozenBackbone | None" = None) -> None:
         super().__init__()
         self.backbone = backbone
 
@@ -157,6 +161,10 @@ class AnomalyModel(DynamicBuffers):
         """Return the parameters the optimizer steps: those that require a gradient."""
         frozen = set() if self.backbone is None else set(self.backbone.parameters())
         return [p for p in self.parameters() if p.requires_grad and p not in frozen]
+
+    def parameter_groups(self) -> list[tuple[float, list[Parameter]]]:
+        """Return the trainable parameters in groups, each with a factor on the learning rate."""
+        return [(1.0, self.trainable_parameters())]
 
     def checkpoint(self) -> dict[str, Any]:
         """Return what must be saved to predict again, without frozen parts."""
@@ -215,6 +223,10 @@ class Classifier(nn.Module):
     def trainable_parameters(self) -> list[Parameter]:
         """Return the parameters the optimizer steps: those that require a gradient."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def parameter_groups(self) -> list[tuple[float, list[Parameter]]]:
+        """Return the trainable parameters in groups, each with a factor on the learning rate."""
+        return [(1.0, self.trainable_parameters())]
 
     def checkpoint(self) -> dict[str, Any]:
         """Return what must be saved to predict again."""

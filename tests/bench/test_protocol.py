@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from bench.protocol import PROFILES, resolve
+from bench.protocol import PROFILES, protocol_hash, resolve
 from bench.studies.rd_backbone.study import RD_BACKBONE
 from datasets_lib.catalog import DATASETS
 from models.catalog import MODELS, Recipe
@@ -151,13 +151,34 @@ def test_biases_and_norms_of_classifiers_are_not_decayed():
     from bench.run.training.optimization import build_optimizer
 
     parameters = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3, 2), (3,), (2,))]
-    modern = build_optimizer(MODELS["resnet50"].recipes["modern"], parameters)
+    modern = build_optimizer(MODELS["resnet50"].recipes["modern"], [(1.0, parameters)])
     assert [(len(g["params"]), g["weight_decay"]) for g in modern.param_groups] == [
         (1, 5e-4),
         (2, 0.0),
     ]
-    (group,) = build_optimizer(MODELS["rd_resnet50"].recipes["same"], parameters).param_groups
+    same = build_optimizer(MODELS["rd_resnet50"].recipes["same"], [(1.0, parameters)])
+    (group,) = same.param_groups
     assert (len(group["params"]), group["weight_decay"]) == (3, 0.01)
+
+
+def test_groups_have_their_factors_on_the_learning_rate():
+    import torch
+
+    from bench.run.training.optimization import build_optimizer
+
+    slow, fast = (torch.nn.Parameter(torch.zeros(2)) for _ in range(2))
+    recipe = Recipe(optimizer="adamw", lr=0.1, source="test")
+    groups = build_optimizer(recipe, [(1.0, [fast]), (0.25, [slow])]).param_groups
+    assert [(group["lr"], group["params"]) for group in groups] == [(0.1, [fast]), (0.025, [slow])]
+
+
+def test_a_field_added_to_recipes_leaves_the_hashes_of_older_protocols():
+    plan = resolve(MODELS["stfpm"], "baseline", PROFILES["standard"])
+    older = plan.as_dict()
+    del older["recipe"]["final_factor"]
+    assert protocol_hash(older, Recipe) == plan.hash
+    changed = replace(plan, recipe=replace(plan.recipe, final_factor=0.5))
+    assert changed.hash != plan.hash
 
 
 def test_a_model_that_is_not_trained_says_float32_whatever_the_machine_would_train_in():

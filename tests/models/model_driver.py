@@ -2,26 +2,65 @@
 
 import inspect
 from contextlib import contextmanager
+from dataclasses import replace
+from unittest.mock import patch
 
 import torch
 
-from models.catalog import MODELS
+import models.catalog
+from models.catalog import MODELS, WEIGHTS
 from models.components.base import Batch
 
 SIDE = 64
 
+# Options of models that are too large to be trained in tests; their own tests count the parameters
+# of the published sizes.
+SHRUNK = {
+    "draem": {"width": 16},
+    "draem_plain": {"width": 16},
+    "dsr": {"width": 16, "codes": 64},
+    "ganomaly": {"width": 16},
+    "csflow": {"hidden": 16},
+    "csflow_768": {"hidden": 16},
+    "fastflow_cait": {"layers": (3,), "steps": 4},
+    "fastflow_deit": {"layers": (3,), "steps": 4},
+    "uflow_mcait": {"blocks": (4, 2)},
+    **{
+        f"dinomaly_{encoder}_{side}": {"encoder_options": {"embed_dim": 64, "num_heads": 4}}
+        for encoder in ("small", "base", "large")
+        for side in (224, 392, 448)
+    },
+}
+# Smaller relatives of architectures that are too large to be built in tests.
+SMALLER = {
+    "efficientnet_b5.tv_in1k": "efficientnet_b0",
+    "deit_base_distilled_patch16_384.fb_in1k": "deit_tiny_distilled_patch16_224",
+    "cait_m48_448.fb_dist_in1k": "cait_xxs24_224",
+    "cait_s24_224.fb_dist_in1k": "cait_xxs24_224",
+}
+
 
 def make(name, recipe="baseline", *, seed=0, state=None, **options):
-    """Build a catalog entry at random, for images of 64 pixels."""
+    """Build a catalog entry at random, for images of 64 pixels, smaller where it is `SHRUNK`."""
     entry = MODELS[name]
     build = entry.load_build()
-    options = {**entry.options, **entry.recipes[recipe].options, **options}
+    options = {
+        **entry.options,
+        **entry.recipes[recipe].options,
+        **SHRUNK.get(name, {}),
+        **options,
+    }
     if entry.recipes[recipe].loss is not None:
         options.setdefault("loss", entry.recipes[recipe].loss)
     if "image_size" in inspect.signature(build).parameters:
         options.setdefault("image_size", SIDE)
     torch.manual_seed(seed)
-    return build(weights=entry.weights, state=state, **options)
+    smaller = {
+        tag: replace(WEIGHTS[tag], architecture=architecture)
+        for tag, architecture in SMALLER.items()
+    }
+    with patch.dict(models.catalog._weights, smaller):
+        return build(weights=entry.weights, state=state, **options)
 
 
 def pictures(count, seed, size=(SIDE, SIDE)):
@@ -57,14 +96,35 @@ def gather(model, images, cuts=2):
     return model
 
 
-def train(model, images, steps=3, lr=1e-3, auxiliary=None):
+def training_fields(name, images):
+    """Return the fields of a training batch that a catalog entry asks for, at random."""
+    entry, (count, _, *side) = MODELS[name], images.shape
+    fields = {}
+    if entry.auxiliary:
+        fields["auxiliary"] = pictures(count, 9, side)
+    if entry.supervised:
+        fields["targets"] = torch.arange(count) % 2 == 1
+        fields["masks"] = _squares(count, side) & fields["targets"][:, None, None]
+    return fields
+
+
+def _squares(count, side):
+    masks = torch.zeros(count, *side, dtype=torch.bool)
+    masks[:, side[0] // 4 : side[0] // 2, side[1] // 4 : side[1] // 2] = True
+    return masks
+
+
+def train(model, images, steps=3, lr=1e-3, **fields):
     """Step Adam on the same batch and return the losses."""
     model.train()
-    optimizer = torch.optim.Adam(model.trainable_parameters(), lr)
+    groups = [
+        {"params": parameters, "lr": lr * factor} for factor, parameters in model.parameter_groups()
+    ]
+    optimizer = torch.optim.Adam(groups)
     losses = []
-    for _ in range(steps):
+    for step in range(steps):
         optimizer.zero_grad()
-        loss = model.loss(batch_of(model, images, auxiliary=auxiliary))
+        loss = model.loss(batch_of(model, images, step=step, steps=steps, **fields))
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -77,12 +137,12 @@ def calibrate(model, images):
         model.calibrate([batch_of(model, images)])
 
 
-def fit(model, images, *, auxiliary=None, held_out=None, steps=3):
+def fit(model, images, *, held_out=None, steps=3, **fields):
     """Fit a model as its kind asks: statistics, then gradient steps, then calibration."""
     if model.gathers_statistics:
         gather(model, images)
     if model.uses_gradients:
-        train(model, images[:2], steps, auxiliary=auxiliary)
+        train(model, images[:2], steps, **fields)
     if held_out is not None:
         calibrate(model, held_out)
     return model

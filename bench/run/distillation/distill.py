@@ -223,6 +223,10 @@ class _Student(nn.Module):
         """Return the network's parameters."""
         return list(self.network.parameters())
 
+    def parameter_groups(self) -> list[tuple[float, list[Parameter]]]:
+        """Return them as one group."""
+        return [(1.0, self.trainable_parameters())]
+
     def checkpoint(self) -> dict[str, Any]:
         """Return the network's state, the targets' statistics and the plan."""
         return {

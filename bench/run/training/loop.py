@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bench.atomic import save_tensors
 from bench.protocol import Protocol as CaseProtocol
 from bench.run.job import ProgressCallback
-from bench.run.measure.memory import PeakMemory
+from bench.run.measure.memory import MemoryRise
 from bench.run.training.objective import Objective
 from bench.run.training.optimization import build_optimizer, learning_rate_factor, order
 from bench.run.training.step_clock import StepClock
@@ -57,7 +57,8 @@ class TrainingResult:
         step_seconds: Duration of every step, except those lost to a kill.
         resumed_at: Step at which a killed training was resumed; 0 for an unbroken run.
         gather_seconds: Duration of the pass that gathers statistics, where there is one.
-        gather_peak: Peak memory of that pass.
+        gather_memory: Memory that this pass takes on top of the model and its data.
+        calibrate_seconds: Duration of taking constants from held-out images, where there are some.
         epochs: ``[images seen, metric]`` after every pass, where passes are evaluated.
         evaluate_seconds: Duration of these evaluations.
     """
@@ -68,7 +69,8 @@ class TrainingResult:
     step_seconds: list[float] = field(default_factory=list)
     resumed_at: int = 0
     gather_seconds: float = 0.0
-    gather_peak: PeakMemory | None = None
+    gather_memory: MemoryRise | None = None
+    calibrate_seconds: float = 0.0
     epochs: list[list[float]] = field(default_factory=list)
     evaluate_seconds: float = 0.0
 
@@ -95,6 +97,9 @@ class Trainable(Protocol):
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Return the parameters the optimizer steps."""
+
+    def parameter_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Return them in groups, each with a factor on the learning rate."""
 
     def checkpoint(self) -> dict[str, Any]:
         """Return what must be saved to resume."""
@@ -187,10 +192,9 @@ class _Trainer:
     ) -> None:
         recipe = protocol.recipe
         self.model, self.objective, self.recipe, self.device = model, objective, recipe, device
-        self.optimizer = build_optimizer(recipe, model.trainable_parameters())
-        warmup = round(steps * recipe.warmup_epochs / recipe.epochs)
+        self.optimizer = build_optimizer(recipe, model.parameter_groups())
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: learning_rate_factor(step, steps, warmup, recipe.schedule)
+            self.optimizer, lambda step: learning_rate_factor(step, steps, recipe)
         )
         self.average: _MovingAverage | None = None
         if isinstance(recipe, ClassifierRecipe) and recipe.ema_decay is not None:

@@ -9,12 +9,12 @@ from torch import Tensor
 from bench.protocol import Protocol as CaseProtocol
 from bench.run.batch import make_batch
 from bench.run.features.store import Features
+from bench.run.training.extras import Extras
 from bench.run.training.precision import autocast, to_float
 from datasets_lib.augment.augmentation import Identity, check_augmented
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.rows import select
-from datasets_lib.batches.textures import TextureSource
 from models.components.base import AnomalyModel, Batch
 
 
@@ -56,7 +56,7 @@ def numbered(index: Tensor, step: int | Tensor, count: int) -> Tensor:
 
 
 class AnomalyObjective:
-    """An anomaly model's own loss of normal images.
+    """An anomaly model's own loss of its training images.
 
     Args:
         model: The model, on its device.
@@ -65,7 +65,7 @@ class AnomalyObjective:
         device: Where the model is.
         seed: Seed of the augmentation.
         features: Features of the plain images, where a frozen backbone's were computed beforehand.
-        textures: Auxiliary images, for a model whose loss takes some.
+        extras: What batches hold along with images and features.
     """
 
     def __init__(
@@ -76,18 +76,19 @@ class AnomalyObjective:
         device: torch.device,
         seed: int,
         features: Features | None = None,
-        textures: TextureSource | None = None,
+        extras: Extras | None = None,
     ) -> None:
-        self.count = len(images)
+        self.count, self._steps = len(images), 1
         self._model, self._images = model, images
         self._protocol, self._device = protocol, device
         self._seed = seed
         self._augment = build("anomaly", protocol.augmentation)
-        self._features, self._textures = features, textures
+        self._features, self._extras = features, extras or Extras(seed)
         self._checked = False
 
     def batches(self, order: Tensor, batch: int, first: int) -> Iterator[Tensor]:
         """Return row indices, batch by batch, on the device of what they index."""
+        self._steps = first + len(order) // batch
         source = self._images if self._features is None else self._features.parts[0]
         return iter(torch.split(order.to(source.device), batch))
 
@@ -103,30 +104,38 @@ class AnomalyObjective:
 
     def _batch(self, index: Tensor, step: int) -> Batch:
         features = None if self._features is None else self._features.batch(index)
-        if features is not None and self._model.features_only:
-            height, width = self._images.shape[-2:]
-            return Batch(None, features, image_size=(height, width))
-        images = self._augmented(index, step)
-        auxiliary = self._auxiliary(index, step)
-        return make_batch(self._model, images, self._device, features=features, auxiliary=auxiliary)
+        # Labels and masks come with images, even for a model that reads features alone.
+        labeled = self._extras.labeled is not None
+        if features is not None and self._model.features_only and not labeled:
+            size = self._images.shape[-2], self._images.shape[-1]
+            return Batch(None, features, image_size=size, step=step, steps=self._steps)
+        images, masks = self._augmented(index, step)
+        return make_batch(
+            self._model,
+            images,
+            self._device,
+            features=features,
+            masks=masks,
+            step=step,
+            steps=self._steps,
+            **self._extras.fields(images, index, step),
+        )
 
-    def _auxiliary(self, index: Tensor, step: int) -> Tensor | None:
-        if self._textures is None:
-            return None
-        place = torch.arange(len(index), device=self._textures.images.device)
-        streams = RandomStreams(place + step * len(index), self._seed).fold_in("auxiliary")
-        return to_float(self._textures.sample(streams), self._device)
-
-    def _augmented(self, index: Tensor, step: int) -> Tensor:
+    def _augmented(self, index: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
+        """Return images as floats and, for a supervised model, their masks."""
         images = select(self._images, index.to(self._images.device))
+        masks = self._extras.masks(index)
         if images.device != self._device:
             images = images.pin_memory().to(self._device, non_blocking=True)
+        if masks is not None:
+            masks = masks.to(self._device, non_blocking=True)
         if isinstance(self._augment, Identity):
-            return to_float(images, self._device)
+            return to_float(images, self._device), masks
         rows = numbered(index.to(self._device), step, self.count)
         streams = RandomStreams(rows, self._seed, step=step)
-        result = self._augment(images, None, streams)
+        result = self._augment(images, masks, streams)
         if not self._checked:  # once: looking at every batch would cost time
             self._checked = check_augmented(result, images) is not None
-        images = result[0]
-        return to_float(images, self._device) if images.dtype == torch.uint8 else images
+        images, masks = result
+        floats = to_float(images, self._device) if images.dtype == torch.uint8 else images
+        return floats, masks

@@ -148,22 +148,64 @@ def test_a_set_smaller_than_a_batch_is_one_batch(tmp_path):
     assert (trained.steps, trained.images_seen) == (5, 15)
 
 
+def scheduled(schedule, **fields):
+    return Recipe(optimizer="adam", lr=1.0, schedule=schedule, source="test", **fields)
+
+
+@pytest.mark.parametrize("final", [0.0, 0.4])
+def test_linear_schedule_ends_at_its_final_factor_and_agrees_with_torch(final):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, final, total_iters=50)
+    recipe = scheduled("linear", final_factor=final)
+    for step in range(50):
+        assert math.isclose(
+            learning_rate_factor(step, 50, recipe), theirs.get_last_lr()[0], abs_tol=1e-9
+        )
+        optimizer.step()
+        theirs.step()
+
+
+def test_milestones_are_shares_of_the_steps_and_agree_with_torch():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.MultiStepLR(optimizer, [40, 45], 0.2)
+    recipe = scheduled("milestones", milestones=(0.8, 0.9), gamma=0.2)
+    for step in range(50):
+        assert learning_rate_factor(step, 50, recipe) == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+
+
+def test_warm_up_in_steps_is_shortened_with_a_short_training():
+    recipe = scheduled("cosine", warmup_steps=100, final_factor=0.1)
+    whole = [learning_rate_factor(step, 5_000, recipe) for step in range(5_000)]
+    short = [learning_rate_factor(step, 50, recipe) for step in range(50)]
+    assert whole.index(1.0) == 100
+    assert short.index(1.0) == 5
+    assert min(whole[100:]) == pytest.approx(0.1, abs=1e-4)
+
+
+def test_the_schedule_of_milestones_wants_some():
+    with pytest.raises(ValueError, match="milestones"):
+        scheduled("milestones")
+
+
 def test_schedules_count_steps_and_agree_with_torch():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50)
     for step in range(50):
         assert math.isclose(
-            learning_rate_factor(step, 50, 0, "cosine"),
+            learning_rate_factor(step, 50, scheduled("cosine")),
             theirs.get_last_lr()[0],
             abs_tol=1e-9,
         )
         optimizer.step()
         theirs.step()
-    warm = [learning_rate_factor(step, 100, 10, "cosine") for step in range(100)]
+    warming = scheduled("cosine", warmup_epochs=5, epochs=50)
+    warm = [learning_rate_factor(step, 100, warming) for step in range(100)]
     assert warm[:10] == pytest.approx([(i + 1) / 11 for i in range(10)])
     assert warm[10] == 1.0
     assert warm[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
-    assert {learning_rate_factor(s, 9, 0, "constant") for s in range(9)} == {1.0}
+    assert {learning_rate_factor(s, 9, scheduled("constant")) for s in range(9)} == {1.0}
 
 
 def test_gradients_are_clipped_to_the_recipes_norm(tmp_path):
@@ -219,7 +261,7 @@ def test_features_computed_beforehand_train_as_those_of_every_step(tmp_path):
 
 
 def test_the_drop_comes_at_95_percent_of_the_steps_not_of_the_epochs():
-    factors = [learning_rate_factor(step, 1000, 0, "drop") for step in range(1000)]
+    factors = [learning_rate_factor(step, 1000, scheduled("drop")) for step in range(1000)]
     assert factors == [1.0] * 950 + [0.1] * 50
 
 
@@ -230,10 +272,10 @@ def test_an_augmentation_alters_what_is_learned_from():
     plan = replace(protocol(images_seen=12, lr=1e-3), augmentation="flips")
     objective = AnomalyObjective(reverse_distillation(), images, plan, torch.device("cpu"), 3)
     index = torch.arange(6)
-    first, again, later = (objective._augmented(index, step) for step in (0, 0, 1))
+    first, again, later = (objective._augmented(index, step)[0] for step in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, later)  # the second pass
-    halves = [objective._augmented(half, step) for step, half in enumerate(index.split(3))]
+    halves = [objective._augmented(half, step)[0] for step, half in enumerate(index.split(3))]
     assert torch.equal(first, torch.cat(halves))  # of one pass, however it is cut
     plain = to_float(images, torch.device("cpu"))
     for image, original in zip(first, plain, strict=True):

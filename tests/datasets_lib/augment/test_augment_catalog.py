@@ -6,7 +6,6 @@ from torchvision.transforms import v2
 
 from datasets_lib.augment import catalog
 from datasets_lib.augment.augmentation import Sequence
-from datasets_lib.augment.blend import TextureBlend
 from datasets_lib.augment.catalog import (
     AUGMENTATIONS,
     AugmentationEntry,
@@ -88,27 +87,6 @@ def test_shares_of_samples_do_not_depend_on_the_split(mixing):
     both = ~(whole[:6].isnan() | half.isnan())
     assert both.sum() >= 2
     assert torch.allclose(whole[:6][both], half[both])
-
-
-class Noise:
-    """A texture source: noise of the sample's own."""
-
-    def sample(self, streams):
-        return streams.integers(256, 3, SIZE, SIZE).to(torch.uint8)
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_anomalies_do_not_depend_on_the_split_or_the_order(dtype):
-    synthesize = TextureBlend(Noise(), 0.1, change=RandAugment(3))
-
-    def function(images, _, streams):
-        return synthesize(images, streams)
-
-    images = pixels(dtype)
-    whole, other = assert_of_a_sample(function, images, torch.zeros(COUNT))
-    assert not torch.equal(whole[1], other[1])
-    assert whole[0].is_contiguous(memory_format=torch.channels_last)
-    assert whole[1].any()
 
 
 @pytest.mark.parametrize(

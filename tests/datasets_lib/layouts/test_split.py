@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets_lib.layouts.category import Sample
-from datasets_lib.layouts.split import limit, split_calibration, split_test
+from datasets_lib.layouts.split import limit, split_calibration, split_labeled, split_test
 
 KINDS = st.lists(st.sampled_from([None, "crack", "stain", "scratch"]), max_size=60)
 
@@ -91,3 +91,13 @@ def test_a_fifth_of_the_normal_images_is_tested_whatever_their_order(count, shuf
     # Those of the smallest hashes, as anyone can compute.
     by_hash = sorted(normal, key=lambda s: hashlib.sha256(s.name.encode()).hexdigest())
     assert set(test) == set(by_hash[: len(test)])
+
+
+def test_half_of_each_kind_of_defect_is_labeled_and_leaves_the_test():
+    kinds = [None] * 5 + ["crack"] * 5 + ["hole"] * 2 + ["dent"]
+    test = [Sample(f"{n}.png", Path(f"{n}.png"), defect=kind) for n, kind in enumerate(kinds)]
+    labeled, rest = split_labeled(test)
+    assert Counter(sample.defect for sample in labeled) == {"crack": 2, "hole": 1}
+    assert Counter(sample.defect for sample in rest) == {None: 5, "crack": 3, "hole": 1, "dent": 1}
+    assert sorted(labeled + rest, key=test.index) == test
+    assert set(split_labeled(test[::-1])[0]) == set(labeled)

@@ -1,0 +1,1 @@
+"""DRAEM: a reconstruction network and a network that segments what it repaired."""
