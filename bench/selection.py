@@ -128,8 +128,7 @@ def unknown_words(expression: str, cases: Sequence[Case]) -> dict[str, list[str]
     text = "\n".join({case.id for case in cases} | marks).lower()
     names = marks | {case.variant for case in cases} | {case.category or "" for case in cases}
     return {
-<<<<<<< HEAD
-        word: near_names(word, names)
+        word: _near(word, names)
         for word in _words(expression)
         if word.lower() not in text and word.lower() not in _NODE
     }
@@ -144,15 +143,9 @@ def unknown_markers(expression: str, markers: Collection[str]) -> list[str]:
 
 def _words(expression: str) -> list[str]:
     return [w for w in re.findall(r"[\w.:+\-\[\]/]+", expression) if w not in _OPERATORS]
-=======
-        word: _near(word.lower(), names)
-        for word in words
-        if word.lower() not in text and word.lower() not in "bench/test_cases.py::test_case"
-    }
 
 
-def _near(word: str, names: Sequence[str]) -> list[str]:
+def _near(word: str, names: Collection[str]) -> list[str]:
     """Return the id of a folder's name as it is written, or else close names."""
     own = folder_id(word)
-    return [own] if own in names else difflib.get_close_matches(word, names, n=3, cutoff=0.6)
->>>>>>> inputs
+    return [own] if own in names else near_names(word, names)

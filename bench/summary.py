@@ -33,13 +33,10 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
     finished = [record for record in tally.records if record.status == "ok"]
     for row in summary_rows(finished):
         terminal.write_line(row)
-<<<<<<< HEAD
     for line in warnings(finished, tally.skips):
         terminal.write_line(line)
-=======
     for remark in dict.fromkeys(r.notes["data"] for r in tally.records if "data" in r.notes):
         terminal.write_line(f"data         {remark}")
->>>>>>> inputs
     _write_reruns(terminal, tally)
     _write_skips(terminal, tally)
     if text := _leaderboard(settings):
