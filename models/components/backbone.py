@@ -2,12 +2,15 @@
 
 import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import timm
 import torch
-from timm.models import FeatureListNet
+from timm.layers.norm_act import BatchNormAct2d
+from timm.models import FeatureInfo
 from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -19,9 +22,12 @@ from models.components.frozen_backbone import (
     add_tensor,
     load_fitting,
 )
+from models.components.weights_file import without_prefix
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
 """Strides of the features by stage, which ResNets call layer."""
+
+_EFFICIENTNET_STRIDES = (2, 4, 8, 16, 16, 32, 32)
 
 _Rules = tuple[tuple[str, str], ...]
 
@@ -51,6 +57,26 @@ _FACEBOOK_CONVNEXT: _Rules = (
     (r"stages\.(\d)\.(\d+)\.pwconv(\d)\.(.*)", r"stages_\1.blocks.\2.mlp.fc\3.\4"),
     (r"stages\.(\d)\.(\d+)\.(norm\..*|gamma)", r"stages_\1.blocks.\2.\3"),
 )
+# torchvision's first stage has no expansion: its places 0, 1, 2 are the others' 1, 2, 3.
+_TORCHVISION_EFFICIENTNET: _Rules = (
+    (r"features\.0\.0\.(.*)", r"conv_stem.\1"),
+    (r"features\.0\.1\.(.*)", r"bn1.\1"),
+    *(
+        (
+            rf"features\.{stage + 1}\.(\d+)\.block\.{place - (stage == 0)}\.{theirs}\.(.*)",
+            rf"blocks_{stage}.\1.{ours}.\2",
+        )
+        for stage in range(7)
+        for place, theirs, ours in (
+            *((0, "0", "conv_pw"), (0, "1", "bn1")),
+            *((1, "0", "conv_dw"), (1, "1", "bn2" if stage else "bn1")),
+            *((2, "fc1", "se.conv_reduce"), (2, "fc2", "se.conv_expand")),
+            *((3, "0", "conv_pwl" if stage else "conv_pw"), (3, "1", "bn3" if stage else "bn2")),
+        )
+        if stage or place
+    ),
+)
+_TIMM_EFFICIENTNET: _Rules = ((r"blocks\.(\d)\.(.*)", r"blocks_\1.\2"),)
 
 
 class Backbone(FrozenBackbone):
@@ -60,7 +86,7 @@ class Backbone(FrozenBackbone):
     1.4 to 1.6 times as fast for a ResNet on a CPU together with channels-last memory.
 
     Attributes:
-        layers: Tapped stages, 1 to 4, ascending.
+        layers: Tapped stages, ascending: 1 to 4, of an EfficientNet 1 to 7.
         channels: Number of channels of each tapped stage.
 
     Args:
@@ -111,6 +137,16 @@ class Backbone(FrozenBackbone):
                     passed(layer)
         return found
 
+    def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Return the shape ``(C, h, w)`` of each tapped layer's features of images of some size."""
+        height, width = size
+        return [  # every stage rounds up
+            (channels, -(-height // stride), -(-width // stride))
+            for channels, stride in zip(
+                self.channels, self.backbone.feature_info.reduction(), strict=True
+            )
+        ]
+
     def digests(self) -> dict[int, str]:
         """Return the sha256 by layer of all tensors its features depend on; 0.1 s per 100 MB."""
         sha = hashlib.sha256()
@@ -124,14 +160,40 @@ class Backbone(FrozenBackbone):
         return digests
 
 
+def trainable_network(
+    weights: WeightsEntry, state: Mapping[str, Tensor] | None, layers: Sequence[int] = (1, 2, 3)
+) -> FeatureListNet:
+    """Return the network that `Backbone` freezes, to be trained: nothing is folded or fixed.
+
+    It takes normalized images.
+
+    Args:
+        weights: Architecture, and what its tensors are checked against.
+        state: Tensors under their publisher's names; None leaves the network random.
+        layers: Stages to tap; there are no later ones.
+
+    Raises:
+        IncompleteWeightsError: Tensors of the tapped layers are missing.
+        ValueError: The tensors are another architecture's.
+    """
+    network = _tapped_backbone(weights.architecture, layers)
+    if state is not None:
+        _load(network, state, weights)
+    return network.to(memory_format=torch.channels_last)
+
+
 def _layer(name: str) -> int | None:
-    """Which layer ends with a child of this name: ``layer2`` and ``stages_1`` are the second."""
+    """Which layer ends with this child: ``layer2``, ``stages_1``, ``blocks_1`` are the second."""
     if name.startswith("layer"):
         return int(name[-1])
-    return int(name[-1]) + 1 if name.startswith("stages_") else None
+    return int(name[-1]) + 1 if name.startswith(("stages_", "blocks_")) else None
 
 
-def _tapped_backbone(architecture: str, layers: Sequence[int]) -> FeatureListNet:
+def _tapped_backbone(architecture: str, layers: Sequence[int]) -> Any:
+    """Return a network with timm's ``feature_info``, whose children run one after the other."""
+    if architecture.startswith("efficientnet"):
+        return _tapped_efficientnet(architecture, layers)
+    backbone: Any
     if architecture.startswith("convnext"):
         stages = tuple(layer - 1 for layer in layers)
         backbone = timm.create_model(architecture, features_only=True, out_indices=stages)
@@ -141,14 +203,36 @@ def _tapped_backbone(architecture: str, layers: Sequence[int]) -> FeatureListNet
         backbone = timm.create_model(
             architecture, features_only=True, out_indices=tuple(layers), zero_init_last=False
         )
-    assert isinstance(backbone, FeatureListNet)
     assert backbone.feature_info.reduction() == [STRIDES[n] for n in layers], architecture
     return backbone
 
 
-def _load(backbone: FeatureListNet, state: Mapping[str, Tensor], weights: WeightsEntry) -> None:
-    renamed = timm_feature_state(state, weights.architecture)
-    tapped = {name.partition(".")[0] for name in backbone.state_dict()}
+def _tapped_efficientnet(architecture: str, layers: Sequence[int]) -> Any:
+    """Return an EfficientNet by stages, of which timm's ``features_only`` taps five of seven."""
+    # torchvision's b5, converted from TensorFlow's, has this epsilon.
+    model: Any = timm.create_model(architecture, num_classes=0, bn_eps=1e-3)
+    stages = {f"blocks_{n}": stage for n, stage in enumerate(model.blocks[: layers[-1]])}
+    backbone: Any = nn.Sequential(
+        OrderedDict(conv_stem=model.conv_stem, bn1=model.bn1, **stages)  # bn1 has the activation
+    )
+    infos = []
+    for number, (name, stage) in enumerate(stages.items()):
+        norms = [module for module in stage.modules() if isinstance(module, BatchNormAct2d)]
+        strides = _EFFICIENTNET_STRIDES[number]
+        infos.append({"num_chs": norms[-1].num_features, "reduction": strides, "module": name})
+    backbone.feature_info = FeatureInfo(infos, tuple(layer - 1 for layer in layers))
+    return backbone
+
+
+def _load(backbone: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> None:
+    wanted = backbone.state_dict().keys()
+
+    def renamed_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return timm_feature_state(state, weights.architecture)
+
+    state = without_prefix(state, lambda found: len(wanted & renamed_state(found).keys()))
+    renamed = renamed_state(state)
+    tapped = {name.partition(".")[0] for name in wanted}
     # Stages after the last tapped one are ignored. Unknown tensors of a tapped stage are not: a
     # deeper network of the family has every tensor of the shallower one.
     relevant = {
@@ -163,13 +247,16 @@ def _load(backbone: FeatureListNet, state: Mapping[str, Tensor], weights: Weight
 def fold_batch_norm(module: nn.Module) -> None:
     """Fold each BatchNorm into the convolution before it, in place, in evaluation mode.
 
-    Children are taken to run in the order of their definition, as they do in timm's ResNets.
+    Children are taken to run in the order of their definition, as they do in timm's ResNets and
+    EfficientNets.
     """
     before: tuple[str, nn.Module] | None = None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d) and before and isinstance(before[1], nn.Conv2d):
             setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
-            setattr(module, name, nn.Identity())
+            # In EfficientNets the activation is a part of the BatchNorm.
+            activation = child.act if isinstance(child, BatchNormAct2d) else nn.Identity()
+            setattr(module, name, activation)
         else:
             fold_batch_norm(child)
         before = (name, child)
@@ -189,22 +276,28 @@ def timm_feature_state(state: Mapping[str, Tensor], architecture: str) -> dict[s
     """Return a publisher's tensors under the names of timm's ``features_only`` network.
 
     ResNets have one set of names everywhere. ConvNeXt comes under torchvision's or under its
-    authors' (whose layer scale is ``(C,)``, torchvision's ``(C, 1, 1)``). Names of neither kind,
-    such as a classifier's, stay as they are.
+    authors' (whose layer scale is ``(C,)``, torchvision's ``(C, 1, 1)``), EfficientNet under
+    torchvision's or timm's. Names of neither kind, such as a classifier's, stay as they are.
 
     Args:
         state: Tensors by the publisher's name.
         architecture: timm's name.
     """
-    if not architecture.startswith("convnext"):
-        return dict(state)
-    torchvision = any(name.startswith("features.") for name in state)
-    rules = _TORCHVISION_CONVNEXT if torchvision else _FACEBOOK_CONVNEXT
+    rules = _naming_rules(state, architecture)
     renamed = {_rename(name, rules): tensor for name, tensor in state.items()}
     return {
         name: tensor.flatten() if name.endswith(".gamma") else tensor
         for name, tensor in renamed.items()
     }
+
+
+def _naming_rules(state: Mapping[str, Tensor], architecture: str) -> _Rules:
+    torchvision = any(name.startswith("features.") for name in state)
+    if architecture.startswith("convnext"):
+        return _TORCHVISION_CONVNEXT if torchvision else _FACEBOOK_CONVNEXT
+    if architecture.startswith("efficientnet"):
+        return _TORCHVISION_EFFICIENTNET if torchvision else _TIMM_EFFICIENTNET
+    return ()
 
 
 def _rename(name: str, rules: _Rules) -> str:

@@ -77,6 +77,14 @@ class FrozenBackbone(nn.Module):
         """
         raise NotImplementedError
 
+    def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Return the shape ``(C, h, w)`` of each tapped layer's features of images of some size.
+
+        Args:
+            size: ``(H, W)`` in pixels.
+        """
+        raise NotImplementedError
+
     def digests(self) -> dict[int, str]:
         """Return the sha256 by layer of all tensors its features depend on; 0.1 s per 100 MB."""
         raise NotImplementedError

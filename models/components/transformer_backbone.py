@@ -24,10 +24,10 @@ from models.components.frozen_backbone import (
 class TransformerBackbone(FrozenBackbone):
     """Features of a plain vision transformer: ViT, DeiT, DINOv2 or CaiT.
 
-    Features are the blocks' outputs, without the final LayerNorm. Position embeddings are resampled
-    to the images' grid of patches (bicubic, antialiased); CaiT's once, to the size given. Images of
-    another size than a network takes, such as sides that are no multiples of the patch size, are
-    resized to the nearest one that it does (bilinear, antialiased).
+    Features are the blocks' outputs, without the final LayerNorm unless asked for. Position
+    embeddings are resampled to the images' grid of patches (bicubic, antialiased); CaiT's once, to
+    the size given. Images of another size than a network takes, such as sides that are no multiples
+    of the patch size, are resized to the nearest one that it does (bilinear, antialiased).
 
     Attributes:
         layers: Tapped blocks, from 0, ascending.
@@ -41,6 +41,7 @@ class TransformerBackbone(FrozenBackbone):
         layers: Blocks to tap; later ones are not computed.
         image_size: Side of the images in pixels, for a network of fixed size (CaiT); None means the
             size it was trained at.
+        norm: Apply the network's final LayerNorm to the outputs of every tapped block.
         with_prefix: Return the class and register tokens too, and all tokens in one column:
             ``(B, C, N, 1)``, these first and then the patches row by row.
         options: Arguments of `timm.create_model`, such as a smaller ``embed_dim`` for tests.
@@ -57,6 +58,7 @@ class TransformerBackbone(FrozenBackbone):
         layers: Sequence[int],
         *,
         image_size: int | None = None,
+        norm: bool = False,
         with_prefix: bool = False,
         **options: Any,
     ) -> None:
@@ -64,7 +66,7 @@ class TransformerBackbone(FrozenBackbone):
         # Tensors about to be loaded need not be drawn first: that alone takes seconds.
         with torch.device("meta") if state is not None else nullcontext():
             self.backbone, unused = _tapped_network(
-                weights.architecture, self.layers, image_size, options
+                weights.architecture, self.layers, image_size, norm, options
             )
         if state is not None:
             _load(self.backbone, unused, state, weights)
@@ -72,6 +74,7 @@ class TransformerBackbone(FrozenBackbone):
         self.channels = [self.backbone.num_features] * len(self.layers)
         self.patch_size: int = self.backbone.patch_embed.patch_size[0]
         self.prefix_tokens: int = self.backbone.num_prefix_tokens if with_prefix else 0
+        self._norm = norm
 
     @torch.no_grad()
     def stages(
@@ -94,6 +97,7 @@ class TransformerBackbone(FrozenBackbone):
             features = self.backbone.forward_intermediates(
                 self.normalized(images),
                 indices=list(self.layers),
+                norm=self._norm,
                 output_fmt="NLC" if self.prefix_tokens else "NCHW",
                 intermediates_only=True,
                 **options,
@@ -104,6 +108,10 @@ class TransformerBackbone(FrozenBackbone):
         for layer in self.layers:
             passed(layer)
         return dict(zip(self.layers, features, strict=True))
+
+    def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Return the shape ``(C, h, w)`` of each tapped block's patches in images of some size."""
+        return [(channels, *self.grid(size)) for channels in self.channels]
 
     def digests(self) -> dict[int, str]:
         """Return the sha256 by tapped block of all tensors its features depend on."""
@@ -151,7 +159,11 @@ def timm_transformer_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _tapped_network(
-    architecture: str, layers: Sequence[int], image_size: int | None, options: Mapping[str, Any]
+    architecture: str,
+    layers: Sequence[int],
+    image_size: int | None,
+    norm: bool,
+    options: Mapping[str, Any],
 ) -> tuple[nn.Module, set[str]]:
     """Return the network down to the last tapped block, and the names of the tensors it lacks."""
     size: dict[str, Any] = {"dynamic_img_size": True}
@@ -159,7 +171,7 @@ def _tapped_network(
         size = {"img_size": image_size} if image_size is not None else {}
     network = timm.create_model(architecture, **size, **options)
     names = set(network.state_dict())
-    network.prune_intermediate_layers(list(layers), prune_norm=True, prune_head=True)
+    network.prune_intermediate_layers(list(layers), prune_norm=not norm, prune_head=True)
     return network, names - set(network.state_dict())
 
 
