@@ -162,7 +162,7 @@ class Backbone(FrozenBackbone):
 
 def trainable_network(
     weights: WeightsEntry, state: Mapping[str, Tensor] | None, layers: Sequence[int] = (1, 2, 3)
-) -> FeatureListNet:
+) -> nn.Module:
     """Return the network that `Backbone` freezes, to be trained: nothing is folded or fixed.
 
     It takes normalized images.
