@@ -179,9 +179,8 @@ def trainable_network(
     network = _tapped_backbone(weights.architecture, layers)
     if state is not None:
         _load(network, state, weights)
-    network = network.to(memory_format=torch.channels_last)
-    assert isinstance(network, nn.Module)
-    return network
+    trained: nn.Module = network.to(memory_format=torch.channels_last)
+    return trained
 
 
 def _layer(name: str) -> int | None:
