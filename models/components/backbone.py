@@ -176,7 +176,7 @@ def trainable_network(
         IncompleteWeightsError: Tensors of the tapped layers are missing.
         ValueError: The tensors are another architecture's.
     """
-    network = _tapped_backbone(weights.architecture, layers)
+    network: nn.Module = _tapped_backbone(weights.architecture, layers)
     if state is not None:
         _load(network, state, weights)
     trained: nn.Module = network.to(memory_format=torch.channels_last)
