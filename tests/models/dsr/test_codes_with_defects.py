@@ -106,9 +106,8 @@ def test_smudges_blend_one_color_into_their_mask(monkeypatch):
     torch.manual_seed(0)
     images = torch.rand(40, 3, 32, 32)
     smudges, masks = smudged(images)
-    assert torch.equal(
-        smudges[~masks[:, None].expand_as(images)], images[~masks[:, None].expand_as(images)]
-    )
+    outside = ~masks[:, None].expand_as(images)
+    assert torch.equal(smudges[outside], images[outside])
     betas = []
     for smudge, image, mask in zip(smudges, images, masks, strict=True):
         if mask.sum() < 2:

@@ -1,4 +1,4 @@
-"""DSR: parameters as published, phases of training, losses against their formulas, and the score."""
+"""DSR: parameters as published, phases of training, losses by their formulas, and the score."""
 
 import model_driver as driver
 import pytest
@@ -58,7 +58,7 @@ def test_upsampler_is_trained_at_the_recipes_rate_after_the_drop(model):
         step: recipe.lr * learning_rate_factor(step, 1500, recipe)
         for step in (0, 799, 801, 999, 1001)
     }
-    # The official code drops at 80 of 100 passes, then trains the upsampler for 50 at the full rate.
+    # The official code drops at 80 of 100 passes; 50 of the upsampler follow at the full rate.
     assert [detection * rates[step] for step in (0, 799, 801, 999)] == pytest.approx(
         [2e-4, 2e-4, 2e-5, 2e-5]
     )
@@ -124,5 +124,5 @@ def test_images_of_unfit_sizes_are_refused(model, size):
 
 
 def test_another_networks_weights_are_refused():
-    with pytest.raises(ValueError, match="'resnet18.tv_in1k'"):
+    with pytest.raises(ValueError, match="found 'resnet18"):
         build(weights="resnet18.tv_in1k", state=None)
