@@ -19,7 +19,9 @@ from bench.commands import (
     unbundle,
 )
 from bench.commands.command import CommandError
+from bench.environment import cuda_present
 from bench.extensions import ExtensionError, load_extensions
+from bench.threads import wait_passively
 from datasets_lib.layouts.category import DatasetError
 
 
@@ -51,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    wait_passively("cuda" if cuda_present() else "cpu")
     try:
         load_extensions(file.expanduser().absolute() for file in options.plugin)
         code: int = options.run(options)

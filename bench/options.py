@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.arguments import expression, positive
 from bench.environment import cuda_present, default_precision, default_profile
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from datasets_lib.augment.catalog import AUGMENTATIONS
+from datasets_lib.images.bit_depth import BITS
 from datasets_lib.paths import data_dirs, default_cache_dir
 from models.catalog import MODELS
 
@@ -23,7 +25,7 @@ def add_options(parser: pytest.Parser) -> None:
         choices=list(PROFILES),
         help="budget and recipe set (default: standard with CUDA, smoke without)",
     )
-    add("--seeds", type=_positive, default=1, metavar="N", help="replicates per case (default 1)")
+    add("--seeds", type=positive, default=1, metavar="N", help="replicates per case (default 1)")
     add("--recipes", metavar="A,B", help="comma-separated recipes, or all")
     add(
         "--plugin",
@@ -40,11 +42,33 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add(
         "--images-seen",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="training budget in images, instead of the profile's; such runs are stored separately",
     )
-    add("--image-size", type=_positive, metavar="PX", help="image side instead of the default")
+    add("--image-size", type=positive, metavar="PX", help="image side instead of the default")
+    add(
+        "--bits",
+        type=int,
+        choices=BITS,
+        default=16,
+        metavar="N",
+        help="bits that the cameras fill in 16-bit image files, such as 12 (default 16)",
+    )
+    add(
+        "--split-by",
+        type=expression,
+        default="",
+        metavar="PREFIX",
+        help="regular expression of the start of a file name, such as 'part[0-9]+': images of one "
+        "prefix stay together where a split is made by hash",
+    )
+    add(
+        "--max-megapixels",
+        type=positive,
+        metavar="N",
+        help="size up to which images are decoded (default: Pillow's limit, 89)",
+    )
     add(
         "--precision",
         choices=["float32", "bf16"],
@@ -70,7 +94,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--cache-dir", type=Path, metavar="DIR", help="folder of decoded images and features")
     add(
         "--workers",
-        type=_positive,
+        type=positive,
         default=2,
         metavar="N",
         help="threads that read a streamed dataset (default 2)",
@@ -134,7 +158,20 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_false",
         help="skip speed, memory and size; evaluate quality only",
     )
-    add("--rerun", action="store_true", help="run finished cases again")
+    add(
+        "--measure-seconds",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds to measure a case in (default 10); what does not fit is left out",
+    )
+    add("--rerun", action="store_true", help="run all finished cases again")
+    add(
+        "--keep-stale",
+        action="store_true",
+        help="keep finished cases although their code, device, threads or options changed; "
+        "without it they run again",
+    )
     add("--save-models", action="store_true", help="save every trained model")
 
 
@@ -168,12 +205,16 @@ def settings_of(config: pytest.Config) -> Settings:
         augmentations=_augmentations(option("--augmentations")),
         images_seen=option("--images-seen"),
         image_size=option("--image-size"),
+        bits=option("--bits"),
+        split_by=option("--split-by"),
+        max_megapixels=option("--max-megapixels"),
         precision=option("--precision") or default_precision(device),
         isolate=isolate,
         timeout_s=timeout or 4 * 3600.0,
         stall_timeout_s=stall or 900.0,
         compiling=option("--compile"),
         rerun=option("--rerun"),
+        keep_stale=option("--keep-stale"),
         save_models=option("--save-models"),
         workers=option("--workers"),
         host_memory=option("--host-memory"),
@@ -182,6 +223,7 @@ def settings_of(config: pytest.Config) -> Settings:
         cache_limit=option("--cache-limit"),
         plots=option("plots"),
         measurements=option("measurements"),
+        measure_seconds=option("--measure-seconds"),
     )
 
 
@@ -224,9 +266,3 @@ def _gigabytes(text: str) -> int:
     if not 0 <= size < math.inf:
         raise argparse.ArgumentTypeError(f"wanted a number of GB from 0, found '{text}'")
     return round(size * 1e9)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number from 1, found '{text}'")
-    return int(text)

@@ -12,13 +12,15 @@ from _pytest.terminal import TerminalReporter
 
 from bench import selection
 from bench.case import Case
+from bench.environment import cuda_present
 from bench.extensions import ExtensionError, load_extensions
 from bench.gc_paused import gc_paused
 from bench.options import add_options, plugin_files, settings_of
 from bench.progress import Progress
 from bench.protocol import PROFILES
 from bench.settings import Settings
-from datasets_lib.discover import FoundDataset, find_datasets
+from bench.threads import wait_passively
+from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.layouts.category import DatasetError
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ _LETTERS = {
 }
 
 
+_MAX_REMARKS = 4
+"""Lines about folders that are no datasets; a folder of many things is no reason to scroll."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
     add_options(parser)
@@ -45,6 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load extensions and register the markers of all catalogs, for ``--strict-markers``."""
+    if not config.option.collectonly:  # before any plugin loads torch
+        wait_passively(config.getoption("--device") or ("cuda" if cuda_present() else "cpu"))
     try:
         load_extensions(plugin_files(config))
     except ExtensionError as error:
@@ -76,7 +84,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
     try:
         settings = config.stash[SETTINGS] = settings_of(config)
-        datasets = config.stash[DATASETS] = dict(find_datasets(settings.data_dirs))
+        datasets = config.stash[DATASETS] = dict(available_datasets(settings.data_dirs))
         cases = config.stash[CASES] = selection.all_cases(settings, datasets)
     except (pytest.UsageError, DatasetError, ValueError) as error:
         raise pytest.Collector.CollectError(str(error)) from None  # shown without a traceback
@@ -128,7 +136,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     unknown = selection.unknown_words(config.option.keyword, config.stash[CASES])
     if unknown:
-        raise pytest.UsageError("; ".join(_guesses(unknown)))
+        lines = ["; ".join(_guesses(unknown)), *_not_datasets(config)]
+        raise pytest.UsageError("\n".join(lines))
 
 
 def _guesses(unknown: Mapping[str, list[str]]) -> list[str]:
@@ -162,7 +171,23 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
         lines.append(f"datasets found: {names or 'none'}")
     keyword = config.option.keyword
     unknown = selection.unknown_words(keyword, config.stash[CASES]) if keyword else {}
-    return lines + _guesses(unknown)
+    return lines + _not_datasets(config) + _guesses(unknown)
+
+
+def _not_datasets(config: pytest.Config) -> list[str]:
+    """Return lines about folders of the data folders that hold no dataset."""
+    from bench.commands.data_folders import remarks
+
+    found = {dataset.root for dataset in config.stash[DATASETS].values()}
+    lines = [
+        f"  {line}"
+        for folder in config.stash[SETTINGS].data_dirs
+        for line in remarks(folder, any(folder in root.parents for root in found))
+    ]
+    if len(lines) > _MAX_REMARKS:
+        hidden = len(lines) - _MAX_REMARKS
+        lines[_MAX_REMARKS:] = [f"  … and {hidden} more: python -m bench data where"]
+    return lines
 
 
 def _cases_of(items: Iterable[pytest.Item]) -> list[Case]:

@@ -60,7 +60,7 @@ class Progress:
         if record.status == "ok":
             head, metric = first_head(record), METRICS[RANKING[task_of(record)]]
             value = record.metrics.get(head, {}).get(metric.name)
-            text = "–" if value is None else f"{value:.3f}"
+            text = "–" if value is None else metric.text(value)
             parts.append(f"{head} {metric.heading} {text}")
             speed = record.measurements.get("inference_images_per_s")
             parts += [f"{speed:.0f} img/s"] if speed else []
@@ -71,6 +71,11 @@ class Progress:
         self._done += 1
         if self._lines:
             self._write(f"{self._head(0)} {case_id}  {text}", live=False)
+
+    def explain(self, case_id: str, text: str) -> None:
+        """Write one line about a case that is about to run."""
+        if self._lines:
+            self._write(f"{self._head()} {case_id}  {text}", live=False)
 
     def skip(self) -> None:
         """Note that a case is skipped; the summary says why."""

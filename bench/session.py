@@ -11,9 +11,11 @@ from typing import NoReturn, Protocol
 import pytest
 
 from bench.case import Case
+from bench.finished import Finished
 from bench.gc_paused import gc_paused
 from bench.progress import Progress
-from bench.record import Key, Outcome, Record
+from bench.provenance.currency import origin
+from bench.record import Outcome, Record
 from bench.replay import replay
 from bench.run.inputs import Finder, tapped_layers
 from bench.run.job import CaseSkipped, Job, ProgressCallback, WeightsError, unresolved_record
@@ -41,12 +43,14 @@ class Tally:
         records: Records of the session's cases in order, including those found finished.
         outcomes: Number of cases by outcome, including ``cached`` and ``skipped``.
         skips: Skipped cases by reason.
+        reruns: Finished cases that ran again, by reason.
         seconds: Time spent running cases.
     """
 
     records: list[Record] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     skips: dict[str, list[str]] = field(default_factory=dict)
+    reruns: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -74,8 +78,8 @@ class BenchSession:
         self._store = Store(settings.runs_dir)
 
     @cached_property
-    def _finished(self) -> dict[Key, Record]:
-        return {} if self.settings.rerun else self._store.finished()
+    def _finished(self) -> Finished:
+        return Finished(self._store)
 
     @cached_property
     def _runner(self) -> Runner:
@@ -119,10 +123,16 @@ class BenchSession:
             self._progress.note(case.id, outcome)
             self._note(outcome, request)
             return record
-        if cached := self._finished.get(job.key):
-            self._progress.note(case.id, "cached")
+        cached, why = (None, None) if self.settings.rerun else self._finished.look_up(job)
+        if cached and (why is None or self.settings.keep_stale):
+            note = f"cached from {origin(cached)}: {why}" if why else "cached"
+            self._progress.note(case.id, note)
             self._note("cached", request)
             return cached
+        if why:
+            self._progress.explain(case.id, f"runs again: {why}")
+            self.tally.reruns.setdefault(why, []).append(case.id)
+        self._store.keep_code(job.code)
         record = self._run(job)
         if record.status == "skipped" and record.error is not None:
             self._skip(case, record.error["message"], request)

@@ -1,6 +1,8 @@
 """The record store: an append-only file, to which each case adds one fsynced line."""
 
+import contextlib
 import errno
+import json
 import logging
 import os
 from collections.abc import Iterable
@@ -8,7 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from bench.provenance.fingerprint import Fingerprint
 from bench.record import Key, Record, RecordError, from_json
+from datasets_lib.atomic import atomic_path
 
 _log = logging.getLogger(__name__)
 
@@ -67,9 +71,35 @@ class Store:
         """Return every readable record, oldest first."""
         return read_records([self.path]) if self.path.exists() else []
 
-    def finished(self) -> dict[Key, Record]:
-        """Return the newest ``ok`` record of each key."""
-        return {record.key: record for record in self.records() if record.status == "ok"}
+    def finished(self) -> dict[Key, list[Record]]:
+        """Return the ``ok`` records of each key, oldest first."""
+        finished: dict[Key, list[Record]] = {}
+        for record in self.records():
+            if record.status == "ok":
+                finished.setdefault(record.key, []).append(record)
+        return finished
+
+    def keep_code(self, code: Fingerprint) -> None:
+        """Keep the hashes by file of a fingerprint, once, to name later what changed.
+
+        A folder that cannot be written costs those names, never the case.
+        """
+        path = self._code_path(code.hash)
+        if path.exists():
+            return
+        with contextlib.suppress(OSError), atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(dict(code.files), indent=1), encoding="utf-8")
+
+    def code_files(self, code_hash: str | None) -> dict[str, str] | None:
+        """Return the hashes by file of a fingerprint; None where they were not kept."""
+        try:
+            files: dict[str, str] = json.loads(self._code_path(code_hash or "").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return files
+
+    def _code_path(self, code_hash: str) -> Path:
+        return self.folder / "code" / f"{code_hash}.json"
 
 
 def read_records(files: Iterable[Path]) -> list[Record]:

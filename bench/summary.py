@@ -25,6 +25,7 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
     terminal.write_line(f"{counts} · profile {settings.profile} · ran {tally.seconds:.0f} s")
     for row in summary_rows([record for record in tally.records if record.status == "ok"]):
         terminal.write_line(row)
+    _write_reruns(terminal, tally)
     _write_skips(terminal, tally)
     records = Store(settings.runs_dir).records()
     if any(record.status == "ok" for record in records):
@@ -48,6 +49,21 @@ def _write_skips(terminal: TerminalReporter, tally: Tally) -> None:
     hidden = len(tally.skips) - _SKIPS_SHOWN
     if hidden > 0:
         terminal.write_line(f"… and {hidden} more reasons (-rs shows them)")
+
+
+def _write_reruns(terminal: TerminalReporter, tally: Tally) -> None:
+    """Write why finished cases ran again, and whose speeds others disturbed."""
+    for reason, cases in list(tally.reruns.items())[:_SKIPS_SHOWN]:
+        terminal.write_line(f"ran again {len(cases)}: {reason}")
+    hidden = len(tally.reruns) - _SKIPS_SHOWN
+    if hidden > 0:
+        terminal.write_line(f"… and {hidden} more reasons")
+    disturbed = sum(record.disturbed for record in tally.records)
+    if disturbed:
+        terminal.write_line(
+            f"{disturbed} of {len(tally.records)} cases ran on a busy machine: their speeds are "
+            "marked and never rank; they run again when it is idle"
+        )
 
 
 def _write_pictures(terminal: TerminalReporter, tally: Tally, settings: Settings) -> None:

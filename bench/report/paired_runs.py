@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from bench.aggregate.rows import recency_key
+from bench.aggregate.frame import recency_key
 from bench.record import Record
 from bench.store import read_records
 from bench.study import RANKING, first_head, task_of

@@ -3,25 +3,27 @@
 import errno
 import traceback
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from bench.atomic import save_tensors
 from bench.environment import environment
+from bench.provenance.load import LoadMeter
 from bench.record import Outcome, Record, from_json
 from bench.run.anomaly import AnomalyTask
 from bench.run.classification import ClassificationTask
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
 from bench.run.device_data import DeviceData
 from bench.run.job import CaseSkipped, Job, LabeledInputs, ProgressCallback, WeightsError, now
+from bench.run.measure.flops import numbers_kept
 from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
 from bench.run.task import Model, Task
 from bench.run.training.loop import NonFiniteLossError
-from datasets_lib.images.decode import decoded_files
+from datasets_lib.images.decode import decoded_files, set_pixel_limit
 from datasets_lib.layouts.category import DatasetError
 from models.components.base import ModelContractError
 
@@ -32,11 +34,13 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
     """Run a job to its record; an exception becomes a failed or skipped record."""
     phases = Phases(progress)
     machine: dict[str, Any] = {}
+    meter = LoadMeter()
     started = now()
     try:
         with warnings.catch_warnings(), exclusive_use(job.settings.device) as exclusive:
             warnings.simplefilter("default")
             machine["exclusive"] = exclusive
+            set_pixel_limit(job.settings.max_megapixels)
             device = use_device(job.settings.device)
             machine |= environment(job.settings.device) | numerics(device)
             kind = ClassificationTask if isinstance(job.inputs, LabeledInputs) else AnomalyTask
@@ -50,6 +54,11 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
         record.error = {"message": message, "traceback": traceback.format_exc()}
     if record.outcome == "oom" and torch.cuda.is_available():
         torch.cuda.empty_cache()  # only now has the traceback let its tensors go
+    if (load := meter.read()) is not None and "device" in machine:
+        # On CUDA one thread launches the work.
+        threads = machine["threads"] if machine["device"] == "cpu" else 1
+        machine["busy"] = load.disturbs(threads)
+        record.fingerprints["load"] = asdict(load)
     record = replace(
         record, environment=machine, timings=phases.seconds, started=started, finished=now()
     )
@@ -88,19 +97,28 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
     except OSError as error:  # what the case found out is worth keeping
         outcome, message = explain(error)
         return replace(record, status="failed", outcome=outcome, error={"message": message})
-    fit_seconds = task.fit_seconds(trained)
-    measured = Measured({} if fit_seconds is None else {"fit_seconds": fit_seconds}, {})
+    measured = _fit(task.fit_parts(trained))
     if job.settings.measurements:
+        measured.values["numbers_kept"] = numbers_kept(model.checkpoint())
         with phases("measure"):  # last: its training steps change the model
-            target = task.profile_target(model)
-            measured += measure(target, job.protocol, trained, device)
-            if fit_seconds:
-                images_per_s = len(target.images) / fit_seconds
-                measured.values.setdefault("train_images_per_s", images_per_s)
+            target, limit = task.profile_target(model), job.settings.measure_seconds
+            measured |= measure(target, job.protocol, trained, device, limit, task.progress)
     job.checkpoint.unlink(missing_ok=True)
     return replace(
-        record, artifacts=artifacts, measurements=measured.values, samples=measured.samples
+        record,
+        artifacts=artifacts,
+        measurements=measured.values,
+        samples=measured.samples,
+        charges=measured.charges,
+        reasons=record.reasons | measured.reasons,
     )
+
+
+def _fit(parts: dict[str, float]) -> Measured:
+    """Return the time to fit, and what it consists of."""
+    if not parts:
+        return Measured({})
+    return Measured({"fit_seconds": sum(parts.values())}, charges={"fit_seconds": parts})
 
 
 def _write_files(

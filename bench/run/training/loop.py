@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bench.atomic import save_tensors
 from bench.protocol import Protocol as CaseProtocol
 from bench.run.job import ProgressCallback
-from bench.run.measure.memory import PeakMemory
+from bench.run.measure.memory import MemoryRise
 from bench.run.training.objective import Objective
 from bench.run.training.optimization import build_optimizer, learning_rate_factor, order
 from bench.run.training.step_clock import StepClock
@@ -57,7 +57,8 @@ class TrainingResult:
         step_seconds: Duration of every step, except those lost to a kill.
         resumed_at: Step at which a killed training was resumed; 0 for an unbroken run.
         gather_seconds: Duration of the pass that gathers statistics, where there is one.
-        gather_peak: Peak memory of that pass.
+        gather_memory: Memory that this pass takes on top of the model and its data.
+        calibrate_seconds: Duration of taking constants from held-out images, where there are some.
         epochs: ``[images seen, metric]`` after every pass, where passes are evaluated.
         evaluate_seconds: Duration of these evaluations.
     """
@@ -68,7 +69,8 @@ class TrainingResult:
     step_seconds: list[float] = field(default_factory=list)
     resumed_at: int = 0
     gather_seconds: float = 0.0
-    gather_peak: PeakMemory | None = None
+    gather_memory: MemoryRise | None = None
+    calibrate_seconds: float = 0.0
     epochs: list[list[float]] = field(default_factory=list)
     evaluate_seconds: float = 0.0
 

@@ -50,9 +50,10 @@ def test_a_model_in_two_studies_has_one_case_and_a_row_in_each():
     assert "rd_resnet18-surface.woven-default-pretrained-s0" in ids
     record = make("rd_resnet18", multi={"image_auroc": 0.75})
     (own,) = lines_of([record], "anomaly_zoo")
-    assert (own["head"], own["image_auroc"], own["rank"]) == ("multi_scale", "0.75", "(1)")
-    heads = [(line["head"], line["rank"]) for line in lines_of([record], "rd_backbone")]
-    assert heads == [("single_scale", "(1)"), ("multi_scale", "")]
+    assert (own["head"], own["image_auroc"], own["rank"]) == ("multi_scale", "0.75", "")
+    records = [make("rd_resnet18", seed=seed) for seed in range(3)]
+    heads = [(line["head"], line["rank"]) for line in lines_of(records, "rd_backbone")]
+    assert heads == [("single_scale", "1"), ("multi_scale", "")]
 
 
 def test_a_registered_study_selects_reports_and_ranks(register):
@@ -62,14 +63,15 @@ def test_a_registered_study_selects_reports_and_ranks(register):
     assert {case.id for case in cases} == before
     assert len(cases) == len(before)
     records = [
-        make(pretrained=pretrained, multi={"f1": f1})
+        make(pretrained=pretrained, seed=seed, multi={"f1": f1})
         for pretrained, f1 in ((True, 0.5), (False, 0.8))
+        for seed in range(3)
     ]
     text = section(records, "drift")
     assert "Does it drift?\n\nIt drifts." in text
     assert "Image AUROC" not in text.partition("**Cost**")[0]
     ranked = [(line["init"], line["rank"]) for line in lines_of(records, "drift")]
-    assert ranked == [("scratch", "(1)"), ("pretrained", "(2)")]
+    assert ranked == [("scratch", "1"), ("pretrained", "2")]
 
 
 @pytest.mark.parametrize("name", ["rd_backbone", "Drift!", ""])
@@ -101,6 +103,21 @@ def test_a_missing_head_or_metric_is_explained(register):
     assert "- Not recorded for rd_resnet18 pretrained: fused, single_scale.recall" in text
 
 
+@pytest.mark.parametrize(
+    ("unit", "heading"), [("ms", "Flicker (ms)"), ("%", "Flicker"), ("", "Flicker")]
+)
+def test_a_unit_is_in_the_heading_unless_it_is_percent_or_none(register, unit, heading):
+    metric = Metric("flicker", "Flicker", "image", lambda _: 0.0, unit=unit)
+    register_metric(metric)
+    try:
+        text = section([make(metrics={"flicker": 0.5})], "rd_backbone")
+        (line,) = {x for x in text.splitlines() if "Flicker" in x and x.startswith("| Rank")}
+        assert heading in [cell.strip() for cell in line.split("|")]
+        assert "()" not in text
+    finally:
+        del METRICS["flicker"]
+
+
 @pytest.mark.parametrize("higher_is_better", [True, False])
 def test_direction_of_a_registered_metric_decides_rank_and_bold(register, higher_is_better):
     name = f"flicker_{higher_is_better}".lower()
@@ -108,12 +125,15 @@ def test_direction_of_a_registered_metric_decides_rank_and_bold(register, higher
     register_metric(metric)
     try:
         register(outside(ranking=name, heads=("single_scale",)))
-        records = [make(auroc=0.9, metrics={name: 2.0})]
-        records += [make(pretrained=False, auroc=0.9, metrics={name: 3.0})]
+        records = [
+            make(pretrained=pretrained, seed=seed, auroc=0.9, metrics={name: value})
+            for pretrained, value in ((True, 2.0), (False, 3.0))
+            for seed in range(3)
+        ]
         best, worst = ("3.0", "2.0") if higher_is_better else ("2.0", "3.0")
         text = section(records, "drift")
-        assert f"**{best}**" in text
-        assert f"**{worst}**" not in text
+        assert f"**{best} ± 0.0**" in text
+        assert f"**{worst}" not in text
         assert "Flicker (ms)" in text
         assert "Flicker (ms)" in section(records, "rd_backbone")
         assert "Flicker" not in section([make()], "rd_backbone")
