@@ -15,7 +15,7 @@ _KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Return names of device, libraries and versions; imports torch.
+    """Return names of device, libraries and versions, and the threads; imports torch.
 
     ``class`` joins the names that make two speeds or scores comparable: GPU product, driver
     major.minor, CUDA, torch, cuDNN and CPU model. It contains nothing that varies over time (clock,
@@ -31,13 +31,17 @@ def environment(device: str) -> dict[str, Any]:
         "device": device,
         "cpu": _cpu_model(),
         "threads": torch.get_num_threads(),
-        "cores": _usable_cores(),
+        "threads_set": threads_set(),
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
+        "cores": usable_cores(),
         "ram_bytes": _ram_bytes(),
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "torchvision": version("torchvision"),
         "timm": version("timm"),
+        "numpy": version("numpy"),
+        "pillow": version("pillow"),
     }
     parts = [names["cpu"], f"torch {names['torch']}"]
     if torch.device(device).type == "cuda":
@@ -57,6 +61,19 @@ def environment(device: str) -> dict[str, Any]:
             *parts,
         ]
     return names | {"class": " | ".join(parts)}
+
+
+def expected(device: str) -> dict[str, Any]:
+    """Return the names in `environment` that are known without torch and make speeds comparable.
+
+    A name that cannot be read without torch, such as the GPU's without a driver library, is absent.
+    """
+    names: dict[str, Any] = {"cpu": _cpu_model(), "torch": version("torch").partition("+")[0]}
+    if device.partition(":")[0] == "cpu":
+        return names | {"threads_set": threads_set(), "cores": usable_cores()}
+    driver, gpu = _driver_version(), _gpu_name()
+    names |= {"driver": ".".join(driver.split(".")[:2])} if driver else {}
+    return names | ({"gpu": gpu} if gpu else {})
 
 
 def default_profile() -> Literal["standard", "smoke"]:
@@ -113,6 +130,22 @@ def _driver_version() -> str | None:
     return None if failed else text.value.decode()
 
 
+def _gpu_name() -> str | None:
+    """Return the product of a CUDA device, where all that the driver shows are of one product."""
+    nvml = _nvml()
+    if nvml is None:
+        return None
+    count, names = ctypes.c_uint(), set()
+    failed = nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
+    for index in range(0 if failed else count.value):
+        handle, text = ctypes.c_void_p(), ctypes.create_string_buffer(96)
+        failed = nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle))
+        failed = failed or nvml.nvmlDeviceGetName(handle, text, ctypes.c_uint(96))
+        names.add("" if failed else text.value.decode())
+    nvml.nvmlShutdown()
+    return names.pop() or None if len(names) == 1 else None
+
+
 def _nvml() -> ctypes.CDLL | None:
     """Return NVIDIA's management library, initialized, or None without a driver."""
     try:
@@ -144,7 +177,14 @@ def _cpu_model() -> str:
     return match.group(1).strip() if match else platform.processor() or platform.machine()
 
 
-def _usable_cores() -> int:
+def threads_set() -> str:
+    """Return what the user set the number of threads to; ``default`` for nothing."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    return next((os.environ[name] for name in names if os.environ.get(name)), "default")
+
+
+def usable_cores() -> int:
+    """Return the number of logical processors that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 

@@ -16,8 +16,23 @@ SCHEMA = 1
 
 Status = Literal["ok", "failed", "skipped"]
 Outcome = Literal[
-    "ok", "crash", "oom", "nan", "timeout", "data", "weights", "disk", "device", "interrupted"
+    "ok",
+    "crash",
+    "oom",
+    "nan",
+    "timeout",
+    "data",
+    "recipe",
+    "weights",
+    "disk",
+    "device",
+    "interrupted",
 ]
+
+
+CROP_SUFFIX = "_crop"
+"""Ending of a head whose domain is the model's center crop alone; the head itself is evaluated over
+the full frame."""
 
 
 class RecordError(ValueError):
@@ -62,13 +77,19 @@ class Record:
         thresholds: Thresholds on raw scores by head and rule; the rules that look at test labels
             are listed in ``fingerprints["thresholds_that_saw_test_labels"]``.
         measurements: Speed, memory and size, with units in the names (``_ms``, ``_bytes``,
-            ``_images_per_s``).
+            ``_images_per_s``); see `bench.run.measure.profile.measure`.
+        charges: What a duration covers, or a batch of a speed: seconds by part, by measurement.
         samples: Steady-state samples in seconds: ``inference_step``, ``latency``, ``train_step``.
         curve: Training loss: ``[[images seen, loss], …]``.
         epochs: A test metric after every pass, where passes are evaluated; it chooses nothing:
             ``[[images seen, top-1], …]``.
         notes: What is unusual about a number that exists, by the names used in ``reasons``.
-        environment: Device, libraries and versions.
+        environment: Device, libraries and versions; ``exclusive`` and ``busy`` say whether others
+            used the device or the processors during the run.
+        code: ``hash`` of the code that the case depends on, ``commit`` and whether it was
+            ``dirty``; empty in records of earlier versions, null where unknown.
+        asked: Whether ``measurements``, ``pictures`` and saved ``models`` were wanted; empty in
+            records of earlier versions.
         fingerprints: Longer provenance: weights file and sha256, numbers of images.
         timings: Seconds by phase.
         artifacts: Paths of plots, scores and model, relative to the results folder.
@@ -89,11 +110,14 @@ class Record:
     reasons: dict[str, str] = field(default_factory=dict)
     thresholds: dict[str, dict[str, float | None]] = field(default_factory=dict)
     measurements: dict[str, float | None] = field(default_factory=dict)
+    charges: dict[str, dict[str, float]] = field(default_factory=dict)
     samples: dict[str, list[float]] = field(default_factory=dict)
     curve: list[list[float]] = field(default_factory=list)
     epochs: list[list[float]] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    code: dict[str, Any] = field(default_factory=dict)
+    asked: dict[str, bool] = field(default_factory=dict)
     fingerprints: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     artifacts: dict[str, str] = field(default_factory=dict)
@@ -101,6 +125,11 @@ class Record:
     started: str = ""
     finished: str = ""
     schema: int = SCHEMA
+
+    @property
+    def disturbed(self) -> bool:
+        """Return whether others used the device or the processors, so that speeds never rank."""
+        return self.environment.get("exclusive") is False or self.environment.get("busy") is True
 
     def to_json(self) -> str:
         """Return one line of JSON, with null in place of NaN and infinity."""

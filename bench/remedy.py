@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets_lib.catalog import DATASETS
+from datasets_lib.entry import DatasetEntry
 from models.catalog import WEIGHTS
 from models.components.weights import hub_folder
 
@@ -34,6 +35,8 @@ def dataset_remedy(name: str, data_dirs: Sequence[Path] = ()) -> str:
     entry = DATASETS.get(name)
     if entry is None:
         return f"restore its folder: {name} is your own dataset and cannot be downloaded"
+    if entry.package:
+        return f"{package_remedy(entry)}  ({entry.license}; {entry.homepage})"
     place = f" --data-dir {_quoted(data_dirs[0])}" if data_dirs else ""
     if entry.archives and all(archive.urls for archive in entry.archives):
         return f"python -m bench data get {name}{place}  ({entry.license}; {entry.homepage})"
@@ -42,6 +45,11 @@ def dataset_remedy(name: str, data_dirs: Sequence[Path] = ()) -> str:
         f"python -m bench data prepare {files} --as {name}{place}  "
         f"(files by hand from {entry.homepage}; {entry.license})"
     )
+
+
+def package_remedy(entry: DatasetEntry) -> str:
+    """Return how to install the package that holds a dataset."""
+    return f"uv sync --extra data, or pip install {entry.package}"
 
 
 def _weights_remedy(tag: str, weights_dirs: Sequence[Path]) -> str:

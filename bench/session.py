@@ -1,6 +1,7 @@
 """A benchmark session: runs cases one by one, resumes, stores records, and keeps a tally."""
 
 import contextlib
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -11,9 +12,12 @@ from typing import NoReturn, Protocol
 import pytest
 
 from bench.case import Case
+from bench.finished import Finished
 from bench.gc_paused import gc_paused
 from bench.progress import Progress
-from bench.record import Key, Outcome, Record
+from bench.provenance.currency import origin
+from bench.record import Outcome, Record
+from bench.remedy import remedy
 from bench.replay import replay
 from bench.run.inputs import Finder, tapped_layers
 from bench.run.job import CaseSkipped, Job, ProgressCallback, WeightsError, unresolved_record
@@ -41,13 +45,20 @@ class Tally:
         records: Records of the session's cases in order, including those found finished.
         outcomes: Number of cases by outcome, including ``cached`` and ``skipped``.
         skips: Skipped cases by reason.
+        reruns: Finished cases that ran again, by reason.
         seconds: Time spent running cases.
     """
 
     records: list[Record] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     skips: dict[str, list[str]] = field(default_factory=dict)
+    reruns: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def ran(self) -> int:
+        """Return the number of cases that were run in this session, whatever came of it."""
+        return self.outcomes.total() - self.outcomes["cached"] - self.outcomes["skipped"]
 
 
 class BenchSession:
@@ -74,8 +85,8 @@ class BenchSession:
         self._store = Store(settings.runs_dir)
 
     @cached_property
-    def _finished(self) -> dict[Key, Record]:
-        return {} if self.settings.rerun else self._store.finished()
+    def _finished(self) -> Finished:
+        return Finished(self._store)
 
     @cached_property
     def _runner(self) -> Runner:
@@ -111,7 +122,7 @@ class BenchSession:
         try:
             job = self._finder.job(case)
         except CaseSkipped as skip:
-            self._skip(case, str(skip), request)
+            self._skip(case, skip, request)
         except (DatasetError, WeightsError) as error:
             outcome: Outcome = "data" if isinstance(error, DatasetError) else "weights"
             record = unresolved_record(case, self._finder.unresolved_key(case), outcome, str(error))
@@ -119,21 +130,34 @@ class BenchSession:
             self._progress.note(case.id, outcome)
             self._note(outcome, request)
             return record
-        if cached := self._finished.get(job.key):
-            self._progress.note(case.id, "cached")
+        cached, why = (None, None) if self.settings.rerun else self._finished.look_up(job)
+        if cached and (why is None or self.settings.keep_stale):
+            note = f"cached from {origin(cached)}: {why}" if why else "cached"
+            self._progress.note(case.id, note)
             self._note("cached", request)
             return cached
+        if why:
+            self._progress.explain(case.id, f"runs again: {why}")
+            self.tally.reruns.setdefault(why, []).append(case.id)
+        self._store.keep_code(job.code)
         record = self._run(job)
         if record.status == "skipped" and record.error is not None:
-            self._skip(case, record.error["message"], request)
+            self._skip(case, CaseSkipped(record.error["message"]), request)
         self._note(record.outcome, request)
         return record
 
-    def _skip(self, case: Case, reason: str, request: pytest.FixtureRequest) -> NoReturn:
-        self.tally.skips.setdefault(reason, []).append(case.id)
+    def _skip(self, case: Case, skip: CaseSkipped, request: pytest.FixtureRequest) -> NoReturn:
+        self.tally.skips.setdefault(self._short(skip), []).append(case.id)
         self._progress.skip()
         self._note("skipped", request)
-        pytest.skip(reason)
+        pytest.skip(str(skip))
+
+    def _short(self, skip: CaseSkipped) -> str:
+        """Return the reason of a skip in at most two lines; the second mends it."""
+        if not skip.missing:
+            return "\n".join(textwrap.wrap(str(skip), 160, max_lines=2, placeholder=" …"))
+        command = remedy(skip.missing, self.settings.weights_dirs, self.settings.data_dirs)
+        return f"{skip.missing} not found ({skip.why})\n{command}"
 
     def _run(self, job: Job) -> Record:
         start = time.monotonic()

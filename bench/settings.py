@@ -22,12 +22,17 @@ class Settings:
         augmentations: Augmentation ids instead of the studies' own; empty for those.
         images_seen: Training budget in images; None means the profile's.
         image_size: Side of the images in pixels; None means the profile's or the model's.
+        bits: Number of bits that cameras fill in 16-bit image files.
+        split_by: Regular expression of the prefix of a file name; images of one prefix stay on one
+            side of splits by hash. Empty means that each image is on its own.
+        max_megapixels: Maximum size of an image; None means Pillow's limit.
         precision: Training precision, ``float32`` or ``bf16``.
         isolate: Whether cases run in a watched child process.
         timeout_s: Maximum wall time of a case in seconds.
         stall_timeout_s: Maximum time without a sign of life in seconds.
         compiling: Whether training of classifiers is compiled: ``auto``, ``yes`` or ``no``.
         rerun: Whether finished cases are run again.
+        keep_stale: Whether finished cases of other code, devices and options are kept.
         save_models: Whether trained models are kept.
         workers: Number of threads that read batches of a streamed dataset.
         host_memory: Maximum size in bytes of a classification set's images in memory; a larger set
@@ -39,6 +44,7 @@ class Settings:
             the free disk if that is less.
         plots: Whether runs draw plots.
         measurements: Whether speed, memory and size are measured.
+        measure_seconds: Maximum time that measuring a case takes.
     """
 
     profile: str
@@ -53,12 +59,16 @@ class Settings:
     augmentations: tuple[str, ...] = ()
     images_seen: int | None = None
     image_size: int | None = None
+    bits: int = 16
+    split_by: str = ""
+    max_megapixels: int | None = None
     precision: str = "float32"
     isolate: bool = False
     timeout_s: float = 4 * 3600.0
     stall_timeout_s: float = 900.0
     compiling: Literal["auto", "yes", "no"] = "auto"
     rerun: bool = False
+    keep_stale: bool = False
     save_models: bool = False
     workers: int = 2
     host_memory: int | None = None
@@ -67,6 +77,16 @@ class Settings:
     cache_limit: int | None = None
     plots: bool = True
     measurements: bool = True
+    measure_seconds: float = 10.0
+
+    @property
+    def asked(self) -> dict[str, bool]:
+        """Return which optional parts of a record are wanted, as in `Record.asked`."""
+        return {
+            "measurements": self.measurements,
+            "pictures": self.plots,
+            "models": self.save_models,
+        }
 
     @property
     def runs_dir(self) -> Path:

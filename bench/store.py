@@ -1,6 +1,9 @@
 """The record store: an append-only file, to which each case adds one fsynced line."""
 
+import codecs
+import contextlib
 import errno
+import json
 import logging
 import os
 from collections.abc import Iterable
@@ -8,7 +11,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from bench.provenance.fingerprint import Fingerprint
 from bench.record import Key, Record, RecordError, from_json
+from datasets_lib.atomic import atomic_path
+
+_BLANK = " \t\r\ufeff"
+"""What may surround a line; a byte-order mark does wherever files of some editors were joined."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,9 +75,35 @@ class Store:
         """Return every readable record, oldest first."""
         return read_records([self.path]) if self.path.exists() else []
 
-    def finished(self) -> dict[Key, Record]:
-        """Return the newest ``ok`` record of each key."""
-        return {record.key: record for record in self.records() if record.status == "ok"}
+    def finished(self) -> dict[Key, list[Record]]:
+        """Return the ``ok`` records of each key, oldest first."""
+        finished: dict[Key, list[Record]] = {}
+        for record in self.records():
+            if record.status == "ok":
+                finished.setdefault(record.key, []).append(record)
+        return finished
+
+    def keep_code(self, code: Fingerprint) -> None:
+        """Keep the hashes by file of a fingerprint, once, to name later what changed.
+
+        A folder that cannot be written costs those names, never the case.
+        """
+        path = self._code_path(code.hash)
+        if path.exists():
+            return
+        with contextlib.suppress(OSError), atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(dict(code.files), indent=1), encoding="utf-8")
+
+    def code_files(self, code_hash: str | None) -> dict[str, str] | None:
+        """Return the hashes by file of a fingerprint; None where they were not kept."""
+        try:
+            files: dict[str, str] = json.loads(self._code_path(code_hash or "").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return files
+
+    def _code_path(self, code_hash: str) -> Path:
+        return self.folder / "code" / f"{code_hash}.json"
 
 
 def read_records(files: Iterable[Path]) -> list[Record]:
@@ -79,10 +113,9 @@ def read_records(files: Iterable[Path]) -> list[Record]:
     """
     records = []
     for file in files:
-        text = file.read_bytes().decode(errors="replace")
-        lines = text.split("\n")
+        lines = [line.strip(_BLANK) for line in _text(file.read_bytes()).split("\n")]
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
+            if not line:
                 continue
             try:
                 records.append(from_json(line))
@@ -90,3 +123,9 @@ def read_records(files: Iterable[Path]) -> list[Record]:
                 if number < len(lines):
                     _log.warning("%s:%d skipped: %s", file, number, error)
     return records
+
+
+def _text(content: bytes) -> str:
+    """Decode UTF-8, or the UTF-16 that PowerShell writes."""
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf16 else "utf-8", errors="replace")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from bench.case import Case
 from bench.metrics.catalog import METRICS, Metric, metric_named
-from bench.record import Record
+from bench.record import CROP_SUFFIX, Record
 from models.catalog import MODELS, ModelEntry
 
 RANKING = {"anomaly": "image_auroc", "classification": "top1"}
@@ -32,7 +32,7 @@ class Study:
             the data are missing; every other dataset of the task joins when it is on disk.
         augmentations: Augmentation ids.
         heads: Scoring heads with a table each; the first ranks. Empty: each model's own first head,
-            in one table.
+            in one table, and that of the crop alone for models that crop.
         columns: Metrics of the tables. Empty: every metric of the task.
         ranking: Metric that ranks; the task's where empty.
         report: Writes what the study concludes above its tables: called with the study and its
@@ -68,9 +68,23 @@ class Study:
         """Return whether a case answers the question, whatever its data and augmentation."""
         return case.model in self.model_names
 
+    def shows(self, record: Record) -> bool:
+        """Return whether a record belongs in the study's tables.
+
+        A model that is not registered now, such as that of a plugin that this session lacks, stays
+        in the studies of every model of its task.
+        """
+        if self.models is None and record.case.model not in MODELS:
+            return task_of(record) == self.task
+        return self.selects(record.case)
+
     def heads_of(self, record: Record) -> tuple[str, ...]:
         """Return the heads that the study shows of a record; the first ranks."""
-        return self.heads or (first_head(record),)
+        if self.heads:
+            return self.heads
+        first = first_head(record)
+        crop = first + CROP_SUFFIX
+        return (first, crop) if crop in record.metrics else (first,)
 
     def metrics(self, records: Sequence[Record]) -> list[Metric]:
         """Return the columns of a table of these records.
@@ -137,6 +151,14 @@ def first_head(record: Record) -> str:
     """Return the first head of a record's model; for a model without an entry, of the record."""
     entry = MODELS.get(record.case.model)
     return entry.heads[0] if entry else next(iter(record.metrics), "score")
+
+
+def has_randomness(case: Case) -> bool:
+    """Return whether replicates of a case may differ; equal ones need no second run to rank."""
+    entry = MODELS.get(case.model)
+    # Random weights, or random changes of the training images, are randomness of any model.
+    fixed = case.augmentation == "default" and (case.pretrained or not (entry and entry.weights))
+    return entry is None or entry.randomness != "none" or not fixed
 
 
 def task_of(record: Record) -> str:

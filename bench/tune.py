@@ -13,6 +13,7 @@ from statistics import fmean
 from tabulate import tabulate
 
 from bench.case import Case
+from bench.finished import Finished
 from bench.record import Record
 from bench.run.inline import InlineRunner
 from bench.run.inputs import Finder
@@ -37,21 +38,22 @@ def candidates(base: Recipe) -> list[Recipe]:
 def tune(model: str, settings: Settings) -> list[tuple[Recipe, list[Record]]]:
     """Train every candidate on every texture; return them by mean image AUROC, best first.
 
-    Runs that are finished in the results folder are not repeated.
+    Runs that are finished in the results folder, with this code on this machine, are not repeated.
 
     Raises:
         CaseSkipped: The model's weights are missing.
     """
     store, runner = Store(settings.runs_dir), InlineRunner()
-    finished = store.finished()
+    finished = Finished(store)
     results: dict[Recipe, list[Record]] = {}
     for recipe, job in _jobs(model, settings):
-        record = finished.get(job.key)
-        if record is None:
+        record, stale = finished.look_up(job)
+        if record is None or stale:
+            store.keep_code(job.code)
             record = runner.run(job, lambda *_: None)
             store.append(record)
         print(
-            f"{job.case.data}  lr {recipe.lr:g} {recipe.loss}: {_auroc([record]):.3f}", flush=True
+            f"{job.case.data}  lr {recipe.lr:g} {recipe.loss}: {_auroc([record]):.2f}", flush=True
         )
         results.setdefault(recipe, []).append(record)
     return sorted(results.items(), key=lambda item: -_auroc(item[1]))
@@ -63,7 +65,7 @@ def table(ranked: list[tuple[Recipe, list[Record]]]) -> str:
         [f"{recipe.lr:g}", recipe.loss, *[_auroc([r]) for r in records], _auroc(records)]
         for recipe, records in ranked
     ]
-    return tabulate(rows, headers=["lr", "loss", *CATEGORIES, "mean"], floatfmt=".3f")
+    return tabulate(rows, headers=["lr", "loss", *CATEGORIES, "mean"], floatfmt=".2f")
 
 
 def _jobs(model: str, settings: Settings) -> Iterator[tuple[Recipe, Job]]:
@@ -78,8 +80,8 @@ def _jobs(model: str, settings: Settings) -> Iterator[tuple[Recipe, Job]]:
 
 
 def _auroc(records: list[Record]) -> float:
-    """Return the mean image AUROC over records and heads; a failed run counts as 0.5."""
-    return fmean(
+    """Return the mean image AUROC in percent over records and heads; a failed run counts as 50."""
+    return 100 * fmean(
         head.get("image_auroc") or 0.5
         for record in records
         for head in (record.metrics.values() if record.status == "ok" else [{}])

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from datasets_lib.entry import FOLDER_FINDER, FOLDER_READER, DatasetEntry, Layout
+from datasets_lib.layouts.folders import folder_id
 from datasets_lib.sets import (
     btad,
     cifar,
     digits,
     dtd,
+    elpv,
     imagenette,
     kolektor_sdd,
     mpdd,
@@ -42,12 +44,23 @@ CUSTOM_LAYOUTS: Mapping[str, Layout] = MappingProxyType(_LAYOUTS)
 def entry_named(name: str) -> DatasetEntry | None:
     """Return the dataset of this name, or the one whose folder may be called so.
 
-    >>> entry_named("btech").name
-    'btad'
+    Underscores do not matter: publishers' names are spelled in many ways.
+
+    >>> entry_named("btech").name, entry_named("mvtecad").name
+    ('btad', 'mvtec')
     """
     # The name itself takes precedence over the folder names of other sets.
-    aliases = (entry for entry in DATASETS.values() if name in entry.folders)
-    return DATASETS.get(name) or next(aliases, None)
+    return DATASETS.get(name) or next(
+        (entry for entry in DATASETS.values() if _squeezed(name) in _aliases(entry)), None
+    )
+
+
+def _aliases(entry: DatasetEntry) -> set[str]:
+    return set(map(_squeezed, (entry.name, folder_id(entry.title), *entry.folders)))
+
+
+def _squeezed(name: str) -> str:
+    return name.replace("_", "")
 
 
 def register_dataset(entry: DatasetEntry) -> None:
@@ -91,7 +104,10 @@ def _check_id(name: str, owner: str) -> None:
         )
 
 
-_ANOMALY = (mvtec, visa, btad, mpdd, mvtec_ad2, mvtec_loco, kolektor_sdd, real_iad, surface)
+_ANOMALY = (
+    *(mvtec, visa, btad, mpdd, mvtec_ad2, mvtec_loco, kolektor_sdd, real_iad),
+    *(elpv, surface),
+)
 _OTHERS = (tiny_imagenet, digits, dtd, imagenette)
 
 for _entry in (

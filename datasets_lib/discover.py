@@ -1,14 +1,15 @@
 """Find the datasets below a data folder, from folder names alone; runs at collection."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS, entry_named
 from datasets_lib.entry import DatasetEntry, Finder, Layout, Reader, Task
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.layouts.folders import folder_id, subfolders
+from datasets_lib.layouts.folders import folder_id, ids_of, subfolders
 from datasets_lib.resolve import resolve_callable
 
 CUSTOM = "custom"
@@ -59,6 +60,28 @@ def find_datasets(data_dirs: Sequence[Path]) -> dict[str, FoundDataset]:
     return dict(sorted(datasets.items()))
 
 
+def installed_datasets() -> dict[str, FoundDataset]:
+    """Return the datasets of the catalog that installed packages hold; imports no package."""
+    datasets = {}
+    for entry in DATASETS.values():
+        spec = find_spec(folder_id(entry.package)) if entry.package else None
+        for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
+            categories = _categories(entry.finder, folder)
+            if categories is not None:
+                found = FoundDataset(entry.name, folder, categories, entry.reader, entry.task)
+                datasets[entry.name] = found
+    return datasets
+
+
+def available_datasets(data_dirs: Sequence[Path]) -> dict[str, FoundDataset]:
+    """Return the datasets below these folders and, after them, those of installed packages.
+
+    Raises:
+        DatasetError: As for `find_datasets`.
+    """
+    return dict(sorted((installed_datasets() | find_datasets(data_dirs)).items()))
+
+
 def recognize(folder: Path) -> FoundDataset | None:
     """Return the dataset in a folder; None if there is none.
 
@@ -97,22 +120,23 @@ def _check_name(name: str, entry: DatasetEntry, layout: Layout, folder: Path) ->
 
 
 def _datasets_in(data_dir: Path) -> dict[str, FoundDataset]:
+    recognized = [
+        dataset for folder in _dataset_folders(data_dir) if (dataset := recognize(folder))
+    ]
     datasets: dict[str, FoundDataset] = {}
-    for folder in sorted(_dataset_folders(data_dir)):
-        dataset = recognize(folder)
-        if dataset is None:
-            continue
-        if dataset.name in datasets:
-            raise _duplicate(datasets[dataset.name], dataset)
-        datasets[dataset.name] = dataset
-    return datasets
+    for dataset in recognized:
+        if dataset.name in DATASETS:
+            if dataset.name in datasets:
+                raise _duplicate(datasets[dataset.name], dataset)
+            datasets[dataset.name] = dataset
+    own = {dataset.root: dataset for dataset in recognized if dataset.name not in DATASETS}
+    return datasets | {n: replace(own[root], name=n) for n, root in ids_of(own, "datasets").items()}
 
 
 def _duplicate(first: FoundDataset, second: FoundDataset) -> DatasetError:
     return DatasetError(
-        f"Two datasets would share the id '{first.name}': {first.root} and {second.root}. An id is "
-        "the folder name in lower case with every character outside a-z, 0-9 and _ replaced by _; "
-        "rename one of them or leave out its --data-dir."
+        f"Two datasets would share the id '{first.name}': {first.root} and {second.root}. Rename "
+        "one of them or leave out its --data-dir."
     )
 
 
@@ -120,7 +144,8 @@ def _dataset_folders(data_dir: Path) -> list[Path]:
     try:
         folders = subfolders(data_dir)
         custom = [folder for folder in folders if folder.name == CUSTOM]
-        return [f for f in folders if f not in custom] + [s for f in custom for s in subfolders(f)]
+        inner = [folder for outer in custom for folder in subfolders(outer)]
+        return sorted([folder for folder in folders if folder not in custom] + inner)
     except OSError as error:
         raise DatasetError(
             f"The data folder {error.filename or data_dir} cannot be listed: {error.strerror}. "

@@ -12,6 +12,7 @@ from torch.nn import functional
 from models.catalog import WEIGHTS, WeightsEntry
 from models.components.base import Classifier
 from models.components.checkpoints import misfits
+from models.components.weights_file import without_prefix
 
 
 class ImageClassifier(Classifier):
@@ -106,6 +107,7 @@ def _load(network: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> N
     """
     head = network.default_cfg["classifier"]
     own = network.state_dict()
+    state = without_prefix(state, lambda found: len(own.keys() & found.keys()))
     body = {name: tensor.float() for name, tensor in state.items() if not _is_part_of(name, head)}
     if "pos_embed" in own and "pos_embed" in body:
         body["pos_embed"] = resample_abs_pos_embed(

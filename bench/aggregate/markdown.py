@@ -11,7 +11,7 @@ EMPTY = "–"
 
 
 def metric_text(value: Estimate | None, metric: Metric, replicates: int | None = None) -> str:
-    """Return ``97.62 ± 0.41``: a metric with its interval.
+    """Return ``97.62 ± 0.41``, or ``97.62 [91.05, 99.41]`` near the end of the scale.
 
     Args:
         value: The mean and its interval.
@@ -21,11 +21,18 @@ def metric_text(value: Estimate | None, metric: Metric, replicates: int | None =
     if value is None:
         return EMPTY
     text = metric.text(value.mean)
-    if value.half_width is not None:
+    if not value.symmetric:
+        text += f" [{metric.text(value.low)}, {metric.text(value.high)}]"
+    elif value.half_width is not None and not without_spread(value):
         text += f" ± {metric.text(value.half_width)}"
     if replicates is not None and value.n < replicates:
         text += f" ({value.n} of {replicates} seeds)"
     return text
+
+
+def without_spread(value: Estimate) -> bool:
+    """Return whether one value has no spread by design, which ``± 0.00`` would not say."""
+    return value.n == 1 and value.half_width == 0
 
 
 def points(value: Estimate) -> str:
@@ -69,6 +76,15 @@ def mebibytes(value: Estimate | None) -> str:
 def seeds(count: int) -> str:
     """Return ``1 seed`` or ``3 seeds``."""
     return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def percent(share: float) -> str:
+    """Return a share to about two digits.
+
+    >>> percent(1.0), percent(0.34), percent(0.0888)
+    ('100 %', '34 %', '8.9 %')
+    """
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"
 
 
 def bold(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
@@ -21,6 +21,7 @@ class Reference:
         category: Category id, `MEAN`, or empty for a dataset without categories.
         metrics: Values as published, fractions of 1, by our metric's name.
         init: ``pretrained`` or ``scratch``.
+        reasons: Why a metric that the source gives has no value here: it is another thing there.
         in_tables: Whether it is a row of the Markdown tables too, not of the CSV file alone.
     """
 
@@ -31,6 +32,7 @@ class Reference:
     head: str
     metrics: Mapping[str, float]
     init: str = "pretrained"
+    reasons: Mapping[str, str] = field(default_factory=dict)
     in_tables: bool = True
 
 

@@ -25,29 +25,50 @@ class Estimate:
     Attributes:
         mean: Arithmetic mean.
         half_width: Half the interval's width, Student's t with ``n - 1`` degrees of freedom; None
-            for ``n = 1``, where no spread is known.
+            for ``n = 1``, where no spread is known; 0 where there is none.
         n: How many values it is the mean of.
+        share: Whether the values are shares of 1, beyond which no interval reaches.
     """
 
     mean: float
     half_width: float | None
     n: int
+    share: bool = False
+
+    @property
+    def symmetric(self) -> bool:
+        """Return whether mean ± half width is the interval."""
+        reach = self.half_width or 0.0
+        return not self.share or not 0 < self.mean < 1 or reach <= min(self.mean, 1 - self.mean)
 
     @property
     def low(self) -> float:
         """Lower end of the interval; the mean itself where there is none."""
-        return self.mean - (self.half_width or 0.0)
+        return self._end(-1)
 
     @property
     def high(self) -> float:
         """Upper end of the interval; the mean itself where there is none."""
-        return self.mean + (self.half_width or 0.0)
+        return self._end(1)
+
+    def _end(self, side: int) -> float:
+        reach = side * (self.half_width or 0.0)
+        if self.symmetric:
+            return self.mean + reach
+        # On the logit scale, where the error grows by the derivative, as in DeLong's interval.
+        logit = math.log(self.mean / (1 - self.mean)) + reach / (self.mean * (1 - self.mean))
+        return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
 
 
-def estimate(values: Iterable[float | None]) -> Estimate | None:
+def estimate(values: Iterable[float | None], *, share: bool = False) -> Estimate | None:
     """Mean ± 95 % CI of the values that exist; None when none does.
 
     None, NaN and infinity count as missing. The order of the values changes no bit.
+
+    Args:
+        values: One value a run.
+        share: Whether they are shares of 1: an interval that would leave [0, 1] is then one on the
+            logit scale.
     """
     present = [value for value in values if value is not None and math.isfinite(value)]
     if not present:
@@ -55,9 +76,9 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
     n = len(present)
     mean = statistics.fmean(present)
     if n == 1:
-        return Estimate(mean, None, 1)
+        return Estimate(mean, None, 1, share)
     error = statistics.stdev(present) / math.sqrt(n)
-    return Estimate(mean, _t_quantile(n - 1) * error, n)
+    return Estimate(mean, _t_quantile(n - 1) * error, n, share)
 
 
 def pooled_sd(groups: Iterable[Sequence[float]]) -> float | None:

@@ -5,10 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench.commands.output import printable_path
-from datasets_lib.catalog import DATASETS
+from datasets_lib.catalog import entry_named
 from datasets_lib.discover import CUSTOM, recognize
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.layouts.folders import folder_id, subfolders
+from datasets_lib.layouts.folders import folder_id, is_junk, subfolders
+from datasets_lib.layouts.nearest import deeper, nearest_layout
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2"}
 _MAX_NAMES = 4
@@ -28,6 +29,20 @@ def trouble_with(data_dir: Path) -> str | None:
 def searchable(data_dirs: Sequence[Path]) -> list[Path]:
     """Return the folders that can be searched; commands that only look skip the others."""
     return [folder for folder in data_dirs if trouble_with(folder) is None]
+
+
+def remarks(data_dir: Path, found: bool) -> Iterator[str]:
+    """Yield what to know about folders of a data folder that are no datasets.
+
+    Args:
+        data_dir: Folder that can be searched.
+        found: Whether it holds a dataset; if not, it may be one itself.
+    """
+    if not found and (up := one_level_up(data_dir)):
+        yield up
+        return
+    for passed, hint in passed_over(data_dir):
+        yield f"passed over {printable_path(passed)}: {hint}"
 
 
 def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
@@ -57,16 +72,21 @@ def _instead(what: str, parent: Path) -> str:
 def _why(folder: Path) -> str:
     if trouble := trouble_with(folder):
         return trouble
-    if any(map(_is_dataset, subfolders(folder))):
-        return f"a dataset lies one level deeper: name {printable_path(folder)} with --data-dir"
-    files = sorted(folder.iterdir())
+    if below := deeper(folder, _is_dataset):
+        where, levels = below
+        many = "one level" if levels == 1 else f"{levels} levels"
+        return f"a dataset lies {many} deeper: name {printable_path(where)} with --data-dir"
+    files = sorted(file for file in folder.iterdir() if not is_junk(file.name))
     if not files:
         return "it is empty"
     if any(file.suffix in _ARCHIVES and file.is_file() for file in files):
         return "it holds archives: python -m bench data prepare unpacks one"
+    entry = entry_named(folder_id(folder.name))
+    with suppress(DatasetError):
+        if entry is None and (clause := nearest_layout(folder)) is not None:
+            return printable_path(clause)
     names = ", ".join(printable_path(Path(file.name)) for file in files[:_MAX_NAMES])
     names += ", …" if len(files) > _MAX_NAMES else ""
-    entry = DATASETS.get(folder_id(folder.name))
     return f"not laid out as {entry.title if entry else 'any dataset'}, it holds {names}"
 
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.arguments import expression, positive
 from bench.commands.command import CommandError, data_dirs_of
 from bench.commands.data_folders import one_level_up
 from bench.commands.output import ProgressBar
 from datasets_lib.catalog import DATASETS
-from datasets_lib.discover import FoundDataset, find_datasets
+from datasets_lib.discover import FoundDataset, available_datasets
+from datasets_lib.images.bit_depth import BITS
+from datasets_lib.layouts.split import grouped_by
 
 if TYPE_CHECKING:
     from datasets_lib.verify.images import Problem
@@ -30,18 +33,30 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         metavar="NAME",
         help="dataset or dataset.category (default: every dataset found)",
     )
+    action.add_argument(
+        "--bits", type=int, choices=BITS, default=16, help="bits that cameras fill in 16-bit files"
+    )
+    action.add_argument(
+        "--split-by", type=expression, default="", metavar="PREFIX", help="as in a session"
+    )
+    action.add_argument(
+        "--max-megapixels", type=positive, metavar="N", help="as in a session (default: 89)"
+    )
     action.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    from datasets_lib.images.decode import set_pixel_limit
     from datasets_lib.verify.sets import (
+        Check,
         excusing,
         verify_category,
         verify_labeled,
         verify_textures,
     )
 
-    datasets = find_datasets(data_dirs_of(options))
+    set_pixel_limit(options.max_megapixels)
+    datasets = available_datasets(data_dirs_of(options))
     began = time.monotonic()
     reports = []
     for dataset, category in _wanted(options, datasets):
@@ -49,13 +64,15 @@ def _run(options: argparse.Namespace) -> int:
         expected = entry.counts.get(category) if entry else None
         name, reader = dataset.name, dataset.reader
         with ProgressBar(f"{name}.{category}" if category else name, "files") as progress:
+            check = Check(expected, options.bits, progress)
             if category:
-                path = dataset.categories[category]
-                report = verify_category(name, category, path, reader, expected, progress)
+                with grouped_by(options.split_by):
+                    path = dataset.categories[category]
+                    report = verify_category(name, category, path, reader, check)
             elif dataset.task == "classification":
-                report = verify_labeled(name, dataset.root, reader, expected, progress)
+                report = verify_labeled(name, dataset.root, reader, check)
             else:
-                report = verify_textures(name, dataset.root, reader, expected, progress)
+                report = verify_textures(name, dataset.root, reader, check)
         reports.append(excusing(report, entry.known_flaws) if entry else report)
     if not reports:
         raise CommandError(

@@ -2,14 +2,13 @@
 
 import argparse
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, folders
-from bench.commands.data_folders import one_level_up, passed_over, trouble_with
+from bench.commands.data_folders import remarks, trouble_with
 from bench.commands.output import folder_bytes, free_bytes, megabytes, printable_path
 from datasets_lib.catalog import DATASETS
-from datasets_lib.discover import find_datasets
+from datasets_lib.discover import find_datasets, installed_datasets
 from datasets_lib.paths import data_home
 from models.components.weights import FOLDER_VARIABLE, SUFFIXES, hub_folder
 
@@ -34,16 +33,20 @@ def _run(options: argparse.Namespace) -> int:
         print(f"  {number}. {printable_path(folder)}  ({_why(folder, options, cache)}){state}")
         if trouble:
             continue
-        for name, dataset in find_datasets([folder]).items():
+        found = find_datasets([folder])
+        for name, dataset in found.items():
             count = f", {len(dataset.categories)} categories" if dataset.categories else ""
             size = megabytes(folder_bytes(dataset.root))
             hidden = ", not used: an earlier folder has its id" if name in seen else ""
             seen.add(name)
             print(f"       {name}{count}: {printable_path(dataset.root)} ({size}){hidden}")
-        for line in _not_found(folder):
+        for line in remarks(folder, bool(found)):
             print(f"       {line}")
     if not dirs:
         print("  none: name one with --data-dir or $PROVING_GROUND_DATA")
+    for name, dataset in installed_datasets().items():
+        hidden = ", not used: an earlier folder has its id" if name in seen else ""
+        print(f"  installed: {name}: {printable_path(dataset.root)}{hidden}")
     target = folders(options.data_dir)[0] if options.data_dir else data_home(cache)
     print(f"  data get writes to {printable_path(target)} ({megabytes(free_bytes(target))} free)")
     print(f"  embedded: {', '.join(name for name, e in DATASETS.items() if e.embedded)}")
@@ -61,15 +64,6 @@ def _why(folder: Path, options: argparse.Namespace, cache: Path) -> str:
     if folder in folders(options.data_dir or []):
         return "--data-dir"
     return "the data home" if folder == data_home(cache) else "$PROVING_GROUND_DATA"
-
-
-def _not_found(folder: Path) -> Iterator[str]:
-    """Yield hints about what in a data folder is not recognized as a dataset."""
-    if up := one_level_up(folder):
-        yield up
-        return
-    for passed, hint in passed_over(folder):
-        yield f"ignored {printable_path(passed)}: {hint}"
 
 
 def _weights(folder: Path) -> str:

@@ -187,6 +187,15 @@ for _metric in (
             ("f1", "F1"),
         )
     ),
+    Metric(
+        "false_alarms",
+        "False alarms",
+        "image",
+        "bench.metrics.image:false_alarms",
+        higher_is_better=False,
+        digits=1,
+        column="always",
+    ),
     *(
         Metric(
             name,

@@ -89,8 +89,8 @@ def anomaly_metrics(
 ) -> MetricValues:
     """Evaluate an anomaly detector's predictions of a test set.
 
-    Labels and masks may disagree: image metrics go by labels alone, pixel metrics by masks, and a
-    defective image with an empty mask counts as normal in AUPIMO.
+    Labels and masks may disagree: image metrics go by labels alone, pixel metrics by masks. AUPIMO
+    counts false positives in images that are normal by label, and so are their masks.
 
     Args:
         scores: ``(N,)`` raw image scores.
@@ -116,7 +116,7 @@ def anomaly_metrics(
         if regions is None:
             assert masks is not None
             regions = label_regions(masks)
-        pixels = PixelInputs(maps, regions, calibration_maps, method, saturated)
+        pixels = PixelInputs(maps, regions, calibration_maps, method, saturated, labels)
     images = ImageInputs(scores, labels, calibration_scores)
     values = compute_metrics(pixels, images)
     values.thresholds = images.thresholds()

@@ -66,12 +66,13 @@ class ScoreHistogram:
         self.images: list[tuple[Tensor, Tensor]] = []
         """For each defective image the bins of its positives, and their number in each."""
 
-    def update(self, maps: Tensor, regions: Regions) -> None:
+    def update(self, maps: Tensor, regions: Regions, normal: Tensor | None = None) -> None:
         """Count some images.
 
         Args:
             maps: ``(N, H, W)`` raw maps on the histogram's device.
             regions: Connected components of their masks.
+            normal: ``(N,)`` booleans: the normal images; None for those with an empty mask.
 
         Raises:
             ValueError: A score is NaN, the maps are not floating point or of another shape.
@@ -82,11 +83,12 @@ class ScoreHistogram:
             )
         regions = regions.to(maps.device)
         pixels = regions.offsets.diff()
-        for scores, defective in zip(maps, pixels.tolist(), strict=True):
+        of_normal = (pixels == 0 if normal is None else normal).tolist()
+        for scores, is_normal in zip(maps, of_normal, strict=True):
             for part in torch.split(scores.reshape(-1), _PIECE):
                 counts = self._count(self._bins(part))
                 self.negative += counts
-                if not defective:
+                if is_normal:
                     self.normal += counts
         bins = self._bins(maps.reshape(-1)[regions.positions])
         counts = self._count(bins)

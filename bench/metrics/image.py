@@ -102,6 +102,7 @@ accuracy = _decided("calibrated", "accuracy")
 precision = _decided("calibrated", "precision")
 recall = _decided("calibrated", "recall")
 f1 = _decided("calibrated", "f1")
+false_alarms = _decided("calibrated", "false_alarms")
 
 # At the threshold of the highest F1, which *sees the test labels*.
 accuracy_best_f1 = _decided("best", "accuracy")

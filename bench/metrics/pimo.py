@@ -1,7 +1,8 @@
 """AUPIMO: per-image overlap at very few false positives (Bertoldo et al. 2024).
 
 Every defective image has a curve of its own: the share of its defect that is found, over the
-false-positive rate in *normal* images only (those whose mask is empty), on a logarithmic axis.
+false-positive rate in *normal* images only, on a logarithmic axis. An image is normal by its label:
+a defect too small for the evaluation size leaves an empty mask, not a normal image.
 """
 
 import math
@@ -18,7 +19,11 @@ BOUNDS = (1e-5, 1e-4)
 
 
 def aupimo(
-    maps: Tensor, regions: Regions, ranks: Ranks, bounds: tuple[float, float] = BOUNDS
+    maps: Tensor,
+    regions: Regions,
+    ranks: Ranks,
+    normal_images: Tensor,
+    bounds: tuple[float, float] = BOUNDS,
 ) -> Tensor:
     """Return the area under each defective image's curve, divided by the axis' length.
 
@@ -36,6 +41,7 @@ def aupimo(
         maps: ``(N, H, W)`` raw maps without NaN.
         regions: Connected components of their masks.
         ranks: `rank_regions` of the two.
+        normal_images: ``(N,)`` booleans: the images that false positives are counted in.
         bounds: Lower and upper false-positive rate.
 
     Returns:
@@ -50,14 +56,15 @@ def aupimo(
         >>> masks = torch.zeros(2, 400, 400, dtype=torch.bool)
         >>> masks[1, 5:9, 5:9] = True
         >>> regions, maps = label_regions(masks), masks.float()
-        >>> aupimo(maps, regions, rank_regions(maps, regions)).tolist()
+        >>> normal = torch.tensor([True, False])
+        >>> aupimo(maps, regions, rank_regions(maps, regions), normal).tolist()
         [1.0]
     """
-    if reason := undefined_reason(regions, bounds):
+    if reason := undefined_reason(regions, normal_images, bounds):
         raise ValueError(f"AUPIMO cannot be given: {reason}")
     ids = ranks.region_ids()
     pixels = regions.offsets.diff()
-    normal = comparable(maps[(pixels == 0).to(maps.device)])
+    normal = comparable(maps[normal_images.to(maps.device)])
     low, high = (bound * len(normal) for bound in bounds)
     # A positive with floor(high) + 1 normal pixels above it is found too late to count, so no more
     # of them need to be sorted.
@@ -81,19 +88,20 @@ def aupimo(
     return by_image[pixels > 0] / pixels[pixels > 0]
 
 
-def undefined_reason(regions: Regions, bounds: tuple[float, float] = BOUNDS) -> str:
+def undefined_reason(
+    regions: Regions, normal_images: Tensor, bounds: tuple[float, float] = BOUNDS
+) -> str:
     """Return why AUPIMO is undefined, or an empty string.
 
     One normal pixel must be at most the lower rate, or else the rates cannot be told apart.
     """
-    defective = int((regions.offsets.diff() > 0).sum())
-    pixels = (regions.shape[0] - defective) * regions.shape[1] * regions.shape[2]
-    if not defective:
+    pixels = int(normal_images.sum()) * regions.shape[1] * regions.shape[2]
+    if not regions.count:
         return "no pixel is defective"
     wanted = math.ceil(1 / bounds[0])
     return (
-        f"a false-positive rate of {bounds[0]:g} needs {wanted:,} pixels of images without a "
-        f"defect, there are {pixels:,}"
+        f"a false-positive rate of {bounds[0]:g} needs {wanted:,} pixels of normal images, there "
+        f"are {pixels:,}"
         if pixels < wanted
         else ""
     )

@@ -17,7 +17,7 @@ from bench.metrics.overlap import aupro, auspro
 from bench.metrics.pimo import aupimo, undefined_reason
 from bench.metrics.ranking import Ranks, auroc_of, average_precision, f1_max, rank_regions
 from bench.metrics.regions import Regions
-from bench.metrics.thresholds import PERCENTILE, Threshold, calibrated_threshold
+from bench.metrics.thresholds import Threshold, calibrated_threshold
 from datasets_lib.free_memory import free_bytes
 
 Method = Literal["exact", "histogram"]
@@ -54,6 +54,8 @@ class PixelInputs:
         method: ``histogram`` counts scores by bin; so does ``exact`` where memory would not
             suffice.
         saturated: Regions with saturations, for datasets that have them.
+        labels: ``(N,)`` booleans or integers, nonzero is defective: they say which images are
+            normal in AUPIMO. Without them, those with an empty mask are.
     """
 
     maps: Tensor
@@ -61,6 +63,7 @@ class PixelInputs:
     calibration_maps: Tensor | None = None
     method: Method = "exact"
     saturated: SaturatedRegions | None = None
+    labels: Tensor | None = None
     level: Level = "pixel"
 
     @cached_property
@@ -77,8 +80,14 @@ class PixelInputs:
     def histogram(self) -> ScoreHistogram:
         """The maps' scores by bin."""
         counts = ScoreHistogram(device=self.maps.device)
-        counts.update(self.maps, self.regions)
+        counts.update(self.maps, self.regions, self.normal)
         return counts
+
+    @cached_property
+    def normal(self) -> Tensor:
+        """``(N,)`` booleans: normal images without a defective pixel."""
+        empty = self.regions.offsets.diff() == 0
+        return empty if self.labels is None else empty & (self.labels.to(empty.device) == 0)
 
     @property
     def one_class(self) -> str:
@@ -114,7 +123,7 @@ class PixelInputs:
         """The threshold calibrated on normal images; None without calibration maps."""
         if self.calibration_maps is None or not self.calibration_maps.numel():
             return None
-        return pixel_threshold(self.calibration_maps, PERCENTILE)
+        return pixel_threshold(self.calibration_maps)
 
     def thresholds(self) -> tuple[Threshold, ...]:
         """Return the thresholds on pixel scores that exist; the histogram has no best one."""
@@ -123,7 +132,7 @@ class PixelInputs:
             about = "highest F1 over pixels of all thresholds there are"
             thresholds.append(Threshold("pixel_best_f1", self.best_f1[1], True, about))
         if self.calibrated is not None:
-            about = "95th percentile of the calibration maps' maxima"
+            about = "conformal 95 % quantile of the calibration maps' maxima"
             thresholds.append(Threshold("pixel_calibrated_p95", self.calibrated, False, about))
         return tuple(thresholds)
 
@@ -179,11 +188,11 @@ def mean_aupimo(inputs: PixelInputs) -> Value:
         >>> mean_aupimo(PixelInputs(masks.float(), label_regions(masks))).value
         1.0
     """
-    if reason := undefined_reason(inputs.regions):
+    if reason := undefined_reason(inputs.regions, inputs.normal):
         raise UndefinedMetricError(reason)
     if not inputs.exact:
         return inputs.defined(_bounded(inputs.histogram.aupimo()))
-    return Value(float(aupimo(inputs.maps, inputs.regions, inputs.ranks).mean()))
+    return Value(float(aupimo(inputs.maps, inputs.regions, inputs.ranks, inputs.normal).mean()))
 
 
 def iou_calibrated(inputs: PixelInputs) -> float:
@@ -216,17 +225,16 @@ def _saturated_area(place: int) -> Callable[[PixelInputs], float]:
 auspro_30, auspro_05 = map(_saturated_area, range(2))
 
 
-def pixel_threshold(calibration_maps: Tensor, percentile: float = PERCENTILE) -> float:
-    """Return the percentile of the maps' maxima: that share of normal images has no flagged pixel.
+def pixel_threshold(calibration_maps: Tensor) -> float:
+    """Return `calibrated_threshold` of the maps' maxima: above it, an image has a flagged pixel.
 
     Args:
         calibration_maps: ``(M, H, W)`` raw maps of normal images neither fitted nor tested.
-        percentile: Percentile in [0, 100].
 
     Raises:
         ValueError: There are no maps, or one holds NaN.
     """
-    return calibrated_threshold(calibration_maps.flatten(1).amax(1), percentile)
+    return calibrated_threshold(calibration_maps.flatten(1).amax(1))
 
 
 def iou(maps: Tensor, regions: Regions, threshold: float) -> float:

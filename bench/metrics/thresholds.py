@@ -14,7 +14,9 @@ from torch import Tensor
 from bench.metrics.inputs import comparable, matched, one_class_reason
 from bench.metrics.ranking import Ranks, rank_positives
 
-PERCENTILE = 95.0
+COVERAGE = 0.95
+"""Share of normal images that a calibrated threshold lets pass."""
+
 CANDIDATES = 200
 """Candidates of ``f1_percentile`` and ``f1_uniform``: about half a percentile apart."""
 
@@ -77,6 +79,11 @@ class Confusion:
         return _ratio(self.true_positives, self.defective and self.flagged)
 
     @property
+    def false_alarms(self) -> float:
+        """Share of the normal that are flagged; ``nan`` where nothing is normal."""
+        return _ratio(self.false_positives, self.false_positives + self.true_negatives)
+
+    @property
     def recall(self) -> float:
         """Share of the defective that are flagged; ``nan`` where nothing is defective."""
         return _ratio(self.true_positives, self.defective)
@@ -88,11 +95,16 @@ class Confusion:
 
     def reasons(self) -> dict[str, str]:
         """Return why a ratio is ``nan``, by its name."""
-        if not self.defective + self.false_positives + self.true_negatives:
-            return dict.fromkeys(("accuracy", "precision", "recall", "f1"), "nothing to judge")
+        reasons: dict[str, str] = {}
         if not self.defective:
-            return dict.fromkeys(("precision", "recall", "f1"), "nothing is defective in truth")
-        return {} if self.flagged else {"precision": "no score is above the threshold"}
+            reasons |= dict.fromkeys(("precision", "recall", "f1"), "nothing is defective in truth")
+        elif not self.flagged:
+            reasons["precision"] = "no score is above the threshold"
+        if not self.false_positives + self.true_negatives:
+            reasons["false_alarms"] = "nothing is normal in truth"
+            if not self.defective:
+                reasons |= dict.fromkeys((*reasons, "accuracy"), "nothing to judge")
+        return reasons
 
 
 def confusion(scores: Tensor, labels: Tensor, threshold: float) -> Confusion:
@@ -156,7 +168,8 @@ def every_threshold(
     values, truth = matched(scores, labels)
     ranks = ranks or rank_positives(scores, labels)
     normal = values[~truth].sort().values
-    value = calibrated_threshold(normal) if len(normal) else math.nan
+    percent = torch.tensor([100 * COVERAGE], dtype=torch.float64)
+    value = float(_percentiles(normal, percent)[0]) if len(normal) else math.nan
     reason = "" if len(normal) else "no normal test image"
     about = "95th percentile of the normal test images' scores"
     return (
@@ -166,28 +179,48 @@ def every_threshold(
     )
 
 
-def calibrated_threshold(calibration_scores: Tensor, percentile: float = PERCENTILE) -> float:
-    """Return the percentile of normal scores that were neither fitted nor tested.
+def calibrated_threshold(calibration_scores: Tensor, coverage: float = COVERAGE) -> float:
+    """Return the conformal quantile of normal scores that were neither fitted nor tested.
 
-    Linear interpolation between order statistics, as NumPy's default, rounded to the scores'
-    precision so that comparing in either gives the same decisions.
+    That is the ⌈(n + 1) · coverage⌉-th smallest of n scores: a further normal image scores above
+    it with a probability of at most 1 − coverage, on average over calibration splits (Vovk et al.
+    2005; an interpolated percentile lets 18 % pass at n = 6). Too few scores for that give the
+    largest; `false_alarm_bound` is the probability it stands for.
 
     Raises:
-        ValueError: There are no scores, one is NaN, or the percentile is outside [0, 100].
+        ValueError: There are no scores, one is NaN, or the coverage is outside (0, 1).
 
     Example:
         >>> import torch
-        >>> calibrated_threshold(torch.arange(101.0))
-        95.0
+        >>> calibrated_threshold(torch.arange(1.0, 100)), calibrated_threshold(torch.arange(6.0))
+        (95.0, 5.0)
     """
-    scores = comparable(calibration_scores)
-    if not len(scores) or bool(scores.isnan().any()) or not 0 <= percentile <= 100:
+    scores = comparable(calibration_scores).flatten()
+    if not len(scores) or bool(scores.isnan().any()) or not 0 < coverage < 1:
         raise ValueError(
-            f"wanted a percentile in [0, 100] of scores without NaN, found {percentile} of "
+            f"wanted a coverage in (0, 1) of scores without NaN, found {coverage} of "
             f"{len(scores)} scores, {int(scores.isnan().sum())} of them NaN"
         )
-    percents = torch.tensor([percentile], dtype=torch.float64)
-    return float(_percentiles(scores.sort().values, percents)[0])
+    return float(scores.sort().values[_conformal_rank(len(scores), coverage) - 1])
+
+
+def false_alarm_bound(count: int, coverage: float = COVERAGE) -> float:
+    """Return the probability that a normal image scores above a threshold calibrated on others.
+
+    Args:
+        count: Number of calibration scores.
+        coverage: Share of normal images that should pass.
+
+    Example:
+        >>> round(false_alarm_bound(6), 3), round(false_alarm_bound(50), 3)
+        (0.143, 0.039)
+    """
+    return (count + 1 - _conformal_rank(count, coverage)) / (count + 1)
+
+
+def _conformal_rank(count: int, coverage: float) -> int:
+    # Rounded first: (n + 1) · 0.95 of n = 199 must not come out a hair above 190.
+    return min(count, math.ceil(round((count + 1) * coverage, 9)))
 
 
 def _at_best_positive(
@@ -273,10 +306,10 @@ def _percentiles(ascending: Tensor, percents: Tensor) -> Tensor:
 
 def _by_calibration(scores: Tensor | None) -> list[Threshold]:
     """Return the honest rules: ``calibrated_p95`` and ``sigma_3``."""
-    percentile, sigma = math.nan, math.nan
+    quantile, sigma = math.nan, math.nan
     reason = sigma_reason = _NO_CALIBRATION
     if scores is not None and scores.numel():
-        percentile, reason, sigma_reason = calibrated_threshold(scores), "", ""
+        quantile, reason, sigma_reason = calibrated_threshold(scores), "", ""
         values = comparable(scores).double()
         if len(values) < 2:
             sigma_reason = "one calibration score has no spread"
@@ -285,10 +318,10 @@ def _by_calibration(scores: Tensor | None) -> list[Threshold]:
         else:
             exact = values.mean() + 3 * values.std()
             sigma = float(exact.to(comparable(scores).dtype))
-    about = "95th percentile of the calibration split's scores"
+    about = "conformal 95 % quantile of the calibration split's scores"
     sigma_about = "mean + 3 standard deviations (n − 1) of the calibration split's scores"
     return [
-        Threshold("calibrated_p95", percentile, False, about, reason),
+        Threshold("calibrated_p95", quantile, False, about, reason),
         Threshold("sigma_3", sigma, False, sigma_about, sigma_reason),
     ]
 

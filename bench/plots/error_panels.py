@@ -13,7 +13,7 @@ _COLUMNS = ("image", "ground truth", "anomaly map", "overlay")
 
 # Inches.
 _WIDTH, _MARGIN, _GAP = 6.4, 0.12, 0.06
-_HEAD, _CAPTION, _FOOT = 0.3, 0.25, 0.75
+_HEAD, _CAPTION, _FOOT = 0.3, 0.25, 0.85
 
 
 class ErrorPanel:
@@ -96,7 +96,8 @@ def draw_panels(
         _outline(axes[1], mask, {2.6: "black", 1.3: CYAN})
         _outline(axes[2], mask, {0.7: CYAN})
     else:
-        text = "defective, no mask" if defective else "no defect"
+        missing = "defective, no mask" if mask is None else "defective, mask empty here"
+        text = missing if defective else "no defect"
         frame = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
         axes[1].text(
             0.5,

@@ -1,4 +1,4 @@
-"""Plot the worst errors of a run: image, ground truth, anomaly map, overlay."""
+"""Plot errors and hits of a run: image, ground truth, anomaly map, overlay."""
 
 from collections.abc import Sequence
 from itertools import chain, zip_longest
@@ -23,8 +23,9 @@ def plot_errors(
     path: Path,
     count: int = 8,
     rule: str = "calibrated on held-out normal images",
+    about: str = "",
 ) -> Path:
-    """Draw the worst errors of a run, then the correct images closest to the threshold.
+    """Draw the worst errors of a run, then clear hits and normal images that passed.
 
     All maps share one color scale, set by the normal test images: it starts at their median pixel,
     and its middle is the 95th percentile of their peaks. Colors follow the square root, so that the
@@ -41,6 +42,7 @@ def plot_errors(
         path: File to write; a ``.jpg`` stays below 300 KB.
         count: Maximum number of images to draw.
         rule: How the threshold was chosen, written in the plot.
+        about: What kind of run it was, written in the plot.
 
     Raises:
         OSError: The file could not be written.
@@ -48,7 +50,7 @@ def plot_errors(
     import numpy as np
 
     labels = np.asarray(labels, dtype=bool)
-    chosen = hardest(scores, labels, threshold, count)
+    chosen = choose_images(scores, labels, threshold, count)
     low, middle = _normal_scale(maps, labels)
     high = low + 2 * (middle - low)
     flagged = None if threshold is None else scores > threshold
@@ -62,22 +64,24 @@ def plot_errors(
         verdict = None if flagged is None else bool(flagged[index])
         write_caption(axes[0], caption, defective=bool(labels[index]), flagged=verdict)
     draw_color_bar(panel.color_bar(), low, middle, high)
-    panel.note(
+    rows = (
         "No threshold: least clear images first."
-        if threshold is None
-        else f"Threshold {threshold:.4g},\n{rule}.\nErrors first, then the nearest to it."
+        if threshold is None or flagged is None
+        else f"Threshold {threshold:.4g}, {rule}.\n{_counts(flagged, labels)}"
     )
+    panel.note("\n".join(filter(None, (rows, about))))
     return save(panel.figure, path)
 
 
-def hardest(
+def choose_images(
     scores: "np.ndarray", labels: "np.ndarray", threshold: float | None, count: int
 ) -> list[int]:
-    """Return the indices of the images to draw.
+    """Return the indices of the images to draw: at most half are errors, if there are others.
 
-    Misses and false alarms alternate, each sorted by distance from the threshold, largest first;
-    correct images follow, the closest to the threshold first. Without a threshold, defective images
-    with the lowest scores alternate with normal images with the highest.
+    Misses and false alarms alternate, each sorted by distance from the threshold, largest first.
+    Then the clearest hits alternate with the normal images that passed most narrowly. Without a
+    threshold, defective images with the lowest scores alternate with normal images with the
+    highest.
     """
     import numpy as np
 
@@ -91,10 +95,21 @@ def hardest(
     misses = [i for i in defective if not flagged[i]]
     alarms = [i for i in normal if flagged[i]]
     errors = _alternate(misses, alarms)
-    correct = sorted(
-        set(range(len(scores))) - set(errors), key=lambda i: abs(scores[i] - threshold)
+    hits = [i for i in defective[::-1] if flagged[i]]
+    passed = [i for i in normal if not flagged[i]]
+    correct = _alternate(hits, passed)
+    room = max(count - len(correct), (count + 1) // 2)  # for errors
+    return [*errors[:room], *correct][:count]
+
+
+def _counts(flagged: "np.ndarray", labels: "np.ndarray") -> str:
+    """Return how many decisions of each kind the rows above stand for."""
+    defective, normal = int(labels.sum()), int((~labels).sum())
+    misses, alarms = int((labels & ~flagged).sum()), int((~labels & flagged).sum())
+    return (
+        f"Of all test images: {misses} of {defective} defects\nmissed, {alarms} of {normal} normal "
+        "images flagged."
     )
-    return [*errors, *correct][:count]
 
 
 def _alternate(first: Sequence[int], second: Sequence[int]) -> list[int]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from bench.aggregate.frame import ComparableRuns, comparable_runs
+from bench.aggregate.ranking import Place, places
 from bench.aggregate.reference import MEAN
-from bench.aggregate.rows import ComparableRuns, Row, comparable_runs, tables
+from bench.aggregate.rows import Row, tables
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
 from bench.record import Record
 from bench.studies import STUDIES, by_study
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 _COLUMNS = 3
-_TITLE_WIDTH = 44
+_TITLE_WIDTH = 40
 _COLORS = {"resnet": BLUE, "convnext": ORANGE, "vit": GREEN}
 _LABELS = {"resnet": "ResNet", "convnext": "ConvNeXt", "vit": "ViT"}
 
@@ -28,7 +30,12 @@ _LABELS = {"resnet": "ResNet", "convnext": "ConvNeXt", "vit": "ViT"}
 @dataclass(frozen=True)
 class _Panel:
     title: str
-    rows: list[Row]
+    places: list[Place]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Return the rows in order."""
+        return [place.row for place in self.places]
 
 
 def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
@@ -77,7 +84,8 @@ def _panels(runs: ComparableRuns, *, named: bool) -> Iterator[_Panel]:
         for table in tables(of_study, STUDIES[name]):
             mean = f"{table.dataset}: mean of {len(table.shared)} categories"
             title = mean if table.category == MEAN else table.place
-            yield _Panel(study_prefix + title, [row for row in table.rows if row.ranking])
+            shown = [place for place in places(table.rows) if place.row.ranking]
+            yield _Panel(study_prefix + title, shown)
 
 
 def _draw(axes: "Axes", panel: _Panel) -> None:
@@ -104,15 +112,19 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
         if len(values) > 1:
             # Below the interval, so that neither hides the other.
             axes.plot(values, [height + 0.3] * len(values), "o", color=color, markersize=2.6)
-    axes.set_yticks(range(len(panel.rows)), [row.label for row in panel.rows])
+    labels = axes.set_yticks(
+        range(len(panel.rows)), [f"{place.row.label}  {place.rank}" for place in panel.places]
+    )
+    for tick, place in zip(labels, panel.places, strict=True):
+        tick.label1.set_color(INK if place.ranked else FAINT)
     axes.set_ylim(len(panel.rows) - 0.4, -0.6)
-    # A share cannot exceed 100 %; the part of an interval above it is cut off.
-    low, high = min(ends), min(100.0, max(ends)) if metric.unit == "%" else max(ends)
+    low, high = min(ends), max(ends)
     axes.set_xlim(low - 0.05 * (high - low) - 0.1, high + 0.03 * (high - low) + 0.1)
     axes.grid(False, axis="y")
     title = "\n".join(fill(line, _TITLE_WIDTH) for line in panel.title.split("\n"))
     axes.set_title(title, fontsize=9, loc="left", color=INK)
-    axes.set_xlabel(f"{metric.heading} ({metric.unit})", fontsize=8)
+    unit = f" ({metric.unit})" if metric.unit else ""
+    axes.set_xlabel(f"{metric.heading}{unit}", fontsize=8)
 
 
 def _group(row: Row) -> str:
@@ -146,6 +158,6 @@ def _legend(rows: Sequence[Row]) -> "list[Line2D]":
             linestyle="none",
             markersize=3,
             color=INK,
-            label="a seed (line: 95 % CI of their mean)",
+            label="a seed (line: 95 % CI of their mean; gray name: no rank)",
         ),
     ]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _THRESHOLDS = {
-    "calibrated_p95": ("calibrated: 95 % of held-out normal images lie below", GREEN, "-"),
+    "calibrated_p95": ("calibrated on held-out normal images", GREEN, "-"),
     "best_f1": ("best F1: chosen on these test labels, never ranks", INK, "--"),
 }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bench.aggregate.rows import by_data, comparable_runs
+from bench.aggregate.frame import comparable_runs, tidy_frame
 from bench.plots.loss_curve import draw_loss
 from bench.plots.style import BLUE, FAINT, GREEN, INK, VERMILION, new_figure, save, tidy
 from bench.record import Record
@@ -63,7 +63,8 @@ def all_dataset_curves(records: Iterable[Record], folder: Path) -> list[Path]:
     for runs in comparable_runs(records):
         evaluated = [record for record in runs.records if record.epochs]
         for study, of_study in by_study(evaluated).items():
-            for (dataset, _), of_dataset in by_data(of_study).items():
+            for dataset, frame in tidy_frame(of_study).groupby("dataset"):
+                of_dataset = list(frame.sort_values("id").record)
                 name = f"curves_{runs.profile}_{study}_{dataset}"
                 again = sum(path.stem.partition("-")[0] == name for path in written)
                 path = folder / f"{name}{f'-{again + 1}' if again else ''}.png"

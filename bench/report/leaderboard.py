@@ -4,15 +4,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.aggregate.markdown import metric_text, quantity, seeds
+from bench.aggregate.frame import ComparableRuns, comparable_runs
+from bench.aggregate.markdown import EMPTY, metric_text, quantity, seeds
+from bench.aggregate.ranking import Place, places
 from bench.aggregate.reference import MEAN
-from bench.aggregate.rows import ComparableRuns, Row, comparable_runs, ranks, tables
+from bench.aggregate.rows import tables
 from bench.record import Record
 from bench.report.leaderboard_csv import leaderboard_csv
 from bench.report.leaderboard_notes import (
     empty_cells,
     how_to_read,
     interval_width,
+    kind_of_runs,
     noted_cells,
     provenance,
     unfinished,
@@ -69,34 +72,45 @@ def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
     for runs in sections:
         if len(sections) > 1:
             lines.append(f"profile {runs.profile} on {runs.environment}")
+        if runs.profile == "smoke":
+            lines.append(kind_of_runs(runs))
         cells: list[tuple[str, ...]] = []
         shown: set[str] = set()
         for study in STUDIES.values():
-            of_study = [record for record in runs.records if study.selects(record.case)]
+            of_study = [record for record in runs.records if study.shows(record)]
             ids = {record.key.id for record in of_study}
             if ids <= shown:
                 continue
             shown |= ids
             for table in tables(of_study, study):
                 if table.category != MEAN:
-                    cells += _summary_cells(table.place, table.rows, top)
+                    cells += _summary_cells(table.place, places(table.rows), top)
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines.extend("  ".join(map(str.ljust, cell, widths)).rstrip() for cell in cells)
     return lines
 
 
-def _summary_cells(place: str, rows: Sequence[Row], top: int) -> Iterator[tuple[str, ...]]:
-    best = list(zip(ranks(rows), rows, strict=True))[:top]
-    for position, (rank, row) in enumerate(best, start=1):
+def _summary_cells(place: str, rows: Sequence[Place], top: int) -> Iterator[tuple[str, ...]]:
+    for position, best in enumerate(rows[:top], start=1):
+        row = best.row
         metric = row.study.ranking_metric
         value = f"{metric.short or metric.heading} {metric_text(row.ranking, metric)}"
-        speed = quantity(row.measurement("inference_images_per_s"))
+        speed = row.measurement("inference_images_per_s")
         notes = [seeds(len(row.replicates))]
-        if rank.endswith("="):
+        if best.rank.endswith("="):
             notes.append("tied")
-        if position == len(best) < len(rows):
+        if best.reasons:
+            notes.append(f"no rank: {best.reasons[0]}")
+        if position == top < len(rows):
             notes.append(f"{len(rows) - top} more in the leaderboard")
-        yield place, rank, row.name, value, f"{speed} images/s", ", ".join(notes)
+        yield (
+            place,
+            best.rank,
+            row.name,
+            value,
+            f"{quantity(speed)} images/s" if speed else EMPTY,
+            ", ".join(notes),
+        )
 
 
 def _study(study: Study, runs: ComparableRuns) -> Iterator[str]:
@@ -119,10 +133,12 @@ def _study(study: Study, runs: ComparableRuns) -> Iterator[str]:
                 shown = []
         else:
             yield f"#### {table.place}"
-        yield from quality_tables(table.rows, table.partial, shown)
+        placed = places(table.rows)
+        rows = [place.row for place in placed]
+        yield from quality_tables(placed, table.partial, shown)
         yield "**Cost**"
-        yield cost_table([*table.rows, *table.partial])
+        yield from cost_table([*rows, *table.partial])
         if table.category != MEAN:
-            yield from empty_cells(table.rows)
+            yield from empty_cells(rows)
             yield from noted_cells(table.records)
             yield from interval_width(study, table.records)

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from bench.aggregate.frame import comparable_runs
+from bench.aggregate.markdown import EMPTY
+from bench.aggregate.ranking import Place, places
 from bench.aggregate.reference import MEAN
-from bench.aggregate.rows import Table, comparable_runs, ranks, tables
+from bench.aggregate.rows import Table, tables
 from bench.metrics.catalog import METRICS
 from bench.record import Record
 from bench.report.leaderboard_tables import COST_COLUMNS
@@ -15,7 +18,7 @@ MEASUREMENTS = ("fit_seconds", *COST_COLUMNS)
 
 _AXES = (
     *("kind", "profile", "environment", "study", "dataset", "category", "categories"),
-    *("head", "rank", "model", "init", "replicates", "source"),
+    *("head", "rank", "no_rank", "budget_share", "model", "init", "replicates", "source"),
 )
 
 _PUBLISHED = ("dataset", "category", "head", "model", "init", "source")
@@ -24,9 +27,10 @@ _PUBLISHED = ("dataset", "category", "head", "model", "init", "source")
 def leaderboard_csv(records: Iterable[Record]) -> str:
     """Return every row of every quality and cost table; shares are fractions of 1.
 
-    ``NAME_ci95`` is half the width of the 95 % interval over replicates. ``kind`` is ``run``,
-    ``partial`` (a mean over fewer categories than the ranked rows share) or ``reference``
-    (published; its ``source`` says by whom). Metrics have a column if some record has a value.
+    ``NAME_low`` and ``NAME_high`` are the ends of the 95 % interval over replicates. ``kind`` is
+    ``run``, ``partial`` (a mean over fewer categories than the ranked rows share) or ``reference``
+    (published; its ``source`` says by whom). ``no_rank`` says why a run has no rank. Metrics have a
+    column if some record has a value.
     """
     import pandas
 
@@ -34,7 +38,7 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
     finished = [record for runs in sections for record in runs.records]
     recorded = {name for record in finished for head in record.metrics.values() for name in head}
     names = [*METRICS, *sorted(recorded - METRICS.keys()), *MEASUREMENTS]
-    columns = [*_AXES, *(column for name in names for column in (name, f"{name}_ci95"))]
+    columns = [*_AXES, *(column for name in names for column in _columns(name))]
     lines = [
         {"profile": runs.profile, "environment": runs.environment, "study": name, **line}
         for runs in sections
@@ -58,30 +62,43 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
                 lines.append(line | dict(reference.metrics))
     frame = pandas.DataFrame(lines, columns=columns)
     empty = [name for name in names if name not in MEASUREMENTS and frame[name].isna().all()]
-    frame = frame.drop(columns=[column for name in empty for column in (name, f"{name}_ci95")])
+    frame = frame.drop(columns=[column for name in empty for column in _columns(name)])
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
+def _columns(name: str) -> tuple[str, str, str]:
+    return name, f"{name}_low", f"{name}_high"
+
+
 def _lines(table: Table, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-    for kind, rows in (("run", table.rows), ("partial", table.partial)):
-        labels = ranks(rows) if kind == "run" else [""] * len(rows)
-        for position in range(len(rows[0].heads) if rows else 0):
-            for row, rank in zip(rows, labels, strict=True):
-                head = row.heads[position]
-                line: dict[str, Any] = {
-                    "kind": kind,
-                    "dataset": table.dataset,
-                    "category": table.category,
-                    "categories": len(row.cells),
-                    "head": head,
-                    "rank": rank if position == 0 else "",
-                    "model": row.label,
-                    "init": row.case.init,
-                    "replicates": " ".join(map(str, row.replicates)),
-                }
-                for name in names:
-                    measured = name in MEASUREMENTS
-                    value = row.measurement(name) if measured else row.metric(head, name)
-                    if value:
-                        line |= {name: value.mean, f"{name}_ci95": value.half_width}
-                yield line
+    ranked = places(table.rows)
+    partial = [Place(row, "", ("fewer categories",)) for row in table.partial]
+    for kind, own in (("run", ranked), ("partial", partial)):
+        for position in range(max((len(place.row.heads) for place in own), default=0)):
+            for place in own:
+                if position < len(place.row.heads):
+                    yield {"kind": kind, **_line(table, place, position, names)}
+
+
+def _line(table: Table, place: Place, position: int, names: Iterable[str]) -> dict[str, Any]:
+    row = place.row
+    head = row.heads[position]
+    line: dict[str, Any] = {
+        "dataset": table.dataset,
+        "category": table.category,
+        "categories": len(row.categories),
+        "head": head,
+        "rank": place.rank.strip(EMPTY) if position == 0 else "",
+        "no_rank": "; ".join(place.reasons) if position == 0 else "",
+        "budget_share": row.budget_share,
+        "model": row.label,
+        "init": row.case.init,
+        "replicates": " ".join(map(str, row.replicates)),
+    }
+    for name in names:
+        value = row.measurement(name) if name in MEASUREMENTS else row.metric(head, name)
+        if value:
+            line[name] = value.mean
+            if value.half_width is not None:
+                line |= {f"{name}_low": value.low, f"{name}_high": value.high}
+    return line

@@ -6,24 +6,37 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from bench.aggregate.rows import ComparableRuns, Row, recency_key
+from bench.aggregate.conditions import budget_share
+from bench.aggregate.frame import ComparableRuns, recency_key
+from bench.aggregate.markdown import percent
+from bench.aggregate.ranking import MIN_REPLICATES
+from bench.aggregate.rows import Row
 from bench.protocol import PROFILES
 from bench.record import Record
 from bench.studies import STUDIES, by_study
-from bench.study import Study, task_of
+from bench.study import Study, has_randomness, task_of
+from models.catalog import MODELS
 
 _GENERATED = "Generated from the records by `python -m bench leaderboard`; no number is typed in."
 
-_QUALITY = """\
-- Quality is in percent: mean ± half of the 95 % confidence interval over seeds (Student's t). One \
-seed has no interval. The best mean of a column is bold.
-- Rank: rows tie (`=`) with the best of their rank while their intervals overlap. In parentheses: \
-the place of a single seed, whose spread is unknown, so that it neither ties nor outranks."""
+_QUALITY = f"""\
+- Quality is in percent: mean ± half of the 95 % confidence interval over seeds (Student's t), or \
+mean [interval] on the logit scale where ± would leave 0 to 100. One seed has no interval.
+- Rank: rows on the same images and test images, evaluated at the same size, after all of their \
+own budget. A model with randomness needs {MIN_REPLICATES} replicates; one without has no spread. \
+Rows tie (`=`) with the best of their rank while their intervals overlap. Rows without a rank \
+follow, and the reason is below the table.
+- Bold: the best mean of the ranked rows, where no other shows the same.
+- Own budget: the share that a run had of the training its recipe asks for."""
 
 _OF_TASK = {
     "anomaly": """\
-- Accuracy, Precision, Recall, F1: at the calibrated threshold, the 95th percentile of the scores \
-of held-out normal training images. It has seen no test image.
+- Accuracy, Precision, Recall, F1: at the calibrated threshold, the 95 % quantile of the scores of \
+held-out normal training images. It has seen no test image. False alarms: the share of normal test \
+images above it; 5 % were meant.
+- Models that see a center crop: the map is pasted back into the frame, and what the crop cut away \
+counts as missed.
+- Numbers kept: parameters and buffers of the checkpoint, without the frozen backbone.
 - "(test-chosen)": at the threshold with the best F1 on the test labels, as in the literature. It \
 flatters, is never bold and never ranks.
 - Fit: the time from data to a finished model, including the features of a frozen backbone even \
@@ -37,7 +50,10 @@ study reports it. It flatters, is never bold and never ranks.""",
 
 _LAST = """\
 - Reference rows: as published by the source named below their table, under its own protocol.
-- Speed is steady-state. Tables never mix profiles or machines."""
+- Memory is the rise over model and batch in place. Speed is steady-state; that of a run which \
+others disturbed is left out. Tables never mix profiles or machines."""
+
+_OLDER = "the interpolated 95th percentile, which lets more normal images through"
 
 _IDS_SHOWN = 3
 _REASON_LENGTH = 200
@@ -68,7 +84,8 @@ def provenance(runs: ComparableRuns) -> str:
         f"- Environment: {_environment(records)}",
     ]
     if profile := PROFILES.get(runs.profile):
-        lines.insert(0, f"- Profile: {profile.about}")
+        lines.insert(0, f"- Profile: {profile.describe()}")
+    lines.insert(0, f"- {kind_of_runs(runs)}")
     if runs.superseded:
         lines.append(
             f"- Left out: {runs.superseded} older runs of the same configurations under "
@@ -77,19 +94,51 @@ def provenance(runs: ComparableRuns) -> str:
     return "\n".join(lines)
 
 
+def kind_of_runs(runs: ComparableRuns) -> str:
+    """Return in a sentence or two what the runs of a section can say, and what they cannot."""
+    records = runs.records
+    shares = [share for r in records if (share := budget_share(r)) is not None]
+    replicates = {record.case.replicate for record in records}
+    limits = []
+    if scratch := sum(not r.case.pretrained and _has_weights(r) for r in records):
+        every = "all" if scratch == len(records) else f"{scratch} of {len(records)}"
+        limits.append(f"{every} from random weights in place of pretrained ones")
+    if short := [share for share in shares if share < 1]:
+        least = percent(min(short))
+        limits.append(f"{len(short)} of {len(records)} trained for part of their budget ({least})")
+    if len(replicates) == 1 and any(has_randomness(r.case) for r in records):
+        limits.append("one replicate each")
+    if runs.profile == "smoke":
+        opening = "A smoke run shows that everything works, in minutes; it measures no model"
+        return f"{opening}: {', '.join(limits)}." if limits else f"{opening}."
+    if limits:
+        return f"To be read with care: {', '.join(limits)}."
+    return "Every run had its whole budget."
+
+
+def _has_weights(record: Record) -> bool:
+    entry = MODELS.get(record.case.model)
+    return entry is not None and entry.weights is not None
+
+
 def empty_cells(rows: Sequence[Row]) -> Iterator[str]:
     """Yield why cells of a category's rows are empty, if any are."""
     reasons: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         for record in row.records:
             for name, reason in record.reasons.items():
-                if name.count(".") < 2:  # more dots: a threshold or interval, which has no cell
+                # No dot: a measurement; two: a threshold or an interval, which has no cell.
+                if name.count(".") == 1:
                     reasons[f"Empty where {reason}"].add(name)
     metrics = rows[0].study.metrics([record for row in rows for record in row.records])
+    unrecorded: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         for head in row.heads:
             for name in _unexplained(row, head, [metric.name for metric in metrics]):
-                reasons[f"Not recorded for {row.name}"].add(f"{head}.{name}" if name else head)
+                unrecorded[f"{head}.{name}" if name else head].append(row.name)
+    for name, names in unrecorded.items():
+        where = "any row" if len(names) == len(rows) > 1 else ", ".join(sorted(names))
+        reasons[f"Not recorded for {where}"].add(name)
     if reasons:
         yield "\n".join(
             f"- {reason}: {', '.join(sorted(names))}" for reason, names in sorted(reasons.items())
@@ -103,7 +152,7 @@ def _unexplained(row: Row, head: str, metrics: Sequence[str]) -> Iterator[str]:
         return
     for name in metrics:
         explained = any(f"{head}.{name}" in record.reasons for record in row.records)
-        if not explained and not row.values(head, name):
+        if not explained and not row.values(f"{head}.{name}"):
             yield name
 
 
@@ -139,7 +188,7 @@ def without_study(records: Iterable[Record]) -> Iterator[str]:
     models = Counter(
         record.case.model
         for record in records
-        if record.status == "ok" and not any(s.selects(record.case) for s in STUDIES.values())
+        if record.status == "ok" and not any(s.shows(record) for s in STUDIES.values())
     )
     if models:
         names = ", ".join(f"`{name}` ({count})" for name, count in sorted(models.items()))
@@ -206,13 +255,19 @@ def _thresholds(records: Sequence[Record]) -> list[str]:
     """Return where the thresholds of anomaly detection come from; other tasks have none."""
     if not records:
         return []
-    held_out = [bool(record.protocol.get("calibration")) for record in records]
-    if all(held_out):
-        text = "calibrated on a held-out 10 % of the normal training images, never fitted"
-    elif not any(held_out):
+    held_out = [record for record in records if record.protocol.get("calibration")]
+    if not held_out:
         text = "this protocol fits on every normal image, so calibrated columns are empty"
     else:
-        text = "calibrated on held-out normal images where the protocol leaves some, else empty"
+        rules = Counter(str(r.fingerprints.get("calibrated_by", _OLDER)) for r in held_out)
+        which = "; ".join(
+            rule if len(rules) == 1 else f"{rule} ({count} runs)"
+            for rule, count in sorted(rules.items())
+        )
+        where = "a held-out 10 % of the normal training images, never fitted"
+        if len(held_out) < len(records):
+            where = "held-out normal images where the protocol leaves some, else empty"
+        text = f"calibrated on {where}: {which}"
     return [f"- Thresholds: {text}"]
 
 

@@ -1,25 +1,30 @@
 """Anomaly detection: train on normal images, evaluate on normal and defective ones."""
 
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from bench.metrics.region_cache import cached_regions
-from bench.record import Record
+from bench.record import CROP_SUFFIX, Record
 from bench.run.anomaly_evaluation import evaluate_heads
 from bench.run.anomaly_files import write_files
 from bench.run.batch import make_batch
 from bench.run.build import build_model
+from bench.run.crop import cut_away, cut_away_note, paste, within_crop
 from bench.run.features.store import Features, Split
 from bench.run.job import Inputs
 from bench.run.measure.profile import ProfileTarget
 from bench.run.predict import HeadPredictions, predict_all
+from bench.run.shortcut import size_shortcut
 from bench.run.spro import saturated_regions
 from bench.run.task import Evaluation, Model, Task
 from bench.run.training.extras import Extras
 from bench.run.training.loop import TrainingResult
-from bench.run.training.train import TrainingData, train
+from bench.run.training.train import TrainingData, gather, train
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.batches.image_set import ImageSet
@@ -60,13 +65,15 @@ class AnomalyTask(Task):
         assert isinstance(model, AnomalyModel)
         fitted, held_out = split_held_out(self.data.fit, self.inputs.held_out)
         # Features are of the whole split: a model that holds images out sees images instead.
+        self._fit_features = self.features.get("fit") if held_out is None else None
         data = TrainingData(
             images=fitted.images,
-            features=self.features.get("fit") if held_out is None else None,
+            features=self._fit_features,
             held_out=None if held_out is None else held_out.images,
             extras=self._extras(fitted),
         )
         self._train_images, self.extras = fitted.images, data.extras
+        self._gather_again = self._another_gather(model, data)
         return train(model, data, self.job, self.device, self.progress)
 
     def predict(self, model: Model) -> dict[str, Predictions]:
@@ -87,18 +94,43 @@ class AnomalyTask(Task):
         }
 
     def evaluate(self, predictions: dict[str, Predictions], trained: TrainingResult) -> Evaluation:
-        """Return metrics, intervals and thresholds of every head."""
-        test, settings = self.data.test, self.job.settings
+        """Return metrics, intervals and thresholds of every head, over the full frame."""
+        test, protocol = self.data.test, self.job.protocol
+        results, calibration = predictions["test"], predictions.get("calibration")
+        fit, tested = self.inputs.fit, self.inputs.test
+        shortcut = size_shortcut([s.image for s in fit], [s.image for s in tested], test.labels)
+        if protocol.crop is None:
+            return self._evaluate(test, results, calibration, [shortcut])
+        masks = self.data.frame_masks
+        frame = replace(test, masks=masks)
+        pasted = paste(results, protocol.image_size)
+        if masks is None or test.masks is None:
+            return self._evaluate(frame, pasted, calibration, [shortcut])
+        lost = cut_away(test.masks, masks)
+        note = cut_away_note(lost, test.labels, protocol.crop, protocol.image_size)
+        whole = self._evaluate(frame, pasted, calibration, [note, shortcut])
+        whole.fingerprints["defects_cut_away"] = int(lost.sum())
+        shown, kept = within_crop(test, results, lost)
+        renamed = {head + CROP_SUFFIX: held for head, held in (calibration or {}).items()}
+        return whole.merged(self._evaluate(shown, kept, renamed or None))
+
+    def _evaluate(
+        self,
+        test: ImageSet,
+        results: Predictions,
+        calibration: Predictions | None,
+        notes: Sequence[str] = (),
+    ) -> Evaluation:
+        settings = self.job.settings
         regions = None
         if test.masks is not None:
             regions = cached_regions(test.masks, settings.cache_dir / "regions")
+        whole = len(test) == len(self.inputs.test)
+        saturated = (
+            saturated_regions(self.job.case.dataset, self.inputs.test, results) if whole else None
+        )
         return evaluate_heads(
-            test,
-            predictions["test"],
-            predictions.get("calibration"),
-            regions,
-            settings.pixel_metrics,
-            saturated_regions(self.job.case.dataset, self.inputs.test, predictions["test"]),
+            test, results, calibration, regions, settings.pixel_metrics, saturated, notes
         )
 
     def write_files(
@@ -108,11 +140,20 @@ class AnomalyTask(Task):
         on_host = {head: result.cpu() for head, result in predictions["test"].items()}
         return write_files(self.job, record, self.data.test, on_host)
 
-    def fit_seconds(self, trained: TrainingResult) -> float:
+    def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
         """Charge cached features with what computing them took, so that caches never rank."""
-        features = self.features.get("fit")
-        frozen = features.seconds if features is not None else 0.0
-        return frozen + trained.gather_seconds + sum(trained.step_seconds)
+        parts = {
+            "frozen backbone": self._features_seconds,
+            "gathering": trained.gather_seconds,
+            "optimizer steps": sum(trained.step_seconds),
+            "calibration": trained.calibrate_seconds,
+        }
+        return {name: seconds for name, seconds in parts.items() if seconds}
+
+    @property
+    def _features_seconds(self) -> float:
+        """Duration of computing the features that training used; 0 if it used images."""
+        return 0.0 if self._fit_features is None else self._fit_features.seconds
 
     def profile_target(self, model: Model) -> ProfileTarget:
         """Return the whole prediction, and the loss of a model trained by gradient."""
@@ -121,11 +162,26 @@ class AnomalyTask(Task):
             model=model,
             images=self._train_images,
             predict=lambda images: model.predict(make_batch(model, images, self.device)),
-            loss=(lambda images: model.loss(self._training_batch(model, images)))
+            loss=(lambda twin, images: twin.loss(self._training_batch(twin, images)))
             if model.uses_gradients
             else None,
-            frozen=model.backbone if "fit" in self.features else None,
+            gather=self._gather_again,
+            frozen_seconds=self._features_seconds / len(self._train_images),
         )
+
+    def _another_gather(
+        self, model: AnomalyModel, data: TrainingData
+    ) -> Callable[[], object] | None:
+        """Return a call that gathers statistics as the fit will, under a copy of the model.
+
+        None where nothing measures it: on CUDA, memory is exact in the timed pass.
+        """
+        if not (model.gathers_statistics and self.job.settings.measurements):
+            return None
+        if self.device.type == "cuda":
+            return None
+        twin = copy.deepcopy(model, {id(model.backbone): model.backbone})
+        return lambda: gather(twin, data, self.job, self.device, self.progress)
 
     def _training_batch(self, model: AnomalyModel, images: Tensor) -> Batch:
         """Return a batch of the first training images, with all that the loss reads."""

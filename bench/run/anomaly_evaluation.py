@@ -1,6 +1,7 @@
 """Evaluation of every head of an anomaly model; every missing number has a reason."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,12 +11,15 @@ from bench.metrics.evaluation import anomaly_metrics
 from bench.metrics.pixels import Method, SaturatedRegions
 from bench.metrics.ranking import auroc
 from bench.metrics.regions import Regions
-from bench.metrics.thresholds import Threshold
+from bench.metrics.thresholds import COVERAGE, Threshold, false_alarm_bound
 from bench.run.predict import HeadPredictions
 from bench.run.task import Evaluation
 from datasets_lib.batches.image_set import ImageSet
 
 _INFINITE = "it is infinite, as are the scores it comes from"
+
+CALIBRATION_RULE = "the conformal 95 % quantile"
+"""How a calibrated threshold is chosen; records of another rule say another."""
 
 
 def evaluate_heads(
@@ -25,6 +29,7 @@ def evaluate_heads(
     regions: Regions | None,
     method: Method = "exact",
     saturated: SaturatedRegions | None = None,
+    notes: Sequence[str] = (),
 ) -> Evaluation:
     """Evaluate raw scores and maps, head by head.
 
@@ -35,6 +40,7 @@ def evaluate_heads(
         regions: Connected components of the masks; None without masks.
         method: ``exact`` or ``histogram`` pixel metrics.
         saturated: Annotated regions with saturations, for datasets that have them.
+        notes: What is unusual about the test set; empty ones are left out.
     """
     evaluation = Evaluation({})
     saw_test_labels: set[str] = set()
@@ -55,20 +61,55 @@ def evaluate_heads(
         interval = auroc_interval(prediction.scores, test.labels)
         reasons = values.reasons | _threshold_reasons(values.thresholds)
         reasons |= {f"kind.{k}": "no normal test image" for k, v in kinds.items() if math.isnan(v)}
-        notes = dict(values.notes)
+        about = dict(values.notes) | _threshold_notes(held_out)
+        unusual = list(notes)
         if math.isnan(interval.low):
             reasons["interval.image_auroc"] = interval.reason
-        elif interval.reason:
-            notes["image_auroc"] = interval.reason
+        else:
+            unusual.append(interval.reason)
+        about |= _joined("image_auroc", unusual)
+        if regions is not None:
+            about |= _joined("aupro_30", [about.get("aupro_30", ""), _vanished(test, regions)])
         evaluation.metrics[head] = values.metrics
         evaluation.kinds[head] = kinds
         evaluation.thresholds[head] = {rule.name: rule.value for rule in values.thresholds}
         evaluation.intervals[head] = {"image_auroc": [interval.low, interval.high]}
         evaluation.reasons.update({f"{head}.{name}": why for name, why in reasons.items()})
-        evaluation.notes.update({f"{head}.{name}": note for name, note in notes.items()})
+        evaluation.notes.update({f"{head}.{name}": note for name, note in about.items()})
         saw_test_labels |= {rule.name for rule in values.thresholds if rule.sees_test_labels}
     evaluation.fingerprints["thresholds_that_saw_test_labels"] = sorted(saw_test_labels)
+    if calibration:
+        evaluation.fingerprints["calibrated_by"] = CALIBRATION_RULE
     return evaluation
+
+
+def _joined(name: str, notes: Sequence[str]) -> dict[str, str]:
+    text = "; ".join(filter(None, notes))
+    return {name: text} if text else {}
+
+
+def _threshold_notes(held_out: HeadPredictions | None) -> dict[str, str]:
+    """Return which rate a threshold of few held-out images stands for."""
+    count = 0 if held_out is None else len(held_out.scores)
+    bound = false_alarm_bound(count) if count else 0
+    if bound <= 1 - COVERAGE:
+        return {}
+    images = "1 held-out image" if count == 1 else f"{count} held-out images"
+    text = f"the largest score of {images}: expect up to {bound:.0%} false alarms, not 5 %"
+    return {"threshold.calibrated_p95": text}
+
+
+def _vanished(test: ImageSet, regions: Regions) -> str:
+    """Return how many defective images have no defect pixel at the size of evaluation."""
+    empty = int((test.labels.cpu() & (regions.offsets.diff() == 0)).sum())
+    side = regions.shape[-1]
+    defective = int(test.labels.sum())
+    return (
+        f"{empty} of {defective} defective images have an empty mask at {side} px: pixel metrics "
+        "leave their defects out"
+        if empty
+        else ""
+    )
 
 
 def _threshold_reasons(thresholds: tuple[Threshold, ...]) -> dict[str, str]:

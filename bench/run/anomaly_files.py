@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from bench import plots
+from bench.aggregate.conditions import budget_share
+from bench.aggregate.markdown import percent
 from bench.record import Record
 from bench.run.job import Job
 from bench.run.predict import HeadPredictions
 from datasets_lib.batches.image_set import ImageSet
+from models.catalog import MODELS
 
 
 def write_files(
@@ -47,12 +50,17 @@ def _plots_of_head(
     written = {f"histogram.{head}": histogram}
     if result.maps is not None:
         path = job.folder / f"errors_{head}.jpg"
-        written[f"errors.{head}"] = _worst_errors(path, test, result, thresholds)
+        about = _kind_of_run(job, record)
+        written[f"errors.{head}"] = _worst_errors(path, test, result, thresholds, about)
     return written
 
 
 def _worst_errors(
-    path: Path, test: ImageSet, result: HeadPredictions, thresholds: dict[str, float | None]
+    path: Path,
+    test: ImageSet,
+    result: HeadPredictions,
+    thresholds: dict[str, float | None],
+    about: str,
 ) -> Path:
     assert result.maps is not None
     calibrated = thresholds.get("calibrated_p95")
@@ -66,8 +74,20 @@ def _worst_errors(
         names=test.names,
         threshold=calibrated if is_calibrated else thresholds.get("best_f1"),
         path=path,
-        rule="calibrated on held-out normal images" if is_calibrated else "best F1 on test labels",
+        rule="calibrated on held-out\nnormal images" if is_calibrated else "best F1 on test labels",
+        about=about,
     )
+
+
+def _kind_of_run(job: Job, record: Record) -> str:
+    """Return what limits a run, so that nobody takes it for what the model can do."""
+    parts = [f"profile {record.key.profile}"]
+    if MODELS[job.case.model].weights and not job.case.pretrained:
+        parts.append("random weights")
+    share = budget_share(record)
+    if share is not None and share < 1:
+        parts.append(f"{percent(share)} of its budget")
+    return ", ".join(parts)
 
 
 def _scores(path: Path, test: ImageSet, predictions: dict[str, HeadPredictions]) -> Path:

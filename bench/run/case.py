@@ -1,29 +1,48 @@
 """Running one case to its record: whatever goes wrong is part of what happened."""
 
 import errno
+import re
 import traceback
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from bench.atomic import save_tensors
 from bench.environment import environment
+from bench.provenance.load import LoadMeter
 from bench.record import Outcome, Record, from_json
 from bench.run.anomaly import AnomalyTask
 from bench.run.classification import ClassificationTask
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
 from bench.run.device_data import DeviceData
-from bench.run.job import CaseSkipped, Job, LabeledInputs, ProgressCallback, WeightsError, now
+from bench.run.job import (
+    CaseSkipped,
+    Job,
+    LabeledInputs,
+    ProgressCallback,
+    RecipeError,
+    WeightsError,
+    now,
+)
+from bench.run.measure.flops import numbers_kept
 from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
 from bench.run.task import Model, Task
 from bench.run.training.loop import NonFiniteLossError
-from datasets_lib.images.decode import decoded_files
+from datasets_lib.images.decode import decoded_files, set_pixel_limit
 from datasets_lib.layouts.category import DatasetError
 from models.components.base import ModelContractError
+from models.components.errors import ImageSizeError, TooFewImagesError
+
+_TOO_SMALL = re.compile(
+    "Kernel size can't be greater than actual input|Padding size should be less than"
+    "|[Oo]utput size is too small|output sizes should be greater than 0"
+    "|Expected more than 1 (value|spatial element)"
+)
+"""What torch says about images that are smaller than a layer's window."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
@@ -32,11 +51,13 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
     """Run a job to its record; an exception becomes a failed or skipped record."""
     phases = Phases(progress)
     machine: dict[str, Any] = {}
+    meter = LoadMeter()
     started = now()
     try:
         with warnings.catch_warnings(), exclusive_use(job.settings.device) as exclusive:
             warnings.simplefilter("default")
             machine["exclusive"] = exclusive
+            set_pixel_limit(job.settings.max_megapixels)
             device = use_device(job.settings.device)
             machine |= environment(job.settings.device) | numerics(device)
             kind = ClassificationTask if isinstance(job.inputs, LabeledInputs) else AnomalyTask
@@ -46,10 +67,23 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
         record = job.record(status="skipped", outcome="weights", error=error)
     except Exception as exception:
         outcome, message = explain(exception)
+        if outcome == "crash" and _too_small(exception):
+            outcome, message = (
+                "recipe",
+                (
+                    f"{job.case.model} cannot take images of {job.protocol.input_size} pixels: "
+                    f"{_first_line(exception).rstrip('.')}. Choose a larger --image-size."
+                ),
+            )
         record = job.failed_record(outcome, message)
         record.error = {"message": message, "traceback": traceback.format_exc()}
     if record.outcome == "oom" and torch.cuda.is_available():
         torch.cuda.empty_cache()  # only now has the traceback let its tensors go
+    if (load := meter.read()) is not None and "device" in machine:
+        # On CUDA one thread launches the work.
+        threads = machine["threads"] if machine["device"] == "cpu" else 1
+        machine["busy"] = load.disturbs(threads)
+        record.fingerprints["load"] = asdict(load)
     record = replace(
         record, environment=machine, timings=phases.seconds, started=started, finished=now()
     )
@@ -88,19 +122,29 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
     except OSError as error:  # what the case found out is worth keeping
         outcome, message = explain(error)
         return replace(record, status="failed", outcome=outcome, error={"message": message})
-    fit_seconds = task.fit_seconds(trained)
-    measured = Measured({} if fit_seconds is None else {"fit_seconds": fit_seconds}, {})
+    measured = _fit(task.fit_parts(trained))
     if job.settings.measurements:
+        measured.values["numbers_kept"] = numbers_kept(model.checkpoint())
         with phases("measure"):  # last: its training steps change the model
-            target = task.profile_target(model)
-            measured += measure(target, job.protocol, trained, device)
-            if fit_seconds:
-                images_per_s = len(target.images) / fit_seconds
-                measured.values.setdefault("train_images_per_s", images_per_s)
+            target, limit = task.profile_target(model), job.settings.measure_seconds
+            measured |= measure(target, job.protocol, trained, device, limit, task.progress)
     job.checkpoint.unlink(missing_ok=True)
     return replace(
-        record, artifacts=artifacts, measurements=measured.values, samples=measured.samples
+        record,
+        artifacts=artifacts,
+        measurements=measured.values,
+        samples=measured.samples,
+        charges=measured.charges,
+        reasons=record.reasons | measured.reasons,
+        notes=record.notes | measured.notes,
     )
+
+
+def _fit(parts: dict[str, float]) -> Measured:
+    """Return the time to fit, and what it consists of."""
+    if not parts:
+        return Measured({})
+    return Measured({"fit_seconds": sum(parts.values())}, charges={"fit_seconds": parts})
 
 
 def _write_files(
@@ -125,8 +169,10 @@ def explain(error: Exception) -> tuple[Outcome, str]:
             f"Out of memory: {_first_line(error)} Choose a smaller batch or image size, set "
             "gradient_checkpointing in the recipe, or free the device."
         )
-    if isinstance(error, DatasetError):
+    if isinstance(error, DatasetError | TooFewImagesError):
         return "data", str(error)
+    if isinstance(error, ImageSizeError | RecipeError):
+        return "recipe", str(error)
     if isinstance(error, WeightsError):
         return "weights", str(error)
     if isinstance(error, DeviceError):
@@ -141,6 +187,11 @@ def explain(error: Exception) -> tuple[Outcome, str]:
     frame = traceback.extract_tb(error.__traceback__)[-1:]
     place = f" ({frame[0].filename}, line {frame[0].lineno})" if frame else ""
     return "crash", f"{type(error).__name__}: {_first_line(error)}{place}"
+
+
+def _too_small(error: Exception) -> bool:
+    """Return whether a layer of torch rejects its input as too small."""
+    return isinstance(error, RuntimeError | ValueError) and bool(_TOO_SMALL.search(str(error)))
 
 
 def _first_line(error: Exception) -> str:

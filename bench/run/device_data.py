@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bench.run.features.disk import FeatureDisk
 from bench.run.features.store import FeatureStore, pixel_digest
@@ -28,12 +29,15 @@ class SplitData:
         calibration: Held-out normal images, or None.
         test: Images to evaluate on.
         pixels: Sha256 of the images by split.
+        frame_masks: Masks of the test images before they were cropped, on the host; None without
+            a crop or without masks.
     """
 
     fit: ImageSet
     calibration: ImageSet | None
     test: ImageSet
     pixels: Mapping[str, str]
+    frame_masks: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -101,27 +105,32 @@ class DeviceData:
 
 
 def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
-    cache = DecodeCache(job.settings.cache_dir)
+    cache = DecodeCache(job.settings.cache_dir, job.settings.bits)
 
     def read(samples: tuple[Sample, ...], *, has_masks: bool) -> ImageSet:
         def count(done: int, total: int) -> None:
             progress("data", {"step": done, "steps": total})
 
-        images = load(samples, job.protocol.image_size, cache, has_masks, count)
+        return load(samples, job.protocol.image_size, cache, has_masks, count)
+
+    def crop(images: ImageSet) -> ImageSet:
         return images if job.protocol.crop is None else images.cropped(job.protocol.crop)
 
-    fit = read(inputs.fit, has_masks=inputs.has_masks and inputs.supervised)
-    test = read(inputs.test, has_masks=inputs.has_masks)
-    calibration = read(inputs.calibration, has_masks=False) if inputs.calibration else None
+    fit = crop(read(inputs.fit, has_masks=inputs.has_masks and inputs.supervised))
+    frame = read(inputs.test, has_masks=inputs.has_masks)
+    test = crop(frame)
+    calibration = crop(read(inputs.calibration, has_masks=False)) if inputs.calibration else None
     splits = {"fit": fit, "calibration": calibration, "test": test}
     pixels = {name: pixel_digest(split.images) for name, split in splits.items() if split}
-    data = SplitData(fit, calibration, test, pixels)
+    frame_masks = frame.masks if job.protocol.crop is not None else None
+    data = SplitData(fit, calibration, test, pixels, frame_masks)
     return _to_device(data, torch.device(job.settings.device))
 
 
 def _load_labeled(job: Job, inputs: LabeledInputs, progress: ProgressCallback) -> LabeledData:
     read: Callable[[Path], Classification] = resolve_callable(inputs.reader)
-    cache, device = DecodeCache(job.settings.cache_dir), torch.device(job.settings.device)
+    cache = DecodeCache(job.settings.cache_dir, job.settings.bits)
+    device = torch.device(job.settings.device)
 
     def count(done: int, total: int) -> None:
         progress("data", {"step": done, "steps": total})

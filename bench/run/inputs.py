@@ -1,13 +1,16 @@
 """Resolution of what a case needs, in the parent process and without torch."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bench.case import Case
 from bench.protocol import PROFILES, Protocol, resolve
+from bench.provenance.case_code import case_code
+from bench.provenance.commit import current_commit
 from bench.record import Key
 from bench.remedy import dataset_remedy
 from bench.run.job import CaseSkipped, Inputs, Job, LabeledInputs, WeightsError
@@ -16,12 +19,15 @@ from datasets_lib.batches.labeled import data_hash
 from datasets_lib.cache.content import ContentHashes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
+from datasets_lib.download.network import unreachable
 from datasets_lib.entry import Reader
+from datasets_lib.images.bit_depth import bits_advice, bits_of_files
+from datasets_lib.images.decode import set_pixel_limit
 from datasets_lib.layouts.category import Category, DatasetError, Sample
-from datasets_lib.layouts.classification import Classification
-from datasets_lib.layouts.split import limit, split_calibration, split_labeled
+from datasets_lib.layouts.classification import Classification, FileSplit
+from datasets_lib.layouts.split import grouped_by, limit, split_calibration, split_labeled
 from datasets_lib.resolve import resolve_callable
-from models.catalog import MODELS
+from models.catalog import MODELS, WEIGHTS
 from models.components.weights import ResolvedWeights, WeightsMissingError
 from models.components.weights import resolve as resolve_weights
 
@@ -42,6 +48,7 @@ class Finder:
     datasets: dict[str, FoundDataset]
     layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     _hashed: dict[str, LabeledInputs] = field(default_factory=dict)
+    _remarks: dict[str, str] = field(default_factory=dict)
 
     def protocol(self, case: Case) -> Protocol:
         """Return the case's protocol."""
@@ -85,6 +92,8 @@ class Finder:
             key=key,
             seed=MODELS[case.model].seed_base + case.replicate,
             settings=self.settings,
+            code=case_code(case, self._reader(case)),
+            commit=current_commit(),
             layers=self.layers.get(MODELS[case.model].weights or "", ()),
         )
 
@@ -96,30 +105,56 @@ class Finder:
         category = self._category(case)
         train = _at_most(protocol.train_limit, category.train)
         test = _at_most(protocol.test_limit, category.test)
-        fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
+        with grouped_by(self.settings.split_by):
+            fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
         hashes = ContentHashes(self.settings.cache_dir / "hashes")
-        data_hash = hashes.data_hash([*train, *category.validation, *test])
+        data_hash = self._as_read(hashes.data_hash([*train, *category.validation, *test]))
         entry = MODELS[case.model]
         if entry.supervised:
             labeled, test = split_labeled(test)
             fit = (*fit, *labeled)
             data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()
-        held_out = split_calibration(fit)[1] if entry.holds_out else ()
+        images_hash = data_hash
+        with grouped_by(self.settings.split_by):
+            held_out = split_calibration(fit)[1] if entry.holds_out else ()
         textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
         if entry.auxiliary:
             data_hash = f"{data_hash} beside {textures.name if textures else None}"
             data_hash = hashlib.sha256(data_hash.encode()).hexdigest()
+        files = [sample.image for sample in category.train]
         return Inputs(
             fit=tuple(fit),
             calibration=tuple(calibration),
             test=tuple(test),
             has_masks=category.has_masks,
             data_hash=data_hash,
+            images_hash=images_hash,
             weights=weights,
             held_out=frozenset(sample.name for sample in held_out),
             supervised=entry.supervised,
             textures=textures,
+            remark=self._remark(case.dataset, files),
         )
+
+    def _as_read(self, data_hash: str) -> str:
+        """Return a hash of data that also depends on the options that change what is read."""
+        settings = self.settings
+        asked = [f"{settings.bits} bits"] * (settings.bits != 16)
+        asked += [f"split by {settings.split_by}"] * bool(settings.split_by)
+        if not asked:
+            return data_hash
+        return hashlib.sha256(", ".join([data_hash, *asked]).encode()).hexdigest()
+
+    def _remark(self, dataset: str, files: Sequence[Path]) -> str:
+        """Return what is unusual about a dataset's images, looked for once."""
+        if dataset not in self._remarks:
+            bits = None
+            if self.settings.bits == 16 and files:
+                set_pixel_limit(self.settings.max_megapixels)
+                with suppress(DatasetError):  # a case that reads the file says so
+                    bits = bits_of_files(files)
+            self._remarks[dataset] = f"{dataset}: {bits_advice(bits)}" if bits else ""
+        return self._remarks[dataset]
 
     def _labeled(self, case: Case, weights: ResolvedWeights | None) -> LabeledInputs:
         if case.dataset not in self._hashed:
@@ -127,12 +162,15 @@ class Finder:
             dataset: Classification = _read(reader, case.dataset, root)
             hashes = ContentHashes(self.settings.cache_dir / "hashes")
             both = data_hash(dataset.train, hashes) + data_hash(dataset.test, hashes)
+            train = dataset.train
+            files = [s.image for s in train.samples] if isinstance(train, FileSplit) else []
             self._hashed[case.dataset] = LabeledInputs(
                 root=root,
                 reader=reader,
                 images={"fit": len(dataset.train), "test": len(dataset.test)},
-                data_hash=hashlib.sha256(both.encode()).hexdigest(),
+                data_hash=self._as_read(hashlib.sha256(both.encode()).hexdigest()),
                 weights=None,
+                remark=self._remark(case.dataset, files),
             )
         return replace(self._hashed[case.dataset], weights=weights)
 
@@ -143,15 +181,22 @@ class Finder:
         entry = DATASETS.get(case.dataset)
         if entry and entry.embedded:
             return Path(), entry.reader
-        raise CaseSkipped(self._remedy(case.dataset, f"DIR/{case.dataset}"))
+        raise self._skip(case.dataset, f"DIR/{case.dataset}")
 
-    def _remedy(self, missing: str, place: str) -> str:
-        looked = ", ".join(map(str, self.settings.data_dirs)) or "no --data-dir was given"
-        return (
-            f"{missing} was not found (looked in: {looked}). Get it: "
+    def _reader(self, case: Case) -> Reader:
+        """Return the reader of a case's dataset, which was found or is generated."""
+        dataset = self.datasets.get(case.dataset)
+        return dataset.reader if dataset else DATASETS[case.dataset].reader
+
+    def _skip(self, missing: str, place: str) -> CaseSkipped:
+        dirs = self.settings.data_dirs
+        looked = f"looked in: {', '.join(map(str, dirs))}" if dirs else "no --data-dir was given"
+        message = (
+            f"{missing} was not found ({looked}). Get it: "
             f"{dataset_remedy(missing.partition('.')[0])}, or put it at {place} and name DIR with "
             "--data-dir."
         )
+        return CaseSkipped(message, f"dataset {missing}", looked)
 
     def _weights(self, case: Case) -> ResolvedWeights | None:
         tag = MODELS[case.model].weights
@@ -160,7 +205,8 @@ class Finder:
         try:
             return resolve_weights(tag, self.settings.weights_dirs, _download_weights)
         except WeightsMissingError as missing:
-            raise CaseSkipped(str(missing)) from None
+            why = unreachable(WEIGHTS[tag].url) or "their download failed"
+            raise CaseSkipped(str(missing), f"weights {tag}", why) from None
         except ValueError as error:
             raise WeightsError(str(error)) from None
 
@@ -180,7 +226,8 @@ class Finder:
         else:
             path = self._folder(case)
             reader = self.datasets[case.dataset].reader
-        category: Category = _read(reader, case.data, case.dataset, case.category or "", path)
+        with grouped_by(self.settings.split_by):
+            category: Category = _read(reader, case.data, case.dataset, case.category or "", path)
         for split, samples in (("training", category.train), ("test", category.test)):
             if not samples:
                 raise DatasetError(
@@ -197,7 +244,7 @@ class Finder:
         # One reason for all categories of a missing set, so that pytest folds them into a line.
         whole = not dataset and case.dataset in DATASETS
         category = DATASETS[case.dataset].categories[0] if whole else case.category
-        raise CaseSkipped(self._remedy(missing, f"DIR/{case.dataset}/{category}"))
+        raise self._skip(missing, f"DIR/{case.dataset}/{category}")
 
 
 def tapped_layers(cases: Iterable[Case]) -> dict[str, tuple[int, ...]]:

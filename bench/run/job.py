@@ -1,13 +1,17 @@
 """A job: a case with everything it needs found and named, ready to travel to a child process."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.case import Case
+from bench.environment import expected
 from bench.protocol import Protocol
+from bench.provenance.commit import Commit
+from bench.provenance.currency import Wanted
+from bench.provenance.fingerprint import Fingerprint
 from bench.record import Key, Outcome, Record
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset
@@ -21,7 +25,21 @@ ProgressCallback = Callable[[str, dict[str, Any]], None]
 
 
 class CaseSkipped(Exception):
-    """Weights, a dataset or a device are missing; the message says which and how to get them."""
+    """Weights, a dataset or a device are missing; the message says which and how to get them.
+
+    Args:
+        message: The message.
+        missing: What is missing, as in `bench.needs.Missing`; empty for anything else.
+        why: Why it was not fetched, as a clause, or where it was looked for.
+    """
+
+    def __init__(self, message: str, missing: str = "", why: str = "") -> None:
+        super().__init__(message)
+        self.missing, self.why = missing, why
+
+
+class RecipeError(Exception):
+    """A model cannot be built from its recipe and the session's options; the message says why."""
 
 
 class WeightsError(Exception):
@@ -37,13 +55,16 @@ class Inputs:
         calibration: Held-out normal images for the threshold; may be empty.
         test: Images to evaluate on.
         has_masks: Whether every defective test image has a mask.
-        data_hash: Hash over names and contents of all of these.
+        data_hash: Hash over names and contents of all of these and the name of the textures.
+        images_hash: Hash without the textures: equal for models that are trained and evaluated on
+            the same images.
         weights: The backbone's weights, or None for a case from scratch.
         held_out: Names of the images in ``fit`` that are kept from training, for models that
             calibrate on some.
         supervised: Whether ``fit`` holds defects.
         textures: Dataset of auxiliary images; None where the model takes none or the procedural
             stand-in serves.
+        remark: What is unusual about the images; empty if nothing is.
     """
 
     fit: tuple[Sample, ...]
@@ -51,10 +72,12 @@ class Inputs:
     test: tuple[Sample, ...]
     has_masks: bool
     data_hash: str
+    images_hash: str
     weights: ResolvedWeights | None
     held_out: frozenset[str] = frozenset()
     supervised: bool = False
     textures: FoundDataset | None = None
+    remark: str = ""
 
     @property
     def images(self) -> dict[str, int]:
@@ -77,6 +100,7 @@ class LabeledInputs:
         images: Number of images by split.
         data_hash: Hash over names, contents and labels of all images.
         weights: The network's weights, or None for a case from scratch.
+        remark: What is unusual about the images; empty if nothing is.
     """
 
     root: Path
@@ -84,6 +108,12 @@ class LabeledInputs:
     images: dict[str, int]
     data_hash: str
     weights: ResolvedWeights | None
+    remark: str = ""
+
+    @property
+    def images_hash(self) -> str:
+        """Return the hash of the images that runs must share to be compared."""
+        return self.data_hash
 
 
 @dataclass(frozen=True)
@@ -97,6 +127,8 @@ class Job:
         key: Key under which the record is stored.
         seed: Seed of the run.
         settings: Options of the session.
+        code: Fingerprint of the code that the case depends on.
+        commit: Commit that the code comes from.
         layers: Layers of the same backbone that cases of the session tap.
     """
 
@@ -106,6 +138,8 @@ class Job:
     key: Key
     seed: int
     settings: Settings
+    code: Fingerprint
+    commit: Commit
     layers: tuple[int, ...] = ()
 
     @property
@@ -124,6 +158,12 @@ class Job:
         backbone = MODELS[self.case.model].weights
         return f"{self.case.data} {self.protocol.image_size} {self.protocol.crop} {backbone}"
 
+    @property
+    def wanted(self) -> Wanted:
+        """Return what a finished record must match to stand for this job."""
+        device = self.settings.device
+        return Wanted(self.code, device, expected(device), self.settings.asked)
+
     def record(self, **fields: Any) -> Record:
         """Return a record of this job with the given fields."""
         weights = self.inputs.weights
@@ -131,15 +171,22 @@ class Job:
             "weights_file": weights.path.name if weights else "random",
             "weights_sha256": weights.sha256 if weights else "random",
             "data_sha256": self.inputs.data_hash,
+            "images_sha256": self.inputs.images_hash,
             "images": self.inputs.images,
+            **({"bits": self.settings.bits} if self.settings.bits != 16 else {}),
+            **({"split_by": self.settings.split_by} if self.settings.split_by else {}),
             **fields.pop("fingerprints", {}),
         }
+        if self.inputs.remark:
+            fields["notes"] = {**fields.get("notes", {}), "data": self.inputs.remark}
         return Record(
             key=self.key,
             case=self.case,
             protocol=self.protocol.as_dict(),
             seed=self.seed,
             fingerprints=fingerprints,
+            code={"hash": self.code.hash, **asdict(self.commit)},
+            asked=self.settings.asked,
             **{"status": "ok", "outcome": "ok", "finished": now(), **fields},
         )
 

@@ -30,6 +30,10 @@ class Evaluation:
     notes: dict[str, str] = field(default_factory=dict)
     fingerprints: dict[str, Any] = field(default_factory=dict)
 
+    def merged(self, other: "Evaluation") -> "Evaluation":
+        """Return both, of heads with different names."""
+        return Evaluation(**{name: own | getattr(other, name) for name, own in vars(self).items()})
+
 
 class Task(ABC):
     """The steps of one case, called in the order in which they stand here.
@@ -78,9 +82,9 @@ class Task(ABC):
     def write_files(self, model: Model, predictions: Any, record: Record) -> dict[str, Path]:
         """Write scores and, where plots are wanted, plots; return paths by artifact name."""
 
-    def fit_seconds(self, trained: TrainingResult) -> float | None:
-        """Return the cold-equivalent duration of the fit; None where it is not compared."""
-        return None
+    def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
+        """Return the cold-equivalent seconds of the fit by part; none where it is not compared."""
+        return {}
 
     @abstractmethod
     def profile_target(self, model: Model) -> ProfileTarget:

@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 Row = tuple[UInt8, UInt8 | None]
 """An image (size, size, 3) and its mask (size, size), if any."""
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever the files of an entry, or any pixel in them, would."""
 
 IMAGES, MASKS, MANIFEST = "images.u8", "masks.u8", "entry.json"
@@ -60,15 +60,20 @@ class Contents:
         rows: Sha256 of each image and of its masks, ``image:mask+mask``, in order; nothing after
             the colon where there is none.
         size: Height and width in pixels.
+        bits: Number of bits that a camera fills in 16-bit files.
     """
 
     rows: tuple[str, ...]
     size: int
+    bits: int = 16
 
     @property
     def recipe(self) -> str:
         """How files become pixels; JPEG decoding depends on Pillow's version."""
-        return f"format {FORMAT}; {INTERPOLATION}; {self.size} px; Pillow {PIL.__version__}"
+        return (
+            f"format {FORMAT}; {INTERPOLATION}; {self.size} px; {self.bits} bits; "
+            f"Pillow {PIL.__version__}"
+        )
 
     @property
     def key(self) -> str:
@@ -94,12 +99,14 @@ class Contents:
         )  # RGB, and a byte of mask
 
 
-def contents_of(samples: Sequence[Sample], size: int, hashes: ContentHashes) -> Contents:
+def contents_of(
+    samples: Sequence[Sample], size: int, hashes: ContentHashes, bits: int = 16
+) -> Contents:
     """Return the contents of an entry for these samples."""
     files = [file for sample in samples for file in sample.files]
     of_file = hashes.of(files)
     rows = (f"{of_file[s.image]}:{'+'.join(of_file[mask] for mask in s.masks)}" for s in samples)
-    return Contents(tuple(rows), size)
+    return Contents(tuple(rows), size, bits)
 
 
 def contents_of_pixels(images: UInt8, size: int) -> Contents:
@@ -133,7 +140,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """Return an entry's manifest; None if it is missing or damaged."""
     try:
         data = json.loads((folder / MANIFEST).read_bytes())
-        contents = Contents(tuple(data["rows"]), int(data["size"]))
+        contents = Contents(tuple(data["rows"]), int(data["size"]), int(data["bits"]))
         return Manifest(str(data["what"]), str(data["recipe"]), contents)
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -252,19 +259,20 @@ def _in_threads(fill: Callable[[int], None], count: int, progress: Progress | No
             raise
 
 
-def decode_row(sample: Sample, row: str, size: int) -> Row:
+def decode_row(sample: Sample, row: str, size: int, bits: int = 16) -> Row:
     """Return a sample's image and mask at a size.
 
     Args:
         sample: Files to decode.
         row: Sha256 of the files, as in `Contents`.
         size: Height and width in pixels.
+        bits: Number of bits that a camera fills in 16-bit files.
 
     Raises:
         DatasetError: A file cannot be used, or is not what it was when it was hashed.
     """
     image_hash, _, mask_hashes = row.partition(":")
-    image = to_rgb(_read(sample.image, image_hash), sample.image)
+    image = to_rgb(_read(sample.image, image_hash), sample.image, bits)
     mask = None
     if sample.masks:
         parts = zip(sample.masks, mask_hashes.split("+"), strict=True)

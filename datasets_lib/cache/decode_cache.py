@@ -58,13 +58,15 @@ class DecodeCache:
 
     Args:
         root: Folder of the cache; created when needed.
+        bits: Number of bits that a camera fills in 16-bit files.
 
     Attributes:
         content: Remembered hashes of files, in the same cache.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, bits: int = 16) -> None:
         self.content = ContentHashes(root / "hashes")
+        self._bits = bits
         self._root = root
         self._decoded = root / "decoded"
         self._locks = root / "locks"
@@ -82,10 +84,10 @@ class DecodeCache:
         """
         if not samples:
             return CachedImages(np.empty((0, size, size, 3), np.uint8), None)
-        contents = contents_of(samples, size, self.content)
+        contents = contents_of(samples, size, self.content, self._bits)
 
         def make(index: int) -> Row:
-            return decode_row(samples[index], contents.rows[index], size)
+            return decode_row(samples[index], contents.rows[index], size, self._bits)
 
         return self._get(contents, make, lambda: describe(samples, size), progress)
 

@@ -1,8 +1,10 @@
 """Decode image files of common formats to uint8 RGB and mask files to bool.
 
-Pixels are used as stored: alpha is dropped, and EXIF orientation and color profiles are not applied
-(masks carry neither). 16-bit values become ``round(v / 257)``, so that 65535 is 255 and no contrast
-is stretched. Images are resized to a square with `INTERPOLATION` without keeping their aspect.
+Pixels are used as stored: alpha is dropped, and orientation and color profiles are not applied
+(masks carry neither). Of several frames the first is used. 16-bit values become ``round(v / 257)``,
+so that 65535 is 255 and no contrast is stretched, unless the camera is said to fill fewer bits:
+with 12 bits 4095 is 255. Images are resized to a square with `INTERPOLATION` without keeping their
+aspect.
 """
 
 import threading
@@ -13,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from datasets_lib.images.foreign import kind_of
+from datasets_lib.images.orientation import load_as_stored
 from datasets_lib.images.sixteen_bit import sixteen_bit, sixteen_bit_layout
 from datasets_lib.layouts.category import DatasetError
 
@@ -26,6 +30,11 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 UInt8 = npt.NDArray[np.uint8]
 
+_TURNED = (
+    "It may have been drawn in a viewer that applies the image's EXIF orientation: pixels are used "
+    "as stored, so save the image upright, without an orientation."
+)
+
 _opening = threading.Lock()
 _counting = threading.Lock()
 _decoded = 0
@@ -34,6 +43,12 @@ _decoded = 0
 def decoded_files() -> int:
     """Return the number of image and mask files that this process has decoded."""
     return _decoded
+
+
+def set_pixel_limit(megapixels: int | None) -> None:
+    """Allow images of up to this many megapixels in this process; None leaves Pillow's limit."""
+    if megapixels is not None:
+        Image.MAX_IMAGE_PIXELS = megapixels * 1_000_000
 
 
 def decode_image(path: Path, size: int) -> UInt8:
@@ -60,8 +75,17 @@ def read_file(path: Path) -> bytes:
         ) from error
 
 
-def to_rgb(data: bytes, path: Path) -> Image.Image:
-    """Decode file contents to an 8-bit RGB image at full size; ``path`` is for messages."""
+def to_rgb(data: bytes, path: Path, bits: int = 16) -> Image.Image:
+    """Decode file contents to an 8-bit RGB image at full size.
+
+    Args:
+        data: Contents of the file.
+        path: Its path, for messages.
+        bits: Number of bits that a camera fills in files of 16 bits a channel.
+
+    Raises:
+        DatasetError: The contents are damaged, or have no declared 8- or 16-bit range.
+    """
     pixels = _decode(data, path)
     if isinstance(pixels, Image.Image):
         return pixels
@@ -70,8 +94,14 @@ def to_rgb(data: bytes, path: Path) -> Image.Image:
             f"The image {path} holds {pixels.dtype} values, whose range is not declared: wanted "
             "8 or 16 bits a channel. Convert it to 8- or 16-bit PNG."
         )
-    # Rounds v / 257 to the nearest integer; 257 is odd, so no value lies half-way.
-    eight = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    top = 2**bits - 1
+    if bits < 16 and (highest := int(pixels.max())) > top:
+        raise DatasetError(
+            f"The image {path} holds the value {highest:,}, more than the {top:,} of --bits "
+            f"{bits}: wanted at least --bits {highest.bit_length()}, or none for full 16 bits."
+        )
+    # Rounds 255 v / top to the nearest integer; top is odd, so no value lies half-way.
+    eight = ((510 * pixels.astype(np.uint32) + top) // (2 * top)).astype(np.uint8)
     gray = eight.shape[2] < 3
     return Image.fromarray(np.repeat(eight[:, :, :1], 3, axis=2) if gray else eight[:, :, :3])
 
@@ -86,9 +116,11 @@ def to_mask(data: bytes, path: Path, image_size: tuple[int, int]) -> Image.Image
     pixels = np.asarray(_decode(data, path))
     height, width = pixels.shape[:2]
     if (width, height) != tuple(image_size):
+        turned = " " + _TURNED if (height, width) == tuple(image_size) else ""
         raise DatasetError(
             f"The mask {path} is {width}×{height} pixels, its image is {image_size[0]}×"
-            f"{image_size[1]}: wanted the same size. Replace the mask by one drawn on this image."
+            f"{image_size[1]}: wanted the same size.{turned} Replace the mask by one drawn on this "
+            "image."
         )
     defect = pixels[:, :, 0] > 0
     if pixels.shape[2] >= 3:
@@ -96,6 +128,13 @@ def to_mask(data: bytes, path: Path, image_size: tuple[int, int]) -> Image.Image
         defect |= pixels[:, :, 1] > 0
         defect |= pixels[:, :, 2] > 0
     return Image.fromarray(defect.view(np.uint8) * np.uint8(255))
+
+
+def brightest_value(data: bytes, path: Path) -> int | None:
+    """Return the highest value of a 16-bit image; None for other images."""
+    pixels = _decode(data, path)
+    is_sixteen_bit = not isinstance(pixels, Image.Image) and pixels.dtype == np.uint16
+    return int(np.asarray(pixels).max()) if is_sixteen_bit else None
 
 
 def marks_defect(path: Path) -> bool:
@@ -122,7 +161,7 @@ def _decode(data: bytes, path: Path) -> Image.Image | npt.NDArray[Any]:
         image = _open(data)
         if (layout := sixteen_bit_layout(image)) is not None:
             return sixteen_bit(data, layout, _open)
-        image.load()
+        image = load_as_stored(image)
         if image.mode.startswith(("I", "F")):
             return np.asarray(image)[:, :, None]
         # Pillow warns on, or keys out, transparent colors of palette images; alpha is dropped.
@@ -132,9 +171,15 @@ def _decode(data: bytes, path: Path) -> Image.Image | npt.NDArray[Any]:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise DatasetError(
-            f"The file {path} has more than {Image.MAX_IMAGE_PIXELS} pixels, Pillow's limit "
-            "against decompression bombs. Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if "
-            "you trust the file."
+            f"The file {path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, the limit against "
+            "decompression bombs. If you trust the file, allow more with --max-megapixels; or "
+            "scale it down."
+        ) from None
+    except UnidentifiedImageError:
+        raise DatasetError(
+            f"The file {path} is {kind_of(data) or 'of an unknown format or damaged'}: wanted an "
+            f"intact {', '.join(FORMATS)} file, whatever its suffix. Convert it, restore it from "
+            "its source, or remove it."
         ) from None
     except Exception as error:  # decoders raise anything on damaged files
         raise DatasetError(

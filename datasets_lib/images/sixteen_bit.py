@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from datasets_lib.images.orientation import load_as_stored
+
 Open = Callable[[bytes], Image.Image]
 
 
@@ -76,8 +78,7 @@ def _gray_alpha(data: bytes, open_image: Open) -> npt.NDArray[np.uint16]:
 
 def _pixels(image: Image.Image) -> npt.NDArray[Any]:
     # Load first: np.asarray hides errors that Pillow raises while it loads.
-    image.load()
-    return np.asarray(image)
+    return np.asarray(load_as_stored(image))
 
 
 def _join(high: npt.NDArray[Any], low: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:

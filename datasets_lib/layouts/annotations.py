@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.folders import child
 
 Row = dict[str, str]
 
@@ -29,6 +30,29 @@ def read_table(file: Path, columns: Sequence[str], remedy: str) -> list[tuple[in
         return list(_rows(_bytes(file, wanted, remedy).decode("utf-8-sig"), columns))
     except (ValueError, csv.Error) as error:
         raise unusable(file, str(error), wanted, remedy) from error
+
+
+def read_fields(file: Path, count: int, remedy: str) -> list[tuple[int, list[str]]]:
+    """Return the fields between white space of each line of a UTF-8 text file, with its number.
+
+    Args:
+        file: Path of the file.
+        count: Expected number of fields in each line; empty lines are skipped.
+        remedy: Advice at the end of an error message.
+
+    Raises:
+        DatasetError: The file cannot be read, is not UTF-8, or a line has another number of fields.
+    """
+    wanted = f"a UTF-8 text file with {count} fields in each line"
+    try:
+        text = _bytes(file, wanted, remedy).decode("utf-8-sig")
+    except ValueError as error:
+        raise unusable(file, str(error), wanted, remedy) from error
+    lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
+    for number, fields in lines:
+        if len(fields) not in {0, count}:
+            raise unusable(file, f"line {number} has {len(fields)} fields", wanted, remedy)
+    return [(number, fields) for number, fields in lines if fields]
 
 
 def read_json(file: Path, wanted: str, remedy: str) -> Any:
@@ -67,7 +91,7 @@ def file_inside(root: Path, name: str, where: str, remedy: str) -> Path:
             f"{where} names the file {name!r}: wanted a path inside {root}, relative to it and "
             f"with / between folders. {remedy}"
         )
-    file = root / name
+    file = child(root, *parts)
     # os.path.isfile answers False where Path.is_file raises, on a name too long for one.
     if not os.path.isfile(file):  # noqa: PTH113
         raise DatasetError(f"{where} names the file {name!r}, which is not in {root}. {remedy}")

@@ -1,7 +1,8 @@
 """Class folders as a classification set: ``train/<class>`` and ``test/<class>``.
 
-``val`` is the test split if no ``test`` folder holds the classes. Otherwise it is not read, because
-nothing is selected on a validation split.
+``val`` or ``valid`` is the test split if no ``test`` folder holds the classes. Otherwise it is not
+read, because nothing is selected on a validation split. Case and Unicode normal form of names do
+not matter.
 """
 
 from collections.abc import Mapping
@@ -11,15 +12,21 @@ from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit
 from datasets_lib.layouts.folders import (
     IMAGE_SUFFIXES,
+    composed,
     folder_id,
     in_words,
     list_folder,
     list_images,
+    relative_name,
+    same_name,
     subfolders,
 )
+from datasets_lib.layouts.masks import is_truth_folder
 
-TEST_SPLITS = ("test", "val")
+TEST_SPLITS = ("test", "testing", "val", "valid", "validation")
 """Folders that may hold the test images, in order of preference."""
+
+TRAIN_SPLITS = ("train", "training")
 
 _LAYOUT = "train/<class>, test/<class> or val/<class>"
 
@@ -30,13 +37,13 @@ _NOT_CLASSES = frozenset({"images", "image"})
 def find(root: Path) -> Mapping[str, Path] | None:
     """Return an empty mapping if the train and test splits share two class folders, else None.
 
-    Folders with ``ground_truth`` (an anomaly set that trains on defects) or ``train/images`` (a set
+    Folders with masks (an anomaly set that trains on defects) or ``train/images`` (a set
     for detection or segmentation) do not count.
 
     Raises:
         OSError: A folder cannot be listed.
     """
-    return None if _test_split(root) is None else {}
+    return None if _splits(root) is None else {}
 
 
 def read(root: Path) -> Classification:
@@ -53,70 +60,74 @@ def read(root: Path) -> Classification:
             images, or a name is not UTF-8.
     """
     try:
-        test_split = _test_split(root)
+        splits = _splits(root)
     except OSError as error:
         raise DatasetError(
             f"The folder {error.filename or root} cannot be listed: {error.strerror}. Wanted the "
             f"layout {_LAYOUT}; check that the folder is there and that you may read it."
         ) from error
-    if test_split is None:
+    if splits is None:
         raise DatasetError(
             f"The folder {root} does not hold class folders: wanted {_LAYOUT}, with at least two "
             "classes in both splits. Put the images of each class in a folder of its name."
         )
-    classes = _classes(root / "train")
-    tested = _classes(root / test_split)
+    train, test = splits
+    classes, tested = _classes(train), _classes(test)
     if unknown := [name for name in tested if name not in classes]:
         raise DatasetError(
-            f"{root / test_split} has classes that {root / 'train'} has not: {_some(unknown)}. No "
-            "model can learn them; rename the folders as in train, or move them out of the split."
+            f"{test} has classes that {train} has not: {_some(unknown)}. No model can learn them; "
+            "rename the folders as in train, or move them out of the split."
         )
+    names = tuple(composed(folder.name) for folder in classes.values())
     return Classification(
         folder_id(root.name),
-        train=_split(root, "train", classes, classes),
-        test=_split(root, test_split, tested, classes),
+        train=_split(root, classes, classes, names),
+        test=_split(root, tested, classes, names),
     )
 
 
-def _test_split(root: Path) -> str | None:
-    """Return the name of the test split; None if these are not class folders."""
-    splits = {folder.name for folder in subfolders(root)}
-    if "train" not in splits or "ground_truth" in splits:
+def _splits(root: Path) -> tuple[Path, Path] | None:
+    """Return the folders of the training and the test split; None if there are no class folders."""
+    folders = {same_name(folder.name): folder for folder in subfolders(root)}
+    train = next((folders[name] for name in TRAIN_SPLITS if name in folders), None)
+    if train is None or any(map(is_truth_folder, folders)):
         return None
-    trained = {folder.name for folder in subfolders(root / "train")}
+    trained = {same_name(folder.name) for folder in subfolders(train)}
     if trained & _NOT_CLASSES:
         return None
-    for split in TEST_SPLITS:
-        if split in splits:
-            tested = {folder.name for folder in subfolders(root / split)}
+    for name in TEST_SPLITS:
+        if name in folders:
+            tested = {same_name(folder.name) for folder in subfolders(folders[name])}
             if len(trained & tested) >= 2:
-                return split
+                return train, folders[name]
     return None
 
 
-def _classes(split: Path) -> tuple[str, ...]:
-    return tuple(list_folder(split, _LAYOUT).folders)
+def _classes(split: Path) -> dict[str, Path]:
+    """Return the class folders of a split in natural order, by the name that is compared."""
+    return {same_name(name): split / name for name in list_folder(split, _LAYOUT).folders}
 
 
-def _split(root: Path, split: str, present: tuple[str, ...], classes: tuple[str, ...]) -> FileSplit:
+def _split(
+    root: Path, present: Mapping[str, Path], classes: Mapping[str, Path], names: tuple[str, ...]
+) -> FileSplit:
     label_of = {name: label for label, name in enumerate(classes)}
     samples: list[Sample] = []
     labels: list[int] = []
-    for name in present:
-        images = list_images(root / split / name, _LAYOUT)
+    for name, folder in present.items():
+        images = list_images(folder, _LAYOUT)
         if not images:
             raise DatasetError(
-                f"{root / split / name} holds no image: expected files ending in "
-                f"{in_words(IMAGE_SUFFIXES)} directly in this folder. Put them there, or remove "
-                "the folder."
+                f"{folder} holds no image: expected files ending in {in_words(IMAGE_SUFFIXES)} "
+                "directly in this folder. Put them there, or remove the folder."
             )
         samples += [_sample(root, image) for image in images]
         labels += [label_of[name]] * len(images)
-    return FileSplit(classes, tuple(samples), tuple(labels))
+    return FileSplit(names, tuple(samples), tuple(labels))
 
 
 def _sample(root: Path, image: Path) -> Sample:
-    name = image.relative_to(root).as_posix()
+    name = relative_name(image, root)
     if name.encode(errors="replace").decode() != name:
         raise DatasetError(
             f"The name {name!a} in {root} is not UTF-8, so that no record could hold it. Rename "

@@ -13,8 +13,24 @@ from typing import NamedTuple
 
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.data_info import IMAGES, Info, check_or_write
-from datasets_lib.layouts.folders import folder_id, is_image, list_folder, list_images, subfolders
-from datasets_lib.layouts.masks import masks_by_stem, masks_of, with_masks
+from datasets_lib.layouts.folders import (
+    child,
+    composed,
+    folder_id,
+    is_image,
+    is_junk,
+    list_folder,
+    list_images,
+    relative_name,
+    subfolders,
+)
+from datasets_lib.layouts.masks import (
+    files_in,
+    images_and_masks,
+    is_truth_folder,
+    masks_in,
+    with_masks,
+)
 from datasets_lib.layouts.split import NORMAL_NAMES, split_category, split_test
 
 PATTERN = "{category} {freq} {dimming}[_{extra}].png"
@@ -66,27 +82,37 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
             f"pattern {PATTERN}. Put its images there."
         )
     whole = split_category(dataset, category, path, groups[ids[category]], has_masks=False)
-    return with_masks(path, whole, "masks/<kind>", [path / "masks" / kind for kind in kinds])
+    files = [file for file in files_in(_truths(path)) if _is_named(file, category)]
+    return with_masks(path, whole, "masks/<kind>", files)
+
+
+def _is_named(file: Path, category: str) -> bool:
+    """Return whether the first word of a mask, or of its folder, is a category's."""
+    return category in {folder_id(name.partition(" ")[0]) for name in (file.stem, file.parent.name)}
 
 
 def _names(folder: Path) -> list[str]:
     # The reader reports a folder that cannot be listed.
     with suppress(OSError):
-        return [file.name for file in folder.iterdir() if not file.name.startswith(".")]
+        return [file.name for file in folder.iterdir() if not is_junk(file.name)]
     return []
 
 
 def _kind(path: Path, kind: str) -> list[_Named]:
-    defect = None if kind.lower() in NORMAL_NAMES else kind
-    masks = masks_by_stem(path / "masks" / kind, _LAYOUT) if defect else {}
-    return [
-        _named(path, image, masks_of(image.stem, masks), defect)
-        for image in list_images(path / IMAGES / kind, _LAYOUT)
-    ]
+    defect = None if kind.lower() in NORMAL_NAMES else composed(kind)
+    images, masks = images_and_masks(list_images(path / IMAGES / kind, _LAYOUT))
+    for truth in _truths(path) if defect else []:
+        masks |= masks_in(child(truth, kind), _LAYOUT)
+        masks |= masks_in(truth, _LAYOUT, nested=False)
+    return [_named(path, image, masks.of(image) if defect else (), defect) for image in images]
+
+
+def _truths(path: Path) -> list[Path]:
+    return [path / name for name in list_folder(path, _LAYOUT).folders if is_truth_folder(name)]
 
 
 def _named(path: Path, image: Path, masks: tuple[Path, ...], defect: str | None) -> _Named:
-    name = image.relative_to(path).as_posix()
+    name = relative_name(image, path)
     match = _NAME.fullmatch(image.stem)
     # A name that is not UTF-8 is not printable, and the table could not hold it.
     if match is None or not name.isprintable():
@@ -96,7 +122,7 @@ def _named(path: Path, image: Path, masks: tuple[Path, ...], defect: str | None)
             f"{path / IMAGES}."
         )
     sample = Sample(name, image, masks, defect)
-    return _Named(sample, match["category"], match["freq"], match["dimming"])
+    return _Named(sample, composed(match["category"]), match["freq"], match["dimming"])
 
 
 def _ids(path: Path, words: Iterable[str]) -> dict[str, str]:
@@ -106,8 +132,8 @@ def _ids(path: Path, words: Iterable[str]) -> dict[str, str]:
         if other != word:
             raise DatasetError(
                 f"Two categories of {path} would share the id '{folder_id(word)}': {other} and "
-                f"{word}. Ids are first words of file names in lower case with other characters "
-                "than a-z, 0-9 and _ as _; rename the files of one of them."
+                f"{word}. Ids are first words of file names, spelled in a-z, 0-9 and _; rename the "
+                "files of one of them."
             )
     return by_id
 

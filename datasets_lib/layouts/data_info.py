@@ -12,6 +12,7 @@ from typing import NamedTuple
 from datasets_lib.atomic import atomic_path
 from datasets_lib.layouts.annotations import read_table
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.split import is_grouped
 
 FILE, IMAGES = "data_info.csv", "data_rgb"
 
@@ -60,7 +61,8 @@ def check_or_write(root: Path, wanted: Sequence[Info]) -> None:
 
     A missing table is written. If images were added or removed and the table agrees with the names
     and folders of the others, it is written again, since the split may have moved. A folder that is
-    not writable gets no table.
+    not writable gets no table. The split of one session, see `split.grouped_by`, is neither
+    compared nor written.
 
     Raises:
         DatasetError: The table cannot be read, is empty, or contradicts the files.
@@ -70,10 +72,10 @@ def check_or_write(root: Path, wanted: Sequence[Info]) -> None:
     if rows is not None:
         # The split of every image may move with the set of images: compare it only if they agree.
         same = rows.keys() == {info.image_path for info in wanted}
-        _check(file, rows, wanted, Info._fields if same else _NAMED)
+        _check(file, rows, wanted, Info._fields if same and not is_grouped() else _NAMED)
         if same:
             return
-    if wanted and _MAY_WRITE.get():
+    if wanted and _MAY_WRITE.get() and not is_grouped():
         _write(file, wanted)
 
 

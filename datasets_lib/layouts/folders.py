@@ -1,8 +1,11 @@
 """Folder contents: ids from folder names, listings in natural order, categories of a dataset."""
 
+import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,46 +14,122 @@ from datasets_lib.layouts.category import DatasetError, Sample
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 
-def folder_id(name: str) -> str:
-    """Return a folder's name as an id: lower case, other characters replaced by underscores.
+_JUNK = frozenset(
+    {"$recycle.bin", "__macosx", "desktop.ini", "lost+found", "recycler", "thumbs.db"}
+    | {"system volume information", "ehthumbs.db", "icon\r", "network trash folder"}
+    | {"@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot"}
+)
 
-    >>> folder_id("MVTec AD-2")
-    'mvtec_ad_2'
+
+def folder_id(name: str) -> str:
+    """Return a folder's name as an id of ``a-z``, ``0-9`` and ``_``, as a keyboard types it.
+
+    Letters of other scripts are spelled by their Unicode names, ideographs by their code points,
+    accents are dropped, other characters become underscores, and none leads. Names that differ in
+    their Unicode normal form alone have one id.
+
+    >>> folder_id("MVTec AD-2"), folder_id("너트"), folder_id("_Größe"), folder_id("零件")
+    ('mvtec_ad_2', 'neoteu', 'grosse', 'u96f6u4ef6')
     """
-    return re.sub(r"[^a-z0-9_]", "_", name.lower())
+    folded = composed(unicodedata.normalize("NFKC", name).casefold())
+    typed = "".join(map(spelled, folded)).lstrip("_")
+    return typed or "".join(f"u{ord(character):x}" for character in folded) or "_"
+
+
+def spelled(character: str, other: str = "_") -> str:
+    """Return a character in ``a-z``, ``0-9`` and ``_``; ``other`` if it is no letter or digit."""
+    for plain in (character, unicodedata.normalize("NFKD", character)[0]):
+        if re.fullmatch("[a-z0-9_]", plain):
+            return plain
+    category = unicodedata.category(character)
+    if category.startswith("M"):  # a mark that combines with no letter before it
+        return ""
+    if not category.startswith("L"):
+        return str(unicodedata.digit(character, other))
+    # HANGUL SYLLABLE NEO, CYRILLIC SMALL LETTER BE, CJK UNIFIED IDEOGRAPH-96F6
+    words = re.fullmatch(
+        r".*\b(?:SYLLABLE|LETTER) ([A-Z ]+?)(?: WITH .*)?", unicodedata.name(character, "")
+    )
+    return words[1].replace(" ", "").lower() if words else f"u{ord(character):x}"
+
+
+def composed(name: str) -> str:
+    """Return a name in the composed Unicode normal form, the same on every system."""
+    return unicodedata.normalize("NFC", name)
+
+
+def same_name(name: str) -> str:
+    """Return a name in the form in which names are compared: composed, in lower case."""
+    return composed(name).casefold()
+
+
+def is_junk(name: str) -> bool:
+    """Return whether a file or folder is one that systems leave: hidden, trash, thumbnails.
+
+    >>> is_junk(".DS_Store"), is_junk("@eaDir"), is_junk("Thumbs.db"), is_junk("bolt")
+    (True, True, True, False)
+    """
+    return name.startswith((".", "~$")) or name.lower() in _JUNK
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the visible folders in a folder.
+    """Return the folders in a folder, without those that `is_junk` knows.
 
     Raises:
         OSError: The folder cannot be listed.
     """
     with os.scandir(folder) as entries:
-        return [Path(e.path) for e in entries if not e.name.startswith(".") and _is_folder(e)]
+        return [Path(e.path) for e in entries if not is_junk(e.name) and _is_folder(e)]
 
 
 def ids_of(folders: Iterable[Path], kind: str) -> dict[str, Path]:
     """Return the folders by id, sorted by id.
+
+    Of several folders that give one id, the one that is called so keeps it; each other one gets
+    four more digits, which depend on its name alone.
 
     Args:
         folders: Folders of datasets or of categories.
         kind: ``datasets`` or ``categories``, for the error message.
 
     Raises:
-        DatasetError: Two folders give the same id.
+        DatasetError: Two folders have one name, in two Unicode normal forms.
     """
-    by_id: dict[str, Path] = {}
+    groups: dict[str, list[Path]] = {}
     for folder in sorted(folders):
-        name = folder_id(folder.name)
-        if name in by_id:
-            raise DatasetError(
-                f"Two {kind} would share the id '{name}': {by_id[name]} and {folder}. An id is "
-                "the folder name in lower case with every character outside a-z, 0-9 and _ "
-                "replaced by _; rename one of them or leave out its --data-dir."
-            )
-        by_id[name] = folder
+        groups.setdefault(folder_id(folder.name), []).append(folder)
+    by_id: dict[str, Path] = {}
+    for name, group in groups.items():
+        for folder in group:
+            own = name if len(group) == 1 or folder.name == name else f"{name}_{_digits(folder)}"
+            if own in by_id:
+                raise DatasetError(
+                    f"Two {kind} would share the id '{own}': {by_id[own]} and {folder}. Rename one "
+                    "of them."
+                )
+            by_id[own] = folder
     return dict(sorted(by_id.items()))
+
+
+def _digits(folder: Path) -> str:
+    name = composed(folder.name).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(name).hexdigest()[:4]
+
+
+def child(folder: Path, *names: str) -> Path:
+    """Return a path in a folder, whatever case or Unicode normal form its names have on disk.
+
+    A name that exists as it is written comes first, and is what is returned if there is none.
+    """
+    for name in names:
+        exact = folder / name
+        if not os.path.lexists(exact):
+            with suppress(OSError):
+                wanted = same_name(name)
+                others = sorted(p for p in folder.iterdir() if same_name(p.name) == wanted)
+                exact = others[0] if others else exact
+        folder = exact
+    return folder
 
 
 def categories_in(root: Path, is_category: Callable[[Path], bool]) -> dict[str, Path] | None:
@@ -98,7 +177,7 @@ class Listing(NamedTuple):
 
 
 def list_folder(folder: Path, layout: str) -> Listing:
-    """List the visible names in a folder in natural order (``2.png`` before ``10.png``).
+    """List the names in a folder in natural order (``2.png`` before ``10.png``), without junk.
 
     Args:
         folder: Folder to list.
@@ -109,7 +188,7 @@ def list_folder(folder: Path, layout: str) -> Listing:
     """
     try:
         with os.scandir(folder) as entries:
-            folder_by_name = {e.name: e.is_dir() for e in entries if not e.name.startswith(".")}
+            folder_by_name = {e.name: e.is_dir() for e in entries if not is_junk(e.name)}
     except OSError as error:
         raise DatasetError(
             f"The folder {folder} cannot be listed: {error.strerror}. Wanted the layout {layout}; "
@@ -149,6 +228,14 @@ def natural(name: str) -> tuple[list[tuple[int, str]], str]:
     parts = re.split(r"([0-9]+)", name)
     # Digits sort as numbers; the name itself breaks the tie between 1.png and 01.png.
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
+
+
+def relative_name(file: Path, root: Path) -> str:
+    """Return a file's path relative to a folder, with ``/``, the same on every system.
+
+    macOS decomposes accents and Hangul in names; the composed form is what hashes and records hold.
+    """
+    return composed(file.relative_to(root).as_posix())
 
 
 def in_order(samples: Iterable[Sample]) -> tuple[Sample, ...]:

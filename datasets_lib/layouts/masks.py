@@ -1,23 +1,107 @@
-"""Ground-truth files of an image, from file names alone."""
+"""Ground-truth files of an image, from file and folder names alone."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category, DatasetError
-from datasets_lib.layouts.folders import in_words, list_folder
+from datasets_lib.layouts.folders import (
+    IMAGE_SUFFIXES,
+    in_words,
+    is_image,
+    is_junk,
+    list_folder,
+    same_name,
+)
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff"})
 """Without JPEG, whose ringing puts non-zero pixels around every defect."""
 
-Masks = Mapping[str, tuple[Path, ...]]
+_WORDS = "masks?|gts?|labels?|ground_?truths?|truths?|seg|segmentations?|annotations?|annots?"
+_BEFORE = re.compile(rf"(?:{_WORDS})[ _.-]+(?=.)")
+_AFTER = re.compile(rf"(?<=.)[ _.-]+(?:{_WORDS})\Z")
+_CERTAIN = re.compile(
+    r"(?:pixel|defect|binary|anomaly|gt|test)?(?:masks?|gts?|groundtruths?)(?:images?)?"
+)
+_LIKELY = re.compile(r"labels?|truths?|seg|segmentations?|annotations?")
 
 
-def masks_by_stem(truth: Path, layout: str) -> Masks:
-    """Return the masks of a folder by stem; empty if the folder does not exist.
+def is_truth_folder(name: str, among_kinds: bool = False) -> bool:
+    """Return whether a folder of this name holds masks.
 
-    The masks of an image are a file ``<stem>_mask.png`` or ``<stem>.png``, or the files in a folder
-    ``<stem>``.
+    Args:
+        name: Name of the folder.
+        among_kinds: Whether it lies among kinds of defects, one of which may be called ``label``.
+
+    >>> is_truth_folder("GroundTruth"), is_truth_folder("mask"), is_truth_folder("scratch")
+    (True, True, False)
+    """
+    squeezed = re.sub("[ _-]", "", same_name(name))
+    certain = _CERTAIN.fullmatch(squeezed) is not None
+    return certain or (not among_kinds and _LIKELY.fullmatch(squeezed) is not None)
+
+
+def key_of(name: str) -> str:
+    """Return what is compared of an image's or a mask's file name: no suffix, no case.
+
+    >>> key_of("003.PNG"), key_of("003.png.png")
+    ('003', '003')
+    """
+    key = same_name(name)
+    while any(key.endswith(suffix) and key != suffix for suffix in IMAGE_SUFFIXES):
+        key = key.rpartition(".")[0]
+    return key
+
+
+def image_key_of(name: str) -> str | None:
+    """Return the key of the image that a mask's name says it belongs to; None if it says nothing.
+
+    >>> image_key_of("003_gt.png"), image_key_of("mask_003.png"), image_key_of("003.png")
+    ('003', '003', None)
+    """
+    key = key_of(name)
+    if match := _AFTER.search(key):
+        return key[: match.start()]
+    match = _BEFORE.match(key)
+    return key[match.end() :] if match else None
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks of a folder of images.
+
+    Attributes:
+        exact: Files by the key of their own name, or of the folder that holds several.
+        named: Files by the key of the image that their name contains, see `image_key_of`.
+    """
+
+    exact: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    named: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    def of(self, image: Path) -> tuple[Path, ...]:
+        """Return the masks of an image; empty if it has none.
+
+        ``<stem>_mask.png`` comes before ``<stem>.png``, and both before other ways to name one.
+        """
+        key = key_of(image.name)
+        return self.exact.get(f"{key}_mask") or self.exact.get(key) or self.named.get(key) or ()
+
+    def __or__(self, other: "Masks") -> "Masks":
+        """Return the masks of both; those of the first come first."""
+        return Masks({**other.exact, **self.exact}, {**other.named, **self.named})
+
+
+def masks_in(truth: Path, layout: str, nested: bool = True) -> Masks:
+    """Return the masks of a folder; none if it does not exist.
+
+    The masks of an image are a file that is named after it, see `Masks.of`, or the files in a
+    folder of its name.
+
+    Args:
+        truth: Folder of masks.
+        layout: Description of the expected layout for an error message.
+        nested: Whether folders in it belong to images, and not to kinds of defects.
 
     Raises:
         DatasetError: A folder exists but cannot be listed.
@@ -26,18 +110,35 @@ def masks_by_stem(truth: Path, layout: str) -> Masks:
         listing = list_folder(truth, layout)
     except DatasetError as error:
         if isinstance(error.__cause__, FileNotFoundError):
-            return {}
+            return Masks()
         raise
-    several = {name: _files(truth / name, layout) for name in listing.folders}
-    # Reversed, so that the first of two files with the same stem in natural order wins.
-    files = [truth / name for name in reversed(listing.files)]
-    single = {file.stem: (file,) for file in files if file.suffix.lower() in MASK_SUFFIXES}
-    return several | single
+    inner = listing.folders if nested else []
+    several = {key_of(name): _files(truth / name, layout) for name in inner}
+    single = _by_name(truth / name for name in listing.files if _is_mask(name))
+    return Masks({**several, **single.exact}, single.named)
 
 
-def masks_of(stem: str, masks: Masks) -> tuple[Path, ...]:
-    """Return the masks of the image with this stem; empty if it has none."""
-    return masks.get(f"{stem}_mask") or masks.get(stem) or ()
+def images_and_masks(images: Sequence[Path]) -> tuple[list[Path], Masks]:
+    """Tell masks that lie next to their images from the images.
+
+    A file is a mask if its name says so and another file has the name of its image.
+    """
+    keys = {key_of(image.name) for image in images}
+    masks = [image for image in images if image_key_of(image.name) in keys]
+    if not masks:
+        return list(images), Masks()
+    others = [image for image in images if image not in set(masks)]
+    return others, Masks(named=_by_name(mask for mask in masks if _is_mask(mask.name)).named)
+
+
+def _by_name(files: Iterable[Path]) -> Masks:
+    exact: dict[str, tuple[Path, ...]] = {}
+    named: dict[str, tuple[Path, ...]] = {}
+    for file in files:  # in natural order: the first of two files with one key wins
+        exact.setdefault(key_of(file.name), (file,))
+        if key := image_key_of(file.name):
+            named.setdefault(key, (file,))
+    return Masks(exact, named)
 
 
 class MissingMasksError(DatasetError):
@@ -53,7 +154,7 @@ class MissingMasksError(DatasetError):
 
 
 def with_masks(
-    root: Path, category: Category, truth: str, folders: Iterable[Path], required: bool = False
+    root: Path, category: Category, truth: str, files: Iterable[Path], required: bool = False
 ) -> Category:
     """Set ``has_masks`` of a category after checking that all defects have masks or none has.
 
@@ -61,44 +162,77 @@ def with_masks(
         root: Folder of the category for the error message.
         category: Category as read.
         truth: Description of the mask folders for the error message.
-        folders: Folders that were searched for masks; some may not exist.
+        files: Files in folders of masks; those that belong to no image are an error.
         required: Whether masks must exist, because a folder of masks exists.
 
     Raises:
         MissingMasksError: Only some defects have masks; or none has, and masks are required or
-            exist in a format outside `MASK_SUFFIXES`.
+            exist under other names or in a format outside `MASK_SUFFIXES`.
+        DatasetError: One mask belongs to two images.
     """
     defects = [sample for sample in category.test if sample.defect]
+    _check_unique(category)
     missing = [sample for sample in defects if not sample.masks]
     if not missing:
         return replace(category, has_masks=bool(defects))
     category = replace(category, has_masks=False)
-    foreign = _foreign_mask(folders, {sample.image.stem for sample in missing})
-    if len(missing) == len(defects) and not required and foreign is None:
+    used = {mask for sample in defects for mask in sample.masks}
+    rest = [file for file in files if file not in used]
+    hint = _unmatched(rest, {key_of(sample.image.name) for sample in missing})
+    if len(missing) == len(defects) and not required and not hint:
         return category
     first = missing[0]
-    hint = f"; {foreign} is not in a mask format" if foreign else ""
+    stem = first.image.stem
     raise MissingMasksError(
         f"{len(missing)} of {len(defects)} defect images of {root} have no mask, the first is "
-        f"{first.name}: wanted {first.image.stem}_mask.png or {first.image.stem}.png (or "
-        f"{in_words(MASK_SUFFIXES)}) in {truth}{hint}. Add the masks, or remove all of them to go "
-        "without pixel metrics.",
+        f"{first.name}: wanted {stem}_mask.png or {stem}.png (or {in_words(MASK_SUFFIXES)}) in "
+        f"{truth}{hint}. Add or rename the masks, or remove all of them to go without pixel "
+        "metrics.",
         category,
     )
 
 
-def _foreign_mask(folders: Iterable[Path], stems: set[str]) -> Path | None:
-    """Return a file that is named as a mask of one of these images but has another format."""
-    for folder in folders:
-        for file in sorted(folder.rglob("*")):
-            is_foreign = file.suffix and file.suffix.lower() not in MASK_SUFFIXES
-            # The mask is one file, or several files in a folder of the image's name.
-            names = {file.stem, file.stem.removesuffix("_mask"), file.parent.name}
-            if is_foreign and not names.isdisjoint(stems):
-                return file
-    return None
+def _check_unique(category: Category) -> None:
+    owners: dict[Path, str] = {}
+    for sample in category.test:
+        for mask in sample.masks:
+            if (other := owners.setdefault(mask, sample.name)) != sample.name:
+                raise DatasetError(
+                    f"The mask {mask} would be that of two images, {other} and {sample.name}: "
+                    "wanted one mask an image. Put the masks of each kind of defect into a folder "
+                    "of its name."
+                )
+
+
+def files_in(folders: Iterable[Path]) -> list[Path]:
+    """Return all files below folders of masks, some of which may not exist, in order."""
+    return [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix]
+
+
+def _unmatched(files: Iterable[Path], keys: set[str]) -> str:
+    """Return as a clause what lies where masks belong; empty if nothing does."""
+    strangers: list[Path] = []
+    for file in files:
+        if file.suffix.lower() not in MASK_SUFFIXES and _owners(file) & keys:
+            return f"; {file} is not in a mask format"
+        if is_image(file.name) and not is_junk(file.name) and not _owners(file) & keys:
+            strangers.append(file)
+    if not strangers:
+        return ""
+    return f"; found {', '.join(map(str, strangers[:2]))}, named after none of them"
+
+
+def _owners(file: Path) -> set[str | None]:
+    """Return the keys of images that a file may be a mask of: by its name or by its folder's."""
+    names = (file.name, file.stem)
+    return {key(name) for name in names for key in (key_of, image_key_of)} | {
+        key_of(file.parent.name)
+    }
+
+
+def _is_mask(name: str) -> bool:
+    return Path(name).suffix.lower() in MASK_SUFFIXES
 
 
 def _files(folder: Path, layout: str) -> tuple[Path, ...]:
-    files = (folder / name for name in list_folder(folder, layout).files)
-    return tuple(file for file in files if file.suffix.lower() in MASK_SUFFIXES)
+    return tuple(folder / name for name in list_folder(folder, layout).files if _is_mask(name))

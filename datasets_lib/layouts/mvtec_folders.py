@@ -1,6 +1,8 @@
 """The MVTec AD layout and its relatives: ``train/good``, ``test/<kind>``, ``ground_truth/<kind>``.
 
-Datasets that differ in the names of these folders share this reader, see `FolderLayout`.
+Datasets that differ in the names of these folders share this reader, see `FolderLayout`. Case and
+Unicode normal form of names do not matter, and masks are found in folders of other names as well,
+see `masks.is_truth_folder`, and next to their images.
 """
 
 import os
@@ -12,11 +14,22 @@ from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.folders import (
     IMAGE_SUFFIXES,
     categories_in,
+    child,
+    composed,
     in_words,
     list_folder,
     list_images,
+    relative_name,
+    same_name,
 )
-from datasets_lib.layouts.masks import masks_by_stem, masks_of, with_masks
+from datasets_lib.layouts.masks import (
+    files_in,
+    images_and_masks,
+    is_truth_folder,
+    masks_in,
+    with_masks,
+)
+from datasets_lib.layouts.split import NORMAL_NAMES
 
 
 @dataclass(frozen=True)
@@ -66,8 +79,11 @@ class FolderLayout:
         """
         train = self._normal(path, "train", "train on")
         validation = self._normal(path, self.validation, "calibrate on") if self.validation else ()
-        kinds = [kind for kind in self._listed(path, self.test) if self._is_kind(kind)]
-        samples = [sample for kind in kinds for sample in self._tested(path, kind)]
+        folders = list_folder(child(path, self.test), self.words).folders
+        # MVTec AD 2 keeps the ground truth inside the test split.
+        kinds = [kind for kind in folders if not is_truth_folder(kind, among_kinds=True)]
+        truths = self._truths(path)
+        samples = [sample for kind in kinds for sample in self._tested(path, kind, truths)]
         # The sort is stable: normal images come first, everything else keeps its order.
         test = sorted(samples, key=lambda sample: sample.defect is not None)
         if not test:
@@ -77,36 +93,57 @@ class FolderLayout:
                 f"{in_words(IMAGE_SUFFIXES)}. Put the test images there."
             )
         whole = Category(dataset, category, train, tuple(test), False, validation)
-        folders = [path / self.truth / kind for kind in kinds]
-        return with_masks(path, whole, f"{self.truth}/<kind>", folders)
+        return with_masks(path, whole, f"{self.truth}/<kind>", files_in(truths))
 
     def _is_category(self, folder: Path) -> bool:
         # os.path.isdir returns False where Path.is_dir raises on a folder it may not enter.
-        return os.path.isdir(folder / "train" / self.normal) and os.path.isdir(folder / self.test)  # noqa: PTH112
+        return os.path.isdir(self._normal_folder(folder, "train")) and os.path.isdir(  # noqa: PTH112
+            child(folder, self.test)
+        )
 
-    def _is_kind(self, folder: str) -> bool:
-        # MVTec AD 2 keeps the ground truth inside the test split.
-        return f"{self.test}/{folder}" != self.truth
+    def _is_normal(self, kind: str) -> bool:
+        return same_name(kind) in {same_name(self.normal), *NORMAL_NAMES}
 
-    def _listed(self, path: Path, split: str) -> list[str]:
-        return list_folder(path / split, self.words).folders
+    def _normal_folder(self, path: Path, split: str) -> Path:
+        """Return the folder of normal images of a split: of the layout's name, or of a synonym."""
+        folder = child(path, split)
+        candidates = (child(folder, name) for name in (self.normal, *sorted(NORMAL_NAMES)))
+        return next((p for p in candidates if os.path.lexists(p)), folder / self.normal)
+
+    def _truths(self, path: Path) -> list[Path]:
+        """Return the folders of masks, the layout's own first."""
+        test = child(path, self.test)
+        others = [
+            folder / name
+            for folder in (path, test)
+            for name in list_folder(folder, self.words).folders
+            if is_truth_folder(name, among_kinds=folder == test)
+        ]
+        return list(dict.fromkeys([child(path, *self.truth.split("/")), *others]))
 
     def _normal(self, path: Path, split: str, purpose: str) -> tuple[Sample, ...]:
-        folder = path / split / self.normal
-        images = list_images(folder, self.words)
+        folder = self._normal_folder(path, split)
+        images, _ = images_and_masks(list_images(folder, self.words))
         if not images:
             raise DatasetError(
                 f"{folder} holds no image to {purpose}: wanted at least one file ending in "
                 f"{in_words(IMAGE_SUFFIXES)}. Put the normal images there."
             )
-        return tuple(Sample(image.relative_to(path).as_posix(), image) for image in images)
+        return tuple(Sample(relative_name(image, path), image) for image in images)
 
-    def _tested(self, path: Path, kind: str) -> list[Sample]:
-        defect = None if kind == self.normal else kind
-        masks = masks_by_stem(path / self.truth / kind, self.words) if defect else {}
+    def _tested(self, path: Path, kind: str, truths: list[Path]) -> list[Sample]:
+        folder = child(path, self.test) / kind
+        images, masks = images_and_masks(list_images(folder, self.words))
+        if self._is_normal(kind):
+            return [Sample(relative_name(image, path), image) for image in images]
+        inner = [i for i in list_folder(folder, self.words).folders if is_truth_folder(i)]
+        for truth in [*(child(truth, kind) for truth in truths), *(folder / i for i in inner)]:
+            masks |= masks_in(truth, self.words)
+        for truth in truths:
+            masks |= masks_in(truth, self.words, nested=False)
+        defect = composed(kind)
         return [
-            Sample(image.relative_to(path).as_posix(), image, masks_of(image.stem, masks), defect)
-            for image in list_images(path / self.test / kind, self.words)
+            Sample(relative_name(image, path), image, masks.of(image), defect) for image in images
         ]
 
 

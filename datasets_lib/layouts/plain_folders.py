@@ -2,7 +2,8 @@
 
 Either the dataset's folder holds them, as its single category ``all``, or each category folder
 does. Folders in ``abnormal`` are kinds of defects and may recur in ``masks``. `NORMAL_NAMES`,
-`ABNORMAL_NAMES` and `MASK_NAMES` are the accepted names, in lower or upper case.
+`ABNORMAL_NAMES` and those of `masks.is_truth_folder` are the accepted names, in lower or upper
+case.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,16 +11,28 @@ from contextlib import suppress
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category, Sample
-from datasets_lib.layouts.folders import categories_in, list_folder, list_images, subfolders
-from datasets_lib.layouts.masks import Masks, masks_by_stem, masks_of, with_masks
+from datasets_lib.layouts.folders import (
+    categories_in,
+    child,
+    composed,
+    list_folder,
+    list_images,
+    relative_name,
+    subfolders,
+)
+from datasets_lib.layouts.masks import (
+    files_in,
+    images_and_masks,
+    is_truth_folder,
+    masks_in,
+    with_masks,
+)
 from datasets_lib.layouts.split import NORMAL_NAMES, split_category
 
 ABNORMAL_NAMES = frozenset(
     {"abnormal", "anomalous", "anomaly", "anomalies", "bad", "ko", "ng"}
     | {"defect", "defects", "defective"}
 )
-
-MASK_NAMES = frozenset({"masks", "ground_truth"})
 
 ALL = "all"
 """Category id of a dataset without categories."""
@@ -50,12 +63,12 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
     """
     folders = list_folder(path, _LAYOUT).folders
     normal = [
-        Sample(image.relative_to(path).as_posix(), image)
+        Sample(relative_name(image, path), image)
         for name in folders
         if name.lower() in NORMAL_NAMES
-        for image in list_images(path / name, _LAYOUT)
+        for image in images_and_masks(list_images(path / name, _LAYOUT))[0]
     ]
-    truths = [path / name for name in folders if name.lower() in MASK_NAMES]
+    truths = [path / name for name in folders if is_truth_folder(name)]
     kinds = [
         (folder, folder.relative_to(path / name))
         for name in folders
@@ -64,8 +77,9 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
     ]
     defects = [sample for folder, kind in kinds for sample in _defects(path, folder, kind, truths)]
     whole = split_category(dataset, category, path, normal + defects, has_masks=False)
-    mask_folders = [truth / kind for truth in truths for _, kind in kinds]
-    return with_masks(path, whole, "masks, or masks/<kind>", mask_folders, required=bool(truths))
+    return with_masks(
+        path, whole, "masks, or masks/<kind>", files_in(truths), required=bool(truths)
+    )
 
 
 def _is_category(folder: Path) -> bool:
@@ -79,14 +93,15 @@ def _is_plain(names: set[str]) -> bool:
 
 
 def _with_kinds(abnormal: Path) -> list[Path]:
-    return [abnormal, *(abnormal / kind for kind in list_folder(abnormal, _LAYOUT).folders)]
+    folders = list_folder(abnormal, _LAYOUT).folders
+    kinds = [name for name in folders if not is_truth_folder(name, among_kinds=True)]
+    return [abnormal, *(abnormal / kind for kind in kinds)]
 
 
 def _defects(path: Path, folder: Path, kind: Path, truths: Sequence[Path]) -> list[Sample]:
-    masks: Masks = {}
-    for truth in truths:
-        masks = {**masks_by_stem(truth / kind, _LAYOUT), **masks}
-    return [
-        Sample(image.relative_to(path).as_posix(), image, masks_of(image.stem, masks), folder.name)
-        for image in list_images(folder, _LAYOUT)
-    ]
+    images, masks = images_and_masks(list_images(folder, _LAYOUT))
+    inner = [i for i in list_folder(folder, _LAYOUT).folders if is_truth_folder(i, True)]
+    for truth in [*(child(truth, *kind.parts) for truth in truths), *(folder / i for i in inner)]:
+        masks |= masks_in(truth, _LAYOUT)
+    defect = composed(folder.name)
+    return [Sample(relative_name(image, path), image, masks.of(image), defect) for image in images]

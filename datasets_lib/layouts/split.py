@@ -1,16 +1,42 @@
 """Splits and subsets of samples by stable hash, independent of seed and order."""
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category, DatasetError, Sample
-from datasets_lib.layouts.folders import IMAGE_SUFFIXES, in_words
+from datasets_lib.layouts.folders import IMAGE_SUFFIXES, composed, in_words
 
 Samples = tuple[Sample, ...]
 
 NORMAL_NAMES = frozenset({"normal", "good", "ok"})
 """Names of folders of normal images, in lower case."""
+
+
+_PREFIX = ContextVar("_PREFIX", default="")
+
+
+@contextmanager
+def grouped_by(prefix: str) -> Iterator[None]:
+    """Return a context in which images of one prefix stay on one side of every split.
+
+    Args:
+        prefix: Regular expression that matches the start of a file name; the matched text is the
+            group. Empty puts every image into a group of its own.
+    """
+    token = _PREFIX.set(prefix)
+    try:
+        yield
+    finally:
+        _PREFIX.reset(token)
+
+
+def is_grouped() -> bool:
+    """Return whether a split depends on a prefix."""
+    return bool(_PREFIX.get())
 
 
 def split_calibration(train: Sequence[Sample], fraction: float = 0.1) -> tuple[Samples, Samples]:
@@ -37,8 +63,10 @@ def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples
         ``(train, test)``.
 
     Raises:
+        DatasetError: No name matches the prefix of `grouped_by`, or all have the same.
         ValueError: The fraction is not in (0, 1).
     """
+    _check_prefix(normal)
     return _held_out(normal, fraction)
 
 
@@ -111,16 +139,50 @@ def _held_out(samples: Sequence[Sample], fraction: float) -> tuple[Samples, Samp
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must be in (0, 1), found {fraction}")
     count = min(max(1, round(fraction * len(samples))), max(0, len(samples) - 1))
-    held_out = {sample.name for sample in _by_hash(samples)[:count]}
+    held_out: set[str] = set()
+    for group in _groups(samples)[:-1]:
+        # Whole groups, up to the number wanted or just above it; one group always trains.
+        if len(held_out) >= count:
+            break
+        held_out |= {sample.name for sample in group}
     return (
         tuple(sample for sample in samples if sample.name not in held_out),
         tuple(sample for sample in samples if sample.name in held_out),
     )
 
 
-def _by_hash(samples: Sequence[Sample]) -> list[Sample]:
-    def digest(sample: Sample) -> tuple[str, str]:
-        name = sample.name.encode("utf-8", "surrogateescape")
-        return hashlib.sha256(name).hexdigest(), sample.name
+def _groups(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Return the samples in groups that stay together, in the order of the groups' hashes.
 
-    return sorted(samples, key=digest)
+    Where all samples have one prefix, each is its own group.
+    """
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(_group(sample) or sample.name, []).append(sample)
+    if len(groups) == 1:
+        groups = {sample.name: [sample] for sample in samples}
+    return [groups[name] for name in sorted(groups, key=_digest)]
+
+
+def _group(sample: Sample) -> str | None:
+    match = re.match(_PREFIX.get(), composed(sample.image.name)) if is_grouped() else None
+    return match[0] if match else None
+
+
+def _check_prefix(samples: Sequence[Sample]) -> None:
+    found = {_group(sample) for sample in samples}
+    if is_grouped() and len(found) == 1 < len(samples):
+        what = "none" if found == {None} else "the same text in all"
+        raise DatasetError(
+            f"Of {len(samples)} normal images, such as {samples[0].name}, --split-by "
+            f"{_PREFIX.get()!r} matches {what}: wanted at least two prefixes, to train on one and "
+            "test on another. Give another expression."
+        )
+
+
+def _by_hash(samples: Sequence[Sample]) -> list[Sample]:
+    return sorted(samples, key=lambda sample: _digest(sample.name))
+
+
+def _digest(name: str) -> tuple[str, str]:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest(), name

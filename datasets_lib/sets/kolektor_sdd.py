@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
 from datasets_lib.layouts.category import Category, DatasetError, Sample
-from datasets_lib.layouts.folders import list_folder, subfolders
+from datasets_lib.layouts.folders import list_folder, relative_name, subfolders
 from datasets_lib.layouts.split import split_category
 
 CATEGORY = "commutator"
@@ -84,5 +84,5 @@ def _part(path: Path, image: Path, labeled: bool) -> Sample:
             f"The image {image} has no label: wanted {label}, empty where there is no defect. "
             "Unpack the archive of KolektorSDD again."
         )
-    name = image.relative_to(path).as_posix()
+    name = relative_name(image, path)
     return Sample(name, image, (label,), "crack") if marks_defect(label) else Sample(name, image)

@@ -16,7 +16,7 @@ from typing import Any
 from datasets_lib.entry import Archive, DatasetEntry
 from datasets_lib.layouts.annotations import file_inside, read_json, unusable
 from datasets_lib.layouts.category import Category, DatasetError, Sample
-from datasets_lib.layouts.folders import ids_of, in_order, subfolders
+from datasets_lib.layouts.folders import ids_of, in_order, relative_name, subfolders
 
 CATEGORIES = (
     "audiojack",
@@ -132,7 +132,7 @@ def _samples(path: Path, splits: Path, data: Any) -> tuple[tuple[Sample, ...], t
 
 def _sample(path: Path, row: Mapping[str, Any], normal: str, where: str) -> Sample:
     image = file_inside(path, row["image_path"], where, _REMEDY)
-    name = image.relative_to(path).as_posix()
+    name = relative_name(image, path)
     if row["mask_path"] is None or row["anomaly_class"] == normal:
         return Sample(name, image)
     mask = file_inside(path, row["mask_path"], where, _REMEDY)

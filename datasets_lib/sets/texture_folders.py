@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.layouts.folders import marked_folder
+from datasets_lib.layouts.folders import is_junk, marked_folder
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -57,10 +57,10 @@ class TextureFolders:
 
 
 def _in(folder: Path) -> list[Path]:
-    if not folder.is_dir() or folder.name.startswith("."):
+    if not folder.is_dir() or is_junk(folder.name):
         return []
     return [
         file
         for file in folder.iterdir()
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+        if file.suffix.lower() in SUFFIXES and not is_junk(file.name)
     ]

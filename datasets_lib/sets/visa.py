@@ -14,7 +14,7 @@ from types import MappingProxyType
 from datasets_lib.entry import Archive, Counts, DatasetEntry
 from datasets_lib.layouts.annotations import Row, file_inside, read_table, unusable
 from datasets_lib.layouts.category import Category, DatasetError, Sample
-from datasets_lib.layouts.folders import categories_in, in_order
+from datasets_lib.layouts.folders import categories_in, in_order, relative_name
 
 _COUNTS = {
     "candle": Counts(train=900, test=200, defective=100),
@@ -105,7 +105,7 @@ def _sample(path: Path, row: Row, where: str) -> Sample:
             f"image, and a mask for every anomaly alone. {_REMEDY}"
         )
     defect = None if row["label"] == "normal" else row["label"]
-    return Sample(image.relative_to(path).as_posix(), image, (mask,) if mask else (), defect)
+    return Sample(relative_name(image, path), image, (mask,) if mask else (), defect)
 
 
 def _file(path: Path, name: str, where: str) -> Path | None:

@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 
-import numpy as np
 from PIL import Image
 
-from datasets_lib.images.decode import FORMATS, read_file, to_mask, to_rgb
+from datasets_lib.images.bit_depth import bits_advice, suspected_bits
+from datasets_lib.images.decode import FORMATS, brightest_value, read_file, to_rgb
 from datasets_lib.images.sixteen_bit import sixteen_bit_layout
 from datasets_lib.layouts.category import DatasetError, Sample
+from datasets_lib.verify.duplicates import thumbnail_of
+from datasets_lib.verify.files import file_faults, mask_faults
 
 Progress = Callable[[int, int], None]
 """Called with images done and images in all."""
@@ -45,8 +47,10 @@ class Inspected:
         size: Width and height in pixels.
         gray: Whether the file holds one color channel.
         sixteen_bit: Whether a channel of the file has 16 bits.
-        empty_mask: Whether it has masks, none of which marks a pixel.
+        brightest: Highest value of a 16-bit file; 0 for others.
+        faults: What is wrong with its file or its masks, as kinds of problems.
         error: Why it or a mask of it cannot be used; empty if they can.
+        thumbnail: Small gray version, (32, 32) of 0 to 255; empty if it cannot be decoded.
     """
 
     file_sha256: str = ""
@@ -54,29 +58,34 @@ class Inspected:
     size: tuple[int, int] = (0, 0)
     gray: bool = False
     sixteen_bit: bool = False
-    empty_mask: bool = False
+    brightest: int = 0
+    faults: tuple[str, ...] = ()
     error: str = ""
+    thumbnail: bytes = b""
 
 
-def inspect(sample: Sample) -> Inspected:
-    """Decode an image and its masks; errors become part of the result."""
+def inspect(sample: Sample, bits: int = 16) -> Inspected:
+    """Decode an image and its masks; errors become part of the result.
+
+    Args:
+        sample: Files to decode.
+        bits: Number of bits that a camera fills in 16-bit files.
+    """
     try:
         data = read_file(sample.image)
     except DatasetError as error:
         return Inspected(error=str(error))
     file_sha256 = hashlib.sha256(data).hexdigest()
     try:
-        image = to_rgb(data, sample.image)
+        image = to_rgb(data, sample.image, bits)
     except DatasetError as error:
         return Inspected(file_sha256, error=str(error))
-    gray, sixteen_bit = _stored(data)
+    gray, sixteen_bit, faults = _stored(data)
     try:
-        empty = bool(sample.masks) and not any(
-            np.asarray(to_mask(read_file(mask), mask, image.size)).any() for mask in sample.masks
-        )
+        faults += mask_faults(sample, image.size)
         error_text = ""
     except DatasetError as error:
-        empty, error_text = False, str(error)
+        error_text = str(error)
     return Inspected(
         file_sha256,
         # The size is part of the hash: 2×3 and 3×2 pixels may have equal bytes.
@@ -84,16 +93,19 @@ def inspect(sample: Sample) -> Inspected:
         image.size,
         gray,
         sixteen_bit,
-        empty,
+        (brightest_value(data, sample.image) or 0) if sixteen_bit else 0,
+        faults,
         error_text,
+        thumbnail_of(image),
     )
 
 
-def _stored(data: bytes) -> tuple[bool, bool]:
-    """Return whether a file is gray and whether it has 16 bits, from its header."""
+def _stored(data: bytes) -> tuple[bool, bool, tuple[str, ...]]:
+    """Return from a header whether a file is gray, whether it has 16 bits, and what is wrong."""
     with Image.open(BytesIO(data), formats=FORMATS) as image:
         gray = image.mode in {"1", "L", "LA"} or image.mode.startswith(("I", "F"))
-        return gray, image.mode.startswith("I;16") or sixteen_bit_layout(image) is not None
+        sixteen_bit = image.mode.startswith("I;16") or sixteen_bit_layout(image) is not None
+        return gray, sixteen_bit, file_faults(image)
 
 
 @dataclass(frozen=True)
@@ -114,14 +126,14 @@ class Checked:
 
 
 def check_files(
-    splits: Mapping[str, Sequence[Sample]], progress: Progress | None = None
+    splits: Mapping[str, Sequence[Sample]], progress: Progress | None = None, bits: int = 16
 ) -> list[Checked]:
     """Decode the files of all splits in threads and return the results in order."""
     jobs = [(split, sample) for split, samples in splits.items() for sample in samples]
     checked = []
     # Pillow and hashlib release the GIL.
     with ThreadPoolExecutor() as pool:
-        images = pool.map(inspect, (sample for _, sample in jobs))
+        images = pool.map(lambda job: inspect(job[1], bits), jobs)
         try:
             for (split, sample), image in zip(jobs, images, strict=True):
                 label = "normal" if sample.defect is None else "defective"
@@ -134,15 +146,24 @@ def check_files(
     return checked
 
 
-def image_problems(checked: Sequence[Checked]) -> Iterable[Problem]:
-    """Yield problems of single images, then leaks and contradictions between them."""
+def image_problems(checked: Sequence[Checked], bits: int = 16) -> Iterable[Problem]:
+    """Yield problems of single images, then of all, leaks and contradictions between them."""
     for item in checked:
         if item.image.error:
             yield Problem("unreadable", f"{item.name}: {item.image.error}")
-        elif item.image.empty_mask:
-            yield Problem("empty mask of a defect", item.name)
+        for fault in item.image.faults:
+            yield Problem(fault, item.name)
+    yield from _unfilled_bits(checked, bits)
     yield from _leaks(checked)
     yield from _contradictions(checked)
+
+
+def _unfilled_bits(checked: Sequence[Checked], bits: int) -> Iterable[Problem]:
+    """Yield whether 16-bit files hold the values of a camera with fewer bits."""
+    brightest = max((item.image.brightest for item in checked), default=0)
+    suspected = suspected_bits(brightest)
+    if bits == 16 and suspected and all(i.image.sixteen_bit for i in checked if not i.image.error):
+        yield Problem(bits_advice(suspected), f"the brightest value is {brightest:,} of 65,535")
 
 
 def image_notes(checked: Sequence[Checked]) -> Iterable[str]:

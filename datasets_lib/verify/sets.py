@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,8 +10,10 @@ from datasets_lib.entry import Counts, Reader
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit, Labeled, PixelSplit
 from datasets_lib.layouts.data_info import read_only
+from datasets_lib.layouts.folders import relative_name
 from datasets_lib.layouts.masks import MissingMasksError
 from datasets_lib.resolve import resolve_callable
+from datasets_lib.verify.duplicates import near_duplicates
 from datasets_lib.verify.images import (
     Checked,
     Inspected,
@@ -56,13 +58,41 @@ def excusing(report: Report, known: Mapping[str, int]) -> Report:
     return replace(report, problems=problems, notes=(*report.notes, *notes))
 
 
+@dataclass(frozen=True)
+class Check:
+    """What to verify a set against.
+
+    Attributes:
+        expected: Counts stated by the publisher, if known.
+        bits: Number of bits that a camera fills in 16-bit files.
+        progress: Called after every image, or once for stored pixels.
+    """
+
+    expected: Counts | None = None
+    bits: int = 16
+    progress: Progress | None = None
+
+    def files(self, splits: Mapping[str, Sequence[Sample]]) -> list[Checked]:
+        """Return what `check_files` says of the files of all splits."""
+        return check_files(splits, self.progress, self.bits)
+
+    def report(
+        self,
+        name: str,
+        counts: Counts,
+        checked: Sequence[Checked],
+        problems: Iterable[Problem] = (),
+        notes: Iterable[str] = (),
+    ) -> Report:
+        """Return a report of a set that was read, with the problems that all sets share."""
+        shared = (*_count_problems(counts, self.expected), *image_problems(checked, self.bits))
+        return Report(
+            name, counts, (*shared, *problems), (*image_notes(checked), *filter(None, notes))
+        )
+
+
 def verify_category(
-    dataset: str,
-    category: str,
-    path: Path,
-    reader: Reader,
-    expected: Counts | None = None,
-    progress: Progress | None = None,
+    dataset: str, category: str, path: Path, reader: Reader, check: Check = Check()
 ) -> Report:
     """Read a category and decode all of it.
 
@@ -71,8 +101,7 @@ def verify_category(
         category: Id of the category.
         path: Path that the reader receives.
         reader: Import path or callable, see `datasets_lib.entry.DatasetEntry`.
-        expected: Counts stated by the publisher, if known.
-        progress: Called after every image.
+        check: Options.
     """
     name = f"{dataset}.{category}"
     read: Callable[[str, str, Path], Category] = resolve_callable(reader)
@@ -90,10 +119,8 @@ def verify_category(
         ]
     except DatasetError as error:
         return Report(name, None, (Problem(str(error)),))
-    checked = check_files(
-        {"train": contents.train, "validation": contents.validation, "test": contents.test},
-        progress,
-    )
+    splits = {"train": contents.train, "validation": contents.validation, "test": contents.test}
+    checked = check.files(splits)
     counts = Counts(
         train=len(contents.train),
         test=len(contents.test),
@@ -102,35 +129,24 @@ def verify_category(
     )
     unused = Unused(path, contents)
     # A set without any mask is complete; single missing masks are problems.
-    masks = [] if contents.has_masks or lacking or not counts.defective else ["no masks"]
-    return Report(
+    is_bare = not contents.has_masks and not lacking and counts.defective
+    return check.report(
         name,
         counts,
-        (
-            *_count_problems(counts, expected),
-            *image_problems(checked),
-            *lacking,
-            *unused.problems(),
-        ),
-        (*image_notes(checked), *masks, *unused.notes()),
+        checked,
+        (*lacking, *unused.problems()),
+        ("no masks" if is_bare else "", _near_duplicates(checked), *unused.notes()),
     )
 
 
-def verify_labeled(
-    dataset: str,
-    root: Path,
-    reader: Reader,
-    expected: Counts | None = None,
-    progress: Progress | None = None,
-) -> Report:
+def verify_labeled(dataset: str, root: Path, reader: Reader, check: Check = Check()) -> Report:
     """Read a classification set, decode all of it and check its labels.
 
     Args:
         dataset: Id of the dataset.
         root: Folder of the dataset.
         reader: Import path or callable, see `datasets_lib.entry.DatasetEntry`.
-        expected: Counts stated by the publisher, if known.
-        progress: Called after every image, or once for stored pixels.
+        check: Options.
     """
     try:
         contents: Classification = resolve_callable(reader)(root)
@@ -139,35 +155,37 @@ def verify_labeled(
     checked = [
         image
         for split, labeled in (("train", contents.train), ("test", contents.test))
-        for image in _checked(split, labeled, progress)
+        for image in _checked(split, labeled, check)
     ]
     counts = Counts(train=len(contents.train), test=len(contents.test))
-    problems = [
-        *_count_problems(counts, expected),
-        *_label_problems(contents),
-        *image_problems(checked),
-    ]
-    notes = (f"{len(contents.classes):,} classes", *image_notes(checked))
-    return Report(dataset, counts, tuple(problems), notes)
+    classes = f"{len(contents.classes):,} classes"
+    return check.report(dataset, counts, checked, _label_problems(contents), [classes])
 
 
-def verify_textures(
-    dataset: str,
-    root: Path,
-    reader: Reader,
-    expected: Counts | None = None,
-    progress: Progress | None = None,
-) -> Report:
+def verify_textures(dataset: str, root: Path, reader: Reader, check: Check = Check()) -> Report:
     """Decode a folder of textures; the arguments are those of `verify_labeled`."""
     try:
         files: list[Path] = list(resolve_callable(reader)(root))
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
-    samples = [Sample(file.relative_to(root).as_posix(), file) for file in files]
-    checked = check_files({"train": samples}, progress)
+    samples = [Sample(relative_name(file, root), file) for file in files]
     counts = Counts(train=len(samples), test=0)
-    problems = (*_count_problems(counts, expected), *image_problems(checked))
-    return Report(dataset, counts, problems, tuple(image_notes(checked)))
+    return check.report(dataset, counts, check.files({"train": samples}))
+
+
+def _near_duplicates(checked: Sequence[Checked]) -> str:
+    """Return how many normal test images nearly equal a training image; empty if none does."""
+    by_split: dict[str, list[bytes]] = {"train": [], "validation": [], "test": []}
+    for item in checked:
+        if item.label == "normal" and item.image.thumbnail:
+            by_split[item.split].append(item.image.thumbnail)
+    count = near_duplicates(by_split["train"], by_split["test"])
+    if not count:
+        return ""
+    return (
+        f"{count:,} normal test images nearly equal a training image (--split-by keeps shots of "
+        "one part together)"
+    )
 
 
 def _count_problems(counts: Counts, expected: Counts | None) -> Iterable[Problem]:
@@ -180,14 +198,14 @@ def _count_problems(counts: Counts, expected: Counts | None) -> Iterable[Problem
             yield Problem(f"{count:,} {what} images, the publisher says {published:,}")
 
 
-def _checked(split: str, labeled: Labeled, progress: Progress | None) -> Iterable[Checked]:
+def _checked(split: str, labeled: Labeled, check: Check) -> Iterable[Checked]:
     labels = [_class_name(labeled, int(label)) for label in labeled.labels]
     if isinstance(labeled, FileSplit):
-        checked = check_files({split: labeled.samples}, progress)
+        checked = check.files({split: labeled.samples})
         return [replace(image, label=label) for image, label in zip(checked, labels, strict=True)]
     images = _stored(labeled)
-    if progress:
-        progress(len(labeled), len(labeled))
+    if check.progress:
+        check.progress(len(labeled), len(labeled))
     return [
         Checked(split, name, label, image)
         for name, label, image in zip(labeled.names, labels, images, strict=True)

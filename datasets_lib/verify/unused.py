@@ -10,9 +10,17 @@ from pathlib import Path
 
 from datasets_lib.layouts.category import Category
 from datasets_lib.layouts.data_info import IMAGES
-from datasets_lib.layouts.folders import folder_id, in_words, is_image, natural
-from datasets_lib.layouts.masks import MASK_SUFFIXES
-from datasets_lib.layouts.plain_folders import ABNORMAL_NAMES, MASK_NAMES
+from datasets_lib.layouts.folders import (
+    composed,
+    folder_id,
+    in_words,
+    is_image,
+    is_junk,
+    natural,
+    relative_name,
+)
+from datasets_lib.layouts.masks import MASK_SUFFIXES, image_key_of, is_truth_folder, key_of
+from datasets_lib.layouts.plain_folders import ABNORMAL_NAMES
 from datasets_lib.verify.images import Problem
 
 
@@ -32,9 +40,9 @@ class Unused:
         shared = (path / IMAGES).is_dir()
         files = [file for file in _files(path) if not shared or _is_named(file, category.name)]
         images = [file for file in files if is_image(file.name) and not self._is_truth(file)]
-        self._images = {_place(image.parent, image.stem) for image in images}
+        self._images = {_place(image.parent, key_of(image.name)) for image in images}
         self._unmasked = {
-            _place(sample.image.parent, sample.image.stem)
+            _place(sample.image.parent, key_of(sample.image.name))
             for sample in category.test
             if sample.defect and not sample.masks
         }
@@ -46,7 +54,7 @@ class Unused:
     def problems(self) -> Iterable[Problem]:
         """Yield masks without an image, and masks that no reader associates with their image."""
         for file in self._truth:
-            name = file.relative_to(self._path).as_posix()
+            name = relative_name(file, self._path)
             if file.suffix.lower() not in MASK_SUFFIXES:
                 if _owners(file) & self._images:
                     yield Problem(f"mask of another format than {in_words(MASK_SUFFIXES)}", name)
@@ -70,19 +78,24 @@ class Unused:
 
     def _is_truth(self, file: Path) -> bool:
         folders = file.relative_to(self._path).parts[:-1]
-        return any(folder.lower() in MASK_NAMES for folder in folders)
+        return any(map(is_truth_folder, folders))
 
 
 def _owners(file: Path) -> set[tuple[str, str]]:
     """Return the images that a mask may belong to, by its own name or by its folder's."""
-    stems = (file.parent, file.stem), (file.parent.parent, file.parent.name)
-    return {_place(kind, stem.removesuffix(end)) for kind, stem in stems for end in ("", "_mask")}
+    names = (file.parent, file.name), (file.parent.parent, file.parent.name)
+    return {
+        _place(kind, key)
+        for kind, name in names
+        for key in (key_of(name), image_key_of(name))
+        if key is not None
+    }
 
 
 def _place(kind: Path, stem: str) -> tuple[str, str]:
     """Return a stem with the defect kind, the name of its folder; empty above the kinds."""
-    is_above = kind.name.lower() in MASK_NAMES | ABNORMAL_NAMES
-    return "" if is_above else kind.name, stem
+    is_above = kind.name.lower() in ABNORMAL_NAMES or is_truth_folder(kind.name)
+    return "" if is_above else composed(kind.name), stem
 
 
 def _files(path: Path) -> Sequence[Path]:
@@ -98,8 +111,8 @@ def _files(path: Path) -> Sequence[Path]:
             inner.clear()
             continue
         seen.add(real)
-        inner[:] = sorted((name for name in inner if not name.startswith(".")), key=natural)
-        shown = sorted((name for name in names if not name.startswith(".")), key=natural)
+        inner[:] = sorted((name for name in inner if not is_junk(name)), key=natural)
+        shown = sorted((name for name in names if not is_junk(name)), key=natural)
         files += [Path(folder, name) for name in shown]
     return files
 

@@ -30,6 +30,7 @@ def _dfm(name: str, weights: str, score: str) -> ModelEntry:
         recipes=MappingProxyType({"baseline": _DFM}),
         options={"score": score},
         seed_base=ZOO_SEED,
+        randomness="none",
     )
 
 

@@ -117,6 +117,7 @@ def _rd(name: str, weights: str, baseline: Recipe, tuned: Recipe, **options: Any
             }
         ),
         paper_recipe=_RD_PAPER if student == "resnet" else None,
+        tuned=tuned is _RD_TUNED,
         aliases=("reverse_distillation",) if name == "rd_wide_resnet50_2" else (),
         group="convnext" if weights.startswith("convnext") else "resnet",
     )

@@ -27,6 +27,7 @@ class WeightsEntry:
             then there is no file of their own, and ``url`` is the first part's.
         url: Download address of the file.
         file_stems: File names, without extension, that a weights folder is searched for.
+        suffixes: Extensions of the publisher's files, in addition to the usual ones.
     """
 
     tag: str
@@ -36,6 +37,7 @@ class WeightsEntry:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     made_by: str = ""
+    suffixes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
 
     @property
@@ -160,6 +162,9 @@ class ModelEntry:
         holds_out: Whether a tenth of the training images is held out for calibration.
         supervised: Whether the model trains on labeled defects too. Half of each kind of defect
             leaves the test set, and ``Batch.targets`` and ``Batch.masks`` are filled.
+        randomness: ``none`` for a model whose weights and training images alone decide its scores:
+            replicates are equal, and one is enough to rank. Its scratch cases are random still.
+        tuned: Whether the recipe ``tuned`` was chosen for this very model, by ``bench tune``.
         auxiliary: Texture sets whose images fill ``Batch.auxiliary``, in order of preference;
             procedural textures serve where none is available.
         aliases: Other names to find the model by.
@@ -184,6 +189,8 @@ class ModelEntry:
     paper_input: tuple[int, int | None] | None = None
     holds_out: bool = False
     supervised: bool = False
+    randomness: Literal["none", "seed"] = "seed"
+    tuned: bool = False
     auxiliary: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     group: str = ""

@@ -84,7 +84,10 @@ def _patchcore(name: str, weights: str, **fields: Any) -> ModelEntry:
 
 
 def _dfkde(name: str, weights: str) -> ModelEntry:
-    return _memory(name, "models.dfkde:build", weights, (4,), {"baseline": _DFKDE})
+    # Random only beyond 40,000 training images, of which a subset is drawn.
+    return _memory(
+        name, "models.dfkde:build", weights, (4,), {"baseline": _DFKDE}, randomness="none"
+    )
 
 
 _PAPER_CROP: dict[str, Any] = {"paper_input": (256, 224)}

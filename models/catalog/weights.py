@@ -61,6 +61,16 @@ PUBLISHED_WEIGHTS = (
     _torchvision("efficientnet_b5", "efficientnet_b5_lukemelas-1a07897c"),
     _pdn("small"),
     _pdn("medium"),
+    # DSR's VQ-VAE: the authors' file, which anomalib mirrors in an archive, or one trained here.
+    WeightsEntry(
+        tag="dsr_vqvae.pretrained",
+        architecture="dsr_vqvae",
+        url="https://github.com/open-edge-platform/anomalib/releases/download/"
+        "dsr_pretrained_weights/dsr_vq_model_pretrained.zip",
+        file_stems=("dsr_vqvae", "vq_model_pretrained_128_4096", "dsr_vq_model_pretrained"),
+        made_by="python -m bench pretrain --out DIR/dsr_vqvae.pth",
+        suffixes=(".pckl", ".zip"),
+    ),
     # The authors' own weights: a plain convnext_tiny file in a folder is not taken for it.
     WeightsEntry(
         tag="convnext_tiny.fb_in1k",

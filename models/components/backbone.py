@@ -22,6 +22,7 @@ from models.components.frozen_backbone import (
     add_tensor,
     load_fitting,
 )
+from models.components.weights_file import without_prefix
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
 """Strides of the features by stage, which ResNets call layer."""
@@ -159,6 +160,29 @@ class Backbone(FrozenBackbone):
         return digests
 
 
+def trainable_network(
+    weights: WeightsEntry, state: Mapping[str, Tensor] | None, layers: Sequence[int] = (1, 2, 3)
+) -> nn.Module:
+    """Return the network that `Backbone` freezes, to be trained: nothing is folded or fixed.
+
+    It takes normalized images.
+
+    Args:
+        weights: Architecture, and what its tensors are checked against.
+        state: Tensors under their publisher's names; None leaves the network random.
+        layers: Stages to tap; there are no later ones.
+
+    Raises:
+        IncompleteWeightsError: Tensors of the tapped layers are missing.
+        ValueError: The tensors are another architecture's.
+    """
+    network: nn.Module = _tapped_backbone(weights.architecture, layers)
+    if state is not None:
+        _load(network, state, weights)
+    trained: nn.Module = network.to(memory_format=torch.channels_last)
+    return trained
+
+
 def _layer(name: str) -> int | None:
     """Which layer ends with this child: ``layer2``, ``stages_1``, ``blocks_1`` are the second."""
     if name.startswith("layer"):
@@ -202,8 +226,14 @@ def _tapped_efficientnet(architecture: str, layers: Sequence[int]) -> Any:
 
 
 def _load(backbone: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> None:
-    renamed = timm_feature_state(state, weights.architecture)
-    tapped = {name.partition(".")[0] for name in backbone.state_dict()}
+    wanted = backbone.state_dict().keys()
+
+    def renamed_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return timm_feature_state(state, weights.architecture)
+
+    state = without_prefix(state, lambda found: len(wanted & renamed_state(found).keys()))
+    renamed = renamed_state(state)
+    tapped = {name.partition(".")[0] for name in wanted}
     # Stages after the last tapped one are ignored. Unknown tensors of a tapped stage are not: a
     # deeper network of the family has every tensor of the shallower one.
     relevant = {

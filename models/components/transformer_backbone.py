@@ -44,6 +44,7 @@ class TransformerBackbone(FrozenBackbone):
         norm: Apply the network's final LayerNorm to the outputs of every tapped block.
         with_prefix: Return the class and register tokens too, and all tokens in one column:
             ``(B, C, N, 1)``, these first and then the patches row by row.
+        options: Arguments of `timm.create_model`, such as a smaller ``embed_dim`` for tests.
 
     Raises:
         IncompleteWeightsError: Tensors of the tapped blocks are missing.
@@ -59,12 +60,13 @@ class TransformerBackbone(FrozenBackbone):
         image_size: int | None = None,
         norm: bool = False,
         with_prefix: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(weights, layers)
         # Tensors about to be loaded need not be drawn first: that alone takes seconds.
         with torch.device("meta") if state is not None else nullcontext():
             self.backbone, unused = _tapped_network(
-                weights.architecture, self.layers, image_size, norm
+                weights.architecture, self.layers, image_size, norm, options
             )
         if state is not None:
             _load(self.backbone, unused, state, weights)
@@ -157,13 +159,17 @@ def timm_transformer_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _tapped_network(
-    architecture: str, layers: Sequence[int], image_size: int | None, norm: bool
+    architecture: str,
+    layers: Sequence[int],
+    image_size: int | None,
+    norm: bool,
+    options: Mapping[str, Any],
 ) -> tuple[nn.Module, set[str]]:
     """Return the network down to the last tapped block, and the names of the tensors it lacks."""
-    options: dict[str, Any] = {"dynamic_img_size": True}
+    size: dict[str, Any] = {"dynamic_img_size": True}
     if architecture.startswith("cait"):
-        options = {"img_size": image_size} if image_size is not None else {}
-    network = timm.create_model(architecture, **options)
+        size = {"img_size": image_size} if image_size is not None else {}
+    network = timm.create_model(architecture, **size, **options)
     names = set(network.state_dict())
     network.prune_intermediate_layers(list(layers), prune_norm=not norm, prune_head=True)
     return network, names - set(network.state_dict())

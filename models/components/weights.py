@@ -5,11 +5,11 @@ Imports no torch, so that the parent process can resolve weights before it runs 
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models.catalog import WEIGHTS, WeightsEntry
 
@@ -129,7 +129,7 @@ def _folders(weights_dirs: Sequence[Path]) -> list[Path]:
 def _candidates(entry: WeightsEntry, folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
         for stem in entry.file_stems:
-            for suffix in SUFFIXES:
+            for suffix in dict.fromkeys((*SUFFIXES, *entry.suffixes)):
                 yield folder / f"{stem}{suffix}"
     yield hub_folder() / entry.file_name
 
@@ -139,7 +139,7 @@ def _missing(entry: WeightsEntry, folders: Sequence[Path], reason: str) -> str:
     names = " or ".join(entry.file_stems)
     return (
         f"The weights {entry.tag} are missing. Wanted {names} with one of the endings "
-        f"{' '.join(SUFFIXES)} in {', '.join(looked) or 'a folder given by --weights-dir'}, or "
+        f"{' '.join((*SUFFIXES, *entry.suffixes))} in {', '.join(looked) or 'a folder given by --weights-dir'}, or "
         f"{entry.file_name} in {hub_folder()}; found none of them. {reason} Fetch {entry.url} "
         f"on a machine with a network, put it into one of these folders, or name its folder with "
         f"--weights-dir or {FOLDER_VARIABLE}."
@@ -148,59 +148,16 @@ def _missing(entry: WeightsEntry, folders: Sequence[Path], reason: str) -> str:
 
 
 def load_state(resolved: ResolvedWeights) -> "dict[str, Tensor]":
-    """Load a file's tensors by the publisher's names, on the CPU, without running pickled code.
+    """Load a file's tensors by the publisher's names, see `weights_file.read_tensors`.
 
-    A dictionary under a top-level ``state_dict`` or ``model`` is unwrapped. Names in the nth part
-    of several start with ``n.``, counted from 0.
+    Names in the nth part of several start with ``n.``, counted from 0.
 
     Raises:
-        ValueError: The file is damaged, contains code, or contains no tensors.
+        ValueError: The file is damaged, is something else, contains code, or contains no tensors.
     """
-    from torch import Tensor
+    from models.components.weights_file import read_tensors
 
     if resolved.parts:
         states = [load_state(part) for part in resolved.parts]
         return {f"{n}.{name}": each for n, part in enumerate(states) for name, each in part.items()}
-
-    state = _read(resolved.path)
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(
-            f"The weights file {resolved.path} holds no tensors by name: wanted a state dict, "
-            f"bare or under 'state_dict' or 'model', found {_described(state)}. Save the model's "
-            "state_dict(), or get the publisher's file."
-        )
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
-
-
-def _read(path: Path) -> Any:
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        detail = f"found something else, or code, which is never run ({_first_line(error)})"
-    except (RuntimeError, EOFError, SafetensorError, OSError, ValueError, KeyError) as error:
-        detail = f"found a damaged or truncated one ({_first_line(error)})"
-    raise ValueError(
-        f"The weights file {path} cannot be loaded: wanted a file of tensors alone, {detail}. "
-        "Delete it and get it again from its publisher."
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _described(state: object) -> str:
-    if isinstance(state, Mapping):
-        return f"a dictionary with the keys {', '.join(map(str, list(state)[:5])) or 'none'}"
-    return f"a {type(state).__name__}"
+    return read_tensors(resolved.path)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
 from models.components.checkpoints import misfits
+from models.components.weights_file import without_prefix
 
 FEATURES = 384
 """Number of channels of a teacher."""
@@ -136,8 +137,10 @@ def _load(
         for number, place in enumerate(_SEQUENTIAL[size], 1)
         for part in ("weight", "bias")
     }
-    found = {ours.get(name, name): tensor for name, tensor in state.items()}
     wanted = network.state_dict()
+    names = ours.keys() | wanted.keys()
+    state = without_prefix(state, lambda tensors: len(names & tensors.keys()))
+    found = {ours.get(name, name): tensor for name, tensor in state.items()}
     if complaints := misfits(wanted, found):
         places = ", ".join(map(str, _SEQUENTIAL[size]))
         raise ValueError(

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from models.components.checkpoints import DynamicBuffers
 from models.components.nearest_neighbors import Bank, Points, nearest_point, principal_subspace
+from models.components.nominal_flops import counts_as
 
 _QUERIES = 4096
 
@@ -52,11 +53,12 @@ class MemoryBank(DynamicBuffers):
         """
         bank = self._prepared()
         squares, indices = [], []
-        for part in torch.split(queries, _QUERIES):
-            points = Points.of(part - self.mean, self._basis)
-            square, index = nearest_point(points, bank)
-            squares.append(square)
-            indices.append(index)
+        with counts_as(2 * len(queries) * self.patches.numel()):
+            for part in torch.split(queries, _QUERIES):
+                points = Points.of(part - self.mean, self._basis)
+                square, index = nearest_point(points, bank)
+                squares.append(square)
+                indices.append(index)
         return torch.cat(squares).sqrt_(), torch.cat(indices)
 
     def neighborhood(self, indices: Tensor, count: int) -> Tensor:

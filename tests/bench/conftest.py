@@ -6,6 +6,7 @@ import io
 import matplotlib.backends.backend_agg  # noqa: F401
 import pytest
 
+from bench.run.features import store as feature_store
 from bench.store import Store
 from models.components.backbone import Backbone
 
@@ -52,7 +53,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def forwards(monkeypatch):
-    """Counts the images that go through any backbone."""
+    """Counts the images that go through any backbone, unmeasured dry passes apart."""
     seen = []
     stages = Backbone.stages
 
@@ -61,4 +62,5 @@ def forwards(monkeypatch):
         return stages(self, batch, *rest)
 
     monkeypatch.setattr(Backbone, "stages", counted)
+    monkeypatch.setattr(feature_store, "_warm_up", lambda *_: None)
     return seen

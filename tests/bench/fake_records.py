@@ -22,6 +22,7 @@ def make(
     recipe=None,
     images=None,
     protocol=None,
+    fingerprints=None,
     **fields,
 ):
     dataset, _, category = data.partition(".")
@@ -37,9 +38,10 @@ def make(
         outcome="ok" if ok else "crash",
         protocol={
             "image_size": 128,
-            "images_seen": 2000,
+            "images_seen": None,
             "calibration": True,
             "recipe_name": case.recipe,
+            "recipe": {"optimizer": "adam", "epochs": 20, "name": recipe},
         }
         | (protocol or {}),
         seed=111 + seed,
@@ -48,6 +50,7 @@ def make(
         else {},
         measurements=measurements or ({"inference_images_per_s": 123.4} if ok else {}),
         environment={"class": environment, "device": "cpu"},
+        fingerprints={"images": {"fit": 100, "calibration": 11, "test": 64}} | (fingerprints or {}),
         error=None if ok else {"message": "it broke"},
         finished=finished,
         **fields,

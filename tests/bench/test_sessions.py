@@ -71,6 +71,34 @@ def test_finished_cases_are_not_run_again_unless_asked(session, store, tmp_path)
 
 
 @pytest.mark.slow
+def test_a_finished_case_runs_again_when_what_made_it_changed(session, store, tmp_path):
+    quick = ("-k", CASE, "--no-pictures")
+    session(*quick, "--no-measurements").assert_outcomes(passed=1)
+    (first,) = store.records()
+    assert first.asked == {"measurements": False, "pictures": False, "models": False}
+    session(*quick, "--no-measurements").stdout.fnmatch_lines(["*1 cached*"])
+    session(*quick).stdout.fnmatch_lines(["*runs again: it has no measurements*", "*ran again 1:*"])
+    session(*quick, "--no-measurements").stdout.fnmatch_lines(["*1 cached*"])  # more does not harm
+    measured = store.records()[-1]
+    assert measured.code["hash"] == first.code["hash"]
+
+    kept = store.folder / "code" / f"{first.code['hash']}.json"
+    files = json.loads(kept.read_text())
+    files["bench/run/predict.py"] = files["models/reverse_distillation/model.py"] = "0" * 16
+    (store.folder / "code" / "before.json").write_text(json.dumps(files))
+    measured.code |= {"hash": "before", "commit": "1234567890abcdef", "dirty": True}
+    store.path.write_text(measured.to_json() + "\n")
+    kept_as_it_is = session(*quick, "--keep-stale")
+    kept_as_it_is.stdout.fnmatch_lines(["*cached from commit 1234567 with changes: bench/run/*"])
+    again = session(*quick)
+    changed = (
+        "bench/run/predict.py, models/reverse_distillation/model.py changed since commit 1234567"
+    )
+    again.stdout.fnmatch_lines([f"*runs again: {changed}*", f"*ran again 1: {changed}*"])
+    assert len(store.records()) == 2
+
+
+@pytest.mark.slow
 def test_one_seed_gives_bit_equal_scores(session, store, tmp_path):
     scores = []
     for _ in range(2):

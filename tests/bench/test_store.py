@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from bench.case import Case
+from bench.provenance.fingerprint import Fingerprint
 from bench.record import Key, Record, RecordError, from_json
 from bench.store import Store, StoreError
 
@@ -57,14 +58,24 @@ def test_a_torn_line_costs_only_itself(tmp_path, cut):
     assert [r.key.id for r in store.records()] == expected
 
 
-def test_finished_keeps_the_newest_ok_record_of_a_key(tmp_path):
+def test_finished_has_the_ok_records_of_a_key_oldest_first(tmp_path):
     store = Store(tmp_path)
     store.append(record(seed=1))
     store.append(record(seed=2))
     store.append(record(status="failed", seed=3))
     store.append(record("other", status="failed"))
-    finished = store.finished()
-    assert [(key.id, r.seed) for key, r in finished.items()] == [("a-b-c-scratch-s0", 2)]
+    finished = {key.id: [r.seed for r in records] for key, records in store.finished().items()}
+    assert finished == {"a-b-c-scratch-s0": [1, 2]}
+
+
+def test_hashes_by_file_are_kept_once_and_read_again(tmp_path):
+    store = Store(tmp_path)
+    assert store.code_files("0a") is None
+    store.keep_code(Fingerprint("0a", {"models/padim.py": "1"}))
+    store.keep_code(Fingerprint("0a", {"models/padim.py": "2"}))
+    assert store.code_files("0a") == {"models/padim.py": "1"}
+    assert store.code_files(None) is None
+    assert store.records() == []
 
 
 def _append_many(folder, writer):

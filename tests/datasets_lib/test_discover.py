@@ -1,7 +1,8 @@
 import os
-import string
+import re
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 from case_names import case_named
@@ -56,12 +57,30 @@ def test_duplicate_dataset_ids_are_refused(tmp_path):
     assert "'my_set'" in str(caught.value)
 
 
-def test_duplicate_category_ids_are_refused_by_discovery(tmp_path):
-    root = make(tmp_path / "set", "front-side", "front side")
-    with pytest.raises(DatasetError, match="front_side") as caught:
+def test_categories_of_one_id_are_told_apart(tmp_path):
+    root = make(tmp_path / "set", "front-side", "front side", "front_side", "Front Side")
+    categories = find_datasets([tmp_path])["set"].categories
+    assert categories["front_side"] == root / "front_side"
+    assert set(categories.values()) == set(root.iterdir())
+    assert all(re.fullmatch("front_side(_[0-9a-f]{4})?", name) for name in categories)
+    # The digits depend on the name alone.
+    (root / "front side").rename(tmp_path / "elsewhere")
+    again = find_datasets([tmp_path])["set"].categories
+    assert again.items() <= categories.items()
+
+
+def test_datasets_of_one_id_are_told_apart(tmp_path):
+    first, second = make(tmp_path / "_old", "x"), make(tmp_path / "(old)", "x")
+    assert {dataset.root for dataset in find_datasets([tmp_path]).values()} == {first, second}
+
+
+def test_one_name_in_two_normal_forms_is_refused(tmp_path):
+    forms = [unicodedata.normalize(form, "볼트") for form in ("NFC", "NFD")]
+    root = make(tmp_path / "set", *forms)
+    if len(list(root.iterdir())) == 1:
+        pytest.skip("this file system knows one form")
+    with pytest.raises(DatasetError, match="'bolteu_"):
         find_datasets([tmp_path])
-    assert str(root / "front-side") in str(caught.value)
-    assert str(root / "front side") in str(caught.value)
 
 
 def test_name_of_a_built_in_set_is_refused(tmp_path):
@@ -94,11 +113,49 @@ def test_unreadable_folders_do_not_stop_discovery(tmp_path, run_unprivileged):
 @given(st.text(min_size=1))
 def test_ids_follow_the_rule_of_case_ids(name):
     value = folder_id(name)
-    allowed = string.ascii_lowercase + string.digits + "_"
-    assert value == "".join(c if c in allowed else "_" for c in name.lower())
+    assert re.fullmatch("[a-z0-9][a-z0-9_]*|_", value)
     assert folder_id(value) == value
+    for form in ("NFC", "NFD"):
+        assert folder_id(unicodedata.normalize(form, name)) == value
     case = Case("study", "model", value, value, "default", True, 0)
     assert case_named(case.id) == case
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MVTec AD-2", "mvtec_ad_2"),
+        ("_old", "old"),
+        ("(copy) parts", "copy__parts"),
+        ("부품", "bupum"),
+        ("너트", "neoteu"),
+        ("零件", "u96f6u4ef6"),
+        ("Größe é", "grosse_e"),
+        ("Болт", "beoelte"),
+        ("ねじ", "nezi"),
+        ("٣mm", "3mm"),
+        ("++", "u2bu2b"),
+    ],
+)
+def test_names_of_any_script_become_ids_that_a_keyboard_types(name, value):
+    assert folder_id(name) == value
+
+
+@pytest.mark.parametrize("folder", ["MVTecAD", "mvtec-ad", "MVTec_AD", "MVTec AD", "mvtec"])
+def test_spellings_of_a_catalog_set_are_known(tmp_path, folder):
+    make(tmp_path / folder, "bottle")
+    assert list(find_datasets([tmp_path])) == ["mvtec"]
+
+
+JUNK = [".DS_Store", "@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN", "System Volume Information"]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_what_systems_leave_is_no_dataset_and_no_category(tmp_path, junk):
+    make(tmp_path / "set", "x", junk)
+    make(tmp_path / junk, "x")
+    assert list(find_datasets([tmp_path])) == ["set"]
+    assert list(find_datasets([tmp_path])["set"].categories) == ["x"]
 
 
 def test_discovery_of_many_folders_is_quick_and_light(tmp_path):

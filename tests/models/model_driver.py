@@ -18,12 +18,18 @@ SIDE = 64
 SHRUNK = {
     "draem": {"width": 16},
     "draem_plain": {"width": 16},
+    "dsr": {"width": 16, "codes": 64},
     "ganomaly": {"width": 16},
     "csflow": {"hidden": 16},
     "csflow_768": {"hidden": 16},
     "fastflow_cait": {"layers": (3,), "steps": 4},
     "fastflow_deit": {"layers": (3,), "steps": 4},
     "uflow_mcait": {"blocks": (4, 2)},
+    **{
+        f"dinomaly_{encoder}_{side}": {"encoder_options": {"embed_dim": 64, "num_heads": 4}}
+        for encoder in ("small", "base", "large")
+        for side in (224, 392, 448)
+    },
 }
 # Smaller relatives of architectures that are too large to be built in tests.
 SMALLER = {

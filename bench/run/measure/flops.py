@@ -1,13 +1,21 @@
 """Counts that do not depend on the machine: floating-point operations and parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
+
+from bench.run.measure.flop_formulas import FORMULAS, UNCOUNTABLE
+from models.components.nominal_flops import nominal_flops
+
+
+class UncountableFlopsError(Exception):
+    """A step calls operations whose floating-point operations are not known."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +34,50 @@ class ParameterCounts:
 def count_flops(step: Callable[[], object]) -> int:
     """Return the floating-point operations of one call, including its backward pass if any.
 
-    A multiply-add counts as two. Matrix products, convolutions and attention count; element-wise
-    work, normalization, pooling and interpolation do not, as in torch's own counter.
+    The same number on every device: a multiply-add counts as two; matrix products, convolutions,
+    attention, distances and factorizations count by formula, and what a model computes differently
+    by device as it declares by `models.components.nominal_flops`. Element-wise work, comparisons,
+    normalization, pooling and interpolation do not count, as in torch's own counter.
+
+    Raises:
+        UncountableFlopsError: An operation matters and has no formula; the message names it.
     """
-    counter = FlopCounterMode(display=False)
-    counter.mod_tracker = _NoModules()
-    # torch's counter does not know the CPU's fused attention and would count it as nothing.
-    with sdpa_kernel(SDPBackend.MATH), counter:
-        step()
-    return int(counter.get_total_flops())
+    unknown: set[str] = set()
+
+    def note(name: str) -> Callable[..., int]:
+        def formula(*_: Any, **__: Any) -> int:
+            if not tally.declared:
+                unknown.add(name)
+            return 0
+
+        return formula
+
+    mapping = {**FORMULAS, **{op: note(str(op)) for op in UNCOUNTABLE}}
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        # torch's counter does not know the CPU's fused attention and would count it as nothing.
+        with sdpa_kernel(SDPBackend.MATH):
+            counter = FlopCounterMode(display=False, custom_mapping=mapping)
+            counter.mod_tracker = _NoModules()
+            with nominal_flops(counter.get_total_flops) as tally, counter:
+                step()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    if unknown:
+        raise UncountableFlopsError(
+            f"no formula counts the operations of {', '.join(sorted(unknown))}"
+        )
+    return int(tally.total)
+
+
+def numbers_kept(checkpoint: Mapping[str, Any]) -> int:
+    """Return how many numbers a checkpoint holds: parameters and buffers, without frozen parts.
+
+    Parameters alone flatter a model that remembers: PaDiM has none of its own and keeps a
+    covariance for each position.
+    """
+    return sum(value.numel() for value in checkpoint.values() if isinstance(value, Tensor))
 
 
 class _NoModules(ModuleTracker):

@@ -1,5 +1,6 @@
-"""Peak memory, measured in a separate loop and never while timing."""
+"""Memory that a loop takes, measured in a loop of its own and never while timing."""
 
+import gc
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bench.run.malloc import trim
+from bench.run.malloc import freed_at_once, trim
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -23,42 +24,75 @@ class HostMemory:
         before_bytes: Resident memory when the block began, interpreter and libraries included.
         peak_bytes: Peak of the resident memory; None where the system does not report it.
         since_reset: Whether the peak covers the block alone, not the whole life of the process.
+        mapped_bytes: Growth of the part that is mapped from files: libraries, cached features.
     """
 
     before_bytes: int | None = None
     peak_bytes: int | None = None
     since_reset: bool = False
+    mapped_bytes: int = 0
+
+    @property
+    def rise_bytes(self) -> int | None:
+        """Return what the block took on top of what was there, without files mapped meanwhile.
+
+        None where only the peak of the whole process is known.
+        """
+        if not self.since_reset or self.before_bytes is None or self.peak_bytes is None:
+            return None
+        return max(0, self.peak_bytes - self.before_bytes - self.mapped_bytes)
 
 
-@dataclass(frozen=True)
-class PeakMemory:
-    """Peak memory of a loop.
+@dataclass
+class MemoryRise:
+    """What a block takes on top of what was there when it began, filled in when it ends.
+
+    It does not depend on what else is kept in memory, such as cached features of other cases.
 
     Attributes:
-        host: Resident memory of this process.
-        device_bytes: Peak of what torch allocated on the CUDA device; None on other devices.
+        host_bytes: Rise of the process's resident memory; None where it is not known.
+        device_bytes: Rise of what torch allocated on the CUDA device; None on other devices.
     """
 
-    host: HostMemory
-    device_bytes: int | None
+    host_bytes: int | None = None
+    device_bytes: int | None = None
+
+    def __or__(self, other: "MemoryRise") -> "MemoryRise":
+        """Return the larger rise of two blocks."""
+        return MemoryRise(
+            _larger(self.host_bytes, other.host_bytes),
+            _larger(self.device_bytes, other.device_bytes),
+        )
 
 
-def measure_memory(step: Callable[[], object], device: torch.device, rounds: int = 3) -> PeakMemory:
-    """Run a step a few times and return the peaks.
+def measure_memory(step: Callable[[], object], device: torch.device, rounds: int = 1) -> MemoryRise:
+    """Run a step a few times and return the rise of memory.
 
-    An unmeasured round comes first, which may allocate lasting buffers or try out kernels.
+    Call the step before: a first call may allocate lasting buffers or try out kernels. The calls
+    here are slower than usual, because freed memory goes back to the system.
     """
-    step()
-    cuda = device.type == "cuda"
-    if cuda:
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-    with peak_host_memory() as host:
+    with freed_at_once(), memory_rise(device) as rise:
         for _ in range(rounds):
             step()
-        if cuda:
+    return rise
+
+
+@contextmanager
+def memory_rise(device: torch.device) -> Iterator[MemoryRise]:
+    """Measure the rise of memory within a block."""
+    gc.collect()  # garbage of earlier cases, freed in the block, would hide a part of the rise
+    rise = MemoryRise()
+    before = 0
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+    with peak_host_memory() as host:
+        yield rise
+        if device.type == "cuda":
             torch.cuda.synchronize(device)
-    return PeakMemory(host, torch.cuda.max_memory_allocated(device) if cuda else None)
+            rise.device_bytes = torch.cuda.max_memory_allocated(device) - before
+    rise.host_bytes = host.rise_bytes
 
 
 @contextmanager
@@ -69,11 +103,22 @@ def peak_host_memory() -> Iterator[HostMemory]:
     another system, the peak of the whole process is reported and ``since_reset`` is false.
     """
     trim()
+    mapped = _mapped()
     memory = HostMemory(before_bytes=_status("VmRSS"), since_reset=_reset_high_water_mark())
     try:
         yield memory
     finally:
         memory.peak_bytes = _status("VmHWM") or _lifetime_peak()
+        memory.mapped_bytes = _mapped() - mapped
+
+
+def _mapped() -> int:
+    """Return the resident bytes that are mapped from files; 0 where they are not reported."""
+    return _status("RssFile") or 0
+
+
+def _larger(first: int | None, second: int | None) -> int | None:
+    return max((value for value in (first, second) if value is not None), default=None)
 
 
 def _reset_high_water_mark() -> bool:

@@ -1,33 +1,60 @@
 """Measurement of a trained model: speed, latency, memory and size, each in its own loop."""
 
+import copy
 import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median, quantiles
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.protocol import Protocol
-from bench.run.measure.flops import count_flops, parameter_counts
-from bench.run.measure.memory import PeakMemory, measure_memory
-from bench.run.measure.timing import measure_inference, measure_latency, steady_samples
+from bench.run.job import ProgressCallback
+from bench.run.measure.flops import UncountableFlopsError, count_flops, parameter_counts
+from bench.run.measure.memory import MemoryRise, measure_memory
+from bench.run.measure.timing import Predict, measure_inference, measure_latency, steady_samples
 from bench.run.training.loop import TrainingResult
 from bench.run.training.optimization import build_optimizer
 from bench.run.training.precision import autocast, to_float
 from datasets_lib.augment.rows import select
 from models.components.base import AnomalyModel, Classifier
 
+_PARTS = 4
+_TRAINING_STEPS = 3  # one whose FLOPs are counted, two for the memory
+_SLOWER = 1.5  # how much longer a step takes when freed memory goes back to the system
+_LATENCY_CALLS = 4  # at least: one to warm up, three samples
+_LATENCY_SHARE, _INFERENCE_SHARE = 0.1, 0.2  # of the time limit; warming up may take as long again
+
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurements with their units in their names, and the samples behind them, in seconds."""
+    """Measurements with their units in their names, and what is behind them.
+
+    Attributes:
+        values: Values by name; None for what was not measured.
+        samples: Samples in seconds.
+        charges: Seconds by part that a speed or a duration covers.
+        reasons: Why a value is None.
+        notes: What is unusual about a value.
+    """
 
     values: dict[str, float | None]
-    samples: dict[str, list[float]]
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    charges: dict[str, dict[str, float]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
-    def __add__(self, other: "Measured") -> "Measured":
-        return Measured(self.values | other.values, self.samples | other.samples)
+    def __or__(self, other: "Measured") -> "Measured":
+        return Measured(
+            self.values | other.values,
+            self.samples | other.samples,
+            self.charges | other.charges,
+            self.reasons | other.reasons,
+            self.notes | other.notes,
+        )
 
 
 @dataclass(frozen=True)
@@ -38,57 +65,96 @@ class ProfileTarget:
         model: The model, on its device.
         images: ``(N, 3, S, S)`` uint8 images to measure on.
         predict: Returns predictions of a float batch.
-        loss: Returns the training loss of a float batch; None for a model without gradients.
-        frozen: The frozen part that training computed beforehand; None where there is none.
+        loss: Returns the training loss of a float batch under the given model, a copy; None for a
+            model without gradients.
+        gather: Gathers the model's statistics once more, under a copy; None for a model without.
+        frozen_seconds: Duration per image of the frozen part that training computed beforehand; 0
+            where there is none.
     """
 
     model: AnomalyModel | Classifier
     images: Tensor
     predict: Callable[[Tensor], object]
-    loss: Callable[[Tensor], Tensor] | None
-    frozen: Callable[[Tensor], object] | None = None
+    loss: Callable[[Any, Tensor], Tensor] | None
+    frozen_seconds: float = 0.0
+    gather: Callable[[], object] | None = None
+
+
+class _Budget:
+    """What is left of the time to measure a case."""
+
+    def __init__(self, seconds: float) -> None:
+        self.limit = seconds
+        self._end = time.monotonic() + seconds
+
+    def allows(self, seconds: float) -> bool:
+        return time.monotonic() + seconds <= self._end
+
+    @property
+    def reason(self) -> str:
+        return (
+            f"measuring was to end after {self.limit:g} s, which this would have exceeded; "
+            "--measure-seconds allows more"
+        )
 
 
 def measure(
-    target: ProfileTarget, protocol: Protocol, trained: TrainingResult, device: torch.device
+    target: ProfileTarget,
+    protocol: Protocol,
+    trained: TrainingResult,
+    device: torch.device,
+    limit_s: float,
+    report: ProgressCallback,
 ) -> Measured:
     """Measure a trained model.
 
     Prediction is measured on batches of the protocol's evaluation size, training on batches of the
-    loop's size; images are repeated where there are too few. Memory is that of the whole process:
-    ``peak_…`` while training or gathering statistics, ``inference_peak_…`` while predicting. FLOPs
-    are per image. The training steps taken here change the model, so this comes last.
+    loop's size; images are repeated where there are too few. Memory is the rise over a baseline
+    with model and batch in place: ``inference_rise_…`` while predicting, ``train_rise_…`` while
+    taking optimizer steps or gathering statistics, gradients and optimizer state included.
+    ``model_bytes`` are the model's parameters and buffers. FLOPs are per image. Speeds of training
+    exist for models trained by gradient alone; `charges` says what they cover. What does not depend
+    on the load of the machine is measured first.
+
+    Args:
+        target: What is measured.
+        protocol: Recipe and budget.
+        trained: What training left.
+        device: Where the model is.
+        limit_s: Seconds after which nothing more is begun; what is left out is None.
+        report: Called before every part.
     """
+    budget = _Budget(limit_s)
+    parameters = parameter_counts(target.model)
+    found = Measured(
+        {
+            "parameters": parameters.all,
+            "trainable_parameters": parameters.trainable,
+            "model_bytes": sum(tensor.nbytes for tensor in target.model.state_dict().values()),
+        }
+    )
     target.model.eval()
     batch = _batch(target.images, protocol.evaluation_batch, device)
-    single = batch[:1].contiguous(memory_format=torch.channels_last)
 
     def predict(chunk: Tensor) -> None:
         with torch.inference_mode():
             target.predict(chunk)
 
-    inference = measure_inference(predict, batch, min_rounds=5)
-    latency = measure_latency(predict, single)
-    parameters = parameter_counts(target.model)
-    serving = measure_memory(lambda: predict(batch), device)
-    values: dict[str, float | None] = {
-        "inference_images_per_s": len(batch) / median(inference),
-        "latency_p50_ms": 1e3 * median(latency),
-        "latency_p95_ms": 1e3 * quantiles(latency, n=20, method="inclusive")[-1],
-        "parameters": parameters.all,
-        "trainable_parameters": parameters.trainable,
-        "inference_flops": count_flops(lambda: predict(single)),
-        "inference_peak_host_bytes": _peak(serving),
-        "inference_peak_device_bytes": serving.device_bytes,
-    }
-    samples = {"inference_step": inference, "latency": latency}
+    _tell(report, 1)
+    begin = time.monotonic()
+    predict(batch)  # allocates lasting buffers, tries out kernels
+    found |= Measured(_rise("inference", measure_memory(lambda: predict(batch), device)))
+    call_s = (time.monotonic() - begin) / 2
+    found |= _flops("inference_flops", lambda: predict(_single(batch)), 1)
+    _tell(report, 2)
+    gathered = _gathering(target, trained, device, budget)
     if target.loss is not None and trained.steps:
-        values |= _training(target, target.loss, protocol, trained, device)
-        samples["train_step"] = thinned(steady_samples(trained.step_seconds))
-    elif trained.gather_peak is not None:
-        values["peak_host_bytes"] = _peak(trained.gather_peak)
-        values["peak_device_bytes"] = trained.gather_peak.device_bytes
-    return Measured(values, samples)
+        found |= _training(target, target.loss, protocol, trained, device, budget)
+    found |= _larger_rise(found, gathered)
+    _tell(report, 3)
+    found |= _speed(predict, batch, call_s, budget)
+    _tell(report, 4)
+    return found | _latency(predict, _single(batch), call_s / len(batch), budget)
 
 
 def thinned(samples: list[float], max_samples: int = 1_000) -> list[float]:
@@ -96,63 +162,151 @@ def thinned(samples: list[float], max_samples: int = 1_000) -> list[float]:
     return samples[:: math.ceil(len(samples) / max_samples)] if samples else []
 
 
+def _gathering(
+    target: ProfileTarget, trained: TrainingResult, device: torch.device, budget: _Budget
+) -> Measured:
+    """Measure the memory of gathering statistics, once more where time allows.
+
+    While the pass was timed, freed memory was kept for the next tensors.
+    """
+    if trained.gather_memory is None:
+        return Measured(_rise("train", MemoryRise()))
+    if device.type == "cuda" or target.gather is None:
+        return Measured(_rise("train", trained.gather_memory))
+    if budget.allows(_SLOWER * trained.gather_seconds):
+        return Measured(_rise("train", measure_memory(target.gather, device)))
+    note = "of the timed pass, in which freed memory is kept: up to half as much again as needed"
+    return Measured(_rise("train", trained.gather_memory), notes={_TRAIN_RISE[0]: note})
+
+
+def _larger_rise(training: Measured, gathering: Measured) -> Measured:
+    """Return the larger memory of training's two passes, unless one is missing for want of time."""
+    if training.reasons.keys() & _TRAIN_RISE:
+        return Measured({})
+    parts = (training.values, gathering.values)
+    values = {
+        name: max((v for part in parts if (v := part.get(name)) is not None), default=None)
+        for name in _TRAIN_RISE
+    }
+    return Measured(values, notes=gathering.notes)
+
+
+def _speed(predict: Predict, batch: Tensor, call_s: float, budget: _Budget) -> Measured:
+    name, budget_s = "inference_images_per_s", _INFERENCE_SHARE * budget.limit
+    if not budget.allows(call_s):
+        return Measured({name: None}, reasons={name: budget.reason})
+    warm_s = call_s if call_s > budget_s else None
+    samples = measure_inference(predict, batch, 1, budget_s=budget_s, warm_s=warm_s)
+    return Measured({name: len(batch) / median(samples)}, {"inference_step": samples})
+
+
+def _latency(predict: Predict, single: Tensor, image_s: float, budget: _Budget) -> Measured:
+    names = ("latency_p50_ms", "latency_p95_ms")
+    if not budget.allows(_LATENCY_CALLS * image_s):
+        return Measured(dict.fromkeys(names), reasons=dict.fromkeys(names, budget.reason))
+    budget_s = _LATENCY_SHARE * budget.limit
+    samples = measure_latency(predict, single, _LATENCY_CALLS - 1, budget_s=budget_s)
+    high = quantiles(samples, n=20, method="inclusive")[-1]
+    values = (1e3 * median(samples), 1e3 * high)
+    return Measured(dict(zip(names, values, strict=True)), {"latency": samples})
+
+
 def _training(
     target: ProfileTarget,
-    loss_of: Callable[[Tensor], Tensor],
+    loss_of: Callable[[Any, Tensor], Tensor],
     protocol: Protocol,
     trained: TrainingResult,
     device: torch.device,
-) -> dict[str, float | None]:
+    budget: _Budget,
+) -> Measured:
     """Measure speed, memory and FLOPs of training.
 
     ``train_images_per_s`` charges every step with the frozen part that was computed once, so that
     caching is no advantage in a table; ``…_cached`` is the speed of the loop itself.
     """
-    target.model.train()
-    batch = _batch(target.images, trained.images_seen // trained.steps, device)
-    optimizer = build_optimizer(protocol.recipe, target.model.parameter_groups())
+    count = trained.images_seen // trained.steps
+    steps = steady_samples(trained.step_seconds)
+    parts = {"optimizer step": median(steps)}
+    if target.frozen_seconds:
+        parts["frozen backbone"] = count * target.frozen_seconds
+    seconds = sum(parts.values())
+    found = Measured(
+        {
+            "train_images_per_s": count / seconds,
+            "train_images_per_s_cached": count / parts["optimizer step"],
+        },
+        {"train_step": thinned(steps)},
+        {"train_images_per_s": parts},
+    )
+    if not budget.allows(_TRAINING_STEPS * seconds):
+        names = ("train_flops", *_TRAIN_RISE)
+        reasons = dict.fromkeys(names, budget.reason)
+        return found | Measured(dict.fromkeys(names), reasons=reasons)
+    step = _OptimizerStep(target, loss_of, protocol, _batch(target.images, count, device), device)
+    found |= _flops("train_flops", step, count)  # the unmeasured first step for the memory
+    step.reset()
+    # Two steps: the optimizer's state is allocated at the end of the first.
+    return found | Measured(_rise("train", measure_memory(step, device, rounds=2)))
 
-    def train() -> None:
-        with autocast(device, protocol):
-            loss = loss_of(batch)
-        optimizer.zero_grad(set_to_none=True)
+
+class _OptimizerStep:
+    """A step as the training loop takes it, on one batch and a copy of the model."""
+
+    def __init__(
+        self,
+        target: ProfileTarget,
+        loss_of: Callable[[Any, Tensor], Tensor],
+        protocol: Protocol,
+        batch: Tensor,
+        device: torch.device,
+    ) -> None:
+        backbone = getattr(target.model, "backbone", None)
+        self._model = copy.deepcopy(target.model, {id(backbone): backbone})
+        self._loss_of, self._batch = loss_of, batch
+        self._protocol, self._device = protocol, device
+        self._model.train()
+        self.reset()
+
+    def __call__(self) -> None:
+        with autocast(self._device, self._protocol):
+            loss = self._loss_of(self._model, self._batch)
+        self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        self._optimizer.step()
 
-    step = median(steady_samples(trained.step_seconds))
-    frozen = _frozen_seconds(target.frozen, batch, protocol, device)
-    fitting = measure_memory(train, device)
+    def reset(self) -> None:
+        """Drop gradients and the optimizer's state, which count as memory of training."""
+        for parameter in self._model.trainable_parameters():
+            parameter.grad = None
+        self._optimizer = build_optimizer(self._protocol.recipe, self._model.parameter_groups())
+
+
+def _flops(name: str, step: Callable[[], object], images: int) -> Measured:
+    """Count the FLOPs of a step per image."""
+    try:
+        return Measured({name: count_flops(step) / images})
+    except UncountableFlopsError as error:
+        return Measured({name: None}, reasons={name: str(error)})
+
+
+def _rise(what: str, rise: MemoryRise) -> dict[str, float | None]:
     return {
-        "train_images_per_s": len(batch) / (step + frozen),
-        "train_images_per_s_cached": len(batch) / step,
-        "train_flops": count_flops(train) / len(batch),
-        "peak_host_bytes": _peak(fitting),
-        "peak_device_bytes": fitting.device_bytes,
+        f"{what}_rise_host_bytes": rise.host_bytes,
+        f"{what}_rise_device_bytes": rise.device_bytes,
     }
+
+
+_TRAIN_RISE = tuple(_rise("train", MemoryRise()))
+
+
+def _tell(report: ProgressCallback, part: int) -> None:
+    report("measure", {"step": part, "steps": _PARTS})
+
+
+def _single(batch: Tensor) -> Tensor:
+    return batch[:1].contiguous(memory_format=torch.channels_last)
 
 
 def _batch(images: Tensor, count: int, device: torch.device) -> Tensor:
     index = torch.arange(count, device=images.device) % len(images)
     return to_float(select(images, index), device)
-
-
-def _frozen_seconds(
-    frozen: Callable[[Tensor], object] | None,
-    train_batch: Tensor,
-    protocol: Protocol,
-    device: torch.device,
-) -> float:
-    """Return what the frozen part costs a training batch, warmed up like every other speed."""
-    if frozen is None:
-        return 0.0
-
-    def teach(chunk: Tensor) -> None:
-        with torch.inference_mode(), autocast(device, protocol):
-            frozen(chunk)
-
-    return median(measure_inference(teach, train_batch, min_rounds=5))
-
-
-def _peak(memory: PeakMemory) -> int | None:
-    """Return the loop's own peak; None where only the peak of the whole process is known."""
-    return memory.host.peak_bytes if memory.host.since_reset else None

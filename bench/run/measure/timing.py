@@ -32,6 +32,7 @@ def measure_inference(
     min_rounds: int = 10,
     max_rounds: int = 200,
     budget_s: float = 2.0,
+    warm_s: float | None = None,
 ) -> list[float]:
     """Return seconds per batch when batches follow one another without waiting.
 
@@ -41,9 +42,11 @@ def measure_inference(
         min_rounds: Minimum number of samples, however long they take.
         max_rounds: Maximum number of samples.
         budget_s: Seconds for all samples together; the warm-up may take as long again.
+        warm_s: Seconds of a warm call, if it is warm and they are known; None warms up first.
     """
     with torch.inference_mode(), _no_garbage_collection():
-        rounds = _rounds(_warm_up(predict, batch, budget_s), min_rounds, max_rounds, budget_s)
+        call_s = _warm_up(predict, batch, budget_s) if warm_s is None else warm_s
+        rounds = _rounds(call_s, min_rounds, max_rounds, budget_s)
         return _consecutive(predict, batch, rounds)
 
 
@@ -100,7 +103,7 @@ def _warm_up(predict: Predict, batch: Tensor, budget_s: float) -> float:
     seconds: list[float] = []
     while len(seconds) < _WARM_UP_CALLS:
         seconds.append(_once(predict, batch))
-        if len(seconds) > _WINDOW and sum(seconds[1:]) > budget_s:
+        if sum(seconds[1:]) > budget_s:
             break
         if len(seconds) >= 2 * _WINDOW and not _falling(seconds):
             break

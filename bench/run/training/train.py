@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,17 +10,22 @@ from torch import Tensor
 from bench.run.batch import make_batch
 from bench.run.features.store import Features
 from bench.run.job import Job, ProgressCallback
-from bench.run.measure.memory import PeakMemory, peak_host_memory
+from bench.run.measure.memory import memory_rise
 from bench.run.predict import check_contract
 from bench.run.training.extras import Extras
 from bench.run.training.loop import TrainingResult, fit
 from bench.run.training.objective import AnomalyObjective
+from bench.run.training.optimization import build_optimizer
 from bench.run.training.precision import to_float
+from bench.run.training.warm_up import warm_up
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.random_streams import RandomStreams
 from models.catalog import MODELS
 from models.components.base import AnomalyModel, Batch, ModelContractError
+
+_FEW = 4  # images whose statistics are computed in a dry pass
+_DRY_STEPS = 2
 
 
 @dataclass(frozen=True)
@@ -55,29 +60,78 @@ def train(
     """
     trained = TrainingResult(images_seen=len(data.images))
     _check_methods(model, job)
+    _warm_up(model, data, job, device)
     if model.gathers_statistics:
-        trained = _gather(model, data, job, device, progress)
+        trained = gather(model, data, job, device, progress)
     if data.held_out is not None:  # its predictions need constants; the real ones follow below
         first = data.held_out[: job.protocol.evaluation_batch]
         _calibrate(model, first, job, device)
     _check(model, data, job, device)
     if job.protocol.recipe.optimizer != "none":
-        gather_seconds = trained.gather_seconds
+        gathered = trained
         trained = fit(
             model,
-            AnomalyObjective(
-                model, data.images, job.protocol, device, job.seed, data.features, data.extras
-            ),
+            _objective(model, data, job, device),
             job.protocol,
             seed=job.seed,
             device=device,
             report=progress,
             checkpoint=job.checkpoint,
         )
-        trained.gather_seconds = gather_seconds
+        trained.gather_seconds = gathered.gather_seconds
+        trained.gather_memory = gathered.gather_memory
     if data.held_out is not None:
+        begin = time.perf_counter()
         _calibrate(model, data.held_out, job, device)
+        trained.calibrate_seconds = time.perf_counter() - begin
     return trained
+
+
+def _objective(
+    model: AnomalyModel, data: TrainingData, job: Job, device: torch.device
+) -> AnomalyObjective:
+    return AnomalyObjective(
+        model, data.images, job.protocol, device, job.seed, data.features, data.extras
+    )
+
+
+def _warm_up(model: AnomalyModel, data: TrainingData, job: Job, device: torch.device) -> None:
+    """Run a batch of everything that counts as fitting, unmeasured and on copies."""
+    few = replace(
+        data,
+        images=data.images[:_FEW],
+        features=None if data.features is None else data.features.first(_FEW),
+    )
+
+    def update(twin: AnomalyModel) -> None:
+        twin.eval()
+        with torch.no_grad():
+            twin.update(next(_gathered_batches(twin, data, job, device)))
+
+    def fit_few(twin: AnomalyModel) -> None:
+        if twin.gathers_statistics:
+            gather(twin, few, job, device, lambda *_: None)
+        if data.held_out is not None:
+            _calibrate(twin, data.held_out[:_FEW], job, device)
+        if job.protocol.recipe.optimizer != "none":
+            _dry_steps(twin, data, job, device)
+
+    key = job.case.model, job.protocol.hash, device, data.features is None, len(data.images)
+    warm_up(model, key, [update, fit_few] if model.gathers_statistics else [fit_few], device)
+
+
+def _dry_steps(model: AnomalyModel, data: TrainingData, job: Job, device: torch.device) -> None:
+    objective, recipe = _objective(model, data, job, device), job.protocol.recipe
+    optimizer = build_optimizer(recipe, model.parameter_groups())
+    batch = min(recipe.batch_size, objective.count)
+    order = torch.arange(_DRY_STEPS * batch) % objective.count
+    model.train()
+    for step, index in enumerate(objective.batches(order, batch, 0)):
+        optimizer.zero_grad(set_to_none=True)
+        objective.gradient(index, step)
+        optimizer.step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _check_methods(model: AnomalyModel, job: Job) -> None:
@@ -109,7 +163,7 @@ def _check(model: AnomalyModel, data: TrainingData, job: Job, device: torch.devi
     check_contract(model, batch, MODELS[job.case.model].heads, device)
 
 
-def _gather(
+def gather(
     model: AnomalyModel,
     data: TrainingData,
     job: Job,
@@ -117,23 +171,19 @@ def _gather(
     progress: ProgressCallback,
 ) -> TrainingResult:
     """Pass every training image to `update` once, then call `compute`."""
-    cuda = device.type == "cuda"
-    if cuda:
-        torch.cuda.reset_peak_memory_stats(device)
-    begin = time.perf_counter()
     count, size = len(data.images), job.protocol.evaluation_batch
     model.eval()
-    with torch.no_grad(), peak_host_memory() as host:
+    with torch.no_grad(), memory_rise(device) as memory:
+        begin = time.perf_counter()
         for number, batch in enumerate(_gathered_batches(model, data, job, device), start=1):
             model.update(batch)
             progress("gather", {"step": min(number * size, count), "steps": count})
         progress("compute", {})
         model.compute()
-        if cuda:
+        if device.type == "cuda":
             torch.cuda.synchronize(device)
-    peak = PeakMemory(host, torch.cuda.max_memory_allocated(device) if cuda else None)
-    seconds = time.perf_counter() - begin
-    return TrainingResult(images_seen=count, gather_seconds=seconds, gather_peak=peak)
+        seconds = time.perf_counter() - begin
+    return TrainingResult(images_seen=count, gather_seconds=seconds, gather_memory=memory)
 
 
 def _gathered_batches(

@@ -1,7 +1,8 @@
 """Published values of the zoo's configurations, from one model per category.
 
-A value stands next to ours where its backbone and method are those of one of our configurations.
-Its image size may differ from ours; it is given with the source and the settings.
+A value stands next to ours where its backbone, method and metric are those of one of our
+configurations; one of another thing leaves its cell empty, and the reason is said. Its image size
+may differ from ours; it is given with the source and the settings.
 """
 
 from collections import defaultdict
@@ -113,6 +114,19 @@ COMPARABLE: Mapping[str, tuple[Published, ...]] = {
 }
 """Published configurations that match ours, by variant; the sources' own values first."""
 
+_INFLATED = "anomalib up to 2.2 gives it too high (its issue 3718)"
+_PER_IMAGE = "its code averages one AUPRO per defective image, ours is one over the test set"
+_POOLED = "it pools features by 2, ours by 4"
+
+OTHER_THINGS: Mapping[tuple[str, str], Mapping[str, str]] = {
+    (_README, ""): {"aupro_30": _INFLATED},
+    (_HISTORY, ""): {"aupro_30": _INFLATED},
+    (_HISTORY, "layer3; pooling 2; seed 42"): dict.fromkeys(METRICS.values(), _POOLED),
+    ("RD4AD paper", ""): {"aupro_30": _PER_IMAGE},
+}
+"""Metrics that a source gives, and that are another thing there than here, with the reason: by
+source and configuration, an empty one for all of the source's."""
+
 _FILE_NAMES = {"efficientad": "efficient_ad", "rd": "reverse_distillation"}
 
 
@@ -134,7 +148,8 @@ def zoo_references(rows: Iterable[Mapping[str, str]]) -> list[Reference]:
         for model, configurations in COMPARABLE.items()
         for configuration in configurations
     }
-    grouped: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
+    values: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
+    reasons: dict[tuple[str, str, str, str], dict[str, str]] = defaultdict(dict)
     for row in rows:
         configuration = published_of(row)
         model = ours.get((row["model"], configuration))
@@ -143,11 +158,28 @@ def zoo_references(rows: Iterable[Mapping[str, str]]) -> list[Reference]:
         about = f"{configuration.config}; {configuration.backbone}, {configuration.image_size} px"
         source = f"{configuration.source} ({about}; {row['url_or_id']})"
         place = model, source, DATASETS[row["dataset"]], row["category"]
-        grouped[place][METRICS[row["metric"]]] = float(row["value"])
+        metric = METRICS[row["metric"]]
+        if reason := _other_thing(configuration, metric):
+            reasons[place][metric] = reason
+        else:
+            values[place][metric] = float(row["value"])
     return [
-        Reference(*place, MODELS[place[0].partition(".")[0]].heads[0], metrics)
-        for place, metrics in grouped.items()
+        Reference(
+            *place,
+            MODELS[place[0].partition(".")[0]].heads[0],
+            values[place],
+            reasons=reasons[place],
+        )
+        for place in dict.fromkeys([*values, *reasons])
     ]
+
+
+def _other_thing(configuration: Published, metric: str) -> str:
+    """Return why a published metric does not stand next to ours; empty where it does."""
+    for config in (configuration.config, ""):
+        if reason := OTHER_THINGS.get((configuration.source, config), {}).get(metric):
+            return reason
+    return ""
 
 
 def published_of(row: Mapping[str, str]) -> Published:

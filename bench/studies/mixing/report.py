@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.aggregate.rows import ComparableRuns, by_data, category_rows
+from bench.aggregate.conditions import budget_share
+from bench.aggregate.frame import ComparableRuns, tidy_frame
+from bench.aggregate.rows import category_rows
 from bench.record import Record
 from bench.studies.mixing.original import experiments, original_outcomes
 from bench.studies.mixing.points import Outcomes, outcomes
@@ -30,11 +32,15 @@ def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
     by_recipe = {
         recipe: outcomes(records, recipe) for recipe in sorted({r.case.recipe for r in records})
     }
+    whole = [record for record in records if budget_share(record) == 1]
     for recipe, (cells, left_out) in by_recipe.items():
         yield from _recipe(study, recipe, cells, left_out)
+        if rankable := outcomes(whole, recipe)[0]:
+            yield f"#### Best combination of each dataset, recipe `{recipe}`"
+            yield best_table(rankable)
     yield "#### All experiments"
-    by_category = by_data(records).values()
-    yield experiments_table([row for own in by_category for row in category_rows(own, study)])
+    datasets = tidy_frame(records).groupby("dataset")
+    yield experiments_table([row for _, own in datasets for row in category_rows(own, study)])
     if study.references:  # the study that replicates a published one
         full = [record for record in records if _full_budget(record)]
         by_full_recipe: dict[str, Outcomes] = {
@@ -49,12 +55,11 @@ def _recipe(study: Study, recipe: str, cells: Outcomes, left_out: int) -> Iterat
     if parts := list(hypothesis_tables(study.model_names, cells)):
         yield f"#### Hypotheses, recipe `{recipe}`"
         yield from parts
-        yield _DIFFERENCES
+        if len(parts) > 1:  # there is a table
+            yield _DIFFERENCES
     if parts := list(gains_table(cells)):
         yield f"#### Pretrained against scratch, recipe `{recipe}`"
         yield from parts
-    yield f"#### Best combination of each dataset, recipe `{recipe}`"
-    yield best_table(cells)
     if left_out:
         noun = "run" if left_out == 1 else "runs"
         yield f"Left out above: {left_out} {noun} on other images or under another budget."

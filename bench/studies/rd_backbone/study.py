@@ -17,7 +17,7 @@ RD_BACKBONE = Study(
     ),
     heads=("single_scale", "multi_scale"),
     columns=(
-        *("accuracy", "precision", "recall", "f1"),
+        *("accuracy", "precision", "recall", "f1", "false_alarms"),
         *("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30"),
         *("accuracy_best_f1", "precision_best_f1", "recall_best_f1", "f1_best"),
     ),

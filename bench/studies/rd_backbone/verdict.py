@@ -1,7 +1,8 @@
 """Study 1's verdict: does a ConvNeXt teacher beat a ResNet teacher?
 
-Seeds are averaged within a category, then the categories are paired and tested. A category counts
-only if both sides saw the same data under the same budget.
+Seeds are averaged within a category, then the categories of one dataset are paired and tested:
+real parts are never pooled with generated textures. A category counts only if both sides saw the
+same data under the same budget.
 """
 
 from collections import Counter, defaultdict
@@ -10,8 +11,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from bench.aggregate.frame import ComparableRuns, tidy_frame
 from bench.aggregate.markdown import EMPTY, bold, points, table
-from bench.aggregate.rows import ComparableRuns, grouped
 from bench.aggregate.statistics import (
     EXACT_LIMIT,
     SIGNIFICANCE,
@@ -22,6 +23,7 @@ from bench.aggregate.statistics import (
 )
 from bench.record import Record
 from bench.study import Study
+from models.catalog import MODELS
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Pair:
     Attributes:
         question: What a difference between them would mean.
         same_recipe: Whether the answer holds only if both ran under one recipe.
-        chosen_on: Dataset on which the recipe's constants were chosen; it is left out of the test.
+        chosen_on: Dataset on which the recipe's constants were chosen; it is left out of the test,
+            and there is no verdict before they were chosen for both sides.
     """
 
     resnet: str
@@ -40,6 +43,11 @@ class Pair:
     same_recipe: bool = False
     chosen_on: str | None = None
 
+    @property
+    def models(self) -> tuple[str, str]:
+        """Return the models' names without their recipes."""
+        return self.resnet.partition(".")[0], self.convnext.partition(".")[0]
+
 
 MAIN_PAIR = Pair(
     "rd_resnet50.same",
@@ -47,6 +55,8 @@ MAIN_PAIR = Pair(
     "Only the teacher differs",
     same_recipe=True,
 )
+
+_AXES = ["dataset", "init", "augmentation"]
 
 PAIRS = (
     MAIN_PAIR,
@@ -72,9 +82,10 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one pair, initialization and scoring head.
+    """The answer for one pair, dataset, initialization and scoring head.
 
     Attributes:
+        dataset: Dataset of the categories; empty where the sides share none.
         categories: ``dataset.category`` of every pair of values tested.
         test: Differences are ConvNeXt minus ResNet; None without a category.
         seed_sd: Spread between seeds within a category and side, pooled; None with one seed.
@@ -84,6 +95,7 @@ class Verdict:
     """
 
     pair: Pair
+    dataset: str
     pretrained: bool
     augmentation: str
     head: str
@@ -99,39 +111,50 @@ class Verdict:
 def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
     """Yield the study's answers, the main question first, for each of its heads."""
     metric = study.ranking_metric.name
-    yield from verdict_table([v for head in study.heads for v in verdicts(runs, head, metric)])
+    answers = [v for head in study.heads for v in verdicts(runs, head, metric)]
+    yield "#### Verdict: ResNet against ConvNeXt"
+    if any(answer.dataset for answer in answers):
+        yield from verdict_table(answers)
+    else:
+        yield (
+            f"These runs do not ask the study's question. It compares `{MAIN_PAIR.resnet}` with "
+            f"`{MAIN_PAIR.convnext}`, pretrained, on at least {fewest_pairs()} categories of one "
+            'dataset: `pytest bench -k "(rd_resnet50 or rd_convnext_adapted) and pretrained" '
+            "--recipes same`."
+        )
 
 
 def verdicts(
     runs: ComparableRuns, head: str = "single_scale", metric: str = "image_auroc"
 ) -> list[Verdict]:
-    """Return the verdict of every pair with records; the main pair is always among them.
+    """Return the verdict of every pair and dataset with records, at least the main pair's.
 
     Args:
         runs: Records of one profile and class of environment.
         head: Scoring head.
         metric: Metric of that head; higher is better.
     """
-    valued = [r for r in runs.records if _values([r], head, metric)]
-    sides = {
-        variant: grouped(of_variant, lambda r: (r.case.pretrained, r.case.augmentation))
-        for variant, of_variant in grouped(valued, lambda r: r.case.variant).items()
-    }
+    column = f"{head}.{metric}"
+    frame = tidy_frame(runs.records).reindex(
+        columns=[*_AXES, "category", "variant", "record", column]
+    )
+    frame = frame.dropna(subset=[column])
     answers = []
     for pair in PAIRS:
-        first, second = sides.get(pair.resnet, {}), sides.get(pair.convnext, {})
-        axes = sorted(first.keys() & second.keys())
-        for axis in axes or ([(True, "default")] if pair is MAIN_PAIR else []):
-            resnet, convnext = (
-                grouped(side.get(axis, []), lambda r: r.case.data) for side in (first, second)
-            )
-            categories, left_out = _comparable(pair, resnet, convnext)
+        sides = [
+            {axis: own.groupby("category") for axis, own in of_side.groupby(_AXES)}
+            for of_side in (frame[frame.variant == name] for name in (pair.resnet, pair.convnext))
+        ]
+        for axis in sorted(sides[0].keys() & sides[1].keys()):
             cells = [
-                [_values(side[data], head, metric) for side in (resnet, convnext)]
-                for data in categories
+                {f"{axis[0]}.{name}": list(own.record) for name, own in side[axis]}
+                for side in sides
             ]
-            answers.append(_verdict(pair, axis, (head, metric), categories, cells, left_out))
-    return sorted(answers, key=lambda verdict: not verdict.pretrained)
+            answers.append(_verdict(pair, axis, head, metric, *cells))
+    if not any(answer.pair is MAIN_PAIR for answer in answers):
+        answers.insert(0, _verdict(MAIN_PAIR, ("", "pretrained", "default"), head, metric, {}, {}))
+    # The main question first; of each, pretrained before scratch.
+    return sorted(answers, key=lambda v: (PAIRS.index(v.pair), not v.pretrained, v.dataset))
 
 
 def conclude(test: PairedTest | None) -> str:
@@ -154,26 +177,35 @@ def _values(records: Sequence[Record], head: str, metric: str) -> list[float]:
 
 def _verdict(
     pair: Pair,
-    axis: tuple[bool, str],
-    measure: tuple[str, str],
-    categories: tuple[str, ...],
-    cells: list[list[list[float]]],
-    left_out: dict[str, int],
+    axis: tuple[str, str, str],
+    head: str,
+    metric: str,
+    resnet: Mapping[str, list[Record]],
+    convnext: Mapping[str, list[Record]],
 ) -> Verdict:
-    means = [(fmean(resnet), fmean(convnext)) for resnet, convnext in cells]
+    untuned = [name for name in pair.models if pair.chosen_on and not MODELS[name].tuned]
+    categories, left_out = ((), {}) if untuned else _comparable(pair, resnet, convnext)
+    cells = [
+        [_values(side[data], head, metric) for side in (resnet, convnext)] for data in categories
+    ]
+    means = [(fmean(first), fmean(second)) for first, second in cells]
     test = paired_test(*zip(*means, strict=True)) if means else None
     groups = [values for cell in cells for values in cell]
     counts = [len(values) for values in groups] or [0]
+    dataset, init, augmentation = axis
     return Verdict(
         pair,
-        *axis,
-        *measure,
+        dataset,
+        init == "pretrained",
+        augmentation,
+        head,
+        metric,
         categories=categories,
         test=test,
         seed_sd=pooled_sd(groups),
         seeds=(min(counts), max(counts)),
         left_out=left_out,
-        text=conclude(test),
+        text=f"withheld (no tuned {' nor '.join(untuned)})" if untuned else conclude(test),
     )
 
 
@@ -204,24 +236,30 @@ def _incomparable(pair: Pair, first: Record, second: Record) -> str | None:
         return f"the tuned constants were chosen on {pair.chosen_on}"
     if first.key.data != second.key.data:
         return "the sides saw different images"
-    if pair.same_recipe and first.key.recipe != second.key.recipe:
+    if pair.same_recipe and _recipe(first.protocol) != _recipe(second.protocol):
         return "the sides ran under different recipes"
     if _budget(first.protocol) != _budget(second.protocol):
         return "the sides ran under different budgets"
     return None
 
 
+def _recipe(protocol: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe's constants without its source."""
+    return {name: value for name, value in protocol["recipe"].items() if name != "source"}
+
+
 def _budget(protocol: dict[str, Any]) -> dict[str, Any]:
-    """Return a protocol without the recipe, which each family has of its own."""
-    return {name: protocol[name] for name in protocol.keys() - {"recipe", "recipe_name"}}
+    """Return a protocol without what each family has of its own: recipe and architecture."""
+    own = {"recipe", "recipe_name", "options"}
+    return {name: protocol[name] for name in protocol.keys() - own}
 
 
 def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
     """Yield a table of verdicts, what was left out, and how to read it."""
-    yield "#### Verdict: ResNet against ConvNeXt"
     headings = [
         "When",
         "ResNet / ConvNeXt side",
+        "Dataset",
         "Init",
         "Head",
         "Categories",
@@ -231,9 +269,10 @@ def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
         "Seeds",
         "Verdict",
     ]
-    yield table(headings, list(map(_line, answers)), words=(0, 1, 2, 3, 9))
+    yield table(headings, list(map(_line, answers)), words=(0, 1, 2, 3, 4, 10))
     notes = [
-        f"- {verdict.pair.resnet} / {verdict.pair.convnext}, {verdict.head}: left out {count} "
+        f"- {verdict.pair.resnet} / {verdict.pair.convnext}, {verdict.dataset}, {verdict.head}: "
+        f"left out {count} "
         f"{'category' if count == 1 else 'categories'}, {reason}"
         for verdict in answers
         for reason, count in sorted(verdict.left_out.items())
@@ -241,12 +280,12 @@ def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
     if notes:
         yield "\n".join(dict.fromkeys(notes))
     yield (
-        "Difference: ConvNeXt minus ResNet, mean over categories [95 % CI over categories]; seeds "
-        "are averaged within each category first. p: two-sided sign-flip test over categories, "
-        f"exact for up to {EXACT_LIMIT} of them; fewer than {fewest_pairs()} cannot reach "
-        f"p < {SIGNIFICANCE:.2f}. No correction for the number of rows: the first row is the "
-        "study's question. Seed sd: standard deviation between seeds of one configuration and "
-        "category, in points; the test does not use it."
+        "Difference: ConvNeXt minus ResNet, mean over the categories of one dataset [95 % CI over "
+        "categories]; seeds are averaged within each category first. p: two-sided sign-flip test "
+        f"over categories, exact for up to {EXACT_LIMIT} of them; fewer than {fewest_pairs()} "
+        f"cannot reach p < {SIGNIFICANCE:.2f}. No correction for the number of rows: the first row "
+        "is the study's question. Seed sd: standard deviation between seeds of one configuration "
+        "and category, in points; the test does not use it."
     )
 
 
@@ -256,6 +295,7 @@ def _line(verdict: Verdict) -> list[str]:
     return [
         bold(verdict.pair.question) if main else verdict.pair.question,
         f"{verdict.pair.resnet} / {verdict.pair.convnext}",
+        verdict.dataset or EMPTY,
         "pretrained" if verdict.pretrained else "scratch",
         verdict.head,
         str(len(verdict.categories)),

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import expit, logit
 
 from bench.aggregate.statistics import (
     Estimate,
@@ -28,6 +29,32 @@ def test_interval_is_scipys(n):
 def test_one_value_has_no_interval():
     assert estimate([0.9]) == Estimate(0.9, None, 1)
     assert estimate([0.9]).low == estimate([0.9]).high == 0.9
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(0.97, 0.99, 0.85), (0.999, 1.0, 0.98), (0.01, 0.0, 0.06), (0.2, 0.9, 0.95), (0.1, 1)],
+)
+def test_interval_of_shares_stays_inside_by_the_delta_method(values):
+    found = estimate(values, share=True)
+    mean, reach = np.mean(values), stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+    assert not 0 <= mean - reach <= mean + reach <= 1
+    # d logit(p) / dp = 1 / (p (1 − p)).
+    ends = expit(logit(mean) + np.array([-1, 1]) * reach / (mean * (1 - mean)))
+    assert (found.low, found.high) == pytest.approx(tuple(ends), rel=1e-12)
+    assert 0 <= found.low < found.mean < found.high <= 1
+    assert not found.symmetric
+    assert found.mean == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(
+    ("values", "share"),
+    [((0.8, 0.81, 0.79), True), ((1.0, 1.0, 1.0), True), ((0.0, 0.0), True), ((3.0, 90.0), False)],
+)
+def test_other_intervals_are_symmetric(values, share):
+    found = estimate(values, share=share)
+    assert found.symmetric
+    assert found.high - found.mean == pytest.approx(found.mean - found.low)
 
 
 def test_missing_values_are_left_out_and_counted():

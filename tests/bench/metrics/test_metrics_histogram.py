@@ -25,7 +25,7 @@ def exact(maps, regions):
         average_precision(ranks),
         f1_max(ranks)[0],
         *aupro(ranks, regions, LIMITS),
-        float(aupimo(maps, regions, ranks, BOUNDS).mean()),
+        float(aupimo(maps, regions, ranks, regions.offsets.diff() == 0, BOUNDS).mean()),
     ]
 
 

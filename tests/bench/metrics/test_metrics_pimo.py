@@ -8,6 +8,7 @@ import torch
 from brute_force import image_overlap_areas
 
 from bench.metrics.pimo import aupimo, undefined_reason
+from bench.metrics.pixels import PixelInputs
 from bench.metrics.ranking import _rank_on_device, rank_regions
 from bench.metrics.regions import label_regions
 
@@ -37,10 +38,11 @@ def test_aupimo_is_the_definition(seed, bounds):
     regions = label_regions(torch.from_numpy(masks))
     scores = torch.from_numpy(maps)
     ranks = rank_regions(scores, regions)
-    found = aupimo(scores, regions, ranks, bounds)
+    normal = torch.from_numpy(~masks.any((1, 2)))
+    found = aupimo(scores, regions, ranks, normal, bounds)
     outside = torch.from_numpy(~masks).flatten()
     device = _rank_on_device(scores.flatten(), outside, regions.positions, regions.ids)
-    assert torch.equal(aupimo(scores, regions, device, bounds), found)
+    assert torch.equal(aupimo(scores, regions, device, normal, bounds), found)
     assert found.numpy() == pytest.approx(image_overlap_areas(maps, masks, *bounds), abs=1e-5)
 
 
@@ -49,20 +51,41 @@ def test_a_constant_map_scores_as_chance():
     masks[2, 3, 3:9] = True
     regions = label_regions(masks)
     flat = torch.ones(3, 10, 40)
-    found = aupimo(flat, regions, rank_regions(flat, regions), (0.01, 0.1))
+    normal = torch.tensor([True, True, False])
+    found = aupimo(flat, regions, rank_regions(flat, regions), normal, (0.01, 0.1))
     # Found at the rate of false positives x: the integral of x d log x is the bounds' distance.
     assert found.tolist() == pytest.approx([(0.1 - 0.01) / math.log(10)], abs=1e-12)
 
 
 def test_few_pixels_have_no_aupimo():
-    masks = torch.zeros(2, 300, 300).bool()
-    assert undefined_reason(label_regions(masks)) == "no pixel is defective"
+    masks, normal = torch.zeros(2, 300, 300).bool(), torch.tensor([True, False])
+    assert undefined_reason(label_regions(masks), normal) == "no pixel is defective"
     masks[1, 2, 2] = True
     regions = label_regions(masks)
-    assert undefined_reason(regions).endswith(
-        "100,000 pixels of images without a defect, there are 90,000"
+    assert undefined_reason(regions, normal).endswith(
+        "100,000 pixels of normal images, there are 90,000"
     )
-    assert undefined_reason(regions, (1e-4, 1e-3)) == ""
+    assert undefined_reason(regions, normal, (1e-4, 1e-3)) == ""
     maps = torch.rand(2, 300, 300)
     with pytest.raises(ValueError, match="there are 90,000"):
-        aupimo(maps, regions, rank_regions(maps, regions))
+        aupimo(maps, regions, rank_regions(maps, regions), normal)
+
+
+@pytest.mark.parametrize("method", ["exact", "histogram"])
+def test_a_defective_image_whose_mask_vanished_is_no_normal_image(method):
+    maps, masks = case(1)
+    defective = masks.any((1, 2))
+    vanished = np.flatnonzero(defective)[0]
+    masks[vanished] = False
+    rest = np.arange(6) != vanished
+    regions = label_regions(torch.from_numpy(masks))
+    inputs = PixelInputs(
+        torch.from_numpy(maps), regions, method=method, labels=torch.from_numpy(defective)
+    )
+    bounds, expected = (0.01, 0.1), image_overlap_areas(maps[rest], masks[rest], 0.01, 0.1).mean()
+    if method == "exact":
+        found = aupimo(inputs.maps, regions, inputs.ranks, inputs.normal, bounds).mean()
+        assert float(found) == pytest.approx(expected, abs=1e-5)
+    else:
+        found = inputs.histogram.aupimo(bounds)
+        assert abs(found.value - expected) <= found.error + 1e-5

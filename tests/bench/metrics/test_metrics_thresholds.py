@@ -1,6 +1,7 @@
 """Thresholds of every rule and their counts against scikit-learn, NumPy and loops over cuts."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -16,7 +17,13 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from bench.metrics.thresholds import Confusion, calibrated_threshold, confusion, every_threshold
+from bench.metrics.thresholds import (
+    Confusion,
+    calibrated_threshold,
+    confusion,
+    every_threshold,
+    false_alarm_bound,
+)
 
 ONE = np.float32(1)
 TINY = float(np.finfo(np.float32).smallest_subnormal)
@@ -80,26 +87,39 @@ def test_minus_infinity_is_never_flagged():
     assert confusion(scores, hopeless, best_f1_threshold(scores, hopeless)).f1 == 0.0
 
 
-@given(
-    st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=40),
-    st.sampled_from([0.0, 5.0, 50.0, 95.0, 100.0]),
-)
+def conformal(scores, share=Fraction(95, 100)):
+    """Return the quantile by exact fractions and NumPy, and the rate it stands for."""
+    count = len(scores)
+    rank = min(count, math.ceil((count + 1) * share))
+    return np.quantile(scores, rank / count, method="inverted_cdf"), 1 - Fraction(rank, count + 1)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=250))
 @settings(deadline=None, max_examples=200)
-def test_calibrated_threshold_is_numpys_percentile(scores, percentile):
-    value = calibrated_threshold(torch.tensor(scores, dtype=torch.float32), percentile)
-    expected = float(np.percentile(np.array(scores, dtype=np.float64), percentile))
-    assert value == pytest.approx(expected, rel=1e-6, abs=1e-30)
-    assert value == float(np.float32(value))
+def test_calibrated_threshold_is_the_conformal_quantile(scores):
+    value = calibrated_threshold(torch.tensor(scores, dtype=torch.float32))
+    expected, rate = conformal(np.array(scores, dtype=np.float32))
+    assert value == expected
+    assert false_alarm_bound(len(scores)) == pytest.approx(float(rate), abs=1e-12)
 
 
-def test_calibrated_threshold_between_infinities_flags_fewest():
+@pytest.mark.parametrize("count", [1, 6, 18, 19, 20, 38, 39, 50, 99, 199])
+def test_false_alarms_stay_below_five_percent_from_nineteen_scores_on(count):
+    draws = np.random.default_rng(count).normal(size=(4_000, count + 1)).astype(np.float32)
+    above = [row[-1] > calibrated_threshold(torch.from_numpy(row[:-1])) for row in draws]
+    rate, bound = np.mean(above), false_alarm_bound(count)
+    assert abs(rate - bound) < 4 * math.sqrt(bound * (1 - bound) / len(draws))
+    assert bound <= 0.05 if count >= 19 else bound == pytest.approx(1 / (count + 1))
+
+
+def test_calibrated_threshold_of_infinite_scores():
     assert calibrated_threshold(torch.tensor([-math.inf, math.inf])) == math.inf
     assert calibrated_threshold(torch.tensor([-math.inf, -math.inf])) == -math.inf
 
 
 @pytest.mark.parametrize("scores", [[], [1.0, math.nan]])
 def test_calibrated_threshold_of_nothing_or_nan(scores):
-    with pytest.raises(ValueError, match="wanted a percentile"):
+    with pytest.raises(ValueError, match="wanted a coverage"):
         calibrated_threshold(torch.tensor(scores))
 
 
@@ -115,6 +135,8 @@ def test_counts_are_scikit_learns():
         assert counts.precision == pytest.approx(precision_score(labels, flagged))
         assert counts.recall == pytest.approx(recall_score(labels, flagged))
         assert counts.f1 == pytest.approx(f1_score(labels, flagged))
+        specificity = recall_score(labels, flagged, pos_label=False)
+        assert counts.false_alarms == pytest.approx(1 - specificity)
         assert counts.reasons() == {}
 
 
@@ -126,7 +148,10 @@ def test_undefined_ratios_say_why():
     nothing_defective = confusion(torch.tensor([1.0, 2.0]), torch.tensor([0, 0]), 1.5)
     assert nothing_defective.accuracy == 0.5
     assert set(nothing_defective.reasons()) == {"precision", "recall", "f1"}
-    assert all(math.isnan(getattr(nothing_defective, n)) for n in nothing_defective.reasons())
+    nothing_normal = confusion(torch.tensor([1.0, 2.0]), torch.tensor([1, 1]), 1.5)
+    assert set(nothing_normal.reasons()) == {"false_alarms"}
+    for counts in (nothing_defective, nothing_normal, nothing_flagged):
+        assert all(math.isnan(getattr(counts, name)) for name in counts.reasons())
 
 
 @pytest.fixture
@@ -197,7 +222,7 @@ def test_the_rules_of_normal_scores(judged):
     rules = by_name(*map(torch.from_numpy, judged[:2]), torch.from_numpy(calibration))
     exact = calibration.astype(np.float64)
     expected = {
-        "calibrated_p95": np.percentile(exact, 95),
+        "calibrated_p95": conformal(exact)[0],
         "normal_p95": np.percentile(scores[~labels].astype(np.float64), 95),
         "sigma_3": exact.mean() + 3 * exact.std(ddof=1),
     }

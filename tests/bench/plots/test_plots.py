@@ -7,7 +7,7 @@ from plot_pixels import near, pixels
 from scipy.ndimage import uniform_filter
 
 from bench.plots import leaderboard_picture, plot_errors, plot_learning_curve, plot_scores
-from bench.plots.errors import hardest
+from bench.plots.errors import choose_images
 from bench.plots.style import BLUE, CYAN, GREEN, ORANGE, VERMILION
 
 
@@ -30,24 +30,42 @@ def predictions(count=6, side=32):
     }
 
 
-def test_hardest_puts_errors_before_close_hits():
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (99, [1, 2, 0, 3, 6, 5, 4]),
+        (5, [1, 2, 0, 6, 5]),
+        (4, [1, 2, 6, 5]),
+        (3, [1, 2, 6]),
+        (1, [1]),
+    ],
+)
+def test_at_most_half_of_the_images_are_errors_and_hits_are_among_the_others(count, shown):
     #                   miss  miss  alarm alarm  hit  passed hit
     scores = np.array([0.40, 0.10, 0.90, 0.60, 0.55, 0.49, 0.99])
     labels = np.array([True, True, False, False, True, False, True])
-    assert hardest(scores, labels, 0.5, 99) == [1, 2, 0, 3, 5, 4, 6]
-    assert hardest(scores, labels, 0.5, 3) == [1, 2, 0]
+    assert choose_images(scores, labels, 0.5, count) == shown
 
 
-def test_hardest_compares_in_the_precision_of_scores():
+@pytest.mark.parametrize(("threshold", "shown"), [(2.0, [0, 1, 2, 3]), (-1.0, [3, 2, 1, 0])])
+def test_nothing_flagged_or_everything(threshold, shown):
+    scores, labels = np.array([0.1, 0.2, 0.3, 0.4]), np.array([True, True, False, False])
+    found = choose_images(scores, labels, threshold, 4)
+    errors = {0, 1} if threshold > 1 else {2, 3}
+    assert set(found[:2]) == errors
+    assert sorted(found) == sorted(shown)
+
+
+def test_images_are_chosen_in_the_precision_of_scores():
     # float32(.1) is above the double .1, yet the same number to the metrics.
     scores = np.array([0.1, 0.2], dtype=np.float32)
-    assert hardest(scores, np.array([False, True]), 0.1, 2) == [0, 1]
-    assert hardest(scores, np.array([True, True]), 0.1, 1) == [0]
+    assert choose_images(scores, np.array([False, True]), 0.1, 2) == [1, 0]
+    assert choose_images(scores, np.array([True, True]), 0.1, 1) == [0]
 
 
-def test_hardest_without_a_threshold():
+def test_images_are_chosen_without_a_threshold():
     scores, labels = np.array([0.1, 0.7, 0.2, 0.9]), np.array([False, False, True, True])
-    assert hardest(scores, labels, None, 4) == [2, 1, 3, 0]
+    assert choose_images(scores, labels, None, 4) == [2, 1, 3, 0]
 
 
 def test_outline_follows_the_mask(tmp_path):
@@ -90,7 +108,7 @@ def test_plot_grows_with_its_rows(tmp_path, ending):
 def test_captions_color_hits_and_errors(tmp_path):
     data = predictions()
     right = pixels(plot_errors(**data, threshold=0.5, path=tmp_path / "right.png"))
-    wrong = pixels(plot_errors(**data, threshold=2.0, path=tmp_path / "wrong.png", count=3))
+    wrong = pixels(plot_errors(**data, threshold=2.0, path=tmp_path / "wrong.png", count=1))
     # The captions begin above the first panel, where no map has colors of its own.
     assert near(right[:, :190], GREEN).any()
     assert not near(right[:, :190], VERMILION).any()

@@ -11,7 +11,9 @@ import pytest
 from fake_records import make
 from scipy import stats
 
-from bench.aggregate.rows import category_rows, comparable_runs, mean_rows, ranks
+from bench.aggregate import rows as rows_of
+from bench.aggregate.frame import comparable_runs, tidy_frame
+from bench.aggregate.ranking import places
 from bench.record import from_json
 from bench.report.leaderboard import (
     leaderboard_csv,
@@ -38,6 +40,19 @@ def cells(markdown, model, study="rd_backbone"):
     return dict(zip(*split, strict=True))
 
 
+def category_rows(records, study):
+    """Return the rows of one category as a table orders them."""
+    return [p.row for p in places(rows_of.category_rows(tidy_frame(records), study))]
+
+
+def mean_rows(records, study):
+    return rows_of.mean_rows(tidy_frame(records), study)
+
+
+def ranks(rows):
+    return [place.rank for place in places(rows)]
+
+
 def read_csv(records):
     return pandas.read_csv(
         io.StringIO(leaderboard_csv(records)), dtype={"rank": str, "replicates": str}
@@ -49,17 +64,19 @@ def test_mean_and_interval_are_scipys():
     half = stats.sem(THREE) * stats.t.ppf(0.975, 2)
     row = cells(text, "rd_resnet18")
     assert row["Image AUROC"] == f"97.00 ± {100 * half:.2f}" == "97.00 ± 2.48"
+    assert row["Rank"] == "1"
     assert row["Seeds"] == "3 seeds"
     line = read_csv(seeds_of("rd_resnet18", THREE)).set_index("study").loc["rd_backbone"].iloc[0]
     assert line["image_auroc"] == pytest.approx(0.97)
-    assert line["image_auroc_ci95"] == pytest.approx(half)
+    assert line["image_auroc_low"] == pytest.approx(0.97 - half)
+    assert line["image_auroc_high"] == pytest.approx(0.97 + half)
 
 
 def test_one_seed_has_no_interval_and_says_so():
     row = cells(leaderboard_markdown([make(auroc=0.91234)]), "rd_resnet18")
     assert row["Image AUROC"] == "91.23"
     assert row["Seeds"] == "1 seed"
-    assert row["Rank"] == "(1)"
+    assert row["Rank"] == "–"
 
 
 def test_missing_values_are_dashes_with_their_reason():
@@ -78,7 +95,7 @@ def test_missing_values_are_dashes_with_their_reason():
 
 def test_a_value_that_some_seeds_lack_says_on_how_many_it_rests():
     records = seeds_of("rd_resnet18", THREE)
-    for record, accuracy in zip(records, (0.5, None, 0.7), strict=True):
+    for record, accuracy in zip(records, (0.59, None, 0.61), strict=True):
         record.metrics["single_scale"]["accuracy"] = accuracy
     row = cells(leaderboard_markdown(records), "rd_resnet18")
     assert row["Accuracy"].startswith("60.0 ±")
@@ -86,7 +103,7 @@ def test_a_value_that_some_seeds_lack_says_on_how_many_it_rests():
 
 
 def test_a_row_without_any_auroc_comes_last_and_unranked():
-    records = [*seeds_of("rd_resnet18", (0.5, 0.6)), make("rd_convnext", auroc=None)]
+    records = [*seeds_of("rd_resnet18", (0.5, 0.6, 0.5)), make("rd_convnext", auroc=None)]
     rows = category_rows(records, RD)
     assert [row.label for row in rows] == ["rd_resnet18", "rd_convnext"]
     assert ranks(rows) == ["1", "–"]
@@ -110,38 +127,45 @@ def test_order_of_records_changes_no_byte():
 
 
 def test_rows_tie_while_their_intervals_overlap():
-    # Intervals of two values a, b are mean ± 12.706 * |a - b| / 2.
+    # Intervals of m − d, m, m + d are m ± 4.303 · d / √3 = m ± 2.484 · d.
     records = [
-        *seeds_of("rd_resnet50", (0.951, 0.949)),  # .95 ± .0127
-        *seeds_of("rd_convnext", (0.941, 0.939)),  # .94 ± .0127: overlaps the leader
-        *seeds_of("rd_resnet18", (0.901, 0.899)),  # .90 ± .0127: wholly below
+        *seeds_of("rd_resnet50", (0.945, 0.950, 0.955)),  # .95 ± .0124
+        *seeds_of("rd_convnext", (0.935, 0.940, 0.945)),  # .94 ± .0124: overlaps the leader
+        *seeds_of("rd_resnet18", (0.895, 0.900, 0.905)),  # .90 ± .0124: wholly below
         make("rd_wide_resnet50_2", auroc=0.99),
     ]
     rows = category_rows(records, RD)
     assert [row.label for row in rows] == [
-        "rd_wide_resnet50_2",
         "rd_resnet50",
         "rd_convnext",
         "rd_resnet18",
+        "rd_wide_resnet50_2",
     ]
-    assert ranks(rows) == ["(1)", "1=", "1=", "3"]
-    summary = summary_rows(records)
+    assert ranks(rows) == ["1=", "1=", "3", "–"]
+    kind, *summary = summary_rows(records)
+    assert kind.startswith("A smoke run")
     assert len(summary) == 3
-    assert "95.00 ± 1.27" in summary[1]
-    assert summary[1].endswith("tied")
+    assert "95.00 ± 1.24" in summary[0]
+    assert summary[0].endswith("tied")
     assert summary[2].endswith("1 more in the leaderboard")
 
 
 def test_best_mean_of_a_column_is_bold_and_test_chosen_never():
-    better = {"recall": 0.9, "f1_best": 0.99}
-    worse = {"recall": 0.8, "f1_best": 0.98}
+    better = {"recall": 0.9, "f1": 0.7, "f1_best": 0.99, "false_alarms": 0.1}
+    worse = {"recall": 0.8, "f1": 0.70001, "f1_best": 0.98, "false_alarms": 0.2}
     text = leaderboard_markdown(
-        [make("rd_resnet18", metrics=better), make("rd_convnext", auroc=0.95, metrics=worse)]
+        [
+            *seeds_of("rd_resnet18", (0.9,) * 3, metrics=better),
+            *seeds_of("rd_convnext", (0.95,) * 3, metrics=worse),
+        ]
     )
-    assert cells(text, "rd_resnet18")["Recall"] == "**90.0**"
-    assert cells(text, "rd_convnext")["Recall"] == "80.0"
-    assert cells(text, "rd_convnext")["Image AUROC"] == "**95.00**"
-    assert cells(text, "rd_resnet18")["F1-max (test-chosen)"] == "99.0"
+    first, second = cells(text, "rd_resnet18"), cells(text, "rd_convnext")
+    assert (first["Recall"], second["Recall"]) == ("**90.0 ± 0.0**", "80.0 ± 0.0")
+    assert second["Image AUROC"] == "**95.00 ± 0.00**"
+    assert first["False alarms"] == "**10.0 ± 0.0**"
+    assert first["F1-max (test-chosen)"] == "99.0 ± 0.0"
+    # Shown as equal: neither is bold.
+    assert first["F1"] == second["F1"] == "70.0 ± 0.0"
 
 
 def test_pretrained_and_scratch_are_rows_of_their_own():
@@ -210,17 +234,22 @@ def test_mean_is_each_seeds_mean_over_categories():
 
 def test_means_over_other_categories_are_shown_apart():
     names = ("bottle", "screw", "carpet")
-    records = [make("rd_resnet18", f"mvtec.{name}", auroc=0.8) for name in names]
-    records += [make("rd_resnet50", f"mvtec.{name}", auroc=0.7) for name in names]
+    values = {"rd_resnet18": 0.8, "rd_resnet50": 0.7}
+    records = [
+        record
+        for model, value in values.items()
+        for name in names
+        for record in seeds_of(model, (value,) * 3, f"mvtec.{name}")
+    ]
     records += [make("rd_convnext", "mvtec.bottle", auroc=0.99)]
     ranked, partial, shared = mean_rows(records, RD)
     assert [row.label for row in ranked] == ["rd_resnet18", "rd_resnet50"]
-    assert [(row.label, len(row.cells)) for row in partial] == [("rd_convnext", 1)]
+    assert [(row.label, len(row.categories)) for row in partial] == [("rd_convnext", 1)]
     assert shared == ("bottle", "carpet", "screw")
     text = leaderboard_markdown(records)
     mean = text[text.index("mean over 3 categories") :]
     assert "rd_convnext (1 of the categories)" in mean
-    assert "**80.00**" in mean[: mean.index("**Cost**")]
+    assert "**80.00 ± 0.00**" in mean[: mean.index("**Cost**")]
 
 
 def test_a_mean_needs_a_value_of_every_category():
@@ -260,7 +289,8 @@ def test_csv_parses_and_holds_full_precision():
     frame = read_csv([make(auroc=value), make("rd_convnext", auroc=0.5)])
     line = frame[(frame.model == "rd_resnet18") & (frame["head"] == "single_scale")].iloc[0]
     assert line["image_auroc"] == value
-    assert pandas.isna(line["image_auroc_ci95"])
+    assert pandas.isna(line["image_auroc_low"])
+    assert line["no_rank"] == "1 of 3 replicates"
     assert line["inference_images_per_s"] == 123.4
     assert set(frame["kind"]) == {"run"}
 
@@ -294,7 +324,7 @@ def test_further_anomaly_figures_are_columns_where_records_have_them():
     records = [make(metrics=rich), make("rd_convnext", auroc=0.8)]
     row = cells(leaderboard_markdown(records), "rd_resnet18")
     assert (row["Image AP"], row["Pixel AP"], row["AUPRO@30 %"]) == ("91.00", "42.00", "83.00")
-    assert list(row)[7:12] == ["Image AUROC", "Image AP", "Pixel AUROC", "Pixel AP", "AUPRO@30 %"]
+    assert list(row)[8:13] == ["Image AUROC", "Image AP", "Pixel AUROC", "Pixel AP", "AUPRO@30 %"]
     frame = read_csv(records)
     line = frame[(frame["model"] == "rd_resnet18") & (frame["head"] == "single_scale")].iloc[0]
     assert (line["aupro_05"], line["aupimo"]) == (0.5, 0.4)

@@ -109,6 +109,29 @@ def test_an_interval_that_is_not_delongs_says_so():
     assert "head.image_auroc" not in noted(MIXED, SCORES).notes
 
 
+@pytest.mark.parametrize(
+    ("count", "rate"), [(1, "50 %"), (3, "25 %"), (6, "14 %"), (18, "5 %"), (19, ""), (50, "")]
+)
+def test_a_threshold_of_few_images_says_the_rate_it_stands_for(count, rate):
+    record = noted(MIXED, SCORES, calibration=torch.rand(count))
+    note = record.notes.get("head.threshold.calibrated_p95", "")
+    assert bool(note) == bool(rate)
+    assert rate.replace(" ", "") in note
+    assert "conformal" in record.fingerprints["calibrated_by"]
+
+
+@pytest.mark.parametrize("vanished", [0, 1, 3])
+def test_masks_that_vanish_at_the_size_of_evaluation_are_noted(vanished):
+    test = image_set(MIXED)
+    test.masks[10 : 10 + vanished] = False
+    predictions = {"head": HeadPredictions(SCORES, torch.rand(20, 8, 8))}
+    evaluation = evaluate_heads(test, predictions, None, label_regions(test.masks))
+    note = evaluation.notes.get("head.aupro_30", "")
+    assert (f"{vanished} of 10 defective images have an empty mask at 8 px" in note) == bool(
+        vanished
+    )
+
+
 def test_kinds_are_aurocs_beside_the_normal_images():
     record = noted(MIXED, SCORES)
     some = torch.cat([SCORES[:10], SCORES[16:]]).numpy()

@@ -99,7 +99,7 @@ def test_a_classifier_trains_without_leaving_the_device(tmp_path, augmentation):
     assert record.fingerprints["images_held"] == dict.fromkeys(
         ("fit", "test"), "resident on the device"
     )
-    assert record.measurements["peak_device_bytes"] > record.measurements["trainable_parameters"]
+    assert record.measurements["train_rise_device_bytes"] > record.measurements["model_bytes"]
 
 
 @pytest.mark.parametrize("model", ["rd_resnet18", "rd_convnext", "rd_convnext_cnblock"])
@@ -108,7 +108,7 @@ def test_a_case_runs_and_is_measured(job, model):
     assert record.environment["tf32"] is False
     assert record.fingerprints["feature_cache"] == "cold"
     assert record.fingerprints["features_computed"]["fit"] == record.fingerprints["images"]["fit"]
-    assert record.measurements["peak_device_bytes"] > record.measurements["trainable_parameters"]
+    assert record.measurements["train_rise_device_bytes"] > record.measurements["model_bytes"]
     assert len(record.samples["train_step"]) > 0
     assert all(seconds > 0 for seconds in record.samples["train_step"])
     assert record.curve[-1][1] < record.curve[0][1]

@@ -6,7 +6,9 @@ import random
 from fake_mixing import CNN, VIT, at, cells_of, classified
 from fake_records import make
 
-from bench.aggregate.rows import ComparableRuns, category_rows, ranks
+from bench.aggregate.frame import ComparableRuns, tidy_frame
+from bench.aggregate.ranking import places
+from bench.aggregate.rows import category_rows
 from bench.progress import Progress
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
 from bench.studies.mixing.original import experiments
@@ -73,9 +75,9 @@ def test_the_last_epoch_ranks_and_never_the_best():
         classified(0.5, judged=[0.9, 0.5], dataset="digits"),
         classified(0.6, judged=[0.6], dataset="digits", augmentation="mixup"),
     ]
-    rows = category_rows(records, MIXING)
-    assert [row.label for row in rows] == ["resnet50 mixup", "resnet50"]
-    assert ranks(rows) == ["(1)", "(2)"]
+    ordered = places(category_rows(tidy_frame(records), MIXING))
+    assert [place.row.label for place in ordered] == ["resnet50 mixup", "resnet50"]
+    assert [place.rank for place in ordered] == ["–", "–"]
     lower = table_after(leaderboard_markdown(records), "#### digits")[1]
     assert (lower["Top-1"], lower["Top-1 best epoch (test-chosen)"]) == ("50.00", "90.00")
 
@@ -147,11 +149,11 @@ def test_what_a_figure_does_not_mean_as_usual_is_told():
 
 def test_lines_of_a_terminal_name_the_figure(monkeypatch):
     assert "top-1 25.00" in summary_rows([classified(0.25, dataset="digits")])[0]
-    assert "AUROC 90.00" in summary_rows([make()])[0]
+    assert "AUROC 90.00" in summary_rows([make()])[1]
     written = []
     monkeypatch.setattr(Progress, "note", lambda self, case_id, text: written.append(text))
     progress = Progress(None, 2, lines=True)
     progress.end(classified(0.25, dataset="digits"))
     progress.end(make())
-    assert written[0].startswith("ok  last_epoch Top-1 0.250  ")
-    assert written[1].startswith("ok  multi_scale Image AUROC 0.900  123 img/s  ")
+    assert written[0].startswith("ok  last_epoch Top-1 25.00  ")
+    assert written[1].startswith("ok  multi_scale Image AUROC 90.00  123 img/s  ")

@@ -1,14 +1,16 @@
 """A study is a question over cases: two may share a model, and a third may come from outside."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_mixing import classified
 from fake_records import make
 
 from bench import studies
 from bench.metrics.catalog import METRICS, Metric, register_metric
-from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
+from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
 from bench.selection import all_cases, keywords
 from bench.settings import Settings
 from bench.study import Study
@@ -50,9 +52,10 @@ def test_a_model_in_two_studies_has_one_case_and_a_row_in_each():
     assert "rd_resnet18-surface.woven-default-pretrained-s0" in ids
     record = make("rd_resnet18", multi={"image_auroc": 0.75})
     (own,) = lines_of([record], "anomaly_zoo")
-    assert (own["head"], own["image_auroc"], own["rank"]) == ("multi_scale", "0.75", "(1)")
-    heads = [(line["head"], line["rank"]) for line in lines_of([record], "rd_backbone")]
-    assert heads == [("single_scale", "(1)"), ("multi_scale", "")]
+    assert (own["head"], own["image_auroc"], own["rank"]) == ("multi_scale", "0.75", "")
+    records = [make("rd_resnet18", seed=seed) for seed in range(3)]
+    heads = [(line["head"], line["rank"]) for line in lines_of(records, "rd_backbone")]
+    assert heads == [("single_scale", "1"), ("multi_scale", "")]
 
 
 def test_a_registered_study_selects_reports_and_ranks(register):
@@ -62,14 +65,15 @@ def test_a_registered_study_selects_reports_and_ranks(register):
     assert {case.id for case in cases} == before
     assert len(cases) == len(before)
     records = [
-        make(pretrained=pretrained, multi={"f1": f1})
+        make(pretrained=pretrained, seed=seed, multi={"f1": f1})
         for pretrained, f1 in ((True, 0.5), (False, 0.8))
+        for seed in range(3)
     ]
     text = section(records, "drift")
     assert "Does it drift?\n\nIt drifts." in text
     assert "Image AUROC" not in text.partition("**Cost**")[0]
     ranked = [(line["init"], line["rank"]) for line in lines_of(records, "drift")]
-    assert ranked == [("scratch", "(1)"), ("pretrained", "(2)")]
+    assert ranked == [("scratch", "1"), ("pretrained", "2")]
 
 
 @pytest.mark.parametrize("name", ["rd_backbone", "Drift!", ""])
@@ -90,8 +94,20 @@ def test_a_registered_model_joins_the_zoo(monkeypatch):
     assert studies.STUDIES["anomaly_zoo"].selects(make("mine").case)
 
 
-def test_runs_of_unregistered_models_are_named():
-    text = leaderboard_markdown([make("long_gone")])
+def test_rows_of_a_plugins_model_stay_without_the_plugin():
+    records = [make("long_gone", pretrained=False, auroc=0.9375), make(auroc=0.9)]
+    zoo = section(records, "anomaly_zoo")
+    row = next(line for line in zoo.splitlines() if "long_gone" in line)
+    assert "93.75" in row
+    assert "long_gone" not in leaderboard_markdown(records).partition("## In no table")[2]
+    assert lines_of(records, "anomaly_zoo")[0]["model"] == "long_gone"
+    assert "long_gone" in "\n".join(summary_rows(records))
+
+
+def test_runs_that_no_study_shows_are_named():
+    record = classified(0.5)
+    record = replace(record, case=replace(record.case, model="long_gone"))
+    text = leaderboard_markdown([record])
     assert "`long_gone` (1)" in text.partition("## In no table")[2]
 
 
@@ -101,6 +117,21 @@ def test_a_missing_head_or_metric_is_explained(register):
     assert "- Not recorded for rd_resnet18 pretrained: fused, single_scale.recall" in text
 
 
+@pytest.mark.parametrize(
+    ("unit", "heading"), [("ms", "Flicker (ms)"), ("%", "Flicker"), ("", "Flicker")]
+)
+def test_a_unit_is_in_the_heading_unless_it_is_percent_or_none(register, unit, heading):
+    metric = Metric("flicker", "Flicker", "image", lambda _: 0.0, unit=unit)
+    register_metric(metric)
+    try:
+        text = section([make(metrics={"flicker": 0.5})], "rd_backbone")
+        (line,) = {x for x in text.splitlines() if "Flicker" in x and x.startswith("| Rank")}
+        assert heading in [cell.strip() for cell in line.split("|")]
+        assert "()" not in text
+    finally:
+        del METRICS["flicker"]
+
+
 @pytest.mark.parametrize("higher_is_better", [True, False])
 def test_direction_of_a_registered_metric_decides_rank_and_bold(register, higher_is_better):
     name = f"flicker_{higher_is_better}".lower()
@@ -108,12 +139,15 @@ def test_direction_of_a_registered_metric_decides_rank_and_bold(register, higher
     register_metric(metric)
     try:
         register(outside(ranking=name, heads=("single_scale",)))
-        records = [make(auroc=0.9, metrics={name: 2.0})]
-        records += [make(pretrained=False, auroc=0.9, metrics={name: 3.0})]
+        records = [
+            make(pretrained=pretrained, seed=seed, auroc=0.9, metrics={name: value})
+            for pretrained, value in ((True, 2.0), (False, 3.0))
+            for seed in range(3)
+        ]
         best, worst = ("3.0", "2.0") if higher_is_better else ("2.0", "3.0")
         text = section(records, "drift")
-        assert f"**{best}**" in text
-        assert f"**{worst}**" not in text
+        assert f"**{best} ± 0.0**" in text
+        assert f"**{worst}" not in text
         assert "Flicker (ms)" in text
         assert "Flicker (ms)" in section(records, "rd_backbone")
         assert "Flicker" not in section([make()], "rd_backbone")

@@ -1,11 +1,14 @@
 """The verdict is computed from records, pairs what may be paired, and says what it left out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fake_records import make
 from scipy import stats
 
-from bench.aggregate.rows import comparable_runs
+from bench.aggregate.frame import comparable_runs
+from bench.protocol import PROFILES, resolve
 from bench.report.leaderboard import leaderboard_markdown
 from bench.studies.rd_backbone.verdict import MAIN_PAIR, PAIRS, verdicts
 from models.catalog import MODELS
@@ -87,6 +90,9 @@ def test_the_main_question_is_there_even_unanswered():
     found = judge([make("rd_resnet18")])
     assert [verdict.pair for verdict in found] == [MAIN_PAIR]
     assert found[0].text == "not tested (no category that both sides have)"
+    text = leaderboard_markdown([make("rd_resnet18")])
+    assert "These runs do not ask the study's question" in text
+    assert "not tested" not in text
 
 
 def test_only_categories_that_both_have_count():
@@ -138,13 +144,65 @@ def test_families_own_recipes_may_differ_but_each_is_one_over_all_categories():
     assert found.left_out == {"run under another recipe than most": 1}
 
 
-def test_tuned_recipes_are_not_judged_on_what_they_were_tuned_on():
-    models = ("rd_resnet50.tuned", "rd_convnext.tuned")
-    records = records_of([0.9] * 6, [0.95] * 6, models)
-    records += records_of([0.9] * 4, [0.5] * 4, models, dataset="surface")
-    found = next(v for v in judge(records) if v.pair.chosen_on == "surface")
-    assert all(name.startswith("mvtec.") for name in found.categories)
-    assert found.left_out == {"the tuned constants were chosen on surface": 4}
+TUNED = ("rd_resnet50.tuned", "rd_convnext.tuned")
+
+
+@pytest.fixture
+def tune(monkeypatch):
+    """Declare models tuned."""
+
+    def tune(*names):
+        entries = {**MODELS, **{name: replace(MODELS[name], tuned=True) for name in names}}
+        monkeypatch.setattr("bench.studies.rd_backbone.verdict.MODELS", entries)
+
+    return tune
+
+
+def test_tuned_recipes_are_not_judged_on_what_they_were_tuned_on(tune):
+    tune("rd_resnet50", "rd_convnext")
+    records = records_of([0.9] * 6, [0.95] * 6, TUNED)
+    records += records_of([0.9] * 4, [0.5] * 4, TUNED, dataset="surface")
+    on_parts, on_surface = (v for v in judge(records) if v.pair.chosen_on == "surface")
+    assert (on_parts.dataset, on_parts.text) == ("mvtec", "ConvNeXt ahead")
+    assert on_surface.left_out == {"the tuned constants were chosen on surface": 4}
+    assert on_surface.test is None
+
+
+@pytest.mark.parametrize("tuned", [(), ("rd_resnet50",), ("rd_convnext",)])
+def test_tuned_recipes_are_not_judged_before_both_sides_are_tuned(tune, tuned):
+    tune(*tuned)
+    (found,) = (v for v in judge(records_of([0.9] * 6, [0.95] * 6, TUNED)) if v.pair.chosen_on)
+    assert found.test is None
+    assert found.text.startswith("withheld")
+    assert [n for n in ("rd_resnet50", "rd_convnext") if n in found.text] == [
+        n for n in ("rd_resnet50", "rd_convnext") if n not in tuned
+    ]
+
+
+def test_the_catalog_says_which_models_were_tuned():
+    tuned = {name for name, entry in MODELS.items() if entry.tuned}
+    assert tuned == {"rd_resnet18"}
+
+
+def test_datasets_are_never_pooled():
+    records = records_of([0.9] * 6, [0.95] * 6)
+    records += records_of([0.9] * 4, [0.5] * 4, dataset="surface")
+    assert [(v.dataset, len(v.categories), v.text) for v in judge(records)] == [
+        ("mvtec", 6, "ConvNeXt ahead"),
+        ("surface", 4, "not tested (n = 4 categories, at least 6 needed)"),
+    ]
+
+
+def test_sides_of_one_recipe_are_compared_whatever_their_architecture():
+    records = records_of([0.9] * 6, [0.95] * 6)
+    for record in records:
+        entry = MODELS[record.case.model]
+        protocol = resolve(entry, record.case.recipe, PROFILES["standard"])
+        record.protocol = protocol.as_dict()
+        record.key = replace(record.key, recipe=protocol.hash)
+    found = main(records)
+    assert len({record.key.recipe for record in records}) == 2
+    assert (len(found.categories), found.left_out) == (6, {})
 
 
 def test_the_table_shows_n_p_difference_and_seed_spread():
@@ -152,4 +210,5 @@ def test_the_table_shows_n_p_difference_and_seed_spread():
     line = next(x for x in leaderboard_markdown(records).splitlines() if "Only the teacher" in x)
     row = [cell.strip() for cell in line.strip("|").split("|")]
     # Difference exactly 3 points everywhere; p = 2/64; sd of {a, a + .02} is .02/√2.
-    assert row[4:] == ["6", "+3.00 [+3.00, +3.00]", ".031", "1.41", "2", "**ConvNeXt ahead**"]
+    assert row[2] == "mvtec"
+    assert row[5:] == ["6", "+3.00 [+3.00, +3.00]", ".031", "1.41", "2", "**ConvNeXt ahead**"]

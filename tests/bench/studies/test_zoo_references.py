@@ -62,7 +62,35 @@ def test_every_configuration_of_the_table_has_rows_and_every_row_an_answer(rows)
     assert {(row["model"], published_of(row)) for row in zoo} == {
         pair for pair in listed if pair[0] != "reverse_distillation"
     }
-    assert sum(len(r.metrics) for r in zoo_references(read_rows(FILES[0]))) == len(zoo)
+    shown = zoo_references(read_rows(FILES[0]))
+    assert sum(len(r.metrics) + len(r.reasons) for r in shown) == len(zoo)
+
+
+@pytest.mark.parametrize(
+    ("source", "metrics", "word"),
+    [
+        ("anomalib README", {"aupro_30"}, "3718"),
+        ("RD4AD paper", {"aupro_30"}, "per defective image"),
+        ("anomalib README (history) (layer3; pooling 2", set(METRICS.values()), "pools"),
+    ],
+)
+def test_values_of_another_thing_leave_their_cells_empty_with_the_reason(
+    rows, source, metrics, word
+):
+    chosen = [r for r in zoo_references(rows) if r.source.startswith(source)]
+    assert chosen
+    assert any(r.reasons for r in chosen)
+    for reference in chosen:
+        assert not metrics & set(reference.metrics)
+        assert set(reference.reasons) <= set(METRICS.values())
+    reasons = [why for r in chosen for name, why in r.reasons.items() if name in metrics]
+    assert any(word in reason for reason in reasons)
+
+
+def test_overlap_by_the_same_definition_stays(rows):
+    shown = {r.source.partition(" (")[0] for r in zoo_references(rows) if "aupro_30" in r.metrics}
+    assert {"PatchCore paper arXiv 2106.08265", "CFLOW-AD paper Table 3"} <= shown
+    assert not any(source.startswith(("anomalib", "RD4AD")) for source in shown)
 
 
 def test_the_file_is_small_and_has_no_figure_twice_and_none_beyond_its_range():

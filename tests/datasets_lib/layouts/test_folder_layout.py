@@ -93,7 +93,9 @@ def test_missing_mask_is_refused(tmp_path, lost):
     (root / "ground_truth" / lost).unlink()
     if lost.startswith("break"):
         (root / "ground_truth" / "break").rmdir()
-    with pytest.raises(DatasetError, match=r"1 of 3 .* have no mask.*Add the masks") as caught:
+    with pytest.raises(
+        DatasetError, match=r"1 of 3 .* have no mask.*Add or rename the masks"
+    ) as caught:
         read_category("set", "cat", root)
     kind, stem = lost.partition("/")[0], lost.partition("/")[2].partition("_")[0]
     assert f"test/{kind}/{stem}" in str(caught.value)

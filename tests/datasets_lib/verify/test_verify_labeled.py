@@ -8,7 +8,7 @@ from datasets_lib.entry import Counts
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.classification import Classification, FileSplit, PixelSplit
 from datasets_lib.verify.images import Problem
-from datasets_lib.verify.sets import Report, excusing, verify_labeled, verify_textures
+from datasets_lib.verify.sets import Check, Report, excusing, verify_labeled, verify_textures
 
 CLASSES = ("ant", "bee")
 
@@ -27,7 +27,7 @@ def split(name, count, labels=None):
 def verified(tmp_path):
     def verify(train, test, expected=None):
         found = Classification("mine", train, test)
-        report = verify_labeled("mine", tmp_path, lambda root: found, expected)
+        report = verify_labeled("mine", tmp_path, lambda root: found, Check(expected))
         return [(problem.kind, problem.where) for problem in report.problems]
 
     return verify
@@ -79,7 +79,7 @@ def test_textures_are_decoded(tmp_path):
     Image.new("RGB", (6, 6)).save(tmp_path / "bark.png")
     (tmp_path / "moss.jpg").write_bytes(b"\xff\xd8 no")
     files = [tmp_path / "bark.png", tmp_path / "moss.jpg"]
-    report = verify_textures("mine", tmp_path, lambda root: files, Counts(2, 0))
+    report = verify_textures("mine", tmp_path, lambda root: files, Check(Counts(2, 0)))
     assert report.counts == Counts(2, 0)
     assert [(p.kind, p.where.partition(":")[0]) for p in report.problems] == [
         ("unreadable", "moss.jpg")

@@ -1,8 +1,10 @@
+import argparse
 import hashlib
 import os
 import pickle
 import subprocess
 import sys
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from models.components.weights import (
     load_state,
     resolve,
 )
+from models.components.weights_file import without_prefix
 
 TAG = "resnet18.tv_in1k"
 STATE = {"conv1.weight": torch.arange(4.0).view(1, 1, 2, 2), "bn1.bias": torch.ones(2)}
@@ -130,15 +133,108 @@ def assert_state(found):
     assert all(torch.equal(found[name], tensor) for name, tensor in STATE.items())
 
 
-@pytest.mark.parametrize("wrap", [None, "state_dict", "model"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        *("", "state_dict", "model", "state_dict_ema", "model_state_dict", "net", "teacher"),
+        *("my_own_name", "checkpoint.model", "a.b.state_dict"),
+    ],
+)
 def test_torch_files_load_and_are_unwrapped(tmp_path, wrap):
-    torch.save({wrap: STATE, "epoch": 3} if wrap else STATE, tmp_path / "resnet18.pth")
+    content = STATE
+    for name in reversed(wrap.split(".") if wrap else []):
+        content = {"epoch": 3, name: content, "step": torch.tensor(7)}
+    torch.save(content, tmp_path / "resnet18.pth")
     assert_state(loaded(tmp_path / "resnet18.pth"))
+
+
+def test_averaged_weights_are_preferred_and_an_optimizers_state_is_none(tmp_path):
+    other = {name: tensor + 1 for name, tensor in STATE.items()}
+    content = {
+        "optimizer": {"state": {0: {"exp_avg": torch.ones(9)}}, "param_groups": []},
+        "model": other,
+        "model_ema": STATE,
+        "args": argparse.Namespace(lr=0.1),
+    }
+    torch.save(content, tmp_path / "resnet18.pth")
+    assert_state(loaded(tmp_path / "resnet18.pth"))
+
+
+def test_two_state_dicts_of_unknown_names_are_named(tmp_path):
+    torch.save({"generator": STATE, "critic": STATE}, tmp_path / "resnet18.pth")
+    with pytest.raises(ValueError, match="several of them, generator, critic"):
+        loaded(tmp_path / "resnet18.pth")
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "backbone.", "_orig_mod.", "model.module.", "x."]
+)
+def test_a_wrappers_prefix_is_found_from_the_names_a_network_knows(prefix):
+    state = {f"{prefix}{name}": tensor for name, tensor in STATE.items()}
+    state["head.fc.weight"] = torch.ones(1)
+    found = without_prefix(state, lambda tensors: len(STATE.keys() & tensors.keys()))
+    assert_state(found if prefix else {name: found[name] for name in STATE})
+
+
+def test_a_teachers_prefix_comes_before_its_students():
+    state = {
+        f"{who}.{n}": t + (who == "student")
+        for who in ("student", "teacher")
+        for n, t in STATE.items()
+    }
+    assert_state(without_prefix(state, lambda tensors: len(STATE.keys() & tensors.keys())))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"<!DOCTYPE html><html>Not found</html>", "web page"),
+        (b"\n<html><head>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "Git LFS"),
+        (b"/annex/objects/SHA256E-s9--ab.pth\n", "git-annex"),
+        (b"", "empty file"),
+        (b'{"error": "forbidden"}', "text that begins with"),
+        (b"\x1f\x8b\x08rest", "gzip"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_what_is_no_weights_file_is_named(tmp_path, content, kind, suffix):
+    with pytest.raises(ValueError, match=kind) as error:
+        loaded(write(tmp_path / f"resnet18{suffix}", content))
+    assert "weights_only" not in str(error.value)
+
+
+@pytest.mark.parametrize(("suffix", "save"), [(".pth", save_file), (".safetensors", torch.save)])
+def test_the_content_decides_the_format_and_not_the_suffix(tmp_path, suffix, save):
+    save(STATE, tmp_path / f"resnet18{suffix}")
+    assert_state(loaded(tmp_path / f"resnet18{suffix}"))
+
+
+def test_a_pickled_model_is_named_without_advice_to_run_it(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "resnet18.pth")
+    with pytest.raises(ValueError, match=r"Linear.*state_dict") as error:
+        loaded(tmp_path / "resnet18.pth")
+    assert "weights_only" not in str(error.value)
 
 
 def test_safetensors_load(tmp_path):
     save_file(STATE, tmp_path / "resnet18.safetensors")
     assert_state(loaded(tmp_path / "resnet18.safetensors"))
+
+
+def test_the_only_file_in_an_archive_loads(tmp_path):
+    torch.save(STATE, tmp_path / "inner.pckl")
+    path = tmp_path / "dsr_vqvae.zip"
+    with ZipFile(path, "w") as archive:
+        archive.mkdir("folder")
+        archive.write(tmp_path / "inner.pckl", "folder/inner.pckl")
+    assert resolve("dsr_vqvae.pretrained", [tmp_path]).path == path
+    assert_state(loaded(path))
+    with ZipFile(path, "a") as archive:
+        archive.writestr("folder/other.pckl", b"")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        loaded(path)
 
 
 class Payload:

@@ -1,0 +1,68 @@
+"""What a run was trained and evaluated on: only runs under one condition may rank together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench.record import Record
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the runs of a row were evaluated on.
+
+    Attributes:
+        images: Hashes of training and test images, by category.
+        sizes: Sides of the evaluated frames in pixels.
+        tested: Number of test images of each category.
+    """
+
+    images: tuple[tuple[str, str], ...]
+    sizes: tuple[int, ...]
+    tested: tuple[int, ...]
+
+    def differences(self, other: "Conditions") -> list[str]:
+        """Return in words how these conditions differ from others."""
+        named = []
+        if self.sizes != other.sizes:
+            named.append(f"{_joined(self.sizes)} px, not {_joined(other.sizes)}")
+        if self.tested != other.tested:
+            named.append(f"{_joined(self.tested)} test images, not {_joined(other.tested)}")
+        if self.images != other.images and not named:
+            named.append("other images")
+        return named
+
+
+NOTHING = Conditions((), (), ())
+"""Conditions of no row."""
+
+
+def conditions_of(records: Iterable[Record]) -> Conditions:
+    """Return the conditions of a row's records."""
+    records = list(records)
+    images = {
+        (r.case.data, str(r.fingerprints.get("images_sha256") or r.key.data)) for r in records
+    }
+    sizes = {int(r.protocol.get("image_size", 0)) for r in records}
+    tested = {(r.case.data, int(r.fingerprints.get("images", {}).get("test", 0))) for r in records}
+    return Conditions(
+        tuple(sorted(images)),
+        tuple(sorted(sizes)),
+        tuple(count for _, count in sorted(tested)),
+    )
+
+
+def budget_share(record: Record) -> float | None:
+    """Return a run's training budget as a share of its recipe's own; None where not recorded."""
+    recipe = record.protocol.get("recipe", {})
+    if recipe.get("optimizer") == "none":
+        return 1.0  # one pass over the training images, whatever the budget
+    planned = record.protocol.get("images_seen")
+    if planned is None:
+        return 1.0 if recipe else None
+    fitted = record.fingerprints.get("images", {}).get("fit", 0)
+    own = recipe.get("images") or recipe.get("epochs", 0) * fitted
+    return planned / own if own else None
+
+
+def _joined(numbers: Iterable[int]) -> str:
+    return " / ".join(f"{number:,}" for number in sorted(set(numbers)))

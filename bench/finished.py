@@ -1,0 +1,49 @@
+"""The finished records of a store, and which of them still stand for a case."""
+
+import time
+from functools import cached_property
+
+from bench.provenance.currency import why_stale
+from bench.provenance.load import LoadMeter
+from bench.record import Record
+from bench.run.job import Job
+from bench.store import Store
+
+_LOOK_SECONDS = 1.0
+
+
+class Finished:
+    """Looks up finished records of jobs in a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._records = store.finished()
+
+    def look_up(self, job: Job) -> tuple[Record | None, str | None]:
+        """Return the record that stands for a job, or the newest one and why it does not.
+
+        Nothing and nothing if the job never finished.
+        """
+        records = self._records.get(job.key, [])
+        newest_reason = None
+        for record in reversed(records):
+            files = self._store.code_files(record.code.get("hash"))
+            why = why_stale(record, job.wanted, files) or self._disturbed(record, job)
+            if why is None:
+                return record, None
+            newest_reason = newest_reason or why
+        return (records[-1], newest_reason) if records else (None, None)
+
+    def _disturbed(self, record: Record, job: Job) -> str | None:
+        """Return why a record's speeds are to be measured again: it was busy then and is idle."""
+        if not (record.disturbed and job.settings.measurements and self._idle):
+            return None
+        return "its speeds were measured on a busy machine, which is idle now"
+
+    @cached_property
+    def _idle(self) -> bool:
+        """Whether others leave the processors alone, seen over a second."""
+        meter = LoadMeter()
+        time.sleep(_LOOK_SECONDS)
+        load = meter.read()
+        return load is not None and not load.disturbs(threads=load.cores)

@@ -1,0 +1,339 @@
+"""Measure everything that wants a GPU, in about ten minutes: ``python -m bench.perf.gpu_session``.
+
+The steps run in order, each in processes of its own and within its share of ``--minutes``; what a
+step found is written to ``--out`` before the next one starts:
+
+1. ``tests``: ``pytest tests -m gpu``.
+2. ``zoo``: one case of every anomaly model on `surface`, at the model's own size: metrics, speed
+   and memory as a session records them.
+3. ``bound``: the same models' training step on tensors that lie on the device already. The recorded
+   step divided by this one says what loading, augmenting and scheduling cost.
+4. ``metrics``: the pixel metrics on maps as many and as large as MVTec AD's bottle (83 of 900²).
+5. ``peer``: anomalib's training and test of the models that both have, where ``--peer-python``
+   names an interpreter that has it.
+
+``--against RECORDS`` prints the metrics of another machine's records next to these. Without a GPU
+``--device cpu --shrunk`` runs the whole in a few minutes on small images.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tabulate import tabulate
+
+from bench.case import Case
+from bench.environment import default_precision, environment
+from bench.metrics.regions import label_regions
+from bench.perf.metrics import every, synchronized, synthetic_maps
+from bench.protocol import PROFILES, Protocol, resolve
+from bench.record import Record
+from bench.run.batch import make_batch
+from bench.run.build import anomaly_options
+from bench.run.device import use_device
+from bench.run.training.optimization import build_optimizer
+from bench.run.training.precision import autocast
+from bench.store import read_records
+from bench.study import first_head
+from models.catalog import MODELS
+from models.components.base import AnomalyModel
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTURE = "grained"
+MINUTES = {"tests": 0.2, "zoo": 0.5, "bound": 0.15, "metrics": 0.05, "peer": 0.1}
+"""Share of the time that each step may take."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the steps share.
+
+    Attributes:
+        out: Folder of what they write.
+        device: ``cuda`` or ``cpu``.
+        models: Catalog names of the models to measure.
+        images_seen: Training budget of a case in images.
+        image_size: Side of the images in pixels; None means each model's own.
+        minutes: Time for all steps.
+        peer_python: Interpreter that has anomalib.
+        against: Records of another machine.
+    """
+
+    out: Path
+    device: str
+    models: tuple[str, ...]
+    images_seen: int
+    image_size: int | None
+    minutes: float
+    peer_python: Path | None
+    against: Path | None
+
+    def seconds(self, step: str) -> float:
+        """Return the time limit of a step."""
+        return 60 * self.minutes * MINUTES[step]
+
+
+def main() -> None:
+    """Run the steps that the options name; one that fails is named and the next one goes on."""
+    session, steps = _options()
+    session.out.mkdir(parents=True, exist_ok=True)
+    _write(session, "environment", environment(session.device))
+    summary = []
+    for step in steps:
+        begin = time.monotonic()
+        try:
+            said = STEPS[step](session)
+        except Exception as error:
+            said = f"failed with {type(error).__name__}: {str(error).splitlines()[0]}"
+        summary.append(f"{step}, {time.monotonic() - begin:.0f} s: {said}")
+        print(summary[-1], flush=True)
+        (session.out / "summary.txt").write_text("\n".join(summary) + "\n", encoding="utf-8")
+    print(_table(session))
+
+
+def run_tests(session: Session) -> str:
+    """Run the tests that need a CUDA device."""
+    command = [sys.executable, "-m", "pytest", "tests", "-m", "gpu", "-q", "-n", "0"]
+    return _child(session, "tests", [*command, "-p", "no:cacheprovider"])
+
+
+def run_zoo(session: Session) -> str:
+    """Run one case of every model through a session of its own."""
+    command = [sys.executable, "-m", "pytest", "bench", "-q", "--no-pictures"]
+    command += ["-k", " or ".join(_case(name).id for name in session.models)]
+    command += ["--profile", "standard", "--recipes", "baseline", "--device", session.device]
+    command += ["--images-seen", str(session.images_seen), "-p", "no:cacheprovider"]
+    if session.image_size is not None:
+        command += ["--image-size", str(session.image_size)]
+    command += ["--results-dir", str(session.out / "results"), "--rerun"]
+    return _child(session, "zoo", command)
+
+
+def run_bound(session: Session) -> str:
+    """Time every model's bare training step; models without a loss have none."""
+    use_device(session.device)
+    rates: dict[str, float] = {}
+    failures = {}
+    end = time.monotonic() + session.seconds("bound")
+    for name in session.models:
+        if MODELS[name].recipes["baseline"].optimizer == "none":
+            continue
+        if time.monotonic() > end:
+            failures[name] = "no time was left"
+            continue
+        try:
+            rates[name] = bare_rate(session, name)
+        except (RuntimeError, ValueError) as error:
+            failures[name] = str(error).splitlines()[0]
+        _write(session, "bound", {"images_per_s": rates, "failures": failures})
+    return f"{len(rates)} models, {len(failures)} without: {', '.join(failures) or 'none'}"
+
+
+def bare_rate(session: Session, name: str, min_steps: int = 5, budget_s: float = 1.0) -> float:
+    """Return images/s of a model's training step on one batch that lies on the device."""
+    entry, protocol = MODELS[name], _protocol(session, name)
+    device = torch.device(session.device)
+    torch.manual_seed(0)
+    options = anomaly_options(name, protocol)
+    model = entry.load_build()(weights=entry.weights, state=None, **options).to(device).train()
+    batch_size, side = protocol.recipe.batch_size, protocol.input_size
+    images = torch.rand(batch_size, 3, side, side, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    _gather(model, images, device)
+    others = torch.rand_like(images) if entry.auxiliary else None
+    labels: dict[str, Any] = {}
+    if entry.supervised:
+        labels["targets"] = torch.arange(batch_size, device=device) % 2 == 1
+        labels["masks"] = labels["targets"][:, None, None].expand(-1, side, side).contiguous()
+    with torch.no_grad():
+        batch = make_batch(model, images, device, auxiliary=others, **labels)
+    optimizer = build_optimizer(protocol.recipe, model.parameter_groups())
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(device, protocol):
+            loss = model.loss(batch)
+        loss.backward()
+        optimizer.step()
+
+    return batch_size / statistics.median(_timed(step, session.device, min_steps, budget_s))
+
+
+def run_metrics(session: Session) -> str:
+    """Time every pixel metric, with and without labeling the masks."""
+    images, size = (83, 900) if session.image_size is None else (8, session.image_size)
+    maps, masks = synthetic_maps(images, size)
+    maps = maps.to(session.device)
+    regions = label_regions(masks).to(maps.device)
+    run = synchronized(lambda: every(maps, regions, maps[: images // 4]), maps)
+    run()
+    seconds = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        metrics = run()
+        seconds.append(time.perf_counter() - begin)
+    found = {"images": images, "size": size, "seconds": seconds, "metrics": metrics}
+    _write(session, "metrics", found)
+    return f"all pixel metrics of {images} × {size}²: {1e3 * statistics.median(seconds):.0f} ms"
+
+
+def run_peer(session: Session) -> str:
+    """Time anomalib on the models that both have."""
+    if session.peer_python is None:
+        return "skipped: no --peer-python"
+    command = [sys.executable, "-m", "bench.perf.zoo", "all", "--rounds", "1"]
+    return _child(session, "peer", [*command, "--peer-python", str(session.peer_python)])
+
+
+STEPS: dict[str, Callable[[Session], str]] = {
+    "tests": run_tests,
+    "zoo": run_zoo,
+    "bound": run_bound,
+    "metrics": run_metrics,
+    "peer": run_peer,
+}
+
+
+def _table(session: Session) -> str:
+    """Return what was measured as a table, a row per model."""
+    records = list(_records(session.out / "results" / "runs" / "records.jsonl"))
+    bound_file = session.out / "bound.json"
+    bound = json.loads(bound_file.read_text("utf-8"))["images_per_s"] if bound_file.exists() else {}
+    others = {r.case.model: r for r in _records(session.against) if r.case.dataset == "surface"}
+    rows = [_row(record, bound, others) for record in records]
+    return tabulate(rows, headers="keys", tablefmt="pipe", floatfmt=".4g")
+
+
+def _row(record: Record, bound: dict[str, float], others: dict[str, Record]) -> dict[str, Any]:
+    measured = record.measurements
+    trained = measured.get("train_images_per_s_cached")
+    bare = bound.get(record.case.model)
+    memory = measured.get("peak_device_bytes") or measured.get("peak_host_bytes")
+    other = others.get(record.case.model)
+    return {
+        "Model": record.case.model,
+        "Outcome": record.outcome,
+        "Training, images/s": trained,
+        "of the bare step": trained / bare if trained and bare else None,
+        "Fit, s": measured.get("fit_seconds"),
+        "Inference, images/s": measured.get("inference_images_per_s"),
+        "Latency, ms": measured.get("latency_p50_ms"),
+        "Peak, GB": memory / 1e9 if memory else None,
+        "Image AUROC": _auroc(record),
+        "there": _auroc(other) if other else None,
+    }
+
+
+def _auroc(record: Record) -> float | None:
+    return record.metrics.get(first_head(record), {}).get("image_auroc")
+
+
+def _records(path: Path | None) -> Iterator[Record]:
+    if path is not None and path.exists():
+        yield from read_records([path])
+
+
+def _case(name: str) -> Case:
+    return Case(name, "baseline", "surface", TEXTURE, "default", False, 0)
+
+
+def _protocol(session: Session, name: str) -> Protocol:
+    return resolve(
+        MODELS[name],
+        "baseline",
+        PROFILES["standard"],
+        precision=default_precision(session.device),
+        image_size=session.image_size,
+    )
+
+
+@torch.no_grad()
+def _gather(model: AnomalyModel, images: torch.Tensor, device: torch.device) -> None:
+    if model.gathers_statistics:
+        model.eval()
+        model.update(make_batch(model, images, device))
+        model.compute()
+        model.train()
+
+
+def _timed(step: Callable[[], None], device: str, min_steps: int, budget_s: float) -> list[float]:
+    """Return seconds of steps after three that warm up, each to its end on the device."""
+    samples: list[float] = []
+    end = time.monotonic() + budget_s
+    while len(samples) < min_steps + 3 or time.monotonic() < end:
+        begin = time.perf_counter()
+        step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        samples.append(time.perf_counter() - begin)
+    return samples[3:]
+
+
+def _child(session: Session, step: str, command: list[str]) -> str:
+    """Run a process within its step's time, keep its output, and return its last line."""
+    log = session.out / f"{step}.log"
+    with log.open("w", encoding="utf-8") as file:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                timeout=session.seconds(step),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"stopped after {session.seconds(step):.0f} s; see {log.name}"
+    lines = log.read_text("utf-8").strip().splitlines()
+    return f"exit {done.returncode}: {lines[-1] if lines else 'no output'}"
+
+
+def _write(session: Session, name: str, value: object) -> None:
+    (session.out / f"{name}.json").write_text(json.dumps(value, indent=1), encoding="utf-8")
+
+
+def _options() -> tuple[Session, list[str]]:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("gpu_session"), metavar="DIR")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for all steps (default 10)")
+    parser.add_argument("--models", default="", metavar="A,B", help="default: every anomaly model")
+    parser.add_argument("--steps", default=",".join(STEPS), metavar="A,B", help="default: all")
+    parser.add_argument("--images-seen", type=int, default=256, metavar="N")
+    parser.add_argument("--shrunk", action="store_true", help="64 px and 8 images, for a CPU")
+    parser.add_argument("--peer-python", type=Path, metavar="PY")
+    parser.add_argument("--against", type=Path, metavar="RECORDS")
+    options = parser.parse_args()
+    every_model = [name for name, entry in MODELS.items() if entry.task == "anomaly"]
+    chosen = options.models.split(",") if options.models else every_model
+    steps = options.steps.split(",")
+    for word, known in ((chosen, every_model), (steps, list(STEPS))):
+        if unknown := set(word) - set(known):
+            parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+    session = Session(
+        out=options.out.resolve(),
+        device=options.device,
+        models=tuple(chosen),
+        images_seen=8 if options.shrunk else options.images_seen,
+        image_size=64 if options.shrunk else None,
+        minutes=options.minutes,
+        peer_python=options.peer_python,
+        against=options.against,
+    )
+    return session, steps
+
+
+if __name__ == "__main__":
+    main()

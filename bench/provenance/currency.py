@@ -1,0 +1,106 @@
+"""Whether a finished record still stands for what would run now, and why not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.provenance.fingerprint import Fingerprint
+from bench.record import Record
+
+_SHOWN = 3
+_NAMES = {
+    "cpu": "processor",
+    "torch": "torch",
+    "gpu": "GPU",
+    "driver": "driver",
+    "cores": "number of processors",
+    "threads_set": "number of threads (OMP_NUM_THREADS)",
+}
+_ASKED = {"measurements": "measurements", "pictures": "pictures", "models": "saved model"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a record must match to stand for a case.
+
+    Attributes:
+        code: Fingerprint of the case's code.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        machine: What `bench.environment.expected` returns.
+        asked: Whether measurements, pictures and saved models are wanted, as in `Record.asked`.
+    """
+
+    code: Fingerprint
+    device: str
+    machine: Mapping[str, Any]
+    asked: Mapping[str, bool]
+
+
+def why_stale(record: Record, wanted: Wanted, files: Mapping[str, str] | None = None) -> str | None:
+    """Return why a finished record does not stand for a case, as clauses; None if it does.
+
+    Args:
+        record: A finished record of the case's key.
+        wanted: What would run now.
+        files: Hashes by file of the record's code, where they are known.
+    """
+    clauses = _code(record, wanted.code, files)
+    clauses += _machine(record, wanted) + _asked(record, wanted)
+    return "; ".join(clauses) or None
+
+
+def origin(record: Record) -> str:
+    """Return the commit that a record is from, such as ``commit 1a2b3c4 with changes``."""
+    commit = record.code.get("commit")
+    if not commit:
+        return f"an unknown commit of {record.finished[:10]}"
+    return f"commit {commit[:7]}{' with changes' if record.code.get('dirty') else ''}"
+
+
+def changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Return the files that differ between two fingerprints, sorted.
+
+    >>> changed_files({"a.py": "1", "b.py": "2"}, {"a.py": "1", "b.py": "3", "c.py": "4"})
+    ['b.py', 'c.py']
+    """
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+def _code(record: Record, code: Fingerprint, files: Mapping[str, str] | None) -> list[str]:
+    before = record.code.get("hash")
+    if before == code.hash:
+        return []
+    if before is None:
+        return ["its record does not say which code made it"]
+    changed = changed_files(files, code.files) if files is not None else []
+    if not changed:
+        return [f"its code or catalog entry changed since {origin(record)}"]
+    more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+    return [f"{', '.join(changed[:_SHOWN])}{more} changed since {origin(record)}"]
+
+
+def _machine(record: Record, wanted: Wanted) -> list[str]:
+    before = record.environment
+    kinds = [str(name).partition(":")[0] for name in (before.get("device"), wanted.device)]
+    if kinds[0] != kinds[1]:
+        return [f"it ran on {kinds[0]}, not on {kinds[1]}"]
+    return [
+        f"its {_NAMES[name]} was {found}, now {value}"
+        for name, value in wanted.machine.items()
+        if not _same(name, found := before.get(name, "unknown"), value)
+    ]
+
+
+def _same(name: str, before: Any, now: Any) -> bool:
+    if name == "torch":
+        before = str(before).partition("+")[0]
+    if name == "driver":  # the last part is a patch level
+        before = ".".join(str(before).split(".")[:2])
+    return bool(before == now)
+
+
+def _asked(record: Record, wanted: Wanted) -> list[str]:
+    lacking = [
+        _ASKED[name] for name, want in wanted.asked.items() if want and not record.asked.get(name)
+    ]
+    return [f"it has no {' and no '.join(lacking)}"] if lacking else []

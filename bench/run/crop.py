@@ -1,0 +1,75 @@
+"""Evaluation of models that see a center crop: over the full frame first, then over the crop alone.
+
+A crop cuts defects away and the image keeps its label. A model that crops is therefore ranked by
+its map pasted back into the frame, where a defect that was cut away counts as missed, as it would
+on the line. What it can do on what it sees is a head of its own.
+"""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from bench.record import CROP_SUFFIX
+from bench.run.predict import HeadPredictions
+from datasets_lib.batches.image_set import ImageSet
+
+
+def paste(predictions: dict[str, HeadPredictions], side: int) -> dict[str, HeadPredictions]:
+    """Return predictions with their maps in the middle of ``(N, side, side)`` frames.
+
+    Outside the crop stands the lowest score of all maps: a pixel never seen is flagged last.
+    """
+    return {
+        head: replace(result, maps=None if result.maps is None else _framed(result.maps, side))
+        for head, result in predictions.items()
+    }
+
+
+def cut_away(masks: Tensor, frame_masks: Tensor) -> Tensor:
+    """Return ``(N,)`` booleans: images that have defect pixels, none of them inside the crop.
+
+    Args:
+        masks: ``(N, S, S)`` booleans of the crops.
+        frame_masks: ``(N, F, F)`` booleans of the full frames.
+    """
+    return frame_masks.flatten(1).any(1) & ~masks.cpu().flatten(1).any(1)
+
+
+def within_crop(
+    test: ImageSet, predictions: dict[str, HeadPredictions], left_out: Tensor
+) -> tuple[ImageSet, dict[str, HeadPredictions]]:
+    """Return the test set and its predictions as the crop shows them.
+
+    Args:
+        test: Cropped images and masks.
+        predictions: Predictions by head.
+        left_out: ``(N,)`` booleans: images whose crop shows neither their defect nor, for certain,
+            a normal surface.
+    """
+    rows = [row for row, left in enumerate(left_out.tolist()) if not left]
+    kept = {
+        head + CROP_SUFFIX: HeadPredictions(
+            result.scores[rows], None if result.maps is None else result.maps[rows]
+        )
+        for head, result in predictions.items()
+    }
+    return test.rows(rows), kept
+
+
+def cut_away_note(left_out: Tensor, labels: Tensor, crop: int, side: int) -> str:
+    """Return how many defective images lost their defect; empty where none did."""
+    lost, defective = int(left_out.sum()), int(labels.sum())
+    return (
+        f"{lost} of {defective} defective images ({lost / defective:.1%}) show no defect pixel in "
+        f"the {crop} px crop of {side} px, and count as defective"
+        if lost
+        else ""
+    )
+
+
+def _framed(maps: Tensor, side: int) -> Tensor:
+    crop = maps.shape[-1]
+    begin = (side - crop) // 2
+    frame = maps.min().repeat(len(maps), side, side)  # on the device: no synchronization
+    frame[:, begin : begin + crop, begin : begin + crop] = maps
+    return frame

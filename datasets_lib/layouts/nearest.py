@@ -1,0 +1,181 @@
+"""What to rename in a folder that is laid out as no dataset, from the layout that is nearest."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.class_folders import TEST_SPLITS, TRAIN_SPLITS
+from datasets_lib.layouts.folders import is_image, list_folder, same_name
+from datasets_lib.layouts.masks import is_truth_folder
+from datasets_lib.layouts.plain_folders import ABNORMAL_NAMES
+from datasets_lib.layouts.split import NORMAL_NAMES
+
+_MAX_NAMES = 3
+
+
+def nearest_layout(folder: Path) -> str | None:
+    """Return what the folder resembles and what to rename, as a clause; None if nothing.
+
+    Raises:
+        DatasetError: A folder cannot be listed.
+    """
+    contents = _Contents(folder)
+    rules = (_images_alone, _one_category, _unsplit_classes, _kinds, _flat_classes, _categories)
+    for rule in rules:
+        if (clause := rule(contents)) is not None:
+            return clause
+    return None
+
+
+class _Contents:
+    """Folders of a folder, by the form of their names that is compared.
+
+    Attributes:
+        path: The folder.
+        folders: Its folders by `same_name`.
+        with_images: Those that hold images, directly or one level deeper, without masks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files = list_folder(path, "").files
+        self.folders = {same_name(name): path / name for name in list_folder(path, "").folders}
+        self.with_images = {
+            name: folder
+            for name, folder in self.folders.items()
+            if not is_truth_folder(name) and _holds_images(folder)
+        }
+
+    def named(self, names: frozenset[str] | tuple[str, ...]) -> Path | None:
+        """Return the first folder that has one of these names."""
+        return next((f for name, f in self.with_images.items() if name in names), None)
+
+    def others(self, *names: frozenset[str]) -> list[Path]:
+        """Return the folders with images that have none of these names."""
+        return [f for n, f in self.with_images.items() if not any(n in group for group in names)]
+
+
+def _images_alone(contents: _Contents) -> str | None:
+    if contents.with_images or not any(map(is_image, contents.files)):
+        return None
+    return (
+        "it holds images and no folders of them: put normal ones into normal and defective ones "
+        "into abnormal, or those of each class into train/<class> and test/<class>"
+    )
+
+
+def _one_category(contents: _Contents) -> str | None:
+    train = contents.named(TRAIN_SPLITS)
+    if train is None:
+        return None
+    inner = _Contents(train)
+    test = contents.named(TEST_SPLITS)
+    name = contents.path.name
+    if inner.named(NORMAL_NAMES):
+        if test is None:
+            return f"train/good has no test next to it: wanted {name}/<category>/test/<kind>"
+        return (
+            "it is one category of MVTec AD's layout: move it into a folder of its own, such as "
+            f"parts/{name}, which is then the dataset parts"
+        )
+    if not inner.with_images and any(map(is_image, inner.files)):
+        return (
+            "train holds images directly: move normal ones into train/good, or those of each class "
+            "into train/<class>"
+        )
+    return None
+
+
+def _unsplit_classes(contents: _Contents) -> str | None:
+    train = contents.named(TRAIN_SPLITS)
+    if train is None:
+        return None
+    classes = _names(_Contents(train).with_images.values())
+    if contents.named(TEST_SPLITS) is None:
+        return (
+            f"train has the classes {classes}, but there is no test, val or valid: move a part of "
+            "each class's images into test/<class>"
+        )
+    return (
+        f"train has the folders {classes}, and the test split shares fewer than two of them: "
+        "rename the classes to be equal in both"
+    )
+
+
+def _kinds(contents: _Contents) -> str | None:
+    normal, abnormal = contents.named(NORMAL_NAMES), contents.named(ABNORMAL_NAMES)
+    others = contents.others(NORMAL_NAMES, ABNORMAL_NAMES)
+    if normal and others:
+        masks = [f.name for f in contents.folders.values() if is_truth_folder(f.name)]
+        moved = ", ".join(f"{f.name} into abnormal/{f.name}" for f in others[:_MAX_NAMES])
+        return (
+            f"{normal.name} holds normal images: move {moved}"
+            + ", …" * (len(others) > _MAX_NAMES)
+            + (f"; masks stay in {masks[0]}/<kind>" if masks else "")
+        )
+    if normal:
+        return f"it has {normal.name} and no defective images: wanted abnormal next to it"
+    if abnormal:
+        return f"it has {abnormal.name} and no normal images: wanted normal next to it"
+    return None
+
+
+def _flat_classes(contents: _Contents) -> str | None:
+    classes = [f for f in contents.with_images.values() if any(map(is_image, _files(f)))]
+    if len(classes) < 2:
+        return None
+    return (
+        f"it has the classes {_names(classes)} without a split: move them into train/<class> and a "
+        "part of their images into test/<class>; or, to find defects, rename the folder of "
+        "normal images to normal and move the others into abnormal"
+    )
+
+
+def _categories(contents: _Contents) -> str | None:
+    """Explain the first folder that resembles a category."""
+    for folder in contents.with_images.values():
+        inner = _Contents(folder)
+        if (train := inner.named(TRAIN_SPLITS)) is None:
+            continue
+        if inner.named(TEST_SPLITS) is None:
+            return f"{folder.name} has train and no test: wanted {folder.name}/test/<kind>"
+        if any(map(is_image, _files(train))):
+            return f"{folder.name}/train holds images directly: move them into train/good"
+        found = _names(_Contents(train).with_images.values())
+        return f"{folder.name}/train holds {found}: rename the folder of normal images to good"
+    return None
+
+
+def deeper(
+    folder: Path, is_dataset: Callable[[Path], bool], levels: int = 3
+) -> tuple[Path, int] | None:
+    """Return the nearest folder below that holds datasets, and how many levels deeper they are."""
+    layer = [folder]
+    for level in range(1, levels + 1):
+        for parent in layer:
+            if any(map(is_dataset, _subfolders(parent))):
+                return parent, level
+        layer = [inner for parent in layer for inner in _subfolders(parent)]
+    return None
+
+
+def _subfolders(folder: Path) -> Iterator[Path]:
+    with suppress(DatasetError):
+        yield from (folder / name for name in list_folder(folder, "").folders)
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(map(is_image, _files(folder))) or any(
+        any(map(is_image, _files(inner))) or any(_subfolders(inner))
+        for inner in _subfolders(folder)
+    )
+
+
+def _files(folder: Path) -> list[str]:
+    return list_folder(folder, "").files
+
+
+def _names(folders: Iterable[Path]) -> str:
+    names = [folder.name for folder in folders]
+    return ", ".join(names[:_MAX_NAMES]) + ", …" * (len(names) > _MAX_NAMES)

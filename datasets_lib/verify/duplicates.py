@@ -1,0 +1,52 @@
+"""Near-duplicates: test images that show what a training image shows, but for sensor noise."""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy.ndimage import uniform_filter
+
+_SIDE = 32
+
+_SAME = 0.9
+"""Correlation of details from which two images show the same. Surfaces drawn at random reach 0.4
+with the nearest of 60 others, the same surfaces photographed twice 0.99 (noise of 3 gray levels).
+In magnetic tile, whose tiles were photographed several times, 30 % of the test images reach it."""
+
+_FEWEST = 8
+"""Images below which the mean image says too little."""
+
+
+def thumbnail_of(image: Image.Image) -> bytes:
+    """Return a gray thumbnail of an RGB image, (32, 32) bytes."""
+    return image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX).tobytes()
+
+
+def near_duplicates(train: list[bytes], test: list[bytes]) -> int:
+    """Return how many test images nearly equal a training image.
+
+    What all images have in common, the mean training image, is subtracted first: aligned parts look
+    alike without being the same photograph.
+
+    Args:
+        train: Thumbnails of the training images.
+        test: Thumbnails of the normal test images.
+    """
+    if len(train) < _FEWEST or not test:
+        return 0
+    fitted, tested = _pixels(train), _pixels(test)
+    mean = fitted.mean(0)
+    correlation = _details(tested - mean) @ _details(fitted - mean).T
+    return int((correlation.max(1) >= _SAME).sum())
+
+
+def _pixels(thumbnails: list[bytes]) -> npt.NDArray[np.float64]:
+    pixels = np.stack([np.frombuffer(thumbnail, np.uint8) for thumbnail in thumbnails])
+    return pixels.reshape(-1, _SIDE, _SIDE).astype(np.float64)
+
+
+def _details(images: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return images less their blurred selves, as unit vectors: lighting is no likeness."""
+    rows = (images - uniform_filter(images, (0, 5, 5))).reshape(len(images), -1)
+    rows -= rows.mean(1, keepdims=True)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(length > 0, length, 1)  # type: ignore[no-any-return]

@@ -1,0 +1,149 @@
+"""Only like ranks with like, and what has no rank says why."""
+
+import pytest
+from fake_records import make
+
+from bench.aggregate.conditions import budget_share
+from bench.aggregate.frame import tidy_frame
+from bench.aggregate.ranking import MIN_REPLICATES, places
+from bench.aggregate.rows import category_rows, mean_rows
+from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
+from bench.studies.anomaly_zoo.study import ANOMALY_ZOO as ZOO
+from models.catalog import MODELS
+
+
+def replicates(model, value, count=MIN_REPLICATES, **fields):
+    return [make(model, auroc=value, seed=seed, **fields) for seed in range(count)]
+
+
+def placed(records, study=ZOO):
+    return {place.row.name: place for place in places(category_rows(tidy_frame(records), study))}
+
+
+def images(**counts):
+    return {"fingerprints": {"images": {"fit": 100, "calibration": 11, "test": 64} | counts}}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"images": "other hash"}, "other images"),
+        ({"fingerprints": {"images_sha256": "other"}}, "other images"),
+        ({"protocol": {"image_size": 64}}, "64 px, not 128"),
+        (images(test=32), "32 test images, not 64"),
+        ({"protocol": {"images_seen": 500}}, "25 % of its own budget"),
+        ({"protocol": {"images_seen": 178}}, "8.9 % of its own budget"),
+        ({"protocol": {"images_seen": 4_000}}, "200 % of its own budget"),
+        ({"protocol": {"recipe": {}}}, "budget not recorded"),
+        ({"count": 1}, "1 of 3 replicates"),
+        ({"count": 2}, "2 of 3 replicates"),
+    ],
+)
+def test_what_differs_is_listed_below_with_its_difference(change, reason):
+    records = [*replicates("rd_resnet50", 0.8), *replicates("rd_resnet18", 0.7)]
+    records += replicates("rd_convnext", 0.99, **change)
+    found = placed(records)
+    assert list(found)[2] == "rd_convnext pretrained"
+    assert [place.rank for place in found.values()] == ["1", "2", "–"]
+    assert found["rd_convnext pretrained"].reasons == (reason,)
+    text = leaderboard_markdown(records)
+    assert f"- No rank, {reason}: rd_convnext pretrained" in text
+    assert "**99.00" not in text
+    assert reason in leaderboard_csv(records)
+
+
+def test_images_decide_and_not_the_textures_that_some_models_add():
+    same = {"fingerprints": {"images_sha256": "the images"}}
+    records = replicates("rd_resnet18", 0.8, **same)
+    records += replicates("efficientad_small", 0.7, images="hash with textures", **same)
+    assert [place.rank for place in placed(records).values()] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "ranked"),
+    [
+        ("dfm_resnet18", {}, True),
+        ("dfkde_resnet18", {}, True),
+        ("dfm_resnet18", {"pretrained": False}, False),
+        ("padim_resnet18", {}, False),
+        ("patchcore_resnet18", {}, False),
+        ("autoencoder", {"pretrained": False}, False),
+        ("unknown_model", {}, False),
+    ],
+)
+def test_one_replicate_ranks_only_without_randomness(model, fields, ranked):
+    (place,) = placed(replicates(model, 0.9, 1, **fields)).values()
+    assert place.ranked == ranked
+    assert place.rank == ("1" if ranked else "–")
+
+
+def test_no_randomness_is_a_spread_of_zero_and_no_certainty():
+    records = [make("dfm_resnet18", auroc=0.95), *replicates("rd_resnet18", 0.9)]
+    records[1].metrics["multi_scale"]["image_auroc"] = 0.96
+    found = placed(records)
+    # .92 ± .086 overlaps .95 ± 0.
+    assert [place.rank for place in found.values()] == ["1=", "1="]
+    estimate = found["dfm_resnet18 pretrained"].row.ranking
+    assert (estimate.low, estimate.high) == (0.95, 0.95)
+    text = leaderboard_markdown(records)
+    (line,) = (x for x in text.splitlines() if x.startswith("| 1=") and "dfm_resnet18" in x)
+    assert "± 0.00" not in line
+    assert line.rstrip(" |").endswith("no randomness")
+
+
+def test_the_conditions_of_most_rows_are_the_tables():
+    few = {"protocol": {"image_size": 64}} | images(test=8)
+    records = [
+        *replicates("rd_resnet18", 0.9, **few),
+        *replicates("rd_resnet50", 0.8),
+        *replicates("rd_convnext", 0.7),
+    ]
+    found = placed(records)
+    assert [place.rank for place in found.values()] == ["1", "2", "–"]
+    assert found["rd_resnet18 pretrained"].reasons == ("64 px, not 128", "8 test images, not 64")
+
+
+def test_rows_that_cannot_rank_do_not_decide_the_conditions():
+    records = [*replicates("rd_resnet18", 0.9)]
+    for model in ("rd_resnet50", "rd_convnext"):
+        records += replicates(model, 0.8, 1, protocol={"image_size": 64})
+    assert placed(records)["rd_resnet18 pretrained"].rank == "1"
+
+
+def test_a_mean_ranks_only_over_the_same_images_of_every_category():
+    records = [
+        record
+        for model in ("rd_resnet18", "rd_resnet50", "rd_convnext")
+        for category in ("bottle", "screw")
+        for record in replicates(
+            model,
+            0.9,
+            data=f"mvtec.{category}",
+            images=f"{category} again" if (model, category) == ("rd_convnext", "screw") else None,
+        )
+    ]
+    rows, _, _ = mean_rows(tidy_frame(records), ZOO)
+    found = {place.row.label: place for place in places(rows)}
+    assert found["rd_convnext"].reasons == ("other images",)
+    assert (found["rd_resnet18"].rank, found["rd_resnet50"].rank) == ("1=", "1=")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "images_seen", "fitted", "share"),
+    [
+        ({"optimizer": "adam", "epochs": 10}, None, 50, 1.0),
+        ({"optimizer": "adam", "epochs": 10}, 250, 50, 0.5),
+        ({"optimizer": "adam", "epochs": 10, "images": 1_000}, 250, 50, 0.25),
+        ({"optimizer": "none", "epochs": 1}, 7, 50, 1.0),
+        ({}, None, 50, None),
+        ({"optimizer": "adam", "epochs": 10}, 250, 0, None),
+    ],
+)
+def test_share_of_a_recipes_own_budget(recipe, images_seen, fitted, share):
+    record = make(protocol={"recipe": recipe, "images_seen": images_seen}, **images(fit=fitted))
+    assert budget_share(record) == share
+
+
+def test_models_without_randomness_are_the_deterministic_ones():
+    names = {name for name, entry in MODELS.items() if entry.randomness == "none"}
+    assert names == {"dfm", "dfm_nll", "dfm_resnet18", "dfkde", "dfkde_resnet18"}

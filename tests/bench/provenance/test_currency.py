@@ -1,0 +1,80 @@
+"""Whether a finished record stands for a case, and why not."""
+
+import pytest
+from fake_records import make
+
+from bench.environment import environment, expected
+from bench.provenance.currency import Wanted, origin, why_stale
+from bench.provenance.fingerprint import Fingerprint
+
+CODE = Fingerprint("0a", {"models/padim.py": "1", "models/components/base.py": "2"})
+ASKED = {"measurements": True, "pictures": True, "models": False}
+
+
+def wanted(code=CODE, device="cpu", machine=None, asked=ASKED):
+    return Wanted(code, device, expected("cpu") if machine is None else machine, asked)
+
+
+def record(asked=ASKED, code=None, **environment_changes):
+    made = make(asked=asked, code={"hash": "0a", "commit": "1234567890", "dirty": False})
+    made.environment = environment("cpu") | environment_changes
+    made.code |= code or {}
+    return made
+
+
+def test_a_record_of_this_code_machine_and_options_stands():
+    assert why_stale(record(), wanted()) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"cpu": "another"}, "processor was another"),
+        ({"torch": "1.0"}, "torch was 1.0"),
+        ({"threads_set": "77"}, "threads"),
+        ({"cores": 999}, "number of processors was 999"),
+        ({"device": "cuda"}, "ran on cuda, not on cpu"),
+    ],
+)
+def test_another_machine_is_named(changes, part):
+    assert part in why_stale(record(**changes), wanted())
+
+
+@pytest.mark.parametrize("changes", [{"os": "another"}, {"python": "3"}, {"busy": True}])
+def test_what_bears_on_no_number_does_not_count(changes):
+    assert why_stale(record(**changes), wanted()) is None
+
+
+def test_the_build_of_torch_and_the_drivers_patch_level_do_not_count():
+    machine = {"torch": "2.14.1", "driver": "570.86"}
+    same = record(torch="2.14.1+cu130", driver="570.86.15", device="cuda:1")
+    assert why_stale(same, wanted(device="cuda", machine=machine)) is None
+    other = record(torch="2.14.1", driver="575.10.1", device="cuda")
+    assert "driver" in why_stale(other, wanted(device="cuda", machine=machine))
+
+
+def test_changed_code_names_files_and_commit():
+    changed = record(code={"hash": "0b"})
+    before = {**CODE.files, "models/padim.py": "0"}
+    assert why_stale(changed, wanted(), before) == "models/padim.py changed since commit 1234567"
+    assert "catalog entry" in why_stale(changed, wanted(), dict(CODE.files))
+    assert "since commit 1234567" in why_stale(changed, wanted())
+
+
+def test_a_record_without_code_is_unknown_and_stale():
+    old = make(finished="2026-01-01T00:00:00+00:00")
+    assert "does not say which code" in why_stale(old, wanted(machine={}, asked={}))
+    assert "unknown commit of 2026-01-01" in origin(old)
+
+
+@pytest.mark.parametrize("name", ["measurements", "pictures", "models"])
+@pytest.mark.parametrize("has", [True, False])
+@pytest.mark.parametrize("wants", [True, False])
+def test_what_is_asked_must_be_there_and_more_may_be(name, has, wants):
+    made = record(asked={**ASKED, name: has})
+    why = why_stale(made, wanted(asked={name: wants}))
+    assert (why is None) == (has or not wants)
+
+
+def test_dirty_code_is_said():
+    assert origin(record(code={"dirty": True})) == "commit 1234567 with changes"

@@ -1,0 +1,207 @@
+"""Fingerprints of code: what changes them, what does not, and which case depends on what."""
+
+import subprocess
+import sys
+
+import pytest
+
+from bench.case import Case
+from bench.provenance import fingerprint as module
+from bench.provenance.case_code import case_code
+from bench.provenance.commit import Commit, current_commit
+from bench.provenance.currency import changed_files
+from bench.provenance.fingerprint import fingerprint, source_hash
+from datasets_lib.entry import FOLDER_READER
+
+SOURCE = '''
+"""A module."""
+import math
+from dataclasses import dataclass
+
+@dataclass
+class Point:
+    """A point."""
+    x: float
+    """Its place."""
+
+    def norm(self, *, scale=2.0):
+        """Return the norm."""
+        if scale > 1:
+            # why
+            return math.sqrt(self.x ** 2) * scale
+        return 0.5
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"""A module."""', '"""Another text."""'),
+        ('        """Return the norm."""\n', ""),
+        ('    """Its place."""\n', ""),
+        ("            # why\n", "            # because\n\n"),
+        ("math.sqrt(self.x ** 2) * scale", "(\n                math.sqrt(self.x**2)*scale\n  )"),
+        ("scale=2.0", "scale = 2.00"),
+    ],
+)
+def test_comments_docstrings_and_format_change_nothing(old, new):
+    assert old in SOURCE
+    assert source_hash(SOURCE.replace(old, new)) == source_hash(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("0.5", "0.25"),
+        ("scale > 1", "scale >= 1"),
+        ("** 2) * scale", "** 2) + scale"),
+        ("norm(", "length("),
+        ("math.sqrt", "math.cbrt"),
+        ("2.0", "2"),  # an integer where a float was
+        ("import math\n", "import cmath as math\n"),
+        ("@dataclass\n", "@dataclass(frozen=True)\n"),
+        ("return 0.5", "return"),
+    ],
+)
+def test_anything_else_changes_the_hash(old, new):
+    assert old in SOURCE
+    assert source_hash(SOURCE.replace(old, new)) != source_hash(SOURCE)
+
+
+@pytest.mark.parametrize("source", ["", "# nothing\n", '"""Text alone."""\n'])
+def test_a_module_without_code_has_no_hash(source):
+    assert source_hash(source) == ""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An importable package: main imports near, near imports far; aside is imported by none."""
+    folder = tmp_path / "fingerprinted"
+    (folder / "deep").mkdir(parents=True)
+    for name, text in {
+        "__init__": "",
+        "main": "from fingerprinted import near\nimport os\n",
+        "near": "def f():\n    from .deep.far import g\n    return g()\n",
+        "deep/__init__": "LEVEL = 1\n",
+        "deep/far": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+        "    from fingerprinted import aside\ndef g(): return 1\n",
+        "aside": "raise RuntimeError('never imported')\n",
+    }.items():
+        (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def fresh(without=()):
+        caches = (module._read, module._source_file, module._folder_of, module._imported_modules)
+        for cached in caches:
+            cached.cache_clear()
+        return fingerprint(["fingerprinted.main"], without=without)
+
+    yield folder, fresh
+    fresh()
+
+
+def test_imports_are_followed_wherever_they_stand_and_nothing_is_imported(package):
+    _, fresh = package
+    files = fresh().files
+    places = ["deep/__init__", "deep/far", "main", "near"]
+    assert list(files) == [f"fingerprinted/{name}.py" for name in places]
+    assert not [name for name in sys.modules if name.startswith("fingerprinted.")]
+
+
+def test_a_change_far_away_changes_the_hash_and_is_named(package):
+    folder, fresh = package
+    before = fresh()
+    far = folder / "deep" / "far.py"
+    far.write_text("# a comment\n" + far.read_text())
+    (folder / "aside.py").write_text("OTHER = 1\n")
+    assert fresh() == before
+    far.write_text(far.read_text().replace("return 1", "return 2"))
+    after = fresh()
+    assert after.hash != before.hash
+    assert changed_files(before.files, after.files) == ["fingerprinted/deep/far.py"]
+
+
+def test_left_out_modules_take_what_they_alone_import_with_them(package):
+    _, fresh = package
+    assert list(fresh(without=["fingerprinted.near"]).files) == ["fingerprinted/main.py"]
+
+
+def test_values_count():
+    first, second = (fingerprint(["models.padim"], values) for values in (1, 2))
+    assert first.files == second.files
+    assert first.hash != second.hash
+
+
+def test_the_hash_is_the_same_in_every_process(root):
+    code = "from bench.provenance.fingerprint import *; print(fingerprint(['models.cfa'], 1).hash)"
+    runs = [
+        subprocess.run(
+            [sys.executable, *options, "-c", code], cwd=root, capture_output=True, text=True
+        ).stdout
+        for options in ((), ("-O",))
+    ]
+    assert runs == [fingerprint(["models.cfa"], 1).hash + "\n"] * 2
+
+
+def files_of(model, dataset="surface", category="woven", augmentation="default"):
+    case = Case(model, "baseline", dataset, category, augmentation, False, 0)
+    return case_code(case, FOLDER_READER).files
+
+
+@pytest.mark.parametrize("model", ["padim_resnet18", "cfa_resnet18", "rd_resnet18"])
+def test_a_case_depends_on_its_own_model_and_no_other(model):
+    models = {file for file in files_of(model) if file.count("/") == 1 and "models/" in file}
+    own = {"padim_resnet18": {"models/padim.py"}, "cfa_resnet18": {"models/cfa.py"}}
+    assert models == own.get(model, set())
+
+
+def test_a_case_depends_on_what_makes_its_numbers():
+    files = files_of("padim_resnet18")
+    for part in (
+        *("models/components/gaussian.py", "models/components/anomaly_map.py"),
+        *("bench/run/training/train.py", "bench/run/predict.py", "bench/metrics/ranking.py"),
+        *("datasets_lib/images/decode.py", "datasets_lib/layouts/mvtec_folders.py"),
+    ):
+        assert part in files
+    assert not [file for file in files if "catalog" in file or "plots" in file]
+    assert "bench/run/classification.py" not in files
+    flipped = files_of("padim_resnet18", augmentation="flips")
+    assert changed_files(files, flipped) == ["datasets_lib/augment/flips.py"]
+
+
+def test_a_plugins_file_counts(tmp_path, monkeypatch):
+    (tmp_path / "plugged.py").write_text("def build(): return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import plugged
+
+    assert list(fingerprint([module.module_of(plugged.build)]).files) == ["plugged.py"]
+
+
+def git(folder, *arguments):
+    subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_the_commit_is_named_and_changed_code_is_dirty(tmp_path):
+    (tmp_path / "a.py").write_text("A = 1\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    identity = ("-c", "user.name=n", "-c", "user.email=e@example.org")
+    git(tmp_path, *identity, "commit", "-qm", "one")
+    (tmp_path / "results.md").write_text("no code")
+    current_commit.cache_clear()
+    clean = current_commit(tmp_path)
+    assert len(clean.commit) == 40
+    assert clean.dirty is False
+    current_commit.cache_clear()
+    (tmp_path / "b.py").write_text("B = 1\n")
+    assert current_commit(tmp_path) == Commit(clean.commit, dirty=True)
+    inside = tmp_path / "installed"
+    inside.mkdir()
+    assert current_commit(inside) == Commit()  # in somebody else's repository
+
+
+def test_without_git_the_commit_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    current_commit.cache_clear()
+    assert current_commit(tmp_path) == Commit(None, None)
+    current_commit.cache_clear()
