@@ -20,7 +20,7 @@ from bench.progress import Progress
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from bench.threads import wait_passively
-from datasets_lib.discover import FoundDataset, find_datasets
+from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.layouts.category import DatasetError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
     try:
         settings = config.stash[SETTINGS] = settings_of(config)
-        datasets = config.stash[DATASETS] = dict(find_datasets(settings.data_dirs))
+        datasets = config.stash[DATASETS] = dict(available_datasets(settings.data_dirs))
         cases = config.stash[CASES] = selection.all_cases(settings, datasets)
     except (pytest.UsageError, DatasetError, ValueError) as error:
         raise pytest.Collector.CollectError(str(error)) from None  # shown without a traceback

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets_lib.catalog import DATASETS
+from datasets_lib.entry import DatasetEntry
 from models.catalog import WEIGHTS
 from models.components.weights import hub_folder
 
@@ -34,6 +35,8 @@ def dataset_remedy(name: str, data_dirs: Sequence[Path] = ()) -> str:
     entry = DATASETS.get(name)
     if entry is None:
         return f"restore its folder: {name} is your own dataset and cannot be downloaded"
+    if entry.package:
+        return f"{package_remedy(entry)}  ({entry.license}; {entry.homepage})"
     place = f" --data-dir {_quoted(data_dirs[0])}" if data_dirs else ""
     if entry.archives and all(archive.urls for archive in entry.archives):
         return f"python -m bench data get {name}{place}  ({entry.license}; {entry.homepage})"
@@ -44,8 +47,15 @@ def dataset_remedy(name: str, data_dirs: Sequence[Path] = ()) -> str:
     )
 
 
+def package_remedy(entry: DatasetEntry) -> str:
+    """Return how to install the package that holds a dataset."""
+    return f"uv sync --extra data, or pip install {entry.package}"
+
+
 def _weights_remedy(tag: str, weights_dirs: Sequence[Path]) -> str:
     entry = WEIGHTS[tag]
+    if entry.parts:
+        return " && ".join(_weights_remedy(part, weights_dirs) for part in entry.parts)
     file = hub_folder() / entry.file_name
     if weights_dirs:
         file = weights_dirs[0] / f"{tag}{Path(entry.file_name).suffix}"

@@ -18,6 +18,7 @@ from datasets_lib.sets import (
     cifar,
     digits,
     dtd,
+    elpv,
     imagenette,
     kolektor_sdd,
     mpdd,
@@ -103,7 +104,10 @@ def _check_id(name: str, owner: str) -> None:
         )
 
 
-_ANOMALY = (mvtec, visa, btad, mpdd, mvtec_ad2, mvtec_loco, kolektor_sdd, real_iad, surface)
+_ANOMALY = (
+    *(mvtec, visa, btad, mpdd, mvtec_ad2, mvtec_loco, kolektor_sdd, real_iad),
+    *(elpv, surface),
+)
 _OTHERS = (tiny_imagenet, digits, dtd, imagenette)
 
 for _entry in (

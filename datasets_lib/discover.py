@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
@@ -57,6 +58,28 @@ def find_datasets(data_dirs: Sequence[Path]) -> dict[str, FoundDataset]:
         # Earlier data folders take precedence.
         datasets = local | datasets
     return dict(sorted(datasets.items()))
+
+
+def installed_datasets() -> dict[str, FoundDataset]:
+    """Return the datasets of the catalog that installed packages hold; imports no package."""
+    datasets = {}
+    for entry in DATASETS.values():
+        spec = find_spec(folder_id(entry.package)) if entry.package else None
+        for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
+            categories = _categories(entry.finder, folder)
+            if categories is not None:
+                found = FoundDataset(entry.name, folder, categories, entry.reader, entry.task)
+                datasets[entry.name] = found
+    return datasets
+
+
+def available_datasets(data_dirs: Sequence[Path]) -> dict[str, FoundDataset]:
+    """Return the datasets below these folders and, after them, those of installed packages.
+
+    Raises:
+        DatasetError: As for `find_datasets`.
+    """
+    return dict(sorted((installed_datasets() | find_datasets(data_dirs)).items()))
 
 
 def recognize(folder: Path) -> FoundDataset | None:

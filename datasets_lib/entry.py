@@ -107,6 +107,9 @@ class DatasetEntry:
         counts: Published number of images by category; under ``""`` for other tasks.
         known_flaws: Number of known problems in the published files, by the terms of `verify`.
         image_size: Image side that classifiers train at; None where it depends on the model.
+        package: Distribution on the Python package index that holds the files, such as
+            ``elpv-dataset``; its module is called the same, with underscores. Empty if there is
+            none.
         archives: Files to download.
         ask_first: Whether the license must be acknowledged before a download.
         unverified: Statements about addresses or checksums that could not be confirmed.
@@ -129,6 +132,7 @@ class DatasetEntry:
     counts: Mapping[str, Counts] = field(default_factory=lambda: MappingProxyType({}))
     known_flaws: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     image_size: int | None = None
+    package: str = ""
     archives: tuple[Archive, ...] = ()
     ask_first: bool = False
     unverified: tuple[str, ...] = ()

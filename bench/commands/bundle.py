@@ -52,11 +52,11 @@ def _run(options: argparse.Namespace) -> int:
     from bench.airgap.unbundle import BundleError, platform_name
     from bench.airgap.wheels import python_name
     from bench.needs import all_missing, fetch_weights
-    from datasets_lib.discover import find_datasets
+    from datasets_lib.discover import available_datasets
 
     if options.out.is_dir():
         raise CommandError(f"{options.out} is a folder: name a file in it, such as study.tar.")
-    datasets = find_datasets(data_dirs_of(options))
+    datasets = available_datasets(data_dirs_of(options))
     cases = _cases(options, datasets)
     weights = fetch_weights(cases, folders(options.weights_dir))
     missing = all_missing(cases, datasets, weights)
@@ -165,12 +165,20 @@ def _datasets(cases: "Sequence[Case]", datasets: "Mapping[str, FoundDataset]") -
 
 def _weights(weights: "Mapping[str, Weights]") -> "list[Member]":
     from bench.airgap.bundle import Member
+    from models.catalog import WEIGHTS
 
+    found = {tag: entry.resolved for tag, entry in weights.items() if entry.resolved is not None}
+    files = {
+        part: resolved
+        for tag, whole in found.items()
+        for part, resolved in zip(
+            WEIGHTS[tag].parts or (tag,), whole.parts or (whole,), strict=True
+        )
+    }
+    # Weights folders are searched for the full tag, among other names.
     return [
-        # Weights folders are searched for the full tag, among other names.
-        Member(f"weights/{tag}{entry.resolved.path.suffix}", entry.resolved.path)
-        for tag, entry in weights.items()
-        if entry.resolved is not None
+        Member(f"weights/{tag}{resolved.path.suffix}", resolved.path)
+        for tag, resolved in files.items()
     ]
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError, cache_dir_of, data_dirs_of, folders
 from bench.commands.output import ProgressBar, megabytes
+from bench.remedy import package_remedy
 from datasets_lib.catalog import DATASETS
-from datasets_lib.discover import FoundDataset, find_datasets
+from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.entry import DatasetEntry
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.paths import data_home
@@ -61,7 +62,7 @@ def dataset_entry(name: str) -> DatasetEntry:
 def _run(options: argparse.Namespace) -> int:
     names = dict.fromkeys(dataset_entry(name).name for name in options.names)
     data_dir = target_dir(options)
-    existing = find_datasets(data_dirs_of(options))
+    existing = available_datasets(data_dirs_of(options))
     failed = False
     for name in names:
         try:
@@ -99,6 +100,8 @@ def _get(
 
 def by_hand(entry: DatasetEntry) -> str:
     """Return how to get a dataset that cannot be downloaded by a program."""
+    if entry.package:
+        return f"{entry.title} ({entry.license}) is a Python package: {package_remedy(entry)}"
     files = " ".join(archive.file for archive in entry.archives) or "ARCHIVE"
     return (
         f"{entry.title} ({entry.license}) cannot be downloaded by a program. Get it "

@@ -10,7 +10,7 @@ from bench.commands.command import data_dirs_of
 from bench.commands.data_folders import searchable, trouble_with
 from bench.commands.output import megabytes, printable_path
 from datasets_lib.catalog import DATASETS
-from datasets_lib.discover import FoundDataset, find_datasets
+from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.entry import DatasetEntry
 
 
@@ -25,7 +25,7 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def _run(options: argparse.Namespace) -> int:
     dirs = data_dirs_of(options)
-    rows = rows_of(find_datasets(searchable(dirs)))
+    rows = rows_of(available_datasets(searchable(dirs)))
     print(json.dumps(rows, indent=1) if options.json else _table(rows, dirs))
     return 0
 
@@ -70,9 +70,11 @@ def _row(entry: DatasetEntry, dataset: FoundDataset | None) -> dict[str, Any]:
 
 
 def how_to_get(entry: DatasetEntry) -> str | None:
-    """Return ``download`` or ``by hand``, or None for a dataset that needs no files."""
+    """Return ``download``, ``package`` or ``by hand``; None for a dataset that needs no files."""
     if entry.embedded:
         return None
+    if entry.package:
+        return "package"
     reachable = entry.archives and all(archive.urls for archive in entry.archives)
     return "download" if reachable else "by hand"
 
@@ -120,5 +122,7 @@ def _footnote(text: str, notes: list[str]) -> int:
 def _download(row: Mapping[str, Any]) -> str:
     if row["get"] is None:
         return "–"
+    if row["get"] == "package":
+        return "a package"
     size = megabytes(row["bytes"]) if row["bytes"] else "size unknown"
     return size if row["get"] == "download" else f"{size}, by hand"

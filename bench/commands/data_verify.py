@@ -11,7 +11,7 @@ from bench.commands.command import CommandError, data_dirs_of
 from bench.commands.data_folders import one_level_up
 from bench.commands.output import ProgressBar
 from datasets_lib.catalog import DATASETS
-from datasets_lib.discover import FoundDataset, find_datasets
+from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.images.bit_depth import BITS
 from datasets_lib.layouts.split import grouped_by
 
@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     )
 
     set_pixel_limit(options.max_megapixels)
-    datasets = find_datasets(data_dirs_of(options))
+    datasets = available_datasets(data_dirs_of(options))
     began = time.monotonic()
     reports = []
     for dataset, category in _wanted(options, datasets):

@@ -8,7 +8,7 @@ from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, 
 from bench.commands.data_folders import remarks, trouble_with
 from bench.commands.output import folder_bytes, free_bytes, megabytes, printable_path
 from datasets_lib.catalog import DATASETS
-from datasets_lib.discover import find_datasets
+from datasets_lib.discover import find_datasets, installed_datasets
 from datasets_lib.paths import data_home
 from models.components.weights import FOLDER_VARIABLE, SUFFIXES, hub_folder
 
@@ -44,6 +44,9 @@ def _run(options: argparse.Namespace) -> int:
             print(f"       {line}")
     if not dirs:
         print("  none: name one with --data-dir or $PROVING_GROUND_DATA")
+    for name, dataset in installed_datasets().items():
+        hidden = ", not used: an earlier folder has its id" if name in seen else ""
+        print(f"  installed: {name}: {printable_path(dataset.root)}{hidden}")
     target = folders(options.data_dir)[0] if options.data_dir else data_home(cache)
     print(f"  data get writes to {printable_path(target)} ({megabytes(free_bytes(target))} free)")
     print(f"  embedded: {', '.join(name for name, e in DATASETS.items() if e.embedded)}")

@@ -192,9 +192,9 @@ def _images(options: argparse.Namespace) -> "TextureSource":
     from datasets_lib.batches.textures import PROCEDURAL, texture_source
     from datasets_lib.cache.decode_cache import DecodeCache
     from datasets_lib.catalog import entry_named
-    from datasets_lib.discover import find_datasets
+    from datasets_lib.discover import available_datasets
 
-    datasets = find_datasets(searchable(data_dirs_of(options)))
+    datasets = available_datasets(searchable(data_dirs_of(options)))
     wanted: tuple[str, ...] = _TEXTURES
     if options.images == PROCEDURAL:
         wanted = ()

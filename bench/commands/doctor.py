@@ -38,14 +38,14 @@ def _run(options: argparse.Namespace) -> int:
     from bench.commands.machine import device_lines, versions
     from bench.environment import default_profile
     from bench.needs import all_missing, look_for_weights, offered_cases, weights_of
-    from datasets_lib.discover import find_datasets
+    from datasets_lib.discover import available_datasets
 
     print(f"versions  {versions()}")
     for line in device_lines():
         print(f"device    {line}")
     for line in _places(options):
         print(line)
-    datasets = find_datasets(searchable(data_dirs_of(options)))
+    datasets = available_datasets(searchable(data_dirs_of(options)))
     profile = default_profile()
     cases = offered_cases(profile, datasets)
     weights = look_for_weights(filter(None, map(weights_of, cases)), folders(options.weights_dir))

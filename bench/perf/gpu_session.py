@@ -35,15 +35,13 @@ from bench.case import Case
 from bench.environment import default_precision, environment
 from bench.metrics.regions import label_regions
 from bench.perf.metrics import every, synchronized, synthetic_maps
-from bench.protocol import PROFILES, resolve
-from bench.record import Key, Record
+from bench.protocol import PROFILES, Protocol, resolve
+from bench.record import Record
 from bench.run.batch import make_batch
-from bench.run.build import build_model
+from bench.run.build import anomaly_options
 from bench.run.device import use_device
-from bench.run.job import Inputs, Job
 from bench.run.training.optimization import build_optimizer
 from bench.run.training.precision import autocast
-from bench.settings import Settings
 from bench.store import read_records
 from bench.study import first_head
 from models.catalog import MODELS
@@ -142,27 +140,29 @@ def run_bound(session: Session) -> str:
 
 def bare_rate(session: Session, name: str, min_steps: int = 5, budget_s: float = 1.0) -> float:
     """Return images/s of a model's training step on one batch that lies on the device."""
-    job = _job(session, name)
+    entry, protocol = MODELS[name], _protocol(session, name)
+    device = torch.device(session.device)
     torch.manual_seed(0)
-    model = build_model(job).train()
-    batch_size, side = job.protocol.recipe.batch_size, job.protocol.input_size
-    images = torch.rand(batch_size, 3, side, side, device=session.device)
+    options = anomaly_options(name, protocol)
+    model = entry.load_build()(weights=entry.weights, state=None, **options).to(device).train()
+    batch_size, side = protocol.recipe.batch_size, protocol.input_size
+    images = torch.rand(batch_size, 3, side, side, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
-    _gather(model, images, torch.device(session.device))
-    others = torch.rand_like(images) if MODELS[name].auxiliary else None
+    _gather(model, images, device)
+    others = torch.rand_like(images) if entry.auxiliary else None
     labels: dict[str, Any] = {}
-    if MODELS[name].supervised:
-        labels["targets"] = torch.arange(batch_size, device=session.device) % 2 == 1
+    if entry.supervised:
+        labels["targets"] = torch.arange(batch_size, device=device) % 2 == 1
         labels["masks"] = labels["targets"][:, None, None].expand(-1, side, side).contiguous()
     with torch.no_grad():
-        batch = make_batch(model, images, torch.device(session.device), auxiliary=others, **labels)
-    optimizer = build_optimizer(job.protocol.recipe, model.parameter_groups())
+        batch = make_batch(model, images, device, auxiliary=others, **labels)
+    optimizer = build_optimizer(protocol.recipe, model.parameter_groups())
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with autocast(torch.device(session.device), job.protocol):
+        with autocast(device, protocol):
             loss = model.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
 
     return batch_size / statistics.median(_timed(step, session.device, min_steps, budget_s))
@@ -246,19 +246,14 @@ def _case(name: str) -> Case:
     return Case(name, "baseline", "surface", TEXTURE, "default", False, 0)
 
 
-def _job(session: Session, name: str) -> Job:
-    protocol = resolve(
+def _protocol(session: Session, name: str) -> Protocol:
+    return resolve(
         MODELS[name],
         "baseline",
         PROFILES["standard"],
         precision=default_precision(session.device),
         image_size=session.image_size,
     )
-    inputs = Inputs((), (), (), has_masks=False, data_hash="none", weights=None)
-    folder = session.out / "results"
-    settings = Settings("standard", session.device, (), (), folder, folder / "cache")
-    case = _case(name)
-    return Job(case, protocol, inputs, Key(case.id, "", "", "", ""), 0, settings)
 
 
 @torch.no_grad()

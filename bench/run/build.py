@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
+from bench.protocol import Protocol
 from bench.run.job import CaseSkipped, Job, WeightsError
-from datasets_lib.resolve import resolve_callable
 from models.catalog import MODELS, ClassifierRecipe
 from models.components.base import AnomalyModel, Classifier
 from models.components.weights import IncompleteWeightsError, load_state
@@ -19,15 +19,20 @@ def build_model(job: Job) -> AnomalyModel:
         CaseSkipped: The weights file lacks layers that this model taps.
         WeightsError: The weights file does not fit; the message names the tensor.
     """
-    recipe, options = job.protocol.recipe, dict(job.protocol.options)
+    model: AnomalyModel = _build(job, **anomaly_options(job.case.model, job.protocol))
+    return model
+
+
+def anomaly_options(name: str, protocol: Protocol) -> dict[str, Any]:
+    """Return the keyword arguments that an anomaly model is built with under a protocol."""
+    recipe, options = protocol.recipe, dict(protocol.options)
     if recipe.loss is not None:
         options["loss"] = recipe.loss
     if recipe.gradient_checkpointing:
         options["gradient_checkpointing"] = True
-    if "image_size" in inspect.signature(_builder(job)).parameters:
-        options["image_size"] = job.protocol.input_size
-    model: AnomalyModel = _build(job, **options)
-    return model
+    if "image_size" in inspect.signature(MODELS[name].load_build()).parameters:
+        options["image_size"] = protocol.input_size
+    return options
 
 
 def build_classifier(job: Job, classes: int) -> Classifier:
@@ -48,15 +53,12 @@ def build_classifier(job: Job, classes: int) -> Classifier:
     return model
 
 
-def _builder(job: Job) -> Any:
-    return resolve_callable(MODELS[job.case.model].build)
-
-
 def _build(job: Job, **options: Any) -> Any:
     torch.manual_seed(job.seed)
     try:
         state = load_state(job.inputs.weights) if job.inputs.weights else None
-        model = _builder(job)(weights=MODELS[job.case.model].weights, state=state, **options)
+        entry = MODELS[job.case.model]
+        model = entry.load_build()(weights=entry.weights, state=state, **options)
     except IncompleteWeightsError as error:
         raise CaseSkipped(str(error)) from None
     except ValueError as error:

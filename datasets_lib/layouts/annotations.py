@@ -32,6 +32,29 @@ def read_table(file: Path, columns: Sequence[str], remedy: str) -> list[tuple[in
         raise unusable(file, str(error), wanted, remedy) from error
 
 
+def read_fields(file: Path, count: int, remedy: str) -> list[tuple[int, list[str]]]:
+    """Return the fields between white space of each line of a UTF-8 text file, with its number.
+
+    Args:
+        file: Path of the file.
+        count: Expected number of fields in each line; empty lines are skipped.
+        remedy: Advice at the end of an error message.
+
+    Raises:
+        DatasetError: The file cannot be read, is not UTF-8, or a line has another number of fields.
+    """
+    wanted = f"a UTF-8 text file with {count} fields in each line"
+    try:
+        text = _bytes(file, wanted, remedy).decode("utf-8-sig")
+    except ValueError as error:
+        raise unusable(file, str(error), wanted, remedy) from error
+    lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
+    for number, fields in lines:
+        if len(fields) not in {0, count}:
+            raise unusable(file, f"line {number} has {len(fields)} fields", wanted, remedy)
+    return [(number, fields) for number, fields in lines if fields]
+
+
 def read_json(file: Path, wanted: str, remedy: str) -> Any:
     """Return the content of a JSON file.
 

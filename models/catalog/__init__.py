@@ -11,9 +11,12 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from models.catalog.adaptation import ADAPTATION_MODELS
+from models.catalog.adapted_features import ADAPTED_FEATURE_MODELS
 from models.catalog.classifiers import CLASSIFIERS
 from models.catalog.distillation import DISTILLATION_MODELS
 from models.catalog.entry import ClassifierRecipe, ModelEntry, Recipe, WeightsEntry
+from models.catalog.flow import FLOW_MODELS
+from models.catalog.foundation import FOUNDATION_MODELS
 from models.catalog.memory import MEMORY_MODELS
 from models.catalog.reconstruction import RECONSTRUCTION_MODELS
 from models.catalog.weights import PUBLISHED_WEIGHTS
@@ -115,7 +118,10 @@ for _model in (
     *MEMORY_MODELS,
     *ADAPTATION_MODELS,
     *DISTILLATION_MODELS,
+    *FLOW_MODELS,
     *RECONSTRUCTION_MODELS,
+    *FOUNDATION_MODELS,
+    *ADAPTED_FEATURE_MODELS,
     *CLASSIFIERS,
 ):
     register_model(_model)

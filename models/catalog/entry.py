@@ -23,6 +23,8 @@ class WeightsEntry:
         mean: Channel means its inputs were normalized with, for images in [0, 1].
         std: Channel standard deviations of the same normalization.
         made_by: Command that produces such weights when the publisher's are unavailable.
+        parts: Tags of the weights that these consist of, where several networks make a backbone;
+            then there is no file of their own, and ``url`` is the first part's.
         url: Download address of the file.
         file_stems: File names, without extension, that a weights folder is searched for.
     """
@@ -34,6 +36,7 @@ class WeightsEntry:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     made_by: str = ""
+    parts: tuple[str, ...] = ()
 
     @property
     def file_name(self) -> str:

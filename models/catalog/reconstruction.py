@@ -27,11 +27,31 @@ _GANOMALY_PAPER = replace(_GANOMALY, epochs=100, source="Akcay et al., ACCV 2018
 _DRAEM = Recipe(
     optimizer="adam",
     lr=1e-4,
+    schedule="milestones",
+    milestones=(0.8, 0.9),
+    gamma=0.2,
     epochs=10,
     batch_size=8,
     source="Zavrtanik et al., DRAEM, ICCV 2021; epochs as the original study",
 )
 _DRAEM_PAPER = replace(_DRAEM, epochs=700, source="Zavrtanik et al., DRAEM, ICCV 2021")
+# Two thirds of the steps train detection, whose rate drops at 80 % of them. The upsampler, trained
+# in the last third, has ten times the rate by `DSR.parameter_groups`, which undoes the drop.
+_DSR = Recipe(
+    optimizer="adam",
+    lr=2e-4,
+    schedule="milestones",
+    milestones=(0.8 * 2 / 3,),
+    gamma=0.1,
+    epochs=50,
+    batch_size=8,
+    source="Zavrtanik et al., DSR, ECCV 2022; epochs as the original study",
+)
+_DSR_PAPER = replace(
+    _DSR,
+    images=1_200_000,
+    source="Zavrtanik et al., DSR, ECCV 2022: 100 and 50 passes of 8,000 drawn images",
+)
 
 
 def _draem(name: str, *, sspcab: bool) -> ModelEntry:
@@ -76,4 +96,13 @@ RECONSTRUCTION_MODELS = (
     ),
     _draem("draem", sspcab=True),
     _draem("draem_plain", sspcab=False),
+    ModelEntry(
+        name="dsr",
+        family="reconstruction",
+        build="models.dsr.model:build",
+        weights="dsr_vqvae.pretrained",
+        recipes=MappingProxyType({"baseline": _DSR}),
+        seed_base=ZOO_SEED,
+        paper_recipe=_DSR_PAPER,
+    ),
 )

@@ -16,6 +16,17 @@ def _torchvision(architecture: str, file: str, tag: str = "tv_in1k") -> WeightsE
     )
 
 
+def _deit(architecture: str, file: str, tag: str) -> WeightsEntry:
+    """DeiT's or CaiT's file by its authors, whose names timm's networks have."""
+    full = f"{architecture}.{tag}"
+    return WeightsEntry(
+        tag=full,
+        architecture=architecture,
+        url=f"https://dl.fbaipublicfiles.com/deit/{file}.pth",
+        file_stems=(full, architecture, file),
+    )
+
+
 def _pdn(size: str) -> WeightsEntry:
     """EfficientAD's teacher: an independent reproduction's file, or one distilled here."""
     return WeightsEntry(
@@ -27,6 +38,17 @@ def _pdn(size: str) -> WeightsEntry:
     )
 
 
+def _dinov2(architecture: str, file: str) -> WeightsEntry:
+    """DINOv2 with four registers: its authors' file, which timm's own is made of."""
+    tag = f"{architecture}.lvd142m"
+    return WeightsEntry(
+        tag=tag,
+        architecture=architecture,
+        url=f"https://dl.fbaipublicfiles.com/dinov2/{file}/{file}_reg4_pretrain.pth",
+        file_stems=(tag, architecture, f"{file}_reg4_pretrain"),
+    )
+
+
 # torchvision IMAGENET1K_V1, whose timm tag is tv_in1k; timm has no tag for torchvision's ConvNeXt.
 PUBLISHED_WEIGHTS = (
     _torchvision("resnet18", "resnet18-f37072fd"),
@@ -35,8 +57,19 @@ PUBLISHED_WEIGHTS = (
     # EfficientAD's teacher is distilled from its features.
     _torchvision("wide_resnet101_2", "wide_resnet101_2-32ee1156"),
     _torchvision("convnext_tiny", "convnext_tiny-983f1562"),
+    # timm's own weights of this architecture are others; these are torchvision's alone.
+    _torchvision("efficientnet_b5", "efficientnet_b5_lukemelas-1a07897c"),
     _pdn("small"),
     _pdn("medium"),
+    # DSR's VQ-VAE: the authors' file, which anomalib mirrors in an archive, or one trained here.
+    WeightsEntry(
+        tag="dsr_vqvae.pretrained",
+        architecture="dsr_vqvae",
+        url="https://github.com/open-edge-platform/anomalib/releases/download/"
+        "dsr_pretrained_weights/dsr_vq_model_pretrained.zip",
+        file_stems=("dsr_vqvae", "vq_model_pretrained_128_4096", "dsr_vq_model_pretrained"),
+        made_by="python -m bench pretrain --out DIR/dsr_vqvae.pth",
+    ),
     # The authors' own weights: a plain convnext_tiny file in a folder is not taken for it.
     WeightsEntry(
         tag="convnext_tiny.fb_in1k",
@@ -60,14 +93,18 @@ PUBLISHED_WEIGHTS = (
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     ),
-    WeightsEntry(
-        tag="deit_tiny_patch16_224.fb_in1k",
-        architecture="deit_tiny_patch16_224",
-        url="https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth",
-        file_stems=(
-            "deit_tiny_patch16_224.fb_in1k",
-            "deit_tiny_patch16_224",
-            "deit_tiny_patch16_224-a1311bcf",
-        ),
+    _deit("deit_tiny_patch16_224", "deit_tiny_patch16_224-a1311bcf", "fb_in1k"),
+    _deit("deit_base_distilled_patch16_384", "deit_base_distilled_patch16_384-d0272ac0", "fb_in1k"),
+    _deit("cait_m48_448", "M48_448", "fb_dist_in1k"),
+    _deit("cait_s24_224", "S24_224", "fb_dist_in1k"),
+    WeightsEntry(  # U-Flow's multi-scale CaiT
+        tag="mcait.fb_dist_in1k",
+        architecture="mcait",
+        url="https://dl.fbaipublicfiles.com/deit/M48_448.pth",
+        file_stems=(),
+        parts=("cait_m48_448.fb_dist_in1k", "cait_s24_224.fb_dist_in1k"),
     ),
+    _dinov2("vit_small_patch14_reg4_dinov2", "dinov2_vits14"),
+    _dinov2("vit_base_patch14_reg4_dinov2", "dinov2_vitb14"),
+    _dinov2("vit_large_patch14_reg4_dinov2", "dinov2_vitl14"),
 )

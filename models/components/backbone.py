@@ -1,24 +1,33 @@
-"""A frozen pretrained backbone, tapped after some of its four stages."""
+"""A frozen pretrained convolutional network, tapped after some of its four stages."""
 
 import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import timm
 import torch
-from timm.models import FeatureListNet
+from timm.layers.norm_act import BatchNormAct2d
+from timm.models import FeatureInfo
 from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.catalog import WEIGHTS, WeightsEntry
-from models.components.checkpoints import misfits
-from models.components.weights import IncompleteWeightsError
+from models.catalog import WeightsEntry
+from models.components.frozen_backbone import (
+    FrozenBackbone,
+    add_state,
+    add_tensor,
+    load_fitting,
+)
 from models.components.weights_file import without_prefix
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
 """Strides of the features by stage, which ResNets call layer."""
+
+_EFFICIENTNET_STRIDES = (2, 4, 8, 16, 16, 32, 32)
 
 _Rules = tuple[tuple[str, str], ...]
 
@@ -48,18 +57,36 @@ _FACEBOOK_CONVNEXT: _Rules = (
     (r"stages\.(\d)\.(\d+)\.pwconv(\d)\.(.*)", r"stages_\1.blocks.\2.mlp.fc\3.\4"),
     (r"stages\.(\d)\.(\d+)\.(norm\..*|gamma)", r"stages_\1.blocks.\2.\3"),
 )
+# torchvision's first stage has no expansion: its places 0, 1, 2 are the others' 1, 2, 3.
+_TORCHVISION_EFFICIENTNET: _Rules = (
+    (r"features\.0\.0\.(.*)", r"conv_stem.\1"),
+    (r"features\.0\.1\.(.*)", r"bn1.\1"),
+    *(
+        (
+            rf"features\.{stage + 1}\.(\d+)\.block\.{place - (stage == 0)}\.{theirs}\.(.*)",
+            rf"blocks_{stage}.\1.{ours}.\2",
+        )
+        for stage in range(7)
+        for place, theirs, ours in (
+            *((0, "0", "conv_pw"), (0, "1", "bn1")),
+            *((1, "0", "conv_dw"), (1, "1", "bn2" if stage else "bn1")),
+            *((2, "fc1", "se.conv_reduce"), (2, "fc2", "se.conv_expand")),
+            *((3, "0", "conv_pwl" if stage else "conv_pw"), (3, "1", "bn3" if stage else "bn2")),
+        )
+        if stage or place
+    ),
+)
+_TIMM_EFFICIENTNET: _Rules = ((r"blocks\.(\d)\.(.*)", r"blocks_\1.\2"),)
 
 
-class Backbone(nn.Module):
-    """Features of a backbone that is never altered: no gradient, evaluation mode, float32.
-
-    Float32 whatever autocast says, so that features are the same for every model that taps them.
+class Backbone(FrozenBackbone):
+    """Features of a convolutional network.
 
     BatchNorm and layer scale are folded into the layers before them: the same features to rounding,
     1.4 to 1.6 times as fast for a ResNet on a CPU together with channels-last memory.
 
     Attributes:
-        layers: Tapped stages, 1 to 4, ascending.
+        layers: Tapped stages, ascending: 1 to 4, of an EfficientNet 1 to 7.
         channels: Number of channels of each tapped stage.
 
     Args:
@@ -78,51 +105,17 @@ class Backbone(nn.Module):
         state: Mapping[str, Tensor] | None,
         layers: Sequence[int] = (1, 2, 3),
     ) -> None:
-        super().__init__()
-        self.layers = tuple(layers)
+        super().__init__(weights, layers)
         # Tensors about to be loaded need not be drawn first: that alone takes seconds.
         with torch.device("meta") if state is not None else nullcontext():
             self.backbone = _tapped_backbone(weights.architecture, self.layers)
-        self.channels: list[int] = self.backbone.feature_info.channels()
+        self.channels = self.backbone.feature_info.channels()
         if state is not None:
             _load(self.backbone, state, weights)
         self.backbone.requires_grad_(False).eval()
         fold_batch_norm(self.backbone)
         fold_layer_scale(self.backbone)
         self.backbone.to(memory_format=torch.channels_last)
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))
-
-    @staticmethod
-    def of(
-        weights: str | None, state: Mapping[str, Tensor] | None, layers: Sequence[int] = (1, 2, 3)
-    ) -> "Backbone":
-        """Return the backbone for weights in the catalog, by their tag.
-
-        Raises:
-            ValueError: There are none of this tag, or the tensors are not theirs.
-        """
-        if weights not in WEIGHTS:
-            raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
-        return Backbone(WEIGHTS[weights or ""], state, layers)
-
-    def train(self, mode: bool = True) -> "Backbone":
-        """Stay in evaluation mode, whatever the model around it does."""
-        return super().train(False)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the features of images.
-
-        Args:
-            images: ``(B, 3, H, W)`` in [0, 1].
-
-        Returns:
-            ``(B, C, H / s, W / s)`` float32 for each tapped layer, s = 4, 8, 16 or 32.
-        """
-        stages = self.stages(images)
-        return [stages[layer] for layer in self.layers]
 
     @torch.no_grad()
     def stages(
@@ -136,8 +129,7 @@ class Backbone(nn.Module):
         """
         found: dict[int, Tensor] = {}
         with torch.autocast(images.device.type, enabled=False):
-            value = (images.float() - self.mean) / self.std
-            value = value.contiguous(memory_format=torch.channels_last)
+            value = self.normalized(images).contiguous(memory_format=torch.channels_last)
             for name, child in self.backbone.named_children():
                 value = child(value)
                 if layer := _layer(name):
@@ -145,33 +137,63 @@ class Backbone(nn.Module):
                     passed(layer)
         return found
 
+    def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Return the shape ``(C, h, w)`` of each tapped layer's features of images of some size."""
+        height, width = size
+        return [  # every stage rounds up
+            (channels, -(-height // stride), -(-width // stride))
+            for channels, stride in zip(
+                self.channels, self.backbone.feature_info.reduction(), strict=True
+            )
+        ]
+
     def digests(self) -> dict[int, str]:
         """Return the sha256 by layer of all tensors its features depend on; 0.1 s per 100 MB."""
         sha = hashlib.sha256()
         for buffer in (self.mean, self.std):
-            _add(sha, buffer)
+            add_tensor(sha, buffer)
         digests: dict[int, str] = {}
         for name, child in self.backbone.named_children():
-            for key, tensor in child.state_dict().items():
-                sha.update(f"{name}.{key} {tuple(tensor.shape)}".encode())
-                _add(sha, tensor)
+            add_state(sha, f"{name}.", child.state_dict())
             if layer := _layer(name):
                 digests[layer] = sha.hexdigest()
         return digests
 
 
+def trainable_network(
+    weights: WeightsEntry, state: Mapping[str, Tensor] | None, layers: Sequence[int] = (1, 2, 3)
+) -> nn.Module:
+    """Return the network that `Backbone` freezes, to be trained: nothing is folded or fixed.
+
+    It takes normalized images.
+
+    Args:
+        weights: Architecture, and what its tensors are checked against.
+        state: Tensors under their publisher's names; None leaves the network random.
+        layers: Stages to tap; there are no later ones.
+
+    Raises:
+        IncompleteWeightsError: Tensors of the tapped layers are missing.
+        ValueError: The tensors are another architecture's.
+    """
+    network: nn.Module = _tapped_backbone(weights.architecture, layers)
+    if state is not None:
+        _load(network, state, weights)
+    return network.to(memory_format=torch.channels_last)
+
+
 def _layer(name: str) -> int | None:
-    """Which layer ends with a child of this name: ``layer2`` and ``stages_1`` are the second."""
+    """Which layer ends with this child: ``layer2``, ``stages_1``, ``blocks_1`` are the second."""
     if name.startswith("layer"):
         return int(name[-1])
-    return int(name[-1]) + 1 if name.startswith("stages_") else None
+    return int(name[-1]) + 1 if name.startswith(("stages_", "blocks_")) else None
 
 
-def _add(sha: "hashlib._Hash", tensor: Tensor) -> None:
-    sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-
-
-def _tapped_backbone(architecture: str, layers: Sequence[int]) -> FeatureListNet:
+def _tapped_backbone(architecture: str, layers: Sequence[int]) -> Any:
+    """Return a network with timm's ``feature_info``, whose children run one after the other."""
+    if architecture.startswith("efficientnet"):
+        return _tapped_efficientnet(architecture, layers)
+    backbone: Any
     if architecture.startswith("convnext"):
         stages = tuple(layer - 1 for layer in layers)
         backbone = timm.create_model(architecture, features_only=True, out_indices=stages)
@@ -181,22 +203,34 @@ def _tapped_backbone(architecture: str, layers: Sequence[int]) -> FeatureListNet
         backbone = timm.create_model(
             architecture, features_only=True, out_indices=tuple(layers), zero_init_last=False
         )
-    assert isinstance(backbone, FeatureListNet)
     assert backbone.feature_info.reduction() == [STRIDES[n] for n in layers], architecture
     return backbone
 
 
-def _load(backbone: FeatureListNet, state: Mapping[str, Tensor], weights: WeightsEntry) -> None:
-    wanted = {
-        name: tensor
-        for name, tensor in backbone.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
+def _tapped_efficientnet(architecture: str, layers: Sequence[int]) -> Any:
+    """Return an EfficientNet by stages, of which timm's ``features_only`` taps five of seven."""
+    # torchvision's b5, converted from TensorFlow's, has this epsilon.
+    model: Any = timm.create_model(architecture, num_classes=0, bn_eps=1e-3)
+    stages = {f"blocks_{n}": stage for n, stage in enumerate(model.blocks[: layers[-1]])}
+    backbone: Any = nn.Sequential(
+        OrderedDict(conv_stem=model.conv_stem, bn1=model.bn1, **stages)  # bn1 has the activation
+    )
+    infos = []
+    for number, (name, stage) in enumerate(stages.items()):
+        norms = [module for module in stage.modules() if isinstance(module, BatchNormAct2d)]
+        strides = _EFFICIENTNET_STRIDES[number]
+        infos.append({"num_chs": norms[-1].num_features, "reduction": strides, "module": name})
+    backbone.feature_info = FeatureInfo(infos, tuple(layer - 1 for layer in layers))
+    return backbone
+
+
+def _load(backbone: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> None:
+    wanted = backbone.state_dict().keys()
 
     def renamed_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return timm_feature_state(state, weights.architecture)
 
-    state = without_prefix(state, lambda found: len(wanted.keys() & renamed_state(found).keys()))
+    state = without_prefix(state, lambda found: len(wanted & renamed_state(found).keys()))
     renamed = renamed_state(state)
     tapped = {name.partition(".")[0] for name in wanted}
     # Stages after the last tapped one are ignored. Unknown tensors of a tapped stage are not: a
@@ -206,36 +240,23 @@ def _load(backbone: FeatureListNet, state: Mapping[str, Tensor], weights: Weight
         for name, tensor in renamed.items()
         if name.partition(".")[0] in tapped and not name.endswith("num_batches_tracked")
     }
-    if complaints := misfits(wanted, relevant):
-        stride = backbone.feature_info.reduction()[-1]
-        missing = sum(name not in relevant for name in wanted)
-        # An incomplete file of the right network has missing tensors as its only fault.
-        incomplete = len(complaints) == 1 and 0 < missing <= len(wanted) // 2
-        advice = (
-            "The file is incomplete: later layers may be absent, these may not. "
-            if incomplete
-            else "They look like another architecture's. "
-        )
-        raise (IncompleteWeightsError if incomplete else ValueError)(
-            f"These are not {weights.tag}'s weights: wanted the {len(wanted)} tensors of "
-            f"{weights.architecture}'s tapped layers (down to stride {stride}), found {len(state)} "
-            f"tensors, some of which do not fit (timm's names): {'; '.join(complaints)}. {advice}"
-            f"Get the file again from {weights.url}."
-        )
-    own = {name: relevant[name].to(torch.float32, copy=True) for name in wanted}
-    backbone.load_state_dict(own, strict=False, assign=True)
+    part = f"tapped layers (down to stride {backbone.feature_info.reduction()[-1]})"
+    load_fitting(backbone, relevant, weights, part=part, count=len(state))
 
 
 def fold_batch_norm(module: nn.Module) -> None:
     """Fold each BatchNorm into the convolution before it, in place, in evaluation mode.
 
-    Children are taken to run in the order of their definition, as they do in timm's ResNets.
+    Children are taken to run in the order of their definition, as they do in timm's ResNets and
+    EfficientNets.
     """
     before: tuple[str, nn.Module] | None = None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d) and before and isinstance(before[1], nn.Conv2d):
             setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
-            setattr(module, name, nn.Identity())
+            # In EfficientNets the activation is a part of the BatchNorm.
+            activation = child.act if isinstance(child, BatchNormAct2d) else nn.Identity()
+            setattr(module, name, activation)
         else:
             fold_batch_norm(child)
         before = (name, child)
@@ -255,22 +276,28 @@ def timm_feature_state(state: Mapping[str, Tensor], architecture: str) -> dict[s
     """Return a publisher's tensors under the names of timm's ``features_only`` network.
 
     ResNets have one set of names everywhere. ConvNeXt comes under torchvision's or under its
-    authors' (whose layer scale is ``(C,)``, torchvision's ``(C, 1, 1)``). Names of neither kind,
-    such as a classifier's, stay as they are.
+    authors' (whose layer scale is ``(C,)``, torchvision's ``(C, 1, 1)``), EfficientNet under
+    torchvision's or timm's. Names of neither kind, such as a classifier's, stay as they are.
 
     Args:
         state: Tensors by the publisher's name.
         architecture: timm's name.
     """
-    if not architecture.startswith("convnext"):
-        return dict(state)
-    torchvision = any(name.startswith("features.") for name in state)
-    rules = _TORCHVISION_CONVNEXT if torchvision else _FACEBOOK_CONVNEXT
+    rules = _naming_rules(state, architecture)
     renamed = {_rename(name, rules): tensor for name, tensor in state.items()}
     return {
         name: tensor.flatten() if name.endswith(".gamma") else tensor
         for name, tensor in renamed.items()
     }
+
+
+def _naming_rules(state: Mapping[str, Tensor], architecture: str) -> _Rules:
+    torchvision = any(name.startswith("features.") for name in state)
+    if architecture.startswith("convnext"):
+        return _TORCHVISION_CONVNEXT if torchvision else _FACEBOOK_CONVNEXT
+    if architecture.startswith("efficientnet"):
+        return _TORCHVISION_EFFICIENTNET if torchvision else _TIMM_EFFICIENTNET
+    return ()
 
 
 def _rename(name: str, rules: _Rules) -> str:

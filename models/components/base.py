@@ -11,7 +11,7 @@ from torch.nn import Parameter
 from models.components.checkpoints import DynamicBuffers, load_tensors, state_without
 
 if TYPE_CHECKING:
-    from models.components.backbone import Backbone
+    from models.components.frozen_backbone import FrozenBackbone
 
 
 class ModelContractError(Exception):
@@ -115,9 +115,9 @@ class AnomalyModel(DynamicBuffers):
     features_only: ClassVar[bool] = False
     frozen_parts: ClassVar[tuple[str, ...]] = ("backbone",)
     # An annotation alone: a class attribute None would shadow the submodule of this name.
-    backbone: "Backbone | None"
+    backbone: "FrozenBackbone | None"
 
-    def __init__(self, backbone: "Backbone | None" = None) -> None:
+    def __init__(self, backbone: "FrozenBackbone | None" = None) -> None:
         super().__init__()
         self.backbone = backbone
 

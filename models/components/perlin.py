@@ -111,6 +111,13 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
+def turn_some(images: Tensor, probability: float) -> Tensor:
+    """Turn some images ``(B, C, H, W)`` by up to 90 degrees; the corners left empty are 0."""
+    chosen, share = torch.rand(2, len(images), device=images.device)
+    turned = rotate(images, 180 * share - 90)
+    return torch.where((chosen < probability).view(-1, 1, 1, 1), turned, images)
+
+
 def _fade_weights(cells: Tensor, length: int, lines: int) -> tuple[Tensor, Tensor]:
     """Return each pixel's weights of all lattice lines and its distances, ``(B, length, L)``."""
     pixel = torch.arange(length, device=cells.device)[:, None]

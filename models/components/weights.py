@@ -40,12 +40,14 @@ class ResolvedWeights:
     """A weights file.
 
     Attributes:
-        path: Path of the file.
-        sha256: Digest of its content in hex.
+        path: Path of the file, or of the first of several.
+        sha256: Digest of its content in hex, or of the parts' digests.
+        parts: The files of weights that consist of parts.
     """
 
     path: Path
     sha256: str
+    parts: "tuple[ResolvedWeights, ...]" = ()
 
 
 def resolve(
@@ -69,6 +71,10 @@ def resolve(
     if tag not in WEIGHTS:
         raise ValueError(f"Unknown weights '{tag}': the catalog has {', '.join(WEIGHTS)}.")
     entry = WEIGHTS[tag]
+    if entry.parts:
+        parts = tuple(resolve(part, weights_dirs, download) for part in entry.parts)
+        both = hashlib.sha256(" ".join(part.sha256 for part in parts).encode())
+        return ResolvedWeights(parts[0].path, both.hexdigest(), parts)
     folders = _folders(weights_dirs)
     for candidate in _candidates(entry, folders):
         if os.path.isfile(candidate):  # noqa: PTH113 - False, not an error, in a closed folder
@@ -144,9 +150,14 @@ def _missing(entry: WeightsEntry, folders: Sequence[Path], reason: str) -> str:
 def load_state(resolved: ResolvedWeights) -> "dict[str, Tensor]":
     """Load a file's tensors by the publisher's names, see `weights_file.read_tensors`.
 
+    Names in the nth part of several start with ``n.``, counted from 0.
+
     Raises:
         ValueError: The file is damaged, is something else, contains code, or contains no tensors.
     """
     from models.components.weights_file import read_tensors
 
+    if resolved.parts:
+        states = [load_state(part) for part in resolved.parts]
+        return {f"{n}.{name}": each for n, part in enumerate(states) for name, each in part.items()}
     return read_tensors(resolved.path)

@@ -7,7 +7,7 @@ batch on its device; random numbers are drawn from torch's global generator, one
 import torch
 from torch import Tensor
 
-from models.components.perlin import perlin_masks, rotate
+from models.components.perlin import perlin_masks
 from models.draem.texture_changes import change_textures
 
 PROBABILITY = 0.5
@@ -15,9 +15,6 @@ PROBABILITY = 0.5
 
 MAX_BETA = 0.8
 """Maximum share of the image below a defect; uniform from 0, as in the official code."""
-
-TURNED = 0.3
-"""Probability that a training image is turned, by up to 90 degrees (section 4.1)."""
 
 
 def synthesize(images: Tensor, textures: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,10 +35,3 @@ def synthesize(images: Tensor, textures: Tensor) -> tuple[Tensor, Tensor]:
     masks = perlin_masks(count, images.shape[-2:], device=device)[:, None] & present
     blended = torch.lerp(change_textures(textures), images, beta)
     return torch.where(masks, blended, images), masks[:, 0]
-
-
-def turn_some(images: Tensor) -> Tensor:
-    """Turn some images by up to 90 degrees; the corners that this leaves empty are black."""
-    chosen, share = torch.rand(len(images), 2, device=images.device).unbind(dim=1)
-    turned = rotate(images, 180 * share - 90)
-    return torch.where((chosen < TURNED).view(-1, 1, 1, 1), turned, images)

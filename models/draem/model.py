@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.components.base import AnomalyModel, Batch, ModelContractError, Prediction
+from models.components.perlin import turn_some
 from models.components.segmentation import (
     defect_probability,
     focal_loss,
@@ -19,11 +20,14 @@ from models.components.segmentation import (
 )
 from models.components.ssim import structural_similarity
 from models.components.unet import UNet, double_conv, up_conv
-from models.draem.defects import synthesize, turn_some
+from models.draem.defects import synthesize
 from models.draem.sspcab import SSPCAB
 
 SSPCAB_WEIGHT = 0.1
 """Weight of SSPCAB's own loss (Ristea et al., section 4.2)."""
+
+TURNED = 0.3
+"""Probability that a training image is turned, by up to 90 degrees (section 4.1)."""
 
 _INIT_STD = 0.02
 _RECONSTRUCTION = (1, 2, 4, 8, 8)
@@ -113,7 +117,7 @@ class DRAEM(AnomalyModel):
                 "batch, found none. List a texture set in the entry's `auxiliary`."
             )
         with torch.autocast(batch.auxiliary.device.type, enabled=False):
-            images = turn_some(batch.get_images().float())
+            images = turn_some(batch.get_images().float(), TURNED)
             defective, masks = synthesize(images, batch.auxiliary.float())
         repaired, before, after = self.reconstruction(_channels_last(defective))
         logits = self.segmentation(torch.cat((repaired, defective), dim=1))

@@ -44,6 +44,7 @@ def test_a_set_without_an_address_is_never_said_to_be_fetched():
     said = dataset_remedy("mpdd")
     assert said.startswith("python -m bench data prepare MPDD.zip --as mpdd  (files by hand from")
     assert "data get" not in said
+    assert "pip install elpv-dataset  (CC BY-NC-SA 4.0; " in dataset_remedy("elpv")
     assert dataset_remedy("mvtec").startswith("python -m bench data get mvtec  (CC BY-NC-SA 4.0; ")
 
 

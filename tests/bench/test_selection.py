@@ -25,8 +25,8 @@ def of_study(name, **options):
 
 def test_grid_is_whole_and_every_case_stands_in_it_once():
     ids = [case.id for case in cases(seeds=2)]
-    # MVTec's, VisA's, BTAD's and surface's categories; three sets, three augmentations.
-    places = {"anomaly": 15 + 12 + 3 + 4, "classification": 9}
+    # MVTec's, VisA's, BTAD's, ELPV's and surface's categories; three sets, three augmentations.
+    places = {"anomaly": 15 + 12 + 3 + 2 + 4, "classification": 9}
     expected = 0
     for entry in MODELS.values():
         inits = 2 if entry.weights else 1
@@ -64,7 +64,7 @@ def test_data_change_least_often_then_backbones():
     order = [(case.data, MODELS[case.model].weights) for case in cases()]
     assert len([key for key, _ in groupby(order)]) == len(set(order))
     data = [case.data for case in cases()]
-    assert len([key for key, _ in groupby(data)]) == len(set(data)) == 34 + 3
+    assert len([key for key, _ in groupby(data)]) == len(set(data)) == 36 + 3
 
 
 def test_the_mixing_study_is_the_originals_twenty_four_and_digits():

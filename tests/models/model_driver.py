@@ -2,10 +2,13 @@
 
 import inspect
 from contextlib import contextmanager
+from dataclasses import replace
+from unittest.mock import patch
 
 import torch
 
-from models.catalog import MODELS
+import models.catalog
+from models.catalog import MODELS, WEIGHTS
 from models.components.base import Batch
 
 SIDE = 64
@@ -15,7 +18,25 @@ SIDE = 64
 SHRUNK = {
     "draem": {"width": 16},
     "draem_plain": {"width": 16},
+    "dsr": {"width": 16, "codes": 64},
     "ganomaly": {"width": 16},
+    "csflow": {"hidden": 16},
+    "csflow_768": {"hidden": 16},
+    "fastflow_cait": {"layers": (3,), "steps": 4},
+    "fastflow_deit": {"layers": (3,), "steps": 4},
+    "uflow_mcait": {"blocks": (4, 2)},
+    **{
+        f"dinomaly_{encoder}_{side}": {"encoder_options": {"embed_dim": 64, "num_heads": 4}}
+        for encoder in ("small", "base", "large")
+        for side in (224, 392, 448)
+    },
+}
+# Smaller relatives of architectures that are too large to be built in tests.
+SMALLER = {
+    "efficientnet_b5.tv_in1k": "efficientnet_b0",
+    "deit_base_distilled_patch16_384.fb_in1k": "deit_tiny_distilled_patch16_224",
+    "cait_m48_448.fb_dist_in1k": "cait_xxs24_224",
+    "cait_s24_224.fb_dist_in1k": "cait_xxs24_224",
 }
 
 
@@ -34,7 +55,12 @@ def make(name, recipe="baseline", *, seed=0, state=None, **options):
     if "image_size" in inspect.signature(build).parameters:
         options.setdefault("image_size", SIDE)
     torch.manual_seed(seed)
-    return build(weights=entry.weights, state=state, **options)
+    smaller = {
+        tag: replace(WEIGHTS[tag], architecture=architecture)
+        for tag, architecture in SMALLER.items()
+    }
+    with patch.dict(models.catalog._weights, smaller):
+        return build(weights=entry.weights, state=state, **options)
 
 
 def pictures(count, seed, size=(SIDE, SIDE)):

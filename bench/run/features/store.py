@@ -18,7 +18,7 @@ from bench.run.features.disk import FeatureDisk
 from bench.run.job import ProgressCallback
 from bench.run.training.precision import to_float
 from datasets_lib.free_memory import free_bytes
-from models.components.backbone import Backbone
+from models.components.frozen_backbone import FrozenBackbone
 
 _SHARE_OF_FREE_MEMORY = 0.4
 _BATCH = 32
@@ -85,7 +85,11 @@ class FeatureStore:
         self._written.clear()
 
     def features(
-        self, backbone: Backbone, also: Iterable[int], split: "Split", progress: ProgressCallback
+        self,
+        backbone: FrozenBackbone,
+        also: Iterable[int],
+        split: "Split",
+        progress: ProgressCallback,
     ) -> Features | None:
         """Return features of a split; None where they do not fit in memory.
 
@@ -125,7 +129,7 @@ class FeatureStore:
 
     def _compute(
         self,
-        backbone: Backbone,
+        backbone: FrozenBackbone,
         layers: Sequence[int],
         keys: dict[int, str],
         split: "Split",
@@ -204,7 +208,7 @@ class _LayerClock:
         return time.perf_counter()
 
 
-def _warm_up(backbone: Backbone, split: Split) -> None:
+def _warm_up(backbone: FrozenBackbone, split: Split) -> None:
     """Run an unmeasured batch: the seconds are charged to every case that uses the features."""
     backbone.stages(to_float(split.images[:_BATCH], split.device))
 

@@ -104,7 +104,9 @@ class AnomalyObjective:
 
     def _batch(self, index: Tensor, step: int) -> Batch:
         features = None if self._features is None else self._features.batch(index)
-        if features is not None and self._model.features_only:
+        # Labels and masks come with images, even for a model that reads features alone.
+        labeled = self._extras.labeled is not None
+        if features is not None and self._model.features_only and not labeled:
             size = self._images.shape[-2], self._images.shape[-1]
             return Batch(None, features, image_size=size, step=step, steps=self._steps)
         images, masks = self._augmented(index, step)

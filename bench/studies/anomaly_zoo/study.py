@@ -6,7 +6,7 @@ ANOMALY_ZOO = Study(
     name="anomaly_zoo",
     task="anomaly",
     about="Anomaly-detection models behind one interface",
-    datasets=("mvtec", "visa", "btad", "surface"),
+    datasets=("mvtec", "visa", "btad", "elpv", "surface"),
     models=None,
     columns=(
         *("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30"),

@@ -1,6 +1,7 @@
 """``python -m bench data verify`` and ``where``, and the progress line."""
 
 import shutil
+import sys
 
 import pytest
 
@@ -10,7 +11,8 @@ from bench.commands.output import ProgressBar
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """A cache and data home of the test's own, a network that is allowed, no user's variables."""
+    """A cache and data home of the test's own, the network allowed, no variables or packages."""
+    monkeypatch.setitem(sys.modules, "elpv_dataset", None)  # not to be found, even if installed
     for name in ("PROVING_GROUND_DATA", "PROVING_GROUND_WEIGHTS", "PROVING_GROUND_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
@@ -144,3 +146,26 @@ def test_a_log_gets_whole_lines(capsys):
             progress(done, 100)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("rods.zip: 100% 100/100")
+
+
+def test_a_package_is_listed_and_not_downloaded(capsys):
+    assert main(["data", "list"]) == 0
+    [row] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("elpv ")]
+    assert "a package" in row
+    assert "CC BY-NC-SA 4.0" in row
+    assert row.endswith("missing")
+    assert main(["data", "get", "elpv"]) == 2
+    said = capsys.readouterr().err
+    assert "pip install elpv-dataset" in said
+    assert "--extra data" in said
+
+
+def test_where_names_installed_packages(tmp_path, monkeypatch, capsys):
+    package = tmp_path / "packages" / "elpv_dataset"
+    (package / "data").mkdir(parents=True)
+    for file in ("__init__.py", "data/labels.csv"):
+        (package / file).touch()
+    monkeypatch.delitem(sys.modules, "elpv_dataset")
+    monkeypatch.syspath_prepend(package.parent)
+    assert main(["data", "where"]) == 0
+    assert f"installed: elpv: {package}" in capsys.readouterr().out

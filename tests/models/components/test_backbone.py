@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 import timm
@@ -71,6 +72,31 @@ def test_folded_bottleneck_resnet_gives_torchvisions_stages():
     teacher = Backbone(WEIGHTS["resnet50.tv_in1k"], resnet50.state_dict())
     with torch.no_grad():
         assert_close(teacher(IMAGES), resnet_stages(resnet50, normalized(IMAGES)))
+
+
+def test_efficientnet_gives_torchvisions_stages():
+    efficientnet = randomized("efficientnet_b5")
+    weights = replace(WEIGHTS["resnet18.tv_in1k"], architecture="efficientnet_b5")
+    teacher = Backbone(weights, efficientnet.state_dict(), (1, 4, 6))
+    assert not [m for m in teacher.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    with torch.no_grad():
+        stages, x = [], normalized(IMAGES)
+        for place, layer in enumerate(efficientnet.features[:7]):
+            x = layer(x)
+            if place in (1, 4, 6):
+                stages.append(x)
+        assert teacher.channels == [stage.shape[1] for stage in stages]
+        assert_close(teacher(IMAGES), stages)
+
+
+def test_efficientnet_loads_timms_names():
+    torch.manual_seed(0)
+    efficientnet = timm.create_model("efficientnet_b0", bn_eps=1e-3).eval()
+    weights = replace(WEIGHTS["resnet18.tv_in1k"], architecture="efficientnet_b0")
+    with torch.no_grad():
+        x = efficientnet.bn1(efficientnet.conv_stem(normalized(IMAGES)))
+        expected = efficientnet.blocks[:6](x)
+        assert_close(Backbone(weights, efficientnet.state_dict(), (6,))(IMAGES), [expected])
 
 
 def test_convnext_gives_torchvisions_stages(convnext):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from models.components.perlin import lattice_noise, perlin_masks, perlin_noise, rotate
+from models.components.perlin import lattice_noise, perlin_masks, perlin_noise, rotate, turn_some
 
 
 def seeded(seed):
@@ -123,3 +123,9 @@ def test_oblong_images_turn_rigidly():
     rows, columns = torch.nonzero(turned > 0.5, as_tuple=True)
     assert rows.max() - rows.min() == 8
     assert len(columns.unique()) == 1
+
+
+def test_the_wanted_share_of_images_is_turned():
+    torch.manual_seed(0)
+    turned = turn_some(torch.ones(1000, 3, 16, 16), 0.3)
+    assert 220 < (turned.amin((1, 2, 3)) < 0.5).sum() < 330  # less those of small angles

@@ -1,0 +1,96 @@
+"""Models that adapt pretrained features with few layers: UniNet and SuperSimpleNet."""
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
+
+_UNINET = Recipe(
+    optimizer="adamw",
+    lr=5e-3,
+    weight_decay=1e-5,
+    epochs=20,
+    batch_size=4,
+    source="Wei et al., CVPR 2025 and their code; epochs and batch as the original study",
+)
+_UNINET_PAPER = replace(
+    _UNINET, epochs=100, batch_size=8, source="Wei et al., CVPR 2025 and their code"
+)
+# One model for many categories: 5,000 steps of 8 images.
+_UNINET_MULTICLASS = replace(
+    _UNINET_PAPER,
+    eps=1e-10,
+    amsgrad=True,
+    schedule="milestones",
+    milestones=(0.8,),
+    gamma=0.2,
+    images=40_000,
+    source="Wei et al., CVPR 2025 and their code, for many classes",
+)
+_SUPERSIMPLENET = Recipe(
+    optimizer="adamw",
+    lr=2e-4,
+    weight_decay=1e-5,
+    schedule="milestones",
+    milestones=(0.8, 0.9),
+    gamma=0.4,
+    epochs=50,
+    batch_size=16,
+    source="Rolih et al., ICPR 2024; epochs and batch as the original study",
+)
+_SUPERSIMPLENET_PAPER = replace(
+    _SUPERSIMPLENET, epochs=300, batch_size=32, source="Rolih et al., ICPR 2024"
+)
+_SUPERVISED = replace(_SUPERSIMPLENET, grad_clip=1.0, source="Rolih et al., ICPR 2024, with labels")
+_SUPERVISED_PAPER = replace(_SUPERVISED, epochs=300, batch_size=32)
+
+
+def _uninet(name: str, weights: str, recipe: Recipe, paper: Recipe, **options: Any) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        family="foundation",
+        build="models.uninet.model:build",
+        weights=weights,
+        options=options,
+        layers=(1, 2, 3),
+        recipes=MappingProxyType({"baseline": recipe}),
+        seed_base=ZOO_SEED,
+        paper_recipe=paper,
+    )
+
+
+def _supersimplenet(
+    name: str, weights: str, *, supervised: bool = False, threshold: float = 0.2
+) -> ModelEntry:
+    recipe = _SUPERVISED if supervised else _SUPERSIMPLENET
+    return ModelEntry(
+        name=name,
+        family="foundation",
+        build="models.supersimplenet.model:build",
+        weights=weights,
+        options={"supervised": supervised, "threshold": threshold},
+        layers=(2, 3),
+        recipes=MappingProxyType({"baseline": recipe}),
+        seed_base=ZOO_SEED,
+        paper_recipe=_SUPERVISED_PAPER if supervised else _SUPERSIMPLENET_PAPER,
+        supervised=supervised,
+    )
+
+
+# The models over ResNet18 are no published configurations: they run where the smallest weights are.
+_WIDE = "wide_resnet50_2.tv_in1k"
+UNINET_MODELS = (
+    _uninet("uninet", _WIDE, _UNINET, _UNINET_PAPER),
+    _uninet("uninet_multiclass", _WIDE, _UNINET_MULTICLASS, _UNINET_MULTICLASS, temperature=0.1),
+    _uninet("uninet_resnet18", "resnet18.tv_in1k", _UNINET, _UNINET_PAPER),
+)
+SUPERSIMPLENET_MODELS = (
+    _supersimplenet("supersimplenet", _WIDE),
+    _supersimplenet("supersimplenet_supervised", _WIDE, supervised=True, threshold=0.6),
+    _supersimplenet("supersimplenet_resnet18", "resnet18.tv_in1k"),
+    _supersimplenet(
+        "supersimplenet_supervised_resnet18", "resnet18.tv_in1k", supervised=True, threshold=0.6
+    ),
+)
+ADAPTED_FEATURE_MODELS = (*UNINET_MODELS, *SUPERSIMPLENET_MODELS)

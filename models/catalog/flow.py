@@ -1,0 +1,155 @@
+"""Normalizing flows: CFlow, FastFlow, CS-Flow, U-Flow."""
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
+
+_CFLOW = Recipe(
+    optimizer="adam",
+    lr=2e-4,
+    epochs=250,
+    batch_size=8,
+    source="Gudovskiy et al., WACV 2022; 250 passes and batch as the original study",
+)
+_CFLOW_PAPER = replace(
+    _CFLOW,
+    schedule="cosine",
+    warmup_epochs=10,
+    epochs=200,
+    batch_size=32,
+    source="Gudovskiy et al., WACV 2022: 25 × 8 passes, cosine after a warm-up",
+)
+_CFLOW_WITHOUT_LAST = replace(
+    _CFLOW,
+    options={"layers": (2, 3)},
+    source="own proposal: without the coarsest of the paper's three layers",
+)
+_CSFLOW = Recipe(
+    optimizer="adam",
+    lr=2e-4,
+    weight_decay=1e-5,
+    eps=1e-4,
+    epochs=500,
+    batch_size=2,
+    grad_clip=1.0,
+    source="Rudolph et al., WACV 2022; 500 passes and batch as the original study",
+)
+_CSFLOW_PAPER = replace(
+    _CSFLOW, epochs=240, batch_size=16, source="Rudolph et al., WACV 2022: 240 passes, batch 16"
+)
+_UFLOW = Recipe(
+    optimizer="adam",
+    lr=1e-3,
+    weight_decay=1e-5,
+    schedule="linear",
+    final_factor=0.4,
+    epochs=500,
+    batch_size=8,
+    source="Tailanian et al., 2024; 500 passes and batch as the original study",
+)
+_UFLOW_PAPER = replace(_UFLOW, epochs=200, source="Tailanian et al., 2024: 200 passes")
+_FASTFLOW = Recipe(
+    optimizer="adam",
+    lr=1e-3,
+    weight_decay=1e-5,
+    epochs=500,
+    batch_size=8,
+    source="Yu et al., 2021; 500 passes and batch as the original study",
+)
+_FASTFLOW_PAPER = replace(_FASTFLOW, batch_size=32, source="Yu et al., 2021, batch 32")
+
+
+def _cflow(name: str, weights: str) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        family="flow",
+        build="models.flows.cflow:build",
+        weights=weights,
+        layers=(2, 3, 4),
+        recipes=MappingProxyType({"baseline": _CFLOW, "layers23": _CFLOW_WITHOUT_LAST}),
+        seed_base=ZOO_SEED,
+        paper_recipe=_CFLOW_PAPER,
+    )
+
+
+def _csflow(name: str, size: int) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        family="flow",
+        build="models.flows.csflow:build",
+        weights="efficientnet_b5.tv_in1k",
+        layers=(1, 2, 3),  # scales
+        recipes=MappingProxyType({"baseline": _CSFLOW}),
+        image_size=size,
+        seed_base=ZOO_SEED,
+        paper_recipe=_CSFLOW_PAPER,
+        paper_input=(768, None),
+    )
+
+
+def _uflow(
+    name: str, weights: str, layers: tuple[int, ...], batch: int = 8, size: int = 256
+) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        family="flow",
+        build="models.flows.uflow:build",
+        weights=weights,
+        layers=layers,
+        recipes=MappingProxyType({"baseline": replace(_UFLOW, batch_size=batch)}),
+        image_size=size,
+        seed_base=ZOO_SEED,
+        paper_recipe=_UFLOW_PAPER,
+        paper_input=(448, None),
+    )
+
+
+def _fastflow(
+    name: str,
+    weights: str,
+    layers: tuple[int, ...],
+    batch: int = 8,
+    size: int = 256,
+    **options: Any,
+) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        family="flow",
+        build="models.flows.fastflow:build",
+        weights=weights,
+        layers=layers,
+        options={"layers": layers, **options},
+        recipes=MappingProxyType({"baseline": replace(_FASTFLOW, batch_size=batch)}),
+        image_size=size,
+        seed_base=ZOO_SEED,
+        standard_epochs=100,
+        paper_recipe=_FASTFLOW_PAPER,
+    )
+
+
+_TRANSFORMER: dict[str, Any] = {"steps": 20, "hidden_ratio": 0.16}
+
+CFLOW_MODELS = (
+    _cflow("cflow", "wide_resnet50_2.tv_in1k"),
+    _cflow("cflow_resnet18", "resnet18.tv_in1k"),
+    _cflow("cflow_resnet50", "resnet50.tv_in1k"),
+)
+CSFLOW_MODELS = (_csflow("csflow", 256), _csflow("csflow_768", 768))
+UFLOW_MODELS = (
+    _uflow("uflow", "wide_resnet50_2.tv_in1k", (1, 2, 3)),
+    _uflow("uflow_resnet50", "resnet50.tv_in1k", (1, 2, 3)),
+    _uflow("uflow_mcait", "mcait.fb_dist_in1k", (1, 2), 4, 448),
+)
+FASTFLOW_MODELS = (
+    _fastflow("fastflow", "wide_resnet50_2.tv_in1k", (1, 2, 3)),
+    _fastflow("fastflow_resnet18", "resnet18.tv_in1k", (1, 2, 3), only_3x3=True),
+    _fastflow("fastflow_resnet50", "resnet50.tv_in1k", (1, 2, 3)),
+    # The paper counts blocks from 0: the 41st of 48, the 8th of 12.
+    _fastflow("fastflow_cait", "cait_m48_448.fb_dist_in1k", (40,), 2, 448, **_TRANSFORMER),
+    _fastflow(
+        "fastflow_deit", "deit_base_distilled_patch16_384.fb_in1k", (7,), 2, 384, **_TRANSFORMER
+    ),
+)
+FLOW_MODELS = (*CFLOW_MODELS, *FASTFLOW_MODELS, *CSFLOW_MODELS, *UFLOW_MODELS)

@@ -1,0 +1,1 @@
+"""Dinomaly: a transformer that reconstructs the features of a foundation model, loosely."""

@@ -1,0 +1,133 @@
+"""What the flows share: FrEIA's blocks with their permutations, the loss, and likelihood maps."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from FrEIA.framework import SequenceINN
+from FrEIA.modules import AllInOneBlock, PermuteRandom
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CLAMP = 2.0
+"""FrEIA's soft clamp: a coupling scales by at most e² and at least e⁻²."""
+
+Shape = tuple[int, int, int]
+"""Shape ``(C, h, w)`` of the features of a layer."""
+
+Subnet = Callable[[int, int], nn.Module]
+"""Builds the network of a coupling from its numbers of input and output channels."""
+
+
+def check_shapes(features: Sequence[Tensor], shapes: Sequence[Shape]) -> None:
+    """Check that features have the shapes that a flow was built for.
+
+    Raises:
+        ValueError: They have not.
+    """
+    found = [tuple(layer.shape[1:]) for layer in features]
+    if found != list(shapes):
+        raise ValueError(
+            f"This flow was built for features of shape {list(shapes)}, found {found}. Build it "
+            "with the image size that is used, which is the crop's where images are cropped."
+        )
+
+
+def convolutions(kernel: int, hidden_ratio: float) -> Subnet:
+    """Return the builder of two convolutions around a ReLU.
+
+    Args:
+        kernel: Side of both kernels; borders are padded with zeros.
+        hidden_ratio: Number of hidden channels by number of input channels.
+    """
+
+    def build(inputs: int, outputs: int) -> nn.Module:
+        hidden = int(inputs * hidden_ratio)
+        return nn.Sequential(
+            nn.Conv2d(inputs, hidden, kernel, padding="same"),
+            nn.ReLU(),
+            nn.Conv2d(hidden, outputs, kernel, padding="same"),
+        )
+
+    return build
+
+
+def convolutional_flow(
+    shape: Sequence[int], steps: int, hidden_ratio: float, *, only_3x3: bool = False
+) -> SequenceINN:
+    """Return a flow over feature maps: couplings and hard permutations of the channels.
+
+    Args:
+        shape: ``(C, h, w)`` of the features.
+        steps: Number of blocks.
+        hidden_ratio: As in `convolutions`.
+        only_3x3: Use 3×3 kernels in every block instead of 3×3 and 1×1 in turn.
+    """
+    flow = SequenceINN(*shape, force_tuple_output=False)
+    for step in range(steps):
+        kernel = 3 if only_3x3 or step % 2 == 0 else 1
+        flow.append(
+            AllInOneBlock,
+            subnet_constructor=convolutions(kernel, hidden_ratio),
+            affine_clamping=CLAMP,
+        )
+        set_permutation(flow[step], permutation(shape[0]))
+    return flow
+
+
+def permutation(size: int) -> Tensor:
+    """Return a random permutation matrix ``(size, size)``."""
+    return torch.eye(size)[torch.randperm(size)]
+
+
+def rotation(size: int) -> Tensor:
+    """Return a random orthogonal matrix ``(size, size)``, uniform by Haar measure.
+
+    The Q factor of a Gaussian matrix, with the signs that make the factors unique (Mezzadri 2007).
+    """
+    q, r = torch.linalg.qr(torch.randn(size, size, dtype=torch.float64))
+    return (q * r.diagonal().sign()).float()
+
+
+def set_permutation(block: AllInOneBlock, matrix: Tensor) -> None:
+    """Replace a block's permutation, which FrEIA drew from NumPy's generator, not from torch's."""
+    shape = block.w_perm.shape
+    block.w_perm = nn.Parameter(matrix.reshape(shape), requires_grad=False)
+    block.w_perm_inv = nn.Parameter(matrix.T.reshape(shape), requires_grad=False)
+
+
+def set_channel_order(block: PermuteRandom, order: Tensor) -> None:
+    """Replace the permutation that FrEIA drew from NumPy's generator."""
+    block.perm = nn.Parameter(order, requires_grad=False)
+    block.perm_inv = nn.Parameter(order.argsort(), requires_grad=False)
+
+
+def negative_log_likelihood(latents: Sequence[Tensor], log_determinant: Tensor) -> Tensor:
+    """Return −log p ``(B,)`` of images under a standard normal distribution, without its constant.
+
+    Args:
+        latents: ``(B, C, h, w)`` per scale.
+        log_determinant: ``(B,)``, log |det J| of all scales together.
+    """
+    squares = sum(z.square().sum(dim=tuple(range(1, z.ndim))) for z in latents)
+    return 0.5 * squares - log_determinant
+
+
+def likelihood_map(latents: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Return anomaly maps ``(B, H, W)`` in [-1, 0]: minus the mean likelihood over scales.
+
+    The likelihood of a position is exp(−½ mean over channels of z²), upsampled bilinearly.
+
+    Args:
+        latents: ``(B, C, h, w)`` per scale.
+        size: ``(H, W)`` of the images.
+    """
+    likelihoods = [
+        F.interpolate(
+            (-0.5 * z.float().square().mean(dim=1, keepdim=True)).exp(),
+            size,
+            mode="bilinear",
+            align_corners=False,
+        )
+        for z in latents
+    ]
+    return -torch.stack(likelihoods).mean(dim=0)[:, 0]

@@ -1,0 +1,126 @@
+"""FastFlow: Anomaly Detection and Localization via 2D Normalizing Flows (Yu et al., 2021).
+
+A flow per scale of a frozen backbone maps whole feature maps of normal images to standard normal
+noise; where the likelihood of an image's noise is low, it is anomalous.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.catalog import WEIGHTS
+from models.components.anomaly_map import of_maps
+from models.components.backbone import Backbone
+from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.frozen_backbone import FrozenBackbone
+from models.components.transformer_backbone import TransformerBackbone
+from models.flows.blocks import (
+    check_shapes,
+    convolutional_flow,
+    likelihood_map,
+    negative_log_likelihood,
+)
+
+
+class FastFlow(AnomalyModel):
+    """Backbone and one flow per tapped layer.
+
+    The features of a CNN pass a trainable LayerNorm over all their dimensions, which the paper does
+    not mention and its figures need (as the public reimplementations found); a transformer's pass
+    its own last LayerNorm, frozen.
+
+    Args:
+        backbone: Frozen features.
+        image_size: Side of the square images in pixels.
+        steps: Number of blocks per flow.
+        hidden_ratio: Hidden channels of a coupling's network by its input channels.
+        only_3x3: Whether all kernels are 3×3, rather than 3×3 and 1×1 in turn.
+        trainable_norm: Whether features pass a trainable LayerNorm.
+    """
+
+    features_only = True
+    backbone: FrozenBackbone
+
+    def __init__(
+        self,
+        backbone: FrozenBackbone,
+        *,
+        image_size: int,
+        steps: int,
+        hidden_ratio: float,
+        only_3x3: bool,
+        trainable_norm: bool,
+    ) -> None:
+        super().__init__(backbone)
+        self._shapes = backbone.shapes((image_size, image_size))
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(shape) if trainable_norm else nn.Identity() for shape in self._shapes
+        )
+        self.flows = nn.ModuleList(
+            convolutional_flow(shape, steps, hidden_ratio, only_3x3=only_3x3)
+            for shape in self._shapes
+        )
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the negative log-likelihood, summed over scales, mean over the batch."""
+        latents, log_determinant = self.transform(batch.get_features())
+        return negative_log_likelihood(latents, log_determinant).mean()
+
+    def predict(self, batch: Batch) -> dict[str, Prediction]:
+        """Return maps of minus the mean likelihood of the scales, and their maxima."""
+        latents, _ = self.transform(batch.get_features())
+        return {"score": of_maps(likelihood_map(latents, batch.size))}
+
+    def transform(self, features: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Return latents ``(B, C, h, w)`` by layer, and log |det J| ``(B,)`` of all flows together.
+
+        Raises:
+            ValueError: The features are of images of another size.
+        """
+        check_shapes(features, self._shapes)
+        # Float32 even under autocast: a likelihood sums a million squares.
+        with torch.autocast(features[0].device.type, enabled=False):
+            normed = [norm(layer) for norm, layer in zip(self.norms, features, strict=True)]
+            results = [flow(layer) for flow, layer in zip(self.flows, normed, strict=True)]
+        return [latent for latent, _ in results], sum(determinant for _, determinant in results)
+
+
+def build(
+    *,
+    weights: str | None,
+    state: Mapping[str, Tensor] | None,
+    layers: Sequence[int],
+    image_size: int = 256,
+    steps: int = 8,
+    hidden_ratio: float = 1.0,
+    only_3x3: bool = False,
+) -> FastFlow:
+    """Build a FastFlow model; see `models.components.base.Build`.
+
+    Args:
+        weights: Tag of the backbone's weights.
+        state: Tensors of the backbone; None leaves it random.
+        layers: Tapped stages of a CNN, from 1, or tapped blocks of a transformer, from 0.
+        image_size: Side of the images in pixels, after cropping.
+        steps: Number of blocks per flow.
+        hidden_ratio: Hidden channels of a coupling's network by its input channels.
+        only_3x3: Whether all kernels are 3×3, rather than 3×3 and 1×1 in turn.
+
+    Raises:
+        ValueError: The weights are unknown, or the tensors are not this backbone's.
+    """
+    transformer = weights in WEIGHTS and WEIGHTS[weights].architecture.startswith(("deit", "cait"))
+    backbone: FrozenBackbone = (
+        TransformerBackbone.of(weights, state, layers, image_size=image_size, norm=True)
+        if transformer
+        else Backbone.of(weights, state, layers)
+    )
+    return FastFlow(
+        backbone,
+        image_size=image_size,
+        steps=steps,
+        hidden_ratio=hidden_ratio,
+        only_3x3=only_3x3,
+        trainable_norm=not transformer,
+    )

@@ -1,0 +1,1 @@
+"""SuperSimpleNet: two heads that find noise in adapted features."""

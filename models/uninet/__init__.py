@@ -1,0 +1,1 @@
+"""UniNet: two teachers, one of which adapts, an attention bottleneck and a shared student."""
