@@ -3,16 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from FrEIA.modules import AllInOneBlock
 from scipy.ndimage import zoom
 from scipy.stats import norm
 
 from models.flows.blocks import (
+    FeatureNorms,
     check_shapes,
     convolutional_flow,
     likelihood_map,
     negative_log_likelihood,
     permutation,
     rotation,
+    set_permutation,
 )
 from models.flows.cflow import CONDITION, conditional_flow
 from models.flows.csflow import cross_scale_flow
@@ -51,7 +54,7 @@ def built(request):
     call, shapes, module = request.param()
     for name, parameter in module.named_parameters():
         if name.endswith(("gamma", "global_scale", "global_offset", "bias")):
-            torch.nn.init.normal_(parameter, 0.3, 0.5)
+            parameter.data += 0.5 * torch.randn_like(parameter)
     return call, shapes, module
 
 
@@ -62,6 +65,9 @@ def joined(tensors):
 def test_log_determinant_is_that_of_autograds_jacobian(built):
     call, shapes, module = built
     module.double()
+    for block in module.modules():
+        if isinstance(block, AllInOneBlock):  # its rotation is orthogonal to float32's rounding
+            set_permutation(block, torch.linalg.qr(block.w_perm.flatten(1))[0])
     inputs = [torch.randn(1, *shape, dtype=torch.float64) for shape in shapes]
 
     def flat(vector):
@@ -147,3 +153,17 @@ def test_likelihood_map_is_minus_the_mean_of_upsampled_likelihoods():
 def test_features_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"found \[\(3, 5, 5\)\].*image size"):
         check_shapes([torch.zeros(2, 3, 5, 5)], [(3, 4, 4)])
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_scales_of_norms_count_as_their_jacobian(counted):
+    torch.manual_seed(0)
+    norms = FeatureNorms([(2, 2, 2)], counted=counted).double()
+    norms.norms[0].weight.data.normal_()
+    jacobian = torch.autograd.functional.jacobian(
+        lambda vector: vector * norms.norms[0].weight.flatten(), torch.zeros(8).double()
+    )
+    wanted = torch.linalg.slogdet(jacobian)[1] if counted else torch.tensor(0.0).double()
+    (normed,), found = norms([torch.randn(3, 2, 2, 2).double()])
+    torch.testing.assert_close(found, wanted)
+    assert normed.shape == (3, 2, 2, 2)

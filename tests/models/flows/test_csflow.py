@@ -21,8 +21,6 @@ def test_shapes_and_parameters_of_the_published_size(name, sides):
         model = entry.load_build()(weights=entry.weights, state=None, image_size=entry.image_size)
     wanted = [(304, side, side) for side in sides]
     assert model.backbone.shapes((entry.image_size,) * 2) == wanted
-    features = model.backbone(torch.empty(1, 3, *[entry.image_size] * 2, device="meta"))
-    assert [tuple(layer.shape[1:]) for layer in features] == wanted
     # By hand: per coupling two networks of 3 + 7 convolutions with biases and one scalar.
     weights = 3 * 152 * 1024 + 7 * 1024 * 304
     networks = [weights * kernel**2 + 3 * 1024 + 7 * 304 + 1 for kernel in (3, 3, 3, 5)]
@@ -68,8 +66,9 @@ def test_coupling_is_softly_clamped_as_in_the_paper():
 def test_scores_and_maps_by_the_paper():
     model = driver.make("csflow").eval()
     batch = driver.batch_of(model, driver.pictures(2, 1))
-    latents, _ = model.transform(batch.features)
-    prediction = model.predict(batch)["score"]
+    with torch.no_grad():
+        latents, _ = model.transform(batch.features)
+        prediction = model.predict(batch)["score"]
     total = sum(z.double().square().sum((1, 2, 3)) for z in latents) / 2
     count = sum(z[0].numel() for z in latents)
     torch.testing.assert_close(prediction.scores.double(), total / count, rtol=1e-5, atol=0)
@@ -93,3 +92,14 @@ def test_loss_is_per_dimension_and_not_summed_over_the_batch():
     dimensions = sum(z[0].numel() for z in latents)
     wanted = -(log_density + determinant).mean() / dimensions - math.log(2 * math.pi) / 2
     assert model.loss(batch).item() == pytest.approx(wanted.item(), rel=1e-4)
+
+
+def test_backbone_sees_three_scales_of_the_images():
+    model = driver.make("csflow")
+    images = driver.pictures(2, 1, (128, 128))
+    features = model.backbone(images)
+    assert [tuple(each.shape[1:]) for each in features] == model.backbone.shapes((128, 128))
+    half = F.interpolate(images, (64, 64), mode="bilinear", antialias=True)
+    torch.testing.assert_close(features[1], model.backbone.backbones[0](half)[0])
+    digests = model.backbone.digests()
+    assert len(set(digests.values())) == 3

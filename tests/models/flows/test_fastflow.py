@@ -44,7 +44,7 @@ def test_resnet18_has_3x3_kernels_alone_and_a_norm_per_layer():
     model = on_meta("fastflow_resnet18")
     kernels = {c.kernel_size for c in model.flows.modules() if isinstance(c, torch.nn.Conv2d)}
     assert kernels == {(3, 3)}
-    assert [norm.weight.shape for norm in model.norms] == [
+    assert [norm.weight.shape for norm in model.norms.norms] == [
         (64, 64, 64),
         (128, 32, 32),
         (256, 16, 16),
@@ -57,10 +57,8 @@ def test_resnet18_has_3x3_kernels_alone_and_a_norm_per_layer():
 def test_transformers_are_tapped_at_the_papers_blocks(name, shape):
     model = on_meta(name)
     assert model.backbone.shapes((MODELS[name].image_size,) * 2) == [shape]
-    features = model.backbone(torch.empty(1, 3, *[MODELS[name].image_size] * 2, device="meta"))
-    assert features[0].shape == (1, *shape)
     assert len(model.backbone.backbone.blocks) == MODELS[name].layers[0] + 1
-    assert not list(model.norms.parameters())
+    assert model.norms is None
 
 
 def test_transformers_last_norm_is_applied():
@@ -74,8 +72,8 @@ def test_transformers_last_norm_is_applied():
 
 
 def test_scores_of_other_images_rise_when_trained():
-    model = driver.make("fastflow_resnet18")
-    normal, other = driver.pictures(4, 1), 1 - 0.7 * driver.pictures(4, 1)
+    model = driver.make("fastflow_deit")
+    normal, other = driver.pictures(4, 1), driver.pictures(4, 1) * torch.linspace(0, 1, 64)
     driver.train(model, normal, steps=30)
     assert driver.predict(model, other)["score"].scores.min() > (
         driver.predict(model, normal)["score"].scores.max()

@@ -1,4 +1,4 @@
-"""U-Flow against its paper: published numbers of parameters, shapes, the two transformers."""
+"""U-Flow against its paper: published numbers of parameters, shapes, and the two transformers."""
 
 from dataclasses import replace
 
@@ -37,10 +37,11 @@ def test_number_of_parameters_is_the_published_one(name, weights, millions):
 
 
 def test_latents_have_half_of_a_stages_channels_and_all_dimensions():
-    shapes = [(4, 8, 8), (6, 4, 4), (8, 2, 2)]
+    shapes = [(4, 8, 8), (7, 4, 4), (8, 2, 2)]
     flow = u_shaped_flow(shapes)
     latents, _ = flow([torch.randn(2, *shape) for shape in shapes])
-    # Coarsest: 8 -> 4 | 4 / 4 = 1 channel at twice the side; 6 + 1 = 7 is 4 | 3, no multiple of 4.
+    # 8 channels are halved to 4, which are 1 at twice the sides: 7 + 1 = 8, and so on.
+    assert [tuple(z.shape[1:]) for z in latents] == [(5, 8, 8), (4, 4, 4), (4, 2, 2)]
     assert sum(z[0].numel() for z in latents) == sum(a * b * c for a, b, c in shapes)
 
 
