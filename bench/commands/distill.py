@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.command import CommandError, add_weights_dir, folders
+from bench.commands.command import CommandError, add_weights_dir, weights_dirs_of
 from bench.commands.making_weights import (
     add_options,
     check_numbers,
@@ -113,7 +113,7 @@ def _weights(options: argparse.Namespace) -> "ResolvedWeights":
         download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
 
     try:
-        return resolve(options.backbone, folders(options.weights_dir), fetch)
+        return resolve(options.backbone, weights_dirs_of(options), fetch)
     except (WeightsMissingError, ValueError) as error:
         raise CommandError(str(error)) from None
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
 from models.components.checkpoints import misfits
+from models.components.weights_file import without_prefix
 
 WIDTH = 128
 """Channels of the encoders and of a code."""
@@ -194,8 +195,9 @@ def frozen_vqvae(
     if state is None:
         network.apply(_initialize)
     else:
-        found = _renamed(network, state)
         wanted = network.state_dict()
+        state = without_prefix(state, lambda s: len(wanted.keys() & _renamed(network, s).keys()))
+        found = _renamed(network, state)
         if complaints := misfits(wanted, found):
             raise ValueError(
                 f"These are not {weights.tag}'s weights: wanted the {len(wanted)} tensors of DSR's "
