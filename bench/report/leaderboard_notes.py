@@ -84,7 +84,7 @@ def provenance(runs: ComparableRuns) -> str:
         f"- Environment: {_environment(records)}",
     ]
     if profile := PROFILES.get(runs.profile):
-        lines.insert(0, f"- Profile: {profile.about}")
+        lines.insert(0, f"- Profile: {profile.describe()}")
     lines.insert(0, f"- {kind_of_runs(runs)}")
     if runs.superseded:
         lines.append(
@@ -188,7 +188,7 @@ def without_study(records: Iterable[Record]) -> Iterator[str]:
     models = Counter(
         record.case.model
         for record in records
-        if record.status == "ok" and not any(s.selects(record.case) for s in STUDIES.values())
+        if record.status == "ok" and not any(s.shows(record) for s in STUDIES.values())
     )
     if models:
         names = ", ".join(f"`{name}` ({count})" for name, count in sorted(models.items()))
