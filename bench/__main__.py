@@ -15,10 +15,11 @@ from bench.commands import (
     distill,
     doctor,
     leaderboard,
+    pretrain,
     tune,
     unbundle,
 )
-from bench.commands.command import CommandError
+from bench.commands.command import CommandError, CommandParser
 from bench.environment import cuda_present
 from bench.extensions import ExtensionError, load_extensions
 from bench.threads import wait_passively
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream, io.TextIOWrapper
         ):  # a file name that is no valid text must not end a command
             stream.reconfigure(errors="backslashreplace")
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = CommandParser(prog="python -m bench", description=__doc__)
     parser.set_defaults(run=None)
     parser.add_argument(
         "--plugin",
@@ -43,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="Python file that registers models, datasets, metrics or studies; before the command",
     )
     commands = parser.add_subparsers(metavar="COMMAND")
-    for command in (data, doctor, leaderboard, compare, cache, tune, distill, bundle, unbundle):
+    for command in (
+        *(data, doctor, leaderboard, compare, cache, tune),
+        *(distill, pretrain, bundle, unbundle),
+    ):
         command.add(commands)
     options = parser.parse_args(arguments)
     if options.run is None:
@@ -61,8 +65,12 @@ def _run(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # the reader, such as head, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (CommandError, DatasetError, ExtensionError, OSError) as error:
+    except (CommandError, DatasetError, ExtensionError) as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"{place}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -6,18 +6,32 @@ given with ``--plugin`` is a module that registers whatever it likes when it is 
 
 import hashlib
 import importlib.util
+import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from bench.metrics.catalog import register_metric
+from bench.metrics.catalog import Metric, register_metric
+from bench.near_names import near_names
 from bench.studies import register_study
-from datasets_lib.augment.catalog import register_augmentation
+from bench.study import Study
+from datasets_lib.augment.catalog import AugmentationEntry, register_augmentation
 from datasets_lib.catalog import register_dataset
-from models.catalog import register_model, register_weights
+from datasets_lib.entry import DatasetEntry
+from models.catalog import (
+    ClassifierRecipe,
+    ModelEntry,
+    Recipe,
+    WeightsEntry,
+    register_model,
+    register_weights,
+)
 
 GROUPS: dict[str, Callable[[Any], object]] = {
     "proving_ground.weights": register_weights,
@@ -27,6 +41,16 @@ GROUPS: dict[str, Callable[[Any], object]] = {
     "proving_ground.metrics": register_metric,
     "proving_ground.studies": register_study,
 }
+
+
+_ENTRIES = {
+    entry.__name__: entry
+    for entry in (
+        *(ModelEntry, Recipe, ClassifierRecipe, WeightsEntry, DatasetEntry, AugmentationEntry),
+        *(Metric, Study),
+    )
+}
+"""What extensions fill in by keyword."""
 
 
 class ExtensionError(Exception):
@@ -56,14 +80,15 @@ def _load_entry_points() -> None:
             except Exception as error:
                 raise ExtensionError(
                     f"The entry point {point.name} of {group} ({point.value}) could not be loaded: "
-                    f"{type(error).__name__}: {error}. Mend or uninstall the package that has it."
+                    f"{_explained(error)}. Mend or uninstall the package that has it."
                 ) from error
 
 
 @cache
 def _load_file(file: Path) -> None:
-    if not file.is_file():
-        raise ExtensionError(f"--plugin {file}: wanted a Python file, found none at this path.")
+    if not os.path.isfile(file):  # noqa: PTH113 - False, not an error, in a closed folder
+        found = "a folder" if os.path.isdir(file) else "none"  # noqa: PTH112
+        raise ExtensionError(f"--plugin {file}: wanted a Python file, found {found} at this path.")
     # Its stem is the module's name, so that import paths such as "my_model:build" find it.
     name = file.stem
     if name in sys.modules or importlib.util.find_spec(name) is not None:
@@ -76,4 +101,31 @@ def _load_file(file: Path) -> None:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise ExtensionError(f"--plugin {file}: {type(error).__name__}: {error}") from error
+        raise ExtensionError(f"--plugin {file}{_line(error, file)}: {_explained(error)}") from error
+
+
+def _line(error: Exception, file: Path) -> str:
+    """Return the last line of a file that an error passed through, as ``, line 7``."""
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return f", line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(file)]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _explained(error: Exception) -> str:
+    """Return an error in one paragraph; for wrong fields of an entry, with the fields it has."""
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg}"
+    text = " ".join(str(error).split())
+    match = re.match(r"(\w+)\.__init__\(\) (.*)", text) if isinstance(error, TypeError) else None
+    entry = _ENTRIES.get(match[1]) if match else None
+    if match is None or entry is None:
+        return f"{type(error).__name__}: {text}"
+    names = [field.name for field in fields(entry)]
+    wrong = re.search(r"unexpected keyword argument '(\w+)'", match[2])
+    close = near_names(wrong[1], names) if wrong else []
+    meant = (
+        f"; did you mean {' or '.join(close)}?" if close else f"; its fields are {', '.join(names)}"
+    )
+    return f"{match[1]}: {match[2]}{meant}"

@@ -1,29 +1,40 @@
-"""The command-line options of a benchmark session."""
+"""The command-line options of a benchmark session; light, since every pytest session loads them."""
 
 import argparse
 import math
+import os
+import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bench.arguments import expression, positive
-from bench.environment import cuda_present, default_precision, default_profile
-from bench.protocol import PROFILES
-from bench.settings import Settings
-from datasets_lib.augment.catalog import AUGMENTATIONS
-from datasets_lib.images.bit_depth import BITS
-from datasets_lib.paths import data_dirs, default_cache_dir
-from models.catalog import MODELS
+
+if TYPE_CHECKING:
+    from bench.settings import Settings
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declare the options of a benchmark session."""
+    """Declare the options of a benchmark session.
+
+    An option that another plugin has is declared as ``--bench-NAME``.
+    """
     group = parser.getgroup("proving ground")
-    add = group.addoption
+
+    def add(name: str, *, dest: str = "", **how: Any) -> None:
+        dest = f"bench_{dest or name[2:].replace('-', '_')}"
+        try:
+            group.addoption(name, dest=dest, **how)
+        except (ValueError, argparse.ArgumentError):  # the name is taken
+            group.addoption(f"--bench-{name[2:]}", dest=dest, **how)
+
     add(
         "--profile",
-        choices=list(PROFILES),
-        help="budget and recipe set (default: standard with CUDA, smoke without)",
+        metavar="P",
+        help="budget and recipe set: smoke, standard, original or paper (default: standard with "
+        "CUDA, smoke without)",
     )
     add("--seeds", type=positive, default=1, metavar="N", help="replicates per case (default 1)")
     add("--recipes", metavar="A,B", help="comma-separated recipes, or all")
@@ -38,7 +49,7 @@ def add_options(parser: pytest.Parser) -> None:
     add(
         "--augmentations",
         metavar="A,B",
-        help="augmentations to use instead of the studies' own, such as flips,rotation",
+        help="augmentations to use instead of the studies' own, such as flips,rotation; or all",
     )
     add(
         "--images-seen",
@@ -49,8 +60,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--image-size", type=positive, metavar="PX", help="image side instead of the default")
     add(
         "--bits",
-        type=int,
-        choices=BITS,
+        type=_bits,
         default=16,
         metavar="N",
         help="bits that the cameras fill in 16-bit image files, such as 12 (default 16)",
@@ -122,13 +132,13 @@ def add_options(parser: pytest.Parser) -> None:
     add("--no-isolate", dest="isolate", action="store_false", help="run cases in this process")
     add(
         "--case-timeout",
-        type=float,
+        type=_seconds,
         metavar="S",
         help="maximum wall time per case (default: 4 hours); implies --isolate",
     )
     add(
         "--stall-timeout",
-        type=float,
+        type=_seconds,
         metavar="S",
         help="maximum time without progress (default: 900 s); implies --isolate",
     )
@@ -160,7 +170,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add(
         "--measure-seconds",
-        type=float,
+        type=_seconds,
         default=10.0,
         metavar="S",
         help="seconds to measure a case in (default 10); what does not fit is left out",
@@ -172,97 +182,168 @@ def add_options(parser: pytest.Parser) -> None:
         help="keep finished cases although their code, device, threads or options changed; "
         "without it they run again",
     )
+    add(
+        "--fail-empty",
+        action="store_true",
+        help="exit with code 5 if no case was run, be it skipped, finished before or not selected",
+    )
     add("--save-models", action="store_true", help="save every trained model")
 
 
 def plugin_files(config: pytest.Config) -> tuple[Path, ...]:
     """Return the absolute paths of the files given with ``--plugin``."""
-    return _folders(config.getoption("--plugin"))
+    return _absolute(config.option.bench_plugin)
 
 
-def settings_of(config: pytest.Config) -> Settings:
-    """Return the settings of a session."""
-    option = config.getoption
-    device = option("--device") or ("cuda" if cuda_present() else "cpu")
-    if device.partition(":")[0] not in {"cpu", "cuda"}:
+def settings_of(config: pytest.Config) -> "Settings":
+    """Return the settings of a session, whose plugins are loaded.
+
+    Raises:
+        pytest.UsageError: The value of an option is wrong; the message says which and what is
+            offered.
+    """
+    from bench.environment import cuda_present, default_precision, default_profile
+    from bench.protocol import PROFILES
+    from bench.settings import Settings
+    from datasets_lib.augment.catalog import AUGMENTATIONS
+    from datasets_lib.paths import data_dirs, default_cache_dir
+    from models.catalog import MODELS
+
+    option = config.option
+    device = option.bench_device or ("cuda" if cuda_present() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise pytest.UsageError(f"--device: wanted cpu, cuda or cuda:N, found '{device}'")
-    profile = option("--profile") or ("smoke" if device == "cpu" else default_profile())
-    timeout, stall = option("--case-timeout"), option("--stall-timeout")
-    isolate = option("isolate")
+    profile = option.bench_profile or ("smoke" if device == "cpu" else default_profile())
+    _check_names("--profile", [profile], PROFILES)
+    timeout, stall = option.bench_case_timeout, option.bench_stall_timeout
+    isolate = option.bench_isolate
     if isolate is None:
         isolate = device != "cpu" or timeout is not None or stall is not None
-    cache_dir = (option("--cache-dir") or default_cache_dir()).expanduser().absolute()
+    cache_dir = (option.bench_cache_dir or default_cache_dir()).expanduser().absolute()
+    results_dir = (option.bench_results_dir or _home(config) / "results").expanduser().absolute()
+    if not option.collectonly:
+        _check_writable("--cache-dir", cache_dir)
+        _check_writable("--results-dir", results_dir)
+    recipes = option.bench_recipes
     return Settings(
         profile=profile,
         device=device,
-        data_dirs=data_dirs(option("--data-dir"), cache_dir),
-        weights_dirs=_folders(option("--weights-dir")),
-        results_dir=(option("--results-dir") or config.rootpath / "results").absolute(),
+        data_dirs=data_dirs(option.bench_data_dir, cache_dir),
+        weights_dirs=_weights_dirs(option.bench_weights_dir),
+        results_dir=results_dir,
         cache_dir=cache_dir,
-        seeds=option("--seeds"),
+        seeds=option.bench_seeds,
         plugins=plugin_files(config),
-        recipes=_recipes(option("--recipes")),
-        augmentations=_augmentations(option("--augmentations")),
-        images_seen=option("--images-seen"),
-        image_size=option("--image-size"),
-        bits=option("--bits"),
-        split_by=option("--split-by"),
-        max_megapixels=option("--max-megapixels"),
-        precision=option("--precision") or default_precision(device),
+        recipes=_names("--recipes", recipes, {r for m in MODELS.values() for r in m.recipes}),
+        augmentations=_names("--augmentations", option.bench_augmentations, AUGMENTATIONS) or (),
+        images_seen=option.bench_images_seen,
+        image_size=option.bench_image_size,
+        bits=option.bench_bits,
+        split_by=option.bench_split_by,
+        max_megapixels=option.bench_max_megapixels,
+        precision=option.bench_precision or default_precision(device),
         isolate=isolate,
         timeout_s=timeout or 4 * 3600.0,
         stall_timeout_s=stall or 900.0,
-        compiling=option("--compile"),
-        rerun=option("--rerun"),
-        keep_stale=option("--keep-stale"),
-        save_models=option("--save-models"),
-        workers=option("--workers"),
-        host_memory=option("--host-memory"),
-        pixel_metrics=option("--pixel-metrics"),
-        feature_cache=option("feature_cache"),
-        cache_limit=option("--cache-limit"),
-        plots=option("plots"),
-        measurements=option("measurements"),
-        measure_seconds=option("--measure-seconds"),
+        compiling=option.bench_compile,
+        rerun=option.bench_rerun,
+        keep_stale=option.bench_keep_stale,
+        save_models=option.bench_save_models,
+        workers=option.bench_workers,
+        host_memory=option.bench_host_memory,
+        pixel_metrics=option.bench_pixel_metrics,
+        feature_cache=option.bench_feature_cache,
+        cache_limit=option.bench_cache_limit,
+        plots=option.bench_plots,
+        measurements=option.bench_measurements,
+        measure_seconds=option.bench_measure_seconds,
     )
 
 
-def _recipes(text: str | None) -> tuple[str, ...] | None:
+def _home(config: pytest.Config) -> Path:
+    """Return the clone, or the current folder of a session of an installed package."""
+    clone = Path(__file__).parent.parent
+    return clone if config.rootpath == clone else config.invocation_params.dir
+
+
+def _names(option: str, text: str | None, offered: Collection[str]) -> tuple[str, ...] | None:
+    """Split a list of names; ``all`` means all that are offered."""
     if text is None:
         return None
-    known = {recipe for entry in MODELS.values() for recipe in entry.recipes}
-    if text == "all":
-        return tuple(sorted(known))
-    recipes = tuple(text.split(","))
-    if unknown := [recipe for recipe in recipes if recipe not in known]:
-        wanted = ", ".join(sorted(known))
-        raise pytest.UsageError(
-            f"--recipes: no recipe {', '.join(map(repr, unknown))}; there are {wanted}"
-        )
-    return recipes
-
-
-def _augmentations(text: str | None) -> tuple[str, ...]:
-    names = tuple(text.split(",")) if text else ()
-    offered = sorted(AUGMENTATIONS)
-    if unknown := [name for name in names if name not in offered]:
-        raise pytest.UsageError(
-            f"--augmentations: no augmentation {', '.join(map(repr, unknown))}; there are "
-            f"{', '.join(offered)}"
-        )
+    names = tuple(sorted(offered)) if text == "all" else tuple(text.split(","))
+    _check_names(option, names, offered)
     return names
 
 
-def _folders(given: list[Path] | None) -> tuple[Path, ...]:
+def _check_names(option: str, names: Iterable[str], offered: Collection[str]) -> None:
+    from bench.near_names import near_names
+
+    for name in names:
+        if name not in offered:
+            close = near_names(name, offered)
+            meant = f"did you mean {' or '.join(close)}? There are" if close else "there are"
+            found = f"{option}: no {option[2:].removesuffix('s')} '{name}'"
+            raise pytest.UsageError(f"{found}; {meant} {', '.join(sorted(offered))}")
+
+
+def _weights_dirs(given: list[Path] | None) -> tuple[Path, ...]:
+    from models.components.weights import FOLDER_VARIABLE
+
+    folders = _absolute(given)
+    named = {f"--weights-dir {folder}": folder for folder in folders}
+    if variable := os.environ.get(FOLDER_VARIABLE):
+        named[f"{FOLDER_VARIABLE}={variable}"] = Path(variable)
+    for source, folder in named.items():
+        if not os.path.isdir(folder):  # noqa: PTH112 - False, not an error, in a closed folder
+            found = "a file" if os.path.isfile(folder) else "no such folder"  # noqa: PTH113
+            raise pytest.UsageError(
+                f"{source}: wanted a folder of pretrained weights, such as resnet18.pth; found "
+                f"{found}. Correct the path, or leave it out to search torch hub's cache alone."
+            )
+    return folders
+
+
+def _check_writable(option: str, folder: Path) -> None:
+    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    problem = ""
+    if not os.path.isdir(existing):  # noqa: PTH112
+        problem = f"{existing} is not a folder"
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        problem = f"{existing} is not writable for this user"
+    if problem:
+        raise pytest.UsageError(
+            f"{option} {folder}: wanted a folder to write to, but {problem}. Name another folder "
+            f"with {option}."
+        )
+
+
+def _absolute(given: list[Path] | None) -> tuple[Path, ...]:
     return tuple(folder.expanduser().absolute() for folder in given or [])
 
 
 def _gigabytes(text: str) -> int:
     """Parse a number of GB into bytes."""
+    return round(_number(text, "a number of GB from 0", low=0.0) * 1e9)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, "a number of seconds above 0", low=math.ulp(0.0))
+
+
+def _bits(text: str) -> int:
+    from datasets_lib.images.bit_depth import BITS
+
+    if text not in map(str, BITS):
+        wanted = " or ".join(map(str, BITS))
+        raise argparse.ArgumentTypeError(f"wanted {wanted} bits, found '{text}'")
+    return int(text)
+
+
+def _number(text: str, wanted: str, low: float) -> float:
     try:
-        size = float(text)
+        number = float(text)
     except ValueError:
-        size = math.nan
-    if not 0 <= size < math.inf:
-        raise argparse.ArgumentTypeError(f"wanted a number of GB from 0, found '{text}'")
-    return round(size * 1e9)
+        number = math.nan
+    if not low <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"wanted {wanted}, found '{text}'")
+    return number

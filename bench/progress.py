@@ -13,9 +13,18 @@ from bench.study import RANKING, first_head, task_of
 _HEARTBEAT_SECONDS = 60.0
 _LIVE_SECONDS = 0.2
 
+LONG_SECONDS = 120.0
+"""A phase that will take longer than this is announced."""
+
+
+_SLOW_STEP_SECONDS = 5.0
+
 
 class Progress:
     """Writes the progress of a session.
+
+    Cases are counted among those that are not skipped: how many are is known only when their turn
+    has come, so the total decreases with each skip.
 
     Args:
         terminal: pytest's terminal reporter; None writes nothing.
@@ -30,26 +39,39 @@ class Progress:
         self._ran = 0
         self._seconds = 0.0
         self._case = ""
+        self._announced = False
+        self._pace = _Pace("")
         self._began = self._shown = time.monotonic()
 
     def begin(self, case_id: str) -> None:
         """Note that a case starts."""
-        self._case = case_id
+        self._case, self._announced = case_id, False
         self._began = self._shown = time.monotonic()
 
     def report(self, phase: str, info: dict[str, Any]) -> None:
         """Show where the running case is."""
         moment = time.monotonic()
+        if phase != self._pace.phase or not info:
+            self._pace = _Pace(phase)
+        left = self._pace.seconds_left(info, moment)
+        where = f"{phase} {info['step']}/{info['steps']}" if "steps" in info else phase
+        if left is not None and left > LONG_SECONDS and not self._announced:
+            self._announced = True
+            hint = "; --images-seen N shortens it" if phase == "train" else ""
+            text = (
+                f"{self._head()} {self._case} needs about {_duration(left)} more for {where}{hint}"
+            )
+            self._write(text, live=False)
         if moment - self._shown < (_LIVE_SECONDS if self._live else _HEARTBEAT_SECONDS):
             return
         self._shown = moment
-        parts = [self._head(), self._case, phase]
-        if "steps" in info:
-            parts.append(f"{info['step']}/{info['steps']}")
+        parts = [self._head(), self._case, where]
         if "loss" in info:
             parts.append(f"loss {info['loss']:.4f}")
-        parts.append(f"{moment - self._began:.0f} s{self._eta()}")
-        self._write(" ".join(parts), live=self._live)
+        parts.append(f"{moment - self._began:.0f} s")
+        if left is not None:
+            parts.append(f"({_duration(left)} of {phase} left)")
+        self._write(" ".join(parts) + self._eta(moment - self._began), live=self._live)
 
     def end(self, record: Record) -> None:
         """Note that a case has run."""
@@ -68,9 +90,9 @@ class Progress:
 
     def note(self, case_id: str, text: str) -> None:
         """Write one line for a case that is over, however it ended."""
-        self._done += 1
         if self._lines:
-            self._write(f"{self._head(0)} {case_id}  {text}", live=False)
+            self._write(f"{self._head()} {case_id}  {text}", live=False)
+        self._done += 1
 
     def explain(self, case_id: str, text: str) -> None:
         """Write one line about a case that is about to run."""
@@ -79,18 +101,19 @@ class Progress:
 
     def skip(self) -> None:
         """Note that a case is skipped; the summary says why."""
-        self._done += 1
+        self._total -= 1
 
-    def _head(self, ahead: int = 1) -> str:
+    def _head(self) -> str:
         width = len(str(self._total))
-        return f"[{self._done + ahead:{width}d}/{self._total}]"
+        return f"[{self._done + 1:{width}d}/{self._total}]"
 
-    def _eta(self) -> str:
-        left = self._total - self._done
-        if not self._ran or left < 1:
+    def _eta(self, elapsed: float) -> str:
+        """Return when the session will end, from the mean of its cases; nothing in the first."""
+        if not self._ran:
             return ""
-        minutes, seconds = divmod(int(left * self._seconds / self._ran), 60)
-        return f" ETA {minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+        mean = self._seconds / self._ran
+        left = (self._total - self._done - 1) * mean + max(0.0, mean - elapsed)
+        return f" ETA {_duration(left)}"
 
     def _write(self, text: str, *, live: bool) -> None:
         if self._terminal is None:
@@ -119,3 +142,41 @@ class Progress:
             writer.line()
         writer.line(text)
         writer.flush()
+
+
+class _Pace:
+    """The pace of a phase, from the steps that it reports.
+
+    Args:
+        phase: Name of the phase, which begins now.
+    """
+
+    def __init__(self, phase: str) -> None:
+        self.phase = phase
+        self._first: tuple[int, float] | None = None
+        self._began = time.monotonic()
+
+    def seconds_left(self, info: dict[str, Any], moment: float) -> float | None:
+        """Return how long the phase will go on; None while that is unknown."""
+        if "steps" not in info:
+            return None
+        step: int = info["step"]
+        if self._first is None:
+            self._first = step, moment
+            # A first step may compile, allocate or resume; one that is this slow is slow by itself.
+            if moment - self._began < _SLOW_STEP_SECONDS:
+                return None
+            pace = (moment - self._began) / step
+        else:
+            pace = (moment - self._first[1]) / max(1, step - self._first[0])
+        return pace * float(info["steps"] - step)
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration as h:mm:ss.
+
+    >>> _duration(3725.4)
+    '1:02:05'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -34,7 +34,8 @@ class Profile:
     """Budgets and a set of recipes. Records of two profiles never share a table.
 
     Attributes:
-        about: One-line description.
+        sizes: Description of the image sizes.
+        budgets: Description of the training budgets.
         anomaly: Budget of anomaly detection.
         classification: Budget of classification.
         calibration: Whether normal images are held out of training to set the threshold.
@@ -42,7 +43,8 @@ class Profile:
     """
 
     name: str
-    about: str
+    sizes: str
+    budgets: str = ""
     anomaly: Budget = Budget()
     classification: Budget = Budget()
     calibration: bool = True
@@ -52,14 +54,22 @@ class Profile:
         """Return the budget of ``anomaly`` or ``classification``."""
         return self.classification if task == "classification" else self.anomaly
 
+    def describe(self, image_size: int | None = None, images_seen: int | None = None) -> str:
+        """Return one line about sizes and budgets, with what an option sets in their place."""
+        size = f"{image_size} px" if image_size else self.sizes
+        limits = (self.anomaly.train_limit, self.anomaly.test_limit)
+        images = ", at most {} train and {} test images".format(*limits) if all(limits) else ""
+        budget = f"{images_seen:,} images seen" if images_seen else self.budgets
+        return f"{size}{images}" + (f", {budget}" if budget else "")
+
 
 PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
             "smoke",
-            about="128 px, at most 64 train and 64 test images, about 2,000 images seen; "
-            "classifiers: 10,000 images seen",
+            sizes="128 px",
+            budgets="about 2,000 images seen; classifiers: 10,000 images seen",
             anomaly=Budget(
                 image_size=128,
                 train_limit=64,
@@ -70,11 +80,12 @@ PROFILES = {
             classification=Budget(images_seen=10_000, recipes=("baseline",)),
             surface_textures=1,
         ),
-        Profile("standard", about="the model's own size, a budget of minutes on one GPU"),
-        Profile("original", about="the original studies' settings", calibration=False),
+        Profile("standard", "the model's own size", "a budget of minutes on one GPU"),
+        Profile("original", "the original studies' settings", calibration=False),
         Profile(
             "paper",
-            about="each paper's own settings; classifiers: a modern recipe, 200 epochs",
+            sizes="each paper's own settings",
+            budgets="classifiers: a modern recipe, 200 epochs",
             classification=Budget(recipes=("baseline",)),
             calibration=False,
         ),

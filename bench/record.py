@@ -16,7 +16,17 @@ SCHEMA = 1
 
 Status = Literal["ok", "failed", "skipped"]
 Outcome = Literal[
-    "ok", "crash", "oom", "nan", "timeout", "data", "weights", "disk", "device", "interrupted"
+    "ok",
+    "crash",
+    "oom",
+    "nan",
+    "timeout",
+    "data",
+    "recipe",
+    "weights",
+    "disk",
+    "device",
+    "interrupted",
 ]
 
 

@@ -1,11 +1,11 @@
 """The cases of a session, and the names a mistyped ``-k`` may have meant."""
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 
 from bench.case import Case
+from bench.near_names import near_names
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from bench.studies import STUDIES
@@ -13,9 +13,13 @@ from bench.study import Study
 from datasets_lib.augment.catalog import names as augmentation_names
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
+from datasets_lib.layouts.folders import folder_id
 from models.catalog import MODELS, ModelEntry
 
 _OPERATORS = {"and", "or", "not"}
+
+_NODE = "bench/test_cases.py::test_case"
+"""What pytest matches besides a case's own names."""
 
 
 def all_cases(settings: Settings, datasets: Mapping[str, FoundDataset]) -> list[Case]:
@@ -83,16 +87,65 @@ def _model_keywords(model: str) -> tuple[str, ...]:
     return (*studies, entry.task, entry.family, entry.name, *entry.aliases)
 
 
+def catalog_markers() -> set[str]:
+    """Return the names of all markers that cases of registered entries can have."""
+    names = {"pretrained", "scratch", *STUDIES, *DATASETS}
+    for entry in MODELS.values():
+        names |= {entry.name, *entry.aliases, entry.family, entry.task, *entry.recipes}
+    return names
+
+
+def matching(cases: Iterable[Case], expression: str) -> list[Case]:
+    """Return the cases that a ``-k`` expression selects, by parts of their ids and keywords.
+
+    Raises:
+        ValueError: The expression is invalid.
+    """
+    from _pytest.mark.expression import Expression
+
+    try:
+        compiled = Expression.compile(expression)
+    except SyntaxError as error:
+        raise ValueError(
+            f"-k {expression!r} is invalid ({error.msg}). Wanted words joined by and, or, not, "
+            "such as 'rd_resnet18 and surface'."
+        ) from None
+
+    def matches(case: Case) -> bool:
+        texts = [text.lower() for text in (case.id, *keywords(case), _NODE)]
+
+        def occurs(word: str, /, **_: object) -> bool:
+            return any(word.lower() in text for text in texts)
+
+        return compiled.evaluate(occurs)
+
+    return [case for case in cases if matches(case)]
+
+
 def unknown_words(expression: str, cases: Sequence[Case]) -> dict[str, list[str]]:
     """Return the words of a ``-k`` expression that match no case, each with the nearest names."""
     marks = {word for case in cases for word in keywords(case)}
     text = "\n".join({case.id for case in cases} | marks).lower()
-    names = sorted(
-        marks | {case.variant for case in cases} | {case.category or "" for case in cases}
-    )
-    words = [word for word in re.findall(r"[\w.:+\-\[\]/]+", expression) if word not in _OPERATORS]
+    names = marks | {case.variant for case in cases} | {case.category or "" for case in cases}
     return {
-        word: difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)
-        for word in words
-        if word.lower() not in text and word.lower() not in "bench/test_cases.py::test_case"
+        word: _near(word, names)
+        for word in _words(expression)
+        if word.lower() not in text and word.lower() not in _NODE
     }
+
+
+def unknown_markers(expression: str, markers: Collection[str]) -> list[str]:
+    """Return the words of an ``-m`` expression that are no markers."""
+    # Arguments such as device(serial="x") name no markers.
+    words = _words(re.sub(r"\([^()]*=[^()]*\)", "", expression))
+    return [word for word in words if word not in markers]
+
+
+def _words(expression: str) -> list[str]:
+    return [w for w in re.findall(r"[\w.:+\-\[\]/]+", expression) if w not in _OPERATORS]
+
+
+def _near(word: str, names: Collection[str]) -> list[str]:
+    """Return the id of a folder's name as it is written, or else close names."""
+    own = folder_id(word)
+    return [own] if own in names else near_names(word, names)

@@ -1,6 +1,7 @@
 """A benchmark session: runs cases one by one, resumes, stores records, and keeps a tally."""
 
 import contextlib
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from bench.gc_paused import gc_paused
 from bench.progress import Progress
 from bench.provenance.currency import origin
 from bench.record import Outcome, Record
+from bench.remedy import remedy
 from bench.replay import replay
 from bench.run.inputs import Finder, tapped_layers
 from bench.run.job import CaseSkipped, Job, ProgressCallback, WeightsError, unresolved_record
@@ -52,6 +54,11 @@ class Tally:
     skips: dict[str, list[str]] = field(default_factory=dict)
     reruns: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def ran(self) -> int:
+        """Return the number of cases that were run in this session, whatever came of it."""
+        return self.outcomes.total() - self.outcomes["cached"] - self.outcomes["skipped"]
 
 
 class BenchSession:
@@ -115,7 +122,7 @@ class BenchSession:
         try:
             job = self._finder.job(case)
         except CaseSkipped as skip:
-            self._skip(case, str(skip), request)
+            self._skip(case, skip, request)
         except (DatasetError, WeightsError) as error:
             outcome: Outcome = "data" if isinstance(error, DatasetError) else "weights"
             record = unresolved_record(case, self._finder.unresolved_key(case), outcome, str(error))
@@ -135,15 +142,22 @@ class BenchSession:
         self._store.keep_code(job.code)
         record = self._run(job)
         if record.status == "skipped" and record.error is not None:
-            self._skip(case, record.error["message"], request)
+            self._skip(case, CaseSkipped(record.error["message"]), request)
         self._note(record.outcome, request)
         return record
 
-    def _skip(self, case: Case, reason: str, request: pytest.FixtureRequest) -> NoReturn:
-        self.tally.skips.setdefault(reason, []).append(case.id)
+    def _skip(self, case: Case, skip: CaseSkipped, request: pytest.FixtureRequest) -> NoReturn:
+        self.tally.skips.setdefault(self._short(skip), []).append(case.id)
         self._progress.skip()
         self._note("skipped", request)
-        pytest.skip(reason)
+        pytest.skip(str(skip))
+
+    def _short(self, skip: CaseSkipped) -> str:
+        """Return the reason of a skip in at most two lines; the second mends it."""
+        if not skip.missing:
+            return "\n".join(textwrap.wrap(str(skip), 160, max_lines=2, placeholder=" …"))
+        command = remedy(skip.missing, self.settings.weights_dirs, self.settings.data_dirs)
+        return f"{skip.missing} not found ({skip.why})\n{command}"
 
     def _run(self, job: Job) -> Record:
         start = time.monotonic()

@@ -1,5 +1,6 @@
 """The record store: an append-only file, to which each case adds one fsynced line."""
 
+import codecs
 import contextlib
 import errno
 import json
@@ -13,6 +14,9 @@ from filelock import FileLock
 from bench.provenance.fingerprint import Fingerprint
 from bench.record import Key, Record, RecordError, from_json
 from datasets_lib.atomic import atomic_path
+
+_BLANK = " \t\r\ufeff"
+"""What may surround a line; a byte-order mark does wherever files of some editors were joined."""
 
 _log = logging.getLogger(__name__)
 
@@ -109,10 +113,9 @@ def read_records(files: Iterable[Path]) -> list[Record]:
     """
     records = []
     for file in files:
-        text = file.read_bytes().decode(errors="replace")
-        lines = text.split("\n")
+        lines = [line.strip(_BLANK) for line in _text(file.read_bytes()).split("\n")]
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
+            if not line:
                 continue
             try:
                 records.append(from_json(line))
@@ -120,3 +123,9 @@ def read_records(files: Iterable[Path]) -> list[Record]:
                 if number < len(lines):
                     _log.warning("%s:%d skipped: %s", file, number, error)
     return records
+
+
+def _text(content: bytes) -> str:
+    """Decode UTF-8, or the UTF-16 that PowerShell writes."""
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf16 else "utf-8", errors="replace")

@@ -68,6 +68,16 @@ class Study:
         """Return whether a case answers the question, whatever its data and augmentation."""
         return case.model in self.model_names
 
+    def shows(self, record: Record) -> bool:
+        """Return whether a record belongs in the study's tables.
+
+        A model that is not registered now, such as that of a plugin that this session lacks, stays
+        in the studies of every model of its task.
+        """
+        if self.models is None and record.case.model not in MODELS:
+            return task_of(record) == self.task
+        return self.selects(record.case)
+
     def heads_of(self, record: Record) -> tuple[str, ...]:
         """Return the heads that the study shows of a record; the first ranks."""
         if self.heads:

@@ -1,7 +1,9 @@
 """The end of a session: counts, best rows, what was skipped and the remedy, where things lie."""
 
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
+import pytest
 from _pytest.terminal import TerminalReporter
 
 from bench.record import Record
@@ -9,8 +11,12 @@ from bench.report.leaderboard import summary_rows, write_leaderboard
 from bench.session import Tally
 from bench.settings import Settings
 from bench.store import Store
+from models.catalog import MODELS
 
 _SKIPS_SHOWN = 3
+
+MIN_HELD_OUT = 19
+"""Minimum number of normal images whose largest score bounds 95 % of others: 1 / (n + 1) ≤ 5 %."""
 
 _PICTURES = ("errors", "confusion", "features", "attributions")
 """Artifacts that people look at; their names begin so."""
@@ -18,37 +24,109 @@ _PICTURES = ("errors", "confusion", "features", "attributions")
 
 def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) -> None:
     """Write the summary and the leaderboard it points to."""
-    if not tally.outcomes:
-        return
     terminal.section("proving ground", sep="=")
-    counts = ", ".join(f"{count} {name}" for name, count in tally.outcomes.most_common())
-    terminal.write_line(f"{counts} · profile {settings.profile} · ran {tally.seconds:.0f} s")
-    for row in summary_rows([record for record in tally.records if record.status == "ok"]):
+    if tally.outcomes:
+        counts = ", ".join(f"{count} {name}" for name, count in tally.outcomes.most_common())
+        terminal.write_line(f"{counts} · profile {settings.profile} · ran {tally.seconds:.0f} s")
+    if not tally.ran:
+        terminal.write_line(f"no case was run: {_why_nothing_ran(terminal, tally)}", bold=True)
+    finished = [record for record in tally.records if record.status == "ok"]
+    for row in summary_rows(finished):
         terminal.write_line(row)
+    for line in warnings(finished, tally.skips):
+        terminal.write_line(line)
+    for remark in dict.fromkeys(r.notes["data"] for r in tally.records if "data" in r.notes):
+        terminal.write_line(f"data         {remark}")
     _write_reruns(terminal, tally)
     _write_skips(terminal, tally)
-    records = Store(settings.runs_dir).records()
-    if any(record.status == "ok" for record in records):
-        terminal.write_line(f"leaderboard  {_leaderboard(records, settings.results_dir)}")
+    if text := _leaderboard(settings):
+        terminal.write_line(f"leaderboard  {text}")
     if environment := next((r.environment for r in reversed(tally.records) if r.environment), None):
         terminal.write_line(f"environment  {environment.get('class')}")
     _write_pictures(terminal, tally, settings)
 
 
-def _leaderboard(records: list[Record], folder: Path) -> str:
+def _why_nothing_ran(terminal: TerminalReporter, tally: Tally) -> str:
+    """Return the reasons of a session that ran nothing, from its outcomes and pytest's own."""
+    option, defaults = terminal.config.option, terminal.config.getini("addopts")
+    expressions = {"-k": option.keyword, "-m": option.markexpr}
+    chosen = [f"{k} '{text}'" for k, text in expressions.items() if text and text not in defaults]
+    parts = [
+        (tally.outcomes["cached"], "finished before (--rerun runs them again)"),
+        (tally.outcomes["skipped"], "skipped"),
+        *((count, f"skipped by pytest ({reason})") for reason, count in _skips(terminal).items()),
+        (len(terminal.stats.get("error", [])), "ended with the errors above"),
+    ]
+    reasons = [f"{count:,} {text}" for count, text in parts if count]
+    if not reasons and (count := len(terminal.stats.get("deselected", []))):
+        reasons = [f"{' and '.join(chosen) or 'the selection'} left none of {count:,}"]
+    return ", ".join(reasons) or "the session ended before the first one"
+
+
+def _skips(terminal: TerminalReporter) -> Counter[str]:
+    """Count what pytest or another plugin skipped, by reason."""
+    reports = (r for r in terminal.stats.get("skipped", []) if isinstance(r, pytest.TestReport))
+    own = (r for r in reports if not dict(r.user_properties).get("outcome"))
+    return Counter(
+        r.longrepr[2].removeprefix("Skipped: ").rstrip(".")
+        for r in own
+        if isinstance(r.longrepr, tuple)
+    )
+
+
+def warnings(records: Sequence[Record], skips: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield what readers of these results must know: where they mean less than they seem to.
+
+    Args:
+        records: Finished records.
+        skips: Ids of skipped cases by reason.
+    """
+    random = any(_could_be_pretrained(record) for record in records)
+    missing = any("-pretrained-" in case for cases in skips.values() for case in cases)
+    if random and missing and not any(record.case.pretrained for record in records):
+        yield (
+            "random weights, because no file of pretrained weights was found: these figures show "
+            "that the harness works, not what the models can do"
+        )
+    held_out = [record.fingerprints.get("images", {}).get("calibration", 0) for record in records]
+    few = sorted(count for count in held_out if 0 < count < MIN_HELD_OUT)
+    if few:
+        images = f"{few[0]} held-out image{'s' if few[0] > 1 else ''}"
+        yield (
+            f"thresholds of {len(few)} case{'s' if len(few) > 1 else ''} come from as few as "
+            f"{images}, fewer than {MIN_HELD_OUT}: F1 and accuracy at them are rough; AUROC needs "
+            "no threshold"
+        )
+
+
+def _could_be_pretrained(record: Record) -> bool:
+    entry = MODELS.get(record.case.model)
+    return not record.case.pretrained and entry is not None and entry.weights is not None
+
+
+def _leaderboard(settings: Settings) -> str:
+    """Write the leaderboard and return where it is, or why it could not be written."""
     try:
-        markdown, table = write_leaderboard(records, folder)
-    except OSError as error:
-        return f"could not be written ({error}); the records are safe"
+        records = Store(settings.runs_dir).records()
+        if not any(record.status == "ok" for record in records):
+            return ""
+        markdown, table = write_leaderboard(records, settings.results_dir)
+    except Exception as error:  # such as a raising report of a plugin's study
+        cause = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        return f"could not be written ({cause}); the records are safe"
     return f"{markdown} (and {table.name})"
 
 
 def _write_skips(terminal: TerminalReporter, tally: Tally) -> None:
-    for reason, cases in list(tally.skips.items())[:_SKIPS_SHOWN]:
-        terminal.write_line(f"skipped {len(cases)}: {reason}")
-    hidden = len(tally.skips) - _SKIPS_SHOWN
-    if hidden > 0:
-        terminal.write_line(f"… and {hidden} more reasons (-rs shows them)")
+    ranked = sorted(tally.skips.items(), key=lambda item: -len(item[1]))
+    for reason, cases in ranked[:_SKIPS_SHOWN]:
+        what, _, mending = reason.partition("\n")
+        terminal.write_line(f"skipped {len(cases)}: {what}")
+        if mending:
+            terminal.write_line(f"  {mending}")
+    hidden = sum(len(cases) for _, cases in ranked[_SKIPS_SHOWN:])
+    if hidden:
+        terminal.write_line(f"skipped {hidden}: for other reasons (-rs shows them)")
 
 
 def _write_reruns(terminal: TerminalReporter, tally: Tally) -> None:

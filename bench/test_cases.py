@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from bench.session import BenchSession
 
 
-@pytest.mark.filterwarnings("default")
 @pytest.mark.benchmark(timer=CLOCK)
 def test_case(case: Case, bench_session: "BenchSession", request: pytest.FixtureRequest) -> None:
     """Run one case, or find it finished; see `bench.session.BenchSession.run`."""

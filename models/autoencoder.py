@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.errors import ImageSizeError
 from models.components.ssim import structural_similarity
 
 _CHANNELS = (32, 64, 128, 256, 256)
@@ -59,7 +60,7 @@ class Autoencoder(AnomalyModel):
         size = self._image_size
         if images.shape[-2:] != (size, size):
             height, width = images.shape[-2:]
-            raise ValueError(
+            raise ImageSizeError(
                 f"This autoencoder was built for images of {size}×{size} pixels, found "
                 f"{height}×{width}. Build it with the image size that is used, which is the "
                 "crop's where images are cropped."
@@ -108,7 +109,7 @@ def build(
     if loss not in LOSSES:
         raise ValueError(f"Unknown loss '{loss}': there are {', '.join(LOSSES)}.")
     if image_size % _STRIDE or image_size < _MIN_SIZE:
-        raise ValueError(
+        raise ImageSizeError(
             f"The autoencoder halves an image {len(_CHANNELS)} times: wanted a multiple of "
             f"{_STRIDE} pixels from {_MIN_SIZE} on, found {image_size}. Choose such an image size."
         )

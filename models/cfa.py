@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.errors import ImageSizeError
 
 ATTRACTING = 3
 """K: number of nearest centers, which attract a patch."""
@@ -87,7 +88,7 @@ class CFA(AnomalyModel):
         means = [(layer / self._count).float() for layer in self._sums]
         (descriptors,) = self._descriptors(means)
         if len(descriptors) < ATTRACTING + REPELLING:
-            raise ValueError(
+            raise ImageSizeError(
                 f"CFA looks at {ATTRACTING + REPELLING} centers: wanted a memory bank of that many "
                 f"or more, found {len(descriptors)} positions. Choose a larger image size."
             )

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.errors import ImageSizeError
 from models.components.pca import PCA
 
 Score = Literal["fre", "nll"]
@@ -124,7 +125,7 @@ def _pooled(features: list[Tensor]) -> Tensor:
     """``(B, C, h / 4, w / 4)`` float32, contiguous."""
     (layer,) = features
     if min(layer.shape[-2:]) < _POOL:
-        raise ValueError(
+        raise ImageSizeError(
             f"DFM pools layer {_LAYER}'s features {_POOL}-fold: wanted {_POOL}×{_POOL} of them or "
             f"more, found {layer.shape[-2]}×{layer.shape[-1]}. Give images of 64 pixels or more."
         )

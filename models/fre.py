@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from models.components.backbone import STRIDES, Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.errors import ImageSizeError
 
 _LAYER = 3
 _POOL = 2
@@ -62,7 +63,7 @@ class FRE(AnomalyModel):
         side = -(-image_size // STRIDES[_LAYER])  # each stage of a ResNet rounds up
         if side < _POOL:
             min_size = STRIDES[_LAYER] * (_POOL - 1) + 1
-            raise ValueError(
+            raise ImageSizeError(
                 f"FRE pools layer {_LAYER}'s features {_POOL}-fold: wanted images of {min_size} "
                 f"pixels or more, found {image_size}. Choose a larger image size."
             )

@@ -25,6 +25,22 @@ def pytest_cmdline_main(config):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_configure(config):
+    """Make warnings errors: here, and not in the sessions of users."""
+    if not config.pluginmanager.hasplugin("warnings"):
+        return
+    for line in (
+        "error",
+        # Old and new settings of TF32 may not be mixed, and the compiler reads the old ones.
+        "ignore:Please use the new API settings",
+        # FrEIA 0.2 has invalid escape sequences that warn at its first byte-compilation.
+        "ignore:.*invalid escape sequence.*",
+        # --benchmark-compare says so when the clock rate of the moment differs; that is no error.
+        "default::pytest_benchmark.logger.PytestBenchmarkWarning",
+    ):
+        config.addinivalue_line("filterwarnings", line)
+
+
 @pytest.fixture(scope="session")
 def root():
     """The project's own folder."""

@@ -2,7 +2,7 @@
 
 import argparse
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from bench.commands.command import (
     cache_dir_of,
     data_dirs_of,
     folders,
+    weights_dirs_of,
 )
 from bench.commands.output import ProgressBar, free_bytes, megabytes
 
@@ -51,15 +52,15 @@ def _run(options: argparse.Namespace) -> int:
     from bench.airgap.bundle import excluded_files, project_members, write_bundle
     from bench.airgap.unbundle import BundleError, platform_name
     from bench.airgap.wheels import python_name
-    from bench.needs import all_missing, fetch_weights
     from datasets_lib.discover import available_datasets
 
     if options.out.is_dir():
         raise CommandError(f"{options.out} is a folder: name a file in it, such as study.tar.")
+    if options.wheels_dir is not None and not options.wheels_dir.is_dir():
+        raise CommandError(f"--wheels-dir {options.wheels_dir}: wanted a folder, found none.")
     datasets = available_datasets(data_dirs_of(options))
     cases = _cases(options, datasets)
-    weights = fetch_weights(cases, folders(options.weights_dir))
-    missing = all_missing(cases, datasets, weights)
+    weights, missing = _fetched(cases, datasets, options)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             wheels, lacking = _wheels(options, Path(scratch))
@@ -72,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
                 "weights": _weights(weights),
                 "wheels": wheels,
             }
-            _check(parts, missing, lacking, options)
+            _check(parts, lacking, options)
             facts = {
                 "study": options.study,
                 "keyword": _session_keyword(options),
@@ -95,6 +96,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _cases(options: argparse.Namespace, datasets: "Mapping[str, FoundDataset]") -> "list[Case]":
     from bench.needs import offered_cases
+    from bench.selection import matching
     from bench.studies import STUDIES
 
     if options.study not in STUDIES:
@@ -105,7 +107,7 @@ def _cases(options: argparse.Namespace, datasets: "Mapping[str, FoundDataset]") 
     ]
     if options.keyword:
         try:
-            cases = _matching(cases, options.keyword)
+            cases = matching(cases, options.keyword)
         except ValueError as error:
             raise CommandError(str(error)) from None
     if not cases:
@@ -114,35 +116,6 @@ def _cases(options: argparse.Namespace, datasets: "Mapping[str, FoundDataset]") 
             "--collect-only -q lists them."
         )
     return cases
-
-
-def _matching(cases: "Iterable[Case]", expression: str) -> "list[Case]":
-    """Return the cases that a ``-k`` expression selects, by parts of their ids and keywords.
-
-    Raises:
-        ValueError: The expression is invalid.
-    """
-    from _pytest.mark.expression import Expression
-
-    from bench.selection import keywords
-
-    try:
-        compiled = Expression.compile(expression)
-    except SyntaxError as error:
-        raise ValueError(
-            f"-k {expression!r} is invalid ({error.msg}). Wanted words joined by and, or, not, "
-            "such as 'rd_resnet18 and surface'."
-        ) from None
-
-    def matches(case: "Case") -> bool:
-        texts = [text.lower() for text in (case.id, *keywords(case))]
-
-        def occurs(word: str, /, **_: object) -> bool:
-            return any(word.lower() in text for text in texts)
-
-        return compiled.evaluate(occurs)
-
-    return [case for case in cases if matches(case)]
 
 
 def _session_keyword(options: argparse.Namespace) -> str:
@@ -211,28 +184,50 @@ def _wheels(options: argparse.Namespace, scratch: Path) -> "tuple[list[Member], 
     return members + [Member(f"wheels/{file.name}", file) for file in files], lacking
 
 
-def _check(
-    parts: "Mapping[str, Sequence[Member]]",
-    missing: "Sequence[Missing]",
-    lacking: Sequence[str],
-    options: argparse.Namespace,
-) -> None:
-    """Print the sizes; raise if something is missing without ``--partial`` or the disk is full."""
+def _fetched(
+    cases: "Sequence[Case]", datasets: "Mapping[str, FoundDataset]", options: argparse.Namespace
+) -> "tuple[Mapping[str, Weights], list[Missing]]":
+    """Download the weights that cases need; return all weights, and what is still missing."""
+    from bench.needs import all_missing, fetch_weights, look_for_weights, weights_of
+
+    weights_dirs = weights_dirs_of(options)
+    # Hundreds of megabytes are downloaded only if the bundle can be complete.
+    known = look_for_weights(filter(None, map(weights_of, cases)), weights_dirs)
+    lost = all_missing(cases, datasets, known)
+    _check_missing(lost, options)
+    weights = fetch_weights(cases, weights_dirs)
+    missing = all_missing(cases, datasets, weights)
+    _check_missing([item for item in missing if item not in lost], options)  # downloads failed
+    return weights, missing
+
+
+def _check_missing(missing: "Sequence[Missing]", options: argparse.Namespace) -> None:
+    """Print what is missing, with its remedy; raise without ``--partial``."""
     from bench.remedy import remedy
 
+    weights_dirs, data_dirs = weights_dirs_of(options), folders(options.data_dir or [])
+    for item in missing:
+        print(f"missing: {item.what}, which {sum(item.blocks.values()):,} cases need")
+        print(f"  {remedy(item.what, weights_dirs, data_dirs)}")
+    if missing and not options.partial:
+        raise CommandError(
+            "Nothing was downloaded or written: get what is missing, or add --partial."
+        )
+
+
+def _check(
+    parts: "Mapping[str, Sequence[Member]]", lacking: Sequence[str], options: argparse.Namespace
+) -> None:
+    """Print the sizes; raise if wheels are missing without ``--partial`` or the disk is full."""
     total = 0
     for what, members in parts.items():
         size = sum(member.size for member in members)
         total += size
         print(f"{what:9} {len(members):6,} files  {megabytes(size):>9}")
-    weights_dirs, data_dirs = folders(options.weights_dir), folders(options.data_dir or [])
-    for item in missing:
-        print(f"missing: {item.what}, which {sum(item.blocks.values()):,} cases need")
-        print(f"  {remedy(item.what, weights_dirs, data_dirs)}")
     if lacking:
         names = ", ".join(lacking[:_MAX_NAMES])
         print(f"missing: wheels of {len(lacking)} packages, without which nothing runs: {names}")
-    if (missing or lacking) and not options.partial:
+    if lacking and not options.partial:
         raise CommandError("Nothing was written: get what is missing, or add --partial.")
     out = options.out.absolute()
     if free_bytes(out.parent) < total:

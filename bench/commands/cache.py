@@ -3,6 +3,7 @@
 import argparse
 from datetime import datetime
 
+from bench.arguments import days
 from bench.commands.command import add_cache_dir, cache_dir_of
 
 
@@ -15,7 +16,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_cache_dir(command)
     command.add_argument(
         "--older-than",
-        type=float,
+        type=days,
         metavar="DAYS",
         help="clean only what was not used for this many days",
     )

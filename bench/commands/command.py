@@ -1,14 +1,24 @@
-"""What the commands share: their error, and the options that name folders."""
+"""What the commands share: their parser and error, and options that name folders."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from datasets_lib.paths import data_dirs, default_cache_dir
 
 
 class CommandError(Exception):
     """A command cannot do what was asked for; the message says why and what to do."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that answers a mistake with one line instead of its whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong, and exit."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def add_data_dir(command: argparse.ArgumentParser) -> None:
@@ -43,8 +53,31 @@ def add_weights_dir(command: argparse.ArgumentParser) -> None:
 
 
 def cache_dir_of(options: argparse.Namespace) -> Path:
-    """Return the absolute path of the cache folder."""
-    return (options.cache_dir or default_cache_dir()).expanduser().absolute()
+    """Return the absolute path of the cache folder.
+
+    Raises:
+        CommandError: It is a file.
+    """
+    folder = (options.cache_dir or default_cache_dir()).expanduser().absolute()
+    if os.path.isfile(folder):  # noqa: PTH113 - False, not an error, in a closed folder
+        raise CommandError(f"--cache-dir {folder}: wanted a folder, found a file. Name another.")
+    return folder
+
+
+def weights_dirs_of(options: argparse.Namespace) -> tuple[Path, ...]:
+    """Return the absolute paths of the weights folders.
+
+    Raises:
+        CommandError: One of them does not exist.
+    """
+    dirs = folders(options.weights_dir)
+    for folder in dirs:
+        if not os.path.isdir(folder):  # noqa: PTH112
+            raise CommandError(
+                f"--weights-dir {folder}: wanted a folder of pretrained weights, such as "
+                "resnet18.pth; found no such folder. Correct the path."
+            )
+    return dirs
 
 
 def data_dirs_of(options: argparse.Namespace) -> tuple[Path, ...]:

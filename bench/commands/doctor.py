@@ -65,10 +65,12 @@ def _places(options: argparse.Namespace) -> Iterator[str]:
     places = {"cache": cache, "results": options.results_dir.absolute()}
     for number, folder in enumerate(data_dirs_of(options), 1):
         places[f"data {number}"] = folder
+    for number, folder in enumerate(folders(options.weights_dir), 1):
+        places[f"weights {number}"] = folder
     for name, folder in places.items():
         used = f", holds {megabytes(folder_bytes(folder))}" if name == "cache" else ""
         problem = ""
-        if name.startswith("data"):  # datasets are only read
+        if name.startswith(("data", "weights")):  # these are only read
             if trouble := trouble_with(folder):
                 problem = f"  PROBLEM: {trouble}"
         elif not writable(folder):

@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from bench.commands.command import CommandError, add_weights_dir, folders
+from bench.arguments import positive
+from bench.commands.command import CommandError, add_weights_dir, weights_dirs_of
+from bench.near_names import near_names
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -13,7 +15,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     command.add_argument("model", help="catalog name, such as rd_resnet18")
     add_weights_dir(command)
-    command.add_argument("--images-seen", type=int, default=800, metavar="N")
+    command.add_argument("--images-seen", type=positive, default=800, metavar="N")
     command.add_argument("--out", type=Path, default=Path("results/tuning"), metavar="DIR")
     command.set_defaults(run=_run)
 
@@ -22,13 +24,15 @@ def _run(options: argparse.Namespace) -> int:
     from models.catalog import MODELS
 
     if options.model not in MODELS:
-        raise CommandError(f"No model '{options.model}'; available are {', '.join(MODELS)}.")
+        close = near_names(options.model, MODELS)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(MODELS)}."
+        raise CommandError(f"No model '{options.model}': {hint}")
     from bench.run.job import CaseSkipped
     from bench.tune import settings_for, table, tune
 
     try:
         settings = settings_for(
-            folders(options.weights_dir), options.out.absolute(), options.images_seen
+            weights_dirs_of(options), options.out.absolute(), options.images_seen
         )
         print(table(tune(options.model, settings)))
     except CaseSkipped as skip:

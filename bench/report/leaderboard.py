@@ -77,7 +77,7 @@ def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
         cells: list[tuple[str, ...]] = []
         shown: set[str] = set()
         for study in STUDIES.values():
-            of_study = [record for record in runs.records if study.selects(record.case)]
+            of_study = [record for record in runs.records if study.shows(record)]
             ids = {record.key.id for record in of_study}
             if ids <= shown:
                 continue

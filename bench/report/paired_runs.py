@@ -1,7 +1,7 @@
 """Find two runs among records and compare their predictions on the same images."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from bench.aggregate.frame import recency_key
+from bench.near_names import near_names
 from bench.record import Record
 from bench.store import read_records
 from bench.study import RANKING, first_head, task_of
@@ -28,10 +29,20 @@ class ComparisonError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run and the results folder its artifacts lie in."""
+    """A finished run and the file of its record."""
 
     record: Record
-    folder: Path
+    file: Path
+
+    @property
+    def folder(self) -> Path:
+        """Return the results folder, of which its files are named."""
+        return self.file.parent.parent
+
+    @property
+    def own(self) -> bool:
+        """Return whether a session wrote the file of its record, and writes its next one to it."""
+        return self.file.parts[-2:] == ("runs", "records.jsonl")
 
     @property
     def name(self) -> str:
@@ -51,9 +62,7 @@ def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) 
         ComparisonError: There are no such runs, or several profiles have them.
     """
     runs: dict[tuple[str, str], Run] = {}
-    candidates = [
-        Run(record, file.parent.parent) for file in files for record in read_records([file])
-    ]
+    candidates = [Run(record, file) for file in files for record in read_records([file])]
     for run in sorted(candidates, key=lambda run: recency_key(run.record)):
         key = run.record.key
         if run.record.status == "ok" and profile in {None, key.profile}:
@@ -61,11 +70,7 @@ def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) 
     by_id = {case: {name for id_, name in runs if id_ == case} for case in ids}
     for case, profiles in by_id.items():
         if not profiles:
-            under = f" under profile {profile}" if profile else ""
-            raise ComparisonError(
-                f"The records have no finished run of {case}{under}. Run it with "
-                f"pytest bench -k {case}, or name the files that have it with --records."
-            )
+            raise ComparisonError(_no_run(case, profile, [run.record for run in candidates]))
     shared = set.intersection(*by_id.values())
     if len(shared) != 1:
         have = "; ".join(f"{case}: {', '.join(sorted(names))}" for case, names in by_id.items())
@@ -76,6 +81,30 @@ def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) 
         )
     (name,) = shared
     return runs[ids[0], name], runs[ids[1], name]
+
+
+def _no_run(case: str, profile: str | None, records: Sequence[Record]) -> str:
+    """Return that a case has no finished run, and what the records have instead of it."""
+    under = f" under profile {profile}" if profile else ""
+    of_case = [record for record in records if record.key.id == case]
+    ended = f" (its last one ended as {of_case[-1].outcome})" if of_case else ""
+    close = [] if of_case else near_names(case, {record.key.id for record in records})
+    meant = f" Did you mean {' or '.join(close)}?" if close else ""
+    return (
+        f"The records have no finished run of {case}{under}{ended}.{meant} Run it with "
+        f"pytest bench -k {case}, or name the files that have it with --records."
+    )
+
+
+def _check_data(first: Run, second: Run) -> None:
+    """Reject runs on other data, and runs on the same data that changed in between."""
+    one, other = first.record, second.record
+    if one.case.data != other.case.data:
+        raise ComparisonError(
+            f"{first.name} ran on {one.case.data}, {second.name} on {other.case.data}: a paired "
+            "comparison needs the same test images. Compare cases of one dataset and category; "
+            "python -m bench leaderboard shows models over all of them."
+        )
 
 
 def compare_runs(
@@ -107,6 +136,7 @@ def compare_runs(
             f"{first.name} is a case of {task}, {second.name} one of {other}: only runs of one "
             "task on the same images can be compared."
         )
+    _check_data(first, second)
     runs = (first, second)
     heads = [head or first_head(run.record) for run in runs]
     for run, name in zip(runs, heads, strict=True):
@@ -164,7 +194,8 @@ def _predictions(
             )
             raise ComparisonError(
                 f"{runs[0].name} and {runs[1].name} were evaluated on different {noun} ({differ}). "
-                "A paired comparison needs the same images: run both on the same data."
+                "A paired comparison needs the same images. The dataset's files changed between "
+                "the runs: run both again with --rerun."
             )
     return arrays
 
@@ -174,10 +205,7 @@ def _arrays(run: Run, artifact: str, column: str) -> Mapping[str, Any]:
     path = run.folder / recorded if recorded else None
     if path is None or not path.is_file():
         where = f"{path} is missing" if path else f"its record names no {artifact}"
-        raise ComparisonError(
-            f"The predictions of {run.name} are not there: {where}. Bring the run's folder along "
-            "with its records, or run the case again with --rerun."
-        )
+        raise ComparisonError(f"The predictions of {run.name} are not there: {where}. {_get(run)}")
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             arrays = {name: file[name] for name in ("names", "labels", column)}
@@ -192,6 +220,19 @@ def _arrays(run: Run, artifact: str, column: str) -> Mapping[str, Any]:
             "case again with --rerun."
         )
     return arrays
+
+
+def _get(run: Run) -> str:
+    """Return how to get the missing predictions of a run."""
+    if run.own:
+        return (
+            "Bring the run's folder along with its records, or run the case again with --rerun, "
+            "under the same profile."
+        )
+    return (
+        f"{run.file} keeps records without the files of their runs. Compare runs of your own: "
+        f"run both cases with pytest bench, and leave --records out."
+    )
 
 
 def _tensor(values: Any) -> "Tensor":

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 
 from bench.protocol import Protocol
-from bench.run.job import CaseSkipped, Job, WeightsError
+from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
 from models.catalog import MODELS, ClassifierRecipe
 from models.components.base import AnomalyModel, Classifier
+from models.components.errors import ImageSizeError
 from models.components.weights import IncompleteWeightsError, load_state
 
 
@@ -17,6 +18,8 @@ def build_model(job: Job) -> AnomalyModel:
 
     Raises:
         CaseSkipped: The weights file lacks layers that this model taps.
+        ImageSizeError: The model takes no images of this size.
+        RecipeError: The model cannot be built with these options.
         WeightsError: The weights file does not fit; the message names the tensor.
     """
     model: AnomalyModel = _build(job, **anomaly_options(job.case.model, job.protocol))
@@ -61,6 +64,8 @@ def _build(job: Job, **options: Any) -> Any:
         model = entry.load_build()(weights=entry.weights, state=state, **options)
     except IncompleteWeightsError as error:
         raise CaseSkipped(str(error)) from None
+    except ImageSizeError:
+        raise
     except ValueError as error:
-        raise WeightsError(str(error)) from error
+        raise (WeightsError if job.inputs.weights else RecipeError)(str(error)) from error
     return model.to(job.settings.device)

@@ -1,6 +1,7 @@
 """Running one case to its record: whatever goes wrong is part of what happened."""
 
 import errno
+import re
 import traceback
 import warnings
 from dataclasses import asdict, replace
@@ -16,7 +17,15 @@ from bench.run.anomaly import AnomalyTask
 from bench.run.classification import ClassificationTask
 from bench.run.device import DeviceError, exclusive_use, numerics, use_device
 from bench.run.device_data import DeviceData
-from bench.run.job import CaseSkipped, Job, LabeledInputs, ProgressCallback, WeightsError, now
+from bench.run.job import (
+    CaseSkipped,
+    Job,
+    LabeledInputs,
+    ProgressCallback,
+    RecipeError,
+    WeightsError,
+    now,
+)
 from bench.run.measure.flops import numbers_kept
 from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
@@ -26,6 +35,14 @@ from bench.run.training.loop import NonFiniteLossError
 from datasets_lib.images.decode import decoded_files, set_pixel_limit
 from datasets_lib.layouts.category import DatasetError
 from models.components.base import ModelContractError
+from models.components.errors import ImageSizeError, TooFewImagesError
+
+_TOO_SMALL = re.compile(
+    "Kernel size can't be greater than actual input|Padding size should be less than"
+    "|[Oo]utput size is too small|output sizes should be greater than 0"
+    "|Expected more than 1 (value|spatial element)"
+)
+"""What torch says about images that are smaller than a layer's window."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
@@ -50,6 +67,14 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
         record = job.record(status="skipped", outcome="weights", error=error)
     except Exception as exception:
         outcome, message = explain(exception)
+        if outcome == "crash" and _too_small(exception):
+            outcome, message = (
+                "recipe",
+                (
+                    f"{job.case.model} cannot take images of {job.protocol.input_size} pixels: "
+                    f"{_first_line(exception).rstrip('.')}. Choose a larger --image-size."
+                ),
+            )
         record = job.failed_record(outcome, message)
         record.error = {"message": message, "traceback": traceback.format_exc()}
     if record.outcome == "oom" and torch.cuda.is_available():
@@ -144,8 +169,10 @@ def explain(error: Exception) -> tuple[Outcome, str]:
             f"Out of memory: {_first_line(error)} Choose a smaller batch or image size, set "
             "gradient_checkpointing in the recipe, or free the device."
         )
-    if isinstance(error, DatasetError):
+    if isinstance(error, DatasetError | TooFewImagesError):
         return "data", str(error)
+    if isinstance(error, ImageSizeError | RecipeError):
+        return "recipe", str(error)
     if isinstance(error, WeightsError):
         return "weights", str(error)
     if isinstance(error, DeviceError):
@@ -160,6 +187,11 @@ def explain(error: Exception) -> tuple[Outcome, str]:
     frame = traceback.extract_tb(error.__traceback__)[-1:]
     place = f" ({frame[0].filename}, line {frame[0].lineno})" if frame else ""
     return "crash", f"{type(error).__name__}: {_first_line(error)}{place}"
+
+
+def _too_small(error: Exception) -> bool:
+    """Return whether a layer of torch rejects its input as too small."""
+    return isinstance(error, RuntimeError | ValueError) and bool(_TOO_SMALL.search(str(error)))
 
 
 def _first_line(error: Exception) -> str:

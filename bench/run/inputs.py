@@ -19,6 +19,7 @@ from datasets_lib.batches.labeled import data_hash
 from datasets_lib.cache.content import ContentHashes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
+from datasets_lib.download.network import unreachable
 from datasets_lib.entry import Reader
 from datasets_lib.images.bit_depth import bits_advice, bits_of_files
 from datasets_lib.images.decode import set_pixel_limit
@@ -26,7 +27,7 @@ from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit
 from datasets_lib.layouts.split import grouped_by, limit, split_calibration, split_labeled
 from datasets_lib.resolve import resolve_callable
-from models.catalog import MODELS
+from models.catalog import MODELS, WEIGHTS
 from models.components.weights import ResolvedWeights, WeightsMissingError
 from models.components.weights import resolve as resolve_weights
 
@@ -180,20 +181,22 @@ class Finder:
         entry = DATASETS.get(case.dataset)
         if entry and entry.embedded:
             return Path(), entry.reader
-        raise CaseSkipped(self._remedy(case.dataset, f"DIR/{case.dataset}"))
+        raise self._skip(case.dataset, f"DIR/{case.dataset}")
 
     def _reader(self, case: Case) -> Reader:
         """Return the reader of a case's dataset, which was found or is generated."""
         dataset = self.datasets.get(case.dataset)
         return dataset.reader if dataset else DATASETS[case.dataset].reader
 
-    def _remedy(self, missing: str, place: str) -> str:
-        looked = ", ".join(map(str, self.settings.data_dirs)) or "no --data-dir was given"
-        return (
-            f"{missing} was not found (looked in: {looked}). Get it: "
+    def _skip(self, missing: str, place: str) -> CaseSkipped:
+        dirs = self.settings.data_dirs
+        looked = f"looked in: {', '.join(map(str, dirs))}" if dirs else "no --data-dir was given"
+        message = (
+            f"{missing} was not found ({looked}). Get it: "
             f"{dataset_remedy(missing.partition('.')[0])}, or put it at {place} and name DIR with "
             "--data-dir."
         )
+        return CaseSkipped(message, f"dataset {missing}", looked)
 
     def _weights(self, case: Case) -> ResolvedWeights | None:
         tag = MODELS[case.model].weights
@@ -202,7 +205,8 @@ class Finder:
         try:
             return resolve_weights(tag, self.settings.weights_dirs, _download_weights)
         except WeightsMissingError as missing:
-            raise CaseSkipped(str(missing)) from None
+            why = unreachable(WEIGHTS[tag].url) or "their download failed"
+            raise CaseSkipped(str(missing), f"weights {tag}", why) from None
         except ValueError as error:
             raise WeightsError(str(error)) from None
 
@@ -240,7 +244,7 @@ class Finder:
         # One reason for all categories of a missing set, so that pytest folds them into a line.
         whole = not dataset and case.dataset in DATASETS
         category = DATASETS[case.dataset].categories[0] if whole else case.category
-        raise CaseSkipped(self._remedy(missing, f"DIR/{case.dataset}/{category}"))
+        raise self._skip(missing, f"DIR/{case.dataset}/{category}")
 
 
 def tapped_layers(cases: Iterable[Case]) -> dict[str, tuple[int, ...]]:

@@ -25,7 +25,21 @@ ProgressCallback = Callable[[str, dict[str, Any]], None]
 
 
 class CaseSkipped(Exception):
-    """Weights, a dataset or a device are missing; the message says which and how to get them."""
+    """Weights, a dataset or a device are missing; the message says which and how to get them.
+
+    Args:
+        message: The message.
+        missing: What is missing, as in `bench.needs.Missing`; empty for anything else.
+        why: Why it was not fetched, as a clause, or where it was looked for.
+    """
+
+    def __init__(self, message: str, missing: str = "", why: str = "") -> None:
+        super().__init__(message)
+        self.missing, self.why = missing, why
+
+
+class RecipeError(Exception):
+    """A model cannot be built from its recipe and the session's options; the message says why."""
 
 
 class WeightsError(Exception):

@@ -34,5 +34,5 @@ for _study in (RD_BACKBONE, ANOMALY_ZOO, MIXING, CLASSIFIERS):
 def by_study(records: Iterable[Record]) -> dict[str, list[Record]]:
     """Return records by name of study, sorted; a record stands in every study that selects it."""
     records = list(records)
-    grouped = {name: [r for r in records if s.selects(r.case)] for name, s in STUDIES.items()}
+    grouped = {name: [r for r in records if s.shows(r)] for name, s in STUDIES.items()}
     return {name: grouped[name] for name in sorted(grouped) if grouped[name]}

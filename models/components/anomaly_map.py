@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.components.base import Prediction
+from models.components.errors import ImageSizeError
 
 SIGMA = 4.0
 """Standard deviation of the blur in pixels (Deng and Li, CVPR 2022)."""
@@ -57,7 +58,7 @@ def repeat_and_blur(maps: Tensor, size: tuple[int, int]) -> Tensor:
         ValueError: A side is no longer than the blur's radius, where the border mirrors.
     """
     if min(size) <= _RADIUS:
-        raise ValueError(
+        raise ImageSizeError(
             f"Maps that are mirrored about their edge need sides of more than {_RADIUS} pixels: "
             f"found {size[0]}×{size[1]}. Choose a larger image size."
         )

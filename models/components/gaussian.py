@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from models.components.checkpoints import DynamicBuffers
+from models.components.errors import TooFewImagesError
 from models.components.moments import SecondMoments
 
 Piece = TypeVar("Piece")
@@ -75,7 +76,7 @@ class PositionGaussians(DynamicBuffers):
         blocks, self._blocks = dict(enumerate(self._blocks)), []
         count = blocks[0].count if blocks else 0
         if count < 2:
-            raise ValueError(
+            raise TooFewImagesError(
                 f"A Gaussian needs at least two images for its covariance: found {count}. Add "
                 "normal images to the training split."
             )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from models.components.checkpoints import DynamicBuffers
+from models.components.errors import TooFewImagesError
 
 
 class KDE(DynamicBuffers):
@@ -46,7 +47,7 @@ class KDE(DynamicBuffers):
         covariance = centered.T @ centered / max(count - 1, 1) * factor**2
         cholesky, info = torch.linalg.cholesky_ex(covariance)
         if count <= dimension or info != 0:
-            raise ValueError(
+            raise TooFewImagesError(
                 f"A density in {dimension} dimensions needs more than {dimension} samples that "
                 f"span them: found {count}, which do not. Add samples or reduce the dimensions."
             )

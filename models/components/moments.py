@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from models.components.errors import TooFewImagesError
+
 _SMALLEST = 1e-6
 """Least standard deviation: dividing by that of a channel that never varies must stay finite."""
 
@@ -42,7 +44,7 @@ class ChannelStatistics:
             ValueError: There was no sample.
         """
         if self._mean is None or self._deviations is None:
-            raise ValueError(
+            raise TooFewImagesError(
                 "Channel statistics need at least one image: found 0. Add normal images to the "
                 "training split."
             )

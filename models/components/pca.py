@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.components.checkpoints import DynamicBuffers
+from models.components.errors import TooFewImagesError
 from models.components.moments import SecondMoments
 
 
@@ -56,7 +57,7 @@ class PCA(DynamicBuffers):
         moments, self._moments = self._moments, SecondMoments(torch.float64)
         count = moments.count
         if count < 2:
-            raise ValueError(
+            raise TooFewImagesError(
                 f"Principal components need at least two images: found {count}. Add normal images "
                 "to the training split."
             )

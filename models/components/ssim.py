@@ -5,6 +5,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from models.components.errors import ImageSizeError
+
 _WINDOW = 11
 _SIGMA = 1.5  # standard deviation of the window in pixels
 _C1, _C2 = 0.01**2, 0.03**2
@@ -30,7 +32,7 @@ def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
     """
     height, width = first.shape[-2:]
     if min(height, width) < _WINDOW:
-        raise ValueError(
+        raise ImageSizeError(
             f"A window of structural similarity is {_WINDOW} pixels wide: wanted images of at "
             f"least that, found {height}×{width}. Choose a larger image size."
         )

@@ -16,6 +16,7 @@ from models.catalog import WEIGHTS, WeightsEntry
 from models.components.anomaly_map import of_maps
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.color_jitter import jitter, random_grayscale
+from models.components.errors import ImageSizeError, TooFewImagesError
 from models.components.moments import ChannelStatistics
 from models.efficientad.autoencoder import Autoencoder
 from models.efficientad.pdn import FEATURES, LAYERS, PATCH, PatchDescriptionNetwork, teacher
@@ -121,7 +122,7 @@ class EfficientAD(AnomalyModel):
         """
         maps = [self._maps(batch.get_images()).transpose(0, 1).flatten(1) for batch in batches]
         if not maps:
-            raise ValueError(
+            raise TooFewImagesError(
                 "EfficientAD normalizes its maps by those of held-out normal images: wanted at "
                 "least one, found none. Hold some out of the training images."
             )
@@ -168,7 +169,7 @@ class EfficientAD(AnomalyModel):
     def _normalized(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
         if min(height, width) < PATCH:
-            raise ValueError(
+            raise ImageSizeError(
                 f"EfficientAD describes patches of {PATCH}×{PATCH} pixels: wanted images of at "
                 f"least that size, found {height}×{width}. Choose a larger image size."
             )

@@ -16,6 +16,7 @@ from models.components.anomaly_map import repeat_and_blur, upsample_and_blur
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.coreset import k_center_greedy, k_center_greedy_approximate
+from models.components.errors import TooFewImagesError
 from models.components.random_projection import dense_projection, sparse_projection
 from models.patchcore.embedding import ConcatenatedEmbedding, PooledEmbedding
 from models.patchcore.memory_bank import MemoryBank
@@ -89,7 +90,7 @@ class PatchCore(AnomalyModel):
         total = sum(len(part) for part in patches)
         count = int(total * self._ratio)
         if not count:
-            raise ValueError(
+            raise TooFewImagesError(
                 f"PatchCore keeps {self._ratio:.3g} of the patches: found {total}, which leaves "
                 "none. Add normal images to the training split or raise `ratio`."
             )

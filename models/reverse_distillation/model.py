@@ -15,6 +15,7 @@ from models.catalog import WEIGHTS
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import STRIDES, Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.errors import ImageSizeError
 from models.components.gradient_checkpointing import checkpoint_stages
 from models.reverse_distillation import checkpoint as rd_checkpoint
 from models.reverse_distillation.convnext_student import (
@@ -73,7 +74,7 @@ class ReverseDistillation(AnomalyModel):
         """
         height, width = (side * STRIDES[1] for side in features[0].shape[-2:])
         if height % _STRIDE or width % _STRIDE:
-            raise ValueError(
+            raise ImageSizeError(
                 f"Reverse Distillation halves and doubles an image {_STRIDE}-fold: wanted sides "
                 f"that are multiples of {_STRIDE} pixels, found {height}×{width}. Choose such an "
                 "image size."

@@ -195,3 +195,15 @@ def test_file_that_changes_while_bundling_is_an_error(tmp_path):
     with pytest.raises(BundleError, match="changed while"):
         write_bundle(tmp_path / "out.tar", [Member("data/growing", file)], {}, change)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["growing"]
+
+
+def test_nothing_is_downloaded_for_a_bundle_that_would_lack_something(tmp_path, data, monkeypatch):
+    from bench.airgap import wheels
+
+    def never(*_):
+        raise AssertionError("a download began")
+
+    monkeypatch.setattr(wheels, "fetch_wheels", never)
+    monkeypatch.setattr("datasets_lib.download.fetch.download", never)
+    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
+    assert bundled(tmp_path, data, "-k", "rd_resnet50 and bars")[1] == 2

@@ -16,7 +16,7 @@ from bench.metrics.bootstrap import average_precision_of_scores, best_f1_of_scor
 from bench.metrics.comparison import compare_aurocs, compare_classifiers, compare_resampled
 from bench.metrics.delong import auroc_test
 from bench.metrics.paired import paired_difference
-from bench.store import Store
+from bench.store import Store, read_records
 
 NAMES = np.array([f"test/{place:03d}.png" for place in range(60)])
 DEFECTIVE = np.arange(60) >= 25
@@ -264,3 +264,31 @@ def test_several_profiles_want_a_name(detectors, keep, compare):
     assert "--profile" in err
     assert "No difference is shown" in compare(*ids, "--profile", "original")[1]
     assert "The second is better" in compare(*ids, "--profile", "smoke")[1]
+
+
+def test_cases_of_two_datasets_are_named_as_the_cause(detectors, keep, compare):
+    (first, _), scores = detectors
+    other = make(B, "mvtec.wood", finished="2027")
+    names = NAMES[:50]
+    arrays = {"names": names, "labels": DEFECTIVE[:50], "scores.multi_scale": scores[1][:50]}
+    code, _, err = compare(first, keep(other, "scores", **arrays))
+    assert code == 2
+    assert "mvtec.wood" in err
+    assert "one dataset and category" in err
+    assert "--rerun" not in err
+
+
+def test_records_without_the_files_of_their_runs_are_not_to_be_rerun(root, capsys):
+    file = root / "results" / "baselines" / "rd_convnext_surface.jsonl"
+    ids = sorted({record.key.id for record in read_records([file]) if record.status == "ok"})
+    assert main(["compare", *ids[:2], "--records", str(file)]) == 2
+    err = capsys.readouterr().err
+    assert "--rerun" not in err
+    assert "leave --records out" in err
+
+
+def test_a_mistyped_id_is_answered_with_the_near_one(detectors, compare):
+    (first, second), _ = detectors
+    code, _, err = compare(first, second.replace("surface", "surfaec"))
+    assert code == 2
+    assert f"Did you mean {second}" in err or f"or {second}" in err

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from bench.__main__ import main
@@ -51,3 +52,64 @@ def test_tuning_an_unknown_model_names_the_known(capsys):
 def test_no_command_shows_what_there_is(capsys):
     assert main([]) == 2
     assert "leaderboard" in capsys.readouterr().err
+
+
+MISTAKES = {
+    "leaderbord": "leaderboard",
+    "doctor --nope": "--nope",
+    "doctor --results-dir": "--results-dir",
+    "leaderboard none.jsonl": "none.jsonl",
+    "leaderboard records.jsonl --out file/x": "file",
+    "compare one": "ID_B",
+    "compare one two --records none.jsonl": "none.jsonl",
+    "cache clear": "clean",
+    "cache clean --older-than=-1": "days",
+    "cache info --cache-dir file": "--cache-dir",
+    "tune rd_resnt18": "did you mean rd_resnet18",
+    "tune rd_resnet18 --images-seen 0": "--images-seen",
+    "tune rd_resnet18 --weights-dir none": "--weights-dir",
+    "distill small": "--out",
+    "distill small --out x.pth --steps none": "--steps",
+    "distill small --out x.pth --weights-dir none": "--weights-dir",
+    "bundle x.tar": "--study",
+    "bundle x.tar --study rd_backbon": "rd_backbone",
+    "bundle x.tar --study rd_backbone -k (": "-k",
+    "bundle x.tar --study rd_backbone --weights-dir none": "--weights-dir",
+    "bundle x.tar --study rd_backbone --wheels-dir none": "--wheels-dir",
+    "bundle x.tar --study rd_backbone --data-dir none": "--data-dir",
+    "unbundle none.tar": "--to",
+    "unbundle none.tar --to there": "none.tar",
+    "data gett mvtec": "get",
+    "data get mvtek": "mvtec",
+    "data verify --data-dir none": "--data-dir",
+    "--plugin none.py leaderboard": "none.py",
+}
+
+
+@pytest.mark.parametrize(("line", "word"), MISTAKES.items(), ids=MISTAKES)
+def test_a_mistake_is_one_paragraph(line, word, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "records.jsonl").write_text("")
+    try:
+        code = main(line.split(" "))
+    except SystemExit as end:
+        code = end.code
+    text = capsys.readouterr().err
+    assert code == 2
+    assert word in text
+    assert len(text.splitlines()) <= 5
+
+
+def test_a_plugin_joins_a_command(tmp_path, capsys):
+    (tmp_path / "command_plugin.py").write_text(
+        "from bench.study import Study\n"
+        "from bench.studies import register_study\n"
+        "register_study(Study('of_a_command', 'anomaly', '?', ('padim',), ('surface',)))\n"
+    )
+    plugin = str(tmp_path / "command_plugin.py")
+    code = main(["--plugin", plugin, "bundle", str(tmp_path / "x.tar"), "--study", "of_none"])
+    assert code == 2
+    assert "of_a_command" in capsys.readouterr().err

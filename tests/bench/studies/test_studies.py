@@ -1,14 +1,16 @@
 """A study is a question over cases: two may share a model, and a third may come from outside."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_mixing import classified
 from fake_records import make
 
 from bench import studies
 from bench.metrics.catalog import METRICS, Metric, register_metric
-from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
+from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
 from bench.selection import all_cases, keywords
 from bench.settings import Settings
 from bench.study import Study
@@ -92,8 +94,20 @@ def test_a_registered_model_joins_the_zoo(monkeypatch):
     assert studies.STUDIES["anomaly_zoo"].selects(make("mine").case)
 
 
-def test_runs_of_unregistered_models_are_named():
-    text = leaderboard_markdown([make("long_gone")])
+def test_rows_of_a_plugins_model_stay_without_the_plugin():
+    records = [make("long_gone", pretrained=False, auroc=0.9375), make(auroc=0.9)]
+    zoo = section(records, "anomaly_zoo")
+    row = next(line for line in zoo.splitlines() if "long_gone" in line)
+    assert "93.75" in row
+    assert "long_gone" not in leaderboard_markdown(records).partition("## In no table")[2]
+    assert lines_of(records, "anomaly_zoo")[0]["model"] == "long_gone"
+    assert "long_gone" in "\n".join(summary_rows(records))
+
+
+def test_runs_that_no_study_shows_are_named():
+    record = classified(0.5)
+    record = replace(record, case=replace(record.case, model="long_gone"))
+    text = leaderboard_markdown([record])
     assert "`long_gone` (1)" in text.partition("## In no table")[2]
 
 

@@ -1,0 +1,137 @@
+"""What a session of cases is made of: settings, datasets and cases, from its options."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+
+from bench import selection
+from bench.case import Case
+from bench.extensions import ExtensionError, load_extensions
+from bench.near_names import near_names
+from bench.options import plugin_files, settings_of
+from bench.settings import Settings
+from datasets_lib.discover import FoundDataset, available_datasets
+from datasets_lib.layouts.category import DatasetError
+
+_PYTEST_MARKERS = {
+    *("skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "benchmark"),
+    *("gpu", "network", "slow", "real_data", "tryfirst", "trylast"),
+}
+"""Markers that a dataset of the same name must not set."""
+
+_MAX_REMARKS = 4
+"""Lines about folders that are no datasets; a folder of many things is no reason to scroll."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a session offers.
+
+    Attributes:
+        settings: Options of the session.
+        datasets: Datasets on disk by name.
+        cases: Every case of every study.
+    """
+
+    settings: Settings
+    datasets: Mapping[str, FoundDataset]
+    cases: Sequence[Case]
+
+    @property
+    def markers(self) -> set[str]:
+        """Return the names of the markers of its cases."""
+        return selection.catalog_markers() | (self.datasets.keys() - _PYTEST_MARKERS)
+
+
+def collect(config: pytest.Config) -> Collected:
+    """Load extensions and datasets, list the cases, and register their markers.
+
+    Raises:
+        pytest.UsageError: An option, a plugin or a data folder is wrong; the message says what to
+            change.
+    """
+    _check_alone(config)
+    try:
+        load_extensions(plugin_files(config))
+        settings = settings_of(config)
+        datasets = available_datasets(settings.data_dirs)
+        collected = Collected(settings, datasets, selection.all_cases(settings, datasets))
+    except (ExtensionError, DatasetError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
+    for name in sorted(collected.markers):
+        config.addinivalue_line("markers", f"{name}: cases of {name}")
+    # Unknown where pytest-benchmark is switched off.
+    config.addinivalue_line("markers", "benchmark: measured by the proving ground")
+    return collected
+
+
+def check_selection(config: pytest.Config, collected: Collected) -> None:
+    """Reject words of ``-m`` that name no marker, and a ``-k`` that selects nothing for a typo.
+
+    Raises:
+        pytest.UsageError: Some word is unknown; the message has the nearest names.
+    """
+    keyword, markers = config.option.keyword or "", config.option.markexpr or ""
+    known = {line.partition(":")[0].partition("(")[0].strip() for line in config.getini("markers")}
+    guesses = [
+        _guess("no marker is named", word, near_names(word, collected.markers), "--markers")
+        for word in selection.unknown_markers(markers, known)
+    ]
+    with suppress(ValueError):  # pytest itself says what is wrong with an expression
+        if keyword and not selection.matching(collected.cases, keyword):
+            guesses += keyword_guesses(keyword, collected)
+    if guesses:
+        raise pytest.UsageError("\n".join(["; ".join(guesses), *not_datasets(collected)]))
+
+
+def not_datasets(collected: Collected) -> list[str]:
+    """Return lines about folders of the data folders that hold no dataset."""
+    from bench.commands.data_folders import remarks
+
+    found = {dataset.root for dataset in collected.datasets.values()}
+    lines = [
+        f"  {line}"
+        for folder in collected.settings.data_dirs
+        for line in remarks(folder, any(folder in root.parents for root in found))
+    ]
+    if len(lines) > _MAX_REMARKS:
+        hidden = len(lines) - _MAX_REMARKS + 1
+        lines[_MAX_REMARKS - 1 :] = [f"  … and {hidden} more: python -m bench data where"]
+    return lines
+
+
+def keyword_guesses(keyword: str, collected: Collected) -> list[str]:
+    """Return what the words of a ``-k`` expression that are in no case may have meant."""
+    unknown = selection.unknown_words(keyword, collected.cases)
+    return [_guess("no case matches", word, near) for word, near in unknown.items()]
+
+
+def _guess(text: str, word: str, near: Sequence[str], listing: str = "--collect-only -q") -> str:
+    hint = f": did you mean {' or '.join(near)}?" if near else f"; {listing} lists all"
+    return f"{text} '{word}'{hint}"
+
+
+def parameters(collected: Collected) -> Iterator[object]:
+    """Yield every case as a parameter of pytest, with its id and marks."""
+    own = collected.markers
+
+    @cache
+    def mark(name: str) -> pytest.MarkDecorator:
+        return getattr(pytest.mark, name)  # type: ignore[no-any-return]
+
+    for case in collected.cases:
+        marks = [mark(name) for name in selection.keywords(case) if name in own]
+        yield pytest.param(case, id=case.id, marks=marks)
+
+
+def _check_alone(config: pytest.Config) -> None:
+    option = config.option
+    parallel = getattr(option, "numprocesses", None) or getattr(option, "tx", None)
+    if parallel or hasattr(config, "workerinput"):
+        raise pytest.UsageError(
+            "bench runs its cases one at a time, because two would slow each other down and spoil "
+            "the measured speeds. Run without -n; --isolate runs cases in child processes."
+        )

@@ -1,0 +1,13 @@
+"""The names that a mistyped one may have meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def near_names(name: str, offered: Iterable[str]) -> list[str]:
+    """Return at most three offered names that are close to a mistyped one, the closest first.
+
+    >>> near_names("rd_resnt18", ["padim", "rd_resnet18", "rd_resnet50"])
+    ['rd_resnet18', 'rd_resnet50']
+    """
+    return difflib.get_close_matches(name.lower(), sorted(offered), n=3, cutoff=0.6)

@@ -1,0 +1,57 @@
+"""The items of a session that ``-k`` and ``-m`` select, and what the session says about them."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bench.case import Case
+from bench.collected import Collected, keyword_guesses, not_datasets
+from bench.protocol import PROFILES
+
+
+def selected_cases(items: Iterable[pytest.Item]) -> list[Case]:
+    """Return the cases among the items of a session."""
+    parameters = (getattr(getattr(item, "callspec", None), "params", {}) for item in items)
+    return [values["case"] for values in parameters if isinstance(values.get("case"), Case)]
+
+
+@contextmanager
+def as_benchmarks(items: Iterable[pytest.Item]) -> Iterator[None]:
+    """Let pytest-benchmark take cases for benchmarks while it selects, for ``--benchmark-only``.
+
+    It looks for the name of its fixture, which a case asks for only after it has succeeded.
+    """
+    lists: list[list[str]] = []
+    for item in items:
+        names: list[str] = getattr(item, "fixturenames", [])
+        if "bench_session" in names and "benchmark" not in names:
+            names.append("benchmark")  # all cases share one list
+            lists.append(names)
+    yield
+    for names in lists:
+        names.remove("benchmark")
+
+
+def header(config: pytest.Config, collected: Collected) -> list[str]:
+    """Return lines that say what a session will do, and where."""
+    settings = collected.settings
+    profile = PROFILES[settings.profile]
+    why = ""
+    if not config.option.bench_profile:
+        full = "; --profile standard for the full protocol" if profile.name == "smoke" else ""
+        why = f" (the default on {settings.device.partition(':')[0]}{full})"
+    about = profile.describe(settings.image_size, settings.images_seen)
+    where = "one child process per group" if settings.isolate else "inline"
+    lines = [
+        f"profile {profile.name}{why}: {about}",
+        f"device {settings.device}, {where}, results in {settings.results_dir}",
+    ]
+    names = ", ".join(
+        f"{name} ({len(dataset.categories)})" if dataset.categories else name
+        for name, dataset in collected.datasets.items()
+    )
+    if settings.data_dirs:
+        lines.append(f"datasets found: {names or 'none'}")
+    lines += not_datasets(collected)
+    return lines + keyword_guesses(config.option.keyword, collected)

@@ -1,0 +1,9 @@
+"""Errors of images that a model cannot take, so that the harness can tell them from its own."""
+
+
+class ImageSizeError(ValueError):
+    """Images of a size that a model cannot take; the message says which sizes it takes."""
+
+
+class TooFewImagesError(ValueError):
+    """Fewer training images than a model needs; the message says how many it needs."""

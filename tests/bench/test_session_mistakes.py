@@ -1,0 +1,143 @@
+"""A mistake of the user ends a session before it begins: exit code 4 and a message of few lines."""
+
+import shutil
+
+import pytest
+
+WRONG = {
+    "--profile": "smok",
+    "--seeds": "0",
+    "--recipes": "papr",
+    "--plugin": "missing.py",
+    "--augmentations": "flip",
+    "--images-seen": "-5",
+    "--image-size": "1.5",
+    "--bits": "7",
+    "--split-by": "(",
+    "--max-megapixels": "0",
+    "--measure-seconds": "-3",
+    "--keep-stale=1": None,
+    "--precision": "fp16",
+    "--data-dir": "missing",
+    "--weights-dir": "missing",
+    "--results-dir": "file/results",
+    "--cache-dir": "file/cache",
+    "--workers": "two",
+    "--host-memory": "-1",
+    "--pixel-metrics": "fast",
+    "--device": "tpu",
+    "--isolate=1": None,
+    "--no-isolate=1": None,
+    "--case-timeout": "0",
+    "--stall-timeout": "nan",
+    "--compile": "maybe",
+    "--no-feature-cache=1": None,
+    "--cache-limit": "much",
+    "--no-pictures=1": None,
+    "--no-measurements=1": None,
+    "--rerun=1": None,
+    "--fail-empty=1": None,
+    "--save-models=1": None,
+}
+"""A wrong value of every option; a flag's is that it has one."""
+
+
+@pytest.fixture
+def session(root, run_session, tmp_path, monkeypatch):
+    """Runs a session of cases in the test's folder, without options."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    where = [str(root / "bench"), "--rootdir", str(root), "-c", str(root / "pyproject.toml")]
+    return lambda *options: run_session(*where, "-p", "no:cacheprovider", *options)
+
+
+def complaint(result):
+    """The message of a session that was ended by a mistake."""
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    lines = [line for line in [*result.outlines, *result.errlines] if line.strip()]
+    assert len(lines) <= 5, lines
+    return "\n".join(lines)
+
+
+def test_the_mistakes_cover_every_option(pytestconfig):
+    groups = [group for group in pytestconfig._parser._groups if group.name == "proving ground"]
+    declared = {name for group in groups for option in group.options for name in option.names()}
+    assert {name.partition("=")[0] for name in WRONG} == declared
+
+
+@pytest.mark.parametrize(("option", "value"), WRONG.items(), ids=WRONG)
+def test_a_wrong_value_is_named_with_what_is_wanted(session, option, value):
+    text = complaint(session(*filter(None, (option, value))))
+    assert option.partition("=")[0] in text
+    assert value is None or value in text
+
+
+@pytest.mark.parametrize(
+    ("options", "near"),
+    [
+        (["--profile", "standrad"], "standard"),
+        (["--recipes", "baseline,fliped_crop"], "flip_crop"),
+        (["--augmentations", "flip"], "flips"),
+        (["-k", "rd_resnt18"], "rd_resnet18"),
+        (["-k", "surfaec and scratch"], "surface"),
+        (["-m", "surfaec and scratch"], "surface"),
+        (["-m", "not distilation"], "distillation"),
+    ],
+    ids=" ".join,
+)
+def test_a_typo_is_answered_with_the_near_name(session, options, near):
+    assert f"did you mean {near}" in complaint(session(*options))
+
+
+def test_a_file_in_place_of_a_folder_is_named(session, tmp_path):
+    for option in ("--data-dir", "--weights-dir", "--results-dir", "--cache-dir"):
+        assert str(tmp_path / "file") in complaint(session(option, str(tmp_path / "file")))
+    assert "found a folder" in complaint(session("--plugin", str(tmp_path)))
+
+
+def test_variables_are_checked_as_options_are(session, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROVING_GROUND_DATA", str(tmp_path / "no_data"))
+    assert "no_data" in complaint(session())
+    monkeypatch.delenv("PROVING_GROUND_DATA")
+    monkeypatch.setenv("PROVING_GROUND_WEIGHTS", str(tmp_path / "no_weights"))
+    assert "PROVING_GROUND_WEIGHTS" in complaint(session())
+
+
+def test_two_folders_of_one_id_are_both_named(session, tmp_path, write_category):
+    first = write_category(tmp_path / "a/parts/c", train=2, good=1, spots=1)
+    for other in ("b/parts/c", "a/Parts/c"):
+        shutil.copytree(first, tmp_path / other)
+        options = ("--data-dir", str(tmp_path / "a"), "--data-dir", str(tmp_path / "b"))
+        (tmp_path / "b").mkdir(exist_ok=True)
+        text = complaint(session(*options))
+        assert str(first.parent) in text
+        assert str((tmp_path / other).parent) in text
+        shutil.rmtree((tmp_path / other).parent)
+    shutil.copytree(first, first.with_name("C"))
+    assert "'c'" in complaint(session("--data-dir", str(tmp_path / "a")))
+
+
+@pytest.mark.parametrize("name", ["surface", "digits"])
+def test_a_folder_named_like_a_built_in_set_is_to_be_renamed(
+    session, tmp_path, write_category, name
+):
+    write_category(tmp_path / f"data/{name}/c", train=2, good=1, spots=1)
+    assert "Rename the folder" in complaint(session("--data-dir", str(tmp_path / "data")))
+
+
+def test_parallel_workers_are_refused_in_one_paragraph(session):
+    assert "one at a time" in complaint(session("-n", "2"))
+
+
+def test_a_test_file_of_ones_own_gets_a_collection_error_without_traceback(
+    root, run_session, tmp_path
+):
+    file = tmp_path / "test_own_cases.py"
+    file.write_text("def test_own(case, bench_session): pass\n")
+    result = run_session(
+        str(file), "-p", "bench.plugin", "-p", "no:cacheprovider", "--rootdir", str(tmp_path),
+        "--device", "tpu",
+    )  # fmt: skip
+    result.stdout.fnmatch_lines(["*wanted cpu, cuda or cuda:N, found 'tpu'*"])
+    for part in ("*Traceback*", "*pluggy/*", "*bench/plugin.py*"):
+        result.stdout.no_fnmatch_line(part)
