@@ -15,6 +15,7 @@ from bench.commands import (
     distill,
     doctor,
     leaderboard,
+    pretrain,
     tune,
     unbundle,
 )
@@ -43,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="Python file that registers models, datasets, metrics or studies; before the command",
     )
     commands = parser.add_subparsers(metavar="COMMAND")
-    for command in (data, doctor, leaderboard, compare, cache, tune, distill, bundle, unbundle):
+    for command in (
+        *(data, doctor, leaderboard, compare, cache, tune),
+        *(distill, pretrain, bundle, unbundle),
+    ):
         command.add(commands)
     options = parser.parse_args(arguments)
     if options.run is None:

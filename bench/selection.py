@@ -13,6 +13,7 @@ from bench.study import Study
 from datasets_lib.augment.catalog import names as augmentation_names
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
+from datasets_lib.layouts.folders import folder_id
 from models.catalog import MODELS, ModelEntry
 
 _OPERATORS = {"and", "or", "not"}
@@ -127,7 +128,7 @@ def unknown_words(expression: str, cases: Sequence[Case]) -> dict[str, list[str]
     text = "\n".join({case.id for case in cases} | marks).lower()
     names = marks | {case.variant for case in cases} | {case.category or "" for case in cases}
     return {
-        word: near_names(word, names)
+        word: _near(word, names)
         for word in _words(expression)
         if word.lower() not in text and word.lower() not in _NODE
     }
@@ -142,3 +143,9 @@ def unknown_markers(expression: str, markers: Collection[str]) -> list[str]:
 
 def _words(expression: str) -> list[str]:
     return [w for w in re.findall(r"[\w.:+\-\[\]/]+", expression) if w not in _OPERATORS]
+
+
+def _near(word: str, names: Collection[str]) -> list[str]:
+    """Return the id of a folder's name as it is written, or else close names."""
+    own = folder_id(word)
+    return [own] if own in names else near_names(word, names)

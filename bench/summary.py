@@ -35,6 +35,8 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
         terminal.write_line(row)
     for line in warnings(finished, tally.skips):
         terminal.write_line(line)
+    for remark in dict.fromkeys(r.notes["data"] for r in tally.records if "data" in r.notes):
+        terminal.write_line(f"data         {remark}")
     _write_reruns(terminal, tally)
     _write_skips(terminal, tally)
     if text := _leaderboard(settings):

@@ -110,8 +110,7 @@ def _line(record: Record) -> dict[str, Any]:
     }
     for head, values in record.metrics.items():
         line |= {f"{head}.{name}": value for name, value in values.items()}
-    disturbed = record.environment.get("exclusive") is False
     for name, value in record.measurements.items():
-        speed = name.endswith(("_per_s", "_ms"))
-        line[name] = None if speed and disturbed else value
+        timed = name.endswith(("_per_s", "_per_s_cached", "_ms", "_seconds"))
+        line[name] = None if timed and record.disturbed else value
     return line

@@ -112,6 +112,7 @@ def run_zoo(session: Session) -> str:
     command += ["-k", " or ".join(_case(name).id for name in session.models)]
     command += ["--profile", "standard", "--recipes", "baseline", "--device", session.device]
     command += ["--images-seen", str(session.images_seen), "-p", "no:cacheprovider"]
+    command += ["--measure-seconds", "5"]
     if session.image_size is not None:
         command += ["--image-size", str(session.image_size)]
     command += ["--results-dir", str(session.out / "results"), "--rerun"]

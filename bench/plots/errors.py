@@ -25,7 +25,7 @@ def plot_errors(
     rule: str = "calibrated on held-out normal images",
     about: str = "",
 ) -> Path:
-    """Draw the worst errors of a run, then the clearest hits and the closest calls.
+    """Draw the worst errors of a run, then clear hits and normal images that passed.
 
     All maps share one color scale, set by the normal test images: it starts at their median pixel,
     and its middle is the 95th percentile of their peaks. Colors follow the square root, so that the
@@ -79,7 +79,7 @@ def choose_images(
     """Return the indices of the images to draw: at most half are errors, if there are others.
 
     Misses and false alarms alternate, each sorted by distance from the threshold, largest first.
-    Then the clearest hits alternate with the correct images closest to the threshold. Without a
+    Then the clearest hits alternate with the normal images that passed most narrowly. Without a
     threshold, defective images with the lowest scores alternate with normal images with the
     highest.
     """
@@ -96,10 +96,8 @@ def choose_images(
     alarms = [i for i in normal if flagged[i]]
     errors = _alternate(misses, alarms)
     hits = [i for i in defective[::-1] if flagged[i]]
-    closest = sorted(
-        set(range(len(scores))) - set(errors), key=lambda i: abs(scores[i] - threshold)
-    )
-    correct = list(dict.fromkeys(_alternate(hits, closest)))
+    passed = [i for i in normal if not flagged[i]]
+    correct = _alternate(hits, passed)
     room = max(count - len(correct), (count + 1) // 2)  # for errors
     return [*errors[:room], *correct][:count]
 

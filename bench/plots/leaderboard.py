@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 _COLUMNS = 3
-_TITLE_WIDTH = 44
+_TITLE_WIDTH = 40
 _COLORS = {"resnet": BLUE, "convnext": ORANGE, "vit": GREEN}
 _LABELS = {"resnet": "ResNet", "convnext": "ConvNeXt", "vit": "ViT"}
 

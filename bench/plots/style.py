@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.plots.glyphs import make_drawable
 from datasets_lib.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def save(figure: "Figure", path: Path) -> Path:
     Raises:
         OSError: The file could not be written; an existing file is left intact.
     """
+    make_drawable(figure)
     with atomic_path(path) as temporary:
         if path.suffix == ".jpg":
             temporary.write_bytes(_jpeg(figure))

@@ -50,7 +50,8 @@ study reports it. It flatters, is never bold and never ranks.""",
 
 _LAST = """\
 - Reference rows: as published by the source named below their table, under its own protocol.
-- Speed is steady-state. Tables never mix profiles or machines."""
+- Memory is the rise over model and batch in place. Speed is steady-state; that of a run which \
+others disturbed is left out. Tables never mix profiles or machines."""
 
 _OLDER = "the interpolated 95th percentile, which lets more normal images through"
 
@@ -126,7 +127,8 @@ def empty_cells(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         for record in row.records:
             for name, reason in record.reasons.items():
-                if name.count(".") < 2:  # more dots: a threshold or interval, which has no cell
+                # No dot: a measurement; two: a threshold or an interval, which has no cell.
+                if name.count(".") == 1:
                     reasons[f"Empty where {reason}"].add(name)
     metrics = rows[0].study.metrics([record for row in rows for record in row.records])
     unrecorded: dict[str, list[str]] = defaultdict(list)

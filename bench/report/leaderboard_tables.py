@@ -25,8 +25,11 @@ COST_COLUMNS: Mapping[str, tuple[str, Callable[[Estimate | None], str]]] = {
     "inference_images_per_s": ("Inference images/s", quantity),
     "latency_p50_ms": ("Latency p50 (ms)", quantity),
     "latency_p95_ms": ("Latency p95 (ms)", quantity),
-    "peak_host_bytes": ("Peak host memory", mebibytes),
-    "peak_device_bytes": ("Peak device memory", mebibytes),
+    "train_rise_host_bytes": ("Host memory, train", mebibytes),
+    "train_rise_device_bytes": ("Device memory, train", mebibytes),
+    "inference_rise_host_bytes": ("Host memory, inference", mebibytes),
+    "inference_rise_device_bytes": ("Device memory, inference", mebibytes),
+    "model_bytes": ("Model", mebibytes),
     "parameters": ("Parameters", scaled),
     "trainable_parameters": ("Trainable", scaled),
     "numbers_kept": ("Numbers kept", scaled),
@@ -162,9 +165,12 @@ def _cost_reason(row: Row, name: str) -> str:
     record = row.records[0]
     if name in record.reasons:
         return record.reasons[name]
-    if name == "peak_device_bytes" and record.environment.get("device") == "cpu":
+    if name.endswith("_device_bytes") and record.environment.get("device") == "cpu":
         return "no device but the CPU"
-    if name == "train_flops" and record.protocol.get("recipe", {}).get("optimizer") == "none":
+    if (
+        name in {"train_flops", "train_images_per_s"}
+        and record.protocol.get("recipe", {}).get("optimizer") == "none"
+    ):
         return "no training step"
     if record.measurements.get(name) is not None:
         return "on a machine that others used"

@@ -1,6 +1,7 @@
 """Anomaly detection: train on normal images, evaluate on normal and defective ones."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from bench.run.spro import saturated_regions
 from bench.run.task import Evaluation, Model, Task
 from bench.run.training.extras import Extras
 from bench.run.training.loop import TrainingResult
-from bench.run.training.train import TrainingData, train
+from bench.run.training.train import TrainingData, gather, train
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.batches.image_set import ImageSet
@@ -72,6 +73,7 @@ class AnomalyTask(Task):
             extras=self._extras(fitted),
         )
         self._train_images, self.extras = fitted.images, data.extras
+        self._gather_again = self._another_gather(model, data)
         return train(model, data, self.job, self.device, self.progress)
 
     def predict(self, model: Model) -> dict[str, Predictions]:
@@ -160,11 +162,26 @@ class AnomalyTask(Task):
             model=model,
             images=self._train_images,
             predict=lambda images: model.predict(make_batch(model, images, self.device)),
-            loss=(lambda images: model.loss(self._training_batch(model, images)))
+            loss=(lambda twin, images: twin.loss(self._training_batch(twin, images)))
             if model.uses_gradients
             else None,
+            gather=self._gather_again,
             frozen_seconds=self._features_seconds / len(self._train_images),
         )
+
+    def _another_gather(
+        self, model: AnomalyModel, data: TrainingData
+    ) -> Callable[[], object] | None:
+        """Return a call that gathers statistics as the fit will, under a copy of the model.
+
+        None where nothing measures it: on CUDA, memory is exact in the timed pass.
+        """
+        if not (model.gathers_statistics and self.job.settings.measurements):
+            return None
+        if self.device.type == "cuda":
+            return None
+        twin = copy.deepcopy(model, {id(model.backbone): model.backbone})
+        return lambda: gather(twin, data, self.job, self.device, self.progress)
 
     def _training_batch(self, model: AnomalyModel, images: Tensor) -> Batch:
         """Return a batch of the first training images, with all that the loss reads."""

@@ -136,6 +136,7 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         samples=measured.samples,
         charges=measured.charges,
         reasons=record.reasons | measured.reasons,
+        notes=record.notes | measured.notes,
     )
 
 

@@ -91,9 +91,9 @@ class ClassificationTask(Task):
         assert isinstance(model, Classifier)
         labels = self.data.train.labels
 
-        def loss(images: Tensor) -> Tensor:
+        def loss(twin: Classifier, images: Tensor) -> Tensor:
             rows = torch.arange(len(images), device=labels.device) % len(labels)
-            return model.loss(images, labels[rows])
+            return twin.loss(images, labels[rows])
 
         images = self.data.train.images(self.job.protocol.recipe.batch_size)
         return ProfileTarget(model, images, model.predict, loss)

@@ -7,19 +7,44 @@ cores (bench/perf/freed_memory.py).
 """
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of mallopt(3)
+_MAPS, _MAPPED_SIZE = 65536, 1 << 18  # 65536 is the C library's default
 _LARGEST = (1 << 31) - 1
+_kept = False
 
 
 def disable_trim() -> bool:
     """Keep up to 2 GB of freed memory from now on; return whether the C library supports that."""
+    global _kept
     libc = _glibc()
     if libc is None:
         return False
+    _kept = True
     return bool(libc.mallopt(_MMAP_MAX, 0) and libc.mallopt(_TRIM_THRESHOLD, _LARGEST))
+
+
+@contextmanager
+def freed_at_once() -> Iterator[None]:
+    """Return large tensors to the system as soon as they are freed, until the block ends.
+
+    Then resident memory is what is in use. Otherwise it includes holes that earlier cases left in
+    the heap and that new tensors do not fill exactly: half as much again after ten cases.
+    """
+    libc = _glibc()
+    if libc is None:
+        yield
+        return
+    libc.mallopt(_MMAP_THRESHOLD, _MAPPED_SIZE)
+    libc.mallopt(_MMAP_MAX, _MAPS)
+    try:
+        yield
+    finally:
+        libc.mallopt(_MMAP_MAX, 0 if _kept else _MAPS)
 
 
 def trim() -> None:

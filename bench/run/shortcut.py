@@ -38,7 +38,7 @@ def size_shortcut(train: Sequence[Path], test: Sequence[Path], labels: Tensor) -
         return ""
     return (
         f"the {name} of the image files alone has an image AUROC of {100 * value:.1f} here, as its "
-        "distance from the training images' median: values compare models, and measure none"
+        "distance from the training images' median: the set compares models, and measures none"
     )
 
 

@@ -24,6 +24,7 @@ _MAX_RATIO = 200
 _HARMLESS_BYTES = 64 << 20
 # Minimum cost of a member: millions of empty files are a bomb too.
 _MEMBER_BYTES = 512
+_UTF8_MARK = 0x800
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _BROKEN = (
     tarfile.TarError,
@@ -105,8 +106,8 @@ def unpack(archive: Path, folder: Path, progress: Progress | None = None) -> Non
 
 
 def _unpack_zip(raw: BinaryIO, folder: Path, budget: _Budget) -> Iterator[None]:
-    # Some systems write UTF-8 names without marking them as such.
-    with zipfile.ZipFile(raw, metadata_encoding="utf-8") as archive:
+    # Some systems write names in UTF-8 or in their own encoding without saying so.
+    with zipfile.ZipFile(raw, metadata_encoding=_zip_encoding(raw)) as archive:
         members = archive.infolist()
         for member in members:
             kind = stat.S_IFMT(member.external_attr >> 16)
@@ -119,8 +120,11 @@ def _unpack_zip(raw: BinaryIO, folder: Path, budget: _Budget) -> Iterator[None]:
 
 
 def _unpack_tar(raw: BinaryIO, folder: Path, budget: _Budget) -> Iterator[None]:
-    with tarfile.open(fileobj=raw, tarinfo=_StrictTarInfo) as archive:
+    with tarfile.open(
+        fileobj=raw, tarinfo=_StrictTarInfo, encoding="utf-8", errors="surrogateescape"
+    ) as archive:
         for member in archive:
+            member.name = _decoded(member.name.encode("utf-8", "surrogateescape"))
             _check_member(member.name, member.isfile() or member.isdir())
             budget.add(member.size)
             archive.extract(member, folder, filter="data")
@@ -128,6 +132,31 @@ def _unpack_tar(raw: BinaryIO, folder: Path, budget: _Budget) -> Iterator[None]:
         # The checksum of a compressed archive lies behind its last member.
         while archive.fileobj is not None and archive.fileobj.read(1 << 20):
             pass
+
+
+def _zip_encoding(raw: BinaryIO) -> str:
+    """Return the encoding of names that are not marked as UTF-8."""
+    # Code page 437 maps every byte to one character and back.
+    with zipfile.ZipFile(raw, metadata_encoding="cp437") as archive:
+        unmarked = [m.orig_filename for m in archive.infolist() if not m.flag_bits & _UTF8_MARK]
+    raw.seek(0)
+    return _encoding_of([name.encode("cp437") for name in unmarked])
+
+
+def _decoded(name: bytes) -> str:
+    return name.decode(_encoding_of([name]))
+
+
+def _encoding_of(names: list[bytes]) -> str:
+    """Return the encoding that all names have: UTF-8, or that of Korean Windows."""
+    for encoding in ("utf-8", "cp949"):
+        try:
+            for name in names:
+                name.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    raise ValueError("its names are neither UTF-8 nor CP949: pack it again with names in UTF-8")
 
 
 def _check_member(name: str, is_plain: bool) -> None:

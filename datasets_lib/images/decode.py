@@ -97,7 +97,7 @@ def to_rgb(data: bytes, path: Path, bits: int = 16) -> Image.Image:
     top = 2**bits - 1
     if bits < 16 and (highest := int(pixels.max())) > top:
         raise DatasetError(
-            f"The image {path} holds the value {highest:,}, found more than the {top:,} of --bits "
+            f"The image {path} holds the value {highest:,}, more than the {top:,} of --bits "
             f"{bits}: wanted at least --bits {highest.bit_length()}, or none for full 16 bits."
         )
     # Rounds 255 v / top to the nearest integer; top is odd, so no value lies half-way.

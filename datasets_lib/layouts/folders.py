@@ -32,12 +32,12 @@ def folder_id(name: str) -> str:
     ('mvtec_ad_2', 'neoteu', 'grosse', 'u96f6u4ef6')
     """
     folded = composed(unicodedata.normalize("NFKC", name).casefold())
-    spelled = "".join(map(_spelled, folded)).lstrip("_")
-    return spelled or "".join(f"u{ord(character):x}" for character in folded) or "_"
+    typed = "".join(map(spelled, folded)).lstrip("_")
+    return typed or "".join(f"u{ord(character):x}" for character in folded) or "_"
 
 
-def _spelled(character: str) -> str:
-    """Return a character in ``a-z``, ``0-9`` and ``_``."""
+def spelled(character: str, other: str = "_") -> str:
+    """Return a character in ``a-z``, ``0-9`` and ``_``; ``other`` if it is no letter or digit."""
     for plain in (character, unicodedata.normalize("NFKD", character)[0]):
         if re.fullmatch("[a-z0-9_]", plain):
             return plain
@@ -45,7 +45,7 @@ def _spelled(character: str) -> str:
     if category.startswith("M"):  # a mark that combines with no letter before it
         return ""
     if not category.startswith("L"):
-        return str(unicodedata.digit(character, "_"))
+        return str(unicodedata.digit(character, other))
     # HANGUL SYLLABLE NEO, CYRILLIC SMALL LETTER BE, CJK UNIFIED IDEOGRAPH-96F6
     words = re.fullmatch(
         r".*\b(?:SYLLABLE|LETTER) ([A-Z ]+?)(?: WITH .*)?", unicodedata.name(character, "")

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
-from datasets_lib.layouts.folders import marked_folder
+from datasets_lib.layouts.folders import folder_id, marked_folder
 
 HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 LICENSE = "none stated by the publisher; cite the report"
@@ -57,31 +58,6 @@ CIFAR10_LAYOUT = CifarLayout(
     classes_key=b"label_names",
 )
 
-CIFAR10 = DatasetEntry(
-    name="cifar10",
-    title="CIFAR-10",
-    task="classification",
-    categories=(),
-    license=LICENSE,
-    citation=CITATION,
-    homepage=HOMEPAGE,
-    folders=("cifar_10", "cifar_10_batches_py", "cifar_10_python"),
-    finder=CIFAR10_LAYOUT.find,
-    reader="datasets_lib.sets.cifar_reader:read_cifar10",
-    counts=MappingProxyType({"": Counts(train=50_000, test=10_000)}),
-    image_size=32,
-    archives=(
-        Archive(
-            file="cifar-10-python.tar.gz",
-            urls=("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
-            bytes=170_498_071,
-            sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-            md5="c58f30108f718f92721af3b95e74349a",
-            strip="cifar-10-batches-py",
-        ),
-    ),
-)
-
 CIFAR100_LAYOUT = CifarLayout(
     name="cifar100",
     folder="cifar-100-python",
@@ -92,31 +68,55 @@ CIFAR100_LAYOUT = CifarLayout(
     classes_key=b"fine_label_names",
 )
 
-CIFAR100 = DatasetEntry(
-    name="cifar100",
-    title="CIFAR-100",
-    task="classification",
-    categories=(),
-    license=LICENSE,
-    citation=CITATION,
-    homepage=HOMEPAGE,
-    folders=("cifar_100", "cifar_100_python"),
-    finder=CIFAR100_LAYOUT.find,
-    reader="datasets_lib.sets.cifar_reader:read_cifar100",
-    counts=MappingProxyType({"": Counts(train=50_000, test=10_000)}),
+
+def _entry(
+    layout: CifarLayout, title: str, size: int, sha256: str, md5: str, **fields: Any
+) -> DatasetEntry:
+    """Return the entry of one set; the arguments are its title and its archive's checksums."""
+    file = f"{title.lower()}-python.tar.gz"
+    archive = Archive(
+        file=file,
+        urls=(f"https://www.cs.toronto.edu/~kriz/{file}",),
+        bytes=size,
+        sha256=sha256,
+        md5=md5,
+        strip=layout.folder,
+    )
+    spelled = title.lower().replace("-", "_")
+    return DatasetEntry(
+        name=layout.name,
+        title=title,
+        task="classification",
+        categories=(),
+        license=LICENSE,
+        citation=CITATION,
+        homepage=HOMEPAGE,
+        folders=tuple(dict.fromkeys((spelled, folder_id(layout.folder), f"{spelled}_python"))),
+        finder=layout.find,
+        reader=f"datasets_lib.sets.cifar_reader:read_{layout.name}",
+        counts=MappingProxyType({"": Counts(train=50_000, test=10_000)}),
+        image_size=32,
+        archives=(archive,),
+        **fields,
+    )
+
+
+CIFAR10 = _entry(
+    CIFAR10_LAYOUT,
+    "CIFAR-10",
+    170_498_071,
+    sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    md5="c58f30108f718f92721af3b95e74349a",
+)
+
+CIFAR100 = _entry(
+    CIFAR100_LAYOUT,
+    "CIFAR-100",
+    169_001_437,
+    sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    md5="eb9058c3a382ffc7106e4002c42a8d85",
     # As `data verify` counts them in the publisher's pixels.
     known_flaws=MappingProxyType(
         {"the same pixels in train and test": 10, "the same pixels under two labels": 2}
-    ),
-    image_size=32,
-    archives=(
-        Archive(
-            file="cifar-100-python.tar.gz",
-            urls=("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",),
-            bytes=169_001_437,
-            sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
-            md5="eb9058c3a382ffc7106e4002c42a8d85",
-            strip="cifar-100-python",
-        ),
     ),
 )

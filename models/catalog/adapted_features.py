@@ -17,7 +17,8 @@ _UNINET = Recipe(
 _UNINET_PAPER = replace(
     _UNINET, epochs=100, batch_size=8, source="Wei et al., CVPR 2025 and their code"
 )
-# One model for many categories: 5,000 steps of 8 images.
+# One model for many categories: 5,000 steps of 8 images. On MVTec AD the official code freezes all
+# BatchNorm statistics after its first evaluation, at step 1,000; that is not done here.
 _UNINET_MULTICLASS = replace(
     _UNINET_PAPER,
     eps=1e-10,

@@ -27,6 +27,7 @@ class WeightsEntry:
             then there is no file of their own, and ``url`` is the first part's.
         url: Download address of the file.
         file_stems: File names, without extension, that a weights folder is searched for.
+        suffixes: Extensions of the publisher's files, in addition to the usual ones.
     """
 
     tag: str
@@ -36,6 +37,7 @@ class WeightsEntry:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     made_by: str = ""
+    suffixes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
 
     @property

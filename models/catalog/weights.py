@@ -69,6 +69,7 @@ PUBLISHED_WEIGHTS = (
         "dsr_pretrained_weights/dsr_vq_model_pretrained.zip",
         file_stems=("dsr_vqvae", "vq_model_pretrained_128_4096", "dsr_vq_model_pretrained"),
         made_by="python -m bench pretrain --out DIR/dsr_vqvae.pth",
+        suffixes=(".pckl", ".zip"),
     ),
     # The authors' own weights: a plain convnext_tiny file in a folder is not taken for it.
     WeightsEntry(

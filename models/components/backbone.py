@@ -176,10 +176,11 @@ def trainable_network(
         IncompleteWeightsError: Tensors of the tapped layers are missing.
         ValueError: The tensors are another architecture's.
     """
-    network = _tapped_backbone(weights.architecture, layers)
+    network: nn.Module = _tapped_backbone(weights.architecture, layers)
     if state is not None:
         _load(network, state, weights)
-    return network.to(memory_format=torch.channels_last)
+    trained: nn.Module = network.to(memory_format=torch.channels_last)
+    return trained
 
 
 def _layer(name: str) -> int | None:

@@ -19,6 +19,7 @@ from models.components.frozen_backbone import (
     add_tensor,
     load_fitting,
 )
+from models.components.weights_file import without_prefix
 
 
 class TransformerBackbone(FrozenBackbone):
@@ -178,6 +179,8 @@ def _tapped_network(
 def _load(
     network: nn.Module, unused: set[str], state: Mapping[str, Tensor], weights: WeightsEntry
 ) -> None:
+    names = unused | network.state_dict().keys()
+    state = without_prefix(state, lambda s: len(names & timm_transformer_state(s).keys()))
     renamed = timm_transformer_state(state)
     tensors = {name: tensor for name, tensor in renamed.items() if name not in unused}
     if "pos_embed" in tensors:

@@ -129,7 +129,7 @@ def _folders(weights_dirs: Sequence[Path]) -> list[Path]:
 def _candidates(entry: WeightsEntry, folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
         for stem in entry.file_stems:
-            for suffix in SUFFIXES:
+            for suffix in dict.fromkeys((*SUFFIXES, *entry.suffixes)):
                 yield folder / f"{stem}{suffix}"
     yield hub_folder() / entry.file_name
 
@@ -137,9 +137,10 @@ def _candidates(entry: WeightsEntry, folders: Sequence[Path]) -> Iterator[Path]:
 def _missing(entry: WeightsEntry, folders: Sequence[Path], reason: str) -> str:
     looked = [f"{folder}{'' if folder.is_dir() else ' (no such folder)'}" for folder in folders]
     names = " or ".join(entry.file_stems)
+    endings = " ".join((*SUFFIXES, *entry.suffixes))
     return (
         f"The weights {entry.tag} are missing. Wanted {names} with one of the endings "
-        f"{' '.join(SUFFIXES)} in {', '.join(looked) or 'a folder given by --weights-dir'}, or "
+        f"{endings} in {', '.join(looked) or 'a folder given by --weights-dir'}, or "
         f"{entry.file_name} in {hub_folder()}; found none of them. {reason} Fetch {entry.url} "
         f"on a machine with a network, put it into one of these folders, or name its folder with "
         f"--weights-dir or {FOLDER_VARIABLE}."

@@ -2,8 +2,10 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path, PosixPath
-from typing import Any
+from typing import Any, BinaryIO
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from torch import Tensor
@@ -154,16 +156,29 @@ def _read(path: Path) -> Any:
         # Training scripts store their options next to the weights.
         allowed = torch.serialization.safe_globals([argparse.Namespace, PosixPath])
         # An open file: torch.load would go by the suffix of a path.
-        with path.open("rb") as file, allowed:
+        with _opened(path) as file, allowed:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         detail = _refused(str(error))
-    except (RuntimeError, EOFError, SafetensorError, OSError, KeyError) as error:
+    except (RuntimeError, EOFError, SafetensorError, OSError, KeyError, BadZipFile) as error:
         detail = f"found a damaged, truncated or foreign one ({_first_line(error)})"
     raise ValueError(
         f"The weights file {path} cannot be loaded: wanted a file of tensors alone, {detail}. "
         "Delete it and get it again from its publisher."
     )
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file, or the weights file in an archive of one file, as some are published.
+
+    A file of torch's is an archive too, but of several.
+    """
+    if _start(path).startswith(b"PK") and is_zipfile(path):
+        with ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+            if len(names) == 1:
+                return BytesIO(archive.read(names[0]))
+    return path.open("rb")
 
 
 def _start(path: Path) -> bytes:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
 from models.components.checkpoints import misfits
+from models.components.weights_file import without_prefix
 
 WIDTH = 128
 """Channels of the encoders and of a code."""
@@ -60,17 +61,21 @@ class Codebook(nn.Module):
             [
                 # |x − c|² less |x|², which is the same for all codes.
                 torch.addmm(norms, part, self.vectors.T, alpha=-2).argmin(dim=1)
-                for part in rows.split(_ROWS)
+                for part in torch.split(rows, _ROWS)
             ]
         )
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the nearest codes ``(B, D, h, w)``; gradients pass straight to the features."""
+        return self.quantize(features)[0]
+
+    def quantize(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the nearest codes ``(B, D, h, w)`` and their indices ``(B h w,)``."""
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
             rows = features.detach().float().movedim(1, -1)
             index = self.nearest(rows.flatten(0, -2))
             quantized = self.vectors[index].view(rows.shape).movedim(-1, 1)
-        return features.float() + (quantized - features.detach().float())
+        return features.float() + (quantized - features.detach().float()), index
 
 
 class Residual(nn.Module):
@@ -190,8 +195,9 @@ def frozen_vqvae(
     if state is None:
         network.apply(_initialize)
     else:
-        found = _renamed(network, state)
         wanted = network.state_dict()
+        state = without_prefix(state, lambda s: len(wanted.keys() & _renamed(network, s).keys()))
+        found = _renamed(network, state)
         if complaints := misfits(wanted, found):
             raise ValueError(
                 f"These are not {weights.tag}'s weights: wanted the {len(wanted)} tensors of DSR's "

@@ -16,6 +16,7 @@ from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.frozen_backbone import FrozenBackbone
 from models.components.transformer_backbone import TransformerBackbone
 from models.flows.blocks import (
+    FeatureNorms,
     check_shapes,
     convolutional_flow,
     likelihood_map,
@@ -27,8 +28,8 @@ class FastFlow(AnomalyModel):
     """Backbone and one flow per tapped layer.
 
     The features of a CNN pass a trainable LayerNorm over all their dimensions, which the paper does
-    not mention and its figures need (as the public reimplementations found); a transformer's pass
-    its own last LayerNorm, frozen.
+    not mention and its values need, as the public reimplementations found; a transformer's pass its
+    own last LayerNorm, which is a frozen part of the backbone.
 
     Args:
         backbone: Frozen features.
@@ -36,7 +37,7 @@ class FastFlow(AnomalyModel):
         steps: Number of blocks per flow.
         hidden_ratio: Hidden channels of a coupling's network by its input channels.
         only_3x3: Whether all kernels are 3×3, rather than 3×3 and 1×1 in turn.
-        trainable_norm: Whether features pass a trainable LayerNorm.
+        norms: Trainable norms of the features, or None.
     """
 
     features_only = True
@@ -50,13 +51,11 @@ class FastFlow(AnomalyModel):
         steps: int,
         hidden_ratio: float,
         only_3x3: bool,
-        trainable_norm: bool,
+        norms: FeatureNorms | None,
     ) -> None:
         super().__init__(backbone)
         self._shapes = backbone.shapes((image_size, image_size))
-        self.norms = nn.ModuleList(
-            nn.LayerNorm(shape) if trainable_norm else nn.Identity() for shape in self._shapes
-        )
+        self.norms = norms
         self.flows = nn.ModuleList(
             convolutional_flow(shape, steps, hidden_ratio, only_3x3=only_3x3)
             for shape in self._shapes
@@ -81,9 +80,9 @@ class FastFlow(AnomalyModel):
         check_shapes(features, self._shapes)
         # Float32 even under autocast: a likelihood sums a million squares.
         with torch.autocast(features[0].device.type, enabled=False):
-            normed = [norm(layer) for norm, layer in zip(self.norms, features, strict=True)]
+            normed, log_determinant = self.norms(features) if self.norms else (features, 0.0)
             results = [flow(layer) for flow, layer in zip(self.flows, normed, strict=True)]
-        return [latent for latent, _ in results], sum(determinant for _, determinant in results)
+        return [z for z, _ in results], sum((each for _, each in results), log_determinant)
 
 
 def build(
@@ -95,6 +94,7 @@ def build(
     steps: int = 8,
     hidden_ratio: float = 1.0,
     only_3x3: bool = False,
+    count_norms: bool = True,
 ) -> FastFlow:
     """Build a FastFlow model; see `models.components.base.Build`.
 
@@ -106,6 +106,7 @@ def build(
         steps: Number of blocks per flow.
         hidden_ratio: Hidden channels of a coupling's network by its input channels.
         only_3x3: Whether all kernels are 3×3, rather than 3×3 and 1×1 in turn.
+        count_norms: Whether the log-determinant of a CNN's trainable norms counts.
 
     Raises:
         ValueError: The weights are unknown, or the tensors are not this backbone's.
@@ -116,11 +117,12 @@ def build(
         if transformer
         else Backbone.of(weights, state, layers)
     )
+    shapes = backbone.shapes((image_size, image_size))
     return FastFlow(
         backbone,
         image_size=image_size,
         steps=steps,
         hidden_ratio=hidden_ratio,
         only_3x3=only_3x3,
-        trainable_norm=not transformer,
+        norms=None if transformer else FeatureNorms(shapes, counted=count_norms),
     )

@@ -22,6 +22,7 @@ from models.components.image_pyramid import ImagePyramid
 from models.components.transformer_backbone import TransformerBackbone
 from models.flows.blocks import (
     CLAMP,
+    FeatureNorms,
     Shape,
     check_shapes,
     convolutions,
@@ -41,7 +42,8 @@ class UFlow(AnomalyModel):
     Args:
         backbone: Frozen features, the finest scale first, each scale half as fine as the last.
         image_size: Side of the square images in pixels.
-        trainable_norm: Whether features pass a trainable LayerNorm over all their dimensions first.
+        trainable_norm: Whether features pass a trainable LayerNorm over all their dimensions first;
+            the published numbers of parameters contain it.
     """
 
     features_only = True
@@ -50,9 +52,7 @@ class UFlow(AnomalyModel):
     def __init__(self, backbone: FrozenBackbone, *, image_size: int, trainable_norm: bool) -> None:
         super().__init__(backbone)
         self._shapes = backbone.shapes((image_size, image_size))
-        self.norms = nn.ModuleList(
-            nn.LayerNorm(shape) if trainable_norm else nn.Identity() for shape in self._shapes
-        )
+        self.norms = FeatureNorms(self._shapes) if trainable_norm else None
         self.flow = u_shaped_flow(self._shapes)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -74,9 +74,9 @@ class UFlow(AnomalyModel):
         check_shapes(features, self._shapes)
         # Float32 even under autocast: a likelihood sums a million squares.
         with torch.autocast(features[0].device.type, enabled=False):
-            normed = [norm(layer) for norm, layer in zip(self.norms, features, strict=True)]
+            normed, of_norms = self.norms(features) if self.norms else (features, 0.0)
             latents, log_determinant = self.flow(normed)
-        return latents, log_determinant
+        return latents, log_determinant + of_norms
 
 
 def u_shaped_flow(shapes: Sequence[Shape]) -> GraphINN:

@@ -2,7 +2,7 @@
 
 Frozen features of normal images are adapted by a linear map, each batch twice. Gaussian noise under
 random Perlin masks makes half of them defective, and two heads learn to find it: where it is, and
-whether there is any. The supervised variant learns labelled defects as well.
+whether there is any. The supervised variant learns labeled defects as well.
 """
 
 from collections.abc import Mapping
@@ -56,20 +56,14 @@ class SuperSimpleNet(AnomalyModel):
     def loss(self, batch: Batch) -> Tensor:
         """Return the scalar training loss.
 
+        It is float32 even under autocast: bfloat16 rounds features above 4 by up to the noise's
+        standard deviation.
+
         Raises:
             ModelContractError: The model is supervised, and the batch has no labels or masks.
         """
-        adapted = self.adaptor(batch.get_features()).repeat(2, 1, 1, 1)
-        defects = self._known_defects(batch, adapted).repeat(2, 1, 1)
-        noisy = self._noise_masks(adapted) & ~defects
-        noise = _NOISE * torch.randn_like(adapted)
-        maps, scores = self.heads(adapted + noise * noisy[:, None])
-        defects = defects | noisy
-        labels = defects.flatten(1).any(dim=1)
-        if self._supervised and batch.targets is not None:
-            labels = labels | batch.targets.bool().repeat(2)
-        with torch.autocast(maps.device.type, enabled=False):
-            return segmentation_loss(maps.float(), defects) + _focal(scores.float(), labels)
+        with torch.autocast(batch.get_features()[0].device.type, enabled=False):
+            return self._loss(batch)
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """Return the segmentation head's map, blurred, and the classification head's score.
@@ -88,8 +82,20 @@ class SuperSimpleNet(AnomalyModel):
             (ADAPTOR_RATE, list(self.adaptor.parameters())),
         ]
 
+    def _loss(self, batch: Batch) -> Tensor:
+        adapted = self.adaptor(batch.get_features()).repeat(2, 1, 1, 1)
+        defects = self._known_defects(batch, adapted).repeat(2, 1, 1)
+        noisy = self._noise_masks(adapted) & ~defects
+        noise = _NOISE * torch.randn_like(adapted)
+        maps, scores = self.heads(adapted + noise * noisy[:, None])
+        defects = defects | noisy
+        labels = defects.flatten(1).any(dim=1)
+        if self._supervised and batch.targets is not None:
+            labels = labels | batch.targets.bool().repeat(2)
+        return segmentation_loss(maps, defects) + _focal(scores, labels)
+
     def _known_defects(self, batch: Batch, adapted: Tensor) -> Tensor:
-        """Return the masks of labelled defects at the features' size, bool ``(B, h, w)``."""
+        """Return the masks of labeled defects at the features' size, bool ``(B, h, w)``."""
         size = adapted.shape[-2], adapted.shape[-1]
         if not self._supervised:
             count = len(batch.get_features()[0])

@@ -8,8 +8,7 @@ with the source teacher's features and the other way round, so that neither can 
 from collections.abc import Mapping
 
 import torch
-from timm.models import FeatureListNet
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn import functional as F
 
@@ -46,7 +45,7 @@ class UniNet(AnomalyModel):
     def __init__(
         self,
         source: Backbone,
-        target: FeatureListNet,
+        target: nn.Module,
         shape: ResNetShape,
         temperature: float,
     ) -> None:

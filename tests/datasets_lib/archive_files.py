@@ -22,6 +22,16 @@ def write_zip(path, _kind, files, folders):
             archive.writestr(zip_info(name), content, zipfile.ZIP_DEFLATED)
 
 
+def write_unmarked_zip(path, files):
+    """Writes (name as bytes, content) pairs without the mark of UTF-8, as Windows does."""
+    places = [f"{number:_<{len(name)}}".encode() for number, (name, _) in enumerate(files)]
+    write_zip(path, "zip", [(p.decode(), c) for p, (_, c) in zip(places, files, strict=True)], ())
+    data = path.read_bytes()
+    for place, (name, _) in zip(places, files, strict=True):
+        data = data.replace(place, name)
+    path.write_bytes(data)
+
+
 def zip_info(name):
     """An entry of exactly this name; the constructor would end it at a NUL."""
     info = zipfile.ZipInfo("x")
@@ -29,8 +39,8 @@ def zip_info(name):
     return info
 
 
-def write_tar(path, kind, files, folders=(), form=tarfile.USTAR_FORMAT):
-    with tarfile.open(path, TAR_MODES[kind], format=form) as archive:
+def write_tar(path, kind, files, folders=(), form=tarfile.USTAR_FORMAT, encoding="utf-8"):
+    with tarfile.open(path, TAR_MODES[kind], format=form, encoding=encoding) as archive:
         for folder in folders:
             archive.addfile(tar_info(folder, tarfile.DIRTYPE))
         for name, content in files:

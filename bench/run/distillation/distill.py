@@ -5,8 +5,8 @@ harness's own loop; this file holds the network, the loss and what a killed run 
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,14 @@ from torch.nn import functional as F
 from bench.protocol import Protocol
 from bench.run.distillation.patch_targets import PatchTargets
 from bench.run.job import ProgressCallback
-from bench.run.training.loop import DamagedCheckpointError, NonFiniteLossError, fit
+from bench.run.training.loop import (
+    DamagedCheckpointError,
+    NonFiniteLossError,
+    Trainable,
+    TrainingResult,
+    fit,
+)
+from bench.run.training.objective import Objective
 from datasets_lib.augment.rows import select
 from models.catalog import WEIGHTS, Recipe
 from models.components.color_jitter import grayscale
@@ -37,7 +44,8 @@ MAX_NORMALIZATION_IMAGES = 10_000
 """Maximum number of images that the mean and deviation of the targets are computed from."""
 
 _MAX_HELD_OUT = 200
-_SEED = 0
+SEED = 0
+"""Seed of the weights, of the order of images and of the images that are held out."""
 
 
 class DistillationError(Exception):
@@ -69,14 +77,6 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, as a checkpoint holds them."""
         return asdict(self) | {"layers": list(self.layers)}
-
-    def differences(self, saved: Mapping[str, Any]) -> list[str]:
-        """Return how a saved plan differs from this one, in words."""
-        return [
-            f"{name} was {saved.get(name)}, now {value}"
-            for name, value in self.as_dict().items()
-            if saved.get(name) != value
-        ]
 
 
 @dataclass(frozen=True)
@@ -131,13 +131,40 @@ def distill(
         DistillationError: The loss became infinite or NaN, or the checkpoint is damaged or belongs
             to another plan.
     """
-    training, held_out = _split(len(images))
+    training, held_out = split(len(images))
     student = _Student(plan, device, checkpoint)
     objective = _Objective(student, images, training, targets)
+    protocol = protocol_of(RECIPE, plan.side, plan.steps, min(plan.batch, len(training)))
+    result = fit_or_explain(student, objective, protocol, device, report, checkpoint)
+    trained, trivial = objective.evaluate(held_out)
+    first, last = first_and_last(result.losses)
+    return Distilled(
+        state={name: t.cpu().contiguous() for name, t in student.network.state_dict().items()},
+        first=first,
+        last=last,
+        held_out=trained,
+        trivial=trivial,
+        resumed_at=result.resumed_at,
+    )
+
+
+def fit_or_explain(
+    model: Trainable,
+    objective: Objective,
+    protocol: Protocol,
+    device: torch.device,
+    report: ProgressCallback,
+    checkpoint: Path,
+) -> TrainingResult:
+    """Train, see `bench.run.training.loop.fit`.
+
+    Raises:
+        DistillationError: The loss became infinite or NaN, or the checkpoint is damaged.
+    """
     try:
-        result = fit(
-            *(student, objective, _protocol(plan, len(training))),
-            seed=_SEED,
+        return fit(
+            *(model, objective, protocol),
+            seed=SEED,
             device=device,
             report=report,
             checkpoint=checkpoint,
@@ -149,39 +176,48 @@ def distill(
         ) from error
     except DamagedCheckpointError as error:
         raise DistillationError(str(error)) from error
-    hundredth = math.ceil(len(result.losses) / 100)
-    trained, trivial = objective.evaluate(held_out)
-    return Distilled(
-        state={name: t.cpu().contiguous() for name, t in student.network.state_dict().items()},
-        first=sum(result.losses[:hundredth]) / hundredth,
-        last=sum(result.losses[-hundredth:]) / hundredth,
-        held_out=trained,
-        trivial=trivial,
-        resumed_at=result.resumed_at,
-    )
 
 
-def _split(count: int) -> tuple[Tensor, Tensor]:
+def check_plan(plan: Mapping[str, Any], saved: Mapping[str, Any], checkpoint: Path) -> None:
+    """Raise `DistillationError` where the plan in a checkpoint differs from the one asked for."""
+    differences = [
+        f"{name} was {saved.get(name)}, now {value}"
+        for name, value in plan.items()
+        if saved.get(name) != value
+    ]
+    if differences:
+        raise DistillationError(
+            f"An unfinished training of another plan is in the way, {checkpoint}: "
+            f"{', '.join(differences)}. Ask for the same to continue it, remove it to start "
+            "anew, or name another --out."
+        )
+
+
+def first_and_last(losses: Sequence[float]) -> tuple[float, float]:
+    """Return the mean losses over the first and over the last hundredth of the steps."""
+    hundredth = math.ceil(len(losses) / 100)
+    return sum(losses[:hundredth]) / hundredth, sum(losses[-hundredth:]) / hundredth
+
+
+def split(count: int) -> tuple[Tensor, Tensor]:
     """Return training and held-out indices, drawn at random: datasets are sorted by class."""
-    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(_SEED))
+    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(SEED))
     held_out = min(_MAX_HELD_OUT, max(1, count // 10))
     return drawn[held_out:], drawn[:held_out]
 
 
-def _protocol(plan: Plan, training_images: int) -> Protocol:
-    """Return a budget of ``plan.steps`` steps; a set smaller than a batch is a batch."""
-    batch = min(plan.batch, training_images)
-    recipe = Recipe(**asdict(RECIPE) | {"batch_size": batch, "images": plan.steps * batch})
+def protocol_of(recipe: Recipe, side: int, steps: int, batch: int) -> Protocol:
+    """Return a budget of steps of a recipe, on images of some side."""
     return Protocol(
         profile="paper",
         recipe_name="distillation",
-        recipe=recipe,
+        recipe=replace(recipe, batch_size=batch, images=steps * batch),
         options={},
-        image_size=plan.side,
+        image_size=side,
         crop=None,
         augmentation="default",
         precision="float32",
-        images_seen=plan.steps * batch,
+        images_seen=steps * batch,
         train_limit=None,
         test_limit=None,
         calibration=False,
@@ -200,7 +236,7 @@ class _Student(nn.Module):
     def __init__(self, plan: Plan, device: torch.device, checkpoint: Path) -> None:
         super().__init__()
         self.plan, self.device, self._checkpoint = plan, device, checkpoint
-        torch.manual_seed(_SEED)
+        torch.manual_seed(SEED)
         network = PatchDescriptionNetwork(plan.size, padding=True).to(device)
         self.network = network.to(memory_format=torch.channels_last)
         entry = WEIGHTS[f"pdn_{plan.size}.distilled"]
@@ -241,12 +277,7 @@ class _Student(nn.Module):
         Raises:
             DistillationError: The state was saved under another plan.
         """
-        if differences := self.plan.differences(state["plan"]):
-            raise DistillationError(
-                f"An unfinished distillation of another plan is in the way, {self._checkpoint}: "
-                f"{', '.join(differences)}. Ask for the same to continue it, remove it to start "
-                "anew, or name another --out."
-            )
+        check_plan(self.plan.as_dict(), state["plan"], self._checkpoint)
         self.network.load_state_dict(state["network"])
         self.statistics = state["statistics"]
 
@@ -276,7 +307,7 @@ class _Objective:
         if not len(self._student.statistics):
             self._student.statistics = self._target_statistics(first * batch + len(order), batch)
         # Drawn for the whole training at once: a resumed training draws the same.
-        generator = torch.Generator().manual_seed(_SEED)
+        generator = torch.Generator().manual_seed(SEED)
         gray = torch.rand(first * batch + len(order), generator=generator) < GRAYSCALE
         index = self._training[order]
         gray = gray[first * batch :]

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 from bench.run.measure.flop_formulas import FORMULAS, UNCOUNTABLE
 from models.components.nominal_flops import nominal_flops
@@ -58,6 +59,7 @@ def count_flops(step: Callable[[], object]) -> int:
         # torch's counter does not know the CPU's fused attention and would count it as nothing.
         with sdpa_kernel(SDPBackend.MATH):
             counter = FlopCounterMode(display=False, custom_mapping=mapping)
+            counter.mod_tracker = _NoModules()
             with nominal_flops(counter.get_total_flops) as tally, counter:
                 step()
     finally:
@@ -76,6 +78,20 @@ def numbers_kept(checkpoint: Mapping[str, Any]) -> int:
     covariance for each position.
     """
     return sum(value.numel() for value in checkpoint.values() if isinstance(value, Tensor))
+
+
+class _NoModules(ModuleTracker):
+    """Attributes operations to no module.
+
+    torch's own tracker fails in inference mode where a parameter is the input of a module, as in
+    FrEIA's blocks.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
 
 
 def parameter_counts(module: nn.Module) -> ParameterCounts:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bench.run.malloc import trim
+from bench.run.malloc import freed_at_once, trim
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -68,9 +68,10 @@ class MemoryRise:
 def measure_memory(step: Callable[[], object], device: torch.device, rounds: int = 1) -> MemoryRise:
     """Run a step a few times and return the rise of memory.
 
-    Call the step before: a first call may allocate lasting buffers or try out kernels.
+    Call the step before: a first call may allocate lasting buffers or try out kernels. The calls
+    here are slower than usual, because freed memory goes back to the system.
     """
-    with memory_rise(device) as rise:
+    with freed_at_once(), memory_rise(device) as rise:
         for _ in range(rounds):
             step()
     return rise

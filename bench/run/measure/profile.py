@@ -1,10 +1,12 @@
 """Measurement of a trained model: speed, latency, memory and size, each in its own loop."""
 
+import copy
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median, quantiles
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ from models.components.base import AnomalyModel, Classifier
 
 _PARTS = 4
 _TRAINING_STEPS = 3  # one whose FLOPs are counted, two for the memory
+_SLOWER = 1.5  # how much longer a step takes when freed memory goes back to the system
 _LATENCY_CALLS = 4  # at least: one to warm up, three samples
 _LATENCY_SHARE, _INFERENCE_SHARE = 0.1, 0.2  # of the time limit; warming up may take as long again
 
@@ -35,12 +38,14 @@ class Measured:
         samples: Samples in seconds.
         charges: Seconds by part that a speed or a duration covers.
         reasons: Why a value is None.
+        notes: What is unusual about a value.
     """
 
     values: dict[str, float | None]
     samples: dict[str, list[float]] = field(default_factory=dict)
     charges: dict[str, dict[str, float]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     def __or__(self, other: "Measured") -> "Measured":
         return Measured(
@@ -48,6 +53,7 @@ class Measured:
             self.samples | other.samples,
             self.charges | other.charges,
             self.reasons | other.reasons,
+            self.notes | other.notes,
         )
 
 
@@ -59,7 +65,9 @@ class ProfileTarget:
         model: The model, on its device.
         images: ``(N, 3, S, S)`` uint8 images to measure on.
         predict: Returns predictions of a float batch.
-        loss: Returns the training loss of a float batch; None for a model without gradients.
+        loss: Returns the training loss of a float batch under the given model, a copy; None for a
+            model without gradients.
+        gather: Gathers the model's statistics once more, under a copy; None for a model without.
         frozen_seconds: Duration per image of the frozen part that training computed beforehand; 0
             where there is none.
     """
@@ -67,8 +75,9 @@ class ProfileTarget:
     model: AnomalyModel | Classifier
     images: Tensor
     predict: Callable[[Tensor], object]
-    loss: Callable[[Tensor], Tensor] | None
+    loss: Callable[[Any, Tensor], Tensor] | None
     frozen_seconds: float = 0.0
+    gather: Callable[[], object] | None = None
 
 
 class _Budget:
@@ -104,8 +113,8 @@ def measure(
     with model and batch in place: ``inference_rise_…`` while predicting, ``train_rise_…`` while
     taking optimizer steps or gathering statistics, gradients and optimizer state included.
     ``model_bytes`` are the model's parameters and buffers. FLOPs are per image. Speeds of training
-    exist for models trained by gradient alone; `charges` says what they cover. The training steps
-    taken here change the model, so this comes last.
+    exist for models trained by gradient alone; `charges` says what they cover. What does not depend
+    on the load of the machine is measured first.
 
     Args:
         target: What is measured.
@@ -124,28 +133,8 @@ def measure(
             "model_bytes": sum(tensor.nbytes for tensor in target.model.state_dict().values()),
         }
     )
-    found |= _inference(target, protocol, device, budget, report)
-    if target.loss is None or not trained.steps:
-        return found | Measured(_rise("train", trained.gather_memory or MemoryRise()))
-    return found | _training(target, target.loss, protocol, trained, device, budget, report)
-
-
-def thinned(samples: list[float], max_samples: int = 1_000) -> list[float]:
-    """Return evenly spaced samples, so that a record of a long training stays readable."""
-    return samples[:: math.ceil(len(samples) / max_samples)] if samples else []
-
-
-def _inference(
-    target: ProfileTarget,
-    protocol: Protocol,
-    device: torch.device,
-    budget: _Budget,
-    report: ProgressCallback,
-) -> Measured:
-    """Measure memory, FLOPs, latency and speed of predictions, the unmeasured first call apart."""
     target.model.eval()
     batch = _batch(target.images, protocol.evaluation_batch, device)
-    single = batch[:1].contiguous(memory_format=torch.channels_last)
 
     def predict(chunk: Tensor) -> None:
         with torch.inference_mode():
@@ -154,13 +143,52 @@ def _inference(
     _tell(report, 1)
     begin = time.monotonic()
     predict(batch)  # allocates lasting buffers, tries out kernels
-    found = Measured(_rise("inference", measure_memory(lambda: predict(batch), device)))
+    found |= Measured(_rise("inference", measure_memory(lambda: predict(batch), device)))
     call_s = (time.monotonic() - begin) / 2
-    found |= _flops("inference_flops", lambda: predict(single), 1)
+    found |= _flops("inference_flops", lambda: predict(_single(batch)), 1)
     _tell(report, 2)
-    found |= _speed(predict, batch, call_s, budget)
+    gathered = _gathering(target, trained, device, budget)
+    if target.loss is not None and trained.steps:
+        found |= _training(target, target.loss, protocol, trained, device, budget)
+    found |= _larger_rise(found, gathered)
     _tell(report, 3)
-    return found | _latency(predict, single, call_s / len(batch), budget)
+    found |= _speed(predict, batch, call_s, budget)
+    _tell(report, 4)
+    return found | _latency(predict, _single(batch), call_s / len(batch), budget)
+
+
+def thinned(samples: list[float], max_samples: int = 1_000) -> list[float]:
+    """Return evenly spaced samples, so that a record of a long training stays readable."""
+    return samples[:: math.ceil(len(samples) / max_samples)] if samples else []
+
+
+def _gathering(
+    target: ProfileTarget, trained: TrainingResult, device: torch.device, budget: _Budget
+) -> Measured:
+    """Measure the memory of gathering statistics, once more where time allows.
+
+    While the pass was timed, freed memory was kept for the next tensors.
+    """
+    if trained.gather_memory is None:
+        return Measured(_rise("train", MemoryRise()))
+    if device.type == "cuda" or target.gather is None:
+        return Measured(_rise("train", trained.gather_memory))
+    if budget.allows(_SLOWER * trained.gather_seconds):
+        return Measured(_rise("train", measure_memory(target.gather, device)))
+    note = "of the timed pass, in which freed memory is kept: up to half as much again as needed"
+    return Measured(_rise("train", trained.gather_memory), notes={_TRAIN_RISE[0]: note})
+
+
+def _larger_rise(training: Measured, gathering: Measured) -> Measured:
+    """Return the larger memory of training's two passes, unless one is missing for want of time."""
+    if training.reasons.keys() & _TRAIN_RISE:
+        return Measured({})
+    parts = (training.values, gathering.values)
+    values = {
+        name: max((v for part in parts if (v := part.get(name)) is not None), default=None)
+        for name in _TRAIN_RISE
+    }
+    return Measured(values, notes=gathering.notes)
 
 
 def _speed(predict: Predict, batch: Tensor, call_s: float, budget: _Budget) -> Measured:
@@ -185,12 +213,11 @@ def _latency(predict: Predict, single: Tensor, image_s: float, budget: _Budget) 
 
 def _training(
     target: ProfileTarget,
-    loss_of: Callable[[Tensor], Tensor],
+    loss_of: Callable[[Any, Tensor], Tensor],
     protocol: Protocol,
     trained: TrainingResult,
     device: torch.device,
     budget: _Budget,
-    report: ProgressCallback,
 ) -> Measured:
     """Measure speed, memory and FLOPs of training.
 
@@ -215,34 +242,34 @@ def _training(
         names = ("train_flops", *_TRAIN_RISE)
         reasons = dict.fromkeys(names, budget.reason)
         return found | Measured(dict.fromkeys(names), reasons=reasons)
-    _tell(report, 4)
     step = _OptimizerStep(target, loss_of, protocol, _batch(target.images, count, device), device)
     found |= _flops("train_flops", step, count)  # the unmeasured first step for the memory
     step.reset()
     # Two steps: the optimizer's state is allocated at the end of the first.
-    rise = measure_memory(step, device, rounds=2)
-    return found | Measured(_rise("train", rise | (trained.gather_memory or MemoryRise())))
+    return found | Measured(_rise("train", measure_memory(step, device, rounds=2)))
 
 
 class _OptimizerStep:
-    """A step as the training loop takes it, on one batch."""
+    """A step as the training loop takes it, on one batch and a copy of the model."""
 
     def __init__(
         self,
         target: ProfileTarget,
-        loss_of: Callable[[Tensor], Tensor],
+        loss_of: Callable[[Any, Tensor], Tensor],
         protocol: Protocol,
         batch: Tensor,
         device: torch.device,
     ) -> None:
-        self._model, self._loss_of, self._batch = target.model, loss_of, batch
+        backbone = getattr(target.model, "backbone", None)
+        self._model = copy.deepcopy(target.model, {id(backbone): backbone})
+        self._loss_of, self._batch = loss_of, batch
         self._protocol, self._device = protocol, device
         self._model.train()
         self.reset()
 
     def __call__(self) -> None:
         with autocast(self._device, self._protocol):
-            loss = self._loss_of(self._batch)
+            loss = self._loss_of(self._model, self._batch)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -274,6 +301,10 @@ _TRAIN_RISE = tuple(_rise("train", MemoryRise()))
 
 def _tell(report: ProgressCallback, part: int) -> None:
     report("measure", {"step": part, "steps": _PARTS})
+
+
+def _single(batch: Tensor) -> Tensor:
+    return batch[:1].contiguous(memory_format=torch.channels_last)
 
 
 def _batch(images: Tensor, count: int, device: torch.device) -> Tensor:

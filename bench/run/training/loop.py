@@ -21,6 +21,7 @@ from bench.atomic import save_tensors
 from bench.protocol import Protocol as CaseProtocol
 from bench.run.job import ProgressCallback
 from bench.run.measure.memory import MemoryRise
+from bench.run.training.interruption import deferred_interrupts
 from bench.run.training.objective import Objective
 from bench.run.training.optimization import build_optimizer, learning_rate_factor, order
 from bench.run.training.step_clock import StepClock
@@ -29,7 +30,7 @@ from models.catalog import ClassifierRecipe, Recipe
 _log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 300.0
-"""Seconds of training that a killed case loses at most."""
+"""Seconds of training that a killed case loses at most; an interrupted one loses none."""
 
 _CURVE_POINTS = 200
 _DAMAGED = (
@@ -134,6 +135,7 @@ def fit(
         evaluate_fn: Called after every pass and after the last step; not counted as training.
 
     Raises:
+        KeyboardInterrupt: The user or the session stopped it; its checkpoint is written.
         NonFiniteLossError: Training diverged.
     """
     batch = min(protocol.recipe.batch_size, objective.count)
@@ -149,28 +151,35 @@ def fit(
     remaining = order(objective.count, steps * batch, seed)[result.steps * batch :]
     batches = objective.batches(remaining, batch, result.steps)
     model.train()
-    for step in range(result.steps, steps):
-        clock.start()
-        pending.append(trainer.step(next(batches), step))
-        clock.stop()
-        result.steps, result.images_seen = step + 1, (step + 1) * batch
-        pass_ends = _ends_pass(step, steps, batch, objective.count)
-        if len(pending) == check_every or pass_ends:
-            result.losses += _finite_losses(pending, step + 1, protocol.recipe)
-            pending.clear()
-            report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
-        if pass_ends and not compile_considered:
-            result.step_seconds += clock.seconds()
-            objective.maybe_compile(statistics.median(result.step_seconds), steps - step - 1)
-            compile_considered = True
-        if pass_ends and evaluate_fn is not None:
-            begin = time.perf_counter()
-            result.epochs.append([result.images_seen, evaluate_fn(trainer.evaluated_model)])
-            result.evaluate_seconds += time.perf_counter() - begin
-        if not pending and time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-            result.step_seconds += clock.seconds()
-            trainer.save(checkpoint, result)
-            saved_at = time.monotonic()
+    with deferred_interrupts() as interrupted:
+        for step in range(result.steps, steps):
+            clock.start()
+            pending.append(trainer.step(next(batches), step))
+            clock.stop()
+            result.steps, result.images_seen = step + 1, (step + 1) * batch
+            pass_ends = _ends_pass(step, steps, batch, objective.count)
+            if len(pending) == check_every or pass_ends:
+                result.losses += _finite_losses(pending, step + 1, protocol.recipe)
+                pending.clear()
+                report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
+            if pass_ends and not compile_considered:
+                result.step_seconds += clock.seconds()
+                objective.maybe_compile(statistics.median(result.step_seconds), steps - step - 1)
+                compile_considered = True
+            if pass_ends and evaluate_fn is not None:
+                begin = time.perf_counter()
+                result.epochs.append([result.images_seen, evaluate_fn(trainer.evaluated_model)])
+                result.evaluate_seconds += time.perf_counter() - begin
+            stop = interrupted()
+            if stop and pending:
+                result.losses += _finite_losses(pending, step + 1, protocol.recipe)
+                pending.clear()
+            if stop or (not pending and time.monotonic() - saved_at > CHECKPOINT_SECONDS):
+                result.step_seconds += clock.seconds()
+                trainer.save(checkpoint, result)
+                saved_at = time.monotonic()
+            if stop:
+                raise KeyboardInterrupt
     result.step_seconds += clock.seconds()
     trainer.finish()
     return result

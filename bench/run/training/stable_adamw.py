@@ -52,6 +52,12 @@ class StableAdamW(torch.optim.Optimizer):
         }
         super().__init__(params, settings)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state, wherever its tensors are."""
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            state["step"] = state["step"].cpu()  # it is read at every step
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every parameter that has a gradient, without waiting for the device."""

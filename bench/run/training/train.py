@@ -62,7 +62,7 @@ def train(
     _check_methods(model, job)
     _warm_up(model, data, job, device)
     if model.gathers_statistics:
-        trained = _gather(model, data, job, device, progress)
+        trained = gather(model, data, job, device, progress)
     if data.held_out is not None:  # its predictions need constants; the real ones follow below
         first = data.held_out[: job.protocol.evaluation_batch]
         _calibrate(model, first, job, device)
@@ -110,7 +110,7 @@ def _warm_up(model: AnomalyModel, data: TrainingData, job: Job, device: torch.de
 
     def fit_few(twin: AnomalyModel) -> None:
         if twin.gathers_statistics:
-            _gather(twin, few, job, device, lambda *_: None)
+            gather(twin, few, job, device, lambda *_: None)
         if data.held_out is not None:
             _calibrate(twin, data.held_out[:_FEW], job, device)
         if job.protocol.recipe.optimizer != "none":
@@ -163,7 +163,7 @@ def _check(model: AnomalyModel, data: TrainingData, job: Job, device: torch.devi
     check_contract(model, batch, MODELS[job.case.model].heads, device)
 
 
-def _gather(
+def gather(
     model: AnomalyModel,
     data: TrainingData,
     job: Job,

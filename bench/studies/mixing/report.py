@@ -55,7 +55,8 @@ def _recipe(study: Study, recipe: str, cells: Outcomes, left_out: int) -> Iterat
     if parts := list(hypothesis_tables(study.model_names, cells)):
         yield f"#### Hypotheses, recipe `{recipe}`"
         yield from parts
-        yield _DIFFERENCES
+        if len(parts) > 1:  # there is a table
+            yield _DIFFERENCES
     if parts := list(gains_table(cells)):
         yield f"#### Pretrained against scratch, recipe `{recipe}`"
         yield from parts

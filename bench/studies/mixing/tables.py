@@ -81,6 +81,12 @@ def hypothesis_tables(pair: Sequence[str], outcomes: Outcomes) -> Iterator[str]:
         answers += changes
     if not answers:
         return
+    if not any(answer.contrast for answer in answers):
+        yield (
+            f"These runs do not ask H1 or H2 yet: each needs {pair[0]} and {pair[1]} on one "
+            "dataset, with and without the augmentation."
+        )
+        return
     yield "\n".join(sentences)
     headings = ["Hypothesis", "Dataset", "Init", "Difference, points", "Seeds", "Verdict"]
     yield table(headings, [_answer(answer) for answer in answers], words=(0, 1, 2, 5))

@@ -1,7 +1,10 @@
 """The training loop on a tiny convolutional autoencoder that really trains."""
 
 import math
+import os
+import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -110,6 +113,43 @@ def test_a_killed_training_goes_on_bit_equal_from_its_checkpoint(tmp_path, monke
     assert trained.losses == whole.losses
     for name, tensor in unbroken.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_writes_a_checkpoint_after_the_step_and_loses_none(tmp_path, number):
+    plan = protocol(lr=1e-3)
+    unbroken, whole = run(tmp_path / "whole", plan)
+    before = signal.getsignal(number)
+
+    def interrupt(_phase, info):
+        if info["step"] == 9:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", plan, report=interrupt)
+    assert signal.getsignal(number) is before
+    resumed, trained = run(tmp_path / "stopped", plan)
+    assert trained.resumed_at == 9
+    assert trained.losses == whole.losses
+    for name, tensor in unbroken.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_a_second_interrupt_acts_at_once(tmp_path):
+    def interrupt(_phase, info):
+        if info["step"] == 3:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            pytest.fail("it went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, protocol(), report=interrupt)
+    assert not (tmp_path / "run" / "training.pth").exists()
+
+
+def test_a_training_in_another_thread_gets_no_signals_and_runs(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(run, tmp_path, protocol()).result()[1].steps == 16
 
 
 def test_a_damaged_checkpoint_is_removed_and_said(tmp_path):

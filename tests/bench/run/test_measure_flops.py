@@ -172,3 +172,14 @@ def test_parameters_all_and_trainable_shared_ones_once():
     assert parameter_counts(nn.Sequential(frozen, head, head)) == ParameterCounts(
         all=4 * 5 + 5 + 5 * 2 + 2, trainable=5 * 2 + 2
     )
+
+
+def test_parameter_as_a_modules_input_in_inference_mode():
+    scale, activation = nn.Parameter(torch.ones(5, 1)), nn.Softplus()
+    matrix = torch.ones(3, 5)
+
+    def step():
+        with torch.inference_mode():
+            return matrix @ activation(scale)
+
+    assert count_flops(step) == 2 * 3 * 5

@@ -110,6 +110,27 @@ def test_stable_adamw_resumes_bit_equal(tmp_path):
     assert all(state["step"].device.type == "cpu" for state in other.state.values())
 
 
+@pytest.mark.gpu
+def test_stable_adamw_is_the_same_on_cuda_and_resumes_there(tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    on_host = parameters()
+    on_device = [torch.nn.Parameter(p.detach().cuda()) for p in on_host]
+    host = StableAdamW(on_host, **SETTINGS, amsgrad=True)
+    device = StableAdamW(on_device, **SETTINGS, amsgrad=True)
+    for step in range(4):
+        for ours, theirs in zip(on_host, on_device, strict=True):
+            ours.grad = torch.full_like(ours, 3.0**step)
+            theirs.grad = ours.grad.cuda()
+        host.step()
+        device.step()
+        torch.save(device.state_dict(), tmp_path / "optimizer.pt")
+        device.load_state_dict(torch.load(tmp_path / "optimizer.pt", map_location="cuda"))
+    assert all(state["step"].device.type == "cpu" for state in device.state.values())
+    for ours, theirs in zip(on_host, on_device, strict=True):
+        torch.testing.assert_close(ours.data, theirs.data.cpu(), rtol=1e-10, atol=1e-12)
+
+
 def test_stable_adamw_has_groups_and_skips_parameters_without_gradient():
     first, second, third = parameters()
     groups = [{"params": [first, second]}, {"params": [third], "lr": 0.0, "weight_decay": 0.0}]

@@ -178,6 +178,11 @@ def check_figures(row, expected, column):
 @given(tables)
 def test_no_sentence_contradicts_its_table(values):
     parts = list(hypothesis_tables((CNN, VIT), table_of(values)))
+    if len(parts) == 1:  # no answer has a value
+        own = [cell_answers(h, table_of(values)) for h in hypotheses(CNN, VIT)]
+        assert not any(answer.contrast for answers in own for answer in answers)
+        assert "do not ask" in parts[0]
+        return
     sentences, table = parts
     rows = cells_of(table)
     for row in rows:

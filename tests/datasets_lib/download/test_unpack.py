@@ -1,13 +1,24 @@
 """Archives unpack to their bytes, or are refused by name without writing outside the folder."""
 
+import errno
 import gzip
+import os
 import random
+import signal
 import stat
 import tarfile
 import zipfile
 
 import pytest
-from archive_files import KINDS, content_of, tar_info, write_archive, write_tar, zip_info
+from archive_files import (
+    KINDS,
+    content_of,
+    tar_info,
+    write_archive,
+    write_tar,
+    write_unmarked_zip,
+    zip_info,
+)
 
 from datasets_lib.download import unpack as unpack_module
 from datasets_lib.download.unpack import ArchiveError, unpack
@@ -115,6 +126,70 @@ def test_too_small_a_disk_is_a_clear_error(tmp_path, refuses, monkeypatch):
     monkeypatch.setattr(unpack_module.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     archive = write_archive(tmp_path / "archive", "zip", FILES.items())
     refuses(archive, "the disk is full.*Make room", DatasetError)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_fills_up_meanwhile_is_a_clear_error(tmp_path, folder, kind, run_in_child):
+    resource = pytest.importorskip("resource")
+    archive = write_archive(tmp_path / "a", kind, FILES.items())
+
+    def run():
+        # Writing beyond the limit fails as on a full disk, halfway through the first file.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+        unpack(archive, folder)
+
+    with pytest.raises(DatasetError, match=r"Wanted to unpack.*File too large") as error:
+        run_in_child(run)
+    assert not isinstance(error.value, ArchiveError)  # the archive is whole: nobody deletes it
+
+
+def test_a_full_disk_meanwhile_asks_for_room(tmp_path, folder, monkeypatch):
+    archive = write_archive(tmp_path / "a", "tar", FILES.items())
+
+    def fill(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tarfile.TarFile, "extract", fill)
+    with pytest.raises(DatasetError, match=r"the disk is full.*Make room") as error:
+        unpack(archive, folder)
+    assert not isinstance(error.value, ArchiveError)
+
+
+KOREAN = ["부품/너트/train/good/새 이미지.png", "부품/볼트/긁힘 (1).png"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_of_korean_systems_are_understood(tmp_path, folder, kind, encoding):
+    archive = tmp_path / "a"
+    if kind == "zip":
+        write_unmarked_zip(archive, [(name.encode(encoding), b"1") for name in KOREAN])
+    else:
+        write_tar(archive, kind, [(name, b"1") for name in KOREAN], encoding=encoding)
+    unpack(archive, folder)
+    assert content_of(folder) == dict.fromkeys(KOREAN, b"1")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_names_in_no_known_encoding_are_refused(tmp_path, refuses, kind):
+    name, archive = b"a\xff\x20\x81.png", tmp_path / "a"
+    if kind == "zip":
+        write_unmarked_zip(archive, [(name, b"1")])
+    else:
+        write_tar(archive, kind, [(name.decode("latin-1"), b"1")], encoding="latin-1")
+    refuses(archive, "neither UTF-8 nor CP949")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_paths_out_of_the_folder_are_refused_in_every_encoding(tmp_path, refuses, kind, encoding):
+    name, archive = "부품/../../x", tmp_path / "a"
+    if kind == "zip":
+        write_unmarked_zip(archive, [(name.encode(encoding), b"1")])
+    else:
+        write_tar(archive, kind, [(name, b"1")], encoding=encoding)
+    refuses(archive, "has a path out of its folder")
 
 
 @pytest.mark.parametrize("kind", KINDS)

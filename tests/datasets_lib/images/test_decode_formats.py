@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_files import decode_mask, png16, tiff16
-from PIL import Image
+from PIL import ExifTags, Image
 
 from datasets_lib.images import decode
-from datasets_lib.images.decode import decode_image, decoded_files
+from datasets_lib.images.decode import decode_image, decoded_files, set_pixel_limit, to_rgb
+from datasets_lib.images.orientation import orientation_of
 from datasets_lib.layouts.category import DatasetError
 
 
@@ -80,6 +81,16 @@ GRAY_FILES = {
     "tiff 16 deflate": lambda gray: tiff16(wide(gray), ">", deflate=True),
 }
 
+
+def oriented_tiff16(array, orientation):
+    """A 16-bit TIFF with an orientation, which takes the place of its number of rows a strip."""
+    data = tiff16(array)
+    rows = struct.pack("<HHI", 278, 4, 1) + struct.pack("<I", array.shape[0])
+    turned = struct.pack("<HHIHH", 274, 3, 1, orientation, 0)
+    assert rows in data
+    return data.replace(rows, turned)
+
+
 SIDES = st.integers(1, 24)
 EXAMPLES = settings(max_examples=15, deadline=None)
 
@@ -133,6 +144,49 @@ def test_sixteen_bits_are_divided_by_257_and_rounded(decoded, order, channels):
     expected = np.rint(np.broadcast_to(wide_pixels, (32, 32, 3)) / 257.0)
     np.testing.assert_array_equal(decoded(png16(wide_pixels), 32), expected)
     np.testing.assert_array_equal(decoded(tiff16(wide_pixels, order), 32), expected)
+
+
+def test_every_value_of_sixteen_bits_is_rounded_to_the_nearest():
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    found = np.asarray(to_rgb(png16(every), "x"))[:, :, 0]
+    np.testing.assert_array_equal(found, np.rint(every[:, :, 0] / 257.0))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize("write", [png16, tiff16])
+def test_cameras_with_fewer_bits_fill_the_range(bits, write):
+    top = 2**bits - 1
+    wide_pixels = pixels(16, 16, 3, bits, levels=65536) & top
+    wide_pixels[0, 0] = top
+    found = np.asarray(to_rgb(write(wide_pixels), "x", bits))
+    np.testing.assert_array_equal(found, np.rint(wide_pixels * 255.0 / top))
+    with pytest.raises(DatasetError, match=rf"value {top:,}, .*at least --bits {bits}"):
+        to_rgb(write(wide_pixels), "x", bits - 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "TIFF deflate", "TIFF 16", "TIFF gray"])
+def test_no_orientation_is_applied(orientation, kind):
+    rgb = np.zeros((16, 24, 3), np.uint8)
+    rgb[:8, :8] = 255
+    if kind == "TIFF 16":
+        data = oriented_tiff16(wide(rgb), orientation)
+    else:
+        array = rgb[:, :, 0] if kind == "TIFF gray" else rgb
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        options = {"compression": "tiff_deflate"} if kind == "TIFF deflate" else {}
+        data = saved(array, kind.partition(" ")[0], exif=exif, **options)
+    assert orientation_of(Image.open(io.BytesIO(data))) == orientation
+    found = np.asarray(to_rgb(data, "x")).astype(int)
+    assert found.shape == rgb.shape
+    assert np.abs(found - rgb).max() < 40  # JPEG rings
+
+
+def test_a_size_that_is_turned_names_the_orientation(tmp_path):
+    (tmp_path / "mask.png").write_bytes(saved(pixels(24, 16, 1), "PNG"))
+    with pytest.raises(DatasetError, match="EXIF orientation"):
+        decode_mask(tmp_path / "mask.png", 8, (24, 16))
 
 
 def test_dim_sixteen_bit_images_are_not_stretched(decoded):
@@ -259,12 +313,30 @@ def test_missing_pixels_with_valid_checksums_are_refused(decoded):
         decoded(file, 4)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"no image", saved(pixels(4, 4, 1), "GIF")], ids=["empty", "text", "gif"]
-)
-def test_other_formats_are_refused(decoded, data):
-    with pytest.raises(DatasetError, match="PNG, JPEG, BMP, TIFF"):
-        decoded(data, 8)
+FOREIGN = {
+    "an empty file": b"",
+    "nothing but zeros": bytes(4096),
+    "of an unknown format": b"no image",
+    "a GIF file": saved(pixels(4, 4, 1), "GIF"),
+    "a WebP file": saved(pixels(4, 4, 3), "WEBP"),
+    "a JPEG 2000 file": saved(pixels(16, 16, 3), "JPEG2000"),
+    "an AVIF file": b"\0\0\0 ftypavif" + bytes(30),
+    "a HEIC file": b"\0\0\0\x18ftypheic" + bytes(30),
+    "a PNM file": saved(pixels(4, 4, 3), "PPM"),
+    "an icon": saved(pixels(16, 16, 3), "ICO"),
+    "a DICOM file": bytes([1]) * 128 + b"DICM",
+    "a Photoshop file": b"8BPS" + bytes(20),
+    "a web page": b"<!DOCTYPE html><html>",
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\n",
+    "an AppleDouble file": b"\0\x05\x16\7" + bytes(30),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_other_formats_are_refused_by_name(decoded, kind):
+    with pytest.raises(DatasetError, match=f"is {kind}.*PNG, JPEG, BMP, TIFF") as caught:
+        decoded(FOREIGN[kind], 8)
+    assert "object at 0x" not in str(caught.value)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
@@ -281,6 +353,14 @@ def test_the_decompression_bomb_limit_holds(decoded, monkeypatch, side):
         assert decoded(saved(pixels(10, 10, 3), "PNG"), 4).shape == (4, 4, 3)
         with pytest.raises(DatasetError, match=r"more than 100 pixels.*--max-megapixels"):
             decoded(saved(pixels(side, side, 3), "PNG"), 4)
+
+
+def test_larger_images_are_allowed_by_megapixels(decoded, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    set_pixel_limit(None)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    set_pixel_limit(1)
+    assert decoded(saved(pixels(20, 20, 3), "PNG"), 4).shape == (4, 4, 3)
 
 
 def test_missing_and_unreadable_files_are_refused(tmp_path, run_unprivileged):

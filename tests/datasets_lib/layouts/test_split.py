@@ -1,4 +1,5 @@
 import hashlib
+import unicodedata
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -7,8 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets_lib.layouts.category import Sample
-from datasets_lib.layouts.split import limit, split_calibration, split_labeled, split_test
+from datasets_lib.layouts.category import DatasetError, Sample
+from datasets_lib.layouts.split import (
+    grouped_by,
+    limit,
+    split_calibration,
+    split_labeled,
+    split_test,
+)
 
 KINDS = st.lists(st.sampled_from([None, "crack", "stain", "scratch"]), max_size=60)
 
@@ -101,3 +108,47 @@ def test_half_of_each_kind_of_defect_is_labeled_and_leaves_the_test():
     assert Counter(sample.defect for sample in rest) == {None: 5, "crack": 3, "hole": 1, "dent": 1}
     assert sorted(labeled + rest, key=test.index) == test
     assert set(split_labeled(test[::-1])[0]) == set(labeled)
+
+
+def shots(parts, count):
+    """Several shots of each part, named by it."""
+    return [
+        Sample(f"normal/part{part}_{n}.png", Path(f"normal/part{part}_{n}.png"))
+        for part in range(parts)
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("split", [split_test, split_calibration])
+@pytest.mark.parametrize("prefix", ["part[0-9]+", ".*_", "part[0-9]+_"])
+def test_images_of_one_prefix_stay_together(split, prefix):
+    samples = shots(10, 5)
+    with grouped_by(prefix):
+        train, held_out = split(samples)
+    sides = [{sample.name.partition("_")[0] for sample in side} for side in (train, held_out)]
+    assert sides[0].isdisjoint(sides[1])
+    assert all(sides)
+    assert sorted([*train, *held_out], key=samples.index) == samples
+    # Without a prefix, a part's shots lie on both sides.
+    train, held_out = split(samples)
+    sides = [{sample.name.partition("_")[0] for sample in side} for side in (train, held_out)]
+    assert not sides[0].isdisjoint(sides[1])
+
+
+def test_whole_groups_are_held_out_up_to_the_share():
+    with grouped_by("part[0-9]+"):
+        assert len(split_test(shots(20, 5))[1]) == 20
+        assert len(split_test(shots(3, 30))[1]) == 30  # of 18 wanted: one group, whole
+
+
+@pytest.mark.parametrize(("prefix", "what"), [("cap", "none"), ("part", "the same text in all")])
+def test_a_prefix_that_parts_nothing_is_refused(prefix, what):
+    with grouped_by(prefix), pytest.raises(DatasetError, match=f"--split-by '{prefix}' .*{what}"):
+        split_test(shots(4, 4))
+
+
+def test_normal_forms_of_a_prefix_are_equal():
+    names = [unicodedata.normalize("NFD", f"부품{part}_{n}.png") for part in "12" for n in "123"]
+    with grouped_by("부품."):
+        train, held_out = split_test([Sample(name, Path(name)) for name in names])
+    assert (len(train), len(held_out)) == (3, 3)

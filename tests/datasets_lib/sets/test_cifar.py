@@ -104,12 +104,15 @@ def test_names_of_numpy_2_are_understood(tmp_path):
 
 
 REFUSED = {
+    "empty": (b"", "Ran out of input"),
     "no pickle": (b"no pickle", "UnpicklingError"),
     "a list": (pickled([1, 2]), "a dictionary, found a list"),
     "no data": (pickled(batch([0], data=None)), "'data' as NoneType"),
     "data no array": (pickled(batch([0], data=[1])), "'data' as list"),
     "float": (pickled(batch([0], data=np.zeros((1, 3072), np.float32))), "float32"),
+    "signed": (pickled(batch([0], data=np.zeros((1, 3072), np.int8))), "int8"),
     "narrow": (pickled(batch([0], data=np.zeros((1, 3071), np.uint8))), r"\(1, 3071\)"),
+    "deep": (pickled(batch([0], data=np.zeros((1, 3, 1024), np.uint8))), r"\(1, 3, 1024\)"),
     "no images": (pickled(batch([], data=np.zeros((0, 3072), np.uint8))), r"\(0, 3072\)"),
     "short data": (pickled(batch([0])).replace(b"M\x00\x0c", b"M\x01\x0c"), "ValueError"),
     "no labels": (pickled(batch([0], labels=None)), "'labels' as a list of numbers, found nothing"),
@@ -117,6 +120,7 @@ REFUSED = {
     "few labels": (pickled(batch([0, 1], labels=[0])), "2 images, 1 labels and 2 names"),
     "few names": (pickled(batch([0, 1], filenames=[b"a"])), "2 images, 2 labels and 1 names"),
     "high label": (pickled(batch([0, 4])), "labels from 0 to 3, found labels from 0 to 4"),
+    "negative label": (pickled(batch([-1, 0])), "found labels from -1 to 0"),
     "no names": (pickled(batch([0], filenames=None)), "'filenames' as a list of names"),
     "odd names": (pickled(batch([0], filenames=[b"\xff"])), "can't decode"),
 }

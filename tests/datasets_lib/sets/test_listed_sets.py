@@ -56,19 +56,24 @@ IMAGE = "candle/Data/Images/Normal/0000.JPG"
     ("row", "problem"),
     [
         ("candle,train,normal,../candle/Data/Images/Normal/0000.JPG,", "inside"),
+        ("candle,train,normal,candle/../../secret.png,", "inside"),
         ("candle,train,normal,/etc/hostname,", "inside"),
+        ("candle,train,normal,candle//etc/hostname,", "inside"),
         ("candle,train,normal,C:/x.JPG,", "inside"),
         (r"candle,train,normal,candle\Data\Images\Normal\0000.JPG,", "inside"),
         ("candle,train,normal,candle/Data/Images/Normal/9999.JPG,", "9999.JPG"),
         ("candle,train,normal,candle/Data/Images/Normal,", "not in"),
         ("candle,train,normal,pcb1/Data/Images/Normal/0000.JPG,", "not in"),
+        (f"candle,train,normal,{'x' * 5000},", "not in"),
         ("candle,train,normal,,", "an image"),
         (f"candle,val,normal,{IMAGE},", "'val'"),
+        (f"candle,test,good,{IMAGE},", "'good'"),
         (f"candle,train,anomaly,{IMAGE},{IMAGE}", "'anomaly'"),
         (f"candle,test,anomaly,{IMAGE},", "a mask for every anomaly"),
         (f"candle,test,normal,{IMAGE},{IMAGE}", "a mask for every anomaly"),
         ("candle,test,normal,candle/Data/Images/Normal/0002.JPG,", "again"),
         (f"candle,train,normal,{IMAGE}", "4 fields"),
+        (f"candle,train,normal,{IMAGE},,", "6 fields"),
         ('candle,train,normal,"candle/Data', "unexpected end"),
     ],
 )
@@ -87,6 +92,7 @@ def test_a_bad_line_of_visas_table_is_an_error_with_its_number(tmp_path, row, pr
     "content",
     [
         b"",
+        b"\n",
         b"image,label\r\n",
         b"object;split;label;image;mask\r\n",
         b"object,split,label,image,mask\r\ncandle,train,normal,\xff\xfe,\r\n",
@@ -144,11 +150,13 @@ def _edited(file, edit):
     "edit",
     [
         lambda data: data["train"][0].update(image_path="../../x.jpg"),
+        lambda data: data["train"][0].update(image_path="/etc/hostname"),
         lambda data: data["train"][0].update(image_path="OK/gone.jpg"),
         lambda data: data["train"][0].update(image_path=3),
         lambda data: data["train"][0].pop("image_path"),
         lambda data: data["test"][1].update(mask_path="NG/gone.png"),
         lambda data: data.update(train=[]),
+        lambda data: data.update(test=[]),
         lambda data: data.update(train=data["test"]),
         lambda data: data.update(meta=None),
         lambda data: data.pop("test"),
@@ -161,7 +169,7 @@ def test_a_wrong_json_of_real_iad_is_an_error_naming_it(tmp_path, edit):
         real_iad.read("real_iad", "audiojack", tmp_path / "realiad_1024" / "audiojack")
 
 
-@pytest.mark.parametrize("content", [b"[]", b"{", b"\xff\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff\xff"])
 def test_a_damaged_json_of_real_iad_is_an_error_naming_it(tmp_path, content):
     file = write_real_iad(tmp_path)
     file.write_bytes(content)

@@ -185,3 +185,20 @@ def test_real_weights_load_and_matter(real_data):
         assert torch.isfinite(learned).all()
         cosine = torch.nn.functional.cosine_similarity(learned.flatten(1), drawn.flatten(1))
         assert (cosine < 0.8).all()
+
+
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "model.backbone.", "anything."])
+def test_a_wrappers_prefix_is_ignored(resnet18, prefix):
+    state = resnet18.state_dict()
+    wrapped = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    wrapped["decode_head.weight"] = torch.ones(3)
+    plain, found = (Backbone(WEIGHTS["resnet18.tv_in1k"], s, (1, 2)) for s in (state, wrapped))
+    assert plain.digests() == found.digests()
+
+
+def test_a_wrappers_prefix_is_ignored_under_a_publishers_names(convnext):
+    state = convnext.state_dict()
+    wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+    tag = "convnext_tiny.tv_in1k"
+    plain, found = (Backbone(WEIGHTS[tag], each, (1,)) for each in (state, wrapped))
+    assert plain.digests() == found.digests()

@@ -214,3 +214,12 @@ def test_real_weights_give_timms_features(real_data):
     found = TransformerBackbone(DEIT, state, (9,))(pictures(224))[0]
     wanted = block_outputs(whole, pictures(224), (9,))[0][:, 1:]
     assert_close(found.flatten(2).transpose(1, 2), wanted)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "teacher.backbone."])
+def test_a_wrappers_prefix_is_ignored(deit, prefix):
+    state = deit.state_dict()
+    wrapped = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    image = pictures(224, 1)
+    plain, found = (TransformerBackbone(DEIT, each, (1,))(image) for each in (state, wrapped))
+    assert all(torch.equal(one, other) for one, other in zip(plain, found, strict=True))

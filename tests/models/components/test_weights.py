@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -220,6 +221,20 @@ def test_a_pickled_model_is_named_without_advice_to_run_it(tmp_path):
 def test_safetensors_load(tmp_path):
     save_file(STATE, tmp_path / "resnet18.safetensors")
     assert_state(loaded(tmp_path / "resnet18.safetensors"))
+
+
+def test_the_only_file_in_an_archive_loads(tmp_path):
+    torch.save(STATE, tmp_path / "inner.pckl")
+    path = tmp_path / "dsr_vqvae.zip"
+    with ZipFile(path, "w") as archive:
+        archive.mkdir("folder")
+        archive.write(tmp_path / "inner.pckl", "folder/inner.pckl")
+    assert resolve("dsr_vqvae.pretrained", [tmp_path]).path == path
+    assert_state(loaded(path))
+    with ZipFile(path, "a") as archive:
+        archive.writestr("folder/other.pckl", b"")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        loaded(path)
 
 
 class Payload:

@@ -1,0 +1,144 @@
+"""What the commands that make weights share: options, images, the device and the file to write."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.commands.command import (
+    CommandError,
+    add_cache_dir,
+    add_data_dir,
+    cache_dir_of,
+    data_dirs_of,
+)
+from bench.commands.output import ProgressBar
+
+if TYPE_CHECKING:
+    import torch
+
+    from datasets_lib.batches.textures import TextureSource
+
+SIDE_MULTIPLE = 8
+"""Sides of images are multiples of this."""
+
+_ENDINGS = (".pth", ".pt", ".bin")
+_TEXTURES = ("imagenette2", "dtd")
+_PROCEDURAL = "procedural"
+
+
+def add_options(command: argparse.ArgumentParser, file: str, side_help: str) -> None:
+    """Add ``--out``, ``--images``, ``--steps``, ``--batch``, ``--size``, ``--device`` and folders.
+
+    Args:
+        command: The command's parser.
+        file: Example of a file to write.
+        side_help: Meaning of ``--size``.
+    """
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=f"file to write, such as DIR/{file}",
+    )
+    command.add_argument(
+        "--images",
+        metavar="DATASET",
+        help=f"{' or '.join(_TEXTURES)}, or {_PROCEDURAL} for drawn textures (default: the first "
+        "available; the paper uses ImageNet)",
+    )
+    for name, default, meaning in (
+        ("--steps", 60_000, "optimizer steps"),
+        ("--batch", 16, "batch size"),
+        ("--size", 256, side_help),
+    ):
+        command.add_argument(
+            name, type=int, default=default, metavar="N", help=f"{meaning} (default: %(default)s)"
+        )
+    command.add_argument("--device", metavar="NAME", help="default: cuda if there is one, else cpu")
+    add_data_dir(command)
+    add_cache_dir(command)
+
+
+def output_file(options: argparse.Namespace) -> Path:
+    """Return the file to write.
+
+    Raises:
+        CommandError: It exists, or its ending is none of torch's.
+    """
+    out: Path = options.out.expanduser().absolute()
+    if out.suffix not in _ENDINGS:
+        wanted = ", ".join(_ENDINGS)
+        raise CommandError(f"--out {options.out}: wanted a file that ends in {wanted}.")
+    if out.exists():
+        raise CommandError(f"--out {options.out} exists already. Remove it, or name another.")
+    return out
+
+
+def check_numbers(options: argparse.Namespace) -> None:
+    """Raise `CommandError` unless steps, batch size and side are such numbers."""
+    for name in ("steps", "batch"):
+        if getattr(options, name) < 1:
+            raise CommandError(f"--{name} {getattr(options, name)}: wanted at least 1.")
+    if options.size < SIDE_MULTIPLE or options.size % SIDE_MULTIPLE:
+        raise CommandError(f"--size {options.size}: wanted a multiple of {SIDE_MULTIPLE}.")
+
+
+def device_of(options: argparse.Namespace) -> "torch.device":
+    """Return the device to compute on.
+
+    Raises:
+        CommandError: There is no such device.
+    """
+    from bench.environment import cuda_present
+    from bench.run.device import DeviceError, use_device
+
+    try:
+        return use_device(options.device or ("cuda" if cuda_present() else "cpu"))
+    except (DeviceError, RuntimeError) as error:
+        raise CommandError(f"--device {options.device}: {error}") from None
+
+
+def training_images(options: argparse.Namespace, side: int) -> "TextureSource":
+    """Return images of some side in pixels, and print where they are from.
+
+    Raises:
+        CommandError: The set is unknown, missing or too small.
+    """
+    from bench.commands.data_folders import searchable
+    from bench.remedy import dataset_remedy
+    from datasets_lib.batches.textures import PROCEDURAL, texture_source
+    from datasets_lib.cache.decode_cache import DecodeCache
+    from datasets_lib.catalog import entry_named
+    from datasets_lib.discover import available_datasets
+
+    datasets = available_datasets(searchable(data_dirs_of(options)))
+    wanted: tuple[str, ...] = _TEXTURES
+    if options.images == PROCEDURAL:
+        wanted = ()
+    elif options.images is not None:
+        entry = entry_named(options.images)
+        if entry is None or entry.name not in _TEXTURES:
+            raise CommandError(
+                f"--images {options.images}: wanted {', '.join(_TEXTURES)} or {PROCEDURAL}."
+            )
+        if entry.name not in datasets:
+            raise CommandError(
+                f"--images {options.images}: it is in no data folder. Get it with "
+                f"{dataset_remedy(entry.name)}"
+            )
+        wanted = (entry.name,)
+    cache = DecodeCache(cache_dir_of(options))
+    with ProgressBar("decoding images", "images") as progress:
+        source = texture_source(datasets, side, cache, wanted, progress)
+    summary = f"{len(source.images):,} of {source.name}"
+    if source.name == PROCEDURAL:
+        summary = f"{len(source.images):,} drawn textures instead of photographs"
+        if options.images is None:
+            summary += f", which are missing: {dataset_remedy(_TEXTURES[0])}"
+    elif len(source.images) < 2:
+        raise CommandError(
+            f"{source.name} has one image: wanted at least two. Get the whole dataset."
+        )
+    print(f"images    {summary}", flush=True)
+    return source

@@ -1,0 +1,89 @@
+"""Text of any script in figures: a font that has its glyphs, or else its letters spelled out."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from datasets_lib.layouts.folders import composed, spelled
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+_DEFAULT = "DejaVu Sans"
+
+# Fonts of systems that cover many scripts, tried before all others.
+_BROAD = (
+    *("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo"),
+    *("AppleGothic", "Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "Yu Gothic"),
+    *("Microsoft YaHei", "PingFang SC", "SimHei", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
+    *("Arial Unicode MS", "FreeSans", "Unifont"),
+)
+
+
+def make_drawable(figure: "Figure") -> None:
+    """Give every text of a figure a font that has its glyphs; where none has, spell it out.
+
+    Text that the default font can draw stays as it is.
+    """
+    from matplotlib.text import Text
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            _spell_ticks(axis)
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        words, font = _drawable(composed(text.get_text()))
+        if words != text.get_text():
+            text.set_text(words)
+        if font:
+            text.set_fontfamily([_DEFAULT, font])
+
+
+def _spell_ticks(axis: "Axis") -> None:
+    """Replace tick labels that no font can draw: an axis writes its labels anew when drawn."""
+    labels = [label.get_text() for label in axis.get_ticklabels()]
+    drawn = [_drawable(composed(label)) for label in labels]
+    fonts = [font for _, font in drawn if font]
+    words = [word for word, _ in drawn]
+    if words != labels:
+        axis.set_ticks(axis.get_ticklocs(), labels=words)
+    if fonts:
+        axis.set_tick_params(labelfontfamily=[_DEFAULT, fonts[0]])
+
+
+def _drawable(text: str) -> tuple[str, str | None]:
+    """Return text that can be drawn, and the font that it needs besides the default one."""
+    missing = frozenset(c for c in text if not c.isspace() and ord(c) not in _glyphs(_path()))
+    if not missing:
+        return text, None
+    if font := _font_with(missing):
+        return text, font
+    return "".join(spelled(c, other="?") if c in missing else c for c in text), None
+
+
+@lru_cache(maxsize=1024)
+def _font_with(characters: frozenset[str]) -> str | None:
+    """Return the name of an installed font with all of these characters; None if there is none."""
+    from matplotlib.font_manager import fontManager
+
+    ranks = {name: rank for rank, name in enumerate(_BROAD)}
+    entries = sorted(fontManager.ttflist, key=lambda e: (ranks.get(e.name, len(ranks)), e.name))
+    wanted = set(map(ord, characters))
+    return next((entry.name for entry in entries if wanted <= _glyphs(entry.fname)), None)
+
+
+@lru_cache(maxsize=1024)
+def _glyphs(path: str) -> frozenset[int]:
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        return frozenset(FT2Font(path).get_charmap())
+    except (OSError, RuntimeError):  # a font that is gone or damaged
+        return frozenset()
+
+
+@lru_cache(maxsize=1)
+def _path() -> str:
+    from matplotlib.font_manager import findfont
+
+    return findfont(_DEFAULT)

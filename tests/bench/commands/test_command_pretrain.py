@@ -1,0 +1,99 @@
+"""``python -m bench pretrain`` on tiny images, and the training of DSR's VQ-VAE."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bench.__main__ import main
+from bench.run.distillation.distill import DistillationError
+from bench.run.distillation.vqvae import VQVAEPlan, follow, pretrain
+from bench.run.training import loop
+from models.components.weights import load_state, resolve
+from models.dsr import vqvae
+from models.dsr.model import build
+from models.dsr.vqvae import Codebook
+
+CPU = torch.device("cpu")
+PLAN = VQVAEPlan("stripes", side=32, steps=6, batch=4, width=16, codes=32)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def stripes(count=40):
+    phase = torch.arange(count).view(-1, 1, 1, 1) * 0.4
+    waves = torch.sin(torch.arange(32) / 3 + phase).expand(count, 3, 32, 32)
+    return (127 + 100 * waves * torch.linspace(0, 1, count).view(-1, 1, 1, 1)).to(torch.uint8)
+
+
+def test_codes_follow_the_running_mean_of_their_features():
+    torch.manual_seed(0)
+    book = Codebook(7, 3)
+    sizes, sums = torch.zeros(7), torch.zeros(7, 3)
+    wanted_sizes, wanted_sums = [0.0] * 7, torch.zeros(7, 3, dtype=torch.float64)
+    for _ in range(4):
+        features = torch.randn(2, 3, 4, 5)
+        _, index = book.quantize(features)
+        follow(book, features, index, sizes, sums)
+        for code in range(7):
+            rows = features.movedim(1, -1).reshape(-1, 3)[index == code].double()
+            wanted_sizes[code] = 0.99 * wanted_sizes[code] + 0.01 * len(rows)
+            wanted_sums[code] = 0.99 * wanted_sums[code] + 0.01 * rows.sum(0)
+    whole = sum(wanted_sizes)
+    for code in range(7):
+        smoothed = (wanted_sizes[code] + 1e-5) / (whole + 7 * 1e-5) * whole
+        assert torch.allclose(book.vectors[code].double(), wanted_sums[code] / smoothed, rtol=1e-4)
+
+
+def test_training_explains_variance(tmp_path):
+    result = pretrain(replace(PLAN, steps=150, batch=8), stripes(), CPU, tmp_path / "kept", _quiet)
+    assert result.last < 0.6 * result.first
+    assert result.explained > 0.2
+    assert 0 < result.used <= 1
+
+
+def test_killed_training_resumes(tmp_path, monkeypatch):
+    kept = tmp_path / "kept"
+    whole = pretrain(PLAN, stripes(), CPU, tmp_path / "other", _quiet)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+
+    def kill(_phase, info):
+        if info["step"] == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(PLAN, stripes(), CPU, kept, kill)
+    resumed = pretrain(PLAN, stripes(), CPU, kept, _quiet)
+    assert resumed.resumed_at == 4
+    assert resumed.last == whole.last
+    for name, tensor in whole.state.items():
+        assert torch.equal(tensor, resumed.state[name]), name
+    with pytest.raises(DistillationError, match=r"in the way.*codes was 32, now 64"):
+        pretrain(replace(PLAN, codes=64), stripes(), CPU, kept, _quiet)
+
+
+def test_made_file_loads_as_dsrs_vqvae(tmp_path, root, capsys, monkeypatch):
+    for name, size in (("WIDTH", 16), ("CODES", 32)):
+        monkeypatch.setattr(vqvae, name, size)
+    out = tmp_path / "dsr_vqvae.pth"
+    options = ("--steps", "2", "--batch", "2", "--size", "32", "--device", "cpu")
+    assert main(["pretrain", "--out", str(out), *options]) == 0
+    printed = capsys.readouterr().out
+    assert "of the variance explained" in printed
+    assert f"use it    --weights-dir {tmp_path}" in printed
+    found = resolve("dsr_vqvae.pretrained", [tmp_path])
+    state = load_state(found)
+    model = build(weights="dsr_vqvae.pretrained", state=state, width=16, codes=32)
+    assert torch.equal(model.vqvae.codes_lo.vectors, state["codes_lo.vectors"])
+    assert main(["pretrain", "--out", str(out), *options]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def _quiet(*_):
+    pass
