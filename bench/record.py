@@ -72,7 +72,7 @@ class Record:
             ``metrics`` are their means; empty for other cases. Names of its intervals, kinds and
             thresholds begin with ``category.``.
         reasons: Why a number is null, by ``head.metric``, ``head.threshold.rule``,
-            ``head.interval.metric``, ``head.kind.name`` or ``head.category.metric.name``.
+            ``head.interval.metric``, ``head.kind.name`` or ``head.category.name.metric``.
         intervals: 95 % confidence interval over test images by head and metric, ``[low, high]``;
             the spread over seeds is another matter. ``image_auroc`` has DeLong's interval, normal
             on the logit scale unless a note says otherwise; ``top1`` has Wilson's.
