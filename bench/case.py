@@ -54,7 +54,7 @@ class Case:
 
     @property
     def id(self) -> str:
-        """Return ``variant-data-augmentation-init-sN``, with ``-Kshot`` before a few-shot replicate."""
+        """Return ``variant-data-augmentation-init-sN``; few-shot cases have ``Kshot`` before it."""
         return f"{self.configuration}-s{self.replicate}"
 
     @property

@@ -34,9 +34,11 @@ def write_files(
             written["curve"] = plots.plot_learning_curve(record, job.folder / "curve.png")
         assert isinstance(job.inputs, Inputs)
         for category in job.inputs.categories or ("",):
-            rows = rows_of(test.names, category) if category else range(len(test))
-            shown = test.rows(rows) if category else test
-            for head, result in at_rows(predictions, rows).items():
+            shown, results = test, predictions
+            if category:
+                rows = rows_of(test.names, category)
+                shown, results = test.rows(rows), at_rows(predictions, rows)
+            for head, result in results.items():
                 written |= _plots_of_head(job, record, shown, head, result, category)
     return written
 

@@ -67,10 +67,8 @@ def at_rows(predictions: Predictions, rows: Sequence[int]) -> dict[str, HeadPred
     """Return predictions of the images at these positions."""
     rows = list(rows)
     return {
-        head: HeadPredictions(
-            result.scores[rows], None if result.maps is None else result.maps[rows]
-        )
-        for head, result in predictions.items()
+        head: HeadPredictions(own.scores[rows], None if own.maps is None else own.maps[rows])
+        for head, own in predictions.items()
     }
 
 
