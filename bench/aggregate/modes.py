@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from bench.record import Record
 
@@ -50,7 +51,7 @@ def _of_category(record: Record, category: str) -> Record:
     )
 
 
-def _below[T](category: str, values: dict[str, T]) -> dict[str, T]:
+def _below(category: str, values: dict[str, Any]) -> dict[str, Any]:
     prefix = f"{category}."
     return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
 

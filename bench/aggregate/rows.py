@@ -174,14 +174,14 @@ def tables(records: Iterable[Record], study: Study) -> Iterator[Table]:
     frame = tidy_frame(by_category(records))
     for (dataset, multi_class, shots), own in frame.groupby(["dataset", *MODE]):
         place = study, str(dataset)
-        mode = {"multi_class": bool(multi_class), "shots": int(shots)}
+        mode = bool(multi_class), int(shots)
         categories = own.groupby("category")
         if len(categories) > 1:
             rows, partial, shared = mean_rows(own, study)
-            yield Table(*place, MEAN, _records(own), rows, partial, shared, **mode)
+            yield Table(*place, MEAN, _records(own), rows, partial, shared, *mode)
         for category, part in categories:
             rows = category_rows(part, study)
-            yield Table(*place, str(category), _records(part), rows, **mode)
+            yield Table(*place, str(category), _records(part), rows, (), (), *mode)
 
 
 def category_rows(frame: "DataFrame", study: Study) -> list[Row]:

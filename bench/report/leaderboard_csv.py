@@ -29,8 +29,8 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
 
     ``NAME_low`` and ``NAME_high`` are the ends of the 95 % interval over replicates. ``kind`` is
     ``run``, ``partial`` (a mean over fewer categories than the ranked rows share) or ``reference``
-    (published; its ``source`` says by whom). ``mode`` is there if some run is few-shot or a model for
-    all categories. ``no_rank`` says why a run has no rank. Metrics have a
+    (published; its ``source`` says by whom). ``mode`` is there if some run is
+    few-shot or a model for all categories. ``no_rank`` says why a run has no rank. Metrics have a
     column if some record has a value.
     """
     import pandas
