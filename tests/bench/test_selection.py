@@ -150,3 +150,20 @@ def test_augmentations_of_the_users_own_go_where_their_task_is():
         for name in ("rd_backbone", "mixing")
     }
     assert by_study == {"rd_backbone": {"flips"}, "mixing": {"cutmix"}}
+
+
+def test_modes_add_cases_of_anomaly_models_alone():
+    usual = [case.id for case in cases()]
+    more = cases(shots=(1, 4), multi_class=True)
+    assert [case.id for case in more if case.shots is None and case.category != "all"] == usual
+    assert {case.dataset for case in more if case.category == "all"} >= {"mvtec", "surface"}
+    assert {MODELS[c.model].task for c in more if c.shots or c.category == "all"} == {"anomaly"}
+    assert Counter(case.shots for case in more if case.model == "padim_resnet18")[4] > 0
+    assert "padim_resnet18-surface.all-default-scratch-4shot-s0" in {case.id for case in more}
+
+
+def test_dataset_with_a_category_named_all_gets_no_model_for_all():
+    parts = {"all": Path(), "part": Path()}
+    found = {"own": FoundDataset("own", Path(), parts, "x:y")}
+    ids = [c.id for c in cases(found=found, multi_class=True) if c.data == "own.all"]
+    assert ids == [c.id for c in cases(found=found) if c.data == "own.all"]

@@ -1,0 +1,52 @@
+"""Which samples a few-shot case, or a model for several categories, uses."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.case import Case
+from bench.protocol import PROFILES, resolve
+from bench.run.samples import merged, split_samples
+from datasets_lib.layouts.category import Category, DatasetError, Sample
+from models.catalog import MODELS
+
+CASE = Case("padim_resnet18", "baseline", "own", "part", "default", False, 0)
+TRAIN = tuple(Sample(f"train/{n}.png", Path(f"{n}.png")) for n in range(20))
+CATEGORY = Category("own", "part", TRAIN, TRAIN[:8])
+
+
+def protocol(model="padim_resnet18", profile="smoke", shots=None):
+    return resolve(MODELS[model], "baseline", PROFILES[profile], shots=shots)
+
+
+def splits(shots):
+    case = replace(CASE, shots=shots)
+    return split_samples(case, CATEGORY, protocol(shots=shots))
+
+
+def test_shots_are_nested_and_all_train():
+    chosen = [{sample.name for sample in splits(shots).fit} for shots in (1, 2, 4, 8)]
+    assert [len(names) for names in chosen] == [1, 2, 4, 8]
+    assert all(fewer < more for fewer, more in zip(chosen, chosen[1:], strict=False))
+    assert splits(8).calibration == ()
+
+
+def test_more_shots_than_images_is_an_error():
+    with pytest.raises(DatasetError, match="--shots"):
+        splits(21)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "standard"])
+def test_few_shots_keep_the_recipes_passes(profile):
+    few = protocol("rd_resnet18", profile, shots=4)
+    assert few.total_images(4) == few.recipe.epochs * 4
+    assert few.hash != protocol("rd_resnet18", profile).hash
+
+
+def test_categories_share_the_limits_under_names_of_their_own():
+    limited = replace(protocol(), train_limit=8, test_limit=4)
+    parts = [split_samples(CASE, CATEGORY, limited, 2).below(name) for name in ("a", "b")]
+    whole = merged(parts)
+    assert len(whole.fit) + len(whole.calibration) == 8
+    assert [sample.name[0] for sample in whole.test] == ["a", "a", "b", "b"]

@@ -1,0 +1,58 @@
+"""Few-shot cases and models for all categories, in whole sessions."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from bench.aggregate.modes import by_category
+from bench.record import from_json
+
+NAMES = ("brushed", "grained", "printed", "woven")
+
+
+def run(run_session, session_options, *more):
+    options = ("--image-size", "64", "--no-pictures", "--no-measurements", *more)
+    return run_session(*session_options, *options)
+
+
+def test_few_shot_case_trains_on_its_images_and_has_a_table(
+    run_session, session_options, store, tmp_path
+):
+    chosen = "surface and padim_resnet18 and scratch and few_shot"
+    run(run_session, session_options, "-k", chosen, "--shots", "4,2").assert_outcomes(passed=2)
+    two, four = sorted(store.records(), key=lambda record: record.case.shots)
+    assert two.case.id == "padim_resnet18-surface.woven-default-scratch-2shot-s0"
+    assert two.fingerprints["images"] == {"fit": 2, "calibration": 0, "test": 64}
+    assert four.fingerprints["images"]["fit"] == 4
+    text = (tmp_path / "results" / "LEADERBOARD.md").read_text()
+    assert "#### surface.woven, 2 shots" in text and "#### surface.woven, 4 shots" in text
+    assert "mean over" not in text
+
+
+def test_model_for_all_categories_is_evaluated_on_each(
+    run_session, session_options, store, tmp_path
+):
+    chosen = "surface.all and padim_resnet18 and scratch"
+    run(run_session, session_options, "-k", chosen, "--multi-class").assert_outcomes(passed=1)
+    (record,) = store.records()
+    assert from_json(record.to_json()) == record
+    assert record.case.id == "padim_resnet18-surface.all-default-scratch-s0"
+    own = record.categories["score"]
+    assert sorted(own) == sorted(NAMES)
+    with np.load(tmp_path / "results" / record.artifacts["scores"]) as file:
+        places = np.array([name.partition("/")[0] for name in file["names"]])
+        for name in NAMES:
+            rows = places == name
+            assert rows.sum() == 64 // 4
+            by_hand = roc_auc_score(file["labels"][rows], file["scores.score"][rows])
+            assert own[name]["image_auroc"] == pytest.approx(by_hand)
+    mean = np.mean([own[name]["image_auroc"] for name in NAMES])
+    assert record.metrics["score"]["image_auroc"] == pytest.approx(mean)
+    rules = {name.partition(".")[0] for name in record.thresholds["score"]}
+    assert rules == set(NAMES)
+    parts = {part.case.category: part for part in by_category([record])}
+    assert parts["woven"].metrics["score"] == own["woven"]
+    assert parts["woven"].thresholds["score"].keys() >= {"calibrated_p95", "best_f1"}
+    text = (tmp_path / "results" / "LEADERBOARD.md").read_text()
+    assert "#### surface, one model for all categories: mean over 4 categories" in text
+    assert "#### surface.woven, one model for all categories" in text
