@@ -25,7 +25,8 @@ def test_few_shot_case_trains_on_its_images_and_has_a_table(
     assert two.fingerprints["images"] == {"fit": 2, "calibration": 0, "test": 64}
     assert four.fingerprints["images"]["fit"] == 4
     text = (tmp_path / "results" / "LEADERBOARD.md").read_text()
-    assert "#### surface.woven, 2 shots" in text and "#### surface.woven, 4 shots" in text
+    assert "#### surface.woven, 2 shots" in text
+    assert "#### surface.woven, 4 shots" in text
     assert "mean over" not in text
 
 

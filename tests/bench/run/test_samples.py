@@ -1,6 +1,7 @@
 """Which samples a few-shot case, or a model for several categories, uses."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def splits(shots):
 def test_shots_are_nested_and_all_train():
     chosen = [{sample.name for sample in splits(shots).fit} for shots in (1, 2, 4, 8)]
     assert [len(names) for names in chosen] == [1, 2, 4, 8]
-    assert all(fewer < more for fewer, more in zip(chosen, chosen[1:], strict=False))
+    assert all(fewer < more for fewer, more in pairwise(chosen))
     assert splits(8).calibration == ()
 
 
