@@ -157,7 +157,8 @@ class BenchSession:
         if not skip.missing:
             return "\n".join(textwrap.wrap(str(skip), 160, max_lines=2, placeholder=" …"))
         command = remedy(skip.missing, self.settings.weights_dirs, self.settings.data_dirs)
-        return f"{skip.missing} not found ({skip.why})\n{command}"
+        option = "--weights-dir" if skip.missing.startswith("weights") else "--data-dir"
+        return f"{skip.missing} not found ({skip.why}); name a folder with {option}, or\n{command}"
 
     def _run(self, job: Job) -> Record:
         start = time.monotonic()

@@ -117,6 +117,11 @@ class Finder:
         images_hash = data_hash
         with grouped_by(self.settings.split_by):
             held_out = split_calibration(fit)[1] if entry.holds_out else ()
+            if entry.holds_out and not held_out:
+                raise DatasetError(
+                    f"{entry.name} holds out training images of {case.data}: wanted at least two, "
+                    f"found {len(fit)}. Add normal images to the training split."
+                )
         textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
         if entry.auxiliary:
             data_hash = f"{data_hash} beside {textures.name if textures else None}"

@@ -10,7 +10,7 @@ import pytest
 from bench.case import Case
 from bench.provenance.fingerprint import Fingerprint
 from bench.record import Key, Record, RecordError, from_json
-from bench.store import Store, StoreError
+from bench.store import Store, StoreError, read_records
 
 
 def record(name="a-b-c-scratch-s0", status="ok", **fields):
@@ -120,3 +120,14 @@ def test_a_full_disk_is_said_and_leaves_the_file_as_it_was(tmp_path):
     assert "--results-dir" in message
     assert "Earlier records are safe" in message
     assert [r.key.id for r in Store(tmp_path).records()] == ["before", "after"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_loses_no_record(tmp_path, encoding):
+    records = [record(name) for name in ("first", "second")]
+    text = "".join(f"{each.to_json()}\n" for each in records)
+    (tmp_path / "edited.jsonl").write_bytes(text.encode(encoding))
+    assert read_records([tmp_path / "edited.jsonl"]) == records
+    joined = "".join(f"\ufeff{each.to_json()}\r\n" for each in records)
+    (tmp_path / "joined.jsonl").write_text(joined, encoding="utf-8", newline="")
+    assert read_records([tmp_path / "joined.jsonl"]) == records

@@ -1,0 +1,73 @@
+"""A case that cannot run is filed under its cause, with a message that says what to change."""
+
+from pathlib import Path
+
+import pytest
+from case_names import case_named
+
+from bench.run.inputs import Finder
+from bench.settings import Settings
+from datasets_lib.discover import FoundDataset
+from datasets_lib.layouts.category import Category, DatasetError, Sample
+
+
+@pytest.fixture
+def session(session_options, run_session, tmp_path):
+    """Runs a session on the test's data without pictures and speeds."""
+    (tmp_path / "data").mkdir()
+    own = ["--no-pictures", "--no-measurements", "--images-seen", "4"]
+    own += ["--data-dir", str(tmp_path / "data")]
+    return lambda *more: run_session(*session_options, *own, *more)
+
+
+def test_an_image_size_that_a_model_cannot_take_is_the_recipes_fault(
+    session, store, tmp_path, write_category
+):
+    write_category(tmp_path / "data/tiny/tile", train=4, good=2, spots=2)
+    models = "autoencoder or rd_resnet18 or dfm_resnet18 or efficientad_small or fre_resnet18"
+    session("-k", f"tiny and scratch and ({models})", "--image-size", "15")
+    records = store.records()
+    assert {r.case.model: r.outcome for r in records} == dict.fromkeys(
+        models.split(" or "), "recipe"
+    )
+    for record in records:
+        assert "pixels" in record.error["message"] or "image size" in record.error["message"]
+
+
+def test_a_layer_that_finds_its_images_too_small_is_the_recipes_fault(session, store):
+    session("-k", "deit_tiny_patch16_224-digits-default-scratch", "--image-size", "7")
+    (record,) = store.records()
+    assert record.outcome == "recipe"
+    assert "larger --image-size" in record.error["message"]
+
+
+def test_one_image_is_too_few_for_what_needs_two(session, store, tmp_path, write_category):
+    write_category(tmp_path / "data/few/tile", train=1, good=2, spots=2)
+    models = "padim_resnet18 or dfm_resnet18 or efficientad_small"
+    session("-k", f"few and scratch and ({models})", "--image-size", "64")
+    outcomes = {r.case.model: (r.outcome, r.error["message"]) for r in store.records()}
+    assert set(outcomes) == set(models.split(" or "))
+    for outcome, message in outcomes.values():
+        assert outcome == "data"
+        assert "images" in message
+
+
+def category(train, test):
+    samples = [Sample(f"{i}.png", Path(f"{i}.png")) for i in range(train + test)]
+    return Category("own", "c", tuple(samples[:train]), tuple(samples[train:]), has_masks=False)
+
+
+@pytest.mark.parametrize(
+    ("reader", "said"),
+    [
+        (lambda *_: category(0, 2), "no training images"),
+        (lambda *_: category(2, 0), "no test images"),
+        (lambda *_: {}["missing"], "KeyError"),
+    ],
+    ids=["no_train", "no_test", "raises"],
+)
+def test_a_reader_that_fails_or_lists_nothing_is_the_datas_fault(tmp_path, reader, said):
+    found = {"own": FoundDataset("own", tmp_path, {"c": tmp_path}, reader)}
+    settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
+    with pytest.raises(DatasetError, match=said):
+        Finder(settings, found).job(case_named("padim_resnet18-own.c-default-scratch-s0"))

@@ -1,0 +1,83 @@
+"""Progress says the truth: what is counted, what is left, and what will take long."""
+
+import pytest
+from fake_records import make
+
+from bench import progress as module
+from bench.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock in seconds that only the test advances."""
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """The lines that any progress writes."""
+    lines = []
+    monkeypatch.setattr(Progress, "_write", lambda self, text, *, live: lines.append(text))
+    return lines
+
+
+def test_skipped_cases_are_not_counted(clock, written):
+    progress = Progress(None, 96, lines=True)
+    for _ in range(91):
+        progress.skip()
+    progress.begin("first")
+    clock[0] += 60
+    progress.report("train", {"step": 1, "steps": 2})
+    progress.end(make())
+    progress.skip()
+    progress.note("second", "cached")
+    assert [line.split("]")[0] for line in written] == ["[1/5", "[1/5", "[2/4"]
+
+
+def test_the_first_case_has_no_eta_but_what_is_left_of_its_phase(clock, written):
+    progress = Progress(None, 3, lines=True)
+    progress.begin("first")
+    progress.report("train", {})
+    for step in range(1, 62):
+        clock[0] += 1
+        progress.report("train", {"step": step, "steps": 100, "loss": 0.5})
+    (heartbeat,) = written
+    assert heartbeat == "[1/3] first train 60/100 loss 0.5000 60 s (0:00:40 of train left)"
+    progress.end(make())
+    progress.begin("second")
+    progress.report("predict", {})
+    clock[0] += 60
+    progress.report("predict", {"step": 1, "steps": 2})
+    # One more case of 61 s, and the second of what the second one has left of as many.
+    assert "ETA 0:01:02" in written[-1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps", "said"), [(1.0, 500, 1), (30.0, 60, 1), (0.1, 500, 0), (1.0, 100, 0)]
+)
+def test_a_case_that_will_take_long_is_announced_once_at_its_start(
+    clock, written, seconds, steps, said
+):
+    progress = Progress(None, 1, lines=True)
+    progress.begin("slow")
+    progress.report("train", {})
+    for step in range(1, 4):
+        clock[0] += seconds
+        progress.report("train", {"step": step, "steps": steps})
+    announced = [line for line in written if "needs about" in line]
+    assert len(announced) == said
+    for line in announced:
+        assert "--images-seen" in line
+
+
+def test_a_resumed_training_is_timed_from_where_it_goes_on(clock, written):
+    progress = Progress(None, 1, lines=True)
+    progress.begin("resumed")
+    progress.report("train", {})
+    for step in range(901, 921):
+        clock[0] += 4
+        progress.report("train", {"step": step, "steps": 1000})
+    announced = next(line for line in written if "needs about" in line)
+    assert "0:06:32" in announced  # 98 steps of 4 s
