@@ -44,7 +44,7 @@ def measured(model, limit_s, parts=None):
     target = ProfileTarget(
         model,
         torch.zeros(4, 3, 8, 8, dtype=torch.uint8),
-        lambda images: time.sleep(model.seconds),
+        lambda images: time.sleep(model.seconds * len(images) / protocol.evaluation_batch),
         Slow.loss,
         frozen_seconds=0.5,
     )
