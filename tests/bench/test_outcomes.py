@@ -99,11 +99,9 @@ def test_a_model_without_loss_and_update_says_what_to_define(
     write_category(tmp_path / "data/tiny/tile", train=4, good=2, spots=2)
     (tmp_path / "bare_models.py").write_text(WITHOUT_LOSS)
     # In another process: what a plugin registers stays registered.
-    subprocess.run(
-        [sys.executable, "-m", "pytest", *session_options, "--image-size", "32",
-         "-k", "bare and tiny", "--plugin", str(tmp_path / "bare_models.py"), "--data-dir", str(tmp_path / "data")],
-        capture_output=True, check=False,
-    )  # fmt: skip
+    options = ["--plugin", str(tmp_path / "bare_models.py"), "--data-dir", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "pytest", *session_options, *options, "--image-size", "32"]
+    subprocess.run([*command, "-k", "bare and tiny"], capture_output=True, check=False)
     records = store.records()
     assert {record.case.model for record in records} == {"bare_trained", "bare_gathered"}
     for record in records:
