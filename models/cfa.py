@@ -17,6 +17,7 @@ from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.errors import ImageSizeError
+from models.components.upsampling import upsampling_matrix
 
 ATTRACTING = 3
 """K: number of nearest centers, which attract a patch."""
@@ -245,22 +246,10 @@ def _upsampled(grid: Tensor, height: int, width: int) -> Tensor:
     """Upsample ``(B, h, w, C)`` bilinearly to ``(B, height, width, C)``."""
     if grid.shape[1:3] == (height, width):
         return grid
-    rows = _upsampling_matrix(grid.shape[1], height, grid.device)
-    columns = _upsampling_matrix(grid.shape[2], width, grid.device)
+    rows = upsampling_matrix(grid.shape[1], height, grid.device)
+    columns = upsampling_matrix(grid.shape[2], width, grid.device)
     tall = (rows @ grid.flatten(2)).unflatten(2, grid.shape[2:])
     return columns @ tall
-
-
-@lru_cache(maxsize=32)
-def _upsampling_matrix(small: int, large: int, device: torch.device) -> Tensor:
-    """``(large, small)`` float32: bilinear interpolation, ``align_corners=False``."""
-    # Cached: an inference tensor could not be used in training afterwards.
-    with torch.inference_mode(False), torch.no_grad():
-        identity = torch.eye(small, dtype=torch.float64)
-        upsampled = F.interpolate(
-            identity[None, None], size=(large, small), mode="bilinear", align_corners=False
-        )
-        return upsampled[0, 0].float().to(device)
 
 
 @lru_cache(maxsize=32)

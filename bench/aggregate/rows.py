@@ -161,7 +161,7 @@ def tables(records: Iterable[Record], study: Study) -> Iterator[Table]:
 
 def category_rows(frame: "DataFrame", study: Study) -> list[Row]:
     """Return a row per configuration of one category's records, by name."""
-    return [_row(own, study) for _, own in frame.groupby(CONFIGURATION)]
+    return [_row(own, study) for own in _groups(frame, CONFIGURATION)]
 
 
 def mean_rows(frame: "DataFrame", study: Study) -> tuple[list[Row], list[Row], tuple[str, ...]]:
@@ -175,36 +175,55 @@ def mean_rows(frame: "DataFrame", study: Study) -> tuple[list[Row], list[Row], t
         The rows that share a set of categories; the rows that lack some of them, each over what it
         has; and that set, chosen to hold the most (row, category) pairs.
     """
-    versions = [*CONFIGURATION, "recipe_hash", "weights_hash"]
-    groups = [own for _, own in frame.groupby(versions)]
-    sets = [frozenset(own.category) for own in groups]
+    groups = _groups(frame, [*CONFIGURATION, "recipe_hash", "weights_hash"])
+    sets = [frozenset(own["category"]) for own in groups]
     shared = max(
         sets, key=lambda names: (len(names) * sum(names <= other for other in sets), sorted(names))
     )
-    counts = Counter(tuple(own.iloc[0][CONFIGURATION]) for own in groups)
+    counts = Counter(_configuration(own) for own in groups)
     complete: list[Row] = []
     partial: list[Row] = []
     for own, names in zip(groups, sets, strict=True):
-        first, suffix = own.iloc[0], ""
-        if counts[tuple(first[CONFIGURATION])] > 1:
+        suffix = ""
+        if counts[_configuration(own)] > 1:
             # Tells rows apart whose categories ran under several recipes or weights.
-            suffix = f"(recipe {first.recipe_hash[:8]}, weights {first.weights_hash[:8]})"
+            recipe, weights = own["recipe_hash"][0], own["weights_hash"][0]
+            suffix = f"(recipe {recipe[:8]}, weights {weights[:8]})"
         if shared <= names:
-            complete.append(_row(own[own.category.isin(shared)], study, suffix))
+            kept = [row for row, category in enumerate(own["category"]) if category in shared]
+            complete.append(_row(_at(own, kept), study, suffix))
         else:
             partial.append(_row(own, study, suffix))
     return complete, partial, tuple(sorted(shared))
 
 
-def _row(own: "DataFrame", study: Study, suffix: str = "") -> Row:
-    own = own.sort_values(["category", "replicate"])
-    case = own.record.iloc[0].case
+Columns = Mapping[str, Sequence[Any]]
+
+
+def _groups(frame: "DataFrame", by: list[str]) -> list[Columns]:
+    """Return the columns of each group as lists; slicing lists is ten times as fast as frames."""
+    ordered = frame.sort_values([*by, "category", "replicate"])
+    columns = ordered.to_dict("list")
+    return [_at(columns, rows) for _, rows in sorted(ordered.groupby(by).indices.items())]
+
+
+def _at(columns: Mapping[Any, Sequence[Any]], rows: Iterable[int]) -> Columns:
+    rows = list(rows)
+    return {str(name): [values[row] for row in rows] for name, values in columns.items()}
+
+
+def _configuration(own: Columns) -> tuple[str, ...]:
+    return tuple(own[name][0] for name in CONFIGURATION)
+
+
+def _row(own: Columns, study: Study, suffix: str = "") -> Row:
+    case = own["record"][0].case
     augmentation = "" if case.augmentation == "default" else case.augmentation
     return Row(
         label=" ".join(filter(None, (case.variant, augmentation, suffix))),
         study=study,
-        columns=own.to_dict("list"),
-        categories=tuple(sorted(set(own.category))),
+        columns=own,
+        categories=tuple(sorted(set(own["category"]))),
     )
 
 

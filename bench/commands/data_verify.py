@@ -13,6 +13,7 @@ from bench.commands.output import ProgressBar
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.images.bit_depth import BITS
+from datasets_lib.layouts.folders import folder_id
 from datasets_lib.layouts.split import grouped_by
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def _wanted(
     """Yield each dataset with each category, or with an empty one where it has none."""
     for wanted in options.names or datasets:
         dataset_name, _, category = wanted.partition(".")
+        if dataset_name not in datasets and folder_id(dataset_name) in datasets:
+            dataset_name, category = folder_id(dataset_name), category and folder_id(category)
         if dataset_name not in datasets:
             raise CommandError(_not_here(dataset_name, datasets, options))
         dataset = datasets[dataset_name]

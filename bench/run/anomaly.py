@@ -171,8 +171,8 @@ class AnomalyTask(Task):
 
     def _another_gather(
         self, model: AnomalyModel, data: TrainingData
-    ) -> Callable[[], object] | None:
-        """Return a call that gathers statistics as the fit will, under a copy of the model.
+    ) -> Callable[[], Callable[[], object]] | None:
+        """Return what makes calls that gather statistics as the fit will, under a copy each.
 
         None where nothing measures it: on CUDA, memory is exact in the timed pass.
         """
@@ -180,8 +180,13 @@ class AnomalyTask(Task):
             return None
         if self.device.type == "cuda":
             return None
-        twin = copy.deepcopy(model, {id(model.backbone): model.backbone})
-        return lambda: gather(twin, data, self.job, self.device, self.progress)
+        empty = copy.deepcopy(model, {id(model.backbone): model.backbone})
+
+        def another() -> Callable[[], object]:
+            twin = copy.deepcopy(empty, {id(model.backbone): model.backbone})
+            return lambda: gather(twin, data, self.job, self.device, lambda *_: None)
+
+        return another
 
     def _training_batch(self, model: AnomalyModel, images: Tensor) -> Batch:
         """Return a batch of the first training images, with all that the loss reads."""

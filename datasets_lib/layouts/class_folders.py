@@ -90,7 +90,7 @@ def _splits(root: Path) -> tuple[Path, Path] | None:
     """Return the folders of the training and the test split; None if there are no class folders."""
     folders = {same_name(folder.name): folder for folder in subfolders(root)}
     train = next((folders[name] for name in TRAIN_SPLITS if name in folders), None)
-    if train is None or any(map(is_truth_folder, folders)):
+    if train is None or any(is_truth_folder(name, among_kinds=True) for name in folders):
         return None
     trained = {same_name(folder.name) for folder in subfolders(train)}
     if trained & _NOT_CLASSES:

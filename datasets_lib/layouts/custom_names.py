@@ -82,7 +82,7 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
             f"pattern {PATTERN}. Put its images there."
         )
     whole = split_category(dataset, category, path, groups[ids[category]], has_masks=False)
-    files = [file for file in files_in(_truths(path)) if _is_named(file, category)]
+    files = (file for file in files_in(_truths(path)) if _is_named(file, category))
     return with_masks(path, whole, "masks/<kind>", files)
 
 

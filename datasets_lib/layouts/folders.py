@@ -33,7 +33,7 @@ def folder_id(name: str) -> str:
     """
     folded = composed(unicodedata.normalize("NFKC", name).casefold())
     typed = "".join(map(spelled, folded)).lstrip("_")
-    return typed or "".join(f"u{ord(character):x}" for character in folded) or "_"
+    return typed or "".join(f"u{ord(character):x}" for character in folded)
 
 
 def spelled(character: str, other: str = "_") -> str:

@@ -1,7 +1,7 @@
 """Ground-truth files of an image, from file and folder names alone."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -204,9 +204,16 @@ def _check_unique(category: Category) -> None:
                 )
 
 
-def files_in(folders: Iterable[Path]) -> list[Path]:
-    """Return all files below folders of masks, some of which may not exist, in order."""
-    return [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix]
+def files_in(folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files below folders of masks, some of which may not exist, in order.
+
+    Folders such as ``labels`` often hold annotations of other kinds: only their images count.
+    """
+    for folder in folders:
+        is_certain = is_truth_folder(folder.name, among_kinds=True)
+        for file in sorted(folder.rglob("*")):
+            if file.suffix and (is_certain or is_image(file.name)):
+                yield file
 
 
 def _unmatched(files: Iterable[Path], keys: set[str]) -> str:

@@ -8,6 +8,8 @@ from FrEIA.modules import AllInOneBlock, PermuteRandom
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.components.errors import ImageSizeError
+
 CLAMP = 2.0
 """FrEIA's soft clamp: a coupling scales by at most e² and at least e⁻²."""
 
@@ -22,11 +24,11 @@ def check_shapes(features: Sequence[Tensor], shapes: Sequence[Shape]) -> None:
     """Check that features have the shapes that a flow was built for.
 
     Raises:
-        ValueError: They have not.
+        ImageSizeError: They have not.
     """
     found = [tuple(layer.shape[1:]) for layer in features]
     if found != list(shapes):
-        raise ValueError(
+        raise ImageSizeError(
             f"This flow was built for features of shape {list(shapes)}, found {found}. Build it "
             "with the image size that is used, which is the crop's where images are cropped."
         )

@@ -18,6 +18,7 @@ from models.catalog import WEIGHTS
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.image_pyramid import ImagePyramid
+from models.components.upsampling import upsample
 from models.flows.blocks import (
     Shape,
     check_shapes,
@@ -79,7 +80,7 @@ class CSFlow(AnomalyModel):
         """Return latents ``(B, C, h, w)`` by scale, and log |det J| ``(B,)``.
 
         Raises:
-            ValueError: The features are of images of another size.
+            ImageSizeError: The features are of images of another size.
         """
         check_shapes(features, self._shapes)
         # Float32 even under autocast: a likelihood sums a million squares.
@@ -172,10 +173,9 @@ class CrossScaleNetwork(nn.Module):
         for coarse in range(1, len(hidden)):
             fine = coarse - 1
             results[coarse] = results[coarse] + self.down[fine](hidden[fine])
-            upsampled = F.interpolate(
-                hidden[coarse], self._sides[fine], mode="bilinear", align_corners=False
+            results[fine] = results[fine] + self.up[fine](
+                upsample(hidden[coarse], self._sides[fine])
             )
-            results[fine] = results[fine] + self.up[fine](upsampled)
         return self.gamma * join(results)
 
 

@@ -75,7 +75,7 @@ class FastFlow(AnomalyModel):
         """Return latents ``(B, C, h, w)`` by layer, and log |det J| ``(B,)`` of all flows together.
 
         Raises:
-            ValueError: The features are of images of another size.
+            ImageSizeError: The features are of images of another size.
         """
         check_shapes(features, self._shapes)
         # Float32 even under autocast: a likelihood sums a million squares.

@@ -17,6 +17,7 @@ from models.catalog import WEIGHTS, WeightsEntry
 from models.components.anomaly_map import of_maps
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.errors import ImageSizeError
 from models.components.frozen_backbone import FrozenBackbone
 from models.components.image_pyramid import ImagePyramid
 from models.components.transformer_backbone import TransformerBackbone
@@ -69,7 +70,7 @@ class UFlow(AnomalyModel):
         """Return latents ``(B, C, h, w)``, the finest scale first, and log |det J| ``(B,)``.
 
         Raises:
-            ValueError: The features are of images of another size.
+            ImageSizeError: The features are of images of another size.
         """
         check_shapes(features, self._shapes)
         # Float32 even under autocast: a likelihood sums a million squares.
@@ -86,11 +87,11 @@ def u_shaped_flow(shapes: Sequence[Shape]) -> GraphINN:
         shapes: ``(C, h, w)`` by scale, the finest first.
 
     Raises:
-        ValueError: A scale is not half as fine as the one before it.
+        ImageSizeError: A scale is not half as fine as the one before it.
     """
     for (_, *fine), (_, *coarse) in pairwise(shapes):
         if fine != [2 * side for side in coarse]:
-            raise ValueError(
+            raise ImageSizeError(
                 "U-Flow doubles the sides of a scale to those of the next finer one: wanted "
                 f"{[2 * side for side in coarse]}, found {fine}. Choose an image size that all "
                 "strides divide, such as a multiple of 32."

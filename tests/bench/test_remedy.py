@@ -29,6 +29,15 @@ def test_folders_in_commands_are_quoted():
     assert words[words.index("-o") + 1] == str(folder / "resnet18.tv_in1k.pth")
 
 
+def test_weights_of_parts_are_fetched_part_by_part():
+    parts = WEIGHTS["mcait.fb_dist_in1k"].parts
+    words = shlex.split(remedy("weights mcait.fb_dist_in1k", [Path("/w")], []))
+    assert [word for word in words if word.startswith("https")] == [
+        WEIGHTS[part].url for part in parts
+    ]
+    assert {f"/w/{part}.pth" for part in parts} < set(words)
+
+
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
 @pytest.mark.parametrize("name", [b"a b", b"\xff\n'\\\x1b[31m", "\u00fc \u2192 \u754c".encode()])
 def test_a_shell_reads_any_folder_name(name):

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -258,6 +260,30 @@ def test_a_session_killed_in_mid_case_goes_on_where_it_was(
     )
     assert "1 cached" in done.stdout
     assert [record.key.id for record in store.records()] == [CASE, CASE[:-1] + "1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isolation", ["--no-isolate", "--isolate"])
+def test_an_interrupted_session_keeps_its_training(options, store, tmp_path, root, isolation):
+    options = [option if option != "16" else "20000" for option in options]
+    command = [sys.executable, "-m", "pytest", *options, "-k", CASE, isolation, "--color=yes"]
+    output = tmp_path / "output"
+    with output.open("w") as stdout:
+        process = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(root)}, cwd=tmp_path, stdout=stdout
+        )
+        deadline = time.monotonic() + 120
+        while (
+            not re.search(r" train [5-9]\d*/", output.read_text()) and time.monotonic() < deadline
+        ):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == pytest.ExitCode.INTERRUPTED
+    assert [record.outcome for record in store.records()] == ["interrupted"]
+    (checkpoint,) = store.folder.rglob("training.pth")
+    import torch
+
+    assert torch.load(checkpoint, weights_only=True)["steps"] >= 5
 
 
 @pytest.mark.slow

@@ -142,13 +142,19 @@ class _Training(nn.Module):
         self.sizes = torch.zeros(2, plan.codes, device=device)
         self.sums = torch.zeros(2, plan.codes, plan.width, device=device)
 
-    def loss(self, images: Tensor) -> Tensor:
-        """Return the squared error plus the commitment loss; codes follow their features."""
+    def loss(self, images: Tensor, *, begin: bool = False) -> Tensor:
+        """Return the squared error plus the commitment loss; codes follow their features.
+
+        Args:
+            images: ``(B, 3, S, S)`` in [0, 1].
+            begin: Whether codes are drawn from these images' features first. Drawn from a normal
+                distribution, all but a few are too far from features to ever be used.
+        """
         encoded = self.network.encoder_hi(images)
         features_lo = self.network.features_lo(encoded)
-        quantized_lo = self._quantized(0, features_lo)
+        quantized_lo = self._quantized(0, features_lo, begin)
         features_hi = self.network.features_hi(encoded, quantized_lo)
-        quantized_hi = self._quantized(1, features_hi)
+        quantized_hi = self._quantized(1, features_hi, begin)
         commitment = F.mse_loss(features_lo, quantized_lo.detach())
         commitment = commitment + F.mse_loss(features_hi, quantized_hi.detach())
         rebuilt = self.network.decode(quantized_lo, quantized_hi)
@@ -181,8 +187,12 @@ class _Training(nn.Module):
         self.network.load_state_dict(state["network"])
         self.sizes, self.sums = state["sizes"], state["sums"]
 
-    def _quantized(self, level: int, features: Tensor) -> Tensor:
+    def _quantized(self, level: int, features: Tensor, begin: bool) -> Tensor:
         book = self._books[level]
+        if begin:
+            rows = features.detach().movedim(1, -1).flatten(0, -2)
+            drawn = torch.randint(len(rows), (len(book.vectors),), device=rows.device)
+            book.vectors.data.copy_(rows[drawn])
         quantized, index = book.quantize(features)
         follow(book, features, index, self.sizes[level], self.sums[level])
         return quantized
@@ -230,7 +240,7 @@ class _Objective:
 
     def gradient(self, index: Tensor, step: int) -> Tensor:
         """Return the detached loss of a batch; its gradient is left in the parameters."""
-        loss = self._trained.loss(self._batch(index))
+        loss = self._trained.loss(self._batch(index), begin=step == 0)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 

@@ -1,9 +1,12 @@
 """Memory that a loop takes, measured in a loop of its own and never while timing."""
 
 import gc
+import math
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,24 +60,45 @@ class MemoryRise:
     host_bytes: int | None = None
     device_bytes: int | None = None
 
-    def __or__(self, other: "MemoryRise") -> "MemoryRise":
-        """Return the larger rise of two blocks."""
-        return MemoryRise(
-            _larger(self.host_bytes, other.host_bytes),
-            _larger(self.device_bytes, other.device_bytes),
-        )
 
+def measure_memory(
+    step: Callable[[], object],
+    device: torch.device,
+    *,
+    prepare: Callable[[], object] = lambda: None,
+    repeats: int = 4,
+    limit_s: float = math.inf,
+) -> MemoryRise:
+    """Return the rise of memory while a step runs, the least of some repeats.
 
-def measure_memory(step: Callable[[], object], device: torch.device, rounds: int = 1) -> MemoryRise:
-    """Run a step a few times and return the rise of memory.
+    The first calls may allocate lasting buffers or try out kernels, up to a tenth more. Calls here
+    are slower than usual, because freed memory goes back to the system.
 
-    Call the step before: a first call may allocate lasting buffers or try out kernels. The calls
-    here are slower than usual, because freed memory goes back to the system.
+    Args:
+        step: The measured call.
+        device: Where it computes.
+        prepare: Called before each baseline is taken.
+        repeats: Maximum number of repeats; one is enough on CUDA, where torch counts exactly.
+        limit_s: Seconds after which no repeat begins.
     """
-    with freed_at_once(), memory_rise(device) as rise:
-        for _ in range(rounds):
-            step()
-    return rise
+    end = time.monotonic() + limit_s
+
+    def repeat() -> list[MemoryRise]:
+        rises: list[MemoryRise] = []
+        while not rises or (len(rises) < repeats and time.monotonic() < end):
+            prepare()
+            with memory_rise(device) as rise:
+                step()
+            rises.append(rise)
+        return rises
+
+    if device.type == "cuda":
+        repeats = 1
+        return repeat()[0]
+    # A new thread has a heap of its own, without the holes that earlier cases left in this one's,
+    # so that no tensor lands in one: there it would stay resident when freed.
+    with freed_at_once(), ThreadPoolExecutor(1) as pool:
+        return min(pool.submit(repeat).result(), key=lambda rise: rise.host_bytes or 0)
 
 
 @contextmanager
@@ -115,10 +139,6 @@ def peak_host_memory() -> Iterator[HostMemory]:
 def _mapped() -> int:
     """Return the resident bytes that are mapped from files; 0 where they are not reported."""
     return _status("RssFile") or 0
-
-
-def _larger(first: int | None, second: int | None) -> int | None:
-    return max((value for value in (first, second) if value is not None), default=None)
 
 
 def _reset_high_water_mark() -> bool:

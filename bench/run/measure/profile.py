@@ -26,7 +26,8 @@ _PARTS = 4
 _TRAINING_STEPS = 3  # one whose FLOPs are counted, two for the memory
 _SLOWER = 1.5  # how much longer a step takes when freed memory goes back to the system
 _LATENCY_CALLS = 4  # at least: one to warm up, three samples
-_LATENCY_SHARE, _INFERENCE_SHARE = 0.1, 0.2  # of the time limit; warming up may take as long again
+# Of the time limit; warming up takes as long again as latency and speed.
+_MEMORY_SHARE, _LATENCY_SHARE, _INFERENCE_SHARE = 0.1, 0.1, 0.2
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class ProfileTarget:
         predict: Returns predictions of a float batch.
         loss: Returns the training loss of a float batch under the given model, a copy; None for a
             model without gradients.
-        gather: Gathers the model's statistics once more, under a copy; None for a model without.
+        gather: Returns a call that gathers the model's statistics once more, under a new copy; None
+            for a model without.
         frozen_seconds: Duration per image of the frozen part that training computed beforehand; 0
             where there is none.
     """
@@ -77,7 +79,7 @@ class ProfileTarget:
     predict: Callable[[Tensor], object]
     loss: Callable[[Any, Tensor], Tensor] | None
     frozen_seconds: float = 0.0
-    gather: Callable[[], object] | None = None
+    gather: Callable[[], Callable[[], object]] | None = None
 
 
 class _Budget:
@@ -143,8 +145,10 @@ def measure(
     _tell(report, 1)
     begin = time.monotonic()
     predict(batch)  # allocates lasting buffers, tries out kernels
-    found |= Measured(_rise("inference", measure_memory(lambda: predict(batch), device)))
-    call_s = (time.monotonic() - begin) / 2
+    call_s = time.monotonic() - begin
+    limit = _MEMORY_SHARE * limit_s
+    serving = measure_memory(lambda: predict(batch), device, limit_s=limit)
+    found |= Measured(_rise("inference", serving))
     found |= _flops("inference_flops", lambda: predict(_single(batch)), 1)
     _tell(report, 2)
     gathered = _gathering(target, trained, device, budget)
@@ -174,9 +178,25 @@ def _gathering(
     if device.type == "cuda" or target.gather is None:
         return Measured(_rise("train", trained.gather_memory))
     if budget.allows(_SLOWER * trained.gather_seconds):
-        return Measured(_rise("train", measure_memory(target.gather, device)))
+        again = _Again(target.gather)
+        limit = _MEMORY_SHARE * budget.limit
+        rise = measure_memory(again, device, prepare=again.prepare, limit_s=limit)
+        return Measured(_rise("train", rise))
     note = "of the timed pass, in which freed memory is kept: up to half as much again as needed"
     return Measured(_rise("train", trained.gather_memory), notes={_TRAIN_RISE[0]: note})
+
+
+class _Again:
+    """Gathers statistics under a new copy of the model each time."""
+
+    def __init__(self, gather: Callable[[], Callable[[], object]]) -> None:
+        self._gather = gather
+
+    def __call__(self) -> None:
+        self._run()
+
+    def prepare(self) -> None:
+        self._run = self._gather()
 
 
 def _larger_rise(training: Measured, gathering: Measured) -> Measured:
@@ -243,10 +263,15 @@ def _training(
         reasons = dict.fromkeys(names, budget.reason)
         return found | Measured(dict.fromkeys(names), reasons=reasons)
     step = _OptimizerStep(target, loss_of, protocol, _batch(target.images, count, device), device)
-    found |= _flops("train_flops", step, count)  # the unmeasured first step for the memory
-    step.reset()
-    # Two steps: the optimizer's state is allocated at the end of the first.
-    return found | Measured(_rise("train", measure_memory(step, device, rounds=2)))
+    found |= _flops("train_flops", step, count)
+
+    def two_steps() -> None:  # the optimizer's state is allocated at the end of the first
+        step()
+        step()
+
+    limit = _MEMORY_SHARE * budget.limit
+    rise = measure_memory(two_steps, device, prepare=step.reset, limit_s=limit)
+    return found | Measured(_rise("train", rise))
 
 
 class _OptimizerStep:

@@ -43,7 +43,16 @@ _CROP = "256->224 crop"
 _CFLOW = "CFLOW-AD paper Table 3"
 _PADIM_AGAIN = "xiahaifeng1995 PaDiM re-implementation"
 _PATCHCORE_CODE = "patchcore-inspection results.csv"
+_UFLOW = "U-Flow paper tables"
+_FASTFLOW_AGAIN = "gathierry FastFlow re-implementation"
 _EFFICIENTAD_AGAIN = "nelson1425/EfficientAD results"
+
+
+def _fastflow(backbone: str, size: str) -> tuple[Published, ...]:
+    return (
+        Published(_FASTFLOW_AGAIN, "reimplementation; last epoch (500)", backbone, size),
+        Published(_README, "500 epochs patience 3; README 2022-06", backbone, size),
+    )
 
 
 def _efficientad(size: str) -> tuple[Published, ...]:
@@ -107,6 +116,29 @@ COMPARABLE: Mapping[str, tuple[Published, ...]] = {
         Published(_HISTORY, "bs1; 200 epochs/70k steps; seed 42", "pdn_small", "256"),
     ),
     "efficientad_medium": _efficientad("pdn_medium"),
+    "cflow": (
+        Published(_CFLOW, "paper", _WIDE, "best of 128/256/512 per class"),
+        Published(_README, "layers2-4; bs16; 50 epochs patience 2; README 2022-01", _WIDE, "256"),
+    ),
+    "cflow_resnet18": (Published(_CFLOW, "paper", "resnet18", "best of 128/256/512 per class"),),
+    "fastflow": _fastflow(_WIDE, "256"),
+    "fastflow_resnet18": _fastflow("resnet18", "256"),
+    "fastflow_deit": (
+        *_fastflow("deit_base_distilled_patch16_384", "384"),
+        Published(
+            _HISTORY,
+            "flow_steps 20; hidden 0.16; patience 10; seed 42",
+            "deit_base_distilled_patch16_384",
+            "384",
+        ),
+    ),
+    "fastflow_cait": (_fastflow("cait_m48_448", "448")[1],),
+    "csflow": (Published(_README, "README 2022-12", "efficientnet_b5", "256"),),
+    "csflow_768": (Published(_README, "README 2022-12", "efficientnet_b5", "768"),),
+    "uflow_mcait": (
+        Published(_UFLOW, "paper", "mcait", "448"),
+        Published(_UFLOW, "U-Flow paper, BTAD", "mcait", "448"),
+    ),
     "rd_wide_resnet50_2": (
         Published("RD4AD paper", "paper; 200 epochs", _WIDE, "256"),
         Published(_README, "layers1-3; 200 epochs; bs16; README 2022-06", _WIDE, "256"),
@@ -127,7 +159,7 @@ OTHER_THINGS: Mapping[tuple[str, str], Mapping[str, str]] = {
 """Metrics that a source gives, and that are another thing there than here, with the reason: by
 source and configuration, an empty one for all of the source's."""
 
-_FILE_NAMES = {"efficientad": "efficient_ad", "rd": "reverse_distillation"}
+_FILE_NAMES = {"csflow": "cs_flow", "efficientad": "efficient_ad", "rd": "reverse_distillation"}
 
 
 def published(variants: Iterable[str]) -> list[Reference]:

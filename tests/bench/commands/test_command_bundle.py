@@ -10,6 +10,8 @@ from bench.__main__ import main
 from bench.airgap.bundle import Member, dataset_members, write_bundle
 from bench.airgap.unbundle import BundleError, unbundle
 from bench.airgap.wheels import build_requirements, fetch_wheels, find_wheels, requirements
+from bench.commands.bundle import _weights
+from bench.needs import look_for_weights
 from datasets_lib.discover import FoundDataset
 
 CASES = "rd_resnet18 and bars and scratch"
@@ -207,3 +209,13 @@ def test_nothing_is_downloaded_for_a_bundle_that_would_lack_something(tmp_path, 
     monkeypatch.setattr("datasets_lib.download.fetch.download", never)
     monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
     assert bundled(tmp_path, data, "-k", "rd_resnet50 and bars")[1] == 2
+
+
+def test_weights_of_parts_are_bundled_file_by_file(tmp_path):
+    tags = ("cait_m48_448.fb_dist_in1k", "cait_s24_224.fb_dist_in1k")
+    for tag in tags:
+        (tmp_path / f"{tag}.pth").write_bytes(tag.encode())
+    found = look_for_weights(["mcait.fb_dist_in1k"], [tmp_path], probe=False)
+    members = _weights(found)
+    assert [member.name for member in members] == [f"weights/{tag}.pth" for tag in tags]
+    assert [member.path.read_bytes() for member in members] == [tag.encode() for tag in tags]

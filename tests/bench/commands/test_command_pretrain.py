@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bench.__main__ import main
+from bench.run.distillation import vqvae as training
 from bench.run.distillation.distill import DistillationError
 from bench.run.distillation.vqvae import VQVAEPlan, follow, pretrain
 from bench.run.training import loop
@@ -51,11 +52,12 @@ def test_codes_follow_the_running_mean_of_their_features():
         assert torch.allclose(book.vectors[code].double(), wanted_sums[code] / smoothed, rtol=1e-4)
 
 
-def test_training_explains_variance(tmp_path):
+def test_training_explains_variance(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "RECIPE", replace(training.RECIPE, lr=5e-3))  # a small network
     result = pretrain(replace(PLAN, steps=150, batch=8), stripes(), CPU, tmp_path / "kept", _quiet)
-    assert result.last < 0.6 * result.first
-    assert result.explained > 0.2
-    assert 0 < result.used <= 1
+    assert result.last < 0.2 * result.first
+    assert result.explained > 0.4
+    assert 0.05 < result.used <= 1
 
 
 def test_killed_training_resumes(tmp_path, monkeypatch):

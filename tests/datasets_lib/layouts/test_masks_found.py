@@ -6,6 +6,7 @@ import pytest
 from dataset_files import box, names, touch, write_image, write_mask
 from PIL import Image
 
+from datasets_lib.discover import recognize
 from datasets_lib.entry import FOLDER_READER
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.custom_names import read_category as read_named
@@ -99,6 +100,16 @@ def test_masks_of_other_names_are_an_error_that_names_the_first(tmp_path, mask):
 def test_masks_of_no_mask_format_are_an_error_wherever_they_lie(tmp_path, mask):
     with pytest.raises(MissingMasksError, match="not in a mask format"):
         read_category("set", "c", mvtec(tmp_path, mask, truth="gt"))
+
+
+@pytest.mark.parametrize("folder", ["labels", "annotations"])
+@pytest.mark.parametrize("suffix", [".txt", ".json", ".xml"])
+def test_annotations_of_other_kinds_are_no_masks(tmp_path, folder, suffix):
+    root = mvtec(tmp_path / "set", f"{{}}{suffix}", folder)
+    assert not read_category("set", "c", root).has_masks
+    touch(tmp_path / "classes", *(f"{s}/{c}/1.png" for s in ("train", "test") for c in "ab"))
+    touch(tmp_path / "classes", f"{folder}/1{suffix}")
+    assert recognize(tmp_path / "classes").task == "classification"
 
 
 def test_a_mask_of_two_images_is_refused(tmp_path):
