@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+ALL = "all"
+"""Category of cases that train one model on the images of all of a dataset's categories."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -11,15 +14,18 @@ class Case:
 
     >>> Case("rd_convnext", "same", "mvtec", "bottle", "default", True, 0).id
     'rd_convnext.same-mvtec.bottle-default-pretrained-s0'
+    >>> Case("rd_convnext", "same", "mvtec", "bottle", "default", True, 0, shots=4).id
+    'rd_convnext.same-mvtec.bottle-default-pretrained-4shot-s0'
 
     Attributes:
         model: Catalog name.
         recipe: Name of one of the model's recipes.
         dataset: Dataset id (``mvtec``).
-        category: Category id, or None for a dataset without categories.
+        category: Category id, `ALL`, or None for a dataset without categories.
         augmentation: Augmentation id.
         pretrained: Whether the backbone starts from its published weights.
         replicate: Index of the run; its seed is the model's ``seed_base`` plus this.
+        shots: Number of training images per category; None means all of them.
     """
 
     model: str
@@ -29,6 +35,7 @@ class Case:
     augmentation: str
     pretrained: bool
     replicate: int
+    shots: int | None = None
 
     @property
     def data(self) -> str:
@@ -47,10 +54,11 @@ class Case:
 
     @property
     def id(self) -> str:
-        """Return ``variant-data-augmentation-init-sN``."""
+        """Return ``variant-data-augmentation-init-sN``; few-shot cases have ``Kshot`` before it."""
         return f"{self.configuration}-s{self.replicate}"
 
     @property
     def configuration(self) -> str:
         """Return the id without its replicate: what replicates are averaged over."""
-        return f"{self.variant}-{self.data}-{self.augmentation}-{self.init}"
+        shots = f"-{self.shots}shot" if self.shots else ""
+        return f"{self.variant}-{self.data}-{self.augmentation}-{self.init}{shots}"

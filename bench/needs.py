@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.case import Case
+from bench.case import ALL, Case
 from bench.selection import all_cases
 from bench.settings import Settings
 from bench.studies import STUDIES
@@ -126,7 +126,7 @@ def missing_of(
         dataset = datasets.get(name)
         if dataset is None:
             missing.append(f"dataset {name}")
-        elif case.category and case.category not in dataset.categories:
+        elif case.category and case.category not in (*dataset.categories, ALL):
             missing.append(f"dataset {name}.{case.category}")
     return missing
 

@@ -52,6 +52,19 @@ def add_options(parser: pytest.Parser) -> None:
         help="augmentations to use instead of the studies' own, such as flips,rotation; or all",
     )
     add(
+        "--shots",
+        type=_shots,
+        default=(),
+        metavar="K,L",
+        help="add few-shot cases, trained on that many images, such as 1,2,4,8; -k shot selects "
+        "them alone",
+    )
+    add(
+        "--multi-class",
+        action="store_true",
+        help="add cases DATASET.all: one model for all categories of a dataset",
+    )
+    add(
         "--images-seen",
         type=positive,
         metavar="N",
@@ -236,6 +249,8 @@ def settings_of(config: pytest.Config) -> "Settings":
         plugins=plugin_files(config),
         recipes=_names("--recipes", recipes, {r for m in MODELS.values() for r in m.recipes}),
         augmentations=_names("--augmentations", option.bench_augmentations, AUGMENTATIONS) or (),
+        shots=option.bench_shots,
+        multi_class=option.bench_multi_class,
         images_seen=option.bench_images_seen,
         image_size=option.bench_image_size,
         bits=option.bench_bits,
@@ -337,6 +352,11 @@ def _bits(text: str) -> int:
         wanted = " or ".join(map(str, BITS))
         raise argparse.ArgumentTypeError(f"wanted {wanted} bits, found '{text}'")
     return int(text)
+
+
+def _shots(text: str) -> tuple[int, ...]:
+    """Parse ``1,2,4`` into ascending numbers of images, each once."""
+    return tuple(sorted({positive(part) for part in text.split(",")}))
 
 
 def _number(text: str, wanted: str, low: float) -> float:

@@ -171,6 +171,7 @@ def resolve(
     native_size: int | None = None,
     images_seen: int | None = None,
     image_size: int | None = None,
+    shots: int | None = None,
 ) -> Protocol:
     """Return the protocol of a model's recipe under a profile.
 
@@ -184,6 +185,8 @@ def resolve(
         native_size: Image side of classifiers on the case's dataset.
         images_seen: Training budget in images, instead of the profile's.
         image_size: Image side, instead of the profile's.
+        shots: Number of training images of a few-shot case, all of which train: none calibrates.
+            A budget in passes is the recipe's own, whatever the profile's in images.
     """
     recipe = entry.recipes[recipe_name]
     if profile.name == "paper" and recipe_name == "baseline" and entry.paper_recipe is not None:
@@ -197,6 +200,7 @@ def resolve(
     if isinstance(recipe, ClassifierRecipe) and pretrained and recipe.pretrained_lr is not None:
         recipe = replace(recipe, lr=recipe.pretrained_lr)
     budget = profile.budget(entry.task)
+    in_passes = shots is not None and recipe.images is None
     size, crop = _input(entry, profile, image_size or budget.image_size, native_size)
     return Protocol(
         profile=profile.name,
@@ -207,10 +211,10 @@ def resolve(
         crop=crop,
         augmentation=augmentation,
         precision=precision if recipe.optimizer != "none" else "float32",
-        images_seen=images_seen or budget.images_seen,
-        train_limit=budget.train_limit,
+        images_seen=images_seen or (None if in_passes else budget.images_seen),
+        train_limit=shots or budget.train_limit,
         test_limit=budget.test_limit,
-        calibration=profile.calibration and entry.task == "anomaly",
+        calibration=profile.calibration and entry.task == "anomaly" and shots is None,
     )
 
 

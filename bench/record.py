@@ -68,8 +68,11 @@ class Record:
         protocol: The resolved recipe: every constant that decided the run.
         seed: The seed.
         metrics: Metrics by head: ``{"single_scale": {"image_auroc": 0.98}}``.
+        categories: Metrics of each category by head, of a model for all categories, whose
+            ``metrics`` are their means; empty for other cases. Names of its intervals, kinds and
+            thresholds begin with ``category.``.
         reasons: Why a number is null, by ``head.metric``, ``head.threshold.rule``,
-            ``head.interval.metric`` or ``head.kind.name``.
+            ``head.interval.metric``, ``head.kind.name`` or ``head.category.name.metric``.
         intervals: 95 % confidence interval over test images by head and metric, ``[low, high]``;
             the spread over seeds is another matter. ``image_auroc`` has DeLong's interval, normal
             on the logit scale unless a note says otherwise; ``top1`` has Wilson's.
@@ -105,6 +108,7 @@ class Record:
     protocol: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    categories: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
     intervals: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
     kinds: dict[str, dict[str, float | None]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)

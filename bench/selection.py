@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 
-from bench.case import Case
+from bench.case import ALL, Case
 from bench.near_names import near_names
 from bench.protocol import PROFILES
 from bench.settings import Settings
@@ -37,6 +37,7 @@ def all_cases(settings: Settings, datasets: Mapping[str, FoundDataset]) -> list[
                 seeds=settings.seeds,
                 augmentations=augmentations,
                 recipes=settings.recipes or PROFILES[settings.profile].budget(study.task).recipes,
+                shots=settings.shots if study.task == "anomaly" else (),
             )
         )
     return _grouped(cases)
@@ -44,11 +45,12 @@ def all_cases(settings: Settings, datasets: Mapping[str, FoundDataset]) -> list[
 
 def _grouped(cases: Iterable[Case]) -> list[Case]:
     """Sort by data in order of first appearance, then by what shares a backbone's features."""
-    places: dict[tuple[str, str | None], int] = {}
+    places: dict[tuple[str, str | None, int | None], int] = {}
     models = {entry.name: place for place, entry in enumerate(sorted(MODELS.values(), key=_shares))}
 
     def order(case: Case) -> tuple[int, int]:
-        return places.setdefault((case.dataset, case.category), len(places)), models[case.model]
+        data = case.dataset, case.category, case.shots
+        return places.setdefault(data, len(places)), models[case.model]
 
     return sorted(cases, key=order)  # stable: a model's recipes and replicates keep their order
 
@@ -72,12 +74,19 @@ def _categories(
             continue
         known = categories.setdefault(name, [])
         known += [category for category in dataset.categories if category not in known]
+    if settings.multi_class and study.task == "anomaly":
+        for name, known in categories.items():
+            # A profile may take fewer textures of `surface`; one model for all takes every one.
+            whole = {*known, *(DATASETS[name].categories if name in DATASETS else ())}
+            if len(whole) > 1 and ALL not in whole:
+                known.append(ALL)
     return dict(categories)
 
 
 def keywords(case: Case) -> list[str]:
     """Return the markers of a case, each also a keyword."""
-    return [*_model_keywords(case.model), case.recipe, case.dataset, case.init]
+    mode = ["few_shot"] if case.shots else []
+    return [*_model_keywords(case.model), case.recipe, case.dataset, case.init, *mode]
 
 
 @cache
@@ -89,7 +98,7 @@ def _model_keywords(model: str) -> tuple[str, ...]:
 
 def catalog_markers() -> set[str]:
     """Return the names of all markers that cases of registered entries can have."""
-    names = {"pretrained", "scratch", *STUDIES, *DATASETS}
+    names = {"pretrained", "scratch", "few_shot", *STUDIES, *DATASETS}
     for entry in MODELS.values():
         names |= {entry.name, *entry.aliases, entry.family, entry.task, *entry.recipes}
     return names

@@ -20,6 +20,8 @@ class Settings:
         plugins: Python files that register models, datasets and the like.
         recipes: Recipe names; None means the profile's.
         augmentations: Augmentation ids instead of the studies' own; empty for those.
+        shots: Numbers of training images of few-shot cases, which join the others.
+        multi_class: Whether cases of one model for all categories join the others.
         images_seen: Training budget in images; None means the profile's.
         image_size: Side of the images in pixels; None means the profile's or the model's.
         bits: Number of bits that cameras fill in 16-bit image files.
@@ -57,6 +59,8 @@ class Settings:
     plugins: tuple[Path, ...] = ()
     recipes: tuple[str, ...] | None = None
     augmentations: tuple[str, ...] = ()
+    shots: tuple[int, ...] = ()
+    multi_class: bool = False
     images_seen: int | None = None
     image_size: int | None = None
     bits: int = 16

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pkgutil import resolve_name
 from typing import Any, Literal
 
@@ -116,6 +117,7 @@ class Study:
         seeds: int = 1,
         recipes: Sequence[str] | None = None,
         augmentations: Sequence[str] | None = None,
+        shots: Sequence[int] = (),
     ) -> Iterator[Case]:
         """Yield every case of the grid.
 
@@ -124,6 +126,7 @@ class Study:
             seeds: Number of replicates per configuration.
             recipes: Recipe names; None means every recipe of each model.
             augmentations: Augmentation ids; None means the study's own.
+            shots: Numbers of training images of few-shot cases, which join those of all images.
 
         Raises:
             ValueError: A model of the study is not registered.
@@ -140,10 +143,10 @@ class Study:
                 for entry, recipe in variants:
                     for augmentation in augmentations or self.augmentations:
                         for pretrained in (True, False) if entry.weights else (False,):
-                            for replicate in range(seeds):
+                            for count, replicate in product((None, *shots), range(seeds)):
                                 yield Case(
                                     *(entry.name, recipe, dataset, category),
-                                    *(augmentation, pretrained, replicate),
+                                    *(augmentation, pretrained, replicate, count),
                                 )
 
 

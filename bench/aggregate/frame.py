@@ -20,11 +20,15 @@ UNKNOWN_ENVIRONMENT = "unknown environment"
 CONFIGURATION = ["variant", "augmentation", "init"]
 """Columns that a row of a table stands for; replicates are averaged over."""
 
+MODE = ["multi_class", "shots"]
+"""Columns of which two rows of one table never differ; ``shots`` is 0 where all images train."""
+
 _VERSION = ["recipe_hash", "data_hash", "weights_hash"]
 _KEY = ["id", "profile", *_VERSION]
 _COLUMNS = [
     *_KEY,
     *("environment", "dataset", "category", *CONFIGURATION, "replicate", "share", "record"),
+    *MODE,
 ]
 
 
@@ -106,6 +110,8 @@ def _line(record: Record) -> dict[str, Any]:
         "init": case.init,
         "replicate": case.replicate,
         "share": budget_share(record),
+        "multi_class": bool(record.categories),
+        "shots": case.shots or 0,
         "record": record,
     }
     for head, values in record.metrics.items():

@@ -12,7 +12,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from bench.aggregate.conditions import Conditions, conditions_of
-from bench.aggregate.frame import CONFIGURATION, tidy_frame
+from bench.aggregate.frame import CONFIGURATION, MODE, tidy_frame
+from bench.aggregate.modes import by_category, mode_words
 from bench.aggregate.reference import MEAN
 from bench.aggregate.statistics import Estimate, estimate
 from bench.case import Case
@@ -131,6 +132,8 @@ class Table:
         rows: Rows over all of its categories.
         partial: Rows of a mean that lack categories; never ranked.
         shared: Categories that the rows of a mean share.
+        multi_class: Whether each row is one model for all categories.
+        shots: Number of training images per category; 0 where all train.
     """
 
     study: Study
@@ -140,23 +143,45 @@ class Table:
     rows: list[Row]
     partial: Sequence[Row] = ()
     shared: tuple[str, ...] = ()
+    multi_class: bool = False
+    shots: int = 0
+
+    @property
+    def mode(self) -> str:
+        """Return the mode of its cases in words; empty for the usual one."""
+        return mode_words(self.multi_class, self.shots)
 
     @property
     def place(self) -> str:
-        """Return ``dataset.category``."""
-        return ".".join(filter(None, (self.dataset, self.category)))
+        """Return ``dataset.category``, with the mode of its cases."""
+        place = ".".join(filter(None, (self.dataset, self.category)))
+        return ", ".join(filter(None, (place, self.mode)))
+
+    @property
+    def title(self) -> str:
+        """Return its place, or that it is a mean and over how many categories."""
+        if self.category != MEAN:
+            return self.place
+        name = ", ".join(filter(None, (self.dataset, self.mode)))
+        return f"{name}: mean over {len(self.shared)} categories"
 
 
 def tables(records: Iterable[Record], study: Study) -> Iterator[Table]:
-    """Yield a study's tables by dataset: the mean over its categories, then each category."""
-    for dataset, own in tidy_frame(records).groupby("dataset"):
+    """Yield a study's tables by dataset: the mean over its categories, then each category.
+
+    Few-shot cases and models for all categories follow, in tables of their own.
+    """
+    frame = tidy_frame(by_category(records))
+    for (dataset, multi_class, shots), own in frame.groupby(["dataset", *MODE]):
         place = study, str(dataset)
+        mode = bool(multi_class), int(shots)
         categories = own.groupby("category")
         if len(categories) > 1:
             rows, partial, shared = mean_rows(own, study)
-            yield Table(*place, MEAN, _records(own), rows, partial, shared)
+            yield Table(*place, MEAN, _records(own), rows, partial, shared, *mode)
         for category, part in categories:
-            yield Table(*place, str(category), _records(part), category_rows(part, study))
+            rows = category_rows(part, study)
+            yield Table(*place, str(category), _records(part), rows, (), (), *mode)
 
 
 def category_rows(frame: "DataFrame", study: Study) -> list[Row]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench.aggregate.frame import ComparableRuns, comparable_runs
 from bench.aggregate.ranking import Place, places
-from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import Row, tables
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
 from bench.record import Record
@@ -82,10 +81,8 @@ def _panels(runs: ComparableRuns, *, named: bool) -> Iterator[_Panel]:
     for name, of_study in studies.items():
         study_prefix = prefix + (f"{name}: " if len(studies) > 1 else "")
         for table in tables(of_study, STUDIES[name]):
-            mean = f"{table.dataset}: mean of {len(table.shared)} categories"
-            title = mean if table.category == MEAN else table.place
             shown = [place for place in places(table.rows) if place.row.ranking]
-            yield _Panel(study_prefix + title, shown)
+            yield _Panel(study_prefix + table.title, shown)
 
 
 def _draw(axes: "Axes", panel: _Panel) -> None:

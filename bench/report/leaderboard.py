@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.aggregate.frame import ComparableRuns, comparable_runs
 from bench.aggregate.markdown import EMPTY, metric_text, quantity, seeds
+from bench.aggregate.modes import is_usual
 from bench.aggregate.ranking import Place, places
 from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import tables
@@ -115,24 +116,26 @@ def _summary_cells(place: str, rows: Sequence[Place], top: int) -> Iterator[tupl
 
 def _study(study: Study, runs: ComparableRuns) -> Iterator[str]:
     yield f"### Study `{study.name}`: {study.about}"
-    yield from study.call(study.report, study, runs)
-    variants = {record.case.variant for record in runs.records}
+    usual = replace(runs, records=tuple(filter(is_usual, runs.records)))
+    if usual.records:
+        yield from study.call(study.report, study, usual)
+    variants = {record.case.variant for record in usual.records}
     references = [r for r in study.call(study.references, variants) if r.in_tables]
     for table in tables(runs.records, study):
         entry = DATASETS.get(table.dataset)
         shown = [
-            r for r in references if (r.dataset, r.category) == (table.dataset, table.category)
+            r
+            for r in references
+            if not table.mode and (r.dataset, r.category) == (table.dataset, table.category)
         ]
+        yield f"#### {table.title}"
         if table.category == MEAN:
-            yield f"#### {table.dataset}: mean over {len(table.shared)} categories"
             yield (
                 f"Over {', '.join(table.shared)}: the mean over categories of each seed first, "
                 "then mean ± CI over seeds."
             )
             if entry is None or set(table.shared) != set(entry.categories):
                 shown = []
-        else:
-            yield f"#### {table.place}"
         placed = places(table.rows)
         rows = [place.row for place in placed]
         yield from quality_tables(placed, table.partial, shown)

@@ -17,7 +17,7 @@ from datasets_lib.catalog import DATASETS
 MEASUREMENTS = ("fit_seconds", *COST_COLUMNS)
 
 _AXES = (
-    *("kind", "profile", "environment", "study", "dataset", "category", "categories"),
+    *("kind", "profile", "environment", "study", "dataset", "category", "mode", "categories"),
     *("head", "rank", "no_rank", "budget_share", "model", "init", "replicates", "source"),
 )
 
@@ -29,7 +29,8 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
 
     ``NAME_low`` and ``NAME_high`` are the ends of the 95 % interval over replicates. ``kind`` is
     ``run``, ``partial`` (a mean over fewer categories than the ranked rows share) or ``reference``
-    (published; its ``source`` says by whom). ``no_rank`` says why a run has no rank. Metrics have a
+    (published; its ``source`` says by whom). ``mode`` is there if some run is
+    few-shot or a model for all categories. ``no_rank`` says why a run has no rank. Metrics have a
     column if some record has a value.
     """
     import pandas
@@ -45,11 +46,12 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
         for name, of_study in by_study(runs.records).items()
         # The mean over a dataset's categories follows them here.
         for table in sorted(
-            tables(of_study, STUDIES[name]), key=lambda t: (t.dataset, t.category == MEAN)
+            tables(of_study, STUDIES[name]),
+            key=lambda t: (t.dataset, t.multi_class, t.shots, t.category == MEAN),
         )
         for line in _lines(table, names)
     ]
-    shown = {(line["dataset"], line["category"]) for line in lines}
+    shown = {(line["dataset"], line["category"]) for line in lines if not line["mode"]}
     for name, of_study in by_study(finished).items():
         variants = {record.case.variant for record in of_study}
         for reference in STUDIES[name].call(STUDIES[name].references, variants):
@@ -62,6 +64,8 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
                 lines.append(line | dict(reference.metrics))
     frame = pandas.DataFrame(lines, columns=columns)
     empty = [name for name in names if name not in MEASUREMENTS and frame[name].isna().all()]
+    if not any(line.get("mode") for line in lines):
+        frame = frame.drop(columns="mode")
     frame = frame.drop(columns=[column for name in empty for column in _columns(name)])
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
@@ -86,6 +90,7 @@ def _line(table: Table, place: Place, position: int, names: Iterable[str]) -> di
     line: dict[str, Any] = {
         "dataset": table.dataset,
         "category": table.category,
+        "mode": table.mode,
         "categories": len(row.categories),
         "head": head,
         "rank": place.rank.strip(EMPTY) if position == 0 else "",

@@ -99,6 +99,12 @@ def _no_run(case: str, profile: str | None, records: Sequence[Record]) -> str:
 def _check_data(first: Run, second: Run) -> None:
     """Reject runs on other data, and runs on the same data that changed in between."""
     one, other = first.record, second.record
+    for run in (first, second):
+        if run.record.categories:
+            raise ComparisonError(
+                f"{run.name} is one model for all categories, whose scores share no scale: wanted "
+                "runs of one category each. python -m bench leaderboard shows its categories."
+            )
     if one.case.data != other.case.data:
         raise ComparisonError(
             f"{first.name} ran on {one.case.data}, {second.name} on {other.case.data}: a paired "

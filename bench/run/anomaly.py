@@ -18,6 +18,7 @@ from bench.run.crop import cut_away, cut_away_note, paste, within_crop
 from bench.run.features.store import Features, Split
 from bench.run.job import Inputs
 from bench.run.measure.profile import ProfileTarget
+from bench.run.multi_class import Evaluated, mean_over
 from bench.run.predict import HeadPredictions, predict_all
 from bench.run.shortcut import size_shortcut
 from bench.run.spro import saturated_regions
@@ -95,27 +96,42 @@ class AnomalyTask(Task):
 
     def evaluate(self, predictions: dict[str, Predictions], trained: TrainingResult) -> Evaluation:
         """Return metrics, intervals and thresholds of every head, over the full frame."""
-        test, protocol = self.data.test, self.job.protocol
-        results, calibration = predictions["test"], predictions.get("calibration")
-        fit, tested = self.inputs.fit, self.inputs.test
-        shortcut = size_shortcut([s.image for s in fit], [s.image for s in tested], test.labels)
+        whole = Evaluated(
+            *(self.data.test, self.data.frame_masks, self.inputs.fit, self.inputs.test),
+            *(predictions["test"], predictions.get("calibration")),
+            self.data.calibration.names if self.data.calibration else (),
+        )
+        if not self.inputs.categories:
+            return self._evaluate_category(whole)
+        return mean_over(
+            {name: self._evaluate_category(whole.of(name)) for name in self.inputs.categories}
+        )
+
+    def _evaluate_category(self, part: Evaluated) -> Evaluation:
+        """Return the evaluation of one category's images."""
+        test, protocol = part.test, self.job.protocol
+        results, calibration = part.results, part.calibration
+        shortcut = size_shortcut(
+            [s.image for s in part.fit], [s.image for s in part.tested], test.labels
+        )
         if protocol.crop is None:
-            return self._evaluate(test, results, calibration, [shortcut])
-        masks = self.data.frame_masks
+            return self._evaluate(part, test, results, calibration, [shortcut])
+        masks = part.frame_masks
         frame = replace(test, masks=masks)
         pasted = paste(results, protocol.image_size)
         if masks is None or test.masks is None:
-            return self._evaluate(frame, pasted, calibration, [shortcut])
+            return self._evaluate(part, frame, pasted, calibration, [shortcut])
         lost = cut_away(test.masks, masks)
         note = cut_away_note(lost, test.labels, protocol.crop, protocol.image_size)
-        whole = self._evaluate(frame, pasted, calibration, [note, shortcut])
+        whole = self._evaluate(part, frame, pasted, calibration, [note, shortcut])
         whole.fingerprints["defects_cut_away"] = int(lost.sum())
         shown, kept = within_crop(test, results, lost)
         renamed = {head + CROP_SUFFIX: held for head, held in (calibration or {}).items()}
-        return whole.merged(self._evaluate(shown, kept, renamed or None))
+        return whole.merged(self._evaluate(part, shown, kept, renamed or None))
 
     def _evaluate(
         self,
+        part: Evaluated,
         test: ImageSet,
         results: Predictions,
         calibration: Predictions | None,
@@ -125,9 +141,9 @@ class AnomalyTask(Task):
         regions = None
         if test.masks is not None:
             regions = cached_regions(test.masks, settings.cache_dir / "regions")
-        whole = len(test) == len(self.inputs.test)
+        whole = len(test) == len(part.tested)
         saturated = (
-            saturated_regions(self.job.case.dataset, self.inputs.test, results) if whole else None
+            saturated_regions(self.job.case.dataset, part.tested, results) if whole else None
         )
         return evaluate_heads(
             test, results, calibration, regions, settings.pixel_metrics, saturated, notes

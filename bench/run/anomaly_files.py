@@ -10,7 +10,8 @@ from bench import plots
 from bench.aggregate.conditions import budget_share
 from bench.aggregate.markdown import percent
 from bench.record import Record
-from bench.run.job import Job
+from bench.run.job import Inputs, Job
+from bench.run.multi_class import at_rows, rows_of
 from bench.run.predict import HeadPredictions
 from datasets_lib.batches.image_set import ImageSet
 from models.catalog import MODELS
@@ -31,27 +32,40 @@ def write_files(
     if job.settings.plots:
         if record.curve:
             written["curve"] = plots.plot_learning_curve(record, job.folder / "curve.png")
-        for head, result in predictions.items():
-            written |= _plots_of_head(job, record, test, head, result)
+        assert isinstance(job.inputs, Inputs)
+        for category in job.inputs.categories or ("",):
+            shown, results = test, predictions
+            if category:
+                rows = rows_of(test.names, category)
+                shown, results = test.rows(rows), at_rows(predictions, rows)
+            for head, result in results.items():
+                written |= _plots_of_head(job, record, shown, head, result, category)
     return written
 
 
 def _plots_of_head(
-    job: Job, record: Record, test: ImageSet, head: str, result: HeadPredictions
+    job: Job, record: Record, test: ImageSet, head: str, result: HeadPredictions, category: str
 ) -> dict[str, Path]:
-    thresholds = record.thresholds.get(head, {})
+    """Draw the plots of a head, of one category where a model has several."""
+    prefix = f"{category}." if category else ""
+    own = {
+        name.removeprefix(prefix): value
+        for name, value in record.thresholds.get(head, {}).items()
+        if name.startswith(prefix)
+    }
+    name = f"{head}_{category}" if category else head
     histogram = plots.plot_scores(
         result.scores.numpy(),
         test.labels.cpu().numpy(),
-        thresholds,
-        job.folder / f"histogram_{head}.png",
-        title=f"{job.case.id} · {head}",
+        own,
+        job.folder / f"histogram_{name}.png",
+        title=" · ".join(filter(None, (job.case.id, head, category))),
     )
-    written = {f"histogram.{head}": histogram}
+    written = {f"histogram.{name}": histogram}
     if result.maps is not None:
-        path = job.folder / f"errors_{head}.jpg"
+        path = job.folder / f"errors_{name}.jpg"
         about = _kind_of_run(job, record)
-        written[f"errors.{head}"] = _worst_errors(path, test, result, thresholds, about)
+        written[f"errors.{name}"] = _worst_errors(path, test, result, own, about)
     return written
 
 

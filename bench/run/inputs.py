@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.case import Case
+from bench.case import ALL, Case
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.provenance.case_code import case_code
 from bench.provenance.commit import current_commit
 from bench.record import Key
 from bench.remedy import dataset_remedy
 from bench.run.job import CaseSkipped, Inputs, Job, LabeledInputs, WeightsError
+from bench.run.samples import merged, split_samples
 from bench.settings import Settings
 from datasets_lib.batches.labeled import data_hash
 from datasets_lib.cache.content import ContentHashes
@@ -23,9 +24,9 @@ from datasets_lib.download.network import unreachable
 from datasets_lib.entry import Reader
 from datasets_lib.images.bit_depth import bits_advice, bits_of_files
 from datasets_lib.images.decode import set_pixel_limit
-from datasets_lib.layouts.category import Category, DatasetError, Sample
+from datasets_lib.layouts.category import Category, DatasetError
 from datasets_lib.layouts.classification import Classification, FileSplit
-from datasets_lib.layouts.split import grouped_by, limit, split_calibration, split_labeled
+from datasets_lib.layouts.split import grouped_by
 from datasets_lib.resolve import resolve_callable
 from models.catalog import MODELS, WEIGHTS
 from models.components.weights import ResolvedWeights, WeightsMissingError
@@ -62,6 +63,7 @@ class Finder:
             native_size=DATASETS[case.dataset].image_size if case.dataset in DATASETS else None,
             images_seen=self.settings.images_seen,
             image_size=self.settings.image_size,
+            shots=case.shots,
         )
 
     def job(self, case: Case) -> Job:
@@ -102,44 +104,60 @@ class Finder:
         return Key(case.id, self.settings.profile, self.protocol(case).hash, "unread", "unread")
 
     def _anomaly(self, case: Case, protocol: Protocol, weights: ResolvedWeights | None) -> Inputs:
-        category = self._category(case)
-        train = _at_most(protocol.train_limit, category.train)
-        test = _at_most(protocol.test_limit, category.test)
-        with grouped_by(self.settings.split_by):
-            fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
-        hashes = ContentHashes(self.settings.cache_dir / "hashes")
-        data_hash = self._as_read(hashes.data_hash([*train, *category.validation, *test]))
         entry = MODELS[case.model]
+        names = self._categories(case)
+        parts = []
+        with grouped_by(self.settings.split_by):
+            for name in names or (case.category,):
+                single = replace(case, category=name)
+                splits = split_samples(single, self._category(single), protocol, len(names) or 1)
+                parts.append(splits.below(name) if names and name else splits)
+        whole = merged(parts)
+        hashes = ContentHashes(self.settings.cache_dir / "hashes")
+        data_hash = self._as_read(hashes.data_hash(whole.read))
         if entry.supervised:
-            labeled, test = split_labeled(test)
-            fit = (*fit, *labeled)
             data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()
         images_hash = data_hash
-        with grouped_by(self.settings.split_by):
-            held_out = split_calibration(fit)[1] if entry.holds_out else ()
-            if entry.holds_out and not held_out:
-                raise DatasetError(
-                    f"{entry.name} holds out training images of {case.data}: wanted at least two, "
-                    f"found {len(fit)}. Add normal images to the training split."
-                )
         textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
         if entry.auxiliary:
             data_hash = f"{data_hash} beside {textures.name if textures else None}"
             data_hash = hashlib.sha256(data_hash.encode()).hexdigest()
-        files = [sample.image for sample in category.train]
         return Inputs(
-            fit=tuple(fit),
-            calibration=tuple(calibration),
-            test=tuple(test),
-            has_masks=category.has_masks,
+            fit=whole.fit,
+            calibration=whole.calibration,
+            test=whole.test,
+            has_masks=whole.has_masks,
             data_hash=data_hash,
             images_hash=images_hash,
             weights=weights,
-            held_out=frozenset(sample.name for sample in held_out),
+            held_out=whole.held_out,
             supervised=entry.supervised,
             textures=textures,
-            remark=self._remark(case.dataset, files),
+            categories=names,
+            remark=self._remark(case.dataset, whole.files),
         )
+
+    def _categories(self, case: Case) -> tuple[str, ...]:
+        """Return the categories that one model is trained on; none where the case has one.
+
+        A dataset that has a category of its own named `ALL` is read as any other.
+
+        Raises:
+            CaseSkipped: The dataset is missing, or has fewer than two categories on disk.
+        """
+        entry, found = DATASETS.get(case.dataset), self.datasets.get(case.dataset)
+        generated = entry is not None and entry.generator is not None
+        names = tuple(found.categories) if found else entry.categories if entry else ()
+        if case.category != ALL or ALL in names:
+            return ()
+        if not found and not generated:
+            raise self._skip(case.dataset, f"DIR/{case.dataset}/{names[0] if names else ''}")
+        if len(names) < 2:
+            raise CaseSkipped(
+                f"{case.data} trains one model for all categories: wanted at least two, found "
+                f"{', '.join(names) or 'none'}. Add categories, or leave out --multi-class."
+            )
+        return names
 
     def _as_read(self, data_hash: str) -> str:
         """Return a hash of data that also depends on the options that change what is read."""
@@ -272,17 +290,6 @@ def _read(reader: Reader, name: str, *arguments: Any) -> Any:
             f"The reader of {name} failed with {type(error).__name__}: {error}. Mend the reader "
             "or remove the dataset from --data-dir."
         ) from error
-
-
-def _calibrated(
-    category: Category, train: tuple[Sample, ...]
-) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """Split off images to calibrate on: the publisher's validation split, where there is one."""
-    return (train, category.validation) if category.validation else split_calibration(train)
-
-
-def _at_most(count: int | None, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-    return samples if count is None else limit(samples, count)
 
 
 def _download_weights(url: str, target: Path, sha256_prefix: str | None) -> None:

@@ -64,6 +64,8 @@ class Inputs:
         supervised: Whether ``fit`` holds defects.
         textures: Dataset of auxiliary images; None where the model takes none or the procedural
             stand-in serves.
+        categories: Categories that one model is trained on, whose names begin those of the samples;
+            empty for a case of one category.
         remark: What is unusual about the images; empty if nothing is.
     """
 
@@ -77,6 +79,7 @@ class Inputs:
     held_out: frozenset[str] = frozenset()
     supervised: bool = False
     textures: FoundDataset | None = None
+    categories: tuple[str, ...] = ()
     remark: str = ""
 
     @property

@@ -23,6 +23,7 @@ class Evaluation:
     """What the test set says about a trained model; the fields are those of a `Record`."""
 
     metrics: ByHead
+    categories: dict[str, ByHead] = field(default_factory=dict)
     intervals: ByHead = field(default_factory=dict)
     kinds: ByHead = field(default_factory=dict)
     thresholds: ByHead = field(default_factory=dict)

@@ -1,0 +1,70 @@
+"""Modes of cases: few-shot, and one model for all categories; each has tables of its own."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from bench.record import Record
+
+
+def mode_words(multi_class: bool, shots: int) -> str:
+    """Return a mode in words; empty for one model per category, trained on all its images.
+
+    >>> mode_words(True, 4), mode_words(False, 1), mode_words(False, 0)
+    ('one model for all categories, 4 shots', '1 shot', '')
+    """
+    words = ["one model for all categories"] if multi_class else []
+    words += [f"{shots} shot" if shots == 1 else f"{shots} shots"] if shots else []
+    return ", ".join(words)
+
+
+def is_usual(record: Record) -> bool:
+    """Return whether a record is of one model per category, trained on all its images."""
+    return not record.categories and record.case.shots is None
+
+
+def by_category(records: Iterable[Record]) -> Iterator[Record]:
+    """Yield records, those of a model for all categories once for each of its categories."""
+    for record in records:
+        if not record.categories:
+            yield record
+            continue
+        for name in dict.fromkeys(c for own in record.categories.values() for c in own):
+            yield _of_category(record, name)
+
+
+def _of_category(record: Record, category: str) -> Record:
+    """Return a category's part of a record; it still counts as one of a model for all."""
+    parts = {
+        name: {head: _below(category, own) for head, own in getattr(record, name).items()}
+        for name in ("intervals", "kinds", "thresholds")
+    }
+    own = {head: {category: values[category]} for head, values in record.categories.items()}
+    return replace(
+        record,
+        case=replace(record.case, category=category),
+        metrics={head: values[category] for head, values in own.items()},
+        categories=own,
+        reasons=_of_numbers(record.reasons, category),
+        notes=_of_numbers(record.notes, category),
+        **parts,
+    )
+
+
+def _below(category: str, values: dict[str, Any]) -> dict[str, Any]:
+    prefix = f"{category}."
+    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
+
+
+def _of_numbers(texts: dict[str, str], category: str) -> dict[str, str]:
+    """Return texts about a category's numbers, named as within it, and those about the run."""
+    named = {}
+    for key, text in texts.items():
+        head, _, rest = key.partition(".")
+        part, _, name = rest.partition(".")
+        if not rest:
+            named[key] = text
+        elif name.startswith(f"{category}."):
+            own = name.removeprefix(f"{category}.")
+            named[f"{head}.{own}" if part == "category" else f"{head}.{part}.{own}"] = text
+    return named

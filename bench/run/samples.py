@@ -1,0 +1,120 @@
+"""Which samples of a category a case trains, calibrates and tests on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.case import Case
+from bench.protocol import Protocol
+from datasets_lib.layouts.category import Category, DatasetError, Sample
+from datasets_lib.layouts.split import limit, split_calibration, split_labeled
+from models.catalog import MODELS
+
+Samples = tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Samples of one category, or of several that one model is trained on.
+
+    Attributes:
+        fit: Images to train on.
+        calibration: Normal images for the threshold.
+        test: Images to evaluate on.
+        held_out: Names of the images in ``fit`` that are kept from training.
+        read: What the hash of the data covers.
+        files: All training images of the category, used or not.
+        has_masks: Whether every defective test image has a mask.
+    """
+
+    fit: Samples
+    calibration: Samples
+    test: Samples
+    held_out: frozenset[str]
+    read: Samples
+    files: tuple[Path, ...]
+    has_masks: bool
+
+    def below(self, category: str) -> "Splits":
+        """Return the same samples with ``category/`` before each name."""
+
+        def named(samples: Samples) -> Samples:
+            return tuple(replace(s, name=f"{category}/{s.name}") for s in samples)
+
+        return replace(
+            self,
+            fit=named(self.fit),
+            calibration=named(self.calibration),
+            test=named(self.test),
+            held_out=frozenset(f"{category}/{name}" for name in self.held_out),
+            read=named(self.read),
+        )
+
+
+def split_samples(case: Case, category: Category, protocol: Protocol, share: int = 1) -> Splits:
+    """Return the samples of a category that a case uses.
+
+    Args:
+        case: The case.
+        category: All samples of its category.
+        protocol: Limits, and whether images calibrate.
+        share: Number of categories that share the limits; the number of shots is each one's own.
+
+    Raises:
+        DatasetError: There are too few training images.
+    """
+    if case.shots and len(category.train) < case.shots:
+        raise DatasetError(
+            f"{case.id} trains on {case.shots} images of {case.data}: found "
+            f"{len(category.train)}. Give a smaller number with --shots."
+        )
+    train_limit = case.shots or _share(protocol.train_limit, share)
+    train = _at_most(train_limit, category.train)
+    test = _at_most(_share(protocol.test_limit, share), category.test)
+    fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
+    read = (*train, *category.validation, *test)
+    entry = MODELS[case.model]
+    if entry.supervised:
+        labeled, test = split_labeled(test)
+        fit = (*fit, *labeled)
+    held_out = split_calibration(fit)[1] if entry.holds_out else ()
+    if entry.holds_out and not held_out:
+        raise DatasetError(
+            f"{entry.name} holds out training images of {case.data}: wanted at least two, "
+            f"found {len(fit)}. Add normal images to the training split."
+        )
+    return Splits(
+        fit=tuple(fit),
+        calibration=tuple(calibration),
+        test=tuple(test),
+        held_out=frozenset(sample.name for sample in held_out),
+        read=read,
+        files=tuple(sample.image for sample in category.train),
+        has_masks=category.has_masks,
+    )
+
+
+def merged(parts: Sequence[Splits]) -> Splits:
+    """Return the samples of all categories, one category after another."""
+    return Splits(
+        fit=tuple(sample for part in parts for sample in part.fit),
+        calibration=tuple(sample for part in parts for sample in part.calibration),
+        test=tuple(sample for part in parts for sample in part.test),
+        held_out=frozenset().union(*(part.held_out for part in parts)),
+        read=tuple(sample for part in parts for sample in part.read),
+        files=tuple(file for part in parts for file in part.files),
+        has_masks=all(part.has_masks for part in parts),
+    )
+
+
+def _calibrated(category: Category, train: Samples) -> tuple[Samples, Samples]:
+    """Split off images to calibrate on: the publisher's validation split, where there is one."""
+    return (train, category.validation) if category.validation else split_calibration(train)
+
+
+def _share(count: int | None, categories: int) -> int | None:
+    return None if count is None else max(1, count // categories)
+
+
+def _at_most(count: int | None, samples: Samples) -> Samples:
+    return samples if count is None else limit(samples, count)
