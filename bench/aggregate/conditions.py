@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.record import Record
+from models.catalog import MODELS
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,24 @@ def conditions_of(records: Iterable[Record]) -> Conditions:
 
 
 def budget_share(record: Record) -> float | None:
-    """Return a run's training budget as a share of its recipe's own; None where not recorded."""
+    """Return a run's training budget as a share of its recipe's own; None where not recorded.
+
+    A profile may shorten a recipe, as ``standard`` does above 50 passes: the share is of the
+    catalog's recipe, or in the ``paper`` profile of the paper's.
+    """
     recipe = record.protocol.get("recipe", {})
     if recipe.get("optimizer") == "none":
         return 1.0  # one pass over the training images, whatever the budget
-    planned = record.protocol.get("images_seen")
-    if planned is None:
-        return 1.0 if recipe else None
+    if not recipe:
+        return None
     fitted = record.fingerprints.get("images", {}).get("fit", 0)
     own = recipe.get("images") or recipe.get("epochs", 0) * fitted
-    return planned / own if own else None
+    planned = record.protocol.get("images_seen") or own
+    entry = MODELS.get(record.case.model)
+    known = entry.recipes.get(record.case.recipe) if entry else None
+    if known is not None and record.key.profile != "paper":
+        own = known.images or known.epochs * fitted
+    return min(1.0, planned / own) if own else None
 
 
 def _joined(numbers: Iterable[int]) -> str:
