@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.record import Record
-from models.catalog import MODELS
+from models.catalog import MODELS, Recipe
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ def conditions_of(records: Iterable[Record]) -> Conditions:
 def budget_share(record: Record) -> float | None:
     """Return a run's training budget as a share of its recipe's own; None where not recorded.
 
-    A profile may shorten a recipe, as ``standard`` does above 50 passes: the share is of the
-    catalog's recipe, or in the ``paper`` profile of the paper's.
+    The ``standard`` profile shortens recipes above 50 passes: the share is of the whole one.
     """
     recipe = record.protocol.get("recipe", {})
     if recipe.get("optimizer") == "none":
@@ -66,11 +65,19 @@ def budget_share(record: Record) -> float | None:
     fitted = record.fingerprints.get("images", {}).get("fit", 0)
     own = recipe.get("images") or recipe.get("epochs", 0) * fitted
     planned = record.protocol.get("images_seen") or own
-    entry = MODELS.get(record.case.model)
-    known = entry.recipes.get(record.case.recipe) if entry else None
-    if known is not None and record.key.profile != "paper":
+    if record.key.profile == "standard" and (known := _catalog_recipe(record)):
         own = known.images or known.epochs * fitted
-    return min(1.0, planned / own) if own else None
+    return planned / own if own else None
+
+
+def _catalog_recipe(record: Record) -> Recipe | None:
+    """Return the recipe that a record's was shortened from, if it is still in the catalog."""
+    entry, found = MODELS.get(record.case.model), record.protocol["recipe"]
+    known = entry.recipes.get(record.case.recipe) if entry else None
+    if known is None:
+        return None
+    same = ("optimizer", "lr", "batch_size")
+    return known if all(found.get(name) == getattr(known, name) for name in same) else None
 
 
 def _joined(numbers: Iterable[int]) -> str:
