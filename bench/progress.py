@@ -45,14 +45,14 @@ class Progress:
 
     def begin(self, case_id: str) -> None:
         """Note that a case starts."""
-        self._case, self._announced = case_id, False
+        self._case = case_id
         self._began = self._shown = time.monotonic()
 
     def report(self, phase: str, info: dict[str, Any]) -> None:
         """Show where the running case is."""
         moment = time.monotonic()
         if phase != self._pace.phase or not info:
-            self._pace = _Pace(phase)
+            self._pace, self._announced = _Pace(phase), False
         left = self._pace.seconds_left(info, moment)
         where = f"{phase} {info['step']}/{info['steps']}" if "steps" in info else phase
         if left is not None and left > LONG_SECONDS and not self._announced:

@@ -166,6 +166,7 @@ class BenchSession:
         try:
             record = self._runner.run(job, self._progress.report)
         except KeyboardInterrupt:
+            self.tally.outcomes["interrupted"] += 1
             with contextlib.suppress(StoreError):
                 self._store.append(job.failed_record("interrupted", "Interrupted by the user."))
             raise

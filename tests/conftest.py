@@ -35,6 +35,8 @@ def pytest_configure(config):
         "ignore:Please use the new API settings",
         # FrEIA 0.2 has invalid escape sequences that warn at its first byte-compilation.
         "ignore:.*invalid escape sequence.*",
+        # hypothesis, whose plugin is off, takes strategies in decorators for a slow plugin's.
+        "ignore::hypothesis.errors.HypothesisSideeffectWarning",
         # --benchmark-compare says so when the clock rate of the moment differs; that is no error.
         "default::pytest_benchmark.logger.PytestBenchmarkWarning",
     ):

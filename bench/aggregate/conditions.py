@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.record import Record
+from models.catalog import MODELS, Recipe
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,31 @@ def conditions_of(records: Iterable[Record]) -> Conditions:
 
 
 def budget_share(record: Record) -> float | None:
-    """Return a run's training budget as a share of its recipe's own; None where not recorded."""
+    """Return a run's training budget as a share of its recipe's own; None where not recorded.
+
+    The ``standard`` profile shortens recipes above 50 passes: the share is of the whole one.
+    """
     recipe = record.protocol.get("recipe", {})
     if recipe.get("optimizer") == "none":
         return 1.0  # one pass over the training images, whatever the budget
-    planned = record.protocol.get("images_seen")
-    if planned is None:
-        return 1.0 if recipe else None
+    if not recipe:
+        return None
     fitted = record.fingerprints.get("images", {}).get("fit", 0)
     own = recipe.get("images") or recipe.get("epochs", 0) * fitted
+    planned = record.protocol.get("images_seen") or own
+    if record.key.profile == "standard" and (known := _catalog_recipe(record)):
+        own = known.images or known.epochs * fitted
     return planned / own if own else None
+
+
+def _catalog_recipe(record: Record) -> Recipe | None:
+    """Return the recipe that a record's was shortened from, if it is still in the catalog."""
+    entry, found = MODELS.get(record.case.model), record.protocol["recipe"]
+    known = entry.recipes.get(record.case.recipe) if entry else None
+    if known is None:
+        return None
+    same = ("optimizer", "lr", "batch_size")
+    return known if all(found.get(name) == getattr(known, name) for name in same) else None
 
 
 def _joined(numbers: Iterable[int]) -> str:

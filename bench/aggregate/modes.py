@@ -36,8 +36,8 @@ def by_category(records: Iterable[Record]) -> Iterator[Record]:
 def _of_category(record: Record, category: str) -> Record:
     """Return a category's part of a record; it still counts as one of a model for all."""
 
-    def below(values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        return {head: _below(category, own) for head, own in values.items()}
+    def parts(of_heads: dict[str, Any]) -> dict[str, Any]:
+        return {head: _below(category, own) for head, own in of_heads.items()}
 
     own = {head: {category: values[category]} for head, values in record.categories.items()}
     return replace(
@@ -47,9 +47,9 @@ def _of_category(record: Record, category: str) -> Record:
         categories=own,
         reasons=_of_numbers(record.reasons, category),
         notes=_of_numbers(record.notes, category),
-        intervals=below(record.intervals),
-        kinds=below(record.kinds),
-        thresholds=below(record.thresholds),
+        intervals=parts(record.intervals),
+        kinds=parts(record.kinds),
+        thresholds=parts(record.thresholds),
     )
 
 

@@ -38,6 +38,8 @@ WRONG = {
     "--rerun=1": None,
     "--fail-empty=1": None,
     "--save-models=1": None,
+    "--shots": "0",
+    "--multi-class=1": None,
 }
 """A wrong value of every option; a flag's is that it has one."""
 

@@ -24,6 +24,7 @@ from models.components.base import AnomalyModel, Classifier
 
 _PARTS = 4
 _TRAINING_STEPS = 3  # one whose FLOPs are counted, two for the memory
+_SHORT = 0.5  # seconds that no limit forbids
 _SLOWER = 1.5  # how much longer a step takes when freed memory goes back to the system
 _LATENCY_CALLS = 4  # at least: one to warm up, three samples
 # Of the time limit; warming up takes as long again as latency and speed.
@@ -90,7 +91,11 @@ class _Budget:
         self._end = time.monotonic() + seconds
 
     def allows(self, seconds: float) -> bool:
-        return time.monotonic() + seconds <= self._end
+        return seconds < _SHORT or time.monotonic() + seconds <= self._end
+
+    def share(self, part: float) -> float:
+        """Return a part of the limit in seconds, or half of what is left if that is less."""
+        return min(part * self.limit, max(0.0, self._end - time.monotonic()) / 2)
 
     @property
     def reason(self) -> str:
@@ -146,7 +151,7 @@ def measure(
     begin = time.monotonic()
     predict(batch)  # allocates lasting buffers, tries out kernels
     call_s = time.monotonic() - begin
-    limit = _MEMORY_SHARE * limit_s
+    limit = budget.share(_MEMORY_SHARE)
     serving = measure_memory(lambda: predict(batch), device, limit_s=limit)
     found |= Measured(_rise("inference", serving))
     found |= _flops("inference_flops", lambda: predict(_single(batch)), 1)
@@ -179,7 +184,7 @@ def _gathering(
         return Measured(_rise("train", trained.gather_memory))
     if budget.allows(_SLOWER * trained.gather_seconds):
         again = _Again(target.gather)
-        limit = _MEMORY_SHARE * budget.limit
+        limit = budget.share(_MEMORY_SHARE)
         rise = measure_memory(again, device, prepare=again.prepare, limit_s=limit)
         return Measured(_rise("train", rise))
     note = "of the timed pass, in which freed memory is kept: up to half as much again as needed"
@@ -212,7 +217,7 @@ def _larger_rise(training: Measured, gathering: Measured) -> Measured:
 
 
 def _speed(predict: Predict, batch: Tensor, call_s: float, budget: _Budget) -> Measured:
-    name, budget_s = "inference_images_per_s", _INFERENCE_SHARE * budget.limit
+    name, budget_s = "inference_images_per_s", budget.share(_INFERENCE_SHARE)
     if not budget.allows(call_s):
         return Measured({name: None}, reasons={name: budget.reason})
     warm_s = call_s if call_s > budget_s else None
@@ -224,7 +229,7 @@ def _latency(predict: Predict, single: Tensor, image_s: float, budget: _Budget) 
     names = ("latency_p50_ms", "latency_p95_ms")
     if not budget.allows(_LATENCY_CALLS * image_s):
         return Measured(dict.fromkeys(names), reasons=dict.fromkeys(names, budget.reason))
-    budget_s = _LATENCY_SHARE * budget.limit
+    budget_s = budget.share(_LATENCY_SHARE)
     samples = measure_latency(predict, single, _LATENCY_CALLS - 1, budget_s=budget_s)
     high = quantiles(samples, n=20, method="inclusive")[-1]
     values = (1e3 * median(samples), 1e3 * high)
@@ -269,7 +274,7 @@ def _training(
         step()
         step()
 
-    limit = _MEMORY_SHARE * budget.limit
+    limit = budget.share(_MEMORY_SHARE)
     rise = measure_memory(two_steps, device, prepare=step.reset, limit_s=limit)
     return found | Measured(_rise("train", rise))
 

@@ -1,10 +1,16 @@
 """What of a run's samples is kept."""
 
+import time
 from itertools import pairwise
 
 import pytest
+import torch
 
-from bench.run.measure.profile import thinned
+from bench.protocol import PROFILES, resolve
+from bench.run.measure.profile import ProfileTarget, measure, thinned
+from bench.run.training.loop import TrainingResult
+from models.catalog import MODELS
+from models.components.base import AnomalyModel
 
 
 @pytest.mark.parametrize(("count", "kept"), [(0, 0), (1, 1), (999, 999), (1_000, 1_000)])
@@ -18,3 +24,56 @@ def test_many_are_thinned_evenly_from_the_first_to_the_last():
     assert len(kept) == 977
     assert {b - a for a, b in pairwise(kept)} == {10.0}
     assert (kept[0], kept[-1]) == (0.0, 9_760.0)
+
+
+class Slow(AnomalyModel):
+    """Sleeps, in training as in prediction."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+        self.seconds = seconds
+
+    def loss(self, images):
+        time.sleep(self.seconds)
+        return (self.weight @ images.sum((2, 3)).T).square().mean()
+
+
+def measured(model, limit_s, parts=None):
+    protocol = resolve(MODELS["stfpm_resnet18"], "baseline", PROFILES["standard"])
+    target = ProfileTarget(
+        model,
+        torch.zeros(4, 3, 8, 8, dtype=torch.uint8),
+        lambda images: time.sleep(model.seconds * len(images) / protocol.evaluation_batch),
+        Slow.loss,
+        frozen_seconds=0.5,
+    )
+    trained = TrainingResult(steps=3, images_seen=6, step_seconds=[model.seconds] * 3)
+    report = ([] if parts is None else parts).append
+    return measure(
+        target, protocol, trained, torch.device("cpu"), limit_s, lambda *part: report(part)
+    )
+
+
+def test_speeds_and_what_they_charge():
+    parts = []
+    found = measured(Slow(0.01), 5.0, parts)
+    assert found.reasons == {}
+    assert found.values["train_images_per_s"] == pytest.approx(2 / (0.01 + 2 * 0.5))
+    assert found.charges == {"train_images_per_s": {"optimizer step": 0.01, "frozen backbone": 1.0}}
+    assert found.values["train_flops"] == 2 * (2 * 3 * 2) / 2  # forward, gradient
+    assert found.values["model_bytes"] == 12
+    assert [part[1]["step"] for part in parts] == [1, 2, 3, 4]
+
+
+def test_measuring_a_slow_model_ends_in_time_and_says_what_is_missing():
+    model = Slow(1.0)
+    begin = time.monotonic()
+    found = measured(model, 1.5)
+    assert time.monotonic() - begin < 5
+    assert found.values["train_flops"] is None
+    assert found.values["inference_images_per_s"] is None
+    assert found.values["inference_flops"] == 0
+    assert all("--measure-seconds" in reason for reason in found.reasons.values())
+    assert found.values.keys() >= found.reasons.keys()
+    assert model.weight.grad is None  # steps are taken on a copy
