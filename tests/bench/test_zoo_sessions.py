@@ -65,7 +65,7 @@ def test_one_pass_models_are_measured_too(options, run_session, store, tmp_path)
     figures = record.measurements
     for name in ("fit_seconds", "inference_images_per_s", "latency_p50_ms", "parameters"):
         assert figures[name] > 0, name
-    assert figures["train_images_per_s"] == pytest.approx(18 / figures["fit_seconds"])
+    assert figures.get("train_images_per_s") is None  # no training step: fit seconds compare
     assert figures["trainable_parameters"] == 0
     assert "train_flops" not in figures
     assert record.curve == []
