@@ -22,7 +22,7 @@ from bench.commands import (
 from bench.commands.command import CommandError, CommandParser
 from bench.environment import cuda_present
 from bench.extensions import ExtensionError, load_extensions
-from bench.threads import wait_passively
+from bench.threads import spin_briefly
 from datasets_lib.layouts.category import DatasetError
 
 
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    wait_passively("cuda" if cuda_present() else "cpu")
+    spin_briefly("cuda" if cuda_present() else "cpu")
     try:
         load_extensions(file.expanduser().absolute() for file in options.plugin)
         code: int = options.run(options)

@@ -33,6 +33,7 @@ def environment(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "threads_set": threads_set(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
+        "omp_spins": os.environ.get("GOMP_SPINCOUNT", "default"),
         "cores": usable_cores(),
         "ram_bytes": _ram_bytes(),
         "os": f"{platform.system()} {platform.release()}",

@@ -53,10 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if any(path in _BENCH or path in _FOLDER.parents for path in paths):
         from bench.collected import check_selection, collect
         from bench.environment import cuda_present
-        from bench.threads import wait_passively
+        from bench.threads import spin_briefly
 
         if not config.option.collectonly:  # before any plugin loads torch
-            wait_passively(config.option.bench_device or ("cuda" if cuda_present() else "cpu"))
+            spin_briefly(config.option.bench_device or ("cuda" if cuda_present() else "cpu"))
         config.stash[COLLECTED] = collect(config)
         if all(path in _BENCH for path in paths):  # other tests may have what -k and -m name
             check_selection(config, config.stash[COLLECTED])

@@ -23,8 +23,7 @@ _SLOW_STEP_SECONDS = 5.0
 class Progress:
     """Writes the progress of a session.
 
-    Cases are counted among those that are not skipped: how many are is known only when their turn
-    has come, so the total decreases with each skip.
+    Cases are counted among those that are expected to run, see `expect`.
 
     Args:
         terminal: pytest's terminal reporter; None writes nothing.
@@ -99,9 +98,9 @@ class Progress:
         if self._lines:
             self._write(f"{self._head()} {case_id}  {text}", live=False)
 
-    def skip(self) -> None:
-        """Note that a case is skipped; the summary says why."""
-        self._total -= 1
+    def expect(self, total: int) -> None:
+        """Note how many of the selected cases will not be skipped, as far as is known by now."""
+        self._total = total
 
     def _head(self) -> str:
         width = len(str(self._total))

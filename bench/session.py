@@ -25,6 +25,7 @@ from bench.settings import Settings
 from bench.store import Store, StoreError
 from datasets_lib.discover import FoundDataset
 from datasets_lib.layouts.category import DatasetError
+from models.catalog import MODELS
 
 
 class Runner(Protocol):
@@ -83,6 +84,8 @@ class BenchSession:
         self._finder = Finder(settings, datasets, tapped_layers(cases))
         self._progress = progress
         self._store = Store(settings.runs_dir)
+        self._expected = {case for case in cases if self._finder.has_data(case)}
+        progress.expect(len(self._expected))
 
     @cached_property
     def _finished(self) -> Finished:
@@ -148,7 +151,19 @@ class BenchSession:
 
     def _skip(self, case: Case, skip: CaseSkipped, request: pytest.FixtureRequest) -> NoReturn:
         self.tally.skips.setdefault(self._short(skip), []).append(case.id)
-        self._progress.skip()
+        weights = MODELS[case.model].weights
+        # Weights that one case lacks are missing for all that start from them.
+        self._expected -= {
+            other
+            for other in self._expected
+            if other == case
+            or (
+                skip.missing == f"weights {weights}"
+                and other.pretrained
+                and MODELS[other.model].weights == weights
+            )
+        }
+        self._progress.expect(len(self._expected))
         self._note("skipped", request)
         pytest.skip(str(skip))
 

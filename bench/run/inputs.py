@@ -99,6 +99,15 @@ class Finder:
             layers=self.layers.get(MODELS[case.model].weights or "", ()),
         )
 
+    def has_data(self, case: Case) -> bool:
+        """Return whether a case's dataset was found or needs no files; reads none."""
+        entry, dataset = DATASETS.get(case.dataset), self.datasets.get(case.dataset)
+        if entry and (entry.generator or entry.embedded):
+            return True
+        if dataset is None:
+            return False
+        return case.category in (None, ALL, *dataset.categories)
+
     def unresolved_key(self, case: Case) -> Key:
         """Return the key of a case that failed before its data or weights could be read."""
         return Key(case.id, self.settings.profile, self.protocol(case).hash, "unread", "unread")
