@@ -40,7 +40,7 @@ class ComparableRuns:
         profile: Profile, that is, budget; two profiles are never compared.
         environment: Class of machine the runs were made on.
         records: The newest record of each configuration and replicate.
-        superseded: Number of older runs under another recipe, data or weights.
+        superseded: Number of other runs under another recipe, data or weights.
     """
 
     profile: str
@@ -70,8 +70,9 @@ def tidy_frame(records: Iterable[Record]) -> "DataFrame":
 def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     """Group finished records by profile and class of environment, in the profiles' order.
 
-    Only the newest record of a key counts, and only the newest version of a configuration (a
-    recipe, data and weights): replicates of two versions are never averaged.
+    Only the newest record of a key counts, and only one version of a configuration (a recipe, data
+    and weights): that trained for the largest share of its budget, and the newest of those. So a
+    quick look never hides a whole run, and replicates of two versions are never averaged.
     """
     frame = tidy_frame(record for record in records if record.status == "ok")
     frame["configuration"] = [record.case.configuration for record in frame.record]
@@ -80,7 +81,9 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     for profile in order:
         for environment, runs in frame[frame.profile == profile].groupby("environment"):
             newest = runs.drop_duplicates(_KEY, keep="last")
-            versions = runs.groupby("configuration")[_VERSION].transform("last")
+            # Stable: among equal shares the newest stays last.
+            by_share = runs.sort_values("share", kind="stable", na_position="first")
+            versions = by_share.groupby("configuration")[_VERSION].transform("last")
             current = newest[(newest[_VERSION] == versions.loc[newest.index]).all(axis=1)]
             chosen = tuple(current.sort_values("id").record)
             superseded = len(newest) - len(current)

@@ -88,7 +88,7 @@ def provenance(runs: ComparableRuns) -> str:
     lines.insert(0, f"- {kind_of_runs(runs)}")
     if runs.superseded:
         lines.append(
-            f"- Left out: {runs.superseded} older runs of the same configurations under "
+            f"- Left out: {runs.superseded} other runs of the same configurations under "
             "another recipe, data or weights"
         )
     return "\n".join(lines)

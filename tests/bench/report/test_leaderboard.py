@@ -206,7 +206,20 @@ def test_seeds_of_two_recipes_are_never_averaged():
     new = make(seed=5, auroc=0.5, recipe="new", finished="2026-02-01T00:00:00+00:00")
     text = leaderboard_markdown([*old, new])
     assert cells(text, "rd_resnet18")["Image AUROC"] == "50.00"
-    assert "Left out: 3 older runs" in text
+    assert "Left out: 3 other runs" in text
+
+
+@pytest.mark.parametrize(("images_seen", "shown"), [(2_000, "50.00"), (1_000, "90.00")])
+def test_a_newer_run_hides_an_older_one_unless_it_is_shorter(images_seen, shown):
+    old = make(auroc=0.9, protocol={"images_seen": 2_000}, recipe="old")  # its own 20 passes of 100
+    new = make(
+        auroc=0.5,
+        protocol={"images_seen": images_seen},
+        recipe="new",
+        finished="2026-02-01T00:00:00+00:00",
+    )
+    for records in ([old, new], [new, old]):
+        assert cells(leaderboard_markdown(records), "rd_resnet18")["Image AUROC"] == shown
 
 
 def test_failed_and_skipped_cases_are_counted_with_reason():
