@@ -9,8 +9,8 @@ step found is written to ``--out`` before the next one starts:
 3. ``bound``: the same models' training step on tensors that lie on the device already. The recorded
    step divided by this one says what loading, augmenting and scheduling cost.
 4. ``metrics``: the pixel metrics on maps as many and as large as MVTec AD's bottle (83 of 900²).
-5. ``peer``: anomalib's training and test of the models that both have, where ``--peer-python``
-   names an interpreter that has it.
+5. ``peer``: anomalib's training and test of the models that both have, both on the CPU, where
+   ``--peer-python`` names an interpreter that has it.
 
 ``--against RECORDS`` prints the metrics of another machine's records next to these. Without a GPU
 ``--device cpu --shrunk`` runs the whole in a few minutes on small images.
@@ -35,6 +35,7 @@ from bench.case import Case
 from bench.environment import default_precision, environment
 from bench.metrics.regions import label_regions
 from bench.perf.metrics import every, synchronized, synthetic_maps
+from bench.perf.zoo_peer import MODELS as PEER_MODELS
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Record
 from bench.run.batch import make_batch
@@ -191,7 +192,10 @@ def run_peer(session: Session) -> str:
     """Time anomalib on the models that both have."""
     if session.peer_python is None:
         return "skipped: no --peer-python"
-    command = [sys.executable, "-m", "bench.perf.zoo", "all", "--rounds", "1"]
+    shared = [name for name in session.models if name in PEER_MODELS]
+    if not shared:
+        return "skipped: the peer has none of these models"
+    command = [sys.executable, "-m", "bench.perf.zoo", *shared, "--rounds", "1"]
     return _child(session, "peer", [*command, "--peer-python", str(session.peer_python)])
 
 
@@ -210,15 +214,18 @@ def _table(session: Session) -> str:
     bound_file = session.out / "bound.json"
     bound = json.loads(bound_file.read_text("utf-8"))["images_per_s"] if bound_file.exists() else {}
     others = {r.case.model: r for r in _records(session.against) if r.case.dataset == "surface"}
-    rows = [_row(record, bound, others) for record in records]
+    rows = [_row(session, record, bound, others) for record in records]
     return tabulate(rows, headers="keys", tablefmt="pipe", floatfmt=".4g")
 
 
-def _row(record: Record, bound: dict[str, float], others: dict[str, Record]) -> dict[str, Any]:
+def _row(
+    session: Session, record: Record, bound: dict[str, float], others: dict[str, Record]
+) -> dict[str, Any]:
     measured = record.measurements
     trained = measured.get("train_images_per_s_cached")
     bare = bound.get(record.case.model)
-    memory = measured.get("peak_device_bytes") or measured.get("peak_host_bytes")
+    on = "host" if session.device == "cpu" else "device"
+    memory = measured.get(f"train_rise_{on}_bytes") or measured.get(f"inference_rise_{on}_bytes")
     other = others.get(record.case.model)
     return {
         "Model": record.case.model,
@@ -228,7 +235,7 @@ def _row(record: Record, bound: dict[str, float], others: dict[str, Record]) -> 
         "Fit, s": measured.get("fit_seconds"),
         "Inference, images/s": measured.get("inference_images_per_s"),
         "Latency, ms": measured.get("latency_p50_ms"),
-        "Peak, GB": memory / 1e9 if memory else None,
+        "Memory rise, GB": memory / 1e9 if memory else None,
         "Image AUROC": _auroc(record),
         "there": _auroc(other) if other else None,
     }
