@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.components.color_jitter import grayscale
 from models.components.perlin import rotate
 
 DRAWN = 3
@@ -61,13 +60,12 @@ def sharpness(images: Tensor, numbers: Tensor) -> Tensor:
 def hue_and_saturation(images: Tensor, numbers: Tensor) -> Tensor:
     """Turn the hue by up to ±70 degrees and add up to ±50 of 255 to the saturation."""
     angle = math.radians(70) * (2 * numbers[:, :1] - 1)
-    gray = grayscale(images)
     # A rotation about the gray axis of RGB (Rodrigues' formula) keeps a gray pixel.
     axis = images.new_full((1, 3, 1, 1), 1 / math.sqrt(3))
     crossed = torch.linalg.cross(axis.expand_as(images), images, dim=1)
     along = axis * (axis * images).sum(dim=1, keepdim=True)
     turned = images * angle.cos() + crossed * angle.sin() + along * (1 - angle.cos())
-    return gray + (turned - gray) * (1 + _between(-50, 50, numbers[:, 1:2]) / 255)
+    return along + (turned - along) * (1 + _between(-50, 50, numbers[:, 1:2]) / 255)
 
 
 def solarize(images: Tensor, numbers: Tensor) -> Tensor:
