@@ -60,18 +60,20 @@ def exclusive_use(name: str) -> Iterator[bool]:
     """Mark the device as used by this process for the duration of the block.
 
     Yields:
-        Whether no other case of this harness uses it; nothing waits for it.
+        Whether no other case of this harness is known to use it; nothing waits for it.
     """
     device = torch.device(name)
     label = "cpu"
     if device.type == "cuda" and torch.cuda.is_available():
         index = min(device.index or 0, torch.cuda.device_count() - 1)
         label = str(torch.cuda.get_device_properties(index).uuid)
-    lock = FileLock(Path(tempfile.gettempdir()) / f"proving-ground-{label}.lock", timeout=0)
+    # The file outlives its user: others must be able to open it.
+    path = Path(tempfile.gettempdir()) / f"proving-ground-{label}.lock"
+    lock = FileLock(path, timeout=0, mode=0o666)
     try:
         lock.acquire()
-    except (Timeout, OSError):
-        yield False
+    except (Timeout, OSError) as error:
+        yield not isinstance(error, Timeout)
         return
     try:
         yield True

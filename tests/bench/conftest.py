@@ -6,6 +6,7 @@ import io
 import matplotlib.backends.backend_agg  # noqa: F401
 import pytest
 
+from bench.record import Record
 from bench.run.features import store as feature_store
 from bench.store import Store
 from models.components.backbone import Backbone
@@ -33,6 +34,8 @@ def run_session(monkeypatch):
 
     # In a worker of pytest-xdist, pytest-benchmark would switch itself off in the session too.
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    # Other tests run beside this one; the session shall not set its speeds aside for that.
+    monkeypatch.setattr(Record, "disturbed", False)
 
     def run(*arguments):
         out, err = io.StringIO(), io.StringIO()

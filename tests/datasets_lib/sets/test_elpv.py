@@ -14,7 +14,7 @@ from datasets_lib.discover import available_datasets, installed_datasets, recogn
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.resolve import resolve_callable
 from datasets_lib.sets.elpv import entry
-from datasets_lib.verify.sets import verify_category
+from datasets_lib.verify.sets import Check, verify_category
 
 ROWS = [
     ("0.0", "mono", 5),
@@ -120,7 +120,8 @@ def package():
 def test_elpv_package_verifies_with_its_counts(package, category, uncertain):
     variant = entry("elpv", uncertain)
     path = package.categories[category]
-    report = verify_category("elpv", category, path, variant.reader, variant.counts[category])
+    check = Check(variant.counts[category])
+    report = verify_category("elpv", category, path, variant.reader, check)
     assert report.problems == ()
     assert "300×300" in report.notes
     if uncertain == "tested":  # every image of the package: 1,074 mono and 1,550 poly
