@@ -18,6 +18,7 @@ from typing import Any
 from bench.record import Outcome, Record
 from bench.run.job import Job, ProgressCallback
 
+_SAVE_SECONDS = 60  # to end a step and write the training's state
 _GRACE_SECONDS = 5.0
 _PRELOAD = ["torch", "timm", "bench.run.case"]
 
@@ -58,7 +59,7 @@ class IsolatedRunner:
         except _ChildGoneError:
             result = self._died(killed_before)
         except BaseException:
-            self._kill()
+            self._kill(_SAVE_SECONDS)  # a second Ctrl-C ends the wait
             raise
         if isinstance(result, Record):
             if result.status != "ok":
@@ -141,20 +142,33 @@ class IsolatedRunner:
         output = _tail(self._log.read_text(errors="replace"))
         return "crash", f"The case's process ended with {cause}. Its last output:\n{output}"
 
-    def _kill(self) -> None:
+    def _kill(self, grace_seconds: float = _GRACE_SECONDS) -> None:
         """Kill the child and everything it started: it leads its own process group."""
         child, self._child = self._child, None
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
-        if child is None or child.pid is None:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(child.pid, number)
-            except OSError:  # it is gone, or has not become a group leader yet
-                child.kill()
-            child.join(_GRACE_SECONDS if number is signal.SIGTERM else None)
+        pipe, self._pipe = self._pipe, None
+        try:
+            if child is not None and child.pid is not None:
+                _end(child, grace_seconds)
+        finally:
+            if pipe is not None:  # not before: a training that saves its state goes on reporting
+                pipe.close()
+
+
+def _end(child: BaseProcess, grace_seconds: float) -> None:
+    try:
+        _signal_group(child, signal.SIGTERM)
+        child.join(grace_seconds)
+    finally:
+        _signal_group(child, signal.SIGKILL)
+        child.join()
+
+
+def _signal_group(child: BaseProcess, number: signal.Signals) -> None:
+    assert child.pid is not None
+    try:
+        os.killpg(child.pid, number)
+    except OSError:  # it is gone, or has not become a group leader yet
+        child.kill()
 
 
 def _tail(log: str, lines: int = 12) -> str:
