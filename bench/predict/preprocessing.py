@@ -13,14 +13,14 @@ from datasets_lib.images.decode import UInt8, resize_image, to_rgb
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """An image, as it is and as the model takes it.
+    """An image as the model takes it.
 
     Attributes:
-        image: The whole RGB image at its own size.
+        size: Width and height of the whole image in pixels.
         pixels: ``(H, W, 3)`` uint8 RGB, resized and cropped.
     """
 
-    image: Image.Image
+    size: tuple[int, int]
     pixels: UInt8
 
 
@@ -38,7 +38,7 @@ def decode(data: bytes, path: Path, own: Preprocessing) -> Decoded:
     image = to_rgb(data, path, own.bits)
     top, left, height, width = seen(own)
     pixels = resize_image(image, own.height)[top : top + height, left : left + width]
-    return Decoded(image, np.ascontiguousarray(pixels))
+    return Decoded(image.size, np.ascontiguousarray(pixels))
 
 
 def seen(own: Preprocessing) -> tuple[int, int, int, int]:
