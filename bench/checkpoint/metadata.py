@@ -44,7 +44,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         sides = (self.height, self.width, *(self.crop or ()))
         pairs = [len(pair) for pair in (self.crop, self.tiles) if pair is not None]
-        if not all(0 < side <= _MAX_SIDE for side in sides) or set(pairs) > {2}:
+        if not all(0 < side <= _MAX_SIDE for side in sides) or set(pairs) - {2}:
             raise CheckpointError(f"a checkpoint for images of {sides} pixels")
 
 

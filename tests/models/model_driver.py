@@ -100,8 +100,9 @@ def evaluation(model):
 
 
 def gather(model, images, cuts=2):
-    """Update with images in batches and compute."""
-    with evaluation(model):
+    """Update with images in batches and compute, in evaluation mode and without gradient."""
+    model.eval()
+    with torch.no_grad():  # inference mode is a thread's own, and `compute` may use several
         for part in images.split(cuts):
             model.update(batch_of(model, part))
         model.compute()

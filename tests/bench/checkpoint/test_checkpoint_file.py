@@ -112,19 +112,18 @@ def test_damaged_files_are_refused_by_name(whole):
             for entry in archive.infolist()
             if entry.file_size > 100
         ]
-    original, rng, refused = read_checkpoint(whole).sha256, random.Random(1), 0
+    original, rng, said = read_checkpoint(whole).sha256, random.Random(1), []
     kinds = ("truncated", "flipped", "zeroed", "cut out", "inserted")
     for number in range(MUTATIONS):
         whole.write_bytes(damage(data, kinds[number % len(kinds)], rng, spans))
         try:
             found = read_checkpoint(whole)
         except CheckpointError as error:
-            assert str(whole) in str(error)
-            assert re.search("found|cannot be read", str(error))
-            refused += 1
+            said.append(str(error))
         else:
             assert found.sha256 == original == checkpoint_file._digest(content_of(whole))
-    assert refused >= MUTATIONS - 6
+    assert len(said) >= MUTATIONS - 6
+    assert all(str(whole) in each and "found" in each for each in said)
 
 
 HOSTILE = ("pickle", "whole file", "tensor", "protocol 0", "model", "script")
