@@ -152,9 +152,12 @@ class AnomalyTask(Task):
     def write_files(
         self, model: Model, predictions: dict[str, Predictions], record: Record
     ) -> dict[str, Path]:
-        """Write scores and plots."""
-        on_host = {head: result.cpu() for head, result in predictions["test"].items()}
-        return write_files(self.job, record, self.data.test, on_host)
+        """Write scores, maps and plots."""
+        test, calibration = (
+            {head: result.cpu() for head, result in predictions.get(split, {}).items()}
+            for split in ("test", "calibration")
+        )
+        return write_files(self.job, record, self.data, test, calibration)
 
     def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
         """Charge cached features with what computing them took, so that caches never rank."""
