@@ -14,6 +14,7 @@ from bench.commands import (
     data,
     distill,
     doctor,
+    ensemble,
     leaderboard,
     pretrain,
     tune,
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
-        *(data, doctor, leaderboard, compare, cache, tune),
+        *(data, doctor, leaderboard, compare, ensemble, cache, tune),
         *(distill, pretrain, bundle, unbundle),
     ):
         command.add(commands)
