@@ -14,7 +14,7 @@ from bench.ensemble.members import Member, NoMemberError, read_arrays
 from bench.metrics.bootstrap import Interval, Statistic, bootstrap
 from bench.metrics.overlap import aupro
 from bench.metrics.ranking import auroc_of, average_precision, rank_regions
-from bench.metrics.regions import label_regions
+from bench.metrics.regions import Regions, label_regions
 from bench.metrics.standardization import standardized
 
 _BINS = 1024
@@ -43,12 +43,16 @@ class PixelGain:
     """Pixel metrics on the report half.
 
     Attributes:
-        values: The best single model's and the ensemble's by metric.
+        single: The member with the highest pixel AP on the selection half.
+        values: Its value and the ensemble's by metric.
         gains: Gain with its paired 95 % interval over images, where there is one.
+        left_out: Why members keep no maps that could be compared, by name.
     """
 
+    single: Member
     values: dict[str, tuple[float, float]]
     gains: dict[str, Interval]
+    left_out: dict[str, str]
 
 
 def load_maps(member: Member) -> KeptMaps:
@@ -76,40 +80,54 @@ def load_maps(member: Member) -> KeptMaps:
 
 
 def pixel_gain(choice: Choice) -> PixelGain:
-    """Return pixel metrics of the chosen ensemble and the best single model.
+    """Return pixel metrics of the chosen ensemble and of the best single model for pixels.
 
     Maps of another size are resized to the size that most members have.
 
     Raises:
-        NoMemberError: A member keeps no maps, or the report half has no defect pixel.
+        NoMemberError: A chosen member keeps no maps, or one half has no defect pixel.
     """
-    single, *rest = (choice.best_single, *choice.chosen.members)
-    kept = {member: _loaded(member) for member in {single, *rest}}
+    kept: dict[Member, KeptMaps] = {}
+    left_out: dict[str, str] = {}
+    for member in choice.ranked:
+        try:
+            kept[member] = load_maps(member)
+        except NoMemberError as error:
+            left_out[member.name] = str(error)
+    for member in choice.chosen.members:
+        if member not in kept:
+            raise NoMemberError(f"{member.name}: {left_out[member.name]}")
     sizes = Counter(tuple(own.maps.shape[1:]) for own in kept.values())
     size = sizes.most_common(1)[0][0]
     masks = next(own.masks for own in kept.values() if tuple(own.masks.shape[1:]) == size)
-    rows = ~choice.half
-    truth = masks[rows]
-    if not bool(truth.any()):
-        raise NoMemberError("no defect pixel in the report half")
-    resized = {member: _resized(own.maps[rows], size) for member, own in kept.items()}
-    theirs = resized[single]
-    ours = torch.stack([resized[member] for member in choice.chosen.members]).mean(0)
-    regions = label_regions(truth)
-    values: dict[str, tuple[float, float]] = {}
-    ranks = [rank_regions(maps, regions) for maps in (theirs, ours)]
-    values["Pixel AUROC"] = auroc_of(ranks[0]), auroc_of(ranks[1])
-    values["Pixel AP"] = average_precision(ranks[0]), average_precision(ranks[1])
-    values["AUPRO@30 %"] = aupro(ranks[0], regions)[0], aupro(ranks[1], regions)[0]
-    labels = choice.panel.members[0].labels[rows]
-    return PixelGain(values, _gains(theirs, ours, truth, labels))
+    maps = {member: _resized(own.maps, size) for member, own in kept.items()}
+    half = choice.half
+    if not all(bool(masks[rows].any()) for rows in (half, ~half)):
+        raise NoMemberError("no defect pixel in one of the halves")
+    regions = label_regions(masks[half])
+    single = max(
+        maps, key=lambda member: average_precision(rank_regions(maps[member][half], regions))
+    )
+    theirs = maps[single][~half]
+    ours = torch.stack([maps[member][~half] for member in choice.chosen.members]).mean(0)
+    regions = label_regions(masks[~half])
+    first, second = (_values(each, regions) for each in (theirs, ours))
+    labels = choice.panel.members[0].labels[~half]
+    return PixelGain(
+        single,
+        {name: (first[name], second[name]) for name in first},
+        _gains(theirs, ours, masks[~half], labels),
+        left_out,
+    )
 
 
-def _loaded(member: Member) -> KeptMaps:
-    try:
-        return load_maps(member)
-    except NoMemberError as error:
-        raise NoMemberError(f"{member.name}: {error}") from error
+def _values(maps: Tensor, regions: Regions) -> dict[str, float]:
+    ranks = rank_regions(maps, regions)
+    return {
+        "Pixel AUROC": auroc_of(ranks),
+        "Pixel AP": average_precision(ranks),
+        "AUPRO@30 %": aupro(ranks, regions)[0],
+    }
 
 
 def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:

@@ -156,8 +156,10 @@ def _maps(choice: Choice) -> str:
         ]
         for name, values in found.values.items()
     ]
-    headers = ["Other half", choice.best_single.name, "Ensemble", "Gain"]
-    return table(headers, rows, words=(0,))
+    headers = ["On the other half", f"{found.single.name} alone", "Ensemble", "Gain"]
+    about = f"{found.single.name} has the highest pixel AP of all members on the half to choose on."
+    without = [f"No maps of {name}: {why}." for name, why in found.left_out.items()]
+    return "\n\n".join([table(headers, rows, words=(0,)), about, *without])
 
 
 def _names(members: Sequence[Member]) -> str:

@@ -195,17 +195,22 @@ def test_maps_are_combined_on_the_scale_of_normal_pixels(runs):
     choice = choose(panels(runs)[0], top=4)
     found = pixel_gain(choice)
     rows = (~choice.half).numpy()
-    maps = []
-    for member in choice.chosen.members:
+    maps = {}
+    for member in choice.ranked:
         kept = load_maps(member)
         with np.load(member.run.folder / member.record.artifacts["maps"]) as file:
             low, high = file["range.score"]
             raw = low + (high - low) * file["maps.score"].astype(float)
             center, spread = file["normal.score"]
         np.testing.assert_allclose(kept.maps, (raw - center) / spread, rtol=1e-4, atol=1e-4)
-        maps.append((raw - center) / spread)
-    truth = kept.masks.numpy()[rows].ravel()
-    combined = np.mean(maps, axis=0)[rows].ravel()
+        maps[member] = (raw - center) / spread
+    masks = kept.masks.numpy()
+    best = max(
+        maps, key=lambda m: average_precision_score(masks[~rows].ravel(), maps[m][~rows].ravel())
+    )
+    assert found.single is best
+    truth = masks[rows].ravel()
+    combined = np.mean([maps[m] for m in choice.chosen.members], axis=0)[rows].ravel()
     assert found.values["Pixel AUROC"][1] == pytest.approx(roc_auc_score(truth, combined), abs=1e-5)
     expected = average_precision_score(truth, combined)
     assert found.values["Pixel AP"][1] == pytest.approx(expected, abs=1e-3)
