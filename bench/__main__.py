@@ -14,6 +14,7 @@ from bench.commands import (
     data,
     distill,
     doctor,
+    ensemble,
     leaderboard,
     predict,
     pretrain,
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
-        *(data, doctor, leaderboard, compare, cache, tune),
+        *(data, doctor, leaderboard, compare, ensemble, cache, tune),
         *(distill, pretrain, predict, bundle, unbundle),
     ):
         command.add(commands)

@@ -201,6 +201,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="exit with code 5 if no case was run, be it skipped, finished before or not selected",
     )
     add("--save-models", action="store_true", help="save every trained model")
+    add(
+        "--keep-maps",
+        action="store_true",
+        help="keep the anomaly maps of every run for ensembles, also those above 100 MB",
+    )
 
 
 def plugin_files(config: pytest.Config) -> tuple[Path, ...]:
@@ -264,6 +269,7 @@ def settings_of(config: pytest.Config) -> "Settings":
         rerun=option.bench_rerun,
         keep_stale=option.bench_keep_stale,
         save_models=option.bench_save_models,
+        keep_maps=option.bench_keep_maps,
         workers=option.bench_workers,
         host_memory=option.bench_host_memory,
         pixel_metrics=option.bench_pixel_metrics,

@@ -36,6 +36,7 @@ class Settings:
         rerun: Whether finished cases are run again.
         keep_stale: Whether finished cases of other code, devices and options are kept.
         save_models: Whether trained models are kept.
+        keep_maps: Whether anomaly maps are kept however large they are.
         workers: Number of threads that read batches of a streamed dataset.
         host_memory: Maximum size in bytes of a classification set's images in memory; a larger set
             is streamed. None means half of the free memory.
@@ -74,6 +75,7 @@ class Settings:
     rerun: bool = False
     keep_stale: bool = False
     save_models: bool = False
+    keep_maps: bool = False
     workers: int = 2
     host_memory: int | None = None
     pixel_metrics: Literal["exact", "histogram"] = "exact"

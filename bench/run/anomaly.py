@@ -154,9 +154,12 @@ class AnomalyTask(Task):
     def write_files(
         self, model: Model, predictions: dict[str, Predictions], record: Record
     ) -> dict[str, Path]:
-        """Write scores and plots."""
-        on_host = {head: result.cpu() for head, result in predictions["test"].items()}
-        return write_files(self.job, record, self.data.test, on_host)
+        """Write scores, maps and plots."""
+        test, calibration = (
+            {head: result.cpu() for head, result in predictions.get(split, {}).items()}
+            for split in ("test", "calibration")
+        )
+        return write_files(self.job, record, self.data, test, calibration)
 
     def checkpoint_fields(
         self, predictions: dict[str, Predictions], record: Record

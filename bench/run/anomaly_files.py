@@ -2,15 +2,15 @@
 
 import math
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from bench import plots
 from bench.aggregate.conditions import budget_share
 from bench.aggregate.markdown import percent
 from bench.record import Record
+from bench.run.crop import paste
+from bench.run.device_data import SplitData
 from bench.run.job import Inputs, Job
+from bench.run.kept_predictions import MAPS_LIMIT, write_maps, write_scores
 from bench.run.multi_class import at_rows, rows_of
 from bench.run.predict import HeadPredictions
 from datasets_lib.batches.image_set import ImageSet
@@ -18,9 +18,20 @@ from models.catalog import MODELS
 
 
 def write_files(
-    job: Job, record: Record, test: ImageSet, predictions: dict[str, HeadPredictions]
+    job: Job,
+    record: Record,
+    data: SplitData,
+    predictions: dict[str, HeadPredictions],
+    calibrated: dict[str, HeadPredictions],
 ) -> dict[str, Path]:
-    """Write scores and, where plots are wanted, plots into the job's folder.
+    """Write scores, maps and, where plots are wanted, plots into the job's folder.
+
+    Args:
+        job: The job.
+        record: Its record so far.
+        data: Test images and held-out normal images.
+        predictions: Predictions of the test images by head, on the host.
+        calibrated: Predictions of the held-out normal images; empty where there are none.
 
     Returns:
         Paths by artifact name.
@@ -28,7 +39,11 @@ def write_files(
     Raises:
         OSError: A file could not be written.
     """
-    written = {"scores": _scores(job.folder / "scores.npz", test, predictions)}
+    test = data.test
+    scores = job.folder / "scores.npz"
+    written = {"scores": write_scores(scores, test, predictions, data.calibration, calibrated)}
+    if maps := _write_maps(job, data, predictions, calibrated):
+        written["maps"] = maps
     if job.settings.plots:
         if record.curve:
             written["curve"] = plots.plot_learning_curve(record, job.folder / "curve.png")
@@ -104,7 +119,16 @@ def _kind_of_run(job: Job, record: Record) -> str:
     return ", ".join(parts)
 
 
-def _scores(path: Path, test: ImageSet, predictions: dict[str, HeadPredictions]) -> Path:
-    arrays: dict[str, Any] = {f"scores.{head}": p.scores.numpy() for head, p in predictions.items()}
-    np.savez(path, names=np.array(test.names), labels=test.labels.cpu().numpy(), **arrays)
-    return path
+def _write_maps(
+    job: Job,
+    data: SplitData,
+    predictions: dict[str, HeadPredictions],
+    calibrated: dict[str, HeadPredictions],
+) -> Path | None:
+    """Write maps of the full frames; a model that crops has its maps pasted into them."""
+    masks = data.test.masks
+    if job.protocol.crop is not None:
+        predictions, masks = paste(predictions, job.protocol.image_size), data.frame_masks
+    limit = None if job.settings.keep_maps else MAPS_LIMIT
+    path = job.folder / "maps.npz"
+    return write_maps(path, data.test.names, predictions, calibrated, masks, limit)
