@@ -4,6 +4,7 @@ Drawn pixel by pixel: matplotlib takes a tenth of a second for each, which hundr
 """
 
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from bench.plots.error_panels import HEAT, verdict_of
 from bench.plots.errors import normal_scale, shown_heat
 from bench.plots.glyphs import drawable
 from bench.plots.style import CYAN, INK
-from datasets_lib.atomic import atomic_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ class Panels:
 
 
 def draw_image_panels(panels: Panels, folder: Path) -> Path:
-    """Write a PNG for every image into a folder, and return the folder.
+    """Write a PNG for every image into a folder that holds nothing else, and return the folder.
 
     All maps share one color scale, that of `bench.plots.errors.plot_errors`.
 
@@ -59,10 +59,10 @@ def draw_image_panels(panels: Panels, folder: Path) -> Path:
         OSError: A file could not be written.
     """
     scale = None if panels.maps is None else normal_scale(panels.maps, panels.labels)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     for row, name in enumerate(file_names(panels.names)):
-        picture = _picture(panels, row, scale)
-        with atomic_path(folder / f"{name}.png") as temporary:
-            picture.save(temporary, "PNG", compress_level=3)
+        _picture(panels, row, scale).save(folder / f"{name}.png", "PNG", compress_level=3)
     return folder
 
 
