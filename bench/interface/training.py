@@ -119,7 +119,7 @@ def train(
         return records
     if records[0].status != "ok":
         message = (records[0].error or {}).get("message", "")
-        raise TrainingError(f"{records[0].key.id}: {records[0].outcome}. {message}")
+        raise TrainingError(f"{records[0].key.id}: {records[0].outcome}. {_in_words(message)}")
     return records[0]
 
 
