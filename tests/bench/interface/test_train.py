@@ -17,6 +17,7 @@ from bench.store import Store
 SMALL = {"pretrained": False, "img_size": 64}
 PADIM = ("tiny", "tile", "padim-resnet18")
 RD = ("tiny", "tile", "rd-resnet18")
+AE = ("tiny", "tile", "autoencoder")
 
 
 def state_of(file):
@@ -24,7 +25,7 @@ def state_of(file):
 
 
 def test_a_run_leaves_the_files_of_the_specification(outputs):
-    record = train(*RD, num_epochs=2, **SMALL)
+    record = train(*RD, num_epochs=2, pictures=True, **SMALL)
     folder = outputs / "tiny" / "tile" / "rd_resnet18-scratch"
     stem = "tiny_tile_rd_resnet18-scratch"
     names = {file.name for file in folder.iterdir()}
@@ -49,7 +50,7 @@ def test_a_run_leaves_the_files_of_the_specification(outputs):
 
 
 def test_the_panel_of_an_image_shows_it_its_mask_its_map_and_both(outputs, tmp_path):
-    train(*PADIM, **SMALL)
+    train(*PADIM, pictures=True, **SMALL)
     (file,) = outputs.rglob("image_*_spot_000.png")
     picture = np.asarray(Image.open(file))
     # Four tiles of 64 pixels enlarged four times, with gaps of 4.
@@ -68,7 +69,7 @@ def test_the_panel_of_an_image_shows_it_its_mask_its_map_and_both(outputs, tmp_p
 
 def test_the_record_is_that_of_the_pytest_case(outputs, run_session, session_options, store):
     changes = {"num_epochs": 1, "batch_size": 4, "lr": 0.001}
-    record = train(*RD, **changes, **SMALL)
+    record = train(*AE, pictures=True, **changes, **SMALL)
     options = ["--set", "epochs=1", "--set", "batch_size=4", "--set", "lr=0.001"]
     options += ["--image-size", "64", "--save-models", "--panels", "--no-measurements"]
     data = str(outputs.parent / "data")
@@ -133,7 +134,7 @@ def test_one_model_for_all_categories_has_a_report_for_each(outputs, write_categ
     data = outputs.parent / "data"
     for category in ("one", "two"):
         write_category(data / "pair" / category, train=8, good=2, spots=2)
-    record = train("pair", "all", "padim_resnet18", multi_class=True, **SMALL)
+    record = train("pair", "all", "padim_resnet18", multi_class=True, pictures=True, **SMALL)
     assert record.case.category == "all"
     folder = outputs / "pair" / "all" / "padim_resnet18-scratch"
     stem = "pair_all_padim_resnet18-scratch"
@@ -158,7 +159,7 @@ def test_the_csv_of_scores_holds_what_the_metrics_come_from(outputs):
 
 
 def test_training_stops_by_its_loss_and_says_so(outputs):
-    record = train(*RD, num_epochs=9, target_loss=100.0, batch_size=9, **SMALL)
+    record = train(*AE, num_epochs=9, target_loss=100.0, batch_size=9, **SMALL)
     assert record.fingerprints["images_seen"] == 18  # one pass
     assert "target" in record.fingerprints["stopped"]
     assert list(outputs.rglob("model_*_epochs-1.pth"))
@@ -167,10 +168,10 @@ def test_training_stops_by_its_loss_and_says_so(outputs):
 def test_ten_epochs_are_five_and_five_more(outputs):
     """A state goes on to the same tensors and losses as an unbroken training."""
     options = {"batch_size": 6, "lr": 0.001, **SMALL}
-    unbroken = train(*RD, num_epochs=4, output_dir=outputs / "whole", **options)
-    train(*RD, num_epochs=2, keep_state=True, output_dir=outputs / "half", **options)
+    unbroken = train(*AE, num_epochs=4, output_dir=outputs / "whole", **options)
+    train(*AE, num_epochs=2, keep_state=True, output_dir=outputs / "half", **options)
     (state,) = (outputs / "half" / "tiny").rglob("training_*_epochs-2.pth")
-    more = train(*RD, num_epochs=4, resume_from=state, output_dir=outputs / "half", **options)
+    more = train(*AE, num_epochs=4, resume_from=state, output_dir=outputs / "half", **options)
     assert more.fingerprints["resumed_at"] == 6
     assert more.curve == unbroken.curve
     assert more.metrics == unbroken.metrics
@@ -179,10 +180,10 @@ def test_ten_epochs_are_five_and_five_more(outputs):
 
 def test_a_saved_model_is_trained_on(outputs):
     options = {"batch_size": 6, **SMALL}
-    train(*RD, num_epochs=2, **options)
+    train(*AE, num_epochs=2, **options)
     (model,) = outputs.rglob("tiny/tile/*/model_*_epochs-2.pth")
-    warm = train(*RD, num_epochs=1, resume_from=model, rerun=True, **options)
-    cold = train(*RD, num_epochs=1, **options)
+    warm = train(*AE, num_epochs=1, resume_from=model, rerun=True, **options)
+    cold = train(*AE, num_epochs=1, **options)
     assert warm.curve[0][1] < cold.curve[0][1]
     assert warm.fingerprints["resumed_at"] == 0
 
@@ -205,21 +206,21 @@ def test_a_seed_of_ones_own_is_kept_apart(outputs):
 def test_a_budget_of_ones_own_is_a_share_of_the_recipes(outputs):
     from bench.aggregate.conditions import budget_share
 
-    record = train(*RD, num_epochs=2, **SMALL)
+    record = train(*AE, num_epochs=2, **SMALL)
     assert record.protocol["changed"] == {"epochs": 50}
     assert budget_share(record) == pytest.approx(2 / 50)
 
 
 def test_event_files_hold_the_loss_and_the_metrics(outputs):
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    record = train(*RD, num_epochs=2, batch_size=6, tensorboard=True, **SMALL)
-    folder = outputs / "tiny" / "tile" / "rd_resnet18-scratch" / "tensorboard"
+    record = train(*AE, num_epochs=2, batch_size=6, tensorboard=True, **SMALL)
+    folder = outputs / "tiny" / "tile" / "autoencoder" / "tensorboard"
     events = loader.EventAccumulator(str(folder))
     events.Reload()
     losses = [event.value for event in events.Scalars("train/loss")]
     assert losses == pytest.approx([loss for _, loss in record.curve])
-    (auroc,) = events.Scalars("test/multi_scale/image_auroc")
-    assert auroc.value == pytest.approx(record.metrics["multi_scale"]["image_auroc"])
+    (auroc,) = events.Scalars("test/score/image_auroc")
+    assert auroc.value == pytest.approx(record.metrics["score"]["image_auroc"])
 
 
 def test_globals_are_kept_shown_and_checked(outputs, capsys):

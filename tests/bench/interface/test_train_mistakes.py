@@ -80,7 +80,7 @@ def test_a_file_that_is_no_training_is_refused(outputs, tmp_path):
     file = tmp_path / "model.pth"
     file.write_bytes(b"PK\x03\x04 not really")
     with pytest.raises(TrainingError, match="cannot be read"):
-        train("tiny", "tile", "rd_resnet18", pretrained=False, resume_from=file, img_size=64)
+        train("tiny", "tile", "autoencoder", resume_from=file, img_size=64)
 
 
 def test_of_several_cases_one_may_fail(outputs, tmp_path, write_category):
