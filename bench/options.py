@@ -72,6 +72,15 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add("--image-size", type=positive, metavar="PX", help="image side instead of the default")
     add(
+        "--set",
+        action="append",
+        type=_change,
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of every recipe, such as epochs=5 or lr=0.01; may repeat; such runs "
+        "are stored separately and never rank",
+    )
+    add(
         "--bits",
         type=_bits,
         default=16,
@@ -175,6 +184,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="maximum size of cached features on disk (default: 10 GB or a fifth of the free disk)",
     )
     add("--no-pictures", dest="plots", action="store_false", help="draw no plots of the runs")
+    add("--panels", action="store_true", help="draw a picture of every test image")
     add(
         "--no-measurements",
         dest="measurements",
@@ -278,6 +288,8 @@ def settings_of(config: pytest.Config) -> "Settings":
         plots=option.bench_plots,
         measurements=option.bench_measurements,
         measure_seconds=option.bench_measure_seconds,
+        changes=_changes(option.bench_set),
+        panels=option.bench_panels,
     )
 
 
@@ -358,6 +370,24 @@ def _bits(text: str) -> int:
         wanted = " or ".join(map(str, BITS))
         raise argparse.ArgumentTypeError(f"wanted {wanted} bits, found '{text}'")
     return int(text)
+
+
+def _change(text: str) -> tuple[str, Any]:
+    from bench.changes import parse_change
+
+    try:
+        return parse_change(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _changes(given: list[tuple[str, Any]]) -> dict[str, Any]:
+    from bench.changes import checked_changes
+
+    try:
+        return checked_changes(dict(given))
+    except ValueError as error:
+        raise pytest.UsageError(f"--set {error}") from None
 
 
 def _shots(text: str) -> tuple[int, ...]:

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
+from bench.changes import change_recipe
 from models.catalog import ClassifierRecipe, ModelEntry, Recipe
 
 
@@ -102,6 +103,10 @@ class Protocol:
         crop: Side of the center crop of the resized images; None keeps all.
         images_seen: Training budget in images; None means the recipe's own.
         precision: Training precision; ``bf16`` is autocast. Evaluation is always float32.
+        changed: The recipe's own values of the fields that the user changed.
+        normalize: Whether a frozen backbone normalizes images as its weights want it.
+        seed_base: Seed of replicate s0; None means the model's own.
+        resumed_from: Hash of the file that training goes on from; empty if it starts anew.
     """
 
     profile: str
@@ -117,6 +122,10 @@ class Protocol:
     test_limit: int | None
     calibration: bool
     evaluation_batch: int = 32
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    normalize: bool = True
+    seed_base: int | None = None
+    resumed_from: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -127,7 +136,7 @@ class Protocol:
         """Return sixteen hex digits over every field except the recipe's source.
 
         A recipe's fields count where they differ from their defaults, so that a field added later
-        leaves the hashes of older recipes as they are.
+        leaves the hashes of older recipes as they are; so do the protocol's own that came later.
         """
         return protocol_hash(self.as_dict(), type(self.recipe))
 
@@ -143,8 +152,19 @@ class Protocol:
         return self.crop or self.image_size
 
 
+_LATER = {"changed": None, "normalize": True, "seed_base": None, "resumed_from": ""}
+"""Fields that are no part of older hashes, with the value that leaves the hash as it was.
+
+What ``changed`` holds is in no hash: the recipe itself differs."""
+
+
 def protocol_hash(fields: Mapping[str, Any], recipe_class: type[Recipe]) -> str:
     """Return the hash of a protocol's plain values, as a record holds them."""
+    fields = {
+        name: value
+        for name, value in fields.items()
+        if name not in _LATER or (name != "changed" and value != _LATER[name])
+    }
     defaults = {field.name: field.default for field in dataclass_fields(recipe_class)}
     recipe = {
         name: value
@@ -172,6 +192,10 @@ def resolve(
     images_seen: int | None = None,
     image_size: int | None = None,
     shots: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+    normalize: bool = True,
+    seed_base: int | None = None,
+    resumed_from: str = "",
 ) -> Protocol:
     """Return the protocol of a model's recipe under a profile.
 
@@ -187,6 +211,13 @@ def resolve(
         image_size: Image side, instead of the profile's.
         shots: Number of training images of a few-shot case, all of which train: none calibrates.
             A budget in passes is the recipe's own, whatever the profile's in images.
+        changes: Fields of the recipe to change, see `bench.changes`.
+        normalize: See `Protocol`.
+        seed_base: See `Protocol`.
+        resumed_from: See `Protocol`.
+
+    Raises:
+        ValueError: The recipe has no such field.
     """
     recipe = entry.recipes[recipe_name]
     if profile.name == "paper" and recipe_name == "baseline" and entry.paper_recipe is not None:
@@ -200,7 +231,8 @@ def resolve(
     if isinstance(recipe, ClassifierRecipe) and pretrained and recipe.pretrained_lr is not None:
         recipe = replace(recipe, lr=recipe.pretrained_lr)
     budget = profile.budget(entry.task)
-    in_passes = shots is not None and recipe.images is None
+    recipe, changed = change_recipe(recipe, changes or {})
+    in_passes = (shots is not None and recipe.images is None) or "epochs" in (changes or {})
     size, crop = _input(entry, profile, image_size or budget.image_size, native_size)
     return Protocol(
         profile=profile.name,
@@ -215,6 +247,10 @@ def resolve(
         train_limit=shots or budget.train_limit,
         test_limit=budget.test_limit,
         calibration=profile.calibration and entry.task == "anomaly" and shots is None,
+        changed=changed,
+        normalize=normalize,
+        seed_base=None if seed_base == entry.seed_base else seed_base,
+        resumed_from=resumed_from,
     )
 
 

@@ -1,8 +1,9 @@
 """The options of a session, as a plain value that can travel to a child process."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ class Settings:
         plots: Whether runs draw plots.
         measurements: Whether speed, memory and size are measured.
         measure_seconds: Maximum time that measuring a case takes.
+        changes: Fields of every recipe to change, see `bench.changes`.
+        normalize: Whether frozen backbones normalize images.
+        seed_base: Seed of replicate s0; None means each model's own.
+        resume_from: File that training goes on from: a training state or a saved model.
+        keep_state: Whether the state of a finished training is kept, to train on later.
+        panels: Whether each test image gets a picture of its own.
     """
 
     profile: str
@@ -84,6 +91,12 @@ class Settings:
     plots: bool = True
     measurements: bool = True
     measure_seconds: float = 10.0
+    changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    normalize: bool = True
+    seed_base: int | None = None
+    resume_from: Path | None = None
+    keep_state: bool = False
+    panels: bool = False
 
     @property
     def asked(self) -> dict[str, bool]:

@@ -1,7 +1,8 @@
 """What a run was trained and evaluated on: only runs under one condition may rank together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bench.record import Record
 from models.catalog import MODELS, Recipe
@@ -63,11 +64,17 @@ def budget_share(record: Record) -> float | None:
     if not recipe:
         return None
     fitted = record.fingerprints.get("images", {}).get("fit", 0)
-    own = recipe.get("images") or recipe.get("epochs", 0) * fitted
-    planned = record.protocol.get("images_seen") or own
+    planned = record.protocol.get("images_seen") or _images_of(recipe, fitted)
+    if record.fingerprints.get("stopped"):
+        planned = record.fingerprints["images_seen"]
+    own = _images_of(recipe | record.protocol.get("changed", {}), fitted)
     if record.key.profile == "standard" and (known := _catalog_recipe(record)):
         own = known.images or known.epochs * fitted
     return planned / own if own else None
+
+
+def _images_of(recipe: Mapping[str, Any], fitted: int) -> int:
+    return int(recipe.get("images") or recipe.get("epochs", 0) * fitted)
 
 
 def _catalog_recipe(record: Record) -> Recipe | None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-_HEAT = "inferno"
+HEAT = "inferno"
 _COLUMNS = ("image", "ground truth", "anomaly map", "overlay")
 
 # Inches.
@@ -83,14 +83,14 @@ def draw_panels(
     import numpy as np
     from matplotlib import colormaps
 
-    colors = colormaps[_HEAT](heat)
+    colors = colormaps[HEAT](heat)
     # Transparent below a heat of 0.375, at most 75 % opaque: the image stays visible.
     colors[..., 3] = np.clip(1.6 * heat - 0.6, 0, 0.75)
     for panel in axes:
         panel.set_axis_off()
     for panel in (axes[0], axes[1], axes[3]):
         panel.imshow(image)
-    axes[2].imshow(heat, cmap=_HEAT, vmin=0, vmax=1)
+    axes[2].imshow(heat, cmap=HEAT, vmin=0, vmax=1)
     axes[3].imshow(colors)
     if mask is not None and mask.any():
         _outline(axes[1], mask, {2.6: "black", 1.3: CYAN})
@@ -133,12 +133,7 @@ def write_caption(panel: "Axes", text: str, *, defective: bool, flagged: bool | 
         defective: Whether the image is defective.
         flagged: Whether it was classified as defective; None without a threshold.
     """
-    if flagged is None:
-        verdict, color = ("defective" if defective else "normal"), INK
-    elif flagged == defective:
-        verdict, color = ("hit" if defective else "passed"), GREEN
-    else:
-        verdict, color = ("MISSED DEFECT" if defective else "FALSE ALARM"), VERMILION
+    verdict, color = verdict_of(defective=defective, flagged=flagged)
     place: dict[str, Any] = {
         "xycoords": "axes fraction",
         "textcoords": "offset points",
@@ -156,12 +151,21 @@ def write_caption(panel: "Axes", text: str, *, defective: bool, flagged: bool | 
     )
 
 
+def verdict_of(*, defective: bool, flagged: bool | None) -> tuple[str, str]:
+    """Return what became of an image in words, and their color; see `write_caption`."""
+    if flagged is None:
+        return ("defective" if defective else "normal"), INK
+    if flagged == defective:
+        return ("hit" if defective else "passed"), GREEN
+    return ("MISSED DEFECT" if defective else "FALSE ALARM"), VERMILION
+
+
 def draw_color_bar(axes: "Axes", low: float, middle: float, high: float) -> None:
     """Draw the color scale of the maps, labeled by what normal images look like."""
     import numpy as np
 
     axes.imshow(
-        np.sqrt(np.linspace(0, 1, 256))[None], cmap=_HEAT, aspect="auto", extent=(low, high, 0, 1)
+        np.sqrt(np.linspace(0, 1, 256))[None], cmap=HEAT, aspect="auto", extent=(low, high, 0, 1)
     )
     axes.set_yticks([])
     axes.set_xticks([low, middle, high])

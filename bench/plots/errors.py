@@ -51,13 +51,13 @@ def plot_errors(
 
     labels = np.asarray(labels, dtype=bool)
     chosen = choose_images(scores, labels, threshold, count)
-    low, middle = _normal_scale(maps, labels)
+    low, middle = normal_scale(maps, labels)
     high = low + 2 * (middle - low)
     flagged = None if threshold is None else scores > threshold
     panel = ErrorPanel(len(chosen), images.shape[1] / images.shape[2])
     for row, index in enumerate(chosen):
         mask = None if masks is None else np.asarray(masks[index], dtype=bool)
-        heat = np.sqrt(np.clip((maps[index] - low) / (high - low), 0, 1))
+        heat = shown_heat(maps[index], low, middle)
         axes = panel.row(row)
         draw_panels(axes, images[index], mask, heat, defective=bool(labels[index]))
         caption = f"score {scores[index]:.4g}   {names[index]}"
@@ -117,7 +117,21 @@ def _alternate(first: Sequence[int], second: Sequence[int]) -> list[int]:
     return [item for item in chain.from_iterable(pairs) if item is not None]
 
 
-def _normal_scale(maps: "np.ndarray", labels: "np.ndarray") -> tuple[float, float]:
+def shown_heat(anomaly_map: "np.ndarray", low: float, middle: float) -> "np.ndarray":
+    """Return a map as colors show it, in [0, 1]: the square root of its place on the scale.
+
+    Args:
+        anomaly_map: (H, W) raw values.
+        low: Value that is 0.
+        middle: Value half way to the one that is 1.
+    """
+    import numpy as np
+
+    shown: np.ndarray = np.sqrt(np.clip((anomaly_map - low) / (2 * (middle - low)), 0, 1))
+    return shown
+
+
+def normal_scale(maps: "np.ndarray", labels: "np.ndarray") -> tuple[float, float]:
     """Return the median pixel of the normal maps and the 95th percentile of their peaks."""
     import numpy as np
 

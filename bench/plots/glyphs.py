@@ -32,7 +32,7 @@ def make_drawable(figure: "Figure") -> None:
             _spell_ticks(axis)
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        words, font = _drawable(composed(text.get_text()))
+        words, font = drawable(composed(text.get_text()))
         if words != text.get_text():
             text.set_text(words)
         if font:
@@ -42,7 +42,7 @@ def make_drawable(figure: "Figure") -> None:
 def _spell_ticks(axis: "Axis") -> None:
     """Replace tick labels that no font can draw: an axis writes its labels anew when drawn."""
     labels = [label.get_text() for label in axis.get_ticklabels()]
-    drawn = [_drawable(composed(label)) for label in labels]
+    drawn = [drawable(composed(label)) for label in labels]
     fonts = [font for _, font in drawn if font]
     words = [word for word, _ in drawn]
     if words != labels:
@@ -51,7 +51,7 @@ def _spell_ticks(axis: "Axis") -> None:
         axis.set_tick_params(labelfontfamily=[_DEFAULT, fonts[0]])
 
 
-def _drawable(text: str) -> tuple[str, str | None]:
+def drawable(text: str) -> tuple[str, str | None]:
     """Return text that can be drawn, and the font that it needs besides the default one."""
     missing = frozenset(c for c in text if not c.isspace() and ord(c) not in _glyphs(_path()))
     if not missing:
@@ -67,7 +67,9 @@ def _font_with(characters: frozenset[str]) -> str | None:
     from matplotlib.font_manager import fontManager
 
     ranks = {name: rank for rank, name in enumerate(_BROAD)}
-    entries = sorted(fontManager.ttflist, key=lambda e: (ranks.get(e.name, len(ranks)), e.name))
+    # matplotlib's own last resort has a box for every character and a glyph for none.
+    fonts = [font for font in fontManager.ttflist if not font.name.startswith("Last Resort")]
+    entries = sorted(fonts, key=lambda e: (ranks.get(e.name, len(ranks)), e.name))
     wanted = set(map(ord, characters))
     return next((entry.name for entry in entries if wanted <= _glyphs(entry.fname)), None)
 

@@ -55,19 +55,40 @@ def write_files(
                 shown, results = test.rows(rows), at_rows(predictions, rows)
             for head, result in results.items():
                 written |= _plots_of_head(job, record, shown, head, result, category)
+    if job.settings.panels:
+        written["panels"] = _panels(job, record, test, predictions)
     return written
+
+
+def _panels(
+    job: Job, record: Record, test: ImageSet, predictions: dict[str, HeadPredictions]
+) -> Path:
+    """Draw a picture of every test image, by the head that ranks, and return their folder."""
+    assert isinstance(job.inputs, Inputs)
+    folder = job.folder / "panels"
+    head, result = next(iter(predictions.items()))
+    for category in job.inputs.categories or ("",):
+        rows = rows_of(test.names, category) if category else list(range(len(test)))
+        shown, (own,) = test.rows(rows), at_rows({head: result}, rows).values()
+        threshold, _ = _shown_threshold(_own_thresholds(record, head, category))
+        panels = plots.Panels(
+            images=shown.images.permute(0, 2, 3, 1).cpu().numpy(),
+            masks=None if shown.masks is None else shown.masks.cpu().numpy(),
+            maps=None if own.maps is None else own.maps.numpy(),
+            scores=own.scores.numpy(),
+            labels=shown.labels.cpu().numpy(),
+            names=shown.names,
+            threshold=threshold,
+        )
+        plots.draw_image_panels(panels, folder / category)
+    return folder
 
 
 def _plots_of_head(
     job: Job, record: Record, test: ImageSet, head: str, result: HeadPredictions, category: str
 ) -> dict[str, Path]:
     """Draw the plots of a head, of one category where a model has several."""
-    prefix = f"{category}." if category else ""
-    own = {
-        name.removeprefix(prefix): value
-        for name, value in record.thresholds.get(head, {}).items()
-        if name.startswith(prefix)
-    }
+    own = _own_thresholds(record, head, category)
     name = f"{head}_{category}" if category else head
     histogram = plots.plot_scores(
         result.scores.numpy(),
@@ -84,6 +105,24 @@ def _plots_of_head(
     return written
 
 
+def _own_thresholds(record: Record, head: str, category: str) -> dict[str, float | None]:
+    """Return a head's thresholds, of one category where a model has several."""
+    prefix = f"{category}." if category else ""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in record.thresholds.get(head, {}).items()
+        if name.startswith(prefix)
+    }
+
+
+def _shown_threshold(thresholds: dict[str, float | None]) -> tuple[float | None, str]:
+    """Return the threshold by which pictures call images defective, and how it was chosen."""
+    calibrated = thresholds.get("calibrated_p95")
+    if calibrated is not None and math.isfinite(calibrated):
+        return calibrated, "calibrated on held-out\nnormal images"
+    return thresholds.get("best_f1"), "best F1 on test labels"
+
+
 def _worst_errors(
     path: Path,
     test: ImageSet,
@@ -92,8 +131,7 @@ def _worst_errors(
     about: str,
 ) -> Path:
     assert result.maps is not None
-    calibrated = thresholds.get("calibrated_p95")
-    is_calibrated = calibrated is not None and math.isfinite(calibrated)
+    threshold, rule = _shown_threshold(thresholds)
     return plots.plot_errors(
         images=test.images.permute(0, 2, 3, 1).cpu().numpy(),
         masks=test.masks.cpu().numpy() if test.masks is not None else None,
@@ -101,9 +139,9 @@ def _worst_errors(
         scores=result.scores.numpy(),
         labels=test.labels.cpu().numpy(),
         names=test.names,
-        threshold=calibrated if is_calibrated else thresholds.get("best_f1"),
+        threshold=threshold,
         path=path,
-        rule="calibrated on held-out\nnormal images" if is_calibrated else "best F1 on test labels",
+        rule=rule,
         about=about,
     )
 

@@ -23,6 +23,9 @@ def build_model(job: Job) -> AnomalyModel:
         WeightsError: The weights file does not fit; the message names the tensor.
     """
     model: AnomalyModel = _build(job, **anomaly_options(job.case.model, job.protocol))
+    if not job.protocol.normalize and model.backbone is not None:
+        model.backbone.mean.zero_()
+        model.backbone.std.fill_(1.0)
     return model
 
 

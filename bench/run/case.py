@@ -32,6 +32,7 @@ from bench.run.predict import NonFiniteScoresError
 from bench.run.saved_model import save_model
 from bench.run.task import Model, Task
 from bench.run.training.loop import NonFiniteLossError
+from bench.run.training.resume import ResumeError
 from datasets_lib.images.decode import decoded_files, set_pixel_limit
 from datasets_lib.layouts.category import DatasetError
 from models.components.base import ModelContractError
@@ -109,7 +110,11 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         predictions = task.predict(model)
     with phases("metrics"):
         evaluation = task.evaluate(predictions, trained)
-    progress_made = {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
+    progress_made: dict[str, Any] = {
+        "images_seen": trained.images_seen,
+        "resumed_at": trained.resumed_at,
+    }
+    progress_made |= {"stopped": trained.stopped} if trained.stopped else {}
     record = job.record(
         **vars(evaluation)
         | {"fingerprints": {**task.fingerprints, **progress_made, **evaluation.fingerprints}},
@@ -128,7 +133,8 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         with phases("measure"):  # last: its training steps change the model
             target, limit = task.profile_target(model), job.settings.measure_seconds
             measured |= measure(target, job.protocol, trained, device, limit, task.progress)
-    job.checkpoint.unlink(missing_ok=True)
+    if not job.settings.keep_state:
+        job.checkpoint.unlink(missing_ok=True)
     return replace(
         record,
         artifacts=artifacts,
@@ -156,6 +162,8 @@ def _write_files(
     if job.settings.save_models:
         fields = task.checkpoint_fields(predictions, record)
         files["model"] = save_model(job, model, record, job.folder / "model.pth", **fields)
+    if job.settings.keep_state and job.checkpoint.exists():
+        files["state"] = job.checkpoint
     return {
         name: path.relative_to(job.settings.results_dir).as_posix() for name, path in files.items()
     }
@@ -172,7 +180,7 @@ def explain(error: Exception) -> tuple[Outcome, str]:
         )
     if isinstance(error, DatasetError | TooFewImagesError):
         return "data", str(error)
-    if isinstance(error, ImageSizeError | RecipeError):
+    if isinstance(error, ImageSizeError | RecipeError | ResumeError):
         return "recipe", str(error)
     if isinstance(error, WeightsError):
         return "weights", str(error)

@@ -63,6 +63,8 @@ class ClassificationTask(Task):
             device=self.device,
             report=self.progress,
             checkpoint=self.job.checkpoint,
+            start=self.job.settings.resume_from,
+            keep_state=self.job.settings.keep_state,
             evaluate_fn=lambda network: top1_of(network, self.data.test, self.device),
         )
         self.fingerprints["loss_computed"] = objective.network.execution_mode

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from datasets_lib.layouts.classification import Classification, FileSplit
 from datasets_lib.layouts.split import grouped_by
 from datasets_lib.resolve import resolve_callable
 from models.catalog import MODELS, WEIGHTS
-from models.components.weights import ResolvedWeights, WeightsMissingError
+from models.components.weights import ResolvedWeights, WeightsMissingError, file_sha256
 from models.components.weights import resolve as resolve_weights
 
 Generator = Callable[[str, Path], Path]
@@ -64,7 +65,16 @@ class Finder:
             images_seen=self.settings.images_seen,
             image_size=self.settings.image_size,
             shots=case.shots,
+            changes=self.settings.changes,
+            normalize=self.settings.normalize,
+            seed_base=self.settings.seed_base,
+            resumed_from=self._resumed_from,
         )
+
+    @cached_property
+    def _resumed_from(self) -> str:
+        file = self.settings.resume_from
+        return "" if file is None else file_sha256(file)[:16]
 
     def job(self, case: Case) -> Job:
         """Everything a case needs.
@@ -92,12 +102,16 @@ class Finder:
             protocol=protocol,
             inputs=inputs,
             key=key,
-            seed=MODELS[case.model].seed_base + case.replicate,
+            seed=self._seed_base(case) + case.replicate,
             settings=self.settings,
             code=case_code(case, self._reader(case)),
             commit=current_commit(),
             layers=self.layers.get(MODELS[case.model].weights or "", ()),
         )
+
+    def _seed_base(self, case: Case) -> int:
+        base = self.settings.seed_base
+        return MODELS[case.model].seed_base if base is None else base
 
     def has_data(self, case: Case) -> bool:
         """Return whether a case's dataset was found or needs no files; reads none."""

@@ -78,6 +78,10 @@ class Recipe:
         images: Budget in images instead of passes, where the original counts steps.
         warmup_epochs: Linear warm-up, part of ``epochs``.
         grad_clip: Maximum global gradient norm; None disables clipping.
+        target_loss: Training stops after a pass whose mean loss is at most this; None trains on.
+        patience: Training stops after this many passes whose mean loss is not below the best one
+            before by more than ``min_delta``; None trains on.
+        min_delta: See ``patience``.
         loss: Name of one of the model's losses, such as ``flattened`` or ``per_pixel``; None where
             a model has a single loss.
         options: Keyword arguments of ``build`` that override the entry's own.
@@ -101,6 +105,9 @@ class Recipe:
     batch_size: int = 8
     images: int | None = None
     grad_clip: float | None = None
+    target_loss: float | None = None
+    patience: int | None = None
+    min_delta: float = 0.0
     loss: str | None = None
     gradient_checkpointing: bool = False
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
