@@ -72,6 +72,13 @@ def _mad_moments(runs: int) -> tuple[float, float]:
     return 2 * half, float(np.exp(psi(half) - np.log(half) - logs.mean()))
 
 
+@cache
+def normal_residual(runs: int, share: float) -> float:
+    """Return the quantile of |residual from the median| of so many standard normal runs."""
+    draws = np.random.default_rng(runs).standard_normal((_DRAWS, runs))
+    return float(np.quantile(np.abs(draws - np.median(draws, 1, keepdims=True)), share))
+
+
 def huber_location(values: Array, scale: Array) -> tuple[Array, Array]:
     """Return Huber's location of each row at a known scale, and its residuals' sum of squares.
 
