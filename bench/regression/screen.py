@@ -14,7 +14,7 @@ from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
 from bench.regression.measures import Array, Measure
-from bench.regression.robust import inverse_trigamma, median_scale, normal_residual
+from bench.regression.robust import INEFFICIENCY, huber_scale, inverse_trigamma, normal_residual
 
 SHIFT_LIMIT = 0.01
 """Canary shift of speed, as a logarithm, above which the machine has changed tonight."""
@@ -24,7 +24,7 @@ DISCOVERY_RATE = 0.10
 
 _MOST_DEGREES = 200.0
 _FEWEST_RUNS, _FEWEST_RESIDUALS = 5, 200  # for the tail of noise
-_CENTER_OF_MEDIAN = np.pi / 2  # variance of a median relative to the mean's
+_SMALLEST = 1e-3  # deviation in units of delta: equal runs have no variance to divide by
 
 
 @dataclass(frozen=True)
@@ -145,19 +145,20 @@ def fit_baseline(measure: Measure, values: ArrayLike, prior: Prior | None = None
     rows = np.asarray(values, dtype=float)
     runs = np.isfinite(rows).sum(1)
     if measure.robust:
-        center, own, degrees = median_scale(rows)
+        center, own, degrees = huber_scale(rows)
     else:
         center, own, degrees = mean_scale(rows)
     given, prior = prior, prior or fit_prior(own, degrees)
     variance, total = shrink(prior, own, degrees)
     if measure.robust:
-        # The MAD sees the middle of the noise, the screen its tail.
+        # A robust scale sees the middle of the noise, the screen its tail.
         if not given:
             scaled = np.abs(rows - center[:, None]) / np.sqrt(variance)[:, None]
             tail = _tail_factor(scaled, runs, total, 1 - 2 * measure.alpha_screen)
             prior = replace(prior, tail=tail)
         variance = variance * prior.tail**2
-    factor = np.where((runs > 2) & measure.robust, _CENTER_OF_MEDIAN, 1.0)
+    variance = np.maximum(variance, (_SMALLEST * measure.step(center)) ** 2)
+    factor = INEFFICIENCY if measure.robust else 1.0
     with np.errstate(divide="ignore"):
         return Baseline(center, variance, total, factor / runs, runs, prior)
 
@@ -169,7 +170,7 @@ def _tail_factor(scaled: Array, runs: NDArray[np.int64], degrees: Array, share: 
         return 1.0
     typical = int(np.median(runs[enough]))
     wider = stdtrit(np.median(degrees[enough]), (1 + share) / 2) / ndtri((1 + share) / 2)
-    expected = normal_residual(typical, share) * wider
+    expected = normal_residual(typical, share) * float(wider)
     return max(1.0, float(np.nanquantile(scaled[enough], share)) / expected)
 
 

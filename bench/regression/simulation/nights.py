@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from bench.regression.confirm import Block, check_block, run_order, two_modes
-from bench.regression.detectable import minimum_effect, plan_runs
+from bench.regression.detectable import block_levels, minimum_effect, plan_runs
 from bench.regression.measures import BLOCKS, QUALITY, SPEED, Array, Measure
 from bench.regression.robust import row_median
 from bench.regression.screen import (
@@ -86,7 +86,7 @@ def quiet_nights(
         suspects = np.flatnonzero(night.screened.suspect)
         alarms = 0
         if len(suspects) and not night.shifted:
-            runs = plan_runs(measure, night.baseline.take(suspects))
+            runs = plan_runs(measure, night.baseline.take(suspects), night.ran[suspects])
             passed, used = night.confirm(suspects, runs)
             alarms, tally.runs = int(passed.sum()), tally.runs + used
         tally.nights += 1
@@ -151,9 +151,11 @@ class _Night:
             values = values - row_median((values[:canaries] - middle).T)
         self.baseline: Baseline = fit_baseline(measure, values)
         self.drop: Array = np.zeros(cases)
+        absent = random.random((cases, tonight)) < noise.missing
+        self.ran = (~absent).sum(1)
         if effect:
-            self.runs = plan_runs(measure, self.baseline)
-            self.minimum = minimum_effect(measure, self.baseline, self.runs, tonight)
+            self.runs = plan_runs(measure, self.baseline, self.ran)
+            self.minimum = minimum_effect(measure, self.baseline, self.runs, self.ran)
             self.minimum[two_modes(values, measure.step(self.baseline.center))] = np.inf
             self.drop = measure.step(self.baseline.center) if effect == "delta" else self.minimum
         now = random.normal(0, NIGHT) if speed else 0.0
@@ -163,7 +165,7 @@ class _Night:
         # Canaries are cases known to be unchanged: theirs are the runs without the effect.
         finite[:canaries] = 0.0 if speed and effect else finite[:canaries]
         self.drop = finite
-        fresh = self.cases.run(tonight, finite[:, None], now)
+        fresh = self.cases.run(tonight, finite[:, None], now, absent.astype(float))
         deviations = row_median(fresh[:canaries]) - self.baseline.center[:canaries]
         shift, self.shifted = canary_shift(deviations) if speed else (0.0, False)
         self.screened: Screened = screen(measure, self.baseline, fresh, shift)
@@ -176,12 +178,13 @@ class _Night:
     ) -> tuple[NDArray[np.bool_], int]:
         """Return which suspects alarm in all blocks, and how many runs that took."""
         baseline, cases = self.baseline.take(suspects), self.cases.take(suspects)
+        levels = block_levels(self.measure, baseline, runs, self.ran[suspects])
         left = np.arange(len(suspects))
         used = 0
         sides: list[tuple[Array, Array]] = []
         for _ in range(BLOCKS):
             base, head = _block(cases, runs, self.drop[suspects])
-            block: Block = check_block(self.measure, baseline, base, head)
+            block: Block = check_block(self.measure, baseline, levels, base, head)
             used += int(2 * runs[left].sum())
             sides.append((base, head))
             left = left[block.passed[left]]
@@ -198,6 +201,7 @@ def _block(cases: Cases, runs: NDArray[np.int64], effect: Array) -> tuple[Array,
     head = np.array([side == "B" for side in run_order(most)])
     speed = cases.measure.scale == "log"
     night = cases.random.normal(0, NIGHT) if speed else 0.0
-    values = cases.run(2 * most, effect[:, None] * head, night)
+    # A run that is missing here is repeated once.
+    values = cases.run(2 * most, effect[:, None] * head, night, cases.noise.missing**2)
     beyond = np.arange(most) >= runs[:, None]
     return tuple(np.where(beyond, np.nan, values[:, head == side]) for side in (False, True))  # type: ignore[return-value]

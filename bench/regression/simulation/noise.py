@@ -99,13 +99,20 @@ class Cases:
         self.two_moded = random.random(count) < noise.modes
         self._last = self._innovations(count)
 
-    def run(self, count: int, effect: ArrayLike = 0.0, night: ArrayLike = 0.0) -> Array:
+    def run(
+        self,
+        count: int,
+        effect: ArrayLike = 0.0,
+        night: ArrayLike = 0.0,
+        missing: Array | float | None = None,
+    ) -> Array:
         """Return the next runs ``(N, count)`` on the scale of the tests, NaN where missing.
 
         Args:
             count: Runs of each case.
             effect: True drop of each run, broadcast to ``(N, count)``, on the scale of the tests.
             night: Common speed of each run, broadcast likewise, as a logarithm.
+            missing: Chance of each run to be missing, broadcast likewise; the family's by default.
         """
         shape = (len(self.level), count)
         worse = self._noise(count) * self.deviation[:, None] - self._outliers(shape)
@@ -118,7 +125,8 @@ class Cases:
             if self.noise.ceiling:
                 raw = np.round(raw / _RESOLUTION) * _RESOLUTION
             values = self.measure.transform(raw)
-        return np.where(self.random.random(shape) < self.noise.missing, np.nan, values)
+        chance = self.noise.missing if missing is None else missing
+        return np.where(self.random.random(shape) < chance, np.nan, values)
 
     def take(self, chosen: NDArray[np.int64]) -> "Cases":
         """Return the chosen cases, which go on where they are."""
