@@ -19,7 +19,7 @@ from bench.regression.robust import INEFFICIENCY, huber_location
 from bench.regression.screen import Baseline, mean_scale
 from bench.regression.stages import chance
 
-Verdict = Literal["regressed", "not confirmed", "two modes", "invalid"]
+Verdict = Literal["regressed", "another block", "not confirmed", "two modes", "invalid"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Confirmation:
     """What the blocks say about one case.
 
     Attributes:
-        verdict: ``regressed``, ``not confirmed``, ``two modes`` (underpowered) or ``invalid``.
+        verdict: ``regressed``, ``another block`` (the first one passed: run the second),
+            ``not confirmed``, ``two modes`` (underpowered) or ``invalid`` (too few runs).
         p: Chance that an unchanged suspect passes so clearly; NaN if invalid.
         drop: Mean drop, as ``measure.delta`` is given: a share, or relative to the base.
         low: Lower end of its 95 % interval.
@@ -129,7 +130,7 @@ def conclude(
     levels = block_levels(measure, baseline, np.maximum(runs, 2), tonight)
     sides = list(zip(base, head, strict=True))
     blocks = [check_block(measure, baseline, levels, *side) for side in sides]
-    passed = np.all([block.passed for block in blocks], 0) & (len(blocks) == BLOCKS)
+    passed = np.all([block.passed for block in blocks], 0)
     step = measure.step(baseline.center)
     split = np.any(
         [
@@ -141,7 +142,7 @@ def conclude(
     p = _combined_p(measure, baseline, blocks, np.maximum(runs, 2), tonight)
     return [
         Confirmation(
-            _verdict(bool(passed[case]), bool(split[case]), float(p[case])),
+            _verdict(bool(passed[case]), len(blocks), bool(split[case]), float(p[case])),
             float(p[case]),
             *(float(measure.size(baseline.center[case], end)) for end in _interval(blocks, case)),
         )
@@ -149,12 +150,14 @@ def conclude(
     ]
 
 
-def _verdict(passed: bool, split: bool, p: float) -> Verdict:
+def _verdict(passed: bool, blocks: int, split: bool, p: float) -> Verdict:
     if np.isnan(p):
         return "invalid"
     if split:
         return "two modes"
-    return "regressed" if passed else "not confirmed"
+    if not passed:
+        return "not confirmed"
+    return "regressed" if blocks == BLOCKS else "another block"
 
 
 def _combined_p(

@@ -18,7 +18,7 @@ from bench.regression.robust import INEFFICIENCY
 
 _NODES = 64
 _EDGE = 1e-10
-_STEPS = 40
+_STEPS = 18
 
 
 @dataclass(frozen=True)
