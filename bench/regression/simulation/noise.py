@@ -15,9 +15,9 @@ SPEED_DEVIATION = 0.01
 """Deviation of speed between processes of one night, as a logarithm."""
 
 QUALITY_DEVIATION = 0.003
-"""Deviation of a quality metric between seeds: .3 points."""
+"""Deviation of a quality metric of 95 % between seeds; it goes with the root of what is missing
+to 100 %, as that of a share does."""
 
-_CEILING_DEVIATION = 0.0015
 _RESOLUTION = 1 / 2000  # steps of a metric of a small test set
 _MODE_STEP, _MODE_SHARE = 0.10, 0.3
 
@@ -121,7 +121,8 @@ class Cases:
             slow = self.two_moded[:, None] & (self.random.random(shape) < _MODE_SHARE)
             values = center + worse + np.asarray(night) - _MODE_STEP * slow
         else:
-            raw = np.clip(self.measure.restore(center) + worse, 0, 1)
+            mean = self.measure.restore(center)
+            raw = np.clip(mean + worse * np.sqrt(np.maximum(1 - mean, 0) / 0.05), 0, 1)
             if self.noise.ceiling:
                 raw = np.round(raw / _RESOLUTION) * _RESOLUTION
             values = self.measure.transform(raw)
@@ -139,12 +140,9 @@ class Cases:
     def _levels(self, count: int) -> tuple[Array, float]:
         if self.measure.scale == "log":
             return self.random.normal(4, 1, count), SPEED_DEVIATION
-        low, high, deviation = (
-            (0.99, 0.9995, _CEILING_DEVIATION)
-            if self.noise.ceiling
-            else (0.85, 0.98, QUALITY_DEVIATION)
-        )
-        return self.measure.transform(self.random.uniform(low, high, count)), deviation
+        low, high = (0.99, 0.9995) if self.noise.ceiling else (0.85, 0.98)
+        level = self.measure.transform(self.random.uniform(low, high, count))
+        return level, QUALITY_DEVIATION
 
     def _innovations(self, *shape: int) -> Array:
         """Return draws of unit variance."""
