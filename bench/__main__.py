@@ -16,6 +16,7 @@ from bench.commands import (
     doctor,
     leaderboard,
     pretrain,
+    simulate,
     tune,
     unbundle,
 )
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
-        *(data, doctor, leaderboard, compare, cache, tune),
+        *(data, doctor, leaderboard, compare, cache, tune, simulate),
         *(distill, pretrain, bundle, unbundle),
     ):
         command.add(commands)

@@ -22,7 +22,7 @@ INEFFICIENCY = _CLIPPED / _INSIDE**2
 
 _DRAWS = 20_000
 _ITERATIONS = 25
-_TOLERANCE = 1e-4
+_TOLERANCE = 1e-3
 
 
 def inverse_trigamma(value: float) -> float:
@@ -79,7 +79,7 @@ def _proposal_2(values: Array) -> tuple[Array, Array]:
             scale,
             np.sqrt(np.square(clipped).sum(1) / (np.maximum(counts - 1, 1) * _CLIPPED)),
         )
-        if np.nanmax(np.abs(scale - before), initial=0) <= _TOLERANCE * np.nanmax(scale, initial=0):
+        if not (np.abs(scale - before) > _TOLERANCE * scale).any():
             break
     return center, scale**2
 
@@ -116,7 +116,10 @@ def huber_location(values: Array, scale: Array) -> tuple[Array, Array]:
     counts = np.maximum((~missing).sum(1), 1)
     center = row_median(values)
     for _ in range(_ITERATIONS):
-        center = center + _clipped_residuals(values, missing, center, HUBER * scale).sum(1) / counts
+        change = _clipped_residuals(values, missing, center, HUBER * scale).sum(1) / counts
+        center = center + change
+        if not (np.abs(change) > _TOLERANCE * scale).any():
+            break
     residuals = _clipped_residuals(values, missing, center, HUBER * scale)
     return center, np.square(residuals).sum(1) / _CLIPPED
 
@@ -126,7 +129,8 @@ def _clipped_residuals(
 ) -> Array:
     """Return residuals ``(N, M)`` clipped at limits ``(N,)``, 0 where missing."""
     residuals = values - center[:, None]
-    np.clip(residuals, -limit[:, None], limit[:, None], out=residuals)
+    np.minimum(residuals, limit[:, None], out=residuals)
+    np.maximum(residuals, -limit[:, None], out=residuals)
     residuals[missing] = 0
     return residuals
 

@@ -1,6 +1,5 @@
 """Simulate nights: how often an unchanged case alarms, and how often a true drop does."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,6 +69,11 @@ class Detection:
     cases: int = 0
     median_minimum: float = np.nan
 
+    @property
+    def power(self) -> float:
+        """Return the share of drops that alarmed; NaN without a drop."""
+        return self.caught / self.tried if self.tried else np.nan
+
 
 def quiet_nights(
     noise: Noise,
@@ -77,7 +81,6 @@ def quiet_nights(
     cases: int,
     nights: int,
     random: Generator,
-    progress: Callable[[], None] = lambda: None,
 ) -> Tally:
     """Return what nights come to on which nothing has changed; every night has new cases."""
     tally = Tally()
@@ -96,7 +99,6 @@ def quiet_nights(
         tally.alarms += alarms
         tally.alarming += alarms > 0
         tally.alarmed.append(alarms > 0)
-        progress()
     return tally
 
 
@@ -140,9 +142,9 @@ class _Night:
         self, noise: Noise, measure: Measure, cases: int, random: Generator, effect: str = ""
     ) -> None:
         self.measure = measure
-        self.cases = Cases(noise, measure, cases, random)
         speed = measure.scale == "log"
         window, tonight = WINDOW[measure.name], TONIGHT[measure.name]
+        self.cases = Cases(noise, measure, cases, random, series=tonight)
         history = random.normal(0, NIGHT, window) if speed else 0.0
         values = self.cases.run(window, night=history)
         canaries = min(CANARIES, cases)

@@ -90,14 +90,18 @@ class Cases:
         measure: What is measured.
         count: Number of cases, N.
         random: Source of all draws.
+        series: Series of a case, such as seeds, whose runs take turns; only runs of one series are
+            correlated.
     """
 
-    def __init__(self, noise: Noise, measure: Measure, count: int, random: Generator) -> None:
+    def __init__(
+        self, noise: Noise, measure: Measure, count: int, random: Generator, series: int = 1
+    ) -> None:
         self.noise, self.measure, self.random = noise, measure, random
         self.level, deviation = self._levels(count)
         self.deviation = deviation * np.exp(noise.spread * random.standard_normal(count))
         self.two_moded = random.random(count) < noise.modes
-        self._last = self._innovations(count)
+        self._last = self._innovations(count, series)
 
     def run(
         self,
@@ -159,7 +163,9 @@ class Cases:
             return draws
         for run in range(count):
             fresh = np.sqrt(1 - correlation**2) * draws[:, run]
-            self._last = draws[:, run] = correlation * self._last + fresh
+            series = run % self._last.shape[1]
+            draws[:, run] = correlation * self._last[:, series] + fresh
+            self._last[:, series] = draws[:, run]
         return draws
 
     def _outliers(self, shape: tuple[int, int]) -> Array | float:
