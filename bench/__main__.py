@@ -18,6 +18,7 @@ from bench.commands import (
     leaderboard,
     predict,
     pretrain,
+    simulate,
     tune,
     unbundle,
 )
@@ -47,8 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
-        *(data, doctor, leaderboard, compare, ensemble, cache, tune),
-        *(distill, pretrain, predict, bundle, unbundle),
+        *(data, doctor, leaderboard, compare, ensemble, predict),
+        *(simulate, cache, tune, distill, pretrain, bundle),
+        *(unbundle,),
     ):
         command.add(commands)
     options = parser.parse_args(arguments)
