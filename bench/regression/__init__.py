@@ -1,0 +1,1 @@
+"""Regression detection: baselines, plans of nights, confirmation by fresh runs, alarms."""
