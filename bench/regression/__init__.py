@@ -1,1 +1,1 @@
-"""Regression detection: baselines, plans of nights, confirmation by fresh runs, alarms."""
+"""Regressions of quality, speed and memory: found the same night, or said to be undetectable."""

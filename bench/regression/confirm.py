@@ -1,0 +1,169 @@
+"""Confirm: fresh runs of base and head, alternating on one machine, in two blocks.
+
+A night's common shift moves both sides of a block alike. The second block follows minutes later,
+only where the first one alarms, and must alarm by itself: two independent levels of √α multiply to
+α, and unlike one test at α each is read where noise is still close to its model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
+
+from bench.regression.detectable import RELEVANT
+from bench.regression.measures import BLOCKS, Array, Measure
+from bench.regression.robust import INEFFICIENCY, huber_location
+from bench.regression.screen import Baseline, mean_scale
+
+Verdict = Literal["regressed", "not confirmed", "two modes", "invalid"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of confirming runs, tested; arrays are ``(N,)``, on the scale of the tests.
+
+    Attributes:
+        drop: Base minus head; positive is worse.
+        error: Standard error of the drop.
+        degrees: Degrees of freedom of the error.
+        p: One-sided p of no drop; NaN if a side has fewer than two runs.
+        passed: Whether this block alarms.
+    """
+
+    drop: Array
+    error: Array
+    degrees: Array
+    p: Array
+    passed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What the blocks say about one case.
+
+    Attributes:
+        verdict: ``regressed``, ``not confirmed``, ``two modes`` (underpowered) or ``invalid``.
+        p: p of all blocks together, which is held against ``alpha_confirm``; NaN if invalid.
+        drop: Mean drop, as ``measure.delta`` is given: a share, or relative to the base.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+    """
+
+    verdict: Verdict
+    p: float
+    drop: float
+    low: float
+    high: float
+
+
+def run_order(runs: int) -> str:
+    """Return the order of a block's runs, A for base and B for head; a drift favors neither.
+
+    >>> run_order(3)
+    'ABBAAB'
+    """
+    return "".join("AB" if pair % 2 == 0 else "BA" for pair in range(runs))
+
+
+def check_block(measure: Measure, baseline: Baseline, base: ArrayLike, head: ArrayLike) -> Block:
+    """Test one block of confirming runs.
+
+    The variance is the baseline's, updated with the block's own.
+
+    Args:
+        measure: What was measured.
+        baseline: Baselines of the same cases.
+        base: ``(N, n)`` runs of the baseline's commit on the scale of the tests, NaN for missing.
+        head: ``(N, n)`` runs of tonight's commit.
+    """
+    sides = [np.asarray(side, dtype=float) for side in (base, head)]
+    runs = np.array([np.isfinite(side).sum(1) for side in sides])
+    if measure.robust:
+        scale = np.sqrt(baseline.variance)
+        (base_center, base_squares), (head_center, head_squares) = (
+            huber_location(side, scale) for side in sides
+        )
+    else:
+        (base_center, base_squares), (head_center, head_squares) = map(_squares, sides)
+    own = np.maximum(runs.sum(0) - 2, 0)
+    degrees = baseline.degrees + own
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = (
+            np.where(baseline.degrees > 0, baseline.degrees * baseline.variance, 0.0)
+            + base_squares
+            + head_squares
+        ) / degrees
+        drop = base_center - head_center
+        factor = INEFFICIENCY if measure.robust else 1.0
+        error = np.sqrt(variance * factor * (1 / runs).sum(0))
+        p = np.where(runs.min(0) >= 2, student.sf(drop / error, degrees), np.nan)
+    passed = (p < measure.alpha_block) & (drop > RELEVANT * measure.step(baseline.center))
+    return Block(drop, error, degrees, p, passed)
+
+
+def combined_p(blocks: Sequence[Block]) -> Array:
+    """Return the p of all blocks together: the largest of theirs, to the power of their number."""
+    return np.asarray(np.max([block.p for block in blocks], 0) ** len(blocks))
+
+
+def conclude(
+    measure: Measure, baseline: Baseline, base: Sequence[ArrayLike], head: Sequence[ArrayLike]
+) -> list[Confirmation]:
+    """Return the verdict on each case after one block that did not alarm, or after all blocks.
+
+    Args:
+        measure: What was measured.
+        baseline: Baselines of the cases, ``(N,)``.
+        base: ``(N, n)`` runs of the baseline's commit, for each block, on the scale of the tests.
+        head: ``(N, n)`` runs of tonight's commit, for each block.
+    """
+    blocks = [check_block(measure, baseline, *sides) for sides in zip(base, head, strict=True)]
+    passed = np.all([block.passed for block in blocks], 0) & (len(blocks) == BLOCKS)
+    step = measure.step(baseline.center)
+    sides = [np.concatenate([np.asarray(x, dtype=float) for x in side], 1) for side in (base, head)]
+    split = two_modes(sides[0], step) | two_modes(sides[1], step)
+    p = combined_p(blocks)
+    results = []
+    for case in range(len(p)):
+        verdict: Verdict = "regressed" if passed[case] else "not confirmed"
+        if np.isnan(p[case]):
+            verdict = "invalid"
+        elif split[case]:
+            verdict = "two modes"
+        ends = _interval(blocks, case)
+        drop, low, high = (float(measure.size(baseline.center[case], end)) for end in ends)
+        results.append(Confirmation(verdict, float(p[case]), drop, low, high))
+    return results
+
+
+def two_modes(values: ArrayLike, step: ArrayLike) -> NDArray[np.bool_]:
+    """Return whether each row splits into two groups further apart than a step.
+
+    A group has at least two runs: a single one is an outlier. A t test fails on such rows.
+
+    Args:
+        values: ``(N, M)`` with NaN for missing runs, on the scale of the tests.
+        step: ``(N,)`` distances that matter, from `Measure.step`.
+    """
+    ascending = np.sort(np.asarray(values, dtype=float), 1)  # NaN last
+    gaps = np.diff(ascending, axis=1)
+    counts = np.isfinite(ascending).sum(1)[:, None]
+    low_group = np.arange(1, ascending.shape[1])[None, :]
+    eligible = (low_group >= 2) & (counts - low_group >= 2)
+    wide = gaps > np.broadcast_to(step, len(ascending))[:, None]
+    return np.asarray((eligible & wide).any(1))
+
+
+def _squares(values: Array) -> tuple[Array, Array]:
+    center, variance, degrees = mean_scale(values)
+    return center, variance * degrees
+
+
+def _interval(blocks: Sequence[Block], case: int) -> tuple[float, float, float]:
+    drop = float(np.mean([block.drop[case] for block in blocks]))
+    error = float(np.sqrt(np.sum([block.error[case] ** 2 for block in blocks]))) / len(blocks)
+    reach = float(student.isf(0.025, blocks[0].degrees[case])) * error
+    return drop, drop - reach, drop + reach
