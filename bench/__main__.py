@@ -15,6 +15,8 @@ from bench.commands import (
     distill,
     doctor,
     leaderboard,
+    nightly,
+    plan,
     pretrain,
     tune,
     unbundle,
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (
         *(data, doctor, leaderboard, compare, cache, tune),
         *(distill, pretrain, bundle, unbundle),
+        *(plan, nightly),
     ):
         command.add(commands)
     options = parser.parse_args(arguments)

@@ -5,7 +5,7 @@ or an acceptance, with which the history of a configuration starts again.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class Run:
         recipe: Hash of the resolved recipe.
         protocol: The recipe's constants, to name what changed.
         finished: End in UTC, ISO 8601.
+        images: Number of test images.
+        drift: Sum of the drift net by quantity, after this run.
         disturbed: Whether others used the machine, so that its speeds mean less.
         outcome: What the comparison said: ``first`` without anything to compare with.
         night: Name of the night that ran it; empty for a session.
@@ -47,6 +49,8 @@ class Run:
     recipe: str = ""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     finished: str = ""
+    images: int = 0
+    drift: Mapping[str, float] = field(default_factory=dict)
     disturbed: bool = False
     outcome: str = "first"
     night: str = ""
@@ -165,16 +169,12 @@ def run_of(record: Record, night: str = "", outcome: str = "first") -> Run:
         recipe=record.key.recipe,
         protocol=record.protocol.get("recipe", {}),
         finished=record.finished,
+        images=int(record.fingerprints.get("images", {}).get("test", 0)),
         disturbed=record.disturbed,
         outcome=outcome,
         night=night,
         scores=record.artifacts.get("scores", "") or record.artifacts.get("predictions", ""),
     )
-
-
-def with_outcome(run: Run, outcome: str) -> Run:
-    """Return a run with the outcome of its comparison."""
-    return replace(run, outcome=outcome)
 
 
 def recipe_changes(before: Run, now: Run) -> list[str]:

@@ -81,7 +81,7 @@ def _start(
 ) -> str:
     """Run a process to its end; return what went wrong, or nothing."""
     plain = replace(
-        settings, results_dir=folder, plots=False, save_models=False, rerun=True, isolate=False
+        settings, results_dir=folder, plots=False, save_models=False, rerun=False, isolate=False
     )
     request = folder / "request.json"
     request.write_text(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from bench.metrics.catalog import METRICS
 from bench.record import CROP_SUFFIX, Record
@@ -136,11 +136,6 @@ def values_of(record: Record) -> dict[str, float]:
         if _watched(name, fixed) and value is not None
     }
     return values | _measured(record.measurements)
-
-
-def kinds_of(values: Mapping[str, Any], kind: Kind) -> list[Quantity]:
-    """Return the quantities of a kind among named values."""
-    return [quantity for name in values if (quantity := Quantity(name)).kind == kind]
 
 
 def _watched(name: str, fixed: bool) -> bool:
