@@ -250,6 +250,7 @@ def _screened(
     rows = _padded([measure.transform(values_at(name, window)) for window in distinct])
     prior = fit_baseline(measure, rows).prior
     baseline = fit_baseline(measure, rows[: len(pairs)], prior)
+    planned = baseline.degrees <= 0
     baseline = _with_planned(measure, baseline, pairs)
     tonight = _padded([measure.transform(values_at(name, pair.tonight)) for pair in pairs])
     result = screen(measure, baseline, tonight, shift)
@@ -262,8 +263,11 @@ def _screened(
             float(np.median([run.values[name] for run in side if name in run.values]))
             for side in (pair.window, pair.tonight)
         )
+        loss = Quantity(name).loss(before, now)
         outcome: Outcome = "suspect" if result.suspect[row] else "ok"
         reason = ""
+        if measure is QUALITY and planned[row] and loss > measure.delta:
+            outcome = "suspect"  # nothing is known of its spread: fresh runs will tell
         if measure is QUALITY and pair.equal:
             outcome = "ok"
         elif math.isnan(result.p[row]):
@@ -279,7 +283,7 @@ def _screened(
                 outcome,
                 before,
                 now,
-                Quantity(name).loss(before, now),
+                loss,
                 float(result.p[row]),
                 mde=float(mde[row]),
                 method=reason,

@@ -165,12 +165,13 @@ class Nightly:
                 self.store.keep_code(job.code)
                 begin = time.monotonic()
                 record = runner.run(job, lambda *_: None)
-                if record.status != "skipped":
-                    self.store.append(record)
-                self.say(
-                    f"[{number}/{len(left)}] {one.case.id}  {record.outcome}  "
-                    f"{time.monotonic() - begin:.0f} s  ({one.reason}: {one.why})"
-                )
+                place = f"[{number}/{len(left)}] {one.case.id}"
+                if record.status == "skipped":
+                    self.say(f"{place}  skipped: {(record.error or {}).get('message')}")
+                    continue
+                self.store.append(record)
+                seconds = time.monotonic() - begin
+                self.say(f"{place}  {record.outcome}  {seconds:.0f} s  ({one.reason}: {one.why})")
         finally:
             runner.close()
 
