@@ -19,7 +19,7 @@ from bench.regression.code_tree import (
 from bench.regression.compare import FINISHES, FIXED, Finding, Pair, Screen, values_at
 from bench.regression.confirm import check_block, conclude, run_order
 from bench.regression.detectable import RELEVANT, plan_runs
-from bench.regression.fresh import FreshRun, run_fresh, run_sides
+from bench.regression.fresh import FreshRun, run_block, run_fresh
 from bench.regression.measures import QUALITY, Array, Measure
 from bench.regression.memory import RERUNS, memory_limit, memory_regressed
 from bench.regression.outcomes import Outcome
@@ -78,9 +78,10 @@ def confirm(
     rows = _rows(suspects, screens, pair)
     # A fixed model has the same scores for every seed, and its speed the same work.
     count = max([int(plan_runs(m, b)[0]) for m, b in rows.values()], default=RERUNS)
-    blocks = [_block(bench, case, trees, count, 0)]
+    apart = any(Quantity(finding.quantity).kind != "quality" for finding in suspects)
+    blocks = [_block(bench, case, trees, count, 0, apart)]
     if any(_alarms(rows[name], blocks[0], name) for name in rows):
-        blocks.append(_block(bench, case, trees, count, 1))
+        blocks.append(_block(bench, case, trees, count, 1, apart))
     return [_judged(finding, rows.get(finding.quantity), blocks) for finding in suspects]
 
 
@@ -97,14 +98,14 @@ def confirm_failure(bench: Bench, case: Case, window: Sequence[Run], message: st
     if why := why_unreachable(window[-1].commit, window[-1].dirty):
         return replace(found, method=f"{found.method} (not confirmed: {why})")
     place = bench.folder / case.configuration / f"failure{case.replicate}"
-    again = run_fresh(current_tree(), case, bench.settings, place / "B0")
+    again = run_fresh(current_tree(), [case], bench.settings, place / "B")[0]
     if again.record is not None:
         return replace(found, method=f"failed once and then finished: {message}")
     try:
         tree = tree_of(str(window[-1].commit), bench.trees)
     except CodeTreeError as error:
         return replace(found, method=f"{found.method} (not confirmed: {error})")
-    before = run_fresh(tree, case, bench.settings, place / "A0")
+    before = run_fresh(tree, [case], bench.settings, place / "A")[0]
     if before.record is None:
         return replace(found, method=f"{found.method} (and so does the baseline's code)")
     why = f"fails twice, and finishes with {str(tree.commit)[:7]}: {message}"
@@ -136,15 +137,19 @@ def _row(baseline: Baseline, index: int) -> Baseline:
 
 
 def _block(
-    bench: Bench, case: Case, trees: Mapping[str, CodeTree], count: int, block: int
+    bench: Bench,
+    case: Case,
+    trees: Mapping[str, CodeTree],
+    count: int,
+    block: int,
+    apart: bool,
 ) -> Sides:
     first = _FIRST_REPLICATE + block * count
-
-    def case_of(number: int) -> Case:
-        return replace(case, replicate=first + number)
-
+    cases = [replace(case, replicate=first + number) for number in range(count)]
     place = bench.folder / case.configuration / f"block{block}"
-    return run_sides(run_order(count), dict(trees), case_of, bench.settings, place)
+    order = run_order(count) if apart else ("AB", "BA")[block]
+    settings = bench.settings if apart else replace(bench.settings, measurements=False)
+    return run_block(order, trees, cases, settings, place)
 
 
 def _values(measure: Measure, runs: Sequence[FreshRun], quantity: str) -> Array:
@@ -241,7 +246,8 @@ def _fixed(
 ) -> list[Finding]:
     """Return what one run of each side says about a model without randomness."""
     place = bench.folder / case.configuration / "fixed"
-    sides = run_sides("AB", dict(trees), lambda _: case, bench.settings, place)
+    settings = replace(bench.settings, measurements=False)
+    sides = run_block("AB", trees, [case], settings, place)
     before, after = sides["A"][0], sides["B"][0]
     if before.record is None or after.record is None:
         said = before.problem or after.problem

@@ -1,13 +1,15 @@
-"""Runs of a case in fresh processes, base and head in turn, each kept so that none is repeated."""
+"""Runs in fresh processes, base and head in turn, each kept so that none is repeated."""
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.case import Case
+from bench.lines import read_objects
 from bench.record import Record, RecordError, from_json
 from bench.regression.code_tree import CodeTree, variables
 from bench.settings import Settings
@@ -32,61 +34,73 @@ class FreshRun:
 
 
 def run_fresh(
-    tree: CodeTree, case: Case, settings: Settings, folder: Path, timeout_s: float | None = None
-) -> FreshRun:
-    """Run a case with a tree's code in a fresh process, or return what it left before.
+    tree: CodeTree, cases: Sequence[Case], settings: Settings, folder: Path
+) -> list[FreshRun]:
+    """Run cases with a tree's code in a fresh process; those that were run before are not repeated.
 
     Args:
         tree: The code.
-        case: The case.
+        cases: The cases, one after another in one process.
         settings: Options of the session; pictures and saved models are left out.
-        folder: Folder of the run, its own.
-        timeout_s: Maximum wall time; the session's where None.
+        folder: Folder of the runs, their own.
     """
-    answer = folder / "record.json"
-    if not answer.is_file():
+    answer, problem = folder / "records.jsonl", ""
+    done = _answers(answer)
+    left = [case for case in cases if case.id not in done]
+    if left:
         folder.mkdir(parents=True, exist_ok=True)
-        problem = _start(tree, case, settings, folder, answer, timeout_s or settings.timeout_s)
-        if problem:
-            return FreshRun(None, problem, folder)
-    return _read(answer, folder)
+        problem = _start(tree, left, settings, folder, answer)
+        done = _answers(answer)
+    runs = []
+    for case in cases:
+        found = done.get(case.id)
+        if found is not None and found.status == "ok":
+            runs.append(FreshRun(found, "", folder))
+            continue
+        said = (found.error or {}).get("message", found.outcome) if found else ""
+        runs.append(FreshRun(None, said or done.problem or problem or "no answer", folder))
+    return runs
 
 
-def run_sides(
+def run_block(
     order: str,
-    trees: dict[str, CodeTree],
-    case_of: Callable[[int], Case],
+    trees: Mapping[str, CodeTree],
+    cases: Sequence[Case],
     settings: Settings,
     folder: Path,
 ) -> dict[str, list[FreshRun]]:
-    """Run sides in the order of a block's letters; return the runs of each letter.
+    """Run one block; return the runs of each letter.
 
     Args:
-        order: Letters of ``trees``, such as ``ABBA``.
+        order: Letters of ``trees``. With one of each, such as ``AB``, a process runs all cases of a
+            side: enough for scores, whose replicate is a seed. With as many of each as there are
+            cases, such as ``ABBA``, every run is a process of its own, as speeds need.
         trees: The code of each side.
-        case_of: Returns the case of the n-th run of a side: another replicate each.
+        cases: The case with the seeds of its runs; both sides run the same.
         settings: Options of the session.
         folder: Folder of the block.
     """
     runs: dict[str, list[FreshRun]] = {letter: [] for letter in trees}
+    together = len(order) == len(trees)
     for letter in order:
         number = len(runs[letter])
-        place = folder / f"{letter}{number}"
-        runs[letter].append(run_fresh(trees[letter], case_of(number), settings, place))
+        of_process = cases if together else [cases[number]]
+        place = folder / (letter if together else f"{letter}{number}")
+        runs[letter] += run_fresh(trees[letter], of_process, settings, place)
     return runs
 
 
 def _start(
-    tree: CodeTree, case: Case, settings: Settings, folder: Path, answer: Path, timeout_s: float
+    tree: CodeTree, cases: Sequence[Case], settings: Settings, folder: Path, answer: Path
 ) -> str:
     """Run a process to its end; return what went wrong, or nothing."""
     plain = replace(
         settings, results_dir=folder, plots=False, save_models=False, rerun=False, isolate=False
     )
     request = folder / "request.json"
-    request.write_text(
-        json.dumps({"case": asdict(case), "settings": _plain(asdict(plain)), "answer": str(answer)})
-    )
+    wanted = {"cases": list(map(asdict, cases)), "settings": _plain(asdict(plain))}
+    request.write_text(json.dumps({**wanted, "answer": str(answer)}))
+    seconds = settings.timeout_s * len(cases) + _MORE_SECONDS
     try:
         done = subprocess.run(
             [tree.python, "-P", str(_SCRIPT), str(request)],
@@ -95,30 +109,33 @@ def _start(
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=timeout_s + _MORE_SECONDS,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"no answer within {timeout_s + _MORE_SECONDS:.0f} s"
+        return f"no answer within {seconds:.0f} s"
     except OSError as error:
         return f"{tree.python} could not be started: {error.strerror}"
-    if not answer.is_file():
-        said = done.stderr.strip().splitlines() or ["no output"]
-        return f"its process ended with {done.returncode}: {said[-1]}"
-    return ""
+    said = done.stderr.strip().splitlines() or ["no output"]
+    return f"its process ended with {done.returncode}: {said[-1]}" if done.returncode else ""
 
 
-def _read(answer: Path, folder: Path) -> FreshRun:
-    text = answer.read_text()
-    try:
-        problem = json.loads(text).get("problem", "")
-        record = None if problem else from_json(text)
-    except (json.JSONDecodeError, RecordError) as error:
-        return FreshRun(None, f"its record cannot be read: {error}", folder)
-    if record is not None and record.status != "ok":
-        problem = (record.error or {}).get("message", record.outcome)
-        return FreshRun(None, problem, folder)
-    return FreshRun(record, problem, folder)
+class _Answers(dict[str, Record]):
+    """Records by case id, and what kept the others from running."""
+
+    problem = ""
+
+
+def _answers(file: Path) -> _Answers:
+    answers = _Answers()
+    for line in read_objects(file):
+        if problem := line.get("problem"):
+            answers.problem = problem
+            continue
+        with suppress(RecordError):
+            record = from_json(json.dumps(line))
+            answers[record.key.id] = record
+    return answers
 
 
 def _plain(value: Any) -> Any:

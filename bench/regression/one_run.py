@@ -1,4 +1,4 @@
-"""One case in a fresh process, from the code of the folder that ``PYTHONPATH`` names first.
+"""Cases in a fresh process, from the code of the folder that ``PYTHONPATH`` names first.
 
 Run as a file: ``python -P one_run.py REQUEST.json``. It imports from the harness only what commits
 of long ago have too, so that the same file runs a baseline's commit and tonight's.
@@ -9,26 +9,32 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 
 def main(request_file: Path) -> int:
-    """Run the case of a request and write its record, or why there is none, to its answer file."""
+    """Run the cases of a request and append a line for each to its answer file.
+
+    A line is a record, or why there is none: here is nobody to read what is printed.
+    """
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     request = json.loads(request_file.read_text())
-    try:
-        answer = _run(request["case"], request["settings"])
-    except Exception as error:  # the asking process reports it: here is nobody to read
-        answer = json.dumps({"problem": f"{type(error).__name__}: {error}"})
-    place = Path(request["answer"])
-    temporary = place.with_suffix(".part")
-    temporary.write_text(answer)
-    temporary.replace(place)
+    with Path(request["answer"]).open("a", encoding="utf-8") as answers:
+        try:
+            for record in _run(request["cases"], request["settings"]):
+                print(record, file=answers, flush=True)
+        except Exception as error:
+            print(
+                json.dumps({"problem": f"{type(error).__name__}: {error}"}),
+                file=answers,
+                flush=True,
+            )
     return 0
 
 
-def _run(case: dict[str, Any], options: dict[str, Any]) -> str:
+def _run(cases: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[str]:
     from dataclasses import fields
 
     from bench.case import Case
@@ -41,12 +47,15 @@ def _run(case: dict[str, Any], options: dict[str, Any]) -> str:
     spin_briefly(options["device"])
     settings = Settings(**_known(options, {field.name for field in fields(Settings)}))
     load_extensions(settings.plugins)
-    wanted = Case(**_known(case, {field.name for field in fields(Case)}))
-    datasets = available_datasets(settings.data_dirs)
-    job = Finder(settings, datasets, tapped_layers([wanted])).job(wanted)
+    names = {field.name for field in fields(Case)}
+    wanted = [Case(**_known(case, names)) for case in cases]
+    finder = Finder(settings, available_datasets(settings.data_dirs), tapped_layers(wanted))
+    jobs = [finder.job(case) for case in wanted]
     from bench.run.inline import InlineRunner
 
-    return InlineRunner().run(job, lambda *_: None).to_json()
+    runner = InlineRunner()
+    for job in jobs:
+        yield runner.run(job, lambda *_: None).to_json()
 
 
 def _known(values: dict[str, Any], names: set[str]) -> dict[str, Any]:
