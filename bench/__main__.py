@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.commands import (
+    accept,
+    bisect,
     bundle,
     cache,
     compare,
     data,
     distill,
     doctor,
+    history,
     leaderboard,
     nightly,
     plan,
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (
         *(data, doctor, leaderboard, compare, cache, tune),
         *(distill, pretrain, bundle, unbundle),
-        *(plan, nightly),
+        *(plan, nightly, history, accept, bisect),
     ):
         command.add(commands)
     options = parser.parse_args(arguments)

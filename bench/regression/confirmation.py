@@ -28,7 +28,7 @@ from bench.regression.screen import Baseline
 from bench.regression.series import Quantity
 from bench.settings import Settings
 
-_FIRST_REPLICATE = 100
+FIRST_REPLICATE = 100
 """Seeds of confirming runs begin here, so that none was in a screen or a baseline."""
 
 _DENSE = {"pixel_auroc", "pixel_ap", "aupro_30"}
@@ -144,7 +144,7 @@ def _block(
     block: int,
     apart: bool,
 ) -> Sides:
-    first = _FIRST_REPLICATE + block * count
+    first = FIRST_REPLICATE + block * count
     cases = [replace(case, replicate=first + number) for number in range(count)]
     place = bench.folder / case.configuration / f"block{block}"
     order = run_order(count) if apart else ("AB", "BA")[block]
