@@ -205,6 +205,12 @@ def declare_options(add: Callable[..., object]) -> None:
         action="store_true",
         help="exit with code 5 if no case was run, be it skipped, finished before or not selected",
     )
+    add(
+        "--gate",
+        action="store_true",
+        help="fail cases that regressed against results/baselines/nightly/main.jsonl, confirmed by "
+        "fresh runs of both commits; exit code 10 if nothing else failed",
+    )
     add("--save-models", action="store_true", help="save every trained model")
 
 

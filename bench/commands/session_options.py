@@ -20,6 +20,7 @@ _ELSEWHERE = {
     "--keep-stale": False,
     "--fail-empty": False,
     "--save-models": False,
+    "--gate": False,
 }
 """Options of a session that make no sense where the command decides what runs."""
 
