@@ -17,7 +17,7 @@ from bench.regression.code_tree import (
     why_unreachable,
 )
 from bench.regression.compare import FINISHES, FIXED, Finding, Pair, Screen, values_at
-from bench.regression.confirm import check_block, conclude, run_order
+from bench.regression.confirm import run_order
 from bench.regression.detectable import RELEVANT, plan_runs
 from bench.regression.fresh import FreshRun, run_block, run_fresh
 from bench.regression.measures import QUALITY, Array, Measure
@@ -25,6 +25,7 @@ from bench.regression.memory import RERUNS, memory_limit, memory_regressed
 from bench.regression.outcomes import Outcome
 from bench.regression.paired_scores import paired_finding
 from bench.regression.screen import Baseline
+from bench.regression.seed_pairs import check_pairs, verdict
 from bench.regression.series import Quantity
 from bench.settings import Settings
 
@@ -164,7 +165,7 @@ def _values(measure: Measure, runs: Sequence[FreshRun], quantity: str) -> Array:
 def _alarms(row: tuple[Measure, Baseline], sides: Sides, quantity: str) -> bool:
     measure, baseline = row
     values = [_values(measure, sides[letter], quantity) for letter in "AB"]
-    return bool(check_block(measure, baseline, values[0], values[1]).passed[0])
+    return check_pairs(measure, baseline, values[0], values[1]).passes(measure, baseline)
 
 
 def _judged(
@@ -179,13 +180,13 @@ def _judged(
     base, head = (
         [_values(measure, sides[letter], finding.quantity) for sides in blocks] for letter in "AB"
     )
-    result = conclude(measure, baseline, base, head)[0]
+    result = verdict(measure, baseline, base, head)
     runs = sum(len(sides["A"]) for sides in blocks)
-    outcome: Outcome = "regressed" if result.verdict == "regressed" else "ok"
-    method = f"{runs} fresh runs of either side"
-    if result.verdict == "two modes":
+    outcome: Outcome = "regressed" if result.regressed else "ok"
+    method = f"{runs} fresh runs of either side{', by seed' if result.paired else ''}"
+    if result.reason == "two modes":
         outcome, method = "underpowered", f"two modes in {method}"
-    elif result.verdict == "invalid":
+    elif result.reason == "invalid":
         said = f": {problems[0]}" if problems else ""
         outcome, method = "invalid", f"fresh runs did not finish{said}"
     elif outcome == "ok":
