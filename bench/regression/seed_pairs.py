@@ -77,10 +77,9 @@ def check_pairs(measure: Measure, baseline: Baseline, base: Array, head: Array) 
         head: ``(1, n)`` runs of tonight's commit with the same seeds.
     """
     block = check_block(measure, baseline, base, head)
-    apart = BlockTest(
-        *(float(part[0]) for part in (block.drop, block.error, block.degrees, block.p)),
-        paired=False,
-    )
+    parts = (block.drop, block.error, block.degrees, block.p)
+    drop, error, degrees, p = (float(part[0]) for part in parts)
+    apart = BlockTest(drop, error, degrees, p, paired=False)
     if measure is not QUALITY:  # the runs of a speed are no pairs
         return apart
     differences = (base - head)[0]
