@@ -21,6 +21,7 @@ from bench.commands import (
     nightly,
     plan,
     pretrain,
+    simulate,
     tune,
     unbundle,
 )
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
-        *(data, doctor, leaderboard, compare, cache, tune),
+        *(data, doctor, leaderboard, compare, cache, tune, simulate),
         *(distill, pretrain, bundle, unbundle),
         *(plan, nightly, history, accept, bisect),
     ):

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from bench.regression.measures import Array
 
@@ -64,10 +64,13 @@ class Bisection:
         index = {commit: place for place, commit in enumerate(self.commits)}
         with np.errstate(divide="ignore"):
             logs = np.log(np.asarray(self.prior, dtype=float))
-        for commit, value in self.runs:
-            fallen = np.arange(len(logs)) <= index[commit]  # a run at or after the change is low
-            logs = logs + np.where(fallen, self._log_density(value, self.bad), 0)
-            logs = logs + np.where(fallen, 0, self._log_density(value, self.good))
+        if self.runs:
+            places = np.array([index[commit] for commit, _ in self.runs])
+            values = np.array([value for _, value in self.runs])
+            # A run at or after the change is at the bad level.
+            fallen = np.arange(len(logs))[:, None] <= places
+            bad, good = (self._log_density(values, level) for level in (self.bad, self.good))
+            logs = logs + np.where(fallen, bad, good).sum(1)
         weights = np.exp(logs - logs.max())
         return np.asarray(weights / weights.sum())
 
@@ -166,8 +169,10 @@ class Bisection:
         posterior = self.posterior
         return int(np.argmax([posterior[group].sum() for group in self._groups()]))
 
-    def _log_density(self, value: float, level: float) -> float:
-        return float(student.logpdf((value - level) / self.deviation, self.degrees))
+    def _log_density(self, values: Array, level: float) -> Array:
+        """Return the log density of values, up to a constant."""
+        scaled = (values - level) / self.deviation
+        return np.asarray(-(self.degrees + 1) / 2 * np.log1p(scaled**2 / self.degrees))
 
     def _information(self, below: Array) -> Array:
         """Return bits that a run tells of which of its two levels it has.
@@ -176,13 +181,10 @@ class Bisection:
         run there; only the split between the two does. So the least expected entropy is the most
         information about the split, whose chance is ``below`` ``(P,)``.
         """
-        reach = float(student.isf(_TAIL, self.degrees)) * self.deviation
+        reach = -float(stdtrit(self.degrees, _TAIL)) * self.deviation
         ends = (min(self.good, self.bad) - reach, max(self.good, self.bad) + reach)
         values = np.linspace(*ends, _GRID)[:, None]
-        low, high = (
-            student.pdf((values - level) / self.deviation, self.degrees)
-            for level in (self.bad, self.good)
-        )
+        low, high = (np.exp(self._log_density(values, level)) for level in (self.bad, self.good))
         density = below * low + (1 - below) * high
         after = below * low / density
         expected = (_entropy(after) * density).sum(0) / density.sum(0)

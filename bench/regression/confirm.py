@@ -1,8 +1,8 @@
 """Confirm: fresh runs of base and head, alternating on one machine, in two blocks.
 
 A night's common shift moves both sides of a block alike. The second block follows minutes later,
-only where the first one alarms, and must alarm by itself: two independent levels of √α multiply to
-α, and unlike one test at α each is read where noise is still close to its model.
+only where the first one passes, and must pass by itself: two levels of about √α multiply to α, and
+unlike one test at α each is read where noise is still close to its model.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
-from bench.regression.detectable import RELEVANT
+from bench.regression.detectable import RELEVANT, block_levels, case_designs
 from bench.regression.measures import BLOCKS, Array, Measure
 from bench.regression.robust import INEFFICIENCY, huber_location
 from bench.regression.screen import Baseline, mean_scale
+from bench.regression.stages import chance
 
-Verdict = Literal["regressed", "not confirmed", "two modes", "invalid"]
+Verdict = Literal["regressed", "another block", "not confirmed", "two modes", "invalid"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class Confirmation:
     """What the blocks say about one case.
 
     Attributes:
-        verdict: ``regressed``, ``not confirmed``, ``two modes`` (underpowered) or ``invalid``.
-        p: p of all blocks together, which is held against ``alpha_confirm``; NaN if invalid.
+        verdict: ``regressed``, ``another block`` (the first one passed: run the second),
+            ``not confirmed``, ``two modes`` (underpowered) or ``invalid`` (too few runs).
+        p: Chance that an unchanged suspect passes so clearly; NaN if invalid.
         drop: Mean drop, as ``measure.delta`` is given: a share, or relative to the base.
         low: Lower end of its 95 % interval.
         high: Upper end.
@@ -68,7 +70,9 @@ def run_order(runs: int) -> str:
     return "".join("AB" if pair % 2 == 0 else "BA" for pair in range(runs))
 
 
-def check_block(measure: Measure, baseline: Baseline, base: ArrayLike, head: ArrayLike) -> Block:
+def check_block(
+    measure: Measure, baseline: Baseline, levels: ArrayLike, base: ArrayLike, head: ArrayLike
+) -> Block:
     """Test one block of confirming runs.
 
     The variance is the baseline's, updated with the block's own.
@@ -76,6 +80,7 @@ def check_block(measure: Measure, baseline: Baseline, base: ArrayLike, head: Arr
     Args:
         measure: What was measured.
         baseline: Baselines of the same cases.
+        levels: ``(N,)`` levels of the test, from `block_levels`.
         base: ``(N, n)`` runs of the baseline's commit on the scale of the tests, NaN for missing.
         head: ``(N, n)`` runs of tonight's commit.
     """
@@ -100,43 +105,80 @@ def check_block(measure: Measure, baseline: Baseline, base: ArrayLike, head: Arr
         factor = INEFFICIENCY if measure.robust else 1.0
         error = np.sqrt(variance * factor * (1 / runs).sum(0))
         p = np.where(runs.min(0) >= 2, student.sf(drop / error, degrees), np.nan)
-    passed = (p < measure.alpha_block) & (drop > RELEVANT * measure.step(baseline.center))
+    passed = (p < np.asarray(levels)) & (drop > RELEVANT * measure.step(baseline.center))
     return Block(drop, error, degrees, p, passed)
 
 
-def combined_p(blocks: Sequence[Block]) -> Array:
-    """Return the p of all blocks together: the largest of theirs, to the power of their number."""
-    return np.asarray(np.max([block.p for block in blocks], 0) ** len(blocks))
-
-
 def conclude(
-    measure: Measure, baseline: Baseline, base: Sequence[ArrayLike], head: Sequence[ArrayLike]
+    measure: Measure,
+    baseline: Baseline,
+    base: Sequence[ArrayLike],
+    head: Sequence[ArrayLike],
+    tonight: ArrayLike = 1,
 ) -> list[Confirmation]:
-    """Return the verdict on each case after one block that did not alarm, or after all blocks.
+    """Return the verdict on each case after one block that did not pass, or after all blocks.
 
     Args:
         measure: What was measured.
         baseline: Baselines of the cases, ``(N,)``.
-        base: ``(N, n)`` runs of the baseline's commit, for each block, on the scale of the tests.
+        base: ``(N, n)`` runs of the baseline's commit, for each block, on the scale of the tests;
+            NaN for missing ones and beyond a case's planned runs.
         head: ``(N, n)`` runs of tonight's commit, for each block.
+        tonight: ``(N,)`` runs of the screen.
     """
-    blocks = [check_block(measure, baseline, *sides) for sides in zip(base, head, strict=True)]
-    passed = np.all([block.passed for block in blocks], 0) & (len(blocks) == BLOCKS)
+    runs = np.isfinite(np.asarray(base[0], dtype=float)).sum(1)
+    levels = block_levels(measure, baseline, np.maximum(runs, 2), tonight)
+    sides = list(zip(base, head, strict=True))
+    blocks = [check_block(measure, baseline, levels, *side) for side in sides]
+    passed = np.all([block.passed for block in blocks], 0)
     step = measure.step(baseline.center)
-    sides = [np.concatenate([np.asarray(x, dtype=float) for x in side], 1) for side in (base, head)]
-    split = two_modes(sides[0], step) | two_modes(sides[1], step)
-    p = combined_p(blocks)
-    results = []
-    for case in range(len(p)):
-        verdict: Verdict = "regressed" if passed[case] else "not confirmed"
-        if np.isnan(p[case]):
-            verdict = "invalid"
-        elif split[case]:
-            verdict = "two modes"
-        ends = _interval(blocks, case)
-        drop, low, high = (float(measure.size(baseline.center[case], end)) for end in ends)
-        results.append(Confirmation(verdict, float(p[case]), drop, low, high))
-    return results
+    split = np.any(
+        [
+            two_modes(np.concatenate([np.asarray(x) for x in side], 1), step)
+            for side in (base, head)
+        ],
+        0,
+    )
+    p = _combined_p(measure, baseline, blocks, np.maximum(runs, 2), tonight)
+    return [
+        Confirmation(
+            _verdict(bool(passed[case]), len(blocks), bool(split[case]), float(p[case])),
+            float(p[case]),
+            *(float(measure.size(baseline.center[case], end)) for end in _interval(blocks, case)),
+        )
+        for case in range(len(p))
+    ]
+
+
+def _verdict(passed: bool, blocks: int, split: bool, p: float) -> Verdict:
+    if np.isnan(p):
+        return "invalid"
+    if split:
+        return "two modes"
+    if not passed:
+        return "not confirmed"
+    return "regressed" if blocks == BLOCKS else "another block"
+
+
+def _combined_p(
+    measure: Measure,
+    baseline: Baseline,
+    blocks: Sequence[Block],
+    runs: ArrayLike,
+    tonight: ArrayLike,
+) -> Array:
+    """Return the chance ``(N,)`` that an unchanged suspect has blocks like these, all of them."""
+    largest = np.max([block.p for block in blocks], 0)
+    result = np.full(len(largest), np.nan)
+    for case, design in case_designs(measure, baseline, runs, tonight):
+        if len(blocks) < BLOCKS:
+            result[case] = largest[case]
+        elif largest[case] > 0:
+            both = chance(design, 0.0, 0.0, float(largest[case]))
+            result[case] = both / measure.alpha_screen
+        elif largest[case] == 0:
+            result[case] = 0.0
+    return result
 
 
 def two_modes(values: ArrayLike, step: ArrayLike) -> NDArray[np.bool_]:

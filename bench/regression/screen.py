@@ -5,16 +5,16 @@ Their variances are shrunk towards a common one by empirical Bayes (Smyth 2004):
 cases are, the more each borrows, and the degrees of freedom borrowed make the t test sharper.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import polygamma, psi
+from scipy.special import ndtri, polygamma, psi, stdtrit
 from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
 from bench.regression.measures import Array, Measure
-from bench.regression.robust import inverse_trigamma, median_scale
+from bench.regression.robust import INEFFICIENCY, huber_scale, inverse_trigamma, normal_residual
 
 SHIFT_LIMIT = 0.01
 """Canary shift of speed, as a logarithm, above which the machine has changed tonight."""
@@ -23,7 +23,8 @@ DISCOVERY_RATE = 0.10
 """Share of wrong suspects accepted on the page."""
 
 _MOST_DEGREES = 200.0
-_CENTER_OF_MEDIAN = np.pi / 2  # variance of a median relative to the mean's
+_FEWEST_RUNS, _FEWEST_RESIDUALS = 5, 200  # for the tail of noise
+_SMALLEST = 1e-3  # deviation in units of delta: equal runs have no variance to divide by
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,13 @@ class Prior:
     Attributes:
         degrees: Degrees of freedom that it is worth; 0 for no prior.
         variance: The common variance.
+        tail: Factor by which runs stray further than normal ones of these variances, at the level
+            of the screen; 1 for none.
     """
 
     degrees: float
     variance: float
+    tail: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,17 @@ class Baseline:
     uncertainty: Array
     runs: NDArray[np.int64]
     prior: Prior
+
+    def take(self, cases: NDArray[np.int64]) -> "Baseline":
+        """Return the baselines of some cases."""
+        return Baseline(
+            self.center[cases],
+            self.variance[cases],
+            self.degrees[cases],
+            self.uncertainty[cases],
+            self.runs[cases],
+            self.prior,
+        )
 
 
 @dataclass(frozen=True)
@@ -130,14 +145,33 @@ def fit_baseline(measure: Measure, values: ArrayLike, prior: Prior | None = None
     rows = np.asarray(values, dtype=float)
     runs = np.isfinite(rows).sum(1)
     if measure.robust:
-        center, own, degrees = median_scale(rows)
+        center, own, degrees = huber_scale(rows)
     else:
         center, own, degrees = mean_scale(rows)
-    prior = prior or fit_prior(own, degrees)
+    given, prior = prior, prior or fit_prior(own, degrees)
     variance, total = shrink(prior, own, degrees)
-    factor = np.where((runs > 2) & measure.robust, _CENTER_OF_MEDIAN, 1.0)
+    if measure.robust:
+        # A robust scale sees the middle of the noise, the screen its tail.
+        if not given:
+            scaled = np.abs(rows - center[:, None]) / np.sqrt(variance)[:, None]
+            tail = _tail_factor(scaled, runs, total, 1 - 2 * measure.alpha_screen)
+            prior = replace(prior, tail=tail)
+        variance = variance * prior.tail**2
+    variance = np.maximum(variance, (_SMALLEST * measure.step(center)) ** 2)
+    factor = INEFFICIENCY if measure.robust else 1.0
     with np.errstate(divide="ignore"):
         return Baseline(center, variance, total, factor / runs, runs, prior)
+
+
+def _tail_factor(scaled: Array, runs: NDArray[np.int64], degrees: Array, share: float) -> float:
+    """Return how far all cases' scaled residuals reach at a quantile, relative to normal ones."""
+    enough = (runs >= _FEWEST_RUNS) & (degrees > 0)
+    if runs[enough].sum() < _FEWEST_RESIDUALS:
+        return 1.0
+    typical = int(np.median(runs[enough]))
+    wider = stdtrit(np.median(degrees[enough]), (1 + share) / 2) / ndtri((1 + share) / 2)
+    expected = normal_residual(typical, share) * float(wider)
+    return max(1.0, float(np.nanquantile(scaled[enough], share)) / expected)
 
 
 def mean_scale(values: Array) -> tuple[Array, Array, Array]:
