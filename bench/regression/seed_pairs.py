@@ -7,13 +7,13 @@ level each, so that together they keep the level of one.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import t as student
 
 from bench.regression.confirm import check_block, two_modes
-from bench.regression.detectable import RELEVANT
+from bench.regression.detectable import RELEVANT, block_levels
 from bench.regression.measures import BLOCKS, QUALITY, Array, Measure
 from bench.regression.screen import Baseline
 
@@ -29,6 +29,7 @@ class BlockTest:
         error: Its standard error.
         degrees: Degrees of freedom of the error.
         p: One-sided p of no drop; NaN if a side has fewer than two runs.
+        level: Level of the test.
         paired: Whether the test by seed was the sharper one.
     """
 
@@ -36,12 +37,13 @@ class BlockTest:
     error: float
     degrees: float
     p: float
+    level: float
     paired: bool
 
     def passes(self, measure: Measure, baseline: Baseline) -> bool:
         """Return whether the block alarms: the drop is certain, and large enough to matter."""
         relevant = RELEVANT * float(measure.step(baseline.center)[0])
-        return self.p < measure.alpha_block and self.drop > relevant
+        return self.p < self.level and self.drop > relevant
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,12 @@ def check_pairs(measure: Measure, baseline: Baseline, base: Array, head: Array) 
         base: ``(1, n)`` runs of the baseline's commit on the scale of the tests, NaN for missing.
         head: ``(1, n)`` runs of tonight's commit with the same seeds.
     """
-    block = check_block(measure, baseline, base, head)
+    runs = max(int(np.isfinite(base).sum()), 2)
+    levels = block_levels(measure, baseline, np.array([runs]), 1)
+    block, level = check_block(measure, baseline, levels, base, head), float(levels[0])
     parts = (block.drop, block.error, block.degrees, block.p)
     drop, error, degrees, p = (float(part[0]) for part in parts)
-    apart = BlockTest(drop, error, degrees, p, paired=False)
+    apart = BlockTest(drop, error, degrees, p, level, paired=False)
     if measure is not QUALITY:  # the runs of a speed are no pairs
         return apart
     differences = (base - head)[0]
@@ -89,8 +93,8 @@ def check_pairs(measure: Measure, baseline: Baseline, base: Array, head: Array) 
     drop, degrees = float(differences.mean()), float(len(differences) - 1)
     error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
     p = float(student.sf(drop / error, degrees)) if error > 0 else float(drop <= 0)
-    best = BlockTest(drop, error, degrees, p, paired=True) if p < apart.p else apart
-    return BlockTest(best.drop, best.error, best.degrees, min(1.0, 2 * best.p), best.paired)
+    best = BlockTest(drop, error, degrees, p, level, paired=True) if p < apart.p else apart
+    return replace(best, p=min(1.0, 2 * best.p))
 
 
 def verdict(
