@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.commands import (
+    accept,
+    bisect,
     bundle,
     cache,
     compare,
@@ -15,7 +17,10 @@ from bench.commands import (
     distill,
     doctor,
     ensemble,
+    history,
     leaderboard,
+    nightly,
+    plan,
     predict,
     pretrain,
     simulate,
@@ -48,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
-        *(data, doctor, leaderboard, compare, ensemble, predict),
-        *(simulate, cache, tune, distill, pretrain, bundle),
-        *(unbundle,),
+        *(data, doctor, plan, leaderboard, compare, history),
+        *(ensemble, predict, nightly, accept, bisect, simulate),
+        *(cache, tune, distill, pretrain, bundle, unbundle),
     ):
         command.add(commands)
     options = parser.parse_args(arguments)

@@ -19,6 +19,10 @@ class Finished:
         self._store = store
         self._records = store.finished()
 
+    def records(self) -> list[Record]:
+        """Return every finished record, oldest first for each key."""
+        return [record for records in self._records.values() for record in records]
+
     def look_up(self, job: Job) -> tuple[Record | None, str | None]:
         """Return the record that stands for a job, or the newest one and why it does not.
 

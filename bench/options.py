@@ -4,7 +4,7 @@ import argparse
 import math
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,11 @@ def add_options(parser: pytest.Parser) -> None:
         except (ValueError, argparse.ArgumentError):  # the name is taken
             group.addoption(f"--bench-{name[2:]}", dest=dest, **how)
 
+    declare_options(add)
+
+
+def declare_options(add: Callable[..., object]) -> None:
+    """Declare the options by a function that takes a name and argparse's arguments."""
     add(
         "--profile",
         metavar="P",
@@ -210,6 +215,12 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         help="exit with code 5 if no case was run, be it skipped, finished before or not selected",
     )
+    add(
+        "--gate",
+        action="store_true",
+        help="fail cases that regressed against results/baselines/nightly/main.jsonl, confirmed by "
+        "fresh runs of both commits; exit code 10 if nothing else failed",
+    )
     add("--save-models", action="store_true", help="save every trained model")
     add(
         "--keep-maps",
@@ -224,7 +235,16 @@ def plugin_files(config: pytest.Config) -> tuple[Path, ...]:
 
 
 def settings_of(config: pytest.Config) -> "Settings":
-    """Return the settings of a session, whose plugins are loaded.
+    """Return the settings of a session, whose plugins are loaded; see `settings_from`."""
+    return settings_from(config.option, _home(config))
+
+
+def settings_from(option: argparse.Namespace, home: Path) -> "Settings":
+    """Return the settings that options ask for, once plugins are loaded.
+
+    Args:
+        option: Values of the options that `declare_options` declares.
+        home: Folder that holds ``results`` unless an option names another.
 
     Raises:
         pytest.UsageError: The value of an option is wrong; the message says which and what is
@@ -237,7 +257,6 @@ def settings_of(config: pytest.Config) -> "Settings":
     from datasets_lib.paths import data_dirs, default_cache_dir
     from models.catalog import MODELS
 
-    option = config.option
     device = option.bench_device or ("cuda" if cuda_present() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise pytest.UsageError(f"--device: wanted cpu, cuda or cuda:N, found '{device}'")
@@ -248,7 +267,7 @@ def settings_of(config: pytest.Config) -> "Settings":
     if isolate is None:
         isolate = device != "cpu" or timeout is not None or stall is not None
     cache_dir = (option.bench_cache_dir or default_cache_dir()).expanduser().absolute()
-    results_dir = (option.bench_results_dir or _home(config) / "results").expanduser().absolute()
+    results_dir = (option.bench_results_dir or home / "results").expanduser().absolute()
     if not option.collectonly:
         _check_writable("--cache-dir", cache_dir)
         _check_writable("--results-dir", results_dir)
@@ -261,7 +280,7 @@ def settings_of(config: pytest.Config) -> "Settings":
         results_dir=results_dir,
         cache_dir=cache_dir,
         seeds=option.bench_seeds,
-        plugins=plugin_files(config),
+        plugins=_absolute(option.bench_plugin),
         recipes=_names("--recipes", recipes, {r for m in MODELS.values() for r in m.recipes}),
         augmentations=_names("--augmentations", option.bench_augmentations, AUGMENTATIONS) or (),
         shots=option.bench_shots,

@@ -25,7 +25,7 @@ from datasets_lib.download.network import unreachable
 from datasets_lib.entry import Reader
 from datasets_lib.images.bit_depth import bits_advice, bits_of_files
 from datasets_lib.images.decode import set_pixel_limit
-from datasets_lib.layouts.category import Category, DatasetError
+from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit
 from datasets_lib.layouts.split import grouped_by
 from datasets_lib.resolve import resolve_callable
@@ -51,6 +51,8 @@ class Finder:
     layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     _hashed: dict[str, LabeledInputs] = field(default_factory=dict)
     _remarks: dict[str, str] = field(default_factory=dict)
+    _listed: dict[tuple[str, str | None], Category] = field(default_factory=dict)
+    _data_hashes: dict[tuple[Sample, ...], str] = field(default_factory=dict)
 
     def protocol(self, case: Case) -> Protocol:
         """Return the case's protocol."""
@@ -136,8 +138,7 @@ class Finder:
                 splits = split_samples(single, self._category(single), protocol, len(names) or 1)
                 parts.append(splits.below(name) if names and name else splits)
         whole = merged(parts)
-        hashes = ContentHashes(self.settings.cache_dir / "hashes")
-        data_hash = self._as_read(hashes.data_hash(whole.read))
+        data_hash = self._as_read(self._data_hash(whole.read))
         if entry.supervised:
             data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()
         images_hash = data_hash
@@ -256,7 +257,21 @@ class Finder:
         except ValueError as error:
             raise WeightsError(str(error)) from None
 
+    def _data_hash(self, samples: tuple[Sample, ...]) -> str:
+        """Return the hash of images that many cases may share, computed once."""
+        if samples not in self._data_hashes:
+            hashes = ContentHashes(self.settings.cache_dir / "hashes")
+            self._data_hashes[samples] = hashes.data_hash(samples)
+        return self._data_hashes[samples]
+
     def _category(self, case: Case) -> Category:
+        """Return the samples of a case's category, listed once."""
+        place = case.dataset, case.category
+        if place not in self._listed:
+            self._listed[place] = self._list(case)
+        return self._listed[place]
+
+    def _list(self, case: Case) -> Category:
         entry = DATASETS.get(case.dataset)
         if entry and entry.generator:
             generate: Generator = resolve_callable(entry.generator)
