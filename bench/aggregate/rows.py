@@ -97,6 +97,18 @@ class Row:
         """Return the metric that ranks, by replicate."""
         return self.values(f"{self.heads[0]}.{self.study.ranking_metric.name}")
 
+    @cached_property
+    def by_category(self) -> tuple[float, ...]:
+        """The metric that ranks by category, each averaged over the replicates that all have."""
+        column = self.columns[f"{self.heads[0]}.{self.study.ranking_metric.name}"]
+        values: dict[str, list[float]] = {name: [] for name in self.categories}
+        for category, replicate, value in zip(
+            self.columns["category"], self.columns["replicate"], column, strict=True
+        ):
+            if replicate in self.replicates and value is not None and math.isfinite(value):
+                values[category].append(value)
+        return tuple(fmean(own) if own else math.nan for own in values.values())
+
     def metric(self, head: str, name: str) -> Estimate | None:
         """Return a metric's mean over replicates; None if no replicate has it in every category."""
         values = self.values(f"{head}.{name}")

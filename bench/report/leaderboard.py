@@ -98,8 +98,8 @@ def _summary_cells(place: str, rows: Sequence[Place], top: int) -> Iterator[tupl
         value = f"{metric.short or metric.heading} {metric_text(row.ranking, metric)}"
         speed = row.measurement("inference_images_per_s")
         notes = [seeds(len(row.replicates))]
-        if best.rank.endswith("="):
-            notes.append("tied")
+        if "–" in best.rank[1:]:
+            notes.append("not shown to differ from others")
         if best.reasons:
             notes.append(f"no rank: {best.reasons[0]}")
         if position == top < len(rows):

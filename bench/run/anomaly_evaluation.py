@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bench.metrics.delong import auroc_interval
 from bench.metrics.evaluation import anomaly_metrics
+from bench.metrics.outcomes import pack_scores
 from bench.metrics.pixels import Method, SaturatedRegions
 from bench.metrics.ranking import auroc
 from bench.metrics.regions import Regions
@@ -71,6 +72,9 @@ def evaluate_heads(
         if regions is not None:
             about |= _joined("aupro_30", [about.get("aupro_30", ""), _vanished(test, regions)])
         evaluation.metrics[head] = values.metrics
+        evaluation.outcomes[head] = {
+            "image_auroc": pack_scores(prediction.scores, test.labels.cpu())
+        }
         evaluation.kinds[head] = kinds
         evaluation.thresholds[head] = {rule.name: rule.value for rule in values.thresholds}
         evaluation.intervals[head] = {"image_auroc": [interval.low, interval.high]}
