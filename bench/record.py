@@ -79,6 +79,8 @@ class Record:
         outcomes: What each test image adds to a metric, by head and metric, packed as text by
             `bench.metrics.outcomes`: two runs on the same images can be paired by their records.
         kinds: Image AUROC of each kind of defect against the normal images, by head.
+        sizes: Image AUROC of the defective images of each quarter by area of their defects, ``q1``
+            the smallest, against the normal images, by head.
         thresholds: Thresholds on raw scores by head and rule; the rules that look at test labels
             are listed in ``fingerprints["thresholds_that_saw_test_labels"]``.
         measurements: Speed, memory and size, with units in the names (``_ms``, ``_bytes``,
@@ -114,6 +116,7 @@ class Record:
     intervals: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
     outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
     kinds: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    sizes: dict[str, dict[str, float | None]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     thresholds: dict[str, dict[str, float | None]] = field(default_factory=dict)
     measurements: dict[str, float | None] = field(default_factory=dict)

@@ -50,6 +50,7 @@ def _of_category(record: Record, category: str) -> Record:
         intervals=parts(record.intervals),
         outcomes=parts(record.outcomes),
         kinds=parts(record.kinds),
+        sizes=parts(record.sizes),
         thresholds=parts(record.thresholds),
     )
 

@@ -12,7 +12,7 @@ from bench.aggregate.conditions import NOTHING, Conditions
 from bench.aggregate.markdown import EMPTY, p_text, percent
 from bench.aggregate.rows import Row
 from bench.aggregate.significance import (
-    Tested,
+    PairTests,
     against_best,
     all_pairs,
     fewest_blocks,
@@ -155,12 +155,12 @@ def _over_categories(rows: Sequence[Row]) -> Ranking:
         opening = f"Friedman's test over {blocks} categories (p {p_text(p)}), then "
         if p >= SIGNIFICANCE:
             nothing = np.ones_like(tested.p)
-            tested = Tested(nothing, nothing < 0, tested.family)
+            tested = PairTests(nothing, nothing < 0, tested.family)
     method = f"{opening}Wilcoxon's signed-rank test {which} over {blocks} categories"
     return _ranking(rows, tested, method)
 
 
-def _ranking(rows: Sequence[Row], tested: Tested, method: str) -> Ranking:
+def _ranking(rows: Sequence[Row], tested: PairTests, method: str) -> Ranking:
     ranges = ["–".join(map(str, sorted(set(ends)))) for ends in tested.ranges()]
     p = [None, *(float(value) for value in tested.p[0, 1:])]
     noun = "comparison" if tested.family == 1 else "comparisons"

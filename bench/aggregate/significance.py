@@ -21,7 +21,7 @@ _EXACT_PAIRS = 6
 
 
 @dataclass(frozen=True)
-class Tested:
+class PairTests:
     """Some rows tested against each other.
 
     Attributes:
@@ -163,7 +163,7 @@ def _all_distinct(sizes: Floats) -> npt.NDArray[np.bool_]:
     return np.asarray((ordered[:, 0] > 0) & (np.diff(ordered) > 0).all(1))
 
 
-def all_pairs(p: Floats, means: Sequence[float]) -> Tested:
+def all_pairs(p: Floats, means: Sequence[float]) -> PairTests:
     """Correct the p of all pairs together.
 
     Args:
@@ -174,7 +174,7 @@ def all_pairs(p: Floats, means: Sequence[float]) -> Tested:
     return _tested(p, means, first, second)
 
 
-def against_best(p: Floats, means: Sequence[float]) -> Tested:
+def against_best(p: Floats, means: Sequence[float]) -> PairTests:
     """Correct the p of the best row against each other one; other pairs stay untested."""
     best = int(np.argmax(means))
     others = np.array([row for row in range(len(p)) if row != best], dtype=np.int64)
@@ -183,13 +183,13 @@ def against_best(p: Floats, means: Sequence[float]) -> Tested:
 
 def _tested(
     p: Floats, means: Sequence[float], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
-) -> Tested:
+) -> PairTests:
     corrected = np.ones_like(p)
     corrected[first, second] = holm(p[first, second].tolist())
     corrected[second, first] = corrected[first, second]
     values = np.asarray(means)
     better = (corrected < SIGNIFICANCE) & (values[:, None] > values[None, :])
-    return Tested(corrected, better, len(first))
+    return PairTests(corrected, better, len(first))
 
 
 def fewest_blocks(comparisons: int) -> int:

@@ -27,6 +27,7 @@ class Evaluation:
     intervals: ByHead = field(default_factory=dict)
     outcomes: ByHead = field(default_factory=dict)
     kinds: ByHead = field(default_factory=dict)
+    sizes: ByHead = field(default_factory=dict)
     thresholds: ByHead = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
