@@ -15,6 +15,7 @@ from bench.commands import (
     distill,
     doctor,
     leaderboard,
+    page,
     pretrain,
     tune,
     unbundle,
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
-        *(data, doctor, leaderboard, compare, cache, tune),
+        *(data, doctor, leaderboard, page, compare, cache, tune),
         *(distill, pretrain, bundle, unbundle),
     ):
         command.add(commands)

@@ -1,0 +1,98 @@
+"""The charts of a study's rows on one dataset, and the history of cases."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from xml.etree.ElementTree import Element
+
+from bench.metrics.catalog import metric_named
+from bench.page.cards import moves, ranking_value
+from bench.page.charts.curves import history_chart
+from bench.page.charts.heat_map import MAX_ROWS, heat_map
+from bench.page.charts.quality import MAX_DOTS, Key, quality_chart, speed_chart
+from bench.page.markup import element, printable
+from bench.page.source import Question, Source
+from bench.page.words import Words
+from bench.study import RANKING, task_of
+
+_LINES = 8
+"""Maximum number of cases in a chart of history."""
+
+
+def charts(question: Question, keys: Mapping[int, str], t: Words) -> Element:
+    """Return the charts that a question's rows allow."""
+    placed = question.main.placed
+
+    def key(place: object) -> str:
+        return keys[id(place)]
+
+    hint = t("filled: pretrained; hollow: from random weights; gray: no rank")
+    if len(placed) > MAX_DOTS:
+        hint = f"{t('{shown} of {count} rows', shown=MAX_DOTS, count=len(placed))}; {hint}"
+    return element(
+        "section",
+        element("h3", printable(question.main.title)),
+        element("p", printable(question.main.environment), class_="faint"),
+        element(
+            "div",
+            _figure(t("Quality with its 95 % interval"), hint, quality_chart(placed, key, t)),
+            _figure(
+                t("Quality against speed"),
+                t("line: the rows that no other beats in both"),
+                speed_chart(placed, key, t),
+            ),
+            *_over_categories(question, key, t),
+            class_="charts",
+        ),
+        class_="question",
+    )
+
+
+def history(source: Source, t: Words) -> Element | None:
+    """Return the section of the cases that ran more than once; None without any."""
+    moved = {id(move.new): abs(move.change) for move in moves(source)}
+    by_task = defaultdict(list)
+    for series in source.repeated:
+        if id(series[-1]) in moved:
+            by_task[task_of(series[-1])].append(series)
+    figures = []
+    for task, own in sorted(by_task.items()):
+        metric = metric_named(RANKING[task])
+        chosen = sorted(own, key=lambda s: (-moved[id(s[-1])], s[-1].key.id))[:_LINES]
+        lines = []
+        for series in chosen:
+            values = [(r, v) for r in series if (v := ranking_value(r)) is not None]
+            lines.append(([r for r, _ in values], [v for _, v in values]))
+        figures.append(_figure(metric.heading, "", history_chart(lines, metric, t)))
+    if not figures:
+        return None
+    about = t("Every finished run of the cases that ran more than once and moved most.")
+    return element(
+        "section",
+        element("h2", t("History"), id="history"),
+        element("p", about, class_="faint"),
+        element("div", *figures, class_="charts"),
+    )
+
+
+def _over_categories(question: Question, key: Key, t: Words) -> Iterator[Element | None]:
+    """Yield the charts that need several categories."""
+    if not question.categories:
+        return
+    metric = question.main.table.study.ranking_metric
+    values: dict[str, dict[str, float]] = defaultdict(dict)
+    for group in question.categories:
+        for place in group.placed:
+            if place.row.ranking:
+                values[place.row.name][group.table.category] = place.row.ranking.mean
+    rows = [(key(place), place.row.name, values[place.row.name]) for place in question.main.placed]
+    categories = [group.table.category for group in question.categories]
+    hint = t("{shown} of {count} rows", shown=min(MAX_ROWS, len(rows)), count=len(rows))
+    unit = f"{metric.heading} ({metric.unit}); {hint}"
+    yield _figure(t("Quality by category"), unit, heat_map(rows, categories, metric, t))
+
+
+def _figure(title: str, hint: str, chart: Element | None) -> Element | None:
+    if chart is None:
+        return None
+    caption = element("figcaption", element("b", title), f" — {hint}" if hint else "")
+    return element("figure", caption, chart)
