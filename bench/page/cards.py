@@ -17,6 +17,9 @@ from bench.study import RANKING, first_head, task_of
 _NEAR = 1.0
 """Points of a metric in percent within which a faster row counts as near the best."""
 
+_OTHERS = 2
+"""Maximum number of other studies whose best row is named."""
+
 
 @dataclass(frozen=True)
 class Move:
@@ -114,8 +117,14 @@ def _best(source: Source, t: Words) -> tuple[str, ...]:
     found = [(q, q.main.placed[0]) for q in source.questions if _has_rank(q)]
     if not found:
         return "–", t("No row has a rank yet.")
+    others = []
+    studies = {found[0][0].main.table.study.name}
+    for question, place in found[1:]:
+        if (name := question.main.table.study.name) not in studies:
+            studies.add(name)
+            others.append(f"{shortened(place.row.name, 40)}: {_sentence(question, place)}")
     question, place = found[0]
-    return shortened(place.row.name, 40), _sentence(question, place, t)
+    return shortened(place.row.name, 40), _sentence(question, place), *others[:_OTHERS]
 
 
 def _fastest(source: Source, t: Words) -> tuple[str, ...]:
@@ -124,11 +133,11 @@ def _fastest(source: Source, t: Words) -> tuple[str, ...]:
             speed = place.row.measurement(SPEED)
             assert speed is not None
             fast = t("{speed} images/s", speed=f"{speed.mean:,.3g}")
-            return shortened(place.row.name, 40), f"{fast}; {_sentence(question, place, t)}"
+            return shortened(place.row.name, 40), f"{fast}; {_sentence(question, place)}"
     return "–", t("No ranked row has a speed.")
 
 
-def _sentence(question: Question, place: Place, t: Words) -> str:
+def _sentence(question: Question, place: Place) -> str:
     metric = place.row.study.ranking_metric
     assert place.row.ranking is not None
     value = f"{metric.heading} {metric.text(place.row.ranking.mean)}"

@@ -76,8 +76,8 @@ def index_page(source: Source, lang: str = "en", *, linked: bool = True) -> str:
         main.append(element("div", table, **region))
         main.append(element("nav", class_="pages", aria_label=t("Pages"), hidden=True))
         main.append(element("h2", t("Charts"), id="charts"))
-        main.extend([charts(question, keys, t) for question in source.questions])
-    sections = [history(source, t), _failed(source, t, linked=linked), _notes(t)]
+    sections = [*(charts(question, keys, t) for question in source.questions)]
+    sections += [history(source, t), _failed(source, t, linked=linked), _notes(t)]
     main.extend([section for section in sections if section is not None])
     return document(t("Results"), lang, [*body, main], script=True)
 

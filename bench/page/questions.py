@@ -18,8 +18,8 @@ _LINES = 8
 """Maximum number of cases in a chart of history."""
 
 
-def charts(question: Question, keys: Mapping[int, str], t: Words) -> Element:
-    """Return the charts that a question's rows allow."""
+def charts(question: Question, keys: Mapping[int, str], t: Words) -> Element | None:
+    """Return the charts that a question's rows allow; None without any."""
     placed = question.main.placed
 
     def key(place: object) -> str:
@@ -28,21 +28,19 @@ def charts(question: Question, keys: Mapping[int, str], t: Words) -> Element:
     hint = t("filled: pretrained; hollow: from random weights; gray: no rank")
     if len(placed) > MAX_DOTS:
         hint = f"{t('{shown} of {count} rows', shown=MAX_DOTS, count=len(placed))}; {hint}"
+    front = t("line: the ranked rows that no other beats in both")
+    figures = [
+        _figure(t("Quality with its 95 % interval"), hint, quality_chart(placed, key, t)),
+        _figure(t("Quality against speed"), front, speed_chart(placed, key, t)),
+        *_over_categories(question, key, t),
+    ]
+    if not any(figure is not None for figure in figures):
+        return None
     return element(
         "section",
         element("h3", printable(question.main.title)),
         element("p", printable(question.main.environment), class_="faint"),
-        element(
-            "div",
-            _figure(t("Quality with its 95 % interval"), hint, quality_chart(placed, key, t)),
-            _figure(
-                t("Quality against speed"),
-                t("line: the rows that no other beats in both"),
-                speed_chart(placed, key, t),
-            ),
-            *_over_categories(question, key, t),
-            class_="charts",
-        ),
+        element("div", *figures, class_="charts"),
         class_="question",
     )
 

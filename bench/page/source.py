@@ -51,6 +51,11 @@ class Question:
     main: Group
     categories: tuple[Group, ...] = ()
 
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Return all of its tables, the main one first."""
+        return self.main, *self.categories
+
 
 class Source:
     """All runs of some record files, and everything the page derives from them.
@@ -102,6 +107,12 @@ class Source:
             for own in found.values()
         ]
         return sorted(questions, key=lambda q: (-_ranked(q.main), -len(q.main.placed)))
+
+    @cached_property
+    def lines(self) -> list[tuple[Group, Place]]:
+        """Every row of every table, in the order of the questions."""
+        groups = [group for question in self.questions for group in question.groups]
+        return [(group, place) for group in groups for place in group.placed]
 
     @cached_property
     def shown(self) -> list[Run]:

@@ -9,7 +9,7 @@ from bench.aggregate.markdown import EMPTY, metric_text, percent, quantity, scal
 from bench.aggregate.ranking import Place
 from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import Row
-from bench.metrics.catalog import METRICS, Metric
+from bench.metrics.catalog import Metric, metric_named
 from bench.page.markup import element, extend, printable
 from bench.page.source import Group, Source, page_name
 from bench.page.words import Words
@@ -43,8 +43,7 @@ class Column:
 
 def row_keys(source: Source) -> dict[int, str]:
     """Return a key for each place of the tables, by its identity, shared by table and charts."""
-    every = [place for group in source.groups for place in group.placed]
-    return {id(place): f"r{position}" for position, place in enumerate(every)}
+    return {id(place): f"r{position}" for position, (_, place) in enumerate(source.lines)}
 
 
 def results_table(source: Source, keys: Mapping[int, str], t: Words, *, linked: bool) -> Element:
@@ -56,7 +55,7 @@ def results_table(source: Source, keys: Mapping[int, str], t: Words, *, linked: 
         t: Words of the page.
         linked: Whether runs have pages.
     """
-    lines = [(group, place) for group in source.groups for place in group.placed]
+    lines = source.lines
     texts = {
         column: [printable(column.text(group, place.row)) for group, place in lines]
         for column in _columns(source, t)
@@ -90,17 +89,23 @@ def memory(row: Row) -> float | None:
 
 
 def _columns(source: Source, t: Words) -> list[Column]:
-    ranking = {group.table.study.ranking_metric.name for group in source.groups}
-    metrics = [m for m in METRICS.values() if m.name in ranking or m.name in SHOWN_METRICS]
+    ranking = sorted({group.table.study.ranking_metric.name for group in source.groups})
+    others = [name for name in SHOWN_METRICS if name not in ranking]
+    metrics = {name: metric_named(name) for name in [*ranking, *others]}
 
     def measured(name: str, group: Group, row: Row) -> str:
         return quantity(row.measurement(name))
 
+    def quality(names: list[str]) -> list[Column]:
+        return [Column(n, metrics[n].heading, partial(_metric, metrics[n])) for n in names]
+
     return [
+        *quality(ranking),
         Column("weights", t("Weights"), lambda _, row: row.case.init, number=False),
         Column("data", t("Data"), lambda group, _: group.table.place, number=False),
         Column("study", t("Study"), lambda group, _: group.table.study.name, number=False),
-        *(Column(m.name, m.heading, partial(_metric, m)) for m in metrics),
+        Column("machine", t("Profile, machine"), lambda group, _: group.section, number=False),
+        *quality(others),
         Column("speed", t("Images/s"), partial(measured, "inference_images_per_s")),
         Column("latency", t("Latency p50 (ms)"), partial(measured, "latency_p50_ms")),
         Column("memory", t("Memory (MiB)"), lambda _, row: _whole(memory(row))),
@@ -108,7 +113,6 @@ def _columns(source: Source, t: Words) -> list[Column]:
         Column("parameters", t("Parameters"), lambda _, row: scaled(row.measurement("parameters"))),
         Column("seeds", t("Seeds"), lambda _, row: str(len(row.replicates))),
         Column("budget", t("Own budget"), lambda _, row: _share(row.budget_share)),
-        Column("machine", t("Profile, machine"), lambda group, _: group.section, number=False),
     ]
 
 

@@ -12,10 +12,10 @@ from bench.page.charts.svg import (
     axis_x,
     axis_y,
     chart,
+    label_heights,
     line,
     padded,
     path,
-    spread,
     text,
     titled,
 )
@@ -23,6 +23,9 @@ from bench.page.markup import element, shortened
 from bench.page.words import Words
 
 SPEED = "inference_images_per_s"
+
+_NAMED = 12
+"""Maximum number of points that all have their names; of more, those of the front have."""
 
 MAX_DOTS = 40
 """Maximum number of rows drawn; the table has the rest."""
@@ -32,9 +35,9 @@ Key = Callable[[Place], str]
 
 
 def quality_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
-    """Return a dot, an interval and the seeds of each row, the best first; None without any."""
+    """Return a dot, an interval and the seeds of each row, the best first; None below two rows."""
     shown = [place for place in placed if place.row.ranking][:MAX_DOTS]
-    if not shown:
+    if len(shown) < 2:
         return None
     metric = shown[0].row.study.ranking_metric
     seeds = [[metric.scale * value for value in place.row.ranking_values()] for place in shown]
@@ -52,7 +55,7 @@ def quality_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None
                 element(
                     "g",
                     text(240, y + 5, shortened(place.row.name), _name(place), "end"),
-                    line(*_ends(x, place, metric, y), "bar"),
+                    line(*_ends(x, place, metric, y), "bar" if place.ranked else "bar faint"),
                     *(_dot(x(value), y, 2.2, "seed") for value in values if len(values) > 1),
                     _dot(x(metric.scale * mean.mean), y, 6, _fill(place)),
                     class_="mark",
@@ -65,14 +68,14 @@ def quality_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None
 
 
 def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
-    """Return quality against speed with the Pareto front; None with fewer than two points."""
+    """Return quality against speed with the Pareto front of ranked rows; None below two points."""
     points = [(place, speed) for place in placed if (speed := _speed(place)) is not None]
     if len(points) < 2:
         return None
     metric = points[0][0].row.study.ranking_metric
     speeds = [speed.mean for _, speed in points]
     low, high = min(speeds) / 1.3, max(speeds) * 1.3
-    x = Scale(low, high, 70, WIDTH - 150, log=True)
+    x = Scale(low, high, 70, WIDTH - 170, log=True)
     bounds = padded([end for place, _ in points for end in _interval(place, metric)])
     y = Scale(*bounds, 300, 36)
     title = f"{t('images per second')} →"
@@ -82,20 +85,26 @@ def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
         ),
         *axis_x(x, y.end, y.start, title),
     ]
-    front = pareto_front([(speed.mean, _value(place, metric)) for place, speed in points], metric)
-    corner = [(x(points[at][1].mean), y(_value(points[at][0], metric))) for at in front]
-    children.append(path(corner, "front"))
-    heights = dict(zip(front, spread([height for _, height in corner], 16), strict=True))
-    for at, (place, speed) in enumerate(points):
-        across, height = x(speed.mean), y(_value(place, metric))
-        low_end, high_end = _interval(place, metric)
+    ranked = [at for at, (place, _) in enumerate(points) if place.ranked]
+    pairs = [(points[at][1].mean, _value(points[at][0], metric)) for at in ranked]
+    front = [ranked[at] for at in pareto_front(pairs, metric)]
+    spots = [(x(speed.mean), y(_value(place, metric))) for place, speed in points]
+    if len(front) > 1:
+        children.append(path([spots[at] for at in front], "front"))
+    named = list(range(len(points))) if len(points) <= _NAMED else front
+    heights = label_heights([spots[at] for at in named], 180, 16)
+    labels = dict(zip(named, heights, strict=True))
+    for at, ((place, speed), (across, height)) in enumerate(zip(points, spots, strict=True)):
+        ends = _interval(place, metric)
+        bar = "bar" if place.ranked else "bar faint"
         parts = [
-            line(across, y(low_end), across, y(high_end), "bar"),
-            line(x(max(speed.low, low)), height, x(min(speed.high, high)), height, "bar"),
-            _dot(across, height, 6.5 if at in heights else 5, _fill(place)),
+            line(across, y(ends[0]), across, y(ends[1]), bar),
+            line(x(max(speed.low, low)), height, x(min(speed.high, high)), height, bar),
+            _dot(across, height, 6, _fill(place)),
         ]
-        if at in heights:
-            parts.append(text(across + 11, heights[at] + 5, shortened(place.row.name, 24), "name"))
+        if at in labels:
+            name = shortened(place.row.name, 22)
+            parts.append(text(across + 11, labels[at] + 5, name, _name(place)))
         hint = (*_words(place, metric), f"{speed.mean:,.3g} images/s")
         children.append(titled(element("g", *parts, class_="mark", data_r=key(place)), *hint))
     return chart(350, t("Quality against speed"), *children)

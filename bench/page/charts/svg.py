@@ -51,12 +51,12 @@ class Scale:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             factors = (1, 2, 5) if len(powers) <= 4 else (1,)
             values = [factor * 10.0**power for power in powers for factor in factors]
-        else:
-            step = _nice_step((self.high - self.low) / count)
-            first = math.ceil(self.low / step - 1e-9)
-            last = math.floor(self.high / step + 1e-9)
-            values = [round(step * place, 10) for place in range(first, last + 1)]
-        return [value for value in values if self.low <= value <= self.high + 1e-9]
+            within = [value for value in values if self.low <= value <= self.high]
+            if len(within) >= 3:
+                return within
+        step = _nice_step((self.high - self.low) / count)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return [round(step * place, 10) for place in range(first, last + 1)]
 
 
 def padded(values: Iterable[float], share: float = 0.06) -> tuple[float, float]:
@@ -132,6 +132,29 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
     for before, after in pairwise(order):
         placed[after] = max(placed[after], placed[before] + gap)
     return placed
+
+
+def label_heights(places: Sequence[tuple[float, float]], wide: float, gap: float) -> list[float]:
+    """Return heights of labels that begin at places, pushed down until none covers another.
+
+    Args:
+        places: Where each label begins, x and y.
+        wide: Width of a label.
+        gap: Least distance of two labels whose widths overlap.
+
+    >>> label_heights([(0, 5), (10, 6), (500, 6)], 100, 12)
+    [5, 17, 6]
+    """
+    heights = [y for _, y in places]
+    done: list[tuple[float, float]] = []
+    for at in sorted(range(len(places)), key=lambda at: (places[at][1], places[at][0])):
+        x, y = places[at]
+        for _, other in sorted((b, b) for a, b in done if abs(a - x) < wide):
+            if abs(other - y) < gap:
+                y = other + gap
+        done.append((x, y))
+        heights[at] = y
+    return heights
 
 
 def titled(mark: Element, *words: str) -> Element:
