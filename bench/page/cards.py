@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from bench.aggregate.frame import recency_key
+from bench.aggregate.markdown import quantity
 from bench.aggregate.ranking import Place
 from bench.metrics.catalog import Metric, metric_named
 from bench.page.charts.quality import SPEED
@@ -132,7 +133,7 @@ def _fastest(source: Source, t: Words) -> tuple[str, ...]:
         if place := fastest_near_best(question):
             speed = place.row.measurement(SPEED)
             assert speed is not None
-            fast = t("{speed} images/s", speed=f"{speed.mean:,.3g}")
+            fast = t("{speed} images/s", speed=quantity(speed))
             return shortened(place.row.name, 40), f"{fast}; {_sentence(question, place)}"
     return "–", t("No ranked row has a speed.")
 

@@ -58,8 +58,12 @@ def pictures_of(run: Run) -> dict[str, Path]:
     found = {}
     root = run.folder.resolve()
     for name, relative in sorted(run.record.artifacts.items()):
-        path = (root / str(relative)).resolve()
-        if path.suffix in _TYPES and path.is_relative_to(root) and path.is_file():
+        try:
+            path = (root / str(relative)).resolve()
+            own = path.suffix in _TYPES and path.is_relative_to(root) and path.is_file()
+        except (OSError, ValueError):  # no name that a file could have
+            continue
+        if own:
             found[name] = path
     return found
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
 
@@ -57,6 +58,8 @@ def printable(text: str) -> str:
     >>> printable("a\u202eb\n")
     'a\\u202eb\\n'
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -81,12 +84,12 @@ def document(title: str, lang: str, body: Iterable[Child], *, script: bool) -> s
         body: Children of the body.
         script: Whether the page has the script.
     """
-    style = (_FOLDER / "page.css").read_text(encoding="utf-8")
-    code = (_FOLDER / "page.js").read_text(encoding="utf-8") if script else ""
+    style, style_hash = _file("page.css")
+    code, code_hash = _file("page.js")
     policy = [
         "default-src 'none'",
-        f"style-src {_hash(style)}",
-        *([f"script-src {_hash(code)}"] if script else []),
+        f"style-src {style_hash}",
+        *([f"script-src {code_hash}"] if script else []),
         "img-src data:",
         "base-uri 'none'",
         "form-action 'none'",
@@ -99,12 +102,15 @@ def document(title: str, lang: str, body: Iterable[Child], *, script: bool) -> s
         element("meta", name="color-scheme", content="light dark"),
         element("title", printable(title)),
         element("style", style),
+        element("script", code) if script else None,
     )
-    content = [*body, element("script", code) if script else None]
-    root = element("html", head, "\n", element("body", *content), lang=lang)
+    root = element("html", head, "\n", element("body", *body), lang=lang)
     return f"<!DOCTYPE html>\n{render(root)}\n"
 
 
-def _hash(text: str) -> str:
+@cache
+def _file(name: str) -> tuple[str, str]:
+    """Return the text of a file of this folder, and its hash as a policy names it."""
+    text = (_FOLDER / name).read_text(encoding="utf-8")
     digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+    return text, f"'sha256-{base64.b64encode(digest).decode()}'"

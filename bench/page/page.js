@@ -1,6 +1,7 @@
 "use strict";
 /* Sorts, filters and pages the table, keeps its state in the address, and highlights marks. */
-(() => {
+document.documentElement.classList.add("scripted");
+addEventListener("DOMContentLoaded", () => {
   const table = document.getElementById("results");
   if (!table) return;
   const PAGE = 100;
@@ -199,6 +200,7 @@
   controls.hidden = pages.hidden = false;
   state = read();
   update();
+  table.classList.add("ready");
   addEventListener("popstate", () => {
     state = read();
     update();
@@ -245,4 +247,4 @@
     if (row) change({ ...empty(), q: row.texts[1], data: facet(row, "data") });
     table.scrollIntoView({ block: "start" });
   });
-})();
+});

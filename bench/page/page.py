@@ -86,14 +86,14 @@ def _about(source: Source, t: Words) -> Element:
     finished = [record for record in source.records if record.status == "ok"]
     if not finished:
         return element("p", t("No run has finished yet."))
-    date = max(record.finished for record in finished)[:10]
+    dates = [r.finished[:10] for r in finished if re.match(r"\d{4}-\d\d-\d\d", r.finished)]
     return element(
         "p",
         t(
             "{runs} runs; the newest ended {date}. Every number comes from the records; none is "
             "typed in.",
             runs=len(finished),
-            date=printable(date),
+            date=max(dates, default="–"),
         ),
     )
 

@@ -34,6 +34,11 @@ class Group:
     placed: tuple[Place, ...]
 
     @property
+    def place(self) -> str:
+        """Return dataset and category, or that it is a mean and over how many."""
+        return self.table.title if self.table.category == MEAN else self.table.place
+
+    @property
     def title(self) -> str:
         """Return what the table is of."""
         return f"{self.table.title} · {self.table.study.name} · {self.section}"

@@ -102,7 +102,7 @@ def _columns(source: Source, t: Words) -> list[Column]:
     return [
         *quality(ranking),
         Column("weights", t("Weights"), lambda _, row: row.case.init, number=False),
-        Column("data", t("Data"), lambda group, _: group.table.place, number=False),
+        Column("data", t("Data"), lambda group, _: group.place, number=False),
         Column("study", t("Study"), lambda group, _: group.table.study.name, number=False),
         Column("machine", t("Profile, machine"), lambda group, _: group.section, number=False),
         *quality(others),

@@ -10,7 +10,7 @@ from bench.page.words import Words
 
 MAX_ROWS, MAX_COLUMNS = 40, 40
 _STEPS = 8
-_LEFT, _ROW = 220, 22
+_LEFT, _ROW = 244, 22
 
 
 def heat_map(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element
 
+from bench.aggregate.markdown import quantity
 from bench.aggregate.ranking import Place
 from bench.aggregate.statistics import Estimate
 from bench.metrics.catalog import Metric
@@ -104,8 +105,8 @@ def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
         ]
         if at in labels:
             name = shortened(place.row.name, 22)
-            parts.append(text(across + 11, labels[at] + 5, name, _name(place)))
-        hint = (*_words(place, metric), f"{speed.mean:,.3g} images/s")
+            parts.append(text(across + 11, labels[at] - 7, name, _name(place)))
+        hint = (*_words(place, metric), f"{quantity(speed)} images/s")
         children.append(titled(element("g", *parts, class_="mark", data_r=key(place)), *hint))
     return chart(350, t("Quality against speed"), *children)
 

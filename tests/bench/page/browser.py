@@ -24,9 +24,9 @@ class Browser:
         inward, self._out = os.pipe()
         self._in, outward = os.pipe()
         # The browser reads from descriptor 3 and writes to 4, which only a shell can arrange.
+        shell = ("sh", "-c", f'exec "$@" 3<&{inward} 4>&{outward}', "sh")
         self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{inward} 4>&{outward}', "sh", CHROMIUM, *_FLAGS]
-            + [f"--user-data-dir={folder}", "about:blank"],
+            [*shell, CHROMIUM, *_FLAGS, f"--user-data-dir={folder}", "about:blank"],
             pass_fds=(inward, outward),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
