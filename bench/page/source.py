@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from bench.aggregate.ranking import Place, places
 from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import Table, tables
 from bench.record import Record
+from bench.report.machine_names import short_names
 from bench.report.paired_runs import Run
 from bench.store import read_records
 from bench.studies import STUDIES, by_study
@@ -86,7 +87,7 @@ class Source:
     @cached_property
     def groups(self) -> list[Group]:
         """Every table of every study, in order."""
-        names = _short_names([runs.environment for runs in self.sections])
+        names = short_names(runs.environment for runs in self.sections)
         return [
             Group(
                 f"{runs.profile}, {names[runs.environment]}",
@@ -175,13 +176,3 @@ def _configuration(record: Record) -> tuple[str, ...]:
 
 def _ranked(group: Group) -> int:
     return sum(place.ranked for place in group.placed)
-
-
-def _short_names(environments: Sequence[str]) -> dict[str, str]:
-    """Return the first part of each class of environment, with a number where two share it."""
-    names: dict[str, str] = {}
-    for environment in dict.fromkeys(environments):
-        first = environment.partition(" | ")[0]
-        taken = sum(name == first or name.startswith(f"{first} #") for name in names.values())
-        names[environment] = f"{first} #{taken + 1}" if taken else first
-    return names

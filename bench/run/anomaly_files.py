@@ -33,18 +33,32 @@ def write_files(
         if record.curve:
             written["curve"] = plots.plot_learning_curve(record, job.folder / "curve.png")
         assert isinstance(job.inputs, Inputs)
+        # One scale of colors for the maps of all categories of a model.
+        labels = test.labels.cpu().numpy().astype(bool)
+        scales = {
+            head: plots.normal_scale(result.maps.numpy(), labels)
+            for head, result in predictions.items()
+            if result.maps is not None
+        }
         for category in job.inputs.categories or ("",):
             shown, results = test, predictions
             if category:
                 rows = rows_of(test.names, category)
                 shown, results = test.rows(rows), at_rows(predictions, rows)
             for head, result in results.items():
-                written |= _plots_of_head(job, record, shown, head, result, category)
+                scale = scales.get(head)
+                written |= _plots_of_head(job, record, shown, head, result, category, scale)
     return written
 
 
 def _plots_of_head(
-    job: Job, record: Record, test: ImageSet, head: str, result: HeadPredictions, category: str
+    job: Job,
+    record: Record,
+    test: ImageSet,
+    head: str,
+    result: HeadPredictions,
+    category: str,
+    scale: tuple[float, float] | None,
 ) -> dict[str, Path]:
     """Draw the plots of a head, of one category where a model has several."""
     prefix = f"{category}." if category else ""
@@ -65,7 +79,7 @@ def _plots_of_head(
     if result.maps is not None:
         path = job.folder / f"errors_{name}.jpg"
         about = _kind_of_run(job, record)
-        written[f"errors.{name}"] = _worst_errors(path, test, result, own, about)
+        written[f"errors.{name}"] = _worst_errors(path, test, result, own, about, scale)
     return written
 
 
@@ -75,6 +89,7 @@ def _worst_errors(
     result: HeadPredictions,
     thresholds: dict[str, float | None],
     about: str,
+    scale: tuple[float, float] | None,
 ) -> Path:
     assert result.maps is not None
     calibrated = thresholds.get("calibrated_p95")
@@ -90,6 +105,7 @@ def _worst_errors(
         path=path,
         rule="calibrated on held-out\nnormal images" if is_calibrated else "best F1 on test labels",
         about=about,
+        scale=scale,
     )
 
 
