@@ -42,7 +42,7 @@ class _Panel:
         return [place.row for place in self.places]
 
     def label(self, place: Place) -> str:
-        """Return a row's label and rank, with its initialization where only that tells rows apart."""
+        """Return label and rank, with the initialization where only that tells rows apart."""
         labels = [row.label for row in self.rows]
         row = place.row
         return f"{row.name if labels.count(row.label) > 1 else row.label}  {place.rank}"
