@@ -17,6 +17,7 @@ from bench.commands import (
     leaderboard,
     page,
     pretrain,
+    show,
     tune,
     unbundle,
 )
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
-        *(data, doctor, leaderboard, page, compare, cache, tune),
+        *(data, doctor, leaderboard, page, show, compare, cache, tune),
         *(distill, pretrain, bundle, unbundle),
     ):
         command.add(commands)
