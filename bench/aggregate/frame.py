@@ -6,6 +6,7 @@ Everything here is a function of the set of records; their order changes nothing
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property, total_ordering
 from typing import TYPE_CHECKING, Any
 
 from bench.aggregate.conditions import budget_share
@@ -91,10 +92,30 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     return sections
 
 
-def recency_key(record: Record) -> tuple[str, str, str]:
+def recency_key(record: Record) -> tuple[str, str, str, str, "_Content"]:
     """Return a key that sorts the oldest first and breaks ties in a fixed way."""
-    rest = [record.key.id, record.status, record.metrics, record.measurements, record.error]
-    return record.finished, record.started, json.dumps(rest, sort_keys=True)
+    return record.finished, record.started, record.key.id, record.status, _Content(record)
+
+
+@total_ordering
+class _Content:
+    """What records of one case that ended at once are sorted by; made only for those."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    @cached_property
+    def _text(self) -> str:
+        own = self._record
+        return json.dumps([own.metrics, own.measurements, own.error], sort_keys=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Content) and self._text == other._text
+
+    def __lt__(self, other: "_Content") -> bool:
+        return self._text < other._text
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _line(record: Record) -> dict[str, Any]:

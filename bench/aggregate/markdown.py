@@ -73,6 +73,15 @@ def mebibytes(value: Estimate | None) -> str:
     return EMPTY if value is None else f"{value.mean / 2**20:,.0f} MiB"
 
 
+def p_text(p: float) -> str:
+    """Return a p value after its sign.
+
+    >>> p_text(0.0004), p_text(0.0312)
+    ('< .001', '= .031')
+    """
+    return "< .001" if p < 0.001 else f"= {p:.3f}".replace("0.", ".", 1)
+
+
 def seeds(count: int) -> str:
     """Return ``1 seed`` or ``3 seeds``."""
     return f"{count} seed" if count == 1 else f"{count} seeds"

@@ -75,8 +75,8 @@ def at_rows(predictions: Predictions, rows: Sequence[int]) -> dict[str, HeadPred
 def mean_over(parts: Mapping[str, Evaluation]) -> Evaluation:
     """Return the evaluation of a model for all categories from those of each.
 
-    Metrics are means over the categories, and ``nan`` where one lacks a value. Intervals, kinds and
-    thresholds stay each category's own, as ``category.name``.
+    Metrics are means over the categories, and ``nan`` where one lacks a value. Intervals, outcomes,
+    kinds, sizes and thresholds stay each category's own, as ``category.name``.
 
     Args:
         parts: Evaluations by category.
@@ -98,7 +98,7 @@ def mean_over(parts: Mapping[str, Evaluation]) -> Evaluation:
                 if math.isnan(value)
             }
         )
-        for field in ("intervals", "kinds", "thresholds"):
+        for field in ("intervals", "outcomes", "kinds", "sizes", "thresholds"):
             getattr(whole, field)[head] = _prefixed(
                 {name: getattr(part, field).get(head, {}) for name, part in parts.items()}
             )

@@ -25,7 +25,9 @@ class Evaluation:
     metrics: ByHead
     categories: dict[str, ByHead] = field(default_factory=dict)
     intervals: ByHead = field(default_factory=dict)
+    outcomes: ByHead = field(default_factory=dict)
     kinds: ByHead = field(default_factory=dict)
+    sizes: ByHead = field(default_factory=dict)
     thresholds: ByHead = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)

@@ -12,7 +12,8 @@ from statistics import fmean
 from typing import Any
 
 from bench.aggregate.frame import ComparableRuns, tidy_frame
-from bench.aggregate.markdown import EMPTY, bold, points, table
+from bench.aggregate.language import say
+from bench.aggregate.markdown import EMPTY, bold, p_text, points, table
 from bench.aggregate.statistics import (
     EXACT_LIMIT,
     SIGNIFICANCE,
@@ -106,6 +107,30 @@ class Verdict:
     seeds: tuple[int, int]
     left_out: dict[str, int]
     text: str
+
+
+def answer(study: Study, runs: ComparableRuns) -> Iterator[str]:
+    """Yield the main question's answer by dataset, on the head that ranks."""
+    metric = study.ranking_metric
+    answers = verdicts(runs, study.heads[0], metric.name)
+    for own in [each for each in answers if each.pair is MAIN_PAIR and each.pretrained]:
+        sides = {"resnet": MAIN_PAIR.resnet, "convnext": MAIN_PAIR.convnext}
+        if own.test is None:
+            yield say(
+                "Not answered: no category has both `{resnet}` and `{convnext}`, pretrained.",
+                **sides,
+            )
+        else:
+            yield say(
+                "{dataset}: {verdict}; `{convnext}` minus `{resnet}` is {difference} points of "
+                "{metric} over {count} categories.",
+                dataset=own.dataset,
+                verdict=say(own.text),
+                difference=points(own.test.difference),
+                metric=metric.heading,
+                count=own.test.difference.n,
+                **sides,
+            )
 
 
 def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
@@ -300,12 +325,8 @@ def _line(verdict: Verdict) -> list[str]:
         verdict.head,
         str(len(verdict.categories)),
         points(test.difference) if test else EMPTY,
-        EMPTY if test is None or test.p is None else _p_text(test.p),
+        EMPTY if test is None or test.p is None else p_text(test.p).removeprefix("= "),
         EMPTY if verdict.seed_sd is None else f"{100 * verdict.seed_sd:.2f}",
         "–".join(str(count) for count in sorted(set(verdict.seeds))),
         bold(verdict.text) if main else verdict.text,
     ]
-
-
-def _p_text(p: float) -> str:
-    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
