@@ -157,7 +157,7 @@ def _costs(record: "Record") -> Iterator[str]:
     """Yield what was measured, under the headings of the leaderboard."""
     from bench.aggregate.markdown import quantity
     from bench.aggregate.statistics import Estimate
-    from bench.report.leaderboard_tables import COST_COLUMNS
+    from bench.report.leaderboard_cost import COST_COLUMNS
 
     formats = {"fit_seconds": ("Fit (s)", quantity), **COST_COLUMNS}
     measured = {

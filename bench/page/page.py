@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from bench.aggregate.language import language
 from bench.page.cards import cards
 from bench.page.case_page import case_page
 from bench.page.markup import document, element, printable
@@ -35,7 +36,11 @@ def write_page(
     Raises:
         OSError: A file could not be written; an older one is whole.
     """
-    source = Source(files)
+    with language(lang):
+        return _write_pages(Source(files), folder, lang, cases=cases)
+
+
+def _write_pages(source: Source, folder: Path, lang: str, *, cases: bool) -> Path:
     written = set()
     if cases:
         for run in source.shown:

@@ -1,14 +1,18 @@
 """The charts of a study's rows on one dataset, and the history of cases."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
-from bench.metrics.catalog import metric_named
+from bench.aggregate.rows import Row
+from bench.aggregate.significance import average_ranks, critical_difference, friedman_p
+from bench.aggregate.statistics import SIGNIFICANCE
+from bench.metrics.catalog import Metric, metric_named
 from bench.page.cards import moves, ranking_value
 from bench.page.charts.curves import history_chart
 from bench.page.charts.heat_map import MAX_ROWS, heat_map
 from bench.page.charts.quality import MAX_DOTS, Key, quality_chart, speed_chart
+from bench.page.charts.ranks import rank_diagram
 from bench.page.markup import element, printable
 from bench.page.source import Question, Source
 from bench.page.words import Words
@@ -82,11 +86,34 @@ def _over_categories(question: Question, key: Key, t: Words) -> Iterator[Element
         for place in group.placed:
             if place.row.ranking:
                 values[place.row.name][group.table.category] = place.row.ranking.mean
-    rows = [(key(place), place.row.name, values[place.row.name]) for place in question.main.placed]
+    every = (*question.main.placed, *question.main.partial)
+    rows = [(key(place), place.row.name, values[place.row.name]) for place in every]
     categories = [group.table.category for group in question.categories]
     hint = t("{shown} of {count} rows", shown=min(MAX_ROWS, len(rows)), count=len(rows))
     unit = f"{metric.heading} ({metric.unit}); {hint}"
     yield _figure(t("Quality by category"), unit, heat_map(rows, categories, metric, t))
+    yield _mean_ranks([place.row for place in question.main.placed if place.ranked], metric, t)
+
+
+def _mean_ranks(rows: Sequence[Row], metric: Metric, t: Words) -> Element | None:
+    """Return the critical-difference diagram of rows over the same categories; None below three."""
+    if len(rows) < 3:
+        return None
+    import numpy as np
+
+    sign = 1 if metric.higher_is_better else -1
+    values = sign * np.array([row.by_category for row in rows])
+    names = [row.name for row in rows]
+    ranks = dict(zip(names, map(float, average_ranks(values)), strict=True))
+    cd, p = critical_difference(*values.shape), friedman_p(values)
+    if p < SIGNIFICANCE:
+        joined = [[b for b in names if 0 <= ranks[b] - ranks[a] < cd] for a in names]
+        said = t("bars join models that are not shown to differ (critical difference {cd})")
+    else:
+        joined = [names]
+        said = t("Friedman test: no difference shown (p = {p})")
+    hint = said.format(cd=f"{cd:.2f}", p=f"{p:.2g}")
+    return _figure(t("Mean rank over categories"), hint, rank_diagram(ranks, joined, cd, t))
 
 
 def _figure(title: str, hint: str, chart: Element | None) -> Element | None:

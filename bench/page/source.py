@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.aggregate.frame import ComparableRuns, comparable_runs, recency_key
+from bench.aggregate.markdown import EMPTY
 from bench.aggregate.ranking import Place, places
 from bench.aggregate.reference import MEAN
-from bench.aggregate.rows import Table, tables
+from bench.aggregate.rows import Row, Table, tables
 from bench.record import Record
 from bench.report.machine_names import short_names
 from bench.report.paired_runs import Run
@@ -27,12 +28,14 @@ class Group:
         environment: Class of environment, whole.
         table: Table of a study.
         placed: Its rows in order.
+        partial: Rows of a mean that lack categories: they have values by category alone.
     """
 
     section: str
     environment: str
     table: Table
     placed: tuple[Place, ...]
+    partial: tuple[Place, ...] = ()
 
     @property
     def place(self) -> str:
@@ -94,6 +97,7 @@ class Source:
                 runs.environment,
                 table,
                 tuple(places(table.rows)),
+                tuple(Place(row, EMPTY, (_count(row, table),)) for row in table.partial),
             )
             for runs in self.sections
             for name, of_study in by_study(runs.records).items()
@@ -118,7 +122,7 @@ class Source:
     def lines(self) -> list[tuple[Group, Place]]:
         """Every row of every table, in the order of the questions."""
         groups = [group for question in self.questions for group in question.groups]
-        return [(group, place) for group in groups for place in group.placed]
+        return [(group, place) for group in groups for place in (*group.placed, *group.partial)]
 
     @cached_property
     def shown(self) -> list[Run]:
@@ -151,6 +155,10 @@ class Source:
                 place = str(record.environment.get("class"))
                 series.setdefault((key.id, key.profile, key.data, place), []).append(record)
         return [series[key] for key in sorted(series) if len(series[key]) > 1]
+
+
+def _count(row: Row, table: Table) -> str:
+    return f"{len(row.categories)} of {len(table.shared)} categories"
 
 
 def page_name(record: Record) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from bench.aggregate.language import LANGUAGES
+
 Words = Callable[..., str]
 """Takes an English text and the values of its fields; returns it in the page's language."""
-
-LANGUAGES = ("en", "ko")
 
 
 def words(lang: str) -> Words:
@@ -17,7 +17,8 @@ def words(lang: str) -> Words:
     >>> words("ko")("{shown} of {count} rows", shown=3, count=5)
     '5행 중 3행'
     """
-    translations = korean() if lang == "ko" else {}
+    # The page's own words, and those that it shares with the tables in other formats.
+    translations = {**LANGUAGES[lang], **(korean() if lang == "ko" else {})}
 
     def translate(text: str, /, **values: object) -> str:
         template = translations.get(text, text)
