@@ -20,9 +20,11 @@ from bench.commands import (
     history,
     leaderboard,
     nightly,
+    page,
     plan,
     predict,
     pretrain,
+    show,
     simulate,
     tune,
     unbundle,
@@ -53,9 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
-        *(data, doctor, plan, leaderboard, compare, history),
-        *(ensemble, predict, nightly, accept, bisect, simulate),
-        *(cache, tune, distill, pretrain, bundle, unbundle),
+        *(data, doctor, plan, leaderboard, page, show),
+        *(compare, history, ensemble, predict, nightly, accept),
+        *(bisect, simulate, cache, tune, distill, pretrain),
+        *(bundle, unbundle),
     ):
         command.add(commands)
     options = parser.parse_args(arguments)

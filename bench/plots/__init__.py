@@ -2,7 +2,7 @@
 
 from bench.plots.attribution import AttributedImage, plot_attributions
 from bench.plots.confusion import most_confused, plot_confusion
-from bench.plots.errors import plot_errors
+from bench.plots.errors import normal_scale, plot_errors
 from bench.plots.features import plot_features
 from bench.plots.image_panels import Panels, draw_image_panels
 from bench.plots.leaderboard import leaderboard_picture
@@ -17,6 +17,7 @@ __all__ = [
     "draw_image_panels",
     "leaderboard_picture",
     "most_confused",
+    "normal_scale",
     "plot_attributions",
     "plot_confusion",
     "plot_errors",

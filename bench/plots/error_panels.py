@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bench.plots.style import CYAN, GREEN, INK, VERMILION, new_figure
+from bench.plots.style import CYAN, GREEN, INK, PHOTOS_DPI, VERMILION, new_figure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ _COLUMNS = ("image", "ground truth", "anomaly map", "overlay")
 
 # Inches.
 _WIDTH, _MARGIN, _GAP = 6.4, 0.12, 0.06
-_HEAD, _CAPTION, _FOOT = 0.3, 0.25, 0.85
+_HEAD, _CAPTION, _FOOT = 0.3, 0.28, 1.15
 
 
 class ErrorPanel:
@@ -30,7 +30,7 @@ class ErrorPanel:
         self._panel = (_WIDTH - 2 * _MARGIN - 3 * _GAP) / 4
         self._tall = self._panel * aspect
         self._height = _HEAD + (_CAPTION + self._tall) * rows + _FOOT
-        self.figure = new_figure(_WIDTH, self._height, arranged=False)
+        self.figure = new_figure(_WIDTH, self._height, arranged=False, dpi=PHOTOS_DPI)
         for column, title in enumerate(_COLUMNS):
             self._text(self._left(column) + self._panel / 2, self._height - 0.2, title, ha="center")
 
@@ -59,7 +59,7 @@ class ErrorPanel:
 
     def _text(self, left: float, bottom: float, text: str, **options: Any) -> None:
         self.figure.text(
-            left / _WIDTH, bottom / self._height, text, fontsize=7.5, color=INK, **options
+            left / _WIDTH, bottom / self._height, text, fontsize=9.5, color=INK, **options
         )
 
 
@@ -105,7 +105,7 @@ def draw_panels(
             text,
             transform=axes[1].transAxes,
             ha="center",
-            fontsize=7,
+            fontsize=9,
             color=INK,
             bbox=frame,
         )
@@ -139,12 +139,14 @@ def write_caption(panel: "Axes", text: str, *, defective: bool, flagged: bool | 
         "textcoords": "offset points",
         "va": "bottom",
     }
-    mark = panel.annotate(verdict, (0, 1), (0, 3), fontsize=8, color=color, weight="bold", **place)
+    mark = panel.annotate(
+        verdict, (0, 1), (0, 3), fontsize=9.5, color=color, weight="bold", **place
+    )
     panel.annotate(
         f"   {text}",
         (1, 0),
         (0, 0),
-        fontsize=8,
+        fontsize=9.5,
         color=INK,
         annotation_clip=False,
         **{**place, "xycoords": mark},
@@ -171,11 +173,11 @@ def draw_color_bar(axes: "Axes", low: float, middle: float, high: float) -> None
     axes.set_xticks([low, middle, high])
     labels = axes.set_xticklabels(
         [
-            f"{low:.3g}\nmedian\nnormal pixel",
-            f"{middle:.3g}\n95 % of normal\nimages peak below",
-            f"{high:.3g} and more",
+            f"{low:.3g}\nmedian\nnormal\npixel",
+            f"{middle:.3g}\n95 % of normal\nimages peak\nbelow",
+            f"{high:.3g}\nand more",
         ]
     )
-    axes.tick_params(labelsize=6.5, colors=INK, length=2)
+    axes.tick_params(labelsize=8.5, colors=INK, length=2)
     labels[0].set_horizontalalignment("left")
     labels[-1].set_horizontalalignment("right")

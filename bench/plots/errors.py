@@ -24,11 +24,13 @@ def plot_errors(
     count: int = 8,
     rule: str = "calibrated on held-out normal images",
     about: str = "",
+    scale: tuple[float, float] | None = None,
 ) -> Path:
     """Draw the worst errors of a run, then clear hits and normal images that passed.
 
     All maps share one color scale, set by the normal test images: it starts at their median pixel,
-    and its middle is the 95th percentile of their peaks. Colors follow the square root, so that the
+    and its middle is the 95th percentile of their peaks. So a color means the same in all pictures
+    of a dataset: as high above normal as that. Colors follow the square root, so that the
     faint trace of a missed defect can be seen.
 
     Args:
@@ -43,6 +45,7 @@ def plot_errors(
         count: Maximum number of images to draw.
         rule: How the threshold was chosen, written in the plot.
         about: What kind of run it was, written in the plot.
+        scale: Start and middle of the color scale, of `normal_scale`; None to take these images'.
 
     Raises:
         OSError: The file could not be written.
@@ -51,7 +54,7 @@ def plot_errors(
 
     labels = np.asarray(labels, dtype=bool)
     chosen = choose_images(scores, labels, threshold, count)
-    low, middle = normal_scale(maps, labels)
+    low, middle = scale or normal_scale(maps, labels)
     high = low + 2 * (middle - low)
     flagged = None if threshold is None else scores > threshold
     panel = ErrorPanel(len(chosen), images.shape[1] / images.shape[2])

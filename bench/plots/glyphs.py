@@ -1,6 +1,7 @@
 """Text of any script in figures: a font that has its glyphs, or else its letters spelled out."""
 
-from functools import lru_cache
+import logging
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from datasets_lib.layouts.folders import composed, spelled
@@ -10,6 +11,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DEFAULT = "DejaVu Sans"
+
+# matplotlib's own font of boxes, which has a glyph for every character and draws none.
+_BOXES = "Last Resort"
+
+INSTALL = "apt-get install fonts-noto-cjk (Debian), or any font that has them"
+
+_log = logging.getLogger(__name__)
 
 # Fonts of systems that cover many scripts, tried before all others.
 _BROAD = (
@@ -58,7 +66,14 @@ def drawable(text: str) -> tuple[str, str | None]:
         return text, None
     if font := _font_with(missing):
         return text, font
+    _say_what_to_install()
     return "".join(spelled(c, other="?") if c in missing else c for c in text), None
+
+
+@cache
+def _say_what_to_install() -> None:
+    """Log once a session that letters are spelled out, and what draws them."""
+    _log.warning("No installed font has some letters of plots, which are spelled out: %s", INSTALL)
 
 
 @lru_cache(maxsize=1024)
@@ -67,9 +82,10 @@ def _font_with(characters: frozenset[str]) -> str | None:
     from matplotlib.font_manager import fontManager
 
     ranks = {name: rank for rank, name in enumerate(_BROAD)}
-    # matplotlib's own last resort has a box for every character and a glyph for none.
-    fonts = [font for font in fontManager.ttflist if not font.name.startswith("Last Resort")]
-    entries = sorted(fonts, key=lambda e: (ranks.get(e.name, len(ranks)), e.name))
+    entries = sorted(
+        (entry for entry in fontManager.ttflist if not entry.name.startswith(_BOXES)),
+        key=lambda entry: (ranks.get(entry.name, len(ranks)), entry.name),
+    )
     wanted = set(map(ord, characters))
     return next((entry.name for entry in entries if wanted <= _glyphs(entry.fname)), None)
 

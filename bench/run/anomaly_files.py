@@ -48,13 +48,21 @@ def write_files(
         if record.curve:
             written["curve"] = plots.plot_learning_curve(record, job.folder / "curve.png")
         assert isinstance(job.inputs, Inputs)
+        # One scale of colors for the maps of all categories of a model.
+        labels = test.labels.cpu().numpy().astype(bool)
+        scales = {
+            head: plots.normal_scale(result.maps.numpy(), labels)
+            for head, result in predictions.items()
+            if result.maps is not None
+        }
         for category in job.inputs.categories or ("",):
             shown, results = test, predictions
             if category:
                 rows = rows_of(test.names, category)
                 shown, results = test.rows(rows), at_rows(predictions, rows)
             for head, result in results.items():
-                written |= _plots_of_head(job, record, shown, head, result, category)
+                scale = scales.get(head)
+                written |= _plots_of_head(job, record, shown, head, result, category, scale)
     if job.settings.panels:
         written["panels"] = _panels(job, record, test, predictions)
     return written
@@ -85,7 +93,13 @@ def _panels(
 
 
 def _plots_of_head(
-    job: Job, record: Record, test: ImageSet, head: str, result: HeadPredictions, category: str
+    job: Job,
+    record: Record,
+    test: ImageSet,
+    head: str,
+    result: HeadPredictions,
+    category: str,
+    scale: tuple[float, float] | None,
 ) -> dict[str, Path]:
     """Draw the plots of a head, of one category where a model has several."""
     own = _own_thresholds(record, head, category)
@@ -101,7 +115,7 @@ def _plots_of_head(
     if result.maps is not None:
         path = job.folder / f"errors_{name}.jpg"
         about = _kind_of_run(job, record)
-        written[f"errors.{name}"] = _worst_errors(path, test, result, own, about)
+        written[f"errors.{name}"] = _worst_errors(path, test, result, own, about, scale)
     return written
 
 
@@ -129,6 +143,7 @@ def _worst_errors(
     result: HeadPredictions,
     thresholds: dict[str, float | None],
     about: str,
+    scale: tuple[float, float] | None,
 ) -> Path:
     assert result.maps is not None
     threshold, rule = _shown_threshold(thresholds)
@@ -143,6 +158,7 @@ def _worst_errors(
         path=path,
         rule=rule,
         about=about,
+        scale=scale,
     )
 
 
