@@ -10,6 +10,7 @@ from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
 from models.catalog import MODELS, ClassifierRecipe
 from models.components.base import AnomalyModel, Classifier
 from models.components.errors import ImageSizeError
+from models.components.image_size import height_width
 from models.components.weights import IncompleteWeightsError, load_state
 
 
@@ -49,7 +50,7 @@ def build_classifier(job: Job, classes: int) -> Classifier:
     model: Classifier = _build(
         job,
         classes=classes,
-        image_size=job.protocol.image_size,
+        image_size=height_width(job.protocol.image_size)[0],  # square: see `shape_problem`
         label_smoothing=recipe.label_smoothing,
         **job.protocol.options,
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+    from PIL import Image
 
 Fit = Literal["squash", "pad", "crop"]
 FITS: tuple[Fit, ...] = get_args(Fit)
@@ -88,15 +91,26 @@ class Geometry:
 
     def image(self, picture: Image.Image) -> npt.NDArray[np.uint8]:
         """Return an RGB picture in its frame, uint8 (height, width, 3)."""
+        import numpy as np
+        from PIL import Image
+
         return np.asarray(self._framed(picture, Image.Resampling.BILINEAR, PADDING))
 
     def mask(self, picture: Image.Image) -> npt.NDArray[np.bool_]:
         """Return a gray picture of 0 and 255 in its frame, bool (height, width); padding is 0."""
-        return np.asarray(self._framed(picture, Image.Resampling.NEAREST, 0)) > 0
+        import numpy as np
+        from PIL import Image
+
+        mask: npt.NDArray[np.bool_] = (
+            np.asarray(self._framed(picture, Image.Resampling.NEAREST, 0)) > 0
+        )
+        return mask
 
     def _framed(
         self, picture: Image.Image, how: Image.Resampling, color: int | tuple[int, ...]
     ) -> Image.Image:
+        from PIL import Image
+
         window = self.window(*picture.size)
         resized = picture.resize((window.width, window.height), how)
         if resized.size == (self.width, self.height):
@@ -115,7 +129,9 @@ def as_geometry(size: Size) -> Geometry:
     return size if isinstance(size, Geometry) else Geometry(size, size)
 
 
-def picture_size(path: str | bytes | object) -> tuple[int, int]:
+def picture_size(path: Path) -> tuple[int, int]:
     """Return the width and height of an image file as stored, from its header."""
-    with Image.open(path) as picture:  # type: ignore[arg-type]
+    from PIL import Image
+
+    with Image.open(path) as picture:
         return picture.size
