@@ -315,3 +315,23 @@ def describe_shape(
     parts += [fit] if fit != "squash" else []
     parts += [f"{tiles[0]}x{tiles[1]} tiles overlapping by {overlap} px"] if tiles else []
     return ", ".join(parts)
+
+
+def recorded_shape(fields: Mapping[str, Any]) -> tuple[int, str]:
+    """Return the pixels of a record's images and their shape in words.
+
+    Args:
+        fields: Plain values of the record's protocol.
+
+    >>> recorded_shape({"image_size": [256, 640], "fit": "pad"})
+    (163840, '256x640 px, pad')
+    """
+    size, tiles = fields.get("image_size", 0), fields.get("tiles")
+    height, width = height_width(size)
+    about = describe_shape(
+        image_size(height, width),
+        fields.get("fit", "squash"),
+        tuple(tiles) if tiles else None,
+        fields.get("overlap", 0),
+    )
+    return height * width, about or "size unrecorded"

@@ -129,7 +129,7 @@ class AnomalyTask(Task):
             where = f"the {size_text(protocol.crop)} px crop of {frame} px"
         else:
             pasted = over_whole_images(results, windows_of(part.tested, frame))
-            where = f"the crop to {size_text(protocol.image_size)} px"
+            where = f"the crop to {size_text(frame.size)} px"
         if protocol.fit == "pad":
             if calibration:
                 calibration = over_whole_images(calibration, windows_of(part.calibrated, frame))

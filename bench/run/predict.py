@@ -75,10 +75,9 @@ def joined(parts: Sequence[Mapping[str, Prediction]]) -> dict[str, HeadPredictio
     """Return the predictions of batches as one, in float32, by head."""
     by_head = {}
     for head in parts[0] if parts else ():
-        maps = [
-            prediction.maps.float() for part in parts if (prediction := part[head]).maps is not None
-        ]
-        scores = torch.cat([part[head].scores.float() for part in parts])
+        predictions = [part[head] for part in parts]
+        scores = torch.cat([prediction.scores.float() for prediction in predictions])
+        maps = [each.maps.float() for each in predictions if each.maps is not None]
         by_head[head] = HeadPredictions(scores, torch.cat(maps) if maps else None)
     return by_head
 
