@@ -159,11 +159,10 @@ class Protocol:
         """Return the size of the images that the model sees."""
         return self.crop or self.image_size
 
-    @property
-    def input_geometry(self) -> Geometry:
-        """Return the geometry of images that are made for the model, such as textures."""
+    def textures(self, fit: Fit) -> Geometry:
+        """Return the geometry of auxiliary images, whose aspect a rectangle keeps."""
         height, width = height_width(self.input_size)
-        return Geometry(height, width, "squash" if height == width else "crop")
+        return Geometry(height, width, "crop" if fit == "squash" and height != width else fit)
 
     @property
     def frame(self) -> Geometry:

@@ -277,7 +277,7 @@ class AnomalyTask(Task):
         datasets = {dataset.name: dataset} if dataset else {}
         source = texture_source(
             datasets,
-            self.job.protocol.input_geometry,
+            self.job.protocol.textures(MODELS[self.job.case.model].auxiliary_fit),
             DecodeCache(self.job.settings.cache_dir),
             tuple(datasets),
         ).to(self.device)

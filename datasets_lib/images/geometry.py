@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
 
-Fit = Literal["squash", "pad", "crop"]
-FITS: tuple[Fit, ...] = get_args(Fit)
+Fit = Literal["squash", "pad", "crop", "middle"]
 """``squash`` fills the frame whatever the aspect. ``pad`` and ``crop`` keep it: the whole picture
-with gray borders, or the middle of the picture without."""
+with gray borders, or the middle of the picture without. ``middle`` squashes the picture to twice
+the frame's size and shows its middle, as EfficientAD's code does with pictures of ImageNet."""
+
+FITS: tuple[Fit, ...] = ("squash", "pad", "crop")
+"""Those for pictures that are trained and evaluated on."""
 
 PADDING = (124, 116, 104)
 """Gray of padded borders: the mean of ImageNet, which is zero to most networks."""
@@ -51,7 +54,7 @@ class Geometry:
     Attributes:
         height: Height of the frame in pixels.
         width: Width of the frame in pixels.
-        fit: How a picture of another aspect is fitted, one of `FITS`.
+        fit: How a picture of another aspect is fitted, see `Fit`.
     """
 
     height: int
@@ -65,7 +68,7 @@ class Geometry:
         Raises:
             ValueError: The text is none.
         """
-        match = re.fullmatch(rf"(\d+)(?:x(\d+))?(?: ({'|'.join(FITS)}))?", text)
+        match = re.fullmatch(rf"(\d+)(?:x(\d+))?(?: ({'|'.join(get_args(Fit))}))?", text)
         if match is None:
             raise ValueError(f"wanted a size such as '256' or '256x640 pad', found '{text}'")
         height, width, fit = match.groups()
@@ -84,6 +87,8 @@ class Geometry:
         """Return where a picture of a width and height in pixels lies in the frame."""
         if self.fit == "squash":
             return Window(0, 0, self.height, self.width)
+        if self.fit == "middle":
+            return Window(-(self.height // 2), -(self.width // 2), 2 * self.height, 2 * self.width)
         ratios = self.height / height, self.width / width
         scale = min(ratios) if self.fit == "pad" else max(ratios)
         rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
