@@ -39,9 +39,9 @@ def write_files(
     Raises:
         OSError: A file could not be written.
     """
-    test = data.test
+    test = data.shown
     scores = job.folder / "scores.npz"
-    written = {"scores": write_scores(scores, test, predictions, data.calibration, calibrated)}
+    written = {"scores": write_scores(scores, test, predictions, data.held_out_names, calibrated)}
     if maps := _write_maps(job, data, predictions, calibrated):
         written["maps"] = maps
     if job.settings.plots:
@@ -180,9 +180,9 @@ def _write_maps(
     calibrated: dict[str, HeadPredictions],
 ) -> Path | None:
     """Write maps of the full frames; a model that crops has its maps pasted into them."""
-    masks = data.test.masks
+    masks = data.shown.masks
     if job.protocol.crop is not None:
         predictions, masks = paste(predictions, job.protocol.image_size), data.frame_masks
     limit = None if job.settings.keep_maps else MAPS_LIMIT
     path = job.folder / "maps.npz"
-    return write_maps(path, data.test.names, predictions, calibrated, masks, limit)
+    return write_maps(path, data.shown.names, predictions, calibrated, masks, limit)
