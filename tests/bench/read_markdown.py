@@ -45,7 +45,9 @@ def read_tables(markdown):
         elif line.startswith("**"):
             title = _MARK.sub("", line)
         elif line.startswith("|") and re.fullmatch(r"[|:\- ]+", lines[number + 1] or "x"):
-            end = next(i for i in range(number, len(lines) + 1) if not [*lines, ""][i].startswith("|"))
+            end = next(
+                i for i in range(number, len(lines) + 1) if not [*lines, ""][i].startswith("|")
+            )
             cells = [[_cell(c, notes) for c in _split(row)] for row in lines[number:end]]
             names = [cell.text for cell in cells[0]]
             rows = [dict(zip(names, row, strict=True)) for row in cells[2:]]
