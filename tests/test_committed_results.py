@@ -25,7 +25,9 @@ def test_committed_tables_are_those_of_the_committed_records(root, records, tmp_
 
 def test_the_readmes_table_is_the_one_of_the_committed_records(root, records):
     readme = (root / "README.md").read_text()
-    block = re.search(r"<!-- results: (\w+) ([\w.]+) .*?-->\n(.*?)\n<!-- /results -->", readme, re.S)
+    block = re.search(
+        r"<!-- results: (\w+) ([\w.]+) .*?-->\n(.*?)\n<!-- /results -->", readme, re.S
+    )
     assert block is not None
     assert block[3] == readme_block(records, block[1], block[2])
 
