@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.aggregate.language import say
 from bench.protocol import recorded_shape
 from bench.record import Record
 from models.catalog import MODELS, Recipe
@@ -28,11 +29,13 @@ class Conditions:
         named = []
         if self.sizes != other.sizes:
             own, others = (" / ".join(text for _, text in c.sizes) for c in (self, other))
-            named.append(f"{own}, not {others.removesuffix(' px')}")
+            sizes = {"own": own.removesuffix(" px"), "other": others.removesuffix(" px")}
+            named.append(say("{own} px, not {other}", **sizes))
         if self.tested != other.tested:
-            named.append(f"{_joined(self.tested)} test images, not {_joined(other.tested)}")
+            counts = {"own": _joined(self.tested), "other": _joined(other.tested)}
+            named.append(say("{own} test images, not {other}", **counts))
         if self.images != other.images and not named:
-            named.append("other images")
+            named.append(say("other images"))
         return named
 
 
