@@ -48,7 +48,8 @@ addEventListener("DOMContentLoaded", () => {
     const sort = query.get("sort") || "";
     wanted.sort = codes.includes(sort.replace(/^-/, "")) ? sort : "";
     wanted.page = Math.max(1, Math.trunc(Number(query.get("page"))) || 1);
-    wanted.preset = query.get("preset") in PRESETS ? query.get("preset") : "";
+    const preset = query.get("preset") || "";
+    wanted.preset = Object.hasOwn(PRESETS, preset) ? preset : "";
     for (const name of FACETS) wanted[name] = query.get(name) || "";
     return wanted;
   };

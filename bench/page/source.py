@@ -116,13 +116,14 @@ class Source:
             Question(own[0], tuple(own[1:])) if own[0].table.category == MEAN else Question(own[0])
             for own in found.values()
         ]
-        return sorted(questions, key=lambda q: (-_ranked(q.main), -len(q.main.placed)))
+        return sorted(questions, key=lambda question: -sum(map(_ranked, question.groups)))
 
     @cached_property
     def lines(self) -> list[tuple[Group, Place]]:
         """Every row of every table, in the order of the questions."""
         groups = [group for question in self.questions for group in question.groups]
-        return [(group, place) for group in groups for place in (*group.placed, *group.partial)]
+        whole = [(group, place) for group in groups for place in group.placed]
+        return [*whole, *((group, place) for group in groups for place in group.partial)]
 
     @cached_property
     def shown(self) -> list[Run]:

@@ -119,9 +119,10 @@ def _columns(source: Source, t: Words) -> list[Column]:
 def _metric(metric: Metric, group: Group, row: Row) -> str:
     if metric.task != group.table.study.task:
         return EMPTY
-    if group.table.category == MEAN and len(row.categories) < len(group.table.shared):
+    value = row.metric(row.heads[0], metric.name)
+    if value and group.table.category == MEAN and len(row.categories) < len(group.table.shared):
         return f"({len(row.categories)} of {len(group.table.shared)})"
-    return metric_text(row.metric(row.heads[0], metric.name), metric)
+    return metric_text(value, metric)
 
 
 def _whole(value: float | None) -> str:

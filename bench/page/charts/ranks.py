@@ -7,7 +7,7 @@ from bench.page.charts.svg import WIDTH, Scale, chart, line, path, text
 from bench.page.markup import element, shortened
 from bench.page.words import Words
 
-_LEFT, _RIGHT, _AXIS, _LINE = 210, WIDTH - 210, 60, 20
+_LEFT, _RIGHT, _AXIS, _LINE = 240, WIDTH - 240, 60, 20
 
 
 def rank_diagram(

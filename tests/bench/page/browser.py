@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -16,6 +17,15 @@ _FLAGS = (
     *("--remote-debugging-pipe", "--host-resolver-rules=MAP * ~NOTFOUND", "--lang=en"),
 )
 
+# The browser reads from descriptor 3 and writes to 4.
+_LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for end, place in zip(ends, (3, 4)):
+    os.dup2(end, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
 
 class Browser:
     """One page of one browser; every request and every policy violation is kept."""
@@ -23,10 +33,9 @@ class Browser:
     def __init__(self, folder):
         inward, self._out = os.pipe()
         self._in, outward = os.pipe()
-        # The browser reads from descriptor 3 and writes to 4, which only a shell can arrange.
-        shell = ("sh", "-c", f'exec "$@" 3<&{inward} 4>&{outward}', "sh")
+        launch = (sys.executable, "-S", "-c", _LAUNCH, str(inward), str(outward))
         self._process = subprocess.Popen(
-            [*shell, CHROMIUM, *_FLAGS, f"--user-data-dir={folder}", "about:blank"],
+            [*launch, CHROMIUM, *_FLAGS, f"--user-data-dir={folder}", "about:blank"],
             pass_fds=(inward, outward),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

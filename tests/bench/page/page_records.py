@@ -53,25 +53,25 @@ def gallery(seed=0):
             for replicate in range(3):
                 own = values(rng, 0.95 - 0.05 * place)
                 records.append(
-                    make(model, f"mvtec.{category}", replicate, profile="standard", **own)
+                    make(model, f"parts.{category}", replicate, profile="standard", **own)
                 )
     for day, auroc in enumerate((0.97, 0.96, 0.99, 0.62)):
         records.append(
             make(
                 "rd_resnet18",
-                "mvtec.bottle",
+                "parts.bottle",
                 auroc=auroc,
                 profile="standard",
                 finished=f"2026-02-0{day + 1}T00:00:00+00:00",
-                intervals={"single_scale": {"image_auroc": [auroc - 0.02, auroc + 0.01]}},
+                intervals={
+                    head: {"image_auroc": [auroc - 0.02, auroc + 0.01]}
+                    for head in ("single_scale", "multi_scale")
+                },
             )
         )
-    records.append(make("rd_resnet50", "mvtec.bottle", profile="standard", status="failed"))
-    records += [
-        replace(record, curve=[[float(seen), 1 / seen] for seen in range(1, 900)])
-        for record in records[:1]
-    ]
-    return records
+    records.append(make("rd_resnet50", "parts.bottle", profile="standard", status="failed"))
+    curve = [[float(seen), 1 / seen] for seen in range(1, 900)]
+    return [replace(records[0], curve=curve), *records[1:]]
 
 
 def named(text, seed=0):
@@ -95,7 +95,7 @@ def many(count):
     """Records of so many rows: each configuration of its own, on eight categories."""
     rng = random.Random(1)
     return [
-        make(f"model_{place // 8:04d}", f"mvtec.{CATEGORIES[place % 8]}", **values(rng, 0.9))
+        make(f"model_{place // 8:04d}", f"parts.{CATEGORIES[place % 8]}", **values(rng, 0.9))
         for place in range(count)
     ]
 
