@@ -13,7 +13,7 @@ QUICK = ("padim_resnet18", "rd_resnet18", "autoencoder")
 # One of each class of models, and of each kind of frozen part.
 SLOW = (
     *("patchcore_resnet18", "dfm_resnet18", "dfkde_resnet18", "fre_resnet18", "stfpm_resnet18"),
-    *("cfa_resnet18", "cflow_resnet18", "fastflow_resnet18", "uflow_resnet18", "fastflow_deit"),
+    *("cfa_resnet18", "cflow_resnet18", "fastflow_resnet18", "fastflow_deit"),
     *("csflow", "rd_convnext", "efficientad_small", "draem", "dsr", "ganomaly", "uninet_resnet18"),
     *("supersimplenet_resnet18", "uflow_mcait"),
 )
