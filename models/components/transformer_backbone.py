@@ -22,6 +22,8 @@ from models.components.frozen_backbone import (
 from models.components.image_size import ImageSize, height_width
 from models.components.weights_file import without_prefix
 
+_CAIT_PATCH = 16
+
 
 class TransformerBackbone(FrozenBackbone):
     """Features of a plain vision transformer: ViT, DeiT, DINOv2 or CaiT.
@@ -170,7 +172,10 @@ def _tapped_network(
     """Return the network down to the last tapped block, and the names of the tensors it lacks."""
     size: dict[str, Any] = {"dynamic_img_size": True}
     if architecture.startswith("cait"):
-        size = {"img_size": height_width(image_size)} if image_size is not None else {}
+        size = {}
+        if image_size is not None:
+            sides = (_CAIT_PATCH * max(1, round(n / _CAIT_PATCH)) for n in height_width(image_size))
+            size = {"img_size": tuple(sides)}
     network = timm.create_model(architecture, **size, **options)
     names = set(network.state_dict())
     network.prune_intermediate_layers(list(layers), prune_norm=not norm, prune_head=True)
