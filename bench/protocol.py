@@ -10,6 +10,9 @@ from typing import Any
 from bench.changes import change_recipe
 from models.catalog import ClassifierRecipe, ModelEntry, Recipe
 
+ADDED_FIELDS = {"changed": {}, "normalize": True, "seed_base": None, "resumed_from": ""}
+"""Fields of `Protocol` that came later, with the values that stand for what was done before."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -135,8 +138,8 @@ class Protocol:
     def hash(self) -> str:
         """Return sixteen hex digits over every field except the recipe's source.
 
-        A recipe's fields count where they differ from their defaults, so that a field added later
-        leaves the hashes of older recipes as they are; so do the protocol's own that came later.
+        A recipe's fields, and those of `ADDED_FIELDS`, count where they differ from their defaults,
+        so that a field added later leaves older hashes as they are.
         """
         return protocol_hash(self.as_dict(), type(self.recipe))
 
@@ -152,26 +155,20 @@ class Protocol:
         return self.crop or self.image_size
 
 
-_LATER = {"changed": None, "normalize": True, "seed_base": None, "resumed_from": ""}
-"""Fields that are no part of older hashes, with the value that leaves the hash as it was.
-
-What ``changed`` holds is in no hash: the recipe itself differs."""
-
-
 def protocol_hash(fields: Mapping[str, Any], recipe_class: type[Recipe]) -> str:
     """Return the hash of a protocol's plain values, as a record holds them."""
-    fields = {
-        name: value
-        for name, value in fields.items()
-        if name not in _LATER or (name != "changed" and value != _LATER[name])
-    }
     defaults = {field.name: field.default for field in dataclass_fields(recipe_class)}
     recipe = {
         name: value
         for name, value in json.loads(json.dumps(fields["recipe"])).items()
         if name != "source" and value != _plain(defaults[name])
     }
-    text = json.dumps({**fields, "recipe": recipe}, sort_keys=True)
+    counted = {
+        name: value
+        for name, value in fields.items()
+        if name not in ADDED_FIELDS or value != ADDED_FIELDS[name]
+    }
+    text = json.dumps({**counted, "recipe": recipe}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

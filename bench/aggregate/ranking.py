@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.aggregate.conditions import NOTHING, Conditions
+from bench.aggregate.conditions import NOTHING, Conditions, changes_of
 from bench.aggregate.markdown import EMPTY, percent
 from bench.aggregate.rows import Row
 from bench.aggregate.statistics import Estimate
@@ -69,6 +69,8 @@ def _reasons(row: Row) -> tuple[str, ...]:
         reasons.append("budget not recorded")
     elif share != 1:
         reasons.append(f"{percent(share)} of its own budget")
+    if changes := sorted({name for record in row.records for name in changes_of(record)}):
+        reasons.append(f"its recipe was changed: {', '.join(changes)}")
     count = len(row.ranking_values())
     if row.has_randomness and count < MIN_REPLICATES:
         reasons.append(f"{count} of {MIN_REPLICATES} replicates")
