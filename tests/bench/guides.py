@@ -32,5 +32,6 @@ def commands(guide):
         for command in line.split(" && "):
             if command.startswith(_COMMANDS) and command.strip() not in ("python -m bench …",):
                 words = shlex.split(command, comments=True)
+                words = [word.replace("MODEL", "padim_resnet18") for word in words]
                 found.append([word for word in words if word != "…"])
     return found
