@@ -15,6 +15,7 @@ from bench.commands import (
     distill,
     doctor,
     leaderboard,
+    predict,
     pretrain,
     tune,
     unbundle,
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
         *(data, doctor, leaderboard, compare, cache, tune),
-        *(distill, pretrain, bundle, unbundle),
+        *(distill, pretrain, predict, bundle, unbundle),
     ):
         command.add(commands)
     options = parser.parse_args(arguments)

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,13 +14,14 @@ from bench.record import CROP_SUFFIX, Record
 from bench.run.anomaly_evaluation import evaluate_heads
 from bench.run.anomaly_files import write_files
 from bench.run.batch import make_batch
-from bench.run.build import build_model
+from bench.run.build import anomaly_options, build_model
 from bench.run.crop import cut_away, cut_away_note, paste, within_crop
 from bench.run.features.store import Features, Split
 from bench.run.job import Inputs
 from bench.run.measure.profile import ProfileTarget
 from bench.run.multi_class import Evaluated, mean_over
 from bench.run.predict import HeadPredictions, predict_all
+from bench.run.saved_model import calibrations, plain_options
 from bench.run.shortcut import size_shortcut
 from bench.run.spro import saturated_regions
 from bench.run.task import Evaluation, Model, Task
@@ -155,6 +157,21 @@ class AnomalyTask(Task):
         """Write scores and plots."""
         on_host = {head: result.cpu() for head, result in predictions["test"].items()}
         return write_files(self.job, record, self.data.test, on_host)
+
+    def checkpoint_fields(
+        self, predictions: dict[str, Predictions], record: Record
+    ) -> dict[str, Any]:
+        """Return options, heads, and what scores and maps mean."""
+        calibration = self.data.calibration
+        return {
+            "options": plain_options(anomaly_options(self.job.case.model, self.job.protocol)),
+            "heads": MODELS[self.job.case.model].heads,
+            "categories": self.inputs.categories,
+            "calibrations": calibrations(
+                *(self.inputs.categories, record, self.data.test, predictions["test"]),
+                *(predictions.get("calibration"), calibration.names if calibration else ()),
+            ),
+        }
 
     def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
         """Charge cached features with what computing them took, so that caches never rank."""

@@ -47,16 +47,20 @@ def build_classifier(job: Job, classes: int) -> Classifier:
     Raises:
         WeightsError: The weights file does not fit; the message names the tensor.
     """
-    recipe = job.protocol.recipe
-    assert isinstance(recipe, ClassifierRecipe)
-    model: Classifier = _build(
-        job,
-        classes=classes,
-        image_size=job.protocol.image_size,
-        label_smoothing=recipe.label_smoothing,
-        **job.protocol.options,
-    )
+    model: Classifier = _build(job, **classifier_options(job.protocol, classes))
     return model
+
+
+def classifier_options(protocol: Protocol, classes: int) -> dict[str, Any]:
+    """Return the keyword arguments that a classifier is built with under a protocol."""
+    recipe = protocol.recipe
+    assert isinstance(recipe, ClassifierRecipe)
+    return {
+        "classes": classes,
+        "image_size": protocol.image_size,
+        "label_smoothing": recipe.label_smoothing,
+        **protocol.options,
+    }
 
 
 def _build(job: Job, **options: Any) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from bench.atomic import save_tensors
 from bench.environment import environment
 from bench.provenance.load import LoadMeter
 from bench.record import Outcome, Record, from_json
@@ -30,6 +29,7 @@ from bench.run.measure.flops import numbers_kept
 from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
+from bench.run.saved_model import save_model
 from bench.run.task import Model, Task
 from bench.run.training.loop import NonFiniteLossError
 from bench.run.training.resume import ResumeError
@@ -160,7 +160,8 @@ def _write_files(
     job.folder.mkdir(parents=True, exist_ok=True)
     files = task.write_files(model, predictions, record)
     if job.settings.save_models:
-        files["model"] = save_tensors(model.checkpoint(), job.folder / "model.pth")
+        fields = task.checkpoint_fields(predictions, record)
+        files["model"] = save_model(job, model, record, job.folder / "model.pth", **fields)
     if job.settings.keep_state and job.checkpoint.exists():
         files["state"] = job.checkpoint
     return {

@@ -83,6 +83,10 @@ class Task(ABC):
     def write_files(self, model: Model, predictions: Any, record: Record) -> dict[str, Path]:
         """Write scores and, where plots are wanted, plots; return paths by artifact name."""
 
+    @abstractmethod
+    def checkpoint_fields(self, predictions: Any, record: Record) -> dict[str, Any]:
+        """Return what a saved model's `Metadata` says beyond what every task's does."""
+
     def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
         """Return the cold-equivalent seconds of the fit by part; none where it is not compared."""
         return {}

@@ -28,6 +28,7 @@ class WeightsEntry:
         url: Download address of the file.
         file_stems: File names, without extension, that a weights folder is searched for.
         suffixes: Extensions of the publisher's files, in addition to the usual ones.
+        license: SPDX name of the license the publisher states; empty where none is known.
     """
 
     tag: str
@@ -39,6 +40,7 @@ class WeightsEntry:
     made_by: str = ""
     suffixes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    license: str = ""
 
     @property
     def file_name(self) -> str:
