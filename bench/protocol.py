@@ -16,6 +16,7 @@ ADDED_FIELDS = {
     "fit": "squash",
     "tiles": None,
     "overlap": 0,
+    "changed": {},
     "normalize": True,
     "seed_base": None,
     "resumed_from": "",
@@ -160,8 +161,7 @@ class Protocol:
         """Return sixteen hex digits over every field except the recipe's source.
 
         A recipe's fields, and those of `ADDED_FIELDS`, count where they differ from their defaults,
-        so that a field added later leaves older hashes as they are. What ``changed`` holds is in
-        none: the recipe itself differs.
+        so that a field added later leaves older hashes as they are.
         """
         return protocol_hash(self.as_dict(), type(self.recipe))
 
@@ -204,7 +204,7 @@ def protocol_hash(fields: Mapping[str, Any], recipe_class: type[Recipe]) -> str:
     counted = {
         name: value
         for name, value in fields.items()
-        if name != "changed" and (name not in ADDED_FIELDS or value != ADDED_FIELDS[name])
+        if name not in ADDED_FIELDS or value != ADDED_FIELDS[name]
     }
     text = json.dumps({**counted, "recipe": recipe}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -78,6 +78,14 @@ def budget_share(record: Record) -> float | None:
     return planned / own if own else None
 
 
+def changes_of(record: Record) -> list[str]:
+    """Return what a user changed of a recipe apart from its budget, by name."""
+    protocol = record.protocol
+    named = [name for name in protocol.get("changed", {}) if name not in ("epochs", "images")]
+    named += [] if protocol.get("normalize", True) else ["normalize"]
+    return named + (["resume_from"] if protocol.get("resumed_from") else [])
+
+
 def _images_of(recipe: Mapping[str, Any], fitted: int) -> int:
     return int(recipe.get("images") or recipe.get("epochs", 0) * fitted)
 

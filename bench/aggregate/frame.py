@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, total_ordering
 from typing import TYPE_CHECKING, Any
 
-from bench.aggregate.conditions import budget_share
+from bench.aggregate.conditions import budget_share, changes_of
 from bench.protocol import PROFILES
 from bench.record import Record
 
@@ -28,7 +28,16 @@ _VERSION = ["recipe_hash", "data_hash", "weights_hash"]
 _KEY = ["id", "profile", *_VERSION]
 _COLUMNS = [
     *_KEY,
-    *("environment", "dataset", "category", *CONFIGURATION, "replicate", "share", "record"),
+    *(
+        "environment",
+        "dataset",
+        "category",
+        *CONFIGURATION,
+        "replicate",
+        "share",
+        "unchanged",
+        "record",
+    ),
     *MODE,
 ]
 
@@ -72,8 +81,9 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     """Group finished records by profile and class of environment, in the profiles' order.
 
     Only the newest record of a key counts, and only one version of a configuration (a recipe, data
-    and weights): that trained for the largest share of its budget, and the newest of those. So a
-    quick look never hides a whole run, and replicates of two versions are never averaged.
+    and weights): the catalog's recipe before one that a user changed, then that trained for the
+    largest share of its budget, then the newest. So a quick look never hides a whole run, and
+    replicates of two versions are never averaged.
     """
     frame = tidy_frame(record for record in records if record.status == "ok")
     frame["configuration"] = [record.case.configuration for record in frame.record]
@@ -84,7 +94,8 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
             newest = runs.drop_duplicates(_KEY, keep="last")
             # Stable: among equal shares the newest stays last.
             by_share = runs.sort_values("share", kind="stable", na_position="first")
-            versions = by_share.groupby("configuration")[_VERSION].transform("last")
+            best_last = by_share.sort_values("unchanged", kind="stable")
+            versions = best_last.groupby("configuration")[_VERSION].transform("last")
             current = newest[(newest[_VERSION] == versions.loc[newest.index]).all(axis=1)]
             chosen = tuple(current.sort_values("id").record)
             superseded = len(newest) - len(current)
@@ -134,6 +145,7 @@ def _line(record: Record) -> dict[str, Any]:
         "init": case.init,
         "replicate": case.replicate,
         "share": budget_share(record),
+        "unchanged": not changes_of(record) and record.protocol.get("seed_base") is None,
         "multi_class": bool(record.categories),
         "shots": case.shots or 0,
         "record": record,

@@ -148,6 +148,7 @@ _REASONS = {
     "no {metric}": "{metric} 없음",
     "budget not recorded": "예산이 기록되지 않음",
     "{share} of its own budget": "자체 예산의 {share}",
+    "its recipe was changed: {names}": "레시피를 바꿈: {names}",
     "{count} of {all} replicates": "반복 {all}회 중 {count}회",
     "{own} px, not {other}": "{other} px가 아니라 {own} px",
     "{own} test images, not {other}": "테스트 이미지 {other}장이 아니라 {own}장",

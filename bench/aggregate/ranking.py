@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.aggregate.conditions import NOTHING, Conditions
+from bench.aggregate.conditions import NOTHING, Conditions, changes_of
 from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, p_text, percent
 from bench.aggregate.rows import Row
@@ -233,6 +233,8 @@ def _reasons(row: Row) -> tuple[str, ...]:
         reasons.append(say("budget not recorded"))
     elif share != 1:
         reasons.append(say("{share} of its own budget", share=percent(share)))
+    if changes := sorted({name for record in row.records for name in changes_of(record)}):
+        reasons.append(say("its recipe was changed: {names}", names=", ".join(changes)))
     count = len(row.ranking_values())
     if row.has_randomness and count < MIN_REPLICATES:
         reasons.append(say("{count} of {all} replicates", count=count, all=MIN_REPLICATES))

@@ -166,7 +166,7 @@ class _Session:
             load_extensions(settings.plugins)
             found = available_datasets(settings.data_dirs)
         except (ExtensionError, DatasetError) as error:
-            raise TrainingError(str(error)) from None
+            raise TrainingError(_in_words(str(error))) from None
         cases = cases_of(datasets, categories, models, variant, Places(found, settings.data_dirs))
         finder = Finder(settings, found, tapped_layers(cases))
         jobs = _jobs(finder, cases)

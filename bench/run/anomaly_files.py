@@ -16,6 +16,9 @@ from bench.run.predict import HeadPredictions
 from datasets_lib.batches.image_set import ImageSet
 from models.catalog import MODELS
 
+_DRAWN = ("calibrated_p95", "best_f1")
+"""Thresholds in the plot of the scores; those of pixels are on another scale."""
+
 
 def write_files(
     job: Job,
@@ -107,7 +110,7 @@ def _plots_of_head(
     histogram = plots.plot_scores(
         result.scores.numpy(),
         test.labels.cpu().numpy(),
-        own,
+        {rule: own[rule] for rule in _DRAWN if rule in own},
         job.folder / f"histogram_{name}.png",
         title=" · ".join(filter(None, (job.case.id, head, category))),
     )

@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 
+from bench.checkpoint.file import FORMAT, read_checkpoint
+from bench.checkpoint.metadata import CheckpointError
+
 _STATE = {"model", "optimizer", "schedule", "steps", "losses"}
 
 
@@ -31,7 +34,12 @@ def resumable(path: Path, device: torch.device) -> dict[str, Any]:
             f"resume_from {path}: wanted a training state or a saved model's tensors, found a "
             f"{type(state).__name__}. Name another file."
         )
-    return dict(state)
+    if state.get("format") != FORMAT:
+        return dict(state)
+    try:
+        return read_checkpoint(path).model
+    except CheckpointError as error:
+        raise ResumeError(f"resume_from: {error}") from None
 
 
 def is_state(state: Mapping[str, Any]) -> bool:
