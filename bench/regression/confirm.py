@@ -184,19 +184,22 @@ def _combined_p(
 def two_modes(values: ArrayLike, step: ArrayLike) -> NDArray[np.bool_]:
     """Return whether each row splits into two groups further apart than a step.
 
-    A group has at least two runs: a single one is an outlier. A t test fails on such rows.
+    Each group has at least two runs (a single one is an outlier) and a range below the gap between
+    them (or else it is noise, however large). A t test fails on such rows.
 
     Args:
         values: ``(N, M)`` with NaN for missing runs, on the scale of the tests.
         step: ``(N,)`` distances that matter, from `Measure.step`.
     """
     ascending = np.sort(np.asarray(values, dtype=float), 1)  # NaN last
-    gaps = np.diff(ascending, axis=1)
     counts = np.isfinite(ascending).sum(1)[:, None]
     low_group = np.arange(1, ascending.shape[1])[None, :]
     eligible = (low_group >= 2) & (counts - low_group >= 2)
-    wide = gaps > np.broadcast_to(step, len(ascending))[:, None]
-    return np.asarray((eligible & wide).any(1))
+    low, high = ascending[:, :-1], ascending[:, 1:]
+    top = np.take_along_axis(ascending, np.maximum(counts - 1, 0), 1)
+    ranges = np.maximum(low - ascending[:, :1], top - high)
+    limit = np.maximum(np.broadcast_to(step, len(ascending))[:, None], ranges)
+    return np.asarray((eligible & (high - low > limit)).any(1))
 
 
 def _squares(values: Array) -> tuple[Array, Array]:

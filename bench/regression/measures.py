@@ -87,8 +87,9 @@ class Measure:
     @property
     def _start(self) -> float:
         # Added to share and rest: a metric may be exactly 1, and differences far below delta must
-        # not look large there.
-        return self.delta / 4
+        # not look large there. With half of delta the noise of a share, which goes with the root
+        # of the rest, is about the same on both sides of a drop of delta near 1.
+        return self.delta / 2
 
 
 QUALITY = Measure("quality", "logit", 0.01, 0.03, 1e-5, robust=True, min_runs=3, max_runs=8)

@@ -9,6 +9,7 @@ from bench.regression.simulation.nights import CANARIES, TONIGHT, WINDOW
 from bench.regression.simulation.searches import COMMITS, ENOUGH, TOUCHING
 from bench.regression.simulation.validate import (
     CREEP,
+    DRIFT_NIGHTS,
     LEAST_POWER,
     LEAST_RIGHT,
     MEASURES,
@@ -17,6 +18,7 @@ from bench.regression.simulation.validate import (
     FamilyResult,
     Validation,
     bound,
+    percent,
 )
 
 
@@ -41,7 +43,8 @@ def _parts(validation: Validation, command: str) -> Iterator[str]:
     yield "## False alarms"
     yield (
         f"Nights on which nothing changed. The bound is the upper 95 % Clopper-Pearson bound of "
-        f"the chance of any alarm in a night; it must be at most {MOST_FALSE:.0%}."
+        f"the chance of any alarm in a night; it must be at most {percent(MOST_FALSE)}. On nights "
+        "on which the canaries say that the machine changed, no speed alarms."
     )
     yield _table(
         (
@@ -52,7 +55,7 @@ def _parts(validation: Validation, command: str) -> Iterator[str]:
             "bound",
             "suspects",
             "confirming runs a case",
-            "nights without alarms (machine changed)",
+            "machine changed",
         ),
         map(_false_alarms, validation.families),
     )
@@ -61,7 +64,7 @@ def _parts(validation: Validation, command: str) -> Iterator[str]:
         yield _table(
             ("noise", "nights", "with an alarm", "bound"),
             (
-                (name, nights, alarming, f"{bound(alarming, nights):.2%}")
+                (name, nights, alarming, percent(bound(alarming, nights)))
                 for name, (alarming, nights) in validation.either.items()
             ),
         )
@@ -82,7 +85,7 @@ def _parts(validation: Validation, command: str) -> Iterator[str]:
             "measure",
             "noise",
             "median MDE",
-            "MDE ≤ delta",
+            "cases with MDE ≤ delta",
             "power at delta",
             "power at the MDE",
             "drops",
@@ -91,14 +94,14 @@ def _parts(validation: Validation, command: str) -> Iterator[str]:
     )
     yield "## Bisection"
     yield (
-        f"{COMMITS} commits; about {TOUCHING:.0%} of them touch files of the case, and one of "
+        f"{COMMITS} commits; about {percent(TOUCHING)} of them touch files of the case, and one of "
         f"those is to blame. Right means: the right commit within {ENOUGH} runs; it must be at "
-        f"least {LEAST_RIGHT:.0%} except for the flat prior, which does not know the files."
+        f"least {percent(LEAST_RIGHT)} except for the flat prior, which does not know the files."
     )
     yield _table(
         ("search", "searches", "right", "mean runs", "most runs"),
         (
-            (name, t.searches, f"{t.right / t.searches:.1%}", f"{t.runs:.1f}", t.most)
+            (name, t.searches, percent(t.right / t.searches), f"{t.runs:.1f}", t.most)
             for name, t in validation.searches.items()
         ),
     )
@@ -106,12 +109,22 @@ def _parts(validation: Validation, command: str) -> Iterator[str]:
         yield "## Drift net"
         yield (
             "Speeds against a frozen baseline. Reports are suspects, never alarms; the drift is "
-            f"{CREEP} standard deviations a night."
+            f"{CREEP} standard deviations a night, over {DRIFT_NIGHTS} nights."
         )
         yield _table(
-            ("noise", "false reports per 1,000 series-nights", "drifts caught", "median nights"),
             (
-                (name, f"{t.false:.2f}", f"{t.caught:.0%} in {t.nights} nights", f"{t.delay:.0f}")
+                "noise",
+                "false reports per 1,000 series-nights",
+                "drifts caught",
+                "median nights until then",
+            ),
+            (
+                (
+                    name,
+                    f"{t.false:.2f}",
+                    f"{percent(t.caught)} in {t.nights} nights",
+                    f"{t.delay:.0f}",
+                )
                 for name, t in validation.drifts.items()
             ),
         )
@@ -136,8 +149,8 @@ def _false_alarms(result: FamilyResult) -> Sequence[object]:
         result.noise.name,
         quiet.nights,
         quiet.alarming,
-        f"{bound(quiet.alarming, quiet.nights):.2%}",
-        f"{quiet.suspects / quiet.tests:.1%}",
+        percent(bound(quiet.alarming, quiet.nights)),
+        percent(quiet.suspects / quiet.tests),
         f"{quiet.runs / quiet.tests:.2f}",
         quiet.shifted or "–",
     )
@@ -149,7 +162,7 @@ def _power(result: FamilyResult) -> Sequence[object]:
         result.measure.name,
         result.noise.name,
         describe(result.measure, delta.median_minimum),
-        f"{delta.tried / delta.cases:.0%} of the cases",
+        percent(delta.tried / delta.cases),
         f"{delta.power:.3f}" if delta.tried else "–",
         f"{minimum.power:.3f}",
         f"{delta.tried:,} and {minimum.tried:,}",
