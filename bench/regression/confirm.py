@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from bench.regression.detectable import RELEVANT, block_levels, case_designs
 from bench.regression.measures import BLOCKS, Array, Measure
 from bench.regression.robust import INEFFICIENCY, huber_location
-from bench.regression.screen import Baseline, mean_scale
+from bench.regression.screen import Baseline
 from bench.regression.stages import chance
 
 Verdict = Literal["regressed", "another block", "not confirmed", "two modes", "invalid"]
@@ -86,13 +86,10 @@ def check_block(
     """
     sides = [np.asarray(side, dtype=float) for side in (base, head)]
     runs = np.array([np.isfinite(side).sum(1) for side in sides])
-    if measure.robust:
-        scale = np.sqrt(baseline.variance)
-        (base_center, base_squares), (head_center, head_squares) = (
-            huber_location(side, scale) for side in sides
-        )
-    else:
-        (base_center, base_squares), (head_center, head_squares) = map(_squares, sides)
+    scale = np.sqrt(baseline.variance)
+    (base_center, base_squares), (head_center, head_squares) = (
+        huber_location(side, scale) for side in sides
+    )
     own = np.maximum(runs.sum(0) - 2, 0)
     degrees = baseline.degrees + own
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -102,8 +99,7 @@ def check_block(
             + head_squares
         ) / degrees
         drop = base_center - head_center
-        factor = INEFFICIENCY if measure.robust else 1.0
-        error = np.sqrt(variance * factor * (1 / runs).sum(0))
+        error = np.sqrt(variance * INEFFICIENCY * (1 / runs).sum(0))
         p = np.where(runs.min(0) >= 2, student.sf(drop / error, degrees), np.nan)
     passed = (p < np.asarray(levels)) & (drop > RELEVANT * measure.step(baseline.center))
     return Block(drop, error, degrees, p, passed)
@@ -200,11 +196,6 @@ def two_modes(values: ArrayLike, step: ArrayLike) -> NDArray[np.bool_]:
     ranges = np.maximum(low - ascending[:, :1], top - high)
     limit = np.maximum(np.broadcast_to(step, len(ascending))[:, None], ranges)
     return np.asarray((eligible & (high - low > limit)).any(1))
-
-
-def _squares(values: Array) -> tuple[Array, Array]:
-    center, variance, degrees = mean_scale(values)
-    return center, variance * degrees
 
 
 def _interval(blocks: Sequence[Block], case: int) -> tuple[float, float, float]:
