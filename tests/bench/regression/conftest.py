@@ -107,10 +107,8 @@ class Clone:
         session = (*words, "--no-pictures", "--no-measurements", "--images-seen", "32")
         mine = () if name in {"history", "accept"} else ("-k", f"tiny and {keyword}", *session)
         results = ("--results-dir", self.results)
-        return [
-            *(sys.executable, "-m", "bench", "--plugin", self.plugin, name),
-            *(*more, *mine, *results),
-        ]
+        words = ("-m", "bench", "--plugin", self.plugin, name, *more, *mine, *results)
+        return [sys.executable, *map(str, words)]
 
     @property
     def environment(self):
@@ -118,8 +116,12 @@ class Clone:
 
     def run(self, name, *more, **how):
         """Run a command; returns what came of it."""
+        return self.start(self.command(name, *more, **how))
+
+    def start(self, command):
+        """Run a command line to its end."""
         return subprocess.run(
-            list(map(str, self.command(name, *more, **how))),
+            command,
             cwd=self.code,
             env=self.environment,
             capture_output=True,

@@ -34,7 +34,7 @@ def test_a_planted_regression_is_caught_named_bisected_and_seen_to_be_fixed(clon
     planned = clone.run("plan", "--canaries", "0", "--rotation", "0")
     assert "0 cases would run" in planned.stdout  # PaDiM's change is none of this case's
     planted = clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
-    clone.change("README.md" if (clone.code / "README.md").exists() else "pyproject.toml", "", "")
+    clone.change("models/fre.py", '"""', '"""Changed. ')
     planned = clone.run("plan", "--canaries", "0", "--rotation", "0")
     assert f"{MAPS} changed since commit" in planned.stdout
 
@@ -85,7 +85,7 @@ def test_a_night_that_is_killed_twice_goes_on_and_doubles_nothing(clone):
 
     for least in (1, 3):
         process = subprocess.Popen(
-            list(map(str, command)), cwd=clone.code, env=clone.environment, stdout=subprocess.PIPE
+            command, cwd=clone.code, env=clone.environment, stdout=subprocess.PIPE
         )
         while lines() < least and process.poll() is None:
             time.sleep(0.01)
@@ -107,7 +107,6 @@ def test_a_night_that_is_killed_twice_goes_on_and_doubles_nothing(clone):
     baseline = (clone.results / "baselines" / "nightly" / "main.jsonl").read_text().splitlines()
     assert len(baseline) == cases
     assert len(list((clone.results / "nightly").glob("*.md"))) == 1
-    assert f"{cases} of" not in clone.report()
     assert clone.report().count("| ok |") == cases
 
 
