@@ -12,7 +12,7 @@ from datasets_lib.images.geometry import Fit, Geometry
 from models.catalog import ClassifierRecipe, ModelEntry, Recipe
 from models.components.image_size import ImageSize, height_width, image_size, size_text
 
-ADDED_FIELDS = {
+ADDED_FIELDS: dict[str, Any] = {
     "fit": "squash",
     "tiles": None,
     "overlap": 0,

@@ -4,6 +4,7 @@ A baseline is ``results/baselines/nightly/NAME.jsonl``, committed with the proje
 or an acceptance, with which the history of a configuration starts again.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -148,6 +149,7 @@ class Baselines:
         present = {_identity(run) for run in self.runs}
         for run in runs:
             if _identity(run) not in present:
+                present.add(_identity(run))
                 append_object(self.path, {"run": _plain(run)})
                 self._entries.append(run)
 
@@ -177,13 +179,17 @@ def run_of(record: Record, night: str = "", outcome: str = "first") -> Run:
     )
 
 
-def recipe_changes(before: Run, now: Run) -> list[str]:
-    """Return the constants of a recipe that differ, such as ``lr 0.4 → 4.0``."""
-    names = sorted(before.protocol.keys() | now.protocol.keys())
+def changed_constants(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the constants of two recipes that differ.
+
+    >>> changed_constants({"lr": 0.4, "epochs": 5}, {"lr": 4.0, "epochs": 5, "source": "a paper"})
+    ['lr 0.4 → 4.0']
+    """
+    plain = [json.loads(json.dumps(recipe)) for recipe in (before, now)]  # a tuple is a list
     return [
-        f"{name} {before.protocol.get(name)} → {now.protocol.get(name)}"
-        for name in names
-        if name != "source" and before.protocol.get(name) != now.protocol.get(name)
+        f"{name} {plain[0].get(name)} → {plain[1].get(name)}"
+        for name in sorted(plain[0].keys() | plain[1].keys())
+        if name != "source" and plain[0].get(name) != plain[1].get(name)
     ]
 
 

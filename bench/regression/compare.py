@@ -253,7 +253,8 @@ def _screened(
     planned = baseline.degrees <= 0
     baseline = _with_planned(measure, baseline, pairs)
     tonight = _padded([measure.transform(values_at(name, pair.tonight)) for pair in pairs])
-    result = screen(measure, baseline, tonight, shift)
+    with np.errstate(divide="ignore", invalid="ignore"):  # equal runs have no spread
+        result = screen(measure, baseline, tonight, shift)
     runs = plan_runs(measure, baseline)
     effects = minimum_effect(measure, baseline, runs)
     mde = measure.size(baseline.center, effects)

@@ -47,7 +47,8 @@ def summary(verdicts: Verdicts) -> str:
 
 def _conclusion(verdicts: Verdicts) -> str:
     counts = Counter(finding.outcome for finding in verdicts.findings)
-    compared = f"{len(verdicts.pairs)} of {len(verdicts.runs)} finished runs had a baseline"
+    paired = sum(len(pair.tonight) for pair in verdicts.pairs)
+    compared = f"{paired} of {len(verdicts.runs)} finished runs had a baseline"
     if counts["regressed"]:
         cases = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
         named = ", ".join(sorted(cases)[:3])

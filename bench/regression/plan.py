@@ -10,8 +10,9 @@ from typing import Literal
 
 from bench.case import Case
 from bench.finished import Finished
+from bench.provenance.currency import origin
 from bench.record import Record
-from bench.regression.baselines import Baselines
+from bench.regression.baselines import Baselines, changed_constants
 from bench.run.inputs import Finder
 from bench.run.job import CaseSkipped, Job, WeightsError
 from datasets_lib.layouts.category import DatasetError
@@ -110,10 +111,11 @@ def make_plan(
         if record is not None and why is None:
             unchanged.append((case, record))
             continue
-        reason: Reason = "new" if record is None else "stale"
+        changed = costs.other_key(job) if record is None else ""
+        reason: Reason = "stale" if record is not None or changed else "new"
         told = 1.0 if case.configuration in known else 0.3  # a first run begins a baseline
         seconds = costs.of(case, record)
-        wanted.append(Planned(case, reason, why or "never finished", seconds, told))
+        wanted.append(Planned(case, reason, why or changed or "never finished", seconds, told))
     chosen = _canaries(unchanged, costs, canaries)
     rest = [(case, record) for case, record in unchanged if case not in {p.case for p in chosen}]
     turns = _rotation(rest, costs, rotation, now)
@@ -134,18 +136,32 @@ def _job(case: Case, finder: Finder, plan: Plan) -> Job | None:
 
 
 class _Costs:
-    """Expected durations, from earlier runs of the same case, model or of any."""
+    """What earlier runs tell: durations of a case, its model or any, and other recipes or data."""
 
     def __init__(self, finished: Finished) -> None:
+        self._keys: dict[tuple[str, str], Record] = {}
         by_model: dict[str, list[float]] = {}
         for record in finished.records():
             by_model.setdefault(record.case.model, []).append(_seconds(record))
+            self._keys[record.key.id, record.key.profile] = record
         self._models = {model: median(values) for model, values in by_model.items()}
         self._any = median(self._models.values()) if self._models else _UNKNOWN_SECONDS
 
     def of(self, case: Case, record: Record | None) -> float:
         """Return the expected seconds of a case, whose last record may be known."""
         return _seconds(record) if record else self._models.get(case.model, self._any)
+
+    def other_key(self, job: Job) -> str:
+        """Return what changed since a case finished with another recipe, data or weights."""
+        record = self._keys.get((job.key.id, job.key.profile))
+        if record is None:
+            return ""
+        names = ("recipe", "data", "weights")
+        changed = [name for name in names if getattr(record.key, name) != getattr(job.key, name)]
+        recipes = record.protocol.get("recipe", {}), job.protocol.as_dict()["recipe"]
+        constants = [] if "recipe" not in changed else changed_constants(*recipes)
+        more = f" ({', '.join(constants)})" if constants else ""
+        return f"its {' and '.join(changed)} changed since {origin(record)}{more}"
 
 
 def _seconds(record: Record) -> float:

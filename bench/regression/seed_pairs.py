@@ -93,7 +93,9 @@ def check_pairs(measure: Measure, baseline: Baseline, base: Array, head: Array) 
     drop, degrees = float(differences.mean()), float(len(differences) - 1)
     error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
     p = float(student.sf(drop / error, degrees)) if error > 0 else float(drop <= 0)
-    best = BlockTest(drop, error, degrees, p, level, paired=True) if p < apart.p else apart
+    # Its variance is its own, not the screen's, so that its level is the nominal one.
+    paired = BlockTest(drop, error, degrees, p, measure.alpha_block, paired=True)
+    best = paired if p * level < apart.p * paired.level else apart
     return replace(best, p=min(1.0, 2 * best.p))
 
 

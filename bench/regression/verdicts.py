@@ -8,7 +8,7 @@ import numpy as np
 from bench.case import Case
 from bench.provenance.commit import current_commit
 from bench.record import Record
-from bench.regression.baselines import STANDING, Baselines, Run, recipe_changes, run_of
+from bench.regression.baselines import STANDING, Baselines, Run, changed_constants, run_of
 from bench.regression.compare import (
     FINISHES,
     Finding,
@@ -154,7 +154,7 @@ def _pair(verdicts: Verdicts, cases: Mapping[str, Case], baselines: Baselines) -
             continue
         fixed = not has_randomness(cases[series.configuration])
         verdicts.pairs.append(Pair(series, runs, window, fixed))
-        if changes := recipe_changes(window[-1], runs[0]):
+        if changes := changed_constants(window[-1].protocol, runs[0].protocol):
             what = ", ".join(changes)
             verdicts.notes.append(f"{series.configuration}: its recipe changed: {what}")
 
