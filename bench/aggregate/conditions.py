@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from bench.aggregate.language import say
@@ -69,6 +70,7 @@ def budget_share(record: Record) -> float | None:
     if not recipe:
         return None
     fitted = record.fingerprints.get("images", {}).get("fit", 0)
+    fitted *= prod(record.protocol.get("tiles") or (1,))  # each tile is an image to train on
     planned = record.protocol.get("images_seen") or _images_of(recipe, fitted)
     if record.fingerprints.get("stopped"):
         planned = record.fingerprints["images_seen"]
