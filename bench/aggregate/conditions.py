@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bench.aggregate.language import say
 from bench.record import Record
 from models.catalog import MODELS, Recipe
 
@@ -25,11 +26,13 @@ class Conditions:
         """Return in words how these conditions differ from others."""
         named = []
         if self.sizes != other.sizes:
-            named.append(f"{_joined(self.sizes)} px, not {_joined(other.sizes)}")
+            sizes = {"own": _joined(self.sizes), "other": _joined(other.sizes)}
+            named.append(say("{own} px, not {other}", **sizes))
         if self.tested != other.tested:
-            named.append(f"{_joined(self.tested)} test images, not {_joined(other.tested)}")
+            counts = {"own": _joined(self.tested), "other": _joined(other.tested)}
+            named.append(say("{own} test images, not {other}", **counts))
         if self.images != other.images and not named:
-            named.append("other images")
+            named.append(say("other images"))
         return named
 
 

@@ -30,7 +30,7 @@ def current_language() -> str:
     return _language.get()
 
 
-def say(text: str, **values: Any) -> str:
+def say(text: str, /, **values: Any) -> str:
     """Return a text in the current language, with its values filled in.
 
     Args:

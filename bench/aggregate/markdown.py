@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from bench.aggregate.language import say
 from bench.aggregate.statistics import Estimate
 from bench.metrics.catalog import Metric
 
@@ -105,13 +106,15 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: Seque
     """Return a Markdown table whose source lines up too.
 
     Args:
-        headers: Headings of the columns.
+        headers: Headings of the columns, translated where the language has a word.
         rows: Cells as text.
         words: Positions of left-aligned columns, which hold words; numbers are right-aligned.
     """
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     sides = ["left" if column in words else "right" for column in range(len(headers))]
-    return tabulate(escaped, headers, tablefmt="pipe", disable_numparse=True, colalign=sides)
+    return tabulate(
+        escaped, list(map(say, headers)), tablefmt="pipe", disable_numparse=True, colalign=sides
+    )
 
 
 def _signed(fraction: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.aggregate.conditions import NOTHING, Conditions
+from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, p_text, percent
 from bench.aggregate.rows import Row
 from bench.aggregate.significance import (
@@ -116,17 +117,19 @@ def _over_images(rows: Sequence[Row]) -> Ranking:
     paired = [run for run in images if run is not None and run.labels == _labels(images)]
     if len(paired) == len(rows):
         p = over_images(means, [run.groups for run in paired], seeds)
-        name = "DeLong's paired test" if len(paired[0].groups) == 2 else "A paired test"
-        method = f"{name} on the same test images, spread over seeds included"
-        return _ranking(rows, all_pairs(p, means), method)
+        delong = "DeLong's paired test on the same test images, spread over seeds included"
+        other = "A paired test on the same test images, spread over seeds included"
+        return _ranking(
+            rows, all_pairs(p, means), say(delong if len(paired[0].groups) == 2 else other)
+        )
     errors = [_image_error(row) for row in rows]
     known = [error for error in errors if error is not None]
     if len(known) < len(rows):
         p = over_intervals(means, [0.0] * len(rows), seeds)
-        method = "Welch's test over seeds alone: on other test images the order may be another"
+        method = say("Welch's test over seeds alone: on other test images the order may be another")
         return _ranking(rows, all_pairs(p, means), method)
     p = over_intervals(means, known, seeds)
-    method = (
+    method = say(
         "A test from each row's interval over test images and its spread over seeds (some of these "
         "records do not keep what paired images came to, so it is the more careful one)"
     )
@@ -143,31 +146,41 @@ def _over_categories(rows: Sequence[Row]) -> Ranking:
     pairs = count * (count - 1) // 2
     if blocks < fewest_blocks(count - 1):
         least = fewest_blocks(count - 1)
-        return _unranked(rows, f"{blocks} categories, at least {least} tell {count} rows apart")
+        return _unranked(
+            rows,
+            say(
+                "{blocks} categories, at least {least} tell {count} rows apart",
+                blocks=blocks,
+                least=least,
+                count=count,
+            ),
+        )
     sign = 1 if rows[0].study.ranking_metric.higher_is_better else -1
     values = sign * np.array([row.by_category for row in rows])
     means = [_signed_mean(row) for row in rows]
     test = all_pairs if blocks >= fewest_blocks(pairs) else against_best
-    which = "of all pairs" if test is all_pairs else "of each row against the best"
     opening = ""
     tested = test(over_blocks(values), means)
     if count > 2:
         p = friedman_p(values)
-        opening = f"Friedman's test over {blocks} categories (p {p_text(p)}), then "
+        opening = say("Friedman's test (p {p}), then ", p=p_text(p))
         if p >= SIGNIFICANCE:
             nothing = np.ones_like(tested.p)
             tested = PairTests(nothing, nothing < 0, tested.family)
-    method = f"{opening}Wilcoxon's signed-rank test {which} over {blocks} categories"
-    return _ranking(rows, tested, method)
+    wilcoxon = (
+        "Wilcoxon's signed-rank test of all pairs over {blocks} categories"
+        if test is all_pairs
+        else "Wilcoxon's signed-rank test of each row against the best over {blocks} categories"
+    )
+    return _ranking(rows, tested, opening + say(wilcoxon, blocks=blocks))
 
 
 def _ranking(rows: Sequence[Row], tested: PairTests, method: str) -> Ranking:
     ranges = ["–".join(map(str, sorted(set(ends)))) for ends in tested.ranges()]
     p = [None, *(float(value) for value in tested.p[0, 1:])]
-    noun = "comparison" if tested.family == 1 else "comparisons"
     return Ranking(
         [Place(row, rank, p=value) for row, rank, value in zip(rows, ranges, p, strict=True)],
-        f"{method}; Holm's correction for {tested.family:,} {noun}",
+        say("{method}; {count} comparisons, Holm", method=method, count=tested.family),
     )
 
 
@@ -213,16 +226,16 @@ def _reasons(row: Row) -> tuple[str, ...]:
     """Return what keeps a row from ranking, whatever it is compared with."""
     metric = row.study.ranking_metric
     if row.ranking is None:
-        return (f"no {metric.heading}",)
+        return (say("no {metric}", metric=metric.heading),)
     reasons = []
     share = row.budget_share
     if share is None:
-        reasons.append("budget not recorded")
+        reasons.append(say("budget not recorded"))
     elif share != 1:
-        reasons.append(f"{percent(share)} of its own budget")
+        reasons.append(say("{share} of its own budget", share=percent(share)))
     count = len(row.ranking_values())
     if row.has_randomness and count < MIN_REPLICATES:
-        reasons.append(f"{count} of {MIN_REPLICATES} replicates")
+        reasons.append(say("{count} of {all} replicates", count=count, all=MIN_REPLICATES))
     return tuple(reasons)
 
 

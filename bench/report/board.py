@@ -118,8 +118,8 @@ def _study_runs(study: Study, runs: ComparableRuns) -> StudyRuns:
 
 
 def _of_table(references: Iterable[Reference], table: Table) -> list[Reference]:
-    """Return the published values of a table's data; a mean's only over the same categories."""
-    if table.mode:
+    """Return the published values of a table's data; a mean's only where we have one."""
+    if table.mode or not table.rows:
         return []
     entry = DATASETS.get(table.dataset)
     if table.category == MEAN and (entry is None or set(table.shared) != set(entry.categories)):

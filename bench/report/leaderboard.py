@@ -47,18 +47,21 @@ def write_leaderboard(
         records: What the tables are made from.
         folder: Where they go.
         formats: Names among `FORMATS`.
-        lang: Language of the words, ``en`` or ``ko``; numbers and names are the same in each.
+        lang: Language of the words, ``en`` or ``ko``; files for machines are always English.
 
     Raises:
         OSError: A file could not be written; an older one is whole.
     """
-    board = make_board(records)
+    boards: dict[str, Board] = {}
     paths = tuple(folder / f"LEADERBOARD.{name}" for name in formats)
-    with language(lang):
-        for name, path in zip(formats, paths, strict=True):
-            text = FORMATS[name](board)
-            with atomic_path(path) as temporary:
-                temporary.write_text(text, encoding="utf-8", newline="\n")
+    for name, path in zip(formats, paths, strict=True):
+        own = "en" if name in _FOR_MACHINES else lang
+        with language(own):
+            if own not in boards:
+                boards[own] = make_board(records)
+            text = FORMATS[name](boards[own])
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
     return paths
 
 
@@ -153,6 +156,8 @@ FORMATS: Mapping[str, Callable[[Board], str]] = {
     "json": board_json,
 }
 """How the leaderboard is written, by the ending of its file."""
+
+_FOR_MACHINES = ("csv", "json")
 
 
 def readme_block(records: Iterable[Record], study: str, place: str) -> str:

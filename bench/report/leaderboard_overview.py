@@ -6,9 +6,11 @@ from itertools import groupby
 
 from bench.aggregate.language import say
 from bench.aggregate.markdown import metric_text, p_text, table
+from bench.aggregate.ranking import MIN_REPLICATES
 from bench.report.board import Board, RankedTable, StudyRuns
 from bench.report.footnotes import Footnotes
 from bench.report.leaderboard_cost import name_of, seeds_of
+from bench.study import Study
 from datasets_lib.catalog import DATASETS
 
 TOP = 3
@@ -103,11 +105,29 @@ def top_table(studies: Sequence[StudyRuns], notes: Footnotes, top: int = TOP) ->
             )
     if not lines:
         return
-    heading = studies[0].study.ranking_metric.heading
+    study = studies[0].study
+    heading = study.ranking_metric.heading
     names = ["Rank", "Model", heading, "Seeds", "Data", "Profile, machine"]
-    yield table(list(map(say, names)), lines, words=(0, 1, 4, 5))
+    headings = list(map(say, names))
+    headings[0] += notes.mark(_ranked_by(study))
+    yield table(headings, lines, words=(0, 1, 4, 5))
     if len(tables) > _TABLES_SHOWN:
         yield say("{count} more tables are below.", count=len(tables) - _TABLES_SHOWN)
+
+
+def _ranked_by(study: Study) -> str:
+    """Return which number ranks, and among which rows."""
+    values = {"metric": study.ranking_metric.heading, "count": MIN_REPLICATES}
+    rows = say(
+        "Only rows on the same images at the same size, after their whole budget, rank; with "
+        "randomness they need {count} replicates. A range is what the tests leave open.",
+        **values,
+    )
+    if study.heads:
+        head = say("Ranks by {metric} of the `{head}` head.", head=study.heads[0], **values)
+    else:
+        head = say("Ranks by {metric} of each model's first head.", **values)
+    return f"{head} {rows}"
 
 
 def _missing(own: Sequence[StudyRuns]) -> str:

@@ -85,7 +85,8 @@ def _table(
         rank = [_rank(place, notes)] if position == 0 else []
         lines.append([*rank, name_of(row) + _crop_note(row, notes), *cells, seeds_of(row)])
     headings = [say("Rank") + notes.mark(_sentence(ranked.ranking.method))] if position == 0 else []
-    headings.append(say("Model"))
+    emphasis = glossary.of_bold() if any(best) else ""
+    headings.append(say("Model") + notes.mark(emphasis))
     headings += [
         say(_heading(metric)) + notes.mark(glossary.of_metric(metric), note)
         for metric, note in zip(metrics, shared, strict=True)

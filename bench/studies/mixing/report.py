@@ -46,13 +46,14 @@ def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
         recipe: outcomes(records, recipe) for recipe in sorted({r.case.recipe for r in records})
     }
     whole = [record for record in records if budget_share(record) == 1]
-    yield "#### All experiments"
+    yield f"#### {say('All experiments')}"
     datasets = tidy_frame(records).groupby("dataset")
     yield experiments_table([row for _, own in datasets for row in category_rows(own, study)])
     for recipe, (cells, left_out) in by_recipe.items():
         yield from _recipe(study, recipe, cells, left_out)
         if rankable := outcomes(whole, recipe)[0]:
-            yield f"#### Best combination of each dataset, recipe `{recipe}`"
+            heading = say("Best combination of each dataset, recipe `{recipe}`", recipe=recipe)
+            yield f"#### {heading}"
             yield best_table(rankable)
     if study.references:  # the study that replicates a published one
         full = [record for record in records if _full_budget(record)]
@@ -66,22 +67,23 @@ def _recipe(study: Study, recipe: str, cells: Outcomes, left_out: int) -> Iterat
     if not cells:
         return
     if parts := list(hypothesis_tables(study.model_names, cells)):
-        yield f"#### Hypotheses, recipe `{recipe}`"
+        yield f"#### {say('Hypotheses, recipe `{recipe}`', recipe=recipe)}"
         yield from parts
         if len(parts) > 1:  # there is a table
-            yield _DIFFERENCES
+            yield say(_DIFFERENCES)
     if parts := list(gains_table(cells)):
-        yield f"#### Pretrained against scratch, recipe `{recipe}`"
+        yield f"#### {say('Pretrained against scratch, recipe `{recipe}`', recipe=recipe)}"
         yield from parts
     if left_out:
         noun = "run" if left_out == 1 else "runs"
-        yield f"Left out above: {left_out} {noun} on other images or under another budget."
+        text = "Left out above: {count} {noun} on other images or under another budget."
+        yield say(text, count=left_out, noun=say(noun))
 
 
 def _replications(by_recipe: dict[str, Outcomes], records: Sequence[Record]) -> Iterator[str]:
     """Yield our values next to the original's, for the datasets that were run here."""
     for dataset in _original_datasets(records):
-        yield f"#### {dataset}: against the original study"
+        yield f"#### {say('{dataset}: against the original study', dataset=dataset)}"
         yield from replication_table(dataset, by_recipe)
 
 
@@ -89,7 +91,8 @@ def background(study: Study, records: Sequence[Record]) -> Iterator[str]:
     """Yield the original's own values for the datasets that were run here."""
     datasets = _original_datasets(records)
     for dataset in datasets:
-        yield f"#### {dataset}: the original's own table"
+        heading = say("{dataset}: the original's own table", dataset=dataset)
+        yield f"#### {heading}"
         yield say(
             "One seed. Values are those of the epoch that is best on the test set, except where "
             "the column says otherwise. Its Top-1 Acc and Top-5 Acc are Top-1 and Top-5; its "
@@ -99,7 +102,8 @@ def background(study: Study, records: Sequence[Record]) -> Iterator[str]:
     for name, last_epoch in (("best epoch (test-chosen)", False), ("last epoch", True)):
         chosen = original_outcomes(last_epoch=last_epoch)
         if datasets:
-            yield f"#### The hypotheses on the original's values: {name}"
+            heading = say("The hypotheses on the original's values: {name}", name=say(name))
+            yield f"#### {heading}"
         yield from hypothesis_tables(
             study.model_names,
             {point: outcome for point, outcome in chosen.items() if point.dataset in datasets},

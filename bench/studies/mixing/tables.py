@@ -77,7 +77,7 @@ def hypothesis_sentences(pair: Sequence[str], outcomes: Outcomes) -> tuple[list[
             sentences.append(conclude(f"{hypothesis.name}, {hypothesis.text}", cells))
             answers += cells
     if changes := change_answers(both, outcomes):
-        sentences.append(conclude("H3, pretraining does not change H1 and H2", changes))
+        sentences.append(conclude(say("H3, pretraining does not change H1 and H2"), changes))
         answers += changes
     if answers and not any(answer.contrast for answer in answers):
         nothing = say(
