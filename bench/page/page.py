@@ -145,8 +145,8 @@ def _notes(t: Words) -> Element:
         ),
         t(
             "A row ranks among rows of the same images, size and test images, after all of its "
-            "own budget and with replicates enough; the reason why one does not is in its rank's "
-            "hint."
+            "own budget and with replicates enough; the last column says why one does not. A "
+            "range of ranks is what the tests between rows leave open."
         ),
         t(
             "Memory is the largest rise in training or inference and the model itself, on the "

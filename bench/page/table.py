@@ -37,7 +37,7 @@ class Column:
 
     code: str
     heading: str
-    text: Callable[[Group, Row], str]
+    text: Callable[[Group, Place], str]
     number: bool = True
 
 
@@ -57,7 +57,7 @@ def results_table(source: Source, keys: Mapping[int, str], t: Words, *, linked: 
     """
     lines = source.lines
     texts = {
-        column: [printable(column.text(group, place.row)) for group, place in lines]
+        column: [printable(column.text(group, place)) for group, place in lines]
         for column in _columns(source, t)
     }
     columns = {c: cells for c, cells in texts.items() if any(cell != EMPTY for cell in cells)}
@@ -93,36 +93,46 @@ def _columns(source: Source, t: Words) -> list[Column]:
     others = [name for name in SHOWN_METRICS if name not in ranking]
     metrics = {name: metric_named(name) for name in [*ranking, *others]}
 
-    def measured(name: str, group: Group, row: Row) -> str:
-        return quantity(row.measurement(name))
+    def measured(name: str, group: Group, place: Place) -> str:
+        return quantity(place.row.measurement(name))
 
     def quality(names: list[str]) -> list[Column]:
         return [Column(n, metrics[n].heading, partial(_metric, metrics[n])) for n in names]
 
     return [
         *quality(ranking),
-        Column("weights", t("Weights"), lambda _, row: row.case.init, number=False),
+        Column("weights", t("Weights"), lambda _, place: place.row.case.init, number=False),
         Column("data", t("Data"), lambda group, _: group.place, number=False),
         Column("study", t("Study"), lambda group, _: group.table.study.name, number=False),
         Column("machine", t("Profile, machine"), lambda group, _: group.section, number=False),
         *quality(others),
         Column("speed", t("Images/s"), partial(measured, "inference_images_per_s")),
         Column("latency", t("Latency p50 (ms)"), partial(measured, "latency_p50_ms")),
-        Column("memory", t("Memory (MiB)"), lambda _, row: _whole(memory(row))),
+        Column("memory", t("Memory (MiB)"), lambda _, place: _whole(memory(place.row))),
         Column("fit", t("Fit (s)"), partial(measured, "fit_seconds")),
-        Column("parameters", t("Parameters"), lambda _, row: scaled(row.measurement("parameters"))),
-        Column("seeds", t("Seeds"), lambda _, row: str(len(row.replicates))),
-        Column("budget", t("Own budget"), lambda _, row: _share(row.budget_share)),
+        Column("parameters", t("Parameters"), _parameters),
+        Column("seeds", t("Seeds"), lambda _, place: str(len(place.row.replicates))),
+        Column("budget", t("Own budget"), lambda _, place: _share(place.row.budget_share)),
+        Column("why", t("Why no rank"), _why, number=False),
     ]
 
 
-def _metric(metric: Metric, group: Group, row: Row) -> str:
+def _metric(metric: Metric, group: Group, place: Place) -> str:
+    row = place.row
     if metric.task != group.table.study.task:
         return EMPTY
     value = row.metric(row.heads[0], metric.name)
     if value and group.table.category == MEAN and len(row.categories) < len(group.table.shared):
         return f"({len(row.categories)} of {len(group.table.shared)})"
     return metric_text(value, metric)
+
+
+def _parameters(_: Group, place: Place) -> str:
+    return scaled(place.row.measurement("parameters"))
+
+
+def _why(_: Group, place: Place) -> str:
+    return "; ".join(place.reasons) or EMPTY
 
 
 def _whole(value: float | None) -> str:
@@ -142,7 +152,7 @@ def _line(group: Group, place: Place, key: str, *, linked: bool) -> Element:
         name = element("a", name, href=f"cases/{page_name(row.records[0])}")
     return element(
         "tr",
-        element("td", place.rank, title=printable("; ".join(place.reasons)) or None),
+        element("td", place.rank),
         element("th", name, scope="row"),
         data_r=key,
         data_f=entry.family if entry else None,

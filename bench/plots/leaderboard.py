@@ -14,6 +14,7 @@ from bench.aggregate.rows import Row, tables
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
 from bench.record import Record
 from bench.report.machine_names import short_names
+from bench.report.row_names import distinct_names
 from bench.studies import STUDIES, by_study
 from models.catalog import MODELS
 
@@ -41,11 +42,10 @@ class _Panel:
         """Return the rows in order."""
         return [place.row for place in self.places]
 
-    def label(self, place: Place) -> str:
-        """Return label and rank, with the initialization where only that tells rows apart."""
-        labels = [row.label for row in self.rows]
-        row = place.row
-        return f"{row.name if labels.count(row.label) > 1 else row.label}  {place.rank}"
+    def labels(self) -> list[str]:
+        """Return names and ranks of the rows, in order."""
+        names = distinct_names(self.rows)
+        return [f"{name}  {place.rank}" for name, place in zip(names, self.places, strict=True)]
 
 
 def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
@@ -134,7 +134,7 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
         if len(values) > 1:
             # Below the interval, so that neither hides the other.
             axes.plot(values, [height + 0.3] * len(values), "o", color=color, markersize=2.6)
-    labels = axes.set_yticks(range(len(panel.rows)), [panel.label(place) for place in panel.places])
+    labels = axes.set_yticks(range(len(panel.rows)), panel.labels())
     for tick, place in zip(labels, panel.places, strict=True):
         tick.label1.set_color(INK if place.ranked else FAINT)
     axes.set_ylim(len(panel.rows) - 0.4, -0.6)

@@ -10,7 +10,7 @@ from bench.page.words import Words
 
 MAX_ROWS, MAX_COLUMNS = 40, 40
 _STEPS = 8
-_LEFT, _ROW = 244, 22
+_LEFT, _RIGHT, _ROW = 244, 44, 22
 
 
 def heat_map(
@@ -32,7 +32,7 @@ def heat_map(
     if not values or len(columns) < 2:
         return None
     low, high = min(values), max(values)
-    wide = (WIDTH - _LEFT) / len(columns)
+    wide = (WIDTH - _LEFT - _RIGHT) / len(columns)
     top = 110
     children: list[Element] = [
         _head(name, _LEFT + wide * (i + 0.5), top) for i, name in enumerate(columns)

@@ -22,6 +22,7 @@ from bench.page.charts.svg import (
 )
 from bench.page.markup import element, shortened
 from bench.page.words import Words
+from bench.report.row_names import distinct_names
 
 SPEED = "inference_images_per_s"
 
@@ -38,6 +39,7 @@ Key = Callable[[Place], str]
 def quality_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
     """Return a dot, an interval and the seeds of each row, the best first; None below two rows."""
     shown = [place for place in placed if place.row.ranking][:MAX_DOTS]
+    names = distinct_names([place.row for place in shown])
     if len(shown) < 2:
         return None
     metric = shown[0].row.study.ranking_metric
@@ -55,7 +57,7 @@ def quality_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None
             titled(
                 element(
                     "g",
-                    text(240, y + 5, shortened(place.row.name), _name(place), "end"),
+                    text(240, y + 5, shortened(names[position]), _name(place), "end"),
                     line(*_ends(x, place, metric, y), "bar" if place.ranked else "bar faint"),
                     *(_dot(x(value), y, 2.2, "seed") for value in values if len(values) > 1),
                     _dot(x(metric.scale * mean.mean), y, 6, _fill(place)),
@@ -71,6 +73,7 @@ def quality_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None
 def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
     """Return quality against speed with the Pareto front of ranked rows; None below two points."""
     points = [(place, speed) for place in placed if (speed := _speed(place)) is not None]
+    names = distinct_names([place.row for place, _ in points])
     if len(points) < 2:
         return None
     metric = points[0][0].row.study.ranking_metric
@@ -104,7 +107,7 @@ def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
             _dot(across, height, 6, _fill(place)),
         ]
         if at in labels:
-            name = shortened(place.row.name, 22)
+            name = shortened(names[at], 22)
             parts.append(text(across + 11, labels[at] - 7, name, _name(place)))
         hint = (*_words(place, metric), f"{quantity(speed)} images/s")
         children.append(titled(element("g", *parts, class_="mark", data_r=key(place)), *hint))

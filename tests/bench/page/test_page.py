@@ -72,6 +72,20 @@ def test_every_link_leads_to_a_file_of_the_page(site):
     assert {page.resolve() for page in pages} <= linked | {index.resolve()}
 
 
+def test_rows_of_one_model_for_all_categories_link_to_its_run(tmp_path):
+    values = {name: {"image_auroc": 0.9} for name in ("bottle", "cable")}
+    record = make("padim_resnet18", "parts.all", categories={"score": values})
+    index = write_page([write([record], tmp_path)], tmp_path)
+    links = [h for h in Tags(index.read_text()).values("href") if h.startswith("cases/")]
+    assert links == [f"cases/{page_name(record)}"] * 2
+    assert (index.parent / links[0]).is_file()
+
+
+def test_rows_without_a_rank_say_why(site):
+    tags = Tags(site([make("rd_resnet18", "parts.bottle", auroc=0.9)]).read_text())
+    assert "1 of 3 replicates" in tags.of("td")
+
+
 def test_regenerating_changes_no_byte_whatever_the_order(tmp_path):
     records = gallery()
     contents = []

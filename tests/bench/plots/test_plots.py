@@ -206,7 +206,7 @@ def test_rows_that_differ_in_weights_alone_say_so():
     records += [make("rd_convnext", seed=s) for s in range(3)]
     (runs,) = comparable_runs(records)
     panel = next(_panels(runs, "cpu"))
-    labels = [panel.label(place).rpartition("  ")[0] for place in panel.places]
+    labels = [label.rpartition("  ")[0] for label in panel.labels()]
     assert sorted(labels) == ["rd_convnext", "rd_resnet18 pretrained", "rd_resnet18 scratch"]
     assert panel.title.endswith("smoke, cpu")
 
