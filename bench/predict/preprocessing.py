@@ -39,7 +39,7 @@ def decode(data: bytes, path: Path, own: Preprocessing) -> Decoded:
         DatasetError: The contents are damaged or no image.
     """
     image = to_rgb(data, path, own.bits)
-    top, left, height, width = _seen(own)
+    top, left, height, width = seen(own)
     pixels = resize_image(image, _frame(own))[top : top + height, left : left + width]
     return Decoded(image.size, np.ascontiguousarray(pixels))
 
@@ -54,7 +54,7 @@ def over_whole_image(values: Floats, own: Preprocessing, size: tuple[int, int]) 
         own: The checkpoint's preprocessing.
         size: Width and height of the image in pixels.
     """
-    top, left, height, width = _seen(own)
+    top, left, height, width = seen(own)
     window = _frame(own).window(*size)
     whole = np.full((window.height, window.width), values.min(), np.float32)
     y, x = top - window.top, left - window.left  # of what the model sees, in the whole
@@ -76,7 +76,7 @@ def _frame(own: Preprocessing) -> Geometry:
     return Geometry(own.height, own.width, own.fit)
 
 
-def _seen(own: Preprocessing) -> tuple[int, int, int, int]:
+def seen(own: Preprocessing) -> tuple[int, int, int, int]:
     """Return top, left, height and width of the part of the frame that the model sees."""
     height, width = own.crop or (own.height, own.width)
     return (own.height - height) // 2, (own.width - width) // 2, height, width
