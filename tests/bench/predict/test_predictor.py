@@ -112,3 +112,21 @@ def test_random_numbers_of_the_caller_stay_as_they_were(tmp_path):
     torch.manual_seed(5)
     load_checkpoint(tmp_path / "model.pth")
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_tiles_are_predicted_one_by_one_and_put_together(tmp_path):
+    path = tmp_path / "model.pth"
+    model, _ = save_padim(path, preprocessing=Preprocessing(112, 64, tiles=(2, 1), overlap=16))
+    predictor = load_checkpoint(path)
+    frames = gray(3, side=112)[:, :, :64]
+    found = predictor.predict(torch.from_numpy(frames).permute(0, 3, 1, 2))["score"]
+    floats = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
+    parts = floats[:, :, :64], floats[:, :, 48:]
+    upper, lower = (driver.predict(model, part)["score"] for part in parts)
+    torch.testing.assert_close(found.scores, torch.maximum(upper.scores, lower.scores))
+    assert found.maps.shape == (3, 112, 64)
+    torch.testing.assert_close(found.maps[:, :48], upper.maps[:, :48])
+    torch.testing.assert_close(found.maps[:, 64:], lower.maps[:, 16:])
+    batch = predictor.score(frames)
+    assert (torch.from_numpy(batch.scores["score"]) == found.scores).all()
+    assert (torch.from_numpy(batch.maps["score"]) == found.maps).all()
