@@ -12,7 +12,7 @@ from datasets_lib.images.geometry import Fit, Geometry
 from models.catalog import ClassifierRecipe, ModelEntry, Recipe
 from models.components.image_size import ImageSize, height_width, image_size, size_text
 
-ADDED_FIELDS: dict[str, Any] = {
+ADDED_FIELDS: Mapping[str, Any] = {
     "fit": "squash",
     "tiles": None,
     "overlap": 0,
@@ -122,13 +122,13 @@ class Protocol:
         crop: Size of the center crop of the resized images; None keeps all.
         images_seen: Training budget in images; None means the recipe's own.
         precision: Training precision; ``bf16`` is autocast. Evaluation is always float32.
+        fit: How images of another aspect are fitted, as in `datasets_lib.images.geometry`.
+        tiles: Rows and columns of tiles that a frame is cut into; None means one frame, one image.
+        overlap: Rows or columns of pixels that neighboring tiles share.
         changed: The recipe's own values of the fields that the user changed.
         normalize: Whether a frozen backbone normalizes images as its weights want it.
         seed_base: Seed of replicate s0; None means the model's own.
         resumed_from: Hash of the file that training goes on from; empty if it starts anew.
-        fit: How images of another aspect are fitted, as in `datasets_lib.images.geometry`.
-        tiles: Rows and columns of tiles that a frame is cut into; None means one frame, one image.
-        overlap: Rows or columns of pixels that neighboring tiles share.
     """
 
     profile: str
@@ -144,13 +144,13 @@ class Protocol:
     test_limit: int | None
     calibration: bool
     evaluation_batch: int = 32
+    fit: Fit = "squash"
+    tiles: tuple[int, int] | None = None
+    overlap: int = 0
     changed: Mapping[str, Any] = field(default_factory=dict)
     normalize: bool = True
     seed_base: int | None = None
     resumed_from: str = ""
-    fit: Fit = "squash"
-    tiles: tuple[int, int] | None = None
-    overlap: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -227,13 +227,13 @@ def resolve(
     images_seen: int | None = None,
     image_size: ImageSize | None = None,
     shots: int | None = None,
+    fit: Fit = "squash",
+    tiles: tuple[int, int] | None = None,
+    overlap: int = 0,
     changes: Mapping[str, Any] | None = None,
     normalize: bool = True,
     seed_base: int | None = None,
     resumed_from: str = "",
-    fit: Fit = "squash",
-    tiles: tuple[int, int] | None = None,
-    overlap: int = 0,
 ) -> Protocol:
     """Return the protocol of a model's recipe under a profile.
 
@@ -249,6 +249,9 @@ def resolve(
         image_size: Size of the images that are fitted, instead of the profile's.
         shots: Number of training images of a few-shot case, all of which train: none calibrates.
             A budget in passes is the recipe's own, whatever the profile's in images.
+        fit: How images of another aspect are fitted.
+        tiles: Rows and columns of tiles, each of the size of an image.
+        overlap: Rows or columns of pixels that neighboring tiles share.
         changes: Fields of the recipe to change, see `bench.changes`.
         normalize: See `Protocol`.
         seed_base: See `Protocol`.
@@ -291,13 +294,13 @@ def resolve(
         train_limit=shots or budget.train_limit,
         test_limit=budget.test_limit,
         calibration=profile.calibration and entry.task == "anomaly" and shots is None,
+        fit=fit,
+        tiles=tiles,
+        overlap=overlap,
         changed=changed,
         normalize=normalize,
         seed_base=None if seed_base == entry.seed_base else seed_base,
         resumed_from=resumed_from,
-        fit=fit,
-        tiles=tiles,
-        overlap=overlap,
     )
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from bench.commands.output import ProgressBar, printable_path
 from bench.metrics.catalog import METRICS
+from bench.protocol import describe_shape
 from bench.record import Record
 from bench.run.job import Job
 from bench.study import RANKING, first_head, task_of
+from models.components.image_size import size_text
 
 _SHOWN = ("image_auroc", "pixel_auroc", "aupro_30", "f1", "top1", "top5")
 _PHASES = {"train": "training", "gather": "training"}
@@ -36,7 +38,8 @@ class Console:
         self._done += 1
         self._began = time.monotonic()
         passes = "one pass" if plan.recipe.optimizer == "none" else _budget(job)
-        size = f"{plan.image_size} px" + (f", crop {plan.crop}" if plan.crop else "")
+        size = describe_shape(plan.image_size, plan.fit, plan.tiles, plan.overlap)
+        size += f", crop {size_text(plan.crop)}" if plan.crop else ""
         self._say(
             f"{self._head()} {job.case.id}: {size}, {passes}, profile {plan.profile}, "
             f"{job.settings.device}"

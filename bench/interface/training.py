@@ -21,11 +21,13 @@ from bench.provenance.currency import origin
 from bench.record import Record
 from bench.remedy import remedy
 from bench.run.inputs import Finder, tapped_layers
-from bench.run.job import CaseSkipped, Job, WeightsError
+from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
 from bench.store import Store, StoreError
 from bench.threads import spin_briefly
 from datasets_lib.discover import available_datasets
+from datasets_lib.images.geometry import FITS, Fit
 from datasets_lib.layouts.category import DatasetError
+from models.components.image_size import image_size
 
 if TYPE_CHECKING:
     from bench.run.inline import InlineRunner
@@ -39,6 +41,9 @@ _NAMES = {
     "--cache-dir": "cache_dir",
     "--image-size": "img_size",
     "--multi-class": "multi_class",
+    "--overlap": "overlap",
+    "--tiles": "tiles",
+    "--fit": "fit",
     "--shots": "shots",
 }
 """Options of sessions by their names here."""
@@ -51,7 +56,10 @@ def train(
     category: Names | None = None,
     model_type: Names = "",
     *,
-    img_size: int | None = None,
+    img_size: int | tuple[int, int] | None = None,
+    fit: Fit = "squash",
+    tiles: tuple[int, int] | None = None,
+    overlap: int = 0,
     normalize: bool = True,
     resume_from: str | Path | None = None,
     keep_state: bool = False,
@@ -75,7 +83,11 @@ def train(
         category: Category, several, or ``all`` for each of them. It may be left out where a dataset
             has one category or none.
         model_type: Model, several, or ``all``; a recipe may follow a dot: ``rd_resnet18.same``.
-        img_size: Side of the images in pixels; None means the model's own.
+        img_size: Side of the images in pixels, or height and width; None means the model's own.
+        fit: Images of another aspect: ``squash`` them, or keep their aspect and ``pad`` or ``crop``
+            them.
+        tiles: Rows and columns of tiles of ``img_size`` that an image is seen as; None: as one.
+        overlap: Pixels that neighboring tiles share.
         normalize: Whether a frozen backbone normalizes images as its weights want it. Models
             without one see images in [0, 1] either way.
         resume_from: File to go on from: what ``keep_state`` left, as if training had not ended, or
@@ -108,6 +120,9 @@ def train(
         chosen,
         options,
         image_size=img_size,
+        fit=fit,
+        tiles=tiles,
+        overlap=overlap if tiles is not None else 0,
         normalize=normalize,
         resume_from=None if resume_from is None else Path(resume_from).expanduser().absolute(),
         keep_state=keep_state,
@@ -153,6 +168,10 @@ class _Session:
         except ValueError as error:
             raise TrainingError(str(error)) from None
         _check_options(options)
+        size, tiles = options["image_size"], options["tiles"]
+        if size is not None and not isinstance(size, int):
+            options["image_size"] = image_size(*size)
+        options["tiles"] = None if tiles is None else tuple(tiles)
         self._settings = settings_of(chosen, changes=changes, **options)
         self._store = Store(self._settings.runs_dir)
 
@@ -255,15 +274,32 @@ def _the_runner() -> "InlineRunner":
 def _check_options(options: Mapping[str, Any]) -> None:
     """Raise `TrainingError` for an option of one call that has an impossible value."""
     size, file = options["image_size"], options["resume_from"]
-    if size is not None and not (isinstance(size, int) and size >= _MIN_SIZE):
+    if size is not None and not _numbers(size, _MIN_SIZE, one=True):
         raise TrainingError(
-            f"img_size: wanted a whole number of pixels from {_MIN_SIZE}, found {size!r}."
+            f"img_size: wanted a whole number of pixels from {_MIN_SIZE}, or two, height and "
+            f"width; found {size!r}."
+        )
+    if options["fit"] not in FITS:
+        raise TrainingError(f"fit: wanted one of {', '.join(FITS)}, found {options['fit']!r}.")
+    if options["tiles"] is not None and not _numbers(options["tiles"], 1):
+        raise TrainingError(
+            f"tiles: wanted two whole numbers, rows and columns, found {options['tiles']!r}."
         )
     if file is not None and not file.is_file():
         raise TrainingError(
             f"resume_from {file}: wanted a saved model or a training state, found no such file. "
             "Correct the path."
         )
+
+
+def _numbers(value: Any, low: int, *, one: bool = False) -> bool:
+    """Return whether a value is two whole numbers from some lowest one on, or a single one."""
+    both = (value, value) if one and isinstance(value, int) else value
+    return (
+        isinstance(both, list | tuple)
+        and len(both) == 2
+        and all(isinstance(n, int) and not isinstance(n, bool) and n >= low for n in both)
+    )
 
 
 def _check_resumable(jobs: Sequence[Job]) -> None:
@@ -299,7 +335,7 @@ def _jobs(finder: Finder, cases: Sequence[Case]) -> list[Job]:
             jobs.append(finder.job(case))
         except CaseSkipped as skip:
             problems[_in_words(str(skip))] = _command(skip, finder)
-        except (DatasetError, WeightsError, ValueError) as error:
+        except (DatasetError, RecipeError, WeightsError, ValueError) as error:
             problems[_in_words(str(error))] = ""
     if problems:
         shown = [

@@ -67,13 +67,13 @@ class Finder:
             images_seen=self.settings.images_seen,
             image_size=self.settings.image_size,
             shots=case.shots,
+            fit=self.settings.fit,
+            tiles=self.settings.tiles,
+            overlap=self.settings.overlap,
             changes=self.settings.changes,
             normalize=self.settings.normalize,
             seed_base=self.settings.seed_base,
             resumed_from=self._resumed_from,
-            fit=self.settings.fit,
-            tiles=self.settings.tiles,
-            overlap=self.settings.overlap,
         )
 
     @cached_property

@@ -239,3 +239,11 @@ def test_memory_can_be_cleared_at_any_time(outputs):
     first = train(*PADIM, **SMALL)
     clear_memory()
     assert train(*PADIM, rerun=True, **SMALL).metrics == first.metrics
+
+
+def test_images_of_another_shape_are_padded_and_tiled(outputs):
+    options = {"pretrained": False, "img_size": (64, 32), "tiles": [1, 2], "overlap": 8}
+    record = train(*PADIM, fit="pad", **options)
+    assert record.protocol["image_size"] == [64, 32]
+    assert (record.protocol["fit"], record.protocol["tiles"]) == ("pad", [1, 2])
+    assert record.metrics["score"]["image_auroc"] is not None
