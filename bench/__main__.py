@@ -15,7 +15,9 @@ from bench.commands import (
     distill,
     doctor,
     ensemble,
+    export,
     leaderboard,
+    predict,
     pretrain,
     tune,
     unbundle,
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
         *(data, doctor, leaderboard, compare, ensemble, cache, tune),
-        *(distill, pretrain, bundle, unbundle),
+        *(distill, pretrain, predict, export, bundle, unbundle),
     ):
         command.add(commands)
     options = parser.parse_args(arguments)

@@ -17,12 +17,15 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image file becomes the model's input: uint8 RGB, ``height`` × ``width`` pixels.
+    """How an image file becomes the model's input.
 
     Attributes:
-        height: Height that images are resized to (bilinear, antialiased).
-        width: Width that they are resized to.
-        crop: Side of the center crop of the resized images; None keeps all.
+        height: Height of the frame that images are resized to (bilinear, antialiased), in pixels.
+        width: Its width.
+        crop: Height and width of the center crop of the frame; None keeps all.
+        fit: ``squash`` fills the frame whatever the aspect; ``pad`` and ``crop`` keep it.
+        tiles: Rows and columns of tiles that the frame is cut into; None means one image.
+        overlap: Rows or columns of pixels that neighboring tiles share.
         bits: Number of bits that the camera fills in files of 16 bits a channel.
         mean: Channel means that the model itself subtracts from images in [0, 1].
         std: Channel standard deviations that it divides by.
@@ -30,15 +33,19 @@ class Preprocessing:
 
     height: int
     width: int
-    crop: int | None = None
+    crop: tuple[int, ...] | None = None
+    fit: Literal["squash", "pad", "crop"] = "squash"
+    tiles: tuple[int, ...] | None = None
+    overlap: int = 0
     bits: int = 16
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        sides = (self.height, self.width, self.crop or min(self.height, self.width))
-        if not all(0 < side <= _MAX_SIDE for side in sides):
-            raise CheckpointError(f"a checkpoint for images of {self.width}×{self.height} pixels")
+        sides = (self.height, self.width, *(self.crop or ()))
+        pairs = [len(pair) for pair in (self.crop, self.tiles) if pair is not None]
+        if not all(0 < side <= _MAX_SIDE for side in sides) or set(pairs) > {2}:
+            raise CheckpointError(f"a checkpoint for images of {sides} pixels")
 
 
 @dataclass(frozen=True)

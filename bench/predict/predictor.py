@@ -13,9 +13,12 @@ from bench.checkpoint.file import Checkpoint, read_checkpoint
 from bench.checkpoint.metadata import CheckpointError, Metadata, is_plain
 from bench.near_names import near_names
 from bench.predict.preprocessing import decode
+from bench.predict.stream import BatchScores
+from bench.run.batch import make_batch
 from bench.run.device import use_device
 from bench.run.predict import HeadPredictions, predict_all
 from bench.run.training.precision import to_float
+from datasets_lib.images.decode import UInt8, read_file
 from models.catalog import MODELS
 from models.components.base import AnomalyModel, Classifier
 from models.components.checkpoints import load_tensors
@@ -80,15 +83,35 @@ class Predictor:
             logits = [self.model.predict(to_float(batch, self.device)) for batch in batches]
         return torch.cat(logits).softmax(1).cpu()
 
+    def score(self, pixels: UInt8) -> BatchScores:
+        """Return what the model says about a batch of images ``(B, H, W, 3)``.
+
+        An image whose score or map is not a number has the score NaN.
+        """
+        images = to_float(as_tensor(pixels), self.device)
+        with torch.inference_mode():
+            if isinstance(self.model, Classifier):
+                shares = self.model.predict(images).float().softmax(1)
+                return BatchScores({}, {}, shares.cpu().numpy())
+            predictions = self.model.predict(make_batch(self.model, images, self.device))
+        scores, maps = {}, {}
+        for head, prediction in predictions.items():
+            scores[head] = prediction.scores.float().cpu().numpy()
+            if prediction.maps is not None:
+                maps[head] = prediction.maps.float().cpu().numpy()
+                scores[head][np.isnan(maps[head]).any(axis=(1, 2))] = np.nan
+        return BatchScores(scores, maps)
+
     def _pixels(self, images: Tensor | Sequence[Path | str]) -> Tensor:
         if isinstance(images, Tensor):
             return images
         own = self.metadata.preprocessing
-        decoded = [decode(Path(file).read_bytes(), Path(file), own).pixels for file in images]
+        paths = [Path(file) for file in images]
+        decoded = [decode(read_file(path), path, own).pixels for path in paths]
         return as_tensor(np.stack(decoded))
 
 
-def as_tensor(pixels: "np.ndarray") -> Tensor:
+def as_tensor(pixels: UInt8) -> Tensor:
     """Return images ``(N, H, W, 3)`` as ``(N, 3, H, W)``, channels last in memory."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 

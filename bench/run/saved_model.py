@@ -11,7 +11,7 @@ from bench.checkpoint.file import write_checkpoint
 from bench.checkpoint.metadata import Calibration, Metadata, Preprocessing, is_plain
 from bench.environment import environment
 from bench.metrics.thresholds import calibrated_threshold
-from bench.record import Record
+from bench.record import Record, from_json
 from bench.run.job import Job
 from bench.run.multi_class import at_rows, rows_of
 from bench.run.predict import HeadPredictions
@@ -40,6 +40,7 @@ def save_model(
     Raises:
         OSError: The file cannot be written.
     """
+    record = from_json(record.to_json())  # plain values: no NaN
     case, protocol, entry = job.case, job.protocol, MODELS[job.case.model]
     weights = WEIGHTS.get(entry.weights or "")
     metadata = Metadata(
@@ -49,7 +50,7 @@ def save_model(
         preprocessing=Preprocessing(
             height=protocol.image_size,
             width=protocol.image_size,
-            crop=protocol.crop,
+            crop=None if protocol.crop is None else (protocol.crop, protocol.crop),
             bits=job.settings.bits,
             mean=weights.mean if weights else (),
             std=weights.std if weights else (),
