@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.arguments import expression, positive
+from bench.arguments import expression, grid, positive, size, whole
+from datasets_lib.images.geometry import FITS
 
 if TYPE_CHECKING:
     from bench.settings import Settings
@@ -70,7 +71,33 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="N",
         help="training budget in images, instead of the profile's; such runs are stored separately",
     )
-    add("--image-size", type=positive, metavar="PX", help="image side instead of the default")
+    add(
+        "--image-size",
+        type=size,
+        metavar="PX",
+        help="image side instead of the default, or HEIGHTxWIDTH, such as 256x640",
+    )
+    add(
+        "--fit",
+        choices=FITS,
+        default="squash",
+        help="images of another aspect: squash them (default), or keep their aspect and pad them "
+        "with gray or crop them; metrics are always over the whole image",
+    )
+    add(
+        "--tiles",
+        type=grid,
+        metavar="RxC",
+        help="see an image as rows and columns of tiles, such as 2x3, each of --image-size: their "
+        "maps are merged, their highest score counts",
+    )
+    add(
+        "--overlap",
+        type=whole,
+        default=0,
+        metavar="PX",
+        help="pixels that neighboring tiles share, where their maps are blended (default 0)",
+    )
     add(
         "--bits",
         type=_bits,
@@ -258,6 +285,9 @@ def settings_of(config: pytest.Config) -> "Settings":
         multi_class=option.bench_multi_class,
         images_seen=option.bench_images_seen,
         image_size=option.bench_image_size,
+        fit=option.bench_fit,
+        tiles=option.bench_tiles,
+        overlap=option.bench_overlap if option.bench_tiles else 0,
         bits=option.bench_bits,
         split_by=option.bench_split_by,
         max_megapixels=option.bench_max_megapixels,

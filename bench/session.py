@@ -20,12 +20,26 @@ from bench.record import Outcome, Record
 from bench.remedy import remedy
 from bench.replay import replay
 from bench.run.inputs import Finder, tapped_layers
-from bench.run.job import CaseSkipped, Job, ProgressCallback, WeightsError, unresolved_record
+from bench.run.job import (
+    CaseSkipped,
+    Job,
+    ProgressCallback,
+    RecipeError,
+    WeightsError,
+    unresolved_record,
+)
 from bench.settings import Settings
 from bench.store import Store, StoreError
 from datasets_lib.discover import FoundDataset
 from datasets_lib.layouts.category import DatasetError
 from models.catalog import MODELS
+
+_UNRESOLVED: dict[type[Exception], Outcome] = {
+    DatasetError: "data",
+    RecipeError: "recipe",
+    WeightsError: "weights",
+}
+"""Outcomes of cases that fail before they become a job."""
 
 
 class Runner(Protocol):
@@ -126,8 +140,8 @@ class BenchSession:
             job = self._finder.job(case)
         except CaseSkipped as skip:
             self._skip(case, skip, request)
-        except (DatasetError, WeightsError) as error:
-            outcome: Outcome = "data" if isinstance(error, DatasetError) else "weights"
+        except (DatasetError, RecipeError, WeightsError) as error:
+            outcome = _UNRESOLVED[type(error)]
             record = unresolved_record(case, self._finder.unresolved_key(case), outcome, str(error))
             self._store.append(record)
             self._progress.note(case.id, outcome)

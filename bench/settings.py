@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from datasets_lib.images.geometry import Fit
+from models.components.image_size import ImageSize
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -23,7 +26,10 @@ class Settings:
         shots: Numbers of training images of few-shot cases, which join the others.
         multi_class: Whether cases of one model for all categories join the others.
         images_seen: Training budget in images; None means the profile's.
-        image_size: Side of the images in pixels; None means the profile's or the model's.
+        image_size: Size of the images in pixels; None means the profile's or the model's.
+        fit: How images of another aspect are fitted into this size.
+        tiles: Rows and columns of tiles of this size; None means whole images.
+        overlap: Rows or columns of pixels that neighboring tiles share.
         bits: Number of bits that cameras fill in 16-bit image files.
         split_by: Regular expression of the prefix of a file name; images of one prefix stay on one
             side of splits by hash. Empty means that each image is on its own.
@@ -63,7 +69,10 @@ class Settings:
     shots: tuple[int, ...] = ()
     multi_class: bool = False
     images_seen: int | None = None
-    image_size: int | None = None
+    image_size: ImageSize | None = None
+    fit: Fit = "squash"
+    tiles: tuple[int, int] | None = None
+    overlap: int = 0
     bits: int = 16
     split_by: str = ""
     max_megapixels: int | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bench.protocol import recorded_shape
 from bench.record import Record
 from models.catalog import MODELS, Recipe
 
@@ -13,19 +14,20 @@ class Conditions:
 
     Attributes:
         images: Hashes of training and test images, by category.
-        sizes: Sides of the evaluated frames in pixels.
+        sizes: Pixels of the evaluated images, and their shape in words.
         tested: Number of test images of each category.
     """
 
     images: tuple[tuple[str, str], ...]
-    sizes: tuple[int, ...]
+    sizes: tuple[tuple[int, str], ...]
     tested: tuple[int, ...]
 
     def differences(self, other: "Conditions") -> list[str]:
         """Return in words how these conditions differ from others."""
         named = []
         if self.sizes != other.sizes:
-            named.append(f"{_joined(self.sizes)} px, not {_joined(other.sizes)}")
+            own, others = (" / ".join(text for _, text in c.sizes) for c in (self, other))
+            named.append(f"{own}, not {others.removesuffix(' px')}")
         if self.tested != other.tested:
             named.append(f"{_joined(self.tested)} test images, not {_joined(other.tested)}")
         if self.images != other.images and not named:
@@ -43,7 +45,7 @@ def conditions_of(records: Iterable[Record]) -> Conditions:
     images = {
         (r.case.data, str(r.fingerprints.get("images_sha256") or r.key.data)) for r in records
     }
-    sizes = {int(r.protocol.get("image_size", 0)) for r in records}
+    sizes = {recorded_shape(r.protocol) for r in records}
     tested = {(r.case.data, int(r.fingerprints.get("images", {}).get("test", 0))) for r in records}
     return Conditions(
         tuple(sorted(images)),

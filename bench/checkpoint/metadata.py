@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from datasets_lib.images.geometry import Fit
+
 VERSION = 1
 """Version of the checkpoint's layout; it counts incompatible changes."""
 
@@ -23,7 +25,7 @@ class Preprocessing:
         height: Height of the frame that images are resized to (bilinear, antialiased), in pixels.
         width: Its width.
         crop: Height and width of the center crop of the frame; None keeps all.
-        fit: ``squash`` fills the frame whatever the aspect; ``pad`` and ``crop`` keep it.
+        fit: How images of another aspect are fitted, as in `datasets_lib.images.geometry`.
         tiles: Rows and columns of tiles that the frame is cut into; None means one image.
         overlap: Rows or columns of pixels that neighboring tiles share.
         bits: Number of bits that the camera fills in files of 16 bits a channel.
@@ -34,7 +36,7 @@ class Preprocessing:
     height: int
     width: int
     crop: tuple[int, ...] | None = None
-    fit: Literal["squash", "pad", "crop"] = "squash"
+    fit: Fit = "squash"
     tiles: tuple[int, ...] | None = None
     overlap: int = 0
     bits: int = 16
@@ -44,7 +46,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         sides = (self.height, self.width, *(self.crop or ()))
         pairs = [len(pair) for pair in (self.crop, self.tiles) if pair is not None]
-        if not all(0 < side <= _MAX_SIDE for side in sides) or set(pairs) > {2}:
+        if not all(0 < side <= _MAX_SIDE for side in sides) or set(pairs) - {2}:
             raise CheckpointError(f"a checkpoint for images of {sides} pixels")
 
 

@@ -13,7 +13,8 @@ from bench.export.description import TOLERANCE, Check
 from bench.export.errors import ExportError
 from bench.predict.predictor import Predictor, as_tensor
 from bench.predict.preprocessing import seen
-from datasets_lib.images.decode import UInt8, read_file, to_rgb
+from datasets_lib.images.decode import UInt8, read_file, resize_image, to_rgb
+from datasets_lib.images.geometry import Geometry
 
 MIN_IMAGES = 16
 BATCH_SIZES = (1, 16)
@@ -111,7 +112,7 @@ def _whole(file: Path, own: Preprocessing) -> Image.Image:
 
 def _frame(image: Image.Image, predictor: Predictor) -> UInt8:
     own = predictor.metadata.preprocessing
-    return np.asarray(image.resize((own.width, own.height), Image.Resampling.BILINEAR))
+    return resize_image(image, Geometry(own.height, own.width, own.fit))
 
 
 def _narrowed(image: Image.Image, predictor: Predictor) -> Image.Image:

@@ -117,7 +117,7 @@ def exported_model(predictor: Predictor, head: str | None, any_size: bool) -> Ex
             f"{metadata.model} is a classifier: only anomaly models are exported. Export its "
             "network by torch.onnx.export."
         )
-    _check_preprocessing(own)
+    _check_preprocessing(own, any_size)
     if head is not None and head not in metadata.heads:
         raise ExportError(
             f"The checkpoint has no head '{head}': wanted one of {', '.join(metadata.heads)}."
@@ -157,10 +157,15 @@ def _packages(form: Format) -> tuple[str, ...]:
     return ("torch", "onnxscript", "onnx")
 
 
-def _check_preprocessing(own: Preprocessing) -> None:
-    if own.fit != "squash" or own.tiles:
+def _check_preprocessing(own: Preprocessing, any_size: bool) -> None:
+    if own.tiles:
         raise ExportError(
-            f"Its images are fitted by '{own.fit}'{' and cut into tiles' if own.tiles else ''}, "
-            "which no graph does here: wanted images resized as a whole. Train it with --fit "
-            "squash and without --tiles, or use the checkpoint itself."
+            f"Its images are cut into {own.tiles[0]} × {own.tiles[1]} tiles, whose maps the graph "
+            "would have to merge: wanted a model of whole images. Train it without --tiles, or "
+            "use the checkpoint itself."
+        )
+    if any_size and own.fit != "squash":
+        raise ExportError(
+            f"Its images are fitted by '{own.fit}', which the graph does not do: export with "
+            "--frames and fit them beforehand, as python -m bench predict does."
         )

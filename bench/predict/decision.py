@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.checkpoint.metadata import Calibration, Metadata, Preprocessing
 from bench.near_names import near_names
-from bench.predict.preprocessing import seen
+from bench.predict.preprocessing import Floats, over_whole_image
 
 DEFAULT_RULE = "calibrated_p95"
-
-Map = npt.NDArray[np.float32]
 
 
 class RuleError(ValueError):
@@ -155,7 +152,7 @@ def score01(own: Calibration, score: float) -> float | None:
 
 
 def regions(
-    values: Map, threshold: float, preprocessing: Preprocessing, size: tuple[int, int]
+    values: Floats, threshold: float, preprocessing: Preprocessing, size: tuple[int, int]
 ) -> list[dict[str, Any]]:
     """Return the connected parts of a map above a threshold, the highest peak first.
 
@@ -172,24 +169,23 @@ def regions(
     """
     from scipy import ndimage
 
-    labels, count = ndimage.label(values > threshold, np.ones((3, 3)))
-    top, left, _, _ = seen(preprocessing)
-    tall, wide = size[1] / preprocessing.height, size[0] / preprocessing.width
+    whole = over_whole_image(values, preprocessing, size)
+    labels, _ = ndimage.label(whole > threshold, np.ones((3, 3)))
+    tall, wide = size[1] / whole.shape[0], size[0] / whole.shape[1]
     found = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[rows, columns] == number
-        y, x = round((rows.start + top) * tall), round((columns.start + left) * wide)
+        y, x = round(rows.start * tall), round(columns.start * wide)
         found.append(
             {
                 "x": x,
                 "y": y,
-                "width": round((columns.stop + left) * wide) - x,
-                "height": round((rows.stop + top) * tall) - y,
+                "width": round(columns.stop * wide) - x,
+                "height": round(rows.stop * tall) - y,
                 "area": round(int(inside.sum()) * tall * wide),
-                "peak": float(values[rows, columns][inside].max()),
+                "peak": float(whole[rows, columns][inside].max()),
             }
         )
-    assert len(found) == count
     return sorted(found, key=lambda region: -region["peak"])
 
 

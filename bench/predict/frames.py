@@ -10,7 +10,7 @@ _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}  # JPEG's markers without a length
 
 _READ = 1 << 16
-_MAX_FRAME = 1 << 30
+_MAX_FRAME = 1 << 28
 
 
 class _Incomplete(Exception):
@@ -48,7 +48,7 @@ def split_frames(start: bytes, stream: BinaryIO) -> Iterator[bytes]:
                 ended = not data
                 buffer += data
                 continue
-            end = len(buffer)
+            end = _start_after(buffer)
         if end:
             yield bytes(buffer[:end])
         del buffer[:end]
@@ -70,7 +70,7 @@ def _end_of_frame(buffer: bytearray) -> int:
         size = int.from_bytes(_part(buffer, 2, 4), "little")
         _part(buffer, 0, size)
         return max(size, len(_BMP))
-    return _next_start(buffer, 1)
+    return _next_start(buffer)
 
 
 def _end_of_png(buffer: bytearray) -> int:
@@ -79,7 +79,7 @@ def _end_of_png(buffer: bytearray) -> int:
         length = int.from_bytes(_part(buffer, place, 4), "big")
         kind = bytes(_part(buffer, place + 4, 4))
         if not kind.isalpha() or length > _MAX_FRAME:
-            return _next_start(buffer, place)
+            return _next_start(buffer)
         place += 12 + length
         _part(buffer, 0, place)
         if kind == b"IEND":
@@ -91,7 +91,7 @@ def _end_of_jpeg(buffer: bytearray) -> int:
     while True:
         marker = _part(buffer, place, 2)
         if marker[0] != 0xFF:
-            return _next_start(buffer, place)
+            return _next_start(buffer)
         if marker[1] == _END_OF_IMAGE:
             return place + 2
         if marker[1] == 0xFF:  # filling
@@ -116,12 +116,17 @@ def _end_of_scan(buffer: bytearray, place: int) -> int:
         place += 2
 
 
-def _next_start(buffer: bytearray, place: int) -> int:
-    """Return where the next PNG or JPEG begins."""
-    found = [at for magic in (_PNG, _JPEG) if (at := buffer.find(magic, place)) >= 0]
-    if not found:
+def _next_start(buffer: bytearray) -> int:
+    """Return where a PNG or JPEG begins after the first file, which is damaged."""
+    end = _start_after(buffer)
+    if end == len(buffer):
         raise _Incomplete
-    return min(found)
+    return end
+
+
+def _start_after(buffer: bytearray) -> int:
+    found = [at for magic in (_PNG, _JPEG) if (at := buffer.find(magic, 1)) >= 0]
+    return min(found, default=len(buffer))
 
 
 def _part(buffer: bytearray, place: int, count: int) -> bytearray:

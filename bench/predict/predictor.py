@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from bench.checkpoint.file import Checkpoint, read_checkpoint
-from bench.checkpoint.metadata import CheckpointError, Metadata, is_plain
+from bench.checkpoint.metadata import CheckpointError, Metadata, Preprocessing, is_plain
 from bench.near_names import near_names
 from bench.predict.preprocessing import decode
 from bench.predict.stream import BatchScores
 from bench.run.batch import make_batch
 from bench.run.device import use_device
-from bench.run.predict import HeadPredictions, predict_all
+from bench.run.predict import HeadPredictions, joined, merge_tiles, predict_all
 from bench.run.training.precision import to_float
+from datasets_lib.batches.tiles import Tiles
 from datasets_lib.images.decode import UInt8, read_file
 from models.catalog import MODELS
 from models.components.base import AnomalyModel, Classifier
@@ -40,6 +41,7 @@ class Predictor:
         self, metadata: Metadata, model: AnomalyModel | Classifier, device: torch.device
     ) -> None:
         self.metadata, self.model, self.device = metadata, model, device
+        self._tiles = _tiles(metadata.preprocessing)
 
     def predict(
         self, images: Tensor | Sequence[Path | str], batch_size: int = BATCH
@@ -58,13 +60,15 @@ class Predictor:
         """
         if not isinstance(self.model, AnomalyModel):
             raise TypeError(f"{self.metadata.model} is a classifier: use probabilities().")
-        return predict_all(
+        pixels = self._pixels(images)
+        predictions = predict_all(
             self.model,
-            self._pixels(images),
+            pixels if self._tiles is None else self._tiles.cut(pixels),
             batch_size=batch_size,
             device=self.device,
             progress=lambda *_: None,
         )
+        return predictions if self._tiles is None else merge_tiles(predictions, self._tiles)
 
     def probabilities(
         self, images: Tensor | Sequence[Path | str], batch_size: int = BATCH
@@ -88,17 +92,22 @@ class Predictor:
 
         An image whose score or map is not a number has the score NaN.
         """
-        images = to_float(as_tensor(pixels), self.device)
+        images = as_tensor(pixels)
         with torch.inference_mode():
             if isinstance(self.model, Classifier):
-                shares = self.model.predict(images).float().softmax(1)
-                return BatchScores({}, {}, shares.cpu().numpy())
-            predictions = self.model.predict(make_batch(self.model, images, self.device))
+                logits = self.model.predict(to_float(images, self.device))
+                return BatchScores({}, {}, logits.float().softmax(1).cpu().numpy())
+            tiles = images if self._tiles is None else self._tiles.cut(images)
+            parts = torch.split(tiles, BATCH)
+            batches = (make_batch(self.model, part, self.device) for part in parts)
+            predictions = joined([self.model.predict(batch) for batch in batches])
+        if self._tiles is not None:
+            predictions = merge_tiles(predictions, self._tiles)
         scores, maps = {}, {}
         for head, prediction in predictions.items():
-            scores[head] = prediction.scores.float().cpu().numpy()
+            scores[head] = prediction.scores.cpu().numpy()
             if prediction.maps is not None:
-                maps[head] = prediction.maps.float().cpu().numpy()
+                maps[head] = prediction.maps.cpu().numpy()
                 scores[head][np.isnan(maps[head]).any(axis=(1, 2))] = np.nan
         return BatchScores(scores, maps)
 
@@ -109,6 +118,18 @@ class Predictor:
         paths = [Path(file) for file in images]
         decoded = [decode(read_file(path), path, own).pixels for path in paths]
         return as_tensor(np.stack(decoded))
+
+
+def _tiles(own: Preprocessing) -> Tiles | None:
+    """Return how frames are cut into what the model takes; None where they are not."""
+    if own.tiles is None:
+        return None
+    rows, columns = own.tiles
+    height, width = (
+        (side + (count - 1) * own.overlap) // count
+        for side, count in ((own.height, rows), (own.width, columns))
+    )
+    return Tiles(rows, columns, own.overlap, height, width)
 
 
 def as_tensor(pixels: UInt8) -> Tensor:

@@ -7,8 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bench.checkpoint.metadata import CheckpointError, Preprocessing
+from bench.checkpoint.metadata import Preprocessing
 from datasets_lib.images.decode import UInt8, resize_image, to_rgb
+from datasets_lib.images.geometry import Geometry
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,22 +40,14 @@ def decode(data: bytes, path: Path, own: Preprocessing) -> Decoded:
     """
     image = to_rgb(data, path, own.bits)
     top, left, height, width = seen(own)
-    pixels = resize_image(image, own.height)[top : top + height, left : left + width]
+    pixels = resize_image(image, _frame(own))[top : top + height, left : left + width]
     return Decoded(image.size, np.ascontiguousarray(pixels))
 
 
-def seen(own: Preprocessing) -> tuple[int, int, int, int]:
-    """Return top, left, height and width of the part of the frame that the model sees."""
-    if own.height != own.width or own.fit != "squash" or own.tiles:
-        raise CheckpointError("Frames that are no squares, and tiles, are not supported yet.")
-    height, width = own.crop or (own.height, own.width)
-    return (own.height - height) // 2, (own.width - width) // 2, height, width
+def over_whole_image(values: Floats, own: Preprocessing, size: tuple[int, int]) -> Floats:
+    """Return a map as it lies over the whole image, at about its own resolution.
 
-
-def on_image(
-    values: npt.NDArray[np.float32], own: Preprocessing, size: tuple[int, int]
-) -> npt.NDArray[np.float32]:
-    """Return a map as the whole image has it, bilinear; the lowest value where none was seen.
+    Padding is left out; what the model did not see has the lowest value.
 
     Args:
         values: ``(h, w)`` map of what the model sees.
@@ -60,6 +55,28 @@ def on_image(
         size: Width and height of the image in pixels.
     """
     top, left, height, width = seen(own)
-    frame = np.full((own.height, own.width), values.min(), np.float32)
-    frame[top : top + height, left : left + width] = values
-    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
+    window = _frame(own).window(*size)
+    whole = np.full((window.height, window.width), values.min(), np.float32)
+    y, x = top - window.top, left - window.left  # of what the model sees, in the whole
+    rows = slice(max(y, 0), min(y + height, window.height))
+    columns = slice(max(x, 0), min(x + width, window.width))
+    whole[rows, columns] = values[
+        rows.start - y : rows.stop - y, columns.start - x : columns.stop - x
+    ]
+    return whole
+
+
+def on_image(values: Floats, own: Preprocessing, size: tuple[int, int]) -> Floats:
+    """Return a map at the size of the whole image, bilinear; see `over_whole_image`."""
+    whole = Image.fromarray(over_whole_image(values, own, size))
+    return np.asarray(whole.resize(size, Image.Resampling.BILINEAR))
+
+
+def _frame(own: Preprocessing) -> Geometry:
+    return Geometry(own.height, own.width, own.fit)
+
+
+def seen(own: Preprocessing) -> tuple[int, int, int, int]:
+    """Return top, left, height and width of the part of the frame that the model sees."""
+    height, width = own.crop or (own.height, own.width)
+    return (own.height - height) // 2, (own.width - width) // 2, height, width

@@ -11,7 +11,7 @@ from bench.aggregate.frame import ComparableRuns, recency_key
 from bench.aggregate.markdown import percent
 from bench.aggregate.ranking import MIN_REPLICATES
 from bench.aggregate.rows import Row
-from bench.protocol import PROFILES
+from bench.protocol import PROFILES, recorded_shape
 from bench.record import Record
 from bench.studies import STUDIES, by_study
 from bench.study import Study, has_randomness, task_of
@@ -233,9 +233,12 @@ def _some(ids: Sequence[str]) -> str:
 
 def _protocol(records: Sequence[Record]) -> str:
     budget = _distinct(_budget(record.protocol) for record in records)
-    sizes = _distinct(_value(record.protocol, "image_size") for record in records)
+    shapes = {recorded_shape(record.protocol)[1] for record in records}
+    plain = {shape for shape in shapes if shape.endswith(" px")}
+    squares = [f"{_distinct(shape.removesuffix(' px') for shape in plain)} px"] if plain else []
+    sizes = " / ".join([*squares, *sorted(shapes - plain)])
     precision = _distinct(_value(record.protocol, "precision") for record in records)
-    return f"{sizes} px; {budget}; training in {precision}"
+    return f"{sizes}; {budget}; training in {precision}"
 
 
 def _budget(protocol: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
 from models.catalog import MODELS, ClassifierRecipe
 from models.components.base import AnomalyModel, Classifier
 from models.components.errors import ImageSizeError
+from models.components.image_size import height_width
 from models.components.weights import IncompleteWeightsError, load_state
 
 
@@ -54,7 +55,7 @@ def classifier_options(protocol: Protocol, classes: int) -> dict[str, Any]:
     assert isinstance(recipe, ClassifierRecipe)
     return {
         "classes": classes,
-        "image_size": protocol.image_size,
+        "image_size": height_width(protocol.image_size)[0],  # square: see `shape_problem`
         "label_smoothing": recipe.label_smoothing,
         **protocol.options,
     }

@@ -36,6 +36,7 @@ from datasets_lib.images.decode import decoded_files, set_pixel_limit
 from datasets_lib.layouts.category import DatasetError
 from models.components.base import ModelContractError
 from models.components.errors import ImageSizeError, TooFewImagesError
+from models.components.image_size import size_text
 
 _TOO_SMALL = re.compile(
     "Kernel size can't be greater than actual input|Padding size should be less than"
@@ -71,7 +72,8 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
             outcome, message = (
                 "recipe",
                 (
-                    f"{job.case.model} cannot take images of {job.protocol.input_size} pixels: "
+                    f"{job.case.model} cannot take images of "
+                    f"{size_text(job.protocol.input_size)} pixels: "
                     f"{_first_line(exception).rstrip('.')}. Choose a larger --image-size."
                 ),
             )

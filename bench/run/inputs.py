@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.case import ALL, Case
-from bench.protocol import PROFILES, Protocol, resolve
+from bench.protocol import PROFILES, Protocol, resolve, shape_problem
 from bench.provenance.case_code import case_code
 from bench.provenance.commit import current_commit
 from bench.record import Key
 from bench.remedy import dataset_remedy
-from bench.run.job import CaseSkipped, Inputs, Job, LabeledInputs, WeightsError
+from bench.run.job import CaseSkipped, Inputs, Job, LabeledInputs, RecipeError, WeightsError
 from bench.run.samples import merged, split_samples
 from bench.settings import Settings
 from datasets_lib.batches.labeled import data_hash
@@ -64,6 +64,9 @@ class Finder:
             images_seen=self.settings.images_seen,
             image_size=self.settings.image_size,
             shots=case.shots,
+            fit=self.settings.fit,
+            tiles=self.settings.tiles,
+            overlap=self.settings.overlap,
         )
 
     def job(self, case: Case) -> Job:
@@ -72,9 +75,12 @@ class Finder:
         Raises:
             CaseSkipped: Data or weights are missing.
             DatasetError: The data are there but cannot be used.
+            RecipeError: The model takes no images of the protocol's shape.
             WeightsError: The weights are there but cannot be used.
         """
         protocol = self.protocol(case)
+        if problem := shape_problem(MODELS[case.model], protocol):
+            raise RecipeError(problem)
         weights = self._weights(case)
         if MODELS[case.model].task == "classification":
             inputs: Inputs | LabeledInputs = self._labeled(case, weights)

@@ -1,6 +1,6 @@
 """Predictions that runs keep for ensembles: scores, and anomaly maps in half precision."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def write_scores(
     path: Path,
     test: ImageSet,
     predictions: Predictions,
-    calibration: ImageSet | None,
+    held_out: Sequence[str],
     calibrated: Predictions,
 ) -> Path:
     """Write names, labels and scores of the test images, and scores of held-out normal images.
@@ -32,8 +32,8 @@ def write_scores(
     ``calibration_names`` and ``calibration.HEAD``.
     """
     arrays: dict[str, Any] = {f"scores.{head}": p.scores.numpy() for head, p in predictions.items()}
-    if calibration is not None:
-        arrays["calibration_names"] = np.array(calibration.names)
+    if calibrated:
+        arrays["calibration_names"] = np.array(held_out)
         arrays |= {f"calibration.{head}": p.scores.numpy() for head, p in calibrated.items()}
     np.savez(path, names=np.array(test.names), labels=test.labels.cpu().numpy(), **arrays)
     return path

@@ -18,6 +18,7 @@ from bench.run.predict import HeadPredictions
 from datasets_lib.batches.image_set import ImageSet
 from models.catalog import MODELS, WEIGHTS
 from models.components.base import AnomalyModel, Classifier
+from models.components.image_size import height_width
 
 _VERSIONS = ("python", "torch", "torchvision", "timm", "numpy", "pillow", "device", "class")
 _SCALE_MAPS = 64  # enough for a median; of 500 maps of 512 pixels it takes seconds
@@ -48,9 +49,12 @@ def save_model(
         recipe=case.recipe,
         task=entry.task,
         preprocessing=Preprocessing(
-            height=protocol.image_size,
-            width=protocol.image_size,
-            crop=None if protocol.crop is None else (protocol.crop, protocol.crop),
+            height=protocol.frame.height,
+            width=protocol.frame.width,
+            crop=None if protocol.crop is None else height_width(protocol.crop),
+            fit=protocol.fit,
+            tiles=protocol.tiles,
+            overlap=protocol.overlap,
             bits=job.settings.bits,
             mean=weights.mean if weights else (),
             std=weights.std if weights else (),

@@ -169,6 +169,8 @@ class ModelEntry:
         tuned: Whether the recipe ``tuned`` was chosen for this very model, by ``bench tune``.
         auxiliary: Texture sets whose images fill ``Batch.auxiliary``, in order of preference;
             procedural textures serve where none is available.
+        auxiliary_fit: How these are fitted: ``squash`` to the size of images, or ``middle``, the
+            middle of images of twice the size. Procedural textures are drawn at the size of images.
         aliases: Other names to find the model by.
         group: Side of a study's comparison, such as ``resnet``.
     """
@@ -194,6 +196,7 @@ class ModelEntry:
     randomness: Literal["none", "seed"] = "seed"
     tuned: bool = False
     auxiliary: tuple[str, ...] = ()
+    auxiliary_fit: Literal["squash", "middle"] = "squash"
     aliases: tuple[str, ...] = ()
     group: str = ""
 

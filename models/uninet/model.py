@@ -16,6 +16,7 @@ from models.catalog import WEIGHTS
 from models.components.anomaly_map import upsample_and_blur
 from models.components.backbone import STRIDES, Backbone, trainable_network
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.errors import ImageSizeError
 from models.reverse_distillation.distance import distance_maps
 from models.reverse_distillation.resnet_student import SHAPES, ResNetDecoder, ResNetShape
 from models.uninet.bottleneck import AttentionBottleneck
@@ -137,7 +138,7 @@ def _upsampled(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def _check_size(height: int, width: int) -> None:
     deepest = STRIDES[4]
     if height % deepest or width % deepest:
-        raise ValueError(
+        raise ImageSizeError(
             f"UniNet halves and doubles an image {deepest}-fold: wanted sides that are multiples "
             f"of {deepest} pixels, found {height}×{width}. Choose such an image size."
         )
