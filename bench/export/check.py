@@ -62,7 +62,7 @@ def compare(
     if not any_size:
         return check
     own = images[:_OWN_SIZE]
-    found = [run(np.asarray(image)[None]) for image in own]
+    found = [run(np.array(image)[None]) for image in own]
     by_rows = np.stack([_frame(_narrowed(image, predictor), predictor) for image in own])
     rows_first = _predicted(predictor, head, by_rows)
     resized, pillow = (
