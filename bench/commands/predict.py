@@ -106,12 +106,13 @@ def load_scorer(path: Path, device: str) -> "Scorer":
             from bench.export.onnx_file import load_onnx
 
             return load_onnx(path, device)
+        from bench.ensemble.saved import is_ensemble, load_ensemble
         from bench.predict.predictor import load_checkpoint
         from bench.run.device import DeviceError
     except CheckpointError as error:
         raise CommandError(str(error)) from None
     try:
-        return load_checkpoint(path, device)
+        return load_ensemble(path, device) if is_ensemble(path) else load_checkpoint(path, device)
     except (CheckpointError, DeviceError) as error:
         raise CommandError(str(error)) from None
     except RuntimeError as error:  # torch's word on a device that is none
