@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 from bench.protocol import recorded_shape
 from bench.record import Record
@@ -65,6 +66,7 @@ def budget_share(record: Record) -> float | None:
     if not recipe:
         return None
     fitted = record.fingerprints.get("images", {}).get("fit", 0)
+    fitted *= prod(record.protocol.get("tiles") or (1,))  # each tile is an image to train on
     own = recipe.get("images") or recipe.get("epochs", 0) * fitted
     planned = record.protocol.get("images_seen") or own
     if record.key.profile == "standard" and (known := _catalog_recipe(record)):

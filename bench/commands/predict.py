@@ -139,7 +139,7 @@ def _predict(
         results = predict_stream(
             scorer, _frames(options), options.batch_size, keep_data=options.maps is not None
         )
-        for result in results:
+        for result in _within_memory(results):
             count += 1
             if result.error:
                 failed += 1
@@ -149,6 +149,24 @@ def _predict(
     if failed:
         print(f"{failed} of {count} images could not be predicted", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _within_memory(results: "Iterator[Scored]") -> "Iterator[Scored]":
+    """Yield results; say what to do where memory does not suffice for a batch.
+
+    Raises:
+        CommandError: It does not.
+    """
+    try:
+        yield from results
+    except (MemoryError, RuntimeError) as error:
+        # torch's errors of a device and of the host are both RuntimeErrors.
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        raise CommandError(
+            f"Out of memory: {(str(error).splitlines() or ['no reason given'])[0]} Choose a "
+            "smaller --batch-size."
+        ) from None
 
 
 def _frames(options: argparse.Namespace) -> "Iterator[Frame | None]":
@@ -248,7 +266,9 @@ def _pictures(
             f"--contours wants a threshold for maps, found none ({rule.about}). Leave it out."
         )
     contour = rule.map_threshold if options.contours else None
-    return Pictures(options.maps, own, scorer.metadata.preprocessing, contour)
+    pictures = Pictures(options.maps, own, scorer.metadata.preprocessing, contour)
+    pictures.draw_scale()
+    return pictures
 
 
 def _class_line(scorer: "Scorer", result: "Scored") -> dict[str, Any]:

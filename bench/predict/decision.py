@@ -13,6 +13,9 @@ from bench.predict.preprocessing import Floats, over_whole_image
 
 DEFAULT_RULE = "calibrated_p95"
 
+_MIN_HELD_OUT = 19
+"""Minimum number of normal images whose largest score bounds 95 % of others: 1 / (n + 1) ≤ 5 %."""
+
 
 class RuleError(ValueError):
     """A checkpoint has no such head, category or threshold; the message says which it has."""
@@ -128,7 +131,11 @@ def choose_rule(
             # Chosen on the same labels as the threshold itself.
             pixels = own.test_thresholds.get("pixel_best_f1", pixels)
             return Rule(rules[name], pixels, f"{name}, which was chosen on test labels")
-        return Rule(rules[name], pixels, f"{name} of {len(own.scores)} held-out normal images")
+        count = len(own.scores)
+        about = f"{name} of {count} held-out normal images"
+        if name == DEFAULT_RULE and count < _MIN_HELD_OUT:
+            about += f", the largest score: expect up to {1 / (count + 1):.0%} false alarms"
+        return Rule(rules[name], pixels, about)
     offered = ", ".join(rules) or "none"
     if threshold is None:
         about = (

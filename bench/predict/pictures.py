@@ -65,6 +65,20 @@ class Pictures:
             overlay[_outline(whole > self.contour)] = _CYAN
         return [self._save(colors, f"{place}_heat"), self._save(overlay, f"{place}_overlay")]
 
+    def draw_scale(self) -> Path:
+        """Write ``scale.png``, the colors with their values.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        from bench.plots.error_panels import draw_color_bar
+        from bench.plots.style import new_figure, save
+
+        low, high = self._range
+        figure = new_figure(4, 0.8, arranged=False)
+        draw_color_bar(figure.add_axes((0.05, 0.7, 0.9, 0.2)), low, (low + high) / 2, high)
+        return save(figure, self.folder / "scale.png")
+
     def colors(self, values: Floats) -> tuple[Floats, RGB]:
         """Return the heat ``(H, W)`` in [0, 1] of a map, and its colors ``(H, W, 3)``."""
         low, high = self._range

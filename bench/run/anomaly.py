@@ -158,7 +158,8 @@ class AnomalyTask(Task):
         regions = None
         if test.masks is not None:
             regions = cached_regions(test.masks, settings.cache_dir / "regions")
-        whole = len(test) == len(part.tested)
+        # Regions are of whole images: a crop's own head has none.
+        whole = not any(head.endswith(CROP_SUFFIX) for head in results)
         saturated = (
             saturated_regions(self.job.case.dataset, part.tested, results) if whole else None
         )

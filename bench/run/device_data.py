@@ -231,9 +231,14 @@ def _to_device(data: SplitData, device: torch.device) -> SplitData:
             return replace(part, images=part.images.pin_memory())
         return part.to(device)
 
+    frames = data.frames
+    if frames is not None:  # their images stay, their tiles move
+        masks = None if frames.masks is None else frames.masks.to(device)
+        frames = replace(frames, labels=frames.labels.to(device), masks=masks)
     return replace(
         data,
         fit=move(data.fit),
+        frames=frames,
         calibration=move(data.calibration) if data.calibration else None,
         test=move(data.test),
     )

@@ -166,7 +166,7 @@ class Finder:
         if case.category != ALL or ALL in names:
             return ()
         if not found and not generated:
-            raise self._skip(case.dataset, f"DIR/{case.dataset}/{names[0] if names else ''}")
+            raise self._skip(case.dataset, _place(case.dataset, names[0] if names else None))
         if len(names) < 2:
             raise CaseSkipped(
                 f"{case.data} trains one model for all categories: wanted at least two, found "
@@ -219,7 +219,7 @@ class Finder:
         entry = DATASETS.get(case.dataset)
         if entry and entry.embedded:
             return Path(), entry.reader
-        raise self._skip(case.dataset, f"DIR/{case.dataset}")
+        raise self._skip(case.dataset, _place(case.dataset))
 
     def _reader(self, case: Case) -> Reader:
         """Return the reader of a case's dataset, which was found or is generated."""
@@ -282,7 +282,14 @@ class Finder:
         # One reason for all categories of a missing set, so that pytest folds them into a line.
         whole = not dataset and case.dataset in DATASETS
         category = DATASETS[case.dataset].categories[0] if whole else case.category
-        raise self._skip(missing, f"DIR/{case.dataset}/{category}")
+        raise self._skip(missing, _place(case.dataset, category))
+
+
+def _place(dataset: str, category: str | None = None) -> str:
+    """Return where a dataset's folder, or that of a category, is looked for."""
+    entry = DATASETS.get(dataset)
+    one_folder = entry is not None and entry.package  # its table lists the images of all categories
+    return f"DIR/{dataset}" if one_folder or not category else f"DIR/{dataset}/{category}"
 
 
 def tapped_layers(cases: Iterable[Case]) -> dict[str, tuple[int, ...]]:

@@ -56,7 +56,7 @@ class Tiles:
         return self._cut(masks)
 
     def image_set(self, frames: ImageSet) -> ImageSet:
-        """Return every tile as an image of its own, named ``NAME#1`` and so on.
+        """Return every tile as an image of its own, of its frame's name.
 
         A tile is defective where its mask shows a defect; in a set without masks, where its frame
         is.
@@ -72,7 +72,7 @@ class Tiles:
             images=self.cut(frames.images),
             labels=labels,
             masks=masks,
-            names=tuple(f"{name}#{number + 1}" for name in frames.names for number in range(count)),
+            names=tuple(name for name in frames.names for _ in range(count)),
             defects=tuple(
                 kind if label else None for kind, label in zip(kinds, labels.tolist(), strict=True)
             ),

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from datasets_lib.download.unpack import Progress, unpack
 from datasets_lib.entry import Archive, DatasetEntry
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import subfolders
+from datasets_lib.layouts.nearest import nearest_layout
 from datasets_lib.resolve import resolve_callable
 
 
@@ -136,13 +137,20 @@ def _stripped(unpacked: Path, archive: Archive | None) -> Path:
 def _dataset_root(folder: Path, entry: DatasetEntry | None) -> Path | None:
     """Return the outermost folder that a finder recognizes along a chain of single folders."""
     finders = [entry.finder] if entry else [layout.finder for layout in CUSTOM_LAYOUTS.values()]
+    for within in _single_folders(folder):
+        if any(resolve_callable(finder)(within) is not None for finder in finders):
+            return within
+    return None
+
+
+def _single_folders(folder: Path) -> Iterator[Path]:
+    """Yield a folder, the only folder in it if there is just one, and so on."""
     while True:
-        if any(resolve_callable(finder)(folder) is not None for finder in finders):
-            return folder
+        yield folder
         # Licenses and read-me files may lie next to the folder.
         within = [path for path in subfolders(folder) if path.name != "__MACOSX"]
         if len(within) != 1:
-            return None
+            return
         folder = within[0]
 
 
@@ -186,8 +194,16 @@ def _unrecognized(
         )
         remedy = "Name a dataset of the catalog with --as (python -m bench data list), or lay out "
         remedy += "its folders so."
+        if (nearest := _nearest(whole)) is not None:
+            remedy = f"Its folders are near to a layout: {nearest}."
     else:
         names = f", with folders such as {entry.categories[0]}" if entry.categories else ""
         wanted = f"{entry.title}{names}"
         remedy = f"Get the archive of {name} again from {entry.homepage or 'its publisher'}."
     return f"{files} is not {wanted}: found {', '.join(contents)} … in it. {remedy}"
+
+
+def _nearest(whole: Path) -> str | None:
+    """Return what the outermost folder that resembles a layout needs."""
+    clauses = (nearest_layout(folder) for folder in _single_folders(whole))
+    return next((clause for clause in clauses if clause is not None), None)

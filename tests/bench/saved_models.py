@@ -47,8 +47,14 @@ def gray(count, seed=0, side=SIDE, spot=False):
     return images
 
 
-def save_padim(path, **fields):
-    """Save a PaDiM of gray images, calibrated on thirty of them; return it and its raw scores."""
+def save_padim(path, *, spoil=lambda model: None, **fields):
+    """Save a PaDiM of gray images, calibrated on thirty of them; return it and its raw scores.
+
+    Args:
+        path: Path of the file.
+        spoil: Changes the model before it is saved.
+        fields: Fields of its metadata.
+    """
     model = driver.make("padim_resnet18")
     images = torch.from_numpy(gray(64)).permute(0, 3, 1, 2) / 255
     driver.gather(model, images[:32], cuts=8)
@@ -64,6 +70,7 @@ def save_padim(path, **fields):
         test_thresholds={"best_f1": float(ascending[15]), "pixel_best_f1": float(ascending[15])},
         map_range=(float(scores.maps.median()), 2 * float(ascending[-1])),
     )
+    spoil(model)
     given = {"calibrations": {"": {"score": own}}, **fields}
     save(path, "padim_resnet18", model, **given)
     return model, own

@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,13 @@ def test_a_session_says_the_same(tmp_path):
             finder(tmp_path).job(case_named(f"rd_resnet18-{data}-default-scratch-s0"))
         assert dataset_remedy(data.partition(".")[0]) in str(skipped.value)
         assert said in str(skipped.value)
+        assert f"put it at DIR/{data.partition('.')[0]}/" in str(skipped.value)
+
+
+def test_a_set_whose_table_lists_all_categories_goes_into_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "elpv_dataset", None)  # not to be found, even if installed
+    with pytest.raises(CaseSkipped, match="put it at DIR/elpv and name DIR"):
+        finder(tmp_path).job(case_named("rd_resnet18-elpv.mono-default-scratch-s0"))
 
 
 @pytest.mark.parametrize(

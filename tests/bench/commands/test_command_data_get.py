@@ -277,6 +277,14 @@ def test_prepare_refuses_a_file_without_the_dataset(add_entry, tmp_path, home, c
     assert not (home / "rods").exists()
 
 
+def test_prepare_names_the_nearest_layout(rods, tmp_path, home, capsys):
+    for name in ("bolt", "nut"):
+        shutil.copytree(rods / "short" / "train" / "good", tmp_path / "parts" / name)
+    archive = pack(tmp_path / "mine.zip", tmp_path / "parts")
+    assert main(["data", "prepare", str(archive), "--as", "mine"]) == 2
+    assert "it has the classes bolt, nut without a split" in capsys.readouterr().err
+
+
 def test_prepare_accepts_alternative_folder_names(rods, add_entry, tmp_path, home):
     add_entry(Archive("rods.zip"), folders=("rods_ad",))
     archive = pack(tmp_path / "rods.zip", rods)

@@ -181,8 +181,8 @@ def test_maps_are_pictures_at_the_size_of_the_image_in_one_scale(predict, saved,
         path.relative_to(tmp_path / "maps").as_posix() for path in tmp_path.glob("maps/**/*.png")
     )
     # A file that was named on its own keeps away from others of its name.
-    assert len(names) == 14
-    assert {"good/0_heat.png", "spot/2_overlay.png", "0_heat.png"} <= set(names)
+    assert len(names) == 14 + 1
+    assert {"scale.png", "good/0_heat.png", "spot/2_overlay.png", "0_heat.png"} <= set(names)
     for kind in ("good", "spot"):
         image = pixels_of(images / kind / "2.png")
         heat = pixels_of(tmp_path / "maps" / kind / "2_heat.png")
@@ -218,6 +218,15 @@ def test_paths_and_frames_come_through_the_standard_input(predict, images, monke
     assert [line["image"] for line in frames] == [f"frame-{n:06}" for n in range(6)]
     for lines in (paths, frames):
         assert [line["score"] for line in lines] == pytest.approx(expected, rel=1e-5)
+
+
+def test_scores_that_are_no_number_are_errors_of_their_images(predict, images, tmp_path):
+    path = tmp_path / "broken.pth"
+    save_padim(path, spoil=lambda model: model.gaussians.mean.fill_(torch.nan))
+    code, out, err = predict(images, checkpoint=path)
+    assert code == 1
+    assert "6 of 6" in err
+    assert all("NaN" in line["error"] for line in lines_of(out))
 
 
 def test_watched_folder_is_predicted_as_it_fills(predict, images):

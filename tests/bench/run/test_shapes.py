@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench.case import Case
-from bench.run.anomaly import AnomalyTask
+from bench.run.anomaly import AnomalyTask, split_held_out
 from bench.run.device_data import DeviceData
 from bench.run.inputs import Finder
 from bench.run.job import RecipeError
@@ -148,6 +148,14 @@ def test_frames_are_cut_into_tiles_to_train_and_to_predict_and_put_together(load
     blended = falling * left.maps[..., 24:] + (1 - falling) * right.maps[..., :8]
     whole = torch.cat([left.maps[..., :24], blended, right.maps[..., 8:]], dim=-1)
     torch.testing.assert_close(test.maps, whole, rtol=1e-3, atol=1e-4)
+
+
+def test_all_tiles_of_a_held_out_image_are_held_out(loaded):
+    task = loaded("efficientad_small", image_size=64, tiles=(1, 2))
+    (name,) = task.inputs.held_out
+    fitted, held_out = split_held_out(task.data.fit, task.inputs.held_out)
+    assert held_out.names == (name, name)
+    assert len(fitted) == 2 * task.inputs.images["fit"]
 
 
 def test_shapes_share_neither_images_nor_features(loaded):
