@@ -17,6 +17,7 @@ from bench.commands import (
     distill,
     doctor,
     ensemble,
+    export,
     history,
     leaderboard,
     nightly,
@@ -56,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
         *(data, doctor, plan, leaderboard, page, show),
-        *(compare, history, ensemble, predict, nightly, accept),
-        *(bisect, simulate, cache, tune, distill, pretrain),
-        *(bundle, unbundle),
+        *(compare, history, ensemble, predict, export, nightly),
+        *(accept, bisect, simulate, cache, tune, distill),
+        *(pretrain, bundle, unbundle),
     ):
         command.add(commands)
     options = parser.parse_args(arguments)

@@ -1,6 +1,7 @@
 """``python -m bench ensemble``: does an ensemble of finished runs beat the best of them?"""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from bench.commands.command import CommandError
 from datasets_lib.atomic import atomic_path
 
 if TYPE_CHECKING:
+    from bench.ensemble.choose import Choice
     from bench.ensemble.members import Panel
     from bench.report.paired_runs import Run
 
@@ -47,6 +49,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="JSONL files of records, in the runs folder of the results "
         "(default: results/runs/records.jsonl)",
     )
+    command.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="write the chosen ensemble as one file that predict takes; its members need saved "
+        "models (pytest bench … --save-models)",
+    )
     command.add_argument("--out", type=Path, metavar="FILE", help="Markdown file to write to")
     command.set_defaults(run=_run)
 
@@ -62,7 +71,10 @@ def _run(options: argparse.Namespace) -> int:
     usable = [panel for panel in found if not _too_small(panel)]
     if not usable:
         raise CommandError(_nothing(found))
-    report = ensemble_report([choose(panel, options.top) for panel in usable])
+    choices = [choose(panel, options.top) for panel in usable]
+    if options.save is not None:
+        _save(choices, options.save)
+    report = ensemble_report(choices)
     passed_over = [
         f"* {panel.title}: {_too_small(panel)}" for panel in found if panel not in usable
     ]
@@ -75,6 +87,22 @@ def _run(options: argparse.Namespace) -> int:
             temporary.write_text(report, encoding="utf-8")
         print(options.out)
     return 0
+
+
+def _save(choices: "list[Choice]", path: Path) -> None:
+    """Write the chosen ensemble of one set of images."""
+    from bench.checkpoint.metadata import CheckpointError
+    from bench.ensemble.members import NoMemberError
+    from bench.ensemble.saved import save_ensemble
+
+    if len(choices) > 1:
+        names = ", ".join(choice.panel.title for choice in choices)
+        raise CommandError(f"--save writes one ensemble, found {names}: select one with -k.")
+    try:
+        save_ensemble(choices[0], path)
+    except (NoMemberError, CheckpointError) as error:
+        raise CommandError(f"The ensemble was not saved: {error}") from None
+    print(f"saved {path}", file=sys.stderr)
 
 
 def _runs(options: argparse.Namespace) -> "list[Run]":

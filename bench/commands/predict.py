@@ -38,7 +38,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "predict", help="predict images with a model that --save-models saved", epilog=_EPILOG
     )
-    command.add_argument("checkpoint", type=Path, help="file that --save-models wrote")
+    command.add_argument(
+        "checkpoint", type=Path, help="file that --save-models wrote, or an .onnx file of export"
+    )
     command.add_argument(
         "source",
         nargs="*",
@@ -98,11 +100,19 @@ def load_scorer(path: Path, device: str) -> "Scorer":
         CommandError: The file or the device cannot be used.
     """
     from bench.checkpoint.metadata import CheckpointError
-    from bench.predict.predictor import load_checkpoint
-    from bench.run.device import DeviceError
 
     try:
-        return load_checkpoint(path, device)
+        if path.suffix == ".onnx":
+            from bench.export.onnx_file import load_onnx
+
+            return load_onnx(path, device)
+        from bench.ensemble.saved import is_ensemble, load_ensemble
+        from bench.predict.predictor import load_checkpoint
+        from bench.run.device import DeviceError
+    except CheckpointError as error:
+        raise CommandError(str(error)) from None
+    try:
+        return load_ensemble(path, device) if is_ensemble(path) else load_checkpoint(path, device)
     except (CheckpointError, DeviceError) as error:
         raise CommandError(str(error)) from None
     except RuntimeError as error:  # torch's word on a device that is none

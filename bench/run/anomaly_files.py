@@ -13,6 +13,7 @@ from bench.run.job import Inputs, Job
 from bench.run.kept_predictions import MAPS_LIMIT, write_maps, write_scores
 from bench.run.multi_class import at_rows, rows_of
 from bench.run.predict import HeadPredictions
+from bench.run.whole_images import over_whole_images, windows_of
 from datasets_lib.batches.image_set import ImageSet
 from models.catalog import MODELS
 
@@ -182,10 +183,15 @@ def _write_maps(
     predictions: dict[str, HeadPredictions],
     calibrated: dict[str, HeadPredictions],
 ) -> Path | None:
-    """Write maps of the full frames; a model that crops has its maps pasted into them."""
-    masks = data.shown.masks
-    if job.protocol.crop is not None:
-        predictions, masks = paste(predictions, job.protocol.image_size), data.frame_masks
+    """Write maps of whole frames or images: as they are evaluated, not as a crop shows them."""
+    assert isinstance(job.inputs, Inputs)
+    plan, masks = job.protocol, data.shown.masks
+    if plan.crop is not None:
+        predictions, masks = paste(predictions, plan.image_size), data.frame_masks
+    elif plan.fit != "squash":
+        predictions = over_whole_images(predictions, windows_of(job.inputs.test, plan.frame))
+        calibrated = over_whole_images(calibrated, windows_of(job.inputs.calibration, plan.frame))
+        masks = data.frame_masks
     limit = None if job.settings.keep_maps else MAPS_LIMIT
     path = job.folder / "maps.npz"
     return write_maps(path, data.shown.names, predictions, calibrated, masks, limit)

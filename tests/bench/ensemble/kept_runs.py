@@ -44,7 +44,7 @@ def keep_run(results, model, noise, *, defective, seed=0, gap=1.5, scale=1.0, he
     record = make(model, **how)
     folder = f"runs/{record.key.id}/{record.key.profile}"
     (results / folder).mkdir(parents=True, exist_ok=True)
-    write_scores(results / folder / "scores.npz", test, found, normal, calibrated)
+    write_scores(results / folder / "scores.npz", test, found, normal.names, calibrated)
     maps = write_maps(results / folder / "maps.npz", test.names, found, calibrated, test.masks)
     artifacts = {"scores": f"{folder}/scores.npz", "maps": f"{folder}/maps.npz"}
     assert maps is not None

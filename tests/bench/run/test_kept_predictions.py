@@ -26,13 +26,13 @@ def predictions(count, maps=True):
 
 def test_scores_of_tested_and_held_out_images_are_kept(tmp_path):
     test, normal = predictions(5), predictions(3)
-    path = write_scores(tmp_path / "s.npz", images(5), {"a": test}, images(3), {"a": normal})
+    path = write_scores(tmp_path / "s.npz", images(5), {"a": test}, images(3).names, {"a": normal})
     with np.load(path) as file:
         assert file["names"].tolist() == list(images(5).names)
         np.testing.assert_array_equal(file["scores.a"], test.scores)
         np.testing.assert_array_equal(file["calibration.a"], normal.scores)
         assert len(file["calibration_names"]) == 3
-    path = write_scores(tmp_path / "s.npz", images(5), {"a": test}, None, {})
+    path = write_scores(tmp_path / "s.npz", images(5), {"a": test}, (), {})
     with np.load(path) as file:
         assert sorted(file.files) == ["labels", "names", "scores.a"]
 
