@@ -149,7 +149,8 @@ def fit_baseline(measure: Measure, values: ArrayLike, prior: Prior | None = None
     variance, total = shrink(prior, own, degrees)
     if not given:
         # A robust scale sees the middle of the noise, the screen its tail.
-        scaled = np.abs(rows - center[:, None]) / np.sqrt(variance)[:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scaled = np.abs(rows - center[:, None]) / np.sqrt(variance)[:, None]
         tail = _tail_factor(scaled, runs, total, 1 - 2 * measure.alpha_screen)
         prior = replace(prior, tail=tail)
     variance = variance * prior.tail**2

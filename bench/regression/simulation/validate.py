@@ -223,7 +223,7 @@ def _family(noise: Noise, measure: Measure, cases: int, nights: int, seed: int) 
 
 
 def _search(name: str, nights: int, seed: int) -> SearchTally:
-    return search_commits(max(1, nights // 2), _random(seed, "bisection", name), **SEARCHES[name])
+    return search_commits(nights, _random(seed, "bisection", name), **SEARCHES[name])
 
 
 def _drift(noise: Noise, cases: int, seed: int) -> DriftTally:
