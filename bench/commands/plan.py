@@ -41,7 +41,8 @@ def _run(options: argparse.Namespace) -> int:
     rows = [[one.case.id, one.reason, one.why, f"{one.seconds:.0f}"] for one in plan.planned]
     if rows:
         print(tabulate(rows, headers=["case", "reason", "why", "s"], disable_numparse=True))
-    print(f"{len(plan.planned)} cases would run, about {plan.seconds:.0f} s")
+    running = [one for one in plan.planned if not one.record]
+    print(f"{len(running)} cases would run, about {plan.seconds:.0f} s")
     if plan.unchanged:
         print(f"{plan.unchanged} cases did not change and would not run")
     if plan.over_budget:
