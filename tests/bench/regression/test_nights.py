@@ -143,3 +143,20 @@ def test_a_second_night_is_refused_with_a_message(clone):
     assert refused.returncode == 11
     assert "Another night runs" in refused.stderr
     assert "process 1234" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_gated_session_fails_on_a_regression_and_says_which_metric(clone):
+    clone.night()
+    session = clone.session("--gate")
+    assert session.returncode == 0, session.stdout + session.stderr
+    clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
+    gated = clone.session("--gate")
+    assert gated.returncode == 10, gated.stdout + gated.stderr
+    assert f"{CASE}: regressed" in gated.stdout
+    assert "score.pixel_auroc" in gated.stdout
+    assert "loss +" in gated.stdout
+    assert alarms(clone) == []  # a gate adds nothing to the ledger
+    night = clone.night()  # what the session ran is compared, and alarms
+    assert night.returncode == 10
+    assert "a session ran it" in clone.report()
