@@ -88,6 +88,14 @@ class Pair:
     fixed: bool
 
     @property
+    def base(self) -> Run:
+        """Return the run whose code is the better one, should tonight's be worse.
+
+        Without randomness it is the first one, so that a slow decline adds up.
+        """
+        return self.window[0] if self.fixed else self.window[-1]
+
+    @property
     def equal(self) -> bool:
         """Return whether every quality is the same, to the last digit, as in a run before."""
         return all(
@@ -170,11 +178,8 @@ def screen_all(
 
 
 def fixed_findings(pair: Pair) -> list[Finding]:
-    """Return the qualities of a model without randomness that are not what they were.
-
-    The first run of the window is the base, so that a slow decline adds up.
-    """
-    base, run = pair.window[0], pair.tonight[0]
+    """Return the qualities of a model without randomness that are not what they were."""
+    base, run = pair.base, pair.tonight[0]
     findings = []
     for name, value in run.values.items():
         before = base.values.get(name)

@@ -67,7 +67,7 @@ def confirm(
         suspects: What is suspected.
         screens: The tests that said so, for levels and spreads.
     """
-    base = pair.window[0] if pair.fixed else pair.window[-1]
+    base = pair.base
     if why := why_unreachable(base.commit, base.dirty):
         return [replace(finding, method=f"not confirmed: {why}") for finding in suspects]
     try:

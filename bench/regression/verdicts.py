@@ -131,7 +131,7 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
         mine = [finding.outcome for finding in verdicts.findings if finding.configuration == name]
         outcome = worst(mine) if run.series in paired else "first"
         runs.append(replace(run, outcome=outcome, drift=sums.get(name, {})))
-    base = {pair.series.configuration: pair.window[-1].commit for pair in verdicts.pairs}
+    base = {pair.series.configuration: pair.base.commit for pair in verdicts.pairs}
     for finding in verdicts.findings:
         if finding.outcome == "regressed":
             ledger.raise_alarm(_alarm(finding, verdicts.night, base.get(finding.configuration)))

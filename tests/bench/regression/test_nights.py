@@ -28,7 +28,7 @@ def test_a_planted_regression_is_caught_named_bisected_and_seen_to_be_fixed(clon
     same = clone.night()
     assert same.returncode == 0
     assert "Nothing: no case changed" in clone.report()
-    assert "1 cases: nothing changed" in clone.report()
+    assert "1 case: nothing changed" in clone.report()
 
     clone.change("models/padim.py", "_LAYERS = (1, 2, 3)", "_LAYERS = (1, 2)")
     planned = clone.run("plan", "--canaries", "0", "--rotation", "0")
