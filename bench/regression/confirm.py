@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from bench.regression.detectable import RELEVANT, block_levels, case_designs
 from bench.regression.measures import BLOCKS, Array, Measure
 from bench.regression.robust import INEFFICIENCY, huber_location
-from bench.regression.screen import Baseline, mean_scale
+from bench.regression.screen import Baseline
 from bench.regression.stages import chance
 
 Verdict = Literal["regressed", "another block", "not confirmed", "two modes", "invalid"]
@@ -86,13 +86,10 @@ def check_block(
     """
     sides = [np.asarray(side, dtype=float) for side in (base, head)]
     runs = np.array([np.isfinite(side).sum(1) for side in sides])
-    if measure.robust:
-        scale = np.sqrt(baseline.variance)
-        (base_center, base_squares), (head_center, head_squares) = (
-            huber_location(side, scale) for side in sides
-        )
-    else:
-        (base_center, base_squares), (head_center, head_squares) = map(_squares, sides)
+    scale = np.sqrt(baseline.variance)
+    (base_center, base_squares), (head_center, head_squares) = (
+        huber_location(side, scale) for side in sides
+    )
     own = np.maximum(runs.sum(0) - 2, 0)
     degrees = baseline.degrees + own
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -102,8 +99,7 @@ def check_block(
             + head_squares
         ) / degrees
         drop = base_center - head_center
-        factor = INEFFICIENCY if measure.robust else 1.0
-        error = np.sqrt(variance * factor * (1 / runs).sum(0))
+        error = np.sqrt(variance * INEFFICIENCY * (1 / runs).sum(0))
         p = np.where(runs.min(0) >= 2, student.sf(drop / error, degrees), np.nan)
     passed = (p < np.asarray(levels)) & (drop > RELEVANT * measure.step(baseline.center))
     return Block(drop, error, degrees, p, passed)
@@ -184,24 +180,22 @@ def _combined_p(
 def two_modes(values: ArrayLike, step: ArrayLike) -> NDArray[np.bool_]:
     """Return whether each row splits into two groups further apart than a step.
 
-    A group has at least two runs: a single one is an outlier. A t test fails on such rows.
+    Each group has at least two runs (a single one is an outlier) and a range below the gap between
+    them (or else it is noise, however large). A t test fails on such rows.
 
     Args:
         values: ``(N, M)`` with NaN for missing runs, on the scale of the tests.
         step: ``(N,)`` distances that matter, from `Measure.step`.
     """
     ascending = np.sort(np.asarray(values, dtype=float), 1)  # NaN last
-    gaps = np.diff(ascending, axis=1)
     counts = np.isfinite(ascending).sum(1)[:, None]
     low_group = np.arange(1, ascending.shape[1])[None, :]
     eligible = (low_group >= 2) & (counts - low_group >= 2)
-    wide = gaps > np.broadcast_to(step, len(ascending))[:, None]
-    return np.asarray((eligible & wide).any(1))
-
-
-def _squares(values: Array) -> tuple[Array, Array]:
-    center, variance, degrees = mean_scale(values)
-    return center, variance * degrees
+    low, high = ascending[:, :-1], ascending[:, 1:]
+    top = np.take_along_axis(ascending, np.maximum(counts - 1, 0), 1)
+    ranges = np.maximum(low - ascending[:, :1], top - high)
+    limit = np.maximum(np.broadcast_to(step, len(ascending))[:, None], ranges)
+    return np.asarray((eligible & (high - low > limit)).any(1))
 
 
 def _interval(blocks: Sequence[Block], case: int) -> tuple[float, float, float]:

@@ -144,23 +144,19 @@ def fit_baseline(measure: Measure, values: ArrayLike, prior: Prior | None = None
     """
     rows = np.asarray(values, dtype=float)
     runs = np.isfinite(rows).sum(1)
-    if measure.robust:
-        center, own, degrees = huber_scale(rows)
-    else:
-        center, own, degrees = mean_scale(rows)
+    center, own, degrees = huber_scale(rows)
     given, prior = prior, prior or fit_prior(own, degrees)
     variance, total = shrink(prior, own, degrees)
-    if measure.robust:
+    if not given:
         # A robust scale sees the middle of the noise, the screen its tail.
-        if not given:
+        with np.errstate(invalid="ignore", divide="ignore"):
             scaled = np.abs(rows - center[:, None]) / np.sqrt(variance)[:, None]
-            tail = _tail_factor(scaled, runs, total, 1 - 2 * measure.alpha_screen)
-            prior = replace(prior, tail=tail)
-        variance = variance * prior.tail**2
+        tail = _tail_factor(scaled, runs, total, 1 - 2 * measure.alpha_screen)
+        prior = replace(prior, tail=tail)
+    variance = variance * prior.tail**2
     variance = np.maximum(variance, (_SMALLEST * measure.step(center)) ** 2)
-    factor = INEFFICIENCY if measure.robust else 1.0
     with np.errstate(divide="ignore"):
-        return Baseline(center, variance, total, factor / runs, runs, prior)
+        return Baseline(center, variance, total, INEFFICIENCY / runs, runs, prior)
 
 
 def _tail_factor(scaled: Array, runs: NDArray[np.int64], degrees: Array, share: float) -> float:
@@ -172,18 +168,6 @@ def _tail_factor(scaled: Array, runs: NDArray[np.int64], degrees: Array, share: 
     wider = stdtrit(np.median(degrees[enough]), (1 + share) / 2) / ndtri((1 + share) / 2)
     expected = normal_residual(typical, share) * float(wider)
     return max(1.0, float(np.nanquantile(scaled[enough], share)) / expected)
-
-
-def mean_scale(values: Array) -> tuple[Array, Array, Array]:
-    """Return mean, sample variance and its degrees of freedom of each row ``(N, M)``.
-
-    NaN without a run, and 0 degrees with fewer than two.
-    """
-    runs = np.isfinite(values).sum(1)
-    with np.errstate(invalid="ignore"):
-        center = np.nansum(values, 1) / runs
-    squares = np.nansum((values - center[:, None]) ** 2, 1)
-    return center, squares / np.maximum(runs - 1, 1), np.maximum(runs - 1, 0).astype(float)
 
 
 def screen(

@@ -93,7 +93,7 @@ def _block_chance(
     draws, weights = _chi_square(own)
     total = design.degrees + own
     pooled = (design.degrees + own * variances[:, None] * draws) / total
-    error = 2 * (INEFFICIENCY if design.measure.robust else 1.0) / design.runs
+    error = 2 * INEFFICIENCY / design.runs
     margin = effect - np.maximum(-stdtrit(total, level) * np.sqrt(pooled * error), floor)
     return np.asarray(ndtr(margin / np.sqrt(variances[:, None] * error)) @ weights)
 

@@ -118,17 +118,17 @@ def detections(
         nights -= 1
         minima.append(measure.size(night.baseline.center, night.minimum))
         delta = measure.step(night.baseline.center)
-        asked = np.flatnonzero(night.minimum <= delta)
+        asked = np.flatnonzero(night.asked & (night.minimum <= delta))
         _count(at_delta, night, asked)
         other = _Night(noise, measure, cases, random, effect="minimum")
         if not other.shifted:
-            _count(at_minimum, other, np.flatnonzero(np.isfinite(other.minimum)))
+            _count(at_minimum, other, np.flatnonzero(other.drop))
     at_delta.median_minimum = float(np.nanmedian(np.concatenate(minima)))
     return at_delta, at_minimum
 
 
 def _count(detection: Detection, night: "_Night", asked: NDArray[np.int64]) -> None:
-    detection.cases += night.asked
+    detection.cases += int(night.asked.sum())
     detection.tried += len(asked)
     suspects = asked[night.screened.suspect[asked]]
     if len(suspects):
@@ -136,44 +136,61 @@ def _count(detection: Detection, night: "_Night", asked: NDArray[np.int64]) -> N
 
 
 class _Night:
-    """One simulated night up to the screen."""
+    """One simulated night up to the screen.
+
+    Attributes:
+        cases: The cases.
+        baseline: Their baselines, from earlier nights.
+        ran: ``(N,)`` runs of tonight.
+        drop: ``(N,)`` true drops of tonight, on the scale of the tests; 0 of canaries.
+        asked: ``(N,)`` whether a case may drop: canaries are known to be unchanged.
+        runs: ``(N,)`` planned runs of a side in a block; only where there are drops.
+        minimum: ``(N,)`` minimum detectable effects; only where there are drops.
+        shifted: Whether the canaries say that the machine has changed.
+        screened: Tonight against the baseline.
+    """
 
     def __init__(
         self, noise: Noise, measure: Measure, cases: int, random: Generator, effect: str = ""
     ) -> None:
-        self.measure = measure
-        speed = measure.scale == "log"
+        self.measure, self.speed = measure, measure.scale == "log"
         window, tonight = WINDOW[measure.name], TONIGHT[measure.name]
         self.cases = Cases(noise, measure, cases, random, series=tonight)
-        history = random.normal(0, NIGHT, window) if speed else 0.0
-        values = self.cases.run(window, night=history)
-        canaries = min(CANARIES, cases)
-        if speed:  # every night's shift is known from its own canaries
-            middle = row_median(values[:canaries])[:, None]
-            values = values - row_median((values[:canaries] - middle).T)
+        self.canaries = min(CANARIES, cases) if self.speed else 0
+        values = self._history(window, random)
         self.baseline: Baseline = fit_baseline(measure, values)
-        self.drop: Array = np.zeros(cases)
         absent = random.random((cases, tonight)) < noise.missing
         self.ran = (~absent).sum(1)
+        self.drop = np.zeros(cases)
+        self.asked = np.arange(cases) >= self.canaries
         if effect:
+            delta = measure.step(self.baseline.center)
             self.runs = plan_runs(measure, self.baseline, self.ran)
             self.minimum = minimum_effect(measure, self.baseline, self.runs, self.ran)
-            self.minimum[two_modes(values, measure.step(self.baseline.center))] = np.inf
-            self.drop = measure.step(self.baseline.center) if effect == "delta" else self.minimum
-        now = random.normal(0, NIGHT) if speed else 0.0
-        if speed and random.random() < noise.shifts:
-            now += random.choice([-1, 1]) * random.uniform(0.02, 0.10)
-        finite = np.where(np.isfinite(self.drop), self.drop, 0.0)
-        # Canaries are cases known to be unchanged: theirs are the runs without the effect.
-        finite[:canaries] = 0.0 if speed and effect else finite[:canaries]
-        self.drop = finite
-        fresh = self.cases.run(tonight, finite[:, None], now, absent.astype(float))
-        deviations = row_median(fresh[:canaries]) - self.baseline.center[:canaries]
-        shift, self.shifted = canary_shift(deviations) if speed else (0.0, False)
+            self.minimum[two_modes(values, delta)] = np.inf
+            sizes = delta if effect == "delta" else self.minimum
+            self.drop = np.where(self.asked & np.isfinite(sizes), sizes, 0.0)
+        now = self._common_speed(random)
+        fresh = self.cases.run(tonight, self.drop[:, None], now, absent.astype(float))
+        deviations = row_median(fresh[: self.canaries]) - self.baseline.center[: self.canaries]
+        shift, self.shifted = canary_shift(deviations)
         self.screened: Screened = screen(measure, self.baseline, fresh, shift)
-        self.asked = cases - canaries if speed else cases
-        if effect and speed:
-            self.minimum[:canaries] = np.inf  # not asked
+
+    def _history(self, window: int, random: Generator) -> Array:
+        """Return earlier runs ``(N, window)``; canaries tell the common speed of each night."""
+        if not self.speed:
+            return self.cases.run(window)
+        values = self.cases.run(window, night=random.normal(0, NIGHT, window))
+        canaries = values[: self.canaries]
+        return np.asarray(values - row_median((canaries - row_median(canaries)[:, None]).T))
+
+    def _common_speed(self, random: Generator) -> float:
+        if not self.speed:
+            return 0.0
+        speed = random.normal(0, NIGHT)
+        if random.random() < self.cases.noise.shifts:
+            speed += random.choice([-1, 1]) * random.uniform(0.02, 0.10)
+        return float(speed)
 
     def confirm(
         self, suspects: NDArray[np.int64], runs: NDArray[np.int64]
@@ -205,5 +222,5 @@ def _block(cases: Cases, runs: NDArray[np.int64], effect: Array) -> tuple[Array,
     night = cases.random.normal(0, NIGHT) if speed else 0.0
     # A run that is missing here is repeated once.
     values = cases.run(2 * most, effect[:, None] * head, night, cases.noise.missing**2)
-    beyond = np.arange(most) >= runs[:, None]
-    return tuple(np.where(beyond, np.nan, values[:, head == side]) for side in (False, True))  # type: ignore[return-value]
+    values[np.repeat(np.arange(most), 2) >= runs[:, None]] = np.nan
+    return values[:, ~head], values[:, head]
