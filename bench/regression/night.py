@@ -147,6 +147,7 @@ class Nightly:
             budget_s=self.options.budget_s,
             canaries=self.options.canaries,
             rotation=self.options.rotation,
+            alarmed={alarm.configuration for alarm in self.ledger.open()},
         )
         if self._lacking:
             plan.skipped["their data are not on this machine"] = self._lacking

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
@@ -88,6 +88,7 @@ def make_plan(
     budget_s: float | None = None,
     canaries: int = 3,
     rotation: int = 30,
+    alarmed: Collection[str] = (),
     now: datetime | None = None,
 ) -> Plan:
     """Return the plan of a night.
@@ -100,6 +101,7 @@ def make_plan(
         budget_s: Seconds that may be spent; None for no limit. Canaries always run.
         canaries: Number of unchanged cases that show whether the machine changed.
         rotation: Number of nights in which every unchanged case has its turn; 0 for never.
+        alarmed: Configurations with an open alarm.
         now: Time of the plan.
     """
     now = now or datetime.now(UTC)
@@ -108,6 +110,11 @@ def make_plan(
     unchanged: list[tuple[Case, Record]] = []
     costs = _Costs(finished)
     known = {run.series.configuration for run in baselines.runs}
+    worse = {
+        run.series.configuration: run.code
+        for run in baselines.runs
+        if run.outcome == "regressed" and run.series.configuration in alarmed
+    }
     compared = {(run.case, run.finished) for run in baselines.runs}
     for case in cases:
         job = _job(case, finder, plan)
@@ -115,7 +122,10 @@ def make_plan(
             continue
         record, why = finished.look_up(job)
         if record is not None and why is None:
-            if (case.id, record.finished) in compared:
+            if worse.get(case.configuration, job.code.hash) != job.code.hash:
+                why = "its alarm is open, and its code is not what it was then"
+                wanted.append(Planned(case, "stale", why, costs.of(case, record), 1.0))
+            elif (case.id, record.finished) in compared:
                 unchanged.append((case, record))
             else:
                 wanted.append(_compared(case, record))
