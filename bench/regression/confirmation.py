@@ -16,9 +16,10 @@ from bench.regression.code_tree import (
     tree_of,
     why_unreachable,
 )
-from bench.regression.compare import FINISHES, FIXED, Finding, Pair, Screen, values_at
+from bench.regression.compare import Pair, Screen, values_at
 from bench.regression.confirm import run_order
 from bench.regression.detectable import RELEVANT, plan_runs
+from bench.regression.finding import FINISHES, FIXED, Finding
 from bench.regression.fresh import FreshRun, run_block, run_fresh
 from bench.regression.measures import QUALITY, Array, Measure
 from bench.regression.memory import RERUNS, memory_limit, memory_regressed

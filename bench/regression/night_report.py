@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bench.aggregate.markdown import EMPTY
-from bench.regression.compare import Finding
+from bench.regression.finding import Finding
 from bench.regression.ledger import Ledger
 from bench.regression.measures import Measure, describe
 from bench.regression.plan import Planned

@@ -10,8 +10,6 @@ from bench.provenance.commit import current_commit
 from bench.record import Record
 from bench.regression.baselines import STANDING, Baselines, Run, changed_constants, run_of
 from bench.regression.compare import (
-    FINISHES,
-    Finding,
     Pair,
     Screen,
     drift_after,
@@ -22,6 +20,7 @@ from bench.regression.compare import (
     values_at,
 )
 from bench.regression.confirmation import Bench, confirm, confirm_failure
+from bench.regression.finding import FINISHES, Finding
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger
 from bench.regression.measures import SPEED
