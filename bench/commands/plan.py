@@ -21,6 +21,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     from bench.finished import Finished
     from bench.regression.baselines import Baselines
+    from bench.regression.ledger import Ledger
     from bench.regression.plan import make_plan
     from bench.run.inputs import Finder, tapped_layers
     from bench.store import Store
@@ -37,11 +38,13 @@ def _run(options: argparse.Namespace) -> int:
         budget_s=how.budget_s,
         canaries=how.canaries,
         rotation=how.rotation,
+        alarmed={alarm.configuration for alarm in Ledger(settings.results_dir).open()},
     )
     rows = [[one.case.id, one.reason, one.why, f"{one.seconds:.0f}"] for one in plan.planned]
     if rows:
         print(tabulate(rows, headers=["case", "reason", "why", "s"], disable_numparse=True))
-    print(f"{len(plan.planned)} cases would run, about {plan.seconds:.0f} s")
+    running = [one for one in plan.planned if not one.record]
+    print(f"{len(running)} cases would run, about {plan.seconds:.0f} s")
     if plan.unchanged:
         print(f"{plan.unchanged} cases did not change and would not run")
     if plan.over_budget:

@@ -10,6 +10,7 @@ from bench.metrics.catalog import METRICS
 from bench.regression.baselines import Run
 from bench.regression.detectable import minimum_effect, plan_runs, planning_deviation
 from bench.regression.drift import LIMIT, cusum, drift_score
+from bench.regression.finding import FIXED, Finding
 from bench.regression.measures import QUALITY, SPEED, Array, Measure
 from bench.regression.memory import memory_limit, memory_suspect
 from bench.regression.outcomes import Outcome
@@ -18,57 +19,6 @@ from bench.regression.series import Quantity, Series
 
 _PLANNED_DEGREES = 4.0
 """Degrees of freedom that the planning deviation is worth where no spread was ever seen."""
-
-FIXED = "no randomness"
-
-FINISHES = "finishes"
-"""Quantity of a case that finished before and does not any more."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a comparison says about one quantity of one configuration.
-
-    Attributes:
-        configuration: Case id without its replicate.
-        quantity: Name of the quantity.
-        outcome: The outcome; ``suspect`` asks for a confirmation.
-        base: Level of the baseline, as it is recorded.
-        tonight: Level tonight.
-        loss: How much worse tonight is, as `Quantity.loss` returns it.
-        p: One-sided p of no loss; NaN where there is no test.
-        low: Lower end of the loss's interval; NaN without one.
-        high: Upper end.
-        mde: Smallest loss that would be seen; infinite where none would, NaN where none is asked.
-        method: How it was found.
-    """
-
-    configuration: str
-    quantity: str
-    outcome: Outcome
-    base: float
-    tonight: float
-    loss: float
-    p: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    mde: float = math.nan
-    method: str = ""
-
-    def text(self) -> str:
-        """Return one line: quantity, both levels, loss, interval and p."""
-        quantity = Quantity(self.quantity)
-        if self.quantity == FINISHES:
-            return self.method
-        parts = [
-            f"{self.quantity} {quantity.text(self.base)} → {quantity.text(self.tonight)}",
-            f"loss {quantity.loss_text(self.loss)}",
-        ]
-        if math.isfinite(self.low) and math.isfinite(self.high):
-            parts[-1] += f" [{quantity.loss_text(self.low)}, {quantity.loss_text(self.high)}]"
-        if math.isfinite(self.p):
-            parts.append(f"p = {self.p:.2g}")
-        return ", ".join(filter(None, [*parts, self.method]))
 
 
 @dataclass(frozen=True)
@@ -86,6 +36,14 @@ class Pair:
     tonight: Sequence[Run]
     window: Sequence[Run]
     fixed: bool
+
+    @property
+    def base(self) -> Run:
+        """Return the run whose code is the better one, should tonight's be worse.
+
+        Without randomness it is the first one, so that a slow decline adds up.
+        """
+        return self.window[0] if self.fixed else self.window[-1]
 
     @property
     def equal(self) -> bool:
@@ -170,11 +128,8 @@ def screen_all(
 
 
 def fixed_findings(pair: Pair) -> list[Finding]:
-    """Return the qualities of a model without randomness that are not what they were.
-
-    The first run of the window is the base, so that a slow decline adds up.
-    """
-    base, run = pair.window[0], pair.tonight[0]
+    """Return the qualities of a model without randomness that are not what they were."""
+    base, run = pair.base, pair.tonight[0]
     findings = []
     for name, value in run.values.items():
         before = base.values.get(name)

@@ -16,9 +16,10 @@ from bench.regression.code_tree import (
     tree_of,
     why_unreachable,
 )
-from bench.regression.compare import FINISHES, FIXED, Finding, Pair, Screen, values_at
+from bench.regression.compare import Pair, Screen, values_at
 from bench.regression.confirm import run_order
 from bench.regression.detectable import RELEVANT, plan_runs
+from bench.regression.finding import FINISHES, FIXED, Finding
 from bench.regression.fresh import FreshRun, run_block, run_fresh
 from bench.regression.measures import QUALITY, Array, Measure
 from bench.regression.memory import RERUNS, memory_limit, memory_regressed
@@ -67,7 +68,7 @@ def confirm(
         suspects: What is suspected.
         screens: The tests that said so, for levels and spreads.
     """
-    base = pair.window[0] if pair.fixed else pair.window[-1]
+    base = pair.base
     if why := why_unreachable(base.commit, base.dirty):
         return [replace(finding, method=f"not confirmed: {why}") for finding in suspects]
     try:

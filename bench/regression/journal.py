@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.case import Case
 from bench.lines import append_object, read_objects
-from bench.regression.compare import Finding
+from bench.regression.finding import Finding
 from bench.regression.plan import Plan, Planned
 
 

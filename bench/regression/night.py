@@ -147,6 +147,7 @@ class Nightly:
             budget_s=self.options.budget_s,
             canaries=self.options.canaries,
             rotation=self.options.rotation,
+            alarmed={alarm.configuration for alarm in self.ledger.open()},
         )
         if self._lacking:
             plan.skipped["their data are not on this machine"] = self._lacking
@@ -155,7 +156,7 @@ class Nightly:
     def _run_cases(self, night: Night) -> None:
         """Run what is planned and has no record of this night yet."""
         done = self._records(night)
-        left = [one for one in night.plan.planned if one.case.id not in done]
+        left = [one for one in night.plan.planned if one.case.id not in done and not one.record]
         if not left:
             return
         runner = self._runner()
@@ -176,14 +177,21 @@ class Nightly:
             runner.close()
 
     def _records(self, night: Night) -> dict[str, Record]:
-        """Return the last record of this night by case; a run that was broken off has none."""
-        wanted = {one.case.id for one in night.plan.planned}
+        """Return the record to compare by case; a run that was broken off has none.
+
+        It is the last one of this night, or that of a session since the last comparison.
+        """
+        wanted = {one.case.id: one.record for one in night.plan.planned}
         return {
             record.key.id: record
             for record in self.store.records()
             if record.key.id in wanted
-            and record.started >= night.started
             and record.outcome != "interrupted"
+            and (
+                record.finished == wanted[record.key.id]
+                if wanted[record.key.id]
+                else record.started >= night.started
+            )
         }
 
     def _runner(self) -> "IsolatedRunner | InlineRunner":

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bench.aggregate.markdown import EMPTY
-from bench.regression.compare import Finding
+from bench.regression.finding import Finding
 from bench.regression.ledger import Ledger
 from bench.regression.measures import Measure, describe
 from bench.regression.plan import Planned
@@ -88,12 +88,12 @@ def _cell(one: Planned) -> str:
 def _not_run(verdicts: Verdicts) -> Iterator[str]:
     plan = verdicts.night.plan
     if plan.unchanged:
-        yield f"* {plan.unchanged} cases: nothing changed, so nothing can have regressed"
+        yield f"* {_cases(plan.unchanged)}: nothing changed, so nothing can have regressed"
     if plan.over_budget:
         longest = sum(one.seconds for one in plan.over_budget)
-        yield f"* {len(plan.over_budget)} cases: over the budget, {longest:.0f} s more"
+        yield f"* {_cases(len(plan.over_budget))}: over the budget, {longest:.0f} s more"
     for reason, count in plan.skipped.items():
-        yield f"* {count} cases: {reason}"
+        yield f"* {_cases(count)}: {reason}"
     for case, problem in list(plan.problems.items())[:_SHOWN]:
         yield f"* `{case}`: {problem}"
 
@@ -101,7 +101,7 @@ def _not_run(verdicts: Verdicts) -> Iterator[str]:
 def _unseen(verdicts: Verdicts) -> Iterator[str]:
     """Yield what a regression could hide in: no baseline, no spread, a shift, a large MDE."""
     for why, names in _grouped(verdicts.without).items():
-        yield f"* {len(names)} configurations without a baseline ({why}), such as `{names[0]}`"
+        yield f"* without a baseline: {len(names)}, such as `{names[0]}` ({why})"
     for screen in verdicts.screens:
         yield from _blind(screen.measure, screen.quantity, screen.findings)
     tests = sum(len(screen.findings) for screen in verdicts.screens)
@@ -144,6 +144,10 @@ def _grouped(reasons: dict[str, str]) -> dict[str, list[str]]:
     for name, why in reasons.items():
         groups.setdefault(why, []).append(name)
     return groups
+
+
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def _short(commit: str | None) -> str:

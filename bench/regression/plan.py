@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
@@ -17,11 +17,11 @@ from bench.run.inputs import Finder
 from bench.run.job import CaseSkipped, Job, WeightsError
 from datasets_lib.layouts.category import DatasetError
 
-Reason = Literal["stale", "new", "canary", "rotation"]
+Reason = Literal["finished", "canary", "stale", "new", "rotation"]
 
 _UNKNOWN_SECONDS = 60.0
 _DAY = 86400.0
-_ORDER: tuple[Reason, ...] = ("canary", "stale", "new", "rotation")
+_ORDER: tuple[Reason, ...] = ("finished", "canary", "stale", "new", "rotation")
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,12 @@ class Planned:
     Attributes:
         case: The case.
         reason: ``stale`` (its code, machine or options changed), ``new`` (never finished),
-            ``canary`` (unchanged, shows whether the machine changed) or ``rotation`` (unchanged,
-            its turn came).
+            ``canary`` (unchanged, shows whether the machine changed), ``rotation`` (unchanged,
+            its turn came) or ``finished`` (a session ran it: it is compared, and does not run).
         why: The reason in words, with the file that changed.
         seconds: Expected duration.
         information: What its run is expected to tell, in the same unit for all.
+        record: When the record ended that is compared in place of a run; empty for one that runs.
     """
 
     case: Case
@@ -43,10 +44,14 @@ class Planned:
     why: str
     seconds: float
     information: float
+    record: str = ""
 
     @property
     def rank(self) -> tuple[int, float]:
-        """Return its place: canaries, then what changed, the most information a second first."""
+        """Return its place: what costs nothing, canaries, then what changed.
+
+        Of each, the most information a second comes first.
+        """
         return _ORDER.index(self.reason), -self.information / max(self.seconds, 0.1)
 
 
@@ -83,6 +88,7 @@ def make_plan(
     budget_s: float | None = None,
     canaries: int = 3,
     rotation: int = 30,
+    alarmed: Collection[str] = (),
     now: datetime | None = None,
 ) -> Plan:
     """Return the plan of a night.
@@ -95,6 +101,7 @@ def make_plan(
         budget_s: Seconds that may be spent; None for no limit. Canaries always run.
         canaries: Number of unchanged cases that show whether the machine changed.
         rotation: Number of nights in which every unchanged case has its turn; 0 for never.
+        alarmed: Configurations with an open alarm.
         now: Time of the plan.
     """
     now = now or datetime.now(UTC)
@@ -103,13 +110,25 @@ def make_plan(
     unchanged: list[tuple[Case, Record]] = []
     costs = _Costs(finished)
     known = {run.series.configuration for run in baselines.runs}
+    worse = {
+        run.series.configuration: run.code
+        for run in baselines.runs
+        if run.outcome == "regressed" and run.series.configuration in alarmed
+    }
+    compared = {(run.case, run.finished) for run in baselines.runs}
     for case in cases:
         job = _job(case, finder, plan)
         if job is None:
             continue
         record, why = finished.look_up(job)
         if record is not None and why is None:
-            unchanged.append((case, record))
+            if worse.get(case.configuration, job.code.hash) != job.code.hash:
+                why = "its alarm is open, and its code is not what it was then"
+                wanted.append(Planned(case, "stale", why, costs.of(case, record), 1.0))
+            elif (case.id, record.finished) in compared:
+                unchanged.append((case, record))
+            else:
+                wanted.append(_compared(case, record))
             continue
         changed = costs.other_key(job) if record is None else ""
         reason: Reason = "stale" if record is not None or changed else "new"
@@ -122,6 +141,11 @@ def make_plan(
     plan.unchanged = len(rest) - len(turns)
     _fit(plan, sorted([*chosen, *wanted, *turns], key=lambda one: one.rank), budget_s)
     return plan
+
+
+def _compared(case: Case, record: Record) -> Planned:
+    why = f"a session ran it at {record.finished}: compared, and not run again"
+    return Planned(case, "finished", why, 0.0, 1.0, record.finished)
 
 
 def _job(case: Case, finder: Finder, plan: Plan) -> Job | None:

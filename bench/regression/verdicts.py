@@ -10,8 +10,6 @@ from bench.provenance.commit import current_commit
 from bench.record import Record
 from bench.regression.baselines import STANDING, Baselines, Run, changed_constants, run_of
 from bench.regression.compare import (
-    FINISHES,
-    Finding,
     Pair,
     Screen,
     drift_after,
@@ -22,6 +20,7 @@ from bench.regression.compare import (
     values_at,
 )
 from bench.regression.confirmation import Bench, confirm, confirm_failure
+from bench.regression.finding import FINISHES, Finding
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger
 from bench.regression.measures import SPEED
@@ -131,7 +130,7 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
         mine = [finding.outcome for finding in verdicts.findings if finding.configuration == name]
         outcome = worst(mine) if run.series in paired else "first"
         runs.append(replace(run, outcome=outcome, drift=sums.get(name, {})))
-    base = {pair.series.configuration: pair.window[-1].commit for pair in verdicts.pairs}
+    base = {pair.series.configuration: pair.base.commit for pair in verdicts.pairs}
     for finding in verdicts.findings:
         if finding.outcome == "regressed":
             ledger.raise_alarm(_alarm(finding, verdicts.night, base.get(finding.configuration)))

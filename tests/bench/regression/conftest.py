@@ -102,13 +102,33 @@ class Clone:
         return self.git("rev-parse", "HEAD")
 
     def command(self, name, *more, keyword="mean_image"):
-        where = ("--data-dir", self.folder / "data", "--cache-dir", self.folder / "cache")
-        words = (*where, "--profile", "smoke", "--device", "cpu", "--image-size", "64")
-        session = (*words, "--no-pictures", "--no-measurements", "--images-seen", "32")
-        mine = () if name in {"history", "accept"} else ("-k", f"tiny and {keyword}", *session)
+        """Return the command line of a command of ours."""
         results = ("--results-dir", self.results)
-        words = ("-m", "bench", "--plugin", self.plugin, name, *more, *mine, *results)
+        mine = results if name in {"history", "accept"} else self._session(keyword)
+        words = ("-m", "bench", "--plugin", self.plugin, name, *more, *mine)
         return [sys.executable, *map(str, words)]
+
+    def _session(self, keyword):
+        where = ("--data-dir", self.folder / "data", "--cache-dir", self.folder / "cache")
+        size = (
+            "--profile",
+            "smoke",
+            "--device",
+            "cpu",
+            "--image-size",
+            "64",
+            "--images-seen",
+            "32",
+        )
+        less = ("--no-pictures", "--no-measurements", "--results-dir", self.results)
+        return ("-k", f"tiny and {keyword}", *where, *size, *less)
+
+    def session(self, *more):
+        """Run a session of pytest."""
+        words = ("-m", "pytest", "bench", "--plugin", self.plugin, "-p", "no:cacheprovider")
+        return self.start(
+            [sys.executable, *map(str, (*words, *self._session("mean_image"), *more))]
+        )
 
     @property
     def environment(self):

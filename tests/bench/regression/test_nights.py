@@ -28,7 +28,7 @@ def test_a_planted_regression_is_caught_named_bisected_and_seen_to_be_fixed(clon
     same = clone.night()
     assert same.returncode == 0
     assert "Nothing: no case changed" in clone.report()
-    assert "1 cases: nothing changed" in clone.report()
+    assert "1 case: nothing changed" in clone.report()
 
     clone.change("models/padim.py", "_LAYERS = (1, 2, 3)", "_LAYERS = (1, 2)")
     planned = clone.run("plan", "--canaries", "0", "--rotation", "0")
@@ -143,3 +143,20 @@ def test_a_second_night_is_refused_with_a_message(clone):
     assert refused.returncode == 11
     assert "Another night runs" in refused.stderr
     assert "process 1234" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_gated_session_fails_on_a_regression_and_says_which_metric(clone):
+    clone.night()
+    session = clone.session("--gate")
+    assert session.returncode == 0, session.stdout + session.stderr
+    clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
+    gated = clone.session("--gate")
+    assert gated.returncode == 10, gated.stdout + gated.stderr
+    assert f"{CASE}: regressed" in gated.stdout
+    assert "score.pixel_auroc" in gated.stdout
+    assert "loss +" in gated.stdout
+    assert alarms(clone) == []  # a gate adds nothing to the ledger
+    night = clone.night()  # what the session ran is compared, and alarms
+    assert night.returncode == 10
+    assert "a session ran it" in clone.report()

@@ -9,7 +9,7 @@ from bench.environment import environment
 from bench.finished import Finished
 from bench.provenance.fingerprint import Fingerprint
 from bench.record import Record
-from bench.regression.baselines import Baselines
+from bench.regression.baselines import Baselines, run_of
 from bench.regression.plan import make_plan
 from bench.run.inputs import Finder
 from bench.selection import all_cases, matching
@@ -40,8 +40,9 @@ def place(tmp_path, write_category, monkeypatch):
     return Finder(settings, datasets), cases, Store(settings.runs_dir)
 
 
-def finish(place, cases, seconds=10.0, **changes):
+def finish(place, cases, seconds=10.0, compared=True, **changes):
     finder, _, store = place
+    baselines = Baselines(finder.settings.results_dir)
     for case in cases:
         job = finder.job(case)
         store.keep_code(job.code)
@@ -53,6 +54,8 @@ def finish(place, cases, seconds=10.0, **changes):
                 **changes,
             )
         )
+        if compared:
+            baselines.add([run_of(store.records()[-1])])
 
 
 def plan(place, **how):
@@ -89,6 +92,14 @@ def test_a_stale_case_names_the_file_that_changed(place):
     (one,) = plan(place).planned
     assert (one.case, one.reason, one.seconds) == (padim, "stale", 3.0)
     assert one.why.startswith("models/padim.py changed since")
+
+
+def test_what_a_session_ran_is_compared_and_does_not_run(place):
+    finish(place, place[1][:1], compared=False)
+    finish(place, place[1][1:])
+    (one,) = plan(place).planned
+    assert (one.case, one.reason, one.seconds) == (place[1][0], "finished", 0.0)
+    assert one.record == "2026-05-01T00:00:00+00:00"
 
 
 def test_a_changed_recipe_is_named(place):
