@@ -181,7 +181,7 @@ _RANKS = {
     "Wilcoxon's signed-rank test of each row against the best over {blocks} categories": (
         "{blocks}개 범주에서 가장 좋은 행과 각 행의 Wilcoxon 부호순위 검정"
     ),
-    "{method}; {count} comparisons, Holm": "{method}; 비교 {count}회, Holm 보정",
+    "{method}; corrected by Holm (comparisons: {count})": "{method}; 비교 {count}회, Holm 보정",
     "Ranks by {metric} of the `{head}` head.": "`{head}` 헤드의 {metric}(으)로 순위를 매김.",
     "Ranks by {metric} of each model's first head.": "각 모델 첫 헤드의 {metric}(으)로 순위를 매김.",
     "Only rows on the same images at the same size, after their whole budget, rank; with "

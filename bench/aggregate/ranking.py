@@ -29,6 +29,8 @@ MIN_REPLICATES = 3
 """Replicates that a model with randomness needs: of three STFPM runs the best was .80, the worst
 .67, which one run alone does not show."""
 
+_CORRECTED = "{method}; corrected by Holm (comparisons: {count})"
+
 _INTERVAL = 2 * NormalDist().inv_cdf(0.975)
 """Width of a 95 % interval in standard errors."""
 
@@ -180,7 +182,9 @@ def _ranking(rows: Sequence[Row], tested: PairTests, method: str) -> Ranking:
     p = [None, *(float(value) for value in tested.p[0, 1:])]
     return Ranking(
         [Place(row, rank, p=value) for row, rank, value in zip(rows, ranges, p, strict=True)],
-        say("{method}; {count} comparisons, Holm", method=method, count=tested.family),
+        say(
+            "{method}; corrected by Holm (comparisons: {count})", method=method, count=tested.family
+        ),
     )
 
 

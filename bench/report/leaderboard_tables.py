@@ -12,6 +12,9 @@ from bench.report.board import RankedTable
 from bench.report.footnotes import Footnotes
 from bench.report.leaderboard_cost import COST_COLUMNS, name_of, seeds_of
 
+_MOST_COLUMNS = 12
+"""Most metrics in one table; of more, those that test labels chose have a table of their own."""
+
 
 def quality_tables(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
     """Yield a table of every column of the study for each head; the first one ranks."""
@@ -23,7 +26,12 @@ def quality_tables(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
         if study.heads or position:
             note = say("this head ranks") if position == 0 else say("does not rank")
             yield f"{bold(title)} ({note})"
-        yield _table(ranked, metrics, (), position, notes)
+        if len(metrics) <= _MOST_COLUMNS:
+            yield _table(ranked, metrics, (), position, notes)
+            continue
+        chosen = [metric for metric in metrics if metric.sees_test_labels]
+        yield _table(ranked, [m for m in metrics if m not in chosen], (), position, notes)
+        yield _table(ranked, chosen, (), position, notes)
 
 
 def study_table(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
