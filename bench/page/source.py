@@ -106,7 +106,7 @@ class Source:
 
     @cached_property
     def questions(self) -> list[Question]:
-        """The groups by study, dataset, mode and machine; those with most rows first."""
+        """The groups by study, dataset, mode and machine; those with most ranked rows first."""
         found: dict[tuple[object, ...], list[Group]] = {}
         for group in self.groups:
             table = group.table
@@ -116,7 +116,7 @@ class Source:
             Question(own[0], tuple(own[1:])) if own[0].table.category == MEAN else Question(own[0])
             for own in found.values()
         ]
-        return sorted(questions, key=lambda question: -sum(map(_ranked, question.groups)))
+        return sorted(questions, key=_most_telling)
 
     @cached_property
     def lines(self) -> list[tuple[Group, Place]]:
@@ -181,6 +181,11 @@ def replicates_of(record: Record, source: Source) -> list[Record]:
 def _configuration(record: Record) -> tuple[str, ...]:
     key = record.key
     return record.case.configuration, key.profile, str(record.environment.get("class"))
+
+
+def _most_telling(question: Question) -> tuple[int, bool]:
+    """Return a key that sorts most ranked rows first, and smoke runs behind their equals."""
+    return -sum(map(_ranked, question.groups)), question.main.section.startswith("smoke,")
 
 
 def _ranked(group: Group) -> int:
