@@ -98,8 +98,9 @@ class UniNet(AnomalyModel):
         normalized = (images.float() - self.backbone.mean) / self.backbone.std
         target = self.target(normalized.contiguous(memory_format=torch.channels_last))
         both = [torch.cat(scale) for scale in zip(target, source, strict=True)]
-        decoded = [scale.chunk(2) for scale in self.student(self.bottleneck(both))]
-        of_target, of_source = ([half[place] for half in decoded] for place in (0, 1))
+        decoded, count = self.student(self.bottleneck(both)), images.shape[0]
+        # Neither chunk(2) nor len(images): an export takes any number of images.
+        of_target, of_source = [s[:count] for s in decoded], [s[count:] for s in decoded]
         return [(source, of_target), (target, of_source)]
 
 
