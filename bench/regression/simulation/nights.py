@@ -157,7 +157,7 @@ class _Night:
         self.measure, self.speed = measure, measure.scale == "log"
         window, tonight = WINDOW[measure.name], TONIGHT[measure.name]
         self.cases = Cases(noise, measure, cases, random, series=tonight)
-        self.canaries = min(CANARIES, cases) if self.speed else 0
+        self.canaries = max(1, min(CANARIES, cases // 4)) if self.speed else 0
         values = self._history(window, random)
         self.baseline: Baseline = fit_baseline(measure, values)
         absent = random.random((cases, tonight)) < noise.missing
