@@ -118,7 +118,7 @@ def detections(
         nights -= 1
         minima.append(measure.size(night.baseline.center, night.minimum))
         delta = measure.step(night.baseline.center)
-        asked = np.flatnonzero(night.asked & (night.minimum <= delta))
+        asked = np.flatnonzero(night.minimum <= delta)
         _count(at_delta, night, asked)
         other = _Night(noise, measure, cases, random, effect="minimum")
         if not other.shifted:
@@ -145,7 +145,8 @@ class _Night:
         drop: ``(N,)`` true drops of tonight, on the scale of the tests; 0 of canaries.
         asked: ``(N,)`` whether a case may drop: canaries are known to be unchanged.
         runs: ``(N,)`` planned runs of a side in a block; only where there are drops.
-        minimum: ``(N,)`` minimum detectable effects; only where there are drops.
+        minimum: ``(N,)`` minimum detectable effects, infinite of canaries; only where there are
+            drops.
         shifted: Whether the canaries say that the machine has changed.
         screened: Tonight against the baseline.
     """
@@ -156,7 +157,7 @@ class _Night:
         self.measure, self.speed = measure, measure.scale == "log"
         window, tonight = WINDOW[measure.name], TONIGHT[measure.name]
         self.cases = Cases(noise, measure, cases, random, series=tonight)
-        self.canaries = min(CANARIES, cases) if self.speed else 0
+        self.canaries = max(1, min(CANARIES, cases // 4)) if self.speed else 0
         values = self._history(window, random)
         self.baseline: Baseline = fit_baseline(measure, values)
         absent = random.random((cases, tonight)) < noise.missing
@@ -167,7 +168,7 @@ class _Night:
             delta = measure.step(self.baseline.center)
             self.runs = plan_runs(measure, self.baseline, self.ran)
             self.minimum = minimum_effect(measure, self.baseline, self.runs, self.ran)
-            self.minimum[two_modes(values, delta)] = np.inf
+            self.minimum[two_modes(values, delta) | ~self.asked] = np.inf
             sizes = delta if effect == "delta" else self.minimum
             self.drop = np.where(self.asked & np.isfinite(sizes), sizes, 0.0)
         now = self._common_speed(random)

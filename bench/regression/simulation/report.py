@@ -118,7 +118,7 @@ def _power_row(result: FamilyResult) -> Sequence[object]:
         result.measure.name,
         result.noise.name,
         describe(result.measure, delta.median_minimum),
-        percent(delta.tried / delta.cases),
+        percent(delta.tried / max(delta.cases, 1)),
         f"{delta.power:.3f}" if delta.tried else "–",
         f"{minimum.power:.3f}",
         f"{delta.tried:,} and {minimum.tried:,}",
