@@ -17,6 +17,9 @@ from bench.regression.outcomes import Outcome
 from bench.regression.screen import Baseline, Prior, canary_shift, fit_baseline, screen
 from bench.regression.series import Quantity, Series
 
+_PROCESS_DEVIATION = 0.02
+"""Deviation of a speed between processes to expect, as a logarithm: 1 to 2 % on quiet machines."""
+
 _PLANNED_DEGREES = 4.0
 """Degrees of freedom that the planning deviation is worth where no spread was ever seen."""
 
@@ -222,7 +225,7 @@ def _screened(
         loss = Quantity(name).loss(before, now)
         outcome: Outcome = "suspect" if result.suspect[row] else "ok"
         reason = ""
-        if measure is QUALITY and planned[row] and loss > measure.delta:
+        if planned[row] and loss > measure.delta:
             outcome = "suspect"  # nothing is known of its spread: fresh runs will tell
         if measure is QUALITY and pair.equal:
             outcome = "ok"
@@ -249,17 +252,21 @@ def _screened(
 
 
 def _with_planned(measure: Measure, baseline: Baseline, pairs: Sequence[Pair]) -> Baseline:
-    """Fill in the deviation to expect of seeds where no spread was ever seen.
+    """Fill in the deviation to expect where no spread was ever seen.
 
-    One run of a few cases says nothing about spread: the number of test images does.
+    One run of a few cases says nothing about spread. That between seeds depends on the number of
+    test images; that between processes is taken from other machines.
     """
     lacking = (baseline.degrees <= 0) & np.isfinite(baseline.center)
-    if measure is not QUALITY or not lacking.any():
+    if not lacking.any():
         return baseline
-    level = measure.restore(baseline.center)
-    images = np.array([max(pair.window[-1].images, 1) for pair in pairs])
-    deviation = planning_deviation(np.clip(1 - level, 1e-3, 0.5), images)
-    planned = measure.step(baseline.center, deviation) ** 2
+    if measure is QUALITY:
+        level = measure.restore(baseline.center)
+        images = np.array([max(pair.window[-1].images, 1) for pair in pairs])
+        deviation = planning_deviation(np.clip(1 - level, 1e-3, 0.5), images)
+        planned = measure.step(baseline.center, deviation) ** 2
+    else:
+        planned = np.full(len(baseline.center), _PROCESS_DEVIATION**2)
     return replace(
         baseline,
         variance=np.where(lacking, planned, baseline.variance),
