@@ -41,7 +41,11 @@ WRONG = {
     "--no-measurements=1": None,
     "--rerun=1": None,
     "--fail-empty=1": None,
+    "--set": "lr",
+    "--panels=1": None,
+    "--gate=1": None,
     "--save-models=1": None,
+    "--keep-maps=1": None,
     "--shots": "0",
     "--multi-class=1": None,
 }
