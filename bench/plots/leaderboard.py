@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.aggregate.frame import ComparableRuns, comparable_runs
 from bench.aggregate.ranking import Place, places
+from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import Row, tables
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
 from bench.record import Record
@@ -103,10 +104,11 @@ def _panels(runs: ComparableRuns, machine: str) -> Iterator[_Panel]:
     for name, of_study in by_study(runs.records).items():
         seen = set()
         for table in tables(of_study, STUDIES[name]):
-            # The mean over a dataset's categories comes before them.
-            if (table.dataset, table.mode) not in seen:
-                seen.add((table.dataset, table.mode))
-                shown = [place for place in places(table.rows) if place.row.ranking]
+            # The mean over a dataset's categories comes before them, and may lack some.
+            shown = [place for place in places(table.rows) if place.row.ranking]
+            if shown and (table.dataset, table.mode) not in seen:
+                if table.category == MEAN:
+                    seen.add((table.dataset, table.mode))
                 yield _Panel(f"{name}: {table.title}{where}", shown)
 
 
