@@ -188,8 +188,9 @@ def _judged(
     if result.reason == "two modes":
         outcome, method = "underpowered", f"two modes in {method}"
     elif result.reason == "invalid":
-        said = f": {problems[0]}" if problems else ""
-        outcome, method = "invalid", f"fresh runs did not finish{said}"
+        outcome, method = "underpowered", "fresh runs did not all measure it"
+        if problems:
+            outcome, method = "invalid", f"fresh runs did not finish: {problems[0]}"
     elif outcome == "ok":
         method = f"not confirmed by {method}"
     levels = [

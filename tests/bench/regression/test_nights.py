@@ -134,6 +134,7 @@ def test_without_git_a_night_says_so_and_raises_nothing(clone):
     assert alarms(clone) == []
 
 
+@pytest.mark.slow
 def test_a_second_night_is_refused_with_a_message(clone):
     folder = clone.results / "runs" / "nightly"
     folder.mkdir(parents=True)
