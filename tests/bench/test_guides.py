@@ -108,7 +108,7 @@ def small(monkeypatch):
                 return names.get(value, value) if isinstance(value, str) else value
 
             options = {name: own(value) for name, value in options.items()}
-            options |= {"num_epochs": 1} if "num_epochs" in options else {}
+            options |= {"num_epochs": 1}  # one-pass models leave it out
             return function(*map(own, arguments), **(options | budget))
 
         return call
@@ -126,18 +126,12 @@ def small(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "guide", [guide for guide in guides.GUIDES if guides.blocks(guide, "python")]
+    "guide",
+    # The first README's only block runs below.
+    [guide for guide in guides.GUIDES[1:] if guides.blocks(guide, "python")],
 )
-def test_every_block_of_python_runs(guide, place, small, monkeypatch):
-    small(
-        {
-            "stfpm": "stfpm_resnet18",
-            "padim": "padim_resnet18",
-            "efficientad-small": "autoencoder",
-            "dinomaly-base-224": "dinomaly_deit_tiny",
-        },
-        pretrained=False,
-    )
+def test_every_block_of_python_runs(guide, place, small):
+    small(pretrained=False)
     for block in guides.blocks(guide, "python"):
         exec(compile(block, guide, "exec"), {})
 
