@@ -8,14 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.commands import (
+    accept,
+    bisect,
     bundle,
     cache,
     compare,
     data,
     distill,
     doctor,
+    ensemble,
+    export,
+    history,
     leaderboard,
+    nightly,
+    page,
+    plan,
+    predict,
     pretrain,
+    show,
+    simulate,
     tune,
     unbundle,
 )
@@ -45,8 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (
-        *(data, doctor, leaderboard, compare, cache, tune),
-        *(distill, pretrain, bundle, unbundle),
+        *(data, doctor, plan, leaderboard, page, show),
+        *(compare, history, ensemble, predict, export, nightly),
+        *(accept, bisect, simulate, cache, tune, distill),
+        *(pretrain, bundle, unbundle),
     ):
         command.add(commands)
     options = parser.parse_args(arguments)

@@ -65,11 +65,12 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def expected(device: str) -> dict[str, Any]:
-    """Return the names in `environment` that are known without torch and make speeds comparable.
+    """Return the names in `environment` that are known without torch and make runs comparable.
 
     A name that cannot be read without torch, such as the GPU's without a driver library, is absent.
     """
     names: dict[str, Any] = {"cpu": _cpu_model(), "torch": version("torch").partition("+")[0]}
+    names |= {library: version(library) for library in ("torchvision", "timm", "numpy", "pillow")}
     if device.partition(":")[0] == "cpu":
         return names | {"threads_set": threads_set(), "cores": usable_cores()}
     driver, gpu = _driver_version(), _gpu_name()

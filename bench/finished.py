@@ -19,6 +19,10 @@ class Finished:
         self._store = store
         self._records = store.finished()
 
+    def records(self) -> list[Record]:
+        """Return every finished record, oldest first for each key."""
+        return [record for records in self._records.values() for record in records]
+
     def look_up(self, job: Job) -> tuple[Record | None, str | None]:
         """Return the record that stands for a job, or the newest one and why it does not.
 
@@ -28,7 +32,11 @@ class Finished:
         newest_reason = None
         for record in reversed(records):
             files = self._store.code_files(record.code.get("hash"))
-            why = why_stale(record, job.wanted, files) or self._disturbed(record, job)
+            why = (
+                why_stale(record, job.wanted, files)
+                or self._lost_model(record, job)
+                or self._disturbed(record, job)
+            )
             if why is None:
                 return record, None
             newest_reason = newest_reason or why
@@ -39,6 +47,13 @@ class Finished:
         if not (record.disturbed and job.settings.measurements and self._idle):
             return None
         return "its speeds were measured on a busy machine, which is idle now"
+
+    def _lost_model(self, record: Record, job: Job) -> str | None:
+        """Return why a case trains again whose model is wanted: nothing else makes it anew."""
+        saved = record.artifacts.get("model")
+        if not job.settings.save_models or (saved and (job.settings.results_dir / saved).is_file()):
+            return None
+        return "its saved model is gone"
 
     @cached_property
     def _idle(self) -> bool:

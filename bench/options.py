@@ -4,13 +4,14 @@ import argparse
 import math
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.arguments import expression, positive
+from bench.arguments import expression, grid, positive, size, whole
+from datasets_lib.images.geometry import FITS
 
 if TYPE_CHECKING:
     from bench.settings import Settings
@@ -30,6 +31,11 @@ def add_options(parser: pytest.Parser) -> None:
         except (ValueError, argparse.ArgumentError):  # the name is taken
             group.addoption(f"--bench-{name[2:]}", dest=dest, **how)
 
+    declare_options(add)
+
+
+def declare_options(add: Callable[..., object]) -> None:
+    """Declare the options by a function that takes a name and argparse's arguments."""
     add(
         "--profile",
         metavar="P",
@@ -70,7 +76,42 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="N",
         help="training budget in images, instead of the profile's; such runs are stored separately",
     )
-    add("--image-size", type=positive, metavar="PX", help="image side instead of the default")
+    add(
+        "--image-size",
+        type=size,
+        metavar="PX",
+        help="image side instead of the default, or HEIGHTxWIDTH, such as 256x640",
+    )
+    add(
+        "--fit",
+        choices=FITS,
+        default="squash",
+        help="images of another aspect: squash them (default), or keep their aspect and pad them "
+        "with gray or crop them; metrics are always over the whole image",
+    )
+    add(
+        "--tiles",
+        type=grid,
+        metavar="RxC",
+        help="see an image as rows and columns of tiles, such as 2x3, each of --image-size: their "
+        "maps are merged, their highest score counts",
+    )
+    add(
+        "--overlap",
+        type=whole,
+        default=0,
+        metavar="PX",
+        help="pixels that neighboring tiles share, where their maps are blended (default 0)",
+    )
+    add(
+        "--set",
+        action="append",
+        type=_change,
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of every recipe, such as epochs=5 or lr=0.01; may repeat; such runs "
+        "are stored separately and never rank",
+    )
     add(
         "--bits",
         type=_bits,
@@ -175,6 +216,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="maximum size of cached features on disk (default: 10 GB or a fifth of the free disk)",
     )
     add("--no-pictures", dest="plots", action="store_false", help="draw no plots of the runs")
+    add("--panels", action="store_true", help="draw a picture of every test image")
     add(
         "--no-measurements",
         dest="measurements",
@@ -200,7 +242,18 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         help="exit with code 5 if no case was run, be it skipped, finished before or not selected",
     )
+    add(
+        "--gate",
+        action="store_true",
+        help="fail cases that regressed against results/baselines/nightly/main.jsonl, confirmed by "
+        "fresh runs of both commits; exit code 10 if nothing else failed",
+    )
     add("--save-models", action="store_true", help="save every trained model")
+    add(
+        "--keep-maps",
+        action="store_true",
+        help="keep the anomaly maps of every run for ensembles, also those above 100 MB",
+    )
 
 
 def plugin_files(config: pytest.Config) -> tuple[Path, ...]:
@@ -209,7 +262,16 @@ def plugin_files(config: pytest.Config) -> tuple[Path, ...]:
 
 
 def settings_of(config: pytest.Config) -> "Settings":
-    """Return the settings of a session, whose plugins are loaded.
+    """Return the settings of a session, whose plugins are loaded; see `settings_from`."""
+    return settings_from(config.option, _home(config))
+
+
+def settings_from(option: argparse.Namespace, home: Path) -> "Settings":
+    """Return the settings that options ask for, once plugins are loaded.
+
+    Args:
+        option: Values of the options that `declare_options` declares.
+        home: Folder that holds ``results`` unless an option names another.
 
     Raises:
         pytest.UsageError: The value of an option is wrong; the message says which and what is
@@ -222,7 +284,6 @@ def settings_of(config: pytest.Config) -> "Settings":
     from datasets_lib.paths import data_dirs, default_cache_dir
     from models.catalog import MODELS
 
-    option = config.option
     device = option.bench_device or ("cuda" if cuda_present() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise pytest.UsageError(f"--device: wanted cpu, cuda or cuda:N, found '{device}'")
@@ -233,7 +294,7 @@ def settings_of(config: pytest.Config) -> "Settings":
     if isolate is None:
         isolate = device != "cpu" or timeout is not None or stall is not None
     cache_dir = (option.bench_cache_dir or default_cache_dir()).expanduser().absolute()
-    results_dir = (option.bench_results_dir or _home(config) / "results").expanduser().absolute()
+    results_dir = (option.bench_results_dir or home / "results").expanduser().absolute()
     if not option.collectonly:
         _check_writable("--cache-dir", cache_dir)
         _check_writable("--results-dir", results_dir)
@@ -246,13 +307,16 @@ def settings_of(config: pytest.Config) -> "Settings":
         results_dir=results_dir,
         cache_dir=cache_dir,
         seeds=option.bench_seeds,
-        plugins=plugin_files(config),
+        plugins=_absolute(option.bench_plugin),
         recipes=_names("--recipes", recipes, {r for m in MODELS.values() for r in m.recipes}),
         augmentations=_names("--augmentations", option.bench_augmentations, AUGMENTATIONS) or (),
         shots=option.bench_shots,
         multi_class=option.bench_multi_class,
         images_seen=option.bench_images_seen,
         image_size=option.bench_image_size,
+        fit=option.bench_fit,
+        tiles=option.bench_tiles,
+        overlap=option.bench_overlap if option.bench_tiles else 0,
         bits=option.bench_bits,
         split_by=option.bench_split_by,
         max_megapixels=option.bench_max_megapixels,
@@ -264,6 +328,7 @@ def settings_of(config: pytest.Config) -> "Settings":
         rerun=option.bench_rerun,
         keep_stale=option.bench_keep_stale,
         save_models=option.bench_save_models,
+        keep_maps=option.bench_keep_maps,
         workers=option.bench_workers,
         host_memory=option.bench_host_memory,
         pixel_metrics=option.bench_pixel_metrics,
@@ -272,6 +337,8 @@ def settings_of(config: pytest.Config) -> "Settings":
         plots=option.bench_plots,
         measurements=option.bench_measurements,
         measure_seconds=option.bench_measure_seconds,
+        changes=_changes(option.bench_set),
+        panels=option.bench_panels,
     )
 
 
@@ -352,6 +419,24 @@ def _bits(text: str) -> int:
         wanted = " or ".join(map(str, BITS))
         raise argparse.ArgumentTypeError(f"wanted {wanted} bits, found '{text}'")
     return int(text)
+
+
+def _change(text: str) -> tuple[str, Any]:
+    from bench.changes import parse_change
+
+    try:
+        return parse_change(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _changes(given: list[tuple[str, Any]]) -> dict[str, Any]:
+    from bench.changes import checked_changes
+
+    try:
+        return checked_changes(dict(given))
+    except ValueError as error:
+        raise pytest.UsageError(f"--set {error}") from None
 
 
 def _shots(text: str) -> tuple[int, ...]:

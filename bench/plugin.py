@@ -37,6 +37,9 @@ _FOLDER = Path(os.path.realpath(__file__)).parent
 _BENCH = (_FOLDER, _FOLDER / "test_cases.py")
 """What to name in order to collect the cases, and nothing else."""
 
+_REGRESSION_EXIT = 10
+"""Exit code of a session with ``--gate`` in which regressions alone failed."""
+
 _ENDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 """Exit codes of a session that went through its tests, even if there were none."""
 
@@ -134,7 +137,13 @@ def bench_session(request: pytest.FixtureRequest) -> Iterator["BenchSession"]:
     cases = selected_cases(request.session.items)
     progress = Progress(terminal, len(cases), lines=config.get_verbosity() == 0)
     collected = config.stash[COLLECTED]
-    session = BenchSession(collected.settings, dict(collected.datasets), progress, cases)
+    session = BenchSession(
+        collected.settings,
+        dict(collected.datasets),
+        progress,
+        cases,
+        gate=config.option.bench_gate,
+    )
     config.stash[TALLY] = session.tally
     yield session
     session.close()
@@ -165,6 +174,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if config.option.bench_fail_empty and not (TALLY in config.stash and config.stash[TALLY].ran):
         session.exitstatus = session.exitstatus or pytest.ExitCode.NO_TESTS_COLLECTED
+    regressed = config.stash[TALLY].outcomes["regressed"] if TALLY in config.stash else 0
+    if regressed and regressed == session.testsfailed:
+        session.exitstatus = _REGRESSION_EXIT
 
 
 def pytest_terminal_summary(

@@ -3,11 +3,25 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
+from bench.changes import change_recipe
+from datasets_lib.images.geometry import Fit, Geometry
 from models.catalog import ClassifierRecipe, ModelEntry, Recipe
+from models.components.image_size import ImageSize, height_width, image_size, size_text
+
+ADDED_FIELDS: Mapping[str, Any] = {
+    "fit": "squash",
+    "tiles": None,
+    "overlap": 0,
+    "changed": {},
+    "normalize": True,
+    "seed_base": None,
+    "resumed_from": "",
+}
+"""Fields of `Protocol` that came later, with the values that stand for what was done before."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +68,14 @@ class Profile:
         """Return the budget of ``anomaly`` or ``classification``."""
         return self.classification if task == "classification" else self.anomaly
 
-    def describe(self, image_size: int | None = None, images_seen: int | None = None) -> str:
-        """Return one line about sizes and budgets, with what an option sets in their place."""
-        size = f"{image_size} px" if image_size else self.sizes
+    def describe(self, size: str = "", images_seen: int | None = None) -> str:
+        """Return one line about sizes and budgets, with what an option sets in their place.
+
+        Args:
+            size: Size of images in words; empty means the profile's.
+            images_seen: Training budget in images; None means the profile's.
+        """
+        size = size or self.sizes
         limits = (self.anomaly.train_limit, self.anomaly.test_limit)
         images = ", at most {} train and {} test images".format(*limits) if all(limits) else ""
         budget = f"{images_seen:,} images seen" if images_seen else self.budgets
@@ -99,17 +118,25 @@ class Protocol:
 
     Attributes:
         options: Keyword arguments of the model's ``build``.
-        crop: Side of the center crop of the resized images; None keeps all.
+        image_size: Size that images are fitted into; with tiles, that of a tile.
+        crop: Size of the center crop of the resized images; None keeps all.
         images_seen: Training budget in images; None means the recipe's own.
         precision: Training precision; ``bf16`` is autocast. Evaluation is always float32.
+        fit: How images of another aspect are fitted, as in `datasets_lib.images.geometry`.
+        tiles: Rows and columns of tiles that a frame is cut into; None means one frame, one image.
+        overlap: Rows or columns of pixels that neighboring tiles share.
+        changed: The recipe's own values of the fields that the user changed.
+        normalize: Whether a frozen backbone normalizes images as its weights want it.
+        seed_base: Seed of replicate s0; None means the model's own.
+        resumed_from: Hash of the file that training goes on from; empty if it starts anew.
     """
 
     profile: str
     recipe_name: str
     recipe: Recipe
     options: Mapping[str, Any]
-    image_size: int
-    crop: int | None
+    image_size: ImageSize
+    crop: ImageSize | None
     augmentation: str
     precision: str
     images_seen: int | None
@@ -117,6 +144,13 @@ class Protocol:
     test_limit: int | None
     calibration: bool
     evaluation_batch: int = 32
+    fit: Fit = "squash"
+    tiles: tuple[int, int] | None = None
+    overlap: int = 0
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    normalize: bool = True
+    seed_base: int | None = None
+    resumed_from: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -126,8 +160,8 @@ class Protocol:
     def hash(self) -> str:
         """Return sixteen hex digits over every field except the recipe's source.
 
-        A recipe's fields count where they differ from their defaults, so that a field added later
-        leaves the hashes of older recipes as they are.
+        A recipe's fields, and those of `ADDED_FIELDS`, count where they differ from their defaults,
+        so that a field added later leaves older hashes as they are.
         """
         return protocol_hash(self.as_dict(), type(self.recipe))
 
@@ -138,9 +172,25 @@ class Protocol:
         return self.images_seen or self.recipe.images or self.recipe.epochs * fitted
 
     @property
-    def input_size(self) -> int:
-        """Return the side of the images that the model sees."""
+    def input_size(self) -> ImageSize:
+        """Return the size of the images that the model sees."""
         return self.crop or self.image_size
+
+    def textures(self, fit: Fit) -> Geometry:
+        """Return the geometry of auxiliary images, whose aspect a rectangle keeps."""
+        height, width = height_width(self.input_size)
+        return Geometry(height, width, "crop" if fit == "squash" and height != width else fit)
+
+    @property
+    def frame(self) -> Geometry:
+        """Return the frame that a whole image is fitted into: with tiles, that of all of them."""
+        height, width = height_width(self.image_size)
+        rows, columns = self.tiles or (1, 1)
+        return Geometry(
+            rows * height - (rows - 1) * self.overlap,
+            columns * width - (columns - 1) * self.overlap,
+            self.fit,
+        )
 
 
 def protocol_hash(fields: Mapping[str, Any], recipe_class: type[Recipe]) -> str:
@@ -151,7 +201,12 @@ def protocol_hash(fields: Mapping[str, Any], recipe_class: type[Recipe]) -> str:
         for name, value in json.loads(json.dumps(fields["recipe"])).items()
         if name != "source" and value != _plain(defaults[name])
     }
-    text = json.dumps({**fields, "recipe": recipe}, sort_keys=True)
+    counted = {
+        name: value
+        for name, value in fields.items()
+        if name not in ADDED_FIELDS or value != ADDED_FIELDS[name]
+    }
+    text = json.dumps({**counted, "recipe": recipe}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -170,8 +225,15 @@ def resolve(
     pretrained: bool = False,
     native_size: int | None = None,
     images_seen: int | None = None,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     shots: int | None = None,
+    fit: Fit = "squash",
+    tiles: tuple[int, int] | None = None,
+    overlap: int = 0,
+    changes: Mapping[str, Any] | None = None,
+    normalize: bool = True,
+    seed_base: int | None = None,
+    resumed_from: str = "",
 ) -> Protocol:
     """Return the protocol of a model's recipe under a profile.
 
@@ -184,9 +246,22 @@ def resolve(
         pretrained: Whether the model starts from weights.
         native_size: Image side of classifiers on the case's dataset.
         images_seen: Training budget in images, instead of the profile's.
-        image_size: Image side, instead of the profile's.
+        image_size: Size of the images that are fitted, instead of the profile's.
         shots: Number of training images of a few-shot case, all of which train: none calibrates.
             A budget in passes is the recipe's own, whatever the profile's in images.
+        fit: How images of another aspect are fitted.
+        tiles: Rows and columns of tiles, each of the size of an image.
+        overlap: Rows or columns of pixels that neighboring tiles share.
+        changes: Fields of the recipe to change, see `bench.changes`.
+        normalize: See `Protocol`.
+        seed_base: See `Protocol`.
+        resumed_from: See `Protocol`.
+        fit: How images of another aspect are fitted.
+        tiles: Rows and columns of tiles, each of the size of an image.
+        overlap: Rows or columns of pixels that neighboring tiles share.
+
+    Raises:
+        ValueError: The recipe has no such field.
     """
     recipe = entry.recipes[recipe_name]
     if profile.name == "paper" and recipe_name == "baseline" and entry.paper_recipe is not None:
@@ -200,8 +275,12 @@ def resolve(
     if isinstance(recipe, ClassifierRecipe) and pretrained and recipe.pretrained_lr is not None:
         recipe = replace(recipe, lr=recipe.pretrained_lr)
     budget = profile.budget(entry.task)
-    in_passes = shots is not None and recipe.images is None
+    recipe, changed = change_recipe(recipe, changes or {})
+    in_passes = (shots is not None and recipe.images is None) or "epochs" in (changes or {})
     size, crop = _input(entry, profile, image_size or budget.image_size, native_size)
+    if crop is not None and (fit != "squash" or tiles):
+        # What is padded, cropped or tiled shows what it should: no second crop on top of it.
+        size, crop = image_size or crop, None
     return Protocol(
         profile=profile.name,
         recipe_name=recipe_name,
@@ -215,18 +294,79 @@ def resolve(
         train_limit=shots or budget.train_limit,
         test_limit=budget.test_limit,
         calibration=profile.calibration and entry.task == "anomaly" and shots is None,
+        fit=fit,
+        tiles=tiles,
+        overlap=overlap,
+        changed=changed,
+        normalize=normalize,
+        seed_base=None if seed_base == entry.seed_base else seed_base,
+        resumed_from=resumed_from,
     )
 
 
 def _input(
-    entry: ModelEntry, profile: Profile, asked: int | None, native: int | None
-) -> tuple[int, int | None]:
-    """Return the side that images are resized to, and the side of their center crop."""
+    entry: ModelEntry, profile: Profile, asked: ImageSize | None, native: int | None
+) -> tuple[ImageSize, ImageSize | None]:
+    """Return the size that images are resized to, and the size of their center crop."""
     if asked is not None:  # the model's share of the middle, in whole strides of a backbone
         share = (entry.crop or entry.image_size) / entry.image_size
-        return asked, round(asked * share / 32) * 32 if entry.crop else None
+        height, width = (round(side * share / 32) * 32 for side in height_width(asked))
+        return asked, image_size(height, width) if entry.crop else None
     if entry.task == "classification":
         return native or entry.image_size, None
     if profile.name == "paper" and entry.paper_input is not None:
         return entry.paper_input
     return entry.image_size, entry.crop
+
+
+def shape_problem(entry: ModelEntry, plan: Protocol) -> str:
+    """Return why a model cannot take a protocol's images; empty if nothing is known against it."""
+    height, width = height_width(plan.image_size)
+    if entry.task == "classification":
+        if height != width or plan.fit != "squash" or plan.tiles:
+            return (
+                f"{entry.name} classifies square images: wanted --image-size N alone, found "
+                f"{describe_shape(plan.image_size, plan.fit, plan.tiles, plan.overlap)}. Leave "
+                "--fit and --tiles to anomaly models, such as with -k anomaly."
+            )
+        return ""
+    if plan.tiles and 2 * plan.overlap > min(height, width):
+        return (
+            f"Tiles of {height}×{width} px cannot share {plan.overlap} px with each neighbor: "
+            f"wanted an --overlap of at most {min(height, width) // 2}, half of a tile's side."
+        )
+    return ""
+
+
+def describe_shape(
+    size: ImageSize | None, fit: Fit, tiles: tuple[int, int] | None, overlap: int
+) -> str:
+    """Return in words what options say of images' shape; empty where they say nothing.
+
+    >>> describe_shape((256, 640), "pad", None, 0), describe_shape(None, "squash", (2, 3), 32)
+    ('256x640 px, pad', '2x3 tiles overlapping by 32 px')
+    """
+    parts = [f"{size_text(size)} px"] if size else []
+    parts += [fit] if fit != "squash" else []
+    parts += [f"{tiles[0]}x{tiles[1]} tiles overlapping by {overlap} px"] if tiles else []
+    return ", ".join(parts)
+
+
+def recorded_shape(fields: Mapping[str, Any]) -> tuple[int, str]:
+    """Return the pixels of a record's images and their shape in words.
+
+    Args:
+        fields: Plain values of the record's protocol.
+
+    >>> recorded_shape({"image_size": [256, 640], "fit": "pad"})
+    (163840, '256x640 px, pad')
+    """
+    size, tiles = fields.get("image_size", 0), fields.get("tiles")
+    height, width = height_width(size)
+    about = describe_shape(
+        image_size(height, width),
+        fields.get("fit", "squash"),
+        tuple(tiles) if tiles else None,
+        fields.get("overlap", 0),
+    )
+    return height * width, about or "size unrecorded"

@@ -76,7 +76,11 @@ class Record:
         intervals: 95 % confidence interval over test images by head and metric, ``[low, high]``;
             the spread over seeds is another matter. ``image_auroc`` has DeLong's interval, normal
             on the logit scale unless a note says otherwise; ``top1`` has Wilson's.
+        outcomes: What each test image adds to a metric, by head and metric, packed as text by
+            `bench.metrics.outcomes`: two runs on the same images can be paired by their records.
         kinds: Image AUROC of each kind of defect against the normal images, by head.
+        sizes: Image AUROC of the defective images of each quarter by area of their defects, ``q1``
+            the smallest, against the normal images, by head.
         thresholds: Thresholds on raw scores by head and rule; the rules that look at test labels
             are listed in ``fingerprints["thresholds_that_saw_test_labels"]``.
         measurements: Speed, memory and size, with units in the names (``_ms``, ``_bytes``,
@@ -110,7 +114,9 @@ class Record:
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     categories: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
     intervals: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+    outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
     kinds: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    sizes: dict[str, dict[str, float | None]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     thresholds: dict[str, dict[str, float | None]] = field(default_factory=dict)
     measurements: dict[str, float | None] = field(default_factory=dict)

@@ -7,7 +7,7 @@ import pytest
 
 from bench.case import Case
 from bench.collected import Collected, keyword_guesses, not_datasets
-from bench.protocol import PROFILES
+from bench.protocol import PROFILES, describe_shape
 
 
 def selected_cases(items: Iterable[pytest.Item]) -> list[Case]:
@@ -41,7 +41,10 @@ def header(config: pytest.Config, collected: Collected) -> list[str]:
     if not config.option.bench_profile:
         full = "; --profile standard for the full protocol" if profile.name == "smoke" else ""
         why = f" (the default on {settings.device.partition(':')[0]}{full})"
-    about = profile.describe(settings.image_size, settings.images_seen)
+    shape = describe_shape(settings.image_size, settings.fit, settings.tiles, settings.overlap)
+    if shape and not settings.image_size:
+        shape = f"{profile.sizes}, {shape}"
+    about = profile.describe(shape, settings.images_seen)
     where = "one child process per group" if settings.isolate else "inline"
     lines = [
         f"profile {profile.name}{why}: {about}",

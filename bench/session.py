@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import pytest
 
@@ -20,12 +20,28 @@ from bench.record import Outcome, Record
 from bench.remedy import remedy
 from bench.replay import replay
 from bench.run.inputs import Finder, tapped_layers
-from bench.run.job import CaseSkipped, Job, ProgressCallback, WeightsError, unresolved_record
+from bench.run.job import (
+    CaseSkipped,
+    Job,
+    ProgressCallback,
+    RecipeError,
+    WeightsError,
+    unresolved_record,
+)
 from bench.settings import Settings
 from bench.store import Store, StoreError
 from datasets_lib.discover import FoundDataset
 from datasets_lib.layouts.category import DatasetError
 from models.catalog import MODELS
+
+_UNRESOLVED: dict[type[Exception], Outcome] = {
+    DatasetError: "data",
+    RecipeError: "recipe",
+    WeightsError: "weights",
+}
+"""Outcomes of cases that fail before they become a job."""
+if TYPE_CHECKING:
+    from bench.regression.gate import Gate
 
 
 class Runner(Protocol):
@@ -70,6 +86,7 @@ class BenchSession:
         datasets: Datasets discovered at collection.
         progress: Receives progress.
         cases: The cases that will run, so that what they share is computed once.
+        gate: Whether finished cases fail that regressed against the baseline.
     """
 
     def __init__(
@@ -78,11 +95,13 @@ class BenchSession:
         datasets: dict[str, FoundDataset],
         progress: Progress,
         cases: Iterable[Case] = (),
+        *,
+        gate: bool = False,
     ) -> None:
         self.settings = settings
         self.tally = Tally()
         self._finder = Finder(settings, datasets, tapped_layers(cases))
-        self._progress = progress
+        self._progress, self._gated = progress, gate
         self._store = Store(settings.runs_dir)
         self._expected = {case for case in cases if self._finder.has_data(case)}
         progress.expect(len(self._expected))
@@ -90,6 +109,12 @@ class BenchSession:
     @cached_property
     def _finished(self) -> Finished:
         return Finished(self._store)
+
+    @cached_property
+    def _gate(self) -> "Gate":
+        from bench.regression.gate import Gate
+
+        return Gate(self.settings, lambda line: self._progress.explain("gate", line))
 
     @cached_property
     def _runner(self) -> Runner:
@@ -111,6 +136,10 @@ class BenchSession:
             pytest.fail(f"{case.id}: unsaved\n{error}", pytrace=False)
         self.tally.records.append(record)
         if record.status == "ok":
+            if self._gated and (worse := self._gate.check(record)):
+                self.tally.outcomes[request.node.user_properties[-1][1]] -= 1
+                self._note("regressed", request)
+                pytest.fail(f"{case.id}: regressed\n{worse}", pytrace=False)
             replay(record, request)
             return
         assert record.error is not None
@@ -126,8 +155,8 @@ class BenchSession:
             job = self._finder.job(case)
         except CaseSkipped as skip:
             self._skip(case, skip, request)
-        except (DatasetError, WeightsError) as error:
-            outcome: Outcome = "data" if isinstance(error, DatasetError) else "weights"
+        except (DatasetError, RecipeError, WeightsError) as error:
+            outcome = _UNRESOLVED[type(error)]
             record = unresolved_record(case, self._finder.unresolved_key(case), outcome, str(error))
             self._store.append(record)
             self._progress.note(case.id, outcome)

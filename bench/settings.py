@@ -1,8 +1,12 @@
 """The options of a session, as a plain value that can travel to a child process."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from datasets_lib.images.geometry import Fit
+from models.components.image_size import ImageSize
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,10 @@ class Settings:
         shots: Numbers of training images of few-shot cases, which join the others.
         multi_class: Whether cases of one model for all categories join the others.
         images_seen: Training budget in images; None means the profile's.
-        image_size: Side of the images in pixels; None means the profile's or the model's.
+        image_size: Size of the images in pixels; None means the profile's or the model's.
+        fit: How images of another aspect are fitted into this size.
+        tiles: Rows and columns of tiles of this size; None means whole images.
+        overlap: Rows or columns of pixels that neighboring tiles share.
         bits: Number of bits that cameras fill in 16-bit image files.
         split_by: Regular expression of the prefix of a file name; images of one prefix stay on one
             side of splits by hash. Empty means that each image is on its own.
@@ -36,6 +43,7 @@ class Settings:
         rerun: Whether finished cases are run again.
         keep_stale: Whether finished cases of other code, devices and options are kept.
         save_models: Whether trained models are kept.
+        keep_maps: Whether anomaly maps are kept however large they are.
         workers: Number of threads that read batches of a streamed dataset.
         host_memory: Maximum size in bytes of a classification set's images in memory; a larger set
             is streamed. None means half of the free memory.
@@ -47,6 +55,12 @@ class Settings:
         plots: Whether runs draw plots.
         measurements: Whether speed, memory and size are measured.
         measure_seconds: Maximum time that measuring a case takes.
+        changes: Fields of every recipe to change, see `bench.changes`.
+        normalize: Whether frozen backbones normalize images.
+        seed_base: Seed of replicate s0; None means each model's own.
+        resume_from: File that training goes on from: a training state or a saved model.
+        keep_state: Whether the state of a finished training is kept, to train on later.
+        panels: Whether each test image gets a picture of its own.
     """
 
     profile: str
@@ -62,7 +76,10 @@ class Settings:
     shots: tuple[int, ...] = ()
     multi_class: bool = False
     images_seen: int | None = None
-    image_size: int | None = None
+    image_size: ImageSize | None = None
+    fit: Fit = "squash"
+    tiles: tuple[int, int] | None = None
+    overlap: int = 0
     bits: int = 16
     split_by: str = ""
     max_megapixels: int | None = None
@@ -74,6 +91,7 @@ class Settings:
     rerun: bool = False
     keep_stale: bool = False
     save_models: bool = False
+    keep_maps: bool = False
     workers: int = 2
     host_memory: int | None = None
     pixel_metrics: Literal["exact", "histogram"] = "exact"
@@ -82,6 +100,12 @@ class Settings:
     plots: bool = True
     measurements: bool = True
     measure_seconds: float = 10.0
+    changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    normalize: bool = True
+    seed_base: int | None = None
+    resume_from: Path | None = None
+    keep_state: bool = False
+    panels: bool = False
 
     @property
     def asked(self) -> dict[str, bool]:

@@ -2,15 +2,14 @@
 
 import codecs
 import contextlib
-import errno
 import json
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from filelock import FileLock
 
+from bench.lines import append_line
 from bench.provenance.fingerprint import Fingerprint
 from bench.record import Key, Record, RecordError, from_json
 from datasets_lib.atomic import atomic_path
@@ -46,30 +45,13 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock"):
-                self._append_line(line)
+                append_line(self.path, line)
         except OSError as error:
             raise StoreError(
                 f"The record of {record.key.id} ({len(line)} bytes) could not be written to "
                 f"{self.path}: {error.strerror}. Earlier records are safe. Free some disk space or "
                 "choose another place with --results-dir, then run the same command again."
             ) from error
-
-    def _append_line(self, line: bytes) -> None:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            end = os.lseek(descriptor, 0, os.SEEK_END)
-            if end and os.pread(descriptor, 1, end - 1) != b"\n":
-                line = b"\n" + line
-            try:
-                written = os.write(descriptor, line)
-                if written < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(descriptor)
-            except OSError:
-                os.ftruncate(descriptor, end)
-                raise
-        finally:
-            os.close(descriptor)
 
     def records(self) -> list[Record]:
         """Return every readable record, oldest first."""

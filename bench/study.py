@@ -35,9 +35,15 @@ class Study:
         heads: Scoring heads with a table each; the first ranks. Empty: each model's own first head,
             in one table, and that of the crop alone for models that crop.
         columns: Metrics of the tables. Empty: every metric of the task.
+        layout: Columns of the study's own table, metrics and measurements, in the order in which
+            its readers know them; ``columns`` where empty.
+        layout_note: What the readers of the original table call these columns.
         ranking: Metric that ranks; the task's where empty.
+        answer: Answers the question in a sentence: called like ``report``, yields sentences.
         report: Writes what the study concludes above its tables: called with the study and its
             `ComparableRuns`, yields blocks of Markdown.
+        background: Yields blocks of Markdown that stand once below the study's tables, whatever the
+            profile: called with the study and the finished records of all of them.
         references: Returns published `Reference` rows; called with the variants in a table.
     """
 
@@ -49,8 +55,12 @@ class Study:
     augmentations: tuple[str, ...] = ("default",)
     heads: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    layout: tuple[str, ...] = ()
+    layout_note: str = ""
     ranking: str = ""
+    answer: Part | None = None
     report: Part | None = None
+    background: Part | None = None
     references: Part | None = None
 
     @property
@@ -67,7 +77,10 @@ class Study:
 
     def selects(self, case: Case) -> bool:
         """Return whether a case answers the question, whatever its data and augmentation."""
-        return case.model in self.model_names
+        if self.models is not None:
+            return case.model in self.models
+        entry = MODELS.get(case.model)
+        return entry is not None and entry.task == self.task
 
     def shows(self, record: Record) -> bool:
         """Return whether a record belongs in the study's tables.

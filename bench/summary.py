@@ -14,6 +14,7 @@ from bench.store import Store
 from models.catalog import MODELS
 
 _SKIPS_SHOWN = 3
+_CHECKPOINTS_SHOWN = 5
 
 MIN_HELD_OUT = 19
 """Minimum number of normal images whose largest score bounds 95 % of others: 1 / (n + 1) ≤ 5 %."""
@@ -44,6 +45,7 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
     if environment := next((r.environment for r in reversed(tally.records) if r.environment), None):
         terminal.write_line(f"environment  {environment.get('class')}")
     _write_pictures(terminal, tally, settings)
+    _write_checkpoints(terminal, tally, settings)
 
 
 def _why_nothing_ran(terminal: TerminalReporter, tally: Tally) -> str:
@@ -159,3 +161,16 @@ def _write_pictures(terminal: TerminalReporter, tally: Tally, settings: Settings
         terminal.write_line(
             f"pictures     {settings.runs_dir}/*/ ({len(folders)} cases), such as {folders[-1]}"
         )
+
+
+def _write_checkpoints(terminal: TerminalReporter, tally: Tally, settings: Settings) -> None:
+    """Write where the saved models lie, as ``python -m bench predict`` takes them."""
+    if not settings.save_models:
+        return
+    names = [record.artifacts.get("model") for record in tally.records]
+    saved = [settings.results_dir / name for name in names if name]
+    for path in saved[:_CHECKPOINTS_SHOWN]:
+        terminal.write_line(f"checkpoint   {path}")
+    hidden = len(saved) - _CHECKPOINTS_SHOWN
+    if hidden > 0:
+        terminal.write_line(f"… and {hidden} more: {settings.runs_dir}/*/*/model.pth")

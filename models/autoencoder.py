@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.errors import ImageSizeError
+from models.components.image_size import ImageSize, height_width, size_text
 from models.components.ssim import structural_similarity
 
 _CHANNELS = (32, 64, 128, 256, 256)
@@ -39,29 +40,28 @@ class Autoencoder(AnomalyModel):
     """Encoder to one vector and decoder back to the image, for images that are not normalized.
 
     Args:
-        image_size: Side of the square images in pixels, a multiple of 32.
+        image_size: Size of the images in pixels, multiples of 32.
         latent: Dimension of the code.
         loss: Name in `LOSSES`.
     """
 
-    def __init__(self, *, image_size: int, latent: int, loss: str) -> None:
+    def __init__(self, *, image_size: ImageSize, latent: int, loss: str) -> None:
         super().__init__()
-        self._image_size = image_size
+        self._size = height, width = height_width(image_size)
         self._loss = LOSSES[loss]
-        self.encoder = _encoder(image_size // _STRIDE, latent)
-        self.decoder = _decoder(image_size // _STRIDE, latent)
+        self.encoder = _encoder((height // _STRIDE, width // _STRIDE), latent)
+        self.decoder = _decoder((height // _STRIDE, width // _STRIDE), latent)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """Return reconstructions of images ``(B, 3, S, S)``, float32 in [0, 1].
+        """Return reconstructions of images ``(B, 3, H, W)``, float32 in [0, 1].
 
         Raises:
             ValueError: The model was built for images of another size.
         """
-        size = self._image_size
-        if images.shape[-2:] != (size, size):
+        if images.shape[-2:] != self._size:
             height, width = images.shape[-2:]
             raise ImageSizeError(
-                f"This autoencoder was built for images of {size}×{size} pixels, found "
+                f"This autoencoder was built for images of {size_text(self._size)} pixels, found "
                 f"{height}×{width}. Build it with the image size that is used, which is the "
                 "crop's where images are cropped."
             )
@@ -87,7 +87,7 @@ def build(
     state: Mapping[str, Tensor] | None,
     loss: str = "mse",
     latent: int = 128,
-    image_size: int = 256,
+    image_size: ImageSize = 256,
 ) -> Autoencoder:
     """Build an autoencoder; see `models.components.base.Build`.
 
@@ -96,7 +96,7 @@ def build(
         state: None.
         loss: ``mse`` or ``mse_ssim``.
         latent: Dimension of the code.
-        image_size: Side of the images in pixels, after cropping.
+        image_size: Size of the images in pixels, after cropping.
 
     Raises:
         ValueError: Weights are given, the loss is unknown, or the image size does not fit.
@@ -108,28 +108,29 @@ def build(
         )
     if loss not in LOSSES:
         raise ValueError(f"Unknown loss '{loss}': there are {', '.join(LOSSES)}.")
-    if image_size % _STRIDE or image_size < _MIN_SIZE:
+    if any(side % _STRIDE or side < _MIN_SIZE for side in height_width(image_size)):
         raise ImageSizeError(
-            f"The autoencoder halves an image {len(_CHANNELS)} times: wanted a multiple of "
-            f"{_STRIDE} pixels from {_MIN_SIZE} on, found {image_size}. Choose such an image size."
+            f"The autoencoder halves an image {len(_CHANNELS)} times: wanted sides of multiples of "
+            f"{_STRIDE} pixels from {_MIN_SIZE} on, found {size_text(image_size)}. Choose such an "
+            "image size."
         )
     model = Autoencoder(image_size=image_size, latent=latent, loss=loss)
     return model.to(memory_format=torch.channels_last)
 
 
-def _encoder(side: int, latent: int) -> nn.Sequential:
-    """Return stages that halve, then a convolution of the remaining ``side × side`` to a vector."""
+def _encoder(size: tuple[int, int], latent: int) -> nn.Sequential:
+    """Return stages that halve, then a convolution of the remaining positions to a vector."""
     stages = [
         nn.Sequential(nn.Conv2d(before, after, 4, 2, 1, bias=False), *_normed(after))
         for before, after in zip((3, *_CHANNELS), _CHANNELS, strict=False)
     ]
-    return nn.Sequential(*stages, nn.Conv2d(_CHANNELS[-1], latent, side))
+    return nn.Sequential(*stages, nn.Conv2d(_CHANNELS[-1], latent, size))
 
 
-def _decoder(side: int, latent: int) -> nn.Sequential:
+def _decoder(size: tuple[int, int], latent: int) -> nn.Sequential:
     """Return the mirror image of the encoder, up to the logits of the pixels."""
     *hidden, last = _CHANNELS[::-1]
-    first = nn.ConvTranspose2d(latent, _CHANNELS[-1], side, bias=False)
+    first = nn.ConvTranspose2d(latent, _CHANNELS[-1], size, bias=False)
     stages = [
         nn.Sequential(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), *_normed(after))
         for before, after in zip(hidden, [*hidden[1:], last], strict=True)

@@ -142,6 +142,11 @@ class CFA(AnomalyModel):
     def _nearest_squared(self, features: list[Tensor], count: int) -> Tensor:
         """``(B, h · w, count)`` squared distances to the nearest centers, ascending."""
         bank = self.memory_bank
+        if torch.compiler.is_exporting():  # a loop would fix the number of images
+            descriptors = self._descriptors(features)
+            patches = descriptors.flatten(0, 1)
+            squares = squared_distances(patches, bank, nearest(patches, bank, count))
+            return squares.unflatten(0, descriptors.shape[:2])
         # One image at a time: distances of 4,096 positions to as many centers take 64 MB.
         return torch.stack(
             [

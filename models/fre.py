@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from models.components.backbone import STRIDES, Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.errors import ImageSizeError
+from models.components.image_size import ImageSize, height_width, size_text
 
 _LAYER = 3
 _POOL = 2
@@ -48,7 +49,7 @@ class FRE(AnomalyModel):
 
     Args:
         backbone: Frozen features at stride 16.
-        image_size: Side of the square images in pixels, which determines the autoencoder's size.
+        image_size: Size of the images in pixels, which determines the autoencoder's size.
         latent: Dimension of the autoencoder's code.
 
     Raises:
@@ -58,18 +59,19 @@ class FRE(AnomalyModel):
     features_only = True
     backbone: Backbone
 
-    def __init__(self, backbone: Backbone, *, image_size: int, latent: int) -> None:
+    def __init__(self, backbone: Backbone, *, image_size: ImageSize, latent: int) -> None:
         super().__init__(backbone)
-        side = -(-image_size // STRIDES[_LAYER])  # each stage of a ResNet rounds up
-        if side < _POOL:
+        # Each stage of a ResNet rounds up.
+        height, width = (-(-side // STRIDES[_LAYER]) for side in height_width(image_size))
+        if min(height, width) < _POOL:
             min_size = STRIDES[_LAYER] * (_POOL - 1) + 1
             raise ImageSizeError(
                 f"FRE pools layer {_LAYER}'s features {_POOL}-fold: wanted images of {min_size} "
-                f"pixels or more, found {image_size}. Choose a larger image size."
+                f"pixels or more, found {size_text(image_size)}. Choose a larger image size."
             )
         self._image_size = image_size
-        self._shape = (backbone.channels[0], side, side)
-        dimension = backbone.channels[0] * (side // _POOL) ** 2
+        self._shape = (backbone.channels[0], height, width)
+        dimension = backbone.channels[0] * (height // _POOL) * (width // _POOL)
         self.autoencoder = TiedAutoencoder(dimension, latent)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -94,10 +96,10 @@ class FRE(AnomalyModel):
         """``(B, C, h / 2, w / 2)`` squared reconstruction errors of features ``(B, C, h, w)``."""
         (layer,) = features
         if layer.shape[1:] != self._shape:
-            raise ValueError(
-                f"This FRE was built for images of {self._image_size} pixels: wanted features of "
-                f"shape {self._shape}, found {tuple(layer.shape[1:])}. Build it with the image "
-                "size that is used, which is the crop's where images are cropped."
+            raise ImageSizeError(
+                f"This FRE was built for images of {size_text(self._image_size)} pixels: wanted "
+                f"features of shape {self._shape}, found {tuple(layer.shape[1:])}. Build it with "
+                "the image size that is used, which is the crop's where images are cropped."
             )
         pooled = F.avg_pool2d(layer.float(), _POOL)
         vectors = pooled.flatten(1)
@@ -108,7 +110,7 @@ def build(
     *,
     weights: str | None,
     state: Mapping[str, Tensor] | None,
-    image_size: int = 256,
+    image_size: ImageSize = 256,
     latent: int = 220,
 ) -> FRE:
     """Build an FRE model; see `models.components.base.Build`.
@@ -116,7 +118,7 @@ def build(
     Args:
         weights: Tag of the backbone's weights.
         state: Tensors of the backbone; None leaves it random.
-        image_size: Side of the images in pixels, after cropping.
+        image_size: Size of the images in pixels, after cropping.
         latent: Dimension of the autoencoder's code.
 
     Raises:

@@ -17,12 +17,16 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.errors import ImageSizeError
+from models.components.image_size import ImageSize, height_width, size_text
 
 ADVERSARIAL, CONTEXT, ENCODER = 1.0, 50.0, 1.0
 """Weights of the generator's losses (section 3.2)."""
 
 _MIN_SIZE = 16
-_FINAL = 4  # side of the last feature map, which one convolution turns into the latent vector
+_FINAL = (
+    4  # shorter side of the last feature map, which one convolution turns into the latent vector
+)
 _INIT_STD = 0.02
 
 
@@ -30,22 +34,22 @@ class Generator(nn.Module):
     """Encoder, decoder and second encoder.
 
     Args:
-        image_size: Side of the images, a power of two.
+        size: Height and width of the images, see `build`.
         latent: Dimension of the latent vectors.
         width: Channels after the first convolution.
     """
 
-    def __init__(self, image_size: int, latent: int, width: int) -> None:
+    def __init__(self, size: tuple[int, int], latent: int, width: int) -> None:
         super().__init__()
-        self.encoder = _encoder(image_size, latent, width)
-        self.decoder = _decoder(image_size, latent, width)
-        self.second_encoder = _encoder(image_size, latent, width)
+        self.encoder = _encoder(size, latent, width)
+        self.decoder = _decoder(size, latent, width)
+        self.second_encoder = _encoder(size, latent, width)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return reconstructions ``(B, 3, S, S)`` and both latent vectors ``(B, D, 1, 1)``.
+        """Return reconstructions ``(B, 3, H, W)`` and both latent vectors ``(B, D, 1, 1)``.
 
         Args:
-            images: ``(B, 3, S, S)`` in [−1, 1].
+            images: ``(B, 3, H, W)`` in [−1, 1].
         """
         latent = self.encoder(images)
         rebuilt = self.decoder(latent)
@@ -56,16 +60,16 @@ class GANomaly(AnomalyModel):
     """Generator and discriminator; one optimizer steps both at once, each by its own loss.
 
     Args:
-        image_size: Side of the square images in pixels, a power of two.
+        image_size: Size of the images in pixels, see `build`.
         latent: Dimension of the latent vectors.
         width: Channels after the first convolution of each network.
     """
 
-    def __init__(self, *, image_size: int, latent: int, width: int) -> None:
+    def __init__(self, *, image_size: ImageSize, latent: int, width: int) -> None:
         super().__init__()
-        self._image_size = image_size
-        self.generator = Generator(image_size, latent, width)
-        *features, classifier = _encoder(image_size, 1, width)
+        self._size = height_width(image_size)
+        self.generator = Generator(self._size, latent, width)
+        *features, classifier = _encoder(self._size, 1, width)
         self.discriminator = nn.Sequential(*features)
         self.classifier = classifier
         self.apply(_initialize)
@@ -104,11 +108,10 @@ class GANomaly(AnomalyModel):
 
     def _scaled(self, images: Tensor) -> Tensor:
         """Return images in [−1, 1], the range of the decoder's tanh."""
-        size = self._image_size
-        if images.shape[-2:] != (size, size):
+        if images.shape[-2:] != self._size:
             height, width = images.shape[-2:]
-            raise ValueError(
-                f"This GANomaly was built for images of {size}×{size} pixels, found "
+            raise ImageSizeError(
+                f"This GANomaly was built for images of {size_text(self._size)} pixels, found "
                 f"{height}×{width}. Build it with the image size that is used, which is the "
                 "crop's where images are cropped."
             )
@@ -121,7 +124,7 @@ def build(
     state: Mapping[str, Tensor] | None,
     latent: int = 100,
     width: int = 64,
-    image_size: int = 256,
+    image_size: ImageSize = 256,
 ) -> GANomaly:
     """Build a GANomaly; see `models.components.base.Build`.
 
@@ -130,45 +133,55 @@ def build(
         state: None.
         latent: Dimension of the latent vectors.
         width: Channels after the first convolution of each network.
-        image_size: Side of the images in pixels, after cropping.
+        image_size: Size of the images in pixels, after cropping: the shorter side a power of two,
+            the longer a multiple of the number that halves the shorter one down to 4.
 
     Raises:
-        ValueError: Weights are given, or the image size is no power of two from 16 on.
+        ValueError: Weights are given, or the image size cannot be halved down to 4 pixels.
     """
     if weights is not None or state is not None:
         raise ValueError(
             f"GANomaly has no pretrained part: wanted no weights, found '{weights}'. Leave them "
             "out."
         )
-    if image_size < _MIN_SIZE or image_size & (image_size - 1):
-        raise ValueError(
+    sides = height_width(image_size)
+    short, step = min(sides), max(1, min(sides) // _FINAL)
+    if short < _MIN_SIZE or short & (short - 1) or any(side % step for side in sides):
+        raise ImageSizeError(
             f"GANomaly halves an image down to {_FINAL} pixels: wanted a power of two from "
-            f"{_MIN_SIZE} on as image size, found {image_size}. Choose 64, 128 or 256."
+            f"{_MIN_SIZE} on as image size, and of other shapes a longer side that is as often "
+            f"halved, found {size_text(image_size)}. Choose 64, 128 or 256, or such as 256x640."
         )
     model = GANomaly(image_size=image_size, latent=latent, width=width)
     return model.to(memory_format=torch.channels_last)
 
 
-def _widths(image_size: int, width: int) -> list[int]:
+def _widths(size: tuple[int, int], width: int) -> list[int]:
     """Return the channels at sides of half the image's down to 4, doubled on every halving."""
-    return [width << halving for halving in range((image_size // _FINAL).bit_length() - 1)]
+    return [width << halving for halving in range((min(size) // _FINAL).bit_length() - 1)]
 
 
-def _encoder(image_size: int, outputs: int, width: int) -> nn.Sequential:
-    """Return halving convolutions and a last one from ``4 × 4`` positions to one vector."""
-    first, *rest = _widths(image_size, width)
+def _final(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of the last feature map, whose shorter side is 4."""
+    height, width = (side * _FINAL // min(size) for side in size)
+    return height, width
+
+
+def _encoder(size: tuple[int, int], outputs: int, width: int) -> nn.Sequential:
+    """Return halving convolutions and a last one from the remaining positions to one vector."""
+    first, *rest = _widths(size, width)
     layers: list[nn.Module] = [nn.Conv2d(3, first, 4, 2, 1, bias=False), _leaky()]
     for after in rest:
         halving = nn.Conv2d(after // 2, after, 4, 2, 1, bias=False)
         layers += [halving, nn.BatchNorm2d(after), _leaky()]
     last = rest[-1] if rest else first
-    return nn.Sequential(*layers, nn.Conv2d(last, outputs, _FINAL, bias=False))
+    return nn.Sequential(*layers, nn.Conv2d(last, outputs, _final(size), bias=False))
 
 
-def _decoder(image_size: int, latent: int, width: int) -> nn.Sequential:
+def _decoder(size: tuple[int, int], latent: int, width: int) -> nn.Sequential:
     """Return the mirror image of the encoder, up to pixels in [−1, 1]."""
-    widths = _widths(image_size, width)[::-1]
-    convolution = nn.ConvTranspose2d(latent, widths[0], _FINAL, bias=False)
+    widths = _widths(size, width)[::-1]
+    convolution = nn.ConvTranspose2d(latent, widths[0], _final(size), bias=False)
     layers: list[nn.Module] = [convolution, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
     for after in widths[1:]:
         doubling = nn.ConvTranspose2d(2 * after, after, 4, 2, 1, bias=False)

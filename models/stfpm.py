@@ -35,12 +35,12 @@ class STFPM(AnomalyModel):
     def loss(self, batch: Batch) -> Tensor:
         """Return the scalar training loss of normal images.
 
-        Section 3.2: half the squared distance of the normalized features, mean over positions
-        (eq. 2) and batch, sum over layers with all α_l = 1 (eq. 3). The official code omits the
-        factor 1/2.
+        The squared distance of the normalized features, mean over positions (eq. 2) and batch, sum
+        over layers with all α_l = 1 (eq. 3). As in the official code, without the factor 1/2 of
+        eq. 1: the learning rate is that code's, and with the factor steps would be half as large.
         """
         distances = distance_maps(batch.get_features(), self._student_features(batch))
-        return torch.stack([layer.mean() for layer in distances]).sum()
+        return 2 * torch.stack([layer.mean() for layer in distances]).sum()
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """Return anomaly maps and their maxima.

@@ -19,6 +19,7 @@ LIGHT = [
     "bench",
     "bench.__main__",
     "bench.extensions",
+    "bench.interface",
     "bench.metrics.catalog",
     "bench.plots",
     "bench.plugin",

@@ -1,8 +1,12 @@
 """What a run was trained and evaluated on: only runs under one condition may rank together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
+from bench.aggregate.language import say
+from bench.protocol import recorded_shape
 from bench.record import Record
 from models.catalog import MODELS, Recipe
 
@@ -13,23 +17,26 @@ class Conditions:
 
     Attributes:
         images: Hashes of training and test images, by category.
-        sizes: Sides of the evaluated frames in pixels.
+        sizes: Pixels of the evaluated images, and their shape in words.
         tested: Number of test images of each category.
     """
 
     images: tuple[tuple[str, str], ...]
-    sizes: tuple[int, ...]
+    sizes: tuple[tuple[int, str], ...]
     tested: tuple[int, ...]
 
     def differences(self, other: "Conditions") -> list[str]:
         """Return in words how these conditions differ from others."""
         named = []
         if self.sizes != other.sizes:
-            named.append(f"{_joined(self.sizes)} px, not {_joined(other.sizes)}")
+            own, others = (" / ".join(text for _, text in c.sizes) for c in (self, other))
+            sizes = {"own": own.removesuffix(" px"), "other": others.removesuffix(" px")}
+            named.append(say("{own} px, not {other}", **sizes))
         if self.tested != other.tested:
-            named.append(f"{_joined(self.tested)} test images, not {_joined(other.tested)}")
+            counts = {"own": _joined(self.tested), "other": _joined(other.tested)}
+            named.append(say("{own} test images, not {other}", **counts))
         if self.images != other.images and not named:
-            named.append("other images")
+            named.append(say("other images"))
         return named
 
 
@@ -43,7 +50,7 @@ def conditions_of(records: Iterable[Record]) -> Conditions:
     images = {
         (r.case.data, str(r.fingerprints.get("images_sha256") or r.key.data)) for r in records
     }
-    sizes = {int(r.protocol.get("image_size", 0)) for r in records}
+    sizes = {recorded_shape(r.protocol) for r in records}
     tested = {(r.case.data, int(r.fingerprints.get("images", {}).get("test", 0))) for r in records}
     return Conditions(
         tuple(sorted(images)),
@@ -63,11 +70,26 @@ def budget_share(record: Record) -> float | None:
     if not recipe:
         return None
     fitted = record.fingerprints.get("images", {}).get("fit", 0)
-    own = recipe.get("images") or recipe.get("epochs", 0) * fitted
-    planned = record.protocol.get("images_seen") or own
+    fitted *= prod(record.protocol.get("tiles") or (1,))  # each tile is an image to train on
+    planned = record.protocol.get("images_seen") or _images_of(recipe, fitted)
+    if record.fingerprints.get("stopped"):
+        planned = record.fingerprints["images_seen"]
+    own = _images_of(recipe | record.protocol.get("changed", {}), fitted)
     if record.key.profile == "standard" and (known := _catalog_recipe(record)):
         own = known.images or known.epochs * fitted
     return planned / own if own else None
+
+
+def changes_of(record: Record) -> list[str]:
+    """Return what a user changed of a recipe apart from its budget, by name."""
+    protocol = record.protocol
+    named = [name for name in protocol.get("changed", {}) if name not in ("epochs", "images")]
+    named += [] if protocol.get("normalize", True) else ["normalize"]
+    return named + (["resume_from"] if protocol.get("resumed_from") else [])
+
+
+def _images_of(recipe: Mapping[str, Any], fitted: int) -> int:
+    return int(recipe.get("images") or recipe.get("epochs", 0) * fitted)
 
 
 def _catalog_recipe(record: Record) -> Recipe | None:

@@ -6,9 +6,10 @@ Everything here is a function of the set of records; their order changes nothing
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property, total_ordering
 from typing import TYPE_CHECKING, Any
 
-from bench.aggregate.conditions import budget_share
+from bench.aggregate.conditions import budget_share, changes_of
 from bench.protocol import PROFILES
 from bench.record import Record
 
@@ -27,7 +28,16 @@ _VERSION = ["recipe_hash", "data_hash", "weights_hash"]
 _KEY = ["id", "profile", *_VERSION]
 _COLUMNS = [
     *_KEY,
-    *("environment", "dataset", "category", *CONFIGURATION, "replicate", "share", "record"),
+    *(
+        "environment",
+        "dataset",
+        "category",
+        *CONFIGURATION,
+        "replicate",
+        "share",
+        "unchanged",
+        "record",
+    ),
     *MODE,
 ]
 
@@ -71,8 +81,9 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     """Group finished records by profile and class of environment, in the profiles' order.
 
     Only the newest record of a key counts, and only one version of a configuration (a recipe, data
-    and weights): that trained for the largest share of its budget, and the newest of those. So a
-    quick look never hides a whole run, and replicates of two versions are never averaged.
+    and weights): the catalog's recipe before one that a user changed, then that trained for the
+    largest share of its budget, then the newest. So a quick look never hides a whole run, and
+    replicates of two versions are never averaged.
     """
     frame = tidy_frame(record for record in records if record.status == "ok")
     frame["configuration"] = [record.case.configuration for record in frame.record]
@@ -83,7 +94,8 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
             newest = runs.drop_duplicates(_KEY, keep="last")
             # Stable: among equal shares the newest stays last.
             by_share = runs.sort_values("share", kind="stable", na_position="first")
-            versions = by_share.groupby("configuration")[_VERSION].transform("last")
+            best_last = by_share.sort_values("unchanged", kind="stable")
+            versions = best_last.groupby("configuration")[_VERSION].transform("last")
             current = newest[(newest[_VERSION] == versions.loc[newest.index]).all(axis=1)]
             chosen = tuple(current.sort_values("id").record)
             superseded = len(newest) - len(current)
@@ -91,10 +103,30 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     return sections
 
 
-def recency_key(record: Record) -> tuple[str, str, str]:
+def recency_key(record: Record) -> tuple[str, str, str, str, "_Content"]:
     """Return a key that sorts the oldest first and breaks ties in a fixed way."""
-    rest = [record.key.id, record.status, record.metrics, record.measurements, record.error]
-    return record.finished, record.started, json.dumps(rest, sort_keys=True)
+    return record.finished, record.started, record.key.id, record.status, _Content(record)
+
+
+@total_ordering
+class _Content:
+    """What records of one case that ended at once are sorted by; made only for those."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    @cached_property
+    def _text(self) -> str:
+        own = self._record
+        return json.dumps([own.metrics, own.measurements, own.error], sort_keys=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Content) and self._text == other._text
+
+    def __lt__(self, other: "_Content") -> bool:
+        return self._text < other._text
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _line(record: Record) -> dict[str, Any]:
@@ -113,6 +145,7 @@ def _line(record: Record) -> dict[str, Any]:
         "init": case.init,
         "replicate": case.replicate,
         "share": budget_share(record),
+        "unchanged": not changes_of(record) and record.protocol.get("seed_base") is None,
         "multi_class": bool(record.categories),
         "shots": case.shots or 0,
         "record": record,

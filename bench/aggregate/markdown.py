@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from bench.aggregate.language import say
 from bench.aggregate.statistics import Estimate
 from bench.metrics.catalog import Metric
 
@@ -73,6 +74,15 @@ def mebibytes(value: Estimate | None) -> str:
     return EMPTY if value is None else f"{value.mean / 2**20:,.0f} MiB"
 
 
+def p_text(p: float) -> str:
+    """Return a p value after its sign.
+
+    >>> p_text(0.0004), p_text(0.0312)
+    ('< .001', '= .031')
+    """
+    return "< .001" if p < 0.001 else f"= {p:.3f}".replace("0.", ".", 1)
+
+
 def seeds(count: int) -> str:
     """Return ``1 seed`` or ``3 seeds``."""
     return f"{count} seed" if count == 1 else f"{count} seeds"
@@ -96,13 +106,15 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: Seque
     """Return a Markdown table whose source lines up too.
 
     Args:
-        headers: Headings of the columns.
+        headers: Headings of the columns, translated where the language has a word.
         rows: Cells as text.
         words: Positions of left-aligned columns, which hold words; numbers are right-aligned.
     """
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     sides = ["left" if column in words else "right" for column in range(len(headers))]
-    return tabulate(escaped, headers, tablefmt="pipe", disable_numparse=True, colalign=sides)
+    return tabulate(
+        escaped, list(map(say, headers)), tablefmt="pipe", disable_numparse=True, colalign=sides
+    )
 
 
 def _signed(fraction: float) -> str:

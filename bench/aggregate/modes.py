@@ -48,7 +48,9 @@ def _of_category(record: Record, category: str) -> Record:
         reasons=_of_numbers(record.reasons, category),
         notes=_of_numbers(record.notes, category),
         intervals=parts(record.intervals),
+        outcomes=parts(record.outcomes),
         kinds=parts(record.kinds),
+        sizes=parts(record.sizes),
         thresholds=parts(record.thresholds),
     )
 

@@ -1,17 +1,38 @@
-"""Which rows of a table rank, and why the others do not."""
+"""Which rows of a table rank, at which ranks, and why the others do not."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Any
 
-from bench.aggregate.conditions import NOTHING, Conditions
-from bench.aggregate.markdown import EMPTY, percent
+import numpy as np
+
+from bench.aggregate.conditions import NOTHING, Conditions, changes_of
+from bench.aggregate.language import say
+from bench.aggregate.markdown import EMPTY, p_text, percent
 from bench.aggregate.rows import Row
-from bench.aggregate.statistics import Estimate
+from bench.aggregate.significance import (
+    PairTests,
+    against_best,
+    all_pairs,
+    fewest_blocks,
+    friedman_p,
+    over_blocks,
+    over_images,
+    over_intervals,
+)
+from bench.aggregate.statistics import SIGNIFICANCE, estimate
+from bench.metrics.outcomes import Contributions, outcomes_of
 
 MIN_REPLICATES = 3
 """Replicates that a model with randomness needs: of three STFPM runs the best was .80, the worst
 .67, which one run alone does not show."""
+
+_CORRECTED = "{method}; corrected by Holm (comparisons: {count})"
+
+_INTERVAL = 2 * NormalDist().inv_cdf(0.975)
+"""Width of a 95 % interval in standard errors."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +40,16 @@ class Place:
     """A row with its place in the table.
 
     Attributes:
-        rank: ``1``, ``1=`` for one of several that tie, or a dash.
+        rank: ``1``, ``1–3`` for a row that may be anything from first to third, or a dash.
         reasons: Why it has no rank; empty where it has one.
+        p: Corrected p of no difference from the best ranked row; None for that row and for rows
+            without a rank.
     """
 
     row: Row
     rank: str
     reasons: tuple[str, ...] = ()
+    p: float | None = None
 
     @property
     def ranked(self) -> bool:
@@ -33,12 +57,31 @@ class Place:
         return not self.reasons
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """The rows of a table in order, and how the ranks came about.
+
+    Attributes:
+        places: The ranked rows, best first, then the others, best first.
+        method: The test in a sentence; empty where fewer than two rows rank.
+    """
+
+    places: list[Place]
+    method: str = ""
+
+
 def places(rows: Sequence[Row]) -> list[Place]:
-    """Return the ranked rows, best first, then the others, best first.
+    """Return the ranked rows, best first, then the others, best first; see `rank_rows`."""
+    return rank_rows(rows).places
+
+
+def rank_rows(rows: Sequence[Row]) -> Ranking:
+    """Rank the rows of one category, or of the mean over a dataset's categories.
 
     Rows rank against each other if they share images, size and test images, spent their own budget
     in full, and have replicates enough to know their spread. Most of a table's rows decide which
-    conditions those are.
+    conditions those are. Within a category the test is over test images and seeds, over several
+    categories it is over these; too few of them rank nothing.
 
     Args:
         rows: Rows of one category or mean, in any order.
@@ -52,26 +95,153 @@ def places(rows: Sequence[Row]) -> list[Place]:
         for row, reasons in zip(ordered, own, strict=True)
     ]
     ranked = [row for row, reasons in whole if not reasons]
-    return [
-        *map(Place, ranked, _ranks(ranked)),
-        *(Place(row, EMPTY, reasons) for row, reasons in whole if reasons),
-    ]
+    rest = [Place(row, EMPTY, reasons) for row, reasons in whole if reasons]
+    found = _rank(ranked)
+    if any(place.reasons for place in found.places):  # all of them, for want of evidence
+        rest = sorted([*found.places, *rest], key=lambda place: _best_first(place.row))
+        return replace(found, places=rest)
+    return replace(found, places=[*found.places, *rest])
+
+
+def _rank(rows: Sequence[Row]) -> Ranking:
+    if len(rows) < 2:
+        return Ranking([Place(row, "1") for row in rows])
+    if len(rows[0].categories) > 1:
+        return _over_categories(rows)
+    return _over_images(rows)
+
+
+def _over_images(rows: Sequence[Row]) -> Ranking:
+    """Rank rows of one category by a test over its test images, seeds included."""
+    means = [_signed_mean(row) for row in rows]
+    seeds = [_seed_error(row) for row in rows]
+    images = [_contributions(row) for row in rows]
+    paired = [run for run in images if run is not None and run.labels == _labels(images)]
+    if len(paired) == len(rows):
+        p = over_images(means, [run.groups for run in paired], seeds)
+        delong = "DeLong's paired test on the same test images, spread over seeds included"
+        other = "A paired test on the same test images, spread over seeds included"
+        return _ranking(
+            rows, all_pairs(p, means), say(delong if len(paired[0].groups) == 2 else other)
+        )
+    errors = [_image_error(row) for row in rows]
+    known = [error for error in errors if error is not None]
+    if len(known) < len(rows):
+        p = over_intervals(means, [0.0] * len(rows), seeds)
+        method = say("Welch's test over seeds alone: on other test images the order may be another")
+        return _ranking(rows, all_pairs(p, means), method)
+    p = over_intervals(means, known, seeds)
+    method = say(
+        "A test from each row's interval over test images and its spread over seeds (some of these "
+        "records do not keep what paired images came to, so it is the more careful one)"
+    )
+    return _ranking(rows, all_pairs(p, means), method)
+
+
+def _labels(images: Sequence[Contributions | None]) -> bytes | None:
+    return next((run.labels for run in images if run is not None), None)
+
+
+def _over_categories(rows: Sequence[Row]) -> Ranking:
+    """Rank rows of a mean by tests over its categories, of which each is one block."""
+    blocks, count = len(rows[0].categories), len(rows)
+    pairs = count * (count - 1) // 2
+    if blocks < fewest_blocks(count - 1):
+        least = fewest_blocks(count - 1)
+        return _unranked(
+            rows,
+            say(
+                "{blocks} categories, at least {least} tell {count} rows apart",
+                blocks=blocks,
+                least=least,
+                count=count,
+            ),
+        )
+    sign = 1 if rows[0].study.ranking_metric.higher_is_better else -1
+    values = sign * np.array([row.by_category for row in rows])
+    means = [_signed_mean(row) for row in rows]
+    test = all_pairs if blocks >= fewest_blocks(pairs) else against_best
+    opening = ""
+    tested = test(over_blocks(values), means)
+    if count > 2:
+        p = friedman_p(values)
+        opening = say("Friedman's test (p {p}), then ", p=p_text(p))
+        if p >= SIGNIFICANCE:
+            nothing = np.ones_like(tested.p)
+            tested = PairTests(nothing, nothing < 0, tested.family)
+    wilcoxon = (
+        "Wilcoxon's signed-rank test of all pairs over {blocks} categories"
+        if test is all_pairs
+        else "Wilcoxon's signed-rank test of each row against the best over {blocks} categories"
+    )
+    return _ranking(rows, tested, opening + say(wilcoxon, blocks=blocks))
+
+
+def _ranking(rows: Sequence[Row], tested: PairTests, method: str) -> Ranking:
+    ranges = ["–".join(map(str, sorted(set(ends)))) for ends in tested.ranges()]
+    p = [None, *(float(value) for value in tested.p[0, 1:])]
+    return Ranking(
+        [Place(row, rank, p=value) for row, rank, value in zip(rows, ranges, p, strict=True)],
+        say(
+            "{method}; corrected by Holm (comparisons: {count})", method=method, count=tested.family
+        ),
+    )
+
+
+def _unranked(rows: Sequence[Row], reason: str) -> Ranking:
+    return Ranking([Place(row, EMPTY, (reason,)) for row in rows])
+
+
+def _signed_mean(row: Row) -> float:
+    """Return the mean of the metric that ranks; higher is better."""
+    assert row.ranking is not None
+    return row.study.ranking_metric.sort_key(row.ranking.mean)
+
+
+def _seed_error(row: Row) -> tuple[float, int]:
+    """Return the squared standard error over seeds, and their number."""
+    values = row.ranking_values()
+    spread = estimate(values) if row.has_randomness else None
+    if spread is None or spread.n < 2:
+        return 0.0, 1
+    return float(np.var(values, ddof=1)) / spread.n, spread.n
+
+
+def _contributions(row: Row) -> Contributions | None:
+    """Return what each test image adds to the metric that ranks, averaged over seeds."""
+    head, name = row.heads[0], row.study.ranking_metric.name
+    packed = [record.outcomes.get(head, {}).get(name) for record in row.records]
+    return outcomes_of([text for text in packed if text], name) if all(packed) else None
+
+
+def _image_error(row: Row) -> float | None:
+    """Return the standard error over test images: the mean of those of its runs."""
+    head, name = row.heads[0], row.study.ranking_metric.name
+    errors: list[Any] = []
+    for record in row.records:
+        low, high = record.intervals.get(head, {}).get(name) or (None, None)
+        if low is None or high is None:
+            return None
+        errors.append((high - low) / _INTERVAL)
+    return float(np.mean(errors))
 
 
 def _reasons(row: Row) -> tuple[str, ...]:
     """Return what keeps a row from ranking, whatever it is compared with."""
     metric = row.study.ranking_metric
     if row.ranking is None:
-        return (f"no {metric.heading}",)
+        return (say("no {metric}", metric=metric.heading),)
     reasons = []
     share = row.budget_share
     if share is None:
-        reasons.append("budget not recorded")
+        reasons.append(say("budget not recorded"))
     elif share != 1:
-        reasons.append(f"{percent(share)} of its own budget")
+        reasons.append(say("{share} of its own budget", share=percent(share)))
+    if changes := sorted({name for record in row.records for name in changes_of(record)}):
+        reasons.append(say("its recipe was changed: {names}", names=", ".join(changes)))
     count = len(row.ranking_values())
     if row.has_randomness and count < MIN_REPLICATES:
-        reasons.append(f"{count} of {MIN_REPLICATES} replicates")
+        reasons.append(say("{count} of {all} replicates", count=count, all=MIN_REPLICATES))
     return tuple(reasons)
 
 
@@ -79,29 +249,6 @@ def _usual(rows: Sequence[Row]) -> Conditions:
     """Return the conditions that most rows share, of equally many the most test images."""
     counts = Counter(row.conditions for row in rows)
     return max(counts, key=lambda c: (counts[c], c.tested, c.sizes, c.images), default=NOTHING)
-
-
-def _ranks(rows: Sequence[Row]) -> list[str]:
-    """Return a rank for each of some rows, the best first.
-
-    A row ties with the best of its rank while their intervals overlap (``1=``); the first whose
-    interval lies wholly on the worse side starts the next rank.
-    """
-    leads: list[int] = []
-    leader: Estimate | None = None
-    for position, row in enumerate(rows, start=1):
-        value = row.ranking
-        assert value is not None
-        if leader is None or _worse(value, leader, row.study.ranking_metric.higher_is_better):
-            leader = value
-            leads.append(position)
-        else:
-            leads.append(leads[-1])
-    return [f"{lead}=" if leads.count(lead) > 1 else f"{lead}" for lead in leads]
-
-
-def _worse(value: Estimate, leader: Estimate, higher_is_better: bool) -> bool:
-    return value.high < leader.low if higher_is_better else value.low > leader.high
 
 
 def _best_first(row: Row) -> tuple[float, str]:

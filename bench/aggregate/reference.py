@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
@@ -22,6 +23,7 @@ class Reference:
         metrics: Values as published, fractions of 1, by our metric's name.
         init: ``pretrained`` or ``scratch``.
         reasons: Why a metric that the source gives has no value here: it is another thing there.
+        cautions: Why a value is not comparable with ours, by metric; it carries no band.
         in_tables: Whether it is a row of the Markdown tables too, not of the CSV file alone.
     """
 
@@ -33,10 +35,12 @@ class Reference:
     metrics: Mapping[str, float]
     init: str = "pretrained"
     reasons: Mapping[str, str] = field(default_factory=dict)
+    cautions: Mapping[str, str] = field(default_factory=dict)
     in_tables: bool = True
 
 
+@cache
 def read_rows(name: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV file in ``results/reference``."""
+    """Return the rows of a CSV file in ``results/reference``; it is read once."""
     with (FOLDER / name).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.aggregate.conditions import Conditions, conditions_of
 from bench.aggregate.frame import CONFIGURATION, MODE, tidy_frame
+from bench.aggregate.language import say
 from bench.aggregate.modes import by_category, mode_words
 from bench.aggregate.reference import MEAN
 from bench.aggregate.statistics import Estimate, estimate
@@ -20,6 +21,8 @@ from bench.case import Case
 from bench.metrics.catalog import METRICS
 from bench.record import Record
 from bench.study import Study, has_randomness
+from datasets_lib.catalog import DATASETS
+from models.catalog import MODELS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -56,9 +59,9 @@ class Row:
         """Return label and initialization."""
         return f"{self.label} {self.case.init}"
 
-    @property
+    @cached_property
     def heads(self) -> tuple[str, ...]:
-        """Return the heads that the study shows; the first ranks."""
+        """Heads that the study shows; the first ranks."""
         return self.study.heads_of(self.records[0])
 
     @cached_property
@@ -71,6 +74,12 @@ class Row:
     def has_randomness(self) -> bool:
         """Whether its replicates may differ."""
         return has_randomness(self.case)
+
+    @property
+    def needs_weights(self) -> bool:
+        """Return whether its model has pretrained weights to start from."""
+        entry = MODELS.get(self.case.model)
+        return entry is None or entry.weights is not None
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -97,28 +106,57 @@ class Row:
         """Return the metric that ranks, by replicate."""
         return self.values(f"{self.heads[0]}.{self.study.ranking_metric.name}")
 
+    @cached_property
+    def by_category(self) -> tuple[float, ...]:
+        """The metric that ranks by category, each averaged over the replicates that all have."""
+        column = self.columns[f"{self.heads[0]}.{self.study.ranking_metric.name}"]
+        values: dict[str, list[float]] = {name: [] for name in self.categories}
+        for category, replicate, value in zip(
+            self.columns["category"], self.columns["replicate"], column, strict=True
+        ):
+            if replicate in self.replicates and value is not None and math.isfinite(value):
+                values[category].append(value)
+        return tuple(fmean(own) if own else math.nan for own in values.values())
+
     def metric(self, head: str, name: str) -> Estimate | None:
         """Return a metric's mean over replicates; None if no replicate has it in every category."""
-        values = self.values(f"{head}.{name}")
-        if values and not self.has_randomness:
-            return Estimate(fmean(values), 0.0, 1)
-        return estimate(values, share=name in METRICS and METRICS[name].unit == "%")
+        column = f"{head}.{name}"
+        if column not in self._estimates:
+            values = self.values(column)
+            if values and not self.has_randomness:
+                self._estimates[column] = Estimate(fmean(values), 0.0, 1)
+            else:
+                share = name in METRICS and METRICS[name].unit == "%"
+                self._estimates[column] = estimate(values, share=share)
+        return self._estimates[column]
 
     def measurement(self, name: str) -> Estimate | None:
         """Return a measurement's mean over replicates."""
-        return estimate(self.values(name))
+        if name not in self._estimates:
+            self._estimates[name] = estimate(self.values(name))
+        return self._estimates[name]
+
+    @cached_property
+    def _estimates(self) -> dict[str, Estimate | None]:
+        """Estimates by column; every format asks for the same ones."""
+        return {}
 
     def values(self, column: str) -> list[float]:
         """Return a column's value for each replicate that has one in every category."""
+        found = self.columns.get(column, ())
+        present = [
+            (replicate, value)
+            for replicate, value in zip(self.columns["replicate"], found, strict=False)
+            if value is not None and math.isfinite(value)
+        ]
+        whole = len(self.categories)
+        if whole == 1:
+            return [value for _, value in present]
         # Categories are averaged within a replicate first: what is left is the spread between
         # replicates, not the one between categories.
         by_replicate: dict[int, list[float]] = defaultdict(list)
-        for replicate, value in zip(
-            self.columns["replicate"], self.columns.get(column, ()), strict=False
-        ):
-            if value is not None and math.isfinite(value):
-                by_replicate[replicate].append(value)
-        whole = len(self.categories)
+        for replicate, value in present:
+            by_replicate[replicate].append(value)
         return [fmean(v) for _, v in sorted(by_replicate.items()) if len(v) == whole]
 
 
@@ -131,7 +169,7 @@ class Table:
         records: The records behind the rows.
         rows: Rows over all of its categories.
         partial: Rows of a mean that lack categories; never ranked.
-        shared: Categories that the rows of a mean share.
+        shared: All categories of the dataset, over which a mean is.
         multi_class: Whether each row is one model for all categories.
         shots: Number of training images per category; 0 where all train.
     """
@@ -163,7 +201,7 @@ class Table:
         if self.category != MEAN:
             return self.place
         name = ", ".join(filter(None, (self.dataset, self.mode)))
-        return f"{name}: mean over {len(self.shared)} categories"
+        return say("{name}: mean over {count} categories", name=name, count=len(self.shared))
 
 
 def tables(records: Iterable[Record], study: Study) -> Iterator[Table]:
@@ -197,29 +235,24 @@ def mean_rows(frame: "DataFrame", study: Study) -> tuple[list[Row], list[Row], t
         study: Study whose table the rows stand in.
 
     Returns:
-        The rows that share a set of categories; the rows that lack some of them, each over what it
-        has; and that set, chosen to hold the most (row, category) pairs.
+        The rows over all categories; those that lack some of them; and all categories, which are
+        the catalog's or, of a dataset without an entry, those of the records.
     """
+    entry = DATASETS.get(str(frame["dataset"].iloc[0]))
+    every = frozenset(entry.categories if entry else ()) | set(frame["category"])
     groups = _groups(frame, [*CONFIGURATION, "recipe_hash", "weights_hash"])
-    sets = [frozenset(own["category"]) for own in groups]
-    shared = max(
-        sets, key=lambda names: (len(names) * sum(names <= other for other in sets), sorted(names))
-    )
     counts = Counter(_configuration(own) for own in groups)
     complete: list[Row] = []
     partial: list[Row] = []
-    for own, names in zip(groups, sets, strict=True):
+    for own in groups:
         suffix = ""
         if counts[_configuration(own)] > 1:
             # Tells rows apart whose categories ran under several recipes or weights.
             recipe, weights = own["recipe_hash"][0], own["weights_hash"][0]
             suffix = f"(recipe {recipe[:8]}, weights {weights[:8]})"
-        if shared <= names:
-            kept = [row for row, category in enumerate(own["category"]) if category in shared]
-            complete.append(_row(_at(own, kept), study, suffix))
-        else:
-            partial.append(_row(own, study, suffix))
-    return complete, partial, tuple(sorted(shared))
+        rows = complete if every == set(own["category"]) else partial
+        rows.append(_row(own, study, suffix))
+    return complete, partial, tuple(sorted(every))
 
 
 Columns = Mapping[str, Sequence[Any]]
@@ -228,7 +261,7 @@ Columns = Mapping[str, Sequence[Any]]
 def _groups(frame: "DataFrame", by: list[str]) -> list[Columns]:
     """Return the columns of each group as lists; slicing lists is ten times as fast as frames."""
     ordered = frame.sort_values([*by, "category", "replicate"])
-    columns = ordered.to_dict("list")
+    columns = {str(name): ordered[name].tolist() for name in ordered}
     return [_at(columns, rows) for _, rows in sorted(ordered.groupby(by).indices.items())]
 
 

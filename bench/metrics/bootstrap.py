@@ -161,6 +161,34 @@ def average_precision_of_scores(scores: Tensor, labels: Tensor) -> Statistic:
     return statistic
 
 
+def auroc_of_scores(scores: Tensor, labels: Tensor) -> Statistic:
+    """Return the statistic of the image AUROC, ties halved; see `ranking.auroc`.
+
+    Args:
+        scores: ``(N,)`` raw scores.
+        labels: ``(N,)`` booleans or integers; nonzero is defective.
+
+    Raises:
+        ValueError: A score is NaN, or shapes or dtypes do not fit.
+
+    Example:
+        >>> scores, labels = torch.tensor([3.0, 2, 1]), torch.tensor([1, 0, 1])
+        >>> auroc_of_scores(scores, labels)(torch.tensor([[1, 1, 1], [3, 1, 1]])).tolist()
+        [0.5, 0.75]
+    """
+    above = _above_each_score(scores, labels)
+
+    def statistic(counts: Tensor) -> Tensor:
+        hits, flagged, _ = above(counts)
+        normal = flagged - hits
+        zero = hits.new_zeros(len(hits), 1)
+        # Normal images of one score, times the defective ones above it and half of those at it.
+        won = normal.diff(dim=1, prepend=zero) * (hits - hits.diff(dim=1, prepend=zero) / 2)
+        return won.sum(1) / (hits[:, -1] * normal[:, -1])
+
+    return statistic
+
+
 def best_f1_of_scores(scores: Tensor, labels: Tensor) -> Statistic:
     """Return the statistic of the highest F1: each resample chooses its own threshold.
 

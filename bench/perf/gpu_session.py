@@ -47,6 +47,7 @@ from bench.store import read_records
 from bench.study import first_head
 from models.catalog import MODELS
 from models.components.base import AnomalyModel
+from models.components.image_size import height_width
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTURE = "grained"
@@ -147,15 +148,15 @@ def bare_rate(session: Session, name: str, min_steps: int = 5, budget_s: float =
     torch.manual_seed(0)
     options = anomaly_options(name, protocol)
     model = entry.load_build()(weights=entry.weights, state=None, **options).to(device).train()
-    batch_size, side = protocol.recipe.batch_size, protocol.input_size
-    images = torch.rand(batch_size, 3, side, side, device=device)
+    batch_size, size = protocol.recipe.batch_size, height_width(protocol.input_size)
+    images = torch.rand(batch_size, 3, *size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     _gather(model, images, device)
     others = torch.rand_like(images) if entry.auxiliary else None
     labels: dict[str, Any] = {}
     if entry.supervised:
         labels["targets"] = torch.arange(batch_size, device=device) % 2 == 1
-        labels["masks"] = labels["targets"][:, None, None].expand(-1, side, side).contiguous()
+        labels["masks"] = labels["targets"][:, None, None].expand(-1, *size).contiguous()
     with torch.no_grad():
         batch = make_batch(model, images, device, auxiliary=others, **labels)
     optimizer = build_optimizer(protocol.recipe, model.parameter_groups())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.plots.style import GREEN, INK, VERMILION, new_figure, save, shortened
+from bench.plots.style import GREEN, INK, PHOTOS_DPI, VERMILION, new_figure, save, shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PAIRS_PER_ROW = 4
 
 # Inches.
-_SIDE, _CAPTION, _MARGIN, _GAP = 1.25, 0.42, 0.1, 0.04
+_SIDE, _CAPTION, _MARGIN, _GAP = 1.25, 0.48, 0.1, 0.04
 _PAIR = 2 * _SIDE + 0.2
 
 
@@ -53,7 +53,7 @@ def plot_attributions(images: Sequence[AttributedImage], path: Path, title: str)
     """
     rows = -(-len(images) // _PAIRS_PER_ROW)
     height = 0.55 + rows * (_SIDE + _CAPTION)
-    figure = new_figure(_PAIRS_PER_ROW * _PAIR + _MARGIN, height, arranged=False)
+    figure = new_figure(_PAIRS_PER_ROW * _PAIR + _MARGIN, height, arranged=False, dpi=PHOTOS_DPI)
     width, total = figure.get_size_inches()
     for place, item in enumerate(images):
         row, column = divmod(place, _PAIRS_PER_ROW)
@@ -75,7 +75,7 @@ def plot_attributions(images: Sequence[AttributedImage], path: Path, title: str)
         "Right of each image: largest |gradient| of the true class's logit over colors, smoothed, "
         "its square root. Worst errors, then surest hits.",
         va="top",
-        fontsize=7.5,
+        fontsize=9,
         color=INK,
     )
     return save(figure, path)
@@ -93,7 +93,7 @@ def _caption(panel: "Axes", item: AttributedImage) -> None:
         xycoords="axes fraction",
         textcoords="offset points",
         va="bottom",
-        fontsize=7,
+        fontsize=8.5,
         color=GREEN if correct else VERMILION,
         annotation_clip=False,
     )

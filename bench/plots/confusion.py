@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.plots.style import INK, new_figure, save, shortened, tidy
+from bench.plots.style import INK, new_figure, save, shortened, tidy, write_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ def plot_confusion(confusion: "np.ndarray", classes: Sequence[str], path: Path, 
         pair = f"{shortened(classes[true])} → {shortened(classes[predicted])}"
         lines.append(f"{pair}: {confusion[true, predicted]} of {confusion[true].sum()}")
     side.text(0, 1, "\n".join(lines), va="top", fontsize=8, color=INK, linespacing=1.6)
-    figure.suptitle(title, fontsize=9, color=INK, x=0.01, ha="left")
+    write_title(figure, title)
     return save(figure, path)
 
 

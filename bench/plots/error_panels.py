@@ -2,18 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bench.plots.style import CYAN, GREEN, INK, VERMILION, new_figure
+from bench.plots.style import CYAN, GREEN, INK, PHOTOS_DPI, VERMILION, new_figure
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-_HEAT = "inferno"
+HEAT = "inferno"
 _COLUMNS = ("image", "ground truth", "anomaly map", "overlay")
 
 # Inches.
 _WIDTH, _MARGIN, _GAP = 6.4, 0.12, 0.06
-_HEAD, _CAPTION, _FOOT = 0.3, 0.25, 0.85
+_HEAD, _CAPTION, _FOOT = 0.3, 0.28, 1.15
 
 
 class ErrorPanel:
@@ -30,7 +30,7 @@ class ErrorPanel:
         self._panel = (_WIDTH - 2 * _MARGIN - 3 * _GAP) / 4
         self._tall = self._panel * aspect
         self._height = _HEAD + (_CAPTION + self._tall) * rows + _FOOT
-        self.figure = new_figure(_WIDTH, self._height, arranged=False)
+        self.figure = new_figure(_WIDTH, self._height, arranged=False, dpi=PHOTOS_DPI)
         for column, title in enumerate(_COLUMNS):
             self._text(self._left(column) + self._panel / 2, self._height - 0.2, title, ha="center")
 
@@ -59,7 +59,7 @@ class ErrorPanel:
 
     def _text(self, left: float, bottom: float, text: str, **options: Any) -> None:
         self.figure.text(
-            left / _WIDTH, bottom / self._height, text, fontsize=7.5, color=INK, **options
+            left / _WIDTH, bottom / self._height, text, fontsize=9.5, color=INK, **options
         )
 
 
@@ -83,14 +83,14 @@ def draw_panels(
     import numpy as np
     from matplotlib import colormaps
 
-    colors = colormaps[_HEAT](heat)
+    colors = colormaps[HEAT](heat)
     # Transparent below a heat of 0.375, at most 75 % opaque: the image stays visible.
     colors[..., 3] = np.clip(1.6 * heat - 0.6, 0, 0.75)
     for panel in axes:
         panel.set_axis_off()
     for panel in (axes[0], axes[1], axes[3]):
         panel.imshow(image)
-    axes[2].imshow(heat, cmap=_HEAT, vmin=0, vmax=1)
+    axes[2].imshow(heat, cmap=HEAT, vmin=0, vmax=1)
     axes[3].imshow(colors)
     if mask is not None and mask.any():
         _outline(axes[1], mask, {2.6: "black", 1.3: CYAN})
@@ -105,7 +105,7 @@ def draw_panels(
             text,
             transform=axes[1].transAxes,
             ha="center",
-            fontsize=7,
+            fontsize=9,
             color=INK,
             bbox=frame,
         )
@@ -133,27 +133,33 @@ def write_caption(panel: "Axes", text: str, *, defective: bool, flagged: bool | 
         defective: Whether the image is defective.
         flagged: Whether it was classified as defective; None without a threshold.
     """
-    if flagged is None:
-        verdict, color = ("defective" if defective else "normal"), INK
-    elif flagged == defective:
-        verdict, color = ("hit" if defective else "passed"), GREEN
-    else:
-        verdict, color = ("MISSED DEFECT" if defective else "FALSE ALARM"), VERMILION
+    verdict, color = verdict_of(defective=defective, flagged=flagged)
     place: dict[str, Any] = {
         "xycoords": "axes fraction",
         "textcoords": "offset points",
         "va": "bottom",
     }
-    mark = panel.annotate(verdict, (0, 1), (0, 3), fontsize=8, color=color, weight="bold", **place)
+    mark = panel.annotate(
+        verdict, (0, 1), (0, 3), fontsize=9.5, color=color, weight="bold", **place
+    )
     panel.annotate(
         f"   {text}",
         (1, 0),
         (0, 0),
-        fontsize=8,
+        fontsize=9.5,
         color=INK,
         annotation_clip=False,
         **{**place, "xycoords": mark},
     )
+
+
+def verdict_of(*, defective: bool, flagged: bool | None) -> tuple[str, str]:
+    """Return what became of an image in words, and their color; see `write_caption`."""
+    if flagged is None:
+        return ("defective" if defective else "normal"), INK
+    if flagged == defective:
+        return ("hit" if defective else "passed"), GREEN
+    return ("MISSED DEFECT" if defective else "FALSE ALARM"), VERMILION
 
 
 def draw_color_bar(axes: "Axes", low: float, middle: float, high: float) -> None:
@@ -161,17 +167,17 @@ def draw_color_bar(axes: "Axes", low: float, middle: float, high: float) -> None
     import numpy as np
 
     axes.imshow(
-        np.sqrt(np.linspace(0, 1, 256))[None], cmap=_HEAT, aspect="auto", extent=(low, high, 0, 1)
+        np.sqrt(np.linspace(0, 1, 256))[None], cmap=HEAT, aspect="auto", extent=(low, high, 0, 1)
     )
     axes.set_yticks([])
     axes.set_xticks([low, middle, high])
     labels = axes.set_xticklabels(
         [
-            f"{low:.3g}\nmedian\nnormal pixel",
-            f"{middle:.3g}\n95 % of normal\nimages peak below",
-            f"{high:.3g} and more",
+            f"{low:.3g}\nmedian\nnormal\npixel",
+            f"{middle:.3g}\n95 % of normal\nimages peak\nbelow",
+            f"{high:.3g}\nand more",
         ]
     )
-    axes.tick_params(labelsize=6.5, colors=INK, length=2)
+    axes.tick_params(labelsize=8.5, colors=INK, length=2)
     labels[0].set_horizontalalignment("left")
     labels[-1].set_horizontalalignment("right")

@@ -24,11 +24,13 @@ def plot_errors(
     count: int = 8,
     rule: str = "calibrated on held-out normal images",
     about: str = "",
+    scale: tuple[float, float] | None = None,
 ) -> Path:
     """Draw the worst errors of a run, then clear hits and normal images that passed.
 
     All maps share one color scale, set by the normal test images: it starts at their median pixel,
-    and its middle is the 95th percentile of their peaks. Colors follow the square root, so that the
+    and its middle is the 95th percentile of their peaks. So a color means the same in all pictures
+    of a dataset: as high above normal as that. Colors follow the square root, so that the
     faint trace of a missed defect can be seen.
 
     Args:
@@ -43,6 +45,7 @@ def plot_errors(
         count: Maximum number of images to draw.
         rule: How the threshold was chosen, written in the plot.
         about: What kind of run it was, written in the plot.
+        scale: Start and middle of the color scale, of `normal_scale`; None to take these images'.
 
     Raises:
         OSError: The file could not be written.
@@ -51,13 +54,13 @@ def plot_errors(
 
     labels = np.asarray(labels, dtype=bool)
     chosen = choose_images(scores, labels, threshold, count)
-    low, middle = _normal_scale(maps, labels)
+    low, middle = scale or normal_scale(maps, labels)
     high = low + 2 * (middle - low)
     flagged = None if threshold is None else scores > threshold
     panel = ErrorPanel(len(chosen), images.shape[1] / images.shape[2])
     for row, index in enumerate(chosen):
         mask = None if masks is None else np.asarray(masks[index], dtype=bool)
-        heat = np.sqrt(np.clip((maps[index] - low) / (high - low), 0, 1))
+        heat = shown_heat(maps[index], low, middle)
         axes = panel.row(row)
         draw_panels(axes, images[index], mask, heat, defective=bool(labels[index]))
         caption = f"score {scores[index]:.4g}   {names[index]}"
@@ -117,7 +120,21 @@ def _alternate(first: Sequence[int], second: Sequence[int]) -> list[int]:
     return [item for item in chain.from_iterable(pairs) if item is not None]
 
 
-def _normal_scale(maps: "np.ndarray", labels: "np.ndarray") -> tuple[float, float]:
+def shown_heat(anomaly_map: "np.ndarray", low: float, middle: float) -> "np.ndarray":
+    """Return a map as colors show it, in [0, 1]: the square root of its place on the scale.
+
+    Args:
+        anomaly_map: (H, W) raw values.
+        low: Value that is 0.
+        middle: Value half way to the one that is 1.
+    """
+    import numpy as np
+
+    shown: np.ndarray = np.sqrt(np.clip((anomaly_map - low) / (2 * (middle - low)), 0, 1))
+    return shown
+
+
+def normal_scale(maps: "np.ndarray", labels: "np.ndarray") -> tuple[float, float]:
     """Return the median pixel of the normal maps and the 95th percentile of their peaks."""
     import numpy as np
 

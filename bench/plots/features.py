@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.plots.style import INK, new_figure, save, tidy
+from bench.plots.style import INK, new_figure, save, tidy, write_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,7 @@ def plot_features(
         frameon=False,
         fontsize=8,
     )
-    figure.suptitle(title, fontsize=9, color=INK, x=0.01, ha="left")
+    write_title(figure, title)
     return save(figure, path)
 
 

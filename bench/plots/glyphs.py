@@ -1,6 +1,7 @@
 """Text of any script in figures: a font that has its glyphs, or else its letters spelled out."""
 
-from functools import lru_cache
+import logging
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from datasets_lib.layouts.folders import composed, spelled
@@ -10,6 +11,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DEFAULT = "DejaVu Sans"
+
+# matplotlib's own font of boxes, which has a glyph for every character and draws none.
+_BOXES = "Last Resort"
+
+INSTALL = "apt-get install fonts-noto-cjk (Debian), or any font that has them"
+
+_log = logging.getLogger(__name__)
 
 # Fonts of systems that cover many scripts, tried before all others.
 _BROAD = (
@@ -32,7 +40,7 @@ def make_drawable(figure: "Figure") -> None:
             _spell_ticks(axis)
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        words, font = _drawable(composed(text.get_text()))
+        words, font = drawable(composed(text.get_text()))
         if words != text.get_text():
             text.set_text(words)
         if font:
@@ -42,7 +50,7 @@ def make_drawable(figure: "Figure") -> None:
 def _spell_ticks(axis: "Axis") -> None:
     """Replace tick labels that no font can draw: an axis writes its labels anew when drawn."""
     labels = [label.get_text() for label in axis.get_ticklabels()]
-    drawn = [_drawable(composed(label)) for label in labels]
+    drawn = [drawable(composed(label)) for label in labels]
     fonts = [font for _, font in drawn if font]
     words = [word for word, _ in drawn]
     if words != labels:
@@ -51,14 +59,21 @@ def _spell_ticks(axis: "Axis") -> None:
         axis.set_tick_params(labelfontfamily=[_DEFAULT, fonts[0]])
 
 
-def _drawable(text: str) -> tuple[str, str | None]:
+def drawable(text: str) -> tuple[str, str | None]:
     """Return text that can be drawn, and the font that it needs besides the default one."""
     missing = frozenset(c for c in text if not c.isspace() and ord(c) not in _glyphs(_path()))
     if not missing:
         return text, None
     if font := _font_with(missing):
         return text, font
+    _say_what_to_install()
     return "".join(spelled(c, other="?") if c in missing else c for c in text), None
+
+
+@cache
+def _say_what_to_install() -> None:
+    """Log once a session that letters are spelled out, and what draws them."""
+    _log.warning("No installed font has some letters of plots, which are spelled out: %s", INSTALL)
 
 
 @lru_cache(maxsize=1024)
@@ -67,7 +82,10 @@ def _font_with(characters: frozenset[str]) -> str | None:
     from matplotlib.font_manager import fontManager
 
     ranks = {name: rank for rank, name in enumerate(_BROAD)}
-    entries = sorted(fontManager.ttflist, key=lambda e: (ranks.get(e.name, len(ranks)), e.name))
+    entries = sorted(
+        (entry for entry in fontManager.ttflist if not entry.name.startswith(_BOXES)),
+        key=lambda entry: (ranks.get(entry.name, len(ranks)), entry.name),
+    )
     wanted = set(map(ord, characters))
     return next((entry.name for entry in entries if wanted <= _glyphs(entry.fname)), None)
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench.aggregate.frame import ComparableRuns, comparable_runs
 from bench.aggregate.ranking import Place, places
+from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import Row, tables
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
 from bench.record import Record
+from bench.report.machine_names import short_names
+from bench.report.row_names import distinct_names
 from bench.studies import STUDIES, by_study
 from models.catalog import MODELS
 
@@ -20,9 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-_COLUMNS = 3
-_TITLE_WIDTH = 40
+_COLUMNS = 2
+_PANEL_WIDTH = 4.9
+"""Inches."""
+
+_TITLE_WIDTH = 46
 _COLORS = {"resnet": BLUE, "convnext": ORANGE, "vit": GREEN}
+_MARKERS = {"resnet": "o", "convnext": "s", "vit": "^"}
 _LABELS = {"resnet": "ResNet", "convnext": "ConvNeXt", "vit": "ViT"}
 
 
@@ -36,19 +43,31 @@ class _Panel:
         """Return the rows in order."""
         return [place.row for place in self.places]
 
+    def labels(self) -> list[str]:
+        """Return names and ranks of the rows, in order."""
+        names = distinct_names(self.rows)
+        return [f"{name}  {place.rank}" for name, place in zip(names, self.places, strict=True)]
+
 
 def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
-    """Draw the ranking metric of each configuration, with a panel per category and mean.
+    """Draw the ranking metric of each configuration, with a panel per study and dataset.
 
-    Records of two profiles or machines never share a panel.
+    A panel is the mean over the dataset's categories, or its only one. Records of two profiles or
+    machines never share a panel; panels with ranked rows come first.
 
     Raises:
         ValueError: No record has a value of the metric that ranks.
         OSError: The file could not be written.
     """
     sections = comparable_runs(records)
-    panels = [panel for runs in sections for panel in _panels(runs, named=len(sections) > 1)]
-    panels = [panel for panel in panels if panel.rows]
+    names = short_names(runs.environment for runs in sections)
+    panels = [
+        panel
+        for runs in sections
+        for panel in _panels(runs, names[runs.environment] if len(sections) > 1 else "")
+        if panel.rows
+    ]
+    panels.sort(key=lambda panel: -sum(place.ranked for place in panel.places))
     if not panels:
         raise ValueError(
             "No finished record has a value of the metric that ranks, so there is nothing to "
@@ -56,10 +75,15 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
         )
     columns = min(_COLUMNS, len(panels))
     lines = ceil(len(panels) / columns)
-    tallest = max(len(panel.rows) for panel in panels)
-    width = 6.4 if columns == 1 else 4.6 * columns
-    figure = new_figure(width, 0.8 + lines * (0.7 + 0.25 * tallest))
-    grid = list(figure.subplots(lines, columns, squeeze=False).flat)
+    # Each line of panels is as high as its longest one needs.
+    heights = [
+        max(len(panel.rows) for panel in panels[columns * line :][:columns])
+        for line in range(lines)
+    ]
+    width = 6.4 if columns == 1 else _PANEL_WIDTH * columns
+    figure = new_figure(width, 0.9 + sum(1.0 + 0.27 * height for height in heights))
+    ratios = [1.0 + 0.27 * height for height in heights]
+    grid = list(figure.subplots(lines, columns, squeeze=False, height_ratios=ratios).flat)
     for axes, panel in zip_longest(grid, panels):
         if panel is None:
             axes.set_axis_off()
@@ -68,21 +92,24 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
     figure.legend(
         handles=_legend([row for panel in panels for row in panel.rows]),
         loc="outside lower center",
-        ncols=2 if columns == 1 else 4,
+        ncols=2 if columns == 1 else 3,
         frameon=False,
         fontsize=8,
     )
     return save(figure, path)
 
 
-def _panels(runs: ComparableRuns, *, named: bool) -> Iterator[_Panel]:
-    prefix = f"profile {runs.profile} on {runs.environment}\n" if named else ""
-    studies = by_study(runs.records)
-    for name, of_study in studies.items():
-        study_prefix = prefix + (f"{name}: " if len(studies) > 1 else "")
+def _panels(runs: ComparableRuns, machine: str) -> Iterator[_Panel]:
+    where = f"\n{runs.profile}, {machine}" if machine else ""
+    for name, of_study in by_study(runs.records).items():
+        seen = set()
         for table in tables(of_study, STUDIES[name]):
+            # The mean over a dataset's categories comes before them, and may lack some.
             shown = [place for place in places(table.rows) if place.row.ranking]
-            yield _Panel(study_prefix + table.title, shown)
+            if shown and (table.dataset, table.mode) not in seen:
+                if table.category == MEAN:
+                    seen.add((table.dataset, table.mode))
+                yield _Panel(f"{name}: {table.title}{where}", shown)
 
 
 def _draw(axes: "Axes", panel: _Panel) -> None:
@@ -100,7 +127,7 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
         axes.plot(
             metric.scale * mean.mean,
             height,
-            "o",
+            _MARKERS.get(_group(row), "o"),
             color=color,
             markerfacecolor=color if row.case.pretrained else "white",
             markersize=6.5,
@@ -109,19 +136,18 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
         if len(values) > 1:
             # Below the interval, so that neither hides the other.
             axes.plot(values, [height + 0.3] * len(values), "o", color=color, markersize=2.6)
-    labels = axes.set_yticks(
-        range(len(panel.rows)), [f"{place.row.label}  {place.rank}" for place in panel.places]
-    )
+    labels = axes.set_yticks(range(len(panel.rows)), panel.labels())
     for tick, place in zip(labels, panel.places, strict=True):
         tick.label1.set_color(INK if place.ranked else FAINT)
     axes.set_ylim(len(panel.rows) - 0.4, -0.6)
     low, high = min(ends), max(ends)
-    axes.set_xlim(low - 0.05 * (high - low) - 0.1, high + 0.03 * (high - low) + 0.1)
+    margin = 0.1 if high > low else 0.01 * abs(high) or 0.5
+    axes.set_xlim(low - 0.05 * (high - low) - margin, high + 0.03 * (high - low) + margin)
     axes.grid(False, axis="y")
     title = "\n".join(fill(line, _TITLE_WIDTH) for line in panel.title.split("\n"))
     axes.set_title(title, fontsize=9, loc="left", color=INK)
     unit = f" ({metric.unit})" if metric.unit else ""
-    axes.set_xlabel(f"{metric.heading}{unit}", fontsize=8)
+    axes.set_xlabel(f"{metric.heading}{unit}", fontsize=9)
 
 
 def _group(row: Row) -> str:
@@ -139,15 +165,23 @@ def _color(row: Row) -> str:
 def _legend(rows: Sequence[Row]) -> "list[Line2D]":
     from matplotlib.lines import Line2D
 
-    dot: dict[str, Any] = {"marker": "o", "linestyle": "-", "linewidth": 2.0}
+    dot: dict[str, Any] = {"linestyle": "-", "linewidth": 2.0}
     groups = {_group(row) for row in rows}
     return [
         *(
-            Line2D([], [], **dot, color=_COLORS[group], label=label)
+            Line2D([], [], **dot, marker=_MARKERS[group], color=_COLORS[group], label=label)
             for group, label in _LABELS.items()
             if group in groups
         ),
-        Line2D([], [], **dot, color=INK, markerfacecolor="white", label="from random weights"),
+        Line2D(
+            [],
+            [],
+            **dot,
+            marker="o",
+            color=INK,
+            markerfacecolor="white",
+            label="from random weights",
+        ),
         Line2D(
             [],
             [],
@@ -155,6 +189,6 @@ def _legend(rows: Sequence[Row]) -> "list[Line2D]":
             linestyle="none",
             markersize=3,
             color=INK,
-            label="a seed (line: 95 % CI of their mean; gray name: no rank)",
+            label="a seed (line: 95 % interval; gray name: no rank)",
         ),
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.plots.loss_curve import draw_loss
-from bench.plots.style import BLUE, GREEN, INK, ORANGE, VERMILION, new_figure, save, tidy
+from bench.plots.style import BLUE, GREEN, ORANGE, VERMILION, new_figure, save, tidy, write_title
 from bench.record import Record
 
 if TYPE_CHECKING:
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 _THRESHOLDS = {
     "calibrated_p95": ("calibrated on held-out normal images", GREEN, "-"),
-    "best_f1": ("best F1: chosen on these test labels, never ranks", INK, "--"),
+    "best_f1": ("best F1, test-chosen: never ranks", VERMILION, "--"),
 }
+"""The thresholds that are drawn: the record has the others, some of which are of pixels."""
 
 
 def plot_learning_curve(record: Record, path: Path) -> Path:
@@ -36,7 +37,7 @@ def plot_learning_curve(record: Record, path: Path) -> Path:
     axes.set_xlabel("images seen", fontsize=9)
     name = record.protocol.get("recipe", {}).get("loss")
     axes.set_ylabel(f"training loss ({name})" if name else "training loss", fontsize=9)
-    axes.set_title(record.key.id, fontsize=9, loc="left", color=INK)
+    write_title(figure, record.key.id)
     axes.legend(frameon=False, fontsize=8)
     return save(figure, path)
 
@@ -48,12 +49,12 @@ def plot_scores(
     path: Path,
     title: str,
 ) -> Path:
-    """Draw histograms of normal and defective test scores, with the thresholds.
+    """Draw histograms of normal and defective test scores, with two thresholds.
 
     Args:
         scores: (N,) raw scores.
         labels: (N,) true or 1 where defective.
-        thresholds: Thresholds by rule, such as ``calibrated_p95`` and ``best_f1``; None is skipped.
+        thresholds: Thresholds by rule; ``calibrated_p95`` and ``best_f1`` are drawn if not None.
         path: PNG to write.
         title: Title above the plot.
 
@@ -63,7 +64,7 @@ def plot_scores(
     import numpy as np
 
     labels = np.asarray(labels, dtype=bool)
-    figure = new_figure(6.4, 3.6)
+    figure = new_figure(6.4, 3.8)
     axes = figure.add_subplot()
     tidy(axes)
     edges = np.histogram_bin_edges(scores, bins=min(40, max(10, len(scores) // 8)))
@@ -85,12 +86,11 @@ def plot_scores(
                 hatch=hatch,
                 label=f"{name} ({count} images)",
             )
-    for rule, threshold in thresholds.items():
-        if threshold is not None:
-            label, color, style = _THRESHOLDS.get(rule, (rule, VERMILION, ":"))
+    for rule, (label, color, style) in _THRESHOLDS.items():
+        if (threshold := thresholds.get(rule)) is not None:
             axes.axvline(threshold, color=color, linestyle=style, label=f"{threshold:.4g}, {label}")
     axes.set_xlabel("anomaly score of a test image", fontsize=9)
     axes.set_ylabel("share of its kind (%)", fontsize=9)
-    figure.suptitle(title, fontsize=9, color=INK, x=0.01, ha="left")
+    write_title(figure, title)
     figure.legend(loc="outside lower left", frameon=False, fontsize=8, ncols=2)
     return save(figure, path)

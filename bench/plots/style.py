@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bench.plots.glyphs import make_drawable
@@ -20,6 +21,13 @@ CYAN = "#56B4E9"
 INK = "#222222"
 FAINT = "#8A8A8A"
 
+LINES_DPI = 200
+"""Dots per inch of line plots: 8 point letters are 11 pixels high at half the size."""
+
+PHOTOS_DPI = 120
+"""Dots per inch of figures of photographs, whose letters are larger in turn."""
+
+_LETTERS_PER_INCH = 13
 _MAX_JPEG_BYTES = 300_000
 _QUALITIES = (85, 70, 55)
 _MAX_NAME = 14
@@ -28,18 +36,21 @@ _MAX_NAME = 14
 _PNG_METADATA = {"Software": None}
 
 
-def new_figure(width: float, height: float, *, arranged: bool = True) -> "Figure":
+def new_figure(
+    width: float, height: float, *, arranged: bool = True, dpi: int = LINES_DPI
+) -> "Figure":
     """Return an empty figure, independent of pyplot's global state.
 
     Args:
         width: Width in inches.
         height: Height in inches.
         arranged: Whether matplotlib places the axes; otherwise the caller does.
+        dpi: Dots per inch.
     """
     from matplotlib.figure import Figure
 
     layout: Any = "constrained" if arranged else "none"
-    return Figure(figsize=(width, height), dpi=120, facecolor="white", layout=layout)
+    return Figure(figsize=(width, height), dpi=dpi, facecolor="white", layout=layout)
 
 
 def tidy(axes: "Axes") -> None:
@@ -49,6 +60,12 @@ def tidy(axes: "Axes") -> None:
     axes.tick_params(colors=INK, labelsize=8, color=FAINT)
     axes.grid(True, color="#E6E6E6", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def write_title(figure: "Figure", title: str) -> None:
+    """Write a title above all axes of a figure, in lines that its width holds."""
+    lines = fill(title, round(_LETTERS_PER_INCH * figure.get_figwidth()))
+    figure.suptitle(lines, fontsize=9, color=INK, x=0.01, ha="left")
 
 
 def shortened(name: str) -> str:

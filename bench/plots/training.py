@@ -2,12 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bench.aggregate.frame import comparable_runs, tidy_frame
 from bench.plots.loss_curve import draw_loss
-from bench.plots.style import BLUE, FAINT, GREEN, INK, VERMILION, new_figure, save, tidy
+from bench.plots.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    VERMILION,
+    new_figure,
+    save,
+    tidy,
+    write_title,
+)
 from bench.record import Record
 from bench.studies import by_study
 from models.catalog import MODELS
@@ -17,7 +26,6 @@ if TYPE_CHECKING:
 
 _COLORS = {"resnet": BLUE, "vit": GREEN}
 _STYLES = {"default": "-", "mixup": "--", "cutmix": ":"}
-_LETTERS_PER_INCH = 14
 
 
 def training_curves(record: Record, path: Path) -> Path:
@@ -37,7 +45,7 @@ def training_curves(record: Record, path: Path) -> Path:
     tidy(above)
     draw_loss(above, record, per_epoch=_images_an_epoch(record))
     above.set_ylabel("training loss", fontsize=9)
-    above.set_title(record.key.id, fontsize=9, loc="left", color=INK)
+    write_title(figure, record.key.id)
     above.legend(frameon=False, fontsize=8)
     tidy(below)
     epochs, values = _top1_by_epoch(record)
@@ -117,8 +125,7 @@ def dataset_curves(records: Sequence[Record], path: Path, title: str) -> Path:
         frameon=False,
         fontsize=8,
     )
-    lines = fill(title, round(_LETTERS_PER_INCH * figure.get_figwidth()))
-    figure.suptitle(lines, fontsize=9, color=INK, x=0.01, ha="left")
+    write_title(figure, title)
     return save(figure, path)
 
 

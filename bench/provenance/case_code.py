@@ -23,6 +23,7 @@ _WITHOUT = (
     *("bench.metrics.catalog", "bench.studies"),
     # They carry or draw numbers, and change none.
     *("bench.plots", "bench.run.classification_plots", "bench.settings", "bench.record"),
+    *("bench.checkpoint", "bench.run.saved_model"),
     "bench.provenance",
 )
 

@@ -85,7 +85,7 @@ def _machine(record: Record, wanted: Wanted) -> list[str]:
     if kinds[0] != kinds[1]:
         return [f"it ran on {kinds[0]}, not on {kinds[1]}"]
     return [
-        f"its {_NAMES[name]} was {found}, now {value}"
+        f"its {_NAMES.get(name, name)} was {found}, now {value}"
         for name, value in wanted.machine.items()
         if not _same(name, found := before.get(name, "unknown"), value)
     ]

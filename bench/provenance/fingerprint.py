@@ -50,7 +50,14 @@ def fingerprint(
         values: Data that belong to them; its ``repr`` must be the same in every process.
         without: Packages and modules that are left out along with what they alone import.
     """
-    roots = set(modules)
+    files = _files_of(frozenset(modules), tuple(without))
+    value_hash = _sha256(repr(values))
+    return Fingerprint(_sha256(repr((files, value_hash))), files, value_hash)
+
+
+@cache
+def _files_of(roots: frozenset[str], without: tuple[str, ...]) -> dict[str, str]:
+    """Return the hash by file of modules and of what they import; many cases share them."""
     own = frozenset(PACKAGES | {name.partition(".")[0] for name in roots})
     files: dict[str, str] = {}
     pending, seen = sorted(roots), set(roots)
@@ -65,9 +72,7 @@ def fingerprint(
         for name in _imported_modules(source.imports, own) - seen:
             seen.add(name)
             pending.append(name)
-    files = dict(sorted(files.items()))
-    value_hash = _sha256(repr(values))
-    return Fingerprint(_sha256(repr((files, value_hash))), files, value_hash)
+    return dict(sorted(files.items()))
 
 
 def module_of(target: str | Callable[..., Any]) -> str:

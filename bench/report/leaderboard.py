@@ -1,65 +1,189 @@
-"""The leaderboard: every table of the project as Markdown and CSV, pure functions of records."""
+"""The leaderboard: every table of the project in several formats, pure functions of records."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
-from bench.aggregate.frame import ComparableRuns, comparable_runs
-from bench.aggregate.markdown import EMPTY, metric_text, quantity, seeds
+from bench.aggregate.frame import comparable_runs
+from bench.aggregate.language import language, say
+from bench.aggregate.markdown import EMPTY, bold, metric_text, quantity, seeds
 from bench.aggregate.modes import is_usual
 from bench.aggregate.ranking import Place, places
 from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import tables
 from bench.record import Record
-from bench.report.leaderboard_csv import leaderboard_csv
+from bench.report.board import Board, RankedTable, StudyRuns, make_board
+from bench.report.footnotes import Footnotes
+from bench.report.leaderboard_cost import charges_table, cost_table
+from bench.report.leaderboard_csv import board_csv, board_json
+from bench.report.leaderboard_defects import defect_table
+from bench.report.leaderboard_html import page_of
 from bench.report.leaderboard_notes import (
-    empty_cells,
-    how_to_read,
     interval_width,
     kind_of_runs,
-    noted_cells,
     provenance,
     unfinished,
     without_study,
 )
-from bench.report.leaderboard_tables import cost_table, quality_tables
-from bench.studies import STUDIES, by_study
-from bench.study import Study
+from bench.report.leaderboard_overview import overview
+from bench.report.leaderboard_published import published_table
+from bench.report.leaderboard_tables import quality_tables, study_table
+from bench.studies import STUDIES
 from datasets_lib.atomic import atomic_path
-from datasets_lib.catalog import DATASETS
 
 __all__ = ["leaderboard_csv", "leaderboard_markdown", "summary_rows", "write_leaderboard"]
 
 
-def write_leaderboard(records: Sequence[Record], folder: Path) -> tuple[Path, Path]:
-    """Write ``LEADERBOARD.md`` and ``LEADERBOARD.csv``, replacing older ones.
+def write_leaderboard(
+    records: Sequence[Record],
+    folder: Path,
+    formats: Sequence[str] = ("md", "csv"),
+    lang: str = "en",
+) -> tuple[Path, ...]:
+    """Write ``LEADERBOARD.md`` and so on, replacing older ones; return their paths.
+
+    Args:
+        records: What the tables are made from.
+        folder: Where they go.
+        formats: Names among `FORMATS`.
+        lang: Language of the words, ``en`` or ``ko``; files for machines are always English.
 
     Raises:
         OSError: A file could not be written; an older one is whole.
     """
-    texts = {".md": leaderboard_markdown(records), ".csv": leaderboard_csv(records)}
-    for suffix, text in texts.items():
-        with atomic_path(folder / f"LEADERBOARD{suffix}") as temporary:
+    boards: dict[str, Board] = {}
+    paths = tuple(folder / f"LEADERBOARD.{name}" for name in formats)
+    for name, path in zip(formats, paths, strict=True):
+        own = "en" if name in _FOR_MACHINES else lang
+        with language(own):
+            if own not in boards:
+                boards[own] = make_board(records)
+            text = FORMATS[name](boards[own])
+        with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
-    return folder / "LEADERBOARD.md", folder / "LEADERBOARD.csv"
+    return paths
 
 
 def leaderboard_markdown(records: Iterable[Record]) -> str:
     """Return every table as Markdown; the order of the records changes nothing."""
-    records = list(records)
-    sections = comparable_runs(records)
-    parts = ["# Leaderboard", how_to_read(records)]
-    if not sections:
-        parts.append("No finished runs yet.")
-    for runs in sections:
-        parts.append(f"## Profile `{runs.profile}` on {runs.environment}")
-        parts.append(provenance(runs))
-        for name, of_study in by_study(runs.records).items():
-            own = replace(runs, records=tuple(of_study))
-            parts.extend(_study(STUDIES[name], own))
-    parts.extend(without_study(records))
-    parts.extend(unfinished(records))
+    return _markdown(make_board(records))
+
+
+def leaderboard_csv(records: Iterable[Record]) -> str:
+    """Return every row of every table at full precision; see `board_csv`."""
+    return board_csv(make_board(records))
+
+
+def _markdown(board: Board) -> str:
+    notes = Footnotes()
+    parts = [f"# {say('Leaderboard')}"]
+    parts.append(
+        say(
+            "Generated from the records by `python -m bench leaderboard`; no number is typed in. "
+            "Quality is in percent. Tables never mix profiles or machines."
+        )
+    )
+    if not board.studies:
+        parts.append(say("No finished runs yet."))
+    else:
+        parts.append(f"## {say('Overview')}")
+        parts.extend(overview(board, notes))
+    for name, group in groupby(board.studies, key=lambda own: own.study.name):
+        parts.append(f"## {say('Study')} `{name}`")
+        of_study = list(group)
+        for own in of_study:
+            parts.extend(_study(own, notes))
+        study = of_study[0].study
+        shown = [record for own in of_study for record in own.runs.records]
+        parts.extend(study.call(study.background, study, shown))
+    details = [own for own in board.studies if own.details]
+    if details:
+        parts.append(f"## {say('Details by category')}")
+    for own in details:
+        for ranked in own.details:
+            parts.append(f"### {ranked.table.place}: `{own.study.name}`, {own.place}")
+            parts.extend(_details(own, ranked, notes))
+    if board.sections:
+        parts.append(f"## {say('Runs')}")
+    for runs in board.sections:
+        parts += [f"### {say('Profile')} `{runs.profile}`, {runs.environment}", provenance(runs)]
+    parts.extend(without_study(board.records))
+    parts.extend(unfinished(board.records))
+    parts.extend(notes.definitions())
     return "\n\n".join(parts) + "\n"
+
+
+def _study(own: StudyRuns, notes: Footnotes) -> Iterator[str]:
+    """Yield a study's own tables and conclusions under one profile on one machine."""
+    yield f"### {say('Profile')} {own.place}"
+    yield kind_of_runs(own.runs)
+    study = own.study
+    reported: list[str] = []
+    usual = replace(own.runs, records=tuple(filter(is_usual, own.runs.records)))
+    if usual.records:
+        reported = study.call(study.report, study, usual)
+    if study.layout or not reported:
+        for ranked in own.main:
+            layout_note = notes.mark(say(study.layout_note)) if study.layout_note else ""
+            yield f"#### {ranked.table.title}{layout_note}"
+            yield from study_table(ranked, notes)
+            yield from published_table(ranked, own.runs.profile, notes)
+    yield from reported
+
+
+def _details(own: StudyRuns, ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
+    """Yield every column of one category: quality, defects, cost, published values."""
+    rows = [place.row for place in ranked.places]
+    yield from quality_tables(ranked, notes)
+    yield from interval_width(own.study, ranked.table.records)
+    yield from defect_table(rows, notes)
+    yield bold(say("Cost"))
+    yield from cost_table(rows, notes)
+    yield from charges_table(rows)
+    if ranked not in own.main or not own.study.layout:
+        yield from published_table(ranked, own.runs.profile, notes)
+
+
+def _html(board: Board) -> str:
+    return page_of(_markdown(board))
+
+
+FORMATS: Mapping[str, Callable[[Board], str]] = {
+    "md": _markdown,
+    "csv": board_csv,
+    "html": _html,
+    "json": board_json,
+}
+"""How the leaderboard is written, by the ending of its file."""
+
+_FOR_MACHINES = ("csv", "json")
+
+
+def readme_block(records: Iterable[Record], study: str, place: str) -> str:
+    """Return one table with its footnotes, for a README.
+
+    Args:
+        records: What the table is made from.
+        study: Name of a study.
+        place: Dataset and category; the profile and machine with the most rows is shown.
+
+    Raises:
+        KeyError: The records have no such table.
+    """
+    notes = Footnotes()
+    candidates = [
+        (len(ranked.places), own, ranked)
+        for own in make_board(records).studies
+        for ranked in own.main
+        if own.study.name == study and ranked.table.place == place
+    ]
+    if not candidates:
+        raise KeyError(f"the records have no table of {study} on {place}")
+    _, own, ranked = max(candidates, key=lambda found: found[0])
+    parts = [f"{own.place}:", *study_table(ranked, notes)]
+    block = "\n\n".join(parts)
+    return f"{block}\n\n{notes.only(block)}"
 
 
 def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
@@ -96,10 +220,12 @@ def _summary_cells(place: str, rows: Sequence[Place], top: int) -> Iterator[tupl
         row = best.row
         metric = row.study.ranking_metric
         value = f"{metric.short or metric.heading} {metric_text(row.ranking, metric)}"
+        if len(row.records[0].metrics) > 1:
+            value += f" ({row.heads[0]})"
         speed = row.measurement("inference_images_per_s")
         notes = [seeds(len(row.replicates))]
-        if best.rank.endswith("="):
-            notes.append("tied")
+        if EMPTY in best.rank[1:]:
+            notes.append("not shown to differ from others")
         if best.reasons:
             notes.append(f"no rank: {best.reasons[0]}")
         if position == top < len(rows):
@@ -112,36 +238,3 @@ def _summary_cells(place: str, rows: Sequence[Place], top: int) -> Iterator[tupl
             f"{quantity(speed)} images/s" if speed else EMPTY,
             ", ".join(notes),
         )
-
-
-def _study(study: Study, runs: ComparableRuns) -> Iterator[str]:
-    yield f"### Study `{study.name}`: {study.about}"
-    usual = replace(runs, records=tuple(filter(is_usual, runs.records)))
-    if usual.records:
-        yield from study.call(study.report, study, usual)
-    variants = {record.case.variant for record in usual.records}
-    references = [r for r in study.call(study.references, variants) if r.in_tables]
-    for table in tables(runs.records, study):
-        entry = DATASETS.get(table.dataset)
-        shown = [
-            r
-            for r in references
-            if not table.mode and (r.dataset, r.category) == (table.dataset, table.category)
-        ]
-        yield f"#### {table.title}"
-        if table.category == MEAN:
-            yield (
-                f"Over {', '.join(table.shared)}: the mean over categories of each seed first, "
-                "then mean ± CI over seeds."
-            )
-            if entry is None or set(table.shared) != set(entry.categories):
-                shown = []
-        placed = places(table.rows)
-        rows = [place.row for place in placed]
-        yield from quality_tables(placed, table.partial, shown)
-        yield "**Cost**"
-        yield from cost_table([*rows, *table.partial])
-        if table.category != MEAN:
-            yield from empty_cells(rows)
-            yield from noted_cells(table.records)
-            yield from interval_width(study, table.records)

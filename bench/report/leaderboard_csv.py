@@ -1,55 +1,84 @@
 """The leaderboard's values at full precision, for machines: a line per row of each table."""
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from bench.aggregate.frame import comparable_runs
 from bench.aggregate.markdown import EMPTY
-from bench.aggregate.ranking import Place, places
+from bench.aggregate.ranking import Place
 from bench.aggregate.reference import MEAN
-from bench.aggregate.rows import Table, tables
+from bench.aggregate.rows import Table
 from bench.metrics.catalog import METRICS
-from bench.record import Record
-from bench.report.leaderboard_tables import COST_COLUMNS
+from bench.report.board import Board, RankedTable
+from bench.report.leaderboard_cost import COST_COLUMNS
 from bench.studies import STUDIES, by_study
 from datasets_lib.catalog import DATASETS
 
-MEASUREMENTS = ("fit_seconds", *COST_COLUMNS)
+MEASUREMENTS = tuple(COST_COLUMNS)
 
 _AXES = (
     *("kind", "profile", "environment", "study", "dataset", "category", "mode", "categories"),
-    *("head", "rank", "no_rank", "budget_share", "model", "init", "replicates", "source"),
+    *("head", "rank", "p_best", "no_rank", "budget_share", "model", "init", "replicates"),
+    *("source", "caution"),
 )
 
 _PUBLISHED = ("dataset", "category", "head", "model", "init", "source")
 
 
-def leaderboard_csv(records: Iterable[Record]) -> str:
+def board_csv(board: Board) -> str:
     """Return every row of every quality and cost table; shares are fractions of 1.
 
     ``NAME_low`` and ``NAME_high`` are the ends of the 95 % interval over replicates. ``kind`` is
-    ``run``, ``partial`` (a mean over fewer categories than the ranked rows share) or ``reference``
-    (published; its ``source`` says by whom). ``mode`` is there if some run is
-    few-shot or a model for all categories. ``no_rank`` says why a run has no rank. Metrics have a
-    column if some record has a value.
+    ``run``, ``partial`` (of a mean that lacks categories) or ``reference`` (published; its
+    ``source`` says by whom, its ``caution`` which of its values are not comparable). ``mode`` is
+    there if some run is few-shot or a model for all categories. ``rank`` is a range, ``p_best`` the
+    corrected p of no difference from the best. ``no_rank`` says why a run has no rank. Metrics have
+    a column if some record has a value.
     """
     import pandas
 
-    sections = comparable_runs(records)
-    finished = [record for runs in sections for record in runs.records]
+    lines, names = _all_lines(board)
+    columns = [*_AXES, *(column for name in names for column in _columns(name))]
+    frame = pandas.DataFrame(lines, columns=columns)
+    empty = [name for name in names if name not in MEASUREMENTS and frame[name].isna().all()]
+    if not any(line.get("mode") for line in lines):
+        frame = frame.drop(columns="mode")
+    frame = frame.drop(columns=[column for name in empty for column in _columns(name)])
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def board_json(board: Board) -> str:
+    """Return the same rows as `board_csv` as JSON, each with the values that it has."""
+    lines, _ = _all_lines(board)
+    rows = [{k: v for k, v in line.items() if v not in ("", None)} for line in lines]
+    methods = {
+        f"{own.study.name}, {own.runs.profile}, {own.runs.environment}, {each.table.place}": (
+            each.ranking.method
+        )
+        for own in board.studies
+        for each in own.tables
+        if each.ranking.method
+    }
+    content = {"rows": rows, "ranked_by": methods}
+    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _all_lines(board: Board) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return a line per row and head of each table and published value, and what is measured."""
+    finished = [record for runs in board.sections for record in runs.records]
     recorded = {name for record in finished for head in record.metrics.values() for name in head}
     names = [*METRICS, *sorted(recorded - METRICS.keys()), *MEASUREMENTS]
-    columns = [*_AXES, *(column for name in names for column in _columns(name))]
     lines = [
-        {"profile": runs.profile, "environment": runs.environment, "study": name, **line}
-        for runs in sections
-        for name, of_study in by_study(runs.records).items()
+        {
+            "profile": own.runs.profile,
+            "environment": own.runs.environment,
+            "study": own.study.name,
+            **line,
+        }
+        for own in board.studies
         # The mean over a dataset's categories follows them here.
-        for table in sorted(
-            tables(of_study, STUDIES[name]),
-            key=lambda t: (t.dataset, t.multi_class, t.shots, t.category == MEAN),
-        )
-        for line in _lines(table, names)
+        for ranked in sorted(own.tables, key=_table_order)
+        for line in _lines(ranked, names)
     ]
     shown = {(line["dataset"], line["category"]) for line in lines if not line["mode"]}
     for name, of_study in by_study(finished).items():
@@ -61,21 +90,22 @@ def leaderboard_csv(records: Iterable[Record]) -> str:
             if shown >= {(reference.dataset, category) for category in own}:
                 line = {"kind": "reference", "study": name, "categories": len(own)}
                 line |= {axis: getattr(reference, axis) for axis in _PUBLISHED}
-                lines.append(line | dict(reference.metrics))
-    frame = pandas.DataFrame(lines, columns=columns)
-    empty = [name for name in names if name not in MEASUREMENTS and frame[name].isna().all()]
-    if not any(line.get("mode") for line in lines):
-        frame = frame.drop(columns="mode")
-    frame = frame.drop(columns=[column for name in empty for column in _columns(name)])
-    return str(frame.to_csv(index=False, lineterminator="\n"))
+                cautions = [f"{metric}: {why}" for metric, why in reference.cautions.items()]
+                lines.append(line | {"caution": "; ".join(cautions)} | dict(reference.metrics))
+    return lines, names
+
+
+def _table_order(ranked: RankedTable) -> tuple[str, bool, int, bool]:
+    table = ranked.table
+    return table.dataset, table.multi_class, table.shots, table.category == MEAN
 
 
 def _columns(name: str) -> tuple[str, str, str]:
     return name, f"{name}_low", f"{name}_high"
 
 
-def _lines(table: Table, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-    ranked = places(table.rows)
+def _lines(of_table: RankedTable, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    table, ranked = of_table.table, of_table.places
     partial = [Place(row, "", ("fewer categories",)) for row in table.partial]
     for kind, own in (("run", ranked), ("partial", partial)):
         for position in range(max((len(place.row.heads) for place in own), default=0)):
@@ -94,6 +124,7 @@ def _line(table: Table, place: Place, position: int, names: Iterable[str]) -> di
         "categories": len(row.categories),
         "head": head,
         "rank": place.rank.strip(EMPTY) if position == 0 else "",
+        "p_best": place.p if position == 0 else None,
         "no_rank": "; ".join(place.reasons) if position == 0 else "",
         "budget_share": row.budget_share,
         "model": row.label,

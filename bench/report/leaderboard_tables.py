@@ -1,198 +1,187 @@
-"""The leaderboard's tables of quality and cost."""
+"""The tables of quality: a study's own in its layout, and every column in the details."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from bench.aggregate.markdown import (
-    EMPTY,
-    bold,
-    mebibytes,
-    metric_text,
-    percent,
-    quantity,
-    scaled,
-    seeds,
-    table,
-)
+from bench.aggregate.language import say
+from bench.aggregate.markdown import EMPTY, bold, metric_text, table
 from bench.aggregate.ranking import Place
-from bench.aggregate.reference import Reference
 from bench.aggregate.rows import Row
-from bench.aggregate.statistics import Estimate
 from bench.metrics.catalog import METRICS, Metric
+from bench.report import glossary
+from bench.report.board import RankedTable
+from bench.report.footnotes import Footnotes
+from bench.report.leaderboard_cost import COST_COLUMNS, name_of, seeds_of
 
-COST_COLUMNS: Mapping[str, tuple[str, Callable[[Estimate | None], str]]] = {
-    "train_images_per_s": ("Train images/s", quantity),
-    "inference_images_per_s": ("Inference images/s", quantity),
-    "latency_p50_ms": ("Latency p50 (ms)", quantity),
-    "latency_p95_ms": ("Latency p95 (ms)", quantity),
-    "train_rise_host_bytes": ("Host memory, train", mebibytes),
-    "train_rise_device_bytes": ("Device memory, train", mebibytes),
-    "inference_rise_host_bytes": ("Host memory, inference", mebibytes),
-    "inference_rise_device_bytes": ("Device memory, inference", mebibytes),
-    "model_bytes": ("Model", mebibytes),
-    "parameters": ("Parameters", scaled),
-    "trainable_parameters": ("Trainable", scaled),
-    "numbers_kept": ("Numbers kept", scaled),
-    "inference_flops": ("FLOPs, inference", scaled),
-    "train_flops": ("FLOPs, train", scaled),
-}
-"""Heading and format by measurement; the time to fit has a column only where it was measured."""
+_MOST_COLUMNS = 12
+"""Most metrics in one table; of more, those that test labels chose have a table of their own."""
 
 
-def quality_tables(
-    placed: Sequence[Place], partial: Sequence[Row], references: Sequence[Reference]
-) -> Iterator[str]:
-    """Yield a table for each head: ranked rows, the others, incomplete ones, published values.
-
-    Args:
-        placed: Rows over the same categories, in order.
-        partial: Rows over fewer categories; shown with their number of categories, never ranked.
-        references: Published values.
-    """
-    study = placed[0].row.study
-    rows = [*(place.row for place in placed), *partial]
+def quality_tables(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
+    """Yield a table of every column of the study for each head; the first one ranks."""
+    study = ranked.table.study
+    rows = [*(place.row for place in ranked.places), *ranked.table.partial]
     metrics = study.metrics([record for row in rows for record in row.records])
-    if not study.heads:
-        yield bold("Quality")
-        yield from _quality_table(placed, partial, references, metrics, 0)
-        cropped = [place for place in placed if len(place.row.heads) > 1]
-        if cropped:
-            yield f"{bold('Quality within the center crop')} (does not rank)"
-            yield from _quality_table(cropped, (), (), metrics, 1)
-    for position, head in enumerate(study.heads):
-        ranking = "(this head ranks)" if position == 0 else "(does not rank)"
-        yield f"{bold(f'Quality, `{head}`')} {ranking}"
-        of_head = [reference for reference in references if reference.head == head]
-        yield from _quality_table(placed, partial, of_head, metrics, position)
-    yield from _without_rank(placed)
+    for position, head in enumerate(_heads(rows)):
+        title = f"`{head}`" if study.heads else say("Quality within the center crop")
+        if study.heads or position:
+            note = say("this head ranks") if position == 0 else say("does not rank")
+            yield f"{bold(title)} ({note})"
+        if len(metrics) <= _MOST_COLUMNS:
+            yield _table(ranked, metrics, (), position, notes)
+            continue
+        chosen = [metric for metric in metrics if metric.sees_test_labels]
+        yield _table(ranked, [m for m in metrics if m not in chosen], (), position, notes)
+        yield _table(ranked, chosen, (), position, notes)
 
 
-def _without_rank(placed: Sequence[Place]) -> Iterator[str]:
-    """Yield why rows have no rank, if any has none."""
-    names: dict[str, list[str]] = defaultdict(list)
-    for place in placed:
-        if place.reasons:
-            names["; ".join(place.reasons)].append(place.row.name)
-    if names:
-        yield "\n".join(f"- No rank, {why}: {', '.join(rows)}" for why, rows in names.items())
+def study_table(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
+    """Yield the study's own table in its layout, one for each of its heads."""
+    study = ranked.table.study
+    rows = [*(place.row for place in ranked.places), *ranked.table.partial]
+    own = study.layout or [m.name for m in study.metrics([r for row in rows for r in row.records])]
+    metrics = [METRICS[name] for name in own if name in METRICS and _any_value(rows, name)]
+    measured = [name for name in own if name in COST_COLUMNS]
+    for position, head in enumerate(study.heads or ("",)):
+        if len(study.heads) > 1:
+            note = say("this head ranks") if position == 0 else say("does not rank")
+            yield f"{bold(f'`{head}`')} ({note})"
+        yield _table(ranked, metrics, measured if position == 0 else (), position, notes)
 
 
-def _quality_table(
-    placed: Sequence[Place],
-    partial: Sequence[Row],
-    references: Sequence[Reference],
+def _heads(rows: Sequence[Row]) -> Sequence[str]:
+    """Return the study's heads, or a name for each model's own first and its crop's."""
+    if rows[0].study.heads:
+        return rows[0].study.heads
+    return ("", "crop")[: max(len(row.heads) for row in rows)]
+
+
+def _any_value(rows: Sequence[Row], metric: str) -> bool:
+    return any(row.values(f"{head}.{metric}") for row in rows for head in row.heads)
+
+
+def _table(
+    ranked: RankedTable,
     metrics: Sequence[Metric],
+    measured: Sequence[str],
     position: int,
-) -> Iterator[str]:
-    """Yield the table of the study's head at ``position``; only the first one ranks."""
+    notes: Footnotes,
+) -> str:
+    """Return a table of the heads at a position; only the first position ranks."""
+    placed = [place for place in ranked.places if position < len(place.row.heads)]
     if position > 0:
         placed = sorted(placed, key=lambda place: (not place.ranked, *_descending(place, position)))
+    partial = [row for row in ranked.table.partial if position < len(row.heads)]
+    rows = [*(place.row for place in placed), *partial]
+    measured = [name for name in measured if any(row.measurement(name) for row in rows)]
+    shared = [_shared_note(rows, position, metric) for metric in metrics]
     best = [_best(placed, position, metric) for metric in metrics]
-    lines = [
-        [
-            place.rank,
-            place.row.label,
-            place.row.case.init,
-            *_cells(place.row, position, metrics, best if place.ranked else [None] * len(metrics)),
-        ]
-        for place in placed
-    ]
-    for row in partial:
-        label = f"{row.label} ({len(row.categories)} of the categories)"
-        cells = _cells(row, position, metrics, [None] * len(metrics))
-        lines.append([EMPTY, label, row.case.init, *cells])
-    for number, reference in enumerate(references, start=1):
-        values = [_published(reference, metric) for metric in metrics]
-        label = f"{reference.model} (reference {number})"
-        lines.append(["ref", label, reference.init, *values, EMPTY, "published"])
-    headings = ["Rank", "Model", "Init", *map(_heading, metrics), "Own budget", "Seeds"]
-    start = 0 if position == 0 else 1  # without ranks, there is no column for them
-    yield table(headings[start:], [line[start:] for line in lines], words=range(3 - start))
-    if references:
-        yield "\n".join(
-            line
-            for number, reference in enumerate(references, start=1)
-            for line in _sources(number, reference)
-        )
-
-
-def _sources(number: int, reference: Reference) -> Iterator[str]:
-    """Yield where a published row comes from, and why some of its cells are empty."""
-    yield f"- reference {number}: {reference.source}"
-    for reason in dict.fromkeys(reference.reasons.values()):
-        names = [METRICS[name].heading for name, why in reference.reasons.items() if why == reason]
-        yield f"  - without {', '.join(names)}: {reason}"
-
-
-def cost_table(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield speed, memory and size, the speeds with their interval over seeds, and what is missing.
-
-    A column that no row fills is left out and named below.
-    """
-    fit = [row.measurement("fit_seconds") for row in rows]
-    measured = {name: [row.measurement(name) for row in rows] for name in COST_COLUMNS}
-    columns = {name: values for name, values in measured.items() if any(values)}
+    published = _published(ranked, position) if position == 0 and measured else {}
     lines = []
-    for position, (row, seconds) in enumerate(zip(rows, fit, strict=True)):
-        own = [_images_seen(row), quantity(seconds)] if any(fit) else []
-        texts = [COST_COLUMNS[name][1](values[position]) for name, values in columns.items()]
-        lines.append([row.label, row.case.init, *own, *texts, seeds(len(row.replicates))])
-    headings = ["Model", "Init", *(("Images seen", "Fit (s)") if any(fit) else ())]
-    headings += [*(COST_COLUMNS[name][0] for name in columns), "Seeds"]
-    yield table(headings, lines, words=(0, 1))
-    yield from _without_cost(rows, measured)
+    for place in [*placed, *(Place(row, EMPTY) for row in partial)]:
+        row = place.row
+        top = best if place.ranked else [None] * len(metrics)
+        cells = [
+            _cell(row, position, metric, best_text, note, notes)
+            for metric, best_text, note in zip(metrics, top, shared, strict=True)
+        ]
+        cells += [COST_COLUMNS[name][1](row.measurement(name)) for name in measured]
+        if published:
+            value, source = published.get(row.name, (EMPTY, ""))
+            cells.append(value + notes.mark(source))
+        if (place.reasons == () and not place.ranked) or row in partial:
+            cells = _count_only(ranked, row, metrics, cells)
+        rank = [_rank(place, notes)] if position == 0 else []
+        lines.append([*rank, name_of(row) + _crop_note(row, notes), *cells, seeds_of(row)])
+    headings = [say("Rank") + notes.mark(_sentence(ranked.ranking.method))] if position == 0 else []
+    emphasis = glossary.of_bold() if any(best) else ""
+    headings.append(say("Model") + notes.mark(emphasis))
+    headings += [
+        say(_heading(metric)) + notes.mark(glossary.of_metric(metric), note)
+        for metric, note in zip(metrics, shared, strict=True)
+    ]
+    headings += [say(COST_COLUMNS[n][0]) + notes.mark(glossary.of_measurement(n)) for n in measured]
+    headings += [say("Published")] if published else []
+    headings.append(say("Seeds") + notes.mark(glossary.of_seeds()))
+    return table(headings, lines, words=(0, 1) if position == 0 else (0,))
 
 
-def _without_cost(
-    rows: Sequence[Row], measured: Mapping[str, Sequence[Estimate | None]]
-) -> Iterator[str]:
-    """Yield why cells of the cost table are empty, if any are."""
-    missing: dict[str, list[str]] = defaultdict(list)
-    for name, values in measured.items():
-        by_reason: dict[str, list[str]] = defaultdict(list)
-        for row, value in zip(rows, values, strict=True):
-            if value is None:
-                by_reason[_cost_reason(row, name)].append(row.name)
-        for reason, names in by_reason.items():
-            where = "" if len(names) == len(rows) else f" of {', '.join(names)}"
-            missing[reason].append(f"{COST_COLUMNS[name][0]}{where}")
-    if missing:
-        yield "\n".join(f"- Empty, {why}: {'; '.join(cells)}" for why, cells in missing.items())
+def _rank(place: Place, notes: Footnotes) -> str:
+    if not place.reasons:
+        return place.rank
+    return EMPTY + notes.mark(say("No rank: {why}.", why="; ".join(place.reasons)))
 
 
-def _cost_reason(row: Row, name: str) -> str:
-    """Return why a row has no value of a measurement."""
-    record = row.records[0]
-    if name in record.reasons:
-        return record.reasons[name]
-    if name.endswith("_device_bytes") and record.environment.get("device") == "cpu":
-        return "no device but the CPU"
-    if (
-        name in {"train_flops", "train_images_per_s"}
-        and record.protocol.get("recipe", {}).get("optimizer") == "none"
-    ):
-        return "no training step"
-    if record.measurements.get(name) is not None:
-        return "on a machine that others used"
-    return "not measured"
+def _sentence(text: str) -> str:
+    return f"{text}." if text else ""
 
 
-def _cells(
-    row: Row, position: int, metrics: Sequence[Metric], best: Sequence[str | None]
+def _crop_note(row: Row, notes: Footnotes) -> str:
+    if len(row.heads) < 2 or row.study.heads:
+        return ""
+    return notes.mark(
+        say(
+            "Sees a center crop: the map is pasted back into the frame, and what the crop cut away "
+            "counts as missed."
+        )
+    )
+
+
+def _count_only(
+    ranked: RankedTable, row: Row, metrics: Sequence[Metric], cells: list[str]
 ) -> list[str]:
-    cells = []
-    count = len(row.replicates) if row.has_randomness else None
-    for metric, best_text in zip(metrics, best, strict=True):
-        value = row.metric(row.heads[position], metric.name)
-        text = metric_text(value, metric, count)
-        is_best = value is not None and metric.text(value.mean) == best_text
-        cells.append(bold(text) if is_best else text)
-    share = row.budget_share
-    return [*cells, EMPTY if share is None else percent(share), _seeds(row)]
+    """Return a row of a mean that lacks categories: their count in place of a mean."""
+    ranking = row.study.ranking_metric.name
+    names = [metric.name for metric in metrics]
+    at = names.index(ranking) if ranking in names else 0
+    count = say("{own} of {all}", own=len(row.categories), all=len(ranked.table.shared))
+    return [count if position == at else EMPTY for position in range(len(cells))]
 
 
-def _seeds(row: Row) -> str:
-    return seeds(len(row.replicates)) if row.has_randomness else "no randomness"
+def _cell(
+    row: Row, position: int, metric: Metric, best: str | None, shared: str, notes: Footnotes
+) -> str:
+    head = row.heads[position]
+    value = row.metric(head, metric.name)
+    text = metric_text(value, metric, len(row.replicates) if row.has_randomness else None)
+    if value is None:
+        return text + notes.mark(_why_empty(row, head, metric))
+    if metric.text(value.mean) == best:
+        text = bold(text)
+    return text + notes.mark(*(note for note in _notes(row, head, metric) if note != shared))
+
+
+def _notes(row: Row, head: str, metric: Metric) -> list[str]:
+    """Return what is unusual about a value of one category."""
+    if len(row.categories) > 1:
+        return []
+    found = {record.notes.get(f"{head}.{metric.name}", "") for record in row.records}
+    return [_sentence(note[:1].upper() + note[1:]) for note in sorted(filter(None, found))]
+
+
+def _shared_note(rows: Sequence[Row], position: int, metric: Metric) -> str:
+    """Return a note that every value of a column has; it stands at the heading."""
+    values = [row for row in rows if row.metric(row.heads[position], metric.name)]
+    found = [tuple(_notes(row, row.heads[position], metric)) for row in values]
+    return found[0][0] if found and len(set(found)) == 1 and len(found[0]) == 1 else ""
+
+
+def _why_empty(row: Row, head: str, metric: Metric) -> str:
+    reasons = {record.reasons.get(f"{head}.{metric.name}", "") for record in row.records}
+    if given := sorted(filter(None, reasons)):
+        return say("Empty: {why}.", why="; ".join(given))
+    return say("Empty: not recorded.")
+
+
+def _published(ranked: RankedTable, position: int) -> dict[str, tuple[str, str]]:
+    """Return the first comparable published value of the ranking metric, with source, by row."""
+    metric = ranked.table.study.ranking_metric
+    found: dict[str, tuple[str, str]] = {}
+    for each in ranked.references:
+        value = each.metrics.get(metric.name)
+        if value is not None and metric.name not in each.cautions and each.in_tables:
+            found.setdefault(f"{each.model} {each.init}", (metric.text(value), f"{each.source}."))
+    rows = {place.row.name for place in ranked.places if position < len(place.row.heads)}
+    return {name: value for name, value in found.items() if name in rows}
 
 
 def _best(placed: Sequence[Place], position: int, metric: Metric) -> str | None:
@@ -218,14 +207,3 @@ def _descending(place: Place, position: int) -> tuple[float, str]:
 
 def _heading(metric: Metric) -> str:
     return metric.heading if metric.unit in {"", "%"} else f"{metric.heading} ({metric.unit})"
-
-
-def _published(reference: Reference, metric: Metric) -> str:
-    value = reference.metrics.get(metric.name)
-    return metric_text(None if value is None else Estimate(value, None, 1), metric)
-
-
-def _images_seen(row: Row) -> str:
-    """Return the number of images each run was trained on; a repeated image counts again."""
-    counts = {record.fingerprints.get("images_seen") for record in row.records}
-    return "–".join(f"{count:,}" for count in sorted(filter(None, counts))) or EMPTY

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,19 +14,21 @@ from bench.record import CROP_SUFFIX, Record
 from bench.run.anomaly_evaluation import evaluate_heads
 from bench.run.anomaly_files import write_files
 from bench.run.batch import make_batch
-from bench.run.build import build_model
+from bench.run.build import anomaly_options, build_model
 from bench.run.crop import cut_away, cut_away_note, paste, within_crop
 from bench.run.features.store import Features, Split
 from bench.run.job import Inputs
 from bench.run.measure.profile import ProfileTarget
 from bench.run.multi_class import Evaluated, mean_over
-from bench.run.predict import HeadPredictions, predict_all
+from bench.run.predict import HeadPredictions, joined, merge_tiles, predict_all
+from bench.run.saved_model import calibrations, plain_options
 from bench.run.shortcut import size_shortcut
 from bench.run.spro import saturated_regions
 from bench.run.task import Evaluation, Model, Task
 from bench.run.training.extras import Extras
 from bench.run.training.loop import TrainingResult
 from bench.run.training.train import TrainingData, gather, train
+from bench.run.whole_images import over_whole_images, windows_of
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.batches.image_set import ImageSet
@@ -33,6 +36,7 @@ from datasets_lib.batches.textures import TextureSource, texture_source
 from datasets_lib.cache.decode_cache import DecodeCache
 from models.catalog import MODELS
 from models.components.base import AnomalyModel, Batch
+from models.components.image_size import size_text
 
 Predictions = dict[str, HeadPredictions]
 
@@ -81,7 +85,7 @@ class AnomalyTask(Task):
         """Return predictions by split: the test set and, where there is one, calibration."""
         assert isinstance(model, AnomalyModel)
         splits = {"test": self.data.test, "calibration": self.data.calibration}
-        return {
+        by_split = {
             name: predict_all(
                 model,
                 split.images,
@@ -93,13 +97,17 @@ class AnomalyTask(Task):
             for name, split in splits.items()
             if split
         }
+        tiles = self.data.tiles
+        if tiles is None:
+            return by_split
+        return {name: merge_tiles(results, tiles) for name, results in by_split.items()}
 
     def evaluate(self, predictions: dict[str, Predictions], trained: TrainingResult) -> Evaluation:
         """Return metrics, intervals and thresholds of every head, over the full frame."""
         whole = Evaluated(
-            *(self.data.test, self.data.frame_masks, self.inputs.fit, self.inputs.test),
+            *(self.data.shown, self.data.frame_masks, self.inputs.fit, self.inputs.test),
             *(predictions["test"], predictions.get("calibration")),
-            self.data.calibration.names if self.data.calibration else (),
+            self.inputs.calibration,
         )
         if not self.inputs.categories:
             return self._evaluate_category(whole)
@@ -114,16 +122,25 @@ class AnomalyTask(Task):
         shortcut = size_shortcut(
             [s.image for s in part.fit], [s.image for s in part.tested], test.labels
         )
-        if protocol.crop is None:
+        if protocol.crop is None and protocol.fit == "squash":
             return self._evaluate(part, test, results, calibration, [shortcut])
-        masks = part.frame_masks
-        frame = replace(test, masks=masks)
-        pasted = paste(results, protocol.image_size)
+        masks, frame = part.frame_masks, protocol.frame
+        whole_test = replace(test, masks=masks)
+        if protocol.crop is not None:
+            pasted = paste(results, protocol.image_size)
+            where = f"the {size_text(protocol.crop)} px crop of {frame} px"
+        else:
+            pasted = over_whole_images(results, windows_of(part.tested, frame))
+            where = f"the crop to {size_text(frame.size)} px"
+        if protocol.fit == "pad":
+            if calibration:
+                calibration = over_whole_images(calibration, windows_of(part.calibrated, frame))
+            return self._evaluate(part, whole_test, pasted, calibration, [shortcut])
         if masks is None or test.masks is None:
-            return self._evaluate(part, frame, pasted, calibration, [shortcut])
+            return self._evaluate(part, whole_test, pasted, calibration, [shortcut])
         lost = cut_away(test.masks, masks)
-        note = cut_away_note(lost, test.labels, protocol.crop, protocol.image_size)
-        whole = self._evaluate(part, frame, pasted, calibration, [note, shortcut])
+        note = cut_away_note(lost, test.labels, where)
+        whole = self._evaluate(part, whole_test, pasted, calibration, [note, shortcut])
         whole.fingerprints["defects_cut_away"] = int(lost.sum())
         shown, kept = within_crop(test, results, lost)
         renamed = {head + CROP_SUFFIX: held for head, held in (calibration or {}).items()}
@@ -141,7 +158,8 @@ class AnomalyTask(Task):
         regions = None
         if test.masks is not None:
             regions = cached_regions(test.masks, settings.cache_dir / "regions")
-        whole = len(test) == len(part.tested)
+        # Regions are of whole images: a crop's own head has none.
+        whole = not any(head.endswith(CROP_SUFFIX) for head in results)
         saturated = (
             saturated_regions(self.job.case.dataset, part.tested, results) if whole else None
         )
@@ -152,9 +170,26 @@ class AnomalyTask(Task):
     def write_files(
         self, model: Model, predictions: dict[str, Predictions], record: Record
     ) -> dict[str, Path]:
-        """Write scores and plots."""
-        on_host = {head: result.cpu() for head, result in predictions["test"].items()}
-        return write_files(self.job, record, self.data.test, on_host)
+        """Write scores, maps and plots."""
+        test, calibration = (
+            {head: result.cpu() for head, result in predictions.get(split, {}).items()}
+            for split in ("test", "calibration")
+        )
+        return write_files(self.job, record, self.data, test, calibration)
+
+    def checkpoint_fields(
+        self, predictions: dict[str, Predictions], record: Record
+    ) -> dict[str, Any]:
+        """Return options, heads, and what scores and maps mean."""
+        return {
+            "options": plain_options(anomaly_options(self.job.case.model, self.job.protocol)),
+            "heads": MODELS[self.job.case.model].heads,
+            "categories": self.inputs.categories,
+            "calibrations": calibrations(
+                *(self.inputs.categories, record, self.data.shown, predictions["test"]),
+                *(predictions.get("calibration"), self.data.held_out_names),
+            ),
+        }
 
     def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
         """Charge cached features with what computing them took, so that caches never rank."""
@@ -177,13 +212,29 @@ class AnomalyTask(Task):
         return ProfileTarget(
             model=model,
             images=self._train_images,
-            predict=lambda images: model.predict(make_batch(model, images, self.device)),
+            predict=self._predict_frames(model),
             loss=(lambda twin, images: twin.loss(self._training_batch(twin, images)))
             if model.uses_gradients
             else None,
             gather=self._gather_again,
             frozen_seconds=self._features_seconds / len(self._train_images),
+            frames=None if self.data.frames is None else self.data.frames.images,
         )
+
+    def _predict_frames(self, model: AnomalyModel) -> Callable[[Tensor], object]:
+        """Return what predicts whole images, as many tiles at a time as images elsewhere."""
+        tiles, most = self.data.tiles, self.job.protocol.evaluation_batch
+
+        def predict(images: Tensor) -> object:
+            if tiles is None:
+                return model.predict(make_batch(model, images, self.device))
+            parts = [
+                model.predict(make_batch(model, part, self.device))
+                for part in torch.split(tiles.cut(images), most)
+            ]
+            return merge_tiles(joined(parts), tiles)
+
+        return predict
 
     def _another_gather(
         self, model: AnomalyModel, data: TrainingData
@@ -246,7 +297,7 @@ class AnomalyTask(Task):
         datasets = {dataset.name: dataset} if dataset else {}
         source = texture_source(
             datasets,
-            self.job.protocol.input_size,
+            self.job.protocol.textures(MODELS[self.job.case.model].auxiliary_fit),
             DecodeCache(self.job.settings.cache_dir),
             tuple(datasets),
         ).to(self.device)

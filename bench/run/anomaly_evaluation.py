@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from bench.metrics.defect_size import auroc_by_area
 from bench.metrics.delong import auroc_interval
 from bench.metrics.evaluation import anomaly_metrics
+from bench.metrics.outcomes import pack_scores
 from bench.metrics.pixels import Method, SaturatedRegions
 from bench.metrics.ranking import auroc
 from bench.metrics.regions import Regions
@@ -71,7 +73,16 @@ def evaluate_heads(
         if regions is not None:
             about |= _joined("aupro_30", [about.get("aupro_30", ""), _vanished(test, regions)])
         evaluation.metrics[head] = values.metrics
+        evaluation.outcomes[head] = {
+            "image_auroc": pack_scores(prediction.scores, test.labels.cpu())
+        }
         evaluation.kinds[head] = kinds
+        if regions is not None:
+            sizes, areas = auroc_by_area(prediction.scores, test.labels, regions)
+            evaluation.sizes[head] = sizes
+            evaluation.fingerprints["defect_areas"] = areas
+            why = "no normal test image, or no defect of that size"
+            reasons |= {f"size.{k}": why for k, v in sizes.items() if math.isnan(v)}
         evaluation.thresholds[head] = {rule.name: rule.value for rule in values.thresholds}
         evaluation.intervals[head] = {"image_auroc": [interval.low, interval.high]}
         evaluation.reasons.update({f"{head}.{name}": why for name, why in reasons.items()})

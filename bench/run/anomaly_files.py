@@ -2,25 +2,40 @@
 
 import math
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from bench import plots
 from bench.aggregate.conditions import budget_share
 from bench.aggregate.markdown import percent
 from bench.record import Record
+from bench.run.crop import paste
+from bench.run.device_data import SplitData
 from bench.run.job import Inputs, Job
+from bench.run.kept_predictions import MAPS_LIMIT, write_maps, write_scores
 from bench.run.multi_class import at_rows, rows_of
 from bench.run.predict import HeadPredictions
+from bench.run.whole_images import over_whole_images, windows_of
 from datasets_lib.batches.image_set import ImageSet
 from models.catalog import MODELS
 
+_DRAWN = ("calibrated_p95", "best_f1")
+"""Thresholds in the plot of the scores; those of pixels are on another scale."""
+
 
 def write_files(
-    job: Job, record: Record, test: ImageSet, predictions: dict[str, HeadPredictions]
+    job: Job,
+    record: Record,
+    data: SplitData,
+    predictions: dict[str, HeadPredictions],
+    calibrated: dict[str, HeadPredictions],
 ) -> dict[str, Path]:
-    """Write scores and, where plots are wanted, plots into the job's folder.
+    """Write scores, maps and, where plots are wanted, plots into the job's folder.
+
+    Args:
+        job: The job.
+        record: Its record so far.
+        data: Test images and held-out normal images.
+        predictions: Predictions of the test images by head, on the host.
+        calibrated: Predictions of the held-out normal images; empty where there are none.
 
     Returns:
         Paths by artifact name.
@@ -28,36 +43,75 @@ def write_files(
     Raises:
         OSError: A file could not be written.
     """
-    written = {"scores": _scores(job.folder / "scores.npz", test, predictions)}
+    test = data.shown
+    scores = job.folder / "scores.npz"
+    written = {"scores": write_scores(scores, test, predictions, data.held_out_names, calibrated)}
+    if maps := _write_maps(job, data, predictions, calibrated):
+        written["maps"] = maps
     if job.settings.plots:
         if record.curve:
             written["curve"] = plots.plot_learning_curve(record, job.folder / "curve.png")
         assert isinstance(job.inputs, Inputs)
+        # One scale of colors for the maps of all categories of a model.
+        labels = test.labels.cpu().numpy().astype(bool)
+        scales = {
+            head: plots.normal_scale(result.maps.numpy(), labels)
+            for head, result in predictions.items()
+            if result.maps is not None
+        }
         for category in job.inputs.categories or ("",):
             shown, results = test, predictions
             if category:
                 rows = rows_of(test.names, category)
                 shown, results = test.rows(rows), at_rows(predictions, rows)
             for head, result in results.items():
-                written |= _plots_of_head(job, record, shown, head, result, category)
+                scale = scales.get(head)
+                written |= _plots_of_head(job, record, shown, head, result, category, scale)
+    if job.settings.panels:
+        written["panels"] = _panels(job, record, test, predictions)
     return written
 
 
+def _panels(
+    job: Job, record: Record, test: ImageSet, predictions: dict[str, HeadPredictions]
+) -> Path:
+    """Draw a picture of every test image, by the head that ranks, and return their folder."""
+    assert isinstance(job.inputs, Inputs)
+    folder = job.folder / "panels"
+    head, result = next(iter(predictions.items()))
+    for category in job.inputs.categories or ("",):
+        rows = rows_of(test.names, category) if category else list(range(len(test)))
+        shown, (own,) = test.rows(rows), at_rows({head: result}, rows).values()
+        threshold, _ = _shown_threshold(_own_thresholds(record, head, category))
+        panels = plots.Panels(
+            images=shown.images.permute(0, 2, 3, 1).cpu().numpy(),
+            masks=None if shown.masks is None else shown.masks.cpu().numpy(),
+            maps=None if own.maps is None else own.maps.numpy(),
+            scores=own.scores.numpy(),
+            labels=shown.labels.cpu().numpy(),
+            names=shown.names,
+            threshold=threshold,
+        )
+        plots.draw_image_panels(panels, folder / category)
+    return folder
+
+
 def _plots_of_head(
-    job: Job, record: Record, test: ImageSet, head: str, result: HeadPredictions, category: str
+    job: Job,
+    record: Record,
+    test: ImageSet,
+    head: str,
+    result: HeadPredictions,
+    category: str,
+    scale: tuple[float, float] | None,
 ) -> dict[str, Path]:
     """Draw the plots of a head, of one category where a model has several."""
-    prefix = f"{category}." if category else ""
-    own = {
-        name.removeprefix(prefix): value
-        for name, value in record.thresholds.get(head, {}).items()
-        if name.startswith(prefix)
-    }
+    own = _own_thresholds(record, head, category)
     name = f"{head}_{category}" if category else head
     histogram = plots.plot_scores(
         result.scores.numpy(),
         test.labels.cpu().numpy(),
-        own,
+        {rule: own[rule] for rule in _DRAWN if rule in own},
         job.folder / f"histogram_{name}.png",
         title=" · ".join(filter(None, (job.case.id, head, category))),
     )
@@ -65,8 +119,26 @@ def _plots_of_head(
     if result.maps is not None:
         path = job.folder / f"errors_{name}.jpg"
         about = _kind_of_run(job, record)
-        written[f"errors.{name}"] = _worst_errors(path, test, result, own, about)
+        written[f"errors.{name}"] = _worst_errors(path, test, result, own, about, scale)
     return written
+
+
+def _own_thresholds(record: Record, head: str, category: str) -> dict[str, float | None]:
+    """Return a head's thresholds, of one category where a model has several."""
+    prefix = f"{category}." if category else ""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in record.thresholds.get(head, {}).items()
+        if name.startswith(prefix)
+    }
+
+
+def _shown_threshold(thresholds: dict[str, float | None]) -> tuple[float | None, str]:
+    """Return the threshold by which pictures call images defective, and how it was chosen."""
+    calibrated = thresholds.get("calibrated_p95")
+    if calibrated is not None and math.isfinite(calibrated):
+        return calibrated, "calibrated on held-out\nnormal images"
+    return thresholds.get("best_f1"), "best F1 on test labels"
 
 
 def _worst_errors(
@@ -75,10 +147,10 @@ def _worst_errors(
     result: HeadPredictions,
     thresholds: dict[str, float | None],
     about: str,
+    scale: tuple[float, float] | None,
 ) -> Path:
     assert result.maps is not None
-    calibrated = thresholds.get("calibrated_p95")
-    is_calibrated = calibrated is not None and math.isfinite(calibrated)
+    threshold, rule = _shown_threshold(thresholds)
     return plots.plot_errors(
         images=test.images.permute(0, 2, 3, 1).cpu().numpy(),
         masks=test.masks.cpu().numpy() if test.masks is not None else None,
@@ -86,10 +158,11 @@ def _worst_errors(
         scores=result.scores.numpy(),
         labels=test.labels.cpu().numpy(),
         names=test.names,
-        threshold=calibrated if is_calibrated else thresholds.get("best_f1"),
+        threshold=threshold,
         path=path,
-        rule="calibrated on held-out\nnormal images" if is_calibrated else "best F1 on test labels",
+        rule=rule,
         about=about,
+        scale=scale,
     )
 
 
@@ -104,7 +177,21 @@ def _kind_of_run(job: Job, record: Record) -> str:
     return ", ".join(parts)
 
 
-def _scores(path: Path, test: ImageSet, predictions: dict[str, HeadPredictions]) -> Path:
-    arrays: dict[str, Any] = {f"scores.{head}": p.scores.numpy() for head, p in predictions.items()}
-    np.savez(path, names=np.array(test.names), labels=test.labels.cpu().numpy(), **arrays)
-    return path
+def _write_maps(
+    job: Job,
+    data: SplitData,
+    predictions: dict[str, HeadPredictions],
+    calibrated: dict[str, HeadPredictions],
+) -> Path | None:
+    """Write maps of whole frames or images: as they are evaluated, not as a crop shows them."""
+    assert isinstance(job.inputs, Inputs)
+    plan, masks = job.protocol, data.shown.masks
+    if plan.crop is not None:
+        predictions, masks = paste(predictions, plan.image_size), data.frame_masks
+    elif plan.fit != "squash":
+        predictions = over_whole_images(predictions, windows_of(job.inputs.test, plan.frame))
+        calibrated = over_whole_images(calibrated, windows_of(job.inputs.calibration, plan.frame))
+        masks = data.frame_masks
+    limit = None if job.settings.keep_maps else MAPS_LIMIT
+    path = job.folder / "maps.npz"
+    return write_maps(path, data.shown.names, predictions, calibrated, masks, limit)

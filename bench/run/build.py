@@ -10,6 +10,7 @@ from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
 from models.catalog import MODELS, ClassifierRecipe
 from models.components.base import AnomalyModel, Classifier
 from models.components.errors import ImageSizeError
+from models.components.image_size import height_width
 from models.components.weights import IncompleteWeightsError, load_state
 
 
@@ -23,6 +24,9 @@ def build_model(job: Job) -> AnomalyModel:
         WeightsError: The weights file does not fit; the message names the tensor.
     """
     model: AnomalyModel = _build(job, **anomaly_options(job.case.model, job.protocol))
+    if not job.protocol.normalize and model.backbone is not None:
+        model.backbone.mean.zero_()
+        model.backbone.std.fill_(1.0)
     return model
 
 
@@ -44,16 +48,20 @@ def build_classifier(job: Job, classes: int) -> Classifier:
     Raises:
         WeightsError: The weights file does not fit; the message names the tensor.
     """
-    recipe = job.protocol.recipe
-    assert isinstance(recipe, ClassifierRecipe)
-    model: Classifier = _build(
-        job,
-        classes=classes,
-        image_size=job.protocol.image_size,
-        label_smoothing=recipe.label_smoothing,
-        **job.protocol.options,
-    )
+    model: Classifier = _build(job, **classifier_options(job.protocol, classes))
     return model
+
+
+def classifier_options(protocol: Protocol, classes: int) -> dict[str, Any]:
+    """Return the keyword arguments that a classifier is built with under a protocol."""
+    recipe = protocol.recipe
+    assert isinstance(recipe, ClassifierRecipe)
+    return {
+        "classes": classes,
+        "image_size": height_width(protocol.image_size)[0],  # square: see `shape_problem`
+        "label_smoothing": recipe.label_smoothing,
+        **protocol.options,
+    }
 
 
 def _build(job: Job, **options: Any) -> Any:

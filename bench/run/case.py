@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from bench.atomic import save_tensors
 from bench.environment import environment
 from bench.provenance.load import LoadMeter
 from bench.record import Outcome, Record, from_json
@@ -30,12 +29,15 @@ from bench.run.measure.flops import numbers_kept
 from bench.run.measure.profile import Measured, measure
 from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
+from bench.run.saved_model import save_model
 from bench.run.task import Model, Task
 from bench.run.training.loop import NonFiniteLossError
+from bench.run.training.resume import ResumeError
 from datasets_lib.images.decode import decoded_files, set_pixel_limit
 from datasets_lib.layouts.category import DatasetError
 from models.components.base import ModelContractError
 from models.components.errors import ImageSizeError, TooFewImagesError
+from models.components.image_size import size_text
 
 _TOO_SMALL = re.compile(
     "Kernel size can't be greater than actual input|Padding size should be less than"
@@ -71,7 +73,8 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
             outcome, message = (
                 "recipe",
                 (
-                    f"{job.case.model} cannot take images of {job.protocol.input_size} pixels: "
+                    f"{job.case.model} cannot take images of "
+                    f"{size_text(job.protocol.input_size)} pixels: "
                     f"{_first_line(exception).rstrip('.')}. Choose a larger --image-size."
                 ),
             )
@@ -109,7 +112,11 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         predictions = task.predict(model)
     with phases("metrics"):
         evaluation = task.evaluate(predictions, trained)
-    progress_made = {"images_seen": trained.images_seen, "resumed_at": trained.resumed_at}
+    progress_made: dict[str, Any] = {
+        "images_seen": trained.images_seen,
+        "resumed_at": trained.resumed_at,
+    }
+    progress_made |= {"stopped": trained.stopped} if trained.stopped else {}
     record = job.record(
         **vars(evaluation)
         | {"fingerprints": {**task.fingerprints, **progress_made, **evaluation.fingerprints}},
@@ -128,7 +135,8 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         with phases("measure"):  # last: its training steps change the model
             target, limit = task.profile_target(model), job.settings.measure_seconds
             measured |= measure(target, job.protocol, trained, device, limit, task.progress)
-    job.checkpoint.unlink(missing_ok=True)
+    if not job.settings.keep_state:
+        job.checkpoint.unlink(missing_ok=True)
     return replace(
         record,
         artifacts=artifacts,
@@ -154,7 +162,10 @@ def _write_files(
     job.folder.mkdir(parents=True, exist_ok=True)
     files = task.write_files(model, predictions, record)
     if job.settings.save_models:
-        files["model"] = save_tensors(model.checkpoint(), job.folder / "model.pth")
+        fields = task.checkpoint_fields(predictions, record)
+        files["model"] = save_model(job, model, record, job.folder / "model.pth", **fields)
+    if job.settings.keep_state and job.checkpoint.exists():
+        files["state"] = job.checkpoint
     return {
         name: path.relative_to(job.settings.results_dir).as_posix() for name, path in files.items()
     }
@@ -171,7 +182,7 @@ def explain(error: Exception) -> tuple[Outcome, str]:
         )
     if isinstance(error, DatasetError | TooFewImagesError):
         return "data", str(error)
-    if isinstance(error, ImageSizeError | RecipeError):
+    if isinstance(error, ImageSizeError | RecipeError | ResumeError):
         return "recipe", str(error)
     if isinstance(error, WeightsError):
         return "weights", str(error)

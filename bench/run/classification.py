@@ -1,6 +1,7 @@
 """Classification: train on labeled images, evaluate on the publisher's test split."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from bench import plots
 from bench.metrics.classes import predicted_classes
 from bench.record import Record
-from bench.run.build import build_classifier
+from bench.run.build import build_classifier, classifier_options
 from bench.run.classification_evaluation import (
     EVALUATION_BATCH,
     check_logits,
@@ -21,6 +22,7 @@ from bench.run.classification_plots import draw_plots
 from bench.run.job import LabeledInputs
 from bench.run.labeled_split import LabeledSplit
 from bench.run.measure.profile import ProfileTarget
+from bench.run.saved_model import plain_options
 from bench.run.task import Evaluation, Model, Task
 from bench.run.training.classifier_objective import ClassifierObjective
 from bench.run.training.loop import TrainingResult, fit
@@ -61,6 +63,8 @@ class ClassificationTask(Task):
             device=self.device,
             report=self.progress,
             checkpoint=self.job.checkpoint,
+            start=self.job.settings.resume_from,
+            keep_state=self.job.settings.keep_state,
             evaluate_fn=lambda network: top1_of(network, self.data.test, self.device),
         )
         self.fingerprints["loss_computed"] = objective.network.execution_mode
@@ -85,6 +89,15 @@ class ClassificationTask(Task):
             files["curve"] = plots.training_curves(record, folder / "curve.png")
             files |= draw_plots(folder, self.job.case.id, model, test, predictions)
         return files
+
+    def checkpoint_fields(self, predictions: Tensor, record: Record) -> dict[str, Any]:
+        """Return options and classes."""
+        classes = self.data.train.classes
+        return {
+            "options": plain_options(classifier_options(self.job.protocol, len(classes))),
+            "heads": (),
+            "classes": tuple(classes),
+        }
 
     def profile_target(self, model: Model) -> ProfileTarget:
         """Return prediction and loss of plain images."""

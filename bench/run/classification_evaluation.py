@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bench.metrics.classes import check_balanced
 from bench.metrics.evaluation import MetricValues, classification_metrics
+from bench.metrics.outcomes import pack_right
 from bench.metrics.paired import wilson_interval
 from bench.run.labeled_split import LabeledSplit
 from bench.run.predict import NonFiniteScoresError
@@ -96,9 +97,7 @@ def check_against_logits(values: MetricValues, logits: Tensor, labels: Tensor) -
         ContradictoryMetricsError: They differ.
     """
     labels = labels.to(logits.device)
-    of_truth = logits.gather(1, labels[:, None])[:, 0]
-    of_others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
-    top1 = float((of_truth > of_others).double().mean())
+    top1 = float(right_of(logits, labels).double().mean())
     if abs(top1 - values.metrics["top1"]) > 1e-9:
         raise ContradictoryMetricsError(
             f"top-1 is {values.metrics['top1']:.6g} by the confusion matrix and {top1:.6g} by the "
@@ -107,6 +106,12 @@ def check_against_logits(values: MetricValues, logits: Tensor, labels: Tensor) -
     support = labels.bincount(minlength=logits.shape[1])
     if wrong := check_balanced(top1, values.metrics["macro_recall"], support):
         raise ContradictoryMetricsError(wrong)
+
+
+def right_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return ``(N,)`` booleans: whether the true class alone scores highest."""
+    of_truth = logits.gather(1, labels[:, None])[:, 0]
+    return of_truth > logits.scatter(1, labels[:, None], -torch.inf).amax(1)
 
 
 def evaluate_logits(
@@ -122,6 +127,7 @@ def evaluate_logits(
     """
     values = checked_metrics(logits, test, epochs)
     correct = round(values.metrics["top1"] * len(test))
+    right = right_of(logits, test.labels.to(logits.device))
     notes = {f"{HEAD}.{name}": note for name, note in values.notes.items()}
     if unseen:
         note = f"{unseen} of {len(test.classes)} classes have no training image"
@@ -129,6 +135,7 @@ def evaluate_logits(
     return Evaluation(
         metrics={HEAD: values.metrics},
         intervals={HEAD: {"top1": list(wilson_interval(correct, len(test)))}},
+        outcomes={HEAD: {"top1": pack_right(right.cpu())}},
         reasons={f"{HEAD}.{name}": reason for name, reason in values.reasons.items()},
         notes=notes,
     )

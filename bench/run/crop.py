@@ -12,15 +12,16 @@ from torch import Tensor
 from bench.record import CROP_SUFFIX
 from bench.run.predict import HeadPredictions
 from datasets_lib.batches.image_set import ImageSet
+from models.components.image_size import ImageSize, height_width
 
 
-def paste(predictions: dict[str, HeadPredictions], side: int) -> dict[str, HeadPredictions]:
-    """Return predictions with their maps in the middle of ``(N, side, side)`` frames.
+def paste(predictions: dict[str, HeadPredictions], size: ImageSize) -> dict[str, HeadPredictions]:
+    """Return predictions with their maps in the middle of frames of a size.
 
     Outside the crop stands the lowest score of all maps: a pixel never seen is flagged last.
     """
     return {
-        head: replace(result, maps=None if result.maps is None else _framed(result.maps, side))
+        head: replace(result, maps=None if result.maps is None else _framed(result.maps, size))
         for head, result in predictions.items()
     }
 
@@ -29,8 +30,8 @@ def cut_away(masks: Tensor, frame_masks: Tensor) -> Tensor:
     """Return ``(N,)`` booleans: images that have defect pixels, none of them inside the crop.
 
     Args:
-        masks: ``(N, S, S)`` booleans of the crops.
-        frame_masks: ``(N, F, F)`` booleans of the full frames.
+        masks: ``(N, h, w)`` booleans of the crops.
+        frame_masks: ``(N, H, W)`` booleans of the whole images.
     """
     return frame_masks.flatten(1).any(1) & ~masks.cpu().flatten(1).any(1)
 
@@ -56,20 +57,27 @@ def within_crop(
     return test.rows(rows), kept
 
 
-def cut_away_note(left_out: Tensor, labels: Tensor, crop: int, side: int) -> str:
-    """Return how many defective images lost their defect; empty where none did."""
+def cut_away_note(left_out: Tensor, labels: Tensor, where: str) -> str:
+    """Return how many defective images lost their defect; empty where none did.
+
+    Args:
+        left_out: ``(N,)`` booleans: images whose defect was cut away.
+        labels: ``(N,)`` booleans: defective images.
+        where: The crop in words.
+    """
     lost, defective = int(left_out.sum()), int(labels.sum())
     return (
         f"{lost} of {defective} defective images ({lost / defective:.1%}) show no defect pixel in "
-        f"the {crop} px crop of {side} px, and count as defective"
+        f"{where}, and count as defective"
         if lost
         else ""
     )
 
 
-def _framed(maps: Tensor, side: int) -> Tensor:
-    crop = maps.shape[-1]
-    begin = (side - crop) // 2
-    frame = maps.min().repeat(len(maps), side, side)  # on the device: no synchronization
-    frame[:, begin : begin + crop, begin : begin + crop] = maps
+def _framed(maps: Tensor, size: ImageSize) -> Tensor:
+    height, width = height_width(size)
+    rows, columns = maps.shape[-2:]
+    top, left = (height - rows) // 2, (width - columns) // 2
+    frame = maps.min().repeat(len(maps), height, width)  # on the device: no synchronization
+    frame[:, top : top + rows, left : left + columns] = maps
     return frame

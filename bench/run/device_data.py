@@ -1,21 +1,26 @@
 """Data of the current group of cases, kept between cases so that they move once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from bench.protocol import Protocol
 from bench.run.features.disk import FeatureDisk
 from bench.run.features.store import FeatureStore, pixel_digest
 from bench.run.job import Inputs, Job, LabeledInputs, ProgressCallback
 from bench.run.labeled_split import LabeledSplit, load_split
 from datasets_lib.batches.image_set import ImageSet, load
+from datasets_lib.batches.tiles import Tiles
 from datasets_lib.cache.decode_cache import DecodeCache
+from datasets_lib.images.geometry import Geometry
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, Labeled
 from datasets_lib.resolve import resolve_callable
+from models.components.image_size import height_width
 
 _SHARE_OF_FREE_MEMORY = 0.5
 
@@ -29,8 +34,11 @@ class SplitData:
         calibration: Held-out normal images, or None.
         test: Images to evaluate on.
         pixels: Sha256 of the images by split.
-        frame_masks: Masks of the test images before they were cropped, on the host; None without
-            a crop or without masks.
+        frame_masks: Masks of the whole test images, on the host; None without masks, and where
+            `test` shows whole images.
+        tiles: How frames are cut into the images of the splits; None where these are frames.
+        frames: Test frames that `test` holds the tiles of; None without tiles.
+        held_out_names: Names of the held-out normal images, whole ones where there are tiles.
     """
 
     fit: ImageSet
@@ -38,6 +46,14 @@ class SplitData:
     test: ImageSet
     pixels: Mapping[str, str]
     frame_masks: Tensor | None = None
+    tiles: Tiles | None = None
+    frames: ImageSet | None = None
+    held_out_names: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> ImageSet:
+        """Return the test set as it is evaluated and drawn: frames, not tiles."""
+        return self.test if self.frames is None else self.frames
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,10 @@ class DeviceData:
     def load(self, job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
         """Return the job's data, read from the decode cache unless the last job had the same."""
         plan = job.protocol
-        key = inputs.data_hash, plan.image_size, plan.crop, job.settings.device, plan.calibration
+        key = (
+            *(inputs.data_hash, plan.image_size, plan.crop, job.settings.device),
+            *(plan.calibration, plan.fit, plan.tiles, plan.overlap),
+        )
         if self._data is None or self._key != key:
             self._data = self._labeled = None
             if self._features is not None:
@@ -105,26 +124,63 @@ class DeviceData:
 
 
 def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
-    cache = DecodeCache(job.settings.cache_dir, job.settings.bits)
+    cache, plan = DecodeCache(job.settings.cache_dir, job.settings.bits), job.protocol
+    frame, tiles = plan.frame, tiles_of(plan)
 
-    def read(samples: tuple[Sample, ...], *, has_masks: bool) -> ImageSet:
+    def read(samples: tuple[Sample, ...], size: Geometry, *, has_masks: bool) -> ImageSet:
         def count(done: int, total: int) -> None:
             progress("data", {"step": done, "steps": total})
 
-        return load(samples, job.protocol.image_size, cache, has_masks, count)
+        return load(samples, size, cache, has_masks, count)
 
-    def crop(images: ImageSet) -> ImageSet:
-        return images if job.protocol.crop is None else images.cropped(job.protocol.crop)
+    def seen(images: ImageSet) -> ImageSet:
+        """Return images as the model sees them."""
+        if tiles is not None:
+            return tiles.image_set(images)
+        return images if plan.crop is None else images.cropped(*height_width(plan.crop))
 
-    fit = crop(read(inputs.fit, has_masks=inputs.has_masks and inputs.supervised))
-    frame = read(inputs.test, has_masks=inputs.has_masks)
-    test = crop(frame)
-    calibration = crop(read(inputs.calibration, has_masks=False)) if inputs.calibration else None
+    fit = seen(read(inputs.fit, frame, has_masks=inputs.has_masks and inputs.supervised))
+    frames = read(inputs.test, frame, has_masks=inputs.has_masks)
+    test = seen(frames)
+    calibration: ImageSet | None = None
+    held_out_names: tuple[str, ...] = ()
+    if inputs.calibration:
+        held_out = read(inputs.calibration, frame, has_masks=False)
+        calibration, held_out_names = seen(held_out), held_out.names
     splits = {"fit": fit, "calibration": calibration, "test": test}
     pixels = {name: pixel_digest(split.images) for name, split in splits.items() if split}
-    frame_masks = frame.masks if job.protocol.crop is not None else None
-    data = SplitData(fit, calibration, test, pixels, frame_masks)
+    frame_masks = frames.masks if plan.crop is not None else None
+    if frames.masks is not None and frame.fit != "squash":
+        frame_masks = _whole_masks(frames, inputs.test, partial(read, has_masks=True), frame)
+    data = SplitData(
+        *(fit, calibration, test, pixels, frame_masks, tiles),
+        frames=frames if tiles else None,
+        held_out_names=held_out_names,
+    )
     return _to_device(data, torch.device(job.settings.device))
+
+
+def tiles_of(plan: Protocol) -> Tiles | None:
+    """Return the tiles that a protocol cuts frames into, or None."""
+    if plan.tiles is None:
+        return None
+    return Tiles(*plan.tiles, plan.overlap, *height_width(plan.image_size))
+
+
+def _whole_masks(
+    frames: ImageSet,
+    samples: Sequence[Sample],
+    read: Callable[[tuple[Sample, ...], Geometry], ImageSet],
+    frame: Geometry,
+) -> Tensor:
+    """Return the masks ``(N, H, W)`` of whole images, squashed to the size of the frames."""
+    assert frames.masks is not None
+    whole = torch.zeros_like(frames.masks)
+    rows = [row for row, sample in enumerate(samples) if sample.masks]
+    masks = read(tuple(samples[row] for row in rows), replace(frame, fit="squash")).masks
+    if rows and masks is not None:
+        whole[rows] = masks
+    return whole
 
 
 def _load_labeled(job: Job, inputs: LabeledInputs, progress: ProgressCallback) -> LabeledData:
@@ -137,7 +193,7 @@ def _load_labeled(job: Job, inputs: LabeledInputs, progress: ProgressCallback) -
 
     dataset = read(inputs.root)
     _check_classes(dataset, inputs.root)
-    size = job.protocol.image_size
+    size, _ = height_width(job.protocol.image_size)  # square: see `shape_problem`
 
     def load_one(split: Labeled, other: Labeled) -> LabeledSplit:
         limit = job.settings.host_memory
@@ -171,7 +227,7 @@ def _to_device(data: SplitData, device: torch.device) -> SplitData:
     """Move data to the device if they fit, else to pinned memory, from which batches stream."""
     if device.type != "cuda":
         return data
-    parts = [part for part in (data.fit, data.calibration, data.test) if part is not None]
+    parts = [data.fit, data.test, *filter(None, (data.calibration,))]
     wanted = sum(part.images.numel() for part in parts)
     free, _ = torch.cuda.mem_get_info(device)
 
@@ -180,9 +236,14 @@ def _to_device(data: SplitData, device: torch.device) -> SplitData:
             return replace(part, images=part.images.pin_memory())
         return part.to(device)
 
+    frames = data.frames
+    if frames is not None:  # their images stay, their tiles move
+        masks = None if frames.masks is None else frames.masks.to(device)
+        frames = replace(frames, labels=frames.labels.to(device), masks=masks)
     return replace(
         data,
         fit=move(data.fit),
+        frames=frames,
         calibration=move(data.calibration) if data.calibration else None,
         test=move(data.test),
     )

@@ -4,16 +4,17 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.case import ALL, Case
-from bench.protocol import PROFILES, Protocol, resolve
+from bench.protocol import PROFILES, Protocol, resolve, shape_problem
 from bench.provenance.case_code import case_code
 from bench.provenance.commit import current_commit
 from bench.record import Key
 from bench.remedy import dataset_remedy
-from bench.run.job import CaseSkipped, Inputs, Job, LabeledInputs, WeightsError
+from bench.run.job import CaseSkipped, Inputs, Job, LabeledInputs, RecipeError, WeightsError
 from bench.run.samples import merged, split_samples
 from bench.settings import Settings
 from datasets_lib.batches.labeled import data_hash
@@ -24,12 +25,12 @@ from datasets_lib.download.network import unreachable
 from datasets_lib.entry import Reader
 from datasets_lib.images.bit_depth import bits_advice, bits_of_files
 from datasets_lib.images.decode import set_pixel_limit
-from datasets_lib.layouts.category import Category, DatasetError
+from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit
 from datasets_lib.layouts.split import grouped_by
 from datasets_lib.resolve import resolve_callable
 from models.catalog import MODELS, WEIGHTS
-from models.components.weights import ResolvedWeights, WeightsMissingError
+from models.components.weights import ResolvedWeights, WeightsMissingError, file_sha256
 from models.components.weights import resolve as resolve_weights
 
 Generator = Callable[[str, Path], Path]
@@ -50,6 +51,8 @@ class Finder:
     layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     _hashed: dict[str, LabeledInputs] = field(default_factory=dict)
     _remarks: dict[str, str] = field(default_factory=dict)
+    _listed: dict[tuple[str, str | None], Category] = field(default_factory=dict)
+    _data_hashes: dict[tuple[Sample, ...], str] = field(default_factory=dict)
 
     def protocol(self, case: Case) -> Protocol:
         """Return the case's protocol."""
@@ -64,7 +67,19 @@ class Finder:
             images_seen=self.settings.images_seen,
             image_size=self.settings.image_size,
             shots=case.shots,
+            fit=self.settings.fit,
+            tiles=self.settings.tiles,
+            overlap=self.settings.overlap,
+            changes=self.settings.changes,
+            normalize=self.settings.normalize,
+            seed_base=self.settings.seed_base,
+            resumed_from=self._resumed_from,
         )
+
+    @cached_property
+    def _resumed_from(self) -> str:
+        file = self.settings.resume_from
+        return "" if file is None else file_sha256(file)[:16]
 
     def job(self, case: Case) -> Job:
         """Everything a case needs.
@@ -72,9 +87,12 @@ class Finder:
         Raises:
             CaseSkipped: Data or weights are missing.
             DatasetError: The data are there but cannot be used.
+            RecipeError: The model takes no images of the protocol's shape.
             WeightsError: The weights are there but cannot be used.
         """
         protocol = self.protocol(case)
+        if problem := shape_problem(MODELS[case.model], protocol):
+            raise RecipeError(problem)
         weights = self._weights(case)
         if MODELS[case.model].task == "classification":
             inputs: Inputs | LabeledInputs = self._labeled(case, weights)
@@ -92,12 +110,16 @@ class Finder:
             protocol=protocol,
             inputs=inputs,
             key=key,
-            seed=MODELS[case.model].seed_base + case.replicate,
+            seed=self._seed_base(case) + case.replicate,
             settings=self.settings,
             code=case_code(case, self._reader(case)),
             commit=current_commit(),
             layers=self.layers.get(MODELS[case.model].weights or "", ()),
         )
+
+    def _seed_base(self, case: Case) -> int:
+        base = self.settings.seed_base
+        return MODELS[case.model].seed_base if base is None else base
 
     def has_data(self, case: Case) -> bool:
         """Return whether a case's dataset was found or needs no files; reads none."""
@@ -122,8 +144,7 @@ class Finder:
                 splits = split_samples(single, self._category(single), protocol, len(names) or 1)
                 parts.append(splits.below(name) if names and name else splits)
         whole = merged(parts)
-        hashes = ContentHashes(self.settings.cache_dir / "hashes")
-        data_hash = self._as_read(hashes.data_hash(whole.read))
+        data_hash = self._as_read(self._data_hash(whole.read))
         if entry.supervised:
             data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()
         images_hash = data_hash
@@ -242,7 +263,21 @@ class Finder:
         except ValueError as error:
             raise WeightsError(str(error)) from None
 
+    def _data_hash(self, samples: tuple[Sample, ...]) -> str:
+        """Return the hash of images that many cases may share, computed once."""
+        if samples not in self._data_hashes:
+            hashes = ContentHashes(self.settings.cache_dir / "hashes")
+            self._data_hashes[samples] = hashes.data_hash(samples)
+        return self._data_hashes[samples]
+
     def _category(self, case: Case) -> Category:
+        """Return the samples of a case's category, listed once."""
+        place = case.dataset, case.category
+        if place not in self._listed:
+            self._listed[place] = self._list(case)
+        return self._listed[place]
+
+    def _list(self, case: Case) -> Category:
         entry = DATASETS.get(case.dataset)
         if entry and entry.generator:
             generate: Generator = resolve_callable(entry.generator)

@@ -159,7 +159,9 @@ class Job:
     def group(self) -> str:
         """Return what cases share that may use the same resident data and child process."""
         backbone = MODELS[self.case.model].weights
-        return f"{self.case.data} {self.protocol.image_size} {self.protocol.crop} {backbone}"
+        plan = self.protocol
+        shape = f"{plan.image_size} {plan.crop} {plan.fit} {plan.tiles} {plan.overlap}"
+        return f"{self.case.data} {shape} {backbone}"
 
     @property
     def wanted(self) -> Wanted:

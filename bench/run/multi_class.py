@@ -31,7 +31,7 @@ class Evaluated:
         tested: Test samples.
         results: Predictions of the test images by head.
         calibration: Predictions of held-out normal images by head.
-        calibration_names: Names of these images.
+        calibrated: Samples of these images.
     """
 
     test: ImageSet
@@ -40,12 +40,12 @@ class Evaluated:
     tested: Sequence[Sample]
     results: dict[str, HeadPredictions]
     calibration: dict[str, HeadPredictions] | None
-    calibration_names: tuple[str, ...] = ()
+    calibrated: Sequence[Sample] = ()
 
     def of(self, category: str) -> "Evaluated":
         """Return the part of one category."""
         rows = rows_of(self.test.names, category)
-        held_out = rows_of(self.calibration_names, category)
+        held_out = rows_of([sample.name for sample in self.calibrated], category)
         return Evaluated(
             test=self.test.rows(rows),
             frame_masks=None if self.frame_masks is None else self.frame_masks[rows],
@@ -55,6 +55,7 @@ class Evaluated:
             calibration=at_rows(self.calibration, held_out)
             if self.calibration and held_out
             else None,
+            calibrated=[self.calibrated[row] for row in held_out],
         )
 
 
@@ -75,8 +76,8 @@ def at_rows(predictions: Predictions, rows: Sequence[int]) -> dict[str, HeadPred
 def mean_over(parts: Mapping[str, Evaluation]) -> Evaluation:
     """Return the evaluation of a model for all categories from those of each.
 
-    Metrics are means over the categories, and ``nan`` where one lacks a value. Intervals, kinds and
-    thresholds stay each category's own, as ``category.name``.
+    Metrics are means over the categories, and ``nan`` where one lacks a value. Intervals, outcomes,
+    kinds, sizes and thresholds stay each category's own, as ``category.name``.
 
     Args:
         parts: Evaluations by category.
@@ -98,7 +99,7 @@ def mean_over(parts: Mapping[str, Evaluation]) -> Evaluation:
                 if math.isnan(value)
             }
         )
-        for field in ("intervals", "kinds", "thresholds"):
+        for field in ("intervals", "outcomes", "kinds", "sizes", "thresholds"):
             getattr(whole, field)[head] = _prefixed(
                 {name: getattr(part, field).get(head, {}) for name, part in parts.items()}
             )

@@ -1,6 +1,6 @@
 """Predictions of a whole image set, in batches, with the checks that every model must pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from bench.run.batch import make_batch
 from bench.run.features.store import Features
 from bench.run.job import ProgressCallback
+from datasets_lib.batches.tiles import Tiles
 from models.components.base import AnomalyModel, Batch, ModelContractError, Prediction
 
 
@@ -46,7 +47,7 @@ def predict_all(
 
     Args:
         model: The model, on its device.
-        images: ``(N, 3, S, S)`` uint8, on the device or on the host.
+        images: ``(N, 3, H, W)`` uint8, on the device or on the host.
         batch_size: Number of images per batch.
         device: Where the model is.
         progress: Called after every batch.
@@ -55,26 +56,46 @@ def predict_all(
     Raises:
         NonFiniteScoresError: A score or a map holds NaN.
     """
-    scores: dict[str, list[Tensor]] = {}
-    maps: dict[str, list[Tensor]] = {}
+    parts: list[dict[str, Prediction]] = []
     model.eval()
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
             cached = features.batch(rows) if features is not None else None
             batch = make_batch(model, images[rows], device, features=cached)
-            for head, prediction in model.predict(batch).items():
-                scores.setdefault(head, []).append(prediction.scores.float())
-                if prediction.maps is not None:
-                    maps.setdefault(head, []).append(prediction.maps.float())
+            parts.append(model.predict(batch))
             progress("predict", {"step": min(rows.stop, len(images)), "steps": len(images)})
-    by_head = {
-        head: HeadPredictions(torch.cat(parts), torch.cat(maps[head]) if head in maps else None)
-        for head, parts in scores.items()
-    }
+    by_head = joined(parts)
     for head, result in by_head.items():
         _require_numbers(head, result)
     return by_head
+
+
+def joined(parts: Sequence[Mapping[str, Prediction]]) -> dict[str, HeadPredictions]:
+    """Return the predictions of batches as one, in float32, by head."""
+    by_head = {}
+    for head in parts[0] if parts else ():
+        predictions = [part[head] for part in parts]
+        scores = torch.cat([prediction.scores.float() for prediction in predictions])
+        maps = [each.maps.float() for each in predictions if each.maps is not None]
+        by_head[head] = HeadPredictions(scores, torch.cat(maps) if maps else None)
+    return by_head
+
+
+def merge_tiles(
+    predictions: dict[str, HeadPredictions], tiles: Tiles
+) -> dict[str, HeadPredictions]:
+    """Return the predictions of frames from those of their tiles.
+
+    A frame's score is the highest of its tiles'; their maps are merged with blended seams.
+    """
+    return {
+        head: HeadPredictions(
+            tiles.merge_scores(result.scores),
+            None if result.maps is None else tiles.merge(result.maps),
+        )
+        for head, result in predictions.items()
+    }
 
 
 def _require_numbers(head: str, result: HeadPredictions) -> None:

@@ -8,6 +8,7 @@ from bench.metrics.pixels import SaturatedRegions
 from bench.metrics.regions import annotated_regions
 from bench.run.predict import HeadPredictions
 from datasets_lib.catalog import DATASETS
+from datasets_lib.images.geometry import Geometry
 from datasets_lib.layouts.category import Sample
 from datasets_lib.resolve import resolve_callable
 
@@ -27,7 +28,8 @@ def saturated_regions(
     if entry is None or entry.spro_regions is None or not shapes:
         return None
     images, height, width = next(iter(shapes))
-    annotated = resolve_callable(entry.spro_regions)(samples, height)
+    size = height if height == width else Geometry(height, width)
+    annotated = resolve_callable(entry.spro_regions)(samples, size)
     regions = annotated_regions(
         (images, height, width),
         [(region.image, torch.from_numpy(region.mask)) for region in annotated],

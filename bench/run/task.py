@@ -25,7 +25,9 @@ class Evaluation:
     metrics: ByHead
     categories: dict[str, ByHead] = field(default_factory=dict)
     intervals: ByHead = field(default_factory=dict)
+    outcomes: ByHead = field(default_factory=dict)
     kinds: ByHead = field(default_factory=dict)
+    sizes: ByHead = field(default_factory=dict)
     thresholds: ByHead = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -82,6 +84,10 @@ class Task(ABC):
     @abstractmethod
     def write_files(self, model: Model, predictions: Any, record: Record) -> dict[str, Path]:
         """Write scores and, where plots are wanted, plots; return paths by artifact name."""
+
+    @abstractmethod
+    def checkpoint_fields(self, predictions: Any, record: Record) -> dict[str, Any]:
+        """Return what a saved model's `Metadata` says beyond what every task's does."""
 
     def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
         """Return the cold-equivalent seconds of the fit by part; none where it is not compared."""

@@ -11,6 +11,7 @@ import numpy as np
 from datasets_lib.cache.build import Progress
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import UInt8
+from datasets_lib.images.geometry import Size, as_geometry
 from datasets_lib.layouts.category import DatasetError, Sample
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ class ImageSet:
     """A split, decoded and resized.
 
     Attributes:
-        images: uint8 RGB (N, 3, S, S), channels_last in memory.
+        images: uint8 RGB (N, 3, H, W), channels_last in memory.
         labels: bool (N,), True for defects.
-        masks: bool (N, S, S), True on defects; None for a set without masks.
+        masks: bool (N, H, W), True on defects; None for a set without masks.
         names: Sample names.
         defects: Kinds of defect; None for normal images.
     """
@@ -38,18 +39,24 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.names)
 
-    def cropped(self, side: int) -> ImageSet:
-        """Crop the center of every image and mask; labels stay."""
-        begin = (self.images.shape[-1] - side) // 2
-        if begin < 0:
+    def cropped(self, height: int, width: int | None = None) -> ImageSet:
+        """Crop the center of every image and mask; labels stay.
+
+        Args:
+            height: Height of the crop in pixels.
+            width: Width of the crop in pixels; None means the height.
+        """
+        crop, size = (height, width or height), tuple(self.images.shape[-2:])
+        top, left = ((side - part) // 2 for side, part in zip(size, crop, strict=True))
+        if top < 0 or left < 0:
             raise ValueError(
-                f"A center crop of {side} px wants images of at least that size, found "
-                f"{self.images.shape[-1]} px. Choose a smaller crop or load larger images."
+                f"A center crop of {crop[0]}×{crop[1]} px wants images of at least that size, "
+                f"found {size[0]}×{size[1]} px. Choose a smaller crop or load larger images."
             )
-        rows = slice(begin, begin + side)
+        rows, columns = slice(top, top + crop[0]), slice(left, left + crop[1])
         # Contiguous as (B, H, W, C), so that the view as (B, C, H, W) is channels-last.
-        pixels = self.images.permute(0, 2, 3, 1)[:, rows, rows].contiguous()
-        masks = None if self.masks is None else self.masks[:, rows, rows].contiguous()
+        pixels = self.images.permute(0, 2, 3, 1)[:, rows, columns].contiguous()
+        masks = None if self.masks is None else self.masks[:, rows, columns].contiguous()
         return replace(self, images=pixels.permute(0, 3, 1, 2), masks=masks)
 
     def rows(self, index: Sequence[int]) -> ImageSet:
@@ -72,7 +79,7 @@ class ImageSet:
 
 def load(
     samples: Sequence[Sample],
-    size: int,
+    size: Size,
     cache: DecodeCache,
     has_masks: bool,
     progress: Progress | None = None,
@@ -81,7 +88,7 @@ def load(
 
     Args:
         samples: Samples to load; may be empty.
-        size: Height and width in pixels.
+        size: Side in pixels, or height, width and how images are fitted into it.
         cache: Cache of decoded images.
         has_masks: Whether the category has masks; normal images then get empty masks.
         progress: Callback with the images decoded so far and their total.
@@ -98,7 +105,7 @@ def load(
         # Cached masks hold 0 and 1: a view as bool copies nothing.
         masks = torch.from_numpy(_read(cached.masks).view(np.bool_))
     elif has_masks:
-        masks = torch.zeros((len(samples), size, size), dtype=torch.bool)
+        masks = torch.zeros((len(samples), *as_geometry(size).size), dtype=torch.bool)
     return ImageSet(
         images=images,
         labels=torch.tensor([sample.defect is not None for sample in samples], dtype=torch.bool),

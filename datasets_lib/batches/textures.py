@@ -12,6 +12,7 @@ from datasets_lib.batches.texture_synthesis import synthesize_textures
 from datasets_lib.cache.build import Progress
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import FoundDataset
+from datasets_lib.images.geometry import Size, as_geometry
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.split import limit
 from datasets_lib.resolve import resolve_callable
@@ -37,7 +38,7 @@ class TextureSource:
 
     Attributes:
         name: Id of their dataset, or `PROCEDURAL`.
-        images: uint8 RGB (N, 3, S, S), channels_last in memory.
+        images: uint8 RGB (N, 3, H, W), channels_last in memory.
     """
 
     name: str
@@ -57,7 +58,7 @@ class TextureSource:
 
 def texture_source(
     datasets: Mapping[str, FoundDataset],
-    size: int,
+    size: Size,
     cache: DecodeCache,
     wanted: Sequence[str] = ("dtd", "imagenette2"),
     progress: Progress | None = None,
@@ -66,7 +67,7 @@ def texture_source(
 
     Args:
         datasets: Datasets on disk, by id.
-        size: Height and width in pixels.
+        size: Side in pixels, or a geometry.
         cache: Cache of decoded images.
         wanted: Ids of texture sets in order of preference.
         progress: Callback with the images decoded so far and their total.
@@ -74,6 +75,7 @@ def texture_source(
     Raises:
         DatasetError: A set exists but cannot be used, or the cache cannot be written.
     """
+    import numpy as np
     import torch
 
     for name in wanted:
@@ -81,7 +83,9 @@ def texture_source(
             samples = _samples(datasets[name])
             images = load(samples, size, cache, has_masks=False, progress=progress).images
             return TextureSource(name, images)
-    drawn = torch.from_numpy(synthesize_textures(SYNTHESIZED, size)).permute(0, 3, 1, 2)
+    height, width = as_geometry(size).size
+    square = synthesize_textures(SYNTHESIZED, max(height, width))
+    drawn = torch.from_numpy(np.ascontiguousarray(square[:, :height, :width])).permute(0, 3, 1, 2)
     return TextureSource(PROCEDURAL, drawn)
 
 

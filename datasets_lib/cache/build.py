@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,13 +25,14 @@ from datasets_lib.images.decode import (
     to_mask,
     to_rgb,
 )
+from datasets_lib.images.geometry import Geometry, Size, as_geometry
 from datasets_lib.layouts.category import DatasetError, Sample
 
 Progress = Callable[[int, int], None]
 """Called with images done and images in all."""
 
 Row = tuple[UInt8, UInt8 | None]
-"""An image (size, size, 3) and its mask (size, size), if any."""
+"""An image (H, W, 3) and its mask (H, W), if any."""
 
 FORMAT = 2
 """Changes whenever the files of an entry, or any pixel in them, would."""
@@ -44,8 +45,8 @@ class CachedImages:
     """Decoded images, read-only and mapped from the cache's files.
 
     Attributes:
-        images: uint8 RGB (N, size, size, 3).
-        masks: uint8 (N, size, size), 1 on defects; None if no sample has a mask.
+        images: uint8 RGB (N, H, W, 3).
+        masks: uint8 (N, H, W), 1 on defects; None if no sample has a mask.
     """
 
     images: UInt8
@@ -59,12 +60,12 @@ class Contents:
     Attributes:
         rows: Sha256 of each image and of its masks, ``image:mask+mask``, in order; nothing after
             the colon where there is none.
-        size: Height and width in pixels.
+        size: Size of the frames and how images are fitted into them.
         bits: Number of bits that a camera fills in 16-bit files.
     """
 
     rows: tuple[str, ...]
-    size: int
+    size: Geometry
     bits: int = 16
 
     @property
@@ -88,32 +89,35 @@ class Contents:
 
     @property
     def image_shape(self) -> tuple[int, int, int, int]:
-        """(N, size, size, 3)."""
-        return len(self.rows), self.size, self.size, 3
+        """(N, H, W, 3)."""
+        return len(self.rows), *self.size.size, 3
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of an image."""
+        return self.size.height * self.size.width
 
     @property
     def bytes(self) -> int:
         """Size of the entry's pixels on disk."""
-        return (
-            len(self.rows) * self.size**2 * (4 if self.has_masks else 3)
-        )  # RGB, and a byte of mask
+        return len(self.rows) * self.pixels * (4 if self.has_masks else 3)  # RGB, a byte of mask
 
 
 def contents_of(
-    samples: Sequence[Sample], size: int, hashes: ContentHashes, bits: int = 16
+    samples: Sequence[Sample], size: Size, hashes: ContentHashes, bits: int = 16
 ) -> Contents:
     """Return the contents of an entry for these samples."""
     files = [file for sample in samples for file in sample.files]
     of_file = hashes.of(files)
     rows = (f"{of_file[s.image]}:{'+'.join(of_file[mask] for mask in s.masks)}" for s in samples)
-    return Contents(tuple(rows), size, bits)
+    return Contents(tuple(rows), as_geometry(size), bits)
 
 
-def contents_of_pixels(images: UInt8, size: int) -> Contents:
+def contents_of_pixels(images: UInt8, size: Size) -> Contents:
     """Return the contents of an entry for images that are already decoded."""
     native = "×".join(map(str, images.shape[1:3]))
     digests = (hashlib.sha256(image.tobytes()).hexdigest() for image in images)
-    return Contents(tuple(f"{native} {digest}:" for digest in digests), size)
+    return Contents(tuple(f"{native} {digest}:" for digest in digests), as_geometry(size))
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,8 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write the manifest into an entry's folder."""
-        data = {"what": self.what, "recipe": self.recipe, **asdict(self.contents)}
+        about = {"what": self.what, "recipe": self.recipe}
+        data = about | vars(self.contents) | {"size": str(self.contents.size)}
         (folder / MANIFEST).write_text(json.dumps(data), encoding="ascii")
 
 
@@ -140,7 +145,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     """Return an entry's manifest; None if it is missing or damaged."""
     try:
         data = json.loads((folder / MANIFEST).read_bytes())
-        contents = Contents(tuple(data["rows"]), int(data["size"]), int(data["bits"]))
+        size = Geometry.parse(str(data["size"]))
+        contents = Contents(tuple(data["rows"]), size, int(data["bits"]))
         return Manifest(str(data["what"]), str(data["recipe"]), contents)
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -190,10 +196,10 @@ def build_entry(
         OSError: The folder cannot be written.
     """
     with ExitStack() as stack:
-        images = _Writer(stack.enter_context((folder / IMAGES).open("wb")), contents.size**2 * 3)
+        images = _Writer(stack.enter_context((folder / IMAGES).open("wb")), contents.pixels * 3)
         masks = None
         if contents.has_masks:
-            masks = _Writer(stack.enter_context((folder / MASKS).open("wb")), contents.size**2)
+            masks = _Writer(stack.enter_context((folder / MASKS).open("wb")), contents.pixels)
 
         def fill(index: int) -> None:
             row = contents.rows[index]
@@ -259,13 +265,13 @@ def _in_threads(fill: Callable[[int], None], count: int, progress: Progress | No
             raise
 
 
-def decode_row(sample: Sample, row: str, size: int, bits: int = 16) -> Row:
+def decode_row(sample: Sample, row: str, size: Size, bits: int = 16) -> Row:
     """Return a sample's image and mask at a size.
 
     Args:
         sample: Files to decode.
         row: Sha256 of the files, as in `Contents`.
-        size: Height and width in pixels.
+        size: Size of the frame.
         bits: Number of bits that a camera fills in 16-bit files.
 
     Raises:
@@ -294,7 +300,7 @@ def _read(file: Path, expected: str) -> bytes:
     return data
 
 
-def describe(samples: Sequence[Sample], size: int) -> str:
+def describe(samples: Sequence[Sample], size: Size) -> str:
     """Return the number, folder and size of samples, for people."""
     folders = os.path.commonpath([str(sample.image.parent.absolute()) for sample in samples])
     return f"{len(samples)} images of {folders} at {size} px"

@@ -35,6 +35,7 @@ from datasets_lib.cache.build import (
 )
 from datasets_lib.cache.content import ContentHashes
 from datasets_lib.images.decode import UInt8, resize_image
+from datasets_lib.images.geometry import Size, as_geometry
 from datasets_lib.layouts.category import DatasetError, Sample
 
 
@@ -72,7 +73,7 @@ class DecodeCache:
         self._locks = root / "locks"
 
     def get(
-        self, samples: Sequence[Sample], size: int, progress: Progress | None = None
+        self, samples: Sequence[Sample], size: Size, progress: Progress | None = None
     ) -> CachedImages:
         """Return the samples' images and masks, decoding what no entry holds.
 
@@ -83,7 +84,7 @@ class DecodeCache:
             DatasetError: A file cannot be used, or the cache cannot be written.
         """
         if not samples:
-            return CachedImages(np.empty((0, size, size, 3), np.uint8), None)
+            return CachedImages(np.empty((0, *as_geometry(size).size, 3), np.uint8), None)
         contents = contents_of(samples, size, self.content, self._bits)
 
         def make(index: int) -> Row:
@@ -92,13 +93,13 @@ class DecodeCache:
         return self._get(contents, make, lambda: describe(samples, size), progress)
 
     def resized(
-        self, images: UInt8, size: int, what: str, progress: Progress | None = None
+        self, images: UInt8, size: Size, what: str, progress: Progress | None = None
     ) -> UInt8:
         """Return decoded images at another size: resized once, then mapped from a file.
 
         Args:
             images: uint8 RGB (N, H, W, 3).
-            size: Height and width in pixels.
+            size: Size of the frames.
             what: Description of the images for people.
             progress: Called with images done and in all.
 

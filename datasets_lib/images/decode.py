@@ -3,8 +3,8 @@
 Pixels are used as stored: alpha is dropped, and orientation and color profiles are not applied
 (masks carry neither). Of several frames the first is used. 16-bit values become ``round(v / 257)``,
 so that 65535 is 255 and no contrast is stretched, unless the camera is said to fill fewer bits:
-with 12 bits 4095 is 255. Images are resized to a square with `INTERPOLATION` without keeping their
-aspect.
+with 12 bits 4095 is 255. Images are resized with `INTERPOLATION`; `datasets_lib.images.geometry`
+says to what size, and what becomes of their aspect.
 """
 
 import threading
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from datasets_lib.images.foreign import kind_of
+from datasets_lib.images.geometry import Size, as_geometry
 from datasets_lib.images.orientation import load_as_stored
 from datasets_lib.images.sixteen_bit import sixteen_bit, sixteen_bit_layout
 from datasets_lib.layouts.category import DatasetError
@@ -51,8 +52,8 @@ def set_pixel_limit(megapixels: int | None) -> None:
         Image.MAX_IMAGE_PIXELS = megapixels * 1_000_000
 
 
-def decode_image(path: Path, size: int) -> UInt8:
-    """Decode an image file to uint8 RGB, (size, size, 3).
+def decode_image(path: Path, size: Size) -> UInt8:
+    """Decode an image file to uint8 RGB, (H, W, 3).
 
     Raises:
         DatasetError: The file cannot be read, is damaged, or has no declared 8- or 16-bit range.
@@ -106,9 +107,9 @@ def to_rgb(data: bytes, path: Path, bits: int = 16) -> Image.Image:
     return Image.fromarray(np.repeat(eight[:, :, :1], 3, axis=2) if gray else eight[:, :, :3])
 
 
-def resize_image(image: Image.Image, size: int) -> UInt8:
-    """Resize an RGB image to an array (size, size, 3)."""
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+def resize_image(image: Image.Image, size: Size) -> UInt8:
+    """Resize an RGB image to an array (H, W, 3)."""
+    return as_geometry(size).image(image)
 
 
 def to_mask(data: bytes, path: Path, image_size: tuple[int, int]) -> Image.Image:
@@ -146,9 +147,9 @@ def marks_defect(path: Path) -> bool:
     return bool(np.asarray(_decode(read_file(path), path)).any())
 
 
-def resize_mask(mask: Image.Image, size: int) -> npt.NDArray[np.bool_]:
-    """Resize a 0/255 gray image to bool (size, size)."""
-    return np.asarray(mask.resize((size, size), Image.Resampling.NEAREST)) > 0
+def resize_mask(mask: Image.Image, size: Size) -> npt.NDArray[np.bool_]:
+    """Resize a 0/255 gray image to bool (H, W)."""
+    return as_geometry(size).mask(mask)
 
 
 def _decode(data: bytes, path: Path) -> Image.Image | npt.NDArray[Any]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category, DatasetError, Sample
@@ -184,5 +185,6 @@ def _by_hash(samples: Sequence[Sample]) -> list[Sample]:
     return sorted(samples, key=lambda sample: _digest(sample.name))
 
 
+@lru_cache(maxsize=1 << 16)  # cases of one category sort the same names
 def _digest(name: str) -> tuple[str, str]:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest(), name

@@ -16,6 +16,7 @@ from PIL import Image
 
 from datasets_lib.entry import SaturatedRegion
 from datasets_lib.images.decode import read_file, resize_mask, to_mask
+from datasets_lib.images.geometry import Size, as_geometry
 from datasets_lib.layouts.annotations import read_json, unusable
 from datasets_lib.layouts.category import Sample
 
@@ -49,7 +50,7 @@ class Saturation:
         return min(limit, defect_area)
 
 
-def saturated_regions(samples: Sequence[Sample], size: int) -> list[SaturatedRegion]:
+def saturated_regions(samples: Sequence[Sample], size: Size) -> list[SaturatedRegion]:
     """Return the regions of a category's test samples at a size, in order of samples and masks.
 
     A saturation in pixels of the original shrinks with the image. A defect that vanishes at this
@@ -59,6 +60,7 @@ def saturated_regions(samples: Sequence[Sample], size: int) -> list[SaturatedReg
         DatasetError: A mask is damaged, or holds a value that ``defects_config.json`` lacks.
     """
     regions = []
+    height, width = as_geometry(size).size
     for index, sample in enumerate(samples):
         if not sample.masks:
             continue
@@ -80,7 +82,7 @@ def saturated_regions(samples: Sequence[Sample], size: int) -> list[SaturatedReg
             saturation = saturations[value]
             area = int(mask.sum())
             # Thresholds in pixels are those of the original image.
-            shrunk = 1.0 if saturation.relative else size * size / (native[0] * native[1])
+            shrunk = 1.0 if saturation.relative else height * width / (native[0] * native[1])
             if area:
                 regions.append(SaturatedRegion(index, mask, saturation.area(area, shrunk)))
     return regions

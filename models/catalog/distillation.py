@@ -136,6 +136,7 @@ def _efficientad(size: str) -> ModelEntry:
         paper_recipe=_EFFICIENTAD_PAPER,
         holds_out=True,
         auxiliary=("imagenette2",),
+        auxiliary_fit="middle",
     )
 
 

@@ -28,6 +28,7 @@ class WeightsEntry:
         url: Download address of the file.
         file_stems: File names, without extension, that a weights folder is searched for.
         suffixes: Extensions of the publisher's files, in addition to the usual ones.
+        license: SPDX name of the license the publisher states; empty where none is known.
     """
 
     tag: str
@@ -39,6 +40,7 @@ class WeightsEntry:
     made_by: str = ""
     suffixes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    license: str = ""
 
     @property
     def file_name(self) -> str:
@@ -76,6 +78,10 @@ class Recipe:
         images: Budget in images instead of passes, where the original counts steps.
         warmup_epochs: Linear warm-up, part of ``epochs``.
         grad_clip: Maximum global gradient norm; None disables clipping.
+        target_loss: Training stops after a pass whose mean loss is at most this; None trains on.
+        patience: Training stops after this many passes whose mean loss is not below the best one
+            before by more than ``min_delta``; None trains on.
+        min_delta: See ``patience``.
         loss: Name of one of the model's losses, such as ``flattened`` or ``per_pixel``; None where
             a model has a single loss.
         options: Keyword arguments of ``build`` that override the entry's own.
@@ -99,6 +105,9 @@ class Recipe:
     batch_size: int = 8
     images: int | None = None
     grad_clip: float | None = None
+    target_loss: float | None = None
+    patience: int | None = None
+    min_delta: float = 0.0
     loss: str | None = None
     gradient_checkpointing: bool = False
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -167,6 +176,8 @@ class ModelEntry:
         tuned: Whether the recipe ``tuned`` was chosen for this very model, by ``bench tune``.
         auxiliary: Texture sets whose images fill ``Batch.auxiliary``, in order of preference;
             procedural textures serve where none is available.
+        auxiliary_fit: How these are fitted: ``squash`` to the size of images, or ``middle``, the
+            middle of images of twice the size. Procedural textures are drawn at the size of images.
         aliases: Other names to find the model by.
         group: Side of a study's comparison, such as ``resnet``.
     """
@@ -192,6 +203,7 @@ class ModelEntry:
     randomness: Literal["none", "seed"] = "seed"
     tuned: bool = False
     auxiliary: tuple[str, ...] = ()
+    auxiliary_fit: Literal["squash", "middle"] = "squash"
     aliases: tuple[str, ...] = ()
     group: str = ""
 

@@ -13,6 +13,7 @@ def _torchvision(architecture: str, file: str, tag: str = "tv_in1k") -> WeightsE
         architecture=architecture,
         url=f"https://download.pytorch.org/models/{file}.pth",
         file_stems=(full, architecture, file),
+        license="BSD-3-Clause",
     )
 
 
@@ -24,6 +25,7 @@ def _deit(architecture: str, file: str, tag: str) -> WeightsEntry:
         architecture=architecture,
         url=f"https://dl.fbaipublicfiles.com/deit/{file}.pth",
         file_stems=(full, architecture, file),
+        license="Apache-2.0",
     )
 
 
@@ -35,6 +37,7 @@ def _pdn(size: str) -> WeightsEntry:
         url=f"https://github.com/nelson1425/EfficientAD/raw/main/models/teacher_{size}.pth",
         file_stems=(f"pdn_{size}", f"teacher_{size}", f"pretrained_teacher_{size}"),
         made_by=f"python -m bench distill {size} --out DIR/pdn_{size}.pth",
+        license="Apache-2.0",
     )
 
 
@@ -46,6 +49,7 @@ def _dinov2(architecture: str, file: str) -> WeightsEntry:
         architecture=architecture,
         url=f"https://dl.fbaipublicfiles.com/dinov2/{file}/{file}_reg4_pretrain.pth",
         file_stems=(tag, architecture, f"{file}_reg4_pretrain"),
+        license="Apache-2.0",
     )
 
 
@@ -77,6 +81,7 @@ PUBLISHED_WEIGHTS = (
         architecture="convnext_tiny",
         url="https://dl.fbaipublicfiles.com/convnext/convnext_tiny_1k_224_ema.pth",
         file_stems=("convnext_tiny.fb_in1k", "convnext_tiny_1k_224_ema"),
+        license="MIT",
     ),
     # What timm took for resnet50 and vit_small when the mixing study was run.
     WeightsEntry(
@@ -84,6 +89,7 @@ PUBLISHED_WEIGHTS = (
         architecture="resnet50",
         url=f"{_TIMM}/v0.1-rsb-weights/resnet50_a1_0-14fe96d1.pth",
         file_stems=("resnet50.a1_in1k", "resnet50_a1_0-14fe96d1"),
+        license="Apache-2.0",
     ),
     WeightsEntry(
         tag="vit_small_patch16_224.augreg_in21k_ft_in1k",
@@ -93,6 +99,7 @@ PUBLISHED_WEIGHTS = (
         file_stems=("vit_small_patch16_224.augreg_in21k_ft_in1k", "vit_small_patch16_224"),
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
+        license="Apache-2.0",
     ),
     _deit("deit_tiny_patch16_224", "deit_tiny_patch16_224-a1311bcf", "fb_in1k"),
     _deit("deit_base_distilled_patch16_384", "deit_base_distilled_patch16_384-d0272ac0", "fb_in1k"),
@@ -104,6 +111,7 @@ PUBLISHED_WEIGHTS = (
         url="https://dl.fbaipublicfiles.com/deit/M48_448.pth",
         file_stems=(),
         parts=("cait_m48_448.fb_dist_in1k", "cait_s24_224.fb_dist_in1k"),
+        license="Apache-2.0",
     ),
     _dinov2("vit_small_patch14_reg4_dinov2", "dinov2_vits14"),
     _dinov2("vit_base_patch14_reg4_dinov2", "dinov2_vitb14"),

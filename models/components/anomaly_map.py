@@ -23,8 +23,10 @@ _TRUNCATE = 4.0
 _RADIUS = int(_TRUNCATE * SIGMA + 0.5)
 
 
-def upsample_and_blur(maps: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
-    """Upsample maps bilinearly (``align_corners=False``), then blur them with a Gaussian.
+def upsample_and_blur(
+    maps: Tensor, size: tuple[int, int], sigma: float = SIGMA, *, align_corners: bool = False
+) -> Tensor:
+    """Upsample maps bilinearly, then blur them with a Gaussian.
 
     The blur's borders repeat the edge pixel.
 
@@ -32,12 +34,13 @@ def upsample_and_blur(maps: Tensor, size: tuple[int, int], sigma: float = SIGMA)
         maps: ``(B, h, w)``.
         size: ``(H, W)`` in pixels.
         sigma: Standard deviation in pixels of the result.
+        align_corners: Whether the centers of the corner pixels coincide, rather than their edges.
 
     Returns:
         ``(B, H, W)`` float32.
     """
-    rows = _upsample_blur_matrix(maps.shape[1], size[0], sigma, maps.device)
-    columns = _upsample_blur_matrix(maps.shape[2], size[1], sigma, maps.device)
+    rows = _upsample_blur_matrix(maps.shape[1], size[0], sigma, maps.device, align_corners)
+    columns = _upsample_blur_matrix(maps.shape[2], size[1], sigma, maps.device, align_corners)
     with torch.autocast(maps.device.type, enabled=False):
         return rows @ (maps.float() @ columns.T)
 
@@ -73,13 +76,18 @@ def of_maps(maps: Tensor) -> Prediction:
 
 
 @lru_cache(maxsize=64)
-def _upsample_blur_matrix(small: int, large: int, sigma: float, device: torch.device) -> Tensor:
+def _upsample_blur_matrix(
+    small: int, large: int, sigma: float, device: torch.device, align_corners: bool
+) -> Tensor:
     """``(large, small)`` float32: what upsampling and blurring do to a column of pixels."""
     # Cached, so it must not be an inference tensor, wherever it was first asked for.
     with torch.inference_mode(False), torch.no_grad():
         identity = torch.eye(small, dtype=torch.float64)
         upsampling = F.interpolate(
-            identity[None, None], size=(large, small), mode="bilinear", align_corners=False
+            identity[None, None],
+            size=(large, small),
+            mode="bilinear",
+            align_corners=align_corners,
         )[0, 0]
         return (_blur_matrix(large, sigma) @ upsampling).float().to(device)
 

@@ -67,5 +67,8 @@ class KDE(DynamicBuffers):
         # Never by a matrix product, which cancels for near points and, in torch, is chosen by the
         # size of the batch.
         mode = "donot_use_mm_for_euclid_dist"
-        squares = torch.cdist(white, self.samples, compute_mode=mode).square()
+        if torch.compiler.is_exporting():  # ONNX has no cdist
+            squares = (white[:, None] - self.samples).square().sum(2)
+        else:
+            squares = torch.cdist(white, self.samples, compute_mode=mode).square()
         return torch.logsumexp(-0.5 * squares, dim=1) + self.log_norm

@@ -19,7 +19,10 @@ from models.components.frozen_backbone import (
     add_tensor,
     load_fitting,
 )
+from models.components.image_size import ImageSize, height_width
 from models.components.weights_file import without_prefix
+
+_CAIT_PATCH = 16
 
 
 class TransformerBackbone(FrozenBackbone):
@@ -40,8 +43,8 @@ class TransformerBackbone(FrozenBackbone):
         weights: Architecture, mean and standard deviation.
         state: The network's tensors by timm's names or by DINOv2's; None leaves it random.
         layers: Blocks to tap; later ones are not computed.
-        image_size: Side of the images in pixels, for a network of fixed size (CaiT); None means the
-            size it was trained at.
+        image_size: Size of the images in pixels, for a network of fixed size (CaiT); None means the
+            size it was trained at. Each side is resized to the nearest multiple of a patch.
         norm: Apply the network's final LayerNorm to the outputs of every tapped block.
         with_prefix: Return the class and register tokens too, and all tokens in one column:
             ``(B, C, N, 1)``, these first and then the patches row by row.
@@ -58,7 +61,7 @@ class TransformerBackbone(FrozenBackbone):
         state: Mapping[str, Tensor] | None,
         layers: Sequence[int],
         *,
-        image_size: int | None = None,
+        image_size: ImageSize | None = None,
         norm: bool = False,
         with_prefix: bool = False,
         **options: Any,
@@ -162,14 +165,17 @@ def timm_transformer_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _tapped_network(
     architecture: str,
     layers: Sequence[int],
-    image_size: int | None,
+    image_size: ImageSize | None,
     norm: bool,
     options: Mapping[str, Any],
 ) -> tuple[nn.Module, set[str]]:
     """Return the network down to the last tapped block, and the names of the tensors it lacks."""
     size: dict[str, Any] = {"dynamic_img_size": True}
     if architecture.startswith("cait"):
-        size = {"img_size": image_size} if image_size is not None else {}
+        size = {}
+        if image_size is not None:
+            sides = (_CAIT_PATCH * max(1, round(n / _CAIT_PATCH)) for n in height_width(image_size))
+            size = {"img_size": tuple(sides)}
     network = timm.create_model(architecture, **size, **options)
     names = set(network.state_dict())
     network.prune_intermediate_layers(list(layers), prune_norm=not norm, prune_head=True)

@@ -63,7 +63,7 @@ def state_dict_in(content: object) -> dict[str, Tensor] | str:
     """
     found = dict(_state_dicts(content, ()))
     if not found:
-        return _described(content)
+        return described(content)
     for name in ((), *((nest,) for nest in _NESTS)):
         if name in found:
             return found[name]
@@ -146,7 +146,7 @@ def _read(path: Path) -> Any:
 
     try:
         start = _start(path)
-        if kind := _other_kind(start):
+        if kind := other_kind(start):
             raise ValueError(
                 f"The weights file {path} cannot be loaded: wanted a file of tensors alone, found "
                 f"{kind}. Delete it and get it again from its publisher."
@@ -159,7 +159,7 @@ def _read(path: Path) -> Any:
         with _opened(path) as file, allowed:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        detail = _refused(str(error))
+        detail = refused(str(error))
     except (RuntimeError, EOFError, SafetensorError, OSError, KeyError, BadZipFile) as error:
         detail = f"found a damaged, truncated or foreign one ({_first_line(error)})"
     raise ValueError(
@@ -186,7 +186,7 @@ def _start(path: Path) -> bytes:
         return file.read(512)
 
 
-def _other_kind(start: bytes) -> str | None:
+def other_kind(start: bytes) -> str | None:
     """Return what a file is, if its first bytes are not those of tensors."""
     if not start:
         return "an empty file"
@@ -213,7 +213,7 @@ def _is_torch(start: bytes) -> bool:
     return start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
 
 
-def _refused(message: str) -> str:
+def refused(message: str) -> str:
     """Return why a pickle was refused, without PyTorch's advice to load it all the same."""
     for marker in ("GLOBAL ", "Unsupported global: "):
         if marker in message:
@@ -230,7 +230,8 @@ def _first_line(error: Exception) -> str:
     return "a TorchScript archive" if "TorchScript" in line else line
 
 
-def _described(state: object) -> str:
+def described(state: object) -> str:
+    """Return what a file's content is, in words."""
     if isinstance(state, Mapping):
         return f"a dictionary with the keys {', '.join(map(str, list(state)[:5])) or 'none'}"
     return f"a {type(state).__name__}"

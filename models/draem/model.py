@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.components.base import AnomalyModel, Batch, ModelContractError, Prediction
+from models.components.errors import ImageSizeError
 from models.components.perlin import turn_some
 from models.components.segmentation import (
     defect_probability,
@@ -109,8 +110,10 @@ class DRAEM(AnomalyModel):
         SSPCAB's own loss where there is one.
 
         Raises:
+            ImageSizeError: The sides of the images are no multiples of 32.
             ModelContractError: The batch has no textures.
         """
+        _check_size(batch.get_images())
         if batch.auxiliary is None:
             raise ModelContractError(
                 "DRAEM blends textures into its training images: wanted `auxiliary` images in the "
@@ -133,15 +136,10 @@ class DRAEM(AnomalyModel):
         """Return probabilities of a defect, scored by their largest mean over 21 × 21 pixels.
 
         Raises:
-            ValueError: The sides of the images are no multiples of 32.
+            ImageSizeError: The sides of the images are no multiples of 32.
         """
         images = batch.get_images().float()
-        height, width = images.shape[-2:]
-        if height % STRIDE or width % STRIDE:
-            raise ValueError(
-                f"DRAEM halves an image five times: wanted sides that are multiples of {STRIDE} "
-                f"pixels, found {height}×{width}. Choose such an image size."
-            )
+        _check_size(images)
         repaired, _, _ = self.reconstruction(_channels_last(images))
         logits = self.segmentation(torch.cat((repaired, images), dim=1))
         return {"score": score_by_mean_of_window(defect_probability(logits))}
@@ -178,6 +176,15 @@ def _initialize(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, _INIT_STD)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, _INIT_STD)
+
+
+def _check_size(images: Tensor) -> None:
+    height, width = images.shape[-2:]
+    if height % STRIDE or width % STRIDE:
+        raise ImageSizeError(
+            f"DRAEM halves an image five times: wanted sides that are multiples of {STRIDE} "
+            f"pixels, found {height}×{width}. Choose such an image size."
+        )
 
 
 def _channels_last(images: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from models.catalog import WEIGHTS
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.errors import ImageSizeError
 from models.components.perlin import turn_some
 from models.components.segmentation import (
     defect_probability,
@@ -164,7 +165,7 @@ def build(
 def _check_size(images: Tensor) -> None:
     height, width = images.shape[-2:]
     if height % _MULTIPLE or width % _MULTIPLE or min(height, width) < _MIN_SIZE:
-        raise ValueError(
+        raise ImageSizeError(
             f"DSR halves an image five times: wanted sides that are multiples of {_MULTIPLE} "
             f"pixels from {_MIN_SIZE} on, found {height}×{width}. Choose such an image size."
         )

@@ -96,7 +96,9 @@ class EfficientAD(AnomalyModel):
         """Return the scalar training loss of normal images (algorithm 1), the sum of four terms.
 
         The paper's batch is one image. Without auxiliary images the penalty on them is omitted, and
-        the student learns to imitate the teacher on anything, including anomalies.
+        the student learns to imitate the teacher on anything, including anomalies. The entry's
+        ``auxiliary_fit`` makes them what the official code sees: the middle of pictures of twice
+        the size.
         """
         images, auxiliary = batch.get_images(), batch.auxiliary
         count = len(images)

@@ -18,6 +18,7 @@ from models.catalog import WEIGHTS
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.image_pyramid import ImagePyramid
+from models.components.image_size import ImageSize, height_width
 from models.components.upsampling import upsample
 from models.flows.blocks import (
     Shape,
@@ -43,16 +44,16 @@ class CSFlow(AnomalyModel):
 
     Args:
         backbone: Frozen features, the finest scale first, with equal numbers of channels.
-        image_size: Side of the square images in pixels.
+        image_size: Size of the images in pixels.
         hidden: Hidden channels of the couplings' networks, at each scale.
     """
 
     features_only = True
     backbone: ImagePyramid
 
-    def __init__(self, backbone: ImagePyramid, *, image_size: int, hidden: int) -> None:
+    def __init__(self, backbone: ImagePyramid, *, image_size: ImageSize, hidden: int) -> None:
         super().__init__(backbone)
-        self._shapes = backbone.shapes((image_size, image_size))
+        self._shapes = backbone.shapes(height_width(image_size))
         self.flow = cross_scale_flow(self._shapes, hidden)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -197,7 +198,7 @@ def build(
     *,
     weights: str | None,
     state: Mapping[str, Tensor] | None,
-    image_size: int = 256,
+    image_size: ImageSize = 256,
     hidden: int = 1024,
 ) -> CSFlow:
     """Build a CS-Flow model; see `models.components.base.Build`.
@@ -205,7 +206,7 @@ def build(
     Args:
         weights: Tag of the weights of an EfficientNet.
         state: Tensors of the backbone; None leaves it random.
-        image_size: Side of the images in pixels, after cropping.
+        image_size: Size of the images in pixels, after cropping.
         hidden: Hidden channels of the couplings' networks, at each scale.
 
     Raises:

@@ -14,6 +14,7 @@ from models.components.anomaly_map import of_maps
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.frozen_backbone import FrozenBackbone
+from models.components.image_size import ImageSize, height_width
 from models.components.transformer_backbone import TransformerBackbone
 from models.flows.blocks import (
     FeatureNorms,
@@ -33,7 +34,7 @@ class FastFlow(AnomalyModel):
 
     Args:
         backbone: Frozen features.
-        image_size: Side of the square images in pixels.
+        image_size: Size of the images in pixels.
         steps: Number of blocks per flow.
         hidden_ratio: Hidden channels of a coupling's network by its input channels.
         only_3x3: Whether all kernels are 3×3, rather than 3×3 and 1×1 in turn.
@@ -47,14 +48,14 @@ class FastFlow(AnomalyModel):
         self,
         backbone: FrozenBackbone,
         *,
-        image_size: int,
+        image_size: ImageSize,
         steps: int,
         hidden_ratio: float,
         only_3x3: bool,
         norms: FeatureNorms | None,
     ) -> None:
         super().__init__(backbone)
-        self._shapes = backbone.shapes((image_size, image_size))
+        self._shapes = backbone.shapes(height_width(image_size))
         self.norms = norms
         self.flows = nn.ModuleList(
             convolutional_flow(shape, steps, hidden_ratio, only_3x3=only_3x3)
@@ -90,7 +91,7 @@ def build(
     weights: str | None,
     state: Mapping[str, Tensor] | None,
     layers: Sequence[int],
-    image_size: int = 256,
+    image_size: ImageSize = 256,
     steps: int = 8,
     hidden_ratio: float = 1.0,
     only_3x3: bool = False,
@@ -102,7 +103,7 @@ def build(
         weights: Tag of the backbone's weights.
         state: Tensors of the backbone; None leaves it random.
         layers: Tapped stages of a CNN, from 1, or tapped blocks of a transformer, from 0.
-        image_size: Side of the images in pixels, after cropping.
+        image_size: Size of the images in pixels, after cropping.
         steps: Number of blocks per flow.
         hidden_ratio: Hidden channels of a coupling's network by its input channels.
         only_3x3: Whether all kernels are 3×3, rather than 3×3 and 1×1 in turn.
@@ -117,7 +118,7 @@ def build(
         if transformer
         else Backbone.of(weights, state, layers)
     )
-    shapes = backbone.shapes((image_size, image_size))
+    shapes = backbone.shapes(height_width(image_size))
     return FastFlow(
         backbone,
         image_size=image_size,

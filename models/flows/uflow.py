@@ -20,6 +20,7 @@ from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.errors import ImageSizeError
 from models.components.frozen_backbone import FrozenBackbone
 from models.components.image_pyramid import ImagePyramid
+from models.components.image_size import ImageSize, height_width
 from models.components.transformer_backbone import TransformerBackbone
 from models.flows.blocks import (
     CLAMP,
@@ -42,7 +43,7 @@ class UFlow(AnomalyModel):
 
     Args:
         backbone: Frozen features, the finest scale first, each scale half as fine as the last.
-        image_size: Side of the square images in pixels.
+        image_size: Size of the images in pixels.
         trainable_norm: Whether features pass a trainable LayerNorm over all their dimensions first;
             the published numbers of parameters contain it.
     """
@@ -50,9 +51,11 @@ class UFlow(AnomalyModel):
     features_only = True
     backbone: FrozenBackbone
 
-    def __init__(self, backbone: FrozenBackbone, *, image_size: int, trainable_norm: bool) -> None:
+    def __init__(
+        self, backbone: FrozenBackbone, *, image_size: ImageSize, trainable_norm: bool
+    ) -> None:
         super().__init__(backbone)
-        self._shapes = backbone.shapes((image_size, image_size))
+        self._shapes = backbone.shapes(height_width(image_size))
         self.norms = FeatureNorms(self._shapes) if trainable_norm else None
         self.flow = u_shaped_flow(self._shapes)
 
@@ -134,7 +137,7 @@ def build(
     *,
     weights: str | None,
     state: Mapping[str, Tensor] | None,
-    image_size: int = 256,
+    image_size: ImageSize = 256,
     blocks: tuple[int, int] = (40, 20),
 ) -> UFlow:
     """Build a U-Flow model; see `models.components.base.Build`.
@@ -142,7 +145,7 @@ def build(
     Args:
         weights: Tag of the backbone's weights: a ResNet's, or two transformers' together.
         state: Tensors of the backbone; None leaves it random.
-        image_size: Side of the images in pixels, after cropping.
+        image_size: Size of the images in pixels, after cropping.
         blocks: Numbers of blocks that two transformers run: of CaiT-M48's 48 and CaiT-S24's 24.
 
     Raises:
@@ -157,7 +160,7 @@ def build(
 def multi_scale_transformer(
     weights: WeightsEntry,
     state: Mapping[str, Tensor] | None,
-    image_size: int,
+    image_size: ImageSize,
     blocks: tuple[int, int],
 ) -> ImagePyramid:
     """Return MS-CaiT: one CaiT on the images, a smaller one on images of half their size.
@@ -168,15 +171,18 @@ def multi_scale_transformer(
         weights: Weights of two parts.
         state: Their tensors as `models.components.weights.load_state` names them; None leaves the
             networks random.
-        image_size: Side of the images in pixels.
+        image_size: Size of the images in pixels.
         blocks: Numbers of blocks that the networks run.
     """
+    height, width = height_width(image_size)
     parts = []
     for number, (tag, count) in enumerate(zip(weights.parts, blocks, strict=True)):
         factor = 0.5**number
         own = None if state is None else _part(state, f"{number}.")
         backbone = TransformerBackbone.of(
-            tag, own, (count - 1,), image_size=round(image_size * factor), norm=True
+            *(tag, own, (count - 1,)),
+            image_size=(round(height * factor), round(width * factor)),
+            norm=True,
         )
         parts.append((backbone, factor))
     return ImagePyramid(weights, parts)

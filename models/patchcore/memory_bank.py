@@ -51,6 +51,8 @@ class MemoryBank(DynamicBuffers):
         Returns:
             Euclidean distances ``(Q,)`` and indices ``(Q,)``.
         """
+        if torch.compiler.is_exporting():
+            return self._nearest_of_all(queries)
         bank = self._prepared()
         squares, indices = [], []
         with counts_as(2 * len(queries) * self.patches.numel()):
@@ -60,6 +62,12 @@ class MemoryBank(DynamicBuffers):
                 squares.append(square)
                 indices.append(index)
         return torch.cat(squares).sqrt_(), torch.cat(indices)
+
+    def _nearest_of_all(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same from all distances: an exported graph has no choice of points."""
+        centered, bank = queries - self.mean, self._prepared()
+        indices = torch.addmm(bank.squares, centered, bank.rows.T, alpha=-2).argmin(dim=1)
+        return torch.linalg.vector_norm(centered - bank.rows[indices], dim=1), indices
 
     def neighborhood(self, indices: Tensor, count: int) -> Tensor:
         """Return the patches nearest to some patches of the bank.
@@ -84,6 +92,8 @@ class MemoryBank(DynamicBuffers):
 
     def _prepared(self) -> Bank:
         """Return the prepared bank, again after the patches moved to another device."""
+        if torch.compiler.is_exporting():
+            return Bank.of(Points.of(self.patches, None))
         if self._bank is None or self._bank.rows is not self.patches:
             # On a GPU, products of all channels are faster than pruning by bounds.
             cpu = self.patches.device.type == "cpu"

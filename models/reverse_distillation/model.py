@@ -90,13 +90,15 @@ class ReverseDistillation(AnomalyModel):
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """Return anomaly maps at the input's size and their maxima.
 
+        As in the official code, maps are enlarged with the centers of their corners aligned.
+
         Returns:
             ``multi_scale``, the sum of all three scales as in the paper; ``single_scale``, the last
             scale alone (stride 16) as in the study's protocol.
         """
         features = batch.get_features()
         scales = distance_maps(features, self.student(features))
-        maps = [upsample_and_blur(scale, batch.size) for scale in scales]
+        maps = [upsample_and_blur(scale, batch.size, align_corners=True) for scale in scales]
         return {
             "multi_scale": of_maps(torch.stack(maps).sum(dim=0)),
             "single_scale": of_maps(maps[-1]),

@@ -16,6 +16,7 @@ from models.catalog import WEIGHTS
 from models.components.anomaly_map import upsample_and_blur
 from models.components.backbone import STRIDES, Backbone, trainable_network
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.errors import ImageSizeError
 from models.reverse_distillation.distance import distance_maps
 from models.reverse_distillation.resnet_student import SHAPES, ResNetDecoder, ResNetShape
 from models.uninet.bottleneck import AttentionBottleneck
@@ -97,8 +98,9 @@ class UniNet(AnomalyModel):
         normalized = (images.float() - self.backbone.mean) / self.backbone.std
         target = self.target(normalized.contiguous(memory_format=torch.channels_last))
         both = [torch.cat(scale) for scale in zip(target, source, strict=True)]
-        decoded = [scale.chunk(2) for scale in self.student(self.bottleneck(both))]
-        of_target, of_source = ([half[place] for half in decoded] for place in (0, 1))
+        decoded, count = self.student(self.bottleneck(both)), images.shape[0]
+        # Neither chunk(2) nor len(images): an export takes any number of images.
+        of_target, of_source = [s[:count] for s in decoded], [s[count:] for s in decoded]
         return [(source, of_target), (target, of_source)]
 
 
@@ -137,7 +139,7 @@ def _upsampled(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def _check_size(height: int, width: int) -> None:
     deepest = STRIDES[4]
     if height % deepest or width % deepest:
-        raise ValueError(
+        raise ImageSizeError(
             f"UniNet halves and doubles an image {deepest}-fold: wanted sides that are multiples "
             f"of {deepest} pixels, found {height}×{width}. Choose such an image size."
         )

@@ -31,6 +31,9 @@ def make(
     recipe = recipe or (case.recipe if case.recipe in {"same", "tuned"} else f"{model}-baseline")
     weights = model if pretrained else "random"
     ok = status == "ok"
+    if ok and auroc is not None and "intervals" not in fields:
+        near = {"image_auroc": [auroc - 0.004, auroc + 0.004]}
+        fields["intervals"] = dict.fromkeys(("score", "single_scale", "multi_scale"), near)
     return Record(
         key=Key(case.id, profile, recipe, images or f"hash of {data}", weights),
         case=case,

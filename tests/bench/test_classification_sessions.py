@@ -8,6 +8,7 @@ import torch
 from case_names import case_named
 from cifar_files import batch, pickled, write_cifar100
 
+from bench.checkpoint.file import read_checkpoint
 from bench.run.case import run_case
 from bench.run.device_data import DeviceData
 from bench.run.inputs import Finder
@@ -80,7 +81,7 @@ def test_a_killed_training_is_taken_up_bit_equal(tmp_path, monkeypatch):
     plan = changed(plan, ema_decay=0.9, base_transform="flip_crop")
     plan = replace(plan, settings=replace(plan.settings, save_models=True))
     whole = run(plan)
-    kept = torch.load(tmp_path / "results" / whole.artifacts["model"], weights_only=True)
+    kept = read_checkpoint(tmp_path / "results" / whole.artifacts["model"]).model
 
     def kill(phase, info):
         if phase == "train" and info.get("step") == 6:
@@ -93,7 +94,7 @@ def test_a_killed_training_is_taken_up_bit_equal(tmp_path, monkeypatch):
     assert resumed.curve == whole.curve
     assert resumed.epochs == whole.epochs
     assert resumed.metrics == whole.metrics
-    again = torch.load(tmp_path / "results" / resumed.artifacts["model"], weights_only=True)
+    again = read_checkpoint(tmp_path / "results" / resumed.artifacts["model"]).model
     assert kept.keys() == again.keys()
     for name, tensor in kept.items():
         assert torch.equal(tensor, again[name]), name

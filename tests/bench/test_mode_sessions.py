@@ -56,4 +56,4 @@ def test_model_for_all_categories_is_evaluated_on_each(
     assert parts["woven"].thresholds["score"].keys() >= {"calibrated_p95", "best_f1"}
     text = (tmp_path / "results" / "LEADERBOARD.md").read_text()
     assert "#### surface, one model for all categories: mean over 4 categories" in text
-    assert "#### surface.woven, one model for all categories" in text
+    assert "### surface.woven, one model for all categories" in text

@@ -1,12 +1,23 @@
 """Profiles and hashes: two runs share a hash exactly when every deciding constant is equal."""
 
+import argparse
+import json
 from dataclasses import fields, replace
 
 import pytest
 
-from bench.protocol import PROFILES, protocol_hash, resolve
+from bench import arguments
+from bench.protocol import (
+    ADDED_FIELDS,
+    PROFILES,
+    protocol_hash,
+    recorded_shape,
+    resolve,
+    shape_problem,
+)
 from bench.studies.rd_backbone.study import RD_BACKBONE
 from datasets_lib.catalog import DATASETS
+from datasets_lib.images.geometry import Geometry
 from models.catalog import MODELS, Recipe
 
 ENTRY = MODELS["rd_resnet50"]
@@ -108,6 +119,90 @@ def test_who_chose_a_recipe_does_not_move_the_hash():
 def test_the_callers_own_budget_is_kept_apart(option):
     profile = PROFILES["standard"]
     assert resolve(ENTRY, "same", profile, **option).hash != resolve(ENTRY, "same", profile).hash
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"image_size": (128, 256)},
+        {"fit": "pad"},
+        {"fit": "crop"},
+        {"tiles": (2, 3)},
+        {"tiles": (2, 3), "overlap": 8},
+    ],
+)
+def test_shapes_are_kept_apart_and_read_back_from_a_record(option):
+    plain = resolve(ENTRY, "baseline", PROFILES["standard"])
+    plan = resolve(ENTRY, "baseline", PROFILES["standard"], **option)
+    assert plan.hash != plain.hash
+    fields = json.loads(json.dumps(plan.as_dict()))
+    assert protocol_hash(fields, type(plan.recipe)) == plan.hash
+    assert recorded_shape(fields) != recorded_shape(plain.as_dict())
+
+
+def test_the_shapes_of_old_leave_hashes_as_they_are():
+    plan = resolve(ENTRY, "baseline", PROFILES["standard"])
+    old = {name: value for name, value in plan.as_dict().items() if name not in ADDED_FIELDS}
+    assert protocol_hash(old, type(plan.recipe)) == plan.hash
+    assert set(ADDED_FIELDS) < set(plan.as_dict())
+
+
+def test_what_is_padded_cropped_or_tiled_is_not_cropped_again():
+    entry, profile = MODELS["patchcore_320"], PROFILES["standard"]
+    wide = resolve(entry, "baseline", profile, image_size=(256, 640))
+    assert (wide.image_size, wide.crop, wide.input_size) == ((256, 640), (224, 544), (224, 544))
+    for option in ({"fit": "pad"}, {"fit": "crop"}, {"tiles": (2, 2)}):
+        plan = resolve(entry, "baseline", profile, **option)
+        assert (plan.image_size, plan.crop) == (320, None)
+        plan = resolve(entry, "baseline", profile, image_size=(256, 640), **option)
+        assert (plan.image_size, plan.crop) == ((256, 640), None)
+
+
+def test_tiles_have_the_size_of_images_and_frames_that_of_all_tiles():
+    plan = resolve(ENTRY, "baseline", PROFILES["standard"], tiles=(2, 3), overlap=32, fit="pad")
+    assert plan.input_size == 256
+    assert plan.frame == Geometry(2 * 256 - 32, 3 * 256 - 64, "pad")
+    assert resolve(ENTRY, "baseline", PROFILES["standard"]).frame == Geometry(256, 256)
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "words"),
+    [
+        ("resnet50", {"image_size": (64, 96)}, "classifies square images"),
+        ("resnet50", {"fit": "pad"}, "px, pad"),
+        ("resnet50", {"tiles": (1, 2)}, "1x2 tiles"),
+        ("padim", {"tiles": (1, 2), "overlap": 129}, "at most 128"),
+        ("padim", {"tiles": (1, 2), "overlap": 128}, ""),
+        ("padim", {"image_size": (64, 96), "fit": "crop"}, ""),
+        ("resnet50", {"image_size": 64}, ""),
+    ],
+)
+def test_shapes_that_no_model_can_take_are_known_beforehand(model, option, words):
+    plan = resolve(MODELS[model], "baseline", PROFILES["standard"], native_size=32, **option)
+    problem = shape_problem(MODELS[model], plan)
+    assert (words in problem) if words else not problem
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("256", 256), ("256x640", (256, 640)), ("640X256", (640, 256)), ("64×64", 64)],
+)
+def test_sizes_are_a_side_or_height_and_width(text, size):
+    assert arguments.size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "0x5", "5x", "x5", "1x2x3", "-4", "1.5", "４"])
+def test_other_sizes_are_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="256x640"):
+        arguments.size(text)
+
+
+def test_grids_are_rows_and_columns():
+    assert arguments.grid("2x3") == (2, 3)
+    assert arguments.grid("1x1") is None
+    for text in ("2", "0x3", "2x", "axb", "2x3x4", "100x1"):
+        with pytest.raises(argparse.ArgumentTypeError, match="2x3"):
+            arguments.grid(text)
 
 
 @pytest.mark.parametrize("model", ["resnet50", "vit_small_patch16_224"])

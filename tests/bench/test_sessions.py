@@ -115,46 +115,26 @@ def test_one_seed_gives_bit_equal_scores(session, store, tmp_path):
 
 @pytest.mark.slow
 def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
-    import torch
+    from bench.predict.predictor import load_checkpoint
 
-    from bench.run.build import build_model
-    from bench.run.device_data import DeviceData
-    from bench.run.predict import predict_all
-    from bench.settings import Settings
-    from datasets_lib.discover import find_datasets
-
-    session("-k", CASE, "--save-models").assert_outcomes(passed=1)
-    record = store.records()[-1]
-    settings = Settings(
-        "smoke",
-        "cpu",
-        (tmp_path / "data",),
-        (),
-        tmp_path / "results",
-        tmp_path / "cache",
-        images_seen=16,
-        image_size=64,
-    )
-    from case_names import case_named
-
-    from bench.run.inputs import Finder
-
-    job = Finder(settings, find_datasets(settings.data_dirs)).job(case_named(CASE))
-    assert job.key == record.key
-    model = build_model(job)
-    model.load_checkpoint(
-        torch.load(tmp_path / "results" / record.artifacts["model"], weights_only=True)
-    )
-    images = DeviceData().load(job, job.inputs, lambda *_: None).test.images
-    with np.load(tmp_path / "results" / record.artifacts["scores"]) as file:
+    session("-k", CASE).assert_outcomes(passed=1)
+    saved = session("-k", CASE, "--save-models")
+    saved.stdout.fnmatch_lines(["*runs again: it has no saved model*", "*checkpoint *model.pth"])
+    path = tmp_path / "results" / store.records()[-1].artifacts["model"]
+    again = session("-k", CASE, "--save-models")
+    again.stdout.fnmatch_lines(["*1 cached*", "*checkpoint *model.pth"])
+    path.unlink()
+    lost = session("-k", CASE, "--save-models")
+    lost.stdout.fnmatch_lines(["*runs again: its saved model is gone*", "*checkpoint *model.pth"])
+    predictor = load_checkpoint(path)
+    assert predictor.metadata.case == CASE
+    files = sorted((tmp_path / "data" / "tiny" / "tile").glob("test/*/*.png"))
+    with np.load(tmp_path / "results" / store.records()[-1].artifacts["scores"]) as file:
+        names = [file_.relative_to(tmp_path / "data/tiny/tile").as_posix() for file_ in files]
+        order = [names.index(name) for name in file["names"]]
         for batch in (32, 5):
-            predictions = predict_all(
-                model,
-                images,
-                batch_size=batch,
-                device=torch.device("cpu"),
-                progress=lambda *_: None,
-            )
+            predictions = predictor.predict([files[row] for row in order], batch)
+            assert sorted(predictions) == ["multi_scale", "single_scale"]
             for head, result in predictions.items():
                 tolerance = 0 if batch == 32 else 1e-5
                 np.testing.assert_allclose(

@@ -43,7 +43,16 @@ SMALLER = {
 def make(name, recipe="baseline", *, seed=0, state=None, **options):
     """Build a catalog entry at random, for images of 64 pixels, smaller where it is `SHRUNK`."""
     entry = MODELS[name]
-    build = entry.load_build()
+    torch.manual_seed(seed)
+    with smaller_weights():
+        return entry.load_build()(
+            weights=entry.weights, state=state, **options_of(name, recipe, **options)
+        )
+
+
+def options_of(name, recipe="baseline", **options):
+    """Return the options that `make` builds an entry with."""
+    entry = MODELS[name]
     options = {
         **entry.options,
         **entry.recipes[recipe].options,
@@ -52,15 +61,18 @@ def make(name, recipe="baseline", *, seed=0, state=None, **options):
     }
     if entry.recipes[recipe].loss is not None:
         options.setdefault("loss", entry.recipes[recipe].loss)
-    if "image_size" in inspect.signature(build).parameters:
+    if "image_size" in inspect.signature(entry.load_build()).parameters:
         options.setdefault("image_size", SIDE)
-    torch.manual_seed(seed)
+    return options
+
+
+def smaller_weights():
+    """Return a context in which weights have the architectures of `SMALLER`."""
     smaller = {
         tag: replace(WEIGHTS[tag], architecture=architecture)
         for tag, architecture in SMALLER.items()
     }
-    with patch.dict(models.catalog._weights, smaller):
-        return build(weights=entry.weights, state=state, **options)
+    return patch.dict(models.catalog._weights, smaller)
 
 
 def pictures(count, seed, size=(SIDE, SIDE)):
@@ -88,8 +100,9 @@ def evaluation(model):
 
 
 def gather(model, images, cuts=2):
-    """Update with images in batches and compute."""
-    with evaluation(model):
+    """Update with images in batches and compute, in evaluation mode and without gradient."""
+    model.eval()
+    with torch.no_grad():  # inference mode is a thread's own, and `compute` may use several
         for part in images.split(cuts):
             model.update(batch_of(model, part))
         model.compute()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bench.provenance.fingerprint import fingerprint
 from bench.run.features.disk import FeatureDisk
 from bench.run.job import ProgressCallback
 from bench.run.training.precision import to_float
@@ -100,7 +101,8 @@ class FeatureStore:
             split: The images.
             progress: Called after every batch.
         """
-        keys = {n: _key(digest, split) for n, digest in backbone.digests().items()}
+        code = fingerprint([type(backbone).__module__], without=["models.catalog"]).hash
+        keys = {n: _key(f"{digest} {code}", split) for n, digest in backbone.digests().items()}
         entries = {layer: self._lookup(keys[layer], split.device) for layer in backbone.layers}
         computed = 0
         if None in entries.values():
@@ -220,7 +222,12 @@ def pixel_digest(images: Tensor) -> str:
 
 
 def _key(digest: str, split: Split) -> str:
-    """Return a hash of what decides a layer's numbers and how long they take."""
+    """Return a hash of what decides a layer's numbers and how long they take.
+
+    Args:
+        digest: Hashes of the backbone's tensors and of its code.
+        split: The images.
+    """
     if split.device.type == "cuda":
         name = torch.cuda.get_device_name(split.device)
     else:  # the seconds that are kept with the features are those of so many threads

@@ -65,7 +65,7 @@ class ProfileTarget:
 
     Attributes:
         model: The model, on its device.
-        images: ``(N, 3, S, S)`` uint8 images to measure on.
+        images: ``(N, 3, H, W)`` uint8 images to train on.
         predict: Returns predictions of a float batch.
         loss: Returns the training loss of a float batch under the given model, a copy; None for a
             model without gradients.
@@ -73,6 +73,7 @@ class ProfileTarget:
             for a model without.
         frozen_seconds: Duration per image of the frozen part that training computed beforehand; 0
             where there is none.
+        frames: ``(N, 3, H, W)`` uint8 images to predict; None where they are those to train on.
     """
 
     model: AnomalyModel | Classifier
@@ -81,6 +82,7 @@ class ProfileTarget:
     loss: Callable[[Any, Tensor], Tensor] | None
     frozen_seconds: float = 0.0
     gather: Callable[[], Callable[[], object]] | None = None
+    frames: Tensor | None = None
 
 
 class _Budget:
@@ -141,7 +143,8 @@ def measure(
         }
     )
     target.model.eval()
-    batch = _batch(target.images, protocol.evaluation_batch, device)
+    predicted = target.images if target.frames is None else target.frames
+    batch = _batch(predicted, protocol.evaluation_batch, device)
 
     def predict(chunk: Tensor) -> None:
         with torch.inference_mode():

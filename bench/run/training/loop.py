@@ -21,9 +21,11 @@ from bench.atomic import save_tensors
 from bench.protocol import Protocol as CaseProtocol
 from bench.run.job import ProgressCallback
 from bench.run.measure.memory import MemoryRise
+from bench.run.training.early_stop import stops_early
 from bench.run.training.interruption import deferred_interrupts
 from bench.run.training.objective import Objective
 from bench.run.training.optimization import build_optimizer, learning_rate_factor, order
+from bench.run.training.resume import ResumeError, check_budget, is_state, resumable
 from bench.run.training.step_clock import StepClock
 from models.catalog import ClassifierRecipe, Recipe
 
@@ -62,6 +64,7 @@ class TrainingResult:
         calibrate_seconds: Duration of taking constants from held-out images, where there are some.
         epochs: ``[images seen, metric]`` after every pass, where passes are evaluated.
         evaluate_seconds: Duration of these evaluations.
+        stopped: Why training ended before its budget; empty if it did not.
     """
 
     steps: int = 0
@@ -74,6 +77,7 @@ class TrainingResult:
     calibrate_seconds: float = 0.0
     epochs: list[list[float]] = field(default_factory=list)
     evaluate_seconds: float = 0.0
+    stopped: str = ""
 
     def curve(self) -> list[list[float]]:
         """Return at most 200 points ``[images seen, mean loss since the last point]``."""
@@ -119,6 +123,8 @@ def fit(
     report: ProgressCallback,
     checkpoint: Path,
     evaluate_fn: EvaluateFn | None = None,
+    start: Path | None = None,
+    keep_state: bool = False,
 ) -> TrainingResult:
     """Train a model.
 
@@ -133,15 +139,19 @@ def fit(
         checkpoint: Where to keep the state of a long training; taken up if it is there. It stays
             when training ends, for the caller to remove once the case is safe.
         evaluate_fn: Called after every pass and after the last step; not counted as training.
+        start: State of an earlier training, or a saved model, to go on from where there is no
+            checkpoint.
+        keep_state: Whether the checkpoint is written at the end, too.
 
     Raises:
         KeyboardInterrupt: The user or the session stopped it; its checkpoint is written.
         NonFiniteLossError: Training diverged.
+        ResumeError: Training cannot go on from ``start``.
     """
     batch = min(protocol.recipe.batch_size, objective.count)
     steps = max(1, math.ceil(protocol.total_images(objective.count) / batch))
     trainer = _Trainer(model, objective, protocol, steps, device)
-    result = trainer.resume(checkpoint)
+    result = trainer.resume(checkpoint) or trainer.go_on(start, batch)
     clock = StepClock(device)
     saved_at = time.monotonic()
     pending: list[Tensor] = []
@@ -153,6 +163,8 @@ def fit(
     model.train()
     with deferred_interrupts() as interrupted:
         for step in range(result.steps, steps):
+            if not pending and trainer.stops(result, batch):
+                break
             clock.start()
             pending.append(trainer.step(next(batches), step))
             clock.stop()
@@ -181,7 +193,7 @@ def fit(
             if stop:
                 raise KeyboardInterrupt
     result.step_seconds += clock.seconds()
-    trainer.finish()
+    trainer.finish(result, checkpoint if keep_state else None)
     return result
 
 
@@ -201,6 +213,7 @@ class _Trainer:
     ) -> None:
         recipe = protocol.recipe
         self.model, self.objective, self.recipe, self.device = model, objective, recipe, device
+        self.steps = steps
         self.optimizer = build_optimizer(recipe, model.parameter_groups())
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: learning_rate_factor(step, steps, recipe)
@@ -226,8 +239,20 @@ class _Trainer:
             self.average.update(_module(self.model), step)
         return loss
 
-    def finish(self) -> None:
-        """Load the moving average, where there is one, into the model."""
+    def stops(self, result: TrainingResult, batch: int) -> bool:
+        """Note why training stops early, see `stops_early`, and return whether it does."""
+        result.stopped = stops_early(result.losses, batch, self.objective.count, self.recipe)
+        return bool(result.stopped)
+
+    def finish(self, result: TrainingResult, state: Path | None) -> None:
+        """Load the moving average, where there is one, into the model.
+
+        Args:
+            result: The whole training.
+            state: Where to save its state first; None saves none.
+        """
+        if state is not None:
+            self.save(state, result)
         if self.average is not None:
             _module(self.model).load_state_dict(self.average.module.state_dict())
 
@@ -251,32 +276,18 @@ class _Trainer:
         except OSError as error:
             _log.warning("training goes on without a checkpoint: %s", error)
 
-    def resume(self, path: Path) -> TrainingResult:
+    def resume(self, path: Path) -> TrainingResult | None:
         """Resume a killed run's training; a checkpoint that cannot be read is removed.
+
+        None if there is none.
 
         Raises:
             DamagedCheckpointError: Part of it was loaded before it turned out not to fit.
         """
         if not path.exists():
-            return TrainingResult()
+            return None
         try:
-            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-            self.model.load_checkpoint(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
-            if self.average is not None:
-                self.average.module.load_state_dict(state["average"])
-            torch.set_rng_state(state["torch"].cpu())
-            if self.device.type == "cuda":
-                torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
-            return TrainingResult(
-                steps=int(state["steps"]),
-                images_seen=int(state["images_seen"]),
-                losses=list(state["losses"]),
-                step_seconds=list(state["step_seconds"]),
-                resumed_at=int(state["steps"]),
-                epochs=list(state["epochs"]),
-            )
+            return self._take_up(torch.load(path, map_location=self.device, weights_only=True))
         except _DAMAGED as error:
             path.unlink()
             raise DamagedCheckpointError(
@@ -284,6 +295,49 @@ class _Trainer:
                 f"({type(error).__name__}) and was removed. Run the same command again: the case "
                 "starts anew."
             ) from error
+
+    def go_on(self, path: Path | None, batch: int) -> TrainingResult:
+        """Begin training, from a file where there is one.
+
+        The state of a finished training goes on as if that had not ended; from a saved model, the
+        optimizer starts anew.
+
+        Raises:
+            ResumeError: It is neither, or does not fit this training.
+        """
+        if path is None:
+            return TrainingResult()
+        state = resumable(path, self.device)
+        try:
+            if not is_state(state):
+                self.model.load_checkpoint(state)
+                return TrainingResult()
+            check_budget(path, state, batch, self.steps)
+            return self._take_up(state)
+        except _DAMAGED as error:
+            raise ResumeError(
+                f"resume_from {path} does not fit this model: {error}. Name a file that the same "
+                "model with the same options left."
+            ) from error
+
+    def _take_up(self, state: Mapping[str, Any]) -> TrainingResult:
+        """Load a training state, and return how far it was."""
+        self.model.load_checkpoint(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.module.load_state_dict(state["average"])
+        torch.set_rng_state(state["torch"].cpu())
+        if self.device.type == "cuda" and state["cuda"] is not None:  # it may be from a CPU
+            torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
+        return TrainingResult(
+            steps=int(state["steps"]),
+            images_seen=int(state["images_seen"]),
+            losses=list(state["losses"]),
+            step_seconds=list(state["step_seconds"]),
+            resumed_at=int(state["steps"]),
+            epochs=list(state["epochs"]),
+        )
 
 
 def _module(model: Trainable) -> nn.Module:

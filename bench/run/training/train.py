@@ -77,6 +77,8 @@ def train(
             device=device,
             report=progress,
             checkpoint=job.checkpoint,
+            start=job.settings.resume_from,
+            keep_state=job.settings.keep_state,
         )
         trained.gather_seconds = gathered.gather_seconds
         trained.gather_memory = gathered.gather_memory

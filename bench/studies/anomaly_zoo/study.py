@@ -12,5 +12,10 @@ ANOMALY_ZOO = Study(
         *("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30"),
         *("accuracy", "f1", "false_alarms", "f1_best"),
     ),
+    layout=(
+        *("image_auroc", "image_ap", "f1_best", "pixel_auroc", "pixel_ap", "aupro_30", "aupro_05"),
+        *("fit_seconds", "inference_images_per_s", "latency_p50_ms"),
+        *("inference_rise_device_bytes", "inference_rise_host_bytes", "parameters"),
+    ),
     references="bench.studies.anomaly_zoo.references:published",
 )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from bench.aggregate.language import say
 from bench.studies.mixing.contrasts import Contrast, Weights, contrast
 from bench.studies.mixing.points import Outcomes, Point
 
@@ -37,7 +38,8 @@ class Hypothesis:
     def text(self) -> str:
         """Return the claim in words."""
         title = {"mixup": "MixUp", "cutmix": "CutMix"}[self.augmentation]
-        return f"{self.gainer} gains more from {title} than {self.other} does"
+        text = "{gainer} gains more from {title} than {other} does"
+        return say(text, gainer=self.gainer, title=title, other=self.other)
 
     def weights(self, dataset: str, *, pretrained: bool, sign: int = 1) -> dict[Point, int]:
         """Return the difference of differences that is above zero if the claim holds."""
@@ -119,18 +121,20 @@ def conclude(text: str, answers: Sequence[Answer]) -> str:
     """Return a hypothesis over its cells, in a sentence made of their counts."""
     counts = Counter(answer.verdict for answer in answers)
     parts = [
-        f"{word} in {counts[word]}"
+        say("{word} in {count}", word=say(word), count=counts[word])
         for word in (HOLDS, REVERSED, NOT_SHOWN, CHANGED, UNCHANGED, UNTESTED, ABSENT)
         if counts[word]
     ]
-    cells = f"{len(answers)} {'cell' if len(answers) == 1 else 'cells'}"
-    sentences = [f"{text}: of {cells}, {', '.join(parts)}."]
+    cells = f"{len(answers)} {say('cell' if len(answers) == 1 else 'cells')}"
+    opening = say("{text}: of {cells}, {parts}.", text=text, cells=cells, parts=", ".join(parts))
+    sentences = [opening]
     untested = [answer for answer in answers if answer.verdict == UNTESTED and answer.contrast]
     if untested:
         sentences.append(_signs(untested))
     if collapsed := [answer for answer in answers if answer.contrast and answer.contrast.collapsed]:
         noun = "cell rests" if len(collapsed) == 1 else "cells rest"
-        sentences.append(f"{len(collapsed)} {noun} on a collapsed run.")
+        text = "{count} {noun} on a collapsed run."
+        sentences.append(say(text, count=len(collapsed), noun=say(noun)))
     return " ".join(sentences)
 
 
@@ -138,12 +142,15 @@ def _signs(answers: Sequence[Answer]) -> str:
     """Return what a single seed says: the sign, or for H3 whether the sign flips."""
     if answers[0].hypothesis.startswith("H3"):
         flips = sum(answer.flips for answer in answers)
-        return f"With one seed, the sign flips with pretraining in {flips} of {len(answers)}."
+        text = "With one seed, the sign flips with pretraining in {flips} of {count}."
+        return say(text, flips=flips, count=len(answers))
     signs = Counter(answer.contrast.sign for answer in answers if answer.contrast)
-    tail = f", neither in {signs[0]}" if signs[0] else ""
-    return (
-        f"With one seed, the sign is for it in {signs[1]} of {len(answers)} and against it in "
-        f"{signs[-1]}{tail}."
+    return say(
+        "With one seed, the sign is for it in {plus} of {count} and against it in {minus}{tail}.",
+        plus=signs[1],
+        count=len(answers),
+        minus=signs[-1],
+        tail=say(", neither in {count}", count=signs[0]) if signs[0] else "",
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.aggregate.conditions import budget_share
 from bench.aggregate.frame import ComparableRuns, tidy_frame
+from bench.aggregate.language import say
 from bench.aggregate.rows import category_rows
 from bench.record import Record
 from bench.studies.mixing.original import experiments, original_outcomes
@@ -12,6 +13,7 @@ from bench.studies.mixing.tables import (
     best_table,
     experiments_table,
     gains_table,
+    hypothesis_sentences,
     hypothesis_tables,
     original_table,
     replication_table,
@@ -26,6 +28,17 @@ _DIFFERENCES = (
 )
 
 
+def answer(study: Study, runs: ComparableRuns) -> Iterator[str]:
+    """Yield what the hypotheses come to, by recipe."""
+    recipes = sorted({record.case.recipe for record in runs.records})
+    for recipe in recipes:
+        cells, _ = outcomes(runs.records, recipe)
+        sentences, answers = hypothesis_sentences(study.model_names, cells)
+        if sentences and (answers or len(recipes) == 1):
+            opening = say("Recipe `{recipe}`: ", recipe=recipe) if len(recipes) > 1 else ""
+            yield opening + " ".join(sentences)
+
+
 def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
     """Yield the hypotheses, gains and experiments of a study of two classifiers."""
     records = runs.records
@@ -33,61 +46,73 @@ def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
         recipe: outcomes(records, recipe) for recipe in sorted({r.case.recipe for r in records})
     }
     whole = [record for record in records if budget_share(record) == 1]
+    yield f"#### {say('All experiments')}"
+    datasets = tidy_frame(records).groupby("dataset")
+    yield experiments_table([row for _, own in datasets for row in category_rows(own, study)])
     for recipe, (cells, left_out) in by_recipe.items():
         yield from _recipe(study, recipe, cells, left_out)
         if rankable := outcomes(whole, recipe)[0]:
-            yield f"#### Best combination of each dataset, recipe `{recipe}`"
+            heading = say("Best combination of each dataset, recipe `{recipe}`", recipe=recipe)
+            yield f"#### {heading}"
             yield best_table(rankable)
-    yield "#### All experiments"
-    datasets = tidy_frame(records).groupby("dataset")
-    yield experiments_table([row for _, own in datasets for row in category_rows(own, study)])
     if study.references:  # the study that replicates a published one
         full = [record for record in records if _full_budget(record)]
         by_full_recipe: dict[str, Outcomes] = {
             recipe: outcomes(full, recipe)[0] for recipe in by_recipe
         }
-        yield from _original(study, by_full_recipe, records)
+        yield from _replications(by_full_recipe, records)
 
 
 def _recipe(study: Study, recipe: str, cells: Outcomes, left_out: int) -> Iterator[str]:
     if not cells:
         return
     if parts := list(hypothesis_tables(study.model_names, cells)):
-        yield f"#### Hypotheses, recipe `{recipe}`"
+        yield f"#### {say('Hypotheses, recipe `{recipe}`', recipe=recipe)}"
         yield from parts
         if len(parts) > 1:  # there is a table
-            yield _DIFFERENCES
+            yield say(_DIFFERENCES)
     if parts := list(gains_table(cells)):
-        yield f"#### Pretrained against scratch, recipe `{recipe}`"
+        yield f"#### {say('Pretrained against scratch, recipe `{recipe}`', recipe=recipe)}"
         yield from parts
     if left_out:
         noun = "run" if left_out == 1 else "runs"
-        yield f"Left out above: {left_out} {noun} on other images or under another budget."
+        text = "Left out above: {count} {noun} on other images or under another budget."
+        yield say(text, count=left_out, noun=say(noun))
 
 
-def _original(
-    study: Study, by_recipe: dict[str, Outcomes], records: Sequence[Record]
-) -> Iterator[str]:
-    """Yield the original's values for the datasets that were run here."""
-    own = {record.case.dataset for record in records}
-    datasets = [name for name in dict.fromkeys(p.dataset for p in experiments()) if name in own]
-    if not datasets:
-        return
-    for dataset in datasets:
-        yield f"#### {dataset}: against the original study"
+def _replications(by_recipe: dict[str, Outcomes], records: Sequence[Record]) -> Iterator[str]:
+    """Yield our values next to the original's, for the datasets that were run here."""
+    for dataset in _original_datasets(records):
+        yield f"#### {say('{dataset}: against the original study', dataset=dataset)}"
         yield from replication_table(dataset, by_recipe)
-        yield (
-            "The original's own table, one seed. Values are those of the epoch that is best on the "
-            "test set, except where the column says otherwise."
+
+
+def background(study: Study, records: Sequence[Record]) -> Iterator[str]:
+    """Yield the original's own values for the datasets that were run here."""
+    datasets = _original_datasets(records)
+    for dataset in datasets:
+        heading = say("{dataset}: the original's own table", dataset=dataset)
+        yield f"#### {heading}"
+        yield say(
+            "One seed. Values are those of the epoch that is best on the test set, except where "
+            "the column says otherwise. Its Top-1 Acc and Top-5 Acc are Top-1 and Top-5; its "
+            "Recall, Precision and F1-score are means over classes."
         )
         yield from original_table(dataset)
     for name, last_epoch in (("best epoch (test-chosen)", False), ("last epoch", True)):
-        yield f"#### The hypotheses on the original's values: {name}"
         chosen = original_outcomes(last_epoch=last_epoch)
+        if datasets:
+            heading = say("The hypotheses on the original's values: {name}", name=say(name))
+            yield f"#### {heading}"
         yield from hypothesis_tables(
             study.model_names,
             {point: outcome for point, outcome in chosen.items() if point.dataset in datasets},
         )
+
+
+def _original_datasets(records: Sequence[Record]) -> list[str]:
+    own = {record.case.dataset for record in records}
+    return [name for name in dict.fromkeys(p.dataset for p in experiments()) if name in own]
 
 
 def _full_budget(record: Record) -> bool:

@@ -14,7 +14,9 @@ MIXING = Study(
     augmentations=("default", "mixup", "cutmix"),
     heads=("last_epoch",),
     columns=_COLUMNS,
+    answer="bench.studies.mixing.report:answer",
     report="bench.studies.mixing.report:report",
+    background="bench.studies.mixing.report:background",
     references="bench.studies.mixing.original:published",
 )
 

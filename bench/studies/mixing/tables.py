@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, metric_text, seeds, table
 from bench.aggregate.rows import Row
 from bench.metrics.catalog import Metric
@@ -66,30 +67,38 @@ def _experiment(row: Row, metrics: Sequence[Metric]) -> list[str]:
     ]
 
 
-def hypothesis_tables(pair: Sequence[str], outcomes: Outcomes) -> Iterator[str]:
-    """Yield H1 to H3 in sentences made from the numbers, and the numbers."""
+def hypothesis_sentences(pair: Sequence[str], outcomes: Outcomes) -> tuple[list[str], list[Answer]]:
+    """Return H1 to H3 in sentences made from the numbers, and the answers that they sum up."""
     both = hypotheses(*pair)
     answers: list[Answer] = []
     sentences = []
     for hypothesis in both:
         if cells := cell_answers(hypothesis, outcomes):
-            sentences.append(f"- {conclude(f'{hypothesis.name}, {hypothesis.text}', cells)}")
+            sentences.append(conclude(f"{hypothesis.name}, {hypothesis.text}", cells))
             answers += cells
     if changes := change_answers(both, outcomes):
-        text = "H3, pretraining does not change H1 and H2"
-        sentences.append(f"- {conclude(text, changes)}")
+        sentences.append(conclude(say("H3, pretraining does not change H1 and H2"), changes))
         answers += changes
-    if not answers:
-        return
-    if not any(answer.contrast for answer in answers):
-        yield (
-            f"These runs do not ask H1 or H2 yet: each needs {pair[0]} and {pair[1]} on one "
-            "dataset, with and without the augmentation."
+    if answers and not any(answer.contrast for answer in answers):
+        nothing = say(
+            "These runs do not ask H1 or H2 yet: each needs {first} and {second} on one dataset, "
+            "with and without the augmentation.",
+            first=pair[0],
+            second=pair[1],
         )
+        return [nothing], []
+    return sentences, answers
+
+
+def hypothesis_tables(pair: Sequence[str], outcomes: Outcomes) -> Iterator[str]:
+    """Yield H1 to H3 in sentences, and the numbers."""
+    sentences, answers = hypothesis_sentences(pair, outcomes)
+    if not answers:
+        yield from sentences
         return
-    yield "\n".join(sentences)
+    yield "\n".join(f"- {sentence}" for sentence in sentences)
     headings = ["Hypothesis", "Dataset", "Init", "Difference, points", "Seeds", "Verdict"]
-    yield table(headings, [_answer(answer) for answer in answers], words=(0, 1, 2, 5))
+    yield table(list(map(say, headings)), [_answer(a) for a in answers], words=(0, 1, 2, 5))
 
 
 def gains_table(outcomes: Outcomes) -> Iterator[str]:

@@ -21,6 +21,12 @@ RD_BACKBONE = Study(
         *("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30"),
         *("accuracy_best_f1", "precision_best_f1", "recall_best_f1", "f1_best"),
     ),
+    layout=("accuracy", "precision", "recall", "f1", "image_auroc"),
+    layout_note=(
+        "Columns and order of the original study. Its F1-Score is F1, its ROC-AUC is Image AUROC; "
+        "its threshold was chosen on the test images, which the details show as test-chosen."
+    ),
+    answer="bench.studies.rd_backbone.verdict:answer",
     report="bench.studies.rd_backbone.verdict:report",
     references="bench.studies.rd_backbone.references:published",
 )

@@ -12,7 +12,8 @@ from statistics import fmean
 from typing import Any
 
 from bench.aggregate.frame import ComparableRuns, tidy_frame
-from bench.aggregate.markdown import EMPTY, bold, points, table
+from bench.aggregate.language import say
+from bench.aggregate.markdown import EMPTY, bold, p_text, points, table
 from bench.aggregate.statistics import (
     EXACT_LIMIT,
     SIGNIFICANCE,
@@ -108,19 +109,46 @@ class Verdict:
     text: str
 
 
+def answer(study: Study, runs: ComparableRuns) -> Iterator[str]:
+    """Yield the main question's answer by dataset, on the head that ranks."""
+    metric = study.ranking_metric
+    answers = verdicts(runs, study.heads[0], metric.name)
+    for own in [each for each in answers if each.pair is MAIN_PAIR and each.pretrained]:
+        sides = {"resnet": MAIN_PAIR.resnet, "convnext": MAIN_PAIR.convnext}
+        if own.test is None:
+            yield say(
+                "Not answered: no category has both `{resnet}` and `{convnext}`, pretrained.",
+                **sides,
+            )
+        else:
+            yield say(
+                "{dataset}: {verdict}; `{convnext}` minus `{resnet}` is {difference} points of "
+                "{metric} over {count} categories.",
+                dataset=own.dataset,
+                verdict=own.text,
+                difference=points(own.test.difference),
+                metric=metric.heading,
+                count=own.test.difference.n,
+                **sides,
+            )
+
+
 def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
     """Yield the study's answers, the main question first, for each of its heads."""
     metric = study.ranking_metric.name
     answers = [v for head in study.heads for v in verdicts(runs, head, metric)]
-    yield "#### Verdict: ResNet against ConvNeXt"
+    yield f"#### {say('Verdict: ResNet against ConvNeXt')}"
     if any(answer.dataset for answer in answers):
         yield from verdict_table(answers)
     else:
-        yield (
-            f"These runs do not ask the study's question. It compares `{MAIN_PAIR.resnet}` with "
-            f"`{MAIN_PAIR.convnext}`, pretrained, on at least {fewest_pairs()} categories of one "
+        yield say(
+            "These runs do not ask the study's question. It compares `{resnet}` with "
+            "`{convnext}`, pretrained, on at least {least} categories of one "
             'dataset: `pytest bench -k "(rd_resnet50 or rd_convnext_adapted) and pretrained" '
-            "--recipes same`."
+            "--recipes same`.",
+            resnet=MAIN_PAIR.resnet,
+            convnext=MAIN_PAIR.convnext,
+            least=fewest_pairs(),
         )
 
 
@@ -160,14 +188,15 @@ def verdicts(
 def conclude(test: PairedTest | None) -> str:
     """Return the verdict in words; "no difference shown" does not mean that there is none."""
     if test is None:
-        return "not tested (no category that both sides have)"
+        return say("not tested (no category that both sides have)")
     n, p = test.difference.n, test.p
     if p is None:
-        noun = "category" if n == 1 else "categories"
-        return f"not tested (n = {n} {noun}, at least {fewest_pairs()} needed)"
+        return say(
+            "not tested (n = {n}, at least {least} categories needed)", n=n, least=fewest_pairs()
+        )
     if p >= SIGNIFICANCE:
-        return "no difference shown"
-    return "ConvNeXt ahead" if test.difference.mean > 0 else "ResNet ahead"
+        return say("no difference shown")
+    return say("ConvNeXt ahead" if test.difference.mean > 0 else "ResNet ahead")
 
 
 def _values(records: Sequence[Record], head: str, metric: str) -> list[float]:
@@ -269,7 +298,7 @@ def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
         "Seeds",
         "Verdict",
     ]
-    yield table(headings, list(map(_line, answers)), words=(0, 1, 2, 3, 4, 10))
+    yield table(list(map(say, headings)), list(map(_line, answers)), words=(0, 1, 2, 3, 4, 10))
     notes = [
         f"- {verdict.pair.resnet} / {verdict.pair.convnext}, {verdict.dataset}, {verdict.head}: "
         f"left out {count} "
@@ -279,13 +308,16 @@ def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
     ]
     if notes:
         yield "\n".join(dict.fromkeys(notes))
-    yield (
+    yield say(
         "Difference: ConvNeXt minus ResNet, mean over the categories of one dataset [95 % CI over "
         "categories]; seeds are averaged within each category first. p: two-sided sign-flip test "
-        f"over categories, exact for up to {EXACT_LIMIT} of them; fewer than {fewest_pairs()} "
-        f"cannot reach p < {SIGNIFICANCE:.2f}. No correction for the number of rows: the first row "
+        "over categories, exact for up to {limit} of them; fewer than {least} "
+        "cannot reach p < {significance:.2f}. No correction for the number of rows: the first row "
         "is the study's question. Seed sd: standard deviation between seeds of one configuration "
-        "and category, in points; the test does not use it."
+        "and category, in points; the test does not use it.",
+        limit=EXACT_LIMIT,
+        least=fewest_pairs(),
+        significance=SIGNIFICANCE,
     )
 
 
@@ -300,12 +332,8 @@ def _line(verdict: Verdict) -> list[str]:
         verdict.head,
         str(len(verdict.categories)),
         points(test.difference) if test else EMPTY,
-        EMPTY if test is None or test.p is None else _p_text(test.p),
+        EMPTY if test is None or test.p is None else p_text(test.p).removeprefix("= "),
         EMPTY if verdict.seed_sd is None else f"{100 * verdict.seed_sd:.2f}",
         "–".join(str(count) for count in sorted(set(verdict.seeds))),
         bold(verdict.text) if main else verdict.text,
     ]
-
-
-def _p_text(p: float) -> str:
-    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

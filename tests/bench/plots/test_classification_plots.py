@@ -101,10 +101,10 @@ def test_confusion_is_dark_on_filled_cells(tmp_path, classes):
         pixels(plot_confusion(counts, names, tmp_path / f"{i}.png", "title"))
         for i, counts in enumerate((right, swapped))
     )
-    assert one.shape == other.shape == (840, 1248, 3)
+    assert one.shape == other.shape == (1400, 2080, 3)
     # The darkest blue, of shares near 100 %, lies along the one diagonal or the other.
     for picture, sign in ((one, 1), (other, -1)):
-        rows, columns = np.nonzero(near(picture[:, :780], "#08306B", 30))
+        rows, columns = np.nonzero(near(picture[:, :1300], "#08306B", 30))
         assert sign * np.corrcoef(rows, columns)[0, 1] > 0.5
 
 
@@ -113,7 +113,7 @@ def test_features_separate_distinct_classes(tmp_path):
     labels = np.repeat([0, 1, 2], 20)
     features = rng.normal(0, 0.1, (60, 8)) + labels[:, None] * 5
     path = plot_features(features, labels, ["a", "b", "c"], [0, 2], tmp_path / "f.png", "title")
-    plot = pixels(path)[60:540, 58:645]
+    plot = pixels(path)[100:900, 97:1075]
     first, second = (np.nonzero(near(plot, color))[1] for color in ("#1f77b4", "#ff7f0e"))
     between = np.nonzero(near(plot, "#CFCFCF", 10))[1]
     ends = sorted((first.mean(), second.mean()))
@@ -166,11 +166,11 @@ def test_training_curves_rise_and_mark_the_last_epoch(tmp_path):
         judged[-1], judged=judged, curve=[[500 * i, 3 - i / 50] for i in range(1, 99)]
     )
     picture = pixels(training_curves(record, tmp_path / "curve.png"))
-    above, below = picture[40:270, 80:480], picture[310:540, 80:760]
+    above, below = picture[67:450, 133:800], picture[517:900, 133:1267]
     for plot, sign in ((above, 1), (below, -1)):
         rows, columns = np.nonzero(near(plot, BLUE))
         assert sign * np.corrcoef(rows, columns)[0, 1] > 0.9
-    assert np.nonzero(near(below, VERMILION))[1].mean() > 600
+    assert np.nonzero(near(below, VERMILION))[1].mean() > 1000
 
 
 def test_curves_need_values_by_epoch(tmp_path):

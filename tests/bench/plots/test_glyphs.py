@@ -74,6 +74,21 @@ def test_names_without_a_font_are_spelled_out(tmp_path, name, where):
     assert (text == name) == name.isascii()
 
 
+def test_a_font_of_boxes_is_none_and_what_to_install_is_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.undo()  # matplotlib's own fonts, with the one that has a box for every character
+    boxes = [e for e in font_manager.fontManager.ttflist if e.name.startswith(glyphs._BOXES)]
+    own = [e for e in font_manager.fontManager.ttflist if e.name.startswith("DejaVu")]
+    assert boxes
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*boxes, *own])
+    glyphs._font_with.cache_clear()
+    glyphs._say_what_to_install.cache_clear()
+    for _ in range(2):
+        axes, _ = drawn(tmp_path, "긁힘")
+    assert axes.get_title().isascii()
+    (message,) = caplog.messages
+    assert "apt-get install fonts-noto-cjk" in message
+
+
 def test_letters_are_spelled_by_their_names(tmp_path):
     axes, _ = drawn(tmp_path, "힘 1 · é")
     assert axes.get_title() == "him 1 · é"

@@ -3,11 +3,20 @@
 import numpy as np
 import pytest
 from fake_records import make
+from PIL import Image
 from plot_pixels import near, pixels
 from scipy.ndimage import uniform_filter
 
-from bench.plots import leaderboard_picture, plot_errors, plot_learning_curve, plot_scores
+from bench.aggregate.frame import comparable_runs
+from bench.plots import (
+    leaderboard_picture,
+    normal_scale,
+    plot_errors,
+    plot_learning_curve,
+    plot_scores,
+)
 from bench.plots.errors import choose_images
+from bench.plots.leaderboard import _panels
 from bench.plots.style import BLUE, CYAN, GREEN, ORANGE, VERMILION
 
 
@@ -73,7 +82,7 @@ def test_outline_follows_the_mask(tmp_path):
     path = plot_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
     outline = near(pixels(path), CYAN)
     # One row of four panels of 1.495 inches from .12 inches on, .06 apart, at 120 dots an inch.
-    left, panel, top = 120 * (0.12 + 1.495 + 0.06), 120 * 1.495, 120 * (0.3 + 0.25)
+    left, panel, top = 120 * (0.12 + 1.495 + 0.06), 120 * 1.495, 120 * (0.3 + 0.28)
     rows, columns = np.nonzero(outline[:, int(left) : int(left + panel)])
     low, high = panel * 8 / 32, panel * 20 / 32
     assert (columns.min(), columns.max()) == (pytest.approx(low, abs=4), pytest.approx(high, abs=4))
@@ -87,7 +96,7 @@ def test_map_is_bright_at_the_defect(tmp_path):
     data = predictions(count=2)
     path = plot_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
     picture = pixels(path).sum(axis=2)
-    left, panel, top = 120 * (0.12 + 2 * 1.555), 120 * 1.495, 120 * 0.55
+    left, panel, top = 120 * (0.12 + 2 * 1.555), 120 * 1.495, 120 * 0.58
     inside, outside = (int(top + panel * f) for f in (14 / 32, 26 / 32))
     across_inside, across_outside = (int(left + panel * f) for f in (14 / 32, 26 / 32))
     assert picture[inside, across_inside] > 600
@@ -102,7 +111,7 @@ def test_plot_grows_with_its_rows(tmp_path, ending):
     ]
     (one, wide), (three, same) = (pixels(path).shape[:2] for path in paths)
     assert wide == same == 768
-    assert three - one == pytest.approx(2 * 120 * (1.495 + 0.25), abs=2)
+    assert three - one == pytest.approx(2 * 120 * (1.495 + 0.28), abs=2)
 
 
 def test_captions_color_hits_and_errors(tmp_path):
@@ -137,13 +146,83 @@ def test_histogram_shows_both_kinds_and_both_thresholds(tmp_path):
     thresholds = {"calibrated_p95": 0.5, "best_f1": 0.6, "absent": None}
     path = plot_scores(scores, labels, thresholds, tmp_path / "h.png", "title")
     picture = pixels(path)
-    assert picture.shape == (432, 768, 3)
-    for color in (BLUE, ORANGE, GREEN):
+    assert picture.shape == (760, 1280, 3)
+    for color in (BLUE, ORANGE, GREEN, VERMILION):
         assert near(picture, color).any()
     # Normal scores lie left of the calibrated threshold, defective ones right of it.
-    plot = picture[40:300]
+    plot = picture[60:560]
     line = np.nonzero(near(plot, GREEN))[1].mean()
     assert np.nonzero(near(plot, BLUE))[1].max() < line < np.nonzero(near(plot, ORANGE))[1].min()
+
+
+ALL_THRESHOLDS = {
+    "f1_percentile": 0.11,
+    "f1_uniform": 0.12,
+    "youden_j": 0.13,
+    "normal_p95": 0.14,
+    "sigma_3": 0.15,
+    "pixel_best_f1": 0.16,
+    "pixel_calibrated": 0.17,
+}
+
+
+def test_histogram_draws_the_calibrated_and_the_best_threshold_alone(tmp_path):
+    scores, labels = np.linspace(0, 1, 100), np.arange(100) >= 50
+    two = {"calibrated_p95": 0.5, "best_f1": 0.6}
+    paths = [
+        plot_scores(scores, labels, own, tmp_path / f"{len(own)}.png", "title")
+        for own in (two, two | ALL_THRESHOLDS)
+    ]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize("title", ["short", "padim_resnet18-" + 30 * "mvtec_style.part-"])
+def test_title_and_legend_are_not_cut(tmp_path, title):
+    scores = np.linspace(1.23456e-5, 1.98765e-5, 1000)
+    thresholds = {"calibrated_p95": 1.234567e-5, "best_f1": 1.345678e-5}
+    path = plot_scores(scores, np.arange(1000) > 400, thresholds, tmp_path / "h.png", title)
+    dark = pixels(path).sum(axis=2) < 600
+    # A margin without ink all around: nothing reaches an edge.
+    edges = [dark[:4], dark[-4:], dark[:, :4], dark[:, -4:]]
+    assert [edge.any() for edge in edges] == [False] * 4
+
+
+def test_letters_are_readable_at_half_the_size(tmp_path):
+    path = plot_scores(np.linspace(0, 1, 50), np.arange(50) > 25, {}, tmp_path / "h.png", "title")
+    with Image.open(path) as image:
+        half = np.asarray(image.convert("L").resize((image.width // 2, image.height // 2)))
+    # The first legend entry: the tallest run of rows with dark pixels right of its patch.
+    text = (half[-60:, 45:200] < 120).any(axis=1)
+    runs = "".join("x" if row else " " for row in text).split()
+    assert max(map(len, runs)) >= 9
+
+
+def test_rows_that_differ_in_weights_alone_say_so():
+    records = [
+        make("rd_resnet18", seed=s, pretrained=p, auroc=0.9 if p else 0.6)
+        for s in range(3)
+        for p in (True, False)
+    ]
+    records += [make("rd_convnext", seed=s) for s in range(3)]
+    (runs,) = comparable_runs(records)
+    panel = next(_panels(runs, "cpu"))
+    labels = [label.rpartition("  ")[0] for label in panel.labels()]
+    assert sorted(labels) == ["rd_convnext", "rd_resnet18 pretrained", "rd_resnet18 scratch"]
+    assert panel.title.endswith("smoke, cpu")
+
+
+def test_maps_of_two_pictures_share_a_given_scale(tmp_path):
+    data = predictions(count=2)
+    faint = data | {"maps": data["maps"] / 10}
+    scale = normal_scale(data["maps"], data["labels"])
+    right = slice(int(120 * (0.12 + 2 * 1.555)), int(120 * (0.12 + 3 * 1.555)))
+    means = []
+    for own, given in ((data, None), (faint, None), (faint, scale)):
+        path = plot_errors(**own, threshold=None, path=tmp_path / "e.png", count=1, scale=given)
+        means.append(pixels(path)[70:240, right].mean())
+    own_scale, same_by_own, fainter = means
+    assert same_by_own == pytest.approx(own_scale, abs=0.5)
+    assert fainter < own_scale - 20
 
 
 def test_histogram_of_one_kind_and_without_thresholds(tmp_path):
@@ -156,7 +235,7 @@ def test_learning_curve_falls_with_the_loss(tmp_path):
     record = make(curve=[[8.0 * i, 2.0 - i / 100] for i in range(1, 100)])
     picture = pixels(plot_learning_curve(record, tmp_path / "curve.png"))
     # Left of the legend, which has a line of that color too.
-    rows, columns = np.nonzero(near(picture[60:330, 80:480], BLUE))
+    rows, columns = np.nonzero(near(picture[100:550, 133:800], BLUE))
     assert np.corrcoef(rows, columns)[0, 1] > 0.99
 
 
@@ -169,22 +248,21 @@ def test_leaderboard_picture_shows_better_further_right(tmp_path):
     records = [make("rd_resnet18", "surface.woven", s, 0.60 + s / 100) for s in range(3)]
     records += [make("rd_convnext", "surface.woven", s, 0.95 + s / 100) for s in range(3)]
     path = leaderboard_picture(records, tmp_path / "leaderboard.png")
-    plot = pixels(path)[30:-110]
+    plot = pixels(path)[50:-180]
     assert np.nonzero(near(plot, BLUE))[1].max() < np.nonzero(near(plot, ORANGE))[1].min()
     # The better one is also higher up.
     assert np.nonzero(near(plot, ORANGE))[0].max() < np.nonzero(near(plot, BLUE))[0].min()
 
 
-def test_leaderboard_picture_has_panels_for_categories_and_mean(tmp_path):
+def test_leaderboard_picture_has_a_panel_per_study_and_dataset(tmp_path):
     one = [make("rd_resnet18", "mvtec.bottle")]
     two = [*one, make("rd_resnet18", "mvtec.screw")]
     widths = [
         pixels(leaderboard_picture(records, tmp_path / f"{len(records)}.png")).shape[1]
         for records in (one, two)
     ]
-    # Two studies have a panel each for one category, and three each for two and their mean; a panel
-    # is 4.6 inches wide, with at most three in a line.
-    assert widths == [1104, 1656]
+    # Two studies have a panel each, of the only category or of the mean, 4.9 inches wide.
+    assert widths == [1960, 1960]
 
 
 def test_leaderboard_picture_needs_values(tmp_path):

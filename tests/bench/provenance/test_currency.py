@@ -31,6 +31,7 @@ def test_a_record_of_this_code_machine_and_options_stands():
     [
         ({"cpu": "another"}, "processor was another"),
         ({"torch": "1.0"}, "torch was 1.0"),
+        ({"timm": "0.1"}, "timm was 0.1"),
         ({"threads_set": "77"}, "threads"),
         ({"cores": 999}, "number of processors was 999"),
         ({"device": "cuda"}, "ran on cuda, not on cpu"),

@@ -91,7 +91,13 @@ def package(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def fresh(without=()):
-        caches = (module._read, module._source_file, module._folder_of, module._imported_modules)
+        caches = (
+            module._files_of,
+            module._read,
+            module._source_file,
+            module._folder_of,
+            module._imported_modules,
+        )
         for cached in caches:
             cached.cache_clear()
         return fingerprint(["fingerprinted.main"], without=without)

@@ -3,12 +3,12 @@
 import io
 import math
 import random
-import re
 from statistics import fmean
 
 import pandas
 import pytest
 from fake_records import make
+from read_markdown import details, read_tables, study_tables
 from scipy import stats
 
 from bench.aggregate import rows as rows_of
@@ -31,13 +31,8 @@ def seeds_of(model, values, data="surface.woven", **fields):
 
 
 def cells(markdown, model, study="rd_backbone"):
-    """Return the cells of a model's first row in a study, by heading."""
-    _, _, markdown = markdown.partition(f"### Study `{study}`")
-    lines = markdown.splitlines()
-    row = next(i for i, line in enumerate(lines) if re.search(rf"\| {model} +\|", line))
-    head = max(i for i in range(row) if lines[i].startswith("|:") or lines[i].startswith("|-")) - 1
-    split = [[cell.strip() for cell in lines[i].strip("|").split("|")] for i in (head, row)]
-    return dict(zip(*split, strict=True))
+    """Return the cells of a model's first row in a study's details, by heading."""
+    return details(markdown, study, model)[0].texts(model)
 
 
 def category_rows(records, study):
@@ -65,7 +60,7 @@ def test_mean_and_interval_are_scipys():
     row = cells(text, "rd_resnet18")
     assert row["Image AUROC"] == f"97.00 ± {100 * half:.2f}" == "97.00 ± 2.48"
     assert row["Rank"] == "1"
-    assert row["Seeds"] == "3 seeds"
+    assert row["Seeds"] == "3"
     line = read_csv(seeds_of("rd_resnet18", THREE)).set_index("study").loc["rd_backbone"].iloc[0]
     assert line["image_auroc"] == pytest.approx(0.97)
     assert line["image_auroc_low"] == pytest.approx(0.97 - half)
@@ -75,7 +70,7 @@ def test_mean_and_interval_are_scipys():
 def test_one_seed_has_no_interval_and_says_so():
     row = cells(leaderboard_markdown([make(auroc=0.91234)]), "rd_resnet18")
     assert row["Image AUROC"] == "91.23"
-    assert row["Seeds"] == "1 seed"
+    assert row["Seeds"] == "1"
     assert row["Rank"] == "–"
 
 
@@ -87,7 +82,8 @@ def test_missing_values_are_dashes_with_their_reason():
     text = leaderboard_markdown([record])
     row = cells(text, "rd_resnet18")
     assert row["Pixel AUROC"] == row["Accuracy"] == row["F1"] == "–"
-    assert "Empty where there are no masks: single_scale.pixel_auroc" in text
+    cell = details(text, "rd_backbone")[0].row("rd_resnet18")["Pixel AUROC"]
+    assert cell.notes == ("Empty: there are no masks.",)
     assert "nan" not in text.lower().replace("provenance", "")
     # The same record through the store, where NaN has become null.
     assert leaderboard_markdown([from_json(record.to_json())]) == text
@@ -126,7 +122,7 @@ def test_order_of_records_changes_no_byte():
         assert found == expected
 
 
-def test_rows_tie_while_their_intervals_overlap():
+def test_rows_that_no_test_tells_apart_share_a_range_of_ranks():
     # Intervals of m − d, m, m + d are m ± 4.303 · d / √3 = m ± 2.484 · d.
     records = [
         *seeds_of("rd_resnet50", (0.945, 0.950, 0.955)),  # .95 ± .0124
@@ -141,12 +137,12 @@ def test_rows_tie_while_their_intervals_overlap():
         "rd_resnet18",
         "rd_wide_resnet50_2",
     ]
-    assert ranks(rows) == ["1=", "1=", "3", "–"]
+    assert ranks(rows) == ["1–2", "1–2", "3", "–"]
     kind, *summary = summary_rows(records)
     assert kind.startswith("A smoke run")
     assert len(summary) == 3
     assert "95.00 ± 1.24" in summary[0]
-    assert summary[0].endswith("tied")
+    assert summary[0].endswith("not shown to differ from others")
     assert summary[2].endswith("1 more in the leaderboard")
 
 
@@ -159,13 +155,18 @@ def test_best_mean_of_a_column_is_bold_and_test_chosen_never():
             *seeds_of("rd_convnext", (0.95,) * 3, metrics=worse),
         ]
     )
-    first, second = cells(text, "rd_resnet18"), cells(text, "rd_convnext")
-    assert (first["Recall"], second["Recall"]) == ("**90.0 ± 0.0**", "80.0 ± 0.0")
-    assert second["Image AUROC"] == "**95.00 ± 0.00**"
-    assert first["False alarms"] == "**10.0 ± 0.0**"
-    assert first["F1-max (test-chosen)"] == "99.0 ± 0.0"
+    table = details(text, "rd_backbone")[0]
+    first, second = table.row("rd_resnet18"), table.row("rd_convnext")
+    assert (first["Recall"].text, first["Recall"].bold) == ("90.0 ± 0.0", True)
+    assert (second["Recall"].text, second["Recall"].bold) == ("80.0 ± 0.0", False)
+    assert second["Image AUROC"].bold
+    assert first["False alarms"].bold
+    chosen = first["F1-max (test-chosen)"]
+    assert (chosen.text, chosen.bold) == ("99.0 ± 0.0", False)
     # Shown as equal: neither is bold.
-    assert first["F1"] == second["F1"] == "70.0 ± 0.0"
+    assert first["F1"].text == second["F1"].text == "70.0 ± 0.0"
+    assert not first["F1"].bold
+    assert not second["F1"].bold
 
 
 def test_pretrained_and_scratch_are_rows_of_their_own():
@@ -228,71 +229,69 @@ def test_failed_and_skipped_cases_are_counted_with_reason():
     # Skipped once, run later: no longer worth telling.
     records += [make(status="skipped", finished="2025-01-01T00:00:00+00:00")]
     text = leaderboard_markdown(records)
-    assert "## Not finished: 5 cases" in text
+    assert "## Not finished: 5\n" in text
     assert "5 skipped, crash (profile `smoke`): it broke" in text
     assert "and 2 more" in text
 
 
+def of_btad(model, values, **fields):
+    """Records of BTAD's three categories: seeds by category."""
+    return [
+        record
+        for name, own in zip(("01", "02", "03"), values, strict=True)
+        for record in seeds_of(model, own, f"btad.{name}", **fields)
+    ]
+
+
 def test_mean_is_each_seeds_mean_over_categories():
-    screw, bottle = (0.80, 0.90, 0.70), (0.99, 0.95, 0.97)
-    records = seeds_of("rd_resnet18", screw, "mvtec.screw")
-    records += seeds_of("rd_resnet18", bottle, "mvtec.bottle")
-    (row,), partial, shared = mean_rows(records, RD)
-    by_seed = [fmean(pair) for pair in zip(screw, bottle, strict=True)]
+    values = (0.80, 0.90, 0.70), (0.99, 0.95, 0.97), (0.6, 0.5, 0.7)
+    (row,), partial, shared = mean_rows(of_btad("rd_resnet18", values), RD)
+    by_seed = [fmean(own) for own in zip(*values, strict=True)]
     found = row.metric("single_scale", "image_auroc")
     low, high = stats.t.interval(0.95, 2, loc=fmean(by_seed), scale=stats.sem(by_seed))
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
-    assert (partial, shared) == ([], ("bottle", "screw"))
+    assert (partial, shared) == ([], ("01", "02", "03"))
 
 
-def test_means_over_other_categories_are_shown_apart():
-    names = ("bottle", "screw", "carpet")
-    values = {"rd_resnet18": 0.8, "rd_resnet50": 0.7}
+def test_a_mean_that_lacks_categories_is_their_count():
     records = [
-        record
-        for model, value in values.items()
-        for name in names
-        for record in seeds_of(model, (value,) * 3, f"mvtec.{name}")
+        *of_btad("rd_resnet18", [(0.8,) * 3] * 3),
+        *of_btad("rd_resnet50", [(0.7,) * 3] * 3),
+        make("rd_convnext", "btad.01", auroc=0.99),
     ]
-    records += [make("rd_convnext", "mvtec.bottle", auroc=0.99)]
     ranked, partial, shared = mean_rows(records, RD)
     assert [row.label for row in ranked] == ["rd_resnet18", "rd_resnet50"]
     assert [(row.label, len(row.categories)) for row in partial] == [("rd_convnext", 1)]
-    assert shared == ("bottle", "carpet", "screw")
-    text = leaderboard_markdown(records)
-    mean = text[text.index("mean over 3 categories") :]
-    assert "rd_convnext (1 of the categories)" in mean
-    assert "**80.00 ± 0.00**" in mean[: mean.index("**Cost**")]
+    assert shared == ("01", "02", "03")
+    (mean, *_) = study_tables(leaderboard_markdown(records), "rd_backbone")
+    assert mean.path[-1] == "btad: mean over 3 categories"
+    assert mean.texts("rd_convnext")["Image AUROC"] == "1 of 3"
+    assert mean.texts("rd_resnet18")["Image AUROC"] == "80.00 ± 0.00"
+    reason = "No rank: 3 categories, at least 6 tell 2 rows apart."
+    assert mean.row("rd_resnet18")["Rank"].notes == (reason,)
 
 
 def test_a_mean_needs_a_value_of_every_category():
-    records = [
-        make(data="mvtec.bottle", metrics={"pixel_auroc": 0.9}),
-        make(data="mvtec.screw", metrics={"pixel_auroc": None}),
-    ]
+    records = of_btad("rd_resnet18", [(0.9,)] * 3, metrics={"pixel_auroc": 0.9})
+    records[1].metrics["single_scale"]["pixel_auroc"] = None
     (row,), _, _ = mean_rows(records, RD)
     assert row.metric("single_scale", "pixel_auroc") is None
     assert row.metric("single_scale", "image_auroc").mean == pytest.approx(0.9)
 
 
 def test_seeds_that_only_one_category_has_do_not_enter_the_mean():
-    records = [
-        *seeds_of("rd_resnet18", (0.8, 0.6), "mvtec.bottle"),
-        *seeds_of("rd_resnet18", (0.9,), "mvtec.screw"),
-    ]
-    (row,), _, _ = mean_rows(records, RD)
+    (row,), _, _ = mean_rows(of_btad("rd_resnet18", [(0.8, 0.6), (0.9,), (0.7,)]), RD)
     assert row.replicates == (0,)
-    assert row.metric("single_scale", "image_auroc").mean == pytest.approx(0.85)
+    assert row.metric("single_scale", "image_auroc").mean == pytest.approx(0.8)
+    assert row.by_category == (0.8, 0.9, 0.7)
 
 
 def test_a_category_run_under_another_recipe_is_another_mean():
     records = [
-        make(data="mvtec.bottle", recipe="aaaa"),
-        make(data="mvtec.screw", recipe="aaaa"),
-        make(data="mvtec.carpet", recipe="bbbb"),
+        *(make(data=f"btad.{name}", recipe="aaaa") for name in ("01", "02", "03")),
+        make(data="btad.01", recipe="bbbb", finished="2026-02-01T00:00:00+00:00"),
     ]
-    ranked, partial, shared = mean_rows(records, RD)
-    assert shared == ("bottle", "screw")
+    ranked, partial, _ = mean_rows(records, RD)
     assert [row.label for row in ranked] == ["rd_resnet18 (recipe aaaa, weights rd_resne)"]
     assert [row.label for row in partial] == ["rd_resnet18 (recipe bbbb, weights rd_resne)"]
 
@@ -324,8 +323,8 @@ def test_no_records_is_a_leaderboard_that_says_so():
 
 
 def test_further_anomaly_figures_are_columns_where_records_have_them():
-    plain = leaderboard_markdown([make()])
-    assert not any(heading in plain for heading in ("Image AP", "Pixel AP", "AUPRO"))
+    plain = [h for table in read_tables(leaderboard_markdown([make()])) for h in table.headings]
+    assert not {"Image AP", "Pixel AP", "AUPRO@30 %", "AUPRO@5 %"} & set(plain)
     rich = {
         "pixel_auroc": 0.9,
         "image_ap": 0.91,
@@ -337,7 +336,9 @@ def test_further_anomaly_figures_are_columns_where_records_have_them():
     records = [make(metrics=rich), make("rd_convnext", auroc=0.8)]
     row = cells(leaderboard_markdown(records), "rd_resnet18")
     assert (row["Image AP"], row["Pixel AP"], row["AUPRO@30 %"]) == ("91.00", "42.00", "83.00")
-    assert list(row)[8:13] == ["Image AUROC", "Image AP", "Pixel AUROC", "Pixel AP", "AUPRO@30 %"]
+    headings = list(row)
+    start = headings.index("Image AUROC")
+    assert headings[start + 1 : start + 5] == ["Image AP", "Pixel AUROC", "Pixel AP", "AUPRO@30 %"]
     frame = read_csv(records)
     line = frame[(frame["model"] == "rd_resnet18") & (frame["head"] == "single_scale")].iloc[0]
     assert (line["aupro_05"], line["aupimo"]) == (0.5, 0.4)

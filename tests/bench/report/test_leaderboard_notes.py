@@ -4,6 +4,7 @@ import re
 
 import pytest
 from fake_records import make
+from read_markdown import details
 
 from bench.metrics.catalog import METRICS
 from bench.report.leaderboard import leaderboard_markdown, summary_rows
@@ -13,8 +14,8 @@ WHOLE = {"measurements": dict.fromkeys(COST_COLUMNS, 5.0)}
 ALL_METRICS = {name: 0.5 for name, m in METRICS.items() if m.task == "anomaly"}
 
 
-def section(records, heading="## Profile"):
-    return leaderboard_markdown(records).partition(heading)[2]
+def opening_of(records):
+    return leaderboard_markdown(records).partition("### Profile")[2].split("\n\n")[1]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def section(records, heading="## Profile"):
     ],
 )
 def test_a_section_opens_with_the_kind_of_run(fields, words, absent):
-    opening = section([make(**fields)]).split("\n\n")[1].splitlines()[0]
+    opening = opening_of([make(**fields)])
     assert all(word in opening for word in words)
     assert not any(word in opening for word in absent)
 
@@ -36,6 +37,14 @@ def test_a_section_opens_with_the_kind_of_run(fields, words, absent):
 def test_the_terminal_says_that_a_smoke_run_measures_no_model():
     assert "measures no model" in summary_rows([make()])[0]
     assert not any("smoke" in row for row in summary_rows([make(profile="standard")]))
+
+
+def cost_of(records, study="anomaly_zoo"):
+    """The cost table of a study's details and the line below it."""
+    text = leaderboard_markdown(records)
+    (table,) = [t for t in details(text, study) if t.title == "**Cost**"]
+    (line, *_) = [x for x in text.splitlines() if x.startswith("Without a column")] or [""]
+    return table, line
 
 
 @pytest.mark.parametrize("model", ["rd_resnet18", "dfm_resnet18", "dfkde_resnet18"])
@@ -46,30 +55,68 @@ def test_every_empty_cell_of_the_cost_table_says_why(model, name, everywhere):
     records = [make(model, measurements=measured)]
     if not everywhere:
         records.append(make("padim_resnet18", **WHOLE))
-    text = section(records, "### Study `anomaly_zoo`").partition("\n### Study")[0]
-    text = text.partition("**Cost**")[2]
+    table, line = cost_of(records)
     heading = COST_COLUMNS[name][0]
-    (line,) = (x for x in text.splitlines() if x.startswith("- Empty,") and heading in x)
-    assert (f"{model} pretrained" in line) == (not everywhere)
-    assert (heading in text.partition("- Empty")[0]) == (not everywhere)
+    assert (heading in table.headings) == (not everywhere)
+    if everywhere:
+        assert re.search(rf"{re.escape(heading)} \(.+\)", line)
+    else:
+        (note,) = table.row(model)[heading].notes
+        assert note.startswith("Empty: ")
 
 
 def test_reasons_of_a_measurement_are_said_once_and_in_its_table():
     record = make(
+        "padim_resnet18",
         measurements={"parameters": 5.0, "inference_flops": None},
         reasons={"inference_flops": "cdist has no counter"},
     )
-    text = section([record], "### Study `anomaly_zoo`").partition("### Study")[0]
-    assert text.count("cdist has no counter") == 1
-    assert "- Empty, cdist has no counter: FLOPs, inference" in text
+    assert leaderboard_markdown([record]).count("cdist has no counter") == 1
+    assert "FLOPs, inference (cdist has no counter)" in cost_of([record])[1]
 
 
 def test_a_disturbed_speed_is_left_out_with_its_reason():
-    record = make(**WHOLE)
+    record = make("padim_resnet18", **WHOLE)
     record.environment["busy"] = True
-    text = section([record])
-    assert "- Empty, on a machine that others used:" in text
-    assert "Latency p50" in text
+    assert re.search(r"Latency p50.* \(on a machine that others used\)", cost_of([record])[1])
+
+
+def test_what_a_duration_covers_is_a_table():
+    parts = {"frozen backbone": 3.0, "gathering": 1.0}
+    records = [
+        make("padim_resnet18", seed=n, charges={"fit_seconds": {**parts, "gathering": 1.0 + n}})
+        for n in range(3)
+    ]
+    (table,) = [
+        t for t in details(leaderboard_markdown(records), "anomaly_zoo") if "Number" in t.headings
+    ]
+    row = table.texts("padim_resnet18")
+    assert row["Number"] == "Fit (s)"
+    assert row["Seconds that it covers"] == "frozen backbone 3.00 + gathering 2.00"
+
+
+def test_defects_are_shown_by_size_and_kind():
+    records = [
+        make(
+            "padim_resnet18",
+            seed=n,
+            metrics={"aupro_05": 0.5},
+            kinds={"score": {"crack": 0.8 + 0.1 * n, "stain": 0.7}},
+            sizes={"score": {"q1": 0.6, "q2": 0.7, "q3": None, "q4": 1.0}},
+            fingerprints={"defect_areas": [0.01, 0.02, 0.05]},
+        )
+        for n in range(2)
+    ]
+    (table,) = [
+        t for t in details(leaderboard_markdown(records), "anomaly_zoo") if "Defects" in t.title
+    ]
+    row = table.texts("padim_resnet18")
+    assert row["AUPRO@5 %"].startswith("50.00")
+    assert row["crack"].startswith("85.00")
+    assert row["stain"].startswith("70.00")
+    assert (row["smallest quarter"][:5], row["largest quarter"][:6]) == ("60.00", "100.00")
+    assert "third" not in row
+    assert "Quarters end at 1 %, 2 %, 5 % of the image." in table.headings["second"]
 
 
 def test_the_crop_alone_is_a_table_that_does_not_rank():
@@ -77,10 +124,11 @@ def test_the_crop_alone_is_a_table_that_does_not_rank():
     cropped = [make("patchcore_320", seed=n, auroc=0.8) for n in range(3)]
     for record in cropped:
         record.metrics["score_crop"] = {"image_auroc": 0.95}
-    text = section([*plain, *cropped], "### Study `anomaly_zoo`")
-    whole, _, crop = text.partition("**Quality within the center crop** (does not rank)")
-    assert "80.00" in whole
-    assert "95.00" not in whole
-    (row,) = (x for x in crop.splitlines() if x.startswith("| patchcore_320") and "95.00" in x)
-    assert not re.search(r"\*\*95", row)
-    assert "center crop" not in section(plain, "### Study")
+    whole, crop, *_ = details(leaderboard_markdown([*plain, *cropped]), "anomaly_zoo")
+    assert whole.texts("patchcore_320")["Image AUROC"] == "80.00 ± 0.00"
+    assert "center crop" in whole.row("patchcore_320")["Model"].notes[0]
+    assert "center crop" in crop.title
+    assert "Rank" not in crop.headings
+    assert [row["Model"].text for row in crop.rows] == ["patchcore_320"]
+    assert crop.row("patchcore_320")["Image AUROC"].text == "95.00 ± 0.00"
+    assert "center crop" not in leaderboard_markdown(plain)

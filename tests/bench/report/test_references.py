@@ -1,6 +1,8 @@
 """Published values stand next to ours, unchanged, and only where they answer our question."""
 
+import pytest
 from fake_records import make
+from read_markdown import read_tables
 
 from bench.aggregate.reference import MEAN, read_rows
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
@@ -9,7 +11,8 @@ from datasets_lib.catalog import DATASETS
 
 
 def test_values_are_those_of_the_files():
-    rows = [r for r in read_rows("reverse_distillation.csv") if r["source"] == "anomalib README"]
+    every = [r for r in read_rows("anomaly_published.csv") if r["model"] == "rd_wide_resnet50_2"]
+    rows = [r for r in every if r["source"] == "anomalib README"]
     expected = {r["category"]: float(r["value"]) for r in rows if r["metric"] == "image_auroc"}
     anomalib = [r for r in published(()) if r.source.startswith("anomalib")]
     assert {r.category: r.metrics["image_auroc"] for r in anomalib} == expected
@@ -35,13 +38,84 @@ def test_original_study_has_values_of_both_heads():
     }
 
 
+def published_tables(text, study="rd_backbone"):
+    return [t for t in read_tables(text) if "Source" in t.headings and study_of(t) == study]
+
+
+def study_of(table):
+    return table.path[1].partition("`")[2].rstrip("`") or table.path[2].split("`")[1]
+
+
 def test_references_are_rows_with_their_source():
     text = leaderboard_markdown([make(data="mvtec.bottle")])
-    assert text.count("rd_convnext (reference") == 2
-    assert "99.13" in text
-    assert "at 0.06 of test scores scaled to 0 to 1, not at F1-max: accuracy 97.6" in text
-    assert "anomalib@b7233686" in text
-    assert "(reference" not in leaderboard_markdown([make(data="surface.woven")])
+    (table,) = published_tables(text)
+    names = [row["Model"].text for row in table.rows]
+    assert [name.startswith("rd_convnext") for name in names].count(True) == 2
+    single = table.row("rd_convnext `single_scale`")
+    assert single["Image AUROC"].text == "99.13"
+    assert "at 0.06 of test scores" in single["Source"].notes[1]
+    assert any("anomalib@b7233686" in row["Source"].notes[0] for row in table.rows)
+    assert published_tables(leaderboard_markdown([make(data="surface.woven")])) == []
+
+
+def whole(model, value, profile="standard", **fields):
+    fields.setdefault("protocol", {"recipe": {"optimizer": "none", "epochs": 1}})
+    names = DATASETS["mvtec"].categories
+    return [make(model, f"mvtec.{name}", auroc=value, profile=profile, **fields) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (0.891, "89.10 (+0.00, within ± 1.0)"),
+        (0.900, "89.10 (+0.90, within ± 1.0)"),
+        (0.880, "89.10 (−1.10, below ± 1.0)"),
+        (0.950, "89.10 (+5.90, above ± 1.0)"),
+    ],
+)
+def test_a_whole_mean_is_judged_by_its_band(value, cell):
+    text = leaderboard_markdown(whole("padim_resnet18", value))
+    (table, *_) = published_tables(text, "anomaly_zoo")
+    assert table.path[-1] == "mvtec: mean over 15 categories"
+    row = next(row for row in table.rows if row["Source"].text == "anomalib README")
+    assert row["Image AUROC"].text == cell
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"profile": "smoke"},
+        {"pretrained": False},
+        {"protocol": {"images_seen": 5, "recipe": {"optimizer": "adam", "epochs": 20}}},
+    ],
+)
+def test_random_weights_and_part_of_a_budget_are_never_compared(fields):
+    text = leaderboard_markdown(whole("padim_resnet18", 0.891, **fields))
+    cells = [
+        row["Image AUROC"].text for t in published_tables(text, "anomaly_zoo") for row in t.rows
+    ]
+    assert cells
+    assert not any("(" in cell for cell in cells)
+
+
+def test_single_categories_have_a_difference_and_no_band():
+    text = leaderboard_markdown(whole("padim_resnet18", 0.9))
+    by_path = {t.path[-1]: t for t in published_tables(text, "anomaly_zoo")}
+    (name,) = [path for path in by_path if path.startswith("mvtec.carpet")]
+    row = next(r for r in by_path[name].rows if r["Source"].text == "anomalib README")
+    assert row["Image AUROC"].text == "94.50 (−4.50)"
+
+
+def test_inflated_overlap_is_not_comparable_and_has_no_difference():
+    records = whole("cfa", 0.98, metrics={"aupro_30": 0.9})
+    (table, *_) = published_tables(leaderboard_markdown(records), "anomaly_zoo")
+    cells = [row["AUPRO@30 %"] for row in table.rows if row["Source"].text == "anomalib README"]
+    assert cells
+    for cell in cells:
+        assert "(" not in cell.text
+        assert cell.notes == (
+            "Not comparable: anomalib up to 2.2 gives it too high (its issue 3718).",
+        )
 
 
 def test_original_thresholds_fill_no_column_of_ours():
@@ -63,10 +137,9 @@ def test_published_mean_needs_a_mean_over_all_categories():
 
 def test_zoo_tables_show_published_values_of_their_own_rows():
     bottle = {"data": "mvtec.bottle"}
-    text = leaderboard_markdown([make(model="padim_resnet18", **bottle)])
-    assert "padim_resnet18 (reference 1)" in text
-    assert "patchcore" not in text
     both = [make(model=model, **bottle) for model in ("padim_resnet18", "patchcore.anomalib")]
-    assert "patchcore.anomalib (reference" in leaderboard_markdown(both)
-    assert "patchcore.anomalib" in leaderboard_csv(both)
-    assert "efficientad" not in leaderboard_csv(both)
+    for records in (both[:1], both):
+        (table,) = published_tables(leaderboard_markdown(records), "anomaly_zoo")
+        models = {row["Model"].text for row in table.rows}
+        assert models == {record.case.variant for record in records}
+        assert "efficientad" not in leaderboard_csv(records)

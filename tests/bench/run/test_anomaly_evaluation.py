@@ -50,6 +50,7 @@ def missing(record):
         "": record.metrics,
         "threshold.": record.thresholds,
         "kind.": record.kinds,
+        "size.": record.sizes,
         "interval.": record.intervals,
     }
     return {

@@ -8,14 +8,13 @@ from case_names import case_named
 from bench.metrics.evaluation import compute_metrics
 from bench.metrics.pixels import PixelInputs
 from bench.metrics.regions import label_regions
+from bench.predict.predictor import load_checkpoint
 from bench.run.anomaly import AnomalyTask
-from bench.run.build import build_model
 from bench.run.device import use_device
 from bench.run.device_data import DeviceData
 from bench.run.inline import InlineRunner
 from bench.run.inputs import Finder
 from bench.run.isolate import IsolatedRunner
-from bench.run.predict import predict_all
 from bench.settings import Settings
 from datasets_lib.discover import find_datasets
 
@@ -143,13 +142,8 @@ def test_statistics_gathered_on_cuda_score_as_those_of_the_cpu(job, model):
 def test_what_cuda_learned_predicts_the_same_on_the_cpu(job, model):
     there, here = job(model, save_models=True), job(model, device="cpu")
     finished(there)
-    kept = torch.load(there.folder / "model.pth", map_location="cpu", weights_only=True)
-    model = build_model(here)
-    model.load_checkpoint(kept)
     images = DeviceData().load(here, here.inputs, quiet).test.images
-    predictions = predict_all(
-        model, images, batch_size=8, device=torch.device("cpu"), progress=quiet
-    )
+    predictions = load_checkpoint(there.folder / "model.pth").predict(images, 8)
     assert_near(
         {f"scores.{head}": s.scores.numpy() for head, s in predictions.items()},
         scores_of(there),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fake_mixing import classified
 from fake_records import make
+from read_markdown import details
 
 from bench import studies
 from bench.metrics.catalog import METRICS, Metric, register_metric
@@ -25,7 +26,7 @@ def register(monkeypatch):
     monkeypatch.setattr(studies, "_STUDIES", own := dict(studies.STUDIES))
     for module in ("bench.studies", "bench.selection"):
         monkeypatch.setattr(f"{module}.STUDIES", own)
-    for module in ("leaderboard", "leaderboard_csv", "leaderboard_notes"):
+    for module in ("board", "leaderboard", "leaderboard_csv", "leaderboard_notes"):
         monkeypatch.setattr(f"bench.report.{module}.STUDIES", own)
     return studies.register_study
 
@@ -42,7 +43,7 @@ def lines_of(records, study):
 
 def section(records, study):
     text = leaderboard_markdown(records)
-    return text.partition(f"### Study `{study}`")[2].partition("\n### ")[0]
+    return text.partition(f"## Study `{study}`")[2].partition("\n## ")[0]
 
 
 def test_a_model_in_two_studies_has_one_case_and_a_row_in_each():
@@ -65,13 +66,16 @@ def test_a_registered_study_selects_reports_and_ranks(register):
     assert {case.id for case in cases} == before
     assert len(cases) == len(before)
     records = [
-        make(pretrained=pretrained, seed=seed, multi={"f1": f1})
+        make(pretrained=pretrained, seed=seed, multi={"f1": f1 + 0.01 * seed})
         for pretrained, f1 in ((True, 0.5), (False, 0.8))
         for seed in range(3)
     ]
     text = section(records, "drift")
-    assert "Does it drift?\n\nIt drifts." in text
-    assert "Image AUROC" not in text.partition("**Cost**")[0]
+    assert "It drifts." in text
+    assert "`drift`: Does it drift?" in leaderboard_markdown(records)
+    assert not any(
+        "Image AUROC" in t.headings for t in details(leaderboard_markdown(records), "drift")
+    )
     ranked = [(line["init"], line["rank"]) for line in lines_of(records, "drift")]
     assert ranked == [("scratch", "1"), ("pretrained", "2")]
 
@@ -114,7 +118,10 @@ def test_runs_that_no_study_shows_are_named():
 def test_a_missing_head_or_metric_is_explained(register):
     register(outside(heads=("single_scale", "fused"), columns=("image_auroc", "recall")))
     text = section([make(metrics={"recall": None})], "drift")
-    assert "- Not recorded for rd_resnet18 pretrained: fused, single_scale.recall" in text
+    text = leaderboard_markdown([make(metrics={"recall": None})])
+    first, second, *_ = details(text, "drift")
+    assert first.row("rd_resnet18")["Recall"].notes == ("Empty: not recorded.",)
+    assert second.row("rd_resnet18")["Image AUROC"].notes == ("Empty: not recorded.",)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +131,8 @@ def test_a_unit_is_in_the_heading_unless_it_is_percent_or_none(register, unit, h
     metric = Metric("flicker", "Flicker", "image", lambda _: 0.0, unit=unit)
     register_metric(metric)
     try:
-        text = section([make(metrics={"flicker": 0.5})], "rd_backbone")
-        (line,) = {x for x in text.splitlines() if "Flicker" in x and x.startswith("| Rank")}
-        assert heading in [cell.strip() for cell in line.split("|")]
+        text = leaderboard_markdown([make(metrics={"flicker": 0.5})])
+        assert heading in details(text, "rd_backbone")[0].headings
         assert "()" not in text
     finally:
         del METRICS["flicker"]
@@ -140,18 +146,21 @@ def test_direction_of_a_registered_metric_decides_rank_and_bold(register, higher
     try:
         register(outside(ranking=name, heads=("single_scale",)))
         records = [
-            make(pretrained=pretrained, seed=seed, auroc=0.9, metrics={name: value})
+            make(pretrained=pretrained, seed=seed, auroc=0.9, metrics={name: value + 0.01 * seed})
             for pretrained, value in ((True, 2.0), (False, 3.0))
             for seed in range(3)
         ]
         best, worst = ("3.0", "2.0") if higher_is_better else ("2.0", "3.0")
-        text = section(records, "drift")
-        assert f"**{best} ± 0.0**" in text
-        assert f"**{worst}" not in text
-        assert "Flicker (ms)" in text
-        assert "Flicker (ms)" in section(records, "rd_backbone")
-        assert "Flicker" not in section([make()], "rd_backbone")
-        assert [line[name] for line in lines_of(records, "drift")] == [best, worst]
+        text = leaderboard_markdown(records)
+        rows = details(text, "drift")[0].rows
+        found = [(row["Flicker (ms)"].text[:3], row["Flicker (ms)"].bold) for row in rows]
+        assert found == [(best, True), (worst, False)]
+        assert [row["Rank"].text for row in rows] == ["1", "2"]
+        assert "Flicker (ms)" in details(text, "rd_backbone")[0].headings
+        plain = details(leaderboard_markdown([make()]), "rd_backbone")
+        assert not any("Flicker" in heading for table in plain for heading in table.headings)
+        values = [float(line[name]) for line in lines_of(records, "drift")]
+        assert values == pytest.approx([float(best) + 0.01, float(worst) + 0.01])
     finally:
         del METRICS[name]
 

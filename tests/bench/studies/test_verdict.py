@@ -70,8 +70,8 @@ def test_seeds_are_averaged_within_categories_and_categories_paired():
         ([-0.02] * 6, "ResNet ahead"),
         ([0.02, -0.02] * 3, "no difference shown"),
         ([0.0] * 6, "no difference shown"),
-        ([0.02] * 5, "not tested (n = 5 categories, at least 6 needed)"),
-        ([0.02], "not tested (n = 1 category, at least 6 needed)"),
+        ([0.02] * 5, "not tested (n = 5, at least 6 categories needed)"),
+        ([0.02], "not tested (n = 1, at least 6 categories needed)"),
     ],
 )
 def test_text(shift, text):
@@ -189,7 +189,7 @@ def test_datasets_are_never_pooled():
     records += records_of([0.9] * 4, [0.5] * 4, dataset="surface")
     assert [(v.dataset, len(v.categories), v.text) for v in judge(records)] == [
         ("mvtec", 6, "ConvNeXt ahead"),
-        ("surface", 4, "not tested (n = 4 categories, at least 6 needed)"),
+        ("surface", 4, "not tested (n = 4, at least 6 categories needed)"),
     ]
 
 

@@ -8,6 +8,7 @@ from datasets_lib.batches.texture_synthesis import synthesize_textures
 from datasets_lib.batches.textures import PROCEDURAL, SYNTHESIZED, TextureSource, texture_source
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import find_datasets
+from datasets_lib.images.geometry import Geometry
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.sets import dtd, imagenette
 
@@ -122,3 +123,19 @@ def test_procedural_textures_are_varied():
     rough = np.square(np.diff(centerd, axis=2)).mean(axis=(1, 2, 3))
     share = rough / np.square(centerd).mean(axis=(1, 2, 3))
     assert share.max() / share.min() > 10
+
+
+def test_pictures_may_be_the_middle_of_twice_the_size(data, cache):
+    file = data / "imagenette2-160/train/n01440764/a.JPEG"
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, quality=95)
+    found = find_datasets([data])
+    textures = texture_source(found, Geometry(16, 24, "middle"), cache, ("imagenette2",))
+    twice = np.asarray(Image.open(file).resize((48, 32), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(textures.images[0].permute(1, 2, 0), twice[8:24, 12:36])
+
+
+def test_procedural_textures_fill_rectangles(cache):
+    textures = texture_source({}, Geometry(8, 12, "crop"), cache)
+    square = torch.from_numpy(synthesize_textures(SYNTHESIZED, 12)).permute(0, 3, 1, 2)
+    assert torch.equal(textures.images, square[:, :, :8])

@@ -14,8 +14,9 @@ DINO = WEIGHTS["vit_small_patch14_reg4_dinov2.lvd142m"]
 CAIT = WeightsEntry("cait_xxs24_224.fb_dist_in1k", "cait_xxs24_224", "https://x.y/cait", ("c",))
 
 
-def pictures(side, count=2):
-    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(side))
+def pictures(side, count=2, width=None):
+    generator = torch.Generator().manual_seed(side)
+    return torch.rand(count, 3, side, width or side, generator=generator)
 
 
 def network(architecture, **options):
@@ -82,8 +83,8 @@ def test_prefix_tokens_come_first_in_a_column(dinov2):
         assert_close(found[..., 0].transpose(1, 2), tokens)
 
 
-@pytest.mark.parametrize("side", [224, 392, 448])
-def test_position_embeddings_follow_the_image_size(side):
+@pytest.mark.parametrize(("side", "width"), [(224, 224), (392, 392), (448, 448), (98, 224)])
+def test_position_embeddings_follow_the_image_size(side, width):
     """The first block sees patches + positions: undo the block by leaving its branches at zero."""
     with torch.device("meta"):
         state = timm.create_model("vit_small_patch14_reg4_dinov2").state_dict()
@@ -94,9 +95,9 @@ def test_position_embeddings_follow_the_image_size(side):
         else torch.randn(tensor.shape, generator=generator)
         for name, tensor in state.items()
     }
-    found = TransformerBackbone(DINO, state, (0,))(pictures(side, 1))[0]
+    found = TransformerBackbone(DINO, state, (0,))(pictures(side, 1, width))[0]
     grid = state["pos_embed"].reshape(1, 37, 37, 384).permute(0, 3, 1, 2)
-    wanted = F.interpolate(grid, (side // 14, side // 14), mode="bicubic", antialias=True)
+    wanted = F.interpolate(grid, (side // 14, width // 14), mode="bicubic", antialias=True)
     assert_close(found, wanted)
 
 
@@ -144,6 +145,10 @@ def test_cait_is_resampled_once_to_its_size():
     assert_close(larger.backbone.pos_embed.reshape(1, 16, 16, -1).permute(0, 3, 1, 2), wanted)
     assert larger(pictures(256, 1))[0].shape == (1, 192, 16, 16)
     assert larger(pictures(224, 1))[0].shape == (1, 192, 16, 16)  # resized: its size is fixed
+    wide = TransformerBackbone(CAIT, published, (1,), image_size=(98, 252))
+    wanted = F.interpolate(grid, (6, 16), mode="bicubic", antialias=True)
+    assert_close(wide.backbone.pos_embed.reshape(1, 6, 16, -1).permute(0, 3, 1, 2), wanted)
+    assert wide(pictures(98, 1, 252))[0].shape == (1, 192, 6, 16)
 
 
 def test_images_of_partial_patches_are_resized(deit):

@@ -55,7 +55,7 @@ def test_prediction_is_the_formula(model, images):
     for t, s in zip(teacher, student, strict=True):
         t, s = t.double(), s.double()
         cosine = (t * s).sum(1) / (t.square().sum(1).sqrt() * s.square().sum(1).sqrt())
-        large = F.interpolate(1 - cosine[:, None], (64, 64), mode="bilinear", align_corners=False)
+        large = F.interpolate(1 - cosine[:, None], (64, 64), mode="bilinear", align_corners=True)
         scales.append(np.stack([gaussian_filter(m, sigma=4) for m in large[:, 0].numpy()]))
     assert list(predictions) == ["multi_scale", "single_scale"]
     for head, expected in (("single_scale", scales[-1]), ("multi_scale", sum(scales))):

@@ -1,0 +1,408 @@
+"""Korean for the tables, by the English text."""
+
+from collections.abc import Mapping
+
+_HEADINGS = {
+    "Rank": "순위",
+    "Model": "모델",
+    "Source": "출처",
+    "Published": "공개된 값",
+    "Seeds": "시드",
+    "Data": "데이터",
+    "Profile, machine": "프로필, 장치",
+    "Own budget": "자체 예산",
+    "Images seen": "학습에 쓴 이미지",
+    "Number": "수치",
+    "Seconds that it covers": "포함된 시간(초)",
+    "Init": "초기화",
+    "Head": "헤드",
+    "Dataset": "데이터셋",
+    "Augmentation": "증강",
+    "Pretrained": "사전학습",
+    "Experiment": "실험",
+    "Hypothesis": "가설",
+    "Verdict": "판정",
+    "Categories": "범주",
+    "When": "조건",
+    "Seed sd": "시드 표준편차",
+    "Difference, points": "차이(포인트)",
+    "Image AUROC difference, points": "Image AUROC 차이(포인트)",
+    "ResNet / ConvNeXt side": "ResNet / ConvNeXt 쪽",
+    "Best combination": "가장 좋은 조합",
+    "Next": "다음",
+    "Lead, points": "앞선 차이(포인트)",
+    "Original": "원본",
+    "Scratch": "무작위 초기화",
+    "Gain, points": "이득(포인트)",
+    "Best epoch": "최고 에폭",
+    "Top-1 after the last epoch": "마지막 에폭의 Top-1",
+    "Reference: top-1 after the last epoch": "참고: 마지막 에폭의 top-1",
+    "Accuracy": "정확도",
+    "Precision": "정밀도",
+    "Recall": "재현율",
+    "False alarms": "오경보율",
+    "Accuracy (test-chosen)": "정확도 (테스트로 고름)",
+    "Precision (test-chosen)": "정밀도 (테스트로 고름)",
+    "Recall (test-chosen)": "재현율 (테스트로 고름)",
+    "F1-max (test-chosen)": "F1-max (테스트로 고름)",
+    "Pixel F1-max (test-chosen)": "Pixel F1-max (테스트로 고름)",
+    "Macro precision": "매크로 정밀도",
+    "Macro recall": "매크로 재현율",
+    "Macro F1": "매크로 F1",
+    "Top-1 best epoch (test-chosen)": "최고 에폭 Top-1 (테스트로 고름)",
+    "Fit (s)": "학습 (초)",
+    "Train images/s": "학습 이미지/초",
+    "Inference images/s": "추론 이미지/초",
+    "Latency p50 (ms)": "지연 p50 (ms)",
+    "Latency p95 (ms)": "지연 p95 (ms)",
+    "Host memory, train": "호스트 메모리, 학습",
+    "Device memory, train": "장치 메모리, 학습",
+    "Host memory, inference": "호스트 메모리, 추론",
+    "Device memory, inference": "장치 메모리, 추론",
+    "Model size": "모델 크기",
+    "Parameters": "파라미터",
+    "Trainable": "학습 가능",
+    "Numbers kept": "저장된 수",
+    "FLOPs, inference": "FLOPs, 추론",
+    "FLOPs, train": "FLOPs, 학습",
+    "smallest quarter": "가장 작은 1/4",
+    "second": "두 번째",
+    "third": "세 번째",
+    "largest quarter": "가장 큰 1/4",
+    "Leaderboard": "리더보드",
+    "Overview": "개요",
+    "Study": "연구",
+    "Details by category": "범주별 세부",
+    "Runs": "실행",
+    "Notes": "주석",
+    "Profile": "프로필",
+    "Protocol": "프로토콜",
+    "Environment": "환경",
+    "Thresholds": "임계값",
+    "Cost": "비용",
+    "Defects": "결함",
+    "Published values": "공개된 값과의 비교",
+    "In no table": "어느 표에도 없음",
+    "Not finished: {count}": "끝나지 않음: {count}",
+    "Verdict: ResNet against ConvNeXt": "판정: ResNet 대 ConvNeXt",
+    "All experiments": "모든 실험",
+    "Hypotheses, recipe `{recipe}`": "가설, 레시피 `{recipe}`",
+    "Pretrained against scratch, recipe `{recipe}`": "사전학습 대 무작위 초기화, 레시피 `{recipe}`",
+    "Best combination of each dataset, recipe `{recipe}`": (
+        "데이터셋별 가장 좋은 조합, 레시피 `{recipe}`"
+    ),
+    "{dataset}: against the original study": "{dataset}: 원본 연구와의 비교",
+    "{dataset}: the original's own table": "{dataset}: 원본 연구의 표",
+    "The hypotheses on the original's values: {name}": "원본 값으로 본 가설: {name}",
+    "best epoch (test-chosen)": "최고 에폭 (테스트로 고름)",
+    "last epoch": "마지막 에폭",
+    "{name}: mean over {count} categories": "{name}: {count}개 범주의 평균",
+    "Quality within the center crop": "중앙 자르기 안의 품질",
+}
+
+_WORDS = {
+    "this head ranks": "이 헤드로 순위를 매김",
+    "does not rank": "순위 없음",
+    "no randomness": "무작위성 없음",
+    "within": "범위 안",
+    "above": "위",
+    "below": "아래",
+    "{own} of {all}": "{all}개 중 {own}개",
+    "one replicate each": "반복 1회씩",
+    "frozen backbone": "고정 백본",
+    "gathering": "특징 모으기",
+    "optimizer steps": "최적화 스텝",
+    "optimizer step": "최적화 스텝",
+    "run": "회 실행",
+    "runs": "회 실행",
+    "cell": "칸",
+    "cells": "칸",
+    "cell rests": "칸이",
+    "cells rest": "칸이",
+    "holds": "성립",
+    "reversed": "반대",
+    "not shown": "보이지 않음",
+    "contradicted": "반박됨",
+    "no change shown": "변화 없음",
+    "not tested over seeds": "시드에 대해 검정하지 않음",
+    "not tested (runs are missing)": "검정 못 함(실행이 없음)",
+    "ConvNeXt ahead": "ConvNeXt가 앞섬",
+    "ResNet ahead": "ResNet이 앞섬",
+    "no difference shown": "차이가 보이지 않음",
+    "not tested (no category that both sides have)": "검정 못 함(양쪽에 모두 있는 범주가 없음)",
+    "not tested (n = {n}, at least {least} categories needed)": (
+        "검정 못 함(n = {n}, 범주가 최소 {least}개 필요)"
+    ),
+}
+
+_REASONS = {
+    "No rank: {why}.": "순위 없음: {why}.",
+    "Empty: {why}.": "빈칸: {why}.",
+    "Empty: not recorded.": "빈칸: 기록되지 않음.",
+    "Not comparable: {why}.": "비교할 수 없음: {why}.",
+    "Without a column: {parts}.": "열이 없는 항목: {parts}.",
+    "not measured": "측정하지 않음",
+    "no device but the CPU": "CPU뿐임",
+    "no training step": "학습 스텝이 없음",
+    "on a machine that others used": "다른 작업이 쓰던 장치에서 측정",
+    "no {metric}": "{metric} 없음",
+    "budget not recorded": "예산이 기록되지 않음",
+    "{share} of its own budget": "자체 예산의 {share}",
+    "its recipe was changed: {names}": "레시피를 바꿈: {names}",
+    "{count} of {all} replicates": "반복 {all}회 중 {count}회",
+    "{own} px, not {other}": "{other} px가 아니라 {own} px",
+    "{own} test images, not {other}": "테스트 이미지 {other}장이 아니라 {own}장",
+    "other images": "다른 이미지",
+    "no row has all categories": "모든 범주를 가진 행이 없음",
+    "{blocks} categories, at least {least} tell {count} rows apart": (
+        "범주 {blocks}개, {count}개 행을 가리려면 최소 {least}개 필요"
+    ),
+}
+
+_RANKS = {
+    "DeLong's paired test on the same test images, spread over seeds included": (
+        "같은 테스트 이미지에서의 DeLong 짝 검정, 시드 간 변동 포함"
+    ),
+    "A paired test on the same test images, spread over seeds included": (
+        "같은 테스트 이미지에서의 짝 검정, 시드 간 변동 포함"
+    ),
+    "A test from each row's interval over test images and its spread over seeds (some of these "
+    "records do not keep what paired images came to, so it is the more careful one)": (
+        "행마다의 테스트 이미지에 대한 구간과 시드 간 변동으로 하는 검정(이미지별 결과가 없는 기록이 "
+        "있어 더 보수적임)"
+    ),
+    "Welch's test over seeds alone: on other test images the order may be another": (
+        "시드만으로 한 Welch 검정: 다른 테스트 이미지에서는 순서가 다를 수 있음"
+    ),
+    "Friedman's test (p {p}), then ": "Friedman 검정(p {p}) 뒤 ",
+    "Wilcoxon's signed-rank test of all pairs over {blocks} categories": (
+        "{blocks}개 범주에 대한 모든 쌍의 Wilcoxon 부호순위 검정"
+    ),
+    "Wilcoxon's signed-rank test of each row against the best over {blocks} categories": (
+        "{blocks}개 범주에서 가장 좋은 행과 각 행의 Wilcoxon 부호순위 검정"
+    ),
+    "{method}; corrected by Holm (comparisons: {count})": "{method}; 비교 {count}회, Holm 보정",
+    "Ranks by {metric} of the `{head}` head.": "`{head}` 헤드의 {metric}(으)로 순위를 매김.",
+    "Ranks by {metric} of each model's first head.": "각 모델 첫 헤드의 {metric}(으)로 순위를 매김.",
+    "Only rows on the same images at the same size, after their whole budget, rank; with "
+    "randomness they need {count} replicates. A range is what the tests leave open.": (
+        "같은 이미지와 크기에서 예산을 모두 쓴 행만 순위가 있고, 무작위성이 있으면 반복 {count}회가 "
+        "필요함. 범위로 적힌 순위는 검정이 가리지 못한 것임."
+    ),
+}
+
+_OVERVIEW = {
+    "Generated from the records by `python -m bench leaderboard`; no number is typed in. Quality "
+    "is in percent. Tables never mix profiles or machines.": (
+        "`python -m bench leaderboard`가 기록으로부터 만들었고, 손으로 적은 수는 없음. 품질은 "
+        "퍼센트. 표 하나에 프로필이나 장치를 섞지 않음."
+    ),
+    "No finished runs yet.": "아직 끝난 실행이 없음.",
+    "No answer: these are smoke runs, which show that everything works and measure no model.": (
+        "답 없음: 모두 동작을 확인하는 smoke 실행이며, 어떤 모델도 재지 않음."
+    ),
+    "{place}: nothing ranks ({why}).": "{place}: 순위가 있는 행이 없음({why}).",
+    "{place}: only {model} ranks, with {metric} {value}.": (
+        "{place}: 순위가 있는 것은 {model}뿐이며, {metric} {value}."
+    ),
+    "{place}: {model} is the best of {count} that rank, with {metric} {value} (corrected p {p} "
+    "against each other one).": (
+        "{place}: 순위가 있는 {count}개 중 {model}이(가) 가장 좋음, {metric} {value}(나머지 각각에 "
+        "대해 보정된 p {p})."
+    ),
+    "{place}: {tied} of {count} that rank are not shown to differ from the best; the highest mean "
+    "is that of {model}, with {metric} {value}.": (
+        "{place}: 순위가 있는 {count}개 중 {tied}개는 가장 좋은 것과 차이가 보이지 않음. 평균이 가장 "
+        "높은 것은 {model}, {metric} {value}."
+    ),
+    "{count} more tables are below.": "표 {count}개가 아래에 더 있음.",
+    "Missing: {parts}.": "부족한 것: {parts}.",
+    "{ran} of {all} models ran and {ranked} rank": (
+        "모델 {all}개 중 {ran}개가 실행되었고 {ranked}개에 순위가 있음"
+    ),
+    "no run on {datasets}": "{datasets}에서 실행 없음",
+    "{own} of {all} categories of {dataset}": "{dataset}의 범주 {all}개 중 {own}개",
+    "Anomaly-detection models behind one interface": "하나의 인터페이스로 다루는 이상 탐지 모델",
+    "Reverse Distillation: does a ConvNeXt teacher beat a ResNet teacher?": (
+        "Reverse Distillation: ConvNeXt 교사가 ResNet 교사를 이기는가?"
+    ),
+    "Which of ResNet50 and ViT-Small/16 gains from MixUp, and which from CutMix?": (
+        "ResNet50과 ViT-Small/16 중 어느 쪽이 MixUp에서, 어느 쪽이 CutMix에서 이득을 얻는가?"
+    ),
+    "Other classifiers under the same protocol": "같은 프로토콜의 다른 분류기",
+}
+
+_PARAGRAPHS = {
+    "Every run had its whole budget.": "모든 실행이 예산을 다 썼음.",
+    "A smoke run shows that everything works, in minutes; it measures no model": (
+        "smoke 실행은 모든 것이 동작함을 몇 분 안에 보일 뿐, 모델을 재지 않음"
+    ),
+    "To be read with care: {limits}.": "주의해서 읽을 것: {limits}.",
+    "{count} of {all} from random weights in place of pretrained ones": (
+        "{all}개 중 {count}개는 사전학습 대신 무작위 가중치"
+    ),
+    "{count} of {all} trained for part of their budget ({least})": (
+        "{all}개 중 {count}개는 예산의 일부만 학습({least})"
+    ),
+    "Runs: {count}, replicates {replicates} (seeds {seeds})": (
+        "실행 {count}개, 반복 {replicates}(시드 {seeds})"
+    ),
+    "Left out: {count} other runs of the same configurations under another recipe, data or "
+    "weights": "제외: 레시피, 데이터 또는 가중치가 다른 같은 구성의 실행 {count}개",
+    "Other test images alone could move the {metric} of a run by about ± {span} points (half of "
+    "its 95 % interval over images). Ranks count this in, ± does not.": (
+        "테스트 이미지가 달라지는 것만으로 한 실행의 {metric}이(가) 약 ± {span}포인트 움직일 수 "
+        "있음(이미지에 대한 95 % 구간의 절반). 순위에는 반영되고 ±에는 반영되지 않음."
+    ),
+    "No registered study selects the runs of these models, so load the plugin that registers "
+    "them: {names}.": (
+        "등록된 어느 연구도 이 모델들의 실행을 고르지 않으므로, 이들을 등록하는 플러그인을 불러올 것: "
+        "{names}."
+    ),
+    "Number of seeds. Values are means ± half of the 95 % confidence interval over seeds "
+    "(Student's t), or mean [interval] on the logit scale where ± would leave 0 to 100. One seed "
+    "has no interval; a model without randomness needs none.": (
+        "시드의 수. 값은 평균 ± 시드에 대한 95 % 신뢰구간(Student t)의 절반, ±가 0–100을 벗어나면 "
+        "로짓 척도의 평균 [구간]. 시드가 하나면 구간이 없고, 무작위성이 없는 모델에는 필요 없음."
+    ),
+    "Bold: the best mean of the ranked rows, where no other shows the same.": (
+        "굵은 글씨: 순위가 있는 행 중 가장 좋은 평균(같은 값이 없을 때)."
+    ),
+    "As published, under the source's own protocol. In brackets: ours minus published in points, "
+    "of runs with their whole budget; on the mean over all categories with the band within which "
+    "it is the same result (one-pass models ± 1.0 of image and ± 0.5 of pixel AUROC, trained ones "
+    "± 1.5 and ± 1.0).": (
+        "공개된 그대로, 출처의 프로토콜에 따름. 괄호: 예산을 다 쓴 실행에서 우리 값 − 공개된 값"
+        "(포인트). 모든 범주의 평균에는 같은 결과로 보는 범위를 붙임(한 번만 훑는 모델은 이미지 AUROC "
+        "± 1.0, 픽셀 AUROC ± 0.5, 학습 모델은 ± 1.5와 ± 1.0)."
+    ),
+    "Quarters end at {limits} of the image.": "1/4 경계는 이미지의 {limits}.",
+    "Image AUROC of the defective images of one size or kind against all normal ones: .5 is "
+    "chance. Sizes are quarters of the defective images by the area of their defects.": (
+        "한 크기 또는 종류의 결함 이미지를 모든 정상 이미지와 비교한 이미지 AUROC: .5는 우연. 크기는 "
+        "결함 면적에 따른 결함 이미지의 1/4씩."
+    ),
+    "Sees a center crop: the map is pasted back into the frame, and what the crop cut away counts "
+    "as missed.": "중앙만 봄: 맵을 원래 틀에 다시 붙이며, 잘려 나간 부분은 놓친 것으로 셈.",
+}
+
+_COLUMNS = {
+    "At the calibrated threshold, the 95 % quantile of the scores of held-out normal training "
+    "images. It has seen no test image.": (
+        "보정된 임계값에서의 값. 임계값은 따로 떼어 둔 정상 학습 이미지 점수의 95 % 분위수이며 테스트 "
+        "이미지를 보지 않음."
+    ),
+    "The share of normal test images above the calibrated threshold; 5 % were meant.": (
+        "보정된 임계값을 넘는 정상 테스트 이미지의 비율. 5 %가 목표."
+    ),
+    "The epoch with the best top-1 on the test set, as the original study reports it. It flatters, "
+    "is never bold and never ranks.": (
+        "원본 연구처럼 테스트 셋에서 top-1이 가장 높은 에폭. 실제보다 좋게 보이므로 굵게 쓰지 않고 "
+        "순위에도 쓰지 않음."
+    ),
+    "After the last epoch.": "마지막 에폭 뒤의 값.",
+    "Mean over classes, after the last epoch.": "마지막 에폭 뒤, 클래스별 평균.",
+    "Area under the per-region overlap up to 5 % false positives: it still tells models apart "
+    "whose AUROC is near 100.": (
+        "거짓 양성 5 %까지의 영역별 겹침 면적: AUROC가 100에 가까운 모델도 가려냄."
+    ),
+    "At the threshold with the best F1 on the test labels, as in the literature. It flatters, is "
+    "never bold and never ranks.": (
+        "문헌처럼 테스트 라벨에서 F1이 가장 높은 임계값. 실제보다 좋게 보이므로 굵게 쓰지 않고 순위에도 "
+        "쓰지 않음."
+    ),
+    "From data to a finished model, including the features of a frozen backbone even where they "
+    "came from a cache.": (
+        "데이터에서 완성된 모델까지의 시간. 캐시에서 온 고정 백본의 특징 계산도 포함."
+    ),
+    "Parameters and buffers of the checkpoint, without the frozen backbone.": (
+        "고정 백본을 뺀 체크포인트의 파라미터와 버퍼."
+    ),
+    "Steady state; a run that others disturbed is left out.": (
+        "안정 상태의 속도. 다른 작업의 방해를 받은 실행은 제외."
+    ),
+    "One image at a time, steady state.": "한 번에 한 장, 안정 상태.",
+    "The rise over model and batch in place.": "모델과 배치를 올린 뒤의 증가량.",
+}
+
+_STUDIES = {
+    "Columns and order of the original study. Its F1-Score is F1, its ROC-AUC is Image AUROC; its "
+    "threshold was chosen on the test images, which the details show as test-chosen.": (
+        "원본 연구의 열과 순서. 원본의 F1-Score는 F1, ROC-AUC는 Image AUROC. 원본의 임계값은 테스트 "
+        "이미지에서 골랐으며, 세부에는 '테스트로 고름'으로 나옴."
+    ),
+    "One seed. Values are those of the epoch that is best on the test set, except where the column "
+    "says otherwise. Its Top-1 Acc and Top-5 Acc are Top-1 and Top-5; its Recall, Precision and "
+    "F1-score are means over classes.": (
+        "시드 하나. 열에 따로 적지 않았으면 테스트 셋에서 가장 좋은 에폭의 값. 원본의 Top-1 Acc, Top-5 "
+        "Acc는 Top-1, Top-5이고 Recall, Precision, F1-score는 클래스별 평균."
+    ),
+    "Recipe `{recipe}`: ": "레시피 `{recipe}`: ",
+    "Left out above: {count} {noun} on other images or under another budget.": (
+        "위에서 제외: 다른 이미지 또는 다른 예산의 {count}{noun}."
+    ),
+    "Differences are of top-1 after the last epoch, in percentage points. With several seeds: mean "
+    "[95 % CI over seeds], and a verdict needs an interval on one side of zero. With one seed: "
+    "[95 % binomial interval], the sampling of test images alone. Not corrected for the number of "
+    "rows.": (
+        "차이는 마지막 에폭 뒤 top-1의 퍼센트포인트. 시드가 여럿이면 평균 [시드에 대한 95 % 신뢰구간]"
+        "이며, 구간이 0의 한쪽에 있어야 판정함. 시드가 하나면 [95 % 이항 구간], 즉 테스트 이미지의 "
+        "표집만 반영. 행의 수에 대해서는 보정하지 않음."
+    ),
+    "These runs do not ask H1 or H2 yet: each needs {first} and {second} on one dataset, with and "
+    "without the augmentation.": (
+        "아직 H1이나 H2를 물을 수 없음: 한 데이터셋에서 증강이 있는 것과 없는 것 모두 {first}와(과) "
+        "{second}이(가) 필요함."
+    ),
+    "{gainer} gains more from {title} than {other} does": (
+        "{title}에서 {gainer}이(가) {other}보다 더 이득을 얻음"
+    ),
+    "H3, pretraining does not change H1 and H2": "H3, 사전학습은 H1과 H2를 바꾸지 않음",
+    "{text}: of {cells}, {parts}.": "{text}: {cells} 중 {parts}.",
+    "{word} in {count}": "{word} {count}",
+    "{count} {noun} on a collapsed run.": "{count}{noun} 무너진 실행에 기댐.",
+    "With one seed, the sign flips with pretraining in {flips} of {count}.": (
+        "시드 하나로는 {count}칸 중 {flips}칸에서 사전학습에 따라 부호가 바뀜."
+    ),
+    "With one seed, the sign is for it in {plus} of {count} and against it in {minus}{tail}.": (
+        "시드 하나로는 {count}칸 중 {plus}칸에서 부호가 맞고 {minus}칸에서 반대{tail}."
+    ),
+    ", neither in {count}": ", {count}칸은 어느 쪽도 아님",
+    "Not answered: no category has both `{resnet}` and `{convnext}`, pretrained.": (
+        "답 없음: 사전학습된 `{resnet}`와(과) `{convnext}`이(가) 모두 있는 범주가 없음."
+    ),
+    "{dataset}: {verdict}; `{convnext}` minus `{resnet}` is {difference} points of {metric} over "
+    "{count} categories.": (
+        "{dataset}: {verdict}. {count}개 범주에서 `{convnext}` − `{resnet}`은 {metric} "
+        "{difference}포인트."
+    ),
+    "These runs do not ask the study's question. It compares `{resnet}` with `{convnext}`, "
+    'pretrained, on at least {least} categories of one dataset: `pytest bench -k "(rd_resnet50 or '
+    'rd_convnext_adapted) and pretrained" --recipes same`.': (
+        "이 실행들은 연구의 질문을 묻지 않음. 한 데이터셋의 범주 {least}개 이상에서 사전학습된 "
+        '`{resnet}`와(과) `{convnext}`을(를) 비교해야 함: `pytest bench -k "(rd_resnet50 or '
+        'rd_convnext_adapted) and pretrained" --recipes same`.'
+    ),
+    "Difference: ConvNeXt minus ResNet, mean over the categories of one dataset [95 % CI over "
+    "categories]; seeds are averaged within each category first. p: two-sided sign-flip test over "
+    "categories, exact for up to {limit} of them; fewer than {least} cannot reach p < "
+    "{significance:.2f}. No correction for the number of rows: the first row is the study's "
+    "question. Seed sd: standard deviation between seeds of one configuration and category, in "
+    "points; the test does not use it.": (
+        "차이: ConvNeXt − ResNet, 한 데이터셋 범주들의 평균 [범주에 대한 95 % 신뢰구간]. 먼저 범주 "
+        "안에서 시드를 평균함. p: 범주에 대한 양측 부호 뒤집기 검정, {limit}개까지 정확. {least}개보다 "
+        "적으면 p < {significance:.2f}에 이를 수 없음. 행의 수에 대해 보정하지 않음: 첫 행이 연구의 "
+        "질문. 시드 표준편차: 한 구성과 범주 안 시드 간 표준편차(포인트)이며 검정에 쓰지 않음."
+    ),
+}
+
+KOREAN: Mapping[str, str] = {
+    **_HEADINGS,
+    **_WORDS,
+    **_REASONS,
+    **_RANKS,
+    **_OVERVIEW,
+    **_PARAGRAPHS,
+    **_COLUMNS,
+    **_STUDIES,
+}

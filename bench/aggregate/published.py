@@ -1,0 +1,80 @@
+"""Our values against published ones: difference, acceptance band, and whether it is kept."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.aggregate.reference import MEAN, Reference
+from bench.aggregate.rows import Row
+from models.catalog import MODELS
+
+BANDS: Mapping[bool, Mapping[str, float]] = {
+    True: {"image_auroc": 0.010, "pixel_auroc": 0.005},
+    False: {"image_auroc": 0.015, "pixel_auroc": 0.010},
+}
+"""Largest difference from a published value, by whether the model is fitted in one pass. It is for
+the mean over all categories; a single category only warns, for seeds spread widely there."""
+
+_WARNS_ONLY = "smoke"
+
+
+@dataclass(frozen=True)
+class Against:
+    """One of our values against one published value.
+
+    Attributes:
+        ours: Our mean over seeds; None where we have no comparable run.
+        caution: Why the two are not comparable; empty where they are.
+        band: Largest difference that counts as the same result; None where there is none.
+    """
+
+    reference: Reference
+    metric: str
+    published: float
+    ours: float | None
+    caution: str = ""
+    band: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """Return ours minus published; None where they are not comparable."""
+        return None if self.ours is None or self.caution else self.ours - self.published
+
+    @property
+    def verdict(self) -> Literal["within", "above", "below", ""]:
+        """Return where the difference lies with respect to the band; empty without one."""
+        if self.difference is None or self.band is None:
+            return ""
+        if abs(self.difference) <= self.band + 1e-12:
+            return "within"
+        return "above" if self.difference > 0 else "below"
+
+
+def against_published(
+    rows: Iterable[Row], references: Iterable[Reference], profile: str
+) -> Iterator[Against]:
+    """Yield every published value, with ours where a whole run of the same configuration has one.
+
+    Random weights in place of pretrained ones and smoke runs are never compared.
+
+    Args:
+        rows: Rows of one table.
+        references: Published values of the same data.
+        profile: Profile of the rows.
+    """
+    whole = {
+        (row.label, row.case.init): row
+        for row in rows
+        if row.budget_share == 1 and profile != _WARNS_ONLY
+    }
+    for reference in references:
+        row = whole.get((reference.model, reference.init))
+        entry = MODELS.get(reference.model.partition(".")[0])
+        one_pass = entry is not None and all(
+            recipe.optimizer == "none" for recipe in entry.recipes.values()
+        )
+        for name, value in reference.metrics.items():
+            own = row.metric(reference.head, name) if row else None
+            caution = reference.cautions.get(name, "")
+            band = BANDS[one_pass].get(name) if reference.category == MEAN and not caution else None
+            yield Against(reference, name, value, own.mean if own else None, caution, band)

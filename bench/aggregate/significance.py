@@ -1,0 +1,243 @@
+"""Which of several rows differ: tests of all pairs at once, and the ranks that they allow.
+
+A rank is a range: a row may be as good as one better than the count of rows shown to be better
+than it, and as bad as the count of rows shown to be worse leaves room for. All pairs are tested
+and corrected together (Holm 1979), so that with 95 % confidence every true rank is in its range.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.aggregate.statistics import SIGNIFICANCE
+
+Floats = npt.NDArray[np.float64]
+
+_EXACT_PAIRS = 6
+"""Fewest unequal pairs with which Wilcoxon's exact two-sided test can reach .05."""
+
+
+@dataclass(frozen=True)
+class PairTests:
+    """Some rows tested against each other.
+
+    Attributes:
+        p: ``(K, K)`` p of no difference, corrected for the number of pairs; 1 on the diagonal and
+            where nothing was tested.
+        better: ``(K, K)`` booleans: the row is shown to be better than the column.
+        family: Number of pairs that the correction is for.
+    """
+
+    p: Floats
+    better: npt.NDArray[np.bool_]
+    family: int
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Return the best and the worst rank that each row may have."""
+        count = len(self.p)
+        above, below = self.better.sum(0), self.better.sum(1)
+        return [(1 + int(a), count - int(b)) for a, b in zip(above, below, strict=True)]
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p corrected for their number by Holm's step-down procedure.
+
+    NaN, a test that could not be made, counts in the number and stays unrejected (1).
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    values = np.where(np.isnan(p), 1.0, np.asarray(p, dtype=np.float64))
+    order = np.argsort(values, kind="stable")
+    steps = values[order] * np.arange(len(values), 0, -1)
+    corrected = np.empty_like(steps)
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(value) for value in corrected]
+
+
+def over_images(
+    means: Sequence[float],
+    groups: Sequence[Sequence[Floats]],
+    seed_errors: Sequence[tuple[float, int]],
+) -> Floats:
+    """Return ``(K, K)`` p of paired tests on the same images, spread over seeds included.
+
+    The variance of a difference is DeLong's, of the placements averaged over seeds, plus each
+    side's own variance over seeds; degrees of freedom are Welch and Satterthwaite's.
+
+    Args:
+        means: The metric of each row, averaged over its seeds.
+        groups: By row and group of images: ``(N,)`` contributions averaged over seeds.
+        seed_errors: Squared standard error over seeds and number of seeds of each row; zero and
+            one where a row has no randomness.
+
+    Example:
+        >>> right = [np.array([1.0] * 8 + [0.0] * 8), np.array([0.0] * 8 + [1.0] * 8)]
+        >>> p = over_images([0.5, 0.5], [[right[0]], [right[1]]], [(0.0, 1)] * 2)
+        >>> float(p[0, 1])
+        1.0
+    """
+    terms = []
+    for group in zip(*groups, strict=True):
+        stacked = np.stack(group)
+        spread = np.atleast_2d(np.cov(stacked))
+        own = np.diagonal(spread)
+        variance = np.maximum(own[:, None] + own[None, :] - 2 * spread, 0.0)
+        terms.append((variance / stacked.shape[1], stacked.shape[1] - 1.0))
+    return _p_of_terms(means, terms, seed_errors)
+
+
+def over_intervals(
+    means: Sequence[float], errors: Sequence[float], seed_errors: Sequence[tuple[float, int]]
+) -> Floats:
+    """Return ``(K, K)`` p of tests from each row's own standard error over images.
+
+    Scores of two models on the same images go up and down together, which this cannot see: it is
+    the more careful test, never the sharper one.
+
+    Args:
+        means: The metric of each row.
+        errors: Standard error over images of each row.
+        seed_errors: As for `over_images`.
+    """
+    squares = np.square(errors)
+    return _p_of_terms(means, [(squares[:, None] + squares[None, :], math.inf)], seed_errors)
+
+
+def _p_of_terms(
+    means: Sequence[float],
+    terms: Sequence[tuple[Floats, float]],
+    seed_errors: Sequence[tuple[float, int]],
+) -> Floats:
+    from scipy.special import stdtr
+
+    values = np.asarray(means, dtype=np.float64)
+    total = np.zeros((len(values), len(values)))
+    fourth = np.zeros_like(total)
+    for variance, degrees in terms:
+        total += variance
+        fourth += variance**2 / degrees
+    squares = np.array([square for square, _ in seed_errors])
+    by_freedom = squares**2 / np.array([max(count - 1, 1) for _, count in seed_errors])
+    total += squares[:, None] + squares[None, :]
+    fourth += by_freedom[:, None] + by_freedom[None, :]
+    difference = np.abs(values[:, None] - values[None, :])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = np.where(fourth > 0, total**2 / fourth, 1e12)
+        p: Floats = 2 * stdtr(freedom, -difference / np.sqrt(total))
+    # Without any spread nothing can be tested, however far apart the two are.
+    return np.where(total > 0, p, 1.0)
+
+
+def over_blocks(values: Floats) -> Floats:
+    """Return ``(K, K)`` p of Wilcoxon's signed-rank test of each pair over blocks.
+
+    Args:
+        values: ``(K, N)``: rows by blocks, such as categories.
+    """
+    from scipy.stats import wilcoxon
+
+    count = len(values)
+    first, second = np.triu_indices(count, 1)
+    differences = values[first] - values[second]
+    found = np.ones(len(differences))
+    # Fewer unequal pairs cannot be significant, and some versions of SciPy warn about them.
+    able = (differences != 0).sum(1) >= _EXACT_PAIRS
+    distinct = able & _all_distinct(np.abs(differences))
+    if distinct.any():  # SciPy's exact test, of all of these pairs at once
+        found[distinct] = wilcoxon(differences[distinct], axis=1).pvalue
+    for pair in np.flatnonzero(able & ~distinct):
+        found[pair] = wilcoxon(differences[pair]).pvalue
+    p = np.ones((count, count))
+    p[first, second] = p[second, first] = found
+    return p
+
+
+def _all_distinct(sizes: Floats) -> npt.NDArray[np.bool_]:
+    """Return which rows have neither zeros nor ties."""
+    ordered = np.sort(sizes, axis=1)
+    return np.asarray((ordered[:, 0] > 0) & (np.diff(ordered) > 0).all(1))
+
+
+def all_pairs(p: Floats, means: Sequence[float]) -> PairTests:
+    """Correct the p of all pairs together.
+
+    Args:
+        p: ``(K, K)`` uncorrected.
+        means: By row; a higher one is better.
+    """
+    first, second = np.triu_indices(len(p), 1)
+    return _tested(p, means, first, second)
+
+
+def against_best(p: Floats, means: Sequence[float]) -> PairTests:
+    """Correct the p of the best row against each other one; other pairs stay untested."""
+    best = int(np.argmax(means))
+    others = np.array([row for row in range(len(p)) if row != best], dtype=np.int64)
+    return _tested(p, means, np.full_like(others, best), others)
+
+
+def _tested(
+    p: Floats, means: Sequence[float], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+) -> PairTests:
+    corrected = np.ones_like(p)
+    corrected[first, second] = holm(p[first, second].tolist())
+    corrected[second, first] = corrected[first, second]
+    values = np.asarray(means)
+    better = (corrected < SIGNIFICANCE) & (values[:, None] > values[None, :])
+    return PairTests(corrected, better, len(first))
+
+
+def fewest_blocks(comparisons: int) -> int:
+    """Return the fewest blocks with which Wilcoxon's test can reach significance after Holm.
+
+    Example:
+        >>> fewest_blocks(1), fewest_blocks(3), fewest_blocks(45)
+        (6, 7, 11)
+    """
+    return max(_EXACT_PAIRS, math.ceil(math.log2(2 * comparisons / SIGNIFICANCE)))
+
+
+def friedman_p(values: Floats) -> float:
+    """Return the p of Friedman's test that no row differs, over blocks.
+
+    Args:
+        values: ``(K, N)``: at least three rows by blocks.
+    """
+    from scipy.stats import friedmanchisquare
+
+    if (values == values[:1]).all():
+        return 1.0  # SciPy divides by zero
+    return float(friedmanchisquare(*values).pvalue)
+
+
+def average_ranks(values: Floats) -> Floats:
+    """Return each row's rank averaged over blocks; the highest value has rank 1, ties share.
+
+    Example:
+        >>> average_ranks(np.array([[0.9, 0.8], [0.7, 0.8]])).tolist()
+        [1.25, 1.75]
+    """
+    from scipy.stats import rankdata
+
+    ranks: Floats = rankdata(-values, axis=0).mean(1)
+    return ranks
+
+
+def critical_difference(rows: int, blocks: int, significance: float = SIGNIFICANCE) -> float:
+    """Return the difference of average ranks from which two rows differ by Nemenyi's test.
+
+    Demšar 2006, equation 4: q √(k (k + 1) / 6 N), with q the studentized range's quantile by √2.
+
+    Example:
+        >>> round(critical_difference(4, 14), 2)
+        1.25
+    """
+    from scipy.stats import studentized_range
+
+    q = float(studentized_range.ppf(1 - significance, rows, math.inf)) / math.sqrt(2)
+    return q * math.sqrt(rows * (rows + 1) / (6 * blocks))

@@ -1,0 +1,152 @@
+"""``python -m bench ensemble``: does an ensemble of finished runs beat the best of them?"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.arguments import positive
+from bench.commands.command import CommandError
+from datasets_lib.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from bench.ensemble.choose import Choice
+    from bench.ensemble.members import Panel
+    from bench.report.paired_runs import Run
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "ensemble",
+        help="test whether an ensemble of finished runs beats the best of them",
+        description="Choose two to five runs on one half of their test images and report what "
+        "they gain together on the other half. Nothing is trained again: scores and maps are "
+        "those that the runs kept.",
+    )
+    command.add_argument(
+        "--top",
+        type=positive,
+        default=5,
+        metavar="N",
+        help="number of models that subsets are made of, the best of different families first "
+        "(default 5)",
+    )
+    command.add_argument(
+        "-k",
+        dest="expression",
+        default="",
+        metavar="EXPR",
+        help="cases to consider, as in pytest -k, such as 'surface and not patchcore'",
+    )
+    command.add_argument("--profile", help="profile of the runs (default: each profile by itself)")
+    command.add_argument(
+        "--records",
+        nargs="+",
+        type=Path,
+        default=[Path("results/runs/records.jsonl")],
+        metavar="FILE",
+        help="JSONL files of records, in the runs folder of the results "
+        "(default: results/runs/records.jsonl)",
+    )
+    command.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="write the chosen ensemble as one file that predict takes; its members need saved "
+        "models (pytest bench … --save-models)",
+    )
+    command.add_argument("--out", type=Path, metavar="FILE", help="Markdown file to write to")
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from bench.ensemble.choose import choose
+    from bench.ensemble.members import panels
+    from bench.ensemble.report import ensemble_report
+
+    if not 2 <= options.top <= 20:
+        raise CommandError(f"--top: wanted 2 to 20 models, found {options.top}.")
+    found = panels(_runs(options))
+    usable = [panel for panel in found if not _too_small(panel)]
+    if not usable:
+        raise CommandError(_nothing(found))
+    choices = [choose(panel, options.top) for panel in usable]
+    if options.save is not None:
+        _save(choices, options.save)
+    report = ensemble_report(choices)
+    passed_over = [
+        f"* {panel.title}: {_too_small(panel)}" for panel in found if panel not in usable
+    ]
+    if passed_over:
+        report += "\n".join(["", "Passed over:", "", *passed_over, ""])
+    if options.out is None:
+        print(report, end="")
+    else:
+        with atomic_path(options.out) as temporary:
+            temporary.write_text(report, encoding="utf-8")
+        print(options.out)
+    return 0
+
+
+def _save(choices: "list[Choice]", path: Path) -> None:
+    """Write the chosen ensemble of one set of images."""
+    from bench.checkpoint.metadata import CheckpointError
+    from bench.ensemble.members import NoMemberError
+    from bench.ensemble.saved import save_ensemble
+
+    if len(choices) > 1:
+        names = ", ".join(choice.panel.title for choice in choices)
+        raise CommandError(f"--save writes one ensemble, found {names}: select one with -k.")
+    try:
+        save_ensemble(choices[0], path)
+    except (NoMemberError, CheckpointError) as error:
+        raise CommandError(f"The ensemble was not saved: {error}") from None
+    print(f"saved {path}", file=sys.stderr)
+
+
+def _runs(options: argparse.Namespace) -> "list[Run]":
+    """Return the finished runs that were asked for."""
+    from bench.report.paired_runs import Run
+    from bench.selection import matching
+    from bench.store import read_records
+
+    if missing := [str(path) for path in options.records if not path.is_file()]:
+        raise CommandError(
+            f"No records at {', '.join(missing)}. Run some cases first, such as "
+            "pytest bench -k anomaly_zoo, or name the files with --records."
+        )
+    runs = [Run(record, file) for file in options.records for record in read_records([file])]
+    runs = [run for run in runs if options.profile in {None, run.record.key.profile}]
+    if options.expression:
+        try:
+            cases = set(matching([run.record.case for run in runs], options.expression))
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        runs = [run for run in runs if run.record.case in cases]
+    return runs
+
+
+def _too_small(panel: "Panel") -> str:
+    """Return why nothing can be made of a panel; empty if something can."""
+    if len(panel.members) < 2:
+        reasons = "; ".join(f"{name}: {why}" for name, why in panel.left_out.items())
+        return f"{len(panel.members)} of two models at least" + (f" ({reasons})" if reasons else "")
+    defective = int(panel.members[0].labels.sum())
+    normal = len(panel.members[0].labels) - defective
+    if min(normal, defective) < 4:
+        return f"{normal} normal and {defective} defective test images, wanted four of each"
+    return ""
+
+
+def _nothing(found: "list[Panel]") -> str:
+    if not found:
+        return (
+            "No finished anomaly runs of one category were selected: run at least two models, such "
+            "as pytest bench -k 'surface and (padim or dfm)', or change -k, --profile or --records."
+        )
+    return "\n".join(["Wanted two models on the same images at least, found:", *_reasons(found)])
+
+
+def _reasons(panels: "list[Panel]") -> list[str]:
+    return [f"* {panel.title}: {_too_small(panel)}" for panel in panels]

@@ -1,0 +1,112 @@
+"""``python -m bench export``: write a saved model for other programs, and check it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.arguments import positive
+from bench.commands.command import CommandError, add_cache_dir, add_data_dir, cache_dir_of
+
+_IMAGES = 32
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "export",
+        help="write a saved model as ONNX or as a program of torch.export",
+        description="Preprocessing is inside: images (B, height, width, 3) of 8 bits go in, raw "
+        "scores (B) and maps (B, h, w) come out. The file is run on real images and kept only if "
+        "it agrees with the checkpoint; a JSON file beside it says what it is and how it agreed.",
+    )
+    command.add_argument("checkpoint", type=Path, help="file that --save-models wrote")
+    command.add_argument("--format", choices=("onnx", "torch"), default="onnx")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE", help="file to write (default: beside the checkpoint)"
+    )
+    command.add_argument("--opset", type=positive, default=18, metavar="N", help="18 to 20")
+    command.add_argument("--head", help="scoring head (default: the one that ranks)")
+    command.add_argument(
+        "--frames",
+        action="store_true",
+        help="take images of the model's own size alone: a graph without resizing, for programs "
+        "that resize as Pillow does",
+    )
+    command.add_argument(
+        "--images",
+        nargs="+",
+        metavar="PATH",
+        help="images or folders to check on (default: test images of the model's dataset)",
+    )
+    add_data_dir(command)
+    add_cache_dir(command)
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from bench.checkpoint.metadata import CheckpointError
+    from bench.export.description import TOLERANCE
+    from bench.export.errors import ExportError
+    from bench.export.export import SUFFIXES, export_checkpoint
+    from bench.export.write import OPSETS
+
+    if options.opset not in OPSETS:
+        raise CommandError(f"--opset: wanted 18 to 20, found {options.opset}.")
+    suffix = SUFFIXES[options.format]
+    out: Path = options.out or options.checkpoint.with_suffix(suffix)
+    if out.suffix != suffix:
+        raise CommandError(f"--out {out}: wanted a name that ends in {suffix}.")
+    try:
+        description = export_checkpoint(
+            options.checkpoint,
+            out,
+            _images(options),
+            form=options.format,
+            opset=options.opset,
+            head=options.head,
+            any_size=not options.frames,
+            warn=lambda text: print(text, file=sys.stderr),
+        )
+    except (CheckpointError, ExportError) as error:
+        raise CommandError(f"{options.checkpoint}: {error}") from None
+    check = description.check
+    assert check is not None
+    print(out)
+    print(out.with_suffix(".json"))
+    own = ""
+    if check.own_size_difference is not None:
+        own = f", {check.own_size_difference:.1e} on {check.own_size_images} that the graph resized"
+    print(
+        f"largest difference from the checkpoint {check.difference:.1e} on {check.images} images "
+        f"in batches of {' and '.join(map(str, check.batch_sizes))}{own} ({check.runtime})",
+        file=sys.stderr,
+    )
+    if check.pillow_difference is not None and check.pillow_difference > TOLERANCE:
+        print(
+            f"images that the graph resizes differ by up to {check.pillow_difference:.1e} from "
+            "training's, for this Pillow resizes some along columns first: resize by Pillow, as "
+            "python -m bench predict does, where that matters",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _images(options: argparse.Namespace) -> Sequence[Path]:
+    """Return the images to check on: those that were named, or the dataset's test images."""
+    from bench.predict.sources import named_frames
+
+    if options.images:
+        frames = [frame for name in options.images for frame in named_frames(name)]
+        return [frame.path for frame in frames][:_IMAGES]
+    return _test_images(options)
+
+
+def _test_images(options: argparse.Namespace) -> Sequence[Path]:
+    from bench.checkpoint.file import read_checkpoint
+    from bench.export.images import test_images
+    from datasets_lib.paths import data_dirs
+
+    cache_dir = cache_dir_of(options)
+    metadata = read_checkpoint(options.checkpoint).metadata
+    return test_images(metadata, data_dirs(options.data_dir, cache_dir), cache_dir, _IMAGES)

@@ -1,0 +1,77 @@
+"""``python -m bench nightly``: run what changed, compare, confirm, report; for cron and CI."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from bench.commands.night_options import add_night_options, night_options_of
+from bench.commands.session_options import add_session_options, select
+
+if TYPE_CHECKING:
+    from bench.regression.night import Nightly
+    from bench.regression.verdicts import Verdicts
+    from bench.settings import Settings
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "nightly",
+        help="run what changed, compare it with the baseline, confirm and report",
+        description="Exit code 0: nothing regressed; 10: a regression was confirmed; 11: only runs "
+        "failed, or another night is running.",
+    )
+    add_night_options(command)
+    add_session_options(command)
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from bench.regression.night import NightError, Nightly
+    from bench.regression.outcomes import INFRASTRUCTURE_EXIT
+
+    selected = select(options)
+    how = night_options_of(options)
+    nightly = Nightly(selected.settings, dict(selected.datasets), selected.cases, how, _say)
+    try:
+        verdicts = nightly.run(_asked(options, selected.settings))
+    except NightError as error:
+        print(error, file=sys.stderr)
+        return INFRASTRUCTURE_EXIT
+    return _close(nightly, verdicts)
+
+
+def _close(nightly: "Nightly", verdicts: "Verdicts") -> int:
+    """Write report and leaderboards, and end the night."""
+    from bench.regression.night_report import night_report, summary
+    from bench.report.leaderboard import write_leaderboard
+    from bench.run.job import now
+    from datasets_lib.atomic import atomic_path
+
+    results = nightly.settings.results_dir
+    report = results / "nightly" / f"{verdicts.night.name}.md"
+    with atomic_path(report) as temporary:
+        temporary.write_text(night_report(verdicts, nightly.ledger), encoding="utf-8")
+    records = nightly.store.records()
+    if any(record.status == "ok" for record in records):
+        write_leaderboard(records, results)
+    if not verdicts.night.ended:
+        verdicts.night.end(now())
+    print(summary(verdicts))
+    print(f"report       {report}")
+    return verdicts.exit_code
+
+
+def _asked(options: argparse.Namespace, settings: "Settings") -> str:
+    """Return the request in words: what a killed night must have in common to go on."""
+    parts = [f"profile {settings.profile}", f"device {settings.device}"]
+    parts += [f"-k '{options.keyword}'"] if options.keyword else []
+    parts += [f"budget {options.budget:.0f} s"] if options.budget else []
+    parts += [f"{settings.seeds} seeds"] if settings.seeds > 1 else []
+    parts += [f"{settings.images_seen} images seen"] if settings.images_seen else []
+    parts += [f"{settings.image_size} px"] if settings.image_size else []
+    return ", ".join([*parts, f"baseline {options.baseline}"])
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

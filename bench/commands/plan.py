@@ -1,0 +1,59 @@
+"""``python -m bench plan``: what a night would run, why, for how long and in which order."""
+
+import argparse
+
+from tabulate import tabulate
+
+from bench.commands.night_options import add_night_options, night_options_of
+from bench.commands.session_options import add_session_options, select
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "plan", help="show what a night would run, why, for how long and in which order"
+    )
+    add_night_options(command)
+    add_session_options(command)
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from bench.finished import Finished
+    from bench.regression.baselines import Baselines
+    from bench.regression.ledger import Ledger
+    from bench.regression.plan import make_plan
+    from bench.run.inputs import Finder, tapped_layers
+    from bench.store import Store
+
+    selected = select(options)
+    settings, how = selected.settings, night_options_of(options)
+    finder = Finder(settings, dict(selected.datasets), tapped_layers(selected.cases))
+    present = [case for case in selected.cases if finder.has_data(case)]
+    plan = make_plan(
+        present,
+        finder,
+        Finished(Store(settings.runs_dir)),
+        Baselines(settings.results_dir, how.baseline),
+        budget_s=how.budget_s,
+        canaries=how.canaries,
+        rotation=how.rotation,
+        alarmed={alarm.configuration for alarm in Ledger(settings.results_dir).open()},
+    )
+    rows = [[one.case.id, one.reason, one.why, f"{one.seconds:.0f}"] for one in plan.planned]
+    if rows:
+        print(tabulate(rows, headers=["case", "reason", "why", "s"], disable_numparse=True))
+    running = [one for one in plan.planned if not one.record]
+    print(f"{len(running)} cases would run, about {plan.seconds:.0f} s")
+    if plan.unchanged:
+        print(f"{plan.unchanged} cases did not change and would not run")
+    if plan.over_budget:
+        more = sum(one.seconds for one in plan.over_budget)
+        print(f"{len(plan.over_budget)} cases are over the budget, {more:.0f} s more")
+    if lacking := len(selected.cases) - len(present):
+        print(f"{lacking} cases lack their data: python -m bench data list says how to get them")
+    for reason, count in plan.skipped.items():
+        print(f"{count} cases cannot run: {reason}")
+    for case, problem in plan.problems.items():
+        print(f"{case}: {problem}")
+    return 0

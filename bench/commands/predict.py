@@ -1,0 +1,319 @@
+"""``python -m bench predict``: predict images with a saved model."""
+
+import argparse
+import csv
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from bench.arguments import positive
+from bench.commands.command import CommandError
+from bench.commands.output import printable_path
+
+if TYPE_CHECKING:
+    from bench.predict.decision import Rule, Sensitivity
+    from bench.predict.pictures import Pictures
+    from bench.predict.stream import Frame, Scored, Scorer
+
+FIELDS = ("image", "score", "score01", "label", "threshold", "regions", "ms")
+CLASS_FIELDS = ("image", "label", "probability", "probabilities", "ms")
+_TOP = 5
+
+_EPILOG = """\
+Each image is a line. score is the model's raw score, higher is more anomalous; score01 the share of
+held-out normal images that score below; label is defective where the score is above the threshold,
+else normal; regions are the parts of the map above its threshold, in pixels of the image. A
+classifier's lines have label, probability and the probabilities of the likeliest classes. An image
+that cannot be read has a line with its error. Exit code: 0 all images predicted, 1 some were not, 2
+nothing could be done."""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "predict", help="predict images with a model that --save-models saved", epilog=_EPILOG
+    )
+    command.add_argument(
+        "checkpoint", type=Path, help="file that --save-models wrote, or an .onnx file of export"
+    )
+    command.add_argument(
+        "source",
+        nargs="*",
+        help="image files, folders, patterns such as 'parts/**/*.png', or - for standard input: "
+        "paths one a line, or image files one after the other",
+    )
+    command.add_argument(
+        "--watch", type=Path, metavar="DIR", help="predict what is put into a folder, until Ctrl-C"
+    )
+    command.add_argument(
+        "--idle", type=_seconds, metavar="S", help="with --watch: stop when nothing came for S s"
+    )
+    command.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+    command.add_argument("--batch-size", type=positive, default=32, metavar="N")
+    command.add_argument("--head", help="scoring head (default: the one that ranks)")
+    command.add_argument("--category", help="category, for a model of several")
+    rule = command.add_mutually_exclusive_group()
+    rule.add_argument(
+        "--threshold",
+        metavar="T",
+        help="a number, or the name of a threshold in the checkpoint (default calibrated_p95)",
+    )
+    rule.add_argument(
+        "--sensitivity",
+        type=_sensitivity,
+        metavar="Q[xM]",
+        help="quantile of held-out normal images, such as 0.99, and a factor on its distance from "
+        "their median, such as 0.99x1.2",
+    )
+    command.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write there, not to the screen")
+    command.add_argument(
+        "--maps", type=Path, metavar="DIR", help="write heat maps and overlays, in one color scale"
+    )
+    command.add_argument(
+        "--contours", action="store_true", help="outline the regions in the overlays"
+    )
+    command.add_argument("--max-megapixels", type=positive, metavar="N")
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if not options.source and options.watch is None:
+        raise CommandError("predict wants images: files, folders, patterns, - or --watch DIR.")
+    if options.contours and options.maps is None:
+        raise CommandError("--contours outlines regions in overlays: name a folder with --maps.")
+    scorer = load_scorer(options.checkpoint, options.device)
+    if scorer.metadata.task == "classification":
+        return _predict(options, scorer, CLASS_FIELDS, lambda result: _class_line(scorer, result))
+    return _predict(options, scorer, FIELDS, _anomaly_lines(options, scorer))
+
+
+def load_scorer(path: Path, device: str) -> "Scorer":
+    """Return the model of a checkpoint.
+
+    Raises:
+        CommandError: The file or the device cannot be used.
+    """
+    from bench.checkpoint.metadata import CheckpointError
+
+    try:
+        if path.suffix == ".onnx":
+            from bench.export.onnx_file import load_onnx
+
+            return load_onnx(path, device)
+        from bench.ensemble.saved import is_ensemble, load_ensemble
+        from bench.predict.predictor import load_checkpoint
+        from bench.run.device import DeviceError
+    except CheckpointError as error:
+        raise CommandError(str(error)) from None
+    try:
+        return load_ensemble(path, device) if is_ensemble(path) else load_checkpoint(path, device)
+    except (CheckpointError, DeviceError) as error:
+        raise CommandError(str(error)) from None
+    except RuntimeError as error:  # torch's word on a device that is none
+        raise CommandError(f"--device {device}: {str(error).splitlines()[0]}") from None
+
+
+def _predict(
+    options: argparse.Namespace,
+    scorer: "Scorer",
+    fields: tuple[str, ...],
+    line_of: "Callable[[Scored], dict[str, Any]]",
+) -> int:
+    from bench.predict.stream import predict_stream
+    from datasets_lib.images.decode import set_pixel_limit
+
+    set_pixel_limit(options.max_megapixels)
+    failed = count = 0
+    with ExitStack() as stack:
+        out: TextIO = sys.stdout
+        if options.out is not None:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            out = stack.enter_context(options.out.open("w", newline="", encoding="utf-8"))
+        write = _writer(out, options.format, fields)
+        results = predict_stream(
+            scorer, _frames(options), options.batch_size, keep_data=options.maps is not None
+        )
+        for result in _within_memory(results):
+            count += 1
+            if result.error:
+                failed += 1
+                write({"image": printable_path(result.frame.name), "error": result.error})
+            else:
+                write(line_of(result))
+    if failed:
+        print(f"{failed} of {count} images could not be predicted", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _within_memory(results: "Iterator[Scored]") -> "Iterator[Scored]":
+    """Yield results; say what to do where memory does not suffice for a batch.
+
+    Raises:
+        CommandError: It does not.
+    """
+    try:
+        yield from results
+    except (MemoryError, RuntimeError) as error:
+        # torch's errors of a device and of the host are both RuntimeErrors.
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        raise CommandError(
+            f"Out of memory: {(str(error).splitlines() or ['no reason given'])[0]} Choose a "
+            "smaller --batch-size."
+        ) from None
+
+
+def _frames(options: argparse.Namespace) -> "Iterator[Frame | None]":
+    from bench.predict.sources import named_frames, piped_frames, watched_frames
+
+    def of(source: str) -> "Iterable[Frame | None]":
+        return piped_frames(sys.stdin.buffer) if source == "-" else named_frames(source)
+
+    yield from chain.from_iterable(map(of, options.source))
+    if options.watch is not None:
+        yield None
+        yield from watched_frames(options.watch, options.idle)
+
+
+def _writer(out: TextIO, kind: str, fields: tuple[str, ...]) -> Callable[[dict[str, Any]], None]:
+    """Return a function that writes a line at once, for those who wait for it."""
+    if kind == "csv":
+        table = csv.DictWriter(out, (*fields, "error"))
+        table.writeheader()
+
+        def write(line: dict[str, Any]) -> None:
+            table.writerow(
+                {
+                    name: json.dumps(value) if isinstance(value, list | dict) else value
+                    for name, value in line.items()
+                }
+            )
+            out.flush()
+
+        return write
+    return lambda line: print(json.dumps(line, ensure_ascii=False), file=out, flush=True)
+
+
+def _anomaly_lines(
+    options: argparse.Namespace, scorer: "Scorer"
+) -> "Callable[[Scored], dict[str, Any]]":
+    """Return what makes the lines of an anomaly model, and its pictures on the way."""
+    from bench.predict.decision import RuleError, calibration_of, choose_rule, regions, score01
+
+    metadata = scorer.metadata
+    head = options.head or metadata.heads[0]
+    try:
+        own = calibration_of(metadata, head, options.category)
+        rule = choose_rule(own, options.threshold, options.sensitivity)
+    except RuleError as error:
+        raise CommandError(str(error)) from None
+    _say(metadata.case, rule)
+    pictures = _pictures(options, scorer, own, rule)
+    places: dict[str, str] = {}
+
+    def line(result: "Scored") -> dict[str, Any]:
+        score, values = result.scores[head], result.maps.get(head)
+        if pictures is not None and values is not None:
+            place = _place(result.frame, places)
+            pictures.draw(result.data, result.frame.path, values, place)
+        found = None
+        if values is not None and rule.map_threshold is not None:
+            found = regions(values, rule.map_threshold, metadata.preprocessing, result.size)
+        return {
+            "image": printable_path(result.frame.name),
+            "score": score if math.isfinite(score) else None,
+            "score01": score01(own, score),
+            "label": rule.label(score),
+            "threshold": rule.threshold,
+            "regions": found,
+            "ms": round(result.ms, 3),
+        }
+
+    return line
+
+
+def _place(frame: "Frame", taken: dict[str, str]) -> str:
+    """Return the place of an image's pictures, numbered where another image of its name has it."""
+    place, number = frame.place, 1
+    while taken.setdefault(place, frame.name) != frame.name:
+        number += 1
+        place = f"{frame.place}-{number}"
+    return place
+
+
+def _pictures(
+    options: argparse.Namespace, scorer: "Scorer", own: Any, rule: "Rule"
+) -> "Pictures | None":
+    """Return what draws the maps, or None where no picture is wanted.
+
+    Raises:
+        CommandError: The head has no maps, or no threshold to outline.
+    """
+    from bench.predict.pictures import Pictures
+
+    if options.maps is None:
+        return None
+    if own.map_range is None:
+        raise CommandError("--maps: this head gives scores alone, without maps. Leave it out.")
+    if options.contours and rule.map_threshold is None:
+        raise CommandError(
+            f"--contours wants a threshold for maps, found none ({rule.about}). Leave it out."
+        )
+    contour = rule.map_threshold if options.contours else None
+    pictures = Pictures(options.maps, own, scorer.metadata.preprocessing, contour)
+    pictures.draw_scale()
+    return pictures
+
+
+def _class_line(scorer: "Scorer", result: "Scored") -> dict[str, Any]:
+    assert result.probabilities is not None
+    order = (-result.probabilities).argsort(kind="stable")[:_TOP].tolist()
+    shares = {scorer.metadata.classes[each]: float(result.probabilities[each]) for each in order}
+    label, probability = next(iter(shares.items()))
+    return {
+        "image": printable_path(result.frame.name),
+        "label": label,
+        "probability": probability,
+        "probabilities": shares,
+        "ms": round(result.ms, 3),
+    }
+
+
+def _say(case: str, rule: "Rule") -> None:
+    if rule.threshold is None:
+        print(f"{case}: {rule.about}", file=sys.stderr)
+    else:
+        print(f"{case}: defective above {rule.threshold:.6g} ({rule.about})", file=sys.stderr)
+
+
+def _sensitivity(text: str) -> "Sensitivity":
+    """Parse ``0.99`` or ``0.99x1.2``."""
+    from bench.predict.decision import Sensitivity
+
+    quantile, _, margin = text.partition("x")
+    try:
+        found = Sensitivity(float(quantile), float(margin or 1))
+    except ValueError:
+        found = Sensitivity(math.nan)
+    if not (0 < found.quantile < 1 and 0 < found.margin < math.inf):
+        raise argparse.ArgumentTypeError(
+            f"wanted a quantile between 0 and 1 and maybe a margin above 0, such as 0.99 or "
+            f"0.99x1.2, found '{text}'"
+        )
+    return found
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"wanted a number of seconds above 0, found '{text}'")
+    return seconds

@@ -1,0 +1,188 @@
+"""``python -m bench show``: one run's numbers, curve, files, and the command to repeat it."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.commands.command import CommandError
+from bench.commands.output import printable_path
+
+if TYPE_CHECKING:
+    from bench.record import Record
+    from bench.report.paired_runs import Run
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_SPARK_LENGTH = 40
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "show", help="show a case's newest run: metrics, curve, pictures, command to repeat it"
+    )
+    command.add_argument("case", metavar="CASE", help="id of a case, or a part that one alone has")
+    command.add_argument(
+        "--records",
+        nargs="+",
+        type=Path,
+        default=[Path("results/runs/records.jsonl")],
+        metavar="FILE",
+        help="JSONL files of records (default: results/runs/records.jsonl)",
+    )
+    command.add_argument("--profile", help="profile of the run (default: that of the newest one)")
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if missing := [str(path) for path in options.records if not path.is_file()]:
+        raise CommandError(
+            f"No records at {', '.join(missing)}. Run some cases first, such as "
+            "pytest bench -k rd_resnet18, or name the files with --records."
+        )
+    runs = _runs_of(options.records, options.case, options.profile)
+    for line in _lines(runs[-1], [run.record for run in runs[:-1]]):
+        print(printable_path(line))
+    return 0
+
+
+def sparkline(values: Sequence[float], length: int = _SPARK_LENGTH) -> str:
+    """Return values as a row of blocks, each the mean of its part of them.
+
+    >>> sparkline([8, 4, 2, 1, 0, 0]), sparkline([1.0, 1.0]), sparkline(range(100), 4)
+    ('█▅▃▂▁▁', '▁▁', '▁▃▆█')
+    """
+    count = min(length, len(values))
+    ends = [len(values) * place // count for place in range(count + 1)] if count else [0]
+    parts = [values[a:b] for a, b in pairwise(ends)]
+    means = [sum(part) / len(part) for part in parts]
+    low, high = min(means, default=0.0), max(means, default=0.0)
+    step = (high - low) / (len(_BLOCKS) - 1) or 1.0
+    return "".join(_BLOCKS[round((mean - low) / step)] for mean in means)
+
+
+def _runs_of(files: Sequence[Path], case: str, profile: str | None) -> "list[Run]":
+    """Return the runs of the case that a text names, the newest last.
+
+    Raises:
+        CommandError: No case or several have the text in their id.
+    """
+    from bench.aggregate.frame import recency_key
+    from bench.near_names import near_names
+    from bench.report.paired_runs import Run
+    from bench.store import read_records
+
+    every = [Run(record, file) for file in files for record in read_records([file])]
+    every.sort(key=lambda run: recency_key(run.record))
+    known = {run.record.key.id for run in every}
+    ids = [case] if case in known else sorted(name for name in known if case in name)
+    if not ids:
+        close = near_names(case, known | {name.partition("-")[0] for name in known})
+        meant = f"Did you mean {' or '.join(close)}? " if close else ""
+        raise CommandError(
+            f"Wanted a case of the records, found none called {case} among {len(known)}. {meant}"
+            "python -m bench leaderboard lists them all."
+        )
+    if len(ids) > 1:
+        more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
+        raise CommandError(
+            f"Wanted one case, found {len(ids)} with {case} in their id: "
+            f"{', '.join(ids[:5])}{more}. Name one of them."
+        )
+    own = [run for run in every if run.record.key.id == ids[0]]
+    chosen = [run for run in own if profile in {None, run.record.key.profile}]
+    if not chosen:
+        profiles = sorted({run.record.key.profile for run in own})
+        raise CommandError(
+            f"Wanted a run of {ids[0]} under profile {profile}, found runs under "
+            f"{', '.join(profiles)}: name one of these with --profile."
+        )
+    return chosen
+
+
+def _lines(run: "Run", earlier: "Sequence[Record]") -> Iterator[str]:
+    from bench.report.repeat import repeat_command
+
+    record = run.record
+    yield f"{record.key.id} (profile {record.key.profile})"
+    machine = record.environment.get("class", "an unknown machine")
+    yield f"{record.outcome}, ended {record.finished} on {machine}"
+    if earlier:
+        yield f"newest of {len(earlier) + 1} runs in {run.file.name}"
+    if record.error:
+        yield from ("", *record.error.get("message", "").split("\n"))
+    yield from _metrics(record)
+    yield from _curves(record)
+    yield from _costs(record)
+    yield from ("", *_files(run))
+    yield from ("", "repeat", f"  {repeat_command(record)}")
+
+
+def _metrics(record: "Record") -> Iterator[str]:
+    """Yield a block of metrics for each head, with the 95 % interval over images."""
+    from bench.metrics.catalog import METRICS
+
+    for head, values in record.metrics.items():
+        yield from ("", f"{head}")
+        for name, value in values.items():
+            metric = METRICS.get(name)
+            heading = metric.heading if metric else name
+            if value is None:
+                yield f"  {heading:<31} –      {record.reasons.get(f'{head}.{name}', '')}".rstrip()
+                continue
+            low, high = record.intervals.get(head, {}).get(name, [None, None])
+            text = metric.text(value) if metric else f"{value:.4g}"
+            if metric and low is not None and high is not None:
+                text = f"{text:<7} [{metric.text(low)}, {metric.text(high)}] over images"
+            yield f"  {heading:<31} {text}"
+
+
+def _curves(record: "Record") -> Iterator[str]:
+    """Yield the training loss, and a metric by epoch, as sparklines."""
+    from bench.metrics.catalog import METRICS
+    from bench.study import RANKING, task_of
+
+    metric = METRICS[RANKING[task_of(record)]]
+    for name, points, scale in (
+        ("loss", record.curve, 1.0),
+        (f"{metric.heading} by epoch", record.epochs, metric.scale),
+    ):
+        values = [scale * value for _, value in points if value is not None]
+        if len(values) > 1:
+            yield from ("", name, f"  {sparkline(values)}  {values[0]:.4g} → {values[-1]:.4g}")
+
+
+def _costs(record: "Record") -> Iterator[str]:
+    """Yield what was measured, under the headings of the leaderboard."""
+    from bench.aggregate.markdown import quantity
+    from bench.aggregate.statistics import Estimate
+    from bench.report.leaderboard_cost import COST_COLUMNS
+
+    formats = {"fit_seconds": ("Fit (s)", quantity), **COST_COLUMNS}
+    measured = {
+        heading: text(Estimate(value, None, 1))
+        for name, (heading, text) in formats.items()
+        if (value := record.measurements.get(name)) is not None
+    }
+    if measured:
+        disturbed = " (others used the machine: speeds never rank)" if record.disturbed else ""
+        yield from ("", f"cost{disturbed}")
+        yield from (f"  {heading:<31} {text}" for heading, text in measured.items())
+
+
+def _files(run: "Run") -> Iterator[str]:
+    """Yield where the run's files are, and which are not there."""
+    if not run.record.artifacts:
+        yield "files: none were written"
+    folder = ""
+    for name, relative in run.record.artifacts.items():
+        path = run.folder / relative
+        if str(path.parent) != folder:
+            folder = str(path.parent)
+            yield f"files in {folder}"
+        try:
+            there = path.is_file()
+        except (OSError, ValueError):  # no name that a file could have
+            there = False
+        yield f"  {name:<31} {path.name}{'' if there else '  (not here)'}"

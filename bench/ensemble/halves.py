@@ -1,0 +1,48 @@
+"""Two halves of the test images: one to choose an ensemble on, the other to report it on."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def selection_half(names: Sequence[str], labels: Sequence[bool], prefix: str = "") -> Tensor:
+    """Return ``(N,)`` booleans: images on which ensembles are chosen; the others report.
+
+    Images go in the order of the hashes of their names to the half that has fewer of their label,
+    so that both have the same mix, to one image of each label, whatever the order of the images.
+
+    Args:
+        names: Names of the test images.
+        labels: Whether each is defective.
+        prefix: Regular expression of the start of a file name; images of one prefix stay in one
+            half. Empty puts every image in a group of its own.
+
+    Example:
+        >>> selection_half(["a", "b", "c", "d"], [False, False, True, True]).sum().item()
+        2
+    """
+    groups: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        groups.setdefault(_group(name, prefix), []).append(row)
+    chosen = torch.zeros(len(names), dtype=torch.bool)
+    surplus: Counter[bool] = Counter()  # images of a label in the first half above the second
+    for group in sorted(groups, key=_digest):
+        counts = Counter(bool(labels[row]) for row in groups[group])
+        first = sum(count * surplus[label] for label, count in counts.items()) <= 0
+        chosen[groups[group]] = first
+        for label, count in counts.items():
+            surplus[label] += count if first else -count
+    return chosen
+
+
+def _group(name: str, prefix: str) -> str:
+    match = re.match(prefix, name.rpartition("/")[2]) if prefix else None
+    return match[0] if match else name
+
+
+def _digest(name: str) -> tuple[str, str]:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest(), name

@@ -1,0 +1,5 @@
+"""What an export can fail with."""
+
+
+class ExportError(Exception):
+    """A model cannot be exported, or its export differs; the message says why."""

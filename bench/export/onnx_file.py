@@ -1,0 +1,114 @@
+"""Prediction with an exported ONNX file by onnxruntime alone; imports no torch."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.checkpoint.metadata import CheckpointError, Metadata
+from bench.export.description import KEY, Description, read_description
+from bench.predict.preprocessing import seen
+from bench.predict.stream import BatchScores
+from datasets_lib.images.decode import UInt8
+
+
+class OnnxScorer:
+    """A `bench.predict.stream.Scorer` of an exported file.
+
+    Attributes:
+        description: What the file says about itself.
+    """
+
+    def __init__(self, session: Any, description: Description) -> None:
+        self._session, self.description = session, description
+
+    @property
+    def metadata(self) -> Metadata:
+        """Return what the checkpoint said about its model."""
+        return self.description.checkpoint
+
+    def score(self, pixels: UInt8) -> BatchScores:
+        """Return scores and maps of images ``(B, h, w, 3)``, resized and cropped before.
+
+        An image whose score or map is not a number has the score NaN.
+        """
+        own = self.metadata.preprocessing
+        if own.crop is not None:  # the graph cuts the same pixels out again
+            top, left, height, width = seen(own)
+            frames = np.zeros((len(pixels), own.height, own.width, 3), np.uint8)
+            frames[:, top : top + height, left : left + width] = pixels
+            pixels = frames
+        return self.run(pixels)
+
+    def run(self, images: UInt8) -> BatchScores:
+        """Return scores and maps of images ``(B, h, w, 3)`` as the graph takes them."""
+        head = self.metadata.heads[0]
+        scores, *maps = self._session.run(None, {"images": np.ascontiguousarray(images)})
+        if maps:
+            scores = np.where(np.isnan(maps[0]).any(axis=(1, 2)), np.float32(np.nan), scores)
+        return BatchScores({head: scores}, {head: maps[0]} if maps else {})
+
+
+def load_onnx(path: Path, device: str = "cpu") -> OnnxScorer:
+    """Load an exported ONNX file.
+
+    Args:
+        path: Path of the file.
+        device: ``cpu``, or ``cuda`` with onnxruntime-gpu.
+
+    Raises:
+        CheckpointError: onnxruntime is missing or cannot use the device, or the file is damaged or
+            was not exported by this program.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise CheckpointError(
+            f"The file {path} is ONNX, which onnxruntime runs: found none. Install it by "
+            "pip install 'proving-ground[onnx]', or give the checkpoint itself."
+        ) from None
+    provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():
+        raise CheckpointError(
+            f"--device {device}: this onnxruntime has {_providers(onnxruntime)} alone. "
+            "Install onnxruntime-gpu, or leave the option out."
+        )
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=[provider])
+        found = session.get_modelmeta().custom_metadata_map
+    except Exception as error:  # onnxruntime's errors share no class of their own
+        line = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"The file {path} cannot be used: wanted an ONNX file of python -m bench export, found "
+            f"one that onnxruntime refuses ({line})."
+        ) from None
+    if KEY not in found:
+        raise CheckpointError(
+            f"The file {path} cannot be used: it is ONNX, but not of python -m bench export, which "
+            "writes preprocessing and thresholds into it."
+        )
+    try:
+        description = read_description(found[KEY])
+    except CheckpointError as error:
+        raise CheckpointError(f"The file {path} cannot be used: found {error}.") from None
+    return OnnxScorer(session, description)
+
+
+def _providers(onnxruntime: Any) -> list[str]:
+    return [
+        name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()
+    ]
+
+
+def of_head(metadata: Metadata, head: str) -> Metadata:
+    """Return a description with one head alone, as an export has it."""
+    return replace(
+        metadata,
+        heads=(head,),
+        metrics={name: own for name, own in metadata.metrics.items() if name == head},
+        calibrations={
+            category: {name: own for name, own in by_head.items() if name == head}
+            for category, by_head in metadata.calibrations.items()
+        },
+    )

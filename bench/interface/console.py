@@ -1,0 +1,109 @@
+"""What `train` prints: what it does, how far it is, what came out."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.commands.output import ProgressBar, printable_path
+from bench.metrics.catalog import METRICS
+from bench.protocol import describe_shape
+from bench.record import Record
+from bench.run.job import Job
+from bench.study import RANKING, first_head, task_of
+from models.components.image_size import size_text
+
+_SHOWN = ("image_auroc", "pixel_auroc", "aupro_30", "f1", "top1", "top5")
+_PHASES = {"train": "training", "gather": "training"}
+"""Phases that get a bar: those that take long."""
+
+
+class Console:
+    """Prints the progress of some cases, one after the other.
+
+    Args:
+        total: Number of cases.
+        verbose: Whether to print anything.
+    """
+
+    def __init__(self, total: int, *, verbose: bool) -> None:
+        self._total, self._verbose, self._done = total, verbose, 0
+        self._bar: ProgressBar | None = None
+        self._phase = ""
+        self._began = 0.0
+
+    def begin(self, job: Job) -> None:
+        """Say which case begins."""
+        plan = job.protocol
+        self._done += 1
+        self._began = time.monotonic()
+        passes = "one pass" if plan.recipe.optimizer == "none" else _budget(job)
+        size = describe_shape(plan.image_size, plan.fit, plan.tiles, plan.overlap)
+        size += f", crop {size_text(plan.crop)}" if plan.crop else ""
+        self._say(
+            f"{self._head()} {job.case.id}: {size}, {passes}, profile {plan.profile}, "
+            f"{job.settings.device}"
+        )
+
+    def report(self, phase: str, info: Mapping[str, Any]) -> None:
+        """Show how far training is."""
+        if not self._verbose:
+            return
+        if phase != self._phase:
+            self._close_bar()
+            self._phase = phase
+            if phase in _PHASES:
+                self._bar = ProgressBar(_PHASES[phase], "steps")
+        if self._bar is not None and "steps" in info:
+            self._bar(info["step"], info["steps"])
+
+    def end(self, record: Record, folder: Path | None) -> None:
+        """Say what came out, and where its files are."""
+        self._close_bar()
+        seconds = time.monotonic() - self._began
+        if record.status != "ok":
+            message = (record.error or {}).get("message", "")
+            self._say(f"  {record.outcome} after {seconds:.0f} s: {message}")
+            return
+        self._say(f"  {_results(record)}  ({seconds:.0f} s)")
+        if stopped := record.fingerprints.get("stopped"):
+            self._say(f"  stopped early: {stopped}")
+        if folder is not None:
+            self._say(f"  {printable_path(folder)}")
+
+    def found(self, record: Record, origin: str) -> None:
+        """Say that a case had been finished before."""
+        self._say(f"  finished before, by {origin}; rerun=True trains it again")
+
+    def _head(self) -> str:
+        return f"[{self._done}/{self._total}]" if self._total > 1 else "train"
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__()
+        self._bar, self._phase = None, ""
+
+    def _say(self, text: str) -> None:
+        if self._verbose:
+            print(text, flush=True)
+
+
+def _budget(job: Job) -> str:
+    plan = job.protocol
+    images = plan.images_seen or plan.recipe.images
+    if images:
+        return f"{images:,} images seen"
+    return f"{plan.recipe.epochs} epoch{'s' if plan.recipe.epochs > 1 else ''}"
+
+
+def _results(record: Record) -> str:
+    """Return the metrics of the head that ranks, in percent."""
+    head = first_head(record)
+    values = record.metrics.get(head, {})
+    first = RANKING[task_of(record)]
+    parts = [
+        f"{METRICS[name].heading} {METRICS[name].text(value)}"
+        for name in dict.fromkeys((first, *_SHOWN))
+        if (value := values.get(name)) is not None
+    ]
+    return f"{head}: {', '.join(parts)}"

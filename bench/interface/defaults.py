@@ -1,0 +1,167 @@
+"""What every training of a process shares: folders, seed, device, profile."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bench.environment import cuda_present, default_precision
+from bench.interface.errors import TrainingError
+from bench.near_names import near_names
+from bench.protocol import PROFILES
+from bench.settings import Settings
+from datasets_lib.paths import data_dirs, default_cache_dir
+
+Folder = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Globals:
+    """What every training of this process shares.
+
+    Attributes:
+        dataset_dir: Folder of datasets, such as ``DIR`` for ``DIR/mvtec/bottle/train/good``, or
+            several. None means ``$PROVING_GROUND_DATA``. Downloaded datasets are always found.
+        backbone_dir: Folder of pretrained weights, such as ``DIR/resnet18.pth``, or several. Caches
+            and publishers come after it.
+        output_dir: Folder that ``<dataset>/<category>/<model>`` and the records are written below.
+        seed: Seed of every training; None means each protocol's own, 42 for the anomaly zoo.
+        num_workers: Threads that read a classification set too large for memory.
+        pin_memory: Accepted for the sake of older scripts: images that do not fit on the device are
+            always pinned.
+        persistent_workers: Accepted for the same reason: images are decoded once and stay in
+            memory, so that no worker feeds them.
+        profile: Budgets and recipes: ``smoke``, ``standard``, ``original`` or ``paper``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; None means CUDA if there is some.
+        precision: Training precision, ``float32`` or ``bf16``; None means what the device is fast
+            at. Evaluation is always float32.
+        cache_dir: Folder of decoded images and features; None means the user's cache.
+        plugins: Python files that register models, datasets and the like.
+        pictures: Whether a picture of every test image is drawn, next to the plots of a run.
+        measurements: Whether speed, memory and size are measured, which takes up to ten seconds.
+        tensorboard: Whether TensorBoard event files are written.
+        verbose: Whether progress and results are printed.
+    """
+
+    dataset_dir: Folder | Sequence[Folder] | None = None
+    backbone_dir: Folder | Sequence[Folder] | None = None
+    output_dir: Folder = "outputs"
+    seed: int | None = None
+    num_workers: int = 2
+    pin_memory: bool = True
+    persistent_workers: bool = True
+    profile: str = "standard"
+    device: str | None = None
+    precision: str | None = None
+    cache_dir: Folder | None = None
+    plugins: Sequence[Folder] = ()
+    pictures: bool = True
+    measurements: bool = True
+    tensorboard: bool = False
+    verbose: bool = True
+
+
+_current = Globals()
+
+
+def set_globals(*, show_globals: bool = False, **given: Any) -> None:
+    """Set what every later training of this process shares; what is not named stays as it is.
+
+    Args:
+        show_globals: Whether to print all values.
+        given: Fields of `Globals`.
+
+    Raises:
+        TrainingError: A field is unknown or has an impossible value.
+
+    Example:
+        >>> set_globals(output_dir="outputs", seed=42)
+        >>> get_globals().seed
+        42
+    """
+    global _current
+    _current = changed(_current, given)
+    if show_globals:
+        width = max(len(field.name) for field in fields(Globals))
+        for field in fields(Globals):
+            print(f"{field.name:{width}}  {getattr(_current, field.name)}")
+
+
+def get_globals() -> Globals:
+    """Return what every training of this process shares."""
+    return _current
+
+
+def changed(before: Globals, given: Mapping[str, Any]) -> Globals:
+    """Return globals with other values.
+
+    Raises:
+        TrainingError: A field is unknown or has an impossible value.
+    """
+    names = [field.name for field in fields(Globals)]
+    for name in given:
+        if name not in names:
+            close = near_names(name, names)
+            meant = f"did you mean {' or '.join(close)}? " if close else ""
+            raise TrainingError(
+                f"set_globals has no '{name}': {meant}There are {', '.join(names)}."
+            )
+    after = replace(before, **given)
+    if after.profile not in PROFILES:
+        raise TrainingError(
+            f"profile '{after.profile}': wanted one of {', '.join(PROFILES)}. Correct the name."
+        )
+    for name, low in (("seed", 0), ("num_workers", 0)):
+        value = getattr(after, name)
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= low
+        if not (whole or (name == "seed" and value is None)):
+            raise TrainingError(f"{name}: wanted a whole number from {low}, found {value!r}.")
+    return after
+
+
+def settings_of(chosen: Globals, **options: Any) -> Settings:
+    """Return the settings of a session that does what the globals say.
+
+    Args:
+        chosen: The globals.
+        options: Fields of the settings that belong to one call.
+
+    Raises:
+        TrainingError: A folder of weights is missing.
+    """
+    cache_dir = _path(chosen.cache_dir) if chosen.cache_dir else default_cache_dir().absolute()
+    device = chosen.device or ("cuda" if cuda_present() else "cpu")
+    given = None if chosen.dataset_dir is None else list(_paths(chosen.dataset_dir))
+    weights_dirs = _paths(chosen.backbone_dir or ())
+    for folder in weights_dirs:
+        if not os.path.isdir(folder):  # noqa: PTH112 - False, not an error, in a closed folder
+            raise TrainingError(
+                f"backbone_dir {folder}: wanted a folder of pretrained weights, such as "
+                "resnet18.pth; found none. Correct the path, or leave it out to search the caches."
+            )
+    return Settings(
+        profile=chosen.profile,
+        device=device,
+        data_dirs=data_dirs(given, cache_dir),
+        weights_dirs=weights_dirs,
+        results_dir=_path(chosen.output_dir),
+        cache_dir=cache_dir,
+        plugins=_paths(chosen.plugins),
+        precision=chosen.precision or default_precision(device),
+        save_models=True,
+        workers=max(1, chosen.num_workers),
+        seed_base=chosen.seed,
+        panels=chosen.pictures,
+        measurements=chosen.measurements,
+        **options,
+    )
+
+
+def _paths(given: Folder | Sequence[Folder]) -> tuple[Path, ...]:
+    folders = [given] if isinstance(given, str | os.PathLike) else given
+    return tuple(map(_path, folders))
+
+
+def _path(folder: Folder) -> Path:
+    return Path(folder).expanduser().absolute()

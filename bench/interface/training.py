@@ -1,0 +1,354 @@
+"""`train`: from names to records and files, by the runner that benchmark sessions use."""
+
+import gc
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.case import ALL, Case
+from bench.changes import checked_changes
+from bench.extensions import ExtensionError, load_extensions
+from bench.finished import Finished
+from bench.interface.cases import Names, Places, Variant, cases_of
+from bench.interface.console import Console
+from bench.interface.defaults import Globals, changed, get_globals, settings_of
+from bench.interface.errors import TrainingError
+from bench.interface.events import EventWriter
+from bench.interface.outputs import output_folder, write_outputs
+from bench.provenance.currency import origin
+from bench.record import Record
+from bench.remedy import remedy
+from bench.run.inputs import Finder, tapped_layers
+from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
+from bench.store import Store, StoreError
+from bench.threads import spin_briefly
+from datasets_lib.discover import available_datasets
+from datasets_lib.images.geometry import FITS, Fit
+from datasets_lib.layouts.category import DatasetError
+from models.components.image_size import image_size
+
+if TYPE_CHECKING:
+    from bench.run.inline import InlineRunner
+
+_MAX_PROBLEMS = 5
+_MIN_SIZE = 16
+_NAMES = {
+    "--weights-dir": "backbone_dir",
+    "--data-dir": "dataset_dir",
+    "--results-dir": "output_dir",
+    "--cache-dir": "cache_dir",
+    "--image-size": "img_size",
+    "--multi-class": "multi_class",
+    "--overlap": "overlap",
+    "--tiles": "tiles",
+    "--fit": "fit",
+    "--shots": "shots",
+}
+"""Options of sessions by their names here."""
+
+_runner: "InlineRunner | None" = None
+
+
+def train(
+    dataset_type: Names,
+    category: Names | None = None,
+    model_type: Names = "",
+    *,
+    img_size: int | tuple[int, int] | None = None,
+    fit: Fit = "squash",
+    tiles: tuple[int, int] | None = None,
+    overlap: int = 0,
+    normalize: bool = True,
+    resume_from: str | Path | None = None,
+    keep_state: bool = False,
+    recipe: str = "baseline",
+    augmentation: str = "default",
+    pretrained: bool | None = None,
+    replicate: int = 0,
+    shots: int | None = None,
+    multi_class: bool = False,
+    rerun: bool = False,
+    **options: Any,
+) -> Record | list[Record]:
+    """Train models, evaluate them, and leave their files in the output folder.
+
+    A call does what a benchmark session does with the same cases, and gives the same records. A
+    case that was finished before, by the same code with the same options, is not trained again.
+
+    Args:
+        dataset_type: Id of a dataset, such as ``mvtec`` or the name of a folder of yours, or
+            several. ``-`` and ``_`` are the same in all ids.
+        category: Category, several, or ``all`` for each of them. It may be left out where a dataset
+            has one category or none.
+        model_type: Model, several, or ``all``; a recipe may follow a dot: ``rd_resnet18.same``.
+        img_size: Side of the images in pixels, or height and width; None means the model's own.
+        fit: Images of another aspect: ``squash`` them, or keep their aspect and ``pad`` or ``crop``
+            them.
+        tiles: Rows and columns of tiles of ``img_size`` that an image is seen as; None: as one.
+        overlap: Pixels that neighboring tiles share.
+        normalize: Whether a frozen backbone normalizes images as its weights want it. Models
+            without one see images in [0, 1] either way.
+        resume_from: File to go on from: what ``keep_state`` left, as if training had not ended, or
+            a saved model, with a new optimizer. An interrupted call needs none: the same call goes
+            on where it was.
+        keep_state: Whether the state of the training is kept, to go on from it later.
+        recipe: Name of a recipe, such as ``tuned``.
+        augmentation: Name of an augmentation of the training images.
+        pretrained: Whether backbones start from their weights; None: where there are some.
+        replicate: Number that is added to the seed.
+        shots: Number of training images; None means all of them.
+        multi_class: Whether ``all`` means one model for all categories.
+        rerun: Whether finished cases are trained again.
+        options: Fields of the recipe, such as ``num_epochs``, ``batch_size``, ``lr``,
+            ``target_loss`` and ``patience`` (see `models.catalog.Recipe`), and fields of `Globals`
+            for this call alone.
+
+    Returns:
+        The record of one case, or the records of several, in the order of the names. One of
+        several may have failed: its ``status`` says so.
+
+    Raises:
+        TrainingError: Something is unknown, missing or impossible, in which case nothing was
+            trained; or the only case failed.
+    """
+    names = [name for name in options if name in Globals.__dataclass_fields__]
+    chosen = changed(get_globals(), {name: options.pop(name) for name in names})
+    variant = Variant(recipe, augmentation, pretrained, replicate, shots, multi_class)
+    session = _Session(
+        chosen,
+        options,
+        image_size=img_size,
+        fit=fit,
+        tiles=tiles,
+        overlap=overlap if tiles is not None else 0,
+        normalize=normalize,
+        resume_from=None if resume_from is None else Path(resume_from).expanduser().absolute(),
+        keep_state=keep_state,
+        rerun=rerun,
+    )
+    records = session.run(dataset_type, category, model_type, variant)
+    single = all(isinstance(given, str) for given in (dataset_type, category or "", model_type))
+    if not single or model_type == ALL or (category == ALL and not multi_class):
+        return records
+    if records[0].status != "ok":
+        message = (records[0].error or {}).get("message", "")
+        raise TrainingError(f"{records[0].key.id}: {records[0].outcome}. {_in_words(message)}")
+    return records[0]
+
+
+def train_models(
+    dataset_type: Names, categories: Names | None, models: Names, **options: Any
+) -> list[Record]:
+    """Train every model on every category; see `train` for the arguments."""
+    records = train(dataset_type, categories, models, **options)
+    return records if isinstance(records, list) else [records]
+
+
+def clear_memory() -> None:
+    """Free the images, features and device memory that trainings keep for the next one."""
+    global _runner
+    if _runner is not None:
+        _runner.close()
+        _runner = None
+    gc.collect()
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+class _Session:
+    """The cases of one call."""
+
+    def __init__(self, chosen: Globals, recipe_fields: Mapping[str, Any], **options: Any) -> None:
+        self._chosen = chosen
+        try:
+            changes = checked_changes(recipe_fields)
+        except ValueError as error:
+            raise TrainingError(str(error)) from None
+        _check_options(options)
+        size, tiles = options["image_size"], options["tiles"]
+        if size is not None and not isinstance(size, int):
+            options["image_size"] = image_size(*size)
+        options["tiles"] = None if tiles is None else tuple(tiles)
+        self._settings = settings_of(chosen, changes=changes, **options)
+        self._store = Store(self._settings.runs_dir)
+
+    def run(
+        self, datasets: Names, categories: Names | None, models: Names, variant: Variant
+    ) -> list[Record]:
+        """Return a record for every case."""
+        settings = self._settings
+        spin_briefly(settings.device)
+        try:
+            load_extensions(settings.plugins)
+            found = available_datasets(settings.data_dirs)
+        except (ExtensionError, DatasetError) as error:
+            raise TrainingError(_in_words(str(error))) from None
+        cases = cases_of(datasets, categories, models, variant, Places(found, settings.data_dirs))
+        finder = Finder(settings, found, tapped_layers(cases))
+        jobs = _jobs(finder, cases)
+        if settings.resume_from is not None:
+            _check_resumable(jobs)
+        console = Console(len(jobs), verbose=self._chosen.verbose)
+        finished = Finished(self._store)
+        return [self._one(job, finished, console) for job in jobs]
+
+    def _one(self, job: Job, finished: Finished, console: Console) -> Record:
+        console.begin(job)
+        record = self._finished(job, finished)
+        if record is not None:
+            console.found(record, origin(record))
+        else:
+            record = self._train(job, console)
+        folder = None
+        if record.status == "ok":
+            try:
+                folder = write_outputs(record, self._settings.results_dir)
+            except OSError as error:
+                raise TrainingError(
+                    f"The files of {job.case.id} could not be written: {error}. Its record is "
+                    "safe. Free some disk space or choose another output_dir."
+                ) from error
+        console.end(record, folder)
+        return record
+
+    def _finished(self, job: Job, finished: Finished) -> Record | None:
+        """Return the record that stands for a job and whose files are there."""
+        if self._settings.rerun:
+            return None
+        record, why = finished.look_up(job)
+        if record is None or why is not None:
+            return None
+        files = [self._settings.results_dir / path for path in record.artifacts.values()]
+        wanted = {"model"} | ({"panels"} if self._settings.panels else set())
+        wanted |= {"state"} if self._settings.keep_state else set()
+        there = all(file.exists() for file in files) and wanted <= record.artifacts.keys()
+        return record if there else None
+
+    def _train(self, job: Job, console: Console) -> Record:
+        events = None
+        if self._chosen.tensorboard:
+            folder = self._settings.results_dir / output_folder(job.case) / "tensorboard"
+            events = EventWriter(folder, job.protocol.recipe.batch_size)
+
+        def report(phase: str, info: dict[str, Any]) -> None:
+            console.report(phase, info)
+            if events is not None:
+                events.report(phase, info)
+
+        self._store.keep_code(job.code)
+        try:
+            record = _the_runner().run(job, report)
+        except KeyboardInterrupt:
+            with suppress(StoreError):
+                self._store.append(job.failed_record("interrupted", "Interrupted by the user."))
+            raise
+        if record.status == "skipped":
+            raise TrainingError((record.error or {}).get("message", ""))
+        self._append(record)
+        if events is not None and record.status == "ok":
+            events.finish(record)
+        return record
+
+    def _append(self, record: Record) -> None:
+        try:
+            self._store.append(record)
+        except StoreError as error:
+            raise TrainingError(str(error)) from None
+
+
+def _the_runner() -> "InlineRunner":
+    """Return the runner of this process, which keeps the data of the last case."""
+    global _runner
+    if _runner is None:
+        from bench.gc_paused import gc_paused
+
+        with gc_paused():
+            from bench.run.inline import InlineRunner
+        _runner = InlineRunner()
+    return _runner
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Raise `TrainingError` for an option of one call that has an impossible value."""
+    size, file = options["image_size"], options["resume_from"]
+    if size is not None and not _numbers(size, _MIN_SIZE, one=True):
+        raise TrainingError(
+            f"img_size: wanted a whole number of pixels from {_MIN_SIZE}, or two, height and "
+            f"width; found {size!r}."
+        )
+    if options["fit"] not in FITS:
+        raise TrainingError(f"fit: wanted one of {', '.join(FITS)}, found {options['fit']!r}.")
+    if options["tiles"] is not None and not _numbers(options["tiles"], 1):
+        raise TrainingError(
+            f"tiles: wanted two whole numbers, rows and columns, found {options['tiles']!r}."
+        )
+    if file is not None and not file.is_file():
+        raise TrainingError(
+            f"resume_from {file}: wanted a saved model or a training state, found no such file. "
+            "Correct the path."
+        )
+
+
+def _numbers(value: Any, low: int, *, one: bool = False) -> bool:
+    """Return whether a value is two whole numbers from some lowest one on, or a single one."""
+    both = (value, value) if one and isinstance(value, int) else value
+    return (
+        isinstance(both, list | tuple)
+        and len(both) == 2
+        and all(isinstance(n, int) and not isinstance(n, bool) and n >= low for n in both)
+    )
+
+
+def _check_resumable(jobs: Sequence[Job]) -> None:
+    """Raise `TrainingError` where a file to go on from does not belong to a training."""
+    if len(jobs) > 1:
+        raise TrainingError(
+            f"resume_from: a file belongs to one training, found {len(jobs)}. Name one dataset, "
+            "category and model."
+        )
+    if jobs[0].protocol.recipe.optimizer == "none":
+        raise TrainingError(
+            f"resume_from: {jobs[0].case.model} is fitted in one pass, so there is nothing to go "
+            "on from. Leave it out."
+        )
+
+
+def _in_words(text: str) -> str:
+    """Return a message of the harness with the interface's names for its options."""
+    for option, name in _NAMES.items():
+        text = text.replace(option, name)
+    return text
+
+
+def _jobs(finder: Finder, cases: Sequence[Case]) -> list[Job]:
+    """Return a job for every case.
+
+    Raises:
+        TrainingError: Something is missing or wrong; the message names it for all cases at once.
+    """
+    jobs, problems = [], {}
+    for case in cases:
+        try:
+            jobs.append(finder.job(case))
+        except CaseSkipped as skip:
+            problems[_in_words(str(skip))] = _command(skip, finder)
+        except (DatasetError, RecipeError, WeightsError, ValueError) as error:
+            problems[_in_words(str(error))] = ""
+    if problems:
+        shown = [
+            f"{text}\n  {command}" if command else text
+            for text, command in list(problems.items())[:_MAX_PROBLEMS]
+        ]
+        hidden = len(problems) - len(shown)
+        raise TrainingError("\n".join([*shown, *([f"… and {hidden} more"] if hidden else [])]))
+    return jobs
+
+
+def _command(skip: CaseSkipped, finder: Finder) -> str:
+    """Return the command that gets missing weights; messages about datasets name theirs."""
+    if not skip.missing.startswith("weights"):
+        return ""
+    return remedy(skip.missing, finder.settings.weights_dirs, ())

@@ -1,0 +1,60 @@
+"""Append-only files of JSON lines: a line is on the disk whole, or not at all."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append one line, ended by a newline, and wait for the disk.
+
+    A line that a crash tore before is ended first, so that it costs no other.
+
+    Raises:
+        OSError: The line could not be written whole; the file is as it was before.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        if end and os.pread(descriptor, 1, end - 1) != b"\n":
+            line = b"\n" + line
+        try:
+            written = os.write(descriptor, line)
+            if written < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, end)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def append_object(path: Path, value: dict[str, Any]) -> None:
+    """Append an object as one line of JSON; several processes may append at once.
+
+    Raises:
+        OSError: The line could not be written whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        append_line(path, json.dumps(value, allow_nan=False).encode() + b"\n")
+
+
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file, oldest first; none without a file, and torn lines left out."""
+    if not path.is_file():
+        return []
+    objects = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(value, dict):
+            objects.append(value)
+    return objects

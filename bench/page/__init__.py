@@ -1,0 +1,1 @@
+"""The results as one HTML page with a page per case: no network, no server, no framework."""

@@ -1,0 +1,182 @@
+"""The cards above the table: best, fastest near it, what moved, what is wrong, what is covered."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element
+
+from bench.aggregate.frame import recency_key
+from bench.aggregate.markdown import quantity
+from bench.aggregate.ranking import Place
+from bench.metrics.catalog import Metric, metric_named
+from bench.page.charts.quality import SPEED
+from bench.page.markup import element, shortened
+from bench.page.source import Question, Source
+from bench.page.words import Words
+from bench.record import Record
+from bench.study import RANKING, first_head, task_of
+
+_NEAR = 1.0
+"""Points of a metric in percent within which a faster row counts as near the best."""
+
+_OTHERS = 2
+"""Maximum number of other studies whose best row is named."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """The change between the last two runs of a case.
+
+    Attributes:
+        old: The run before.
+        new: The newest run.
+        change: Difference of the metric that ranks, positive for better.
+        fell: Whether it fell below the old run's 95 % interval over images.
+    """
+
+    old: Record
+    new: Record
+    change: float
+    fell: bool
+
+    @property
+    def metric(self) -> Metric:
+        """Return the metric that ranks the case's task."""
+        return metric_named(RANKING[task_of(self.new)])
+
+    def texts(self) -> tuple[str, str]:
+        """Return both values as text."""
+        old, new = (ranking_value(record) for record in (self.old, self.new))
+        assert old is not None
+        assert new is not None
+        return self.metric.text(old), self.metric.text(new)
+
+
+def ranking_value(record: Record) -> float | None:
+    """Return a record's value of the metric that ranks its task, of its model's first head."""
+    return record.metrics.get(first_head(record), {}).get(RANKING[task_of(record)])
+
+
+def moves(source: Source) -> list[Move]:
+    """Return the change of each case that ran more than once, the biggest first."""
+    found = []
+    for series in source.repeated:
+        old, new = sorted(series, key=recency_key)[-2:]
+        before, after = ranking_value(old), ranking_value(new)
+        if before is None or after is None:
+            continue
+        metric = metric_named(RANKING[task_of(new)])
+        change = (after - before) * (1 if metric.higher_is_better else -1)
+        low, high = old.intervals.get(first_head(old), {}).get(metric.name, [None, None])
+        bound = low if metric.higher_is_better else high
+        fell = bound is not None and metric.better(bound, after)
+        found.append(Move(old, new, change, fell))
+    return sorted(found, key=lambda move: (-abs(move.change), move.new.key.id))
+
+
+def cards(source: Source, t: Words) -> Element:
+    """Return the section of cards."""
+    moved = moves(source)
+    return element(
+        "section",
+        _card(t("Best"), *_best(source, t)),
+        _card(t("Fastest within 1 point of the best"), *_fastest(source, t)),
+        _card(t("Biggest mover"), *_mover(moved, t)),
+        _card(t("Open alarms"), *_alarms(source, moved, t)),
+        _card(t("Coverage"), *_coverage(source, t)),
+        class_="cards",
+    )
+
+
+def fastest_near_best(question: Question) -> Place | None:
+    """Return the fastest ranked row within a point of the best; None if none has a speed."""
+    ranked = [place for place in question.main.placed if place.ranked and place.row.ranking]
+    if not ranked:
+        return None
+    metric = ranked[0].row.study.ranking_metric
+    best = ranked[0].row.ranking
+    assert best is not None
+    near = [
+        (speed.mean, place)
+        for place in ranked
+        if place.row.ranking
+        and abs(place.row.ranking.mean - best.mean) * metric.scale <= _NEAR
+        and (speed := place.row.measurement(SPEED))
+    ]
+    return max(near, key=lambda pair: pair[0])[1] if near else None
+
+
+def _card(title: str, big: str, *notes: str) -> Element:
+    return element(
+        "article",
+        element("h3", title),
+        element("p", big, class_="big"),
+        *(element("p", note) for note in notes),
+    )
+
+
+def _best(source: Source, t: Words) -> tuple[str, ...]:
+    found = [(q, q.main.placed[0]) for q in source.questions if _has_rank(q)]
+    if not found:
+        return "–", t("No row has a rank yet.")
+    others = []
+    studies = {found[0][0].main.table.study.name}
+    for question, place in found[1:]:
+        if (name := question.main.table.study.name) not in studies:
+            studies.add(name)
+            others.append(f"{shortened(place.row.name, 40)}: {_sentence(question, place)}")
+    question, place = found[0]
+    return shortened(place.row.name, 40), _sentence(question, place), *others[:_OTHERS]
+
+
+def _fastest(source: Source, t: Words) -> tuple[str, ...]:
+    for question in source.questions:
+        if place := fastest_near_best(question):
+            speed = place.row.measurement(SPEED)
+            assert speed is not None
+            fast = t("{speed} images/s", speed=quantity(speed))
+            return shortened(place.row.name, 40), f"{fast}; {_sentence(question, place)}"
+    return "–", t("No ranked row has a speed.")
+
+
+def _sentence(question: Question, place: Place) -> str:
+    metric = place.row.study.ranking_metric
+    assert place.row.ranking is not None
+    value = f"{metric.heading} {metric.text(place.row.ranking.mean)}"
+    return f"{value} · {shortened(question.main.title, 90)}"
+
+
+def _mover(moved: list[Move], t: Words) -> tuple[str, ...]:
+    if not moved:
+        return "–", t("No case has run twice.")
+    old, new = moved[0].texts()
+    change = f"{moved[0].metric.scale * moved[0].change:+.2f}".replace("-", "−")
+    return change, f"{moved[0].metric.heading} {old} → {new}", shortened(moved[0].new.key.id, 60)
+
+
+def _alarms(source: Source, moved: list[Move], t: Words) -> tuple[str, ...]:
+    failed, fallen = len(source.failed), sum(move.fell for move in moved)
+    counts = t("{failed} failed, {fallen} fell", failed=failed, fallen=fallen)
+    rule = t(
+        "A case failed the last time it ran, or fell below the 95 % interval of the run before."
+    )
+    return (counts if failed or fallen else t("none")), rule
+
+
+def _coverage(source: Source, t: Words) -> Iterator[str]:
+    known = {record.key.id for record in source.records}
+    finished = [record for record in source.records if record.status == "ok"]
+    yield t(
+        "{finished} of {known} cases", finished=len({r.key.id for r in finished}), known=len(known)
+    )
+    done = {record.key.id for record in finished}
+    skipped = {r.key.id for r in source.records if r.status == "skipped"} - done
+    yield t(
+        "{models} models, {datasets} datasets; {skipped} skipped",
+        models=len({record.case.model for record in finished}),
+        datasets=len({record.case.dataset for record in finished}),
+        skipped=len(skipped),
+    )
+
+
+def _has_rank(question: Question) -> bool:
+    return bool(question.main.placed) and question.main.placed[0].ranked

@@ -1,0 +1,193 @@
+"""The page of one run: its numbers, curve, pictures, environment, and how to repeat it."""
+
+import base64
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.etree.ElementTree import Element
+
+from bench.metrics.catalog import METRICS
+from bench.page.charts.curves import curve_chart
+from bench.page.markup import document, element, printable
+from bench.page.source import Source, page_name, replicates_of
+from bench.page.words import Words, words
+from bench.record import Record
+from bench.report.paired_runs import Run
+from bench.report.repeat import repeat_command
+from bench.study import RANKING, first_head, task_of
+
+_TYPES = {".png": (b"\x89PNG", "image/png"), ".jpg": (b"\xff\xd8", "image/jpeg")}
+"""First bytes and media type of pictures, by suffix."""
+
+
+def case_page(run: Run, source: Source, folder: Path, lang: str = "en") -> str:
+    """Return the page of a run, with its pictures in it.
+
+    Args:
+        run: The run.
+        source: All runs, for its other replicates.
+        folder: Folder of ``index.html``; a record file within it is linked.
+        lang: ``en`` or ``ko``.
+    """
+    t, record = words(lang), run.record
+    key = record.key
+    body = [
+        element("p", element("a", t("Back to the results"), href="../index.html")),
+        element("h1", element("bdi", printable(key.id))),
+        element("p", printable(f"{key.profile} · {record.outcome} · {record.finished}")),
+        _error(record, t),
+        element("h2", t("Command")),
+        element("pre", printable(repeat_command(record))),
+        *_metrics(record, t),
+        *_curves(record, t),
+        *_pictures(run, t),
+        *_pairs(t("Thresholds"), _flat(record.thresholds)),
+        *_pairs(t("Measurements"), record.measurements),
+        *_pairs(t("Seconds"), record.timings),
+        *_pairs(t("Environment"), {**record.environment, **_code(record)}),
+        *_siblings(record, source, t),
+        *_record(run, folder, t),
+    ]
+    return document(key.id, lang, [element("main", *body, class_="case")], script=False)
+
+
+def pictures_of(run: Run) -> dict[str, Path]:
+    """Return the pictures of a run that are on disk, by name; only files in its results folder."""
+    found = {}
+    root = run.folder.resolve()
+    for name, relative in sorted(run.record.artifacts.items()):
+        try:
+            path = (root / str(relative)).resolve()
+            own = path.suffix in _TYPES and path.is_relative_to(root) and path.is_file()
+        except (OSError, ValueError):  # no name that a file could have
+            continue
+        if own:
+            found[name] = path
+    return found
+
+
+def _error(record: Record, t: Words) -> Element | None:
+    if record.error is None:
+        return None
+    message = "\n".join(map(printable, record.error.get("message", "").split("\n")))
+    return element("pre", f"{t('Error')}: {message}", class_="alarm")
+
+
+def _metrics(record: Record, t: Words) -> Iterator[Element]:
+    """Yield a table of metrics for each head, with the interval and the reason of what is empty."""
+    for head, values in record.metrics.items():
+        rows = element("tbody")
+        for name, value in values.items():
+            metric = METRICS.get(name)
+            number = None if value is None else (metric.text(value) if metric else f"{value:.4g}")
+            low, high = record.intervals.get(head, {}).get(name, [None, None])
+            interval = ""
+            if metric and low is not None and high is not None:
+                interval = f"[{metric.text(low)}, {metric.text(high)}]"
+            remark = record.notes.get(f"{head}.{name}") or record.reasons.get(f"{head}.{name}", "")
+            heading = metric.heading if metric else printable(name)
+            rows.append(
+                element(
+                    "tr",
+                    element("th", heading, scope="row"),
+                    element("td", number or "–", class_="num"),
+                    element("td", interval, class_="num"),
+                    element("td", printable(remark), class_="wrap"),
+                )
+            )
+        names = (t("Metric"), t("Value"), t("95 % interval over images"), t("Remark"))
+        head_row = element("tr", *(element("th", name, scope="col") for name in names))
+        yield element("h2", f"{t('Metrics')}: ", element("bdi", printable(head)))
+        table = element("table", element("thead", head_row), rows)
+        yield element("div", table, class_="scroll", tabindex="0", role="region", aria_label=head)
+
+
+def _curves(record: Record, t: Words) -> Iterator[Element]:
+    if chart := curve_chart(record.curve, t("Training loss"), t):
+        yield element("h2", t("Training loss"))
+        yield chart
+    metric = METRICS.get(RANKING[task_of(record)])
+    if metric and (chart := curve_chart(_scaled(record, metric.scale), metric.heading, t)):
+        yield element("h2", f"{metric.heading} ({t('after each epoch; it chooses nothing')})")
+        yield chart
+
+
+def _scaled(record: Record, scale: float) -> list[list[float]]:
+    return [[seen, scale * value] for seen, value in record.epochs]
+
+
+def _pictures(run: Run, t: Words) -> Iterator[Element]:
+    yield element("h2", t("Pictures"))
+    found = False
+    for name, path in pictures_of(run).items():
+        content = path.read_bytes()
+        start, media = _TYPES[path.suffix]
+        if content.startswith(start):
+            found = True
+            data = f"data:{media};base64,{base64.b64encode(content).decode()}"
+            caption = element("figcaption", printable(name))
+            yield element("figure", caption, element("img", src=data, alt=printable(name)))
+    if not found:
+        yield element(
+            "p",
+            t(
+                "This run has no pictures here: its record came without its files, or it ran with "
+                "--no-pictures."
+            ),
+        )
+
+
+def _pairs(title: str, values: Mapping[str, Any]) -> Iterator[Element]:
+    """Yield a heading and a list of names and values; nothing without any."""
+    if values:
+        items: list[Element] = []
+        for name, value in values.items():
+            items += [element("dt", printable(str(name))), element("dd", printable(_plain(value)))]
+        yield element("h2", title)
+        yield element("dl", *items)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "–" if value is None else str(value)
+
+
+def _flat(of_heads: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{head}.{name}": v for head, values in of_heads.items() for name, v in values.items()}
+
+
+def _code(record: Record) -> dict[str, Any]:
+    return {f"code {name}": value for name, value in record.code.items()}
+
+
+def _siblings(record: Record, source: Source, t: Words) -> Iterator[Element]:
+    if others := replicates_of(record, source):
+        yield element("h2", t("Other replicates"))
+        yield element("ul", *_links(others))
+
+
+def _links(records: Iterable[Record]) -> Iterator[Element]:
+    for record in records:
+        metric = METRICS[RANKING[task_of(record)]]
+        value = record.metrics.get(first_head(record), {}).get(metric.name)
+        shown = f": {metric.heading} {metric.text(value)}" if value is not None else ""
+        link = element("a", element("bdi", printable(record.key.id)), href=page_name(record))
+        yield element("li", link, shown)
+
+
+def _record(run: Run, folder: Path, t: Words) -> Iterator[Element]:
+    """Yield a link to the file of the record where it lies below the page, and the record."""
+    yield element("h2", t("Record"))
+    name = printable(run.file.name)
+    where: Element = element("code", name)
+    if run.file.resolve().is_relative_to(folder.resolve()):
+        relative = os.path.relpath(run.file.resolve(), (folder / "cases").resolve())
+        where = element("a", where, href=quote(Path(relative).as_posix(), errors="replace"))
+    yield element("p", where)
+    line = element("pre", printable(run.record.to_json()))
+    yield element("details", element("summary", t("the whole line")), line)

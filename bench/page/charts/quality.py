@@ -1,0 +1,178 @@
+"""Two charts of a table: quality with its interval, and quality against speed."""
+
+from collections.abc import Callable, Sequence
+from xml.etree.ElementTree import Element
+
+from bench.aggregate.markdown import quantity
+from bench.aggregate.ranking import Place
+from bench.aggregate.statistics import Estimate
+from bench.metrics.catalog import Metric
+from bench.page.charts.svg import (
+    WIDTH,
+    Scale,
+    axis_x,
+    axis_y,
+    chart,
+    label_heights,
+    line,
+    padded,
+    path,
+    text,
+    titled,
+)
+from bench.page.markup import element, shortened
+from bench.page.words import Words
+from bench.report.row_names import distinct_names
+
+SPEED = "inference_images_per_s"
+
+_NAMED = 12
+"""Maximum number of points that all have their names; of more, those of the front have."""
+
+MAX_DOTS = 40
+"""Maximum number of rows drawn; the table has the rest."""
+
+Key = Callable[[Place], str]
+"""Returns the mark that a row of the table and its points in charts share."""
+
+
+def quality_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
+    """Return a dot, an interval and the seeds of each row, the best first; None below two rows."""
+    shown = [place for place in placed if place.row.ranking][:MAX_DOTS]
+    names = distinct_names([place.row for place in shown])
+    if len(shown) < 2:
+        return None
+    metric = shown[0].row.study.ranking_metric
+    seeds = [[metric.scale * value for value in place.row.ranking_values()] for place in shown]
+    ends = [end for place in shown for end in _interval(place, metric)]
+    low, high = padded([*ends, *(value for values in seeds for value in values)], 0.03)
+    x = Scale(low, high, 250, WIDTH - 20)
+    bottom = 16 + 24 * len(shown)
+    children = list(axis_x(x, 8, bottom, _axis_title(metric)))
+    for position, (place, values) in enumerate(zip(shown, seeds, strict=True)):
+        y = 24 + 24 * position
+        mean = place.row.ranking
+        assert mean is not None
+        children.append(
+            titled(
+                element(
+                    "g",
+                    text(240, y + 5, shortened(names[position]), _name(place), "end"),
+                    line(*_ends(x, place, metric, y), "bar" if place.ranked else "bar faint"),
+                    *(_dot(x(value), y, 2.2, "seed") for value in values if len(values) > 1),
+                    _dot(x(metric.scale * mean.mean), y, 6, _fill(place)),
+                    class_="mark",
+                    data_r=key(place),
+                ),
+                *_words(place, metric),
+            )
+        )
+    return chart(bottom + 48, t("Quality with its 95 % interval"), *children)
+
+
+def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
+    """Return quality against speed with the Pareto front of ranked rows; None below two points."""
+    points = [(place, speed) for place in placed if (speed := _speed(place)) is not None]
+    names = distinct_names([place.row for place, _ in points])
+    if len(points) < 2:
+        return None
+    metric = points[0][0].row.study.ranking_metric
+    speeds = [speed.mean for _, speed in points]
+    low, high = min(speeds) / 1.3, max(speeds) * 1.3
+    x = Scale(low, high, 70, WIDTH - 170, log=True)
+    bounds = padded([end for place, _ in points for end in _interval(place, metric)])
+    y = Scale(*bounds, 300, 36)
+    title = f"{t('images per second')} →"
+    children = [
+        *axis_y(
+            y, x.start, x.end, f"{_axis_title(metric)} {'↑' if metric.higher_is_better else '↓'}"
+        ),
+        *axis_x(x, y.end, y.start, title),
+    ]
+    ranked = [at for at, (place, _) in enumerate(points) if place.ranked]
+    pairs = [(points[at][1].mean, _value(points[at][0], metric)) for at in ranked]
+    front = [ranked[at] for at in pareto_front(pairs, metric)]
+    spots = [(x(speed.mean), y(_value(place, metric))) for place, speed in points]
+    if len(front) > 1:
+        children.append(path([spots[at] for at in front], "front"))
+    named = list(range(len(points))) if len(points) <= _NAMED else front
+    heights = label_heights([spots[at] for at in named], 180, 16)
+    labels = dict(zip(named, heights, strict=True))
+    for at, ((place, speed), (across, height)) in enumerate(zip(points, spots, strict=True)):
+        ends = _interval(place, metric)
+        bar = "bar" if place.ranked else "bar faint"
+        parts = [
+            line(across, y(ends[0]), across, y(ends[1]), bar),
+            line(x(max(speed.low, low)), height, x(min(speed.high, high)), height, bar),
+            _dot(across, height, 6, _fill(place)),
+        ]
+        if at in labels:
+            name = shortened(names[at], 22)
+            parts.append(text(across + 11, labels[at] - 7, name, _name(place)))
+        hint = (*_words(place, metric), f"{quantity(speed)} images/s")
+        children.append(titled(element("g", *parts, class_="mark", data_r=key(place)), *hint))
+    return chart(350, t("Quality against speed"), *children)
+
+
+def pareto_front(points: Sequence[tuple[float, float]], metric: Metric) -> list[int]:
+    """Return the points that no other beats in both, the fastest first.
+
+    Args:
+        points: Speed and quality.
+        metric: Metric of the quality, which knows its direction.
+
+    >>> from bench.metrics.catalog import METRICS
+    >>> pareto_front([(1, 0.9), (2, 0.8), (3, 0.8), (2, 0.95), (4, 0.1)], METRICS["image_auroc"])
+    [4, 2, 3]
+    """
+    order = sorted(
+        range(len(points)), key=lambda at: (-points[at][0], -metric.sort_key(points[at][1]))
+    )
+    front: list[int] = []
+    for at in order:
+        if not front or metric.better(points[at][1], points[front[-1]][1]):
+            front.append(at)
+    return front
+
+
+def _speed(place: Place) -> Estimate | None:
+    return place.row.measurement(SPEED) if place.row.ranking else None
+
+
+def _value(place: Place, metric: Metric) -> float:
+    assert place.row.ranking is not None
+    return metric.scale * place.row.ranking.mean
+
+
+def _interval(place: Place, metric: Metric) -> tuple[float, float]:
+    value = place.row.ranking
+    assert value is not None
+    return metric.scale * value.low, metric.scale * value.high
+
+
+def _ends(x: Scale, place: Place, metric: Metric, y: float) -> tuple[float, float, float, float]:
+    low, high = _interval(place, metric)
+    return x(low), y, x(high), y
+
+
+def _dot(x: float, y: float, radius: float, class_: str) -> Element:
+    return element("circle", cx=f"{x:g}", cy=f"{y:g}", r=f"{radius:g}", class_=class_)
+
+
+def _fill(place: Place) -> str:
+    kind = "full" if place.row.case.pretrained else "hollow"
+    return kind if place.ranked else f"{kind} faint"
+
+
+def _name(place: Place) -> str:
+    return "name" if place.ranked else "name faint"
+
+
+def _axis_title(metric: Metric) -> str:
+    return f"{metric.heading} ({metric.unit})" if metric.unit else metric.heading
+
+
+def _words(place: Place, metric: Metric) -> tuple[str, ...]:
+    value = place.row.ranking
+    assert value is not None
+    return (shortened(place.row.name, 120), f"{metric.heading} {metric.text(value.mean)}")

@@ -1,0 +1,116 @@
+"""HTML and SVG as trees of elements, so that every text and attribute is escaped on the way out."""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from xml.etree.ElementTree import Element, tostring
+
+Child = Element | str | None
+
+_FOLDER = Path(__file__).parent
+
+
+def element(tag: str, *children: Child, **attributes: object) -> Element:
+    """Return an element with its children in order.
+
+    Args:
+        tag: Name of the element.
+        children: Elements and texts; None is left out.
+        attributes: Values by name. ``class_`` is ``class``, ``data_v`` is ``data-v``; None and
+            False are left out, True stands for an attribute without a value.
+
+    >>> render(element("p", "a < b ", element("b", "c"), title='"', hidden=None))
+    '<p title="&quot;">a &lt; b <b>c</b></p>'
+    """
+    made = Element(tag)
+    for name, value in attributes.items():
+        if value is not None and value is not False:
+            text = "" if value is True else str(value)
+            made.set(name.rstrip("_").replace("_", "-"), text)
+    extend(made, children)
+    return made
+
+
+def extend(parent: Element, children: Iterable[Child]) -> Element:
+    """Append elements and texts to an element and return it."""
+    for child in children:
+        if isinstance(child, Element):
+            parent.append(child)
+        elif child and len(parent):
+            parent[-1].tail = (parent[-1].tail or "") + child
+        elif child:
+            parent.text = (parent.text or "") + child
+    return parent
+
+
+def render(root: Element) -> str:
+    """Return an element as HTML."""
+    return tostring(root, encoding="unicode", method="html")
+
+
+def printable(text: str) -> str:
+    r"""Return text whose invisible characters are spelled out, so that none acts on its neighbors.
+
+    Marks of writing direction, line ends, NUL and lone surrogates are among them.
+
+    >>> printable("a\u202eb\n")
+    'a\\u202eb\\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str, length: int = 28) -> str:
+    """Return printable text of at most some characters, cut in the middle.
+
+    >>> shortened("rd_wide_resnet50_2.original", 12)
+    'rd_wid…ginal'
+    """
+    text = printable(text)
+    if len(text) <= length:
+        return text
+    return f"{text[: length // 2]}…{text[-(length - length // 2 - 1) :]}"
+
+
+def document(title: str, lang: str, body: Iterable[Child], *, script: bool) -> str:
+    """Return a whole page, whose policy lets in its own style and script and nothing else.
+
+    Args:
+        title: Title of the window.
+        lang: Language of the page.
+        body: Children of the body.
+        script: Whether the page has the script.
+    """
+    style, style_hash = _file("page.css")
+    code, code_hash = _file("page.js")
+    policy = [
+        "default-src 'none'",
+        f"style-src {style_hash}",
+        *([f"script-src {code_hash}"] if script else []),
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content="; ".join(policy)),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", printable(title)),
+        element("style", style),
+        element("script", code) if script else None,
+    )
+    root = element("html", head, "\n", element("body", *body), lang=lang)
+    return f"<!DOCTYPE html>\n{render(root)}\n"
+
+
+@cache
+def _file(name: str) -> tuple[str, str]:
+    """Return the text of a file of this folder, and its hash as a policy names it."""
+    text = (_FOLDER / name).read_text(encoding="utf-8")
+    digest = hashlib.sha256(text.encode()).digest()
+    return text, f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,0 +1,174 @@
+"""Write the page of results and a page per run; the same records give the same bytes."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from bench.aggregate.language import language
+from bench.page.cards import cards
+from bench.page.case_page import case_page
+from bench.page.markup import document, element, printable
+from bench.page.questions import charts, history
+from bench.page.source import Source, page_name
+from bench.page.table import results_table, row_keys
+from bench.page.words import Words, words
+from datasets_lib.atomic import atomic_path
+
+_OURS = re.compile(r".+-[0-9a-f]{10}\.html")
+"""Names of pages of runs, as `page_name` gives them."""
+
+
+def write_page(
+    files: Iterable[Path], folder: Path, lang: str = "en", *, cases: bool = True
+) -> Path:
+    """Write ``index.html`` and, in ``cases/``, a page per run; older ones are replaced.
+
+    Args:
+        files: JSONL files of records; pictures are looked for in the folder above each file's.
+        folder: Folder to write to.
+        lang: ``en`` or ``ko``.
+        cases: Whether runs get pages.
+
+    Returns:
+        The path of ``index.html``.
+
+    Raises:
+        OSError: A file could not be written; an older one is whole.
+    """
+    with language(lang):
+        return _write_pages(Source(files), folder, lang, cases=cases)
+
+
+def _write_pages(source: Source, folder: Path, lang: str, *, cases: bool) -> Path:
+    written = set()
+    if cases:
+        for run in source.shown:
+            path = folder / "cases" / page_name(run.record)
+            written.add(path.name)
+            _keep(path, case_page(run, source, folder, lang).encode())
+    for old in sorted((folder / "cases").glob("*.html")):
+        if _OURS.fullmatch(old.name) and old.name not in written:
+            old.unlink()
+    return _write(folder / "index.html", index_page(source, lang, linked=cases))
+
+
+def index_page(source: Source, lang: str = "en", *, linked: bool = True) -> str:
+    """Return the page of results.
+
+    Args:
+        source: What to show.
+        lang: ``en`` or ``ko``.
+        linked: Whether runs have pages to link to.
+    """
+    t = words(lang)
+    keys = row_keys(source)
+    body: list[Element | None] = [
+        element("a", t("Skip to the table"), href="#leaderboard", class_="skip"),
+        element("header", element("h1", t("Results")), _about(source, t)),
+    ]
+    main = element("main", cards(source, t))
+    if source.groups:
+        main.append(element("h2", t("Leaderboard"), id="leaderboard"))
+        main.append(_controls(t))
+        table = results_table(source, keys, t, linked=linked)
+        region = {
+            "class_": "scroll",
+            "tabindex": "0",
+            "role": "region",
+            "aria_labelledby": "leaderboard",
+        }
+        main.append(element("div", table, **region))
+        main.append(element("nav", class_="pages", aria_label=t("Pages"), hidden=True))
+        main.append(element("h2", t("Charts"), id="charts"))
+    sections = [*(charts(question, keys, t) for question in source.questions)]
+    sections += [history(source, t), _failed(source, t, linked=linked), _notes(t)]
+    main.extend([section for section in sections if section is not None])
+    return document(t("Results"), lang, [*body, main], script=True)
+
+
+def _about(source: Source, t: Words) -> Element:
+    finished = [record for record in source.records if record.status == "ok"]
+    if not finished:
+        return element("p", t("No run has finished yet."))
+    dates = [r.finished[:10] for r in finished if re.match(r"\d{4}-\d\d-\d\d", r.finished)]
+    return element(
+        "p",
+        t(
+            "{runs} runs; the newest ended {date}. Every number comes from the records; none is "
+            "typed in.",
+            runs=len(finished),
+            date=max(dates, default="–"),
+        ),
+    )
+
+
+def _controls(t: Words) -> Element:
+    """Return the empty controls, which the script fills and shows; with the words it needs."""
+    texts = {
+        "all": t("All"),
+        "search": t("Search"),
+        "presets": t("Presets"),
+        "quality": t("Best quality"),
+        "fastest": t("Fastest"),
+        "memory": t("Fits 8 GB"),
+        "shots": t("Few-shot"),
+        "everything": t("Show all"),
+        "rows": t("Rows {from} to {to} of {count}"),
+        "nothing": t("No row matches."),
+        "previous": t("Previous"),
+        "next": t("Next"),
+        "family": t("Family"),
+    }
+    data = {f"data_{name}": text for name, text in texts.items()}
+    return element("div", id="controls", hidden=True, **data)
+
+
+def _failed(source: Source, t: Words, *, linked: bool) -> Element | None:
+    if not source.failed:
+        return None
+    items = element("ul")
+    for record in source.failed:
+        name: Element = element("bdi", printable(record.key.id))
+        if linked:
+            name = element("a", name, href=f"cases/{page_name(record)}")
+        message = printable((record.error or {}).get("message", record.outcome))
+        items.append(element("li", name, f" ({printable(record.key.profile)}): {message[:300]}"))
+    return element("section", element("h2", t("Failed cases"), id="failed"), items)
+
+
+def _notes(t: Words) -> Element:
+    notes: Sequence[str] = (
+        t(
+            "Quality is the mean over seeds with its 95 % interval (Student's t; on the logit "
+            "scale where ± would leave 0 to 100). One seed has no interval."
+        ),
+        t(
+            "A row ranks among rows of the same images, size and test images, after all of its "
+            "own budget and with replicates enough; the last column says why one does not. A "
+            "range of ranks is what the tests between rows leave open."
+        ),
+        t(
+            "Memory is the largest rise in training or inference and the model itself, on the "
+            "device where there is one."
+        ),
+        t("A speed is steady-state; that of a run that others disturbed is left out."),
+    )
+    return element(
+        "section",
+        element("h2", t("How to read it"), id="notes"),
+        element("ul", *(element("li", note) for note in notes)),
+    )
+
+
+def _write(path: Path, text: str) -> Path:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write a file unless it is there already; one that a crash leaves torn differs next time."""
+    if not path.is_file() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

@@ -1,0 +1,123 @@
+"""The charts of a study's rows on one dataset, and the history of cases."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from xml.etree.ElementTree import Element
+
+from bench.aggregate.rows import Row
+from bench.aggregate.significance import average_ranks, critical_difference, friedman_p
+from bench.aggregate.statistics import SIGNIFICANCE
+from bench.metrics.catalog import Metric, metric_named
+from bench.page.cards import moves, ranking_value
+from bench.page.charts.curves import history_chart
+from bench.page.charts.heat_map import MAX_ROWS, heat_map
+from bench.page.charts.quality import MAX_DOTS, Key, quality_chart, speed_chart
+from bench.page.charts.ranks import rank_diagram
+from bench.page.markup import element, printable
+from bench.page.source import Question, Source
+from bench.page.words import Words
+from bench.study import RANKING, task_of
+
+_LINES = 8
+"""Maximum number of cases in a chart of history."""
+
+
+def charts(question: Question, keys: Mapping[int, str], t: Words) -> Element | None:
+    """Return the charts that a question's rows allow; None without any."""
+    placed = question.main.placed
+
+    def key(place: object) -> str:
+        return keys[id(place)]
+
+    hint = t("filled: pretrained; hollow: from random weights; gray: no rank")
+    if len(placed) > MAX_DOTS:
+        hint = f"{t('{shown} of {count} rows', shown=MAX_DOTS, count=len(placed))}; {hint}"
+    front = t("line: the ranked rows that no other beats in both")
+    figures = [
+        _figure(t("Quality with its 95 % interval"), hint, quality_chart(placed, key, t)),
+        _figure(t("Quality against speed"), front, speed_chart(placed, key, t)),
+        *_over_categories(question, key, t),
+    ]
+    if not any(figure is not None for figure in figures):
+        return None
+    return element(
+        "section",
+        element("h3", printable(question.main.title)),
+        element("p", printable(question.main.environment), class_="faint"),
+        element("div", *figures, class_="charts"),
+        class_="question",
+    )
+
+
+def history(source: Source, t: Words) -> Element | None:
+    """Return the section of the cases that ran more than once; None without any."""
+    moved = {id(move.new): abs(move.change) for move in moves(source)}
+    by_task = defaultdict(list)
+    for series in source.repeated:
+        if id(series[-1]) in moved:
+            by_task[task_of(series[-1])].append(series)
+    figures = []
+    for task, own in sorted(by_task.items()):
+        metric = metric_named(RANKING[task])
+        chosen = sorted(own, key=lambda s: (-moved[id(s[-1])], s[-1].key.id))[:_LINES]
+        lines = []
+        for series in chosen:
+            values = [(r, v) for r in series if (v := ranking_value(r)) is not None]
+            lines.append(([r for r, _ in values], [v for _, v in values]))
+        figures.append(_figure(metric.heading, "", history_chart(lines, metric, t)))
+    if not figures:
+        return None
+    about = t("Every finished run of the cases that ran more than once and moved most.")
+    return element(
+        "section",
+        element("h2", t("History"), id="history"),
+        element("p", about, class_="faint"),
+        element("div", *figures, class_="charts"),
+    )
+
+
+def _over_categories(question: Question, key: Key, t: Words) -> Iterator[Element | None]:
+    """Yield the charts that need several categories."""
+    if not question.categories:
+        return
+    metric = question.main.table.study.ranking_metric
+    values: dict[str, dict[str, float]] = defaultdict(dict)
+    for group in question.categories:
+        for place in group.placed:
+            if place.row.ranking:
+                values[place.row.name][group.table.category] = place.row.ranking.mean
+    every = (*question.main.placed, *question.main.partial)
+    rows = [(key(place), place.row.name, values[place.row.name]) for place in every]
+    categories = [group.table.category for group in question.categories]
+    hint = t("{shown} of {count} rows", shown=min(MAX_ROWS, len(rows)), count=len(rows))
+    unit = f"{metric.heading} ({metric.unit}); {hint}"
+    yield _figure(t("Quality by category"), unit, heat_map(rows, categories, metric, t))
+    yield _mean_ranks([place.row for place in question.main.placed if place.ranked], metric, t)
+
+
+def _mean_ranks(rows: Sequence[Row], metric: Metric, t: Words) -> Element | None:
+    """Return the critical-difference diagram of rows over the same categories; None below three."""
+    if len(rows) < 3:
+        return None
+    import numpy as np
+
+    sign = 1 if metric.higher_is_better else -1
+    values = sign * np.array([row.by_category for row in rows])
+    names = [row.name for row in rows]
+    ranks = dict(zip(names, map(float, average_ranks(values)), strict=True))
+    cd, p = critical_difference(*values.shape), friedman_p(values)
+    if p < SIGNIFICANCE:
+        joined = [[b for b in names if 0 <= ranks[b] - ranks[a] < cd] for a in names]
+        said = t("bars join models that are not shown to differ (critical difference {cd})")
+    else:
+        joined = [names]
+        said = t("Friedman test: no difference shown (p = {p})")
+    hint = said.format(cd=f"{cd:.2f}", p=f"{p:.2g}")
+    return _figure(t("Mean rank over categories"), hint, rank_diagram(ranks, joined, cd, t))
+
+
+def _figure(title: str, hint: str, chart: Element | None) -> Element | None:
+    if chart is None:
+        return None
+    caption = element("figcaption", element("b", title), f" — {hint}" if hint else "")
+    return element("figure", caption, chart)

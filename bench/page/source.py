@@ -1,0 +1,192 @@
+"""What the page is made of: runs with their files, and the tables that they stand in."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench.aggregate.frame import ComparableRuns, comparable_runs, recency_key
+from bench.aggregate.markdown import EMPTY
+from bench.aggregate.ranking import Place, places
+from bench.aggregate.reference import MEAN
+from bench.aggregate.rows import Row, Table, tables
+from bench.record import Record
+from bench.report.machine_names import short_names
+from bench.report.paired_runs import Run
+from bench.store import read_records
+from bench.studies import STUDIES, by_study
+
+
+@dataclass(frozen=True)
+class Group:
+    """A table with where its runs were made.
+
+    Attributes:
+        section: Profile and machine, short.
+        environment: Class of environment, whole.
+        table: Table of a study.
+        placed: Its rows in order.
+        partial: Rows of a mean that lack categories: they have values by category alone.
+    """
+
+    section: str
+    environment: str
+    table: Table
+    placed: tuple[Place, ...]
+    partial: tuple[Place, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Return dataset and category, or that it is a mean and over how many."""
+        return self.table.title if self.table.category == MEAN else self.table.place
+
+    @property
+    def title(self) -> str:
+        """Return what the table is of."""
+        return f"{self.table.title} · {self.table.study.name} · {self.section}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One study's rows of one dataset on one machine: a mean and its categories, or one category.
+
+    Attributes:
+        main: The mean over categories, or the only category.
+        categories: The tables of categories, if there are several.
+    """
+
+    main: Group
+    categories: tuple[Group, ...] = ()
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Return all of its tables, the main one first."""
+        return self.main, *self.categories
+
+
+class Source:
+    """All runs of some record files, and everything the page derives from them.
+
+    Args:
+        files: JSONL files of records, in any order.
+    """
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        runs = [Run(r, file) for file in sorted(set(files)) for r in read_records([file])]
+        self.runs = sorted(runs, key=lambda run: (recency_key(run.record), run.file.name))
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """Every record, oldest first."""
+        return [run.record for run in self.runs]
+
+    @cached_property
+    def sections(self) -> list[ComparableRuns]:
+        """Finished records by profile and machine."""
+        return comparable_runs(self.records)
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Every table of every study, in order."""
+        names = short_names(runs.environment for runs in self.sections)
+        return [
+            Group(
+                f"{runs.profile}, {names[runs.environment]}",
+                runs.environment,
+                table,
+                tuple(places(table.rows)),
+                tuple(Place(row, EMPTY, (_count(row, table),)) for row in table.partial),
+            )
+            for runs in self.sections
+            for name, of_study in by_study(runs.records).items()
+            for table in tables(of_study, STUDIES[name])
+        ]
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """The groups by study, dataset, mode and machine; those with most ranked rows first."""
+        found: dict[tuple[object, ...], list[Group]] = {}
+        for group in self.groups:
+            table = group.table
+            key = (group.section, group.environment, table.study.name, table.dataset, table.mode)
+            found.setdefault(key, []).append(group)
+        questions = [
+            Question(own[0], tuple(own[1:])) if own[0].table.category == MEAN else Question(own[0])
+            for own in found.values()
+        ]
+        return sorted(questions, key=_most_telling)
+
+    @cached_property
+    def lines(self) -> list[tuple[Group, Place]]:
+        """Every row of every table, in the order of the questions."""
+        groups = [group for question in self.questions for group in question.groups]
+        whole = [(group, place) for group in groups for place in group.placed]
+        return [*whole, *((group, place) for group in groups for place in group.partial)]
+
+    @cached_property
+    def shown(self) -> list[Run]:
+        """The runs that have a page: those in a table, and the newest of cases that failed."""
+        chosen = {id(record) for runs in self.sections for record in runs.records}
+        chosen |= {id(record) for record in self.failed}
+        return [run for run in self.runs if id(run.record) in chosen]
+
+    @cached_property
+    def by_configuration(self) -> dict[tuple[str, ...], list[Record]]:
+        """The records that have a page, by configuration, profile and machine."""
+        found: dict[tuple[str, ...], list[Record]] = {}
+        for run in self.shown:
+            found.setdefault(_configuration(run.record), []).append(run.record)
+        return found
+
+    @cached_property
+    def failed(self) -> list[Record]:
+        """The newest records of cases whose newest run failed, by id."""
+        newest = {(record.key.profile, record.key.id): record for record in self.records}
+        return [newest[key] for key in sorted(newest) if newest[key].status == "failed"]
+
+    @cached_property
+    def repeated(self) -> list[list[Record]]:
+        """The finished runs of each case that finished more than once under the same conditions."""
+        series: dict[tuple[str, ...], list[Record]] = {}
+        for record in self.records:
+            if record.status == "ok":
+                key = record.key
+                place = str(record.environment.get("class"))
+                series.setdefault((key.id, key.profile, key.data, place), []).append(record)
+        return [series[key] for key in sorted(series) if len(series[key]) > 1]
+
+
+def _count(row: Row, table: Table) -> str:
+    return f"{len(row.categories)} of {len(table.shared)} categories"
+
+
+def page_name(record: Record) -> str:
+    """Return the file name of a run's page: its id in plain letters, and a hash of its key."""
+    key = record.key
+    parts = key.id, key.profile, key.recipe, key.data, key.weights, record.finished
+    text = "\0".join([*parts, str(record.environment.get("class"))])
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    return f"{re.sub('[^A-Za-z0-9._-]+', '_', key.id)[:80]}-{digest}.html"
+
+
+def replicates_of(record: Record, source: Source) -> list[Record]:
+    """Return the other replicates of a run's configuration, on its machine, that have pages."""
+    return [
+        other for other in source.by_configuration[_configuration(record)] if other is not record
+    ]
+
+
+def _configuration(record: Record) -> tuple[str, ...]:
+    key = record.key
+    return record.case.configuration, key.profile, str(record.environment.get("class"))
+
+
+def _most_telling(question: Question) -> tuple[int, bool]:
+    """Return a key that sorts most ranked rows first, and smoke runs behind their equals."""
+    return -sum(map(_ranked, question.groups)), question.main.section.startswith("smoke,")
+
+
+def _ranked(group: Group) -> int:
+    return sum(place.ranked for place in group.placed)

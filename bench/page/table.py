@@ -1,0 +1,160 @@
+"""The page's table: a line per row of every study's tables, which a script sorts and filters."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from xml.etree.ElementTree import Element
+
+from bench.aggregate.markdown import EMPTY, metric_text, percent, quantity, scaled
+from bench.aggregate.ranking import Place
+from bench.aggregate.reference import MEAN
+from bench.aggregate.rows import Row
+from bench.metrics.catalog import Metric, metric_named
+from bench.page.markup import element, extend, printable
+from bench.page.source import Group, Source, page_name
+from bench.page.words import Words
+from models.catalog import MODELS
+
+SHOWN_METRICS = (
+    *("image_auroc", "pixel_auroc", "pixel_ap", "aupro_30"),
+    *("f1", "false_alarms", "top1", "top5"),
+)
+"""Metrics with a column of their own, besides those that rank in a study."""
+
+_RISES = ("train_rise_{}_bytes", "inference_rise_{}_bytes")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column after rank and model.
+
+    Attributes:
+        code: Name in the page's address.
+        heading: Heading, in the page's language.
+        text: Returns the cell of a row.
+        number: Whether cells are numbers, which sort by value with the highest first.
+    """
+
+    code: str
+    heading: str
+    text: Callable[[Group, Place], str]
+    number: bool = True
+
+
+def row_keys(source: Source) -> dict[int, str]:
+    """Return a key for each place of the tables, by its identity, shared by table and charts."""
+    return {id(place): f"r{position}" for position, (_, place) in enumerate(source.lines)}
+
+
+def results_table(source: Source, keys: Mapping[int, str], t: Words, *, linked: bool) -> Element:
+    """Return the table; a column that no row fills is left out.
+
+    Args:
+        source: What to show.
+        keys: Keys of the rows, of `row_keys`.
+        t: Words of the page.
+        linked: Whether runs have pages.
+    """
+    lines = source.lines
+    texts = {
+        column: [printable(column.text(group, place)) for group, place in lines]
+        for column in _columns(source, t)
+    }
+    columns = {c: cells for c, cells in texts.items() if any(cell != EMPTY for cell in cells)}
+    head = element(
+        "tr",
+        element("th", t("Rank"), scope="col", class_="num", data_k="rank"),
+        element("th", t("Model"), scope="col", data_k="model"),
+        *(
+            element("th", c.heading, scope="col", class_="num" if c.number else None, data_k=c.code)
+            for c in columns
+        ),
+    )
+    body = element("tbody")
+    for position, (group, place) in enumerate(lines):
+        line = _line(group, place, keys[id(place)], linked=linked)
+        body.append(extend(line, (element("td", cells[position]) for cells in columns.values())))
+        line.tail = "\n"
+    return element("table", element("thead", head), body, id="results")
+
+
+def memory(row: Row) -> float | None:
+    """Return the mebibytes that a model and its largest rise need; None where not measured."""
+    for kind in ("device", "host"):
+        rises = [row.measurement(name.format(kind)) for name in _RISES]
+        if known := [rise.mean for rise in rises if rise is not None]:
+            model = row.measurement("model_bytes")
+            return (max(known) + (model.mean if model else 0)) / 2**20
+    return None
+
+
+def _columns(source: Source, t: Words) -> list[Column]:
+    ranking = sorted({group.table.study.ranking_metric.name for group in source.groups})
+    others = [name for name in SHOWN_METRICS if name not in ranking]
+    metrics = {name: metric_named(name) for name in [*ranking, *others]}
+
+    def measured(name: str, group: Group, place: Place) -> str:
+        return quantity(place.row.measurement(name))
+
+    def quality(names: list[str]) -> list[Column]:
+        return [Column(n, metrics[n].heading, partial(_metric, metrics[n])) for n in names]
+
+    return [
+        *quality(ranking),
+        Column("weights", t("Weights"), lambda _, place: place.row.case.init, number=False),
+        Column("data", t("Data"), lambda group, _: group.place, number=False),
+        Column("study", t("Study"), lambda group, _: group.table.study.name, number=False),
+        Column("machine", t("Profile, machine"), lambda group, _: group.section, number=False),
+        *quality(others),
+        Column("speed", t("Images/s"), partial(measured, "inference_images_per_s")),
+        Column("latency", t("Latency p50 (ms)"), partial(measured, "latency_p50_ms")),
+        Column("memory", t("Memory (MiB)"), lambda _, place: _whole(memory(place.row))),
+        Column("fit", t("Fit (s)"), partial(measured, "fit_seconds")),
+        Column("parameters", t("Parameters"), _parameters),
+        Column("seeds", t("Seeds"), lambda _, place: str(len(place.row.replicates))),
+        Column("budget", t("Own budget"), lambda _, place: _share(place.row.budget_share)),
+        Column("why", t("Why no rank"), _why, number=False),
+    ]
+
+
+def _metric(metric: Metric, group: Group, place: Place) -> str:
+    row = place.row
+    if metric.task != group.table.study.task:
+        return EMPTY
+    value = row.metric(row.heads[0], metric.name)
+    if value and group.table.category == MEAN and len(row.categories) < len(group.table.shared):
+        return f"({len(row.categories)} of {len(group.table.shared)})"
+    return metric_text(value, metric)
+
+
+def _parameters(_: Group, place: Place) -> str:
+    return scaled(place.row.measurement("parameters"))
+
+
+def _why(_: Group, place: Place) -> str:
+    return "; ".join(place.reasons) or EMPTY
+
+
+def _whole(value: float | None) -> str:
+    return EMPTY if value is None else f"{value:,.0f}"
+
+
+def _share(share: float | None) -> str:
+    return EMPTY if share is None else percent(share)
+
+
+def _line(group: Group, place: Place, key: str, *, linked: bool) -> Element:
+    """Return a line with its rank and model; attributes hold what filters need besides cells."""
+    row = place.row
+    entry = MODELS.get(row.case.model)
+    name = element("bdi", printable(row.label))
+    if linked and group.table.category != MEAN:
+        name = element("a", name, href=f"cases/{page_name(row.records[0])}")
+    return element(
+        "tr",
+        element("td", place.rank),
+        element("th", name, scope="row"),
+        data_r=key,
+        data_f=entry.family if entry else None,
+        data_s=group.table.shots or None,
+    )

@@ -1,0 +1,1 @@
+"""Prediction with saved models: files in, scores, labels and maps out."""

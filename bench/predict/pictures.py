@@ -1,0 +1,117 @@
+"""Heat maps and overlays of predicted images, all of a dataset in one color scale."""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from bench.checkpoint.metadata import Calibration, Preprocessing
+from bench.predict.preprocessing import on_image
+from bench.predict.stream import Floats
+from datasets_lib.atomic import atomic_path
+from datasets_lib.images.decode import to_rgb
+
+_COLORS = "inferno"
+_CYAN = (0, 229, 255)
+
+RGB = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Draws maps in colors that the checkpoint fixes, so that pictures can be compared.
+
+    Dark is the median pixel of normal images; the middle of the scale, up to which 95 % of normal
+    images peak. Colors follow the square root, so that faint traces are seen.
+
+    Attributes:
+        folder: Folder of the pictures.
+        calibration: Whose ``map_range`` is the scale.
+        preprocessing: Where the map lies in the image.
+        contour: Value of the map that is outlined; None outlines nothing.
+    """
+
+    folder: Path
+    calibration: Calibration
+    preprocessing: Preprocessing
+    contour: float | None = None
+
+    def draw(self, data: bytes, path: Path, values: Floats, place: str) -> list[Path]:
+        """Write ``PLACE_heat.png`` and ``PLACE_overlay.png`` at the image's own size.
+
+        Args:
+            data: Contents of the image file.
+            path: Its path.
+            values: ``(h, w)`` map.
+            place: Path below the folder, without a suffix.
+
+        Returns:
+            Paths of both files.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        image = to_rgb(data, path, self.preprocessing.bits)
+        whole = on_image(values, self.preprocessing, image.size)
+        heat, colors = self.colors(whole)
+        # Transparent below a heat of 0.375, at most 75 % opaque: the image stays visible.
+        opacity = np.clip(1.6 * heat - 0.6, 0, 0.75)[:, :, None]
+        overlay = (np.asarray(image) * (1 - opacity) + colors * opacity).round().astype(np.uint8)
+        if self.contour is not None:
+            overlay[_outline(whole > self.contour)] = _CYAN
+        return [self._save(colors, f"{place}_heat"), self._save(overlay, f"{place}_overlay")]
+
+    def draw_scale(self) -> Path:
+        """Write ``scale.png``, the colors with their values.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        from bench.plots.error_panels import draw_color_bar
+        from bench.plots.style import new_figure, save
+
+        low, high = self._range
+        figure = new_figure(4, 0.8, arranged=False)
+        draw_color_bar(figure.add_axes((0.05, 0.7, 0.9, 0.2)), low, (low + high) / 2, high)
+        return save(figure, self.folder / "scale.png")
+
+    def colors(self, values: Floats) -> tuple[Floats, RGB]:
+        """Return the heat ``(H, W)`` in [0, 1] of a map, and its colors ``(H, W, 3)``."""
+        low, high = self._range
+        heat = np.sqrt(np.clip((values - low) / (high - low), 0, 1))
+        return heat, _palette()[(255 * heat).round().astype(np.uint8)]
+
+    @cached_property
+    def _range(self) -> tuple[float, float]:
+        low, high = self.calibration.map_range or (0.0, 1.0)
+        return low, max(high, low + 1e-12)
+
+    def _save(self, pixels: RGB, name: str) -> Path:
+        path = self.folder / f"{name}.png"
+        buffer = BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+        return path
+
+
+@cache
+def _palette() -> RGB:
+    """Return the 256 colors of the scale."""
+    from matplotlib import colormaps
+
+    return (255 * colormaps[_COLORS](np.arange(256))[:, :3]).round().astype(np.uint8)
+
+
+def _outline(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the border of regions, as wide as can be seen at the image's size."""
+    from scipy import ndimage
+
+    width = max(1, round(min(inside.shape) / 200))
+    inner = ndimage.binary_erosion(inside, iterations=width)
+    border: npt.NDArray[np.bool_] = inside & ~inner
+    return border

@@ -1,0 +1,160 @@
+"""Where images come from: files, folders, patterns, a watched folder, standard input."""
+
+import glob
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from bench.predict.frames import is_image_data, split_frames
+from bench.predict.stream import Frame
+from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.folders import is_image, list_folder
+
+_POLL_SECONDS = 0.2
+_QUEUED = 8
+
+
+def named_frames(source: str) -> Iterator[Frame]:
+    """Yield the images of a file, a folder and the folders in it, or a pattern such as ``*.png``.
+
+    A file that was named is yielded whether it can be read or not.
+
+    Raises:
+        DatasetError: A folder or a pattern has no image.
+    """
+    path = Path(source)
+    if path.is_dir():
+        found = False
+        for file in _below(path):
+            found = True
+            yield Frame(str(file), file, place=str(file.relative_to(path).with_suffix("")))
+        if not found:
+            raise DatasetError(
+                f"The folder {path} and the folders in it hold no image: wanted files such as "
+                "*.png or *.jpg. Name another folder."
+            )
+    elif glob.has_magic(source) and not path.exists():
+        matching = glob.glob(source, recursive=True)  # noqa: PTH207 - absolute patterns too
+        names = sorted(name for name in matching if Path(name).is_file())
+        if not names:
+            raise DatasetError(
+                f"No file matches the pattern {source}. Name files or a folder of them."
+            )
+        yield from map(file_frame, map(Path, names))
+    else:
+        yield file_frame(path)
+
+
+def file_frame(path: Path) -> Frame:
+    """Return the image of a file."""
+    return Frame(str(path), path, place=path.stem or "image")
+
+
+def watched_frames(
+    folder: Path, idle_seconds: float | None, now: Callable[[], float] = time.monotonic
+) -> Iterator[Frame | None]:
+    """Yield the images of a folder, and then those that are put into it, until interrupted.
+
+    A file is taken once its size and time stay the same for a fifth of a second, so that one being
+    written is left alone, and again when it has changed. After every look, None.
+
+    Args:
+        folder: Folder to watch.
+        idle_seconds: Stop when nothing came for so long; None never stops.
+        now: Clock.
+
+    Raises:
+        DatasetError: The folder cannot be listed.
+    """
+    seen: dict[str, tuple[int, int]] = {}
+    growing: dict[str, tuple[int, int]] = {}
+    last = now()
+    while idle_seconds is None or now() - last < idle_seconds:
+        states = dict(_states(folder))
+        seen = {name: state for name, state in seen.items() if name in states}
+        for name, state in states.items():
+            if seen.get(name) == state:
+                continue
+            if growing.get(name) == state:
+                seen[name], last = state, now()
+                yield file_frame(folder / name)
+        growing = states
+        yield None
+        time.sleep(_POLL_SECONDS)
+
+
+def piped_frames(stream: BinaryIO) -> Iterator[Frame | None]:
+    """Yield the images of standard input: paths, one a line, or image files one after another.
+
+    Which of the two it is, the first bytes say. A None comes whenever nothing waits to be read.
+    """
+    waiting: queue.Queue[Frame | None] = queue.Queue(_QUEUED)
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for frame in _read_pipe(stream):
+                waiting.put(frame)
+        except BaseException as error:  # it belongs to who reads the frames
+            failures.append(error)
+        waiting.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            frame = waiting.get(timeout=0.02)
+        except queue.Empty:
+            yield None
+            continue
+        if frame is None:
+            break
+        yield frame
+    if failures:
+        raise failures[0]
+
+
+def _read_pipe(stream: BinaryIO) -> Iterator[Frame]:
+    start = stream.read(8)
+    if is_image_data(start):
+        for number, data in enumerate(split_frames(start, stream)):
+            name = f"frame-{number:06}"
+            yield Frame(name, Path(name), data, place=name)
+        return
+    yield from map(file_frame, map(Path, _lines(start, stream)))
+
+
+def _lines(start: bytes, stream: BinaryIO) -> Iterable[str]:
+    first, found, rest = start.partition(b"\n")
+    if found:
+        yield from filter(None, [os.fsdecode(first).strip()])
+        while b"\n" in rest:
+            first, _, rest = rest.partition(b"\n")
+            yield from filter(None, [os.fsdecode(first).strip()])
+        start = rest
+    for line in stream:
+        yield from filter(None, [os.fsdecode(start + line).strip()])
+        start = b""
+    yield from filter(None, [os.fsdecode(start).strip()])
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield image files in natural order, those of a folder before those of the folders in it."""
+    names = list_folder(folder, "DIR/*.png")
+    yield from (folder / name for name in names.files if is_image(name))
+    for name in names.folders:
+        yield from _below(folder / name)
+
+
+def _states(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield size and time of change of the image files in a folder, by name."""
+    for name in list_folder(folder, "DIR/*.png").files:
+        if is_image(name):
+            try:
+                stat = (folder / name).stat()
+            except OSError:  # taken away meanwhile
+                continue
+            yield name, (stat.st_size, stat.st_mtime_ns)

@@ -1,0 +1,1 @@
+"""Regressions of quality, speed and memory: found the same night, or said to be undetectable."""

@@ -1,0 +1,214 @@
+"""Named baselines: append-only files of runs that later runs are compared with.
+
+A baseline is ``results/baselines/nightly/NAME.jsonl``, committed with the project. A line is a run,
+or an acceptance, with which the history of a configuration starts again.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.lines import append_object, read_objects
+from bench.record import Record
+from bench.regression.series import Series, series_of, values_of
+
+STANDING = frozenset({"first", "ok", "env-shift", "underpowered", "changed"})
+"""Outcomes of runs that the next run is compared with."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run of a series.
+
+    Attributes:
+        series: Its conditions.
+        replicate: Index of its seed.
+        values: Watched numbers by quantity.
+        commit: Commit of its code; None where unknown.
+        dirty: Whether the code differed from the commit.
+        code: Hash of the code that the case depends on.
+        recipe: Hash of the resolved recipe.
+        protocol: The recipe's constants, to name what changed.
+        finished: End in UTC, ISO 8601.
+        images: Number of test images.
+        drift: Sum of the drift net by quantity, after this run.
+        disturbed: Whether others used the machine, so that its speeds mean less.
+        outcome: What the comparison said: ``first`` without anything to compare with.
+        night: Name of the night that ran it; empty for a session.
+        scores: Path of the scores of its test images below the results folder; empty without.
+    """
+
+    series: Series
+    replicate: int
+    values: Mapping[str, float]
+    commit: str | None = None
+    dirty: bool | None = None
+    code: str = ""
+    recipe: str = ""
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    finished: str = ""
+    images: int = 0
+    drift: Mapping[str, float] = field(default_factory=dict)
+    disturbed: bool = False
+    outcome: str = "first"
+    night: str = ""
+    scores: str = ""
+
+    @property
+    def case(self) -> str:
+        """Return the id of its case."""
+        return f"{self.series.configuration}-s{self.replicate}"
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Where a configuration's history starts again, and why.
+
+    Attributes:
+        configuration: Case id without its replicate.
+        reason: Why its numbers are accepted as they are.
+        commit: Commit at which it was accepted.
+        accepted: When, in UTC, ISO 8601.
+    """
+
+    configuration: str
+    reason: str
+    commit: str | None = None
+    accepted: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+class Baselines:
+    """The runs and acceptances of one named baseline.
+
+    Args:
+        results: Folder of results.
+        name: Name of the baseline.
+    """
+
+    def __init__(self, results: Path, name: str = "main") -> None:
+        self.path = results / "baselines" / "nightly" / f"{name}.jsonl"
+        self._entries: list[Run | Acceptance] = []
+        for line in read_objects(self.path):
+            entry = _parsed(line)
+            if entry is not None:
+                self._entries.append(entry)
+
+    @property
+    def runs(self) -> list[Run]:
+        """Return every run, oldest first."""
+        return [entry for entry in self._entries if isinstance(entry, Run)]
+
+    @property
+    def acceptances(self) -> list[Acceptance]:
+        """Return every acceptance, oldest first."""
+        return [entry for entry in self._entries if isinstance(entry, Acceptance)]
+
+    def segment(self, configuration: str) -> list[Run]:
+        """Return the runs of a configuration since it was last accepted, of any conditions."""
+        runs: list[Run] = []
+        for entry in self._entries:
+            if isinstance(entry, Acceptance):
+                if entry.configuration == configuration:
+                    runs = []
+            elif entry.series.configuration == configuration:
+                runs.append(entry)
+        return runs
+
+    def window(self, series: Series) -> list[Run]:
+        """Return the runs that a new one is compared with: of its segment and conditions."""
+        return [
+            run
+            for run in self.segment(series.configuration)
+            if run.series == series and run.outcome in STANDING
+        ]
+
+    def why_none(self, series: Series) -> str:
+        """Return why a series has no window, as a clause."""
+        runs = self.segment(series.configuration)
+        if not runs:
+            accepted = [a for a in self.acceptances if a.configuration == series.configuration]
+            if accepted:
+                return f"accepted on {accepted[-1].accepted[:10]} ({accepted[-1].reason})"
+            return "no baseline yet: this run begins one"
+        closest = min(
+            (run.series for run in reversed(runs)), key=lambda s: len(s.differences(series))
+        )
+        parts = [
+            f"{name} {getattr(closest, name)}, now {getattr(series, name)}"
+            for name in closest.differences(series)
+        ]
+        if not parts:
+            return "no run of its history stands (all alarmed); accept one to go on"
+        return f"its baseline has {'; '.join(parts)}: another history begins"
+
+    def add(self, runs: Iterable[Run]) -> None:
+        """Append runs; one that is there already, by case, night and time, is not doubled."""
+        present = {_identity(run) for run in self.runs}
+        for run in runs:
+            if _identity(run) not in present:
+                present.add(_identity(run))
+                append_object(self.path, {"run": _plain(run)})
+                self._entries.append(run)
+
+    def accept(self, acceptance: Acceptance) -> None:
+        """Append an acceptance."""
+        append_object(self.path, {"accept": asdict(acceptance)})
+        self._entries.append(acceptance)
+
+
+def run_of(record: Record, night: str = "", outcome: str = "first") -> Run:
+    """Return the run of a finished record."""
+    return Run(
+        series=series_of(record),
+        replicate=record.case.replicate,
+        values=values_of(record),
+        commit=record.code.get("commit"),
+        dirty=record.code.get("dirty"),
+        code=record.code.get("hash", ""),
+        recipe=record.key.recipe,
+        protocol=record.protocol.get("recipe", {}),
+        finished=record.finished,
+        images=int(record.fingerprints.get("images", {}).get("test", 0)),
+        disturbed=record.disturbed,
+        outcome=outcome,
+        night=night,
+        scores=record.artifacts.get("scores", "") or record.artifacts.get("predictions", ""),
+    )
+
+
+def changed_constants(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the constants of two recipes that differ.
+
+    >>> changed_constants({"lr": 0.4, "epochs": 5}, {"lr": 4.0, "epochs": 5, "source": "a paper"})
+    ['lr 0.4 → 4.0']
+    """
+    plain = [json.loads(json.dumps(recipe)) for recipe in (before, now)]  # a tuple is a list
+    return [
+        f"{name} {plain[0].get(name)} → {plain[1].get(name)}"
+        for name in sorted(plain[0].keys() | plain[1].keys())
+        if name != "source" and plain[0].get(name) != plain[1].get(name)
+    ]
+
+
+def _identity(run: Run) -> tuple[str, str, str]:
+    return run.case, run.night, run.finished
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    plain = asdict(run)
+    plain["values"] = {name: float(f"{value:.10g}") for name, value in run.values.items()}
+    return plain
+
+
+def _parsed(line: dict[str, Any]) -> Run | Acceptance | None:
+    """Return the entry of a line; None for one that a later version wrote."""
+    try:
+        if "run" in line:
+            fields = dict(line["run"])
+            return Run(**{**fields, "series": Series(**fields["series"])})
+        return Acceptance(**line["accept"]) if "accept" in line else None
+    except (KeyError, TypeError):
+        return None

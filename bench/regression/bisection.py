@@ -1,0 +1,246 @@
+"""Bisect: which commit made the drop, when every single run is noisy.
+
+The two levels and the spread are known from the confirmation; unknown is the first commit at the
+lower level. Its posterior starts from a prior that is nearly zero for commits that touch no file
+of the case, and every run multiplies it by a Student-t likelihood. The next commit to run is the
+one whose result is expected to leave the least entropy.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from bench.regression.measures import Array
+
+CONFIDENCE = 0.97
+"""Posterior of a commit, or of commits that cannot be told apart, at which the search ends."""
+
+MAX_RUNS = 24
+UNTOUCHED = 0.01
+"""Prior of all commits together that touch no file of the case, where others do."""
+
+_GRID = 201
+_TAIL = 1e-4
+
+
+class BisectionError(ValueError):
+    """A search cannot start or be resumed; the message says why and what to do."""
+
+
+@dataclass
+class Bisection:
+    """A search for the commit that made a drop; resumable, as it is all in these fields.
+
+    Attributes:
+        commits: Candidates after the good commit, oldest first; the last one is known to be bad.
+        prior: Prior probability of each, of the same length.
+        good: Level before the drop, on the scale of the tests; higher is better.
+        bad: Level after it.
+        deviation: Standard deviation of one run.
+        degrees: Degrees of freedom of that deviation.
+        runs: Commit and value of every run, on the scale of the tests.
+        skipped: Commits that cannot be run, such as ones that do not build.
+    """
+
+    commits: list[str]
+    prior: list[float]
+    good: float
+    bad: float
+    deviation: float
+    degrees: float
+    runs: list[tuple[str, float]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def posterior(self) -> Array:
+        """Return the probability of each commit of being the first bad one, ``(K,)``."""
+        index = {commit: place for place, commit in enumerate(self.commits)}
+        with np.errstate(divide="ignore"):
+            logs = np.log(np.asarray(self.prior, dtype=float))
+        if self.runs:
+            places = np.array([index[commit] for commit, _ in self.runs])
+            values = np.array([value for _, value in self.runs])
+            # A run at or after the change is at the bad level.
+            fallen = np.arange(len(logs))[:, None] <= places
+            bad, good = (self._log_density(values, level) for level in (self.bad, self.good))
+            logs = logs + np.where(fallen, bad, good).sum(1)
+        weights = np.exp(logs - logs.max())
+        return np.asarray(weights / weights.sum())
+
+    @property
+    def suspects(self) -> list[str]:
+        """Return the likeliest commit with those that cannot be told from it, oldest first.
+
+        A skipped commit cannot be told from the next one that runs.
+        """
+        return [self.commits[place] for place in self._groups()[self._best_group()]]
+
+    @property
+    def confidence(self) -> float:
+        """Return the posterior of `suspects` together."""
+        return float(self.posterior[self._groups()[self._best_group()]].sum())
+
+    @property
+    def done(self) -> bool:
+        """Return whether the answer is sure enough, or nothing is left that could make it so."""
+        return (
+            self.confidence >= CONFIDENCE or len(self.runs) >= MAX_RUNS or self.next_commit is None
+        )
+
+    @property
+    def next_commit(self) -> str | None:
+        """Return the commit whose run is expected to leave the least entropy; None without one."""
+        places = self._runnable()
+        if not places:
+            return None
+        below = np.cumsum(self.posterior)[places]  # chance that the change is at or before it
+        gains = self._information(below)
+        return self.commits[places[int(np.argmax(gains))]]
+
+    def add(self, commit: str, value: float) -> None:
+        """Add a run.
+
+        Args:
+            commit: The commit that ran, one of ``commits``.
+            value: Its value on the scale of the tests.
+        """
+        self._known(commit)
+        self.runs.append((commit, float(value)))
+
+    def skip(self, commit: str) -> None:
+        """Leave out a commit that cannot be run."""
+        self._known(commit)
+        if commit not in self.skipped:
+            self.skipped.append(commit)
+
+    def to_json(self) -> str:
+        """Return the search as JSON, from which `from_json` goes on."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Bisection":
+        """Return the search that `to_json` wrote.
+
+        Raises:
+            BisectionError: The text is no such search.
+        """
+        try:
+            state: dict[str, Any] = json.loads(text)
+            runs = [(str(commit), float(value)) for commit, value in state.pop("runs")]
+            return cls(**state, runs=runs)
+        except BisectionError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BisectionError(
+                f"wanted the state of a bisection, found something else ({error}). "
+                "Delete the file to start anew."
+            ) from None
+
+    def _known(self, commit: str) -> None:
+        if commit not in self.commits:
+            raise BisectionError(
+                f"wanted one of the {len(self.commits)} candidates, found commit {commit}"
+            )
+
+    def _runnable(self) -> list[int]:
+        # The last commit is known to be bad: its run says nothing.
+        last = len(self.commits) - 1
+        skipped = set(self.skipped)
+        return [place for place in range(last) if self.commits[place] not in skipped]
+
+    def _groups(self) -> list[list[int]]:
+        """Return places of commits, those of one group separated by no commit that can run."""
+        runnable = set(self._runnable())
+        groups: list[list[int]] = [[]]
+        for place in range(len(self.commits)):
+            groups[-1].append(place)
+            if place in runnable:
+                groups.append([])
+        return groups
+
+    def _best_group(self) -> int:
+        posterior = self.posterior
+        return int(np.argmax([posterior[group].sum() for group in self._groups()]))
+
+    def _log_density(self, values: Array, level: float) -> Array:
+        """Return the log density of values, up to a constant."""
+        scaled = (values - level) / self.deviation
+        return np.asarray(-(self.degrees + 1) / 2 * np.log1p(scaled**2 / self.degrees))
+
+    def _information(self, below: Array) -> Array:
+        """Return bits that a run tells of which of its two levels it has.
+
+        Entropies within the commits up to a place, and within those after it, do not change by a
+        run there; only the split between the two does. So the least expected entropy is the most
+        information about the split, whose chance is ``below`` ``(P,)``.
+        """
+        reach = -float(stdtrit(self.degrees, _TAIL)) * self.deviation
+        ends = (min(self.good, self.bad) - reach, max(self.good, self.bad) + reach)
+        values = np.linspace(*ends, _GRID)[:, None]
+        low, high = (np.exp(self._log_density(values, level)) for level in (self.bad, self.good))
+        density = below * low + (1 - below) * high
+        after = below * low / density
+        expected = (_entropy(after) * density).sum(0) / density.sum(0)
+        return np.asarray(_entropy(below) - expected)
+
+
+def touch_prior(touches: Sequence[bool], untouched: float = UNTOUCHED) -> list[float]:
+    """Return a prior from which commits touch files that the case depends on.
+
+    Args:
+        touches: Whether each commit does, oldest first.
+        untouched: Probability of all the others together; flat where no commit touches any.
+
+    Example:
+        >>> touch_prior([False, True, True, False], untouched=0.1)
+        [0.05, 0.45, 0.45, 0.05]
+    """
+    total, touching = len(touches), sum(touches)
+    if touching in {0, total}:
+        return [1 / total] * total
+    inside, outside = (1 - untouched) / touching, untouched / (total - touching)
+    return [inside if touch else outside for touch in touches]
+
+
+def prior_of_files(
+    changed: Mapping[str, Sequence[str]], depends: Sequence[str]
+) -> tuple[list[str], list[float]]:
+    """Return commits and their prior from the files that each changed.
+
+    Args:
+        changed: Files changed by each commit, oldest first.
+        depends: Files of the case's fingerprint.
+    """
+    wanted = set(depends)
+    touches = [bool(wanted.intersection(files)) for files in changed.values()]
+    return list(changed), touch_prior(touches)
+
+
+def _entropy(share: Array) -> Array:
+    """Return the entropy of a split in bits."""
+    inside = np.clip(share, 1e-300, 1 - 1e-16)
+    return np.asarray(-inside * np.log2(inside) - (1 - inside) * np.log2(1 - inside))
+
+
+def _check(search: Bisection) -> None:
+    commits, prior = search.commits, search.prior
+    if not commits or len(commits) != len(prior) or len(set(commits)) != len(commits):
+        raise BisectionError(
+            "wanted different commits, each with a prior, found "
+            f"{len(commits)} commits ({len(set(commits))} different) and {len(prior)} priors"
+        )
+    if min(prior) < 0 or not 0 < sum(prior) < np.inf:
+        raise BisectionError("wanted a prior of non-negative numbers that are not all zero")
+    if not search.bad < search.good or not search.deviation > 0 or not search.degrees > 0:
+        raise BisectionError(
+            "wanted a bad level below the good one, a positive deviation and degrees of freedom, "
+            f"found good {search.good}, bad {search.bad}, deviation {search.deviation}, degrees "
+            f"{search.degrees}. Confirm the drop first: without a drop there is no commit to find."
+        )

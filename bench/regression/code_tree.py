@@ -1,0 +1,181 @@
+"""The code of a commit in a git worktree, and the interpreter that runs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.provenance.fingerprint import ROOT
+
+_SECONDS = 60
+_SYNC_SECONDS = 1800
+
+
+class CodeTreeError(Exception):
+    """The code of a commit cannot be run; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class CodeTree:
+    """A folder of code, and the interpreter that runs it.
+
+    Attributes:
+        folder: Folder of the packages.
+        commit: Commit that it is at; None for the current folder.
+        python: Interpreter.
+        environment: ``own`` for one made from its own requirements, else ``shared``.
+    """
+
+    folder: Path
+    commit: str | None
+    python: str
+    environment: str = "shared"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Return what git prints.
+
+    Raises:
+        CodeTreeError: There is no git, no repository, or git refuses.
+    """
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CodeTreeError(f"git could not be run: {error}. Install git.") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["no reason given"]
+        raise CodeTreeError(f"git {arguments[0]}: {said[-1]}")
+    return done.stdout.strip()
+
+
+def is_repository(root: Path = ROOT) -> bool:
+    """Return whether a folder of code is the top of a git repository."""
+    try:
+        return Path(git(root, "rev-parse", "--show-toplevel")).resolve() == root.resolve()
+    except CodeTreeError:
+        return False
+
+
+def why_unreachable(commit: str | None, dirty: bool | None, root: Path = ROOT) -> str | None:
+    """Return why a baseline's commit cannot be run again, as a clause; None if it can."""
+    if not is_repository(root):
+        return f"{root} is no git repository: only a clone can run an older commit"
+    if commit is None:
+        return "the baseline's record names no commit"
+    if dirty:
+        return f"the baseline ran with uncommitted changes on {commit[:7]}: commit, and run again"
+    try:
+        git(root, "cat-file", "-e", f"{commit}^{{commit}}")
+    except CodeTreeError:
+        shallow = git(root, "rev-parse", "--is-shallow-repository") == "true"
+        mend = "git fetch --unshallow" if shallow else "rebased away? accept a new baseline"
+        return f"the baseline's commit {commit[:7]} is not in this clone ({mend})"
+    return None
+
+
+def current_tree() -> CodeTree:
+    """Return the code that is running."""
+    return CodeTree(ROOT, None, sys.executable)
+
+
+def tree_of(commit: str, folder: Path, root: Path = ROOT) -> CodeTree:
+    """Return a worktree of a commit, made if it is not there.
+
+    The interpreter is this one where the commit asks for the same packages, so that the comparison
+    is one of code. Otherwise it is made by uv, or this one where there is no uv.
+
+    Args:
+        commit: Full hash.
+        folder: Folder of worktrees.
+        root: The repository.
+
+    Raises:
+        CodeTreeError: The commit is not there, or its environment cannot be made.
+    """
+    place = folder / commit[:12]
+    if not (place / "bench").is_dir():
+        shutil.rmtree(place, ignore_errors=True)
+        git(root, "worktree", "prune")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        git(root, "worktree", "add", "--detach", "--force", str(place), commit)
+    if _requirements(place) == _requirements(root) or shutil.which("uv") is None:
+        return CodeTree(place, commit, sys.executable)
+    return CodeTree(place, commit, _own_environment(place), "own")
+
+
+def remove_trees(folder: Path, root: Path = ROOT) -> None:
+    """Remove the worktrees below a folder, and git's notes of them."""
+    if folder.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+        if is_repository(root):
+            git(root, "worktree", "prune")
+
+
+def variables(tree: CodeTree) -> dict[str, str]:
+    """Return the environment of a process that runs a tree's code."""
+    inherited = os.environ.get("PYTHONPATH", "")
+    paths = os.pathsep.join(filter(None, [str(tree.folder), inherited]))
+    return {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def commits_between(good: str, bad: str, root: Path = ROOT) -> list[str]:
+    """Return the commits after ``good`` up to ``bad``, oldest first.
+
+    Raises:
+        CodeTreeError: One is unknown, or ``good`` is no ancestor of ``bad``.
+    """
+    first, last = (git(root, "rev-parse", "--verify", f"{name}^{{commit}}") for name in (good, bad))
+    try:
+        git(root, "merge-base", "--is-ancestor", first, last)
+    except CodeTreeError:
+        raise CodeTreeError(
+            f"wanted a good commit that comes before the bad one, found that {good} is no ancestor "
+            f"of {bad}. Swap them, or name another."
+        ) from None
+    return git(root, "rev-list", "--reverse", "--first-parent", f"{first}..{last}").split()
+
+
+def changed_files(commit: str, root: Path = ROOT) -> list[str]:
+    """Return the files that a commit changed against its first parent."""
+    return git(root, "diff", "--name-only", f"{commit}^1", commit).splitlines()
+
+
+def _requirements(folder: Path) -> Sequence[str]:
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return []
+    return sorted(project.get("dependencies", []))
+
+
+def _own_environment(place: Path) -> str:
+    python = place / ".venv" / "bin" / "python"
+    if not python.is_file():
+        try:
+            done = subprocess.run(
+                ["uv", "sync", "--quiet", "--no-dev", "--python", sys.executable],
+                cwd=place,
+                capture_output=True,
+                text=True,
+                timeout=_SYNC_SECONDS,
+                check=False,
+                env={k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"},
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise CodeTreeError(f"uv could not make the environment of {place}: {error}") from None
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or ["no reason given"]
+            raise CodeTreeError(f"uv could not make the environment of {place}: {said[-1]}")
+    return str(python)

@@ -1,0 +1,300 @@
+"""Compare tonight's runs with their baselines: what is equal, what is suspect, what is unseen."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bench.metrics.catalog import METRICS
+from bench.regression.baselines import Run
+from bench.regression.detectable import minimum_effect, plan_runs, planning_deviation
+from bench.regression.drift import LIMIT, cusum, drift_score
+from bench.regression.finding import FIXED, Finding
+from bench.regression.measures import QUALITY, SPEED, Array, Measure
+from bench.regression.memory import memory_limit, memory_suspect
+from bench.regression.outcomes import Outcome
+from bench.regression.screen import Baseline, Prior, canary_shift, fit_baseline, screen
+from bench.regression.series import Quantity, Series
+
+_PROCESS_DEVIATION = 0.02
+"""Deviation of a speed between processes to expect, as a logarithm: 1 to 2 % on quiet machines."""
+
+_PLANNED_DEGREES = 4.0
+"""Degrees of freedom that the planning deviation is worth where no spread was ever seen."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A configuration's runs tonight and those that they are compared with.
+
+    Attributes:
+        series: Their conditions.
+        tonight: Runs of tonight, a replicate each.
+        window: Runs of the baseline.
+        fixed: Whether equal code gives equal scores for every seed.
+    """
+
+    series: Series
+    tonight: Sequence[Run]
+    window: Sequence[Run]
+    fixed: bool
+
+    @property
+    def base(self) -> Run:
+        """Return the run whose code is the better one, should tonight's be worse.
+
+        Without randomness it is the first one, so that a slow decline adds up.
+        """
+        return self.window[0] if self.fixed else self.window[-1]
+
+    @property
+    def equal(self) -> bool:
+        """Return whether every quality is the same, to the last digit, as in a run before."""
+        return all(
+            any(run.replicate == old.replicate and _same(run, old) for old in self.window)
+            for run in self.tonight
+        )
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One measure's test of many configurations, kept to plan the confirmation.
+
+    Attributes:
+        measure: The measure.
+        quantity: Name of the quantity.
+        pairs: The configurations, a row each.
+        baseline: Their levels and spreads.
+        findings: What was found, a row each.
+    """
+
+    measure: Measure
+    quantity: str
+    pairs: Sequence[Pair]
+    baseline: Baseline
+    findings: Sequence[Finding]
+
+
+def values_at(quantity: str, runs: Iterable[Run]) -> list[float]:
+    """Return a quantity so that higher is better, a value for each run that has it."""
+    values = [run.values[quantity] for run in runs if quantity in run.values]
+    if Quantity(quantity).higher_is_better:
+        return values
+    if Quantity(quantity).kind == "quality":
+        return [1 - value for value in values]
+    return [1 / value for value in values]
+
+
+def shares(quantity: str) -> bool:
+    """Return whether a quality is a share in [0, 1], as its test assumes."""
+    metric = METRICS.get(quantity.rpartition(".")[2])
+    return metric is not None and metric.unit == "%"
+
+
+def screen_all(
+    pairs: Sequence[Pair],
+    others: Sequence[Sequence[Run]] = (),
+    canaries: Mapping[str, float] | None = None,
+) -> tuple[list[Screen], float, bool]:
+    """Screen the qualities of random models and all speeds.
+
+    Args:
+        pairs: Configurations that ran tonight and have a baseline.
+        others: Windows of configurations that did not run, whose spreads are borrowed from.
+        canaries: Speed deviations of the canaries, on the scale of the tests, by configuration.
+
+    Returns:
+        A screen for each quantity, the canaries' common shift, and whether it is too large for
+        speeds to be judged.
+    """
+    shift, moved = canary_shift(list((canaries or {}).values()))
+    screens = []
+    names = sorted({name for pair in pairs for run in pair.tonight for name in run.values})
+    for name in names:
+        kind = Quantity(name).kind
+        if kind == "memory" or (kind == "quality" and not shares(name)):
+            continue
+        asked = [
+            pair
+            for pair in pairs
+            if any(name in run.values for run in pair.tonight)
+            and any(name in run.values for run in pair.window)
+            and not (kind == "quality" and pair.fixed)
+        ]
+        if asked and kind == "quality":
+            screens.append(_screened(QUALITY, name, asked, others, 0.0, ""))
+        elif asked:
+            why = f"canaries moved by {100 * shift:+.1f} %" if moved else ""
+            screens.append(_screened(SPEED, name, asked, others, shift, why))
+    return screens, shift, moved
+
+
+def fixed_findings(pair: Pair) -> list[Finding]:
+    """Return the qualities of a model without randomness that are not what they were."""
+    base, run = pair.base, pair.tonight[0]
+    findings = []
+    for name, value in run.values.items():
+        before = base.values.get(name)
+        if Quantity(name).kind != "quality" or before is None or _equal(before, value):
+            continue
+        last = pair.window[-1].values.get(name, before)
+        loss = Quantity(name).loss(before, value)
+        findings.append(
+            Finding(
+                pair.series.configuration,
+                name,
+                "ok" if _equal(last, value) and loss <= 0 else "suspect",
+                before,
+                value,
+                loss,
+                method=FIXED,
+            )
+        )
+    return findings
+
+
+def memory_findings(pair: Pair) -> list[Finding]:
+    """Return the memory sizes that grew by more than what is tolerated."""
+    findings = []
+    for name in sorted({name for run in pair.tonight for name in run.values}):
+        before = [run.values[name] for run in pair.window if name in run.values]
+        if Quantity(name).kind != "memory" or not before:
+            continue
+        base = float(np.median(before))
+        peak = min(run.values[name] for run in pair.tonight if name in run.values)
+        if memory_suspect(base, peak):
+            loss = Quantity(name).loss(base, peak)
+            finding = Finding(pair.series.configuration, name, "suspect", base, peak, loss)
+            mde = memory_limit(base) / base
+            findings.append(replace(finding, mde=mde, method="two of two re-runs decide"))
+    return findings
+
+
+def drift_after(screens: Sequence[Screen]) -> dict[str, dict[str, float]]:
+    """Return the drift net's sums after tonight, by configuration and quantity."""
+    sums: dict[str, dict[str, float]] = {}
+    for one in screens:
+        scores = drift_score([finding.p for finding in one.findings])
+        before = [pair.window[-1].drift.get(one.quantity, 0.0) for pair in one.pairs]
+        after = cusum(scores[:, None], np.asarray(before))[:, 0]
+        for pair, total in zip(one.pairs, after, strict=True):
+            sums.setdefault(pair.series.configuration, {})[one.quantity] = round(float(total), 3)
+    return sums
+
+
+def drifting(sums: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return lines about quantities whose slow decline has added up."""
+    return [
+        f"{configuration}: {quantity} has drifted down over many nights (CUSUM {total:.1f})"
+        for configuration, of_case in sums.items()
+        for quantity, total in of_case.items()
+        if total >= LIMIT
+    ]
+
+
+def _screened(
+    measure: Measure,
+    name: str,
+    pairs: Sequence[Pair],
+    others: Sequence[Sequence[Run]],
+    shift: float,
+    why_not: str,
+) -> Screen:
+    """Return the test of one quantity over configurations."""
+    # The replicate of a quality is a seed, that of a speed a process.
+    windows = [pair.window for pair in pairs] + list(others)
+    distinct = [_distinct(window) if measure is QUALITY else window for window in windows]
+    rows = _padded([measure.transform(values_at(name, window)) for window in distinct])
+    prior = fit_baseline(measure, rows).prior
+    baseline = fit_baseline(measure, rows[: len(pairs)], prior)
+    planned = baseline.degrees <= 0
+    baseline = _with_planned(measure, baseline, pairs)
+    tonight = _padded([measure.transform(values_at(name, pair.tonight)) for pair in pairs])
+    with np.errstate(divide="ignore", invalid="ignore"):  # equal runs have no spread
+        result = screen(measure, baseline, tonight, shift)
+    runs = plan_runs(measure, baseline)
+    effects = minimum_effect(measure, baseline, runs)
+    mde = measure.size(baseline.center, effects)
+    findings = []
+    for row, pair in enumerate(pairs):
+        before, now = (
+            float(np.median([run.values[name] for run in side if name in run.values]))
+            for side in (pair.window, pair.tonight)
+        )
+        loss = Quantity(name).loss(before, now)
+        outcome: Outcome = "suspect" if result.suspect[row] else "ok"
+        reason = ""
+        if planned[row] and loss > measure.delta:
+            outcome = "suspect"  # nothing is known of its spread: fresh runs will tell
+        if measure is QUALITY and pair.equal:
+            outcome = "ok"
+        elif math.isnan(result.p[row]):
+            outcome, reason = "underpowered", "its spread is unknown"
+        elif measure is SPEED and (why_not or any(run.disturbed for run in pair.tonight)):
+            outcome, reason = "env-shift", why_not or "others used the machine"
+        elif result.improved[row]:
+            outcome = "improved"
+        findings.append(
+            Finding(
+                pair.series.configuration,
+                name,
+                outcome,
+                before,
+                now,
+                loss,
+                float(result.p[row]),
+                mde=float(mde[row]),
+                method=reason,
+            )
+        )
+    return Screen(measure, name, pairs, baseline, findings)
+
+
+def _with_planned(measure: Measure, baseline: Baseline, pairs: Sequence[Pair]) -> Baseline:
+    """Fill in the deviation to expect where no spread was ever seen.
+
+    One run of a few cases says nothing about spread. That between seeds depends on the number of
+    test images; that between processes is taken from other machines.
+    """
+    lacking = (baseline.degrees <= 0) & np.isfinite(baseline.center)
+    if not lacking.any():
+        return baseline
+    if measure is QUALITY:
+        level = measure.restore(baseline.center)
+        images = np.array([max(pair.window[-1].images, 1) for pair in pairs])
+        deviation = planning_deviation(np.clip(1 - level, 1e-3, 0.5), images)
+        planned = measure.step(baseline.center, deviation) ** 2
+    else:
+        planned = np.full(len(baseline.center), _PROCESS_DEVIATION**2)
+    return replace(
+        baseline,
+        variance=np.where(lacking, planned, baseline.variance),
+        degrees=np.where(lacking, _PLANNED_DEGREES, baseline.degrees),
+        prior=Prior(_PLANNED_DEGREES, float(np.median(planned[lacking]))),
+    )
+
+
+def _distinct(runs: Sequence[Run]) -> list[Run]:
+    """Return runs without repeats: a seed run twice with equal scores is one draw, not two."""
+    kept: list[Run] = []
+    for run in runs:
+        if not any(run.replicate == old.replicate and _same(run, old) for old in kept):
+            kept.append(run)
+    return kept
+
+
+def _same(run: Run, other: Run) -> bool:
+    names = [name for name in run.values if Quantity(name).kind == "quality"]
+    return all(
+        name in other.values and _equal(run.values[name], other.values[name]) for name in names
+    )
+
+
+def _equal(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _padded(rows: Sequence[Array]) -> Array:
+    width = max(map(len, rows))
+    return np.array([[*row, *[math.nan] * (width - len(row))] for row in rows], dtype=float)

@@ -1,0 +1,287 @@
+"""Confirm a suspect the same night: fresh runs of the baseline's code and of tonight's, in turn."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.case import Case
+from bench.regression.baselines import Run, run_of
+from bench.regression.code_tree import (
+    CodeTree,
+    CodeTreeError,
+    current_tree,
+    tree_of,
+    why_unreachable,
+)
+from bench.regression.compare import Pair, Screen, values_at
+from bench.regression.confirm import run_order
+from bench.regression.detectable import RELEVANT, plan_runs
+from bench.regression.finding import FINISHES, FIXED, Finding
+from bench.regression.fresh import FreshRun, run_block, run_fresh
+from bench.regression.measures import QUALITY, Array, Measure
+from bench.regression.memory import RERUNS, memory_limit, memory_regressed
+from bench.regression.outcomes import Outcome
+from bench.regression.paired_scores import paired_finding
+from bench.regression.screen import Baseline
+from bench.regression.seed_pairs import check_pairs, verdict
+from bench.regression.series import Quantity
+from bench.settings import Settings
+
+FIRST_REPLICATE = 100
+"""Seeds of confirming runs begin here, so that none was in a screen or a baseline."""
+
+_DENSE = {"pixel_auroc", "pixel_ap", "aupro_30"}
+"""Metrics over so many pixels that a loss is no matter of a few of them."""
+
+Sides = dict[str, list[FreshRun]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where confirming runs happen.
+
+    Attributes:
+        settings: Options of the session.
+        folder: Folder of the runs; one that is there already is not repeated.
+        trees: Folder of worktrees.
+        busy: Whether speeds count that were measured while others used the machine.
+    """
+
+    settings: Settings
+    folder: Path
+    trees: Path
+    busy: bool = False
+
+
+def confirm(
+    bench: Bench, case: Case, pair: Pair, suspects: Sequence[Finding], screens: Sequence[Screen]
+) -> list[Finding]:
+    """Return the suspects of one configuration with what fresh runs say about them.
+
+    Args:
+        bench: Where it happens.
+        case: A case of the configuration.
+        pair: Its runs and baseline.
+        suspects: What is suspected.
+        screens: The tests that said so, for levels and spreads.
+    """
+    base = pair.base
+    if why := why_unreachable(base.commit, base.dirty):
+        return [replace(finding, method=f"not confirmed: {why}") for finding in suspects]
+    try:
+        trees = {"A": tree_of(str(base.commit), bench.trees), "B": current_tree()}
+    except CodeTreeError as error:
+        return [replace(finding, method=f"not confirmed: {error}") for finding in suspects]
+    if all(finding.method == FIXED for finding in suspects):
+        return _fixed(bench, case, trees, base, suspects)
+    rows = _rows(suspects, screens, pair)
+    # A fixed model has the same scores for every seed, and its speed the same work.
+    count = max([int(plan_runs(m, b)[0]) for m, b in rows.values()], default=RERUNS)
+    apart = any(Quantity(finding.quantity).kind != "quality" for finding in suspects)
+    blocks = [_block(bench, case, trees, count, 0, apart)]
+    if any(_alarms(rows[name], blocks[0], name) for name in rows):
+        blocks.append(_block(bench, case, trees, count, 1, apart))
+    return [_judged(finding, rows.get(finding.quantity), blocks) for finding in suspects]
+
+
+def confirm_failure(bench: Bench, case: Case, window: Sequence[Run], message: str) -> Finding:
+    """Return whether a case that does not finish any more finishes with the baseline's code.
+
+    Args:
+        bench: Where it happens.
+        case: The case.
+        window: Runs of its baseline.
+        message: How it failed tonight.
+    """
+    found = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=f"fails: {message}")
+    if why := why_unreachable(window[-1].commit, window[-1].dirty):
+        return replace(found, method=f"{found.method} (not confirmed: {why})")
+    place = bench.folder / case.configuration / f"failure{case.replicate}"
+    again = run_fresh(current_tree(), [case], bench.settings, place / "B")[0]
+    if again.record is not None:
+        return replace(found, method=f"failed once and then finished: {message}")
+    try:
+        tree = tree_of(str(window[-1].commit), bench.trees)
+    except CodeTreeError as error:
+        return replace(found, method=f"{found.method} (not confirmed: {error})")
+    before = run_fresh(tree, [case], bench.settings, place / "A")[0]
+    if before.record is None:
+        return replace(found, method=f"{found.method} (and so does the baseline's code)")
+    why = f"fails twice, and finishes with {str(tree.commit)[:7]}: {message}"
+    return replace(found, outcome="regressed", method=why)
+
+
+def _rows(
+    suspects: Sequence[Finding], screens: Sequence[Screen], pair: Pair
+) -> dict[str, tuple[Measure, Baseline]]:
+    """Return measure and baseline, of one row, of each suspected quantity that has a test."""
+    names = {finding.quantity for finding in suspects}
+    rows = {}
+    for screen in screens:
+        if screen.quantity in names and pair in screen.pairs:
+            rows[screen.quantity] = screen.measure, _row(screen.baseline, screen.pairs.index(pair))
+    return rows
+
+
+def _row(baseline: Baseline, index: int) -> Baseline:
+    one = slice(index, index + 1)
+    return replace(
+        baseline,
+        center=baseline.center[one],
+        variance=baseline.variance[one],
+        degrees=baseline.degrees[one],
+        uncertainty=baseline.uncertainty[one],
+        runs=baseline.runs[one],
+    )
+
+
+def _block(
+    bench: Bench,
+    case: Case,
+    trees: Mapping[str, CodeTree],
+    count: int,
+    block: int,
+    apart: bool,
+) -> Sides:
+    first = FIRST_REPLICATE + block * count
+    cases = [replace(case, replicate=first + number) for number in range(count)]
+    place = bench.folder / case.configuration / f"block{block}"
+    order = run_order(count) if apart else ("AB", "BA")[block]
+    settings = bench.settings if apart else replace(bench.settings, measurements=False)
+    return run_block(order, trees, cases, settings, place)
+
+
+def _values(measure: Measure, runs: Sequence[FreshRun], quantity: str) -> Array:
+    """Return ``(1, n)`` values on the scale of the tests, NaN for runs that did not finish."""
+    values = []
+    for run in runs:
+        found = values_at(quantity, [run_of(run.record)]) if run.record else []
+        values.append(found[0] if found else math.nan)
+    return measure.transform(np.array([values]))
+
+
+def _alarms(row: tuple[Measure, Baseline], sides: Sides, quantity: str) -> bool:
+    measure, baseline = row
+    values = [_values(measure, sides[letter], quantity) for letter in "AB"]
+    return check_pairs(measure, baseline, values[0], values[1]).passes(measure, baseline)
+
+
+def _judged(
+    finding: Finding, row: tuple[Measure, Baseline] | None, blocks: Sequence[Sides]
+) -> Finding:
+    """Return a suspect with the verdict of the blocks."""
+    problems = [run.problem for sides in blocks for runs in sides.values() for run in runs]
+    problems = [problem for problem in problems if problem]
+    if row is None:
+        return _memory(finding, blocks, problems)
+    measure, baseline = row
+    base, head = (
+        [_values(measure, sides[letter], finding.quantity) for sides in blocks] for letter in "AB"
+    )
+    result = verdict(measure, baseline, base, head)
+    runs = sum(len(sides["A"]) for sides in blocks)
+    outcome: Outcome = "regressed" if result.regressed else "ok"
+    method = f"{runs} fresh runs of either side{', by seed' if result.paired else ''}"
+    if result.reason == "two modes":
+        outcome, method = "underpowered", f"two modes in {method}"
+    elif result.reason == "invalid":
+        outcome, method = "underpowered", "fresh runs did not all measure it"
+        if problems:
+            outcome, method = "invalid", f"fresh runs did not finish: {problems[0]}"
+    elif outcome == "ok":
+        method = f"not confirmed by {method}"
+    levels = [
+        float(measure.restore(np.nanmean(np.concatenate(side, axis=1)))) for side in (base, head)
+    ]
+    return replace(
+        finding,
+        outcome=outcome,
+        base=_recorded(finding.quantity, levels[0]),
+        tonight=_recorded(finding.quantity, levels[1]),
+        loss=result.drop,
+        low=result.low,
+        high=result.high,
+        p=result.p,
+        method=method,
+    )
+
+
+def _recorded(quantity: str, level: float) -> float:
+    """Return a level as it is recorded, from one where higher is better."""
+    if Quantity(quantity).higher_is_better:
+        return level
+    return 1 - level if Quantity(quantity).kind == "quality" else 1 / level
+
+
+def _memory(finding: Finding, blocks: Sequence[Sides], problems: Sequence[str]) -> Finding:
+    sizes = {
+        letter: [
+            run.record.measurements.get(finding.quantity)
+            for sides in blocks
+            for run in sides[letter]
+            if run.record
+        ]
+        for letter in "AB"
+    }
+    base, head = ([float(size) for size in sizes[letter] if size] for letter in "AB")
+    if not base or len(head) < RERUNS:
+        said = problems[0] if problems else "no size was measured"
+        return replace(finding, outcome="invalid", method=f"fresh runs did not finish: {said}")
+    level, now = float(np.median(base)), float(np.median(head))
+    sure = memory_regressed(level, head)
+    count = f"{len(head)} of {len(head)} fresh runs above the limit"
+    return replace(
+        finding,
+        outcome="regressed" if sure else "ok",
+        base=level,
+        tonight=now,
+        loss=Quantity(finding.quantity).loss(level, now),
+        mde=memory_limit(level) / level,
+        method=count if sure else "not confirmed",
+    )
+
+
+def _fixed(
+    bench: Bench, case: Case, trees: Mapping[str, CodeTree], base: Run, suspects: Sequence[Finding]
+) -> list[Finding]:
+    """Return what one run of each side says about a model without randomness."""
+    place = bench.folder / case.configuration / "fixed"
+    settings = replace(bench.settings, measurements=False)
+    sides = run_block("AB", trees, [case], settings, place)
+    before, after = sides["A"][0], sides["B"][0]
+    if before.record is None or after.record is None:
+        said = before.problem or after.problem
+        return [
+            replace(f, outcome="invalid", method=f"fresh runs did not finish: {said}")
+            for f in suspects
+        ]
+    old, new = run_of(before.record), run_of(after.record)
+    return [_exact(finding, old, new, base, before, after) for finding in suspects]
+
+
+def _exact(
+    finding: Finding, old: Run, new: Run, base: Run, before: FreshRun, after: FreshRun
+) -> Finding:
+    name = finding.quantity
+    if name not in old.values or name not in new.values:
+        return replace(finding, outcome="invalid", method=f"a fresh run has no {name}")
+    loss = Quantity(name).loss(old.values[name], new.values[name])
+    exact = replace(finding, base=old.values[name], tonight=new.values[name], loss=loss)
+    if abs(loss) < 1e-9:
+        moved = abs(old.values[name] - base.values[name]) > 1e-9
+        why = "the baseline's code gives another value now: the machine or the libraries changed"
+        return replace(exact, outcome="env-shift" if moved else "ok", method=why if moved else "")
+    exactly: Outcome = "regressed" if loss > RELEVANT * QUALITY.delta else "changed"
+    paired = paired_finding(name, before, after)
+    if paired is not None and paired.outcome == "ok":
+        why = "equal scores, another value: the metric itself is not what it was"
+        return replace(exact, outcome=exactly, method=why)
+    if paired is not None:
+        exact = replace(exact, p=paired.p, low=paired.low, high=paired.high)
+        return replace(exact, outcome=paired.outcome, method=paired.method)
+    if name.rpartition(".")[2] not in _DENSE:
+        exactly = "changed"
+    return replace(exact, outcome=exactly, method="exact values of either side")

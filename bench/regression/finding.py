@@ -1,0 +1,58 @@
+"""What a comparison or a confirmation says about one quantity of one configuration."""
+
+import math
+from dataclasses import dataclass
+
+from bench.regression.outcomes import Outcome
+from bench.regression.series import Quantity
+
+FIXED = "no randomness"
+
+FINISHES = "finishes"
+"""Quantity of a case that finished before and does not any more."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a comparison says about one quantity of one configuration.
+
+    Attributes:
+        configuration: Case id without its replicate.
+        quantity: Name of the quantity.
+        outcome: The outcome; ``suspect`` asks for a confirmation.
+        base: Level of the baseline, as it is recorded.
+        tonight: Level tonight.
+        loss: How much worse tonight is, as `Quantity.loss` returns it.
+        p: One-sided p of no loss; NaN where there is no test.
+        low: Lower end of the loss's interval; NaN without one.
+        high: Upper end.
+        mde: Smallest loss that would be seen; infinite where none would, NaN where none is asked.
+        method: How it was found.
+    """
+
+    configuration: str
+    quantity: str
+    outcome: Outcome
+    base: float
+    tonight: float
+    loss: float
+    p: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    mde: float = math.nan
+    method: str = ""
+
+    def text(self) -> str:
+        """Return one line: quantity, both levels, loss, interval and p."""
+        quantity = Quantity(self.quantity)
+        if self.quantity == FINISHES:
+            return self.method
+        parts = [
+            f"{self.quantity} {quantity.text(self.base)} → {quantity.text(self.tonight)}",
+            f"loss {quantity.loss_text(self.loss)}",
+        ]
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            parts[-1] += f" [{quantity.loss_text(self.low)}, {quantity.loss_text(self.high)}]"
+        if math.isfinite(self.p):
+            parts.append(f"p = {self.p:.2g}")
+        return ", ".join(filter(None, [*parts, self.method]))

@@ -1,0 +1,146 @@
+"""Runs in fresh processes, base and head in turn, each kept so that none is repeated."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.case import Case
+from bench.lines import read_objects
+from bench.record import Record, RecordError, from_json
+from bench.regression.code_tree import CodeTree, variables
+from bench.settings import Settings
+
+_SCRIPT = Path(__file__).with_name("one_run.py")
+_MORE_SECONDS = 120.0  # to start, import torch and write
+
+
+@dataclass(frozen=True)
+class FreshRun:
+    """A run in a process of its own.
+
+    Attributes:
+        record: Its record; None if there is none.
+        problem: Why the run did not finish; empty if it did.
+        folder: Results folder of the run, of which its artifacts are named.
+    """
+
+    record: Record | None
+    problem: str
+    folder: Path
+
+
+def run_fresh(
+    tree: CodeTree, cases: Sequence[Case], settings: Settings, folder: Path
+) -> list[FreshRun]:
+    """Run cases with a tree's code in a fresh process; those that were run before are not repeated.
+
+    Args:
+        tree: The code.
+        cases: The cases, one after another in one process.
+        settings: Options of the session; pictures and saved models are left out.
+        folder: Folder of the runs, their own.
+    """
+    answer, problem = folder / "records.jsonl", ""
+    done = _answers(answer)
+    left = [case for case in cases if case.id not in done]
+    if left:
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = _start(tree, left, settings, folder, answer)
+        done = _answers(answer)
+    runs = []
+    for case in cases:
+        found = done.get(case.id)
+        if found is not None and found.status == "ok":
+            runs.append(FreshRun(found, "", folder))
+            continue
+        said = (found.error or {}).get("message", found.outcome) if found else ""
+        runs.append(FreshRun(None, said or done.problem or problem or "no answer", folder))
+    return runs
+
+
+def run_block(
+    order: str,
+    trees: Mapping[str, CodeTree],
+    cases: Sequence[Case],
+    settings: Settings,
+    folder: Path,
+) -> dict[str, list[FreshRun]]:
+    """Run one block; return the runs of each letter.
+
+    Args:
+        order: Letters of ``trees``. With one of each, such as ``AB``, a process runs all cases of a
+            side: enough for scores, whose replicate is a seed. With as many of each as there are
+            cases, such as ``ABBA``, every run is a process of its own, as speeds need.
+        trees: The code of each side.
+        cases: The case with the seeds of its runs; both sides run the same.
+        settings: Options of the session.
+        folder: Folder of the block.
+    """
+    runs: dict[str, list[FreshRun]] = {letter: [] for letter in trees}
+    together = len(order) == len(trees)
+    for letter in order:
+        number = len(runs[letter])
+        of_process = cases if together else [cases[number]]
+        place = folder / (letter if together else f"{letter}{number}")
+        runs[letter] += run_fresh(trees[letter], of_process, settings, place)
+    return runs
+
+
+def _start(
+    tree: CodeTree, cases: Sequence[Case], settings: Settings, folder: Path, answer: Path
+) -> str:
+    """Run a process to its end; return what went wrong, or nothing."""
+    plain = replace(
+        settings, results_dir=folder, plots=False, save_models=False, rerun=False, isolate=False
+    )
+    request = folder / "request.json"
+    wanted = {"cases": list(map(asdict, cases)), "settings": _plain(asdict(plain))}
+    request.write_text(json.dumps({**wanted, "answer": str(answer)}))
+    seconds = settings.timeout_s * len(cases) + _MORE_SECONDS
+    try:
+        done = subprocess.run(
+            [tree.python, "-P", str(_SCRIPT), str(request)],
+            cwd=tree.folder,
+            env=variables(tree),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {seconds:.0f} s"
+    except OSError as error:
+        return f"{tree.python} could not be started: {error.strerror}"
+    said = done.stderr.strip().splitlines() or ["no output"]
+    return f"its process ended with {done.returncode}: {said[-1]}" if done.returncode else ""
+
+
+class _Answers(dict[str, Record]):
+    """Records by case id, and what kept the others from running."""
+
+    problem = ""
+
+
+def _answers(file: Path) -> _Answers:
+    answers = _Answers()
+    for line in read_objects(file):
+        if problem := line.get("problem"):
+            answers.problem = problem
+            continue
+        with suppress(RecordError):
+            record = from_json(json.dumps(line))
+            answers[record.key.id] = record
+    return answers
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

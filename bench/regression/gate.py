@@ -1,0 +1,52 @@
+"""The gate of a session: a case fails where fresh runs confirm that it regressed."""
+
+from bench.provenance.commit import current_commit
+from bench.record import Record
+from bench.regression.baselines import Baselines
+from bench.regression.confirmation import Bench
+from bench.regression.journal import Night
+from bench.regression.plan import Plan
+from bench.regression.verdicts import Say, judge
+from bench.run.job import now
+from bench.settings import Settings
+
+
+class Gate:
+    """Compares records with the baseline; it adds nothing to baseline and ledger.
+
+    Args:
+        settings: Options of the session.
+        say: Prints a line.
+    """
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        commit, moment = current_commit(), now()
+        folder = settings.runs_dir / "gate" / moment.replace(":", "")
+        self._say = say
+        self._baselines = Baselines(settings.results_dir)
+        # Fresh runs alternate, so that a busy machine slows both sides.
+        self._bench = Bench(settings, folder, settings.runs_dir / "gate" / "trees", busy=True)
+        self._night = Night(
+            name="",
+            path=folder / "journal.jsonl",
+            started=moment,
+            commit=commit.commit,
+            dirty=commit.dirty,
+            asked="gate",
+            plan=Plan(),
+        )
+
+    def check(self, record: Record) -> str:
+        """Return what regressed, a line for each quantity; empty if nothing did.
+
+        Args:
+            record: The finished record of a case.
+        """
+        verdicts = judge([record], self._night, self._baselines, self._bench, self._say)
+        for configuration, why in verdicts.without.items():
+            self._say(f"gate: {configuration} is not compared: {why}")
+        return "\n".join(
+            finding.text()
+            for finding in verdicts.findings
+            if finding.outcome == "regressed" and finding.configuration == record.case.configuration
+        )

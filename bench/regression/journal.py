@@ -1,0 +1,137 @@
+"""The journal of a night: what it set out to do and what it found, so that a killed one goes on."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.case import Case
+from bench.lines import append_object, read_objects
+from bench.regression.finding import Finding
+from bench.regression.plan import Plan, Planned
+
+
+@dataclass
+class Night:
+    """One night, as far as it came.
+
+    Attributes:
+        name: Its date, with a number if it is not the first one of that date.
+        path: Its journal.
+        started: When it began, in UTC, ISO 8601.
+        commit: Commit of the code.
+        dirty: Whether the code differed from the commit.
+        asked: What was asked for; another request is another night.
+        plan: What runs.
+        findings: What was found, once its comparison and confirmations are through.
+        notes: Lines for the report.
+        resumed: Number of times that it went on after it was killed.
+        ended: When it ended; empty before.
+    """
+
+    name: str
+    path: Path
+    started: str
+    commit: str | None
+    dirty: bool | None
+    asked: str
+    plan: Plan
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    resumed: int = 0
+    ended: str = ""
+
+    def find(self, findings: Sequence[Finding]) -> None:
+        """Add what a configuration's comparison came to."""
+        for finding in findings:
+            append_object(self.path, {"found": _plain(finding)})
+        self.findings += findings
+
+    def end(self, moment: str) -> None:
+        """Close the night."""
+        append_object(self.path, {"end": moment})
+        self.ended = moment
+
+
+class Journals:
+    """The nights of a results folder.
+
+    Args:
+        folder: Folder of the journals.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def begin(
+        self, started: str, commit: str | None, dirty: bool | None, asked: str, plan: Plan
+    ) -> Night:
+        """Begin a night."""
+        date = started[:10]
+        taken = {path.stem for path in self.folder.glob(f"{date}*.jsonl")}
+        names = (date if number == 1 else f"{date}-{number}" for number in range(1, 1000))
+        name = next(name for name in names if name not in taken)
+        night = Night(name, self.folder / f"{name}.jsonl", started, commit, dirty, asked, plan)
+        begun = {"started": started, "commit": commit, "dirty": dirty, "asked": asked}
+        append_object(night.path, {"begin": begun | {"plan": asdict(plan)}})
+        return night
+
+    def unfinished(self) -> Night | None:
+        """Return the newest night if it did not end, with one more resumption noted."""
+        paths = sorted(self.folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
+        night = read_night(paths[-1]) if paths else None
+        if night is None or night.ended:
+            return None
+        return night
+
+    def resume(self, night: Night) -> None:
+        """Note that a night goes on."""
+        append_object(night.path, {"resumed": True})
+        night.resumed += 1
+
+
+def read_night(path: Path) -> Night | None:
+    """Return the night of a journal; None if it never began."""
+    night: Night | None = None
+    for line in read_objects(path):
+        if "begin" in line:
+            begun = dict(line["begin"])
+            plan = _plan(begun.pop("plan"))
+            night = Night(path.stem, path, plan=plan, **begun)
+        elif night is None:
+            continue
+        elif "found" in line:
+            night.findings.append(_finding(line["found"]))
+        elif "resumed" in line:
+            night.resumed += 1
+        elif "end" in line:
+            night.ended = line["end"]
+    return night
+
+
+def _plan(plain: dict[str, Any]) -> Plan:
+    for name in ("planned", "over_budget"):
+        plain[name] = [
+            Planned(**{**one, "case": Case(**one["case"])}) for one in plain.get(name, [])
+        ]
+    return Plan(**plain)
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    fields = asdict(finding)
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else
+        "inf" if value == math.inf else value
+        for name, value in fields.items()
+    }  # fmt: skip
+
+
+def _finding(plain: dict[str, Any]) -> Finding:
+    numbers = ("base", "tonight", "loss", "p", "low", "high", "mde")
+    read = {
+        name: math.nan if value is None else float(value)
+        for name, value in plain.items()
+        if name in numbers
+    }
+    return Finding(**{**plain, **read})

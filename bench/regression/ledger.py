@@ -1,0 +1,121 @@
+"""The alarm ledger: each alarm with its later verdict. Its precision is what alarms are worth."""
+
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.lines import append_object, read_objects
+
+VERDICTS = ("accepted", "fixed", "false")
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A confirmed regression.
+
+    Attributes:
+        configuration: Case id without its replicate.
+        quantity: What got worse.
+        loss: By how much: points of a quality over 100, share of a speed or memory.
+        interval: 95 % interval of the loss; empty where the values are exact.
+        p: p value; None where the values are exact.
+        base: Commit that was better.
+        head: Commit that is worse.
+        raised: When, in UTC, ISO 8601.
+        night: Name of the night; empty for a gate.
+        method: How it was confirmed.
+        verdict: ``accepted``, ``fixed`` or ``false``; empty while it is open.
+        why: The reason of the verdict, or the commit that fixed it.
+    """
+
+    configuration: str
+    quantity: str
+    loss: float
+    interval: tuple[float, ...] = ()
+    p: float | None = None
+    base: str | None = None
+    head: str | None = None
+    raised: str = ""
+    night: str = ""
+    method: str = ""
+    verdict: str = ""
+    why: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return what names it: equal for the same loss found twice."""
+        return f"{self.configuration} {self.quantity} {(self.head or self.raised)[:12]}"
+
+
+class Ledger:
+    """The alarms of a results folder, in ``alarms.jsonl``."""
+
+    def __init__(self, results: Path) -> None:
+        self.path = results / "alarms.jsonl"
+        self._alarms: dict[str, Alarm] = {}
+        for line in read_objects(self.path):
+            self._take(line)
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        """Return every alarm with its verdict, oldest first."""
+        return list(self._alarms.values())
+
+    def open(self, configuration: str | None = None) -> list[Alarm]:
+        """Return the alarms without a verdict, of one configuration or of all."""
+        return [
+            alarm
+            for alarm in self.alarms
+            if not alarm.verdict and configuration in (None, alarm.configuration)
+        ]
+
+    def raise_alarm(self, alarm: Alarm) -> bool:
+        """Add an alarm; return whether it is new: one that is open already is not doubled."""
+        known = [a for a in self.open(alarm.configuration) if a.quantity == alarm.quantity]
+        if known or alarm.id in self._alarms:
+            return False
+        fields = asdict(replace(alarm, raised=alarm.raised or _now()))
+        append_object(self.path, {"alarm": fields})
+        self._take({"alarm": fields})
+        return True
+
+    def judge(self, alarm: Alarm, verdict: str, why: str) -> None:
+        """Add the verdict of an alarm.
+
+        Raises:
+            ValueError: It is none of `VERDICTS`.
+        """
+        if verdict not in VERDICTS:
+            raise ValueError(f"wanted a verdict of {', '.join(VERDICTS)}, found {verdict!r}")
+        line = {"verdict": verdict, "of": alarm.id, "why": why, "judged": _now()}
+        append_object(self.path, line)
+        self._take(line)
+
+    def precision(self) -> str:
+        """Return in words how many of the judged alarms were right."""
+        judged = [alarm for alarm in self.alarms if alarm.verdict]
+        if not self.alarms:
+            return "no alarm yet"
+        right = sum(alarm.verdict != "false" for alarm in judged)
+        share = f", {100 * right / len(judged):.0f} %" if judged else ""
+        counts = ", ".join(
+            f"{count} {verdict}"
+            for verdict in VERDICTS
+            if (count := sum(alarm.verdict == verdict for alarm in judged))
+        )
+        found = f"{right} of {len(judged)} judged alarms were right{share}"
+        return f"{found} ({counts})" if counts else f"{len(self.alarms)} alarms, none judged yet"
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if "alarm" in line:
+            fields = dict(line["alarm"])
+            alarm = Alarm(**{**fields, "interval": tuple(fields.get("interval", ()))})
+            self._alarms[alarm.id] = alarm
+        elif line.get("of") in self._alarms:
+            known = self._alarms[line["of"]]
+            self._alarms[known.id] = replace(known, verdict=line["verdict"], why=line["why"])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,204 @@
+"""A night: run what changed, compare it with the baseline, confirm, and remember.
+
+It holds a lock on the results folder. Whatever it does is on the disk at once and done once: the
+plan in its journal, records in the store, fresh runs in folders of their own. A night that was
+killed goes on where it was.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from bench.case import Case
+from bench.finished import Finished
+from bench.provenance.commit import current_commit
+from bench.record import Record
+from bench.regression.baselines import Baselines
+from bench.regression.code_tree import remove_trees
+from bench.regression.confirmation import Bench
+from bench.regression.journal import Journals, Night
+from bench.regression.ledger import Ledger
+from bench.regression.plan import make_plan
+from bench.regression.verdicts import Say, Verdicts, judge, remember
+from bench.run.inputs import Finder, tapped_layers
+from bench.run.job import now
+from bench.settings import Settings
+from bench.store import Store
+from datasets_lib.discover import FoundDataset
+
+if TYPE_CHECKING:
+    from bench.run.inline import InlineRunner
+    from bench.run.isolate import IsolatedRunner
+
+
+class NightError(Exception):
+    """A night cannot begin; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class NightOptions:
+    """How a night is spent.
+
+    Attributes:
+        budget_s: Seconds for the cases; None for no limit. Confirmations come on top.
+        canaries: Number of unchanged cases that show whether the machine changed.
+        rotation: Number of nights in which every unchanged case has its turn; 0 for never.
+        baseline: Name of the baseline.
+        busy: Whether speeds count that were measured while others used the machine.
+    """
+
+    budget_s: float | None = None
+    canaries: int = 3
+    rotation: int = 30
+    baseline: str = "main"
+    busy: bool = False
+
+
+class Nightly:
+    """Runs nights on one results folder.
+
+    Args:
+        settings: Options of the session.
+        datasets: Datasets on disk.
+        cases: The cases in question.
+        options: How the night is spent.
+        say: Prints a line.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        datasets: dict[str, FoundDataset],
+        cases: Sequence[Case],
+        options: NightOptions,
+        say: Say,
+    ) -> None:
+        self.settings, self.options, self.say = settings, options, say
+        self.folder = settings.runs_dir / "nightly"
+        self.store = Store(settings.runs_dir)
+        self.baselines = Baselines(settings.results_dir, options.baseline)
+        self.ledger = Ledger(settings.results_dir)
+        self._finder = Finder(settings, datasets, tapped_layers(cases))
+        self._cases = [case for case in cases if self._finder.has_data(case)]
+        self._lacking = len(cases) - len(self._cases)
+
+    def run(self, asked: str) -> Verdicts:
+        """Run a night, or go on with one that was killed.
+
+        Args:
+            asked: What was asked for, in words; a killed night of another request is left behind.
+
+        Raises:
+            NightError: Another night runs on the results folder.
+        """
+        with self._lock():
+            night = self._night(asked)
+            self._run_cases(night)
+            bench = Bench(
+                self.settings, self.folder / night.name, self.folder / "trees", self.options.busy
+            )
+            records = list(self._records(night).values())
+            verdicts = judge(records, night, self.baselines, bench, self.say)
+            remember(verdicts, self.baselines, self.ledger)
+            remove_trees(bench.trees)
+            return verdicts
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        holder = self.folder / "running"
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            who = holder.read_text().strip() if holder.is_file() else "unknown process"
+            raise NightError(
+                f"Another night runs on {self.settings.results_dir} ({who}). Wait until it ends, "
+                "or name another folder with --results-dir."
+            ) from None
+        try:
+            holder.write_text(f"process {os.getpid()} since {now()}\n")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def _night(self, asked: str) -> Night:
+        """Return the night that was killed, or a new one."""
+        commit, journals = current_commit(), Journals(self.folder)
+        night = journals.unfinished()
+        if night is not None:
+            if (night.commit, night.asked) == (commit.commit, asked):
+                journals.resume(night)
+                self.say(f"night {night.name} goes on: it was begun at {night.started}")
+                return night
+            self.say(f"night {night.name} was killed and stays so: its code or request was another")
+            night.end(now())
+        plan = make_plan(
+            self._cases,
+            self._finder,
+            Finished(self.store),
+            self.baselines,
+            budget_s=self.options.budget_s,
+            canaries=self.options.canaries,
+            rotation=self.options.rotation,
+            alarmed={alarm.configuration for alarm in self.ledger.open()},
+        )
+        if self._lacking:
+            plan.skipped["their data are not on this machine"] = self._lacking
+        return journals.begin(now(), commit.commit, commit.dirty, asked, plan)
+
+    def _run_cases(self, night: Night) -> None:
+        """Run what is planned and has no record of this night yet."""
+        done = self._records(night)
+        left = [one for one in night.plan.planned if one.case.id not in done and not one.record]
+        if not left:
+            return
+        runner = self._runner()
+        try:
+            for number, one in enumerate(left, start=1):
+                job = self._finder.job(one.case)
+                self.store.keep_code(job.code)
+                begin = time.monotonic()
+                record = runner.run(job, lambda *_: None)
+                place = f"[{number}/{len(left)}] {one.case.id}"
+                if record.status == "skipped":
+                    self.say(f"{place}  skipped: {(record.error or {}).get('message')}")
+                    continue
+                self.store.append(record)
+                seconds = time.monotonic() - begin
+                self.say(f"{place}  {record.outcome}  {seconds:.0f} s  ({one.reason}: {one.why})")
+        finally:
+            runner.close()
+
+    def _records(self, night: Night) -> dict[str, Record]:
+        """Return the record to compare by case; a run that was broken off has none.
+
+        It is the last one of this night, or that of a session since the last comparison.
+        """
+        wanted = {one.case.id: one.record for one in night.plan.planned}
+        return {
+            record.key.id: record
+            for record in self.store.records()
+            if record.key.id in wanted
+            and record.outcome != "interrupted"
+            and (
+                record.finished == wanted[record.key.id]
+                if wanted[record.key.id]
+                else record.started >= night.started
+            )
+        }
+
+    def _runner(self) -> "IsolatedRunner | InlineRunner":
+        if self.settings.isolate:
+            from bench.run.isolate import IsolatedRunner
+
+            return IsolatedRunner(self.settings.timeout_s, self.settings.stall_timeout_s)
+        from bench.run.inline import InlineRunner
+
+        return InlineRunner()

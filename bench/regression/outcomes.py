@@ -1,0 +1,49 @@
+"""What a case's night comes to, in one word, and what the process then returns."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+Outcome = Literal[
+    "ok",
+    "changed",
+    "suspect",
+    "regressed",
+    "improved",
+    "underpowered",
+    "env-shift",
+    "invalid",
+]
+
+REGRESSION_EXIT = 10
+"""Exit code after a confirmed regression; 0 to 5 are pytest's own."""
+
+INFRASTRUCTURE_EXIT = 11
+"""Exit code where only the infrastructure failed: nothing can be said, and nothing regressed."""
+
+_ORDER: tuple[Outcome, ...] = (
+    "regressed",
+    "invalid",
+    "env-shift",
+    "suspect",
+    "underpowered",
+    "changed",
+    "improved",
+    "ok",
+)
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the outcome of a case with several metrics: the one that wants most attention."""
+    return min(outcomes, key=_ORDER.index, default="ok")
+
+
+def exit_code(outcomes: Iterable[Outcome]) -> int:
+    """Return 10 with a regression, else 11 if some runs were invalid, else 0.
+
+    >>> exit_code(["ok", "invalid", "regressed"]), exit_code(["ok", "invalid"]), exit_code(["ok"])
+    (10, 11, 0)
+    """
+    found = set(outcomes)
+    if "regressed" in found:
+        return REGRESSION_EXIT
+    return INFRASTRUCTURE_EXIT if "invalid" in found else 0

@@ -1,0 +1,163 @@
+"""Models without random numbers: one run of each side on the same test images, tested paired.
+
+There is no noise between runs, so any difference is real on these images: *changed*. It is
+*regressed* if it exceeds 0.4 delta and would be a loss on other such images too.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.regression.detectable import RELEVANT
+from bench.regression.measures import QUALITY
+from bench.regression.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PAIRED_LEVEL = 1e-3
+"""One-sided p below which a loss is more than the choice of test images explains."""
+
+_RESAMPLES = 5000
+
+
+@dataclass(frozen=True)
+class PairedResult:
+    """The same model before and after a change, on the same images.
+
+    Attributes:
+        outcome: ``ok`` (identical), ``changed``, ``regressed`` or ``improved``.
+        drop: Metric before minus after; positive is worse.
+        low: Lower end of the drop's interval, 95 % unless ``method`` says otherwise; ``nan`` where
+            there is none.
+        high: Upper end.
+        p: One-sided p of no loss; ``nan`` where the method has none.
+        method: The test, and what was unusual about it.
+    """
+
+    outcome: Outcome
+    drop: float
+    low: float
+    high: float
+    p: float
+    method: str
+
+
+def paired_auroc(base: "Tensor", head: "Tensor", labels: "Tensor") -> PairedResult:
+    """Test an AUROC with DeLong's paired test.
+
+    Args:
+        base: ``(N,)`` scores before.
+        head: ``(N,)`` scores after, of the same images in the same order.
+        labels: ``(N,)`` booleans or integers; nonzero is defective.
+
+    Raises:
+        ValueError: A score is NaN, or shapes or dtypes do not fit.
+    """
+    from bench.metrics.delong import auroc_test
+
+    gain, both = auroc_test(base, head, labels)
+    one_sided = both / 2 if gain.value <= 0 else 1 - both / 2
+    same = base.shape == head.shape and bool((base == head.to(base.device)).all())
+    method = "DeLong's paired test" + (f" ({gain.reason})" if gain.reason else "")
+    return _result(-gain.value, (-gain.high, -gain.low), one_sided, method, same)
+
+
+def paired_top1(base_right: "Tensor", head_right: "Tensor") -> PairedResult:
+    """Test top-1 with McNemar's exact test.
+
+    Args:
+        base_right: ``(N,)`` booleans: whether each image was classified rightly before.
+        head_right: The same after, of the same images in the same order.
+
+    Raises:
+        ValueError: The shapes differ, or there are no images.
+    """
+    from scipy.stats import binomtest
+
+    from bench.metrics.paired import paired_difference
+
+    if base_right.shape != head_right.shape:
+        raise ValueError(
+            f"wanted the same images before and after, found {tuple(base_right.shape)} and "
+            f"{tuple(head_right.shape)}"
+        )
+    lost = int((base_right & ~head_right).sum())
+    won = int((head_right & ~base_right).sum())
+    p = float(binomtest(lost, lost + won, alternative="greater").pvalue) if lost + won else 1.0
+    images = len(base_right)
+    ends = paired_difference(won, lost, images)
+    method = f"McNemar's exact test: {lost} images lost, {won} won"
+    return _result((lost - won) / images, ends, p, method, same=not lost + won)
+
+
+def paired_resampled(
+    metric: Callable[["Tensor", "Tensor"], float],
+    base: "Tensor",
+    head: "Tensor",
+    labels: "Tensor",
+    *,
+    resamples: int = _RESAMPLES,
+    seed: int = 0,
+) -> PairedResult:
+    """Test any other metric by its BCa interval (Efron 1987), resampling each class of images.
+
+    The loss is significant where the interval with `PAIRED_LEVEL` on either side lies above 0.
+
+    Args:
+        metric: Function of scores ``(n,)`` and labels ``(n,)``; higher is better.
+        base: ``(N,)`` scores before.
+        head: ``(N,)`` scores after, of the same images in the same order.
+        labels: ``(N,)`` booleans or integers; nonzero is defective.
+        resamples: Number of resamples.
+        seed: Seed of the resamples.
+    """
+    import warnings
+
+    from scipy.stats import bootstrap
+
+    defective = labels.bool().cpu().numpy()
+    classes = [np.flatnonzero(defective), np.flatnonzero(~defective)]
+
+    def drop(*indices: Any, axis: int = -1) -> float:
+        chosen = np.concatenate(indices)
+        return metric(base[chosen], labels[chosen]) - metric(head[chosen], labels[chosen])
+
+    value = float(drop(*classes))
+    method = f"{100 * (1 - 2 * PAIRED_LEVEL):.1f} % BCa interval of {resamples} resamples"
+    if bool((base == head).all()):
+        return PairedResult("ok", 0.0, 0.0, 0.0, math.nan, method)
+    with warnings.catch_warnings():
+        # A difference that is the same in every resample has no interval; its ends are then nan.
+        warnings.simplefilter("ignore")
+        interval = bootstrap(
+            tuple(indices for indices in classes if len(indices)),
+            drop,
+            n_resamples=resamples,
+            vectorized=False,
+            confidence_level=1 - 2 * PAIRED_LEVEL,
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+    ends = float(interval.low), float(interval.high)
+    outcome: Outcome = "changed"
+    if ends[0] > 0 and value > RELEVANT * QUALITY.delta:
+        outcome = "regressed"
+    elif ends[1] < 0:
+        outcome = "improved"
+    return PairedResult(outcome, value, *ends, math.nan, method)
+
+
+def _result(
+    drop: float, ends: tuple[float, float], p: float, method: str, same: bool
+) -> PairedResult:
+    outcome: Outcome = "changed"
+    if same:
+        outcome = "ok"
+    elif p < PAIRED_LEVEL and drop > RELEVANT * QUALITY.delta:
+        outcome = "regressed"
+    elif p > 1 - PAIRED_LEVEL:
+        outcome = "improved"
+    return PairedResult(outcome, drop, *ends, p, method)

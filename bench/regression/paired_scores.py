@@ -1,0 +1,65 @@
+"""Paired tests of two runs on the same test images, from the scores that they left."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.regression.fresh import FreshRun
+from bench.regression.paired import PairedResult, paired_auroc, paired_resampled, paired_top1
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def paired_finding(quantity: str, base: FreshRun, head: FreshRun) -> PairedResult | None:
+    """Return the paired test of a quality; None where it has none or the images differ.
+
+    The AUROC of images has DeLong's test, top-1 McNemar's, the AP of images a BCa interval. Its
+    outcome is ``ok`` where the scores are equal.
+    """
+    name, _, metric = quantity.rpartition(".")
+    artifact = "predictions" if metric == "top1" else "scores"
+    arrays = [_arrays(run, artifact) for run in (base, head)]
+    if any(not a for a in arrays) or not _same_images(arrays[0], arrays[1]):
+        return None
+    if metric == "top1":
+        right = [_tensor(a["predicted"] == a["labels"]) for a in arrays]
+        return paired_top1(right[0], right[1])
+    column = f"scores.{name}"
+    if column not in arrays[0] or column not in arrays[1]:
+        return None
+    labels, scores = _tensor(arrays[0]["labels"]), [_tensor(a[column]) for a in arrays]
+    if metric == "image_auroc":
+        return paired_auroc(scores[0], scores[1], labels)
+    if metric == "image_ap":
+        return paired_resampled(_average_precision, scores[0], scores[1], labels, resamples=2000)
+    return None
+
+
+def _average_precision(scores: "Tensor", labels: "Tensor") -> float:
+    from bench.metrics.ranking import average_precision, rank_positives
+
+    return average_precision(rank_positives(scores, labels))
+
+
+def _arrays(run: FreshRun, artifact: str) -> dict[str, Any]:
+    recorded = run.record.artifacts.get(artifact) if run.record else None
+    path = run.folder / Path(recorded) if recorded else None
+    if path is None or not path.is_file():
+        return {}
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _same_images(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(
+        name in one and name in other and np.array_equal(one[name], other[name])
+        for name in ("names", "labels")
+    )
+
+
+def _tensor(values: Any) -> "Tensor":
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(values))

@@ -1,0 +1,249 @@
+"""What a night would run, why, for how long and in which order."""
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from statistics import median
+from typing import Literal
+
+from bench.case import Case
+from bench.finished import Finished
+from bench.provenance.currency import origin
+from bench.record import Record
+from bench.regression.baselines import Baselines, changed_constants
+from bench.run.inputs import Finder
+from bench.run.job import CaseSkipped, Job, WeightsError
+from datasets_lib.layouts.category import DatasetError
+
+Reason = Literal["finished", "canary", "stale", "new", "rotation"]
+
+_UNKNOWN_SECONDS = 60.0
+_DAY = 86400.0
+_ORDER: tuple[Reason, ...] = ("finished", "canary", "stale", "new", "rotation")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A case that a night runs.
+
+    Attributes:
+        case: The case.
+        reason: ``stale`` (its code, machine or options changed), ``new`` (never finished),
+            ``canary`` (unchanged, shows whether the machine changed), ``rotation`` (unchanged,
+            its turn came) or ``finished`` (a session ran it: it is compared, and does not run).
+        why: The reason in words, with the file that changed.
+        seconds: Expected duration.
+        information: What its run is expected to tell, in the same unit for all.
+        record: When the record ended that is compared in place of a run; empty for one that runs.
+    """
+
+    case: Case
+    reason: Reason
+    why: str
+    seconds: float
+    information: float
+    record: str = ""
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Return its place: what costs nothing, canaries, then what changed.
+
+        Of each, the most information a second comes first.
+        """
+        return _ORDER.index(self.reason), -self.information / max(self.seconds, 0.1)
+
+
+@dataclass
+class Plan:
+    """What runs and what does not.
+
+    Attributes:
+        planned: Cases that run, in order.
+        over_budget: Cases that would run, but for the budget.
+        unchanged: Number of finished cases that nothing changed for and that do not run.
+        skipped: Number of cases by the reason for which they cannot run.
+        problems: Cases whose data or weights are there and cannot be used, with the reason.
+    """
+
+    planned: list[Planned] = field(default_factory=list)
+    over_budget: list[Planned] = field(default_factory=list)
+    unchanged: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Return the expected duration."""
+        return sum(planned.seconds for planned in self.planned)
+
+
+def make_plan(
+    cases: Iterable[Case],
+    finder: Finder,
+    finished: Finished,
+    baselines: Baselines,
+    *,
+    budget_s: float | None = None,
+    canaries: int = 3,
+    rotation: int = 30,
+    alarmed: Collection[str] = (),
+    now: datetime | None = None,
+) -> Plan:
+    """Return the plan of a night.
+
+    Args:
+        cases: The cases in question.
+        finder: Finds their inputs.
+        finished: Finished records.
+        baselines: Runs that tonight's are compared with.
+        budget_s: Seconds that may be spent; None for no limit. Canaries always run.
+        canaries: Number of unchanged cases that show whether the machine changed.
+        rotation: Number of nights in which every unchanged case has its turn; 0 for never.
+        alarmed: Configurations with an open alarm.
+        now: Time of the plan.
+    """
+    now = now or datetime.now(UTC)
+    plan = Plan()
+    wanted: list[Planned] = []
+    unchanged: list[tuple[Case, Record]] = []
+    costs = _Costs(finished)
+    known = {run.series.configuration for run in baselines.runs}
+    worse = {
+        run.series.configuration: run.code
+        for run in baselines.runs
+        if run.outcome == "regressed" and run.series.configuration in alarmed
+    }
+    compared = {(run.case, run.finished) for run in baselines.runs}
+    for case in cases:
+        job = _job(case, finder, plan)
+        if job is None:
+            continue
+        record, why = finished.look_up(job)
+        if record is not None and why is None:
+            if worse.get(case.configuration, job.code.hash) != job.code.hash:
+                why = "its alarm is open, and its code is not what it was then"
+                wanted.append(Planned(case, "stale", why, costs.of(case, record), 1.0))
+            elif (case.id, record.finished) in compared:
+                unchanged.append((case, record))
+            else:
+                wanted.append(_compared(case, record))
+            continue
+        changed = costs.other_key(job) if record is None else ""
+        reason: Reason = "stale" if record is not None or changed else "new"
+        told = 1.0 if case.configuration in known else 0.3  # a first run begins a baseline
+        seconds = costs.of(case, record)
+        wanted.append(Planned(case, reason, why or changed or "never finished", seconds, told))
+    chosen = _canaries(unchanged, costs, canaries)
+    rest = [(case, record) for case, record in unchanged if case not in {p.case for p in chosen}]
+    turns = _rotation(rest, costs, rotation, now)
+    plan.unchanged = len(rest) - len(turns)
+    _fit(plan, sorted([*chosen, *wanted, *turns], key=lambda one: one.rank), budget_s)
+    return plan
+
+
+def _compared(case: Case, record: Record) -> Planned:
+    why = f"a session ran it at {record.finished}: compared, and not run again"
+    return Planned(case, "finished", why, 0.0, 1.0, record.finished)
+
+
+def _job(case: Case, finder: Finder, plan: Plan) -> Job | None:
+    try:
+        return finder.job(case)
+    except CaseSkipped as skip:
+        reason = f"{skip.missing} not found" if skip.missing else str(skip)
+        plan.skipped[reason] = plan.skipped.get(reason, 0) + 1
+    except (DatasetError, WeightsError) as error:
+        plan.problems[case.id] = str(error)
+    return None
+
+
+class _Costs:
+    """What earlier runs tell: durations of a case, its model or any, and other recipes or data."""
+
+    def __init__(self, finished: Finished) -> None:
+        self._keys: dict[tuple[str, str], Record] = {}
+        by_model: dict[str, list[float]] = {}
+        for record in finished.records():
+            by_model.setdefault(record.case.model, []).append(_seconds(record))
+            self._keys[record.key.id, record.key.profile] = record
+        self._models = {model: median(values) for model, values in by_model.items()}
+        self._any = median(self._models.values()) if self._models else _UNKNOWN_SECONDS
+
+    def of(self, case: Case, record: Record | None) -> float:
+        """Return the expected seconds of a case, whose last record may be known."""
+        return _seconds(record) if record else self._models.get(case.model, self._any)
+
+    def other_key(self, job: Job) -> str:
+        """Return what changed since a case finished with another recipe, data or weights."""
+        record = self._keys.get((job.key.id, job.key.profile))
+        if record is None:
+            return ""
+        names = ("recipe", "data", "weights")
+        changed = [name for name in names if getattr(record.key, name) != getattr(job.key, name)]
+        recipes = record.protocol.get("recipe", {}), job.protocol.as_dict()["recipe"]
+        constants = [] if "recipe" not in changed else changed_constants(*recipes)
+        more = f" ({', '.join(constants)})" if constants else ""
+        return f"its {' and '.join(changed)} changed since {origin(record)}{more}"
+
+
+def _seconds(record: Record) -> float:
+    return sum(record.timings.values())
+
+
+def _canaries(unchanged: Sequence[tuple[Case, Record]], costs: _Costs, count: int) -> list[Planned]:
+    """Return the cheapest unchanged cases, of different models as far as possible."""
+    ordered = sorted(unchanged, key=lambda pair: (costs.of(*pair), pair[0].id))
+    models: set[str] = set()
+    first: list[tuple[Case, Record]] = []
+    for case, record in ordered:
+        if case.model not in models:
+            models.add(case.model)
+            first.append((case, record))
+    rest = [pair for pair in ordered if pair not in first]
+    why = "unchanged: shows whether the machine is"
+    return [
+        Planned(case, "canary", why, costs.of(case, record), 1.0)
+        for case, record in [*first, *rest][:count]
+    ]
+
+
+def _rotation(
+    unchanged: Sequence[tuple[Case, Record]], costs: _Costs, nights: int, now: datetime
+) -> list[Planned]:
+    """Return the share of the unchanged cases whose turn it is, those that ran longest ago."""
+    if not nights or not unchanged:
+        return []
+    count = math.ceil(len(unchanged) / nights)
+    # The hash spreads cases that ran in one night over the nights to come.
+    ordered = sorted(unchanged, key=lambda pair: (pair[1].finished[:10], _spread(pair[0])))
+    turns = []
+    for case, record in ordered[:count]:
+        age = _days(record.finished, now)
+        why = f"unchanged: its turn, {age:.0f} days after its last run"
+        turns.append(Planned(case, "rotation", why, costs.of(case, record), 0.01 * (1 + age)))
+    return turns
+
+
+def _spread(case: Case) -> str:
+    return hashlib.sha256(case.id.encode()).hexdigest()
+
+
+def _days(finished: str, now: datetime) -> float:
+    try:
+        return max(0.0, (now - datetime.fromisoformat(finished)).total_seconds() / _DAY)
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _fit(plan: Plan, ordered: Sequence[Planned], budget_s: float | None) -> None:
+    """Divide cases into those that fit in the budget and the others."""
+    spent = 0.0
+    for one in ordered:
+        fits = budget_s is None or spent + one.seconds <= budget_s
+        if fits or one.reason == "canary":
+            spent += one.seconds
+            plan.planned.append(one)
+        else:
+            plan.over_budget.append(one)

@@ -1,0 +1,224 @@
+"""Screen: tonight's runs against the baseline, with variances shared between cases.
+
+A case has few baseline runs, so its own variance is a poor estimate, but there are many cases.
+Their variances are shrunk towards a common one by empirical Bayes (Smyth 2004): the more alike the
+cases are, the more each borrows, and the degrees of freedom borrowed make the t test sharper.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, polygamma, psi, stdtrit
+from scipy.stats import false_discovery_control
+from scipy.stats import t as student
+
+from bench.regression.measures import Array, Measure
+from bench.regression.robust import INEFFICIENCY, huber_scale, inverse_trigamma, normal_residual
+
+SHIFT_LIMIT = 0.01
+"""Canary shift of speed, as a logarithm, above which the machine has changed tonight."""
+
+DISCOVERY_RATE = 0.10
+"""Share of wrong suspects accepted on the page."""
+
+_MOST_DEGREES = 200.0
+_FEWEST_RUNS, _FEWEST_RESIDUALS = 5, 200  # for the tail of noise
+_SMALLEST = 1e-3  # deviation in units of delta: equal runs have no variance to divide by
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the variances of all cases say about the next one's.
+
+    Attributes:
+        degrees: Degrees of freedom that it is worth; 0 for no prior.
+        variance: The common variance.
+        tail: Factor by which runs stray further than normal ones of these variances, at the level
+            of the screen; 1 for none.
+    """
+
+    degrees: float
+    variance: float
+    tail: float = 1.0
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Levels and spreads of cases, on the scale of the tests; arrays are ``(N,)``.
+
+    Attributes:
+        center: Level; NaN without a baseline run.
+        variance: Variance of one run, shrunk; NaN where nothing is known of it.
+        degrees: Degrees of freedom of ``variance``, own and borrowed.
+        uncertainty: Variance of ``center`` in units of ``variance``.
+        runs: Number of baseline runs.
+        prior: What was borrowed.
+    """
+
+    center: Array
+    variance: Array
+    degrees: Array
+    uncertainty: Array
+    runs: NDArray[np.int64]
+    prior: Prior
+
+    def take(self, cases: NDArray[np.int64]) -> "Baseline":
+        """Return the baselines of some cases."""
+        return Baseline(
+            self.center[cases],
+            self.variance[cases],
+            self.degrees[cases],
+            self.uncertainty[cases],
+            self.runs[cases],
+            self.prior,
+        )
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Tonight against the baseline, on the scale of the tests; arrays are ``(N,)``.
+
+    Attributes:
+        drop: Baseline minus tonight; positive is worse.
+        t: Drop in standard errors.
+        p: One-sided p of no drop; NaN where it cannot be tested.
+        suspect: Whether p is below the level of the screen.
+        improved: Whether a gain is certain at the level of the confirmation; it needs none.
+    """
+
+    drop: Array
+    t: Array
+    p: Array
+    suspect: NDArray[np.bool_]
+    improved: NDArray[np.bool_]
+
+
+def fit_prior(variances: ArrayLike, degrees: ArrayLike) -> Prior:
+    """Return the prior that many cases' variances imply.
+
+    The mean and the variance of log s² over cases give the two parameters of an inverse chi-square
+    distribution of true variances (Smyth 2004, section 6.2).
+
+    Args:
+        variances: ``(N,)`` sample variances; zeros and NaNs are left out.
+        degrees: ``(N,)`` degrees of freedom of each.
+
+    Example:
+        >>> draws = np.random.default_rng(0).normal(0, 2, (1000, 8))
+        >>> prior = fit_prior(draws.var(1, ddof=1), np.full(1000, 7.0))
+        >>> bool(prior.degrees > 50), round(prior.variance)
+        (True, 4)
+    """
+    s2, d = np.asarray(variances, dtype=float), np.asarray(degrees, dtype=float)
+    usable = (d > 0) & (s2 > 0) & np.isfinite(s2)
+    if usable.sum() < 3:
+        return Prior(0.0, 0.0)
+    half = d[usable] / 2
+    logs = np.log(s2[usable]) - psi(half) + np.log(half)
+    excess = float(logs.var(ddof=1) - polygamma(1, half).mean())
+    floor = float(polygamma(1, _MOST_DEGREES / 2))
+    prior_half = inverse_trigamma(excess) if excess > floor else _MOST_DEGREES / 2
+    return Prior(2 * prior_half, float(np.exp(logs.mean() + psi(prior_half) - np.log(prior_half))))
+
+
+def shrink(prior: Prior, variances: ArrayLike, degrees: ArrayLike) -> tuple[Array, Array]:
+    """Return variances shrunk towards the prior, and their degrees of freedom, ``(N,)`` each.
+
+    A case without a variance of its own (0 degrees) has the prior's; without either it is NaN.
+    """
+    d = np.asarray(degrees, dtype=float)
+    own = np.where(d > 0, d * np.asarray(variances, dtype=float), 0.0)
+    total = prior.degrees + d
+    with np.errstate(invalid="ignore"):
+        return (prior.degrees * prior.variance + own) / total, total
+
+
+def fit_baseline(measure: Measure, values: ArrayLike, prior: Prior | None = None) -> Baseline:
+    """Return levels and spreads of cases from their baseline runs.
+
+    Args:
+        measure: What was measured.
+        values: ``(N, M)`` on the scale of the tests, a row for each case, NaN for missing runs.
+        prior: Prior of the variances; fitted to these cases by default.
+    """
+    rows = np.asarray(values, dtype=float)
+    runs = np.isfinite(rows).sum(1)
+    center, own, degrees = huber_scale(rows)
+    given, prior = prior, prior or fit_prior(own, degrees)
+    variance, total = shrink(prior, own, degrees)
+    if not given:
+        # A robust scale sees the middle of the noise, the screen its tail.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scaled = np.abs(rows - center[:, None]) / np.sqrt(variance)[:, None]
+        tail = _tail_factor(scaled, runs, total, 1 - 2 * measure.alpha_screen)
+        prior = replace(prior, tail=tail)
+    variance = variance * prior.tail**2
+    variance = np.maximum(variance, (_SMALLEST * measure.step(center)) ** 2)
+    with np.errstate(divide="ignore"):
+        return Baseline(center, variance, total, INEFFICIENCY / runs, runs, prior)
+
+
+def _tail_factor(scaled: Array, runs: NDArray[np.int64], degrees: Array, share: float) -> float:
+    """Return how far all cases' scaled residuals reach at a quantile, relative to normal ones."""
+    enough = (runs >= _FEWEST_RUNS) & (degrees > 0)
+    if runs[enough].sum() < _FEWEST_RESIDUALS:
+        return 1.0
+    typical = int(np.median(runs[enough]))
+    wider = stdtrit(np.median(degrees[enough]), (1 + share) / 2) / ndtri((1 + share) / 2)
+    expected = normal_residual(typical, share) * float(wider)
+    return max(1.0, float(np.nanquantile(scaled[enough], share)) / expected)
+
+
+def screen(
+    measure: Measure, baseline: Baseline, tonight: ArrayLike, shift: float = 0.0
+) -> Screened:
+    """Test tonight's runs against the baseline, one-sided.
+
+    Args:
+        measure: What was measured.
+        baseline: The baseline of the same cases.
+        tonight: ``(N, R)`` tonight's runs on the scale of the tests, NaN for missing ones.
+        shift: Tonight's common deviation, from `canary_shift`; subtracted.
+    """
+    rows = np.asarray(tonight, dtype=float)
+    runs = np.isfinite(rows).sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drop = baseline.center - (np.nansum(rows, 1) / runs - shift)
+        t = drop / np.sqrt(baseline.variance * (baseline.uncertainty + 1 / runs))
+        p = student.sf(t, baseline.degrees)
+        gain = student.cdf(t, baseline.degrees)
+    return Screened(drop, t, p, p < measure.alpha_screen, gain < measure.alpha_confirm)
+
+
+def canary_shift(deviations: ArrayLike) -> tuple[float, bool]:
+    """Return the median deviation of tonight's canaries, and whether the machine has changed.
+
+    Args:
+        deviations: Tonight minus baseline of each canary, on the scale of the tests; NaN for
+            missing ones.
+
+    Returns:
+        The shift, 0 without canaries, and whether it exceeds `SHIFT_LIMIT`: then no speed alarms.
+    """
+    values = np.asarray(deviations, dtype=float)
+    values = values[np.isfinite(values)]
+    shift = float(np.median(values)) if len(values) else 0.0
+    return shift, abs(shift) > SHIFT_LIMIT
+
+
+def order_suspects(p: ArrayLike, rate: float = DISCOVERY_RATE) -> list[int]:
+    """Return the cases worth a line on the page, most suspicious first (Benjamini-Hochberg).
+
+    Args:
+        p: ``(N,)`` p values of the screen; NaN is left out.
+        rate: Expected share of wrong ones among those returned.
+    """
+    values = np.asarray(p, dtype=float)
+    tested = np.flatnonzero(np.isfinite(values))
+    if not len(tested):
+        return []
+    adjusted = false_discovery_control(values[tested], method="bh")
+    ascending = tested[np.argsort(values[tested], kind="stable")]
+    kept = set(tested[adjusted <= rate].tolist())
+    return [case for case in ascending.tolist() if case in kept]

@@ -1,0 +1,185 @@
+"""Find the commit that made a loss: run commits in worktrees until the answer is sure enough."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.case import Case
+from bench.regression.baselines import run_of
+from bench.regression.bisection import Bisection, BisectionError, touch_prior
+from bench.regression.code_tree import (
+    CodeTreeError,
+    changed_files,
+    commits_between,
+    git,
+    tree_of,
+)
+from bench.regression.compare import values_at
+from bench.regression.confirmation import FIRST_REPLICATE
+from bench.regression.fresh import run_fresh
+from bench.regression.measures import QUALITY, SPEED, Measure
+from bench.regression.series import Quantity
+from bench.settings import Settings
+from datasets_lib.atomic import atomic_path
+
+_LEVEL_RUNS = 3
+_LEAST_SHARE = 20.0
+_ALWAYS = ("models/catalog", "datasets_lib/catalog", "pyproject.toml")
+"""What any case may depend on without importing it."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is searched for.
+
+    Attributes:
+        case: The case.
+        quantity: What got worse.
+        good: Full hash of a commit where it was good.
+        bad: Full hash of a later one where it was bad.
+        fixed: Whether equal code gives equal scores, so that one run of a commit is enough.
+    """
+
+    case: Case
+    quantity: str
+    good: str
+    bad: str
+    fixed: bool
+
+    @property
+    def measure(self) -> Measure:
+        """Return the scale on which runs are compared."""
+        return QUALITY if Quantity(self.quantity).kind == "quality" else SPEED
+
+
+class Search:
+    """A search on disk: killed, it goes on with the same command.
+
+    Args:
+        question: What is searched for.
+        settings: Options of the session.
+        depends: Files that the case depends on.
+        say: Prints a line.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        settings: Settings,
+        depends: Sequence[str],
+        say: Callable[[str], None],
+    ) -> None:
+        self.question, self._say = question, say
+        speed = Quantity(question.quantity).kind != "quality"
+        self._settings = replace(settings, measurements=speed)
+        self._depends = frozenset(depends)
+        span = f"{question.good[:10]}-{question.bad[:10]}"
+        name = f"{question.case.configuration}-{question.quantity}-{span}"
+        self._folder = settings.runs_dir / "bisect" / name
+        self._state = self._folder / "state.json"
+        self.trees = settings.runs_dir / "bisect" / "trees"
+
+    def run(self) -> Bisection:
+        """Return the search, once it is done.
+
+        Raises:
+            BisectionError: There is no loss between the two commits.
+            CodeTreeError: A commit cannot be reached.
+        """
+        search = self._begun()
+        while not search.done:
+            commit = search.next_commit
+            assert commit is not None
+            number = sum(ran == commit for ran, _ in search.runs)
+            if self.question.fixed and number:
+                break  # another run of it would say the same
+            value = self._value(commit, number)
+            if math.isnan(value):
+                search.skip(commit)
+            else:
+                search.add(commit, value)
+                shown = float(self.question.measure.restore(value))
+                self._say(
+                    f"{commit[:10]}  {shown:.4g}  likeliest {search.suspects[-1][:10]} "
+                    f"({100 * search.confidence:.0f} %)"
+                )
+            self._keep(search)
+        return search
+
+    def _begun(self) -> Bisection:
+        if self._state.is_file():
+            search = Bisection.from_json(self._state.read_text(encoding="utf-8"))
+            self._say(f"goes on after {len(search.runs)} runs ({self._state})")
+            return search
+        question = self.question
+        commits = commits_between(question.good, question.bad)
+        if not commits:
+            raise BisectionError("wanted commits between good and bad, found none: they are equal")
+        changed = {commit: changed_files(commit) for commit in commits}
+        prior = touch_prior([self._touches(files) for files in changed.values()])
+        levels = {side: self._level(getattr(question, side)) for side in ("good", "bad")}
+        good, bad = (float(np.mean(levels[side])) for side in ("good", "bad"))
+        self._say(f"{len(commits)} commits, {sum(map(self._touches, changed.values()))} of them "
+                  "touch files of the case")  # fmt: skip
+        spread = [value - np.mean(side) for side in levels.values() for value in side]
+        degrees = max(len(spread) - 2, 1)
+        deviation = math.sqrt(float(np.sum(np.square(spread))) / degrees)
+        # Equal runs have no spread: rounding is then all that a level may differ by.
+        deviation = max(deviation, abs(good - bad) / _LEAST_SHARE)
+        search = Bisection(commits, prior, good, bad, deviation, float(degrees + 3))
+        self._keep(search)
+        return search
+
+    def _touches(self, files: Sequence[str]) -> bool:
+        return any(file in self._depends or file.startswith(_ALWAYS) for file in files)
+
+    def _level(self, commit: str) -> list[float]:
+        count = 1 if self.question.fixed else _LEVEL_RUNS
+        values = [self._value(commit, number) for number in range(count)]
+        values = [value for value in values if not math.isnan(value)]
+        if not values:
+            raise BisectionError(
+                f"wanted a commit that runs, found that {commit[:10]} does not: name another"
+            )
+        return values
+
+    def _value(self, commit: str, number: int) -> float:
+        """Return the n-th run of a commit on the scale of the tests; NaN where it does not run."""
+        question = self.question
+        replicate = question.case.replicate if question.fixed else FIRST_REPLICATE + number
+        case = replace(question.case, replicate=replicate)
+        try:
+            tree = tree_of(commit, self.trees)
+        except CodeTreeError as error:
+            self._say(f"{commit[:10]}  skipped: {error}")
+            return math.nan
+        place = self._folder / commit[:12] / str(number)
+        run = run_fresh(tree, [case], self._settings, place)[0]
+        if run.record is None:
+            self._say(f"{commit[:10]}  skipped: {run.problem.splitlines()[0]}")
+            return math.nan
+        values = values_at(question.quantity, [run_of(run.record)])
+        return float(question.measure.transform(values[0])) if values else math.nan
+
+    def _keep(self, search: Bisection) -> None:
+        with atomic_path(self._state) as temporary:
+            temporary.write_text(search.to_json(), encoding="utf-8")
+
+
+def answer(search: Bisection, root: Path, files: Mapping[str, Sequence[str]] | None = None) -> str:
+    """Return the answer in words.
+
+    Args:
+        search: The search.
+        root: The repository.
+        files: Changed files by commit, where they are known.
+    """
+    lines = [f"{100 * search.confidence:.0f} % sure after {len(search.runs)} runs:"]
+    for commit in search.suspects:
+        said = git(root, "show", "--no-patch", "--format=%h %ad %an: %s", "--date=short", commit)
+        changed = (files or {}).get(commit) or changed_files(commit, root)
+        lines += [f"  {said}", f"    {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}"]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Simulated nights, on which the statistics of regressions must keep their promises."""

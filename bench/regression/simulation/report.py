@@ -1,0 +1,183 @@
+"""Write what the simulation shows as a page."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from tabulate import tabulate
+
+from bench.regression.measures import BLOCKS, Measure, describe
+from bench.regression.simulation.nights import CANARIES, TONIGHT, WINDOW
+from bench.regression.simulation.searches import COMMITS, ENOUGH, LEAD, TOUCHING
+from bench.regression.simulation.validate import (
+    CREEP,
+    DRIFT_NIGHTS,
+    LEAST_POWER,
+    LEAST_RIGHT,
+    MEASURES,
+    MOST_FALSE,
+    POWER_BAND,
+    FamilyResult,
+    Validation,
+    bound,
+    percent,
+)
+
+
+def report(validation: Validation, command: str) -> str:
+    """Return the page, Markdown.
+
+    Args:
+        validation: What was simulated.
+        command: The command that simulates it again.
+    """
+    opening = (
+        "# The statistics of regressions, simulated",
+        f"Written by `{command}`: {validation.cases:,} cases a night, {validation.nights:,} nights "
+        "of each noise family, every night with new cases and baselines. Counts are of simulated "
+        "nights, not of real runs.",
+        _promises(validation),
+    )
+    sections = (_false_alarms, _power, _bisection, _drift, _noise)
+    return (
+        "\n\n".join((*opening, *(part for write in sections for part in write(validation)))) + "\n"
+    )
+
+
+def _promises(validation: Validation) -> str:
+    if not validation.broken:
+        return "Every promise below is kept."
+    lines = "\n".join(f"* {line}" for line in validation.broken)
+    return f"Promises that are **not** kept:\n\n{lines}"
+
+
+def _false_alarms(validation: Validation) -> Iterator[str]:
+    yield "## False alarms"
+    yield (
+        "Nights on which nothing changed. The bound is the upper 95 % Clopper-Pearson bound of "
+        f"the chance of any alarm in a night; it must be at most {percent(MOST_FALSE)}. On nights "
+        "on which the canaries say that the machine changed, no speed alarms."
+    )
+    names = ("nights", "with an alarm", "bound", "suspects", "confirming runs a case")
+    yield _table(
+        ("measure", "noise", *names, "machine changed"), map(_quiet_row, validation.families)
+    )
+    if validation.either:
+        yield "Quality and speed of every case watched together:"
+        yield _table(
+            ("noise", "nights", "with an alarm", "bound"),
+            (
+                (name, nights, alarming, percent(bound(alarming, nights)))
+                for name, (alarming, nights) in validation.either.items()
+            ),
+        )
+    yield "\n".join(_nominal(measure, validation.cases) for measure in MEASURES)
+    yield (
+        "These products assume noise that is normal and independent between runs, and variances "
+        "that follow their prior. The families do not, so the levels are far below what the "
+        "products would need: they were tightened until the simulated bounds held."
+    )
+
+
+def _quiet_row(result: FamilyResult) -> Sequence[object]:
+    quiet = result.quiet
+    return (
+        result.measure.name,
+        result.noise.name,
+        quiet.nights,
+        quiet.alarming,
+        percent(bound(quiet.alarming, quiet.nights)),
+        percent(quiet.suspects / quiet.tests),
+        f"{quiet.runs / quiet.tests:.2f}",
+        quiet.shifted or "–",
+    )
+
+
+def _nominal(measure: Measure, cases: int) -> str:
+    expected = cases * measure.alpha_screen * measure.alpha_confirm
+    return (
+        f"* {measure.name}: screen at {measure.alpha_screen}, confirmation at "
+        f"{measure.alpha_confirm:g}; expected false alarms in a night of {cases:,} cases "
+        f"N·α₁·α₂ = {expected:.1g}."
+    )
+
+
+def _power(validation: Validation) -> Iterator[str]:
+    yield "## Power"
+    yield (
+        "True drops of delta, in the cases whose minimum detectable effect (MDE) is at most delta, "
+        "and drops of the MDE itself in all cases that have one. Caught means: suspected, and "
+        "passed by both blocks of fresh runs, the same night. At delta it must be at least "
+        f"{LEAST_POWER}, at the MDE {LEAST_POWER} ± {POWER_BAND}."
+    )
+    names = ("median MDE", "cases with MDE ≤ delta", "power at delta", "power at the MDE", "drops")
+    yield _table(("measure", "noise", *names), map(_power_row, validation.families))
+
+
+def _power_row(result: FamilyResult) -> Sequence[object]:
+    delta, minimum = result.at_delta, result.at_minimum
+    return (
+        result.measure.name,
+        result.noise.name,
+        describe(result.measure, delta.median_minimum),
+        percent(delta.tried / max(delta.cases, 1)),
+        f"{delta.power:.3f}" if delta.tried else "–",
+        f"{minimum.power:.3f}",
+        f"{delta.tried:,} and {minimum.tried:,}",
+    )
+
+
+def _bisection(validation: Validation) -> Iterator[str]:
+    yield "## Bisection"
+    yield (
+        f"{COMMITS} commits; about {percent(TOUCHING)} of them touch files of the case, and one of "
+        f"those is to blame. The drop is {LEAD:g} standard deviations of a run unless a line says "
+        f"otherwise. Right means: the right commit within {ENOUGH} runs; it must be at least "
+        f"{percent(LEAST_RIGHT)} except for the flat prior, which does not know the files."
+    )
+    yield _table(
+        ("search", "searches", "right", "mean runs", "most runs"),
+        (
+            (name, t.searches, percent(t.right / t.searches), f"{t.runs:.1f}", t.most)
+            for name, t in validation.searches.items()
+        ),
+    )
+
+
+def _drift(validation: Validation) -> Iterator[str]:
+    if not validation.drifts:
+        return
+    yield "## Drift net"
+    yield (
+        "Speeds against a frozen baseline. Reports are suspects, never alarms; the drift is "
+        f"{CREEP} standard deviations a night, over {DRIFT_NIGHTS} nights."
+    )
+    names = ("false reports per 1,000 series-nights", "drifts caught", "median nights until then")
+    yield _table(
+        ("noise", *names),
+        (
+            (name, f"{t.false:.2f}", percent(t.caught), f"{t.delay:.0f}")
+            for name, t in validation.drifts.items()
+        ),
+    )
+
+
+def _noise(validation: Validation) -> Iterator[str]:
+    yield "## Noise"
+    yield _table(
+        ("name", "what it is"),
+        {r.noise.name: (r.noise.name, r.noise.about) for r in validation.families}.values(),
+    )
+    yield "\n".join(_setting(measure) for measure in MEASURES)
+
+
+def _setting(measure: Measure) -> str:
+    runs = f"{measure.min_runs} to {measure.max_runs}"
+    canaries = f", {CANARIES} canaries" if measure.scale == "log" else ""
+    return (
+        f"* {measure.name}: delta is {describe(measure, measure.delta)}; "
+        f"{WINDOW[measure.name]} baseline runs, {TONIGHT[measure.name]} tonight{canaries}; "
+        f"{BLOCKS} blocks of {runs} runs a side."
+    )
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    return tabulate([list(row) for row in rows], headers, tablefmt="github", disable_numparse=True)

@@ -1,0 +1,142 @@
+"""Simulate bisections and slow drifts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from scipy.stats import t as student
+
+from bench.regression.bisection import Bisection, touch_prior
+from bench.regression.drift import LIMIT, cusum, drift_score
+from bench.regression.measures import SPEED
+from bench.regression.screen import fit_baseline
+from bench.regression.simulation.noise import Cases, Noise
+
+COMMITS = 64
+LEAD = 4.0
+"""Drop between the levels of a bisection, in standard deviations of one run: 4 % of a speed."""
+
+DEGREES = 20.0
+ENOUGH = 10
+"""Runs within which a search must end."""
+
+TOUCHING = 0.15
+
+
+@dataclass(frozen=True)
+class SearchTally:
+    """What bisections came to.
+
+    Attributes:
+        searches: Searches.
+        right: Searches that ended at the right commit within `ENOUGH` runs.
+        runs: Mean number of runs.
+        most: Largest number of runs.
+    """
+
+    searches: int
+    right: int
+    runs: float
+    most: int
+
+
+def search_commits(
+    searches: int,
+    random: Generator,
+    *,
+    tails: float = np.inf,
+    lead: float = LEAD,
+    informative: bool = True,
+    skipped: float = 0.0,
+) -> SearchTally:
+    """Return how often a bisection of 64 commits finds the one that made a drop.
+
+    Args:
+        searches: Number of searches.
+        random: Source of all draws.
+        tails: Degrees of freedom of the noise of unit variance; infinite is normal.
+        lead: Drop, in standard deviations of one run.
+        informative: Whether the prior knows which commits touch the case's files.
+        skipped: Share of commits that cannot be run.
+    """
+    right, counts = 0, []
+    for _ in range(searches):
+        touches = random.random(COMMITS) < TOUCHING
+        touches[random.integers(COMMITS)] = True
+        culprit = int(random.choice(np.flatnonzero(touches)))
+        search = Bisection(
+            commits=[str(place) for place in range(COMMITS)],
+            prior=touch_prior(touches.tolist() if informative else [False] * COMMITS),
+            good=0.0,
+            bad=-lead,
+            deviation=1.0,
+            degrees=DEGREES,
+            skipped=[str(place) for place in np.flatnonzero(random.random(COMMITS) < skipped)],
+        )
+        while not search.done and (commit := search.next_commit):
+            level = -lead if int(commit) >= culprit else 0.0
+            search.add(commit, level + _draw(tails, random))
+        counts.append(len(search.runs))
+        right += str(culprit) in search.suspects and len(search.runs) <= ENOUGH
+    return SearchTally(searches, right, float(np.mean(counts)), max(counts))
+
+
+@dataclass(frozen=True)
+class DriftTally:
+    """What the drift net said.
+
+    Attributes:
+        series: Series of nights.
+        nights: Nights of each.
+        false: Reports on series without a drift, per 1,000 series and nights.
+        slope: Drift of the others, in standard deviations a night.
+        caught: Share of them that was reported.
+        delay: Median nights until the report.
+    """
+
+    series: int
+    nights: int
+    false: float
+    slope: float
+    caught: float
+    delay: float
+
+
+def net_drifts(
+    noise: Noise, series: int, nights: int, slope: float, random: Generator
+) -> DriftTally:
+    """Return how often the drift net reports series that stay, and that decline slowly.
+
+    Args:
+        noise: Family of noise, of speeds.
+        series: Number of series.
+        nights: Nights of each.
+        slope: Decline a night, in standard deviations of a run.
+        random: Source of all draws.
+    """
+    crossings = []
+    for decline in (0.0, slope):
+        cases = Cases(noise, SPEED, series, random)
+        baseline = fit_baseline(SPEED, cases.run(14))
+        drops = decline * cases.deviation[:, None] * np.arange(1, nights + 1)
+        values = cases.run(nights, drops)
+        errors = np.sqrt(baseline.variance * (1 + baseline.uncertainty))[:, None]
+        t = (baseline.center[:, None] - values) / errors
+        crossings.append(cusum(drift_score(student.sf(t, baseline.degrees[:, None]))) >= LIMIT)
+    # A report starts the sum anew; here every series is followed to its first one.
+    quiet, falling = (np.where(found.any(1), found.argmax(1) + 1, nights) for found in crossings)
+    reported = crossings[1].any(1)
+    return DriftTally(
+        series,
+        nights,
+        1000 * float(crossings[0].any(1).sum() / quiet.sum()),
+        slope,
+        float(reported.mean()),
+        float(np.median(falling[reported])) if reported.any() else np.nan,
+    )
+
+
+def _draw(tails: float, random: Generator) -> float:
+    if np.isinf(tails):
+        return float(random.standard_normal())
+    return float(random.standard_t(tails) / np.sqrt(tails / (tails - 2)))

@@ -1,0 +1,249 @@
+"""Hold the statistics against their promises on every noise family."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from typing import Any, TypedDict
+from zlib import crc32
+
+import numpy as np
+from numpy.random import Generator
+from scipy.stats import binomtest
+
+from bench.regression.measures import QUALITY, SPEED, Measure
+from bench.regression.simulation.nights import Detection, Tally, detections, quiet_nights
+from bench.regression.simulation.noise import FAMILIES, Noise, concerns
+from bench.regression.simulation.searches import (
+    DriftTally,
+    SearchTally,
+    net_drifts,
+    search_commits,
+)
+
+MOST_FALSE = 0.01
+"""Upper 95 % bound of the chance of any false alarm in a night."""
+
+FEWEST_NIGHTS = 299
+"""Nights with which no alarm at all shows `MOST_FALSE`."""
+
+LEAST_POWER = 0.95
+"""Power at delta of cases whose minimum detectable effect is at most delta."""
+
+POWER_BAND = 0.02
+"""Distance from `LEAST_POWER` of the power at the minimum detectable effect."""
+
+LEAST_RIGHT = 0.97
+"""Share of bisections that must be right."""
+
+CREEP = 0.1
+"""Drift of the simulated declines, in standard deviations a night."""
+
+DRIFT_NIGHTS = 200
+
+
+@dataclass(frozen=True)
+class FamilyResult:
+    """One measure under one family of noise.
+
+    Attributes:
+        noise: The family.
+        measure: The measure.
+        quiet: Nights without a change.
+        at_delta: Drops of delta in cases whose minimum detectable effect is at most that.
+        at_minimum: Drops of the minimum detectable effect itself.
+    """
+
+    noise: Noise
+    measure: Measure
+    quiet: Tally
+    at_delta: Detection
+    at_minimum: Detection
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All that was simulated.
+
+    Attributes:
+        cases: Cases of a night.
+        nights: Nights of each family.
+        seed: Seed of all draws.
+        families: Results in the order of the families, quality before speed.
+        searches: Bisections by what they were like.
+        drifts: Drift nets by family.
+    """
+
+    cases: int
+    nights: int
+    seed: int
+    families: list[FamilyResult]
+    searches: dict[str, SearchTally]
+    drifts: dict[str, DriftTally]
+
+    @property
+    def broken(self) -> list[str]:
+        """Return the promises that are not kept, a line each."""
+        if bound(0, self.nights) > MOST_FALSE:
+            return [
+                f"{self.nights} nights cannot show that alarms are rarer than {percent(MOST_FALSE)}"
+                f" of nights: wanted at least {FEWEST_NIGHTS}"
+            ]
+        return [
+            *(line for result in self.families for line in _broken(result)),
+            *(
+                f"{name}, quality and speed: {_too_often(*counts)}"
+                for name, counts in self.either.items()
+                if bound(*counts) > MOST_FALSE
+            ),
+            *(
+                f"bisection, {name}: right in {percent(tally.right / tally.searches)}"
+                for name, tally in self.searches.items()
+                if tally.right < LEAST_RIGHT * tally.searches and name != UNINFORMED
+            ),
+        ]
+
+    @property
+    def either(self) -> dict[str, tuple[int, int]]:
+        """Return nights with an alarm of quality or speed, and all nights, by family."""
+        alarmed: dict[str, list[list[bool]]] = {}
+        for result in self.families:
+            alarmed.setdefault(result.noise.name, []).append(result.quiet.alarmed)
+        return {
+            name: (int(np.any(nights, 0).sum()), len(nights[0]))
+            for name, nights in alarmed.items()
+            if len(nights) == len(MEASURES)
+        }
+
+
+MEASURES = (QUALITY, SPEED)
+UNINFORMED = "flat prior"
+
+
+class Search(TypedDict, total=False):
+    """What a bisection is like; see `search_commits`."""
+
+    tails: float
+    lead: float
+    informative: bool
+    skipped: float
+
+
+SEARCHES: dict[str, Search] = {
+    "normal noise": {},
+    "t4 noise": {"tails": 4},
+    "drop of 3 sd": {"lead": 3},
+    "10 % of the commits do not build": {"skipped": 0.1},
+    UNINFORMED: {"informative": False},
+}
+_DRIFTING = ("normal", "t4", "outliers", "unequal", "autocorrelated")
+
+
+def bound(alarming: int, nights: int) -> float:
+    """Return the upper 95 % Clopper-Pearson bound of a chance.
+
+    >>> round(bound(0, 2000), 5)
+    0.0015
+    """
+    interval = binomtest(alarming, nights, alternative="less").proportion_ci(0.95, "exact")
+    return float(interval.high)
+
+
+def percent(share: float) -> str:
+    """Return a share as people read it.
+
+    >>> percent(0.0015)
+    '0.15 %'
+    """
+    return f"{100 * share:.3g} %"
+
+
+def validate(
+    cases: int,
+    nights: int,
+    families: Sequence[str],
+    seed: int,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Validation:
+    """Return what the simulation shows; the same for a seed, whatever the jobs.
+
+    Args:
+        cases: Cases of a night.
+        nights: Nights of each family without a change.
+        families: Names of the families.
+        seed: Seed of all draws.
+        jobs: Processes.
+        progress: Told the parts done and all parts.
+    """
+    chosen = [noise for noise in FAMILIES if noise.name in families]
+    drifting = [noise for noise in chosen if noise.name in _DRIFTING]
+    tasks: dict[tuple[str, ...], Callable[[], Any]] = {
+        (measure.name, noise.name): partial(_family, noise, measure, cases, nights, seed)
+        for measure in MEASURES
+        for noise in chosen
+        if concerns(noise, measure)
+    }
+    tasks |= {("bisection", name): partial(_search, name, nights, seed) for name in SEARCHES}
+    tasks |= {("drift", noise.name): partial(_drift, noise, cases, seed) for noise in drifting}
+    progress(0, len(tasks))
+    results: dict[tuple[str, ...], Any] = {}
+    for key, result in _run(tasks, jobs):
+        results[key] = result
+        progress(len(results), len(tasks))
+    return Validation(
+        cases,
+        nights,
+        seed,
+        [results[key] for key in tasks if key[0] in {measure.name for measure in MEASURES}],
+        {name: results["bisection", name] for name in SEARCHES},
+        {noise.name: results["drift", noise.name] for noise in drifting},
+    )
+
+
+def _run(
+    tasks: Mapping[tuple[str, ...], Callable[[], Any]], jobs: int
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if jobs == 1:
+        yield from ((key, task()) for key, task in tasks.items())
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(task): key for key, task in tasks.items()}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _family(noise: Noise, measure: Measure, cases: int, nights: int, seed: int) -> FamilyResult:
+    random = _random(seed, measure.name, noise.name)
+    quiet = quiet_nights(noise, measure, cases, nights, random)
+    # Power needs no rare events: a tenth of a thousand drops tells it to half a point.
+    drops = detections(noise, measure, cases, max(2, nights // 200), random)
+    return FamilyResult(noise, measure, quiet, *drops)
+
+
+def _search(name: str, nights: int, seed: int) -> SearchTally:
+    return search_commits(nights, _random(seed, "bisection", name), **SEARCHES[name])
+
+
+def _drift(noise: Noise, cases: int, seed: int) -> DriftTally:
+    return net_drifts(noise, cases, DRIFT_NIGHTS, CREEP, _random(seed, "drift", noise.name))
+
+
+def _random(seed: int, *names: str) -> Generator:
+    """Return a source of draws of its own for each part, whatever else is simulated."""
+    return np.random.default_rng([seed, crc32(" ".join(names).encode())])
+
+
+def _broken(result: FamilyResult) -> Iterator[str]:
+    name = f"{result.noise.name}, {result.measure.name}"
+    if bound(result.quiet.alarming, result.quiet.nights) > MOST_FALSE:
+        yield f"{name}: {_too_often(result.quiet.alarming, result.quiet.nights)}"
+    if result.at_delta.tried and result.at_delta.power < LEAST_POWER:
+        yield f"{name}: power {result.at_delta.power:.3f} at delta"
+    if abs(result.at_minimum.power - LEAST_POWER) > POWER_BAND:
+        yield f"{name}: power {result.at_minimum.power:.3f} at the minimum detectable effect"
+
+
+def _too_often(alarming: int, nights: int) -> str:
+    return f"a false alarm in up to {percent(bound(alarming, nights))} of nights"

@@ -1,0 +1,115 @@
+"""Chances of the stages of a case's night: the screen and the blocks of its confirmation.
+
+All stages of a case use one estimate of its variance, so their errors are not independent: a case
+that varies more than estimated is suspected more often and confirmed more often. The true variance
+has a posterior, its estimate's scaled inverse chi-square; given the true variance the stages are
+independent, so chances are means over it of their products. Variances, effects and floors here are
+in units of the estimated variance or deviation.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy.special import chdtri, gammaln, ndtr, stdtrit
+
+from bench.regression.measures import BLOCKS, Array, Measure
+from bench.regression.robust import INEFFICIENCY
+
+_NODES = 64
+_EDGE = 1e-10
+_STEPS = 18
+
+
+@dataclass(frozen=True)
+class Design:
+    """What decides a case's chances, apart from the size of an effect.
+
+    Attributes:
+        measure: What is measured.
+        degrees: Degrees of freedom of the variance.
+        uncertainty: Variance of the baseline's center.
+        runs: Runs of a side in each block.
+        tonight: Runs of the screen.
+    """
+
+    measure: Measure
+    degrees: float
+    uncertainty: float
+    runs: int
+    tonight: int
+
+
+@cache
+def block_level(design: Design) -> float:
+    """Return the level of one block's t test with which false alarms are as rare as promised.
+
+    An unchanged case passes the screen and all blocks with a chance of at most ``alpha_screen`` ×
+    ``alpha_confirm``.
+    """
+    wanted = design.measure.alpha_screen * design.measure.alpha_confirm
+    low, high = np.log(1e-12), np.log(design.measure.alpha_block)
+    if chance(design, 0.0, 0.0, float(np.exp(high))) <= wanted:
+        return float(np.exp(high))
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        below = chance(design, 0.0, 0.0, float(np.exp(middle))) <= wanted
+        low, high = (middle, high) if below else (low, middle)
+    return float(np.exp(low))
+
+
+def chance(design: Design, effect: float, floor: float, level: float) -> float:
+    """Return the chance that the screen and all blocks pass.
+
+    Args:
+        design: The case.
+        effect: True drop.
+        floor: Observed drop that a block needs whatever its p.
+        level: Level of a block's t test.
+    """
+    variances, weights = _posterior(design.degrees)
+    screened = _screen_chance(design, effect, variances)
+    blocks = _block_chance(design, effect, floor, level, variances) ** BLOCKS
+    return float((screened * blocks) @ weights)
+
+
+def confirm_chance(design: Design, effect: float, floor: float, level: float) -> float:
+    """Return the chance that all blocks pass; arguments are those of `chance`."""
+    variances, weights = _posterior(design.degrees)
+    return float(_block_chance(design, effect, floor, level, variances) ** BLOCKS @ weights)
+
+
+def _screen_chance(design: Design, effect: float, variances: Array) -> Array:
+    spread = np.sqrt(design.uncertainty + 1 / design.tonight)
+    threshold = -stdtrit(design.degrees, design.measure.alpha_screen) * spread
+    return np.asarray(ndtr((effect - threshold) / (spread * np.sqrt(variances))))
+
+
+def _block_chance(
+    design: Design, effect: float, floor: float, level: float, variances: Array
+) -> Array:
+    """Return the chance that one block passes at each true variance ``(V,)``."""
+    own = 2 * design.runs - 2
+    draws, weights = _chi_square(own)
+    total = design.degrees + own
+    pooled = (design.degrees + own * variances[:, None] * draws) / total
+    error = 2 * INEFFICIENCY / design.runs
+    margin = effect - np.maximum(-stdtrit(total, level) * np.sqrt(pooled * error), floor)
+    return np.asarray(ndtr(margin / np.sqrt(variances[:, None] * error)) @ weights)
+
+
+def _posterior(degrees: float) -> tuple[Array, Array]:
+    """Return true variances relative to the estimate, and their weights."""
+    draws, weights = _chi_square(degrees)
+    return 1 / draws, weights
+
+
+@cache
+def _chi_square(degrees: float) -> tuple[Array, Array]:
+    """Return values ``(V,)`` of a chi-square variance of mean 1, and their weights."""
+    # Evenly spaced in the logarithm, so that tails of far below a millionth are seen.
+    low, high = chdtri(degrees, 1 - _EDGE), chdtri(degrees, _EDGE)
+    logs = np.linspace(np.log(low), np.log(high), _NODES)
+    half = degrees / 2
+    density = np.exp(half * logs - np.exp(logs) / 2 - half * np.log(2) - gammaln(half))
+    return np.exp(logs) / degrees, density / density.sum()

@@ -1,0 +1,272 @@
+"""From records to verdicts: pair runs with baselines, screen, confirm, and remember."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bench.case import Case
+from bench.provenance.commit import current_commit
+from bench.record import Record
+from bench.regression.baselines import STANDING, Baselines, Run, changed_constants, run_of
+from bench.regression.compare import (
+    Pair,
+    Screen,
+    drift_after,
+    drifting,
+    fixed_findings,
+    memory_findings,
+    screen_all,
+    values_at,
+)
+from bench.regression.confirmation import Bench, confirm, confirm_failure
+from bench.regression.finding import FINISHES, Finding
+from bench.regression.journal import Night
+from bench.regression.ledger import Alarm, Ledger
+from bench.regression.measures import SPEED
+from bench.regression.outcomes import exit_code, worst
+from bench.regression.screen import order_suspects
+from bench.regression.series import Quantity
+from bench.study import has_randomness
+
+Say = Callable[[str], None]
+
+_ROUNDING = 1e-3
+"""Difference of a metric that kernels without a fixed order of summation may make."""
+
+_CANARY_SPEEDS = ("inference_images_per_s", "latency_p50_ms", "train_images_per_s")
+
+
+@dataclass
+class Verdicts:
+    """What a night, or a gate, came to.
+
+    Attributes:
+        night: The night.
+        runs: Finished runs.
+        failed: Records of cases that did not finish.
+        pairs: Runs and baselines of the configurations that have one.
+        without: Why configurations have none, by id.
+        screens: Tests of random qualities and of speeds.
+        notes: Lines on what is unusual.
+    """
+
+    night: Night
+    runs: list[Run] = field(default_factory=list)
+    failed: list[Record] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    without: dict[str, str] = field(default_factory=dict)
+    screens: list[Screen] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Return what is not as it was."""
+        return self.night.findings
+
+    @property
+    def exit_code(self) -> int:
+        """Return 10 with a confirmed regression, 11 where only runs failed, else 0."""
+        infrastructure = any(not self._known(record) for record in self.failed)
+        outcomes = [finding.outcome for finding in self.findings]
+        return exit_code([*outcomes, "invalid"] if infrastructure else outcomes)
+
+    def _known(self, record: Record) -> bool:
+        names = {f.configuration for f in self.findings if f.quantity == FINISHES}
+        return record.case.configuration in names
+
+
+def judge(
+    records: Sequence[Record], night: Night, baselines: Baselines, bench: Bench, say: Say
+) -> Verdicts:
+    """Compare a night's records with their baselines and confirm what is suspect.
+
+    What the night's journal has found already is not confirmed again.
+
+    Args:
+        records: The night's records, finished or failed.
+        night: The night; it takes the findings.
+        baselines: What they are compared with.
+        bench: Where confirming runs happen.
+        say: Prints a line.
+    """
+    cases = {record.case.configuration: record.case for record in reversed(records)}
+    verdicts = Verdicts(night)
+    verdicts.failed = [record for record in records if record.status != "ok"]
+    verdicts.runs = [run_of(record, night.name) for record in records if record.status == "ok"]
+    if bench.busy:
+        verdicts.runs = [replace(run, disturbed=False) for run in verdicts.runs]
+    _pair(verdicts, cases, baselines)
+    canary = {one.case.configuration for one in night.plan.planned if one.reason == "canary"}
+    canaries = [pair for pair in verdicts.pairs if pair.series.configuration in canary]
+    others = _other_windows(verdicts, baselines)
+    screens, shift, moved = screen_all(verdicts.pairs, others, _deviations(canaries))
+    verdicts.screens = screens
+    if moved:
+        verdicts.notes.append(
+            f"ENV-SHIFT: the canaries' speeds moved by {100 * shift:+.1f} %, so no speed is judged"
+        )
+    verdicts.notes += [
+        f"ENV-SHIFT: the canary {pair.series.configuration} has other scores with the same code"
+        for pair in canaries
+        if pair.fixed and any(abs(f.loss) > _ROUNDING for f in fixed_findings(pair))
+    ]
+    _confirm(verdicts, cases, bench, say)
+    _failures(verdicts, baselines, bench, say)
+    verdicts.notes += drifting(drift_after(screens))
+    return verdicts
+
+
+def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
+    """Add a night's runs to the baseline and its alarms to the ledger, each once.
+
+    An open alarm is judged fixed where its configuration ran and lost less than half as much.
+    """
+    sums = drift_after(verdicts.screens)
+    paired = {pair.series for pair in verdicts.pairs}
+    runs = []
+    for run in verdicts.runs:
+        name = run.series.configuration
+        mine = [finding.outcome for finding in verdicts.findings if finding.configuration == name]
+        outcome = worst(mine) if run.series in paired else "first"
+        runs.append(replace(run, outcome=outcome, drift=sums.get(name, {})))
+    base = {pair.series.configuration: pair.base.commit for pair in verdicts.pairs}
+    for finding in verdicts.findings:
+        if finding.outcome == "regressed":
+            ledger.raise_alarm(_alarm(finding, verdicts.night, base.get(finding.configuration)))
+    for pair in verdicts.pairs:
+        for alarm in ledger.open(pair.series.configuration):
+            if alarm.night != verdicts.night.name and _mended(alarm, pair, verdicts.findings):
+                ledger.judge(alarm, "fixed", f"fixed by {(verdicts.night.commit or '?')[:12]}")
+    baselines.add(runs)
+
+
+def _pair(verdicts: Verdicts, cases: Mapping[str, Case], baselines: Baselines) -> None:
+    by_series: dict[object, list[Run]] = {}
+    for run in verdicts.runs:
+        by_series.setdefault(run.series, []).append(run)
+    for runs in by_series.values():
+        series = runs[0].series
+        window = [run for run in baselines.window(series) if run.night != verdicts.night.name]
+        if not window:
+            verdicts.without[series.configuration] = baselines.why_none(series)
+            continue
+        fixed = not has_randomness(cases[series.configuration])
+        verdicts.pairs.append(Pair(series, runs, window, fixed))
+        if changes := changed_constants(window[-1].protocol, runs[0].protocol):
+            what = ", ".join(changes)
+            verdicts.notes.append(f"{series.configuration}: its recipe changed: {what}")
+
+
+def _other_windows(verdicts: Verdicts, baselines: Baselines) -> list[list[Run]]:
+    """Return the windows of series that did not run, of the same machine and profile."""
+    mine = {(pair.series.machine, pair.series.profile) for pair in verdicts.pairs}
+    done = {pair.series for pair in verdicts.pairs}
+    series = dict.fromkeys(run.series for run in baselines.runs)
+    return [
+        window
+        for one in series
+        if one not in done
+        and (one.machine, one.profile) in mine
+        and (window := baselines.window(one))
+    ]
+
+
+def _deviations(canaries: Iterable[Pair]) -> dict[str, float]:
+    """Return how much faster each canary is than before, as a logarithm."""
+    deviations = {}
+    for pair in canaries:
+        for name in _CANARY_SPEEDS:
+            sides = [SPEED.transform(values_at(name, runs)) for runs in (pair.tonight, pair.window)]
+            if all(len(side) for side in sides) and not any(r.disturbed for r in pair.tonight):
+                tonight, before = (float(np.median(side)) for side in sides)
+                deviations[pair.series.configuration] = tonight - before
+                break
+    return deviations
+
+
+def _confirm(verdicts: Verdicts, cases: Mapping[str, Case], bench: Bench, say: Say) -> None:
+    through = {finding.configuration for finding in verdicts.findings}
+    screened: dict[str, list[Finding]] = {}
+    for screen in verdicts.screens:
+        for finding in screen.findings:
+            if finding.outcome in {"suspect", "improved"}:
+                screened.setdefault(finding.configuration, []).append(finding)
+    for pair in verdicts.pairs:
+        exact = fixed_findings(pair) if pair.fixed else []
+        found = [f for f in exact if f.outcome == "suspect"] + memory_findings(pair)
+        screened.setdefault(pair.series.configuration, []).extend(found)
+    pairs = {pair.series.configuration: pair for pair in verdicts.pairs}
+    for name in _most_suspicious_first(screened):
+        suspects = [finding for finding in screened[name] if finding.outcome == "suspect"]
+        if name in through:
+            continue
+        findings = [finding for finding in screened[name] if finding.outcome != "suspect"]
+        if suspects:
+            which = ", ".join(finding.quantity for finding in suspects)
+            say(f"suspect: {name} ({which}); running both sides")
+            findings += confirm(bench, cases[name], pairs[name], suspects, verdicts.screens)
+        verdicts.night.find([finding for finding in findings if _worth(finding)])
+        for finding in findings:
+            say(f"  {finding.outcome}: {finding.text()}")
+
+
+def _worth(finding: Finding) -> bool:
+    return finding.outcome != "ok" or bool(finding.method)
+
+
+def _most_suspicious_first(screened: Mapping[str, Sequence[Finding]]) -> list[str]:
+    """Return configurations: those that stand out among all (Benjamini-Hochberg), then the rest."""
+    found = [finding for findings in screened.values() for finding in findings]
+    # Exact values that differ have no p: they are looked at first.
+    order = order_suspects([0.0 if np.isnan(finding.p) else finding.p for finding in found])
+    first = [found[place].configuration for place in order]
+    return list(dict.fromkeys([*first, *(finding.configuration for finding in found)]))
+
+
+def _failures(verdicts: Verdicts, baselines: Baselines, bench: Bench, say: Say) -> None:
+    """Find out whether what does not finish any more is a regression."""
+    through = {f.configuration for f in verdicts.findings if f.quantity == FINISHES}
+    for record in verdicts.failed:
+        case, message = record.case, (record.error or {}).get("message", record.outcome)
+        segment = baselines.segment(case.configuration)
+        window = [run for run in segment if run.outcome in STANDING]
+        if case.configuration in through or not window:
+            continue
+        through.add(case.configuration)
+        finding = confirm_failure(bench, case, window, message.splitlines()[0])
+        verdicts.night.find([finding])
+        say(f"{finding.outcome}: {case.configuration} {finding.text()}")
+
+
+def _alarm(finding: Finding, night: Night, base: str | None) -> Alarm:
+    exact = np.isnan(finding.low)
+    return Alarm(
+        configuration=finding.configuration,
+        quantity=finding.quantity,
+        loss=round(finding.loss, 6),
+        interval=() if exact else (round(finding.low, 6), round(finding.high, 6)),
+        p=None if np.isnan(finding.p) else float(f"{finding.p:.3g}"),
+        base=base,
+        head=night.commit if night.commit else current_commit().commit,
+        raised=night.started,
+        night=night.name,
+        method=finding.method,
+    )
+
+
+def _mended(alarm: Alarm, pair: Pair, findings: Sequence[Finding]) -> bool:
+    worse = {"regressed", "suspect", "invalid", "env-shift"}
+    mine = [f for f in findings if f.configuration == alarm.configuration]
+    if any(f.quantity == alarm.quantity and f.outcome in worse for f in mine):
+        return False
+    if alarm.quantity == FINISHES:
+        return True
+    before, now = (
+        [run.values[alarm.quantity] for run in side if alarm.quantity in run.values]
+        for side in (pair.window, pair.tonight)
+    )
+    if not before or not now:
+        return False
+    loss = Quantity(alarm.quantity).loss(float(np.median(before)), float(np.median(now)))
+    return loss < alarm.loss / 2

@@ -1,0 +1,128 @@
+"""Everything that the leaderboard shows, aggregated and ranked once, whatever the format."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from bench.aggregate.frame import ComparableRuns, comparable_runs
+from bench.aggregate.ranking import Place, Ranking, rank_rows
+from bench.aggregate.reference import MEAN, Reference
+from bench.aggregate.rows import Table, tables
+from bench.record import Record
+from bench.studies import STUDIES, by_study
+from bench.study import Study
+from datasets_lib.catalog import DATASETS
+
+
+@dataclass(frozen=True)
+class RankedTable:
+    """A table with its ranking.
+
+    Attributes:
+        table: The rows.
+        ranking: Their places.
+        references: Published values of the same data.
+    """
+
+    table: Table
+    ranking: Ranking
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Return the rows in order."""
+        return self.ranking.places
+
+    @property
+    def is_mean(self) -> bool:
+        """Return whether it is the mean over a dataset's categories."""
+        return self.table.category == MEAN
+
+
+@dataclass(frozen=True)
+class StudyRuns:
+    """One study's records of one profile and class of environment, as ranked tables."""
+
+    study: Study
+    runs: ComparableRuns
+    tables: tuple[RankedTable, ...]
+
+    @property
+    def machine(self) -> str:
+        """Return the first part of the class of environment."""
+        return self.runs.environment.partition(" | ")[0]
+
+    @property
+    def place(self) -> str:
+        """Return profile and machine in short."""
+        return f"`{self.runs.profile}`, {self.machine}"
+
+    @cached_property
+    def main(self) -> tuple[RankedTable, ...]:
+        """The tables that answer the study: means, and categories of datasets that have one."""
+        means = {self._group(each) for each in self.tables if each.is_mean}
+        return tuple(t for t in self.tables if t.is_mean or self._group(t) not in means)
+
+    @property
+    def details(self) -> tuple[RankedTable, ...]:
+        """Return the tables of single categories."""
+        return tuple(each for each in self.tables if not each.is_mean)
+
+    @staticmethod
+    def _group(ranked: RankedTable) -> tuple[str, str]:
+        return ranked.table.dataset, ranked.table.mode
+
+
+@dataclass(frozen=True)
+class Board:
+    """All tables of some records.
+
+    Attributes:
+        records: Every record, finished or not.
+        sections: The finished ones, by profile and class of environment.
+        studies: By study, then by section.
+    """
+
+    records: Sequence[Record]
+    sections: Sequence[ComparableRuns]
+    studies: Sequence[StudyRuns]
+
+
+def make_board(records: Iterable[Record]) -> Board:
+    """Return the tables of some records; their order changes nothing."""
+    records = list(records)
+    sections = comparable_runs(records)
+    # Smoke runs measure nothing, so they come last.
+    ordered = sorted(sections, key=lambda runs: runs.profile == "smoke")
+    found = [
+        (name, position, replace(runs, records=tuple(own)))
+        for position, runs in enumerate(ordered)
+        for name, own in by_study(runs.records).items()
+    ]
+    studies = [_study_runs(STUDIES[name], own) for name, _, own in sorted(found, key=_by_name)]
+    return Board(records, sections, studies)
+
+
+def _by_name(found: tuple[str, int, ComparableRuns]) -> tuple[str, int]:
+    return found[:2]
+
+
+def _study_runs(study: Study, runs: ComparableRuns) -> StudyRuns:
+    variants = {record.case.variant for record in runs.records}
+    references: list[Reference] = study.call(study.references, variants)
+    ranked = [
+        RankedTable(each, rank_rows(each.rows), tuple(_of_table(references, each)))
+        for each in tables(runs.records, study)
+    ]
+    return StudyRuns(study, runs, tuple(ranked))
+
+
+def _of_table(references: Iterable[Reference], table: Table) -> list[Reference]:
+    """Return the published values of a table's data; a mean's only where we have one."""
+    if table.mode or not table.rows:
+        return []
+    entry = DATASETS.get(table.dataset)
+    if table.category == MEAN and (entry is None or set(table.shared) != set(entry.categories)):
+        return []
+    own = table.dataset, table.category
+    return [r for r in references if (r.dataset, r.category) == own]

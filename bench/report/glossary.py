@@ -1,0 +1,70 @@
+"""What the columns of the tables mean; each is a footnote of its heading."""
+
+from bench.aggregate.language import say
+from bench.metrics.catalog import Metric
+
+_OF_METRICS = {
+    **dict.fromkeys(
+        ("accuracy", "precision", "recall", "f1"),
+        "At the calibrated threshold, the 95 % quantile of the scores of held-out normal training "
+        "images. It has seen no test image.",
+    ),
+    "false_alarms": (
+        "The share of normal test images above the calibrated threshold; 5 % were meant."
+    ),
+    "top1_best_epoch": (
+        "The epoch with the best top-1 on the test set, as the original study reports it. It "
+        "flatters, is never bold and never ranks."
+    ),
+    "top1": "After the last epoch.",
+    "macro_recall": "Mean over classes, after the last epoch.",
+    "macro_precision": "Mean over classes, after the last epoch.",
+    "macro_f1": "Mean over classes, after the last epoch.",
+    "aupro_05": (
+        "Area under the per-region overlap up to 5 % false positives: it still tells models apart "
+        "whose AUROC is near 100."
+    ),
+}
+
+_TEST_CHOSEN = (
+    "At the threshold with the best F1 on the test labels, as in the literature. It flatters, is "
+    "never bold and never ranks."
+)
+
+_OF_MEASUREMENTS = {
+    "fit_seconds": (
+        "From data to a finished model, including the features of a frozen backbone even where "
+        "they came from a cache."
+    ),
+    "numbers_kept": "Parameters and buffers of the checkpoint, without the frozen backbone.",
+    "train_images_per_s": "Steady state; a run that others disturbed is left out.",
+    "inference_images_per_s": "Steady state; a run that others disturbed is left out.",
+    "latency_p50_ms": "One image at a time, steady state.",
+    "inference_rise_device_bytes": "The rise over model and batch in place.",
+    "inference_rise_host_bytes": "The rise over model and batch in place.",
+}
+
+
+def of_metric(metric: Metric) -> str:
+    """Return what a metric's column means; empty where the heading says it."""
+    text = _OF_METRICS.get(metric.name, _TEST_CHOSEN if metric.sees_test_labels else "")
+    return say(text) if text else ""
+
+
+def of_measurement(name: str) -> str:
+    """Return what a measurement's column means; empty where the heading says it."""
+    return say(_OF_MEASUREMENTS[name]) if name in _OF_MEASUREMENTS else ""
+
+
+def of_seeds() -> str:
+    """Return how values over several seeds are written."""
+    return say(
+        "Number of seeds. Values are means ± half of the 95 % confidence interval over seeds "
+        "(Student's t), or mean [interval] on the logit scale where ± would leave 0 to 100. One "
+        "seed has no interval; a model without randomness needs none."
+    )
+
+
+def of_bold() -> str:
+    """Return what bold means."""
+    return say("Bold: the best mean of the ranked rows, where no other shows the same.")

@@ -1,0 +1,172 @@
+"""The first page of the leaderboard: each study's answer, its best rows, and what is missing."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from bench.aggregate.language import say
+from bench.aggregate.markdown import metric_text, p_text, table
+from bench.aggregate.ranking import MIN_REPLICATES
+from bench.report.board import Board, RankedTable, StudyRuns
+from bench.report.footnotes import Footnotes
+from bench.report.leaderboard_cost import name_of, seeds_of
+from bench.study import Study
+from datasets_lib.catalog import DATASETS
+
+TOP = 3
+_TABLES_SHOWN = 4
+
+
+def overview(board: Board, notes: Footnotes) -> Iterator[str]:
+    """Yield each study's answer in sentences made from the records, its best rows and gaps."""
+    for name, group in groupby(board.studies, key=lambda own: own.study.name):
+        own = list(group)
+        study = own[0].study
+        yield f"### `{name}`: {say(study.about)}"
+        serious = [runs for runs in own if runs.runs.profile != "smoke"]
+        if not serious:
+            yield say(
+                "No answer: these are smoke runs, which show that everything works and measure no "
+                "model."
+            )
+        sentences = [line for runs in serious for line in _answers(runs, named=len(serious) > 1)]
+        if sentences:
+            yield "\n".join(f"- {line}" for line in sentences)
+        yield from top_table(serious or own, notes)
+        yield _missing(own)
+
+
+def _answers(runs: StudyRuns, *, named: bool) -> Iterator[str]:
+    """Yield the study's own answer, or which rows are best where it has none."""
+    prefix = f"{runs.place}: " if named else ""
+    study = runs.study
+    own = study.call(study.answer, study, runs.runs) if study.answer else _best_rows(runs.main)
+    yield from (prefix + line for line in own)
+
+
+def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
+    for ranked in tables:
+        places = [place for place in ranked.places if place.ranked]
+        if not places:
+            yield _why_none(ranked)
+            continue
+        best = places[0]
+        metric = best.row.study.ranking_metric
+        values = {
+            "place": ranked.table.title,
+            "model": name_of(best.row),
+            "value": metric_text(best.row.ranking, metric),
+            "metric": metric.heading,
+            "count": len(places),
+        }
+        if len(places) == 1:
+            yield say("{place}: only {model} ranks, with {metric} {value}.", **values)
+        elif best.rank == "1":
+            p = max(place.p or 0.0 for place in places[1:])
+            yield say(
+                "{place}: {model} is the best of {count} that rank, with {metric} {value} "
+                "(corrected p {p} against each other one).",
+                **values,
+                p=p_text(p),
+            )
+        else:
+            tied = sum(place.rank.startswith("1") for place in places)
+            yield say(
+                "{place}: {tied} of {count} that rank are not shown to differ from the best; the "
+                "highest mean is that of {model}, with {metric} {value}.",
+                **values,
+                tied=tied,
+            )
+
+
+def _why_none(ranked: RankedTable) -> str:
+    reasons = Counter(reason for place in ranked.places for reason in place.reasons)
+    why = reasons.most_common(1)[0][0] if reasons else say("no row has all categories")
+    return say("{place}: nothing ranks ({why}).", place=ranked.table.title, why=why)
+
+
+def top_table(studies: Sequence[StudyRuns], notes: Footnotes, top: int = TOP) -> Iterator[str]:
+    """Yield the best rows of a study's own tables, whatever their profile and machine."""
+    lines = []
+    tables = [(runs, ranked) for runs in studies for ranked in runs.main if ranked.places]
+    for runs, ranked in tables[:_TABLES_SHOWN]:
+        for place in ranked.places[:top]:
+            row = place.row
+            reason = say("No rank: {why}.", why="; ".join(place.reasons)) if place.reasons else ""
+            lines.append(
+                [
+                    place.rank + notes.mark(reason),
+                    name_of(row),
+                    metric_text(row.ranking, row.study.ranking_metric),
+                    seeds_of(row),
+                    ranked.table.place,
+                    runs.place,
+                ]
+            )
+    if not lines:
+        return
+    study = studies[0].study
+    heading = study.ranking_metric.heading
+    names = ["Rank", "Model", heading, "Seeds", "Data", "Profile, machine"]
+    headings = list(map(say, names))
+    headings[0] += notes.mark(_ranked_by(study))
+    yield table(headings, lines, words=(0, 1, 4, 5))
+    if len(tables) > _TABLES_SHOWN:
+        yield say("{count} more tables are below.", count=len(tables) - _TABLES_SHOWN)
+
+
+def _ranked_by(study: Study) -> str:
+    """Return which number ranks, and among which rows."""
+    values = {"metric": study.ranking_metric.heading, "count": MIN_REPLICATES}
+    rows = say(
+        "Only rows on the same images at the same size, after their whole budget, rank; with "
+        "randomness they need {count} replicates. A range is what the tests leave open.",
+        **values,
+    )
+    if study.heads:
+        head = say("Ranks by {metric} of the `{head}` head.", head=study.heads[0], **values)
+    else:
+        head = say("Ranks by {metric} of each model's first head.", **values)
+    return f"{head} {rows}"
+
+
+def _missing(own: Sequence[StudyRuns]) -> str:
+    """Return which models and data the study has no finished run of."""
+    study = own[0].study
+    records = [record for runs in own for record in runs.runs.records]
+    ran = {record.case.model for record in records}
+    known = [name for name in study.model_names if name in ran]
+    ranked = {
+        place.row.case.model
+        for runs in own
+        for each in runs.tables
+        for place in each.places
+        if place.ranked
+    }
+    parts = [
+        say(
+            "{ran} of {all} models ran and {ranked} rank",
+            ran=len(known),
+            all=len(study.model_names),
+            ranked=len(ranked),
+        )
+    ]
+    absent = []
+    have = {(record.case.dataset, record.case.category) for record in records}
+    for name in study.datasets:
+        categories = DATASETS[name].categories if name in DATASETS else ()
+        found = sum((name, category) in have for category in categories or (None,))
+        if not found:
+            absent.append(name)
+        elif categories and found < len(categories):
+            parts.append(
+                say(
+                    "{own} of {all} categories of {dataset}",
+                    own=found,
+                    all=len(categories),
+                    dataset=name,
+                )
+            )
+    if absent:
+        parts.append(say("no run on {datasets}", datasets=", ".join(absent)))
+    return say("Missing: {parts}.", parts="; ".join(parts))

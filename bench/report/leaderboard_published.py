@@ -1,0 +1,57 @@
+"""The table of published values, next to ours where we ran the same configuration."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from bench.aggregate.language import say
+from bench.aggregate.markdown import EMPTY, table
+from bench.aggregate.published import Against, against_published
+from bench.metrics.catalog import METRICS
+from bench.report.board import RankedTable
+from bench.report.footnotes import Footnotes
+
+
+def published_table(ranked: RankedTable, profile: str, notes: Footnotes) -> Iterator[str]:
+    """Yield published values of a table's data by model and source, and how far ours are off."""
+    shown = [reference for reference in ranked.references if reference.in_tables]
+    rows = [place.row for place in ranked.places]
+    found = list(against_published(rows, shown, profile))
+    names = [name for name in METRICS if any(each.metric == name for each in found)]
+    if not names:
+        return
+    lines = []
+    for reference, group in groupby(found, key=lambda each: each.reference):
+        by_metric = {each.metric: each for each in group}
+        cells = [_cell(by_metric.get(name), notes) for name in names]
+        unlike = [f"{why}." for why in dict.fromkeys(reference.reasons.values())]
+        source = reference.source.partition(" (")[0]
+        marks = notes.mark(f"{reference.source}.", *unlike)
+        head = f"`{reference.head}`" if ranked.table.study.heads else ""
+        lines.append([" ".join(filter(None, (reference.model, head))), source + marks, *cells])
+    yield f"**{say('Published values')}**" + notes.mark(
+        say(
+            "As published, under the source's own protocol. In brackets: ours minus published in "
+            "points, of runs with their whole budget; on the mean over all categories with the "
+            "band within which it is the same result (one-pass models ± 1.0 of image and ± 0.5 of "
+            "pixel AUROC, trained ones ± 1.5 and ± 1.0)."
+        )
+    )
+    headings = [say("Model"), say("Source"), *(say(METRICS[name].heading) for name in names)]
+    yield table(headings, lines, words=(0, 1))
+
+
+def _cell(own: Against | None, notes: Footnotes) -> str:
+    if own is None:
+        return EMPTY
+    metric = METRICS[own.metric]
+    text = metric.text(own.published)
+    if own.caution:
+        return text + notes.mark(say("Not comparable: {why}.", why=own.caution))
+    if own.difference is None:
+        return text
+    signed = f"{metric.scale * own.difference:+.{metric.digits}f}".replace("-", "−")
+    if own.band is None:
+        return f"{text} ({signed})"
+    words = {"within": say("within"), "above": say("above"), "below": say("below")}
+    band = f"± {metric.scale * own.band:.1f}"
+    return f"{text} ({signed}, {words[own.verdict or 'within']} {band})"

@@ -1,0 +1,54 @@
+"""Early stop by the training loss; the test set has no say in it."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from models.catalog import Recipe
+
+
+def stops_early(losses: Sequence[float], batch: int, count: int, recipe: Recipe) -> str:
+    """Return why training stops after these steps; empty if it goes on, as within a pass.
+
+    It depends on the losses alone, so that a resumed training stops where an unbroken one does.
+
+    Args:
+        losses: Loss of every step.
+        batch: Images a step.
+        count: Images a pass.
+        recipe: ``target_loss``, ``patience`` and ``min_delta``.
+    """
+    if recipe.target_loss is None and recipe.patience is None:
+        return ""
+    if not _ends_pass(len(losses) - 1, batch, count):
+        return ""
+    means = pass_means(losses, batch, count)
+    if recipe.target_loss is not None and means[-1] <= recipe.target_loss:
+        return (
+            f"the mean loss of pass {len(means)}, {means[-1]:.4g}, is at most the target of "
+            f"{recipe.target_loss:.4g}"
+        )
+    if recipe.patience is None or len(means) <= recipe.patience:
+        return ""
+    best, late = min(means[: -recipe.patience]), min(means[-recipe.patience :])
+    if late < best - recipe.min_delta:
+        return ""
+    return f"the mean loss has not fallen below {best:.4g} for {recipe.patience} passes"
+
+
+def pass_means(losses: Sequence[float], batch: int, count: int) -> list[float]:
+    """Return the mean loss of every pass that has ended, a step counting where it ends.
+
+    >>> pass_means([4.0, 2.0, 3.0, 1.0], batch=5, count=10)
+    [3.0, 2.0]
+    """
+    means: list[float] = []
+    begin = 0
+    for step in range(len(losses)):
+        if _ends_pass(step, batch, count):
+            means.append(fmean(losses[begin : step + 1]))
+            begin = step + 1
+    return means
+
+
+def _ends_pass(step: int, batch: int, count: int) -> bool:
+    return step >= 0 and (step + 1) * batch // count > step * batch // count

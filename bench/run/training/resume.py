@@ -1,0 +1,67 @@
+"""Files that training can go on from: the state of an earlier one, or a saved model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.checkpoint.file import FORMAT, read_checkpoint
+from bench.checkpoint.metadata import CheckpointError
+
+_STATE = {"model", "optimizer", "schedule", "steps", "losses"}
+
+
+class ResumeError(Exception):
+    """Training cannot go on from a file; the message says why."""
+
+
+def resumable(path: Path, device: torch.device) -> dict[str, Any]:
+    """Return what a file holds: a training state, or a saved model's tensors by name.
+
+    Raises:
+        ResumeError: It holds neither, or cannot be read.
+    """
+    try:
+        state: Any = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises many kinds, and a hostile pickle its own
+        raise ResumeError(
+            f"resume_from {path}: wanted a training state or a saved model, found a file that "
+            f"cannot be read as one ({type(error).__name__}). Name another file."
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise ResumeError(
+            f"resume_from {path}: wanted a training state or a saved model's tensors, found a "
+            f"{type(state).__name__}. Name another file."
+        )
+    if state.get("format") != FORMAT:
+        return dict(state)
+    try:
+        return read_checkpoint(path).model
+    except CheckpointError as error:
+        raise ResumeError(f"resume_from: {error}") from None
+
+
+def is_state(state: Mapping[str, Any]) -> bool:
+    """Return whether it is a training state."""
+    return state.keys() >= _STATE
+
+
+def check_budget(path: Path, state: Mapping[str, Any], batch: int, steps: int) -> None:
+    """Check that a training state has the same batches, and that something is left to train.
+
+    Raises:
+        ResumeError: It has not.
+    """
+    done = int(state["steps"])
+    before = round(int(state["images_seen"]) / max(1, done))
+    if before != batch:
+        raise ResumeError(
+            f"resume_from {path}: it was trained in batches of {before} images, wanted {batch}. "
+            f"Give batch_size={before}, or go on from the saved model."
+        )
+    if done >= steps:
+        raise ResumeError(
+            f"resume_from {path}: it was trained for {done} steps of {batch} images, and this "
+            f"training is {steps} steps long. Give a larger num_epochs."
+        )

@@ -1,0 +1,104 @@
+"""``history``, ``accept``, ``bisect``, ``plan`` and ``nightly``: what they print, and mistakes."""
+
+import csv
+import io
+
+import pytest
+from fake_records import make
+
+from bench.__main__ import main
+from bench.commands.night_options import duration
+from bench.regression.baselines import Baselines, run_of
+from bench.regression.ledger import Alarm, Ledger
+
+NAME = "rd_resnet18-surface.woven-default-pretrained"
+COMMITS = ("a" * 40, "b" * 40, "c" * 40)
+
+
+@pytest.fixture
+def results(tmp_path):
+    baselines = Baselines(tmp_path)
+    for number, (commit, auroc) in enumerate(zip(COMMITS, (0.95, 0.96, 0.91), strict=True)):
+        moment = f"2026-01-0{number + 1}T00:00:00+00:00"
+        code = {"commit": commit, "dirty": number == 1, "hash": commit[:16]}
+        baselines.add([run_of(make(auroc=auroc, finished=moment, code=code), str(number))])
+    return tmp_path
+
+
+def test_history_shows_values_over_commits(results, capsys):
+    Ledger(results).raise_alarm(Alarm(NAME, "single_scale.image_auroc", 0.05, head=COMMITS[2]))
+    assert main(["history", f"{NAME}-s0", "--results-dir", str(results)]) == 0
+    out = capsys.readouterr().out
+    lines = [line for line in out.splitlines() if line.startswith("2026-")]
+    assert ["95.00" in lines[0], "96.00" in lines[1], "91.00" in lines[2]] == [True] * 3
+    assert "bbbbbbbbbb+" in lines[1]  # with uncommitted changes
+    assert "▇█▁" in out
+    assert "loss +5.00 points" in out
+    assert "open" in out
+
+
+def test_history_as_csv_has_a_line_for_each_value(results, capsys):
+    main(["history", "--format", "csv", "--results-dir", str(results)])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    wanted = [row for row in rows if row["quantity"] == "single_scale.image_auroc"]
+    assert [float(row["value"]) for row in wanted] == [0.95, 0.96, 0.91]
+    assert [row["commit"] for row in wanted] == list(COMMITS)
+
+
+def test_history_for_otava_has_a_line_for_each_run(results, capsys):
+    main(["history", NAME, "--format", "otava", "--results-dir", str(results)])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["time"][:10] for row in rows] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert [float(row["single_scale.image_auroc"]) for row in rows] == [0.95, 0.96, 0.91]
+
+
+@pytest.mark.parametrize("command", [["history"], ["accept", "--reason", "new data"]])
+def test_a_mistyped_case_is_met_with_the_nearest(results, capsys, command):
+    name = NAME.replace("woven", "wovn")
+    assert main([command[0], name, *command[1:], "--results-dir", str(results)]) == 2
+    assert f"did you mean {NAME}" in capsys.readouterr().err
+
+
+def test_accept_closes_alarms_and_begins_a_segment(results, capsys):
+    Ledger(results).raise_alarm(Alarm(NAME, "single_scale.image_auroc", 0.05, head=COMMITS[2]))
+    place = ["--results-dir", str(results)]
+    assert main(["accept", f"{NAME}-s0", "--reason", "larger images", *place]) == 0
+    assert "git add" in capsys.readouterr().out
+    assert [alarm.verdict for alarm in Ledger(results).alarms] == ["accepted"]
+    assert Baselines(results).segment(NAME) == []
+
+
+def test_a_false_alarm_keeps_the_baseline(results, capsys):
+    place = ["--results-dir", str(results)]
+    false = ["accept", NAME, "--false-alarm", "--reason", "a neighbor", *place]
+    assert main(false) == 2
+    assert "no open alarm" in capsys.readouterr().err
+    Ledger(results).raise_alarm(Alarm(NAME, "single_scale.image_auroc", 0.05, head=COMMITS[2]))
+    assert main(false) == 0
+    assert [alarm.verdict for alarm in Ledger(results).alarms] == ["false"]
+    assert len(Baselines(results).segment(NAME)) == 3
+
+
+def test_bisect_without_an_alarm_wants_commits(tmp_path, capsys):
+    case = "padim_resnet18-surface.woven-default-scratch-s0"
+    place = ["--results-dir", str(tmp_path), "--cache-dir", str(tmp_path / "cache")]
+    assert main(["bisect", case, "--device", "cpu", *place]) == 2
+    said = capsys.readouterr().err
+    assert "--good REV" in said or "no git repository" in said
+
+
+@pytest.mark.parametrize("command", ["plan", "nightly"])
+def test_a_selection_of_nothing_says_how_to_list_cases(tmp_path, capsys, command):
+    assert main([command, "-k", "nothing_like_it", "--results-dir", str(tmp_path)]) == 2
+    assert "--collect-only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("2h", 7200), ("90m", 5400), ("45", 45)])
+def test_durations(text, seconds):
+    assert duration(text) == seconds
+
+
+def test_a_wrong_duration_says_what_is_wanted(capsys):
+    with pytest.raises(SystemExit):
+        main(["nightly", "--budget", "soon"])
+    assert "2h, 90m or 600s" in capsys.readouterr().err

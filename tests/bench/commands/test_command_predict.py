@@ -1,0 +1,328 @@
+"""``python -m bench predict`` as a user runs it, with a small model."""
+
+import csv
+import io
+import json
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from saved_models import driver, gray, save, save_padim
+
+from bench.__main__ import main
+from bench.checkpoint.metadata import Calibration, Preprocessing
+from bench.metrics.thresholds import calibrated_threshold
+from bench.predict.pictures import Pictures
+from models.catalog import MODELS
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A checkpoint, the trained model and what its scores mean."""
+    path = tmp_path_factory.mktemp("saved") / "model.pth"
+    return path, *save_padim(path)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Three gray images and three with a bright square, of sizes of their own, in two folders."""
+    for kind, spot in (("good", False), ("spot", True)):
+        for number, pixels in enumerate(gray(3, seed=7, spot=spot)):
+            path = tmp_path / "images" / kind / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).resize((128, 96 + 32 * number)).save(path)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def predict(saved, capsys):
+    """Run the command with the checkpoint; return exit code, lines and messages."""
+
+    def run(*arguments, checkpoint=saved[0]):
+        try:
+            code = main(["predict", str(checkpoint), *map(str, arguments)])
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def pixels_of(path, size=None):
+    with Image.open(path) as image:
+        return np.array(image.resize(size, Image.Resampling.BILINEAR) if size else image)
+
+
+def lines_of(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_each_image_is_a_line_with_all_that_was_asked(predict, saved, images):
+    _, model, own = saved
+    code, out, err = predict(images)
+    assert code == 0
+    assert f"defective above {own.scores[-1]:.6g} (calibrated_p95 of 30 held-out" in err
+    lines = lines_of(out)
+    assert [line["image"] for line in lines] == [
+        str(images / kind / f"{number}.png") for kind in ("good", "spot") for number in range(3)
+    ]
+    for line in lines:
+        assert list(line) == ["image", "score", "score01", "label", "threshold", "regions", "ms"]
+        pixels = pixels_of(line["image"], (64, 64))
+        floats = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+        score = float(driver.predict(model, floats)["score"].scores)
+        assert line["score"] == pytest.approx(score, rel=1e-4)
+        assert line["score01"] == np.mean(np.array(own.scores) < line["score"])
+        assert line["label"] == ("defective" if line["score"] > line["threshold"] else "normal")
+        assert line["ms"] > 0
+    for number, line in enumerate(lines[3:]):
+        assert line["label"] == "defective"
+        found, height = line["regions"][0], 96 + 32 * number
+        assert found["peak"] == pytest.approx(line["score"], rel=1e-6)
+        # The square lies in the third quarter of the width and the second of the height.
+        assert found["x"] < 80 < found["x"] + found["width"]
+        assert found["y"] < 0.375 * height < found["y"] + found["height"]
+
+
+def test_order_and_batch_size_change_nothing_but_rounding(predict, images):
+    scores = []
+    for size, sources in ((32, ["spot", "good"]), (1, ["spot", "good"]), (4, ["good", "spot"])):
+        _, out, _ = predict(*(images / name for name in sources), "--batch-size", size)
+        scores.append({line["image"]: line["score"] for line in lines_of(out)})
+    again = lines_of(predict(images / "spot", images / "good")[1])
+    assert {line["image"]: line["score"] for line in again} == scores[0]
+    for other in scores[1:]:
+        assert other == pytest.approx(scores[0], rel=1e-5)
+
+
+def test_thresholds_are_changed_without_training(predict, saved, images):
+    _, _, own = saved
+    for arguments, wanted in (
+        (("--threshold", "1e9"), 1e9),
+        (("--threshold=-3",), -3.0),
+        (("--threshold", "best_f1"), own.test_thresholds["best_f1"]),
+        (("--sensitivity", "0.8"), calibrated_threshold(torch.tensor(own.scores), 0.8)),
+        (("--sensitivity", "0.8x3"), None),
+    ):
+        code, out, err = predict(images, *arguments)
+        lines = lines_of(out)
+        assert code == 0
+        assert len({line["threshold"] for line in lines}) == 1
+        assert wanted is None or lines[0]["threshold"] == pytest.approx(wanted)
+        assert ("chosen on test labels" in err) == ("best_f1" in arguments)
+        assert all((ln["score"] > ln["threshold"]) == (ln["label"] == "defective") for ln in lines)
+
+
+def test_csv_holds_the_same(predict, images, tmp_path):
+    (images / "good" / "9.png").write_bytes(b"GIF89a")
+    code, out, _ = predict(images, "--format", "csv", "--out", tmp_path / "a" / "scores.csv")
+    assert (code, out) == (1, "")
+    rows = list(csv.DictReader((tmp_path / "a" / "scores.csv").read_text().splitlines()))
+    lines = lines_of(predict(images)[1])
+    assert [row["image"] for row in rows] == [line["image"] for line in lines]
+    assert "GIF" in rows[3]["error"]
+    assert [float(row["score"]) for row in rows if not row["error"]] == [
+        line["score"] for line in lines if "score" in line
+    ]
+    assert json.loads(rows[-1]["regions"]) == lines[-1]["regions"]
+
+
+def test_unreadable_images_are_lines_and_the_next_go_on(predict, images):
+    whole = (images / "good" / "1.png").read_bytes()
+    (images / "good" / "1.png").write_bytes(whole[:-40])
+    code, out, err = predict(images, images / "absent.png")
+    assert code == 1
+    assert "2 of 7 images could not be predicted" in err
+    lines = lines_of(out)
+    broken = [line for line in lines if "error" in line]
+    assert [line["image"] for line in broken] == [
+        str(images / "good/1.png"),
+        f"{images}/absent.png",
+    ]
+    assert all(line["image"] in line["error"] for line in broken)
+    assert all(line["label"] for line in lines if line not in broken)
+
+
+def test_sixty_damaged_images_cost_their_own_lines(predict, images, tmp_path):
+    rng = np.random.default_rng(3)
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    whole = Image.fromarray(pixels_of(images / "spot" / "1.png"))
+    for number in range(60):
+        kind = ("png", "jpg", "bmp", "tif")[number % 4]
+        path = folder / f"{number:02}.{kind}"
+        whole.save(path)
+        data = bytearray(path.read_bytes())
+        if kind == "png" and number % 8:  # its checksums see a single bit
+            data[int(rng.integers(8, len(data)))] ^= 1 << int(rng.integers(8))
+        else:
+            del data[int(rng.integers(2, len(data) * 9 // 10)) :]
+        path.write_bytes(data)
+    code, out, err = predict(folder, images / "good" / "0.png")
+    lines = lines_of(out)
+    assert (code, len(lines)) == (1, 61)
+    assert "60 of 61 images could not be predicted" in err
+    assert all(line["image"] in line["error"] for line in lines[:60])
+    assert lines[60]["label"]
+
+
+def test_maps_are_pictures_at_the_size_of_the_image_in_one_scale(predict, saved, images, tmp_path):
+    _, _, own = saved
+    code, out, _ = predict(
+        images, images / "good" / "0.png", "--maps", tmp_path / "maps", "--contours"
+    )
+    assert code == 0
+    names = sorted(
+        path.relative_to(tmp_path / "maps").as_posix() for path in tmp_path.glob("maps/**/*.png")
+    )
+    # A file that was named on its own keeps away from others of its name.
+    assert len(names) == 14 + 1
+    assert {"scale.png", "good/0_heat.png", "spot/2_overlay.png", "0_heat.png"} <= set(names)
+    for kind in ("good", "spot"):
+        image = pixels_of(images / kind / "2.png")
+        heat = pixels_of(tmp_path / "maps" / kind / "2_heat.png")
+        overlay = pixels_of(tmp_path / "maps" / kind / "2_overlay.png")
+        assert heat.shape == overlay.shape == image.shape
+        outlined = (overlay == (0, 229, 255)).all(2)
+        (line,) = (ln for ln in lines_of(out) if ln["image"] == str(images / kind / "2.png"))
+        assert outlined.any() == bool(line["regions"])
+        inside = outlined.any(0).nonzero()[0]
+        assert kind == "good" or (inside[0] < 80 < inside[-1])
+        # Where the map is at its lowest there is no heat, and the image itself.
+        assert (overlay == image)[heat.sum(2) < 10].all()
+    low, high = own.map_range
+    pictures = Pictures(tmp_path, own, Preprocessing(64, 64))
+    heat, colors = pictures.colors(np.array([[low - 1, low, (low + high) / 2, high, 1e9]], "f4"))
+    assert heat[0] == pytest.approx([0, 0, 0.5**0.5, 1, 1])
+    assert colors[0, 0].tolist() == colors[0, 1].tolist() == [0, 0, 4]
+
+
+def test_paths_and_frames_come_through_the_standard_input(predict, images, monkeypatch):
+    expected = [line["score"] for line in lines_of(predict(images)[1])]
+    files = sorted(images.glob("*/*.png"))
+
+    def piped(data):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        code, out, _ = predict("-")
+        assert code == 0
+        return lines_of(out)
+
+    paths = piped("\n".join(map(str, files)).encode())
+    frames = piped(b"".join(file.read_bytes() for file in files))
+    assert [line["image"] for line in paths] == list(map(str, files))
+    assert [line["image"] for line in frames] == [f"frame-{n:06}" for n in range(6)]
+    for lines in (paths, frames):
+        assert [line["score"] for line in lines] == pytest.approx(expected, rel=1e-5)
+
+
+def test_scores_that_are_no_number_are_errors_of_their_images(predict, images, tmp_path):
+    path = tmp_path / "broken.pth"
+    save_padim(path, spoil=lambda model: model.gaussians.mean.fill_(torch.nan))
+    code, out, err = predict(images, checkpoint=path)
+    assert code == 1
+    assert "6 of 6" in err
+    assert all("NaN" in line["error"] for line in lines_of(out))
+
+
+def test_watched_folder_is_predicted_as_it_fills(predict, images):
+    code, out, _ = predict("--watch", images / "spot", "--idle", "0.7")
+    assert code == 0
+    assert sorted(line["image"] for line in lines_of(out)) == sorted(
+        map(str, (images / "spot").glob("*"))
+    )
+
+
+def test_model_of_several_categories_asks_for_one(predict, saved, images, tmp_path):
+    own = saved[2]
+    path = tmp_path / "all.pth"
+    strict = Calibration(scores=(0.0,), thresholds={"calibrated_p95": 0.0})
+    save_padim(path, calibrations={"nut": {"score": own}, "bolt": {"score": strict}})
+    code, out, err = predict(images, checkpoint=path)
+    assert (code, out) == (2, "")
+    assert "--category" in err
+    thresholds = [
+        lines_of(predict(images, "--category", name, checkpoint=path)[1])[0]["threshold"]
+        for name in ("nut", "bolt")
+    ]
+    assert thresholds == [own.scores[-1], 0.0]
+
+
+def test_classifier_names_the_class_and_its_probability(predict, images, tmp_path):
+    options = {"classes": 3, "image_size": 32, "label_smoothing": 0.0}
+    torch.manual_seed(0)
+    model = MODELS["resnet50"].load_build()(
+        weights=MODELS["resnet50"].weights, state=None, **options
+    )
+    path = save(
+        *(tmp_path / "classes.pth", "resnet50", model),
+        options=options,
+        heads=(),
+        classes=("cat", "dog", "owl"),
+        preprocessing=Preprocessing(32, 32),
+    )
+    (images / "good" / "1.png").write_bytes(b"")
+    code, out, _ = predict(images, checkpoint=path)
+    lines = lines_of(out)
+    assert code == 1
+    assert "empty file" in lines[1]["error"]
+    for line in lines[:1] + lines[2:]:
+        assert list(line) == ["image", "label", "probability", "probabilities", "ms"]
+        assert line["probabilities"].keys() == {"cat", "dog", "owl"}
+        assert sum(line["probabilities"].values()) == pytest.approx(1)
+        assert line["probability"] == max(line["probabilities"].values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "wants images"),
+        (("{images}", "--contours"), "--maps"),
+        (("{images}", "--threshold", "best_f2"), "did you mean best_f1"),
+        (("{images}", "--sensitivity", "1.5"), "between 0 and 1"),
+        (("{images}", "--sensitivity", "high"), "between 0 and 1"),
+        (("{images}", "--head", "multi_scale"), "wanted one of score"),
+        (("{images}/good/*.gif",), "No file matches"),
+        (("{images}", "--device", "tpu"), "--device tpu"),
+        (("{images}", "--device", "cuda:99"), "cuda:99"),
+        (("--watch", "{images}/absent"), "absent cannot be listed"),
+        (("{images}", "--threshold", "1", "--sensitivity", "0.9"), "not allowed with"),
+    ],
+)
+def test_mistakes_are_a_line(arguments, said, predict, images):
+    code, out, err = predict(*(argument.format(images=images) for argument in arguments))
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_what_is_no_checkpoint_is_a_line(predict, images, tmp_path):
+    for name, data in (("a.pth", b"hello"), ("b.pth", b"")):
+        (tmp_path / name).write_bytes(data)
+        code, out, err = predict(images, checkpoint=tmp_path / name)
+        assert (code, out) == (2, "")
+        assert "wanted a file that --save-models wrote" in err
+    assert predict(images, checkpoint=tmp_path / "absent.pth")[0] == 2
+
+
+@pytest.mark.slow
+def test_a_thousand_images_take_no_more_memory_than_a_hundred(saved, tmp_path, root):
+    rng = np.random.default_rng(1)
+    Image.fromarray(rng.integers(0, 255, (600, 800, 3), np.uint8)).save(tmp_path / "a.jpg")
+
+    def peak(count):
+        paths = "\n".join([str(tmp_path / "a.jpg")] * count)
+        command = [sys.executable, "-m", "bench", "predict", str(saved[0]), "-", "--batch-size=8"]
+        done = subprocess.Popen(
+            command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        out, _ = done.communicate(paths)
+        assert out.count("\n") == count
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+    few = peak(100)
+    assert peak(1000) - few < 60  # MB; the pixels alone are 1,440

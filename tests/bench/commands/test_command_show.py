@@ -1,0 +1,134 @@
+"""``python -m bench show``: a case's numbers, files and command, or what was meant."""
+
+import shlex
+from itertools import pairwise
+
+import pytest
+from fake_records import make
+
+from bench.__main__ import main
+from bench.commands.show import sparkline
+from bench.report.repeat import repeat_command
+from bench.store import Store, read_records
+from models.catalog import MODELS
+
+BOTTLE = "padim_resnet18-mvtec.bottle-default-pretrained-s0"
+
+
+@pytest.fixture
+def keep(tmp_path):
+    """Store records; return the options that name their file."""
+
+    def write(*records):
+        store = Store(tmp_path / "results" / "runs")
+        for record in records:
+            store.append(record)
+        return ["--records", str(store.path)]
+
+    return write
+
+
+def shown(capsys, *arguments):
+    assert main(["show", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_case_is_shown_whole(tmp_path, keep, capsys):
+    folder = tmp_path / "results" / "runs" / BOTTLE
+    folder.mkdir(parents=True)
+    (folder / "curve.png").touch()
+    record = make(
+        "padim_resnet18",
+        "mvtec.bottle",
+        auroc=0.9712,
+        metrics={"f1": None},
+        intervals={"score": {"image_auroc": [0.91, 0.99]}},
+        reasons={"score.f1": "no calibration split"},
+        curve=[[10.0, 2.0], [20.0, 1.0], [30.0, 0.5]],
+        artifacts={"curve": f"runs/{BOTTLE}/curve.png", "scores": f"runs/{BOTTLE}/scores.npz"},
+    )
+    text = shown(capsys, BOTTLE, *keep(record))
+    lines = {" ".join(line.split()) for line in text.splitlines()}
+    assert {
+        f"{BOTTLE} (profile smoke)",
+        "Image AUROC 97.12 [91.00, 99.00] over images",
+        "F1 – no calibration split",
+        "█▃▁ 2 → 0.5",
+        "Inference images/s 123",
+        f"files in {folder}",
+        "curve curve.png",
+        "scores scores.npz (not here)",
+        repeat_command(record),
+    } <= lines
+
+
+def test_the_newest_run_counts_and_an_error_is_shown(keep, capsys):
+    old = make("padim_resnet18", "mvtec.bottle", auroc=0.8)
+    new = make("padim_resnet18", "mvtec.bottle", status="failed", finished="2026-02-01T00:00:00")
+    text = shown(capsys, BOTTLE, *keep(new, old))
+    assert "it broke" in text
+    assert "newest of 2 runs" in text
+    assert "80.00" not in text
+
+
+def test_part_of_an_id_is_enough_where_one_case_has_it(keep, capsys):
+    options = keep(make("padim_resnet18", "mvtec.bottle"), make("dfm_resnet18", "mvtec.bottle"))
+    assert shown(capsys, "padim", *options).startswith(BOTTLE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bottle"], ["found 2", "dfm_resnet18-mvtec", "Name one"]),
+        (["padim_resnt18"], ["padim_resnet18", "Did you mean"]),
+        (["padim", "--profile", "paper"], ["under smoke", "--profile"]),
+        (["padim", "--records", "absent.jsonl"], ["No records at absent.jsonl", "--records"]),
+    ],
+)
+def test_mistakes_are_answered_in_a_paragraph(keep, capsys, arguments, words):
+    records = keep(make("padim_resnet18", "mvtec.bottle"), make("dfm_resnet18", "mvtec.bottle"))
+    assert main(["show", *(arguments if "--records" in arguments else arguments + records)]) == 2
+    error = capsys.readouterr().err
+    assert [word for word in words if word not in error] == []
+    assert error.count("\n") == 1
+
+
+def test_a_name_of_a_record_stays_on_its_line(keep, capsys):
+    record = make("padim_resnet18", "mvtec.bottle", artifacts={"a\nb": "c\0\u202ed.png"})
+    text = shown(capsys, BOTTLE, *keep(record))
+    assert "a\\nb" in text
+    assert "\u202e" not in text
+
+
+@pytest.mark.parametrize("count", [1, 2, 39, 40, 41, 1000])
+def test_a_sparkline_of_falling_values_falls(count):
+    line = sparkline([1 / (place + 1) for place in range(count)])
+    assert len(line) == min(count, 40)
+    assert list(line) == sorted(line, reverse=True)
+    assert line[-1] == "▁"
+
+
+def test_the_command_to_repeat_a_committed_run_gives_its_protocol(root):
+    """Every committed record: what the options resolve to has the record's own hash."""
+    from bench.protocol import PROFILES, resolve
+
+    checked = 0
+    for file in sorted((root / "results" / "baselines").glob("anomaly*.jsonl")):
+        for record in read_records([file]):
+            words = shlex.split(repeat_command(record))
+            given = dict(pairwise(words))
+            protocol = resolve(
+                MODELS[record.case.model],
+                given.get("--recipes", "baseline"),
+                PROFILES[given["--profile"]],
+                precision=given.get("--precision", "float32"),
+                pretrained=record.case.pretrained,
+                images_seen=int(given.get("--images-seen", 0)) or None,
+                image_size=int(given.get("--image-size", 0)) or None,
+            )
+            assert given["-k"] == record.key.id
+            own = record.protocol
+            for name in ("image_size", "images_seen", "precision", "crop", "recipe_name"):
+                assert getattr(protocol, name) == own[name], (record.key.id, name)
+            checked += 1
+    assert checked > 30

@@ -1,0 +1,108 @@
+"""A saved ensemble predicts the mean of its members' standardized predictions."""
+
+import json
+from dataclasses import replace
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from kept_runs import keep_run
+from saved_models import SIDE, gray, save_padim
+
+from bench.checkpoint.metadata import CheckpointError, Preprocessing
+from bench.commands.predict import load_scorer
+from bench.ensemble.choose import choose
+from bench.ensemble.members import NoMemberError, panels
+from bench.ensemble.saved import is_ensemble, load_ensemble, save_ensemble
+from bench.predict.predictor import load_checkpoint
+
+DEFECTIVE = np.arange(60) % 5 < 2
+
+
+@pytest.fixture
+def choice(tmp_path):
+    """An ensemble of two runs, each with a saved model."""
+    runs = []
+    for seed, model in enumerate(["padim_resnet18", "dfm_resnet18"]):
+        run = keep_run(tmp_path, model, 1.3, defective=DEFECTIVE, seed=seed, scale=5.0**seed)
+        save_padim(tmp_path / "runs" / f"{seed}.pth")
+        artifacts = run.record.artifacts | {"model": f"runs/{seed}.pth"}
+        runs.append(replace(run, record=replace(run.record, artifacts=artifacts)))
+    return choose(panels(runs)[0], 2)
+
+
+def test_it_predicts_the_mean_on_the_scale_of_normal_images(choice, tmp_path):
+    path = save_ensemble(choice, tmp_path / "two.ensemble")
+    assert is_ensemble(path)
+    ensemble, images = load_scorer(path, "cpu"), gray(5, seed=9, spot=True)
+    found = ensemble.score(images)
+    scores = []
+    for member in choice.chosen.members:
+        model = load_checkpoint(tmp_path / member.record.artifacts["model"])
+        raw = model.score(images).scores["score"]
+        scores.append((raw.astype(float) - member.center) / member.spread)
+    np.testing.assert_allclose(found.scores["score"], np.mean(scores, axis=0), rtol=1e-5)
+    assert found.maps["score"].shape == (5, SIDE, SIDE)
+
+
+def test_its_threshold_is_of_the_held_out_images_of_all_members(choice, tmp_path):
+    ensemble = load_ensemble(save_ensemble(choice, tmp_path / "two.ensemble"))
+    own = ensemble.metadata.calibrations[""]["score"]
+    parts = []
+    for member in choice.chosen.members:
+        with np.load(tmp_path / member.record.artifacts["scores"]) as file:
+            raw = file["calibration.score"].astype(float)
+        parts.append((raw - member.center) / member.spread)
+    ascending = np.sort(np.mean(parts, axis=0))
+    np.testing.assert_allclose(own.scores, ascending, rtol=1e-6)
+    assert own.thresholds["calibrated_p95"] == pytest.approx(ascending[38])  # ⌈41 · 0.95⌉ of 40
+    assert own.map_range_of == "normal test images"
+
+
+def test_members_without_a_model_or_of_other_shapes_are_refused(choice, tmp_path):
+    first, second = (
+        tmp_path / member.record.artifacts["model"] for member in choice.chosen.members
+    )
+    save_padim(second, preprocessing=Preprocessing(SIDE, SIDE + 32))
+    with pytest.raises(NoMemberError, match="different shapes"):
+        save_ensemble(choice, tmp_path / "two.ensemble")
+    first.unlink()
+    with pytest.raises(NoMemberError, match="--save-models"):
+        save_ensemble(choice, tmp_path / "two.ensemble")
+    assert not is_ensemble(tmp_path / "two.ensemble")
+
+
+def changed(path, **fields):
+    """Write the archive again with another description."""
+    with ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    described = json.loads(content["ensemble.json"]) | fields
+    content["ensemble.json"] = json.dumps(described)
+    with ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"version": 2}, "version 2"),
+        ({"format": "other"}, "'other'"),
+        ({"scales": [{"head": "score", "center": 0, "spread": 0}]}, "positive"),
+        ({"scales": [{"head": "score"}]}, "damaged"),
+        ({"scales": 3 * [{"head": "score", "center": 0, "spread": 1}]}, "members/2"),
+        ({"metadata": "{}"}, "description without"),
+    ],
+)
+def test_a_changed_file_is_refused(choice, tmp_path, fields, part):
+    path = save_ensemble(choice, tmp_path / "two.ensemble")
+    changed(path, **fields)
+    with pytest.raises(CheckpointError, match=part):
+        load_ensemble(path)
+
+
+def test_a_truncated_file_is_refused(choice, tmp_path):
+    path = save_ensemble(choice, tmp_path / "two.ensemble")
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(CheckpointError):
+        load_ensemble(path)

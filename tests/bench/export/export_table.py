@@ -1,0 +1,115 @@
+"""Which models of the catalog export, tried one by one; not a test, for it takes an hour.
+
+    python tests/bench/export/export_table.py ROWS.jsonl > bench/export/MODELS.md
+
+Models are small and barely trained, as in `tests/models/test_contract.py`; larger siblings of a
+class are left out as there. ROWS keeps what was tried, so that a second run goes on.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "models"))
+
+import model_driver as driver
+import numpy as np
+import onnxruntime
+import test_contract as contract
+import torch
+
+from bench.aggregate.markdown import table
+from bench.checkpoint.metadata import Preprocessing
+from bench.export.description import TOLERANCE
+from bench.export.errors import ExportError
+from bench.export.graph import ExportedModel
+from bench.export.write import example, quiet, to_onnx, trace
+from models.catalog import MODELS
+
+BATCHES = (1, 6)
+OPSET = 18
+
+
+def attempt(name, folder):
+    """Export a model both ways; return the largest differences, and why there is none."""
+    side = contract.SIDES.get(name, driver.SIDE)
+    fitted = contract.fit(driver.make(name), name)
+    model = ExportedModel(fitted, Preprocessing(side, side), MODELS[name].heads[0], True).eval()
+    images = (driver.pictures(6, 2, (side, side)) * 255).to(torch.uint8).permute(0, 2, 3, 1)
+    images = images.contiguous()
+    with torch.no_grad():
+        wanted = [each.numpy() for each in model(images)]
+    row = {"model": name, "family": MODELS[name].family, "torch": None, "onnx": None, "why": ""}
+    begin = time.perf_counter()
+    try:
+        program = trace(model, example(side, side, True))
+        module = program.module()
+        with torch.no_grad():
+            row["torch"] = difference(lambda x: [y.numpy() for y in module(x)], images, wanted)
+        written = to_onnx(program, OPSET, len(wanted))
+        path = folder / f"{name}.onnx"
+        with quiet():
+            written.save(str(path))
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        row["onnx"] = difference(lambda x: session.run(None, {"images": x.numpy()}), images, wanted)
+    except ExportError as error:
+        row["why"] = str(error)
+    except Exception as error:
+        row["why"] = f"onnxruntime refuses it: {str(error).splitlines()[0]}"
+    row["seconds"] = round(time.perf_counter() - begin, 1)
+    return row
+
+
+def difference(run, images, wanted):
+    """Return the largest difference in units of the largest output, or of 1; see `Check`."""
+    return max(
+        float(np.abs(found - want[:count]).max()) / max(1.0, float(np.abs(want).max()))
+        for count in BATCHES
+        for found, want in zip(run(images[:count]), wanted, strict=True)
+    )
+
+
+def markdown(rows):
+    """Return the table."""
+    ok = [row for row in rows if row["onnx"] is not None and row["onnx"] <= TOLERANCE]
+    lines = [
+        [
+            row["model"],
+            row["family"],
+            *(f"{row[form]:.0e}" if row[form] is not None else "no" for form in ("torch", "onnx")),
+            row["why"],
+        ]
+        for row in sorted(rows, key=lambda row: (row["family"], row["model"]))
+    ]
+    headers = ["Model", "Family", "torch.export", "ONNX", "Why not"]
+    return "\n\n".join(
+        [
+            "# Which models export",
+            f"{len(ok)} of {len(rows)} models export to ONNX (opset {OPSET}, torch "
+            f"{torch.__version__.partition('+')[0]}, onnxruntime {onnxruntime.__version__}) within "
+            f"{TOLERANCE:g}. The numbers are the largest difference of scores and map pixels from "
+            f"the model itself, in batches of {BATCHES[0]} and {BATCHES[1]}, in units of the "
+            "largest output or of 1. Models are small, barely trained, at 64 pixels; larger "
+            "siblings of a class are not tried. `python -m bench export` compares every export "
+            "with its own checkpoint, on real images. Written by "
+            "`python tests/bench/export/export_table.py ROWS.jsonl > bench/export/MODELS.md`.",
+            table(headers, lines, words=(0, 1, 4)),
+        ]
+    )
+
+
+def main(path):
+    path.touch()
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for name in contract.NAMES:
+        if name not in {row["model"] for row in rows}:
+            rows.append(attempt(name, path.parent))
+            with path.open("a") as file:
+                print(json.dumps(rows[-1]), file=file)
+            print(rows[-1], file=sys.stderr)
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,173 @@
+"""The parts of an export that need no other package: pixels, comparison, description."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from saved_models import SIDE, describe, gray, save_padim
+
+from bench.checkpoint.metadata import CheckpointError, Preprocessing
+from bench.export.check import compare
+from bench.export.description import Check, Description, read_description
+from bench.export.errors import ExportError
+from bench.export.export import exported_model
+from bench.export.graph import ExportedModel, resize
+from bench.export.images import test_images as images_of
+from bench.export.onnx_file import load_onnx, of_head
+from bench.predict.predictor import Predictor, load_checkpoint
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((40, 70), (64, 64)), ((300, 90), (64, 64)), ((333, 256), (48, 80)), ((30, 31), (64, 32))],
+)
+def test_the_graph_resizes_as_pillow_does_along_rows_first(before, after):
+    height, width = after
+    pixels = np.random.default_rng(0).integers(0, 256, (*before, 3), np.uint8)
+    image = Image.fromarray(pixels).resize((width, before[0]), Image.Resampling.BILINEAR)
+    wanted = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    found = resize(torch.from_numpy(pixels).permute(2, 0, 1)[None], height, width)
+    np.testing.assert_array_equal(found[0].permute(1, 2, 0), wanted)
+
+
+def test_frames_are_left_as_they_are():
+    pixels = torch.from_numpy(gray(2)).permute(0, 3, 1, 2)
+    assert torch.equal(resize(pixels, SIDE, SIDE), pixels.double())
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "padim.pth"
+    save_padim(path)
+    return load_checkpoint(path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Seventeen images, most of other sizes than the model's."""
+    folder = tmp_path_factory.mktemp("images")
+    for number, image in enumerate(gray(17, seed=5, side=90, spot=True)):
+        Image.fromarray(image[: SIDE + number, : SIDE + 26 - number]).save(folder / f"{number}.png")
+    return sorted(folder.iterdir())
+
+
+def graph(predictor, any_size=True):
+    own = predictor.metadata
+    return ExportedModel(predictor.model, own.preprocessing, "score", any_size)
+
+
+def run_of(model, change=lambda outputs: outputs):
+    def run(images):
+        with torch.no_grad():
+            outputs = model(torch.from_numpy(np.ascontiguousarray(images)))
+        return change([each.numpy() for each in outputs])
+
+    return run
+
+
+def test_a_graph_that_agrees_says_by_how_much(predictor, files):
+    check = compare(run_of(graph(predictor)), predictor, "score", files, True, "torch")
+    assert (check.images, check.batch_sizes, check.own_size_images) == (17, (1, 16), 8)
+    assert check.difference < 1e-5
+    assert check.own_size_difference < 1e-5
+    frames = compare(run_of(graph(predictor, False)), predictor, "score", files, False, "torch")
+    assert frames.own_size_difference is None
+    assert frames.difference < 1e-5
+
+
+def test_a_crop_is_cut_by_the_graph(predictor, files):
+    own = Preprocessing(SIDE + 16, SIDE + 16, crop=(SIDE, SIDE))
+    cropping = Predictor(
+        replace(predictor.metadata, preprocessing=own), predictor.model, predictor.device
+    )
+    check = compare(run_of(graph(cropping)), cropping, "score", files, True, "torch")
+    assert max(check.difference, check.own_size_difference) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda outputs: [outputs[0] * 1.001, outputs[1]],
+        lambda outputs: [outputs[0], outputs[1] + 0.02],
+        lambda outputs: [outputs[0] * np.nan, outputs[1]],
+        lambda outputs: outputs[:1],
+        lambda outputs: [outputs[0][::-1], outputs[1]],
+    ],
+)
+def test_an_export_that_differs_is_an_error(predictor, files, change):
+    with pytest.raises(ExportError, match=r"wrong|outputs"):
+        compare(run_of(graph(predictor), change), predictor, "score", files, True, "torch")
+
+
+def test_wrong_resizing_is_named(predictor, files):
+    own = run_of(graph(predictor))
+
+    def run(images):
+        return own(images if images.shape[1] == images.shape[2] == SIDE else images[:, ::-1])
+
+    with pytest.raises(ExportError, match="--frames"):
+        compare(run, predictor, "score", files, True, "torch")
+
+
+def test_few_images_prove_nothing(predictor, files):
+    with pytest.raises(ExportError, match="at least 16 images, found 15"):
+        compare(run_of(graph(predictor)), predictor, "score", files[:15], True, "torch")
+
+
+def test_what_cannot_be_exported_says_why(predictor):
+    def shaped(**fields):
+        own = replace(predictor.metadata.preprocessing, **fields)
+        return Predictor(
+            replace(predictor.metadata, preprocessing=own), predictor.model, predictor.device
+        )
+
+    with pytest.raises(ExportError, match="2 × 3 tiles"):
+        exported_model(shaped(tiles=(2, 3)), None, True)
+    with pytest.raises(ExportError, match="--frames"):
+        exported_model(shaped(fit="pad"), None, True)
+    assert exported_model(shaped(fit="pad"), None, False).head == "score"
+    with pytest.raises(ExportError, match="wanted one of score"):
+        exported_model(predictor, "other", True)
+
+
+def test_a_description_is_read_back_and_another_refused():
+    check = Check(32, (1, 16), 1e-6, 8, 2e-6, None, 30.0, "onnxruntime 1")
+    own = Description(describe("padim_resnet18"), "ab" * 32, "onnx", True, 18, "torch 2", check)
+    text = own.to_json()
+    assert read_description(text).to_json() == text
+    for broken in ("", "[]", "{}", text.replace("checkpoint_sha256", "sha"), '{"checkpoint": 1}'):
+        with pytest.raises(CheckpointError):
+            read_description(broken)
+
+
+def test_an_export_describes_its_head_alone():
+    two = describe(
+        "rd_resnet18",
+        calibrations={"": {}},
+        metrics={"single_scale": {"image_auroc": 0.9}, "multi_scale": {"image_auroc": 0.8}},
+    )
+    one = of_head(two, "multi_scale")
+    assert one.heads == ("multi_scale",)
+    assert one.metrics == {"multi_scale": {"image_auroc": 0.8}}
+
+
+def test_images_of_a_dataset_that_is_not_there_are_asked_for(tmp_path, write_category):
+    metadata = describe("padim_resnet18")
+    with pytest.raises(ExportError, match=r"tiny\.tile, which is not there"):
+        images_of(metadata, (), tmp_path, 16)
+    write_category(tmp_path / "data" / "tiny" / "tile")
+    found = images_of(metadata, (tmp_path / "data",), tmp_path, 8)
+    assert len(found) == 8
+    assert {file.parent.name for file in found} == {"good", "spot"}
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    pytest.importorskip("onnxruntime", reason="needs proving-ground[onnx]")
+    path = tmp_path / "other.onnx"
+    path.write_bytes(b"no graph")
+    with pytest.raises(CheckpointError, match="onnxruntime refuses"):
+        load_onnx(path)
+    with pytest.raises(CheckpointError, match="--device cuda"):
+        load_onnx(path, "cuda")

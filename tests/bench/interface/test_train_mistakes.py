@@ -1,0 +1,95 @@
+"""What `train` says about a mistake: what was wanted, what was found, what to do."""
+
+import pytest
+
+from bench import TrainingError, train
+from bench.store import Store
+
+
+@pytest.mark.parametrize(
+    ("names", "keywords"),
+    [
+        (("tinny", "tile", "padim_resnet18"), ["tinny", "tiny", "dataset_dir"]),
+        (("tiny", "tlie", "padim_resnet18"), ["tlie", "tile"]),
+        (("tiny", "tile", "padim_resnt18"), ["padim_resnet18"]),
+        (("tiny", "tile", "rd_resnet18.sane"), ["same"]),
+        (("tiny", "tile"), ["model_type"]),
+        (("tiny", "tile", "resnet50"), ["classification"]),
+        (("mvtec", None, "padim"), ["bottle", "all"]),
+        (("mvtec", "bottle", "padim_resnet18"), ["mvtec", "data get", "dataset_dir"]),
+        (("digits", "eight", "resnet50"), ["no categories"]),
+        ((["tiny", 3], "tile", "padim"), ["list of names"]),
+    ],
+)
+def test_a_name_that_is_not_there(outputs, names, keywords):
+    with pytest.raises(TrainingError) as caught:
+        train(*names, pretrained=False)
+    for keyword in keywords:
+        assert keyword in str(caught.value)
+    assert not Store(outputs / "runs").records()
+
+
+def test_missing_weights_name_the_file_the_places_and_the_command(outputs, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.delenv("PROVING_GROUND_WEIGHTS", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    with pytest.raises(TrainingError) as caught:
+        train("tiny", "tile", "rd_convnext", backbone_dir=weights)
+    text = str(caught.value)
+    assert "convnext_tiny" in text
+    assert str(weights) in text
+    assert "curl" in text
+    assert "backbone_dir" in text
+    assert "--weights-dir" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "keyword"),
+    [
+        ({"num_epoch": 3}, "num_epochs"),
+        ({"num_epochs": 0}, "from 1"),
+        ({"num_epochs": "ten"}, "'ten'"),
+        ({"lr": -1}, "number from 0"),
+        ({"schedule": "sometimes"}, "cosine"),
+        ({"alpha": 0.5}, "classifiers"),
+        ({"img_size": "large"}, "pixels"),
+        ({"img_size": (64,)}, "height"),
+        ({"fit": "stretch"}, "squash"),
+        ({"tiles": 3}, "rows"),
+        ({"resume_from": "nowhere.pth"}, "nowhere.pth"),
+        ({"profile": "fast"}, "smoke"),
+        ({"backbone_dir": "nowhere"}, "nowhere"),
+        ({"dataset_dir": "nowhere"}, "dataset_dir"),
+        ({"augmentation": "flip"}, "flips"),
+    ],
+)
+def test_an_option_that_cannot_be(outputs, options, keyword):
+    with pytest.raises(TrainingError, match=keyword):
+        train("tiny", "tile", "rd_resnet18", pretrained=False, **options)
+    assert not Store(outputs / "runs").records()
+
+
+def test_one_pass_models_have_nothing_to_resume(outputs, tmp_path):
+    file = tmp_path / "model.pth"
+    file.write_bytes(b"x")
+    with pytest.raises(TrainingError, match="one pass"):
+        train("tiny", "tile", "padim_resnet18", pretrained=False, resume_from=file)
+
+
+def test_a_file_that_is_no_training_is_refused(outputs, tmp_path):
+    file = tmp_path / "model.pth"
+    file.write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        train("tiny", "tile", "autoencoder", resume_from=file, img_size=64)
+
+
+def test_of_several_cases_one_may_fail(outputs, tmp_path, write_category):
+    folder = write_category(tmp_path / "data" / "tiny" / "broken")
+    (folder / "test" / "spot" / "000.png").write_bytes(b"not an image")
+    records = train("tiny", "all", "padim_resnet18", pretrained=False, img_size=64)
+    assert [(r.case.category, r.outcome) for r in records] == [("broken", "data"), ("tile", "ok")]
+    with pytest.raises(TrainingError, match=r"000\.png"):
+        train("tiny", "broken", "padim_resnet18", pretrained=False, img_size=64)

@@ -1,0 +1,117 @@
+"""Worktrees of commits, and why a baseline's commit cannot be run; on tiny repositories."""
+
+import subprocess
+import sys
+
+import pytest
+
+from bench.regression.code_tree import (
+    CodeTreeError,
+    changed_files,
+    commits_between,
+    is_repository,
+    remove_trees,
+    tree_of,
+    variables,
+    why_unreachable,
+)
+
+PROJECT = '[project]\nname = "p"\ndependencies = ["torch>=2"]\n'
+
+
+class Repository:
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+        self.git("init", "-q", "-b", "main")
+
+    def git(self, *arguments):
+        identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        done = subprocess.run(
+            ["git", *identity, *arguments],
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def commit(self, **files):
+        for name, text in files.items():
+            path = self.folder / name.replace("__", "/").replace("_toml", ".toml")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "change", "--allow-empty")
+        return self.git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path):
+    made = Repository(tmp_path / "repository")
+    made.commit(bench__code="1", pyproject_toml=PROJECT)
+    return made
+
+
+def test_a_worktree_has_the_commits_code_and_this_interpreter(repository, tmp_path):
+    old = repository.git("rev-parse", "HEAD")
+    repository.commit(bench__code="2")
+    tree = tree_of(old, tmp_path / "trees", repository.folder)
+    assert (tree.folder / "bench" / "code").read_text() == "1"
+    assert (tree.python, tree.environment) == (sys.executable, "shared")
+    assert variables(tree)["PYTHONPATH"].split(":")[0] == str(tree.folder)
+    assert tree_of(old, tmp_path / "trees", repository.folder) == tree  # not made twice
+    remove_trees(tmp_path / "trees", repository.folder)
+    assert not tree.folder.exists()
+    assert len(repository.git("worktree", "list").splitlines()) == 1
+
+
+def test_a_half_made_worktree_is_made_again(repository, tmp_path):
+    head = repository.git("rev-parse", "HEAD")
+    (tmp_path / "trees" / head[:12]).mkdir(parents=True)
+    assert (tree_of(head, tmp_path / "trees", repository.folder).folder / "bench").is_dir()
+
+
+def test_a_commit_that_is_there_can_be_reached(repository):
+    head = repository.git("rev-parse", "HEAD")
+    assert is_repository(repository.folder)
+    assert why_unreachable(head, False, repository.folder) is None
+
+
+def test_a_dirty_or_unnamed_baseline_is_told(repository):
+    head = repository.git("rev-parse", "HEAD")
+    assert "uncommitted changes" in why_unreachable(head, True, repository.folder)
+    assert "names no commit" in why_unreachable(None, None, repository.folder)
+
+
+def test_a_rebased_commit_is_told(repository):
+    why = why_unreachable("1234567" + "0" * 33, False, repository.folder)
+    assert "1234567 is not in this clone" in why
+    assert "rebased" in why
+
+
+def test_a_shallow_clone_says_how_to_deepen_it(repository, tmp_path):
+    old = repository.git("rev-parse", "HEAD")
+    repository.commit(bench__code="2")
+    source = f"file://{repository.folder}"
+    subprocess.run(
+        ["git", "clone", "-q", "--depth", "1", source, str(tmp_path / "shallow")], check=True
+    )
+    assert "git fetch --unshallow" in why_unreachable(old, False, tmp_path / "shallow")
+
+
+def test_a_folder_without_git_is_told(tmp_path):
+    assert not is_repository(tmp_path)
+    assert "no git repository" in why_unreachable("a" * 40, False, tmp_path)
+
+
+def test_commits_between_are_oldest_first_with_their_files(repository):
+    good = repository.git("rev-parse", "HEAD")
+    first = repository.commit(bench__one="1")
+    second = repository.commit(bench__two="2")
+    assert commits_between(good, second, repository.folder) == [first, second]
+    assert changed_files(first, repository.folder) == ["bench/one"]
+    with pytest.raises(CodeTreeError, match="no ancestor"):
+        commits_between(second, good, repository.folder)
+    with pytest.raises(CodeTreeError):
+        commits_between("nothing", good, repository.folder)

@@ -1,0 +1,135 @@
+"""Comparisons with a baseline: what is equal, suspect, improved or unseen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fake_records import make
+
+from bench.regression.baselines import run_of
+from bench.regression.compare import (
+    Pair,
+    drift_after,
+    drifting,
+    fixed_findings,
+    memory_findings,
+    screen_all,
+)
+
+DATA = [f"surface.texture{number}" for number in range(12)]
+
+
+def run(data, auroc, seed=0, speed=100.0, **fields):
+    measured = {"inference_images_per_s": speed, "train_rise_host_bytes": 100 * 2.0**20}
+    return run_of(
+        make("stfpm_resnet18", data=data, auroc=auroc, seed=seed, measurements=measured, **fields)
+    )
+
+
+def pairs(drop=0.0, *, seeds=5, equal=False, speed=1.0, **fields):
+    """Twelve configurations with a seed deviation of half a point; the first one drops."""
+    rng = np.random.default_rng(3)
+    made = []
+    for number, data in enumerate(DATA):
+        window = [
+            run(data, 0.9 + rng.normal(0, 0.005), s, 100 + rng.normal()) for s in range(seeds)
+        ]
+        lower = drop if number == 0 else 0.0
+        auroc = window[0].values["score.image_auroc"] if equal else 0.9 + rng.normal(0, 0.002)
+        tonight = [run(data, auroc - lower, 0, (100 + rng.normal()) * speed, **fields)]
+        made.append(Pair(tonight[0].series, tonight, window, fixed=False))
+    return made
+
+
+def outcomes(screens, quantity):
+    (screen,) = [one for one in screens if one.quantity == quantity]
+    return [finding.outcome for finding in screen.findings]
+
+
+def test_equal_scores_are_ok_whatever_the_spread():
+    screens, _, _ = screen_all(pairs(equal=True))
+    assert outcomes(screens, "score.image_auroc") == ["ok"] * 12
+
+
+def test_a_drop_is_suspect_and_a_gain_improved():
+    screens, _, _ = screen_all(pairs(0.03))
+    assert outcomes(screens, "score.image_auroc")[0] == "suspect"
+    screens, _, _ = screen_all(pairs(-0.06))
+    assert outcomes(screens, "score.image_auroc")[0] == "improved"
+
+
+def test_one_seed_has_a_planned_spread_and_says_how_little_is_seen():
+    made = pairs(0.03, seeds=1)[:1]
+    screens, _, _ = screen_all(made)
+    (screen,) = [one for one in screens if one.quantity == "score.image_auroc"]
+    (finding,) = screen.findings
+    assert finding.mde > 0.05
+    assert finding.outcome == "suspect"  # above one point, and nothing is known: runs will tell
+
+
+def test_spreads_are_borrowed_from_configurations_that_did_not_run():
+    made = pairs(0.0)
+    others = [pair.window for pair in made[1:]]
+    alone, _, _ = screen_all(made[:1])
+    helped, _, _ = screen_all(made[:1], others)
+    degrees = [
+        one.baseline.degrees[0]
+        for screens in (alone, helped)
+        for one in screens
+        if one.quantity == "score.image_auroc"
+    ]
+    assert degrees[1] > degrees[0]
+
+
+def test_shifted_canaries_silence_speeds_alone():
+    screens, shift, moved = screen_all(pairs(0.03, speed=0.8), canaries={"a": -0.2, "b": -0.21})
+    assert moved
+    assert shift == pytest.approx(-0.205)
+    assert set(outcomes(screens, "inference_images_per_s")) == {"env-shift"}
+    assert outcomes(screens, "score.image_auroc")[0] == "suspect"
+
+
+def test_a_slower_case_is_suspect_and_a_disturbed_one_is_not_judged():
+    screens, _, _ = screen_all(pairs(speed=0.8))
+    assert set(outcomes(screens, "inference_images_per_s")) == {"suspect"}
+    busy = pairs(speed=0.8)
+    busy = [replace(pair, tonight=[replace(pair.tonight[0], disturbed=True)]) for pair in busy]
+    screens, _, _ = screen_all(busy)
+    assert set(outcomes(screens, "inference_images_per_s")) == {"env-shift"}
+
+
+def fixed_pair(*aurocs):
+    runs = [run_of(make("dfm_resnet18", auroc=auroc)) for auroc in aurocs]
+    return Pair(runs[0].series, runs[-1:], runs[:-1], fixed=True)
+
+
+def test_any_change_of_a_model_without_randomness_is_looked_at():
+    assert fixed_findings(fixed_pair(0.9, 0.9)) == []
+    (finding,) = fixed_findings(fixed_pair(0.9, 0.8999))
+    assert (finding.outcome, finding.quantity) == ("suspect", "score.image_auroc")
+    assert finding.loss == pytest.approx(1e-4)
+
+
+def test_slow_declines_of_a_model_without_randomness_add_up():
+    (finding,) = fixed_findings(fixed_pair(0.9, 0.898, 0.896, 0.894))
+    assert finding.loss == pytest.approx(0.006)
+
+
+@pytest.mark.parametrize(("grown", "suspect"), [(7, False), (50, True)])
+def test_memory_beyond_what_is_tolerated_is_suspect(grown, suspect):
+    def of(megabytes):
+        size = {"train_rise_host_bytes": (100.0 + megabytes) * 2**20}
+        return run_of(make(measurements=size))
+
+    found = memory_findings(Pair(of(0).series, [of(grown)], [of(0)], fixed=False))
+    assert [finding.quantity for finding in found] == ["train_rise_host_bytes"] * suspect
+
+
+def test_a_drift_adds_up_over_nights_and_is_told():
+    made = pairs(0.012)
+    before = replace(made[0].window[-1], drift={"score.image_auroc": 7.5})
+    made[0] = replace(made[0], window=[*made[0].window[:-1], before])
+    sums = drift_after(screen_all(made)[0])
+    assert sums[made[0].series.configuration]["score.image_auroc"] > 8
+    (line,) = [line for line in drifting(sums) if "texture0" in line]
+    assert "drifted" in line

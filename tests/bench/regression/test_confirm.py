@@ -1,0 +1,196 @@
+"""The stages of a night together against a simulation of them, run by run."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from bench.regression.confirm import check_block, conclude, run_order, two_modes
+from bench.regression.detectable import (
+    RELEVANT,
+    minimum_effect,
+    plan_runs,
+    planning_deviation,
+    power,
+)
+from bench.regression.measures import QUALITY, SPEED
+from bench.regression.robust import INEFFICIENCY
+from bench.regression.screen import Baseline, Prior
+from bench.regression.stages import Design, block_level, chance
+
+LOOSE = replace(SPEED, alpha_screen=0.1, alpha_confirm=0.02)
+"""Levels at which false alarms are frequent enough to be counted."""
+
+
+def baseline_of(sd, degrees=12.0, count=1, center=4.0, runs=10):
+    ones = np.ones(count)
+    variance = np.broadcast_to(np.square(sd), count).astype(float)
+    whole = np.full(count, runs)
+    return Baseline(center * ones, variance, degrees * ones, ones / runs, whole, Prior(0, 0))
+
+
+def simulate(design, effect, floor, level, nights=400_000):
+    """Return how often screen and blocks pass, with variances from their posterior."""
+    rng = np.random.default_rng(4)
+    variance = design.degrees / rng.chisquare(design.degrees, nights)
+    passed = np.ones(nights, bool)
+    spread = np.sqrt(design.uncertainty + 1 / design.tonight)
+    seen = effect + spread * np.sqrt(variance) * rng.standard_normal(nights)
+    passed &= seen / spread > student.isf(design.measure.alpha_screen, design.degrees)
+    own = 2 * design.runs - 2
+    for _ in range(2):
+        drop = effect + np.sqrt(variance * 2 * INEFFICIENCY / design.runs) * rng.standard_normal(
+            nights
+        )
+        pooled = design.degrees + variance * rng.chisquare(own, nights)
+        pooled /= design.degrees + own
+        error = np.sqrt(pooled * 2 * INEFFICIENCY / design.runs)
+        passed &= (drop / error > student.isf(level, design.degrees + own)) & (drop > floor)
+    return passed.mean()
+
+
+@pytest.mark.parametrize("degrees", [3.0, 12.0, 200.0])
+def test_the_chances_of_all_stages_are_those_of_a_simulation(degrees):
+    design = Design(LOOSE, degrees, 0.1, 3, 1)
+    for effect, floor in ((0.0, 0.0), (2.0, 1.0), (4.0, 1.0)):
+        expected = simulate(design, effect, floor, 0.1)
+        found = chance(design, effect, floor, 0.1)
+        assert found == pytest.approx(expected, abs=4 * np.sqrt(expected / 400_000))
+
+
+@pytest.mark.parametrize(("degrees", "runs"), [(4.0, 3), (30.0, 6)])
+def test_false_alarms_are_as_rare_as_promised(degrees, runs):
+    design = Design(LOOSE, degrees, 0.1, runs, 1)
+    promised = LOOSE.alpha_screen * LOOSE.alpha_confirm
+    found = simulate(design, 0.0, 0.0, block_level(design))
+    assert found == pytest.approx(promised, abs=4 * np.sqrt(promised / 400_000))
+
+
+def test_the_minimum_detectable_effect_is_caught_as_often_as_promised():
+    baseline = baseline_of(0.01)
+    effect = minimum_effect(SPEED, baseline, 4)[0]
+    assert power(SPEED, baseline, effect, 4)[0] == pytest.approx(0.95, abs=0.01)
+    design = Design(SPEED, 12.0, 0.1, 4, 1)
+    floor = RELEVANT * SPEED.step(4.0) / 0.01
+    found = simulate(design, effect / 0.01, floor, block_level(design), 100_000)
+    assert found == pytest.approx(0.95, abs=0.01)
+
+
+def test_noisier_cases_take_more_runs_and_see_less():
+    sds = np.array([0.002, 0.01, 0.02, 0.04])
+    baseline = baseline_of(sds, count=4)
+    runs = plan_runs(SPEED, baseline)
+    assert runs[0] == SPEED.min_runs
+    assert runs[-1] == SPEED.max_runs
+    assert (np.diff(runs) >= 0).all()
+    effects = minimum_effect(SPEED, baseline, runs)
+    assert (np.diff(effects) > 0).all()
+    assert RELEVANT * SPEED.step(4.0) < effects[0] < SPEED.step(4.0) < effects[-1]
+
+
+def test_nothing_is_detectable_without_a_spread_or_a_run():
+    unknown = baseline_of(np.nan, degrees=0.0)
+    assert minimum_effect(SPEED, unknown, 4).tolist() == [np.inf]
+    known = baseline_of(0.01)
+    assert minimum_effect(SPEED, known, 4, tonight=0).tolist() == [np.inf]
+    assert power(SPEED, known, 1.0, 4, tonight=0).tolist() == [0.0]
+
+
+def test_the_planning_deviation_is_that_of_a_share():
+    assert planning_deviation(0.02, 100) == pytest.approx(0.01)
+
+
+def test_base_and_head_take_turns_and_no_drift_favors_one():
+    for runs in range(2, 9):
+        order = run_order(runs)
+        assert order.count("A") == order.count("B") == runs
+        places = np.arange(len(order))
+        means = [places[[side == s for s in order]].mean() for side in "AB"]
+        assert abs(np.diff(means)[0]) <= (0 if runs % 2 == 0 else 1 / runs)
+
+
+def test_a_block_is_a_t_test_with_the_baselines_variance():
+    rng = np.random.default_rng(1)
+    base, head = 4 + 0.01 * rng.normal(size=(2, 200, 4))
+    block = check_block(SPEED, baseline_of(0.01, 1e6, 200), np.full(200, 0.05), base, head)
+    error = 0.01 * np.sqrt(2 * INEFFICIENCY / 4)
+    assert block.error == pytest.approx(np.full(200, error), rel=0.01)
+    assert block.drop == pytest.approx(base.mean(1) - head.mean(1), abs=0.01)
+    assert (block.p < 0.05).mean() == pytest.approx(0.05, abs=0.04)
+
+
+def runs_of(level, count=4, seed=0):
+    return level + 0.004 * np.random.default_rng(seed).uniform(-1, 1, (1, count))
+
+
+def verdict(base, head, measure=SPEED, sd=0.004):
+    (result,) = conclude(measure, baseline_of(sd, 40.0), base, head)
+    return result
+
+
+def test_a_drop_in_two_blocks_is_a_regression():
+    good, bad = [runs_of(4.0, seed=s) for s in (0, 1)], [runs_of(3.9, seed=s) for s in (2, 3)]
+    first = verdict(good[:1], bad[:1])
+    assert first.verdict == "another block"
+    both = verdict(good, bad)
+    assert both.verdict == "regressed"
+    assert both.p < SPEED.alpha_confirm
+    assert both.low < 1 - np.exp(-0.1) < both.high
+    assert both.high - both.low < 0.02
+
+
+def test_a_drop_in_one_block_alone_is_none():
+    good = [runs_of(4.0, seed=s) for s in (0, 1)]
+    assert verdict(good, [runs_of(3.97), runs_of(4.0, seed=3)]).verdict == "not confirmed"
+    assert verdict(good[:1], [runs_of(4.0, seed=4)]).verdict == "not confirmed"
+    assert verdict(good, [runs_of(4.1), runs_of(4.1, seed=3)]).verdict == "not confirmed"
+
+
+def test_a_certain_drop_that_does_not_matter_is_none():
+    good, bad = [runs_of(4.0, 8, s) for s in (0, 1)], [runs_of(3.985, 8, s) for s in (2, 3)]
+    result = verdict(good, bad, sd=0.001)
+    assert result.p < SPEED.alpha_confirm
+    assert result.verdict == "not confirmed"
+
+
+def test_too_few_runs_are_invalid():
+    base, head = runs_of(4.0), runs_of(3.9)
+    head[:, 1:] = np.nan
+    assert verdict([base], [head]).verdict == "invalid"
+
+
+def test_an_outlier_is_discounted():
+    good, bad = [runs_of(4.0, seed=s) for s in (0, 1)], [runs_of(3.9, seed=s) for s in (2, 3)]
+    good[0][0, 1] = 3.5
+    assert verdict(good, bad).verdict == "regressed"
+
+
+def test_two_speeds_are_no_t_test():
+    modes = np.array([[4.0, 3.9, 4.0, 3.9]])
+    result = verdict([runs_of(4.0), runs_of(4.0)], [modes, modes])
+    assert result.verdict == "two modes"
+
+
+@pytest.mark.parametrize(
+    ("row", "split"),
+    [
+        ([1.0, 1.01, 2.0, 2.01], True),
+        ([1.0, 1.01, 1.02, 2.0], False),  # an outlier
+        ([1.0, 1.01, 2.0, np.nan], False),
+        ([1.0, 1.01, np.nan, 2.0, 2.01], True),
+        ([1.0, 1.01, 1.04, 1.05], False),  # closer than a step
+        ([0.0, 0.9, 1.5, 2.4], False),  # as wide as they are apart
+    ],
+)
+def test_two_modes(row, split):
+    assert two_modes([row], [0.05]).tolist() == [split]
+
+
+def test_quality_is_told_in_points():
+    center = float(QUALITY.transform(0.95))
+    good = [np.full((1, 4), center)] * 2
+    bad = [QUALITY.transform(np.full((1, 4), 0.93))] * 2
+    (result,) = conclude(QUALITY, baseline_of(0.03, 40.0, center=center), good, bad)
+    assert result.verdict == "regressed"
+    assert result.drop == pytest.approx(0.02)

@@ -1,0 +1,163 @@
+"""Whole nights, as cron runs them: in a clone of the code, with changes planted in it."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+from filelock import FileLock
+
+MAPS = "models/components/anomaly_map.py"
+FIRST = "    rows = _upsample_blur_matrix(maps.shape[1], size[0], sigma, maps.device)\n"
+CASE = "mean_image-tiny.tile-default-scratch-s0"
+
+
+def alarms(clone):
+    file = clone.results / "alarms.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+@pytest.mark.slow
+def test_a_planted_regression_is_caught_named_bisected_and_seen_to_be_fixed(clone):
+    first = clone.night()
+    assert first.returncode == 0, first.stderr
+    assert "no baseline yet" in clone.report()
+
+    clone.change(MAPS, FIRST, f"    # the same\n{FIRST}")
+    same = clone.night()
+    assert same.returncode == 0
+    assert "Nothing: no case changed" in clone.report()
+    assert "1 case: nothing changed" in clone.report()
+
+    clone.change("models/padim.py", "_LAYERS = (1, 2, 3)", "_LAYERS = (1, 2)")
+    planned = clone.run("plan", "--canaries", "0", "--rotation", "0")
+    assert "0 cases would run" in planned.stdout  # PaDiM's change is none of this case's
+    planted = clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
+    clone.git("commit", "-q", "--allow-empty", "-m", "nothing")
+    planned = clone.run("plan", "--canaries", "0", "--rotation", "0")
+    assert f"{MAPS} changed since commit" in planned.stdout
+
+    caught = clone.night()
+    assert caught.returncode == 10, caught.stdout + caught.stderr
+    assert "Regressions (confirmed)" in clone.report()
+    quantities = {line["alarm"]["quantity"] for line in alarms(clone)}
+    assert "score.pixel_auroc" in quantities
+    assert all(name.startswith("score.") for name in quantities)
+    assert clone.night().returncode == 0  # nothing is stale: it is open, not raised again
+    assert "open since" in clone.report()
+
+    searched = clone.run("bisect", CASE, "--quantity", "score.pixel_auroc")
+    assert searched.returncode == 0, searched.stderr
+    assert planted[:7] in searched.stdout.split("% sure")[-1]
+
+    clone.change(MAPS, "    maps = maps.roll(3, 2)\n", "")
+    assert clone.night().returncode == 0
+    verdicts = [line["verdict"] for line in alarms(clone) if "verdict" in line]
+    assert set(verdicts) == {"fixed"}
+    assert len(verdicts) == len(quantities)
+    history = clone.run("history", CASE).stdout
+    assert "regressed" in history
+    assert "fixed" in history
+
+
+@pytest.mark.slow
+def test_an_accepted_change_begins_a_segment(clone):
+    clone.night()
+    clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
+    assert clone.night().returncode == 10
+    accepted = clone.run("accept", CASE, "--reason", "maps are shifted on purpose")
+    assert accepted.returncode == 0, accepted.stderr
+    assert "accepted" in accepted.stdout
+    clone.change(MAPS, "maps.roll(3, 2)", "maps.roll(3, 2) + 0")
+    assert clone.night().returncode == 0
+    assert "accepted on" in clone.report()
+    assert "shifted on purpose" in clone.run("history", CASE).stdout
+
+
+@pytest.mark.slow
+def test_a_night_that_is_killed_twice_goes_on_and_doubles_nothing(clone):
+    cases, store = 6, clone.results / "runs" / "records.jsonl"
+    command = clone.command("nightly", "--seeds", str(cases), keyword="mean_color")
+
+    def lines():
+        return store.read_text().count("\n") if store.exists() else 0
+
+    for least in (1, 3):
+        process = subprocess.Popen(
+            command, cwd=clone.code, env=clone.environment, stdout=subprocess.PIPE
+        )
+        while lines() < least and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert lines() < cases, "it ended before it could be killed"
+    last = clone.start(command)
+    assert last.returncode == 0, last.stderr
+    assert "goes on" in last.stdout
+    ids = [json.loads(line)["key"]["id"] for line in store.read_text().splitlines()]
+    assert sorted(ids) == sorted(set(ids))
+    assert len(ids) == cases
+    baseline = (clone.results / "baselines" / "nightly" / "main.jsonl").read_text().splitlines()
+    assert len(baseline) == cases
+    assert len(list((clone.results / "nightly").glob("*.md"))) == 1
+    assert clone.report().count("| ok |") == cases
+
+
+@pytest.mark.slow
+def test_a_baseline_that_cannot_be_run_is_a_clear_line_and_no_alarm(clone):
+    clone.night()
+    old = clone.git("rev-parse", "HEAD")
+    # Rebased: the baseline's commit is gone.
+    clone.git("commit", "-q", "--amend", "-m", "another start")
+    clone.git("reflog", "expire", "--expire=now", "--all")
+    clone.git("gc", "-q", "--prune=now")
+    clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
+    rebased = clone.night()
+    assert rebased.returncode == 0, rebased.stderr
+    assert f"the baseline's commit {old[:7]} is not in this clone" in clone.report()
+    assert alarms(clone) == []
+
+
+@pytest.mark.slow
+def test_without_git_a_night_says_so_and_raises_nothing(clone):
+    import shutil
+
+    shutil.rmtree(clone.code / ".git")
+    assert clone.night().returncode == 0
+    (clone.code / MAPS).write_text(
+        (clone.code / MAPS).read_text().replace(FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
+    )
+    night = clone.night()
+    assert night.returncode == 0, night.stderr
+    assert "is no git repository" in clone.report()
+    assert alarms(clone) == []
+
+
+@pytest.mark.slow
+def test_a_second_night_is_refused_with_a_message(clone):
+    folder = clone.results / "runs" / "nightly"
+    folder.mkdir(parents=True)
+    (folder / "running").write_text("process 1234 since yesterday")
+    with FileLock(folder / ".lock"):
+        refused = clone.night()
+    assert refused.returncode == 11
+    assert "Another night runs" in refused.stderr
+    assert "process 1234" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_gated_session_fails_on_a_regression_and_says_which_metric(clone):
+    clone.night()
+    session = clone.session("--gate")
+    assert session.returncode == 0, session.stdout + session.stderr
+    clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
+    gated = clone.session("--gate")
+    assert gated.returncode == 10, gated.stdout + gated.stderr
+    assert f"{CASE}: regressed" in gated.stdout
+    assert "score.pixel_auroc" in gated.stdout
+    assert "loss +" in gated.stdout
+    assert alarms(clone) == []  # a gate adds nothing to the ledger
+    night = clone.night()  # what the session ran is compared, and alarms
+    assert night.returncode == 10
+    assert "a session ran it" in clone.report()

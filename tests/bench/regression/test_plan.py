@@ -1,0 +1,146 @@
+"""Plans of nights, on a real dataset and real fingerprints; no case is run."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from bench.environment import environment
+from bench.finished import Finished
+from bench.provenance.fingerprint import Fingerprint
+from bench.record import Record
+from bench.regression.baselines import Baselines, run_of
+from bench.regression.plan import make_plan
+from bench.run.inputs import Finder
+from bench.selection import all_cases, matching
+from bench.settings import Settings
+from bench.store import Store
+from datasets_lib.discover import available_datasets
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def place(tmp_path, write_category, monkeypatch):
+    monkeypatch.setattr(Record, "disturbed", False)
+    write_category(tmp_path / "data" / "tiny" / "tile", train=4, good=2, spots=2)
+    settings = Settings(
+        profile="smoke",
+        device="cpu",
+        data_dirs=(tmp_path / "data",),
+        weights_dirs=(),
+        results_dir=tmp_path / "results",
+        cache_dir=tmp_path / "cache",
+        plots=False,
+        measurements=False,
+    )
+    datasets = available_datasets(settings.data_dirs)
+    words = "tiny and scratch and (padim_resnet18 or cfa_resnet18 or rd_resnet18 or stfpm_resnet18)"
+    cases = matching(all_cases(settings, datasets), words)
+    return Finder(settings, datasets), cases, Store(settings.runs_dir)
+
+
+def finish(place, cases, seconds=10.0, compared=True, **changes):
+    finder, _, store = place
+    baselines = Baselines(finder.settings.results_dir)
+    for case in cases:
+        job = finder.job(case)
+        store.keep_code(job.code)
+        store.append(
+            job.record(
+                environment=environment("cpu"),
+                timings={"train": seconds},
+                finished="2026-05-01T00:00:00+00:00",
+                **changes,
+            )
+        )
+        if compared:
+            baselines.add([run_of(store.records()[-1])])
+
+
+def plan(place, **how):
+    finder, cases, store = place
+    how = {"canaries": 0, "rotation": 0, "now": NOW} | how
+    baselines = Baselines(finder.settings.results_dir)
+    return make_plan(cases, finder, Finished(store), baselines, **how)
+
+
+def test_what_never_finished_runs_and_what_finished_does_not(place):
+    cases = place[1]
+    assert len(cases) == 4
+    finish(place, cases[1:])
+    made = plan(place)
+    assert [(one.case, one.reason) for one in made.planned] == [(cases[0], "new")]
+    assert made.unchanged == 3
+
+
+def test_a_stale_case_names_the_file_that_changed(place):
+    finder, cases, store = place
+    finish(place, cases)
+    padim = next(case for case in cases if case.model == "padim_resnet18")
+    job = finder.job(padim)
+    old = job.code.files | {"models/padim.py": "other"}
+    other = Fingerprint("0123456789abcdef", old)
+    store.keep_code(other)
+    record = job.record(
+        environment=environment("cpu"), timings={"train": 3.0}, finished="2026-05-02T00:00:00+00:00"
+    )
+    record.code["hash"] = other.hash
+    store.path.unlink()
+    finish(place, [case for case in cases if case != padim])
+    store.append(record)
+    (one,) = plan(place).planned
+    assert (one.case, one.reason, one.seconds) == (padim, "stale", 3.0)
+    assert one.why.startswith("models/padim.py changed since")
+
+
+def test_what_a_session_ran_is_compared_and_does_not_run(place):
+    finish(place, place[1][:1], compared=False)
+    finish(place, place[1][1:])
+    (one,) = plan(place).planned
+    assert (one.case, one.reason, one.seconds) == (place[1][0], "finished", 0.0)
+    assert one.record == "2026-05-01T00:00:00+00:00"
+
+
+def test_a_changed_recipe_is_named(place):
+    finder, cases, store = place
+    stfpm = next(case for case in cases if case.model == "stfpm_resnet18")
+    finish(place, [case for case in cases if case != stfpm])
+    job = finder.job(stfpm)
+    record = job.record(environment=environment("cpu"), finished="2026-05-02T00:00:00+00:00")
+    record.key = replace(record.key, recipe="another")
+    record.protocol["recipe"]["lr"] = 4.0
+    store.append(record)
+    (one,) = plan(place).planned
+    assert one.reason == "stale"
+    assert "recipe changed" in one.why
+    assert "lr 4.0 → 0.4" in one.why
+
+
+def test_a_budget_takes_the_most_information_per_second(place):
+    cases = place[1]
+    finish(place, cases[:2], seconds=5.0)
+    place[2].path.unlink()
+    made = plan(place, budget_s=130.0)  # nothing is known: a minute each
+    assert len(made.planned) == 2
+    assert len(made.over_budget) == 2
+    assert made.seconds <= 130
+
+
+def test_canaries_and_turns_are_unchanged_cases(place):
+    cases = place[1]
+    finish(place, cases[:2], seconds=50.0)
+    finish(place, cases[2:], seconds=5.0)
+    made = plan(place, canaries=1, rotation=30)
+    assert [one.reason for one in made.planned] == ["canary", "rotation"]
+    assert made.planned[0].seconds == 5.0
+    assert "31 days" in made.planned[1].why
+    assert made.unchanged == 2
+    assert len(plan(place, rotation=1).planned) == 4
+
+
+def test_canaries_run_whatever_the_budget(place):
+    finish(place, place[1], seconds=50.0)
+    made = plan(place, canaries=2, rotation=1, budget_s=1.0)
+    assert [one.reason for one in made.planned] == ["canary", "canary"]
+    assert len(made.over_budget) == 2

@@ -1,0 +1,99 @@
+"""A small version of what `python -m bench simulate` shows whole."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.__main__ import main
+from bench.regression.measures import QUALITY, SPEED
+from bench.regression.simulation.nights import detections, quiet_nights
+from bench.regression.simulation.noise import FAMILIES, Cases, Noise
+from bench.regression.simulation.searches import COMMITS, net_drifts, search_commits
+from bench.regression.simulation.validate import (
+    DRIFT_NIGHTS,
+    FEWEST_NIGHTS,
+    MOST_FALSE,
+    bound,
+    validate,
+)
+
+TOGETHER = next(noise for noise in FAMILIES if noise.name == "all")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("measure", [QUALITY, SPEED])
+def test_nights_without_a_change_are_silent_and_drops_are_caught(measure, rng):
+    quiet = quiet_nights(TOGETHER, measure, 200, 40, rng)
+    assert quiet.alarms == 0
+    assert quiet.suspects > 0
+    at_delta, at_minimum = detections(TOGETHER, measure, 400, 2, rng)
+    assert at_delta.power > 0.93
+    assert at_minimum.power == pytest.approx(0.95, abs=0.05)
+
+
+def test_loose_levels_do_alarm(rng):
+    loose = replace(SPEED, delta=0.005, alpha_screen=0.4, alpha_confirm=0.2)
+    assert quiet_nights(TOGETHER, loose, 100, 20, rng).alarms > 5
+
+
+def test_a_changed_machine_raises_no_alarm(rng):
+    shifts = Noise("shifts", "", shifts=1.0)
+    quiet = quiet_nights(shifts, SPEED, 100, 20, rng)
+    assert quiet.shifted >= 19
+    assert quiet.alarms == 0
+
+
+def test_noise_is_what_it_says(rng):
+    noise = Noise("x", "", tails=5, correlation=0.3, missing=0.1)
+    cases = Cases(noise, SPEED, 4000, rng)
+    values = (cases.run(40, effect=0.02) - cases.level[:, None] + 0.02) / cases.deviation[:, None]
+    assert np.isnan(values).mean() == pytest.approx(0.1, abs=0.01)
+    assert np.nanmean(values) == pytest.approx(0, abs=0.02)
+    assert np.nanstd(values) == pytest.approx(1, abs=0.02)
+    products = values[:, 1:] * values[:, :-1]
+    assert np.nanmean(products) == pytest.approx(0.3, abs=0.03)
+
+
+def test_bisections_are_right_in_few_runs(rng):
+    tally = search_commits(60, rng)
+    assert tally.right >= 57
+    assert tally.runs < 7 < COMMITS
+    assert search_commits(20, rng, informative=False).runs > tally.runs
+
+
+def test_the_drift_net_catches_a_decline_and_little_else(rng):
+    drifts = net_drifts(FAMILIES[0], 150, DRIFT_NIGHTS, 0.1, rng)
+    assert drifts.false < 3
+    assert drifts.caught == 1
+    assert 5 < drifts.delay < 40
+
+
+def test_nights_that_can_show_the_bound():
+    assert bound(0, FEWEST_NIGHTS) <= MOST_FALSE < bound(0, FEWEST_NIGHTS - 1)
+    assert validate(20, 3, ["normal"], seed=0).broken == [
+        "3 nights cannot show that alarms are rarer than 1 % of nights: wanted at least 299"
+    ]
+
+
+def test_the_command_writes_the_page(tmp_path, capsys):
+    page = tmp_path / "new" / "SIMULATION.md"
+    command = ["simulate", "--cases", "30", "--nights", "4", "--noise", "two modes"]
+    assert main([*command, "--jobs", "1", "--out", str(page)]) == 1
+    text = page.read_text()
+    assert "`python -m bench simulate --cases 30 --nights 4 --noise 'two modes'`" in text
+    assert "| speed     | two modes |" in text
+    assert "4 nights cannot show" in capsys.readouterr().out
+    again = tmp_path / "again.md"
+    main([*command, "--jobs", "2", "--out", str(again)])
+    assert again.read_text() == text
+
+
+def test_an_unknown_noise_is_named(tmp_path, capsys):
+    assert main(["simulate", "--noise", "nromal", "--out", str(tmp_path / "x.md")]) == 2
+    assert "such as normal" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
