@@ -59,11 +59,10 @@ class Autoencoder(AnomalyModel):
             ValueError: The model was built for images of another size.
         """
         if images.shape[-2:] != self._size:
-            height, width = images.shape[-2:]
             raise ImageSizeError(
                 f"This autoencoder was built for images of {size_text(self._size)} pixels, found "
-                f"{height}×{width}. Build it with the image size that is used, which is the "
-                "crop's where images are cropped."
+                f"{size_text(images.shape[-2:])}. Build it with the image size that is "
+                "used, which is the crop's where images are cropped."
             )
         code = self.encoder(images.contiguous(memory_format=torch.channels_last))
         logits: Tensor = self.decoder(code)

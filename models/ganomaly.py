@@ -109,11 +109,10 @@ class GANomaly(AnomalyModel):
     def _scaled(self, images: Tensor) -> Tensor:
         """Return images in [−1, 1], the range of the decoder's tanh."""
         if images.shape[-2:] != self._size:
-            height, width = images.shape[-2:]
             raise ImageSizeError(
                 f"This GANomaly was built for images of {size_text(self._size)} pixels, found "
-                f"{height}×{width}. Build it with the image size that is used, which is the "
-                "crop's where images are cropped."
+                f"{size_text(images.shape[-2:])}. Build it with the image size that is "
+                "used, which is the crop's where images are cropped."
             )
         return (2 * images.float() - 1).contiguous(memory_format=torch.channels_last)
 

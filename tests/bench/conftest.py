@@ -20,7 +20,7 @@ def session_options(root, tmp_path):
         *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
         *("-p", "no:cacheprovider", "--device", "cpu", "--profile", "smoke"),
         *("--precision", "float32", "--cache-dir", str(tmp_path / "cache")),
-        *("--measure-seconds", "600"),  # other tests may run beside this one
+        *("--measure-seconds", "40"),  # other tests may run beside this one
         *("--results-dir", str(tmp_path / "results")),
     ]
 

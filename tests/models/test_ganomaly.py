@@ -98,5 +98,5 @@ def test_what_does_not_fit_is_refused(change, message):
 
 
 def test_images_of_another_size_are_refused(model):
-    with pytest.raises(ValueError, match="64×64"):
+    with pytest.raises(ValueError, match="64x64 pixels, found 32x32"):
         driver.predict(model, torch.rand(1, 3, 32, 32))

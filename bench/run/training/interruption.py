@@ -13,8 +13,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def deferred_interrupts() -> Iterator[Callable[[], bool]]:
     """Let the block finish what it does when a signal asks the process to stop.
 
-    A second signal acts at once, as without this. In other threads than the main one, which get no
-    signals, it does nothing.
+    A second signal acts at once, as without this. A signal that the process ignores, as Ctrl-C is
+    ignored by what a shell started in the background, stays ignored. In other threads than the main
+    one, which get no signals, it does nothing.
 
     Yields:
         Returns whether a signal came; the block then saves what it has and raises
@@ -24,7 +25,8 @@ def deferred_interrupts() -> Iterator[Callable[[], bool]]:
         yield lambda: False
         return
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -34,7 +36,7 @@ def deferred_interrupts() -> Iterator[Callable[[], bool]]:
         came.append(number)
         restore()
 
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, defer)
     try:
         yield lambda: bool(came)

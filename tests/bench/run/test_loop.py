@@ -115,8 +115,23 @@ def test_a_killed_training_goes_on_bit_equal_from_its_checkpoint(tmp_path, monke
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
+@pytest.fixture
+def handled():
+    """Sets the handler of a signal during a test."""
+    before = {}
+
+    def handle(number, handler):
+        before.setdefault(number, signal.signal(number, handler))
+
+    yield handle
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_writes_a_checkpoint_after_the_step_and_loses_none(tmp_path, number):
+def test_an_interrupt_writes_a_checkpoint_after_the_step_and_loses_none(tmp_path, number, handled):
+    # A shell that starts the tests in the background makes them ignore Ctrl-C.
+    handled(number, signal.default_int_handler)
     plan = protocol(lr=1e-3)
     unbroken, whole = run(tmp_path / "whole", plan)
     before = signal.getsignal(number)
@@ -135,7 +150,9 @@ def test_an_interrupt_writes_a_checkpoint_after_the_step_and_loses_none(tmp_path
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
-def test_a_second_interrupt_acts_at_once(tmp_path):
+def test_a_second_interrupt_acts_at_once(tmp_path, handled):
+    handled(signal.SIGINT, signal.default_int_handler)
+
     def interrupt(_phase, info):
         if info["step"] == 3:
             for _ in range(2):
@@ -145,6 +162,16 @@ def test_a_second_interrupt_acts_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, protocol(), report=interrupt)
     assert not (tmp_path / "run" / "training.pth").exists()
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path, handled):
+    def interrupt(_phase, info):
+        if info["step"] == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    handled(signal.SIGINT, signal.SIG_IGN)
+    assert run(tmp_path, protocol(), report=interrupt)[1].steps == 16
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def test_a_training_in_another_thread_gets_no_signals_and_runs(tmp_path):
