@@ -151,6 +151,14 @@ def test_what_cuda_learned_predicts_the_same_on_the_cpu(job, model):
     )
 
 
+@pytest.mark.parametrize("model", [*ONE_PASS, *TRAINED])
+def test_flops_are_the_cpus(job, model):
+    there = finished(job(model, measurements=True)).measurements
+    here = finished(job(model, device="cpu", measurements=True)).measurements
+    for name in ("inference_flops", "train_flops"):
+        assert there.get(name) == here.get(name), name
+
+
 def test_features_lie_on_the_device_and_are_the_cpus(job):
     def parts(device):
         device_data = DeviceData()
