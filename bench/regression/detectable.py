@@ -30,7 +30,7 @@ _LARGEST = 1e6
 def power(
     measure: Measure,
     baseline: Baseline,
-    effect: ArrayLike,
+    drop: ArrayLike,
     runs: ArrayLike,
     tonight: ArrayLike = 1,
 ) -> Array:
@@ -39,18 +39,18 @@ def power(
     Args:
         measure: What is measured.
         baseline: Baselines of the cases.
-        effect: ``(N,)`` true drops, on the scale of the tests.
+        drop: ``(N,)`` true drops, on the scale of the tests.
         runs: ``(N,)`` runs of a side in each block of the confirmation.
         tonight: ``(N,)`` runs of the screen; 0 has no power.
     """
     deviation = np.sqrt(baseline.variance)
-    effects = np.broadcast_to(np.asarray(effect) / deviation, deviation.shape)
+    effects = np.broadcast_to(np.asarray(drop) / deviation, deviation.shape)
     floors = RELEVANT * measure.step(baseline.center) / deviation
     spreads = measure.spread_after(baseline.center, effects * deviation)
     result = np.zeros(len(deviation))
     for case, design in case_designs(measure, baseline, runs, tonight):
-        numbers = (float(column[case]) for column in (effects, floors))
-        result[case] = chance(design, *numbers, block_level(design), float(spreads[case]))
+        effect, floor, spread = (float(column[case]) for column in (effects, floors, spreads))
+        result[case] = chance(design, effect, floor, block_level(design), spread)
     return result
 
 
