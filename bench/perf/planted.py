@@ -51,7 +51,7 @@ class Plant:
 
 _MAPS = "models/components/anomaly_map.py"
 _BACKBONE = "models/components/backbone.py"
-_FIRST = "    rows = _upsample_blur_matrix(maps.shape[1], size[0], sigma, maps.device)\n"
+_FIRST = "    rows = _upsample_blur_matrix(maps.shape[1], "
 _HEADS = '        return {"score": of_maps(upsample_and_blur(maps, batch.size))}\n'
 
 PLANTS = (

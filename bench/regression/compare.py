@@ -254,7 +254,7 @@ def _screened(
 def _varies(rows: Array) -> NDArray[np.bool_]:
     """Return whether each row ``(N, M)`` has two values that differ, NaN aside."""
     later = rows[:, 1:]
-    return np.any((later != rows[:, :1]) & np.isfinite(later), axis=1)
+    return np.asarray(np.any((later != rows[:, :1]) & np.isfinite(later), axis=1))
 
 
 def _with_planned(
