@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.metrics.catalog import METRICS
 from bench.regression.baselines import Run
@@ -208,11 +209,10 @@ def _screened(
     rows = _padded([measure.transform(values_at(name, window)) for window in distinct])
     prior = fit_baseline(measure, rows).prior
     baseline = fit_baseline(measure, rows[: len(pairs)], prior)
-    planned = baseline.degrees <= 0
-    baseline = _with_planned(measure, baseline, pairs)
+    planned = (prior.degrees <= 0) & ~_varies(rows[: len(pairs)])
+    baseline = _with_planned(measure, baseline, pairs, planned)
     tonight = _padded([measure.transform(values_at(name, pair.tonight)) for pair in pairs])
-    with np.errstate(divide="ignore", invalid="ignore"):  # equal runs have no spread
-        result = screen(measure, baseline, tonight, shift)
+    result = screen(measure, baseline, tonight, shift)
     runs = plan_runs(measure, baseline)
     effects = minimum_effect(measure, baseline, runs)
     mde = measure.size(baseline.center, effects)
@@ -225,10 +225,10 @@ def _screened(
         loss = Quantity(name).loss(before, now)
         outcome: Outcome = "suspect" if result.suspect[row] else "ok"
         reason = ""
-        if planned[row] and loss > measure.delta:
-            outcome = "suspect"  # nothing is known of its spread: fresh runs will tell
+        if planned[row] and outcome == "ok" and loss > measure.delta:
+            outcome, reason = "underpowered", "its spread was never seen, only planned"
         if measure is QUALITY and pair.equal:
-            outcome = "ok"
+            outcome, reason = "ok", ""
         elif math.isnan(result.p[row]):
             outcome, reason = "underpowered", "its spread is unknown"
         elif measure is SPEED and (why_not or any(run.disturbed for run in pair.tonight)):
@@ -251,13 +251,20 @@ def _screened(
     return Screen(measure, name, pairs, baseline, findings)
 
 
-def _with_planned(measure: Measure, baseline: Baseline, pairs: Sequence[Pair]) -> Baseline:
+def _varies(rows: Array) -> NDArray[np.bool_]:
+    """Return whether each row ``(N, M)`` has two values that differ, NaN aside."""
+    later = rows[:, 1:]
+    return np.asarray(np.any((later != rows[:, :1]) & np.isfinite(later), axis=1))
+
+
+def _with_planned(
+    measure: Measure, baseline: Baseline, pairs: Sequence[Pair], lacking: NDArray[np.bool_]
+) -> Baseline:
     """Fill in the deviation to expect where no spread was ever seen.
 
-    One run of a few cases says nothing about spread. That between seeds depends on the number of
-    test images; that between processes is taken from other machines.
+    One run of a few cases, or equal ones, say nothing about spread. That between seeds depends on
+    the number of test images; that between processes is taken from other machines.
     """
-    lacking = (baseline.degrees <= 0) & np.isfinite(baseline.center)
     if not lacking.any():
         return baseline
     if measure is QUALITY:

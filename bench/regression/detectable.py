@@ -22,6 +22,7 @@ CONFIRM_POWER = 0.98
 RELEVANT = 0.4
 """Share of delta that an observed drop must exceed to alarm, however certain it is."""
 
+_ROUNDS = 2
 _TOLERANCE = 1e-3
 _LARGEST = 1e6
 
@@ -29,7 +30,7 @@ _LARGEST = 1e6
 def power(
     measure: Measure,
     baseline: Baseline,
-    effect: ArrayLike,
+    drop: ArrayLike,
     runs: ArrayLike,
     tonight: ArrayLike = 1,
 ) -> Array:
@@ -38,17 +39,18 @@ def power(
     Args:
         measure: What is measured.
         baseline: Baselines of the cases.
-        effect: ``(N,)`` true drops, on the scale of the tests.
+        drop: ``(N,)`` true drops, on the scale of the tests.
         runs: ``(N,)`` runs of a side in each block of the confirmation.
         tonight: ``(N,)`` runs of the screen; 0 has no power.
     """
     deviation = np.sqrt(baseline.variance)
-    effects = np.broadcast_to(np.asarray(effect) / deviation, deviation.shape)
+    effects = np.broadcast_to(np.asarray(drop) / deviation, deviation.shape)
     floors = RELEVANT * measure.step(baseline.center) / deviation
+    spreads = measure.spread_after(baseline.center, effects * deviation)
     result = np.zeros(len(deviation))
     for case, design in case_designs(measure, baseline, runs, tonight):
-        level = block_level(design)
-        result[case] = chance(design, float(effects[case]), float(floors[case]), level)
+        effect, floor, spread = (float(column[case]) for column in (effects, floors, spreads))
+        result[case] = chance(design, effect, floor, block_level(design), spread)
     return result
 
 
@@ -61,9 +63,15 @@ def minimum_effect(
     """
     deviation = np.sqrt(baseline.variance)
     floors = RELEVANT * measure.step(baseline.center) / deviation
-    effects = np.full(len(deviation), np.inf)
-    for case, design in case_designs(measure, baseline, runs, tonight):
-        effects[case] = deviation[case] * _minimum_effect(design, _rounded(floors[case]))
+    designs = list(case_designs(measure, baseline, runs, tonight))
+    spreads = np.ones(len(deviation))
+    # The drop decides how noisy its runs are, and that the drop: twice around is near enough.
+    for _ in range(_ROUNDS):
+        effects = np.full(len(deviation), np.inf)
+        for case, design in designs:
+            numbers = _rounded(floors[case]), _rounded(spreads[case])
+            effects[case] = deviation[case] * _minimum_effect(design, *numbers)
+        spreads = measure.spread_after(baseline.center, effects)
     return effects
 
 
@@ -138,14 +146,14 @@ def _plan(design: Design, delta: float) -> int:
 
 
 @cache
-def _minimum_effect(design: Design, floor: float) -> float:
+def _minimum_effect(design: Design, floor: float, spread: float) -> float:
     low, high, level = 0.0, 1.0, block_level(design)
-    while chance(design, high, floor, level) < POWER:
+    while chance(design, high, floor, level, spread) < POWER:
         low, high = high, 2 * high
         if high > _LARGEST:
             return np.inf
     while high - low > _TOLERANCE * high:
         middle = (low + high) / 2
-        enough = chance(design, middle, floor, level) >= POWER
+        enough = chance(design, middle, floor, level, spread) >= POWER
         low, high = (low, middle) if enough else (middle, high)
     return high

@@ -149,9 +149,9 @@ def fit_baseline(measure: Measure, values: ArrayLike, prior: Prior | None = None
     variance, total = shrink(prior, own, degrees)
     if not given:
         # A robust scale sees the middle of the noise, the screen its tail.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scaled = np.abs(rows - center[:, None]) / np.sqrt(variance)[:, None]
-        tail = _tail_factor(scaled, runs, total, 1 - 2 * measure.alpha_screen)
+        spread = variance > 0  # equal runs have none, and no tail
+        scaled = np.abs(rows - center[:, None])[spread] / np.sqrt(variance[spread])[:, None]
+        tail = _tail_factor(scaled, runs[spread], total[spread], 1 - 2 * measure.alpha_screen)
         prior = replace(prior, tail=tail)
     variance = variance * prior.tail**2
     variance = np.maximum(variance, (_SMALLEST * measure.step(center)) ** 2)

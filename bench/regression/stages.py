@@ -58,7 +58,7 @@ def block_level(design: Design) -> float:
     return float(np.exp(low))
 
 
-def chance(design: Design, effect: float, floor: float, level: float) -> float:
+def chance(design: Design, effect: float, floor: float, level: float, spread: float = 1.0) -> float:
     """Return the chance that the screen and all blocks pass.
 
     Args:
@@ -66,10 +66,11 @@ def chance(design: Design, effect: float, floor: float, level: float) -> float:
         effect: True drop.
         floor: Observed drop that a block needs whatever its p.
         level: Level of a block's t test.
+        spread: Deviation of runs with the drop, relative to those without.
     """
     variances, weights = _posterior(design.degrees)
-    screened = _screen_chance(design, effect, variances)
-    blocks = _block_chance(design, effect, floor, level, variances) ** BLOCKS
+    screened = _screen_chance(design, effect, variances, spread)
+    blocks = _block_chance(design, effect, floor, level, variances, spread) ** BLOCKS
     return float((screened * blocks) @ weights)
 
 
@@ -79,16 +80,23 @@ def confirm_chance(design: Design, effect: float, floor: float, level: float) ->
     return float(_block_chance(design, effect, floor, level, variances) ** BLOCKS @ weights)
 
 
-def _screen_chance(design: Design, effect: float, variances: Array) -> Array:
-    spread = np.sqrt(design.uncertainty + 1 / design.tonight)
-    threshold = -stdtrit(design.degrees, design.measure.alpha_screen) * spread
-    return np.asarray(ndtr((effect - threshold) / (spread * np.sqrt(variances))))
+def _screen_chance(design: Design, effect: float, variances: Array, spread: float) -> Array:
+    expected = np.sqrt(design.uncertainty + 1 / design.tonight)
+    threshold = -stdtrit(design.degrees, design.measure.alpha_screen) * expected
+    actual = np.sqrt((design.uncertainty + spread**2 / design.tonight) * variances)
+    return np.asarray(ndtr((effect - threshold) / actual))
 
 
 def _block_chance(
-    design: Design, effect: float, floor: float, level: float, variances: Array
+    design: Design,
+    effect: float,
+    floor: float,
+    level: float,
+    variances: Array,
+    spread: float = 1.0,
 ) -> Array:
     """Return the chance that one block passes at each true variance ``(V,)``."""
+    variances = variances * (1 + spread**2) / 2  # one side has the drop
     own = 2 * design.runs - 2
     draws, weights = _chi_square(own)
     total = design.degrees + own

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from bench import plots
 from bench.metrics.classes import predicted_classes
@@ -156,6 +155,8 @@ def attribution_maps(model: Classifier, images: Tensor, classes: Tensor) -> Tens
     Returns:
         ``(B, H, W)`` float32, nonnegative. Parameters get no gradient.
     """
+    from torchvision.transforms.v2.functional import gaussian_blur  # takes seconds to import
+
     inputs = to_float(images, images.device).requires_grad_()
     with torch.enable_grad():
         chosen = model.predict(inputs).gather(1, classes[:, None]).sum()

@@ -13,6 +13,7 @@ from bench.run.case import run_case
 from bench.run.device_data import DeviceData
 from bench.run.inputs import Finder
 from bench.run.training import loop
+from bench.run.training.moving_average import MovingAverage
 from bench.run.training.objective import numbered
 from bench.run.training.optimization import order
 from bench.settings import Settings
@@ -185,7 +186,7 @@ def test_a_loss_that_is_not_finite_is_an_outcome(tmp_path):
 def test_moving_average_forgets_the_start_and_follows_the_definition():
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
-    average = loop._MovingAverage(model, 0.9)
+    average = MovingAverage(model, 0.9)
     expected = model[0].weight.detach().double().clone()
     for update in range(40):
         with torch.no_grad():

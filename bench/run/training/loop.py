@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from bench.atomic import save_tensors
@@ -28,6 +27,9 @@ from bench.run.training.optimization import build_optimizer, learning_rate_facto
 from bench.run.training.resume import ResumeError, check_budget, is_state, resumable
 from bench.run.training.step_clock import StepClock
 from models.catalog import ClassifierRecipe, Recipe
+
+if TYPE_CHECKING:
+    from bench.run.training.moving_average import MovingAverage
 
 _log = logging.getLogger(__name__)
 
@@ -218,9 +220,7 @@ class _Trainer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: learning_rate_factor(step, steps, recipe)
         )
-        self.average: _MovingAverage | None = None
-        if isinstance(recipe, ClassifierRecipe) and recipe.ema_decay is not None:
-            self.average = _MovingAverage(_module(model), recipe.ema_decay)
+        self.average = _moving_average(_module(model), recipe)
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -345,16 +345,12 @@ def _module(model: Trainable) -> nn.Module:
     return model
 
 
-class _MovingAverage(ModelEmaV3):
-    """The moving average of a model, evaluated in place of the last parameters."""
+def _moving_average(model: nn.Module, recipe: Recipe) -> "MovingAverage | None":
+    if not isinstance(recipe, ClassifierRecipe) or recipe.ema_decay is None:
+        return None
+    from bench.run.training.moving_average import MovingAverage  # timm takes seconds to import
 
-    def get_decay(self, step: int | None = None) -> float:
-        """Return the decay of an update, counted from 0.
-
-        It starts small, so that even a short training forgets the random initialization.
-        """
-        assert step is not None
-        return min(self.decay, (1 + step) / (10 + step))
+    return MovingAverage(model, recipe.ema_decay)
 
 
 def _finite_losses(pending: list[Tensor], step: int, recipe: Recipe) -> list[float]:

@@ -15,6 +15,7 @@ from bench.regression.compare import (
     memory_findings,
     screen_all,
 )
+from bench.regression.measures import QUALITY
 
 DATA = [f"surface.texture{number}" for number in range(12)]
 
@@ -58,13 +59,21 @@ def test_a_drop_is_suspect_and_a_gain_improved():
     assert outcomes(screens, "score.image_auroc")[0] == "improved"
 
 
-def test_one_seed_has_a_planned_spread_and_says_how_little_is_seen():
-    made = pairs(0.03, seeds=1)[:1]
-    screens, _, _ = screen_all(made)
-    (screen,) = [one for one in screens if one.quantity == "score.image_auroc"]
-    (finding,) = screen.findings
-    assert finding.mde > 0.05
-    assert finding.outcome == "suspect"  # above one point, and nothing is known: runs will tell
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_a_spread_that_was_never_seen_is_planned_and_screened_like_any_other(seeds):
+    """One seed, or equal ones: what is below the planned screen is no suspect, and is said."""
+    for drop, outcome in ((0.003, "ok"), (0.03, "underpowered"), (0.3, "suspect")):
+        window = [run(DATA[0], 0.9, seed) for seed in range(seeds)]
+        tonight = [run(DATA[0], 0.9 - drop, 9)]
+        screens, _, _ = screen_all([Pair(tonight[0].series, tonight, window, fixed=False)])
+        (screen,) = [one for one in screens if one.quantity == "score.image_auroc"]
+        (finding,) = screen.findings
+        assert finding.outcome == outcome
+        assert (finding.p < QUALITY.alpha_screen) == (outcome == "suspect")
+        assert finding.mde > 0.05
+        level, images = QUALITY.transform(0.9), window[0].images
+        planned = QUALITY.step(level, np.sqrt(0.1 / (2 * images)))
+        assert np.sqrt(screen.baseline.variance[0]) == pytest.approx(planned, rel=1e-6)
 
 
 def test_spreads_are_borrowed_from_configurations_that_did_not_run():

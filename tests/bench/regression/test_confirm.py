@@ -30,21 +30,21 @@ def baseline_of(sd, degrees=12.0, count=1, center=4.0, runs=10):
     return Baseline(center * ones, variance, degrees * ones, ones / runs, whole, Prior(0, 0))
 
 
-def simulate(design, effect, floor, level, nights=400_000):
+def simulate(design, effect, floor, level, nights=400_000, after=1.0):
     """Return how often screen and blocks pass, with variances from their posterior."""
     rng = np.random.default_rng(4)
     variance = design.degrees / rng.chisquare(design.degrees, nights)
     passed = np.ones(nights, bool)
     spread = np.sqrt(design.uncertainty + 1 / design.tonight)
-    seen = effect + spread * np.sqrt(variance) * rng.standard_normal(nights)
+    actual = np.sqrt(design.uncertainty + after**2 / design.tonight)
+    seen = effect + actual * np.sqrt(variance) * rng.standard_normal(nights)
     passed &= seen / spread > student.isf(design.measure.alpha_screen, design.degrees)
     own = 2 * design.runs - 2
     for _ in range(2):
-        drop = effect + np.sqrt(variance * 2 * INEFFICIENCY / design.runs) * rng.standard_normal(
-            nights
-        )
-        pooled = design.degrees + variance * rng.chisquare(own, nights)
-        pooled /= design.degrees + own
+        both = np.sqrt(variance * (1 + after**2) * INEFFICIENCY / design.runs)
+        drop = effect + both * rng.standard_normal(nights)
+        squares = [rng.chisquare(own / 2, nights), after**2 * rng.chisquare(own / 2, nights)]
+        pooled = (design.degrees + variance * np.sum(squares, 0)) / (design.degrees + own)
         error = np.sqrt(pooled * 2 * INEFFICIENCY / design.runs)
         passed &= (drop / error > student.isf(level, design.degrees + own)) & (drop > floor)
     return passed.mean()
@@ -57,6 +57,29 @@ def test_the_chances_of_all_stages_are_those_of_a_simulation(degrees):
         expected = simulate(design, effect, floor, 0.1)
         found = chance(design, effect, floor, 0.1)
         assert found == pytest.approx(expected, abs=4 * np.sqrt(expected / 400_000))
+
+
+@pytest.mark.parametrize("after", [0.8, 1.2])
+def test_runs_after_a_drop_may_vary_less_or_more_than_before(after):
+    design = Design(LOOSE, 12.0, 0.1, 4, 2)
+    expected = simulate(design, 3.0, 1.0, 0.02, after=after)
+    assert chance(design, 3.0, 1.0, 0.02, after) == pytest.approx(expected, abs=0.004)
+    assert abs(chance(design, 3.0, 1.0, 0.02) - expected) > 0.01
+
+
+def test_the_noise_of_a_share_goes_with_the_root_of_what_is_missing():
+    rng = np.random.default_rng(0)
+    before, after = 0.95, 0.92
+    draws = [
+        level + 0.001 * np.sqrt((1 - level) / (1 - before)) * rng.standard_normal(100_000)
+        for level in (before, after)
+    ]
+    deviations = [QUALITY.transform(values).std() for values in draws]
+    center = QUALITY.transform(before)
+    spread = QUALITY.spread_after(center, center - QUALITY.transform(after))
+    assert spread == pytest.approx(deviations[1] / deviations[0], abs=0.01)
+    assert SPEED.spread_after(4.0, 0.1) == 1
+    assert np.isfinite(QUALITY.spread_after(QUALITY.transform(1.0), np.inf))
 
 
 @pytest.mark.parametrize(("degrees", "runs"), [(4.0, 3), (30.0, 6)])

@@ -156,11 +156,21 @@ def test_one_run_borrows_its_spread_from_the_other_cases(rng):
     assert screen(SPEED, baseline, np.full((50, 1), 4.1)).improved.all()
 
 
-def test_equal_runs_still_have_a_spread():
-    baseline = fit_baseline(QUALITY, np.zeros((5, 4)))
+@pytest.mark.parametrize("count", [5, 50])  # with 50, the tail of noise is looked at
+def test_equal_runs_still_have_a_spread(count):
+    baseline = fit_baseline(QUALITY, np.zeros((count, 5)))
     assert (baseline.variance > 0).all()
-    assert not screen(QUALITY, baseline, np.zeros((5, 1))).suspect.any()
-    assert screen(QUALITY, baseline, np.full((5, 1), -1.0)).suspect.all()
+    assert baseline.prior.tail == 1
+    assert not screen(QUALITY, baseline, np.zeros((count, 1))).suspect.any()
+    assert screen(QUALITY, baseline, np.full((count, 1), -1.0)).suspect.all()
+
+
+def test_equal_runs_of_some_cases_leave_the_tail_of_the_others_as_it_is(rng):
+    varying = rng.standard_t(4, (300, 8))
+    alone = fit_baseline(SPEED, varying).prior
+    beside = fit_baseline(SPEED, np.vstack([varying, np.zeros((20, 8))])).prior
+    assert alone.tail > 1
+    assert beside.tail == pytest.approx(alone.tail, rel=0.05)
 
 
 def test_a_shift_of_all_canaries_is_the_machines():

@@ -1,0 +1,159 @@
+"""Changes that `bench.perf.planted` plants, and the cases that show them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Cases that show a kind of change.
+
+    Attributes:
+        words: The selecting expression.
+        options: Further options of the session.
+        measured: Whether costs are measured, of one seed; otherwise there are several seeds.
+    """
+
+    words: str
+    options: tuple[str, ...] = ("--images-seen", "128")
+    measured: bool = False
+
+
+_ONE_PASS = "(padim_resnet18 or dfm_resnet18)"
+KINDS = {
+    "one_pass": Kind(f"surface and pretrained and {_ONE_PASS}"),
+    "trained": Kind("surface and pretrained and stfpm_resnet18"),
+    "cost": Kind("surface and pretrained and padim_resnet18", measured=True),
+    "tile": Kind(
+        f"magnetic_tile and not uneven and default and pretrained and {_ONE_PASS}",
+        ("--images-seen", "128", "--image-size", "64"),
+    ),
+    "digits": Kind(
+        "resnet18-digits and default and scratch", ("--images-seen", "4000", "--image-size", "32")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A change of one file.
+
+    Attributes:
+        title: What it is.
+        file: The file.
+        old: Text that is replaced.
+        new: Text in its place.
+        expected: Part of the name of the quantity that must alarm; empty if nothing may.
+        cases: Key of `KINDS`.
+    """
+
+    title: str
+    file: str
+    old: str
+    new: str
+    expected: str
+    cases: str = "one_pass"
+
+
+_MAPS = "models/components/anomaly_map.py"
+_BACKBONE = "models/components/backbone.py"
+_FIRST = "    rows = _upsample_blur_matrix(maps.shape[1], "
+_PREDICT = """        embedding = _Embedding(batch.get_features(), self.channels)
+        self._check(embedding.grid)
+        distances = self.gaussians.distances(embedding)
+        maps = distances.T.unflatten(1, embedding.grid)
+"""
+_CLASSIFY = "        logits: Tensor = self(images)\n"
+_HEADS = '        return {"score": of_maps(upsample_and_blur(maps, batch.size))}\n'
+
+PLANTS = (
+    Plant("nothing: a comment, a docstring, a format", _MAPS, _FIRST, f"    # same\n{_FIRST}", ""),
+    Plant("a function renamed", _MAPS, "_upsample_blur_matrix", "_both_matrix", ""),
+    Plant(
+        "off by one in the upsampling of maps",
+        _MAPS,
+        _FIRST,
+        f"    maps = maps.roll(1, 2)\n{_FIRST}",
+        "pixel_",
+    ),
+    Plant(
+        "a metric changed by mistake",
+        "bench/metrics/image.py",
+        "image_ap = _ranked(average_precision)",
+        "image_ap = _ranked(lambda ranks: 0.95 * average_precision(ranks))",
+        "image_ap",
+    ),
+    Plant("layers dropped", "models/padim.py", "_LAYERS = (1, 2, 3)", "_LAYERS = (3,)", "score."),
+    Plant(
+        "wrong normalization constants",
+        _BACKBONE,
+        "value = self.normalized(images).contiguous",
+        "value = (self.normalized(images) * 3 + 2).contiguous",
+        "score.",
+    ),
+    Plant(
+        "learning rate × 10",
+        "models/catalog/distillation.py",
+        "    lr=0.4,\n",
+        "    lr=4.0,\n",
+        ".",
+        cases="trained",
+    ),
+    Plant(
+        "a sleep in the forward pass",
+        "models/padim.py",
+        _HEADS,
+        f"        __import__('time').sleep(0.05)\n{_HEADS}",
+        "latency",
+        cases="cost",
+    ),
+    Plant(
+        "a leak of 50 MB",
+        "models/padim.py",
+        _HEADS,
+        "        self.__dict__.setdefault('leak', []).append(torch.ones(13_000_000))\n" + _HEADS,
+        "inference_rise_host_bytes",
+        cases="cost",
+    ),
+    Plant(
+        "a sleep of 10 % in the forward pass",
+        "models/padim.py",
+        _PREDICT,
+        "        began = __import__('time').perf_counter()\n"
+        f"{_PREDICT}"
+        "        __import__('time').sleep(0.1 * (__import__('time').perf_counter() - began))\n",
+        "latency",
+        cases="cost",
+    ),
+    Plant(
+        "tile: off by one in the upsampling of maps",
+        _MAPS,
+        _FIRST,
+        f"    maps = maps.roll(1, 2)\n{_FIRST}",
+        "pixel_",
+        cases="tile",
+    ),
+    Plant(
+        "tile: wrong normalization constants",
+        _BACKBONE,
+        "value = self.normalized(images).contiguous",
+        "value = (self.normalized(images) * 3 + 2).contiguous",
+        "score.",
+        cases="tile",
+    ),
+    Plant(
+        "digits: wrong normalization constants in prediction",
+        "models/timm_classifier.py",
+        _CLASSIFY,
+        _CLASSIFY.replace("images", "images * 3"),
+        "top1",
+        cases="digits",
+    ),
+    Plant(
+        "digits: learning rate × 10",
+        "models/catalog/classifiers.py",
+        "    lr=1e-3,\n",
+        "    lr=1e-2,\n",
+        "top1",
+        cases="digits",
+    ),
+)
