@@ -44,7 +44,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--images",
         nargs="+",
         metavar="PATH",
-        help="images or folders to check on (default: test images of the model's dataset)",
+        help="images or folders to check on (default: images of the model's dataset)",
     )
     add_data_dir(command)
     add_cache_dir(command)
@@ -109,20 +109,20 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _images(options: argparse.Namespace) -> Sequence[Path]:
-    """Return the images to check on: those that were named, or the dataset's test images."""
+    """Return the images to check on: those that were named, or the dataset's."""
     from bench.predict.sources import named_frames
 
     if options.images:
         frames = [frame for name in options.images for frame in named_frames(name)]
         return [frame.path for frame in frames][:_IMAGES]
-    return _test_images(options)
+    return _dataset_images(options)
 
 
-def _test_images(options: argparse.Namespace) -> Sequence[Path]:
+def _dataset_images(options: argparse.Namespace) -> Sequence[Path]:
     from bench.checkpoint.file import read_checkpoint
-    from bench.export.images import test_images
+    from bench.export.images import dataset_images
     from datasets_lib.paths import data_dirs
 
     cache_dir = cache_dir_of(options)
     metadata = read_checkpoint(options.checkpoint).metadata
-    return test_images(metadata, data_dirs(options.data_dir, cache_dir), cache_dir, _IMAGES)
+    return dataset_images(metadata, data_dirs(options.data_dir, cache_dir), cache_dir, _IMAGES)
