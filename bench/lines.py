@@ -8,6 +8,8 @@ from typing import Any
 
 from filelock import FileLock
 
+_BINARY = getattr(os, "O_BINARY", 0)  # without it, Windows writes two bytes for a newline
+
 
 def append_line(path: Path, line: bytes) -> None:
     """Append one line, ended by a newline, and wait for the disk.
@@ -17,10 +19,11 @@ def append_line(path: Path, line: bytes) -> None:
     Raises:
         OSError: The line could not be written whole; the file is as it was before.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o644)
     try:
         end = os.lseek(descriptor, 0, os.SEEK_END)
-        if end and os.pread(descriptor, 1, end - 1) != b"\n":
+        os.lseek(descriptor, max(0, end - 1), os.SEEK_SET)  # Windows has no pread
+        if os.read(descriptor, 1) not in (b"", b"\n"):
             line = b"\n" + line
         try:
             written = os.write(descriptor, line)

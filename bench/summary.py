@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from bench.next_steps import bench_command, find_test_folder
 from bench.record import Record
 from bench.report.leaderboard import summary_rows, write_leaderboard
 from bench.session import Tally
 from bench.settings import Settings
 from bench.store import Store
+from bench.study import task_of
+from datasets_lib.paths import data_dirs
 from models.catalog import MODELS
 
 _SKIPS_SHOWN = 3
@@ -174,3 +177,25 @@ def _write_checkpoints(terminal: TerminalReporter, tally: Tally, settings: Setti
     hidden = len(saved) - _CHECKPOINTS_SHOWN
     if hidden > 0:
         terminal.write_line(f"… and {hidden} more: {settings.runs_dir}/*/*/model.pth")
+    first = next((record for record in tally.records if "model" in record.artifacts), None)
+    if first is not None:
+        for line in _next_commands(first, settings):
+            terminal.write_line(f"next         {line}")
+
+
+def _next_commands(record: Record, settings: Settings) -> Iterator[str]:
+    """Yield the commands that use a saved model, ready to copy."""
+    path, case = settings.results_dir / record.artifacts["model"], record.case
+    images = find_test_folder(settings.data_dirs, case.dataset, case.category) or "FOLDER"
+    if task_of(record) == "classification":
+        yield bench_command("predict", path, images)
+        return
+    yield bench_command("predict", path, images, "--maps", "maps")
+    known = data_dirs(None, settings.cache_dir)
+    data = [
+        word
+        for folder in settings.data_dirs
+        if folder not in known and (folder / case.dataset).is_dir()
+        for word in ("--data-dir", folder)
+    ]
+    yield bench_command("export", path, "--format", "onnx", *data, extra="onnx")

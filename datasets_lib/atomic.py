@@ -47,7 +47,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def sync(path: Path) -> None:
     """Flush the content of a file, or the names in a folder, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    # Windows flushes only what is open for writing.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -88,8 +88,8 @@ class Metadata:
         categories: Categories that one model was trained on.
         classes: Names of the classes, of a classifier.
         calibrations: By category, ``""`` for a model of one, and head.
-        weights: ``tag``, ``file``, ``sha256``, ``license`` and ``url`` of the pretrained weights
-            inside; empty for a model from scratch.
+        weights: ``tag``, ``file``, ``sha256``, ``license`` with the ``license_page`` that states
+            it, and ``url`` of the pretrained weights inside; empty for a model from scratch.
         protocol: Every constant that decided the training.
         seed: Seed of the training.
         metrics: Metrics on the test set by head.

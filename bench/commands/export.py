@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.arguments import positive
+from bench.commands.case_runs import model_file
 from bench.commands.command import CommandError, add_cache_dir, add_data_dir, cache_dir_of
+from bench.next_steps import bench_command
 
 _IMAGES = 32
 
@@ -20,7 +22,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "scores (B) and maps (B, h, w) come out. The file is run on real images and kept only if "
         "it agrees with the checkpoint; a JSON file beside it says what it is and how it agreed.",
     )
-    command.add_argument("checkpoint", type=Path, help="file that --save-models wrote")
+    command.add_argument(
+        "checkpoint",
+        type=Path,
+        help="file that --save-models wrote; or a case's id or a part of it, for the newest saved "
+        "model in results",
+    )
     command.add_argument("--format", choices=("onnx", "torch"), default="onnx")
     command.add_argument(
         "--out", type=Path, metavar="FILE", help="file to write (default: beside the checkpoint)"
@@ -37,7 +44,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--images",
         nargs="+",
         metavar="PATH",
-        help="images or folders to check on (default: test images of the model's dataset)",
+        help="images or folders to check on (default: images of the model's dataset)",
     )
     add_data_dir(command)
     add_cache_dir(command)
@@ -45,14 +52,21 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bench.export.errors import ExportError
+    from bench.export.packages import made_by
+
+    try:
+        made_by(options.format)  # before torch is imported
+    except ExportError as error:
+        raise CommandError(str(error)) from None
     from bench.checkpoint.metadata import CheckpointError
     from bench.export.description import TOLERANCE
-    from bench.export.errors import ExportError
     from bench.export.export import SUFFIXES, export_checkpoint
     from bench.export.write import OPSETS
 
     if options.opset not in OPSETS:
         raise CommandError(f"--opset: wanted 18 to 20, found {options.opset}.")
+    options.checkpoint = model_file(options.checkpoint)
     suffix = SUFFIXES[options.format]
     out: Path = options.out or options.checkpoint.with_suffix(suffix)
     if out.suffix != suffix:
@@ -89,24 +103,26 @@ def _run(options: argparse.Namespace) -> int:
             "python -m bench predict does, where that matters",
             file=sys.stderr,
         )
+    if options.format == "onnx":
+        print(f"next: {bench_command('predict', out, 'FOLDER', extra='onnx')}", file=sys.stderr)
     return 0
 
 
 def _images(options: argparse.Namespace) -> Sequence[Path]:
-    """Return the images to check on: those that were named, or the dataset's test images."""
+    """Return the images to check on: those that were named, or the dataset's."""
     from bench.predict.sources import named_frames
 
     if options.images:
         frames = [frame for name in options.images for frame in named_frames(name)]
         return [frame.path for frame in frames][:_IMAGES]
-    return _test_images(options)
+    return _dataset_images(options)
 
 
-def _test_images(options: argparse.Namespace) -> Sequence[Path]:
+def _dataset_images(options: argparse.Namespace) -> Sequence[Path]:
     from bench.checkpoint.file import read_checkpoint
-    from bench.export.images import test_images
+    from bench.export.images import dataset_images
     from datasets_lib.paths import data_dirs
 
     cache_dir = cache_dir_of(options)
     metadata = read_checkpoint(options.checkpoint).metadata
-    return test_images(metadata, data_dirs(options.data_dir, cache_dir), cache_dir, _IMAGES)
+    return dataset_images(metadata, data_dirs(options.data_dir, cache_dir), cache_dir, _IMAGES)

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.arguments import positive
+from bench.commands.case_runs import model_file
 from bench.commands.command import CommandError
 from bench.commands.output import printable_path
+from bench.commands.predict_summary import PredictSummary, what_next
+from models.catalog import MODELS
 
 if TYPE_CHECKING:
     from bench.predict.decision import Rule, Sensitivity
@@ -39,7 +42,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "predict", help="predict images with a model that --save-models saved", epilog=_EPILOG
     )
     command.add_argument(
-        "checkpoint", type=Path, help="file that --save-models wrote, or an .onnx file of export"
+        "checkpoint",
+        type=Path,
+        help="file that --save-models or export wrote; or a case's id or a part of it, for the "
+        "newest saved model in results",
     )
     command.add_argument(
         "source",
@@ -87,6 +93,7 @@ def _run(options: argparse.Namespace) -> int:
         raise CommandError("predict wants images: files, folders, patterns, - or --watch DIR.")
     if options.contours and options.maps is None:
         raise CommandError("--contours outlines regions in overlays: name a folder with --maps.")
+    options.checkpoint = model_file(options.checkpoint)
     scorer = load_scorer(options.checkpoint, options.device)
     if scorer.metadata.task == "classification":
         return _predict(options, scorer, CLASS_FIELDS, lambda result: _class_line(scorer, result))
@@ -129,7 +136,7 @@ def _predict(
     from datasets_lib.images.decode import set_pixel_limit
 
     set_pixel_limit(options.max_megapixels)
-    failed = count = 0
+    summary = PredictSummary()
     with ExitStack() as stack:
         out: TextIO = sys.stdout
         if options.out is not None:
@@ -140,15 +147,28 @@ def _predict(
             scorer, _frames(options), options.batch_size, keep_data=options.maps is not None
         )
         for result in _within_memory(results):
-            count += 1
             if result.error:
-                failed += 1
-                write({"image": printable_path(result.frame.name), "error": result.error})
+                line = {"image": printable_path(result.frame.name), "error": result.error}
             else:
-                write(line_of(result))
-    if failed:
-        print(f"{failed} of {count} images could not be predicted", file=sys.stderr)
-    return 1 if failed else 0
+                line = line_of(result)
+            write(line)
+            summary.add(line)
+    for text in (*summary.lines(), *_next(options, scorer, summary)):
+        print(text, file=sys.stderr)
+    return 1 if summary.failed else 0
+
+
+def _next(
+    options: argparse.Namespace, scorer: "Scorer", summary: PredictSummary
+) -> "Iterator[str]":
+    if summary.count == summary.failed or scorer.metadata.task == "classification":
+        return
+    calibrations = scorer.metadata.calibrations.values()
+    drawn = any(own.map_range for heads in calibrations for own in heads.values())
+    exportable = options.checkpoint.suffix == ".pth" and scorer.metadata.model in MODELS
+    yield from what_next(
+        options.checkpoint, options.maps, options.source, drawn=drawn, exportable=exportable
+    )
 
 
 def _within_memory(results: "Iterator[Scored]") -> "Iterator[Scored]":

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.commands.case_runs import RECORDS, read_runs, runs_of
 from bench.commands.command import CommandError
 from bench.commands.output import printable_path
 
@@ -27,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--records",
         nargs="+",
         type=Path,
-        default=[Path("results/runs/records.jsonl")],
+        default=[RECORDS],
         metavar="FILE",
         help="JSONL files of records (default: results/runs/records.jsonl)",
     )
@@ -41,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
             f"No records at {', '.join(missing)}. Run some cases first, such as "
             "pytest bench -k rd_resnet18, or name the files with --records."
         )
-    runs = _runs_of(options.records, options.case, options.profile)
+    runs = runs_of(read_runs(options.records), options.case, options.profile)
     for line in _lines(runs[-1], [run.record for run in runs[:-1]]):
         print(printable_path(line))
     return 0
@@ -60,45 +61,6 @@ def sparkline(values: Sequence[float], length: int = _SPARK_LENGTH) -> str:
     low, high = min(means, default=0.0), max(means, default=0.0)
     step = (high - low) / (len(_BLOCKS) - 1) or 1.0
     return "".join(_BLOCKS[round((mean - low) / step)] for mean in means)
-
-
-def _runs_of(files: Sequence[Path], case: str, profile: str | None) -> "list[Run]":
-    """Return the runs of the case that a text names, the newest last.
-
-    Raises:
-        CommandError: No case or several have the text in their id.
-    """
-    from bench.aggregate.frame import recency_key
-    from bench.near_names import near_names
-    from bench.report.paired_runs import Run
-    from bench.store import read_records
-
-    every = [Run(record, file) for file in files for record in read_records([file])]
-    every.sort(key=lambda run: recency_key(run.record))
-    known = {run.record.key.id for run in every}
-    ids = [case] if case in known else sorted(name for name in known if case in name)
-    if not ids:
-        close = near_names(case, known | {name.partition("-")[0] for name in known})
-        meant = f"Did you mean {' or '.join(close)}? " if close else ""
-        raise CommandError(
-            f"Wanted a case of the records, found none called {case} among {len(known)}. {meant}"
-            "python -m bench leaderboard lists them all."
-        )
-    if len(ids) > 1:
-        more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
-        raise CommandError(
-            f"Wanted one case, found {len(ids)} with {case} in their id: "
-            f"{', '.join(ids[:5])}{more}. Name one of them."
-        )
-    own = [run for run in every if run.record.key.id == ids[0]]
-    chosen = [run for run in own if profile in {None, run.record.key.profile}]
-    if not chosen:
-        profiles = sorted({run.record.key.profile for run in own})
-        raise CommandError(
-            f"Wanted a run of {ids[0]} under profile {profile}, found runs under "
-            f"{', '.join(profiles)}: name one of these with --profile."
-        )
-    return chosen
 
 
 def _lines(run: "Run", earlier: "Sequence[Record]") -> Iterator[str]:

@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
             options.cases, options.nights, chosen, options.seed, options.jobs, progress
         )
     with atomic_path(options.out) as temporary:
-        temporary.write_text(report(found, _command(options)))
+        temporary.write_text(report(found, _command(options)), encoding="utf-8")
     print("\n".join(found.broken) or "Every promise is kept.")
     print(options.out)
     return 1 if found.broken else 0

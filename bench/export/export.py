@@ -16,9 +16,9 @@ from bench.export.description import Description
 from bench.export.errors import ExportError
 from bench.export.graph import ExportedModel
 from bench.export.onnx_file import load_onnx, of_head
+from bench.export.packages import made_by
 from bench.export.write import (
     BANK_BYTES,
-    EXTRA,
     example,
     largest_tensor,
     read_torch,
@@ -67,6 +67,7 @@ def export_checkpoint(
         DatasetError: An image cannot be read.
         ExportError: The model cannot be exported, or its export differs; nothing is kept.
     """
+    packages = made_by(form)
     predictor = load_checkpoint(path)
     model = exported_model(predictor, head, any_size)
     name, size = largest_tensor(model)
@@ -79,14 +80,13 @@ def export_checkpoint(
     program = trace(model, images)
     if form == "onnx":
         program = to_onnx(program, opset, outputs)
-    made_by = ", ".join(f"{each} {version(each)}" for each in _packages(form))
     description = Description(
         checkpoint=of_head(predictor.metadata, model.head),
         checkpoint_sha256=read_checkpoint(path).sha256,
         format=form,
         any_size=any_size,
         opset=opset if form == "onnx" else None,
-        made_by=made_by,
+        made_by=packages,
     )
     write = write_onnx if form == "onnx" else write_torch
     with atomic_path(out) as temporary:  # kept only if it agrees
@@ -144,17 +144,6 @@ def runner(path: Path, form: Format) -> tuple[Run, str]:
         return [each.numpy() for each in outputs]
 
     return run_torch, f"torch {torch.__version__}"
-
-
-def _packages(form: Format) -> tuple[str, ...]:
-    if form == "torch":
-        return ("torch",)
-    try:
-        version("onnxruntime")
-        version("onnxscript")
-    except ImportError as error:
-        raise ExportError(f"ONNX needs {error.name}, found none: {EXTRA}.") from None
-    return ("torch", "onnxscript", "onnx")
 
 
 def _check_preprocessing(own: Preprocessing, any_size: bool) -> None:

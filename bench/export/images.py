@@ -1,4 +1,4 @@
-"""Test images of the dataset that a checkpoint was trained on, to compare its export on."""
+"""Images of the dataset that a checkpoint was trained on, to compare its export on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ from datasets_lib.layouts.split import limit
 from datasets_lib.resolve import resolve_callable
 
 
-def test_images(
+def dataset_images(
     metadata: Metadata, data_dirs: Sequence[Path], cache_dir: Path, count: int
 ) -> list[Path]:
-    """Return files of test images, of every kind of defect.
+    """Return files of test images, of every kind of defect, filled up with training images.
 
     Args:
         metadata: Description of the checkpoint.
@@ -43,4 +43,5 @@ def test_images(
             )
         path, reader = found.categories[category] if category else found.root, found.reader
     read: Category = resolve_callable(reader)(name, category or "", path)
-    return [sample.image for sample in limit(read.test, count)]
+    samples = [*limit(read.test, count), *read.train]
+    return [sample.image for sample in samples[:count]]

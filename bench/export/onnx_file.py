@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.checkpoint.metadata import CheckpointError, Metadata
 from bench.export.description import KEY, Description, read_description
+from bench.next_steps import extra_command
 from bench.predict.preprocessing import seen
 from bench.predict.stream import BatchScores
 from datasets_lib.images.decode import UInt8
@@ -66,7 +67,7 @@ def load_onnx(path: Path, device: str = "cpu") -> OnnxScorer:
     except ImportError:
         raise CheckpointError(
             f"The file {path} is ONNX, which onnxruntime runs: found none. Install it by "
-            "pip install 'proving-ground[onnx]', or give the checkpoint itself."
+            f"{extra_command('onnx')}, or give the checkpoint itself."
         ) from None
     provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
     if provider not in onnxruntime.get_available_providers():

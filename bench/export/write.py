@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.export.description import KEY, Description
 from bench.export.errors import ExportError
 from bench.export.graph import ExportedModel
+from bench.next_steps import extra_command
 from datasets_lib.atomic import atomic_path
 
 OPSETS = range(18, 21)
@@ -23,8 +24,6 @@ BANK_BYTES = 256 * 10**6
 
 _ONNX_BYTES = 2**31 - 10**8
 """ONNX files end at 2 GB, and the graph takes some of that."""
-
-EXTRA = "pip install 'proving-ground[onnx]'"
 
 
 def trace(model: ExportedModel, images: Tensor) -> Any:
@@ -99,7 +98,9 @@ def to_onnx(program: Any, opset: int, outputs: int) -> Any:
                 verbose=False,
             )
     except ImportError as error:
-        raise ExportError(f"ONNX needs {error.name}, found none: {EXTRA}.") from error
+        raise ExportError(
+            f"ONNX needs {error.name}, found none: {extra_command('onnx')}."
+        ) from error
     except Exception as error:  # converters raise anything
         raise ExportError(f"it has no form in ONNX: {reason(error)}") from error
 

@@ -111,6 +111,8 @@ def choose_rule(
         RuleError: The checkpoint has no such threshold, or no held-out images for a quantile.
     """
     pixels = own.thresholds.get("pixel_calibrated_p95")
+    if pixels is None and own.peaks:  # no masks, so that the case measured no pixels
+        pixels = Sensitivity(0.95).of(own.peaks)
     if sensitivity is not None:
         if not own.scores:
             raise RuleError(

@@ -75,8 +75,8 @@ class Pictures:
         from bench.plots.style import new_figure, save
 
         low, high = self._range
-        figure = new_figure(4, 0.8, arranged=False)
-        draw_color_bar(figure.add_axes((0.05, 0.7, 0.9, 0.2)), low, (low + high) / 2, high)
+        figure = new_figure(4, 1.1, arranged=False)
+        draw_color_bar(figure.add_axes((0.05, 0.8, 0.9, 0.15)), low, (low + high) / 2, high)
         return save(figure, self.folder / "scale.png")
 
     def colors(self, values: Floats) -> tuple[Floats, RGB]:

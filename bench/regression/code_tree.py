@@ -154,7 +154,7 @@ def changed_files(commit: str, root: Path = ROOT) -> list[str]:
 
 def _requirements(folder: Path) -> Sequence[str]:
     try:
-        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     except (OSError, KeyError, tomllib.TOMLDecodeError):
         return []
     return sorted(project.get("dependencies", []))

@@ -1,7 +1,8 @@
 """Cases in a watched child process, where a crash, a hang or running out of memory costs one case.
 
-Children are forked from a server that has torch loaded and has never touched CUDA. One child serves
-a group of cases and is replaced after any outcome but ``ok``.
+Children are forked from a server that has torch loaded and has never touched CUDA; Windows has no
+fork, so that each is spawned there and loads torch itself. One child serves a group of cases and is
+replaced after any outcome but ``ok``.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from bench.run.job import Job, ProgressCallback
 
 _SAVE_SECONDS = 60  # to end a step and write the training's state
 _GRACE_SECONDS = 5.0
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no signals but these names
 _PRELOAD = ["torch", "timm", "bench.run.case"]
 
 
@@ -133,7 +135,7 @@ class IsolatedRunner:
         assert self._child is not None
         self._child.join(_GRACE_SECONDS)
         code = self._child.exitcode
-        if code == -signal.SIGKILL and _oom_kills() > killed_before:
+        if code == -_KILL and _oom_kills() > killed_before:
             return "oom", (
                 "The system's out-of-memory killer ended the case. Choose a smaller batch or image "
                 "size, or free some memory."
@@ -159,7 +161,7 @@ def _end(child: BaseProcess, grace_seconds: float) -> None:
         _signal_group(child, signal.SIGTERM)
         child.join(grace_seconds)
     finally:
-        _signal_group(child, signal.SIGKILL)
+        _signal_group(child, _KILL)
         child.join()
 
 
@@ -167,7 +169,7 @@ def _signal_group(child: BaseProcess, number: signal.Signals) -> None:
     assert child.pid is not None
     try:
         os.killpg(child.pid, number)
-    except OSError:  # it is gone, or has not become a group leader yet
+    except (OSError, AttributeError):  # gone, no group leader yet, or a system without groups
         child.kill()
 
 

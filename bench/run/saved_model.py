@@ -173,6 +173,7 @@ def _weights(job: Job) -> dict[str, str]:
         "tag": published.tag,
         "file": resolved.path.name,
         "sha256": resolved.sha256,
-        "license": published.license or "not stated",
+        "license": published.license_text,
+        "license_page": published.license_page,
         "url": published.url,
     }

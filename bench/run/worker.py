@@ -17,10 +17,12 @@ _SECONDS_BETWEEN_REPORTS = 0.2
 def serve(connection: Connection, log: Path) -> None:
     """Run jobs until the parent sends None or goes away.
 
-    The child leads its own process group, so that it can be killed with everything it started. Its
-    output goes to ``log``, whose tail explains a crash.
+    The child leads its own process group, so that it can be killed with everything it started,
+    where there are such groups (not on Windows). Its output goes to ``log``, whose tail explains a
+    crash.
     """
-    os.setsid()
+    if hasattr(os, "setsid"):
+        os.setsid()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
@@ -44,7 +46,9 @@ def _end_with_parent() -> None:
     parent = mp.parent_process()
     if parent is not None:
         parent.join()
-        os.killpg(0, signal.SIGKILL)
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
 
 
 class _Reporter:

@@ -28,7 +28,9 @@ class WeightsEntry:
         url: Download address of the file.
         file_stems: File names, without extension, that a weights folder is searched for.
         suffixes: Extensions of the publisher's files, in addition to the usual ones.
-        license: SPDX name of the license the publisher states; empty where none is known.
+        license: SPDX name of the license that ``license_page`` states for the publisher's file;
+            empty where no page states one.
+        license_page: Page that was read for the license, or where to look for one.
     """
 
     tag: str
@@ -41,6 +43,16 @@ class WeightsEntry:
     suffixes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     license: str = ""
+    license_page: str = ""
+
+    @property
+    def license_text(self) -> str:
+        """License as checkpoints state it: a name, or where to look.
+
+        >>> WeightsEntry("a.b", "a", "", (), license_page="https://example.org").license_text
+        'unknown: see https://example.org'
+        """
+        return self.license or f"unknown: see {self.license_page or self.url}"
 
     @property
     def file_name(self) -> str:

@@ -4,16 +4,22 @@ from models.catalog.entry import WeightsEntry
 
 _TIMM = "https://github.com/huggingface/pytorch-image-models/releases/download"
 _HUB = "https://huggingface.co"
+_TORCHVISION_TERMS = "https://github.com/pytorch/vision#pre-trained-model-license"
 
 
-def _torchvision(architecture: str, file: str, tag: str = "tv_in1k") -> WeightsEntry:
-    full = f"{architecture}.{tag}"
+def _torchvision(architecture: str, file: str, copied: bool = True) -> WeightsEntry:
+    """A file by torchvision, which leaves the license of its weights open.
+
+    Cards of timm's copies state one, so that it is empty here where timm has no copy.
+    """
+    full = f"{architecture}.tv_in1k"
     return WeightsEntry(
         tag=full,
         architecture=architecture,
         url=f"https://download.pytorch.org/models/{file}.pth",
         file_stems=(full, architecture, file),
-        license="BSD-3-Clause",
+        license="BSD-3-Clause" if copied else "",
+        license_page=f"{_HUB}/timm/{full}" if copied else _TORCHVISION_TERMS,
     )
 
 
@@ -26,6 +32,7 @@ def _deit(architecture: str, file: str, tag: str) -> WeightsEntry:
         url=f"https://dl.fbaipublicfiles.com/deit/{file}.pth",
         file_stems=(full, architecture, file),
         license="Apache-2.0",
+        license_page=f"{_HUB}/timm/{full}",
     )
 
 
@@ -38,6 +45,7 @@ def _pdn(size: str) -> WeightsEntry:
         file_stems=(f"pdn_{size}", f"teacher_{size}", f"pretrained_teacher_{size}"),
         made_by=f"python -m bench distill {size} --out DIR/pdn_{size}.pth",
         license="Apache-2.0",
+        license_page="https://github.com/nelson1425/EfficientAD/blob/main/LICENSE",
     )
 
 
@@ -50,6 +58,7 @@ def _dinov2(architecture: str, file: str) -> WeightsEntry:
         url=f"https://dl.fbaipublicfiles.com/dinov2/{file}/{file}_reg4_pretrain.pth",
         file_stems=(tag, architecture, f"{file}_reg4_pretrain"),
         license="Apache-2.0",
+        license_page="https://github.com/facebookresearch/dinov2#license",
     )
 
 
@@ -60,9 +69,9 @@ PUBLISHED_WEIGHTS = (
     _torchvision("wide_resnet50_2", "wide_resnet50_2-95faca4d"),
     # EfficientAD's teacher is distilled from its features.
     _torchvision("wide_resnet101_2", "wide_resnet101_2-32ee1156"),
-    _torchvision("convnext_tiny", "convnext_tiny-983f1562"),
+    _torchvision("convnext_tiny", "convnext_tiny-983f1562", copied=False),
     # timm's own weights of this architecture are others; these are torchvision's alone.
-    _torchvision("efficientnet_b5", "efficientnet_b5_lukemelas-1a07897c"),
+    _torchvision("efficientnet_b5", "efficientnet_b5_lukemelas-1a07897c", copied=False),
     _pdn("small"),
     _pdn("medium"),
     # DSR's VQ-VAE: the authors' file, which anomalib mirrors in an archive, or one trained here.
@@ -74,6 +83,8 @@ PUBLISHED_WEIGHTS = (
         file_stems=("dsr_vqvae", "vq_model_pretrained_128_4096", "dsr_vq_model_pretrained"),
         made_by="python -m bench pretrain --out DIR/dsr_vqvae.pth",
         suffixes=(".pckl", ".zip"),
+        # The authors' code is Apache-2.0; neither they nor anomalib state a license of the file.
+        license_page="https://github.com/VitjanZ/DSR_anomaly_detection",
     ),
     # The authors' own weights: a plain convnext_tiny file in a folder is not taken for it.
     WeightsEntry(
@@ -81,7 +92,8 @@ PUBLISHED_WEIGHTS = (
         architecture="convnext_tiny",
         url="https://dl.fbaipublicfiles.com/convnext/convnext_tiny_1k_224_ema.pth",
         file_stems=("convnext_tiny.fb_in1k", "convnext_tiny_1k_224_ema"),
-        license="MIT",
+        license="MIT",  # cards of its copies on Hugging Face state Apache-2.0
+        license_page="https://github.com/facebookresearch/ConvNeXt#license",
     ),
     # What timm took for resnet50 and vit_small when the mixing study was run.
     WeightsEntry(
@@ -90,6 +102,7 @@ PUBLISHED_WEIGHTS = (
         url=f"{_TIMM}/v0.1-rsb-weights/resnet50_a1_0-14fe96d1.pth",
         file_stems=("resnet50.a1_in1k", "resnet50_a1_0-14fe96d1"),
         license="Apache-2.0",
+        license_page=f"{_HUB}/timm/resnet50.a1_in1k",
     ),
     WeightsEntry(
         tag="vit_small_patch16_224.augreg_in21k_ft_in1k",
@@ -100,6 +113,7 @@ PUBLISHED_WEIGHTS = (
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         license="Apache-2.0",
+        license_page=f"{_HUB}/timm/vit_small_patch16_224.augreg_in21k_ft_in1k",
     ),
     _deit("deit_tiny_patch16_224", "deit_tiny_patch16_224-a1311bcf", "fb_in1k"),
     _deit("deit_base_distilled_patch16_384", "deit_base_distilled_patch16_384-d0272ac0", "fb_in1k"),
@@ -112,6 +126,7 @@ PUBLISHED_WEIGHTS = (
         file_stems=(),
         parts=("cait_m48_448.fb_dist_in1k", "cait_s24_224.fb_dist_in1k"),
         license="Apache-2.0",
+        license_page="https://github.com/facebookresearch/deit/blob/main/README_cait.md#license",
     ),
     _dinov2("vit_small_patch14_reg4_dinov2", "dinov2_vits14"),
     _dinov2("vit_base_patch14_reg4_dinov2", "dinov2_vitb14"),

@@ -102,9 +102,11 @@ class AnomalyModel(DynamicBuffers):
 
     A gradient-trained model overrides `loss`; a model that gathers statistics in one pass over the
     training images overrides `update` and `compute`; a model may do both, statistics first. The
-    harness owns device, precision, schedule, checkpoints and modes: it calls `predict`, `update`,
-    `compute` and `calibrate` in evaluation mode, in inference mode and without autocast, and `loss`
-    in training mode, under autocast where the recipe says so.
+    harness owns device, precision, schedule, checkpoints and modes. It calls `update`, `compute`
+    and `calibrate` in evaluation mode under `torch.no_grad`, so that tensors kept there may be
+    trained on later; `predict` in evaluation mode under `torch.inference_mode`, in training's own
+    evaluation and in `bench.predict`; all of them without autocast. It calls `loss` in training
+    mode, under autocast where the recipe says so.
 
     Attributes:
         features_only: Whether every method reads ``batch.features`` and ``batch.size`` alone.

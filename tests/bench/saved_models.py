@@ -1,6 +1,7 @@
 """Small saved models, for tests of checkpoints and of predictions with them."""
 
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,35 @@ def save_padim(path, *, spoil=lambda model: None, **fields):
     given = {"calibrations": {"": {"score": own}}, **fields}
     save(path, "padim_resnet18", model, **given)
     return model, own
+
+
+def relocate(path, device="cuda:0"):
+    """Rewrite a file of torch.save as if its tensors had been on another device.
+
+    The archive's pickle names the place of each storage; torch writes nothing else about it.
+    """
+    with zipfile.ZipFile(path) as archive:
+        parts = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in parts:
+            if name.endswith("/data.pkl"):
+                data = data.replace(_pickled("cpu"), _pickled(device))
+            archive.writestr(name, data)
+    return path
+
+
+def places(path):
+    """Return the devices that a file of torch.save names for its tensors."""
+    found = set()
+
+    def keep(storage, location):
+        found.add(location)
+        return storage
+
+    torch.load(path, map_location=keep, weights_only=True)
+    return found
+
+
+def _pickled(text):
+    """Return a text as protocol 2 of pickle writes it."""
+    return b"X" + len(text).to_bytes(4, "little") + text.encode()

@@ -1,11 +1,17 @@
 """Every command and code block of the guides works as it stands, with small budgets."""
 
+import json
+import shlex
 import sys
 import tomllib
+from pathlib import Path
 
 import guides
 import matplotlib.backends.backend_agg  # noqa: F401
 import pytest
+import timm
+import torch
+from PIL import Image
 
 import bench
 import bench.__main__ as command_line
@@ -84,6 +90,70 @@ def test_every_other_command_of_a_guide_is_one(guide, place, root, monkeypatch, 
             except SystemExit as ended:
                 code = ended.code
         assert code == 0, (words, capsys.readouterr())
+
+
+@pytest.fixture
+def weights(place):
+    """A folder with random weights in the file of ResNet18's pretrained ones."""
+    folder = place / "WEIGHTS"
+    torch.manual_seed(0)
+    torch.save(timm.create_model("resnet18").state_dict(), folder / "resnet18.pth")
+    yield folder
+    (folder / "resnet18.pth").unlink()
+
+
+@pytest.mark.slow
+def test_a_newcomers_three_commands_work_one_after_the_other(
+    place, weights, run_session, session_options, monkeypatch, capsys, tmp_path
+):
+    """A model, a picture and an ONNX file of one's own folder of images."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    block = next(each for each in guides.blocks("README.md", "") if "--save-models" in each)
+    assert block in guides.blocks("README.ko.md", "")
+    train, predict, export = map(shlex.split, block.splitlines())
+    options = [*session_options, "--weights-dir", str(weights), "--no-measurements"]
+    monkeypatch.chdir(tmp_path)  # for results
+    (tmp_path / "DATA").symlink_to(place / "DATA")
+    result = run_session(*options, *train[train.index("bench") + 1 :])
+    assert result.ret == 0, (result.outlines, result.errlines)
+    checkpoint = Path(said(result.outlines, "checkpoint"))
+    assert checkpoint.is_file()
+    assert checkpoint.is_relative_to(tmp_path / "results")
+    # Both commands are also printed with the model's path, ready to copy.
+    relative = str(checkpoint.relative_to(tmp_path))
+    copied = [shlex.split(line) for line in result.outlines if line.startswith("next")]
+    assert [words[words.index("bench") + 1 :][:2] for words in copied] == [
+        ["predict", relative],
+        ["export", relative],
+    ]
+
+    capsys.readouterr()
+    assert command_line.main(predict[predict.index("bench") + 1 :]) == 0
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert len(lines) == 4
+    assert all(line["regions"] for line in lines if line["label"] == "defective")
+    assert "export" in err
+    for line in lines:
+        name = Path(line["image"]).stem
+        with Image.open(tmp_path / "maps" / f"{name}_overlay.png") as overlay:
+            assert overlay.size == (48, 48)
+
+    assert command_line.main(export[export.index("bench") + 1 :]) == 0
+    written = Path(capsys.readouterr().out.splitlines()[0])
+    assert written == checkpoint.with_suffix(".onnx").relative_to(tmp_path)
+    images = str(tmp_path / "DATA" / "parts" / "abnormal")
+    assert command_line.main(["predict", str(written), images]) == 0
+    again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    scores = [line["score"] for line in lines]
+    assert [line["score"] for line in again] == pytest.approx(scores, rel=1e-4)
+
+
+def said(lines, word):
+    """Return what the summary's line of a word says."""
+    (line,) = [line for line in lines if line.startswith(f"{word} ")]
+    return line.removeprefix(word).strip()
 
 
 def test_every_model_of_the_catalog_is_in_its_guide(root):

@@ -55,6 +55,19 @@ def test_malformed_entries_are_refused(change, message):
     assert "mine" not in MODELS
 
 
+def test_every_license_names_the_page_that_states_it_and_unknown_ones_say_so():
+    for entry in WEIGHTS.values():
+        assert entry.license_page.startswith("https://"), entry.tag
+        if entry.license:
+            assert entry.license_text == entry.license
+        else:
+            assert entry.license_text == f"unknown: see {entry.license_page}"
+    # torchvision states none for its weights, and nobody publishes copies of these with one.
+    assert not WEIGHTS["convnext_tiny.tv_in1k"].license
+    assert not WEIGHTS["efficientnet_b5.tv_in1k"].license
+    assert replace(WEIGHTS["resnet18.tv_in1k"], license="").license_text.startswith("unknown: see")
+
+
 def test_weights_registered_first_can_be_named_by_a_model():
     register_weights(replace(WEIGHTS["resnet18.tv_in1k"], tag="resnet18.mine"))
     register_model(replace(ENTRY, weights="resnet18.mine"))

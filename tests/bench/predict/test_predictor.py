@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from saved_models import driver, gray, save, save_padim
+from saved_models import driver, gray, places, relocate, save, save_padim
 
+from bench.checkpoint.file import read_checkpoint
 from bench.checkpoint.metadata import CheckpointError, Preprocessing
 from bench.predict.predictor import load_checkpoint
 from models.catalog import MODELS
@@ -49,6 +50,23 @@ def test_loaded_model_predicts_to_the_bit_and_needs_no_weights_file(name, tmp_pa
         assert_equal(found[head], prediction)
         assert (torch.from_numpy(batch.scores[head]) == prediction.scores).all()
         assert (head in batch.maps) == (prediction.maps is not None)
+
+
+def test_a_checkpoint_of_a_gpu_predicts_the_same_on_a_machine_without_one(tmp_path):
+    path = tmp_path / "model.pth"
+    save_padim(path)
+    pixels = torch.from_numpy(gray(3, seed=2)).permute(0, 3, 1, 2)
+    expected = load_checkpoint(path).predict(pixels)["score"]
+    digest = read_checkpoint(path).sha256
+    assert places(path) == {"cpu"}
+    assert places(relocate(path)) == {"cuda:0"}
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="CUDA"):  # as it would be, read any other way
+            torch.load(path, weights_only=True)
+    predictor = load_checkpoint(path)
+    assert read_checkpoint(path).sha256 == digest
+    assert {tensor.device.type for tensor in predictor.model.state_dict().values()} == {"cpu"}
+    assert_equal(predictor.predict(pixels)["score"], expected)
 
 
 def test_any_order_and_batch_size_gives_the_same_scores(tmp_path):

@@ -1,5 +1,6 @@
 """Cases in child processes: a killed, stopped or slow child costs its own case and no other."""
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from case_names import case_named
 
+from bench.run import isolate, worker
 from bench.run.inputs import Finder
 from bench.run.isolate import IsolatedRunner
+from bench.run.worker import serve
 from bench.settings import Settings
 from datasets_lib.discover import find_datasets
 
@@ -74,6 +77,40 @@ def test_children_give_the_scores_of_the_parent_and_serve_a_group(job, runner):
     assert (first.status, second.status) == ("ok", "ok")
     assert first.metrics == inline.metrics
     assert first.curve == inline.curve
+
+
+def serve_as_on_windows(connection, log):
+    """Serve in a process that has neither groups nor their signals."""
+    del os.setsid, os.killpg, signal.SIGKILL
+    serve(connection, log)
+
+
+@pytest.mark.slow
+def test_cases_run_by_spawn_where_nothing_forks_and_no_process_leads_a_group(
+    job, runner, monkeypatch
+):
+    """What Windows lacks is taken away from the parent and, before it serves, from the child."""
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    monkeypatch.setattr(worker, "serve", serve_as_on_windows)
+    monkeypatch.delattr(os, "killpg")
+    isolated = runner(timeout_s=120.0)
+    assert isolated._context.get_start_method() == "spawn"
+    first = isolated.run(job(), lambda *_: None)
+    assert first.status == "ok", first.error
+    child = isolated._child
+    assert child.pid != os.getpid()
+    record = isolated.run(job(images_seen=100_000), signaller(isolated, signal.SIGTERM))
+    assert record.outcome == "crash"
+    assert not child.is_alive()
+    assert isolated._child is None
+
+
+def test_a_child_ends_where_there_are_no_process_groups(monkeypatch):
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    child.start()
+    monkeypatch.delattr(os, "killpg")
+    isolate._end(child, 0.1)
+    assert child.exitcode not in (None, 0)
 
 
 @pytest.mark.slow

@@ -1,0 +1,65 @@
+"""What ``python -m bench predict`` says at its end: counts, where pictures are, what is next."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.next_steps import bench_command
+
+_MAX_TIMES = 1000  # a stream may never end
+
+
+class PredictSummary:
+    """Counts the lines of predictions."""
+
+    def __init__(self) -> None:
+        self._labels: Counter[str] = Counter()
+        self._times: list[float] = []
+        self.count = self.failed = 0
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Count a line."""
+        self.count += 1
+        if "error" in line:
+            self.failed += 1
+            return
+        if line["label"] is not None:
+            self._labels[line["label"]] += 1
+        if len(self._times) < _MAX_TIMES:
+            self._times.append(line["ms"])
+
+    def lines(self) -> Iterator[str]:
+        """Yield what the counts say."""
+        if self._times:
+            counts = ", ".join(f"{count} {name}" for name, count in self._labels.most_common(5))
+            yield (
+                f"{self.count} image{'s' if self.count > 1 else ''}: {counts or 'no labels'}; "
+                f"{median(self._times):.0f} ms each"
+            )
+        if self.failed:
+            yield f"{self.failed} of {self.count} images could not be predicted"
+
+
+def what_next(
+    model: Path, maps: Path | None, sources: Sequence[str], *, drawn: bool, exportable: bool
+) -> Iterator[str]:
+    """Yield where the pictures are, and what else the model can do.
+
+    Args:
+        model: File of the model.
+        maps: Folder of the pictures, where they were asked for.
+        sources: Where the images came from.
+        drawn: Whether the model gives maps.
+        exportable: Whether the file can be exported.
+    """
+    if maps is not None:
+        yield f"pictures in {maps}: heat maps, overlays, and scale.png, which explains the colors"
+    elif drawn:
+        yield "for pictures of where the defects are: --maps FOLDER"
+    if exportable and maps is not None:
+        folders = [source for source in sources if Path(source).is_dir()]
+        images = ["--images", *folders] if folders else ["--data-dir", "DATA"]
+        command = bench_command("export", model, "--format", "onnx", *images, extra="onnx")
+        yield f"for other programs: {command}"
