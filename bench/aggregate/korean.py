@@ -77,6 +77,7 @@ _HEADINGS = {
     "Notes": "주석",
     "Profile": "프로필",
     "Protocol": "프로토콜",
+    "Class of machine": "장치 종류",
     "Environment": "환경",
     "Thresholds": "임계값",
     "Cost": "비용",
@@ -221,6 +222,7 @@ _OVERVIEW = {
         "모델 {all}개 중 {ran}개가 실행되었고 {ranked}개에 순위가 있음"
     ),
     "no run on {datasets}": "{datasets}에서 실행 없음",
+    "{own} of {all} categories": "범주 {all}개 중 {own}개",
     "{own} of {all} categories of {dataset}": "{dataset}의 범주 {all}개 중 {own}개",
     "Anomaly-detection models behind one interface": "하나의 인터페이스로 다루는 이상 탐지 모델",
     "Reverse Distillation: does a ConvNeXt teacher beat a ResNet teacher?": (

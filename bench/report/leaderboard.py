@@ -32,7 +32,13 @@ from bench.report.leaderboard_tables import quality_tables, study_table
 from bench.studies import STUDIES
 from datasets_lib.atomic import atomic_path
 
-__all__ = ["leaderboard_csv", "leaderboard_markdown", "summary_rows", "write_leaderboard"]
+__all__ = [
+    "leaderboard_csv",
+    "leaderboard_markdown",
+    "summary_rows",
+    "write_board",
+    "write_leaderboard",
+]
 
 
 def write_leaderboard(
@@ -53,15 +59,23 @@ def write_leaderboard(
         OSError: A file could not be written; an older one is whole.
     """
     boards: dict[str, Board] = {}
-    paths = tuple(folder / f"LEADERBOARD.{name}" for name in formats)
-    for name, path in zip(formats, paths, strict=True):
+    paths = []
+    for name in formats:
         own = "en" if name in _FOR_MACHINES else lang
         with language(own):
             if own not in boards:
                 boards[own] = make_board(records)
-            text = FORMATS[name](boards[own])
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+            paths += write_board(boards[own], folder, [name])
+    return tuple(paths)
+
+
+def write_board(board: Board, folder: Path, formats: Sequence[str] = ("md", "csv")) -> list[Path]:
+    """Write the tables of a board that was made already; see `write_leaderboard`."""
+    paths = []
+    for name in formats:
+        paths.append(folder / f"LEADERBOARD.{name}")
+        with atomic_path(paths[-1]) as temporary:
+            temporary.write_text(FORMATS[name](board), encoding="utf-8", newline="\n")
     return paths
 
 
@@ -107,7 +121,8 @@ def _markdown(board: Board) -> str:
     if board.sections:
         parts.append(f"## {say('Runs')}")
     for runs in board.sections:
-        parts += [f"### {say('Profile')} `{runs.profile}`, {runs.environment}", provenance(runs)]
+        machine = board.machines[runs.environment]
+        parts += [f"### {say('Profile')} `{runs.profile}`, {machine}", provenance(runs)]
     parts.extend(without_study(board.records))
     parts.extend(unfinished(board.records))
     parts.extend(notes.definitions())

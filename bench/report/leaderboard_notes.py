@@ -36,6 +36,7 @@ def provenance(runs: ComparableRuns) -> str:
         ),
         f"- {say('Protocol')}: {_protocol(records)}",
         *_thresholds([record for record in records if task_of(record) == "anomaly"]),
+        f"- {say('Class of machine')}: {runs.environment}",
         f"- {say('Environment')}: {_environment(records)}",
     ]
     if profile := PROFILES.get(runs.profile):
