@@ -186,7 +186,7 @@ def _coverage(source: Source, t: Words) -> Iterator[str]:
     if source.failed:
         yield t("{count} failed the last time they ran", count=len(source.failed))
     yield t(
-        "{models} models, {datasets} datasets; {skipped} skipped",
+        "models: {models}, datasets: {datasets}, skipped: {skipped}",
         models=len({record.case.model for record in finished}),
         datasets=len({record.case.dataset for record in finished}),
         skipped=len(skipped),

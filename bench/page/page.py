@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeGuard
 from xml.etree.ElementTree import Element
 
 from bench.aggregate.language import language
 from bench.page.cards import cards
 from bench.page.case_page import case_page
 from bench.page.markup import document, element, printable
-from bench.page.questions import charts, history
+from bench.page.questions import charts, history, legend
 from bench.page.source import Source, page_name
 from bench.page.table import results_table, row_keys
 from bench.page.words import Words, words
@@ -96,11 +97,16 @@ def index_page(source: Source, lang: str = "en", *, linked: bool = True) -> str:
         }
         main.append(element("div", table, **region))
         main.append(element("nav", class_="pages", aria_label=t("Pages"), hidden=True))
-        main.append(element("h2", t("Charts"), id="charts"))
-    sections = [*(charts(question, keys, t) for question in source.questions)]
-    sections += [history(source, t), _failed(source, t, linked=linked), _notes(t)]
-    main.extend([section for section in sections if section is not None])
+    drawn = list(filter(_exists, (charts(question, keys, t) for question in source.questions)))
+    if drawn:
+        main.extend([element("h2", t("Charts"), id="charts"), legend(t), *drawn])
+    rest = [history(source, t), _failed(source, t, linked=linked), _notes(t)]
+    main.extend(filter(_exists, rest))
     return document(t("Results"), lang, [*body, main], script=True)
+
+
+def _exists(section: Element | None) -> TypeGuard[Element]:
+    return section is not None  # an element without children is false
 
 
 def _about(source: Source, t: Words) -> Element:

@@ -154,17 +154,23 @@ def test_hostile_names_add_no_element(tmp_path):
 def test_only_pictures_of_the_results_folder_are_shown(tmp_path):
     record = make("rd_resnet18", "parts.bottle", curve=[[1.0, 2.0], [2.0, 1.0]])
     folder = tmp_path / "results"
-    inside = plot_learning_curve(record, folder / "runs" / "x" / "curve.png")
+    inside = plot_learning_curve(record, folder / "runs" / "x" / "errors.png")
     outside = plot_learning_curve(record, tmp_path / "secret.png")
     (folder / "runs" / "x" / "text.png").write_text("no picture")
     artifacts = {
-        "curve": "runs/x/curve.png",
+        "errors": "runs/x/errors.png",
+        "curve": "runs/x/errors.png",  # drawn by the page itself
         "secret": "../secret.png",
         "absolute": str(outside),
         "text": "runs/x/text.png",
         "gone": "runs/x/gone.png",
     }
     index = write_page([write([replace(record, artifacts=artifacts)], folder)], folder)
+    (page,) = (index.parent / "cases").iterdir()
+    (source,) = Tags(page.read_text()).values("src")
+    assert source == "../runs/x/errors.png"
+    assert (page.parent / source).resolve() == inside.resolve()
+    index = write_page([folder / "runs" / "records.jsonl"], tmp_path / "elsewhere")
     (page,) = (index.parent / "cases").iterdir()
     (source,) = Tags(page.read_text()).values("src")
     content = base64.b64decode(source.partition("base64,")[2])
