@@ -50,15 +50,17 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
     """Draw the ranking metric of each configuration, with a panel per study and dataset.
 
     A panel is the mean over the dataset's categories, or its only one. Records of two profiles or
-    machines never share a panel; panels with ranked rows come first.
+    machines never share a panel; panels with ranked rows come first. Smoke runs, which measure
+    nothing, are drawn where there are no others.
 
     Raises:
         ValueError: No record has a value of the metric that ranks.
         OSError: The file could not be written.
     """
     board = make_board(records)
+    serious = [own for own in board.studies if own.runs.profile != "smoke"]
     several = len(board.sections) > 1
-    panels = [panel for own in board.studies for panel in _panels(own, named=several)]
+    panels = [p for own in serious or board.studies for p in _panels(own, named=several)]
     panels.sort(key=lambda panel: -sum(place.ranked for place in panel.places))
     if not panels:
         raise ValueError(

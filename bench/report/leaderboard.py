@@ -104,8 +104,9 @@ def _markdown(board: Board) -> str:
         parts.append(f"## {say('Overview')}")
         parts.extend(overview(board, notes))
     for name, group in groupby(board.studies, key=lambda own: own.study.name):
-        parts.append(f"## {say('Study')} `{name}`")
         of_study = list(group)
+        original = notes.mark(say(of_study[0].study.layout_note))
+        parts.append(f"## {say('Study')} `{name}`{original}")
         for own in of_study:
             parts.extend(_study(own, notes))
         study = of_study[0].study
@@ -140,8 +141,7 @@ def _study(own: StudyRuns, notes: Footnotes) -> Iterator[str]:
         reported = study.call(study.report, study, usual)
     if study.layout or not reported:
         for ranked in own.main:
-            layout_note = notes.mark(say(study.layout_note)) if study.layout_note else ""
-            yield f"#### {ranked.table.title}{layout_note}"
+            yield f"#### {ranked.table.title}"
             yield from study_table(ranked, notes)
             yield from published_table(ranked, own.runs.profile, notes)
     yield from reported

@@ -62,7 +62,7 @@ def kind_of_runs(runs: ComparableRuns) -> str:
     if scratch := sum(not r.case.pretrained and _has_weights(r) for r in records):
         limits.append(
             say(
-                "{count} of {all} from random weights in place of pretrained ones",
+                "{count} of {all} runs start from random weights",
                 count=scratch,
                 all=len(records),
             )
@@ -71,7 +71,7 @@ def kind_of_runs(runs: ComparableRuns) -> str:
         least = percent(min(short))
         limits.append(
             say(
-                "{count} of {all} trained for part of their budget ({least})",
+                "{count} of {all} runs had part of their training budget (as little as {least})",
                 count=len(short),
                 all=len(records),
                 least=least,
