@@ -21,9 +21,17 @@ def opening_of(records):
 @pytest.mark.parametrize(
     ("fields", "words", "absent"),
     [
-        ({}, ["smoke run", "measures no model", "one replicate"], ["random weights", "training budget ("]),
+        (
+            {},
+            ["smoke run", "measures no model", "one replicate"],
+            ["random weights", "training budget ("],
+        ),
         ({"pretrained": False}, ["random weights"], []),
-        ({"protocol": {"images_seen": 500}}, ["part of their training budget (as little as 25 %)"], []),
+        (
+            {"protocol": {"images_seen": 500}},
+            ["part of their training budget (as little as 25 %"],
+            [],
+        ),
         ({"profile": "standard"}, ["read with care: one replicate"], ["smoke"]),
         ({"profile": "standard", "model": "dfm_resnet18"}, ["whole budget"], ["care"]),
     ],
