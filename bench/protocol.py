@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
+from functools import cache
 from typing import Any
 
 from bench.changes import change_recipe
@@ -338,6 +339,7 @@ def shape_problem(entry: ModelEntry, plan: Protocol) -> str:
     return ""
 
 
+@cache
 def describe_shape(
     size: ImageSize | None, fit: Fit, tiles: tuple[int, int] | None, overlap: int
 ) -> str:

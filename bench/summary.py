@@ -8,7 +8,7 @@ from _pytest.terminal import TerminalReporter
 
 from bench.next_steps import bench_command, find_test_folder
 from bench.record import Record
-from bench.report.leaderboard import summary_rows, write_leaderboard
+from bench.report.leaderboard import summary_rows
 from bench.session import Tally
 from bench.settings import Settings
 from bench.store import Store
@@ -43,8 +43,7 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
         terminal.write_line(f"data         {remark}")
     _write_reruns(terminal, tally)
     _write_skips(terminal, tally)
-    if text := _leaderboard(settings):
-        terminal.write_line(f"leaderboard  {text}")
+    _write_results(terminal, settings)
     if environment := next((r.environment for r in reversed(tally.records) if r.environment), None):
         terminal.write_line(f"environment  {environment.get('class')}")
     _write_pictures(terminal, tally, settings)
@@ -109,17 +108,21 @@ def _could_be_pretrained(record: Record) -> bool:
     return not record.case.pretrained and entry is not None and entry.weights is not None
 
 
-def _leaderboard(settings: Settings) -> str:
-    """Write the leaderboard and return where it is, or why it could not be written."""
+def _write_results(terminal: TerminalReporter, settings: Settings) -> None:
+    """Write leaderboard and page, and where they are or why they could not be written."""
+    from bench.page.after_session import write_results
+
     try:
-        records = Store(settings.runs_dir).records()
-        if not any(record.status == "ok" for record in records):
-            return ""
-        markdown, table = write_leaderboard(records, settings.results_dir)
+        paths = write_results(Store(settings.runs_dir), settings.results_dir)
     except Exception as error:  # such as a raising report of a plugin's study
         cause = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        return f"could not be written ({cause}); the records are safe"
-    return f"{markdown} (and {table.name})"
+        text = f"could not be written ({cause}); the records are safe"
+        terminal.write_line(f"leaderboard  {text}")
+        return
+    if paths:
+        markdown, table, page = paths
+        terminal.write_line(f"leaderboard  {markdown} (and {table.name})")
+        terminal.write_line(f"page         {page}")
 
 
 def _write_skips(terminal: TerminalReporter, tally: Tally) -> None:

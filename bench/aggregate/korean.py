@@ -55,16 +55,16 @@ _HEADINGS = {
     "Inference images/s": "추론 이미지/초",
     "Latency p50 (ms)": "지연 p50 (ms)",
     "Latency p95 (ms)": "지연 p95 (ms)",
-    "Host memory, train": "호스트 메모리, 학습",
-    "Device memory, train": "장치 메모리, 학습",
-    "Host memory, inference": "호스트 메모리, 추론",
-    "Device memory, inference": "장치 메모리, 추론",
+    "Host memory in training": "호스트 메모리, 학습",
+    "Device memory in training": "장치 메모리, 학습",
+    "Host memory in inference": "호스트 메모리, 추론",
+    "Device memory in inference": "장치 메모리, 추론",
     "Model size": "모델 크기",
     "Parameters": "파라미터",
     "Trainable": "학습 가능",
     "Numbers kept": "저장된 수",
-    "FLOPs, inference": "FLOPs, 추론",
-    "FLOPs, train": "FLOPs, 학습",
+    "FLOPs in inference": "FLOPs, 추론",
+    "FLOPs in training": "FLOPs, 학습",
     "smallest quarter": "가장 작은 1/4",
     "second": "두 번째",
     "third": "세 번째",
@@ -77,6 +77,7 @@ _HEADINGS = {
     "Notes": "주석",
     "Profile": "프로필",
     "Protocol": "프로토콜",
+    "Class of machine": "장치 종류",
     "Environment": "환경",
     "Thresholds": "임계값",
     "Cost": "비용",
@@ -140,7 +141,7 @@ _REASONS = {
     "Empty: {why}.": "빈칸: {why}.",
     "Empty: not recorded.": "빈칸: 기록되지 않음.",
     "Not comparable: {why}.": "비교할 수 없음: {why}.",
-    "Without a column: {parts}.": "열이 없는 항목: {parts}.",
+    "No values of: {parts}.": "값이 없는 항목: {parts}.",
     "not measured": "측정하지 않음",
     "no device but the CPU": "CPU뿐임",
     "no training step": "학습 스텝이 없음",
@@ -167,7 +168,8 @@ _RANKS = {
         "같은 테스트 이미지에서의 짝 검정, 시드 간 변동 포함"
     ),
     "A test from each row's interval over test images and its spread over seeds (some of these "
-    "records do not keep what paired images came to, so it is the more careful one)": (
+    "records lack the results of single images, so rows cannot be paired image by image; this "
+    "test is the more careful one)": (
         "행마다의 테스트 이미지에 대한 구간과 시드 간 변동으로 하는 검정(이미지별 결과가 없는 기록이 "
         "있어 더 보수적임)"
     ),
@@ -216,11 +218,12 @@ _OVERVIEW = {
         "높은 것은 {model}, {metric} {value}."
     ),
     "{count} more tables are below.": "표 {count}개가 아래에 더 있음.",
-    "Missing: {parts}.": "부족한 것: {parts}.",
+    "Coverage: {parts}.": "실행 범위: {parts}.",
     "{ran} of {all} models ran and {ranked} rank": (
         "모델 {all}개 중 {ran}개가 실행되었고 {ranked}개에 순위가 있음"
     ),
     "no run on {datasets}": "{datasets}에서 실행 없음",
+    "{own} of {all} categories": "범주 {all}개 중 {own}개",
     "{own} of {all} categories of {dataset}": "{dataset}의 범주 {all}개 중 {own}개",
     "Anomaly-detection models behind one interface": "하나의 인터페이스로 다루는 이상 탐지 모델",
     "Reverse Distillation: does a ConvNeXt teacher beat a ResNet teacher?": (
@@ -238,11 +241,11 @@ _PARAGRAPHS = {
         "smoke 실행은 모든 것이 동작함을 몇 분 안에 보일 뿐, 모델을 재지 않음"
     ),
     "To be read with care: {limits}.": "주의해서 읽을 것: {limits}.",
-    "{count} of {all} from random weights in place of pretrained ones": (
-        "{all}개 중 {count}개는 사전학습 대신 무작위 가중치"
+    "{count} of {all} runs start from random weights": (
+        "실행 {all}개 중 {count}개는 무작위 가중치에서 시작"
     ),
-    "{count} of {all} trained for part of their budget ({least})": (
-        "{all}개 중 {count}개는 예산의 일부만 학습({least})"
+    "{count} of {all} runs had part of their training budget (as little as {least})": (
+        "실행 {all}개 중 {count}개는 학습 예산의 일부만 사용(최소 {least})"
     ),
     "Runs: {count}, replicates {replicates} (seeds {seeds})": (
         "실행 {count}개, 반복 {replicates}(시드 {seeds})"
@@ -277,7 +280,7 @@ _PARAGRAPHS = {
         "± 1.0, 픽셀 AUROC ± 0.5, 학습 모델은 ± 1.5와 ± 1.0)."
     ),
     "Quarters end at {limits} of the image.": "1/4 경계는 이미지의 {limits}.",
-    "Image AUROC of the defective images of one size or kind against all normal ones: .5 is "
+    "Image AUROC of the defective images of one size or kind against all normal ones: 50 is "
     "chance. Sizes are quarters of the defective images by the area of their defects.": (
         "한 크기 또는 종류의 결함 이미지를 모든 정상 이미지와 비교한 이미지 AUROC: .5는 우연. 크기는 "
         "결함 면적에 따른 결함 이미지의 1/4씩."
@@ -326,6 +329,11 @@ _COLUMNS = {
 }
 
 _STUDIES = {
+    "Columns and order of the original study. Its Top-1 Acc is Top-1, its Top-5 Acc is Top-5; its "
+    "Recall, Precision and F1-score are those means over classes.": (
+        "원래 연구의 열과 순서입니다. 그 연구의 Top-1 Acc는 Top-1, Top-5 Acc는 Top-5이고, Recall, "
+        "Precision, F1-score는 클래스에 대한 평균입니다."
+    ),
     "Columns and order of the original study. Its F1-Score is F1, its ROC-AUC is Image AUROC; its "
     "threshold was chosen on the test images, which the details show as test-chosen.": (
         "원본 연구의 열과 순서. 원본의 F1-Score는 F1, ROC-AUC는 Image AUROC. 원본의 임계값은 테스트 "

@@ -133,7 +133,8 @@ def _over_images(rows: Sequence[Row]) -> Ranking:
     p = over_intervals(means, known, seeds)
     method = say(
         "A test from each row's interval over test images and its spread over seeds (some of these "
-        "records do not keep what paired images came to, so it is the more careful one)"
+        "records lack the results of single images, so rows cannot be paired image by image; this "
+        "test is the more careful one)"
     )
     return _ranking(rows, all_pairs(p, means), method)
 

@@ -56,6 +56,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bench.gc_paused import gc_paused
+
+    with gc_paused():  # thousands of records live as long as the process
+        return _write(options)
+
+
+def _write(options: argparse.Namespace) -> int:
     from bench.report.leaderboard import write_leaderboard
     from bench.store import read_records
 

@@ -42,9 +42,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _close(nightly: "Nightly", verdicts: "Verdicts") -> int:
-    """Write report and leaderboards, and end the night."""
+    """Write report, leaderboard and page, and end the night."""
+    from bench.page.after_session import write_results
     from bench.regression.night_report import night_report, summary
-    from bench.report.leaderboard import write_leaderboard
     from bench.run.job import now
     from datasets_lib.atomic import atomic_path
 
@@ -52,13 +52,13 @@ def _close(nightly: "Nightly", verdicts: "Verdicts") -> int:
     report = results / "nightly" / f"{verdicts.night.name}.md"
     with atomic_path(report) as temporary:
         temporary.write_text(night_report(verdicts, nightly.ledger), encoding="utf-8")
-    records = nightly.store.records()
-    if any(record.status == "ok" for record in records):
-        write_leaderboard(records, results)
+    paths = write_results(nightly.store, results)
     if not verdicts.night.ended:
         verdicts.night.end(now())
     print(summary(verdicts))
     print(f"report       {report}")
+    if paths:
+        print(f"page         {paths[-1]}")
     return verdicts.exit_code
 
 

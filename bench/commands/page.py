@@ -31,6 +31,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bench.gc_paused import gc_paused
     from bench.page.page import write_page
 
     missing = [str(path) for path in options.records if not path.is_file()]
@@ -39,5 +40,6 @@ def _run(options: argparse.Namespace) -> int:
             f"No records at {', '.join(missing)}. Run some cases first, such as "
             "pytest bench -k rd_resnet18, or name the files."
         )
-    print(write_page(options.records, options.out, options.lang, cases=options.cases))
+    with gc_paused():  # thousands of records live as long as the process
+        print(write_page(options.records, options.out, options.lang, cases=options.cases))
     return 0

@@ -1,6 +1,6 @@
 """The cards above the table: best, fastest near it, what moved, what is wrong, what is covered."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
@@ -13,6 +13,9 @@ from bench.page.markup import element, shortened
 from bench.page.source import Question, Source
 from bench.page.words import Words
 from bench.record import Record
+from bench.regression.finding import FINISHES
+from bench.regression.ledger import Alarm
+from bench.regression.series import Quantity
 from bench.study import RANKING, first_head, task_of
 
 _NEAR = 1.0
@@ -20,6 +23,9 @@ _NEAR = 1.0
 
 _OTHERS = 2
 """Maximum number of other studies whose best row is named."""
+
+_ALARMS = 2
+"""Maximum number of alarms that are named."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +36,11 @@ class Move:
         old: The run before.
         new: The newest run.
         change: Difference of the metric that ranks, positive for better.
-        fell: Whether it fell below the old run's 95 % interval over images.
     """
 
     old: Record
     new: Record
     change: float
-    fell: bool
 
     @property
     def metric(self) -> Metric:
@@ -66,22 +70,18 @@ def moves(source: Source) -> list[Move]:
             continue
         metric = metric_named(RANKING[task_of(new)])
         change = (after - before) * (1 if metric.higher_is_better else -1)
-        low, high = old.intervals.get(first_head(old), {}).get(metric.name, [None, None])
-        bound = low if metric.higher_is_better else high
-        fell = bound is not None and metric.better(bound, after)
-        found.append(Move(old, new, change, fell))
+        found.append(Move(old, new, change))
     return sorted(found, key=lambda move: (-abs(move.change), move.new.key.id))
 
 
 def cards(source: Source, t: Words) -> Element:
     """Return the section of cards."""
-    moved = moves(source)
     return element(
         "section",
         _card(t("Best"), *_best(source, t)),
         _card(t("Fastest within 1 point of the best"), *_fastest(source, t)),
-        _card(t("Biggest mover"), *_mover(moved, t)),
-        _card(t("Open alarms"), *_alarms(source, moved, t)),
+        _card(t("Biggest mover"), *_mover(moves(source), t)),
+        _card(t("Open alarms"), *_alarms(source.alarms, t)),
         _card(t("Coverage"), *_coverage(source, t)),
         class_="cards",
     )
@@ -153,13 +153,26 @@ def _mover(moved: list[Move], t: Words) -> tuple[str, ...]:
     return change, f"{moved[0].metric.heading} {old} → {new}", shortened(moved[0].new.key.id, 60)
 
 
-def _alarms(source: Source, moved: list[Move], t: Words) -> tuple[str, ...]:
-    failed, fallen = len(source.failed), sum(move.fell for move in moved)
-    counts = t("{failed} failed, {fallen} fell", failed=failed, fallen=fallen)
-    rule = t(
-        "A case failed the last time it ran, or fell below the 95 % interval of the run before."
-    )
-    return (counts if failed or fallen else t("none")), rule
+def _alarms(alarms: Sequence[Alarm], t: Words) -> Iterator[str]:
+    """Yield what the ledger of alarms holds that has no verdict, the newest first."""
+    waiting = [alarm for alarm in alarms if not alarm.verdict]
+    yield str(len(waiting)) if waiting else t("none")
+    if alarms:
+        yield t(
+            "{open} of {all} confirmed regressions have no verdict yet",
+            open=len(waiting),
+            all=len(alarms),
+        )
+    else:
+        yield t("No night has confirmed a regression here.")
+    for alarm in waiting[: -_ALARMS - 1 : -1]:
+        name = f"{alarm.raised[:10]}: {shortened(alarm.configuration, 60)}, {alarm.quantity}"
+        yield name if alarm.quantity == FINISHES else f"{name} {_worse(alarm, t)}"
+
+
+def _worse(alarm: Alarm, t: Words) -> str:
+    loss = Quantity(alarm.quantity).loss_text(alarm.loss).removeprefix("+")
+    return t("worse by {loss}", loss=loss)
 
 
 def _coverage(source: Source, t: Words) -> Iterator[str]:
@@ -170,8 +183,10 @@ def _coverage(source: Source, t: Words) -> Iterator[str]:
     )
     done = {record.key.id for record in finished}
     skipped = {r.key.id for r in source.records if r.status == "skipped"} - done
+    if source.failed:
+        yield t("{count} failed the last time they ran", count=len(source.failed))
     yield t(
-        "{models} models, {datasets} datasets; {skipped} skipped",
+        "models: {models}, datasets: {datasets}, skipped: {skipped}",
         models=len({record.case.model for record in finished}),
         datasets=len({record.case.dataset for record in finished}),
         skipped=len(skipped),

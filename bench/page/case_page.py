@@ -1,8 +1,12 @@
-"""The page of one run: its numbers, curve, pictures, environment, and how to repeat it."""
+"""The page of one run: its numbers, curve, pictures, environment, and how to repeat it.
+
+Pictures that lie below the page are linked, so that a session of a thousand cases does not write
+them twice; others are in the page.
+"""
 
 import base64
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,14 +25,17 @@ from bench.study import RANKING, first_head, task_of
 _TYPES = {".png": (b"\x89PNG", "image/png"), ".jpg": (b"\xff\xd8", "image/jpeg")}
 """First bytes and media type of pictures, by suffix."""
 
+_CURVE = "curve"
+"""Picture of the training loss, which the page draws itself."""
+
 
 def case_page(run: Run, source: Source, folder: Path, lang: str = "en") -> str:
-    """Return the page of a run, with its pictures in it.
+    """Return the page of a run.
 
     Args:
         run: The run.
         source: All runs, for its other replicates.
-        folder: Folder of ``index.html``; a record file within it is linked.
+        folder: Folder of ``index.html``; the record's file and pictures within it are linked.
         lang: ``en`` or ``ko``.
     """
     t, record = words(lang), run.record
@@ -41,8 +48,8 @@ def case_page(run: Run, source: Source, folder: Path, lang: str = "en") -> str:
         element("h2", t("Command")),
         element("pre", printable(repeat_command(record))),
         *_metrics(record, t),
-        *_curves(record, t),
-        *_pictures(run, t),
+        *(curves := list(_curves(record, t))),
+        *_pictures(run, folder, t, {_CURVE} if curves else set()),
         *_pairs(t("Thresholds"), _flat(record.thresholds)),
         *_pairs(t("Measurements"), record.measurements),
         *_pairs(t("Seconds"), record.timings),
@@ -118,17 +125,15 @@ def _scaled(record: Record, scale: float) -> list[list[float]]:
     return [[seen, scale * value] for seen, value in record.epochs]
 
 
-def _pictures(run: Run, t: Words) -> Iterator[Element]:
+def _pictures(run: Run, folder: Path, t: Words, drawn: Collection[str]) -> Iterator[Element]:
+    """Yield a run's pictures without those of what the page draws."""
     yield element("h2", t("Pictures"))
     found = False
     for name, path in pictures_of(run).items():
-        content = path.read_bytes()
-        start, media = _TYPES[path.suffix]
-        if content.startswith(start):
+        if name not in drawn and (source := _address(path, folder)):
             found = True
-            data = f"data:{media};base64,{base64.b64encode(content).decode()}"
             caption = element("figcaption", printable(name))
-            yield element("figure", caption, element("img", src=data, alt=printable(name)))
+            yield element("figure", caption, element("img", src=source, alt=printable(name)))
     if not found:
         yield element(
             "p",
@@ -137,6 +142,25 @@ def _pictures(run: Run, t: Words) -> Iterator[Element]:
                 "--no-pictures."
             ),
         )
+
+
+def _address(path: Path, folder: Path) -> str:
+    """Return where a page finds a picture: its path below the results, else its whole content.
+
+    Empty for a file that is no picture.
+    """
+    start, media = _TYPES[path.suffix]
+    with path.open("rb") as file:
+        if file.read(len(start)) != start:
+            return ""
+    if path.is_relative_to(folder.resolve()):
+        return _relative(path, folder)
+    return f"data:{media};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _relative(path: Path, folder: Path) -> str:
+    relative = os.path.relpath(path, (folder / "cases").resolve())
+    return quote(Path(relative).as_posix(), errors="replace")
 
 
 def _pairs(title: str, values: Mapping[str, Any]) -> Iterator[Element]:
@@ -186,8 +210,7 @@ def _record(run: Run, folder: Path, t: Words) -> Iterator[Element]:
     name = printable(run.file.name)
     where: Element = element("code", name)
     if run.file.resolve().is_relative_to(folder.resolve()):
-        relative = os.path.relpath(run.file.resolve(), (folder / "cases").resolve())
-        where = element("a", where, href=quote(Path(relative).as_posix(), errors="replace"))
+        where = element("a", where, href=_relative(run.file.resolve(), folder))
     yield element("p", where)
     line = element("pre", printable(run.record.to_json()))
     yield element("details", element("summary", t("the whole line")), line)

@@ -76,13 +76,13 @@ def shortened(text: str, length: int = 28) -> str:
 
 
 def document(title: str, lang: str, body: Iterable[Child], *, script: bool) -> str:
-    """Return a whole page, whose policy lets in its own style and script and nothing else.
+    """Return a whole page, whose policy lets in its own style, script and pictures alone.
 
     Args:
         title: Title of the window.
         lang: Language of the page.
         body: Children of the body.
-        script: Whether the page has the script.
+        script: Whether the page has the script; one that has it has no pictures.
     """
     style, style_hash = _file("page.css")
     code, code_hash = _file("page.js")
@@ -90,7 +90,7 @@ def document(title: str, lang: str, body: Iterable[Child], *, script: bool) -> s
         "default-src 'none'",
         f"style-src {style_hash}",
         *([f"script-src {code_hash}"] if script else []),
-        "img-src data:",
+        *([] if script else ["img-src 'self' data:"]),
         "base-uri 'none'",
         "form-action 'none'",
     ]

@@ -119,6 +119,8 @@ addEventListener("DOMContentLoaded", () => {
     count.textContent = kept.length
       ? words.rows.replace("{from}", from + 1).replace("{to}", to).replace("{count}", kept.length.toLocaleString("en"))
       : words.nothing;
+    table.classList.toggle("sorted", Boolean(state.sort));
+    previous.hidden = next.hidden = last === 1;
     previous.disabled = state.page <= 1;
     next.disabled = state.page >= last;
     search.value = state.q;
@@ -166,6 +168,7 @@ addEventListener("DOMContentLoaded", () => {
       const best = ranking ? "-" + ranking : "";
       change({ preset: on ? name : "", sort: on ? preset.sort || best : "" });
     });
+    button.disabled = !rows.some(preset.test);
     group.append(button);
     buttons[name] = button;
   }

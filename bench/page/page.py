@@ -3,16 +3,18 @@
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeGuard
 from xml.etree.ElementTree import Element
 
 from bench.aggregate.language import language
 from bench.page.cards import cards
 from bench.page.case_page import case_page
 from bench.page.markup import document, element, printable
-from bench.page.questions import charts, history
+from bench.page.questions import charts, history, legend
 from bench.page.source import Source, page_name
 from bench.page.table import results_table, row_keys
 from bench.page.words import Words, words
+from bench.report.paired_runs import Run
 from datasets_lib.atomic import atomic_path
 
 _OURS = re.compile(r".+-[0-9a-f]{10}\.html")
@@ -37,20 +39,35 @@ def write_page(
         OSError: A file could not be written; an older one is whole.
     """
     with language(lang):
-        return _write_pages(Source(files), folder, lang, cases=cases)
+        source = Source(files)
+        return write_pages(source, folder, source.shown if cases else (), lang, linked=cases)
 
 
-def _write_pages(source: Source, folder: Path, lang: str, *, cases: bool) -> Path:
-    written = set()
-    if cases:
-        for run in source.shown:
-            path = folder / "cases" / page_name(run.record)
-            written.add(path.name)
-            _keep(path, case_page(run, source, folder, lang).encode())
+def write_pages(
+    source: Source,
+    folder: Path,
+    runs: Iterable[Run],
+    lang: str = "en",
+    *,
+    linked: bool = True,
+) -> Path:
+    """Write ``index.html`` and the pages of some runs; return the path of ``index.html``.
+
+    Args:
+        source: What to show.
+        folder: Folder to write to.
+        runs: The runs whose pages are written; the others' stay as they are.
+        lang: ``en`` or ``ko``; the current language of tables too.
+        linked: Whether runs have pages; if not, those of earlier times go.
+    """
+    for run in runs:
+        path = folder / "cases" / page_name(run.record)
+        _keep(path, case_page(run, source, folder, lang).encode())
+    current = {page_name(run.record) for run in source.shown} if linked else set()
     for old in sorted((folder / "cases").glob("*.html")):
-        if _OURS.fullmatch(old.name) and old.name not in written:
+        if _OURS.fullmatch(old.name) and old.name not in current:
             old.unlink()
-    return _write(folder / "index.html", index_page(source, lang, linked=cases))
+    return _write(folder / "index.html", index_page(source, lang, linked=linked))
 
 
 def index_page(source: Source, lang: str = "en", *, linked: bool = True) -> str:
@@ -80,11 +97,16 @@ def index_page(source: Source, lang: str = "en", *, linked: bool = True) -> str:
         }
         main.append(element("div", table, **region))
         main.append(element("nav", class_="pages", aria_label=t("Pages"), hidden=True))
-        main.append(element("h2", t("Charts"), id="charts"))
-    sections = [*(charts(question, keys, t) for question in source.questions)]
-    sections += [history(source, t), _failed(source, t, linked=linked), _notes(t)]
-    main.extend([section for section in sections if section is not None])
+    drawn = list(filter(_exists, (charts(question, keys, t) for question in source.questions)))
+    if drawn:
+        main.extend([element("h2", t("Charts"), id="charts"), legend(t), *drawn])
+    rest = [history(source, t), _failed(source, t, linked=linked), _notes(t)]
+    main.extend(filter(_exists, rest))
     return document(t("Results"), lang, [*body, main], script=True)
+
+
+def _exists(section: Element | None) -> TypeGuard[Element]:
+    return section is not None  # an element without children is false
 
 
 def _about(source: Source, t: Words) -> Element:

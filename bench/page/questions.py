@@ -29,13 +29,12 @@ def charts(question: Question, keys: Mapping[int, str], t: Words) -> Element | N
     def key(place: object) -> str:
         return keys[id(place)]
 
-    hint = t("filled: pretrained; hollow: from random weights; gray: no rank")
+    hint = ""
     if len(placed) > MAX_DOTS:
-        hint = f"{t('{shown} of {count} rows', shown=MAX_DOTS, count=len(placed))}; {hint}"
-    front = t("line: the ranked rows that no other beats in both")
+        hint = t("{shown} of {count} rows", shown=MAX_DOTS, count=len(placed))
     figures = [
         _figure(t("Quality with its 95 % interval"), hint, quality_chart(placed, key, t)),
-        _figure(t("Quality against speed"), front, speed_chart(placed, key, t)),
+        _figure(t("Quality against speed"), "", speed_chart(placed, key, t)),
         *_over_categories(question, key, t),
     ]
     if not any(figure is not None for figure in figures):
@@ -44,9 +43,28 @@ def charts(question: Question, keys: Mapping[int, str], t: Words) -> Element | N
         "section",
         element("h3", printable(question.main.title)),
         element("p", printable(question.main.environment), class_="faint"),
+        *_methods(question, t),
         element("div", *figures, class_="charts"),
         class_="question",
     )
+
+
+def legend(t: Words) -> Element:
+    """Return what marks and lines mean in the charts of every question."""
+    text = t(
+        "Filled marks are pretrained, hollow ones start from random weights, gray ones have no "
+        "rank. A line joins the ranked rows that no other beats in both quality and speed."
+    )
+    return element("p", text, class_="faint")
+
+
+def _methods(question: Question, t: Words) -> Iterator[Element]:
+    """Yield how the ranks of a question came about, as the leaderboard's footnotes say it."""
+    if method := question.main.ranked.ranking.method:
+        yield element("p", f"{t('Ranks')}: {method}.", class_="faint")
+    methods = dict.fromkeys(each.ranked.ranking.method for each in question.categories)
+    for method in filter(None, methods):
+        yield element("p", f"{t('Ranks within a category')}: {method}.", class_="faint")
 
 
 def history(source: Source, t: Words) -> Element | None:
@@ -119,5 +137,5 @@ def _mean_ranks(rows: Sequence[Row], metric: Metric, t: Words) -> Element | None
 def _figure(title: str, hint: str, chart: Element | None) -> Element | None:
     if chart is None:
         return None
-    caption = element("figcaption", element("b", title), f" — {hint}" if hint else "")
+    caption = element("figcaption", element("b", title), f" ({hint})" if hint else "")
     return element("figure", caption, chart)

@@ -2,40 +2,49 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bench.aggregate.frame import ComparableRuns, comparable_runs, recency_key
+from bench.aggregate.frame import ComparableRuns, recency_key
+from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY
-from bench.aggregate.ranking import Place, places
+from bench.aggregate.ranking import Place
 from bench.aggregate.reference import MEAN
-from bench.aggregate.rows import Row, Table, tables
+from bench.aggregate.rows import Row, Table
 from bench.record import Record
-from bench.report.machine_names import short_names
+from bench.regression.ledger import Alarm, Ledger
+from bench.report.board import Board, RankedTable, make_board
 from bench.report.paired_runs import Run
 from bench.store import read_records
-from bench.studies import STUDIES, by_study
 
 
 @dataclass(frozen=True)
 class Group:
-    """A table with where its runs were made.
+    """A ranked table with where its runs were made.
 
     Attributes:
         section: Profile and machine, short.
         environment: Class of environment, whole.
-        table: Table of a study.
-        placed: Its rows in order.
+        ranked: Table of a study with its ranking, as the leaderboard shows it.
         partial: Rows of a mean that lack categories: they have values by category alone.
     """
 
     section: str
     environment: str
-    table: Table
-    placed: tuple[Place, ...]
+    ranked: RankedTable
     partial: tuple[Place, ...] = ()
+
+    @property
+    def table(self) -> Table:
+        """Return the table without its ranking."""
+        return self.ranked.table
+
+    @property
+    def placed(self) -> Sequence[Place]:
+        """Return its rows in order."""
+        return self.ranked.places
 
     @property
     def place(self) -> str:
@@ -70,10 +79,12 @@ class Source:
     """All runs of some record files, and everything the page derives from them.
 
     Args:
-        files: JSONL files of records, in any order.
+        files: JSONL files of records, in any order, each in a folder of a results folder.
     """
 
     def __init__(self, files: Iterable[Path]) -> None:
+        files = list(files)
+        self._folders = sorted({file.parent.parent for file in files})
         runs = [Run(r, file) for file in sorted(set(files)) for r in read_records([file])]
         self.runs = sorted(runs, key=lambda run: (recency_key(run.record), run.file.name))
 
@@ -83,25 +94,33 @@ class Source:
         return [run.record for run in self.runs]
 
     @cached_property
-    def sections(self) -> list[ComparableRuns]:
+    def board(self) -> Board:
+        """The tables of the leaderboard, whose rows, ranks and reasons the page shows."""
+        return make_board(self.records)
+
+    @property
+    def sections(self) -> Sequence[ComparableRuns]:
         """Finished records by profile and machine."""
-        return comparable_runs(self.records)
+        return self.board.sections
+
+    @cached_property
+    def alarms(self) -> list[Alarm]:
+        """The confirmed regressions that nights found in these results folders, oldest first."""
+        found = [alarm for folder in self._folders for alarm in Ledger(folder).alarms]
+        return sorted(found, key=lambda alarm: (alarm.raised, alarm.id))
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Every table of every study, in order."""
-        names = short_names(runs.environment for runs in self.sections)
+        """Every table of every study, in the order of the leaderboard."""
         return [
             Group(
-                f"{runs.profile}, {names[runs.environment]}",
-                runs.environment,
-                table,
-                tuple(places(table.rows)),
-                tuple(Place(row, EMPTY, (_count(row, table),)) for row in table.partial),
+                f"{own.runs.profile}, {own.machine}",
+                own.runs.environment,
+                ranked,
+                tuple(_unranked(row, ranked.table) for row in ranked.table.partial),
             )
-            for runs in self.sections
-            for name, of_study in by_study(runs.records).items()
-            for table in tables(of_study, STUDIES[name])
+            for own in self.board.studies
+            for ranked in own.tables
         ]
 
     @cached_property
@@ -158,8 +177,10 @@ class Source:
         return [series[key] for key in sorted(series) if len(series[key]) > 1]
 
 
-def _count(row: Row, table: Table) -> str:
-    return f"{len(row.categories)} of {len(table.shared)} categories"
+def _unranked(row: Row, table: Table) -> Place:
+    """Return the place of a row of a mean that lacks categories."""
+    count = {"own": len(row.categories), "all": len(table.shared)}
+    return Place(row, EMPTY, (say("{own} of {all} categories", **count),))
 
 
 def page_name(record: Record) -> str:

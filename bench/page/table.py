@@ -73,6 +73,8 @@ def results_table(source: Source, keys: Mapping[int, str], t: Words, *, linked: 
     body = element("tbody")
     for position, (group, place) in enumerate(lines):
         line = _line(group, place, keys[id(place)], linked=linked)
+        if position and group is not lines[position - 1][0]:
+            line.set("class", "first")
         body.append(extend(line, (element("td", cells[position]) for cells in columns.values())))
         line.tail = "\n"
     return element("table", element("thead", head), body, id="results")

@@ -8,15 +8,12 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bench.aggregate.frame import ComparableRuns, comparable_runs
-from bench.aggregate.ranking import Place, places
-from bench.aggregate.reference import MEAN
-from bench.aggregate.rows import Row, tables
+from bench.aggregate.ranking import Place
+from bench.aggregate.rows import Row
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
 from bench.record import Record
-from bench.report.machine_names import short_names
+from bench.report.board import StudyRuns, make_board
 from bench.report.row_names import distinct_names
-from bench.studies import STUDIES, by_study
 from models.catalog import MODELS
 
 if TYPE_CHECKING:
@@ -53,20 +50,17 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
     """Draw the ranking metric of each configuration, with a panel per study and dataset.
 
     A panel is the mean over the dataset's categories, or its only one. Records of two profiles or
-    machines never share a panel; panels with ranked rows come first.
+    machines never share a panel; panels with ranked rows come first. Smoke runs, which measure
+    nothing, are drawn where there are no others.
 
     Raises:
         ValueError: No record has a value of the metric that ranks.
         OSError: The file could not be written.
     """
-    sections = comparable_runs(records)
-    names = short_names(runs.environment for runs in sections)
-    panels = [
-        panel
-        for runs in sections
-        for panel in _panels(runs, names[runs.environment] if len(sections) > 1 else "")
-        if panel.rows
-    ]
+    board = make_board(records)
+    serious = [own for own in board.studies if own.runs.profile != "smoke"]
+    several = len(board.sections) > 1
+    panels = [p for own in serious or board.studies for p in _panels(own, named=several)]
     panels.sort(key=lambda panel: -sum(place.ranked for place in panel.places))
     if not panels:
         raise ValueError(
@@ -99,17 +93,12 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
     return save(figure, path)
 
 
-def _panels(runs: ComparableRuns, machine: str) -> Iterator[_Panel]:
-    where = f"\n{runs.profile}, {machine}" if machine else ""
-    for name, of_study in by_study(runs.records).items():
-        seen = set()
-        for table in tables(of_study, STUDIES[name]):
-            # The mean over a dataset's categories comes before them, and may lack some.
-            shown = [place for place in places(table.rows) if place.row.ranking]
-            if shown and (table.dataset, table.mode) not in seen:
-                if table.category == MEAN:
-                    seen.add((table.dataset, table.mode))
-                yield _Panel(f"{name}: {table.title}{where}", shown)
+def _panels(own: StudyRuns, *, named: bool) -> Iterator[_Panel]:
+    """Yield the study's main tables that have a row with a value."""
+    for ranked in own.main:
+        if shown := [each for each in ranked.places if each.row.ranking]:
+            where = f"\n{own.runs.profile}, {own.machine}" if named else ""
+            yield _Panel(f"{own.study.name}: {ranked.table.title}{where}", shown)
 
 
 def _draw(axes: "Axes", panel: _Panel) -> None:

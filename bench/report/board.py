@@ -1,6 +1,6 @@
 """Everything that the leaderboard shows, aggregated and ranked once, whatever the format."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,6 +9,7 @@ from bench.aggregate.ranking import Place, Ranking, rank_rows
 from bench.aggregate.reference import MEAN, Reference
 from bench.aggregate.rows import Table, tables
 from bench.record import Record
+from bench.report.machine_names import short_names
 from bench.studies import STUDIES, by_study
 from bench.study import Study
 from datasets_lib.catalog import DATASETS
@@ -41,16 +42,19 @@ class RankedTable:
 
 @dataclass(frozen=True)
 class StudyRuns:
-    """One study's records of one profile and class of environment, as ranked tables."""
+    """One study's records of one profile and class of environment, as ranked tables.
+
+    Attributes:
+        study: The study.
+        runs: Its records.
+        machine: Class of environment in short, which tells it from the others of the board.
+        tables: Its tables: of each dataset the mean, then the categories.
+    """
 
     study: Study
     runs: ComparableRuns
+    machine: str
     tables: tuple[RankedTable, ...]
-
-    @property
-    def machine(self) -> str:
-        """Return the first part of the class of environment."""
-        return self.runs.environment.partition(" | ")[0]
 
     @property
     def place(self) -> str:
@@ -81,11 +85,13 @@ class Board:
         records: Every record, finished or not.
         sections: The finished ones, by profile and class of environment.
         studies: By study, then by section.
+        machines: Short name of each class of environment.
     """
 
     records: Sequence[Record]
     sections: Sequence[ComparableRuns]
     studies: Sequence[StudyRuns]
+    machines: Mapping[str, str]
 
 
 def make_board(records: Iterable[Record]) -> Board:
@@ -99,22 +105,26 @@ def make_board(records: Iterable[Record]) -> Board:
         for position, runs in enumerate(ordered)
         for name, own in by_study(runs.records).items()
     ]
-    studies = [_study_runs(STUDIES[name], own) for name, _, own in sorted(found, key=_by_name)]
-    return Board(records, sections, studies)
+    machines = short_names(runs.environment for runs in sections)
+    studies = [
+        _study_runs(STUDIES[name], own, machines[own.environment])
+        for name, _, own in sorted(found, key=_by_name)
+    ]
+    return Board(records, sections, studies, machines)
 
 
 def _by_name(found: tuple[str, int, ComparableRuns]) -> tuple[str, int]:
     return found[:2]
 
 
-def _study_runs(study: Study, runs: ComparableRuns) -> StudyRuns:
+def _study_runs(study: Study, runs: ComparableRuns, machine: str) -> StudyRuns:
     variants = {record.case.variant for record in runs.records}
     references: list[Reference] = study.call(study.references, variants)
     ranked = [
         RankedTable(each, rank_rows(each.rows), tuple(_of_table(references, each)))
         for each in tables(runs.records, study)
     ]
-    return StudyRuns(study, runs, tuple(ranked))
+    return StudyRuns(study, runs, machine, tuple(ranked))
 
 
 def _of_table(references: Iterable[Reference], table: Table) -> list[Reference]:

@@ -32,7 +32,13 @@ from bench.report.leaderboard_tables import quality_tables, study_table
 from bench.studies import STUDIES
 from datasets_lib.atomic import atomic_path
 
-__all__ = ["leaderboard_csv", "leaderboard_markdown", "summary_rows", "write_leaderboard"]
+__all__ = [
+    "leaderboard_csv",
+    "leaderboard_markdown",
+    "summary_rows",
+    "write_board",
+    "write_leaderboard",
+]
 
 
 def write_leaderboard(
@@ -53,15 +59,23 @@ def write_leaderboard(
         OSError: A file could not be written; an older one is whole.
     """
     boards: dict[str, Board] = {}
-    paths = tuple(folder / f"LEADERBOARD.{name}" for name in formats)
-    for name, path in zip(formats, paths, strict=True):
+    paths = []
+    for name in formats:
         own = "en" if name in _FOR_MACHINES else lang
         with language(own):
             if own not in boards:
                 boards[own] = make_board(records)
-            text = FORMATS[name](boards[own])
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+            paths += write_board(boards[own], folder, [name])
+    return tuple(paths)
+
+
+def write_board(board: Board, folder: Path, formats: Sequence[str] = ("md", "csv")) -> list[Path]:
+    """Write the tables of a board that was made already; see `write_leaderboard`."""
+    paths = []
+    for name in formats:
+        paths.append(folder / f"LEADERBOARD.{name}")
+        with atomic_path(paths[-1]) as temporary:
+            temporary.write_text(FORMATS[name](board), encoding="utf-8", newline="\n")
     return paths
 
 
@@ -90,8 +104,9 @@ def _markdown(board: Board) -> str:
         parts.append(f"## {say('Overview')}")
         parts.extend(overview(board, notes))
     for name, group in groupby(board.studies, key=lambda own: own.study.name):
-        parts.append(f"## {say('Study')} `{name}`")
         of_study = list(group)
+        original = notes.mark(say(of_study[0].study.layout_note))
+        parts.append(f"## {say('Study')} `{name}`{original}")
         for own in of_study:
             parts.extend(_study(own, notes))
         study = of_study[0].study
@@ -107,7 +122,8 @@ def _markdown(board: Board) -> str:
     if board.sections:
         parts.append(f"## {say('Runs')}")
     for runs in board.sections:
-        parts += [f"### {say('Profile')} `{runs.profile}`, {runs.environment}", provenance(runs)]
+        machine = board.machines[runs.environment]
+        parts += [f"### {say('Profile')} `{runs.profile}`, {machine}", provenance(runs)]
     parts.extend(without_study(board.records))
     parts.extend(unfinished(board.records))
     parts.extend(notes.definitions())
@@ -125,8 +141,7 @@ def _study(own: StudyRuns, notes: Footnotes) -> Iterator[str]:
         reported = study.call(study.report, study, usual)
     if study.layout or not reported:
         for ranked in own.main:
-            layout_note = notes.mark(say(study.layout_note)) if study.layout_note else ""
-            yield f"#### {ranked.table.title}{layout_note}"
+            yield f"#### {ranked.table.title}"
             yield from study_table(ranked, notes)
             yield from published_table(ranked, own.runs.profile, notes)
     yield from reported

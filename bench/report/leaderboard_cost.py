@@ -16,16 +16,16 @@ COST_COLUMNS: Mapping[str, tuple[str, Callable[[Estimate | None], str]]] = {
     "inference_images_per_s": ("Inference images/s", quantity),
     "latency_p50_ms": ("Latency p50 (ms)", quantity),
     "latency_p95_ms": ("Latency p95 (ms)", quantity),
-    "train_rise_host_bytes": ("Host memory, train", mebibytes),
-    "train_rise_device_bytes": ("Device memory, train", mebibytes),
-    "inference_rise_host_bytes": ("Host memory, inference", mebibytes),
-    "inference_rise_device_bytes": ("Device memory, inference", mebibytes),
+    "train_rise_host_bytes": ("Host memory in training", mebibytes),
+    "train_rise_device_bytes": ("Device memory in training", mebibytes),
+    "inference_rise_host_bytes": ("Host memory in inference", mebibytes),
+    "inference_rise_device_bytes": ("Device memory in inference", mebibytes),
     "model_bytes": ("Model size", mebibytes),
     "parameters": ("Parameters", scaled),
     "trainable_parameters": ("Trainable", scaled),
     "numbers_kept": ("Numbers kept", scaled),
-    "inference_flops": ("FLOPs, inference", scaled),
-    "train_flops": ("FLOPs, train", scaled),
+    "inference_flops": ("FLOPs in inference", scaled),
+    "train_flops": ("FLOPs in training", scaled),
 }
 """Heading and format by measurement."""
 
@@ -43,7 +43,7 @@ def seeds_of(row: Row) -> str:
 def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
     """Yield sizes, speeds and memory of rows, then what was not measured anywhere and why.
 
-    A measurement without a value in any row has no column.
+    A measurement without a value in any row has no column; without any there is no table.
     """
     columns = [name for name in COST_COLUMNS if any(row.measurement(name) for row in rows)]
     fit = any(row.measurement("fit_seconds") for row in rows)
@@ -60,14 +60,15 @@ def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
         )
     headings = [say("Model"), say("Own budget"), *([say("Images seen")] if fit else [])]
     headings += [say(COST_COLUMNS[n][0]) + notes.mark(glossary.of_measurement(n)) for n in columns]
-    yield table([*headings, say("Seeds")], lines, words=(0,))
+    if columns:
+        yield table([*headings, say("Seeds")], lines, words=(0,))
     missing: dict[str, list[str]] = defaultdict(list)
     for name in [name for name in COST_COLUMNS if name not in columns]:
         reasons = dict.fromkeys(_cost_reason(row, name) for row in rows)
         missing["; ".join(reasons)].append(say(COST_COLUMNS[name][0]))
     if missing:
         parts = [f"{', '.join(names)} ({why})" for why, names in missing.items()]
-        yield say("Without a column: {parts}.", parts="; ".join(parts))
+        yield say("No values of: {parts}.", parts="; ".join(parts))
 
 
 def charges_table(rows: Sequence[Row]) -> Iterator[str]:
@@ -77,7 +78,8 @@ def charges_table(rows: Sequence[Row]) -> Iterator[str]:
         for name in COST_COLUMNS:
             charged = [record.charges[name] for record in row.records if name in record.charges]
             parts = dict.fromkeys(part for own in charged for part in own)
-            if len(row.records) == len(charged) and len(parts) > 1:
+            measured = row.measurement(name) is not None
+            if measured and len(row.records) == len(charged) and len(parts) > 1:
                 means = [sum(own.get(p, 0.0) for own in charged) / len(charged) for p in parts]
                 texts = [
                     f"{say(part)} {quantity(Estimate(mean, None, 1))}"

@@ -40,7 +40,7 @@ def defect_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
     headings += [say(_QUARTILES[int(name[1:]) - 1]) + area for name in sizes]
     yield f"**{say('Defects')}**" + notes.mark(
         say(
-            "Image AUROC of the defective images of one size or kind against all normal ones: .5 "
+            "Image AUROC of the defective images of one size or kind against all normal ones: 50 "
             "is chance. Sizes are quarters of the defective images by the area of their defects."
         )
     )

@@ -36,6 +36,7 @@ def provenance(runs: ComparableRuns) -> str:
         ),
         f"- {say('Protocol')}: {_protocol(records)}",
         *_thresholds([record for record in records if task_of(record) == "anomaly"]),
+        f"- {say('Class of machine')}: {runs.environment}",
         f"- {say('Environment')}: {_environment(records)}",
     ]
     if profile := PROFILES.get(runs.profile):
@@ -61,7 +62,7 @@ def kind_of_runs(runs: ComparableRuns) -> str:
     if scratch := sum(not r.case.pretrained and _has_weights(r) for r in records):
         limits.append(
             say(
-                "{count} of {all} from random weights in place of pretrained ones",
+                "{count} of {all} runs start from random weights",
                 count=scratch,
                 all=len(records),
             )
@@ -70,7 +71,7 @@ def kind_of_runs(runs: ComparableRuns) -> str:
         least = percent(min(short))
         limits.append(
             say(
-                "{count} of {all} trained for part of their budget ({least})",
+                "{count} of {all} runs had part of their training budget (as little as {least})",
                 count=len(short),
                 all=len(records),
                 least=least,

@@ -1,4 +1,4 @@
-"""The first page of the leaderboard: each study's answer, its best rows, and what is missing."""
+"""The first page of the leaderboard: each study's answer, its best rows, and what ran."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -169,4 +169,4 @@ def _missing(own: Sequence[StudyRuns]) -> str:
             )
     if absent:
         parts.append(say("no run on {datasets}", datasets=", ".join(absent)))
-    return say("Missing: {parts}.", parts="; ".join(parts))
+    return say("Coverage: {parts}.", parts="; ".join(parts))

@@ -33,7 +33,9 @@ def session(options, run_session):
 def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, store, tmp_path):
     result = session("-k", CASE[:-1], "--seeds", "2", "--benchmark-json", str(tmp_path / "b.json"))
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*[[]1/2[]]*s0*ok*AUROC*", "*leaderboard*LEADERBOARD.md*"])
+    result.stdout.fnmatch_lines(
+        ["*[[]1/2[]]*s0*ok*AUROC*", "*leaderboard*LEADERBOARD.md*", "page*index.html"]
+    )
     first, second = store.records()
     assert (first.key.id, first.status, first.seed, second.seed) == (CASE, "ok", 111, 112)
     assert first.fingerprints["images"] == {"fit": 18, "calibration": 2, "test": 12}
@@ -47,6 +49,8 @@ def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, st
     for path in first.artifacts.values():
         assert (tmp_path / "results" / path).stat().st_size > 0, path
     assert CASE.split("-")[0] in (tmp_path / "results" / "LEADERBOARD.md").read_text()
+    assert CASE in (tmp_path / "results" / "index.html").read_text()
+    assert len(list((tmp_path / "results" / "cases").glob(f"{CASE[:-1]}*.html"))) == 2
     rows = json.loads((tmp_path / "b.json").read_text())["benchmarks"]
     assert [row["param"] for row in rows] == [CASE, CASE[:-1] + "1"]
     assert rows[0]["stats"]["median"] == pytest.approx(

@@ -124,6 +124,9 @@ def test_presets_choose_and_sort(browser, pages):
     count = len(browser.run(TEXTS))
     found = {}
     for place, name in enumerate(browser.run(f"{buttons}.map(b => b.textContent)")):
+        if name == "Few-shot":
+            assert browser.run(f"{buttons}[{place}].disabled")  # no such row is here
+            continue
         browser.run(f"{buttons}[{place}].click()")
         found[name] = [column(browser, code) for code in ("rank", "image_auroc", "speed", "memory")]
         assert browser.run(pressed) == ([] if name == "Show all" else [name])
@@ -135,7 +138,6 @@ def test_presets_choose_and_sort(browser, pages):
     needed = numbers(found["Fits 8 GB"][3])
     assert 0 < len(needed) < count
     assert max(needed) <= 8192
-    assert found["Few-shot"][0] == []
     assert len(found["Show all"][0]) == count
 
 

@@ -24,6 +24,7 @@ from bench.page.page import index_page, write_page
 from bench.page.source import Source, page_name
 from bench.page.words import korean, words
 from bench.plots.run_plots import plot_learning_curve
+from bench.regression.ledger import Alarm, Ledger
 
 
 class Tags(HTMLParser):
@@ -153,17 +154,23 @@ def test_hostile_names_add_no_element(tmp_path):
 def test_only_pictures_of_the_results_folder_are_shown(tmp_path):
     record = make("rd_resnet18", "parts.bottle", curve=[[1.0, 2.0], [2.0, 1.0]])
     folder = tmp_path / "results"
-    inside = plot_learning_curve(record, folder / "runs" / "x" / "curve.png")
+    inside = plot_learning_curve(record, folder / "runs" / "x" / "errors.png")
     outside = plot_learning_curve(record, tmp_path / "secret.png")
     (folder / "runs" / "x" / "text.png").write_text("no picture")
     artifacts = {
-        "curve": "runs/x/curve.png",
+        "errors": "runs/x/errors.png",
+        "curve": "runs/x/errors.png",  # drawn by the page itself
         "secret": "../secret.png",
         "absolute": str(outside),
         "text": "runs/x/text.png",
         "gone": "runs/x/gone.png",
     }
     index = write_page([write([replace(record, artifacts=artifacts)], folder)], folder)
+    (page,) = (index.parent / "cases").iterdir()
+    (source,) = Tags(page.read_text()).values("src")
+    assert source == "../runs/x/errors.png"
+    assert (page.parent / source).resolve() == inside.resolve()
+    index = write_page([folder / "runs" / "records.jsonl"], tmp_path / "elsewhere")
     (page,) = (index.parent / "cases").iterdir()
     (source,) = Tags(page.read_text()).values("src")
     content = base64.b64decode(source.partition("base64,")[2])
@@ -266,11 +273,29 @@ def test_cards_name_the_best_the_fastest_near_it_and_what_moved(tmp_path):
     assert move.texts() == ("90.00", "70.00")
 
 
-def test_a_fall_below_the_interval_of_the_run_before_is_an_alarm(tmp_path):
-    source = Source([write(gallery(), tmp_path)])
-    (move,) = [move for move in moves(source) if move.fell]
-    assert move.texts() == ("99.00", "62.00")
-    assert "1 failed, 1 fell" in render(cards(source, words("en")))
+def test_open_alarms_are_those_of_the_ledger(tmp_path):
+    file = write(gallery(), tmp_path)
+    assert "No night has confirmed a regression here." in alarms_card(file)
+    ledger = Ledger(tmp_path)
+    case = gallery()[0].case.configuration
+    for quantity, loss, day in (("score.image_auroc", 0.0123, 1), ("latency_p50_ms", 0.25, 2)):
+        ledger.raise_alarm(Alarm(case, quantity, loss, head="a" * 40, raised=f"2026-03-0{day}T00"))
+    assert alarms_card(file) == [
+        "2",
+        "2 of 2 confirmed regressions have no verdict yet",
+        f"2026-03-02: {case}, latency_p50_ms worse by 25.00 %",
+        f"2026-03-01: {case}, score.image_auroc worse by 1.23 points",
+    ]
+    for alarm in ledger.open():
+        ledger.judge(alarm, "fixed", "in the next commit")
+    assert alarms_card(file) == ["none", "0 of 2 confirmed regressions have no verdict yet"]
+
+
+def alarms_card(file):
+    """Texts of the card of open alarms."""
+    section = cards(Source([file]), words("en"))
+    (card,) = [card for card in section if card.findtext("h3") == "Open alarms"]
+    return [text.text for text in card.iter("p")]
 
 
 def test_the_critical_difference_diagram_is_of_the_means(tmp_path):

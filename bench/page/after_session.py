@@ -1,0 +1,39 @@
+"""What a session or a night leaves for people: the leaderboard, and the page of results."""
+
+from pathlib import Path
+
+from bench.page.page import write_pages
+from bench.page.source import Source, page_name, replicates_of
+from bench.report.leaderboard import write_board
+from bench.store import Store
+
+
+def write_results(store: Store, folder: Path) -> list[Path]:
+    """Write ``LEADERBOARD.md``, ``LEADERBOARD.csv`` and ``index.html`` of a store's records.
+
+    Of the pages of runs it writes those that are not there yet, and those of their other
+    replicates, which link to them: a long history costs a short session little.
+
+    Returns:
+        The three paths; none without a finished run.
+
+    Raises:
+        OSError: A file could not be written; an older one is whole.
+    """
+    if not store.path.exists():
+        return []
+    source = Source([store.path])
+    if not source.sections:
+        return []
+    paths = write_board(source.board, folder)
+    new = {
+        id(run.record)
+        for run in source.shown
+        if not (folder / "cases" / page_name(run.record)).exists()
+    }
+    runs = [
+        run
+        for run in source.shown
+        if id(run.record) in new or any(id(r) in new for r in replicates_of(run.record, source))
+    ]
+    return [*paths, write_pages(source, folder, runs)]

@@ -1,0 +1,47 @@
+"""What a session leaves: tables and page, and pages of its own runs alone."""
+
+from fake_records import make
+
+from bench.page.after_session import write_results
+from bench.store import Store
+
+
+def run(model, seed=0, **fields):
+    return make(model, "parts.bottle", seed, profile="standard", **fields)
+
+
+def leave(folder, *records):
+    """Append records to a store and write the results; return the times of the pages of runs."""
+    store = Store(folder / "runs")
+    for record in records:
+        store.append(record)
+    paths = write_results(store, folder)
+    assert [path.name for path in paths] == ["LEADERBOARD.md", "LEADERBOARD.csv", "index.html"]
+    return {path: path.stat().st_mtime_ns for path in (folder / "cases").iterdir()}
+
+
+def test_pages_of_new_runs_are_written_and_of_their_replicates(tmp_path):
+    first = leave(tmp_path, run("padim_resnet18"), run("cfa_resnet18"))
+    assert len(first) == 2
+    for path in first:
+        path.write_bytes(b"old")
+    second = leave(tmp_path, run("cfa_resnet18", seed=1))
+    assert len(second) == 3
+    old = [path for path in second if path.read_bytes() == b"old"]
+    assert [path.name.partition("-")[0] for path in old] == ["padim_resnet18"]
+    assert "cfa_resnet18" in (tmp_path / "index.html").read_text()
+
+
+def test_the_page_of_a_run_that_was_repeated_goes(tmp_path):
+    (first,) = leave(tmp_path, run("padim_resnet18"))
+    (second,) = leave(tmp_path, run("padim_resnet18", finished="2026-02-01T00:00:00+00:00"))
+    assert first != second
+    assert not first.exists()
+
+
+def test_without_a_finished_run_nothing_is_written(tmp_path):
+    store = Store(tmp_path / "runs")
+    assert write_results(store, tmp_path) == []
+    store.append(run("padim_resnet18", status="failed"))
+    assert write_results(store, tmp_path) == []
+    assert not (tmp_path / "index.html").exists()
