@@ -14,8 +14,6 @@ from bench.store import Store
 
 NAMES = ("mean_color", "mean_feature", "flat_names", "blur", "margin", "padim_or_dfm")
 
-pytestmark = pytest.mark.xdist_group("contributing")
-
 
 @pytest.fixture(scope="module")
 def examples(root, tmp_path_factory):
@@ -30,9 +28,10 @@ def examples(root, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(root, examples, tmp_path_factory):
+def run(root, examples, tmp_path_factory, generated_once):
     """Run a session with every example loaded; return its output and its results folder."""
     home = tmp_path_factory.mktemp("home")
+    generated_once(home / "cache")
     plugins = [part for name in NAMES for part in ("--plugin", str(examples / f"{name}.py"))]
     rng = np.random.default_rng(3)
     data = home / "data" / "flat_names"

@@ -13,8 +13,9 @@ from models.components.backbone import Backbone
 
 
 @pytest.fixture
-def session_options(root, tmp_path):
+def session_options(root, tmp_path, generated_once):
     """Options of every small session; folders are the test's own."""
+    generated_once(tmp_path / "cache")
     return [
         str(root / "bench"),
         *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
