@@ -49,7 +49,8 @@ def run(root, examples, tmp_path_factory, generated_once):
         command = [sys.executable, "-m", "pytest", "bench", "-p", "no:cacheprovider", *plugins]
         command += ["--device", "cpu", "--precision", "float32", "--data-dir", str(home / "data")]
         command += ["--results-dir", str(home / "results"), "--cache-dir", str(home / "cache")]
-        command += ["--image-size", "64", "--images-seen", "64", "--no-pictures", *options]
+        command += ["--image-size", "64", "--images-seen", "64", "--no-pictures"]
+        command += ["--measure-seconds", "2", *options]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         result = subprocess.run(
             command, cwd=root, capture_output=True, text=True, env=environment, timeout=300

@@ -21,7 +21,7 @@ def session_options(root, tmp_path, generated_once):
         *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
         *("-p", "no:cacheprovider", "--device", "cpu", "--profile", "smoke"),
         *("--precision", "float32", "--cache-dir", str(tmp_path / "cache")),
-        *("--measure-seconds", "40"),  # other tests may run beside this one
+        *("--measure-seconds", "10"),  # other tests may run beside this one
         *("--results-dir", str(tmp_path / "results")),
     ]
 
