@@ -14,8 +14,6 @@ from bench.store import Store
 
 NAMES = ("mean_color", "mean_feature", "flat_names", "blur", "margin", "padim_or_dfm")
 
-pytestmark = pytest.mark.xdist_group("contributing")
-
 
 @pytest.fixture(scope="module")
 def examples(root, tmp_path_factory):
@@ -30,9 +28,10 @@ def examples(root, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(root, examples, tmp_path_factory):
+def run(root, examples, tmp_path_factory, generated_once):
     """Run a session with every example loaded; return its output and its results folder."""
     home = tmp_path_factory.mktemp("home")
+    generated_once(home / "cache")
     plugins = [part for name in NAMES for part in ("--plugin", str(examples / f"{name}.py"))]
     rng = np.random.default_rng(3)
     data = home / "data" / "flat_names"
@@ -50,7 +49,8 @@ def run(root, examples, tmp_path_factory):
         command = [sys.executable, "-m", "pytest", "bench", "-p", "no:cacheprovider", *plugins]
         command += ["--device", "cpu", "--precision", "float32", "--data-dir", str(home / "data")]
         command += ["--results-dir", str(home / "results"), "--cache-dir", str(home / "cache")]
-        command += ["--image-size", "64", "--images-seen", "64", "--no-pictures", *options]
+        command += ["--image-size", "64", "--images-seen", "64", "--no-pictures"]
+        command += ["--measure-seconds", "2", *options]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         result = subprocess.run(
             command, cwd=root, capture_output=True, text=True, env=environment, timeout=300

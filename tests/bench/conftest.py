@@ -13,14 +13,15 @@ from models.components.backbone import Backbone
 
 
 @pytest.fixture
-def session_options(root, tmp_path):
+def session_options(root, tmp_path, generated_once):
     """Options of every small session; folders are the test's own."""
+    generated_once(tmp_path / "cache")
     return [
         str(root / "bench"),
         *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
         *("-p", "no:cacheprovider", "--device", "cpu", "--profile", "smoke"),
         *("--precision", "float32", "--cache-dir", str(tmp_path / "cache")),
-        *("--measure-seconds", "40"),  # other tests may run beside this one
+        *("--measure-seconds", "10"),  # other tests may run beside this one
         *("--results-dir", str(tmp_path / "results")),
     ]
 

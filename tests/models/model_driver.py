@@ -127,8 +127,8 @@ def _squares(count, side):
     return masks
 
 
-def train(model, images, steps=3, lr=1e-3, **fields):
-    """Step Adam on the same batch and return the losses."""
+def train(model, images, steps=3, lr=1e-3, seed=None, **fields):
+    """Step Adam on the same batch, under the same noise with a seed, and return the losses."""
     model.train()
     groups = [
         {"params": parameters, "lr": lr * factor} for factor, parameters in model.parameter_groups()
@@ -136,6 +136,8 @@ def train(model, images, steps=3, lr=1e-3, **fields):
     optimizer = torch.optim.Adam(groups)
     losses = []
     for step in range(steps):
+        if seed is not None:
+            torch.manual_seed(seed)
         optimizer.zero_grad()
         loss = model.loss(batch_of(model, images, step=step, steps=steps, **fields))
         loss.backward()

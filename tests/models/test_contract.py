@@ -36,7 +36,7 @@ HEAVY = {name for name, entry in MODELS.items() if "wide_resnet50" in (entry.wei
 NAMES = [name for name, entry in MODELS.items() if entry.task == "anomaly" and name not in HEAVY]
 # EfficientAD surrounds its maps with a border of zeros, the 0.9 quantile of held-out images. At 64
 # pixels the 64 positions inside it can all lie below: images tie at 0 (efficientad_medium did).
-SIDES = {"efficientad_small": 96, "efficientad_medium": 96}
+SIDES = {"efficientad_small": 80, "efficientad_medium": 96}
 # The five components of six images span nothing else: test images fall into their middle, where the
 # densities of dfkde_resnet18 differ by 1e-5.
 TRAINING_IMAGES = {"dfkde": 24, "dfkde_resnet18": 24}
@@ -215,13 +215,14 @@ def test_training_resumes_from_a_checkpoint(name, fitted):
     if model.gathers_statistics:
         driver.gather(model, training(name))
     first, second = training(name)[:2], training(name)[2:4]
-    driver.train(model, first, **driver.training_fields(name, first))
+    driver.train(model, first, steps=2, **driver.training_fields(name, first))
     resumed = unfitted(model, name)
     resumed.load_checkpoint(saved(model.checkpoint()))
     losses = []
     for each in (model, resumed):
         torch.manual_seed(8)
-        losses.append(driver.train(each, second, **driver.training_fields(name, second)))
+        fields = driver.training_fields(name, second)
+        losses.append(driver.train(each, second, steps=2, **fields))
     assert losses[0] == losses[1]
 
 
@@ -274,15 +275,12 @@ def test_frozen_parts_stay_frozen(name, fitted):
 def test_training_lowers_the_loss_with_every_gradient_finite(name, fitted):
     if not fitted.uses_gradients:
         pytest.skip("gathers statistics alone")
-    # EfficientAD's loss is of randomly changed images: a few steps do not show through its noise.
-    steps = 24 if name.startswith("efficientad") else 6
     images = training(name)[:2]
     fields = driver.training_fields(name, images)
-    losses = driver.train(fitted, images, steps=steps, lr=1e-4, **fields)
-    if steps == 6:
-        assert min(losses[-2:]) < losses[0]
-    else:
-        assert sum(losses[-6:]) < sum(losses[:6])
+    # A few steps do not show through the noise of losses of randomly changed images, which is the
+    # same in all steps here.
+    losses = driver.train(fitted, images, steps=6, lr=1e-4, seed=11, **fields)
+    assert min(losses[-2:]) < losses[0]
     touched = [p for p in fitted.parameters() if p.grad is not None]
     assert set(touched) <= set(fitted.trainable_parameters())
     assert all(parameter.grad.isfinite().all() for parameter in touched)

@@ -40,13 +40,11 @@ def weights_dirs():
     return (Path(folder) / "weights",) if folder else ()
 
 
-pytestmark = pytest.mark.xdist_group("anomaly_task")
-
-
 @pytest.fixture(scope="module")
-def fit(tmp_path_factory):
+def fit(tmp_path_factory, generated_once):
     """Fit a model to surface's smoke texture at 64 pixels; all fits share one cache."""
     root = tmp_path_factory.mktemp("zoo")
+    generated_once(root / "cache")
     device_data = DeviceData()
 
     def fit(name, progress=quiet, images_seen=48, **options):
