@@ -164,6 +164,9 @@ _RANKS = {
     "DeLong's paired test on the same test images, spread over seeds included": (
         "같은 테스트 이미지에서의 DeLong 짝 검정, 시드 간 변동 포함"
     ),
+    "A paired jackknife test on the same test images, spread over seeds included": (
+        "같은 테스트 이미지에서의 잭나이프 짝 검정, 시드 간 변동 포함"
+    ),
     "A paired test on the same test images, spread over seeds included": (
         "같은 테스트 이미지에서의 짝 검정, 시드 간 변동 포함"
     ),
