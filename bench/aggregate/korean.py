@@ -141,6 +141,7 @@ _REASONS = {
     "Empty: {why}.": "빈칸: {why}.",
     "Empty: not recorded.": "빈칸: 기록되지 않음.",
     "Not comparable: {why}.": "비교할 수 없음: {why}.",
+    "Nothing of it was measured.": "측정한 것이 없습니다.",
     "No values of: {parts}.": "값이 없는 항목: {parts}.",
     "not measured": "측정하지 않음",
     "no device but the CPU": "CPU뿐임",
