@@ -5,10 +5,13 @@ from statistics import fmean
 
 import pytest
 
+from bench.__main__ import main
 from bench.report.leaderboard import readme_block, write_leaderboard
 from bench.store import read_records
 from bench.studies import STUDIES
 from models.catalog import MODELS
+
+FORMATS = "md,csv,html,json"
 
 
 @pytest.fixture
@@ -21,6 +24,23 @@ def records(root):
 def test_committed_tables_are_those_of_the_committed_records(root, records, tmp_path):
     for path in write_leaderboard(records, tmp_path):
         assert path.read_bytes() == (root / "results" / "baselines" / path.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_every_generated_file_is_written_again_to_the_byte(root, tmp_path):
+    files = sorted(map(str, (root / "results" / "baselines").glob("*.jsonl")))
+    written = []
+    for number, order in enumerate((files, files[::-1])):
+        folder = ["--out", str(tmp_path / str(number))]
+        assert main(["leaderboard", *order, *folder, "--format", FORMATS, "--picture"]) == 0
+        assert main(["page", *order, *folder]) == 0
+        paths = sorted((tmp_path / str(number)).rglob("*.*"))
+        written.append({p.relative_to(tmp_path / str(number)): p.read_bytes() for p in paths})
+    names = {path.name for path in written[0]}
+    assert {f"LEADERBOARD.{name}" for name in FORMATS.split(",")} < names
+    assert {"leaderboard.png", "curves_standard_mixing_cifar100.png", "index.html"} < names
+    assert sum(path.parent.name == "cases" for path in written[0]) > 40
+    assert written[0] == written[1]
 
 
 def test_the_readmes_table_is_the_one_of_the_committed_records(root, records):

@@ -3,7 +3,6 @@
 Everything here is a function of the set of records; their order changes nothing.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, total_ordering
@@ -117,8 +116,7 @@ class _Content:
 
     @cached_property
     def _text(self) -> str:
-        own = self._record
-        return json.dumps([own.metrics, own.measurements, own.error], sort_keys=True)
+        return self._record.to_json()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Content) and self._text == other._text

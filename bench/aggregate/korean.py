@@ -141,6 +141,7 @@ _REASONS = {
     "Empty: {why}.": "빈칸: {why}.",
     "Empty: not recorded.": "빈칸: 기록되지 않음.",
     "Not comparable: {why}.": "비교할 수 없음: {why}.",
+    "Nothing of it was measured.": "측정한 것이 없습니다.",
     "No values of: {parts}.": "값이 없는 항목: {parts}.",
     "not measured": "측정하지 않음",
     "no device but the CPU": "CPU뿐임",
@@ -163,6 +164,9 @@ _REASONS = {
 _RANKS = {
     "DeLong's paired test on the same test images, spread over seeds included": (
         "같은 테스트 이미지에서의 DeLong 짝 검정, 시드 간 변동 포함"
+    ),
+    "A paired jackknife test on the same test images, spread over seeds included": (
+        "같은 테스트 이미지에서의 잭나이프 짝 검정, 시드 간 변동 포함"
     ),
     "A paired test on the same test images, spread over seeds included": (
         "같은 테스트 이미지에서의 짝 검정, 시드 간 변동 포함"

@@ -23,13 +23,18 @@ from bench.aggregate.significance import (
     over_intervals,
 )
 from bench.aggregate.statistics import SIGNIFICANCE, estimate
-from bench.metrics.outcomes import Contributions, outcomes_of
+from bench.metrics.outcomes import KEPT_AS, Contributions, outcomes_of
 
 MIN_REPLICATES = 3
 """Replicates that a model with randomness needs: of three STFPM runs the best was .80, the worst
 .67, which one run alone does not show."""
 
-_CORRECTED = "{method}; corrected by Holm (comparisons: {count})"
+_PAIRED = {
+    "image_auroc": "DeLong's paired test on the same test images, spread over seeds included",
+    "image_ap": "A paired jackknife test on the same test images, spread over seeds included",
+    "top1": "A paired test on the same test images, spread over seeds included",
+}
+"""The test of rows whose images are paired, by the metric that ranks."""
 
 _INTERVAL = 2 * NormalDist().inv_cdf(0.975)
 """Width of a 95 % interval in standard errors."""
@@ -119,11 +124,7 @@ def _over_images(rows: Sequence[Row]) -> Ranking:
     paired = [run for run in images if run is not None and run.labels == _labels(images)]
     if len(paired) == len(rows):
         p = over_images(means, [run.groups for run in paired], seeds)
-        delong = "DeLong's paired test on the same test images, spread over seeds included"
-        other = "A paired test on the same test images, spread over seeds included"
-        return _ranking(
-            rows, all_pairs(p, means), say(delong if len(paired[0].groups) == 2 else other)
-        )
+        return _ranking(rows, all_pairs(p, means), say(_PAIRED[_ranking_name(rows[0])]))
     errors = [_image_error(row) for row in rows]
     known = [error for error in errors if error is not None]
     if len(known) < len(rows):
@@ -210,9 +211,13 @@ def _seed_error(row: Row) -> tuple[float, int]:
 
 def _contributions(row: Row) -> Contributions | None:
     """Return what each test image adds to the metric that ranks, averaged over seeds."""
-    head, name = row.heads[0], row.study.ranking_metric.name
-    packed = [record.outcomes.get(head, {}).get(name) for record in row.records]
+    head, name = row.heads[0], _ranking_name(row)
+    packed = [record.outcomes.get(head, {}).get(KEPT_AS.get(name, "")) for record in row.records]
     return outcomes_of([text for text in packed if text], name) if all(packed) else None
+
+
+def _ranking_name(row: Row) -> str:
+    return row.study.ranking_metric.name
 
 
 def _image_error(row: Row) -> float | None:

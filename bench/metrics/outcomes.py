@@ -1,7 +1,9 @@
 """What each test image adds to a metric, packed into a record so that two runs can be paired.
 
-AUROC reads only the order of scores, so that an image is its rank among all of them; top-1 reads
-whether an image is right. Two bytes an image, before compression, keep both exactly.
+AUROC and AP read only the order of scores, so that an image is its rank among all of them; top-1
+reads whether an image is right. Two bytes an image, before compression, keep both exactly.
+
+Metrics of pixels are not here: what an image adds to them takes its whole map.
 """
 
 import base64
@@ -17,14 +19,18 @@ Floats = npt.NDArray[np.float64]
 
 _LEVEL = 9
 
+KEPT_AS = {"image_auroc": "image_auroc", "image_ap": "image_auroc", "top1": "top1"}
+"""Name of the outcomes in a record by the metric that they pair; other metrics have none."""
+
 
 @dataclass(frozen=True)
 class Contributions:
     """A run's test images in groups whose means vary independently.
 
     Attributes:
-        groups: By group of images ``(N,)``: one number an image, whose mean is the metric. AUROC
-            has two, the defective and the normal ones (DeLong's placements); top-1 has one.
+        groups: By group of images ``(N,)``: one number an image, whose spread is the metric's.
+            AUROC has two, the defective and the normal ones (DeLong's placements, whose mean is
+            the metric), and so has AP (the jackknife's pseudo-values); top-1 has one.
         labels: What must be equal for two runs to be paired, image by image.
     """
 
@@ -65,11 +71,11 @@ def unpack(metric: str, packed: str) -> Contributions:
     """Return the contributions of a run's images.
 
     Args:
-        metric: ``image_auroc`` or ``top1``.
+        metric: One of `KEPT_AS`.
         packed: What `pack_scores` or `pack_right` returned.
 
     Raises:
-        ValueError: The text is not theirs, or AUROC lacks one of the classes.
+        ValueError: The text is not theirs, or one of the classes is missing.
     """
     kind, _, text = packed.partition(":")
     try:
@@ -83,13 +89,53 @@ def unpack(metric: str, packed: str) -> Contributions:
         raise ValueError(f"these are no outcomes of {metric}: {error}") from None
     defective = (values & 1).astype(bool)
     ranks = values >> 1
-    return Contributions(_placements(ranks[defective], ranks[~defective]), defective.tobytes())
+    if defective.all() or not defective.any():
+        raise ValueError(f"{metric} needs normal and defective images, found one class")
+    of_class = _pseudo_values if metric == "image_ap" else _placements
+    return Contributions(of_class(ranks[defective], ranks[~defective]), defective.tobytes())
+
+
+def _pseudo_values(positives: Any, negatives: Any) -> tuple[Floats, Floats]:
+    """Return the jackknife's pseudo-values of average precision, n θ − (n − 1) θ without the image.
+
+    Leaving an image out lowers the counts at its own and every lower score by one, so that sums
+    up to a score and from it on give all of them at once.
+    """
+    length = 1 + int(max(positives.max(), negatives.max()))
+    steps, others = (  # images of a class by score, the highest score first
+        np.bincount(ranks, minlength=length)[::-1].astype(np.float64)
+        for ranks in (positives, negatives)
+    )
+    hits: Floats = steps.cumsum()
+    flagged = hits + others.cumsum()
+    every = len(positives)
+
+    def precise(left_out: int, right: Floats) -> Floats:
+        """Return the precision at each score without images at or above it."""
+        ratio: Floats = right / np.maximum(flagged - left_out, 1)
+        return ratio
+
+    before = np.concatenate([[0.0], (steps * precise(0, hits)).cumsum()])[:-1]
+    ap = float((steps * precise(0, hits)).sum()) / every
+    without_normal = _from_each(steps * precise(1, hits))
+    normal = (before + without_normal) / every
+    lowered = precise(1, hits - 1)
+    # At its own score one defective image fewer counts.
+    defective = (before + _from_each(steps * lowered) - lowered) / max(every - 1, 1)
+    places = [length - 1 - ranks for ranks in (positives, negatives)]
+    sides = zip((defective[places[0]], normal[places[1]]), places, strict=True)
+    first, second = (len(at) * ap - (len(at) - 1) * left for left, at in sides)
+    return first, second
+
+
+def _from_each(values: Floats) -> Floats:
+    """Return the sum of each value and all after it."""
+    sums: Floats = values[::-1].cumsum()[::-1]
+    return sums
 
 
 def _placements(positives: Any, negatives: Any) -> tuple[Floats, Floats]:
     """Return the share of the other class that each image is on the right side of; ties half."""
-    if not len(positives) or not len(negatives):
-        raise ValueError("AUROC needs normal and defective images, found one class")
     return _share_below(positives, negatives), 1 - _share_below(negatives, positives)
 
 

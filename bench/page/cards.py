@@ -159,7 +159,7 @@ def _alarms(alarms: Sequence[Alarm], t: Words) -> Iterator[str]:
     yield str(len(waiting)) if waiting else t("none")
     if alarms:
         yield t(
-            "{open} of {all} confirmed regressions have no verdict yet",
+            "confirmed regressions without a verdict: {open} of {all}",
             open=len(waiting),
             all=len(alarms),
         )
@@ -184,7 +184,7 @@ def _coverage(source: Source, t: Words) -> Iterator[str]:
     done = {record.key.id for record in finished}
     skipped = {r.key.id for r in source.records if r.status == "skipped"} - done
     if source.failed:
-        yield t("{count} failed the last time they ran", count=len(source.failed))
+        yield t("failed in their last run: {count}", count=len(source.failed))
     yield t(
         "models: {models}, datasets: {datasets}, skipped: {skipped}",
         models=len({record.case.model for record in finished}),

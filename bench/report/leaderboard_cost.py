@@ -66,7 +66,10 @@ def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
     for name in [name for name in COST_COLUMNS if name not in columns]:
         reasons = dict.fromkeys(_cost_reason(row, name) for row in rows)
         missing["; ".join(reasons)].append(say(COST_COLUMNS[name][0]))
-    if missing:
+    told = {why for reasons in missing for why in reasons.split("; ")}
+    if not columns and told <= {say("not measured"), say("no training step")}:
+        yield say("Nothing of it was measured.")
+    elif missing:
         parts = [f"{', '.join(names)} ({why})" for why, names in missing.items()]
         yield say("No values of: {parts}.", parts="; ".join(parts))
 

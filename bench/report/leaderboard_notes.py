@@ -180,8 +180,10 @@ def _budget(protocol: dict[str, Any]) -> str:
     return f"{epochs} epochs" if epochs else "budget not recorded"
 
 
-def _value(protocol: dict[str, Any], name: str) -> str:
-    return str(protocol.get(name, "unrecorded"))
+def _value(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name, "unrecorded")
+    known = name.endswith("_bytes") and isinstance(value, int)
+    return f"{value / 2**30:.0f} GiB" if known else str(value)
 
 
 def _thresholds(records: Sequence[Record]) -> list[str]:
@@ -206,10 +208,10 @@ def _thresholds(records: Sequence[Record]) -> list[str]:
 
 def _environment(records: Sequence[Record]) -> str:
     names = sorted({name for record in records for name in record.environment} - {"class"})
-    parts = [
-        f"{name} {_distinct(_value(record.environment, name) for record in records)}"
-        for name in names
-    ]
+    parts = []
+    for name in names:
+        values = _distinct(_value(record.environment, name) for record in records)
+        parts.append(f"{name.removesuffix('_bytes')} {values}")
     return "; ".join(parts) or "not recorded"
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from fake_records import make
 
-from bench.aggregate.frame import comparable_runs, tidy_frame
+from bench.aggregate.frame import comparable_runs, recency_key, tidy_frame
 
 
 def test_a_record_is_a_row_with_its_axes_and_values():
@@ -42,3 +42,21 @@ def test_speeds_of_a_shared_machine_are_missing(name, kept):
     record.environment["exclusive"] = False
     value = tidy_frame([record])[name].iloc[0]
     assert (value == 5.0) == kept
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"auroc": 0.8},
+        {"measurements": {"latency_p50_ms": 2.0}},
+        {"recipe": "another"},
+        {"notes": {"score.image_auroc": "another"}},
+        {"environment": "cpu | torch 2.13"},
+    ],
+)
+def test_of_two_records_that_ended_at_once_the_same_counts_in_any_order(other):
+    records = [make("padim_resnet18"), make("padim_resnet18", **other)]
+    assert records[0] != records[1]
+    assert comparable_runs(records) == comparable_runs(records[::-1])
+    ordered = [sorted(order, key=recency_key) for order in (records, records[::-1])]
+    assert ordered[0] == ordered[1]

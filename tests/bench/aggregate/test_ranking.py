@@ -1,5 +1,7 @@
 """Only like ranks with like, and what has no rank says why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fake_records import make
@@ -173,6 +175,22 @@ def test_pairs_of_images_tell_rows_apart_whose_intervals_overlap():
     ranking = rank_rows(category_rows(tidy_frame(records), ZOO))
     assert [place.rank for place in ranking.places] == ["1–2", "1–2"]
     assert "more careful" in ranking.method
+
+
+def test_a_study_that_ranks_by_ap_pairs_images_too():
+    labels = np.repeat([0, 1], [80, 80])
+    records = paired_rows({"dfm_resnet18": 0.6, "dfkde_resnet18": 0.0}, labels)
+    for record in records:
+        record.metrics["score"]["image_ap"] = record.metrics["score"]["image_auroc"]
+    study = replace(ZOO, ranking="image_ap")
+    ranking = rank_rows(category_rows(tidy_frame(records), study))
+    assert [place.rank for place in ranking.places] == ["1", "2"]
+    assert ranking.method.startswith("A paired jackknife test")
+    # What is kept of an image says nothing of its map.
+    for record in records:
+        record.metrics["score"]["pixel_auroc"] = record.metrics["score"]["image_auroc"]
+    pixels = category_rows(tidy_frame(records), replace(ZOO, ranking="pixel_auroc"))
+    assert rank_rows(pixels).method.startswith("Welch's test over seeds alone")
 
 
 def test_rows_with_other_labels_are_not_paired():

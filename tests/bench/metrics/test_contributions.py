@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
+from bench.metrics.comparison import compare_resampled
 from bench.metrics.delong import auroc_test
 from bench.metrics.outcomes import outcomes_of, pack_right, pack_scores, unpack
 
@@ -40,6 +41,31 @@ def test_placements_give_delongs_variance():
     error = np.sqrt(sum(d.var(ddof=1) / len(d) for d in differences))
     interval, _ = auroc_test(*map(torch.from_numpy, (first, second, labels)))
     assert 2 * 1.959963984540054 * error == pytest.approx(interval.high - interval.low)
+
+
+@pytest.mark.parametrize("levels", [3, 20, 1_000_000])
+def test_pseudo_values_are_those_of_leaving_each_image_out(levels):
+    scores, labels = draw(levels, images=60, levels=levels)
+    groups = unpack("image_ap", pack_scores(scores, labels)).groups
+    whole = average_precision_score(labels, scores)
+    for kind, found in zip((True, False), groups, strict=True):
+        of_kind = np.flatnonzero(labels == kind)
+        rest = [np.delete(np.arange(len(labels)), image) for image in of_kind]
+        left = np.array([average_precision_score(labels[r], scores[r]) for r in rest])
+        count = len(of_kind)
+        assert found == pytest.approx(count * whole - (count - 1) * left)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_jackknife_of_a_difference_of_ap_agrees_with_the_paired_bootstrap(seed):
+    (first, labels), (second, _) = draw(1, 400), draw(1, 400)
+    second = second + np.random.default_rng(seed).normal(0, 150, len(labels)).astype(np.float32)
+    runs = [unpack("image_ap", pack_scores(x, labels)) for x in (first, second)]
+    differences = [b - a for a, b in zip(runs[0].groups, runs[1].groups, strict=True)]
+    error = np.sqrt(sum(d.var(ddof=1) / len(d) for d in differences))
+    scores = [torch.from_numpy(x) for x in (first, second)]
+    difference = compare_resampled("image_ap", *scores, torch.from_numpy(labels)).difference
+    assert 2 * 1.96 * error == pytest.approx(difference.high - difference.low, rel=0.2)
 
 
 @pytest.mark.parametrize("images", [1, 7, 8, 9, 1_000])

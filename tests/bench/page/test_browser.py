@@ -157,6 +157,14 @@ def test_pages_of_a_hundred_rows(browser, pages):
     assert browser.run("document.querySelector('.pages button:last-child').disabled") is True
 
 
+def test_three_thousand_rows_are_ready_within_two_seconds(browser, tmp_path):
+    file = write(many(2_667), tmp_path)
+    index = write_page([file], tmp_path, cases=False)
+    assert index.stat().st_size < 3_000_000
+    assert browser.open(index) < 2
+    assert browser.run("document.querySelector('[role=status]').textContent").endswith("of 3,001")
+
+
 def test_an_address_brings_its_rows_back(browser, pages):
     browser.open(pages["gallery"])
     type_into(browser, "input", "cable")

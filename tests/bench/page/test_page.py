@@ -282,13 +282,13 @@ def test_open_alarms_are_those_of_the_ledger(tmp_path):
         ledger.raise_alarm(Alarm(case, quantity, loss, head="a" * 40, raised=f"2026-03-0{day}T00"))
     assert alarms_card(file) == [
         "2",
-        "2 of 2 confirmed regressions have no verdict yet",
+        "confirmed regressions without a verdict: 2 of 2",
         f"2026-03-02: {case}, latency_p50_ms worse by 25.00 %",
         f"2026-03-01: {case}, score.image_auroc worse by 1.23 points",
     ]
     for alarm in ledger.open():
         ledger.judge(alarm, "fixed", "in the next commit")
-    assert alarms_card(file) == ["none", "0 of 2 confirmed regressions have no verdict yet"]
+    assert alarms_card(file) == ["none", "confirmed regressions without a verdict: 0 of 2"]
 
 
 def alarms_card(file):

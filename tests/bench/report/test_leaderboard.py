@@ -105,6 +105,33 @@ def test_a_row_without_any_auroc_comes_last_and_unranked():
     assert ranks(rows) == ["1", "–"]
 
 
+ZOO_LAYOUT = {
+    "image_auroc": "Image AUROC",
+    "image_ap": "Image AP",
+    "f1_best": "F1-max (test-chosen)",
+    "pixel_auroc": "Pixel AUROC",
+    "pixel_ap": "Pixel AP",
+    "aupro_30": "AUPRO@30 %",
+    "aupro_05": "AUPRO@5 %",
+    "fit_seconds": "Fit (s)",
+    "inference_images_per_s": "Inference images/s",
+    "latency_p50_ms": "Latency p50 (ms)",
+    "inference_rise_device_bytes": "Device memory in inference",
+    "parameters": "Parameters",
+}
+
+
+def test_tables_have_the_columns_of_the_original_studies_in_their_order():
+    values = dict.fromkeys(["accuracy", "precision", "recall", "f1", *ZOO_LAYOUT], 0.5)
+    record = make("rd_resnet50", "mvtec.bottle", metrics=values, measurements=values, multi=values)
+    text = leaderboard_markdown([record])
+    original, *_ = study_tables(text, "rd_backbone")
+    expected = ["Model", "Accuracy", "Precision", "Recall", "F1", "Image AUROC"]
+    assert list(original.headings) == ["Rank", *expected, "Seeds"]
+    zoo, *_ = study_tables(text, "anomaly_zoo")
+    assert list(zoo.headings) == ["Rank", "Model", *ZOO_LAYOUT.values(), "Seeds"]
+
+
 def test_order_of_records_changes_no_byte():
     rng = random.Random(0)
     records = [

@@ -1,6 +1,7 @@
 """What stands around the tables: the kind of run, and why cells are empty."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from fake_records import make
@@ -87,6 +88,14 @@ def test_a_disturbed_speed_is_left_out_with_its_reason():
     record = make("padim_resnet18", **WHOLE)
     record.environment["busy"] = True
     assert re.search(r"Latency p50.* \(on a machine that others used\)", cost_of([record])[1])
+
+
+def test_without_any_measurement_there_is_no_table_of_cost():
+    records = [make("padim_resnet18", measurements={"x": 1.0}, environment="gpu | torch")]
+    records = [replace(r, environment={"class": "gpu", "device": "cuda"}) for r in records]
+    text = leaderboard_markdown(records)
+    assert "Nothing of it was measured." in text
+    assert not [t for t in details(text, "anomaly_zoo") if "Own budget" in t.headings]
 
 
 def test_what_a_duration_covers_is_a_table():
