@@ -12,6 +12,12 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 
+LONGEST = {
+    *("test_contract.py", "test_train.py", "test_anomaly_task.py", "test_contributing.py"),
+    *("test_classification_sessions.py", "test_sessions.py"),
+}
+"""Names of the files that take more than 20 s of CPU time."""
+
 
 def _keep_byte_code():
     """Let workers and the sessions that tests start share byte code where none may be written.
@@ -38,9 +44,15 @@ def pytest_cmdline_main(config):
         return
     if config.option.numprocesses is None and all(Path(name).is_dir() for name in config.args):
         config.option.numprocesses = os.cpu_count()
-        config.option.dist = "loadfile"  # the tests of a file share its fixtures and fits
+        # The tests of a file share its fixtures and fits; files begin in the order of collection.
+        config.option.dist, config.option.loadscopereorder = "loadfile", False
         # Threads of several processes that wait for each other slow all of them down threefold.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_configure(config):

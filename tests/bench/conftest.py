@@ -27,6 +27,14 @@ def session_options(root, tmp_path, generated_once):
 
 
 @pytest.fixture
+def tiny_options(session_options, tmp_path, write_category):
+    """Options of a session on one dataset of one category, 16 images seen at 64 pixels."""
+    write_category(tmp_path / "data" / "tiny" / "tile")
+    data = str(tmp_path / "data")
+    return [*session_options, "--images-seen", "16", "--image-size", "64", "--data-dir", data]
+
+
+@pytest.fixture
 def run_session(monkeypatch):
     """Runs a session in this process.
 

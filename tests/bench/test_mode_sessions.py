@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from bench.aggregate.modes import by_category
 from bench.record import from_json
 
-NAMES = ("brushed", "grained", "printed", "woven")
+NAMES = ("nuts", "bolts", "pins")
 
 
 def run(run_session, session_options, *more):
@@ -31,20 +31,23 @@ def test_few_shot_case_trains_on_its_images_and_has_a_table(
 
 
 def test_model_for_all_categories_is_evaluated_on_each(
-    run_session, session_options, store, tmp_path
+    run_session, session_options, store, tmp_path, write_category
 ):
-    chosen = "surface.all and padim_resnet18 and scratch"
-    run(run_session, session_options, "-k", chosen, "--multi-class").assert_outcomes(passed=1)
+    for number, name in enumerate(NAMES):
+        write_category(tmp_path / "data" / "parts" / name, good=6 + number)
+    chosen = ("-k", "parts.all and padim_resnet18 and scratch", "--multi-class")
+    data = ("--data-dir", str(tmp_path / "data"))
+    run(run_session, session_options, *chosen, *data).assert_outcomes(passed=1)
     (record,) = store.records()
     assert from_json(record.to_json()) == record
-    assert record.case.id == "padim_resnet18-surface.all-default-scratch-s0"
+    assert record.case.id == "padim_resnet18-parts.all-default-scratch-s0"
     own = record.categories["score"]
     assert sorted(own) == sorted(NAMES)
     with np.load(tmp_path / "results" / record.artifacts["scores"]) as file:
         places = np.array([name.partition("/")[0] for name in file["names"]])
-        for name in NAMES:
+        for number, name in enumerate(NAMES):
             rows = places == name
-            assert rows.sum() == 64 // 4
+            assert rows.sum() == 6 + number + 6
             by_hand = roc_auc_score(file["labels"][rows], file["scores.score"][rows])
             assert own[name]["image_auroc"] == pytest.approx(by_hand)
     mean = np.mean([own[name]["image_auroc"] for name in NAMES])
@@ -52,8 +55,8 @@ def test_model_for_all_categories_is_evaluated_on_each(
     rules = {name.partition(".")[0] for name in record.thresholds["score"]}
     assert rules == set(NAMES)
     parts = {part.case.category: part for part in by_category([record])}
-    assert parts["woven"].metrics["score"] == own["woven"]
-    assert parts["woven"].thresholds["score"].keys() >= {"calibrated_p95", "best_f1"}
+    assert parts["pins"].metrics["score"] == own["pins"]
+    assert parts["pins"].thresholds["score"].keys() >= {"calibrated_p95", "best_f1"}
     text = (tmp_path / "results" / "LEADERBOARD.md").read_text()
-    assert "#### surface, one model for all categories: mean over 4 categories" in text
-    assert "### surface.woven, one model for all categories" in text
+    assert "#### parts, one model for all categories: mean over 3 categories" in text
+    assert "### parts.pins, one model for all categories" in text

@@ -17,17 +17,9 @@ CASE = "rd_resnet18-tiny.tile-default-scratch-s0"
 
 
 @pytest.fixture
-def options(session_options, tmp_path, write_category):
-    """A small session: one dataset of one category, 16 images seen at 64 pixels."""
-    write_category(tmp_path / "data" / "tiny" / "tile")
-    data = str(tmp_path / "data")
-    return [*session_options, "--images-seen", "16", "--image-size", "64", "--data-dir", data]
-
-
-@pytest.fixture
-def session(options, run_session):
+def session(tiny_options, run_session):
     """Runs it in this process."""
-    return lambda *more: run_session(*options, *more)
+    return lambda *more: run_session(*tiny_options, *more)
 
 
 def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, store, tmp_path):
@@ -227,9 +219,10 @@ def test_collecting_lists_every_id_and_imports_no_torch(root):
 @pytest.mark.slow
 @pytest.mark.parametrize("isolation", ["--no-isolate", "--isolate"])
 def test_a_session_killed_in_mid_case_goes_on_where_it_was(
-    options, store, tmp_path, root, isolation
+    tiny_options, store, tmp_path, root, isolation
 ):
-    command = [sys.executable, "-m", "pytest", *options, "--seeds", "2", "-k", CASE[:-1], isolation]
+    command = [sys.executable, "-m", "pytest", *tiny_options]
+    command += ["--seeds", "2", "-k", CASE[:-1], isolation]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -248,8 +241,8 @@ def test_a_session_killed_in_mid_case_goes_on_where_it_was(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("isolation", ["--no-isolate", "--isolate"])
-def test_an_interrupted_session_keeps_its_training(options, store, tmp_path, root, isolation):
-    options = [option if option != "16" else "20000" for option in options]
+def test_an_interrupted_session_keeps_its_training(tiny_options, store, tmp_path, root, isolation):
+    options = [option if option != "16" else "20000" for option in tiny_options]
     command = [sys.executable, "-m", "pytest", *options, "-k", CASE, isolation, "--color=yes"]
     output = tmp_path / "output"
     with output.open("w") as stdout:
@@ -271,11 +264,11 @@ def test_an_interrupted_session_keeps_its_training(options, store, tmp_path, roo
 
 
 @pytest.mark.slow
-def test_a_full_disk_fails_its_case_and_loses_nothing(options, store, tmp_path, root):
+def test_a_full_disk_fails_its_case_and_loses_nothing(tiny_options, store, tmp_path, root):
     def fill_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))
 
-    command = [sys.executable, "-m", "pytest", *options, "-k", CASE]
+    command = [sys.executable, "-m", "pytest", *tiny_options, "-k", CASE]
     where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(root)}}
     done = subprocess.run(
         [*command, "--save-models"], preexec_fn=fill_disk, capture_output=True, text=True, **where

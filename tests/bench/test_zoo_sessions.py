@@ -9,17 +9,9 @@ SHARING = "(padim or patchcore or stfpm or cfa or dfm) and resnet18 and scratch"
 
 
 @pytest.fixture
-def options(session_options, tmp_path, write_category):
-    """A small session: one dataset of one category, 16 images seen at 64 pixels."""
-    write_category(tmp_path / "data" / "tiny" / "tile")
-    data = str(tmp_path / "data")
-    return [*session_options, "--images-seen", "16", "--image-size", "64", "--data-dir", data]
-
-
-@pytest.fixture
-def session(options, run_session):
+def session(tiny_options, run_session):
     """Runs it in this process, without pictures and speeds."""
-    return lambda *more: run_session(*options, "--no-pictures", "--no-measurements", *more)
+    return lambda *more: run_session(*tiny_options, "--no-pictures", "--no-measurements", *more)
 
 
 def scores(results, record):
@@ -59,8 +51,9 @@ def test_an_image_only_model_leaves_pixel_columns_empty_with_their_reason(sessio
 
 
 @pytest.mark.slow
-def test_one_pass_models_are_measured_too(options, run_session, store, tmp_path):
-    run_session(*options, "-k", "tiny and padim_resnet18 and scratch").assert_outcomes(passed=1)
+def test_one_pass_models_are_measured_too(tiny_options, run_session, store, tmp_path):
+    result = run_session(*tiny_options, "-k", "tiny and padim_resnet18 and scratch")
+    result.assert_outcomes(passed=1)
     (record,) = store.records()
     figures = record.measurements
     for name in ("fit_seconds", "inference_images_per_s", "latency_p50_ms", "parameters"):

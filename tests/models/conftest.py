@@ -1,5 +1,7 @@
 """Tests of models run on one thread, because two that wait for each other crawl, and are seeded."""
 
+import copy
+
 import pytest
 import torch
 
@@ -16,3 +18,15 @@ def _one_thread():
 def _seeded():
     """Draw the same numbers in every run; a bound that holds by luck fails by luck."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def model(pristine):
+    """A model that the test may change; its file says which."""
+    return copy.deepcopy(pristine)
+
+
+@pytest.fixture
+def images():
+    """Three images of noise at 64 pixels."""
+    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(8))

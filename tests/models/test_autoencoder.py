@@ -24,11 +24,6 @@ def pristine():
 
 
 @pytest.fixture
-def model(pristine):
-    return copy.deepcopy(pristine)
-
-
-@pytest.fixture
 def images():
     """Smooth stripes of many phases, which a short code can hold."""
     generator = torch.Generator().manual_seed(8)

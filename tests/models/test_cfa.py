@@ -1,5 +1,3 @@
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -21,11 +19,6 @@ def make(seed=0, **options):
 @pytest.fixture(scope="module")
 def pristine():
     return make()
-
-
-@pytest.fixture
-def model(pristine):
-    return copy.deepcopy(pristine)
 
 
 @pytest.fixture(scope="module")

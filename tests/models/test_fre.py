@@ -23,16 +23,6 @@ def pristine():
     return make()
 
 
-@pytest.fixture
-def model(pristine):
-    return copy.deepcopy(pristine)
-
-
-@pytest.fixture
-def images():
-    return torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(8))
-
-
 def residuals(model, images):
     """``(B, C, h, w)`` in float64, of the definition."""
     (layer,) = model.backbone(images)

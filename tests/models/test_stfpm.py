@@ -24,16 +24,6 @@ def pristine():
     return make()
 
 
-@pytest.fixture
-def model(pristine):
-    return copy.deepcopy(pristine)
-
-
-@pytest.fixture
-def images():
-    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(8))
-
-
 def layers(model, images):
     """Unit features of teacher and student in the model's present mode, in float64."""
     entry = WEIGHTS[TAG]

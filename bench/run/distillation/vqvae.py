@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from bench.run.distillation.distill import (
     SEED,
+    Distilled,
     check_plan,
     first_and_last,
     fit_or_explain,
@@ -60,31 +61,14 @@ class VQVAEPlan:
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """The result of a training.
+class Pretrained(Distilled):
+    """The result of a training, whose losses on held-out images are squared errors.
 
     Attributes:
-        state: Tensors of the VQ-VAE, on the CPU.
-        first: Mean loss over the first hundredth of the steps.
-        last: Mean loss over the last hundredth of the steps.
-        held_out: Squared error of images that were not trained on.
-        trivial: Squared error of predicting their mean color.
         used: Share of the codes, of both resolutions, that occur in these images.
-        resumed_at: Step at which training was resumed after a kill; 0 for an unbroken run.
     """
 
-    state: dict[str, Tensor]
-    first: float
-    last: float
-    held_out: float
-    trivial: float
     used: float
-    resumed_at: int
-
-    @property
-    def explained(self) -> float:
-        """Return the share of the variance of held-out images that is explained."""
-        return 1 - self.held_out / self.trivial
 
 
 def pretrain(

@@ -1,6 +1,8 @@
 """Optimizer, learning-rate schedule and order of images, as a recipe says."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +13,12 @@ from bench.run.training.stable_adamw import StableAdamW
 from models.catalog import ClassifierRecipe, Recipe
 
 _DROP_AT = 0.95
+
+_ADAMS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "stable_adamw": StableAdamW,
+}
 
 Groups = list[tuple[float, list[Parameter]]]
 """Parameters by their factor on the recipe's learning rate."""
@@ -30,26 +38,13 @@ def build_optimizer(recipe: Recipe, parameters: Groups) -> torch.optim.Optimizer
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-    if recipe.optimizer == "stable_adamw":
-        return StableAdamW(
-            groups,
-            recipe.lr,
-            betas=recipe.betas,
-            weight_decay=recipe.weight_decay,
-            eps=recipe.eps,
-            amsgrad=recipe.amsgrad,
-        )
-    kind: type[torch.optim.Adam] = (
-        torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    )
-    return kind(
+    return _ADAMS[recipe.optimizer](
         groups,
         recipe.lr,
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,
         eps=recipe.eps,
         amsgrad=recipe.amsgrad,
-        fused=True,
     )
 
 

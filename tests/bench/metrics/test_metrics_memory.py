@@ -47,7 +47,7 @@ print(status("VmHWM") - before, peak_bytes(maps, regions))
     ("share", "dtype", "levels"),
     [
         (0.05, "float32", "apart"),
-        (0.5, "float32", "ties"),
+        pytest.param(0.5, "float32", "ties", marks=pytest.mark.slow),
         (0.95, "float32", "ties"),
         (0.5, "float16", "ties"),
         (0.95, "float64", "apart"),

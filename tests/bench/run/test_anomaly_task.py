@@ -24,7 +24,10 @@ CPU = torch.device("cpu")
 # Images seen: enough for the loss to fall, within seconds.
 BUDGET = {"stfpm_resnet18": 400, "fre_resnet18": 800, "rd_resnet18": 240, "autoencoder": 400}
 ONE_PASS = ("padim_resnet18", "patchcore_resnet18", "dfm_resnet18", "dfkde_resnet18")
-FITTED = (*ONE_PASS, *BUDGET, "cfa_resnet18", "efficientad_small")
+FITTED = (
+    *(*ONE_PASS, *BUDGET, "cfa_resnet18"),
+    pytest.param("efficientad_small", marks=pytest.mark.slow),
+)
 # The weights file of the real data lacks layer 4, and no teacher of patches is published.
 SCRATCH = ("dfkde_resnet18", "cflow_resnet18", "autoencoder", "efficientad_small")
 TRAINED = [name for name, e in MODELS.items() if e.recipes["baseline"].optimizer != "none"]
@@ -139,9 +142,7 @@ class Killed(Exception):
 @pytest.mark.parametrize(
     "name",
     [
-        name
-        if name in ("stfpm_resnet18", "fastflow_resnet18", *SMALL)
-        else pytest.param(name, marks=pytest.mark.slow)
+        name if name in ("stfpm_resnet18", *SMALL) else pytest.param(name, marks=pytest.mark.slow)
         for name in TRAINED
         if MODELS[name].task == "anomaly"
         and ("resnet18" in name or name in (*SMALL, "dinomaly_deit_tiny"))

@@ -215,6 +215,7 @@ def test_a_damaged_file_is_named_or_reads_as_well_formed(tmp_path_factory, data)
         assert split.labels.max() < len(split.classes)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_cifar100_has_its_published_statistics(real_data, tmp_path):
     unpack = real_data / "cifar100" / "unpack.py"

@@ -33,11 +33,6 @@ def pristine():
 
 
 @pytest.fixture
-def model(pristine):
-    return copy.deepcopy(pristine)
-
-
-@pytest.fixture
 def calibrated(model):
     calibrate(model, pictures(3, seed=1))
     return model

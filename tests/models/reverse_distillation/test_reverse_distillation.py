@@ -1,5 +1,3 @@
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -26,16 +24,6 @@ def make(name="rd_resnet18", seed=0, loss="per_pixel", gradient_checkpointing=Fa
 @pytest.fixture(scope="module")
 def pristine():
     return make()
-
-
-@pytest.fixture
-def model(pristine):
-    return copy.deepcopy(pristine)
-
-
-@pytest.fixture
-def images():
-    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(8))
 
 
 def test_gradient_reaches_every_layer_that_is_called(model, images):
