@@ -58,7 +58,7 @@ def real_data():
     return Path(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_category():
     """Writes a small category in MVTec AD's layout: stripes, whose defects are bright spots."""
     return _write_category

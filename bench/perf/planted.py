@@ -104,7 +104,7 @@ class Field:
 
     def _run(self, results: Path, kind: str, name: str, *more: str) -> tuple[int, str]:
         cases = KINDS[kind]
-        seeds = ["--no-measurements", "--seeds", str(self._seeds)]
+        seeds = ["--no-measurements", "--seeds", str(max(self._seeds, cases.seeds))]
         command = [
             *(sys.executable, "-m", "bench", name, *more, "-k", cases.words),
             *("--results-dir", str(results), "--profile", "smoke", "--device", "cpu"),
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder with mvtec_style/magnetic_tile")
     parser.add_argument("--folder", type=Path, default=Path("planted"), help="scratch folder")
     parser.add_argument("--out", type=Path, help="file of the table")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=0, help="more seeds")
     parser.add_argument("--only", default="", help="part of the title")
     parser.add_argument("--bisect", action="store_true", help="find the commit of each, too")
     parser.add_argument("--unchanged", type=int, default=0, metavar="N", help="nights without any")
