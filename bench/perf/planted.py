@@ -21,6 +21,9 @@ from bench.perf.plants import KINDS, PLANTS, Plant
 from bench.provenance.fingerprint import ROOT
 from bench.regression.ledger import Alarm, Ledger
 
+_START = "start"
+"""Tag of the unchanged code: a later session begins with it, not with the last plant."""
+
 _DECOY = "models/components/base.py"
 """A file of every model, in which the commits around a plant add a comment."""
 
@@ -39,9 +42,10 @@ class Field:
         self._options, self._seeds = options, seeds
         if not self._clone.exists():
             subprocess.run(["git", "clone", "-q", str(ROOT), str(self._clone)], check=True)
+            self._git("tag", _START)
         self._git("config", "user.name", "planted")
         self._git("config", "user.email", "planted@localhost")
-        self._head = self._git("rev-parse", "HEAD")
+        self._git("reset", "-q", "--hard", _START)
 
     def baseline(self, kinds: Iterable[str]) -> None:
         """Make the baselines of some kinds of cases that are not there."""
@@ -52,7 +56,7 @@ class Field:
 
     def unchanged(self, kind: str, nights: int) -> list[list[str]]:
         """Run every case again on unchanged code, night after night; return rows of the table."""
-        self._git("reset", "-q", "--hard", self._head)
+        self._git("reset", "-q", "--hard", _START)
         results = self._folder / f"{kind}-unchanged"
         shutil.rmtree(results, ignore_errors=True)
         shutil.copytree(self._folder / kind, results)
@@ -84,7 +88,7 @@ class Field:
 
     def _commit(self, plant: Plant) -> str:
         """Commit a plant between two comments; return its hash."""
-        self._git("reset", "-q", "--hard", self._head)
+        self._git("reset", "-q", "--hard", _START)
         file, decoy = self._clone / plant.file, self._clone / _DECOY
         text = file.read_text()
         if plant.old not in text:

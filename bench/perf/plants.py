@@ -32,7 +32,7 @@ KINDS = {
     ),
     "digits": Kind(
         "resnet18-digits and default and scratch",
-        ("--images-seen", "4000", "--image-size", "32"),
+        ("--images-seen", "2000", "--image-size", "32"),
         seeds=8,
     ),
 }

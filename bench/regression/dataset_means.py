@@ -4,6 +4,7 @@ A category of few test images may vary by several points between seeds; the mean
 than a tenth of one. So a loss of the mean is gated at a smaller step, `DATASET_MEAN`.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -59,7 +60,8 @@ def dataset_means(
     means = []
     for whole, members in groups.items():
         members = sorted(members, key=lambda pair: pair.series.configuration)
-        missing = _categories(names, whole) - {pair.series.configuration for pair in members}
+        every = parts_of(replace(whole, category="mean_of_0").configuration, names)
+        missing = set(every) - {pair.series.configuration for pair in members}
         if len(members) > 1 and not missing:
             of_each = [cases[pair.series.configuration] for pair in members]
             means += [DatasetMean(of_each, pair) for pair in _mean_pair(whole, members)]
@@ -71,10 +73,16 @@ def screen_dataset_means(means: Sequence[DatasetMean]) -> list[Screen]:
     return screen_means([mean.pair for mean in means])
 
 
-def _categories(names: Iterable[str], whole: Case) -> set[str]:
-    """Return the configurations that are categories of a dataset under one configuration."""
-    first, last = replace(whole, category="?").configuration.split("?")
-    return {name for name in names if name.startswith(first) and name.endswith(last)}
+def parts_of(mean: str, names: Iterable[str]) -> list[str]:
+    """Return the configurations that a mean is over; none if the name is not a mean's.
+
+    >>> parts_of("padim-tiny.mean_of_2-none-scratch", ["padim-tiny.a-none-scratch", "padim-tiny"])
+    ['padim-tiny.a-none-scratch']
+    """
+    first, found, last = re.sub(r"\.mean_of_\d+-", ".?-", mean).partition("?")
+    if not found:
+        return []
+    return sorted(name for name in set(names) if name.startswith(first) and name.endswith(last))
 
 
 def _mean_pair(whole: Case, members: Sequence[Pair]) -> Iterable[Pair]:
