@@ -105,7 +105,7 @@ def generated_once(tmp_path_factory, request):
     return link
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_category():
     """Writes a small category in MVTec AD's layout: stripes, whose defects are bright spots."""
     return _write_category

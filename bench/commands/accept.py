@@ -30,6 +30,7 @@ def _run(options: argparse.Namespace) -> int:
     from bench.near_names import near_names
     from bench.provenance.commit import current_commit
     from bench.regression.baselines import Acceptance, Baselines
+    from bench.regression.dataset_means import parts_of
     from bench.regression.ledger import Ledger
 
     results = (options.results_dir or results_home() / "results").expanduser().absolute()
@@ -38,7 +39,8 @@ def _run(options: argparse.Namespace) -> int:
     known = {run.series.configuration for run in baselines.runs}
     if not options.reason.strip():
         raise CommandError("--reason: wanted why the numbers are as they should be, found nothing.")
-    if name not in known:
+    parts = parts_of(name, known) or [name]
+    if not known.issuperset(parts):
         close = near_names(name, known)
         hint = f"did you mean {' or '.join(close)}?" if close else "run python -m bench nightly."
         raise CommandError(f"{baselines.path} has no run of {name}: {hint}")
@@ -51,8 +53,9 @@ def _run(options: argparse.Namespace) -> int:
         print(f"alarm of {alarm.raised[:10]} on {alarm.quantity}: {verdict}")
     files = [ledger.path] if alarms else []
     if not options.false_alarm:
-        baselines.accept(Acceptance(name, options.reason, current_commit().commit))
-        print(f"{name}: a new baseline segment; its next run begins it")
+        for part in parts:
+            baselines.accept(Acceptance(part, options.reason, current_commit().commit))
+            print(f"{part}: a new baseline segment; its next run begins it")
         files.append(baselines.path)
     print(f"keep it in git: git add {' '.join(map(str, files))} && git commit")
     return 0

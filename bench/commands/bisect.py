@@ -27,6 +27,7 @@ def _run(options: argparse.Namespace) -> int:
     from bench.provenance.fingerprint import ROOT
     from bench.regression.bisection import BisectionError
     from bench.regression.code_tree import CodeTreeError, git, is_repository, remove_trees
+    from bench.regression.dataset_means import parts_of
     from bench.regression.ledger import Ledger
     from bench.regression.search import Question, Search, answer
     from bench.run.inputs import Finder, tapped_layers
@@ -40,8 +41,10 @@ def _run(options: argparse.Namespace) -> int:
     selected = select(options)
     case = next((one for one in selected.cases if one.configuration == name), None)
     if case is None:
+        parts = parts_of(name, (one.configuration for one in selected.cases))
+        hint = f"It is a mean: bisect one of its categories, such as {parts[0]}. " if parts else ""
         raise CommandError(
-            f"No case '{options.case}'. uv run pytest bench --collect-only -q lists them."
+            f"No case '{options.case}'. {hint}uv run pytest bench --collect-only -q lists them."
         )
     alarms = Ledger(selected.settings.results_dir).open(name)
     alarm = next((a for a in alarms if options.quantity in (None, a.quantity)), None)

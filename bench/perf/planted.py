@@ -21,6 +21,9 @@ from bench.perf.plants import KINDS, PLANTS, Plant
 from bench.provenance.fingerprint import ROOT
 from bench.regression.ledger import Alarm, Ledger
 
+_START = "start"
+"""Tag of the unchanged code: a later session begins with it, not with the last plant."""
+
 _DECOY = "models/components/base.py"
 """A file of every model, in which the commits around a plant add a comment."""
 
@@ -39,9 +42,10 @@ class Field:
         self._options, self._seeds = options, seeds
         if not self._clone.exists():
             subprocess.run(["git", "clone", "-q", str(ROOT), str(self._clone)], check=True)
+            self._git("tag", _START)
         self._git("config", "user.name", "planted")
         self._git("config", "user.email", "planted@localhost")
-        self._head = self._git("rev-parse", "HEAD")
+        self._git("reset", "-q", "--hard", _START)
 
     def baseline(self, kinds: Iterable[str]) -> None:
         """Make the baselines of some kinds of cases that are not there."""
@@ -52,7 +56,7 @@ class Field:
 
     def unchanged(self, kind: str, nights: int) -> list[list[str]]:
         """Run every case again on unchanged code, night after night; return rows of the table."""
-        self._git("reset", "-q", "--hard", self._head)
+        self._git("reset", "-q", "--hard", _START)
         results = self._folder / f"{kind}-unchanged"
         shutil.rmtree(results, ignore_errors=True)
         shutil.copytree(self._folder / kind, results)
@@ -84,7 +88,7 @@ class Field:
 
     def _commit(self, plant: Plant) -> str:
         """Commit a plant between two comments; return its hash."""
-        self._git("reset", "-q", "--hard", self._head)
+        self._git("reset", "-q", "--hard", _START)
         file, decoy = self._clone / plant.file, self._clone / _DECOY
         text = file.read_text()
         if plant.old not in text:
@@ -104,7 +108,7 @@ class Field:
 
     def _run(self, results: Path, kind: str, name: str, *more: str) -> tuple[int, str]:
         cases = KINDS[kind]
-        seeds = ["--no-measurements", "--seeds", str(self._seeds)]
+        seeds = ["--no-measurements", "--seeds", str(max(self._seeds, cases.seeds))]
         command = [
             *(sys.executable, "-m", "bench", name, *more, "-k", cases.words),
             *("--results-dir", str(results), "--profile", "smoke", "--device", "cpu"),
@@ -150,7 +154,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder with mvtec_style/magnetic_tile")
     parser.add_argument("--folder", type=Path, default=Path("planted"), help="scratch folder")
     parser.add_argument("--out", type=Path, help="file of the table")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=0, help="more seeds")
     parser.add_argument("--only", default="", help="part of the title")
     parser.add_argument("--bisect", action="store_true", help="find the commit of each, too")
     parser.add_argument("--unchanged", type=int, default=0, metavar="N", help="nights without any")

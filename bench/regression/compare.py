@@ -12,7 +12,7 @@ from bench.regression.baselines import Run
 from bench.regression.detectable import minimum_effect, plan_runs, planning_deviation
 from bench.regression.drift import LIMIT, cusum, drift_score
 from bench.regression.finding import FIXED, Finding
-from bench.regression.measures import QUALITY, SPEED, Array, Measure
+from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED, Array, Measure
 from bench.regression.memory import memory_limit, memory_suspect
 from bench.regression.outcomes import Outcome
 from bench.regression.screen import Baseline, Prior, canary_shift, fit_baseline, screen
@@ -119,8 +119,8 @@ def screen_all(
         asked = [
             pair
             for pair in pairs
-            if any(name in run.values for run in pair.tonight)
-            and any(name in run.values for run in pair.window)
+            if _has(name, pair.tonight)
+            and _has(name, pair.window)
             and not (kind == "quality" and pair.fixed)
         ]
         if asked and kind == "quality":
@@ -129,6 +129,24 @@ def screen_all(
             why = f"canaries moved by {100 * shift:+.1f} %" if moved else ""
             screens.append(_screened(SPEED, name, asked, others, shift, why))
     return screens, shift, moved
+
+
+def screen_means(pairs: Sequence[Pair]) -> list[Screen]:
+    """Screen the qualities of means over datasets; those whose MDE exceeds delta gate nothing."""
+    screens = []
+    for name in sorted({name for pair in pairs for name in pair.window[-1].values}):
+        asked = [pair for pair in pairs if _has(name, pair.tonight) and _has(name, pair.window)]
+        if not shares(name) or not asked:
+            continue
+        screen = _screened(DATASET_MEAN, name, asked, (), 0.0, "")
+        findings = [
+            replace(found, outcome="underpowered", method="its MDE exceeds what is gated")
+            if found.outcome == "suspect" and not found.mde <= DATASET_MEAN.delta
+            else found
+            for found in screen.findings
+        ]
+        screens.append(replace(screen, findings=findings))
+    return screens
 
 
 def fixed_findings(pair: Pair) -> list[Finding]:
@@ -205,7 +223,7 @@ def _screened(
     """Return the test of one quantity over configurations."""
     # The replicate of a quality is a seed, that of a speed a process.
     windows = [pair.window for pair in pairs] + list(others)
-    distinct = [_distinct(window) if measure is QUALITY else window for window in windows]
+    distinct = [window if measure is SPEED else _distinct(window) for window in windows]
     rows = _padded([measure.transform(values_at(name, window)) for window in distinct])
     prior = fit_baseline(measure, rows).prior
     baseline = fit_baseline(measure, rows[: len(pairs)], prior)
@@ -227,7 +245,7 @@ def _screened(
         reason = ""
         if planned[row] and outcome == "ok" and loss > measure.delta:
             outcome, reason = "underpowered", "its spread was never seen, only planned"
-        if measure is QUALITY and pair.equal:
+        if measure is not SPEED and pair.equal:
             outcome, reason = "ok", ""
         elif math.isnan(result.p[row]):
             outcome, reason = "underpowered", "its spread is unknown"
@@ -251,6 +269,10 @@ def _screened(
     return Screen(measure, name, pairs, baseline, findings)
 
 
+def _has(name: str, runs: Sequence[Run]) -> bool:
+    return any(name in run.values for run in runs)
+
+
 def _varies(rows: Array) -> NDArray[np.bool_]:
     """Return whether each row ``(N, M)`` has two values that differ, NaN aside."""
     later = rows[:, 1:]
@@ -267,7 +289,7 @@ def _with_planned(
     """
     if not lacking.any():
         return baseline
-    if measure is QUALITY:
+    if measure is not SPEED:
         level = measure.restore(baseline.center)
         images = np.array([max(pair.window[-1].images, 1) for pair in pairs])
         deviation = planning_deviation(np.clip(1 - level, 1e-3, 0.5), images)

@@ -57,13 +57,17 @@ class Bench:
 
 
 def confirm(
-    bench: Bench, case: Case, pair: Pair, suspects: Sequence[Finding], screens: Sequence[Screen]
+    bench: Bench,
+    cases: Sequence[Case],
+    pair: Pair,
+    suspects: Sequence[Finding],
+    screens: Sequence[Screen],
 ) -> list[Finding]:
     """Return the suspects of one configuration with what fresh runs say about them.
 
     Args:
         bench: Where it happens.
-        case: A case of the configuration.
+        cases: A case of the configuration, or one of each category that it is the mean of.
         pair: Its runs and baseline.
         suspects: What is suspected.
         screens: The tests that said so, for levels and spreads.
@@ -76,15 +80,16 @@ def confirm(
     except CodeTreeError as error:
         return [replace(finding, method=f"not confirmed: {error}") for finding in suspects]
     if all(finding.method == FIXED for finding in suspects):
-        return _fixed(bench, case, trees, base, suspects)
+        return _fixed(bench, cases[0], trees, base, suspects)
     rows = _rows(suspects, screens, pair)
     # A fixed model has the same scores for every seed, and its speed the same work.
     count = max([int(plan_runs(m, b)[0]) for m, b in rows.values()], default=RERUNS)
     apart = any(Quantity(finding.quantity).kind != "quality" for finding in suspects)
-    blocks = [_block(bench, case, trees, count, 0, apart)]
-    if any(_alarms(rows[name], blocks[0], name) for name in rows):
-        blocks.append(_block(bench, case, trees, count, 1, apart))
-    return [_judged(finding, rows.get(finding.quantity), blocks) for finding in suspects]
+    place, parts = bench.folder / pair.series.configuration, len(cases)
+    blocks = [_block(bench, cases, trees, count, place / "block0", apart)]
+    if any(_alarms(rows[name], blocks[0], name, parts) for name in rows):
+        blocks.append(_block(bench, cases, trees, count, place / "block1", apart))
+    return [_judged(finding, rows.get(finding.quantity), blocks, parts) for finding in suspects]
 
 
 def confirm_failure(bench: Bench, case: Case, window: Sequence[Run], message: str) -> Finding:
@@ -140,37 +145,44 @@ def _row(baseline: Baseline, index: int) -> Baseline:
 
 def _block(
     bench: Bench,
-    case: Case,
+    cases: Sequence[Case],
     trees: Mapping[str, CodeTree],
     count: int,
-    block: int,
+    place: Path,
     apart: bool,
 ) -> Sides:
-    first = FIRST_REPLICATE + block * count
-    cases = [replace(case, replicate=first + number) for number in range(count)]
-    place = bench.folder / case.configuration / f"block{block}"
+    block = int(place.name.removeprefix("block"))
+    seeds = range(FIRST_REPLICATE + block * count, FIRST_REPLICATE + (block + 1) * count)
+    wanted = [replace(case, replicate=seed) for seed in seeds for case in cases]
     order = run_order(count) if apart else ("AB", "BA")[block]
     settings = bench.settings if apart else replace(bench.settings, measurements=False)
-    return run_block(order, trees, cases, settings, place)
+    return run_block(order, trees, wanted, settings, place)
 
 
-def _values(measure: Measure, runs: Sequence[FreshRun], quantity: str) -> Array:
-    """Return ``(1, n)`` values on the scale of the tests, NaN for runs that did not finish."""
+def _values(measure: Measure, runs: Sequence[FreshRun], quantity: str, parts: int) -> Array:
+    """Return ``(1, n)`` values on the scale of the tests, NaN where a run did not finish.
+
+    Args:
+        measure: What was measured.
+        runs: Fresh runs; of a mean, all categories of a seed follow each other.
+        quantity: Name of the quantity.
+        parts: Number of categories that a value is the mean of; 1 for a case.
+    """
     values = []
     for run in runs:
         found = values_at(quantity, [run_of(run.record)]) if run.record else []
         values.append(found[0] if found else math.nan)
-    return measure.transform(np.array([values]))
+    return measure.transform(np.reshape(values, (-1, parts)).mean(1)[None])
 
 
-def _alarms(row: tuple[Measure, Baseline], sides: Sides, quantity: str) -> bool:
+def _alarms(row: tuple[Measure, Baseline], sides: Sides, quantity: str, parts: int) -> bool:
     measure, baseline = row
-    values = [_values(measure, sides[letter], quantity) for letter in "AB"]
+    values = [_values(measure, sides[letter], quantity, parts) for letter in "AB"]
     return check_pairs(measure, baseline, values[0], values[1]).passes(measure, baseline)
 
 
 def _judged(
-    finding: Finding, row: tuple[Measure, Baseline] | None, blocks: Sequence[Sides]
+    finding: Finding, row: tuple[Measure, Baseline] | None, blocks: Sequence[Sides], parts: int
 ) -> Finding:
     """Return a suspect with the verdict of the blocks."""
     problems = [run.problem for sides in blocks for runs in sides.values() for run in runs]
@@ -179,10 +191,11 @@ def _judged(
         return _memory(finding, blocks, problems)
     measure, baseline = row
     base, head = (
-        [_values(measure, sides[letter], finding.quantity) for sides in blocks] for letter in "AB"
+        [_values(measure, sides[letter], finding.quantity, parts) for sides in blocks]
+        for letter in "AB"
     )
     result = verdict(measure, baseline, base, head)
-    runs = sum(len(sides["A"]) for sides in blocks)
+    runs = sum(len(sides["A"]) for sides in blocks) // parts
     outcome: Outcome = "regressed" if result.regressed else "ok"
     method = f"{runs} fresh runs of either side{', by seed' if result.paired else ''}"
     if result.reason == "two modes":

@@ -14,7 +14,7 @@ from scipy.stats import t as student
 
 from bench.regression.confirm import check_block, two_modes
 from bench.regression.detectable import RELEVANT, block_levels
-from bench.regression.measures import BLOCKS, QUALITY, Array, Measure
+from bench.regression.measures import BLOCKS, Array, Measure
 from bench.regression.screen import Baseline
 
 _FEWEST_PAIRS = 3
@@ -84,7 +84,7 @@ def check_pairs(measure: Measure, baseline: Baseline, base: Array, head: Array) 
     parts = (block.drop, block.error, block.degrees, block.p)
     drop, error, degrees, p = (float(part[0]) for part in parts)
     apart = BlockTest(drop, error, degrees, p, level, paired=False)
-    if measure is not QUALITY:  # the runs of a speed are no pairs
+    if measure.scale == "log":  # a speed: its runs are no pairs
         return apart
     differences = (base - head)[0]
     differences = differences[np.isfinite(differences)]
@@ -116,7 +116,7 @@ def verdict(
     step = measure.step(baseline.center)
     sides = [np.concatenate(side, axis=1) for side in (base, head)]
     # Seeds may differ by more than delta; a speed in two groups is no noise.
-    if not reason and measure is not QUALITY and any(two_modes(s, step)[0] for s in sides):
+    if not reason and measure.scale == "log" and any(two_modes(s, step)[0] for s in sides):
         reason = "two modes"
     passed = len(tests) == BLOCKS and all(test.passes(measure, baseline) for test in tests)
     drop = float(np.mean([test.drop for test in tests]))

@@ -20,6 +20,7 @@ from bench.regression.compare import (
     values_at,
 )
 from bench.regression.confirmation import Bench, confirm, confirm_failure
+from bench.regression.dataset_means import DatasetMean, dataset_means, screen_dataset_means
 from bench.regression.finding import FINISHES, Finding
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger
@@ -47,6 +48,7 @@ class Verdicts:
         failed: Records of cases that did not finish.
         pairs: Runs and baselines of the configurations that have one.
         without: Why configurations have none, by id.
+        means: Means over datasets of which every category ran.
         screens: Tests of random qualities and of speeds.
         notes: Lines on what is unusual.
     """
@@ -56,6 +58,7 @@ class Verdicts:
     failed: list[Record] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     without: dict[str, str] = field(default_factory=dict)
+    means: list[DatasetMean] = field(default_factory=list)
     screens: list[Screen] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -101,7 +104,8 @@ def judge(
     canaries = [pair for pair in verdicts.pairs if pair.series.configuration in canary]
     others = _other_windows(verdicts, baselines)
     screens, shift, moved = screen_all(verdicts.pairs, others, _deviations(canaries))
-    verdicts.screens = screens
+    verdicts.means = dataset_means(verdicts.pairs, cases, baselines.runs)
+    verdicts.screens = [*screens, *screen_dataset_means(verdicts.means)]
     if moved:
         verdicts.notes.append(
             f"ENV-SHIFT: the canaries' speeds moved by {100 * shift:+.1f} %, so no speed is judged"
@@ -123,18 +127,23 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
     An open alarm is judged fixed where its configuration ran and lost less than half as much.
     """
     sums = drift_after(verdicts.screens)
+    regressed = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
+    means = [mean for mean in verdicts.means if mean.configuration in regressed]
+    lost = {name for mean in means for name in mean.parts}
     paired = {pair.series for pair in verdicts.pairs}
     runs = []
     for run in verdicts.runs:
         name = run.series.configuration
         mine = [finding.outcome for finding in verdicts.findings if finding.configuration == name]
+        mine += ["regressed"] if name in lost else []
         outcome = worst(mine) if run.series in paired else "first"
         runs.append(replace(run, outcome=outcome, drift=sums.get(name, {})))
-    base = {pair.series.configuration: pair.base.commit for pair in verdicts.pairs}
+    compared = [*verdicts.pairs, *(mean.pair for mean in verdicts.means)]
+    base = {pair.series.configuration: pair.base.commit for pair in compared}
     for finding in verdicts.findings:
         if finding.outcome == "regressed":
             ledger.raise_alarm(_alarm(finding, verdicts.night, base.get(finding.configuration)))
-    for pair in verdicts.pairs:
+    for pair in compared:
         for alarm in ledger.open(pair.series.configuration):
             if alarm.night != verdicts.night.name and _mended(alarm, pair, verdicts.findings):
                 ledger.judge(alarm, "fixed", f"fixed by {(verdicts.night.commit or '?')[:12]}")
@@ -197,6 +206,9 @@ def _confirm(verdicts: Verdicts, cases: Mapping[str, Case], bench: Bench, say: S
         found = [f for f in exact if f.outcome == "suspect"] + memory_findings(pair)
         screened.setdefault(pair.series.configuration, []).extend(found)
     pairs = {pair.series.configuration: pair for pair in verdicts.pairs}
+    pairs |= {mean.configuration: mean.pair for mean in verdicts.means}
+    parts = {name: [case] for name, case in cases.items()}
+    parts |= {mean.configuration: list(mean.cases) for mean in verdicts.means}
     for name in _most_suspicious_first(screened):
         suspects = [finding for finding in screened[name] if finding.outcome == "suspect"]
         if name in through:
@@ -205,7 +217,7 @@ def _confirm(verdicts: Verdicts, cases: Mapping[str, Case], bench: Bench, say: S
         if suspects:
             which = ", ".join(finding.quantity for finding in suspects)
             say(f"suspect: {name} ({which}); running both sides")
-            findings += confirm(bench, cases[name], pairs[name], suspects, verdicts.screens)
+            findings += confirm(bench, parts[name], pairs[name], suspects, verdicts.screens)
         verdicts.night.find([finding for finding in findings if _worth(finding)])
         for finding in findings:
             say(f"  {finding.outcome}: {finding.text()}")

@@ -68,6 +68,22 @@ def test_accept_closes_alarms_and_begins_a_segment(results, capsys):
     assert Baselines(results).segment(NAME) == []
 
 
+def test_to_accept_a_mean_is_to_accept_its_categories(tmp_path, capsys):
+    parts = [f"surface.{name}" for name in ("woven", "grid")]
+    baselines = Baselines(tmp_path)
+    baselines.add([run_of(make(data=data)) for data in (*parts, "tiny.tile")])
+    mean = NAME.replace("woven", "mean_of_2")
+    Ledger(tmp_path).raise_alarm(Alarm(mean, "single_scale.image_auroc", 0.01))
+    assert main(["accept", mean, "--reason", "new data", "--results-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("a new baseline segment") == 2
+    assert [alarm.verdict for alarm in Ledger(tmp_path).alarms] == ["accepted"]
+    left = Baselines(tmp_path)
+    names = [run.series.configuration for run in left.runs]
+    assert [name for name in names if left.segment(name)] == [
+        NAME.replace("surface.woven", "tiny.tile")
+    ]
+
+
 def test_a_false_alarm_keeps_the_baseline(results, capsys):
     place = ["--results-dir", str(results)]
     false = ["accept", NAME, "--false-alarm", "--reason", "a neighbor", *place]

@@ -1,169 +1,19 @@
-"""A clone of the project's code in a git repository of its own, and nights in it."""
+"""Clones of the code after a first night, and after a regression."""
 
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-PLUGIN = '''"""Two small models: one without randomness, one that trains."""
-
-import torch
-from torch import nn
-from torch.nn import functional as F
-
-from models.catalog import ModelEntry, Recipe, register_model
-from models.components.anomaly_map import of_maps, upsample_and_blur
-from models.components.base import AnomalyModel
+from code_clone import FIRST, MAPS, PLUGIN, SHIFTED, Clone
 
 
-class MeanImage(AnomalyModel):
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("total", torch.zeros(3, 16, 16))
-        self.register_buffer("count", torch.zeros(()))
-
-    def update(self, batch):
-        self.total += F.adaptive_avg_pool2d(batch.get_images(), 16).sum(0)
-        self.count += len(batch.get_images())
-
-    def compute(self):
-        self.total /= self.count
-
-    def predict(self, batch):
-        small = F.adaptive_avg_pool2d(batch.get_images(), 16)
-        maps = (small - self.total).square().mean(1)
-        return {"score": of_maps(upsample_and_blur(maps, batch.size, 2.0))}
-
-
-class MeanColor(AnomalyModel):
-    def __init__(self):
-        super().__init__()
-        self.color = nn.Parameter(torch.rand(1, 3, 1, 1))
-
-    def loss(self, batch):
-        return self._maps(batch).mean()
-
-    def predict(self, batch):
-        return {"score": of_maps(self._maps(batch))}
-
-    def _maps(self, batch):
-        return (batch.get_images() - self.color).square().mean(1)
-
-
-def build_image(*, weights, state):
-    return MeanImage()
-
-
-def build_color(*, weights, state):
-    return MeanColor()
-
-
-for name, build, optimizer, randomness in (
-    ("mean_image", build_image, "none", "none"),
-    ("mean_color", build_color, "adam", "seed"),
-):
-    register_model(
-        ModelEntry(
-            name=name,
-            family="toy",
-            build=build,
-            weights=None,
-            recipes={"baseline": Recipe(optimizer=optimizer, lr=0.05, epochs=1, source="test")},
-            randomness=randomness,
-        )
-    )
-'''
-
-
-class Clone:
-    """The code in a repository of its own, a dataset, and a folder of results."""
-
-    def __init__(self, folder: Path) -> None:
-        self.code, self.folder = folder / "code", folder
-        self.results = folder / "results"
-        self.plugin = folder / "toys.py"
-
-    def git(self, *arguments):
-        done = subprocess.run(
-            ["git", *arguments], cwd=self.code, check=True, capture_output=True, text=True
-        )
-        return done.stdout.strip()
-
-    def change(self, file, old, new):
-        """Replace text in a file and commit it."""
-        path = self.code / file
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-        self.git("commit", "-qam", f"change {file}")
-        return self.git("rev-parse", "HEAD")
-
-    def command(self, name, *more, keyword="mean_image"):
-        """Return the command line of a command of ours."""
-        results = ("--results-dir", self.results)
-        mine = results if name in {"history", "accept"} else self._session(keyword)
-        words = ("-m", "bench", "--plugin", self.plugin, name, *more, *mine)
-        return [sys.executable, *map(str, words)]
-
-    def _session(self, keyword):
-        where = ("--data-dir", self.folder / "data", "--cache-dir", self.folder / "cache")
-        size = (
-            "--profile",
-            "smoke",
-            "--device",
-            "cpu",
-            "--image-size",
-            "64",
-            "--images-seen",
-            "32",
-        )
-        less = ("--no-pictures", "--no-measurements", "--results-dir", self.results)
-        return ("-k", f"tiny and {keyword}", *where, *size, *less)
-
-    def session(self, *more):
-        """Run a session of pytest."""
-        words = ("-m", "pytest", "bench", "--plugin", self.plugin, "-p", "no:cacheprovider")
-        return self.start(
-            [sys.executable, *map(str, (*words, *self._session("mean_image"), *more))]
-        )
-
-    @property
-    def environment(self):
-        return {**os.environ, "PYTHONPATH": str(self.code), "OMP_NUM_THREADS": "1"}
-
-    def run(self, name, *more, **how):
-        """Run a command; returns what came of it."""
-        return self.start(self.command(name, *more, **how))
-
-    def start(self, command):
-        """Run a command line to its end."""
-        return subprocess.run(
-            command,
-            cwd=self.code,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-        )
-
-    def night(self, *more, **how):
-        return self.run("nightly", "--canaries", "0", "--rotation", "0", *more, **how)
-
-    def report(self):
-        """Return the newest report."""
-        pages = sorted((self.results / "nightly").glob("*.md"), key=lambda p: p.stat().st_mtime_ns)
-        return pages[-1].read_text()
-
-
-@pytest.fixture
-def clone(tmp_path, root, write_category):
-    """The clone, with one commit."""
-    made = Clone(tmp_path)
-    ignored = shutil.ignore_patterns("__pycache__")
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory, root, write_category):
+    """A clone with one commit and a first night."""
+    folder = tmp_path_factory.mktemp("begun")
+    made = Clone(folder)
+    # The byte code comes along: to compile the project takes seconds of each first process.
     for package in ("bench", "models", "datasets_lib"):
-        shutil.copytree(root / package, made.code / package, ignore=ignored)
+        shutil.copytree(root / package, made.code / package)
     shutil.copytree(root / "results" / "reference", made.code / "results" / "reference")
     shutil.copy(root / "pyproject.toml", made.code)
     (made.code / ".gitignore").write_text("__pycache__/\n")
@@ -174,5 +24,31 @@ def clone(tmp_path, root, write_category):
     made.git("config", "gc.auto", "0")
     made.git("add", "-A")
     made.git("commit", "-qm", "start")
-    write_category(tmp_path / "data" / "tiny" / "tile")
+    write_category(folder / "data" / "tiny" / "tile")
+    first = made.night()
+    assert first.returncode == 0, first.stderr
+    assert "no baseline yet" in made.report()
     return made
+
+
+@pytest.fixture(scope="module")
+def worse(begun, tmp_path_factory):
+    """A copy of the clone, with a regression among other commits and the night that caught it."""
+    made = begun.copy(tmp_path_factory.mktemp("worse") / "clone")
+    made.change("models/padim.py", "_LAYERS = (1, 2, 3)", "_LAYERS = (1, 2)")
+    planned = made.run("plan", "--canaries", "0", "--rotation", "0")
+    assert "0 cases would run" in planned.stdout  # PaDiM's change is none of this case's
+    made.planted = made.change(MAPS, FIRST, SHIFTED)
+    made.git("commit", "-q", "--allow-empty", "-m", "nothing")
+    planned = made.run("plan", "--canaries", "0", "--rotation", "0")
+    assert f"{MAPS} changed since commit" in planned.stdout
+    caught = made.night()
+    assert caught.returncode == 10, caught.stdout + caught.stderr
+    assert "Regressions (confirmed)" in made.report()
+    return made
+
+
+@pytest.fixture
+def clone(begun, tmp_path):
+    """A copy of the clone after its first night."""
+    return begun.copy(tmp_path / "clone")

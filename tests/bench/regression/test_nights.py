@@ -1,15 +1,21 @@
-"""Whole nights, as cron runs them: in a clone of the code, with changes planted in it."""
+"""Whole nights, as cron runs them: in a clone of the code, with changes planted in it.
+
+Copies of one clone and its first night serve all tests: a night is a process or more, and each
+imports torch.
+"""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
+from code_clone import FIRST, MAPS, SHIFTED
 from filelock import FileLock
 
-MAPS = "models/components/anomaly_map.py"
-FIRST = "    rows = _upsample_blur_matrix(maps.shape[1], "
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nights")]
+
 CASE = "mean_image-tiny.tile-default-scratch-s0"
 
 
@@ -18,29 +24,16 @@ def alarms(clone):
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-@pytest.mark.slow
-def test_a_planted_regression_is_caught_named_bisected_and_seen_to_be_fixed(clone):
-    first = clone.night()
-    assert first.returncode == 0, first.stderr
-    assert "no baseline yet" in clone.report()
-
+def test_code_that_does_the_same_runs_nothing(clone):
     clone.change(MAPS, FIRST, f"    # the same\n{FIRST}")
     same = clone.night()
-    assert same.returncode == 0
+    assert same.returncode == 0, same.stderr
     assert "Nothing: no case changed" in clone.report()
     assert "1 case: nothing changed" in clone.report()
 
-    clone.change("models/padim.py", "_LAYERS = (1, 2, 3)", "_LAYERS = (1, 2)")
-    planned = clone.run("plan", "--canaries", "0", "--rotation", "0")
-    assert "0 cases would run" in planned.stdout  # PaDiM's change is none of this case's
-    planted = clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
-    clone.git("commit", "-q", "--allow-empty", "-m", "nothing")
-    planned = clone.run("plan", "--canaries", "0", "--rotation", "0")
-    assert f"{MAPS} changed since commit" in planned.stdout
 
-    caught = clone.night()
-    assert caught.returncode == 10, caught.stdout + caught.stderr
-    assert "Regressions (confirmed)" in clone.report()
+def test_a_planted_regression_is_named_bisected_and_seen_to_be_fixed(worse, tmp_path):
+    clone = worse.copy(tmp_path / "clone")
     quantities = {line["alarm"]["quantity"] for line in alarms(clone)}
     assert "score.pixel_auroc" in quantities
     assert all(name.startswith("score.") for name in quantities)
@@ -49,9 +42,9 @@ def test_a_planted_regression_is_caught_named_bisected_and_seen_to_be_fixed(clon
 
     searched = clone.run("bisect", CASE, "--quantity", "score.pixel_auroc")
     assert searched.returncode == 0, searched.stderr
-    assert planted[:7] in searched.stdout.split("% sure")[-1]
+    assert worse.planted[:7] in searched.stdout.split("% sure")[-1]
 
-    clone.change(MAPS, "    maps = maps.roll(3, 2)\n", "")
+    clone.change(MAPS, SHIFTED, FIRST)
     assert clone.night().returncode == 0
     verdicts = [line["verdict"] for line in alarms(clone) if "verdict" in line]
     assert set(verdicts) == {"fixed"}
@@ -61,11 +54,8 @@ def test_a_planted_regression_is_caught_named_bisected_and_seen_to_be_fixed(clon
     assert "fixed" in history
 
 
-@pytest.mark.slow
-def test_an_accepted_change_begins_a_segment(clone):
-    clone.night()
-    clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
-    assert clone.night().returncode == 10
+def test_an_accepted_change_begins_a_segment(worse, tmp_path):
+    clone = worse.copy(tmp_path / "clone")
     accepted = clone.run("accept", CASE, "--reason", "maps are shifted on purpose")
     assert accepted.returncode == 0, accepted.stderr
     assert "accepted" in accepted.stdout
@@ -75,69 +65,73 @@ def test_an_accepted_change_begins_a_segment(clone):
     assert "shifted on purpose" in clone.run("history", CASE).stdout
 
 
-@pytest.mark.slow
+def test_nights_on_unchanged_code_raise_nothing(clone):
+    """Three A/A nights: every case runs again, one of them trains."""
+    for _ in range(3):  # the trained cases begin with the first
+        night = clone.run(
+            *("nightly", "--canaries", "0", "--rotation", "1", "--seeds", "2"),
+            keyword="(mean_image or mean_color)",
+        )
+        assert night.returncode == 0, night.stdout + night.stderr
+        assert "suspect" not in night.stdout
+    assert night.stdout.count("(rotation: unchanged") == 4
+    assert alarms(clone) == []
+    outcomes = {line["run"]["outcome"] for line in clone.baseline()}
+    assert outcomes == {"first", "ok"}
+
+
 def test_a_night_that_is_killed_twice_goes_on_and_doubles_nothing(clone):
     cases, store = 6, clone.results / "runs" / "records.jsonl"
     command = clone.command("nightly", "--seeds", str(cases), keyword="mean_color")
+    before = store.read_text().count("\n")
 
-    def lines():
-        return store.read_text().count("\n") if store.exists() else 0
+    def done():
+        return store.read_text().count("\n") - before
 
     for least in (1, 3):
         process = subprocess.Popen(
             command, cwd=clone.code, env=clone.environment, stdout=subprocess.PIPE
         )
-        while lines() < least and process.poll() is None:
+        while done() < least and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert lines() < cases, "it ended before it could be killed"
+    assert done() < cases, "it ended before it could be killed"
     last = clone.start(command)
     assert last.returncode == 0, last.stderr
     assert "goes on" in last.stdout
-    ids = [json.loads(line)["key"]["id"] for line in store.read_text().splitlines()]
+    ids = [json.loads(line)["key"]["id"] for line in store.read_text().splitlines()][before:]
     assert sorted(ids) == sorted(set(ids))
     assert len(ids) == cases
-    baseline = (clone.results / "baselines" / "nightly" / "main.jsonl").read_text().splitlines()
-    assert len(baseline) == cases
-    assert len(list((clone.results / "nightly").glob("*.md"))) == 1
+    assert len(clone.baseline()) == before + cases
+    assert len(list((clone.results / "nightly").glob("*.md"))) == 2  # this night's and the first's
     assert clone.report().count("| ok |") == cases
 
 
-@pytest.mark.slow
 def test_a_baseline_that_cannot_be_run_is_a_clear_line_and_no_alarm(clone):
-    clone.night()
     old = clone.git("rev-parse", "HEAD")
     # Rebased: the baseline's commit is gone.
     clone.git("commit", "-q", "--amend", "-m", "another start")
     clone.git("reflog", "expire", "--expire=now", "--all")
     clone.git("gc", "-q", "--prune=now")
-    clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
+    clone.change(MAPS, FIRST, SHIFTED)
     rebased = clone.night()
     assert rebased.returncode == 0, rebased.stderr
     assert f"the baseline's commit {old[:7]} is not in this clone" in clone.report()
     assert alarms(clone) == []
 
 
-@pytest.mark.slow
 def test_without_git_a_night_says_so_and_raises_nothing(clone):
-    import shutil
-
     shutil.rmtree(clone.code / ".git")
-    assert clone.night().returncode == 0
-    (clone.code / MAPS).write_text(
-        (clone.code / MAPS).read_text().replace(FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
-    )
+    (clone.code / MAPS).write_text((clone.code / MAPS).read_text().replace(FIRST, SHIFTED))
     night = clone.night()
     assert night.returncode == 0, night.stderr
     assert "is no git repository" in clone.report()
     assert alarms(clone) == []
 
 
-@pytest.mark.slow
 def test_a_second_night_is_refused_with_a_message(clone):
     folder = clone.results / "runs" / "nightly"
-    folder.mkdir(parents=True)
     (folder / "running").write_text("process 1234 since yesterday")
     with FileLock(folder / ".lock"):
         refused = clone.night()
@@ -146,12 +140,10 @@ def test_a_second_night_is_refused_with_a_message(clone):
     assert "process 1234" in refused.stderr
 
 
-@pytest.mark.slow
 def test_a_gated_session_fails_on_a_regression_and_says_which_metric(clone):
-    clone.night()
     session = clone.session("--gate")
     assert session.returncode == 0, session.stdout + session.stderr
-    clone.change(MAPS, FIRST, f"    maps = maps.roll(3, 2)\n{FIRST}")
+    clone.change(MAPS, FIRST, SHIFTED)
     gated = clone.session("--gate")
     assert gated.returncode == 10, gated.stdout + gated.stderr
     assert f"{CASE}: regressed" in gated.stdout

@@ -1,0 +1,134 @@
+"""Means of a quality over a dataset's categories, which vary less between seeds than any of them.
+
+A category of few test images may vary by several points between seeds; the mean of fifteen by less
+than a tenth of one. So a loss of the mean is gated at a smaller step, `DATASET_MEAN`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from statistics import fmean
+
+from bench.case import ALL, Case
+from bench.regression.baselines import Run
+from bench.regression.compare import Pair, Screen, screen_means
+from bench.regression.series import Quantity
+
+
+@dataclass(frozen=True)
+class DatasetMean:
+    """The categories of one dataset under one configuration, and their mean's runs.
+
+    Attributes:
+        cases: A case of each category.
+        pair: Runs and baseline of the mean; a run for each replicate that all categories have.
+    """
+
+    cases: Sequence[Case]
+    pair: Pair
+
+    @property
+    def configuration(self) -> str:
+        """Return the name of the mean, such as ``padim_resnet18-mvtec.mean_of_15-…``."""
+        return self.pair.series.configuration
+
+    @property
+    def parts(self) -> set[str]:
+        """Return the configurations that it is the mean of."""
+        return {case.configuration for case in self.cases}
+
+
+def dataset_means(
+    pairs: Iterable[Pair], cases: Mapping[str, Case], known: Iterable[Run]
+) -> list[DatasetMean]:
+    """Return the means of the datasets of which every category ran tonight.
+
+    Models without randomness have none: their categories are compared exactly.
+
+    Args:
+        pairs: Configurations that ran tonight and have a baseline.
+        cases: A case of each, by configuration.
+        known: Runs of the baseline, which tell what categories there are.
+    """
+    groups: dict[Case, list[Pair]] = {}
+    for pair in pairs:
+        case = cases[pair.series.configuration]
+        if not pair.fixed and case.category not in (None, ALL):
+            groups.setdefault(replace(case, category=None, replicate=0), []).append(pair)
+    names = {run.series.configuration for run in known}
+    means = []
+    for whole, members in groups.items():
+        members = sorted(members, key=lambda pair: pair.series.configuration)
+        every = parts_of(replace(whole, category="mean_of_0").configuration, names)
+        missing = set(every) - {pair.series.configuration for pair in members}
+        if len(members) > 1 and not missing:
+            of_each = [cases[pair.series.configuration] for pair in members]
+            means += [DatasetMean(of_each, pair) for pair in _mean_pair(whole, members)]
+    return means
+
+
+def screen_dataset_means(means: Sequence[DatasetMean]) -> list[Screen]:
+    """Return the tests of the means; a suspect that its MDE does not allow for is underpowered."""
+    return screen_means([mean.pair for mean in means])
+
+
+def parts_of(mean: str, names: Iterable[str]) -> list[str]:
+    """Return the configurations that a mean is over; none if the name is not a mean's.
+
+    >>> parts_of("padim-tiny.mean_of_2-none-scratch", ["padim-tiny.a-none-scratch", "padim-tiny"])
+    ['padim-tiny.a-none-scratch']
+    """
+    first, found, last = re.sub(r"\.mean_of_\d+-", ".?-", mean).partition("?")
+    if not found:
+        return []
+    return sorted(name for name in set(names) if name.startswith(first) and name.endswith(last))
+
+
+def _mean_pair(whole: Case, members: Sequence[Pair]) -> Iterable[Pair]:
+    tonight = _mean_runs(whole, [pair.tonight for pair in members])
+    window = _mean_runs(whole, [pair.window for pair in members])
+    if tonight and window:
+        yield Pair(tonight[0].series, tonight, window, fixed=False)
+
+
+def _mean_runs(whole: Case, sides: Sequence[Sequence[Run]]) -> list[Run]:
+    """Return a run of the mean for each replicate that all categories have, oldest first.
+
+    Repeats of a replicate are matched by their order.
+    """
+    by_replicate = [_by_replicate(side) for side in sides]
+    shared = set.intersection(*(set(runs) for runs in by_replicate))
+    means = [
+        _mean_run(whole, runs)
+        for replicate in sorted(shared)
+        for runs in zip(*(of_case[replicate] for of_case in by_replicate), strict=False)
+    ]
+    return sorted(means, key=lambda run: run.finished)
+
+
+def _by_replicate(runs: Iterable[Run]) -> dict[int, list[Run]]:
+    found: dict[int, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.replicate, []).append(run)
+    return found
+
+
+def _mean_run(whole: Case, runs: Sequence[Run]) -> Run:
+    case = replace(whole, category=f"mean_of_{len(runs)}")
+    names = set.intersection(*(set(run.values) for run in runs))
+    data = sha256(" ".join(run.series.data for run in runs).encode()).hexdigest()[:16]
+    newest = max(runs, key=lambda run: run.finished)
+    return replace(
+        newest,
+        series=replace(newest.series, configuration=case.configuration, data=data),
+        values={
+            name: fmean(run.values[name] for run in runs)
+            for name in sorted(names)
+            if Quantity(name).kind == "quality"
+        },
+        dirty=any(run.dirty for run in runs),
+        images=sum(run.images for run in runs),
+        drift={},
+        scores="",
+    )

@@ -1,0 +1,136 @@
+"""Means over a dataset's categories: made of what all of them have, gated at a smaller step."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_records import make
+
+from bench.regression.baselines import run_of
+from bench.regression.compare import Pair, screen_all
+from bench.regression.confirmation import _judged
+from bench.regression.dataset_means import dataset_means, parts_of, screen_dataset_means
+from bench.regression.fresh import FreshRun
+from bench.regression.measures import DATASET_MEAN
+
+NAMES = [f"surface.texture{number:02}" for number in range(15)]
+MEAN = "stfpm_resnet18-surface.mean_of_15-default-pretrained"
+
+
+def run(data, auroc, seed, **fields):
+    return make("stfpm_resnet18", data=data, auroc=auroc, seed=seed, **fields)
+
+
+def dataset(drop=0.0, deviation=0.001, seeds=8, names=NAMES, tonight=3):
+    """Return pairs, cases and baseline runs of fifteen categories that all lose the same."""
+    rng = np.random.default_rng(5)
+    pairs, cases, known = [], {}, []
+    for name in names:
+        level = rng.uniform(0.9, 0.97)
+        old = [run(name, level + rng.normal(0, deviation), seed) for seed in range(seeds)]
+        new = [
+            run(name, level - drop + rng.normal(0, deviation), seed + 20, finished="2026-02-01")
+            for seed in range(tonight)
+        ]
+        window = [run_of(record) for record in old]
+        pair = Pair(window[0].series, [run_of(record) for record in new], window, fixed=False)
+        pairs.append(pair)
+        cases[pair.series.configuration] = new[0].case
+        known += window
+    return pairs, cases, known
+
+
+def finding(means):
+    (screen,) = [s for s in screen_dataset_means(means) if s.quantity == "score.image_auroc"]
+    assert screen.measure is DATASET_MEAN
+    (found,) = screen.findings
+    return found
+
+
+def test_a_mean_is_over_all_categories_of_each_seed():
+    pairs, cases, known = dataset()
+    (mean,) = dataset_means(pairs, cases, known)
+    assert mean.configuration == MEAN
+    assert mean.parts == set(cases)
+    assert len(mean.pair.window) == 8
+    for seed, whole in enumerate(mean.pair.window):
+        of_each = [pair.window[seed].values["score.image_auroc"] for pair in pairs]
+        assert whole.replicate == seed
+        assert whole.values["score.image_auroc"] == pytest.approx(np.mean(of_each))
+        assert whole.images == 15 * 64
+        assert set(whole.values) == {"score.image_auroc"}  # the mean of speeds is nobody's
+
+
+def test_a_seed_that_a_category_lacks_has_no_mean():
+    pairs, cases, known = dataset()
+    short = [Pair(pairs[0].series, pairs[0].tonight, pairs[0].window[1:], False), *pairs[1:]]
+    (mean,) = dataset_means(short, cases, known)
+    assert [run.replicate for run in mean.pair.window] == list(range(1, 8))
+
+
+def test_the_name_of_a_mean_tells_its_categories():
+    pairs, cases, known = dataset()
+    (mean,) = dataset_means(pairs, cases, known)
+    others = {
+        "stfpm_resnet18-surface.x-default-scratch",
+        "rd_resnet18-surface.x-default-pretrained",
+    }
+    assert set(parts_of(mean.configuration, mean.parts | others)) == mean.parts
+    assert parts_of(known[0].series.configuration, mean.parts) == []
+
+
+def test_there_is_no_mean_unless_every_category_ran():
+    pairs, cases, known = dataset()
+    assert dataset_means(pairs[1:], cases, known) == []
+    assert dataset_means(pairs[:1], cases, pairs[0].window) == []  # of one, it is the category
+    fixed = [Pair(pair.series, pair.tonight, pair.window, fixed=True) for pair in pairs]
+    assert dataset_means(fixed, cases, known) == []
+
+
+def test_a_loss_that_no_category_shows_is_suspect_in_the_mean():
+    screens, _, _ = screen_all(dataset(drop=0.004, deviation=0.004, tonight=1)[0])
+    (screen,) = [one for one in screens if one.quantity == "score.image_auroc"]
+    assert sum(one.outcome == "suspect" for one in screen.findings) < 15 / 2
+    found = finding(dataset_means(*dataset(drop=0.004, deviation=0.002)))
+    assert found.mde <= DATASET_MEAN.delta
+    assert found.outcome == "suspect"
+    assert found.loss == pytest.approx(0.004, abs=0.002)
+    assert finding(dataset_means(*dataset())).outcome == "ok"
+
+
+def test_a_mean_whose_mde_is_above_the_step_gates_nothing():
+    found = finding(dataset_means(*dataset(drop=0.02, deviation=0.03, seeds=4)))
+    assert found.mde > DATASET_MEAN.delta
+    assert found.outcome in {"ok", "underpowered"}
+    lost = finding(dataset_means(*dataset(drop=0.1, deviation=0.03, seeds=4)))
+    assert lost.outcome == "underpowered"
+    assert "MDE" in lost.method
+
+
+@pytest.mark.parametrize(("drop", "outcome"), [(0.0, "ok"), (0.003, "regressed")])
+def test_fresh_runs_of_all_categories_confirm_the_mean(drop, outcome):
+    """Categories differ by far more than the drop: only the mean of a seed's runs shows it."""
+    (mean,) = dataset_means(*dataset(drop=drop, deviation=0.002))
+    (screen,) = [s for s in screen_dataset_means([mean]) if s.quantity == "score.image_auroc"]
+    rng = np.random.default_rng(1)
+
+    def side(drop):
+        return [
+            FreshRun(
+                run(case.data, 0.9 + 0.005 * at - drop + rng.normal(0, 0.002), seed), "", Path()
+            )
+            for seed in range(5)
+            for at, case in enumerate(mean.cases)
+        ]
+
+    blocks = [{"A": side(0.0), "B": side(drop)} for _ in range(2)]
+    suspect = replace(screen.findings[0], outcome="suspect")
+    found = _judged(suspect, (DATASET_MEAN, screen.baseline), blocks, len(mean.cases))
+    assert found.outcome == outcome
+    assert "10 fresh runs of either side" in found.method
+    assert found.base == pytest.approx(0.9 + 0.005 * 7, abs=0.001)
+    assert found.low < drop < found.high
+    lacking = [{"A": side(0.0), "B": [FreshRun(None, "it broke", Path()), *side(drop)[1:]]}]
+    whole = _judged(suspect, (DATASET_MEAN, screen.baseline), lacking, len(mean.cases))
+    assert whole.outcome == "ok"  # four seeds are whole, and one block is no alarm
