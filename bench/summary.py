@@ -13,6 +13,7 @@ from bench.session import Tally
 from bench.settings import Settings
 from bench.store import Store
 from bench.study import task_of
+from datasets_lib.catalog import DATASETS
 from datasets_lib.paths import data_dirs
 from models.catalog import MODELS
 
@@ -189,7 +190,10 @@ def _write_checkpoints(terminal: TerminalReporter, tally: Tally, settings: Setti
 def _next_commands(record: Record, settings: Settings) -> Iterator[str]:
     """Yield the commands that use a saved model, ready to copy."""
     path, case = settings.results_dir / record.artifacts["model"], record.case
-    images = find_test_folder(settings.data_dirs, case.dataset, case.category) or "FOLDER"
+    entry, folders, dataset = DATASETS.get(case.dataset), settings.data_dirs, case.dataset
+    if entry is not None and entry.generator:
+        folders, dataset = (settings.cache_dir / "generated",), f"{entry.name}-{entry.version}"
+    images = find_test_folder(folders, dataset, case.category) or "FOLDER"
     if task_of(record) == "classification":
         yield bench_command("predict", path, images)
         return

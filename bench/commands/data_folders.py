@@ -57,10 +57,12 @@ def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
 def one_level_up(data_dir: Path) -> str | None:
     """Return which folder to name instead, if a data folder is itself a dataset or category."""
     with suppress(DatasetError):
-        above = recognize(data_dir.parent)
-        if above is not None and data_dir in above.categories.values():
+        above, dataset = recognize(data_dir.parent), recognize(data_dir)
+        inside = above is not None and data_dir in above.categories.values()
+        # A folder of normal and abnormal images is a dataset of its own unless it has siblings.
+        if above is not None and inside and (dataset is None or len(above.categories) > 1):
             return _instead(f"a category of {above.name}", data_dir.parent.parent)
-        if dataset := recognize(data_dir):
+        if dataset is not None:
             return _instead(f"the dataset {dataset.name}", data_dir.parent)
     return None
 

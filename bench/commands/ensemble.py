@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.arguments import positive
 from bench.commands.command import CommandError
+from bench.next_steps import bench_command
 from datasets_lib.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def _save(choices: "list[Choice]", path: Path) -> None:
         save_ensemble(choices[0], path)
     except (NoMemberError, CheckpointError) as error:
         raise CommandError(f"The ensemble was not saved: {error}") from None
-    print(f"saved {path}", file=sys.stderr)
+    command = bench_command("predict", path, "FOLDER", "--maps", "maps")
+    print(f"saved {path}\nnext: {command}", file=sys.stderr)
 
 
 def _runs(options: argparse.Namespace) -> "list[Run]":

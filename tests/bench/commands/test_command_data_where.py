@@ -81,6 +81,24 @@ def test_too_deep_folder_names_the_right_one(data, where, deep, said):
     assert f"bars, 1 categories: {data / 'bars'}" in out
 
 
+def test_a_folder_of_normal_and_abnormal_images_is_a_dataset_unless_it_has_siblings(
+    tmp_path, where, write_category
+):
+    def plain(folder):
+        whole = write_category(tmp_path / "whole" / folder.name, 4, 1, 2)
+        folder.mkdir(parents=True)
+        (whole / "train" / "good").rename(folder / "normal")
+        (whole / "test" / "spot").rename(folder / "abnormal")
+
+    mine = tmp_path / "mine"
+    plain(mine / "parts")
+    said = where(mine / "parts")
+    assert f"this is the dataset parts itself: name {mine} with --data-dir" in said
+    plain(mine / "other")
+    said = where(mine / "parts")
+    assert f"this is a category of mine itself: name {tmp_path} with --data-dir" in said
+
+
 def test_skipped_folders_have_a_hint(data, where, write_category):
     write_category(data / "outer" / "rods" / "long", 2, 1, 1)
     (data / "empty").mkdir()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -138,6 +139,8 @@ def test_unreadable_images_are_lines_and_the_next_go_on(predict, images):
     code, out, err = predict(images, images / "absent.png")
     assert code == 1
     assert "2 of 7 images could not be predicted" in err
+    assert re.search(r"^7 images: \d defective(, \d normal)?; \d+ ms each$", err, re.M)
+    assert "--maps FOLDER" in err
     lines = lines_of(out)
     broken = [line for line in lines if "error" in line]
     assert [line["image"] for line in broken] == [
@@ -172,11 +175,13 @@ def test_sixty_damaged_images_cost_their_own_lines(predict, images, tmp_path):
 
 
 def test_maps_are_pictures_at_the_size_of_the_image_in_one_scale(predict, saved, images, tmp_path):
-    _, _, own = saved
-    code, out, _ = predict(
+    path, _, own = saved
+    code, out, err = predict(
         images, images / "good" / "0.png", "--maps", tmp_path / "maps", "--contours"
     )
     assert code == 0
+    assert f"pictures in {tmp_path / 'maps'}" in err
+    assert f"bench export {path} --format onnx --images {images}" in err  # ready to copy
     names = sorted(
         path.relative_to(tmp_path / "maps").as_posix() for path in tmp_path.glob("maps/**/*.png")
     )

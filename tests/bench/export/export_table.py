@@ -1,13 +1,16 @@
-"""Which models of the catalog export, tried one by one; not a test, for it takes an hour.
+"""Which models of the catalog export, tried one by one; not a test, for it takes minutes.
 
-    python tests/bench/export/export_table.py ROWS.jsonl > bench/export/MODELS.md
+    uv run python tests/bench/export/export_table.py
 
-Models are small and barely trained, as in `tests/models/test_contract.py`; larger siblings of a
-class are left out as there. ROWS keeps what was tried, so that a second run goes on.
+It writes bench/export/MODELS.md. Models are small and barely trained, as in
+`tests/models/test_contract.py`; larger siblings of a class are left out as there. With --rows FILE,
+a second run goes on where the first one ended.
 """
 
+import argparse
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,14 +28,17 @@ from bench.export.description import TOLERANCE
 from bench.export.errors import ExportError
 from bench.export.graph import ExportedModel
 from bench.export.write import example, quiet, to_onnx, trace
+from datasets_lib.atomic import atomic_path
 from models.catalog import MODELS
 
+TABLE = Path(__file__).parents[3] / "bench" / "export" / "MODELS.md"
 BATCHES = (1, 6)
 OPSET = 18
 
 
 def attempt(name, folder):
     """Export a model both ways; return the largest differences, and why there is none."""
+    begin = time.process_time()
     side = contract.SIDES.get(name, driver.SIDE)
     fitted = contract.fit(driver.make(name), name)
     model = ExportedModel(fitted, Preprocessing(side, side), MODELS[name].heads[0], True).eval()
@@ -41,7 +47,6 @@ def attempt(name, folder):
     with torch.no_grad():
         wanted = [each.numpy() for each in model(images)]
     row = {"model": name, "family": MODELS[name].family, "torch": None, "onnx": None, "why": ""}
-    begin = time.perf_counter()
     try:
         program = trace(model, example(side, side, True))
         module = program.module()
@@ -57,7 +62,7 @@ def attempt(name, folder):
         row["why"] = str(error)
     except Exception as error:
         row["why"] = f"onnxruntime refuses it: {str(error).splitlines()[0]}"
-    row["seconds"] = round(time.perf_counter() - begin, 1)
+    row["cpu_seconds"] = round(time.process_time() - begin, 1)
     return row
 
 
@@ -93,23 +98,36 @@ def markdown(rows):
             "largest output or of 1. Models are small, barely trained, at 64 pixels; larger "
             "siblings of a class are not tried. `python -m bench export` compares every export "
             "with its own checkpoint, on real images. Written by "
-            "`python tests/bench/export/export_table.py ROWS.jsonl > bench/export/MODELS.md`.",
+            "`uv run python tests/bench/export/export_table.py`.",
             table(headers, lines, words=(0, 1, 4)),
         ]
     )
 
 
-def main(path):
-    path.touch()
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    for name in contract.NAMES:
-        if name not in {row["model"] for row in rows}:
-            rows.append(attempt(name, path.parent))
-            with path.open("a") as file:
-                print(json.dumps(rows[-1]), file=file)
+def main(kept):
+    """Try what was not tried before, and write the table.
+
+    Args:
+        kept: File of what was tried, a line each; None for none.
+    """
+    rows = []
+    if kept is not None and kept.is_file():
+        rows = [json.loads(line) for line in kept.read_text().splitlines()]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in contract.NAMES:
+            if name in {row["model"] for row in rows}:
+                continue
+            rows.append(attempt(name, Path(folder)))
             print(rows[-1], file=sys.stderr)
-    print(markdown(rows))
+            if kept is not None:
+                with kept.open("a") as file:
+                    print(json.dumps(rows[-1]), file=file)
+    with atomic_path(TABLE) as temporary:
+        temporary.write_text(markdown(rows) + "\n", encoding="utf-8")
+    print(f"{TABLE}: {time.process_time():.0f} s of processor time", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="what was tried, a line each")
+    main(parser.parse_args().rows)

@@ -1,6 +1,7 @@
 """The parts of an export that need no other package: pixels, comparison, description."""
 
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -9,13 +10,15 @@ from PIL import Image
 from saved_models import SIDE, describe, gray, save_padim
 
 from bench.checkpoint.metadata import CheckpointError, Preprocessing
+from bench.export import packages
 from bench.export.check import compare
 from bench.export.description import Check, Description, read_description
 from bench.export.errors import ExportError
 from bench.export.export import exported_model
 from bench.export.graph import ExportedModel, resize
-from bench.export.images import test_images as images_of
+from bench.export.images import dataset_images
 from bench.export.onnx_file import load_onnx, of_head
+from bench.export.packages import made_by
 from bench.predict.predictor import Predictor, load_checkpoint
 
 
@@ -156,11 +159,26 @@ def test_an_export_describes_its_head_alone():
 def test_images_of_a_dataset_that_is_not_there_are_asked_for(tmp_path, write_category):
     metadata = describe("padim_resnet18")
     with pytest.raises(ExportError, match=r"tiny\.tile, which is not there"):
-        images_of(metadata, (), tmp_path, 16)
+        dataset_images(metadata, (), tmp_path, 16)
     write_category(tmp_path / "data" / "tiny" / "tile")
-    found = images_of(metadata, (tmp_path / "data",), tmp_path, 8)
+    found = dataset_images(metadata, (tmp_path / "data",), tmp_path, 8)
     assert len(found) == 8
     assert {file.parent.name for file in found} == {"good", "spot"}
+    # Twelve test images, filled up with training images: a small set can be exported too.
+    more = dataset_images(metadata, (tmp_path / "data",), tmp_path, 16)
+    assert [file.parents[1].name for file in more] == 12 * ["test"] + 4 * ["train"]
+
+
+def test_packages_that_an_export_needs_are_named_before_it_begins(monkeypatch):
+    def version(name):
+        if name != "torch":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(packages, "version", version)
+    assert made_by("torch") == "torch 1.0"
+    with pytest.raises(ExportError, match=r"needs the package onnxruntime.*Install it by"):
+        made_by("onnx")
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

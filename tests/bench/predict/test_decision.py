@@ -40,6 +40,14 @@ def test_rule_is_the_calibrated_one_unless_another_is_named():
     assert "test labels" in chosen.about
 
 
+def test_maps_have_a_threshold_without_masks_too():
+    peaks = torch.arange(40.0)
+    own = Calibration(OWN.scores, tuple(peaks.tolist()), {"calibrated_p95": 4.0})
+    assert choose_rule(own).map_threshold == calibrated_threshold(peaks)
+    assert choose_rule(own, "7").map_threshold == calibrated_threshold(peaks)
+    assert choose_rule(Calibration(OWN.scores, (), own.thresholds)).map_threshold is None
+
+
 @pytest.mark.parametrize("name", ["best_f2", "nan", "inf", "pixel_best_f1", ""])
 def test_unknown_rules_are_named(name):
     if not name:
