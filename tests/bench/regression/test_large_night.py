@@ -25,8 +25,12 @@ from pathlib import Path
 
 results, stale, options, settings = json.loads(sys.argv[1])
 assert main([*options, "-k", "mean_ and tiny.c00 and s0"]) == 0  # real records to copy
-settings = Settings(**{name: Path(v) if name.endswith("_dir") else v for name, v in settings.items()
-                       if name != "data_dirs"}, data_dirs=tuple(map(Path, settings["data_dirs"])))
+settings = {name: Path(v) if name.endswith("_dir") else v for name, v in settings.items()}
+settings["data_dirs"] = tuple(map(Path, settings["data_dirs"]))
+colored = Store(Path(results) / "runs").records()
+colored = next(one for one in colored if one.case.model == "mean_color")
+settings["precision"] = colored.protocol["precision"]
+settings = Settings(**settings)
 datasets = available_datasets(settings.data_dirs)
 cases = all_cases(settings, datasets)
 cases = [case for case in cases if case.dataset == "tiny" and case.model.startswith("mean_")]
@@ -82,7 +86,7 @@ def test_what_a_night_costs_beside_its_runs(begun, tmp_path, write_category):
     size = {"profile": "smoke", "device": "cpu", "image_size": 64, "images_seen": 32}
     settings = {**size, "seeds": SEEDS, "plots": False, "measurements": False}
     settings |= {"data_dirs": [str(data)], "results_dir": str(results)}
-    settings |= {"cache_dir": str(tmp_path / "cache")}
+    settings |= {"cache_dir": str(tmp_path / "cache"), "weights_dirs": []}
     shared = ["--plugin", str(begun.plugin), "nightly", "--rotation", "0", "--no-pictures"]
     shared += [f"--{name.replace('_', '-')}={value}" for name, value in size.items()]
     shared += [
