@@ -6,10 +6,12 @@ import platform
 import re
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+version = cache(metadata.version)  # parses a file each time, and is asked for every case
 _DEVICE_FILES = Path("/dev")
 _KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 
