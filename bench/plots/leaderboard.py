@@ -49,8 +49,8 @@ class _Panel:
 def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
     """Draw the ranking metric of each configuration, with a panel per study and dataset.
 
-    A panel is the mean over the dataset's categories, or its only one. Records of two profiles or
-    machines never share a panel; panels with ranked rows come first. Smoke runs, which measure
+    A panel is the mean over the dataset's categories, or one of them where the mean has no row with
+    all of them. Records of two profiles or machines never share a panel; panels with ranked rows come first. Smoke runs, which measure
     nothing, are drawn where there are no others.
 
     Raises:
@@ -94,9 +94,14 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
 
 
 def _panels(own: StudyRuns, *, named: bool) -> Iterator[_Panel]:
-    """Yield the study's main tables that have a row with a value."""
-    for ranked in own.main:
-        if shown := [each for each in ranked.places if each.row.ranking]:
+    """Yield a dataset's mean, or its categories where no row of the mean has a value."""
+    drawn = set()
+    for ranked in own.tables:
+        dataset = ranked.table.dataset, ranked.table.mode
+        shown = [each for each in ranked.places if each.row.ranking]
+        if shown and dataset not in drawn:
+            if ranked.is_mean:
+                drawn.add(dataset)
             where = f"\n{own.runs.profile}, {own.machine}" if named else ""
             yield _Panel(f"{own.study.name}: {ranked.table.title}{where}", shown)
 

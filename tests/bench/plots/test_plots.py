@@ -7,7 +7,6 @@ from PIL import Image
 from plot_pixels import near, pixels
 from scipy.ndimage import uniform_filter
 
-from bench.aggregate.frame import comparable_runs
 from bench.plots import (
     leaderboard_picture,
     normal_scale,
@@ -18,6 +17,7 @@ from bench.plots import (
 from bench.plots.errors import choose_images
 from bench.plots.leaderboard import _panels
 from bench.plots.style import BLUE, CYAN, GREEN, ORANGE, VERMILION
+from bench.report.board import make_board
 
 
 def predictions(count=6, side=32):
@@ -204,11 +204,11 @@ def test_rows_that_differ_in_weights_alone_say_so():
         for p in (True, False)
     ]
     records += [make("rd_convnext", seed=s) for s in range(3)]
-    (runs,) = comparable_runs(records)
-    panel = next(_panels(runs, "cpu"))
+    own = make_board(records).studies[0]
+    panel = next(_panels(own, named=True))
     labels = [label.rpartition("  ")[0] for label in panel.labels()]
     assert sorted(labels) == ["rd_convnext", "rd_resnet18 pretrained", "rd_resnet18 scratch"]
-    assert panel.title.endswith("smoke, cpu")
+    assert panel.title.endswith(f"smoke, {own.machine}")
 
 
 def test_maps_of_two_pictures_share_a_given_scale(tmp_path):
@@ -261,7 +261,7 @@ def test_leaderboard_picture_has_a_panel_per_study_and_dataset(tmp_path):
         pixels(leaderboard_picture(records, tmp_path / f"{len(records)}.png")).shape[1]
         for records in (one, two)
     ]
-    # Two studies have a panel each, of the only category or of the mean, 4.9 inches wide.
+    # Two studies have a panel each of a category, for no mean is whole; panels are 4.9 inches wide.
     assert widths == [1960, 1960]
 
 
