@@ -50,8 +50,8 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
     """Draw the ranking metric of each configuration, with a panel per study and dataset.
 
     A panel is the mean over the dataset's categories, or one of them where the mean has no row with
-    all of them. Records of two profiles or machines never share a panel; panels with ranked rows come first. Smoke runs, which measure
-    nothing, are drawn where there are no others.
+    all of them. Records of two profiles or machines never share a panel; panels with ranked rows
+    come first. Smoke runs, which measure nothing, are drawn where there are no others.
 
     Raises:
         ValueError: No record has a value of the metric that ranks.
