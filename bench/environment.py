@@ -165,7 +165,14 @@ def default_precision(device: str) -> Literal["bf16", "float32"]:
 
 
 def cpu_has_bf16() -> bool:
-    """Return whether this CPU multiplies bfloat16 in hardware, so that bf16 training is faster."""
+    """Return whether this CPU multiplies bfloat16 in hardware, so that bf16 training is faster.
+
+    A limit that the user sets for oneDNN, whose kernels these are, counts: with AVX2 alone bf16 is
+    emulated, and slower than float32.
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "ALL"))
+    if not re.search("BF16|FP16|AMX|AVX10|ALL|DEFAULT", limit.upper()):
+        return False
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:

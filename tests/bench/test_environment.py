@@ -134,6 +134,17 @@ def test_driver_version_is_read_from_the_kernel_module(monkeypatch, tmp_path, li
     assert module._driver_version() == "535.104.05"
 
 
+@pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_bf16_is_not_chosen_below_a_limit_of_the_instruction_set(monkeypatch, variable):
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    own = module.cpu_has_bf16()
+    for limit, found in (("AVX2", False), ("avx512_core", False), ("AVX512_CORE_BF16", own)):
+        monkeypatch.setenv(variable, limit)
+        assert module.cpu_has_bf16() is found, limit
+        assert module.default_precision("cpu") == ("bf16" if found else "float32")
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_environment_names_the_device():
