@@ -70,7 +70,7 @@ class Progress:
         parts.append(f"{moment - self._began:.0f} s")
         if left is not None:
             parts.append(f"({_duration(left)} of {phase} left)")
-        self._write(" ".join(parts) + self._eta(moment - self._began), live=self._live)
+        self._write(" ".join(parts) + self._eta(moment - self._began, left), live=self._live)
 
     def end(self, record: Record) -> None:
         """Note that a case has run."""
@@ -106,12 +106,12 @@ class Progress:
         width = len(str(self._total))
         return f"[{self._done + 1:{width}d}/{self._total}]"
 
-    def _eta(self, elapsed: float) -> str:
-        """Return when the session will end, from the mean of its cases; nothing in the first."""
+    def _eta(self, elapsed: float, phase_left: float | None) -> str:
+        """Return how long the session goes on, from the mean of its cases; nothing in the first."""
         if not self._ran:
             return ""
         mean = self._seconds / self._ran
-        left = (self._total - self._done - 1) * mean + max(0.0, mean - elapsed)
+        left = (self._total - self._done - 1) * mean + max(mean - elapsed, phase_left or 0.0)
         return f" ETA {_duration(left)}"
 
     def _write(self, text: str, *, live: bool) -> None:

@@ -49,8 +49,21 @@ def test_the_first_case_has_no_eta_but_what_is_left_of_its_phase(clock, written)
     progress.report("predict", {})
     clock[0] += 60
     progress.report("predict", {"step": 1, "steps": 2})
-    # One more case of 61 s, and the second of what the second one has left of as many.
-    assert "ETA 0:01:02" in written[-1]
+    # One more case of 61 s, and what the second one has left of its phase.
+    assert "ETA 0:02:01" in written[-1]
+
+
+def test_the_eta_is_no_shorter_than_what_is_left_of_a_slower_case(clock, written):
+    progress = Progress(None, 2, lines=True)
+    progress.begin("fast")
+    clock[0] += 20
+    progress.end(make())
+    progress.begin("slow")
+    progress.report("train", {})
+    for step in range(1, 62):
+        clock[0] += 1
+        progress.report("train", {"step": step, "steps": 100})
+    assert written[-1].endswith("(0:00:40 of train left) ETA 0:00:40")
 
 
 @pytest.mark.parametrize(
