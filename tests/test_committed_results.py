@@ -73,9 +73,9 @@ def test_bf16_training_agrees_with_float32_on_real_weights(root, records):
     assert (exact.protocol["precision"], rounded.protocol["precision"]) == ("float32", "bf16")
     assert exact.key.data == rounded.key.data
     for head, metrics in exact.metrics.items():
-        for name in ("image_auroc", "pixel_auroc"):
-            # Found .6 points of image AUROC at most, where seeds lie up to 16 points apart.
-            assert metrics[name] == pytest.approx(rounded.metrics[head][name], abs=0.01)
+        # Found .6 and .2 points at most, where seeds lie up to 16 and 2 points apart.
+        for name, points in (("image_auroc", 1), ("pixel_auroc", 0.5)):
+            assert metrics[name] == pytest.approx(rounded.metrics[head][name], abs=points / 100)
 
 
 def test_stfpm_differs_less_between_precisions_than_between_seeds(root):

@@ -1,13 +1,15 @@
 """Published values of the zoo's configurations, from one model per category.
 
-``results/reference/anomaly_published.csv`` holds the values with their sources. Its ``model`` names
-our configuration that was published there, where there is one: the same backbone and method; its
-image size may differ and is given with the source. Its ``caution`` says why a value is another
-thing than ours; such a value is shown, and carries no acceptance band.
+``results/reference/anomaly_published.csv`` holds the values, ``anomaly_publications.csv`` what
+those of one publication share. Its ``model`` names our configuration that was published there,
+where there is one: the same backbone and method; its image size may differ and is given with the
+source. Its ``caution`` says why a value is another thing than ours; such a value is shown, and
+carries no acceptance band.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from bench.aggregate.reference import Reference, read_rows
 from models.catalog import MODELS
@@ -29,14 +31,21 @@ METRICS = {
 def published(variants: Iterable[str]) -> list[Reference]:
     """Return the published values of the variants in a table."""
     variants = set(variants)
-    return zoo_references(r for r in read_rows("anomaly_published.csv") if r["model"] in variants)
+    return zoo_references(row for row in published_rows() if row["model"] in variants)
+
+
+@cache
+def published_rows() -> list[dict[str, str]]:
+    """Return every published value with what is said of its publication, by the headings."""
+    about = {row["publication"]: row for row in read_rows("anomaly_publications.csv")}
+    return [about[row["publication"]] | row for row in read_rows("anomaly_published.csv")]
 
 
 def zoo_references(rows: Iterable[Mapping[str, str]]) -> list[Reference]:
     """Return published values by model, source and category, in the order of the rows.
 
     Args:
-        rows: Rows of ``anomaly_published.csv``, by its headings.
+        rows: Rows as `published_rows` returns them.
     """
     values: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
     cautions: dict[tuple[str, str, str, str], dict[str, str]] = defaultdict(dict)

@@ -4,14 +4,15 @@ import pytest
 from fake_records import make
 from read_markdown import read_tables
 
-from bench.aggregate.reference import MEAN, read_rows
+from bench.aggregate.reference import MEAN
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
+from bench.studies.anomaly_zoo.references import published_rows
 from bench.studies.rd_backbone.references import published
 from datasets_lib.catalog import DATASETS
 
 
 def test_values_are_those_of_the_files():
-    every = [r for r in read_rows("anomaly_published.csv") if r["model"] == "rd_wide_resnet50_2"]
+    every = [r for r in published_rows() if r["model"] == "rd_wide_resnet50_2"]
     rows = [r for r in every if r["source"] == "anomalib README"]
     expected = {r["category"]: float(r["value"]) for r in rows if r["metric"] == "image_auroc"}
     anomalib = [r for r in published(()) if r.source.startswith("anomalib")]

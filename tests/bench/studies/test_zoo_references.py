@@ -4,15 +4,15 @@ from collections import Counter
 
 import pytest
 
-from bench.aggregate.reference import MEAN, read_rows
-from bench.studies.anomaly_zoo.references import DATASETS, METRICS, zoo_references
+from bench.aggregate.reference import MEAN
+from bench.studies.anomaly_zoo.references import DATASETS, METRICS, published_rows, zoo_references
 from datasets_lib.catalog import DATASETS as CATALOG
 from models.catalog import MODELS
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return read_rows("anomaly_published.csv")
+    return published_rows()
 
 
 @pytest.fixture(scope="module")
