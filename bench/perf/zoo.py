@@ -3,7 +3,9 @@
 Run ``python -m bench.perf.zoo padim_resnet18 patchcore --peer-python PY``. In every round one
 session of ours starts from an empty cache and anomalib's engine runs in PY, both on the CPU:
 import, read 900×900 PNGs, fit, evaluate. ``--warm`` repeats our session on its cache. Neither side
-draws plots, and ours skips the speed measurements.
+draws plots, and ours skips the speed measurements. ``all`` means every model that both sides have
+with a ResNet18 or without a backbone; of several models, one session of ours with all of them is
+timed, too.
 """
 
 import argparse
@@ -15,11 +17,33 @@ from pathlib import Path
 from bench.environment import environment
 from bench.perf import mvtec_like
 from bench.perf.zoo_peer import MODELS as PEER_MODELS
-from bench.perf.zoo_sides import ProcessFailedError, Task, run_ours, run_peer
-from bench.perf.zoo_tables import OURS, PEER, WARM, Run, parts_table, quality_table, speed_table
+from bench.perf.zoo_sides import (
+    ProcessFailedError,
+    Task,
+    run_ours,
+    run_ours_together,
+    run_peer,
+)
+from bench.perf.zoo_tables import (
+    OURS,
+    PEER,
+    WARM,
+    Run,
+    median_or_limit,
+    parts_table,
+    quality_table,
+    speed_table,
+)
 from datasets_lib.discover import find_datasets
 from models.catalog import MODELS
-from models.components.weights import resolve
+from models.components.weights import WeightsMissingError, resolve
+
+_SMALL = [
+    name
+    for name in PEER_MODELS
+    if (MODELS[name].weights or "").partition(".")[0] in ("", "resnet18", "pdn_small")
+]
+"""The models of ``all``."""
 
 
 def main() -> None:
@@ -27,6 +51,7 @@ def main() -> None:
     options = _options()
     measured: dict[str, dict[str, list[Run]]] = {}
     failures = []
+    tasks = list(_tasks(options))
     machine = environment("cpu")
     print(
         f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads; load "
@@ -34,11 +59,13 @@ def main() -> None:
         f"torch {machine['torch']}",
         flush=True,
     )
-    for task in _tasks(options):
+    for task in tasks:
         try:
             measured[task.case.model] = _rounds(task, options)
         except ProcessFailedError as failure:
             failures.append(f"{task.case.model}: {failure}")
+    if len(measured) > 1:
+        print(_together([task for task in tasks if task.model in measured], measured))
     print()
     print(speed_table(measured), quality_table(measured), parts_table(measured), sep="\n\n")
     print(f"\n{_settings(options, measured)}")
@@ -61,6 +88,21 @@ def _rounds(task: Task, options: argparse.Namespace) -> dict[str, list[Run]]:
     return runs
 
 
+def _together(tasks: list[Task], measured: dict[str, dict[str, list[Run]]]) -> str:
+    """Time one session of ours with all models; return a line that compares it with the peer's."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = run_ours_together(tasks, Path(folder))
+    peers = [median_or_limit(measured[task.model][PEER]) for task in tasks]
+    stopped = any(run.seconds is None for runs in measured.values() for run in runs[PEER])
+    total, bound = sum(peers), "more than " if stopped else ""
+    if ours is None:
+        return "One session of ours with all models was stopped."
+    return (
+        f"One session of ours with all {len(tasks)} models: {ours:.0f} s; the peer's processes: "
+        f"{bound}{total:.0f} s, {bound}{total / ours:.1f} ×"
+    )
+
+
 def _sides(options: argparse.Namespace) -> tuple[str, ...]:
     return (OURS, WARM, PEER) if options.warm else (OURS, PEER)
 
@@ -74,10 +116,9 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
     datasets = find_datasets([data_dir])
     if dataset not in datasets or category not in datasets[dataset].categories:
         raise SystemExit(f"--data {name}: wanted a category below {data_dir}, found none")
-    for model in options.models:
-        weights = None
-        if options.weights_dir is not None:
-            weights = resolve(MODELS[model].weights or "", [options.weights_dir.absolute()]).path
+    models = _SMALL if options.models == ["all"] else options.models
+    for model in models:
+        weights = _weights(MODELS[model].weights, options.weights_dir)
         yield Task(
             model=model,
             dataset=dataset,
@@ -89,6 +130,17 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
             batch=options.peer_batch,
             timeout_s=options.timeout,
         )
+
+
+def _weights(tag: str | None, folder: Path | None) -> Path | None:
+    """Return the file of a model's weights; None where random ones are used."""
+    if tag is None or folder is None:
+        return None
+    try:
+        return resolve(tag, [folder.absolute()]).path
+    except WeightsMissingError as error:
+        print(f"random weights: {error}".splitlines()[0], flush=True)
+        return None
 
 
 def _settings(options: argparse.Namespace, measured: dict[str, dict[str, list[Run]]]) -> str:
@@ -117,7 +169,7 @@ def _settings(options: argparse.Namespace, measured: dict[str, dict[str, list[Ru
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("models", nargs="+", choices=sorted(PEER_MODELS), metavar="MODEL")
+    add("models", nargs="+", choices=["all", *sorted(PEER_MODELS)], metavar="MODEL")
     add("--peer-python", type=Path, required=True, help="interpreter that has anomalib")
     add("--rounds", type=int, default=3)
     add("--warm", action="store_true", help="repeat our session on its cache")

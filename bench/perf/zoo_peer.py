@@ -3,6 +3,8 @@
 Run ``PY -I bench/perf/zoo_peer.py MODEL CATEGORY`` with an interpreter PY that has anomalib. The
 script imports nothing from this project; its last line of output is JSON. Only the model, the data
 and the budget are set; workers, evaluator, thresholds and checkpoints are anomalib's defaults.
+EfficientAD's teacher is random, and its penalty images and DRAEM's textures are the category's own
+training images: the files that anomalib would download cost as much.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import statistics
 import sys
 import tempfile
 import time
@@ -36,8 +39,26 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "rd_resnet18": ("ReverseDistillation", _RESNET18),
     "rd_resnet50": ("ReverseDistillation", _RESNET50),
     "rd_wide_resnet50_2": ("ReverseDistillation", _WIDE),
+    "cfa": ("Cfa", _WIDE),
+    "cfa_resnet18": ("Cfa", _RESNET18),
+    "fastflow": ("Fastflow", _WIDE),
+    "fastflow_resnet18": ("Fastflow", _RESNET18),
+    "cflow": ("Cflow", _WIDE),
+    "cflow_resnet18": ("Cflow", _RESNET18),
+    "ganomaly": ("Ganomaly", {}),
+    "draem": ("Draem", {"enable_sspcab": True}),
+    "draem_plain": ("Draem", {}),
+    "efficientad_small": ("EfficientAd", {"model_size": "small"}),
+    "efficientad_medium": ("EfficientAd", {"model_size": "medium"}),
+    "supersimplenet": ("Supersimplenet", {"backbone": "wide_resnet50_2"}),
+    "supersimplenet_resnet18": ("Supersimplenet", _RESNET18),
+    "uninet": ("UniNet", {}),
+    "uninet_resnet18": ("UniNet", {"teacher_backbone": "resnet18", "student_backbone": "resnet18"}),
 }
 """anomalib's class and the arguments that match our configuration, by our name of the model."""
+
+ONE_BY_ONE = ("efficientad_small", "efficientad_medium")
+"""Models that anomalib trains one image at a time, as their paper does."""
 
 SEED = 42
 
@@ -46,13 +67,19 @@ def main() -> None:
     """Fit, test and print the times and metrics as JSON."""
     options = _options()
     started = time.time() if options.started is None else options.started
+    if options.model in ONE_BY_ONE:
+        options.batch = 1
     os.environ["HF_HUB_OFFLINE"] = "1"
     anomalib = _imports(["anomalib.data", "anomalib.engine", "anomalib.models", "anomalib.metrics"])
     _give_backbone(options.weights)
+    _need_no_downloads(anomalib["models"], options.weights)
     imported_at = time.time()
     with tempfile.TemporaryDirectory() as folder:
         measured = _run(anomalib, options, folder)
     print()  # a progress bar may have left its line open
+    if options.single_images:
+        print(measured["single_image_ms"])
+        return
     print(
         json.dumps(
             {
@@ -76,6 +103,10 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--coreset-ratio", type=float, help="PatchCore's (default: anomalib's)")
+    parser.add_argument("--steps", type=int, default=-1, help="of training (default: one epoch)")
+    parser.add_argument(
+        "--single-images", type=int, metavar="N", help="time N single images after training instead"
+    )
     parser.add_argument(
         "--started", type=float, help="time.time() of the process start (default: now)"
     )
@@ -103,6 +134,25 @@ def _give_backbone(weights: Path | None) -> None:
     timm.create_model = create_model
 
 
+def _need_no_downloads(models: Any, weights: Path | None) -> None:
+    """Make torchvision, from which CFA and UniNet take backbones, load the given weights, or none.
+
+    EfficientAD's teacher stays random.
+    """
+    torch: Any = importlib.import_module("torch")
+    torchvision: Any = importlib.import_module("torchvision")
+    weights_enum: Any = importlib.import_module("torchvision.models._api").WeightsEnum
+
+    def get_state_dict(self: Any, *_: Any, **__: Any) -> Any:
+        if weights is not None:
+            return torch.load(weights, map_location="cpu", weights_only=True)
+        name = type(self).__name__.removesuffix("_Weights").lower()
+        return torchvision.models.get_model(name, weights=None).state_dict()
+
+    weights_enum.get_state_dict = get_state_dict
+    models.EfficientAd.prepare_pretrained_model = lambda _: None
+
+
 def _load(model: Any, file: Path) -> None:
     if file.suffix == ".safetensors":
         state = importlib.import_module("safetensors.torch").load_file(file)
@@ -118,6 +168,10 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
     kind, arguments = MODELS[options.model]
     if options.coreset_ratio is not None:
         arguments = {**arguments, "coreset_sampling_ratio": options.coreset_ratio}
+    if kind == "EfficientAd":
+        arguments = {**arguments, "imagenet_dir": options.category / "train"}
+    if kind == "Draem":
+        arguments = {**arguments, "dtd_dir": options.category / "train"}
     model = getattr(anomalib["models"], kind)(**arguments, visualizer=False)
     data = anomalib["data"].MVTecAD(
         root=options.category.parent,
@@ -127,11 +181,19 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
     )
     maps = _collector()
     engine = anomalib["engine"].Engine(
-        callbacks=[maps], accelerator="cpu", devices=1, max_epochs=1, default_root_dir=folder
+        callbacks=[maps],
+        accelerator="cpu",
+        devices=1,
+        max_epochs=1,
+        max_steps=options.steps,
+        default_root_dir=folder,
     )
     start = time.time()
     engine.fit(model=model, datamodule=data)
     fitted = time.time()
+    if options.single_images:
+        files = sorted(options.category.glob("test/*/*.png"))[: options.single_images]
+        return {"single_image_ms": _single_image_ms(model, files)}
     (metrics,) = engine.test(model=model, datamodule=data)
     finished = time.time()
     return {
@@ -145,6 +207,23 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
             "aupro_30": _aupro(anomalib["metrics"], maps.batches),
         },
     }
+
+
+def _single_image_ms(model: Any, files: list[Path]) -> float:
+    """Return the median milliseconds from a file to its score and map, five times over the files.
+
+    That is the peer's own inference in torch: read the image, pre-process, predict, post-process.
+    """
+    torch: Any = importlib.import_module("torch")
+    read_image = importlib.import_module("anomalib.data.utils").read_image
+    model.eval()
+    taken = []
+    with torch.inference_mode():
+        for turn in range(10 + 5 * len(files)):
+            begin = time.perf_counter()
+            model(read_image(files[turn % len(files)], as_tensor=True)[None])
+            taken.append(1e3 * (time.perf_counter() - begin))
+    return float(statistics.median(taken[10:]))
 
 
 def _collector() -> Any:

@@ -76,17 +76,7 @@ def run_ours(task: Task, folder: Path, *, rerun: bool = False) -> Run:
         folder: Folder of results and cache; a new folder means a cold cache.
         rerun: Whether the case has run in this folder before.
     """
-    command = [sys.executable, "-m", "pytest", "bench", "-q", "-k", task.case.id]
-    command += ["--profile", "original", "--recipes", task.recipe, "--device", "cpu"]
-    command += ["--image-size", "256", "--precision", task.precision]
-    command += ["--data-dir", str(task.data_dir), "--no-pictures", "--no-measurements"]
-    command += ["--results-dir", str(folder / "results"), "--cache-dir", str(folder / "cache")]
-    if MODELS[task.model].recipes[task.recipe].optimizer != "none":
-        command += ["--images-seen", str(task.images)]
-    if task.weights is not None:
-        command += ["--weights-dir", str(task.weights.parent)]
-    if rerun:
-        command.append("--rerun")
+    command = _session([task], folder) + (["--rerun"] if rerun else [])
     seconds, _ = timed(command, task.timeout_s)
     if seconds is None:
         return Run(None, limit_s=task.timeout_s)
@@ -94,6 +84,29 @@ def run_ours(task: Task, folder: Path, *, rerun: bool = False) -> Run:
     metrics = record.metrics[MODELS[task.model].heads[0]]
     about = {"batch": str(record.protocol["recipe"]["batch_size"]), "precision": task.precision}
     return Run(seconds, metrics, record.timings, about)
+
+
+def run_ours_together(tasks: Sequence[Task], folder: Path) -> float | None:
+    """Run one session with the cases of all tasks; return its seconds, None if it was stopped."""
+    seconds, _ = timed(_session(tasks, folder), sum(task.timeout_s for task in tasks))
+    if seconds is not None:
+        for task in tasks:
+            _record(folder / "results" / "runs" / "records.jsonl", task.case.id)
+    return seconds
+
+
+def _session(tasks: Sequence[Task], folder: Path) -> list[str]:
+    """Return the command of a session; all tasks have the same data, weights and limits."""
+    task = tasks[0]
+    command = [sys.executable, "-m", "pytest", "bench", "-q"]
+    command += ["-k", " or ".join(each.case.id for each in tasks)]
+    command += ["--recipes", ",".join(dict.fromkeys(each.recipe for each in tasks))]
+    command += ["--profile", "original", "--device", "cpu", "--precision", task.precision]
+    command += ["--image-size", "256", "--images-seen", str(task.images)]
+    command += ["--data-dir", str(task.data_dir), "--no-pictures", "--no-measurements"]
+    command += ["--results-dir", str(folder / "results"), "--cache-dir", str(folder / "cache")]
+    weights = next((each.weights for each in tasks if each.weights is not None), None)
+    return command if weights is None else [*command, "--weights-dir", str(weights.parent)]
 
 
 def run_peer(task: Task, python: Path) -> Run:

@@ -75,6 +75,12 @@ def parts_table(measured: Mapping[str, Runs]) -> str:
     return table(["Model", "Side", "Part", "s"], lines, words=(0, 1, 2))
 
 
+def median_or_limit(runs: Sequence[Run]) -> float:
+    """Return the median seconds of runs, or the time limit at which all of them were stopped."""
+    median = _median(runs)
+    return median if median is not None else (runs[-1].limit_s or 0.0)
+
+
 def _median(runs: Sequence[Run]) -> float | None:
     finished = [run.seconds for run in runs if run.seconds is not None]
     return statistics.median(finished) if finished else None
