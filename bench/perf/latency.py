@@ -1,9 +1,9 @@
 """Time single images, from file to score: ``python -m bench.perf.latency MODEL --images-dir DIR``.
 
-A session trains each model shortly on ``DIR``'s drawn images and saves it. Then, image by image in
-turns: the bare model, its backbone included, on a float tensor in place, `Predictor.score` on decoded pixels, and the whole way of
-``python -m bench predict`` from the file. With ``--peer-python PY``, anomalib's model from the file
-too. Values are medians in milliseconds.
+A session trains each model shortly on drawn images of ``DIR`` and saves it. Then, image by image in
+turns: the bare model, its backbone included, on a float tensor in place; `Predictor.score` on
+decoded pixels; and the whole way of ``python -m bench predict`` from the file. With
+``--peer-python PY``, anomalib's model from the file too. Values are medians in milliseconds.
 """
 
 import argparse
