@@ -42,7 +42,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "cfa": ("Cfa", _WIDE),
     "cfa_resnet18": ("Cfa", _RESNET18),
     "fastflow": ("Fastflow", _WIDE),
-    "fastflow_resnet18": ("Fastflow", _RESNET18),
+    "fastflow_resnet18": ("Fastflow", {**_RESNET18, "conv3x3_only": True}),
     "cflow": ("Cflow", _WIDE),
     "cflow_resnet18": ("Cflow", _RESNET18),
     "ganomaly": ("Ganomaly", {}),
@@ -53,7 +53,6 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "supersimplenet": ("Supersimplenet", {"backbone": "wide_resnet50_2"}),
     "supersimplenet_resnet18": ("Supersimplenet", _RESNET18),
     "uninet": ("UniNet", {}),
-    "uninet_resnet18": ("UniNet", {"teacher_backbone": "resnet18", "student_backbone": "resnet18"}),
 }
 """anomalib's class and the arguments that match our configuration, by our name of the model."""
 
