@@ -36,7 +36,7 @@ from bench.perf.zoo_tables import (
 )
 from datasets_lib.discover import find_datasets
 from models.catalog import MODELS
-from models.components.weights import WeightsMissingError, resolve
+from models.components.weights import WeightsMissingError, load_state, resolve
 
 _SMALL = [
     name
@@ -118,7 +118,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
         raise SystemExit(f"--data {name}: wanted a category below {data_dir}, found none")
     models = _SMALL if options.models == ["all"] else options.models
     for model in models:
-        weights = _weights(MODELS[model].weights, options.weights_dir)
+        weights = _weights(model, options.weights_dir)
         yield Task(
             model=model,
             dataset=dataset,
@@ -132,15 +132,20 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
         )
 
 
-def _weights(tag: str | None, folder: Path | None) -> Path | None:
+def _weights(model: str, folder: Path | None) -> Path | None:
     """Return the file of a model's weights; None where random ones are used."""
-    if tag is None or folder is None:
+    entry = MODELS[model]
+    if entry.weights is None or folder is None:
         return None
     try:
-        return resolve(tag, [folder.absolute()]).path
+        resolved = resolve(entry.weights, [folder.absolute()])
+        last = f"layer{max(entry.layers, default=0)}."
+        if entry.layers and not any(name.startswith(last) for name in load_state(resolved)):
+            raise WeightsMissingError(f"{resolved.path} lacks {last[:-1]}")
     except WeightsMissingError as error:
-        print(f"random weights: {error}".splitlines()[0], flush=True)
+        print(f"{model}, random weights: {error}".splitlines()[0], flush=True)
         return None
+    return resolved.path
 
 
 def _settings(options: argparse.Namespace, measured: dict[str, dict[str, list[Run]]]) -> str:

@@ -143,10 +143,11 @@ def _need_no_downloads(models: Any, weights: Path | None) -> None:
     weights_enum: Any = importlib.import_module("torchvision.models._api").WeightsEnum
 
     def get_state_dict(self: Any, *_: Any, **__: Any) -> Any:
-        if weights is not None:
-            return torch.load(weights, map_location="cpu", weights_only=True)
         name = type(self).__name__.removesuffix("_Weights").lower()
-        return torchvision.models.get_model(name, weights=None).state_dict()
+        state = torchvision.models.get_model(name, weights=None).state_dict()
+        if weights is not None:  # perhaps without the last layers, which these models do not read
+            state.update(torch.load(weights, map_location="cpu", weights_only=True))
+        return state
 
     weights_enum.get_state_dict = get_state_dict
     models.EfficientAd.prepare_pretrained_model = lambda _: None
