@@ -114,7 +114,7 @@ def _peer(model: str, category: Path, options: argparse.Namespace) -> float | No
     if options.peer_python is None or model not in PEER_MODELS:
         return None
     command = [str(options.peer_python), "-I", str(PEER_SCRIPT), model, str(category)]
-    command += ["--single-images", str(options.images), "--steps", "2"]
+    command += ["--single-images", str(options.images), "--images-seen", "64"]
     _, printed = timed(command, options.timeout)
     return float(printed.rstrip().rpartition("\n")[2])
 

@@ -129,6 +129,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
             precision=options.precision,
             batch=options.peer_batch,
             timeout_s=options.timeout,
+            images_seen=options.images_seen,
         )
 
 
@@ -157,13 +158,15 @@ def _settings(options: argparse.Namespace, measured: dict[str, dict[str, list[Ru
                 about = ", ".join(f"{name} {text}" for name, text in run.about.items())
                 models_by_setting.setdefault(f"{side}: {about}", {})[model] = None
     init = (
-        "the same weights"
+        "the same weights where --weights-dir has them"
         if options.weights_dir
         else "random weights that differ between the sides, so quality cannot be compared"
     )
+    seen = options.images_seen
+    budget = "one epoch of training" if seen is None else f"{seen} images seen in training"
     return "\n".join(
         [
-            f"Medians of {options.rounds} rounds, 256 px, one epoch of training, {init}.",
+            f"Medians of {options.rounds} rounds, 256 px, {budget}, {init}.",
             "The peer's AUPRO, which it does not compute by default, is not part of its seconds. "
             "Each side draws its own random channels, projections and students.",
             *(f"* {text} ({', '.join(models)})" for text, models in models_by_setting.items()),
@@ -177,6 +180,7 @@ def _options() -> argparse.Namespace:
     add("models", nargs="+", choices=["all", *sorted(PEER_MODELS)], metavar="MODEL")
     add("--peer-python", type=Path, required=True, help="interpreter that has anomalib")
     add("--rounds", type=int, default=3)
+    add("--images-seen", type=int, metavar="N", help="in training (default: each image once)")
     add("--warm", action="store_true", help="repeat our session on its cache")
     add("--peer-batch", type=int, default=32)
     add("--timeout", type=float, default=3600.0, metavar="S", help="limit of one process")

@@ -102,7 +102,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--coreset-ratio", type=float, help="PatchCore's (default: anomalib's)")
-    parser.add_argument("--steps", type=int, default=-1, help="of training (default: one epoch)")
+    parser.add_argument("--images-seen", type=int, help="in training (default: each image once)")
     parser.add_argument(
         "--single-images", type=int, metavar="N", help="time N single images after training instead"
     )
@@ -185,7 +185,7 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
         accelerator="cpu",
         devices=1,
         max_epochs=1,
-        max_steps=options.steps,
+        max_steps=-(-options.images_seen // options.batch) if options.images_seen else -1,
         default_root_dir=folder,
     )
     start = time.time()

@@ -39,6 +39,7 @@ class Task:
         precision: Precision of our training; the peer trains in float32.
         batch: Batch size of the peer; ours comes from the recipe.
         timeout_s: Limit of one process in seconds.
+        images_seen: Images that both sides train on; None for all, once.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Task:
     precision: str
     batch: int
     timeout_s: float
+    images_seen: int | None = None
 
     @property
     def recipe(self) -> str:
@@ -64,8 +66,8 @@ class Task:
 
     @property
     def images(self) -> int:
-        """Return the number of training images."""
-        return sum(1 for _ in (self.folder / "train" / "good").iterdir())
+        """Return the number of images that a model with an optimizer is trained on."""
+        return self.images_seen or sum(1 for _ in (self.folder / "train" / "good").iterdir())
 
 
 def run_ours(task: Task, folder: Path, *, rerun: bool = False) -> Run:
@@ -113,6 +115,8 @@ def run_peer(task: Task, python: Path) -> Run:
     """Run the peer's fit and test; its time ends when its metrics are printed."""
     command = [str(python), "-I", str(PEER_SCRIPT), task.model, str(task.folder)]
     command += ["--batch", str(task.batch)]
+    if task.images_seen is not None:
+        command += ["--images-seen", str(task.images_seen)]
     if task.weights is not None:
         command += ["--weights", str(task.weights)]
     seconds, printed = timed([*command, "--started", repr(time.time())], task.timeout_s)
