@@ -140,9 +140,9 @@ def _weights(model: str, folder: Path | None) -> Path | None:
         return None
     try:
         resolved = resolve(entry.weights, [folder.absolute()])
-        last = f"layer{max(entry.layers, default=0)}."
+        last = f"layer{max(entry.layers, default=0)}.1."
         if entry.layers and not any(name.startswith(last) for name in load_state(resolved)):
-            raise WeightsMissingError(f"{resolved.path} lacks {last[:-1]}")
+            raise WeightsMissingError(f"{resolved.path} lacks tensors of {last[:-1]}")
     except WeightsMissingError as error:
         print(f"{model}, random weights: {error}".splitlines()[0], flush=True)
         return None
