@@ -162,4 +162,4 @@ def test_lines_of_a_terminal_name_the_figure(monkeypatch):
     progress.end(classified(0.25, dataset="digits"))
     progress.end(make())
     assert written[0].startswith("ok  last_epoch Top-1 25.00  ")
-    assert written[1].startswith("ok  multi_scale Image AUROC 90.00  123 img/s  ")
+    assert written[1].startswith("ok  single_scale Image AUROC 90.00  123 img/s  ")
