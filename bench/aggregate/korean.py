@@ -116,10 +116,6 @@ _WORDS = {
     "optimizer step": "최적화 스텝",
     "run": "회 실행",
     "runs": "회 실행",
-    "cell": "칸",
-    "cells": "칸",
-    "cell rests": "칸이",
-    "cells rest": "칸이",
     "holds": "성립",
     "reversed": "반대",
     "not shown": "보이지 않음",
@@ -353,33 +349,53 @@ _STUDIES = {
     "Left out above: {count} {noun} on other images or under another budget.": (
         "위에서 제외: 다른 이미지 또는 다른 예산의 {count}{noun}."
     ),
-    "Differences are of top-1 after the last epoch, in percentage points. With several seeds: mean "
-    "[95 % CI over seeds], and a verdict needs an interval on one side of zero. With one seed: "
-    "[95 % binomial interval], the sampling of test images alone. Not corrected for the number of "
-    "rows.": (
-        "차이는 마지막 에폭 뒤 top-1의 퍼센트포인트. 시드가 여럿이면 평균 [시드에 대한 95 % 신뢰구간]"
-        "이며, 구간이 0의 한쪽에 있어야 판정함. 시드가 하나면 [95 % 이항 구간], 즉 테스트 이미지의 "
-        "표집만 반영. 행의 수에 대해서는 보정하지 않음."
+    "Difference: by how many points of top-1 after the last epoch one model's gain is above the "
+    "other's; in H3, how much that changes with pretraining. In brackets a 95 % interval: over "
+    "seeds where there are several, and a verdict needs all of it on one side of zero; with one "
+    "seed over test images alone (binomial), which gives no verdict. Not corrected for the number "
+    "of rows.": (
+        "차이: 한 모델의 이득이 다른 모델의 이득보다 마지막 에폭의 top-1로 몇 포인트 큰지를 나타내며, "
+        "H3에서는 그 차이가 사전학습으로 얼마나 달라지는지를 나타냄. 대괄호는 95 % 구간. 시드가 여럿이면 "
+        "시드에 대한 구간이고 구간 전체가 0의 한쪽에 있어야 판정함. 시드가 하나면 테스트 이미지만 반영한 "
+        "이항 구간이며 판정하지 않음. 행의 수에 대한 보정은 하지 않음."
     ),
-    "These runs do not ask H1 or H2 yet: each needs {first} and {second} on one dataset, with and "
-    "without the augmentation.": (
-        "아직 H1이나 H2를 물을 수 없음: 한 데이터셋에서 증강이 있는 것과 없는 것 모두 {first}와(과) "
-        "{second}이(가) 필요함."
+    "Numbers are by how many points of top-1 one gain is above the other, with a 95 % interval: "
+    "over seeds, or with one seed over test images alone.": (
+        "수치는 두 이득의 차이(top-1 포인트)와 95 % 구간. 구간은 시드에 대한 것이며, 시드가 하나면 "
+        "테스트 이미지만 반영함."
     ),
-    "{gainer} gains more from {title} than {other} does": (
-        "{title}에서 {gainer}이(가) {other}보다 더 이득을 얻음"
+    "These runs cannot answer H1 or H2 yet: each needs {first} and {second} on one dataset, with "
+    "and without the augmentation.": (
+        "이 실행들로는 아직 H1과 H2에 답할 수 없음. 한 데이터셋에서 {first}, {second} 두 모델을 증강이 "
+        "있는 경우와 없는 경우 모두 실행해야 함."
     ),
-    "H3, pretraining does not change H1 and H2": "H3, 사전학습은 H1과 H2를 바꾸지 않음",
-    "{text}: of {cells}, {parts}.": "{text}: {cells} 중 {parts}.",
-    "{word} in {count}": "{word} {count}",
-    "{count} {noun} on a collapsed run.": "{count}{noun} 무너진 실행에 기댐.",
-    "With one seed, the sign flips with pretraining in {flips} of {count}.": (
-        "시드 하나로는 {count}칸 중 {flips}칸에서 사전학습에 따라 부호가 바뀜."
+    "{name}. Does {gainer} gain more from {title} than {other} does?": (
+        "{name}. {title}에서 얻는 이득은 {gainer} 쪽이 {other} 쪽보다 큰가?"
     ),
-    "With one seed, the sign is for it in {plus} of {count} and against it in {minus}{tail}.": (
-        "시드 하나로는 {count}칸 중 {plus}칸에서 부호가 맞고 {minus}칸에서 반대{tail}."
+    "H3. Are the differences of H1 and H2 the same with pretraining as without?": (
+        "H3. H1과 H2의 차이는 사전학습을 해도 그대로인가?"
     ),
-    ", neither in {count}": ", {count}칸은 어느 쪽도 아님",
+    "Yes on {cells}.": "예: {cells}.",
+    "No, it gains less, on {cells}.": "아니요, 오히려 작음: {cells}.",
+    "No difference is shown on {cells}.": "차이가 보이지 않음: {cells}.",
+    "No for {cells}.": "아니요: {cells}.",
+    "No change is shown for {cells}.": "변화가 보이지 않음: {cells}.",
+    "One seed is no test; in this one, the difference changes for {cells}.": (
+        "시드가 하나뿐이라 검정은 아니며, 이 시드에서 달라진 크기는 {cells}."
+    ),
+    "One seed is no test; this one says {parts}.": (
+        "시드가 하나뿐이라 검정은 아니며, 이 시드에서는 {parts}."
+    ),
+    "yes on {cells}": "예: {cells}",
+    "no on {cells}": "아니요: {cells}",
+    "neither on {cells}": "차이 없음: {cells}",
+    "Runs are missing for {cells}.": "실행이 없음: {cells}.",
+    "Runs behind {cell} that collapsed: {names}.": "{cell}의 값에는 무너진 실행이 들어 있음: {names}.",
+    "{name} on {dataset}": "{dataset}의 {name}",
+    "{dataset} from scratch": "{dataset} 무작위 초기화",
+    "{dataset} with pretraining": "{dataset} 사전학습",
+    "the sign flips": "부호가 바뀜",
+    "rests on collapsed {names}": "무너진 실행 포함: {names}",
     "Not answered: no category has both `{resnet}` and `{convnext}`, pretrained.": (
         "답 없음: 사전학습된 `{resnet}`와(과) `{convnext}`이(가) 모두 있는 범주가 없음."
     ),

@@ -21,22 +21,30 @@ from bench.studies.mixing.tables import (
 from bench.study import Study
 
 _DIFFERENCES = (
-    "Differences are of top-1 after the last epoch, in percentage points. With several seeds: mean "
-    "[95 % CI over seeds], and a verdict needs an interval on one side of zero. With one seed: "
-    "[95 % binomial interval], the sampling of test images alone. Not corrected for the number of "
-    "rows."
+    "Difference: by how many points of top-1 after the last epoch one model's gain is above the "
+    "other's; in H3, how much that changes with pretraining. In brackets a 95 % interval: over "
+    "seeds where there are several, and a verdict needs all of it on one side of zero; with one "
+    "seed over test images alone (binomial), which gives no verdict. Not corrected for the number "
+    "of rows."
 )
 
 
 def answer(study: Study, runs: ComparableRuns) -> Iterator[str]:
     """Yield what the hypotheses come to, by recipe."""
     recipes = sorted({record.case.recipe for record in runs.records})
+    answered = False
     for recipe in recipes:
         cells, _ = outcomes(runs.records, recipe)
         sentences, answers = hypothesis_sentences(study.model_names, cells)
         if sentences and (answers or len(recipes) == 1):
             opening = say("Recipe `{recipe}`: ", recipe=recipe) if len(recipes) > 1 else ""
-            yield opening + " ".join(sentences)
+            yield from (opening + sentence for sentence in sentences)
+            answered |= bool(answers)
+    if answered:
+        yield say(
+            "Numbers are by how many points of top-1 one gain is above the other, with a 95 % "
+            "interval: over seeds, or with one seed over test images alone."
+        )
 
 
 def report(study: Study, runs: ComparableRuns) -> Iterator[str]:

@@ -74,15 +74,16 @@ def hypothesis_sentences(pair: Sequence[str], outcomes: Outcomes) -> tuple[list[
     sentences = []
     for hypothesis in both:
         if cells := cell_answers(hypothesis, outcomes):
-            sentences.append(conclude(f"{hypothesis.name}, {hypothesis.text}", cells))
+            sentences.append(conclude(hypothesis.question, cells))
             answers += cells
     if changes := change_answers(both, outcomes):
-        sentences.append(conclude(say("H3, pretraining does not change H1 and H2"), changes))
+        question = say("H3. Are the differences of H1 and H2 the same with pretraining as without?")
+        sentences.append(conclude(question, changes))
         answers += changes
     if answers and not any(answer.contrast for answer in answers):
         nothing = say(
-            "These runs do not ask H1 or H2 yet: each needs {first} and {second} on one dataset, "
-            "with and without the augmentation.",
+            "These runs cannot answer H1 or H2 yet: each needs {first} and {second} on one "
+            "dataset, with and without the augmentation.",
             first=pair[0],
             second=pair[1],
         )
@@ -265,10 +266,11 @@ def _closest_recipe(closest: str, distances: "Series[float]", counted: int) -> s
 def _answer(answer: Answer) -> list[str]:
     notes = []
     if answer.contrast and answer.contrast.collapsed:
-        notes.append(f"rests on collapsed {', '.join(answer.contrast.collapsed)}")
+        names = ", ".join(answer.contrast.collapsed)
+        notes.append(say("rests on collapsed {names}", names=names))
     if answer.flips:
-        notes.append("the sign flips")
-    verdict = "; ".join([answer.verdict, *notes])
+        notes.append(say("the sign flips"))
+    verdict = "; ".join([say(answer.verdict), *notes])
     return [answer.hypothesis, answer.dataset, answer.init, *_contrast(answer.contrast), verdict]
 
 
