@@ -164,15 +164,15 @@ def _of_one_seed(answers: Sequence[Answer]) -> Iterator[str]:
             cells=_cells(untested),
         )
         return
-    parts = []
-    for sign in (1, -1, 0):
-        if own := [a for a in untested if a.contrast and a.contrast.sign == sign]:
-            parts.append(
-                say(
-                    {1: "yes on {cells}", -1: "no on {cells}", 0: "neither on {cells}"}[sign],
-                    cells=_cells(own),
-                )
-            )
+    by_sign = {sign: [a for a in untested if _sign(a) == sign] for sign in (1, -1, 0)}
+    parts = [
+        say(
+            {1: "yes on {cells}", -1: "no on {cells}", 0: "neither on {cells}"}[sign],
+            cells=_cells(own),
+        )
+        for sign, own in by_sign.items()
+        if own
+    ]
     yield say("One seed is no test; this one says {parts}.", parts="; ".join(parts))
 
 
@@ -187,6 +187,10 @@ def _lost(answers: Sequence[Answer]) -> Iterator[str]:
                 cell=answer.cell,
                 names=", ".join(answer.contrast.collapsed),
             )
+
+
+def _sign(answer: Answer) -> int:
+    return answer.contrast.sign if answer.contrast else 0
 
 
 def _cells(answers: Sequence[Answer]) -> str:
