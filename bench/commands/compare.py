@@ -26,7 +26,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("--head", help="scoring head (default: the first of each model)")
     command.add_argument(
         "--metric",
-        help="image_auroc (DeLong; default), image_ap, f1 or f1_best (bootstrap) of anomaly "
+        help="image_auroc (DeLong; default), image_ap, f1 or f1_best (bootstrap), pixel_auroc, "
+        "pixel_ap, aupro_30 or aupro_05 (jackknife over images, from kept maps) of anomaly "
         "detection; top1 (McNemar) of classification",
     )
     command.set_defaults(run=_run)
