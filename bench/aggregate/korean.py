@@ -75,6 +75,9 @@ _HEADINGS = {
     "Details by category": "범주별 세부",
     "Runs": "실행",
     "Notes": "주석",
+    "What the columns mean": "열의 뜻",
+    "Bold": "굵은 글씨",
+    "Ranks: {method}.": "순위: {method}.",
     "Profile": "프로필",
     "Protocol": "프로토콜",
     "Class of machine": "장치 종류",
@@ -195,25 +198,26 @@ _RANKS = {
 
 _OVERVIEW = {
     "Generated from the records by `python -m bench leaderboard`; no number is typed in. Quality "
-    "is in percent. Tables never mix profiles or machines.": (
+    "is in percent. Tables never mix profiles or machines. What a column means is told [at the "
+    "end](#what-the-columns-mean).": (
         "`python -m bench leaderboard`가 기록으로부터 만들었고, 손으로 적은 수는 없음. 품질은 "
-        "퍼센트. 표 하나에 프로필이나 장치를 섞지 않음."
+        "퍼센트. 한 표에 프로필이나 장치를 섞지 않음. 열의 뜻은 [끝에](#열의-뜻) 있음."
     ),
     "No finished runs yet.": "아직 끝난 실행이 없음.",
     "No answer: these are smoke runs, which show that everything works and measure no model.": (
         "답 없음: 모두 동작을 확인하는 smoke 실행이며, 어떤 모델도 재지 않음."
     ),
-    "{place}: nothing ranks ({why}).": "{place}: 순위가 있는 행이 없음({why}).",
-    "{place}: only {model} ranks, with {metric} {value}.": (
+    "Nothing ranks on {place} ({why}).": "{place}: 순위가 있는 행이 없음({why}).",
+    "Only {model} ranks on {place}, with {metric} {value}.": (
         "{place}: 순위가 있는 것은 {model}뿐이며, {metric} {value}."
     ),
-    "{place}: {model} is the best of {count} that rank, with {metric} {value} (corrected p {p} "
-    "against each other one).": (
-        "{place}: 순위가 있는 {count}개 중 {model}이(가) 가장 좋음, {metric} {value}(나머지 각각에 "
-        "대해 보정된 p {p})."
+    "{model} is the best of the {count} that rank on {place}, with {metric} {value} (corrected p "
+    "{p} against each other one).": (
+        "{place}: 순위가 있는 {count}개 중 {model} 쪽이 가장 좋음, {metric} {value}(나머지 각각에 "
+        "대한 보정된 p {p})."
     ),
-    "{place}: {tied} of {count} that rank are not shown to differ from the best; the highest mean "
-    "is that of {model}, with {metric} {value}.": (
+    "On {place}, {tied} of the {count} that rank are not shown to differ from the best; {model} "
+    "has the highest mean, with {metric} {value}.": (
         "{place}: 순위가 있는 {count}개 중 {tied}개는 가장 좋은 것과 차이가 보이지 않음. 평균이 가장 "
         "높은 것은 {model}, {metric} {value}."
     ),
@@ -268,8 +272,8 @@ _PARAGRAPHS = {
         "시드의 수. 값은 평균 ± 시드에 대한 95 % 신뢰구간(Student t)의 절반, ±가 0–100을 벗어나면 "
         "로짓 척도의 평균 [구간]. 시드가 하나면 구간이 없고, 무작위성이 없는 모델에는 필요 없음."
     ),
-    "Bold: the best mean of the ranked rows, where no other shows the same.": (
-        "굵은 글씨: 순위가 있는 행 중 가장 좋은 평균(같은 값이 없을 때)."
+    "The best mean of the ranked rows, where no other shows the same.": (
+        "순위가 있는 행 중 가장 좋은 평균. 같은 값으로 표시되는 행이 있으면 쓰지 않음."
     ),
     "As published, under the source's own protocol. In brackets: ours minus published in points, "
     "of runs with their whole budget; on the mean over all categories with the band within which "
@@ -359,11 +363,6 @@ _STUDIES = {
         "시드에 대한 구간이고 구간 전체가 0의 한쪽에 있어야 판정함. 시드가 하나면 테스트 이미지만 반영한 "
         "이항 구간이며 판정하지 않음. 행의 수에 대한 보정은 하지 않음."
     ),
-    "Numbers are by how many points of top-1 one gain is above the other, with a 95 % interval: "
-    "over seeds, or with one seed over test images alone.": (
-        "수치는 두 이득의 차이(top-1 포인트)와 95 % 구간. 구간은 시드에 대한 것이며, 시드가 하나면 "
-        "테스트 이미지만 반영함."
-    ),
     "These runs cannot answer H1 or H2 yet: each needs {first} and {second} on one dataset, with "
     "and without the augmentation.": (
         "이 실행들로는 아직 H1과 H2에 답할 수 없음. 한 데이터셋에서 {first}, {second} 두 모델을 증강이 "
@@ -375,20 +374,19 @@ _STUDIES = {
     "H3. Are the differences of H1 and H2 the same with pretraining as without?": (
         "H3. H1과 H2의 차이는 사전학습을 해도 그대로인가?"
     ),
-    "Yes on {cells}.": "예: {cells}.",
-    "No, it gains less, on {cells}.": "아니요, 오히려 작음: {cells}.",
-    "No difference is shown on {cells}.": "차이가 보이지 않음: {cells}.",
-    "No for {cells}.": "아니요: {cells}.",
-    "No change is shown for {cells}.": "변화가 보이지 않음: {cells}.",
-    "One seed is no test; in this one, the difference changes for {cells}.": (
-        "시드가 하나뿐이라 검정은 아니며, 이 시드에서 달라진 크기는 {cells}."
+    "Over seeds, with 95 % intervals: {parts}.": "여러 시드의 95 % 구간으로 판정: {parts}.",
+    "One seed, which is no test, with 95 % intervals over test images alone: {parts}.": (
+        "시드가 하나뿐이라 검정은 아님(95 % 구간은 테스트 이미지만 반영): {parts}."
     ),
-    "One seed is no test; this one says {parts}.": (
-        "시드가 하나뿐이라 검정은 아니며, 이 시드에서는 {parts}."
-    ),
-    "yes on {cells}": "예: {cells}",
-    "no on {cells}": "아니요: {cells}",
-    "neither on {cells}": "차이 없음: {cells}",
+    "yes on {cells}": "{cells}에서는 예",
+    "no, it gains less, on {cells}": "{cells}에서는 아니요, 오히려 더 작음",
+    "no difference is shown on {cells}": "{cells}에서는 차이가 보이지 않음",
+    "no on {cells}": "{cells}에서는 아니요",
+    "neither on {cells}": "{cells}에서는 차이 없음",
+    "no for {cells}": "{cells}은(는) 그대로가 아님",
+    "no change is shown for {cells}": "{cells}은(는) 변화가 보이지 않음",
+    "the difference changes for {cells}": "달라진 정도는 {cells}",
+    "{value} points": "{value}포인트",
     "Runs are missing for {cells}.": "실행이 없음: {cells}.",
     "Runs behind {cell} that collapsed: {names}.": "{cell}의 값에는 무너진 실행이 들어 있음: {names}.",
     "{name} on {dataset}": "{dataset}의 {name}",

@@ -1,6 +1,7 @@
-"""What the columns of the tables mean; each is a footnote of its heading."""
+"""What the columns of the tables mean, told once at the end of a document."""
 
 from bench.aggregate.language import say
+from bench.aggregate.ranking import MIN_REPLICATES
 from bench.metrics.catalog import Metric
 
 _OF_METRICS = {
@@ -56,6 +57,15 @@ def of_measurement(name: str) -> str:
     return say(_OF_MEASUREMENTS[name]) if name in _OF_MEASUREMENTS else ""
 
 
+def of_rank() -> str:
+    """Return which rows rank, and what a range means."""
+    return say(
+        "Only rows on the same images at the same size, after their whole budget, rank; with "
+        "randomness they need {count} replicates. A range is what the tests leave open.",
+        count=MIN_REPLICATES,
+    )
+
+
 def of_seeds() -> str:
     """Return how values over several seeds are written."""
     return say(
@@ -67,4 +77,4 @@ def of_seeds() -> str:
 
 def of_bold() -> str:
     """Return what bold means."""
-    return say("Bold: the best mean of the ranked rows, where no other shows the same.")
+    return say("The best mean of the ranked rows, where no other shows the same.")

@@ -59,7 +59,7 @@ def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
             [name_of(row), EMPTY if share is None else percent(share), *cells, seeds_of(row)]
         )
     headings = [say("Model"), say("Own budget"), *([say("Images seen")] if fit else [])]
-    headings += [say(COST_COLUMNS[n][0]) + notes.mark(glossary.of_measurement(n)) for n in columns]
+    headings += [notes.term(say(COST_COLUMNS[n][0]), glossary.of_measurement(n)) for n in columns]
     if columns:
         yield table([*headings, say("Seeds")], lines, words=(0,))
     missing: dict[str, list[str]] = defaultdict(list)

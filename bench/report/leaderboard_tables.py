@@ -26,12 +26,14 @@ def quality_tables(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
         if study.heads or position:
             note = say("this head ranks") if position == 0 else say("does not rank")
             yield f"{bold(title)} ({note})"
-        if len(metrics) <= _MOST_COLUMNS:
-            yield _table(ranked, metrics, (), position, notes)
-            continue
         chosen = [metric for metric in metrics if metric.sees_test_labels]
+        if len(metrics) <= _MOST_COLUMNS:
+            chosen = []
         yield _table(ranked, [m for m in metrics if m not in chosen], (), position, notes)
-        yield _table(ranked, chosen, (), position, notes)
+        if position == 0:
+            yield from _ranked_by(ranked)
+        if chosen:
+            yield _table(ranked, chosen, (), position, notes)
 
 
 def study_table(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
@@ -46,6 +48,14 @@ def study_table(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
             note = say("this head ranks") if position == 0 else say("does not rank")
             yield f"{bold(f'`{head}`')} ({note})"
         yield _table(ranked, metrics, measured if position == 0 else (), position, notes)
+        if position == 0:
+            yield from _ranked_by(ranked)
+
+
+def _ranked_by(ranked: RankedTable) -> Iterator[str]:
+    """Yield the test that the ranks of a table come from; nothing where no two rows rank."""
+    if method := ranked.ranking.method:
+        yield say("Ranks: {method}.", method=method)
 
 
 def _heads(rows: Sequence[Row]) -> Sequence[str]:
@@ -92,16 +102,17 @@ def _table(
             cells = _count_only(ranked, row, metrics, cells)
         rank = [_rank(place, notes)] if position == 0 else []
         lines.append([*rank, name_of(row) + _crop_note(row, notes), *cells, seeds_of(row)])
-    headings = [say("Rank") + notes.mark(_sentence(ranked.ranking.method))] if position == 0 else []
-    emphasis = glossary.of_bold() if any(best) else ""
-    headings.append(say("Model") + notes.mark(emphasis))
+    headings = [notes.term(say("Rank"), glossary.of_rank())] if position == 0 else []
+    headings.append(say("Model"))
+    if any(best):
+        notes.term(say("Bold"), glossary.of_bold())
     headings += [
-        say(_heading(metric)) + notes.mark(glossary.of_metric(metric), note)
+        notes.term(say(_heading(metric)), glossary.of_metric(metric)) + notes.mark(note)
         for metric, note in zip(metrics, shared, strict=True)
     ]
-    headings += [say(COST_COLUMNS[n][0]) + notes.mark(glossary.of_measurement(n)) for n in measured]
+    headings += [notes.term(say(COST_COLUMNS[n][0]), glossary.of_measurement(n)) for n in measured]
     headings += [say("Published")] if published else []
-    headings.append(say("Seeds") + notes.mark(glossary.of_seeds()))
+    headings.append(notes.term(say("Seeds"), glossary.of_seeds()))
     return table(headings, lines, words=(0, 1) if position == 0 else (0,))
 
 

@@ -132,48 +132,47 @@ def word_for(difference: Contrast | None, words: dict[int, str]) -> str:
 
 def conclude(question: str, answers: Sequence[Answer]) -> str:
     """Return a question with its answer and the numbers of every cell, in sentences."""
-    return " ".join(
-        [f"**{question}**", *_decided(answers), *_of_one_seed(answers), *_lost(answers)]
-    )
+    return " ".join([f"**{question}**", *_tested(answers), *_of_one_seed(answers), *_lost(answers)])
 
 
-def _decided(answers: Sequence[Answer]) -> Iterator[str]:
-    """Yield what several seeds say, a sentence for each verdict."""
-    for verdict in (HOLDS, REVERSED, NOT_SHOWN, CHANGED, UNCHANGED):
-        if own := [answer for answer in answers if answer.verdict == verdict]:
-            yield say(
-                {
-                    HOLDS: "Yes on {cells}.",
-                    REVERSED: "No, it gains less, on {cells}.",
-                    NOT_SHOWN: "No difference is shown on {cells}.",
-                    CHANGED: "No for {cells}.",
-                    UNCHANGED: "No change is shown for {cells}.",
-                }[verdict],
-                cells=_cells(own),
-            )
+def _tested(answers: Sequence[Answer]) -> Iterator[str]:
+    """Yield what several seeds say."""
+    parts = [
+        say(
+            {
+                HOLDS: "yes on {cells}",
+                REVERSED: "no, it gains less, on {cells}",
+                NOT_SHOWN: "no difference is shown on {cells}",
+                CHANGED: "no for {cells}",
+                UNCHANGED: "no change is shown for {cells}",
+            }[verdict],
+            cells=_cells(own),
+        )
+        for verdict in (HOLDS, REVERSED, NOT_SHOWN, CHANGED, UNCHANGED)
+        if (own := [answer for answer in answers if answer.verdict == verdict])
+    ]
+    if parts:
+        yield say("Over seeds, with 95 % intervals: {parts}.", parts="; ".join(parts))
 
 
 def _of_one_seed(answers: Sequence[Answer]) -> Iterator[str]:
     """Yield what a single seed says without a test: the sign, or for H3 the change."""
     untested = [answer for answer in answers if answer.verdict == UNTESTED]
-    if not untested:
-        return
-    if untested[0].hypothesis.startswith("H3"):
-        yield say(
-            "One seed is no test; in this one, the difference changes for {cells}.",
-            cells=_cells(untested),
-        )
-        return
-    by_sign = {sign: [a for a in untested if _sign(a) == sign] for sign in (1, -1, 0)}
-    parts = [
+    changes = [answer for answer in untested if answer.hypothesis.startswith("H3")]
+    parts = [say("the difference changes for {cells}", cells=_cells(changes))] if changes else []
+    parts += [
         say(
             {1: "yes on {cells}", -1: "no on {cells}", 0: "neither on {cells}"}[sign],
             cells=_cells(own),
         )
-        for sign, own in by_sign.items()
-        if own
+        for sign in (1, -1, 0)
+        if (own := [a for a in untested if a not in changes and _sign(a) == sign])
     ]
-    yield say("One seed is no test; this one says {parts}.", parts="; ".join(parts))
+    if parts:
+        yield say(
+            "One seed, which is no test, with 95 % intervals over test images alone: {parts}.",
+            parts="; ".join(parts),
+        )
 
 
 def _lost(answers: Sequence[Answer]) -> Iterator[str]:
@@ -201,8 +200,9 @@ def _numbers(answer: Answer) -> str:
     """Return the difference and what is unusual about it, in parentheses; empty without one."""
     if answer.contrast is None:
         return ""
-    flips = [say("the sign flips")] if answer.flips else []
-    return f"({', '.join([str(answer.contrast), *flips])})"
+    parts = [say("{value} points", value=answer.contrast)]
+    parts += [say("the sign flips")] if answer.flips else []
+    return f"({', '.join(parts)})"
 
 
 def _datasets(outcomes: Outcomes) -> list[str]:

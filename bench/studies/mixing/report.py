@@ -32,19 +32,12 @@ _DIFFERENCES = (
 def answer(study: Study, runs: ComparableRuns) -> Iterator[str]:
     """Yield what the hypotheses come to, by recipe."""
     recipes = sorted({record.case.recipe for record in runs.records})
-    answered = False
     for recipe in recipes:
         cells, _ = outcomes(runs.records, recipe)
         sentences, answers = hypothesis_sentences(study.model_names, cells)
         if sentences and (answers or len(recipes) == 1):
             opening = say("Recipe `{recipe}`: ", recipe=recipe) if len(recipes) > 1 else ""
             yield from (opening + sentence for sentence in sentences)
-            answered |= bool(answers)
-    if answered:
-        yield say(
-            "Numbers are by how many points of top-1 one gain is above the other, with a 95 % "
-            "interval: over seeds, or with one seed over test images alone."
-        )
 
 
 def report(study: Study, runs: ComparableRuns) -> Iterator[str]:

@@ -103,7 +103,7 @@ def test_one_seeds_interval_is_that_of_four_independent_binomials():
     spread = (draws[0] - draws[1] - draws[2] + draws[3]).std()
     assert answer.contrast.high == pytest.approx(100 * stats.norm.ppf(0.975) * spread, rel=0.01)
     assert (answer.contrast.value, answer.verdict) == (0.0, "not tested over seeds")
-    assert "this one says neither on cifar100 with pretraining (0.00 [" in conclude("", [answer])
+    assert "alone: neither on cifar100 with pretraining (0.00 [" in conclude("", [answer])
 
 
 def test_a_missing_run_or_seed_is_not_tested():
@@ -211,27 +211,26 @@ def flips(row, rows):
 
 
 LEADS = {
-    "holds": "Yes on ",
-    "reversed": "No, it gains less, on ",
-    "not shown": "No difference is shown on ",
-    "contradicted": "No for ",
-    "no change shown": "No change is shown for ",
+    "holds": "yes on ",
+    "reversed": "no, it gains less, on ",
+    "not shown": "no difference is shown on ",
+    "contradicted": "no for ",
+    "no change shown": "no change is shown for ",
     "not tested (runs are missing)": "Runs are missing for ",
 }
-"""How a sentence begins, by the verdict of the cells that it names."""
+"""How a clause begins, by the verdict of the cells that it names."""
 
 CELL = re.compile(r"(H\d on \w+|\w+ from scratch|\w+ with pretraining)(?: \(([^)]*)\))?")
 
 
 def told(sentence):
-    """What a hypothesis' sentence says of each cell: how its clause begins, and the numbers."""
-    answer = sentence.partition("?** ")[2].partition(" Runs behind ")[0]
+    """What a hypothesis' sentences say of each cell: how the clause begins, and the numbers."""
+    answer = sentence.partition("?** ")[2].partition("Runs behind ")[0]
     found = {}
-    for clause in re.split(r"(?<=\.) (?=[A-Z])|; ", answer):
+    for clause in re.split(r"(?<=\.) (?=[A-Z])|(?<=:) |; ", answer):
         for match in CELL.finditer(clause):
-            lead = clause[: CELL.search(clause).start()].removeprefix("this one says ")
             assert match[1] not in found
-            found[match[1]] = lead, match[2]
+            found[match[1]] = clause[: CELL.search(clause).start()], match[2]
     return found
 
 
@@ -249,7 +248,7 @@ def check_sentence(sentence, rows):
         if word == "not tested over seeds":
             value = numbers(difference)[0] if difference != "0.00" else 0.0
             says = "yes on " if value > 0 else "no on " if value < 0 else "neither on "
-            assert lead == ("in this one, the difference changes for " if third else says)
+            assert lead == ("the difference changes for " if third else says)
         else:
             assert lead == LEADS[word]
         assert shown == (
