@@ -27,7 +27,7 @@ def metric_text(value: Estimate | None, metric: Metric, replicates: int | None =
     elif value.half_width is not None and not without_spread(value):
         text += f" ± {metric.text(value.half_width)}"
     if replicates is not None and value.n < replicates:
-        text += f" ({value.n} of {replicates} seeds)"
+        text += " " + say("({own} of {all} seeds)", own=value.n, all=replicates)
     return text
 
 

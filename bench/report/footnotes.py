@@ -31,8 +31,11 @@ class Footnotes:
         return name + self.mark(meaning)
 
     def terms(self) -> str:
-        """Return the terms as a list; empty without any."""
-        return "\n".join(f"- **{name}**: {meaning}" for name, meaning in self._terms.items())
+        """Return the terms as a list, those of one meaning together; empty without any."""
+        names: dict[str, list[str]] = {}
+        for name, meaning in self._terms.items():
+            names.setdefault(meaning, []).append(name)
+        return "\n".join(f"- **{', '.join(own)}**: {text}" for text, own in names.items())
 
     def definitions(self) -> list[str]:
         """Return terms and notes with their headings as blocks of Markdown."""

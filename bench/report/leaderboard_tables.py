@@ -106,10 +106,10 @@ def _table(
     headings.append(say("Model"))
     if any(best):
         notes.term(say("Bold"), glossary.of_bold())
-    headings += [
-        notes.term(say(_heading(metric)), glossary.of_metric(metric)) + notes.mark(note)
-        for metric, note in zip(metrics, shared, strict=True)
-    ]
+    ranking = ranked.table.study.ranking_metric
+    for metric, note in zip(metrics, shared, strict=True):
+        meaning = glossary.of_metric(metric, ranks=metric is ranking)
+        headings.append(notes.term(say(_heading(metric)), meaning) + notes.mark(note))
     headings += [notes.term(say(COST_COLUMNS[n][0]), glossary.of_measurement(n)) for n in measured]
     headings += [say("Published")] if published else []
     headings.append(notes.term(say("Seeds"), glossary.of_seeds()))

@@ -182,7 +182,7 @@ def _lost(answers: Sequence[Answer]) -> Iterator[str]:
     for answer in answers:
         if answer.contrast and answer.contrast.collapsed:
             yield say(
-                "Runs behind {cell} that collapsed: {names}.",
+                "The value for {cell} rests on collapsed {names}.",
                 cell=answer.cell,
                 names=", ".join(answer.contrast.collapsed),
             )

@@ -234,7 +234,9 @@ def _verdict(
         seed_sd=pooled_sd(groups),
         seeds=(min(counts), max(counts)),
         left_out=left_out,
-        text=f"withheld (no tuned {' nor '.join(untuned)})" if untuned else conclude(test),
+        text=say("withheld (not tuned: {names})", names=", ".join(untuned))
+        if untuned
+        else conclude(test),
     )
 
 
@@ -255,20 +257,20 @@ def _comparable(
     # One recipe a side over all categories: the one that most of them were run under.
     categories = recipes.pop(max(recipes, key=lambda key: (len(recipes[key]), key)))
     if others := sum(map(len, recipes.values())):
-        left_out["run under another recipe than most"] += others
+        left_out[say("run under another recipe than most")] += others
     return tuple(categories), dict(left_out)
 
 
 def _incomparable(pair: Pair, first: Record, second: Record) -> str | None:
     """Why a category's two sides cannot be compared, or None."""
     if first.case.dataset == pair.chosen_on:
-        return f"the tuned constants were chosen on {pair.chosen_on}"
+        return say("the tuned constants were chosen on {dataset}", dataset=pair.chosen_on)
     if first.key.data != second.key.data:
-        return "the sides saw different images"
+        return say("the sides saw different images")
     if pair.same_recipe and _recipe(first.protocol) != _recipe(second.protocol):
-        return "the sides ran under different recipes"
+        return say("the sides ran under different recipes")
     if _budget(first.protocol) != _budget(second.protocol):
-        return "the sides ran under different budgets"
+        return say("the sides ran under different budgets")
     return None
 
 
@@ -300,9 +302,16 @@ def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
     ]
     yield table(list(map(say, headings)), list(map(_line, answers)), words=(0, 1, 2, 3, 4, 10))
     notes = [
-        f"- {verdict.pair.resnet} / {verdict.pair.convnext}, {verdict.dataset}, {verdict.head}: "
-        f"left out {count} "
-        f"{'category' if count == 1 else 'categories'}, {reason}"
+        "- "
+        + say(
+            "{resnet} / {convnext}, {dataset}, {head}: categories left out: {count} ({reason})",
+            resnet=verdict.pair.resnet,
+            convnext=verdict.pair.convnext,
+            dataset=verdict.dataset,
+            head=verdict.head,
+            count=count,
+            reason=reason,
+        )
         for verdict in answers
         for reason, count in sorted(verdict.left_out.items())
     ]
@@ -325,7 +334,7 @@ def _line(verdict: Verdict) -> list[str]:
     main = verdict.pair is MAIN_PAIR
     test = verdict.test
     return [
-        bold(verdict.pair.question) if main else verdict.pair.question,
+        bold(say(verdict.pair.question)) if main else say(verdict.pair.question),
         f"{verdict.pair.resnet} / {verdict.pair.convnext}",
         verdict.dataset or EMPTY,
         "pretrained" if verdict.pretrained else "scratch",

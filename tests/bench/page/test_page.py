@@ -364,7 +364,7 @@ def test_every_text_of_the_page_has_a_korean_one_with_the_same_fields(root):
 def test_the_korean_page_is_korean(site):
     text = site(gallery(), "ko").read_text()
     assert '<html lang="ko">' in text
-    assert "순위표" in text
+    assert "리더보드" in text
     assert "Leaderboard" not in re.sub("<script>.*?</script>", "", text, flags=re.S)
 
 

@@ -49,8 +49,8 @@ def test_the_originals_collapsed_runs_are_named_where_a_difference_rests_on_them
     answers = cell_answers(H2, original_outcomes(last_epoch=False))
     assert [answer.contrast.collapsed for answer in answers] == [(), (), ("Exp-5",), ("Exp-13",)]
     assert conclude("", answers).endswith(
-        "Runs behind tiny_imagenet from scratch that collapsed: Exp-5. "
-        "Runs behind tiny_imagenet with pretraining that collapsed: Exp-13."
+        "The value for tiny_imagenet from scratch rests on collapsed Exp-5. "
+        "The value for tiny_imagenet with pretraining rests on collapsed Exp-13."
     )
     assert not any(
         answer.contrast.collapsed
@@ -225,7 +225,7 @@ CELL = re.compile(r"(H\d on \w+|\w+ from scratch|\w+ with pretraining)(?: \(([^)
 
 def told(sentence):
     """What a hypothesis' sentences say of each cell: how the clause begins, and the numbers."""
-    answer = sentence.partition("?** ")[2].partition("Runs behind ")[0]
+    answer = sentence.partition("?** ")[2].partition("The value for ")[0]
     found = {}
     for clause in re.split(r"(?<=\.) (?=[A-Z])|(?<=:) |; ", answer):
         for match in CELL.finditer(clause):
