@@ -78,7 +78,8 @@ def charges_table(rows: Sequence[Row]) -> Iterator[str]:
     """Yield what durations and speeds cover: seconds by part, averaged over the runs of a row."""
     lines = []
     for row in rows:
-        for name in COST_COLUMNS:
+        names = {name for record in row.records for name in record.charges}
+        for name in [name for name in COST_COLUMNS if name in names]:
             charged = [record.charges[name] for record in row.records if name in record.charges]
             parts = dict.fromkeys(part for own in charged for part in own)
             measured = row.measurement(name) is not None

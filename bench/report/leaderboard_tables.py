@@ -163,7 +163,7 @@ def _cell(
 
 def _notes(row: Row, head: str, metric: Metric) -> list[str]:
     """Return what is unusual about a value of one category."""
-    if len(row.categories) > 1:
+    if len(row.categories) > 1 or not row.has_notes:
         return []
     found = {record.notes.get(f"{head}.{metric.name}", "") for record in row.records}
     return [_sentence(note[:1].upper() + note[1:]) for note in sorted(filter(None, found))]

@@ -1,9 +1,10 @@
 """Study 2's report: its hypotheses, its experiments, and the original study's values."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from bench.aggregate.conditions import budget_share
-from bench.aggregate.frame import ComparableRuns, tidy_frame
+from bench.aggregate.frame import ComparableRuns
 from bench.aggregate.language import say
 from bench.aggregate.rows import category_rows
 from bench.record import Record
@@ -48,8 +49,11 @@ def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
     }
     whole = [record for record in records if budget_share(record) == 1]
     yield f"#### {say('All experiments')}"
-    datasets = tidy_frame(records).groupby("dataset")
-    yield experiments_table([row for _, own in datasets for row in category_rows(own, study)])
+    by_dataset: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_dataset[record.case.dataset].append(record)
+    rows = [row for name in sorted(by_dataset) for row in category_rows(by_dataset[name], study)]
+    yield experiments_table(rows)
     for recipe, (cells, left_out) in by_recipe.items():
         yield from _recipe(study, recipe, cells, left_out)
         if rankable := outcomes(whole, recipe)[0]:

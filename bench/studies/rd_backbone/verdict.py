@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from bench.aggregate.frame import ComparableRuns, tidy_frame
+from bench.aggregate.frame import ComparableRuns, lines_of
 from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, bold, p_text, points, table
 from bench.aggregate.statistics import (
@@ -56,8 +56,6 @@ MAIN_PAIR = Pair(
     "Only the teacher differs",
     same_recipe=True,
 )
-
-_AXES = ["dataset", "init", "augmentation"]
 
 PAIRS = (
     MAIN_PAIR,
@@ -162,27 +160,36 @@ def verdicts(
         head: Scoring head.
         metric: Metric of that head; higher is better.
     """
-    column = f"{head}.{metric}"
-    frame = tidy_frame(runs.records).reindex(
-        columns=[*_AXES, "category", "variant", "record", column]
-    )
-    frame = frame.dropna(subset=[column])
+    found = _by_variant(runs.records, f"{head}.{metric}")
     answers = []
     for pair in PAIRS:
-        sides = [
-            {axis: own.groupby("category") for axis, own in of_side.groupby(_AXES)}
-            for of_side in (frame[frame.variant == name] for name in (pair.resnet, pair.convnext))
+        sides = [found.get(name, {}) for name in (pair.resnet, pair.convnext)]
+        answers += [
+            _verdict(pair, axis, head, metric, *(side[axis] for side in sides))
+            for axis in sorted(sides[0].keys() & sides[1].keys())
         ]
-        for axis in sorted(sides[0].keys() & sides[1].keys()):
-            cells = [
-                {f"{axis[0]}.{name}": list(own.record) for name, own in side[axis]}
-                for side in sides
-            ]
-            answers.append(_verdict(pair, axis, head, metric, *cells))
     if not any(answer.pair is MAIN_PAIR for answer in answers):
         answers.insert(0, _verdict(MAIN_PAIR, ("", "pretrained", "default"), head, metric, {}, {}))
     # The main question first; of each, pretrained before scratch.
     return sorted(answers, key=lambda v: (PAIRS.index(v.pair), not v.pretrained, v.dataset))
+
+
+Axis = tuple[str, str, str]
+"""Dataset, initialization and augmentation."""
+
+
+def _by_variant(
+    records: Sequence[Record], column: str
+) -> dict[str, dict[Axis, dict[str, list[Record]]]]:
+    """Return the records with a value by variant, axis and ``dataset.category``."""
+    found: dict[str, dict[Axis, dict[str, list[Record]]]] = {}
+    for line in lines_of(records):
+        value = line.get(column)
+        if value is not None and value == value:
+            axis = line["dataset"], line["init"], line["augmentation"]
+            cells = found.setdefault(line["variant"], {}).setdefault(axis, {})
+            cells.setdefault(f"{axis[0]}.{line['category']}", []).append(line["record"])
+    return found
 
 
 def conclude(test: PairedTest | None) -> str:
@@ -206,7 +213,7 @@ def _values(records: Sequence[Record], head: str, metric: str) -> list[float]:
 
 def _verdict(
     pair: Pair,
-    axis: tuple[str, str, str],
+    axis: Axis,
     head: str,
     metric: str,
     resnet: Mapping[str, list[Record]],
