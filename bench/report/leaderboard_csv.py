@@ -43,9 +43,9 @@ def board_csv(board: Board) -> str:
     axes = [axis for axis in _AXES if axis != "mode" or any(line.get("mode") for line in lines)]
     text = io.StringIO()
     columns = [*axes, *(column for name in shown for column in _columns(name))]
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([line.get(column) for column in columns] for line in lines)
     return text.getvalue()
 
 
@@ -71,8 +71,10 @@ def _all_lines(board: Board) -> tuple[list[dict[str, Any]], list[str]]:
     measured = {name for record in finished for name in record.measurements}
     metrics = {name for record in finished for head in record.metrics.values() for name in head}
     names = [*METRICS, *sorted(metrics - METRICS.keys()), *MEASUREMENTS]
-    own = (head for r in finished for by in r.categories.values() for head in by.values())
-    recorded = metrics | measured | {name for values in own for name in values}
+    of_categories = [
+        by for r in finished for of_head in r.categories.values() for by in of_head.values()
+    ]
+    recorded = metrics | measured | {name for values in of_categories for name in values}
     lines = [
         {
             "profile": own.runs.profile,

@@ -90,8 +90,9 @@ def _table(
     for place in [*placed, *(Place(row, EMPTY) for row in partial)]:
         row = place.row
         top = best if place.ranked else [None] * len(metrics)
+        seeds = len(row.replicates) if row.has_randomness else None
         cells = [
-            _cell(row, position, metric, best_text, note, notes)
+            _cell(row, position, metric, (best_text, note), seeds, notes)
             for metric, best_text, note in zip(metrics, top, shared, strict=True)
         ]
         cells += [COST_COLUMNS[name][1](row.measurement(name)) for name in measured]
@@ -149,11 +150,17 @@ def _count_only(
 
 
 def _cell(
-    row: Row, position: int, metric: Metric, best: str | None, shared: str, notes: Footnotes
+    row: Row,
+    position: int,
+    metric: Metric,
+    of_column: tuple[str | None, str],
+    seeds: int | None,
+    notes: Footnotes,
 ) -> str:
+    best, shared = of_column
     head = row.heads[position]
     value = row.metric(head, metric.name)
-    text = metric_text(value, metric, len(row.replicates) if row.has_randomness else None)
+    text = metric_text(value, metric, seeds)
     if value is None:
         return text + notes.mark(_why_empty(row, head, metric))
     if metric.text(value.mean) == best:
