@@ -119,6 +119,10 @@ _WORDS = {
     "optimizer step": "최적화 스텝",
     "run": "회 실행",
     "runs": "회 실행",
+    "from random weights": "무작위 가중치에서 시작",
+    "a seed (line: 95 % interval; gray name: no rank)": (
+        "시드 하나(선: 95 % 구간, 회색 이름: 순위 없음)"
+    ),
     "yes": "예",
     "no": "아니요",
     "original collapsed": "원본의 학습이 무너짐",
@@ -242,7 +246,7 @@ _OVERVIEW = {
     "is in percent. Tables never mix profiles or machines. What a column means is told [at the "
     "end](#what-the-columns-mean).": (
         "`python -m bench leaderboard`가 기록으로부터 만들었고, 손으로 적은 수는 없음. 품질은 "
-        "퍼센트. 한 표에 프로필이나 장치를 섞지 않음. 열의 뜻은 [끝에](#열의-뜻) 있음."
+        "퍼센트. 한 표에 프로필이나 장비를 섞지 않음. 열의 뜻은 [끝에](#열의-뜻) 있음."
     ),
     "No finished runs yet.": "아직 끝난 실행이 없음.",
     "No answer: these are smoke runs, which show that everything works and measure no model.": (

@@ -71,9 +71,11 @@ def _write(options: argparse.Namespace) -> int:
     for path in write_leaderboard(records, options.out, formats, options.lang):
         print(path)
     if options.picture:
+        from bench.aggregate.language import language
         from bench.plots import all_dataset_curves, leaderboard_picture
 
-        print(leaderboard_picture(records, options.out / "leaderboard.png"))
+        with language(options.lang):
+            print(leaderboard_picture(records, options.out / "leaderboard.png"))
         for path in all_dataset_curves(records, options.out):
             print(path)
     if options.readme:

@@ -251,9 +251,8 @@ def check_sentence(sentence, rows):
             assert lead == ("the difference changes for " if third else says)
         else:
             assert lead == LEADS[word]
-        assert shown == (
-            None if difference == "–" else ", ".join(filter(None, (difference, flips)))
-        )
+        parts = [f"{difference} points", *filter(None, [flips])]
+        assert shown == (None if difference == "–" else ", ".join(parts))
 
 
 @settings(max_examples=75, deadline=None)
