@@ -252,7 +252,8 @@ _OVERVIEW = {
     "No answer: these are smoke runs, which show that everything works and measure no model.": (
         "답 없음: 모두 동작만 확인하는 smoke 실행이며, 어떤 모델의 성능도 재지 않음."
     ),
-    "Nothing ranks on {place} ({why}).": "{place}에는 순위가 있는 행이 없음({why}).",
+    "{name} (mean over {count} categories)": "{name}({count}개 범주의 평균)",
+    "Nothing ranks on {place}: {why}.": "{place}에는 순위가 있는 행이 없음: {why}.",
     "Only {model} ranks on {place}, with {metric} {value}.": (
         "{place}에서 순위가 있는 것은 {model} 하나, {metric} {value}."
     ),

@@ -58,7 +58,7 @@ def _records(replicates: int) -> Iterator[Record]:
     rng = random.Random(0)
     detectors = [name for name, entry in MODELS.items() if entry.task == "anomaly"]
     places = [(d, c) for d in ("mvtec", "visa", "btad") for c in DATASETS[d].categories]
-    for augmentation in AUGMENTATIONS:
+    for augmentation in sorted(AUGMENTATIONS, key=lambda name: name != "default"):
         for model, (dataset, category), replicate in product(detectors, places, range(replicates)):
             case = Case(model, "baseline", dataset, category, augmentation, True, replicate)
             yield _record(case, rng)

@@ -59,7 +59,7 @@ def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
         best = places[0]
         metric = best.row.study.ranking_metric
         values = {
-            "place": ranked.table.title,
+            "place": _where(ranked),
             "model": name_of(best.row),
             "value": metric_text(best.row.ranking, metric),
             "metric": metric.heading,
@@ -85,10 +85,19 @@ def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
             )
 
 
+def _where(ranked: RankedTable) -> str:
+    """Return a table's place within a sentence."""
+    table = ranked.table
+    if not ranked.is_mean:
+        return table.place
+    name = ", ".join(filter(None, (table.dataset, table.mode)))
+    return say("{name} (mean over {count} categories)", name=name, count=len(table.shared))
+
+
 def _why_none(ranked: RankedTable) -> str:
     reasons = Counter(reason for place in ranked.places for reason in place.reasons)
     why = reasons.most_common(1)[0][0] if reasons else say("no row has all categories")
-    return say("Nothing ranks on {place} ({why}).", place=ranked.table.title, why=why)
+    return say("Nothing ranks on {place}: {why}.", place=_where(ranked), why=why)
 
 
 def top_table(studies: Sequence[StudyRuns], notes: Footnotes, top: int = TOP) -> Iterator[str]:
