@@ -6,9 +6,8 @@ from typing import Any
 
 from _pytest.terminal import TerminalReporter
 
-from bench.metrics.catalog import METRICS
 from bench.record import Record
-from bench.study import RANKING, first_head, task_of
+from bench.studies import ranking_of
 
 _HEARTBEAT_SECONDS = 60.0
 _LIVE_SECONDS = 0.2
@@ -79,7 +78,7 @@ class Progress:
         self._seconds += seconds
         parts: list[str] = [record.outcome]
         if record.status == "ok":
-            head, metric = first_head(record), METRICS[RANKING[task_of(record)]]
+            head, metric = ranking_of(record)
             value = record.metrics.get(head, {}).get(metric.name)
             text = "–" if value is None else metric.text(value)
             parts.append(f"{head} {metric.heading} {text}")

@@ -146,6 +146,9 @@ class Record:
         return json.dumps(_finite(asdict(self)), allow_nan=False)
 
 
+_FIELDS = frozenset(each.name for each in fields(Record))
+
+
 def from_json(line: str) -> Record:
     """Return the record of a line.
 
@@ -159,8 +162,7 @@ def from_json(line: str) -> Record:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise RecordError(f"wanted a record of schema {SCHEMA}, found {found!r}")
-    known = {f.name for f in fields(Record)}
-    if unknown := set(data) - known:
+    if unknown := data.keys() - _FIELDS:
         raise RecordError(f"unknown fields {sorted(unknown)}")
     try:
         return Record(**{**data, "key": Key(**data["key"]), "case": Case(**data["case"])})

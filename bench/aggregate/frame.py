@@ -1,44 +1,28 @@
-"""Records as one tidy frame, from which every row, table and file is derived.
+"""Records as tidy lines, from which every row, table and file is derived.
 
 Everything here is a function of the set of records; their order changes nothing.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, total_ordering
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.aggregate.conditions import budget_share, changes_of
 from bench.protocol import PROFILES
 from bench.record import Record
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
+Line = Mapping[str, Any]
+"""A record's values by column; see `lines_of`."""
 
 UNKNOWN_ENVIRONMENT = "unknown environment"
 
-CONFIGURATION = ["variant", "augmentation", "init"]
+CONFIGURATION = ("variant", "augmentation", "init")
 """Columns that a row of a table stands for; replicates are averaged over."""
 
-MODE = ["multi_class", "shots"]
+MODE = ("multi_class", "shots")
 """Columns of which two rows of one table never differ; ``shots`` is 0 where all images train."""
-
-_VERSION = ["recipe_hash", "data_hash", "weights_hash"]
-_KEY = ["id", "profile", *_VERSION]
-_COLUMNS = [
-    *_KEY,
-    *(
-        "environment",
-        "dataset",
-        "category",
-        *CONFIGURATION,
-        "replicate",
-        "share",
-        "unchanged",
-        "record",
-    ),
-    *MODE,
-]
 
 
 @dataclass(frozen=True)
@@ -58,22 +42,18 @@ class ComparableRuns:
     superseded: int
 
 
-def tidy_frame(records: Iterable[Record]) -> "DataFrame":
-    """Return one row per record, oldest first.
+def lines_of(records: Iterable[Record]) -> list[Line]:
+    """Return one line per record, oldest first.
 
     Columns are the case's axes (``category`` is empty for a dataset without), the key's hashes,
     ``share`` of the recipe's own training budget, the ``record`` itself, a column ``HEAD.METRIC``
     for each metric and one for each measurement; speeds of a disturbed run are missing.
 
     Example:
-        >>> tidy_frame([])[["dataset", "share"]].shape
-        (0, 2)
+        >>> lines_of([])
+        []
     """
-    import pandas
-
-    lines = [_line(record) for record in sorted(records, key=recency_key)]
-    frame = pandas.DataFrame(lines)
-    return frame if lines else frame.reindex(columns=_COLUMNS)
+    return [_line(record) for record in sorted(records, key=recency_key)]
 
 
 def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
@@ -84,22 +64,33 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     largest share of its budget, then the newest. So a quick look never hides a whole run, and
     replicates of two versions are never averaged.
     """
-    frame = tidy_frame(record for record in records if record.status == "ok")
-    frame["configuration"] = [record.case.configuration for record in frame.record]
-    order = [*PROFILES, *sorted(set(frame.profile) - PROFILES.keys())]
-    sections = []
-    for profile in order:
-        for environment, runs in frame[frame.profile == profile].groupby("environment"):
-            newest = runs.drop_duplicates(_KEY, keep="last")
-            # Stable: among equal shares the newest stays last.
-            by_share = runs.sort_values("share", kind="stable", na_position="first")
-            best_last = by_share.sort_values("unchanged", kind="stable")
-            versions = best_last.groupby("configuration")[_VERSION].transform("last")
-            current = newest[(newest[_VERSION] == versions.loc[newest.index]).all(axis=1)]
-            chosen = tuple(current.sort_values("id").record)
-            superseded = len(newest) - len(current)
-            sections.append(ComparableRuns(profile, str(environment), chosen, superseded))
-    return sections
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in sorted((r for r in records if r.status == "ok"), key=recency_key):
+        found[record.key.profile, _environment(record)].append(record)
+    order = [*PROFILES, *sorted({profile for profile, _ in found} - PROFILES.keys())]
+    places = sorted(found, key=lambda place: (order.index(place[0]), place[1]))
+    return [_comparable(*place, found[place]) for place in places]
+
+
+def _comparable(profile: str, environment: str, records: Sequence[Record]) -> ComparableRuns:
+    """Choose among the finished records of one profile and environment, given oldest first."""
+    newest = {record.key: record for record in records}
+    best: dict[str, tuple[bool, float]] = {}
+    versions: dict[str, tuple[str, str, str]] = {}
+    for record in records:
+        share = budget_share(record)
+        quality = _is_unchanged(record), -1.0 if share is None else share
+        configuration = record.case.configuration
+        # Among equals the newest wins.
+        if configuration not in best or quality >= best[configuration]:
+            best[configuration], versions[configuration] = quality, _version(record)
+    current = [r for r in newest.values() if _version(r) == versions[r.case.configuration]]
+    chosen = tuple(sorted(current, key=lambda record: record.key.id))
+    return ComparableRuns(profile, environment, chosen, len(newest) - len(current))
+
+
+def _version(record: Record) -> tuple[str, str, str]:
+    return record.key.recipe, record.key.data, record.key.weights
 
 
 def recency_key(record: Record) -> tuple[str, str, str, str, "_Content"]:
@@ -127,7 +118,16 @@ class _Content:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _line(record: Record) -> dict[str, Any]:
+def _environment(record: Record) -> str:
+    return str(record.environment.get("class") or UNKNOWN_ENVIRONMENT)
+
+
+def _is_unchanged(record: Record) -> bool:
+    """Return whether a run was of the catalog's recipe and seeds."""
+    return not changes_of(record) and record.protocol.get("seed_base") is None
+
+
+def _line(record: Record) -> Line:
     case, key = record.case, record.key
     line: dict[str, Any] = {
         "id": key.id,
@@ -135,7 +135,7 @@ def _line(record: Record) -> dict[str, Any]:
         "recipe_hash": key.recipe,
         "data_hash": key.data,
         "weights_hash": key.weights,
-        "environment": str(record.environment.get("class") or UNKNOWN_ENVIRONMENT),
+        "environment": _environment(record),
         "dataset": case.dataset,
         "category": case.category or "",
         "variant": case.variant,
@@ -143,7 +143,7 @@ def _line(record: Record) -> dict[str, Any]:
         "init": case.init,
         "replicate": case.replicate,
         "share": budget_share(record),
-        "unchanged": not changes_of(record) and record.protocol.get("seed_base") is None,
+        "unchanged": _is_unchanged(record),
         "multi_class": bool(record.categories),
         "shots": case.shots or 0,
         "record": record,

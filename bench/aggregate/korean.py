@@ -9,9 +9,9 @@ _HEADINGS = {
     "Published": "공개된 값",
     "Seeds": "시드",
     "Data": "데이터",
-    "Profile, machine": "프로필, 장치",
+    "Profile, machine": "프로필, 장비",
     "Own budget": "자체 예산",
-    "Images seen": "학습에 쓴 이미지",
+    "Images seen": "학습한 이미지 수",
     "Number": "수치",
     "Seconds that it covers": "포함된 시간(초)",
     "Init": "초기화",
@@ -41,30 +41,30 @@ _HEADINGS = {
     "Precision": "정밀도",
     "Recall": "재현율",
     "False alarms": "오경보율",
-    "Accuracy (test-chosen)": "정확도 (테스트로 고름)",
-    "Precision (test-chosen)": "정밀도 (테스트로 고름)",
-    "Recall (test-chosen)": "재현율 (테스트로 고름)",
-    "F1-max (test-chosen)": "F1-max (테스트로 고름)",
-    "Pixel F1-max (test-chosen)": "Pixel F1-max (테스트로 고름)",
+    "Accuracy (test-chosen)": "정확도 (테스트 기준 선택)",
+    "Precision (test-chosen)": "정밀도 (테스트 기준 선택)",
+    "Recall (test-chosen)": "재현율 (테스트 기준 선택)",
+    "F1-max (test-chosen)": "F1-max (테스트 기준 선택)",
+    "Pixel F1-max (test-chosen)": "Pixel F1-max (테스트 기준 선택)",
     "Macro precision": "매크로 정밀도",
     "Macro recall": "매크로 재현율",
     "Macro F1": "매크로 F1",
-    "Top-1 best epoch (test-chosen)": "최고 에폭 Top-1 (테스트로 고름)",
-    "Fit (s)": "학습 (초)",
-    "Train images/s": "학습 이미지/초",
-    "Inference images/s": "추론 이미지/초",
-    "Latency p50 (ms)": "지연 p50 (ms)",
-    "Latency p95 (ms)": "지연 p95 (ms)",
-    "Host memory in training": "호스트 메모리, 학습",
-    "Device memory in training": "장치 메모리, 학습",
-    "Host memory in inference": "호스트 메모리, 추론",
-    "Device memory in inference": "장치 메모리, 추론",
+    "Top-1 best epoch (test-chosen)": "최고 에폭 Top-1 (테스트 기준 선택)",
+    "Fit (s)": "학습 시간 (초)",
+    "Train images/s": "학습 속도 (장/초)",
+    "Inference images/s": "추론 속도 (장/초)",
+    "Latency p50 (ms)": "지연 시간 p50 (ms)",
+    "Latency p95 (ms)": "지연 시간 p95 (ms)",
+    "Host memory in training": "학습 시 호스트 메모리",
+    "Device memory in training": "학습 시 장치 메모리",
+    "Host memory in inference": "추론 시 호스트 메모리",
+    "Device memory in inference": "추론 시 장치 메모리",
     "Model size": "모델 크기",
     "Parameters": "파라미터",
-    "Trainable": "학습 가능",
-    "Numbers kept": "저장된 수",
-    "FLOPs in inference": "FLOPs, 추론",
-    "FLOPs in training": "FLOPs, 학습",
+    "Trainable": "학습 파라미터",
+    "Numbers kept": "저장된 값의 수",
+    "FLOPs in inference": "추론 FLOPs",
+    "FLOPs in training": "학습 FLOPs",
     "smallest quarter": "가장 작은 1/4",
     "second": "두 번째",
     "third": "세 번째",
@@ -75,9 +75,12 @@ _HEADINGS = {
     "Details by category": "범주별 세부",
     "Runs": "실행",
     "Notes": "주석",
+    "What the columns mean": "열의 뜻",
+    "Bold": "굵은 글씨",
+    "Ranks: {method}.": "순위: {method}.",
     "Profile": "프로필",
     "Protocol": "프로토콜",
-    "Class of machine": "장치 종류",
+    "Class of machine": "장비 종류",
     "Environment": "환경",
     "Thresholds": "임계값",
     "Cost": "비용",
@@ -95,7 +98,7 @@ _HEADINGS = {
     "{dataset}: against the original study": "{dataset}: 원본 연구와의 비교",
     "{dataset}: the original's own table": "{dataset}: 원본 연구의 표",
     "The hypotheses on the original's values: {name}": "원본 값으로 본 가설: {name}",
-    "best epoch (test-chosen)": "최고 에폭 (테스트로 고름)",
+    "best epoch (test-chosen)": "최고 에폭 (테스트 기준 선택)",
     "last epoch": "마지막 에폭",
     "{name}: mean over {count} categories": "{name}: {count}개 범주의 평균",
     "Quality within the center crop": "중앙 자르기 안의 품질",
@@ -103,7 +106,7 @@ _HEADINGS = {
 
 _WORDS = {
     "this head ranks": "이 헤드로 순위를 매김",
-    "does not rank": "순위 없음",
+    "does not rank": "순위를 매기지 않음",
     "no randomness": "무작위성 없음",
     "within": "범위 안",
     "above": "위",
@@ -116,10 +119,51 @@ _WORDS = {
     "optimizer step": "최적화 스텝",
     "run": "회 실행",
     "runs": "회 실행",
-    "cell": "칸",
-    "cells": "칸",
-    "cell rests": "칸이",
-    "cells rest": "칸이",
+    "from random weights": "무작위 가중치에서 시작",
+    "a seed (line: 95 % interval; gray name: no rank)": (
+        "시드 하나(선: 95 % 구간, 회색 이름: 순위 없음)"
+    ),
+    "yes": "예",
+    "no": "아니요",
+    "original collapsed": "원본의 학습이 무너짐",
+    "gain": "이득",
+    "loss": "손해",
+    "no gain shown": "이득이 보이지 않음",
+    "ahead": "앞섬",
+    "not shown to be ahead": "앞선다고 할 수 없음",
+    "nothing to compare": "비교할 것이 없음",
+    "failed": "실패",
+    "skipped": "건너뜀",
+    "profile": "프로필",
+    "one model for all categories": "모든 범주에 모델 하나",
+    "{shots} shot": "{shots}장 학습",
+    "{shots} shots": "{shots}장 학습",
+    "({own} of {all} seeds)": "(시드 {all}개 중 {own}개)",
+    "values above: an earlier run": "위의 값은 이전 실행의 것",
+    "no reason was recorded": "이유가 기록되지 않음",
+    "and {count} more": "외 {count}개",
+    "training in {precision}": "{precision} 학습",
+    "one pass": "1회 통과",
+    "{images} images seen": "이미지 {images}장 학습",
+    "{epochs} epochs": "{epochs}에폭",
+    "not recorded": "기록되지 않음",
+    "Only the teacher differs": "교사만 다름",
+    "Own student each, one recipe": "각자의 학생, 같은 레시피",
+    "Own student each (ConvNeXt blocks), one recipe": "각자의 학생(ConvNeXt 블록), 같은 레시피",
+    "Own student and original recipe each": "각자의 학생과 원본 레시피",
+    "Own student (ConvNeXt blocks), original recipe each": (
+        "각자의 학생(ConvNeXt 블록)과 원본 레시피"
+    ),
+    "Own student and tuned recipe each": "각자의 학생과 조정된 레시피",
+    "withheld (not tuned: {names})": "보류(조정되지 않음: {names})",
+    "run under another recipe than most": "대부분과 다른 레시피로 실행",
+    "the tuned constants were chosen on {dataset}": "조정된 상수를 {dataset}에서 골랐음",
+    "the sides saw different images": "양쪽이 다른 이미지를 봄",
+    "the sides ran under different recipes": "양쪽의 레시피가 다름",
+    "the sides ran under different budgets": "양쪽의 예산이 다름",
+    "{resnet} / {convnext}, {dataset}, {head}: categories left out: {count} ({reason})": (
+        "{resnet} / {convnext}, {dataset}, {head}: 제외한 범주 {count}개({reason})"
+    ),
     "holds": "성립",
     "reversed": "반대",
     "not shown": "보이지 않음",
@@ -141,12 +185,12 @@ _REASONS = {
     "Empty: {why}.": "빈칸: {why}.",
     "Empty: not recorded.": "빈칸: 기록되지 않음.",
     "Not comparable: {why}.": "비교할 수 없음: {why}.",
-    "Nothing of it was measured.": "측정한 것이 없습니다.",
+    "Nothing of it was measured.": "측정한 항목이 없음.",
     "No values of: {parts}.": "값이 없는 항목: {parts}.",
     "not measured": "측정하지 않음",
-    "no device but the CPU": "CPU뿐임",
+    "no device but the CPU": "CPU 외의 장치가 없음",
     "no training step": "학습 스텝이 없음",
-    "on a machine that others used": "다른 작업이 쓰던 장치에서 측정",
+    "on a machine that others used": "다른 작업이 쓰던 장비에서 측정",
     "no {metric}": "{metric} 없음",
     "budget not recorded": "예산이 기록되지 않음",
     "{share} of its own budget": "자체 예산의 {share}",
@@ -174,8 +218,8 @@ _RANKS = {
     "A test from each row's interval over test images and its spread over seeds (some of these "
     "records lack the results of single images, so rows cannot be paired image by image; this "
     "test is the more careful one)": (
-        "행마다의 테스트 이미지에 대한 구간과 시드 간 변동으로 하는 검정(이미지별 결과가 없는 기록이 "
-        "있어 더 보수적임)"
+        "각 행의 테스트 이미지에 대한 구간과 시드 간 변동을 이용한 검정(이미지별 결과가 없는 기록이 "
+        "있어 이미지끼리 짝지을 수 없으며, 이 검정이 더 보수적임)"
     ),
     "Welch's test over seeds alone: on other test images the order may be another": (
         "시드만으로 한 Welch 검정: 다른 테스트 이미지에서는 순서가 다를 수 있음"
@@ -188,43 +232,45 @@ _RANKS = {
         "{blocks}개 범주에서 가장 좋은 행과 각 행의 Wilcoxon 부호순위 검정"
     ),
     "{method}; corrected by Holm (comparisons: {count})": "{method}; 비교 {count}회, Holm 보정",
-    "Ranks by {metric} of the `{head}` head.": "`{head}` 헤드의 {metric}(으)로 순위를 매김.",
-    "Ranks by {metric} of each model's first head.": "각 모델 첫 헤드의 {metric}(으)로 순위를 매김.",
+    "Ranks by {metric} of the `{head}` head.": "순위 기준: `{head}` 헤드의 {metric}.",
+    "Ranks by {metric} of each model's first head.": "순위 기준: 각 모델 첫 헤드의 {metric}.",
     "Only rows on the same images at the same size, after their whole budget, rank; with "
     "randomness they need {count} replicates. A range is what the tests leave open.": (
-        "같은 이미지와 크기에서 예산을 모두 쓴 행만 순위가 있고, 무작위성이 있으면 반복 {count}회가 "
-        "필요함. 범위로 적힌 순위는 검정이 가리지 못한 것임."
+        "같은 이미지와 같은 크기에서 예산을 모두 쓴 행에만 순위를 매기며, 무작위성이 있는 모델은 반복 "
+        "{count}회가 필요함. 범위로 적힌 순위는 검정으로 가리지 못한 것임."
     ),
 }
 
 _OVERVIEW = {
     "Generated from the records by `python -m bench leaderboard`; no number is typed in. Quality "
-    "is in percent. Tables never mix profiles or machines.": (
+    "is in percent. Tables never mix profiles or machines. What a column means is told [at the "
+    "end](#what-the-columns-mean).": (
         "`python -m bench leaderboard`가 기록으로부터 만들었고, 손으로 적은 수는 없음. 품질은 "
-        "퍼센트. 표 하나에 프로필이나 장치를 섞지 않음."
+        "퍼센트. 한 표에 프로필이나 장비를 섞지 않음. 열의 뜻은 [끝에](#열의-뜻) 있음."
     ),
     "No finished runs yet.": "아직 끝난 실행이 없음.",
     "No answer: these are smoke runs, which show that everything works and measure no model.": (
-        "답 없음: 모두 동작을 확인하는 smoke 실행이며, 어떤 모델도 재지 않음."
+        "답 없음: 모두 동작만 확인하는 smoke 실행이며, 어떤 모델의 성능도 재지 않음."
     ),
-    "{place}: nothing ranks ({why}).": "{place}: 순위가 있는 행이 없음({why}).",
-    "{place}: only {model} ranks, with {metric} {value}.": (
-        "{place}: 순위가 있는 것은 {model}뿐이며, {metric} {value}."
+    "{name} (mean over {count} categories)": "{name}({count}개 범주의 평균)",
+    "Nothing ranks on {place}: {why}.": "{place}에는 순위가 있는 행이 없음: {why}.",
+    "Only {model} ranks on {place}, with {metric} {value}.": (
+        "{place}에서 순위가 있는 것은 {model} 하나, {metric} {value}."
     ),
-    "{place}: {model} is the best of {count} that rank, with {metric} {value} (corrected p {p} "
-    "against each other one).": (
-        "{place}: 순위가 있는 {count}개 중 {model}이(가) 가장 좋음, {metric} {value}(나머지 각각에 "
-        "대해 보정된 p {p})."
+    "{model} is the best of the {count} that rank on {place}, with {metric} {value} (corrected p "
+    "{p} against each other one).": (
+        "{place}에서 순위가 있는 {count}개 중 최고는 {model}, {metric} {value}(다른 모든 행과의 보정된 "
+        "p {p})."
     ),
-    "{place}: {tied} of {count} that rank are not shown to differ from the best; the highest mean "
-    "is that of {model}, with {metric} {value}.": (
-        "{place}: 순위가 있는 {count}개 중 {tied}개는 가장 좋은 것과 차이가 보이지 않음. 평균이 가장 "
-        "높은 것은 {model}, {metric} {value}."
+    "On {place}, {tied} of the {count} that rank are not shown to differ from the best; {model} "
+    "has the highest mean, with {metric} {value}.": (
+        "{place}에서 순위가 있는 {count}개 중 {tied}개는 최고와 차이가 보이지 않음. 평균이 가장 높은 "
+        "것은 {model}, {metric} {value}."
     ),
-    "{count} more tables are below.": "표 {count}개가 아래에 더 있음.",
+    "{count} more tables are below.": "아래에 표가 {count}개 더 있음.",
     "Coverage: {parts}.": "실행 범위: {parts}.",
     "{ran} of {all} models ran and {ranked} rank": (
-        "모델 {all}개 중 {ran}개가 실행되었고 {ranked}개에 순위가 있음"
+        "모델 {all}개 중 {ran}개를 실행했고 {ranked}개에 순위가 있음"
     ),
     "no run on {datasets}": "{datasets}에서 실행 없음",
     "{own} of {all} categories": "범주 {all}개 중 {own}개",
@@ -240,13 +286,13 @@ _OVERVIEW = {
 }
 
 _PARAGRAPHS = {
-    "Every run had its whole budget.": "모든 실행이 예산을 다 썼음.",
+    "Every run had its whole budget.": "모든 실행이 학습 예산을 다 썼음.",
     "A smoke run shows that everything works, in minutes; it measures no model": (
-        "smoke 실행은 모든 것이 동작함을 몇 분 안에 보일 뿐, 모델을 재지 않음"
+        "smoke 실행은 모든 것이 동작하는지 몇 분 안에 확인할 뿐, 모델의 성능을 재지 않음"
     ),
     "To be read with care: {limits}.": "주의해서 읽을 것: {limits}.",
     "{count} of {all} runs start from random weights": (
-        "실행 {all}개 중 {count}개는 무작위 가중치에서 시작"
+        "실행 {all}개 중 {count}개는 무작위 가중치로 시작"
     ),
     "{count} of {all} runs had part of their training budget (as little as {least})": (
         "실행 {all}개 중 {count}개는 학습 예산의 일부만 사용(최소 {least})"
@@ -258,8 +304,8 @@ _PARAGRAPHS = {
     "weights": "제외: 레시피, 데이터 또는 가중치가 다른 같은 구성의 실행 {count}개",
     "Other test images alone could move the {metric} of a run by about ± {span} points (half of "
     "its 95 % interval over images). Ranks count this in, ± does not.": (
-        "테스트 이미지가 달라지는 것만으로 한 실행의 {metric}이(가) 약 ± {span}포인트 움직일 수 "
-        "있음(이미지에 대한 95 % 구간의 절반). 순위에는 반영되고 ±에는 반영되지 않음."
+        "테스트 이미지만 달라져도 한 실행의 {metric} 값은 약 ± {span}포인트 움직일 수 있음(이미지에 "
+        "대한 95 % 구간의 절반). 순위에는 반영되고 ±에는 반영되지 않음."
     ),
     "No registered study selects the runs of these models, so load the plugin that registers "
     "them: {names}.": (
@@ -272,8 +318,8 @@ _PARAGRAPHS = {
         "시드의 수. 값은 평균 ± 시드에 대한 95 % 신뢰구간(Student t)의 절반, ±가 0–100을 벗어나면 "
         "로짓 척도의 평균 [구간]. 시드가 하나면 구간이 없고, 무작위성이 없는 모델에는 필요 없음."
     ),
-    "Bold: the best mean of the ranked rows, where no other shows the same.": (
-        "굵은 글씨: 순위가 있는 행 중 가장 좋은 평균(같은 값이 없을 때)."
+    "The best mean of the ranked rows, where no other shows the same.": (
+        "순위가 있는 행 중 가장 좋은 평균. 같은 값으로 표시되는 행이 있으면 쓰지 않음."
     ),
     "As published, under the source's own protocol. In brackets: ours minus published in points, "
     "of runs with their whole budget; on the mean over all categories with the band within which "
@@ -283,17 +329,48 @@ _PARAGRAPHS = {
         "(포인트). 모든 범주의 평균에는 같은 결과로 보는 범위를 붙임(한 번만 훑는 모델은 이미지 AUROC "
         "± 1.0, 픽셀 AUROC ± 0.5, 학습 모델은 ± 1.5와 ± 1.0)."
     ),
-    "Quarters end at {limits} of the image.": "1/4 경계는 이미지의 {limits}.",
+    "Quarters end at {limits} of the image.": "넷으로 나눈 경계는 이미지 면적의 {limits}.",
     "Image AUROC of the defective images of one size or kind against all normal ones: 50 is "
     "chance. Sizes are quarters of the defective images by the area of their defects.": (
-        "한 크기 또는 종류의 결함 이미지를 모든 정상 이미지와 비교한 이미지 AUROC: .5는 우연. 크기는 "
-        "결함 면적에 따른 결함 이미지의 1/4씩."
+        "한 크기 또는 종류의 결함 이미지를 모든 정상 이미지와 비교한 이미지 AUROC. 50이면 우연 수준. "
+        "크기는 결함 이미지를 결함 면적에 따라 넷으로 나눈 것."
     ),
     "Sees a center crop: the map is pasted back into the frame, and what the crop cut away counts "
     "as missed.": "중앙만 봄: 맵을 원래 틀에 다시 붙이며, 잘려 나간 부분은 놓친 것으로 셈.",
 }
 
+_RUNS = {
+    "128 px, at most 64 train and 64 test images, about 2,000 images seen; classifiers: 10,000 "
+    "images seen": (
+        "128 px, 학습과 테스트 이미지 최대 64장씩, 약 2,000장 학습. 분류 모델은 10,000장 학습"
+    ),
+    "the model's own size, a budget of minutes on one GPU": "모델 고유의 크기, GPU 하나로 몇 분의 예산",
+    "each paper's own settings, classifiers: a modern recipe, 200 epochs": (
+        "각 논문의 설정. 분류 모델은 최신 레시피, 200에폭"
+    ),
+    "this protocol fits on every normal image, so calibrated columns are empty": (
+        "이 프로토콜은 정상 이미지를 모두 학습에 쓰므로 보정된 임계값의 열이 비어 있음"
+    ),
+    "a held-out 10 % of the normal training images, never fitted": (
+        "학습에 쓰지 않고 따로 떼어 둔 정상 학습 이미지 10 %"
+    ),
+    "held-out normal images where the protocol leaves some, else empty": (
+        "프로토콜이 남겨 둔 정상 이미지. 없으면 빈칸"
+    ),
+    "calibrated on {where}: {which}": "보정에 쓴 이미지: {where}. 규칙: {which}",
+    "{rule} (runs: {n})": "{rule}(실행 {n}개)",
+    "the conformal 95 % quantile": "컨포멀 95 % 분위수",
+    "the interpolated 95th percentile, which lets more normal images through": (
+        "보간한 95번째 백분위수(정상 이미지를 더 많이 통과시킴)"
+    ),
+}
+
 _COLUMNS = {
+    "Never ranks, so no test of it stands here: `python -m bench compare` tests two runs by the "
+    "maps that they kept.": (
+        "순위에 쓰지 않으므로 여기에는 검정이 없음. 두 실행의 차이는 저장된 맵으로 `python -m bench "
+        "compare`가 검정함."
+    ),
     "At the calibrated threshold, the 95 % quantile of the scores of held-out normal training "
     "images. It has seen no test image.": (
         "보정된 임계값에서의 값. 임계값은 따로 떼어 둔 정상 학습 이미지 점수의 95 % 분위수이며 테스트 "
@@ -335,13 +412,13 @@ _COLUMNS = {
 _STUDIES = {
     "Columns and order of the original study. Its Top-1 Acc is Top-1, its Top-5 Acc is Top-5; its "
     "Recall, Precision and F1-score are those means over classes.": (
-        "원래 연구의 열과 순서입니다. 그 연구의 Top-1 Acc는 Top-1, Top-5 Acc는 Top-5이고, Recall, "
-        "Precision, F1-score는 클래스에 대한 평균입니다."
+        "원본 연구의 열과 순서. 원본의 Top-1 Acc는 Top-1, Top-5 Acc는 Top-5이며 Recall, Precision, "
+        "F1-score는 클래스별 평균."
     ),
     "Columns and order of the original study. Its F1-Score is F1, its ROC-AUC is Image AUROC; its "
     "threshold was chosen on the test images, which the details show as test-chosen.": (
         "원본 연구의 열과 순서. 원본의 F1-Score는 F1, ROC-AUC는 Image AUROC. 원본의 임계값은 테스트 "
-        "이미지에서 골랐으며, 세부에는 '테스트로 고름'으로 나옴."
+        "이미지에서 골랐으며, 세부 표에는 '테스트 기준 선택'으로 표시."
     ),
     "One seed. Values are those of the epoch that is best on the test set, except where the column "
     "says otherwise. Its Top-1 Acc and Top-5 Acc are Top-1 and Top-5; its Recall, Precision and "
@@ -353,46 +430,87 @@ _STUDIES = {
     "Left out above: {count} {noun} on other images or under another budget.": (
         "위에서 제외: 다른 이미지 또는 다른 예산의 {count}{noun}."
     ),
-    "Differences are of top-1 after the last epoch, in percentage points. With several seeds: mean "
-    "[95 % CI over seeds], and a verdict needs an interval on one side of zero. With one seed: "
-    "[95 % binomial interval], the sampling of test images alone. Not corrected for the number of "
-    "rows.": (
-        "차이는 마지막 에폭 뒤 top-1의 퍼센트포인트. 시드가 여럿이면 평균 [시드에 대한 95 % 신뢰구간]"
-        "이며, 구간이 0의 한쪽에 있어야 판정함. 시드가 하나면 [95 % 이항 구간], 즉 테스트 이미지의 "
-        "표집만 반영. 행의 수에 대해서는 보정하지 않음."
+    "Difference: by how many points of top-1 after the last epoch one model's gain is above the "
+    "other's; in H3, how much that changes with pretraining. In brackets a 95 % interval: over "
+    "seeds where there are several, and a verdict needs all of it on one side of zero; with one "
+    "seed over test images alone (binomial), which gives no verdict. Not corrected for the number "
+    "of rows.": (
+        "차이: 한 모델의 이득이 다른 모델의 이득보다 마지막 에폭의 top-1로 몇 포인트 큰지를 나타내며, "
+        "H3에서는 그 차이가 사전학습으로 얼마나 달라지는지를 나타냄. 대괄호는 95 % 구간. 시드가 여럿이면 "
+        "시드에 대한 구간이고 구간 전체가 0의 한쪽에 있어야 판정함. 시드가 하나면 테스트 이미지만 반영한 "
+        "이항 구간이며 판정하지 않음. 행의 수에 대한 보정은 하지 않음."
     ),
-    "These runs do not ask H1 or H2 yet: each needs {first} and {second} on one dataset, with and "
-    "without the augmentation.": (
-        "아직 H1이나 H2를 물을 수 없음: 한 데이터셋에서 증강이 있는 것과 없는 것 모두 {first}와(과) "
-        "{second}이(가) 필요함."
+    "These runs cannot answer H1 or H2 yet: each needs {first} and {second} on one dataset, with "
+    "and without the augmentation.": (
+        "이 실행들로는 아직 H1과 H2에 답할 수 없음. 한 데이터셋에서 {first}, {second} 두 모델을 증강이 "
+        "있는 경우와 없는 경우 모두 실행해야 함."
     ),
-    "{gainer} gains more from {title} than {other} does": (
-        "{title}에서 {gainer}이(가) {other}보다 더 이득을 얻음"
+    "{name}. Does {gainer} gain more from {title} than {other} does?": (
+        "{name}. {title}에서 얻는 이득은 {gainer} 쪽이 {other} 쪽보다 큰가?"
     ),
-    "H3, pretraining does not change H1 and H2": "H3, 사전학습은 H1과 H2를 바꾸지 않음",
-    "{text}: of {cells}, {parts}.": "{text}: {cells} 중 {parts}.",
-    "{word} in {count}": "{word} {count}",
-    "{count} {noun} on a collapsed run.": "{count}{noun} 무너진 실행에 기댐.",
-    "With one seed, the sign flips with pretraining in {flips} of {count}.": (
-        "시드 하나로는 {count}칸 중 {flips}칸에서 사전학습에 따라 부호가 바뀜."
+    "H3. Are the differences of H1 and H2 the same with pretraining as without?": (
+        "H3. H1과 H2의 차이는 사전학습을 해도 그대로인가?"
     ),
-    "With one seed, the sign is for it in {plus} of {count} and against it in {minus}{tail}.": (
-        "시드 하나로는 {count}칸 중 {plus}칸에서 부호가 맞고 {minus}칸에서 반대{tail}."
+    "Over seeds, with 95 % intervals: {parts}.": "여러 시드의 95 % 구간으로 판정: {parts}.",
+    "One seed, which is no test, with 95 % intervals over test images alone: {parts}.": (
+        "시드가 하나뿐이라 검정은 아님(95 % 구간은 테스트 이미지만 반영): {parts}."
     ),
-    ", neither in {count}": ", {count}칸은 어느 쪽도 아님",
+    "No run here has the original's number of epochs, so none is compared with it.": (
+        "원본과 같은 에폭 수로 실행한 것이 없어 비교하지 않음."
+    ),
+    "Ours, `{recipe}`": "우리, `{recipe}`",
+    "Difference, `{recipe}`": "차이, `{recipe}`",
+    "Within {limit} points": "{limit}포인트 이내",
+    "Within {limit} points: {own} of {all} experiments.": "실험 {all}개 중 {own}개가 {limit}포인트 이내.",
+    "{name}: recall {recall:.2f} against top-1 {top1:.2f}. On a class-balanced test set the two "
+    "are equal, so one of them is a misprint.": (
+        "{name}: 재현율 {recall:.2f}, top-1 {top1:.2f}. 클래스가 균형 잡힌 테스트 셋에서는 두 값이 "
+        "같아야 하므로 하나는 오기."
+    ),
+    "{name} collapsed: best in epoch {epoch} of {epochs} with {top1:.2f}, {last:.2f} after the "
+    "last.": (
+        "{name}: 학습이 무너짐. {epochs}에폭 중 {epoch}번째가 {top1:.2f}로 가장 높고 마지막은 {last:.2f}."
+    ),
+    "Only the `{recipe}` recipe ran, so whether another is closer is not known.": (
+        "`{recipe}` 레시피만 실행했으므로 다른 레시피가 더 가까운지는 알 수 없음."
+    ),
+    "No experiment has both recipes, so which is closer is not known: `{recipe}` is compared.": (
+        "두 레시피로 모두 실행한 실험이 없어 어느 쪽이 더 가까운지 알 수 없음. `{recipe}` 쪽을 비교함."
+    ),
+    "Closer to the original: `{recipe}`, which alone is compared (mean absolute difference in "
+    "points, experiments: {count}; {texts}).": (
+        "원본에 더 가까운 레시피는 `{recipe}`이며 이것만 비교함(실험 {count}개의 평균 절대 차이, "
+        "포인트: {texts})."
+    ),
+    "yes on {cells}": "{cells}에서는 예",
+    "no, it gains less, on {cells}": "{cells}에서는 아니요, 오히려 더 작음",
+    "no difference is shown on {cells}": "{cells}에서는 차이가 보이지 않음",
+    "no on {cells}": "{cells}에서는 아니요",
+    "neither on {cells}": "{cells}에서는 차이 없음",
+    "no for {cells}": "{cells}에서는 그대로가 아님",
+    "no change is shown for {cells}": "{cells}에서는 변화가 보이지 않음",
+    "the difference changes for {cells}": "달라진 정도는 {cells}",
+    "{value} points": "{value}포인트",
+    "Runs are missing for {cells}.": "실행이 없음: {cells}.",
+    "The value for {cell} rests on collapsed {names}.": "{cell}의 값에는 학습이 무너진 실행이 들어 있음: {names}.",
+    "{name} on {dataset}": "{dataset}의 {name}",
+    "{dataset} from scratch": "{dataset} 무작위 초기화",
+    "{dataset} with pretraining": "{dataset} 사전학습",
+    "the sign flips": "부호가 바뀜",
+    "rests on collapsed {names}": "학습이 무너진 실행 포함: {names}",
     "Not answered: no category has both `{resnet}` and `{convnext}`, pretrained.": (
-        "답 없음: 사전학습된 `{resnet}`와(과) `{convnext}`이(가) 모두 있는 범주가 없음."
+        "답 없음: 사전학습된 `{resnet}`, `{convnext}` 둘 다 실행한 범주가 없음."
     ),
     "{dataset}: {verdict}; `{convnext}` minus `{resnet}` is {difference} points of {metric} over "
     "{count} categories.": (
-        "{dataset}: {verdict}. {count}개 범주에서 `{convnext}` − `{resnet}`은 {metric} "
+        "{dataset}: {verdict}. 범주 {count}개에서 {metric} 차이(`{convnext}` − `{resnet}`)는 "
         "{difference}포인트."
     ),
     "These runs do not ask the study's question. It compares `{resnet}` with `{convnext}`, "
     'pretrained, on at least {least} categories of one dataset: `pytest bench -k "(rd_resnet50 or '
     'rd_convnext_adapted) and pretrained" --recipes same`.': (
-        "이 실행들은 연구의 질문을 묻지 않음. 한 데이터셋의 범주 {least}개 이상에서 사전학습된 "
-        '`{resnet}`와(과) `{convnext}`을(를) 비교해야 함: `pytest bench -k "(rd_resnet50 or '
+        "이 실행들로는 연구의 질문에 답할 수 없음. 한 데이터셋의 범주 {least}개 이상에서 사전학습된 "
+        '`{resnet}`, `{convnext}` 둘을 비교해야 함: `pytest bench -k "(rd_resnet50 or '
         'rd_convnext_adapted) and pretrained" --recipes same`.'
     ),
     "Difference: ConvNeXt minus ResNet, mean over the categories of one dataset [95 % CI over "
@@ -415,6 +533,7 @@ KOREAN: Mapping[str, str] = {
     **_RANKS,
     **_OVERVIEW,
     **_PARAGRAPHS,
+    **_RUNS,
     **_COLUMNS,
     **_STUDIES,
 }

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from bench.aggregate.language import say
 from bench.aggregate.statistics import Estimate
 from bench.metrics.catalog import Metric
 
 EMPTY = "–"
+
+_ROOM = 2
+"""Spaces besides a heading."""
 
 
 def metric_text(value: Estimate | None, metric: Metric, replicates: int | None = None) -> str:
@@ -27,7 +28,7 @@ def metric_text(value: Estimate | None, metric: Metric, replicates: int | None =
     elif value.half_width is not None and not without_spread(value):
         text += f" ± {metric.text(value.half_width)}"
     if replicates is not None and value.n < replicates:
-        text += f" ({value.n} of {replicates} seeds)"
+        text += " " + say("({own} of {all} seeds)", own=value.n, all=replicates)
     return text
 
 
@@ -111,10 +112,18 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: Seque
         words: Positions of left-aligned columns, which hold words; numbers are right-aligned.
     """
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    sides = ["left" if column in words else "right" for column in range(len(headers))]
-    return tabulate(
-        escaped, list(map(say, headers)), tablefmt="pipe", disable_numparse=True, colalign=sides
-    )
+    columns = list(zip(list(map(say, headers)), *escaped, strict=True))
+    padded, rules = [], []
+    for position, column in enumerate(columns):
+        width = max(len(column[0]) + _ROOM, *map(len, column))
+        if position in words:
+            padded.append([cell.ljust(width) for cell in column])
+            rules.append(f":{'-' * (width + 1)}")
+        else:
+            padded.append([cell.rjust(width) for cell in column])
+            rules.append(f"{'-' * (width + 1)}:")
+    heading, *lines = [f"| {' | '.join(cells)} |" for cells in zip(*padded, strict=True)]
+    return "\n".join([heading, f"|{'|'.join(rules)}|", *lines])
 
 
 def _signed(fraction: float) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from bench.aggregate.language import say
 from bench.record import Record
 
 
@@ -13,8 +14,8 @@ def mode_words(multi_class: bool, shots: int) -> str:
     >>> mode_words(True, 4), mode_words(False, 1), mode_words(False, 0)
     ('one model for all categories, 4 shots', '1 shot', '')
     """
-    words = ["one model for all categories"] if multi_class else []
-    words += [f"{shots} shot" if shots == 1 else f"{shots} shots"] if shots else []
+    words = [say("one model for all categories")] if multi_class else []
+    words += [say("{shots} shot" if shots == 1 else "{shots} shots", shots=shots)] if shots else []
     return ", ".join(words)
 
 

@@ -5,14 +5,15 @@ Everything here is a function of the set of records; their order changes nothing
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.aggregate.conditions import Conditions, conditions_of
-from bench.aggregate.frame import CONFIGURATION, MODE, tidy_frame
+from bench.aggregate.frame import CONFIGURATION, MODE, Line, lines_of
 from bench.aggregate.language import say
 from bench.aggregate.modes import by_category, mode_words
 from bench.aggregate.reference import MEAN
@@ -24,9 +25,6 @@ from bench.study import Study, has_randomness
 from datasets_lib.catalog import DATASETS
 from models.catalog import MODELS
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 
 @dataclass(frozen=True, eq=False)
 class Row:
@@ -35,19 +33,19 @@ class Row:
     Attributes:
         label: Variant, with the augmentation where it is not the default.
         study: Study whose table it stands in.
-        columns: Its part of `tidy_frame`, by column.
+        lines: Its part of `lines_of` the records, by category and replicate.
         categories: Categories that it is the mean over.
     """
 
     label: str
     study: Study
-    columns: Mapping[str, Sequence[Any]]
+    lines: Sequence[Line]
     categories: tuple[str, ...]
 
-    @property
+    @cached_property
     def records(self) -> Sequence[Record]:
-        """Return the records of every category."""
-        return self.columns["record"]
+        """The records of every category."""
+        return [line["record"] for line in self.lines]
 
     @property
     def case(self) -> Case:
@@ -67,7 +65,7 @@ class Row:
     @cached_property
     def replicates(self) -> tuple[int, ...]:
         """Replicates that every category has."""
-        counts = Counter(self.columns["replicate"])
+        counts = Counter(line["replicate"] for line in self.lines)
         return tuple(sorted(r for r, n in counts.items() if n == len(self.categories)))
 
     @cached_property
@@ -82,6 +80,11 @@ class Row:
         return entry is None or entry.weights is not None
 
     @cached_property
+    def has_notes(self) -> bool:
+        """Whether something is unusual about a value of its records."""
+        return any(record.notes for record in self.records)
+
+    @cached_property
     def conditions(self) -> Conditions:
         """What its runs were evaluated on."""
         return conditions_of(self.records)
@@ -89,13 +92,8 @@ class Row:
     @property
     def budget_share(self) -> float | None:
         """Return the smallest share of the recipe's own budget among its runs; None if unknown."""
-        shares = [None if share is None or share != share else share for share in self.shares]
-        return None if None in shares else min(share for share in shares if share is not None)
-
-    @property
-    def shares(self) -> Sequence[float | None]:
-        """Return each run's share of the recipe's own budget."""
-        return self.columns["share"]
+        shares = [line["share"] for line in self.lines]
+        return None if None in shares else min(shares)
 
     @property
     def ranking(self) -> Estimate | None:
@@ -109,26 +107,26 @@ class Row:
     @cached_property
     def by_category(self) -> tuple[float, ...]:
         """The metric that ranks by category, each averaged over the replicates that all have."""
-        column = self.columns[f"{self.heads[0]}.{self.study.ranking_metric.name}"]
+        column = f"{self.heads[0]}.{self.study.ranking_metric.name}"
         values: dict[str, list[float]] = {name: [] for name in self.categories}
-        for category, replicate, value in zip(
-            self.columns["category"], self.columns["replicate"], column, strict=True
-        ):
-            if replicate in self.replicates and value is not None and math.isfinite(value):
-                values[category].append(value)
+        for line in self.lines:
+            value = line.get(column)
+            if line["replicate"] in self.replicates and value is not None and math.isfinite(value):
+                values[line["category"]].append(value)
         return tuple(fmean(own) if own else math.nan for own in values.values())
 
     def metric(self, head: str, name: str) -> Estimate | None:
         """Return a metric's mean over replicates; None if no replicate has it in every category."""
         column = f"{head}.{name}"
-        if column not in self._estimates:
+        known = self._estimates
+        if column not in known:
             values = self.values(column)
             if values and not self.has_randomness:
-                self._estimates[column] = Estimate(fmean(values), 0.0, 1)
+                known[column] = Estimate(fmean(values), 0.0, 1)
             else:
                 share = name in METRICS and METRICS[name].unit == "%"
-                self._estimates[column] = estimate(values, share=share)
-        return self._estimates[column]
+                known[column] = estimate(values, share=share)
+        return known[column]
 
     def measurement(self, name: str) -> Estimate | None:
         """Return a measurement's mean over replicates."""
@@ -143,11 +141,10 @@ class Row:
 
     def values(self, column: str) -> list[float]:
         """Return a column's value for each replicate that has one in every category."""
-        found = self.columns.get(column, ())
         present = [
-            (replicate, value)
-            for replicate, value in zip(self.columns["replicate"], found, strict=False)
-            if value is not None and math.isfinite(value)
+            (line, value)
+            for line in self.lines
+            if (value := line.get(column)) is not None and math.isfinite(value)
         ]
         whole = len(self.categories)
         if whole == 1:
@@ -155,8 +152,8 @@ class Row:
         # Categories are averaged within a replicate first: what is left is the spread between
         # replicates, not the one between categories.
         by_replicate: dict[int, list[float]] = defaultdict(list)
-        for replicate, value in present:
-            by_replicate[replicate].append(value)
+        for line, value in present:
+            by_replicate[line["replicate"]].append(value)
         return [fmean(v) for _, v in sorted(by_replicate.items()) if len(v) == whole]
 
 
@@ -209,81 +206,81 @@ def tables(records: Iterable[Record], study: Study) -> Iterator[Table]:
 
     Few-shot cases and models for all categories follow, in tables of their own.
     """
-    frame = tidy_frame(by_category(records))
-    for (dataset, multi_class, shots), own in frame.groupby(["dataset", *MODE]):
+    every = lines_of(by_category(records))
+    for (dataset, multi_class, shots), own in _grouped(every, ("dataset", *MODE)):
         place = study, str(dataset)
         mode = bool(multi_class), int(shots)
-        categories = own.groupby("category")
+        categories = _grouped(own, ("category",))
         if len(categories) > 1:
-            rows, partial, shared = mean_rows(own, study)
+            rows, partial, shared = _mean_rows(own, study)
             yield Table(*place, MEAN, _records(own), rows, partial, shared, *mode)
-        for category, part in categories:
-            rows = category_rows(part, study)
-            yield Table(*place, str(category), _records(part), rows, (), (), *mode)
+        for (category,), part in categories:
+            yield Table(*place, str(category), _records(part), _rows(part, study), (), (), *mode)
 
 
-def category_rows(frame: "DataFrame", study: Study) -> list[Row]:
+def category_rows(records: Iterable[Record], study: Study) -> list[Row]:
     """Return a row per configuration of one category's records, by name."""
-    return [_row(own, study) for own in _groups(frame, CONFIGURATION)]
+    return _rows(lines_of(records), study)
 
 
-def mean_rows(frame: "DataFrame", study: Study) -> tuple[list[Row], list[Row], tuple[str, ...]]:
+def mean_rows(
+    records: Iterable[Record], study: Study
+) -> tuple[list[Row], list[Row], tuple[str, ...]]:
     """Return the rows of the mean over one dataset's categories.
 
     Args:
-        frame: `tidy_frame` of one dataset's records.
+        records: Records of one dataset.
         study: Study whose table the rows stand in.
 
     Returns:
         The rows over all categories; those that lack some of them; and all categories, which are
         the catalog's or, of a dataset without an entry, those of the records.
     """
-    entry = DATASETS.get(str(frame["dataset"].iloc[0]))
-    every = frozenset(entry.categories if entry else ()) | set(frame["category"])
-    groups = _groups(frame, [*CONFIGURATION, "recipe_hash", "weights_hash"])
-    counts = Counter(_configuration(own) for own in groups)
+    return _mean_rows(lines_of(records), study)
+
+
+def _rows(lines: Iterable[Line], study: Study) -> list[Row]:
+    return [_row(own, study) for _, own in _grouped(lines, CONFIGURATION)]
+
+
+def _mean_rows(lines: Sequence[Line], study: Study) -> tuple[list[Row], list[Row], tuple[str, ...]]:
+    entry = DATASETS.get(lines[0]["dataset"])
+    every = frozenset(entry.categories if entry else ()) | {line["category"] for line in lines}
+    groups = _grouped(lines, (*CONFIGURATION, "recipe_hash", "weights_hash"))
+    counts = Counter(key[: len(CONFIGURATION)] for key, _ in groups)
     complete: list[Row] = []
     partial: list[Row] = []
-    for own in groups:
+    for key, own in groups:
         suffix = ""
-        if counts[_configuration(own)] > 1:
+        if counts[key[: len(CONFIGURATION)]] > 1:
             # Tells rows apart whose categories ran under several recipes or weights.
-            recipe, weights = own["recipe_hash"][0], own["weights_hash"][0]
+            recipe, weights = key[len(CONFIGURATION) :]
             suffix = f"(recipe {recipe[:8]}, weights {weights[:8]})"
-        rows = complete if every == set(own["category"]) else partial
+        rows = complete if every == {line["category"] for line in own} else partial
         rows.append(_row(own, study, suffix))
     return complete, partial, tuple(sorted(every))
 
 
-Columns = Mapping[str, Sequence[Any]]
+def _grouped(lines: Iterable[Line], by: Sequence[str]) -> list[tuple[tuple[Any, ...], list[Line]]]:
+    """Return lines by some columns, sorted by these; those of a group stay in order."""
+    groups: dict[tuple[Any, ...], list[Line]] = defaultdict(list)
+    key = itemgetter(*by) if len(by) > 1 else lambda line: (line[by[0]],)
+    for line in lines:
+        groups[key(line)].append(line)
+    return sorted(groups.items(), key=itemgetter(0))
 
 
-def _groups(frame: "DataFrame", by: list[str]) -> list[Columns]:
-    """Return the columns of each group as lists; slicing lists is ten times as fast as frames."""
-    ordered = frame.sort_values([*by, "category", "replicate"])
-    columns = {str(name): ordered[name].tolist() for name in ordered}
-    return [_at(columns, rows) for _, rows in sorted(ordered.groupby(by).indices.items())]
-
-
-def _at(columns: Mapping[Any, Sequence[Any]], rows: Iterable[int]) -> Columns:
-    rows = list(rows)
-    return {str(name): [values[row] for row in rows] for name, values in columns.items()}
-
-
-def _configuration(own: Columns) -> tuple[str, ...]:
-    return tuple(own[name][0] for name in CONFIGURATION)
-
-
-def _row(own: Columns, study: Study, suffix: str = "") -> Row:
-    case = own["record"][0].case
+def _row(lines: Iterable[Line], study: Study, suffix: str = "") -> Row:
+    own = sorted(lines, key=itemgetter("category", "replicate"))
+    case = own[0]["record"].case
     augmentation = "" if case.augmentation == "default" else case.augmentation
     return Row(
         label=" ".join(filter(None, (case.variant, augmentation, suffix))),
         study=study,
-        columns=own,
-        categories=tuple(sorted(set(own["category"]))),
+        lines=own,
+        categories=tuple(sorted({line["category"] for line in own})),
     )
 
 
-def _records(own: "DataFrame") -> list[Record]:
-    return list(own.record)
+def _records(lines: Iterable[Line]) -> list[Record]:
+    return [line["record"] for line in lines]

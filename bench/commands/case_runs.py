@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError
+from bench.commands.record_files import RECORDS
 
 if TYPE_CHECKING:
     from bench.report.paired_runs import Run
-
-RECORDS = Path("results/runs/records.jsonl")
-"""Where a session in this folder writes its records."""
 
 _SUFFIXES = {".pth", ".pt", ".pt2", ".onnx"}
 

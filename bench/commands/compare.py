@@ -2,10 +2,10 @@
 
 import argparse
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError
+from bench.commands.record_files import add_records, records_of
 
 if TYPE_CHECKING:
     from bench.metrics.bootstrap import Interval
@@ -21,20 +21,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "second", metavar="ID_B", help="id of another case with the same test images"
     )
-    command.add_argument(
-        "--records",
-        nargs="+",
-        type=Path,
-        default=[Path("results/runs/records.jsonl")],
-        metavar="FILE",
-        help="JSONL files of records, in the runs folder of the results "
-        "(default: results/runs/records.jsonl)",
-    )
+    add_records(command)
     command.add_argument("--profile", help="profile of the runs, where several profiles have both")
     command.add_argument("--head", help="scoring head (default: the first of each model)")
     command.add_argument(
         "--metric",
-        help="image_auroc (DeLong; default), image_ap, f1 or f1_best (bootstrap) of anomaly "
+        help="image_auroc (DeLong; default), image_ap, f1 or f1_best (bootstrap), pixel_auroc, "
+        "pixel_ap, aupro_30 or aupro_05 (jackknife over images, from kept maps) of anomaly "
         "detection; top1 (McNemar) of classification",
     )
     command.set_defaults(run=_run)
@@ -43,13 +36,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     from bench.report.paired_runs import ComparisonError, compare_runs, find_runs
 
-    if missing := [str(path) for path in options.records if not path.is_file()]:
-        raise CommandError(
-            f"No records at {', '.join(missing)}. Run some cases first, such as "
-            "pytest bench -k rd_resnet18, or name the files with --records."
-        )
+    files = records_of(options)
     try:
-        runs = find_runs(options.records, (options.first, options.second), options.profile)
+        runs = find_runs(files, (options.first, options.second), options.profile)
         comparison = compare_runs(*runs, options.head, options.metric)
     except ComparisonError as error:
         raise CommandError(str(error)) from error

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.arguments import positive
+from bench.commands.case_runs import read_runs
 from bench.commands.command import CommandError
+from bench.commands.record_files import add_records, records_of
 from bench.next_steps import bench_command
 from datasets_lib.atomic import atomic_path
 
@@ -41,15 +43,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="cases to consider, as in pytest -k, such as 'surface and not patchcore'",
     )
     command.add_argument("--profile", help="profile of the runs (default: each profile by itself)")
-    command.add_argument(
-        "--records",
-        nargs="+",
-        type=Path,
-        default=[Path("results/runs/records.jsonl")],
-        metavar="FILE",
-        help="JSONL files of records, in the runs folder of the results "
-        "(default: results/runs/records.jsonl)",
-    )
+    add_records(command)
     command.add_argument(
         "--save",
         type=Path,
@@ -109,17 +103,13 @@ def _save(choices: "list[Choice]", path: Path) -> None:
 
 def _runs(options: argparse.Namespace) -> "list[Run]":
     """Return the finished runs that were asked for."""
-    from bench.report.paired_runs import Run
     from bench.selection import matching
-    from bench.store import read_records
 
-    if missing := [str(path) for path in options.records if not path.is_file()]:
-        raise CommandError(
-            f"No records at {', '.join(missing)}. Run some cases first, such as "
-            "pytest bench -k anomaly_zoo, or name the files with --records."
-        )
-    runs = [Run(record, file) for file in options.records for record in read_records([file])]
-    runs = [run for run in runs if options.profile in {None, run.record.key.profile}]
+    runs = [
+        run
+        for run in read_runs(records_of(options))
+        if options.profile in {None, run.record.key.profile}
+    ]
     if options.expression:
         try:
             cases = set(matching([run.record.case for run in runs], options.expression))

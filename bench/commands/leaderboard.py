@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError
+from bench.commands.record_files import add_records, records_of
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -21,13 +22,7 @@ _BLOCK = re.compile(
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     command = commands.add_parser("leaderboard", help="write LEADERBOARD.md and .csv from records")
-    command.add_argument(
-        "records",
-        nargs="*",
-        type=Path,
-        default=[Path("results/runs/records.jsonl")],
-        help="JSONL files of records (default: results/runs/records.jsonl)",
-    )
+    add_records(command, "records")
     command.add_argument(
         "--out", type=Path, default=Path("results"), help="folder to write to (default: results)"
     )
@@ -72,19 +67,15 @@ def _write(options: argparse.Namespace) -> int:
             f"Wanted formats of {', '.join(_FORMATS)}, found {', '.join(unknown)}: correct "
             "--format."
         )
-    missing = [str(path) for path in options.records if not path.is_file()]
-    if missing:
-        raise CommandError(
-            f"No records at {', '.join(missing)}. Run some cases first, such as "
-            "pytest bench -k rd_resnet18, or name the files."
-        )
-    records = read_records(options.records)
+    records = read_records(records_of(options))
     for path in write_leaderboard(records, options.out, formats, options.lang):
         print(path)
     if options.picture:
+        from bench.aggregate.language import language
         from bench.plots import all_dataset_curves, leaderboard_picture
 
-        print(leaderboard_picture(records, options.out / "leaderboard.png"))
+        with language(options.lang):
+            print(leaderboard_picture(records, options.out / "leaderboard.png"))
         for path in all_dataset_curves(records, options.out):
             print(path)
     if options.readme:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from bench.commands.command import CommandError
+from bench.commands.record_files import add_records, records_of
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -11,13 +11,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "page", help="write index.html from records: tables, charts and a page per run"
     )
-    command.add_argument(
-        "records",
-        nargs="*",
-        type=Path,
-        default=[Path("results/runs/records.jsonl")],
-        help="JSONL files of records (default: results/runs/records.jsonl)",
-    )
+    add_records(command, "records")
     command.add_argument(
         "--out", type=Path, default=Path("results"), help="folder to write to (default: results)"
     )
@@ -34,12 +28,7 @@ def _run(options: argparse.Namespace) -> int:
     from bench.gc_paused import gc_paused
     from bench.page.page import write_page
 
-    missing = [str(path) for path in options.records if not path.is_file()]
-    if missing:
-        raise CommandError(
-            f"No records at {', '.join(missing)}. Run some cases first, such as "
-            "pytest bench -k rd_resnet18, or name the files."
-        )
+    files = records_of(options)
     with gc_paused():  # thousands of records live as long as the process
-        print(write_page(options.records, options.out, options.lang, cases=options.cases))
+        print(write_page(files, options.out, options.lang, cases=options.cases))
     return 0

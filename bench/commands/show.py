@@ -3,12 +3,11 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands.case_runs import RECORDS, read_runs, runs_of
-from bench.commands.command import CommandError
+from bench.commands.case_runs import read_runs, runs_of
 from bench.commands.output import printable_path
+from bench.commands.record_files import add_records, records_of
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -24,25 +23,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "show", help="show a case's newest run: metrics, curve, pictures, command to repeat it"
     )
     command.add_argument("case", metavar="CASE", help="id of a case, or a part that one alone has")
-    command.add_argument(
-        "--records",
-        nargs="+",
-        type=Path,
-        default=[RECORDS],
-        metavar="FILE",
-        help="JSONL files of records (default: results/runs/records.jsonl)",
-    )
+    add_records(command)
     command.add_argument("--profile", help="profile of the run (default: that of the newest one)")
     command.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    if missing := [str(path) for path in options.records if not path.is_file()]:
-        raise CommandError(
-            f"No records at {', '.join(missing)}. Run some cases first, such as "
-            "pytest bench -k rd_resnet18, or name the files with --records."
-        )
-    runs = runs_of(read_runs(options.records), options.case, options.profile)
+    runs = runs_of(read_runs(records_of(options)), options.case, options.profile)
     for line in _lines(runs[-1], [run.record for run in runs[:-1]]):
         print(printable_path(line))
     return 0

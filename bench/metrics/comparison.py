@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from scipy.special import stdtr, stdtrit
 from torch import Tensor
 
 from bench.metrics.bootstrap import (
@@ -19,8 +20,9 @@ from bench.metrics.bootstrap import (
     bootstrap,
     ratio_of,
 )
-from bench.metrics.delong import auroc_interval, auroc_test
+from bench.metrics.delong import auroc_interval, auroc_test, logit_interval
 from bench.metrics.paired import mcnemar, paired_difference, wilson_interval
+from bench.metrics.pixel_jackknife import LeftOut
 
 SIGNIFICANT = 0.05
 BOOTSTRAPPED = ("image_ap", "f1_best", "f1")
@@ -152,6 +154,42 @@ def compare_resampled(
     )
     method = f"paired bootstrap of {REPLICATES:,} resamples, normal and defective images apart"
     return Comparison(metric, *intervals, math.nan, method)
+
+
+def compare_jackknifed(metric: str, first: LeftOut, second: LeftOut) -> Comparison:
+    """Compare a pixel metric of two models by leaving each image out of both.
+
+    Args:
+        metric: Its name.
+        first: The metric of one model with and without each image.
+        second: That of the other model, of the same images in the same order.
+    """
+    apart = second.minus(first)
+    error, freedom = apart.spread()
+    if error > 0:
+        reach = float(stdtrit(freedom, 1 - SIGNIFICANT / 2)) * error
+        difference = Interval(apart.value, apart.value - reach, apart.value + reach)
+        p = 2 * float(stdtr(freedom, -abs(apart.value) / error))
+    elif apart.value == 0:
+        difference, p = Interval(0.0, 0.0, 0.0, "both models rank the pixels alike"), 1.0
+    else:
+        reason = "leaving any image out changes both alike: the difference has no spread"
+        difference, p = Interval(apart.value, math.nan, math.nan, reason), math.nan
+    return Comparison(
+        metric,
+        _own_interval(first),
+        _own_interval(second),
+        difference,
+        p,
+        "a paired jackknife over images, from the maps that the runs kept in 16 bits",
+    )
+
+
+def _own_interval(found: LeftOut) -> Interval:
+    error, _ = found.spread()
+    if not 0 < found.value < 1 or not error:
+        return Interval(found.value, math.nan, math.nan, "no image moves it: no spread is known")
+    return logit_interval(found.value, error)
 
 
 def _statistic(metric: str, scores: Tensor, truth: Tensor, threshold: float) -> Statistic:

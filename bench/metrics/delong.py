@@ -50,8 +50,18 @@ def auroc_interval(scores: Tensor, labels: Tensor, confidence: float = 0.95) -> 
         reason = "every image wins the same share: the ranking has no spread"
     if reason:
         return Interval(value, math.nan, math.nan, reason)
+    return logit_interval(value, math.sqrt(_variance(of_positives, of_negatives)), confidence)
+
+
+def logit_interval(value: float, error: float, confidence: float = 0.95) -> Interval:
+    """Return an interval that is normal on the logit scale, so that it stays in (0, 1).
+
+    Args:
+        value: A share above 0 and below 1.
+        error: Its standard error.
+        confidence: Nominal coverage.
+    """
     center = math.log(value / (1 - value))
-    error = math.sqrt(_variance(of_positives, of_negatives))
     reach = _quantile(confidence) * error / (value * (1 - value))
     return Interval(value, _expit(center - reach), _expit(center + reach))
 

@@ -3,7 +3,8 @@
 AUROC and AP read only the order of scores, so that an image is its rank among all of them; top-1
 reads whether an image is right. Two bytes an image, before compression, keep both exactly.
 
-Metrics of pixels are not here: what an image adds to them takes its whole map.
+Metrics of pixels are not here: what an image adds to them takes its whole map. They rank nothing;
+`bench.metrics.pixel_jackknife` pairs two runs by the maps that they kept.
 """
 
 import base64

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 from bench.aggregate.frame import recency_key
 from bench.aggregate.markdown import quantity
 from bench.aggregate.ranking import Place
-from bench.metrics.catalog import Metric, metric_named
+from bench.metrics.catalog import Metric
 from bench.page.charts.quality import SPEED
 from bench.page.markup import element, shortened
 from bench.page.source import Question, Source
@@ -16,7 +16,7 @@ from bench.record import Record
 from bench.regression.finding import FINISHES
 from bench.regression.ledger import Alarm
 from bench.regression.series import Quantity
-from bench.study import RANKING, first_head, task_of
+from bench.studies import ranking_of
 
 _NEAR = 1.0
 """Points of a metric in percent within which a faster row counts as near the best."""
@@ -44,8 +44,8 @@ class Move:
 
     @property
     def metric(self) -> Metric:
-        """Return the metric that ranks the case's task."""
-        return metric_named(RANKING[task_of(self.new)])
+        """Return the metric that ranks the case."""
+        return ranking_of(self.new)[1]
 
     def texts(self) -> tuple[str, str]:
         """Return both values as text."""
@@ -56,8 +56,9 @@ class Move:
 
 
 def ranking_value(record: Record) -> float | None:
-    """Return a record's value of the metric that ranks its task, of its model's first head."""
-    return record.metrics.get(first_head(record), {}).get(RANKING[task_of(record)])
+    """Return the one number that stands for a run; None where it has none."""
+    head, metric = ranking_of(record)
+    return record.metrics.get(head, {}).get(metric.name)
 
 
 def moves(source: Source) -> list[Move]:
@@ -68,8 +69,7 @@ def moves(source: Source) -> list[Move]:
         before, after = ranking_value(old), ranking_value(new)
         if before is None or after is None:
             continue
-        metric = metric_named(RANKING[task_of(new)])
-        change = (after - before) * (1 if metric.higher_is_better else -1)
+        change = (after - before) * (1 if ranking_of(new)[1].higher_is_better else -1)
         found.append(Move(old, new, change))
     return sorted(found, key=lambda move: (-abs(move.change), move.new.key.id))
 

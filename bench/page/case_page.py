@@ -20,7 +20,8 @@ from bench.page.words import Words, words
 from bench.record import Record
 from bench.report.paired_runs import Run
 from bench.report.repeat import repeat_command
-from bench.study import RANKING, first_head, task_of
+from bench.studies import ranking_of
+from bench.study import RANKING, task_of
 
 _TYPES = {".png": (b"\x89PNG", "image/png"), ".jpg": (b"\xff\xd8", "image/jpeg")}
 """First bytes and media type of pictures, by suffix."""
@@ -197,8 +198,8 @@ def _siblings(record: Record, source: Source, t: Words) -> Iterator[Element]:
 
 def _links(records: Iterable[Record]) -> Iterator[Element]:
     for record in records:
-        metric = METRICS[RANKING[task_of(record)]]
-        value = record.metrics.get(first_head(record), {}).get(metric.name)
+        head, metric = ranking_of(record)
+        value = record.metrics.get(head, {}).get(metric.name)
         shown = f": {metric.heading} {metric.text(value)}" if value is not None else ""
         link = element("a", element("bdi", printable(record.key.id)), href=page_name(record))
         yield element("li", link, shown)

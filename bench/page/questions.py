@@ -16,7 +16,7 @@ from bench.page.charts.ranks import rank_diagram
 from bench.page.markup import element, printable
 from bench.page.source import Question, Source
 from bench.page.words import Words
-from bench.study import RANKING, task_of
+from bench.studies import ranking_of
 
 _LINES = 8
 """Maximum number of cases in a chart of history."""
@@ -70,13 +70,13 @@ def _methods(question: Question, t: Words) -> Iterator[Element]:
 def history(source: Source, t: Words) -> Element | None:
     """Return the section of the cases that ran more than once; None without any."""
     moved = {id(move.new): abs(move.change) for move in moves(source)}
-    by_task = defaultdict(list)
+    by_metric = defaultdict(list)
     for series in source.repeated:
         if id(series[-1]) in moved:
-            by_task[task_of(series[-1])].append(series)
+            by_metric[ranking_of(series[-1])[1].name].append(series)
     figures = []
-    for task, own in sorted(by_task.items()):
-        metric = metric_named(RANKING[task])
+    for name, own in sorted(by_metric.items()):
+        metric = metric_named(name)
         chosen = sorted(own, key=lambda s: (-moved[id(s[-1])], s[-1].key.id))[:_LINES]
         lines = []
         for series in chosen:

@@ -1,6 +1,7 @@
 """Text of any script in figures: a font that has its glyphs, or else its letters spelled out."""
 
 import logging
+from contextlib import suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ def drawable(text: str) -> tuple[str, str | None]:
     missing = frozenset(c for c in text if not c.isspace() and ord(c) not in _glyphs(_path()))
     if not missing:
         return text, None
-    if font := _font_with(missing):
+    if font := _font_with(missing) or (_add_new_fonts() and _font_with(missing)):
         return text, font
     _say_what_to_install()
     return "".join(spelled(c, other="?") if c in missing else c for c in text), None
@@ -74,6 +75,22 @@ def drawable(text: str) -> tuple[str, str | None]:
 def _say_what_to_install() -> None:
     """Log once a session that letters are spelled out, and what draws them."""
     _log.warning("No installed font has some letters of plots, which are spelled out: %s", INSTALL)
+
+
+@cache
+def _add_new_fonts() -> bool:
+    """Add fonts that were installed after matplotlib made its list; return whether there are any.
+
+    It keeps that list in a file and would not see a font that was installed for these very letters.
+    """
+    from matplotlib.font_manager import findSystemFonts, fontManager
+
+    count = len(fontManager.ttflist)
+    for path in sorted(set(findSystemFonts()) - {entry.fname for entry in fontManager.ttflist}):
+        with suppress(OSError, RuntimeError, ValueError):  # a damaged file, or no outlines
+            fontManager.addfont(path)
+    _font_with.cache_clear()
+    return len(fontManager.ttflist) > count
 
 
 @lru_cache(maxsize=1024)

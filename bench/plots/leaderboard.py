@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from bench.aggregate.language import say
 from bench.aggregate.ranking import Place
 from bench.aggregate.rows import Row
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
@@ -174,7 +175,7 @@ def _legend(rows: Sequence[Row]) -> "list[Line2D]":
             marker="o",
             color=INK,
             markerfacecolor="white",
-            label="from random weights",
+            label=say("from random weights"),
         ),
         Line2D(
             [],
@@ -183,6 +184,6 @@ def _legend(rows: Sequence[Row]) -> "list[Line2D]":
             linestyle="none",
             markersize=3,
             color=INK,
-            label="a seed (line: 95 % interval; gray name: no rank)",
+            label=say("a seed (line: 95 % interval; gray name: no rank)"),
         ),
     ]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.aggregate.frame import comparable_runs, tidy_frame
+from bench.aggregate.frame import comparable_runs
 from bench.plots.loss_curve import draw_loss
 from bench.plots.style import (
     BLUE,
@@ -71,8 +71,9 @@ def all_dataset_curves(records: Iterable[Record], folder: Path) -> list[Path]:
     for runs in comparable_runs(records):
         evaluated = [record for record in runs.records if record.epochs]
         for study, of_study in by_study(evaluated).items():
-            for dataset, frame in tidy_frame(of_study).groupby("dataset"):
-                of_dataset = list(frame.sort_values("id").record)
+            for dataset in sorted({record.case.dataset for record in of_study}):
+                own = [record for record in of_study if record.case.dataset == dataset]
+                of_dataset = sorted(own, key=lambda record: record.key.id)
                 name = f"curves_{runs.profile}_{study}_{dataset}"
                 again = sum(path.stem.partition("-")[0] == name for path in written)
                 path = folder / f"{name}{f'-{again + 1}' if again else ''}.png"

@@ -1,4 +1,4 @@
-"""Numbered footnotes: said once at the end of a document, named where they apply."""
+"""What a document says once at its end: numbered footnotes, and what its columns mean."""
 
 from collections.abc import Iterable
 
@@ -6,10 +6,11 @@ from bench.aggregate.language import say
 
 
 class Footnotes:
-    """The footnotes of one document, numbered in the order in which they first apply."""
+    """The footnotes and terms of one document, in the order in which they first apply."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        self._terms: dict[str, str] = {}
 
     def mark(self, *texts: str) -> str:
         """Return the marks of some notes, empty texts left out, to follow what they apply to."""
@@ -18,13 +19,31 @@ class Footnotes:
             for text in dict.fromkeys(filter(None, texts))
         )
 
-    def definitions(self, heading: str = "## {notes}") -> list[str]:
-        """Return the heading and the notes as blocks of Markdown; nothing without notes."""
-        if not self._numbers:
-            return []
-        lines = [f"[^{number}]: {text}" for text, number in self._numbers.items()]
-        opening = [heading.format(notes=say("Notes"))] if heading else []
-        return [*opening, "\n".join(lines)]
+    def term(self, name: str, meaning: str) -> str:
+        """Return a name whose meaning is told at the end; with a mark if it has another there.
+
+        Args:
+            name: Heading of a column, or what else needs a word.
+            meaning: What it means; empty where the name says it.
+        """
+        if not meaning or self._terms.setdefault(name, meaning) == meaning:
+            return name
+        return name + self.mark(meaning)
+
+    def terms(self) -> str:
+        """Return the terms as a list, those of one meaning together; empty without any."""
+        names: dict[str, list[str]] = {}
+        for name, meaning in self._terms.items():
+            names.setdefault(meaning, []).append(name)
+        return "\n".join(f"- **{', '.join(own)}**: {text}" for text, own in names.items())
+
+    def definitions(self) -> list[str]:
+        """Return terms and notes with their headings as blocks of Markdown."""
+        parts = [f"## {say('What the columns mean')}", self.terms()] if self._terms else []
+        if self._numbers:
+            lines = [f"[^{number}]: {text}" for text, number in self._numbers.items()]
+            parts += [f"## {say('Notes')}", "\n".join(lines)]
+        return parts
 
     def only(self, block: str) -> str:
         """Return the definitions of the notes that a block of text names."""

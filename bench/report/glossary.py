@@ -1,7 +1,13 @@
-"""What the columns of the tables mean; each is a footnote of its heading."""
+"""What the columns of the tables mean, told once at the end of a document."""
 
 from bench.aggregate.language import say
+from bench.aggregate.ranking import MIN_REPLICATES
 from bench.metrics.catalog import Metric
+
+_UNTESTED = (
+    "Never ranks, so no test of it stands here: `python -m bench compare` tests two runs by the "
+    "maps that they kept."
+)
 
 _OF_METRICS = {
     **dict.fromkeys(
@@ -20,6 +26,7 @@ _OF_METRICS = {
     "macro_recall": "Mean over classes, after the last epoch.",
     "macro_precision": "Mean over classes, after the last epoch.",
     "macro_f1": "Mean over classes, after the last epoch.",
+    **dict.fromkeys(("pixel_auroc", "pixel_ap", "aupro_30"), _UNTESTED),
     "aupro_05": (
         "Area under the per-region overlap up to 5 % false positives: it still tells models apart "
         "whose AUROC is near 100."
@@ -45,15 +52,29 @@ _OF_MEASUREMENTS = {
 }
 
 
-def of_metric(metric: Metric) -> str:
-    """Return what a metric's column means; empty where the heading says it."""
+def of_metric(metric: Metric, *, ranks: bool = False) -> str:
+    """Return what a metric's column means; empty where the heading says it.
+
+    Args:
+        metric: The metric.
+        ranks: Whether it ranks in the study of the table.
+    """
     text = _OF_METRICS.get(metric.name, _TEST_CHOSEN if metric.sees_test_labels else "")
-    return say(text) if text else ""
+    return say(text) if text and not (ranks and text == _UNTESTED) else ""
 
 
 def of_measurement(name: str) -> str:
     """Return what a measurement's column means; empty where the heading says it."""
     return say(_OF_MEASUREMENTS[name]) if name in _OF_MEASUREMENTS else ""
+
+
+def of_rank() -> str:
+    """Return which rows rank, and what a range means."""
+    return say(
+        "Only rows on the same images at the same size, after their whole budget, rank; with "
+        "randomness they need {count} replicates. A range is what the tests leave open.",
+        count=MIN_REPLICATES,
+    )
 
 
 def of_seeds() -> str:
@@ -67,4 +88,4 @@ def of_seeds() -> str:
 
 def of_bold() -> str:
     """Return what bold means."""
-    return say("Bold: the best mean of the ranked rows, where no other shows the same.")
+    return say("The best mean of the ranked rows, where no other shows the same.")

@@ -95,7 +95,8 @@ def _markdown(board: Board) -> str:
     parts.append(
         say(
             "Generated from the records by `python -m bench leaderboard`; no number is typed in. "
-            "Quality is in percent. Tables never mix profiles or machines."
+            "Quality is in percent. Tables never mix profiles or machines. What a column means is "
+            "told [at the end](#what-the-columns-mean)."
         )
     )
     if not board.studies:
@@ -105,11 +106,13 @@ def _markdown(board: Board) -> str:
         parts.extend(overview(board, notes))
     for name, group in groupby(board.studies, key=lambda own: own.study.name):
         of_study = list(group)
-        original = notes.mark(say(of_study[0].study.layout_note))
-        parts.append(f"## {say('Study')} `{name}`{original}")
-        for own in of_study:
-            parts.extend(_study(own, notes))
         study = of_study[0].study
+        parts.append(f"## {say('Study')} `{name}`")
+        if study.layout_note:
+            parts.append(say(study.layout_note))
+        told: set[str] = set()
+        for own in of_study:
+            parts.extend(_study(own, notes, told))
         shown = [record for own in of_study for record in own.runs.records]
         parts.extend(study.call(study.background, study, shown))
     details = [own for own in board.studies if own.details]
@@ -130,8 +133,14 @@ def _markdown(board: Board) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _study(own: StudyRuns, notes: Footnotes) -> Iterator[str]:
-    """Yield a study's own tables and conclusions under one profile on one machine."""
+def _study(own: StudyRuns, notes: Footnotes, told: set[str]) -> Iterator[str]:
+    """Yield a study's own tables and conclusions under one profile on one machine.
+
+    Args:
+        own: The study's runs there.
+        notes: The document's notes, which it adds to.
+        told: The study's conclusions so far, which it adds to; an equal one is not repeated.
+    """
     yield f"### {say('Profile')} {own.place}"
     yield kind_of_runs(own.runs)
     study = own.study
@@ -144,7 +153,9 @@ def _study(own: StudyRuns, notes: Footnotes) -> Iterator[str]:
             yield f"#### {ranked.table.title}"
             yield from study_table(ranked, notes)
             yield from published_table(ranked, own.runs.profile, notes)
-    yield from reported
+    if (text := "\n\n".join(reported)) not in told:
+        told.add(text)
+        yield from reported
 
 
 def _details(own: StudyRuns, ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
@@ -197,8 +208,10 @@ def readme_block(records: Iterable[Record], study: str, place: str) -> str:
         raise KeyError(f"the records have no table of {study} on {place}")
     _, own, ranked = max(candidates, key=lambda found: found[0])
     parts = [f"{own.place}:", *study_table(ranked, notes)]
+    summary = f"<details><summary>{say('What the columns mean')}</summary>"
+    parts += [summary, notes.terms(), "</details>"]
     block = "\n\n".join(parts)
-    return f"{block}\n\n{notes.only(block)}"
+    return "\n\n".join(filter(None, (block, notes.only(block))))
 
 
 def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:

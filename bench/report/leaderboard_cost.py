@@ -59,7 +59,7 @@ def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
             [name_of(row), EMPTY if share is None else percent(share), *cells, seeds_of(row)]
         )
     headings = [say("Model"), say("Own budget"), *([say("Images seen")] if fit else [])]
-    headings += [say(COST_COLUMNS[n][0]) + notes.mark(glossary.of_measurement(n)) for n in columns]
+    headings += [notes.term(say(COST_COLUMNS[n][0]), glossary.of_measurement(n)) for n in columns]
     if columns:
         yield table([*headings, say("Seeds")], lines, words=(0,))
     missing: dict[str, list[str]] = defaultdict(list)
@@ -78,7 +78,8 @@ def charges_table(rows: Sequence[Row]) -> Iterator[str]:
     """Yield what durations and speeds cover: seconds by part, averaged over the runs of a row."""
     lines = []
     for row in rows:
-        for name in COST_COLUMNS:
+        names = {name for record in row.records for name in record.charges}
+        for name in [name for name in COST_COLUMNS if name in names]:
             charged = [record.charges[name] for record in row.records if name in record.charges]
             parts = dict.fromkeys(part for own in charged for part in own)
             measured = row.measurement(name) is not None

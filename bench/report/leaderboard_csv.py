@@ -1,5 +1,7 @@
 """The leaderboard's values at full precision, for machines: a line per row of each table."""
 
+import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -35,16 +37,16 @@ def board_csv(board: Board) -> str:
     corrected p of no difference from the best. ``no_rank`` says why a run has no rank. Metrics have
     a column if some record has a value.
     """
-    import pandas
-
     lines, names = _all_lines(board)
-    columns = [*_AXES, *(column for name in names for column in _columns(name))]
-    frame = pandas.DataFrame(lines, columns=columns)
-    empty = [name for name in names if name not in MEASUREMENTS and frame[name].isna().all()]
-    if not any(line.get("mode") for line in lines):
-        frame = frame.drop(columns="mode")
-    frame = frame.drop(columns=[column for name in empty for column in _columns(name)])
-    return str(frame.to_csv(index=False, lineterminator="\n"))
+    filled = {name for line in lines for name in line}
+    shown = [name for name in names if name in MEASUREMENTS or name in filled]
+    axes = [axis for axis in _AXES if axis != "mode" or any(line.get("mode") for line in lines)]
+    text = io.StringIO()
+    columns = [*axes, *(column for name in shown for column in _columns(name))]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([line.get(column) for column in columns] for line in lines)
+    return text.getvalue()
 
 
 def board_json(board: Board) -> str:
@@ -66,8 +68,13 @@ def board_json(board: Board) -> str:
 def _all_lines(board: Board) -> tuple[list[dict[str, Any]], list[str]]:
     """Return a line per row and head of each table and published value, and what is measured."""
     finished = [record for runs in board.sections for record in runs.records]
-    recorded = {name for record in finished for head in record.metrics.values() for name in head}
-    names = [*METRICS, *sorted(recorded - METRICS.keys()), *MEASUREMENTS]
+    measured = {name for record in finished for name in record.measurements}
+    metrics = {name for record in finished for head in record.metrics.values() for name in head}
+    names = [*METRICS, *sorted(metrics - METRICS.keys()), *MEASUREMENTS]
+    of_categories = [
+        by for r in finished for of_head in r.categories.values() for by in of_head.values()
+    ]
+    recorded = metrics | measured | {name for values in of_categories for name in values}
     lines = [
         {
             "profile": own.runs.profile,
@@ -78,7 +85,7 @@ def _all_lines(board: Board) -> tuple[list[dict[str, Any]], list[str]]:
         for own in board.studies
         # The mean over a dataset's categories follows them here.
         for ranked in sorted(own.tables, key=_table_order)
-        for line in _lines(ranked, names)
+        for line in _lines(ranked, [name for name in names if name in recorded])
     ]
     shown = {(line["dataset"], line["category"]) for line in lines if not line["mode"]}
     for name, of_study in by_study(finished).items():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.aggregate.language import say
-from bench.aggregate.markdown import EMPTY, metric_text, table
+from bench.aggregate.markdown import EMPTY, bold, metric_text, table
 from bench.aggregate.rows import Row
 from bench.aggregate.statistics import Estimate, estimate
 from bench.metrics.catalog import METRICS
@@ -35,15 +35,14 @@ def defect_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
         for row, value, own, of_kind in zip(rows, aupro, by_size, by_kind, strict=True)
     ]
     headings = [say("Model")]
-    headings += [say(_AUPRO.heading) + notes.mark(glossary.of_metric(_AUPRO))] if any(aupro) else []
+    headings += [notes.term(say(_AUPRO.heading), glossary.of_metric(_AUPRO))] if any(aupro) else []
     area = notes.mark(_areas(rows))
     headings += [say(_QUARTILES[int(name[1:]) - 1]) + area for name in sizes]
-    yield f"**{say('Defects')}**" + notes.mark(
-        say(
-            "Image AUROC of the defective images of one size or kind against all normal ones: 50 "
-            "is chance. Sizes are quarters of the defective images by the area of their defects."
-        )
+    about = say(
+        "Image AUROC of the defective images of one size or kind against all normal ones: 50 "
+        "is chance. Sizes are quarters of the defective images by the area of their defects."
     )
+    yield bold(notes.term(say("Defects"), about))
     yield table([*headings, *kinds, say("Seeds")], lines, words=(0,))
 
 

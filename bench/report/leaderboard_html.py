@@ -39,7 +39,7 @@ def page_of(markdown: str) -> str:
 def _block(text: str) -> str:
     if heading := re.fullmatch(r"(#{1,6}) (.*)", text):
         level = len(heading[1])
-        return f"<h{level}>{_spans(heading[2])}</h{level}>"
+        return f'<h{level} id="{_anchor(heading[2])}">{_spans(heading[2])}</h{level}>'
     lines = text.split("\n")
     if len(lines) > 1 and re.fullmatch(r"[|:\- ]+", lines[1]):
         return "\n".join(_table(lines))
@@ -49,6 +49,12 @@ def _block(text: str) -> str:
     if lines[0].startswith("[^"):
         return "\n".join(["<ol>", *map(_definition, lines), "</ol>"])
     return f"<p>{_spans(text)}</p>"
+
+
+def _anchor(heading: str) -> str:
+    """Return what links to a heading end with, as GitHub has it."""
+    kept = re.sub(r"[^\w\- ]", "", re.sub(r"\[\^\d+\]", "", heading).lower())
+    return kept.strip().replace(" ", "-")
 
 
 def _table(lines: list[str]) -> Iterator[str]:

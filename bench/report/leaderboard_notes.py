@@ -40,7 +40,7 @@ def provenance(runs: ComparableRuns) -> str:
         f"- {say('Environment')}: {_environment(records)}",
     ]
     if profile := PROFILES.get(runs.profile):
-        lines.insert(0, f"- {say('Profile')}: {profile.describe()}")
+        lines.insert(0, f"- {say('Profile')}: {say(profile.describe())}")
     if runs.superseded:
         lines.append(
             "- "
@@ -137,20 +137,20 @@ def unfinished(records: Iterable[Record]) -> Iterator[str]:
     for (profile, case_id), record in sorted(newest.items()):
         stale = (profile, case_id) in finished
         if record.status == "failed" or (record.status == "skipped" and not stale):
-            note = " (values above: an earlier run)" if stale else ""
-            kind = f"{record.status}, {record.outcome}"
+            note = f" ({say('values above: an earlier run')})" if stale else ""
+            kind = f"{say(record.status)}, {record.outcome}"
             reasons[profile, kind, _reason(record)].append(f"`{case_id}`{note}")
     if reasons:
         count = sum(map(len, reasons.values()))
         yield f"## {say('Not finished: {count}', count=count)}"
         yield "\n".join(
-            f"- {len(ids)} {kind} (profile `{profile}`): {reason} {_some(ids)}"
+            f"- {len(ids)} {kind} ({say('profile')} `{profile}`): {reason} {_some(ids)}"
             for (profile, kind, reason), ids in reasons.items()
         )
 
 
 def _reason(record: Record) -> str:
-    message = " ".join((record.error or {}).get("message", "no reason was recorded").split())
+    message = " ".join((record.error or {}).get("message", say("no reason was recorded")).split())
     if len(message) > _REASON_LENGTH:
         message = message[:_REASON_LENGTH].rstrip() + " …"
     return message
@@ -158,7 +158,8 @@ def _reason(record: Record) -> str:
 
 def _some(ids: Sequence[str]) -> str:
     hidden = len(ids) - _IDS_SHOWN
-    return ", ".join(ids[:_IDS_SHOWN]) + (f" and {hidden} more" if hidden > 0 else "")
+    more = " " + say("and {count} more", count=hidden) if hidden > 0 else ""
+    return ", ".join(ids[:_IDS_SHOWN]) + more
 
 
 def _protocol(records: Sequence[Record]) -> str:
@@ -168,16 +169,16 @@ def _protocol(records: Sequence[Record]) -> str:
     squares = [f"{_distinct(shape.removesuffix(' px') for shape in plain)} px"] if plain else []
     sizes = " / ".join([*squares, *sorted(shapes - plain)])
     precision = _distinct(_value(record.protocol, "precision") for record in records)
-    return f"{sizes}; {budget}; training in {precision}"
+    return f"{sizes}; {budget}; {say('training in {precision}', precision=precision)}"
 
 
 def _budget(protocol: dict[str, Any]) -> str:
     if protocol.get("recipe", {}).get("optimizer") == "none":
-        return "one pass"
+        return say("one pass")
     if images := protocol.get("images_seen"):
-        return f"{images:,} images seen"
+        return say("{images} images seen", images=f"{images:,}")
     epochs = protocol.get("recipe", {}).get("epochs")
-    return f"{epochs} epochs" if epochs else "budget not recorded"
+    return say("{epochs} epochs", epochs=epochs) if epochs else say("budget not recorded")
 
 
 def _value(fields: dict[str, Any], name: str) -> str:
@@ -192,17 +193,17 @@ def _thresholds(records: Sequence[Record]) -> list[str]:
         return []
     held_out = [record for record in records if record.protocol.get("calibration")]
     if not held_out:
-        text = "this protocol fits on every normal image, so calibrated columns are empty"
+        text = say("this protocol fits on every normal image, so calibrated columns are empty")
     else:
         rules = Counter(str(r.fingerprints.get("calibrated_by", _OLDER)) for r in held_out)
         which = "; ".join(
-            rule if len(rules) == 1 else f"{rule} ({count} runs)"
+            say(rule) if len(rules) == 1 else say("{rule} (runs: {n})", rule=say(rule), n=count)
             for rule, count in sorted(rules.items())
         )
-        where = "a held-out 10 % of the normal training images, never fitted"
+        where = say("a held-out 10 % of the normal training images, never fitted")
         if len(held_out) < len(records):
-            where = "held-out normal images where the protocol leaves some, else empty"
-        text = f"calibrated on {where}: {which}"
+            where = say("held-out normal images where the protocol leaves some, else empty")
+        text = say("calibrated on {where}: {which}", where=where, which=which)
     return [f"- {say('Thresholds')}: {text}"]
 
 
@@ -212,7 +213,7 @@ def _environment(records: Sequence[Record]) -> str:
     for name in names:
         values = _distinct(_value(record.environment, name) for record in records)
         parts.append(f"{name.removesuffix('_bytes')} {values}")
-    return "; ".join(parts) or "not recorded"
+    return "; ".join(parts) or say("not recorded")
 
 
 def _distinct(values: Iterable[str]) -> str:

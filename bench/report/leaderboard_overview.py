@@ -6,7 +6,7 @@ from itertools import groupby
 
 from bench.aggregate.language import say
 from bench.aggregate.markdown import metric_text, p_text, table
-from bench.aggregate.ranking import MIN_REPLICATES
+from bench.report import glossary
 from bench.report.board import Board, RankedTable, StudyRuns
 from bench.report.footnotes import Footnotes
 from bench.report.leaderboard_cost import name_of, seeds_of
@@ -29,19 +29,25 @@ def overview(board: Board, notes: Footnotes) -> Iterator[str]:
                 "No answer: these are smoke runs, which show that everything works and measure no "
                 "model."
             )
-        sentences = [line for runs in serious for line in _answers(runs, named=len(serious) > 1)]
-        if sentences:
+        if sentences := list(_answers(serious)):
             yield "\n".join(f"- {line}" for line in sentences)
         yield from top_table(serious or own, notes)
         yield _missing(own)
 
 
-def _answers(runs: StudyRuns, *, named: bool) -> Iterator[str]:
-    """Yield the study's own answer, or which rows are best where it has none."""
-    prefix = f"{runs.place}: " if named else ""
-    study = runs.study
-    own = study.call(study.answer, study, runs.runs) if study.answer else _best_rows(runs.main)
-    yield from (prefix + line for line in own)
+def _answers(serious: Sequence[StudyRuns]) -> Iterator[str]:
+    """Yield the study's own answers, or which rows are best where it has none.
+
+    Each has the profiles and machines that it is about in front, where there are several.
+    """
+    places: dict[str, list[str]] = {}
+    for runs in serious:
+        study = runs.study
+        own = study.call(study.answer, study, runs.runs) if study.answer else _best_rows(runs.main)
+        for line in own:
+            places.setdefault(line, []).append(runs.place)
+    for line, told in places.items():
+        yield f"{'; '.join(told)}: {line}" if len(serious) > 1 else line
 
 
 def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
@@ -53,18 +59,18 @@ def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
         best = places[0]
         metric = best.row.study.ranking_metric
         values = {
-            "place": ranked.table.title,
+            "place": _where(ranked),
             "model": name_of(best.row),
             "value": metric_text(best.row.ranking, metric),
             "metric": metric.heading,
             "count": len(places),
         }
         if len(places) == 1:
-            yield say("{place}: only {model} ranks, with {metric} {value}.", **values)
+            yield say("Only {model} ranks on {place}, with {metric} {value}.", **values)
         elif best.rank == "1":
             p = max(place.p or 0.0 for place in places[1:])
             yield say(
-                "{place}: {model} is the best of {count} that rank, with {metric} {value} "
+                "{model} is the best of the {count} that rank on {place}, with {metric} {value} "
                 "(corrected p {p} against each other one).",
                 **values,
                 p=p_text(p),
@@ -72,17 +78,26 @@ def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
         else:
             tied = sum(place.rank.startswith("1") for place in places)
             yield say(
-                "{place}: {tied} of {count} that rank are not shown to differ from the best; the "
-                "highest mean is that of {model}, with {metric} {value}.",
+                "On {place}, {tied} of the {count} that rank are not shown to differ from the "
+                "best; {model} has the highest mean, with {metric} {value}.",
                 **values,
                 tied=tied,
             )
 
 
+def _where(ranked: RankedTable) -> str:
+    """Return a table's place within a sentence."""
+    table = ranked.table
+    if not ranked.is_mean:
+        return table.place
+    name = ", ".join(filter(None, (table.dataset, table.mode)))
+    return say("{name} (mean over {count} categories)", name=name, count=len(table.shared))
+
+
 def _why_none(ranked: RankedTable) -> str:
     reasons = Counter(reason for place in ranked.places for reason in place.reasons)
     why = reasons.most_common(1)[0][0] if reasons else say("no row has all categories")
-    return say("{place}: nothing ranks ({why}).", place=ranked.table.title, why=why)
+    return say("Nothing ranks on {place}: {why}.", place=_where(ranked), why=why)
 
 
 def top_table(studies: Sequence[StudyRuns], notes: Footnotes, top: int = TOP) -> Iterator[str]:
@@ -109,25 +124,19 @@ def top_table(studies: Sequence[StudyRuns], notes: Footnotes, top: int = TOP) ->
     heading = study.ranking_metric.heading
     names = ["Rank", "Model", heading, "Seeds", "Data", "Profile, machine"]
     headings = list(map(say, names))
-    headings[0] += notes.mark(_ranked_by(study))
+    notes.term(headings[0], glossary.of_rank())
     yield table(headings, lines, words=(0, 1, 4, 5))
+    yield _ranked_by(study)
     if len(tables) > _TABLES_SHOWN:
         yield say("{count} more tables are below.", count=len(tables) - _TABLES_SHOWN)
 
 
 def _ranked_by(study: Study) -> str:
-    """Return which number ranks, and among which rows."""
-    values = {"metric": study.ranking_metric.heading, "count": MIN_REPLICATES}
-    rows = say(
-        "Only rows on the same images at the same size, after their whole budget, rank; with "
-        "randomness they need {count} replicates. A range is what the tests leave open.",
-        **values,
-    )
+    """Return which number ranks."""
+    metric = study.ranking_metric.heading
     if study.heads:
-        head = say("Ranks by {metric} of the `{head}` head.", head=study.heads[0], **values)
-    else:
-        head = say("Ranks by {metric} of each model's first head.", **values)
-    return f"{head} {rows}"
+        return say("Ranks by {metric} of the `{head}` head.", head=study.heads[0], metric=metric)
+    return say("Ranks by {metric} of each model's first head.", metric=metric)
 
 
 def _missing(own: Sequence[StudyRuns]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from bench.aggregate.language import say
-from bench.aggregate.markdown import EMPTY, table
+from bench.aggregate.markdown import EMPTY, bold, table
 from bench.aggregate.published import Against, against_published
 from bench.metrics.catalog import METRICS
 from bench.report.board import RankedTable
@@ -28,14 +28,13 @@ def published_table(ranked: RankedTable, profile: str, notes: Footnotes) -> Iter
         marks = notes.mark(f"{reference.source}.", *unlike)
         head = f"`{reference.head}`" if ranked.table.study.heads else ""
         lines.append([" ".join(filter(None, (reference.model, head))), source + marks, *cells])
-    yield f"**{say('Published values')}**" + notes.mark(
-        say(
-            "As published, under the source's own protocol. In brackets: ours minus published in "
-            "points, of runs with their whole budget; on the mean over all categories with the "
-            "band within which it is the same result (one-pass models ± 1.0 of image and ± 0.5 of "
-            "pixel AUROC, trained ones ± 1.5 and ± 1.0)."
-        )
+    about = say(
+        "As published, under the source's own protocol. In brackets: ours minus published in "
+        "points, of runs with their whole budget; on the mean over all categories with the "
+        "band within which it is the same result (one-pass models ± 1.0 of image and ± 0.5 of "
+        "pixel AUROC, trained ones ± 1.5 and ± 1.0)."
     )
+    yield bold(notes.term(say("Published values"), about))
     headings = [say("Model"), say("Source"), *(say(METRICS[name].heading) for name in names)]
     yield table(headings, lines, words=(0, 1))
 

@@ -26,12 +26,14 @@ def quality_tables(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
         if study.heads or position:
             note = say("this head ranks") if position == 0 else say("does not rank")
             yield f"{bold(title)} ({note})"
-        if len(metrics) <= _MOST_COLUMNS:
-            yield _table(ranked, metrics, (), position, notes)
-            continue
         chosen = [metric for metric in metrics if metric.sees_test_labels]
+        if len(metrics) <= _MOST_COLUMNS:
+            chosen = []
         yield _table(ranked, [m for m in metrics if m not in chosen], (), position, notes)
-        yield _table(ranked, chosen, (), position, notes)
+        if position == 0:
+            yield from _ranked_by(ranked)
+        if chosen:
+            yield _table(ranked, chosen, (), position, notes)
 
 
 def study_table(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
@@ -46,6 +48,14 @@ def study_table(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
             note = say("this head ranks") if position == 0 else say("does not rank")
             yield f"{bold(f'`{head}`')} ({note})"
         yield _table(ranked, metrics, measured if position == 0 else (), position, notes)
+        if position == 0:
+            yield from _ranked_by(ranked)
+
+
+def _ranked_by(ranked: RankedTable) -> Iterator[str]:
+    """Yield the test that the ranks of a table come from; nothing where no two rows rank."""
+    if method := ranked.ranking.method:
+        yield say("Ranks: {method}.", method=method)
 
 
 def _heads(rows: Sequence[Row]) -> Sequence[str]:
@@ -80,8 +90,9 @@ def _table(
     for place in [*placed, *(Place(row, EMPTY) for row in partial)]:
         row = place.row
         top = best if place.ranked else [None] * len(metrics)
+        seeds = len(row.replicates) if row.has_randomness else None
         cells = [
-            _cell(row, position, metric, best_text, note, notes)
+            _cell(row, position, metric, (best_text, note), seeds, notes)
             for metric, best_text, note in zip(metrics, top, shared, strict=True)
         ]
         cells += [COST_COLUMNS[name][1](row.measurement(name)) for name in measured]
@@ -92,16 +103,17 @@ def _table(
             cells = _count_only(ranked, row, metrics, cells)
         rank = [_rank(place, notes)] if position == 0 else []
         lines.append([*rank, name_of(row) + _crop_note(row, notes), *cells, seeds_of(row)])
-    headings = [say("Rank") + notes.mark(_sentence(ranked.ranking.method))] if position == 0 else []
-    emphasis = glossary.of_bold() if any(best) else ""
-    headings.append(say("Model") + notes.mark(emphasis))
-    headings += [
-        say(_heading(metric)) + notes.mark(glossary.of_metric(metric), note)
-        for metric, note in zip(metrics, shared, strict=True)
-    ]
-    headings += [say(COST_COLUMNS[n][0]) + notes.mark(glossary.of_measurement(n)) for n in measured]
+    headings = [notes.term(say("Rank"), glossary.of_rank())] if position == 0 else []
+    headings.append(say("Model"))
+    if any(best):
+        notes.term(say("Bold"), glossary.of_bold())
+    ranking = ranked.table.study.ranking_metric
+    for metric, note in zip(metrics, shared, strict=True):
+        meaning = glossary.of_metric(metric, ranks=metric is ranking)
+        headings.append(notes.term(say(_heading(metric)), meaning) + notes.mark(note))
+    headings += [notes.term(say(COST_COLUMNS[n][0]), glossary.of_measurement(n)) for n in measured]
     headings += [say("Published")] if published else []
-    headings.append(say("Seeds") + notes.mark(glossary.of_seeds()))
+    headings.append(notes.term(say("Seeds"), glossary.of_seeds()))
     return table(headings, lines, words=(0, 1) if position == 0 else (0,))
 
 
@@ -138,11 +150,17 @@ def _count_only(
 
 
 def _cell(
-    row: Row, position: int, metric: Metric, best: str | None, shared: str, notes: Footnotes
+    row: Row,
+    position: int,
+    metric: Metric,
+    of_column: tuple[str | None, str],
+    seeds: int | None,
+    notes: Footnotes,
 ) -> str:
+    best, shared = of_column
     head = row.heads[position]
     value = row.metric(head, metric.name)
-    text = metric_text(value, metric, len(row.replicates) if row.has_randomness else None)
+    text = metric_text(value, metric, seeds)
     if value is None:
         return text + notes.mark(_why_empty(row, head, metric))
     if metric.text(value.mean) == best:
@@ -152,7 +170,7 @@ def _cell(
 
 def _notes(row: Row, head: str, metric: Metric) -> list[str]:
     """Return what is unusual about a value of one category."""
-    if len(row.categories) > 1:
+    if len(row.categories) > 1 or not row.has_notes:
         return []
     found = {record.notes.get(f"{head}.{metric.name}", "") for record in row.records}
     return [_sentence(note[:1].upper() + note[1:]) for note in sorted(filter(None, found))]

@@ -122,8 +122,8 @@ def compare_runs(
         first: A run.
         second: Another run of the same task on the same images.
         head: Scoring head; None for the first one of each run's model.
-        metric: ``image_auroc``, ``top1`` or one of `bench.metrics.comparison.BOOTSTRAPPED`; None
-            for the metric that ranks the task.
+        metric: ``image_auroc``, ``top1``, one of `bench.metrics.comparison.BOOTSTRAPPED` or of
+            `bench.metrics.pixel_jackknife.JACKKNIFED`; None for the metric that ranks the task.
 
     Raises:
         ComparisonError: Artifacts are missing or damaged, the images are not the same, or the runs
@@ -135,6 +135,8 @@ def compare_runs(
         compare_classifiers,
         compare_resampled,
     )
+    from bench.metrics.pixel_jackknife import JACKKNIFED
+    from bench.report.paired_maps import compare_maps
 
     task, other = task_of(first.record), task_of(second.record)
     if task != other:
@@ -150,7 +152,7 @@ def compare_runs(
         known = tuple(h for h in run.record.metrics if not h.endswith(CROP_SUFFIX))
         _check_known("head", name, known, run.name)
     metric = metric or RANKING[task]
-    metrics = ("top1",) if task == "classification" else ("image_auroc", *BOOTSTRAPPED)
+    metrics = ("top1",) if task == "classification" else ("image_auroc", *BOOTSTRAPPED, *JACKKNIFED)
     _check_known("metric", metric, metrics, f"a comparison of {task}")
     if task == "classification":
         arrays = _predictions(runs, "predictions", ["predicted"] * 2)
@@ -160,6 +162,8 @@ def compare_runs(
     arrays = _predictions(runs, "scores", columns)
     scores = _tensor(arrays[0][columns[0]]), _tensor(arrays[1][columns[1]])
     labels = _tensor(arrays[0]["labels"])
+    if metric in JACKKNIFED:
+        return compare_maps(metric, runs, heads, arrays[0]["names"], arrays[0]["labels"])
     if metric == "image_auroc":
         return compare_aurocs(*scores, labels)
     thresholds = math.nan, math.nan

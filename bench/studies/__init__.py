@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from bench.metrics.catalog import Metric, metric_named
 from bench.record import Record
 from bench.studies.anomaly_zoo.study import ANOMALY_ZOO
 from bench.studies.mixing.study import CLASSIFIERS, MIXING
 from bench.studies.rd_backbone.study import RD_BACKBONE
-from bench.study import Study
+from bench.study import RANKING, Study, first_head, task_of
 
 _STUDIES: dict[str, Study] = {}
 STUDIES: Mapping[str, Study] = MappingProxyType(_STUDIES)
@@ -36,3 +37,14 @@ def by_study(records: Iterable[Record]) -> dict[str, list[Record]]:
     records = list(records)
     grouped = {name: [r for r in records if s.shows(r)] for name, s in STUDIES.items()}
     return {name: grouped[name] for name in sorted(grouped) if grouped[name]}
+
+
+def ranking_of(record: Record) -> tuple[str, Metric]:
+    """Return head and metric of the one number that stands for a run.
+
+    They are those that rank in the first study that shows it, as in the summary of a session.
+    """
+    for study in STUDIES.values():
+        if study.shows(record):
+            return study.heads_of(record)[0], study.ranking_metric
+    return first_head(record), metric_named(RANKING[task_of(record)])

@@ -5,6 +5,7 @@ from fake_records import make
 
 from bench import progress as module
 from bench.progress import Progress
+from bench.report.leaderboard import summary_rows
 
 
 @pytest.fixture
@@ -82,6 +83,13 @@ def test_a_case_that_will_take_long_is_announced_once_at_its_start(
     assert len(announced) == said
     for line in announced:
         assert "--images-seen" in line
+
+
+def test_a_runs_line_and_the_summary_show_one_figure(written):
+    record = make(auroc=0.9, multi={"image_auroc": 0.8})
+    Progress(None, 1, lines=True).end(record)
+    assert "single_scale Image AUROC 90.00" in written[0]
+    assert "AUROC 90.00 (single_scale)" in summary_rows([record])[1]
 
 
 def test_a_resumed_training_is_timed_from_where_it_goes_on(clock, written):

@@ -1,6 +1,6 @@
 """Two charts of a table: quality with its interval, and quality against speed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from bench.aggregate.markdown import quantity
@@ -28,6 +28,10 @@ SPEED = "inference_images_per_s"
 
 _NAMED = 12
 """Maximum number of points that all have their names; of more, those of the front have."""
+
+_REACH = 4.0
+"""How many times the highest speed the axis goes on to show the end of an interval, and likewise
+below the lowest one."""
 
 MAX_DOTS = 40
 """Maximum number of rows drawn; the table has the rest."""
@@ -77,9 +81,7 @@ def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
     if len(points) < 2:
         return None
     metric = points[0][0].row.study.ranking_metric
-    speeds = [speed.mean for _, speed in points]
-    low, high = min(speeds) / 1.3, max(speeds) * 1.3
-    x = Scale(low, high, 70, WIDTH - 170, log=True)
+    x = Scale(*_speed_range([speed for _, speed in points]), 70, WIDTH - 170, log=True)
     bounds = padded([end for place, _ in points for end in _interval(place, metric)])
     y = Scale(*bounds, 300, 36)
     title = f"{t('images per second')} →"
@@ -103,7 +105,7 @@ def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
         bar = "bar" if place.ranked else "bar faint"
         parts = [
             line(across, y(ends[0]), across, y(ends[1]), bar),
-            line(x(max(speed.low, low)), height, x(min(speed.high, high)), height, bar),
+            *_speed_bar(x, speed, height, bar),
             _dot(across, height, 6, _fill(place)),
         ]
         if at in labels:
@@ -112,6 +114,24 @@ def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
         hint = (*_words(place, metric), f"{quantity(speed)} images/s")
         children.append(titled(element("g", *parts, class_="mark", data_r=key(place)), *hint))
     return chart(350, t("Quality against speed"), *children)
+
+
+def _speed_range(speeds: Sequence[Estimate]) -> tuple[float, float]:
+    """Return the ends of an axis that holds every interval, but for the far end of a huge one."""
+    means = [speed.mean for speed in speeds]
+    low = max(min(speed.low for speed in speeds), min(means) / _REACH)
+    high = min(max(speed.high for speed in speeds), max(means) * _REACH)
+    return min(low / 1.1, min(means) / 1.3), max(high * 1.1, max(means) * 1.3)
+
+
+def _speed_bar(x: Scale, speed: Estimate, height: float, bar: str) -> Iterator[Element]:
+    """Yield the interval of a speed; where it goes on beyond the axis, it ends in an arrow."""
+    low, high = max(speed.low, x.low), min(speed.high, x.high)
+    yield line(x(low), height, x(high), height, bar)
+    for end, beyond, inward in ((low, speed.low < low, 6), (high, speed.high > high, -6)):
+        if beyond:
+            yield line(x(end), height, x(end) + inward, height - 5, bar)
+            yield line(x(end), height, x(end) + inward, height + 5, bar)
 
 
 def pareto_front(points: Sequence[tuple[float, float]], metric: Metric) -> list[int]:

@@ -4,8 +4,7 @@ H1: ResNet gains more from CutMix than ViT does. H2: ViT gains more from MixUp t
 H3: pretraining does not change H1 and H2. A gain is top-1 with the augmentation minus without.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -35,11 +34,15 @@ class Hypothesis:
     other: str
 
     @property
-    def text(self) -> str:
-        """Return the claim in words."""
-        title = {"mixup": "MixUp", "cutmix": "CutMix"}[self.augmentation]
-        text = "{gainer} gains more from {title} than {other} does"
-        return say(text, gainer=self.gainer, title=title, other=self.other)
+    def question(self) -> str:
+        """Return the claim as a question."""
+        return say(
+            "{name}. Does {gainer} gain more from {title} than {other} does?",
+            name=self.name,
+            gainer=self.gainer,
+            title={"mixup": "MixUp", "cutmix": "CutMix"}[self.augmentation],
+            other=self.other,
+        )
 
     def weights(self, dataset: str, *, pretrained: bool, sign: int = 1) -> dict[Point, int]:
         """Return the difference of differences that is above zero if the claim holds."""
@@ -68,6 +71,16 @@ class Answer:
     contrast: Contrast | None
     verdict: str
     flips: bool = False
+
+    @property
+    def cell(self) -> str:
+        """Return in words which difference it is about."""
+        name = self.hypothesis.removeprefix("H3, ")
+        if name != self.hypothesis:
+            return say("{name} on {dataset}", name=name, dataset=self.dataset)
+        if self.init == "scratch":
+            return say("{dataset} from scratch", dataset=self.dataset)
+        return say("{dataset} with pretraining", dataset=self.dataset)
 
 
 def hypotheses(resnet: str, vit: str) -> tuple[Hypothesis, Hypothesis]:
@@ -117,41 +130,79 @@ def word_for(difference: Contrast | None, words: dict[int, str]) -> str:
     return UNTESTED if difference.seeds < 2 else words[difference.shown_sign]
 
 
-def conclude(text: str, answers: Sequence[Answer]) -> str:
-    """Return a hypothesis over its cells, in a sentence made of their counts."""
-    counts = Counter(answer.verdict for answer in answers)
+def conclude(question: str, answers: Sequence[Answer]) -> str:
+    """Return a question with its answer and the numbers of every cell, in sentences."""
+    return " ".join([f"**{question}**", *_tested(answers), *_of_one_seed(answers), *_lost(answers)])
+
+
+def _tested(answers: Sequence[Answer]) -> Iterator[str]:
+    """Yield what several seeds say."""
     parts = [
-        say("{word} in {count}", word=say(word), count=counts[word])
-        for word in (HOLDS, REVERSED, NOT_SHOWN, CHANGED, UNCHANGED, UNTESTED, ABSENT)
-        if counts[word]
+        say(
+            {
+                HOLDS: "yes on {cells}",
+                REVERSED: "no, it gains less, on {cells}",
+                NOT_SHOWN: "no difference is shown on {cells}",
+                CHANGED: "no for {cells}",
+                UNCHANGED: "no change is shown for {cells}",
+            }[verdict],
+            cells=_cells(own),
+        )
+        for verdict in (HOLDS, REVERSED, NOT_SHOWN, CHANGED, UNCHANGED)
+        if (own := [answer for answer in answers if answer.verdict == verdict])
     ]
-    cells = f"{len(answers)} {say('cell' if len(answers) == 1 else 'cells')}"
-    opening = say("{text}: of {cells}, {parts}.", text=text, cells=cells, parts=", ".join(parts))
-    sentences = [opening]
-    untested = [answer for answer in answers if answer.verdict == UNTESTED and answer.contrast]
-    if untested:
-        sentences.append(_signs(untested))
-    if collapsed := [answer for answer in answers if answer.contrast and answer.contrast.collapsed]:
-        noun = "cell rests" if len(collapsed) == 1 else "cells rest"
-        text = "{count} {noun} on a collapsed run."
-        sentences.append(say(text, count=len(collapsed), noun=say(noun)))
-    return " ".join(sentences)
+    if parts:
+        yield say("Over seeds, with 95 % intervals: {parts}.", parts="; ".join(parts))
 
 
-def _signs(answers: Sequence[Answer]) -> str:
-    """Return what a single seed says: the sign, or for H3 whether the sign flips."""
-    if answers[0].hypothesis.startswith("H3"):
-        flips = sum(answer.flips for answer in answers)
-        text = "With one seed, the sign flips with pretraining in {flips} of {count}."
-        return say(text, flips=flips, count=len(answers))
-    signs = Counter(answer.contrast.sign for answer in answers if answer.contrast)
-    return say(
-        "With one seed, the sign is for it in {plus} of {count} and against it in {minus}{tail}.",
-        plus=signs[1],
-        count=len(answers),
-        minus=signs[-1],
-        tail=say(", neither in {count}", count=signs[0]) if signs[0] else "",
-    )
+def _of_one_seed(answers: Sequence[Answer]) -> Iterator[str]:
+    """Yield what a single seed says without a test: the sign, or for H3 the change."""
+    untested = [answer for answer in answers if answer.verdict == UNTESTED]
+    changes = [answer for answer in untested if answer.hypothesis.startswith("H3")]
+    parts = [say("the difference changes for {cells}", cells=_cells(changes))] if changes else []
+    parts += [
+        say(
+            {1: "yes on {cells}", -1: "no on {cells}", 0: "neither on {cells}"}[sign],
+            cells=_cells(own),
+        )
+        for sign in (1, -1, 0)
+        if (own := [a for a in untested if a not in changes and _sign(a) == sign])
+    ]
+    if parts:
+        yield say(
+            "One seed, which is no test, with 95 % intervals over test images alone: {parts}.",
+            parts="; ".join(parts),
+        )
+
+
+def _lost(answers: Sequence[Answer]) -> Iterator[str]:
+    """Yield which cells lack runs, and which rest on a run that collapsed."""
+    if absent := [answer for answer in answers if answer.verdict == ABSENT]:
+        yield say("Runs are missing for {cells}.", cells=_cells(absent))
+    for answer in answers:
+        if answer.contrast and answer.contrast.collapsed:
+            yield say(
+                "The value for {cell} rests on collapsed {names}.",
+                cell=answer.cell,
+                names=", ".join(answer.contrast.collapsed),
+            )
+
+
+def _sign(answer: Answer) -> int:
+    return answer.contrast.sign if answer.contrast else 0
+
+
+def _cells(answers: Sequence[Answer]) -> str:
+    return ", ".join(" ".join(filter(None, (a.cell, _numbers(a)))) for a in answers)
+
+
+def _numbers(answer: Answer) -> str:
+    """Return the difference and what is unusual about it, in parentheses; empty without one."""
+    if answer.contrast is None:
+        return ""
+    parts = [say("{value} points", value=answer.contrast)]
+    parts += [say("the sign flips")] if answer.flips else []
+    return f"({', '.join(parts)})"
 
 
 def _datasets(outcomes: Outcomes) -> list[str]:

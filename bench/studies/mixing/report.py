@@ -1,9 +1,10 @@
 """Study 2's report: its hypotheses, its experiments, and the original study's values."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from bench.aggregate.conditions import budget_share
-from bench.aggregate.frame import ComparableRuns, tidy_frame
+from bench.aggregate.frame import ComparableRuns
 from bench.aggregate.language import say
 from bench.aggregate.rows import category_rows
 from bench.record import Record
@@ -21,10 +22,11 @@ from bench.studies.mixing.tables import (
 from bench.study import Study
 
 _DIFFERENCES = (
-    "Differences are of top-1 after the last epoch, in percentage points. With several seeds: mean "
-    "[95 % CI over seeds], and a verdict needs an interval on one side of zero. With one seed: "
-    "[95 % binomial interval], the sampling of test images alone. Not corrected for the number of "
-    "rows."
+    "Difference: by how many points of top-1 after the last epoch one model's gain is above the "
+    "other's; in H3, how much that changes with pretraining. In brackets a 95 % interval: over "
+    "seeds where there are several, and a verdict needs all of it on one side of zero; with one "
+    "seed over test images alone (binomial), which gives no verdict. Not corrected for the number "
+    "of rows."
 )
 
 
@@ -36,7 +38,7 @@ def answer(study: Study, runs: ComparableRuns) -> Iterator[str]:
         sentences, answers = hypothesis_sentences(study.model_names, cells)
         if sentences and (answers or len(recipes) == 1):
             opening = say("Recipe `{recipe}`: ", recipe=recipe) if len(recipes) > 1 else ""
-            yield opening + " ".join(sentences)
+            yield from (opening + sentence for sentence in sentences)
 
 
 def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
@@ -47,8 +49,11 @@ def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
     }
     whole = [record for record in records if budget_share(record) == 1]
     yield f"#### {say('All experiments')}"
-    datasets = tidy_frame(records).groupby("dataset")
-    yield experiments_table([row for _, own in datasets for row in category_rows(own, study)])
+    by_dataset: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_dataset[record.case.dataset].append(record)
+    rows = [row for name in sorted(by_dataset) for row in category_rows(by_dataset[name], study)]
+    yield experiments_table(rows)
     for recipe, (cells, left_out) in by_recipe.items():
         yield from _recipe(study, recipe, cells, left_out)
         if rankable := outcomes(whole, recipe)[0]:

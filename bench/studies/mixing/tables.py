@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bench.aggregate.language import say
-from bench.aggregate.markdown import EMPTY, metric_text, seeds, table
+from bench.aggregate.markdown import EMPTY, metric_text, table
 from bench.aggregate.rows import Row
 from bench.metrics.catalog import Metric
 from bench.studies.mixing.contrasts import Contrast, contrast, signed
@@ -62,7 +62,7 @@ def _experiment(row: Row, metrics: Sequence[Metric]) -> list[str]:
         point.augmentation,
         str(point.pretrained),
         *(metric_text(row.metric(HEAD, m.name), m, len(row.replicates)) for m in metrics),
-        seeds(len(row.replicates)),
+        str(len(row.replicates)),
         f"{100 * original.last_top1:.2f}" if original else EMPTY,
     ]
 
@@ -74,15 +74,16 @@ def hypothesis_sentences(pair: Sequence[str], outcomes: Outcomes) -> tuple[list[
     sentences = []
     for hypothesis in both:
         if cells := cell_answers(hypothesis, outcomes):
-            sentences.append(conclude(f"{hypothesis.name}, {hypothesis.text}", cells))
+            sentences.append(conclude(hypothesis.question, cells))
             answers += cells
     if changes := change_answers(both, outcomes):
-        sentences.append(conclude(say("H3, pretraining does not change H1 and H2"), changes))
+        question = say("H3. Are the differences of H1 and H2 the same with pretraining as without?")
+        sentences.append(conclude(question, changes))
         answers += changes
     if answers and not any(answer.contrast for answer in answers):
         nothing = say(
-            "These runs do not ask H1 or H2 yet: each needs {first} and {second} on one dataset, "
-            "with and without the augmentation.",
+            "These runs cannot answer H1 or H2 yet: each needs {first} and {second} on one "
+            "dataset, with and without the augmentation.",
             first=pair[0],
             second=pair[1],
         )
@@ -110,7 +111,7 @@ def gains_table(outcomes: Outcomes) -> Iterator[str]:
             continue
         gain = contrast(outcomes, {point: 1, scratch: -1})
         means = [f"{100 * outcomes[place].mean:.2f}" for place in (scratch, point)]
-        verdict = word_for(gain, {1: "gain", -1: "loss", 0: "no gain shown"})
+        verdict = say(word_for(gain, {1: "gain", -1: "loss", 0: "no gain shown"}))
         lines.append([*map(str, point[:3]), *means, *_contrast(gain), verdict])
     headings = ["Dataset", "Model", "Augmentation", "Scratch", "Pretrained"]
     if lines:
@@ -131,7 +132,7 @@ def best_table(outcomes: Outcomes) -> str:
         top1 = f"{100 * outcomes[best].mean:.2f}"
         following = str(others[0]) if others else EMPTY
         verdict = word_for(lead, words) if others else "nothing to compare"
-        lines.append([dataset, str(best), top1, following, *_contrast(lead), verdict])
+        lines.append([dataset, str(best), top1, following, *_contrast(lead), say(verdict)])
     headings = ["Dataset", "Best combination", "Top-1", "Next", "Lead, points", "Seeds"]
     return table([*headings, "Verdict"], lines, words=(0, 1, 3, 6))
 
@@ -146,7 +147,7 @@ def replication_table(dataset: str, by_recipe: Mapping[str, Outcomes]) -> Iterat
     frame = replication(dataset, by_recipe)
     recipes = [name for name in CANDIDATES if name in frame]
     if not recipes:
-        yield "No run here has the original's number of epochs, so none is compared with it."
+        yield say("No run here has the original's number of epochs, so none is compared with it.")
         return
     counted = frame[~frame.collapsed].dropna(subset=recipes)
     distances = counted[recipes].sub(counted.original, axis=0).abs().mean()
@@ -155,8 +156,8 @@ def replication_table(dataset: str, by_recipe: Mapping[str, Outcomes]) -> Iterat
     frame["difference"] = (frame[closest] - frame.original).round(2)
     within = frame.difference.abs() <= TOLERANCE_POINTS
     comparable = ~frame.collapsed & frame.difference.notna()
-    words = within.map({True: "yes", False: "no"}).where(comparable, EMPTY)
-    frame["within"] = words.mask(frame.collapsed, "original collapsed")
+    words = within.map({True: say("yes"), False: say("no")}).where(comparable, EMPTY)
+    frame["within"] = words.mask(frame.collapsed, say("original collapsed"))
     shown = frame[["original", *recipes]].map(lambda v: EMPTY if v != v else f"{v:.2f}")
     shown.insert(0, "init", [point.init for point in frame.point])
     shown.insert(0, "augmentation", [point.augmentation for point in frame.point])
@@ -164,13 +165,17 @@ def replication_table(dataset: str, by_recipe: Mapping[str, Outcomes]) -> Iterat
     shown["difference"] = frame.difference.map(lambda v: EMPTY if v != v else signed(v))
     shown["within"] = frame["within"]
     headings = ["Experiment", "Model", "Augmentation", "Init", "Original"]
-    headings += [f"Ours, `{recipe}`" for recipe in recipes]
-    headings += [f"Difference, `{closest}`", f"Within ±{TOLERANCE_POINTS:.0f} points"]
+    headings += [say("Ours, `{recipe}`", recipe=recipe) for recipe in recipes]
+    limit = f"±{TOLERANCE_POINTS:.0f}"
+    headings.append(say("Difference, `{recipe}`", recipe=closest))
+    headings.append(say("Within {limit} points", limit=limit))
     lines = [list(map(str, line)) for line in shown.itertuples()]
     yield table(headings, lines, words=(0, 1, 2, 3, len(headings) - 1))
-    yield (
-        f"Within ±{TOLERANCE_POINTS:.0f} points: {within[comparable].sum()} of "
-        f"{comparable.sum()} experiments."
+    yield say(
+        "Within {limit} points: {own} of {all} experiments.",
+        limit=limit,
+        own=within[comparable].sum(),
+        all=comparable.sum(),
     )
 
 
@@ -220,7 +225,7 @@ def original_table(dataset: str) -> Iterator[str]:
                     *(experiment.precision, experiment.f1, experiment.last_top1),
                 )
             ),
-            f"{experiment.best_epoch} of {experiment.epochs}",
+            say("{own} of {all}", own=experiment.best_epoch, all=experiment.epochs),
         ]
         for experiment in own
     ]
@@ -233,42 +238,55 @@ def original_table(dataset: str) -> Iterator[str]:
 
 def _oddities(experiment: Experiment) -> Iterator[str]:
     if experiment.misprinted:
-        yield (
-            f"- {experiment.name}: recall {100 * experiment.recall:.2f} against top-1 "
-            f"{100 * experiment.top1:.2f}. On a class-balanced test set the two are equal, so one "
-            "of them is a misprint."
+        yield "- " + say(
+            "{name}: recall {recall:.2f} against top-1 {top1:.2f}. On a class-balanced test set "
+            "the two are equal, so one of them is a misprint.",
+            name=experiment.name,
+            recall=100 * experiment.recall,
+            top1=100 * experiment.top1,
         )
     if experiment.point in collapsed_experiments():
-        yield (
-            f"- {experiment.name} collapsed: best in epoch {experiment.best_epoch} of "
-            f"{experiment.epochs} with {100 * experiment.top1:.2f}, "
-            f"{100 * experiment.last_top1:.2f} after the last."
+        yield "- " + say(
+            "{name} collapsed: best in epoch {epoch} of {epochs} with {top1:.2f}, {last:.2f} after "
+            "the last.",
+            name=experiment.name,
+            epoch=experiment.best_epoch,
+            epochs=experiment.epochs,
+            top1=100 * experiment.top1,
+            last=100 * experiment.last_top1,
         )
 
 
 def _closest_recipe(closest: str, distances: "Series[float]", counted: int) -> str:
     if len(distances) == 1:
-        return f"Only the `{closest}` recipe ran, so whether another is closer is not known."
+        return say(
+            "Only the `{recipe}` recipe ran, so whether another is closer is not known.",
+            recipe=closest,
+        )
     if not counted:
-        return (
-            "No experiment has both recipes, so which is closer is not known: "
-            f"`{closest}` is compared."
+        return say(
+            "No experiment has both recipes, so which is closer is not known: `{recipe}` is "
+            "compared.",
+            recipe=closest,
         )
     texts = ", ".join(f"`{name}` {distance:.2f}" for name, distance in distances.items())
-    noun = "experiment" if counted == 1 else "experiments"
-    return (
-        f"Closer to the original: `{closest}` (mean absolute difference in "
-        f"points over {counted} {noun}: {texts}). It alone is compared."
+    return say(
+        "Closer to the original: `{recipe}`, which alone is compared (mean absolute difference in "
+        "points, experiments: {count}; {texts}).",
+        recipe=closest,
+        count=counted,
+        texts=texts,
     )
 
 
 def _answer(answer: Answer) -> list[str]:
     notes = []
     if answer.contrast and answer.contrast.collapsed:
-        notes.append(f"rests on collapsed {', '.join(answer.contrast.collapsed)}")
+        names = ", ".join(answer.contrast.collapsed)
+        notes.append(say("rests on collapsed {names}", names=names))
     if answer.flips:
-        notes.append("the sign flips")
-    verdict = "; ".join([answer.verdict, *notes])
+        notes.append(say("the sign flips"))
+    verdict = "; ".join([say(answer.verdict), *notes])
     return [answer.hypothesis, answer.dataset, answer.init, *_contrast(answer.contrast), verdict]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from bench.aggregate.frame import ComparableRuns, tidy_frame
+from bench.aggregate.frame import ComparableRuns, lines_of
 from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, bold, p_text, points, table
 from bench.aggregate.statistics import (
@@ -56,8 +56,6 @@ MAIN_PAIR = Pair(
     "Only the teacher differs",
     same_recipe=True,
 )
-
-_AXES = ["dataset", "init", "augmentation"]
 
 PAIRS = (
     MAIN_PAIR,
@@ -162,27 +160,36 @@ def verdicts(
         head: Scoring head.
         metric: Metric of that head; higher is better.
     """
-    column = f"{head}.{metric}"
-    frame = tidy_frame(runs.records).reindex(
-        columns=[*_AXES, "category", "variant", "record", column]
-    )
-    frame = frame.dropna(subset=[column])
+    found = _by_variant(runs.records, f"{head}.{metric}")
     answers = []
     for pair in PAIRS:
-        sides = [
-            {axis: own.groupby("category") for axis, own in of_side.groupby(_AXES)}
-            for of_side in (frame[frame.variant == name] for name in (pair.resnet, pair.convnext))
+        sides = [found.get(name, {}) for name in (pair.resnet, pair.convnext)]
+        answers += [
+            _verdict(pair, axis, head, metric, *(side[axis] for side in sides))
+            for axis in sorted(sides[0].keys() & sides[1].keys())
         ]
-        for axis in sorted(sides[0].keys() & sides[1].keys()):
-            cells = [
-                {f"{axis[0]}.{name}": list(own.record) for name, own in side[axis]}
-                for side in sides
-            ]
-            answers.append(_verdict(pair, axis, head, metric, *cells))
     if not any(answer.pair is MAIN_PAIR for answer in answers):
         answers.insert(0, _verdict(MAIN_PAIR, ("", "pretrained", "default"), head, metric, {}, {}))
     # The main question first; of each, pretrained before scratch.
     return sorted(answers, key=lambda v: (PAIRS.index(v.pair), not v.pretrained, v.dataset))
+
+
+Axis = tuple[str, str, str]
+"""Dataset, initialization and augmentation."""
+
+
+def _by_variant(
+    records: Sequence[Record], column: str
+) -> dict[str, dict[Axis, dict[str, list[Record]]]]:
+    """Return the records with a value by variant, axis and ``dataset.category``."""
+    found: dict[str, dict[Axis, dict[str, list[Record]]]] = {}
+    for line in lines_of(records):
+        value = line.get(column)
+        if value is not None and value == value:
+            axis = line["dataset"], line["init"], line["augmentation"]
+            cells = found.setdefault(line["variant"], {}).setdefault(axis, {})
+            cells.setdefault(f"{axis[0]}.{line['category']}", []).append(line["record"])
+    return found
 
 
 def conclude(test: PairedTest | None) -> str:
@@ -206,7 +213,7 @@ def _values(records: Sequence[Record], head: str, metric: str) -> list[float]:
 
 def _verdict(
     pair: Pair,
-    axis: tuple[str, str, str],
+    axis: Axis,
     head: str,
     metric: str,
     resnet: Mapping[str, list[Record]],
@@ -234,7 +241,9 @@ def _verdict(
         seed_sd=pooled_sd(groups),
         seeds=(min(counts), max(counts)),
         left_out=left_out,
-        text=f"withheld (no tuned {' nor '.join(untuned)})" if untuned else conclude(test),
+        text=say("withheld (not tuned: {names})", names=", ".join(untuned))
+        if untuned
+        else conclude(test),
     )
 
 
@@ -255,20 +264,20 @@ def _comparable(
     # One recipe a side over all categories: the one that most of them were run under.
     categories = recipes.pop(max(recipes, key=lambda key: (len(recipes[key]), key)))
     if others := sum(map(len, recipes.values())):
-        left_out["run under another recipe than most"] += others
+        left_out[say("run under another recipe than most")] += others
     return tuple(categories), dict(left_out)
 
 
 def _incomparable(pair: Pair, first: Record, second: Record) -> str | None:
     """Why a category's two sides cannot be compared, or None."""
     if first.case.dataset == pair.chosen_on:
-        return f"the tuned constants were chosen on {pair.chosen_on}"
+        return say("the tuned constants were chosen on {dataset}", dataset=pair.chosen_on)
     if first.key.data != second.key.data:
-        return "the sides saw different images"
+        return say("the sides saw different images")
     if pair.same_recipe and _recipe(first.protocol) != _recipe(second.protocol):
-        return "the sides ran under different recipes"
+        return say("the sides ran under different recipes")
     if _budget(first.protocol) != _budget(second.protocol):
-        return "the sides ran under different budgets"
+        return say("the sides ran under different budgets")
     return None
 
 
@@ -300,9 +309,16 @@ def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
     ]
     yield table(list(map(say, headings)), list(map(_line, answers)), words=(0, 1, 2, 3, 4, 10))
     notes = [
-        f"- {verdict.pair.resnet} / {verdict.pair.convnext}, {verdict.dataset}, {verdict.head}: "
-        f"left out {count} "
-        f"{'category' if count == 1 else 'categories'}, {reason}"
+        "- "
+        + say(
+            "{resnet} / {convnext}, {dataset}, {head}: categories left out: {count} ({reason})",
+            resnet=verdict.pair.resnet,
+            convnext=verdict.pair.convnext,
+            dataset=verdict.dataset,
+            head=verdict.head,
+            count=count,
+            reason=reason,
+        )
         for verdict in answers
         for reason, count in sorted(verdict.left_out.items())
     ]
@@ -325,7 +341,7 @@ def _line(verdict: Verdict) -> list[str]:
     main = verdict.pair is MAIN_PAIR
     test = verdict.test
     return [
-        bold(verdict.pair.question) if main else verdict.pair.question,
+        bold(say(verdict.pair.question)) if main else say(verdict.pair.question),
         f"{verdict.pair.resnet} / {verdict.pair.convnext}",
         verdict.dataset or EMPTY,
         "pretrained" if verdict.pretrained else "scratch",

@@ -9,7 +9,6 @@ from read_markdown import study_tables
 from scipy import stats
 
 from bench.aggregate.conditions import budget_share
-from bench.aggregate.frame import tidy_frame
 from bench.aggregate.ranking import MIN_REPLICATES, places, rank_rows
 from bench.aggregate.rows import category_rows, mean_rows
 from bench.metrics.outcomes import pack_scores, unpack
@@ -24,7 +23,7 @@ def replicates(model, value, count=MIN_REPLICATES, **fields):
 
 
 def placed(records, study=ZOO):
-    return {place.row.name: place for place in places(category_rows(tidy_frame(records), study))}
+    return {place.row.name: place for place in places(category_rows(records, study))}
 
 
 def images(**counts):
@@ -130,7 +129,7 @@ def test_a_mean_ranks_only_over_the_same_images_of_every_category():
             images=f"{category} again" if (model, category) == ("rd_convnext", "02") else None,
         )
     ]
-    rows, _, _ = mean_rows(tidy_frame(records), ZOO)
+    rows, _, _ = mean_rows(records, ZOO)
     found = {place.row.label: place for place in places(rows)}
     assert found["rd_convnext"].reasons == ("other images",)
     # Three categories are too few blocks for a test of the other two.
@@ -161,7 +160,7 @@ def paired_rows(gains, labels):
 def test_pairs_of_images_tell_rows_apart_whose_intervals_overlap():
     labels = np.repeat([0, 1], [80, 80])
     records = paired_rows({"dfm_resnet18": 0.6, "dfkde_resnet18": 0.0}, labels)
-    ranking = rank_rows(category_rows(tidy_frame(records), ZOO))
+    ranking = rank_rows(category_rows(records, ZOO))
     assert [place.rank for place in ranking.places] == ["1", "2"]
     assert ranking.method.startswith("DeLong's paired test")
     scores = [record.outcomes["score"]["image_auroc"] for record in records]
@@ -172,7 +171,7 @@ def test_pairs_of_images_tell_rows_apart_whose_intervals_overlap():
     assert ranking.places[1].p == pytest.approx(delong, rel=0.2)  # Welch's t has wider tails
     for record in records:
         record.outcomes.clear()
-    ranking = rank_rows(category_rows(tidy_frame(records), ZOO))
+    ranking = rank_rows(category_rows(records, ZOO))
     assert [place.rank for place in ranking.places] == ["1–2", "1–2"]
     assert "more careful" in ranking.method
 
@@ -183,13 +182,13 @@ def test_a_study_that_ranks_by_ap_pairs_images_too():
     for record in records:
         record.metrics["score"]["image_ap"] = record.metrics["score"]["image_auroc"]
     study = replace(ZOO, ranking="image_ap")
-    ranking = rank_rows(category_rows(tidy_frame(records), study))
+    ranking = rank_rows(category_rows(records, study))
     assert [place.rank for place in ranking.places] == ["1", "2"]
     assert ranking.method.startswith("A paired jackknife test")
     # What is kept of an image says nothing of its map.
     for record in records:
         record.metrics["score"]["pixel_auroc"] = record.metrics["score"]["image_auroc"]
-    pixels = category_rows(tidy_frame(records), replace(ZOO, ranking="pixel_auroc"))
+    pixels = category_rows(records, replace(ZOO, ranking="pixel_auroc"))
     assert rank_rows(pixels).method.startswith("Welch's test over seeds alone")
 
 
@@ -197,7 +196,7 @@ def test_rows_with_other_labels_are_not_paired():
     labels = np.repeat([0, 1], [80, 80])
     records = paired_rows({"dfm_resnet18": 0.6}, labels)
     records += paired_rows({"dfkde_resnet18": 0.0}, np.roll(labels, 1))
-    assert "more careful" in rank_rows(category_rows(tidy_frame(records), ZOO)).method
+    assert "more careful" in rank_rows(category_rows(records, ZOO)).method
 
 
 def test_without_intervals_over_images_seeds_alone_are_tested():
@@ -206,7 +205,7 @@ def test_without_intervals_over_images_seeds_alone_are_tested():
         for model, value in (("rd_resnet18", 0.9), ("rd_resnet50", 0.8))
         for seed, shift in enumerate((-0.01, 0.0, 0.01))
     ]
-    ranking = rank_rows(category_rows(tidy_frame(records), ZOO))
+    ranking = rank_rows(category_rows(records, ZOO))
     assert ranking.method.startswith("Welch's test over seeds alone")
     scipys = stats.ttest_ind([0.89, 0.9, 0.91], [0.79, 0.8, 0.81], equal_var=False).pvalue
     assert ranking.places[1].p == pytest.approx(scipys)
@@ -227,7 +226,7 @@ def test_a_mean_ranks_by_wilcoxon_over_its_categories():
         for model, own in values.items()
         for name, value in zip(names, own, strict=True)
     ]
-    ranking = rank_rows(mean_rows(tidy_frame(records), ZOO)[0])
+    ranking = rank_rows(mean_rows(records, ZOO)[0])
     assert [place.rank for place in ranking.places] == ["1", "2–3", "2–3"]
     assert "Friedman's test (p < .001), then Wilcoxon's" in ranking.method
     p = [stats.wilcoxon(values["dfm_resnet18"], values[m]).pvalue for m in list(values)[1:]]

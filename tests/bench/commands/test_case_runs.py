@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from fake_records import make
 
-from bench.commands.case_runs import RECORDS, model_file
+from bench.commands.case_runs import model_file
 from bench.commands.command import CommandError
+from bench.commands.record_files import RECORDS
 from bench.store import Store
 
 CASE = "padim_resnet18-mvtec.bottle-default-pretrained-s0"

@@ -82,7 +82,7 @@ def test_part_of_an_id_is_enough_where_one_case_has_it(keep, capsys):
         (["bottle"], ["found 2", "dfm_resnet18-mvtec", "Name one"]),
         (["padim_resnt18"], ["padim_resnet18", "Did you mean"]),
         (["padim", "--profile", "paper"], ["under smoke", "--profile"]),
-        (["padim", "--records", "absent.jsonl"], ["No records at absent.jsonl", "--records"]),
+        (["padim", "--records", "absent.jsonl"], ["No records at absent.jsonl", "name the files"]),
     ],
 )
 def test_mistakes_are_answered_in_a_paragraph(keep, capsys, arguments, words):

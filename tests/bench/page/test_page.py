@@ -3,6 +3,7 @@
 import ast
 import base64
 import hashlib
+import math
 import re
 import string
 from collections import Counter
@@ -17,8 +18,8 @@ from page_records import HOSTILE, gallery, many, named, write
 from bench.__main__ import main
 from bench.metrics.catalog import METRICS
 from bench.page.cards import cards, moves
-from bench.page.charts.quality import pareto_front
-from bench.page.charts.svg import Scale, label_heights
+from bench.page.charts.quality import pareto_front, speed_chart
+from bench.page.charts.svg import WIDTH, Scale, label_heights
 from bench.page.markup import render
 from bench.page.page import index_page, write_page
 from bench.page.source import Source, page_name
@@ -223,6 +224,34 @@ def test_the_front_is_what_no_point_beats(seed):
         assert len(front) == len(set(front))
 
 
+def test_intervals_of_speeds_end_within_the_chart_or_in_an_arrow(tmp_path):
+    speeds = {"padim": (90, 100, 110), "cfa": (40, 50, 60), "stfpm": (1, 20, 90)}
+    records = [
+        make(
+            f"{name}_resnet18",
+            seed=seed,
+            auroc=0.9 + seed / 100,
+            measurements={"inference_images_per_s": speed},
+        )
+        for name, values in speeds.items()
+        for seed, speed in enumerate(values)
+    ]
+    placed = Source([write(records, tmp_path)]).questions[0].main.placed
+    chart = speed_chart(placed, lambda place: place.row.label, words("en"))
+    scales = set()
+    for place, mark in zip(placed, chart.findall(".//g[@class='mark']"), strict=True):
+        bars = [one.attrib for one in mark.findall("line")]
+        speed = place.row.measurement("inference_images_per_s")
+        across = next(bar for bar in bars if bar["y1"] == bar["y2"])
+        low, high = float(across["x1"]), float(across["x2"])
+        assert 70 <= low < high <= WIDTH - 170
+        # An interval that reaches zero, which no logarithm has, goes on beyond the axis.
+        assert len(bars) == (2 if speed.low > 0 else 4)
+        if speed.low > 0:
+            scales.add(round((high - low) / math.log(speed.high / speed.low)))
+    assert len(scales) == 1  # the others are drawn whole
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_labels_never_cover_each_other(seed):
     import random
@@ -340,7 +369,7 @@ def test_every_text_of_the_page_has_a_korean_one_with_the_same_fields(root):
 def test_the_korean_page_is_korean(site):
     text = site(gallery(), "ko").read_text()
     assert '<html lang="ko">' in text
-    assert "순위표" in text
+    assert "리더보드" in text
     assert "Leaderboard" not in re.sub("<script>.*?</script>", "", text, flags=re.S)
 
 

@@ -19,9 +19,15 @@ def no_fonts(monkeypatch):
     """A machine without any font but matplotlib's own."""
     own = [entry for entry in font_manager.fontManager.ttflist if entry.name.startswith("DejaVu")]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
-    glyphs._font_with.cache_clear()
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
+    forget_fonts()
     yield
+    forget_fonts()
+
+
+def forget_fonts():
     glyphs._font_with.cache_clear()
+    glyphs._add_new_fonts.cache_clear()
 
 
 @pytest.fixture
@@ -45,7 +51,7 @@ def square_font(tmp_path):
         builder.setupOS2()
         builder.setupPost()
         builder.save(tmp_path / "squares.ttf")
-        font_manager.fontManager.addfont(tmp_path / "squares.ttf")
+        return str(tmp_path / "squares.ttf")
 
     return make
 
@@ -80,7 +86,8 @@ def test_a_font_of_boxes_is_none_and_what_to_install_is_said(tmp_path, monkeypat
     own = [e for e in font_manager.fontManager.ttflist if e.name.startswith("DejaVu")]
     assert boxes
     monkeypatch.setattr(font_manager.fontManager, "ttflist", [*boxes, *own])
-    glyphs._font_with.cache_clear()
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
+    forget_fonts()
     glyphs._say_what_to_install.cache_clear()
     for _ in range(2):
         axes, _ = drawn(tmp_path, "긁힘")
@@ -97,10 +104,20 @@ def test_letters_are_spelled_by_their_names(tmp_path):
 @pytest.mark.parametrize("where", ["title", "ticks"])
 def test_a_font_with_the_glyphs_draws_them(tmp_path, square_font, where):
     _, spelled = drawn(tmp_path, "긁힘", where)
-    square_font("긁힘")
-    glyphs._font_with.cache_clear()
+    font_manager.fontManager.addfont(square_font("긁힘"))
+    forget_fonts()
     axes, squares = drawn(tmp_path, "긁힘", where)
     text = axes.title if where == "title" else axes.get_xticklabels()[0]
     assert text.get_text() == "긁힘"
     dark = [sum(pixel < 60 for pixel in pixels) for pixels in (spelled, squares)]
     assert dark[1] > dark[0] + 50  # two full squares in place of letters
+
+
+def test_a_font_that_was_installed_after_matplotlibs_list_is_found(
+    tmp_path, square_font, monkeypatch
+):
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    fonts = [str(tmp_path / "broken.ttf"), square_font("긁힘")]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: fonts)
+    axes, _ = drawn(tmp_path, "긁힘")
+    assert axes.get_title() == "긁힘"

@@ -12,7 +12,7 @@ from read_markdown import details, read_tables, study_tables
 from scipy import stats
 
 from bench.aggregate import rows as rows_of
-from bench.aggregate.frame import comparable_runs, tidy_frame
+from bench.aggregate.frame import comparable_runs
 from bench.aggregate.ranking import places
 from bench.record import from_json
 from bench.report.leaderboard import (
@@ -37,11 +37,11 @@ def cells(markdown, model, study="rd_backbone"):
 
 def category_rows(records, study):
     """Return the rows of one category as a table orders them."""
-    return [p.row for p in places(rows_of.category_rows(tidy_frame(records), study))]
+    return [p.row for p in places(rows_of.category_rows(records, study))]
 
 
 def mean_rows(records, study):
-    return rows_of.mean_rows(tidy_frame(records), study)
+    return rows_of.mean_rows(records, study)
 
 
 def ranks(rows):

@@ -1,7 +1,6 @@
 """H1 to H3 against the study's own arithmetic, SciPy, and what their own sentences say."""
 
 import re
-from collections import Counter
 from statistics import fmean
 
 import numpy as np
@@ -42,15 +41,17 @@ def test_the_originals_own_table_gives_the_studys_figures(hypothesis, expected, 
         for start in ("scratch", "pretrained")
     ]
     assert {answer.verdict for answer in found} == {"not tested over seeds"}
-    assert f"the sign is for it in {holds} of 4 and against it in {4 - holds}." in conclude(
-        "", found
-    )
+    says = [lead for lead, _ in told(f"?** {conclude('', found)}").values()]
+    assert [says.count(lead) for lead in ("yes on ", "no on ")] == [holds, 4 - holds]
 
 
 def test_the_originals_collapsed_runs_are_named_where_a_difference_rests_on_them():
     answers = cell_answers(H2, original_outcomes(last_epoch=False))
     assert [answer.contrast.collapsed for answer in answers] == [(), (), ("Exp-5",), ("Exp-13",)]
-    assert conclude("", answers).endswith("2 cells rest on a collapsed run.")
+    assert conclude("", answers).endswith(
+        "The value for tiny_imagenet from scratch rests on collapsed Exp-5. "
+        "The value for tiny_imagenet with pretraining rests on collapsed Exp-13."
+    )
     assert not any(
         answer.contrast.collapsed
         for answer in cell_answers(H1, original_outcomes(last_epoch=False))
@@ -102,7 +103,7 @@ def test_one_seeds_interval_is_that_of_four_independent_binomials():
     spread = (draws[0] - draws[1] - draws[2] + draws[3]).std()
     assert answer.contrast.high == pytest.approx(100 * stats.norm.ppf(0.975) * spread, rel=0.01)
     assert (answer.contrast.value, answer.verdict) == (0.0, "not tested over seeds")
-    assert "neither in 1" in conclude("", [answer])
+    assert "alone: neither on cifar100 with pretraining (0.00 [" in conclude("", [answer])
 
 
 def test_a_missing_run_or_seed_is_not_tested():
@@ -181,7 +182,7 @@ def test_no_sentence_contradicts_its_table(values):
     if len(parts) == 1:  # no answer has a value
         own = [cell_answers(h, table_of(values)) for h in hypotheses(CNN, VIT)]
         assert not any(answer.contrast for answers in own for answer in answers)
-        assert "do not ask" in parts[0]
+        assert "cannot answer" in parts[0]
         return
     sentences, table = parts
     rows = cells_of(table)
@@ -199,7 +200,7 @@ def test_no_sentence_contradicts_its_table(values):
         if row["Hypothesis"].startswith("H3"):
             assert ("the sign flips" in row["Verdict"]) == flips(row, rows)
     for sentence in sentences.splitlines():
-        check_sentence(sentence, [r for r in rows if r["Hypothesis"].startswith(sentence[2:4])])
+        check_sentence(sentence, [r for r in rows if r["Hypothesis"].startswith(sentence[4:6])])
 
 
 def flips(row, rows):
@@ -209,27 +210,49 @@ def flips(row, rows):
     return all(both) and len(both) == 2 and both[0][0] * both[1][0] < 0
 
 
+LEADS = {
+    "holds": "yes on ",
+    "reversed": "no, it gains less, on ",
+    "not shown": "no difference is shown on ",
+    "contradicted": "no for ",
+    "no change shown": "no change is shown for ",
+    "not tested (runs are missing)": "Runs are missing for ",
+}
+"""How a clause begins, by the verdict of the cells that it names."""
+
+CELL = re.compile(r"(H\d on \w+|\w+ from scratch|\w+ with pretraining)(?: \(([^)]*)\))?")
+
+
+def told(sentence):
+    """What a hypothesis' sentences say of each cell: how the clause begins, and the numbers."""
+    answer = sentence.partition("?** ")[2].partition("The value for ")[0]
+    found = {}
+    for clause in re.split(r"(?<=\.) (?=[A-Z])|(?<=:) |; ", answer):
+        for match in CELL.finditer(clause):
+            assert match[1] not in found
+            found[match[1]] = clause[: CELL.search(clause).start()], match[2]
+    return found
+
+
 def check_sentence(sentence, rows):
-    """What a sentence counts is what its rows say."""
-    words = Counter(row["Verdict"].split(";")[0] for row in rows)
-    counted, _, signs = sentence.partition(". With one seed, ")
-    body = counted.split(": of ")[1].rstrip(".")
-    cells, *parts = body.split(", ")
-    assert int(cells.split()[0]) == len(rows)
-    assert {p.rpartition(" in ")[0]: int(p.rpartition(" in ")[2]) for p in parts} == dict(words)
-    untested = [row for row in rows if row["Verdict"].startswith("not tested over seeds")]
-    assert bool(signs) == bool(untested)
-    if not signs:
-        return
-    if sentence[2:4] == "H3":
-        count = sum("the sign flips" in row["Verdict"] for row in untested)
-        assert signs == f"the sign flips with pretraining in {count} of {len(untested)}."
-        return
-    values = [numbers(row["Difference, points"])[0] for row in untested]
-    found = [int(count) for count in re.findall(r"(?<=in )\d+", signs)]
-    expected = [sum(v > 0 for v in values), sum(v < 0 for v in values)]
-    zeros = sum(v == 0 for v in values)
-    assert found == expected + ([zeros] if zeros else [])
+    """A sentence says of every cell what its row says, and names no other."""
+    found = told(sentence)
+    assert len(found) == len(rows)
+    for row in rows:
+        third = row["Hypothesis"].startswith("H3")
+        own = f"{row['Hypothesis'][-2:]} on {row['Dataset']}"
+        start = "from scratch" if row["Init"] == "scratch" else "with pretraining"
+        lead, shown = found[own if third else f"{row['Dataset']} {start}"]
+        word, _, flips = row["Verdict"].partition("; ")
+        difference = row["Difference, points"]
+        if word == "not tested over seeds":
+            value = numbers(difference)[0] if difference != "0.00" else 0.0
+            says = "yes on " if value > 0 else "no on " if value < 0 else "neither on "
+            assert lead == ("the difference changes for " if third else says)
+        else:
+            assert lead == LEADS[word]
+        parts = [f"{difference} points", *filter(None, [flips])]
+        assert shown == (None if difference == "–" else ", ".join(parts))
 
 
 @settings(max_examples=75, deadline=None)

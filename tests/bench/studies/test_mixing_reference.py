@@ -83,7 +83,7 @@ def test_only_exp_11_is_a_misprint_and_both_kinds_of_oddity_are_told():
 def test_the_closer_base_transform_is_compared_and_the_other_is_not():
     sentence, rows, count = replicate(in_band(10), in_band(-2, ".flip_crop"))
     assert sentence.startswith("Closer to the original: `flip_crop`")
-    assert "12 experiments: `baseline` 10.00, `flip_crop` 2.00" in sentence
+    assert "experiments: 12; `baseline` 10.00, `flip_crop` 2.00" in sentence
     assert {row["Difference, `flip_crop`"] for row in rows} == {"−2.00"}
     assert count == "Within ±3 points: 12 of 12 experiments."
 
@@ -102,7 +102,8 @@ def test_collapsed_originals_neither_choose_nor_are_compared():
     sentence, rows, count = replicate(
         [*near_fallen, *far], in_band(5, ".flip_crop", "tiny_imagenet")
     )
-    assert "`flip_crop` (mean absolute difference in points over 10 experiments" in sentence
+    assert "`flip_crop`, which alone is compared" in sentence
+    assert "experiments: 10;" in sentence
     fallen = [r["Experiment"] for r in rows if r["Within ±3 points"] == "original collapsed"]
     assert fallen == ["Exp-5", "Exp-13"]
     assert count == "Within ±3 points: 0 of 10 experiments."

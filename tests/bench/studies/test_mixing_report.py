@@ -7,7 +7,7 @@ from fake_mixing import CNN, VIT, at, cells_of, classified
 from fake_records import make
 from read_markdown import details, study_tables
 
-from bench.aggregate.frame import ComparableRuns, tidy_frame
+from bench.aggregate.frame import ComparableRuns
 from bench.aggregate.ranking import places
 from bench.aggregate.rows import category_rows
 from bench.progress import Progress
@@ -76,7 +76,7 @@ def test_the_last_epoch_ranks_and_never_the_best():
         classified(0.5, judged=[0.9, 0.5], dataset="digits"),
         classified(0.6, judged=[0.6], dataset="digits", augmentation="mixup"),
     ]
-    ordered = places(category_rows(tidy_frame(records), MIXING))
+    ordered = places(category_rows(records, MIXING))
     assert [place.row.label for place in ordered] == ["resnet50 mixup", "resnet50"]
     assert [place.rank for place in ordered] == ["–", "–"]
     (quality, *_) = details(leaderboard_markdown(records), "mixing")
@@ -162,4 +162,4 @@ def test_lines_of_a_terminal_name_the_figure(monkeypatch):
     progress.end(classified(0.25, dataset="digits"))
     progress.end(make())
     assert written[0].startswith("ok  last_epoch Top-1 25.00  ")
-    assert written[1].startswith("ok  multi_scale Image AUROC 90.00  123 img/s  ")
+    assert written[1].startswith("ok  single_scale Image AUROC 90.00  123 img/s  ")

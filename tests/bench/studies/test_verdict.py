@@ -132,7 +132,7 @@ def test_a_category_whose_sides_differ_is_left_out_with_its_reason(change, reaso
     found = main(records)
     assert found.left_out == {reason: 1}
     assert len(found.categories) == 6
-    assert f"left out 1 category, {reason}" in leaderboard_markdown(records)
+    assert f"categories left out: 1 ({reason})" in leaderboard_markdown(records)
 
 
 def test_families_own_recipes_may_differ_but_each_is_one_over_all_categories():
