@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
+from models.catalog.light_imports import without_compiler
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -224,5 +226,6 @@ class ModelEntry:
         if not isinstance(self.build, str):
             return self.build
         module, _, function = self.build.partition(":")
-        build: Callable[..., Any] = getattr(import_module(module), function)
+        with without_compiler():
+            build: Callable[..., Any] = getattr(import_module(module), function)
         return build
