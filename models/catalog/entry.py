@@ -180,6 +180,7 @@ class ModelEntry:
         seed_base: Seed of replicate s0.
         standard_epochs: Budget of the ``standard`` profile in epochs.
         standard_images: Budget of the ``standard`` profile in images, for recipes in images.
+        smoke_images: Budget of the ``smoke`` profile in images; None means that of all models.
         paper_recipe: Recipe of the ``paper`` profile where it differs from ``baseline``.
         paper_input: ``(image_size, crop)`` of the ``paper`` profile where they differ.
         holds_out: Whether a tenth of the training images is held out for calibration.
@@ -210,6 +211,7 @@ class ModelEntry:
     seed_base: int = 111
     standard_epochs: int = 50
     standard_images: int | None = None
+    smoke_images: int | None = None
     paper_recipe: Recipe | None = None
     paper_input: tuple[int, int | None] | None = None
     holds_out: bool = False

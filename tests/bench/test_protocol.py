@@ -27,7 +27,16 @@ TEACHERS = [MODELS[name] for name in RD_BACKBONE.models]
 def test_smoke_is_the_studys_smoke():
     plan = resolve(ENTRY, "baseline", PROFILES["smoke"])
     assert (plan.image_size, plan.train_limit, plan.test_limit) == (128, 64, 64)
-    assert plan.total_images(58) == 2000
+    other = resolve(MODELS["stfpm_resnet18"], "baseline", PROFILES["smoke"])
+    assert other.total_images(58) == 2000
+
+
+def test_the_studys_models_share_a_smoke_budget_that_options_replace():
+    smoke = PROFILES["smoke"]
+    assert {resolve(entry, "baseline", smoke).total_images(58) for entry in TEACHERS} == {800}
+    assert resolve(ENTRY, "baseline", smoke, images_seen=99).total_images(58) == 99
+    assert resolve(ENTRY, "baseline", smoke, changes={"epochs": 3}).total_images(58) == 3 * 58
+    assert resolve(ENTRY, "baseline", PROFILES["original"]).images_seen is None
 
 
 def test_seed_is_the_originals_recipe_and_holds_nothing_out():
