@@ -175,14 +175,14 @@ def test_dataset_with_a_category_named_all_gets_no_model_for_all():
 @pytest.mark.parametrize(
     ("profile", "options", "told"),
     [
-        ("smoke", {}, "; rd_resnet50, rd_convnext: 800"),
+        ("smoke", {}, "; rd_resnet50, rd_convnext_adapted: 800"),
         ("smoke", {"images_seen": 99}, "99 images seen"),
         ("smoke", {"changes": {"epochs": 3}}, "10,000 images seen"),
         ("standard", {}, "a budget of minutes on one GPU"),
     ],
 )
 def test_the_header_names_models_with_a_budget_of_their_own(profile, options, told):
-    models = ("rd_resnet50", "stfpm_resnet18", "rd_convnext")
+    models = ("rd_resnet50", "rd_convnext", "rd_convnext_adapted")
     selected = [case for case in cases(profile) if case.model in models and not case.pretrained]
     selected.sort(key=lambda case: models.index(case.model))
     settings = Settings(profile, "cpu", (), (), Path(), Path(), **options)
