@@ -116,13 +116,13 @@ def pytest_collection_modifyitems(
         yield
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     """Report what the session will do, and on which device."""
     if COLLECTED not in config.stash:
         return []
-    from bench.selected import header
+    from bench.selected import header, selected_cases
 
-    return header(config, config.stash[COLLECTED])
+    return header(config, config.stash[COLLECTED], selected_cases(items))
 
 
 @pytest.fixture(scope="session")

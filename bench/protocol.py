@@ -69,6 +69,12 @@ class Profile:
         """Return the budget of ``anomaly`` or ``classification``."""
         return self.classification if task == "classification" else self.anomaly
 
+    def images_seen(self, entry: ModelEntry) -> int | None:
+        """Return the training budget of a model in images; None means its recipe's epochs."""
+        if self.name == "smoke" and entry.smoke_images:
+            return entry.smoke_images
+        return self.budget(entry.task).images_seen
+
     def describe(self, size: str = "", images_seen: int | None = None) -> str:
         """Return one line about sizes and budgets, with what an option sets in their place.
 
@@ -291,7 +297,7 @@ def resolve(
         crop=crop,
         augmentation=augmentation,
         precision=precision if recipe.optimizer != "none" else "float32",
-        images_seen=images_seen or (None if in_passes else budget.images_seen),
+        images_seen=images_seen or (None if in_passes else profile.images_seen(entry)),
         train_limit=shots or budget.train_limit,
         test_limit=budget.test_limit,
         calibration=profile.calibration and entry.task == "anomaly" and shots is None,

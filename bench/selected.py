@@ -7,7 +7,8 @@ import pytest
 
 from bench.case import Case
 from bench.collected import Collected, keyword_guesses, not_datasets
-from bench.protocol import PROFILES, describe_shape
+from bench.protocol import PROFILES, Profile, describe_shape
+from models.catalog import MODELS
 
 
 def selected_cases(items: Iterable[pytest.Item]) -> list[Case]:
@@ -33,8 +34,8 @@ def as_benchmarks(items: Iterable[pytest.Item]) -> Iterator[None]:
         names.remove("benchmark")
 
 
-def header(config: pytest.Config, collected: Collected) -> list[str]:
-    """Return lines that say what a session will do, and where."""
+def header(config: pytest.Config, collected: Collected, cases: Iterable[Case]) -> list[str]:
+    """Return lines that say what a session will do with these cases, and where."""
     settings = collected.settings
     profile = PROFILES[settings.profile]
     why = ""
@@ -45,6 +46,8 @@ def header(config: pytest.Config, collected: Collected) -> list[str]:
     if shape and not settings.image_size:
         shape = f"{profile.sizes}, {shape}"
     about = profile.describe(shape, settings.images_seen)
+    if not settings.images_seen and "epochs" not in settings.changes:
+        about += "".join(f"; {line}" for line in _other_budgets(profile, cases))
     where = "one child process per group" if settings.isolate else "inline"
     lines = [
         f"profile {profile.name}{why}: {about}",
@@ -58,3 +61,15 @@ def header(config: pytest.Config, collected: Collected) -> list[str]:
         lines.append(f"datasets found: {names or 'none'}")
     lines += not_datasets(collected)
     return lines + keyword_guesses(config.option.keyword, collected)
+
+
+def _other_budgets(profile: Profile, cases: Iterable[Case]) -> Iterator[str]:
+    """Yield the budgets in images of models that have one of their own, with their names."""
+    models: dict[int, list[str]] = {}
+    for name in dict.fromkeys(case.model for case in cases if case.shots is None):
+        entry = MODELS[name]
+        seen = profile.images_seen(entry)
+        if seen is not None and seen != profile.budget(entry.task).images_seen:
+            models.setdefault(seen, []).append(name)
+    for seen, names in models.items():
+        yield f"{', '.join(names)}: {seen:,}"

@@ -32,8 +32,11 @@ _OTHER_TASK = {
     "classification": "bench.run.anomaly",
 }
 
-_ELSEWHERE = {"recipes", "paper_recipe", "paper_input", "standard_epochs", "standard_images"}
-"""Fields of a model's entry that the hash of the resolved recipe covers."""
+_ELSEWHERE = {
+    *("recipes", "paper_recipe", "paper_input"),
+    *("standard_epochs", "standard_images", "smoke_images"),
+}
+"""Fields of a model's entry that the hash of the resolved protocol covers."""
 
 _WORDS = {"build", "family", "aliases", "group"}
 

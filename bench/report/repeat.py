@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from bench.case import ALL
 from bench.protocol import PROFILES, resolve
 from bench.record import Record
-from bench.study import task_of
 from models.catalog import MODELS
 
 
@@ -50,7 +49,8 @@ def _of_protocol(record: Record) -> Iterator[str]:
     """Yield what an option set in place of the profile's budget, size and precision."""
     protocol = record.protocol
     seen = protocol.get("images_seen")
-    if seen and seen != PROFILES[record.key.profile].budget(task_of(record)).images_seen:
+    entry = MODELS.get(record.case.model)
+    if seen and (entry is None or seen != PROFILES[record.key.profile].images_seen(entry)):
         yield from ("--images-seen", str(seen))
     if _has_own_size(record):
         yield from ("--image-size", str(protocol["image_size"]))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
+from models.catalog.light_imports import without_compiler
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -178,6 +180,7 @@ class ModelEntry:
         seed_base: Seed of replicate s0.
         standard_epochs: Budget of the ``standard`` profile in epochs.
         standard_images: Budget of the ``standard`` profile in images, for recipes in images.
+        smoke_images: Budget of the ``smoke`` profile in images; None means that of all models.
         paper_recipe: Recipe of the ``paper`` profile where it differs from ``baseline``.
         paper_input: ``(image_size, crop)`` of the ``paper`` profile where they differ.
         holds_out: Whether a tenth of the training images is held out for calibration.
@@ -208,6 +211,7 @@ class ModelEntry:
     seed_base: int = 111
     standard_epochs: int = 50
     standard_images: int | None = None
+    smoke_images: int | None = None
     paper_recipe: Recipe | None = None
     paper_input: tuple[int, int | None] | None = None
     holds_out: bool = False
@@ -224,5 +228,6 @@ class ModelEntry:
         if not isinstance(self.build, str):
             return self.build
         module, _, function = self.build.partition(":")
-        build: Callable[..., Any] = getattr(import_module(module), function)
+        with without_compiler():
+            build: Callable[..., Any] = getattr(import_module(module), function)
         return build

@@ -5,7 +5,6 @@ vector describes one patch and depends on nothing else in the image.
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
 from models.components.checkpoints import misfits
+from models.components.undrawn import undrawn
 from models.components.weights_file import without_prefix
 
 FEATURES = 384
@@ -118,8 +118,7 @@ def teacher(
     Raises:
         ValueError: The tensors are not those of such a network.
     """
-    # On meta, no time is spent drawing tensors that are replaced.
-    with torch.device("meta") if state is not None else nullcontext():
+    with undrawn(state):
         network = PatchDescriptionNetwork(size)
     if state is not None:
         _load(network, size, weights, state)

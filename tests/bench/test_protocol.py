@@ -16,6 +16,7 @@ from bench.protocol import (
     shape_problem,
 )
 from bench.studies.rd_backbone.study import RD_BACKBONE
+from bench.studies.rd_backbone.verdict import MAIN_PAIR
 from datasets_lib.catalog import DATASETS
 from datasets_lib.images.geometry import Geometry
 from models.catalog import MODELS, Recipe
@@ -27,7 +28,17 @@ TEACHERS = [MODELS[name] for name in RD_BACKBONE.models]
 def test_smoke_is_the_studys_smoke():
     plan = resolve(ENTRY, "baseline", PROFILES["smoke"])
     assert (plan.image_size, plan.train_limit, plan.test_limit) == (128, 64, 64)
-    assert plan.total_images(58) == 2000
+    other = resolve(MODELS["rd_convnext"], "baseline", PROFILES["smoke"])
+    assert other.total_images(58) == 2000
+
+
+def test_large_students_share_a_smoke_budget_that_options_replace():
+    smoke = PROFILES["smoke"]
+    large = [MODELS[name] for name in MAIN_PAIR.models]
+    assert {resolve(entry, "same", smoke).total_images(58) for entry in large} == {800}
+    assert resolve(ENTRY, "baseline", smoke, images_seen=99).total_images(58) == 99
+    assert resolve(ENTRY, "baseline", smoke, changes={"epochs": 3}).total_images(58) == 3 * 58
+    assert resolve(ENTRY, "baseline", PROFILES["original"]).images_seen is None
 
 
 def test_seed_is_the_originals_recipe_and_holds_nothing_out():

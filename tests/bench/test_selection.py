@@ -3,9 +3,12 @@
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from bench.collected import Collected
+from bench.selected import header
 from bench.selection import all_cases, keywords, unknown_words
 from bench.settings import Settings
 from bench.studies import STUDIES
@@ -167,3 +170,22 @@ def test_dataset_with_a_category_named_all_gets_no_model_for_all():
     found = {"own": FoundDataset("own", Path(), parts, "x:y")}
     ids = [c.id for c in cases(found=found, multi_class=True) if c.data == "own.all"]
     assert ids == [c.id for c in cases(found=found) if c.data == "own.all"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "options", "told"),
+    [
+        ("smoke", {}, "; rd_resnet50, rd_convnext_adapted: 800"),
+        ("smoke", {"images_seen": 99}, "99 images seen"),
+        ("smoke", {"changes": {"epochs": 3}}, "10,000 images seen"),
+        ("standard", {}, "a budget of minutes on one GPU"),
+    ],
+)
+def test_the_header_names_models_with_a_budget_of_their_own(profile, options, told):
+    models = ("rd_resnet50", "rd_convnext", "rd_convnext_adapted")
+    selected = [case for case in cases(profile) if case.model in models and not case.pretrained]
+    selected.sort(key=lambda case: models.index(case.model))
+    settings = Settings(profile, "cpu", (), (), Path(), Path(), **options)
+    config = SimpleNamespace(option=SimpleNamespace(bench_profile=profile, keyword=""))
+    first, *_ = header(config, Collected(settings, {}, selected), selected)
+    assert first.endswith(told)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.module_tracker import ModuleTracker
 
 from bench.run.measure.flop_formulas import FORMULAS, UNCOUNTABLE
 from models.components.nominal_flops import nominal_flops
@@ -58,9 +58,9 @@ def count_flops(step: Callable[[], object]) -> int:
     try:
         # torch's counter does not know the CPU's fused attention and would count it as nothing.
         with sdpa_kernel(SDPBackend.MATH):
-            counter = FlopCounterMode(display=False, custom_mapping=mapping)
-            counter.mod_tracker = _NoModules()
-            with nominal_flops(counter.get_total_flops) as tally, counter:
+            formulas = FlopCounterMode(display=False, custom_mapping=mapping).flop_registry
+            counter = _Counter(formulas)
+            with nominal_flops(lambda: counter.total) as tally, counter:
                 step()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
@@ -80,18 +80,39 @@ def numbers_kept(checkpoint: Mapping[str, Any]) -> int:
     return sum(value.numel() for value in checkpoint.values() if isinstance(value, Tensor))
 
 
-class _NoModules(ModuleTracker):
-    """Attributes operations to no module.
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sums the operations of all calls of torch while it is entered.
 
-    torch's own tracker fails in inference mode where a parameter is the input of a module, as in
-    FrEIA's blocks.
+    `FlopCounterMode` does this too, by module; but it imports torch's compiler, which takes a third
+    of a short session's start, and in inference mode it fails where a parameter is the input of a
+    module, as in FrEIA's blocks.
+
+    Args:
+        formulas: Formula by operation, as in `FlopCounterMode.flop_registry`.
     """
 
-    def __enter__(self) -> Self:
-        return self
+    def __init__(self, formulas: Mapping[Any, Callable[..., int]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._formulas = formulas
+        self.total = 0
 
-    def __exit__(self, *exception: object) -> None:
-        pass
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, only to keep this class from being compiled
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is not torch.ops.prim.device.default:
+            with self:  # an operation made of others counts as these do
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **kwargs)
+        if (formula := self._formulas.get(func._overloadpacket)) is not None:
+            self.total += formula(*args, **kwargs, out_val=result)
+        return result
 
 
 def parameter_counts(module: nn.Module) -> ParameterCounts:

@@ -69,6 +69,7 @@ def train(
     _check(model, data, job, device)
     if job.protocol.recipe.optimizer != "none":
         gathered = trained
+        progress("train", {})  # the pace of its steps, without the dry pass
         trained = fit(
             model,
             _objective(model, data, job, device),
