@@ -11,7 +11,7 @@ from bench import selection
 from bench.case import Case
 from bench.extensions import ExtensionError, load_extensions
 from bench.near_names import near_names
-from bench.options import plugin_files, settings_of
+from bench.read_options import plugin_files, settings_of
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.layouts.category import DatasetError
