@@ -92,7 +92,10 @@ def source_hash(source: str) -> str:
     >>> source_hash("x = 1  # one") == source_hash("x = (1)") != source_hash("x = 2")
     True
     """
-    body = _statements(ast.parse(source).body)
+    return _body_hash(_statements(ast.parse(source).body))
+
+
+def _body_hash(body: list[ast.stmt]) -> str:
     return _sha256(_text(body)) if body else ""
 
 
@@ -108,7 +111,7 @@ def _read(file: Path) -> _Source:
     body = _statements(tree.body)
     package = file.name == "__init__.py"
     imports = frozenset(_imports(body, _module_name(file), package))
-    return _Source(_sha256(_text(body)) if body else "", imports)
+    return _Source(_body_hash(body), imports)
 
 
 def _statements(body: list[ast.stmt]) -> list[ast.stmt]:

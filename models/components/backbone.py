@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import timm
@@ -22,6 +21,7 @@ from models.components.frozen_backbone import (
     add_tensor,
     load_fitting,
 )
+from models.components.loading import undrawn
 from models.components.weights_file import without_prefix
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
@@ -106,8 +106,7 @@ class Backbone(FrozenBackbone):
         layers: Sequence[int] = (1, 2, 3),
     ) -> None:
         super().__init__(weights, layers)
-        # Tensors about to be loaded need not be drawn first: that alone takes seconds.
-        with torch.device("meta") if state is not None else nullcontext():
+        with undrawn(state):
             self.backbone = _tapped_backbone(weights.architecture, self.layers)
         self.channels = self.backbone.feature_info.channels()
         if state is not None:

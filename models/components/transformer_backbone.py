@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import timm
@@ -20,6 +19,7 @@ from models.components.frozen_backbone import (
     load_fitting,
 )
 from models.components.image_size import ImageSize, height_width
+from models.components.loading import undrawn
 from models.components.weights_file import without_prefix
 
 _CAIT_PATCH = 16
@@ -67,8 +67,7 @@ class TransformerBackbone(FrozenBackbone):
         **options: Any,
     ) -> None:
         super().__init__(weights, layers)
-        # Tensors about to be loaded need not be drawn first: that alone takes seconds.
-        with torch.device("meta") if state is not None else nullcontext():
+        with undrawn(state):
             self.backbone, unused = _tapped_network(
                 weights.architecture, self.layers, image_size, norm, options
             )

@@ -5,7 +5,6 @@ The decoder knows images in general, from pretraining on ImageNet, and so keeps 
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
 from models.components.checkpoints import misfits
+from models.components.loading import load_copies, undrawn
 from models.components.weights_file import without_prefix
 
 WIDTH = 128
@@ -189,8 +189,7 @@ def frozen_vqvae(
     Raises:
         ValueError: The tensors are not those of such a network.
     """
-    # On meta, no time is spent drawing tensors that are replaced.
-    with torch.device("meta") if state is not None else nullcontext():
+    with undrawn(state):
         network = VQVAE(width, codes)
     if state is None:
         network.apply(_initialize)
@@ -205,8 +204,7 @@ def frozen_vqvae(
                 f"the official file, found {len(state)} tensors: {'; '.join(complaints)}. Get the "
                 f"file again from {weights.url}, or make one: {weights.made_by}."
             )
-        loaded = {name: found[name].to(torch.float32, copy=True) for name in wanted}
-        network.load_state_dict(loaded, assign=True)
+        load_copies(network, found)
     return network.requires_grad_(False).eval()
 
 

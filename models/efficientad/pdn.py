@@ -5,15 +5,14 @@ vector describes one patch and depends on nothing else in the image.
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
 from models.components.checkpoints import misfits
+from models.components.loading import load_copies, undrawn
 from models.components.weights_file import without_prefix
 
 FEATURES = 384
@@ -118,8 +117,7 @@ def teacher(
     Raises:
         ValueError: The tensors are not those of such a network.
     """
-    # On meta, no time is spent drawing tensors that are replaced.
-    with torch.device("meta") if state is not None else nullcontext():
+    with undrawn(state):
         network = PatchDescriptionNetwork(size)
     if state is not None:
         _load(network, size, weights, state)
@@ -150,5 +148,4 @@ def _load(
             f"{'; '.join(complaints)}. Get the file again from {weights.url}, or make one: "
             f"{weights.made_by}."
         )
-    loaded = {name: found[name].to(torch.float32, copy=True) for name in wanted}
-    network.load_state_dict(loaded, assign=True)
+    load_copies(network, found)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.catalog import WEIGHTS
+from models.components.anomaly_map import resize_maps
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.image_pyramid import ImagePyramid
@@ -73,8 +74,7 @@ class CSFlow(AnomalyModel):
         """
         latents, _ = self.transform(batch.get_features())
         everything = torch.cat([z.flatten(1) for z in latents], dim=1)
-        finest = 0.5 * latents[0].square().mean(dim=1, keepdim=True)
-        maps = F.interpolate(finest, batch.size, mode="bilinear", align_corners=False)[:, 0]
+        maps = resize_maps(0.5 * latents[0].square().mean(dim=1), batch.size)
         return {"score": Prediction(scores=0.5 * everything.square().mean(dim=1), maps=maps)}
 
     def transform(self, features: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
