@@ -26,7 +26,7 @@ BLOCKS = 8
 CONDITION = 128
 """Dimension of the position encoding."""
 
-_CLAMP = 1.9
+_CLAMP = 1.9  # a coupling scales by at most e^1.9, as in the authors' code
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 

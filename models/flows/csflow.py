@@ -32,12 +32,13 @@ LAYER = 6
 """EfficientNet's sixth stage: 304 channels at stride 32 in B5, the output of its 36th block."""
 
 SCALES = (1.0, 0.5, 0.25)
+"""Sides of the three images relative to the first, 768 pixels in the paper."""
 
 _KERNELS = (3, 3, 3, 5)
 """Sides of all kernels, by coupling block."""
 
-_CLAMP = 3.0
-_SLOPE = 0.1
+_CLAMP = 3.0  # the paper's α: a coupling scales by at most e³
+_SLOPE = 0.1  # of leaky ReLUs below 0
 
 
 class CSFlow(AnomalyModel):
