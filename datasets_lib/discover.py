@@ -159,4 +159,18 @@ def _categories(finder: Finder, folder: Path) -> Mapping[str, Path] | None:
         categories = resolve_callable(finder)(folder)
     except OSError:
         return None
-    return None if categories is None else MappingProxyType(dict(categories))
+    except DatasetError:
+        raise
+    except Exception as error:
+        raise DatasetError(
+            f"The finder of {folder} failed with {type(error).__name__}: {error}. Wanted the "
+            "categories in the folder, or None where it holds something else. Mend the finder."
+        ) from error
+    if categories is not None and not isinstance(categories, Mapping):
+        raise DatasetError(
+            f"The finder of {folder} returned a {type(categories).__name__}: wanted a dict from "
+            "the ids of categories to their paths, or None. Mend the finder."
+        )
+    if categories is None:
+        return None
+    return MappingProxyType({name: Path(path) for name, path in categories.items()})
