@@ -1,5 +1,6 @@
 """Find the datasets below a data folder, from folder names alone; runs at collection."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -173,4 +174,11 @@ def _categories(finder: Finder, folder: Path) -> Mapping[str, Path] | None:
         )
     if categories is None:
         return None
+    for name in categories:
+        if not re.fullmatch("[a-z0-9_]+", name):
+            raise DatasetError(
+                f"The finder of {folder} returned the category {name!r}, which cannot stand in a "
+                "case id: wanted lower-case letters, digits and underscores, as folder_id of "
+                "datasets_lib.layouts.folders makes them. Mend the finder."
+            )
     return MappingProxyType({name: Path(path) for name, path in categories.items()})

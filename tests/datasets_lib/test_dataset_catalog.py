@@ -118,6 +118,7 @@ def test_an_outside_dataset_is_one_registration(registries, tmp_path):
     [
         (lambda root: [root], "returned a list: wanted a dict"),
         (lambda root: {}["a"], "finder of .*Pair failed with KeyError"),
+        (lambda root: {"Line-A": root}, "category 'Line-A'.*lower-case"),
     ],
 )
 def test_a_finder_s_mistake_is_named(registries, tmp_path, finder, words):
