@@ -121,7 +121,8 @@ def check_predictions(
             )
         for head, prediction in predictions.items():
             _check_prediction(f"{name}, head {head}", prediction, batch)
-        _check_alone(name, model.predict(_first_of(batch)), predictions)
+        for place in range(_count(batch)):
+            _check_alone(name, place, model.predict(_only(batch, place)), predictions)
     model.train(training)
 
 
@@ -131,8 +132,7 @@ def _check_prediction(where: str, prediction: object, batch: Batch) -> None:
             f"{where}: wanted a Prediction(scores=..., maps=...) of models.components.base, found "
             f"{_kind(prediction)}. Wrap what predict returns."
         )
-    height, width = batch.size
-    count = len(batch.get_features()[0] if batch.images is None else batch.images)
+    (height, width), count = batch.size, _count(batch)
     scores, maps = prediction.scores, prediction.maps
     if not isinstance(scores, Tensor) or scores.shape != (count,):
         raise ModelContractError(
@@ -146,22 +146,30 @@ def _check_prediction(where: str, prediction: object, batch: Batch) -> None:
         )
 
 
-def _check_alone(name: str, alone: dict[str, Prediction], together: dict[str, Prediction]) -> None:
-    """Check that the first image has the score alone that it has in its batch."""
+def _check_alone(
+    name: str, place: int, alone: dict[str, Prediction], together: dict[str, Prediction]
+) -> None:
+    """Check that an image has the score alone that it has in its batch."""
     for head, prediction in together.items():
-        single, first = float(alone[head].scores[0]), float(prediction.scores[0])
+        single, among = float(alone[head].scores[0]), float(prediction.scores[place])
         scale = float(prediction.scores.abs().max())
-        if abs(single - first) > _BATCH_TOLERANCE * max(scale, abs(single)):
+        if abs(single - among) > _BATCH_TOLERANCE * max(scale, abs(single)):
             raise ModelContractError(
-                f"{name}, head {head}: an image has the score {first:.4g} in a batch and "
+                f"{name}, head {head}: an image has the score {among:.4g} in a batch and "
                 f"{single:.4g} alone. A score depends on its own image alone: take no maximum, "
                 "mean or rank over a batch, and draw no random numbers in predict."
             )
 
 
-def _first_of(batch: Batch) -> Batch:
-    images = None if batch.images is None else batch.images[:1]
-    features = None if batch.features is None else [layer[:1] for layer in batch.features]
+def _count(batch: Batch) -> int:
+    return len(batch.get_features()[0] if batch.images is None else batch.images)
+
+
+def _only(batch: Batch, place: int) -> Batch:
+    """Return the batch of one of its images."""
+    row = slice(place, place + 1)
+    images = None if batch.images is None else batch.images[row]
+    features = None if batch.features is None else [layer[row] for layer in batch.features]
     return Batch(images, features, image_size=batch.image_size)
 
 

@@ -68,6 +68,17 @@ def test_the_eta_is_no_shorter_than_what_is_left_of_a_slower_case(clock, written
     assert written[-1].endswith("(0:00:40 of train left) ETA 0:00:40")
 
 
+def test_a_slow_warm_up_is_no_pace(clock, written):
+    progress = Progress(None, 1, lines=True)
+    progress.begin("cold")
+    progress.report("train", {})
+    clock[0] += 20  # torch is loaded, and a copy of the model takes its first steps
+    for step in range(1, 4):
+        clock[0] += 0.1
+        progress.report("train", {"step": step, "steps": 250})
+    assert written == []
+
+
 @pytest.mark.parametrize(
     ("seconds", "steps", "said"), [(1.0, 500, 1), (30.0, 60, 1), (0.1, 500, 0), (1.0, 100, 0)]
 )

@@ -16,7 +16,7 @@ from bench.metrics.image import ImageInputs
     [
         (lambda inputs: 1 / 0, "ZeroDivisionError"),
         (lambda inputs: None, "TypeError"),
-        (lambda inputs: inputs.scores, "RuntimeError"),
+        (lambda inputs: inputs.scores, "one element"),
         (lambda inputs: "high", "ValueError"),
         (lambda inputs: float("nan"), "returned nan"),
     ],

@@ -17,6 +17,7 @@ from models.components.base import AnomalyModel, Batch, ModelContractError, Pred
 
 CPU = torch.device("cpu")
 IMAGES = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(4))
+IMAGES[0] *= 2
 
 
 class Brightness(AnomalyModel):
