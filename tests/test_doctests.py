@@ -23,7 +23,7 @@ def modules():
             yield ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize("name", list(modules()))
 def test_examples_in_docstrings_do_what_they_show(name, capsys):
     result = doctest.testmod(import_module(name))
     assert result.attempted > 0

@@ -146,4 +146,4 @@ def _compute(metric: Metric, inputs: Inputs) -> tuple[Value, str]:
             raise
         # A metric from outside costs its own cell, not the case.
         return Value(math.nan), f"its function failed with {type(error).__name__}: {error}"
-    return value, "its function returned nan" if math.isnan(value.value) else ""
+    return value, "" if math.isfinite(value.value) else f"its function returned {value.value}"

@@ -60,8 +60,9 @@ def check_category(category: object, name: str) -> None:
         name: Dataset and category, for the message.
 
     Raises:
-        DatasetError: It is no `Category` of samples, two samples of a split share a name, or a
-            training image is defective; the message says what to change in the reader.
+        DatasetError: It is no `Category` of samples, two samples of a split share a name, a
+            training image is defective, or a defective one lacks the mask that it should have; the
+            message says what to change in the reader.
     """
     if not isinstance(category, Category):
         kind = "nothing (None)" if category is None else f"a {type(category).__name__}"
@@ -71,7 +72,10 @@ def check_category(category: object, name: str) -> None:
         )
     for split in ("train", "test", "validation"):
         samples = getattr(category, split)
-        if problem := _problem(samples) or _no_normal(split, samples):
+        problem = _problem(samples) or _not_normal(split, samples)
+        if not problem and category.has_masks:
+            problem = _without_mask(samples)
+        if problem:
             raise DatasetError(f"The reader of {name}, {split}: {problem}")
 
 
@@ -89,11 +93,21 @@ def _problem(samples: object) -> str:
     return ""
 
 
-def _no_normal(split: str, samples: tuple[Sample, ...]) -> str:
+def _not_normal(split: str, samples: tuple[Sample, ...]) -> str:
     defects = [sample.name for sample in samples if sample.defect is not None]
     if split == "test" or not defects:
         return ""
     return (
         f"wanted normal images alone, found {len(defects)} with a defect, such as {defects[0]}. "
         "Defective images belong into test."
+    )
+
+
+def _without_mask(samples: tuple[Sample, ...]) -> str:
+    bare = [sample.name for sample in samples if sample.defect is not None and not sample.masks]
+    if not bare:
+        return ""
+    return (
+        f"wanted a mask for every defective image, as has_masks=True says, found {len(bare)} "
+        f"without, such as {bare[0]}. Give masks=(file,), or leave out has_masks."
     )

@@ -19,13 +19,14 @@ from bench.metrics.image import ImageInputs
         (lambda inputs: inputs.scores, "one element"),
         (lambda inputs: "high", "ValueError"),
         (lambda inputs: float("nan"), "returned nan"),
+        (lambda inputs: float("inf"), "returned inf"),
     ],
 )
 def test_a_metric_without_a_number_is_nan_with_its_reason(monkeypatch, function, said):
     monkeypatch.setattr(catalog, "METRICS", dict(catalog.METRICS))
     register_metric(Metric("broken", "Broken", "image", function))
     values = compute_metrics(ImageInputs(torch.tensor([0.1, 0.9]), torch.tensor([0, 1])))
-    assert math.isnan(values.metrics["broken"])
+    assert not math.isfinite(values.metrics["broken"])
     assert said in values.reasons["broken"]
     assert values.metrics["image_auroc"] == 1.0
 

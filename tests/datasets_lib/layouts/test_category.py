@@ -9,11 +9,13 @@ from datasets_lib.layouts.category import Category, DatasetError, Sample, check_
 
 NORMAL = (Sample("a.png", Path("a.png")), Sample("b.png", Path("b.png")))
 TEST = (*NORMAL, Sample("c.png", Path("c.png"), (Path("m.png"),), "scratch"))
-CATEGORY = Category("set", "all", NORMAL, TEST)
+BARE = (*NORMAL, Sample("d.png", Path("d.png"), defect="scratch"))
+CATEGORY = Category("set", "all", NORMAL, TEST, has_masks=True)
 
 
 def test_normal_samples_to_train_on_and_any_to_test_pass():
     check_category(CATEGORY, "set.all")
+    check_category(replace(CATEGORY, test=BARE, has_masks=False), "set.all")
     check_category(Category("set", "all", (), ()), "set.all")  # said later, with the folder
 
 
@@ -27,6 +29,7 @@ def test_normal_samples_to_train_on_and_any_to_test_pass():
         (replace(CATEGORY, train=(Sample("a", "a.png"),)), r"pathlib.Path.*Write Path"),
         (replace(CATEGORY, train=(NORMAL[0],) * 3), "'a.png' 3 times"),
         (replace(CATEGORY, train=TEST), "1 with a defect, such as c.png"),
+        (replace(CATEGORY, test=BARE), "test: wanted a mask .* found 1 without, such as d.png"),
         (replace(CATEGORY, validation=TEST), "validation: wanted normal images alone"),
     ],
 )
