@@ -49,8 +49,8 @@ class STFPM(AnomalyModel):
         in the official code; in Section 3.3 each map is upsampled first. There is no blur.
         """
         distances = distance_maps(batch.get_features(), self._student_features(batch))
-        grid = distances[0].shape[-2:]
-        product = torch.stack([resize_maps(layer, grid) for layer in distances]).prod(dim=0)
+        height, width = distances[0].shape[-2:]
+        product = torch.stack([resize_maps(d, (height, width)) for d in distances]).prod(dim=0)
         return {"score": of_maps(resize_maps(product, batch.size))}
 
     def _student_features(self, batch: Batch) -> list[Tensor]:
