@@ -3,6 +3,7 @@
 import argparse
 import math
 import re
+from typing import Any
 
 from models.components.image_size import ImageSize, image_size
 
@@ -44,13 +45,42 @@ def grid(text: str) -> tuple[int, int] | None:
 
 def days(text: str) -> float:
     """Parse a number of days from 0."""
+    return _number(text, "a number of days from 0")
+
+
+def seconds(text: str) -> float:
+    """Parse a number of seconds above 0."""
+    return _number(text, "a number of seconds above 0", low=math.ulp(0.0))
+
+
+def gigabytes(text: str) -> int:
+    """Parse a number of GB into bytes."""
+    return round(_number(text, "a number of GB from 0") * 1e9)
+
+
+def bits(text: str) -> int:
+    """Parse the number of bits that a camera fills."""
+    from datasets_lib.images.bit_depth import BITS
+
+    if text not in map(str, BITS):
+        wanted = " or ".join(map(str, BITS))
+        raise argparse.ArgumentTypeError(f"wanted {wanted} bits, found '{text}'")
+    return int(text)
+
+
+def shots(text: str) -> tuple[int, ...]:
+    """Parse ``1,2,4`` into ascending numbers of images, each once."""
+    return tuple(sorted({positive(part) for part in text.split(",")}))
+
+
+def change(text: str) -> tuple[str, Any]:
+    """Parse ``FIELD=VALUE``, a change of every recipe."""
+    from bench.changes import parse_change
+
     try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"wanted a number of days from 0, found '{text}'")
-    return number
+        return parse_change(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def expression(text: str) -> str:
@@ -62,3 +92,13 @@ def expression(text: str) -> str:
             f"wanted a regular expression, such as 'part[0-9]+', found '{text}': {error}"
         ) from None
     return text
+
+
+def _number(text: str, wanted: str, low: float = 0.0) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not low <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"wanted {wanted}, found '{text}'")
+    return number

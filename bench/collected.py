@@ -9,9 +9,9 @@ import pytest
 
 from bench import selection
 from bench.case import Case
-from bench.extensions import ExtensionError, load_extensions
+from bench.extensions import ExtensionError, load_extensions, silent_files
 from bench.near_names import near_names
-from bench.options import plugin_files, settings_of
+from bench.read_options import plugin_files, settings_of
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.layouts.category import DatasetError
@@ -84,7 +84,8 @@ def check_selection(config: pytest.Config, collected: Collected) -> None:
         if keyword and not selection.matching(collected.cases, keyword):
             guesses += keyword_guesses(keyword, collected)
     if guesses:
-        raise pytest.UsageError("\n".join(["; ".join(guesses), *not_datasets(collected)]))
+        remarks = [*silent_files(collected.settings.plugins), *not_datasets(collected)]
+        raise pytest.UsageError("\n".join(["; ".join(guesses), *remarks]))
 
 
 def not_datasets(collected: Collected) -> list[str]:

@@ -10,21 +10,23 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from bench.metrics.catalog import Metric, register_metric
+from bench.metrics.catalog import METRICS, Metric, register_metric
 from bench.near_names import near_names
-from bench.studies import register_study
+from bench.studies import STUDIES, register_study
 from bench.study import Study
-from datasets_lib.augment.catalog import AugmentationEntry, register_augmentation
-from datasets_lib.catalog import register_dataset
+from datasets_lib.augment.catalog import AUGMENTATIONS, AugmentationEntry, register_augmentation
+from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS, register_dataset
 from datasets_lib.entry import DatasetEntry
 from models.catalog import (
+    MODELS,
+    WEIGHTS,
     ClassifierRecipe,
     ModelEntry,
     Recipe,
@@ -51,6 +53,12 @@ _ENTRIES = {
     )
 }
 """What extensions fill in by keyword."""
+
+
+_REGISTRIES: list[Sized] = [
+    *(MODELS, WEIGHTS, DATASETS, CUSTOM_LAYOUTS, AUGMENTATIONS, METRICS, STUDIES)
+]
+_silent: list[Path] = []
 
 
 class ExtensionError(Exception):
@@ -84,6 +92,15 @@ def _load_entry_points() -> None:
                 ) from error
 
 
+def silent_files(files: Iterable[Path]) -> list[str]:
+    """Return a line for each of some loaded files that registered nothing."""
+    return [
+        f"--plugin {file} registered nothing: wanted a call such as register_model(ModelEntry(...))"
+        for file in files
+        if file in _silent
+    ]
+
+
 @cache
 def _load_file(file: Path) -> None:
     if not os.path.isfile(file):  # noqa: PTH113 - False, not an error, in a closed folder
@@ -97,11 +114,14 @@ def _load_file(file: Path) -> None:
     if spec is None or spec.loader is None:
         raise ExtensionError(f"--plugin {file}: wanted a Python file, whose name ends in .py.")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    before = sum(map(len, _REGISTRIES))
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise ExtensionError(f"--plugin {file}{_line(error, file)}: {_explained(error)}") from error
+    if sum(map(len, _REGISTRIES)) == before:
+        _silent.append(file)
 
 
 def _line(error: Exception, file: Path) -> str:

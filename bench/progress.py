@@ -162,7 +162,8 @@ class _Pace:
         if self._first is None:
             self._first = step, moment
             # A first step may compile, allocate or resume; one that is this slow is slow by itself.
-            if moment - self._began < _SLOW_STEP_SECONDS:
+            # Not in training, whose first step comes after a warm-up of the model.
+            if self.phase == "train" or moment - self._began < _SLOW_STEP_SECONDS:
                 return None
             pace = (moment - self._began) / step
         else:

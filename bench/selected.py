@@ -7,6 +7,7 @@ import pytest
 
 from bench.case import Case
 from bench.collected import Collected, keyword_guesses, not_datasets
+from bench.extensions import silent_files
 from bench.protocol import PROFILES, Profile, describe_shape
 from models.catalog import MODELS
 
@@ -59,7 +60,7 @@ def header(config: pytest.Config, collected: Collected, cases: Iterable[Case]) -
     )
     if settings.data_dirs:
         lines.append(f"datasets found: {names or 'none'}")
-    lines += not_datasets(collected)
+    lines += [*silent_files(settings.plugins), *not_datasets(collected)]
     return lines + keyword_guesses(config.option.keyword, collected)
 
 

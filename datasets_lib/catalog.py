@@ -10,8 +10,9 @@ One registration adds a dataset, from this file or from a plugin::
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import get_args
 
-from datasets_lib.entry import FOLDER_FINDER, FOLDER_READER, DatasetEntry, Layout
+from datasets_lib.entry import FOLDER_FINDER, FOLDER_READER, DatasetEntry, Layout, Task
 from datasets_lib.layouts.folders import folder_id
 from datasets_lib.sets import (
     btad,
@@ -67,9 +68,14 @@ def register_dataset(entry: DatasetEntry) -> None:
     """Add a dataset to the catalog.
 
     Raises:
-        ValueError: A name, category or folder name has characters outside ``[a-z0-9_]``, or
-            another dataset goes by the name or a folder name.
+        ValueError: The task is none of the benchmark's, a name, category or folder name has
+            characters outside ``[a-z0-9_]``, or another dataset goes by the name or a folder name.
     """
+    if entry.task not in (tasks := get_args(Task)):
+        raise ValueError(
+            f"The dataset '{entry.title}' has the task '{entry.task}': wanted one of "
+            f"{', '.join(tasks)}."
+        )
     for name in (entry.name, *entry.folders, *entry.categories):
         _check_id(name, f"The dataset '{entry.title}'")
     for name in (entry.name, *entry.folders):

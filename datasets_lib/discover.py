@@ -1,5 +1,6 @@
 """Find the datasets below a data folder, from folder names alone; runs at collection."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -159,4 +160,25 @@ def _categories(finder: Finder, folder: Path) -> Mapping[str, Path] | None:
         categories = resolve_callable(finder)(folder)
     except OSError:
         return None
-    return None if categories is None else MappingProxyType(dict(categories))
+    except DatasetError:
+        raise
+    except Exception as error:
+        raise DatasetError(
+            f"The finder of {folder} failed with {type(error).__name__}: {error}. Wanted the "
+            "categories in the folder, or None where it holds something else. Mend the finder."
+        ) from error
+    if categories is not None and not isinstance(categories, Mapping):
+        raise DatasetError(
+            f"The finder of {folder} returned a {type(categories).__name__}: wanted a dict from "
+            "the ids of categories to their paths, or None. Mend the finder."
+        )
+    if categories is None:
+        return None
+    for name in categories:
+        if not re.fullmatch("[a-z0-9_]+", name):
+            raise DatasetError(
+                f"The finder of {folder} returned the category {name!r}, which cannot stand in a "
+                "case id: wanted lower-case letters, digits and underscores, as folder_id of "
+                "datasets_lib.layouts.folders makes them. Mend the finder."
+            )
+    return MappingProxyType({name: Path(path) for name, path in categories.items()})

@@ -28,7 +28,7 @@ REPELLING = 3
 MARGIN = 0.1
 """α: squared depth within a repelling sphere that costs nothing."""
 
-_INITIAL_RADIUS = 1e-5
+_INITIAL_RADIUS = 1e-5  # spheres begin as points; the squared radius has no gradient at 0
 
 _COORDINATES = 2  # channels: the row and the column, each from -1 to 1
 

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.components.anomaly_map import resize_maps
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.errors import ImageSizeError
@@ -88,9 +89,7 @@ class DFM(AnomalyModel):
         if self._score == "nll":
             return {"score": Prediction(scores=self._negative_log_likelihood(vectors), maps=None)}
         errors = self.pca.residual(vectors).square().view(pooled.shape).sum(dim=1)
-        maps = F.interpolate(errors[:, None], batch.size, mode="bilinear", align_corners=False)[
-            :, 0
-        ]
+        maps = resize_maps(errors, batch.size)
         return {"score": Prediction(scores=errors.sum(dim=(1, 2)), maps=maps)}
 
     def _negative_log_likelihood(self, vectors: Tensor) -> Tensor:

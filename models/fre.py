@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.components.anomaly_map import resize_maps
 from models.components.backbone import STRIDES, Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.errors import ImageSizeError
@@ -87,9 +88,7 @@ class FRE(AnomalyModel):
         Upsampling is bilinear and without blur, as in the authors' code.
         """
         errors = self._squared_errors(batch.get_features()).sum(dim=1)
-        maps = F.interpolate(errors[:, None], batch.size, mode="bilinear", align_corners=False)[
-            :, 0
-        ]
+        maps = resize_maps(errors, batch.size)
         return {"score": Prediction(scores=errors.sum(dim=(1, 2)), maps=maps)}
 
     def _squared_errors(self, features: list[Tensor]) -> Tensor:

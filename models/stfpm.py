@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.catalog import WEIGHTS
-from models.components.anomaly_map import of_maps
+from models.components.anomaly_map import of_maps, resize_maps
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 
@@ -49,9 +49,9 @@ class STFPM(AnomalyModel):
         in the official code; in Section 3.3 each map is upsampled first. There is no blur.
         """
         distances = distance_maps(batch.get_features(), self._student_features(batch))
-        grid = distances[0].shape[-2:]
-        product = torch.stack([_resized(layer, grid) for layer in distances]).prod(dim=0)
-        return {"score": of_maps(_resized(product, batch.size))}
+        height, width = distances[0].shape[-2:]
+        product = torch.stack([resize_maps(d, (height, width)) for d in distances]).prod(dim=0)
+        return {"score": of_maps(resize_maps(product, batch.size))}
 
     def _student_features(self, batch: Batch) -> list[Tensor]:
         normalized = (batch.get_images().float() - self.backbone.mean) / self.backbone.std
@@ -110,9 +110,3 @@ def _student(architecture: str, layers: tuple[int, ...]) -> FeatureListNet:
     )
     assert isinstance(student, FeatureListNet)
     return student.to(memory_format=torch.channels_last)
-
-
-def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize ``(B, h, w)`` to ``(B, H, W)`` bilinearly."""
-    large = F.interpolate(maps[:, None], tuple(size), mode="bilinear", align_corners=False)
-    return large[:, 0]

@@ -307,10 +307,10 @@ _PARAGRAPHS = {
         "테스트 이미지만 달라져도 한 실행의 {metric} 값은 약 ± {span}포인트 움직일 수 있음(이미지에 "
         "대한 95 % 구간의 절반). 순위에는 반영되고 ±에는 반영되지 않음."
     ),
-    "No registered study selects the runs of these models, so load the plugin that registers "
-    "them: {names}.": (
-        "등록된 어느 연구도 이 모델들의 실행을 고르지 않으므로, 이들을 등록하는 플러그인을 불러올 것: "
-        "{names}."
+    "The runs of these models are kept, but no study that was loaded selects them. Run the command "
+    "again with `--plugin` and the file that registers the models: {names}.": (
+        "이 모델들의 실행은 보관되어 있으나, 불러온 어느 연구도 이들을 고르지 않음. 모델을 등록하는 "
+        "파일을 `--plugin`으로 주고 명령을 다시 실행할 것: {names}."
     ),
     "Number of seeds. Values are means ± half of the 95 % confidence interval over seeds "
     "(Student's t), or mean [interval] on the logit scale where ± would leave 0 to 100. One seed "

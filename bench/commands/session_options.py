@@ -10,8 +10,9 @@ import pytest
 
 from bench.case import Case
 from bench.commands.command import CommandError
-from bench.options import declare_options, settings_from
+from bench.options import declare_options
 from bench.provenance.fingerprint import ROOT
+from bench.read_options import settings_from
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset
 

@@ -7,6 +7,7 @@ imports neither torch nor SciPy; a metric's function is imported when it is firs
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,11 +123,17 @@ def register_metric(metric: Metric) -> Metric:
     """Add a metric to `METRICS` and return it.
 
     Raises:
-        ValueError: The name is taken, or the level is unknown.
+        ValueError: The name is taken or has other characters than ``[a-z0-9_]``, or the level is
+            unknown.
     """
     if metric.level not in (levels := get_args(Level)):
         raise ValueError(
             f"metric {metric.name!r}: wanted a level of {', '.join(levels)}, found {metric.level!r}"
+        )
+    if not re.fullmatch("[a-z0-9_]+", metric.name):
+        raise ValueError(
+            f"metric {metric.name!r}: wanted a name of lower-case letters, digits and underscores, "
+            "as a key of records and a column of tables; what people read is its heading"
         )
     if metric.name in METRICS:
         raise ValueError(

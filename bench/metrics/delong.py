@@ -125,6 +125,7 @@ def _below(values: Tensor, others: Tensor) -> Tensor:
 def _variance(of_positives: Tensor, of_negatives: Tensor) -> float:
     """Return the variance of the mean placement from half-wins or from differences of them."""
     positives, negatives = len(of_positives), len(of_negatives)
+    # A placement is a half-win over twice the opponents: hence their squares, and the quarter.
     spread = of_positives.double().var() / negatives**2 / positives
     return float(spread + of_negatives.double().var() / positives**2 / negatives) / 4
 

@@ -138,6 +138,7 @@ def _compute(metric: Metric, inputs: Inputs) -> tuple[Value, str]:
         return Value(math.nan), inputs.reason
     try:
         computed = metric.compute(inputs)
+        value = computed if isinstance(computed, Value) else Value(float(computed))
     except UndefinedMetricError as reason:
         return Value(math.nan), str(reason)
     except Exception as error:
@@ -145,5 +146,4 @@ def _compute(metric: Metric, inputs: Inputs) -> tuple[Value, str]:
             raise
         # A metric from outside costs its own cell, not the case.
         return Value(math.nan), f"its function failed with {type(error).__name__}: {error}"
-    value = computed if isinstance(computed, Value) else Value(float(computed))
-    return value, "its function returned nan" if math.isnan(value.value) else ""
+    return value, "" if math.isfinite(value.value) else f"its function returned {value.value}"

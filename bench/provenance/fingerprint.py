@@ -86,13 +86,14 @@ def module_of(target: str | Callable[..., Any]) -> str:
     return str(getattr(target, "__module__", None) or type(target).__module__)
 
 
-def source_hash(source: str) -> str:
+def source_hash(module: ast.Module) -> str:
     """Return sixteen hex digits over a module's syntax tree; empty for one without code.
 
-    >>> source_hash("x = 1  # one") == source_hash("x = (1)") != source_hash("x = 2")
+    >>> one, same, two = (ast.parse(text) for text in ("x = 1  # one", "x = (1)", "x = 2"))
+    >>> source_hash(one) == source_hash(same) != source_hash(two)
     True
     """
-    body = _statements(ast.parse(source).body)
+    body = _statements(module.body)
     return _sha256(_text(body)) if body else ""
 
 
@@ -108,7 +109,7 @@ def _read(file: Path) -> _Source:
     body = _statements(tree.body)
     package = file.name == "__init__.py"
     imports = frozenset(_imports(body, _module_name(file), package))
-    return _Source(_sha256(_text(body)) if body else "", imports)
+    return _Source(source_hash(tree), imports)
 
 
 def _statements(body: list[ast.stmt]) -> list[ast.stmt]:

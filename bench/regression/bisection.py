@@ -23,8 +23,8 @@ MAX_RUNS = 24
 UNTOUCHED = 0.01
 """Prior of all commits together that touch no file of the case, where others do."""
 
-_GRID = 201
-_TAIL = 1e-4
+_GRID = 201  # values of a run over which its information is summed
+_TAIL = 1e-4  # chance of a value beyond either end of that grid
 
 
 class BisectionError(ValueError):
@@ -225,6 +225,7 @@ def prior_of_files(
 
 def _entropy(share: Array) -> Array:
     """Return the entropy of a split in bits."""
+    # Away from 0 and 1, where 0 · log 0 is NaN.
     inside = np.clip(share, 1e-300, 1 - 1e-16)
     return np.asarray(-inside * np.log2(inside) - (1 - inside) * np.log2(1 - inside))
 

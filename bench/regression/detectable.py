@@ -23,8 +23,8 @@ RELEVANT = 0.4
 """Share of delta that an observed drop must exceed to alarm, however certain it is."""
 
 _ROUNDS = 2
-_TOLERANCE = 1e-3
-_LARGEST = 1e6
+_TOLERANCE = 1e-3  # of an effect, relative to it
+_LARGEST = 1e6  # deviations; an effect that does not alarm there never does
 
 
 def power(
@@ -131,6 +131,7 @@ def case_designs(
 
 
 def _rounded(value: float) -> float:
+    # Two digits: thousands of cases then share some dozens of designs, which are cached.
     return float(f"{value:.2g}")
 
 

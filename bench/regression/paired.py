@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PAIRED_LEVEL = 1e-3
 """One-sided p below which a loss is more than the choice of test images explains."""
 
-_RESAMPLES = 5000
+_RESAMPLES = 5000  # about five of them lie beyond either end of an interval at `PAIRED_LEVEL`
 
 
 @dataclass(frozen=True)

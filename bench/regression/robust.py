@@ -20,6 +20,8 @@ _CLIPPED = float(
 INEFFICIENCY = _CLIPPED / _INSIDE**2
 """Variance of Huber's location relative to the mean's on normal noise, 1.05."""
 
+# Rows of normal noise that corrections are taken from; the seed is the number of runs, so that
+# every machine has the same corrections.
 _DRAWS = 20_000
 _ITERATIONS = 25
 _TOLERANCE = 1e-3
@@ -67,6 +69,7 @@ def huber_scale(values: Array) -> tuple[Array, Array, Array]:
 def _proposal_2(values: Array) -> tuple[Array, Array]:
     counts = np.maximum(np.isfinite(values).sum(1), 1)
     center = row_median(values)
+    # Of normal noise, 1.4826 MAD are one standard deviation.
     spread = 1.4826 * row_median(np.abs(values - center[:, None]))
     # A MAD of 0, of rows with equal values, would clip everything for good.
     squares = np.nansum((values - center[:, None]) ** 2, 1)
@@ -89,6 +92,8 @@ def _moments(runs: int) -> tuple[float, float]:
     """Return degrees of freedom and correction of the variance of so many normal runs."""
     if runs < 2:
         return 0.0, np.nan
+    # The logarithm of a chi-square variance of mean 1 and 2 h degrees of freedom has the variance
+    # trigamma(h) and the mean psi(h) − log(h): the first gives h, the second the correction.
     logs = np.log(_proposal_2(np.random.default_rng(runs).standard_normal((_DRAWS, runs)))[1])
     half = inverse_trigamma(float(logs.var()))
     return 2 * half, float(np.exp(psi(half) - np.log(half) - logs.mean()))

@@ -22,7 +22,7 @@ SHIFT_LIMIT = 0.01
 DISCOVERY_RATE = 0.10
 """Share of wrong suspects accepted on the page."""
 
-_MOST_DEGREES = 200.0
+_MOST_DEGREES = 200.0  # of a prior: from here on a t test takes the variance for known
 _FEWEST_RUNS, _FEWEST_RESIDUALS = 5, 200  # for the tail of noise
 _SMALLEST = 1e-3  # deviation in units of delta: equal runs have no variance to divide by
 
@@ -115,6 +115,8 @@ def fit_prior(variances: ArrayLike, degrees: ArrayLike) -> Prior:
     if usable.sum() < 3:
         return Prior(0.0, 0.0)
     half = d[usable] / 2
+    # The logarithm of a chi-square variance scatters by trigamma(half) about psi(half) − log(half);
+    # what it scatters beyond that, true variances do.
     logs = np.log(s2[usable]) - psi(half) + np.log(half)
     excess = float(logs.var(ddof=1) - polygamma(1, half).mean())
     floor = float(polygamma(1, _MOST_DEGREES / 2))

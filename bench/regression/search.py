@@ -25,8 +25,8 @@ from bench.regression.series import Quantity
 from bench.settings import Settings
 from datasets_lib.atomic import atomic_path
 
-_LEVEL_RUNS = 3
-_LEAST_SHARE = 20.0
+_LEVEL_RUNS = 3  # runs of the good and of the bad commit that give the two levels
+_LEAST_SHARE = 20.0  # the drop is at most so many deviations, however equal those runs are
 _ALWAYS = ("models/catalog", "datasets_lib/catalog", "pyproject.toml")
 """What any case may depend on without importing it."""
 

@@ -122,8 +122,8 @@ def without_study(records: Iterable[Record]) -> Iterator[str]:
         names = ", ".join(f"`{name}` ({count})" for name, count in sorted(models.items()))
         yield f"## {say('In no table')}"
         yield say(
-            "No registered study selects the runs of these models, so load the plugin that "
-            "registers them: {names}.",
+            "The runs of these models are kept, but no study that was loaded selects them. Run the "
+            "command again with `--plugin` and the file that registers the models: {names}.",
             names=names,
         )
 

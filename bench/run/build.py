@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from bench.protocol import Protocol
+from bench.run.contract import check_build, check_built
 from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
 from models.catalog import MODELS, ClassifierRecipe
 from models.components.base import AnomalyModel, Classifier
@@ -69,11 +70,14 @@ def _build(job: Job, **options: Any) -> Any:
     try:
         state = load_state(job.inputs.weights) if job.inputs.weights else None
         entry = MODELS[job.case.model]
-        model = entry.load_build()(weights=entry.weights, state=state, **options)
+        build, arguments = entry.load_build(), {"weights": entry.weights, "state": state, **options}
+        check_build(build, job.case.model, arguments)
+        model = build(**arguments)
     except IncompleteWeightsError as error:
         raise CaseSkipped(str(error)) from None
     except ImageSizeError:
         raise
     except ValueError as error:
         raise (WeightsError if job.inputs.weights else RecipeError)(str(error)) from error
+    check_built(model, job.case.model)
     return model.to(job.settings.device)

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import sysconfig
 import traceback
 import warnings
 from dataclasses import asdict, replace
@@ -45,6 +46,9 @@ _TOO_SMALL = re.compile(
     "|Expected more than 1 (value|spatial element)"
 )
 """What torch says about images that are smaller than a layer's window."""
+
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")})
+"""Folders of Python's own files and of installed ones."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
@@ -195,9 +199,15 @@ def explain(error: Exception) -> tuple[Outcome, str]:
             f"The case ran, but its files could not be written: {error}. Free some disk space or "
             "choose another place with --results-dir, then run the same command again."
         )
-    frame = traceback.extract_tb(error.__traceback__)[-1:]
-    place = f" ({frame[0].filename}, line {frame[0].lineno})" if frame else ""
-    return "crash", f"{type(error).__name__}: {_first_line(error)}{place}"
+    return "crash", f"{type(error).__name__}: {_first_line(error)}{_place(error)}"
+
+
+def _place(error: Exception) -> str:
+    """Return the last line that an error passed through outside installed libraries."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    last = (own or frames)[-1:]
+    return f" ({last[0].filename}, line {last[0].lineno})" if last else ""
 
 
 def _too_small(error: Exception) -> bool:

@@ -25,7 +25,7 @@ from datasets_lib.download.network import unreachable
 from datasets_lib.entry import Reader
 from datasets_lib.images.bit_depth import bits_advice, bits_of_files
 from datasets_lib.images.decode import set_pixel_limit
-from datasets_lib.layouts.category import Category, DatasetError, Sample
+from datasets_lib.layouts.category import Category, DatasetError, Sample, check_category
 from datasets_lib.layouts.classification import Classification, FileSplit
 from datasets_lib.layouts.split import grouped_by
 from datasets_lib.resolve import resolve_callable
@@ -295,6 +295,7 @@ class Finder:
             reader = self.datasets[case.dataset].reader
         with grouped_by(self.settings.split_by):
             category: Category = _read(reader, case.data, case.dataset, case.category or "", path)
+        check_category(category, case.data)
         for split, samples in (("training", category.train), ("test", category.test)):
             if not samples:
                 raise DatasetError(

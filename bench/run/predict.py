@@ -1,4 +1,4 @@
-"""Predictions of a whole image set, in batches, with the checks that every model must pass."""
+"""Predictions of a whole image set, in batches, checked for NaN."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bench.run.batch import make_batch
 from bench.run.features.store import Features
 from bench.run.job import ProgressCallback
 from datasets_lib.batches.tiles import Tiles
-from models.components.base import AnomalyModel, Batch, ModelContractError, Prediction
+from models.components.base import AnomalyModel, Prediction
 
 
 class NonFiniteScoresError(Exception):
@@ -104,47 +104,4 @@ def _require_numbers(head: str, result: HeadPredictions) -> None:
             f"The trained model scored {int(result.scores.isnan().sum())} of {len(result.scores)} "
             f"images with NaN (head {head}), so it cannot be evaluated. Its training diverged: "
             "lower the learning rate or set grad_clip in the model's recipe."
-        )
-
-
-def check_contract(
-    model: AnomalyModel, batch: Batch, heads: Sequence[str], device: torch.device
-) -> None:
-    """Check that a batch's predictions have the declared heads, shapes and types.
-
-    The state of torch's random numbers is left as it was.
-
-    Raises:
-        ModelContractError: They have not; the message says what was declared and what came.
-    """
-    training = model.training
-    model.eval()
-    with torch.inference_mode(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        predictions = model.predict(batch)
-    model.train(training)
-    name = type(model).__name__
-    if not isinstance(predictions, dict) or list(predictions) != list(heads):
-        given = list(predictions) if isinstance(predictions, dict) else type(predictions).__name__
-        raise ModelContractError(
-            f"The catalog entry of {name} declares the heads {list(heads)}, but predict returned "
-            f"{given}. Return a dict with exactly these keys, in this order, or change `heads` in "
-            "the entry."
-        )
-    for head, prediction in predictions.items():
-        _check_shapes(f"{name}, head {head}", prediction, batch)
-
-
-def _check_shapes(where: str, prediction: Prediction, batch: Batch) -> None:
-    height, width = batch.size
-    count = len(batch.get_features()[0] if batch.images is None else batch.images)
-    scores, maps = prediction.scores, prediction.maps
-    if scores.shape != (count,):
-        raise ModelContractError(
-            f"{where}: wanted scores of shape ({count},), found {tuple(scores.shape)}. Return one "
-            "score per image."
-        )
-    if maps is not None and maps.shape != (count, height, width):
-        raise ModelContractError(
-            f"{where}: wanted maps of shape {(count, height, width)}, found {tuple(maps.shape)}. "
-            "Resize them to the size of the images, or return None."
         )

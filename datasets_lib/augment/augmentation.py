@@ -81,7 +81,7 @@ def check_augmented(result: object, images: Tensor) -> Tensor:
 
     Raises:
         TypeError: It is not a pair of images and targets, or the images have another shape, or
-            are neither uint8 nor floats made from uint8 images by scaling to [0, 1].
+            are neither uint8 nor float32 made from uint8 images by scaling to [0, 1].
     """
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Tensor):
         raise TypeError(
@@ -92,6 +92,11 @@ def check_augmented(result: object, images: Tensor) -> Tensor:
         raise TypeError(
             f"An augmentation returned images of shape {tuple(augmented.shape)}: wanted "
             f"(B, C, H, W) with B and C of {tuple(images.shape)}."
+        )
+    if augmented.dtype not in (torch.uint8, torch.float32):
+        raise TypeError(
+            f"An augmentation returned images of type {augmented.dtype}: wanted uint8, or float32 "
+            "in [0, 1]. Keep the type of the images."
         )
     # On CUDA reading a maximum would wait for the device, so values are checked on the CPU alone.
     if augmented.is_floating_point() and not augmented.is_cuda and float(augmented.max()) > 2.0:

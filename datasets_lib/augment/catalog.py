@@ -12,7 +12,7 @@ One registration adds an augmentation, from this file or from a plugin::
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,7 +57,8 @@ def register_augmentation(entry: AugmentationEntry) -> None:
     """Add an augmentation to the catalog.
 
     Raises:
-        ValueError: The name is taken or holds characters outside ``[a-z0-9_]``.
+        ValueError: The name is taken or holds characters outside ``[a-z0-9_]``, or the builder is
+            the augmentation itself.
     """
     if not re.fullmatch("[a-z0-9_]+", entry.name):
         raise ValueError(
@@ -69,7 +70,18 @@ def register_augmentation(entry: AugmentationEntry) -> None:
             f"Two augmentations are named '{entry.name}': '{other.title}' ({other.builder}) and "
             f"'{entry.title}' ({entry.builder}). Rename one of them."
         )
+    # Told by what an augmentation takes: torch, which knows its own modules, is not imported here.
+    module = hasattr(entry.builder, "forward") and not isinstance(entry.builder, type)
+    if module or "images" in _parameters(entry.builder):
+        raise ValueError(
+            f"The augmentation '{entry.name}' is given as its own builder: wanted a function that "
+            "returns it. Write builder=lambda: and the augmentation."
+        )
     _AUGMENTATIONS[entry.name] = entry
+
+
+def _parameters(builder: str | Callable[..., Any]) -> Iterable[str]:
+    return () if isinstance(builder, str) else inspect.signature(builder).parameters
 
 
 def names(task: Task) -> list[str]:

@@ -11,6 +11,8 @@ from torch import Tensor
 from datasets_lib.augment.augmentation import Augmentation, Targets, are_masks, memory_format
 from datasets_lib.augment.random_streams import RandomStreams
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
 
 @dataclass(frozen=True)
 class TorchvisionAugmentation:
@@ -73,8 +75,19 @@ class TorchvisionAugmentation:
 
 
 def as_augmentation(built: Callable[..., Any]) -> Augmentation:
-    """Return an augmentation as it is and wrap any other callable as a torchvision transform."""
+    """Return an augmentation as it is and wrap any other callable as a torchvision transform.
+
+    Raises:
+        TypeError: It takes neither images, targets and streams nor an image alone.
+    """
     call = getattr(built, "forward", built)  # of a module, whose __call__ takes anything
-    if "streams" in inspect.signature(call).parameters:
+    parameters = inspect.signature(call).parameters
+    if "streams" in parameters:
         return cast("Augmentation", built)
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind in _POSITIONAL]
+    if len(needed) > 1:
+        raise TypeError(
+            f"An augmentation takes ({', '.join(needed)}): wanted (images, targets, streams), by "
+            "these names, or a torchvision transform of one image. Rename its parameters."
+        )
     return TorchvisionAugmentation(built)

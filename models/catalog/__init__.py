@@ -56,7 +56,7 @@ def register_model(entry: ModelEntry) -> None:
 
     Raises:
         ValueError: The name is malformed or taken, the weights are unknown, there is no recipe
-            ``baseline``, or no scoring head is declared.
+            ``baseline``, or the scoring heads are no tuple of names.
     """
     if not re.fullmatch(r"[a-z0-9_.]+", entry.name):
         raise ValueError(
@@ -72,6 +72,11 @@ def register_model(entry: ModelEntry) -> None:
         raise ValueError(
             f"The model '{entry.name}' has no recipe of its original: wanted 'baseline' among its "
             f"recipes, found {', '.join(entry.recipes) or 'none'}. Add it."
+        )
+    if isinstance(entry.heads, str):
+        raise ValueError(
+            f"The model '{entry.name}' declares its scoring heads as a text: wanted a tuple of "
+            f"names, found '{entry.heads}'. Write heads=('{entry.heads}',)."
         )
     if not entry.heads:
         raise ValueError(

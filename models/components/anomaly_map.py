@@ -23,6 +23,18 @@ _TRUNCATE = 4.0
 _RADIUS = int(_TRUNCATE * SIGMA + 0.5)
 
 
+def resize_maps(maps: Tensor, size: tuple[int, int], *, align_corners: bool = False) -> Tensor:
+    """Resize maps ``(B, h, w)`` to ``(B, H, W)`` bilinearly, without blur.
+
+    Args:
+        maps: ``(B, h, w)``.
+        size: ``(H, W)`` in pixels.
+        align_corners: Whether the centers of the corner pixels coincide, rather than their edges.
+    """
+    resized = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=align_corners)
+    return resized[:, 0]
+
+
 def upsample_and_blur(
     maps: Tensor, size: tuple[int, int], sigma: float = SIGMA, *, align_corners: bool = False
 ) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.catalog import WEIGHTS, WeightsEntry
 from models.components.checkpoints import misfits
+from models.components.loading import load_copies
 from models.components.weights import IncompleteWeightsError
 
 
@@ -147,5 +148,4 @@ def load_fitting(
             f"(timm's names): {'; '.join(complaints)}. {advice}"
             f"Get the file again from {weights.url}."
         )
-    own = {name: tensors[name].to(torch.float32, copy=True) for name in wanted}
-    network.load_state_dict(own, strict=False, assign=True)
+    load_copies(network, {name: tensors[name] for name in wanted}, strict=False)

@@ -35,6 +35,7 @@ def loose_loss(teacher: Sequence[Tensor], student: Sequence[Tensor], easy: float
     with torch.autocast(teacher[0].device.type, enabled=False):
         for target, output in zip(teacher, student, strict=True):
             target, output = target.float().detach(), output.float()
+            # A hook scales the gradient and leaves the loss as it is.
             if output.requires_grad:
                 output.register_hook(_Mining(_gradient_factors(target, output.detach(), easy)))
             cosine = F.cosine_similarity(target.flatten(1), output.flatten(1))

@@ -19,10 +19,11 @@ from models.components.transformer_backbone import TransformerBackbone
 from models.dinomaly.decoder import DecoderBlock, NoisyBottleneck, initialize
 from models.dinomaly.loss import easy_share, loose_loss
 
-_LAYERS = (2, 3, 4, 5, 6, 7, 8, 9)
-_LARGE_LAYERS = (4, 6, 8, 10, 12, 14, 16, 18)
+_LAYERS = (2, 3, 4, 5, 6, 7, 8, 9)  # the middle of the 12 blocks of ViT-S and ViT-B
+_LARGE_LAYERS = (4, 6, 8, 10, 12, 14, 16, 18)  # of ViT-L's 24, every other one
 _GROUP = 4
 
+# All as in the official code. So few taps of so wide a Gaussian are nearly a mean of 5 × 5 pixels.
 _MAP_SIDE = 256
 _BLUR_TAPS, _BLUR_SIGMA = 5, 4.0
 _TOP_SHARE = 0.01

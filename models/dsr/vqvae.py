@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
 from models.components.checkpoints import misfits
-from models.components.undrawn import undrawn
+from models.components.loading import load_copies, undrawn
 from models.components.weights_file import without_prefix
 
 WIDTH = 128
@@ -204,8 +204,7 @@ def frozen_vqvae(
                 f"the official file, found {len(state)} tensors: {'; '.join(complaints)}. Get the "
                 f"file again from {weights.url}, or make one: {weights.made_by}."
             )
-        loaded = {name: found[name].to(torch.float32, copy=True) for name in wanted}
-        network.load_state_dict(loaded, assign=True)
+        load_copies(network, found)
     return network.requires_grad_(False).eval()
 
 

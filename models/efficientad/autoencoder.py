@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LATENT = 64
+"""Numbers that an image is encoded as."""
+
 _BOTTLENECK = 8
 """Side of the last encoding kernel: 256 pixels, halved five times, become one position."""
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.catalog import WEIGHTS, WeightsEntry
-from models.components.anomaly_map import of_maps
+from models.components.anomaly_map import of_maps, resize_maps
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.color_jitter import jitter, random_grayscale
 from models.components.errors import ImageSizeError, TooFewImagesError
@@ -144,9 +144,8 @@ class EfficientAD(AnomalyModel):
         start, end = self.quantiles.view(2, 2, 1, 1).unbind(dim=1)
         scale = 0.1 / (end - start).clamp(min=_SMALLEST)
         normalized = scale * (self._maps(batch.get_images()) - start)
-        combined = F.pad(normalized.mean(dim=1, keepdim=True), (_BORDER,) * 4)
-        maps = F.interpolate(combined, size=batch.size, mode="bilinear", align_corners=False)
-        return {"score": of_maps(maps[:, 0])}
+        combined = F.pad(normalized.mean(dim=1), (_BORDER,) * 4)
+        return {"score": of_maps(resize_maps(combined, batch.size))}
 
     def _maps(self, images: Tensor) -> Tensor:
         """``(B, 2, h, w)`` mean squared differences to the teacher and to the autoencoder."""

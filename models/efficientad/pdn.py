@@ -7,13 +7,12 @@ vector describes one patch and depends on nothing else in the image.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
 from models.components.checkpoints import misfits
-from models.components.undrawn import undrawn
+from models.components.loading import load_copies, undrawn
 from models.components.weights_file import without_prefix
 
 FEATURES = 384
@@ -149,5 +148,4 @@ def _load(
             f"{'; '.join(complaints)}. Get the file again from {weights.url}, or make one: "
             f"{weights.made_by}."
         )
-    loaded = {name: found[name].to(torch.float32, copy=True) for name in wanted}
-    network.load_state_dict(loaded, assign=True)
+    load_copies(network, found)

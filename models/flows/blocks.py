@@ -6,8 +6,8 @@ import torch
 from FrEIA.framework import SequenceINN
 from FrEIA.modules import AllInOneBlock, PermuteRandom
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from models.components.anomaly_map import resize_maps
 from models.components.errors import ImageSizeError
 
 CLAMP = 2.0
@@ -148,12 +148,6 @@ def likelihood_map(latents: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         size: ``(H, W)`` of the images.
     """
     likelihoods = [
-        F.interpolate(
-            (-0.5 * z.float().square().mean(dim=1, keepdim=True)).exp(),
-            size,
-            mode="bilinear",
-            align_corners=False,
-        )
-        for z in latents
+        resize_maps((-0.5 * z.float().square().mean(dim=1)).exp(), size) for z in latents
     ]
-    return -torch.stack(likelihoods).mean(dim=0)[:, 0]
+    return -torch.stack(likelihoods).mean(dim=0)

@@ -15,7 +15,7 @@ from FrEIA.modules import AllInOneBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.components.anomaly_map import of_maps
+from models.components.anomaly_map import of_maps, resize_maps
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.flows.blocks import rotation, set_permutation
@@ -26,7 +26,7 @@ BLOCKS = 8
 CONDITION = 128
 """Dimension of the position encoding."""
 
-_CLAMP = 1.9
+_CLAMP = 1.9  # a coupling scales by at most e^1.9, as in the authors' code
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -61,12 +61,10 @@ class CFlow(AnomalyModel):
         layers takes the place of the sum of probabilities.
         """
         maps = [
-            F.interpolate(
-                -F.logsigmoid(layer)[:, None], batch.size, mode="bilinear", align_corners=True
-            )
+            resize_maps(-F.logsigmoid(layer), batch.size, align_corners=True)
             for layer in self.log_likelihoods(batch)
         ]
-        return {"score": of_maps(torch.stack(maps).sum(dim=0)[:, 0])}
+        return {"score": of_maps(torch.stack(maps).sum(dim=0))}
 
     def log_likelihoods(self, batch: Batch) -> list[Tensor]:
         """Return log p / C of every position, ``(B, h, w)`` per layer of C channels."""

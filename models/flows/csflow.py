@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.catalog import WEIGHTS
+from models.components.anomaly_map import resize_maps
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.image_pyramid import ImagePyramid
@@ -31,12 +32,13 @@ LAYER = 6
 """EfficientNet's sixth stage: 304 channels at stride 32 in B5, the output of its 36th block."""
 
 SCALES = (1.0, 0.5, 0.25)
+"""Sides of the three images relative to the first, 768 pixels in the paper."""
 
 _KERNELS = (3, 3, 3, 5)
 """Sides of all kernels, by coupling block."""
 
-_CLAMP = 3.0
-_SLOPE = 0.1
+_CLAMP = 3.0  # the paper's α: a coupling scales by at most e³
+_SLOPE = 0.1  # of leaky ReLUs below 0
 
 
 class CSFlow(AnomalyModel):
@@ -73,8 +75,7 @@ class CSFlow(AnomalyModel):
         """
         latents, _ = self.transform(batch.get_features())
         everything = torch.cat([z.flatten(1) for z in latents], dim=1)
-        finest = 0.5 * latents[0].square().mean(dim=1, keepdim=True)
-        maps = F.interpolate(finest, batch.size, mode="bilinear", align_corners=False)[:, 0]
+        maps = resize_maps(0.5 * latents[0].square().mean(dim=1), batch.size)
         return {"score": Prediction(scores=0.5 * everything.square().mean(dim=1), maps=maps)}
 
     def transform(self, features: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:

@@ -7,7 +7,7 @@ from models.components.checkpoints import DynamicBuffers
 from models.components.nearest_neighbors import Bank, Points, nearest_point, principal_subspace
 from models.components.nominal_flops import counts_as
 
-_QUERIES = 4096
+_QUERIES = 4096  # 16 MiB of 1,024 channels
 
 
 class MemoryBank(DynamicBuffers):

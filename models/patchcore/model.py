@@ -22,7 +22,7 @@ from models.patchcore.embedding import ConcatenatedEmbedding, PooledEmbedding
 from models.patchcore.memory_bank import MemoryBank
 
 _LAYERS = (2, 3)
-_STARTS = 10
+_STARTS = 10  # points that the official coreset's first distances are measured to
 _EMBEDDINGS = {"pooled": PooledEmbedding, "concatenated": ConcatenatedEmbedding}
 
 Embedding = Literal["pooled", "concatenated"]

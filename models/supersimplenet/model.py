@@ -22,9 +22,9 @@ from models.supersimplenet.heads import Heads
 ADAPTOR_RATE = 1e-4 / 2e-4
 """Learning rate of the adaptor as a factor on the heads'."""
 
-_NOISE = 0.015
-_MARGIN = 0.5
-_FOCUS = 4.0
+_NOISE = 0.015  # standard deviation on adapted features
+_MARGIN = 0.5  # logits further than this on the right side cost nothing
+_FOCUS = 4.0  # exponent of the focal loss
 _CLEAN_SHARE = 0.5
 """Share of the images that get no noise."""
 

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
-from torch.nn import functional as F
 
 from models.catalog import WEIGHTS
-from models.components.anomaly_map import upsample_and_blur
+from models.components.anomaly_map import resize_maps, upsample_and_blur
 from models.components.backbone import STRIDES, Backbone, trainable_network
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.errors import ImageSizeError
@@ -79,7 +78,8 @@ class UniNet(AnomalyModel):
             for scale in distance_maps(teacher, student)
         ]
         size = batch.size
-        total = torch.stack([_upsampled(scale, size) for scale in scales]).sum(dim=0)
+        upsampled = [resize_maps(scale, size, align_corners=True) for scale in scales]
+        total = torch.stack(upsampled).sum(dim=0)
         maps = upsample_and_blur(total, size)
         peaks = torch.stack([scale.amax(dim=(1, 2)) for scale in scales], dim=1)
         return {"score": Prediction(_mean_of_largest(maps, decision_share(peaks)), maps)}
@@ -129,11 +129,6 @@ def _mean_of_largest(maps: Tensor, shares: Tensor) -> Tensor:
     largest = values.topk(most, dim=1).values
     taken = torch.arange(most, device=maps.device) < counts
     return ((largest * taken).sum(dim=1, keepdim=True) / counts)[:, 0]
-
-
-def _upsampled(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Upsample ``(B, h, w)`` to ``(B, H, W)`` as the official code does, corners on corners."""
-    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=True)[:, 0]
 
 
 def _check_size(height: int, width: int) -> None:

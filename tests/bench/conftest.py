@@ -5,6 +5,7 @@ import io
 
 import matplotlib.backends.backend_agg  # noqa: F401
 import pytest
+import torch
 
 from bench.record import Record
 from bench.run.features import store as feature_store
@@ -56,6 +57,15 @@ def run_session(monkeypatch):
         )
 
     return run
+
+
+@pytest.fixture
+def one_thread():
+    """Runs a test on one thread: two that wait for each other crawl."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.extensions import ExtensionError, load_extensions
+from bench.extensions import ExtensionError, load_extensions, silent_files
 
 MODEL = """
 from models.catalog import ModelEntry, Recipe, register_model
@@ -29,8 +29,32 @@ TRIALS = {
         "from datasets_lib.augment.catalog import AugmentationEntry\nAugmentationEntry(nme='a')",
         "did you mean name?",
     ),
+    "heads": (
+        MODEL.format(family='heads="score", family', recipe=RECIPE),
+        "Write heads=('score',)",
+    ),
+    "own_builder": (
+        "from datasets_lib.augment.catalog import AugmentationEntry, register_augmentation\n"
+        "def dim(images, targets, streams): ...\n"
+        "register_augmentation(AugmentationEntry('dim', 'Dimmed', dim))",
+        "Write builder=lambda:",
+    ),
+    "transform": (
+        "from torchvision.transforms import v2\n"
+        "from datasets_lib.augment.catalog import AugmentationEntry, register_augmentation\n"
+        "register_augmentation(AugmentationEntry('dim', 'Dimmed', v2.GaussianBlur(3)))",
+        "Write builder=lambda:",
+    ),
     "raises": ("def f():\n    return {}['key']\n\nf()", "line 2: KeyError"),
 }
+
+
+def test_a_file_that_registers_nothing_is_named(tmp_path):
+    file = tmp_path / "extension_without_entries.py"
+    file.write_text("answer = 42")
+    load_extensions([file])
+    (line,) = silent_files([file, tmp_path / "other.py"])
+    assert line.startswith(f"--plugin {file} registered nothing")
 
 
 @pytest.mark.parametrize(("source", "said"), TRIALS.values(), ids=TRIALS)

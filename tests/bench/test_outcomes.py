@@ -1,7 +1,5 @@
 """A case that cannot run is filed under its cause, with a message that says what to change."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -73,36 +71,3 @@ def test_a_reader_that_fails_or_lists_nothing_is_the_datas_fault(tmp_path, reade
     settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
     with pytest.raises(DatasetError, match=said):
         Finder(settings, found).job(case_named("padim_resnet18-own.c-default-scratch-s0"))
-
-
-WITHOUT_LOSS = """
-from torch import nn
-from models.catalog import ModelEntry, Recipe, register_model
-from models.components.base import AnomalyModel, Prediction
-
-class Bare(AnomalyModel):
-    def predict(self, batch):
-        maps = batch.get_images().mean(1)
-        return {"score": Prediction(scores=maps.amax((1, 2)), maps=maps)}
-
-for name, optimizer in (("bare_trained", "adam"), ("bare_gathered", "none")):
-    recipe = Recipe(optimizer=optimizer, lr=0.1, epochs=1, source="here")
-    register_model(ModelEntry(name=name, family="bare", build=lambda **_: Bare(), weights=None,
-                              recipes={"baseline": recipe}))
-"""
-
-
-@pytest.mark.slow
-def test_a_model_without_loss_and_update_says_what_to_define(
-    session_options, store, tmp_path, write_category
-):
-    write_category(tmp_path / "data/tiny/tile", train=4, good=2, spots=2)
-    (tmp_path / "bare_models.py").write_text(WITHOUT_LOSS)
-    # In another process: what a plugin registers stays registered.
-    options = ["--plugin", str(tmp_path / "bare_models.py"), "--data-dir", str(tmp_path / "data")]
-    command = [sys.executable, "-m", "pytest", *session_options, *options, "--image-size", "32"]
-    subprocess.run([*command, "-k", "bare and tiny"], capture_output=True, check=False)
-    records = store.records()
-    assert {record.case.model for record in records} == {"bare_trained", "bare_gathered"}
-    for record in records:
-        assert "neither loss nor update and compute" in record.error["message"]

@@ -24,6 +24,14 @@ def written(monkeypatch):
     return lines
 
 
+def train(progress, clock, numbers, seconds, **told):
+    """Report the steps of a training, each of which takes some seconds."""
+    progress.report("train", {})
+    for number in numbers:
+        clock[0] += seconds
+        progress.report("train", {"step": number, **told})
+
+
 def test_skipped_cases_are_not_counted(clock, written):
     progress = Progress(None, 96, lines=True)
     progress.expect(5)
@@ -39,10 +47,7 @@ def test_skipped_cases_are_not_counted(clock, written):
 def test_the_first_case_has_no_eta_but_what_is_left_of_its_phase(clock, written):
     progress = Progress(None, 3, lines=True)
     progress.begin("first")
-    progress.report("train", {})
-    for step in range(1, 62):
-        clock[0] += 1
-        progress.report("train", {"step": step, "steps": 100, "loss": 0.5})
+    train(progress, clock, range(1, 62), 1, steps=100, loss=0.5)
     (heartbeat,) = written
     assert heartbeat == "[1/3] first train 60/100 loss 0.5000 60 s (0:00:40 of train left)"
     progress.end(make())
@@ -60,11 +65,19 @@ def test_the_eta_is_no_shorter_than_what_is_left_of_a_slower_case(clock, written
     clock[0] += 20
     progress.end(make())
     progress.begin("slow")
-    progress.report("train", {})
-    for step in range(1, 62):
-        clock[0] += 1
-        progress.report("train", {"step": step, "steps": 100})
+    train(progress, clock, range(1, 62), 1, steps=100)
     assert written[-1].endswith("(0:00:40 of train left) ETA 0:00:40")
+
+
+def test_a_slow_warm_up_is_no_pace(clock, written):
+    progress = Progress(None, 1, lines=True)
+    progress.begin("cold")
+    progress.report("train", {})
+    clock[0] += 20  # torch is loaded, and a copy of the model takes its first steps
+    for step in range(1, 4):
+        clock[0] += 0.1
+        progress.report("train", {"step": step, "steps": 250})
+    assert written == []
 
 
 @pytest.mark.parametrize(
@@ -75,10 +88,7 @@ def test_a_case_that_will_take_long_is_announced_once_at_its_start(
 ):
     progress = Progress(None, 1, lines=True)
     progress.begin("slow")
-    progress.report("train", {})
-    for step in range(1, 4):
-        clock[0] += seconds
-        progress.report("train", {"step": step, "steps": steps})
+    train(progress, clock, range(1, 4), seconds, steps=steps)
     announced = [line for line in written if "needs about" in line]
     assert len(announced) == said
     for line in announced:
@@ -95,9 +105,6 @@ def test_a_runs_line_and_the_summary_show_one_figure(written):
 def test_a_resumed_training_is_timed_from_where_it_goes_on(clock, written):
     progress = Progress(None, 1, lines=True)
     progress.begin("resumed")
-    progress.report("train", {})
-    for step in range(901, 921):
-        clock[0] += 4
-        progress.report("train", {"step": step, "steps": 1000})
+    train(progress, clock, range(901, 921), 4, steps=1000)
     announced = next(line for line in written if "needs about" in line)
     assert "0:06:32" in announced  # 98 steps of 4 s

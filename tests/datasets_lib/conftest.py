@@ -8,7 +8,21 @@ import warnings
 import pytest
 from scripted_server import ScriptedServer
 
+from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.download import network
+from datasets_lib.layouts.mvtec_folders import read_category
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """A cache of decoded images."""
+    return DecodeCache(tmp_path / "cache")
+
+
+@pytest.fixture
+def category(tmp_path, write_category):
+    """A small category with masks, read from disk."""
+    return read_category("set", "cat", write_category(tmp_path / "set" / "cat"))
 
 
 @pytest.fixture

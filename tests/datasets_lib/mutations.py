@@ -76,6 +76,22 @@ def with_wrong_header(content: bytes) -> st.SearchStrategy[bytes]:
     return st.sampled_from(others).map(lambda header: header + content[len(header) :])
 
 
+@st.composite
+def edited(draw, content: bytes, places: st.SearchStrategy[int], longest: int) -> bytes:
+    """One edit: cut off at a place, a byte changed, up to ``longest`` lost, or some put in."""
+    damaged, place = bytearray(content), draw(places)
+    match draw(st.sampled_from(["cut", "flip", "drop", "insert"])):
+        case "cut":
+            del damaged[place:]
+        case "flip":
+            damaged[place] ^= draw(st.integers(1, 255))
+        case "drop":
+            del damaged[place : place + draw(st.integers(1, longest))]
+        case _:
+            damaged[place:place] = draw(st.binary(min_size=1, max_size=9))
+    return bytes(damaged)
+
+
 MUTATIONS = (truncated, flipped, swapped, emptied, made_non_utf8, with_wrong_header)
 
 

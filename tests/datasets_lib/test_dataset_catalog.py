@@ -7,7 +7,7 @@ from datasets_lib import catalog
 from datasets_lib.catalog import CUSTOM_LAYOUTS, DATASETS, register_dataset, register_layout
 from datasets_lib.discover import find_datasets
 from datasets_lib.entry import DatasetEntry, Layout
-from datasets_lib.layouts.category import Category, Sample
+from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.folders import folder_id
 from datasets_lib.resolve import resolve_callable
 
@@ -113,6 +113,27 @@ def test_an_outside_dataset_is_one_registration(registries, tmp_path):
     assert [sample.defect for sample in category.test] == [None, "scratch"]
 
 
+@pytest.mark.parametrize(
+    ("finder", "words"),
+    [
+        (lambda root: [root], "returned a list: wanted a dict"),
+        (lambda root: {}["a"], "finder of .*Pair failed with KeyError"),
+        (lambda root: {"Line-A": root}, "category 'Line-A'.*lower-case"),
+    ],
+)
+def test_a_finder_s_mistake_is_named(registries, tmp_path, finder, words):
+    write_pair(tmp_path / "Pair")
+    register_dataset(replace(PAIR, finder=finder))
+    with pytest.raises(DatasetError, match=words):
+        find_datasets([tmp_path])
+
+
+def test_paths_of_categories_may_be_text(registries, tmp_path):
+    write_pair(tmp_path / "Pair")
+    register_dataset(replace(PAIR, finder=lambda root: {"all": str(root)}))
+    assert find_datasets([tmp_path])["pair"].categories["all"] == tmp_path / "Pair"
+
+
 def test_an_outside_layout_is_one_registration(registries, tmp_path):
     write_pair(tmp_path / "screws")
     register_layout(Layout("pair", find_pair, read_pair))
@@ -128,6 +149,7 @@ def test_an_outside_layout_is_one_registration(registries, tmp_path):
         ({"folders": ("visa",)}, "VisA.*Pair"),
         ({"name": "my-set"}, "my-set"),
         ({"categories": ("M4",)}, "M4"),
+        ({"task": "anomly"}, "'anomly': wanted one of anomaly"),
     ],
 )
 def test_names_of_datasets_are_checked(registries, changes, words):

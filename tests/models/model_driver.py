@@ -109,6 +109,15 @@ def gather(model, images, cuts=2):
     return model
 
 
+def gather_features(model, features, cuts=16):
+    """Update with cached features of one layer in batches, and compute."""
+    with evaluation(model):
+        for part in features.split(cuts):
+            model.update(features_batch(part))
+        model.compute()
+    return model
+
+
 def training_fields(name, images):
     """Return the fields of a training batch that a catalog entry asks for, at random."""
     entry, (count, _, *side) = MODELS[name], images.shape

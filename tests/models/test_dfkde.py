@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 import sklearn.decomposition
 import torch
-from model_driver import evaluation, features_batch
+from model_driver import features_batch, gather_features
 
 from models.dfkde import build
 
@@ -22,14 +22,6 @@ def features_of(count, seed):
     return 2 + spread * torch.randn(count, CHANNELS, 2, 3, generator=generator)
 
 
-def fit(model, features, cuts=16):
-    with evaluation(model):
-        for batch in features.split(cuts):
-            model.update(features_batch(batch))
-        model.compute()
-    return model
-
-
 def scores(model, features):
     return model.predict(features_batch(features, SIZE))["score"].scores
 
@@ -46,7 +38,7 @@ def reference(train, test, components=16):
 @pytest.mark.parametrize(("count", "components"), [(40, 16), (600, 16), (17, 16), (40, 3)])
 def test_score_is_the_negative_log_density(count, components):
     train, test = features_of(count, 1), features_of(9, 2)
-    model = fit(make(components=components), train)
+    model = gather_features(make(components=components), train)
     prediction = model.predict(features_batch(test, SIZE))["score"]
     assert prediction.maps is None
     assert prediction.scores.dtype == torch.float32
@@ -57,7 +49,7 @@ def test_score_is_the_negative_log_density(count, components):
 
 def test_with_few_images_there_are_fewer_components():
     train, test = features_of(8, 1), features_of(9, 2)
-    model = fit(make(), train)
+    model = gather_features(make(), train)
     assert len(model.pca.components) == 7
     np.testing.assert_allclose(
         scores(model, test).numpy(), reference(train, test, 7), rtol=1e-3, atol=1e-2
@@ -67,7 +59,7 @@ def test_with_few_images_there_are_fewer_components():
 def test_large_training_sets_are_subsampled():
     train, test = features_of(60, 1), features_of(5, 2)
     torch.manual_seed(3)
-    model = fit(make(max_samples=30), train)
+    model = gather_features(make(max_samples=30), train)
     assert len(model.kde.samples) == 30
     make()
     drawn = torch.randperm(60)[:30]

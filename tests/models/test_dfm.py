@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import sklearn.decomposition
 import torch
-from model_driver import batch_of, evaluation, features_batch, gather
+from model_driver import batch_of, features_batch, gather, gather_features
 from torch.nn import functional as F
 
 from models.dfm import build
@@ -29,14 +29,6 @@ def features_of(count, seed, grid=(8, 8)):
     generator = torch.Generator().manual_seed(seed)
     spread = torch.logspace(0.5, -2, CHANNELS)[:, None, None]
     return 2 + spread * torch.randn(count, CHANNELS, *grid, generator=generator)
-
-
-def fit_features(model, features, cuts=16):
-    with evaluation(model):
-        for batch in features.split(cuts):
-            model.update(features_batch(batch))
-        model.compute()
-    return model
 
 
 def vectors(features):
@@ -68,7 +60,7 @@ def test_fre_is_the_reconstruction_error(split):
     grid = [side // 4 for side in test.shape[2:]]
     errors = torch.from_numpy(squares.reshape(len(x), CHANNELS, *grid).sum(axis=1))
     maps = F.interpolate(errors[:, None], LARGE, mode="bilinear", align_corners=False)[:, 0]
-    model = fit_features(make(), train)
+    model = gather_features(make(), train)
     assert len(model.pca.components) == len(pca.components_)
     prediction = model.predict(features_batch(test, LARGE))["score"]
     assert prediction.maps.dtype == prediction.scores.dtype == torch.float32
@@ -84,15 +76,15 @@ def test_nll_is_that_of_the_reduced_features_gaussian(split):
         reduced.mean(axis=0), np.cov(reduced, rowvar=False, bias=True)
     )
     expected = -gaussian.logpdf(pca.transform(vectors(test)))
-    prediction = fit_features(make("nll"), train).predict(features_batch(test, LARGE))["score"]
+    prediction = gather_features(make("nll"), train).predict(features_batch(test, LARGE))["score"]
     assert prediction.maps is None
     np.testing.assert_allclose(prediction.scores.numpy(), expected, rtol=1e-4)
 
 
 def test_positions_left_over_by_the_pooling_are_left_out():
     train, test = features_of(20, 1, (7, 6)), features_of(2, 2, (7, 6))
-    odd = fit_features(make(), train).predict(features_batch(test, SIZE))["score"]
-    even = fit_features(make(), train[:, :, :4, :4]).predict(
+    odd = gather_features(make(), train).predict(features_batch(test, SIZE))["score"]
+    even = gather_features(make(), train[:, :, :4, :4]).predict(
         features_batch(test[:, :, :4, :4], SIZE)
     )["score"]
     torch.testing.assert_close(odd.scores, even.scores)
@@ -107,7 +99,7 @@ def test_positions_left_over_by_the_pooling_are_left_out():
     ],
 )
 def test_another_models_checkpoint_is_refused(change, message):
-    model = fit_features(make(), features_of(6, 1))
+    model = gather_features(make(), features_of(6, 1))
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(ValueError, match=message):
         model.load_checkpoint(model.checkpoint() | change)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bench.protocol import Protocol as CaseProtocol
 from bench.run.batch import make_batch
+from bench.run.contract import check_loss
 from bench.run.features.store import Features
 from bench.run.training.extras import Extras
 from bench.run.training.precision import autocast, to_float
@@ -96,6 +97,7 @@ class AnomalyObjective:
         """Compute the gradient of the model's loss."""
         with autocast(self._device, self._protocol):
             loss = self._model.loss(self._batch(index, step))
+        check_loss(self._model, loss)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from bench.run.batch import make_batch
+from bench.run.contract import check_methods, check_predictions
 from bench.run.features.store import Features
 from bench.run.job import Job, ProgressCallback
 from bench.run.measure.memory import memory_rise
-from bench.run.predict import check_contract
 from bench.run.training.extras import Extras
 from bench.run.training.loop import TrainingResult, fit
 from bench.run.training.objective import AnomalyObjective
@@ -22,7 +22,7 @@ from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.random_streams import RandomStreams
 from models.catalog import MODELS
-from models.components.base import AnomalyModel, Batch, ModelContractError
+from models.components.base import AnomalyModel, Batch
 
 _FEW = 4  # images whose statistics are computed in a dry pass
 _DRY_STEPS = 2
@@ -59,7 +59,7 @@ def train(
         NonFiniteLossError: Training diverged.
     """
     trained = TrainingResult(images_seen=len(data.images))
-    _check_methods(model, job)
+    check_methods(model, job.protocol.recipe.optimizer)
     _warm_up(model, data, job, device)
     if model.gathers_statistics:
         trained = gather(model, data, job, device, progress)
@@ -137,22 +137,6 @@ def _dry_steps(model: AnomalyModel, data: TrainingData, job: Job, device: torch.
         torch.cuda.synchronize(device)
 
 
-def _check_methods(model: AnomalyModel, job: Job) -> None:
-    name, optimizer = type(model).__name__, job.protocol.recipe.optimizer
-    if not (model.uses_gradients or model.gathers_statistics):
-        raise ModelContractError(
-            f"{name} defines neither loss nor update and compute: wanted one of the two. Define "
-            "loss for a model trained by gradient, update and compute for one that gathers "
-            "statistics."
-        )
-    if (optimizer != "none") != model.uses_gradients:
-        raise ModelContractError(
-            f"The recipe of {name} has the optimizer '{optimizer}', but the model "
-            f"{'defines' if model.uses_gradients else 'does not define'} loss: wanted an optimizer "
-            "with a loss, or 'none' without."
-        )
-
-
 def _calibrate(model: AnomalyModel, images: Tensor, job: Job, device: torch.device) -> None:
     model.eval()
     with torch.no_grad():
@@ -163,7 +147,7 @@ def _check(model: AnomalyModel, data: TrainingData, job: Job, device: torch.devi
     rows = slice(0, 2)
     features = data.features.batch(rows) if data.features is not None else None
     batch = make_batch(model, data.images[rows], device, features=features)
-    check_contract(model, batch, MODELS[job.case.model].heads, device)
+    check_predictions(model, batch, MODELS[job.case.model].heads, device)
 
 
 def gather(

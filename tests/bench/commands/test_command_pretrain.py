@@ -18,13 +18,7 @@ from models.dsr.vqvae import Codebook
 CPU = torch.device("cpu")
 PLAN = VQVAEPlan("stripes", side=32, steps=6, batch=4, width=16, codes=32)
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def stripes(count=40):

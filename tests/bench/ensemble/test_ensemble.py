@@ -1,6 +1,5 @@
 """Ensembles of runs whose scores are known: what is chosen, and what is reported."""
 
-import doctest
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,6 @@ from kept_runs import keep_run
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from bench.ensemble import combine, halves
 from bench.ensemble.choose import choose, preferred
 from bench.ensemble.combine import maximum, mean, rank_mean
 from bench.ensemble.halves import selection_half
@@ -29,11 +27,6 @@ def runs(tmp_path):
         keep_run(tmp_path, model, 1.3, defective=DEFECTIVE, seed=seed, scale=10.0**seed)
         for seed, model in enumerate(MODELS)
     ]
-
-
-@pytest.mark.parametrize("module", [combine, halves])
-def test_examples_run(module):
-    assert doctest.testmod(module, extraglobs={"torch": torch}).failed == 0
 
 
 def test_halves_are_disjoint_stratified_and_independent_of_order():

@@ -183,6 +183,15 @@ def test_masks_move_with_the_images_of_a_torchvision_transform(registry):
     assert 0 < turned.sum() < COUNT
 
 
+def test_a_function_of_other_parameters_is_refused(registry):
+    def dim(images, targets, rng):
+        return images, targets
+
+    register_augmentation(AugmentationEntry("own", "Dimmed", lambda: dim))
+    with pytest.raises(TypeError, match=r"\(images, targets, rng\): wanted .*streams"):
+        build("anomaly", "own")
+
+
 def test_a_transform_that_changes_the_shape_is_refused(registry):
     register_augmentation(AugmentationEntry("own", "own", lambda: v2.CenterCrop(8)))
     with pytest.raises(ValueError, match="same shape"):

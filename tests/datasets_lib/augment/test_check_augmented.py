@@ -20,6 +20,7 @@ def test_images_of_the_batch_pass(images):
         ((IMAGES, None, None), "pair"),
         ((IMAGES[:1], None), "shape"),
         ((IMAGES * 0.8, None), "Divide by 255"),
+        ((IMAGES.double() / 255, None), "float64: wanted uint8, or float32"),
     ],
 )
 def test_other_results_are_refused(result, keyword):

@@ -13,19 +13,8 @@ from datasets_lib.batches.image_set import load
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import decode_image
 from datasets_lib.layouts.category import DatasetError, Sample
-from datasets_lib.layouts.mvtec_folders import read_category
 
 SIZE = 24
-
-
-@pytest.fixture
-def category(tmp_path, write_category):
-    return read_category("set", "cat", write_category(tmp_path / "set" / "cat"))
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return DecodeCache(tmp_path / "cache")
 
 
 def test_a_test_split_has_images_labels_and_masks(category, cache):

@@ -7,16 +7,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from datasets_lib.batches.labeled import data_hash, mapped_images
-from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import decode_image
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import FileSplit, PixelSplit
 from datasets_lib.sets.digits import read as read_digits
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return DecodeCache(tmp_path / "cache")
 
 
 @pytest.fixture

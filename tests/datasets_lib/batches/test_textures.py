@@ -6,16 +6,10 @@ from PIL import Image
 from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.texture_synthesis import synthesize_textures
 from datasets_lib.batches.textures import PROCEDURAL, SYNTHESIZED, TextureSource, texture_source
-from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import find_datasets
 from datasets_lib.images.geometry import Geometry
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.sets import dtd, imagenette
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return DecodeCache(tmp_path / "cache")
 
 
 def write_images(folder, names, value):

@@ -24,16 +24,6 @@ SIZE = 32
 
 
 @pytest.fixture
-def category(tmp_path, write_category):
-    return read_category("set", "cat", write_category(tmp_path / "set" / "cat"))
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return DecodeCache(tmp_path / "cache")
-
-
-@pytest.fixture
 def count():
     """How many files a call decodes."""
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutations import edited
 from PIL import Image
 
 from datasets_lib.batches.labeled import mapped_images
@@ -148,18 +149,8 @@ def test_a_damaged_annotation_file_is_named_or_reads_exactly(tmp_path_factory, d
     root = write_tiny(tmp_path_factory.getbasetemp() / "mutated_tiny")
     exact = read(root).test
     path = root / "val/val_annotations.txt"
-    content = bytearray(path.read_bytes())
-    place = data.draw(st.integers(0, len(content) - 1))
-    match data.draw(st.sampled_from(["cut", "flip", "drop", "insert"])):
-        case "cut":
-            del content[place:]
-        case "flip":
-            content[place] ^= data.draw(st.integers(1, 255))
-        case "drop":
-            del content[place : place + data.draw(st.integers(1, 40))]
-        case _:
-            content[place:place] = data.draw(st.binary(min_size=1, max_size=9))
-    path.write_bytes(content)
+    content = path.read_bytes()
+    path.write_bytes(data.draw(edited(content, st.integers(0, len(content) - 1), longest=40)))
     try:
         test = read(root).test
     except DatasetError as error:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.components.undrawn import undrawn
+from models.components.loading import undrawn
 
 INITIALIZERS = [
     nn.init.kaiming_normal_,

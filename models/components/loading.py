@@ -1,11 +1,11 @@
-"""Networks whose tensors are about to be loaded, built without drawing them first."""
+"""Networks whose tensors are loaded from a file, built without drawing them first."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 _DRAWS = {Tensor.normal_, Tensor.uniform_, Tensor.bernoulli_}
@@ -39,3 +39,9 @@ def undrawn(state: Mapping[str, Any] | None) -> Iterator[None]:
         return
     with torch.device("meta"), _NothingDrawn():
         yield
+
+
+def load_copies(network: nn.Module, tensors: Mapping[str, Tensor], *, strict: bool = True) -> None:
+    """Give a network that was built `undrawn` float32 copies of tensors that fit it."""
+    copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
+    network.load_state_dict(copies, strict=strict, assign=True)
