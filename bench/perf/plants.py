@@ -35,6 +35,14 @@ KINDS = {
         ("--images-seen", "2000", "--image-size", "32"),
         seeds=8,
     ),
+    "mirrored": Kind(
+        "mirrored_digits and scratch",
+        (
+            *("--images-seen", "4000", "--image-size", "32"),
+            *("--plugin", "bench/perf/mirrored_digits.py"),
+        ),
+        seeds=6,
+    ),
 }
 
 
@@ -160,5 +168,13 @@ PLANTS = (
         "    lr=1e-2,\n",
         "top1",
         cases="digits",
+    ),
+    Plant(
+        "mirrored digits: a weaker augmentation",
+        "datasets_lib/augment/flips.py",
+        'streams.fold_in("mirror").bernoulli(0.5)',
+        'streams.fold_in("mirror").bernoulli(0.05)',
+        "top1",
+        cases="mirrored",
     ),
 )

@@ -52,6 +52,13 @@ def test_history_for_otava_has_a_line_for_each_run(results, capsys):
     assert [float(row["single_scale.image_auroc"]) for row in rows] == [0.95, 0.96, 0.91]
 
 
+def test_mistakes_are_named(results, capsys):
+    assert main(["history", NAME, "--picture", "history.txt", "--results-dir", str(results)]) == 2
+    assert "ends in .png" in capsys.readouterr().err
+    assert main(["history", NAME, "--quantity", "auroc", "--results-dir", str(results)]) == 2
+    assert "single_scale.image_auroc" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [["history"], ["accept", "--reason", "new data"]])
 def test_a_mistyped_case_is_met_with_the_nearest(results, capsys, command):
     name = NAME.replace("woven", "wovn")
