@@ -51,7 +51,8 @@ def _run(options: argparse.Namespace) -> int:
     good, bad = options.good or (alarm and alarm.base), options.bad or (alarm and alarm.head)
     if not good or not bad:
         raise CommandError(
-            f"{name} has no open alarm that names its commits: wanted --good REV and --bad REV."
+            f"{name} has no open alarm to take the commits from: name one where it was good and a "
+            "later one where it is bad, --good REV --bad REV."
         )
     entry = MODELS[case.model]
     quantity = options.quantity or (

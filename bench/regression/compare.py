@@ -12,7 +12,7 @@ from bench.regression.baselines import Run
 from bench.regression.detectable import minimum_effect, plan_runs, planning_deviation
 from bench.regression.drift import LIMIT, cusum, drift_score
 from bench.regression.finding import FIXED, Finding
-from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED, Array, Measure
+from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED, Array, Measure, describe
 from bench.regression.memory import memory_limit, memory_suspect
 from bench.regression.outcomes import Outcome
 from bench.regression.screen import (
@@ -92,6 +92,13 @@ def values_at(quantity: str, runs: Iterable[Run]) -> list[float]:
     if Quantity(quantity).kind == "quality":
         return [1 - value for value in values]
     return [1 / value for value in values]
+
+
+def recorded(quantity: str, level: float) -> float:
+    """Return a level as it is recorded, from one where higher is better."""
+    if Quantity(quantity).higher_is_better:
+        return level
+    return 1 - level if Quantity(quantity).kind == "quality" else 1 / level
 
 
 def shares(quantity: str) -> bool:
@@ -204,7 +211,8 @@ def drift_after(screens: Sequence[Screen]) -> dict[str, dict[str, float]]:
 def drifting(sums: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return lines about quantities whose slow decline has added up."""
     return [
-        f"{configuration}: {quantity} has drifted down over many nights (CUSUM {total:.1f})"
+        f"{configuration}: {quantity} has drifted to the worse over many nights (CUSUM "
+        f"{total:.1f}); python -m bench history {configuration} shows it"
         for configuration, of_case in sums.items()
         for quantity, total in of_case.items()
         if total >= LIMIT
@@ -242,7 +250,7 @@ def _screened(
         loss = Quantity(name).loss(before, now)
         outcome, reason = _outcome(measure, pair, result, row, float(mde[row]), why_not)
         if planned[row] and outcome == "ok" and loss > measure.delta and not pair.equal:
-            outcome, reason = "underpowered", "its spread was never seen, only planned"
+            outcome, reason = "underpowered", "its spread is only guessed yet: more runs tell"
         findings.append(
             Finding(
                 pair.series.configuration,
@@ -266,15 +274,18 @@ def _outcome(
     if measure is not SPEED and pair.equal:
         return "ok", ""
     if math.isnan(result.p[row]):
-        return "underpowered", "its spread is unknown"
+        return "underpowered", "its spread between runs is not known yet"
     if measure is SPEED and (why_not or any(run.disturbed for run in pair.tonight)):
-        return "env-shift", why_not or "others used the machine"
+        return "env-shift", why_not or "others used the machine; --busy judges all the same"
     if result.improved[row]:
         return "improved", ""
     if not result.suspect[row]:
         return "ok", ""
     if not measure.gates_larger and not mde <= measure.delta:
-        return "underpowered", "its MDE exceeds what is gated"
+        return (
+            "underpowered",
+            f"its MDE is above {describe(measure, measure.delta)}",
+        )
     return "suspect", ""
 
 

@@ -44,7 +44,9 @@ class Gate:
         """
         verdicts = judge([record], self._night, self._baselines, self._bench, self._say)
         for configuration, why in verdicts.without.items():
-            self._say(f"gate: {configuration} is not compared: {why}")
+            self._say(
+                f"{configuration} is not compared: {why}. python -m bench nightly makes baselines."
+            )
         return "\n".join(
             finding.text()
             for finding in verdicts.findings

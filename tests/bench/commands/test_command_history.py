@@ -82,7 +82,7 @@ def test_to_accept_a_mean_is_to_accept_its_categories(tmp_path, capsys):
     mean = NAME.replace("woven", "mean_of_2")
     Ledger(tmp_path).raise_alarm(Alarm(mean, "single_scale.image_auroc", 0.01))
     assert main(["accept", mean, "--reason", "new data", "--results-dir", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.count("a new baseline segment") == 2
+    assert capsys.readouterr().out.count("its baseline starts again") == 2
     assert [alarm.verdict for alarm in Ledger(tmp_path).alarms] == ["accepted"]
     left = Baselines(tmp_path)
     names = [run.series.configuration for run in left.runs]
