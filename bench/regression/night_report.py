@@ -51,9 +51,13 @@ def next_steps(verdicts: Verdicts) -> list[str]:
     names = sorted({f.configuration for f in verdicts.findings if f.outcome == "regressed"})
     if not names:
         return []
-    means = {mean.configuration: sorted(mean.parts) for mean in verdicts.means}
-    name = names[0]
-    searched = means[name][0] if name in means else name
+    means = {mean.configuration: mean for mean in verdicts.means}
+    name, head = names[0], verdicts.night.commit
+    searched = name
+    if mean := means.get(name):
+        searched = sorted(mean.parts)[0]
+        if mean.pair.base.commit and head:
+            searched += f" --good {_short(mean.pair.base.commit)} --bad {_short(head)}"
     return [
         f"`python -m bench bisect {searched}`, with this night's options, finds the commit",
         f"`python -m bench accept {name} --reason …` if the change is wanted: its baseline starts "

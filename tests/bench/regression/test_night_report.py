@@ -45,11 +45,12 @@ def test_an_alarm_comes_with_the_commands_that_follow_it(verdicts, tmp_path):
 
 def test_a_mean_is_bisected_by_one_of_its_categories(verdicts):
     records = [make(data=f"surface.{name}") for name in ("grid", "woven")]
-    run = run_of(records[0])
+    run = replace(run_of(records[0]), commit="b" * 40)
     whole = Pair(replace(run.series, configuration=MEAN), [run], [run], fixed=False)
     verdicts.means = [DatasetMean([record.case for record in records], whole)]
     verdicts.night.findings.append(found(MEAN, "regressed"))
-    assert f"bisect {NAME.replace('woven', 'grid')}" in summary(verdicts)
+    searched = f"bisect {NAME.replace('woven', 'grid')} --good {'b' * 12} --bad {'c' * 12}"
+    assert searched in summary(verdicts)
     assert f"accept {MEAN} --reason" in summary(verdicts)
 
 
