@@ -77,7 +77,8 @@ def _no_case(name: str, known: "Sequence[str]", alarms: "Sequence[Alarm]") -> Co
     from bench.regression.dataset_means import parts_of
 
     parts = parts_of(name, known)
-    span = f" --good {alarms[0].base} --bad {alarms[0].head}" if alarms else ""
+    named = [a for a in alarms if a.base and a.head]
+    span = f" --good {named[0].base} --bad {named[0].head}" if named else ""
     hint = f"It is a mean: bisect a category of it, such as {parts[0]}{span}. " if parts else ""
     return CommandError(
         f"No case '{name}'. {hint}uv run pytest bench --collect-only -q lists them."
