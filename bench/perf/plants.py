@@ -112,7 +112,7 @@ PLANTS = (
         cases="trained",
     ),
     Plant(
-        "a sleep in the forward pass",
+        "a sleep of 50 ms in the forward pass",
         "models/padim.py",
         _HEADS,
         f"        __import__('time').sleep(0.05)\n{_HEADS}",
