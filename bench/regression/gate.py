@@ -56,7 +56,7 @@ class Gate:
         base = next((p.base.commit for p in verdicts.pairs if p.series.configuration == name), None)
         if worse and base:
             worse.append(
-                f"git diff {base[:12]} shows what changed since its baseline. If it is as it should "
-                f"be: python -m bench accept {name} --reason …"
+                f"git diff {base[:12]} shows what changed since its baseline. If that is wanted: "
+                f"python -m bench accept {name} --reason …"
             )
         return "\n".join(worse)
