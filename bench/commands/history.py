@@ -96,8 +96,8 @@ def _draw(
 ) -> None:
     """Draw the picture, and say how it comes to have weekly levels where it has none."""
     from bench.next_steps import extra_command
-    from bench.plots.history import plot_history
     from bench.regression.history import usual_quantities
+    from bench.regression.history_plot import plot_history
     from bench.regression.weekly_steps import has_ruptures
 
     names = options.quantity or usual_quantities(runs)
