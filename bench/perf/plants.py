@@ -21,6 +21,7 @@ class Kind:
 
 
 _ONE_PASS = "(padim_resnet18 or dfm_resnet18)"
+_SMALL = ("--images-seen", "2000", "--image-size", "32", "--set", "batch_size=32")
 KINDS = {
     "one_pass": Kind(f"surface and pretrained and {_ONE_PASS}"),
     "trained": Kind("surface and pretrained and stfpm_resnet18"),
@@ -30,17 +31,10 @@ KINDS = {
         ("--images-seen", "128", "--image-size", "64"),
         seeds=8,
     ),
-    "digits": Kind(
-        "resnet18-digits and default and scratch",
-        ("--images-seen", "2000", "--image-size", "32"),
-        seeds=8,
-    ),
+    "digits": Kind("resnet18-digits and default and scratch", _SMALL, seeds=6),
     "mirrored": Kind(
         "mirrored_digits and scratch",
-        (
-            *("--images-seen", "4000", "--image-size", "32"),
-            *("--plugin", "bench/perf/mirrored_digits.py"),
-        ),
+        (*_SMALL, "--plugin", "bench/perf/mirrored_digits.py"),
         seeds=6,
     ),
 }
