@@ -281,10 +281,10 @@ def _outcome(
         return "improved", ""
     if not result.suspect[row]:
         return "ok", ""
-    if not measure.gates_larger and not mde <= measure.delta:
+    if mde > measure.max_mde * measure.delta:
         return (
             "underpowered",
-            f"its MDE is above {describe(measure, measure.delta)}",
+            f"not gated: its MDE is above {describe(measure, measure.delta)}",
         )
     return "suspect", ""
 

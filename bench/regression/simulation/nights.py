@@ -172,8 +172,7 @@ class _Night:
             self.minimum = minimum_effect(measure, self.baseline, self.runs, self.ran)
             self.minimum[two_modes(values, delta) | ~self.asked] = np.inf
             sizes = delta if effect == "delta" else self.minimum
-            gated = self.asked & (measure.gates_larger | (self.minimum <= delta))
-            self.drop = np.where(gated & np.isfinite(sizes), sizes, 0.0)
+            self.drop = np.where(self.asked & np.isfinite(sizes), sizes, 0.0)
         now = self._common_speed(random)
         fresh = self.cases.run(tonight, self.drop[:, None], now, absent.astype(float))
         deviations = row_median(fresh[: self.canaries]) - self.baseline.center[: self.canaries]
@@ -200,10 +199,10 @@ class _Night:
         """Return the suspects that are confirmed, and planned runs of a side in a block of each."""
         baseline, ran = self.baseline.take(suspects), self.ran[suspects]
         runs = plan_runs(self.measure, baseline, ran)
-        if self.measure.gates_larger:
+        if np.isinf(self.measure.max_mde):
             return suspects, runs
         effects = minimum_effect(self.measure, baseline, runs, ran)
-        seen = effects <= self.measure.step(baseline.center)
+        seen = effects <= self.measure.max_mde * self.measure.step(baseline.center)
         return suspects[seen], runs[seen]
 
     def confirm(
