@@ -35,7 +35,7 @@ KINDS = {
     "mirrored": Kind(
         "mirrored_digits and scratch",
         (*_SMALL, "--plugin", "bench/perf/mirrored_digits.py"),
-        seeds=6,
+        seeds=4,
     ),
 }
 
