@@ -70,6 +70,8 @@ def _conclusion(verdicts: Verdicts) -> str:
     counts = Counter(finding.outcome for finding in verdicts.findings)
     paired = sum(len(pair.tonight) for pair in verdicts.pairs)
     compared = f"{paired} of {len(verdicts.runs)} finished runs had a baseline"
+    if verdicts.runs and not paired:
+        compared += ": they begin one, with which the next night is compared"
     if counts["regressed"]:
         cases = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
         named = ", ".join(sorted(cases)[:3])

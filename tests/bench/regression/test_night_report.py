@@ -57,12 +57,12 @@ def test_a_mean_is_bisected_by_one_of_its_categories(verdicts):
 def test_a_quiet_night_says_what_is_left(verdicts, tmp_path):
     case = make().case
     verdicts.night.findings += [found(NAME, "suspect"), found(MEAN, "ok")]
-    verdicts.failed = [make(status="failed")]
+    verdicts.failed, verdicts.runs = [make(status="failed")], [run_of(make())]
     plan = verdicts.night.plan
     plan.over_budget = [Planned(case, "new", "never finished", 90.0, 1.0)]
     plan.unchanged, plan.skipped[LACKING] = 2, 1
     page = night_report(verdicts, Ledger(tmp_path))
-    assert "No regression was confirmed." in page
+    assert "No regression was confirmed. 0 of 1 finished runs had a baseline: they begin" in page
     assert "1 suspected loss could not be confirmed or ruled out." in page
     assert "1 case did not finish." in page
     assert "bisect" not in page
