@@ -67,6 +67,8 @@ def next_steps(verdicts: Verdicts) -> list[str]:
 
 
 def _conclusion(verdicts: Verdicts) -> str:
+    if not (verdicts.night.plan.planned or verdicts.findings or verdicts.runs):
+        return "No case changed, so none ran."
     counts = Counter(finding.outcome for finding in verdicts.findings)
     paired = sum(len(pair.tonight) for pair in verdicts.pairs)
     compared = f"{paired} of {len(verdicts.runs)} finished runs had a baseline"

@@ -43,6 +43,10 @@ def test_an_alarm_comes_with_the_commands_that_follow_it(verdicts, tmp_path):
     assert "worse at cccccccccccc than at bbbbbbbbbbbb" in page
 
 
+def test_a_night_without_changes_says_so(verdicts):
+    assert summary(verdicts) == "No case changed, so none ran."
+
+
 def test_a_mean_is_bisected_by_one_of_its_categories(verdicts):
     records = [make(data=f"surface.{name}") for name in ("grid", "woven")]
     run = replace(run_of(records[0]), commit="b" * 40)
