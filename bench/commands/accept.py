@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.false_alarm:
         for part in parts:
             baselines.accept(Acceptance(part, options.reason, current_commit().commit))
-            print(f"{part}: a new baseline segment; its next run begins it")
+            print(f"{part}: its baseline starts again with its next run")
         files.append(baselines.path)
     print(f"keep it in git: git add {' '.join(map(str, files))} && git commit")
     return 0

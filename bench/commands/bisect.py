@@ -1,10 +1,15 @@
 """``python -m bench bisect``: the commit that made a case worse."""
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError
 from bench.commands.night_options import configuration_of
 from bench.commands.session_options import add_session_options, select
+
+if TYPE_CHECKING:
+    from bench.regression.ledger import Alarm
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,7 +32,6 @@ def _run(options: argparse.Namespace) -> int:
     from bench.provenance.fingerprint import ROOT
     from bench.regression.bisection import BisectionError
     from bench.regression.code_tree import CodeTreeError, git, is_repository, remove_trees
-    from bench.regression.dataset_means import parts_of
     from bench.regression.ledger import Ledger
     from bench.regression.search import Question, Search, answer
     from bench.run.inputs import Finder, tapped_layers
@@ -40,18 +44,15 @@ def _run(options: argparse.Namespace) -> int:
     name = configuration_of(options.case)
     selected = select(options)
     case = next((one for one in selected.cases if one.configuration == name), None)
-    if case is None:
-        parts = parts_of(name, (one.configuration for one in selected.cases))
-        hint = f"It is a mean: bisect one of its categories, such as {parts[0]}. " if parts else ""
-        raise CommandError(
-            f"No case '{options.case}'. {hint}uv run pytest bench --collect-only -q lists them."
-        )
     alarms = Ledger(selected.settings.results_dir).open(name)
+    if case is None:
+        raise _no_case(name, [one.configuration for one in selected.cases], alarms)
     alarm = next((a for a in alarms if options.quantity in (None, a.quantity)), None)
     good, bad = options.good or (alarm and alarm.base), options.bad or (alarm and alarm.head)
     if not good or not bad:
         raise CommandError(
-            f"{name} has no open alarm that names its commits: wanted --good REV and --bad REV."
+            f"{name} has no open alarm to take the commits from: name one where it was good and a "
+            "later one where it is bad, --good REV --bad REV."
         )
     entry = MODELS[case.model]
     quantity = options.quantity or (
@@ -69,3 +70,16 @@ def _run(options: argparse.Namespace) -> int:
     except (CodeTreeError, BisectionError, CaseSkipped) as error:
         raise CommandError(str(error)) from None
     return 0
+
+
+def _no_case(name: str, known: "Sequence[str]", alarms: "Sequence[Alarm]") -> CommandError:
+    """Return why there is nothing to bisect; a mean's alarm names the commits of its categories."""
+    from bench.regression.dataset_means import parts_of
+
+    parts = parts_of(name, known)
+    named = [a for a in alarms if a.base and a.head]
+    span = f" --good {named[0].base} --bad {named[0].head}" if named else ""
+    hint = f"It is a mean: bisect a category of it, such as {parts[0]}{span}. " if parts else ""
+    return CommandError(
+        f"No case '{name}'. {hint}uv run pytest bench --collect-only -q lists them."
+    )

@@ -1,6 +1,9 @@
-"""``python -m bench history``: a case's values over commits, in the terminal or for other tools."""
+"""``python -m bench history``: a case's values over commits: a table, a picture, or for others."""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError
 from bench.commands.night_options import (
@@ -9,6 +12,10 @@ from bench.commands.night_options import (
     results_dir_of,
     unknown_case,
 )
+
+if TYPE_CHECKING:
+    from bench.regression.baselines import Acceptance, Run
+    from bench.regression.ledger import Alarm
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,6 +34,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="csv: a line for each value; otava: the CSV that Apache Otava imports, a line for "
         "each run with its time, commit and quantities as columns",
     )
+    command.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="PNG to draw the values in by date, with acceptances, alarms and, from 8 weeks on, "
+        "the levels of the weekly medians",
+    )
     add_history(command)
     command.set_defaults(run=_run)
 
@@ -36,6 +50,8 @@ def _run(options: argparse.Namespace) -> int:
     from bench.regression.history import history_csv, history_otava, history_table
     from bench.regression.ledger import Ledger
 
+    if options.picture and (options.picture.suffix != ".png" or options.format != "table"):
+        raise CommandError("--picture: wanted a file that ends in .png, and no --format.")
     results = results_dir_of(options)
     baselines = Baselines(results, options.baseline)
     runs = baselines.runs
@@ -44,6 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         runs = [run for run in runs if run.series.configuration == name]
         if not runs:
             raise unknown_case(baselines, name, "run a night first.")
+        _check_quantities(options.quantity or (), runs)
     elif options.format != "csv":
         raise CommandError(f"--format {options.format} shows one case: wanted CASE, found none.")
     if options.format == "csv":
@@ -54,4 +71,36 @@ def _run(options: argparse.Namespace) -> int:
         alarms = [alarm for alarm in Ledger(results).alarms if alarm.configuration == name]
         accepted = [one for one in baselines.acceptances if one.configuration == name]
         print(history_table(runs, accepted, alarms, options.quantity))
+        if options.picture:
+            _draw(options, runs, accepted, alarms)
     return 0
+
+
+def _check_quantities(names: "Sequence[str]", runs: "Sequence[Run]") -> None:
+    from bench.near_names import near_names
+
+    known = sorted({name for run in runs for name in run.values})
+    for name in names:
+        if name not in known:
+            close = " or ".join(near_names(name, known)) or ", ".join(known)
+            raise CommandError(f"--quantity '{name}': its runs have none; wanted one like {close}.")
+
+
+def _draw(
+    options: argparse.Namespace,
+    runs: "Sequence[Run]",
+    accepted: "Sequence[Acceptance]",
+    alarms: "Sequence[Alarm]",
+) -> None:
+    """Draw the picture, and say how it comes to have weekly levels where it has none."""
+    from bench.next_steps import extra_command
+    from bench.regression.history import usual_quantities
+    from bench.regression.history_plot import plot_history
+    from bench.regression.weekly_steps import has_ruptures
+
+    names = options.quantity or usual_quantities(runs)
+    fitted = has_ruptures()
+    plot_history(runs, names, options.picture, acceptances=accepted, alarms=alarms, steps=fitted)
+    print(f"picture  {options.picture}")
+    if not fitted:
+        print(f"Without weekly levels: they need ruptures ({extra_command('history')}).")

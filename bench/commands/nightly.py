@@ -70,6 +70,7 @@ def _asked(options: argparse.Namespace, settings: "Settings") -> str:
     parts += [f"{settings.seeds} seeds"] if settings.seeds > 1 else []
     parts += [f"{settings.images_seen} images seen"] if settings.images_seen else []
     parts += [f"{settings.image_size} px"] if settings.image_size else []
+    parts += [f"--set {name}={value}" for name, value in sorted(settings.changes.items())]
     return ", ".join([*parts, f"baseline {options.baseline}"])
 
 

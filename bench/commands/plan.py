@@ -22,7 +22,7 @@ def _run(options: argparse.Namespace) -> int:
     from bench.finished import Finished
     from bench.regression.baselines import Baselines
     from bench.regression.ledger import Ledger
-    from bench.regression.plan import make_plan
+    from bench.regression.plan import LACKING, cases_text, make_plan
     from bench.run.inputs import Finder, tapped_layers
     from bench.store import Store
 
@@ -44,16 +44,9 @@ def _run(options: argparse.Namespace) -> int:
     if rows:
         print(tabulate(rows, headers=["case", "reason", "why", "s"], disable_numparse=True))
     running = [one for one in plan.planned if not one.record]
-    print(f"{len(running)} cases would run, about {plan.seconds:.0f} s")
-    if plan.unchanged:
-        print(f"{plan.unchanged} cases did not change and would not run")
-    if plan.over_budget:
-        more = sum(one.seconds for one in plan.over_budget)
-        print(f"{len(plan.over_budget)} cases are over the budget, {more:.0f} s more")
     if lacking := len(selected.cases) - len(present):
-        print(f"{lacking} cases lack their data: python -m bench data list says how to get them")
-    for reason, count in plan.skipped.items():
-        print(f"{count} cases cannot run: {reason}")
-    for case, problem in plan.problems.items():
-        print(f"{case}: {problem}")
+        plan.skipped[LACKING] = lacking
+    print(f"{cases_text(len(running))} would run, in about {plan.seconds:.0f} s")
+    for line in plan.not_run():
+        print(line)
     return 0

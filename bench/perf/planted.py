@@ -3,7 +3,8 @@
 A night on the unchanged code makes the baseline. Each plant is a commit of its own, between two
 that only add a comment, and gets a night with a copy of that baseline. A change that alters nothing
 must run nothing and raise nothing. The table says which quantities alarmed, whether the expected
-one did, and with ``--bisect`` whether a bisection of its alarm finds the commit.
+one did, and with ``--bisect`` whether a bisection of its alarm finds the commit. Rows of a page
+that is there already stay, unless they are run again.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from bench.regression.ledger import Alarm, Ledger
 
 _START = "start"
 """Tag of the unchanged code: a later session begins with it, not with the last plant."""
+
+_HEADERS = ("change", "cases run", "exit code", "alarms", "right", "bisected", "code")
 
 _DECOY = "models/components/base.py"
 """A file of every model, in which the commits around a plant add a comment."""
@@ -46,6 +49,7 @@ class Field:
         self._git("config", "user.name", "planted")
         self._git("config", "user.email", "planted@localhost")
         self._git("reset", "-q", "--hard", _START)
+        self._code = self._git("rev-parse", "--short", _START)
 
     def baseline(self, kinds: Iterable[str]) -> None:
         """Make the baselines of some kinds of cases that are not there."""
@@ -65,7 +69,7 @@ class Field:
             begin = time.monotonic()
             code, said = self._night(results, kind, rotation=1)
             title = f"{kind}: night {night} on the same code"
-            rows.append(_row(title, "", code, said, Ledger(results).alarms, "", begin))
+            rows.append(self._row(title, "", code, said, Ledger(results).alarms, "", begin))
         return rows
 
     def plant(self, plant: Plant, bisect: bool) -> list[str]:
@@ -84,7 +88,7 @@ class Field:
             words = (alarm.configuration, "--quantity", alarm.quantity)
             answer = self._run(results, plant.cases, "bisect", *words)[1]
             found = "found" if planted[:7] in answer.split("% sure")[-1] else "NOT found"
-        return _row(plant.title, plant.expected, code, said, alarms, found, begin)
+        return self._row(plant.title, plant.expected, code, said, alarms, found, begin)
 
     def _commit(self, plant: Plant) -> str:
         """Commit a plant between two comments; return its hash."""
@@ -122,6 +126,24 @@ class Field:
         print(done.stdout + done.stderr, flush=True)
         return done.returncode, done.stdout
 
+    def _row(
+        self,
+        title: str,
+        expected: str,
+        code: int,
+        said: str,
+        alarms: Sequence[Alarm],
+        bisected: str,
+        begin: float,
+    ) -> list[str]:
+        named = {f"{alarm.configuration.split('-')[0]} {alarm.quantity}" for alarm in alarms}
+        hit = any(expected in alarm.quantity for alarm in alarms) == bool(expected)
+        right = code == (10 if expected else 0) and hit
+        ran = sum(line.startswith("[") for line in said.splitlines())
+        shown, verdict = ", ".join(sorted(named)) or "none", "yes" if right else "NO"
+        print(f"{title}: {time.monotonic() - begin:.0f} s", flush=True)
+        return [title, str(ran), str(code), shown, verdict, bisected or "–", self._code]
+
     def _git(self, *arguments: str) -> str:
         done = subprocess.run(
             ["git", *arguments], cwd=self._clone, check=True, capture_output=True, text=True
@@ -129,22 +151,24 @@ class Field:
         return done.stdout.strip()
 
 
-def _row(
-    title: str,
-    expected: str,
-    code: int,
-    said: str,
-    alarms: Sequence[Alarm],
-    bisected: str,
-    begin: float,
-) -> list[str]:
-    named = sorted({f"{alarm.configuration.split('-')[0]} {alarm.quantity}" for alarm in alarms})
-    hit = any(expected in alarm.quantity for alarm in alarms) == bool(expected)
-    right = code == (10 if expected else 0) and hit
-    ran = sum(line.startswith("[") for line in said.splitlines())
-    shown, verdict = ", ".join(named) or "none", "yes" if right else "NO"
-    seconds = f"{time.monotonic() - begin:.0f}"
-    return [title, str(ran), str(code), shown, verdict, bisected or "–", seconds]
+def merged_page(page: str, rows: Sequence[Sequence[str]]) -> str:
+    """Return a page whose table has some rows anew, and its other rows and its text as they were.
+
+    Args:
+        page: The page; empty for a new one.
+        rows: Rows, the change first.
+    """
+    lines = page.splitlines() or ["# Planted regressions", ""]
+    places = [place for place, line in enumerate(lines) if line.startswith("|")]
+    first, end = (places[0], places[-1] + 1) if places else (len(lines), len(lines))
+    known = {cells[0]: cells for cells in map(_cells, lines[first + 2 : end])}
+    known |= {row[0]: list(row) for row in rows}
+    table = tabulate(list(known.values()), _HEADERS, tablefmt="github", disable_numparse=True)
+    return "\n".join([*lines[:first], table, *lines[end:]]) + "\n"
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 def main() -> None:
@@ -153,7 +177,7 @@ def main() -> None:
     parser.add_argument("--weights-dir", type=Path, required=True, help="folder with resnet18.pth")
     parser.add_argument("--data-dir", type=Path, help="folder with mvtec_style/magnetic_tile")
     parser.add_argument("--folder", type=Path, default=Path("planted"), help="scratch folder")
-    parser.add_argument("--out", type=Path, help="file of the table")
+    parser.add_argument("--out", type=Path, help="page with the table, such as PLANTED.md")
     parser.add_argument("--seeds", type=int, default=0, help="more seeds")
     parser.add_argument("--only", default="", help="part of the title")
     parser.add_argument("--bisect", action="store_true", help="find the commit of each, too")
@@ -165,16 +189,15 @@ def main() -> None:
     chosen = [plant for plant in PLANTS if options.only in plant.title]
     kinds = list(dict.fromkeys(plant.cases for plant in chosen))
     field.baseline(kinds)
-    headers = ["change", "cases run", "exit code", "alarms", "right", "bisected", "s"]
     rows: list[list[str]] = []
     for kind in kinds if options.unchanged else ():
         rows += field.unchanged(kind, options.unchanged)
     for plant in chosen:
         rows.append(field.plant(plant, options.bisect))
-        table = tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
         if options.out:
-            options.out.write_text(f"# Planted regressions\n\n{table}\n")
-    print(table)
+            page = options.out.read_text("utf-8") if options.out.exists() else ""
+            options.out.write_text(merged_page(page, rows), "utf-8")
+    print(tabulate(rows, _HEADERS, tablefmt="github", disable_numparse=True))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ class Kind:
 
 
 _ONE_PASS = "(padim_resnet18 or dfm_resnet18)"
+_SMALL = ("--images-seen", "2000", "--image-size", "32", "--set", "batch_size=32")
 KINDS = {
     "one_pass": Kind(f"surface and pretrained and {_ONE_PASS}"),
     "trained": Kind("surface and pretrained and stfpm_resnet18"),
@@ -30,10 +31,11 @@ KINDS = {
         ("--images-seen", "128", "--image-size", "64"),
         seeds=8,
     ),
-    "digits": Kind(
-        "resnet18-digits and default and scratch",
-        ("--images-seen", "2000", "--image-size", "32"),
-        seeds=8,
+    "digits": Kind("resnet18-digits and default and scratch", _SMALL, seeds=6),
+    "mirrored": Kind(
+        "mirrored_digits and scratch",
+        (*_SMALL, "--plugin", "bench/perf/mirrored_digits.py"),
+        seeds=4,
     ),
 }
 
@@ -104,7 +106,7 @@ PLANTS = (
         cases="trained",
     ),
     Plant(
-        "a sleep in the forward pass",
+        "a sleep of 50 ms in the forward pass",
         "models/padim.py",
         _HEADS,
         f"        __import__('time').sleep(0.05)\n{_HEADS}",
@@ -160,5 +162,13 @@ PLANTS = (
         "    lr=1e-2,\n",
         "top1",
         cases="digits",
+    ),
+    Plant(
+        "mirrored digits: a weaker augmentation",
+        "datasets_lib/augment/flips.py",
+        'streams.fold_in("mirror").bernoulli(0.5)',
+        'streams.fold_in("mirror").bernoulli(0.05)',
+        "top1",
+        cases="mirrored",
     ),
 )

@@ -132,7 +132,7 @@ class Baselines:
             accepted = [a for a in self.acceptances if a.configuration == series.configuration]
             if accepted:
                 return f"accepted on {accepted[-1].accepted[:10]} ({accepted[-1].reason})"
-            return "no baseline yet: this run begins one"
+            return "no baseline yet"
         closest = min(
             (run.series for run in reversed(runs)), key=lambda s: len(s.differences(series))
         )
@@ -141,8 +141,11 @@ class Baselines:
             for name in closest.differences(series)
         ]
         if not parts:
-            return "no run of its history stands (all alarmed); accept one to go on"
-        return f"its baseline has {'; '.join(parts)}: another history begins"
+            return (
+                "every run of its history alarmed: python -m bench accept begins a new one, if the "
+                "numbers are as they should be"
+            )
+        return f"its baseline has {'; '.join(parts)}: that is another history"
 
     def add(self, runs: Iterable[Run]) -> None:
         """Append runs; one that is there already, by case, night and time, is not doubled."""

@@ -12,10 +12,17 @@ from bench.regression.baselines import Run
 from bench.regression.detectable import minimum_effect, plan_runs, planning_deviation
 from bench.regression.drift import LIMIT, cusum, drift_score
 from bench.regression.finding import FIXED, Finding
-from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED, Array, Measure
+from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED, Array, Measure, describe
 from bench.regression.memory import memory_limit, memory_suspect
 from bench.regression.outcomes import Outcome
-from bench.regression.screen import Baseline, Prior, canary_shift, fit_baseline, screen
+from bench.regression.screen import (
+    Baseline,
+    Prior,
+    Screened,
+    canary_shift,
+    fit_baseline,
+    screen,
+)
 from bench.regression.series import Quantity, Series
 
 _PROCESS_DEVIATION = 0.02
@@ -87,6 +94,13 @@ def values_at(quantity: str, runs: Iterable[Run]) -> list[float]:
     return [1 / value for value in values]
 
 
+def recorded(quantity: str, level: float) -> float:
+    """Return a level as it is recorded, from one where higher is better."""
+    if Quantity(quantity).higher_is_better:
+        return level
+    return 1 - level if Quantity(quantity).kind == "quality" else 1 / level
+
+
 def shares(quantity: str) -> bool:
     """Return whether a quality is a share in [0, 1], as its test assumes."""
     metric = METRICS.get(quantity.rpartition(".")[2])
@@ -136,16 +150,8 @@ def screen_means(pairs: Sequence[Pair]) -> list[Screen]:
     screens = []
     for name in sorted({name for pair in pairs for name in pair.window[-1].values}):
         asked = [pair for pair in pairs if _has(name, pair.tonight) and _has(name, pair.window)]
-        if not shares(name) or not asked:
-            continue
-        screen = _screened(DATASET_MEAN, name, asked, (), 0.0, "")
-        findings = [
-            replace(found, outcome="underpowered", method="its MDE exceeds what is gated")
-            if found.outcome == "suspect" and not found.mde <= DATASET_MEAN.delta
-            else found
-            for found in screen.findings
-        ]
-        screens.append(replace(screen, findings=findings))
+        if shares(name) and asked:
+            screens.append(_screened(DATASET_MEAN, name, asked, (), 0.0, ""))
     return screens
 
 
@@ -205,7 +211,8 @@ def drift_after(screens: Sequence[Screen]) -> dict[str, dict[str, float]]:
 def drifting(sums: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return lines about quantities whose slow decline has added up."""
     return [
-        f"{configuration}: {quantity} has drifted down over many nights (CUSUM {total:.1f})"
+        f"{configuration}: {quantity} has drifted to the worse over many nights (CUSUM "
+        f"{total:.1f}); python -m bench history {configuration} shows it"
         for configuration, of_case in sums.items()
         for quantity, total in of_case.items()
         if total >= LIMIT
@@ -241,18 +248,9 @@ def _screened(
             for side in (pair.window, pair.tonight)
         )
         loss = Quantity(name).loss(before, now)
-        outcome: Outcome = "suspect" if result.suspect[row] else "ok"
-        reason = ""
-        if planned[row] and outcome == "ok" and loss > measure.delta:
-            outcome, reason = "underpowered", "its spread was never seen, only planned"
-        if measure is not SPEED and pair.equal:
-            outcome, reason = "ok", ""
-        elif math.isnan(result.p[row]):
-            outcome, reason = "underpowered", "its spread is unknown"
-        elif measure is SPEED and (why_not or any(run.disturbed for run in pair.tonight)):
-            outcome, reason = "env-shift", why_not or "others used the machine"
-        elif result.improved[row]:
-            outcome = "improved"
+        outcome, reason = _outcome(measure, pair, result, row, float(mde[row]), why_not)
+        if planned[row] and outcome == "ok" and loss > measure.delta and not pair.equal:
+            outcome, reason = "underpowered", "its spread is only guessed yet: more runs tell"
         findings.append(
             Finding(
                 pair.series.configuration,
@@ -267,6 +265,28 @@ def _screened(
             )
         )
     return Screen(measure, name, pairs, baseline, findings)
+
+
+def _outcome(
+    measure: Measure, pair: Pair, result: Screened, row: int, mde: float, why_not: str
+) -> tuple[Outcome, str]:
+    """Return what the screen says of one configuration, and why where it cannot say."""
+    if measure is not SPEED and pair.equal:
+        return "ok", ""
+    if math.isnan(result.p[row]):
+        return "underpowered", "its spread between runs is not known yet"
+    if measure is SPEED and (why_not or any(run.disturbed for run in pair.tonight)):
+        return "env-shift", why_not or "others used the machine; --busy judges all the same"
+    if result.improved[row]:
+        return "improved", ""
+    if not result.suspect[row]:
+        return "ok", ""
+    if mde > measure.max_mde * measure.delta:
+        return (
+            "underpowered",
+            f"not gated: its MDE is above {describe(measure, measure.delta)}",
+        )
+    return "suspect", ""
 
 
 def _has(name: str, runs: Sequence[Run]) -> bool:

@@ -16,7 +16,7 @@ from bench.regression.code_tree import (
     tree_of,
     why_unreachable,
 )
-from bench.regression.compare import Pair, Screen, values_at
+from bench.regression.compare import Pair, Screen, recorded, values_at
 from bench.regression.confirm import run_order
 from bench.regression.detectable import RELEVANT, plan_runs
 from bench.regression.finding import FINISHES, FIXED, Finding
@@ -199,7 +199,7 @@ def _judged(
     outcome: Outcome = "regressed" if result.regressed else "ok"
     method = f"{runs} fresh runs of either side{', by seed' if result.paired else ''}"
     if result.reason == "two modes":
-        outcome, method = "underpowered", f"two modes in {method}"
+        outcome, method = "underpowered", f"{method} have two speeds (two modes): no test is fair"
     elif result.reason == "invalid":
         outcome, method = "underpowered", "fresh runs did not all measure it"
         if problems:
@@ -212,21 +212,14 @@ def _judged(
     return replace(
         finding,
         outcome=outcome,
-        base=_recorded(finding.quantity, levels[0]),
-        tonight=_recorded(finding.quantity, levels[1]),
+        base=recorded(finding.quantity, levels[0]),
+        tonight=recorded(finding.quantity, levels[1]),
         loss=result.drop,
         low=result.low,
         high=result.high,
         p=result.p,
         method=method,
     )
-
-
-def _recorded(quantity: str, level: float) -> float:
-    """Return a level as it is recorded, from one where higher is better."""
-    if Quantity(quantity).higher_is_better:
-        return level
-    return 1 - level if Quantity(quantity).kind == "quality" else 1 / level
 
 
 def _memory(finding: Finding, blocks: Sequence[Sides], problems: Sequence[str]) -> Finding:
@@ -253,7 +246,7 @@ def _memory(finding: Finding, blocks: Sequence[Sides], problems: Sequence[str]) 
         tonight=now,
         loss=Quantity(finding.quantity).loss(level, now),
         mde=memory_limit(level) / level,
-        method=count if sure else "not confirmed",
+        method=count if sure else f"not confirmed by {len(head)} fresh runs",
     )
 
 
@@ -285,12 +278,12 @@ def _exact(
     exact = replace(finding, base=old.values[name], tonight=new.values[name], loss=loss)
     if abs(loss) < 1e-9:
         moved = abs(old.values[name] - base.values[name]) > 1e-9
-        why = "the baseline's code gives another value now: the machine or the libraries changed"
+        why = "the baseline's code gives this value too: the machine or its libraries changed"
         return replace(exact, outcome="env-shift" if moved else "ok", method=why if moved else "")
     exactly: Outcome = "regressed" if loss > RELEVANT * QUALITY.delta else "changed"
     paired = paired_finding(name, before, after)
     if paired is not None and paired.outcome == "ok":
-        why = "equal scores, another value: the metric itself is not what it was"
+        why = "equal scores and another value: the metric's own code changed"
         return replace(exact, outcome=exactly, method=why)
     if paired is not None:
         exact = replace(exact, p=paired.p, low=paired.low, high=paired.high)

@@ -37,16 +37,26 @@ class Gate:
         )
 
     def check(self, record: Record) -> str:
-        """Return what regressed, a line for each quantity; empty if nothing did.
+        """Return what regressed, a line for each quantity, and what to do; empty if nothing did.
 
         Args:
             record: The finished record of a case.
         """
         verdicts = judge([record], self._night, self._baselines, self._bench, self._say)
         for configuration, why in verdicts.without.items():
-            self._say(f"gate: {configuration} is not compared: {why}")
-        return "\n".join(
+            self._say(
+                f"{configuration} is not compared: {why}. python -m bench nightly makes baselines."
+            )
+        name = record.case.configuration
+        worse = [
             finding.text()
             for finding in verdicts.findings
-            if finding.outcome == "regressed" and finding.configuration == record.case.configuration
-        )
+            if finding.outcome == "regressed" and finding.configuration == name
+        ]
+        base = next((p.base.commit for p in verdicts.pairs if p.series.configuration == name), None)
+        if worse and base:
+            worse.append(
+                f"git diff {base[:12]} shows what changed since its baseline. If that is wanted: "
+                f"python -m bench accept {name} --reason …"
+            )
+        return "\n".join(worse)

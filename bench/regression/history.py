@@ -31,12 +31,8 @@ def history_table(
         quantities: What is shown; None for what ranks, a pixel metric and a speed.
     """
     parts = []
-    machines = dict.fromkeys((run.series.machine, run.series.profile) for run in runs)
-    for machine, profile in machines:
-        own = [
-            run for run in runs if (run.series.machine, run.series.profile) == (machine, profile)
-        ]
-        names = list(quantities or _usual(own))
+    for (profile, machine), own in by_machine(runs).items():
+        names = list(quantities or usual_quantities(own))
         lines = [(run.finished, _row(run, names)) for run in own]
         lines += [
             (one.accepted, [one.accepted[:10], _short(one.commit), "", f"accepted: {one.reason}"])
@@ -53,6 +49,23 @@ def history_table(
         span = f"{_short(alarm.base)} → {_short(alarm.head)}"
         parts.append(f"alarm {alarm.raised[:10]}  {alarm.quantity} loss {loss}, {span} ({verdict})")
     return "\n".join(parts)
+
+
+def by_machine(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
+    """Return runs by profile and machine: those of others are another history."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.series.profile, run.series.machine), []).append(run)
+    return groups
+
+
+def usual_quantities(runs: Sequence[Run]) -> list[str]:
+    """Return what is shown where nothing is asked for: what ranks, a pixel metric, a speed."""
+    names = list(dict.fromkeys(name for run in runs for name in run.values))
+    ranking = [name for name in names if name.rpartition(".")[2] in RANKING.values()]
+    pixels = [name for name in names if name.endswith(".pixel_auroc")]
+    speeds = [name for name in names if Quantity(name).kind == "speed"]
+    return list(dict.fromkeys([*ranking, *pixels[:1], *speeds[:1]]))[:_SHOWN] or names[:_SHOWN]
 
 
 def history_csv(runs: Sequence[Run], quantities: Sequence[str] | None = None) -> str:
@@ -98,14 +111,6 @@ def sparkline(values: Sequence[float]) -> str:
         return _BARS[3] * len(values)
     places = np.round((np.array(values) - low) / (high - low) * (len(_BARS) - 1)).astype(int)
     return "".join(_BARS[place] for place in places)
-
-
-def _usual(runs: Sequence[Run]) -> list[str]:
-    names = list(dict.fromkeys(name for run in runs for name in run.values))
-    ranking = [name for name in names if name.rpartition(".")[2] in RANKING.values()]
-    pixels = [name for name in names if name.endswith(".pixel_auroc")]
-    speeds = [name for name in names if Quantity(name).kind == "speed"]
-    return list(dict.fromkeys([*ranking, *pixels[:1], *speeds[:1]]))[:_SHOWN] or names[:_SHOWN]
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:

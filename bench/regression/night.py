@@ -23,7 +23,7 @@ from bench.regression.code_tree import remove_trees
 from bench.regression.confirmation import Bench
 from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
-from bench.regression.plan import make_plan
+from bench.regression.plan import LACKING, make_plan
 from bench.regression.verdicts import Say, Verdicts, judge, remember
 from bench.run.inputs import Finder, tapped_layers
 from bench.run.job import now
@@ -137,7 +137,10 @@ class Nightly:
                 journals.resume(night)
                 self.say(f"night {night.name} goes on: it was begun at {night.started}")
                 return night
-            self.say(f"night {night.name} was killed and stays so: its code or request was another")
+            self.say(
+                f"night {night.name} was killed, and does not go on: code or options have changed "
+                "since. A new night begins."
+            )
             night.end(now())
         plan = make_plan(
             self._cases,
@@ -150,7 +153,7 @@ class Nightly:
             alarmed={alarm.configuration for alarm in self.ledger.open()},
         )
         if self._lacking:
-            plan.skipped["their data are not on this machine"] = self._lacking
+            plan.skipped[LACKING] = self._lacking
         return journals.begin(now(), commit.commit, commit.dirty, asked, plan)
 
     def _run_cases(self, night: Night) -> None:

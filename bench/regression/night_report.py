@@ -8,20 +8,20 @@ from bench.aggregate.markdown import EMPTY
 from bench.regression.finding import Finding
 from bench.regression.ledger import Ledger
 from bench.regression.measures import Measure, describe
-from bench.regression.plan import Planned
+from bench.regression.plan import Planned, cases_text
 from bench.regression.verdicts import Verdicts
 
 _SHOWN = 20
 
 _TITLES = {
     "regressed": "Regressions (confirmed)",
-    "suspect": "Suspects (not confirmed)",
+    "suspect": "Suspects (could be neither confirmed nor ruled out)",
     "invalid": "Runs that did not finish",
     "env-shift": "Changes of the machine",
-    "underpowered": "Underpowered",
+    "underpowered": "Too noisy to judge",
     "changed": "Changed",
     "improved": "Improved",
-    "ok": "Suspected and not confirmed",
+    "ok": "Suspected, and cleared by fresh runs",
 }
 
 
@@ -32,29 +32,58 @@ def night_report(verdicts: Verdicts, ledger: Ledger) -> str:
     code += " with uncommitted changes" if night.dirty else ""
     parts = [f"# Night of {night.name}", f"{_conclusion(verdicts)}\n\n{code}, {night.asked}"]
     parts += _found(verdicts.findings)
+    parts += _section("What to do", [f"* {step}" for step in next_steps(verdicts)])
     parts += _section("Notes", [f"* {note}" for note in verdicts.notes])
     parts += _section("Ran", list(_ran(verdicts)))
-    parts += _section("Did not run", list(_not_run(verdicts)))
+    parts += _section("Did not run", [f"* {line}" for line in verdicts.night.plan.not_run()])
     parts += _section("What cannot be seen tonight", list(_unseen(verdicts)))
     parts += _section("Alarms so far", list(_alarms(ledger)))
     return "\n\n".join(parts) + "\n"
 
 
 def summary(verdicts: Verdicts) -> str:
-    """Return one line for a terminal."""
-    return _conclusion(verdicts)
+    """Return what a terminal shows: one line, and what to do after an alarm."""
+    return "\n".join([_conclusion(verdicts).replace("*", ""), *next_steps(verdicts)])
+
+
+def next_steps(verdicts: Verdicts) -> list[str]:
+    """Return what follows a confirmed regression; nothing without one."""
+    names = sorted({f.configuration for f in verdicts.findings if f.outcome == "regressed"})
+    if not names:
+        return []
+    means = {mean.configuration: mean for mean in verdicts.means}
+    name, head = names[0], verdicts.night.commit
+    searched = name
+    if mean := means.get(name):
+        searched = sorted(mean.parts)[0]
+        if mean.pair.base.commit and head:
+            searched += f" --good {_short(mean.pair.base.commit)} --bad {_short(head)}"
+    return [
+        f"`python -m bench bisect {searched}`, with this night's options, finds the commit",
+        f"`python -m bench accept {name} --reason …` if the change is wanted: its baseline starts "
+        "again",
+        f"`python -m bench accept {name} --false-alarm --reason …` if nothing is wrong",
+    ]
 
 
 def _conclusion(verdicts: Verdicts) -> str:
+    if not (verdicts.night.plan.planned or verdicts.findings or verdicts.runs):
+        return "No case changed, so none ran."
     counts = Counter(finding.outcome for finding in verdicts.findings)
     paired = sum(len(pair.tonight) for pair in verdicts.pairs)
     compared = f"{paired} of {len(verdicts.runs)} finished runs had a baseline"
+    if verdicts.runs and not paired:
+        compared += ": they begin one, with which the next night is compared"
     if counts["regressed"]:
         cases = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
         named = ", ".join(sorted(cases)[:3])
-        return f"**REGRESSED**: {len(cases)} configurations ({named}). {compared}."
-    failed = f" {len(verdicts.failed)} cases did not finish." if verdicts.failed else ""
-    return f"No regression was confirmed. {compared}.{failed}"
+        more = f" and {len(cases) - 3} more" if len(cases) > 3 else ""
+        return f"**REGRESSED**: {named}{more}. {compared}."
+    failed = f" {cases_text(len(verdicts.failed))} did not finish." if verdicts.failed else ""
+    suspects = counts["suspect"]
+    losses = f"{suspects} suspected loss{'' if suspects == 1 else 'es'}"
+    left = f" {losses} could not be confirmed or ruled out." if suspects else ""
+    return f"No regression was confirmed. {compared}.{left}{failed}"
 
 
 def _found(findings: Sequence[Finding]) -> Iterator[str]:
@@ -85,19 +114,6 @@ def _cell(one: Planned) -> str:
     return f"{one.reason}: {one.why}".replace("|", "\\|").replace("\n", " ")
 
 
-def _not_run(verdicts: Verdicts) -> Iterator[str]:
-    plan = verdicts.night.plan
-    if plan.unchanged:
-        yield f"* {_cases(plan.unchanged)}: nothing changed, so nothing can have regressed"
-    if plan.over_budget:
-        longest = sum(one.seconds for one in plan.over_budget)
-        yield f"* {_cases(len(plan.over_budget))}: over the budget, {longest:.0f} s more"
-    for reason, count in plan.skipped.items():
-        yield f"* {_cases(count)}: {reason}"
-    for case, problem in list(plan.problems.items())[:_SHOWN]:
-        yield f"* `{case}`: {problem}"
-
-
 def _unseen(verdicts: Verdicts) -> Iterator[str]:
     """Yield what a regression could hide in: no baseline, no spread, a shift, a large MDE."""
     for why, names in _grouped(verdicts.without).items():
@@ -111,24 +127,24 @@ def _unseen(verdicts: Verdicts) -> Iterator[str]:
             for screen in verdicts.screens
         )
         yield (
-            f"* {tests} tests of numbers with noise: at most {expected:.1g} false alarms a night "
-            "are expected, if noise is independent between runs"
+            f"* {tests} tests of values that vary from run to run: {expected:.1g} false alarms are "
+            "expected a night, if runs vary independently of each other"
         )
 
 
 def _blind(measure: Measure, quantity: str, findings: Sequence[Finding]) -> Iterator[str]:
     shifted = [f for f in findings if f.outcome == "env-shift"]
     if shifted:
-        yield f"* {quantity}: {len(shifted)} speeds are not judged ({shifted[0].method})"
+        yield f"* {quantity}: not judged for {len(shifted)} configurations ({shifted[0].method})"
     effects = sorted((f.mde, f.configuration) for f in findings if not math.isnan(f.mde))
     wide = [one for one in effects if one[0] > measure.delta]
     if wide:
         least = describe(measure, effects[0][0]) if math.isfinite(effects[0][0]) else EMPTY
         most = describe(measure, wide[-1][0]) if math.isfinite(wide[-1][0]) else "any size"
         yield (
-            f"* {quantity}: {len(wide)} of {len(findings)} configurations would not show a loss of "
-            f"{describe(measure, measure.delta)} (95 % power at {least} to {most}; widest "
-            f"`{wide[-1][1]}`)"
+            f"* {quantity}: a loss of {describe(measure, measure.delta)} would not be seen in "
+            f"{len(wide)} of {len(findings)} configurations (the smallest seen 19 times in 20, its "
+            f"MDE: {least} to {most}, of `{wide[-1][1]}`); more runs make it smaller"
         )
 
 
@@ -136,7 +152,8 @@ def _alarms(ledger: Ledger) -> Iterator[str]:
     yield f"{ledger.precision()}."
     for alarm in ledger.open():
         what = f"`{alarm.configuration}` {alarm.quantity}"
-        yield f"* open since {alarm.raised[:10]}: {what} (head {_short(alarm.head)})"
+        span = f"worse at {_short(alarm.head)} than at {_short(alarm.base)}"
+        yield f"* open since {alarm.raised[:10]}: {what}, {span}"
 
 
 def _grouped(reasons: dict[str, str]) -> dict[str, list[str]]:
@@ -144,10 +161,6 @@ def _grouped(reasons: dict[str, str]) -> dict[str, list[str]]:
     for name, why in reasons.items():
         groups.setdefault(why, []).append(name)
     return groups
-
-
-def _cases(count: int) -> str:
-    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def _short(commit: str | None) -> str:

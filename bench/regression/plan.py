@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
@@ -21,6 +21,11 @@ Reason = Literal["finished", "canary", "stale", "new", "rotation"]
 
 _UNKNOWN_SECONDS = 60.0
 _DAY = 86400.0
+_SHOWN = 20
+
+LACKING = "their data are missing (python -m bench data list says how to get them)"
+"""Why cases do not run whose data are not on this machine."""
+
 _ORDER: tuple[Reason, ...] = ("finished", "canary", "stale", "new", "rotation")
 
 
@@ -78,6 +83,30 @@ class Plan:
         """Return the expected duration."""
         return sum(planned.seconds for planned in self.planned)
 
+    def not_run(self) -> Iterator[str]:
+        """Yield lines on what does not run, and why."""
+        if self.unchanged:
+            yield f"{cases_text(self.unchanged)}: nothing changed, so nothing can have regressed"
+        if self.over_budget:
+            more = sum(one.seconds for one in self.over_budget)
+            beyond = cases_text(len(self.over_budget))
+            yield f"{beyond}: beyond --budget, which would have to be {more:.0f} s larger"
+        for reason, count in self.skipped.items():
+            yield f"{cases_text(count)}: {reason}"
+        for case, problem in list(self.problems.items())[:_SHOWN]:
+            yield f"`{case}`: {problem}"
+        if len(self.problems) > _SHOWN:
+            yield f"… and {len(self.problems) - _SHOWN} more"
+
+
+def cases_text(count: int) -> str:
+    """Return a number of cases in words.
+
+    >>> cases_text(1), cases_text(2)
+    ('1 case', '2 cases')
+    """
+    return f"{count} case{'' if count == 1 else 's'}"
+
 
 def make_plan(
     cases: Iterable[Case],
@@ -123,7 +152,7 @@ def make_plan(
         record, why = finished.look_up(job)
         if record is not None and why is None:
             if worse.get(case.configuration, job.code.hash) != job.code.hash:
-                why = "its alarm is open, and its code is not what it was then"
+                why = "its alarm is open, and its code has changed since"
                 wanted.append(Planned(case, "stale", why, costs.of(case, record), 1.0))
             elif (case.id, record.finished) in compared:
                 unchanged.append((case, record))
@@ -144,7 +173,7 @@ def make_plan(
 
 
 def _compared(case: Case, record: Record) -> Planned:
-    why = f"a session ran it at {record.finished}: compared, and not run again"
+    why = f"a session ran it at {record.finished}: it is compared, and not run again"
     return Planned(case, "finished", why, 0.0, 1.0, record.finished)
 
 
@@ -153,6 +182,8 @@ def _job(case: Case, finder: Finder, plan: Plan) -> Job | None:
         return finder.job(case)
     except CaseSkipped as skip:
         reason = f"{skip.missing} not found" if skip.missing else str(skip)
+        if skip.missing.startswith("weights"):
+            reason += " (name their folder with --weights-dir)"
         plan.skipped[reason] = plan.skipped.get(reason, 0) + 1
     except (DatasetError, WeightsError) as error:
         plan.problems[case.id] = str(error)
@@ -202,7 +233,7 @@ def _canaries(unchanged: Sequence[tuple[Case, Record]], costs: _Costs, count: in
             models.add(case.model)
             first.append((case, record))
     rest = [pair for pair in ordered if pair not in first]
-    why = "unchanged: shows whether the machine is"
+    why = "unchanged: shows whether the machine changed"
     return [
         Planned(case, "canary", why, costs.of(case, record), 1.0)
         for case, record in [*first, *rest][:count]
@@ -221,7 +252,7 @@ def _rotation(
     turns = []
     for case, record in ordered[:count]:
         age = _days(record.finished, now)
-        why = f"unchanged: its turn, {age:.0f} days after its last run"
+        why = f"unchanged: its turn to run again, after {age:.0f} days"
         turns.append(Planned(case, "rotation", why, costs.of(case, record), 0.01 * (1 + age)))
     return turns
 

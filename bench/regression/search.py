@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.case import Case
 from bench.regression.baselines import run_of
-from bench.regression.bisection import Bisection, BisectionError, touch_prior
+from bench.regression.bisection import CONFIDENCE, Bisection, BisectionError, touch_prior
 from bench.regression.code_tree import (
     CodeTreeError,
     changed_files,
@@ -17,7 +17,7 @@ from bench.regression.code_tree import (
     git,
     tree_of,
 )
-from bench.regression.compare import values_at
+from bench.regression.compare import recorded, values_at
 from bench.regression.confirmation import FIRST_REPLICATE
 from bench.regression.fresh import run_fresh
 from bench.regression.measures import QUALITY, SPEED, Measure
@@ -101,10 +101,9 @@ class Search:
                 search.skip(commit)
             else:
                 search.add(commit, value)
-                shown = float(self.question.measure.restore(value))
                 self._say(
-                    f"{commit[:10]}  {shown:.4g}  likeliest {search.suspects[-1][:10]} "
-                    f"({100 * search.confidence:.0f} %)"
+                    f"{commit[:10]}  {self._text(value)}  so far likeliest: "
+                    f"{search.suspects[-1][:10]} ({100 * search.confidence:.0f} %)"
                 )
             self._keep(search)
         return search
@@ -117,13 +116,16 @@ class Search:
         question = self.question
         commits = commits_between(question.good, question.bad)
         if not commits:
-            raise BisectionError("wanted commits between good and bad, found none: they are equal")
+            raise BisectionError(
+                "--good and --bad are the same commit: wanted a later --bad, where it is worse."
+            )
         changed = {commit: changed_files(commit) for commit in commits}
         prior = touch_prior([self._touches(files) for files in changed.values()])
+        touching = sum(map(self._touches, changed.values()))
+        self._say(f"{len(commits)} commits, of which {touching} touch files of the case")
         levels = {side: self._level(getattr(question, side)) for side in ("good", "bad")}
         good, bad = (float(np.mean(levels[side])) for side in ("good", "bad"))
-        self._say(f"{len(commits)} commits, {sum(map(self._touches, changed.values()))} of them "
-                  "touch files of the case")  # fmt: skip
+        self._check_loss(good, bad)
         spread = [value - np.mean(side) for side in levels.values() for value in side]
         degrees = max(len(spread) - 2, 1)
         deviation = math.sqrt(float(np.sum(np.square(spread))) / degrees)
@@ -132,6 +134,22 @@ class Search:
         search = Bisection(commits, prior, good, bad, deviation, float(degrees + 3))
         self._keep(search)
         return search
+
+    def _check_loss(self, good: float, bad: float) -> None:
+        """Say what the two ends have; refuse a search for a loss that is none."""
+        question, ends = self.question, (self._text(good), self._text(bad))
+        self._say(f"good {question.good[:10]}  {ends[0]}\nbad  {question.bad[:10]}  {ends[1]}")
+        if not bad < good:
+            raise BisectionError(
+                f"{question.quantity} is not worse at {question.bad[:10]} ({ends[1]}) than at "
+                f"{question.good[:10]} ({ends[0]}): there is no loss to search for. Name other "
+                "commits with --good and --bad, or another --quantity."
+            )
+
+    def _text(self, value: float) -> str:
+        """Return a value on the scale of the tests as it is recorded."""
+        name, level = self.question.quantity, float(self.question.measure.restore(value))
+        return Quantity(name).text(recorded(name, level))
 
     def _touches(self, files: Sequence[str]) -> bool:
         return any(file in self._depends or file.startswith(_ALWAYS) for file in files)
@@ -142,7 +160,7 @@ class Search:
         values = [value for value in values if not math.isnan(value)]
         if not values:
             raise BisectionError(
-                f"wanted a commit that runs, found that {commit[:10]} does not: name another"
+                f"Wanted a commit that runs, found that {commit[:10]} does not: name another."
             )
         return values
 
@@ -182,4 +200,6 @@ def answer(search: Bisection, root: Path, files: Mapping[str, Sequence[str]] | N
         said = git(root, "show", "--no-patch", "--format=%h %ad %an: %s", "--date=short", commit)
         changed = (files or {}).get(commit) or changed_files(commit, root)
         lines += [f"  {said}", f"    {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}"]
+    if search.confidence < CONFIDENCE:
+        lines.append(f"Wanted {100 * CONFIDENCE:.0f} %: runs differ too little for more certainty.")
     return "\n".join(lines)

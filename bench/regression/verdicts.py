@@ -108,10 +108,12 @@ def judge(
     verdicts.screens = [*screens, *screen_dataset_means(verdicts.means)]
     if moved:
         verdicts.notes.append(
-            f"ENV-SHIFT: the canaries' speeds moved by {100 * shift:+.1f} %, so no speed is judged"
+            f"ENV-SHIFT: unchanged cases (canaries) moved by {100 * shift:+.1f} % in speed: the "
+            "machine changed, and no speed is judged tonight"
         )
     verdicts.notes += [
-        f"ENV-SHIFT: the canary {pair.series.configuration} has other scores with the same code"
+        f"ENV-SHIFT: {pair.series.configuration} has other scores with the same code: the machine "
+        "or its libraries changed"
         for pair in canaries
         if pair.fixed and any(abs(f.loss) > _ROUNDING for f in fixed_findings(pair))
     ]
@@ -216,7 +218,7 @@ def _confirm(verdicts: Verdicts, cases: Mapping[str, Case], bench: Bench, say: S
         findings = [finding for finding in screened[name] if finding.outcome != "suspect"]
         if suspects:
             which = ", ".join(finding.quantity for finding in suspects)
-            say(f"suspect: {name} ({which}); running both sides")
+            say(f"suspect: {name} ({which}); running the baseline's code and this one in turn")
             findings += confirm(bench, parts[name], pairs[name], suspects, verdicts.screens)
         verdicts.night.find([finding for finding in findings if _worth(finding)])
         for finding in findings:

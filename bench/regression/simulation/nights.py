@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bench.regression.confirm import Block, check_block, run_order, two_modes
 from bench.regression.detectable import block_levels, minimum_effect, plan_runs
-from bench.regression.measures import BLOCKS, QUALITY, SPEED, Array, Measure
+from bench.regression.measures import BLOCKS, DATASET_MEAN, QUALITY, SPEED, Array, Measure
 from bench.regression.robust import row_median
 from bench.regression.screen import (
     Baseline,
@@ -17,12 +17,13 @@ from bench.regression.screen import (
     fit_baseline,
     screen,
 )
+from bench.regression.simulation.datasets import Datasets
 from bench.regression.simulation.noise import NIGHT, Cases, Noise
 
-WINDOW = {QUALITY.name: 12, SPEED.name: 14}
+WINDOW = {QUALITY.name: 12, DATASET_MEAN.name: 12, SPEED.name: 14}
 """Baseline runs of a case."""
 
-TONIGHT = {QUALITY.name: 2, SPEED.name: 1}
+TONIGHT = {QUALITY.name: 2, DATASET_MEAN.name: 2, SPEED.name: 1}
 """Tonight's runs of a case."""
 
 CANARIES = 30
@@ -87,15 +88,15 @@ def quiet_nights(
     for _ in range(nights):
         night = _Night(noise, measure, cases, random)
         suspects = np.flatnonzero(night.screened.suspect)
+        suspects, runs = night.gated(suspects)
         alarms = 0
         if len(suspects) and not night.shifted:
-            runs = plan_runs(measure, night.baseline.take(suspects), night.ran[suspects])
             passed, used = night.confirm(suspects, runs)
             alarms, tally.runs = int(passed.sum()), tally.runs + used
         tally.nights += 1
         tally.shifted += night.shifted
         tally.tests += cases
-        tally.suspects += len(suspects)
+        tally.suspects += int(night.screened.suspect.sum())
         tally.alarms += alarms
         tally.alarming += alarms > 0
         tally.alarmed.append(alarms > 0)
@@ -156,7 +157,8 @@ class _Night:
     ) -> None:
         self.measure, self.speed = measure, measure.scale == "log"
         window, tonight = WINDOW[measure.name], TONIGHT[measure.name]
-        self.cases = Cases(noise, measure, cases, random, series=tonight)
+        simulated = Datasets if measure.name == DATASET_MEAN.name else Cases
+        self.cases: Cases | Datasets = simulated(noise, measure, cases, random, series=tonight)
         self.canaries = max(1, min(CANARIES, cases // 4)) if self.speed else 0
         values = self._history(window, random)
         self.baseline: Baseline = fit_baseline(measure, values)
@@ -193,6 +195,16 @@ class _Night:
             speed += random.choice([-1, 1]) * random.uniform(0.02, 0.10)
         return float(speed)
 
+    def gated(self, suspects: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the suspects that are confirmed, and planned runs of a side in a block of each."""
+        baseline, ran = self.baseline.take(suspects), self.ran[suspects]
+        runs = plan_runs(self.measure, baseline, ran)
+        if np.isinf(self.measure.max_mde):
+            return suspects, runs
+        effects = minimum_effect(self.measure, baseline, runs, ran)
+        seen = effects <= self.measure.max_mde * self.measure.step(baseline.center)
+        return suspects[seen], runs[seen]
+
     def confirm(
         self, suspects: NDArray[np.int64], runs: NDArray[np.int64]
     ) -> tuple[NDArray[np.bool_], int]:
@@ -215,7 +227,7 @@ class _Night:
         return passed & ~two_modes(base, step) & ~two_modes(head, step), used
 
 
-def _block(cases: Cases, runs: NDArray[np.int64], effect: Array) -> tuple[Array, Array]:
+def _block(cases: Cases | Datasets, runs: NDArray[np.int64], effect: Array) -> tuple[Array, Array]:
     """Return runs of base and head ``(N, n)`` in their alternating order, NaN beyond ``runs``."""
     most = int(runs.max())
     head = np.array([side == "B" for side in run_order(most)])

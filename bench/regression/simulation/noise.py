@@ -57,6 +57,7 @@ FAMILIES = (
     Noise("t4", "Student t, 4 degrees of freedom", tails=4),
     Noise("outliers", "1 % of the runs far worse", outliers=0.01),
     Noise("unequal", "deviations differ between cases, log sd .5", spread=0.5),
+    Noise("small categories", "deviations differ, log sd 1: some vary by points", spread=1.0),
     Noise("autocorrelated", "AR(1) with .3", correlation=0.3),
     Noise("shifts", "the machine is 2–10 % off on one night of 20", shifts=0.05),
     Noise("missing", "10 % of the runs missing", missing=0.1),
@@ -78,7 +79,7 @@ FAMILIES = (
 def concerns(noise: Noise, measure: Measure) -> bool:
     """Return whether a family says something about a measure that another one does not."""
     if measure.scale == "log":
-        return not noise.ceiling
+        return not noise.ceiling and noise.spread < 1  # speeds of processes are more alike
     return not noise.modes and (noise.name == "all" or not noise.shifts)
 
 

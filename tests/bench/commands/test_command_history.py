@@ -52,6 +52,13 @@ def test_history_for_otava_has_a_line_for_each_run(results, capsys):
     assert [float(row["single_scale.image_auroc"]) for row in rows] == [0.95, 0.96, 0.91]
 
 
+def test_mistakes_are_named(results, capsys):
+    assert main(["history", NAME, "--picture", "history.txt", "--results-dir", str(results)]) == 2
+    assert "ends in .png" in capsys.readouterr().err
+    assert main(["history", NAME, "--quantity", "auroc", "--results-dir", str(results)]) == 2
+    assert "single_scale.image_auroc" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [["history"], ["accept", "--reason", "new data"]])
 def test_a_mistyped_case_is_met_with_the_nearest(results, capsys, command):
     name = NAME.replace("woven", "wovn")
@@ -75,7 +82,7 @@ def test_to_accept_a_mean_is_to_accept_its_categories(tmp_path, capsys):
     mean = NAME.replace("woven", "mean_of_2")
     Ledger(tmp_path).raise_alarm(Alarm(mean, "single_scale.image_auroc", 0.01))
     assert main(["accept", mean, "--reason", "new data", "--results-dir", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.count("a new baseline segment") == 2
+    assert capsys.readouterr().out.count("its baseline starts again") == 2
     assert [alarm.verdict for alarm in Ledger(tmp_path).alarms] == ["accepted"]
     left = Baselines(tmp_path)
     names = [run.series.configuration for run in left.runs]

@@ -4,8 +4,25 @@ import ast
 
 import pytest
 
-from bench.perf.planted import _DECOY
+from bench.perf.planted import _DECOY, merged_page
 from bench.perf.plants import KINDS, PLANTS
+
+
+def row(title, code):
+    return [title, "3", code, "none", "yes", "–", "abc1234"]
+
+
+def test_a_page_keeps_its_text_and_the_rows_that_were_not_run_again():
+    first = merged_page("", [row("a", "0"), row("b", "10")])
+    page = merged_page(first + "\nNotes.\n", [row("b", "0"), row("c", "10")])
+    assert page.startswith("# Planted regressions\n")
+    assert page.endswith("\n\nNotes.\n")
+    rows = [line.split("|")[1:4:2] for line in page.splitlines() if line.startswith("| ")]
+    assert [[cell.strip() for cell in cells] for cells in rows[1:]] == [
+        ["a", "0"],
+        ["b", "0"],
+        ["c", "10"],
+    ]
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.title)

@@ -149,6 +149,7 @@ def test_a_gated_session_fails_on_a_regression_and_says_which_metric(clone):
     assert f"{CASE}: regressed" in gated.stdout
     assert "score.pixel_auroc" in gated.stdout
     assert "loss +" in gated.stdout
+    assert "python -m bench accept" in gated.stdout
     assert alarms(clone) == []  # a gate adds nothing to the ledger
     night = clone.night()  # what the session ran is compared, and alarms
     assert night.returncode == 10

@@ -1,12 +1,14 @@
 """A small version of what `python -m bench simulate` shows whole."""
 
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 import pytest
 
 from bench.__main__ import main
-from bench.regression.measures import QUALITY, SPEED
+from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED
+from bench.regression.simulation.datasets import CATEGORIES, Datasets
 from bench.regression.simulation.nights import detections, quiet_nights
 from bench.regression.simulation.noise import FAMILIES, Cases, Noise
 from bench.regression.simulation.searches import COMMITS, net_drifts, search_commits
@@ -34,6 +36,39 @@ def test_nights_without_a_change_are_silent_and_drops_are_caught(measure, rng):
     at_delta, at_minimum = detections(TOGETHER, measure, 400, 2, rng)
     assert at_delta.power > 0.93
     assert at_minimum.power == pytest.approx(0.95, abs=0.05)
+
+
+def test_the_mean_of_a_dataset_shows_a_smaller_loss(rng):
+    normal = FAMILIES[0]
+    quiet = quiet_nights(normal, DATASET_MEAN, 66, 30, rng)
+    assert quiet.alarms == 0
+    assert quiet.suspects > 0
+    at_delta, at_minimum = detections(normal, DATASET_MEAN, 150, 2, rng)
+    assert at_delta.tried > 100
+    assert at_delta.power > 0.93
+    assert at_minimum.power == pytest.approx(0.95, abs=0.05)
+
+
+def test_a_mean_that_varies_too_much_gates_nothing(rng):
+    wild = Noise("wild", "", spread=1.5)
+    loose = replace(DATASET_MEAN, alpha_screen=0.4, alpha_confirm=0.2)
+    assert quiet_nights(wild, loose, 30, 5, rng).alarms == 0
+    assert quiet_nights(wild, replace(loose, max_mde=inf), 30, 5, rng).alarms > 0
+    at_delta, _ = detections(wild, DATASET_MEAN, 30, 2, rng)
+    assert at_delta.tried == 0
+
+
+def test_a_mean_is_of_the_noise_of_its_categories(rng):
+    datasets = Datasets(Noise("x", "", missing=0.1), DATASET_MEAN, 300, rng)
+    before = DATASET_MEAN.restore(datasets.run(40, missing=0.0))
+    after = DATASET_MEAN.restore(datasets.run(40, effect=0.1))
+    assert np.isnan(after).mean() == pytest.approx(0.1, abs=0.01)
+    category = Cases(Noise("x", ""), QUALITY, 300, rng)
+    spread = QUALITY.restore(category.run(40)).std(1).mean()
+    assert before.std(1).mean() == pytest.approx(spread / CATEGORIES**0.5, rel=0.1)
+    center = DATASET_MEAN.transform(before.mean(1))
+    lost = before.mean(1) - np.nanmean(after, 1)
+    assert lost == pytest.approx(DATASET_MEAN.size(center, 0.1), abs=0.001)
 
 
 def test_loose_levels_do_alarm(rng):

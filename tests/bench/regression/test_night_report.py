@@ -1,0 +1,75 @@
+"""The page of a night says what to do next, in whole sentences."""
+
+from dataclasses import replace
+
+import pytest
+from fake_records import make
+
+from bench.regression.baselines import run_of
+from bench.regression.compare import Pair
+from bench.regression.dataset_means import DatasetMean
+from bench.regression.finding import Finding
+from bench.regression.journal import Night
+from bench.regression.ledger import Alarm, Ledger
+from bench.regression.night_report import night_report, summary
+from bench.regression.plan import LACKING, Plan, Planned
+from bench.regression.verdicts import Verdicts
+
+NAME = "rd_resnet18-surface.woven-default-pretrained"
+MEAN = NAME.replace("woven", "mean_of_2")
+QUANTITY = "single_scale.image_auroc"
+
+
+@pytest.fixture
+def verdicts(tmp_path):
+    night = Night("2026-01-02", tmp_path / "x.jsonl", "2026-01-02", "c" * 40, False, "all", Plan())
+    return Verdicts(night)
+
+
+def found(name, outcome):
+    return Finding(name, QUANTITY, outcome, 0.95, 0.91, 0.04, method="6 fresh runs of either side")
+
+
+def test_an_alarm_comes_with_the_commands_that_follow_it(verdicts, tmp_path):
+    verdicts.night.findings.append(found(NAME, "regressed"))
+    ledger = Ledger(tmp_path)
+    ledger.raise_alarm(Alarm(NAME, QUANTITY, 0.04, base="b" * 40, head="c" * 40))
+    page, said = night_report(verdicts, ledger), summary(verdicts)
+    for text in (page, said):
+        assert f"python -m bench bisect {NAME}" in text
+        assert f"accept {NAME} --reason" in text
+        assert f"accept {NAME} --false-alarm" in text
+    assert said.startswith(f"REGRESSED: {NAME}.")
+    assert "worse at cccccccccccc than at bbbbbbbbbbbb" in page
+
+
+def test_a_night_without_changes_says_so(verdicts):
+    assert summary(verdicts) == "No case changed, so none ran."
+
+
+def test_a_mean_is_bisected_by_one_of_its_categories(verdicts):
+    records = [make(data=f"surface.{name}") for name in ("grid", "woven")]
+    run = replace(run_of(records[0]), commit="b" * 40)
+    whole = Pair(replace(run.series, configuration=MEAN), [run], [run], fixed=False)
+    verdicts.means = [DatasetMean([record.case for record in records], whole)]
+    verdicts.night.findings.append(found(MEAN, "regressed"))
+    searched = f"bisect {NAME.replace('woven', 'grid')} --good {'b' * 12} --bad {'c' * 12}"
+    assert searched in summary(verdicts)
+    assert f"accept {MEAN} --reason" in summary(verdicts)
+
+
+def test_a_quiet_night_says_what_is_left(verdicts, tmp_path):
+    case = make().case
+    verdicts.night.findings += [found(NAME, "suspect"), found(MEAN, "ok")]
+    verdicts.failed, verdicts.runs = [make(status="failed")], [run_of(make())]
+    plan = verdicts.night.plan
+    plan.over_budget = [Planned(case, "new", "never finished", 90.0, 1.0)]
+    plan.unchanged, plan.skipped[LACKING] = 2, 1
+    page = night_report(verdicts, Ledger(tmp_path))
+    assert "No regression was confirmed. 0 of 1 finished runs had a baseline: they begin" in page
+    assert "1 suspected loss could not be confirmed or ruled out." in page
+    assert "1 case did not finish." in page
+    assert "bisect" not in page
+    assert "* 2 cases: nothing changed" in page
+    assert "1 case: beyond --budget, which would have to be 90 s larger" in page
+    assert "python -m bench data list" in page
