@@ -107,6 +107,8 @@ def _table(
     headings.append(say("Model"))
     if any(best):
         notes.term(say("Bold"), glossary.of_bold())
+    if any(name_of(row) != row.label for row in rows):
+        notes.term("scratch", glossary.of_scratch())
     ranking = ranked.table.study.ranking_metric
     for metric, note in zip(metrics, shared, strict=True):
         meaning = glossary.of_metric(metric, ranks=metric is ranking)
