@@ -76,6 +76,12 @@ _HEADINGS = {
     "Runs": "실행",
     "Notes": "주석",
     "What the columns mean": "열의 뜻",
+    "Behind a model's name: from random weights, where it has pretrained ones too.": (
+        "모델 이름 뒤에 붙으며, 사전학습 가중치가 있는 모델을 무작위 가중치에서 시작했음을 뜻함."
+    ),
+    "The share of its recipe's whole training that a run had; at 100 % it may rank.": (
+        "레시피의 전체 학습 중 실제로 한 비율. 100 %여야 순위를 매길 수 있음."
+    ),
     "Bold": "굵은 글씨",
     "Ranks: {method}.": "순위: {method}.",
     "Profile": "프로필",

@@ -71,8 +71,9 @@ def _lines(run: "Run", earlier: "Sequence[Record]") -> Iterator[str]:
 def _metrics(record: "Record") -> Iterator[str]:
     """Yield a block of metrics for each head, with the 95 % interval over images."""
     from bench.metrics.catalog import METRICS
+    from bench.report.metric_order import metrics_in_order
 
-    for head, values in record.metrics.items():
+    for head, values in metrics_in_order(record).items():
         yield from ("", f"{head}")
         for name, value in values.items():
             metric = METRICS.get(name)

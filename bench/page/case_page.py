@@ -18,6 +18,7 @@ from bench.page.markup import document, element, printable
 from bench.page.source import Source, page_name, replicates_of
 from bench.page.words import Words, words
 from bench.record import Record
+from bench.report.metric_order import metrics_in_order
 from bench.report.paired_runs import Run
 from bench.report.repeat import repeat_command
 from bench.studies import ranking_of
@@ -85,7 +86,7 @@ def _error(record: Record, t: Words) -> Element | None:
 
 def _metrics(record: Record, t: Words) -> Iterator[Element]:
     """Yield a table of metrics for each head, with the interval and the reason of what is empty."""
-    for head, values in record.metrics.items():
+    for head, values in metrics_in_order(record).items():
         rows = element("tbody")
         for name, value in values.items():
             metric = METRICS.get(name)

@@ -6,7 +6,7 @@ process on a CPU, which other processes do not add to; the first column has what
 cost once.
 
 10,000 records on a 2-core AMD EPYC, second column: tables 1.9 s, page 1.4 s; each a row of its own:
-tables 3.6 s, page 2.8 s.
+tables 3.8 s, page 2.8 s.
 """
 
 import argparse

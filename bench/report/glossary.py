@@ -86,6 +86,16 @@ def of_seeds() -> str:
     )
 
 
+def of_scratch() -> str:
+    """Return what the word behind a model's name means."""
+    return say("Behind a model's name: from random weights, where it has pretrained ones too.")
+
+
+def of_budget() -> str:
+    """Return what the share of a budget is of."""
+    return say("The share of its recipe's whole training that a run had; at 100 % it may rank.")
+
+
 def of_bold() -> str:
     """Return what bold means."""
     return say("The best mean of the ranked rows, where no other shows the same.")

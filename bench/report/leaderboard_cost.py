@@ -58,7 +58,8 @@ def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
         lines.append(
             [name_of(row), EMPTY if share is None else percent(share), *cells, seeds_of(row)]
         )
-    headings = [say("Model"), say("Own budget"), *([say("Images seen")] if fit else [])]
+    budget = notes.term(say("Own budget"), glossary.of_budget())
+    headings = [say("Model"), budget, *([say("Images seen")] if fit else [])]
     headings += [notes.term(say(COST_COLUMNS[n][0]), glossary.of_measurement(n)) for n in columns]
     if columns:
         yield table([*headings, say("Seeds")], lines, words=(0,))

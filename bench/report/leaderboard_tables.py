@@ -107,6 +107,8 @@ def _table(
     headings.append(say("Model"))
     if any(best):
         notes.term(say("Bold"), glossary.of_bold())
+    if any(name_of(row) != row.label for row in rows):
+        notes.term("scratch", glossary.of_scratch())
     ranking = ranked.table.study.ranking_metric
     for metric, note in zip(metrics, shared, strict=True):
         meaning = glossary.of_metric(metric, ranks=metric is ranking)
@@ -165,7 +167,8 @@ def _cell(
         return text + notes.mark(_why_empty(row, head, metric))
     if metric.text(value.mean) == best:
         text = bold(text)
-    return text + notes.mark(*(note for note in _notes(row, head, metric) if note != shared))
+    own = [note for note in _notes(row, head, metric) if note != shared]
+    return text + notes.mark(*own) if own else text
 
 
 def _notes(row: Row, head: str, metric: Metric) -> list[str]:
@@ -178,6 +181,8 @@ def _notes(row: Row, head: str, metric: Metric) -> list[str]:
 
 def _shared_note(rows: Sequence[Row], position: int, metric: Metric) -> str:
     """Return a note that every value of a column has; it stands at the heading."""
+    if not any(row.has_notes for row in rows):
+        return ""
     values = [row for row in rows if row.metric(row.heads[position], metric.name)]
     found = [tuple(_notes(row, row.heads[position], metric)) for row in values]
     return found[0][0] if found and len(set(found)) == 1 and len(found[0]) == 1 else ""
