@@ -32,7 +32,9 @@ def night_report(verdicts: Verdicts, ledger: Ledger) -> str:
     code += " with uncommitted changes" if night.dirty else ""
     parts = [f"# Night of {night.name}", f"{_conclusion(verdicts)}\n\n{code}, {night.asked}"]
     parts += _found(verdicts.findings)
-    parts += _section("What to do", [f"* {step}" for step in next_steps(verdicts)])
+    parts += _section(
+        "What to do", [f"* `{command}` {what}" for command, what in next_steps(verdicts)]
+    )
     parts += _section("Notes", [f"* {note}" for note in verdicts.notes])
     parts += _section("Ran", list(_ran(verdicts)))
     parts += _section("Did not run", [f"* {line}" for line in verdicts.night.plan.not_run()])
@@ -43,11 +45,12 @@ def night_report(verdicts: Verdicts, ledger: Ledger) -> str:
 
 def summary(verdicts: Verdicts) -> str:
     """Return what a terminal shows: one line, and what to do after an alarm."""
-    return "\n".join([_conclusion(verdicts).replace("*", ""), *next_steps(verdicts)])
+    steps = [f"  {command}\n    {what}" for command, what in next_steps(verdicts)]
+    return "\n".join([_conclusion(verdicts).replace("*", ""), *steps])
 
 
-def next_steps(verdicts: Verdicts) -> list[str]:
-    """Return what follows a confirmed regression; nothing without one."""
+def next_steps(verdicts: Verdicts) -> list[tuple[str, str]]:
+    """Return commands that follow a confirmed regression, and what each does; none without one."""
     names = sorted({f.configuration for f in verdicts.findings if f.outcome == "regressed"})
     if not names:
         return []
@@ -59,10 +62,12 @@ def next_steps(verdicts: Verdicts) -> list[str]:
         if mean.pair.base.commit and head:
             searched += f" --good {_short(mean.pair.base.commit)} --bad {_short(head)}"
     return [
-        f"`python -m bench bisect {searched}`, with this night's options, finds the commit",
-        f"`python -m bench accept {name} --reason …` if the change is wanted: its baseline starts "
-        "again",
-        f"`python -m bench accept {name} --false-alarm --reason …` if nothing is wrong",
+        (f"python -m bench bisect {searched}", "finds the commit; give it this night's options"),
+        (
+            f"python -m bench accept {name} --reason …",
+            "if that is wanted: a new baseline begins",
+        ),
+        (f"python -m bench accept {name} --false-alarm --reason …", "if nothing is wrong"),
     ]
 
 
