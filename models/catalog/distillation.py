@@ -61,7 +61,8 @@ _LARGE_STUDENT_IMAGES = 800
 """Budget of the smoke profile for students of ResNet50's shape: one for all, so that they compare.
 
 They take 13 to 16 GFLOP an image of 128 px, others 3 to 4. With 2,000 images, rd_convnext_adapted
-took five of the first command's eight minutes on two cores without AVX-512.
+took five of the first command's eight minutes on two cores without AVX-512, and found no more: from
+random weights, its pixel AUROC on surface.woven is 76.5 % with 800 and with 2,000 images.
 """
 
 _EFFICIENTAD = Recipe(
