@@ -8,7 +8,7 @@ from bench.commands.command import CommandError
 from bench.commands.record_files import RECORDS
 
 if TYPE_CHECKING:
-    from bench.report.paired_runs import Run
+    from bench.report.finished_run import Run
 
 _SUFFIXES = {".pth", ".pt", ".pt2", ".onnx"}
 
@@ -55,7 +55,7 @@ def runs_of(runs: "Sequence[Run]", case: str, profile: str | None = None) -> "li
 
 def read_runs(files: Sequence[Path]) -> "list[Run]":
     """Return every run of files of records."""
-    from bench.report.paired_runs import Run
+    from bench.report.finished_run import Run
     from bench.store import read_records
 
     return [Run(record, file) for file in files for record in read_records([file])]

@@ -34,7 +34,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
-    from bench.report.paired_runs import ComparisonError, compare_runs, find_runs
+    from bench.report.finished_run import ComparisonError
+    from bench.report.paired_runs import compare_runs, find_runs
 
     files = records_of(options)
     try:

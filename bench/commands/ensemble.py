@@ -15,7 +15,7 @@ from datasets_lib.atomic import atomic_path
 if TYPE_CHECKING:
     from bench.ensemble.choose import Choice
     from bench.ensemble.members import Panel
-    from bench.report.paired_runs import Run
+    from bench.report.finished_run import Run
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -11,7 +11,7 @@ from bench.commands.record_files import add_records, records_of
 
 if TYPE_CHECKING:
     from bench.record import Record
-    from bench.report.paired_runs import Run
+    from bench.report.finished_run import Run
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARK_LENGTH = 40

@@ -14,7 +14,7 @@ from torch import Tensor
 from bench.aggregate.frame import comparable_runs
 from bench.metrics.standardization import center_and_spread, standardized
 from bench.record import Record
-from bench.report.paired_runs import Run
+from bench.report.finished_run import Run
 from bench.study import first_head, task_of
 from models.catalog import MODELS
 

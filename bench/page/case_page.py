@@ -18,8 +18,8 @@ from bench.page.markup import document, element, printable
 from bench.page.source import Source, page_name, replicates_of
 from bench.page.words import Words, words
 from bench.record import Record
+from bench.report.finished_run import Run
 from bench.report.metric_order import metrics_in_order
-from bench.report.paired_runs import Run
 from bench.report.repeat import repeat_command
 from bench.studies import ranking_of
 from bench.study import RANKING, task_of

@@ -14,7 +14,7 @@ from bench.page.questions import charts, history, legend
 from bench.page.source import Source, page_name
 from bench.page.table import results_table, row_keys
 from bench.page.words import Words, words
-from bench.report.paired_runs import Run
+from bench.report.finished_run import Run
 from datasets_lib.atomic import atomic_path
 
 _OURS = re.compile(r".+-[0-9a-f]{10}\.html")

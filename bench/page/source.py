@@ -16,7 +16,7 @@ from bench.aggregate.rows import Row, Table
 from bench.record import Record
 from bench.regression.ledger import Alarm, Ledger
 from bench.report.board import Board, RankedTable, make_board
-from bench.report.paired_runs import Run
+from bench.report.finished_run import Run
 from bench.store import read_records
 
 

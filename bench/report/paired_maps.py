@@ -6,7 +6,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from bench.report.paired_runs import ComparisonError, Run
+from bench.report.finished_run import ComparisonError, Run
 
 if TYPE_CHECKING:
     from bench.metrics.comparison import Comparison

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -12,6 +11,7 @@ import numpy as np
 from bench.aggregate.frame import recency_key
 from bench.near_names import near_names
 from bench.record import CROP_SUFFIX, Record
+from bench.report.finished_run import ComparisonError, Run
 from bench.store import read_records
 from bench.study import RANKING, first_head, task_of
 
@@ -21,33 +21,6 @@ if TYPE_CHECKING:
     from bench.metrics.comparison import Comparison
 
 _THRESHOLD = "calibrated_p95"
-
-
-class ComparisonError(Exception):
-    """Two runs cannot be compared; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run and the file of its record."""
-
-    record: Record
-    file: Path
-
-    @property
-    def folder(self) -> Path:
-        """Return the results folder, of which its files are named."""
-        return self.file.parent.parent
-
-    @property
-    def own(self) -> bool:
-        """Return whether a session wrote the file of its record, and writes its next one to it."""
-        return self.file.parts[-2:] == ("runs", "records.jsonl")
-
-    @property
-    def name(self) -> str:
-        """Return case id and profile."""
-        return f"{self.record.key.id} (profile {self.record.key.profile})"
 
 
 def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) -> tuple[Run, Run]:

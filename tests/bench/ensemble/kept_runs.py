@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from fake_records import make
 
-from bench.report.paired_runs import Run
+from bench.report.finished_run import Run
 from bench.run.kept_predictions import write_maps, write_scores
 from bench.run.predict import HeadPredictions
 from bench.store import Store
