@@ -136,6 +136,7 @@ def compare_runs(
         compare_resampled,
     )
     from bench.metrics.pixel_jackknife import JACKKNIFED
+    from bench.report.paired_maps import compare_maps
 
     task, other = task_of(first.record), task_of(second.record)
     if task != other:
@@ -162,32 +163,13 @@ def compare_runs(
     scores = _tensor(arrays[0][columns[0]]), _tensor(arrays[1][columns[1]])
     labels = _tensor(arrays[0]["labels"])
     if metric in JACKKNIFED:
-        return _compare_pixels(metric, runs, heads, arrays[0])
+        return compare_maps(metric, runs, heads, arrays[0]["names"], arrays[0]["labels"])
     if metric == "image_auroc":
         return compare_aurocs(*scores, labels)
     thresholds = math.nan, math.nan
     if metric == "f1":
         thresholds = _threshold(first, heads[0]), _threshold(second, heads[1])
     return compare_resampled(metric, *scores, labels, thresholds)
-
-
-def _compare_pixels(
-    metric: str, runs: tuple[Run, Run], heads: Sequence[str], arrays: Mapping[str, Any]
-) -> "Comparison":
-    from bench.report.paired_maps import KeptMaps, MapsError, compare_maps
-
-    first, second = (
-        KeptMaps(run.name, _path(run, "maps"), head) for run, head in zip(runs, heads, strict=True)
-    )
-    try:
-        return compare_maps(metric, first, second, arrays["names"], arrays["labels"])
-    except MapsError as error:
-        raise ComparisonError(str(error)) from error
-
-
-def _path(run: Run, artifact: str) -> Path | None:
-    recorded = run.record.artifacts.get(artifact)
-    return run.folder / recorded if recorded else None
 
 
 def _check_known(kind: str, name: str, known: tuple[str, ...], owner: str) -> None:
@@ -231,7 +213,8 @@ def _predictions(
 
 
 def _arrays(run: Run, artifact: str, column: str) -> Mapping[str, Any]:
-    path = _path(run, artifact)
+    recorded = run.record.artifacts.get(artifact)
+    path = run.folder / recorded if recorded else None
     if path is None or not path.is_file():
         where = f"{path} is missing" if path else f"its record names no {artifact}"
         raise ComparisonError(f"The predictions of {run.name} are not there: {where}. {_get(run)}")
