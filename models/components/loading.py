@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-_DRAWS = {Tensor.normal_, Tensor.uniform_, Tensor.bernoulli_}
+# A truncated normal is drawn uniformly, then erfinv, times, plus and clamp. torch's own
+# initializers are overridden whole: what they call within is not.
+_DRAWS = {
+    *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_),
+    *(Tensor.normal_, Tensor.uniform_, Tensor.bernoulli_),
+    *(Tensor.erfinv_, Tensor.mul_, Tensor.add_, Tensor.clamp_),
+}
 
 
 class _NothingDrawn(TorchFunctionMode):
@@ -20,9 +26,12 @@ class _NothingDrawn(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func in _DRAWS and args[0].is_meta:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func in _DRAWS:
+            drawn = args[0] if args else kwargs["tensor"]
+            if drawn.is_meta:
+                return drawn
+        return func(*args, **kwargs)
 
 
 @contextmanager

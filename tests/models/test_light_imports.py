@@ -10,6 +10,7 @@ import sys
 import torch
 from bench.run.measure.flops import count_flops
 from models.catalog import MODELS
+from models.components.undrawn import undrawn
 
 disable, entry = torch.compiler.disable, MODELS["padim_resnet18"]
 build = entry.load_build()
@@ -18,6 +19,8 @@ import timm
 
 state = timm.create_model("resnet18").state_dict()
 model = build(weights=entry.weights, state=state, **entry.options)
+with undrawn({}):
+    timm.create_model("deit_tiny_patch16_224")
 assert count_flops(lambda: model.backbone(torch.zeros(1, 3, 32, 32))) > 1e7
 loaded = {"torch._dynamo", "torch._dynamo.utils", "sympy"} & sys.modules.keys()
 assert not loaded, loaded

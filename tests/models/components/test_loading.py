@@ -2,15 +2,19 @@
 
 import pytest
 import torch
+from timm.layers.weight_init import trunc_normal_
 from torch import nn
 
 from models.components.loading import undrawn
 
 INITIALIZERS = [
+    nn.init.normal_,
+    nn.init.uniform_,
     nn.init.kaiming_normal_,
     nn.init.kaiming_uniform_,
     nn.init.xavier_uniform_,
     nn.init.trunc_normal_,
+    trunc_normal_,
     nn.init.orthogonal_,
     lambda weight: weight.bernoulli_(0.5),
 ]
