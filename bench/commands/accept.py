@@ -1,14 +1,12 @@
 """``python -m bench accept``: take a case's numbers as they are; its history starts again."""
 
 import argparse
+import re
+from pathlib import Path
 
 from bench.commands.command import CommandError
-from bench.commands.night_options import (
-    add_history,
-    configuration_of,
-    results_dir_of,
-    unknown_case,
-)
+from bench.commands.night_options import add_baseline
+from bench.commands.session_options import results_home
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,25 +21,29 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         action="store_true",
         help="the alarm was wrong: say so in the ledger, and keep the baseline",
     )
-    add_history(command)
+    add_baseline(command)
+    command.add_argument("--results-dir", type=Path, metavar="DIR", help="folder of results")
     command.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bench.near_names import near_names
     from bench.provenance.commit import current_commit
     from bench.regression.baselines import Acceptance, Baselines
     from bench.regression.dataset_means import parts_of
     from bench.regression.ledger import Ledger
 
-    results = results_dir_of(options)
+    results = (options.results_dir or results_home() / "results").expanduser().absolute()
     baselines, ledger = Baselines(results, options.baseline), Ledger(results)
-    name = configuration_of(options.case)
+    name = re.sub(r"-s\d+$", "", options.case)
     known = {run.series.configuration for run in baselines.runs}
     if not options.reason.strip():
         raise CommandError("--reason: wanted why the numbers are as they should be, found nothing.")
     parts = parts_of(name, known) or [name]
     if not known.issuperset(parts):
-        raise unknown_case(baselines, name, "run python -m bench nightly.")
+        close = near_names(name, known)
+        hint = f"did you mean {' or '.join(close)}?" if close else "run python -m bench nightly."
+        raise CommandError(f"{baselines.path} has no run of {name}: {hint}")
     alarms = ledger.open(name)
     if options.false_alarm and not alarms:
         raise CommandError(f"{name} has no open alarm in {ledger.path}: nothing to call false.")

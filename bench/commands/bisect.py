@@ -1,9 +1,9 @@
 """``python -m bench bisect``: the commit that made a case worse."""
 
 import argparse
+import re
 
 from bench.commands.command import CommandError
-from bench.commands.night_options import configuration_of
 from bench.commands.session_options import add_session_options, select
 
 
@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
 
     if not is_repository():
         raise CommandError(f"{ROOT} is no git repository: wanted a clone with its history.")
-    name = configuration_of(options.case)
+    name = re.sub(r"-s\d+$", "", options.case)
     selected = select(options)
     case = next((one for one in selected.cases if one.configuration == name), None)
     if case is None:

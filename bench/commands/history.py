@@ -1,14 +1,12 @@
 """``python -m bench history``: a case's values over commits, in the terminal or for other tools."""
 
 import argparse
+import re
+from pathlib import Path
 
 from bench.commands.command import CommandError
-from bench.commands.night_options import (
-    add_history,
-    configuration_of,
-    results_dir_of,
-    unknown_case,
-)
+from bench.commands.night_options import add_baseline
+from bench.commands.session_options import results_home
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,23 +25,28 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="csv: a line for each value; otava: the CSV that Apache Otava imports, a line for "
         "each run with its time, commit and quantities as columns",
     )
-    add_history(command)
+    add_baseline(command)
+    command.add_argument("--results-dir", type=Path, metavar="DIR", help="folder of results")
     command.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bench.near_names import near_names
     from bench.regression.baselines import Baselines
     from bench.regression.history import history_csv, history_otava, history_table
     from bench.regression.ledger import Ledger
 
-    results = results_dir_of(options)
+    results = (options.results_dir or results_home() / "results").expanduser().absolute()
     baselines = Baselines(results, options.baseline)
     runs = baselines.runs
-    name = configuration_of(options.case or "")
+    name = re.sub(r"-s\d+$", "", options.case or "")
     if name:
+        known = {run.series.configuration for run in runs}
         runs = [run for run in runs if run.series.configuration == name]
         if not runs:
-            raise unknown_case(baselines, name, "run a night first.")
+            close = near_names(name, known)
+            hint = f"did you mean {' or '.join(close)}?" if close else "run a night first."
+            raise CommandError(f"{baselines.path} has no run of {name}: {hint}")
     elif options.format != "csv":
         raise CommandError(f"--format {options.format} shows one case: wanted CASE, found none.")
     if options.format == "csv":

@@ -1,23 +1,19 @@
-"""What commands of nights share: options, and cases as they are named in baselines."""
+"""Options of ``plan`` and ``nightly``."""
 
 import argparse
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.arguments import positive
-from bench.commands.command import CommandError
-from bench.commands.session_options import results_home
 
 if TYPE_CHECKING:
-    from bench.regression.baselines import Baselines
     from bench.regression.night import NightOptions
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 
 def add_night_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of ``plan`` and ``nightly``."""
+    """Add them to a command."""
     command.add_argument(
         "--budget",
         type=duration,
@@ -55,36 +51,6 @@ def add_baseline(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="results/baselines/nightly/NAME.jsonl (default main)",
     )
-
-
-def add_history(command: argparse.ArgumentParser) -> None:
-    """Add what says where runs of earlier nights are."""
-    add_baseline(command)
-    command.add_argument("--results-dir", type=Path, metavar="DIR", help="folder of results")
-
-
-def results_dir_of(options: argparse.Namespace) -> Path:
-    """Return the folder of results, of the clone unless another is named."""
-    folder: Path = options.results_dir or results_home() / "results"
-    return folder.expanduser().absolute()
-
-
-def configuration_of(case: str) -> str:
-    """Return a case's id without its replicate, as baselines name it.
-
-    >>> configuration_of("padim_resnet18-mvtec.bottle-default-pretrained-s0")
-    'padim_resnet18-mvtec.bottle-default-pretrained'
-    """
-    return re.sub(r"-s\d+$", "", case)
-
-
-def unknown_case(baselines: "Baselines", name: str, advice: str) -> CommandError:
-    """Return the error that a baseline has no run of a configuration, with the nearest names."""
-    from bench.near_names import near_names
-
-    close = near_names(name, {run.series.configuration for run in baselines.runs})
-    hint = f"did you mean {' or '.join(close)}?" if close else advice
-    return CommandError(f"{baselines.path} has no run of {name}: {hint}")
 
 
 def night_options_of(options: argparse.Namespace) -> "NightOptions":

@@ -21,7 +21,7 @@ from models.components.frozen_backbone import (
     add_tensor,
     load_fitting,
 )
-from models.components.loading import undrawn
+from models.components.undrawn import undrawn
 from models.components.weights_file import without_prefix
 
 STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}

@@ -19,7 +19,7 @@ from models.components.frozen_backbone import (
     load_fitting,
 )
 from models.components.image_size import ImageSize, height_width
-from models.components.loading import undrawn
+from models.components.undrawn import undrawn
 from models.components.weights_file import without_prefix
 
 _CAIT_PATCH = 16

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from models.catalog import WeightsEntry
 from models.components.checkpoints import misfits
-from models.components.loading import load_copies, undrawn
+from models.components.loading import load_copies
+from models.components.undrawn import undrawn
 from models.components.weights_file import without_prefix
 
 FEATURES = 384
