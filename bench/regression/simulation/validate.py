@@ -258,7 +258,9 @@ def _broken(result: FamilyResult) -> Iterator[str]:
         yield f"{name}: {_too_often(result.quiet.alarming, result.quiet.nights)}"
     if result.at_delta.tried and _is_below(result.at_delta):
         yield f"{name}: power {result.at_delta.power:.3f} at delta"
-    if abs(result.at_minimum.power - LEAST_POWER) > POWER_BAND:
+    # The MDE of what is too noisy to be gated is shown, and promises nothing.
+    gated = np.isinf(result.measure.max_mde) or result.at_delta.tried
+    if gated and abs(result.at_minimum.power - LEAST_POWER) > POWER_BAND:
         yield f"{name}: power {result.at_minimum.power:.3f} at the minimum detectable effect"
 
 
