@@ -10,7 +10,7 @@ import sys
 import torch
 from bench.run.measure.flops import count_flops
 from models.catalog import MODELS
-from models.components.undrawn import undrawn
+from models.components.loading import undrawn
 
 disable, entry = torch.compiler.disable, MODELS["padim_resnet18"]
 build = entry.load_build()
