@@ -56,7 +56,8 @@ class Field:
         for kind in dict.fromkeys(kinds):
             results = self._folder / kind
             if not (results / "nightly").is_dir():
-                self._night(results, kind)
+                for night in range(KINDS[kind].nights):
+                    self._night(results, kind, rotation=min(night, 1))
 
     def unchanged(self, kind: str, nights: int) -> list[list[str]]:
         """Run every case again on unchanged code, night after night; return rows of the table."""
