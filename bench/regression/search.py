@@ -123,10 +123,10 @@ class Search:
         prior = touch_prior([self._touches(files) for files in changed.values()])
         touching = sum(map(self._touches, changed.values()))
         self._say(f"{len(commits)} commits, of which {touching} touch files of the case")
-        levels = {side: self._level(getattr(question, side)) for side in ("good", "bad")}
-        good, bad = (float(np.mean(levels[side])) for side in ("good", "bad"))
+        levels = self._levels()
+        good, bad = (float(np.median(levels[end])) for end in (question.good, question.bad))
         self._check_loss(good, bad)
-        spread = [value - np.mean(side) for side in levels.values() for value in side]
+        spread = [value - np.median(runs) for runs in levels.values() for value in runs]
         degrees = max(len(spread) - 2, 1)
         deviation = math.sqrt(float(np.sum(np.square(spread))) / degrees)
         # Equal runs have no spread: rounding is then all that a level may differ by.
@@ -154,15 +154,20 @@ class Search:
     def _touches(self, files: Sequence[str]) -> bool:
         return any(file in self._depends or file.startswith(_ALWAYS) for file in files)
 
-    def _level(self, commit: str) -> list[float]:
-        count = 1 if self.question.fixed else _LEVEL_RUNS
-        values = [self._value(commit, number) for number in range(count)]
-        values = [value for value in values if not math.isnan(value)]
-        if not values:
-            raise BisectionError(
-                f"Wanted a commit that runs, found that {commit[:10]} does not: name another."
-            )
-        return values
+    def _levels(self) -> dict[str, list[float]]:
+        """Run both ends in turn, so that a machine that slows down favors neither."""
+        levels: dict[str, list[float]] = {self.question.good: [], self.question.bad: []}
+        for number in range(1 if self.question.fixed else _LEVEL_RUNS):
+            for commit, values in levels.items():
+                value = self._value(commit, number)
+                if not math.isnan(value):
+                    values.append(value)
+        for commit, values in levels.items():
+            if not values:
+                raise BisectionError(
+                    f"Wanted a commit that runs, found that {commit[:10]} does not: name another."
+                )
+        return levels
 
     def _value(self, commit: str, number: int) -> float:
         """Return the n-th run of a commit on the scale of the tests; NaN where it does not run."""
