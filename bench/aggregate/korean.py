@@ -372,7 +372,8 @@ _RUNS = {
 }
 
 _COLUMNS = {
-    "Never ranks, so no test of it stands here: `python -m bench compare` tests two runs by the "
+    "Never ranks, so no test of it stands here: `python -m bench compare ID_A ID_B` tests two "
+    "runs by the "
     "maps that they kept.": (
         "순위에 쓰지 않으므로 여기에는 검정이 없음. 두 실행의 차이는 저장된 맵으로 `python -m bench "
         "compare`가 검정함."

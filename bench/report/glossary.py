@@ -5,7 +5,8 @@ from bench.aggregate.ranking import MIN_REPLICATES
 from bench.metrics.catalog import Metric
 
 _UNTESTED = (
-    "Never ranks, so no test of it stands here: `python -m bench compare` tests two runs by the "
+    "Never ranks, so no test of it stands here: `python -m bench compare ID_A ID_B` tests two "
+    "runs by the "
     "maps that they kept."
 )
 
