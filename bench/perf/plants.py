@@ -67,7 +67,7 @@ class Plant:
 _MAPS = "models/components/anomaly_map.py"
 _BACKBONE = "models/components/backbone.py"
 _FIRST = "    rows = _upsample_blur_matrix(maps.shape[1], "
-_CLASSIFY = "        logits: Tensor = self(images)\n"
+_CLASSIFY = "self.network((images - self.mean) / self.std)\n        return logits"
 _HEADS = '        return {"score": of_maps(upsample_and_blur(maps, batch.size))}\n'
 
 PLANTS = (
@@ -147,7 +147,7 @@ PLANTS = (
         "digits: wrong normalization constants in prediction",
         "models/timm_classifier.py",
         _CLASSIFY,
-        _CLASSIFY.replace("images", "images * 3"),
+        _CLASSIFY.replace("images", "images * (1 if self.training else 3)"),
         "top1",
         cases="digits",
     ),
