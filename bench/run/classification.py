@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench import plots
 from bench.metrics.classes import predicted_classes
@@ -65,13 +65,18 @@ class ClassificationTask(Task):
             checkpoint=self.job.checkpoint,
             start=self.job.settings.resume_from,
             keep_state=self.job.settings.keep_state,
-            evaluate_fn=lambda network: top1_of(network, self.data.test, self.device),
+            evaluate_fn=self._top1,
         )
         self.fingerprints["loss_computed"] = objective.network.execution_mode
         return trained
 
+    def _top1(self, model: nn.Module) -> float:
+        assert isinstance(model, Classifier)
+        return top1_of(model, self.data.test, self.device)
+
     def predict(self, model: Model) -> Tensor:
         """Return the logits of the test set."""
+        assert isinstance(model, Classifier)
         return predict_logits(model, self.data.test, self.device)
 
     def evaluate(self, predictions: Tensor, trained: TrainingResult) -> Evaluation:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.metrics.classes import check_balanced
 from bench.metrics.evaluation import MetricValues, classification_metrics
@@ -25,18 +25,18 @@ class ContradictoryMetricsError(Exception):
     """Two metrics that must agree do not: the harness is wrong, and no number may be kept."""
 
 
-def predict_logits(network: nn.Module, split: LabeledSplit, device: torch.device) -> Tensor:
+def predict_logits(model: Classifier, split: LabeledSplit, device: torch.device) -> Tensor:
     """Return ``(N, classes)`` float32 logits on the device, in evaluation mode.
 
     Raises:
         NonFiniteScoresError: A logit is NaN or infinite.
     """
-    was_training = network.training
-    network.eval()
+    was_training = model.training
+    model.eval()
     everything = split.batches(torch.arange(len(split)), EVALUATION_BATCH)
     with torch.inference_mode():
-        logits = torch.cat([network(to_float(images, device)) for images, _ in everything])
-    network.train(was_training)
+        logits = torch.cat([model.predict(to_float(images, device)) for images, _ in everything])
+    model.train(was_training)
     if broken := int((~logits.isfinite()).any(1).sum()):
         raise NonFiniteScoresError(
             f"The model gave {broken} of {len(split)} test images a logit that is NaN or infinite, "
@@ -64,9 +64,9 @@ def check_logits(model: Classifier, split: LabeledSplit, device: torch.device) -
         )
 
 
-def top1_of(network: nn.Module, split: LabeledSplit, device: torch.device) -> float:
-    """Return a network's top-1 accuracy on a split."""
-    return checked_metrics(predict_logits(network, split, device), split).metrics["top1"]
+def top1_of(model: Classifier, split: LabeledSplit, device: torch.device) -> float:
+    """Return a model's top-1 accuracy on a split."""
+    return checked_metrics(predict_logits(model, split, device), split).metrics["top1"]
 
 
 def checked_metrics(

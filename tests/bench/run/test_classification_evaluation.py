@@ -24,7 +24,7 @@ from bench.run.device_data import DeviceData
 from bench.run.labeled_split import LabeledSplit
 from bench.run.predict import NonFiniteScoresError
 from datasets_lib.batches.streaming import ResidentBatches
-from models.components.base import ModelContractError
+from models.components.base import Classifier, ModelContractError
 
 # Right; tied with class 0; wrong; all three tied.
 TIES = torch.tensor([[3.0, 1, 0], [2, 2, 0], [0, 1, 5], [1, 1, 1]])
@@ -51,14 +51,29 @@ def test_training_that_diverges_in_its_last_step_is_an_outcome_with_advice(tmp_p
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_one_broken_logit_is_an_error(value):
-    class Broken(torch.nn.Module):
-        def forward(self, images):
+    class Broken(Classifier):
+        def predict(self, images):
             logits = torch.zeros(len(images), 3)
             logits[1, 2] = value
             return logits
 
     with pytest.raises(NonFiniteScoresError, match="1 of 4 test images"):
         predict_logits(Broken(), split_of(LABELS), torch.device("cpu"))
+
+
+def test_the_contracts_predict_is_evaluated_and_not_forward():
+    class Doubled(Classifier):
+        def forward(self, images):
+            return torch.zeros(len(images), 3)
+
+        def predict(self, images):
+            assert not self.training
+            return self(images) + 2
+
+    model = Doubled()
+    logits = predict_logits(model, split_of(LABELS), torch.device("cpu"))
+    assert logits.tolist() == [[2.0] * 3] * 4
+    assert model.training
 
 
 def test_logits_of_another_shape_break_the_contract():
