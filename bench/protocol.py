@@ -263,9 +263,6 @@ def resolve(
         normalize: See `Protocol`.
         seed_base: See `Protocol`.
         resumed_from: See `Protocol`.
-        fit: How images of another aspect are fitted.
-        tiles: Rows and columns of tiles, each of the size of an image.
-        overlap: Rows or columns of pixels that neighboring tiles share.
 
     Raises:
         ValueError: The recipe has no such field.

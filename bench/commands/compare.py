@@ -23,7 +23,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     add_records(command)
     command.add_argument("--profile", help="profile of the runs, where several profiles have both")
-    command.add_argument("--head", help="scoring head (default: the first of each model)")
+    command.add_argument("--head", help="scoring head (default: the one that ranks each model)")
     command.add_argument(
         "--metric",
         help="image_auroc (DeLong; default), image_ap, f1 or f1_best (bootstrap), pixel_auroc, "

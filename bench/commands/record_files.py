@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from bench.commands.command import CommandError
+from bench.provenance.fingerprint import ROOT
 
 RECORDS = Path("results/runs/records.jsonl")
 """Where a session in this folder writes its records."""
@@ -34,8 +35,12 @@ def records_of(options: argparse.Namespace) -> list[Path]:
     """
     files: list[Path] = options.records
     if missing := [str(path) for path in files if not path.is_file()]:
-        raise CommandError(
-            f"No records at {', '.join(missing)}. Run some cases first, such as "
-            "pytest bench -k rd_resnet18, or name the files of records, as --help says."
+        written = ROOT / RECORDS
+        advice = (
+            f"Sessions of this clone write theirs to {written}: name that file"
+            if files == [RECORDS] and written.is_file()
+            else "Run some cases first, such as pytest bench -k rd_resnet18, or name the files of "
+            "records"
         )
+        raise CommandError(f"No records at {', '.join(missing)}. {advice}, as --help says.")
     return files

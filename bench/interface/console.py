@@ -10,7 +10,8 @@ from bench.metrics.catalog import METRICS
 from bench.protocol import describe_shape
 from bench.record import Record
 from bench.run.job import Job
-from bench.study import RANKING, first_head, task_of
+from bench.studies import ranking_of
+from bench.study import RANKING, task_of
 from models.components.image_size import size_text
 
 _SHOWN = ("image_auroc", "pixel_auroc", "aupro_30", "f1", "top1", "top5")
@@ -98,7 +99,7 @@ def _budget(job: Job) -> str:
 
 def _results(record: Record) -> str:
     """Return the metrics of the head that ranks, in percent."""
-    head = first_head(record)
+    head, _ = ranking_of(record)
     values = record.metrics.get(head, {})
     first = RANKING[task_of(record)]
     parts = [

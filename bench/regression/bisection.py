@@ -1,13 +1,14 @@
 """Bisect: which commit made the drop, when every single run is noisy.
 
-The two levels and the spread are known from the confirmation; unknown is the first commit at the
+A few runs of both ends give the two levels and the spread; unknown is the first commit at the
 lower level. Its posterior starts from a prior that is nearly zero for commits that touch no file
 of the case, and every run multiplies it by a Student-t likelihood. The next commit to run is the
 one whose result is expected to leave the least entropy.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,11 +20,17 @@ from bench.regression.measures import Array
 CONFIDENCE = 0.97
 """Posterior of a commit, or of commits that cannot be told apart, at which the search ends."""
 
+LEVEL_RUNS = 3
+"""Runs of either end before a search."""
+
 MAX_RUNS = 24
+"""Runs between the ends after which a search gives up."""
+
 UNTOUCHED = 0.01
 """Prior of all commits together that touch no file of the case, where others do."""
 
 _GRID = 201  # values of a run over which its information is summed
+_LEAST_SHARE = 20.0  # the drop is at most so many deviations, however equal the runs
 _TAIL = 1e-4  # chance of a value beyond either end of that grid
 
 
@@ -57,6 +64,35 @@ class Bisection:
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @classmethod
+    def between(
+        cls,
+        commits: Sequence[str],
+        prior: Sequence[float],
+        good: Sequence[float],
+        bad: Sequence[float],
+    ) -> "Bisection":
+        """Return a search whose levels and spread come from runs of its two ends.
+
+        Args:
+            commits: Candidates, as the attribute.
+            prior: Prior probability of each.
+            good: Runs of the good commit, on the scale of the tests.
+            bad: Runs of the last candidate.
+
+        Raises:
+            BisectionError: The bad end is not below the good one.
+        """
+        levels = float(np.median(good)), float(np.median(bad))
+        spread = [*(np.asarray(good) - levels[0]), *(np.asarray(bad) - levels[1])]
+        degrees = max(len(spread) - len(levels), 1)
+        deviation = math.sqrt(float(np.sum(np.square(spread))) / degrees)
+        # The next run differs from a level by its own noise and by the level's.
+        deviation *= math.sqrt(1 + 1 / min(len(good), len(bad)))
+        # Equal runs have no spread: rounding is then all that a level may differ by.
+        deviation = max(deviation, abs(levels[0] - levels[1]) / _LEAST_SHARE)
+        return cls(list(commits), list(prior), *levels, deviation, float(degrees))
 
     @property
     def posterior(self) -> Array:
@@ -207,20 +243,6 @@ def touch_prior(touches: Sequence[bool], untouched: float = UNTOUCHED) -> list[f
         return [1 / total] * total
     inside, outside = (1 - untouched) / touching, untouched / (total - touching)
     return [inside if touch else outside for touch in touches]
-
-
-def prior_of_files(
-    changed: Mapping[str, Sequence[str]], depends: Sequence[str]
-) -> tuple[list[str], list[float]]:
-    """Return commits and their prior from the files that each changed.
-
-    Args:
-        changed: Files changed by each commit, oldest first.
-        depends: Files of the case's fingerprint.
-    """
-    wanted = set(depends)
-    touches = [bool(wanted.intersection(files)) for files in changed.values()]
-    return list(changed), touch_prior(touches)
 
 
 def _entropy(share: Array) -> Array:

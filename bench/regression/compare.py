@@ -238,8 +238,9 @@ def _screened(
     baseline = _with_planned(measure, baseline, pairs, planned)
     tonight = _padded([measure.transform(values_at(name, pair.tonight)) for pair in pairs])
     result = screen(measure, baseline, tonight, shift)
-    runs = plan_runs(measure, baseline)
-    effects = minimum_effect(measure, baseline, runs)
+    ran = np.isfinite(tonight).sum(1)
+    runs = plan_runs(measure, baseline, ran)
+    effects = minimum_effect(measure, baseline, runs, ran)
     mde = measure.size(baseline.center, effects)
     findings = []
     for row, pair in enumerate(pairs):

@@ -3,23 +3,27 @@
 A night's common shift moves both sides of a block alike. The second block follows minutes later,
 only where the first one passes, and must pass by itself: two levels of about √α multiply to α, and
 unlike one test at α each is read where noise is still close to its model.
+
+Both sides run the same seeds. A change of what follows training moves each seed alike, and
+differences by seed then vary far less than the seeds do; a change of training leaves no such pairs.
+Of quality either test may alarm, at half the level each, so that together they keep the level of
+one; a speed has no pairs.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
-from bench.regression.detectable import RELEVANT, block_levels, case_designs
+from bench.regression.detectable import RELEVANT, block_levels
 from bench.regression.measures import BLOCKS, Array, Measure
 from bench.regression.robust import INEFFICIENCY, huber_location
 from bench.regression.screen import Baseline
-from bench.regression.stages import chance
 
-Verdict = Literal["regressed", "another block", "not confirmed", "two modes", "invalid"]
+_FEWEST_PAIRS = 3  # two leave one degree of freedom, with which hardly any drop is certain
 
 
 @dataclass(frozen=True)
@@ -31,34 +35,45 @@ class Block:
         error: Standard error of the drop.
         degrees: Degrees of freedom of the error.
         p: One-sided p of no drop; NaN if a side has fewer than two runs.
-        passed: Whether this block alarms.
+        levels: Levels of the tests.
+        paired: Whether the test by seed was the sharper one.
+        passed: Whether this block alarms: the drop is certain, and large enough to matter.
     """
 
     drop: Array
     error: Array
     degrees: Array
     p: Array
+    levels: Array
+    paired: NDArray[np.bool_]
     passed: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Confirmation:
-    """What the blocks say about one case.
+class Verdict:
+    """What all blocks of one configuration say together.
 
     Attributes:
-        verdict: ``regressed``, ``another block`` (the first one passed: run the second),
-            ``not confirmed``, ``two modes`` (underpowered) or ``invalid`` (too few runs).
-        p: Chance that an unchanged suspect passes so clearly; NaN if invalid.
-        drop: Mean drop, as ``measure.delta`` is given: a share, or relative to the base.
+        passed: Whether each block there is alarms.
+        regressed: Whether all blocks ran and alarm, and nothing speaks against them.
+        reason: ``two modes`` or ``invalid`` where they cannot say; empty otherwise.
+        p: p of all blocks together.
+        drop: Mean drop, as ``measure.delta`` is given.
         low: Lower end of its 95 % interval.
         high: Upper end.
+        paired: Whether the tests by seed were the sharper ones.
+        levels: Mean of all runs of base and of head, on the scale of the tests.
     """
 
-    verdict: Verdict
+    passed: bool
+    regressed: bool
+    reason: str
     p: float
     drop: float
     low: float
     high: float
+    paired: bool
+    levels: tuple[float, float]
 
 
 def run_order(runs: int) -> str:
@@ -75,20 +90,25 @@ def check_block(
 ) -> Block:
     """Test one block of confirming runs.
 
-    The variance is the baseline's, updated with the block's own.
-
     Args:
         measure: What was measured.
         baseline: Baselines of the same cases.
         levels: ``(N,)`` levels of the test, from `block_levels`.
         base: ``(N, n)`` runs of the baseline's commit on the scale of the tests, NaN for missing.
-        head: ``(N, n)`` runs of tonight's commit.
+        head: ``(N, n)`` runs of tonight's commit, of the same seeds.
     """
-    sides = [np.asarray(side, dtype=float) for side in (base, head)]
-    runs = np.array([np.isfinite(side).sum(1) for side in sides])
+    sides = np.asarray(base, dtype=float), np.asarray(head, dtype=float)
+    relevant = RELEVANT * measure.step(baseline.center)
+    block = _apart(baseline, np.broadcast_to(levels, len(relevant)), *sides, relevant)
+    return _sharper(block, _paired(measure, *sides), relevant) if measure.has_pairs else block
+
+
+def _apart(baseline: Baseline, levels: Array, base: Array, head: Array, relevant: Array) -> Block:
+    """Test the difference of the sides, with the baseline's variance and the block's own."""
+    runs = np.array([np.isfinite(side).sum(1) for side in (base, head)])
     scale = np.sqrt(baseline.variance)
     (base_center, base_squares), (head_center, head_squares) = (
-        huber_location(side, scale) for side in sides
+        huber_location(side, scale) for side in (base, head)
     )
     own = np.maximum(runs.sum(0) - 2, 0)
     degrees = baseline.degrees + own
@@ -101,80 +121,93 @@ def check_block(
         drop = base_center - head_center
         error = np.sqrt(variance * INEFFICIENCY * (1 / runs).sum(0))
         p = np.where(runs.min(0) >= 2, student.sf(drop / error, degrees), np.nan)
-    passed = (p < np.asarray(levels)) & (drop > RELEVANT * measure.step(baseline.center))
-    return Block(drop, error, degrees, p, passed)
+    paired = np.zeros(len(p), dtype=bool)
+    return Block(drop, error, degrees, p, levels, paired, (p < levels) & (drop > relevant))
 
 
-def conclude(
+def _paired(measure: Measure, base: Array, head: Array) -> Block:
+    """Test the differences by seed, with their own variance; p is NaN without enough pairs."""
+    differences = base - head
+    count = np.isfinite(differences).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drop = np.nansum(differences, 1) / count
+        squares = np.nansum(np.square(differences - drop[:, None]), 1)
+        error = np.sqrt(squares / (count - 1) / count)
+        p = np.where(error > 0, student.sf(drop / error, count - 1), drop <= 0)
+    p = np.where(count >= _FEWEST_PAIRS, p, np.nan)
+    # Its variance is its own, not the screen's, so that its level is the nominal one.
+    levels, paired = np.full(len(p), measure.alpha_block), np.ones(len(p), dtype=bool)
+    return Block(drop, error, count - 1.0, p, levels, paired, p < levels)
+
+
+def _sharper(apart: Block, paired: Block, relevant: Array) -> Block:
+    """Return for each case the test with the smaller p for its level, which both then share."""
+    by_seed = paired.p * apart.levels < apart.p * paired.levels  # not where either is NaN
+    drop, error, degrees, p, levels = (
+        np.where(by_seed, getattr(paired, name), getattr(apart, name))
+        for name in ("drop", "error", "degrees", "p", "levels")
+    )
+    p = np.minimum(2 * p, 1.0)
+    return Block(drop, error, degrees, p, levels, by_seed, (p < levels) & (drop > relevant))
+
+
+def verdict(
     measure: Measure,
     baseline: Baseline,
-    base: Sequence[ArrayLike],
-    head: Sequence[ArrayLike],
-    tonight: ArrayLike = 1,
-) -> list[Confirmation]:
-    """Return the verdict on each case after one block that did not pass, or after all blocks.
+    base: Sequence[Array],
+    head: Sequence[Array],
+    tonight: int = 1,
+) -> Verdict:
+    """Return the verdict on one configuration, after one block or after all of them.
 
     Args:
         measure: What was measured.
-        baseline: Baselines of the cases, ``(N,)``.
-        base: ``(N, n)`` runs of the baseline's commit, for each block, on the scale of the tests;
-            NaN for missing ones and beyond a case's planned runs.
-        head: ``(N, n)`` runs of tonight's commit, for each block.
-        tonight: ``(N,)`` runs of the screen.
+        baseline: Baseline of the configuration, one row.
+        base: ``(1, n)`` runs of the baseline's commit, for each block, on the scale of the tests;
+            NaN for missing ones.
+        head: ``(1, n)`` runs of tonight's commit, for each block.
+        tonight: Runs of the screen.
     """
-    runs = np.isfinite(np.asarray(base[0], dtype=float)).sum(1)
-    levels = block_levels(measure, baseline, np.maximum(runs, 2), tonight)
-    sides = list(zip(base, head, strict=True))
-    blocks = [check_block(measure, baseline, levels, *side) for side in sides]
-    passed = np.all([block.passed for block in blocks], 0)
-    step = measure.step(baseline.center)
-    split = np.any(
-        [
-            two_modes(np.concatenate([np.asarray(x) for x in side], 1), step)
-            for side in (base, head)
-        ],
-        0,
-    )
-    p = _combined_p(measure, baseline, blocks, np.maximum(runs, 2), tonight)
-    return [
-        Confirmation(
-            _verdict(bool(passed[case]), len(blocks), bool(split[case]), float(p[case])),
-            float(p[case]),
-            *(float(measure.size(baseline.center[case], end)) for end in _interval(blocks, case)),
-        )
-        for case in range(len(p))
+    runs = max(int(np.isfinite(base[0]).sum()), 2)
+    levels = block_levels(measure, baseline, runs, tonight)
+    blocks = [
+        check_block(measure, baseline, levels, *sides) for sides in zip(base, head, strict=True)
     ]
+    p = float(max(block.p[0] for block in blocks) ** len(blocks))
+    reason = "invalid" if any(math.isnan(block.p[0]) for block in blocks) else ""
+    step = measure.step(baseline.center)
+    sides = [np.concatenate(side, axis=1) for side in (base, head)]
+    # Seeds may differ by more than delta; a speed in two groups is no noise.
+    if not reason and not measure.has_pairs and any(two_modes(s, step)[0] for s in sides):
+        reason = "two modes"
+    passed = all(block.passed[0] for block in blocks)
+    center = baseline.center[0]
+    drop, low, high = (float(measure.size(center, end)) for end in _interval(blocks))
+    return Verdict(
+        passed=passed,
+        regressed=passed and len(blocks) == BLOCKS and not reason,
+        reason=reason,
+        p=p,
+        drop=drop,
+        low=low,
+        high=high,
+        paired=all(block.paired[0] for block in blocks),
+        levels=(_mean(sides[0]), _mean(sides[1])),
+    )
 
 
-def _verdict(passed: bool, blocks: int, split: bool, p: float) -> Verdict:
-    if np.isnan(p):
-        return "invalid"
-    if split:
-        return "two modes"
-    if not passed:
-        return "not confirmed"
-    return "regressed" if blocks == BLOCKS else "another block"
+def _mean(values: Array) -> float:
+    """Return the mean of the runs that are there; NaN without one."""
+    there = values[np.isfinite(values)]
+    return float(there.mean()) if len(there) else math.nan
 
 
-def _combined_p(
-    measure: Measure,
-    baseline: Baseline,
-    blocks: Sequence[Block],
-    runs: ArrayLike,
-    tonight: ArrayLike,
-) -> Array:
-    """Return the chance ``(N,)`` that an unchanged suspect has blocks like these, all of them."""
-    largest = np.max([block.p for block in blocks], 0)
-    result = np.full(len(largest), np.nan)
-    for case, design in case_designs(measure, baseline, runs, tonight):
-        if len(blocks) < BLOCKS:
-            result[case] = largest[case]
-        elif largest[case] > 0:
-            both = chance(design, 0.0, 0.0, float(largest[case]))
-            result[case] = both / measure.alpha_screen
-        elif largest[case] == 0:
-            result[case] = 0.0
-    return result
+def _interval(blocks: Sequence[Block]) -> tuple[float, float, float]:
+    """Return mean drop of a configuration's blocks with the ends of its 95 % interval."""
+    drop = float(np.mean([block.drop[0] for block in blocks]))
+    error = math.sqrt(sum(block.error[0] ** 2 for block in blocks)) / len(blocks)
+    reach = float(student.isf(0.025, min(block.degrees[0] for block in blocks))) * error
+    return drop, drop - reach, drop + reach
 
 
 def two_modes(values: ArrayLike, step: ArrayLike) -> NDArray[np.bool_]:
@@ -196,10 +229,3 @@ def two_modes(values: ArrayLike, step: ArrayLike) -> NDArray[np.bool_]:
     ranges = np.maximum(low - ascending[:, :1], top - high)
     limit = np.maximum(np.broadcast_to(step, len(ascending))[:, None], ranges)
     return np.asarray((eligible & (high - low > limit)).any(1))
-
-
-def _interval(blocks: Sequence[Block], case: int) -> tuple[float, float, float]:
-    drop = float(np.mean([block.drop[case] for block in blocks]))
-    error = float(np.sqrt(np.sum([block.error[case] ** 2 for block in blocks]))) / len(blocks)
-    reach = float(student.isf(0.025, blocks[0].degrees[case])) * error
-    return drop, drop - reach, drop + reach

@@ -17,7 +17,7 @@ from bench.regression.code_tree import (
     why_unreachable,
 )
 from bench.regression.compare import Pair, Screen, recorded, values_at
-from bench.regression.confirm import run_order
+from bench.regression.confirm import Verdict, run_order, verdict
 from bench.regression.detectable import RELEVANT, plan_runs
 from bench.regression.finding import FINISHES, FIXED, Finding
 from bench.regression.fresh import FreshRun, run_block, run_fresh
@@ -26,7 +26,6 @@ from bench.regression.memory import RERUNS, memory_limit, memory_regressed
 from bench.regression.outcomes import Outcome
 from bench.regression.paired_scores import paired_finding
 from bench.regression.screen import Baseline
-from bench.regression.seed_pairs import check_pairs, verdict
 from bench.regression.series import Quantity
 from bench.settings import Settings
 
@@ -37,6 +36,7 @@ _DENSE = {"pixel_auroc", "pixel_ap", "aupro_30"}
 """Metrics over so many pixels that a loss is no matter of a few of them."""
 
 Sides = dict[str, list[FreshRun]]
+_Row = tuple[Measure, Baseline, int]  # of one quantity; the number is runs of its screen
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,11 @@ def confirm(
         return _fixed(bench, cases[0], trees, base, suspects)
     rows = _rows(suspects, screens, pair)
     # A fixed model has the same scores for every seed, and its speed the same work.
-    count = max([int(plan_runs(m, b)[0]) for m, b in rows.values()], default=RERUNS)
+    count = max([int(plan_runs(*row)[0]) for row in rows.values()], default=RERUNS)
     apart = any(Quantity(finding.quantity).kind != "quality" for finding in suspects)
     place, parts = bench.folder / pair.series.configuration, len(cases)
     blocks = [_block(bench, cases, trees, count, place / "block0", apart)]
-    if any(_alarms(rows[name], blocks[0], name, parts) for name in rows):
+    if any(_verdict(row, blocks, name, parts).passed for name, row in rows.items()):
         blocks.append(_block(bench, cases, trees, count, place / "block1", apart))
     return [_judged(finding, rows.get(finding.quantity), blocks, parts) for finding in suspects]
 
@@ -119,28 +119,16 @@ def confirm_failure(bench: Bench, case: Case, window: Sequence[Run], message: st
     return replace(found, outcome="regressed", method=why)
 
 
-def _rows(
-    suspects: Sequence[Finding], screens: Sequence[Screen], pair: Pair
-) -> dict[str, tuple[Measure, Baseline]]:
-    """Return measure and baseline, of one row, of each suspected quantity that has a test."""
+def _rows(suspects: Sequence[Finding], screens: Sequence[Screen], pair: Pair) -> dict[str, _Row]:
+    """Return what the test of each suspected quantity needs, where it has one."""
     names = {finding.quantity for finding in suspects}
     rows = {}
     for screen in screens:
         if screen.quantity in names and pair in screen.pairs:
-            rows[screen.quantity] = screen.measure, _row(screen.baseline, screen.pairs.index(pair))
+            baseline = screen.baseline.take(np.array([screen.pairs.index(pair)]))
+            ran = len(values_at(screen.quantity, pair.tonight))
+            rows[screen.quantity] = screen.measure, baseline, max(ran, 1)
     return rows
-
-
-def _row(baseline: Baseline, index: int) -> Baseline:
-    one = slice(index, index + 1)
-    return replace(
-        baseline,
-        center=baseline.center[one],
-        variance=baseline.variance[one],
-        degrees=baseline.degrees[one],
-        uncertainty=baseline.uncertainty[one],
-        runs=baseline.runs[one],
-    )
 
 
 def _block(
@@ -175,26 +163,22 @@ def _values(measure: Measure, runs: Sequence[FreshRun], quantity: str, parts: in
     return measure.transform(np.reshape(values, (-1, parts)).mean(1)[None])
 
 
-def _alarms(row: tuple[Measure, Baseline], sides: Sides, quantity: str, parts: int) -> bool:
-    measure, baseline = row
-    values = [_values(measure, sides[letter], quantity, parts) for letter in "AB"]
-    return check_pairs(measure, baseline, values[0], values[1]).passes(measure, baseline)
+def _verdict(row: _Row, blocks: Sequence[Sides], quantity: str, parts: int) -> Verdict:
+    measure, baseline, tonight = row
+    base, head = (
+        [_values(measure, sides[letter], quantity, parts) for sides in blocks] for letter in "AB"
+    )
+    return verdict(measure, baseline, base, head, tonight)
 
 
-def _judged(
-    finding: Finding, row: tuple[Measure, Baseline] | None, blocks: Sequence[Sides], parts: int
-) -> Finding:
+def _judged(finding: Finding, row: _Row | None, blocks: Sequence[Sides], parts: int) -> Finding:
     """Return a suspect with the verdict of the blocks."""
     problems = [run.problem for sides in blocks for runs in sides.values() for run in runs]
     problems = [problem for problem in problems if problem]
     if row is None:
         return _memory(finding, blocks, problems)
-    measure, baseline = row
-    base, head = (
-        [_values(measure, sides[letter], finding.quantity, parts) for sides in blocks]
-        for letter in "AB"
-    )
-    result = verdict(measure, baseline, base, head)
+    measure = row[0]
+    result = _verdict(row, blocks, finding.quantity, parts)
     runs = sum(len(sides["A"]) for sides in blocks) // parts
     outcome: Outcome = "regressed" if result.regressed else "ok"
     method = f"{runs} fresh runs of either side{', by seed' if result.paired else ''}"
@@ -206,9 +190,7 @@ def _judged(
             outcome, method = "invalid", f"fresh runs did not finish: {problems[0]}"
     elif outcome == "ok":
         method = f"not confirmed by {method}"
-    levels = [
-        float(measure.restore(np.nanmean(np.concatenate(side, axis=1)))) for side in (base, head)
-    ]
+    levels = [float(measure.restore(level)) for level in result.levels]
     return replace(
         finding,
         outcome=outcome,

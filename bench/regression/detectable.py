@@ -50,7 +50,7 @@ def power(
     result = np.zeros(len(deviation))
     for case, design in case_designs(measure, baseline, runs, tonight):
         effect, floor, spread = (float(column[case]) for column in (effects, floors, spreads))
-        result[case] = chance(design, effect, floor, block_level(design), spread)
+        result[case] = chance(design, effect, floor, _level(design), spread)
     return result
 
 
@@ -130,6 +130,11 @@ def case_designs(
         yield int(case), Design(measure, *rounded, int(count), int(screened))
 
 
+def _level(design: Design) -> float:
+    """Return the level of a block's test without pairs, whose level a test by seed may share."""
+    return block_level(design) / (2 if design.measure.has_pairs else 1)
+
+
 def _rounded(value: float) -> float:
     # Two digits: thousands of cases then share some dozens of designs, which are cached.
     return float(f"{value:.2g}")
@@ -140,7 +145,7 @@ def _plan(design: Design, delta: float) -> int:
     measure = design.measure
     for runs in range(measure.min_runs, measure.max_runs):
         candidate = Design(measure, design.degrees, design.uncertainty, runs, design.tonight)
-        floor, level = RELEVANT * delta, block_level(candidate)
+        floor, level = RELEVANT * delta, _level(candidate)
         if confirm_chance(candidate, delta, floor, level) >= CONFIRM_POWER:
             return runs
     return measure.max_runs
@@ -148,7 +153,7 @@ def _plan(design: Design, delta: float) -> int:
 
 @cache
 def _minimum_effect(design: Design, floor: float, spread: float) -> float:
-    low, high, level = 0.0, 1.0, block_level(design)
+    low, high, level = 0.0, 1.0, _level(design)
     while chance(design, high, floor, level, spread) < POWER:
         low, high = high, 2 * high
         if high > _LARGEST:

@@ -49,6 +49,11 @@ class Measure:
     max_mde: float = inf
 
     @property
+    def has_pairs(self) -> bool:
+        """Return whether runs of one seed belong together; those of a speed do not."""
+        return self.scale == "logit"
+
+    @property
     def alpha_block(self) -> float:
         """Return the level of one block; all blocks must pass, so their levels multiply."""
         return float(self.alpha_confirm ** (1 / BLOCKS))

@@ -9,7 +9,13 @@ import numpy as np
 
 from bench.case import Case
 from bench.regression.baselines import run_of
-from bench.regression.bisection import CONFIDENCE, Bisection, BisectionError, touch_prior
+from bench.regression.bisection import (
+    CONFIDENCE,
+    LEVEL_RUNS,
+    Bisection,
+    BisectionError,
+    touch_prior,
+)
 from bench.regression.code_tree import (
     CodeTreeError,
     changed_files,
@@ -25,8 +31,6 @@ from bench.regression.series import Quantity
 from bench.settings import Settings
 from datasets_lib.atomic import atomic_path
 
-_LEVEL_RUNS = 3  # runs of the good and of the bad commit that give the two levels
-_LEAST_SHARE = 20.0  # the drop is at most so many deviations, however equal those runs are
 _ALWAYS = ("models/catalog", "datasets_lib/catalog", "pyproject.toml")
 """What any case may depend on without importing it."""
 
@@ -124,14 +128,9 @@ class Search:
         touching = sum(map(self._touches, changed.values()))
         self._say(f"{len(commits)} commits, of which {touching} touch files of the case")
         levels = self._levels()
-        good, bad = (float(np.median(levels[end])) for end in (question.good, question.bad))
-        self._check_loss(good, bad)
-        spread = [value - np.median(runs) for runs in levels.values() for value in runs]
-        degrees = max(len(spread) - 2, 1)
-        deviation = math.sqrt(float(np.sum(np.square(spread))) / degrees)
-        # Equal runs have no spread: rounding is then all that a level may differ by.
-        deviation = max(deviation, abs(good - bad) / _LEAST_SHARE)
-        search = Bisection(commits, prior, good, bad, deviation, float(degrees + 3))
+        ends = levels[question.good], levels[question.bad]
+        self._check_loss(*(float(np.median(runs)) for runs in ends))
+        search = Bisection.between(commits, prior, *ends)
         self._keep(search)
         return search
 
@@ -157,7 +156,7 @@ class Search:
     def _levels(self) -> dict[str, list[float]]:
         """Run both ends in turn, so that a machine that slows down favors neither."""
         levels: dict[str, list[float]] = {self.question.good: [], self.question.bad: []}
-        for number in range(1 if self.question.fixed else _LEVEL_RUNS):
+        for number in range(1 if self.question.fixed else LEVEL_RUNS):
             for commit, values in levels.items():
                 value = self._value(commit, number)
                 if not math.isnan(value):

@@ -13,7 +13,8 @@ from bench.near_names import near_names
 from bench.record import CROP_SUFFIX, Record
 from bench.report.finished_run import ComparisonError, Run
 from bench.store import read_records
-from bench.study import RANKING, first_head, task_of
+from bench.studies import ranking_of
+from bench.study import RANKING, task_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +95,7 @@ def compare_runs(
     Args:
         first: A run.
         second: Another run of the same task on the same images.
-        head: Scoring head; None for the first one of each run's model.
+        head: Scoring head; None for the one that ranks each run, as in its summary.
         metric: ``image_auroc``, ``top1``, one of `bench.metrics.comparison.BOOTSTRAPPED` or of
             `bench.metrics.pixel_jackknife.JACKKNIFED`; None for the metric that ranks the task.
 
@@ -119,7 +120,7 @@ def compare_runs(
         )
     _check_data(first, second)
     runs = (first, second)
-    heads = [head or first_head(run.record) for run in runs]
+    heads = [head or ranking_of(run.record)[0] for run in runs]
     for run, name in zip(runs, heads, strict=True):
         # A crop's own domain leaves images out, so that it has no pairs.
         known = tuple(h for h in run.record.metrics if not h.endswith(CROP_SUFFIX))

@@ -72,13 +72,24 @@ def convolutional_flow(
             subnet_constructor=convolutions(kernel, hidden_ratio),
             affine_clamping=CLAMP,
         )
-        set_permutation(flow[step], permutation(shape[0]))
+        set_channel_permutation(flow[step])
     return flow
 
 
-def permutation(size: int) -> Tensor:
-    """Return a random permutation matrix ``(size, size)``."""
-    return torch.eye(size)[torch.randperm(size)]
+def set_channel_permutation(block: AllInOneBlock) -> None:
+    """Let a block permute its channels at random, by torch's generator and without a product."""
+    channels = block.in_channels
+    set_permutation(block, torch.eye(channels)[torch.randperm(channels)])
+    block.permute_function = permuted
+
+
+def permuted(values: Tensor, matrix: Tensor) -> Tensor:
+    """Return values ``(B, C, …)`` with permuted channels, as their product with the matrix has.
+
+    FrEIA convolves with the matrix ``(C, C, 1, 1)``, which takes a fifth of a training step and a
+    third of a prediction.
+    """
+    return values.index_select(1, matrix.flatten(1).argmax(1))
 
 
 def rotation(size: int) -> Tensor:

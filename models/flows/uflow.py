@@ -30,8 +30,7 @@ from models.flows.blocks import (
     convolutions,
     likelihood_map,
     negative_log_likelihood,
-    permutation,
-    set_permutation,
+    set_channel_permutation,
 )
 
 STEPS = 4
@@ -118,7 +117,7 @@ def u_shaped_flow(shapes: Sequence[Shape]) -> GraphINN:
     flow = GraphINN(nodes + latents[::-1])
     for block in flow.modules():
         if isinstance(block, AllInOneBlock):
-            set_permutation(block, permutation(block.in_channels))
+            set_channel_permutation(block)
     return flow
 
 

@@ -37,6 +37,7 @@ class Datasets:
         effect: ArrayLike = 0.0,
         night: ArrayLike = 0.0,
         missing: Array | float | None = None,
+        seeds: NDArray[np.int64] | None = None,
     ) -> Array:
         """Return the next runs ``(N, count)`` of the means; the arguments are those of `Cases.run`.
 
@@ -47,7 +48,7 @@ class Datasets:
         shape = len(center), count
         lost = self.measure.size(center, np.broadcast_to(np.asarray(effect), shape))
         of_each = QUALITY.step(self._categories.level[:, None], np.repeat(lost, CATEGORIES, axis=0))
-        values = QUALITY.restore(self._categories.run(count, of_each, night, missing=0.0))
+        values = QUALITY.restore(self._categories.run(count, of_each, night, 0.0, seeds))
         means = values.reshape(-1, CATEGORIES, count).mean(1)
         chance = self.noise.missing if missing is None else missing
         absent = self.random.random(shape) < chance

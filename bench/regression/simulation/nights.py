@@ -170,7 +170,9 @@ class _Night:
             delta = measure.step(self.baseline.center)
             self.runs = plan_runs(measure, self.baseline, self.ran)
             self.minimum = minimum_effect(measure, self.baseline, self.runs, self.ran)
-            self.minimum[two_modes(values, delta) | ~self.asked] = np.inf
+            self.minimum[~self.asked] = np.inf
+            if self.speed:
+                self.minimum[two_modes(values, delta)] = np.inf
             sizes = delta if effect == "delta" else self.minimum
             self.drop = np.where(self.asked & np.isfinite(sizes), sizes, 0.0)
         now = self._common_speed(random)
@@ -220,11 +222,13 @@ class _Night:
             used += int(2 * runs[left].sum())
             sides.append((base, head))
             left = left[block.passed[left]]
-        base, head = (np.concatenate(side, 1) for side in zip(*sides, strict=True))
-        step = self.measure.step(baseline.center)
         passed = np.zeros(len(suspects), dtype=bool)
         passed[left] = True
-        return passed & ~two_modes(base, step) & ~two_modes(head, step), used
+        if self.speed:
+            step = self.measure.step(baseline.center)
+            for side in zip(*sides, strict=True):
+                passed &= ~two_modes(np.concatenate(side, 1), step)
+        return passed, used
 
 
 def _block(cases: Cases | Datasets, runs: NDArray[np.int64], effect: Array) -> tuple[Array, Array]:
@@ -234,6 +238,7 @@ def _block(cases: Cases | Datasets, runs: NDArray[np.int64], effect: Array) -> t
     speed = cases.measure.scale == "log"
     night = cases.random.normal(0, NIGHT) if speed else 0.0
     # A run that is missing here is repeated once.
-    values = cases.run(2 * most, effect[:, None] * head, night, cases.noise.missing**2)
-    values[np.repeat(np.arange(most), 2) >= runs[:, None]] = np.nan
+    seeds = np.repeat(np.arange(most), 2)
+    values = cases.run(2 * most, effect[:, None] * head, night, cases.noise.missing**2, seeds)
+    values[seeds >= runs[:, None]] = np.nan
     return values[:, ~head], values[:, head]

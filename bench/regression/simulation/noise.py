@@ -37,6 +37,7 @@ class Noise:
         missing: Share of runs that are missing.
         ceiling: Whether metrics are within one point of 1, capped there and of coarse steps.
         modes: Share of cases with two speeds 10 % apart.
+        pairing: Correlation of the runs of one seed on both sides of a confirmation.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Noise:
     missing: float = 0.0
     ceiling: bool = False
     modes: float = 0.0
+    pairing: float = 0.0
 
 
 FAMILIES = (
@@ -62,6 +64,7 @@ FAMILIES = (
     Noise("shifts", "the machine is 2–10 % off on one night of 20", shifts=0.05),
     Noise("missing", "10 % of the runs missing", missing=0.1),
     Noise("ceiling", "metrics within one point of 1, in steps of 1/2000", ceiling=True),
+    Noise("paired seeds", "runs of a seed on both sides correlate by .9", pairing=0.9),
     Noise("two modes", "one case of 10 has two speeds 10 % apart", modes=0.1),
     Noise(
         "all",
@@ -79,7 +82,8 @@ FAMILIES = (
 def concerns(noise: Noise, measure: Measure) -> bool:
     """Return whether a family says something about a measure that another one does not."""
     if measure.scale == "log":
-        return not noise.ceiling and noise.spread < 1  # speeds of processes are more alike
+        # Speeds of processes are more alike, and a seed does not decide them.
+        return not noise.ceiling and noise.spread < 1 and not noise.pairing
     return not noise.modes and (noise.name == "all" or not noise.shifts)
 
 
@@ -110,6 +114,7 @@ class Cases:
         effect: ArrayLike = 0.0,
         night: ArrayLike = 0.0,
         missing: Array | float | None = None,
+        seeds: NDArray[np.int64] | None = None,
     ) -> Array:
         """Return the next runs ``(N, count)`` on the scale of the tests, NaN where missing.
 
@@ -118,9 +123,10 @@ class Cases:
             effect: True drop of each run, broadcast to ``(N, count)``, on the scale of the tests.
             night: Common speed of each run, broadcast likewise, as a logarithm.
             missing: Chance of each run to be missing, broadcast likewise; the family's by default.
+            seeds: ``(count,)`` number of each run's seed; all differ by default.
         """
         shape = (len(self.level), count)
-        worse = self._noise(count) * self.deviation[:, None] - self._outliers(shape)
+        worse = self._noise(count, seeds) * self.deviation[:, None] - self._outliers(shape)
         center = self.level[:, None] - np.asarray(effect)
         if self.measure.scale == "log":
             slow = self.two_moded[:, None] & (self.random.random(shape) < _MODE_SHARE)
@@ -157,8 +163,12 @@ class Cases:
         draws = self.random.standard_t(degrees, shape)
         return np.asarray(draws / np.sqrt(degrees / (degrees - 2)))
 
-    def _noise(self, count: int) -> Array:
+    def _noise(self, count: int, seeds: NDArray[np.int64] | None = None) -> Array:
         draws = self._innovations(len(self.level), count)
+        if self.noise.pairing and seeds is not None:
+            shared = self._innovations(len(self.level), int(seeds.max()) + 1)[:, seeds]
+            pairing = self.noise.pairing
+            draws = np.sqrt(pairing) * shared + np.sqrt(1 - pairing) * draws
         correlation = self.noise.correlation
         if not correlation:
             return draws

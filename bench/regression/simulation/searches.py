@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy.stats import t as student
 
-from bench.regression.bisection import Bisection, touch_prior
+from bench.regression.bisection import LEVEL_RUNS, Bisection, touch_prior
 from bench.regression.drift import LIMIT, cusum, drift_score
 from bench.regression.measures import SPEED
 from bench.regression.screen import fit_baseline
@@ -16,7 +16,6 @@ COMMITS = 64
 LEAD = 4.0
 """Drop between the levels of a bisection, in standard deviations of one run: 4 % of a speed."""
 
-DEGREES = 20.0
 ENOUGH = 10
 """Runs within which a search must end."""
 
@@ -64,15 +63,15 @@ def search_commits(
         touches = random.random(COMMITS) < TOUCHING
         touches[random.integers(COMMITS)] = True
         culprit = int(random.choice(np.flatnonzero(touches)))
-        search = Bisection(
-            commits=[str(place) for place in range(COMMITS)],
-            prior=touch_prior(touches.tolist() if informative else [False] * COMMITS),
-            good=0.0,
-            bad=-lead,
-            deviation=1.0,
-            degrees=DEGREES,
-            skipped=[str(place) for place in np.flatnonzero(random.random(COMMITS) < skipped)],
+        ends = [[_draw(tails, random) for _ in range(LEVEL_RUNS)] for _ in range(2)]
+        search = Bisection.between(
+            [str(place) for place in range(COMMITS)],
+            touch_prior(touches.tolist() if informative else [False] * COMMITS),
+            good=ends[0],
+            bad=[value - lead for value in ends[1]],
         )
+        for place in np.flatnonzero(random.random(COMMITS) < skipped):
+            search.skip(str(place))
         while not search.done and (commit := search.next_commit):
             level = -lead if int(commit) >= culprit else 0.0
             search.add(commit, level + _draw(tails, random))

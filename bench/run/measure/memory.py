@@ -17,6 +17,7 @@ from bench.run.malloc import freed_at_once, trim
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
+_SECOND_CALL = 5  # limits within which the second call may still begin
 
 
 @dataclass
@@ -66,26 +67,30 @@ def measure_memory(
     device: torch.device,
     *,
     prepare: Callable[[], object] = lambda: None,
-    repeats: int = 4,
+    repeats: int = 5,
     limit_s: float = math.inf,
 ) -> MemoryRise:
-    """Return the rise of memory while a step runs, the least of some repeats.
+    """Return the rise of memory while a step runs, the median of some repeats.
 
-    The first calls may allocate lasting buffers or try out kernels, up to a tenth more. Calls here
-    are slower than usual, because freed memory goes back to the system.
+    The first call may allocate lasting buffers, or find those of other cases: it is up to a tenth
+    off either way, and counts only if there is no time for a second. Calls here are slower than
+    usual, because freed memory goes back to the system.
 
     Args:
         step: The measured call.
         device: Where it computes.
         prepare: Called before each baseline is taken.
         repeats: Maximum number of repeats; one is enough on CUDA, where torch counts exactly.
-        limit_s: Seconds after which no repeat begins.
+        limit_s: Seconds after which no repeat begins; five times as many for the second call.
     """
-    end = time.monotonic() + limit_s
+    begin = time.monotonic()
 
     def repeat() -> list[MemoryRise]:
         rises: list[MemoryRise] = []
-        while not rises or (len(rises) < repeats and time.monotonic() < end):
+        while len(rises) < repeats:
+            limit = limit_s * (_SECOND_CALL if len(rises) == 1 else 1)
+            if rises and time.monotonic() - begin >= limit:
+                break
             prepare()
             with memory_rise(device) as rise:
                 step()
@@ -98,7 +103,9 @@ def measure_memory(
     # A new thread has a heap of its own, without the holes that earlier cases left in this one's,
     # so that no tensor lands in one: there it would stay resident when freed.
     with freed_at_once(), ThreadPoolExecutor(1) as pool:
-        return min(pool.submit(repeat).result(), key=lambda rise: rise.host_bytes or 0)
+        rises = pool.submit(repeat).result()
+    steady = sorted(rises[1:] or rises, key=lambda rise: rise.host_bytes or 0)
+    return steady[len(steady) // 2]
 
 
 @contextmanager

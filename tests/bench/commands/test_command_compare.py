@@ -51,9 +51,9 @@ def detectors(keep):
     scores = [(rng.normal(0, 1, 60) + gap * DEFECTIVE).astype(np.float32) for gap in (0.2, 2)]
     ids = [
         keep(
-            make(model, thresholds={"multi_scale": {"calibrated_p95": 1.0}}),
+            make(model, thresholds={"single_scale": {"calibrated_p95": 1.0}}),
             "scores",
-            **{"names": NAMES, "labels": DEFECTIVE, "scores.multi_scale": found},
+            **{"names": NAMES, "labels": DEFECTIVE, "scores.single_scale": found},
         )
         for model, found in zip((A, B), scores, strict=True)
     ]
@@ -94,8 +94,8 @@ def test_aurocs_are_compared_by_delong(detectors, compare):
 
 def test_a_run_does_not_differ_from_itself(detectors, compare):
     (first, _), _ = detectors
-    _, out, _ = compare(first, first, "--head", "multi_scale")
-    assert out.count("multi_scale image_auroc") == 2
+    _, out, _ = compare(first, first, "--head", "single_scale")
+    assert out.count("single_scale image_auroc") == 2
     assert "p = 1" in out
     assert "No difference is shown" in out
 
@@ -214,7 +214,7 @@ def test_different_images_or_labels_are_errors(detectors, keep, compare):
         (NAMES[:50], DEFECTIVE[:50], "different test images (60 and 50 of them)"),
         (NAMES, relabeled, "different labels (the first difference is image 7)"),
     ):
-        arrays = {"names": names, "labels": labels, "scores.multi_scale": scores[1][: len(names)]}
+        arrays = {"names": names, "labels": labels, "scores.single_scale": scores[1][: len(names)]}
         second = keep(make(B, finished="2027"), "scores", **arrays)
         code, _, err = compare(first, second)
         assert code == 2
@@ -228,7 +228,7 @@ def test_missing_runs_artifacts_and_heads_are_errors(detectors, classifiers, com
         ((first, second, "--profile", "original"), "under profile original"),
         ((first, second, "--metric", "f2"), "metric f2"),
         ((first, second, "--head", "last_epoch"), "head last_epoch"),
-        ((first, second, "--head", "single_scale"), "scores.single_scale"),
+        ((first, second, "--head", "multi_scale"), "scores.multi_scale"),
         ((first, classifiers[0], "--profile", "smoke"), "under profile smoke"),
         ((first, classifiers[0]), "Wanted two runs of one profile"),
     ):
@@ -246,8 +246,8 @@ def test_missing_runs_artifacts_and_heads_are_errors(detectors, classifiers, com
 
 def test_f1_needs_a_calibrated_threshold(detectors, keep, compare):
     (first, _), scores = detectors
-    reasons = {"multi_scale.threshold.calibrated_p95": "no calibration split"}
-    arrays = {"names": NAMES, "labels": DEFECTIVE, "scores.multi_scale": scores[1]}
+    reasons = {"single_scale.threshold.calibrated_p95": "no calibration split"}
+    arrays = {"names": NAMES, "labels": DEFECTIVE, "scores.single_scale": scores[1]}
     second = keep(make(B, finished="2027", reasons=reasons), "scores", **arrays)
     code, _, err = compare(first, second, "--metric", "f1")
     assert code == 2
@@ -257,7 +257,7 @@ def test_f1_needs_a_calibrated_threshold(detectors, keep, compare):
 def test_several_profiles_want_a_name(detectors, keep, compare):
     ids, scores = detectors
     for model in (A, B):
-        arrays = {"names": NAMES, "labels": DEFECTIVE, "scores.multi_scale": scores[0]}
+        arrays = {"names": NAMES, "labels": DEFECTIVE, "scores.single_scale": scores[0]}
         keep(make(model, profile="original"), "scores", **arrays)
     code, _, err = compare(*ids)
     assert code == 2
@@ -270,7 +270,7 @@ def test_cases_of_two_datasets_are_named_as_the_cause(detectors, keep, compare):
     (first, _), scores = detectors
     other = make(B, "mvtec.wood", finished="2027")
     names = NAMES[:50]
-    arrays = {"names": names, "labels": DEFECTIVE[:50], "scores.multi_scale": scores[1][:50]}
+    arrays = {"names": names, "labels": DEFECTIVE[:50], "scores.single_scale": scores[1][:50]}
     code, _, err = compare(first, keep(other, "scores", **arrays))
     assert code == 2
     assert "mvtec.wood" in err

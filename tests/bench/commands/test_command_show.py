@@ -7,6 +7,7 @@ import pytest
 from fake_records import make
 
 from bench.__main__ import main
+from bench.commands import record_files
 from bench.commands.show import sparkline
 from bench.report.repeat import repeat_command
 from bench.store import Store, read_records
@@ -91,6 +92,16 @@ def test_mistakes_are_answered_in_a_paragraph(keep, capsys, arguments, words):
     error = capsys.readouterr().err
     assert [word for word in words if word not in error] == []
     assert error.count("\n") == 1
+
+
+def test_outside_the_clone_its_records_are_named(keep, tmp_path, monkeypatch, capsys):
+    keep(make("padim_resnet18", "mvtec.bottle"))
+    monkeypatch.setattr(record_files, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path.parent)
+    assert main(["show", "padim"]) == 2
+    error = capsys.readouterr().err
+    assert "name that file, as --help says" in error
+    assert str(tmp_path / record_files.RECORDS) in error
 
 
 def test_a_name_of_a_record_stays_on_its_line(keep, capsys):

@@ -10,7 +10,6 @@ from bench.regression.bisection import (
     CONFIDENCE,
     Bisection,
     BisectionError,
-    prior_of_files,
     touch_prior,
 )
 
@@ -119,6 +118,17 @@ def test_another_file_is_refused(text):
         Bisection.from_json(text)
 
 
+def test_levels_and_spread_are_those_of_runs_of_both_ends():
+    search = Bisection.between(["a", "b"], [0.5, 0.5], [1.0, 1.2, 1.1], [0.0, 0.4, 0.1])
+    assert (search.good, search.bad, search.degrees) == (1.1, 0.1, 4.0)
+    variance = (0.02 + 0.10) / 4  # squares around the two levels, over the degrees
+    assert search.deviation == pytest.approx(np.sqrt(variance * (1 + 1 / 3)))
+    equal = Bisection.between(["a", "b"], [0.5, 0.5], [1.0], [0.0])
+    assert equal.deviation == pytest.approx(0.05)
+    with pytest.raises(BisectionError, match="Confirm"):
+        Bisection.between(["a", "b"], [0.5, 0.5], [1.0], [1.0])
+
+
 def test_a_search_without_a_drop_is_refused():
     with pytest.raises(BisectionError, match="Confirm"):
         search_of(bad=0.0)
@@ -131,9 +141,5 @@ def test_a_search_without_a_drop_is_refused():
 
 
 def test_commits_that_touch_the_case_share_nearly_all_of_the_prior():
-    commits, prior = prior_of_files(
-        {"a": ["README.md"], "b": ["models/padim.py", "x"], "c": []}, ["models/padim.py"]
-    )
-    assert commits == ["a", "b", "c"]
-    assert prior == pytest.approx([0.005, 0.99, 0.005])
+    assert touch_prior([False, True, False]) == pytest.approx([0.005, 0.99, 0.005])
     assert touch_prior([False, False]) == touch_prior([True, True]) == [0.5, 0.5]

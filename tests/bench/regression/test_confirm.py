@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from bench.regression.confirm import check_block, conclude, run_order, two_modes
+from bench.regression.confirm import check_block, run_order, two_modes, verdict
 from bench.regression.detectable import (
     RELEVANT,
     minimum_effect,
@@ -147,17 +147,17 @@ def runs_of(level, count=4, seed=0):
     return level + 0.004 * np.random.default_rng(seed).uniform(-1, 1, (1, count))
 
 
-def verdict(base, head, measure=SPEED, sd=0.004):
-    (result,) = conclude(measure, baseline_of(sd, 40.0), base, head)
-    return result
+def verdict_on(base, head, sd=0.004):
+    return verdict(SPEED, baseline_of(sd, 40.0), base, head)
 
 
 def test_a_drop_in_two_blocks_is_a_regression():
     good, bad = [runs_of(4.0, seed=s) for s in (0, 1)], [runs_of(3.9, seed=s) for s in (2, 3)]
-    first = verdict(good[:1], bad[:1])
-    assert first.verdict == "another block"
-    both = verdict(good, bad)
-    assert both.verdict == "regressed"
+    first = verdict_on(good[:1], bad[:1])
+    assert first.passed
+    assert not first.regressed
+    both = verdict_on(good, bad)
+    assert both.regressed
     assert both.p < SPEED.alpha_confirm
     assert both.low < 1 - np.exp(-0.1) < both.high
     assert both.high - both.low < 0.02
@@ -165,34 +165,34 @@ def test_a_drop_in_two_blocks_is_a_regression():
 
 def test_a_drop_in_one_block_alone_is_none():
     good = [runs_of(4.0, seed=s) for s in (0, 1)]
-    assert verdict(good, [runs_of(3.97), runs_of(4.0, seed=3)]).verdict == "not confirmed"
-    assert verdict(good[:1], [runs_of(4.0, seed=4)]).verdict == "not confirmed"
-    assert verdict(good, [runs_of(4.1), runs_of(4.1, seed=3)]).verdict == "not confirmed"
+    assert not verdict_on(good, [runs_of(3.97), runs_of(4.0, seed=3)]).regressed
+    assert not verdict_on(good[:1], [runs_of(4.0, seed=4)]).passed
+    assert not verdict_on(good, [runs_of(4.1), runs_of(4.1, seed=3)]).regressed
 
 
 def test_a_certain_drop_that_does_not_matter_is_none():
     good, bad = [runs_of(4.0, 8, s) for s in (0, 1)], [runs_of(3.985, 8, s) for s in (2, 3)]
-    result = verdict(good, bad, sd=0.001)
+    result = verdict_on(good, bad, sd=0.001)
     assert result.p < SPEED.alpha_confirm
-    assert result.verdict == "not confirmed"
+    assert not result.passed
 
 
 def test_too_few_runs_are_invalid():
     base, head = runs_of(4.0), runs_of(3.9)
     head[:, 1:] = np.nan
-    assert verdict([base], [head]).verdict == "invalid"
+    assert verdict_on([base], [head]).reason == "invalid"
 
 
 def test_an_outlier_is_discounted():
     good, bad = [runs_of(4.0, seed=s) for s in (0, 1)], [runs_of(3.9, seed=s) for s in (2, 3)]
     good[0][0, 1] = 3.5
-    assert verdict(good, bad).verdict == "regressed"
+    assert verdict_on(good, bad).regressed
 
 
 def test_two_speeds_are_no_t_test():
     modes = np.array([[4.0, 3.9, 4.0, 3.9]])
-    result = verdict([runs_of(4.0), runs_of(4.0)], [modes, modes])
-    assert result.verdict == "two modes"
+    result = verdict_on([runs_of(4.0), runs_of(4.0)], [modes, modes])
+    assert result.reason == "two modes"
 
 
 @pytest.mark.parametrize(
@@ -214,6 +214,6 @@ def test_quality_is_told_in_points():
     center = float(QUALITY.transform(0.95))
     good = [np.full((1, 4), center)] * 2
     bad = [QUALITY.transform(np.full((1, 4), 0.93))] * 2
-    (result,) = conclude(QUALITY, baseline_of(0.03, 40.0, center=center), good, bad)
-    assert result.verdict == "regressed"
+    result = verdict(QUALITY, baseline_of(0.03, 40.0, center=center), good, bad)
+    assert result.regressed
     assert result.drop == pytest.approx(0.02)

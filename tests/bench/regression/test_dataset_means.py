@@ -126,11 +126,11 @@ def test_fresh_runs_of_all_categories_confirm_the_mean(drop, outcome):
 
     blocks = [{"A": side(0.0), "B": side(drop)} for _ in range(2)]
     suspect = replace(screen.findings[0], outcome="suspect")
-    found = _judged(suspect, (DATASET_MEAN, screen.baseline), blocks, len(mean.cases))
+    found = _judged(suspect, (DATASET_MEAN, screen.baseline, 1), blocks, len(mean.cases))
     assert found.outcome == outcome
     assert "10 fresh runs of either side" in found.method
     assert found.base == pytest.approx(0.9 + 0.005 * 7, abs=0.001)
     assert found.low < drop < found.high
     lacking = [{"A": side(0.0), "B": [FreshRun(None, "it broke", Path()), *side(drop)[1:]]}]
-    whole = _judged(suspect, (DATASET_MEAN, screen.baseline), lacking, len(mean.cases))
+    whole = _judged(suspect, (DATASET_MEAN, screen.baseline, 1), lacking, len(mean.cases))
     assert whole.outcome == "ok"  # four seeds are whole, and one block is no alarm

@@ -6,6 +6,7 @@ import torch
 from FrEIA.modules import AllInOneBlock
 from scipy.ndimage import zoom
 from scipy.stats import norm
+from torch.nn import functional as F
 
 from models.flows.blocks import (
     FeatureNorms,
@@ -13,7 +14,7 @@ from models.flows.blocks import (
     convolutional_flow,
     likelihood_map,
     negative_log_likelihood,
-    permutation,
+    permuted,
     rotation,
     set_permutation,
 )
@@ -66,7 +67,8 @@ def test_log_determinant_is_that_of_autograds_jacobian(built):
     call, shapes, module = built
     module.double()
     for block in module.modules():
-        if isinstance(block, AllInOneBlock):  # its rotation is orthogonal to float32's rounding
+        # A rotation is orthogonal to float32's rounding.
+        if isinstance(block, AllInOneBlock) and block.permute_function is not permuted:
             set_permutation(block, torch.linalg.qr(block.w_perm.flatten(1))[0])
     inputs = [torch.randn(1, *shape, dtype=torch.float64) for shape in shapes]
 
@@ -108,12 +110,20 @@ def test_torchs_seed_alone_decides_the_initialization(build):
         assert torch.equal(tensor, states[1][name]), name
 
 
-def test_permutation_and_rotation_are_orthogonal():
+def test_channels_are_permuted_as_by_a_product_with_the_matrix():
+    block = convolutional_flow((20, 4, 4), 1, 1.0)[0]
+    matrix = block.w_perm.flatten(1)
+    assert torch.equal(matrix.sum(0), torch.ones(20))
+    assert torch.equal(matrix @ matrix.T, torch.eye(20))
+    assert not torch.equal(matrix, torch.eye(20))
+    values = torch.randn(2, 20, 4, 4)
+    for each in (block.w_perm, block.w_perm_inv):
+        assert torch.equal(block.permute_function(values, each), F.conv2d(values, each))
+
+
+def test_a_rotation_is_orthogonal():
     torch.manual_seed(0)
-    shuffled, turned = permutation(20), rotation(20)
-    assert torch.equal(shuffled.sum(0), torch.ones(20))
-    assert torch.equal(shuffled @ shuffled.T, torch.eye(20))
-    assert not torch.equal(shuffled, torch.eye(20))
+    turned = rotation(20)
     torch.testing.assert_close(turned @ turned.T, torch.eye(20), atol=1e-6, rtol=0)
 
 
