@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy.stats import t as student
 
-from bench.regression.bisection import LEVEL_RUNS, Bisection, touch_prior
+from bench.regression.bisection import LEVEL_RUNS, Bisection, BisectionError, touch_prior
 from bench.regression.drift import LIMIT, cusum, drift_score
 from bench.regression.measures import SPEED
 from bench.regression.screen import fit_baseline
@@ -64,12 +64,16 @@ def search_commits(
         touches[random.integers(COMMITS)] = True
         culprit = int(random.choice(np.flatnonzero(touches)))
         ends = [[_draw(tails, random) for _ in range(LEVEL_RUNS)] for _ in range(2)]
-        search = Bisection.between(
-            [str(place) for place in range(COMMITS)],
-            touch_prior(touches.tolist() if informative else [False] * COMMITS),
-            good=ends[0],
-            bad=[value - lead for value in ends[1]],
-        )
+        try:
+            search = Bisection.between(
+                [str(place) for place in range(COMMITS)],
+                touch_prior(touches.tolist() if informative else [False] * COMMITS),
+                good=ends[0],
+                bad=[value - lead for value in ends[1]],
+            )
+        except BisectionError:  # the two ends did not show the drop
+            counts.append(0)
+            continue
         for place in np.flatnonzero(random.random(COMMITS) < skipped):
             search.skip(str(place))
         while not search.done and (commit := search.next_commit):
