@@ -1,19 +1,19 @@
 """Bisect: which commit made the drop, when every single run is noisy.
 
-A few runs of both ends give the two levels and the spread; unknown is the first commit at the
-lower level. Its posterior starts from a prior that is nearly zero for commits that touch no file
-of the case, and every run multiplies it by a Student-t likelihood. The next commit to run is the
-one whose result is expected to leave the least entropy.
+Unknown are the first commit at the lower level, both levels and the spread of runs. A few runs of
+both ends, and every run between them, say something of each. The posterior of the commit starts
+from a prior that is nearly zero for commits that touch no file of the case, and integrates over the
+others: flat levels, and 1/σ or what is known of σ, which gives Student-t likelihoods in closed
+form. The next commit to run is the one whose result is expected to leave the least entropy.
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from bench.regression.measures import Array
 
@@ -31,6 +31,7 @@ UNTOUCHED = 0.01
 
 _GRID = 201  # values of a run over which its information is summed
 _LEAST_SHARE = 20.0  # the drop is at most so many deviations, however equal the runs
+_SURE = 20.0  # degrees of freedom of the deviation of runs that are known to be equal
 _TAIL = 1e-4  # chance of a value beyond either end of that grid
 
 
@@ -45,68 +46,29 @@ class Bisection:
     Attributes:
         commits: Candidates after the good commit, oldest first; the last one is known to be bad.
         prior: Prior probability of each, of the same length.
-        good: Level before the drop, on the scale of the tests; higher is better.
-        bad: Level after it.
-        deviation: Standard deviation of one run.
-        degrees: Degrees of freedom of that deviation.
+        good: Runs of the commit before the candidates, on the scale of the tests; higher is better.
+        bad: Runs of the last candidate.
+        fixed: Whether runs of a commit are equal but for rounding.
         runs: Commit and value of every run, on the scale of the tests.
         skipped: Commits that cannot be run, such as ones that do not build.
     """
 
     commits: list[str]
     prior: list[float]
-    good: float
-    bad: float
-    deviation: float
-    degrees: float
+    good: list[float]
+    bad: list[float]
+    fixed: bool = False
     runs: list[tuple[str, float]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _check(self)
 
-    @classmethod
-    def between(
-        cls,
-        commits: Sequence[str],
-        prior: Sequence[float],
-        good: Sequence[float],
-        bad: Sequence[float],
-    ) -> "Bisection":
-        """Return a search whose levels and spread come from runs of its two ends.
-
-        Args:
-            commits: Candidates, as the attribute.
-            prior: Prior probability of each.
-            good: Runs of the good commit, on the scale of the tests.
-            bad: Runs of the last candidate.
-
-        Raises:
-            BisectionError: The bad end is not below the good one.
-        """
-        levels = float(np.median(good)), float(np.median(bad))
-        spread = [*(np.asarray(good) - levels[0]), *(np.asarray(bad) - levels[1])]
-        degrees = max(len(spread) - len(levels), 1)
-        deviation = math.sqrt(float(np.sum(np.square(spread))) / degrees)
-        # The next run differs from a level by its own noise and by the level's.
-        deviation *= math.sqrt(1 + 1 / min(len(good), len(bad)))
-        # Equal runs have no spread: rounding is then all that a level may differ by.
-        deviation = max(deviation, abs(levels[0] - levels[1]) / _LEAST_SHARE)
-        return cls(list(commits), list(prior), *levels, deviation, float(degrees))
-
     @property
     def posterior(self) -> Array:
         """Return the probability of each commit of being the first bad one, ``(K,)``."""
-        index = {commit: place for place, commit in enumerate(self.commits)}
         with np.errstate(divide="ignore"):
-            logs = np.log(np.asarray(self.prior, dtype=float))
-        if self.runs:
-            places = np.array([index[commit] for commit, _ in self.runs])
-            values = np.array([value for _, value in self.runs])
-            # A run at or after the change is at the bad level.
-            fallen = np.arange(len(logs))[:, None] <= places
-            bad, good = (self._log_density(values, level) for level in (self.bad, self.good))
-            logs = logs + np.where(fallen, bad, good).sum(1)
+            logs = np.log(np.asarray(self.prior, dtype=float)) + self._fit().log_likelihood
         weights = np.exp(logs - logs.max())
         return np.asarray(weights / weights.sum())
 
@@ -205,26 +167,70 @@ class Bisection:
         posterior = self.posterior
         return int(np.argmax([posterior[group].sum() for group in self._groups()]))
 
-    def _log_density(self, values: Array, level: float) -> Array:
-        """Return the log density of values, up to a constant."""
-        scaled = (values - level) / self.deviation
-        return np.asarray(-(self.degrees + 1) / 2 * np.log1p(scaled**2 / self.degrees))
+    def _fit(self) -> "_Fit":
+        """Return what all runs say if each commit in turn is the first bad one."""
+        index = {commit: place for place, commit in enumerate(self.commits)}
+        last = len(self.commits) - 1
+        between = [index[commit] for commit, _ in self.runs]
+        places = np.array([-1] * len(self.good) + [last] * len(self.bad) + between)
+        values = np.array([*self.good, *self.bad, *(value for _, value in self.runs)])
+        # A run at or after the change is at the bad level.
+        fallen = places >= np.arange(last + 1)[:, None]
+        drop = np.mean(self.good) - np.mean(self.bad)
+        known = _SURE if self.fixed else 0.0
+        squares = max(known, 1.0) * (drop / _LEAST_SHARE) ** 2
+        levels, counts = [], []
+        for side in (~fallen, fallen):
+            counts.append(side.sum(1))
+            levels.append((side * values).sum(1) / counts[-1])
+            squares = squares + (side * np.square(values - levels[-1][:, None])).sum(1)
+        degrees = max(len(values) - 2 + known, 1.0)
+        deviation = np.sqrt(squares / degrees)
+        logs = -np.log(counts[0] * counts[1]) / 2 - degrees / 2 * np.log(squares)
+        # Only a drop is searched for: the other half of the levels' plane is left out.
+        error = deviation * np.sqrt(1 / counts[0] + 1 / counts[1])
+        logs += np.log(np.maximum(stdtr(degrees, (levels[0] - levels[1]) / error), _TAIL))
+        return _Fit(levels[0], levels[1], deviation, degrees, logs)
 
     def _information(self, below: Array) -> Array:
         """Return bits that a run tells of which of its two levels it has.
 
         Entropies within the commits up to a place, and within those after it, do not change by a
         run there; only the split between the two does. So the least expected entropy is the most
-        information about the split, whose chance is ``below`` ``(P,)``.
+        information about the split, whose chance is ``below`` ``(P,)``. Levels and spread are those
+        of the likeliest commit.
         """
-        reach = -float(stdtrit(self.degrees, _TAIL)) * self.deviation
-        ends = (min(self.good, self.bad) - reach, max(self.good, self.bad) + reach)
-        values = np.linspace(*ends, _GRID)[:, None]
-        low, high = (np.exp(self._log_density(values, level)) for level in (self.bad, self.good))
+        fit, best = self._fit(), int(np.argmax(self.posterior))
+        good, bad, deviation = (float(x[best]) for x in (fit.good, fit.bad, fit.deviation))
+        reach = -float(stdtrit(fit.degrees, _TAIL)) * deviation
+        values = np.linspace(min(good, bad) - reach, max(good, bad) + reach, _GRID)[:, None]
+        high, low = (
+            (1 + ((values - level) / deviation) ** 2 / fit.degrees) ** (-(fit.degrees + 1) / 2)
+            for level in (good, bad)
+        )
         density = below * low + (1 - below) * high
         after = below * low / density
         expected = (_entropy(after) * density).sum(0) / density.sum(0)
         return np.asarray(_entropy(below) - expected)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What runs say if each commit in turn is the first bad one; arrays are ``(K,)``.
+
+    Attributes:
+        good: Mean of the runs before it.
+        bad: Mean of those from it on.
+        deviation: Standard deviation of runs around the two.
+        degrees: Its degrees of freedom.
+        log_likelihood: Logarithm of the likelihood of all runs, up to a constant.
+    """
+
+    good: Array
+    bad: Array
+    deviation: Array
+    degrees: float
+    log_likelihood: Array
 
 
 def touch_prior(touches: Sequence[bool], untouched: float = UNTOUCHED) -> list[float]:
@@ -261,9 +267,9 @@ def _check(search: Bisection) -> None:
         )
     if min(prior) < 0 or not 0 < sum(prior) < np.inf:
         raise BisectionError("wanted a prior of non-negative numbers that are not all zero")
-    if not search.bad < search.good or not search.deviation > 0 or not search.degrees > 0:
+    if not (search.good and search.bad and np.mean(search.bad) < np.mean(search.good)):
         raise BisectionError(
-            "wanted a bad level below the good one, a positive deviation and degrees of freedom, "
-            f"found good {search.good}, bad {search.bad}, deviation {search.deviation}, degrees "
-            f"{search.degrees}. Confirm the drop first: without a drop there is no commit to find."
+            f"wanted a bad level below the good one, found runs {search.good} of the good commit "
+            f"and {search.bad} of the bad one. Confirm the drop first: without a drop there is no "
+            "commit to find."
         )

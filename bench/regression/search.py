@@ -129,8 +129,8 @@ class Search:
         self._say(f"{len(commits)} commits, of which {touching} touch files of the case")
         levels = self._levels()
         ends = levels[question.good], levels[question.bad]
-        self._check_loss(*(float(np.median(runs)) for runs in ends))
-        search = Bisection.between(commits, prior, *ends)
+        self._check_loss(*(float(np.mean(runs)) for runs in ends))
+        search = Bisection(commits, prior, *ends, fixed=question.fixed)
         self._keep(search)
         return search
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
+from bench.regression.bisection import LEVEL_RUNS
 from bench.regression.measures import BLOCKS, DATASET_MEAN, QUALITY, Measure, describe
 from bench.regression.simulation.datasets import CATEGORIES
 from bench.regression.simulation.nights import CANARIES, TONIGHT, WINDOW
@@ -153,13 +154,18 @@ def _bisection(validation: Validation) -> Iterator[str]:
     yield (
         f"{COMMITS} commits; about {percent(TOUCHING)} of them touch files of the case, and one of "
         f"those is to blame. The drop is {LEAD:g} standard deviations of a run unless a line says "
-        f"otherwise. Right means: the right commit within {ENOUGH} runs; it must be at least "
-        f"{percent(LEAST_RIGHT)} except for the flat prior, which does not know the files."
+        f"otherwise. A search knows neither level nor the spread: {LEVEL_RUNS} runs of either end "
+        f"come first, which are not counted below. It must be right in {percent(LEAST_RIGHT)} of "
+        f"all cases, in at most {ENOUGH} runs on average, except for the flat prior, which does "
+        "not know the files."
     )
     yield _table(
-        ("search", "searches", "right", "mean runs", "most runs"),
+        ("search", "searches", "right", f"right in {ENOUGH} runs", "mean runs", "most runs"),
         (
-            (name, t.searches, percent(t.right / t.searches), f"{t.runs:.1f}", t.most)
+            (
+                *(name, t.searches, percent(t.right / t.searches)),
+                *(percent(t.within / t.searches), f"{t.runs:.1f}", t.most),
+            )
             for name, t in validation.searches.items()
         ),
     )

@@ -17,7 +17,7 @@ LEAD = 4.0
 """Drop between the levels of a bisection, in standard deviations of one run: 4 % of a speed."""
 
 ENOUGH = 10
-"""Runs within which a search must end."""
+"""Runs that a search may take on average, without those of its ends."""
 
 TOUCHING = 0.15
 
@@ -28,13 +28,15 @@ class SearchTally:
 
     Attributes:
         searches: Searches.
-        right: Searches that ended at the right commit within `ENOUGH` runs.
-        runs: Mean number of runs.
+        right: Searches that ended at the right commit.
+        within: Those of them that did so within `ENOUGH` runs between the ends.
+        runs: Mean number of runs between the ends.
         most: Largest number of runs.
     """
 
     searches: int
     right: int
+    within: int
     runs: float
     most: int
 
@@ -58,14 +60,14 @@ def search_commits(
         informative: Whether the prior knows which commits touch the case's files.
         skipped: Share of commits that cannot be run.
     """
-    right, counts = 0, []
+    right, within, counts = 0, 0, []
     for _ in range(searches):
         touches = random.random(COMMITS) < TOUCHING
         touches[random.integers(COMMITS)] = True
         culprit = int(random.choice(np.flatnonzero(touches)))
         ends = [[_draw(tails, random) for _ in range(LEVEL_RUNS)] for _ in range(2)]
         try:
-            search = Bisection.between(
+            search = Bisection(
                 [str(place) for place in range(COMMITS)],
                 touch_prior(touches.tolist() if informative else [False] * COMMITS),
                 good=ends[0],
@@ -80,8 +82,10 @@ def search_commits(
             level = -lead if int(commit) >= culprit else 0.0
             search.add(commit, level + _draw(tails, random))
         counts.append(len(search.runs))
-        right += str(culprit) in search.suspects and len(search.runs) <= ENOUGH
-    return SearchTally(searches, right, float(np.mean(counts)), max(counts))
+        found = str(culprit) in search.suspects
+        right += found
+        within += found and len(search.runs) <= ENOUGH
+    return SearchTally(searches, right, within, float(np.mean(counts)), max(counts))
 
 
 @dataclass(frozen=True)

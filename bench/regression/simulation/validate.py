@@ -17,6 +17,7 @@ from bench.regression.simulation.datasets import CATEGORIES
 from bench.regression.simulation.nights import Detection, Tally, detections, quiet_nights
 from bench.regression.simulation.noise import FAMILIES, Noise, concerns
 from bench.regression.simulation.searches import (
+    ENOUGH,
     DriftTally,
     SearchTally,
     net_drifts,
@@ -102,9 +103,11 @@ class Validation:
                 if bound(*counts) > MOST_FALSE
             ),
             *(
-                f"bisection, {name}: right in {percent(tally.right / tally.searches)}"
+                f"bisection, {name}: right in {percent(tally.right / tally.searches)}, in "
+                f"{tally.runs:.1f} runs on average"
                 for name, tally in self.searches.items()
-                if tally.right < LEAST_RIGHT * tally.searches and name != UNINFORMED
+                if name != UNINFORMED
+                and (tally.right < LEAST_RIGHT * tally.searches or tally.runs > ENOUGH)
             ),
         ]
 

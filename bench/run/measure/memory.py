@@ -17,7 +17,7 @@ from bench.run.malloc import freed_at_once, trim
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
-_SECOND_CALL = 5  # limits within which the second call may still begin
+_UNSTEADY, _PATIENCE = 2, 8  # first calls, and limits within which those and another may begin
 
 
 @dataclass
@@ -56,10 +56,12 @@ class MemoryRise:
     Attributes:
         host_bytes: Rise of the process's resident memory; None where it is not known.
         device_bytes: Rise of what torch allocated on the CUDA device; None on other devices.
+        seconds: Duration of the block.
     """
 
     host_bytes: int | None = None
     device_bytes: int | None = None
+    seconds: float = 0.0
 
 
 def measure_memory(
@@ -72,23 +74,24 @@ def measure_memory(
 ) -> MemoryRise:
     """Return the rise of memory while a step runs, the median of some repeats.
 
-    The first call may allocate lasting buffers, or find those of other cases: it is up to a tenth
-    off either way, and counts only if there is no time for a second. Calls here are slower than
+    The first two calls may allocate lasting buffers, or free those of other cases: they are up to a
+    fifth off either way, and count only if there is no time for a third. Calls here are slower than
     usual, because freed memory goes back to the system.
 
     Args:
         step: The measured call.
         device: Where it computes.
         prepare: Called before each baseline is taken.
-        repeats: Maximum number of repeats; one is enough on CUDA, where torch counts exactly.
-        limit_s: Seconds after which no repeat begins; five times as many for the second call.
+        repeats: Maximum number of calls. On CUDA, where torch counts exactly, one follows a first
+            one that is not measured.
+        limit_s: Seconds after which no call begins; eight times as many for the third.
     """
     begin = time.monotonic()
 
     def repeat() -> list[MemoryRise]:
         rises: list[MemoryRise] = []
         while len(rises) < repeats:
-            limit = limit_s * (_SECOND_CALL if len(rises) == 1 else 1)
+            limit = limit_s * (_PATIENCE if len(rises) <= _UNSTEADY else 1)
             if rises and time.monotonic() - begin >= limit:
                 break
             prepare()
@@ -98,13 +101,15 @@ def measure_memory(
         return rises
 
     if device.type == "cuda":
+        prepare()
+        step()
         repeats = 1
         return repeat()[0]
     # A new thread has a heap of its own, without the holes that earlier cases left in this one's,
     # so that no tensor lands in one: there it would stay resident when freed.
     with freed_at_once(), ThreadPoolExecutor(1) as pool:
         rises = pool.submit(repeat).result()
-    steady = sorted(rises[1:] or rises, key=lambda rise: rise.host_bytes or 0)
+    steady = sorted(rises[_UNSTEADY:] or rises[-1:], key=lambda rise: rise.host_bytes or 0)
     return steady[len(steady) // 2]
 
 
@@ -119,10 +124,12 @@ def memory_rise(device: torch.device) -> Iterator[MemoryRise]:
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
     with peak_host_memory() as host:
+        begin = time.monotonic()
         yield rise
         if device.type == "cuda":
             torch.cuda.synchronize(device)
             rise.device_bytes = torch.cuda.max_memory_allocated(device) - before
+        rise.seconds = time.monotonic() - begin
     rise.host_bytes = host.rise_bytes
 
 

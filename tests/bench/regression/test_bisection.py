@@ -13,66 +13,69 @@ from bench.regression.bisection import (
     touch_prior,
 )
 
+GOOD, BAD = [0.4, -0.5, 0.2], [-1.2, -0.5, -1.5]
 
-def search_of(count=5, prior=None, **changes):
-    settings = {"good": 0.0, "bad": -1.0, "deviation": 0.6, "degrees": 5.0} | changes
+
+def search_of(count=5, prior=None, good=GOOD, bad=BAD, **changes):
     names = [f"c{place}" for place in range(count)]
-    return Bisection(names, prior or [1 / count] * count, **settings)
+    return Bisection(names, prior or [1 / count] * count, list(good), list(bad), **changes)
 
 
-def bayes(search, runs):
-    """Multiply prior and densities, commit by commit."""
+def bayes(search):
+    """Integrate the likelihood over two levels, the lower one second, and over the spread."""
+    axis = np.linspace(-8, 7, 1501)
+    good, bad = np.meshgrid(axis, axis, indexing="ij")
     weights = []
     for culprit, prior in enumerate(search.prior):
-        weight = prior
-        for commit, value in runs:
-            level = search.bad if search.commits.index(commit) >= culprit else search.good
-            weight *= student.pdf(value, search.degrees, level, search.deviation)
-        weights.append(weight)
+        values = [(value, good) for value in search.good] + [(value, bad) for value in search.bad]
+        for commit, value in search.runs:
+            fallen = search.commits.index(commit) >= culprit
+            values.append((value, bad if fallen else good))
+        squares = ((np.mean(search.good) - np.mean(search.bad)) / 20) ** 2
+        squares = squares + sum((value - level) ** 2 for value, level in values)
+        # The integral of a normal likelihood over σ, whose prior is 1/σ.
+        likelihood = squares ** (-len(values) / 2)
+        weights.append(prior * likelihood[good > bad].sum())
     return np.array(weights) / sum(weights)
-
-
-RUNS = [("c2", -0.9), ("c1", 0.2), ("c1", -0.3)]
 
 
 def test_the_posterior_is_bayes_rule():
     search = search_of(prior=[0.1, 0.3, 0.2, 0.3, 0.1])
-    for run in RUNS:
+    assert search.posterior == pytest.approx(search.prior)
+    for run in [("c2", -0.9), ("c1", 0.2), ("c1", -0.3)]:
         search.add(*run)
-    assert search.posterior == pytest.approx(bayes(search, RUNS))
+        assert search.posterior == pytest.approx(bayes(search), abs=2e-3)
 
 
 def test_the_next_commit_leaves_the_least_expected_entropy():
     search = search_of(prior=[0.05, 0.5, 0.15, 0.25, 0.05])
     search.add("c2", -0.4)
+    fit, best = search._fit(), int(np.argmax(search.posterior))
 
-    def expected(commit):
-        def density(value):
-            return sum(
-                share
-                * student.pdf(
-                    value,
-                    search.degrees,
-                    search.bad if search.commits.index(commit) >= culprit else search.good,
-                    search.deviation,
-                )
-                for culprit, share in enumerate(search.posterior)
-            )
+    def expected(place):
+        def weights(value):
+            levels = (fit.bad if place >= culprit else fit.good for culprit in range(5))
+            densities = [
+                student.pdf(value, fit.degrees, level[best], fit.deviation[best])
+                for level in levels
+            ]
+            return search.posterior * densities
 
         def integrand(value):
-            after = bayes(search, [*search.runs, (commit, value)])
-            return density(value) * entropy(after, base=2)
+            after = weights(value)
+            return after.sum() * entropy(after, base=2)
 
         return quad(integrand, -12, 11, limit=200, points=[-1, 0])[0]
 
-    costs = {commit: expected(commit) for commit in search.commits[:-1]}
+    costs = {commit: expected(place) for place, commit in enumerate(search.commits[:-1])}
     assert search.next_commit == min(costs, key=costs.get)
 
 
 def test_a_search_ends_at_the_culprit():
     rng = np.random.default_rng(0)
     touches = [place % 6 == 1 for place in range(64)]
-    search = search_of(64, touch_prior(touches), deviation=0.25, degrees=30.0)
+    ends = rng.normal([[0.0], [-1.0]], 0.25, (2, 3))
+    search = search_of(64, touch_prior(touches), *ends)
     while not search.done:
         commit = search.next_commit
         level = -1.0 if int(commit[1:]) >= 31 else 0.0
@@ -83,7 +86,7 @@ def test_a_search_ends_at_the_culprit():
 
 
 def test_a_commit_that_does_not_build_cannot_be_told_from_the_next():
-    search = search_of(4, deviation=0.1)
+    search = search_of(4, good=[0.1, 0.0, -0.1], bad=[-1.1, -1.0, -0.9])
     search.skip("c1")
     search.skip("c1")
     while not search.done:
@@ -118,24 +121,22 @@ def test_another_file_is_refused(text):
         Bisection.from_json(text)
 
 
-def test_levels_and_spread_are_those_of_runs_of_both_ends():
-    search = Bisection.between(["a", "b"], [0.5, 0.5], [1.0, 1.2, 1.1], [0.0, 0.4, 0.1])
-    assert (search.good, search.bad, search.degrees) == (1.1, 0.1, 4.0)
-    variance = (0.02 + 0.10) / 4  # squares around the two levels, over the degrees
-    assert search.deviation == pytest.approx(np.sqrt(variance * (1 + 1 / 3)))
-    equal = Bisection.between(["a", "b"], [0.5, 0.5], [1.0], [0.0])
-    assert equal.deviation == pytest.approx(0.05)
-    with pytest.raises(BisectionError, match="Confirm"):
-        Bisection.between(["a", "b"], [0.5, 0.5], [1.0], [1.0])
+def test_one_run_of_each_commit_is_enough_where_equal_code_gives_equal_scores():
+    search = search_of(64, good=[0.91], bad=[0.9], fixed=True)
+    while not search.done:
+        search.add(search.next_commit, 0.9 if int(search.next_commit[1:]) >= 31 else 0.91)
+    assert search.suspects == ["c31"]
+    assert len(search.runs) == 6  # log2(64)
 
 
 def test_a_search_without_a_drop_is_refused():
-    with pytest.raises(BisectionError, match="Confirm"):
-        search_of(bad=0.0)
+    for ends in ([1.0], [1.0]), ([1.0], [1.1]), ([], [1.0]), ([1.0], []):
+        with pytest.raises(BisectionError, match="Confirm"):
+            search_of(good=ends[0], bad=ends[1])
     with pytest.raises(BisectionError, match="prior"):
-        Bisection(["a", "b"], [1.0], 0.0, -1.0, 0.1, 5.0)
+        Bisection(["a", "b"], [1.0], GOOD, BAD)
     with pytest.raises(BisectionError, match="prior"):
-        Bisection(["a"], [0.0], 0.0, -1.0, 0.1, 5.0)
+        Bisection(["a"], [0.0], GOOD, BAD)
     with pytest.raises(BisectionError, match="candidates"):
         search_of().add("z", 1.0)
 

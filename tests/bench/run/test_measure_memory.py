@@ -81,6 +81,7 @@ def test_measure_memory_runs_the_step_and_has_no_device_on_cpu():
     )
     assert prepared == [0, 1]
     assert len(calls) == 2
+    assert rise.seconds > 0
     measure_memory(step, torch.device("cpu"), limit_s=0.0)
     assert len(calls) == 3
     assert rise.device_bytes is None
