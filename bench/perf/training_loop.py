@@ -82,7 +82,11 @@ class PilImages(Dataset[tuple[torch.Tensor, int]]):
 def arrays(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """Return uint8 images ``(N, 32, 32, 3)`` and int64 labels ``(N,)``."""
     if folder is not None:
-        train = read_cifar100(find_datasets([folder])["cifar100"].root).train
+        found = find_datasets([folder])
+        if "cifar100" not in found:
+            names = ", ".join(found) or "no dataset"
+            raise SystemExit(f"--data-dir {folder}: wanted cifar100 there, found {names}")
+        train = read_cifar100(found["cifar100"].root).train
         assert isinstance(train, PixelSplit)
         return train.images, train.labels
     generator = np.random.default_rng(0)
