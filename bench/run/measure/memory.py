@@ -6,14 +6,13 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from bench.run.malloc import freed_at_once, trim
+from bench.run.malloc import freed_at_once, fresh_thread, trim
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -105,10 +104,8 @@ def measure_memory(
         step()
         repeats = 1
         return repeat()[0]
-    # A new thread has a heap of its own, without the holes that earlier cases left in this one's,
-    # so that no tensor lands in one: there it would stay resident when freed.
-    with freed_at_once(), ThreadPoolExecutor(1) as pool:
-        rises = pool.submit(repeat).result()
+    with freed_at_once():
+        rises = fresh_thread().submit(repeat).result()
     steady = sorted(rises[_UNSTEADY:] or rises[-1:], key=lambda rise: rise.host_bytes or 0)
     return steady[len(steady) // 2]
 

@@ -2,6 +2,7 @@
 
 import gc
 import mmap
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -124,6 +125,26 @@ def test_lasting_buffers_of_first_calls_do_not_count():
     rise = measure_memory(step, torch.device("cpu"))
     if rise.host_bytes is not None:
         assert rise.host_bytes == pytest.approx(100 * MB, rel=0.05)
+
+
+def test_a_rise_does_not_depend_on_holes_that_ended_threads_left():
+    kept = []
+
+    def earlier():
+        tensors = [torch.ones(50_000 + 1000 * size) for size in range(200)]
+        kept.extend(tensors[::7])
+
+    def step():
+        tensors = [torch.ones(90_000 * size) for size in range(1, 12)]  # 24 MB
+        assert len(tensors) == 11
+
+    for _ in range(2):
+        with ThreadPoolExecutor(2) as threads:
+            for done in [threads.submit(earlier) for _ in range(4)]:
+                done.result()
+    rise = measure_memory(step, torch.device("cpu"), repeats=3)
+    if rise.host_bytes is not None:
+        assert rise.host_bytes == pytest.approx(4 * 90_000 * 66, rel=0.03)
 
 
 @pytest.mark.gpu
