@@ -1,7 +1,10 @@
 """Few-shot cases and models for all categories, in whole sessions."""
 
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from bench.aggregate.modes import by_category
@@ -28,6 +31,22 @@ def test_few_shot_case_trains_on_its_images_and_has_a_table(
     assert "#### surface.woven, 2 shots" in text
     assert "#### surface.woven, 4 shots" in text
     assert "mean over" not in text
+
+
+def test_models_that_reproduce_their_few_images_keep_the_contract(
+    run_session, session_options, tmp_path, write_category
+):
+    """Scores of training images are nothing but rounding there, which depends on the batch."""
+    category = tmp_path / "data" / "parts" / "nuts"
+    write_category(category)
+    noise = np.random.default_rng(0).normal(120, 12, (6, 64, 64, 3)).astype(np.uint8)
+    shutil.rmtree(category / "train")
+    (category / "train" / "good").mkdir(parents=True)
+    for number, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(category / "train" / "good" / f"{number}.png")
+    chosen = ("-k", "parts and scratch and (dfm_resnet18 or patchcore_resnet18)")
+    data = ("--data-dir", str(tmp_path / "data"))
+    run(run_session, session_options, *chosen, *data).assert_outcomes(passed=2)
 
 
 def test_model_for_all_categories_is_evaluated_on_each(
