@@ -26,7 +26,6 @@ _ONE_PASS = "(padim_resnet18 or dfm_resnet18)"
 _SMALL = ("--images-seen", "2000", "--image-size", "32", "--set", "batch_size=32")
 KINDS = {
     "one_pass": Kind(f"surface and pretrained and {_ONE_PASS}"),
-    "trained": Kind("surface and pretrained and stfpm_resnet18"),
     "cost": Kind("surface and pretrained and padim_resnet18", measured=True),
     "forward": Kind("surface and pretrained and padim_resnet18", measured=True, nights=8),
     "tile": Kind(
@@ -35,6 +34,7 @@ KINDS = {
         seeds=8,
     ),
     "digits": Kind("resnet18-digits and default and scratch", _SMALL, seeds=6),
+    "transformer": Kind("deit_tiny_patch16_224-digits and default and scratch", _SMALL, seeds=6),
     "mirrored": Kind(
         "mirrored_digits and scratch",
         (*_SMALL, "--plugin", "bench/perf/mirrored_digits.py"),
@@ -96,14 +96,6 @@ PLANTS = (
         "score.",
     ),
     Plant(
-        "learning rate × 10",
-        "models/catalog/distillation.py",
-        "    lr=0.4,\n",
-        "    lr=4.0,\n",
-        ".",
-        cases="trained",
-    ),
-    Plant(
         "a sleep of 50 ms in the forward pass",
         "models/padim.py",
         _HEADS,
@@ -157,7 +149,7 @@ PLANTS = (
         "    lr=1e-3,\n",
         "    lr=1e-2,\n",
         "top1",
-        cases="digits",
+        cases="transformer",
     ),
     Plant(
         "mirrored digits: a weaker augmentation",

@@ -1,6 +1,8 @@
 """What a case can show: power, minimum detectable effect, and runs needed to confirm.
 
-All stages are in one number: the screen and both blocks of the confirmation must pass.
+All stages are in one number: the screen and both blocks of the confirmation must pass. Of two tests
+at half the level, with and without pairs of seeds, at least one passes about as often as one test
+at the whole level where seeds do not pair, and more often where they do (`bench simulate`).
 """
 
 from collections.abc import Iterator
@@ -12,9 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from bench.regression.measures import Array, Measure
 from bench.regression.screen import Baseline
 from bench.regression.stages import Design, block_level, chance, confirm_chance
-
-POWER = 0.95
-"""Power at the minimum detectable effect."""
 
 CONFIRM_POWER = 0.98
 """Power at delta for which runs of the confirmation are planned; the screen takes the rest."""
@@ -50,14 +49,14 @@ def power(
     result = np.zeros(len(deviation))
     for case, design in case_designs(measure, baseline, runs, tonight):
         effect, floor, spread = (float(column[case]) for column in (effects, floors, spreads))
-        result[case] = chance(design, effect, floor, _level(design), spread)
+        result[case] = chance(design, effect, floor, block_level(design), spread)
     return result
 
 
 def minimum_effect(
     measure: Measure, baseline: Baseline, runs: ArrayLike, tonight: ArrayLike = 1
 ) -> Array:
-    """Return the drop ``(N,)``, on the scale of the tests, that alarms with a chance of `POWER`.
+    """Return the drop ``(N,)``, on the scale of the tests, that alarms with the measure's power.
 
     Infinite where no variance is known, or nothing ran tonight. Arguments are those of `power`.
     """
@@ -130,11 +129,6 @@ def case_designs(
         yield int(case), Design(measure, *rounded, int(count), int(screened))
 
 
-def _level(design: Design) -> float:
-    """Return the level of a block's test without pairs, whose level a test by seed may share."""
-    return block_level(design) / (2 if design.measure.has_pairs else 1)
-
-
 def _rounded(value: float) -> float:
     # Two digits: thousands of cases then share some dozens of designs, which are cached.
     return float(f"{value:.2g}")
@@ -145,7 +139,7 @@ def _plan(design: Design, delta: float) -> int:
     measure = design.measure
     for runs in range(measure.min_runs, measure.max_runs):
         candidate = Design(measure, design.degrees, design.uncertainty, runs, design.tonight)
-        floor, level = RELEVANT * delta, _level(candidate)
+        floor, level = RELEVANT * delta, block_level(candidate)
         if confirm_chance(candidate, delta, floor, level) >= CONFIRM_POWER:
             return runs
     return measure.max_runs
@@ -153,13 +147,13 @@ def _plan(design: Design, delta: float) -> int:
 
 @cache
 def _minimum_effect(design: Design, floor: float, spread: float) -> float:
-    low, high, level = 0.0, 1.0, _level(design)
-    while chance(design, high, floor, level, spread) < POWER:
+    low, high, level = 0.0, 1.0, block_level(design)
+    while chance(design, high, floor, level, spread) < design.measure.power:
         low, high = high, 2 * high
         if high > _LARGEST:
             return np.inf
     while high - low > _TOLERANCE * high:
         middle = (low + high) / 2
-        enough = chance(design, middle, floor, level, spread) >= POWER
+        enough = chance(design, middle, floor, level, spread) >= design.measure.power
         low, high = (low, middle) if enough else (middle, high)
     return high
