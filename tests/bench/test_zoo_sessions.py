@@ -25,7 +25,7 @@ def test_models_that_tap_one_backbone_share_one_pass(session, forwards, tmp_path
     assert {record.case.model for record in records} == {
         *("padim_resnet18", "patchcore_resnet18", "stfpm_resnet18", "cfa_resnet18", "dfm_resnet18")
     }
-    # Every image once: 18 fitted, 2 held out, 12 tested; and two negatives for each model's contract.
+    # Every image once: 18 fitted, 2 held out, 12 tested; two negatives check each contract.
     assert sum(forwards) == 20 + 12 + 5 * 2
     states = [record.fingerprints["feature_cache"] for record in records]
     assert states == ["cold", *["warm"] * 4]
