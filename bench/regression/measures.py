@@ -135,8 +135,8 @@ of 1e-5, categories of very unequal spread alarmed in 16 of 2,000 quiet nights, 
 
 DATASET_MEAN = Measure("dataset mean", "logit", 0.003, 0.03, 1e-5, 3, 8, max_mde=1.0, power=0.96)
 """A metric's mean over a dataset's categories, which varies less between seeds. One that varies
-too much for delta gates nothing: its categories, which are gated as all cases are, show more. Of
-many datasets those are gated whose spread was estimated by luck as small: the power is for them."""
+too much for delta gates nothing: its categories, which are gated as all cases are, show more.
+Planned for more power: the spread of few datasets is estimated less surely than that of cases."""
 
 SPEED = Measure("speed", "log", 0.05, 0.03, 1e-5, min_runs=3, max_runs=8)
 """Images per second of the median step; the replicate is a process."""

@@ -86,8 +86,7 @@ def set_channel_permutation(block: AllInOneBlock) -> None:
 def permuted(values: Tensor, matrix: Tensor) -> Tensor:
     """Return values ``(B, C, …)`` with permuted channels, as their product with the matrix has.
 
-    FrEIA convolves with the matrix ``(C, C, 1, 1)``, which takes a fifth of a training step and a
-    third of a prediction.
+    FrEIA convolves with the matrix ``(C, C, 1, 1)``, whose products are with zero but for one in C.
     """
     return values.index_select(1, matrix.flatten(1).argmax(1))
 

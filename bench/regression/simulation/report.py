@@ -155,9 +155,8 @@ def _bisection(validation: Validation) -> Iterator[str]:
         f"{COMMITS} commits; about {percent(TOUCHING)} of them touch files of the case, and one of "
         f"those is to blame. The drop is {LEAD:g} standard deviations of a run unless a line says "
         f"otherwise. A search knows neither level nor the spread: {LEVEL_RUNS} runs of either end "
-        f"come first, which are not counted below. It must be right in {percent(LEAST_RIGHT)} of "
-        f"all cases, in at most {ENOUGH} runs on average, except for the flat prior, which does "
-        "not know the files."
+        f"come first, which are not counted below. It must be right within {ENOUGH} runs in at "
+        f"least {percent(LEAST_RIGHT)}, except for the flat prior, which does not know the files."
     )
     yield _table(
         ("search", "searches", "right", f"right in {ENOUGH} runs", "mean runs", "most runs"),

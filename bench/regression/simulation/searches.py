@@ -17,7 +17,7 @@ LEAD = 4.0
 """Drop between the levels of a bisection, in standard deviations of one run: 4 % of a speed."""
 
 ENOUGH = 10
-"""Runs that a search may take on average, without those of its ends."""
+"""Runs within which a search must end, without those of its ends."""
 
 TOUCHING = 0.15
 

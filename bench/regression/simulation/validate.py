@@ -103,11 +103,10 @@ class Validation:
                 if bound(*counts) > MOST_FALSE
             ),
             *(
-                f"bisection, {name}: right in {percent(tally.right / tally.searches)}, in "
-                f"{tally.runs:.1f} runs on average"
+                f"bisection, {name}: right within {ENOUGH} runs in "
+                f"{percent(tally.within / tally.searches)}"
                 for name, tally in self.searches.items()
-                if name != UNINFORMED
-                and (tally.right < LEAST_RIGHT * tally.searches or tally.runs > ENOUGH)
+                if tally.within < LEAST_RIGHT * tally.searches and name != UNINFORMED
             ),
         ]
 
@@ -263,9 +262,7 @@ def _broken(result: FamilyResult) -> Iterator[str]:
         yield f"{name}: power {result.at_delta.power:.3f} at delta"
     # The MDE of what is too noisy to be gated is shown, and promises nothing.
     gated = np.isinf(result.measure.max_mde) or result.at_delta.tried
-    # Pairs of seeds make tests sharper than an MDE says, which does not count on them.
-    beyond = result.at_minimum.power - LEAST_POWER
-    if gated and not -POWER_BAND <= beyond <= (1 if result.noise.pairing else POWER_BAND):
+    if gated and abs(result.at_minimum.power - LEAST_POWER) > POWER_BAND:
         yield f"{name}: power {result.at_minimum.power:.3f} at the minimum detectable effect"
 
 

@@ -27,7 +27,7 @@ for _ in range(4):  # a small tensor above a large one may let the heap grow onc
     for _ in range(8):
         torch.ones(1 << 24).add_(1)
     rounds.append(faults() - before)
-taken = min(rounds)
+taken = sorted(rounds)[-2]
 held = resident()
 trim()
 print(int(kept), taken, held - resident())
