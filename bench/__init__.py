@@ -7,7 +7,7 @@ Train models from Python, with the files and records of a benchmark session::
     set_globals(dataset_dir="data", backbone_dir="weights", output_dir="outputs")
     record = train("mvtec", "bottle", "stfpm", num_epochs=50)
 
-PYTEST_DONT_REWRITE: the assertions of an installed plugin's packages would be rewritten.
+PYTEST_DONT_REWRITE: without it, pytest rewrites the assertions of an installed plugin's packages.
 """
 
 from importlib import import_module

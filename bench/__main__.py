@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(
             stream, io.TextIOWrapper
-        ):  # a file name that is no valid text must not end a command
+        ):  # a file name that is not valid text must not end a command
             stream.reconfigure(errors="backslashreplace")
     parser = CommandParser(prog="python -m bench", description=__doc__)
     parser.set_defaults(run=None)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         default=[],
         metavar="FILE",
-        help="Python file that registers models, datasets, metrics or studies; before the command",
+        help="Python file that registers models, datasets, metrics or studies (before the command)",
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (

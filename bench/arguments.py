@@ -9,16 +9,16 @@ from models.components.image_size import ImageSize, image_size
 
 
 def positive(text: str) -> int:
-    """Parse a whole number from 1."""
+    """Parse a whole number of at least 1."""
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number from 1, found '{text}'")
+        raise argparse.ArgumentTypeError(f"wanted a whole number of at least 1, found '{text}'")
     return int(text)
 
 
 def whole(text: str) -> int:
-    """Parse a whole number from 0."""
+    """Parse a whole number of at least 0."""
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"wanted a whole number from 0, found '{text}'")
+        raise argparse.ArgumentTypeError(f"wanted a whole number of at least 0, found '{text}'")
     return int(text)
 
 
@@ -33,7 +33,7 @@ def size(text: str) -> ImageSize:
 
 
 def grid(text: str) -> tuple[int, int] | None:
-    """Parse ``2x3`` into rows and columns; one tile alone is None."""
+    """Parse ``2x3`` into rows and columns; a single tile is None."""
     match = re.fullmatch(r"([1-9]\d?)[x×]([1-9]\d?)", text.lower(), re.ASCII)
     if match is None:
         raise argparse.ArgumentTypeError(
@@ -44,8 +44,8 @@ def grid(text: str) -> tuple[int, int] | None:
 
 
 def days(text: str) -> float:
-    """Parse a number of days from 0."""
-    return _number(text, "a number of days from 0")
+    """Parse a number of days, at least 0."""
+    return _number(text, "a number of days of at least 0")
 
 
 def seconds(text: str) -> float:
@@ -55,7 +55,7 @@ def seconds(text: str) -> float:
 
 def gigabytes(text: str) -> int:
     """Parse a number of GB into bytes."""
-    return round(_number(text, "a number of GB from 0") * 1e9)
+    return round(_number(text, "a number of GB of at least 0") * 1e9)
 
 
 def bits(text: str) -> int:
@@ -74,7 +74,7 @@ def shots(text: str) -> tuple[int, ...]:
 
 
 def change(text: str) -> tuple[str, Any]:
-    """Parse ``FIELD=VALUE``, a change of every recipe."""
+    """Parse ``FIELD=VALUE``, a change to every recipe."""
     from bench.changes import parse_change
 
     try:

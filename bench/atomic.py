@@ -23,5 +23,5 @@ def save_tensors(state: dict[str, Any], path: Path) -> Path:
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
     except RuntimeError as error:  # torch's writer hides the system's reason
-        raise OSError(errno.ENOSPC, f"could not be written whole ({error})", str(path)) from error
+        raise OSError(errno.ENOSPC, f"could not be written in full ({error})", str(path)) from error
     return path

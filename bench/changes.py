@@ -1,4 +1,4 @@
-"""What a user changes of a recipe: its fields by name, checked before anything is trained."""
+"""What a user changes in a recipe: its fields by name, checked before anything is trained."""
 
 import ast
 import math
@@ -13,10 +13,10 @@ ALIASES = {"num_epochs": "epochs", "learning_rate": "lr"}
 """Other names of fields, as users of other frameworks know them."""
 
 FIELDS = {field.name: field for field in fields(ClassifierRecipe) if field.name != "source"}
-"""Fields that may be changed; some are those of classifiers' recipes alone."""
+"""Fields that may be changed; some exist only in classifiers' recipes."""
 
 _OF_ONE_PASS = {"options"}
-"""What a recipe without an optimizer reads; the rest changes nothing."""
+"""Fields that a recipe without an optimizer reads; the others have no effect."""
 
 _KINDS: tuple[tuple[set[str], type, str], ...] = (
     ({"optimizer", "schedule", "base_transform", "loss"}, str, "a word"),
@@ -34,8 +34,8 @@ def checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
     {'epochs': 5, 'lr': 0.01}
 
     Raises:
-        ValueError: A field is unknown or cannot have this value; the message says which are
-            wanted.
+        ValueError: A field is unknown or cannot have this value; the message says what is
+            allowed.
     """
     checked: dict[str, Any] = {}
     for given, value in changes.items():
@@ -44,7 +44,7 @@ def checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
             close = near_names(name, [*FIELDS, *ALIASES])
             meant = f"did you mean {' or '.join(close)}? " if close else ""
             raise ValueError(
-                f"'{given}' is no field of a recipe: {meant}There are {', '.join(FIELDS)}."
+                f"'{given}' is not a field of a recipe: {meant}Choose from {', '.join(FIELDS)}."
             )
         checked[name] = _checked(given, name, value)
     return checked
@@ -69,18 +69,18 @@ def parse_change(text: str) -> tuple[str, Any]:
 
 
 def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, dict[str, Any]]:
-    """Return a recipe with changed fields, and its own values of those that differ.
+    """Return a recipe with changed fields, and the original values of those that differ.
 
     A recipe without an optimizer has no epochs, batches or learning rate to change: only
-    ``options`` bear on it. ``options`` join the recipe's own. A number of epochs takes the place of
-    a budget in images.
+    ``options`` apply to it. ``options`` are merged into the recipe's own. A number of epochs
+    replaces a budget in images.
 
     Args:
         recipe: The recipe.
         changes: What `checked_changes` returns.
 
     Raises:
-        ValueError: The recipe has no such field, or the values do not go together.
+        ValueError: The recipe has no such field, or the values conflict.
     """
     if recipe.optimizer == "none":
         changes = {name: value for name, value in changes.items() if name in _OF_ONE_PASS}
@@ -91,8 +91,7 @@ def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, d
     own = {field.name for field in fields(recipe)}
     if unknown := sorted(changes.keys() - own):
         raise ValueError(
-            f"{', '.join(unknown)}: fields of classifiers' recipes, found in a change of another "
-            "model's. Leave them out."
+            f"{', '.join(unknown)}: only classifiers' recipes have these fields. Leave them out."
         )
     before = {name: getattr(recipe, name) for name in changes}
     differing = {name: value for name, value in before.items() if value != changes[name]}
@@ -115,7 +114,7 @@ def _checked(given: str, name: str, value: Any) -> Any:
     if name in _WHOLE:
         low = 0 if name in _FROM_ZERO else 1
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise ValueError(f"{given}: wanted a whole number from {low}, found {value!r}.")
+            raise ValueError(f"{given}: wanted a whole number of at least {low}, found {value!r}.")
         return value
     return _number(given, value)
 
@@ -130,5 +129,5 @@ def _numbers(given: str, name: str, value: Any) -> tuple[float, ...]:
 def _number(given: str, value: Any) -> float:
     good = isinstance(value, int | float) and not isinstance(value, bool)
     if not good or not math.isfinite(value) or value < 0:
-        raise ValueError(f"{given}: wanted a number from 0, found {value!r}.")
+        raise ValueError(f"{given}: wanted a number of at least 0, found {value!r}.")
     return float(value)

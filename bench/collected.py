@@ -23,7 +23,7 @@ _PYTEST_MARKERS = {
 """Markers that a dataset of the same name must not set."""
 
 _MAX_REMARKS = 4
-"""Lines about folders that are no datasets; a folder of many things is no reason to scroll."""
+"""Maximum number of lines about folders that are not datasets."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def collect(config: pytest.Config) -> Collected:
 
 
 def check_selection(config: pytest.Config, collected: Collected) -> None:
-    """Reject words of ``-m`` that name no marker, and a ``-k`` that selects nothing for a typo.
+    """Reject words of ``-m`` that name no marker, and a ``-k`` that selects nothing due to a typo.
 
     Raises:
         pytest.UsageError: Some word is unknown; the message has the nearest names.
@@ -105,7 +105,7 @@ def not_datasets(collected: Collected) -> list[str]:
 
 
 def keyword_guesses(keyword: str, collected: Collected) -> list[str]:
-    """Return what the words of a ``-k`` expression that are in no case may have meant."""
+    """Return suggestions for the words of a ``-k`` expression that match no case."""
     unknown = selection.unknown_words(keyword, collected.cases)
     return [_guess("no case matches", word, near) for word, near in unknown.items()]
 

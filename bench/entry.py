@@ -7,6 +7,6 @@ import pytest
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Load the plugin once all other plugins have declared their options.
 
-    Loaded earlier, an option of ours would be an error of whoever has one of the same name.
+    If it loaded earlier, another plugin with an option of the same name would fail.
     """
     early_config.pluginmanager.import_plugin("bench.plugin")

@@ -181,11 +181,27 @@ def cpu_has_bf16() -> bool:
 
 
 def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    match = (
-        re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.M) if info.is_file() else None
-    )
-    return match.group(1).strip() if match else platform.processor() or platform.machine()
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        info = ""
+    return _model_in(info) or platform.processor() or platform.machine()
+
+
+def _model_in(info: str) -> str:
+    r"""Return the CPU model that Linux names; empty without one.
+
+    Virtual machines may hide its number. Generations of very different speed would then share a
+    name, so family and model join it.
+
+    >>> _model_in("cpu family : 25\nmodel : 17\nmodel name : AMD EPYC\n")
+    'AMD EPYC (family 25, model 17)'
+    """
+    fields = dict(re.findall(r"^(cpu family|model|model name)\s*:\s*(.*\S)", info, re.M))
+    name = str(fields.get("model name", ""))
+    if not name or re.search(r"\d", name) or not {"cpu family", "model"} <= fields.keys():
+        return name
+    return f"{name} (family {fields['cpu family']}, model {fields['model']})"
 
 
 def threads_set() -> str:

@@ -1,4 +1,4 @@
-"""What joins from outside the tree: installed entry points, and single files given by name.
+"""Extensions from outside the tree: installed entry points, and single files given by name.
 
 An entry point of one of the groups below names an entry, or a list of entries, of that kind. A file
 given with ``--plugin`` is a module that registers whatever it likes when it is imported.
@@ -52,7 +52,7 @@ _ENTRIES = {
         *(Metric, Study),
     )
 }
-"""What extensions fill in by keyword."""
+"""Classes that extensions construct with keyword arguments."""
 
 
 _REGISTRIES: list[Sized] = [
@@ -88,12 +88,12 @@ def _load_entry_points() -> None:
             except Exception as error:
                 raise ExtensionError(
                     f"The entry point {point.name} of {group} ({point.value}) could not be loaded: "
-                    f"{_explained(error)}. Mend or uninstall the package that has it."
+                    f"{_explained(error)}. Fix or uninstall the package that has it."
                 ) from error
 
 
 def silent_files(files: Iterable[Path]) -> list[str]:
-    """Return a line for each of some loaded files that registered nothing."""
+    """Return a line for each loaded file that registered nothing."""
     return [
         f"--plugin {file} registered nothing: wanted a call such as register_model(ModelEntry(...))"
         for file in files
@@ -103,7 +103,7 @@ def silent_files(files: Iterable[Path]) -> list[str]:
 
 @cache
 def _load_file(file: Path) -> None:
-    if not os.path.isfile(file):  # noqa: PTH113 - False, not an error, in a closed folder
+    if not os.path.isfile(file):  # noqa: PTH113 - False, not an error, in an unreadable folder
         found = "a folder" if os.path.isdir(file) else "none"  # noqa: PTH112
         raise ExtensionError(f"--plugin {file}: wanted a Python file, found {found} at this path.")
     # Its stem is the module's name, so that import paths such as "my_model:build" find it.

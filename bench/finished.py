@@ -1,4 +1,4 @@
-"""The finished records of a store, and which of them still stand for a case."""
+"""The finished records of a store, and which of them are still valid for a case."""
 
 import time
 from functools import cached_property
@@ -24,9 +24,9 @@ class Finished:
         return [record for records in self._records.values() for record in records]
 
     def look_up(self, job: Job) -> tuple[Record | None, str | None]:
-        """Return the record that stands for a job, or the newest one and why it does not.
+        """Return the valid record of a job, or the newest one and why it is not valid.
 
-        Nothing and nothing if the job never finished.
+        Both are None if the job never finished.
         """
         records = self._records.get(job.key, [])
         newest_reason = None
@@ -43,13 +43,13 @@ class Finished:
         return (records[-1], newest_reason) if records else (None, None)
 
     def _disturbed(self, record: Record, job: Job) -> str | None:
-        """Return why a record's speeds are to be measured again: it was busy then and is idle."""
+        """Return why to measure speeds again: the machine was busy then and is idle now."""
         if not (record.disturbed and job.settings.measurements and self._idle):
             return None
         return "its speeds were measured on a busy machine, which is idle now"
 
     def _lost_model(self, record: Record, job: Job) -> str | None:
-        """Return why a case trains again whose model is wanted: nothing else makes it anew."""
+        """Return why a case whose model is wanted trains again: only training recreates it."""
         saved = record.artifacts.get("model")
         if not job.settings.save_models or (saved and (job.settings.results_dir / saved).is_file()):
             return None
@@ -57,7 +57,7 @@ class Finished:
 
     @cached_property
     def _idle(self) -> bool:
-        """Whether others leave the processors alone, seen over a second."""
+        """Whether other processes leave the processors idle, observed for a second."""
         meter = LoadMeter()
         time.sleep(_LOOK_SECONDS)
         load = meter.read()

@@ -14,7 +14,7 @@ _BINARY = getattr(os, "O_BINARY", 0)  # without it, Windows writes two bytes for
 def append_line(path: Path, line: bytes) -> None:
     """Append one line, ended by a newline, and wait for the disk.
 
-    A line that a crash tore before is ended first, so that it costs no other.
+    A line torn by an earlier crash is terminated first, so that this one stays intact.
 
     Raises:
         OSError: The line could not be written whole; the file is as it was before.
@@ -49,7 +49,7 @@ def append_object(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_objects(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a file, oldest first; none without a file, and torn lines left out."""
+    """Return the objects of a file, oldest first, without torn lines; none if there is no file."""
     if not path.is_file():
         return []
     objects = []

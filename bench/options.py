@@ -57,7 +57,7 @@ def declare_options(add: Add) -> None:
 
 
 def _add_grid(add: Add) -> None:
-    """Declare which cases there are."""
+    """Declare the options that choose the cases."""
     add(
         "--profile",
         metavar="P",
@@ -85,7 +85,7 @@ def _add_grid(add: Add) -> None:
         default=(),
         metavar="K,L",
         help="add few-shot cases, trained on that many images, such as 1,2,4,8; -k shot selects "
-        "them alone",
+        "only these",
     )
     add(
         "--multi-class",
@@ -95,7 +95,7 @@ def _add_grid(add: Add) -> None:
 
 
 def _add_training(add: Add) -> None:
-    """Declare changes of how cases are trained."""
+    """Declare the options that change how cases are trained."""
     add(
         "--images-seen",
         type=positive,
@@ -127,7 +127,7 @@ def _add_training(add: Add) -> None:
 
 
 def _add_images(add: Add) -> None:
-    """Declare how images are read and shown to a model."""
+    """Declare the options for how images are read and shown to a model."""
     add(
         "--image-size",
         type=size,
@@ -138,15 +138,15 @@ def _add_images(add: Add) -> None:
         "--fit",
         choices=FITS,
         default="squash",
-        help="images of another aspect: squash them (default), or keep their aspect and pad them "
-        "with gray or crop them; metrics are always over the whole image",
+        help="images of another aspect ratio: squash them (default), or keep their ratio and pad "
+        "them with gray or crop them; metrics are always over the whole image",
     )
     add(
         "--tiles",
         type=grid,
         metavar="RxC",
-        help="see an image as rows and columns of tiles, such as 2x3, each of --image-size: their "
-        "maps are merged, their highest score counts",
+        help="split images into rows and columns of tiles, such as 2x3, each of --image-size: "
+        "their maps are merged, and the highest score counts",
     )
     add(
         "--overlap",
@@ -160,26 +160,26 @@ def _add_images(add: Add) -> None:
         type=bits,
         default=16,
         metavar="N",
-        help="bits that the cameras fill in 16-bit image files, such as 12 (default 16)",
+        help="bits that the camera uses in 16-bit image files, such as 12 (default 16)",
     )
     add(
         "--split-by",
         type=expression,
         default="",
         metavar="PREFIX",
-        help="regular expression of the start of a file name, such as 'part[0-9]+': images of one "
-        "prefix stay together where a split is made by hash",
+        help="regular expression for the start of a file name, such as 'part[0-9]+': images with "
+        "the same prefix stay together where a split is made by hash",
     )
     add(
         "--max-megapixels",
         type=positive,
         metavar="N",
-        help="size up to which images are decoded (default: Pillow's limit, 89)",
+        help="largest image to decode, in megapixels (default: Pillow's limit, 89)",
     )
 
 
 def _add_folders(add: Add) -> None:
-    """Declare where files are."""
+    """Declare the options for where files are."""
     add(
         "--data-dir",
         action="append",
@@ -200,7 +200,7 @@ def _add_folders(add: Add) -> None:
 
 
 def _add_machine(add: Add) -> None:
-    """Declare where cases run, with what memory and for how long."""
+    """Declare the options for where cases run, with what memory and for how long."""
     add("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if available)")
     add(
         "--isolate",
@@ -249,7 +249,7 @@ def _add_machine(add: Add) -> None:
 
 
 def _add_outcome(add: Add) -> None:
-    """Declare what is evaluated and kept."""
+    """Declare the options for what is evaluated and kept."""
     add(
         "--pixel-metrics",
         choices=["exact", "histogram"],
@@ -270,29 +270,29 @@ def _add_outcome(add: Add) -> None:
         type=seconds,
         default=10.0,
         metavar="S",
-        help="seconds to measure a case in (default 10); what does not fit is left out",
+        help="time limit for measuring a case (default 10 s); what does not fit is left out",
     )
     add("--save-models", action="store_true", help="save every trained model")
     add(
         "--keep-maps",
         action="store_true",
-        help="keep the anomaly maps of every run for ensembles, also those above 100 MB",
+        help="keep the anomaly maps of every run for ensembles, even above 100 MB",
     )
 
 
 def _add_repeats(add: Add) -> None:
-    """Declare what becomes of finished cases, and which fail the session."""
+    """Declare the options for finished cases, and for which cases fail the session."""
     add("--rerun", action="store_true", help="run all finished cases again")
     add(
         "--keep-stale",
         action="store_true",
-        help="keep finished cases although their code, device, threads or options changed; "
+        help="keep finished cases even if their code, device, threads or options changed; "
         "without it they run again",
     )
     add(
         "--fail-empty",
         action="store_true",
-        help="exit with code 5 if no case was run, be it skipped, finished before or not selected",
+        help="exit with code 5 if no case ran: all were skipped, already finished or not selected",
     )
     add(
         "--gate",

@@ -35,7 +35,7 @@ _LETTERS = {
 
 _FOLDER = Path(os.path.realpath(__file__)).parent
 _BENCH = (_FOLDER, _FOLDER / "test_cases.py")
-"""What to name in order to collect the cases, and nothing else."""
+"""Paths that collect the cases and nothing else."""
 
 _REGRESSION_EXIT = 10
 """Exit code of a session with ``--gate`` in which regressions alone failed."""
@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """List the cases if the session will ask for them; mistakes end it before it begins."""
+    """List the cases if the session will ask for them; mistakes stop it before it begins."""
     # An error raised during collection would come with a traceback and another exit code.
     paths = [_path_of(argument, config) for argument in config.args]
     if any(path in _BENCH or path in _FOLDER.parents for path in paths):
@@ -191,7 +191,7 @@ def pytest_terminal_summary(
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Write the summary of a session whose end another plugin broke off."""
+    """Write the summary of a session whose end another plugin interrupted."""
     terminal: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
     if TALLY in config.stash and terminal is not None:
         _summarize(terminal, config)

@@ -47,7 +47,7 @@ class Progress:
         self._began = self._shown = time.monotonic()
 
     def report(self, phase: str, info: dict[str, Any]) -> None:
-        """Show where the running case is."""
+        """Show the progress of the running case."""
         moment = time.monotonic()
         if phase != self._pace.phase or not info:
             self._pace, self._announced = _Pace(phase), False
@@ -98,7 +98,7 @@ class Progress:
             self._write(f"{self._head()} {case_id}  {text}", live=False)
 
     def expect(self, total: int) -> None:
-        """Note how many of the selected cases will not be skipped, as far as is known by now."""
+        """Note how many of the selected cases will not be skipped, as far as is known so far."""
         self._total = total
 
     def _head(self) -> str:
@@ -106,7 +106,7 @@ class Progress:
         return f"[{self._done + 1:{width}d}/{self._total}]"
 
     def _eta(self, elapsed: float, phase_left: float | None) -> str:
-        """Return how long the session goes on, from the mean of its cases; nothing in the first."""
+        """Return the time left, from the mean of the session's cases; empty in the first."""
         if not self._ran:
             return ""
         mean = self._seconds / self._ran
@@ -116,12 +116,12 @@ class Progress:
     def _write(self, text: str, *, live: bool) -> None:
         if self._terminal is None:
             return
-        # A terminal that went away must not cost a record.
+        # A terminal that was closed must not cost a record.
         with suppress(OSError), self._uncaptured():
             self._write_line(self._terminal, text, live=live)
 
     def _uncaptured(self) -> AbstractContextManager[None]:
-        """Suspend output capturing, which would take the line for the test's own output."""
+        """Suspend output capturing, which would treat the line as the test's own output."""
         assert self._terminal is not None
         manager = self._terminal.config.pluginmanager.getplugin("capturemanager")
         if manager is None:
@@ -155,13 +155,13 @@ class _Pace:
         self._began = time.monotonic()
 
     def seconds_left(self, info: dict[str, Any], moment: float) -> float | None:
-        """Return how long the phase will go on; None while that is unknown."""
+        """Return how long the phase will still take; None while that is unknown."""
         if "steps" not in info:
             return None
         step: int = info["step"]
         if self._first is None:
             self._first = step, moment
-            # A first step may compile, allocate or resume; one that is this slow is slow by itself.
+            # A first step may compile, allocate or resume; one this slow is assumed to be typical.
             # Not in training, whose first step comes after a warm-up of the model.
             if self.phase == "train" or moment - self._began < _SLOW_STEP_SECONDS:
                 return None

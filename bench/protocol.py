@@ -22,15 +22,15 @@ ADDED_FIELDS: Mapping[str, Any] = {
     "seed_base": None,
     "resumed_from": "",
 }
-"""Fields of `Protocol` that came later, with the values that stand for what was done before."""
+"""Fields of `Protocol` that were added later, with values that mean the earlier behavior."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a case of a task may cost.
+    """The limits of a case of a task.
 
     Attributes:
-        image_size: Image side in pixels; None means the model's own, for classifiers the dataset's.
+        image_size: Image side in pixels; None means the model's, or the dataset's for classifiers.
         train_limit: Maximum number of training images; None means all.
         test_limit: Maximum number of test images, stratified by kind of defect.
         images_seen: Training budget in images; None means the recipe's epochs.
@@ -76,7 +76,7 @@ class Profile:
         return self.budget(entry.task).images_seen
 
     def describe(self, size: str = "", images_seen: int | None = None) -> str:
-        """Return one line about sizes and budgets, with what an option sets in their place.
+        """Return one line about sizes and budgets, with the values that an option sets instead.
 
         Args:
             size: Size of images in words; empty means the profile's.
@@ -129,13 +129,13 @@ class Protocol:
         crop: Size of the center crop of the resized images; None keeps all.
         images_seen: Training budget in images; None means the recipe's own.
         precision: Training precision; ``bf16`` is autocast. Evaluation is always float32.
-        fit: How images of another aspect are fitted, as in `datasets_lib.images.geometry`.
+        fit: How images of another aspect ratio fit, as in `datasets_lib.images.geometry`.
         tiles: Rows and columns of tiles that a frame is cut into; None means one frame, one image.
         overlap: Rows or columns of pixels that neighboring tiles share.
         changed: The recipe's own values of the fields that the user changed.
         normalize: Whether a frozen backbone normalizes images as its weights want it.
         seed_base: Seed of replicate s0; None means the model's own.
-        resumed_from: Hash of the file that training goes on from; empty if it starts anew.
+        resumed_from: Hash of the file that training resumes from; empty if it starts anew.
     """
 
     profile: str
@@ -184,7 +184,7 @@ class Protocol:
         return self.crop or self.image_size
 
     def textures(self, fit: Fit) -> Geometry:
-        """Return the geometry of auxiliary images, whose aspect a rectangle keeps."""
+        """Return the geometry of auxiliary images, whose aspect ratio a rectangle keeps."""
         height, width = height_width(self.input_size)
         return Geometry(height, width, "crop" if fit == "squash" and height != width else fit)
 
@@ -254,9 +254,9 @@ def resolve(
         native_size: Image side of classifiers on the case's dataset.
         images_seen: Training budget in images, instead of the profile's.
         image_size: Size of the images that are fitted, instead of the profile's.
-        shots: Number of training images of a few-shot case, all of which train: none calibrates.
+        shots: Number of training images of a few-shot case, all used for training: none calibrates.
             A budget in passes is the recipe's own, whatever the profile's in images.
-        fit: How images of another aspect are fitted.
+        fit: How images of another aspect ratio are fitted.
         tiles: Rows and columns of tiles, each of the size of an image.
         overlap: Rows or columns of pixels that neighboring tiles share.
         changes: Fields of the recipe to change, see `bench.changes`.
@@ -283,7 +283,7 @@ def resolve(
     in_passes = (shots is not None and recipe.images is None) or "epochs" in (changes or {})
     size, crop = _input(entry, profile, image_size or budget.image_size, native_size)
     if crop is not None and (fit != "squash" or tiles):
-        # What is padded, cropped or tiled shows what it should: no second crop on top of it.
+        # Padded, cropped or tiled images already show what they should: no second crop on top.
         size, crop = image_size or crop, None
     return Protocol(
         profile=profile.name,
@@ -312,7 +312,7 @@ def _input(
     entry: ModelEntry, profile: Profile, asked: ImageSize | None, native: int | None
 ) -> tuple[ImageSize, ImageSize | None]:
     """Return the size that images are resized to, and the size of their center crop."""
-    if asked is not None:  # the model's share of the middle, in whole strides of a backbone
+    if asked is not None:  # the model's cropped share, rounded to whole strides of a backbone
         share = (entry.crop or entry.image_size) / entry.image_size
         height, width = (round(side * share / 32) * 32 for side in height_width(asked))
         return asked, image_size(height, width) if entry.crop else None
@@ -324,14 +324,14 @@ def _input(
 
 
 def shape_problem(entry: ModelEntry, plan: Protocol) -> str:
-    """Return why a model cannot take a protocol's images; empty if nothing is known against it."""
+    """Return why a model cannot take a protocol's images; empty if no reason is known."""
     height, width = height_width(plan.image_size)
     if entry.task == "classification":
         if height != width or plan.fit != "squash" or plan.tiles:
             return (
-                f"{entry.name} classifies square images: wanted --image-size N alone, found "
-                f"{describe_shape(plan.image_size, plan.fit, plan.tiles, plan.overlap)}. Leave "
-                "--fit and --tiles to anomaly models, such as with -k anomaly."
+                f"{entry.name} classifies square images: wanted only --image-size N, found "
+                f"{describe_shape(plan.image_size, plan.fit, plan.tiles, plan.overlap)}. Use "
+                "--fit and --tiles only with anomaly models, such as with -k anomaly."
             )
         return ""
     if plan.tiles and 2 * plan.overlap > min(height, width):
@@ -346,7 +346,7 @@ def shape_problem(entry: ModelEntry, plan: Protocol) -> str:
 def describe_shape(
     size: ImageSize | None, fit: Fit, tiles: tuple[int, int] | None, overlap: int
 ) -> str:
-    """Return in words what options say of images' shape; empty where they say nothing.
+    """Describe what the options say about the shape of images; empty where they say nothing.
 
     >>> describe_shape((256, 640), "pad", None, 0), describe_shape(None, "squash", (2, 3), 32)
     ('256x640 px, pad', '2x3 tiles overlapping by 32 px')

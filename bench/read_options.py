@@ -120,7 +120,7 @@ def _check_names(option: str, names: Iterable[str], offered: Collection[str]) ->
     for name in names:
         if name not in offered:
             close = near_names(name, offered)
-            meant = f"did you mean {' or '.join(close)}? There are" if close else "there are"
+            meant = f"did you mean {' or '.join(close)}? Choose from" if close else "choose from"
             found = f"{option}: no {option[2:].removesuffix('s')} '{name}'"
             raise pytest.UsageError(f"{found}; {meant} {', '.join(sorted(offered))}")
 
@@ -133,11 +133,11 @@ def _weights_dirs(given: list[Path] | None) -> tuple[Path, ...]:
     if variable := os.environ.get(FOLDER_VARIABLE):
         named[f"{FOLDER_VARIABLE}={variable}"] = Path(variable)
     for source, folder in named.items():
-        if not os.path.isdir(folder):  # noqa: PTH112 - False, not an error, in a closed folder
+        if not os.path.isdir(folder):  # noqa: PTH112 - False, not an error, in an unreadable folder
             found = "a file" if os.path.isfile(folder) else "no such folder"  # noqa: PTH113
             raise pytest.UsageError(
                 f"{source}: wanted a folder of pretrained weights, such as resnet18.pth; found "
-                f"{found}. Correct the path, or leave it out to search torch hub's cache alone."
+                f"{found}. Correct the path, or leave it out to search only torch hub's cache."
             )
     return folders
 
@@ -148,7 +148,7 @@ def _check_writable(option: str, folder: Path) -> None:
     if not os.path.isdir(existing):  # noqa: PTH112
         problem = f"{existing} is not a folder"
     elif not os.access(existing, os.W_OK | os.X_OK):
-        problem = f"{existing} is not writable for this user"
+        problem = f"{existing} is not writable by this user"
     if problem:
         raise pytest.UsageError(
             f"{option} {folder}: wanted a folder to write to, but {problem}. Name another folder "

@@ -31,7 +31,7 @@ Outcome = Literal[
 
 
 CROP_SUFFIX = "_crop"
-"""Ending of a head whose domain is the model's center crop alone; the head itself is evaluated over
+"""Suffix of a head whose domain is the model's center crop alone; the head itself is evaluated over
 the full frame."""
 
 
@@ -74,7 +74,7 @@ class Record:
         reasons: Why a number is null, by ``head.metric``, ``head.threshold.rule``,
             ``head.interval.metric``, ``head.kind.name`` or ``head.category.name.metric``.
         intervals: 95 % confidence interval over test images by head and metric, ``[low, high]``;
-            the spread over seeds is another matter. ``image_auroc`` has DeLong's interval, normal
+            the spread over seeds is separate. ``image_auroc`` has DeLong's interval, normal
             on the logit scale unless a note says otherwise; ``top1`` has Wilson's.
         outcomes: What each test image adds to a metric, by head and metric, packed as text by
             `bench.metrics.outcomes`: two runs on the same images can be paired by their records.

@@ -1,4 +1,4 @@
-"""Commands that get what cases lack, ready to copy; imports no torch."""
+"""Commands that get what cases are missing, ready to copy; imports no torch."""
 
 import os
 import shlex

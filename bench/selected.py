@@ -20,7 +20,7 @@ def selected_cases(items: Iterable[pytest.Item]) -> list[Case]:
 
 @contextmanager
 def as_benchmarks(items: Iterable[pytest.Item]) -> Iterator[None]:
-    """Let pytest-benchmark take cases for benchmarks while it selects, for ``--benchmark-only``.
+    """Let pytest-benchmark treat cases as benchmarks while it selects, for ``--benchmark-only``.
 
     It looks for the name of its fixture, which a case asks for only after it has succeeded.
     """

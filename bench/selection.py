@@ -19,7 +19,7 @@ from models.catalog import MODELS, ModelEntry
 _OPERATORS = {"and", "or", "not"}
 
 _NODE = "bench/test_cases.py::test_case"
-"""What pytest matches besides a case's own names."""
+"""Text that pytest matches in addition to a case's own names."""
 
 
 def all_cases(settings: Settings, datasets: Mapping[str, FoundDataset]) -> list[Case]:
@@ -76,7 +76,7 @@ def _categories(
         known += [category for category in dataset.categories if category not in known]
     if settings.multi_class and study.task == "anomaly":
         for name, known in categories.items():
-            # A profile may take fewer textures of `surface`; one model for all takes every one.
+            # A profile may use fewer textures of `surface`; one model for all uses every one.
             whole = {*known, *(DATASETS[name].categories if name in DATASETS else ())}
             if len(whole) > 1 and ALL not in whole:
                 known.append(ALL)

@@ -1,4 +1,4 @@
-"""A benchmark session: runs cases one by one, resumes, stores records, and keeps a tally."""
+"""A benchmark session: runs cases one by one, resumes, stores records, and counts outcomes."""
 
 import contextlib
 import textwrap
@@ -74,7 +74,7 @@ class Tally:
 
     @property
     def ran(self) -> int:
-        """Return the number of cases that were run in this session, whatever came of it."""
+        """Return the number of cases that were run in this session, whatever their outcome."""
         return self.outcomes.total() - self.outcomes["cached"] - self.outcomes["skipped"]
 
 
@@ -86,7 +86,7 @@ class BenchSession:
         datasets: Datasets discovered at collection.
         progress: Receives progress.
         cases: The cases that will run, so that what they share is computed once.
-        gate: Whether finished cases fail that regressed against the baseline.
+        gate: Whether finished cases fail if they regressed against the baseline.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class BenchSession:
     def _skip(self, case: Case, skip: CaseSkipped, request: pytest.FixtureRequest) -> NoReturn:
         self.tally.skips.setdefault(self._short(skip), []).append(case.id)
         weights = MODELS[case.model].weights
-        # Weights that one case lacks are missing for all that start from them.
+        # Weights that are missing for one case are missing for all that start from them.
         self._expected -= {
             other
             for other in self._expected
@@ -197,7 +197,7 @@ class BenchSession:
         pytest.skip(str(skip))
 
     def _short(self, skip: CaseSkipped) -> str:
-        """Return the reason of a skip in at most two lines; the second mends it."""
+        """Return the reason for a skip in at most two lines; the second fixes it."""
         if not skip.missing:
             return "\n".join(textwrap.wrap(str(skip), 160, max_lines=2, placeholder=" …"))
         command = remedy(skip.missing, self.settings.weights_dirs, self.settings.data_dirs)

@@ -28,7 +28,7 @@ class Settings:
         multi_class: Whether cases of one model for all categories join the others.
         images_seen: Training budget in images; None means the profile's.
         image_size: Size of the images in pixels; None means the profile's or the model's.
-        fit: How images of another aspect are fitted into this size.
+        fit: How images of another aspect ratio are fitted into this size.
         tiles: Rows and columns of tiles of this size; None means whole images.
         overlap: Rows or columns of pixels that neighboring tiles share.
         bits: Number of bits that cameras fill in 16-bit image files.
@@ -58,8 +58,8 @@ class Settings:
         changes: Fields of every recipe to change, see `bench.changes`.
         normalize: Whether frozen backbones normalize images.
         seed_base: Seed of replicate s0; None means each model's own.
-        resume_from: File that training goes on from: a training state or a saved model.
-        keep_state: Whether the state of a finished training is kept, to train on later.
+        resume_from: File that training resumes from: a training state or a saved model.
+        keep_state: Whether the state of a finished training is kept, to continue it later.
         panels: Whether each test image gets a picture of its own.
     """
 

@@ -15,7 +15,7 @@ from bench.record import Key, Record, RecordError, from_json
 from datasets_lib.atomic import atomic_path
 
 _BLANK = " \t\r\ufeff"
-"""What may surround a line; a byte-order mark does wherever files of some editors were joined."""
+"""Characters that may surround a line; joining files of some editors leaves byte-order marks."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Store:
     def keep_code(self, code: Fingerprint) -> None:
         """Keep the hashes by file of a fingerprint, once, to name later what changed.
 
-        A folder that cannot be written costs those names, never the case.
+        In a folder that cannot be written, only those names are lost, never the case.
         """
         path = self._code_path(code.hash)
         if path.exists():
@@ -77,7 +77,7 @@ class Store:
             temporary.write_text(json.dumps(dict(code.files), indent=1), encoding="utf-8")
 
     def code_files(self, code_hash: str | None) -> dict[str, str] | None:
-        """Return the hashes by file of a fingerprint; None where they were not kept."""
+        """Return the hashes by file of a fingerprint; None if they were not kept."""
         try:
             files: dict[str, str] = json.loads(self._code_path(code_hash or "").read_bytes())
         except (OSError, ValueError):

@@ -22,7 +22,7 @@ Part = str | Callable[..., Any]
 class Study:
     """A question, asked of every combination below.
 
-    A case may stand in several studies: it runs once and shows in each.
+    A case may belong to several studies: it runs once and appears in each.
 
     Attributes:
         name: Keyword and marker of the study's cases.
@@ -32,8 +32,8 @@ class Study:
         datasets: Catalog datasets whose cases are always offered, and skipped with a remedy where
             the data are missing; every other dataset of the task joins when it is on disk.
         augmentations: Augmentation ids.
-        heads: Scoring heads with a table each; the first ranks. Empty: each model's own first head,
-            in one table, and that of the crop alone for models that crop.
+        heads: Scoring heads with a table each; the first ranks. Empty: each model's first head, in
+            one table, and the crop's head for models that crop.
         columns: Metrics of the tables. Empty: every metric of the task.
         layout: Columns of the study's own table, metrics and measurements, in the order in which
             its readers know them; ``columns`` where empty.
@@ -42,8 +42,8 @@ class Study:
         answer: Answers the question in a sentence: called like ``report``, yields sentences.
         report: Writes what the study concludes above its tables: called with the study and its
             `ComparableRuns`, yields blocks of Markdown.
-        background: Yields blocks of Markdown that stand once below the study's tables, whatever the
-            profile: called with the study and the finished records of all of them.
+        background: Yields blocks of Markdown that appear once below the study's tables, whatever
+            the profile: called with the study and the finished records of all of them.
         references: Returns published `Reference` rows; called with the variants in a table.
     """
 
@@ -93,7 +93,7 @@ class Study:
         return self.selects(record.case)
 
     def heads_of(self, record: Record) -> tuple[str, ...]:
-        """Return the heads that the study shows of a record; the first ranks."""
+        """Return the heads of a record that the study shows; the first ranks."""
         if self.heads:
             return self.heads
         first = first_head(record)
@@ -146,7 +146,7 @@ class Study:
         """
         if unknown := [name for name in self.model_names if name not in MODELS]:
             raise ValueError(
-                f"study '{self.name}' wants models that are not registered: {', '.join(unknown)}; "
+                f"study '{self.name}' names models that are not registered: {', '.join(unknown)}; "
                 "correct the names, or load the plugin that registers them"
             )
         entries = [MODELS[name] for name in self.model_names]
@@ -164,7 +164,7 @@ class Study:
 
 
 def first_head(record: Record) -> str:
-    """Return the first head of a record's model; for a model without an entry, of the record."""
+    """Return the first head of a record's model, or of the record if the model has no entry."""
     entry = MODELS.get(record.case.model)
     return entry.heads[0] if entry else next(iter(record.metrics), "score")
 
@@ -172,7 +172,7 @@ def first_head(record: Record) -> str:
 def has_randomness(case: Case) -> bool:
     """Return whether replicates of a case may differ; equal ones need no second run to rank."""
     entry = MODELS.get(case.model)
-    # Random weights, or random changes of the training images, are randomness of any model.
+    # Random weights, or random changes of the training images, make any model random.
     fixed = case.augmentation == "default" and (case.pretrained or not (entry and entry.weights))
     return entry is None or entry.randomness != "none" or not fixed
 

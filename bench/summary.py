@@ -1,4 +1,4 @@
-"""The end of a session: counts, best rows, what was skipped and the remedy, where things lie."""
+"""The end of a session: counts, best rows, what was skipped and the remedy, where files are."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ MIN_HELD_OUT = 19
 """Minimum number of normal images whose largest score bounds 95 % of others: 1 / (n + 1) ≤ 5 %."""
 
 _PICTURES = ("errors", "confusion", "features", "attributions")
-"""Artifacts that people look at; their names begin so."""
+"""Prefixes of the names of artifacts that people look at."""
 
 
 def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) -> None:
@@ -57,14 +57,14 @@ def _why_nothing_ran(terminal: TerminalReporter, tally: Tally) -> str:
     expressions = {"-k": option.keyword, "-m": option.markexpr}
     chosen = [f"{k} '{text}'" for k, text in expressions.items() if text and text not in defaults]
     parts = [
-        (tally.outcomes["cached"], "finished before (--rerun runs them again)"),
+        (tally.outcomes["cached"], "already finished (--rerun runs them again)"),
         (tally.outcomes["skipped"], "skipped"),
         *((count, f"skipped by pytest ({reason})") for reason, count in _skips(terminal).items()),
         (len(terminal.stats.get("error", [])), "ended with the errors above"),
     ]
     reasons = [f"{count:,} {text}" for count, text in parts if count]
     if not reasons and (count := len(terminal.stats.get("deselected", []))):
-        reasons = [f"{' and '.join(chosen) or 'the selection'} left none of {count:,}"]
+        reasons = [f"{' and '.join(chosen) or 'the selection'} selected none of {count:,}"]
     return ", ".join(reasons) or "the session ended before the first one"
 
 
@@ -80,7 +80,7 @@ def _skips(terminal: TerminalReporter) -> Counter[str]:
 
 
 def warnings(records: Sequence[Record], skips: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Yield what readers of these results must know: where they mean less than they seem to.
+    """Yield what readers of these results must know: where they mean less than they seem.
 
     Args:
         records: Finished records.
@@ -115,7 +115,7 @@ def _write_results(terminal: TerminalReporter, settings: Settings) -> None:
 
     try:
         paths = write_results(Store(settings.runs_dir), settings.results_dir)
-    except Exception as error:  # such as a raising report of a plugin's study
+    except Exception as error:  # such as from the report of a plugin's study
         cause = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         text = f"could not be written ({cause}); the records are safe"
         terminal.write_line(f"leaderboard  {text}")
@@ -139,7 +139,7 @@ def _write_skips(terminal: TerminalReporter, tally: Tally) -> None:
 
 
 def _write_reruns(terminal: TerminalReporter, tally: Tally) -> None:
-    """Write why finished cases ran again, and whose speeds others disturbed."""
+    """Write why finished cases ran again, and which speeds other processes disturbed."""
     for reason, cases in list(tally.reruns.items())[:_SKIPS_SHOWN]:
         terminal.write_line(f"ran again {len(cases)}: {reason}")
     hidden = len(tally.reruns) - _SKIPS_SHOWN
@@ -171,7 +171,7 @@ def _write_pictures(terminal: TerminalReporter, tally: Tally, settings: Settings
 
 
 def _write_checkpoints(terminal: TerminalReporter, tally: Tally, settings: Settings) -> None:
-    """Write where the saved models lie, as ``python -m bench predict`` takes them."""
+    """Write where the saved models are, as ``python -m bench predict`` takes them."""
     if not settings.save_models:
         return
     names = [record.artifacts.get("model") for record in tally.records]

@@ -8,15 +8,15 @@ _SPINS = "5000"
 
 
 def spin_briefly(device: str) -> bool:
-    """Let idle threads of this process and its children soon sleep; return whether that was set.
+    """Let idle threads of this process and its children sleep soon; return whether that was set.
 
     Threads that spin take the processor from others when the machine is shared; threads that sleep
-    at once (``OMP_WAIT_POLICY=PASSIVE``) cost a tenth of the speed when it is not. What is best
+    at once (``OMP_WAIT_POLICY=PASSIVE``) lose a tenth of the speed when it is not. What is best
     depends on the machine. Training of ``rd_convnext`` on two cores (`bench.perf.waiting`) took
-    7.4 s by default, 7.7 s with so many spins and 8.2 s with none; next to one busy process 15.3,
-    18.9 and 18.6 s. On another machine the default took 1.6 times as long there as sleeping
-    threads. A few spins are near the best of both. What a user set stays, and so does the default
-    on CUDA, where the processor hardly computes.
+    7.4 s by default, 7.7 s with this number of spins and 8.2 s with none; next to one busy process
+    15.3, 18.9 and 18.6 s. On another machine, next to a busy process, the default took 1.6 times as
+    long as sleeping threads. A few spins are near the best of both. A user's setting is kept, and
+    so is the default on CUDA, where the processor hardly computes.
 
     Args:
         device: ``cpu``, ``cuda`` or ``cuda:N``.

@@ -1,6 +1,6 @@
 """Choose the constants of a model's ``tuned`` recipe on the `surface` dataset alone.
 
-The benchmark's datasets stay out of it, so that a tuned recipe is frozen before any benchmark test
+The benchmark's datasets are not used, so that a tuned recipe is frozen before any benchmark test
 set is seen. The winner is copied into the catalog by hand, with its source.
 """
 
@@ -89,7 +89,7 @@ def _auroc(records: list[Record]) -> float:
 
 
 def settings_for(weights_dirs: tuple[Path, ...], out: Path, images_seen: int) -> Settings:
-    """Return settings of a tuning session: the smoke profile with a budget of its own."""
+    """Return the settings of a tuning session: the smoke profile with its own budget."""
     from bench.environment import cuda_present, default_precision
     from datasets_lib.paths import default_cache_dir
 

@@ -1,4 +1,4 @@
-"""Write a file so that its name only ever stands for a whole one."""
+"""Write a file so that its name always refers to a complete file."""
 
 import os
 import time
@@ -35,7 +35,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f".{escape(path.name)}.*.tmp"):
         _remove_abandoned(leftover)
-    # A name of its own for each writer: two processes may write the same file at once.
+    # A separate name for each writer: two processes may write the same file at once.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
@@ -48,8 +48,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def sync(path: Path) -> None:
     """Flush the content of a file, or the names in a folder, to disk."""
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
-    # Windows flushes only what is open for writing.
+        return  # Windows cannot open folders
+    # Windows flushes only files that are open for writing.
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)

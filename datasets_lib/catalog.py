@@ -39,11 +39,11 @@ DATASETS: Mapping[str, DatasetEntry] = MappingProxyType(_DATASETS)
 """Registered datasets by name, a read-only view that shows later registrations."""
 
 CUSTOM_LAYOUTS: Mapping[str, Layout] = MappingProxyType(_LAYOUTS)
-"""Layouts for folders of other names, in order of registration; the first that fits decides."""
+"""Layouts for folders of other names, in order of registration; the first that fits is used."""
 
 
 def entry_named(name: str) -> DatasetEntry | None:
-    """Return the dataset of this name, or the one whose folder may be called so.
+    """Return the dataset of this name, or the one whose folder may have this name.
 
     Underscores do not matter: publishers' names are spelled in many ways.
 
@@ -68,8 +68,8 @@ def register_dataset(entry: DatasetEntry) -> None:
     """Add a dataset to the catalog.
 
     Raises:
-        ValueError: The task is none of the benchmark's, a name, category or folder name has
-            characters outside ``[a-z0-9_]``, or another dataset goes by the name or a folder name.
+        ValueError: The task is unknown, a name, category or folder name has characters outside
+            ``[a-z0-9_]``, or another dataset has the name or a folder name.
     """
     if entry.task not in (tasks := get_args(Task)):
         raise ValueError(
@@ -105,8 +105,8 @@ def register_layout(layout: Layout) -> None:
 def _check_id(name: str, owner: str) -> None:
     if not re.fullmatch("[a-z0-9_]+", name):
         raise ValueError(
-            f"{owner} uses the name {name!r}, which cannot stand in a case id: expected lower-case "
-            "letters, digits and underscores. Rename it."
+            f"{owner} uses the name {name!r}, which cannot be part of a case id: expected "
+            "lower-case letters, digits and underscores. Rename it."
         )
 
 

@@ -115,8 +115,8 @@ def _check_name(name: str, entry: DatasetEntry, layout: Layout, folder: Path) ->
     if entry.name == name and entry.task != layout.task:
         raise DatasetError(
             f"The folder {folder} is laid out for {layout.task}, but '{name}' is the name of "
-            f"{entry.title}, a set for {entry.task}. Rename the folder, or put the set it is "
-            "named after there."
+            f"{entry.title}, a set for {entry.task}. Rename the folder, or put the set that "
+            "it is named after there."
         )
 
 
@@ -165,20 +165,20 @@ def _categories(finder: Finder, folder: Path) -> Mapping[str, Path] | None:
     except Exception as error:
         raise DatasetError(
             f"The finder of {folder} failed with {type(error).__name__}: {error}. Wanted the "
-            "categories in the folder, or None where it holds something else. Mend the finder."
+            "categories in the folder, or None where it holds something else. Fix the finder."
         ) from error
     if categories is not None and not isinstance(categories, Mapping):
         raise DatasetError(
             f"The finder of {folder} returned a {type(categories).__name__}: wanted a dict from "
-            "the ids of categories to their paths, or None. Mend the finder."
+            "the ids of categories to their paths, or None. Fix the finder."
         )
     if categories is None:
         return None
     for name in categories:
         if not re.fullmatch("[a-z0-9_]+", name):
             raise DatasetError(
-                f"The finder of {folder} returned the category {name!r}, which cannot stand in a "
+                f"The finder of {folder} returned the category {name!r}, which cannot be part of a "
                 "case id: wanted lower-case letters, digits and underscores, as folder_id of "
-                "datasets_lib.layouts.folders makes them. Mend the finder."
+                "datasets_lib.layouts.folders makes them. Fix the finder."
             )
     return MappingProxyType({name: Path(path) for name, path in categories.items()})

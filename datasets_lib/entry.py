@@ -94,8 +94,8 @@ class DatasetEntry:
         license: License of the images.
         citation: Publication to cite; empty if there is none.
         homepage: Address of the publisher; empty for a generated set.
-        folders: Other folder names, as ids, that the dataset goes by below a data folder, such as
-            the name its archive unpacks to.
+        folders: Other names, as ids, that the dataset's folder may have below a data folder, such
+            as the name its archive unpacks to.
         finder: Recognizes the dataset in a folder of its name, see `Finder`.
         reader: Reads the dataset, see `Reader`.
         generator: Function ``(category, root) -> path``, or its import path, that draws a category
@@ -105,10 +105,10 @@ class DatasetEntry:
         spro_regions: Function ``(samples, size) -> list of SaturatedRegion``, or its import path,
             for sets whose defects count as found before all of their area is marked (sPRO).
         counts: Published number of images by category; under ``""`` for other tasks.
-        known_flaws: Number of known problems in the published files, by the terms of `verify`.
+        known_flaws: Number of known problems in the published files, by the kinds of `verify`.
         image_size: Image side that classifiers train at; None where it depends on the model.
         package: Distribution on the Python package index that holds the files, such as
-            ``elpv-dataset``; its module is called the same, with underscores. Empty if there is
+            ``elpv-dataset``; its module has the same name, with underscores. Empty if there is
             none.
         archives: Files to download.
         ask_first: Whether the license must be acknowledged before a download.

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def resolve_callable(target: str | Callable[..., Any]) -> Callable[..., Any]:
-    """Return the callable behind an import path ``module:name``; a callable as it is.
+    """Return the callable behind an import path ``module:name``; return a callable unchanged.
 
     Example:
         >>> resolve_callable("math:sqrt")(9.0)

@@ -61,8 +61,8 @@ class Autoencoder(AnomalyModel):
         if images.shape[-2:] != self._size:
             raise ImageSizeError(
                 f"This autoencoder was built for images of {size_text(self._size)} pixels, found "
-                f"{size_text(images.shape[-2:])}. Build it with the image size that is "
-                "used, which is the crop's where images are cropped."
+                f"{size_text(images.shape[-2:])}. Build it with the image size in use, "
+                "the crop's if images are cropped."
             )
         code = self.encoder(images.contiguous(memory_format=torch.channels_last))
         logits: Tensor = self.decoder(code)
@@ -106,19 +106,19 @@ def build(
             "Leave them out."
         )
     if loss not in LOSSES:
-        raise ValueError(f"Unknown loss '{loss}': there are {', '.join(LOSSES)}.")
+        raise ValueError(f"Unknown loss '{loss}': choose from {', '.join(LOSSES)}.")
     if any(side % _STRIDE or side < _MIN_SIZE for side in height_width(image_size)):
         raise ImageSizeError(
             f"The autoencoder halves an image {len(_CHANNELS)} times: wanted sides of multiples of "
-            f"{_STRIDE} pixels from {_MIN_SIZE} on, found {size_text(image_size)}. Choose such an "
-            "image size."
+            f"{_STRIDE} pixels, at least {_MIN_SIZE}, found {size_text(image_size)}. Choose such "
+            "an image size."
         )
     model = Autoencoder(image_size=image_size, latent=latent, loss=loss)
     return model.to(memory_format=torch.channels_last)
 
 
 def _encoder(size: tuple[int, int], latent: int) -> nn.Sequential:
-    """Return stages that halve, then a convolution of the remaining positions to a vector."""
+    """Return stages that halve the sides, then a convolution of what remains to a vector."""
     stages = [
         nn.Sequential(nn.Conv2d(before, after, 4, 2, 1, bias=False), *_normed(after))
         for before, after in zip((3, *_CHANNELS), _CHANNELS, strict=False)

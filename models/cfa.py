@@ -93,7 +93,7 @@ class CFA(AnomalyModel):
                 f"CFA looks at {ATTRACTING + REPELLING} centers: wanted a memory bank of that many "
                 f"or more, found {len(descriptors)} positions. Choose a larger image size."
             )
-        # An ordinary tensor also where this runs in inference mode: the loss keeps it for backward.
+        # An ordinary tensor even if this runs in inference mode: the loss keeps it for backward.
         with torch.inference_mode(False):
             self.memory_bank = descriptors.detach().clone()
         self._sums, self._count = [], 0
@@ -111,7 +111,7 @@ class CFA(AnomalyModel):
             RuntimeError: The memory bank is empty.
         """
         self._check_fitted(self.memory_bank, "memory bank")
-        # Float32 whatever autocast says: bfloat16 finds other neighbors.
+        # Float32 even under autocast: bfloat16 finds other neighbors.
         with torch.autocast(self.memory_bank.device.type, enabled=False):
             distances = self._nearest_squared(batch.get_features(), ATTRACTING + REPELLING)
             attracting, repelling = distances.split([ATTRACTING, REPELLING], dim=-1)
@@ -168,7 +168,7 @@ def nearest(points: Tensor, centers: Tensor, count: int) -> Tensor:
     Returns:
         ``(N, count)`` indices, nearest first.
     """
-    # ‖x‖² is the same for all centers, so ranking needs ‖c‖² − 2 x·c alone. Subtracting the mean
+    # ‖x‖² is the same for all centers, so ranking needs only ‖c‖² − 2 x·c. Subtracting the mean
     # of the centers keeps both terms small: less is lost to float32 rounding.
     middle = centers.mean(dim=0)
     points, centers = points - middle, centers - middle
@@ -177,7 +177,7 @@ def nearest(points: Tensor, centers: Tensor, count: int) -> Tensor:
 
 
 def squared_distances(points: Tensor, centers: Tensor, chosen: Tensor) -> Tensor:
-    """Return squared distances of points to chosen centers, differentiable in the points alone.
+    """Return squared distances of points to chosen centers, differentiable only in the points.
 
     Args:
         points: ``(N, D)`` float32.

@@ -51,7 +51,7 @@ class DFM(AnomalyModel):
     def __init__(self, backbone: Backbone, *, score: Score) -> None:
         super().__init__(backbone)
         if score not in get_args(Score):
-            raise ValueError(f"Unknown score '{score}': there are {', '.join(get_args(Score))}.")
+            raise ValueError(f"Unknown score '{score}': choose from {', '.join(get_args(Score))}.")
         self._score = score
         self.pca = PCA(_VARIANCE)
         self.grid: Tensor

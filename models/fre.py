@@ -98,7 +98,7 @@ class FRE(AnomalyModel):
             raise ImageSizeError(
                 f"This FRE was built for images of {size_text(self._image_size)} pixels: wanted "
                 f"features of shape {self._shape}, found {tuple(layer.shape[1:])}. Build it with "
-                "the image size that is used, which is the crop's where images are cropped."
+                "the image size in use, the crop's if images are cropped."
             )
         pooled = F.avg_pool2d(layer.float(), _POOL)
         vectors = pooled.flatten(1)

@@ -1,8 +1,8 @@
 """GANomaly (Akcay, Atapour-Abarghouei and Breckon, ACCV 2018).
 
 An encoder, a decoder and a second encoder learn to reconstruct normal images and their latent
-vectors, against a discriminator. Of an anomalous image, the second latent vector differs from the
-first. There is no map.
+vectors, against a discriminator. For an anomalous image, the second latent vector differs from
+the first. There is no map.
 
 Unlike the official code, the model is in evaluation mode when it predicts, so that a score does not
 depend on its batch; scores are raw, not scaled to the test set's range; and the discriminator is
@@ -57,7 +57,7 @@ class Generator(nn.Module):
 
 
 class GANomaly(AnomalyModel):
-    """Generator and discriminator; one optimizer steps both at once, each by its own loss.
+    """Generator and discriminator; one optimizer updates both at once, each by its own loss.
 
     Args:
         image_size: Size of the images in pixels, see `build`.
@@ -84,7 +84,7 @@ class GANomaly(AnomalyModel):
         images = self._scaled(batch.get_images())
         rebuilt, latent, second_latent = self.generator(images)
         real = self.discriminator(images)
-        # Functional: the generator's gradient passes through the discriminator and leaves none.
+        # Functional: the generator's gradient passes through the discriminator without filling it.
         frozen = {name: p.detach() for name, p in self.discriminator.named_parameters()}
         generated = functional_call(self.discriminator, frozen, (rebuilt,))
         generator_loss = (
@@ -111,8 +111,8 @@ class GANomaly(AnomalyModel):
         if images.shape[-2:] != self._size:
             raise ImageSizeError(
                 f"This GANomaly was built for images of {size_text(self._size)} pixels, found "
-                f"{size_text(images.shape[-2:])}. Build it with the image size that is "
-                "used, which is the crop's where images are cropped."
+                f"{size_text(images.shape[-2:])}. Build it with the image size in use, "
+                "the crop's if images are cropped."
             )
         return (2 * images.float() - 1).contiguous(memory_format=torch.channels_last)
 
@@ -147,9 +147,9 @@ def build(
     short, step = min(sides), max(1, min(sides) // _FINAL)
     if short < _MIN_SIZE or short & (short - 1) or any(side % step for side in sides):
         raise ImageSizeError(
-            f"GANomaly halves an image down to {_FINAL} pixels: wanted a power of two from "
-            f"{_MIN_SIZE} on as image size, and of other shapes a longer side that is as often "
-            f"halved, found {size_text(image_size)}. Choose 64, 128 or 256, or such as 256x640."
+            f"GANomaly halves an image down to {_FINAL} pixels: wanted a power of two, at "
+            f"least {_MIN_SIZE}, as the shorter side, and a longer side that can be halved as "
+            f"often, found {size_text(image_size)}. Choose, for example, 256 or 256x640."
         )
     model = GANomaly(image_size=image_size, latent=latent, width=width)
     return model.to(memory_format=torch.channels_last)
@@ -194,7 +194,7 @@ def _leaky() -> nn.Module:
 
 
 def _initialize(module: nn.Module) -> None:
-    """Draw weights as DCGAN does: N(0, 0.02), of normalizations N(1, 0.02)."""
+    """Draw weights as DCGAN does: N(0, 0.02), for normalizations N(1, 0.02)."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, _INIT_STD)
     elif isinstance(module, nn.BatchNorm2d):

@@ -109,8 +109,8 @@ class PaDiM(AnomalyModel):
 class _Embedding:
     """Drawn channels of all layers on the grid of the first, by nearest neighbor.
 
-    Layers are reduced to the drawn channels at their own size and upsampled for the requested
-    positions alone: the complete embedding is never in memory.
+    Layers are reduced to the drawn channels at their own size and upsampled only for the requested
+    positions: the complete embedding is never in memory.
 
     Attributes:
         grid: Height and width ``(H, W)`` of the first layer.

@@ -89,15 +89,15 @@ def build(*, weights: str | None, state: Mapping[str, Tensor] | None) -> STFPM:
         state: Tensors of the teacher; None leaves it random.
 
     Raises:
-        ValueError: The weights are unknown or no ResNet's, or the tensors are not this teacher's.
+        ValueError: The weights are unknown or not a ResNet's, or not this teacher's tensors.
     """
     if weights not in WEIGHTS:
-        raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
+        raise ValueError(f"Unknown weights '{weights}': choose from {', '.join(WEIGHTS)}.")
     entry = WEIGHTS[weights or ""]
     if "resnet" not in entry.architecture:
         raise ValueError(
-            f"STFPM's student is a ResNet as its teacher: wanted a ResNet's weights, found "
-            f"{entry.architecture}'s. Choose resnet18.tv_in1k, for one."
+            f"STFPM's student is a ResNet like its teacher: wanted a ResNet's weights, found "
+            f"{entry.architecture}'s. Choose resnet18.tv_in1k, for example."
         )
     teacher = Backbone(entry, state)
     return STFPM(teacher, _student(entry.architecture, teacher.layers))

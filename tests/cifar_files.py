@@ -8,7 +8,7 @@ import numpy as np
 
 
 class _Python2Pickler(pickle._Pickler):
-    """Writes bytes as Python 2 wrote its strings, which Python 3 has no way to."""
+    """Writes bytes as Python 2 wrote its strings, which Python 3 cannot do."""
 
     def save_string(self, value):
         self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)

@@ -20,10 +20,10 @@ LONGEST = {
 
 
 def _keep_byte_code():
-    """Let workers and the sessions that tests start share byte code where none may be written.
+    """Let workers and the sessions that tests start share bytecode where none may be written.
 
-    Images of containers often set PYTHONDONTWRITEBYTECODE: then every one of these processes
-    compiles torch, timm, pandas and SciPy anew (16.3 s of CPU time against 6.5 s).
+    Container images often set PYTHONDONTWRITEBYTECODE, and then every one of these processes
+    recompiles torch, timm, pandas and SciPy (16.3 s of CPU time against 6.5 s).
     """
     if not sys.dont_write_bytecode:
         return
@@ -42,7 +42,8 @@ def pytest_cmdline_main(config):
     # Workers of pytest-xdist come here too: they must not start workers of their own.
     if "PYTEST_XDIST_WORKER" in os.environ or config.option.usepdb:
         return
-    if config.option.numprocesses is None and all(Path(name).is_dir() for name in config.args):
+    workers = getattr(config.option, "numprocesses", 0)  # absent without pytest-xdist
+    if workers is None and all(Path(name).is_dir() for name in config.args):
         config.option.numprocesses = os.cpu_count()
         # The tests of a file share its fixtures and fits; files begin in the order of collection.
         config.option.dist, config.option.loadscopereorder = "loadfile", False
@@ -65,9 +66,9 @@ def pytest_configure(config):
         "ignore:Please use the new API settings",
         # FrEIA 0.2 has invalid escape sequences that warn at its first byte-compilation.
         "ignore:.*invalid escape sequence.*",
-        # hypothesis, whose plugin is off, takes strategies in decorators for a slow plugin's.
+        # hypothesis, whose plugin is off, mistakes strategies in decorators for a slow plugin's.
         "ignore::hypothesis.errors.HypothesisSideeffectWarning",
-        # --benchmark-compare says so when the clock rate of the moment differs; that is no error.
+        # --benchmark-compare warns when the current clock rate differs; that is no error.
         "default::pytest_benchmark.logger.PytestBenchmarkWarning",
     ):
         config.addinivalue_line("filterwarnings", line)
@@ -90,7 +91,7 @@ def real_data():
 
 @pytest.fixture(scope="session")
 def generated_once(tmp_path_factory, request):
-    """Links a cache's generated images, 5 s of work a category, to those of the whole test run."""
+    """Link a cache's generated images, 5 s of work per category, to those of the whole test run."""
     folder = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):
         folder = folder.parent  # of all workers
@@ -107,18 +108,18 @@ def generated_once(tmp_path_factory, request):
 
 @pytest.fixture(scope="session")
 def write_category():
-    """Writes a small category in MVTec AD's layout: stripes, whose defects are bright spots."""
+    """Write a small category in MVTec AD's layout: stripes, whose defects are bright spots."""
     return _write_category
 
 
 @pytest.fixture
 def no_waiting():
-    """Makes a block in which whatever waits for the CUDA device is an error."""
+    """Make a block in which waiting for the CUDA device is an error."""
 
     def switch(mode):
         import torch
 
-        with warnings.catch_warnings():  # "… is a prototype feature", once a process
+        with warnings.catch_warnings():  # "… is a prototype feature", once per process
             warnings.simplefilter("ignore", UserWarning)
             torch.cuda.set_sync_debug_mode(mode)
 

@@ -1,4 +1,4 @@
-"""The import rules of the house, read from the sources themselves."""
+"""The project's import rules, checked in the sources themselves."""
 
 import ast
 import subprocess
@@ -73,7 +73,7 @@ def imports():
 
 
 def room(module):
-    """A folder below a top-level package counts as one room, another module as itself."""
+    """A folder below a top-level package counts as one room, any other module as its own."""
     return ".".join(module.split(".")[:2])
 
 

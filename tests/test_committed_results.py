@@ -1,4 +1,4 @@
-"""What is committed under results/ comes from the committed records, and from them alone."""
+"""What is committed under results/ comes only from the committed records."""
 
 import re
 from statistics import fmean
@@ -73,7 +73,7 @@ def test_bf16_training_agrees_with_float32_on_real_weights(root, records):
     assert (exact.protocol["precision"], rounded.protocol["precision"]) == ("float32", "bf16")
     assert exact.key.data == rounded.key.data
     for head, metrics in exact.metrics.items():
-        # Found .6 and .2 points at most, where seeds lie up to 16 and 2 points apart.
+        # Measured at most .6 and .2 points, where seeds differ by up to 16 and 2 points.
         for name, points in (("image_auroc", 1), ("pixel_auroc", 0.5)):
             assert metrics[name] == pytest.approx(rounded.metrics[head][name], abs=points / 100)
 

@@ -41,7 +41,7 @@ class Conditions:
 
 
 NOTHING = Conditions((), (), ())
-"""Conditions of no row."""
+"""The conditions where there is no row."""
 
 
 def conditions_of(records: Iterable[Record]) -> Conditions:
@@ -62,7 +62,7 @@ def conditions_of(records: Iterable[Record]) -> Conditions:
 def budget_share(record: Record) -> float | None:
     """Return a run's training budget as a share of its recipe's own; None where not recorded.
 
-    The ``standard`` profile shortens recipes above 50 passes: the share is of the whole one.
+    The ``standard`` profile shortens recipes above 50 passes: the share is of the full one.
     """
     recipe = record.protocol.get("recipe", {})
     if recipe.get("optimizer") == "none":
@@ -81,7 +81,7 @@ def budget_share(record: Record) -> float | None:
 
 
 def changes_of(record: Record) -> list[str]:
-    """Return what a user changed of a recipe apart from its budget, by name."""
+    """Return what a user changed in a recipe apart from its budget, by name."""
     protocol = record.protocol
     named = [name for name in protocol.get("changed", {}) if name not in ("epochs", "images")]
     named += [] if protocol.get("normalize", True) else ["normalize"]
@@ -93,7 +93,7 @@ def _images_of(recipe: Mapping[str, Any], fitted: int) -> int:
 
 
 def _catalog_recipe(record: Record) -> Recipe | None:
-    """Return the recipe that a record's was shortened from, if it is still in the catalog."""
+    """Return the full recipe of a record's shortened one, if it is still in the catalog."""
     entry, found = MODELS.get(record.case.model), record.protocol["recipe"]
     known = entry.recipes.get(record.case.recipe) if entry else None
     if known is None:

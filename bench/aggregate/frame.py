@@ -19,10 +19,10 @@ Line = Mapping[str, Any]
 UNKNOWN_ENVIRONMENT = "unknown environment"
 
 CONFIGURATION = ("variant", "augmentation", "init")
-"""Columns that a row of a table stands for; replicates are averaged over."""
+"""Columns that identify a row of a table; replicates are averaged."""
 
 MODE = ("multi_class", "shots")
-"""Columns of which two rows of one table never differ; ``shots`` is 0 where all images train."""
+"""Columns that are equal in all rows of a table; ``shots`` is 0 where all images are used."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def recency_key(record: Record) -> tuple[str, str, str, str, "_Content"]:
 
 @total_ordering
 class _Content:
-    """What records of one case that ended at once are sorted by; made only for those."""
+    """Sort key of records of one case that ended at the same time; used only for those."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
@@ -123,7 +123,7 @@ def _environment(record: Record) -> str:
 
 
 def _is_unchanged(record: Record) -> bool:
-    """Return whether a run was of the catalog's recipe and seeds."""
+    """Return whether a run used the catalog's recipe and seeds."""
     return not changes_of(record) and record.protocol.get("seed_base") is None
 
 

@@ -79,7 +79,7 @@ _HEADINGS = {
     "Behind a model's name: from random weights, where it has pretrained ones too.": (
         "모델 이름 뒤에 붙으며, 사전학습 가중치가 있는 모델을 무작위 가중치에서 시작했음을 뜻함."
     ),
-    "The share of its recipe's whole training that a run had; at 100 % it may rank.": (
+    "The share of its recipe's full training that a run had; only at 100 % can it rank.": (
         "레시피의 전체 학습 중 실제로 한 비율. 100 %여야 순위를 매길 수 있음."
     ),
     "Bold": "굵은 글씨",
@@ -191,8 +191,8 @@ _REASONS = {
     "Empty: {why}.": "빈칸: {why}.",
     "Empty: not recorded.": "빈칸: 기록되지 않음.",
     "Not comparable: {why}.": "비교할 수 없음: {why}.",
-    "Nothing of it was measured.": "측정한 항목이 없음.",
-    "No values of: {parts}.": "값이 없는 항목: {parts}.",
+    "None of it was measured.": "측정한 항목이 없음.",
+    "No values for: {parts}.": "값이 없는 항목: {parts}.",
     "not measured": "측정하지 않음",
     "no device but the CPU": "CPU 외의 장치가 없음",
     "no training step": "학습 스텝이 없음",
@@ -206,7 +206,7 @@ _REASONS = {
     "{own} test images, not {other}": "테스트 이미지 {other}장이 아니라 {own}장",
     "other images": "다른 이미지",
     "no row has all categories": "모든 범주를 가진 행이 없음",
-    "{blocks} categories, at least {least} tell {count} rows apart": (
+    "{blocks} categories, at least {least} needed to tell {count} rows apart": (
         "범주 {blocks}개, {count}개 행을 가리려면 최소 {least}개 필요"
     ),
 }
@@ -227,7 +227,7 @@ _RANKS = {
         "각 행의 테스트 이미지에 대한 구간과 시드 간 변동을 이용한 검정(이미지별 결과가 없는 기록이 "
         "있어 이미지끼리 짝지을 수 없으며, 이 검정이 더 보수적임)"
     ),
-    "Welch's test over seeds alone: on other test images the order may be another": (
+    "Welch's test over seeds alone: on other test images the order may differ": (
         "시드만으로 한 Welch 검정: 다른 테스트 이미지에서는 순서가 다를 수 있음"
     ),
     "Friedman's test (p {p}), then ": "Friedman 검정(p {p}) 뒤 ",
@@ -249,22 +249,21 @@ _RANKS = {
 
 _OVERVIEW = {
     "Generated from the records by `python -m bench leaderboard`; no number is typed in. Quality "
-    "is in percent. Tables never mix profiles or machines. What a column means is told [at the "
+    "is in percent. Tables never mix profiles or machines. The columns are explained [at the "
     "end](#what-the-columns-mean).": (
         "`python -m bench leaderboard`가 기록으로부터 만들었고, 손으로 적은 수는 없음. 품질은 "
         "퍼센트. 한 표에 프로필이나 장비를 섞지 않음. 열의 뜻은 [끝에](#열의-뜻) 있음."
     ),
     "No finished runs yet.": "아직 끝난 실행이 없음.",
-    "No answer: these are smoke runs, which show that everything works and measure no model.": (
-        "답 없음: 모두 동작만 확인하는 smoke 실행이며, 어떤 모델의 성능도 재지 않음."
-    ),
+    "No answer: these are smoke runs, which show that everything works but do not measure a "
+    "model.": ("답 없음: 모두 동작만 확인하는 smoke 실행이며, 어떤 모델의 성능도 재지 않음."),
     "{name} (mean over {count} categories)": "{name}({count}개 범주의 평균)",
     "Nothing ranks on {place}: {why}.": "{place}에는 순위가 있는 행이 없음: {why}.",
     "Only {model} ranks on {place}, with {metric} {value}.": (
         "{place}에서 순위가 있는 것은 {model} 하나, {metric} {value}."
     ),
     "{model} is the best of the {count} that rank on {place}, with {metric} {value} (corrected p "
-    "{p} against each other one).": (
+    "{p} against each of the others).": (
         "{place}에서 순위가 있는 {count}개 중 최고는 {model}, {metric} {value}(다른 모든 행과의 보정된 "
         "p {p})."
     ),
@@ -293,10 +292,10 @@ _OVERVIEW = {
 
 _PARAGRAPHS = {
     "Every run had its whole budget.": "모든 실행이 학습 예산을 다 썼음.",
-    "A smoke run shows that everything works, in minutes; it measures no model": (
+    "A smoke run shows in minutes that everything works; it does not measure a model": (
         "smoke 실행은 모든 것이 동작하는지 몇 분 안에 확인할 뿐, 모델의 성능을 재지 않음"
     ),
-    "To be read with care: {limits}.": "주의해서 읽을 것: {limits}.",
+    "Read with care: {limits}.": "주의해서 읽을 것: {limits}.",
     "{count} of {all} runs start from random weights": (
         "실행 {all}개 중 {count}개는 무작위 가중치로 시작"
     ),
@@ -309,7 +308,7 @@ _PARAGRAPHS = {
     "Left out: {count} other runs of the same configurations under another recipe, data or "
     "weights": "제외: 레시피, 데이터 또는 가중치가 다른 같은 구성의 실행 {count}개",
     "Other test images alone could move the {metric} of a run by about ± {span} points (half of "
-    "its 95 % interval over images). Ranks count this in, ± does not.": (
+    "its 95 % interval over images). Ranks account for this, ± does not.": (
         "테스트 이미지만 달라져도 한 실행의 {metric} 값은 약 ± {span}포인트 움직일 수 있음(이미지에 "
         "대한 95 % 구간의 절반). 순위에는 반영되고 ±에는 반영되지 않음."
     ),
@@ -328,9 +327,9 @@ _PARAGRAPHS = {
         "순위가 있는 행 중 가장 좋은 평균. 같은 값으로 표시되는 행이 있으면 쓰지 않음."
     ),
     "As published, under the source's own protocol. In brackets: ours minus published in points, "
-    "of runs with their whole budget; on the mean over all categories with the band within which "
-    "it is the same result (one-pass models ± 1.0 of image and ± 0.5 of pixel AUROC, trained ones "
-    "± 1.5 and ± 1.0).": (
+    "for runs with their whole budget; for the mean over all categories with the band within which "
+    "it counts as the same result (one-pass models ± 1.0 of image and ± 0.5 of pixel AUROC, "
+    "trained ones ± 1.5 and ± 1.0).": (
         "공개된 그대로, 출처의 프로토콜에 따름. 괄호: 예산을 다 쓴 실행에서 우리 값 − 공개된 값"
         "(포인트). 모든 범주의 평균에는 같은 결과로 보는 범위를 붙임(한 번만 훑는 모델은 이미지 AUROC "
         "± 1.0, 픽셀 AUROC ± 0.5, 학습 모델은 ± 1.5와 ± 1.0)."
@@ -357,10 +356,10 @@ _RUNS = {
     "this protocol fits on every normal image, so calibrated columns are empty": (
         "이 프로토콜은 정상 이미지를 모두 학습에 쓰므로 보정된 임계값의 열이 비어 있음"
     ),
-    "a held-out 10 % of the normal training images, never fitted": (
+    "a held-out 10 % of the normal training images, never used to fit": (
         "학습에 쓰지 않고 따로 떼어 둔 정상 학습 이미지 10 %"
     ),
-    "held-out normal images where the protocol leaves some, else empty": (
+    "held-out normal images if the protocol leaves some, else empty": (
         "프로토콜이 남겨 둔 정상 이미지. 없으면 빈칸"
     ),
     "calibrated on {where}: {which}": "보정에 쓴 이미지: {where}. 규칙: {which}",
@@ -383,7 +382,7 @@ _COLUMNS = {
         "보정된 임계값에서의 값. 임계값은 따로 떼어 둔 정상 학습 이미지 점수의 95 % 분위수이며 테스트 "
         "이미지를 보지 않음."
     ),
-    "The share of normal test images above the calibrated threshold; 5 % were meant.": (
+    "The share of normal test images above the calibrated threshold; the target is 5 %.": (
         "보정된 임계값을 넘는 정상 테스트 이미지의 비율. 5 %가 목표."
     ),
     "The epoch with the best top-1 on the test set, as the original study reports it. It flatters, "
@@ -437,10 +436,10 @@ _STUDIES = {
     "Left out above: {count} {noun} on other images or under another budget.": (
         "위에서 제외: 다른 이미지 또는 다른 예산의 {count}{noun}."
     ),
-    "Difference: by how many points of top-1 after the last epoch one model's gain is above the "
+    "Difference: by how many points of top-1 after the last epoch one model's gain exceeds the "
     "other's; in H3, how much that changes with pretraining. In brackets a 95 % interval: over "
-    "seeds where there are several, and a verdict needs all of it on one side of zero; with one "
-    "seed over test images alone (binomial), which gives no verdict. Not corrected for the number "
+    "seeds if there are several, and a verdict needs all of it on one side of zero; with one "
+    "seed, over test images alone (binomial), without a verdict. Not corrected for the number "
     "of rows.": (
         "차이: 한 모델의 이득이 다른 모델의 이득보다 마지막 에폭의 top-1로 몇 포인트 큰지를 나타내며, "
         "H3에서는 그 차이가 사전학습으로 얼마나 달라지는지를 나타냄. 대괄호는 95 % 구간. 시드가 여럿이면 "
@@ -459,7 +458,7 @@ _STUDIES = {
         "H3. H1과 H2의 차이는 사전학습을 해도 그대로인가?"
     ),
     "Over seeds, with 95 % intervals: {parts}.": "여러 시드의 95 % 구간으로 판정: {parts}.",
-    "One seed, which is no test, with 95 % intervals over test images alone: {parts}.": (
+    "One seed, so no test, with 95 % intervals over test images alone: {parts}.": (
         "시드가 하나뿐이라 검정은 아님(95 % 구간은 테스트 이미지만 반영): {parts}."
     ),
     "No run here has the original's number of epochs, so none is compared with it.": (
@@ -513,7 +512,7 @@ _STUDIES = {
         "{dataset}: {verdict}. 범주 {count}개에서 {metric} 차이(`{convnext}` − `{resnet}`)는 "
         "{difference}포인트."
     ),
-    "These runs do not ask the study's question. It compares `{resnet}` with `{convnext}`, "
+    "These runs do not address the study's question. It compares `{resnet}` with `{convnext}`, "
     'pretrained, on at least {least} categories of one dataset: `pytest bench -k "(rd_resnet50 or '
     'rd_convnext_adapted) and pretrained" --recipes same`.': (
         "이 실행들로는 연구의 질문에 답할 수 없음. 한 데이터셋의 범주 {least}개 이상에서 사전학습된 "

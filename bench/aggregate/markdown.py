@@ -9,7 +9,7 @@ from bench.metrics.catalog import Metric
 EMPTY = "–"
 
 _ROOM = 2
-"""Spaces besides a heading."""
+"""Spaces added to the width of a heading."""
 
 
 def metric_text(value: Estimate | None, metric: Metric, replicates: int | None = None) -> str:
@@ -18,7 +18,7 @@ def metric_text(value: Estimate | None, metric: Metric, replicates: int | None =
     Args:
         value: The mean and its interval.
         metric: Metric, which knows its scale and digits.
-        replicates: Number of replicates of the row; the text says where a value rests on fewer.
+        replicates: Number of replicates of the row; the text says when a value has fewer.
     """
     if value is None:
         return EMPTY
@@ -76,7 +76,7 @@ def mebibytes(value: Estimate | None) -> str:
 
 
 def p_text(p: float) -> str:
-    """Return a p value after its sign.
+    """Return a p value preceded by ``<`` or ``=``.
 
     >>> p_text(0.0004), p_text(0.0312)
     ('< .001', '= .031')
@@ -104,7 +104,7 @@ def bold(text: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int]) -> str:
-    """Return a Markdown table whose source lines up too.
+    """Return a Markdown table whose source is aligned too.
 
     Args:
         headers: Headings of the columns, translated where the language has a word.

@@ -1,4 +1,4 @@
-"""Modes of cases: few-shot, and one model for all categories; each has tables of its own."""
+"""Modes of cases: few-shot, and one model for all categories; each has separate tables."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -62,7 +62,7 @@ def _below(category: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_numbers(texts: dict[str, str], category: str) -> dict[str, str]:
-    """Return texts about a category's numbers, named as within it, and those about the run."""
+    """Return texts about the run and a category's numbers, the latter without its name."""
     named = {}
     for key, text in texts.items():
         head, _, rest = key.partition(".")

@@ -1,4 +1,4 @@
-"""Our values against published ones: difference, acceptance band, and whether it is kept."""
+"""Our values against published ones: difference, acceptance band, and whether we are within it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ BANDS: Mapping[bool, Mapping[str, float]] = {
     True: {"image_auroc": 0.010, "pixel_auroc": 0.005},
     False: {"image_auroc": 0.015, "pixel_auroc": 0.010},
 }
-"""Largest difference from a published value, by whether the model is fitted in one pass. It is for
-the mean over all categories; a single category only warns, for seeds spread widely there."""
+"""Largest difference from a published value, by whether the model is fitted in one pass. It applies
+to the mean over all categories; a single category only warns, because seeds vary widely there."""
 
 _WARNS_ONLY = "smoke"
 

@@ -83,10 +83,10 @@ def places(rows: Sequence[Row]) -> list[Place]:
 def rank_rows(rows: Sequence[Row]) -> Ranking:
     """Rank the rows of one category, or of the mean over a dataset's categories.
 
-    Rows rank against each other if they share images, size and test images, spent their own budget
-    in full, and have replicates enough to know their spread. Most of a table's rows decide which
-    conditions those are. Within a category the test is over test images and seeds, over several
-    categories it is over these; too few of them rank nothing.
+    Rows rank against each other if they share images, size and test images, used their full budget,
+    and have enough replicates to estimate their spread. The conditions are those that most rows of
+    the table share. Within a category the test is over test images and seeds; across several
+    categories it is over the categories, and with too few of them nothing is ranked.
 
     Args:
         rows: Rows of one category or mean, in any order.
@@ -102,7 +102,7 @@ def rank_rows(rows: Sequence[Row]) -> Ranking:
     ranked = [row for row, reasons in whole if not reasons]
     rest = [Place(row, EMPTY, reasons) for row, reasons in whole if reasons]
     found = _rank(ranked)
-    if any(place.reasons for place in found.places):  # all of them, for want of evidence
+    if any(place.reasons for place in found.places):  # all of them, for lack of evidence
         rest = sorted([*found.places, *rest], key=lambda place: _best_first(place.row))
         return replace(found, places=rest)
     return replace(found, places=[*found.places, *rest])
@@ -129,7 +129,7 @@ def _over_images(rows: Sequence[Row]) -> Ranking:
     known = [error for error in errors if error is not None]
     if len(known) < len(rows):
         p = over_intervals(means, [0.0] * len(rows), seeds)
-        method = say("Welch's test over seeds alone: on other test images the order may be another")
+        method = say("Welch's test over seeds alone: on other test images the order may differ")
         return _ranking(rows, all_pairs(p, means), method)
     p = over_intervals(means, known, seeds)
     method = say(
@@ -145,7 +145,7 @@ def _labels(images: Sequence[Contributions | None]) -> bytes | None:
 
 
 def _over_categories(rows: Sequence[Row]) -> Ranking:
-    """Rank rows of a mean by tests over its categories, of which each is one block."""
+    """Rank rows of a mean by tests over its categories, each of which is one block."""
     blocks, count = len(rows[0].categories), len(rows)
     pairs = count * (count - 1) // 2
     if blocks < fewest_blocks(count - 1):
@@ -153,7 +153,7 @@ def _over_categories(rows: Sequence[Row]) -> Ranking:
         return _unranked(
             rows,
             say(
-                "{blocks} categories, at least {least} tell {count} rows apart",
+                "{blocks} categories, at least {least} needed to tell {count} rows apart",
                 blocks=blocks,
                 least=least,
                 count=count,
@@ -252,7 +252,7 @@ def _reasons(row: Row) -> tuple[str, ...]:
 
 
 def _usual(rows: Sequence[Row]) -> Conditions:
-    """Return the conditions that most rows share, of equally many the most test images."""
+    """Return the conditions that most rows share; ties go to the most test images."""
     counts = Counter(row.conditions for row in rows)
     return max(counts, key=lambda c: (counts[c], c.tested, c.sizes, c.images), default=NOTHING)
 

@@ -22,9 +22,9 @@ class Reference:
         category: Category id, `MEAN`, or empty for a dataset without categories.
         metrics: Values as published, fractions of 1, by our metric's name.
         init: ``pretrained`` or ``scratch``.
-        reasons: Why a metric that the source gives has no value here: it is another thing there.
-        cautions: Why a value is not comparable with ours, by metric; it carries no band.
-        in_tables: Whether it is a row of the Markdown tables too, not of the CSV file alone.
+        reasons: Why a metric of the source has no value here: it is defined differently there.
+        cautions: Why a value is not comparable with ours, by metric; it then has no band.
+        in_tables: Whether it is also a row of the Markdown tables, not only of the CSV file.
     """
 
     model: str

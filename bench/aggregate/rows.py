@@ -32,7 +32,7 @@ class Row:
 
     Attributes:
         label: Variant, with the augmentation where it is not the default.
-        study: Study whose table it stands in.
+        study: Study whose table it appears in.
         lines: Its part of `lines_of` the records, by category and replicate.
         categories: Categories that it is the mean over.
     """
@@ -49,7 +49,7 @@ class Row:
 
     @property
     def case(self) -> Case:
-        """Return a case of the row; its category and replicate stand for all."""
+        """Return a case of the row, whose category and replicate represent all."""
         return self.records[0].case
 
     @property
@@ -166,9 +166,9 @@ class Table:
         records: The records behind the rows.
         rows: Rows over all of its categories.
         partial: Rows of a mean that lack categories; never ranked.
-        shared: All categories of the dataset, over which a mean is.
+        shared: All categories of the dataset, over which a mean is taken.
         multi_class: Whether each row is one model for all categories.
-        shots: Number of training images per category; 0 where all train.
+        shots: Number of training images per category; 0 where all are used.
     """
 
     study: Study
@@ -194,7 +194,7 @@ class Table:
 
     @property
     def title(self) -> str:
-        """Return its place, or that it is a mean and over how many categories."""
+        """Return its place; for a mean, also the number of categories."""
         if self.category != MEAN:
             return self.place
         name = ", ".join(filter(None, (self.dataset, self.mode)))
@@ -204,7 +204,7 @@ class Table:
 def tables(records: Iterable[Record], study: Study) -> Iterator[Table]:
     """Yield a study's tables by dataset: the mean over its categories, then each category.
 
-    Few-shot cases and models for all categories follow, in tables of their own.
+    Few-shot cases and models for all categories follow, in separate tables.
     """
     every = lines_of(by_category(records))
     for (dataset, multi_class, shots), own in _grouped(every, ("dataset", *MODE)):
@@ -230,11 +230,11 @@ def mean_rows(
 
     Args:
         records: Records of one dataset.
-        study: Study whose table the rows stand in.
+        study: Study whose table the rows appear in.
 
     Returns:
         The rows over all categories; those that lack some of them; and all categories, which are
-        the catalog's or, of a dataset without an entry, those of the records.
+        the catalog's or, for a dataset without an entry, those of the records.
     """
     return _mean_rows(lines_of(records), study)
 
@@ -253,7 +253,7 @@ def _mean_rows(lines: Sequence[Line], study: Study) -> tuple[list[Row], list[Row
     for key, own in groups:
         suffix = ""
         if counts[key[: len(CONFIGURATION)]] > 1:
-            # Tells rows apart whose categories ran under several recipes or weights.
+            # Distinguishes rows whose categories ran under several recipes or weights.
             recipe, weights = key[len(CONFIGURATION) :]
             suffix = f"(recipe {recipe[:8]}, weights {weights[:8]})"
         rows = complete if every == {line["category"] for line in own} else partial
@@ -262,7 +262,7 @@ def _mean_rows(lines: Sequence[Line], study: Study) -> tuple[list[Row], list[Row
 
 
 def _grouped(lines: Iterable[Line], by: Sequence[str]) -> list[tuple[tuple[Any, ...], list[Line]]]:
-    """Return lines by some columns, sorted by these; those of a group stay in order."""
+    """Group lines by some columns, sorted by these; lines within a group stay in order."""
     groups: dict[tuple[Any, ...], list[Line]] = defaultdict(list)
     key = itemgetter(*by) if len(by) > 1 else lambda line: (line[by[0]],)
     for line in lines:

@@ -1,8 +1,8 @@
 """Which of several rows differ: tests of all pairs at once, and the ranks that they allow.
 
-A rank is a range: a row may be as good as one better than the count of rows shown to be better
-than it, and as bad as the count of rows shown to be worse leaves room for. All pairs are tested
-and corrected together (Holm 1979), so that with 95 % confidence every true rank is in its range.
+A rank is a range: at best, a row is one place below the rows shown to be better than it; at worst,
+one place above the rows shown to be worse. All pairs are tested and corrected together (Holm
+1979), so that with 95 % confidence every true rank is in its range.
 """
 
 import math
@@ -64,7 +64,7 @@ def over_images(
     groups: Sequence[Sequence[Floats]],
     seed_errors: Sequence[tuple[float, int]],
 ) -> Floats:
-    """Return ``(K, K)`` p of paired tests on the same images, spread over seeds included.
+    """Return ``(K, K)`` p of paired tests on the same images, including the spread over seeds.
 
     The variance of a difference is DeLong's, of the placements averaged over seeds, plus each
     side's own variance over seeds; degrees of freedom are Welch and Satterthwaite's.
@@ -96,8 +96,8 @@ def over_intervals(
 ) -> Floats:
     """Return ``(K, K)`` p of tests from each row's own standard error over images.
 
-    Scores of two models on the same images go up and down together, which this cannot see: it is
-    the more careful test, never the sharper one.
+    Scores of two models on the same images are correlated, which this test ignores: it is the more
+    conservative test, never the more powerful one.
 
     Args:
         means: The metric of each row.
@@ -229,9 +229,9 @@ def average_ranks(values: Floats) -> Floats:
 
 
 def critical_difference(rows: int, blocks: int, significance: float = SIGNIFICANCE) -> float:
-    """Return the difference of average ranks from which two rows differ by Nemenyi's test.
+    """Return the difference of average ranks above which two rows differ by Nemenyi's test.
 
-    Demšar 2006, equation 4: q √(k (k + 1) / 6 N), with q the studentized range's quantile by √2.
+    Demšar 2006, equation 4: q √(k (k + 1) / 6 N), with q the studentized range's quantile over √2.
 
     Example:
         >>> round(critical_difference(4, 14), 2)

@@ -1,7 +1,7 @@
 """Intervals over seeds and tests over categories.
 
-Two spreads are never mixed: seeds say how repeatable one configuration is, categories say how far
-a difference between two configurations carries to other data.
+Two spreads are never mixed: seeds say how repeatable one configuration is, categories say how well
+a difference between two configurations generalizes to other data.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 EXACT_LIMIT = 16
-"""Most differences for which every sign pattern is tried: 2^16 sums take milliseconds."""
+"""Maximum number of differences to try every sign pattern of: 2^16 sums take milliseconds."""
 
 RESAMPLES = 19_999
 """Random sign patterns above `EXACT_LIMIT`: the smallest p they can give is 1e-4."""
@@ -27,7 +27,7 @@ class Estimate:
         half_width: Half the interval's width, Student's t with ``n - 1`` degrees of freedom; None
             for ``n = 1``, where no spread is known; 0 where there is none.
         n: How many values it is the mean of.
-        share: Whether the values are shares of 1, beyond which no interval reaches.
+        share: Whether the values are shares of 1, so that intervals stay in [0, 1].
     """
 
     mean: float
@@ -63,10 +63,10 @@ class Estimate:
 def estimate(values: Iterable[float | None], *, share: bool = False) -> Estimate | None:
     """Mean ± 95 % CI of the values that exist; None when none does.
 
-    None, NaN and infinity count as missing. The order of the values changes no bit.
+    None, NaN and infinity count as missing. The result does not depend on their order.
 
     Args:
-        values: One value a run.
+        values: One value per run.
         share: Whether they are shares of 1: an interval that would leave [0, 1] is then one on the
             logit scale.
     """
@@ -86,7 +86,7 @@ def estimate(values: Iterable[float | None], *, share: bool = False) -> Estimate
 def pooled_sd(groups: Iterable[Sequence[float]]) -> float | None:
     """Standard deviation within groups, pooled by degrees of freedom.
 
-    Given one group of seeds a category and side, this is the seed spread, told apart from the
+    Given one group of seeds per category and side, this is the seed spread, separate from the
     spread between categories. None when no group has two values.
     """
     repeated = [group for group in groups if len(group) > 1]
@@ -98,7 +98,7 @@ def pooled_sd(groups: Iterable[Sequence[float]]) -> float | None:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Differences between two sides, one a category.
+    """Differences between two sides, one per category.
 
     Attributes:
         difference: Mean difference (second side minus first) with its t interval over categories.
@@ -118,7 +118,7 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     """Test whether the second side's values differ from the first's.
 
     Args:
-        first: One value a category, seeds already averaged.
+        first: One value per category, seeds already averaged.
         second: The same categories, in the same order.
 
     Raises:
@@ -154,7 +154,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
         return float(outcome.pvalue)
     patterns = np.arange(2**values.size)[:, None] >> np.arange(values.size)
     sums = (1 - 2 * (patterns & 1)) @ values
-    # Patterns that give the same sum but for rounding count as equally extreme.
+    # Patterns that give the same sum up to rounding count as equally extreme.
     tolerance = 1e-9 * np.abs(values).sum()
     return float(np.mean(np.abs(sums) >= abs(values.sum()) - tolerance))
 

@@ -85,7 +85,7 @@ def write_bundle(
         progress: Called during both passes.
 
     Raises:
-        BundleError: Two files have the same name, or a file changed meanwhile.
+        BundleError: Two files have the same name, or a file changed in the meantime.
         OSError: A file cannot be read, or the bundle cannot be written.
     """
     counter = _Counter(2 * sum(member.size for member in members), progress)
@@ -144,7 +144,7 @@ def _store(
     info = tarfile.TarInfo(member.name)
     info.size = measured["size"]
     info.mode = 0o755 if os.access(member.path, os.X_OK) else 0o644
-    changed = f"{member.path} changed while it was bundled; nothing was written. Try again."
+    changed = f"{member.path} changed while it was being bundled; nothing was written. Try again."
     with member.path.open("rb") as file:
         hashing = _Hashing(file, counter)
         try:
@@ -176,7 +176,7 @@ def _listed(root: Path, *options: str) -> list[str]:
     if done.returncode:
         raise BundleError(
             f"Wanted the list of the project's files from git, which failed: "
-            f"{done.stderr.decode()} Run this from a git checkout; {root} is none."
+            f"{done.stderr.decode()} Run this from a git checkout; {root} is not one."
         )
     return sorted(os.fsdecode(name) for name in done.stdout.split(b"\0") if name)
 
@@ -184,12 +184,12 @@ def _listed(root: Path, *options: str) -> list[str]:
 def _walk(
     folder: Path, prefix: str, above: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterable[Member]:
-    """Yield all files below a folder; links are followed, for some datasets consist of them."""
+    """Yield all files below a folder; links are followed, because some datasets consist of them."""
     state = folder.stat()
     identity = (state.st_dev, state.st_ino)
     if identity in above:
         raise BundleError(
-            f"The link {folder} leads to a folder that contains it, so the files would never end. "
+            f"The link {folder} points to a folder that contains it: copying would never end. "
             "Remove the link."
         )
     for path in folder.iterdir():
@@ -201,5 +201,5 @@ def _walk(
             yield Member(f"{prefix}/{path.name}", path)
         else:
             raise BundleError(
-                f"{path} is a broken link or no regular file. Restore its target, or remove it."
+                f"{path} is a broken link or not a regular file. Restore its target, or remove it."
             )

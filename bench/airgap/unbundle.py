@@ -58,13 +58,13 @@ def unbundle(bundle: Path, target: Path) -> dict[str, Any]:
         The manifest.
 
     Raises:
-        BundleError: The file is damaged, is no bundle, or holds files that its manifest does not
+        BundleError: The file is damaged, is not a bundle, or holds files that its manifest does not
             name; or the target exists already, or the disk is full.
     """
     target = target.absolute()
     with _explained(bundle, target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise BundleError(f"{target} exists already. Name a new folder with --to.")
+            raise BundleError(f"{target} already exists. Name a new folder with --to.")
         with tarfile.open(bundle, "r:") as tar:
             manifest = _manifest(tar, bundle)  # before any folder is created
             with _staged(target) as staging:
@@ -78,7 +78,7 @@ def _explained(bundle: Path, target: Path) -> Iterator[None]:
         yield
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise BundleError(
-            f"{bundle} is damaged or no bundle ({error}). Copy it again from its source."
+            f"{bundle} is damaged or not a bundle ({error}). Copy it again from its source."
         ) from error
     except OSError as error:
         if str(error.filename) == str(bundle):
@@ -161,14 +161,14 @@ def _unpack(
         _write(tar, member, expected[member.name], staging / member.name, bundle)
     if missing := sorted(set(expected) - seen):
         raise BundleError(
-            f"{bundle} lacks {len(missing):,} files of its manifest, the first is {missing[0]!r}. "
+            f"{bundle} lacks {len(missing):,} files of its manifest, such as {missing[0]!r}. "
             "Copy it again from its source."
         )
 
 
 def _manifest(tar: tarfile.TarFile, bundle: Path) -> dict[str, Any]:
     """Return the manifest, checked for every field that the rest of this file uses."""
-    damaged = f"{bundle} is no bundle: its {MANIFEST} is missing or damaged"
+    damaged = f"{bundle} is not a bundle: its {MANIFEST} is missing or damaged"
     again = "Copy it again from its source."
     member = next((member for member in tar if member.name != SCRIPT), None)
     if member is None or member.name != MANIFEST or not member.isreg() or member.issparse():
@@ -186,7 +186,7 @@ def _manifest(tar: tarfile.TarFile, bundle: Path) -> dict[str, Any]:
         raise BundleError(f"{damaged} ({type(error).__name__}: {error}). {again}") from error
     if not known:
         raise BundleError(
-            f"{bundle} has the format {manifest['format']!r}, this reads {FORMAT}. Use the "
+            f"{bundle} has format {manifest['format']!r}, but this reads {FORMAT}. Use the "
             f"{SCRIPT} in it: tar xf {shlex.quote(str(bundle))} {SCRIPT}"
         )
     return manifest
@@ -208,7 +208,7 @@ def _check_shape(manifest: dict[str, Any]) -> None:
         above = name.split("/")[:-1]
         folders = {"/".join(above[: depth + 1]) for depth in range(len(above))}
         if not _is_safe(name) or not folders.isdisjoint(files):
-            raise ValueError(f"{name!r} is no valid place for a file")
+            raise ValueError(f"{name!r} is not a valid path for a file")
 
 
 def _is_safe(name: str) -> bool:
@@ -218,7 +218,7 @@ def _is_safe(name: str) -> bool:
 
 def _foreign(bundle: Path, name: str) -> str:
     return (
-        f"{bundle} holds {name!r}, which is not in its manifest or is no regular file. The bundle "
+        f"{bundle} holds {name!r}, which is not in its manifest or not a regular file. The bundle "
         "was altered: do not use it; copy it again from its source."
     )
 

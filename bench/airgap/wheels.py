@@ -28,7 +28,7 @@ def requirements() -> list[str]:
 
 
 def broken_installations() -> list[str]:
-    """Return folders of half-installed or half-removed packages, as an interrupted pip leaves."""
+    """Return folders of half-installed or half-removed packages, left by an interrupted pip."""
     return [_folder(item) for item in distributions() if _is_broken(item)]
 
 
@@ -77,9 +77,9 @@ def fetch_wheels(wanted: Sequence[str], folder: Path) -> None:
     if done.returncode:  # pip's output above says more
         said = [line for line in done.stderr.splitlines() if "ERROR" in line] or [done.stderr]
         raise BundleError(
-            f"Wanted the wheels of {len(lacking)} packages, pip failed: {said[-1].strip()}. Try "
-            "again with a network, download them elsewhere and name the folder with --wheels-dir, "
-            "or leave them out with --no-wheels."
+            f"Wanted the wheels of {len(lacking)} packages, but pip failed: {said[-1].strip()}. "
+            "Try again with a network, download them elsewhere and name the folder with "
+            "--wheels-dir, or leave them out with --no-wheels."
         )
 
 

@@ -1,1 +1,1 @@
-"""Checkpoints: a trained model with everything that using it takes, in one file."""
+"""Checkpoints: a trained model with everything needed to use it, in one file."""

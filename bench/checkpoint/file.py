@@ -1,6 +1,6 @@
 """The file of a checkpoint: written whole, read without running anything that is in it.
 
-It is an archive of torch's with a dictionary of plain values and tensors, which loads by
+It is a torch archive with a dictionary of plain values and tensors, which loads with
 ``torch.load(path, weights_only=True)``:
 
 * ``format``, ``version``: what it is;
@@ -77,7 +77,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU.
 
     Raises:
-        CheckpointError: The file is missing, damaged, something else, contains code, or is of a
+        CheckpointError: The file is missing, damaged, something else, contains code, or has a
             newer version; the message says what was found.
     """
     try:
@@ -89,8 +89,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from None
     except OSError as error:
         raise CheckpointError(
-            f"The checkpoint {path} cannot be read: {error.strerror or error}. Check that it is "
-            "there and that you may read it."
+            f"The checkpoint {path} cannot be read: {error.strerror or error}. Check that it "
+            "exists and that you have permission to read it."
         ) from None
 
 
@@ -110,7 +110,7 @@ def _read(path: Path) -> Checkpoint:
     _check_keys(content)
     metadata = Metadata.from_json(content["metadata"])
     if content["sha256"] != _digest(content):
-        raise CheckpointError("a damaged file, whose content is not what its sha256 says")
+        raise CheckpointError("a damaged file, whose content does not match its sha256")
     return Checkpoint(metadata, content["model"], content["frozen"], content["sha256"])
 
 
@@ -119,7 +119,7 @@ def _check_archive(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(512)
     if not start.startswith(b"PK"):
-        kind = other_kind(start) or "a file of another kind, or the end of one"
+        kind = other_kind(start) or "a file of another kind, or part of one"
         raise CheckpointError(kind)
     try:
         with ZipFile(path) as archive:
@@ -137,12 +137,12 @@ def _check_keys(content: object) -> None:
         raise CheckpointError(described(content))
     if content.get("format") != FORMAT:
         tensors = any(isinstance(value, Tensor) for value in content.values())
-        bare = ", the bare tensors of a model without what using it takes" if tensors else ""
+        bare = ", the bare tensors of a model without what is needed to use it" if tensors else ""
         raise CheckpointError(described(content) + bare)
     version = content.get("version")
     if not isinstance(version, int) or version != VERSION:
         raise CheckpointError(
-            f"version {str(version)[:20]} of the format, where this program reads {VERSION}; "
+            f"version {str(version)[:20]} of the format, but this program reads {VERSION}; "
             "update it"
         )
     kinds = {"metadata": str, "sha256": str, "model": dict, "frozen": dict}
@@ -164,21 +164,21 @@ def _flat(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]
     """Yield the tensors of nested dictionaries by name.
 
     Raises:
-        CheckpointError: There is something else, or a tensor that claims more than is there.
+        CheckpointError: A value is something else, or a tensor claims more than is stored of it.
     """
     if isinstance(value, Mapping) and depth < _MAX_DEPTH:
         for key, each in value.items():
             yield from _flat(each, f"{name}/{key}", depth + 1)
         return
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
-        raise CheckpointError(f"a {type(value).__name__} as {name[:80]} in place of a tensor")
+        raise CheckpointError(f"a {type(value).__name__} instead of a tensor at {name[:80]}")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise CheckpointError(f"a tensor {name[:80]} that is larger than what is stored of it")
+        raise CheckpointError(f"a tensor {name[:80]} that is larger than its stored data")
     yield name, value
 
 
 def _on_host(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return tensors on the CPU, none of which brings a larger storage along."""
+    """Return tensors on the CPU, none of which keeps a larger storage."""
     return {
         name: _on_host(value) if isinstance(value, Mapping) else _compact(value.detach().cpu())
         for name, value in state.items()

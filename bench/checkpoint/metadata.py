@@ -8,13 +8,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from datasets_lib.images.geometry import Fit
 
 VERSION = 1
-"""Version of the checkpoint's layout; it counts incompatible changes."""
+"""Version of the checkpoint's layout, incremented by incompatible changes."""
 
 _MAX_SIDE = 1 << 14
 
 
 class CheckpointError(ValueError):
-    """A file is no checkpoint that can be used; the message says what was found instead."""
+    """A file is not a usable checkpoint; the message says what was found instead."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Preprocessing:
         height: Height of the frame that images are resized to (bilinear, antialiased), in pixels.
         width: Its width.
         crop: Height and width of the center crop of the frame; None keeps all.
-        fit: How images of another aspect are fitted, as in `datasets_lib.images.geometry`.
+        fit: How images of another aspect ratio fit, as in `datasets_lib.images.geometry`.
         tiles: Rows and columns of tiles that the frame is cut into; None means one image.
         overlap: Rows or columns of pixels that neighboring tiles share.
-        bits: Number of bits that the camera fills in files of 16 bits a channel.
+        bits: Number of bits that the camera fills in files of 16 bits per channel.
         mean: Channel means that the model itself subtracts from images in [0, 1].
         std: Channel standard deviations that it divides by.
     """
@@ -61,7 +61,7 @@ class Calibration:
         test_thresholds: Thresholds by rule that were chosen on test labels.
         map_range: Lowest and highest value of the colors of maps: the median pixel of normal
             images, and twice as far from it as 95 % of their maxima. None without maps.
-        map_range_of: Images that the range is from.
+        map_range_of: Images that the range comes from.
     """
 
     scores: tuple[float, ...] = ()
@@ -78,16 +78,16 @@ class Metadata:
 
     Attributes:
         model: Name in the catalog, which says how to build it.
-        recipe: Name of the recipe it was trained by.
+        recipe: Name of the recipe it was trained with.
         task: ``anomaly`` or ``classification``.
         options: Keyword arguments that it was built with, as far as they are plain values.
         heads: Scoring heads, the ranking one first; empty for a classifier.
-        preprocessing: What becomes of an image file.
+        preprocessing: How an image file becomes the model's input.
         dataset: Name of the dataset.
         category: Its category; ``all`` for a model of ``categories``, None where there are none.
         categories: Categories that one model was trained on.
         classes: Names of the classes, of a classifier.
-        calibrations: By category, ``""`` for a model of one, and head.
+        calibrations: By category (``""`` for a model of one) and head.
         weights: ``tag``, ``file``, ``sha256``, ``license`` with the ``license_page`` that states
             it, and ``url`` of the pretrained weights inside; empty for a model from scratch.
         protocol: Every constant that decided the training.
@@ -144,7 +144,7 @@ class Metadata:
 
 
 def is_plain(value: Any) -> bool:
-    """Return whether an option is a number, a text, None or a sequence of such."""
+    """Return whether an option is a number, a string, None or a sequence of these."""
     if isinstance(value, list | tuple):
         return all(is_plain(each) for each in value)
     return value is None or isinstance(value, str | int | float | bool)

@@ -14,14 +14,14 @@ from bench.commands.night_options import (
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     command = commands.add_parser(
-        "accept", help="take a case's numbers as they are: its baseline starts again"
+        "accept", help="accept a case's new numbers: its baseline starts over"
     )
     command.add_argument("case", metavar="CASE", help="id of a case")
-    command.add_argument("--reason", required=True, help="why the numbers are as they should be")
+    command.add_argument("--reason", required=True, help="why the new numbers are correct")
     command.add_argument(
         "--false-alarm",
         action="store_true",
-        help="the alarm was wrong: say so in the ledger, and keep the baseline",
+        help="record in the ledger that the alarm was wrong, and keep the baseline",
     )
     add_history(command)
     command.set_defaults(run=_run)
@@ -38,13 +38,13 @@ def _run(options: argparse.Namespace) -> int:
     name = configuration_of(options.case)
     known = {run.series.configuration for run in baselines.runs}
     if not options.reason.strip():
-        raise CommandError("--reason: wanted why the numbers are as they should be, found nothing.")
+        raise CommandError("--reason: wanted why the new numbers are correct, found nothing.")
     parts = parts_of(name, known) or [name]
     if not known.issuperset(parts):
         raise unknown_case(baselines, name, "run python -m bench nightly.")
     alarms = ledger.open(name)
     if options.false_alarm and not alarms:
-        raise CommandError(f"{name} has no open alarm in {ledger.path}: nothing to call false.")
+        raise CommandError(f"{name} has no open alarm in {ledger.path}: nothing to mark as false.")
     verdict = "false" if options.false_alarm else "accepted"
     for alarm in alarms:
         ledger.judge(alarm, verdict, options.reason)
@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.false_alarm:
         for part in parts:
             baselines.accept(Acceptance(part, options.reason, current_commit().commit))
-            print(f"{part}: its baseline starts again with its next run")
+            print(f"{part}: its baseline starts over with its next run")
         files.append(baselines.path)
     print(f"keep it in git: git add {' '.join(map(str, files))} && git commit")
     return 0

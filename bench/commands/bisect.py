@@ -16,13 +16,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command to the parser."""
     command = commands.add_parser("bisect", help="find the commit that made a case worse")
     command.add_argument("case", metavar="CASE", help="id of the case, as an alarm names it")
-    command.add_argument("--good", metavar="REV", help="commit where it was good (its alarm's)")
-    command.add_argument("--bad", metavar="REV", help="later commit where it was bad (its alarm's)")
+    command.add_argument(
+        "--good", metavar="REV", help="commit where it was good (default: its alarm's)"
+    )
+    command.add_argument(
+        "--bad", metavar="REV", help="later commit where it was bad (default: its alarm's)"
+    )
     command.add_argument(
         "--quantity",
         metavar="NAME",
-        help="what got worse, such as score.image_auroc or train_images_per_s (its alarm's, or "
-        "what ranks)",
+        help="what got worse, such as score.image_auroc or train_images_per_s (default: its "
+        "alarm's, or what ranks)",
     )
     add_session_options(command)
     command.set_defaults(run=_run)
@@ -40,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
     from models.catalog import MODELS
 
     if not is_repository():
-        raise CommandError(f"{ROOT} is no git repository: wanted a clone with its history.")
+        raise CommandError(f"{ROOT} is not a git repository: wanted a clone with its history.")
     name = configuration_of(options.case)
     selected = select(options)
     case = next((one for one in selected.cases if one.configuration == name), None)
@@ -52,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     if not good or not bad:
         raise CommandError(
             f"{name} has no open alarm to take the commits from: name one where it was good and a "
-            "later one where it is bad, --good REV --bad REV."
+            "later one where it is bad with --good REV --bad REV."
         )
     entry = MODELS[case.model]
     quantity = options.quantity or (
@@ -60,9 +64,14 @@ def _run(options: argparse.Namespace) -> int:
     )
     finder = Finder(selected.settings, dict(selected.datasets), tapped_layers([case]))
     try:
-        ends = [git(ROOT, "rev-parse", "--verify", f"{rev}^{{commit}}") for rev in (good, bad)]
+        first, last = (
+            git(ROOT, "rev-parse", "--verify", f"{rev}^{{commit}}") for rev in (good, bad)
+        )
         job = finder.job(case)
-        question = Question(case, quantity, ends[0], ends[1], fixed=not has_randomness(case))
+        confirmed = selected.settings.runs_dir / "nightly" / alarm.night / name if alarm else None
+        question = Question(
+            case, quantity, first, last, fixed=not has_randomness(case), confirmed=confirmed
+        )
         search = Search(question, selected.settings, list(job.code.files), print)
         found = search.run()
         print(answer(found, ROOT))
@@ -79,7 +88,7 @@ def _no_case(name: str, known: "Sequence[str]", alarms: "Sequence[Alarm]") -> Co
     parts = parts_of(name, known)
     named = [a for a in alarms if a.base and a.head]
     span = f" --good {named[0].base} --bad {named[0].head}" if named else ""
-    hint = f"It is a mean: bisect a category of it, such as {parts[0]}{span}. " if parts else ""
+    hint = f"It is a mean: bisect one of its categories, like {parts[0]}{span}. " if parts else ""
     return CommandError(
         f"No case '{name}'. {hint}uv run pytest bench --collect-only -q lists them."
     )

@@ -30,7 +30,7 @@ _MAX_NAMES = 10
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     command = commands.add_parser(
-        "bundle", help="pack all that a study needs on a machine without a network into one file"
+        "bundle", help="pack everything a study needs on a machine without a network into one file"
     )
     command.add_argument("out", type=Path, metavar="OUT.tar")
     command.add_argument("--study", required=True, help="name of the study, such as rd_backbone")
@@ -100,7 +100,7 @@ def _cases(options: argparse.Namespace, datasets: "Mapping[str, FoundDataset]") 
     from bench.studies import STUDIES
 
     if options.study not in STUDIES:
-        raise CommandError(f"No study '{options.study}'; available are {', '.join(STUDIES)}.")
+        raise CommandError(f"No study '{options.study}'; choose from {', '.join(STUDIES)}.")
     # Every recipe: what a session on the other machine will ask for is unknown here.
     cases = [
         case for case in offered_cases("standard", datasets) if STUDIES[options.study].selects(case)

@@ -18,7 +18,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--older-than",
         type=days,
         metavar="DAYS",
-        help="clean only what was not used for this many days",
+        help="clean only what has not been used for this many days",
     )
     command.set_defaults(run=_run)
 

@@ -1,4 +1,4 @@
-"""Runs and saved models that the commands' users name by a case's id, or by a part of it."""
+"""Runs and saved models that users of the commands name by a case's id or a part of it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ def runs_of(runs: "Sequence[Run]", case: str, profile: str | None = None) -> "li
 
     Args:
         runs: Runs of all cases.
-        case: Id of the case, or a part that one id alone has.
+        case: Id of the case, or a part that only one id has.
         profile: Profile of the runs; None for all.
 
     Raises:
@@ -33,7 +33,7 @@ def runs_of(runs: "Sequence[Run]", case: str, profile: str | None = None) -> "li
         close = near_names(case, known | {name.partition("-")[0] for name in known})
         meant = f"Did you mean {' or '.join(close)}? " if close else ""
         raise CommandError(
-            f"Wanted a case of the records, found none called {case} among {len(known)}. {meant}"
+            f"Wanted a case in the records, found none called {case} among {len(known)}. {meant}"
             "python -m bench leaderboard lists them all."
         )
     if len(ids) > 1:
@@ -65,11 +65,11 @@ def model_file(given: Path, records: Path = RECORDS) -> Path:
     """Return the file of a saved model: the one that was given, or the newest of a case.
 
     Args:
-        given: A file, or a case's id or a part that one case with a saved model alone has.
+        given: A file, or a case's id or a part that only one case with a saved model has.
         records: File of the records that name the saved models.
 
     Raises:
-        CommandError: It is no file, and no one case with a saved model has this in its id.
+        CommandError: It is not a file, and not exactly one case with a saved model matches.
     """
     if given.exists() or len(given.parts) > 1 or given.suffix in _SUFFIXES:
         return given
@@ -83,7 +83,7 @@ def model_file(given: Path, records: Path = RECORDS) -> Path:
     runs = read_runs([records])
     saved = [run for run in runs if _saved(run) is not None]
     if not any(name in run.record.key.id for run in saved):
-        case = runs_of(runs, name)[-1].record.key.id  # or says that there is none
+        case = runs_of(runs, name)[-1].record.key.id  # raises if there is none
         raise CommandError(
             f"Wanted a saved model of {case}, found none: the session that ran it kept none. Run "
             f"it again with --save-models: pytest bench -k {case} --save-models."
@@ -94,7 +94,7 @@ def model_file(given: Path, records: Path = RECORDS) -> Path:
 
 
 def _saved(run: "Run") -> Path | None:
-    """Return the path of a run's saved model; None where it has none, or no longer."""
+    """Return the path of a run's saved model; None where it has none, or has it no longer."""
     name = run.record.artifacts.get("model")
     path = run.folder / name if name else None
     return path if path is not None and path.is_file() else None

@@ -59,7 +59,7 @@ def cache_dir_of(options: argparse.Namespace) -> Path:
         CommandError: It is a file.
     """
     folder = (options.cache_dir or default_cache_dir()).expanduser().absolute()
-    if os.path.isfile(folder):  # noqa: PTH113 - False, not an error, in a closed folder
+    if os.path.isfile(folder):  # noqa: PTH113 - False, not an error, in an unreadable folder
         raise CommandError(f"--cache-dir {folder}: wanted a folder, found a file. Name another.")
     return folder
 

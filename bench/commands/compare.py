@@ -22,7 +22,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "second", metavar="ID_B", help="id of another case with the same test images"
     )
     add_records(command)
-    command.add_argument("--profile", help="profile of the runs, where several profiles have both")
+    command.add_argument("--profile", help="profile of the runs, if both ran under several")
     command.add_argument("--head", help="scoring head (default: the one that ranks each model)")
     command.add_argument(
         "--metric",
@@ -55,8 +55,8 @@ def _conclusion(comparison: "Comparison") -> list[str]:
     return [
         f"B − A: {_format(comparison.difference, 'points', '+')}{p}",
         f"By {comparison.method}; 95 % intervals over images.",
-        f"{comparison.verdict} (A is the first, B the second; one trained model each: the "
-        "variation between seeds is another question)",
+        f"{comparison.verdict} (A is the first, B the second; one trained model each: "
+        "variation between seeds is not included)",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Explain data folders that hold no dataset: missing, a level too deep, or laid out otherwise."""
+"""Explain data folders that hold no dataset: missing, a level too deep, or laid out differently."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -32,7 +32,7 @@ def searchable(data_dirs: Sequence[Path]) -> list[Path]:
 
 
 def remarks(data_dir: Path, found: bool) -> Iterator[str]:
-    """Yield what to know about folders of a data folder that are no datasets.
+    """Yield notes on folders of a data folder that are not datasets.
 
     Args:
         data_dir: Folder that can be searched.
@@ -42,7 +42,7 @@ def remarks(data_dir: Path, found: bool) -> Iterator[str]:
         yield up
         return
     for passed, hint in passed_over(data_dir):
-        yield f"passed over {printable_path(passed)}: {hint}"
+        yield f"ignored {printable_path(passed)}: {hint}"
 
 
 def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
@@ -89,7 +89,7 @@ def _why(folder: Path) -> str:
             return printable_path(clause)
     names = ", ".join(printable_path(Path(file.name)) for file in files[:_MAX_NAMES])
     names += ", …" if len(files) > _MAX_NAMES else ""
-    return f"not laid out as {entry.title if entry else 'any dataset'}, it holds {names}"
+    return f"not laid out as {entry.title if entry else 'any dataset'}: it holds {names}"
 
 
 def _is_dataset(folder: Path) -> bool:

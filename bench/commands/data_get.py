@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datasets_lib.download.place import Piece
 
 _DOWNLOADS = ".downloads"
-"""Folder of archives that wait to be unpacked; hidden, so that it is not taken for a dataset."""
+"""Folder of archives that wait to be unpacked; hidden, so that it is not mistaken for a dataset."""
 
 
 def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -56,7 +56,7 @@ def dataset_entry(name: str) -> DatasetEntry:
         return DATASETS[name]
     close = difflib.get_close_matches(name.lower(), DATASETS, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    raise CommandError(f"No dataset '{name}'; available are {', '.join(DATASETS)}.{hint}")
+    raise CommandError(f"No dataset '{name}'; choose from {', '.join(DATASETS)}.{hint}")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -89,7 +89,7 @@ def _get(
         return
     if (data_dir / entry.name).exists():
         raise CommandError(
-            f"{data_dir / entry.name} exists already, but is not laid out as {entry.title}: "
+            f"{data_dir / entry.name} already exists, but is not laid out as {entry.title}: "
             "nothing was downloaded. Remove or rename it, or name another folder with --data-dir."
         )
     if not entry.archives or not all(archive.urls for archive in entry.archives):
@@ -104,7 +104,7 @@ def by_hand(entry: DatasetEntry) -> str:
         return f"{entry.title} ({entry.license}) is a Python package: {package_remedy(entry)}"
     files = " ".join(archive.file for archive in entry.archives) or "ARCHIVE"
     return (
-        f"{entry.title} ({entry.license}) cannot be downloaded by a program. Get it "
+        f"{entry.title} ({entry.license}) cannot be downloaded automatically. Get it "
         f"at {entry.homepage}, then: python -m bench data prepare {files} --as {entry.name}"
     )
 

@@ -17,7 +17,7 @@ from datasets_lib.entry import DatasetEntry
 def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the action to the parser."""
     action = actions.add_parser(
-        "list", help="list every dataset: license, size, and whether it is here"
+        "list", help="list every dataset: license, size, and whether it was found"
     )
     action.add_argument("--json", action="store_true", help="print JSON, one object per dataset")
     action.set_defaults(run=_run)

@@ -87,7 +87,7 @@ def _archive(path: Path, entry: DatasetEntry | None) -> Archive | None:
     by_name = {archive.file: archive for archive in entry.archives}
     if path.name not in by_name:
         raise CommandError(
-            f"{path.name} is none of the archives of {entry.title}: {', '.join(by_name)}. Rename "
-            "it to its publisher's name."
+            f"{path.name} is not an archive of {entry.title}: {', '.join(by_name)}. Give "
+            "it the publisher's file name."
         )
     return by_name[path.name]

@@ -35,7 +35,7 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         help="dataset or dataset.category (default: every dataset found)",
     )
     action.add_argument(
-        "--bits", type=int, choices=BITS, default=16, help="bits that cameras fill in 16-bit files"
+        "--bits", type=int, choices=BITS, default=16, help="bits that cameras use in 16-bit files"
     )
     action.add_argument(
         "--split-by", type=expression, default="", metavar="PREFIX", help="as in a session"

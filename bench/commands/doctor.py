@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     command = commands.add_parser(
-        "doctor", help="check device, folders, datasets and weights; say what is missing"
+        "doctor", help="check device, folders, datasets and weights; report what is missing"
     )
     add_data_dir(command)
     add_weights_dir(command)
@@ -93,7 +93,7 @@ def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
             elif entry.resolved.sha256.startswith(prefix):
                 match = "sha256 as published"
             else:
-                match = f"sha256 {entry.resolved.sha256[:8]}…, published {prefix}…: another file"
+                match = f"sha256 {entry.resolved.sha256[:8]}…, published {prefix}…: they differ"
             state = f"{printable_path(entry.resolved.path)} ({match})"
         yield f"weights   {tag}: {state}"
 

@@ -32,7 +32,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         type=positive,
         default=5,
         metavar="N",
-        help="number of models that subsets are made of, the best of different families first "
+        help="number of models to form subsets from, the best of different families first "
         "(default 5)",
     )
     command.add_argument(
@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
         f"* {panel.title}: {_too_small(panel)}" for panel in found if panel not in usable
     ]
     if passed_over:
-        report += "\n".join(["", "Passed over:", "", *passed_over, ""])
+        report += "\n".join(["", "Ignored:", "", *passed_over, ""])
     if options.out is None:
         print(report, end="")
     else:
@@ -123,7 +123,7 @@ def _too_small(panel: "Panel") -> str:
     """Return why nothing can be made of a panel; empty if something can."""
     if len(panel.members) < 2:
         reasons = "; ".join(f"{name}: {why}" for name, why in panel.left_out.items())
-        return f"{len(panel.members)} of two models at least" + (f" ({reasons})" if reasons else "")
+        return f"{len(panel.members)} of at least two models" + (f" ({reasons})" if reasons else "")
     defective = int(panel.members[0].labels.sum())
     normal = len(panel.members[0].labels) - defective
     if min(normal, defective) < 4:
@@ -137,7 +137,7 @@ def _nothing(found: "list[Panel]") -> str:
             "No finished anomaly runs of one category were selected: run at least two models, such "
             "as pytest bench -k 'surface and (padim or dfm)', or change -k, --profile or --records."
         )
-    return "\n".join(["Wanted two models on the same images at least, found:", *_reasons(found)])
+    return "\n".join(["Wanted at least two models on the same images, found:", *_reasons(found)])
 
 
 def _reasons(panels: "list[Panel]") -> list[str]:

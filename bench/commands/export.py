@@ -17,8 +17,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command to the parser."""
     command = commands.add_parser(
         "export",
-        help="write a saved model as ONNX or as a program of torch.export",
-        description="Preprocessing is inside: images (B, height, width, 3) of 8 bits go in, raw "
+        help="write a saved model as ONNX or as a torch.export program",
+        description="Preprocessing is included: 8-bit images (B, height, width, 3) go in, raw "
         "scores (B) and maps (B, h, w) come out. The file is run on real images and kept only if "
         "it agrees with the checkpoint; a JSON file beside it says what it is and how it agreed.",
     )
@@ -37,7 +37,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--frames",
         action="store_true",
-        help="take images of the model's own size alone: a graph without resizing, for programs "
+        help="accept only images of the model's own size: a graph without resizing, for programs "
         "that resize as Pillow does",
     )
     command.add_argument(
@@ -99,8 +99,8 @@ def _run(options: argparse.Namespace) -> int:
     if check.pillow_difference is not None and check.pillow_difference > TOLERANCE:
         print(
             f"images that the graph resizes differ by up to {check.pillow_difference:.1e} from "
-            "training's, for this Pillow resizes some along columns first: resize by Pillow, as "
-            "python -m bench predict does, where that matters",
+            "training's, because this Pillow resizes some along columns first: where that matters, "
+            "resize with Pillow, as python -m bench predict does",
             file=sys.stderr,
         )
     if options.format == "onnx":

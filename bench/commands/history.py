@@ -22,7 +22,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command to the parser."""
     command = commands.add_parser("history", help="show a case's values over commits")
     command.add_argument(
-        "case", metavar="CASE", nargs="?", help="id of a case (with csv: default all)"
+        "case", metavar="CASE", nargs="?", help="id of a case (default with csv: all)"
     )
     command.add_argument(
         "--quantity", action="append", metavar="NAME", help="such as score.image_auroc; may repeat"
@@ -38,7 +38,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--picture",
         type=Path,
         metavar="FILE",
-        help="PNG to draw the values in by date, with acceptances, alarms and, from 8 weeks on, "
+        help="PNG for a plot of the values by date, with acceptances, alarms and, from 8 weeks on, "
         "the levels of the weekly medians",
     )
     add_history(command)
@@ -83,7 +83,7 @@ def _check_quantities(names: "Sequence[str]", runs: "Sequence[Run]") -> None:
     for name in names:
         if name not in known:
             close = " or ".join(near_names(name, known)) or ", ".join(known)
-            raise CommandError(f"--quantity '{name}': its runs have none; wanted one like {close}.")
+            raise CommandError(f"--quantity '{name}': its runs do not have it; try {close}.")
 
 
 def _draw(
@@ -92,7 +92,7 @@ def _draw(
     accepted: "Sequence[Acceptance]",
     alarms: "Sequence[Alarm]",
 ) -> None:
-    """Draw the picture, and say how it comes to have weekly levels where it has none."""
+    """Draw the picture, and say how to get weekly levels where it has none."""
     from bench.next_steps import extra_command
     from bench.regression.history import usual_quantities
     from bench.regression.history_plot import plot_history
@@ -103,4 +103,4 @@ def _draw(
     plot_history(runs, names, options.picture, acceptances=accepted, alarms=alarms, steps=fitted)
     print(f"picture  {options.picture}")
     if not fitted:
-        print(f"Without weekly levels: they need ruptures ({extra_command('history')}).")
+        print(f"No weekly levels: they need ruptures ({extra_command('history')}).")

@@ -30,7 +30,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--format",
         default="md,csv",
         metavar="md,csv,html,json",
-        help="formats to write, joined by commas (default: md,csv)",
+        help="formats to write, comma-separated (default: md,csv)",
     )
     command.add_argument(
         "--lang", choices=("en", "ko"), default="en", help="language of the words (default: en)"
@@ -44,7 +44,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--readme",
         type=Path,
         metavar="FILE",
-        help="also write again the tables between <!-- results: STUDY DATA … --> and <!-- /results "
+        help="also update the tables between <!-- results: STUDY DATA … --> and <!-- /results "
         "--> in a Markdown file",
     )
     command.set_defaults(run=_run)
@@ -64,7 +64,7 @@ def _write(options: argparse.Namespace) -> int:
     formats = list(dict.fromkeys(filter(None, options.format.split(","))))
     if unknown := [name for name in formats if name not in _FORMATS]:
         raise CommandError(
-            f"Wanted formats of {', '.join(_FORMATS)}, found {', '.join(unknown)}: correct "
+            f"Wanted formats from {', '.join(_FORMATS)}, found {', '.join(unknown)}: correct "
             "--format."
         )
     records = read_records(records_of(options))

@@ -44,8 +44,8 @@ def add_options(command: argparse.ArgumentParser, file: str, side_help: str) -> 
     command.add_argument(
         "--images",
         metavar="DATASET",
-        help=f"{' or '.join(_TEXTURES)}, or {_PROCEDURAL} for drawn textures (default: the first "
-        "available; the paper uses ImageNet)",
+        help=f"{' or '.join(_TEXTURES)}, or {_PROCEDURAL} for generated textures (default: the "
+        "first available; the paper uses ImageNet)",
     )
     for name, default, meaning in (
         ("--steps", 60_000, "optimizer steps"),
@@ -64,19 +64,19 @@ def output_file(options: argparse.Namespace) -> Path:
     """Return the file to write.
 
     Raises:
-        CommandError: It exists, or its ending is none of torch's.
+        CommandError: It exists, or its suffix is not one of torch's.
     """
     out: Path = options.out.expanduser().absolute()
     if out.suffix not in _ENDINGS:
         wanted = ", ".join(_ENDINGS)
         raise CommandError(f"--out {options.out}: wanted a file that ends in {wanted}.")
     if out.exists():
-        raise CommandError(f"--out {options.out} exists already. Remove it, or name another.")
+        raise CommandError(f"--out {options.out} already exists. Remove it, or name another.")
     return out
 
 
 def check_numbers(options: argparse.Namespace) -> None:
-    """Raise `CommandError` unless steps, batch size and side are such numbers."""
+    """Raise `CommandError` unless steps, batch size and side are valid numbers."""
     for name in ("steps", "batch"):
         if getattr(options, name) < 1:
             raise CommandError(f"--{name} {getattr(options, name)}: wanted at least 1.")
@@ -100,7 +100,7 @@ def device_of(options: argparse.Namespace) -> "torch.device":
 
 
 def training_images(options: argparse.Namespace, side: int) -> "TextureSource":
-    """Return images of some side in pixels, and print where they are from.
+    """Return images of a given side in pixels, and print where they come from.
 
     Raises:
         CommandError: The set is unknown, missing or too small.
@@ -124,7 +124,7 @@ def training_images(options: argparse.Namespace, side: int) -> "TextureSource":
             )
         if entry.name not in datasets:
             raise CommandError(
-                f"--images {options.images}: it is in no data folder. Get it with "
+                f"--images {options.images}: found in no data folder. Get it with "
                 f"{dataset_remedy(entry.name)}"
             )
         wanted = (entry.name,)
@@ -133,7 +133,7 @@ def training_images(options: argparse.Namespace, side: int) -> "TextureSource":
         source = texture_source(datasets, side, cache, wanted, progress)
     summary = f"{len(source.images):,} of {source.name}"
     if source.name == PROCEDURAL:
-        summary = f"{len(source.images):,} drawn textures instead of photographs"
+        summary = f"{len(source.images):,} generated textures instead of photographs"
         if options.images is None:
             summary += f", which are missing: {dataset_remedy(_TEXTURES[0])}"
     elif len(source.images) < 2:

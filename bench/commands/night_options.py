@@ -1,4 +1,4 @@
-"""What commands of nights share: options, and cases as they are named in baselines."""
+"""What the nightly commands share: options, and names of cases in baselines."""
 
 import argparse
 import re
@@ -36,13 +36,13 @@ def add_night_options(command: argparse.ArgumentParser) -> None:
         type=_number,
         default=30,
         metavar="NIGHTS",
-        help="nights in which every unchanged case has its turn, 0 for never (default 30)",
+        help="nights within which every unchanged case runs once, 0 for never (default 30)",
     )
     add_baseline(command)
     command.add_argument(
         "--busy",
         action="store_true",
-        help="judge speeds although others use the machine",
+        help="judge speeds even if others use the machine",
     )
 
 
@@ -58,13 +58,13 @@ def add_baseline(command: argparse.ArgumentParser) -> None:
 
 
 def add_history(command: argparse.ArgumentParser) -> None:
-    """Add what says where runs of earlier nights are."""
+    """Add the options that say where runs of earlier nights are."""
     add_baseline(command)
     command.add_argument("--results-dir", type=Path, metavar="DIR", help="folder of results")
 
 
 def results_dir_of(options: argparse.Namespace) -> Path:
-    """Return the folder of results, of the clone unless another is named."""
+    """Return the folder of results, the clone's unless another is given."""
     folder: Path = options.results_dir or results_home() / "results"
     return folder.expanduser().absolute()
 

@@ -18,8 +18,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "nightly",
         help="run what changed, compare it with the baseline, confirm and report",
-        description="Exit code 0: nothing regressed; 10: a regression was confirmed; 11: only runs "
-        "failed, or another night is running.",
+        description="Exit code 0: nothing regressed; 10: a regression was confirmed; 11: runs "
+        "failed but none regressed, or another night is running.",
     )
     add_night_options(command)
     add_session_options(command)

@@ -29,7 +29,7 @@ class ProgressBar:
         self._bar: _Bar | None = None
 
     def __call__(self, done: int, total: int | None) -> None:
-        """Show how much is done, and of how much where that is known."""
+        """Show how much is done, and out of how much if known."""
         if self._bar is None:
             # Starting at what an earlier attempt left keeps the speed right.
             live = self._stream.isatty()
@@ -58,7 +58,7 @@ class ProgressBar:
 
 
 class _Bar(tqdm):  # type: ignore[misc]
-    """A tqdm bar that prints whole lines where the stream is no terminal."""
+    """A tqdm bar that prints whole lines where the stream is not a terminal."""
 
     monitor_interval = 0  # no watching thread: callers report steadily
     _printed = 0

@@ -51,18 +51,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "source",
         nargs="*",
         help="image files, folders, patterns such as 'parts/**/*.png', or - for standard input: "
-        "paths one a line, or image files one after the other",
+        "one path per line, or concatenated image files",
     )
     command.add_argument(
-        "--watch", type=Path, metavar="DIR", help="predict what is put into a folder, until Ctrl-C"
+        "--watch", type=Path, metavar="DIR", help="predict images put into a folder, until Ctrl-C"
     )
     command.add_argument(
-        "--idle", type=_seconds, metavar="S", help="with --watch: stop when nothing came for S s"
+        "--idle", type=_seconds, metavar="S", help="with --watch: stop after S s without an image"
     )
     command.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     command.add_argument("--batch-size", type=positive, default=32, metavar="N")
     command.add_argument("--head", help="scoring head (default: the one that ranks)")
-    command.add_argument("--category", help="category, for a model of several")
+    command.add_argument("--category", help="category, for a model of several categories")
     rule = command.add_mutually_exclusive_group()
     rule.add_argument(
         "--threshold",
@@ -77,7 +77,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "their median, such as 0.99x1.2",
     )
     command.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
-    command.add_argument("--out", type=Path, metavar="FILE", help="write there, not to the screen")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write to FILE, not the screen")
     command.add_argument(
         "--maps", type=Path, metavar="DIR", help="write heat maps and overlays, in one color scale"
     )
@@ -90,7 +90,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _run(options: argparse.Namespace) -> int:
     if not options.source and options.watch is None:
-        raise CommandError("predict wants images: files, folders, patterns, - or --watch DIR.")
+        raise CommandError("predict needs images: files, folders, patterns, - or --watch DIR.")
     if options.contours and options.maps is None:
         raise CommandError("--contours outlines regions in overlays: name a folder with --maps.")
     options.checkpoint = model_file(options.checkpoint)
@@ -122,7 +122,7 @@ def load_scorer(path: Path, device: str) -> "Scorer":
         return load_ensemble(path, device) if is_ensemble(path) else load_checkpoint(path, device)
     except (CheckpointError, DeviceError) as error:
         raise CommandError(str(error)) from None
-    except RuntimeError as error:  # torch's word on a device that is none
+    except RuntimeError as error:  # torch's error for a device that does not exist
         raise CommandError(f"--device {device}: {str(error).splitlines()[0]}") from None
 
 
@@ -172,10 +172,10 @@ def _next(
 
 
 def _within_memory(results: "Iterator[Scored]") -> "Iterator[Scored]":
-    """Yield results; say what to do where memory does not suffice for a batch.
+    """Yield results; say what to do if a batch does not fit in memory.
 
     Raises:
-        CommandError: It does not.
+        CommandError: A batch does not fit in memory.
     """
     try:
         yield from results
@@ -202,7 +202,7 @@ def _frames(options: argparse.Namespace) -> "Iterator[Frame | None]":
 
 
 def _writer(out: TextIO, kind: str, fields: tuple[str, ...]) -> Callable[[dict[str, Any]], None]:
-    """Return a function that writes a line at once, for those who wait for it."""
+    """Return a function that writes each line immediately, for readers that wait for it."""
     if kind == "csv":
         table = csv.DictWriter(out, (*fields, "error"))
         table.writeheader()
@@ -223,7 +223,7 @@ def _writer(out: TextIO, kind: str, fields: tuple[str, ...]) -> Callable[[dict[s
 def _anomaly_lines(
     options: argparse.Namespace, scorer: "Scorer"
 ) -> "Callable[[Scored], dict[str, Any]]":
-    """Return what makes the lines of an anomaly model, and its pictures on the way."""
+    """Return a function that makes the lines of an anomaly model, and draws its pictures."""
     from bench.predict.decision import RuleError, calibration_of, choose_rule, regions, score01
 
     metadata = scorer.metadata
@@ -259,7 +259,7 @@ def _anomaly_lines(
 
 
 def _place(frame: "Frame", taken: dict[str, str]) -> str:
-    """Return the place of an image's pictures, numbered where another image of its name has it."""
+    """Return the path of an image's pictures, numbered if another image has the same name."""
     place, number = frame.place, 1
     while taken.setdefault(place, frame.name) != frame.name:
         number += 1
@@ -270,7 +270,7 @@ def _place(frame: "Frame", taken: dict[str, str]) -> str:
 def _pictures(
     options: argparse.Namespace, scorer: "Scorer", own: Any, rule: "Rule"
 ) -> "Pictures | None":
-    """Return what draws the maps, or None where no picture is wanted.
+    """Return the object that draws the maps, or None where no picture is wanted.
 
     Raises:
         CommandError: The head has no maps, or no threshold to outline.
@@ -280,10 +280,10 @@ def _pictures(
     if options.maps is None:
         return None
     if own.map_range is None:
-        raise CommandError("--maps: this head gives scores alone, without maps. Leave it out.")
+        raise CommandError("--maps: this head gives only scores, no maps. Leave it out.")
     if options.contours and rule.map_threshold is None:
         raise CommandError(
-            f"--contours wants a threshold for maps, found none ({rule.about}). Leave it out."
+            f"--contours needs a threshold for maps, found none ({rule.about}). Leave it out."
         )
     contour = rule.map_threshold if options.contours else None
     pictures = Pictures(options.maps, own, scorer.metadata.preprocessing, contour)
@@ -323,7 +323,7 @@ def _sensitivity(text: str) -> "Sensitivity":
         found = Sensitivity(math.nan)
     if not (0 < found.quantile < 1 and 0 < found.margin < math.inf):
         raise argparse.ArgumentTypeError(
-            f"wanted a quantile between 0 and 1 and maybe a margin above 0, such as 0.99 or "
+            f"wanted a quantile between 0 and 1, optionally a margin above 0, such as 0.99 or "
             f"0.99x1.2, found '{text}'"
         )
     return found

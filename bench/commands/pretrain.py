@@ -24,8 +24,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command to the parser."""
     command = commands.add_parser(
         "pretrain",
-        help="train DSR's VQ-VAE on images in general",
-        description="Train the VQ-VAE of DSR to reconstruct images in general, as its authors did "
+        help="train DSR's VQ-VAE on general images",
+        description="Train the VQ-VAE of DSR to reconstruct general images, as its authors did "
         "on ImageNet. The same command resumes a killed run.",
     )
     add_options(command, "dsr_vqvae.pth", "side of the images in pixels")

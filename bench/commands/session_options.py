@@ -44,9 +44,9 @@ class Selected:
 def add_session_options(command: argparse.ArgumentParser) -> None:
     """Add ``-k`` and the options of a session."""
     command.add_argument(
-        "-k", dest="keyword", metavar="EXPR", default="", help="cases, as pytest's"
+        "-k", dest="keyword", metavar="EXPR", default="", help="select cases, as pytest does"
     )
-    group = command.add_argument_group("options of a session, as pytest bench has them")
+    group = command.add_argument_group("session options, as in pytest bench")
 
     def add(name: str, *, dest: str = "", **how: Any) -> None:
         dest = f"bench_{dest or name[2:].replace('-', '_')}"

@@ -22,7 +22,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "show", help="show a case's newest run: metrics, curve, pictures, command to repeat it"
     )
-    command.add_argument("case", metavar="CASE", help="id of a case, or a part that one alone has")
+    command.add_argument("case", metavar="CASE", help="id of a case, or a unique part of one")
     add_records(command)
     command.add_argument("--profile", help="profile of the run (default: that of the newest one)")
     command.set_defaults(run=_run)
@@ -122,7 +122,7 @@ def _costs(record: "Record") -> Iterator[str]:
 
 
 def _files(run: "Run") -> Iterator[str]:
-    """Yield where the run's files are, and which are not there."""
+    """Yield where the run's files are, and which are missing."""
     if not run.record.artifacts:
         yield "files: none were written"
     folder = ""
@@ -133,6 +133,6 @@ def _files(run: "Run") -> Iterator[str]:
             yield f"files in {folder}"
         try:
             there = path.is_file()
-        except (OSError, ValueError):  # no name that a file could have
+        except (OSError, ValueError):  # not a valid file name
             there = False
         yield f"  {name:<31} {path.name}{'' if there else '  (not here)'}"

@@ -14,8 +14,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "simulate",
         help="validate the statistics of regressions on simulated nights",
-        description="Simulates nights without and with true drops and writes what the statistics "
-        "make of them. Exit code 0 if every promise is kept, else 1.",
+        description="Simulates nights without and with true drops and writes how the statistics "
+        "judge them. Exit code 0 if every promise is kept, else 1.",
     )
     command.add_argument("--cases", type=positive, default=_CASES, metavar="N", help="a night")
     command.add_argument(

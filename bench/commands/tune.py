@@ -25,7 +25,9 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.model not in MODELS:
         close = near_names(options.model, MODELS)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(MODELS)}."
+        hint = (
+            f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(MODELS)}."
+        )
         raise CommandError(f"No model '{options.model}': {hint}")
     from bench.run.job import CaseSkipped
     from bench.tune import settings_for, table, tune

@@ -55,7 +55,7 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class Choice:
-    """What came of one panel.
+    """The outcome of one panel.
 
     Attributes:
         panel: Members and images.
@@ -64,7 +64,7 @@ class Choice:
         candidates: Those that subsets were made of.
         chosen: The best subset of each size on the selection half, and of these the best.
         by_size: The best subset of each size on the selection half.
-        checks: Image AUROC of the chosen members on both halves by way to combine them.
+        checks: Image AUROC of the chosen members on both halves, by combination method.
         tied: Number of subsets with the highest selection AUROC.
     """
 

@@ -1,4 +1,4 @@
-"""Three ways to make one score of several models' scores."""
+"""Three ways to combine the scores of several models into one."""
 
 from collections.abc import Callable, Mapping
 
@@ -38,4 +38,4 @@ COMBINATIONS: Mapping[str, CombinedScores] = {
     "rank mean": rank_mean,
     "maximum": maximum,
 }
-"""By name; the first is what an ensemble is chosen and reported by, the others are checks."""
+"""Methods by name; the first chooses and reports an ensemble, the others are checks."""

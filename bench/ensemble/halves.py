@@ -12,8 +12,8 @@ from torch import Tensor
 def selection_half(names: Sequence[str], labels: Sequence[bool], prefix: str = "") -> Tensor:
     """Return ``(N,)`` booleans: images on which ensembles are chosen; the others report.
 
-    Images go in the order of the hashes of their names to the half that has fewer of their label,
-    so that both have the same mix, to one image of each label, whatever the order of the images.
+    In the order of the hashes of their names, images go to the half that has fewer of their label,
+    so that the halves differ by at most one image of each label, whatever the order of the images.
 
     Args:
         names: Names of the test images.
@@ -29,7 +29,7 @@ def selection_half(names: Sequence[str], labels: Sequence[bool], prefix: str = "
     for row, name in enumerate(names):
         groups.setdefault(_group(name, prefix), []).append(row)
     chosen = torch.zeros(len(names), dtype=torch.bool)
-    surplus: Counter[bool] = Counter()  # images of a label in the first half above the second
+    surplus: Counter[bool] = Counter()  # images of a label in the first half minus the second
     for group in sorted(groups, key=_digest):
         counts = Counter(bool(labels[row]) for row in groups[group])
         first = sum(count * surplus[label] for label, count in counts.items()) <= 0

@@ -25,7 +25,7 @@ class NoMemberError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A run whose scores stand on the scale of its held-out normal images.
+    """A run whose scores are on the scale of its held-out normal images.
 
     Attributes:
         run: The finished run.
@@ -52,7 +52,7 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Return model and recipe, and what is not the usual case about it."""
+        """Return model and recipe, and anything unusual about the case."""
         case = self.record.case
         unusual = [case.augmentation] if case.augmentation != "default" else []
         entry = MODELS.get(case.model)
@@ -115,8 +115,8 @@ class Panel:
 def panels(runs: Iterable[Run]) -> list[Panel]:
     """Return the newest finished anomaly runs by data, profile and machine.
 
-    Of a configuration's replicates the first joins: an ensemble is of different models. A model
-    for all categories cannot, for its categories share no scale.
+    Only the first of a configuration's replicates joins: an ensemble combines different models. A
+    model for all categories cannot join, because its categories share no scale.
     """
     by_record = {id(run.record): run for run in runs}
     found = []
@@ -163,11 +163,11 @@ def load_member(run: Run) -> Member:
     head = first_head(run.record)
     if f"calibration.{head}" not in arrays:
         why = (
-            f"no scores of held-out normal images, which a run under profile "
-            f"{run.record.key.profile} has not"
+            f"no scores of held-out normal images, which runs under profile "
+            f"{run.record.key.profile} lack"
             if not run.record.protocol.get("calibration", True)
-            else "no scores of held-out normal images, for it is of an earlier version: run it "
-            "again with --rerun"
+            else "no scores of held-out normal images, because it is from an earlier version: "
+            "run it again with --rerun"
         )
         raise NoMemberError(why)
     normal = torch.from_numpy(arrays[f"calibration.{head}"])
@@ -196,7 +196,7 @@ def read_arrays(run: Run, artifact: str) -> dict[str, Any]:
     recorded = run.record.artifacts.get(artifact)
     path = run.folder / recorded if recorded else None
     if path is None or not path.is_file():
-        raise NoMemberError(f"its {artifact} are not there: {path or 'the record names none'}")
+        raise NoMemberError(f"its {artifact} are missing: {path or 'the record names none'}")
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             return {name: file[name] for name in file.files}

@@ -46,7 +46,7 @@ class PixelGain:
         single: The member with the highest pixel AP on the selection half.
         values: Its value and the ensemble's by metric.
         gains: Gain with its paired 95 % interval over images, where there is one.
-        left_out: Why members keep no maps that could be compared, by name.
+        left_out: Why members have no comparable maps, by name.
     """
 
     single: Member
@@ -59,7 +59,7 @@ def load_maps(member: Member) -> KeptMaps:
     """Return a member's maps.
 
     Raises:
-        NoMemberError: It keeps none, or none of held-out normal images or masks.
+        NoMemberError: Its maps, those of held-out normal images, or masks are missing.
     """
     arrays = read_arrays(member.run, "maps")
     parts = [f"{part}.{member.head}" for part in ("maps", "range", "normal")]
@@ -150,7 +150,7 @@ def _statistics(maps: Tensor, truth: Tensor) -> dict[str, Statistic]:
     """Return pixel AUROC and AP as functions of how often each image is drawn.
 
     Pixels are counted by bin once for each image; a resample adds these counts up. Bins are the
-    quantiles of both classes, so that they are fine where either has its pixels; their pixels tie.
+    quantiles of both classes, so that they are fine where either has pixels; pixels in a bin tie.
     """
     shares = torch.linspace(0, 1, _BINS, dtype=torch.float64)
     ascending = [maps[truth == positive].sort().values for positive in (True, False)]

@@ -23,7 +23,7 @@ def ensemble_report(choices: Sequence[Choice]) -> str:
         "gains are measured on the other half, in percentage points. An ensemble's score is the "
         "mean of its members' standardized by the median and the MAD of held-out normal images; "
         "nothing is trained again. Intervals are paired 95 % intervals of "
-        f"{REPLICATES:,} resamples of the images, normal and defective apart.",
+        f"{REPLICATES:,} resamples of the images, normal and defective separately.",
         _summary(choices),
     ]
     for choice in choices:
@@ -85,7 +85,7 @@ def _caution(choice: Choice) -> str:
     fewest = min(member.held_out for member in choice.panel.members)
     parts = []
     if fewest < _FEW_HELD_OUT:
-        parts.append(f"Scales rest on {fewest} held-out normal images, which is few.")
+        parts.append(f"Scales are based on only {fewest} held-out normal images.")
     if any(member.record.disturbed for member in choice.panel.members):
         parts.append("Times marked ~ were measured on a busy machine.")
     return "".join(f" {part}" for part in parts)

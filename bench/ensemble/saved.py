@@ -69,7 +69,7 @@ class EnsembleScorer:
         self.metadata, self._members, self._scales = metadata, members, scales
 
     def score(self, pixels: UInt8) -> BatchScores:
-        """Return what the ensemble says about images ``(B, H, W, 3)``."""
+        """Return the ensemble's predictions for images ``(B, H, W, 3)``."""
         scores, maps = [], []
         for member, scale in zip(self._members, self._scales, strict=True):
             found = member.score(pixels)
@@ -176,7 +176,7 @@ def _described(text: bytes) -> tuple[Metadata, list[Scale]]:
     content = json.loads(text)
     if content.get("format") != FORMAT or content.get("version") != VERSION:
         raise CheckpointError(
-            f"found version {content.get('version')!r} of {content.get('format')!r}, where this "
+            f"found version {content.get('version')!r} of {content.get('format')!r}, but this "
             f"program reads {VERSION} of '{FORMAT}'; update it."
         )
     scales = [Scale(**each) for each in content["scales"]]
@@ -184,7 +184,7 @@ def _described(text: bytes) -> tuple[Metadata, list[Scale]]:
     if not 0 < len(scales) <= _MAX_MEMBERS or not all(
         math.isfinite(center) and 0 < spread < math.inf for center, spread in numbers
     ):
-        raise CheckpointError("found scales that are no positive numbers.")
+        raise CheckpointError("found scales that are not positive numbers.")
     return Metadata.from_json(content["metadata"]), scales
 
 
@@ -234,7 +234,7 @@ def _calibration(choice: Choice, maps: list[KeptMaps] | None) -> Calibration:
 
 
 def _range(maps: Tensor) -> tuple[float, float]:
-    """Return the ends of the colors: the median pixel, and twice as far as most images' peaks."""
+    """Return the range of the colors: the median pixel, and twice as far from it as most peaks."""
     low = float(np.median(maps.numpy()))
     peak = calibrated_threshold(maps.amax((1, 2)))
     return low, low + 2 * max(peak - low, 1e-12)

@@ -45,8 +45,8 @@ def compare(
     """
     if len(files) < MIN_IMAGES:
         raise ExportError(
-            f"An export is checked on at least {MIN_IMAGES} images, found {len(files)}. Name a "
-            "folder of images of the kind that the model was trained on with --images."
+            f"An export is checked on at least {MIN_IMAGES} images, found {len(files)}. With "
+            "--images, name a folder of images like those that the model was trained on."
         )
     images = [_whole(file, predictor.metadata.preprocessing) for file in files]
     frames = np.stack([_frame(image, predictor) for image in images])
@@ -88,7 +88,7 @@ def _predicted(predictor: Predictor, head: str, frames: UInt8) -> Outputs:
 
 
 def _difference(found: Outputs, wanted: Outputs, begin: int) -> float:
-    """Return the largest difference of a batch from the rows it begins at, see `Check`."""
+    """Return the largest difference of a batch from the rows from ``begin`` on, see `Check`."""
     if len(found) != len(wanted):
         raise ExportError(f"The export has {len(found)} outputs, wanted {len(wanted)}.")
     rows = slice(begin, begin + len(found[0]))

@@ -7,18 +7,18 @@ from typing import Any
 from bench.checkpoint.metadata import CheckpointError, Metadata
 
 KEY = "proving_ground"
-"""Name of the description among a file's metadata."""
+"""Key of the description in a file's metadata."""
 
 TOLERANCE = 1e-4
-"""Maximum difference of an export from its checkpoint, see `Check`."""
+"""Maximum difference between an export and its checkpoint, see `Check`."""
 
 
 @dataclass(frozen=True)
 class Check:
     """How an export was compared with its checkpoint, on real images.
 
-    A difference is the largest of all scores and map pixels, in units of the largest of them, or of
-    1 where all are smaller.
+    A difference is the largest over all scores and map pixels, relative to the largest of them, or
+    to 1 where all are smaller.
 
     Attributes:
         images: Number of images.
@@ -78,7 +78,7 @@ def read_description(text: str) -> Description:
     """Return the description that `Description.to_json` wrote.
 
     Raises:
-        CheckpointError: It is something else.
+        CheckpointError: The text is not such a description.
     """
     try:
         values = json.loads(text)

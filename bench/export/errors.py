@@ -1,4 +1,4 @@
-"""What an export can fail with."""
+"""Errors of exports."""
 
 
 class ExportError(Exception):

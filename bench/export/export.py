@@ -57,7 +57,7 @@ def export_checkpoint(
         opset: Version of ONNX's operators.
         head: Scoring head; None for the one that ranks.
         any_size: Whether the graph takes images of any size and resizes them.
-        warn: Called with what is unusual.
+        warn: Called with a message about anything unusual.
 
     Returns:
         The description, with the comparison.
@@ -72,7 +72,7 @@ def export_checkpoint(
     model = exported_model(predictor, head, any_size)
     name, size = largest_tensor(model)
     if size > BANK_BYTES:
-        warn(f"{name} has {size / 1e6:.0f} MB, which the file and its users' memory will hold.")
+        warn(f"{name} takes {size / 1e6:.0f} MB in the file, and in memory wherever it is loaded.")
     own = predictor.metadata.preprocessing
     images = example(own.height, own.width, any_size)
     with torch.no_grad():
@@ -115,7 +115,7 @@ def exported_model(predictor: Predictor, head: str | None, any_size: bool) -> Ex
     if not isinstance(predictor.model, AnomalyModel):
         raise ExportError(
             f"{metadata.model} is a classifier: only anomaly models are exported. Export its "
-            "network by torch.onnx.export."
+            "network with torch.onnx.export."
         )
     _check_preprocessing(own, any_size)
     if head is not None and head not in metadata.heads:

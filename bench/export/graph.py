@@ -15,7 +15,7 @@ class ExportedModel(nn.Module):
 
     Args:
         model: A trained model, on the CPU.
-        preprocessing: What becomes of an image.
+        preprocessing: How an image becomes the model's input.
         head: Scoring head.
         any_size: Whether images of any size are taken and resized, instead of frames alone.
     """
@@ -28,7 +28,7 @@ class ExportedModel(nn.Module):
         self.head, self.any_size = head, any_size
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return scores ``(B,)`` and, of a model that has them, maps ``(B, H, W)``; float32.
+        """Return scores ``(B,)`` and, for a model that has them, maps ``(B, H, W)``; float32.
 
         Args:
             images: ``(B, h, w, 3)`` uint8 RGB.
@@ -51,7 +51,7 @@ class ExportedModel(nn.Module):
 def resize(pixels: Tensor, height: int, width: int) -> Tensor:
     """Return images ``(B, C, height, width)`` as Pillow's antialiased bilinear filter makes them.
 
-    Pillow adds whole numbers: along rows first, rounded to 8 bits, then along columns. Sums below
+    Pillow sums integers: along rows first, rounded to 8 bits, then along columns. Sums below
     2**53 are exact in float64, so that these pixels are Pillow's and not merely near them. Newer
     versions of Pillow go along columns first where that is faster: some pixels differ by 1 then.
 
@@ -72,7 +72,7 @@ def _rounded(sums: Tensor) -> Tensor:
 
 def _weights(before: int, after: int) -> Tensor:
     """Return Pillow's weights ``(after, before)`` of a triangle filter, as whole numbers."""
-    # Tensors, for while a graph is traced, sizes are symbols.
+    # Tensors, because sizes are symbolic while a graph is traced.
     scale = torch.scalar_tensor(before, dtype=torch.float64) / after
     centers = (torch.arange(after, dtype=torch.float64) + 0.5) * scale
     places = torch.arange(before, dtype=torch.float64) + 0.5

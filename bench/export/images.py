@@ -15,7 +15,7 @@ from datasets_lib.resolve import resolve_callable
 def dataset_images(
     metadata: Metadata, data_dirs: Sequence[Path], cache_dir: Path, count: int
 ) -> list[Path]:
-    """Return files of test images, of every kind of defect, filled up with training images.
+    """Return files of test images, of every kind of defect, topped up with training images.
 
     Args:
         metadata: Description of the checkpoint.
@@ -37,8 +37,8 @@ def dataset_images(
         found = available_datasets(data_dirs).get(name)
         if found is None or (category or "") not in {"", *found.categories}:
             raise ExportError(
-                f"An export is checked on images that its model was trained for, of {name}"
-                f"{f'.{category}' if category else ''}, which is not there. Name its folder with "
+                f"An export is checked on images of its model's dataset, {name}"
+                f"{f'.{category}' if category else ''}, which was not found. Name its folder with "
                 "--data-dir, or other images with --images."
             )
         path, reader = found.categories[category] if category else found.root, found.reader

@@ -30,7 +30,7 @@ class OnnxScorer:
         return self.description.checkpoint
 
     def score(self, pixels: UInt8) -> BatchScores:
-        """Return scores and maps of images ``(B, h, w, 3)``, resized and cropped before.
+        """Return scores and maps of images ``(B, h, w, 3)``, already resized and cropped.
 
         An image whose score or map is not a number has the score NaN.
         """
@@ -66,28 +66,28 @@ def load_onnx(path: Path, device: str = "cpu") -> OnnxScorer:
         import onnxruntime
     except ImportError:
         raise CheckpointError(
-            f"The file {path} is ONNX, which onnxruntime runs: found none. Install it by "
+            f"The file {path} is ONNX and needs onnxruntime, which is missing. Install it with "
             f"{extra_command('onnx')}, or give the checkpoint itself."
         ) from None
     provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
     if provider not in onnxruntime.get_available_providers():
         raise CheckpointError(
-            f"--device {device}: this onnxruntime has {_providers(onnxruntime)} alone. "
+            f"--device {device}: this onnxruntime has only {_providers(onnxruntime)}. "
             "Install onnxruntime-gpu, or leave the option out."
         )
     try:
         session = onnxruntime.InferenceSession(str(path), providers=[provider])
         found = session.get_modelmeta().custom_metadata_map
-    except Exception as error:  # onnxruntime's errors share no class of their own
+    except Exception as error:  # onnxruntime's errors have no common base class
         line = str(error).splitlines()[0]
         raise CheckpointError(
             f"The file {path} cannot be used: wanted an ONNX file of python -m bench export, found "
-            f"one that onnxruntime refuses ({line})."
+            f"one that onnxruntime rejects ({line})."
         ) from None
     if KEY not in found:
         raise CheckpointError(
-            f"The file {path} cannot be used: it is ONNX, but not of python -m bench export, which "
-            "writes preprocessing and thresholds into it."
+            f"The file {path} cannot be used: it is ONNX, but not from python -m bench export, "
+            "which adds preprocessing and thresholds."
         )
     try:
         description = read_description(found[KEY])

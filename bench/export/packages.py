@@ -24,6 +24,6 @@ def made_by(form: str) -> str:
         return ", ".join(f"{name} {version(name)}" for name in _PACKAGES[form])
     except PackageNotFoundError as error:
         raise ExportError(
-            f"ONNX needs the package {error.name}, found none. Install it by "
+            f"ONNX needs the package {error.name}, which is missing. Install it with "
             f"{extra_command('onnx')}"
         ) from None

@@ -23,7 +23,7 @@ BANK_BYTES = 256 * 10**6
 """Size from which one tensor of a model, such as a memory bank, deserves a warning."""
 
 _ONNX_BYTES = 2**31 - 10**8
-"""ONNX files end at 2 GB, and the graph takes some of that."""
+"""ONNX files are limited to 2 GB, and the graph takes some of that."""
 
 
 def trace(model: ExportedModel, images: Tensor) -> Any:
@@ -34,14 +34,14 @@ def trace(model: ExportedModel, images: Tensor) -> Any:
         images: ``(B, h, w, 3)`` uint8, B > 1 and, for images of any size, unequal sides.
 
     Raises:
-        ExportError: The model does something that no graph can hold.
+        ExportError: The model does something that a graph cannot represent.
     """
     sizes = range(3 if model.any_size else 1)
     shapes = dict.fromkeys(sizes, torch.export.Dim.DYNAMIC)
     try:
         with quiet(), torch.no_grad():
             return torch.export.export(model, (images,), dynamic_shapes=((shapes),), strict=False)
-    except Exception as error:  # torch's errors of tracing share no class
+    except Exception as error:  # torch's tracing errors have no common base class
         raise ExportError(f"torch.export cannot trace it: {reason(error)}") from error
 
 
@@ -84,8 +84,8 @@ def to_onnx(program: Any, opset: int, outputs: int) -> Any:
     weights = sum(t.numel() * t.element_size() for t in program.state_dict.values())
     if weights > _ONNX_BYTES:
         raise ExportError(
-            f"its tensors have {weights / 1e9:.1f} GB, ONNX files end at 2 GB. Use --format torch, "
-            "or train it with a smaller memory bank."
+            f"its tensors take {weights / 1e9:.1f} GB, but ONNX files hold at most 2 GB. Use "
+            "--format torch, or train it with a smaller memory bank."
         )
     try:
         with quiet(), torch.no_grad():
@@ -99,10 +99,10 @@ def to_onnx(program: Any, opset: int, outputs: int) -> Any:
             )
     except ImportError as error:
         raise ExportError(
-            f"ONNX needs {error.name}, found none: {extra_command('onnx')}."
+            f"ONNX needs {error.name}, which is missing: {extra_command('onnx')}."
         ) from error
-    except Exception as error:  # converters raise anything
-        raise ExportError(f"it has no form in ONNX: {reason(error)}") from error
+    except Exception as error:  # converters raise any exception
+        raise ExportError(f"it cannot be expressed in ONNX: {reason(error)}") from error
 
 
 def write_onnx(program: Any, path: Path, description: Description) -> None:
@@ -117,24 +117,24 @@ def write_onnx(program: Any, path: Path, description: Description) -> None:
 
 
 def example(side_h: int, side_w: int, any_size: bool) -> Tensor:
-    """Return images ``(2, h, w, 3)`` to trace with; of any size, no two sizes are equal."""
+    """Return images ``(2, h, w, 3)`` to trace with; for any size, no two dimensions are equal."""
     height, width = (side_h + 5, side_w + 11) if any_size else (side_h, side_w)
     generator = np.random.default_rng(0)
     return torch.from_numpy(generator.integers(0, 256, (2, height, width, 3), dtype=np.uint8))
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line that says what was wrong, of an error and of what caused it."""
+    """Return the first line of an error and its causes that says what went wrong."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "No ONNX function" in line or "Could not guard" in line]
-    return f"{type(error).__name__}: {(told or lines or [''])[0][:300]}"
+    causes = [line for line in lines if "No ONNX function" in line or "Could not guard" in line]
+    return f"{type(error).__name__}: {(causes or lines or [''])[0][:300]}"
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what torch prints and warns of while it exports."""
+    """Silence torch's output and warnings during an export."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     out = io.StringIO()

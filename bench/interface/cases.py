@@ -25,7 +25,7 @@ class Variant:
     Attributes:
         recipe: Name of a recipe.
         augmentation: Name of an augmentation.
-        pretrained: Whether backbones start from their weights; None: where there are some.
+        pretrained: Whether backbones start from their weights; None means where weights exist.
         replicate: Index of the run.
         shots: Number of training images; None means all.
         multi_class: Whether ``all`` means one model for all categories, not one for each.
@@ -41,7 +41,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Places:
-    """The datasets there are, and where they were looked for."""
+    """The available datasets, and where they were looked for."""
 
     found: Mapping[str, FoundDataset]
     folders: Sequence[Path]
@@ -116,7 +116,7 @@ def _categories(
             return list(offered)
         raise TrainingError(
             f"{dataset} has {len(offered)} categories: wanted a category, a list of some or 'all', "
-            f"found none. There are {', '.join(offered)}."
+            f"found none. Choose from {', '.join(offered)}."
         )
     chosen: list[str | None] = []
     for name in _listed(given):
@@ -152,7 +152,7 @@ def _models(given: Names, task: Task, variant: Variant) -> list[tuple[ModelEntry
 
 
 def _model(name: str, recipe: str, of_task: Sequence[ModelEntry]) -> tuple[ModelEntry, str]:
-    """Return an entry and its recipe, which may stand in the name: ``rd_resnet18.same``."""
+    """Return an entry and its recipe, which may be part of the name: ``rd_resnet18.same``."""
     by_name = {own: entry for entry in of_task for own in (*entry.aliases, entry.name)}
     wanted = name.lower().replace("-", "_")
     first, dot, suffix = wanted.rpartition(".")
@@ -172,14 +172,14 @@ def _model(name: str, recipe: str, of_task: Sequence[ModelEntry]) -> tuple[Model
 def _meant(name: str, offered: Collection[str]) -> str:
     close = near_names(name, offered)
     meant = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"there is none of this name. {meant}There are {', '.join(offered)}."
+    return f"there is none with this name. {meant}Choose from {', '.join(offered)}."
 
 
 def _listed(given: Names) -> list[str]:
     if given == "":
         raise TrainingError(
             "model_type: wanted a model, such as padim, found none. `python -m pytest bench "
-            "--collect-only -q` lists all."
+            "--collect-only -q` lists them."
         )
     names = [given] if isinstance(given, str) else list(given)
     if not names or not all(isinstance(name, str) and name for name in names):

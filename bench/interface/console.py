@@ -1,4 +1,4 @@
-"""What `train` prints: what it does, how far it is, what came out."""
+"""What `train` prints: what it does, its progress and its results."""
 
 import time
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Console:
         )
 
     def report(self, phase: str, info: Mapping[str, Any]) -> None:
-        """Show how far training is."""
+        """Show the progress of training."""
         if not self._verbose:
             return
         if phase != self._phase:
@@ -59,7 +59,7 @@ class Console:
             self._bar(info["step"], info["steps"])
 
     def end(self, record: Record, folder: Path | None) -> None:
-        """Say what came out, and where its files are."""
+        """Print the results, and where their files are."""
         self._close_bar()
         seconds = time.monotonic() - self._began
         if record.status != "ok":
@@ -73,8 +73,8 @@ class Console:
             self._say(f"  {printable_path(folder)}")
 
     def found(self, record: Record, origin: str) -> None:
-        """Say that a case had been finished before."""
-        self._say(f"  finished before, by {origin}; rerun=True trains it again")
+        """Print that a case had already been finished."""
+        self._say(f"  already finished, by {origin}; rerun=True trains it again")
 
     def _head(self) -> str:
         return f"[{self._done}/{self._total}]" if self._total > 1 else "train"

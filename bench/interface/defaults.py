@@ -24,7 +24,7 @@ class Globals:
         dataset_dir: Folder of datasets, such as ``DIR`` for ``DIR/mvtec/bottle/train/good``, or
             several. None means ``$PROVING_GROUND_DATA``. Downloaded datasets are always found.
         backbone_dir: Folder of pretrained weights, such as ``DIR/resnet18.pth``, or several. Caches
-            and publishers come after it.
+            and publishers are tried after it.
         output_dir: Folder that ``<dataset>/<category>/<model>`` and the records are written below.
         seed: Seed of every training; None means each protocol's own, 42 for the anomaly zoo.
         num_workers: Threads that read a classification set too large for memory.
@@ -33,9 +33,9 @@ class Globals:
         persistent_workers: Accepted for the same reason: images are decoded once and stay in
             memory, so that no worker feeds them.
         profile: Budgets and recipes: ``smoke``, ``standard``, ``original`` or ``paper``.
-        device: ``cpu``, ``cuda`` or ``cuda:N``; None means CUDA if there is some.
-        precision: Training precision, ``float32`` or ``bf16``; None means what the device is fast
-            at. Evaluation is always float32.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; None means CUDA if available.
+        precision: Training precision, ``float32`` or ``bf16``; None means whichever is
+            faster on the device. Evaluation is always float32.
         cache_dir: Folder of decoded images and features; None means the user's cache.
         plugins: Python files that register models, datasets and the like.
         pictures: Whether a picture of every test image is drawn, next to the plots of a run.
@@ -66,7 +66,7 @@ _current = Globals()
 
 
 def set_globals(*, show_globals: bool = False, **given: Any) -> None:
-    """Set what every later training of this process shares; what is not named stays as it is.
+    """Set what every later training of this process shares; fields not given stay as they are.
 
     Args:
         show_globals: Whether to print all values.
@@ -105,7 +105,7 @@ def changed(before: Globals, given: Mapping[str, Any]) -> Globals:
             close = near_names(name, names)
             meant = f"did you mean {' or '.join(close)}? " if close else ""
             raise TrainingError(
-                f"set_globals has no '{name}': {meant}There are {', '.join(names)}."
+                f"set_globals has no '{name}': {meant}Choose from {', '.join(names)}."
             )
     after = replace(before, **given)
     if after.profile not in PROFILES:
@@ -116,7 +116,9 @@ def changed(before: Globals, given: Mapping[str, Any]) -> Globals:
         value = getattr(after, name)
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= low
         if not (whole or (name == "seed" and value is None)):
-            raise TrainingError(f"{name}: wanted a whole number from {low}, found {value!r}.")
+            raise TrainingError(
+                f"{name}: wanted a whole number of at least {low}, found {value!r}."
+            )
     return after
 
 
@@ -135,7 +137,7 @@ def settings_of(chosen: Globals, **options: Any) -> Settings:
     given = None if chosen.dataset_dir is None else list(_paths(chosen.dataset_dir))
     weights_dirs = _paths(chosen.backbone_dir or ())
     for folder in weights_dirs:
-        if not os.path.isdir(folder):  # noqa: PTH112 - False, not an error, in a closed folder
+        if not os.path.isdir(folder):  # noqa: PTH112 - False, not an error, in an unreadable folder
             raise TrainingError(
                 f"backbone_dir {folder}: wanted a folder of pretrained weights, such as "
                 "resnet18.pth; found none. Correct the path, or leave it out to search the caches."

@@ -33,7 +33,7 @@ def output_folder(case: Case) -> Path:
 
 
 def write_outputs(record: Record, output_dir: Path) -> Path:
-    """Write the files of a finished run, in place of those of an earlier one of the same names.
+    """Write the files of a finished run, replacing those that an earlier run left.
 
     Args:
         record: Its record.
@@ -73,7 +73,7 @@ def epochs_of(record: Record) -> int:
 
 
 def _label(case: Case) -> str:
-    """Return the model, with what is unusual about its case."""
+    """Return the model, with anything unusual about its case."""
     entry = MODELS[case.model]
     parts = [
         case.variant,
@@ -86,7 +86,7 @@ def _label(case: Case) -> str:
 
 
 def _plot_names(artifact: str, stem: str, heads: list[str]) -> Iterator[str]:
-    """Yield the name of a plot, without its ending; nothing for other artifacts."""
+    """Yield the name of a plot, without its suffix; nothing for other artifacts."""
     kind, _, head = artifact.partition(".")
     if kind in _PLOTS:
         first = heads[0] if heads else ""
@@ -180,7 +180,7 @@ def _write_csv(
     scores: Mapping[str, "np.ndarray"],
     record: Record,
 ) -> None:
-    """Write ``image, label``, and for every head its score and what the threshold makes of it."""
+    """Write ``image, label``, and for every head its score and the decision at the threshold."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         ends = [""] if len(scores) == 1 else [f".{head}" for head in scores]

@@ -23,7 +23,7 @@ _TITLES = {
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a report is made of, for one head and category.
+    """The contents of a report, for one head and category.
 
     Attributes:
         scores: ``(N,)`` raw scores of the test images.
@@ -43,7 +43,7 @@ class Scores:
 
 
 def threshold_report(result: Scores) -> str:
-    """Return the report of one head and category, line for line."""
+    """Return the report of one head and category, line by line."""
     by_f1 = max(("f1_percentile", "f1_uniform"), key=lambda rule: _f1(result, rule))
     counts = _confusion(result, by_f1)
     lines = [
@@ -64,7 +64,7 @@ def threshold_report(result: Scores) -> str:
         "",
         "=== Which Thresholds Saw Test Labels ===",
         f"{', '.join(_TITLES.values())}: chosen by the labels of these test images,",
-        "to be compared with the literature; new images will do worse. The confusion matrix above",
+        "to compare with the literature; expect worse on new images. The confusion matrix above",
         f"is at {_TITLES[by_f1]}.",
         *_calibrated(result),
     ]
@@ -74,7 +74,7 @@ def threshold_report(result: Scores) -> str:
 def _calibrated(result: Scores) -> list[str]:
     value = result.thresholds.get("calibrated_p95")
     if value is None:
-        return ["Calibrated: none, for no normal image was held out of training."]
+        return ["Calibrated: none, because no normal image was held out of training."]
     counts = _confusion(result, "calibrated_p95")
     few = f" ({result.note})" if result.note else ""
     return [

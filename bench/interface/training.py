@@ -46,7 +46,7 @@ _NAMES = {
     "--fit": "fit",
     "--shots": "shots",
 }
-"""Options of sessions by their names here."""
+"""Session options by their names in this interface."""
 
 _runner: "InlineRunner | None" = None
 
@@ -84,19 +84,19 @@ def train(
             has one category or none.
         model_type: Model, several, or ``all``; a recipe may follow a dot: ``rd_resnet18.same``.
         img_size: Side of the images in pixels, or height and width; None means the model's own.
-        fit: Images of another aspect: ``squash`` them, or keep their aspect and ``pad`` or ``crop``
-            them.
-        tiles: Rows and columns of tiles of ``img_size`` that an image is seen as; None: as one.
+        fit: What to do with images of another aspect ratio: ``squash`` them, or keep their ratio
+            and ``pad`` or ``crop`` them.
+        tiles: Rows and columns of tiles of ``img_size`` that an image is cut into; None: no tiles.
         overlap: Pixels that neighboring tiles share.
         normalize: Whether a frozen backbone normalizes images as its weights want it. Models
             without one see images in [0, 1] either way.
-        resume_from: File to go on from: what ``keep_state`` left, as if training had not ended, or
-            a saved model, with a new optimizer. An interrupted call needs none: the same call goes
-            on where it was.
-        keep_state: Whether the state of the training is kept, to go on from it later.
+        resume_from: File to resume from: what ``keep_state`` saved, as if training had not ended,
+            or a saved model, with a new optimizer. An interrupted call needs none: repeating it
+            resumes where it stopped.
+        keep_state: Whether the state of the training is kept, to resume from it later.
         recipe: Name of a recipe, such as ``tuned``.
         augmentation: Name of an augmentation of the training images.
-        pretrained: Whether backbones start from their weights; None: where there are some.
+        pretrained: Whether backbones start from their weights; None means where weights exist.
         replicate: Number that is added to the seed.
         shots: Number of training images; None means all of them.
         multi_class: Whether ``all`` means one model for all categories.
@@ -215,7 +215,7 @@ class _Session:
         return record
 
     def _finished(self, job: Job, finished: Finished) -> Record | None:
-        """Return the record that stands for a job and whose files are there."""
+        """Return the valid record of a job whose files exist."""
         if self._settings.rerun:
             return None
         record, why = finished.look_up(job)
@@ -276,8 +276,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
     size, file = options["image_size"], options["resume_from"]
     if size is not None and not _numbers(size, _MIN_SIZE, one=True):
         raise TrainingError(
-            f"img_size: wanted a whole number of pixels from {_MIN_SIZE}, or two, height and "
-            f"width; found {size!r}."
+            f"img_size: wanted a whole number of pixels, at least {_MIN_SIZE}, or two, height "
+            f"and width; found {size!r}."
         )
     if options["fit"] not in FITS:
         raise TrainingError(f"fit: wanted one of {', '.join(FITS)}, found {options['fit']!r}.")
@@ -293,7 +293,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
 
 
 def _numbers(value: Any, low: int, *, one: bool = False) -> bool:
-    """Return whether a value is two whole numbers from some lowest one on, or a single one."""
+    """Return whether a value is two whole numbers of at least ``low``, or a single one."""
     both = (value, value) if one and isinstance(value, int) else value
     return (
         isinstance(both, list | tuple)
@@ -303,7 +303,7 @@ def _numbers(value: Any, low: int, *, one: bool = False) -> bool:
 
 
 def _check_resumable(jobs: Sequence[Job]) -> None:
-    """Raise `TrainingError` where a file to go on from does not belong to a training."""
+    """Raise `TrainingError` where a file to resume from does not belong to a training."""
     if len(jobs) > 1:
         raise TrainingError(
             f"resume_from: a file belongs to one training, found {len(jobs)}. Name one dataset, "
@@ -311,8 +311,8 @@ def _check_resumable(jobs: Sequence[Job]) -> None:
         )
     if jobs[0].protocol.recipe.optimizer == "none":
         raise TrainingError(
-            f"resume_from: {jobs[0].case.model} is fitted in one pass, so there is nothing to go "
-            "on from. Leave it out."
+            f"resume_from: {jobs[0].case.model} is fitted in one pass, so there is nothing to "
+            "resume. Leave it out."
         )
 
 
@@ -348,7 +348,7 @@ def _jobs(finder: Finder, cases: Sequence[Case]) -> list[Job]:
 
 
 def _command(skip: CaseSkipped, finder: Finder) -> str:
-    """Return the command that gets missing weights; messages about datasets name theirs."""
+    """Return the command that downloads missing weights; messages about datasets name theirs."""
     if not skip.missing.startswith("weights"):
         return ""
     return remedy(skip.missing, finder.settings.weights_dirs, ())

@@ -5,7 +5,7 @@ many defective images as the test set. A resample is how often each image was dr
 ``(R, N)`` multiplicities. A statistic turns those into R values at once, without a loop.
 
 The interval is the percentile interval (Efron & Tibshirani 1993, ch. 13): it stays in the metric's
-range and is the same on every monotone scale, but is somewhat narrow below about 30 images a
+range and is the same on every monotone scale, but is somewhat narrow below about 30 images per
 stratum. The draws depend on the seed and the strata alone.
 """
 
@@ -33,7 +33,7 @@ class Interval:
         value: Value on the images themselves.
         low: Lower end; ``nan`` where there is no interval.
         high: Upper end; ``nan`` where there is no interval.
-        reason: Why there is no interval, or which other one it is; else empty.
+        reason: Why there is no interval, or which other kind it is; else empty.
     """
 
     value: float
@@ -52,7 +52,7 @@ def bootstrap(
 ) -> Interval:
     """Return the bootstrap interval of a metric.
 
-    For two models on the same images give the difference of their statistics: both see the same
+    For two models on the same images, pass the difference of their statistics: both see the same
     resamples, so the interval is the paired one.
 
     Args:
@@ -79,11 +79,11 @@ def bootstrap(
     once = torch.ones(1, len(strata), dtype=torch.int64, device=strata.device)
     value = float(statistic(once)[0])
     if math.isnan(value):
-        return Interval(value, math.nan, math.nan, "the metric itself does not exist")
+        return Interval(value, math.nan, math.nan, "the metric itself is undefined")
     chunks = [statistic(drawn) for drawn in resamples(strata, replicates, seed)]
     values = torch.cat(chunks).double().cpu()
     if undefined := int(values.isnan().sum()):
-        reason = f"{undefined} of {replicates} resamples have no such value"
+        reason = f"{undefined} of {replicates} resamples leave it undefined"
         return Interval(value, math.nan, math.nan, reason)
     # Summation order may change the last digits of equal values.
     if float(values.max() - values.min()) <= 1e-12 * abs(value):

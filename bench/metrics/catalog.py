@@ -42,7 +42,7 @@ class Metric:
     Attributes:
         name: Key in ``Record.metrics[head]``.
         heading: Heading in every table.
-        level: ``image`` and ``pixel`` metrics are of anomaly detectors, ``class`` metrics of
+        level: ``image`` and ``pixel`` metrics apply to anomaly detectors, ``class`` metrics to
             classifiers.
         function: Import path ``module:function``, or the function itself. It takes
             `bench.metrics.image.ImageInputs`, `bench.metrics.pixels.PixelInputs` or
@@ -123,7 +123,7 @@ def register_metric(metric: Metric) -> Metric:
     """Add a metric to `METRICS` and return it.
 
     Raises:
-        ValueError: The name is taken or has other characters than ``[a-z0-9_]``, or the level is
+        ValueError: The name is taken or has characters outside ``[a-z0-9_]``, or the level is
             unknown.
     """
     if metric.level not in (levels := get_args(Level)):
@@ -133,11 +133,11 @@ def register_metric(metric: Metric) -> Metric:
     if not re.fullmatch("[a-z0-9_]+", metric.name):
         raise ValueError(
             f"metric {metric.name!r}: wanted a name of lower-case letters, digits and underscores, "
-            "as a key of records and a column of tables; what people read is its heading"
+            "as a key of records and a column of tables; people read its heading"
         )
     if metric.name in METRICS:
         raise ValueError(
-            f"wanted a metric with a name of its own, found a second {metric.name!r}: rename it"
+            f"wanted a metric with a unique name, found a second {metric.name!r}: rename it"
         )
     METRICS[metric.name] = metric
     return metric

@@ -31,7 +31,7 @@ BOOTSTRAPPED = ("image_ap", "f1_best", "f1")
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs compared.
+    """A comparison of two runs.
 
     Attributes:
         metric: Name of the metric; higher is better.
@@ -39,7 +39,7 @@ class Comparison:
         second: The same of the second run.
         difference: Second minus first, with its paired interval.
         p: Two-sided p of no difference; ``nan`` where the method has none.
-        method: How intervals and p come about.
+        method: How intervals and p are computed.
     """
 
     metric: str
@@ -57,9 +57,9 @@ class Comparison:
             return f"Nothing can be said: {self.difference.reason}."
         apart = self.p < SIGNIFICANT if by_p else self.difference.low * self.difference.high > 0
         if not apart:
-            return "No difference is shown: these images could give it to equal models by chance."
+            return "No difference is shown: equal models could differ this much by chance."
         better = "second" if self.difference.value > 0 else "first"
-        return f"The {better} is better on such images, by more than chance would do."
+        return f"The {better} is better on such images, by more than chance explains."
 
 
 def compare_classifiers(first_right: Tensor, second_right: Tensor) -> Comparison:
@@ -130,7 +130,7 @@ def compare_resampled(
     labels: Tensor,
     thresholds: tuple[float, float] = (math.nan, math.nan),
 ) -> Comparison:
-    """Compare one of `BOOTSTRAPPED` by resampling the images, normal and defective apart.
+    """Compare one of `BOOTSTRAPPED` by resampling the images, normal and defective separately.
 
     Args:
         metric: Its name.
@@ -152,7 +152,7 @@ def compare_resampled(
         bootstrap(b, truth),
         bootstrap(lambda counts: b(counts) - a(counts), truth),
     )
-    method = f"paired bootstrap of {REPLICATES:,} resamples, normal and defective images apart"
+    method = f"paired bootstrap of {REPLICATES:,} resamples, normal and defective images separately"
     return Comparison(metric, *intervals, math.nan, method)
 
 
@@ -171,7 +171,7 @@ def compare_jackknifed(metric: str, first: LeftOut, second: LeftOut) -> Comparis
         difference = Interval(apart.value, apart.value - reach, apart.value + reach)
         p = 2 * float(stdtr(freedom, -abs(apart.value) / error))
     elif apart.value == 0:
-        difference, p = Interval(0.0, 0.0, 0.0, "both models rank the pixels alike"), 1.0
+        difference, p = Interval(0.0, 0.0, 0.0, "both models rank the pixels the same"), 1.0
     else:
         reason = "leaving any image out changes both alike: the difference has no spread"
         difference, p = Interval(apart.value, math.nan, math.nan, reason), math.nan
@@ -188,7 +188,7 @@ def compare_jackknifed(metric: str, first: LeftOut, second: LeftOut) -> Comparis
 def _own_interval(found: LeftOut) -> Interval:
     error, _ = found.spread()
     if not 0 < found.value < 1 or not error:
-        return Interval(found.value, math.nan, math.nan, "no image moves it: no spread is known")
+        return Interval(found.value, math.nan, math.nan, "no image changes it: no spread is known")
     return logit_interval(found.value, error)
 
 

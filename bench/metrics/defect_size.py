@@ -1,4 +1,4 @@
-"""Detection by size of defect: an AUROC over all images hides that small defects are missed."""
+"""Detection by defect size: an AUROC over all images hides that small defects are missed."""
 
 import math
 
@@ -16,7 +16,7 @@ def auroc_by_area(
 ) -> tuple[dict[str, float], list[float]]:
     """Return the image AUROC of each quarter of the defective images, by area of their defects.
 
-    Images of one area stay in one quarter, so that quarters may differ in number and be empty.
+    Images of equal area stay in one quarter, so that quarters may differ in size and be empty.
     Images that are defective by label and have an empty mask at this size are left out.
 
     Args:

@@ -1,4 +1,4 @@
-"""How sure an AUROC is, and whether two models' AUROCs on the same images differ.
+"""How certain an AUROC is, and whether two models' AUROCs on the same images differ.
 
 DeLong, DeLong & Clarke-Pearson 1988: an AUROC is a mean of placements, the share of normal images
 that one defective image outranks (ties half), and the other way round; its variance is theirs. The

@@ -22,7 +22,7 @@ class MetricValues:
     Attributes:
         metrics: Values; ``nan`` where there is none.
         reasons: Why a value is ``nan``.
-        notes: How a value was computed that is not exact, or how it differs from the usual.
+        notes: How an inexact value was computed, or how a value differs from the usual.
         thresholds: Thresholds on raw scores of images and, where they exist, of pixels.
     """
 
@@ -52,7 +52,7 @@ def compute_metrics(*inputs: Inputs) -> MetricValues:
     """Compute the registered metrics of the inputs' levels, in the order of registration.
 
     Args:
-        *inputs: ``ImageInputs``, ``PixelInputs`` or ``ClassInputs``, at most one of a level.
+        *inputs: ``ImageInputs``, ``PixelInputs`` or ``ClassInputs``, at most one per level.
 
     Example:
         >>> import torch
@@ -90,7 +90,7 @@ def anomaly_metrics(
     """Evaluate an anomaly detector's predictions of a test set.
 
     Labels and masks may disagree: image metrics go by labels alone, pixel metrics by masks. AUPIMO
-    counts false positives in images that are normal by label, and so are their masks.
+    counts false positives in images that are normal both by label and by mask.
 
     Args:
         scores: ``(N,)`` raw image scores.
@@ -144,6 +144,6 @@ def _compute(metric: Metric, inputs: Inputs) -> tuple[Value, str]:
     except Exception as error:
         if isinstance(metric.function, str):
             raise
-        # A metric from outside costs its own cell, not the case.
+        # A plugin's metric that fails loses its own cell, not the case.
         return Value(math.nan), f"its function failed with {type(error).__name__}: {error}"
     return value, "" if math.isfinite(value.value) else f"its function returned {value.value}"

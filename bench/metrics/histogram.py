@@ -1,11 +1,11 @@
 """Pixel metrics of sets that do not fit into memory, from counts, each with a proven error bound.
 
 A score falls into a bin by the leading bits of its float32 pattern, mapped so that order is kept:
-any range of scores is covered, infinities too, bins are as fine relative to the score everywhere,
-and no pass is spent on finding the range. Within a bin the order is unknown, so the truth lies
+any range of scores is covered, including infinities, bins have the same relative width everywhere,
+and no pass is needed to find the range. Within a bin the order is unknown, so the truth lies
 between what it would be with every such tie resolved against the positives and with every one
-resolved in their favor. The value returned is the middle of the two, its error half of their
-distance; one bit more halves the bins.
+resolved in their favor. The value returned is the middle of the two, its error half the
+distance between them; one more bit halves the width of the bins.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Bounded:
 class ScoreHistogram:
     """Counts of scores by bin, added up map by map.
 
-    Memory is 32 bytes a bin, and for each defective image 16 bytes a bin that its defect reaches.
+    Memory is 32 bytes per bin, plus for each defective image 16 bytes per bin its defect reaches.
 
     Args:
         bits: Leading bits that make a bin, 9 to 22.

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.int32]
 
-# A thread is worth its start above this many scores; each thread looks up all positives, so that
+# A thread is worth starting above this many scores; each thread looks up all positives, so that
 # more than a few gain nothing.
 _PART, _MOST_PARTS = 1 << 19, 8
 _NEIGHBOURS = 1 << 15

@@ -1,9 +1,9 @@
 """What each test image adds to a metric, packed into a record so that two runs can be paired.
 
 AUROC and AP read only the order of scores, so that an image is its rank among all of them; top-1
-reads whether an image is right. Two bytes an image, before compression, keep both exactly.
+reads whether an image is right. Two bytes per image, before compression, keep both exactly.
 
-Metrics of pixels are not here: what an image adds to them takes its whole map. They rank nothing;
+Pixel metrics are not here: what an image adds to them requires its whole map. They rank nothing;
 `bench.metrics.pixel_jackknife` pairs two runs by the maps that they kept.
 """
 
@@ -29,7 +29,7 @@ class Contributions:
     """A run's test images in groups whose means vary independently.
 
     Attributes:
-        groups: By group of images ``(N,)``: one number an image, whose spread is the metric's.
+        groups: By group of images ``(N,)``: one number per image, whose spread is the metric's.
             AUROC has two, the defective and the normal ones (DeLong's placements, whose mean is
             the metric), and so has AP (the jackknife's pseudo-values); top-1 has one.
         labels: What must be equal for two runs to be paired, image by image.
@@ -58,7 +58,7 @@ def pack_scores(scores: Any, labels: Any) -> str:
 
 
 def pack_right(right: Any) -> str:
-    """Return which of ``(N,)`` images a classifier has right, as text.
+    """Return which of ``(N,)`` images a classifier gets right, as text.
 
     Example:
         >>> unpack("top1", pack_right([True, False, True])).groups[0].tolist()
@@ -87,7 +87,7 @@ def unpack(metric: str, packed: str) -> Contributions:
             return Contributions((bits.astype(np.float64),))
         values = np.frombuffer(data, {"2": "<u2", "4": "<u4"}[kind])
     except (ValueError, KeyError, zlib.error) as error:
-        raise ValueError(f"these are no outcomes of {metric}: {error}") from None
+        raise ValueError(f"these are not outcomes of {metric}: {error}") from None
     defective = (values & 1).astype(bool)
     ranks = values >> 1
     if defective.all() or not defective.any():

@@ -24,7 +24,7 @@ def wilson_interval(right: int, images: int, confidence: float = 0.95) -> tuple[
     """
     if not 0 <= right <= images or not images:
         raise ValueError(f"wanted 0 to N of N > 0 images to be right, found {right} of {images}")
-    # SciPy's binomtest gives the same, but importing it takes a second that every run would pay.
+    # SciPy's binomtest gives the same, but importing it would take a second in every run.
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share, doubled = right / images, 2 * (images + z**2)
     center = (2 * images * share + z**2) / doubled
@@ -35,7 +35,7 @@ def wilson_interval(right: int, images: int, confidence: float = 0.95) -> tuple[
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided p of McNemar's exact test: are two classifiers right equally often?
 
-    Only the images on which they disagree speak. If neither is better, each of those falls to
+    Only the images on which they disagree count. If neither is better, each of those falls to
     either side with a chance of one half (McNemar 1947). Without a disagreement p is 1.
 
     Args:

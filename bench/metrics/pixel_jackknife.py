@@ -1,10 +1,10 @@
 """Paired tests of pixel metrics: the jackknife over test images.
 
 Pixels of one image are not independent, so that images are what is resampled: a pixel metric is
-computed again without each image in turn, and the spread of these values is that of the metric over
-images (Efron & Tibshirani 1993, ch. 11), for normal and defective images apart. For pixel AUROC it
-is close to Obuchowski's variance of clustered ROC areas (Biometrics 53, 1997). Two models lose the
-same image at once, so that the difference is paired.
+recomputed without each image in turn, and the spread of these values is that of the metric over
+images (Efron & Tibshirani 1993, ch. 11), for normal and defective images separately. For pixel
+AUROC it is close to Obuchowski's variance of clustered ROC areas (Biometrics 53, 1997). Two models
+lose the same image at once, so that the difference is paired.
 
 Maps are those that a run kept, in 16 bits between their extremes: at most 15,361 levels. Counts of
 pixels by level give every metric, with an image as well as without it.
@@ -113,7 +113,7 @@ class LeftOut:
 
 
 def leave_out(metric: str, maps: Any, masks: Any, labels: Any) -> LeftOut:
-    """Return one of `JACKKNIFED` with and without each image.
+    """Compute one of `JACKKNIFED` with and without each image.
 
     Args:
         metric: Its name.
@@ -150,13 +150,13 @@ def _check(maps: Any, masks: Any, defective: npt.NDArray[np.bool_]) -> None:
     normal, marked = int((~defective).sum()), int(masks.any(axis=(1, 2)).sum())
     if normal < 2 or marked < 2:
         raise ValueError(
-            "wanted two normal images and two with defective pixels at least, found "
+            "wanted at least two normal images and two with defective pixels, found "
             f"{normal} and {marked}"
         )
 
 
 class _CountsByImage:
-    """The counts of each image, made anew in each pass: those of all take too much memory."""
+    """The counts of each image, recomputed in each pass: keeping all takes too much memory."""
 
     def __init__(self, maps: Any, masks: Any) -> None:
         bits = np.ascontiguousarray(maps, dtype=np.float16).view(np.uint16)

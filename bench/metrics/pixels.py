@@ -104,7 +104,7 @@ class PixelInputs:
 
     @cached_property
     def overlap_areas(self) -> list[Value]:
-        """AUPRO up to 30, 5 and 1 % false positives; at once, for they share most of the work."""
+        """AUPRO up to 30, 5 and 1 % false positives; together, as they share most of the work."""
         if self.exact:
             return [Value(area) for area in aupro(self.ranks, self.regions, _LIMITS)]
         return [_bounded(area) for area in self.histogram.aupro(_LIMITS)]
@@ -129,7 +129,7 @@ class PixelInputs:
         """Return the thresholds on pixel scores that exist; the histogram has no best one."""
         thresholds = []
         if self.exact and not math.isnan(self.best_f1[1]):
-            about = "highest F1 over pixels of all thresholds there are"
+            about = "highest F1 over pixels of all possible thresholds"
             thresholds.append(Threshold("pixel_best_f1", self.best_f1[1], True, about))
         if self.calibrated is not None:
             about = "conformal 95 % quantile of the calibration maps' maxima"
@@ -137,7 +137,7 @@ class PixelInputs:
         return tuple(thresholds)
 
     def defined(self, value: Value) -> Value:
-        """Return a value, or raise `UndefinedMetricError` where it is no number."""
+        """Return a value, or raise `UndefinedMetricError` where it is not a number."""
         if math.isnan(value.value):
             raise UndefinedMetricError(self.one_class or _INFINITE)
         return value
@@ -268,9 +268,9 @@ def iou(maps: Tensor, regions: Regions, threshold: float) -> float:
 def peak_bytes(maps: Tensor, regions: Regions) -> int:
     """Return the most bytes that the exact metrics hold at once on top of maps and regions.
 
-    It is never less than what they turn out to take. Few defective pixels cost little, 1.7 times
-    float32 maps at 5 %, for only the normal ones are copied and sorted; many cost their counts: 6
-    times the maps at 50 %, 11 times at 95 %.
+    It is never less than what they actually use. Few defective pixels take little, 1.7 times the
+    float32 maps at 5 %, because only the normal ones are copied and sorted; many need more for
+    their counts: 6 times the maps at 50 %, 11 times at 95 %.
 
     Args:
         maps: ``(N, H, W)`` raw maps.

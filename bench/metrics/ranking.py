@@ -17,8 +17,8 @@ from bench.metrics.host_sort import count_below, sorted_positives
 from bench.metrics.inputs import comparable, matched
 from bench.metrics.regions import Regions
 
-# On CUDA a sort carries int64 indices and buffers of its own, 20 bytes an element. Sorting about
-# eight pieces a set bounds them, and the counts of the pieces add up exactly.
+# On CUDA a sort needs int64 indices and its own buffers, 20 bytes per element. Sorting a set in
+# about eight pieces bounds them, and the counts of the pieces add up exactly.
 _PIECES, _MIN_PIECE, _MAX_PIECE = 8, 1 << 18, 1 << 24
 
 
@@ -194,7 +194,7 @@ def f1_max(ranks: Ranks) -> tuple[float, float]:
 def _at_positives(ranks: Ranks) -> tuple[Tensor, Tensor]:
     """Return ``(P,)`` float64 counts of positives, and of all scores, at or above each positive."""
     hits = ranks.hits.double()
-    # In place and without mixed dtypes, for there may be as many positives as pixels.
+    # In place and without mixed dtypes, since there may be as many positives as pixels.
     # flagged = negatives at or above = negatives − below, plus the positives.
     flagged = ranks.below.double().neg_().add_(ranks.negatives).add_(hits)
     return hits, flagged

@@ -1,6 +1,6 @@
 """Labeled regions kept on disk under the content of their masks.
 
-A file holds the runs, a few hundred kilobytes for a category; a damaged file is labeled anew.
+A file holds the runs, a few hundred kilobytes for a category; a damaged file is replaced.
 """
 
 import hashlib

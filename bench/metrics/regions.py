@@ -25,7 +25,7 @@ class Regions:
     Attributes:
         shape: ``(N, H, W)`` of the masks.
         positions: ``(P,)`` int64, flat positions of the regions' pixels, grouped by image. A pixel
-            of two annotated regions stands here twice; connected components never overlap.
+            of two annotated regions is listed twice; connected components never overlap.
         ids: ``(P,)`` int32, the region of each position.
         sizes: ``(R,)`` int64, pixels of each region.
         images: ``(R,)`` int64, the image of each region, ascending.
@@ -96,7 +96,7 @@ def annotated_regions(
             within an image is kept, images are put in ascending order.
 
     Raises:
-        ValueError: A mask is empty or of another size, or an index is none of the set's.
+        ValueError: A mask is empty or of another size, or an index is out of range.
     """
     positions, sizes, images = [torch.zeros(0, dtype=torch.int64)], [], []
     for image, mask in sorted(regions, key=lambda region: region[0]):

@@ -59,7 +59,7 @@ class Confusion:
 
     @property
     def defective(self) -> int:
-        """Number that are defective in truth."""
+        """Number that are actually defective."""
         return self.true_positives + self.false_negatives
 
     @property
@@ -69,7 +69,7 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Share of right decisions; ``nan`` of nothing."""
+        """Share of right decisions; ``nan`` without any."""
         normal = self.false_positives + self.true_negatives
         return _ratio(self.true_positives + self.true_negatives, self.defective + normal)
 
@@ -233,7 +233,7 @@ def _at_best_positive(
     count = len(ranks.positives)
     rating = rule(torch.arange(count, 0, -1, device=ranks.below.device), ranks)
     rating[ranks.positives == -math.inf] = -1  # never above any threshold
-    best = count - 1 - int(rating.flip(0).argmax())  # of equal ones the highest threshold
+    best = count - 1 - int(rating.flip(0).argmax())  # on a tie, the highest threshold
     if rule is _youden_j and rating[best] < 0:
         return float(values.max())  # flag nothing: J = 0
     return _just_below(ranks.positives[best], values)
@@ -255,8 +255,8 @@ def _by_labels(ranks: Ranks, ascending: Tensor, normal: Tensor, candidates: int)
         "f1_percentile": f"highest F1 of {candidates} evenly spaced percentiles of the test scores",
         "f1_uniform": f"highest F1 of {candidates} evenly spaced values from the lowest to the "
         "highest finite test score",
-        "best_f1": "highest F1 of all thresholds there are",
-        "youden_j": "highest sensitivity + specificity − 1 of all thresholds there are",
+        "best_f1": "highest F1 of all possible thresholds",
+        "youden_j": "highest sensitivity + specificity − 1 of all possible thresholds",
     }
     if reason := one_class_reason(ranks.negatives, len(ranks.positives)):
         return [Threshold(name, math.nan, True, about, reason) for name, about in abouts.items()]
@@ -274,7 +274,7 @@ def _by_labels(ranks: Ranks, ascending: Tensor, normal: Tensor, candidates: int)
 
 
 def _best_f1_of(cuts: Tensor, positives: Tensor, normal: Tensor) -> float:
-    """Return the cut of the highest F1, of equal ones the highest; both scores ascending."""
+    """Return the cut of the highest F1, the highest on a tie; both scores ascending."""
     if not len(cuts):
         return math.nan
     hits = len(positives) - torch.searchsorted(positives, cuts, right=True)
@@ -288,7 +288,7 @@ def _uniform(ascending: Tensor, candidates: int) -> Tensor:
     if not len(finite):
         return ascending[:0]
     share = torch.linspace(0, 1, candidates, dtype=torch.float64, device=ascending.device)
-    # Weighted ends, for the range itself may overflow; the ends stay exact.
+    # Weighted ends, because the range itself may overflow; the ends stay exact.
     return ((1 - share) * finite[0] + share * finite[-1]).to(ascending.dtype)
 
 

@@ -56,7 +56,7 @@ class Move:
 
 
 def ranking_value(record: Record) -> float | None:
-    """Return the one number that stands for a run; None where it has none."""
+    """Return the one number that represents a run; None where it has none."""
     head, metric = ranking_of(record)
     return record.metrics.get(head, {}).get(metric.name)
 
@@ -154,7 +154,7 @@ def _mover(moved: list[Move], t: Words) -> tuple[str, ...]:
 
 
 def _alarms(alarms: Sequence[Alarm], t: Words) -> Iterator[str]:
-    """Yield what the ledger of alarms holds that has no verdict, the newest first."""
+    """Yield the alarms in the ledger that have no verdict, the newest first."""
     waiting = [alarm for alarm in alarms if not alarm.verdict]
     yield str(len(waiting)) if waiting else t("none")
     if alarms:

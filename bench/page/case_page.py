@@ -70,7 +70,7 @@ def pictures_of(run: Run) -> dict[str, Path]:
         try:
             path = (root / str(relative)).resolve()
             own = path.suffix in _TYPES and path.is_relative_to(root) and path.is_file()
-        except (OSError, ValueError):  # no name that a file could have
+        except (OSError, ValueError):  # not a valid file name
             continue
         if own:
             found[name] = path
@@ -85,7 +85,7 @@ def _error(record: Record, t: Words) -> Element | None:
 
 
 def _metrics(record: Record, t: Words) -> Iterator[Element]:
-    """Yield a table of metrics for each head, with the interval and the reason of what is empty."""
+    """Yield a table of metrics for each head, with intervals and the reasons for empty values."""
     for head, values in metrics_in_order(record).items():
         rows = element("tbody")
         for name, value in values.items():
@@ -119,7 +119,7 @@ def _curves(record: Record, t: Words) -> Iterator[Element]:
         yield chart
     metric = METRICS.get(RANKING[task_of(record)])
     if metric and (chart := curve_chart(_scaled(record, metric.scale), metric.heading, t)):
-        yield element("h2", f"{metric.heading} ({t('after each epoch; it chooses nothing')})")
+        yield element("h2", f"{metric.heading} ({t('after each epoch; not used for selection')})")
         yield chart
 
 
@@ -128,7 +128,7 @@ def _scaled(record: Record, scale: float) -> list[list[float]]:
 
 
 def _pictures(run: Run, folder: Path, t: Words, drawn: Collection[str]) -> Iterator[Element]:
-    """Yield a run's pictures without those of what the page draws."""
+    """Yield a run's pictures except those of what the page draws itself."""
     yield element("h2", t("Pictures"))
     found = False
     for name, path in pictures_of(run).items():
@@ -147,9 +147,9 @@ def _pictures(run: Run, folder: Path, t: Words, drawn: Collection[str]) -> Itera
 
 
 def _address(path: Path, folder: Path) -> str:
-    """Return where a page finds a picture: its path below the results, else its whole content.
+    """Return the source of a picture: its path below the results, else its whole content.
 
-    Empty for a file that is no picture.
+    Empty for a file that is not a picture.
     """
     start, media = _TYPES[path.suffix]
     with path.open("rb") as file:
@@ -166,7 +166,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _pairs(title: str, values: Mapping[str, Any]) -> Iterator[Element]:
-    """Yield a heading and a list of names and values; nothing without any."""
+    """Yield a heading and a list of names and values; nothing if there are none."""
     if values:
         items: list[Element] = []
         for name, value in values.items():

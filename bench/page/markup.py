@@ -76,7 +76,7 @@ def shortened(text: str, length: int = 28) -> str:
 
 
 def document(title: str, lang: str, body: Iterable[Child], *, script: bool) -> str:
-    """Return a whole page, whose policy lets in its own style, script and pictures alone.
+    """Return a whole page, whose policy allows only its own style, script and pictures.
 
     Args:
         title: Title of the window.
@@ -110,7 +110,7 @@ def document(title: str, lang: str, body: Iterable[Child], *, script: bool) -> s
 
 @cache
 def _file(name: str) -> tuple[str, str]:
-    """Return the text of a file of this folder, and its hash as a policy names it."""
+    """Return the text of a file in this folder, and its hash in the form that a policy uses."""
     text = (_FOLDER / name).read_text(encoding="utf-8")
     digest = hashlib.sha256(text.encode()).digest()
     return text, f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -58,7 +58,7 @@ def write_pages(
         folder: Folder to write to.
         runs: The runs whose pages are written; the others' stay as they are.
         lang: ``en`` or ``ko``; the current language of tables too.
-        linked: Whether runs have pages; if not, those of earlier times go.
+        linked: Whether runs have pages; if not, earlier pages are removed.
     """
     for run in runs:
         path = folder / "cases" / page_name(run.record)
@@ -166,15 +166,15 @@ def _notes(t: Words) -> Element:
             "scale where ± would leave 0 to 100). One seed has no interval."
         ),
         t(
-            "A row ranks among rows of the same images, size and test images, after all of its "
-            "own budget and with replicates enough; the last column says why one does not. A "
-            "range of ranks is what the tests between rows leave open."
+            "A row ranks among rows of the same images, size and test images, after its whole "
+            "budget and with enough replicates; the last column says why one does not. A range "
+            "of ranks is what the tests between rows leave open."
         ),
         t(
             "Memory is the largest rise in training or inference and the model itself, on the "
             "device where there is one."
         ),
-        t("A speed is steady-state; that of a run that others disturbed is left out."),
+        t("Speeds are steady-state; those of disturbed runs are left out."),
     )
     return element(
         "section",
@@ -190,7 +190,7 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Write a file unless it is there already; one that a crash leaves torn differs next time."""
+    """Write a file unless it has this content already; one torn by a crash is written again."""
     if not path.is_file() or path.read_bytes() != content:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

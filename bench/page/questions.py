@@ -23,7 +23,7 @@ _LINES = 8
 
 
 def charts(question: Question, keys: Mapping[int, str], t: Words) -> Element | None:
-    """Return the charts that a question's rows allow; None without any."""
+    """Return the charts that a question's rows allow; None if there are none."""
     placed = question.main.placed
 
     def key(place: object) -> str:
@@ -59,7 +59,7 @@ def legend(t: Words) -> Element:
 
 
 def _methods(question: Question, t: Words) -> Iterator[Element]:
-    """Yield how the ranks of a question came about, as the leaderboard's footnotes say it."""
+    """Yield how the ranks of a question were found, as in the leaderboard's footnotes."""
     if method := question.main.ranked.ranking.method:
         yield element("p", f"{t('Ranks')}: {method}.", class_="faint")
     methods = dict.fromkeys(each.ranked.ranking.method for each in question.categories)
@@ -68,7 +68,7 @@ def _methods(question: Question, t: Words) -> Iterator[Element]:
 
 
 def history(source: Source, t: Words) -> Element | None:
-    """Return the section of the cases that ran more than once; None without any."""
+    """Return the section of the cases that ran more than once; None if there are none."""
     moved = {id(move.new): abs(move.change) for move in moves(source)}
     by_metric = defaultdict(list)
     for series in source.repeated:
@@ -85,7 +85,7 @@ def history(source: Source, t: Words) -> Element | None:
         figures.append(_figure(metric.heading, "", history_chart(lines, metric, t)))
     if not figures:
         return None
-    about = t("Every finished run of the cases that ran more than once and moved most.")
+    about = t("Every finished run of the cases that ran more than once and changed most.")
     return element(
         "section",
         element("h2", t("History"), id="history"),

@@ -1,4 +1,4 @@
-"""What the page is made of: runs with their files, and the tables that they stand in."""
+"""What the page is made of: runs with their files, and the tables that they appear in."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ from bench.store import read_records
 
 @dataclass(frozen=True)
 class Group:
-    """A ranked table with where its runs were made.
+    """A ranked table, and where its runs were made.
 
     Attributes:
         section: Profile and machine, short.
@@ -48,7 +48,7 @@ class Group:
 
     @property
     def place(self) -> str:
-        """Return dataset and category, or that it is a mean and over how many."""
+        """Return dataset and category; for a mean, the number of categories."""
         return self.table.title if self.table.category == MEAN else self.table.place
 
     @property
@@ -205,7 +205,7 @@ def _configuration(record: Record) -> tuple[str, ...]:
 
 
 def _most_telling(question: Question) -> tuple[int, bool]:
-    """Return a key that sorts most ranked rows first, and smoke runs behind their equals."""
+    """Return a key that sorts most ranked rows first, and smoke runs last among equals."""
     return -sum(map(_ranked, question.groups)), question.main.section.startswith("smoke,")
 
 

@@ -12,7 +12,7 @@ Words = Callable[..., str]
 
 
 def words(lang: str) -> Words:
-    """Return the function that puts English texts into a language.
+    """Return the function that translates English texts into a language.
 
     >>> words("ko")("{shown} of {count} rows", shown=3, count=5)
     '5행 중 3행'

@@ -2,8 +2,8 @@
 
 Run ``python -m bench.perf.coreset --images FOLDER --state FILE --peer-python PYTHON``. It extracts
 patch features of the images with a ResNet18, projects them as the peer does, and prints medians of
-alternating rounds, their ratio, and the share of equal picks. All picks of the peer cost the same,
-so its total is extrapolated from the first few. Without images the features are random clusters.
+alternating rounds, their ratio, and the share of equal picks. Each pick costs the peer the same, so
+its total is extrapolated from the first few. Without --images the features are random clusters.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from models.patchcore.embedding import ConcatenatedEmbedding
 _WEIGHTS = "resnet18.tv_in1k"
 _BATCH = 20
 
-# For features of three dimensions the peer skips its own projection.
+# The peer skips its own projection for three-dimensional features.
 SCRIPT = """
 import json, sys, time
 import numpy as np, torch
@@ -67,7 +67,7 @@ def _image(file: Path) -> Tensor:
 
 
 def drawn_features(count: int) -> Tensor:
-    """Return ``(1024 · count, 312)``: 300 clusters whose variance is 1 / index of the direction."""
+    """Return ``(1024 · count, 312)`` features: 300 clusters with variance 1 / i along axis i."""
     spread = torch.arange(1, 313) ** -0.5
     centers = 3 * torch.randn(300, 312) * spread
     cluster = torch.randint(300, (1024 * count,))
@@ -75,7 +75,7 @@ def drawn_features(count: int) -> Tensor:
 
 
 def peer(python: str, file: Path, picks: int, seed: int) -> tuple[float, list[int]]:
-    """Return the peer's seconds, without import and reading, and its picks."""
+    """Return the peer's seconds, without imports and reading, and its picks."""
     answer = subprocess.run(
         [python, "-c", SCRIPT, str(file), str(picks), str(torch.get_num_threads()), str(seed)],
         capture_output=True,
@@ -89,7 +89,7 @@ def peer(python: str, file: Path, picks: int, seed: int) -> tuple[float, list[in
 
 
 def compare(options: argparse.Namespace, features: Tensor) -> None:
-    """Time both and print a table."""
+    """Time both implementations and print a table."""
     total = int(options.ratio * len(features))
     timed = min(options.peer_picks, total)
     features = features - features.mean(dim=0)

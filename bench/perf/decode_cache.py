@@ -1,13 +1,13 @@
 """Time reading images from the decode cache against decoding them.
 
-Run ``python -m bench.perf.decode_cache``. It draws 64 PNGs of 900×900 pixels that compress like
+Run ``python -m bench.perf.decode_cache``. It generates 64 PNGs of 900×900 pixels that compress like
 photographs, then times in alternating rounds
 
 * decoding and resizing them to 256 px on all cores,
 * reading them through the warm cache (file stats, memoized hashes, the entry) as a uint8 tensor,
 * the same, converted to float32 in [0, 1] in batches of 32, as a training loop does,
-* the same, converted to one float32 tensor, where the system spends longest clearing fresh pages,
-* a plain memory copy of the same uint8 bytes, the bound of any reading.
+* the same, converted to one float32 tensor, where most time goes into zeroing new pages,
+* a plain memory copy of the same uint8 bytes, the upper bound for any read.
 """
 
 import os
@@ -31,7 +31,7 @@ COUNT, NATIVE, SIZE, BATCH, ROUNDS = 64, 900, 256, 32, 7
 
 
 def draw_photograph(generator: np.random.Generator) -> Image.Image:
-    """Draw smooth texture at several scales with sensor noise: about 13 bits per pixel as PNG."""
+    """Draw a smooth texture at several scales with sensor noise: about 13 bits per pixel as PNG."""
     pixels = np.full((NATIVE, NATIVE, 3), 128.0)
     for cells, strength in ((4, 40), (16, 25), (64, 15), (256, 8)):
         coarse = generator.normal(0, strength, (cells, cells, 3))
@@ -50,13 +50,13 @@ def draw_samples(folder: Path) -> list[Sample]:
         file = folder / f"{index:03}.png"
         draw_photograph(generator).save(file)
         samples.append(Sample(file.name, file))
-    # Hashes of files younger than two seconds are not remembered.
+    # Hashes of files modified less than two seconds ago are not memoized.
     time.sleep(2.1)
     return samples
 
 
 def time_in_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each step by name, timed in alternating rounds."""
+    """Return the seconds of each step by name, measured in alternating rounds."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
@@ -67,8 +67,8 @@ def time_in_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dic
 
 
 def main() -> None:
-    """Print medians, and minima for machines under other load."""
-    # Decoding uses every core. Reading uses one: OpenMP's barriers would wait for busy neighbors.
+    """Print medians, and minima in case the machine has other load."""
+    # Decoding uses every core. Reading uses one: OpenMP's barriers would wait for busy cores.
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
         folder = Path(name)

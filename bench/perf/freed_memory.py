@@ -1,9 +1,9 @@
 """Measure how much a training step on a CPU gains when malloc keeps freed memory.
 
 Run ``python -m bench.perf.freed_memory``. It prints median seconds and page faults of a step of
-STFPM on ResNet18 (32 random images of 256 px, teacher features computed beforehand), with freed
-memory returned to the system, the C library's default, and with freed memory kept. The setting
-holds for a whole process, so each side runs in processes of its own, in alternation.
+STFPM on ResNet18 (32 random images of 256 px, teacher features precomputed), with freed memory
+returned to the system (the C library's default) and with freed memory kept. The setting applies to
+a whole process, so the two sides alternate in separate processes.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SIDES = ("given back", "kept")
 
 
 def measure(side: str, precision: str, steps: int) -> tuple[float, float]:
-    """Return median seconds and mean page faults of a step in this process."""
+    """Return the median seconds and mean page faults of a step in this process."""
     if side == "kept" and not disable_trim():
         raise SystemExit("Wanted glibc, found another C library: run this on Linux with glibc.")
     torch.manual_seed(0)
@@ -48,7 +48,7 @@ def measure(side: str, precision: str, steps: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Run both sides in alternation and print them."""
+    """Run both sides alternately and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5)

@@ -1,19 +1,19 @@
-"""Measure everything that wants a GPU, in about ten minutes: ``python -m bench.perf.gpu_session``.
+"""Measure everything that needs a GPU, in about ten minutes: ``python -m bench.perf.gpu_session``.
 
-The steps run in order, each in processes of its own and within its share of ``--minutes``; what a
-step found is written to ``--out`` before the next one starts:
+The steps run in order, each in its own processes and within its share of ``--minutes``; the results
+of a step are written to ``--out`` before the next one starts:
 
 1. ``tests``: ``pytest tests -m gpu``.
 2. ``zoo``: one case of every anomaly model on `surface`, at the model's own size: metrics, speed
    and memory as a session records them.
-3. ``bound``: the same models' training step on tensors that lie on the device already. The recorded
-   step divided by this one says what loading, augmenting and scheduling cost.
-4. ``metrics``: the pixel metrics on maps as many and as large as MVTec AD's bottle (83 of 900²).
-5. ``peer``: anomalib's training and test of the models that both have, both on the CPU, where
-   ``--peer-python`` names an interpreter that has it.
+3. ``bound``: the same models' training step on tensors already on the device. The recorded step
+   divided by this one shows the cost of loading, augmentation and scheduling.
+4. ``metrics``: the pixel metrics on maps of the number and size of MVTec AD's bottle (83 of 900²).
+5. ``peer``: anomalib's training and testing of the models that both projects have, both on the CPU,
+   if ``--peer-python`` names an interpreter that has anomalib.
 
-``--against RECORDS`` prints the metrics of another machine's records next to these. Without a GPU
-``--device cpu --shrunk`` runs the whole in a few minutes on small images.
+``--against RECORDS`` prints the metrics of another machine's records next to these. Without a GPU,
+``--device cpu --shrunk`` runs everything in a few minutes on small images.
 """
 
 import argparse
@@ -57,10 +57,10 @@ MINUTES = {"tests": 0.2, "zoo": 0.5, "bound": 0.15, "metrics": 0.05, "peer": 0.1
 
 @dataclass(frozen=True)
 class Session:
-    """What the steps share.
+    """The settings that the steps share.
 
     Attributes:
-        out: Folder of what they write.
+        out: Folder that they write to.
         device: ``cuda`` or ``cpu``.
         models: Catalog names of the models to measure.
         images_seen: Training budget of a case in images.
@@ -85,7 +85,7 @@ class Session:
 
 
 def main() -> None:
-    """Run the steps that the options name; one that fails is named and the next one goes on."""
+    """Run the requested steps; after a failure, report it and continue with the next step."""
     session, steps = _options()
     session.out.mkdir(parents=True, exist_ok=True)
     _write(session, "environment", environment(session.device))
@@ -109,7 +109,7 @@ def run_tests(session: Session) -> str:
 
 
 def run_zoo(session: Session) -> str:
-    """Run one case of every model through a session of its own."""
+    """Run one case of every model, all in one session."""
     command = [sys.executable, "-m", "pytest", "bench", "-q", "--no-pictures"]
     command += ["-k", " or ".join(_case(name).id for name in session.models)]
     command += ["--profile", "standard", "--recipes", "baseline", "--device", session.device]
@@ -122,7 +122,7 @@ def run_zoo(session: Session) -> str:
 
 
 def run_bound(session: Session) -> str:
-    """Time every model's bare training step; models without a loss have none."""
+    """Time every model's bare training step, skipping models without a loss."""
     use_device(session.device)
     rates: dict[str, float] = {}
     failures = {}
@@ -142,7 +142,7 @@ def run_bound(session: Session) -> str:
 
 
 def bare_rate(session: Session, name: str, min_steps: int = 5, budget_s: float = 1.0) -> float:
-    """Return images/s of a model's training step on one batch that lies on the device."""
+    """Return the images/s of a model's training step on one batch already on the device."""
     entry, protocol = MODELS[name], _protocol(session, name)
     device = torch.device(session.device)
     torch.manual_seed(0)
@@ -190,7 +190,7 @@ def run_metrics(session: Session) -> str:
 
 
 def run_peer(session: Session) -> str:
-    """Time anomalib on the models that both have."""
+    """Time anomalib on the models that both projects have."""
     if session.peer_python is None:
         return "skipped: no --peer-python"
     shared = [name for name in session.models if name in PEER_MODELS]
@@ -210,7 +210,7 @@ STEPS: dict[str, Callable[[Session], str]] = {
 
 
 def _table(session: Session) -> str:
-    """Return what was measured as a table, a row per model."""
+    """Return the measurements as a table with a row per model."""
     records = list(_records(session.out / "results" / "runs" / "records.jsonl"))
     bound_file = session.out / "bound.json"
     bound = json.loads(bound_file.read_text("utf-8"))["images_per_s"] if bound_file.exists() else {}
@@ -275,7 +275,7 @@ def _gather(model: AnomalyModel, images: torch.Tensor, device: torch.device) -> 
 
 
 def _timed(step: Callable[[], None], device: str, min_steps: int, budget_s: float) -> list[float]:
-    """Return seconds of steps after three that warm up, each to its end on the device."""
+    """Return the seconds of each step after three warm-up steps, waiting for the device."""
     samples: list[float] = []
     end = time.monotonic() + budget_s
     while len(samples) < min_steps + 3 or time.monotonic() < end:
@@ -288,7 +288,7 @@ def _timed(step: Callable[[], None], device: str, min_steps: int, budget_s: floa
 
 
 def _child(session: Session, step: str, command: list[str]) -> str:
-    """Run a process within its step's time, keep its output, and return its last line."""
+    """Run a process within its step's time limit, log its output, and return the last line."""
     log = session.out / f"{step}.log"
     with log.open("w", encoding="utf-8") as file:
         try:

@@ -3,12 +3,12 @@
 Run ``python -m bench.perf.input_path``. Both sides produce augmented, normalized float32 batches
 on the device in alternating rounds, after a warm-up (the loader's workers stay alive):
 
-* anomaly: 64 PNGs of 900×900 to 256 px, flipped both ways. The loader decodes and resizes with
-  Pillow in 2 workers; ours reads the decode cache, from memory and streamed;
+* anomaly: 64 PNGs of 900×900 resized to 256 px, flipped along both axes. The loader decodes and
+  resizes with Pillow in 2 workers; ours reads the decode cache, from memory and streamed;
 * classification: 50,000 noise images of 32×32 (neither speed depends on the content), flipped,
   padded by 4 and cropped. The loader uses torchvision's transforms in 2 workers.
 
-A plain copy of the same number of float32 bytes, batch by batch, is the bound of either side.
+A plain copy of the same number of float32 bytes, batch by batch, is the upper bound for both sides.
 """
 
 import argparse
@@ -42,7 +42,7 @@ CIFAR = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
 
 @dataclass(frozen=True)
 class Items(Dataset[Tensor]):
-    """Dataset of the loader's side, with images from files or from an array."""
+    """Dataset for the loader, with images from files or from an array."""
 
     sources: list[Path] | UInt8
     transform: Callable[[Image.Image], Tensor]
@@ -61,7 +61,7 @@ class Items(Dataset[Tensor]):
 def ours(
     batches: Batches, count: int, batch: int, augment: Augmentation, normalize: Normalize
 ) -> Iterator[Tensor]:
-    """Yield our batches of an epoch."""
+    """Yield our batches for one epoch."""
     order = torch.randperm(count)
     for step, (images, index) in enumerate(batches(order, batch)):
         augmented, _ = augment(images, None, RandomStreams(index, seed=0, epoch=0, step=step))

@@ -1,9 +1,9 @@
 """Time single images, from file to score: ``python -m bench.perf.latency MODEL --images-dir DIR``.
 
-A session trains each model shortly on drawn images of ``DIR`` and saves it. Then, image by image in
-turns: the bare model, its backbone included, on a float tensor in place; `Predictor.score` on
-decoded pixels; and the whole way of ``python -m bench predict`` from the file. With
-``--peer-python PY``, anomalib's model from the file too. Values are medians in milliseconds.
+A session trains each model briefly on synthetic images in ``DIR`` and saves it. Then these
+alternate image by image: the bare model with its backbone on a float tensor already on the device;
+`Predictor.score` on decoded pixels; and all of ``python -m bench predict`` from the file. With
+``--peer-python PY``, anomalib's model runs from the file too. Values are medians in milliseconds.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def measure(predictor: Predictor, images: list[Path], rounds: int) -> dict[str, float]:
-    """Return median milliseconds for an image: of the bare model, of `score`, and from the file."""
+    """Return the median milliseconds per image of the bare model, `score`, and the whole path."""
     own = predictor.metadata.preprocessing
     decoded = [decode(read_file(path), path, own).pixels[None] for path in images]
     model = predictor.model

@@ -1,12 +1,12 @@
-"""Time leaderboard and page of thousands of records: ``python -m bench.perf.leaderboard``.
+"""Time the leaderboard and page of thousands of records: ``python -m bench.perf.leaderboard``.
 
-The records are of the catalog's detectors on every category of MVTec AD, VisA and BTAD, with
-several replicates; with ``--replicates 1`` each is a row of its own. The numbers are seconds of the
-process on a CPU, which other processes do not add to; the first column has what imports and caches
-cost once.
+The records cover the catalog's detectors on every category of MVTec AD, VisA and BTAD, with several
+replicates; with ``--replicates 1`` each record is its own row. The numbers are CPU seconds of the
+process, to which other processes do not add; the first column includes the one-time cost of imports
+and caches.
 
-10,000 records on a 2-core AMD EPYC, second column: tables 1.9 s, page 1.4 s; each a row of its own:
-tables 3.8 s, page 2.8 s.
+10,000 records on a 2-core AMD EPYC, second column: tables 1.9 s, page 1.4 s; with one row per
+record: tables 3.8 s, page 2.8 s.
 """
 
 import argparse

@@ -34,7 +34,8 @@ Metrics = dict[str, Any]
 def synthetic_maps(images: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Return smooth maps in [0, 1] and masks; 83 images have the proportions of MVTec AD's bottle.
 
-    A quarter of the images is normal (20 of 83); the others have two discs, 5 % of all pixels.
+    A quarter of the images are normal (20 of 83); the others have two discs each, which together
+    cover 5 % of all pixels.
 
     Returns:
         ``(N, S, S)`` float32 and ``(N, S, S)`` booleans.
@@ -70,7 +71,7 @@ def every(maps: Tensor, regions: Regions, calibration: Tensor, method: Method = 
 def interleaved(
     contestants: dict[str, Callable[[], Metrics]], rounds: int
 ) -> dict[str, tuple[float, Metrics]]:
-    """Return median seconds and metrics of each; alternation spreads the noise of other load."""
+    """Return each one's median seconds and metrics; alternating spreads noise from other load."""
     metrics = {name: run() for name, run in contestants.items()}  # also the warm-up
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
@@ -82,7 +83,7 @@ def interleaved(
 
 
 def synchronized(run: Callable[[], Metrics], maps: Tensor) -> Callable[[], Metrics]:
-    """Return a call that also waits for the device."""
+    """Return a callable that also waits for the device."""
 
     def whole() -> Metrics:
         metrics = run()
@@ -135,7 +136,7 @@ def peer_of(options: argparse.Namespace, maps: Tensor, masks: Tensor) -> Iterato
 
 
 def table(timed: dict[str, tuple[float, Metrics]]) -> None:
-    """Print seconds, the multiple of ours, and the metrics."""
+    """Print seconds, the ratio to the first row's, and the metrics."""
     first = next(iter(timed.values()))[0]
     for name, (seconds, metrics) in timed.items():
         values = "  ".join(
@@ -159,7 +160,7 @@ def growth(device: str) -> None:
 
 
 def peak_memory(images: int, size: int, device: str) -> None:
-    """Print the peak memory of labeling and all metrics above their input, relative to the maps."""
+    """Print the peak memory of labeling and all metrics on top of the maps, relative to them."""
     maps, masks = synthetic_maps(images, size)
     small, small_masks = synthetic_maps(4, 32)
     maps = maps.to(device)
@@ -182,7 +183,7 @@ def reset_peak(maps: Tensor) -> int:
 
 
 def peak(maps: Tensor) -> int:
-    """Return the peak of bytes in use since the reset."""
+    """Return the peak number of bytes in use since the reset."""
     return torch.cuda.max_memory_allocated(maps.device) if maps.is_cuda else _status("VmHWM")
 
 
@@ -192,7 +193,7 @@ def _status(name: str) -> int:
 
 
 def main() -> None:
-    """Run the comparison that the options name."""
+    """Run the comparison that the options select."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=83)
     parser.add_argument("--size", type=int, default=256)
@@ -211,7 +212,7 @@ def main() -> None:
         growth(options.device)
         return
     compare(options)
-    # A fresh process: a heap that has grown already would hide the peak.
+    # A fresh process, because a heap that has already grown would hide the peak.
     child = multiprocessing.get_context("spawn").Process(
         target=peak_memory, args=(options.images, options.size, options.device)
     )

@@ -1,4 +1,4 @@
-"""Run the peer's pixel metrics in an interpreter of its own; `bench.perf.metrics` starts it."""
+"""Run the peer's pixel metrics in a separate interpreter; `bench.perf.metrics` starts it."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-# Imports and reading precede the first answer; each line of input gives a timed round. The time
+# Imports and reading precede the first answer; each line of input starts a timed round. The time
 # includes the updates, because ours also processes the whole set in one call.
 SCRIPT = """
 import json, sys, time

@@ -1,6 +1,6 @@
-"""Digits whose test images are mirrored: a plugin whose classifier needs its augmentation.
+"""Digits with mirrored test images: a plugin whose classifier needs its augmentation.
 
-One that saw no mirrored digit in training reads a mirrored 2, 5 or 7 wrongly.
+A classifier that saw no mirrored digits in training misclassifies a mirrored 2, 5 or 7.
 """
 
 from dataclasses import replace

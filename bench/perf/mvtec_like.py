@@ -18,7 +18,7 @@ from PIL import Image
 from datasets_lib.surface.render import render
 
 DATASET, CATEGORY = "mvtec_like", "grained"
-"""Folder names below a data folder, which are the ids of dataset and category."""
+"""Folder names below a data folder; also the ids of the dataset and the category."""
 
 NATIVE = 900
 COUNTS = {
@@ -31,7 +31,7 @@ COUNTS = {
 """Images by folder: the split of MVTec AD's bottle."""
 
 NOISE = 1.0
-"""Standard deviation of the sensor's noise in gray levels."""
+"""Standard deviation of the sensor noise in gray levels."""
 
 _STREAM = 1_618_033  # Separates these seeds from small integers used elsewhere.
 
@@ -40,7 +40,7 @@ def write_mvtec_like(data_dir: Path) -> Path:
     """Write the category below a data folder atomically, unless it exists.
 
     Returns:
-        ``data_dir/mvtec_like/grained``; its bytes depend on the version of Pillow only.
+        ``data_dir/mvtec_like/grained``; its bytes depend only on the version of Pillow.
     """
     final = data_dir / DATASET / CATEGORY
     if final.is_dir():

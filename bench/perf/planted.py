@@ -1,10 +1,10 @@
 """Plant regressions in a scratch clone and let nights find them: ``python -m bench.perf.planted``.
 
-A night on the unchanged code makes the baseline. Each plant is a commit of its own, between two
-that only add a comment, and gets a night with a copy of that baseline. A change that alters nothing
-must run nothing and raise nothing. The table says which quantities alarmed, whether the expected
-one did, and with ``--bisect`` whether a bisection of its alarm finds the commit. Rows of a page
-that is there already stay, unless they are run again.
+A night on the unchanged code makes the baseline. Each planted change is its own commit, between two
+that only add a comment, and gets a night with a copy of that baseline. A change without effect must
+run nothing and raise no alarm. The table shows which quantities alarmed, whether the expected one
+did and, with ``--bisect``, whether bisecting its alarm finds the commit. Rows of an existing page
+are kept unless they are run again.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from bench.provenance.fingerprint import ROOT
 from bench.regression.ledger import Alarm, Ledger
 
 _START = "start"
-"""Tag of the unchanged code: a later session begins with it, not with the last plant."""
+"""Tag of the unchanged code, where later sessions start instead of at the last planted change."""
 
 _HEADERS = ("change", "cases run", "exit code", "alarms", "right", "bisected", "code")
 
 _DECOY = "models/components/base.py"
-"""A file of every model, in which the commits around a plant add a comment."""
+"""A file that every model uses; the commits around a planted change add a comment to it."""
 
 
 class Field:
@@ -36,8 +36,8 @@ class Field:
 
     Args:
         folder: Folder of the clone and the results.
-        options: Where weights and data are.
-        seeds: Replicates of each configuration.
+        options: Options that locate weights and data.
+        seeds: Number of replicates of each configuration.
     """
 
     def __init__(self, folder: Path, options: Sequence[str], seeds: int) -> None:
@@ -52,7 +52,7 @@ class Field:
         self._code = self._git("rev-parse", "--short", _START)
 
     def baseline(self, kinds: Iterable[str]) -> None:
-        """Make the baselines of some kinds of cases that are not there."""
+        """Make the missing baselines of some kinds of cases."""
         for kind in dict.fromkeys(kinds):
             results = self._folder / kind
             if not (results / "nightly").is_dir():
@@ -74,7 +74,7 @@ class Field:
         return rows
 
     def plant(self, plant: Plant, bisect: bool) -> list[str]:
-        """Commit a plant, run its night, and return its row of the table."""
+        """Commit a planted change, run its night, and return its row of the table."""
         planted = self._commit(plant)
         name = plant.title.replace(" ", "-").replace(":", "").replace(",", "")
         results = self._folder / name
@@ -92,7 +92,7 @@ class Field:
         return self._row(plant.title, plant.expected, code, said, alarms, found, begin)
 
     def _commit(self, plant: Plant) -> str:
-        """Commit a plant between two comments; return its hash."""
+        """Commit a planted change between two that add comments; return its hash."""
         self._git("reset", "-q", "--hard", _START)
         file, decoy = self._clone / plant.file, self._clone / _DECOY
         text = file.read_text()
@@ -153,11 +153,11 @@ class Field:
 
 
 def merged_page(page: str, rows: Sequence[Sequence[str]]) -> str:
-    """Return a page whose table has some rows anew, and its other rows and its text as they were.
+    """Return a page with some table rows replaced or added, and everything else unchanged.
 
     Args:
         page: The page; empty for a new one.
-        rows: Rows, the change first.
+        rows: Rows, each starting with the title of the change.
     """
     lines = page.splitlines() or ["# Planted regressions", ""]
     places = [place for place, line in enumerate(lines) if line.startswith("|")]

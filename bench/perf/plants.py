@@ -1,18 +1,18 @@
-"""Changes that `bench.perf.planted` plants, and the cases that show them."""
+"""Changes that `bench.perf.planted` plants, and the cases that reveal them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Cases that show a kind of change.
+    """Cases that reveal a kind of change.
 
     Attributes:
-        words: The selecting expression.
+        words: Expression that selects the cases.
         options: Further options of the session.
-        measured: Whether costs are measured, of one seed; otherwise there are several seeds.
-        seeds: Fewest seeds: a single configuration has no others to borrow its spread from.
-        nights: Nights that make the baseline: small losses of speed need several.
+        measured: Whether costs are measured, with one seed; otherwise there are several seeds.
+        seeds: Minimum number of seeds; a single configuration cannot borrow its spread from others.
+        nights: Number of nights in the baseline; detecting small losses of speed takes several.
     """
 
     words: str
@@ -45,14 +45,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Plant:
-    """A change of one file.
+    """A change to one file.
 
     Attributes:
-        title: What it is.
-        file: The file.
-        old: Text that is replaced.
-        new: Text in its place.
-        expected: Part of the name of the quantity that must alarm; empty if nothing may.
+        title: Short description.
+        file: Path of the file.
+        old: Text to replace.
+        new: Replacement text.
+        expected: Part of the name of the quantity that must alarm; empty if none may.
         cases: Key of `KINDS`.
     """
 

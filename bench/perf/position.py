@@ -1,7 +1,7 @@
-"""Compare a case's figures by its place in a session: ``python -m bench.perf.position``.
+"""Compare a case's figures by its position in a session: ``python -m bench.perf.position``.
 
-One session runs ten cases on `surface`; then its first and its last case run alone, each in a
-session of its own with empty caches. Memory, FLOPs and fit seconds must not depend on the place.
+One session runs ten cases on `surface`; then its first and last cases run alone, each in its own
+session with empty caches. Memory, FLOPs and fit seconds must not depend on the position.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def run(expression: str, images_seen: int, device: str) -> list[Record]:
-    """Return the records of a session with empty caches, in the order in which cases ran."""
+    """Return the records of a session with empty caches, in the order in which the cases ran."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pytest", "bench", "-q", "-p", "no:cacheprovider"]
         command += ["-k", expression, "--device", device, "--images-seen", str(images_seen)]
@@ -65,7 +65,7 @@ def run(expression: str, images_seen: int, device: str) -> list[Record]:
 def rows(
     together: Sequence[Mapping[str, Record]], alone: Sequence[Mapping[str, Record]]
 ) -> list[list[object]]:
-    """Return a row by case and figure: its medians in both places, and their ratio."""
+    """Return a row per case and figure: its medians in both positions and their ratio."""
     table: list[list[object]] = []
     for place, case in zip(("first", "last"), together[0], strict=True):
         for name in FIGURES:
@@ -81,7 +81,7 @@ def rows(
 
 
 def figure(record: Record, name: str) -> float | None:
-    """Return a measurement of a record, None where it has none."""
+    """Return a measurement of a record, or None if it is missing."""
     return record.measurements.get(name)
 
 

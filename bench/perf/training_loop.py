@@ -1,7 +1,8 @@
 """Time classifier training end to end: the harness's loop against a plain one.
 
-Run ``python -m bench.perf.training_loop --model resnet50 --data-dir DIR``. It trains a network on
-the same images (CIFAR-100 below DIR, otherwise random pixels), flipped and cropped, in alternation:
+Run ``python -m bench.perf.training_loop --model resnet50 --data-dir DIR``. It alternates between
+several ways to train a network on the same images (CIFAR-100 below DIR, otherwise random pixels),
+flipped and cropped:
 
 * ours: uint8 images resident on the device, augmented there in batches, channels_last, the default
   precision (bf16 autocast where available), fused optimizer,
@@ -9,11 +10,11 @@ the same images (CIFAR-100 below DIR, otherwise random pixels), flipped and crop
   and, with ``--compiled``, compiled,
 * plain: a DataLoader with workers over PIL-transformed items, contiguous float32, timm's model,
   Adam, cross-entropy,
-* the bare step on one batch resident on the device, computed as ours: the bound.
+* the bare step on one batch resident on the device, computed like ours: the upper bound.
 
 Each value is the median over rounds of ``--steps`` steps, loading included, after as many warm-up
-steps (ours) or three (the others). The plain loop's workers start before the clock and have a few
-batches ready, so choose enough steps.
+steps (ours) or three (the others). The plain loop's workers start before timing begins and prefetch
+a few batches, so choose enough steps.
 """
 
 import argparse
@@ -54,7 +55,7 @@ PLAIN = "plain loop, float32"
 WARM_UP = 3
 
 Timing = tuple[float, float]
-"""Seconds of all steps once warm, and extra seconds of the start: recording, compiling."""
+"""Seconds of all steps after warm-up, and extra seconds at the start, to record and compile."""
 
 
 class PilImages(Dataset[tuple[torch.Tensor, int]]):
@@ -97,7 +98,7 @@ def arrays(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
 def ours(
     model: str, train: LabeledSplit, protocol: Protocol, device: torch.device, choice: Choice
 ) -> Timing:
-    """Return seconds of the loop's second pass, and how much longer the first one took."""
+    """Return the seconds of the loop's second pass, and how much longer the first one took."""
     network = build_network(model, device)
     objective = ClassifierObjective(
         network, train, protocol, seed=0, device=device, compiling=choice
@@ -126,7 +127,7 @@ def ours(
 def plain(
     model: str, loader: DataLoader[tuple[torch.Tensor, int]], steps: int, device: torch.device
 ) -> Timing:
-    """Return seconds of the plain loop; its workers start before the clock and end with it."""
+    """Return the seconds of the plain loop; its workers start before timing begins."""
     sized: dict[str, Any] = {"img_size": SIZE} if MODELS[model].options["sized"] else {}
     network: nn.Module = timm.create_model(model, num_classes=CLASSES, **sized).to(device)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
@@ -152,7 +153,7 @@ def plain(
 def synthetic(
     model: str, protocol: Protocol, steps: int, device: torch.device, choice: Choice
 ) -> Timing:
-    """Return seconds of bare steps on one batch resident on the device: the bound."""
+    """Return the seconds of bare steps on one batch resident on the device: the lower bound."""
     network = build_network(model, device)
     images = torch.rand(protocol.recipe.batch_size, 3, SIZE, SIZE, device=device)
     images = images.contiguous(memory_format=torch.channels_last)

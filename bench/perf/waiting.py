@@ -1,7 +1,8 @@
-"""Time a training by how OpenMP's idle threads wait: ``python -m bench.perf.waiting``.
+"""Time training by how OpenMP's idle threads wait: ``python -m bench.perf.waiting``.
 
-Sessions with one case of ``rd_convnext`` on `surface` take turns, alone and next to one process
-that keeps a core busy. The numbers are seconds of training, without decoding and evaluation.
+Sessions with one case of ``rd_convnext`` on `surface` alternate between the wait policies, alone
+and next to one process that keeps a core busy. The numbers are seconds of training, without
+decoding and evaluation.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from bench.store import read_records
 ROOT = Path(__file__).resolve().parents[2]
 CASE = "rd_convnext-surface.woven-default-scratch-s0"
 WAYS = {
-    # A variable of another OpenMP library, which GNU's ignores: a session leaves a set one alone.
+    # GNU's OpenMP ignores this variable of another OpenMP library; a session keeps one that is set.
     "OpenMP's default": {"KMP_BLOCKTIME": "200"},
     "ours": {},
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def training_seconds(variables: dict[str, str], images_seen: int) -> float:
-    """Return the seconds that the case trains in a session with some environment variables."""
+    """Return the case's seconds of training in a session with the given environment variables."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pytest", "bench", "-q", "-p", "no:cacheprovider"]
         command += ["-k", CASE, "--device", "cpu", "--images-seen", str(images_seen)]

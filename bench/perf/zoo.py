@@ -1,11 +1,11 @@
-"""Time anomaly models against anomalib's, as whole processes that take turns.
+"""Time anomaly models against anomalib's, in whole processes that alternate.
 
 Run ``python -m bench.perf.zoo padim_resnet18 patchcore --peer-python PY``. In every round one
 session of ours starts from an empty cache and anomalib's engine runs in PY, both on the CPU:
 import, read 900×900 PNGs, fit, evaluate. ``--warm`` repeats our session on its cache. Neither side
 draws plots, and ours skips the speed measurements. ``all`` means every model that both sides have
-with a ResNet18 or without a backbone; of several models, one session of ours with all of them is
-timed, too.
+with a ResNet18 or without a backbone; with several models, one session of ours that runs all of
+them is timed too.
 """
 
 import argparse
@@ -43,7 +43,7 @@ _SMALL = [
     for name in PEER_MODELS
     if (MODELS[name].weights or "").partition(".")[0] in ("", "resnet18", "pdn_small")
 ]
-"""The models of ``all``."""
+"""The models that ``all`` selects."""
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
 
 
 def _weights(model: str, folder: Path | None) -> Path | None:
-    """Return the file of a model's weights; None where random ones are used."""
+    """Return the file of a model's weights; None for random weights."""
     entry = MODELS[model]
     if entry.weights is None or folder is None:
         return None

@@ -4,7 +4,7 @@ Run ``PY -I bench/perf/zoo_peer.py MODEL CATEGORY`` with an interpreter PY that 
 script imports nothing from this project; its last line of output is JSON. Only the model, the data
 and the budget are set; workers, evaluator, thresholds and checkpoints are anomalib's defaults.
 EfficientAD's teacher is random, and its penalty images and DRAEM's textures are the category's own
-training images: the files that anomalib would download cost as much.
+training images, which take as long to process as the files that anomalib would download.
 """
 
 import argparse
@@ -54,7 +54,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "supersimplenet_resnet18": ("Supersimplenet", _RESNET18),
     "uninet": ("UniNet", {}),
 }
-"""anomalib's class and the arguments that match our configuration, by our name of the model."""
+"""anomalib's class and the arguments that match our configuration, by our name for the model."""
 
 ONE_BY_ONE = ("efficientad_small", "efficientad_medium")
 """Models that anomalib trains one image at a time, as their paper does."""
@@ -75,7 +75,7 @@ def main() -> None:
     imported_at = time.time()
     with tempfile.TemporaryDirectory() as folder:
         measured = _run(anomalib, options, folder)
-    print()  # a progress bar may have left its line open
+    print()  # a progress bar may have left its line unfinished
     if options.single_images:
         print(measured["single_image_ms"])
         return
@@ -117,7 +117,7 @@ def _imports(names: list[str]) -> dict[str, Any]:
 
 
 def _give_backbone(weights: Path | None) -> None:
-    """Make timm load the given weights, or none, where pretrained ones are requested: no network.
+    """Make timm load the given weights, or none, instead of downloading pretrained ones.
 
     STFPM's student requests no pretrained weights and stays random.
     """
@@ -145,7 +145,7 @@ def _need_no_downloads(models: Any, weights: Path | None) -> None:
     def get_state_dict(self: Any, *_: Any, **__: Any) -> Any:
         name = type(self).__name__.removesuffix("_Weights").lower()
         state = torchvision.models.get_model(name, weights=None).state_dict()
-        if weights is not None:  # perhaps without the last layers, which these models do not read
+        if weights is not None:  # perhaps without the last layers, which these models do not use
             state.update(torch.load(weights, map_location="cpu", weights_only=True))
         return state
 
@@ -210,9 +210,9 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
 
 
 def _single_image_ms(model: Any, files: list[Path]) -> float:
-    """Return the median milliseconds from a file to its score and map, five times over the files.
+    """Return the median milliseconds from a file to its score and map, over five passes.
 
-    That is the peer's own inference in torch: read the image, pre-process, predict, post-process.
+    This is the peer's own inference in torch: read the image, pre-process, predict, post-process.
     """
     torch: Any = importlib.import_module("torch")
     read_image = importlib.import_module("anomalib.data.utils").read_image
@@ -243,7 +243,7 @@ def _collector() -> Any:
 
 
 def _aupro(metrics: Any, batches: list[Any]) -> float | None:
-    """Return the peer's AUPRO, which its default evaluation omits; not part of any time."""
+    """Return the peer's AUPRO, which its default evaluation omits; it is not timed."""
     if any(tensor is None for batch in batches for tensor in batch):
         return None
     types: Any = importlib.import_module("types")

@@ -38,8 +38,8 @@ class Task:
         weights: File of the backbone's weights; None for random weights.
         precision: Precision of our training; the peer trains in float32.
         batch: Batch size of the peer; ours comes from the recipe.
-        timeout_s: Limit of one process in seconds.
-        images_seen: Images that both sides train on; None for all, once.
+        timeout_s: Time limit of one process in seconds.
+        images_seen: Number of images that both sides train on; None for one pass over all.
     """
 
     model: str
@@ -98,7 +98,7 @@ def run_ours_together(tasks: Sequence[Task], folder: Path) -> float | None:
 
 
 def _session(tasks: Sequence[Task], folder: Path) -> list[str]:
-    """Return the command of a session; all tasks have the same data, weights and limits."""
+    """Return the command of a session; all tasks share the same data, weights and limits."""
     task = tasks[0]
     command = [sys.executable, "-m", "pytest", "bench", "-q"]
     command += ["-k", " or ".join(each.case.id for each in tasks)]
@@ -133,7 +133,7 @@ def run_peer(task: Task, python: Path) -> Run:
 def timed(command: Sequence[str], timeout_s: float) -> tuple[float | None, str]:
     """Return wall seconds and output of a process; None if it was killed at its time limit.
 
-    Its children are killed with it.
+    Its child processes are killed with it.
 
     Raises:
         ProcessFailedError: The process ended with an error.

@@ -94,7 +94,7 @@ def _seconds(runs: Sequence[Run]) -> str:
 
 
 def _ratio(peer: Sequence[Run], ours: Sequence[Run]) -> str:
-    """Return how many times as fast ours is, a lower bound if the peer was stopped."""
+    """Return how many times as fast ours is; a lower bound if the peer was stopped."""
     ours_s, peer_s = _median(ours), _median(peer)
     if ours_s is None or not peer:
         return EMPTY

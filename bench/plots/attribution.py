@@ -73,7 +73,7 @@ def plot_attributions(images: Sequence[AttributedImage], path: Path, title: str)
         _MARGIN / width,
         1 - 0.28 / total,
         "Right of each image: largest |gradient| of the true class's logit over colors, smoothed, "
-        "its square root. Worst errors, then surest hits.",
+        "its square root. Worst errors, then most confident hits.",
         va="top",
         fontsize=9,
         color=INK,
@@ -85,7 +85,7 @@ def _caption(panel: "Axes", item: AttributedImage) -> None:
     correct = item.true == item.predicted
     confidence = f"{100 * item.confidence:.0f} % sure"
     if not correct:
-        confidence = f"taken for {shortened(item.predicted)}, {confidence}"
+        confidence = f"predicted {shortened(item.predicted)}, {confidence}"
     panel.annotate(
         f"{shortened(item.true)}\n{confidence}",
         (0, 1),

@@ -45,7 +45,7 @@ def plot_errors(
         count: Maximum number of images to draw.
         rule: How the threshold was chosen, written in the plot.
         about: What kind of run it was, written in the plot.
-        scale: Start and middle of the color scale, of `normal_scale`; None to take these images'.
+        scale: Start and middle of the color scale, from `normal_scale`; None uses these images'.
 
     Raises:
         OSError: The file could not be written.

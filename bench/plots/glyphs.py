@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = "DejaVu Sans"
 
-# matplotlib's own font of boxes, which has a glyph for every character and draws none.
+# matplotlib's own font of boxes, which has a box for every character and draws none of them.
 _BOXES = "Last Resort"
 
 INSTALL = "apt-get install fonts-noto-cjk (Debian), or any font that has them"
@@ -73,8 +73,8 @@ def drawable(text: str) -> tuple[str, str | None]:
 
 @cache
 def _say_what_to_install() -> None:
-    """Log once a session that letters are spelled out, and what draws them."""
-    _log.warning("No installed font has some letters of plots, which are spelled out: %s", INSTALL)
+    """Log once per session that letters are spelled out, and what to install to draw them."""
+    _log.warning("No installed font has some characters of plots, now spelled out: %s", INSTALL)
 
 
 @cache

@@ -38,7 +38,7 @@ def training_curves(record: Record, path: Path) -> Path:
     if not record.curve or not record.epochs:
         raise ValueError(
             f"The record of {record.key.id} lacks a training loss or top-1 by epoch, so there are "
-            "no curves to draw. Ask for this picture only where both are there."
+            "no curves to draw. Ask for this picture only where both exist."
         )
     figure = new_figure(6.4, 5.0)
     above, below = figure.subplots(2, 1, sharex=True)

@@ -18,7 +18,7 @@ _MIN_HELD_OUT = 19
 
 
 class RuleError(ValueError):
-    """A checkpoint has no such head, category or threshold; the message says which it has."""
+    """A checkpoint lacks a head, category or threshold; the message says which it has."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Sensitivity:
 
     Attributes:
         quantile: Share of normal images that pass, such as 0.99.
-        margin: Factor on the distance between median and quantile: 1.2 alarms less often.
+        margin: Factor on the distance between median and quantile: 1.2 raises fewer alarms.
     """
 
     quantile: float
@@ -111,12 +111,12 @@ def choose_rule(
         RuleError: The checkpoint has no such threshold, or no held-out images for a quantile.
     """
     pixels = own.thresholds.get("pixel_calibrated_p95")
-    if pixels is None and own.peaks:  # no masks, so that the case measured no pixels
+    if pixels is None and own.peaks:  # no masks, so the case measured no pixels
         pixels = Sensitivity(0.95).of(own.peaks)
     if sensitivity is not None:
         if not own.scores:
             raise RuleError(
-                "--sensitivity wants scores of held-out normal images, and the checkpoint has "
+                "--sensitivity needs scores of held-out normal images, but the checkpoint has "
                 "none: its case held none out. Give --threshold with a number instead."
             )
         level = f"{sensitivity.quantile:g} quantile of {len(own.scores)} held-out normal images"
@@ -152,7 +152,7 @@ def choose_rule(
 
 
 def score01(own: Calibration, score: float) -> float | None:
-    """Return the share of held-out normal images that score below; None where none are held out.
+    """Return the share of held-out normal images that score below; None without such images.
 
     >>> score01(Calibration(scores=(1.0, 2.0, 2.0, 3.0)), 2.0)
     0.25

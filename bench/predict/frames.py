@@ -1,4 +1,4 @@
-"""Image files that come one after the other through a pipe, such as ``ffmpeg -f image2pipe``."""
+"""Image files that arrive one after another through a pipe, such as ``ffmpeg -f image2pipe``."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -18,7 +18,7 @@ class _Incomplete(Exception):
 
 
 def is_image_data(start: bytes) -> bool:
-    r"""Return whether first bytes are those of a PNG, JPEG or BMP file.
+    r"""Return whether the first bytes are those of a PNG, JPEG or BMP file.
 
     >>> is_image_data(b"\xff\xd8\xff\xe0"), is_image_data(b"a/b.png")
     (True, False)
@@ -30,7 +30,7 @@ def is_image_data(start: bytes) -> bool:
 def split_frames(start: bytes, stream: BinaryIO) -> Iterator[bytes]:
     """Yield the contents of image files that follow each other without a gap.
 
-    What is damaged is yielded up to where the next file begins; at most one file is in memory.
+    A damaged file is yielded up to where the next one begins; at most one file is in memory.
 
     Args:
         start: Bytes that were read already.
@@ -94,7 +94,7 @@ def _end_of_jpeg(buffer: bytearray) -> int:
             return _next_start(buffer)
         if marker[1] == _END_OF_IMAGE:
             return place + 2
-        if marker[1] == 0xFF:  # filling
+        if marker[1] == 0xFF:  # fill byte
             place += 1
         elif marker[1] in _STANDALONE:
             place += 2

@@ -25,8 +25,8 @@ RGB = npt.NDArray[np.uint8]
 class Pictures:
     """Draws maps in colors that the checkpoint fixes, so that pictures can be compared.
 
-    Dark is the median pixel of normal images; the middle of the scale, up to which 95 % of normal
-    images peak. Colors follow the square root, so that faint traces are seen.
+    The dark end is the median pixel of normal images; the middle is the value below which 95 % of
+    normal images peak. Colors follow the square root, so that faint traces are visible.
 
     Attributes:
         folder: Folder of the pictures.
@@ -108,7 +108,7 @@ def _palette() -> RGB:
 
 
 def _outline(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the border of regions, as wide as can be seen at the image's size."""
+    """Return the border of regions, wide enough to be visible at the image's size."""
     from scipy import ndimage
 
     width = max(1, round(min(inside.shape) / 200))

@@ -25,7 +25,7 @@ from models.components.base import AnomalyModel, Classifier
 from models.components.checkpoints import load_tensors
 
 BATCH = 32
-"""Images per batch unless asked otherwise: as in training's own evaluation, to the bit."""
+"""Images per batch by default, as in the evaluation after training: results are bit-identical."""
 
 
 class Predictor:
@@ -51,7 +51,7 @@ class Predictor:
         Args:
             images: ``(N, 3, H, W)`` uint8 RGB, as the checkpoint's preprocessing makes them, or
                 image files. All of their maps are held in memory.
-            batch_size: Number of images per batch. A score depends on it to rounding only.
+            batch_size: Number of images per batch. A score depends on it only by rounding.
 
         Raises:
             DatasetError: A file cannot be read or is damaged.
@@ -77,7 +77,7 @@ class Predictor:
 
         Raises:
             DatasetError: A file cannot be read or is damaged.
-            TypeError: The model is no classifier.
+            TypeError: The model is not a classifier.
         """
         if not isinstance(self.model, Classifier):
             raise TypeError(f"{self.metadata.model} is an anomaly model: use predict().")
@@ -88,7 +88,7 @@ class Predictor:
         return torch.cat(logits).softmax(1).cpu()
 
     def score(self, pixels: UInt8) -> BatchScores:
-        """Return what the model says about a batch of images ``(B, H, W, 3)``.
+        """Return the model's predictions for a batch of images ``(B, H, W, 3)``.
 
         An image whose score or map is not a number has the score NaN.
         """
@@ -121,7 +121,7 @@ class Predictor:
 
 
 def _tiles(own: Preprocessing) -> Tiles | None:
-    """Return how frames are cut into what the model takes; None where they are not."""
+    """Return the tiles that frames are cut into; None where they are not cut."""
     if own.tiles is None:
         return None
     rows, columns = own.tiles
@@ -145,7 +145,7 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Predictor:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        CheckpointError: The file is no checkpoint, is damaged, or does not fit this version's
+        CheckpointError: The file is not a checkpoint, is damaged, or does not fit this version's
             model.
         DeviceError: There is no such device.
     """
@@ -155,7 +155,7 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Predictor:
         model = _build(checkpoint)
     except CheckpointError as error:
         raise CheckpointError(f"The checkpoint {path} cannot be used: {error}") from None
-    except Exception as error:  # options and tensors of another version's model raise anything
+    except Exception as error:  # options and tensors of another version's model raise any exception
         line = (str(error).splitlines() or [""])[0]
         raise CheckpointError(
             f"The checkpoint {path} does not fit this version's {checkpoint.metadata.model}: "
@@ -172,8 +172,8 @@ def _build(checkpoint: Checkpoint) -> AnomalyModel | Classifier:
         close = near_names(metadata.model, MODELS)
         raise CheckpointError(
             f"its model '{metadata.model}' is not in the catalog"
-            f"{f' (there is {close[0]})' if close else ''}. If a plugin brings it, name it before "
-            "the command: python -m bench --plugin FILE.py predict …"
+            f"{f' (there is {close[0]})' if close else ''}. If a plugin registers it, name it "
+            "before the command: python -m bench --plugin FILE.py predict …"
         )
     entry = MODELS[metadata.model]
     if entry.task != metadata.task:
@@ -186,7 +186,7 @@ def _build(checkpoint: Checkpoint) -> AnomalyModel | Classifier:
     frozen = {name: part for name, part in frozen.items() if part is not None}
     if frozen.keys() != checkpoint.frozen.keys():
         raise CheckpointError(
-            f"it has the pretrained parts {sorted(checkpoint.frozen)}, where its model has "
+            f"it has the pretrained parts {sorted(checkpoint.frozen)}, but its model has "
             f"{sorted(frozen)}."
         )
     for name, part in frozen.items():

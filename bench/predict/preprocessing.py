@@ -36,7 +36,7 @@ def decode(data: bytes, path: Path, own: Preprocessing) -> Decoded:
         own: The checkpoint's preprocessing.
 
     Raises:
-        DatasetError: The contents are damaged or no image.
+        DatasetError: The contents are damaged or not an image.
     """
     image = to_rgb(data, path, own.bits)
     top, left, height, width = seen(own)
@@ -57,7 +57,7 @@ def over_whole_image(values: Floats, own: Preprocessing, size: tuple[int, int]) 
     top, left, height, width = seen(own)
     window = _frame(own).window(*size)
     whole = np.full((window.height, window.width), values.min(), np.float32)
-    y, x = top - window.top, left - window.left  # of what the model sees, in the whole
+    y, x = top - window.top, left - window.left  # of the part that the model sees, within the whole
     rows = slice(max(y, 0), min(y + height, window.height))
     columns = slice(max(x, 0), min(x + width, window.width))
     whole[rows, columns] = values[

@@ -21,7 +21,7 @@ _QUEUED = 8
 def named_frames(source: str) -> Iterator[Frame]:
     """Yield the images of a file, a folder and the folders in it, or a pattern such as ``*.png``.
 
-    A file that was named is yielded whether it can be read or not.
+    A file given by name is yielded whether it can be read or not.
 
     Raises:
         DatasetError: A folder or a pattern has no image.
@@ -34,7 +34,7 @@ def named_frames(source: str) -> Iterator[Frame]:
             yield Frame(str(file), file, place=str(file.relative_to(path).with_suffix("")))
         if not found:
             raise DatasetError(
-                f"The folder {path} and the folders in it hold no image: wanted files such as "
+                f"The folder {path} and its subfolders contain no image: wanted files such as "
                 "*.png or *.jpg. Name another folder."
             )
     elif glob.has_magic(source) and not path.exists():
@@ -57,14 +57,14 @@ def file_frame(path: Path) -> Frame:
 def watched_frames(
     folder: Path, idle_seconds: float | None, now: Callable[[], float] = time.monotonic
 ) -> Iterator[Frame | None]:
-    """Yield the images of a folder, and then those that are put into it, until interrupted.
+    """Yield the images of a folder, and then those that are added to it, until interrupted.
 
-    A file is taken once its size and time stay the same for a fifth of a second, so that one being
-    written is left alone, and again when it has changed. After every look, None.
+    A file is yielded once its size and time stay the same for a fifth of a second, so that files
+    being written are left alone, and again when it has changed. None is yielded after every scan.
 
     Args:
         folder: Folder to watch.
-        idle_seconds: Stop when nothing came for so long; None never stops.
+        idle_seconds: Stop after this time without a new image; None never stops.
         now: Clock.
 
     Raises:
@@ -88,9 +88,9 @@ def watched_frames(
 
 
 def piped_frames(stream: BinaryIO) -> Iterator[Frame | None]:
-    """Yield the images of standard input: paths, one a line, or image files one after another.
+    """Yield the images of standard input: paths, one per line, or image files one after another.
 
-    Which of the two it is, the first bytes say. A None comes whenever nothing waits to be read.
+    The first bytes tell which of the two it is. None is yielded whenever nothing waits to be read.
     """
     waiting: queue.Queue[Frame | None] = queue.Queue(_QUEUED)
     failures: list[BaseException] = []
@@ -99,7 +99,7 @@ def piped_frames(stream: BinaryIO) -> Iterator[Frame | None]:
         try:
             for frame in _read_pipe(stream):
                 waiting.put(frame)
-        except BaseException as error:  # it belongs to who reads the frames
+        except BaseException as error:  # raised where the frames are read
             failures.append(error)
         waiting.put(None)
 
@@ -155,6 +155,6 @@ def _states(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
         if is_image(name):
             try:
                 stat = (folder / name).stat()
-            except OSError:  # taken away meanwhile
+            except OSError:  # removed in the meantime
                 continue
             yield name, (stat.st_size, stat.st_mtime_ns)

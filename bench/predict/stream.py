@@ -39,7 +39,7 @@ class Frame:
 
 @dataclass
 class Scored:
-    """What a model says about an image.
+    """A model's prediction for an image.
 
     Attributes:
         frame: The image.
@@ -79,7 +79,7 @@ class Scorer(Protocol):
         """Description of the model."""
 
     def score(self, pixels: UInt8) -> BatchScores:
-        """Return what the model says about images ``(B, H, W, 3)``; NaN where it fails."""
+        """Return the model's predictions for images ``(B, H, W, 3)``; NaN where it fails."""
 
 
 @dataclass
@@ -91,7 +91,7 @@ class _Pending:
 def predict_stream(
     scorer: Scorer, frames: Iterable[Frame | None], batch_size: int, *, keep_data: bool = False
 ) -> Iterator[Scored]:
-    """Yield predictions in the order of the images; one that cannot be read has its error.
+    """Yield predictions in the order of the images; for one that cannot be read, its error.
 
     At most two batches are in memory: one is decoded by threads while the other is predicted.
 
@@ -129,7 +129,7 @@ def _decoded(
 
 
 def _predicted(scorer: Scorer, pending: "deque[_Pending]", batch_size: int) -> Iterator[Scored]:
-    """Take a batch, predict what could be decoded of it, and yield all of it in order."""
+    """Take a batch, predict the images that could be decoded, and yield all in order."""
     batch = [pending.popleft() for _ in range(min(batch_size, len(pending)))]
     results = [Scored(each.frame) for each in batch]
     rows: list[Scored] = []

@@ -1,1 +1,1 @@
-"""What made a result: its code, commit and machine, and whether a record still stands for them."""
+"""What produced a result: code, commit and machine; and whether a record still matches them."""

@@ -1,7 +1,7 @@
 """The code that decides a case's numbers: its model, data, augmentation, metrics and the harness.
 
-Catalogs are data: adding a model to one changes no other model's case. Of their entries, the values
-that bear on the case count.
+Catalogs are data: adding a model to one changes no other model's case. Of their entries, only the
+values that affect the case count.
 """
 
 from dataclasses import fields
@@ -21,7 +21,7 @@ _HARNESS = ("bench.run.case",)
 _WITHOUT = (
     *("models.catalog", "datasets_lib.catalog", "datasets_lib.augment.catalog"),
     *("bench.metrics.catalog", "bench.studies"),
-    # They carry or draw numbers, and change none.
+    # They carry or plot numbers, and change none.
     *("bench.plots", "bench.run.classification_plots", "bench.settings", "bench.record"),
     *("bench.checkpoint", "bench.run.saved_model"),
     "bench.provenance",

@@ -1,4 +1,4 @@
-"""Whether a finished record still stands for what would run now, and why not."""
+"""Whether a finished record is still valid for what would run now, and if not, why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _ASKED = {"measurements": "measurements", "pictures": "pictures", "models": "sav
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a record must match to stand for a case.
+    """What a record must match to be valid for a case.
 
     Attributes:
         code: Fingerprint of the case's code.
@@ -37,7 +37,7 @@ class Wanted:
 
 
 def why_stale(record: Record, wanted: Wanted, files: Mapping[str, str] | None = None) -> str | None:
-    """Return why a finished record does not stand for a case, as clauses; None if it does.
+    """Return why a finished record is not valid for a case, as clauses; None if it is.
 
     Args:
         record: A finished record of the case's key.

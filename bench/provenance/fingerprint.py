@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = frozenset({"bench", "models", "datasets_lib"})
 
 _LAYOUT_ALONE = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
-"""Fields of the syntax tree that differ between ways of writing the same."""
+"""Fields of the syntax tree that differ between ways of writing the same code."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def fingerprint(
     Args:
         modules: Dotted names, such as ``models.padim``.
         values: Data that belong to them; its ``repr`` must be the same in every process.
-        without: Packages and modules that are left out along with what they alone import.
+        without: Packages and modules that are left out, along with what only they import.
     """
     files = _files_of(frozenset(modules), tuple(without))
     value_hash = _sha256(repr(values))
@@ -192,7 +192,7 @@ def _imported_modules(names: frozenset[str], own: frozenset[str]) -> frozenset[s
 
 @cache
 def _source_file(module: str) -> Path | None:
-    """Return the file of a module; None if it has none, as names within modules."""
+    """Return the file of a module; None if it has none, like names within modules."""
     top, *rest = module.split(".")
     folder = ROOT if top in PACKAGES else _folder_of(top)
     if folder is None:

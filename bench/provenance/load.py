@@ -1,4 +1,4 @@
-"""Whether other processes, or other virtual machines, took the processors while a case ran."""
+"""Whether other processes or other virtual machines used the processors while a case ran."""
 
 import os
 import time
@@ -10,14 +10,14 @@ from bench.environment import usable_cores
 _STAT = Path("/proc/stat")
 _IDLE, _IOWAIT, _STEAL = 3, 4, 7  # columns after the name; guests' time is part of user's
 
-# Daemons of an idle machine take 1 to 5 % of a core, a busy thread nearly all of one.
+# Daemons of an idle machine use 1 to 5 % of a core, a busy thread nearly all of one.
 _OTHERS_CORES = 0.15
 _STOLEN_SHARE = 0.02
 
 
 @dataclass(frozen=True)
 class Load:
-    """What others took of the processors that this process may use.
+    """How much others used the processors that this process may use.
 
     Attributes:
         others: Processors that other processes used on average.
@@ -36,7 +36,7 @@ class Load:
 
 
 class LoadMeter:
-    """Measures the load from its creation on; knows nothing on systems without ``/proc/stat``."""
+    """Measures the load since its creation; unavailable on systems without ``/proc/stat``."""
 
     def __init__(self) -> None:
         self._begin = time.monotonic()
@@ -76,6 +76,6 @@ def _ticks() -> tuple[float, float] | None:
 
 
 def _own_seconds() -> float:
-    """Return the processor time of this process and of its children that ended."""
+    """Return the processor time of this process and of its children that have ended."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

@@ -1,1 +1,1 @@
-"""Regressions of quality, speed and memory: found the same night, or said to be undetectable."""
+"""Detect regressions in quality, speed and memory overnight, or report what is undetectable."""

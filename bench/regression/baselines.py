@@ -1,7 +1,7 @@
 """Named baselines: append-only files of runs that later runs are compared with.
 
 A baseline is ``results/baselines/nightly/NAME.jsonl``, committed with the project. A line is a run,
-or an acceptance, with which the history of a configuration starts again.
+or an acceptance, which restarts the history of a configuration.
 """
 
 import json
@@ -16,7 +16,7 @@ from bench.record import Record
 from bench.regression.series import Series, series_of, values_of
 
 STANDING = frozenset({"first", "ok", "env-shift", "underpowered", "changed"})
-"""Outcomes of runs that the next run is compared with."""
+"""Outcomes of runs that later runs are compared with."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,19 @@ class Run:
     Attributes:
         series: Its conditions.
         replicate: Index of its seed.
-        values: Watched numbers by quantity.
-        commit: Commit of its code; None where unknown.
+        values: Watched values by quantity.
+        commit: Commit of its code; None if unknown.
         dirty: Whether the code differed from the commit.
         code: Hash of the code that the case depends on.
         recipe: Hash of the resolved recipe.
         protocol: The recipe's constants, to name what changed.
-        finished: End in UTC, ISO 8601.
+        finished: End time in UTC, ISO 8601.
         images: Number of test images.
         drift: Sum of the drift net by quantity, after this run.
-        disturbed: Whether others used the machine, so that its speeds mean less.
-        outcome: What the comparison said: ``first`` without anything to compare with.
+        disturbed: Whether others used the machine, which makes its speeds less reliable.
+        outcome: Outcome of the comparison; ``first`` if there was nothing to compare with.
         night: Name of the night that ran it; empty for a session.
-        scores: Path of the scores of its test images below the results folder; empty without.
+        scores: Path of its per-image test scores below the results folder; empty if not stored.
     """
 
     series: Series
@@ -65,13 +65,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Where a configuration's history starts again, and why.
+    """A point at which a configuration's history restarts, with the reason.
 
     Attributes:
         configuration: Case id without its replicate.
-        reason: Why its numbers are accepted as they are.
+        reason: Why its values are accepted as they are.
         commit: Commit at which it was accepted.
-        accepted: When, in UTC, ISO 8601.
+        accepted: Time in UTC, ISO 8601.
     """
 
     configuration: str
@@ -107,7 +107,7 @@ class Baselines:
         return [entry for entry in self._entries if isinstance(entry, Acceptance)]
 
     def segment(self, configuration: str) -> list[Run]:
-        """Return the runs of a configuration since it was last accepted, of any conditions."""
+        """Return a configuration's runs since its last acceptance, under any conditions."""
         runs: list[Run] = []
         for entry in self._entries:
             if isinstance(entry, Acceptance):
@@ -118,7 +118,7 @@ class Baselines:
         return runs
 
     def window(self, series: Series) -> list[Run]:
-        """Return the runs that a new one is compared with: of its segment and conditions."""
+        """Return the runs to compare a new one with: those of its segment and conditions."""
         return [
             run
             for run in self.segment(series.configuration)
@@ -126,7 +126,7 @@ class Baselines:
         ]
 
     def why_none(self, series: Series) -> str:
-        """Return why a series has no window, as a clause."""
+        """Return a clause that says why a series has no window."""
         runs = self.segment(series.configuration)
         if not runs:
             accepted = [a for a in self.acceptances if a.configuration == series.configuration]
@@ -148,7 +148,7 @@ class Baselines:
         return f"its baseline has {'; '.join(parts)}: that is another history"
 
     def add(self, runs: Iterable[Run]) -> None:
-        """Append runs; one that is there already, by case, night and time, is not doubled."""
+        """Append runs, except those already present with the same case, night and time."""
         present = {_identity(run) for run in self.runs}
         for run in runs:
             if _identity(run) not in present:
@@ -183,12 +183,12 @@ def run_of(record: Record, night: str = "", outcome: str = "first") -> Run:
 
 
 def changed_constants(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the constants of two recipes that differ.
+    """Return the constants that differ between two recipes.
 
     >>> changed_constants({"lr": 0.4, "epochs": 5}, {"lr": 4.0, "epochs": 5, "source": "a paper"})
     ['lr 0.4 → 4.0']
     """
-    plain = [json.loads(json.dumps(recipe)) for recipe in (before, now)]  # a tuple is a list
+    plain = [json.loads(json.dumps(recipe)) for recipe in (before, now)]  # tuples become lists
     return [
         f"{name} {plain[0].get(name)} → {plain[1].get(name)}"
         for name in sorted(plain[0].keys() | plain[1].keys())
@@ -207,7 +207,7 @@ def _plain(run: Run) -> dict[str, Any]:
 
 
 def _parsed(line: dict[str, Any]) -> Run | Acceptance | None:
-    """Return the entry of a line; None for one that a later version wrote."""
+    """Return the entry of a line; None if a later version wrote it."""
     try:
         if "run" in line:
             fields = dict(line["run"])

@@ -4,13 +4,15 @@ Unknown are the first commit at the lower level, both levels and the spread of r
 both ends, and every run between them, say something of each. The posterior of the commit starts
 from a prior that is nearly zero for commits that touch no file of the case, and integrates over the
 others: flat levels, and 1/σ or what is known of σ, which gives Student-t likelihoods in closed
-form. The next commit to run is the one whose result is expected to leave the least entropy.
+form. A run that repeats an end's run of the same seed exactly needs no statistics: nothing between
+the two changed what it computes. The next commit to run is the one whose result is expected to
+leave the least entropy.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -20,7 +22,7 @@ from bench.regression.measures import Array
 CONFIDENCE = 0.97
 """Posterior of a commit, or of commits that cannot be told apart, at which the search ends."""
 
-LEVEL_RUNS = 3
+LEVEL_RUNS = 4
 """Runs of either end before a search."""
 
 MAX_RUNS = 24
@@ -29,10 +31,15 @@ MAX_RUNS = 24
 UNTOUCHED = 0.01
 """Prior of all commits together that touch no file of the case, where others do."""
 
+_CHANCE_REPEAT = 1e-3  # that a run repeats one end and is at the level of the other
 _GRID = 201  # values of a run over which its information is summed
-_LEAST_SHARE = 20.0  # the drop is at most so many deviations, however equal the runs
+_LEAST_SHARE = 20.0  # largest drop in deviations, however equal the runs are
 _SURE = 20.0  # degrees of freedom of the deviation of runs that are known to be equal
 _TAIL = 1e-4  # chance of a value beyond either end of that grid
+
+
+End = Literal["good", "bad", ""]
+"""The end whose run of the same seed a run repeats exactly; empty for neither."""
 
 
 class BisectionError(ValueError):
@@ -49,7 +56,8 @@ class Bisection:
         good: Runs of the commit before the candidates, on the scale of the tests; higher is better.
         bad: Runs of the last candidate.
         fixed: Whether runs of a commit are equal but for rounding.
-        runs: Commit and value of every run, on the scale of the tests.
+        runs: Commit of every run between the ends, its value on the scale of the tests, and the end
+            that it repeats.
         skipped: Commits that cannot be run, such as ones that do not build.
     """
 
@@ -58,7 +66,7 @@ class Bisection:
     good: list[float]
     bad: list[float]
     fixed: bool = False
-    runs: list[tuple[str, float]] = field(default_factory=list)
+    runs: list[tuple[str, float, End]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -102,15 +110,16 @@ class Bisection:
         gains = self._information(below)
         return self.commits[places[int(np.argmax(gains))]]
 
-    def add(self, commit: str, value: float) -> None:
+    def add(self, commit: str, value: float, repeats: End = "") -> None:
         """Add a run.
 
         Args:
             commit: The commit that ran, one of ``commits``.
             value: Its value on the scale of the tests.
+            repeats: The end whose run of the same seed it repeats exactly.
         """
         self._known(commit)
-        self.runs.append((commit, float(value)))
+        self.runs.append((commit, float(value), repeats))
 
     def skip(self, commit: str) -> None:
         """Leave out a commit that cannot be run."""
@@ -131,7 +140,7 @@ class Bisection:
         """
         try:
             state: dict[str, Any] = json.loads(text)
-            runs = [(str(commit), float(value)) for commit, value in state.pop("runs")]
+            runs = [(str(commit), float(value), end) for commit, value, end in state.pop("runs")]
             return cls(**state, runs=runs)
         except BisectionError:
             raise
@@ -171,9 +180,11 @@ class Bisection:
         """Return what all runs say if each commit in turn is the first bad one."""
         index = {commit: place for place, commit in enumerate(self.commits)}
         last = len(self.commits) - 1
-        between = [index[commit] for commit, _ in self.runs]
-        places = np.array([-1] * len(self.good) + [last] * len(self.bad) + between)
-        values = np.array([*self.good, *self.bad, *(value for _, value in self.runs)])
+        # A repeated run is an end's run once more: of levels and spread it says nothing new.
+        between = [(index[commit], value) for commit, value, end in self.runs if not end]
+        ends = [-1] * len(self.good) + [last] * len(self.bad)
+        places = np.array([*ends, *(place for place, _ in between)])
+        values = np.array([*self.good, *self.bad, *(value for _, value in between)])
         # A run at or after the change is at the bad level.
         fallen = places >= np.arange(last + 1)[:, None]
         drop = np.mean(self.good) - np.mean(self.bad)
@@ -190,7 +201,16 @@ class Bisection:
         # Only a drop is searched for: the other half of the levels' plane is left out.
         error = deviation * np.sqrt(1 / counts[0] + 1 / counts[1])
         logs += np.log(np.maximum(stdtr(degrees, (levels[0] - levels[1]) / error), _TAIL))
-        return _Fit(levels[0], levels[1], deviation, degrees, logs)
+        return _Fit(levels[0], levels[1], deviation, degrees, logs + self._repeats(index))
+
+    def _repeats(self, index: Mapping[str, int]) -> Array:
+        """Return the log-likelihood of repeated runs if each commit is the first bad one."""
+        logs = np.zeros(len(index))
+        for commit, _, end in self.runs:
+            if end:
+                at_bad = np.arange(len(index)) <= index[commit]
+                logs[at_bad != (end == "bad")] += np.log(_CHANCE_REPEAT)
+        return logs
 
     def _information(self, below: Array) -> Array:
         """Return bits that a run tells of which of its two levels it has.

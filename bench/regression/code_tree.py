@@ -25,9 +25,9 @@ class CodeTree:
 
     Attributes:
         folder: Folder of the packages.
-        commit: Commit that it is at; None for the current folder.
+        commit: Commit of the code; None for the current folder.
         python: Interpreter.
-        environment: ``own`` for one made from its own requirements, else ``shared``.
+        environment: ``own`` if made from the tree's own requirements, else ``shared``.
     """
 
     folder: Path
@@ -37,10 +37,10 @@ class CodeTree:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Return what git prints.
+    """Return the output of a git command.
 
     Raises:
-        CodeTreeError: There is no git, no repository, or git refuses.
+        CodeTreeError: There is no git or no repository, or the command fails.
     """
     try:
         done = subprocess.run(
@@ -69,7 +69,7 @@ def is_repository(root: Path = ROOT) -> bool:
 
 
 def why_unreachable(commit: str | None, dirty: bool | None, root: Path = ROOT) -> str | None:
-    """Return why a baseline's commit cannot be run again, as a clause; None if it can."""
+    """Return a clause that says why a baseline's commit cannot be run again; None if it can."""
     if not is_repository(root):
         return f"{root} is no git repository: only a clone can run an older commit"
     if commit is None:
@@ -86,15 +86,15 @@ def why_unreachable(commit: str | None, dirty: bool | None, root: Path = ROOT) -
 
 
 def current_tree() -> CodeTree:
-    """Return the code that is running."""
+    """Return the tree of the running code."""
     return CodeTree(ROOT, None, sys.executable)
 
 
 def tree_of(commit: str, folder: Path, root: Path = ROOT) -> CodeTree:
-    """Return a worktree of a commit, made if it is not there.
+    """Return a worktree of a commit, creating it if needed.
 
-    The interpreter is this one where the commit asks for the same packages, so that the comparison
-    is one of code. Otherwise it is made by uv, or this one where there is no uv.
+    The interpreter is the current one if the commit requires the same packages, so that only the
+    code differs. Otherwise uv makes an environment; without uv the current one is used.
 
     Args:
         commit: Full hash.
@@ -102,7 +102,7 @@ def tree_of(commit: str, folder: Path, root: Path = ROOT) -> CodeTree:
         root: The repository.
 
     Raises:
-        CodeTreeError: The commit is not there, or its environment cannot be made.
+        CodeTreeError: The commit is missing, or its environment cannot be made.
     """
     place = folder / commit[:12]
     if not (place / "bench").is_dir():
@@ -116,7 +116,7 @@ def tree_of(commit: str, folder: Path, root: Path = ROOT) -> CodeTree:
 
 
 def remove_trees(folder: Path, root: Path = ROOT) -> None:
-    """Remove the worktrees below a folder, and git's notes of them."""
+    """Remove the worktrees below a folder, and git's records of them."""
     if folder.is_dir():
         shutil.rmtree(folder, ignore_errors=True)
         if is_repository(root):
@@ -124,9 +124,9 @@ def remove_trees(folder: Path, root: Path = ROOT) -> None:
 
 
 def variables(tree: CodeTree) -> dict[str, str]:
-    """Return the environment of a process that runs a tree's code.
+    """Return the environment variables of a process that runs a tree's code.
 
-    A worktree keeps its byte code for the runs that follow: to compile the project takes seconds.
+    A worktree keeps its bytecode for later runs, because compiling the project takes seconds.
     """
     inherited = os.environ.get("PYTHONPATH", "")
     paths = os.pathsep.join(filter(None, [str(tree.folder), inherited]))
@@ -138,7 +138,7 @@ def commits_between(good: str, bad: str, root: Path = ROOT) -> list[str]:
     """Return the commits after ``good`` up to ``bad``, oldest first.
 
     Raises:
-        CodeTreeError: One is unknown, or ``good`` is no ancestor of ``bad``.
+        CodeTreeError: A commit is unknown, or ``good`` is not an ancestor of ``bad``.
     """
     first, last = (git(root, "rev-parse", "--verify", f"{name}^{{commit}}") for name in (good, bad))
     try:
@@ -152,7 +152,7 @@ def commits_between(good: str, bad: str, root: Path = ROOT) -> list[str]:
 
 
 def changed_files(commit: str, root: Path = ROOT) -> list[str]:
-    """Return the files that a commit changed against its first parent."""
+    """Return the files that a commit changed relative to its first parent."""
     return git(root, "diff", "--name-only", f"{commit}^1", commit).splitlines()
 
 

@@ -1,4 +1,4 @@
-"""Compare tonight's runs with their baselines: what is equal, what is suspect, what is unseen."""
+"""Compare tonight's runs with their baselines to find what is equal, suspect or undetectable."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,10 +26,10 @@ from bench.regression.screen import (
 from bench.regression.series import Quantity, Series
 
 _PROCESS_DEVIATION = 0.02
-"""Deviation of a speed between processes to expect, as a logarithm: 1 to 2 % on quiet machines."""
+"""Expected deviation of log speed between processes: 1 to 2 % on quiet machines."""
 
 _PLANNED_DEGREES = 4.0
-"""Degrees of freedom that the planning deviation is worth where no spread was ever seen."""
+"""Degrees of freedom of the planning deviation when no spread has been observed."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Pair:
 
     Attributes:
         series: Their conditions.
-        tonight: Runs of tonight, a replicate each.
+        tonight: Tonight's runs, one per replicate.
         window: Runs of the baseline.
         fixed: Whether equal code gives equal scores for every seed.
     """
@@ -50,15 +50,15 @@ class Pair:
 
     @property
     def base(self) -> Run:
-        """Return the run whose code is the better one, should tonight's be worse.
+        """Return the run whose code counts as good if tonight's is worse.
 
-        Without randomness it is the first one, so that a slow decline adds up.
+        Without randomness it is the first one, so that a slow decline accumulates.
         """
         return self.window[0] if self.fixed else self.window[-1]
 
     @property
     def equal(self) -> bool:
-        """Return whether every quality is the same, to the last digit, as in a run before."""
+        """Return whether each run has the same qualities, up to rounding, as an earlier one."""
         return all(
             any(run.replicate == old.replicate and _same(run, old) for old in self.window)
             for run in self.tonight
@@ -67,14 +67,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Screen:
-    """One measure's test of many configurations, kept to plan the confirmation.
+    """Results of one measure's test on many configurations, used to plan the confirmation.
 
     Attributes:
         measure: The measure.
         quantity: Name of the quantity.
-        pairs: The configurations, a row each.
+        pairs: The configurations, one per row.
         baseline: Their levels and spreads.
-        findings: What was found, a row each.
+        findings: The findings, one per row.
     """
 
     measure: Measure
@@ -85,7 +85,7 @@ class Screen:
 
 
 def values_at(quantity: str, runs: Iterable[Run]) -> list[float]:
-    """Return a quantity so that higher is better, a value for each run that has it."""
+    """Return a quantity of each run that has it, converted so that higher is better."""
     values = [run.values[quantity] for run in runs if quantity in run.values]
     if Quantity(quantity).higher_is_better:
         return values
@@ -95,7 +95,7 @@ def values_at(quantity: str, runs: Iterable[Run]) -> list[float]:
 
 
 def recorded(quantity: str, level: float) -> float:
-    """Return a level as it is recorded, from one where higher is better."""
+    """Convert a level where higher is better back to its recorded form."""
     if Quantity(quantity).higher_is_better:
         return level
     return 1 - level if Quantity(quantity).kind == "quality" else 1 / level
@@ -116,12 +116,12 @@ def screen_all(
 
     Args:
         pairs: Configurations that ran tonight and have a baseline.
-        others: Windows of configurations that did not run, whose spreads are borrowed from.
+        others: Windows of configurations that did not run, from which spreads are borrowed.
         canaries: Speed deviations of the canaries, on the scale of the tests, by configuration.
 
     Returns:
-        A screen for each quantity, the canaries' common shift, and whether it is too large for
-        speeds to be judged.
+        A screen for each quantity, the canaries' common shift, and whether it is too large to judge
+        speeds.
     """
     shift, moved = canary_shift(list((canaries or {}).values()))
     screens = []
@@ -146,7 +146,7 @@ def screen_all(
 
 
 def screen_means(pairs: Sequence[Pair]) -> list[Screen]:
-    """Screen the qualities of means over datasets; those whose MDE exceeds delta gate nothing."""
+    """Screen the qualities of dataset means; those whose MDE exceeds delta are not gated."""
     screens = []
     for name in sorted({name for pair in pairs for name in pair.window[-1].values}):
         asked = [pair for pair in pairs if _has(name, pair.tonight) and _has(name, pair.window)]
@@ -156,7 +156,7 @@ def screen_means(pairs: Sequence[Pair]) -> list[Screen]:
 
 
 def fixed_findings(pair: Pair) -> list[Finding]:
-    """Return the qualities of a model without randomness that are not what they were."""
+    """Return the changed qualities of a model without randomness."""
     base, run = pair.base, pair.tonight[0]
     findings = []
     for name, value in run.values.items():
@@ -180,7 +180,7 @@ def fixed_findings(pair: Pair) -> list[Finding]:
 
 
 def memory_findings(pair: Pair) -> list[Finding]:
-    """Return the memory sizes that grew by more than what is tolerated."""
+    """Return the memory sizes that grew by more than the tolerance."""
     findings = []
     for name in sorted({name for run in pair.tonight for name in run.values}):
         before = [run.values[name] for run in pair.window if name in run.values]
@@ -209,7 +209,7 @@ def drift_after(screens: Sequence[Screen]) -> dict[str, dict[str, float]]:
 
 
 def drifting(sums: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return lines about quantities whose slow decline has added up."""
+    """Return a line for each quantity whose slow decline has reached the limit."""
     return [
         f"{configuration}: {quantity} has drifted to the worse over many nights (CUSUM "
         f"{total:.1f}); python -m bench history {configuration} shows it"
@@ -227,8 +227,8 @@ def _screened(
     shift: float,
     why_not: str,
 ) -> Screen:
-    """Return the test of one quantity over configurations."""
-    # The replicate of a quality is a seed, that of a speed a process.
+    """Test one quantity of all configurations."""
+    # A replicate is a seed for a quality and a process for a speed.
     windows = [pair.window for pair in pairs] + list(others)
     distinct = [window if measure is SPEED else _distinct(window) for window in windows]
     rows = _padded([measure.transform(values_at(name, window)) for window in distinct])
@@ -271,7 +271,7 @@ def _screened(
 def _outcome(
     measure: Measure, pair: Pair, result: Screened, row: int, mde: float, why_not: str
 ) -> tuple[Outcome, str]:
-    """Return what the screen says of one configuration, and why where it cannot say."""
+    """Return the screen's outcome for one configuration, with the reason if it is undecided."""
     if measure is not SPEED and pair.equal:
         return "ok", ""
     if math.isnan(result.p[row]):
@@ -295,7 +295,7 @@ def _has(name: str, runs: Sequence[Run]) -> bool:
 
 
 def _varies(rows: Array) -> NDArray[np.bool_]:
-    """Return whether each row ``(N, M)`` has two values that differ, NaN aside."""
+    """Return whether each row ``(N, M)`` has two values that differ, ignoring NaN."""
     later = rows[:, 1:]
     return np.asarray(np.any((later != rows[:, :1]) & np.isfinite(later), axis=1))
 
@@ -303,10 +303,10 @@ def _varies(rows: Array) -> NDArray[np.bool_]:
 def _with_planned(
     measure: Measure, baseline: Baseline, pairs: Sequence[Pair], lacking: NDArray[np.bool_]
 ) -> Baseline:
-    """Fill in the deviation to expect where no spread was ever seen.
+    """Fill in the expected deviation where no spread has been observed.
 
-    One run of a few cases, or equal ones, say nothing about spread. That between seeds depends on
-    the number of test images; that between processes is taken from other machines.
+    A single run of a few cases, or equal runs, say nothing about spread. The spread between seeds
+    depends on the number of test images; the one between processes is taken from other machines.
     """
     if not lacking.any():
         return baseline
@@ -326,7 +326,7 @@ def _with_planned(
 
 
 def _distinct(runs: Sequence[Run]) -> list[Run]:
-    """Return runs without repeats: a seed run twice with equal scores is one draw, not two."""
+    """Return runs without repeats: a seed that ran twice with equal scores is one draw, not two."""
     kept: list[Run] = []
     for run in runs:
         if not any(run.replicate == old.replicate and _same(run, old) for old in kept):

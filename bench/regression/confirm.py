@@ -1,13 +1,13 @@
-"""Confirm: fresh runs of base and head, alternating on one machine, in two blocks.
+"""Confirm a regression by fresh runs of base and head, alternating on one machine, in two blocks.
 
-A night's common shift moves both sides of a block alike. The second block follows minutes later,
-only where the first one passes, and must pass by itself: two levels of about √α multiply to α, and
-unlike one test at α each is read where noise is still close to its model.
+A shift common to a night affects both sides of a block equally. The second block follows minutes
+later, only if the first one passes, and must pass on its own: two levels of about √α multiply to α,
+and unlike one test at α, each is evaluated where noise still follows its model closely.
 
-Both sides run the same seeds. A change of what follows training moves each seed alike, and
-differences by seed then vary far less than the seeds do; a change of training leaves no such pairs.
-Of quality either test may alarm, at half the level each, so that together they keep the level of
-one; a speed has no pairs.
+Both sides run the same seeds. A change after training shifts every seed equally, so the differences
+by seed vary far less than the seeds themselves; a change to training leaves no such pairs. For
+quality either test may alarm, each at half the level, so that together they keep the level of one;
+a speed has no pairs.
 """
 
 import math
@@ -23,21 +23,21 @@ from bench.regression.measures import BLOCKS, Array, Measure
 from bench.regression.robust import INEFFICIENCY, huber_location
 from bench.regression.screen import Baseline
 
-_FEWEST_PAIRS = 3  # two leave one degree of freedom, with which hardly any drop is certain
+_FEWEST_PAIRS = 3  # two leave one degree of freedom: hardly any drop would be significant
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block of confirming runs, tested; arrays are ``(N,)``, on the scale of the tests.
+    """Test of one block of confirming runs; arrays are ``(N,)``, on the scale of the tests.
 
     Attributes:
         drop: Base minus head; positive is worse.
         error: Standard error of the drop.
         degrees: Degrees of freedom of the error.
-        p: One-sided p of no drop; NaN if a side has fewer than two runs.
+        p: One-sided p value of no drop; NaN if a side has fewer than two runs.
         levels: Levels of the tests.
-        paired: Whether the test by seed was the sharper one.
-        passed: Whether this block alarms: the drop is certain, and large enough to matter.
+        paired: Whether the test by seed was the more sensitive one.
+        passed: Whether this block alarms: the drop is significant, and large enough to matter.
     """
 
     drop: Array
@@ -51,18 +51,18 @@ class Block:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What all blocks of one configuration say together.
+    """Combined verdict of all blocks of one configuration.
 
     Attributes:
-        passed: Whether each block there is alarms.
-        regressed: Whether all blocks ran and alarm, and nothing speaks against them.
-        reason: ``two modes`` or ``invalid`` where they cannot say; empty otherwise.
-        p: p of all blocks together.
-        drop: Mean drop, as ``measure.delta`` is given.
+        passed: Whether every block so far alarms.
+        regressed: Whether all blocks ran and alarm, and ``reason`` is empty.
+        reason: ``two modes`` or ``invalid`` if the blocks are inconclusive; empty otherwise.
+        p: p value of all blocks together.
+        drop: Mean drop, in the unit of ``measure.delta``.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        paired: Whether the tests by seed were the sharper ones.
-        levels: Mean of all runs of base and of head, on the scale of the tests.
+        paired: Whether the tests by seed were the more sensitive ones.
+        levels: Means of all runs of base and of head, on the scale of the tests.
     """
 
     passed: bool
@@ -77,7 +77,7 @@ class Verdict:
 
 
 def run_order(runs: int) -> str:
-    """Return the order of a block's runs, A for base and B for head; a drift favors neither.
+    """Return the order of a block's runs, A for base and B for head; drift favors neither.
 
     >>> run_order(3)
     'ABBAAB'
@@ -95,7 +95,7 @@ def check_block(
         baseline: Baselines of the same cases.
         levels: ``(N,)`` levels of the test, from `block_levels`.
         base: ``(N, n)`` runs of the baseline's commit on the scale of the tests, NaN for missing.
-        head: ``(N, n)`` runs of tonight's commit, of the same seeds.
+        head: ``(N, n)`` runs of tonight's commit, with the same seeds.
     """
     sides = np.asarray(base, dtype=float), np.asarray(head, dtype=float)
     relevant = RELEVANT * measure.step(baseline.center)
@@ -104,7 +104,7 @@ def check_block(
 
 
 def _apart(baseline: Baseline, levels: Array, base: Array, head: Array, relevant: Array) -> Block:
-    """Test the difference of the sides, with the baseline's variance and the block's own."""
+    """Test the difference between the sides, pooling the baseline's variance and the block's."""
     runs = np.array([np.isfinite(side).sum(1) for side in (base, head)])
     scale = np.sqrt(baseline.variance)
     (base_center, base_squares), (head_center, head_squares) = (
@@ -135,14 +135,14 @@ def _paired(measure: Measure, base: Array, head: Array) -> Block:
         error = np.sqrt(squares / (count - 1) / count)
         p = np.where(error > 0, student.sf(drop / error, count - 1), drop <= 0)
     p = np.where(count >= _FEWEST_PAIRS, p, np.nan)
-    # Its variance is its own, not the screen's, so that its level is the nominal one.
+    # It uses its own variance, not the screen's, so its level is the nominal one.
     levels, paired = np.full(len(p), measure.alpha_block), np.ones(len(p), dtype=bool)
     return Block(drop, error, count - 1.0, p, levels, paired, p < levels)
 
 
 def _sharper(apart: Block, paired: Block, relevant: Array) -> Block:
-    """Return for each case the test with the smaller p for its level, which both then share."""
-    by_seed = paired.p * apart.levels < apart.p * paired.levels  # not where either is NaN
+    """Choose for each case the test with the smaller p for its level; the two share the level."""
+    by_seed = paired.p * apart.levels < apart.p * paired.levels  # False if either is NaN
     drop, error, degrees, p, levels = (
         np.where(by_seed, getattr(paired, name), getattr(apart, name))
         for name in ("drop", "error", "degrees", "p", "levels")
@@ -158,7 +158,7 @@ def verdict(
     head: Sequence[Array],
     tonight: int = 1,
 ) -> Verdict:
-    """Return the verdict on one configuration, after one block or after all of them.
+    """Return the verdict on one configuration after one block or all of them.
 
     Args:
         measure: What was measured.
@@ -166,7 +166,7 @@ def verdict(
         base: ``(1, n)`` runs of the baseline's commit, for each block, on the scale of the tests;
             NaN for missing ones.
         head: ``(1, n)`` runs of tonight's commit, for each block.
-        tonight: Runs of the screen.
+        tonight: Number of runs in the screen.
     """
     runs = max(int(np.isfinite(base[0]).sum()), 2)
     levels = block_levels(measure, baseline, runs, tonight)
@@ -177,7 +177,7 @@ def verdict(
     reason = "invalid" if any(math.isnan(block.p[0]) for block in blocks) else ""
     step = measure.step(baseline.center)
     sides = [np.concatenate(side, axis=1) for side in (base, head)]
-    # Seeds may differ by more than delta; a speed in two groups is no noise.
+    # Seeds may differ by more than delta, but a speed in two groups is not noise.
     if not reason and not measure.has_pairs and any(two_modes(s, step)[0] for s in sides):
         reason = "two modes"
     passed = all(block.passed[0] for block in blocks)
@@ -197,13 +197,13 @@ def verdict(
 
 
 def _mean(values: Array) -> float:
-    """Return the mean of the runs that are there; NaN without one."""
+    """Return the mean of the finite values; NaN if there are none."""
     there = values[np.isfinite(values)]
     return float(there.mean()) if len(there) else math.nan
 
 
 def _interval(blocks: Sequence[Block]) -> tuple[float, float, float]:
-    """Return mean drop of a configuration's blocks with the ends of its 95 % interval."""
+    """Return the mean drop of a configuration's blocks and the ends of its 95 % interval."""
     drop = float(np.mean([block.drop[0] for block in blocks]))
     error = math.sqrt(sum(block.error[0] ** 2 for block in blocks)) / len(blocks)
     reach = float(student.isf(0.025, min(block.degrees[0] for block in blocks))) * error
@@ -214,7 +214,7 @@ def two_modes(values: ArrayLike, step: ArrayLike) -> NDArray[np.bool_]:
     """Return whether each row splits into two groups further apart than a step.
 
     Each group has at least two runs (a single one is an outlier) and a range below the gap between
-    them (or else it is noise, however large). A t test fails on such rows.
+    the groups (otherwise it is noise, however large). A t test fails on such rows.
 
     Args:
         values: ``(N, M)`` with NaN for missing runs, on the scale of the tests.

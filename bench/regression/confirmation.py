@@ -1,4 +1,4 @@
-"""Confirm a suspect the same night: fresh runs of the baseline's code and of tonight's, in turn."""
+"""Confirm suspects the same night by fresh runs of the baseline's code and tonight's in turn."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,24 +30,24 @@ from bench.regression.series import Quantity
 from bench.settings import Settings
 
 FIRST_REPLICATE = 100
-"""Seeds of confirming runs begin here, so that none was in a screen or a baseline."""
+"""First seed of confirming runs, so that none was in a screen or a baseline."""
 
 _DENSE = {"pixel_auroc", "pixel_ap", "aupro_30"}
-"""Metrics over so many pixels that a loss is no matter of a few of them."""
+"""Metrics over so many pixels that a few of them cannot cause a loss."""
 
 Sides = dict[str, list[FreshRun]]
-_Row = tuple[Measure, Baseline, int]  # of one quantity; the number is runs of its screen
+_Row = tuple[Measure, Baseline, int]  # of one quantity; int is the number of runs in its screen
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where confirming runs happen.
+    """Settings and folders of confirming runs.
 
     Attributes:
         settings: Options of the session.
-        folder: Folder of the runs; one that is there already is not repeated.
+        folder: Folder of the runs; existing ones are not repeated.
         trees: Folder of worktrees.
-        busy: Whether speeds count that were measured while others used the machine.
+        busy: Whether to use speeds that were measured while others used the machine.
     """
 
     settings: Settings
@@ -63,14 +63,14 @@ def confirm(
     suspects: Sequence[Finding],
     screens: Sequence[Screen],
 ) -> list[Finding]:
-    """Return the suspects of one configuration with what fresh runs say about them.
+    """Return the suspects of one configuration, updated with the results of fresh runs.
 
     Args:
-        bench: Where it happens.
+        bench: Settings and folders of the runs.
         cases: A case of the configuration, or one of each category that it is the mean of.
         pair: Its runs and baseline.
-        suspects: What is suspected.
-        screens: The tests that said so, for levels and spreads.
+        suspects: The suspected findings.
+        screens: The tests that raised them, for levels and spreads.
     """
     base = pair.base
     if why := why_unreachable(base.commit, base.dirty):
@@ -82,7 +82,7 @@ def confirm(
     if all(finding.method == FIXED for finding in suspects):
         return _fixed(bench, cases[0], trees, base, suspects)
     rows = _rows(suspects, screens, pair)
-    # A fixed model has the same scores for every seed, and its speed the same work.
+    # A fixed model has the same scores, and does the same work, for every seed.
     count = max([int(plan_runs(*row)[0]) for row in rows.values()], default=RERUNS)
     apart = any(Quantity(finding.quantity).kind != "quality" for finding in suspects)
     place, parts = bench.folder / pair.series.configuration, len(cases)
@@ -93,10 +93,10 @@ def confirm(
 
 
 def confirm_failure(bench: Bench, case: Case, window: Sequence[Run], message: str) -> Finding:
-    """Return whether a case that does not finish any more finishes with the baseline's code.
+    """Check whether a case that no longer finishes still finishes with the baseline's code.
 
     Args:
-        bench: Where it happens.
+        bench: Settings and folders of the runs.
         case: The case.
         window: Runs of its baseline.
         message: How it failed tonight.
@@ -120,7 +120,7 @@ def confirm_failure(bench: Bench, case: Case, window: Sequence[Run], message: st
 
 
 def _rows(suspects: Sequence[Finding], screens: Sequence[Screen], pair: Pair) -> dict[str, _Row]:
-    """Return what the test of each suspected quantity needs, where it has one."""
+    """Return the inputs of the test of each suspected quantity that has one."""
     names = {finding.quantity for finding in suspects}
     rows = {}
     for screen in screens:
@@ -152,7 +152,7 @@ def _values(measure: Measure, runs: Sequence[FreshRun], quantity: str, parts: in
 
     Args:
         measure: What was measured.
-        runs: Fresh runs; of a mean, all categories of a seed follow each other.
+        runs: Fresh runs; for a mean, all categories of a seed are consecutive.
         quantity: Name of the quantity.
         parts: Number of categories that a value is the mean of; 1 for a case.
     """
@@ -172,7 +172,7 @@ def _verdict(row: _Row, blocks: Sequence[Sides], quantity: str, parts: int) -> V
 
 
 def _judged(finding: Finding, row: _Row | None, blocks: Sequence[Sides], parts: int) -> Finding:
-    """Return a suspect with the verdict of the blocks."""
+    """Return a suspect, updated with the verdict of the blocks."""
     problems = [run.problem for sides in blocks for runs in sides.values() for run in runs]
     problems = [problem for problem in problems if problem]
     if row is None:
@@ -235,7 +235,7 @@ def _memory(finding: Finding, blocks: Sequence[Sides], problems: Sequence[str]) 
 def _fixed(
     bench: Bench, case: Case, trees: Mapping[str, CodeTree], base: Run, suspects: Sequence[Finding]
 ) -> list[Finding]:
-    """Return what one run of each side says about a model without randomness."""
+    """Judge suspects of a model without randomness by one run of each side."""
     place = bench.folder / case.configuration / "fixed"
     settings = replace(bench.settings, measurements=False)
     sides = run_block("AB", trees, [case], settings, place)

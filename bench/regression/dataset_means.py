@@ -1,7 +1,7 @@
 """Means of a quality over a dataset's categories, which vary less between seeds than any of them.
 
-A category of few test images may vary by several points between seeds; the mean of fifteen by less
-than a tenth of one. So a loss of the mean is gated at a smaller step, `DATASET_MEAN`.
+A category with few test images may vary by several points between seeds; the mean of fifteen by
+less than a tenth of a point. A loss of the mean is thus gated at a smaller step, `DATASET_MEAN`.
 """
 
 import re
@@ -18,11 +18,11 @@ from bench.regression.series import Quantity
 
 @dataclass(frozen=True)
 class DatasetMean:
-    """The categories of one dataset under one configuration, and their mean's runs.
+    """The categories of one dataset under one configuration, and the runs of their mean.
 
     Attributes:
-        cases: A case of each category.
-        pair: Runs and baseline of the mean; a run for each replicate that all categories have.
+        cases: One case per category.
+        pair: Runs and baseline of the mean; one run per replicate that all categories have.
     """
 
     cases: Sequence[Case]
@@ -42,14 +42,14 @@ class DatasetMean:
 def dataset_means(
     pairs: Iterable[Pair], cases: Mapping[str, Case], known: Iterable[Run]
 ) -> list[DatasetMean]:
-    """Return the means of the datasets of which every category ran tonight.
+    """Return the means of the datasets whose categories all ran tonight.
 
     Models without randomness have none: their categories are compared exactly.
 
     Args:
         pairs: Configurations that ran tonight and have a baseline.
         cases: A case of each, by configuration.
-        known: Runs of the baseline, which tell what categories there are.
+        known: Runs of the baseline, which determine the categories.
     """
     groups: dict[Case, list[Pair]] = {}
     for pair in pairs:
@@ -69,12 +69,12 @@ def dataset_means(
 
 
 def screen_dataset_means(means: Sequence[DatasetMean]) -> list[Screen]:
-    """Return the tests of the means; a suspect that its MDE does not allow for is underpowered."""
+    """Return the tests of the means; a suspect with too large an MDE is underpowered."""
     return screen_means([mean.pair for mean in means])
 
 
 def parts_of(mean: str, names: Iterable[str]) -> list[str]:
-    """Return the configurations that a mean is over; none if the name is not a mean's.
+    """Return the configurations that a mean is over; none if the name is not that of a mean.
 
     >>> parts_of("padim-tiny.mean_of_2-none-scratch", ["padim-tiny.a-none-scratch", "padim-tiny"])
     ['padim-tiny.a-none-scratch']
@@ -93,7 +93,7 @@ def _mean_pair(whole: Case, members: Sequence[Pair]) -> Iterable[Pair]:
 
 
 def _mean_runs(whole: Case, sides: Sequence[Sequence[Run]]) -> list[Run]:
-    """Return a run of the mean for each replicate that all categories have, oldest first.
+    """Return one run of the mean per replicate that all categories have, oldest first.
 
     Repeats of a replicate are matched by their order.
     """

@@ -1,4 +1,4 @@
-"""Drift net: a slow decline that no single night shows, by a one-sided CUSUM of each case."""
+"""Drift net: find slow declines that no single night shows, by a one-sided CUSUM of each case."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -7,10 +7,10 @@ from scipy.stats import norm
 from bench.regression.measures import Array
 
 ALLOWANCE = 0.5
-"""Standard deviations a night that are forgiven (Page 1954)."""
+"""Tolerated standard deviations per night (Page 1954)."""
 
 LIMIT = 8.0
-"""Sum at which a drift is reported: a suspect, never an alarm."""
+"""Sum at which drift is reported, as a suspect but never as an alarm."""
 
 _MOST = 3.0
 
@@ -19,8 +19,8 @@ def drift_score(p: ArrayLike) -> Array:
     """Return a night's normal scores from the screen's p values; 0 where there is none.
 
     Args:
-        p: One-sided p values of no drop, any shape. A score is at most 3, so that one outlier
-            does not fill the net.
+        p: One-sided p values of no drop, any shape. A score is at most 3, so that a single outlier
+            cannot trigger a report.
     """
     scores = norm.isf(np.asarray(p, dtype=float))
     return np.where(np.isnan(scores), 0.0, np.clip(scores, -_MOST, _MOST))

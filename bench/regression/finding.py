@@ -1,4 +1,4 @@
-"""What a comparison or a confirmation says about one quantity of one configuration."""
+"""The result of a comparison or a confirmation for one quantity of one configuration."""
 
 import math
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from bench.regression.series import Quantity
 FIXED = "no randomness"
 
 FINISHES = "finishes"
-"""Quantity of a case that finished before and does not any more."""
+"""Quantity of a case that finished before but no longer does."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a comparison says about one quantity of one configuration.
+    """The result of a comparison for one quantity of one configuration.
 
     Attributes:
         configuration: Case id without its replicate.
         quantity: Name of the quantity.
-        outcome: The outcome; ``suspect`` asks for a confirmation.
-        base: Level of the baseline, as it is recorded.
+        outcome: The outcome; ``suspect`` requires a confirmation.
+        base: Level of the baseline, as recorded.
         tonight: Level tonight.
         loss: How much worse tonight is, as `Quantity.loss` returns it.
-        p: One-sided p of no loss; NaN where there is no test.
-        low: Lower end of the loss's interval; NaN without one.
+        p: One-sided p value of no loss; NaN if there is no test.
+        low: Lower end of the loss's interval; NaN if there is none.
         high: Upper end.
-        mde: Smallest loss that would be seen; infinite where none would, NaN where none is asked.
+        mde: Smallest loss that would be detected; infinite if none would, NaN if not computed.
         method: How it was found.
     """
 

@@ -1,4 +1,4 @@
-"""Runs in fresh processes, base and head in turn, each kept so that none is repeated."""
+"""Runs in fresh processes that alternate base and head, each stored so that none is repeated."""
 
 import json
 import subprocess
@@ -15,17 +15,17 @@ from bench.regression.code_tree import CodeTree, variables
 from bench.settings import Settings
 
 _SCRIPT = Path(__file__).with_name("one_run.py")
-_MORE_SECONDS = 120.0  # to start, import torch and write
+_MORE_SECONDS = 120.0  # to start, import torch and write the answer
 
 
 @dataclass(frozen=True)
 class FreshRun:
-    """A run in a process of its own.
+    """A run in its own process.
 
     Attributes:
         record: Its record; None if there is none.
         problem: Why the run did not finish; empty if it did.
-        folder: Results folder of the run, of which its artifacts are named.
+        folder: Results folder of the run, to which the paths of its artifacts are relative.
     """
 
     record: Record | None
@@ -36,13 +36,13 @@ class FreshRun:
 def run_fresh(
     tree: CodeTree, cases: Sequence[Case], settings: Settings, folder: Path
 ) -> list[FreshRun]:
-    """Run cases with a tree's code in a fresh process; those that were run before are not repeated.
+    """Run cases with a tree's code in a fresh process, except those that have already run.
 
     Args:
         tree: The code.
-        cases: The cases, one after another in one process.
-        settings: Options of the session; pictures and saved models are left out.
-        folder: Folder of the runs, their own.
+        cases: The cases, run one after another in one process.
+        settings: Options of the session; no pictures are drawn and no models saved.
+        folder: Folder for these runs only.
     """
     answer, problem = folder / "records.jsonl", ""
     done = _answers(answer)
@@ -62,6 +62,12 @@ def run_fresh(
     return runs
 
 
+def kept_runs(folder: Path) -> list[FreshRun]:
+    """Return the finished runs of earlier calls in a folder."""
+    answers = _answers(folder / "records.jsonl").values()
+    return [FreshRun(record, "", folder) for record in answers if record.status == "ok"]
+
+
 def run_block(
     order: str,
     trees: Mapping[str, CodeTree],
@@ -72,11 +78,11 @@ def run_block(
     """Run one block; return the runs of each letter.
 
     Args:
-        order: Letters of ``trees``. With one of each, such as ``AB``, a process runs all cases of a
-            side: enough for scores, whose replicate is a seed. With as many of each as there are
-            cases, such as ``ABBA``, every run is a process of its own, as speeds need.
+        order: Letters of ``trees``. With one of each, such as ``AB``, one process runs all cases of
+            a side, which is enough for scores, whose replicates are seeds. With as many of each as
+            there are cases, such as ``ABBA``, every run has its own process, as speeds require.
         trees: The code of each side.
-        cases: The case with the seeds of its runs; both sides run the same.
+        cases: The case once for each seed; both sides run the same.
         settings: Options of the session.
         folder: Folder of the block.
     """
@@ -93,7 +99,7 @@ def run_block(
 def _start(
     tree: CodeTree, cases: Sequence[Case], settings: Settings, folder: Path, answer: Path
 ) -> str:
-    """Run a process to its end; return what went wrong, or nothing."""
+    """Run a process to its end; return what went wrong, or an empty string."""
     plain = replace(
         settings, results_dir=folder, plots=False, save_models=False, rerun=False, isolate=False
     )
@@ -121,7 +127,7 @@ def _start(
 
 
 class _Answers(dict[str, Record]):
-    """Records by case id, and what kept the others from running."""
+    """Records by case id, and the problem that kept the others from running."""
 
     problem = ""
 

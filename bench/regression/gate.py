@@ -1,4 +1,4 @@
-"""The gate of a session: a case fails where fresh runs confirm that it regressed."""
+"""The gate of a session: a case fails if fresh runs confirm that it regressed."""
 
 from bench.provenance.commit import current_commit
 from bench.record import Record
@@ -12,7 +12,7 @@ from bench.settings import Settings
 
 
 class Gate:
-    """Compares records with the baseline; it adds nothing to baseline and ledger.
+    """Compares records with the baseline, without adding to the baseline or the ledger.
 
     Args:
         settings: Options of the session.
@@ -24,7 +24,7 @@ class Gate:
         folder = settings.runs_dir / "gate" / moment.replace(":", "")
         self._say = say
         self._baselines = Baselines(settings.results_dir)
-        # Fresh runs alternate, so that a busy machine slows both sides.
+        # Fresh runs alternate, so a busy machine slows both sides.
         self._bench = Bench(settings, folder, settings.runs_dir / "gate" / "trees", busy=True)
         self._night = Night(
             name="",
@@ -37,7 +37,7 @@ class Gate:
         )
 
     def check(self, record: Record) -> str:
-        """Return what regressed, a line for each quantity, and what to do; empty if nothing did.
+        """Return a line per regressed quantity and what to do; empty if nothing regressed.
 
         Args:
             record: The finished record of a case.

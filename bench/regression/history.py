@@ -1,4 +1,4 @@
-"""The history of a case: its values over commits, as a table or for other tools."""
+"""The history of a case: its values by commit, as a table or for other tools."""
 
 import csv
 import io
@@ -26,9 +26,9 @@ def history_table(
 
     Args:
         runs: Its runs.
-        acceptances: Where its baseline started again.
+        acceptances: Where its baseline restarted.
         alarms: Its alarms.
-        quantities: What is shown; None for what ranks, a pixel metric and a speed.
+        quantities: Quantities to show; None for the ranking ones, a pixel metric and a speed.
     """
     parts = []
     for (profile, machine), own in by_machine(runs).items():
@@ -52,7 +52,7 @@ def history_table(
 
 
 def by_machine(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
-    """Return runs by profile and machine: those of others are another history."""
+    """Group runs by profile and machine, each of which has its own history."""
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.series.profile, run.series.machine), []).append(run)
@@ -60,7 +60,7 @@ def by_machine(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
 
 
 def usual_quantities(runs: Sequence[Run]) -> list[str]:
-    """Return what is shown where nothing is asked for: what ranks, a pixel metric, a speed."""
+    """Return the quantities shown by default: the ranking ones, a pixel metric and a speed."""
     names = list(dict.fromkeys(name for run in runs for name in run.values))
     ranking = [name for name in names if name.rpartition(".")[2] in RANKING.values()]
     pixels = [name for name in names if name.endswith(".pixel_auroc")]
@@ -69,7 +69,7 @@ def usual_quantities(runs: Sequence[Run]) -> list[str]:
 
 
 def history_csv(runs: Sequence[Run], quantities: Sequence[str] | None = None) -> str:
-    """Return a line for each value of each run."""
+    """Return a CSV line for each value of each run."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     names = ("configuration", "profile", "machine", "budget", "data", "weights")
@@ -86,7 +86,7 @@ def history_csv(runs: Sequence[Run], quantities: Sequence[str] | None = None) ->
 
 
 def history_otava(runs: Sequence[Run], quantities: Sequence[str] | None = None) -> str:
-    """Return a line for each run, with time and commit, as Apache Otava's CSV import reads it."""
+    """Return a line for each run with time and commit, in the format of Apache Otava's import."""
     every = dict.fromkeys(name for run in runs for name in run.values)
     names = [name for name in every if not quantities or name in quantities]
     file = io.StringIO()

@@ -1,4 +1,4 @@
-"""Draw the history of a case: its values by time, what was accepted, alarms and weekly levels."""
+"""Draw the history of a case: its values over time, acceptances, alarms and weekly levels."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -43,13 +43,13 @@ def plot_history(
 ) -> Path:
     """Draw a configuration's quantities over time, one below the other.
 
-    Runs of another profile or machine are another history, in another color.
+    Each profile and machine has its own history, in its own color.
 
     Args:
         runs: Its runs.
-        quantities: What is drawn.
+        quantities: Quantities to draw.
         path: PNG to write.
-        acceptances: Where its baseline started again.
+        acceptances: Where its baseline restarted.
         alarms: Its alarms.
         steps: Whether levels are fitted to the weekly medians; needs ``ruptures``.
 
@@ -93,7 +93,7 @@ def _draw_runs(
 
 
 def _draw_levels(axes: "Axes", levels: Sequence[Level], name: str) -> None:
-    """Draw the weekly levels, and the step between two as a line with its size."""
+    """Draw the weekly levels, and each step between two as a line labeled with its size."""
     for place, level in enumerate(levels):
         ends = [_day(level.first), _day(level.end)]
         height = _scale(name) * level.value
@@ -125,18 +125,18 @@ def _draw_events(axes: "Axes", acceptances: Sequence[Acceptance], alarms: Sequen
 
 
 def _time(moment: str) -> datetime:
-    """Return a moment in ISO 8601, in UTC where it does not say."""
+    """Parse an ISO 8601 time, which is in UTC unless it has a time zone."""
     time = datetime.fromisoformat(moment)
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _day(time: datetime) -> float:
-    """Return days since 1970, in which matplotlib counts time."""
+    """Return days since 1970, matplotlib's unit of time."""
     return time.timestamp() / 86400
 
 
 def _scale(name: str) -> float:
-    """Return the factor between a stored value and the one that is drawn."""
+    """Return the factor from a stored value to the drawn one."""
     kind = Quantity(name).kind
     if kind == "memory":
         return 1 / 2**20

@@ -1,4 +1,4 @@
-"""The journal of a night: what it set out to do and what it found, so that a killed one goes on."""
+"""The journal of a night: its plan and what it found, so that a killed night can resume."""
 
 import math
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from bench.regression.plan import Plan, Planned
 
 @dataclass
 class Night:
-    """One night, as far as it came.
+    """The progress of one night.
 
     Attributes:
         name: Its date, with a number if it is not the first one of that date.
         path: Its journal.
-        started: When it began, in UTC, ISO 8601.
+        started: Start time in UTC, ISO 8601.
         commit: Commit of the code.
         dirty: Whether the code differed from the commit.
-        asked: What was asked for; another request is another night.
+        asked: The request; a different request is a different night.
         plan: What runs.
-        findings: What was found, once its comparison and confirmations are through.
+        findings: Findings whose comparison and confirmation have finished.
         notes: Lines for the report.
-        resumed: Number of times that it went on after it was killed.
-        ended: When it ended; empty before.
+        resumed: Number of times that it resumed after it was killed.
+        ended: End time; empty until it ends.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Night:
     ended: str = ""
 
     def find(self, findings: Sequence[Finding]) -> None:
-        """Add what a configuration's comparison came to."""
+        """Add the findings of a configuration's comparison."""
         for finding in findings:
             append_object(self.path, {"found": _plain(finding)})
         self.findings += findings
@@ -78,7 +78,7 @@ class Journals:
         return night
 
     def unfinished(self) -> Night | None:
-        """Return the newest night if it did not end, with one more resumption noted."""
+        """Return the newest night if it has not ended."""
         paths = sorted(self.folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
         night = read_night(paths[-1]) if paths else None
         if night is None or night.ended:
@@ -86,13 +86,13 @@ class Journals:
         return night
 
     def resume(self, night: Night) -> None:
-        """Note that a night goes on."""
+        """Record that a night resumes."""
         append_object(night.path, {"resumed": True})
         night.resumed += 1
 
 
 def read_night(path: Path) -> Night | None:
-    """Return the night of a journal; None if it never began."""
+    """Read the night of a journal; None if it never began."""
     night: Night | None = None
     for line in read_objects(path):
         if "begin" in line:

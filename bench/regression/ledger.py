@@ -1,4 +1,4 @@
-"""The alarm ledger: each alarm with its later verdict. Its precision is what alarms are worth."""
+"""The alarm ledger: each alarm with its later verdict, and the precision of the judged alarms."""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -16,17 +16,17 @@ class Alarm:
 
     Attributes:
         configuration: Case id without its replicate.
-        quantity: What got worse.
-        loss: By how much: points of a quality over 100, share of a speed or memory.
-        interval: 95 % interval of the loss; empty where the values are exact.
-        p: p value; None where the values are exact.
+        quantity: Quantity that got worse.
+        loss: How much worse it got, as `Quantity.loss` returns it.
+        interval: 95 % interval of the loss; empty if the values are exact.
+        p: p value; None if the values are exact.
         base: Commit that was better.
         head: Commit that is worse.
-        raised: When, in UTC, ISO 8601.
+        raised: Time in UTC, ISO 8601.
         night: Name of the night; empty for a gate.
         method: How it was confirmed.
         verdict: ``accepted``, ``fixed`` or ``false``; empty while it is open.
-        why: The reason of the verdict, or the commit that fixed it.
+        why: The reason for the verdict, or the commit that fixed it.
     """
 
     configuration: str
@@ -44,7 +44,7 @@ class Alarm:
 
     @property
     def id(self) -> str:
-        """Return what names it: equal for the same loss found twice."""
+        """Return its id, which is equal for the same loss found twice."""
         return f"{self.configuration} {self.quantity} {(self.head or self.raised)[:12]}"
 
 
@@ -71,7 +71,7 @@ class Ledger:
         ]
 
     def raise_alarm(self, alarm: Alarm) -> bool:
-        """Add an alarm; return whether it is new: one that is open already is not doubled."""
+        """Add an alarm unless it is already open; return whether it was added."""
         known = [a for a in self.open(alarm.configuration) if a.quantity == alarm.quantity]
         if known or alarm.id in self._alarms:
             return False
@@ -84,7 +84,7 @@ class Ledger:
         """Add the verdict of an alarm.
 
         Raises:
-            ValueError: It is none of `VERDICTS`.
+            ValueError: The verdict is not one of `VERDICTS`.
         """
         if verdict not in VERDICTS:
             raise ValueError(f"wanted a verdict of {', '.join(VERDICTS)}, found {verdict!r}")

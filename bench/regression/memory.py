@@ -1,4 +1,4 @@
-"""Memory is nearly the same in every run: two re-runs, both above a small limit, alarm."""
+"""Find memory regressions: as memory barely varies, two re-runs above a small limit alarm."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ RERUNS = 2
 
 
 def memory_limit(base: float) -> float:
-    """Return the bytes above a baseline's that are tolerated: 1 %, and at least 8 MiB."""
+    """Return the tolerated increase over a baseline in bytes: 1 %, but at least 8 MiB."""
     return max(RELATIVE * base, BYTES)
 
 
 def memory_suspect(base: float, tonight: float) -> bool:
-    """Return whether tonight's peak memory asks for re-runs; both in bytes."""
+    """Return whether tonight's peak memory requires re-runs; both in bytes."""
     return tonight - base > memory_limit(base)
 
 
 def memory_regressed(base: float, reruns: Sequence[float]) -> bool:
-    """Return whether all of at least two re-runs are above the limit; bytes.
+    """Return whether there are at least two re-runs and all are above the limit; in bytes.
 
     >>> memory_regressed(1e9, [1.02e9, 1.03e9]), memory_regressed(1e9, [1.02e9, 1e9])
     (True, False)

@@ -1,8 +1,8 @@
-"""A night: run what changed, compare it with the baseline, confirm, and remember.
+"""A night: run what changed, compare it with the baseline, confirm suspects, and store the results.
 
-It holds a lock on the results folder. Whatever it does is on the disk at once and done once: the
-plan in its journal, records in the store, fresh runs in folders of their own. A night that was
-killed goes on where it was.
+It holds a lock on the results folder. Everything is written to disk immediately and done only once:
+the plan in its journal, records in the store, fresh runs in their own folders. A night that was
+killed resumes where it stopped.
 """
 
 import os
@@ -42,14 +42,14 @@ class NightError(Exception):
 
 @dataclass(frozen=True)
 class NightOptions:
-    """How a night is spent.
+    """Options of a night.
 
     Attributes:
-        budget_s: Seconds for the cases; None for no limit. Confirmations come on top.
+        budget_s: Seconds for the cases; None for no limit. Confirmations are not included.
         canaries: Number of unchanged cases that show whether the machine changed.
-        rotation: Number of nights in which every unchanged case has its turn; 0 for never.
+        rotation: Number of nights within which every unchanged case runs once; 0 for never.
         baseline: Name of the baseline.
-        busy: Whether speeds count that were measured while others used the machine.
+        busy: Whether to use speeds that were measured while others used the machine.
     """
 
     budget_s: float | None = None
@@ -65,8 +65,8 @@ class Nightly:
     Args:
         settings: Options of the session.
         datasets: Datasets on disk.
-        cases: The cases in question.
-        options: How the night is spent.
+        cases: The candidate cases.
+        options: Options of the night.
         say: Prints a line.
     """
 
@@ -88,13 +88,13 @@ class Nightly:
         self._lacking = len(cases) - len(self._cases)
 
     def run(self, asked: str) -> Verdicts:
-        """Run a night, or go on with one that was killed.
+        """Run a night, or resume one that was killed.
 
         Args:
-            asked: What was asked for, in words; a killed night of another request is left behind.
+            asked: The request, in words; a killed night with a different request is abandoned.
 
         Raises:
-            NightError: Another night runs on the results folder.
+            NightError: Another night is running on the results folder.
         """
         with self._lock():
             night = self._night(asked)
@@ -129,7 +129,7 @@ class Nightly:
             lock.release()
 
     def _night(self, asked: str) -> Night:
-        """Return the night that was killed, or a new one."""
+        """Return the killed night to resume, or a new one."""
         commit, journals = current_commit(), Journals(self.folder)
         night = journals.unfinished()
         if night is not None:
@@ -157,7 +157,7 @@ class Nightly:
         return journals.begin(now(), commit.commit, commit.dirty, asked, plan)
 
     def _run_cases(self, night: Night) -> None:
-        """Run what is planned and has no record of this night yet."""
+        """Run the planned cases that have no record from this night yet."""
         done = self._records(night)
         left = [one for one in night.plan.planned if one.case.id not in done and not one.record]
         if not left:
@@ -180,7 +180,7 @@ class Nightly:
             runner.close()
 
     def _records(self, night: Night) -> dict[str, Record]:
-        """Return the record to compare by case; a run that was broken off has none.
+        """Return the record to compare for each case; an interrupted run has none.
 
         It is the last one of this night, or that of a session since the last comparison.
         """

@@ -1,4 +1,4 @@
-"""The page of a night: what ran, what changed, alarms, suspects, and what cannot be seen."""
+"""The report of a night: what ran, what changed, alarms, suspects, and what is undetectable."""
 
 import math
 from collections import Counter
@@ -26,7 +26,7 @@ _TITLES = {
 
 
 def night_report(verdicts: Verdicts, ledger: Ledger) -> str:
-    """Return the page as Markdown; it depends on the journal, the records and the ledger alone."""
+    """Return the report as Markdown; it depends only on the journal, the records and the ledger."""
     night = verdicts.night
     code = f"commit {night.commit[:12]}" if night.commit else "code without a commit"
     code += " with uncommitted changes" if night.dirty else ""
@@ -44,13 +44,13 @@ def night_report(verdicts: Verdicts, ledger: Ledger) -> str:
 
 
 def summary(verdicts: Verdicts) -> str:
-    """Return what a terminal shows: one line, and what to do after an alarm."""
+    """Return the text for a terminal: one line, and what to do after an alarm."""
     steps = [f"  {command}\n    {what}" for command, what in next_steps(verdicts)]
     return "\n".join([_conclusion(verdicts).replace("*", ""), *steps])
 
 
 def next_steps(verdicts: Verdicts) -> list[tuple[str, str]]:
-    """Return commands that follow a confirmed regression, and what each does; none without one."""
+    """Return the commands to run after a confirmed regression, and what each does."""
     names = sorted({f.configuration for f in verdicts.findings if f.outcome == "regressed"})
     if not names:
         return []
@@ -120,7 +120,7 @@ def _cell(one: Planned) -> str:
 
 
 def _unseen(verdicts: Verdicts) -> Iterator[str]:
-    """Yield what a regression could hide in: no baseline, no spread, a shift, a large MDE."""
+    """Yield why regressions could go undetected: no baseline, no spread, a shift, a large MDE."""
     for why, names in _grouped(verdicts.without).items():
         yield f"* without a baseline: {len(names)}, such as `{names[0]}` ({why})"
     for screen in verdicts.screens:

@@ -1,7 +1,7 @@
-"""Cases in a fresh process, from the code of the folder that ``PYTHONPATH`` names first.
+"""Run cases in a fresh process with the code of the first folder in ``PYTHONPATH``.
 
-Run as a file: ``python -P one_run.py REQUEST.json``. It imports from the harness only what commits
-of long ago have too, so that the same file runs a baseline's commit and tonight's.
+Run as a file: ``python -P one_run.py REQUEST.json``. It imports from the harness only what old
+commits have too, so that the same file runs a baseline's commit and tonight's.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 def main(request_file: Path) -> int:
     """Run the cases of a request and append a line for each to its answer file.
 
-    A line is a record, or why there is none: here is nobody to read what is printed.
+    A line is a record, or the reason why there is none, because nobody reads what is printed here.
     """
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     request = json.loads(request_file.read_text())
@@ -59,7 +59,7 @@ def _run(cases: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[str]:
 
 
 def _known(values: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    """Return the values that a class of that time has fields for, lists as tuples of paths."""
+    """Return the values for which the commit's class has fields, with lists and paths restored."""
     restored: dict[str, Any] = {}
     for name, value in values.items():
         if name in names:
@@ -70,7 +70,7 @@ def _known(values: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 def _end_with_parent(parent: int) -> None:
-    """Exit when the asking process is killed, so that no run goes on beside its successor's."""
+    """Exit when the parent process is killed, so that no run continues beside its successor's."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

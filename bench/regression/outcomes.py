@@ -1,4 +1,4 @@
-"""What a case's night comes to, in one word, and what the process then returns."""
+"""The outcome of a case's night in one word, and the exit code that follows."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -18,7 +18,7 @@ REGRESSION_EXIT = 10
 """Exit code after a confirmed regression; 0 to 5 are pytest's own."""
 
 INFRASTRUCTURE_EXIT = 11
-"""Exit code where only the infrastructure failed: nothing can be said, and nothing regressed."""
+"""Exit code if only the infrastructure failed: nothing can be concluded, and nothing regressed."""
 
 _ORDER: tuple[Outcome, ...] = (
     "regressed",
@@ -33,12 +33,12 @@ _ORDER: tuple[Outcome, ...] = (
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
-    """Return the outcome of a case with several metrics: the one that wants most attention."""
+    """Return the outcome of a case with several metrics: the one that needs most attention."""
     return min(outcomes, key=_ORDER.index, default="ok")
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:
-    """Return 10 with a regression, else 11 if some runs were invalid, else 0.
+    """Return 10 after a regression, else 11 if some runs were invalid, else 0.
 
     >>> exit_code(["ok", "invalid", "regressed"]), exit_code(["ok", "invalid"]), exit_code(["ok"])
     (10, 11, 0)

@@ -1,7 +1,7 @@
-"""Models without random numbers: one run of each side on the same test images, tested paired.
+"""Paired tests of models without randomness: one run of each side on the same test images.
 
 There is no noise between runs, so any difference is real on these images: *changed*. It is
-*regressed* if it exceeds 0.4 delta and would be a loss on other such images too.
+*regressed* if it exceeds 0.4 delta and would also be a loss on other such images.
 """
 
 import math
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PAIRED_LEVEL = 1e-3
-"""One-sided p below which a loss is more than the choice of test images explains."""
+"""One-sided p value below which the choice of test images does not explain a loss."""
 
-_RESAMPLES = 5000  # about five of them lie beyond either end of an interval at `PAIRED_LEVEL`
+_RESAMPLES = 5000  # about five of them lie beyond each end of an interval at `PAIRED_LEVEL`
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class PairedResult:
     Attributes:
         outcome: ``ok`` (identical), ``changed``, ``regressed`` or ``improved``.
         drop: Metric before minus after; positive is worse.
-        low: Lower end of the drop's interval, 95 % unless ``method`` says otherwise; ``nan`` where
+        low: Lower end of the drop's interval, 95 % unless ``method`` says otherwise; ``nan`` if
             there is none.
         high: Upper end.
-        p: One-sided p of no loss; ``nan`` where the method has none.
+        p: One-sided p value of no loss; ``nan`` if the method has none.
         method: The test, and what was unusual about it.
     """
 
@@ -70,8 +70,8 @@ def paired_top1(base_right: "Tensor", head_right: "Tensor") -> PairedResult:
     """Test top-1 with McNemar's exact test.
 
     Args:
-        base_right: ``(N,)`` booleans: whether each image was classified rightly before.
-        head_right: The same after, of the same images in the same order.
+        base_right: ``(N,)`` booleans: whether each image was classified correctly before.
+        head_right: The same after, for the same images in the same order.
 
     Raises:
         ValueError: The shapes differ, or there are no images.
@@ -105,7 +105,7 @@ def paired_resampled(
 ) -> PairedResult:
     """Test any other metric by its BCa interval (Efron 1987), resampling each class of images.
 
-    The loss is significant where the interval with `PAIRED_LEVEL` on either side lies above 0.
+    The loss is significant if the interval with `PAIRED_LEVEL` in each tail lies above 0.
 
     Args:
         metric: Function of scores ``(n,)`` and labels ``(n,)``; higher is better.

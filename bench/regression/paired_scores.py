@@ -1,10 +1,11 @@
-"""Paired tests of two runs on the same test images, from the scores that they left."""
+"""Compare two runs on the same test images by their stored scores."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.regression.baselines import run_of
 from bench.regression.fresh import FreshRun
 from bench.regression.paired import PairedResult, paired_auroc, paired_resampled, paired_top1
 
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def paired_finding(quantity: str, base: FreshRun, head: FreshRun) -> PairedResult | None:
-    """Return the paired test of a quality; None where it has none or the images differ.
+    """Return the paired test of a quality; None if it has none or the images differ.
 
-    The AUROC of images has DeLong's test, top-1 McNemar's, the AP of images a BCa interval. Its
-    outcome is ``ok`` where the scores are equal.
+    Image AUROC uses DeLong's test, top-1 McNemar's, image AP a BCa interval. The outcome is ``ok``
+    if the scores are equal.
     """
     name, _, metric = quantity.rpartition(".")
     artifact = "predictions" if metric == "top1" else "scores"
@@ -35,6 +36,22 @@ def paired_finding(quantity: str, base: FreshRun, head: FreshRun) -> PairedResul
     if metric == "image_ap":
         return paired_resampled(_average_precision, scores[0], scores[1], labels, resamples=2000)
     return None
+
+
+def same_results(quantity: str, one: FreshRun, other: FreshRun) -> bool:
+    """Return whether two runs have the same value of a quality and equal results for every image.
+
+    False if either stored no per-image results: equal values alone may be coincidence.
+    """
+    values = [run_of(run.record).values.get(quantity) for run in (one, other) if run.record]
+    if len(values) < 2 or None in values or values[0] != values[1]:
+        return False
+    for artifact in ("scores", "predictions"):
+        arrays = [_arrays(run, artifact) for run in (one, other)]
+        shared = arrays[0].keys() & arrays[1].keys()
+        if shared:
+            return all(np.array_equal(arrays[0][name], arrays[1][name]) for name in shared)
+    return False
 
 
 def _average_precision(scores: "Tensor", labels: "Tensor") -> float:

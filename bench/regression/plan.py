@@ -1,4 +1,4 @@
-"""What a night would run, why, for how long and in which order."""
+"""Plan what a night runs, why, for how long and in which order."""
 
 import hashlib
 import math
@@ -24,7 +24,7 @@ _DAY = 86400.0
 _SHOWN = 20
 
 LACKING = "their data are missing (python -m bench data list says how to get them)"
-"""Why cases do not run whose data are not on this machine."""
+"""Why cases do not run if their data are not on this machine."""
 
 _ORDER: tuple[Reason, ...] = ("finished", "canary", "stale", "new", "rotation")
 
@@ -37,11 +37,11 @@ class Planned:
         case: The case.
         reason: ``stale`` (its code, machine or options changed), ``new`` (never finished),
             ``canary`` (unchanged, shows whether the machine changed), ``rotation`` (unchanged,
-            its turn came) or ``finished`` (a session ran it: it is compared, and does not run).
+            its turn has come) or ``finished`` (a session ran it: it is compared but does not run).
         why: The reason in words, with the file that changed.
         seconds: Expected duration.
-        information: What its run is expected to tell, in the same unit for all.
-        record: When the record ended that is compared in place of a run; empty for one that runs.
+        information: Expected information from its run, in the same unit for all.
+        record: End time of the record that is compared instead of a run; empty if the case runs.
     """
 
     case: Case
@@ -53,9 +53,9 @@ class Planned:
 
     @property
     def rank(self) -> tuple[int, float]:
-        """Return its place: what costs nothing, canaries, then what changed.
+        """Return its sort key: cases that cost nothing, canaries, then changed cases.
 
-        Of each, the most information a second comes first.
+        Within each, the most information per second comes first.
         """
         return _ORDER.index(self.reason), -self.information / max(self.seconds, 0.1)
 
@@ -66,10 +66,10 @@ class Plan:
 
     Attributes:
         planned: Cases that run, in order.
-        over_budget: Cases that would run, but for the budget.
-        unchanged: Number of finished cases that nothing changed for and that do not run.
-        skipped: Number of cases by the reason for which they cannot run.
-        problems: Cases whose data or weights are there and cannot be used, with the reason.
+        over_budget: Cases that do not run because of the budget.
+        unchanged: Number of finished cases that are unchanged and do not run.
+        skipped: Number of cases that cannot run, by reason.
+        problems: Cases whose data or weights exist but cannot be used, with the reason.
     """
 
     planned: list[Planned] = field(default_factory=list)
@@ -123,13 +123,13 @@ def make_plan(
     """Return the plan of a night.
 
     Args:
-        cases: The cases in question.
+        cases: The candidate cases.
         finder: Finds their inputs.
         finished: Finished records.
         baselines: Runs that tonight's are compared with.
         budget_s: Seconds that may be spent; None for no limit. Canaries always run.
         canaries: Number of unchanged cases that show whether the machine changed.
-        rotation: Number of nights in which every unchanged case has its turn; 0 for never.
+        rotation: Number of nights within which every unchanged case runs once; 0 for never.
         alarmed: Configurations with an open alarm.
         now: Time of the plan.
     """
@@ -161,9 +161,11 @@ def make_plan(
             continue
         changed = costs.other_key(job) if record is None else ""
         reason: Reason = "stale" if record is not None or changed else "new"
-        told = 1.0 if case.configuration in known else 0.3  # a first run begins a baseline
+        information = 1.0 if case.configuration in known else 0.3  # a first run begins a baseline
         seconds = costs.of(case, record)
-        wanted.append(Planned(case, reason, why or changed or "never finished", seconds, told))
+        wanted.append(
+            Planned(case, reason, why or changed or "never finished", seconds, information)
+        )
     chosen = _canaries(unchanged, costs, canaries)
     rest = [(case, record) for case, record in unchanged if case not in {p.case for p in chosen}]
     turns = _rotation(rest, costs, rotation, now)
@@ -191,7 +193,7 @@ def _job(case: Case, finder: Finder, plan: Plan) -> Job | None:
 
 
 class _Costs:
-    """What earlier runs tell: durations of a case, its model or any, and other recipes or data."""
+    """Facts from earlier runs: durations by case, model and overall, and other recipes or data."""
 
     def __init__(self, finished: Finished) -> None:
         self._keys: dict[tuple[str, str], Record] = {}
@@ -207,7 +209,7 @@ class _Costs:
         return _seconds(record) if record else self._models.get(case.model, self._any)
 
     def other_key(self, job: Job) -> str:
-        """Return what changed since a case finished with another recipe, data or weights."""
+        """Return what changed since a case finished with a different recipe, data or weights."""
         record = self._keys.get((job.key.id, job.key.profile))
         if record is None:
             return ""
@@ -243,11 +245,11 @@ def _canaries(unchanged: Sequence[tuple[Case, Record]], costs: _Costs, count: in
 def _rotation(
     unchanged: Sequence[tuple[Case, Record]], costs: _Costs, nights: int, now: datetime
 ) -> list[Planned]:
-    """Return the share of the unchanged cases whose turn it is, those that ran longest ago."""
+    """Return the share of unchanged cases whose turn it is: those that ran longest ago."""
     if not nights or not unchanged:
         return []
     count = math.ceil(len(unchanged) / nights)
-    # The hash spreads cases that ran in one night over the nights to come.
+    # The hash spreads cases that ran in one night over later nights.
     ordered = sorted(unchanged, key=lambda pair: (pair[1].finished[:10], _spread(pair[0])))
     turns = []
     for case, record in ordered[:count]:
@@ -269,7 +271,7 @@ def _days(finished: str, now: datetime) -> float:
 
 
 def _fit(plan: Plan, ordered: Sequence[Planned], budget_s: float | None) -> None:
-    """Divide cases into those that fit in the budget and the others."""
+    """Split cases into those that fit in the budget and the rest."""
     spent = 0.0
     for one in ordered:
         fits = budget_s is None or spent + one.seconds <= budget_s

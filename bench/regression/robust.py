@@ -1,4 +1,4 @@
-"""Location and scale that single outlying runs do not move; rows are cases, NaN is missing."""
+"""Location and scale estimates robust to single outliers; rows are cases, NaN is missing."""
 
 from functools import cache
 
@@ -10,8 +10,8 @@ from scipy.stats import norm
 from bench.regression.measures import Array
 
 HUBER = 1.345
-"""Residuals in standard deviations from which a run counts no further: 95 % efficient on normal
-noise (Huber 1964), and an outlier moves the location of three runs as little as their median."""
+"""Residual in standard deviations at which runs are clipped: 95 % efficient on normal noise
+(Huber 1964), and an outlier moves the location of three runs as little as their median."""
 
 _INSIDE = float(1 - 2 * norm.sf(HUBER))
 _CLIPPED = float(
@@ -20,7 +20,7 @@ _CLIPPED = float(
 INEFFICIENCY = _CLIPPED / _INSIDE**2
 """Variance of Huber's location relative to the mean's on normal noise, 1.05."""
 
-# Rows of normal noise that corrections are taken from; the seed is the number of runs, so that
+# Rows of normal noise from which corrections are computed; the seed is the number of runs, so that
 # every machine has the same corrections.
 _DRAWS = 20_000
 _ITERATIONS = 25
@@ -28,7 +28,7 @@ _TOLERANCE = 1e-3
 
 
 def inverse_trigamma(value: float) -> float:
-    """Return x > 0 whose trigamma is a positive value, by Newton's method.
+    """Return the x > 0 with a given positive trigamma, by Newton's method.
 
     Example:
         >>> round(inverse_trigamma(float(polygamma(1, 2.5))), 6)
@@ -46,11 +46,11 @@ def inverse_trigamma(value: float) -> float:
 
 
 def huber_scale(values: Array) -> tuple[Array, Array, Array]:
-    """Return location, variance and the variance's degrees of freedom of each row.
+    """Return location, variance and the variance's degrees of freedom for each row.
 
-    Huber's proposal 2: residuals clipped at `HUBER` deviations give location and scale together. It
-    tells two thirds of what the sample variance tells of normal noise, where the MAD tells 37 %,
-    and one outlier among 14 runs adds a quarter to it. The variance is corrected so that on normal
+    Huber's proposal 2: residuals clipped at `HUBER` deviations give location and scale jointly. On
+    normal noise it is two thirds as efficient as the sample variance (the MAD: 37 %), and one
+    outlier among 14 runs increases it by a quarter. The variance is corrected so that on normal
     noise the mean and variance of its logarithm are those of a chi-square variance.
 
     Args:
@@ -69,9 +69,9 @@ def huber_scale(values: Array) -> tuple[Array, Array, Array]:
 def _proposal_2(values: Array) -> tuple[Array, Array]:
     counts = np.maximum(np.isfinite(values).sum(1), 1)
     center = row_median(values)
-    # Of normal noise, 1.4826 MAD are one standard deviation.
+    # For normal noise, 1.4826 MAD is one standard deviation.
     spread = 1.4826 * row_median(np.abs(values - center[:, None]))
-    # A MAD of 0, of rows with equal values, would clip everything for good.
+    # A MAD of 0, from rows with equal values, would clip everything permanently.
     squares = np.nansum((values - center[:, None]) ** 2, 1)
     scale = np.where(spread > 0, spread, np.sqrt(squares / counts))
     missing = ~np.isfinite(values)
@@ -89,11 +89,11 @@ def _proposal_2(values: Array) -> tuple[Array, Array]:
 
 @cache
 def _moments(runs: int) -> tuple[float, float]:
-    """Return degrees of freedom and correction of the variance of so many normal runs."""
+    """Return the degrees of freedom and the correction of the variance of normal runs."""
     if runs < 2:
         return 0.0, np.nan
-    # The logarithm of a chi-square variance of mean 1 and 2 h degrees of freedom has the variance
-    # trigamma(h) and the mean psi(h) − log(h): the first gives h, the second the correction.
+    # The logarithm of a chi-square variance with mean 1 and 2 h degrees of freedom has variance
+    # trigamma(h) and mean psi(h) − log(h): the first gives h, the second the correction.
     logs = np.log(_proposal_2(np.random.default_rng(runs).standard_normal((_DRAWS, runs)))[1])
     half = inverse_trigamma(float(logs.var()))
     return 2 * half, float(np.exp(psi(half) - np.log(half) - logs.mean()))
@@ -101,7 +101,7 @@ def _moments(runs: int) -> tuple[float, float]:
 
 @cache
 def normal_residual(runs: int, share: float) -> float:
-    """Return the quantile of |residual from the location| of so many standard normal runs."""
+    """Return a quantile of the absolute residuals from the location of standard normal runs."""
     draws = np.random.default_rng(runs).standard_normal((_DRAWS, runs))
     return float(np.quantile(np.abs(draws - _proposal_2(draws)[0][:, None]), share))
 
@@ -141,7 +141,7 @@ def _clipped_residuals(
 
 
 def row_median(values: Array) -> Array:
-    """Return the median of each row ``(N, M)`` without its NaNs; NaN for a row of NaNs."""
+    """Return the median of each row ``(N, M)``, ignoring NaNs; NaN for a row of NaNs."""
     ascending = np.sort(values, 1)  # NaN last
     counts = np.isfinite(values).sum(1)
     rows = np.arange(len(values))

@@ -25,8 +25,10 @@ from bench.regression.code_tree import (
 )
 from bench.regression.compare import recorded, values_at
 from bench.regression.confirmation import FIRST_REPLICATE
-from bench.regression.fresh import run_fresh
+from bench.regression.ends import Ends, ends_of_night
+from bench.regression.fresh import FreshRun, run_fresh
 from bench.regression.measures import QUALITY, SPEED, Measure
+from bench.regression.paired_scores import same_results
 from bench.regression.series import Quantity
 from bench.settings import Settings
 from datasets_lib.atomic import atomic_path
@@ -45,6 +47,7 @@ class Question:
         good: Full hash of a commit where it was good.
         bad: Full hash of a later one where it was bad.
         fixed: Whether equal code gives equal scores, so that one run of a commit is enough.
+        confirmed: Folder of the fresh runs that confirmed the alarm; None without.
     """
 
     case: Case
@@ -52,6 +55,7 @@ class Question:
     good: str
     bad: str
     fixed: bool
+    confirmed: Path | None = None
 
     @property
     def measure(self) -> Measure:
@@ -93,18 +97,20 @@ class Search:
             BisectionError: There is no loss between the two commits.
             CodeTreeError: A commit cannot be reached.
         """
-        search = self._begun()
+        ends = self._ends()
+        search = self._begun(ends)
         while not search.done:
             commit = search.next_commit
             assert commit is not None
-            number = sum(ran == commit for ran, _ in search.runs)
-            if self.question.fixed and number:
+            if self.question.fixed and any(ran == commit for ran, *_ in search.runs):
                 break  # another run of it would say the same
-            value = self._value(commit, number)
-            if math.isnan(value):
+            number = self._number(search, ends, commit)
+            run = self._run(commit, number)
+            if run is None:
                 search.skip(commit)
             else:
-                search.add(commit, value)
+                value = self._value(run)
+                search.add(commit, value, ends.repeated(number, run))
                 self._say(
                     f"{commit[:10]}  {self._text(value)}  so far likeliest: "
                     f"{search.suspects[-1][:10]} ({100 * search.confidence:.0f} %)"
@@ -112,7 +118,7 @@ class Search:
             self._keep(search)
         return search
 
-    def _begun(self) -> Bisection:
+    def _begun(self, ends: Ends) -> Bisection:
         if self._state.is_file():
             search = Bisection.from_json(self._state.read_text(encoding="utf-8"))
             self._say(f"goes on after {len(search.runs)} runs ({self._state})")
@@ -127,10 +133,9 @@ class Search:
         prior = touch_prior([self._touches(files) for files in changed.values()])
         touching = sum(map(self._touches, changed.values()))
         self._say(f"{len(commits)} commits, of which {touching} touch files of the case")
-        levels = self._levels()
-        ends = levels[question.good], levels[question.bad]
-        self._check_loss(*(float(np.mean(runs)) for runs in ends))
-        search = Bisection(commits, prior, *ends, fixed=question.fixed)
+        good, bad = ([self._value(run) for run in side.values()] for side in (ends.good, ends.bad))
+        self._check_loss(float(np.mean(good)), float(np.mean(bad)))
+        search = Bisection(commits, prior, good, bad, fixed=question.fixed)
         self._keep(search)
         return search
 
@@ -153,23 +158,59 @@ class Search:
     def _touches(self, files: Sequence[str]) -> bool:
         return any(file in self._depends or file.startswith(_ALWAYS) for file in files)
 
-    def _levels(self) -> dict[str, list[float]]:
+    def _ends(self) -> Ends:
+        """Return runs of both ends: the confirming ones of the night, or new ones."""
+        return self._ends_of_night() or self._new_ends()
+
+    def _ends_of_night(self) -> Ends | None:
+        """Return the night's runs where one of them is repeated exactly; None without any.
+
+        Then machine, libraries and options are the night's. A speed depends on the hour as well.
+        """
+        question = self.question
+        if question.confirmed is None or question.fixed or question.measure is not QUALITY:
+            return None
+        ends = ends_of_night(question.confirmed, question.quantity, question.good, question.bad)
+        telling = ends.telling
+        if len(telling) < LEVEL_RUNS:
+            return None
+        run = self._run(question.good, telling[0])
+        if run is None or not same_results(question.quantity, run, ends.good[telling[0]]):
+            self._say("a run of the night is not repeated exactly here: both ends run anew")
+            return None
+        self._say(f"the night's {len(ends.good)} and {len(ends.bad)} runs of both ends hold here")
+        return ends
+
+    def _new_ends(self) -> Ends:
         """Run both ends in turn, so that a machine that slows down favors neither."""
-        levels: dict[str, list[float]] = {self.question.good: [], self.question.bad: []}
-        for number in range(1 if self.question.fixed else LEVEL_RUNS):
-            for commit, values in levels.items():
-                value = self._value(commit, number)
-                if not math.isnan(value):
-                    values.append(value)
-        for commit, values in levels.items():
-            if not values:
+        question = self.question
+        runs: dict[str, dict[int, FreshRun]] = {question.good: {}, question.bad: {}}
+        for number in range(1 if question.fixed else LEVEL_RUNS):
+            for commit, of_end in runs.items():
+                if (run := self._run(commit, number)) is not None:
+                    of_end[number] = run
+        for commit, of_end in runs.items():
+            if not of_end:
                 raise BisectionError(
                     f"Wanted a commit that runs, found that {commit[:10]} does not: name another."
                 )
-        return levels
+        return Ends(question.quantity, runs[question.good], runs[question.bad])
 
-    def _value(self, commit: str, number: int) -> float:
-        """Return the n-th run of a commit on the scale of the tests; NaN where it does not run."""
+    def _number(self, search: Bisection, ends: Ends, commit: str) -> int:
+        """Return the seed of the next run: a new one, unless the last one repeated an end.
+
+        Runs of one seed share its luck, on whatever commits. But a repetition needs no luck.
+        """
+        if self.question.fixed:
+            return 0
+        used = sum(not end or ran == commit for ran, _, end in search.runs)
+        telling = ends.telling
+        if used < len(telling):
+            return telling[used]
+        return max((*ends.good, *ends.bad)) + 1 + used
+
+    def _run(self, commit: str, number: int) -> FreshRun | None:
+        """Return the n-th run of a commit; None where it does not run or measures nothing."""
         question = self.question
         replicate = question.case.replicate if question.fixed else FIRST_REPLICATE + number
         case = replace(question.case, replicate=replicate)
@@ -177,14 +218,19 @@ class Search:
             tree = tree_of(commit, self.trees)
         except CodeTreeError as error:
             self._say(f"{commit[:10]}  skipped: {error}")
-            return math.nan
+            return None
         place = self._folder / commit[:12] / str(number)
         run = run_fresh(tree, [case], self._settings, place)[0]
         if run.record is None:
             self._say(f"{commit[:10]}  skipped: {run.problem.splitlines()[0]}")
-            return math.nan
-        values = values_at(question.quantity, [run_of(run.record)])
-        return float(question.measure.transform(values[0])) if values else math.nan
+            return None
+        return None if math.isnan(self._value(run)) else run
+
+    def _value(self, run: FreshRun) -> float:
+        """Return the value of a finished run on the scale of the tests; NaN where it has none."""
+        assert run.record is not None
+        values = values_at(self.question.quantity, [run_of(run.record)])
+        return float(self.question.measure.transform(values[0])) if values else math.nan
 
     def _keep(self, search: Bisection) -> None:
         with atomic_path(self._state) as temporary:

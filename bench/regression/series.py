@@ -1,4 +1,4 @@
-"""What is compared over time: the values of one configuration under equal conditions."""
+"""What is compared over time: the values of one configuration under the same conditions."""
 
 import math
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from bench.study import has_randomness
 Kind = Literal["quality", "speed", "memory"]
 
 _SPEEDS = {"inference_images_per_s": True, "train_images_per_s": True, "latency_p50_ms": False}
-"""Watched speeds, and whether a higher one is better."""
+"""Watched speeds, and whether higher is better."""
 
 _AT_A_THRESHOLD = {"accuracy", "precision", "recall", "f1", "false_alarms"}
-"""Metrics that jump by several points between seeds, with the threshold that they are taken at."""
+"""Metrics at a threshold, which jump by several points between seeds as the threshold does."""
 
 
 @dataclass(frozen=True)
 class Series:
     """Conditions that runs must share to be compared; replicates and commits differ.
 
-    The recipe is not among them: a learning rate that was changed by mistake is a regression, and
-    one that was changed on purpose is accepted with ``python -m bench accept``.
+    The recipe is not among them: a learning rate changed by mistake is a regression, and one
+    changed on purpose is accepted with ``python -m bench accept``.
 
     Attributes:
         configuration: Case id without its replicate.
@@ -31,7 +31,7 @@ class Series:
         budget: Image size, training budget and precision.
         data: Hash of the data.
         weights: Hash of the backbone's weights, or ``random``.
-        machine: Environment class; on a CPU with its number of threads.
+        machine: Environment class; for a CPU with its number of threads.
     """
 
     configuration: str
@@ -49,7 +49,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Quantity:
-    """One watched number of a run.
+    """One watched value of a run.
 
     >>> Quantity("score.image_auroc").kind, Quantity("latency_p50_ms").higher_is_better
     ('quality', False)
@@ -62,14 +62,14 @@ class Quantity:
 
     @property
     def kind(self) -> Kind:
-        """Return whether it is a quality, a speed or a memory."""
+        """Return whether it is a quality, a speed or a memory size."""
         if "." in self.name:
             return "quality"
         return "memory" if self.name.endswith("_bytes") else "speed"
 
     @property
     def higher_is_better(self) -> bool:
-        """Return whether a higher value is a better one; a metric without an entry is."""
+        """Return whether higher is better, which is assumed for metrics without an entry."""
         if self.kind == "quality":
             metric = METRICS.get(self.name.rpartition(".")[2])
             return metric is None or metric.higher_is_better
@@ -78,7 +78,7 @@ class Quantity:
     def loss(self, base: float, value: float) -> float:
         """Return how much worse a value is than a base.
 
-        A quality's loss is a difference, a speed's or a memory's is a share of the base.
+        The loss of a quality is a difference, that of a speed or memory size a share of the base.
         """
         worse = base - value if self.higher_is_better else value - base
         return worse if self.kind == "quality" else worse / abs(base) if base else math.inf
@@ -98,7 +98,7 @@ class Quantity:
         return f"{metric.text(value)} {metric.unit}".strip() if metric else f"{value:.4f}"
 
     def loss_text(self, loss: float) -> str:
-        """Return a loss as it is reported: points of a percentage, or a share."""
+        """Return a loss as reported: percentage points of a quality, else a percentage."""
         return f"{100 * loss:+.2f} {'points' if self.kind == 'quality' else '%'}"
 
 
@@ -122,10 +122,10 @@ def series_of(record: Record) -> Series:
 
 
 def values_of(record: Record) -> dict[str, float]:
-    """Return the watched numbers of a finished record by the name of their quantity.
+    """Return the watched values of a finished record by quantity name.
 
-    Metrics that saw test labels are left out. Those at a threshold are watched only where equal
-    code gives equal numbers.
+    Metrics whose threshold saw test labels are left out. Others at a threshold are watched only if
+    equal code gives equal values.
     """
     fixed = not has_randomness(record.case)
     values = {

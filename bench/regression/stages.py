@@ -1,10 +1,10 @@
-"""Chances of the stages of a case's night: the screen and the blocks of its confirmation.
+"""Probabilities that a case passes the stages of a night: the screen and the confirmation blocks.
 
-All stages of a case use one estimate of its variance, so their errors are not independent: a case
+All stages of a case share one estimate of its variance, so their errors are not independent: a case
 that varies more than estimated is suspected more often and confirmed more often. The true variance
-has a posterior, its estimate's scaled inverse chi-square; given the true variance the stages are
-independent, so chances are means over it of their products. Variances, effects and floors here are
-in units of the estimated variance or deviation.
+has a posterior, the scaled inverse chi-square of its estimate; given the true variance the stages
+are independent, so the probabilities are posterior means of products. Variances, effects and floors
+here are in units of the estimated variance or deviation.
 """
 
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from scipy.special import chdtri, gammaln, ndtr, stdtrit
 from bench.regression.measures import BLOCKS, Array, Measure
 from bench.regression.robust import INEFFICIENCY
 
-_NODES = 64  # variances that an integral over the posterior is summed over
-_EDGE = 1e-10  # posterior that is left out at either end, far below any level
-_STEPS = 18  # halvings, after which the logarithm of a level is known to 1e-4
+_NODES = 64  # variances in the sum that approximates an integral over the posterior
+_EDGE = 1e-10  # posterior mass that is left out at each end, far below any level
+_STEPS = 18  # bisection steps, after which the logarithm of a level is known to 1e-4
 
 
 @dataclass(frozen=True)
 class Design:
-    """What decides a case's chances, apart from the size of an effect.
+    """What determines a case's probabilities, apart from the size of an effect.
 
     Attributes:
         measure: What is measured.
         degrees: Degrees of freedom of the variance.
         uncertainty: Variance of the baseline's center.
-        runs: Runs of a side in each block.
-        tonight: Runs of the screen.
+        runs: Number of runs per side in each block.
+        tonight: Number of runs in the screen.
     """
 
     measure: Measure
@@ -42,10 +42,10 @@ class Design:
 
 @cache
 def block_level(design: Design) -> float:
-    """Return the level of one block's t test with which false alarms are as rare as promised.
+    """Return the level of one block's t test that keeps the promised rate of false alarms.
 
-    An unchanged case passes the screen and all blocks with a chance of at most ``alpha_screen`` ×
-    ``alpha_confirm``.
+    An unchanged case passes the screen and all blocks with a probability of at most
+    ``alpha_screen`` × ``alpha_confirm``.
     """
     wanted = design.measure.alpha_screen * design.measure.alpha_confirm
     low, high = np.log(1e-12), np.log(design.measure.alpha_block)
@@ -59,14 +59,14 @@ def block_level(design: Design) -> float:
 
 
 def chance(design: Design, effect: float, floor: float, level: float, spread: float = 1.0) -> float:
-    """Return the chance that the screen and all blocks pass.
+    """Return the probability that the screen and all blocks pass.
 
     Args:
         design: The case.
         effect: True drop.
-        floor: Observed drop that a block needs whatever its p.
+        floor: Observed drop that a block requires regardless of its p value.
         level: Level of a block's t test.
-        spread: Deviation of runs with the drop, relative to those without.
+        spread: Standard deviation of runs with the drop, relative to those without.
     """
     variances, weights = _posterior(design.degrees)
     screened = _screen_chance(design, effect, variances, spread)
@@ -75,7 +75,7 @@ def chance(design: Design, effect: float, floor: float, level: float, spread: fl
 
 
 def confirm_chance(design: Design, effect: float, floor: float, level: float) -> float:
-    """Return the chance that all blocks pass; arguments are those of `chance`."""
+    """Return the probability that all blocks pass; arguments are those of `chance`."""
     variances, weights = _posterior(design.degrees)
     return float(_block_chance(design, effect, floor, level, variances) ** BLOCKS @ weights)
 
@@ -95,7 +95,7 @@ def _block_chance(
     variances: Array,
     spread: float = 1.0,
 ) -> Array:
-    """Return the chance that one block passes at each true variance ``(V,)``."""
+    """Return the probability that one block passes at each true variance ``(V,)``."""
     variances = variances * (1 + spread**2) / 2  # one side has the drop
     own = 2 * design.runs - 2
     draws, weights = _chi_square(own)
@@ -114,8 +114,8 @@ def _posterior(degrees: float) -> tuple[Array, Array]:
 
 @cache
 def _chi_square(degrees: float) -> tuple[Array, Array]:
-    """Return values ``(V,)`` of a chi-square variance of mean 1, and their weights."""
-    # Evenly spaced in the logarithm, so that tails of far below a millionth are seen.
+    """Return values ``(V,)`` of a chi-square variance with mean 1, and their weights."""
+    # Evenly spaced in the logarithm, to resolve tails far below a millionth.
     low, high = chdtri(degrees, 1 - _EDGE), chdtri(degrees, _EDGE)
     logs = np.linspace(np.log(low), np.log(high), _NODES)
     half = degrees / 2

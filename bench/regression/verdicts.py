@@ -1,4 +1,4 @@
-"""From records to verdicts: pair runs with baselines, screen, confirm, and remember."""
+"""From records to verdicts: pair runs with baselines, screen, confirm, and store the results."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,24 +33,24 @@ from bench.study import has_randomness
 Say = Callable[[str], None]
 
 _ROUNDING = 1e-3
-"""Difference of a metric that kernels without a fixed order of summation may make."""
+"""Difference in a metric that kernels without a fixed order of summation may cause."""
 
 _CANARY_SPEEDS = ("inference_images_per_s", "latency_p50_ms", "train_images_per_s")
 
 
 @dataclass
 class Verdicts:
-    """What a night, or a gate, came to.
+    """The results of a night, or of a gate.
 
     Attributes:
         night: The night.
         runs: Finished runs.
         failed: Records of cases that did not finish.
         pairs: Runs and baselines of the configurations that have one.
-        without: Why configurations have none, by id.
-        means: Means over datasets of which every category ran.
+        without: Why the other configurations have no baseline, by id.
+        means: Means over datasets whose categories all ran.
         screens: Tests of random qualities and of speeds.
-        notes: Lines on what is unusual.
+        notes: Lines about anything unusual.
     """
 
     night: Night
@@ -64,12 +64,12 @@ class Verdicts:
 
     @property
     def findings(self) -> list[Finding]:
-        """Return what is not as it was."""
+        """Return the findings of the night."""
         return self.night.findings
 
     @property
     def exit_code(self) -> int:
-        """Return 10 with a confirmed regression, 11 where only runs failed, else 0."""
+        """Return 10 after a confirmed regression, else 11 after failed runs, else 0."""
         infrastructure = any(not self._known(record) for record in self.failed)
         outcomes = [finding.outcome for finding in self.findings]
         return exit_code([*outcomes, "invalid"] if infrastructure else outcomes)
@@ -82,15 +82,15 @@ class Verdicts:
 def judge(
     records: Sequence[Record], night: Night, baselines: Baselines, bench: Bench, say: Say
 ) -> Verdicts:
-    """Compare a night's records with their baselines and confirm what is suspect.
+    """Compare a night's records with their baselines and confirm the suspects.
 
-    What the night's journal has found already is not confirmed again.
+    Findings that are already in the night's journal are not confirmed again.
 
     Args:
         records: The night's records, finished or failed.
-        night: The night; it takes the findings.
-        baselines: What they are compared with.
-        bench: Where confirming runs happen.
+        night: The night, to which the findings are added.
+        baselines: The baselines to compare with.
+        bench: Settings and folders of confirming runs.
         say: Prints a line.
     """
     cases = {record.case.configuration: record.case for record in reversed(records)}
@@ -126,7 +126,7 @@ def judge(
 def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
     """Add a night's runs to the baseline and its alarms to the ledger, each once.
 
-    An open alarm is judged fixed where its configuration ran and lost less than half as much.
+    An open alarm is judged fixed if its configuration ran and lost less than half as much.
     """
     sums = drift_after(verdicts.screens)
     regressed = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
@@ -170,7 +170,7 @@ def _pair(verdicts: Verdicts, cases: Mapping[str, Case], baselines: Baselines) -
 
 
 def _other_windows(verdicts: Verdicts, baselines: Baselines) -> list[list[Run]]:
-    """Return the windows of series that did not run, of the same machine and profile."""
+    """Return the windows of series that did not run, with the same machine and profile."""
     mine = {(pair.series.machine, pair.series.profile) for pair in verdicts.pairs}
     done = {pair.series for pair in verdicts.pairs}
     series = dict.fromkeys(run.series for run in baselines.runs)
@@ -184,7 +184,7 @@ def _other_windows(verdicts: Verdicts, baselines: Baselines) -> list[list[Run]]:
 
 
 def _deviations(canaries: Iterable[Pair]) -> dict[str, float]:
-    """Return how much faster each canary is than before, as a logarithm."""
+    """Return the logarithm of each canary's speedup since the baseline."""
     deviations = {}
     for pair in canaries:
         for name in _CANARY_SPEEDS:
@@ -230,16 +230,16 @@ def _worth(finding: Finding) -> bool:
 
 
 def _most_suspicious_first(screened: Mapping[str, Sequence[Finding]]) -> list[str]:
-    """Return configurations: those that stand out among all (Benjamini-Hochberg), then the rest."""
+    """Return configurations, those that stand out among all first (Benjamini-Hochberg)."""
     found = [finding for findings in screened.values() for finding in findings]
-    # Exact values that differ have no p: they are looked at first.
+    # Exact values that differ have no p value, so they come first.
     order = order_suspects([0.0 if np.isnan(finding.p) else finding.p for finding in found])
     first = [found[place].configuration for place in order]
     return list(dict.fromkeys([*first, *(finding.configuration for finding in found)]))
 
 
 def _failures(verdicts: Verdicts, baselines: Baselines, bench: Bench, say: Say) -> None:
-    """Find out whether what does not finish any more is a regression."""
+    """Check whether cases that no longer finish are regressions."""
     through = {f.configuration for f in verdicts.findings if f.quantity == FINISHES}
     for record in verdicts.failed:
         case, message = record.case, (record.error or {}).get("message", record.outcome)

@@ -1,4 +1,4 @@
-"""Everything that the leaderboard shows, aggregated and ranked once, whatever the format."""
+"""Everything that the leaderboard shows, aggregated and ranked once for all formats."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ class RankedTable:
     Attributes:
         table: The rows.
         ranking: Their places.
-        references: Published values of the same data.
+        references: Published values on the same data.
     """
 
     table: Table
@@ -42,13 +42,13 @@ class RankedTable:
 
 @dataclass(frozen=True)
 class StudyRuns:
-    """One study's records of one profile and class of environment, as ranked tables.
+    """One study's records from one profile and class of environment, as ranked tables.
 
     Attributes:
         study: The study.
         runs: Its records.
-        machine: Class of environment in short, which tells it from the others of the board.
-        tables: Its tables: of each dataset the mean, then the categories.
+        machine: Short name of the class of environment, unique on the board.
+        tables: Its tables: for each dataset the mean, then the categories.
     """
 
     study: Study
@@ -58,12 +58,12 @@ class StudyRuns:
 
     @property
     def place(self) -> str:
-        """Return profile and machine in short."""
+        """Return the profile and the short name of the machine."""
         return f"`{self.runs.profile}`, {self.machine}"
 
     @cached_property
     def main(self) -> tuple[RankedTable, ...]:
-        """The tables that answer the study: means, and categories of datasets that have one."""
+        """Return the tables that answer the study: means, or categories of datasets without one."""
         means = {self._group(each) for each in self.tables if each.is_mean}
         return tuple(t for t in self.tables if t.is_mean or self._group(t) not in means)
 
@@ -95,7 +95,7 @@ class Board:
 
 
 def make_board(records: Iterable[Record]) -> Board:
-    """Return the tables of some records; their order changes nothing."""
+    """Return the tables of some records; the order of the records does not matter."""
     records = list(records)
     sections = comparable_runs(records)
     # Smoke runs measure nothing, so they come last.
@@ -128,7 +128,7 @@ def _study_runs(study: Study, runs: ComparableRuns, machine: str) -> StudyRuns:
 
 
 def _of_table(references: Iterable[Reference], table: Table) -> list[Reference]:
-    """Return the published values of a table's data; a mean's only where we have one."""
+    """Return the published values on a table's data; for a mean only if it has all categories."""
     if table.mode or not table.rows:
         return []
     entry = DATASETS.get(table.dataset)

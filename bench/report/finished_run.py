@@ -1,4 +1,4 @@
-"""A finished run, and the files that it left."""
+"""A finished run and the files that it wrote."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,12 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Return the results folder, of which its files are named."""
+        """Return the results folder, to which the paths of its files are relative."""
         return self.file.parent.parent
 
     @property
     def own(self) -> bool:
-        """Return whether a session wrote the file of its record, and writes its next one to it."""
+        """Return whether a session wrote the file of its record and will append to it."""
         return self.file.parts[-2:] == ("runs", "records.jsonl")
 
     @property

@@ -1,4 +1,4 @@
-"""What a document says once at its end: numbered footnotes, and what its columns mean."""
+"""Notes collected at the end of a document: numbered footnotes, and what its columns mean."""
 
 from collections.abc import Iterable
 
@@ -13,32 +13,32 @@ class Footnotes:
         self._terms: dict[str, str] = {}
 
     def mark(self, *texts: str) -> str:
-        """Return the marks of some notes, empty texts left out, to follow what they apply to."""
+        """Return the marks of some notes, ignoring empty texts, to append to what they apply to."""
         return "".join(
             f"[^{self._numbers.setdefault(text, len(self._numbers) + 1)}]"
             for text in dict.fromkeys(filter(None, texts))
         )
 
     def term(self, name: str, meaning: str) -> str:
-        """Return a name whose meaning is told at the end; with a mark if it has another there.
+        """Return a name that is explained at the end, with a mark if it has another meaning there.
 
         Args:
-            name: Heading of a column, or what else needs a word.
-            meaning: What it means; empty where the name says it.
+            name: Heading of a column, or another term to explain.
+            meaning: What it means; empty if the name is self-explanatory.
         """
         if not meaning or self._terms.setdefault(name, meaning) == meaning:
             return name
         return name + self.mark(meaning)
 
     def terms(self) -> str:
-        """Return the terms as a list, those of one meaning together; empty without any."""
+        """Return the terms as a list, grouped by meaning; empty if there are none."""
         names: dict[str, list[str]] = {}
         for name, meaning in self._terms.items():
             names.setdefault(meaning, []).append(name)
         return "\n".join(f"- **{', '.join(own)}**: {text}" for text, own in names.items())
 
     def definitions(self) -> list[str]:
-        """Return terms and notes with their headings as blocks of Markdown."""
+        """Return terms and notes with their headings as Markdown blocks."""
         parts = [f"## {say('What the columns mean')}", self.terms()] if self._terms else []
         if self._numbers:
             lines = [f"[^{number}]: {text}" for text, number in self._numbers.items()]
@@ -46,6 +46,6 @@ class Footnotes:
         return parts
 
     def only(self, block: str) -> str:
-        """Return the definitions of the notes that a block of text names."""
+        """Return the definitions of the notes that a block of text refers to."""
         own: Iterable[tuple[str, int]] = self._numbers.items()
         return "\n".join(f"[^{n}]: {text}" for text, n in own if f"[^{n}]" in block)

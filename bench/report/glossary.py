@@ -1,4 +1,4 @@
-"""What the columns of the tables mean, told once at the end of a document."""
+"""What the columns of the tables mean, explained once at the end of a document."""
 
 from bench.aggregate.language import say
 from bench.aggregate.ranking import MIN_REPLICATES
@@ -17,7 +17,7 @@ _OF_METRICS = {
         "images. It has seen no test image.",
     ),
     "false_alarms": (
-        "The share of normal test images above the calibrated threshold; 5 % were meant."
+        "The share of normal test images above the calibrated threshold; the target is 5 %."
     ),
     "top1_best_epoch": (
         "The epoch with the best top-1 on the test set, as the original study reports it. It "
@@ -54,7 +54,7 @@ _OF_MEASUREMENTS = {
 
 
 def of_metric(metric: Metric, *, ranks: bool = False) -> str:
-    """Return what a metric's column means; empty where the heading says it.
+    """Return what a metric's column means; empty if the heading is self-explanatory.
 
     Args:
         metric: The metric.
@@ -65,7 +65,7 @@ def of_metric(metric: Metric, *, ranks: bool = False) -> str:
 
 
 def of_measurement(name: str) -> str:
-    """Return what a measurement's column means; empty where the heading says it."""
+    """Return what a measurement's column means; empty if the heading is self-explanatory."""
     return say(_OF_MEASUREMENTS[name]) if name in _OF_MEASUREMENTS else ""
 
 
@@ -88,13 +88,13 @@ def of_seeds() -> str:
 
 
 def of_scratch() -> str:
-    """Return what the word behind a model's name means."""
+    """Return what the word after a model's name means."""
     return say("Behind a model's name: from random weights, where it has pretrained ones too.")
 
 
 def of_budget() -> str:
-    """Return what the share of a budget is of."""
-    return say("The share of its recipe's whole training that a run had; at 100 % it may rank.")
+    """Return what the share of the budget means."""
+    return say("The share of its recipe's full training that a run had; only at 100 % can it rank.")
 
 
 def of_bold() -> str:

@@ -47,16 +47,16 @@ def write_leaderboard(
     formats: Sequence[str] = ("md", "csv"),
     lang: str = "en",
 ) -> tuple[Path, ...]:
-    """Write ``LEADERBOARD.md`` and so on, replacing older ones; return their paths.
+    """Write ``LEADERBOARD.md`` and other formats, replacing older files; return their paths.
 
     Args:
-        records: What the tables are made from.
-        folder: Where they go.
+        records: Records to tabulate.
+        folder: Folder to write to.
         formats: Names among `FORMATS`.
         lang: Language of the words, ``en`` or ``ko``; files for machines are always English.
 
     Raises:
-        OSError: A file could not be written; an older one is whole.
+        OSError: A file could not be written; an older one stays intact.
     """
     boards: dict[str, Board] = {}
     paths = []
@@ -70,7 +70,7 @@ def write_leaderboard(
 
 
 def write_board(board: Board, folder: Path, formats: Sequence[str] = ("md", "csv")) -> list[Path]:
-    """Write the tables of a board that was made already; see `write_leaderboard`."""
+    """Write the tables of an existing board; see `write_leaderboard`."""
     paths = []
     for name in formats:
         paths.append(folder / f"LEADERBOARD.{name}")
@@ -80,7 +80,7 @@ def write_board(board: Board, folder: Path, formats: Sequence[str] = ("md", "csv
 
 
 def leaderboard_markdown(records: Iterable[Record]) -> str:
-    """Return every table as Markdown; the order of the records changes nothing."""
+    """Return every table as Markdown; the order of the records does not matter."""
     return _markdown(make_board(records))
 
 
@@ -95,8 +95,8 @@ def _markdown(board: Board) -> str:
     parts.append(
         say(
             "Generated from the records by `python -m bench leaderboard`; no number is typed in. "
-            "Quality is in percent. Tables never mix profiles or machines. What a column means is "
-            "told [at the end](#what-the-columns-mean)."
+            "Quality is in percent. Tables never mix profiles or machines. The columns are "
+            "explained [at the end](#what-the-columns-mean)."
         )
     )
     if not board.studies:
@@ -110,9 +110,9 @@ def _markdown(board: Board) -> str:
         parts.append(f"## {say('Study')} `{name}`")
         if study.layout_note:
             parts.append(say(study.layout_note))
-        told: set[str] = set()
+        stated: set[str] = set()
         for own in of_study:
-            parts.extend(_study(own, notes, told))
+            parts.extend(_study(own, notes, stated))
         shown = [record for own in of_study for record in own.runs.records]
         parts.extend(study.call(study.background, study, shown))
     details = [own for own in board.studies if own.details]
@@ -133,13 +133,13 @@ def _markdown(board: Board) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _study(own: StudyRuns, notes: Footnotes, told: set[str]) -> Iterator[str]:
+def _study(own: StudyRuns, notes: Footnotes, stated: set[str]) -> Iterator[str]:
     """Yield a study's own tables and conclusions under one profile on one machine.
 
     Args:
         own: The study's runs there.
-        notes: The document's notes, which it adds to.
-        told: The study's conclusions so far, which it adds to; an equal one is not repeated.
+        notes: The document's notes, to which new ones are added.
+        stated: The study's conclusions so far; new ones are added, equal ones not repeated.
     """
     yield f"### {say('Profile')} {own.place}"
     yield kind_of_runs(own.runs)
@@ -153,8 +153,8 @@ def _study(own: StudyRuns, notes: Footnotes, told: set[str]) -> Iterator[str]:
             yield f"#### {ranked.table.title}"
             yield from study_table(ranked, notes)
             yield from published_table(ranked, own.runs.profile, notes)
-    if (text := "\n\n".join(reported)) not in told:
-        told.add(text)
+    if (text := "\n\n".join(reported)) not in stated:
+        stated.add(text)
         yield from reported
 
 
@@ -181,7 +181,7 @@ FORMATS: Mapping[str, Callable[[Board], str]] = {
     "html": _html,
     "json": board_json,
 }
-"""How the leaderboard is written, by the ending of its file."""
+"""Functions that format the leaderboard, by file extension."""
 
 _FOR_MACHINES = ("csv", "json")
 
@@ -190,7 +190,7 @@ def readme_block(records: Iterable[Record], study: str, place: str) -> str:
     """Return one table with its footnotes, for a README.
 
     Args:
-        records: What the table is made from.
+        records: Records to tabulate.
         study: Name of a study.
         place: Dataset and category; the profile and machine with the most rows is shown.
 

@@ -1,4 +1,4 @@
-"""The tables of cost: sizes, speeds, memory, and what a duration covers."""
+"""The cost tables: sizes, speeds, memory, and what a duration covers."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ COST_COLUMNS: Mapping[str, tuple[str, Callable[[Estimate | None], str]]] = {
 
 
 def name_of(row: Row) -> str:
-    """Return a row's name: its initialization is said where it is not the usual one."""
+    """Return a row's name, with its initialization if that is not the usual one."""
     return row.label if row.case.pretrained or not row.needs_weights else row.name
 
 
@@ -43,7 +43,7 @@ def seeds_of(row: Row) -> str:
 def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
     """Yield sizes, speeds and memory of rows, then what was not measured anywhere and why.
 
-    A measurement without a value in any row has no column; without any there is no table.
+    A measurement without a value in any row has no column; without columns there is no table.
     """
     columns = [name for name in COST_COLUMNS if any(row.measurement(name) for row in rows)]
     fit = any(row.measurement("fit_seconds") for row in rows)
@@ -67,12 +67,12 @@ def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
     for name in [name for name in COST_COLUMNS if name not in columns]:
         reasons = dict.fromkeys(_cost_reason(row, name) for row in rows)
         missing["; ".join(reasons)].append(say(COST_COLUMNS[name][0]))
-    told = {why for reasons in missing for why in reasons.split("; ")}
-    if not columns and told <= {say("not measured"), say("no training step")}:
-        yield say("Nothing of it was measured.")
+    reasons_given = {why for reasons in missing for why in reasons.split("; ")}
+    if not columns and reasons_given <= {say("not measured"), say("no training step")}:
+        yield say("None of it was measured.")
     elif missing:
         parts = [f"{', '.join(names)} ({why})" for why, names in missing.items()]
-        yield say("No values of: {parts}.", parts="; ".join(parts))
+        yield say("No values for: {parts}.", parts="; ".join(parts))
 
 
 def charges_table(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The leaderboard's values at full precision, for machines: a line per row of each table."""
+"""The leaderboard's values at full precision, for programs: one line per row of each table."""
 
 import csv
 import io
@@ -31,11 +31,11 @@ def board_csv(board: Board) -> str:
     """Return every row of every quality and cost table; shares are fractions of 1.
 
     ``NAME_low`` and ``NAME_high`` are the ends of the 95 % interval over replicates. ``kind`` is
-    ``run``, ``partial`` (of a mean that lacks categories) or ``reference`` (published; its
-    ``source`` says by whom, its ``caution`` which of its values are not comparable). ``mode`` is
-    there if some run is few-shot or a model for all categories. ``rank`` is a range, ``p_best`` the
-    corrected p of no difference from the best. ``no_rank`` says why a run has no rank. Metrics have
-    a column if some record has a value.
+    ``run``, ``partial`` (a mean that lacks categories) or ``reference`` (published; its ``source``
+    says by whom, its ``caution`` which of its values are not comparable). ``mode`` is present if
+    some run is few-shot or a model for all categories. ``rank`` is a range, ``p_best`` the
+    corrected p value of no difference from the best. ``no_rank`` says why a run has no rank.
+    Metrics have a column if some record has a value.
     """
     lines, names = _all_lines(board)
     filled = {name for line in lines for name in line}
@@ -50,7 +50,7 @@ def board_csv(board: Board) -> str:
 
 
 def board_json(board: Board) -> str:
-    """Return the same rows as `board_csv` as JSON, each with the values that it has."""
+    """Return the rows of `board_csv` as JSON, without empty values."""
     lines, _ = _all_lines(board)
     rows = [{k: v for k, v in line.items() if v not in ("", None)} for line in lines]
     methods = {
@@ -66,7 +66,7 @@ def board_json(board: Board) -> str:
 
 
 def _all_lines(board: Board) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return a line per row and head of each table and published value, and what is measured."""
+    """Return a line per row and head of each table and per published value, and the value names."""
     finished = [record for runs in board.sections for record in runs.records]
     measured = {name for record in finished for name in record.measurements}
     metrics = {name for record in finished for head in record.metrics.values() for name in head}

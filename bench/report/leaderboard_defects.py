@@ -1,4 +1,4 @@
-"""The table of defects: which sizes and kinds a model finds, and AUPRO at few false positives."""
+"""The defect table: which sizes and kinds a model finds, and AUPRO at few false positives."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,7 +16,7 @@ _QUARTILES = ("smallest quarter", "second", "third", "largest quarter")
 
 
 def defect_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
-    """Yield image AUROC by size and by kind of defect, of the head that ranks."""
+    """Yield image AUROC by size and kind of defect, for the head that ranks."""
     by_size = [_means(row, "sizes") for row in rows]
     by_kind = [_means(row, "kinds") for row in rows]
     aupro = [row.metric(row.heads[0], _AUPRO.name) for row in rows]
@@ -60,7 +60,7 @@ def _means(row: Row, field: str) -> dict[str, Estimate]:
 
 
 def _areas(rows: Sequence[Row]) -> str:
-    """Return the limits of the quarters, as shares of the image."""
+    """Return the upper limits of the quarters as shares of the image."""
     for row in rows:
         limits = row.records[0].fingerprints.get("defect_areas", [])
         if limits and all(isinstance(limit, float) for limit in limits):

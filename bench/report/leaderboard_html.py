@@ -1,4 +1,4 @@
-"""The Markdown of the leaderboard as one page of HTML: only what the leaderboard writes."""
+"""Convert the leaderboard's Markdown to one HTML page; other Markdown is not supported."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _SPAN = re.compile(
 
 
 def page_of(markdown: str) -> str:
-    """Return a self-contained page; everything that is not our markup is escaped."""
+    """Return a self-contained page; everything but our own markup is escaped."""
     blocks = "\n".join(_block(block) for block in re.split(r"\n\n+", markdown.strip()))
     title = escape(say("Leaderboard"))
     return (
@@ -52,7 +52,7 @@ def _block(text: str) -> str:
 
 
 def _anchor(heading: str) -> str:
-    """Return what links to a heading end with, as GitHub has it."""
+    """Return the anchor of a heading, as GitHub generates it."""
     kept = re.sub(r"[^\w\- ]", "", re.sub(r"\[\^\d+\]", "", heading).lower())
     return kept.strip().replace(" ", "-")
 
@@ -71,7 +71,7 @@ def _table(lines: list[str]) -> Iterator[str]:
 
 
 def _cells(line: str) -> list[str]:
-    # A bar within a cell is escaped.
+    # A pipe within a cell is escaped.
     cells = re.split(r"(?<!\\)\|", line.strip())[1:-1]
     return [cell.replace("\\|", "|") for cell in cells]
 

@@ -54,7 +54,7 @@ def provenance(runs: ComparableRuns) -> str:
 
 
 def kind_of_runs(runs: ComparableRuns) -> str:
-    """Return in a sentence or two what the runs of a section can say, and what they cannot."""
+    """Return a sentence or two about what the runs of a section can and cannot show."""
     records = runs.records
     shares = [share for r in records if (share := budget_share(r)) is not None]
     replicates = {record.case.replicate for record in records}
@@ -80,10 +80,12 @@ def kind_of_runs(runs: ComparableRuns) -> str:
     if len(replicates) == 1 and any(has_randomness(r.case) for r in records):
         limits.append(say("one replicate each"))
     if runs.profile == "smoke":
-        opening = say("A smoke run shows that everything works, in minutes; it measures no model")
+        opening = say(
+            "A smoke run shows in minutes that everything works; it does not measure a model"
+        )
         return f"{opening}: {', '.join(limits)}." if limits else f"{opening}."
     if limits:
-        return say("To be read with care: {limits}.", limits=", ".join(limits))
+        return say("Read with care: {limits}.", limits=", ".join(limits))
     return say("Every run had its whole budget.")
 
 
@@ -93,7 +95,7 @@ def _has_weights(record: Record) -> bool:
 
 
 def interval_width(study: Study, records: Sequence[Record]) -> Iterator[str]:
-    """Yield how far the ranking metric of a run may be off because test images are few."""
+    """Yield how far off a run's ranking metric may be because there are few test images."""
     metric = study.ranking_metric
     widths = []
     for record in records:
@@ -105,14 +107,14 @@ def interval_width(study: Study, records: Sequence[Record]) -> Iterator[str]:
         span = "–".join(sorted({f"{width(widths):.2f}" for width in (min, max)}, key=float))
         yield say(
             "Other test images alone could move the {metric} of a run by about ± {span} points "
-            "(half of its 95 % interval over images). Ranks count this in, ± does not.",
+            "(half of its 95 % interval over images). Ranks account for this, ± does not.",
             metric=metric.heading,
             span=span,
         )
 
 
 def without_study(records: Iterable[Record]) -> Iterator[str]:
-    """Yield the finished cases that no registered study selects, and so no table shows."""
+    """Yield the finished cases that no registered study selects and hence no table shows."""
     models = Counter(
         record.case.model
         for record in records
@@ -200,9 +202,9 @@ def _thresholds(records: Sequence[Record]) -> list[str]:
             say(rule) if len(rules) == 1 else say("{rule} (runs: {n})", rule=say(rule), n=count)
             for rule, count in sorted(rules.items())
         )
-        where = say("a held-out 10 % of the normal training images, never fitted")
+        where = say("a held-out 10 % of the normal training images, never used to fit")
         if len(held_out) < len(records):
-            where = say("held-out normal images where the protocol leaves some, else empty")
+            where = say("held-out normal images if the protocol leaves some, else empty")
         text = say("calibrated on {where}: {which}", where=where, which=which)
     return [f"- {say('Thresholds')}: {text}"]
 
@@ -222,7 +224,7 @@ def _distinct(values: Iterable[str]) -> str:
 
 def _ranges(numbers: Sequence[int]) -> str:
     """Return ``0–2, 5`` for the sorted integers 0, 1, 2 and 5."""
-    # Consecutive numbers have the same difference to their position.
+    # Consecutive numbers have the same difference from their position.
     groups = groupby(enumerate(numbers), lambda item: item[1] - item[0])
     runs = [[number for _, number in group] for _, group in groups]
     texts = [f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]

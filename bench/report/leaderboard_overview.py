@@ -26,8 +26,8 @@ def overview(board: Board, notes: Footnotes) -> Iterator[str]:
         serious = [runs for runs in own if runs.runs.profile != "smoke"]
         if not serious:
             yield say(
-                "No answer: these are smoke runs, which show that everything works and measure no "
-                "model."
+                "No answer: these are smoke runs, which show that everything works but do not "
+                "measure a model."
             )
         if sentences := list(_answers(serious)):
             yield "\n".join(f"- {line}" for line in sentences)
@@ -36,9 +36,9 @@ def overview(board: Board, notes: Footnotes) -> Iterator[str]:
 
 
 def _answers(serious: Sequence[StudyRuns]) -> Iterator[str]:
-    """Yield the study's own answers, or which rows are best where it has none.
+    """Yield the study's own answers, or the best rows if it has none.
 
-    Each has the profiles and machines that it is about in front, where there are several.
+    If there are several profiles or machines, each line starts with those that it is about.
     """
     places: dict[str, list[str]] = {}
     for runs in serious:
@@ -46,8 +46,8 @@ def _answers(serious: Sequence[StudyRuns]) -> Iterator[str]:
         own = study.call(study.answer, study, runs.runs) if study.answer else _best_rows(runs.main)
         for line in own:
             places.setdefault(line, []).append(runs.place)
-    for line, told in places.items():
-        yield f"{'; '.join(told)}: {line}" if len(serious) > 1 else line
+    for line, where in places.items():
+        yield f"{'; '.join(where)}: {line}" if len(serious) > 1 else line
 
 
 def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
@@ -71,7 +71,7 @@ def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
             p = max(place.p or 0.0 for place in places[1:])
             yield say(
                 "{model} is the best of the {count} that rank on {place}, with {metric} {value} "
-                "(corrected p {p} against each other one).",
+                "(corrected p {p} against each of the others).",
                 **values,
                 p=p_text(p),
             )
@@ -86,7 +86,7 @@ def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
 
 
 def _where(ranked: RankedTable) -> str:
-    """Return a table's place within a sentence."""
+    """Return a table's place as worded within a sentence."""
     table = ranked.table
     if not ranked.is_mean:
         return table.place
@@ -132,7 +132,7 @@ def top_table(studies: Sequence[StudyRuns], notes: Footnotes, top: int = TOP) ->
 
 
 def _ranked_by(study: Study) -> str:
-    """Return which number ranks."""
+    """Return a sentence about which metric ranks."""
     metric = study.ranking_metric.heading
     if study.heads:
         return say("Ranks by {metric} of the `{head}` head.", head=study.heads[0], metric=metric)
@@ -140,7 +140,7 @@ def _ranked_by(study: Study) -> str:
 
 
 def _missing(own: Sequence[StudyRuns]) -> str:
-    """Return which models and data the study has no finished run of."""
+    """Return for which models and data the study has no finished run."""
     study = own[0].study
     records = [record for runs in own for record in runs.runs.records]
     ran = {record.case.model for record in records}

@@ -12,7 +12,7 @@ from bench.report.footnotes import Footnotes
 
 
 def published_table(ranked: RankedTable, profile: str, notes: Footnotes) -> Iterator[str]:
-    """Yield published values of a table's data by model and source, and how far ours are off."""
+    """Yield published values on a table's data by model and source, and how much ours differ."""
     shown = [reference for reference in ranked.references if reference.in_tables]
     rows = [place.row for place in ranked.places]
     found = list(against_published(rows, shown, profile))
@@ -30,9 +30,9 @@ def published_table(ranked: RankedTable, profile: str, notes: Footnotes) -> Iter
         lines.append([" ".join(filter(None, (reference.model, head))), source + marks, *cells])
     about = say(
         "As published, under the source's own protocol. In brackets: ours minus published in "
-        "points, of runs with their whole budget; on the mean over all categories with the "
-        "band within which it is the same result (one-pass models ± 1.0 of image and ± 0.5 of "
-        "pixel AUROC, trained ones ± 1.5 and ± 1.0)."
+        "points, for runs with their whole budget; for the mean over all categories with the "
+        "band within which it counts as the same result (one-pass models ± 1.0 of image and "
+        "± 0.5 of pixel AUROC, trained ones ± 1.5 and ± 1.0)."
     )
     yield bold(notes.term(say("Published values"), about))
     headings = [say("Model"), say("Source"), *(say(METRICS[name].heading) for name in names)]

@@ -13,7 +13,7 @@ from bench.report.footnotes import Footnotes
 from bench.report.leaderboard_cost import COST_COLUMNS, name_of, seeds_of
 
 _MOST_COLUMNS = 12
-"""Most metrics in one table; of more, those that test labels chose have a table of their own."""
+"""Maximum number of metrics in one table; beyond it, those that saw test labels get their own."""
 
 
 def quality_tables(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
@@ -53,13 +53,13 @@ def study_table(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
 
 
 def _ranked_by(ranked: RankedTable) -> Iterator[str]:
-    """Yield the test that the ranks of a table come from; nothing where no two rows rank."""
+    """Yield the test behind the ranks of a table; nothing if fewer than two rows rank."""
     if method := ranked.ranking.method:
         yield say("Ranks: {method}.", method=method)
 
 
 def _heads(rows: Sequence[Row]) -> Sequence[str]:
-    """Return the study's heads, or a name for each model's own first and its crop's."""
+    """Return the study's heads, or placeholders for each model's first head and its crop's."""
     if rows[0].study.heads:
         return rows[0].study.heads
     return ("", "crop")[: max(len(row.heads) for row in rows)]
@@ -143,7 +143,7 @@ def _crop_note(row: Row, notes: Footnotes) -> str:
 def _count_only(
     ranked: RankedTable, row: Row, metrics: Sequence[Metric], cells: list[str]
 ) -> list[str]:
-    """Return a row of a mean that lacks categories: their count in place of a mean."""
+    """Return the cells of a mean that lacks categories: their count instead of a mean."""
     ranking = row.study.ranking_metric.name
     names = [metric.name for metric in metrics]
     at = names.index(ranking) if ranking in names else 0
@@ -180,7 +180,7 @@ def _notes(row: Row, head: str, metric: Metric) -> list[str]:
 
 
 def _shared_note(rows: Sequence[Row], position: int, metric: Metric) -> str:
-    """Return a note that every value of a column has; it stands at the heading."""
+    """Return a note shared by every value of a column, to be placed at the heading."""
     if not any(row.has_notes for row in rows):
         return ""
     values = [row for row in rows if row.metric(row.heads[position], metric.name)]
@@ -208,9 +208,10 @@ def _published(ranked: RankedTable, position: int) -> dict[str, tuple[str, str]]
 
 
 def _best(placed: Sequence[Place], position: int, metric: Metric) -> str | None:
-    """Return a column's best mean as shown, if it is a single ranked row's.
+    """Return a column's best mean as shown, if only one ranked row has it.
 
-    None where another row shows the same, for one value, or where test labels chose something.
+    None if another row shows the same, if there is only one value, or if the metric saw test
+    labels.
     """
     values = [p.row.metric(p.row.heads[position], metric.name) for p in placed if p.ranked]
     means = [value.mean for value in values if value is not None]

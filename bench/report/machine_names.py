@@ -1,10 +1,10 @@
-"""Short names of the classes of environments that tables and pictures are made on."""
+"""Short names for classes of environments in tables and pictures."""
 
 from collections.abc import Iterable
 
 
 def short_names(environments: Iterable[str]) -> dict[str, str]:
-    """Return the first part of each class of environment, numbered where two share it.
+    """Return the first part of each class of environment, numbered if several share it.
 
     >>> short_names(["NVIDIA H200 | CUDA 13.0", "AMD EPYC | torch 2.14", "AMD EPYC | torch 2.11"])
     ... # doctest: +NORMALIZE_WHITESPACE

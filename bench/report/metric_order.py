@@ -1,4 +1,4 @@
-"""The order in which a run's metrics are read: what ranks comes first."""
+"""The order in which a run's metrics are shown: what ranks comes first."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Compare two runs' pixel metrics by the anomaly maps that they kept."""
+"""Compare two runs' pixel metrics by their stored anomaly maps."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ def compare_maps(
         labels: ``(N,)``; nonzero is defective.
 
     Raises:
-        ComparisonError: Maps or masks are missing, damaged, of other images or of two sizes, or too
+        ComparisonError: Maps or masks are missing, damaged, or of different images or sizes; or too
             few images have defective pixels.
     """
     from bench.metrics.comparison import compare_jackknifed
@@ -36,8 +36,8 @@ def compare_maps(
     if masks.shape != others.shape or (masks != others).any():
         raise ComparisonError(
             f"{runs[0].name} and {runs[1].name} have maps of {_size(masks)} and {_size(others)} "
-            "with other masks: run both with --image-size of one size, so that they are evaluated "
-            "on the same pixels."
+            "with other masks: run both with the same --image-size, so that they are evaluated on "
+            "the same pixels."
         )
     try:
         return compare_jackknifed(
@@ -56,7 +56,7 @@ def _maps(run: Run, head: str, names: Any) -> tuple[Any, Any]:
     if path is None or not path.is_file():
         raise ComparisonError(
             f"Wanted the anomaly maps of {run.name}, found none: a run keeps them up to 100 MB, "
-            "more with --keep-maps, and records that travel alone come without. Run the case "
+            "more with --keep-maps, and records copied alone come without them. Run the case "
             "again with --rerun --keep-maps, or compare an image metric."
         )
     wanted = "names", f"maps.{head}", "masks"

@@ -58,7 +58,7 @@ def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) 
 
 
 def _no_run(case: str, profile: str | None, records: Sequence[Record]) -> str:
-    """Return that a case has no finished run, and what the records have instead of it."""
+    """Return a message that a case has no finished run, and what the records have instead."""
     under = f" under profile {profile}" if profile else ""
     of_case = [record for record in records if record.key.id == case]
     ended = f" (its last one ended as {of_case[-1].outcome})" if of_case else ""
@@ -71,7 +71,7 @@ def _no_run(case: str, profile: str | None, records: Sequence[Record]) -> str:
 
 
 def _check_data(first: Run, second: Run) -> None:
-    """Reject runs on other data, and runs on the same data that changed in between."""
+    """Reject runs on different data, and runs of one model for all categories."""
     one, other = first.record, second.record
     for run in (first, second):
         if run.record.categories:
@@ -122,7 +122,7 @@ def compare_runs(
     runs = (first, second)
     heads = [head or ranking_of(run.record)[0] for run in runs]
     for run, name in zip(runs, heads, strict=True):
-        # A crop's own domain leaves images out, so that it has no pairs.
+        # A crop's domain leaves images out, so it cannot be paired.
         known = tuple(h for h in run.record.metrics if not h.endswith(CROP_SUFFIX))
         _check_known("head", name, known, run.name)
     metric = metric or RANKING[task]
@@ -168,7 +168,7 @@ def _threshold(run: Run, head: str) -> float:
 def _predictions(
     runs: tuple[Run, Run], artifact: str, columns: list[str]
 ) -> list[Mapping[str, Any]]:
-    """Return both runs' arrays, of the same images with the same labels in the same order."""
+    """Return both runs' arrays, for the same images with the same labels in the same order."""
     arrays = [_arrays(run, artifact, name) for run, name in zip(runs, columns, strict=True)]
     for name, noun in (("names", "test images"), ("labels", "labels")):
         first, second = (a[name] for a in arrays)

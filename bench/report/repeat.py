@@ -1,4 +1,4 @@
-"""The command that runs a case again as its record says it was run."""
+"""The command that runs a case again as it was recorded."""
 
 import shlex
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from models.catalog import MODELS
 
 
 def repeat_command(record: Record) -> str:
-    """Return a command for a POSIX shell; folders of data and weights are the reader's own.
+    """Return a command for a POSIX shell, without the folders of data and weights.
 
     >>> from bench.case import Case
     >>> from bench.record import Key
@@ -25,7 +25,7 @@ def repeat_command(record: Record) -> str:
 
 
 def _options(record: Record) -> Iterator[str]:
-    """Yield the options without which a session would not offer the case, or run another one."""
+    """Yield the options without which a session would omit the case or run a different one."""
     case = record.case
     if case.replicate:
         yield from ("--seeds", str(case.replicate + 1))
@@ -46,7 +46,7 @@ def _options(record: Record) -> Iterator[str]:
 
 
 def _of_protocol(record: Record) -> Iterator[str]:
-    """Yield what an option set in place of the profile's budget, size and precision."""
+    """Yield the options that replaced the profile's budget, size and precision."""
     protocol = record.protocol
     seen = protocol.get("images_seen")
     entry = MODELS.get(record.case.model)
@@ -59,7 +59,7 @@ def _of_protocol(record: Record) -> Iterator[str]:
 
 
 def _has_own_size(record: Record) -> bool:
-    """Return whether a detector saw images of another size than its profile's."""
+    """Return whether a detector saw images at another size than its profile's."""
     entry, profile = MODELS.get(record.case.model), PROFILES[record.key.profile]
     size = record.protocol.get("image_size")
     if entry is None or entry.task != "anomaly" or record.case.recipe not in entry.recipes:

@@ -1,4 +1,4 @@
-"""Names that tell the rows of a chart apart, and no longer than that."""
+"""Names that distinguish the rows of a chart and are no longer than needed."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -69,7 +69,7 @@ class AnomalyTask(Task):
         """Fit the model to its training images."""
         assert isinstance(model, AnomalyModel)
         fitted, held_out = split_held_out(self.data.fit, self.inputs.held_out)
-        # Features are of the whole split: a model that holds images out sees images instead.
+        # Features cover the whole split: a model that holds images out reads images instead.
         self._fit_features = self.features.get("fit") if held_out is None else None
         data = TrainingData(
             images=fitted.images,
@@ -192,7 +192,7 @@ class AnomalyTask(Task):
         }
 
     def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
-        """Charge cached features with what computing them took, so that caches never rank."""
+        """Charge cached features with the time to compute them, so that caches never rank."""
         parts = {
             "frozen backbone": self._features_seconds,
             "gathering": trained.gather_seconds,
@@ -222,7 +222,7 @@ class AnomalyTask(Task):
         )
 
     def _predict_frames(self, model: AnomalyModel) -> Callable[[Tensor], object]:
-        """Return what predicts whole images, as many tiles at a time as images elsewhere."""
+        """Return a function that predicts whole images, in batches of tiles if there are any."""
         tiles, most = self.data.tiles, self.job.protocol.evaluation_batch
 
         def predict(images: Tensor) -> object:
@@ -239,7 +239,7 @@ class AnomalyTask(Task):
     def _another_gather(
         self, model: AnomalyModel, data: TrainingData
     ) -> Callable[[], Callable[[], object]] | None:
-        """Return what makes calls that gather statistics as the fit will, under a copy each.
+        """Return a function that makes calls that gather statistics like the fit, on a new copy.
 
         None where nothing measures it: on CUDA, memory is exact in the timed pass.
         """
@@ -256,7 +256,7 @@ class AnomalyTask(Task):
         return another
 
     def _training_batch(self, model: AnomalyModel, images: Tensor) -> Batch:
-        """Return a batch of the first training images, with all that the loss reads."""
+        """Return a batch of the first training images, with everything that the loss reads."""
         assert self.extras is not None
         index = torch.arange(len(images), device=self._train_images.device)
         index %= len(self._train_images)
@@ -278,7 +278,7 @@ class AnomalyTask(Task):
         )
 
     def _features_by_split(self, model: AnomalyModel) -> dict[str, Features]:
-        """Return features of the splits for which they fit in memory; none of augmented images."""
+        """Return features of the splits whose features fit in memory; none for augmented images."""
         if not self.job.settings.feature_cache or model.backbone is None:
             return {}
         store, by_split = self.device_data.features(self.job), {}
@@ -306,7 +306,7 @@ class AnomalyTask(Task):
 
 
 def split_held_out(images: ImageSet, names: frozenset[str]) -> tuple[ImageSet, ImageSet | None]:
-    """Return the images to train on, and those with the given names, to calibrate on."""
+    """Return the images to train on, and the images with the given names, to calibrate on."""
     if not names:
         return images, None
     held_out = [row for row, name in enumerate(images.names) if name in names]

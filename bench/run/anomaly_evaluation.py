@@ -21,7 +21,7 @@ from datasets_lib.batches.image_set import ImageSet
 _INFINITE = "it is infinite, as are the scores it comes from"
 
 CALIBRATION_RULE = "the conformal 95 % quantile"
-"""How a calibrated threshold is chosen; records of another rule say another."""
+"""How a calibrated threshold is chosen; records made with another rule name that one."""
 
 
 def evaluate_heads(
@@ -100,7 +100,7 @@ def _joined(name: str, notes: Sequence[str]) -> dict[str, str]:
 
 
 def _threshold_notes(held_out: HeadPredictions | None) -> dict[str, str]:
-    """Return which rate a threshold of few held-out images stands for."""
+    """Return the false-alarm rate that a threshold from few held-out images implies."""
     count = 0 if held_out is None else len(held_out.scores)
     bound = false_alarm_bound(count) if count else 0
     if bound <= 1 - COVERAGE:

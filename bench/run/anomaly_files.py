@@ -167,7 +167,7 @@ def _worst_errors(
 
 
 def _kind_of_run(job: Job, record: Record) -> str:
-    """Return what limits a run, so that nobody takes it for what the model can do."""
+    """Return what limits a run, so that nobody mistakes it for the model's full performance."""
     parts = [f"profile {record.key.profile}"]
     if MODELS[job.case.model].weights and not job.case.pretrained:
         parts.append("random weights")

@@ -45,7 +45,7 @@ _TOO_SMALL = re.compile(
     "|[Oo]utput size is too small|output sizes should be greater than 0"
     "|Expected more than 1 (value|spatial element)"
 )
-"""What torch says about images that are smaller than a layer's window."""
+"""Torch's messages about images that are smaller than a layer's window."""
 
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")})
 """Folders of Python's own files and of installed ones."""
@@ -130,7 +130,7 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
     try:
         with phases("artifacts"):
             artifacts = _write_files(job, task, model, predictions, record)
-    except OSError as error:  # what the case found out is worth keeping
+    except OSError as error:  # the results of the case are worth keeping
         outcome, message = explain(error)
         return replace(record, status="failed", outcome=outcome, error={"message": message})
     measured = _fit(task.fit_parts(trained))
@@ -153,7 +153,7 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
 
 
 def _fit(parts: dict[str, float]) -> Measured:
-    """Return the time to fit, and what it consists of."""
+    """Return the time to fit, and its parts."""
     if not parts:
         return Measured({})
     return Measured({"fit_seconds": sum(parts.values())}, charges={"fit_seconds": parts})
@@ -176,13 +176,13 @@ def _write_files(
 
 
 def explain(error: Exception) -> tuple[Outcome, str]:
-    """Return the outcome that an exception stands for, and one paragraph for people."""
+    """Return the outcome of an exception, and one paragraph for people."""
     if isinstance(error, NonFiniteLossError | NonFiniteScoresError):
         return "nan", str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "oom", (
             f"Out of memory: {_first_line(error)} Choose a smaller batch or image size, set "
-            "gradient_checkpointing in the recipe, or free the device."
+            "gradient_checkpointing in the recipe, or free device memory."
         )
     if isinstance(error, DatasetError | TooFewImagesError):
         return "data", str(error)

@@ -118,7 +118,7 @@ class ClassificationTask(Task):
 
 
 def _save_predictions(path: Path, test: LabeledSplit, logits: Tensor) -> Path:
-    """Save what each image counts as, with ties decided as in the metrics, and log-probabilities.
+    """Save the class of each image, with ties decided as in the metrics, and log-probabilities.
 
     The latter as float16: enough for ensembles, at half the size.
     """

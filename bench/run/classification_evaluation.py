@@ -22,7 +22,7 @@ EVALUATION_BATCH = 512
 
 
 class ContradictoryMetricsError(Exception):
-    """Two metrics that must agree do not: the harness is wrong, and no number may be kept."""
+    """Two metrics that must agree do not: the harness has a bug, and no number may be kept."""
 
 
 def predict_logits(model: Classifier, split: LabeledSplit, device: torch.device) -> Tensor:
@@ -88,7 +88,7 @@ def checked_metrics(
 
 
 def check_against_logits(values: MetricValues, logits: Tensor, labels: Tensor) -> None:
-    """Compare metrics from counts with what the logits themselves say, counted another way.
+    """Compare metrics from counts with values computed from the logits in another way.
 
     Top-1 must be the share of images whose true class alone scores highest; on a set with equally
     many images per class, macro recall must be the same.

@@ -1,4 +1,4 @@
-"""Plots of a classifier: its confusions, its features and what its logits depend on."""
+"""Plots of a classifier: its confusion matrix, its features and what its logits depend on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,7 +107,7 @@ def _features(
 
 
 def _colored(confusion: np.ndarray) -> list[int]:
-    """Return the classes in the order of coloring; of more than ten, the most confused first."""
+    """Return the classes in the order of coloring; if more than ten, the most confused first."""
     if len(confusion) <= 10:
         return list(range(len(confusion)))
     pairs = plots.most_confused(confusion, len(confusion))

@@ -29,7 +29,7 @@ def check_build(build: Callable[..., Any], name: str, arguments: dict[str, Any])
         inspect.signature(build).bind(**arguments)
     except TypeError as error:
         raise ModelContractError(
-            f"The build function of {name} cannot be called: {error}. Wanted a function of the "
+            f"The build function of {name} cannot be called: {error}. Wanted a function with the "
             f"keywords {', '.join(arguments)}, found {inspect.signature(build)}. Write it as "
             "`def build(*, weights, state, ...)`, with a parameter for each of the entry's options."
         ) from None
@@ -39,7 +39,7 @@ def check_built(model: object, name: str) -> None:
     """Check what a build function returned.
 
     Raises:
-        ModelContractError: It is no model of the base classes.
+        ModelContractError: It is not an instance of the base classes.
     """
     if not isinstance(model, AnomalyModel | Classifier):
         raise ModelContractError(
@@ -66,7 +66,7 @@ def check_methods(model: AnomalyModel, optimizer: str) -> None:
         raise ModelContractError(
             f"The recipe of {name} has the optimizer '{optimizer}', but the model "
             f"{'defines' if model.uses_gradients else 'does not define'} loss: wanted an optimizer "
-            "with a loss, or 'none' without."
+            "with a loss, or 'none' without one."
         )
     if model.uses_gradients and not model.trainable_parameters():
         raise ModelContractError(
@@ -77,10 +77,10 @@ def check_methods(model: AnomalyModel, optimizer: str) -> None:
 
 
 def check_loss(model: AnomalyModel, loss: object) -> None:
-    """Check the loss of a batch; reads no value, so that a GPU is not waited for.
+    """Check the loss of a batch; reads no value, so that it never waits for a GPU.
 
     Raises:
-        ModelContractError: It is no scalar tensor, or depends on no parameter.
+        ModelContractError: It is not a scalar tensor, or depends on no parameter.
     """
     name = type(model).__name__
     if not isinstance(loss, Tensor) or loss.ndim:
@@ -91,7 +91,7 @@ def check_loss(model: AnomalyModel, loss: object) -> None:
         )
     if not loss.requires_grad:
         raise ModelContractError(
-            f"The loss of {name} depends on no parameter, so that nothing can be trained. Look for "
+            f"The loss of {name} depends on no parameter, so nothing can be trained. Look for "
             "detach(), item() or torch.no_grad() on the way from the parameters to the loss."
         )
 
@@ -104,8 +104,8 @@ def check_predictions(
     The state of torch's random numbers is left as it was.
 
     Raises:
-        ModelContractError: Heads, shapes or types are others, or a score depends on other images of
-            the batch; the message says what was declared and what came.
+        ModelContractError: Heads, shapes or types differ, or a score depends on other images of the
+            batch; the message says what was declared and what was returned.
     """
     training = model.training
     model.eval()
@@ -149,14 +149,14 @@ def _check_prediction(where: str, prediction: object, batch: Batch) -> None:
 def _check_alone(
     name: str, place: int, alone: dict[str, Prediction], together: dict[str, Prediction]
 ) -> None:
-    """Check that an image has the score alone that it has in its batch."""
+    """Check that an image has the same score alone as in its batch."""
     for head, prediction in together.items():
         single, among = float(alone[head].scores[0]), float(prediction.scores[place])
         scale = float(prediction.scores.abs().max())
         if abs(single - among) > _BATCH_TOLERANCE * max(scale, abs(single)):
             raise ModelContractError(
                 f"{name}, head {head}: an image has the score {among:.4g} in a batch and "
-                f"{single:.4g} alone. A score depends on its own image alone: take no maximum, "
+                f"{single:.4g} alone. A score must depend on its own image only: take no maximum, "
                 "mean or rank over a batch, and draw no random numbers in predict."
             )
 
@@ -166,7 +166,7 @@ def _count(batch: Batch) -> int:
 
 
 def _only(batch: Batch, place: int) -> Batch:
-    """Return the batch of one of its images."""
+    """Return a batch of one of the batch's images."""
     row = slice(place, place + 1)
     images = None if batch.images is None else batch.images[row]
     features = None if batch.features is None else [layer[row] for layer in batch.features]

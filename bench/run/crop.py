@@ -1,8 +1,8 @@
 """Evaluation of models that see a center crop: over the full frame first, then over the crop alone.
 
-A crop cuts defects away and the image keeps its label. A model that crops is therefore ranked by
+A crop cuts defects away, but the image keeps its label. A model that crops is therefore ranked by
 its map pasted back into the frame, where a defect that was cut away counts as missed, as it would
-on the line. What it can do on what it sees is a head of its own.
+in production. Its performance within the crop is a separate head.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from models.components.image_size import ImageSize, height_width
 def paste(predictions: dict[str, HeadPredictions], size: ImageSize) -> dict[str, HeadPredictions]:
     """Return predictions with their maps in the middle of frames of a size.
 
-    Outside the crop stands the lowest score of all maps: a pixel never seen is flagged last.
+    Pixels outside the crop get the lowest score of all maps: a pixel never seen is flagged last.
     """
     return {
         head: replace(result, maps=None if result.maps is None else _framed(result.maps, size))
@@ -44,8 +44,8 @@ def within_crop(
     Args:
         test: Cropped images and masks.
         predictions: Predictions by head.
-        left_out: ``(N,)`` booleans: images whose crop shows neither their defect nor, for certain,
-            a normal surface.
+        left_out: ``(N,)`` booleans: images whose crop does not show their defect, yet may not be
+            normal.
     """
     rows = [row for row, left in enumerate(left_out.tolist()) if not left]
     kept = {
@@ -58,7 +58,7 @@ def within_crop(
 
 
 def cut_away_note(left_out: Tensor, labels: Tensor, where: str) -> str:
-    """Return how many defective images lost their defect; empty where none did.
+    """Return how many defective images lost their defect; empty if none did.
 
     Args:
         left_out: ``(N,)`` booleans: images whose defect was cut away.

@@ -19,8 +19,8 @@ class DeviceError(Exception):
 def use_device(name: str) -> torch.device:
     """Make a device the current one and switch TF32 off; ``cuda`` means the first one.
 
-    Evaluation is promised in float32, and training on CUDA uses bf16 anyway. On a CPU, freed memory
-    is kept for the next step.
+    Evaluation must be in float32, and training on CUDA uses bf16 anyway. On a CPU, freed memory is
+    kept for the next step.
 
     Raises:
         DeviceError: The device does not exist.
@@ -29,12 +29,12 @@ def use_device(name: str) -> torch.device:
     if device.type != "cuda":
         disable_trim()
         return device
-    # With its index, as tensors report it: a plain "cuda" equals none of theirs, nor can it be set.
+    # With its index, as tensors report it: a plain "cuda" equals none of these and cannot be set.
     device = torch.device("cuda", device.index or 0)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.index >= count:
         raise DeviceError(
-            f"The device {name} was asked for (or a CUDA driver was found), but torch "
+            f"The device {name} was requested (or a CUDA driver was found), but torch "
             f"{torch.__version__} sees {count} CUDA devices. Check nvidia-smi and "
             "CUDA_VISIBLE_DEVICES, or run with --device cpu."
         )

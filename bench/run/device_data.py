@@ -197,7 +197,7 @@ def _load_labeled(job: Job, inputs: LabeledInputs, progress: ProgressCallback) -
 
     def load_one(split: Labeled, other: Labeled) -> LabeledSplit:
         limit = job.settings.host_memory
-        if limit is not None:  # it covers the whole set: the other split takes its part
+        if limit is not None:  # it covers the whole set: subtract the other split
             limit -= len(other) * 3 * size**2
         return load_split(
             split, size, cache, device, count, workers=job.settings.workers, limit_bytes=limit

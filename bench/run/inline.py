@@ -1,4 +1,4 @@
-"""Cases in this process: nothing to start, and a crash of the process is not survived."""
+"""Cases in this process: nothing to start, but a crash ends the session."""
 
 from bench.record import Record
 from bench.run.case import run_case

@@ -170,7 +170,7 @@ class Finder:
     def _categories(self, case: Case) -> tuple[str, ...]:
         """Return the categories that one model is trained on; none where the case has one.
 
-        A dataset that has a category of its own named `ALL` is read as any other.
+        A dataset that has its own category named `ALL` is read like any other.
 
         Raises:
             CaseSkipped: The dataset is missing, or has fewer than two categories on disk.
@@ -199,7 +199,7 @@ class Finder:
         return hashlib.sha256(", ".join([data_hash, *asked]).encode()).hexdigest()
 
     def _remark(self, dataset: str, files: Sequence[Path]) -> str:
-        """Return what is unusual about a dataset's images, looked for once."""
+        """Return what is unusual about a dataset's images, determined once."""
         if dataset not in self._remarks:
             bits = None
             if self.settings.bits == 16 and files:
@@ -300,7 +300,7 @@ class Finder:
             if not samples:
                 raise DatasetError(
                     f"{case.data} at {path} has no {split} images: wanted at least one. Add images "
-                    "or mend the reader of its layout."
+                    "or fix the reader of its layout."
                 )
         return category
 
@@ -316,7 +316,7 @@ class Finder:
 
 
 def _place(dataset: str, category: str | None = None) -> str:
-    """Return where a dataset's folder, or that of a category, is looked for."""
+    """Return where the folder of a dataset or of a category is expected."""
     entry = DATASETS.get(dataset)
     one_folder = entry is not None and entry.package  # its table lists the images of all categories
     return f"DIR/{dataset}" if one_folder or not category else f"DIR/{dataset}/{category}"
@@ -339,7 +339,7 @@ def _read(reader: Reader, name: str, *arguments: Any) -> Any:
         raise
     except Exception as error:
         raise DatasetError(
-            f"The reader of {name} failed with {type(error).__name__}: {error}. Mend the reader "
+            f"The reader of {name} failed with {type(error).__name__}: {error}. Fix the reader "
             "or remove the dataset from --data-dir."
         ) from error
 

@@ -1,7 +1,7 @@
 """Cases in a watched child process, where a crash, a hang or running out of memory costs one case.
 
 Children are forked from a server that has torch loaded and has never touched CUDA; Windows has no
-fork, so that each is spawned there and loads torch itself. One child serves a group of cases and is
+fork, so there each is spawned and loads torch itself. One child serves a group of cases and is
 replaced after any outcome but ``ok``.
 """
 
@@ -21,7 +21,7 @@ from bench.run.job import Job, ProgressCallback
 
 _SAVE_SECONDS = 60  # to end a step and write the training's state
 _GRACE_SECONDS = 5.0
-_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no signals but these names
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows lacks SIGKILL
 _PRELOAD = ["torch", "timm", "bench.run.case"]
 
 
@@ -112,7 +112,7 @@ class IsolatedRunner:
                 )
             if moment - last_sign > self._stall:
                 return "timeout", (
-                    f"The case gave no sign of life for {self._stall:.0f} s in phase '{phase}' and "
+                    f"The case made no progress for {self._stall:.0f} s in phase '{phase}' and "
                     "was stopped. Allow more time with --stall-timeout SECONDS."
                 )
 
@@ -152,7 +152,7 @@ class IsolatedRunner:
             if child is not None and child.pid is not None:
                 _end(child, grace_seconds)
         finally:
-            if pipe is not None:  # not before: a training that saves its state goes on reporting
+            if pipe is not None:  # not earlier: a training that saves its state keeps reporting
                 pipe.close()
 
 

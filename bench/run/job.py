@@ -21,7 +21,7 @@ from models.catalog import MODELS
 from models.components.weights import ResolvedWeights
 
 ProgressCallback = Callable[[str, dict[str, Any]], None]
-"""Reports where a running case is: ``progress(phase, {"step": 3, "steps": 40, "loss": .1})``."""
+"""Reports a running case: ``progress(phase, {"step": 3, "steps": 40, "loss": .1})``."""
 
 
 class CaseSkipped(Exception):
@@ -30,7 +30,7 @@ class CaseSkipped(Exception):
     Args:
         message: The message.
         missing: What is missing, as in `bench.needs.Missing`; empty for anything else.
-        why: Why it was not fetched, as a clause, or where it was looked for.
+        why: Why it was not downloaded, as a clause, or where it was looked for.
     """
 
     def __init__(self, message: str, missing: str = "", why: str = "") -> None:
@@ -51,7 +51,7 @@ class Inputs:
     """What an anomaly case reads.
 
     Attributes:
-        fit: Images to train on: normal ones, for a supervised model labeled defects too.
+        fit: Images to train on: normal ones, plus labeled defects for a supervised model.
         calibration: Held-out normal images for the threshold; may be empty.
         test: Images to evaluate on.
         has_masks: Whether every defective test image has a mask.
@@ -62,8 +62,8 @@ class Inputs:
         held_out: Names of the images in ``fit`` that are kept from training, for models that
             calibrate on some.
         supervised: Whether ``fit`` holds defects.
-        textures: Dataset of auxiliary images; None where the model takes none or the procedural
-            stand-in serves.
+        textures: Dataset of auxiliary images; None where the model takes none or procedural
+            textures are used.
         categories: Categories that one model is trained on, whose names begin those of the samples;
             empty for a case of one category.
         remark: What is unusual about the images; empty if nothing is.
@@ -157,7 +157,7 @@ class Job:
 
     @property
     def group(self) -> str:
-        """Return what cases share that may use the same resident data and child process."""
+        """Return a key that is equal for cases that share resident data and a child process."""
         backbone = MODELS[self.case.model].weights
         plan = self.protocol
         shape = f"{plan.image_size} {plan.crop} {plan.fit} {plan.tiles} {plan.overlap}"
@@ -165,7 +165,7 @@ class Job:
 
     @property
     def wanted(self) -> Wanted:
-        """Return what a finished record must match to stand for this job."""
+        """Return what a finished record must match to be valid for this job."""
         device = self.settings.device
         return Wanted(self.code, device, expected(device), self.settings.asked)
 

@@ -13,8 +13,8 @@ from bench.run.predict import HeadPredictions
 from datasets_lib.batches.image_set import ImageSet
 
 MAPS_LIMIT = 100 * 10**6
-"""Maximum size in bytes of the maps that a run keeps without ``--keep-maps``: 760 images of 256
-pixels a side, more than a category of most datasets."""
+"""Maximum size in bytes of the maps that a run keeps without ``--keep-maps``: 760 images of
+256 × 256 pixels, more than a category of most datasets."""
 
 Predictions = Mapping[str, HeadPredictions]
 

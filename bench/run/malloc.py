@@ -15,7 +15,7 @@ from threading import Barrier
 from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8  # of mallopt(3)
-_HELD, _ARENAS = 32, 256  # more than threads of a session that may have ended, and with those
+_HELD, _ARENAS = 32, 256  # more than the ended threads of a session, and arenas including those
 _MAPS, _MAPPED_SIZE = 65536, 1 << 18  # 65536 is the C library's default
 _LARGEST = (1 << 31) - 1
 _kept = False
@@ -35,8 +35,8 @@ def disable_trim() -> bool:
 def freed_at_once() -> Iterator[None]:
     """Return large tensors to the system as soon as they are freed, until the block ends.
 
-    Then resident memory is what is in use. Otherwise it includes holes that earlier cases left in
-    the heap and that new tensors do not fill exactly: half as much again after ten cases.
+    Then resident memory is the memory in use. Otherwise it includes holes that earlier cases left
+    in the heap and that new tensors do not fill exactly: 50 % more after ten cases.
     """
     libc = _glibc()
     if libc is None:
@@ -54,9 +54,9 @@ def freed_at_once() -> Iterator[None]:
 def fresh_thread() -> Executor:
     """Return one thread, the same at every call, that allocates from a heap of its own.
 
-    A new thread gets the heap of one that has ended, with the holes that were left in it: there
-    tensors land, and there they stay resident when freed, up to half as much again. So other
-    threads hold those heaps while this one begins.
+    A new thread gets the heap of one that has ended, with the holes that were left in it: tensors
+    allocated there stay resident when freed, up to 50 % more memory. So other threads hold those
+    heaps while this one starts.
     """
     executor = ThreadPoolExecutor(1)
     libc = _glibc()

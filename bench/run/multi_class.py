@@ -1,6 +1,6 @@
 """One model for all categories: evaluated category by category, and the mean over them.
 
-Scores of two categories share no scale, so that metrics over all images together would measure
+Scores of two categories have no common scale, so metrics over all images together would measure
 something else.
 """
 
@@ -22,7 +22,7 @@ Predictions = Mapping[str, HeadPredictions]
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """What an evaluation reads: images, samples and predictions, of one category or of all.
+    """Inputs of an evaluation: images, samples and predictions, of one category or of all.
 
     Attributes:
         test: Test images, cropped where the model crops.
@@ -124,7 +124,7 @@ def _prefixed(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _placed(key: str, category: str) -> str:
-    """Return the name of a category's number under ``reasons``, from its name within it.
+    """Return the name of a category's number under ``reasons``, from its name in the category.
 
     >>> _placed("score.pixel_auroc", "bottle"), _placed("score.kind.hole", "bottle")
     ('score.category.bottle.pixel_auroc', 'score.kind.bottle.hole')
@@ -135,7 +135,7 @@ def _placed(key: str, category: str) -> str:
 
 
 def _fingerprints(parts: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """Return the first category's, with counts added up and lists of thresholds joined."""
+    """Return the first category's values, with counts added up and lists of thresholds joined."""
     found: dict[str, Any] = {}
     for name, part in parts.items():
         for key, value in part.fingerprints.items():

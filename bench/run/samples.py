@@ -58,7 +58,7 @@ def split_samples(case: Case, category: Category, protocol: Protocol, share: int
         case: The case.
         category: All samples of its category.
         protocol: Limits, and whether images calibrate.
-        share: Number of categories that share the limits; the number of shots is each one's own.
+        share: Number of categories that share the limits; the number of shots is per category.
 
     Raises:
         DatasetError: There are too few training images.

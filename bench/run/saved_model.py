@@ -1,4 +1,4 @@
-"""Saving a trained model as a checkpoint: the model, and what its case knows about it."""
+"""Saving a trained model as a checkpoint: the model, and its description from the case."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from models.components.base import AnomalyModel, Classifier
 from models.components.image_size import height_width
 
 _VERSIONS = ("python", "torch", "torchvision", "timm", "numpy", "pillow", "device", "class")
-_SCALE_MAPS = 64  # enough for a median; of 500 maps of 512 pixels it takes seconds
+_SCALE_MAPS = 64  # enough for a median; that of 500 maps of 512 × 512 pixels takes seconds
 
 Predictions = dict[str, HeadPredictions]
 
@@ -82,7 +82,7 @@ def save_model(
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a model that are numbers, texts or sequences of them.
+    """Return the options of a model that are numbers, strings or sequences of them.
 
     Others, such as options of options, are taken from the catalog when the model is built again.
     """
@@ -100,7 +100,7 @@ def calibrations(
     """Return what scores mean, by category (``""`` for a model of one) and head.
 
     Args:
-        categories: Categories of a model of several.
+        categories: Categories of a multi-category model.
         record: Its thresholds.
         test: The test set, whose normal images give colors where none are held out.
         predictions: Predictions of the test set by head.
@@ -152,7 +152,7 @@ def _calibration(
 
 
 def _range(maps: Tensor) -> tuple[float, float]:
-    """Return the colors' ends for maps ``(N, H, W)`` of normal images."""
+    """Return the range of the colors for maps ``(N, H, W)`` of normal images."""
     low = float(maps[:_SCALE_MAPS].median())
     peak = calibrated_threshold(maps.amax((1, 2)))
     return low, low + 2 * max(peak - low, 1e-12)

@@ -1,7 +1,7 @@
-"""How far the size of the image files alone tells defective from normal ones.
+"""How well the size of the image files alone separates defective from normal images.
 
-Where parts were cut out or photographed differently, a score may be good without a look at a
-single pixel. A test set with such a shortcut compares models, and measures none.
+Where parts were cropped or photographed differently, a score may be good without looking at a
+single pixel. A test set with such a shortcut can compare models, but not measure them.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Tensor
 from bench.metrics.delong import auroc_interval
 
 _WORTH_SAYING = 0.6
-"""Image AUROC from which on a shortcut is noted, if its interval lies above one half too."""
+"""Minimum image AUROC to note a shortcut, if its interval also lies above one half."""
 
 
 def size_shortcut(train: Sequence[Path], test: Sequence[Path], labels: Tensor) -> str:
@@ -43,7 +43,7 @@ def size_shortcut(train: Sequence[Path], test: Sequence[Path], labels: Tensor) -
 
 
 def _auroc(scores: Tensor, labels: Tensor) -> float:
-    """Return an AUROC, or 0 where it may be chance."""
+    """Return an AUROC, or 0 where it may be due to chance."""
     interval = auroc_interval(scores, labels)
     return interval.value if not math.isnan(interval.low) and interval.low > 0.5 else 0.0
 

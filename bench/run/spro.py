@@ -1,4 +1,4 @@
-"""Annotated regions of datasets in which part of a defect's area suffices to find it."""
+"""Annotated regions of datasets where part of a defect's area counts as finding it."""
 
 from collections.abc import Sequence
 

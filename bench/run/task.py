@@ -20,7 +20,7 @@ Model = AnomalyModel | Classifier
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the test set says about a trained model; the fields are those of a `Record`."""
+    """Results of a trained model on the test set; the fields are those of a `Record`."""
 
     metrics: ByHead
     categories: dict[str, ByHead] = field(default_factory=dict)
@@ -34,18 +34,18 @@ class Evaluation:
     fingerprints: dict[str, Any] = field(default_factory=dict)
 
     def merged(self, other: "Evaluation") -> "Evaluation":
-        """Return both, of heads with different names."""
+        """Return this and another evaluation as one; their heads have different names."""
         return Evaluation(**{name: own | getattr(other, name) for name, own in vars(self).items()})
 
 
 class Task(ABC):
-    """The steps of one case, called in the order in which they stand here.
+    """The steps of one case, called in the order of their definition.
 
     Args:
         job: The case.
         device: Where it runs.
         device_data: Data of the group of cases, kept between cases.
-        progress: Called with the phase and how far it is.
+        progress: Called with the phase and its progress.
 
     Attributes:
         fingerprints: Provenance that the steps collect for the record.
@@ -79,7 +79,7 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate(self, predictions: Any, trained: TrainingResult) -> Evaluation:
-        """Return what the predictions are worth."""
+        """Return the evaluation of the predictions."""
 
     @abstractmethod
     def write_files(self, model: Model, predictions: Any, record: Record) -> dict[str, Path]:
@@ -87,7 +87,7 @@ class Task(ABC):
 
     @abstractmethod
     def checkpoint_fields(self, predictions: Any, record: Record) -> dict[str, Any]:
-        """Return what a saved model's `Metadata` says beyond what every task's does."""
+        """Return the fields of a saved model's `Metadata` that are specific to the task."""
 
     def fit_parts(self, trained: TrainingResult) -> dict[str, float]:
         """Return the cold-equivalent seconds of the fit by part; none where it is not compared."""

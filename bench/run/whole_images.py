@@ -1,9 +1,9 @@
 """Maps over whole images, whatever part of a frame an image fills.
 
 Metrics are over whole images, each squashed to the frame's size, however the images were fitted:
-the same masks for every fit, and no padding among the pixels. A padded map is enlarged from where
-the image lies. A cropped one is placed where it was seen; what was cropped away is flagged last, so
-that a defect there counts as missed.
+the same masks for every fit, and no padding among the pixels. A padded map is enlarged from the
+area of the image. A cropped one is placed where it was seen; the rest is flagged last, so that a
+defect there counts as missed.
 """
 
 from collections.abc import Sequence

@@ -42,7 +42,7 @@ def serve(connection: Connection, log: Path) -> None:
 
 
 def _end_with_parent() -> None:
-    """Exit when the session is killed, so that no child goes on occupying the device."""
+    """Exit when the session is killed, so that no child keeps occupying the device."""
     parent = mp.parent_process()
     if parent is not None:
         parent.join()

@@ -24,7 +24,7 @@ def register_study(study: Study) -> None:
     if not re.fullmatch(r"[a-z0-9_]+", study.name):
         raise ValueError(f"study '{study.name}': wanted a name of the characters a-z, 0-9 and _")
     if study.name in _STUDIES:
-        raise ValueError(f"study '{study.name}' is registered already; choose another name")
+        raise ValueError(f"study '{study.name}' is already registered; choose another name")
     _STUDIES[study.name] = study
 
 
@@ -33,14 +33,14 @@ for _study in (RD_BACKBONE, ANOMALY_ZOO, MIXING, CLASSIFIERS):
 
 
 def by_study(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Return records by name of study, sorted; a record stands in every study that selects it."""
+    """Return records by name of study, sorted; a record appears in every study that selects it."""
     records = list(records)
     grouped = {name: [r for r in records if s.shows(r)] for name, s in STUDIES.items()}
     return {name: grouped[name] for name in sorted(grouped) if grouped[name]}
 
 
 def ranking_of(record: Record) -> tuple[str, Metric]:
-    """Return head and metric of the one number that stands for a run.
+    """Return head and metric of the one number that represents a run.
 
     They are those that rank in the first study that shows it, as in the summary of a session.
     """

@@ -62,15 +62,15 @@ def register_augmentation(entry: AugmentationEntry) -> None:
     """
     if not re.fullmatch("[a-z0-9_]+", entry.name):
         raise ValueError(
-            f"The augmentation name {entry.name!r} cannot stand in a case id: expected lower-case "
-            "letters, digits and underscores. Rename the augmentation."
+            f"The augmentation name {entry.name!r} cannot be part of a case id: expected "
+            "lower-case letters, digits and underscores. Rename the augmentation."
         )
     if other := _AUGMENTATIONS.get(entry.name):
         raise ValueError(
             f"Two augmentations are named '{entry.name}': '{other.title}' ({other.builder}) and "
             f"'{entry.title}' ({entry.builder}). Rename one of them."
         )
-    # Told by what an augmentation takes: torch, which knows its own modules, is not imported here.
+    # Recognized by what an augmentation takes, because torch is not imported here.
     module = hasattr(entry.builder, "forward") and not isinstance(entry.builder, type)
     if module or "images" in _parameters(entry.builder):
         raise ValueError(
@@ -108,7 +108,7 @@ def find(task: Task, name: str) -> AugmentationEntry:
     if name in AUGMENTATIONS:
         hint = f"It belongs to {' and '.join(AUGMENTATIONS[name].tasks)}. "
     raise UnknownAugmentationError(
-        f"There is no augmentation '{name}' for {task}. {hint}Known are {', '.join(offered)}."
+        f"There is no augmentation '{name}' for {task}. {hint}Choose from {', '.join(offered)}."
     )
 
 
@@ -146,6 +146,6 @@ _register("mixup", "MixUp", "mixing:MixUp", "classification")
 _register("cutmix", "CutMix", "mixing:CutMix", "classification")
 _register("modern", "RandAugment, resized crop, flip", "rand_augment:modern", "classification")
 _register("flips", "flips both ways", "flips:Flips", "anomaly")
-_register("rotation", "30 % turned by up to 90 degrees", "warp:Rotation", "anomaly")
+_register("rotation", "30 % rotated by up to 90 degrees", "warp:Rotation", "anomaly")
 _register("quarter_turns", "multiples of 90 degrees", "warp:QuarterTurns", "anomaly")
 _register("color_jitter", "color jitter of 20 %", "color_jitter:ColorJitter", "anomaly")

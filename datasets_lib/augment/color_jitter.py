@@ -1,4 +1,4 @@
-"""Color jitter: brightness, contrast, saturation and hue, with factors of its own per image."""
+"""Color jitter: brightness, contrast, saturation and hue, with separate factors per image."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ LUMA = 0.2989, 0.587, 0.114
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Random changes of an image's colors, in the order of the attributes; masks stay.
+    """Random changes of an image's colors, in the order of the attributes; masks are unchanged.
 
     Attributes:
         brightness: Factors are uniform in [1 − brightness, 1 + brightness].

@@ -15,7 +15,7 @@ from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.rows import select, where_masked
 
 _TRIES = 16
-"""Attempts of the rejection sampler. Each succeeds with probability above 0.95, so that all fail
+"""Attempts of the rejection sampler. Each succeeds with probability above 0.95, so all fail only
 once in 10²⁰ draws."""
 
 
@@ -89,8 +89,8 @@ def soft_labels(targets: Targets, classes: int) -> Tensor:
         return targets
     given = "none" if targets is None else f"a tensor of shape {tuple(targets.shape)}"
     raise ValueError(
-        f"MixUp and CutMix want labels (B,) or soft labels (B, {classes}), found {given}. They mix "
-        "labels: use them for classification, with the data set's number of classes."
+        f"MixUp and CutMix need labels (B,) or soft labels (B, {classes}), found {given}. They mix "
+        "labels: use them for classification, with the dataset's number of classes."
     )
 
 
@@ -108,20 +108,20 @@ def _boxes(streams: RandomStreams, share: Tensor, size: torch.Size) -> Tensor:
         reach = (half * length).long()
         place = torch.arange(length, device=share.device)
         low, high = (center - reach)[:, None], (center + reach)[:, None]
-        # A box over the border is cut there: places outside do not exist.
+        # A box over the border is cut there, since there are no pixels outside.
         inside.append((place >= low) & (place < high))
     return inside[0][:, :, None] & inside[1][:, None, :]
 
 
 def beta(streams: RandomStreams, alpha: float) -> Tensor:
-    """Draw one Beta(α, α) for each sample, float32 (B,), exact for every α > 0.
+    """Draw one Beta(α, α) variate for each sample, float32 (B,), exact for every α > 0.
 
     Raises:
         ValueError: ``alpha`` is not positive.
     """
     if not alpha > 0:
         raise ValueError(
-            f"The Beta distribution of MixUp and CutMix wants alpha > 0, found {alpha}. "
+            f"The Beta distribution of MixUp and CutMix needs alpha > 0, found {alpha}. "
             "Use 'none' for no mixing."
         )
     if alpha == 1:

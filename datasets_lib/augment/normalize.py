@@ -12,7 +12,7 @@ from datasets_lib.augment.augmentation import memory_format
 class Normalize:
     """Normalization of images channel by channel.
 
-    The factor and the summand are kept on the device, repeated to the length of a row. A row of a
+    The factor and the offset are kept on the device, repeated to the length of a row. A row of a
     channels_last image is then one vector; broadcasting over 3 channels takes 7 times as long on a
     CPU.
 
@@ -39,7 +39,7 @@ class Normalize:
         batch, channels, height, width = images.shape
         if channels != len(self.mean):
             raise ValueError(
-                f"Normalize wants images of {len(self.mean)} channels, one for each mean, found "
+                f"Normalize needs images of {len(self.mean)} channels, one for each mean, found "
                 f"{channels} (shape {tuple(images.shape)}). Give as many means as channels."
             )
         form = memory_format(images)
@@ -57,7 +57,7 @@ class Normalize:
         return result.view(images.shape)
 
     def _row(self, device: torch.device, repeat: int, is_uint8: bool) -> tuple[Tensor, Tensor]:
-        """Return factor and summand for a row of ``repeat`` pixels, or (C, 1) for planes."""
+        """Return factor and offset for a row of ``repeat`` pixels, or (C, 1) for planes."""
         key = device, repeat, is_uint8
         if key not in self._rows:
             mean = torch.tensor(self.mean, dtype=torch.float64)

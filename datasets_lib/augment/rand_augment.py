@@ -158,11 +158,11 @@ def _gray(values: Tensor) -> Tensor:
 
 
 def _smooth(values: Tensor) -> Tensor:
-    """Return 3×3 means in which the middle counts five times; the border stays."""
+    """Return 3×3 means in which the center counts five times; the border is unchanged."""
     three_rows = values[:, :, :-2] + values[:, :, 1:-1] + values[:, :, 2:]
     total = three_rows[..., :-2] + three_rows[..., 1:-1] + three_rows[..., 2:]
     smooth = values.clone()
-    # The middle is in the total once, so four more make five; 8 + 5 = 13.
+    # The center is in the total once, so four more make five; 8 + 5 = 13.
     smooth[:, :, 1:-1, 1:-1] = ((total + 4 * values[:, :, 1:-1, 1:-1]) / 13).round_()
     return smooth
 
@@ -200,7 +200,7 @@ def posterized(values: Tensor, bits: int) -> Tensor:
 
 
 def solarized(values: Tensor, threshold: float) -> Tensor:
-    """Invert the values from the threshold on."""
+    """Invert the values at or above the threshold."""
     return torch.where(values >= threshold, 255 - values, values)
 
 

@@ -3,7 +3,7 @@
 Every number is SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
 OOPSLA 2014) of (seed, epoch, stream, sample index, place in the stream). The numbers therefore do
 not depend on how images are batched, on the worker or on the device; only floats derived through
-logarithms or sines may differ by a rounding between devices. Nothing is copied between host and
+logarithms or sines may differ by rounding between devices. Nothing is copied between host and
 device, and nothing waits for the device.
 """
 
@@ -27,7 +27,7 @@ class RandomStreams:
     """The random numbers of a batch of samples.
 
     Attributes:
-        index: int64 (B,), indices of the samples in their data set, on the images' device.
+        index: int64 (B,), indices of the samples in their dataset, on the images' device.
         seed: Seed of the run.
         epoch: Pass over the data; each epoch has its own numbers.
         step: Number of the batch in the epoch, as an integer or a scalar tensor. Only `batch`

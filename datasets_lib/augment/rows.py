@@ -14,7 +14,7 @@ from datasets_lib.augment.augmentation import memory_format
 def select(images: Tensor, index: Tensor) -> Tensor:
     """Return ``images[index]``.
 
-    256 images of 32 px take 0.03 ms on one core, by indexing 0.5 ms.
+    256 images of 32 px take 0.03 ms on one core, against 0.5 ms by indexing.
 
     Args:
         images: (N, C, H, W).
@@ -60,9 +60,9 @@ def cut_windows(
 ) -> Tensor:
     """Cut windows of the images' own size out of the mirrored and padded images.
 
-    The padded images and their mirror images lie in one buffer. A strided view has a row of the
+    The padded images and their mirror images are in one buffer. A strided view has a row of the
     window's length at every address of the buffer, and one index_select copies the rows wanted:
-    256 images of 32 px in 0.06 ms on one core, by indexing pixels 2.5 ms.
+    256 images of 32 px in 0.06 ms on one core, against 2.5 ms by indexing pixels.
 
     Args:
         images: (B, C, H, W) or (B, H, W), any dtype.

@@ -32,7 +32,7 @@ class TorchvisionAugmentation:
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
-        """Transform each image; masks move with their images and labels stay.
+        """Transform each image; masks move with their images and labels are unchanged.
 
         Raises:
             ValueError: The transform changes the shape or the type of the image.
@@ -78,7 +78,7 @@ def as_augmentation(built: Callable[..., Any]) -> Augmentation:
     """Return an augmentation as it is and wrap any other callable as a torchvision transform.
 
     Raises:
-        TypeError: It takes neither images, targets and streams nor an image alone.
+        TypeError: It takes neither images, targets and streams nor a single image.
     """
     call = getattr(built, "forward", built)  # of a module, whose __call__ takes anything
     parameters = inspect.signature(call).parameters

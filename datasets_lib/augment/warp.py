@@ -57,7 +57,7 @@ def warp(
 
 
 def rotation_matrix(degrees: Tensor) -> Tensor:
-    """Return matrices (B, 2, 3) that turn images counter-clockwise by (B,) degrees."""
+    """Return matrices (B, 2, 3) that rotate images counter-clockwise by (B,) degrees."""
     angle = torch.deg2rad(degrees)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     return torch.stack((cos, -sin, zero, sin, cos, zero), dim=1).view(-1, 2, 3)
@@ -65,12 +65,12 @@ def rotation_matrix(degrees: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Rotation:
-    """Rotation of some images by an angle uniform in [−degrees, degrees]; masks turn with them.
+    """Rotation of some images by an angle uniform in [−degrees, degrees]; masks rotate with them.
 
     Attributes:
         degrees: Largest angle.
-        probability: Probability that an image is turned; DRAEM turns 30 %.
-        padding: Values in the corners; DRAEM has zeros, which are black.
+        probability: Probability that an image is rotated; DRAEM rotates 30 %.
+        padding: Values in the corners; DRAEM uses zeros, which are black.
     """
 
     degrees: float = 90.0
@@ -96,7 +96,7 @@ class QuarterTurns:
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
-        """Return the turned batch, each of the four angles with probability 1/4.
+        """Return the rotated batch, each of the four angles with probability 1/4.
 
         Raises:
             ValueError: The images are not square.
@@ -114,7 +114,7 @@ class QuarterTurns:
 
 
 def quarter_turns(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn (B, C, S, S) or (B, S, S) counter-clockwise by (B,) times 90 degrees."""
+    """Rotate (B, C, S, S) or (B, S, S) counter-clockwise by (B,) times 90 degrees."""
     # One turn is a transpose and a top-bottom flip, two are both flips, three are a transpose and a
     # left-right flip.
     odd = (turns % 2 == 1).view(-1, *[1] * (images.dim() - 1))

@@ -40,7 +40,7 @@ class ImageSet:
         return len(self.names)
 
     def cropped(self, height: int, width: int | None = None) -> ImageSet:
-        """Crop the center of every image and mask; labels stay.
+        """Crop the center of every image and mask; labels are unchanged.
 
         Args:
             height: Height of the crop in pixels.
@@ -50,7 +50,7 @@ class ImageSet:
         top, left = ((side - part) // 2 for side, part in zip(size, crop, strict=True))
         if top < 0 or left < 0:
             raise ValueError(
-                f"A center crop of {crop[0]}×{crop[1]} px wants images of at least that size, "
+                f"A center crop of {crop[0]}×{crop[1]} px needs images of at least that size, "
                 f"found {size[0]}×{size[1]} px. Choose a smaller crop or load larger images."
             )
         rows, columns = slice(top, top + crop[0]), slice(left, left + crop[1])
@@ -84,7 +84,7 @@ def load(
     has_masks: bool,
     progress: Progress | None = None,
 ) -> ImageSet:
-    """Load samples through the decode cache; memory is taken for the uint8 images once.
+    """Load samples through the decode cache; memory for the uint8 images is allocated once.
 
     Args:
         samples: Samples to load; may be empty.

@@ -59,8 +59,8 @@ class StreamedBatches:
     """Batches that threads read ahead from a file of uint8 images.
 
     Host memory holds at most ``buffers`` batches: those being read or ready and, on the CPU, the
-    batch that the loop uses. On CUDA the buffers are pinned and reused, copies run on a stream of
-    their own, and the device holds the same number of batches.
+    batch that the loop uses. On CUDA the buffers are pinned and reused, copies run on a separate
+    stream, and the device holds the same number of batches.
 
     Attributes:
         file: File of raw uint8 pixels, one image after the other.
@@ -82,12 +82,12 @@ class StreamedBatches:
     def __post_init__(self) -> None:
         if self.buffers < 2 or self.workers < 1:
             raise ValueError(
-                "Streaming wants at least 2 buffers, one read while the other is used, and a "
+                "Streaming needs at least 2 buffers, one read while the other is used, and a "
                 f"worker; found {self.buffers} and {self.workers}."
             )
 
     def host_bytes(self, batch: int) -> int:
-        """Return the largest host memory that batches of this size take at a time, in bytes."""
+        """Return the maximum host memory that batches of this size take at a time, in bytes."""
         total = self.buffers * batch * math.prod(self.shape[1:])
         # torch allocates pinned memory in powers of two.
         return 1 << (total - 1).bit_length() if self.device.type == "cuda" else total
@@ -102,7 +102,7 @@ class StreamedBatches:
         count = self.shape[0]
         if len(order) and not 0 <= int(order.min()) <= int(order.max()) < count:
             raise IndexError(
-                f"An order of images wants indices in [0, {count}), found "
+                f"An order of images needs indices in [0, {count}), found "
                 f"{int(order.min())} to {int(order.max())}. Draw it for the set's own size."
             )
         waiting = deque(_pieces(order.cpu(), batch))

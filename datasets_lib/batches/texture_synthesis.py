@@ -106,7 +106,7 @@ _KINDS = (_clouds, _cells, _blotches, _lattice, _stripes)
 def _filtered(
     rng: np.random.Generator, size: int, response: "Callable[[Field], Field]", stretch: float = 1.4
 ) -> Field:
-    """Filter white noise by a response to the number of waves per image, turned and stretched."""
+    """Filter white noise by a response to the number of waves per image, rotated and stretched."""
     from scipy.fft import irfft2
 
     y = np.fft.fftfreq(size, 1 / size)[:, None]

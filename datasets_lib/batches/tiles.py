@@ -1,4 +1,4 @@
-"""Overlapping tiles of large frames, and how what is found on tiles is put together again."""
+"""Overlapping tiles of large frames, and how their results are merged."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Tiles:
         return self._cut(masks)
 
     def image_set(self, frames: ImageSet) -> ImageSet:
-        """Return every tile as an image of its own, of its frame's name.
+        """Return every tile as a separate image with its frame's name.
 
         A tile is defective where its mask shows a defect; in a set without masks, where its frame
         is.
@@ -81,7 +81,7 @@ class Tiles:
     def merge(self, maps: Tensor) -> Tensor:
         """Return the maps ``(N, H, W)`` of frames from those ``(N T, h, w)`` of their tiles.
 
-        Where tiles overlap, each weighs the less the closer its edge: seams are blended linearly.
+        Where tiles overlap, the weight of each falls toward its edge: seams are blended linearly.
         """
         import torch
 

@@ -14,7 +14,7 @@ from datasets_lib.images.decode import UInt8
 from datasets_lib.layouts.category import DatasetError
 
 Arrival = tuple[Tensor, "torch.cuda.Event | None"]
-"""Images on their way to the device, and the event of their arrival; None if they are there."""
+"""Images being copied to the device, and the event of their arrival; None if they are there."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class RowFile:
                     if stream.readinto(row.data) != self.row_bytes:
                         raise DatasetError(
                             f"The cached images {self.file} end before image {number}. The file "
-                            "was cut while a case was running; clean the cache and run it again."
+                            "was truncated while a case ran; clean the cache and run it again."
                         )
         except OSError as error:
             raise DatasetError(
@@ -59,7 +59,7 @@ class RowFile:
 
 
 def read_on_host(rows: RowFile, index: list[int]) -> Arrival:
-    """Read images (B, C, H, W) into memory of their own, which the loop may keep.
+    """Read images (B, C, H, W) into new memory, which the loop may keep.
 
     The memory is mapped from the system, so that dropping the batch returns it: malloc keeps memory
     that one thread took and another freed, up to five times the size of the batches.
@@ -89,7 +89,7 @@ class PinnedBuffers:
             self._free.put((buffer, None))
 
     def read(self, index: list[int]) -> Arrival:
-        """Read images (B, C, H, W) and start their copy to the device on a stream of its own."""
+        """Read images (B, C, H, W) and start their copy to the device on a separate stream."""
         buffer, copied = self._free.get()
         try:
             if copied is not None:

@@ -29,13 +29,13 @@ from datasets_lib.images.geometry import Geometry, Size, as_geometry
 from datasets_lib.layouts.category import DatasetError, Sample
 
 Progress = Callable[[int, int], None]
-"""Called with images done and images in all."""
+"""Called with images done and images in total."""
 
 Row = tuple[UInt8, UInt8 | None]
 """An image (H, W, 3) and its mask (H, W), if any."""
 
 FORMAT = 2
-"""Changes whenever the files of an entry, or any pixel in them, would."""
+"""Version of an entry's files; changes with their format or any pixel in them."""
 
 IMAGES, MASKS, MANIFEST = "images.u8", "masks.u8", "entry.json"
 
@@ -59,7 +59,7 @@ class Contents:
 
     Attributes:
         rows: Sha256 of each image and of its masks, ``image:mask+mask``, in order; nothing after
-            the colon where there is none.
+            the colon if there is no mask.
         size: Size of the frames and how images are fitted into them.
         bits: Number of bits that a camera fills in 16-bit files.
     """
@@ -238,7 +238,7 @@ def known_rows(entries: Iterable[Path], contents: Contents) -> dict[str, Row]:
 
 
 class _Writer:
-    """Writer of rows of equal length to their offsets in a file, from any thread."""
+    """Writes rows of equal length to their offsets in a file, from any thread."""
 
     def __init__(self, file: BinaryIO, length: int) -> None:
         self._file = file
@@ -275,7 +275,7 @@ def decode_row(sample: Sample, row: str, size: Size, bits: int = 16) -> Row:
         bits: Number of bits that a camera fills in 16-bit files.
 
     Raises:
-        DatasetError: A file cannot be used, or is not what it was when it was hashed.
+        DatasetError: A file cannot be used, or has changed since it was hashed.
     """
     image_hash, _, mask_hashes = row.partition(":")
     image = to_rgb(_read(sample.image, image_hash), sample.image, bits)
@@ -290,11 +290,11 @@ def decode_row(sample: Sample, row: str, size: Size, bits: int = 16) -> Row:
 
 def _read(file: Path, expected: str) -> bytes:
     data = read_file(file)
-    # Otherwise an entry could hold other pixels than its name says, permanently.
+    # Otherwise an entry could permanently hold other pixels than its name says.
     if hashlib.sha256(data).hexdigest() != expected:
         raise DatasetError(
             f"The file {file} is not what it was when its content was hashed: it was changed "
-            "while it was read. Run again once nothing writes to it; if that does not help, "
+            "while it was being read. Run again once nothing writes to it; if that does not help, "
             "clear the cache with python -m bench cache clean."
         )
     return data

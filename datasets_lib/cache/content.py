@@ -1,4 +1,4 @@
-"""Sha256 of files, remembered so that a repeated look-up costs one stat per file.
+"""Sha256 of files, remembered so that a repeated look-up takes one stat per file.
 
 The cache holds one memo file per folder of images. Concurrent writers replace it whole, so at worst
 a remembered hash is lost and computed again.
@@ -75,7 +75,7 @@ class ContentHashes:
             if _is_settled(identities[file]) and _identity(file) == identities[file]
         }
         if settled:
-            # Read again: another process may have added to it meanwhile.
+            # Read again: another process may have added to it in the meantime.
             _write_memo(memo_file, folder, {**_read_memo(memo_file, folder), **settled})
         return {file: computed.get(file) or memo[file.name][-1] for file in files}
 
@@ -102,8 +102,8 @@ def _sha256(file: Path) -> str:
 
 def _unreadable(file: Path, error: OSError) -> DatasetError:
     return DatasetError(
-        f"The file {file} cannot be read: {error.strerror}. Check that it is there and that you "
-        "may read it."
+        f"The file {file} cannot be read: {error.strerror}. Check that it exists and that you "
+        "have permission to read it."
     )
 
 

@@ -1,8 +1,9 @@
 """The decode cache: images of one size, decoded once, shared by all cases and processes.
 
 An entry is a folder named by the hash of what it holds (contents in order, size, interpolation,
-decoder), so identical images of two datasets share it and a changed file has another. It is built
-next to its final place under a lock and renamed once complete: an entry with its name is finished.
+decoder), so identical images of two datasets share it and a changed file gets a new one. It is
+built next to its final place under a lock and renamed when done: one with its final name is
+complete.
 """
 
 import os
@@ -101,7 +102,7 @@ class DecodeCache:
             images: uint8 RGB (N, H, W, 3).
             size: Size of the frames.
             what: Description of the images for people.
-            progress: Called with images done and in all.
+            progress: Called with images done and images in total.
 
         Raises:
             DatasetError: The cache cannot be written.
@@ -143,7 +144,7 @@ class DecodeCache:
     def clean(self, older_than_days: float | None = None) -> int:
         """Remove entries unused for a number of days, or everything including generated sets.
 
-        Leftovers of killed builds are removed too; entries being built by others stay.
+        Leftovers of killed builds are removed too; entries being built by others are kept.
 
         Returns:
             The bytes freed.
@@ -183,12 +184,12 @@ class DecodeCache:
                 raise
             cached = open_entry(folder, contents)
             if cached is None:
-                raise OSError("what was written does not read back whole")
+                raise OSError("what was written cannot be read back completely")
             return cached
 
     def _check_space(self, contents: Contents) -> None:
         if shutil.disk_usage(self._decoded).free < contents.bytes:
-            raise OSError("the disk has not enough room")
+            raise OSError("the disk does not have enough space")
 
     @contextmanager
     def _explaining_failure(self, contents: Contents) -> Iterator[None]:

@@ -52,7 +52,7 @@ class Patience:
     Attributes:
         attempts: Maximum number of attempts.
         pause_seconds: Pause before the second attempt; doubled before each further one.
-        stall_seconds: Maximum silence of the server.
+        stall_seconds: Maximum time without data from the server.
     """
 
     attempts: int = 5

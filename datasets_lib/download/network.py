@@ -33,10 +33,10 @@ def unreachable(url: str) -> str | None:
     try:
         address = _first_hop(url)
     except ValueError as error:
-        return f"there is no way to {url} ({error})"
+        return f"{url} cannot be reached ({error})"
     if address not in _reachable:
         _reachable[address] = _accepts(address)
-    return None if _reachable[address] else f"no network was found on the way to {address[0]}"
+    return None if _reachable[address] else f"no network connection to {address[0]}"
 
 
 def _first_hop(url: str) -> tuple[str, int]:

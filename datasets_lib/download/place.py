@@ -73,7 +73,7 @@ def place(
     dataset of several archives may be placed archive by archive.
 
     Args:
-        name: Catalog name, or a new name for data of the user in one of the custom layouts.
+        name: Catalog name, or a new name for the user's data in one of the custom layouts.
         pieces: Archives to unpack.
         data_dir: Data folder; created if missing.
         progress: Called with the bytes read of each archive in turn.
@@ -121,7 +121,7 @@ def place(
 def _check_free(final: Path) -> None:
     if final.exists():
         raise DatasetError(
-            f"{final} is there already. Remove it to have it unpacked again, or use it as it is."
+            f"{final} already exists. Remove it to have it unpacked again, or use it as it is."
         )
 
 
@@ -163,7 +163,7 @@ def _merge(source: Path, target: Path) -> None:
     ]
     if clashes:
         raise DatasetError(
-            f"{target.name} has {clashes[0].as_posix()} already, and {len(clashes) - 1} more of "
+            f"{target.name} already has {clashes[0].as_posix()} and {len(clashes) - 1} more of "
             "these files. Remove the dataset's folder to have it unpacked again, or leave out the "
             "archive that it was unpacked from."
         )
@@ -193,9 +193,9 @@ def _unrecognized(
             "normal and abnormal, or train/<class> and test/<class>"
         )
         remedy = "Name a dataset of the catalog with --as (python -m bench data list), or lay out "
-        remedy += "its folders so."
+        remedy += "its folders like that."
         if (nearest := _nearest(whole)) is not None:
-            remedy = f"Its folders are near to a layout: {nearest}."
+            remedy = f"Its folders are close to a layout: {nearest}."
     else:
         names = f", with folders such as {entry.categories[0]}" if entry.categories else ""
         wanted = f"{entry.title}{names}"

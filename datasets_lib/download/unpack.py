@@ -19,7 +19,7 @@ from datasets_lib.layouts.category import DatasetError
 Progress = Callable[[int, int | None], None]
 """Called with the bytes of the archive read so far, and its size."""
 
-# Real archives of images hardly shrink; 64 MiB are harmless whatever the ratio.
+# Images hardly compress in real archives; 64 MiB are harmless whatever the ratio.
 _MAX_RATIO = 200
 _HARMLESS_BYTES = 64 << 20
 # Minimum cost of a member: millions of empty files are a bomb too.
@@ -32,7 +32,7 @@ _BROKEN = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    ValueError,  # names that are not UTF-8, fields that are no numbers
+    ValueError,  # names that are not UTF-8, fields that are not numbers
     RuntimeError,  # encrypted members, unknown compressions
 )
 
@@ -42,7 +42,7 @@ class ArchiveError(DatasetError):
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """A header that must be intact: `tarfile` takes a damaged header for the end of the archive."""
+    """A header that must be intact: `tarfile` treats a damaged header as the archive's end."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_StrictTarInfo":
@@ -82,8 +82,8 @@ def unpack(archive: Path, folder: Path, progress: Progress | None = None) -> Non
         progress: Called after every member, and at the end.
 
     Raises:
-        ArchiveError: It is damaged or no archive, or holds links, devices, encrypted members, paths
-            that lead out of the folder, or far more bytes than its size suggests.
+        ArchiveError: It is damaged or not an archive, or holds links, devices, encrypted members,
+            paths that lead out of the folder, or far more bytes than its size suggests.
         DatasetError: It cannot be read, or the folder cannot be written.
     """
     with _explained(archive, folder):
@@ -129,7 +129,7 @@ def _unpack_tar(raw: BinaryIO, folder: Path, budget: _Budget) -> Iterator[None]:
             budget.add(member.size)
             archive.extract(member, folder, filter="data")
             yield
-        # The checksum of a compressed archive lies behind its last member.
+        # The checksum of a compressed archive comes after its last member.
         while archive.fileobj is not None and archive.fileobj.read(1 << 20):
             pass
 
@@ -162,9 +162,9 @@ def _encoding_of(names: list[bytes]) -> str:
 def _check_member(name: str, is_plain: bool) -> None:
     path = PurePosixPath(name)
     if not is_plain:
-        raise ValueError(f"the member {name[:80]!r} is no plain file or folder")
+        raise ValueError(f"the member {name[:80]!r} is not a regular file or folder")
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        raise ValueError(f"the member {name[:80]!r} has a path out of its folder")
+        raise ValueError(f"the member {name[:80]!r} has a path outside its folder")
 
 
 @contextmanager

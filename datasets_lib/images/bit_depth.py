@@ -1,6 +1,6 @@
-"""How many bits a camera fills in files of 16 bits a channel.
+"""How many bits a camera fills in files of 16 bits per channel.
 
-Values keep their place in such files: 12 bits fill 0 to 4095 of 65535, and read as full 16 bits
+Values are not scaled in such files: 12 bits fill 0 to 4095 of 65535, and if read as full 16 bits
 they become 17 gray levels.
 """
 
@@ -33,7 +33,7 @@ def suspected_bits(brightest: int | None) -> int | None:
 def bits_of_files(files: Sequence[Path]) -> int | None:
     """Return `suspected_bits` of a dataset from at most a dozen of its images.
 
-    The first file that has 8 bits ends the search, so other datasets cost one file.
+    The first file that has 8 bits ends the search, so 8-bit datasets take one file.
 
     Raises:
         DatasetError: A file cannot be read.

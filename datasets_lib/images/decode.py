@@ -2,9 +2,9 @@
 
 Pixels are used as stored: alpha is dropped, and orientation and color profiles are not applied
 (masks carry neither). Of several frames the first is used. 16-bit values become ``round(v / 257)``,
-so that 65535 is 255 and no contrast is stretched, unless the camera is said to fill fewer bits:
+so that 65535 is 255 and no contrast is stretched, unless the camera is declared to fill fewer bits:
 with 12 bits 4095 is 255. Images are resized with `INTERPOLATION`; `datasets_lib.images.geometry`
-says to what size, and what becomes of their aspect.
+says to what size, and what happens to their aspect ratio.
 """
 
 import threading
@@ -71,8 +71,8 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DatasetError(
-            f"The file {path} cannot be read: {error.strerror}. Check that it is there and that "
-            "you may read it."
+            f"The file {path} cannot be read: {error.strerror}. Check that it exists and that "
+            "you have permission to read it."
         ) from error
 
 
@@ -82,7 +82,7 @@ def to_rgb(data: bytes, path: Path, bits: int = 16) -> Image.Image:
     Args:
         data: Contents of the file.
         path: Its path, for messages.
-        bits: Number of bits that a camera fills in files of 16 bits a channel.
+        bits: Number of bits that a camera fills in files of 16 bits per channel.
 
     Raises:
         DatasetError: The contents are damaged, or have no declared 8- or 16-bit range.
@@ -93,13 +93,13 @@ def to_rgb(data: bytes, path: Path, bits: int = 16) -> Image.Image:
     if pixels.dtype != np.uint16:
         raise DatasetError(
             f"The image {path} holds {pixels.dtype} values, whose range is not declared: wanted "
-            "8 or 16 bits a channel. Convert it to 8- or 16-bit PNG."
+            "8 or 16 bits per channel. Convert it to 8- or 16-bit PNG."
         )
     top = 2**bits - 1
     if bits < 16 and (highest := int(pixels.max())) > top:
         raise DatasetError(
             f"The image {path} holds the value {highest:,}, more than the {top:,} of --bits "
-            f"{bits}: wanted at least --bits {highest.bit_length()}, or none for full 16 bits."
+            f"{bits}: wanted at least --bits {highest.bit_length()}, or no --bits for all 16."
         )
     # Rounds 255 v / top to the nearest integer; top is odd, so no value lies half-way.
     eight = ((510 * pixels.astype(np.uint32) + top) // (2 * top)).astype(np.uint8)
@@ -125,7 +125,7 @@ def to_mask(data: bytes, path: Path, image_size: tuple[int, int]) -> Image.Image
         )
     defect = pixels[:, :, 0] > 0
     if pixels.shape[2] >= 3:
-        # Channel by channel: 1 ms for a mask of 900×900 pixels, any(axis=2) takes 9 ms.
+        # Channel by channel: 1 ms for a mask of 900×900 pixels, against 9 ms for any(axis=2).
         defect |= pixels[:, :, 1] > 0
         defect |= pixels[:, :, 2] > 0
     return Image.fromarray(defect.view(np.uint8) * np.uint8(255))
@@ -182,7 +182,7 @@ def _decode(data: bytes, path: Path) -> Image.Image | npt.NDArray[Any]:
             f"intact {', '.join(FORMATS)} file, whatever its suffix. Convert it, restore it from "
             "its source, or remove it."
         ) from None
-    except Exception as error:  # decoders raise anything on damaged files
+    except Exception as error:  # decoders raise any exception on damaged files
         raise DatasetError(
             f"The file {path} cannot be decoded: {error or type(error).__name__}. Expected an "
             f"intact {', '.join(FORMATS)} file; restore it from its source or remove it."

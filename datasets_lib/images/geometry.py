@@ -1,4 +1,4 @@
-"""How a picture of any size becomes a frame of one size, and where in the frame it lies."""
+"""How a picture of any size becomes a frame of fixed size, and where in the frame it lies."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Fit = Literal["squash", "pad", "crop", "middle"]
-"""``squash`` fills the frame whatever the aspect. ``pad`` and ``crop`` keep it: the whole picture
-with gray borders, or the middle of the picture without. ``middle`` squashes the picture to twice
-the frame's size and shows its middle, as EfficientAD's code does with pictures of ImageNet."""
+"""``squash`` fills the frame whatever the aspect ratio. ``pad`` and ``crop`` keep the ratio: the
+whole picture with gray borders, or its center without. ``middle`` squashes the picture to twice
+the frame's size and keeps its center, as EfficientAD's code does with pictures of ImageNet."""
 
 FITS: tuple[Fit, ...] = ("squash", "pad", "crop")
-"""Those for pictures that are trained and evaluated on."""
+"""Fits for pictures that models are trained and evaluated on."""
 
 PADDING = (124, 116, 104)
 """Gray of padded borders: the mean of ImageNet, which is zero to most networks."""
@@ -54,7 +54,7 @@ class Geometry:
     Attributes:
         height: Height of the frame in pixels.
         width: Width of the frame in pixels.
-        fit: How a picture of another aspect is fitted, see `Fit`.
+        fit: How a picture of another aspect ratio is fitted, see `Fit`.
     """
 
     height: int
@@ -66,7 +66,7 @@ class Geometry:
         """Return the geometry that `str` wrote.
 
         Raises:
-            ValueError: The text is none.
+            ValueError: The text is not a geometry.
         """
         match = re.fullmatch(rf"(\d+)(?:x(\d+))?(?: ({'|'.join(get_args(Fit))}))?", text)
         if match is None:

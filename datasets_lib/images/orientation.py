@@ -1,4 +1,4 @@
-"""The orientation that a file declares, which is never applied: masks lie on the stored pixels."""
+"""The orientation that a file declares, which is never applied: masks match the stored pixels."""
 
 from PIL import ExifTags, Image
 
@@ -26,7 +26,7 @@ def orientation_of(image: Image.Image) -> int:
 def load_as_stored(image: Image.Image) -> Image.Image:
     """Load an opened image without applying its orientation.
 
-    Pillow turns a TIFF when it loads one, and nothing else.
+    Pillow rotates TIFF files when it loads them, and no other format.
     """
     if image.format != "TIFF":
         image.load()

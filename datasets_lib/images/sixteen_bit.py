@@ -32,7 +32,7 @@ def sixteen_bit(data: bytes, layout: str, open_image: Open) -> npt.NDArray[np.ui
     """Decode all 16 bits, (H, W, C).
 
     Pillow unpacks the high byte of each color channel. With the other byte order it unpacks the
-    low byte, so two passes give both. (torchvision reads 16-bit PNG too, but a damaged file ends
+    low byte, so two passes give both. (torchvision reads 16-bit PNG too, but a damaged file kills
     the process.)
 
     Raises:
@@ -65,7 +65,7 @@ def _set_layout(image: Any, layout: str) -> None:
 def _gray_alpha(data: bytes, open_image: Open) -> npt.NDArray[np.uint16]:
     """Decode gray and alpha of a PNG, for which Pillow knows one byte order only.
 
-    An 8-bit RGBA pixel is as long as a 16-bit gray-alpha pixel: under such a header the four bytes
+    An 8-bit RGBA pixel is as long as a 16-bit gray-alpha pixel: with an RGBA header, the four bytes
     come out unchanged.
     """
     # A PNG: 8 bytes signature, 4 length, 4 "IHDR", 13 header (byte 24 is the bit depth, 25 the

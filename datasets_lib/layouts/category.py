@@ -53,14 +53,14 @@ class Category:
 
 
 def check_category(category: object, name: str) -> None:
-    """Check what a reader returned, without a look at the files.
+    """Check what a reader returned, without looking at the files.
 
     Args:
-        category: What it returned.
+        category: The value that it returned.
         name: Dataset and category, for the message.
 
     Raises:
-        DatasetError: It is no `Category` of samples, two samples of a split share a name, a
+        DatasetError: It is not a `Category` of samples, two samples of a split share a name, a
             training image is defective, or a defective one lacks the mask that it should have; the
             message says what to change in the reader.
     """
@@ -89,7 +89,7 @@ def _problem(samples: object) -> str:
             return f"wanted files as pathlib.Path, found {sample.files}. Write Path(...)."
     name, count = Counter(s.name for s in samples).most_common(1)[0] if samples else ("", 0)
     if count > 1:
-        return f"wanted a name of its own for each sample, found '{name}' {count} times."
+        return f"wanted a unique name for each sample, found '{name}' {count} times."
     return ""
 
 
@@ -99,7 +99,7 @@ def _not_normal(split: str, samples: tuple[Sample, ...]) -> str:
         return ""
     return (
         f"wanted normal images alone, found {len(defects)} with a defect, such as {defects[0]}. "
-        "Defective images belong into test."
+        "Defective images belong in test."
     )
 
 

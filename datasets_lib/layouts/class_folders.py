@@ -1,8 +1,8 @@
 """Class folders as a classification set: ``train/<class>`` and ``test/<class>``.
 
 ``val`` or ``valid`` is the test split if no ``test`` folder holds the classes. Otherwise it is not
-read, because nothing is selected on a validation split. Case and Unicode normal form of names do
-not matter.
+read, because nothing is selected on a validation split. Case and Unicode normalization of names
+do not matter.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ def read(root: Path) -> Classification:
     except OSError as error:
         raise DatasetError(
             f"The folder {error.filename or root} cannot be listed: {error.strerror}. Wanted the "
-            f"layout {_LAYOUT}; check that the folder is there and that you may read it."
+            f"layout {_LAYOUT}; check that it exists and that you have permission to read it."
         ) from error
     if splits is None:
         raise DatasetError(
@@ -75,7 +75,7 @@ def read(root: Path) -> Classification:
     classes, tested = _classes(train), _classes(test)
     if unknown := [name for name in tested if name not in classes]:
         raise DatasetError(
-            f"{test} has classes that {train} has not: {_some(unknown)}. No model can learn them; "
+            f"{test} has classes that {train} lacks: {_some(unknown)}. No model can learn them; "
             "rename the folders as in train, or move them out of the split."
         )
     names = tuple(composed(folder.name) for folder in classes.values())
@@ -130,7 +130,7 @@ def _sample(root: Path, image: Path) -> Sample:
     name = relative_name(image, root)
     if name.encode(errors="replace").decode() != name:
         raise DatasetError(
-            f"The name {name!a} in {root} is not UTF-8, so that no record could hold it. Rename "
+            f"The name {name!a} in {root} is not UTF-8, so no record could store it. Rename "
             "the file or its folder."
         )
     return Sample(name, image)

@@ -78,8 +78,8 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
     check_or_write(path, _table(named, groups))
     if category not in ids:
         raise DatasetError(
-            f"{path / IMAGES} holds no image of the category {category}: wanted names of the "
-            f"pattern {PATTERN}. Put its images there."
+            f"{path / IMAGES} holds no image of the category {category}: wanted names that "
+            f"match {PATTERN}. Put its images there."
         )
     whole = split_category(dataset, category, path, groups[ids[category]], has_masks=False)
     files = (file for file in files_in(_truths(path)) if _is_named(file, category))
@@ -117,7 +117,7 @@ def _named(path: Path, image: Path, masks: tuple[Path, ...], defect: str | None)
     # A name that is not UTF-8 is not printable, and the table could not hold it.
     if match is None or not name.isprintable():
         raise DatasetError(
-            f"The file {name!a} of {path} is not named by the pattern {PATTERN}, such as "
+            f"The file {name!a} of {path} does not match the pattern {PATTERN}, such as "
             "'bottle 50 100_003.png', in printable characters. Rename it, or move it out of "
             f"{path / IMAGES}."
         )

@@ -16,7 +16,7 @@ from datasets_lib.layouts.split import is_grouped
 
 FILE, IMAGES = "data_info.csv", "data_rgb"
 
-_REMEDY = "Delete it to have it written anew."
+_REMEDY = "Delete it to have it written again."
 _MAY_WRITE = ContextVar("may_write", default=True)
 _Rows = dict[str, tuple[int, dict[str, str]]]
 _LOG = logging.getLogger(__name__)
@@ -88,8 +88,8 @@ def _check(file: Path, rows: _Rows, wanted: Sequence[Info], columns: Sequence[st
             if row[column] != getattr(info, column):
                 raise DatasetError(
                     f"Line {line} of {file} says {column} {row[column]!r}, the files say "
-                    f"{getattr(info, column)!r}: wanted the table as it was written, for names, "
-                    f"folders and the stable split decide. {_REMEDY}"
+                    f"{getattr(info, column)!r}: wanted the table as it was written, because "
+                    f"names, folders and the stable split decide. {_REMEDY}"
                 )
 
 
@@ -97,7 +97,7 @@ def _read(file: Path) -> _Rows:
     rows = read_table(file, Info._fields, _REMEDY)
     if not rows:
         raise DatasetError(
-            f"The table {file} names no image: wanted a line an image, as it was written. {_REMEDY}"
+            f"The table {file} names no image: wanted a line per image, as written. {_REMEDY}"
         )
     foreign = [(line, row) for line, row in rows if not row["image_path"].startswith(f"{IMAGES}/")]
     if foreign:

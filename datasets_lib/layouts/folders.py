@@ -42,7 +42,7 @@ def spelled(character: str, other: str = "_") -> str:
         if re.fullmatch("[a-z0-9_]", plain):
             return plain
     category = unicodedata.category(character)
-    if category.startswith("M"):  # a mark that combines with no letter before it
+    if category.startswith("M"):  # a combining mark without a letter before it
         return ""
     if not category.startswith("L"):
         return str(unicodedata.digit(character, other))
@@ -64,7 +64,7 @@ def same_name(name: str) -> str:
 
 
 def is_junk(name: str) -> bool:
-    """Return whether a file or folder is one that systems leave: hidden, trash, thumbnails.
+    """Return whether a file or folder was left by the system: hidden, trash, thumbnails.
 
     >>> is_junk(".DS_Store"), is_junk("@eaDir"), is_junk("Thumbs.db"), is_junk("bolt")
     (True, True, True, False)
@@ -73,7 +73,7 @@ def is_junk(name: str) -> bool:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, without those that `is_junk` knows.
+    """Return the folders in a folder, without those that `is_junk` recognizes.
 
     Raises:
         OSError: The folder cannot be listed.
@@ -85,8 +85,8 @@ def subfolders(folder: Path) -> list[Path]:
 def ids_of(folders: Iterable[Path], kind: str) -> dict[str, Path]:
     """Return the folders by id, sorted by id.
 
-    Of several folders that give one id, the one that is called so keeps it; each other one gets
-    four more digits, which depend on its name alone.
+    Of several folders that give one id, the one with that very name keeps it; each other one gets
+    four more digits, which depend only on its name.
 
     Args:
         folders: Folders of datasets or of categories.
@@ -119,7 +119,7 @@ def _digits(folder: Path) -> str:
 def child(folder: Path, *names: str) -> Path:
     """Return a path in a folder, whatever case or Unicode normal form its names have on disk.
 
-    A name that exists as it is written comes first, and is what is returned if there is none.
+    The exact name takes precedence, and is also returned if no name matches.
     """
     for name in names:
         exact = folder / name
@@ -192,7 +192,7 @@ def list_folder(folder: Path, layout: str) -> Listing:
     except OSError as error:
         raise DatasetError(
             f"The folder {folder} cannot be listed: {error.strerror}. Wanted the layout {layout}; "
-            "check that the folder is there and that you may read it."
+            "check that it exists and that you have permission to read it."
         ) from error
     names = sorted(folder_by_name, key=natural)
     return Listing(

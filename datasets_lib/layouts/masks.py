@@ -43,7 +43,7 @@ def is_truth_folder(name: str, among_kinds: bool = False) -> bool:
 
 
 def key_of(name: str) -> str:
-    """Return what is compared of an image's or a mask's file name: no suffix, no case.
+    """Return the part of an image's or a mask's file name to compare: no suffix, lower case.
 
     >>> key_of("003.PNG"), key_of("003.png.png")
     ('003', '003')
@@ -119,7 +119,7 @@ def masks_in(truth: Path, layout: str, nested: bool = True) -> Masks:
 
 
 def images_and_masks(images: Sequence[Path]) -> tuple[list[Path], Masks]:
-    """Tell masks that lie next to their images from the images.
+    """Separate masks that lie next to their images from the images.
 
     A file is a mask if its name says so and another file has the name of its image.
     """
@@ -184,7 +184,7 @@ def with_masks(
     first = missing[0]
     stem = first.image.stem
     raise MissingMasksError(
-        f"{len(missing)} of {len(defects)} defect images of {root} have no mask, the first is "
+        f"{len(missing)} of {len(defects)} defect images of {root} have no mask, such as "
         f"{first.name}: wanted {stem}_mask.png or {stem}.png (or {in_words(MASK_SUFFIXES)}) in "
         f"{truth}{hint}. Add or rename the masks, or remove all of them to go without pixel "
         "metrics.",
@@ -198,8 +198,8 @@ def _check_unique(category: Category) -> None:
         for mask in sample.masks:
             if (other := owners.setdefault(mask, sample.name)) != sample.name:
                 raise DatasetError(
-                    f"The mask {mask} would be that of two images, {other} and {sample.name}: "
-                    "wanted one mask an image. Put the masks of each kind of defect into a folder "
+                    f"The mask {mask} would belong to two images, {other} and {sample.name}: "
+                    "wanted one mask per image. Put the masks of each kind of defect into a folder "
                     "of its name."
                 )
 
@@ -217,7 +217,7 @@ def files_in(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def _unmatched(files: Iterable[Path], keys: set[str]) -> str:
-    """Return as a clause what lies where masks belong; empty if nothing does."""
+    """Return a clause about the files where masks belong; empty if there are none."""
     strangers: list[Path] = []
     for file in files:
         if file.suffix.lower() not in MASK_SUFFIXES and _owners(file) & keys:

@@ -1,7 +1,7 @@
 """The MVTec AD layout and its relatives: ``train/good``, ``test/<kind>``, ``ground_truth/<kind>``.
 
 Datasets that differ in the names of these folders share this reader, see `FolderLayout`. Case and
-Unicode normal form of names do not matter, and masks are found in folders of other names as well,
+Unicode normalization of names do not matter, and masks are also found in folders of other names,
 see `masks.is_truth_folder`, and next to their images.
 """
 
@@ -96,7 +96,7 @@ class FolderLayout:
         return with_masks(path, whole, f"{self.truth}/<kind>", files_in(truths))
 
     def _is_category(self, folder: Path) -> bool:
-        # os.path.isdir returns False where Path.is_dir raises on a folder it may not enter.
+        # os.path.isdir returns False where Path.is_dir raises on an unreadable folder.
         return os.path.isdir(self._normal_folder(folder, "train")) and os.path.isdir(  # noqa: PTH112
             child(folder, self.test)
         )
@@ -105,7 +105,7 @@ class FolderLayout:
         return same_name(kind) in {same_name(self.normal), *NORMAL_NAMES}
 
     def _normal_folder(self, path: Path, split: str) -> Path:
-        """Return the folder of normal images of a split: of the layout's name, or of a synonym."""
+        """Return the folder of normal images of a split: with the layout's name, or a synonym."""
         folder = child(path, split)
         candidates = (child(folder, name) for name in (self.normal, *sorted(NORMAL_NAMES)))
         return next((p for p in candidates if os.path.lexists(p)), folder / self.normal)

@@ -1,4 +1,4 @@
-"""What to rename in a folder that is laid out as no dataset, from the layout that is nearest."""
+"""What to rename in a folder that is not laid out as a dataset, from the nearest layout."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -29,12 +29,12 @@ def nearest_layout(folder: Path) -> str | None:
 
 
 class _Contents:
-    """Folders of a folder, by the form of their names that is compared.
+    """Folders of a folder, by their names in the form for comparison.
 
     Attributes:
         path: The folder.
         folders: Its folders by `same_name`.
-        with_images: Those that hold images, directly or one level deeper, without masks.
+        with_images: Folders that hold images, directly or one level deeper, without masks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,12 +94,12 @@ def _unsplit_classes(contents: _Contents) -> str | None:
     classes = _names(_Contents(train).with_images.values())
     if contents.named(TEST_SPLITS) is None:
         return (
-            f"train has the classes {classes}, but there is no test, val or valid: move a part of "
+            f"train has the classes {classes}, but there is no test, val or valid: move some of "
             "each class's images into test/<class>"
         )
     return (
         f"train has the folders {classes}, and the test split shares fewer than two of them: "
-        "rename the classes to be equal in both"
+        "give the classes the same names in both"
     )
 
 
@@ -126,8 +126,8 @@ def _flat_classes(contents: _Contents) -> str | None:
     if len(classes) < 2:
         return None
     return (
-        f"it has the classes {_names(classes)} without a split: move them into train/<class> and a "
-        "part of their images into test/<class>; or, to find defects, rename the folder of "
+        f"it has the classes {_names(classes)} without a split: move them into train/<class> and "
+        "some of their images into test/<class>; or, to find defects, rename the folder of "
         "normal images to normal and move the others into abnormal"
     )
 

@@ -22,11 +22,11 @@ _PREFIX = ContextVar("_PREFIX", default="")
 
 @contextmanager
 def grouped_by(prefix: str) -> Iterator[None]:
-    """Return a context in which images of one prefix stay on one side of every split.
+    """Return a context in which images with the same prefix stay on one side of every split.
 
     Args:
         prefix: Regular expression that matches the start of a file name; the matched text is the
-            group. Empty puts every image into a group of its own.
+            group. Empty puts every image into its own group.
     """
     token = _PREFIX.set(prefix)
     try:
@@ -64,7 +64,7 @@ def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples
         ``(train, test)``.
 
     Raises:
-        DatasetError: No name matches the prefix of `grouped_by`, or all have the same.
+        DatasetError: No name matches the prefix of `grouped_by`, or all have the same prefix.
         ValueError: The fraction is not in (0, 1).
     """
     _check_prefix(normal)
@@ -75,7 +75,7 @@ def split_labeled(test: Sequence[Sample]) -> tuple[Samples, Samples]:
     """Move half of each kind of defect, rounded down, from the test images to training.
 
     Returns:
-        ``(labeled, test)``; normal images and kinds with one image stay in the test.
+        ``(labeled, test)``; normal images and kinds with one image stay in the test set.
     """
     kinds: dict[str, list[Sample]] = {}
     for sample in test:
@@ -95,7 +95,7 @@ def split_labeled(test: Sequence[Sample]) -> tuple[Samples, Samples]:
 def split_category(
     dataset: str, category: str, root: Path, samples: Sequence[Sample], has_masks: bool
 ) -> Category:
-    """Return a category of these samples: a fifth of the normal images and all defects are tested.
+    """Return a category of these samples, testing a fifth of the normal images and all defects.
 
     Raises:
         DatasetError: There is no normal image, or there are no test images.
@@ -106,16 +106,16 @@ def split_category(
         raise DatasetError(
             f"The category {category} of {root} has {len(train) + len(normal)} normal and "
             f"{len(defects)} defective images: wanted at least one normal image to train on and "
-            f"one of either to test on, ending in {in_words(IMAGE_SUFFIXES)}. Add images."
+            f"one of either kind to test on, ending in {in_words(IMAGE_SUFFIXES)}. Add images."
         )
     return Category(dataset, category, train, normal + defects, has_masks)
 
 
 def limit(samples: Sequence[Sample], count: int) -> Samples:
-    """Return at most ``count`` samples in their order, with the mix of kinds kept.
+    """Return at most ``count`` samples in their order, keeping the proportions of kinds.
 
-    Each kind, including normal, gets one sample first, normal before the largest; the other places
-    are assigned by the Sainte-Laguë method. A smaller count gives a subset of a larger count.
+    Each kind, including normal, gets one sample first, normal before the largest; the remaining
+    ones are assigned by the Sainte-Laguë method. A smaller count gives a subset of a larger count.
     """
     strata: dict[str | None, list[Sample]] = {}
     for sample in _by_hash(samples):
@@ -128,7 +128,7 @@ def limit(samples: Sequence[Sample], count: int) -> Samples:
         kind = (
             first[0]
             if first
-            # Sainte-Laguë: the next place goes to the largest size / (2 · places + 1).
+            # Sainte-Laguë: the next sample goes to the largest size / (2 · samples + 1).
             else max(open_kinds, key=lambda kind: len(strata[kind]) / (2 * taken[kind] + 1))
         )
         taken[kind] += 1
@@ -142,7 +142,7 @@ def _held_out(samples: Sequence[Sample], fraction: float) -> tuple[Samples, Samp
     count = min(max(1, round(fraction * len(samples))), max(0, len(samples) - 1))
     held_out: set[str] = set()
     for group in _groups(samples)[:-1]:
-        # Whole groups, up to the number wanted or just above it; one group always trains.
+        # Whole groups, up to the wanted number or just above it; one group is always trained on.
         if len(held_out) >= count:
             break
         held_out |= {sample.name for sample in group}

@@ -41,8 +41,8 @@ ENTRY = DatasetEntry(
         ),
     ),
     unverified=(
-        "The checksum is as public readers state it.",
+        "The checksum is the one that public dataset loaders state.",
         "The counts by product: their sum, 2,540, is the published one; the page gives 1,000 "
-        "images to product 02 and 399 to 03, in the archive it is the other way round.",
+        "images to product 02 and 399 to 03, and the archive the other way around.",
     ),
 )

@@ -1,6 +1,6 @@
 """Read the Python versions of CIFAR-10 and CIFAR-100.
 
-Their files are pickles: they are loaded without importing anything but what an array needs.
+Their files are pickles: loading them imports only what an array needs.
 """
 
 import pickle
@@ -154,11 +154,11 @@ def load_pickle(path: Path) -> dict[bytes, Any]:
         DatasetError: The file cannot be read, is damaged, or holds anything but plain data.
     """
     try:
-        file = path.open("rb")  # read as a stream: the file's bytes would be one more copy
+        file = path.open("rb")  # read as a stream: reading the bytes first would make another copy
     except OSError as error:
         raise DatasetError(
-            f"The file {path} cannot be read: {error.strerror}. Check that it is there and that "
-            "you may read it."
+            f"The file {path} cannot be read: {error.strerror}. Check that it exists and that "
+            "you have permission to read it."
         ) from error
     try:
         with file, warnings.catch_warnings():
@@ -178,7 +178,7 @@ def to_array(value: object, path: Path, width: int) -> UInt8:
     """Return a pickled array as uint8 ``(N, width)``.
 
     Raises:
-        DatasetError: It is no array, or has another type or shape.
+        DatasetError: It is not an array, or has another type or shape.
     """
     wanted = f"'data' as a uint8 array of (N, {width})"
     if not isinstance(value, np.ndarray):

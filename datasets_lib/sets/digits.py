@@ -1,4 +1,4 @@
-"""Handwritten 8×8 digits from scikit-learn: studies run without a download."""
+"""Handwritten 8×8 digits from scikit-learn, for studies without a download."""
 
 import hashlib
 from pathlib import Path

@@ -33,5 +33,5 @@ ENTRY = DatasetEntry(
         ),
     ),
     ask_first=True,
-    unverified=("The license's wording.", "The second address is named by users alone."),
+    unverified=("The license's wording.", "Only users name the second address."),
 )

@@ -1,10 +1,10 @@
-"""ELPV: solar cells by electroluminescence, real images that need only the package index.
+"""ELPV: electroluminescence images of solar cells, which need only the package index.
 
 The publisher's package ``elpv-dataset`` holds ``data/labels.csv``, a line per image with its path,
 the probability that the cell is defective, and the kind of module, mono- or polycrystalline; its
 repository has the same layout below ``src/elpv_dataset``. The probability encodes what an expert
 said (Deitsch et al. 2019, table 1): 0 and 1 are a functional and a defective cell, 1/3 and 2/3 the
-same answers of an unsure expert. There are no masks and no official split for training on normal
+same answers from an unsure expert. There are no masks and no official split for training on normal
 images alone: as for custom data, a fifth of them is tested, by stable hash. Images of one module
 may lie on both sides.
 """
@@ -37,7 +37,7 @@ _COUNTS: dict[Uncertain, dict[str, Counts]] = {
         "mono": Counts(train=470, test=431, defective=313),
         "poly": Counts(train=736, test=586, defective=402),
     },
-    # 117 and 178 cells more that are functional, 56 and 50 that are defective.
+    # 117 and 178 more cells that are functional, 56 and 50 that are defective.
     "tested": {
         "mono": Counts(train=470, test=604, defective=369),
         "poly": Counts(train=736, test=814, defective=452),
@@ -50,8 +50,8 @@ class ElpvReader:
     """Finds and reads the set.
 
     Attributes:
-        uncertain: What becomes of images whose expert was unsure. ``tested`` adds them to the test
-            images under the expert's answer; they are never trained on.
+        uncertain: What to do with images whose expert was unsure. ``tested`` adds them to the test
+            images with the expert's answer; they are never trained on.
     """
 
     uncertain: Uncertain = "left_out"
@@ -93,7 +93,7 @@ def entry(name: str, uncertain: Uncertain = "left_out") -> DatasetEntry:
 
     Args:
         name: Id of the dataset.
-        uncertain: What becomes of images whose expert was unsure, see `ElpvReader`.
+        uncertain: What to do with images whose expert was unsure, see `ElpvReader`.
 
     Example:
         >>> tested = entry("elpv_uncertain", uncertain="tested")

@@ -1,7 +1,7 @@
-"""Imagenette2: photographs of ten easy ImageNet classes, the out-of-distribution penalty's images.
+"""Imagenette2: photographs of ten easy ImageNet classes, for the out-of-distribution penalty.
 
-Of its three sizes the one with a shorter side of 320 px is fetched, enough for models of 256 px; a
-folder of any size is read.
+Of its three sizes, the one with a shorter side of 320 px is downloaded, enough for models of
+256 px; a folder of any size is read.
 """
 
 from types import MappingProxyType

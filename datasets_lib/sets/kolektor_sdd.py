@@ -41,7 +41,7 @@ ENTRY = DatasetEntry(
         ),
     ),
     ask_first=True,
-    unverified=("The archive's address and checksum are as public readers state them.",),
+    unverified=("The archive's address and checksum are those that public dataset loaders state.",),
 )
 
 _LAYOUT = "kos01/Part0.jpg, kos01/Part0_label.bmp, up to kos50"

@@ -32,8 +32,8 @@ ENTRY = DatasetEntry(
     archives=(Archive(file="MPDD.zip", strip="MPDD"),),
     ask_first=True,
     unverified=(
-        "The archive's file name and top folder; its page links to a shared folder that a person "
-        "opens.",
-        "The license is as public readers state it; the page itself names none.",
+        "The archive's file name and top folder; its page links to a shared folder to open "
+        "in a browser.",
+        "The license is the one that public dataset loaders state; the page itself names none.",
     ),
 )

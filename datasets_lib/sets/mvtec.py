@@ -47,5 +47,5 @@ ENTRY = DatasetEntry(
         ),
     ),
     ask_first=True,
-    unverified=("The archive's address and checksum are as public readers state them.",),
+    unverified=("The archive's address and checksum are those that public dataset loaders state.",),
 )

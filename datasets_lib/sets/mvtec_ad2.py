@@ -1,8 +1,8 @@
 """MVTec AD 2: eight categories, with a validation split and a public test split.
 
 Layout: the public reader in anomalib: ``train/good``, ``validation/good``,
-``test_public/{good,bad}`` and ``test_public/ground_truth/bad``. The private test splits carry no
-labels, only the publisher's server scores them: they are passed over, and not counted here.
+``test_public/{good,bad}`` and ``test_public/ground_truth/bad``. The private test splits have no
+labels, only the publisher's server scores them: they are skipped, and not counted here.
 Counts: as three independent users of the archive list them.
 """
 
@@ -53,7 +53,7 @@ ENTRY = DatasetEntry(
     ),
     ask_first=True,
     unverified=(
-        "The archive's address and checksum are as public readers state them; whether it has a "
-        "top folder is not known.",
+        "The archive's address and checksum are those that public dataset loaders state; whether "
+        "it has a top folder is not known.",
     ),
 )

@@ -1,4 +1,4 @@
-"""MVTec LOCO AD: five categories with logical and structural anomalies, several masks an image.
+"""MVTec LOCO AD: five categories with logical and structural anomalies, several masks per image.
 
 Layout: the public reader in anomalib: that of MVTec AD with ``validation/good``, and with
 ``ground_truth/<kind>/<stem>/000.png``, one file per defect.
@@ -47,9 +47,9 @@ ENTRY = DatasetEntry(
     ),
     ask_first=True,
     unverified=(
-        "The archive's address and checksum are as public readers state them.",
+        "The archive's address and checksum are those that public dataset loaders state.",
         "The paper counts 1,772 training and 304 validation images, four users of the archive "
-        "1,778 and 305: splicing_connectors has 360 and 60. The archive's counts stand here.",
+        "1,778 and 305: splicing_connectors has 360 and 60. The archive's counts are used here.",
         "The names of the fields of defects_config.json.",
     ),
 )

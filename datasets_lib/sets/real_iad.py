@@ -1,4 +1,4 @@
-"""Real-IAD: thirty categories seen from five sides, split by one JSON file a category.
+"""Real-IAD: thirty categories seen from five sides, split by one JSON file per category.
 
 Layout: the publisher's repository: images in ``realiad_<size>/<category>``, splits in
 ``realiad_jsons/<category>.json`` (or in a folder of that name within, as the archive unpacks):
@@ -72,7 +72,7 @@ ENTRY = DatasetEntry(
     ask_first=True,
     unverified=(
         "The counts by category; published are 151,050 images, 51,329 of them defective.",
-        "The names and top folders of the archives: a person asks its publishers for them.",
+        "The names and top folders of the archives, which must be requested from its publishers.",
     ),
 )
 

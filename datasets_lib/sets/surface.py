@@ -1,4 +1,4 @@
-"""Generated textures: studies of defects run without a download."""
+"""Generated textures, for studies of defects without a download."""
 
 from datasets_lib import surface
 from datasets_lib.entry import DatasetEntry

@@ -59,7 +59,7 @@ def _wnids(path: Path) -> list[str]:
     wnids = [line.strip() for line in _lines(path)]
     if not wnids or len(set(wnids)) != len(wnids) or "" in wnids:
         found = f"{len(wnids)} lines, {len(set(wnids) - {''})} different ids"
-        raise _refused(path, "one WordNet id a line, none twice", found)
+        raise _refused(path, "one WordNet id per line, none twice", found)
     return sorted(wnids)
 
 
@@ -107,7 +107,7 @@ def _val(folder: Path, classes: tuple[str, ...], label_of: Mapping[str, int]) ->
 
 
 def _annotations(path: Path, label_of: Mapping[str, int]) -> dict[str, int]:
-    """Labels by file name, in the file's order; its other columns are a box, left alone."""
+    """Labels by file name, in the file's order; its other columns are a box, which is ignored."""
     labels: dict[str, int] = {}
     wanted = "lines of image, class and the four sides of a box, separated by tabs"
     for number, line in enumerate(_lines(path), start=1):
@@ -118,7 +118,7 @@ def _annotations(path: Path, label_of: Mapping[str, int]) -> dict[str, int]:
         if wnid not in label_of:
             raise _refused(path, f"classes of {WNIDS}", f"'{wnid[:40]}' in line {number}")
         if name in labels:
-            raise _refused(path, "one line an image", f"{name[:40]} again in line {number}")
+            raise _refused(path, "one line per image", f"{name[:40]} again in line {number}")
         labels[name] = label_of[wnid]
     if not labels:
         raise _refused(path, wanted, "none")
@@ -141,17 +141,17 @@ def _subfolders(folder: Path) -> list[Path]:
     try:
         return subfolders(folder)
     except OSError as error:
-        raise _refused(folder, "a folder a class", error.strerror or str(error)) from error
+        raise _refused(folder, "a folder per class", error.strerror or str(error)) from error
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        # Only line feeds end lines: a stray separator of another kind must not make two of one.
+        # Only line feeds end lines: another separator in a line must not split it.
         lines = path.read_bytes().decode().replace("\r\n", "\n").split("\n")
     except OSError as error:
         raise _refused(path, "a text file", error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
-        raise _refused(path, "a text file", f"bytes that are no UTF-8 ({error.reason})") from error
+        raise _refused(path, "a text file", f"bytes that are not UTF-8 ({error.reason})") from error
     return lines[:-1] if lines[-1] == "" else lines
 
 

@@ -102,7 +102,7 @@ def _sample(path: Path, row: Row, where: str) -> Sample:
     if image is None or (mask is None) != (row["label"] == "normal"):
         raise DatasetError(
             f"{where} names the image {row['image']!r} and the mask {row['mask']!r}: wanted an "
-            f"image, and a mask for every anomaly alone. {_REMEDY}"
+            f"image, and a mask for anomalies only. {_REMEDY}"
         )
     defect = None if row["label"] == "normal" else row["label"]
     return Sample(relative_name(image, path), image, (mask,) if mask else (), defect)

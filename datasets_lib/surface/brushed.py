@@ -116,7 +116,7 @@ def _cracked(scene: Field, damage: np.random.Generator) -> Field:
 
 
 def _chipped(scene: Field, damage: np.random.Generator) -> Field:
-    """Draw a flake broken out: dull grains below, an edge lit on one side only."""
+    """Draw a broken-out flake: dull grains below, an edge lit on one side only."""
     depth = shapes.blob(damage, damage.uniform(6, 11), damage.uniform(0.6, 1.6), 0.3)
     inside = ramp(depth, -0.8, 0.8)
     grains = np.clip(0.5 + 0.22 * damage.standard_normal((SIZE, SIZE)), 0, 1)

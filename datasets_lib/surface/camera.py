@@ -33,7 +33,7 @@ class Camera:
 
 
 def _dust(rng: np.random.Generator) -> Field:
-    """Draw the relative change by a few harmless dark or light specks of one or two pixels."""
+    """Draw the relative change from a few harmless dark or light specks of one or two pixels."""
     dust = np.zeros((SIZE, SIZE))
     for row, column in rng.integers(0, SIZE - 1, (rng.poisson(3), 2)):
         height, width = rng.integers(1, 3, 2)

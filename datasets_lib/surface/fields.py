@@ -75,7 +75,7 @@ def ramp(field: Field, low: float | Field, high: float | Field) -> Field:
 
 
 def turned(radians: float) -> tuple[Field, Field]:
-    """Return `grid` turned about the center."""
+    """Return `grid` rotated about the center."""
     rows, columns = grid()
     cos, sin = np.cos(radians), np.sin(radians)
     return cos * rows - sin * columns, sin * rows + cos * columns

@@ -24,8 +24,8 @@ def generate(category: str, root: Path) -> Path:
     """Write one category below ``root`` unless it exists.
 
     The images are written to a hidden folder, which is then renamed: a folder of the final name is
-    always complete. If several processes ask at once, one writes and the others wait. A folder of
-    another `VERSION`, or with missing files, is replaced.
+    always complete. If several processes call it at once, one writes and the others wait. A folder
+    of another `VERSION`, or with missing files, is replaced.
 
     Args:
         category: One of `CATEGORIES`.

@@ -62,7 +62,7 @@ def _board(rng: np.random.Generator) -> Board:
         dark=rng.uniform(0.45, 1.0, RINGS),
         width=rng.uniform(0.35, 0.7, RINGS),
         fibers=0.6 * streaks(rng, 16).T + 0.6 * streaks(rng, 60).T,
-        # A box filter times its length draws each random dot out along the grain.
+        # A box filter times its length stretches each random dot along the grain.
         pores=np.minimum(uniform_filter1d(pores, length, axis=0) * length, 1.0),
         tone=np.exp(rng.normal(0, 0.05) + rng.normal(0, 0.025) * np.array([1.0, 0.0, -1.0])),
     )
@@ -130,7 +130,7 @@ def _patched(scene: Field, board: Board, damage: np.random.Generator) -> Field:
     rows, columns = grid()
     askew = damage.choice([-1, 1]) * damage.uniform(0.2, 0.6)
     spacing = damage.uniform(13, 20)
-    # The position across the grain of the patch, turned against the board.
+    # The position across the grain of the patch, rotated relative to the board.
     other = (np.cos(askew) * columns - np.sin(askew) * rows) / spacing + RINGS / 2
     wood = _planed(board, other + 0.1 * smooth(damage, 8), board.fibers, board.pores) * 0.94
     joint = np.exp(-((depth / 1.0) ** 2))

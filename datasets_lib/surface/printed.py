@@ -95,7 +95,7 @@ def _choose_cell(sheet: Sheet, damage: np.random.Generator) -> tuple[int, int]:
 
 
 def _misplace(motifs: Motifs, cell: tuple[int, int], damage: np.random.Generator) -> None:
-    """Turn a cross; displace a ring, its dot, or both."""
+    """Rotate a cross; displace a ring, its dot, or both."""
     if sum(cell) % 2:
         motifs.turn[cell] += damage.choice([-1, 1]) * damage.uniform(0.4, 0.78)
         return

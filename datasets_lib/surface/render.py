@@ -1,4 +1,4 @@
-"""One image of `surface` and its mask, from a seed of its own."""
+"""One image of `surface` and its mask, from its own seed."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -41,7 +41,7 @@ def render(
 
     A defective piece and the same piece without its defect are photographed with the same light and
     noise. The mask covers the pixels that differ by at least `VISIBLE` levels, with gaps and holes
-    closed; outside of it the image shows the flawless piece, so the mask is exact to the pixel.
+    closed; outside of it, the image shows the flawless piece, so the mask is exact to the pixel.
 
     Args:
         category: One of `CATEGORIES`.
@@ -84,7 +84,7 @@ def _photograph(
 
 def _visible(changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Close gaps of up to four pixels, fill holes, then drop specks of fewer than six."""
-    # Padded, so that the erosion of the closing does not eat the border.
+    # Padded, so that the erosion of the closing does not remove the border.
     closed = binary_closing(np.pad(changed, 4), np.ones((5, 5)))[4:-4, 4:-4]
     parts, _ = label(binary_fill_holes(closed), np.ones((3, 3)))
     sizes = np.bincount(parts.ravel())

@@ -19,7 +19,7 @@ class Stroke:
 
     Attributes:
         distance: Distance to the line in pixels.
-        side: Signed distance; the sign tells the side of the nearest piece.
+        side: Signed distance; the sign is the side of the nearest piece.
         along: Position of the nearest point, 0 at the start, 1 at the end.
     """
 

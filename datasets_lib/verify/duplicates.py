@@ -1,4 +1,4 @@
-"""Near-duplicates: test images that show what a training image shows, but for sensor noise."""
+"""Near-duplicates: test images that equal a training image except for sensor noise."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,12 +8,12 @@ from scipy.ndimage import uniform_filter
 _SIDE = 32
 
 _SAME = 0.9
-"""Correlation of details from which two images show the same. Surfaces drawn at random reach 0.4
-with the nearest of 60 others, the same surfaces photographed twice 0.99 (noise of 3 gray levels).
+"""Minimum correlation of details of near-duplicates. Surfaces drawn at random reach 0.4 with the
+nearest of 60 others, the same surfaces photographed twice 0.99 (noise of 3 gray levels).
 In magnetic tile, whose tiles were photographed several times, 30 % of the test images reach it."""
 
 _FEWEST = 8
-"""Images below which the mean image says too little."""
+"""Minimum number of images for a meaningful mean image."""
 
 
 def thumbnail_of(image: Image.Image) -> bytes:
@@ -45,7 +45,7 @@ def _pixels(thumbnails: list[bytes]) -> npt.NDArray[np.float64]:
 
 
 def _details(images: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return images less their blurred selves, as unit vectors: lighting is no likeness."""
+    """Return images minus blurred copies, as unit vectors: shared lighting is no similarity."""
     rows = (images - uniform_filter(images, (0, 5, 5))).reshape(len(images), -1)
     rows -= rows.mean(1, keepdims=True)
     length = np.linalg.norm(rows, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What is wrong with an image or mask file that decodes: turned, inverted, drawn in alpha."""
+"""What is wrong with an image or mask file that decodes: rotated, inverted, drawn in alpha."""
 
 from io import BytesIO
 
@@ -50,7 +50,7 @@ def mask_faults(sample: Sample, size: tuple[int, int]) -> tuple[str, ...]:
 
 
 def _alpha_faults(image: Image.Image, marked: npt.NDArray[np.bool_]) -> list[str]:
-    """Return whether the alpha channel, which is dropped, alone tells pixels apart."""
+    """Return the fault of a mask whose pixels differ only in alpha, which is dropped."""
     if marked.any() and not marked.all():
         return []
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None

@@ -21,7 +21,7 @@ from datasets_lib.verify.duplicates import thumbnail_of
 from datasets_lib.verify.files import file_faults, mask_faults
 
 Progress = Callable[[int, int], None]
-"""Called with images done and images in all."""
+"""Called with images done and images in total."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def check_files(
 
 
 def image_problems(checked: Sequence[Checked], bits: int = 16) -> Iterable[Problem]:
-    """Yield problems of single images, then of all, leaks and contradictions between them."""
+    """Yield problems of single images, then of the set: leaks and contradictions between images."""
     for item in checked:
         if item.image.error:
             yield Problem("unreadable", f"{item.name}: {item.image.error}")

@@ -34,7 +34,7 @@ class Report:
         name: ``dataset.category`` or ``dataset``.
         counts: Images it holds; None if it could not be read.
         problems: What is wrong; empty if it verifies.
-        notes: Remarks that are no problems, such as images of many sizes.
+        notes: Remarks that are not problems, such as images of many sizes.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Check:
     progress: Progress | None = None
 
     def files(self, splits: Mapping[str, Sequence[Sample]]) -> list[Checked]:
-        """Return what `check_files` says of the files of all splits."""
+        """Return what `check_files` reports about the files of all splits."""
         return check_files(splits, self.progress, self.bits)
 
     def report(

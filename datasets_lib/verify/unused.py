@@ -36,7 +36,7 @@ class Unused:
         self._path = path
         samples = (*category.train, *category.validation, *category.test)
         used = {file for sample in samples for file in sample.files}
-        # Several categories share a folder where file names tell them apart.
+        # Several categories share a folder where only file names distinguish them.
         shared = (path / IMAGES).is_dir()
         files = [file for file in _files(path) if not shared or _is_named(file, category.name)]
         images = [file for file in files if is_image(file.name) and not self._is_truth(file)]
@@ -61,7 +61,7 @@ class Unused:
             elif not _owners(file) & self._images:
                 yield Problem("mask without an image", name)
             elif _owners(file) & self._unmasked:
-                yield Problem("mask in a folder that is not looked in", name)
+                yield Problem("mask in a folder that is not searched", name)
 
     def notes(self) -> Iterable[str]:
         """Yield counts of images in unread folders, and of other files next to images."""
@@ -71,10 +71,10 @@ class Unused:
         neighbors = [file for file in self._others if not searched.isdisjoint(file.parents)]
         deep = [f for f in neighbors if is_image(f.name) and f.parent not in self._image_folders]
         if deep:
-            yield f"{len(deep):,} images in other folders passed over"
+            yield f"{len(deep):,} images in other folders ignored"
         suffixes = Counter(f.suffix.lower() or f.name for f in neighbors if not is_image(f.name))
         if suffixes:
-            yield f"{suffixes.total():,} files passed over ({', '.join(sorted(suffixes)[:5])})"
+            yield f"{suffixes.total():,} files ignored ({', '.join(sorted(suffixes)[:5])})"
 
     def _is_truth(self, file: Path) -> bool:
         folders = file.relative_to(self._path).parts[:-1]
@@ -107,7 +107,7 @@ def _files(path: Path) -> Sequence[Path]:
     seen: set[str] = set()
     for folder, inner, names in os.walk(path, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # a link that leads back would be followed without end
+        if real in seen:  # a link to a parent folder would be followed forever
             inner.clear()
             continue
         seen.add(real)

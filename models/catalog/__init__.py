@@ -56,7 +56,7 @@ def register_model(entry: ModelEntry) -> None:
 
     Raises:
         ValueError: The name is malformed or taken, the weights are unknown, there is no recipe
-            ``baseline``, or the scoring heads are no tuple of names.
+            ``baseline``, or the scoring heads are not a tuple of names.
     """
     if not re.fullmatch(r"[a-z0-9_.]+", entry.name):
         raise ValueError(
@@ -70,12 +70,12 @@ def register_model(entry: ModelEntry) -> None:
         )
     if "baseline" not in entry.recipes:
         raise ValueError(
-            f"The model '{entry.name}' has no recipe of its original: wanted 'baseline' among its "
+            f"The model '{entry.name}' has no original recipe: wanted 'baseline' among its "
             f"recipes, found {', '.join(entry.recipes) or 'none'}. Add it."
         )
     if isinstance(entry.heads, str):
         raise ValueError(
-            f"The model '{entry.name}' declares its scoring heads as a text: wanted a tuple of "
+            f"The model '{entry.name}' declares its scoring heads as a string: wanted a tuple of "
             f"names, found '{entry.heads}'. Write heads=('{entry.heads}',)."
         )
     if not entry.heads:
@@ -101,12 +101,12 @@ def get_model(name: str) -> ModelEntry:
     close = get_close_matches(name, _models)
     raise ValueError(
         f"Unknown model '{name}': "
-        + (f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(_models)}.")
+        + (f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(_models)}.")
     )
 
 
 def _claim(kind: str, name: str, taken: bool) -> None:
-    """Remember who registers a name, the caller's caller, or refuse what is taken."""
+    """Remember who registers a name, the caller's caller; raise if the name is taken."""
     caller = sys._getframe(2).f_globals
     origin = str(caller.get("__file__") or caller["__name__"])
     if taken:

@@ -1,4 +1,4 @@
-"""Models of a backbone's features, as they are or adapted: DFM and CFA."""
+"""Models of a backbone's features, unchanged or adapted: DFM and CFA."""
 
 from dataclasses import replace
 from types import MappingProxyType
@@ -49,7 +49,7 @@ def _cfa(name: str, weights: str) -> ModelEntry:
     )
 
 
-# The last of each is no published configuration: it runs where the smallest weights are.
+# The last of each is not a published configuration: it only needs the smallest weights.
 ADAPTATION_MODELS = (
     _dfm("dfm", "resnet50.tv_in1k", "fre"),
     _dfm("dfm_nll", "resnet50.tv_in1k", "nll"),

@@ -79,7 +79,7 @@ def _supersimplenet(
     )
 
 
-# The models over ResNet18 are no published configurations: they run where the smallest weights are.
+# The models over ResNet18 are not published configurations: they only need the smallest weights.
 _WIDE = "wide_resnet50_2.tv_in1k"
 UNINET_MODELS = (
     _uninet("uninet", _WIDE, _UNINET, _UNINET_PAPER),

@@ -58,10 +58,10 @@ _RD_CNBLOCK = replace(
     _RD_CONVNEXT, weight_decay=0.05, warmup_epochs=5.0, source="ConvNeXt-style AdamW with warm-up"
 )
 _LARGE_STUDENT_IMAGES = 800
-"""Budget of the smoke profile for students of ResNet50's shape: one for all, so that they compare.
+"""Budget of the smoke profile for students of ResNet50's shape: the same for all, for comparison.
 
-They take 13 to 16 GFLOP an image of 128 px, others 3 to 4. With 2,000 images, rd_convnext_adapted
-took five of the first command's eight minutes on two cores without AVX-512, and found no more: from
+They take 13 to 16 GFLOP per image of 128 px, others 3 to 4. With 2,000 images, rd_convnext_adapted
+took five of the first command's eight minutes on two cores without AVX-512, without a gain: from
 random weights, its pixel AUROC on surface.woven is 76.5 % with 800 and with 2,000 images.
 """
 
@@ -156,7 +156,7 @@ def _efficientad(size: str) -> ModelEntry:
     )
 
 
-# The last FRE is no published configuration: it runs where the smallest weights are.
+# The last FRE is not a published configuration: it only needs the smallest weights.
 STFPM_MODELS = (
     _stfpm("stfpm", "resnet50.tv_in1k"),
     _stfpm("stfpm_resnet18", "resnet18.tv_in1k"),

@@ -24,7 +24,7 @@ class WeightsEntry:
         architecture: timm's name of the architecture that loads it.
         mean: Channel means its inputs were normalized with, for images in [0, 1].
         std: Channel standard deviations of the same normalization.
-        made_by: Command that produces such weights when the publisher's are unavailable.
+        made_by: Command that produces such weights if the publisher's are unavailable.
         parts: Tags of the weights that these consist of, where several networks make a backbone;
             then there is no file of their own, and ``url`` is the first part's.
         url: Download address of the file.
@@ -88,7 +88,7 @@ class Recipe:
         milestones: Shares of the steps at which the learning rate drops.
         gamma: Factor on the learning rate at a milestone.
         warmup_steps: Linear warm-up in steps, for recipes that count steps.
-        epochs: Passes over the fitted images in the original protocol.
+        epochs: Passes over the training images in the original protocol.
         images: Budget in images instead of passes, where the original counts steps.
         warmup_epochs: Linear warm-up, part of ``epochs``.
         grad_clip: Maximum global gradient norm; None disables clipping.
@@ -171,7 +171,7 @@ class ModelEntry:
             `models.components.base.Build` describes.
         options: Keyword arguments of ``build``.
         weights: Tag in `WEIGHTS` of the backbone's weights; None for a model without pretrained
-            parts, which has scratch cases alone.
+            parts, which has only scratch cases.
         heads: Names of the scoring heads that ``predict`` returns; the first ranks.
         layers: Tapped stages of the frozen backbone; empty for models without.
         recipes: Recipes by name; ``baseline`` is the original's and has no suffix in the id.
@@ -192,7 +192,7 @@ class ModelEntry:
         auxiliary: Texture sets whose images fill ``Batch.auxiliary``, in order of preference;
             procedural textures serve where none is available.
         auxiliary_fit: How these are fitted: ``squash`` to the size of images, or ``middle``, the
-            middle of images of twice the size. Procedural textures are drawn at the size of images.
+            center of images of twice the size. Procedural textures are drawn at the size of images.
         aliases: Other names to find the model by.
         group: Side of a study's comparison, such as ``resnet``.
     """

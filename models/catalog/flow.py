@@ -8,8 +8,8 @@ from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
 
 # The paper's 2e-4 is for steps of 256 positions. A step here has 8,192 positions of the finest
 # layer, 32 times as many: the rate grows by the square root of that, rounded. 15 steps of 1e-3
-# leave a loss of 1.17 on held-out normal images of magnetic tile, 26 steps of 2e-4 one of 1.73.
-# Larger batches, such as the paper's 32, would make fewer steps of the same images.
+# give a loss of 1.17 on held-out normal images of magnetic tile, 26 steps of 2e-4 one of 1.73.
+# Larger batches, such as the paper's 32, would give fewer steps for the same images.
 _CFLOW = Recipe(
     optimizer="adam",
     lr=1e-3,

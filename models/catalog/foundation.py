@@ -67,7 +67,7 @@ def _dinomaly_recipes(baseline: Recipe) -> MappingProxyType[str, Recipe]:
     return MappingProxyType({"baseline": baseline, "recentered": recentered})
 
 
-# No published configuration: it runs where the smallest transformer's weights are.
+# Not a published configuration: it only needs the smallest transformer's weights.
 _DINOMALY_DEIT_TINY = ModelEntry(
     name="dinomaly_deit_tiny",
     family="foundation",

@@ -1,4 +1,4 @@
-"""Importing timm and torchvision without torch's compiler, which no model here needs to be built.
+"""Importing timm and torchvision without torch's compiler, which building a model never needs.
 
 Importing the compiler (`torch._dynamo`, with sympy) takes as long as importing torch. torchvision
 does so for one function that only `roi_align` calls; timm for marking what is not to be compiled.
@@ -15,9 +15,9 @@ _COMPILER, _UTILITIES = "torch._dynamo", "torch._dynamo.utils"
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Leave torch's compiler to be imported when something is compiled, until the block ends.
+    """Defer the import of torch's compiler, within the block, until something is compiled.
 
-    What is imported in the block works as ever. Without effect where the compiler is already there.
+    Modules imported in the block work as usual. No effect if the compiler is already imported.
     """
     if _COMPILER in sys.modules:
         yield

@@ -8,9 +8,9 @@ _TORCHVISION_TERMS = "https://github.com/pytorch/vision#pre-trained-model-licens
 
 
 def _torchvision(architecture: str, file: str, copied: bool = True) -> WeightsEntry:
-    """A file by torchvision, which leaves the license of its weights open.
+    """A file by torchvision, which does not state the license of its weights.
 
-    Cards of timm's copies state one, so that it is empty here where timm has no copy.
+    Model cards of timm's copies state one, so it is empty here if timm has no copy.
     """
     full = f"{architecture}.tv_in1k"
     return WeightsEntry(
@@ -24,7 +24,7 @@ def _torchvision(architecture: str, file: str, copied: bool = True) -> WeightsEn
 
 
 def _deit(architecture: str, file: str, tag: str) -> WeightsEntry:
-    """DeiT's or CaiT's file by its authors, whose names timm's networks have."""
+    """DeiT's or CaiT's file by its authors, whose tensor names timm's networks use."""
     full = f"{architecture}.{tag}"
     return WeightsEntry(
         tag=full,
@@ -70,7 +70,7 @@ PUBLISHED_WEIGHTS = (
     # EfficientAD's teacher is distilled from its features.
     _torchvision("wide_resnet101_2", "wide_resnet101_2-32ee1156"),
     _torchvision("convnext_tiny", "convnext_tiny-983f1562", copied=False),
-    # timm's own weights of this architecture are others; these are torchvision's alone.
+    # timm's own weights of this architecture differ; these are torchvision's.
     _torchvision("efficientnet_b5", "efficientnet_b5_lukemelas-1a07897c", copied=False),
     _pdn("small"),
     _pdn("medium"),
@@ -86,7 +86,7 @@ PUBLISHED_WEIGHTS = (
         # The authors' code is Apache-2.0; neither they nor anomalib state a license of the file.
         license_page="https://github.com/VitjanZ/DSR_anomaly_detection",
     ),
-    # The authors' own weights: a plain convnext_tiny file in a folder is not taken for it.
+    # The authors' own weights: a plain convnext_tiny file in a folder does not count as these.
     WeightsEntry(
         tag="convnext_tiny.fb_in1k",
         architecture="convnext_tiny",
@@ -95,7 +95,7 @@ PUBLISHED_WEIGHTS = (
         license="MIT",  # cards of its copies on Hugging Face state Apache-2.0
         license_page="https://github.com/facebookresearch/ConvNeXt#license",
     ),
-    # What timm took for resnet50 and vit_small when the mixing study was run.
+    # The weights that timm used for resnet50 and vit_small when the mixing study was run.
     WeightsEntry(
         tag="resnet50.a1_in1k",
         architecture="resnet50",

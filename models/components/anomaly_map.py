@@ -1,8 +1,8 @@
 """Anomaly maps at the input's size: bilinear upsampling and Gaussian blur as two small matrices.
 
 Both are linear and separable, so together they are ``M_h @ map @ M_w.T`` with matrices that depend
-on sizes alone. The same numbers as interpolating and then filtering, about 90 times as fast on a
-CPU (56 to 256 pixels, batch 32).
+only on sizes. The results equal interpolating and then filtering, about 90 times as fast on a CPU
+(56 to 256 pixels, batch 32).
 """
 
 from functools import lru_cache
@@ -92,7 +92,7 @@ def _upsample_blur_matrix(
     small: int, large: int, sigma: float, device: torch.device, align_corners: bool
 ) -> Tensor:
     """``(large, small)`` float32: what upsampling and blurring do to a column of pixels."""
-    # Cached, so it must not be an inference tensor, wherever it was first asked for.
+    # Cached, so it must not be an inference tensor, wherever it is first needed.
     with torch.inference_mode(False), torch.no_grad():
         identity = torch.eye(small, dtype=torch.float64)
         upsampling = F.interpolate(

@@ -82,11 +82,11 @@ _TIMM_EFFICIENTNET: _Rules = ((r"blocks\.(\d)\.(.*)", r"blocks_\1.\2"),)
 class Backbone(FrozenBackbone):
     """Features of a convolutional network.
 
-    BatchNorm and layer scale are folded into the layers before them: the same features to rounding,
-    1.4 to 1.6 times as fast for a ResNet on a CPU together with channels-last memory.
+    BatchNorm and layer scale are folded into the layers before them: the same features up to
+    rounding, 1.4 to 1.6 times as fast for a ResNet on a CPU together with channels-last memory.
 
     Attributes:
-        layers: Tapped stages, ascending: 1 to 4, of an EfficientNet 1 to 7.
+        layers: Tapped stages, ascending: 1 to 4, or 1 to 7 for an EfficientNet.
         channels: Number of channels of each tapped stage.
 
     Args:
@@ -124,7 +124,7 @@ class Backbone(FrozenBackbone):
 
         Args:
             images: ``(B, 3, H, W)`` in [0, 1].
-            passed: Called after each layer, for those who time them.
+            passed: Called after each layer, for callers that time them.
         """
         found: dict[int, Tensor] = {}
         with torch.autocast(images.device.type, enabled=False):
@@ -137,7 +137,7 @@ class Backbone(FrozenBackbone):
         return found
 
     def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
-        """Return the shape ``(C, h, w)`` of each tapped layer's features of images of some size."""
+        """Return the shape ``(C, h, w)`` of each tapped layer's features for an image size."""
         height, width = size
         return [  # every stage rounds up
             (channels, -(-height // stride), -(-width // stride))
@@ -169,7 +169,7 @@ def trainable_network(
     Args:
         weights: Architecture, and what its tensors are checked against.
         state: Tensors under their publisher's names; None leaves the network random.
-        layers: Stages to tap; there are no later ones.
+        layers: Stages to tap; later ones are not built.
 
     Raises:
         IncompleteWeightsError: Tensors of the tapped layers are missing.
@@ -247,7 +247,7 @@ def _load(backbone: Any, state: Mapping[str, Tensor], weights: WeightsEntry) -> 
 def fold_batch_norm(module: nn.Module) -> None:
     """Fold each BatchNorm into the convolution before it, in place, in evaluation mode.
 
-    Children are taken to run in the order of their definition, as they do in timm's ResNets and
+    Children are assumed to run in the order of their definition, as they do in timm's ResNets and
     EfficientNets.
     """
     before: tuple[str, nn.Module] | None = None
@@ -277,7 +277,7 @@ def timm_feature_state(state: Mapping[str, Tensor], architecture: str) -> dict[s
 
     ResNets have one set of names everywhere. ConvNeXt comes under torchvision's or under its
     authors' (whose layer scale is ``(C,)``, torchvision's ``(C, 1, 1)``), EfficientNet under
-    torchvision's or timm's. Names of neither kind, such as a classifier's, stay as they are.
+    torchvision's or timm's. Other names, such as a classifier's, stay as they are.
 
     Args:
         state: Tensors by the publisher's name.

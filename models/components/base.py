@@ -1,4 +1,4 @@
-"""The contract between models and the harness, which asks a model for nothing else."""
+"""The contract between models and the harness, which requires nothing else of a model."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Batch:
-    """What the harness hands to a model.
+    """The input that the harness passes to a model.
 
     Attributes:
         images: ``(B, 3, H, W)`` floats in [0, 1]; None only for a model with `features_only` whose
@@ -78,7 +78,7 @@ class Batch:
         """
         if self.images is None:
             raise ModelContractError(
-                "A model asked for images, found a batch of cached features alone: give the batch "
+                "A model asked for images, found a batch of only cached features: give the batch "
                 "images, or set `features_only = False` on a model that reads them."
             )
         return self.images
@@ -109,7 +109,7 @@ class AnomalyModel(DynamicBuffers):
     mode, under autocast where the recipe says so.
 
     Attributes:
-        features_only: Whether every method reads ``batch.features`` and ``batch.size`` alone.
+        features_only: Whether every method reads only ``batch.features`` and ``batch.size``.
         frozen_parts: Submodules that are pretrained and never trained, left out of checkpoints.
         backbone: Frozen network whose features fill ``batch.features``; None for other models.
     """
@@ -138,7 +138,7 @@ class AnomalyModel(DynamicBuffers):
         raise NotImplementedError
 
     def update(self, batch: Batch) -> None:
-        """Take in the statistics of a batch of normal images."""
+        """Add a batch of normal images to the statistics."""
         raise NotImplementedError
 
     def compute(self) -> None:
@@ -146,7 +146,7 @@ class AnomalyModel(DynamicBuffers):
         raise NotImplementedError
 
     def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Take constants, such as quantiles of maps, from held-out normal images.
+        """Compute constants, such as quantiles of maps, from held-out normal images.
 
         Called after training, for models whose entry says ``holds_out``.
         """
@@ -177,7 +177,7 @@ class AnomalyModel(DynamicBuffers):
 
         Raises:
             ValueError: It is another model's; the message names what does not fit, and the model
-                is left as it was.
+                is unchanged.
         """
         load_tensors(self, checkpoint, self.frozen_parts)
 
@@ -195,7 +195,7 @@ class AnomalyModel(DynamicBuffers):
             return self.predict(Batch(images, features))
 
     def _check_fitted(self, buffer: Tensor, content: str) -> None:
-        """Raise `RuntimeError` where a dynamic buffer, which holds some content, is empty."""
+        """Raise `RuntimeError` if a dynamic buffer, described by its content, is empty."""
         if not buffer.numel():
             raise RuntimeError(
                 f"{type(self).__name__} has no {content} yet: wanted a fitted model, found an "
@@ -215,7 +215,7 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
     def predict(self, images: Tensor) -> Tensor:
-        """Return logits ``(B, classes)``, each of its own image alone."""
+        """Return logits ``(B, classes)``, each of which depends only on its own image."""
         raise NotImplementedError
 
     def features(self, images: Tensor) -> Tensor:

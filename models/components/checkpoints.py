@@ -1,4 +1,4 @@
-"""Loading tensors into a module, wholly or not at all, buffers of data-dependent size included."""
+"""Load tensors into a module, completely or not at all, even buffers of data-dependent size."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ Dimension = str | int
 
 
 class DynamicBuffers(nn.Module):
-    """A module with buffers whose sizes the training images decide, such as a memory bank.
+    """A module with buffers whose sizes depend on the training images, such as a memory bank.
 
     Such a buffer is empty, of shape ``(0,)``, until it is assigned. Loading resizes it.
     """
@@ -34,9 +34,9 @@ class DynamicBuffers(nn.Module):
         self.register_buffer(name, torch.empty(0))
 
     def dynamic_misfits(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
-        """Yield what contradicts itself in this module's buffers, by name, as clauses.
+        """Yield contradictions between this module's buffers, by name, as clauses.
 
-        Subclasses add what dimensions cannot say, such as a product of two of them.
+        Subclasses add what dimensions cannot express, such as a product of two of them.
         """
         sizes: dict[str, int] = {}
         for name, dimensions in self._dimensions.items():
@@ -97,7 +97,7 @@ def load_tensors(
         if isinstance(part, DynamicBuffers)
         for name in part._dimensions
     }
-    # A dynamic buffer may have any shape here; its own module judges it below.
+    # A dynamic buffer may have any shape here; its own module checks it below.
     wanted = {
         name: tensors[name] if name in owners and isinstance(tensors.get(name), Tensor) else tensor
         for name, tensor in own.items()
@@ -116,7 +116,7 @@ def load_tensors(
 
 
 def state_without(module: nn.Module, without: Sequence[str]) -> dict[str, Tensor]:
-    """Return a module's ``state_dict()`` less that of some submodules."""
+    """Return a module's ``state_dict()`` without that of some submodules."""
     prefixes = tuple(f"{name}." for name in without)
     return {n: t for n, t in module.state_dict().items() if not n.startswith(prefixes)}
 

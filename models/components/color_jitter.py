@@ -1,6 +1,6 @@
-"""Small random changes of color, for each image its own, as EfficientAD's training wants them.
+"""Small random changes of color, independent for each image, for EfficientAD's training.
 
-Draws come of torch's global generator of the images' device, without waiting for the device.
+Draws come from torch's global generator on the images' device, without waiting for the device.
 """
 
 import torch
@@ -31,7 +31,7 @@ def jitter(images: Tensor, strength: float = 0.2) -> Tensor:
 def jittered(images: Tensor, kind: Tensor, factor: Tensor) -> Tensor:
     """Apply a given kind and factor of change to each image, both ``(B, 1, 1, 1)``."""
     gray = grayscale(images)
-    # A factor moves an image away from what it has none of: light, contrast or color.
+    # A factor moves an image away from one without light, contrast or color.
     without = torch.where(kind == SATURATION, gray, gray.mean(dim=(1, 2, 3), keepdim=True))
     without = torch.where(kind == BRIGHTNESS, 0.0, without)
     return (without + factor * (images - without)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Errors of images that a model cannot take, so that the harness can tell them from its own."""
+"""Errors about images that a model cannot take, which the harness distinguishes from its own."""
 
 
 class ImageSizeError(ValueError):

@@ -1,4 +1,4 @@
-"""What frozen backbones have in common, whatever their architecture."""
+"""Base class of frozen backbones of any architecture."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +16,8 @@ from models.components.weights import IncompleteWeightsError
 class FrozenBackbone(nn.Module):
     """Base of pretrained networks whose features are read and never altered.
 
-    No gradient, evaluation mode, and float32 whatever autocast says, so that features are the same
-    for every model that taps them.
+    No gradient, evaluation mode, and float32 even under autocast, so that features are the same for
+    every model that taps them.
 
     Attributes:
         layers: Tapped layers, ascending.
@@ -44,10 +44,10 @@ class FrozenBackbone(nn.Module):
         """Return the backbone for weights in the catalog, by their tag.
 
         Raises:
-            ValueError: There are none of this tag, or the tensors are not theirs.
+            ValueError: There are no weights of this tag, or the tensors are not theirs.
         """
         if weights not in WEIGHTS:
-            raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
+            raise ValueError(f"Unknown weights '{weights}': choose from {', '.join(WEIGHTS)}.")
         constructor: Callable[..., Self] = cls
         return constructor(WEIGHTS[weights or ""], state, *args, **options)
 
@@ -70,16 +70,16 @@ class FrozenBackbone(nn.Module):
     def stages(
         self, images: Tensor, passed: Callable[[int], None] = lambda layer: None
     ) -> dict[int, Tensor]:
-        """Return features by layer, the tapped ones and maybe others before them.
+        """Return features by layer, of the tapped layers and possibly of others before them.
 
         Args:
             images: ``(B, 3, H, W)`` in [0, 1].
-            passed: Called after each layer, for those who time them.
+            passed: Called after each layer, for callers that time them.
         """
         raise NotImplementedError
 
     def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
-        """Return the shape ``(C, h, w)`` of each tapped layer's features of images of some size.
+        """Return the shape ``(C, h, w)`` of each tapped layer's features for an image size.
 
         Args:
             size: ``(H, W)`` in pixels.
@@ -120,7 +120,7 @@ def load_fitting(
     Args:
         network: The tapped part of a backbone.
         tensors: Tensors by the network's names, without those of its other parts.
-        weights: What the tensors are said to be.
+        weights: Entry of the weights that the tensors should be.
         part: The tapped part in words, for errors.
         count: Number of tensors in the file, for errors.
 
@@ -135,7 +135,7 @@ def load_fitting(
     }
     if complaints := misfits(wanted, tensors):
         missing = sum(name not in tensors for name in wanted)
-        # An incomplete file of the right network has missing tensors as its only fault.
+        # The only fault of an incomplete file of the right network is missing tensors.
         incomplete = len(complaints) == 1 and 0 < missing <= len(wanted) // 2
         advice = (
             "The file is incomplete: later layers may be absent, these may not. "

@@ -24,7 +24,7 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 Samples = Callable[[slice], Tensor]
-"""Returns ``(p, B, C)`` float32 samples of a slice of positions, so that not all need memory."""
+"""Returns ``(p, B, C)`` float32 samples of a slice of positions, so that not all are in memory."""
 
 _WORKSPACE = {"cpu": 1 << 22}
 """Numbers of the covariances processed at once, by device type: 16 MiB on a CPU, small enough for

@@ -1,4 +1,4 @@
-"""Gradient checkpointing of a stage, with BatchNorm's running statistics moved once, not twice."""
+"""Gradient checkpointing of a stage that updates BatchNorm's running statistics only once."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,7 +13,7 @@ class Stage(nn.Sequential):
     """A sequence of layers whose activations may be recomputed in the backward pass.
 
     Attributes:
-        recompute: Keep the stage's input alone and run the stage again for its gradient.
+        recompute: Keep only the stage's input and run the stage again for its gradient.
     """
 
     recompute: bool = False
@@ -42,10 +42,10 @@ class Stage(nn.Sequential):
 
 @contextmanager
 def _untracked(module: nn.Module) -> Iterator[None]:
-    """Let BatchNorm normalize by its batch, as in training, and leave its statistics alone.
+    """Let BatchNorm normalize by its batch, as in training, without updating its statistics.
 
-    Not by ``track_running_stats``, which changes what is saved for the backward pass, and saved
-    tensors must be the forward pass's.
+    Not by ``track_running_stats``, which changes what is saved for the backward pass: the saved
+    tensors must be those of the forward pass.
     """
     norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
     kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]

@@ -13,7 +13,7 @@ from models.components.frozen_backbone import FrozenBackbone
 
 
 class ImagePyramid(FrozenBackbone):
-    """Backbones with one tapped layer each, which see images at scales of their own.
+    """Backbones with one tapped layer each, which see images at different scales.
 
     Images are resized bilinearly with antialiasing.
 
@@ -46,7 +46,7 @@ class ImagePyramid(FrozenBackbone):
         return found
 
     def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
-        """Return the shape ``(C, h, w)`` of the features of images of some size, by scale."""
+        """Return the shape ``(C, h, w)`` of the features for an image size, by scale."""
         return [
             self.backbones[index].shapes(_scaled(size, factor))[0] for index, factor in self._parts
         ]

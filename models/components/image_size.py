@@ -14,7 +14,7 @@ def height_width(size: ImageSize) -> tuple[int, int]:
 
 
 def image_size(height: int, width: int) -> ImageSize:
-    """Return a size of a height and a width: one number for a square.
+    """Return the size for a height and a width: one number for a square.
 
     >>> image_size(256, 256), image_size(256, 640)
     (256, (256, 640))

@@ -20,7 +20,7 @@ class KDE(DynamicBuffers):
         whitening: ``(k, k)``, which makes the kernel's covariance the identity; empty before `fit`.
         samples: ``(n, k)`` less their mean and whitened.
         mean: ``(k,)`` of the samples.
-        log_norm: Logarithm of what the sum of kernels is multiplied with, a scalar.
+        log_norm: Logarithm of the factor on the sum of kernels, a scalar.
     """
 
     def __init__(self) -> None:
@@ -64,8 +64,8 @@ class KDE(DynamicBuffers):
         Finite wherever points are: it does not underflow as the density itself does far away.
         """
         white = (points - self.mean) @ self.whitening.T
-        # Never by a matrix product, which cancels for near points and, in torch, is chosen by the
-        # size of the batch.
+        # Never by a matrix product, which cancels for near points and which torch chooses depending
+        # on the size of the batch.
         mode = "donot_use_mm_for_euclid_dist"
         if torch.compiler.is_exporting():  # ONNX has no cdist
             squares = (white[:, None] - self.samples).square().sum(2)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-# A truncated normal is drawn uniformly, then erfinv, times, plus and clamp. torch's own
-# initializers are overridden whole: what they call within is not.
+# A truncated normal is a uniform draw followed by erfinv, mul, add and clamp. torch's own
+# initializers are overridden as a whole: the calls inside them are not.
 _DRAWS = {
     *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_),
     *(Tensor.normal_, Tensor.uniform_, Tensor.bernoulli_),
@@ -18,9 +18,9 @@ _DRAWS = {
 
 
 class _NothingDrawn(TorchFunctionMode):
-    """Leaves tensors without storage as they are where random numbers would fill them.
+    """Skips drawing random numbers for tensors without storage.
 
-    There, torch draws by way of its compiler, whose import takes as long as torch's own.
+    For these, torch draws through its compiler, whose import takes as long as torch's own.
     """
 
     def __torch_function__(
@@ -38,7 +38,7 @@ class _NothingDrawn(TorchFunctionMode):
 def undrawn(state: Mapping[str, Any] | None) -> Iterator[None]:
     """Build modules without storage in this block if their tensors will be loaded from a state.
 
-    Drawing them alone takes seconds.
+    Drawing them takes seconds by itself.
 
     Args:
         state: The tensors; None lets the block draw its own.

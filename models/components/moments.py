@@ -6,11 +6,11 @@ from torch import Tensor
 from models.components.errors import TooFewImagesError
 
 _SMALLEST = 1e-6
-"""Least standard deviation: dividing by that of a channel that never varies must stay finite."""
+"""Minimum standard deviation: dividing by that of a constant channel must stay finite."""
 
 
 class ChannelStatistics:
-    """Statistics over all positions of all pictures; how they are cut into batches is no matter.
+    """Statistics over all positions of all images, however these are split into batches.
 
     Each batch's mean and squared deviations are merged into the total's (Chan et al., 1979) in
     float64: no large sums of squares are ever subtracted from each other.
@@ -55,9 +55,9 @@ class ChannelStatistics:
 class SecondMoments:
     """Mean and covariance at P positions of C channels.
 
-    The sums are of x less a mean that is near to the final one; without it, float32 would cancel
-    where features are large and vary little. They are made of about C samples at a time: batch by
-    batch, all products would be read and written for the sake of a few samples.
+    The sums are of x minus a mean that is near the final one; otherwise float32 would lose
+    precision where features are large and vary little. They add about C samples at a time: batch by
+    batch, all products would be read and written for only a few samples.
 
     Attributes:
         count: Samples so far.
@@ -65,7 +65,7 @@ class SecondMoments:
         channels: C; 0 before the first sample.
 
     Args:
-        dtype: Precision that all but the samples is kept and computed in.
+        dtype: Precision of everything but the samples.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
@@ -91,7 +91,7 @@ class SecondMoments:
         return mean, samples.sub_(mean[:, None])
 
     def covariance(self) -> tuple[Tensor, Tensor]:
-        """Return the mean ``(P, C)`` and covariance ``(P, C, C)`` over n − 1; forgets the sums."""
+        """Return the mean ``(P, C)`` and covariance ``(P, C, C)`` over n − 1; drops the sums."""
         if self._kept:
             self._fold()
         assert self._shift is not None

@@ -1,8 +1,8 @@
 """The nominal floating-point operations of a step that is computed in different ways.
 
 A search for nearest neighbors, for example, skips most distances on a CPU and computes all of them
-on a GPU. So that counts compare algorithms and not machines, such a step declares what the
-algorithm, computed plainly, takes; a multiply-add is two.
+on a GPU. So that counts compare algorithms and not machines, such a step declares the operations of
+the plain algorithm; a multiply-add is two.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from contextvars import ContextVar
 
 
 class NominalFlops:
-    """Counted operations, in which those of declared blocks are replaced by what they declare.
+    """Counted operations, where those of declared blocks are replaced by what the blocks declare.
 
     Args:
         counted: Returns the operations counted so far.

@@ -1,8 +1,8 @@
 """Principal components of samples that arrive in batches.
 
 For n samples of d numbers, the smaller of the Gram matrix ``(n, n)`` and the covariance ``(d, d)``
-is decomposed: their nonzero eigenvalues are equal. In float64, since squaring singular values
-halves the number of correct digits.
+is decomposed: their nonzero eigenvalues are equal. It uses float64, since squaring singular
+values halves the number of correct digits.
 """
 
 import torch

@@ -74,9 +74,9 @@ def perlin_masks(
     generator: torch.Generator | None = None,
     max_exponent: int = MAX_EXPONENT,
 ) -> Tensor:
-    """Return bool ``(B, H, W)``, True where randomly turned noise exceeds the threshold.
+    """Return bool ``(B, H, W)``, True where randomly rotated noise exceeds the threshold.
 
-    A mask may be empty. The noise is turned by up to 90 degrees; corners that this leaves empty
+    A mask may be empty. The noise is rotated by up to 90 degrees; corners that this leaves empty
     are 0.
 
     Args:
@@ -95,7 +95,7 @@ def perlin_masks(
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Turn images about their centers, bilinearly; what comes from outside is 0.
+    """Rotate images about their centers, bilinearly; pixels from outside are 0.
 
     Args:
         images: ``(B, C, H, W)`` floats.
@@ -104,7 +104,7 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     height, width = images.shape[-2:]
     angle = torch.deg2rad(degrees)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    # affine_grid counts in half sides: the aspect ratio keeps a turn of oblong images rigid.
+    # affine_grid counts in half sides: the aspect ratio keeps rotations of oblong images rigid.
     rows = (cos, -sin * height / width, zero, sin * width / height, cos, zero)
     matrix = torch.stack(rows, dim=1).view(-1, 2, 3).to(images.dtype)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
@@ -112,7 +112,7 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 def turn_some(images: Tensor, probability: float) -> Tensor:
-    """Turn some images ``(B, C, H, W)`` by up to 90 degrees; the corners left empty are 0."""
+    """Rotate some images ``(B, C, H, W)`` by up to 90 degrees; the corners left empty are 0."""
     chosen, share = torch.rand(2, len(images), device=images.device)
     turned = rotate(images, 180 * share - 90)
     return torch.where((chosen < probability).view(-1, 1, 1, 1), turned, images)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 DENSE_COMPONENTS = 128
-"""Of PatchCore's own map (Roth et al., CVPR 2022, section 3.2, and the official code)."""
+"""Components of PatchCore's map (Roth et al., CVPR 2022, section 3.2, and the official code)."""
 
 _EPS = 0.9
-"""Distortion that anomalib's number of components is for."""
+"""Distortion that anomalib's number of components assumes."""
 
 
 def dense_projection(channels: int) -> Tensor:

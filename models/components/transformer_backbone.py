@@ -30,8 +30,8 @@ class TransformerBackbone(FrozenBackbone):
 
     Features are the blocks' outputs, without the final LayerNorm unless asked for. Position
     embeddings are resampled to the images' grid of patches (bicubic, antialiased); CaiT's once, to
-    the size given. Images of another size than a network takes, such as sides that are no multiples
-    of the patch size, are resized to the nearest one that it does (bilinear, antialiased).
+    the size given. Images of a size that a network does not take, such as sides that are not
+    multiples of the patch size, are resized to the nearest that it does (bilinear, antialiased).
 
     Attributes:
         layers: Tapped blocks, from 0, ascending.
@@ -113,7 +113,7 @@ class TransformerBackbone(FrozenBackbone):
         return dict(zip(self.layers, features, strict=True))
 
     def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
-        """Return the shape ``(C, h, w)`` of each tapped block's patches in images of some size."""
+        """Return the shape ``(C, h, w)`` of each tapped block's patches for an image size."""
         return [(channels, *self.grid(size)) for channels in self.channels]
 
     def digests(self) -> dict[int, str]:
@@ -143,8 +143,8 @@ class TransformerBackbone(FrozenBackbone):
 def timm_transformer_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a publisher's tensors under timm's names.
 
-    DINOv2's own files, known by their ``mask_token``, differ from timm's with registers alone: the
-    registers' name, and a position embedding of the class token, which timm adds to the token.
+    DINOv2's own files, recognized by their ``mask_token``, differ from timm's only with registers:
+    in the registers' name, and in a position embedding of the class token, which timm adds to it.
 
     Args:
         state: Tensors by the publisher's name; a leading ``module.`` is dropped.

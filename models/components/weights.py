@@ -1,4 +1,4 @@
-"""Search for pretrained weights: in given folders, in caches, and last by a given download.
+"""Search for pretrained weights: in given folders, in caches, and finally by a given download.
 
 Imports no torch, so that the parent process can resolve weights before it runs a case.
 """
@@ -77,7 +77,7 @@ def resolve(
         return ResolvedWeights(parts[0].path, both.hexdigest(), parts)
     folders = _folders(weights_dirs)
     for candidate in _candidates(entry, folders):
-        if os.path.isfile(candidate):  # noqa: PTH113 - False, not an error, in a closed folder
+        if os.path.isfile(candidate):  # noqa: PTH113 - False, not an error, in an unreadable folder
             return ResolvedWeights(candidate, file_sha256(candidate))
     if download is None:
         raise WeightsMissingError(_missing(entry, folders, "Downloading was switched off."))

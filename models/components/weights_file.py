@@ -1,4 +1,4 @@
-"""Weights files as they are found: formats by content, nested state dicts, foreign prefixes."""
+"""Weights files as found in practice: formats by content, nested state dicts, other prefixes."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +37,7 @@ _KINDS = (
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return a file's tensors by name, on the CPU, without running pickled code.
 
-    The format is what the content says, whatever the suffix. A state dict in a dictionary is
+    The format is detected from the content, whatever the suffix. A state dict in a dictionary is
     unwrapped, see `state_dict_in`.
 
     Raises:
@@ -126,7 +126,7 @@ def without_prefix(
 
 
 def _prefixes(state: Mapping[str, Tensor]) -> list[str]:
-    """Return the prefixes of names, shortest first, a teacher's before its student's."""
+    """Return the prefixes of names, shortest first, with a teacher's before its student's."""
     prefixes: dict[str, None] = {}
     for name in state:
         parts = name.split(".")
@@ -171,7 +171,7 @@ def _read(path: Path) -> Any:
 def _opened(path: Path) -> BinaryIO:
     """Open a file, or the weights file in an archive of one file, as some are published.
 
-    A file of torch's is an archive too, but of several.
+    A file written by torch is an archive too, but of several files.
     """
     if _start(path).startswith(b"PK") and is_zipfile(path):
         with ZipFile(path) as archive:
@@ -214,7 +214,7 @@ def _is_torch(start: bytes) -> bool:
 
 
 def refused(message: str) -> str:
-    """Return why a pickle was refused, without PyTorch's advice to load it all the same."""
+    """Return why a pickle was refused, without PyTorch's advice to load it anyway."""
     for marker in ("GLOBAL ", "Unsupported global: "):
         if marker in message:
             name = message.partition(marker)[2].split()[0].strip("`.,")

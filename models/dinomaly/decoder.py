@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _EPS = 1e-8
-"""Of LayerNorms, as the official code; and of the attention's sum, where float32 can reach 0."""
+"""Epsilon of LayerNorms, as in the official code, and of the attention's sum, which can be 0."""
 
 
 class LinearAttention(nn.Module):
     """Attention whose weights are φ(q)·φ(k) with φ = ELU + 1, not a softmax.
 
-    Its cost is linear in the number of tokens, and it cannot focus on few of them (Katharopoulos et
-    al., ICML 2020; section 3.3 of the paper).
+    Its cost is linear in the number of tokens, and it cannot focus on a few of them (Katharopoulos
+    et al., ICML 2020; section 3.3 of the paper).
 
     Args:
         width: Number of channels.
@@ -28,7 +28,7 @@ class LinearAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return a mixture of the tokens ``(B, N, C)`` for each of them."""
+        """Return a weighted mean of the tokens ``(B, N, C)`` for each of them."""
         qkv = rearrange(
             self.qkv(tokens), "b n (part heads c) -> part b heads n c", part=3, heads=self.heads
         )
@@ -64,7 +64,7 @@ class DecoderBlock(nn.Module):
 
 
 class NoisyBottleneck(nn.Module):
-    """An MLP whose dropout, also at its input, is all the noise there is (section 3.2).
+    """An MLP whose dropout, also at its input, is the only noise (section 3.2).
 
     Args:
         width: Number of channels.
@@ -85,7 +85,7 @@ class NoisyBottleneck(nn.Module):
 
 @torch.no_grad()
 def initialize(module: nn.Module) -> None:
-    """Draw linear layers from a normal distribution of 0.01, cut at three standard deviations."""
+    """Draw linear layers from a normal distribution of std 0.01, truncated at three deviations."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.01, a=-0.03, b=0.03)

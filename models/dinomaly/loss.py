@@ -1,4 +1,4 @@
-"""Dinomaly's loose loss: whole feature maps are compared, and easy points count for little."""
+"""Dinomaly's loose loss: whole feature maps are compared, and easy points count little."""
 
 from collections.abc import Sequence
 

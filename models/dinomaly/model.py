@@ -23,7 +23,7 @@ _LAYERS = (2, 3, 4, 5, 6, 7, 8, 9)  # the middle of the 12 blocks of ViT-S and V
 _LARGE_LAYERS = (4, 6, 8, 10, 12, 14, 16, 18)  # of ViT-L's 24, every other one
 _GROUP = 4
 
-# All as in the official code. So few taps of so wide a Gaussian are nearly a mean of 5 × 5 pixels.
+# All as in the official code. So few taps of such a wide Gaussian are nearly a 5 × 5 mean.
 _MAP_SIDE = 256
 _BLUR_TAPS, _BLUR_SIGMA = 5, 4.0
 _TOP_SHARE = 0.01
@@ -40,7 +40,7 @@ class Dinomaly(AnomalyModel):
 
     Args:
         backbone: Frozen transformer with prefix tokens, tapped at eight layers.
-        dropout: Dropout rate of the bottleneck; 0.2 but for Real-IAD, whose variety asks for 0.4.
+        dropout: Dropout rate of the bottleneck; 0.2 except for Real-IAD, whose variety needs 0.4.
         recentered: Reconstruct the encoder's patches minus its class token, normalized to mean 0
             and variance 1 over channels, as Dinomaly2 does (Guo et al., 2025).
     """
@@ -65,7 +65,7 @@ class Dinomaly(AnomalyModel):
         self.register_buffer("kernel", kernel / kernel.sum(), persistent=False)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the scalar loose loss of normal images; hard mining goes by the batch's step."""
+        """Return the scalar loose loss of normal images; hard mining depends on the step."""
         return loose_loss(*self.reconstruct(batch.get_features()), easy_share(batch.step))
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:

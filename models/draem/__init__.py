@@ -1,1 +1,1 @@
-"""DRAEM: a reconstruction network and a network that segments what it repaired."""
+"""DRAEM: a reconstruction network, and a network that segments what the first repaired."""

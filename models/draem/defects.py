@@ -14,7 +14,7 @@ PROBABILITY = 0.5
 """Probability of a defect, as in the official code."""
 
 MAX_BETA = 0.8
-"""Maximum share of the image below a defect; uniform from 0, as in the official code."""
+"""Maximum opacity of the image under a defect; uniform from 0, as in the official code."""
 
 
 def synthesize(images: Tensor, textures: Tensor) -> tuple[Tensor, Tensor]:

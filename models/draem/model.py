@@ -1,4 +1,4 @@
-"""DRAEM (Zavrtanik, Kristan and Skočaj, ICCV 2021), with SSPCAB (Ristea et al., CVPR 2022) or not.
+"""DRAEM (Zavrtanik et al., ICCV 2021), optionally with SSPCAB (Ristea et al., CVPR 2022).
 
 A first network removes synthetic defects from normal images; a second one segments the defects from
 the image and its repair. Nothing is pretrained, and images are not normalized.
@@ -28,7 +28,7 @@ SSPCAB_WEIGHT = 0.1
 """Weight of SSPCAB's own loss (Ristea et al., section 4.2)."""
 
 TURNED = 0.3
-"""Probability that a training image is turned, by up to 90 degrees (section 4.1)."""
+"""Probability that a training image is rotated, by up to 90 degrees (section 4.1)."""
 
 _INIT_STD = 0.02
 _RECONSTRUCTION = (1, 2, 4, 8, 8)
@@ -110,7 +110,7 @@ class DRAEM(AnomalyModel):
         SSPCAB's own loss where there is one.
 
         Raises:
-            ImageSizeError: The sides of the images are no multiples of 32.
+            ImageSizeError: The sides of the images are not multiples of 32.
             ModelContractError: The batch has no textures.
         """
         _check_size(batch.get_images())
@@ -136,7 +136,7 @@ class DRAEM(AnomalyModel):
         """Return probabilities of a defect, scored by their largest mean over 21 × 21 pixels.
 
         Raises:
-            ImageSizeError: The sides of the images are no multiples of 32.
+            ImageSizeError: The sides of the images are not multiples of 32.
         """
         images = batch.get_images().float()
         _check_size(images)
@@ -171,7 +171,7 @@ def build(
 
 
 def _initialize(module: nn.Module) -> None:
-    """Draw weights as the official code: N(0, 0.02), of normalizations N(1, 0.02)."""
+    """Draw weights as in the official code: N(0, 0.02), for normalizations N(1, 0.02)."""
     if isinstance(module, nn.Conv2d):
         nn.init.normal_(module.weight, 0.0, _INIT_STD)
     elif isinstance(module, nn.BatchNorm2d):

@@ -1,7 +1,7 @@
 """SSPCAB: self-supervised predictive convolutional attentive block (Ristea et al., CVPR 2022).
 
 Each position is predicted from its surroundings, with itself masked, and the channels are weighted
-by attention. Trained with a loss of its own: the difference of its output from its input.
+by attention. It has its own training loss: the difference of its output from its input.
 """
 
 import torch

@@ -2,7 +2,7 @@
 
 They follow the ten operations that DRAEM's official code takes from imgaug, with its ranges, but:
 every operation is computed for the whole batch and kept where it was drawn, in the order below
-instead of a random one; brightness is changed in RGB, and the hue is turned about the gray axis of
+instead of a random one; brightness is changed in RGB, and the hue is rotated about the gray axis of
 RGB, instead of in HSV.
 """
 
@@ -58,7 +58,7 @@ def sharpness(images: Tensor, numbers: Tensor) -> Tensor:
 
 
 def hue_and_saturation(images: Tensor, numbers: Tensor) -> Tensor:
-    """Turn the hue by up to ±70 degrees and add up to ±50 of 255 to the saturation."""
+    """Rotate the hue by up to ±70 degrees and add up to ±50 of 255 to the saturation."""
     angle = math.radians(70) * (2 * numbers[:, :1] - 1)
     # A rotation about the gray axis of RGB (Rodrigues' formula) keeps a gray pixel.
     axis = images.new_full((1, 3, 1, 1), 1 / math.sqrt(3))
@@ -102,7 +102,7 @@ def equalize(images: Tensor, numbers: Tensor) -> Tensor:
 
 
 def turn(images: Tensor, numbers: Tensor) -> Tensor:
-    """Turn by up to 45 degrees."""
+    """Rotate by up to 45 degrees."""
     return rotate(images, _between(-45, 45, numbers[:, 0, 0, 0]))
 
 

@@ -23,7 +23,7 @@ NEAREST = 0.05
 """Share of the codes, the nearest, that look too similar to be a defect."""
 
 MAX_BETA = 0.8
-"""Maximum share of the image that shows through a smudge."""
+"""Maximum opacity of the image under a smudge."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def swapped(
     Of all codes, by their distance from the feature, one is drawn from those beyond the nearest
     5 % and within the share ``strength``.
 
-    Only masked positions are searched, some percent of all. To count them waits for the device,
-    which costs less than to sort 4,096 distances of every position.
+    Only masked positions are searched, a few percent of all. Counting them waits for the device,
+    which takes less time than sorting 4,096 distances of every position.
 
     Args:
         features: ``(B, D, h, w)`` before quantization.

@@ -2,7 +2,7 @@
 
 A frozen VQ-VAE decodes an image with its defects; networks that were trained on normal images
 decode it without them, and a third network segments where the two pictures differ. The last third
-of the training is of a fourth network, which brings the segmentation to the image's details.
+of the training is for a fourth network, which refines the segmentation to the image's details.
 
 The official code runs 100 and then 50 passes with an optimizer each; here both are phases of one
 training, and a network that a phase does not train has no gradient.
@@ -40,11 +40,11 @@ UPSAMPLER_RATE = 10.0
 """Factor on the upsampler's learning rate.
 
 The recipe's schedule divides all rates by ten within the first phase; the official upsampler starts
-anew at the full rate, and does not train before.
+at the full rate, and is not trained before.
 """
 
 TURNED_DETECTION, TURNED_UPSAMPLER = 0.4, 0.3
-"""Probabilities that a training image is turned, by phase."""
+"""Probabilities that a training image is rotated, by phase."""
 
 _MULTIPLE = 32
 _MIN_SIZE = 64  # smaller images reach one position, which cannot be normalized
@@ -92,7 +92,7 @@ class DSR(AnomalyModel):
         upsampled.
 
         Raises:
-            ValueError: The sides of the images are no multiples of 32 from 64 on.
+            ValueError: The sides of the images are not multiples of 32, at least 64.
         """
         images = batch.get_images().float()
         _check_size(images)
@@ -167,5 +167,5 @@ def _check_size(images: Tensor) -> None:
     if height % _MULTIPLE or width % _MULTIPLE or min(height, width) < _MIN_SIZE:
         raise ImageSizeError(
             f"DSR halves an image five times: wanted sides that are multiples of {_MULTIPLE} "
-            f"pixels from {_MIN_SIZE} on, found {height}×{width}. Choose such an image size."
+            f"pixels, at least {_MIN_SIZE}, found {height}×{width}. Choose such an image size."
         )

@@ -68,11 +68,11 @@ def object_decoder(width: int) -> nn.Sequential:
 
 
 def segmentation_network(inputs: int, width: int) -> UNet:
-    """Return a U-Net with logits of normal and defective, of images of some channels.
+    """Return a U-Net from images with a number of channels to logits of normal and defective.
 
     Args:
         inputs: Channels of the input.
-        width: Dimension of a code, which the channels are in proportion to.
+        width: Dimension of a code, to which the channels are proportional.
     """
 
     def scaled(widths: Sequence[int]) -> list[int]:

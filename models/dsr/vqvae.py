@@ -59,7 +59,7 @@ class Codebook(nn.Module):
         norms = self.vectors.square().sum(dim=1)
         return torch.cat(
             [
-                # |x − c|² less |x|², which is the same for all codes.
+                # |x − c|² minus |x|², which is the same for all codes.
                 torch.addmm(norms, part, self.vectors.T, alpha=-2).argmin(dim=1)
                 for part in torch.split(rows, _ROWS)
             ]
@@ -235,9 +235,9 @@ def official_names(network: VQVAE) -> dict[str, str]:
 
 
 def _initialize(module: nn.Module) -> None:
-    """Draw weights by He's rule without biases, which a frozen random network's codes depend on.
+    """Draw weights by He's rule, without biases, for the codes of a frozen random network.
 
-    PyTorch's own gain is so low that biases outweigh the image: all positions have the same code.
+    PyTorch's default gain is so low that biases outweigh the image: all positions get one code.
     """
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.kaiming_normal_(module.weight)

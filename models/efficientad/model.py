@@ -234,7 +234,7 @@ def build(
         ValueError: A name is unknown, or the tensors are not those of such a teacher.
     """
     if size not in LAYERS:
-        raise ValueError(f"Unknown size '{size}': there are {', '.join(LAYERS)}.")
+        raise ValueError(f"Unknown size '{size}': choose from {', '.join(LAYERS)}.")
     if weights not in WEIGHTS or WEIGHTS[weights or ""].architecture != f"pdn_{size}":
         raise ValueError(
             f"The {size} EfficientAD's teacher is a patch description network: wanted weights of a "

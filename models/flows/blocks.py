@@ -1,4 +1,4 @@
-"""What the flows share: FrEIA's blocks with their permutations, the loss, and likelihood maps."""
+"""Shared parts of the flows: FrEIA's blocks with permutations, the loss, and likelihood maps."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,13 +24,13 @@ def check_shapes(features: Sequence[Tensor], shapes: Sequence[Shape]) -> None:
     """Check that features have the shapes that a flow was built for.
 
     Raises:
-        ImageSizeError: They have not.
+        ImageSizeError: They do not.
     """
     found = [tuple(layer.shape[1:]) for layer in features]
     if found != list(shapes):
         raise ImageSizeError(
             f"This flow was built for features of shape {list(shapes)}, found {found}. Build it "
-            "with the image size that is used, which is the crop's where images are cropped."
+            "with the image size in use, the crop's if images are cropped."
         )
 
 
@@ -39,7 +39,7 @@ def convolutions(kernel: int, hidden_ratio: float) -> Subnet:
 
     Args:
         kernel: Side of both kernels; borders are padded with zeros.
-        hidden_ratio: Number of hidden channels by number of input channels.
+        hidden_ratio: Number of hidden channels over number of input channels.
     """
 
     def build(inputs: int, outputs: int) -> nn.Module:
@@ -84,9 +84,9 @@ def set_channel_permutation(block: AllInOneBlock) -> None:
 
 
 def permuted(values: Tensor, matrix: Tensor) -> Tensor:
-    """Return values ``(B, C, …)`` with permuted channels, as their product with the matrix has.
+    """Return values ``(B, C, …)`` with permuted channels, equal to their product with the matrix.
 
-    FrEIA convolves with the matrix ``(C, C, 1, 1)``, whose products are with zero but for one in C.
+    FrEIA convolves with the matrix ``(C, C, 1, 1)``, where all products but one in C are with zero.
     """
     return values.index_select(1, matrix.flatten(1).argmax(1))
 

@@ -34,7 +34,7 @@ class CFlow(AnomalyModel):
     """Backbone and one conditional flow per tapped layer.
 
     Deviations from the authors' code, which takes one optimizer step per 256 positions and layer:
-    here a step is one batch of images with all of their positions in one loss. At 256 pixels a
+    here a step is one batch of images with all their positions in one loss. At 256 pixels a
     batch of 8 images has 8,192 positions of the finest layer, 32 of the authors' steps.
 
     Args:

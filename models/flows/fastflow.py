@@ -28,15 +28,15 @@ from models.flows.blocks import (
 class FastFlow(AnomalyModel):
     """Backbone and one flow per tapped layer.
 
-    The features of a CNN pass a trainable LayerNorm over all their dimensions, which the paper does
-    not mention and its values need, as the public reimplementations found; a transformer's pass its
-    own last LayerNorm, which is a frozen part of the backbone.
+    The features of a CNN pass through a trainable LayerNorm over all their dimensions, which the
+    paper does not mention but its values need, as public reimplementations found; a transformer's
+    pass through its own last LayerNorm, a frozen part of the backbone.
 
     Args:
         backbone: Frozen features.
         image_size: Size of the images in pixels.
         steps: Number of blocks per flow.
-        hidden_ratio: Hidden channels of a coupling's network by its input channels.
+        hidden_ratio: Hidden channels of a coupling's network over its input channels.
         only_3x3: Whether all kernels are 3×3, rather than 3×3 and 1×1 in turn.
         norms: Trainable norms of the features, or None.
     """
@@ -105,7 +105,7 @@ def build(
         layers: Tapped stages of a CNN, from 1, or tapped blocks of a transformer, from 0.
         image_size: Size of the images in pixels, after cropping.
         steps: Number of blocks per flow.
-        hidden_ratio: Hidden channels of a coupling's network by its input channels.
+        hidden_ratio: Hidden channels of a coupling's network over its input channels.
         only_3x3: Whether all kernels are 3×3, rather than 3×3 and 1×1 in turn.
         count_norms: Whether the log-determinant of a CNN's trainable norms counts.
 

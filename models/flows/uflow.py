@@ -43,8 +43,8 @@ class UFlow(AnomalyModel):
     Args:
         backbone: Frozen features, the finest scale first, each scale half as fine as the last.
         image_size: Size of the images in pixels.
-        trainable_norm: Whether features pass a trainable LayerNorm over all their dimensions first;
-            the published numbers of parameters contain it.
+        trainable_norm: Whether features first pass through a trainable LayerNorm over all their
+            dimensions; the published numbers of parameters include it.
     """
 
     features_only = True

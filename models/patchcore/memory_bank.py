@@ -64,7 +64,7 @@ class MemoryBank(DynamicBuffers):
         return torch.cat(squares).sqrt_(), torch.cat(indices)
 
     def _nearest_of_all(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the same from all distances: an exported graph has no choice of points."""
+        """Return the same from all distances: an exported graph cannot select points."""
         centered, bank = queries - self.mean, self._prepared()
         indices = torch.addmm(bank.squares, centered, bank.rows.T, alpha=-2).argmin(dim=1)
         return torch.linalg.vector_norm(centered - bank.rows[indices], dim=1), indices

@@ -35,18 +35,18 @@ class PatchCore(AnomalyModel):
     """Backbone, patch features and memory bank.
 
     Attributes:
-        embedding: Makes patch features of the backbone's.
+        embedding: Computes patch features from the backbone's features.
         memory_bank: The coreset.
 
     Args:
         backbone: Frozen features at strides 8 and 16.
-        ratio: Of all patches that the coreset keeps.
+        ratio: Share of all patches that the coreset keeps.
         embedding: ``pooled`` to 1024 numbers or layers ``concatenated``.
-        projection: Of the features in which the coreset is picked.
+        projection: Projection of the features in which the coreset is picked.
         coreset: The ``exact`` greedy algorithm or the official code's ``approximate`` one.
-        neighbors: How many neighbors of the nearest patch weigh an image's score (equation 7);
+        neighbors: How many neighbors of the nearest patch weight an image's score (equation 7);
             1 leaves it as it is.
-        upsampling: Of the maps.
+        upsampling: Upsampling of the maps.
     """
 
     features_only = True
@@ -75,13 +75,13 @@ class PatchCore(AnomalyModel):
         self._patches: list[Tensor] = []
 
     def update(self, batch: Batch) -> None:
-        """Take in the patch features of a batch of normal images."""
+        """Add the patch features of a batch of normal images."""
         self._patches.append(_patches(self.embedding(batch.get_features())))
 
     def compute(self) -> None:
         """Pick the coreset (section 3.2).
 
-        Needs, on top of the patch features, their projections three times.
+        In addition to the patch features, needs memory for three copies of their projections.
 
         Raises:
             ValueError: So few patches that the ratio leaves none, or features that are not finite.
@@ -98,7 +98,7 @@ class PatchCore(AnomalyModel):
         self.memory_bank.fill(_taken(patches, picks))
 
     def _projected(self, parts: list[Tensor], total: int) -> Tensor:
-        """``(N, p)`` what the coreset is picked in."""
+        """``(N, p)`` features in which the coreset is picked."""
         channels = self.embedding.channels
         if self._projection == "dense":
             projection = dense_projection(channels)
@@ -119,7 +119,7 @@ class PatchCore(AnomalyModel):
         return k_center_greedy_approximate(points, count, starts)
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """Return distances to the nearest patches, enlarged and blurred, and the largest, weighed.
+        """Return distances to the nearest patches, enlarged and blurred, and the largest, weighted.
 
         Raises:
             RuntimeError: `compute` was not called.
@@ -131,7 +131,7 @@ class PatchCore(AnomalyModel):
         count, _, height, width = embedding.shape
         scores, worst = distances.view(count, -1).max(dim=1)
         if self._neighbors > 1:
-            # From the place within an image to the row among the patches of all images.
+            # From the position within an image to the row among the patches of all images.
             worst = worst + torch.arange(count, device=worst.device) * height * width
             scores = scores * self._weights(patches[worst], nearest[worst])
         maps = self._enlarge(distances.view(count, height, width), batch.size)
@@ -140,7 +140,7 @@ class PatchCore(AnomalyModel):
     def _weights(self, patches: Tensor, nearest: Tensor) -> Tensor:
         """``(B,)`` 1 − softmax of distances to the nearest patch's neighborhood (equation 7).
 
-        Less where the patches about the nearest one are as far: it is not a rare one itself.
+        Smaller if the patches around the nearest one are as far away: then it is not rare itself.
 
         Args:
             patches: ``(B, C)`` the most anomalous patch of each image.
@@ -156,7 +156,7 @@ def _patches(embedding: Tensor) -> Tensor:
 
 
 def _taken(parts: list[Tensor], picks: Tensor) -> Tensor:
-    """Rows ``(M, C)`` of parts in a row, without putting these together."""
+    """Rows ``(M, C)`` of consecutive parts, without concatenating these."""
     bank = parts[0].new_empty(len(picks), parts[0].shape[1])
     begin = 0
     for part in parts:
@@ -182,12 +182,12 @@ def build(
     Args:
         weights: Tag of the backbone's weights.
         state: The backbone's tensors; None leaves it random.
-        ratio: Of all patches that the coreset keeps.
-        embedding: ``pooled`` as the official code, ``concatenated`` as anomalib.
-        projection: ``dense`` to 128 numbers as the official code, ``sparse`` as anomalib.
-        coreset: ``exact`` or, as the official code, ``approximate``.
-        neighbors: Of the nearest patch that weigh an image's score; 1 for none.
-        upsampling: Of the maps, ``bilinear`` or, as anomalib, ``nearest``.
+        ratio: Share of all patches that the coreset keeps.
+        embedding: ``pooled`` as in the official code, ``concatenated`` as in anomalib.
+        projection: ``dense`` to 128 numbers as in the official code, ``sparse`` as in anomalib.
+        coreset: ``exact`` or, as in the official code, ``approximate``.
+        neighbors: Number of neighbors that weight an image's score; 1 for no weighting.
+        upsampling: Upsampling of the maps, ``bilinear`` or, as in anomalib, ``nearest``.
 
     Raises:
         ValueError: Unknown names, numbers out of range, or tensors that are not this backbone's.
@@ -199,10 +199,10 @@ def build(
         ("upsampling", upsampling, ("bilinear", "nearest")),
     ):
         if value not in known:
-            raise ValueError(f"Unknown {name} '{value}': there are {', '.join(known)}.")
+            raise ValueError(f"Unknown {name} '{value}': choose from {', '.join(known)}.")
     if not 0 < ratio <= 1 or neighbors < 1:
         raise ValueError(
-            "PatchCore keeps a share of the patches above 0, at most 1, and looks at one neighbor "
+            "PatchCore keeps a share of the patches above 0 and at most 1, and uses one neighbor "
             f"or more: found ratio {ratio} and {neighbors} neighbors."
         )
     return PatchCore(

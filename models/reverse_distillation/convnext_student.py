@@ -2,7 +2,7 @@
 
 Names and shapes of `ConvNeXtBottleneck` and `ConvNeXtDecoder` are those of the original
 checkpoints. `AdaptedBottleneck` and `AdaptedDecoder` combine a ConvNeXt teacher with the student of
-rd_resnet50, so that only the teacher differs. Adapters are on the student's side alone: a trained
+rd_resnet50, so that only the teacher differs. Adapters are only on the student's side: a trained
 projection of the targets could collapse to a constant.
 """
 

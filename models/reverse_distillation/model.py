@@ -140,7 +140,7 @@ def build(
     """
     for kind, name, known in (("weights", weights, WEIGHTS), ("loss", loss, LOSSES)):
         if name not in known:
-            raise ValueError(f"Unknown {kind} '{name}': there are {', '.join(known)}.")
+            raise ValueError(f"Unknown {kind} '{name}': choose from {', '.join(known)}.")
     entry = WEIGHTS[weights or ""]
     convnext = entry.architecture.startswith("convnext")
     teacher = Backbone(entry, state)

@@ -1,6 +1,6 @@
 """Reverse Distillation's one-class bottleneck and mirrored residual decoder (Deng and Li, 2022).
 
-Parameter names and shapes are those of the official checkpoints, which load.
+Parameter names and shapes are those of the official checkpoints, so that these load.
 """
 
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ class ResNetDecoder(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """A basic block (expansion 1) or a bottleneck (expansion 4), resampling or not.
+    """A basic block (expansion 1) or a bottleneck (expansion 4), optionally resampling.
 
     The shortcut is registered as ``downsample`` or ``upsample``, the official names.
     """

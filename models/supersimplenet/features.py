@@ -40,7 +40,7 @@ class AdaptedFeatures(nn.Module):
         large = [F.interpolate(x, size, mode="bilinear", align_corners=True) for x in mapped]
         total = torch.stack(large).sum(dim=0)
         averaged = F.avg_pool2d(total, _PATCH, stride=1, padding=_PATCH // 2)
-        # The bias comes last, for the average counts zeros beyond the border.
+        # The bias comes last, because the average counts zeros beyond the border.
         return averaged + self.projection.bias[:, None, None]
 
 
@@ -56,6 +56,6 @@ def downsampled_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def mean_where(values: Tensor, where: Tensor) -> Tensor:
-    """Return the mean of values at the marked places, 0 where none is; waits for no device."""
+    """Return the mean of values at the marked positions, 0 if none is; never waits for a device."""
     marked = where.to(values.dtype)
     return (values * marked).sum() / marked.sum().clamp_min(1)

@@ -14,7 +14,7 @@ class Heads(nn.Module):
 
     Args:
         channels: Number of channels of the adapted features.
-        stop_gradient: Whether the classification head leaves the segmentation head alone.
+        stop_gradient: Whether the classification head passes no gradient to the segmentation head.
     """
 
     def __init__(self, channels: int, stop_gradient: bool) -> None:

@@ -1,4 +1,4 @@
-"""SuperSimpleNet (Rolih et al., ICPR 2024): normal features against the same with noise on them.
+"""SuperSimpleNet (Rolih et al., ICPR 2024): separates normal features from noisy ones.
 
 Frozen features of normal images are adapted by a linear map, each batch twice. Gaussian noise under
 random Perlin masks makes half of them defective, and two heads learn to find it: where it is, and
@@ -23,7 +23,7 @@ ADAPTOR_RATE = 1e-4 / 2e-4
 """Learning rate of the adaptor as a factor on the heads'."""
 
 _NOISE = 0.015  # standard deviation on adapted features
-_MARGIN = 0.5  # logits further than this on the right side cost nothing
+_MARGIN = 0.5  # logits further than this on the right side have no loss
 _FOCUS = 4.0  # exponent of the focal loss
 _CLEAN_SHARE = 0.5
 """Share of the images that get no noise."""
@@ -33,12 +33,12 @@ class SuperSimpleNet(AnomalyModel):
     """Backbone, adaptor and heads.
 
     The paper adapts the features of both heads, as here (the official code's ICPR version). The
-    official optimizer leaves the adaptor's weight decay at AdamW's 0.01, here it is the heads'
+    official optimizer leaves the adaptor's weight decay at AdamW's 0.01; here it is the heads'
     1e-5; at the adaptor's rate the difference is a factor of 0.997 over 300 epochs of MVTec AD.
 
     Args:
         backbone: Frozen backbone with features at strides 8 and 16.
-        threshold: Noise is put where Perlin noise exceeds it.
+        threshold: Noise is added where Perlin noise exceeds it.
         supervised: Whether batches bring labels and masks of known defects.
     """
 
@@ -68,8 +68,8 @@ class SuperSimpleNet(AnomalyModel):
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """Return the segmentation head's map, blurred, and the classification head's score.
 
-        Both are logits: the sigmoid that the official code puts on scores keeps their order and
-        makes ties. Its blur ends at three standard deviations and mirrors the map at its border,
+        Both are logits: the sigmoid that the official code applies to scores keeps their order but
+        makes ties. Its blur ends at three standard deviations and mirrors the map at its border;
         this one ends at four and repeats the border.
         """
         maps, scores = self.heads(self.adaptor(batch.get_features()))
@@ -108,7 +108,7 @@ class SuperSimpleNet(AnomalyModel):
         return downsampled_masks(batch.masks, size)
 
     def _noise_masks(self, adapted: Tensor) -> Tensor:
-        """Draw where noise is put, bool ``(B, h, w)``: nowhere in half of the images."""
+        """Draw where noise is added, bool ``(B, h, w)``: nowhere in half of the images."""
         count, size = len(adapted), (adapted.shape[-2], adapted.shape[-1])
         noise = perlin_noise(count, size, device=adapted.device)
         noisy = torch.rand(count, 1, 1, device=adapted.device) > _CLEAN_SHARE

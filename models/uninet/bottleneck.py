@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.reverse_distillation.resnet_student import ResNetShape
 
-_PLANES = 512  # of a ResNet's fourth stage, whose place the embedding takes
+_PLANES = 512  # of a ResNet's fourth stage, which the embedding replaces
 
 
 class AttentionBottleneck(nn.Module):

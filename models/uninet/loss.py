@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LAMBDA = 0.7
-"""Share of the cosine distance; the contrast has the rest."""
+"""Share of the cosine distance; the contrast gets the rest."""
 
 
 def uninet_loss(teacher: Sequence[Tensor], student: Sequence[Tensor], temperature: float) -> Tensor:

@@ -69,7 +69,7 @@ class UniNet(AnomalyModel):
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """Return the blurred sum of the six distance maps, and the means of its largest values.
 
-        How many values are averaged is the image's own, see `decision_share`. The official code
+        How many values are averaged depends on the image, see `decision_share`. The official code
         blurs the map for the image's score alone and evaluates pixels on the unblurred one.
         """
         scales = [
@@ -115,7 +115,7 @@ def decision_share(peaks: Tensor) -> Tensor:
     """
     probabilities = peaks.softmax(dim=1)
     chosen = probabilities > probabilities.mean(dim=1, keepdim=True)
-    # Equal peaks choose none by rounding alone, and their mean is then any of them.
+    # With equal peaks, rounding may choose none; their mean then equals any of them.
     chosen |= peaks == peaks.amax(dim=1, keepdim=True)
     return ((peaks * chosen).sum(dim=1) / chosen.sum(dim=1) * _ALPHA).clamp_min(_BETA)
 
@@ -149,13 +149,13 @@ def build(
         weights: Tag of the teachers' weights.
         state: The teachers' tensors; None leaves both at the same random ones.
         temperature: Temperature of the contrast: 2 for one class, 0.1 for many. The official code
-            takes 0.1 for six of MVTec AD's categories, too.
+            also uses 0.1 for six of MVTec AD's categories.
 
     Raises:
-        ValueError: The weights are unknown or no ResNet's, or the tensors are not these teachers'.
+        ValueError: The weights are unknown or not a ResNet's, or not these teachers' tensors.
     """
     if weights not in WEIGHTS:
-        raise ValueError(f"Unknown weights '{weights}': there are {', '.join(WEIGHTS)}.")
+        raise ValueError(f"Unknown weights '{weights}': choose from {', '.join(WEIGHTS)}.")
     entry = WEIGHTS[weights or ""]
     if entry.architecture not in SHAPES:
         raise ValueError(

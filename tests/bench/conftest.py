@@ -1,4 +1,4 @@
-"""What tests of whole sessions share: running one in this process, reading its store."""
+"""Fixtures for tests of whole sessions: run one in this process, read its store."""
 
 import contextlib
 import io
@@ -22,7 +22,7 @@ def session_options(root, tmp_path, generated_once):
         *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
         *("-p", "no:cacheprovider", "--device", "cpu", "--profile", "smoke"),
         *("--precision", "float32", "--cache-dir", str(tmp_path / "cache")),
-        *("--measure-seconds", "10"),  # other tests may run beside this one
+        *("--measure-seconds", "10"),  # other tests may run in parallel
         *("--results-dir", str(tmp_path / "results")),
     ]
 
@@ -37,15 +37,15 @@ def tiny_options(session_options, tmp_path, write_category):
 
 @pytest.fixture
 def run_session(monkeypatch):
-    """Runs a session in this process.
+    """Run a session in this process.
 
-    Not by pytester's own runner, which forgets what a session imported: torch, matplotlib and
-    others cannot be imported twice.
+    It does not use pytester's own runner, which forgets what a session imported: torch, matplotlib
+    and others cannot be imported twice.
     """
 
-    # In a worker of pytest-xdist, pytest-benchmark would switch itself off in the session too.
+    # In a worker of pytest-xdist, pytest-benchmark would disable itself in the session too.
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
-    # Other tests run beside this one; the session shall not set its speeds aside for that.
+    # Other tests run in parallel; the session must not discard its speeds because of them.
     monkeypatch.setattr(Record, "disturbed", False)
 
     def run(*arguments):
@@ -61,7 +61,7 @@ def run_session(monkeypatch):
 
 @pytest.fixture
 def one_thread():
-    """Runs a test on one thread: two that wait for each other crawl."""
+    """Run a test on one thread, because threads that wait for each other are very slow."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -76,7 +76,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def forwards(monkeypatch):
-    """Counts the images that go through any backbone, unmeasured dry passes apart."""
+    """Count the images that go through any backbone, except in unmeasured dry passes."""
     seen = []
     stages = Backbone.stages
 

@@ -1,4 +1,4 @@
-"""Records of classifiers as a run would leave them, with chosen top-1 values."""
+"""Records of classifiers as a run would write them, with chosen top-1 values."""
 
 from dataclasses import replace
 

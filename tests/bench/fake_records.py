@@ -1,4 +1,4 @@
-"""Records as a run would leave them, with chosen values."""
+"""Records as a run would write them, with chosen values."""
 
 from bench.case import Case
 from bench.record import Key, Record

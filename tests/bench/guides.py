@@ -10,14 +10,14 @@ GUIDES = (
     *("README.md", "README.ko.md", "bench/README.md", "models/README.md"),
     *("datasets_lib/README.md", "results/README.md"),
 )
-"""Guides whose every command and code block is run; CONTRIBUTING.md has tests of its own."""
+"""Guides whose commands and code blocks are all run; CONTRIBUTING.md has its own tests."""
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 _COMMANDS = ("uv ", "pip ", "pytest ", "python ", "tar ")
 
 
 def blocks(guide, language):
-    """The code blocks of a guide in a language; the empty one is a terminal's."""
+    """The code blocks of a guide in a language, which is empty for a terminal."""
     text = (ROOT / guide).read_text(encoding="utf-8")
     return [content for name, content in _BLOCK.findall(text) if name == language]
 

@@ -57,7 +57,7 @@ def read_tables(markdown):
 
 
 def details(markdown, study, model=None):
-    """Return the tables of a study's details, in order; those with a row of a model."""
+    """Return the tables of a study's details, in order; with a model, only those that have it."""
     return [
         table
         for table in read_tables(markdown)

@@ -80,7 +80,7 @@ def save_padim(path, *, spoil=lambda model: None, **fields):
 def relocate(path, device="cuda:0"):
     """Rewrite a file of torch.save as if its tensors had been on another device.
 
-    The archive's pickle names the place of each storage; torch writes nothing else about it.
+    The archive's pickle names the device of each storage; torch writes nothing else about it.
     """
     with zipfile.ZipFile(path) as archive:
         parts = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]

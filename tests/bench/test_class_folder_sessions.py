@@ -32,7 +32,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def run(session_options, run_session, store, data):
-    """Runs the case under more options; returns its record."""
+    """Run the case with more options; return its record."""
 
     def session(*options):
         result = run_session(
@@ -52,7 +52,7 @@ def test_streamed_and_resident_batches_give_the_same_figures(run):
     assert device_data.protocol["image_size"] == SIZE
     held = dict.fromkeys(("fit", "test"), "resident on the device")
     assert device_data.fingerprints["images_held"] == held
-    # 57 images of 3,072 bytes take 175,104: neither split alone is more than the limit.
+    # 57 images of 3,072 bytes take 175,104: neither split alone exceeds the limit.
     streamed = run("--host-memory", "0.00015", "--workers", "3")
     by_hand = {"fit": 3 * 3 * TRAIN * SIZE**2 * 3, "test": 3 * 3 * TEST * SIZE**2 * 3}
     assert streamed.fingerprints["images_held"] == {
@@ -95,4 +95,4 @@ def test_classifiers_are_trained_at_their_own_size(tmp_path, data):
 def test_a_limit_that_is_no_size_is_refused(session_options, run_session, option):
     result = run_session(*session_options, *option)
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*wanted a number of GB from 0, found*"])
+    result.stderr.fnmatch_lines(["*wanted a number of GB of at least 0, found*"])

@@ -37,7 +37,7 @@ def job(tmp_path, case_id, images_seen=1_024, data_dirs=(), weights_dirs=()):
 
 
 def changed(job, **recipe):
-    """The job under another recipe."""
+    """The job with another recipe."""
     protocol = replace(job.protocol, recipe=replace(job.protocol.recipe, **recipe))
     return replace(job, protocol=protocol)
 
@@ -119,7 +119,7 @@ def test_missing_data_are_a_skip_with_the_remedy(session_options, run_session):
 
 
 def write_twenty_classes(folder, labels=None, trained=20, **overwritten):
-    """CIFAR-100's layout with images of 20 of its 100 classes, so many of them to train on."""
+    """CIFAR-100's layout with a number of training images of 20 of its 100 classes."""
     write_cifar100(folder, classes=100)
     labels = labels or [n % 20 for n in range(40)]
     coarse = {"coarse_labels": [0] * 40}
@@ -165,7 +165,7 @@ def test_a_class_that_is_judged_but_cannot_be_learned_is_an_error(tmp_path):
     assert "such as 'class18'" in record.error["message"]
 
 
-def test_a_class_without_training_images_is_said(tmp_path):
+def test_a_class_without_training_images_is_reported(tmp_path):
     write_twenty_classes(tmp_path / "data" / "cifar-100-python")
     plan = job(
         tmp_path,
@@ -207,4 +207,4 @@ def test_what_is_drawn_is_never_drawn_twice_not_even_where_a_batch_holds_the_end
     for step, index in enumerate(passes.split(batch)):
         seen += numbered(index, step, count).tolist()
     assert len(set(seen)) == 60
-    assert sorted(seen) == list(range(60))  # every image once a pass
+    assert sorted(seen) == list(range(60))  # every image once per pass

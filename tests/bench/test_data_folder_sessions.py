@@ -1,4 +1,4 @@
-"""Sessions on folders as people have them: other scripts, other layouts, cameras, bursts."""
+"""Sessions on folders as people have them: other writing systems and layouts, cameras, bursts."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ CASE = "autoencoder-{}-default-scratch-s0"
 
 @pytest.fixture
 def data(tmp_path, write_category):
-    """A data folder with one dataset in Korean and three folders that are none."""
+    """A data folder with one dataset in Korean and three folders that are not datasets."""
     for category in ("너트", "볼트"):
         write_category(tmp_path / "data" / "부품" / category, 6, 2, 2)
     for file in ("good/1.png", "cut/1.png", "flat/bolt/1.png", "flat/nut/1.png"):
@@ -27,7 +27,7 @@ def data(tmp_path, write_category):
 
 @pytest.fixture
 def collect(session_options, run_session, data):
-    """Lists cases; returns what was said."""
+    """List cases; return the output."""
 
     def run(*options):
         result = run_session(*session_options, "--data-dir", str(data), "--co", "-q", *options)
@@ -52,8 +52,8 @@ def test_a_name_as_it_is_written_leads_to_its_id(collect):
 def test_folders_that_are_no_dataset_say_what_to_rename(collect, data):
     for options in (("-k", "autoencoder and neoteu"), ("-k", "hazelnut_toy")):
         said = collect(*options)[1]
-        assert f"passed over {data / 'hazelnut'}: good holds normal images: move cut" in said
-        assert f"passed over {data / 'flat'}: it has the classes bolt, nut without a split" in said
+        assert f"ignored {data / 'hazelnut'}: good holds normal images: move cut" in said
+        assert f"ignored {data / 'flat'}: it has the classes bolt, nut without a split" in said
 
 
 def test_a_dataset_in_place_of_its_parent_is_named(collect, data):
@@ -63,7 +63,7 @@ def test_a_dataset_in_place_of_its_parent_is_named(collect, data):
 
 @pytest.fixture
 def camera(tmp_path):
-    """Ten shots of two parts each, from a camera of 12 bits."""
+    """Ten shots of two parts each, from a 12-bit camera."""
     rng = np.random.default_rng(0)
     for kind in ("normal", "abnormal"):
         folder = tmp_path / "shots" / "camera" / kind
@@ -77,7 +77,7 @@ def camera(tmp_path):
 
 @pytest.fixture
 def job(tmp_path, camera):
-    """The job of a case on the camera's images under some settings."""
+    """The job of a case on the camera's images with some settings."""
 
     def find(**options):
         settings = Settings(

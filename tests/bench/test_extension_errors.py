@@ -1,4 +1,4 @@
-"""A plugin's mistake is one line with its place, and the near name where a field is mistyped."""
+"""A plugin's mistake is one line with its place, and a similar name if a field is mistyped."""
 
 import pytest
 

@@ -7,7 +7,7 @@ from bench.gc_paused import gc_paused
 
 @pytest.fixture(autouse=True)
 def collector():
-    """Left as it was found."""
+    """Restore the collector's state after the test."""
     enabled = gc.isenabled()
     gc.collect()
     yield

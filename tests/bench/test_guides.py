@@ -20,7 +20,7 @@ from bench.interface import defaults
 from models.catalog import MODELS
 
 RUN = ("data list", "data where")
-"""Commands that are run; others are parsed: they download, train, read for long or need records."""
+"""Commands that are run; others are only parsed: they download, take long or need records."""
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_every_other_command_of_a_guide_is_one(guide, place, root, monkeypatch, 
 
 @pytest.fixture
 def weights(place):
-    """A folder with random weights in the file of ResNet18's pretrained ones."""
+    """A folder with random weights in a file named like ResNet18's pretrained ones."""
     folder = place / "WEIGHTS"
     torch.manual_seed(0)
     torch.save(timm.create_model("resnet18").state_dict(), folder / "resnet18.pth")
@@ -106,7 +106,7 @@ def weights(place):
 def test_a_newcomers_three_commands_work_one_after_the_other(
     place, weights, run_session, session_options, monkeypatch, capsys, tmp_path
 ):
-    """A model, a picture and an ONNX file of one's own folder of images."""
+    """A model, a picture and an ONNX file from the user's own folder of images."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     block = next(each for each in guides.blocks("README.md", "") if "--save-models" in each)
@@ -151,7 +151,7 @@ def test_a_newcomers_three_commands_work_one_after_the_other(
 
 
 def said(lines, word):
-    """Return what the summary's line of a word says."""
+    """Return the rest of the summary line that starts with a word."""
     (line,) = [line for line in lines if line.startswith(f"{word} ")]
     return line.removeprefix(word).strip()
 
@@ -166,7 +166,7 @@ def test_every_model_of_the_catalog_is_in_its_guide(root):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Gives every training of a guide a small budget, and models small backbones."""
+    """Give every training of a guide a small budget, and models small backbones."""
     monkeypatch.setattr(defaults, "_current", defaults.Globals())
     smaller = {"stfpm": "stfpm_resnet18", "padim": "padim_resnet18"}
 
@@ -223,7 +223,7 @@ EXAMPLES = {
 def test_the_specifications_examples_run_on_real_names(dataset, place, small, request):
     """The first block of the README is the specification's."""
     names = {**EXAMPLES[dataset], "stfpm": "stfpm_resnet18", "padim": "padim_resnet18"}
-    # The smallest of its kind, and a model without a teacher that somebody has to make first.
+    # The smallest of its kind, and a model without a teacher that must be made first.
     names |= {"dinomaly-base-224": "dinomaly_deit_tiny", "efficientad-small": "autoencoder"}
     budget = {"pretrained": False}
     (block,) = guides.blocks("README.md", "python")

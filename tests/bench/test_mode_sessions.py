@@ -36,7 +36,7 @@ def test_few_shot_case_trains_on_its_images_and_has_a_table(
 def test_models_that_reproduce_their_few_images_keep_the_contract(
     run_session, session_options, tmp_path, write_category
 ):
-    """Scores of training images are nothing but rounding there, which depends on the batch."""
+    """Scores of training images are only rounding errors there, which depend on the batch."""
     category = tmp_path / "data" / "parts" / "nuts"
     write_category(category)
     noise = np.random.default_rng(0).normal(120, 12, (6, 64, 64, 3)).astype(np.uint8)

@@ -13,7 +13,7 @@ from datasets_lib.layouts.category import Category, DatasetError, Sample
 
 @pytest.fixture
 def session(session_options, run_session, tmp_path):
-    """Runs a session on the test's data without pictures and speeds."""
+    """Run a session on the test's data without pictures and speeds."""
     (tmp_path / "data").mkdir()
     own = ["--no-pictures", "--no-measurements", "--images-seen", "4"]
     own += ["--data-dir", str(tmp_path / "data")]

@@ -1,4 +1,4 @@
-"""Progress says the truth: what is counted, what is left, and what will take long."""
+"""Progress is accurate: what is counted, what is left, and what will take long."""
 
 import pytest
 from fake_records import make
@@ -69,7 +69,7 @@ def test_the_eta_is_no_shorter_than_what_is_left_of_a_slower_case(clock, written
     assert written[-1].endswith("(0:00:40 of train left) ETA 0:00:40")
 
 
-def test_a_slow_warm_up_is_no_pace(clock, written):
+def test_a_slow_warm_up_does_not_set_the_pace(clock, written):
     progress = Progress(None, 1, lines=True)
     progress.begin("cold")
     progress.report("train", {})
@@ -102,7 +102,7 @@ def test_a_runs_line_and_the_summary_show_one_figure(written):
     assert "AUROC 90.00 (single_scale)" in summary_rows([record])[1]
 
 
-def test_a_resumed_training_is_timed_from_where_it_goes_on(clock, written):
+def test_a_resumed_training_is_timed_from_where_it_resumes(clock, written):
     progress = Progress(None, 1, lines=True)
     progress.begin("resumed")
     train(progress, clock, range(901, 921), 4, steps=1000)

@@ -1,4 +1,4 @@
-"""What mends something missing, as a command that a shell reads as it is meant."""
+"""How to get something that is missing, as a command that a shell reads as intended."""
 
 import os
 import shlex
@@ -68,7 +68,7 @@ def test_a_session_says_the_same(tmp_path):
 
 
 def test_a_set_whose_table_lists_all_categories_goes_into_one_folder(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "elpv_dataset", None)  # not to be found, even if installed
+    monkeypatch.setitem(sys.modules, "elpv_dataset", None)  # hidden, even if installed
     with pytest.raises(CaseSkipped, match="put it at DIR/elpv and name DIR"):
         finder(tmp_path).job(case_named("rd_resnet18-elpv.mono-default-scratch-s0"))
 
@@ -76,10 +76,10 @@ def test_a_set_whose_table_lists_all_categories_goes_into_one_folder(tmp_path, m
 @pytest.mark.parametrize(
     "case", ["rd_resnet18-bars.short-default-scratch-s0", "resnet18-flowers-none-scratch-s0"]
 )
-def test_a_set_of_ones_own_is_to_be_restored(tmp_path, case):
+def test_a_custom_set_is_to_be_restored(tmp_path, case):
     with pytest.raises(CaseSkipped, match="is your own dataset"):
         finder(tmp_path).job(case_named(case))
 
 
-def test_a_category_of_ones_own_set_is_to_be_restored():
+def test_a_category_of_a_custom_set_is_to_be_restored():
     assert "bars is your own dataset" in remedy("dataset bars.short", [], [])

@@ -26,7 +26,7 @@ def of_study(name, **options):
     return [case for case in cases(**options) if STUDIES[name].selects(case)]
 
 
-def test_grid_is_whole_and_every_case_stands_in_it_once():
+def test_grid_is_complete_and_has_every_case_once():
     ids = [case.id for case in cases(seeds=2)]
     # MVTec's, VisA's, BTAD's, ELPV's and surface's categories; three sets, three augmentations.
     places = {"anomaly": 15 + 12 + 3 + 2 + 4, "classification": 9}

@@ -1,4 +1,4 @@
-"""A mistake of the user ends a session before it begins: exit code 4 and a message of few lines."""
+"""A user's mistake ends a session before it begins: exit code 4 and a message of a few lines."""
 
 import shutil
 
@@ -49,12 +49,12 @@ WRONG = {
     "--shots": "0",
     "--multi-class=1": None,
 }
-"""A wrong value of every option; a flag's is that it has one."""
+"""A wrong value for every option; for a flag, any value is wrong."""
 
 
 @pytest.fixture
 def session(root, run_session, tmp_path, monkeypatch):
-    """Starts a session of cases in the test's folder; without a mistake it selects none."""
+    """Start a session of cases in the test's folder; without a mistake it selects none."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
     where = [str(root / "bench"), "--rootdir", str(root), "-c", str(root / "pyproject.toml")]
@@ -63,7 +63,7 @@ def session(root, run_session, tmp_path, monkeypatch):
 
 
 def complaint(result):
-    """The message of a session that was ended by a mistake."""
+    """The message of a session that a mistake ended."""
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     lines = [line for line in [*result.outlines, *result.errlines] if line.strip()]
     assert len(lines) <= 5, lines

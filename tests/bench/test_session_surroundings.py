@@ -46,13 +46,13 @@ def options(session_options, tmp_path, write_category):
 
 @pytest.fixture
 def session(options, run_session):
-    """Runs it in this process."""
+    """Run the session in this process."""
     return lambda *more: run_session(*options, *more)
 
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """Makes the source of a pytest plugin importable; returns its name."""
+    """Make the source of a pytest plugin importable; return its name."""
 
     def write(name, source):
         (tmp_path / "plugins").mkdir()
@@ -64,7 +64,7 @@ def plugin(tmp_path, monkeypatch):
 
 
 def summarized(result, tmp_path):
-    """Whether the session has run its case and written all that it ends with."""
+    """Whether the session has run its case and written everything that it ends with."""
     result.stdout.fnmatch_lines(["*= proving ground =*", "1 ok*", "leaderboard*LEADERBOARD.md*"])
     return (tmp_path / "results" / "LEADERBOARD.md").is_file()
 
@@ -130,7 +130,7 @@ def test_benchmark_only_runs_cases(session, tmp_path):
     ("more", "reason"),
     [
         (["--benchmark-skip"], "--benchmark-skip"),
-        (["-m", "pretrained"], "left none of"),
+        (["-m", "pretrained"], "selected none of"),
         (["-k", "patchcore and digits"], "patchcore and digits"),
     ],
     ids=["skipped", "marker", "keyword"],
@@ -146,11 +146,11 @@ def test_finished_cases_are_an_empty_session_too(session):
     assert session("--fail-empty").ret == 0
     result = session("--fail-empty")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    result.stdout.fnmatch_lines(["no case was run: 1 finished before*--rerun*"])
+    result.stdout.fnmatch_lines(["no case was run: 1 already finished*--rerun*"])
     assert session("--fail-empty", "--collect-only").ret == 0
 
 
-def test_missing_weights_are_said_once_in_two_lines(session, monkeypatch):
+def test_missing_weights_are_reported_once_in_two_lines(session, monkeypatch):
     monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", "/nonexistent")
     result = session("-k", "resnet18 and tiny and pretrained", "--fail-empty")

@@ -18,7 +18,7 @@ CASE = "rd_resnet18-tiny.tile-default-scratch-s0"
 
 @pytest.fixture
 def session(tiny_options, run_session):
-    """Runs it in this process."""
+    """Run a tiny session in this process."""
     return lambda *more: run_session(*tiny_options, *more)
 
 
@@ -76,7 +76,7 @@ def test_a_finished_case_runs_again_when_what_made_it_changed(session, store, tm
     assert first.asked == {"measurements": False, "pictures": False, "models": False}
     session(*quick, "--no-measurements").stdout.fnmatch_lines(["*1 cached*"])
     session(*quick).stdout.fnmatch_lines(["*runs again: it has no measurements*", "*ran again 1:*"])
-    session(*quick, "--no-measurements").stdout.fnmatch_lines(["*1 cached*"])  # more does not harm
+    session(*quick, "--no-measurements").stdout.fnmatch_lines(["*1 cached*"])  # more is harmless
     measured = store.records()[-1]
     assert measured.code["hash"] == first.code["hash"]
 
@@ -194,7 +194,7 @@ def test_a_checkpoint_of_another_model_fails_its_case(session, store, tmp_path):
     assert "conv1.weight" in record.error["message"]
 
 
-def test_a_typo_is_told_the_near_name(session):
+def test_a_typo_is_answered_with_the_near_name(session):
     result = session("-k", "rd_resnt18")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*no case matches 'rd_resnt18': did you mean rd_resnet18*"])
@@ -218,7 +218,7 @@ def test_collecting_lists_every_id_and_imports_no_torch(root):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("isolation", ["--no-isolate", "--isolate"])
-def test_a_session_killed_in_mid_case_goes_on_where_it_was(
+def test_a_session_killed_in_mid_case_resumes_where_it_was(
     tiny_options, store, tmp_path, root, isolation
 ):
     command = [sys.executable, "-m", "pytest", *tiny_options]

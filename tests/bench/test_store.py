@@ -109,7 +109,7 @@ def _append_on_a_full_disk(folder, outcome):
     store.append(record("after"))
 
 
-def test_a_full_disk_is_said_and_leaves_the_file_as_it_was(tmp_path):
+def test_a_full_disk_is_reported_and_leaves_the_file_as_it_was(tmp_path):
     context = multiprocessing.get_context("spawn")
     outcome = context.Queue()
     child = context.Process(target=_append_on_a_full_disk, args=(tmp_path, outcome))

@@ -1,4 +1,4 @@
-"""OpenMP's threads spin briefly before they sleep, unless somebody wanted otherwise."""
+"""OpenMP's threads spin briefly before they sleep, unless the user set otherwise."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ print(spin_briefly("cpu"))
 
 
 def printed(root, code, *arguments, **user):
-    """What a new process prints in which a user set these variables and no others."""
+    """What a new process prints in which the user set only these variables."""
     names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
     environment = {name: value for name, value in os.environ.items() if name not in names}
     command = [sys.executable, "-c", code, *arguments]

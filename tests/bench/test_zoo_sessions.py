@@ -10,7 +10,7 @@ SHARING = "(padim or patchcore or stfpm or cfa or dfm) and resnet18 and scratch"
 
 @pytest.fixture
 def session(tiny_options, run_session):
-    """Runs it in this process, without pictures and speeds."""
+    """Run a tiny session in this process, without pictures and speeds."""
     return lambda *more: run_session(*tiny_options, "--no-pictures", "--no-measurements", *more)
 
 
@@ -29,10 +29,10 @@ def test_models_that_tap_one_backbone_share_one_pass(session, forwards, tmp_path
     assert sum(forwards) == 20 + 12 + 5 * 2
     states = [record.fingerprints["feature_cache"] for record in records]
     assert states == ["cold", *["warm"] * 4]
-    # A model that came second is charged with what the first one's pass took.
+    # A model that came second is charged for the first one's pass.
     seconds = {r.case.model: r.measurements["fit_seconds"] for r in records}
     assert all(value > 0 for value in seconds.values())
-    # Off, each model sees images; the scores are the same to rounding.
+    # Without the cache, each model sees images; the scores are the same up to rounding.
     forwards.clear()
     off = tmp_path / "off"
     session("-k", f"tiny and {SHARING}", "--no-feature-cache", "--results-dir", str(off))

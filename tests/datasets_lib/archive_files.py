@@ -9,7 +9,7 @@ KINDS = ("zip", *TAR_MODES)
 
 
 def write_archive(path, kind, files, folders=()):
-    """Writes an archive of (name, content) pairs, whatever the names; returns its path."""
+    """Write an archive of (name, content) pairs, whatever the names; return its path."""
     (write_zip if kind == "zip" else write_tar)(path, kind, files, folders)
     return path
 
@@ -23,7 +23,7 @@ def write_zip(path, _kind, files, folders):
 
 
 def write_unmarked_zip(path, files):
-    """Writes (name as bytes, content) pairs without the mark of UTF-8, as Windows does."""
+    """Write (name as bytes, content) pairs without the UTF-8 flag, as Windows does."""
     places = [f"{number:_<{len(name)}}".encode() for number, (name, _) in enumerate(files)]
     write_zip(path, "zip", [(p.decode(), c) for p, (_, c) in zip(places, files, strict=True)], ())
     data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""What tests of datasets share: forked children, with limits and without privileges; a server."""
+"""Fixtures for tests of datasets: forked children, with limits and without privileges; a server."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ def category(tmp_path, write_category):
 
 @pytest.fixture
 def run_in_child():
-    """Calls a function in a forked child; returns what it returns, raises what it raises."""
+    """Call a function in a forked child; return what it returns, raise what it raises."""
     if not hasattr(os, "fork"):
         pytest.skip("needs fork")
 
@@ -58,7 +58,7 @@ def run_in_child():
 
 @pytest.fixture
 def run_unprivileged(run_in_child, tmp_path):
-    """The same in a child that is not root, for whom permissions hold."""
+    """The same in a child that is not root, so that permissions apply."""
 
     def run(function):
         def dropped():
@@ -67,7 +67,7 @@ def run_unprivileged(run_in_child, tmp_path):
             return function()
 
         for folder in (tmp_path, *list(tmp_path.parents)[:4]):
-            folder.chmod(0o755)  # pytest makes them for the owner alone
+            folder.chmod(0o755)  # pytest makes them for the owner only
         return run_in_child(dropped)
 
     return run
@@ -75,7 +75,7 @@ def run_unprivileged(run_in_child, tmp_path):
 
 @pytest.fixture
 def fresh_network(monkeypatch):
-    """No proxy, no variable that forbids the network, and nothing known of any server."""
+    """No proxy, no variable that forbids the network, and nothing remembered about any server."""
     for name in network._OFFLINE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
@@ -86,7 +86,7 @@ def fresh_network(monkeypatch):
 
 @pytest.fixture
 def serve(fresh_network):
-    """Starts a server that gives these answers in turn."""
+    """Start a server that gives these answers in turn."""
     with contextlib.ExitStack() as stack:
 
         def start(*answers):

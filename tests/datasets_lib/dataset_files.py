@@ -20,7 +20,7 @@ def names(samples):
 
 
 def write_image(file, seed=0, size=(12, 10)):
-    """A random RGB image of (width, height), of the kind its suffix says."""
+    """A random RGB image of (width, height), in the format of its suffix."""
     file.parent.mkdir(parents=True, exist_ok=True)
     width, height = size
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -66,7 +66,7 @@ def write_visa(root, rows=None, newline="\r\n", encoding="utf-8"):
 
 
 def visa_rows(category):
-    """The table's lines of a category, in the publisher's order: none."""
+    """The table's lines of a category, unordered like the publisher's."""
     images, masks = f"{category}/Data/Images", f"{category}/Data/Masks"
     return [
         f"{category},train,normal,{images}/Normal/0003.JPG,",

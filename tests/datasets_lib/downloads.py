@@ -1,4 +1,4 @@
-"""What tests of downloads share: a body, answers of a server that send it, and short patience."""
+"""Shared by tests of downloads: a body, answers of a server that send it, and short timeouts."""
 
 import hashlib
 import random

@@ -64,21 +64,21 @@ def emptied(content: bytes) -> st.SearchStrategy[bytes]:
 
 
 def made_non_utf8(content: bytes) -> st.SearchStrategy[bytes]:
-    """Bytes put in that no UTF-8 text has."""
+    """Bytes inserted that no UTF-8 text has."""
     bad = st.sampled_from([b"\xff", b"\xfe\xff", b"\xc3\x28", b"\xed\xa0\x80", b"\x80"])
     places = st.integers(0, len(content))
     return st.tuples(places, bad).map(lambda put: content[: put[0]] + put[1] + content[put[0] :])
 
 
 def with_wrong_header(content: bytes) -> st.SearchStrategy[bytes]:
-    """Begins like a file of another kind."""
+    """The first bytes of a file of another kind."""
     others = [header for header in HEADERS if not content.startswith(header)]
     return st.sampled_from(others).map(lambda header: header + content[len(header) :])
 
 
 @st.composite
 def edited(draw, content: bytes, places: st.SearchStrategy[int], longest: int) -> bytes:
-    """One edit: cut off at a place, a byte changed, up to ``longest`` lost, or some put in."""
+    """One edit: cut off at a place, a byte changed, up to ``longest`` lost, or some inserted."""
     damaged, place = bytearray(content), draw(places)
     match draw(st.sampled_from(["cut", "flip", "drop", "insert"])):
         case "cut":

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; the last of a script is given again and again."""
+    """One answer; the last of a script is repeated."""
 
     body: bytes = b""
     status: int = 200
@@ -21,13 +21,13 @@ class Answer:
     ranges: bool = True
     heed_if_range: bool = True
     shift: int = 0
-    """Sends a range that begins so many bytes from where it should."""
+    """Sends a range that begins some bytes from where it should."""
     announced: int | None = None
     """Content-Length in place of the true one; -1 leaves it out."""
     drop_after: int | None = None
-    """Resets the connection after so many bytes."""
+    """Resets the connection after a number of bytes."""
     stall_after: int | None = None
-    """Falls silent after so many bytes, until the server is closed."""
+    """Falls silent after a number of bytes, until the server is closed."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -44,7 +44,7 @@ class ScriptedServer:
             def do_GET(self):
                 server.requests.append((self.path, self.headers))
                 script = server._answers
-                with contextlib.suppress(ConnectionError):  # the other side has heard enough
+                with contextlib.suppress(ConnectionError):  # the client has closed the connection
                     server._send(self, script.pop(0) if len(script) > 1 else script[0])
 
             def log_message(self, *_):

@@ -8,7 +8,7 @@ from datasets_lib.atomic import atomic_path
 
 @pytest.fixture
 def target(tmp_path):
-    return tmp_path / "new" / "note[1].txt"  # its name is no glob pattern
+    return tmp_path / "new" / "note[1].txt"  # its name is not a glob pattern
 
 
 def names(folder):

@@ -73,7 +73,7 @@ def test_checksums_and_addresses_are_well_formed(entry):
 
 @pytest.fixture
 def registries():
-    """The registries of datasets and layouts, as they were again after the test."""
+    """The registries of datasets and layouts, restored after the test."""
     both = (catalog._DATASETS, catalog._LAYOUTS)
     before = [dict(registry) for registry in both]
     yield

@@ -63,7 +63,7 @@ def test_categories_of_one_id_are_told_apart(tmp_path):
     assert categories["front_side"] == root / "front_side"
     assert set(categories.values()) == set(root.iterdir())
     assert all(re.fullmatch("front_side(_[0-9a-f]{4})?", name) for name in categories)
-    # The digits depend on the name alone.
+    # The digits depend only on the name.
     (root / "front side").rename(tmp_path / "elsewhere")
     again = find_datasets([tmp_path])["set"].categories
     assert again.items() <= categories.items()

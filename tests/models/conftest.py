@@ -1,4 +1,4 @@
-"""Tests of models run on one thread, because two that wait for each other crawl, and are seeded."""
+"""Tests of models are seeded and use one thread, as threads that wait for each other are slow."""
 
 import copy
 

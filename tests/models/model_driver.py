@@ -41,7 +41,7 @@ SMALLER = {
 
 
 def make(name, recipe="baseline", *, seed=0, state=None, **options):
-    """Build a catalog entry at random, for images of 64 pixels, smaller where it is `SHRUNK`."""
+    """Build a catalog entry with random weights for images of 64 pixels, smaller if `SHRUNK`."""
     entry = MODELS[name]
     torch.manual_seed(seed)
     with smaller_weights():
@@ -102,7 +102,7 @@ def evaluation(model):
 def gather(model, images, cuts=2):
     """Update with images in batches and compute, in evaluation mode and without gradient."""
     model.eval()
-    with torch.no_grad():  # inference mode is a thread's own, and `compute` may use several
+    with torch.no_grad():  # inference mode is per thread, and `compute` may use several
         for part in images.split(cuts):
             model.update(batch_of(model, part))
         model.compute()
@@ -162,7 +162,7 @@ def calibrate(model, images):
 
 
 def fit(model, images, *, held_out=None, steps=3, **fields):
-    """Fit a model as its kind asks: statistics, then gradient steps, then calibration."""
+    """Fit a model as its kind requires: statistics, then gradient steps, then calibration."""
     if model.gathers_statistics:
         gather(model, images)
     if model.uses_gradients:

@@ -98,9 +98,9 @@ def test_images_of_another_size_are_refused(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"loss": "flattened"}, "Unknown loss 'flattened': there are mse, mse_ssim"),
-        ({"image_size": 100}, "multiples of 32 pixels from 64 on, found 100"),
-        ({"image_size": 32}, "multiples of 32 pixels from 64 on, found 32"),
+        ({"loss": "flattened"}, "Unknown loss 'flattened': choose from mse, mse_ssim"),
+        ({"image_size": 100}, "multiples of 32 pixels, at least 64, found 100"),
+        ({"image_size": 32}, "multiples of 32 pixels, at least 64, found 32"),
         ({"weights": "resnet18.tv_in1k"}, "no pretrained part: .* found 'resnet18.tv_in1k'"),
     ],
 )
@@ -109,7 +109,7 @@ def test_invalid_options_are_refused(change, message):
         build(**({"weights": None, "state": None} | change))
 
 
-def test_only_code_and_pixels_have_a_bias_of_their_own(model):
+def test_only_code_and_pixels_have_their_own_bias(model):
     """BatchNorm follows every other convolution and would swallow it."""
     kinds = nn.Conv2d | nn.ConvTranspose2d
     bare = [m for m in model.modules() if isinstance(m, kinds) and m.bias is not None]

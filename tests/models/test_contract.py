@@ -30,7 +30,7 @@ HEAVY = {name for name, entry in MODELS.items() if "wide_resnet50" in (entry.wei
     "fastflow_resnet50",
     "uflow_resnet50",
     "csflow_768",
-    # Shrunk, the sizes of images are all that these differ in.
+    # When shrunk, these differ only in the sizes of images.
     *(f"dinomaly_{encoder}_{side}" for encoder in ("small", "base") for side in (224, 392, 448)),
     *("dinomaly_large_224", "dinomaly_large_448"),
 }
@@ -210,7 +210,7 @@ def test_checkpoint_round_trip_is_bit_equal(name, fitted, images):
     other = unfitted(fitted, name)
     other.load_checkpoint(checkpoint)
     assert_equal(driver.predict(other, images), driver.predict(fitted, images))
-    if not fitted.uses_gradients:  # the others' training goes on in a test of its own
+    if not fitted.uses_gradients:  # resuming the others' training has its own test
         again = driver.predict(fit(other, name), images)
         assert_equal(again, driver.predict(fit(fitted, name), images))
 

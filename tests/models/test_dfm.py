@@ -123,7 +123,7 @@ def test_images_too_small_to_pool_are_refused():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="Unknown score 'mse': there are fre, nll"):
+    with pytest.raises(ValueError, match="Unknown score 'mse': choose from fre, nll"):
         make("mse")
     with pytest.raises(ValueError, match="Unknown weights 'resnet18'"):
         build(weights="resnet18", state=None, score="fre")

@@ -1,4 +1,4 @@
-"""What models compute otherwise while they are exported is the same."""
+"""What models compute differently while they are exported has the same result."""
 
 import model_driver as driver
 import pytest

@@ -1,4 +1,4 @@
-"""Every kind of model on rectangles, and on sizes that it may refuse, but not stumble over."""
+"""Every kind of model on rectangles, and on sizes that it may refuse but not crash on."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Imports without torch's compiler, in a process of their own: this one may have it already."""
+"""Imports without torch's compiler, in a separate process, as this one may have it already."""
 
 import subprocess
 import sys

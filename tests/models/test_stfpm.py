@@ -25,7 +25,7 @@ def pristine():
 
 
 def layers(model, images):
-    """Unit features of teacher and student in the model's present mode, in float64."""
+    """Unit features of teacher and student in the model's current mode, in float64."""
     entry = WEIGHTS[TAG]
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (entry.mean, entry.std))
     with torch.no_grad():

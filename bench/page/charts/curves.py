@@ -56,7 +56,7 @@ def curve_chart(points: Sequence[Sequence[float]], title: str, t: Words) -> Elem
 def history_chart(
     series: Sequence[tuple[Sequence[Record], Sequence[float]]], metric: Metric, t: Words
 ) -> Element | None:
-    """Return the value of every run of some cases by the time it ended; None without any.
+    """Return the value of every run of some cases by the time it ended; None if there are none.
 
     Args:
         series: Records of one case, oldest first, with their values as the metric stores them.
@@ -111,5 +111,5 @@ def _dates(x: Scale, start: float, end: float) -> list[Element]:
 def _time(record: Record) -> float:
     try:
         return datetime.fromisoformat(record.finished).timestamp()
-    except ValueError:  # a record of other makers
+    except ValueError:  # a record that another program wrote
         return 0.0

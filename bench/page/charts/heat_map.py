@@ -19,7 +19,7 @@ def heat_map(
     metric: Metric,
     t: Words,
 ) -> Element | None:
-    """Return a cell for each row and category; None without any.
+    """Return a cell for each row and category; None if there are none.
 
     Args:
         rows: Mark, name and values by category, the best first; values as the metric stores them.

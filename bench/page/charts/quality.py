@@ -27,11 +27,11 @@ from bench.report.row_names import distinct_names
 SPEED = "inference_images_per_s"
 
 _NAMED = 12
-"""Maximum number of points that all have their names; of more, those of the front have."""
+"""Maximum number of points that are all named; if there are more, only those of the front are."""
 
 _REACH = 4.0
-"""How many times the highest speed the axis goes on to show the end of an interval, and likewise
-below the lowest one."""
+"""Factor by which the axis may extend beyond the highest speed to show the end of an interval, and
+likewise below the lowest one."""
 
 MAX_DOTS = 40
 """Maximum number of rows drawn; the table has the rest."""
@@ -117,7 +117,7 @@ def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
 
 
 def _speed_range(speeds: Sequence[Estimate]) -> tuple[float, float]:
-    """Return the ends of an axis that holds every interval, but for the far end of a huge one."""
+    """Return the ends of an axis that holds every interval, except the far end of a huge one."""
     means = [speed.mean for speed in speeds]
     low = max(min(speed.low for speed in speeds), min(means) / _REACH)
     high = min(max(speed.high for speed in speeds), max(means) * _REACH)

@@ -140,7 +140,7 @@ def label_heights(places: Sequence[tuple[float, float]], wide: float, gap: float
     Args:
         places: Where each label begins, x and y.
         wide: Width of a label.
-        gap: Least distance of two labels whose widths overlap.
+        gap: Minimum distance of two labels whose widths overlap.
 
     >>> label_heights([(0, 5), (10, 6), (500, 6)], 100, 12)
     [5, 17, 6]

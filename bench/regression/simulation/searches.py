@@ -6,7 +6,13 @@ import numpy as np
 from numpy.random import Generator
 from scipy.stats import t as student
 
-from bench.regression.bisection import LEVEL_RUNS, Bisection, BisectionError, touch_prior
+from bench.regression.bisection import (
+    LEVEL_RUNS,
+    Bisection,
+    BisectionError,
+    End,
+    touch_prior,
+)
 from bench.regression.drift import LIMIT, cusum, drift_score
 from bench.regression.measures import SPEED
 from bench.regression.screen import fit_baseline
@@ -17,7 +23,7 @@ LEAD = 4.0
 """Drop between the levels of a bisection, in standard deviations of one run: 4 % of a speed."""
 
 ENOUGH = 10
-"""Runs within which a search must end, without those of its ends."""
+"""Runs within which a search must have the right answer, without those of its ends."""
 
 TOUCHING = 0.15
 
@@ -29,13 +35,16 @@ class SearchTally:
     Attributes:
         searches: Searches.
         right: Searches that ended at the right commit.
-        within: Those of them that did so within `ENOUGH` runs between the ends.
+        answered: Searches whose likeliest commit after at most `ENOUGH` runs between the ends was
+            the right one.
+        within: Searches that ended at the right commit within these runs.
         runs: Mean number of runs between the ends.
         most: Largest number of runs.
     """
 
     searches: int
     right: int
+    answered: int
     within: int
     runs: float
     most: int
@@ -49,6 +58,8 @@ def search_commits(
     lead: float = LEAD,
     informative: bool = True,
     skipped: float = 0.0,
+    level_runs: int = LEVEL_RUNS,
+    repeating: bool = False,
 ) -> SearchTally:
     """Return how often a bisection of 64 commits finds the one that made a drop.
 
@@ -59,13 +70,15 @@ def search_commits(
         lead: Drop, in standard deviations of one run.
         informative: Whether the prior knows which commits touch the case's files.
         skipped: Share of commits that cannot be run.
+        level_runs: Runs of either end.
+        repeating: Whether equal code repeats a seed's run exactly.
     """
-    right, within, counts = 0, 0, []
+    right, answered, within, counts = 0, 0, 0, []
     for _ in range(searches):
         touches = random.random(COMMITS) < TOUCHING
         touches[random.integers(COMMITS)] = True
         culprit = int(random.choice(np.flatnonzero(touches)))
-        ends = [[_draw(tails, random) for _ in range(LEVEL_RUNS)] for _ in range(2)]
+        ends = [[_draw(tails, random) for _ in range(level_runs)] for _ in range(2)]
         try:
             search = Bisection(
                 [str(place) for place in range(COMMITS)],
@@ -78,14 +91,20 @@ def search_commits(
             continue
         for place in np.flatnonzero(random.random(COMMITS) < skipped):
             search.skip(str(place))
+        early = None
         while not search.done and (commit := search.next_commit):
-            level = -lead if int(commit) >= culprit else 0.0
-            search.add(commit, level + _draw(tails, random))
+            if len(search.runs) == ENOUGH:
+                early = str(culprit) in search.suspects
+            fallen = int(commit) >= culprit
+            value = (-lead if fallen else 0.0) + _draw(tails, random)
+            end: End = "bad" if fallen else "good"
+            search.add(commit, value, end if repeating else "")
         counts.append(len(search.runs))
         found = str(culprit) in search.suspects
         right += found
+        answered += found if early is None else early
         within += found and len(search.runs) <= ENOUGH
-    return SearchTally(searches, right, within, float(np.mean(counts)), max(counts))
+    return SearchTally(searches, right, answered, within, float(np.mean(counts)), max(counts))
 
 
 @dataclass(frozen=True)

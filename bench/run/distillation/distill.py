@@ -1,7 +1,7 @@
 """Distill a patch description network from a CNN's features, as EfficientAD's teacher was made.
 
 Batzner, Heckler and König, WACV 2024, section 3.1 and algorithm 3 of its appendix. Training is the
-harness's own loop; this file holds the network, the loss and what a killed run must agree on.
+harness's own loop; this file holds the network, the loss and what a resumed run must match.
 """
 
 import math
@@ -171,7 +171,7 @@ def fit_or_explain(
         )
     except NonFiniteLossError as error:
         raise DistillationError(
-            f"{str(error).partition(' (')[0]}; nothing was saved since. The images or the "
+            f"{str(error).partition(' (')[0]}; nothing has been saved since. The images or the "
             "backbone's weights must be damaged: check them."
         ) from error
     except DamagedCheckpointError as error:
@@ -187,9 +187,9 @@ def check_plan(plan: Mapping[str, Any], saved: Mapping[str, Any], checkpoint: Pa
     ]
     if differences:
         raise DistillationError(
-            f"An unfinished training of another plan is in the way, {checkpoint}: "
-            f"{', '.join(differences)}. Ask for the same to continue it, remove it to start "
-            "anew, or name another --out."
+            f"An unfinished run with other settings is in the way, {checkpoint}: "
+            f"{', '.join(differences)}. Use the same settings to resume it, remove it to start "
+            "over, or name another --out."
         )
 
 
@@ -207,7 +207,7 @@ def split(count: int) -> tuple[Tensor, Tensor]:
 
 
 def protocol_of(recipe: Recipe, side: int, steps: int, batch: int) -> Protocol:
-    """Return a budget of steps of a recipe, on images of some side."""
+    """Return a protocol with a budget of steps of a recipe, on images of a given side."""
     return Protocol(
         profile="paper",
         recipe_name="distillation",
@@ -229,8 +229,8 @@ class _Student(nn.Module):
 
     Attributes:
         statistics: ``(2, C)`` mean and standard deviation of the targets' channels; empty until
-            they are computed. They are part of the checkpoint, for they cost as much as a tenth of
-            the training.
+            they are computed. They are part of the checkpoint, because they take as long as a tenth
+            of the training.
     """
 
     def __init__(self, plan: Plan, device: torch.device, checkpoint: Path) -> None:

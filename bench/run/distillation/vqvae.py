@@ -34,7 +34,7 @@ COMMITMENT = 0.25
 """Weight of the commitment loss, as in DSR's code and both papers."""
 
 DECAY = 0.99
-"""Decay of the running means that codes are, as in DSR's code."""
+"""Decay of the running means that define the codes, as in DSR's code."""
 
 _SMOOTHING = 1e-5
 
@@ -198,7 +198,7 @@ def follow(book: Codebook, features: Tensor, index: Tensor, sizes: Tensor, sums:
     total = torch.zeros_like(sums).index_add_(0, index, rows)
     sizes.lerp_(count, 1 - DECAY)
     sums.lerp_(total, 1 - DECAY)
-    # Laplace smoothing: a code without features keeps a size, and with it its place.
+    # Laplace smoothing: a code without features keeps a nonzero size, and thus its position.
     whole = sizes.sum()
     smoothed = (sizes + _SMOOTHING) / (whole + len(sizes) * _SMOOTHING) * whole
     book.vectors.copy_(sums / smoothed[:, None])

@@ -211,7 +211,7 @@ class _LayerClock:
 
 
 def _warm_up(backbone: FrozenBackbone, split: Split) -> None:
-    """Run an unmeasured batch: the seconds are charged to every case that uses the features."""
+    """Run an unmeasured batch, since the seconds are charged to every case that uses features."""
     backbone.stages(to_float(split.images[:_BATCH], split.device))
 
 
@@ -230,7 +230,7 @@ def _key(digest: str, split: Split) -> str:
     """
     if split.device.type == "cuda":
         name = torch.cuda.get_device_name(split.device)
-    else:  # the seconds that are kept with the features are those of so many threads
+    else:  # the seconds kept with the features hold for this number of threads
         name = f"cpu {torch.get_num_threads()} threads"
     path = f"{name} torch {torch.__version__} float32 channels_last folded"
     return hashlib.sha256(f"{digest} {split.pixels} {path}".encode()).hexdigest()[:32]

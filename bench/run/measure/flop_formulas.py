@@ -1,6 +1,6 @@
 """Formulas for operations that torch's counter of floating-point operations does not know.
 
-A multiply-add counts as two, as it does there. Of factorizations, the leading terms count
+A multiply-add counts as two, as in that counter. For factorizations, only the leading terms count
 (LAPACK Working Note 41, appendix C).
 """
 
@@ -121,7 +121,7 @@ _UNCOUNTABLE_NAMES = (
     *("_native_multi_head_attention", "_transformer_encoder_layer_fwd"),
 )
 
-# Versions of torch differ in what they have.
+# Versions of torch differ in the operations they have.
 FORMULAS = {getattr(_aten, name): f for name, f in _BY_NAME.items() if hasattr(_aten, name)}
 """Formulas by operation; they take the shapes of its tensors."""
 

@@ -35,8 +35,8 @@ def count_flops(step: Callable[[], object]) -> int:
     """Return the floating-point operations of one call, including its backward pass if any.
 
     The same number on every device: a multiply-add counts as two; matrix products, convolutions,
-    attention, distances and factorizations count by formula, and what a model computes differently
-    by device as it declares by `models.components.nominal_flops`. Element-wise work, comparisons,
+    attention, distances and factorizations count by formula, and steps that differ by device as
+    declared through `models.components.nominal_flops`. Element-wise work, comparisons,
     normalization, pooling and interpolation do not count, as in torch's own counter.
 
     Raises:
@@ -74,8 +74,8 @@ def count_flops(step: Callable[[], object]) -> int:
 def numbers_kept(checkpoint: Mapping[str, Any]) -> int:
     """Return how many numbers a checkpoint holds: parameters and buffers, without frozen parts.
 
-    Parameters alone flatter a model that remembers: PaDiM has none of its own and keeps a
-    covariance for each position.
+    The number of parameters alone understates a memory-based model: PaDiM has none of its own and
+    keeps a covariance for each position.
     """
     return sum(value.numel() for value in checkpoint.values() if isinstance(value, Tensor))
 
@@ -105,7 +105,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         if func is not torch.ops.prim.device.default:
-            with self:  # an operation made of others counts as these do
+            with self:  # a composite operation counts as the sum of its parts
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts

@@ -1,4 +1,4 @@
-"""Memory that a loop takes, measured in a loop of its own and never while timing."""
+"""Memory that a loop takes, measured in a separate loop and never while timing."""
 
 import gc
 import math
@@ -16,7 +16,7 @@ from bench.run.malloc import freed_at_once, fresh_thread, trim
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
-_UNSTEADY, _PATIENCE = 2, 8  # first calls, and limits within which those and another may begin
+_UNSTEADY, _PATIENCE = 2, 8  # first calls, and how many limits may pass before a third
 
 
 @dataclass
@@ -37,7 +37,7 @@ class HostMemory:
 
     @property
     def rise_bytes(self) -> int | None:
-        """Return what the block took on top of what was there, without files mapped meanwhile.
+        """Return the memory that the block added, without files mapped in the meantime.
 
         None where only the peak of the whole process is known.
         """
@@ -48,7 +48,7 @@ class HostMemory:
 
 @dataclass
 class MemoryRise:
-    """What a block takes on top of what was there when it began, filled in when it ends.
+    """The memory that a block adds to what was there when it began, filled in when it ends.
 
     It does not depend on what else is kept in memory, such as cached features of other cases.
 
@@ -73,15 +73,15 @@ def measure_memory(
 ) -> MemoryRise:
     """Return the rise of memory while a step runs, the median of some repeats.
 
-    The first two calls may allocate lasting buffers, or free those of other cases: they are up to a
-    fifth off either way, and count only if there is no time for a third. Calls here are slower than
-    usual, because freed memory goes back to the system.
+    The first two calls may allocate lasting buffers, or free those of other cases: they are off by
+    up to a fifth either way, and count only if there is no time for a third. Calls here are slower
+    than usual, because freed memory goes back to the system.
 
     Args:
         step: The measured call.
         device: Where it computes.
         prepare: Called before each baseline is taken.
-        repeats: Maximum number of calls. On CUDA, where torch counts exactly, one follows a first
+        repeats: Maximum number of calls. On CUDA, where torch counts exactly, a single call follows
             one that is not measured.
         limit_s: Seconds after which no call begins; eight times as many for the third.
     """

@@ -24,16 +24,16 @@ from models.components.base import AnomalyModel, Classifier
 
 _PARTS = 4
 _TRAINING_STEPS = 3  # one whose FLOPs are counted, two for the memory
-_SHORT = 0.5  # seconds that no limit forbids
-_SLOWER = 1.5  # how much longer a step takes when freed memory goes back to the system
+_SHORT = 0.5  # seconds that are always allowed
+_SLOWER = 1.5  # factor on a step's time when freed memory goes back to the system
 _LATENCY_CALLS = 4  # at least: one to warm up, three samples
-# Of the time limit; warming up takes as long again as latency and speed.
+# Shares of the time limit; warming up may double those of latency and speed.
 _MEMORY_SHARE, _LATENCY_SHARE, _INFERENCE_SHARE = 0.1, 0.1, 0.2
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurements with their units in their names, and what is behind them.
+    """Measurements with their units in their names, and their background.
 
     Attributes:
         values: Values by name; None for what was not measured.
@@ -61,7 +61,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class ProfileTarget:
-    """What is measured of a model.
+    """What to measure of a model.
 
     Attributes:
         model: The model, on its device.
@@ -69,8 +69,8 @@ class ProfileTarget:
         predict: Returns predictions of a float batch.
         loss: Returns the training loss of a float batch under the given model, a copy; None for a
             model without gradients.
-        gather: Returns a call that gathers the model's statistics once more, under a new copy; None
-            for a model without.
+        gather: Returns a call that gathers the model's statistics once more, on a new copy; None
+            for a model without statistics.
         frozen_seconds: Duration per image of the frozen part that training computed beforehand; 0
             where there is none.
         frames: ``(N, 3, H, W)`` uint8 images to predict; None where they are those to train on.
@@ -86,7 +86,7 @@ class ProfileTarget:
 
 
 class _Budget:
-    """What is left of the time to measure a case."""
+    """The remaining time to measure a case."""
 
     def __init__(self, seconds: float) -> None:
         self.limit = seconds
@@ -102,7 +102,7 @@ class _Budget:
     @property
     def reason(self) -> str:
         return (
-            f"measuring was to end after {self.limit:g} s, which this would have exceeded; "
+            f"this would have exceeded the limit of {self.limit:g} s for measuring; "
             "--measure-seconds allows more"
         )
 
@@ -122,15 +122,15 @@ def measure(
     with model and batch in place: ``inference_rise_…`` while predicting, ``train_rise_…`` while
     taking optimizer steps or gathering statistics, gradients and optimizer state included.
     ``model_bytes`` are the model's parameters and buffers. FLOPs are per image. Speeds of training
-    exist for models trained by gradient alone; `charges` says what they cover. What does not depend
-    on the load of the machine is measured first.
+    exist only for models trained by gradient; `charges` says what they cover. Measurements that do
+    not depend on the load of the machine come first.
 
     Args:
         target: What is measured.
         protocol: Recipe and budget.
-        trained: What training left.
+        trained: Result of the training.
         device: Where the model is.
-        limit_s: Seconds after which nothing more is begun; what is left out is None.
+        limit_s: Seconds after which nothing more is started; what is left out is None.
         report: Called before every part.
     """
     budget = _Budget(limit_s)
@@ -192,7 +192,7 @@ def _gathering(
 
 
 class _Again:
-    """Gathers statistics under a new copy of the model each time."""
+    """Gathers statistics on a new copy of the model each time."""
 
     def __init__(self, gather: Callable[[], Callable[[], object]]) -> None:
         self._gather = gather
@@ -205,7 +205,7 @@ class _Again:
 
 
 def _larger_rise(training: Measured, gathering: Measured) -> Measured:
-    """Return the larger memory of training's two passes, unless one is missing for want of time."""
+    """Return the larger memory of training's two passes, unless one is missing for lack of time."""
     if training.reasons.keys() & _TRAIN_RISE:
         return Measured({})
     parts = (training.values, gathering.values)

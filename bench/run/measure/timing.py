@@ -41,7 +41,7 @@ def measure_inference(
         batch: ``(B, C, H, W)``, on the measured device.
         min_rounds: Minimum number of samples, however long they take.
         max_rounds: Maximum number of samples.
-        budget_s: Seconds for all samples together; the warm-up may take as long again.
+        budget_s: Seconds for all samples together; the warm-up may take as long.
         warm_s: Seconds of a warm call, if it is warm and they are known; None warms up first.
     """
     with torch.inference_mode(), _no_garbage_collection():
@@ -66,7 +66,7 @@ def measure_latency(
         image: ``(1, C, H, W)``, on the measured device.
         min_rounds: Minimum number of samples, however long they take.
         max_rounds: Maximum number of samples.
-        budget_s: Seconds for all samples together; the warm-up may take as long again.
+        budget_s: Seconds for all samples together; the warm-up may take as long.
 
     Raises:
         ValueError: ``image`` holds more than one image.

@@ -76,7 +76,7 @@ class ClassifierObjective:
             try:
                 first_batch = list(islice(ahead, 1))
             except RuntimeError as error:  # no batch was yielded yet
-                _log.warning("augmentation goes on without recording: %s", error)
+                _log.warning("augmentation continues without recording: %s", error)
             else:
                 yield from chain(first_batch, ahead)
                 return

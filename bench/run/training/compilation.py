@@ -91,7 +91,7 @@ class LossGradient:
             return self(images, targets)
 
     def maybe_compile(self, step_seconds: float, steps_left: int) -> None:
-        """Compile from here on, if the choice is ``auto`` and compiling pays."""
+        """Compile from here on, if the choice is ``auto`` and compiling saves time."""
         if self._choice == "auto" and worth_compiling(self._device, step_seconds, steps_left):
             self._compile()
 
@@ -122,7 +122,7 @@ class LossGradient:
         reason = " ".join(str(error).split("\n\n")[0].split())
         what = "compiling" if self._is_compiled else "recording"
         self._failures.append(f"{what} failed: {reason}")
-        _log.warning("training goes on without %s: %s", what, reason)
+        _log.warning("training continues without %s: %s", what, reason)
         self._to_record = self._is_compiled and self._device.type == "cuda"
         self._loss = self._model.loss
         assert isinstance(self._model, nn.Module)

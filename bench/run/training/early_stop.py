@@ -1,4 +1,4 @@
-"""Early stop by the training loss; the test set has no say in it."""
+"""Early stopping by the training loss; the test set has no influence on it."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -13,8 +13,8 @@ def stops_early(losses: Sequence[float], batch: int, count: int, recipe: Recipe)
 
     Args:
         losses: Loss of every step.
-        batch: Images a step.
-        count: Images a pass.
+        batch: Images per step.
+        count: Images per pass.
         recipe: ``target_loss``, ``patience`` and ``min_delta``.
     """
     if recipe.target_loss is None and recipe.patience is None:
@@ -36,7 +36,7 @@ def stops_early(losses: Sequence[float], batch: int, count: int, recipe: Recipe)
 
 
 def pass_means(losses: Sequence[float], batch: int, count: int) -> list[float]:
-    """Return the mean loss of every pass that has ended, a step counting where it ends.
+    """Return the mean loss of every completed pass; a step counts in the pass where it ends.
 
     >>> pass_means([4.0, 2.0, 3.0, 1.0], batch=5, count=10)
     [3.0, 2.0]

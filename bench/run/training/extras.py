@@ -45,7 +45,7 @@ class Extras:
             labels = self.labeled.labels
             found["targets"] = labels[index.to(labels.device)].to(images.device)
         if self.textures is not None:
-            # One stream per place in a step's batch: images recur, their textures do not.
+            # One stream per position in a step's batch: images recur, their textures do not.
             place = torch.arange(len(images), device=self.textures.images.device)
             streams = RandomStreams(place + step * len(images), self.seed).fold_in("auxiliary")
             sampled = self.textures.sample(streams)

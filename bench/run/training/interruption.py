@@ -11,14 +11,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Callable[[], bool]]:
-    """Let the block finish what it does when a signal asks the process to stop.
+    """Let the block finish its work when a signal asks the process to stop.
 
-    A second signal acts at once, as without this. A signal that the process ignores, as Ctrl-C is
-    ignored by what a shell started in the background, stays ignored. In other threads than the main
-    one, which get no signals, it does nothing.
+    A second signal acts at once, as it would outside the block. A signal that the process ignores,
+    such as Ctrl-C in a shell's background job, stays ignored. It does nothing in threads other than
+    the main one, which get no signals.
 
     Yields:
-        Returns whether a signal came; the block then saves what it has and raises
+        Function that returns whether a signal arrived; the block then saves its state and raises
         `KeyboardInterrupt`.
     """
     if threading.current_thread() is not threading.main_thread():

@@ -48,12 +48,12 @@ class NonFiniteLossError(Exception):
 
 
 class DamagedCheckpointError(Exception):
-    """A killed run's checkpoint cannot be taken up."""
+    """A killed run's checkpoint cannot be resumed."""
 
 
 @dataclass
 class TrainingResult:
-    """What training leaves along with the model.
+    """What training returns along with the model.
 
     Attributes:
         steps: Number of optimizer steps, including those before a resume.
@@ -62,7 +62,7 @@ class TrainingResult:
         step_seconds: Duration of every step, except those lost to a kill.
         resumed_at: Step at which a killed training was resumed; 0 for an unbroken run.
         gather_seconds: Duration of the pass that gathers statistics, where there is one.
-        gather_memory: Memory that this pass takes on top of the model and its data.
+        gather_memory: Memory that this pass takes in addition to the model and its data.
         calibrate_seconds: Duration of taking constants from held-out images, where there are some.
         epochs: ``[images seen, metric]`` after every pass, where passes are evaluated.
         evaluate_seconds: Duration of these evaluations.
@@ -131,24 +131,24 @@ def fit(
     """Train a model.
 
     Args:
-        model: On its device.
+        model: The model, on its device.
         objective: The loss of its training images.
         protocol: Recipe and budget. Batches are cut from a stream of shuffled passes, so that every
             batch is full and the budget in images is met to within one batch.
-        seed: Of the order of images.
+        seed: Seed of the order of images.
         device: Where the model is.
         report: Called at every step.
-        checkpoint: Where to keep the state of a long training; taken up if it is there. It stays
+        checkpoint: Where to keep the state of a long training; resumed from if it exists. It stays
             when training ends, for the caller to remove once the case is safe.
         evaluate_fn: Called after every pass and after the last step; not counted as training.
-        start: State of an earlier training, or a saved model, to go on from where there is no
+        start: State of an earlier training, or a saved model, to resume from if there is no
             checkpoint.
         keep_state: Whether the checkpoint is written at the end, too.
 
     Raises:
         KeyboardInterrupt: The user or the session stopped it; its checkpoint is written.
         NonFiniteLossError: Training diverged.
-        ResumeError: Training cannot go on from ``start``.
+        ResumeError: Training cannot resume from ``start``.
     """
     batch = min(protocol.recipe.batch_size, objective.count)
     steps = max(1, math.ceil(protocol.total_images(objective.count) / batch))
@@ -228,7 +228,7 @@ class _Trainer:
         return self.average.module if self.average is not None else _module(self.model)
 
     def step(self, batch: Any, step: int) -> Tensor:
-        """Take one optimizer step; the detached loss stays on the device."""
+        """Take one optimizer step; return the detached loss on the device."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.objective.gradient(batch, step)
         if self.recipe.grad_clip is not None:
@@ -274,7 +274,7 @@ class _Trainer:
         try:
             save_tensors(state, path)
         except OSError as error:
-            _log.warning("training goes on without a checkpoint: %s", error)
+            _log.warning("training continues without a checkpoint: %s", error)
 
     def resume(self, path: Path) -> TrainingResult | None:
         """Resume a killed run's training; a checkpoint that cannot be read is removed.
@@ -293,13 +293,13 @@ class _Trainer:
             raise DamagedCheckpointError(
                 f"The training checkpoint {path} of an earlier, killed run is damaged "
                 f"({type(error).__name__}) and was removed. Run the same command again: the case "
-                "starts anew."
+                "starts over."
             ) from error
 
     def go_on(self, path: Path | None, batch: int) -> TrainingResult:
         """Begin training, from a file where there is one.
 
-        The state of a finished training goes on as if that had not ended; from a saved model, the
+        A finished training's state is continued as if it had not ended; from a saved model, the
         optimizer starts anew.
 
         Raises:
@@ -316,12 +316,12 @@ class _Trainer:
             return self._take_up(state)
         except _DAMAGED as error:
             raise ResumeError(
-                f"resume_from {path} does not fit this model: {error}. Name a file that the same "
-                "model with the same options left."
+                f"resume_from {path} does not fit this model: {error}. Name a file written by "
+                "the same model with the same options."
             ) from error
 
     def _take_up(self, state: Mapping[str, Any]) -> TrainingResult:
-        """Load a training state, and return how far it was."""
+        """Load a training state, and return its progress."""
         self.model.load_checkpoint(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

@@ -1,4 +1,4 @@
-"""The moving average of a model, apart because timm takes seconds to import."""
+"""The moving average of a model, in its own module because timm takes seconds to import."""
 
 from timm.utils.model_ema import ModelEmaV3
 

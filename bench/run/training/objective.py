@@ -33,8 +33,8 @@ class Objective(Protocol):
 
         Args:
             order: int64 indices of images.
-            batch: Images a batch.
-            first: Number of the first step, which is not 0 where a training is taken up.
+            batch: Images per batch.
+            first: Number of the first step, which is not 0 when a training is resumed.
         """
 
     def gradient(self, batch: Any, step: int) -> Tensor:
@@ -44,7 +44,7 @@ class Objective(Protocol):
         """
 
     def maybe_compile(self, step_seconds: float, steps_left: int) -> None:
-        """Switch to compiled steps if that pays; called once, after the first pass."""
+        """Switch to compiled steps if that saves time; called once, after the first pass."""
 
 
 def numbered(index: Tensor, step: int | Tensor, count: int) -> Tensor:
@@ -65,7 +65,7 @@ class AnomalyObjective:
         protocol: Precision and augmentation.
         device: Where the model is.
         seed: Seed of the augmentation.
-        features: Features of the plain images, where a frozen backbone's were computed beforehand.
+        features: A frozen backbone's features of the unaugmented images, if computed beforehand.
         extras: What batches hold along with images and features.
     """
 

@@ -65,9 +65,9 @@ def _groups(recipe: Recipe, groups: Groups) -> list[dict[str, Any]]:
 
 
 def warmup_steps(recipe: Recipe, steps: int) -> int:
-    """Return the number of warm-up steps in a training; at most a tenth of one counted in steps.
+    """Return the number of warm-up steps; at most a tenth of the steps if counted in steps.
 
-    A training that is shorter than the original's would otherwise end in its warm-up.
+    A training that is shorter than the original's would otherwise end during its warm-up.
     """
     if recipe.warmup_steps:
         return min(recipe.warmup_steps, math.ceil(steps / 10))

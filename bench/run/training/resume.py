@@ -1,4 +1,4 @@
-"""Files that training can go on from: the state of an earlier one, or a saved model."""
+"""Files that training can resume from: the state of an earlier one, or a saved model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ _STATE = {"model", "optimizer", "schedule", "steps", "losses"}
 
 
 class ResumeError(Exception):
-    """Training cannot go on from a file; the message says why."""
+    """Training cannot resume from a file; the message says why."""
 
 
 def resumable(path: Path, device: torch.device) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def resumable(path: Path, device: torch.device) -> dict[str, Any]:
     """
     try:
         state: Any = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises many kinds, and a hostile pickle its own
+    except Exception as error:  # torch raises many kinds, and a malicious pickle its own
         raise ResumeError(
             f"resume_from {path}: wanted a training state or a saved model, found a file that "
             f"cannot be read as one ({type(error).__name__}). Name another file."
@@ -51,14 +51,14 @@ def check_budget(path: Path, state: Mapping[str, Any], batch: int, steps: int) -
     """Check that a training state has the same batches, and that something is left to train.
 
     Raises:
-        ResumeError: It has not.
+        ResumeError: Its batches differ, or no step is left.
     """
     done = int(state["steps"])
     before = round(int(state["images_seen"]) / max(1, done))
     if before != batch:
         raise ResumeError(
             f"resume_from {path}: it was trained in batches of {before} images, wanted {batch}. "
-            f"Give batch_size={before}, or go on from the saved model."
+            f"Give batch_size={before}, or start from the saved model."
         )
     if done >= steps:
         raise ResumeError(

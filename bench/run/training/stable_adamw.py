@@ -10,7 +10,7 @@ from torch.nn import Parameter
 
 
 class StableAdamW(torch.optim.Optimizer):
-    """AdamW with the update clipping of Adafactor, for each tensor on its own.
+    """AdamW with the update clipping of Adafactor, for each tensor separately.
 
     Where the gradient has outgrown its second moment, so that the root mean square r of
     ``gradient / denominator`` exceeds 1, the tensor's step is divided by r (Algorithm 2 of the

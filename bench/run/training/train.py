@@ -33,7 +33,7 @@ class TrainingData:
     """What a model is fitted to.
 
     Attributes:
-        images: ``(N, 3, S, S)`` uint8 images: normal ones, for a supervised model defects too.
+        images: ``(N, 3, S, S)`` uint8 images: normal ones, plus defects for a supervised model.
         features: Features of a frozen backbone, where they were computed beforehand.
         held_out: Normal images kept from training; None for a model that calibrates on none.
         extras: What training batches hold along with images and features.
@@ -69,7 +69,7 @@ def train(
     _check(model, data, job, device)
     if job.protocol.recipe.optimizer != "none":
         gathered = trained
-        progress("train", {})  # the pace of its steps, without the dry pass
+        progress("train", {})  # starts timing its steps, without the dry pass
         trained = fit(
             model,
             _objective(model, data, job, device),
@@ -99,7 +99,7 @@ def _objective(
 
 
 def _warm_up(model: AnomalyModel, data: TrainingData, job: Job, device: torch.device) -> None:
-    """Run a batch of everything that counts as fitting, unmeasured and on copies."""
+    """Run a batch of every part of fitting, unmeasured and on copies."""
     few = replace(
         data,
         images=data.images[:_FEW],
@@ -144,7 +144,7 @@ def _calibrate(model: AnomalyModel, images: Tensor, job: Job, device: torch.devi
 
 
 def _check(model: AnomalyModel, data: TrainingData, job: Job, device: torch.device) -> None:
-    # Negatives: scores of training images may be nothing but rounding, as where all are kept.
+    # Negatives: scores of training images may be mere rounding errors, as if all are memorized.
     batch = make_batch(model, 255 - data.images[:2], device)
     check_predictions(model, batch, MODELS[job.case.model].heads, device)
 
@@ -175,7 +175,7 @@ def gather(
 def _gathered_batches(
     model: AnomalyModel, data: TrainingData, job: Job, device: torch.device
 ) -> Iterator[Batch]:
-    """Yield every image once, as the case's augmentation makes it."""
+    """Yield every image once, augmented as the case asks."""
     augment = build("anomaly", job.protocol.augmentation)
     if isinstance(augment, Identity):
         yield from _plain_batches(model, data.images, job, device, data.features)

@@ -1,7 +1,7 @@
 """An unmeasured dry pass, so that the first case of a process does not pay for warming up.
 
 Libraries load, threads start and kernels are chosen when they are first used; that took 2.3 of the
-7.4 s that a case of seconds seemed to need when it came first.
+7.4 s that a short case seemed to need when it ran first.
 """
 
 import copy

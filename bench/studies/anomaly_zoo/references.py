@@ -3,8 +3,8 @@
 ``results/reference/anomaly_published.csv`` holds the values, ``anomaly_publications.csv`` what
 those of one publication share. Its ``model`` names our configuration that was published there,
 where there is one: the same backbone and method; its image size may differ and is given with the
-source. Its ``caution`` says why a value is another thing than ours; such a value is shown, and
-carries no acceptance band.
+source. Its ``caution`` says why a value is not comparable with ours; such a value is shown, but
+has no acceptance band.
 """
 
 from collections import defaultdict
@@ -36,7 +36,7 @@ def published(variants: Iterable[str]) -> list[Reference]:
 
 @cache
 def published_rows() -> list[dict[str, str]]:
-    """Return every published value with what is said of its publication, by the headings."""
+    """Return every published value with the facts of its publication, by heading."""
     about = {row["publication"]: row for row in read_rows("anomaly_publications.csv")}
     return [about[row["publication"]] | row for row in read_rows("anomaly_published.csv")]
 

@@ -93,7 +93,7 @@ def signed(points: float) -> str:
 
 
 def _points(fraction: float) -> float:
-    return float(f"{100 * fraction:.2f}") + 0.0  # + 0.0 takes the sign off a zero
+    return float(f"{100 * fraction:.2f}") + 0.0  # + 0.0 removes the sign of a zero
 
 
 def _sampling(shares: list[tuple[float, int | None]]) -> float | None:

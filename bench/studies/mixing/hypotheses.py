@@ -74,7 +74,7 @@ class Answer:
 
     @property
     def cell(self) -> str:
-        """Return in words which difference it is about."""
+        """Describe the difference that it is about."""
         name = self.hypothesis.removeprefix("H3, ")
         if name != self.hypothesis:
             return say("{name} on {dataset}", name=name, dataset=self.dataset)
@@ -136,7 +136,7 @@ def conclude(question: str, answers: Sequence[Answer]) -> str:
 
 
 def _tested(answers: Sequence[Answer]) -> Iterator[str]:
-    """Yield what several seeds say."""
+    """Yield the result of several seeds."""
     parts = [
         say(
             {
@@ -156,7 +156,7 @@ def _tested(answers: Sequence[Answer]) -> Iterator[str]:
 
 
 def _of_one_seed(answers: Sequence[Answer]) -> Iterator[str]:
-    """Yield what a single seed says without a test: the sign, or for H3 the change."""
+    """Yield the result of a single seed, without a test: the sign, or for H3 the change."""
     untested = [answer for answer in answers if answer.verdict == UNTESTED]
     changes = [answer for answer in untested if answer.hypothesis.startswith("H3")]
     parts = [say("the difference changes for {cells}", cells=_cells(changes))] if changes else []
@@ -170,13 +170,13 @@ def _of_one_seed(answers: Sequence[Answer]) -> Iterator[str]:
     ]
     if parts:
         yield say(
-            "One seed, which is no test, with 95 % intervals over test images alone: {parts}.",
+            "One seed, so no test, with 95 % intervals over test images alone: {parts}.",
             parts="; ".join(parts),
         )
 
 
 def _lost(answers: Sequence[Answer]) -> Iterator[str]:
-    """Yield which cells lack runs, and which rest on a run that collapsed."""
+    """Yield which cells lack runs, and which include a run that collapsed."""
     if absent := [answer for answer in answers if answer.verdict == ABSENT]:
         yield say("Runs are missing for {cells}.", cells=_cells(absent))
     for answer in answers:

@@ -27,7 +27,7 @@ class Experiment:
 
     Attributes:
         name: ``Control-1`` to ``Exp-16``.
-        point: Its place in the table, by our names.
+        point: Its position in the table, by our names.
         top1: Top-1 at the epoch that is best on the test set, as all values but ``last_top1``.
         last_top1: Top-1 after the last epoch.
         best_epoch: Number of the best epoch, from 1.

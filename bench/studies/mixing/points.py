@@ -17,7 +17,7 @@ _BELOW_CONTROL = 0.5
 
 
 class Point(NamedTuple):
-    """The place of an experiment in the table; ``model`` is without its recipe."""
+    """The position of an experiment in the table; ``model`` is without its recipe."""
 
     dataset: str
     model: str
@@ -96,7 +96,7 @@ def outcomes(records: Iterable[Record], recipe: str) -> tuple[dict[Point, Outcom
 
 
 def point_of(record: Record) -> Point:
-    """Return the record's place in the table."""
+    """Return the record's position in the table."""
     case = record.case
     return Point(case.dataset, case.model, case.augmentation, case.pretrained)
 

@@ -22,16 +22,16 @@ from bench.studies.mixing.tables import (
 from bench.study import Study
 
 _DIFFERENCES = (
-    "Difference: by how many points of top-1 after the last epoch one model's gain is above the "
+    "Difference: by how many points of top-1 after the last epoch one model's gain exceeds the "
     "other's; in H3, how much that changes with pretraining. In brackets a 95 % interval: over "
-    "seeds where there are several, and a verdict needs all of it on one side of zero; with one "
-    "seed over test images alone (binomial), which gives no verdict. Not corrected for the number "
+    "seeds if there are several, and a verdict needs all of it on one side of zero; with one "
+    "seed, over test images alone (binomial), without a verdict. Not corrected for the number "
     "of rows."
 )
 
 
 def answer(study: Study, runs: ComparableRuns) -> Iterator[str]:
-    """Yield what the hypotheses come to, by recipe."""
+    """Yield the conclusions about the hypotheses, by recipe."""
     recipes = sorted({record.case.recipe for record in runs.records})
     for recipe in recipes:
         cells, _ = outcomes(runs.records, recipe)

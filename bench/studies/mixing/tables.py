@@ -68,7 +68,7 @@ def _experiment(row: Row, metrics: Sequence[Metric]) -> list[str]:
 
 
 def hypothesis_sentences(pair: Sequence[str], outcomes: Outcomes) -> tuple[list[str], list[Answer]]:
-    """Return H1 to H3 in sentences made from the numbers, and the answers that they sum up."""
+    """Return H1 to H3 in sentences made from the numbers, and the answers that they summarize."""
     both = hypotheses(*pair)
     answers: list[Answer] = []
     sentences = []
@@ -183,11 +183,11 @@ def replication(dataset: str, by_recipe: Mapping[str, Outcomes]) -> "DataFrame":
     """Return the original's experiments that ran here, after the last epoch.
 
     The original never published its base transform, so two are run. It is compared with the
-    one that is closer over all experiments of a dataset, never with whichever suits an experiment.
+    one that is closer over all experiments of a dataset, never with the best for one experiment.
 
     Returns:
         Rows by experiment: ``point``, ``original`` and our mean top-1 by recipe, in percent of two
-        decimals, and ``collapsed``: whether the original's run is no target.
+        decimals, and ``collapsed``: whether the original's run is not a target.
     """
     import pandas
 

@@ -14,7 +14,7 @@ _AT_THRESHOLD = {
 
 
 def published(_variants: Iterable[str]) -> Iterator[Reference]:
-    """Yield every published value: there are few, so all stand in each table of their data."""
+    """Yield every published value: there are few, so all appear in each table of their data."""
     for row in read_rows("original_rd_bottle.csv"):
         yield Reference(
             row["model"],
@@ -29,7 +29,7 @@ def published(_variants: Iterable[str]) -> Iterator[Reference]:
 
 
 def _other_threshold(row: Mapping[str, str]) -> str:
-    """Return the values at the original's threshold, which is none of ours."""
+    """Return the values at the original's threshold, which is not one of ours."""
     values = ", ".join(f"{name} {100 * float(row[name]):.1f}" for name in _AT_THRESHOLD)
     threshold = row["threshold_on_minmax_scores"]
     return f"its values are at {threshold} of test scores scaled to 0 to 1, not at F1-max: {values}"

@@ -140,7 +140,7 @@ def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
         yield from verdict_table(answers)
     else:
         yield say(
-            "These runs do not ask the study's question. It compares `{resnet}` with "
+            "These runs do not address the study's question. It compares `{resnet}` with "
             "`{convnext}`, pretrained, on at least {least} categories of one "
             'dataset: `pytest bench -k "(rd_resnet50 or rd_convnext_adapted) and pretrained" '
             "--recipes same`.",
@@ -261,7 +261,7 @@ def _comparable(
             recipes[first.key.recipe, second.key.recipe].append(data)
     if not recipes:
         return (), dict(left_out)
-    # One recipe a side over all categories: the one that most of them were run under.
+    # One recipe per side over all categories: the one that most of them were run under.
     categories = recipes.pop(max(recipes, key=lambda key: (len(recipes[key]), key)))
     if others := sum(map(len, recipes.values())):
         left_out[say("run under another recipe than most")] += others
@@ -287,7 +287,7 @@ def _recipe(protocol: dict[str, Any]) -> dict[str, Any]:
 
 
 def _budget(protocol: dict[str, Any]) -> dict[str, Any]:
-    """Return a protocol without what each family has of its own: recipe and architecture."""
+    """Return a protocol without what is specific to a family: recipe and architecture."""
     own = {"recipe", "recipe_name", "options"}
     return {name: protocol[name] for name in protocol.keys() - own}
 

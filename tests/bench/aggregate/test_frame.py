@@ -1,4 +1,4 @@
-"""Tidy lines: one per record, with its values unchanged."""
+"""Tidy rows: one per record, with its values unchanged."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Only like ranks with like, and what has no rank says why."""
+"""Only comparable rows are ranked together, and rows without a rank say why."""
 
 from dataclasses import replace
 
@@ -133,11 +133,11 @@ def test_a_mean_ranks_only_over_the_same_images_of_every_category():
     found = {place.row.label: place for place in places(rows)}
     assert found["rd_convnext"].reasons == ("other images",)
     # Three categories are too few blocks for a test of the other two.
-    assert found["rd_resnet18"].reasons == ("3 categories, at least 6 tell 2 rows apart",)
+    assert found["rd_resnet18"].reasons == ("3 categories, at least 6 needed to tell 2 rows apart",)
 
 
 def packed(shift, labels, seed=0):
-    """What a record keeps of scores that are better by a shift, on images that are alike hard."""
+    """Scores that are better by a shift on equally hard images, as a record stores them."""
     rng = np.random.default_rng(7)
     scores = rng.normal(size=len(labels)) + 2 * labels
     scores += np.random.default_rng(seed).normal(scale=0.3, size=len(labels)) + shift * labels
@@ -185,7 +185,7 @@ def test_a_study_that_ranks_by_ap_pairs_images_too():
     ranking = rank_rows(category_rows(records, study))
     assert [place.rank for place in ranking.places] == ["1", "2"]
     assert ranking.method.startswith("A paired jackknife test")
-    # What is kept of an image says nothing of its map.
+    # What is stored per image says nothing about its map.
     for record in records:
         record.metrics["score"]["pixel_auroc"] = record.metrics["score"]["image_auroc"]
     pixels = category_rows(records, replace(ZOO, ranking="pixel_auroc"))
@@ -211,7 +211,7 @@ def test_without_intervals_over_images_seeds_alone_are_tested():
     assert ranking.places[1].p == pytest.approx(scipys)
     records = [make(model, intervals={}) for model in ("dfm_resnet18", "dfkde_resnet18")]
     records[1].metrics["score"]["image_auroc"] = 0.5
-    # Without any spread nothing is shown, however far apart they are.
+    # Without any spread no difference is shown, however far apart they are.
     assert {place.rank for place in placed(records).values()} == {"1–2"}
 
 

@@ -123,14 +123,14 @@ def test_a_rank_is_a_range_that_untested_pairs_leave_open():
     assert against_best(p, means).ranges() == [(1, 2), (1, 3), (2, 3)]
     apart = np.full((3, 3), 1e-9)
     assert all_pairs(apart, means).ranges() == [(1, 1), (2, 2), (3, 3)]
-    # The two that were only compared with the best may stand in either order.
+    # The two that were only compared with the best may be in either order.
     assert against_best(apart, means).ranges() == [(1, 1), (2, 3), (2, 3)]
 
 
 def equal_models(rng, rows, seeds):
     """Scores of equal models on the same images, and the labels.
 
-    Some images are hard for all, which pairs the models; seeds drift, which no image shows. One
+    Some images are hard for all, which pairs the models; seeds drift, which no image reveals. One
     seed stands for a model without randomness.
     """
     labels = np.repeat([0, 1], rng.integers(20, 100, 2))

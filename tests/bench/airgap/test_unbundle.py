@@ -1,4 +1,4 @@
-"""A bundle is unpacked whole and as its manifest states, or not at all."""
+"""A bundle is unpacked completely and as its manifest states, or not at all."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ from bench.airgap.unbundle import BundleError, unbundle
 
 @pytest.fixture
 def small(tmp_path):
-    """A bundle of two files, and what is in them."""
+    """A bundle of two files, and their contents."""
     files = {"project/run.sh": b"echo\n", "data/a b/ü.bin": bytes(3_000_000)}
     members = []
     for number, (name, content) in enumerate(files.items()):
@@ -52,7 +52,7 @@ def test_unbundle_restores_files(small, tmp_path):
     unbundle(bundle, tmp_path / "to")
     assert {name: (tmp_path / "to" / name).read_bytes() for name in files} == files
     assert (tmp_path / "to/project/run.sh").stat().st_mode & 0o777 == 0o755
-    with pytest.raises(BundleError, match="exists already"):
+    with pytest.raises(BundleError, match="already exists"):
         unbundle(bundle, tmp_path / "to")
 
 
@@ -109,9 +109,9 @@ def future(info, content):
         (added, "holds 'more'"),
         (doubled, "holds 'project/run.sh'"),
         (linked, "holds 'project/run.sh'"),
-        (escaping, "'../project/run' is no valid place for a file"),
-        (no_manifest, "is no bundle"),
-        (future, "has the format 9"),
+        (escaping, "'../project/run' is not a valid path for a file"),
+        (no_manifest, "is not a bundle"),
+        (future, "has format 9"),
     ],
 )
 def test_altered_bundle_is_an_error(small, tmp_path, change, said):
@@ -124,7 +124,7 @@ def test_altered_bundle_is_an_error(small, tmp_path, change, said):
 
 def test_sparse_member_is_never_unpacked(small, tmp_path, monkeypatch):
     def declared(info, content):
-        if info.name == "project/run.sh":  # one block of nothing, said to be 1 TB
+        if info.name == "project/run.sh":  # one empty block, declared as 1 TB
             info.pax_headers = {
                 "GNU.sparse.major": "0",
                 "GNU.sparse.minor": "1",
@@ -143,7 +143,7 @@ def test_sparse_member_is_never_unpacked(small, tmp_path, monkeypatch):
 
 
 def only(extract):
-    """Opens the manifest; a test that waits for a terabyte would never fail."""
+    """Open only the manifest, because a test that waits for a terabyte would never fail."""
 
     def opened(tar, member):
         assert member.name == "manifest.json"

@@ -1,4 +1,4 @@
-"""Files that are no checkpoint, or no longer one: each a named error, and nothing in them runs."""
+"""Files that are not, or no longer, checkpoints: a named error, and nothing in them runs."""
 
 import hashlib
 import io
@@ -54,7 +54,7 @@ def content_of(path):
 
 
 def rewritten(path, **changes):
-    """Write the content of a checkpoint with some keys changed and its digest made right."""
+    """Rewrite a checkpoint with some keys changed and its digest updated."""
     content = content_of(path) | changes
     content = {name: value for name, value in content.items() if value is not None}
     if "sha256" in content and "sha256" not in changes:
@@ -77,7 +77,7 @@ def test_what_was_written_is_read(whole):
     assert torch.equal(
         found.frozen["backbone"]["weight"], content_of(whole)["frozen"]["backbone"]["weight"]
     )
-    # A view brings no more of its storage along than it shows.
+    # A view is saved without the rest of its storage.
     assert found.model["bank"].untyped_storage().nbytes() == 50 * 8 * 4
 
 
@@ -104,7 +104,7 @@ def damage(data, kind, rng, spans):
 
 
 def test_damaged_files_are_refused_by_name(whole):
-    """Sixty files: each is an error, or its content is still the very same."""
+    """Sixty files: each is an error, or its content is unchanged."""
     data = whole.read_bytes()
     with zipfile.ZipFile(whole) as archive:
         spans = [
@@ -185,7 +185,7 @@ def test_newer_versions_and_missing_parts_are_named(whole):
         ({"version": VERSION + 1}, f"version {VERSION + 1} of the format.*reads {VERSION}.*update"),
         ({"version": "x" * 900}, "version x{20} of the format"),
         ({"format": "another"}, "keys format, version"),
-        ({"sha256": "0" * 64}, "not what its sha256 says"),
+        ({"sha256": "0" * 64}, "does not match its sha256"),
         ({"sha256": None}, "sha256 differ"),
         ({"metadata": "{}"}, "a description without model, recipe"),
         ({"metadata": "["}, "not JSON"),
@@ -193,14 +193,14 @@ def test_newer_versions_and_missing_parts_are_named(whole):
         ({"metadata": "null"}, "a NoneType as description"),
         ({"model": {"layer.weight": "text"}}, "a str as model/layer.weight"),
         ({"model": {"a": {"b": {"c": {"d": {"e": {}}}}}}}, "a dict as model/a/b/c/d"),
-        ({"model": {"bank": torch.ones(1).expand(1 << 40)}}, "larger than what is stored"),
-        ({"frozen": {"backbone": torch.ones(2, device="meta")}}, "damaged|in place of a tensor"),
+        ({"model": {"bank": torch.ones(1).expand(1 << 40)}}, "larger than its stored data"),
+        ({"frozen": {"backbone": torch.ones(2, device="meta")}}, "damaged|instead of a tensor"),
         ({"stranger": 3}, "differ"),
     ):
         whole.write_bytes(data)
         try:
             rewritten(whole, **changes)
-        except CheckpointError:  # the digest of what cannot be read
+        except CheckpointError:  # its content cannot be read for a digest
             torch.save(content_of(whole) | changes, whole)
         assert re.search(said, refusal(whole)), changes
 

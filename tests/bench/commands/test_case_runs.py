@@ -1,4 +1,4 @@
-"""Saved models that are named by a case: the newest one, or what is wrong with the name."""
+"""Saved models named by a case: the newest one, or what is wrong with the name."""
 
 import re
 from pathlib import Path

@@ -134,7 +134,7 @@ def test_links_are_bundled_as_files(tmp_path):
     (tmp_path / "store" / "good" / "a.png").write_bytes(b"a")
     root = tmp_path / "bars"
     root.mkdir()
-    for name in ("one", "two"):  # one folder twice is no loop
+    for name in ("one", "two"):  # the same folder twice is not a loop
         (root / name).symlink_to(tmp_path / "store")
     (root / "b.png").symlink_to(tmp_path / "store" / "good" / "a.png")
     names = [member.name for member in dataset_members(dataset_at(root))]

@@ -1,4 +1,4 @@
-"""``python -m bench compare`` on real small artifacts, its values against other libraries."""
+"""``python -m bench compare`` on small real artifacts, its values against other libraries."""
 
 import re
 from dataclasses import replace
@@ -176,7 +176,7 @@ def test_classifiers_are_compared_by_mcnemar(classifiers, compare):
 
 
 def test_the_interval_of_a_paired_difference_covers_it():
-    """Its coverage, summed over every outcome of 40 images, is near what it promises."""
+    """Its coverage, summed over every outcome of 40 images, is close to nominal."""
     shares, images = np.array([0.15, 0.05, 0.8]), 40
     outcomes = [(a, b) for a in range(images + 1) for b in range(images + 1 - a)]
     chance = multinomial(images, shares).pmf([(a, b, images - a - b) for a, b in outcomes])

@@ -1,4 +1,4 @@
-"""``python -m bench compare`` on pixel metrics, from maps as runs keep them."""
+"""``python -m bench compare`` on pixel metrics, from maps as runs store them."""
 
 import re
 from dataclasses import replace

@@ -11,8 +11,8 @@ from bench.commands.output import ProgressBar
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """A cache and data home of the test's own, the network allowed, no variables or packages."""
-    monkeypatch.setitem(sys.modules, "elpv_dataset", None)  # not to be found, even if installed
+    """The test's own cache and data home, with the network but without variables or packages."""
+    monkeypatch.setitem(sys.modules, "elpv_dataset", None)  # hidden, even if installed
     for name in ("PROVING_GROUND_DATA", "PROVING_GROUND_WEIGHTS", "PROVING_GROUND_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / "cache"))

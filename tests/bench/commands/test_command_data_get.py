@@ -132,7 +132,7 @@ def test_license_must_be_accepted_once(offered, home, capsys, monkeypatch):
     assert main(["data", "get", "rods", "--accept-license", "--keep-archive"]) == 0
     assert (home / ".downloads" / "rods" / "rods_v1.zip").read_bytes() == offered.read_bytes()
     shutil.rmtree(home / "rods")
-    offered.unlink()  # what was kept is enough
+    offered.unlink()  # the stored copy is enough
     assert main(["data", "get", "rods"]) == 0
     assert (home / "rods" / "short").is_dir()
 
@@ -313,7 +313,7 @@ def test_concurrent_placements_do_not_mix(rods, tmp_path):
         except DatasetError as error:
             caught.append(error)
 
-    # The first is this test: it holds the name's lock and places its set before it lets go.
+    # The first one is this test: it holds the lock and places its set before releasing it.
     thread = threading.Thread(target=second)
     with FileLock(data_dir / ".mine.lock"):
         thread.start()
@@ -323,7 +323,7 @@ def test_concurrent_placements_do_not_mix(rods, tmp_path):
         (data_dir / "mine" / "first.txt").write_text("the first one's")
     thread.join()
     assert len(caught) == 1
-    assert "is there already" in str(caught[0])
+    assert "already exists" in str(caught[0])
     assert [path.name for path in (data_dir / "mine").iterdir()] == ["first.txt"]
     assert sorted(path.name for path in data_dir.iterdir()) == [".mine.lock", "mine"]
 
@@ -333,7 +333,7 @@ def test_get_checks_the_target_before_downloading(offered, home, capsys):
     offered.unlink()  # a download would fail, and say so
     assert main(["data", "get", "rods", "--accept-license"]) == 2
     said = capsys.readouterr().err
-    assert f"{home / 'rods'} exists already" in said
+    assert f"{home / 'rods'} already exists" in said
     assert "nothing was downloaded" in said
     assert [path.name for path in home.iterdir()] == ["rods"]
 
@@ -350,7 +350,7 @@ def test_prepare_refuses_folders_and_existing_datasets(rods, add_entry, tmp_path
     archive = pack(tmp_path / "rods.zip", rods)
     assert main(["data", "prepare", str(archive), "--as", "rods"]) == 0
     assert main(["data", "prepare", str(archive), "--as", "rods"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main(["data", "prepare", str(tmp_path / "no.zip"), "--as", "rods"]) == 2
 
 

@@ -153,7 +153,7 @@ def test_nonfinite_loss_is_an_error(tmp_path):
 def test_distilled_file_loads_as_teacher(command, tmp_path, root):
     code, out, err = command()
     assert (code, "of the variance explained" in out) == (0, True), err
-    assert "drawn textures instead of photographs" in out
+    assert "generated textures instead of photographs" in out
     assert "python -m bench data get imagenette2" in out
     assert f"use it    --weights-dir {tmp_path}" in out
     assert "distilling pdn_small" in err
@@ -187,9 +187,9 @@ def test_texture_dataset_is_used(command, tmp_path):
         (("--images", "mvtec"), "wanted imagenette2, dtd or procedural"),
         (
             ("--images", "imagenette"),
-            "it is in no data folder. Get it with python -m bench data get",
+            "found in no data folder. Get it with python -m bench data get",
         ),
-        (("--device", "cuda:7"), "--device cuda:7: The device cuda:7 was asked for"),
+        (("--device", "cuda:7"), "--device cuda:7: The device cuda:7 was requested"),
         (("--device", "toaster"), "--device toaster: "),
     ],
 )
@@ -202,7 +202,7 @@ def test_invalid_options_are_errors(command, arguments, words):
 def test_output_file_must_be_new_and_loadable(command, tmp_path):
     (tmp_path / "pdn_small.pth").write_bytes(b"precious")
     code, _, err = command()
-    assert (code, "exists already" in err) == (2, True)
+    assert (code, "already exists" in err) == (2, True)
     assert (tmp_path / "pdn_small.pth").read_bytes() == b"precious"
     code, _, err = command(out="pdn_small.safetensors")
     assert (code, "wanted a file that ends in .pth, .pt, .bin" in err) == (2, True)

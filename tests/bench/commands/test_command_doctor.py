@@ -1,4 +1,4 @@
-"""``python -m bench doctor``: what it counts, compared with what a session itself would do."""
+"""``python -m bench doctor``: what it counts, compared with what a session would do."""
 
 import json
 import subprocess
@@ -48,7 +48,7 @@ def test_doctor_counts_what_a_session_would_run(tmp_path, write_category, capsys
     assert 0 < runnable < len(cases)
     said = capsys.readouterr().out
     assert f"{tmp_path / 'w' / 'resnet18.pth'} (sha256 " in said
-    assert "another file" in said
+    assert "they differ" in said
 
 
 def test_doctor_names_remedies(tmp_path, capsys):

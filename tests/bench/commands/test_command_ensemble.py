@@ -57,7 +57,7 @@ def test_cases_are_selected_as_in_pytest(ensemble):
 def test_what_cannot_be_answered_says_what_is_missing(ensemble, tmp_path, capsys):
     code, _, err = ensemble("-k", "padim")
     assert code == 2
-    assert "1 of two models" in err
+    assert "1 of at least two models" in err
     code, _, err = ensemble("-k", "elpv")
     assert code == 2
     assert "No finished anomaly runs" in err

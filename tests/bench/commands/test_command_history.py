@@ -1,4 +1,4 @@
-"""``history``, ``accept``, ``bisect``, ``plan`` and ``nightly``: what they print, and mistakes."""
+"""``history``, ``accept``, ``bisect``, ``plan`` and ``nightly``: their output, and mistakes."""
 
 import csv
 import io
@@ -82,7 +82,7 @@ def test_to_accept_a_mean_is_to_accept_its_categories(tmp_path, capsys):
     mean = NAME.replace("woven", "mean_of_2")
     Ledger(tmp_path).raise_alarm(Alarm(mean, "single_scale.image_auroc", 0.01))
     assert main(["accept", mean, "--reason", "new data", "--results-dir", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.count("its baseline starts again") == 2
+    assert capsys.readouterr().out.count("its baseline starts over") == 2
     assert [alarm.verdict for alarm in Ledger(tmp_path).alarms] == ["accepted"]
     left = Baselines(tmp_path)
     names = [run.series.configuration for run in left.runs]
@@ -107,7 +107,7 @@ def test_bisect_without_an_alarm_wants_commits(tmp_path, capsys):
     place = ["--results-dir", str(tmp_path), "--cache-dir", str(tmp_path / "cache")]
     assert main(["bisect", case, "--device", "cpu", *place]) == 2
     said = capsys.readouterr().err
-    assert "--good REV" in said or "no git repository" in said
+    assert "--good REV" in said or "not a git repository" in said
 
 
 @pytest.mark.parametrize("command", ["plan", "nightly"])

@@ -30,7 +30,7 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def images(tmp_path):
-    """Three gray images and three with a bright square, of sizes of their own, in two folders."""
+    """Three gray images and three with a bright square, of different sizes, in two folders."""
     for kind, spot in (("good", False), ("spot", True)):
         for number, pixels in enumerate(gray(3, seed=7, spot=spot)):
             path = tmp_path / "images" / kind / f"{number}.png"
@@ -161,7 +161,7 @@ def test_sixty_damaged_images_cost_their_own_lines(predict, images, tmp_path):
         path = folder / f"{number:02}.{kind}"
         whole.save(path)
         data = bytearray(path.read_bytes())
-        if kind == "png" and number % 8:  # its checksums see a single bit
+        if kind == "png" and number % 8:  # its checksums detect a single bit
             data[int(rng.integers(8, len(data)))] ^= 1 << int(rng.integers(8))
         else:
             del data[int(rng.integers(2, len(data) * 9 // 10)) :]
@@ -185,7 +185,7 @@ def test_maps_are_pictures_at_the_size_of_the_image_in_one_scale(predict, saved,
     names = sorted(
         path.relative_to(tmp_path / "maps").as_posix() for path in tmp_path.glob("maps/**/*.png")
     )
-    # A file that was named on its own keeps away from others of its name.
+    # A file that was named individually does not collide with others of its name.
     assert len(names) == 14 + 1
     assert {"scale.png", "good/0_heat.png", "spot/2_overlay.png", "0_heat.png"} <= set(names)
     for kind in ("good", "spot"):
@@ -198,7 +198,7 @@ def test_maps_are_pictures_at_the_size_of_the_image_in_one_scale(predict, saved,
         assert outlined.any() == bool(line["regions"])
         inside = outlined.any(0).nonzero()[0]
         assert kind == "good" or (inside[0] < 80 < inside[-1])
-        # Where the map is at its lowest there is no heat, and the image itself.
+        # Where the map is lowest, there is no heat and the image itself shows.
         assert (overlay == image)[heat.sum(2) < 10].all()
     low, high = own.map_range
     pictures = Pictures(tmp_path, own, Preprocessing(64, 64))
@@ -285,7 +285,7 @@ def test_classifier_names_the_class_and_its_probability(predict, images, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "wants images"),
+        ((), "needs images"),
         (("{images}", "--contours"), "--maps"),
         (("{images}", "--threshold", "best_f2"), "did you mean best_f1"),
         (("{images}", "--sensitivity", "1.5"), "between 0 and 1"),

@@ -88,7 +88,7 @@ def test_made_file_loads_as_dsrs_vqvae(tmp_path, root, capsys, monkeypatch):
     model = build(weights="dsr_vqvae.pretrained", state=state, width=16, codes=32)
     assert torch.equal(model.vqvae.codes_lo.vectors, state["codes_lo.vectors"])
     assert main(["pretrain", "--out", str(out), *options]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def _quiet(*_):

@@ -1,4 +1,4 @@
-"""``python -m bench show``: a case's numbers, files and command, or what was meant."""
+"""``python -m bench show``: a case's numbers, files and command, or a suggestion."""
 
 import shlex
 from itertools import pairwise
@@ -120,7 +120,7 @@ def test_a_sparkline_of_falling_values_falls(count):
 
 
 def test_the_command_to_repeat_a_committed_run_gives_its_protocol(root):
-    """Every committed record: what the options resolve to has the record's own hash."""
+    """For every committed record, the options resolve to a protocol with the record's hash."""
     from bench.protocol import PROFILES, resolve
 
     checked = 0

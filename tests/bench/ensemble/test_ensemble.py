@@ -22,7 +22,7 @@ MODELS = ["padim_resnet18", "patchcore_resnet18", "dfm_resnet18", "stfpm_resnet1
 
 @pytest.fixture
 def runs(tmp_path):
-    """Four runs of three families with noise of their own on different scales."""
+    """Four runs of three families, with independent noise on different scales."""
     return [
         keep_run(tmp_path, model, 1.3, defective=DEFECTIVE, seed=seed, scale=10.0**seed)
         for seed, model in enumerate(MODELS)
@@ -121,7 +121,7 @@ def test_members_that_repeat_each_other_gain_nothing(tmp_path):
         for model, scale in zip(MODELS, (1.0, 5.0, 0.1, 30.0), strict=True)
     ]
     choice = choose(panels(runs)[0], top=4)
-    assert len(choice.chosen.members) == 2  # of equal subsets the smallest
+    assert len(choice.chosen.members) == 2  # the smallest of equal subsets
     assert choice.tied == 11
     assert choice.chosen.gain.value == 0
     assert choice.chosen.conclusion == "no gain shown"
@@ -152,7 +152,7 @@ def test_replicates_other_images_and_models_for_all_categories_do_not_join(runs,
 @pytest.mark.parametrize(
     ("how", "part"),
     [
-        ("missing", "not there"),
+        ("missing", "are missing"),
         ("torn", "cannot be read"),
         ("earlier", "--rerun"),
         ("equal", "no spread"),
@@ -233,5 +233,5 @@ def test_a_member_without_maps_costs_the_pixel_metrics_alone(runs, tmp_path):
     choice = choose(panels(runs)[0], top=4)
     for member in choice.chosen.members:
         (tmp_path / member.record.artifacts["maps"]).unlink()
-    with pytest.raises(NoMemberError, match="maps are not there"):
+    with pytest.raises(NoMemberError, match="maps are missing"):
         pixel_gain(choice)

@@ -73,7 +73,7 @@ def test_members_without_a_model_or_of_other_shapes_are_refused(choice, tmp_path
 
 
 def changed(path, **fields):
-    """Write the archive again with another description."""
+    """Rewrite the archive with another description."""
     with ZipFile(path) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     described = json.loads(content["ensemble.json"]) | fields

@@ -1,10 +1,10 @@
-"""Which models of the catalog export, tried one by one; not a test, for it takes minutes.
+"""Try to export every model of the catalog; not a test, because it takes minutes.
 
     uv run python tests/bench/export/export_table.py
 
 It writes bench/export/MODELS.md. Models are small and barely trained, as in
 `tests/models/test_contract.py`; larger siblings of a class are left out as there. With --rows FILE,
-a second run goes on where the first one ended.
+a second run resumes where the first one ended.
 """
 
 import argparse
@@ -37,7 +37,7 @@ OPSET = 18
 
 
 def attempt(name, folder):
-    """Export a model both ways; return the largest differences, and why there is none."""
+    """Export a model both ways; return the largest differences, and why any is missing."""
     begin = time.process_time()
     side = contract.SIDES.get(name, driver.SIDE)
     fitted = contract.fit(driver.make(name), name)
@@ -105,10 +105,10 @@ def markdown(rows):
 
 
 def main(kept):
-    """Try what was not tried before, and write the table.
+    """Try the models that were not tried before, and write the table.
 
     Args:
-        kept: File of what was tried, a line each; None for none.
+        kept: File of the results so far, one per line; None for none.
     """
     rows = []
     if kept is not None and kept.is_file():

@@ -158,13 +158,13 @@ def test_an_export_describes_its_head_alone():
 
 def test_images_of_a_dataset_that_is_not_there_are_asked_for(tmp_path, write_category):
     metadata = describe("padim_resnet18")
-    with pytest.raises(ExportError, match=r"tiny\.tile, which is not there"):
+    with pytest.raises(ExportError, match=r"tiny\.tile, which was not found"):
         dataset_images(metadata, (), tmp_path, 16)
     write_category(tmp_path / "data" / "tiny" / "tile")
     found = dataset_images(metadata, (tmp_path / "data",), tmp_path, 8)
     assert len(found) == 8
     assert {file.parent.name for file in found} == {"good", "spot"}
-    # Twelve test images, filled up with training images: a small set can be exported too.
+    # Twelve test images, topped up with training images: a small set can be exported too.
     more = dataset_images(metadata, (tmp_path / "data",), tmp_path, 16)
     assert [file.parents[1].name for file in more] == 12 * ["test"] + 4 * ["train"]
 
@@ -177,7 +177,7 @@ def test_packages_that_an_export_needs_are_named_before_it_begins(monkeypatch):
 
     monkeypatch.setattr(packages, "version", version)
     assert made_by("torch") == "torch 1.0"
-    with pytest.raises(ExportError, match=r"needs the package onnxruntime.*Install it by"):
+    with pytest.raises(ExportError, match=r"needs the package onnxruntime.*Install it with"):
         made_by("onnx")
 
 
@@ -185,7 +185,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     pytest.importorskip("onnxruntime", reason="needs proving-ground[onnx]")
     path = tmp_path / "other.onnx"
     path.write_bytes(b"no graph")
-    with pytest.raises(CheckpointError, match="onnxruntime refuses"):
+    with pytest.raises(CheckpointError, match="onnxruntime rejects"):
         load_onnx(path)
     with pytest.raises(CheckpointError, match="--device cuda"):
         load_onnx(path, "cuda")

@@ -1,4 +1,4 @@
-"""What tests of the Python interface share: a tiny dataset, and globals that are put back."""
+"""Fixtures for tests of the Python interface: a tiny dataset, and globals that are restored."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The report on thresholds: the specification's lines, with figures of scikit-learn."""
+"""The report on thresholds: the specification's lines, with scikit-learn's figures."""
 
 import re
 

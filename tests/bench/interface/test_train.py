@@ -1,4 +1,4 @@
-"""`train` on a tiny dataset: its files, its record next to a session's, its overrides."""
+"""`train` on a tiny dataset: its files, its record compared with a session's, its overrides."""
 
 import csv
 import re
@@ -58,7 +58,7 @@ def test_the_panel_of_an_image_shows_it_its_mask_its_map_and_both(outputs, tmp_p
     tiles = [picture[22 : 22 + 256, 4 + 260 * n : 260 + 260 * n] for n in range(4)]
     original = Image.open(tmp_path / "data/tiny/tile/test/spot/000.png").resize((64, 64))
     shown = np.asarray(Image.fromarray(tiles[0]).resize((64, 64), Image.Resampling.NEAREST))
-    assert np.abs(shown.astype(int) - np.asarray(original)).mean() < 3  # but for resampling
+    assert np.abs(shown.astype(int) - np.asarray(original)).mean() < 3  # apart from resampling
     outlined = (tiles[1] != tiles[0]).any(2)
     mask = Image.open(tmp_path / "data/tiny/tile/ground_truth/spot/000_mask.png")
     inside = np.asarray(mask.resize((256, 256), Image.Resampling.NEAREST)) > 0
@@ -166,7 +166,7 @@ def test_training_stops_by_its_loss_and_says_so(outputs):
 
 
 def test_ten_epochs_are_five_and_five_more(outputs):
-    """A state goes on to the same tensors and losses as an unbroken training."""
+    """A resumed state reaches the same tensors and losses as uninterrupted training."""
     options = {"batch_size": 6, "lr": 0.001, **SMALL}
     unbroken = train(*AE, num_epochs=4, output_dir=outputs / "whole", **options)
     train(*AE, num_epochs=2, keep_state=True, output_dir=outputs / "half", **options)
@@ -175,7 +175,7 @@ def test_ten_epochs_are_five_and_five_more(outputs):
     assert more.fingerprints["resumed_at"] == 6
     assert more.curve == unbroken.curve
     assert more.metrics == unbroken.metrics
-    assert more.key.recipe != unbroken.key.recipe  # where it came from is part of what it is
+    assert more.key.recipe != unbroken.key.recipe  # where it resumed from is part of its recipe
 
 
 def test_a_saved_model_is_trained_on(outputs):
@@ -195,7 +195,7 @@ def test_normalization_can_be_left_out(outputs):
     assert plain.metrics != usual.metrics
 
 
-def test_a_seed_of_ones_own_is_kept_apart(outputs):
+def test_a_custom_seed_is_kept_apart(outputs):
     usual = train(*PADIM, **SMALL)
     assert train(*PADIM, seed=42, **SMALL) == usual  # the protocol's own
     other = train(*PADIM, seed=7, **SMALL)
@@ -203,7 +203,7 @@ def test_a_seed_of_ones_own_is_kept_apart(outputs):
     assert other.key != usual.key
 
 
-def test_a_budget_of_ones_own_is_a_share_of_the_recipes(outputs):
+def test_a_custom_budget_is_a_share_of_the_recipes(outputs):
     from bench.aggregate.conditions import budget_share
 
     record = train(*AE, num_epochs=2, **SMALL)

@@ -50,9 +50,9 @@ def test_missing_weights_name_the_file_the_places_and_the_command(outputs, tmp_p
     ("options", "keyword"),
     [
         ({"num_epoch": 3}, "num_epochs"),
-        ({"num_epochs": 0}, "from 1"),
+        ({"num_epochs": 0}, "at least 1"),
         ({"num_epochs": "ten"}, "'ten'"),
-        ({"lr": -1}, "number from 0"),
+        ({"lr": -1}, "number of at least 0"),
         ({"schedule": "sometimes"}, "cosine"),
         ({"alpha": 0.5}, "classifiers"),
         ({"img_size": "large"}, "pixels"),

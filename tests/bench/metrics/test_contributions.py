@@ -1,4 +1,4 @@
-"""What a record keeps of each test image gives back the metric, exactly."""
+"""What a record stores of each test image gives the exact metric."""
 
 import numpy as np
 import pytest

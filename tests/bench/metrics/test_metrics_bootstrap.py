@@ -1,4 +1,4 @@
-"""Resampling against SciPy, and its statistics against figures of the repeated images."""
+"""Resampling against SciPy, and its statistics against metrics of the repeated images."""
 
 import math
 
@@ -112,12 +112,12 @@ def test_figures_that_do_not_exist_say_so():
     strata = torch.zeros(4, dtype=torch.int64)
     nothing = bootstrap(ratio_of(torch.zeros(4), torch.zeros(4)), strata)
     assert math.isnan(nothing.value)
-    assert "does not exist" in nothing.reason
+    assert "is undefined" in nothing.reason
     rare = torch.tensor([0, 0, 0, 1])
     some = bootstrap(ratio_of(rare, rare), strata, replicates=200)
     assert some.value == 1.0
     assert math.isnan(some.low)
-    assert "of 200 resamples have no such value" in some.reason
+    assert "of 200 resamples leave it undefined" in some.reason
 
 
 def test_misuse_is_an_error():

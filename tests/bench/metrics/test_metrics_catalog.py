@@ -23,7 +23,7 @@ INPUTS = ImageInputs(torch.tensor([0.1, 0.6, 0.4, 0.9]), torch.tensor([0, 0, 1, 
 
 @pytest.fixture
 def registry(monkeypatch):
-    """A catalog of its own for the test."""
+    """A separate catalog for the test."""
     own = dict(METRICS)
     monkeypatch.setattr(catalog, "METRICS", own)
     return own

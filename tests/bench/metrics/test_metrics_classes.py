@@ -33,7 +33,7 @@ def batch(seed, images=200, classes=7, skill=2.0, absent=()):
 
 
 def scikit_learns(predicted, labels):
-    """Macro figures over the classes in truth."""
+    """Macro averages over the classes that occur in the labels."""
     present = np.unique(labels)
     means = precision_recall_fscore_support(
         labels, predicted, labels=present, average="macro", zero_division=0
@@ -120,13 +120,13 @@ def test_ties_by_hand():
     assert {tuple(cell) for cell in inputs.confusion.nonzero().tolist()} == {(0, 1), (1, 6), (3, 1)}
 
 
-def test_absent_classes_are_left_out_and_told():
+def test_absent_classes_are_left_out_and_reported():
     logits, labels = batch(3, absent=(2, 5))
     found = classification_metrics(logits, labels)
     assert ClassInputs(logits, labels).absent == (2, 5)
     assert "2 of 7 classes have no test image" in found.notes["macro_recall"]
     assert (logits.argmax(1) == 2).any()
-    # torchmetrics means over 7 classes as soon as the absent ones are predicted.
+    # torchmetrics averages over 7 classes as soon as the absent ones are predicted.
     theirs = float(multiclass_recall(logits, labels, 7))
     assert found.metrics["macro_recall"] == pytest.approx(theirs * 7 / 5)
 
@@ -166,7 +166,7 @@ def test_a_label_out_of_range_is_an_error(label, found):
 
 def test_misfits_are_errors():
     logits, labels = batch(7)
-    with pytest.raises(ValueError, match="one label a row"):
+    with pytest.raises(ValueError, match="one label per row"):
         classification_metrics(logits, labels[:5])
     with pytest.raises(ValueError, match="integer labels"):
         classification_metrics(logits, labels.float())

@@ -83,7 +83,7 @@ def test_the_interval_covers_the_truth():
     labels = np.r_[np.ones(60, bool), np.zeros(40, bool)]
     covered = rejected = 0
     for _ in range(500):
-        # Noise of its own and noise shared by both models, as of two models on one image.
+        # Independent noise and noise shared by both models, as for two models on one image.
         shared = rng.normal(0, math.sqrt(0.5), 100)
         first, second = (
             shift * labels + shared + rng.normal(0, math.sqrt(0.5), 100) for _ in range(2)

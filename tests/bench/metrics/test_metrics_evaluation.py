@@ -1,4 +1,4 @@
-"""All metrics of a prediction: right where they exist, nan with a reason where not."""
+"""All metrics of a prediction: correct where they exist, otherwise nan with a reason."""
 
 import math
 

@@ -30,7 +30,7 @@ def exact(maps, regions):
 
 
 def counted(maps, masks, bits):
-    """Added up image by image."""
+    """The metrics of a histogram that is updated image by image."""
     histogram = ScoreHistogram(bits)
     for image in range(len(maps)):
         histogram.update(maps[image : image + 1], label_regions(masks[image : image + 1]))

@@ -1,4 +1,4 @@
-"""The memory predicted for the exact pixel metrics is near what a process takes."""
+"""The memory predicted for the exact pixel metrics is close to what a process uses."""
 
 import os
 import subprocess
@@ -54,7 +54,7 @@ print(status("VmHWM") - before, peak_bytes(maps, regions))
     ],
 )
 def test_the_expected_peak_is_at_least_and_near_the_measured_one(share, dtype, levels):
-    # Large arrays go back to the system at once, so that only what is held counts.
+    # Large arrays are returned to the system at once, so that only live ones count.
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, str(share), dtype, levels],
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"},

@@ -1,4 +1,4 @@
-"""A metric from outside that cannot be computed costs its own cell alone."""
+"""An external metric that cannot be computed costs only its own cell."""
 
 import math
 

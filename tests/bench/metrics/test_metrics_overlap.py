@@ -16,7 +16,7 @@ LIMITS = (0.3, 0.05, 0.01, 1.0)
 
 
 def case(seed):
-    """Maps and masks of a few regions; ties, one level and infinities among them."""
+    """Maps and masks of a few regions, including ties, constant maps and infinities."""
     rng = np.random.default_rng(seed)
     masks = np.zeros((3, 12, 14), bool)
     for _ in range(rng.integers(1, 5)):

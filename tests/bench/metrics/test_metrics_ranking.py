@@ -23,7 +23,7 @@ from bench.metrics.regions import label_regions
 from bench.metrics.thresholds import confusion
 
 TINY = float(np.finfo(np.float32).smallest_subnormal)
-# Few distinct values make ties; zeros of both signs, denormals and neighbors try comparisons.
+# Few distinct values make ties; signed zeros, denormals and adjacent values stress comparisons.
 HEAVY = [0.0, -0.0, 1.0, float(np.nextafter(np.float32(1), np.float32(2))), TINY, -TINY, 3e38]
 scores_and_labels = st.lists(
     st.tuples(
@@ -38,7 +38,7 @@ scores_and_labels = st.lists(
 
 
 def on_device(scores, labels, piece=1 << 24):
-    """The CUDA way, run on the CPU."""
+    """The CUDA code path, run on the CPU."""
     return _rank_on_device(scores, ~labels, labels.nonzero()[:, 0], None, piece)
 
 
@@ -149,7 +149,7 @@ def test_misfits_are_errors():
 
 
 def test_scores_are_ranked_raw():
-    """Scores of 20–40: a hidden sigmoid makes them all 1, a clamp ties them; neither happens."""
+    """Scores of 20–40: a hidden sigmoid would make them all 1, a clamp would tie them."""
     from torchmetrics.functional.classification import binary_auroc
 
     rng = np.random.default_rng(0)
@@ -186,7 +186,7 @@ def test_all_three_are_scikit_learns(kind, dtype):
         rng = np.random.default_rng(seed)
         count = int(rng.integers(2, 300))
         labels = rng.random(count) < rng.choice([0.05, 0.5])
-        labels[0], labels[1] = True, False  # at times the only positive
+        labels[0], labels[1] = True, False  # sometimes the only positive
         scores = scores_of(kind, rng, labels).astype(dtype)
         # scikit-learn refuses infinities, which are ordinary values here: it gets dense ranks.
         values, ordered = np.unique(scores, return_inverse=True)

@@ -58,12 +58,12 @@ def test_best_f1_is_the_best_of_all_cuts(rows):
     best = max(f1_of(labels, [s >= cut for s in scores]) for cut in scores)
     threshold = best_f1_threshold(values, torch.tensor(labels))
     assert confusion(values, torch.tensor(labels), threshold).f1 == best
-    # Whoever compares in double precision decides the same.
+    # A comparison in double precision gives the same decisions.
     assert f1_of(labels, [s > threshold for s in values.tolist()]) == best
 
 
 def test_best_f1_in_half_precision():
-    scores = torch.tensor([1.0, 1.0009765625], dtype=torch.float16)  # neighbors
+    scores = torch.tensor([1.0, 1.0009765625], dtype=torch.float16)  # adjacent values
     labels = torch.tensor([0, 1])
     assert confusion(scores, labels, best_f1_threshold(scores, labels)).f1 == 1.0
 
@@ -80,7 +80,7 @@ def test_best_f1_of_equal_f1_flags_fewest():
 def test_minus_infinity_is_never_flagged():
     scores, labels = torch.tensor([-math.inf, -math.inf, 1.0]), torch.tensor([1, 0, 1])
     assert confusion(scores, labels, best_f1_threshold(scores, labels)).f1 == pytest.approx(2 / 3)
-    # Flagging all would be best, but cannot be; of what can, flagging the last alone is.
+    # Flagging all would be best but is impossible; of what is possible, only the last is best.
     scores, labels = torch.tensor([-math.inf] * 3 + [0.0, 1.0]), torch.tensor([1, 1, 1, 0, 1])
     assert confusion(scores, labels, best_f1_threshold(scores, labels)).f1 == pytest.approx(2 / 5)
     scores, hopeless = torch.tensor([-math.inf, -math.inf, 1.0]), torch.tensor([1, 0, 0])
@@ -184,7 +184,7 @@ def test_f1_over_candidates_is_the_loops_best(judged, decimals, candidates):
         best = best_in_a_loop(scores, labels, tried)
         assert f1_score(labels, scores > value, zero_division=0) == best
         assert str(candidates) in rules[name].about
-        # Of equal F1 the highest candidate.
+        # The highest of the candidates with equal F1.
         higher = [cut for cut in tried if cut > value]
         assert not higher or best_in_a_loop(scores, labels, higher) < best
 

@@ -20,13 +20,13 @@ def pictures(rng, labels=LABELS, side=12, gap=0.3):
         for _ in range(rng.integers(1, 3)):
             top, left, wide = [*rng.integers(0, side - 4, 2).tolist(), int(rng.integers(1, 5))]
             masks[image, top : top + wide, left : left + wide] = True
-    own = rng.normal(0, 0.1, (len(labels), 1, 1))  # pixels of one image go up and down together
+    own = rng.normal(0, 0.1, (len(labels), 1, 1))  # pixels of one image vary together
     maps = 0.5 + own + gap * masks + rng.normal(0, 0.2, masks.shape)
     return maps.clip(0, 1).round(2).astype(np.float16), masks
 
 
 def exact(metric, maps, masks):
-    """The value by the metrics that runs are evaluated with."""
+    """The value from the metrics that runs are evaluated with."""
     regions = label_regions(torch.from_numpy(masks))
     ranks = rank_regions(torch.from_numpy(maps.astype(np.float32)), regions)
     if metric.startswith("aupro"):
@@ -76,7 +76,7 @@ def test_the_comparison_is_paired():
     ("labels", "marked", "message"),
     [([0, 1, 1], [1, 2], "found 1 and 2"), ([0, 0, 1], [2], "found 2 and 1")],
 )
-def test_too_few_images_of_a_class_are_told(labels, marked, message):
+def test_too_few_images_of_a_class_are_reported(labels, marked, message):
     masks = np.zeros((3, 2, 2), dtype=bool)
     masks[marked, 0, 0] = True
     with pytest.raises(ValueError, match=message):

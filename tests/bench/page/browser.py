@@ -28,7 +28,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Browser:
-    """One page of one browser; every request and every policy violation is kept."""
+    """One page of one browser; every request and every policy violation is recorded."""
 
     def __init__(self, folder):
         inward, self._out = os.pipe()
@@ -91,7 +91,7 @@ class Browser:
             self._events.append(self._read())
 
     def run(self, expression):
-        """Return the value of an expression, awaited."""
+        """Await an expression and return its value."""
         answer = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -109,7 +109,7 @@ class Browser:
             self.call("Input.dispatchKeyEvent", type="keyUp", **{**event, "text": ""})
 
     def dom(self):
-        """Return the page as it stands, whether scripts are allowed or not."""
+        """Return the current DOM, whether scripts are allowed or not."""
         root = self.call("DOM.getDocument", depth=0)["root"]["nodeId"]
         return self.call("DOM.getOuterHTML", nodeId=root)["outerHTML"]
 
@@ -125,7 +125,7 @@ class Browser:
 
     @property
     def requests(self):
-        """Addresses asked for since the page was opened."""
+        """Addresses requested since the page was opened."""
         sent = [e for e in self._events if e.get("method") == "Network.requestWillBeSent"]
         return [event["params"]["request"]["url"] for event in sent]
 
@@ -137,7 +137,7 @@ class Browser:
         return [entry["text"] for entry in logged] + thrown
 
     def close(self):
-        """End the browser."""
+        """Close the browser."""
         os.close(self._out)
         os.close(self._in)
         self._process.terminate()

@@ -75,7 +75,7 @@ def gallery(seed=0):
 
 
 def named(text, seed=0):
-    """A record of which everything that can hold a name holds this one."""
+    """A record with this name in every field that can hold a name."""
     record = make("padim_resnet18", "mvtec.bottle", seed, profile="standard", auroc=0.9)
     case = Case(text, "baseline", text, text, "default", True, seed)
     return replace(
@@ -92,7 +92,7 @@ def named(text, seed=0):
 
 
 def many(count):
-    """Records of so many rows: each configuration of its own, on eight categories."""
+    """Records for a number of rows, each with its own configuration, on eight categories."""
     rng = random.Random(1)
     return [
         make(f"model_{place // 8:04d}", f"parts.{CATEGORIES[place % 8]}", **values(rng, 0.9))

@@ -1,4 +1,4 @@
-"""What a session leaves: tables and page, and pages of its own runs alone."""
+"""What a session writes: tables, the page, and pages of only its own runs."""
 
 from fake_records import make
 

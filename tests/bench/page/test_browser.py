@@ -1,4 +1,4 @@
-"""The page in a headless Chromium: what a reader does, and that nothing leaves it."""
+"""The page in a headless Chromium: what a reader does, and that it makes no requests."""
 
 import pytest
 from browser import CHROMIUM, Browser
@@ -125,7 +125,7 @@ def test_presets_choose_and_sort(browser, pages):
     found = {}
     for place, name in enumerate(browser.run(f"{buttons}.map(b => b.textContent)")):
         if name == "Few-shot":
-            assert browser.run(f"{buttons}[{place}].disabled")  # no such row is here
+            assert browser.run(f"{buttons}[{place}].disabled")  # there is no such row
             continue
         browser.run(f"{buttons}[{place}].click()")
         found[name] = [column(browser, code) for code in ("rank", "image_auroc", "speed", "memory")]

@@ -1,4 +1,4 @@
-"""The page of results as text: its links, its numbers, what its policy lets in, and its bytes."""
+"""The page of results as text: its links, its numbers, its content policy, and its bytes."""
 
 import ast
 import base64
@@ -245,11 +245,11 @@ def test_intervals_of_speeds_end_within_the_chart_or_in_an_arrow(tmp_path):
         across = next(bar for bar in bars if bar["y1"] == bar["y2"])
         low, high = float(across["x1"]), float(across["x2"])
         assert 70 <= low < high <= WIDTH - 170
-        # An interval that reaches zero, which no logarithm has, goes on beyond the axis.
+        # An interval that reaches zero, which has no logarithm, extends beyond the axis.
         assert len(bars) == (2 if speed.low > 0 else 4)
         if speed.low > 0:
             scales.add(round((high - low) / math.log(speed.high / speed.low)))
-    assert len(scales) == 1  # the others are drawn whole
+    assert len(scales) == 1  # the others are drawn in full
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -332,7 +332,7 @@ def test_the_critical_difference_diagram_is_of_the_means(tmp_path):
     (diagram,) = re.findall(r'<svg[^>]*aria-label="Mean rank over categories".*?</svg>', text)
     ranks = [float(number) for number in re.findall(r"pretrained (\d\.\d\d)<", diagram)]
     assert len(ranks) == 5
-    assert sum(ranks) == pytest.approx(15)  # of five models the mean of all ranks is 3
+    assert sum(ranks) == pytest.approx(15)  # the mean rank of five models is 3
     assert "CD 2.16" in diagram  # 2.728 · √(5·6 / (6·8)), Demšar 2006, table 5
 
 

@@ -1,4 +1,4 @@
-"""The page and the leaderboard say the same about every row: name, rank, value, why it has none."""
+"""The page and the leaderboard agree on every row: name, rank or why there is none, value."""
 
 import random
 from collections import Counter
@@ -19,7 +19,7 @@ AUROC = "Image AUROC"
 
 
 class Rows(HTMLParser):
-    """The cells of the page's table by heading, a dictionary a row."""
+    """The cells of the page's table by heading, one dictionary per row."""
 
     def __init__(self, text):
         super().__init__()
@@ -89,7 +89,7 @@ def of_leaderboard(records):
 
 
 def of_page(index):
-    """The same of the rows of the page."""
+    """The same for the rows of the page."""
     names = ("Study", "Profile, machine", "Data", "Model", "Rank", AUROC, "Why no rank")
     rows = Rows(index.read_text()).rows
     return Counter(tuple(r[n] for n in names) for r in rows if "mean over" not in r["Data"])

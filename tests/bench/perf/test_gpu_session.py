@@ -1,4 +1,4 @@
-"""The GPU session, shrunk: every step leaves its file, and a failing one stops no other."""
+"""The GPU session, shrunk: every step writes its file, and a failing one stops no other."""
 
 import json
 import sys

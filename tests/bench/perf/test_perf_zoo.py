@@ -1,4 +1,4 @@
-"""The comparison with the peer: both sides run the same configuration, and no process is left."""
+"""The comparison with the peer: the same configuration on both sides, and no leftover process."""
 
 import sys
 import time
@@ -79,7 +79,7 @@ def test_timed_stops_a_process_with_its_children(tmp_path):
     start = time.perf_counter()
     assert timed([sys.executable, "-c", parent], 3.0) == (None, "")
     assert begun.exists()
-    # The child has its parent's output: were it alive, its end would have been waited for.
+    # The child shares its parent's output: if it were alive, the call would still be waiting.
     assert time.perf_counter() - start < 30
 
 

@@ -1,4 +1,4 @@
-"""The planted changes fit the code as it is; planting them is a matter of hours."""
+"""The planted changes apply to the current code; running them takes hours."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""The comparison of a case's figures by its place in a session."""
+"""The comparison of a case's figures by its position in a session."""
 
 from types import SimpleNamespace
 

@@ -102,7 +102,7 @@ def test_confusion_is_dark_on_filled_cells(tmp_path, classes):
         for i, counts in enumerate((right, swapped))
     )
     assert one.shape == other.shape == (1400, 2080, 3)
-    # The darkest blue, of shares near 100 %, lies along the one diagonal or the other.
+    # The darkest blue, for shares near 100 %, lies along one diagonal or the other.
     for picture, sign in ((one, 1), (other, -1)):
         rows, columns = np.nonzero(near(picture[:, :1300], "#08306B", 30))
         assert sign * np.corrcoef(rows, columns)[0, 1] > 0.5

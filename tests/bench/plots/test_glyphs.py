@@ -80,7 +80,7 @@ def test_names_without_a_font_are_spelled_out(tmp_path, name, where):
     assert (text == name) == name.isascii()
 
 
-def test_a_font_of_boxes_is_none_and_what_to_install_is_said(tmp_path, monkeypatch, caplog):
+def test_a_font_of_boxes_does_not_count_and_the_fix_is_logged(tmp_path, monkeypatch, caplog):
     monkeypatch.undo()  # matplotlib's own fonts, with the one that has a box for every character
     boxes = [e for e in font_manager.fontManager.ttflist if e.name.startswith(glyphs._BOXES)]
     own = [e for e in font_manager.fontManager.ttflist if e.name.startswith("DejaVu")]

@@ -19,7 +19,7 @@ NAME = "rd_resnet18-surface.woven-default-pretrained"
 
 @pytest.fixture
 def weeks(tmp_path):
-    """Runs of twenty weeks, two a week, that lose three points in the middle."""
+    """Runs of twenty weeks, two per week, that lose three points in the middle."""
     baselines, first = Baselines(tmp_path), datetime(2026, 1, 6, tzinfo=UTC)
     rng = np.random.default_rng(0)
     for number in range(40):

@@ -81,7 +81,7 @@ def test_outline_follows_the_mask(tmp_path):
     data = predictions(count=2)
     path = plot_errors(**data, threshold=0.9, path=tmp_path / "errors.png", count=1)
     outline = near(pixels(path), CYAN)
-    # One row of four panels of 1.495 inches from .12 inches on, .06 apart, at 120 dots an inch.
+    # One row of four panels of 1.495 inches from .12 inches on, .06 apart, at 120 dpi.
     left, panel, top = 120 * (0.12 + 1.495 + 0.06), 120 * 1.495, 120 * (0.3 + 0.28)
     rows, columns = np.nonzero(outline[:, int(left) : int(left + panel)])
     low, high = panel * 8 / 32, panel * 20 / 32
@@ -261,7 +261,7 @@ def test_leaderboard_picture_has_a_panel_per_study_and_dataset(tmp_path):
         pixels(leaderboard_picture(records, tmp_path / f"{len(records)}.png")).shape[1]
         for records in (one, two)
     ]
-    # Two studies have a panel each of a category, for no mean is whole; panels are 4.9 inches wide.
+    # Two studies have one category panel each, as no mean is complete; panels are 4.9 inches wide.
     assert widths == [1960, 1960]
 
 

@@ -1,4 +1,4 @@
-"""What scores stand for: shares of normal images, labels, regions."""
+"""What scores mean: shares of normal images, labels, regions."""
 
 import numpy as np
 import pytest
@@ -110,7 +110,7 @@ def test_regions_are_connected_components_in_pixels_of_the_image():
 def test_regions_of_a_crop_lie_where_the_whole_image_has_them():
     values = np.zeros((16, 16), np.float32)
     values[2:4, 6:12] = 3
-    values[4, 12] = 5  # touches by a corner
+    values[4, 12] = 5  # touches only at a corner
     (found,) = regions(values, 1.0, Preprocessing(32, 32, (16, 16)), size=(320, 64))
     assert found == {"x": 140, "y": 20, "width": 70, "height": 6, "area": 260, "peak": 5.0}
     assert regions(values, 5.0, Preprocessing(32, 32, (16, 16)), size=(320, 64)) == []

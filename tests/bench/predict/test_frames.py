@@ -1,4 +1,4 @@
-"""Image files through a pipe: cut apart whatever their format, and after damage too."""
+"""Image files from a pipe: split correctly whatever their format, even after damage."""
 
 import io
 
@@ -21,7 +21,7 @@ FILES = [
     encoded("JPEG", 3, quality=95),
     encoded("JPEG", 4, progressive=True, optimize=True),
     encoded("JPEG", 5, restart_marker_rows=1),
-    # A thumbnail: a whole JPEG within the head of another.
+    # A thumbnail: a complete JPEG within the header of another.
     encoded("JPEG", 6, exif=b"Exif\0\0" + encoded("JPEG", 7, quality=20)[:60_000]),
     encoded("BMP", 8),
     encoded("PNG", 9),
@@ -29,7 +29,7 @@ FILES = [
 
 
 class Trickle(io.RawIOBase):
-    """A pipe that gives a few bytes at a time."""
+    """A pipe that delivers a few bytes at a time."""
 
     def __init__(self, data, step):
         self.data, self.step = io.BytesIO(data), step

@@ -1,4 +1,4 @@
-"""A loaded checkpoint predicts what the trained model did, to the bit."""
+"""A loaded checkpoint predicts what the trained model did, bit for bit."""
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_a_checkpoint_of_a_gpu_predicts_the_same_on_a_machine_without_one(tmp_pa
     assert places(path) == {"cpu"}
     assert places(relocate(path)) == {"cuda:0"}
     if not torch.cuda.is_available():
-        with pytest.raises(RuntimeError, match="CUDA"):  # as it would be, read any other way
+        with pytest.raises(RuntimeError, match="CUDA"):  # as it would when read any other way
             torch.load(path, weights_only=True)
     predictor = load_checkpoint(path)
     assert read_checkpoint(path).sha256 == digest
@@ -116,7 +116,7 @@ def test_description_of_another_model_is_an_error_and_opens_nothing(fields, said
     path = tmp_path / "model.pth"
     save_padim(path, **fields)
     if said is None:
-        load_checkpoint(path)  # an option that names a file is passed over
+        load_checkpoint(path)  # an option that names a file is ignored
         return
     with pytest.raises(CheckpointError, match=said) as raised:
         load_checkpoint(path)

@@ -1,4 +1,4 @@
-"""Images as the training images were read, and maps back where the whole image has them."""
+"""Images are read like the training images, and maps return to their place in the whole image."""
 
 import io
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_what_the_model_sees_returns_to_where_it_was(fit, size, crop):
         assert found.shape == size
         expected = np.linspace(0, 255, size[axis])
         expected = expected[None, :] if axis else expected[:, None]
-        seen = np.abs(found - expected) < 12  # elsewhere stands the lowest value
+        seen = np.abs(found - expected) < 12  # elsewhere is the lowest value
         assert seen.any()
         middle = seen[2 * height // 5 : 3 * height // 5, 2 * width // 5 : 3 * width // 5]
         assert middle.all()

@@ -63,7 +63,7 @@ def test_watched_folder_gives_what_is_whole_once_and_again_when_changed(tmp_path
     def write():
         (tmp_path / "notes.txt").write_bytes(b"no image")
         with (tmp_path / "slow.png").open("wb") as file:
-            while not stop.wait(0.03):  # longer than two looks
+            while not stop.wait(0.03):  # longer than two polls
                 file.write(b"x")
                 file.flush()
 

@@ -1,4 +1,4 @@
-"""Whether a finished record stands for a case, and why not."""
+"""Whether a finished record is current for a case, and why not."""
 
 import pytest
 from fake_records import make
@@ -77,5 +77,5 @@ def test_what_is_asked_must_be_there_and_more_may_be(name, has, wants):
     assert (why is None) == (has or not wants)
 
 
-def test_dirty_code_is_said():
+def test_dirty_code_is_reported():
     assert origin(record(code={"dirty": True})) == "commit 1234567 with changes"

@@ -80,7 +80,7 @@ def test_a_module_without_code_has_no_hash(source):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """An importable package: main imports near, near imports far; aside is imported by none."""
+    """An importable package: main imports near, near imports far; nothing imports aside."""
     folder = tmp_path / "fingerprinted"
     (folder / "deep").mkdir(parents=True)
     for name, text in {

@@ -1,4 +1,4 @@
-"""The load of a machine, from its counters and beside a process that is really busy."""
+"""The load of a machine, from its counters and next to a process that is really busy."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from bench.provenance.load import Load, LoadMeter
     [
         (0.05, 0.0, 2, 2, False),  # daemons
         (0.50, 0.0, 2, 2, True),
-        (0.90, 0.0, 2, 1, False),  # each has a processor of its own
+        (0.90, 0.0, 2, 1, False),  # each has its own processor
         (1.20, 0.0, 2, 1, True),
         (30.0, 0.0, 64, 16, False),
         (50.0, 0.0, 64, 16, True),

@@ -1,4 +1,4 @@
-"""A clone of the project's code in a git repository of its own, and nights in it."""
+"""A clone of the project's code in its own git repository, and nights in it."""
 
 import json
 import os
@@ -83,7 +83,7 @@ SHIFTED = f"    maps = maps.roll(3, 2)\n{FIRST}"
 
 
 class Clone:
-    """The code in a repository of its own, a dataset, and a folder of results."""
+    """The code in its own repository, a dataset, and a folder of results."""
 
     def __init__(self, folder: Path) -> None:
         self.code, self.folder = folder / "code", folder
@@ -91,7 +91,7 @@ class Clone:
         self.plugin = folder / "toys.py"
 
     def copy(self, folder):
-        """Return a copy, with code, data and results of its own."""
+        """Return a copy with its own code, data and results."""
         shutil.copytree(self.folder, folder, symlinks=True)
         made = Clone(folder)
         made.git("status")  # the times of the copied files are new to git
@@ -113,7 +113,7 @@ class Clone:
         return self.git("rev-parse", "HEAD")
 
     def command(self, name, *more, keyword="mean_image"):
-        """Return the command line of a command of ours."""
+        """Return the command line of one of our commands."""
         results = ("--results-dir", self.results)
         mine = results if name in {"history", "accept"} else self._session(keyword)
         words = ("-m", "bench", "--plugin", self.plugin, name, *more, *mine)
@@ -146,7 +146,7 @@ class Clone:
         return {**os.environ, "PYTHONPATH": str(self.code), "OMP_NUM_THREADS": "1"}
 
     def run(self, name, *more, **how):
-        """Run a command; returns what came of it."""
+        """Run a command and return its result."""
         return self.start(self.command(name, *more, **how))
 
     def start(self, command):

@@ -11,7 +11,7 @@ def begun(tmp_path_factory, root, write_category):
     """A clone with one commit and a first night."""
     folder = tmp_path_factory.mktemp("begun")
     made = Clone(folder)
-    # The byte code comes along: to compile the project takes seconds of each first process.
+    # The bytecode is copied too, because compiling the project takes each first process seconds.
     for package in ("bench", "models", "datasets_lib"):
         shutil.copytree(root / package, made.code / package)
     shutil.copytree(root / "results" / "reference", made.code / "results" / "reference")
@@ -37,7 +37,7 @@ def worse(begun, tmp_path_factory):
     made = begun.copy(tmp_path_factory.mktemp("worse") / "clone")
     made.change("models/padim.py", "_LAYERS = (1, 2, 3)", "_LAYERS = (1, 2)")
     planned = made.run("plan", "--canaries", "0", "--rotation", "0")
-    assert "0 cases would run" in planned.stdout  # PaDiM's change is none of this case's
+    assert "0 cases would run" in planned.stdout  # PaDiM's change does not affect this case
     made.planted = made.change(MAPS, FIRST, SHIFTED)
     made.git("commit", "-q", "--allow-empty", "-m", "nothing")
     planned = made.run("plan", "--canaries", "0", "--rotation", "0")

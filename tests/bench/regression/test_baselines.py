@@ -115,7 +115,7 @@ def alarm(head="b" * 40, quantity="score.image_auroc"):
     return Alarm(CONFIGURATION, quantity, 0.05, (0.03, 0.07), 1e-6, "a" * 40, head, "2026-01-01")
 
 
-def test_an_open_alarm_is_not_doubled_and_a_judged_one_counts(tmp_path):
+def test_an_open_alarm_is_not_duplicated_and_a_judged_one_counts(tmp_path):
     ledger = Ledger(tmp_path)
     assert ledger.precision() == "no alarm yet"
     assert ledger.raise_alarm(alarm())

@@ -1,4 +1,4 @@
-"""The bisection against Bayes' rule written out, and on noise of its own."""
+"""The bisection against Bayes' rule written out, and on simulated noise."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def bayes(search):
     weights = []
     for culprit, prior in enumerate(search.prior):
         values = [(value, good) for value in search.good] + [(value, bad) for value in search.bad]
-        for commit, value in search.runs:
+        for commit, value, _ in search.runs:
             fallen = search.commits.index(commit) >= culprit
             values.append((value, bad if fallen else good))
         squares = ((np.mean(search.good) - np.mean(search.bad)) / 20) ** 2
@@ -45,6 +45,22 @@ def test_the_posterior_is_bayes_rule():
     for run in [("c2", -0.9), ("c1", 0.2), ("c1", -0.3)]:
         search.add(*run)
         assert search.posterior == pytest.approx(bayes(search), abs=2e-3)
+
+
+def test_a_run_that_repeats_an_end_needs_no_statistics():
+    """Its value says nothing: the ends' runs with its seed may have been lucky ones."""
+    alike = {"good": [0.1, -2.0, 1.9], "bad": [-0.1, -2.0, 1.7]}
+    search = search_of(64, touch_prior([place % 6 == 1 for place in range(64)]), **alike)
+    while not search.done:
+        commit = search.next_commit
+        search.add(commit, -2.0, "bad" if int(commit[1:]) >= 31 else "good")
+    assert search.suspects == ["c31"]
+    assert len(search.runs) <= 4  # eleven commits touch the case
+
+    once = search_of(3, good=[1.0], bad=[0.0])
+    once.add("c1", 1.0, "good")
+    assert once.posterior == pytest.approx(np.array([1e-3, 1e-3, 1]) / 1.002)
+    assert Bisection.from_json(once.to_json()) == once
 
 
 def test_the_next_commit_leaves_the_least_expected_entropy():
@@ -106,7 +122,7 @@ def test_a_search_ends_where_nothing_can_run():
     assert search.suspects == ["c0", "c1", "c2"]
 
 
-def test_a_search_goes_on_from_its_json():
+def test_a_search_resumes_from_its_json():
     search = search_of()
     search.add("c2", -0.7)
     search.skip("c3")

@@ -60,7 +60,7 @@ def test_a_worktree_has_the_commits_code_and_this_interpreter(repository, tmp_pa
     assert (tree.folder / "bench" / "code").read_text() == "1"
     assert (tree.python, tree.environment) == (sys.executable, "shared")
     assert variables(tree)["PYTHONPATH"].split(":")[0] == str(tree.folder)
-    assert tree_of(old, tmp_path / "trees", repository.folder) == tree  # not made twice
+    assert tree_of(old, tmp_path / "trees", repository.folder) == tree  # not created twice
     remove_trees(tmp_path / "trees", repository.folder)
     assert not tree.folder.exists()
     assert len(repository.git("worktree", "list").splitlines()) == 1
@@ -78,13 +78,13 @@ def test_a_commit_that_is_there_can_be_reached(repository):
     assert why_unreachable(head, False, repository.folder) is None
 
 
-def test_a_dirty_or_unnamed_baseline_is_told(repository):
+def test_a_dirty_or_unnamed_baseline_is_reported(repository):
     head = repository.git("rev-parse", "HEAD")
     assert "uncommitted changes" in why_unreachable(head, True, repository.folder)
     assert "names no commit" in why_unreachable(None, None, repository.folder)
 
 
-def test_a_rebased_commit_is_told(repository):
+def test_a_rebased_commit_is_reported(repository):
     why = why_unreachable("1234567" + "0" * 33, False, repository.folder)
     assert "1234567 is not in this clone" in why
     assert "rebased" in why
@@ -100,7 +100,7 @@ def test_a_shallow_clone_says_how_to_deepen_it(repository, tmp_path):
     assert "git fetch --unshallow" in why_unreachable(old, False, tmp_path / "shallow")
 
 
-def test_a_folder_without_git_is_told(tmp_path):
+def test_a_folder_without_git_is_reported(tmp_path):
     assert not is_repository(tmp_path)
     assert "no git repository" in why_unreachable("a" * 40, False, tmp_path)
 

@@ -1,4 +1,4 @@
-"""Comparisons with a baseline: what is equal, suspect, improved or unseen."""
+"""Comparisons with a baseline: what is equal, suspect, improved or undetectable."""
 
 from dataclasses import replace
 
@@ -60,8 +60,8 @@ def test_a_drop_is_suspect_and_a_gain_improved():
 
 
 @pytest.mark.parametrize("seeds", [1, 4])
-def test_a_spread_that_was_never_seen_is_planned_and_screened_like_any_other(seeds):
-    """One seed, or equal ones: what is below the planned screen is no suspect, and is said."""
+def test_a_spread_that_was_never_observed_is_planned_and_screened_like_any_other(seeds):
+    """One seed, or equal ones: a drop below the planned screen is reported but not suspected."""
     for drop, outcome in ((0.003, "ok"), (0.03, "underpowered"), (0.3, "suspect")):
         window = [run(DATA[0], 0.9, seed) for seed in range(seeds)]
         tonight = [run(DATA[0], 0.9 - drop, 9)]
@@ -134,7 +134,7 @@ def test_memory_beyond_what_is_tolerated_is_suspect(grown, suspect):
     assert [finding.quantity for finding in found] == ["train_rise_host_bytes"] * suspect
 
 
-def test_a_drift_adds_up_over_nights_and_is_told():
+def test_a_drift_adds_up_over_nights_and_is_reported():
     made = pairs(0.012)
     before = replace(made[0].window[-1], drift={"score.image_auroc": 7.5})
     made[0] = replace(made[0], window=[*made[0].window[:-1], before])

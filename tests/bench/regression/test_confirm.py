@@ -163,14 +163,14 @@ def test_a_drop_in_two_blocks_is_a_regression():
     assert both.high - both.low < 0.02
 
 
-def test_a_drop_in_one_block_alone_is_none():
+def test_a_drop_in_only_one_block_is_no_regression():
     good = [runs_of(4.0, seed=s) for s in (0, 1)]
     assert not verdict_on(good, [runs_of(3.97), runs_of(4.0, seed=3)]).regressed
     assert not verdict_on(good[:1], [runs_of(4.0, seed=4)]).passed
     assert not verdict_on(good, [runs_of(4.1), runs_of(4.1, seed=3)]).regressed
 
 
-def test_a_certain_drop_that_does_not_matter_is_none():
+def test_a_certain_drop_that_does_not_matter_is_no_regression():
     good, bad = [runs_of(4.0, 8, s) for s in (0, 1)], [runs_of(3.985, 8, s) for s in (2, 3)]
     result = verdict_on(good, bad, sd=0.001)
     assert result.p < SPEED.alpha_confirm
@@ -189,7 +189,7 @@ def test_an_outlier_is_discounted():
     assert verdict_on(good, bad).regressed
 
 
-def test_two_speeds_are_no_t_test():
+def test_two_speeds_rule_out_a_t_test():
     modes = np.array([[4.0, 3.9, 4.0, 3.9]])
     result = verdict_on([runs_of(4.0), runs_of(4.0)], [modes, modes])
     assert result.reason == "two modes"
@@ -210,7 +210,7 @@ def test_two_modes(row, split):
     assert two_modes([row], [0.05]).tolist() == [split]
 
 
-def test_quality_is_told_in_points():
+def test_quality_is_reported_in_points():
     center = float(QUALITY.transform(0.95))
     good = [np.full((1, 4), center)] * 2
     bad = [QUALITY.transform(np.full((1, 4), 0.93))] * 2

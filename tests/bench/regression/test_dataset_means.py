@@ -1,4 +1,4 @@
-"""Means over a dataset's categories: made of what all of them have, gated at a smaller step."""
+"""Means over a dataset's categories: over what all of them have, gated at a smaller step."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_a_mean_is_over_all_categories_of_each_seed():
         assert whole.replicate == seed
         assert whole.values["score.image_auroc"] == pytest.approx(np.mean(of_each))
         assert whole.images == 15 * 64
-        assert set(whole.values) == {"score.image_auroc"}  # the mean of speeds is nobody's
+        assert set(whole.values) == {"score.image_auroc"}  # a mean of speeds has no meaning
 
 
 def test_a_seed_that_a_category_lacks_has_no_mean():
@@ -83,7 +83,7 @@ def test_the_name_of_a_mean_tells_its_categories():
 def test_there_is_no_mean_unless_every_category_ran():
     pairs, cases, known = dataset()
     assert dataset_means(pairs[1:], cases, known) == []
-    assert dataset_means(pairs[:1], cases, pairs[0].window) == []  # of one, it is the category
+    assert dataset_means(pairs[:1], cases, pairs[0].window) == []  # a mean of one is the category
     fixed = [Pair(pair.series, pair.tonight, pair.window, fixed=True) for pair in pairs]
     assert dataset_means(fixed, cases, known) == []
 
@@ -133,4 +133,4 @@ def test_fresh_runs_of_all_categories_confirm_the_mean(drop, outcome):
     assert found.low < drop < found.high
     lacking = [{"A": side(0.0), "B": [FreshRun(None, "it broke", Path()), *side(drop)[1:]]}]
     whole = _judged(suspect, (DATASET_MEAN, screen.baseline, 1), lacking, len(mean.cases))
-    assert whole.outcome == "ok"  # four seeds are whole, and one block is no alarm
+    assert whole.outcome == "ok"  # four seeds are complete, and one block is no alarm

@@ -1,4 +1,4 @@
-"""The drift net against run lengths that are known."""
+"""The drift net against known run lengths."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_run_lengths_are_the_published_ones(shift, expected):
     assert found.mean() == pytest.approx(expected, rel=0.03)
 
 
-def test_sums_go_on_where_they_were():
+def test_sums_continue_where_they_were():
     scores = np.random.default_rng(3).normal(size=(5, 40))
     whole = cusum(scores)
     half = cusum(scores[:, :25])

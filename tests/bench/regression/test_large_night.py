@@ -1,4 +1,4 @@
-"""A night on 300 cases of which five are stale, as a process of its own."""
+"""A night on 300 cases of which five are stale, in its own process."""
 
 import json
 import subprocess

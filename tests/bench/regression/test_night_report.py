@@ -1,4 +1,4 @@
-"""The page of a night says what to do next, in whole sentences."""
+"""The report of a night says what to do next, in whole sentences."""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
 """Whole nights, as cron runs them: in a clone of the code, with changes planted in it.
 
-Copies of one clone and its first night serve all tests: a night is a process or more, and each
+All tests use copies of one clone and its first night: a night takes a process or more, and each
 imports torch.
 """
 
@@ -54,6 +54,24 @@ def test_a_planted_regression_is_named_bisected_and_seen_to_be_fixed(worse, tmp_
     assert "fixed" in history
 
 
+@pytest.mark.slow
+def test_a_search_takes_the_runs_that_confirmed_the_alarm(begun, tmp_path):
+    clone = begun.copy(tmp_path / "clone")
+    trained = {"keyword": "mean_color"}
+    assert clone.night("--seeds", "3", **trained).returncode == 0
+    planted = clone.change(MAPS, FIRST, SHIFTED)
+    for number in range(3):
+        clone.git("commit", "-q", "--allow-empty", "-m", f"nothing {number}")
+    caught = clone.night("--seeds", "3", **trained)
+    assert caught.returncode == 10, caught.stdout + caught.stderr
+    case, quantity = CASE.replace("mean_image", "mean_color"), "score.pixel_auroc"
+    searched = clone.run("bisect", case, "--quantity", quantity, **trained)
+    assert "of both ends hold here" in searched.stdout, searched.stdout + searched.stderr
+    answer = searched.stdout.split("% sure")[-1]
+    assert planted[:7] in answer
+    assert "after 1 runs" in answer or "after 2 runs" in answer
+
+
 def test_an_accepted_change_begins_a_segment(worse, tmp_path):
     clone = worse.copy(tmp_path / "clone")
     accepted = clone.run("accept", CASE, "--reason", "maps are shifted on purpose")
@@ -66,8 +84,8 @@ def test_an_accepted_change_begins_a_segment(worse, tmp_path):
 
 
 def test_nights_on_unchanged_code_raise_nothing(clone):
-    """Three A/A nights: every case runs again, one of them trains."""
-    for _ in range(3):  # the trained cases begin with the first
+    """Three A/A nights: every case runs again, and one of them trains."""
+    for _ in range(3):  # the first one begins the baseline of the trained cases
         night = clone.run(
             *("nightly", "--canaries", "0", "--rotation", "1", "--seeds", "2"),
             keyword="(mean_image or mean_color)",
@@ -80,7 +98,7 @@ def test_nights_on_unchanged_code_raise_nothing(clone):
     assert outcomes == {"first", "ok"}
 
 
-def test_a_night_that_is_killed_twice_goes_on_and_doubles_nothing(clone):
+def test_a_night_that_is_killed_twice_resumes_and_duplicates_nothing(clone):
     cases, store = 6, clone.results / "runs" / "records.jsonl"
     command = clone.command("nightly", "--seeds", str(cases), keyword="mean_color")
     before = store.read_text().count("\n")

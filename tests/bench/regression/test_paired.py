@@ -1,4 +1,4 @@
-"""Paired tests of models without random numbers, and the rules of memory and outcomes."""
+"""Paired tests of models without randomness, and the rules for memory and outcomes."""
 
 import numpy as np
 import pytest

@@ -121,7 +121,7 @@ def test_a_budget_takes_the_most_information_per_second(place):
     cases = place[1]
     finish(place, cases[:2], seconds=5.0)
     place[2].path.unlink()
-    made = plan(place, budget_s=130.0)  # nothing is known: a minute each
+    made = plan(place, budget_s=130.0)  # durations are unknown: a minute each
     assert len(made.planned) == 2
     assert len(made.over_budget) == 2
     assert made.seconds <= 130

@@ -156,7 +156,7 @@ def test_one_run_borrows_its_spread_from_the_other_cases(rng):
     assert screen(SPEED, baseline, np.full((50, 1), 4.1)).improved.all()
 
 
-@pytest.mark.parametrize("count", [5, 50])  # with 50, the tail of noise is looked at
+@pytest.mark.parametrize("count", [5, 50])  # with 50, the tail of the noise is fitted
 def test_equal_runs_still_have_a_spread(count):
     baseline = fit_baseline(QUALITY, np.zeros((count, 5)))
     assert (baseline.variance > 0).all()

@@ -1,9 +1,12 @@
-"""A search refuses a loss that is none, with the values as they are recorded."""
+"""A search refuses to start without a loss, knows exact repeats, and otherwise uses new seeds."""
 
+import numpy as np
 import pytest
 from fake_records import make
 
-from bench.regression.bisection import BisectionError
+from bench.regression.bisection import Bisection, BisectionError
+from bench.regression.ends import Ends, ends_of_night
+from bench.regression.fresh import FreshRun
 from bench.regression.measures import QUALITY, SPEED
 from bench.regression.search import Question, Search
 from bench.settings import Settings
@@ -32,3 +35,66 @@ def test_no_loss_is_no_search(tmp_path):
     slow, quick = (float(SPEED.transform(1 / ms)) for ms in (25.0, 20.0))
     with pytest.raises(BisectionError, match=r"\(20 ms\).*\(25 ms\)"):
         search(tmp_path, "latency_p50_ms", said)._check_loss(slow, quick)
+
+
+QUANTITY, GOOD, BAD = "single_scale.image_auroc", "a" * 40, "b" * 40
+
+
+def kept(folder, commit, seed, auroc, scores, dirty=False):
+    """Write a run as a fresh process writes it."""
+    folder.mkdir(parents=True)
+    record = make(seed=seed, auroc=auroc, code={"commit": commit, "dirty": dirty})
+    record.artifacts["scores"] = "scores.npz"
+    np.savez(folder / "scores.npz", labels=[0, 1], **{"scores.single_scale": scores})
+    (folder / "records.jsonl").write_text(record.to_json() + "\n")
+    return FreshRun(record, "", folder)
+
+
+def test_a_repetition_has_equal_scores_and_an_equal_value(tmp_path):
+    good = kept(tmp_path / "good", GOOD, 100, 0.9, [0.25, 0.75])
+    bad = kept(tmp_path / "bad", BAD, 100, 0.8, [0.5, 0.75])
+    other = kept(tmp_path / "other", BAD, 101, 0.8, [0.5, 0.5])
+    ends = Ends(QUANTITY, {0: good, 1: other}, {0: bad, 1: other})
+    assert ends.telling == [0]  # seed 1 does not change
+    assert ends.repeated(0, good) == "good"
+    assert ends.repeated(0, bad) == "bad"
+    assert not ends.repeated(1, other)  # it repeats both ends
+    assert not ends.repeated(2, good)
+    lucky = kept(tmp_path / "lucky", GOOD, 100, 0.9, [0.25, 0.5])
+    mistaken = kept(tmp_path / "mistaken", GOOD, 100, 0.85, [0.25, 0.75])
+    assert not ends.repeated(0, lucky)
+    assert not ends.repeated(0, mistaken)
+    (good.folder / "scores.npz").unlink()
+    assert not ends.repeated(0, good)  # equal values alone may be coincidence
+
+
+def test_the_runs_of_a_night_are_those_of_committed_code(tmp_path):
+    place = tmp_path / "block0"
+    kept(place / "A", GOOD, 100, 0.9, [0.25, 0.75])
+    kept(place / "B", BAD, 100, 0.8, [0.5, 0.75])
+    kept(tmp_path / "block1" / "B", BAD, 101, 0.8, [0.5, 0.75], dirty=True)
+    kept(tmp_path / "failure100" / "B", BAD, 102, 0.8, [0.5, 0.75])
+    ends = ends_of_night(tmp_path, QUANTITY, GOOD, BAD)
+    assert (list(ends.good), list(ends.bad)) == ([0], [0])
+    assert not ends_of_night(tmp_path / "none", QUANTITY, GOOD, BAD).good
+
+
+def test_every_run_has_a_seed_of_its_own_until_one_repeats(tmp_path):
+    """Otherwise all runs share the luck of one seed and agree on a wrong commit."""
+    runs = [
+        {
+            seed: kept(tmp_path / f"{commit}{seed}", commit, 100 + seed, auroc, [auroc, seed])
+            for seed in range(2)
+        }
+        for commit, auroc in ((GOOD, 0.9), (BAD, 0.8))
+    ]
+    ends = Ends(QUANTITY, *runs)
+    question = Question(make().case, QUANTITY, GOOD, BAD, fixed=False)
+    settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
+    searching = Search(question, settings, [], print)
+    search = Bisection(["c", "d", "e"], [1, 1, 1], [0.9, 0.9], [0.8, 0.8])
+    numbers = []
+    for commit, end in (("c", ""), ("d", ""), ("c", ""), ("d", "good"), ("c", "bad"), ("c", "")):
+        numbers.append(searching._number(search, ends, commit))
+        search.add(commit, 0.85, end)
+    assert numbers == [0, 1, 4, 5, 5, 6]

@@ -1,4 +1,4 @@
-"""A small version of what `python -m bench simulate` shows whole."""
+"""A small version of what `python -m bench simulate` runs in full."""
 
 from dataclasses import replace
 from math import inf

@@ -11,7 +11,7 @@ MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def history(values):
-    """Return moments, three a week, for values of weeks."""
+    """Return times, three per week, and values from the values of the weeks."""
     times = [MONDAY + timedelta(days=2 * day, weeks=week) for week in range(len(values))
              for day in range(3)]  # fmt: skip
     return times, np.repeat(values, 3).tolist()

@@ -253,7 +253,7 @@ def test_a_newer_run_hides_an_older_one_unless_it_is_shorter(images_seen, shown)
 def test_failed_and_skipped_cases_are_counted_with_reason():
     records = [make()]
     records += [make("rd_convnext", seed=seed, status="skipped") for seed in range(5)]
-    # Skipped once, run later: no longer worth telling.
+    # Skipped once, run later: no longer reported.
     records += [make(status="skipped", finished="2025-01-01T00:00:00+00:00")]
     text = leaderboard_markdown(records)
     assert "## Not finished: 5\n" in text
@@ -294,7 +294,7 @@ def test_a_mean_that_lacks_categories_is_their_count():
     assert mean.path[-1] == "btad: mean over 3 categories"
     assert mean.texts("rd_convnext")["Image AUROC"] == "1 of 3"
     assert mean.texts("rd_resnet18")["Image AUROC"] == "80.00 ± 0.00"
-    reason = "No rank: 3 categories, at least 6 tell 2 rows apart."
+    reason = "No rank: 3 categories, at least 6 needed to tell 2 rows apart."
     assert mean.row("rd_resnet18")["Rank"].notes == (reason,)
 
 

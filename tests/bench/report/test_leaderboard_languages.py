@@ -48,7 +48,7 @@ def said(root):
 def test_every_text_has_its_korean(root):
     wanted = set(said(root)) | set(_OF_METRICS.values()) | set(_OF_MEASUREMENTS.values())
     wanted |= {heading for heading, _ in COST_COLUMNS.values()}
-    # Other tests register studies and metrics of their own.
+    # Other tests register their own studies and metrics.
     wanted |= {study.about for study in (RD_BACKBONE, ANOMALY_ZOO, MIXING, CLASSIFIERS)}
     same = re.compile("AU|AP|F1$|Top-.$|ECE|IoU")  # such names are the same in Korean
     own = [m for m in METRICS.values() if str(m.function).startswith("bench.metrics")]
@@ -84,7 +84,7 @@ def test_korean_tables_hold_the_same_numbers(tmp_path):
         assert found == [re.findall(r"\d+\.\d+", cell) for cell in other]
     assert numbers
     assert text.startswith("# 리더보드")
-    # Files for machines are the same in every language.
+    # Machine-readable files are the same in every language.
     assert (tmp_path / "LEADERBOARD.csv").read_text("utf-8") == leaderboard_csv(records())
     assert 'lang="ko"' in (tmp_path / "LEADERBOARD.html").read_text("utf-8")
 

@@ -1,4 +1,4 @@
-"""What stands around the tables: the kind of run, and why cells are empty."""
+"""The text around the tables: the kind of run, and why cells are empty."""
 
 import re
 from dataclasses import replace
@@ -24,7 +24,7 @@ def opening_of(records):
     [
         (
             {},
-            ["smoke run", "measures no model", "one replicate"],
+            ["smoke run", "does not measure a model", "one replicate"],
             ["random weights", "training budget ("],
         ),
         ({"pretrained": False}, ["random weights"], []),
@@ -33,7 +33,7 @@ def opening_of(records):
             ["part of their training budget (as little as 25 %"],
             [],
         ),
-        ({"profile": "standard"}, ["read with care: one replicate"], ["smoke"]),
+        ({"profile": "standard"}, ["Read with care: one replicate"], ["smoke"]),
         ({"profile": "standard", "model": "dfm_resnet18"}, ["whole budget"], ["care"]),
     ],
 )
@@ -44,7 +44,7 @@ def test_a_section_opens_with_the_kind_of_run(fields, words, absent):
 
 
 def test_the_terminal_says_that_a_smoke_run_measures_no_model():
-    assert "measures no model" in summary_rows([make()])[0]
+    assert "does not measure a model" in summary_rows([make()])[0]
     assert not any("smoke" in row for row in summary_rows([make(profile="standard")]))
 
 
@@ -52,7 +52,7 @@ def cost_of(records, study="anomaly_zoo"):
     """The cost table of a study's details and the line below it."""
     text = leaderboard_markdown(records)
     (table,) = [t for t in details(text, study) if t.title == "**Cost**"]
-    (line, *_) = [x for x in text.splitlines() if x.startswith("No values of")] or [""]
+    (line, *_) = [x for x in text.splitlines() if x.startswith("No values for")] or [""]
     return table, line
 
 
@@ -74,7 +74,7 @@ def test_every_empty_cell_of_the_cost_table_says_why(model, name, everywhere):
         assert note.startswith("Empty: ")
 
 
-def test_reasons_of_a_measurement_are_said_once_and_in_its_table():
+def test_reasons_of_a_measurement_are_stated_once_and_in_its_table():
     record = make(
         "padim_resnet18",
         measurements={"parameters": 5.0, "inference_flops": None},
@@ -94,7 +94,7 @@ def test_without_any_measurement_there_is_no_table_of_cost():
     records = [make("padim_resnet18", measurements={"x": 1.0}, environment="gpu | torch")]
     records = [replace(r, environment={"class": "gpu", "device": "cuda"}) for r in records]
     text = leaderboard_markdown(records)
-    assert "Nothing of it was measured." in text
+    assert "None of it was measured." in text
     assert not [t for t in details(text, "anomaly_zoo") if "Own budget" in t.headings]
 
 

@@ -1,4 +1,4 @@
-"""Published values stand next to ours, unchanged, and only where they answer our question."""
+"""Published values appear next to ours, unchanged, and only where they answer our question."""
 
 import pytest
 from fake_records import make

@@ -30,7 +30,7 @@ def image_set(defects, masks=True):
 
 
 def noted(defects, scores, *, calibration=None, masks=True, saturated=None, method="exact"):
-    """Return a record as it is read again."""
+    """Return a record as it is read back."""
     test = image_set(defects, masks)
     maps = torch.rand(len(defects), 8, 8) if masks else None
     held_out = {"head": HeadPredictions(calibration, None)} if calibration is not None else None

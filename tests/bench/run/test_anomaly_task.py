@@ -135,7 +135,7 @@ def test_cached_features_predict_as_images_do(fitted):
         torch.testing.assert_close(prediction.scores, cached[head].scores, rtol=1e-4, atol=1e-5)
 
 
-def test_the_pace_of_training_is_told_without_the_dry_pass(fit):
+def test_the_pace_of_training_is_reported_without_the_dry_pass(fit):
     told = []
     fit("stfpm_resnet18", lambda phase, info: told.append((phase, set(info))), images_seen=16)
     first = told.index(("train", {"step", "steps", "loss"}))

@@ -46,7 +46,7 @@ def by_autograd(model, batch):
     return loss.detach(), list(found)
 
 
-def test_it_pays_on_a_gpu_for_what_is_long_and_never_here():
+def test_it_pays_for_long_runs_on_a_gpu_and_never_here():
     gpu = torch.device("cuda")
     assert worth_compiling(gpu, 0.05, 10_000)  # 500 s
     assert not worth_compiling(gpu, 0.05, 1_000)
@@ -101,7 +101,7 @@ for seed in range(3):
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a C++ compiler here")
 def test_a_compiled_loss_is_the_same_and_several_seeds_are_compiled_once(root):
-    """In a process of its own: the compiler minds who imported distutils before it."""
+    """It runs in its own process, because the compiler depends on who imported distutils first."""
     command = [sys.executable, "-c", SAME_LOSS]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.stdout.split("\n")[:3] == ["compiled 1"] * 3, done.stderr
@@ -161,7 +161,7 @@ def test_only_an_open_choice_is_decided_by_what_steps_cost(
 
 
 def recorder(monkeypatch, fails_on=lambda gradient: False):
-    """Stands in for CUDA's recording, which needs a device; says what was recorded."""
+    """Stand in for CUDA's recording, which needs a device; return what was recorded."""
     recorded = []
 
     def captured(gradient, network, images, targets):

@@ -1,4 +1,4 @@
-"""Models that crop: ranked over the full frame, with the crop's own domain as a head of its own."""
+"""Models that crop: ranked over the full frame, with the crop's domain as a separate head."""
 
 from dataclasses import replace
 

@@ -68,7 +68,7 @@ def finished(job):
 
 
 def scores_of(job):
-    """Image scores by head that the job's run left."""
+    """Image scores by head that the job's run wrote."""
     with np.load(job.folder / "scores.npz") as kept:
         return {name: kept[name] for name in kept.files if name.startswith("scores.")}
 
@@ -192,7 +192,7 @@ def test_pixel_metrics_are_the_cpus_and_maps_stay_on_the_device(monkeypatch, met
 
 
 def small_only(method):
-    """A way off the device that no map may take."""
+    """A copy off the device that no map may take."""
 
     def way(tensor, *arguments, **named):
         assert not tensor.is_cuda or tensor.numel() < 256**2
@@ -201,7 +201,7 @@ def small_only(method):
     return way
 
 
-def test_a_device_that_is_not_there_is_said(job):
+def test_a_missing_device_is_reported(job):
     record = InlineRunner().run(job(device="cuda:99"), quiet)
     assert (record.status, record.outcome) == ("failed", "device")
     assert "--device cpu" in record.error["message"]

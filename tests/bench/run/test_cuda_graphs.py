@@ -1,4 +1,4 @@
-"""What is replayed from CUDA graphs is what would have been computed."""
+"""Replayed CUDA graphs give what would have been computed without them."""
 
 import copy
 
@@ -134,7 +134,7 @@ def test_batches_made_ahead_are_those_made_in_time(caplog, cuda, train, recipe, 
         objective = ClassifierObjective(
             classifier("resnet18", cuda), train, plan, seed=5, device=cuda, compiling=compiling
         )
-        # Busy work between batches: nothing may be overwritten while it is still to be read.
+        # Busy work between batches: nothing may be overwritten before it is read.
         for images, targets in objective.batches(order, 64, 3):
             torch.randn(2_000, 2_000, device=cuda) @ torch.randn(2_000, 2_000, device=cuda)
             yield images.clone(), targets.clone()

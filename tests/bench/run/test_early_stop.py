@@ -26,7 +26,7 @@ def test_a_step_counts_in_the_pass_that_it_ends_in(batch, count):
 
 
 def stop_after(means, **fields):
-    """Number of passes after which a training with these mean losses stops; None if it does not."""
+    """Number of passes after which training with these mean losses stops; None if it does not."""
     recipe = replace(RECIPE, **fields)
     for passes in range(1, len(means) + 1):
         losses = [value for mean in means[:passes] for value in (mean, mean)]

@@ -47,7 +47,7 @@ def written(store):
 
 @pytest.fixture
 def disk(tmp_path, monkeypatch):
-    # A busy machine may take longer to write some kilobytes than to compute them: no time passes.
+    # The clock stands still: a busy machine may write some kilobytes more slowly than compute them.
     still = SimpleNamespace(perf_counter=lambda: 0.0, time=time.time)
     monkeypatch.setattr(feature_disk, "time", still)
     return FeatureDisk(tmp_path / "features")

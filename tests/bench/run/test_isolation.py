@@ -1,4 +1,4 @@
-"""Cases in child processes: a killed, stopped or slow child costs its own case and no other."""
+"""Cases in child processes: a killed, stopped or slow child costs only its own case."""
 
 import multiprocessing
 import os
@@ -89,7 +89,7 @@ def serve_as_on_windows(connection, log):
 def test_cases_run_by_spawn_where_nothing_forks_and_no_process_leads_a_group(
     job, runner, monkeypatch
 ):
-    """What Windows lacks is taken away from the parent and, before it serves, from the child."""
+    """What Windows lacks is removed from the parent and, before it serves, from the child."""
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     monkeypatch.setattr(worker, "serve", serve_as_on_windows)
     monkeypatch.delattr(os, "killpg")
@@ -143,7 +143,7 @@ def test_a_silent_case_is_stopped(job, runner):
     isolated = runner(stall_timeout_s=15.0)
     record = isolated.run(job(images_seen=1_000_000), signaller(isolated, signal.SIGSTOP))
     assert record.outcome == "timeout"
-    assert "no sign of life" in record.error["message"]
+    assert "made no progress" in record.error["message"]
     assert "'train'" in record.error["message"]
 
 

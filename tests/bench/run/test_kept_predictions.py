@@ -1,4 +1,4 @@
-"""Kept predictions are what the model gave, to half precision of the maps' range."""
+"""Stored predictions are the model's, to half precision of the maps' range."""
 
 import numpy as np
 import torch

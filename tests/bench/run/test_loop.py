@@ -91,11 +91,11 @@ def test_one_seed_gives_bit_equal_models_and_another_does_not(tmp_path):
 
 
 class KilledError(Exception):
-    """Stands for a kill: raised from the progress report."""
+    """Stands in for a kill: raised from the progress report."""
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_a_killed_training_goes_on_bit_equal_from_its_checkpoint(tmp_path, monkeypatch, optimizer):
+def test_a_killed_training_resumes_bit_equal_from_its_checkpoint(tmp_path, monkeypatch, optimizer):
     plan = protocol(
         optimizer=optimizer, schedule="cosine", lr=1e-3, grad_clip=1.0, betas=(0.9, 0.99)
     )
@@ -117,7 +117,7 @@ def test_a_killed_training_goes_on_bit_equal_from_its_checkpoint(tmp_path, monke
 
 @pytest.fixture
 def handled():
-    """Sets the handler of a signal during a test."""
+    """Set the handler of a signal during a test."""
     before = {}
 
     def handle(number, handler):
@@ -179,7 +179,7 @@ def test_a_training_in_another_thread_gets_no_signals_and_runs(tmp_path):
         assert pool.submit(run, tmp_path, protocol()).result()[1].steps == 16
 
 
-def test_a_damaged_checkpoint_is_removed_and_said(tmp_path):
+def test_a_damaged_checkpoint_is_removed_and_reported(tmp_path):
     checkpoint = tmp_path / "run" / "training.pth"
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"not a checkpoint")
@@ -332,7 +332,7 @@ def test_the_drop_comes_at_95_percent_of_the_steps_not_of_the_epochs():
     assert factors == [1.0] * 950 + [0.1] * 50
 
 
-def test_an_augmentation_alters_what_is_learned_from():
+def test_an_augmentation_alters_the_training_images():
     images = torch.randint(
         0, 256, (6, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
@@ -343,7 +343,7 @@ def test_an_augmentation_alters_what_is_learned_from():
     assert torch.equal(first, again)
     assert not torch.equal(first, later)  # the second pass
     halves = [objective._augmented(half, step)[0] for step, half in enumerate(index.split(3))]
-    assert torch.equal(first, torch.cat(halves))  # of one pass, however it is cut
+    assert torch.equal(first, torch.cat(halves))  # of one pass, however it is split
     plain = to_float(images, torch.device("cpu"))
     for image, original in zip(first, plain, strict=True):
         assert any(torch.equal(image, original.flip(axes)) for axes in ((), (1,), (2,), (1, 2)))

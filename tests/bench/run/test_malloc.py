@@ -1,4 +1,4 @@
-"""Keeping freed memory, in processes of their own: it is set for the whole of one."""
+"""Keeping freed memory, in separate processes because the setting applies to a whole process."""
 
 import subprocess
 import sys
@@ -59,7 +59,7 @@ def test_kept_memory_is_not_faulted_in_again_and_can_be_given_back(touched):
 def test_without_it_every_tensor_is(touched):
     kept, faults, _ = touched("leave")
     assert not kept
-    assert faults > 8 * 16  # even in huge pages of 2 MB there are 32 a tensor
+    assert faults > 8 * 16  # even in huge pages of 2 MB there are 32 per tensor
 
 
 def test_another_c_library_is_left_alone(monkeypatch):

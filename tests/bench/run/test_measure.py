@@ -1,4 +1,4 @@
-"""Timing: warm-up is left out, samples are of single steps, the collector is given back."""
+"""Timing: warm-up is left out, samples are of single steps, the collector is restored."""
 
 import gc
 import statistics

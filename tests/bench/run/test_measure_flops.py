@@ -98,7 +98,7 @@ def test_products_and_distances_count_as_a_plain_algorithm_multiplies(
     expected = torch.tensor(values)
     if algorithm is plain.squared_distances:
         expected = expected.sqrt()
-    # The same computation, to what distances by products lose.
+    # The same computation, up to the precision that distances by products lose.
     torch.testing.assert_close(found.reshape(expected.shape), expected, rtol=1e-3, atol=1e-4)
 
 
@@ -158,7 +158,7 @@ def test_declared_operations_replace_those_within():
         left @ right
 
     assert count_flops(step) == 2 * (2 * 7 * 5 * 11) + 1000
-    step()  # and outside of a count nothing happens
+    step()  # outside of a count nothing happens
 
 
 def test_what_has_no_formula_is_an_error_that_names_it():

@@ -1,4 +1,4 @@
-"""Peak memory sees what was there for a moment, and forgets it in the next block."""
+"""Peak memory includes what was there only briefly, and is reset for the next block."""
 
 import gc
 import mmap
@@ -34,7 +34,7 @@ def test_peak_sees_an_allocation_that_is_gone():
     assert after.peak_bytes < large.peak_bytes - 100 * MB
 
 
-def test_without_reset_the_whole_life_is_told_and_said(monkeypatch, tmp_path):
+def test_without_reset_the_peak_of_the_whole_life_is_reported_and_marked(monkeypatch, tmp_path):
     touch(150)
     monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "none")
     monkeypatch.setattr(memory, "_STATUS", tmp_path / "none")
@@ -46,7 +46,7 @@ def test_without_reset_the_whole_life_is_told_and_said(monkeypatch, tmp_path):
 
 
 def test_a_reset_that_is_ignored_is_noticed(monkeypatch, tmp_path):
-    touch(200)  # the mark stays above what is resident now
+    touch(200)  # the high-water mark stays above what is resident now
     accepts = tmp_path / "clear_refs"
     accepts.touch()
     with peak_host_memory():
@@ -58,7 +58,7 @@ def test_a_reset_that_is_ignored_is_noticed(monkeypatch, tmp_path):
     assert considered.since_reset is False
 
 
-def test_peak_is_told_when_the_block_raises():
+def test_peak_is_reported_when_the_block_raises():
     considered = []
 
     def step():

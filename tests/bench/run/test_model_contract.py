@@ -1,4 +1,4 @@
-"""What is wrong with a model is said before it is trained, in the words of the contract."""
+"""Errors in a model are reported before it is trained, in the words of the contract."""
 
 from dataclasses import replace
 
@@ -72,7 +72,7 @@ def test_a_model_that_keeps_the_contract_passes_in_its_mode_and_with_its_random_
         (lambda p: replace(p, scores=torch.rand(len(p.scores))), "draw no random numbers"),
     ],
 )
-def test_a_prediction_that_breaks_the_contract_is_told_from_what_is_wanted(change, said):
+def test_a_prediction_that_breaks_the_contract_is_refused_with_what_is_wanted(change, said):
     torch.manual_seed(0)
     with pytest.raises(ModelContractError, match=said):
         check(change)
@@ -88,7 +88,7 @@ def test_a_score_that_differs_by_rounding_is_its_own_image_s():
 
 
 class NoMethods(AnomalyModel):
-    """Defines predict alone."""
+    """Defines only predict."""
 
 
 class ListOfLayers(Brightness):

@@ -1,4 +1,4 @@
-"""What of a run's samples is kept."""
+"""Which of a run's samples are kept."""
 
 import time
 from itertools import pairwise

@@ -80,7 +80,7 @@ def evaluated(task):
 
 
 def true_masks(task):
-    """Return the masks of whole images at the frame's size, by Pillow alone."""
+    """Return the masks of whole images at the frame's size, by Pillow only."""
     height, width = task.job.protocol.frame.size
     masks = np.zeros((len(task.inputs.test), height, width), bool)
     for row, sample in enumerate(task.inputs.test):

@@ -1,4 +1,4 @@
-"""Image sizes that tell defective from normal images are said next to the values."""
+"""Image sizes that tell defective from normal images are reported next to the values."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""MVTec LOCO's overlap through the whole way: files, sizes, saturations, maps."""
+"""MVTec LOCO's overlap from end to end: files, sizes, saturations, maps."""
 
 import json
 
@@ -72,7 +72,7 @@ def test_a_missing_object_is_found_from_its_saturation(samples):
 
 
 def _ramp(limit, left):
-    """What a constant rest adds up to the limit: it is reached with every normal pixel, at 1."""
+    """What the constant rest adds up to the limit, on the way to 1 with every normal pixel."""
     return left * limit / 2
 
 

@@ -19,7 +19,7 @@ def parameters(dtype=torch.float64):
 
 
 def gradients(params, step, generator):
-    """The gradients jump at the third step, which the clipping is for."""
+    """Gradients that jump at the third step, so that they are clipped."""
     scale = 50.0 if step == 2 else 1.0
     return [scale * torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in params]
 

@@ -69,7 +69,7 @@ def test_it_runs_once_a_key_and_what_it_raises_is_left_to_the_measured_pass():
 
 @pytest.fixture
 def fit_small(tmp_path, write_category):
-    """Fits a model from scratch to a few small images."""
+    """Fit a model from scratch to a few small images."""
     write_category(tmp_path / "data" / "tiny" / "tile")
     settings = Settings(
         "smoke", "cpu", (tmp_path / "data",), (), tmp_path, tmp_path / "cache", image_size=64
@@ -121,7 +121,7 @@ def test_a_fit_is_bit_equal_with_and_without(name, fit_small, monkeypatch):
 
     monkeypatch.setattr("bench.run.training.train.warm_up", counted)
     warm = checkpoint_of(name, fit_small)
-    assert ran  # it came to its end
+    assert ran  # it ran to the end
     monkeypatch.setattr("bench.run.training.train.warm_up", lambda *_: None)
     cold = checkpoint_of(name, fit_small)
     assert warm[0].keys() == cold[0].keys()

@@ -73,9 +73,9 @@ def test_images_of_several_shapes_each_have_their_own_window():
     maps = random_maps(4)
     together = whole_maps(maps, windows)
     for row, window in enumerate(windows):
-        # The lowest value of all maps fills what no map shows; padding leaves nothing of that kind.
+        # The lowest value of all maps fills what no map shows; padding leaves no such pixels.
         assert torch.equal(together[row], whole_maps(maps[row : row + 1], [window])[0])
-    assert torch.equal(together[3], maps[3])  # its aspect is the frame's
+    assert torch.equal(together[3], maps[3])  # its aspect ratio is the frame's
 
 
 def test_scores_and_heads_without_maps_stay():

@@ -132,7 +132,7 @@ tables = st.dictionaries(st.sampled_from(PLACES), by_seed, min_size=1)
 
 
 def independently(values, terms):
-    """Mean and interval over seeds of a signed sum, by NumPy and SciPy; None where it has none."""
+    """Mean and interval over seeds of a signed sum, by NumPy and SciPy; None without seeds."""
     if any(place not in values for place, _ in terms):
         return None
     n = min(len(values[place]) for place, _ in terms)
@@ -161,7 +161,7 @@ def terms_of(row):
 
 
 def check_figures(row, expected, column):
-    """The shown figures are the recomputed ones; returns the side of zero they lie on."""
+    """Check that the shown figures are the recomputed ones; return the side of zero they are on."""
     if expected is None:
         assert row[column] == "–"
         return None
@@ -204,7 +204,7 @@ def test_no_sentence_contradicts_its_table(values):
 
 
 def flips(row, rows):
-    """Whether the difference that an H3 row is about has two signs, by the rows of its starts."""
+    """Whether the difference in an H3 row changes sign between the rows of its two starts."""
     name = row["Hypothesis"][-2:]
     both = [numbers(r["Difference, points"]) for r in rows if r["Hypothesis"] == name]
     return all(both) and len(both) == 2 and both[0][0] * both[1][0] < 0
@@ -224,7 +224,7 @@ CELL = re.compile(r"(H\d on \w+|\w+ from scratch|\w+ with pretraining)(?: \(([^)
 
 
 def told(sentence):
-    """What a hypothesis' sentences say of each cell: how the clause begins, and the numbers."""
+    """What a hypothesis' sentences say about each cell: how the clause begins, and the numbers."""
     answer = sentence.partition("?** ")[2].partition("The value for ")[0]
     found = {}
     for clause in re.split(r"(?<=\.) (?=[A-Z])|(?<=:) |; ", answer):
@@ -235,7 +235,7 @@ def told(sentence):
 
 
 def check_sentence(sentence, rows):
-    """A sentence says of every cell what its row says, and names no other."""
+    """Check that a sentence says about every cell what its row says, and names no other."""
     found = told(sentence)
     assert len(found) == len(rows)
     for row in rows:

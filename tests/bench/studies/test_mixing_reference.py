@@ -1,4 +1,4 @@
-"""The original mixing study's table: its figures, and what its numbers say against themselves."""
+"""The original mixing study's table: its figures, and where its numbers contradict each other."""
 
 import csv
 
@@ -17,7 +17,7 @@ def rows_of_file():
 
 
 def in_band(shift, recipe="", dataset="cifar100", points=None, **fields):
-    """A run of every experiment of a dataset, so many points off the original's last epoch."""
+    """A run of every experiment of a dataset, some points off the original's last epoch."""
     return [
         at(point, one.last_top1 + shift / 100, recipe=recipe, **fields)
         for point, one in experiments().items()
@@ -70,7 +70,7 @@ def test_our_own_collapsed_runs_are_found_by_the_same_rule():
     assert not found[point._replace(augmentation="default")].collapsed
 
 
-def test_only_exp_11_is_a_misprint_and_both_kinds_of_oddity_are_told():
+def test_only_exp_11_is_a_misprint_and_both_kinds_of_oddity_are_reported():
     wrong = [r["experiment"] for r in rows_of_file() if r["top1"] != r["recall"]]
     assert [one.name for one in experiments().values() if one.misprinted] == wrong == ["Exp-11"]
     cifar, tiny = ("\n".join(original_table(d)) for d in ("cifar100", "tiny_imagenet"))

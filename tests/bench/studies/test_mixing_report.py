@@ -1,4 +1,4 @@
-"""The mixing study's part of the leaderboard: which runs stand in which table."""
+"""The mixing study's part of the leaderboard: which runs appear in which table."""
 
 import csv
 import random
@@ -147,7 +147,7 @@ def test_classifiers_alone_have_no_word_on_thresholds():
     assert leaderboard_csv([classified(0.25)]).splitlines()[0].count("auroc") == 0
 
 
-def test_what_a_figure_does_not_mean_as_usual_is_told():
+def test_a_figure_with_an_unusual_meaning_is_explained():
     record = classified(0.5, dataset="digits", notes={"last_epoch.top5": "5 classes only"})
     (quality, *_) = details(leaderboard_markdown([record]), "mixing")
     assert "5 classes only." in quality.headings["Top-5"]

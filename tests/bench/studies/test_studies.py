@@ -22,7 +22,7 @@ SETTINGS = Settings("smoke", "cpu", (), (), Path(), Path())
 
 @pytest.fixture
 def register(monkeypatch):
-    """Return ``register_study``; what it adds is gone after the test."""
+    """Return ``register_study``; what it adds is removed after the test."""
     monkeypatch.setattr(studies, "_STUDIES", own := dict(studies.STUDIES))
     for module in ("bench.studies", "bench.selection"):
         monkeypatch.setattr(f"{module}.STUDIES", own)

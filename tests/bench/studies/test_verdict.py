@@ -91,7 +91,7 @@ def test_the_main_question_is_there_even_unanswered():
     assert [verdict.pair for verdict in found] == [MAIN_PAIR]
     assert found[0].text == "not tested (no category that both sides have)"
     text = leaderboard_markdown([make("rd_resnet18")])
-    assert "These runs do not ask the study's question" in text
+    assert "These runs do not address the study's question" in text
     assert "not tested" not in text
 
 
@@ -149,7 +149,7 @@ TUNED = ("rd_resnet50.tuned", "rd_convnext.tuned")
 
 @pytest.fixture
 def tune(monkeypatch):
-    """Declare models tuned."""
+    """Declare models as tuned."""
 
     def tune(*names):
         entries = {**MODELS, **{name: replace(MODELS[name], tuned=True) for name in names}}

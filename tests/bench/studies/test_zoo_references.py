@@ -1,4 +1,4 @@
-"""Published values of the zoo: as in the file, with what keeps one from being compared."""
+"""Published values of the zoo: as in the file, with the reasons why some are not comparable."""
 
 from collections import Counter
 
@@ -73,7 +73,7 @@ def test_a_model_for_all_categories_is_none_of_ours(own):
         ("CFLOW-AD paper Table 3", "image_auroc", "three image sizes"),
     ],
 )
-def test_what_is_another_thing_says_so(own, source, metric, words):
+def test_values_of_a_different_thing_say_so(own, source, metric, words):
     found = [r for r in own if r["source"] == source and r["metric"] == metric]
     found = [r for r in found if r["method"] not in {"padim", "dfm"}]
     assert found

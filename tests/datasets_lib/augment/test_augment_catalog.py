@@ -1,4 +1,4 @@
-"""What holds for every augmentation: a sample's result is its own, in the layout it came in."""
+"""Every augmentation: a sample's result does not depend on its batch and keeps its layout."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def targets_for(task):
 
 
 def assert_of_a_sample(function, images, targets):
-    """The whole batch is the concatenated thirds, and any order gives each sample the same."""
+    """The whole batch equals its concatenated thirds, and each sample is the same in any order."""
     whole = function(images, targets, RandomStreams(INDEX, seed=9, epoch=1))
     for parts in (
         [torch.arange(0, 4), torch.arange(4, 5), torch.arange(5, COUNT)],
@@ -129,7 +129,7 @@ def test_repeating_gives_the_same_and_parts_of_a_sequence_differ(part):
         ("classification", "cutmx", "Did you mean 'cutmix'"),
         ("anomaly", "colour_jitter", "Did you mean 'color_jitter'"),
         ("anomaly", "mixup", "It belongs to classification"),
-        ("anomaly", "xyz", "Known are none, default"),
+        ("anomaly", "xyz", "Choose from none, default"),
     ],
 )
 def test_unknown_name_suggests_the_closest(task, name, words):
@@ -139,7 +139,7 @@ def test_unknown_name_suggests_the_closest(task, name, words):
 
 @pytest.fixture
 def registry(monkeypatch):
-    """The registry of augmentations, as it was again after the test."""
+    """The registry of augmentations, restored after the test."""
     before = dict(catalog._AUGMENTATIONS)
     yield
     catalog._AUGMENTATIONS.clear()
@@ -218,5 +218,5 @@ def test_cuda_gives_the_same_without_waiting_for_the_device(no_waiting, task, na
         found, _ = function(images, targets, RandomStreams(index, 3))
     difference = (found.cpu().float() - wanted.float()).abs()
     level = 1 / 255 if wanted.is_floating_point() else 1
-    # Sines and roundings differ in their last bit: a few pixels by a level.
+    # Sines and roundings differ in their last bit: a few pixels by one level.
     assert (difference > 1.01 * level).float().mean() < 0.005

@@ -79,7 +79,7 @@ def test_jitter_uses_the_stated_order_and_ranges():
             [step(image, float(f)) for image, f in zip(wanted, factors, strict=True)]
         )
     difference = (changed.int() - (wanted * 255).round().int()).abs()
-    assert difference.max() <= 1  # a rounding on the edge between two levels
+    assert difference.max() <= 1  # rounding on the edge between two levels
     assert (difference > 0).float().mean() < 0.001
 
 
@@ -188,7 +188,7 @@ def test_masks_rotate_with_their_images():
     turned, along = Rotation(probability=0.5)(images, masks, streams(40))
     assert along.dtype == torch.bool
     agree = ((turned[:, 0] > 0.5) == along).float().mean()
-    assert agree > 0.99  # nearest and bilinear part at the edge only
+    assert agree > 0.99  # nearest and bilinear differ only at the edge
     still = (along == masks).flatten(1).all(1)
     assert 8 < still.sum() < 32
 

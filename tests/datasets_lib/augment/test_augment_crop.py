@@ -15,7 +15,7 @@ COUNT, SIZE = 3000, 16
 def boxes(crop):
     """(left, top, width, height) of each box as shares of the image, and which are mirrored.
 
-    On a ramp linear interpolation gives the place itself: the two middle pixels tell the map.
+    On a ramp, linear interpolation gives the position itself: two middle pixels give the mapping.
     """
     place = (torch.arange(SIZE) + 0.5) / SIZE
     ramps = torch.stack(
@@ -35,9 +35,9 @@ def boxes(crop):
     return left, top, width, height, (sides[0] < 0).numpy()
 
 
-def test_boxes_have_the_areas_and_aspects_asked_for_and_lie_inside():
+def test_boxes_have_the_requested_areas_and_aspect_ratios_and_lie_inside():
     left, top, width, height, mirrored = boxes(ResizedCrop((0.2, 0.6), (3 / 4, 4 / 3), flip=0.25))
-    # Sides stay below 0.9, so that none is cut: area and aspect are as drawn.
+    # Sides stay below 0.9, so that none is cut: area and aspect ratio are as drawn.
     assert max(width.max(), height.max()) < 0.91
     assert stats.kstest(width * height, stats.uniform(0.2, 0.4).cdf).pvalue > 1e-3
     span = math.log(16 / 9)

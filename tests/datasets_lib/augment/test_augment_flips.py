@@ -13,7 +13,7 @@ FORMATS = [torch.channels_last, torch.contiguous_format]
 
 
 def distinct(count, size, form=torch.channels_last, channels=3):
-    """Images no two pixels of which are the same, and none zero."""
+    """Images whose pixels are all different and nonzero."""
     pixels = torch.arange(1, count * channels * size**2 + 1, dtype=torch.int32)
     return pixels.view(count, channels, size, size).contiguous(memory_format=form)
 

@@ -17,7 +17,7 @@ def streams(count, step=0):
 
 
 def constant_images(count):
-    """Image i is i everywhere, of class i: outputs tell who was mixed with whom."""
+    """Image i is i everywhere, of class i: outputs show which images were mixed."""
     return torch.arange(count).float().view(-1, 1, 1, 1).expand(-1, 3, SIZE, SIZE) / 255
 
 
@@ -104,5 +104,5 @@ def test_soft_labels_mix_too_and_uint8_images_become_float():
     "targets", [None, torch.zeros(2, 4, 4, dtype=torch.bool), torch.ones(2, 3)]
 )
 def test_targets_that_cannot_mix_are_refused(targets):
-    with pytest.raises(ValueError, match=r"want labels \(B,\) or soft labels \(B, 5\), found"):
+    with pytest.raises(ValueError, match=r"need labels \(B,\) or soft labels \(B, 5\), found"):
         CutMix(5)(torch.zeros(2, 3, 4, 4), targets, streams(2))

@@ -111,11 +111,11 @@ def test_loading_takes_memory_for_the_images_once(tmp_path, cache, run_in_child)
     cache.get(samples, 256)
 
     def peak_growth():
-        trim()  # what an earlier test's case kept would be taken again unseen
+        trim()  # memory kept by an earlier test would be reused unnoticed
         Path("/proc/self/clear_refs").write_text("5")  # the parent's own peak would hide ours
         before = resident("VmRSS")
         images = load(samples, 256, cache, has_masks=False).images
         return (resident("VmHWM") - before) / images.nbytes
 
-    # 126 MB: the pages of the map or a float copy would show as 2 and more.
+    # 126 MB: the pages of the map or a float copy would give 2 or more.
     assert 0.5 < run_in_child(peak_growth) < 1.2

@@ -105,7 +105,7 @@ def test_digits_are_scikit_learns_split_by_class(cache):
 
 
 def test_digits_split_does_not_change():
-    """Records of digits compare only while the split stays: its rule, written once more."""
+    """Records of digits are comparable only if the split stays the same: its rule, rewritten."""
     zeros = np.flatnonzero(load_digits().target == 0).tolist()
     ranked = sorted(zeros, key=lambda place: hashlib.sha256(b"%d" % place).hexdigest())
     test = read_digits().test

@@ -146,7 +146,7 @@ for buffers in (2, 4):
 )
 @pytest.mark.slow
 def test_memory_stays_within_the_stated_bound(tmp_path):
-    count, row = 160, 512 * 512 * 3  # 126 MB in all, 6.3 MB a batch
+    count, row = 160, 512 * 512 * 3  # 126 MB in all, 6.3 MB per batch
     path = tmp_path / "images.u8"
     with path.open("wb") as stream:
         stream.truncate(count * row)

@@ -55,7 +55,7 @@ def test_maps_are_blended_pixel_by_pixel(tiles):
             y, x = row - top, column - left
             if not (0 <= y < tiles.height and 0 <= x < tiles.width):
                 continue
-            # The distance to the nearer edge, in pixels, as far as the overlap reaches.
+            # The distance to the nearer edge in pixels, at most the overlap.
             weight = min(y + 1, tiles.height - y, tiles.overlap + 1) * min(
                 x + 1, tiles.width - x, tiles.overlap + 1
             )

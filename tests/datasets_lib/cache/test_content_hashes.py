@@ -24,7 +24,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def hashed(monkeypatch):
-    """Files whose bytes were read, with files remembered however young."""
+    """Files whose bytes were read, with hashes of even the newest files remembered."""
     read = []
     original = content._sha256
     monkeypatch.setattr(content, "_sha256", lambda file: (read.append(file), original(file))[1])
@@ -42,7 +42,7 @@ def test_asking_again_reads_nothing(tmp_path, files, hashed):
     hashed.clear()
     assert ContentHashes(tmp_path / "memo").of(files) == expected(files)
     assert hashed == []
-    assert len(list((tmp_path / "memo").iterdir())) == 2  # one a folder
+    assert len(list((tmp_path / "memo").iterdir())) == 2  # one per folder
 
 
 def test_a_changed_file_is_read_again_even_with_its_old_size_and_time(tmp_path, files, hashed):

@@ -25,7 +25,7 @@ SIZE = 32
 
 @pytest.fixture
 def count():
-    """How many files a call decodes."""
+    """Number of files that a call decodes."""
 
     def run(function):
         before = decoded_files()
@@ -91,7 +91,7 @@ def test_nothing_is_decoded_twice(tmp_path, cache, category, count):
     check(cache.get(bare, SIZE), bare)
 
 
-def test_a_changed_file_is_decoded_anew_and_alone(cache, category, count):
+def test_only_a_changed_file_is_decoded_again(cache, category, count):
     cache.get(category.train, SIZE)
     Image.new("RGB", (50, 50), (1, 2, 3)).save(category.train[4].image)
     assert count(lambda: cache.get(category.train, SIZE)) == 1
@@ -148,7 +148,7 @@ def test_a_file_changed_between_hashing_and_decoding_is_an_error(
     tmp_path, cache, category, monkeypatch
 ):
     monkeypatch.setattr(cache.content, "of", lambda paths: dict.fromkeys(paths, "0" * 64))
-    with pytest.raises(DatasetError, match="changed while it was read"):
+    with pytest.raises(DatasetError, match="changed while it was being read"):
         cache.get(category.train, SIZE)
     assert entries(tmp_path / "cache") == (0, 0)
 
@@ -188,7 +188,7 @@ def _build_slowly(cache_dir, samples, started, go_on):
 
 @pytest.fixture
 def slow_build(tmp_path, category):
-    """A process that stops in mid build until told to go on."""
+    """A process that pauses in the middle of a build until it may continue."""
     context = multiprocessing.get_context("spawn")
     started, go_on = context.Event(), context.Event()
     arguments = (tmp_path / "cache", category.train, started, go_on)
@@ -253,7 +253,7 @@ def test_a_disk_known_to_be_too_small_is_an_error_before_decoding(
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage)
 
     def build():
-        with pytest.raises(DatasetError, match=r"not enough room.*1,000 bytes are free"):
+        with pytest.raises(DatasetError, match=r"not have enough space.*1,000 bytes are free"):
             cache.get(category.train, SIZE)
 
     assert count(build) == 0

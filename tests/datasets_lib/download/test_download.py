@@ -1,4 +1,4 @@
-"""Downloading one file: it comes whole, or what went wrong is said."""
+"""Downloading one file: it arrives complete, or the error says what went wrong."""
 
 import errno
 import hashlib

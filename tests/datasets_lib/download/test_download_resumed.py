@@ -1,4 +1,4 @@
-"""A download that was cut short, by the network or a kill, goes on or begins anew."""
+"""A download that was cut short, by the network or a kill, resumes or starts again."""
 
 import signal
 import subprocess
@@ -119,7 +119,7 @@ def test_process_killed_before_the_renaming_has_it_all(serve, target):
 
 
 def test_threads_and_processes_that_want_one_file_fetch_it_once(serve, target):
-    # The first to come is kept busy until the others wait.
+    # The first one is kept busy until the others wait.
     server = serve(replace(WHOLE, stall_after=300_000))
     child = start_child(server.url, target)
     wait_for(lambda: server.requests)

@@ -89,7 +89,7 @@ def test_utf8_names_without_their_mark_are_understood(tmp_path, folder):
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "a\\..\\x"])
 def test_paths_out_of_the_folder_are_refused(tmp_path, refuses, kind, name):
     archive = write_archive(tmp_path / "archive", kind, [("fine", b"1"), (name, b"2")])
-    refuses(archive, "the member .* has a path out of its folder")
+    refuses(archive, "the member .* has a path outside its folder")
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
@@ -98,7 +98,7 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path, refuses, kind, link):
     with tarfile.open(tmp_path / "archive", "w") as tar:
         tar.addfile(tar_info("inside"))
         tar.addfile(tar_info("member", kind, link=link))
-    refuses(tmp_path / "archive", "'member' is no plain file")
+    refuses(tmp_path / "archive", "'member' is not a regular file")
 
 
 def test_links_in_a_zip_are_refused(tmp_path, refuses):
@@ -106,7 +106,7 @@ def test_links_in_a_zip_are_refused(tmp_path, refuses):
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "archive", "w") as zipped:
         zipped.writestr(info, "/etc/passwd")
-    refuses(tmp_path / "archive", "'link' is no plain file")
+    refuses(tmp_path / "archive", "'link' is not a regular file")
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz", "tar.bz2"])
@@ -141,7 +141,7 @@ def test_a_disk_that_fills_up_meanwhile_is_a_clear_error(tmp_path, folder, kind,
 
     with pytest.raises(DatasetError, match=r"Wanted to unpack.*File too large") as error:
         run_in_child(run)
-    assert not isinstance(error.value, ArchiveError)  # the archive is whole: nobody deletes it
+    assert not isinstance(error.value, ArchiveError)  # the archive is intact: nobody deletes it
 
 
 def test_a_full_disk_meanwhile_asks_for_room(tmp_path, folder, monkeypatch):
@@ -189,7 +189,7 @@ def test_paths_out_of_the_folder_are_refused_in_every_encoding(tmp_path, refuses
         write_unmarked_zip(archive, [(name.encode(encoding), b"1")])
     else:
         write_tar(archive, kind, [(name, b"1")], encoding=encoding)
-    refuses(archive, "has a path out of its folder")
+    refuses(archive, "has a path outside its folder")
 
 
 @pytest.mark.parametrize("kind", KINDS)

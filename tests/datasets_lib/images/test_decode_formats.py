@@ -49,7 +49,7 @@ def with_alpha(array, seed=9):
 
 
 def wide(array):
-    """The 16-bit equal of 8-bit values, always with a channel axis."""
+    """The 16-bit equivalent of 8-bit values, always with a channel axis."""
     return array.reshape(*array.shape[:2], -1).astype(np.uint16) * 257
 
 
@@ -83,7 +83,7 @@ GRAY_FILES = {
 
 
 def oriented_tiff16(array, orientation):
-    """A 16-bit TIFF with an orientation, which takes the place of its number of rows a strip."""
+    """A 16-bit TIFF with an orientation, which replaces its number of rows per strip."""
     data = tiff16(array)
     rows = struct.pack("<HHI", 278, 4, 1) + struct.pack("<I", array.shape[0])
     turned = struct.pack("<HHIHH", 274, 3, 1, orientation, 0)
@@ -183,7 +183,7 @@ def test_no_orientation_is_applied(orientation, kind):
     assert np.abs(found - rgb).max() < 40  # JPEG rings
 
 
-def test_a_size_that_is_turned_names_the_orientation(tmp_path):
+def test_a_rotated_size_names_the_orientation(tmp_path):
     (tmp_path / "mask.png").write_bytes(saved(pixels(24, 16, 1), "PNG"))
     with pytest.raises(DatasetError, match="EXIF orientation"):
         decode_mask(tmp_path / "mask.png", 8, (24, 16))

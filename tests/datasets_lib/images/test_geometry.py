@@ -1,4 +1,4 @@
-"""Frames and what pictures become in them, against Pillow and pixel by pixel."""
+"""Frames and how images fit into them, against Pillow and pixel by pixel."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_pad_shows_everything_and_crop_fills_the_frame_both_in_proportion(width,
             assert abs(begin - after) <= 1  # centered
 
 
-def test_a_commutator_keeps_its_aspect_where_it_fits():
+def test_a_commutator_keeps_its_aspect_ratio_where_it_fits():
     assert Geometry(256, 640, "pad").window(1250, 500) == Window(0, 0, 256, 640)
     assert Geometry(256, 256, "pad").window(1250, 500) == Window(77, 0, 102, 256)
     assert Geometry(256, 256, "crop").window(1250, 500) == Window(0, -192, 256, 640)
@@ -72,7 +72,7 @@ def test_the_middle_is_torchvisions_resize_and_center_crop():
     np.testing.assert_array_equal(found, np.asarray(wanted))
 
 
-def test_a_square_is_what_it_was():
+def test_a_square_is_unchanged():
     wanted = picture(40, 70).resize((24, 24), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(as_geometry(24).image(picture(40, 70)), np.asarray(wanted))
 

@@ -1,4 +1,4 @@
-"""What a reader returns is checked, and its mistake told by what to write instead."""
+"""What a reader returns is checked; an error says what to write instead."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ CATEGORY = Category("set", "all", NORMAL, TEST, has_masks=True)
 def test_normal_samples_to_train_on_and_any_to_test_pass():
     check_category(CATEGORY, "set.all")
     check_category(replace(CATEGORY, test=BARE, has_masks=False), "set.all")
-    check_category(Category("set", "all", (), ()), "set.all")  # said later, with the folder
+    check_category(Category("set", "all", (), ()), "set.all")  # reported later, with the folder
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Class folders: what is one, how it is read, and what is refused."""
+"""Class folders: what counts as one, how it is read, and what is refused."""
 
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def test_test_classes_must_have_training_images(tmp_path):
     assert read(root).classes == ("disc", "ring", "star", "unseen")
     assert set(read(root).test.labels) == {0, 1, 2}
     touch(root, "test/other/1.png")
-    with pytest.raises(DatasetError, match=r"train has not: 'other'\. .*rename"):
+    with pytest.raises(DatasetError, match=r"train lacks: 'other'\. .*rename"):
         read(root)
 
 
@@ -99,7 +99,7 @@ def test_other_folders_are_refused_with_the_expected_layout(tmp_path):
 @pytest.mark.parametrize(
     "files",
     [
-        # A category of MVTec AD's layout where a dataset is looked for; also with known defects.
+        # A category in MVTec AD's layout where a dataset is expected; also with known defects.
         ("train/good/1.png", "test/good/1.png", "test/hole/1.png"),
         (
             *("train/good/1.png", "train/hole/1.png", "test/good/1.png", "test/hole/1.png"),
@@ -120,7 +120,7 @@ def test_other_layouts_are_not_class_folders(tmp_path, files):
 
 def test_discovery_assigns_the_task(tmp_path):
     shapes(tmp_path / "Shapes")
-    # Categories of an anomaly set may have any name, that of a split too.
+    # Categories of an anomaly set may have any name, even that of a split.
     for category in ("candle", "train", "test"):
         touch(
             tmp_path / "visa_like" / category,

@@ -14,7 +14,7 @@ HEADER = "filename,category,freq,dimming,image_path,dataset_type,defect_type,lab
 
 
 def write_set(root, normal=10):
-    """Two categories: one with defects of two kinds, one with normal images alone."""
+    """Two categories: one with defects of two kinds, one with only normal images."""
     images = root / "data_rgb"
     for n in range(normal):
         write_image(images / "normal" / f"Front-Side 50 100_{n}.png", n)

@@ -133,8 +133,8 @@ def test_read_me_is_not_a_mask(tmp_path):
     [
         (["train/good/readme.txt", "test/good/1.png"], "train/good", "Put the normal images there"),
         (["train/good/1.png", "test/crack/readme.txt"], "test", "Put the test images there"),
-        (["test/good/1.png"], "train/good", "check that the folder is there"),
-        (["train/good/1.png"], "test", "check that the folder is there"),
+        (["test/good/1.png"], "train/good", "check that it exists"),
+        (["train/good/1.png"], "test", "check that it exists"),
     ],
 )
 def test_empty_and_missing_folders_are_refused(tmp_path, files, folder, remedy):

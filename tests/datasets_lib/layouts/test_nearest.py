@@ -1,4 +1,4 @@
-"""Folders that are no dataset: what they resemble, and what to rename."""
+"""Folders that are not datasets: what they resemble, and what to rename."""
 
 import pytest
 from dataset_files import touch
@@ -18,7 +18,7 @@ LAYOUTS = {
     "classes without a test": (["train/bolt/1.png", "train/nut/1.png"], "no test, val or valid"),
     "other classes": (
         ["train/bolt/1.png", "train/nut/1.png", "test/screw/1.png"],
-        "rename the classes to be equal",
+        "give the classes the same names",
     ),
     "images in train": (["c/train/1.png", "c/test/cut/1.png"], "c/train holds images directly"),
     "another word": (["c/train/perfect/1.png", "c/test/cut/1.png"], "c/train holds perfect"),

@@ -40,7 +40,7 @@ def test_calibration_takes_its_share_and_keeps_the_order(count, fraction):
         assert len(calibration) == 0
 
 
-def test_calibration_depends_on_names_alone():
+def test_calibration_depends_only_on_names():
     train = make([None] * 100)
     chosen = {sample.name for sample in split_calibration(train)[1]}
     again = {sample.name for sample in split_calibration(train[::-1])[1]}

@@ -17,14 +17,14 @@ from datasets_lib.resolve import resolve_callable
 from datasets_lib.sets.cifar_reader import read_cifar10, read_cifar100
 
 pytestmark = [
-    # What torchvision's own reading of Python 2's pickles makes NumPy 2 say.
+    # NumPy 2's warning when torchvision itself reads Python 2's pickles.
     pytest.mark.filterwarnings("ignore:dtype\\(\\).*align"),
     pytest.mark.filterwarnings("ignore:numpy.core"),
 ]
 
 
 def torchvision_reads(base, root, folder):
-    """Torchvision's reader with the checksums of the official files taken out."""
+    """Torchvision's reader without the checksums of the official files."""
     unchecked = {
         "base_folder": folder,
         "train_list": [[name, None] for name, _ in base.train_list],
@@ -227,7 +227,7 @@ def test_real_cifar100_has_its_published_statistics(real_data, tmp_path):
     deviation = np.sqrt(histograms @ levels**2 / len(pixels) - mean**2)
     np.testing.assert_array_equal(mean.round(4), [0.5071, 0.4865, 0.4409])
     np.testing.assert_array_equal(deviation.round(4), [0.2673, 0.2564, 0.2762])
-    # This copy is sorted by class: a loop that forgets to shuffle meets one class a batch.
+    # This copy is sorted by class: a loop that forgets to shuffle sees one class per batch.
     assert (np.diff(train.labels) >= 0).all()
     assert cifar.classes[train.labels[0]] in train.names[0]
     # The pickle's bytes and the images made of them, once each, for all of train and test.

@@ -105,7 +105,7 @@ DAMAGE = {
         "JPEG images of its class, found none",
     ),
     "a class unknown": (lambda r: (r / "train/n09").mkdir(), "found also n09"),
-    "no train": (lambda r: shutil.rmtree(r / "train"), "a folder a class"),
+    "no train": (lambda r: shutil.rmtree(r / "train"), "a folder per class"),
     "an image missing": (lambda r: (r / "val/images/val_3.JPEG").unlink(), "no val_3.JPEG"),
     "an annotation missing": (
         lambda r: edit(r / "val/val_annotations.txt", lambda b: b.split(b"\n", 1)[1]),
@@ -125,7 +125,7 @@ DAMAGE = {
     ),
     "binary annotations": (
         lambda r: (r / "val/val_annotations.txt").write_bytes(b"\xff\xfe\x00"),
-        "no UTF-8",
+        "not UTF-8",
     ),
 }
 

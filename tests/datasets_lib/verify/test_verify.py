@@ -215,8 +215,8 @@ def test_files_passed_over_are_notes(category):
     assert report.problems == ()
     assert report.notes == (
         "48×48",
-        "1 images in other folders passed over",
-        "2 files passed over (.txt, .webp)",
+        "1 images in other folders ignored",
+        "2 files ignored (.txt, .webp)",
     )
 
 
@@ -233,7 +233,7 @@ def test_plain_folders_are_searched_too(tmp_path):
         ("defect without a mask", "abnormal/dent/1.png"),
         ("mask without an image", "Masks/9.png"),
     ]
-    assert report.notes == ("12×10", "1 images in other folders passed over")
+    assert report.notes == ("12×10", "1 images in other folders ignored")
 
 
 def test_sets_told_by_file_names_are_searched_by_category_and_not_written_to(tmp_path):
@@ -250,7 +250,7 @@ def test_sets_told_by_file_names_are_searched_by_category_and_not_written_to(tmp
         for category in ("cap", "rod")
     ]
     assert [(report.problems, report.notes) for report in reports] == [
-        ((), ("12×10", "1 files passed over (.webp)")),
+        ((), ("12×10", "1 files ignored (.webp)")),
         ((Problem("mask without an image", "masks/dent/rod 50 9.png"),), ("12×10",)),
     ]
     assert sorted(tmp_path.rglob("*")) == before
@@ -276,7 +276,7 @@ def test_listed_sets_have_no_masks_without_images(tmp_path, write):
     for category, path in dataset.categories.items():
         report = verify_category(dataset.name, category, path, dataset.reader)
         assert not [problem for problem in report.problems if "mask" in problem.kind]
-        assert not [note for note in report.notes if "passed over" in note]
+        assert not [note for note in report.notes if "ignored" in note]
 
 
 @pytest.mark.real_data

@@ -1,4 +1,4 @@
-"""What verification says of pixels: turned files, several pages, unfilled bits, near-duplicates."""
+"""What verification says of pixels: rotated files, multiple pages, unused bits, near-duplicates."""
 
 import numpy as np
 import pytest

@@ -122,7 +122,7 @@ def test_authors_convnext_names_as_timm_maps_them():
         renamed = renamed.replace("conv_dw", "dwconv").replace("mlp.fc", "pwconv")
         theirs[renamed.replace("head.norm", "norm").replace("head.fc", "head")] = torch.empty(
             1
-        ).expand(tensor.shape)  # told apart by its address
+        ).expand(tensor.shape)  # identified by its address
     by_timm = checkpoint_filter_fn(dict(theirs), full)
     ours = timm_feature_state(theirs, "convnext_tiny")
     for name in wanted.state_dict():

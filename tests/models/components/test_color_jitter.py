@@ -1,4 +1,4 @@
-"""EfficientAD's changes of color against torchvision's."""
+"""EfficientAD's color jitter against torchvision's."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_jitter_draws_kind_and_factor_for_each_image():
     assert 150 < brightness.sum() < 250
     factors = red[brightness] / 0.5
     assert 0.8 <= factors.min() < 0.82 < 1.18 < factors.max() <= 1.2
-    # A gray image has no saturation to change, and of one color no contrast.
+    # A gray image has no saturation to change, and one of a single color has no contrast.
     gray = jitter(torch.full((300, 3, 2, 2), 0.5))
     assert 70 < ((gray[:, 0, 0, 0] - 0.5).abs() > 1e-3).sum() < 130
 

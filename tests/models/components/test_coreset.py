@@ -61,7 +61,7 @@ def test_approximate_begins_with_mean_distances():
 @pytest.mark.usefixtures("_candidates")
 def test_ties_are_broken_by_index():
     axis = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
-    lattice = torch.cartesian_prod(axis, axis, axis, axis)  # of zero mean: nothing is rounded
+    lattice = torch.cartesian_prod(axis, axis, axis, axis)  # zero mean, so nothing is rounded
     points = torch.cat([lattice, torch.zeros(len(lattice), 4)], dim=1)
     assert k_center_greedy(points, 200, 312).tolist() == greedy_from(points, 200, 312)
 

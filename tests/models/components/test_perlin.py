@@ -59,7 +59,7 @@ def test_noise_stays_in_its_range_and_is_symmetric():
 
 
 def test_cells_are_drawn_from_all_powers_of_two_per_sample_and_side():
-    # The noise is 0 on the crossings of the lattice alone: counting zeros along the first column
+    # The noise is 0 only on the crossings of the lattice: counting zeros along the first column
     # and the first row finds the numbers of cells.
     noise = perlin_noise(600, (64, 64), generator=seeded(2))
     for profile in (noise[:, :, 0], noise[:, 0]):
@@ -116,7 +116,7 @@ def test_rotation_matches_scipys():
     assert np.abs(difference[:, inside, inside]).max() < 1e-4
 
 
-def test_oblong_images_turn_rigidly():
+def test_oblong_images_rotate_rigidly():
     images = torch.zeros(1, 1, 20, 60)
     images[0, 0, 10, 26:35] = 1  # a horizontal stroke
     turned = rotate(images, torch.tensor([90.0]))[0, 0]
@@ -125,7 +125,7 @@ def test_oblong_images_turn_rigidly():
     assert len(columns.unique()) == 1
 
 
-def test_the_wanted_share_of_images_is_turned():
+def test_the_wanted_share_of_images_is_rotated():
     torch.manual_seed(0)
     turned = turn_some(torch.ones(1000, 3, 16, 16), 0.3)
     assert 220 < (turned.amin((1, 2, 3)) < 0.5).sum() < 330  # less those of small angles

@@ -102,7 +102,7 @@ def test_position_embeddings_follow_the_image_size(side, width):
 
 
 def hub_layout(state):
-    """Rearrange timm's tensors as DINOv2's hub files have them, with positions of their own."""
+    """Rearrange timm's tensors as DINOv2's hub files have them, with their own positions."""
     hub = dict(state)
     share = torch.randn(
         1, 1, hub["cls_token"].shape[-1], generator=torch.Generator().manual_seed(2)

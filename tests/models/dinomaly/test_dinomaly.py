@@ -33,7 +33,7 @@ def features_of(model, images):
 @pytest.mark.parametrize(
     ("encoder", "millions"),
     # Table "ViT architectures" of the paper. The table has 275.3 M parameters and 413.5 G
-    # operations for ViT-Large: exchanged, as the sum of its layers shows.
+    # operations for ViT-Large: they are swapped, as the sum of its layers shows.
     [("small", 37.4), ("base", 148.0), ("large", 413.5)],
 )
 def test_parameters_are_the_papers(encoder, millions):

@@ -41,7 +41,7 @@ def train(model, images):
 
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_stripes_turned_by_a_right_angle_are_found(real_data):
+def test_stripes_rotated_by_a_right_angle_are_found(real_data):
     weights = WEIGHTS[MODELS[NAME].weights]
     state = load_state(resolve(weights.tag, [real_data / "weights"]))
     model = driver.make(NAME, state=state)

@@ -130,8 +130,8 @@ def test_statistics_do_not_depend_on_the_batches(pristine):
     np.testing.assert_allclose(pristine.statistics[1], exact.std(axis=(0, 2, 3)), rtol=1e-4)
 
 
-def test_the_autoencoder_learns_of_the_teacher_and_of_the_student(model):
-    """What the student echoes moves it, as the paper's sum of losses has it."""
+def test_the_autoencoder_learns_from_the_teacher_and_the_student(model):
+    """The student's echo of it also affects its gradient, as in the paper's sum of losses."""
     torch.manual_seed(0)
     loss_of(model, pictures(1), pictures(1, seed=9)).backward()
     gradient = model.autoencoder.out.weight.grad.clone()
@@ -187,7 +187,7 @@ def test_the_autoencoder_is_the_papers_at_256_pixels(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": "large"}, "Unknown size 'large': there are small, medium"),
+        ({"size": "large"}, "Unknown size 'large': choose from small, medium"),
         ({"size": "medium"}, "wanted weights of a pdn_medium, such as pdn_medium.distilled"),
         ({"weights": "resnet18.tv_in1k"}, "found 'resnet18.tv_in1k'"),
         ({"weights": None}, "found 'None'"),

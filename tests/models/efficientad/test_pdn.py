@@ -37,7 +37,7 @@ def images(side=64, count=2):
 
 
 def by_number(state, size):
-    """A state dict by the places of `numbered`, from one by ``conv1`` and so on."""
+    """A state dict with the numbers of `numbered`, from one with names such as ``conv1``."""
     places = dict.fromkeys(name.partition(".")[0] for name in numbered(size).state_dict())
     return {
         f"{place}.{part}": state[f"conv{number}.{part}"]
@@ -105,7 +105,7 @@ def test_files_of_both_layouts_load(size):
     by_name = teacher(size, entry, by_place.state_dict())
     assert torch.equal(by_name(images()), by_place(images()))
     assert not any(parameter.requires_grad for parameter in by_name.parameters())
-    # The file's own tensors are nobody else's.
+    # The file's own tensors are not shared.
     published[0].weight.data.zero_()
     assert by_place.conv1.weight.abs().sum() > 0
 

@@ -116,7 +116,7 @@ def test_wide_resnet_shapes_are_the_official_checkpoints():
 
 
 class Functional:
-    """A network read off its state dict with plain functions, in evaluation mode."""
+    """A network evaluated from its state dict with plain functions, in evaluation mode."""
 
     def __init__(self, module):
         self.state = {name: tensor.double() for name, tensor in module.state_dict().items()}

@@ -1,4 +1,4 @@
-"""SuperSimpleNet against its formulas, and what its noise and its labels reach."""
+"""SuperSimpleNet against its formulas, and what its noise and its labels affect."""
 
 import model_driver as driver
 import numpy as np
@@ -143,7 +143,7 @@ def test_noise_spares_known_defects():
     assert torch.equal(noisy, ~inside.expand_as(noisy))
 
 
-def test_labels_without_a_mask_reach_the_score_alone():
+def test_labels_without_a_mask_affect_only_the_score():
     """A defect too small for the features' grid is defective for the classification head."""
     model = driver.make("supersimplenet_supervised_resnet18", threshold=2.0)  # no noise
     images, losses = driver.pictures(2, 1), []
