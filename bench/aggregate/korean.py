@@ -76,7 +76,7 @@ _HEADINGS = {
     "Runs": "실행",
     "Notes": "주석",
     "What the columns mean": "열의 뜻",
-    "Behind a model's name: from random weights, where it has pretrained ones too.": (
+    "After a model's name: from random weights, although it has pretrained ones too.": (
         "모델 이름 뒤에 붙으며, 사전학습 가중치가 있는 모델을 무작위 가중치에서 시작했음을 뜻함."
     ),
     "The share of its recipe's full training that a run had; only at 100 % can it rank.": (
@@ -223,7 +223,7 @@ _RANKS = {
     ),
     "A test from each row's interval over test images and its spread over seeds (some of these "
     "records lack the results of single images, so rows cannot be paired image by image; this "
-    "test is the more careful one)": (
+    "test is more conservative)": (
         "각 행의 테스트 이미지에 대한 구간과 시드 간 변동을 이용한 검정(이미지별 결과가 없는 기록이 "
         "있어 이미지끼리 짝지을 수 없으며, 이 검정이 더 보수적임)"
     ),
@@ -240,8 +240,8 @@ _RANKS = {
     "{method}; corrected by Holm (comparisons: {count})": "{method}; 비교 {count}회, Holm 보정",
     "Ranks by {metric} of the `{head}` head.": "순위 기준: `{head}` 헤드의 {metric}.",
     "Ranks by {metric} of each model's first head.": "순위 기준: 각 모델 첫 헤드의 {metric}.",
-    "Only rows on the same images at the same size, after their whole budget, rank; with "
-    "randomness they need {count} replicates. A range is what the tests leave open.": (
+    "Only rows on the same images at the same size rank, after their whole budget; models with "
+    "randomness need {count} replicates. A range is as far as the tests can narrow a rank down.": (
         "같은 이미지와 같은 크기에서 예산을 모두 쓴 행에만 순위를 매기며, 무작위성이 있는 모델은 반복 "
         "{count}회가 필요함. 범위로 적힌 순위는 검정으로 가리지 못한 것임."
     ),
@@ -323,7 +323,7 @@ _PARAGRAPHS = {
         "시드의 수. 값은 평균 ± 시드에 대한 95 % 신뢰구간(Student t)의 절반, ±가 0–100을 벗어나면 "
         "로짓 척도의 평균 [구간]. 시드가 하나면 구간이 없고, 무작위성이 없는 모델에는 필요 없음."
     ),
-    "The best mean of the ranked rows, where no other shows the same.": (
+    "The best mean of the ranked rows, unless another row shows the same value.": (
         "순위가 있는 행 중 가장 좋은 평균. 같은 값으로 표시되는 행이 있으면 쓰지 않음."
     ),
     "As published, under the source's own protocol. In brackets: ours minus published in points, "
@@ -371,9 +371,8 @@ _RUNS = {
 }
 
 _COLUMNS = {
-    "Never ranks, so no test of it stands here: `python -m bench compare ID_A ID_B` tests two "
-    "runs by the "
-    "maps that they kept.": (
+    "Never ranks, so it is not tested here: `python -m bench compare ID_A ID_B` tests two runs "
+    "by the maps that they kept.": (
         "순위에 쓰지 않으므로 여기에는 검정이 없음. 두 실행의 차이는 저장된 맵으로 `python -m bench "
         "compare`가 검정함."
     ),
@@ -385,19 +384,19 @@ _COLUMNS = {
     "The share of normal test images above the calibrated threshold; the target is 5 %.": (
         "보정된 임계값을 넘는 정상 테스트 이미지의 비율. 5 %가 목표."
     ),
-    "The epoch with the best top-1 on the test set, as the original study reports it. It flatters, "
-    "is never bold and never ranks.": (
+    "The epoch with the best top-1 on the test set, as the original study reports it. It is "
+    "optimistic, so it is never bold and never ranks.": (
         "원본 연구처럼 테스트 셋에서 top-1이 가장 높은 에폭. 실제보다 좋게 보이므로 굵게 쓰지 않고 "
         "순위에도 쓰지 않음."
     ),
     "After the last epoch.": "마지막 에폭 뒤의 값.",
     "Mean over classes, after the last epoch.": "마지막 에폭 뒤, 클래스별 평균.",
-    "Area under the per-region overlap up to 5 % false positives: it still tells models apart "
-    "whose AUROC is near 100.": (
+    "Area under the per-region overlap up to 5 % false positives: it can still distinguish "
+    "models whose AUROC is near 100.": (
         "거짓 양성 5 %까지의 영역별 겹침 면적: AUROC가 100에 가까운 모델도 가려냄."
     ),
-    "At the threshold with the best F1 on the test labels, as in the literature. It flatters, is "
-    "never bold and never ranks.": (
+    "At the threshold with the best F1 on the test labels, as in the literature. It is optimistic, "
+    "so it is never bold and never ranks.": (
         "문헌처럼 테스트 라벨에서 F1이 가장 높은 임계값. 실제보다 좋게 보이므로 굵게 쓰지 않고 순위에도 "
         "쓰지 않음."
     ),
@@ -408,11 +407,11 @@ _COLUMNS = {
     "Parameters and buffers of the checkpoint, without the frozen backbone.": (
         "고정 백본을 뺀 체크포인트의 파라미터와 버퍼."
     ),
-    "Steady state; a run that others disturbed is left out.": (
+    "Steady state; disturbed runs are left out.": (
         "안정 상태의 속도. 다른 작업의 방해를 받은 실행은 제외."
     ),
     "One image at a time, steady state.": "한 번에 한 장, 안정 상태.",
-    "The rise over model and batch in place.": "모델과 배치를 올린 뒤의 증가량.",
+    "The rise after model and batch are loaded.": "모델과 배치를 올린 뒤의 증가량.",
 }
 
 _STUDIES = {

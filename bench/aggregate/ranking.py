@@ -135,7 +135,7 @@ def _over_images(rows: Sequence[Row]) -> Ranking:
     method = say(
         "A test from each row's interval over test images and its spread over seeds (some of these "
         "records lack the results of single images, so rows cannot be paired image by image; this "
-        "test is the more careful one)"
+        "test is more conservative)"
     )
     return _ranking(rows, all_pairs(p, means), method)
 

@@ -5,9 +5,8 @@ from bench.aggregate.ranking import MIN_REPLICATES
 from bench.metrics.catalog import Metric
 
 _UNTESTED = (
-    "Never ranks, so no test of it stands here: `python -m bench compare ID_A ID_B` tests two "
-    "runs by the "
-    "maps that they kept."
+    "Never ranks, so it is not tested here: `python -m bench compare ID_A ID_B` tests two runs "
+    "by the maps that they kept."
 )
 
 _OF_METRICS = {
@@ -21,7 +20,7 @@ _OF_METRICS = {
     ),
     "top1_best_epoch": (
         "The epoch with the best top-1 on the test set, as the original study reports it. It "
-        "flatters, is never bold and never ranks."
+        "is optimistic, so it is never bold and never ranks."
     ),
     "top1": "After the last epoch.",
     "macro_recall": "Mean over classes, after the last epoch.",
@@ -29,14 +28,14 @@ _OF_METRICS = {
     "macro_f1": "Mean over classes, after the last epoch.",
     **dict.fromkeys(("pixel_auroc", "pixel_ap", "aupro_30"), _UNTESTED),
     "aupro_05": (
-        "Area under the per-region overlap up to 5 % false positives: it still tells models apart "
-        "whose AUROC is near 100."
+        "Area under the per-region overlap up to 5 % false positives: it can still distinguish "
+        "models whose AUROC is near 100."
     ),
 }
 
 _TEST_CHOSEN = (
-    "At the threshold with the best F1 on the test labels, as in the literature. It flatters, is "
-    "never bold and never ranks."
+    "At the threshold with the best F1 on the test labels, as in the literature. It is optimistic, "
+    "so it is never bold and never ranks."
 )
 
 _OF_MEASUREMENTS = {
@@ -45,11 +44,11 @@ _OF_MEASUREMENTS = {
         "they came from a cache."
     ),
     "numbers_kept": "Parameters and buffers of the checkpoint, without the frozen backbone.",
-    "train_images_per_s": "Steady state; a run that others disturbed is left out.",
-    "inference_images_per_s": "Steady state; a run that others disturbed is left out.",
+    "train_images_per_s": "Steady state; disturbed runs are left out.",
+    "inference_images_per_s": "Steady state; disturbed runs are left out.",
     "latency_p50_ms": "One image at a time, steady state.",
-    "inference_rise_device_bytes": "The rise over model and batch in place.",
-    "inference_rise_host_bytes": "The rise over model and batch in place.",
+    "inference_rise_device_bytes": "The rise after model and batch are loaded.",
+    "inference_rise_host_bytes": "The rise after model and batch are loaded.",
 }
 
 
@@ -72,8 +71,9 @@ def of_measurement(name: str) -> str:
 def of_rank() -> str:
     """Return which rows rank, and what a range means."""
     return say(
-        "Only rows on the same images at the same size, after their whole budget, rank; with "
-        "randomness they need {count} replicates. A range is what the tests leave open.",
+        "Only rows on the same images at the same size rank, after their whole budget; models "
+        "with randomness need {count} replicates. A range is as far as the tests can narrow a "
+        "rank down.",
         count=MIN_REPLICATES,
     )
 
@@ -89,7 +89,7 @@ def of_seeds() -> str:
 
 def of_scratch() -> str:
     """Return what the word after a model's name means."""
-    return say("Behind a model's name: from random weights, where it has pretrained ones too.")
+    return say("After a model's name: from random weights, although it has pretrained ones too.")
 
 
 def of_budget() -> str:
@@ -99,4 +99,4 @@ def of_budget() -> str:
 
 def of_bold() -> str:
     """Return what bold means."""
-    return say("The best mean of the ranked rows, where no other shows the same.")
+    return say("The best mean of the ranked rows, unless another row shows the same value.")

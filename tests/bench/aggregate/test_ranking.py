@@ -173,7 +173,7 @@ def test_pairs_of_images_tell_rows_apart_whose_intervals_overlap():
         record.outcomes.clear()
     ranking = rank_rows(category_rows(records, ZOO))
     assert [place.rank for place in ranking.places] == ["1–2", "1–2"]
-    assert "more careful" in ranking.method
+    assert "more conservative" in ranking.method
 
 
 def test_a_study_that_ranks_by_ap_pairs_images_too():
@@ -196,7 +196,7 @@ def test_rows_with_other_labels_are_not_paired():
     labels = np.repeat([0, 1], [80, 80])
     records = paired_rows({"dfm_resnet18": 0.6}, labels)
     records += paired_rows({"dfkde_resnet18": 0.0}, np.roll(labels, 1))
-    assert "more careful" in rank_rows(category_rows(records, ZOO)).method
+    assert "more conservative" in rank_rows(category_rows(records, ZOO)).method
 
 
 def test_without_intervals_over_images_seeds_alone_are_tested():

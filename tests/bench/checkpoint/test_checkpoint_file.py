@@ -191,8 +191,11 @@ def test_newer_versions_and_missing_parts_are_named(whole):
         ({"metadata": "["}, "not JSON"),
         ({"metadata": "[" * 100_000}, "not JSON"),
         ({"metadata": "null"}, "a NoneType as description"),
-        ({"model": {"layer.weight": "text"}}, "a str as model/layer.weight"),
-        ({"model": {"a": {"b": {"c": {"d": {"e": {}}}}}}}, "a dict as model/a/b/c/d"),
+        ({"model": {"layer.weight": "text"}}, "a str instead of a tensor at model/layer.weight"),
+        (
+            {"model": {"a": {"b": {"c": {"d": {"e": {}}}}}}},
+            "a dict instead of a tensor at model/a/b/c/d",
+        ),
         ({"model": {"bank": torch.ones(1).expand(1 << 40)}}, "larger than its stored data"),
         ({"frozen": {"backbone": torch.ones(2, device="meta")}}, "damaged|instead of a tensor"),
         ({"stranger": 3}, "differ"),
