@@ -65,7 +65,9 @@ def table(ranked: list[tuple[Recipe, list[Record]]]) -> str:
         [f"{recipe.lr:g}", recipe.loss, *[_auroc([r]) for r in records], _auroc(records)]
         for recipe, records in ranked
     ]
-    return tabulate(rows, headers=["lr", "loss", *CATEGORIES, "mean"], floatfmt=".2f")
+    return tabulate(
+        rows, headers=["lr", "loss", *CATEGORIES, "mean"], floatfmt=".2f", disable_numparse=[0]
+    )
 
 
 def _jobs(model: str, settings: Settings) -> Iterator[tuple[Recipe, Job]]:

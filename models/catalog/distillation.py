@@ -50,7 +50,7 @@ _RD_CONVNEXT = Recipe(
 _RD_SAME = replace(_RD_CONVNEXT, source="one recipe for every teacher")
 # Best of six by mean image AUROC over surface's four textures and both scoring heads, one seed:
 # python -m bench tune rd_resnet18; records in results/baselines/tuning/.
-_RD_TUNED = replace(_RD_SAME, lr=5e-3, source="tuned on surface for rd_resnet18")
+_RD_TUNED = replace(_RD_SAME, lr=2e-3, loss="flattened", source="tuned on surface for rd_resnet18")
 _RD_TUNED_ELSEWHERE = replace(
     _RD_TUNED, source="taken over from rd_resnet18: not tuned for this teacher, for want of weights"
 )

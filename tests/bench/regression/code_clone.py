@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PLUGIN = '''"""Two small models: one without randomness, one that trains."""
+PLUGIN = '''"""Small models: one without randomness, one with a little of it, one that trains."""
 
 import torch
 from torch import nn
@@ -37,6 +37,12 @@ class MeanImage(AnomalyModel):
         return {"score": of_maps(upsample_and_blur(maps, batch.size, 2.0))}
 
 
+class NoisyImage(MeanImage):
+    def compute(self):
+        super().compute()
+        self.total += 0.02 * torch.randn_like(self.total)
+
+
 class MeanColor(AnomalyModel):
     def __init__(self):
         super().__init__()
@@ -56,12 +62,17 @@ def build_image(*, weights, state):
     return MeanImage()
 
 
+def build_noisy(*, weights, state):
+    return NoisyImage()
+
+
 def build_color(*, weights, state):
     return MeanColor()
 
 
 for name, build, optimizer, randomness in (
     ("mean_image", build_image, "none", "none"),
+    ("noisy_image", build_noisy, "none", "seed"),
     ("mean_color", build_color, "adam", "seed"),
 ):
     register_model(

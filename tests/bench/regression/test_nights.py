@@ -57,15 +57,15 @@ def test_a_planted_regression_is_named_bisected_and_seen_to_be_fixed(worse, tmp_
 @pytest.mark.slow
 def test_a_search_takes_the_runs_that_confirmed_the_alarm(begun, tmp_path):
     clone = begun.copy(tmp_path / "clone")
-    trained = {"keyword": "mean_color"}
-    assert clone.night("--seeds", "3", **trained).returncode == 0
-    planted = clone.change(MAPS, FIRST, SHIFTED)
-    for number in range(3):
-        clone.git("commit", "-q", "--allow-empty", "-m", f"nothing {number}")
-    caught = clone.night("--seeds", "3", **trained)
+    noisy = {"keyword": "noisy_image"}
+    assert clone.night("--seeds", "3", **noisy).returncode == 0
+    planted = clone.change(MAPS, FIRST, SHIFTED.replace("roll(3, 2)", "roll(24, 2)"))
+    for _ in range(3):  # commits that touch the case and change nothing
+        clone.change(MAPS, "roll(24, 2)", "roll(24, 2) + 0")
+    caught = clone.night("--seeds", "3", **noisy)
     assert caught.returncode == 10, caught.stdout + caught.stderr
-    case, quantity = CASE.replace("mean_image", "mean_color"), "score.pixel_auroc"
-    searched = clone.run("bisect", case, "--quantity", quantity, **trained)
+    case, quantity = CASE.replace("mean_image", "noisy_image"), "score.pixel_auroc"
+    searched = clone.run("bisect", case, "--quantity", quantity, **noisy)
     assert "of both ends hold here" in searched.stdout, searched.stdout + searched.stderr
     answer = searched.stdout.split("% sure")[-1]
     assert planted[:7] in answer
