@@ -109,9 +109,9 @@ def build(
         raise ValueError(f"Unknown loss '{loss}': choose from {', '.join(LOSSES)}.")
     if any(side % _STRIDE or side < _MIN_SIZE for side in height_width(image_size)):
         raise ImageSizeError(
-            f"The autoencoder halves an image {len(_CHANNELS)} times: wanted sides of multiples of "
-            f"{_STRIDE} pixels, at least {_MIN_SIZE}, found {size_text(image_size)}. Choose such "
-            "an image size."
+            f"The autoencoder halves an image {len(_CHANNELS)} times: wanted each side to be a "
+            f"multiple of {_STRIDE} pixels, at least {_MIN_SIZE}, found {size_text(image_size)}. "
+            "Choose such an image size."
         )
     model = Autoencoder(image_size=image_size, latent=latent, loss=loss)
     return model.to(memory_format=torch.channels_last)

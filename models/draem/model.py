@@ -182,7 +182,7 @@ def _check_size(images: Tensor) -> None:
     height, width = images.shape[-2:]
     if height % STRIDE or width % STRIDE:
         raise ImageSizeError(
-            f"DRAEM halves an image five times: wanted sides that are multiples of {STRIDE} "
+            f"DRAEM halves an image five times: wanted each side to be a multiple of {STRIDE} "
             f"pixels, found {height}×{width}. Choose such an image size."
         )
 

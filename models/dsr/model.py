@@ -166,6 +166,6 @@ def _check_size(images: Tensor) -> None:
     height, width = images.shape[-2:]
     if height % _MULTIPLE or width % _MULTIPLE or min(height, width) < _MIN_SIZE:
         raise ImageSizeError(
-            f"DSR halves an image five times: wanted sides that are multiples of {_MULTIPLE} "
+            f"DSR halves an image five times: wanted each side to be a multiple of {_MULTIPLE} "
             f"pixels, at least {_MIN_SIZE}, found {height}×{width}. Choose such an image size."
         )

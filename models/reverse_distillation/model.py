@@ -75,9 +75,9 @@ class ReverseDistillation(AnomalyModel):
         height, width = (side * STRIDES[1] for side in features[0].shape[-2:])
         if height % _STRIDE or width % _STRIDE:
             raise ImageSizeError(
-                f"Reverse Distillation halves and doubles an image {_STRIDE}-fold: wanted sides "
-                f"that are multiples of {_STRIDE} pixels, found {height}×{width}. Choose such an "
-                "image size."
+                f"Reverse Distillation halves and doubles an image {_STRIDE}-fold: wanted each "
+                f"side to be a multiple of {_STRIDE} pixels, found {height}×{width}. Choose such "
+                "an image size."
             )
         decoded: list[Tensor] = self.decoder(self.bottleneck(features))
         return decoded

@@ -135,7 +135,7 @@ def _check_size(height: int, width: int) -> None:
     deepest = STRIDES[4]
     if height % deepest or width % deepest:
         raise ImageSizeError(
-            f"UniNet halves and doubles an image {deepest}-fold: wanted sides that are multiples "
+            f"UniNet halves and doubles an image {deepest}-fold: wanted each side to be a multiple "
             f"of {deepest} pixels, found {height}×{width}. Choose such an image size."
         )
 

@@ -99,8 +99,8 @@ def test_images_of_another_size_are_refused(model):
     ("change", "message"),
     [
         ({"loss": "flattened"}, "Unknown loss 'flattened': choose from mse, mse_ssim"),
-        ({"image_size": 100}, "multiples of 32 pixels, at least 64, found 100"),
-        ({"image_size": 32}, "multiples of 32 pixels, at least 64, found 32"),
+        ({"image_size": 100}, "multiple of 32 pixels, at least 64, found 100"),
+        ({"image_size": 32}, "multiple of 32 pixels, at least 64, found 32"),
         ({"weights": "resnet18.tv_in1k"}, "no pretrained part: .* found 'resnet18.tv_in1k'"),
     ],
 )

@@ -80,7 +80,7 @@ def test_batch_without_textures_is_refused():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="multiples of 32"):
+    with pytest.raises(ValueError, match="multiple of 32"):
         driver.predict(driver.make("draem"), driver.pictures(1, 0, (48, 64)))
     with pytest.raises(ValueError, match="no pretrained"):
         build(weights="x", state=None)

@@ -119,7 +119,7 @@ def test_map_is_upsampled_and_the_score_is_not(model):
 
 @pytest.mark.parametrize("size", [(32, 64), (72, 72)])
 def test_images_of_unfit_sizes_are_refused(model, size):
-    with pytest.raises(ValueError, match="multiples of 32"):
+    with pytest.raises(ValueError, match="multiple of 32"):
         driver.predict(model, driver.pictures(1, 0, size))
 
 

@@ -82,7 +82,7 @@ def test_gradient_checkpointing_changes_memory_alone(name):
 
 
 def test_sides_must_be_multiples_of_32(model):
-    with pytest.raises(ValueError, match="multiples of 32 pixels, found 64×100"):
+    with pytest.raises(ValueError, match="multiple of 32 pixels, found 64×100"):
         model(torch.rand(1, 3, 64, 100))
 
 

@@ -88,7 +88,7 @@ def test_groups_hold_every_trainable_parameter_once(model):
 
 
 def test_sides_must_be_multiples_of_32(model):
-    with pytest.raises(ValueError, match="multiples of 32"):
+    with pytest.raises(ValueError, match="multiple of 32"):
         driver.predict(model, driver.pictures(1, 3, (48, 64)))
 
 
