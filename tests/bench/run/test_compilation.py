@@ -73,7 +73,7 @@ def test_the_loss_is_computed_under_the_precision_and_its_gradient_outside(small
 SAME_LOSS = """
 import torch
 from torch import nn
-from bench.run.training.compilation import LossGradient
+from bench.run.training.compilation import LossGradient, compiler_is_right
 
 class Small(nn.Module):
     def __init__(self):
@@ -84,6 +84,8 @@ class Small(nn.Module):
         return nn.functional.cross_entropy(self.layers(images), targets)
 
 images, targets = torch.randn(8, 6), torch.randint(0, 3, (8,))
+right, counters = compiler_is_right(), torch._dynamo.utils.counters["stats"]
+before = counters["unique_graphs"]
 for seed in range(3):
     torch.manual_seed(seed)
     model = Small()
@@ -93,8 +95,7 @@ for seed in range(3):
         gradient = LossGradient(model, torch.device("cpu"), choice)
         results.append((gradient(images, targets), [p.grad for p in model.parameters()]))
     torch.testing.assert_close(results[0], results[1])
-    counters = torch._dynamo.utils.counters["stats"]
-    print(gradient.execution_mode, counters["unique_graphs"])
+    print(right, gradient.execution_mode, counters["unique_graphs"] - before)
 """
 
 
@@ -104,7 +105,12 @@ def test_a_compiled_loss_is_the_same_and_several_seeds_are_compiled_once(root):
     """It runs in its own process, because the compiler depends on who imported distutils first."""
     command = [sys.executable, "-c", SAME_LOSS]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert done.stdout.split("\n")[:3] == ["compiled 1"] * 3, done.stderr
+    lines = done.stdout.splitlines()
+    if lines and lines[0].startswith("False"):  # as torch 2.14's is for AVX2
+        wrong = "as written; compiling failed: torch's compiler gives wrong values here"
+        assert lines == [f"False {wrong} 0"] * 3
+    else:
+        assert lines == ["True compiled 1"] * 3, done.stderr
 
 
 def broken(_loss):
