@@ -197,9 +197,10 @@ class Search:
         return Ends(question.quantity, runs[question.good], runs[question.bad])
 
     def _number(self, search: Bisection, ends: Ends, commit: str) -> int:
-        """Return the seed of the next run: a new one, unless the last one repeated an end.
+        """Return the number of the next run's seed: a new one after each run that repeats no end.
 
-        Runs of one seed share its luck, on whatever commits. But a repetition needs no luck.
+        Runs with the same seed are not independent, whatever their commits. An exact repetition is
+        evidence without being independent, so its seed serves other commits too.
         """
         if self.question.fixed:
             return 0
