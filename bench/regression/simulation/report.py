@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from bench.regression.bisection import CONFIDENCE, LEVEL_RUNS
+from bench.regression.bisection import LEVEL_RUNS
 from bench.regression.measures import BLOCKS, DATASET_MEAN, QUALITY, Measure, describe
 from bench.regression.simulation.datasets import CATEGORIES
 from bench.regression.simulation.nights import CANARIES, TONIGHT, WINDOW
@@ -156,11 +156,11 @@ def _bisection(validation: Validation) -> Iterator[str]:
         f"those is to blame. The drop is {LEAD:g} standard deviations of a run unless a line says "
         f"otherwise. A search knows neither level nor the spread: {LEVEL_RUNS} runs of either end "
         "come first, or those that confirmed the alarm, at least "
-        f"{BLOCKS * QUALITY.min_runs} of either; they are not counted below. Its likeliest commit "
-        f"after at most {ENOUGH} runs must be the right one in at least {percent(LEAST_RIGHT)}, "
-        "except for the flat prior, which does not know the files. It ends when it is "
-        f"{percent(CONFIDENCE)} sure, which may be later. Where a machine repeats a seed's run "
-        "exactly on equal code, a run needs no statistics."
+        f"{BLOCKS * QUALITY.min_runs} of either; they are not counted below. It must end at the "
+        f"right commit within {ENOUGH} runs in at least {percent(LEAST_RIGHT)}, except for the "
+        "flat prior, which does not know the files. One column shows how often its likeliest "
+        f"commit after at most {ENOUGH} runs is the right one. Where a machine repeats a seed's "
+        "run exactly on equal code, a run needs no statistics."
     )
     yield _table(
         (

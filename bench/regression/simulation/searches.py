@@ -23,7 +23,7 @@ LEAD = 4.0
 """Drop between the levels of a bisection, in standard deviations of one run: 4 % of a speed."""
 
 ENOUGH = 10
-"""Runs within which a search must have the right answer, without those of its ends."""
+"""Runs within which a search must end, without those of its ends."""
 
 TOUCHING = 0.15
 

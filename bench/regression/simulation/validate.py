@@ -103,10 +103,10 @@ class Validation:
                 if bound(*counts) > MOST_FALSE
             ),
             *(
-                f"bisection, {name}: right after at most {ENOUGH} runs in "
-                f"{percent(tally.answered / tally.searches)}"
+                f"bisection, {name}: right within {ENOUGH} runs in "
+                f"{percent(tally.within / tally.searches)}"
                 for name, tally in self.searches.items()
-                if tally.answered < LEAST_RIGHT * tally.searches and name != UNINFORMED
+                if tally.within < LEAST_RIGHT * tally.searches and name != UNINFORMED
             ),
         ]
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from bench.run.training import compilation as compiling
-from bench.run.training.compilation import LossGradient, worth_compiling
+from bench.run.training.compilation import LossGradient, compiler_is_right, worth_compiling
 
 CPU = torch.device("cpu")
 
@@ -111,6 +111,17 @@ def test_a_compiled_loss_is_the_same_and_several_seeds_are_compiled_once(root):
         assert lines == [f"False {wrong} 0"] * 3
     else:
         assert lines == ["True compiled 1"] * 3, done.stderr
+
+
+def test_a_compiler_that_gives_wrong_values_is_not_used(monkeypatch, small, batch):
+    monkeypatch.setattr(torch, "compile", lambda loss: lambda *inputs: 2 * loss(*inputs))
+    compiler_is_right.cache_clear()
+    try:
+        gradient = LossGradient(small, CPU, "yes")
+    finally:
+        compiler_is_right.cache_clear()
+    torch.testing.assert_close((gradient(*batch), gradients(small)), by_autograd(small, batch))
+    assert "wrong values" in gradient.execution_mode
 
 
 def broken(_loss):
