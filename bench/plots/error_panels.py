@@ -1,5 +1,6 @@
 """Parts of the error plot: four panels per image, captions, the shared color bar."""
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bench.plots.style import CYAN, GREEN, INK, PHOTOS_DPI, VERMILION, new_figure
@@ -14,6 +15,8 @@ _COLUMNS = ("image", "ground truth", "anomaly map", "overlay")
 # Inches.
 _WIDTH, _MARGIN, _GAP = 6.4, 0.12, 0.06
 _HEAD, _CAPTION, _FOOT = 0.3, 0.28, 1.15
+
+_NOTE_LETTERS = 42  # a line of the note, left of the color bar
 
 
 class ErrorPanel:
@@ -46,8 +49,9 @@ class ErrorPanel:
         return self._axes(self._left(2), _FOOT - 0.22, 2 * self._panel + _GAP, 0.1)
 
     def note(self, text: str) -> None:
-        """Write text at the bottom left."""
-        self._text(_MARGIN, _FOOT - 0.1, text, va="top")
+        """Write text at the bottom left, wrapped beside the color bar."""
+        lines = (fill(line, _NOTE_LETTERS) for line in text.splitlines())
+        self._text(_MARGIN, _FOOT - 0.1, "\n".join(lines), va="top")
 
     def _left(self, column: int) -> float:
         return _MARGIN + column * (self._panel + _GAP)

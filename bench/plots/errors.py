@@ -110,7 +110,7 @@ def _counts(flagged: "np.ndarray", labels: "np.ndarray") -> str:
     defective, normal = int(labels.sum()), int((~labels).sum())
     misses, alarms = int((labels & ~flagged).sum()), int((~labels & flagged).sum())
     return (
-        f"Of all test images: {misses} of {defective} defects\nmissed, {alarms} of {normal} normal "
+        f"Of all test images: {misses} of {defective} defects missed, {alarms} of {normal} normal "
         "images flagged."
     )
 

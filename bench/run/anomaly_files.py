@@ -137,7 +137,7 @@ def _shown_threshold(thresholds: dict[str, float | None]) -> tuple[float | None,
     """Return the threshold by which pictures call images defective, and how it was chosen."""
     calibrated = thresholds.get("calibrated_p95")
     if calibrated is not None and math.isfinite(calibrated):
-        return calibrated, "calibrated on held-out\nnormal images"
+        return calibrated, "calibrated on held-out normal images"
     return thresholds.get("best_f1"), "best F1 on test labels"
 
 
