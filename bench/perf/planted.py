@@ -172,6 +172,16 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
+def _chosen(titles: Sequence[str]) -> list[Plant]:
+    """Return the plants of these titles, or with these texts in their titles."""
+    whole = {plant.title for plant in PLANTS}
+    return [
+        plant
+        for plant in PLANTS
+        if any(t == plant.title if t in whole else t in plant.title for t in titles)
+    ]
+
+
 def main() -> None:
     """Plant one change after another and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -180,14 +190,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("planted"), help="scratch folder")
     parser.add_argument("--out", type=Path, help="page with the table, such as PLANTED.md")
     parser.add_argument("--seeds", type=int, default=0, help="more seeds")
-    parser.add_argument("--only", default="", help="part of the title")
+    parser.add_argument("--only", action="append", metavar="TITLE", help="a title, or part of some")
     parser.add_argument("--bisect", action="store_true", help="find the commit of each, too")
     parser.add_argument("--unchanged", type=int, default=0, metavar="N", help="nights without any")
     options = parser.parse_args()
     where = ["--weights-dir", str(options.weights_dir.absolute())]
     where += ["--data-dir", str(options.data_dir.absolute())] if options.data_dir else []
     field = Field(options.folder.absolute(), where, options.seeds)
-    chosen = [plant for plant in PLANTS if options.only in plant.title]
+    chosen = _chosen(options.only) if options.only else PLANTS
     kinds = list(dict.fromkeys(plant.cases for plant in chosen))
     field.baseline(kinds)
     rows: list[list[str]] = []

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from bench.perf.planted import _DECOY, merged_page
+from bench.perf.planted import _DECOY, _chosen, merged_page
 from bench.perf.plants import KINDS, PLANTS
 
 
@@ -23,6 +23,18 @@ def test_a_page_keeps_its_text_and_the_rows_that_were_not_run_again():
         ["b", "0"],
         ["c", "10"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("titles", "expected"),
+    [
+        (["wrong normalization constants"], ["wrong normalization constants"]),
+        (["leak", "sleep of 1 ms"], ["a leak of 50 MB", "a sleep of 1 ms, 10 % of a forward pass"]),
+        (["nowhere"], []),
+    ],
+)
+def test_a_title_chooses_its_row_and_a_part_of_one_all_that_have_it(titles, expected):
+    assert [plant.title for plant in _chosen(titles)] == expected
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.title)
