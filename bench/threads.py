@@ -1,10 +1,12 @@
-"""How OpenMP's threads wait, which must be decided before torch is loaded."""
+"""OpenMP's threads: how they wait, which must be decided before torch is loaded, and their end."""
 
+import ctypes
 import os
 import sys
 
 _OF_THE_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _SPINS = "5000"
+_PAUSE_SOFT = 1  # of OpenMP 5.0's omp_pause_resource_all
 
 
 def spin_briefly(device: str) -> bool:
@@ -27,3 +29,18 @@ def spin_briefly(device: str) -> bool:
         return False
     os.environ["GOMP_SPINCOUNT"] = _SPINS
     return True
+
+
+def end_team() -> bool:
+    """End the threads that compute with the calling thread; return whether that is supported.
+
+    Each thread that computes gets its own ones, which wait for more until it ends. While there are
+    more threads than cores, the GNU library lets all of them sleep after a few spins, so those of
+    the main thread wake up late: a training step of FastFlow took 0.53 s in place of 0.37 s on two
+    cores. The next computation of the calling thread starts new ones.
+    """
+    try:
+        pause = ctypes.CDLL(None).omp_pause_resource_all
+    except (AttributeError, OSError, TypeError):
+        return False  # another OpenMP library, or one that is not loaded
+    return bool(pause(_PAUSE_SOFT) == 0)

@@ -57,7 +57,7 @@ def run(expression: str, images_seen: int, device: str) -> list[Record]:
         command = [sys.executable, "-m", "pytest", "bench", "-q", "-p", "no:cacheprovider"]
         command += ["-k", expression, "--device", device, "--images-seen", str(images_seen)]
         command += ["--no-pictures", "--recipes", "baseline", "--cache-dir", f"{folder}/cache"]
-        command += ["--results-dir", f"{folder}/results", "--measure-seconds", "20"]
+        command += ["--results-dir", f"{folder}/results", "--measure-seconds", "8"]
         subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
         return list(read_records([Path(folder) / "results" / "runs" / "records.jsonl"]))
 

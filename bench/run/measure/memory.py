@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from bench.run.malloc import freed_at_once, fresh_thread, trim
+from bench.threads import end_team
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -105,7 +106,11 @@ def measure_memory(
         repeats = 1
         return repeat()[0]
     with freed_at_once():
-        rises = fresh_thread().submit(repeat).result()
+        thread = fresh_thread()
+        try:
+            rises = thread.submit(repeat).result()
+        finally:
+            thread.submit(end_team).result()
     steady = sorted(rises[_UNSTEADY:] or rises[-1:], key=lambda rise: rise.host_bytes or 0)
     return steady[len(steady) // 2]
 

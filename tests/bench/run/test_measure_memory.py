@@ -164,6 +164,34 @@ def test_a_rise_does_not_depend_on_holes_that_ended_threads_left(root):
     assert [int(rise) for rise in rises] == pytest.approx([4 * 90_000 * 70] * 2, rel=0.06)
 
 
+THREADS = """
+import os, time, torch
+from bench.run.measure.memory import measure_memory
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+torch.set_num_threads(4)
+net, images = torch.nn.Conv2d(8, 8, 3), torch.randn(8, 8, 64, 64)
+net(images)
+before = threads()
+measure_memory(lambda: net(images), torch.device("cpu"))
+end = time.monotonic() + 10  # they end a moment after the call
+while threads() > before + 1 and time.monotonic() < end:
+    time.sleep(0.01)
+print(before, threads())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_the_threads_of_a_measurement_end_with_it_so_that_training_is_not_slower_after_it(root):
+    command = [sys.executable, "-c", THREADS]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before >= 4
+    assert after == before + 1
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("kept", [1, 500])
