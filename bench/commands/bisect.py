@@ -36,6 +36,7 @@ def _run(options: argparse.Namespace) -> int:
     from bench.provenance.fingerprint import ROOT
     from bench.regression.bisection import BisectionError
     from bench.regression.code_tree import CodeTreeError, git, is_repository, remove_trees
+    from bench.regression.finding import FINISHES
     from bench.regression.ledger import Ledger
     from bench.regression.search import Question, Search, answer
     from bench.run.inputs import Finder, tapped_layers
@@ -69,9 +70,8 @@ def _run(options: argparse.Namespace) -> int:
         )
         job = finder.job(case)
         confirmed = selected.settings.runs_dir / "nightly" / alarm.night / name if alarm else None
-        question = Question(
-            case, quantity, first, last, fixed=not has_randomness(case), confirmed=confirmed
-        )
+        fixed = quantity == FINISHES or not has_randomness(case)
+        question = Question(case, quantity, first, last, fixed=fixed, confirmed=confirmed)
         search = Search(question, selected.settings, list(job.code.files), print)
         found = search.run()
         print(answer(found, ROOT))

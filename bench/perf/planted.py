@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
@@ -27,6 +27,7 @@ _START = "start"
 
 _HEADERS = ("change", "cases run", "exit code", "alarms", "right", "bisected", "code")
 
+_RECALL = "Recall:"
 _DECOY = "models/components/base.py"
 """A file that every model uses; the commits around a planted change add a comment to it."""
 
@@ -137,11 +138,10 @@ class Field:
         bisected: str,
         begin: float,
     ) -> list[str]:
-        named = {f"{alarm.configuration.split('-')[0]} {alarm.quantity}" for alarm in alarms}
         hit = any(expected in alarm.quantity for alarm in alarms) == bool(expected)
         right = code == (10 if expected else 0) and hit
         ran = sum(line.startswith("[") for line in said.splitlines())
-        shown, verdict = ", ".join(sorted(named)) or "none", "yes" if right else "NO"
+        shown, verdict = _named(alarms) or "none", "yes" if right else "NO"
         print(f"{title}: {time.monotonic() - begin:.0f} s", flush=True)
         return [title, str(ran), str(code), shown, verdict, bisected or "–", self._code]
 
@@ -150,6 +150,15 @@ class Field:
             ["git", *arguments], cwd=self._clone, check=True, capture_output=True, text=True
         )
         return done.stdout.strip()
+
+
+def _named(alarms: Iterable[Alarm]) -> str:
+    """Return what alarmed, by model: ``dfm_resnet18 image_ap; padim_resnet18 image_ap``."""
+    names: dict[str, set[str]] = {}
+    for alarm in alarms:
+        model = alarm.configuration.partition("-")[0]
+        names.setdefault(model, set()).add(alarm.quantity.rpartition(".")[2])
+    return "; ".join(f"{model} {', '.join(sorted(names[model]))}" for model in sorted(names))
 
 
 def merged_page(page: str, rows: Sequence[Sequence[str]]) -> str:
@@ -165,7 +174,17 @@ def merged_page(page: str, rows: Sequence[Sequence[str]]) -> str:
     known = {cells[0]: cells for cells in map(_cells, lines[first + 2 : end])}
     known |= {row[0]: list(row) for row in rows}
     table = tabulate(list(known.values()), _HEADERS, tablefmt="github", disable_numparse=True)
-    return "\n".join([*lines[:first], table, *lines[end:]]) + "\n"
+    above = [line for line in lines[:first] if not line.startswith(_RECALL)]
+    while above and not above[-1]:
+        above.pop()
+    return "\n".join([*above, "", _recall(known), "", table, *lines[end:]]) + "\n"
+
+
+def _recall(rows: Mapping[str, Sequence[str]]) -> str:
+    """Return how many of the changes that make something worse raised the right alarm."""
+    worse = [plant.title for plant in PLANTS if plant.expected and plant.title in rows]
+    caught = sum(rows[title][_HEADERS.index("right")] == "yes" for title in worse)
+    return f"{_RECALL} {caught} of {len(worse)} changes for the worse raised the right alarm."
 
 
 def _cells(line: str) -> list[str]:

@@ -72,15 +72,45 @@ def confirm(
         suspects: The suspected findings.
         screens: The tests that raised them, for levels and spreads.
     """
-    base = pair.base
+    base = reachable_base(pair)
     if why := why_unreachable(base.commit, base.dirty):
         return [replace(finding, method=f"not confirmed: {why}") for finding in suspects]
     try:
         trees = {"A": tree_of(str(base.commit), bench.trees), "B": current_tree()}
     except CodeTreeError as error:
         return [replace(finding, method=f"not confirmed: {error}") for finding in suspects]
-    if all(finding.method == FIXED for finding in suspects):
-        return _fixed(bench, cases[0], trees, base, suspects)
+    # A model without randomness has exact scores, but its speeds and memory vary.
+    exact = [finding for finding in suspects if finding.method == FIXED]
+    varying = [finding for finding in suspects if finding.method != FIXED]
+    found = _fixed(bench, cases[0], trees, base, exact) if exact else []
+    return found + (_varying(bench, cases, pair, trees, varying, screens) if varying else [])
+
+
+def reachable_base(pair: Pair) -> Run:
+    """Return the run whose code is run again: `Pair.base`, or the next one that has a commit.
+
+    A night with uncommitted changes, or one whose commit is gone, thus hides no other.
+    """
+    runs = pair.window if pair.fixed else pair.window[::-1]
+    seen: dict[tuple[str | None, bool | None], bool] = {}
+    for run in runs:
+        code = run.commit, run.dirty
+        if code not in seen:
+            seen[code] = why_unreachable(*code) is None
+        if seen[code]:
+            return run
+    return pair.base
+
+
+def _varying(
+    bench: Bench,
+    cases: Sequence[Case],
+    pair: Pair,
+    trees: Mapping[str, CodeTree],
+    suspects: Sequence[Finding],
+    screens: Sequence[Screen],
+) -> list[Finding]:
+    """Judge suspects that vary from run to run by one or two blocks of fresh runs."""
     rows = _rows(suspects, screens, pair)
     # A fixed model has the same scores, and does the same work, for every seed.
     count = max([int(plan_runs(*row)[0]) for row in rows.values()], default=RERUNS)

@@ -3,7 +3,7 @@
 from bench.provenance.commit import current_commit
 from bench.record import Record
 from bench.regression.baselines import Baselines
-from bench.regression.confirmation import Bench
+from bench.regression.confirmation import Bench, reachable_base
 from bench.regression.journal import Night
 from bench.regression.plan import Plan
 from bench.regression.verdicts import Say, judge
@@ -53,7 +53,8 @@ class Gate:
             for finding in verdicts.findings
             if finding.outcome == "regressed" and finding.configuration == name
         ]
-        base = next((p.base.commit for p in verdicts.pairs if p.series.configuration == name), None)
+        pairs = (pair for pair in verdicts.pairs if pair.series.configuration == name)
+        base = next((reachable_base(pair).commit for pair in pairs), None)
         if worse and base:
             worse.append(
                 f"git diff {base[:12]} shows what changed since its baseline. If that is wanted: "

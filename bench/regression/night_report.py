@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bench.aggregate.markdown import EMPTY
+from bench.regression.compare import Screen
+from bench.regression.confirmation import reachable_base
 from bench.regression.finding import Finding
 from bench.regression.ledger import Ledger
 from bench.regression.measures import Measure, describe
@@ -59,8 +61,9 @@ def next_steps(verdicts: Verdicts) -> list[tuple[str, str]]:
     searched = name
     if mean := means.get(name):
         searched = sorted(mean.parts)[0]
-        if mean.pair.base.commit and head:
-            searched += f" --good {_short(mean.pair.base.commit)} --bad {_short(head)}"
+        good = reachable_base(mean.pair).commit
+        if good and head:
+            searched += f" --good {_short(good)} --bad {_short(head)}"
     return [
         (f"python -m bench bisect {searched}", "finds the commit; give it this night's options"),
         (
@@ -107,12 +110,27 @@ def _ran(verdicts: Verdicts) -> Iterator[str]:
         return
     counts = Counter(one.reason for one in planned)
     yield ", ".join(f"{count} {reason}" for reason, count in counts.items()) + "."
-    yield "\n| case | why | outcome |\n|---|---|---|"
+    yield "\n| case | why | outcome | smallest losses seen 19 times in 20 |\n|---|---|---|---|"
+    effects = _effects(verdicts.screens)
     for one in planned:
         outcome = "ok" if one.case.id in finished else "not run"
         if one.case.id in failed:
             outcome = failed[one.case.id].outcome
-        yield f"| `{one.case.id}` | {_cell(one)} | {outcome} |"
+        seen = ", ".join(effects.get(one.case.configuration, [])) or EMPTY
+        yield f"| `{one.case.id}` | {_cell(one)} | {outcome} | {seen} |"
+
+
+def _effects(screens: Sequence[Screen]) -> dict[str, list[str]]:
+    """Return quantities with their minimum detectable effect by configuration.
+
+    Scores of models without randomness are compared exactly, so they have none.
+    """
+    found: dict[str, list[str]] = {}
+    for screen in screens:
+        for finding in screen.findings:
+            size = describe(screen.measure, finding.mde) if math.isfinite(finding.mde) else "none"
+            found.setdefault(finding.configuration, []).append(f"{screen.quantity} {size}")
+    return found
 
 
 def _cell(one: Planned) -> str:

@@ -26,6 +26,7 @@ from bench.regression.code_tree import (
 from bench.regression.compare import recorded, values_at
 from bench.regression.confirmation import FIRST_REPLICATE
 from bench.regression.ends import Ends, ends_of_night
+from bench.regression.finding import FINISHES
 from bench.regression.fresh import FreshRun, run_fresh
 from bench.regression.measures import QUALITY, SPEED, Measure
 from bench.regression.paired_scores import same_results
@@ -46,7 +47,7 @@ class Question:
         quantity: What got worse.
         good: Full hash of a commit where it was good.
         bad: Full hash of a later one where it was bad.
-        fixed: Whether equal code gives equal scores, so that one run of a commit is enough.
+        fixed: Whether equal code gives equal values, so that one run of a commit is enough.
         confirmed: Folder of the fresh runs that confirmed the alarm; None without.
     """
 
@@ -56,6 +57,11 @@ class Question:
     bad: str
     fixed: bool
     confirmed: Path | None = None
+
+    @property
+    def finishes(self) -> bool:
+        """Return whether it is a case that no longer finishes, not a value that got worse."""
+        return self.quantity == FINISHES
 
     @property
     def measure(self) -> Measure:
@@ -81,8 +87,8 @@ class Search:
         say: Callable[[str], None],
     ) -> None:
         self.question, self._say = question, say
-        speed = Quantity(question.quantity).kind != "quality"
-        self._settings = replace(settings, measurements=speed)
+        scored = question.finishes or Quantity(question.quantity).kind == "quality"
+        self._settings = replace(settings, measurements=not scored)
         self._depends = frozenset(depends)
         span = f"{question.good[:10]}-{question.bad[:10]}"
         name = f"{question.case.configuration}-{question.quantity}-{span}"
@@ -152,6 +158,8 @@ class Search:
 
     def _text(self, value: float) -> str:
         """Return a value on the scale of the tests as it is recorded."""
+        if self.question.finishes:
+            return "finishes" if value else "fails"
         name, level = self.question.quantity, float(self.question.measure.restore(value))
         return Quantity(name).text(recorded(name, level))
 
@@ -222,13 +230,20 @@ class Search:
             return None
         place = self._folder / commit[:12] / str(number)
         run = run_fresh(tree, [case], self._settings, place)[0]
+        if question.finishes:
+            return run
         if run.record is None:
             self._say(f"{commit[:10]}  skipped: {run.problem.splitlines()[0]}")
             return None
         return None if math.isnan(self._value(run)) else run
 
     def _value(self, run: FreshRun) -> float:
-        """Return the value of a finished run on the scale of the tests; NaN where it has none."""
+        """Return the value of a finished run on the scale of the tests; NaN where it has none.
+
+        For a case that no longer finishes it is 1 if the run finished, else 0.
+        """
+        if self.question.finishes:
+            return float(run.record is not None)
         assert run.record is not None
         values = values_at(self.question.quantity, [run_of(run.record)])
         return float(self.question.measure.transform(values[0])) if values else math.nan

@@ -19,7 +19,7 @@ from bench.regression.compare import (
     screen_all,
     values_at,
 )
-from bench.regression.confirmation import Bench, confirm, confirm_failure
+from bench.regression.confirmation import Bench, confirm, confirm_failure, reachable_base
 from bench.regression.dataset_means import DatasetMean, dataset_means, screen_dataset_means
 from bench.regression.finding import FINISHES, Finding
 from bench.regression.journal import Night
@@ -126,30 +126,48 @@ def judge(
 def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
     """Add a night's runs to the baseline and its alarms to the ledger, each once.
 
-    An open alarm is judged fixed if its configuration ran and lost less than half as much.
+    Speeds of changed code that could not be judged, as the machine had changed, are left out of the
+    baseline, where they would hide a loss for good; those of unchanged code follow the machine. An
+    open alarm is judged fixed if its configuration ran and lost less than half as much.
     """
     sums = drift_after(verdicts.screens)
     regressed = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
     means = [mean for mean in verdicts.means if mean.configuration in regressed]
     lost = {name for mean in means for name in mean.parts}
     paired = {pair.series for pair in verdicts.pairs}
+    unjudged = _unjudged_speeds(verdicts)
     runs = []
     for run in verdicts.runs:
         name = run.series.configuration
         mine = [finding.outcome for finding in verdicts.findings if finding.configuration == name]
         mine += ["regressed"] if name in lost else []
         outcome = worst(mine) if run.series in paired else "first"
-        runs.append(replace(run, outcome=outcome, drift=sums.get(name, {})))
+        values = {key: x for key, x in run.values.items() if (name, key) not in unjudged}
+        runs.append(replace(run, values=values, outcome=outcome, drift=sums.get(name, {})))
     compared = [*verdicts.pairs, *(mean.pair for mean in verdicts.means)]
-    base = {pair.series.configuration: pair.base.commit for pair in compared}
+    by_name = {pair.series.configuration: pair for pair in compared}
     for finding in verdicts.findings:
         if finding.outcome == "regressed":
-            ledger.raise_alarm(_alarm(finding, verdicts.night, base.get(finding.configuration)))
+            pair = by_name.get(finding.configuration)
+            base = reachable_base(pair).commit if pair else None
+            ledger.raise_alarm(_alarm(finding, verdicts.night, base))
     for pair in compared:
         for alarm in ledger.open(pair.series.configuration):
             if alarm.night != verdicts.night.name and _mended(alarm, pair, verdicts.findings):
                 ledger.judge(alarm, "fixed", f"fixed by {(verdicts.night.commit or '?')[:12]}")
     baselines.add(runs)
+
+
+def _unjudged_speeds(verdicts: Verdicts) -> set[tuple[str, str]]:
+    """Return configuration and quantity of speeds of changed code on a machine that changed."""
+    planned = verdicts.night.plan.planned
+    unchanged = {p.case.configuration for p in planned if p.reason in {"canary", "rotation"}}
+    return {
+        (finding.configuration, finding.quantity)
+        for screen in verdicts.screens
+        for finding in screen.findings
+        if finding.outcome == "env-shift" and finding.configuration not in unchanged
+    }
 
 
 def _pair(verdicts: Verdicts, cases: Mapping[str, Case], baselines: Baselines) -> None:
@@ -201,7 +219,7 @@ def _confirm(verdicts: Verdicts, cases: Mapping[str, Case], bench: Bench, say: S
     screened: dict[str, list[Finding]] = {}
     for screen in verdicts.screens:
         for finding in screen.findings:
-            if finding.outcome in {"suspect", "improved"}:
+            if finding.outcome in {"suspect", "improved"} or _too_noisy(screen, finding):
                 screened.setdefault(finding.configuration, []).append(finding)
     for pair in verdicts.pairs:
         exact = fixed_findings(pair) if pair.fixed else []
@@ -223,6 +241,12 @@ def _confirm(verdicts: Verdicts, cases: Mapping[str, Case], bench: Bench, say: S
         verdicts.night.find([finding for finding in findings if _worth(finding)])
         for finding in findings:
             say(f"  {finding.outcome}: {finding.text()}")
+
+
+def _too_noisy(screen: Screen, finding: Finding) -> bool:
+    """Return whether a loss of more than delta was found that no test can judge."""
+    loss = finding.loss > screen.measure.delta
+    return loss and finding.outcome == "underpowered"
 
 
 def _worth(finding: Finding) -> bool:

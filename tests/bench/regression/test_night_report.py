@@ -1,12 +1,14 @@
 """The report of a night says what to do next, in whole sentences."""
 
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from fake_records import make
 
 from bench.regression.baselines import run_of
-from bench.regression.compare import Pair
+from bench.regression.compare import Pair, screen_all
 from bench.regression.dataset_means import DatasetMean
 from bench.regression.finding import Finding
 from bench.regression.journal import Night
@@ -73,3 +75,19 @@ def test_a_quiet_night_says_what_is_left(verdicts, tmp_path):
     assert "* 2 cases: nothing changed" in page
     assert "1 case: beyond --budget, which would have to be 90 s larger" in page
     assert "python -m bench data list" in page
+
+
+def test_every_case_that_ran_says_which_loss_it_would_have_shown(verdicts, tmp_path):
+    noise = np.random.default_rng(0)
+    runs = [
+        run_of(make("stfpm_resnet18", auroc=0.9 + 0.003 * noise.normal(), seed=seed))
+        for seed in range(8)
+    ]
+    case = make("stfpm_resnet18").case
+    verdicts.screens = screen_all([Pair(runs[0].series, runs[:1], runs[1:], fixed=False)])[0]
+    verdicts.night.plan.planned = [Planned(case, "stale", "its code changed", 9.0, 1.0)]
+    (row,) = [
+        line for line in night_report(verdicts, Ledger(tmp_path)).splitlines() if case.id in line
+    ]
+    assert re.search(r"score\.image_auroc \d+\.\d\d points", row)
+    assert re.search(r"inference_images_per_s \d+\.\d %", row)

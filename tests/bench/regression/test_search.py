@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from fake_records import make
 
+from bench.regression import search as module
 from bench.regression.bisection import Bisection, BisectionError
 from bench.regression.ends import Ends, ends_of_night
+from bench.regression.finding import FINISHES
 from bench.regression.fresh import FreshRun
 from bench.regression.measures import QUALITY, SPEED
 from bench.regression.search import Question, Search
@@ -98,3 +100,22 @@ def test_every_run_has_a_seed_of_its_own_until_one_repeats(tmp_path):
         numbers.append(searching._number(search, ends, commit))
         search.add(commit, 0.85, end)
     assert numbers == [0, 1, 4, 5, 5, 6]
+
+
+def test_a_case_that_no_longer_finishes_is_bisected(monkeypatch, tmp_path):
+    commits, said = [letter * 40 for letter in "cdefb"], []
+    question = Question(make().case, FINISHES, "a" * 40, "b" * 40, fixed=True)
+    settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
+
+    def fresh(tree, cases, settings, folder):
+        fails = tree in {"e" * 40, "f" * 40, "b" * 40}
+        return [FreshRun(None if fails else make(), "it broke" if fails else "", tmp_path)]
+
+    monkeypatch.setattr(module, "commits_between", lambda *_: commits)
+    monkeypatch.setattr(module, "changed_files", lambda _: ["models/padim.py"])
+    monkeypatch.setattr(module, "tree_of", lambda commit, _: commit)
+    monkeypatch.setattr(module, "run_fresh", fresh)
+    found = Search(question, settings, ["models/padim.py"], said.append).run()
+    assert found.suspects == ["e" * 40]
+    assert found.confidence > 0.97
+    assert "good aaaaaaaaaa  finishes\nbad  bbbbbbbbbb  fails" in said

@@ -1,0 +1,143 @@
+"""Suspects are judged by fresh runs: exact scores by one of each side, all else by tests."""
+
+import numpy as np
+import pytest
+from fake_records import make
+
+from bench.regression import confirmation
+from bench.regression.baselines import Baselines, run_of
+from bench.regression.code_tree import CodeTree
+from bench.regression.compare import Pair, fixed_findings, memory_findings, screen_all
+from bench.regression.confirmation import Bench, confirm, confirm_failure, reachable_base
+from bench.regression.finding import FINISHES
+from bench.regression.fresh import FreshRun
+from bench.regression.journal import Night
+from bench.regression.ledger import Ledger
+from bench.regression.plan import Plan, Planned
+from bench.regression.verdicts import Verdicts, judge, remember
+from bench.settings import Settings
+
+BYTES, LATENCY = "inference_rise_host_bytes", "latency_p50_ms"
+
+
+def record(auroc=0.9, size=60.0, latency=10.0, *, commit="a" * 40, dirty=False, **fields):
+    measured = {BYTES: size * 2.0**20, LATENCY: latency}
+    fields = {"metrics": {"pixel_auroc": auroc}, "measurements": measured} | fields
+    code = {"commit": commit, "dirty": dirty, "hash": commit[:8]}
+    return make("dfm_resnet18", auroc=auroc, code=code, **fields)
+
+
+def bench_in(folder):
+    settings = Settings("smoke", "cpu", (folder,), (), folder, folder)
+    return Bench(settings, folder / "night", folder / "trees", busy=True)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return bench_in(tmp_path)
+
+
+def no_trees(monkeypatch):
+    monkeypatch.setattr(confirmation, "why_unreachable", lambda *_: None)
+    monkeypatch.setattr(confirmation, "tree_of", lambda commit, _: CodeTree(None, commit, ""))
+    monkeypatch.setattr(confirmation, "current_tree", lambda: CodeTree(None, None, ""))
+
+
+def test_a_lost_score_and_a_larger_or_slower_program_are_all_confirmed(
+    monkeypatch, bench, tmp_path
+):
+    """One change may cost quality, memory and speed of a model without randomness at once."""
+    sides = {"A": (0.9, 60.0, 10.0), "B": (0.8, 120.0, 20.0)}
+    noise = np.random.default_rng(0)
+
+    def fresh(order, trees, cases, settings, folder):
+        runs = {}
+        for letter, (auroc, size, latency) in sides.items():
+            varying = [latency * (1 + 0.005 * noise.normal()) for _ in cases]
+            runs[letter] = [FreshRun(record(auroc, size, x), "", tmp_path) for x in varying]
+        return runs
+
+    no_trees(monkeypatch)
+    monkeypatch.setattr(confirmation, "run_block", fresh)
+    before = [run_of(record(latency=10 * (1 + 0.005 * noise.normal()))) for _ in range(8)]
+    pair = Pair(before[0].series, [run_of(record(*sides["B"]))], before, fixed=True)
+    screens = screen_all([pair])[0]
+    slower = [f for screen in screens for f in screen.findings if f.outcome == "suspect"]
+    suspects = [*fixed_findings(pair), *memory_findings(pair), *slower]
+    assert {f.quantity for f in suspects} == {"score.image_auroc", "score.pixel_auroc"} | {
+        BYTES,
+        LATENCY,
+    }
+    found = confirm(bench, [record().case], pair, suspects, screens)
+    outcomes = {f.quantity: f.outcome for f in found}
+    assert outcomes.pop("score.image_auroc") == "changed"  # without scores there is no paired test
+    assert outcomes == dict.fromkeys(["score.pixel_auroc", BYTES, LATENCY], "regressed")
+
+
+@pytest.mark.parametrize(("fixed", "expected"), [(True, "b"), (False, "c")])
+def test_the_base_is_a_run_whose_code_can_be_run_again(monkeypatch, fixed, expected):
+    gone = {("a" * 40, False): "gone", ("d" * 40, True): "dirty"}
+    monkeypatch.setattr(confirmation, "why_unreachable", lambda *code: gone.get(code))
+    window = [
+        run_of(record(commit=name * 40, dirty=dirty))
+        for name, dirty in (("a", False), ("b", False), ("c", False), ("d", True))
+    ]
+    pair = Pair(window[0].series, window[:1], window, fixed)
+    assert reachable_base(pair).commit == expected * 40
+    nothing = Pair(window[0].series, window[:1], [window[0], window[3]], fixed)
+    assert reachable_base(nothing) == nothing.base
+
+
+@pytest.mark.parametrize(
+    ("again", "before", "outcome", "said"),
+    [
+        (True, True, "invalid", "failed once and then finished"),
+        (False, False, "invalid", "and so does the baseline's code"),
+        (False, True, "regressed", "fails twice, and finishes with aaaaaaa"),
+    ],
+)
+def test_a_case_that_no_longer_finishes_is_run_again_on_both_sides(
+    monkeypatch, bench, tmp_path, again, before, outcome, said
+):
+    def fresh(tree, cases, settings, folder):
+        finishes = before if tree.commit else again
+        return [FreshRun(record() if finishes else None, "" if finishes else "broken", tmp_path)]
+
+    no_trees(monkeypatch)
+    monkeypatch.setattr(confirmation, "run_fresh", fresh)
+    found = confirm_failure(bench, record().case, [run_of(record())], "it broke")
+    assert (found.quantity, found.outcome) == (FINISHES, outcome)
+    assert said in found.method
+
+
+def night_of(tmp_path, records, reason="stale"):
+    planned = [Planned(one.case, reason, "x", 1.0, 1.0) for one in records]
+    plan = Plan(planned=planned)
+    return Night("2026-01-02", tmp_path / "x.jsonl", "2026-01-02", "b" * 40, False, "all", plan)
+
+
+def test_a_large_loss_that_one_seed_cannot_judge_is_on_the_page(bench, tmp_path):
+    baselines = Baselines(tmp_path)
+    baselines.add([run_of(make("stfpm_resnet18", auroc=0.9, images=None))])
+    tonight = [make("stfpm_resnet18", auroc=0.87, finished="2026-01-02T00:00:00+00:00")]
+    verdicts = judge(tonight, night_of(tmp_path, tonight), baselines, bench, print)
+    (found,) = [f for f in verdicts.findings if f.quantity == "score.image_auroc"]
+    assert found.outcome == "underpowered"
+    assert "more runs tell" in found.method
+
+
+@pytest.mark.parametrize(("reason", "kept"), [("stale", False), ("canary", True)])
+def test_a_speed_on_a_machine_that_moved_is_no_baseline_for_changed_code(tmp_path, reason, kept):
+    before = [run_of(record(latency=10 + 0.01 * number)) for number in range(8)]
+    tonight = record(latency=20.0, finished="2026-01-02T00:00:00+00:00")
+    pair = Pair(before[0].series, [run_of(tonight)], before, fixed=True)
+    screens, _, moved = screen_all([pair], canaries={"other": -0.2})
+    assert moved
+    verdicts = Verdicts(night_of(tmp_path, [tonight], reason))
+    verdicts.runs, verdicts.pairs, verdicts.screens = [run_of(tonight)], [pair], screens
+    baselines = Baselines(tmp_path)
+    remember(verdicts, baselines, Ledger(tmp_path))
+    (run,) = baselines.runs
+    assert (LATENCY in run.values) == kept
+    assert run.values["score.image_auroc"] == 0.9
+    assert BYTES in run.values
