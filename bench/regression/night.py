@@ -53,7 +53,7 @@ class NightOptions:
     """
 
     budget_s: float | None = None
-    canaries: int = 3
+    canaries: int = 9
     rotation: int = 30
     baseline: str = "main"
     busy: bool = False

@@ -115,7 +115,7 @@ def make_plan(
     baselines: Baselines,
     *,
     budget_s: float | None = None,
-    canaries: int = 3,
+    canaries: int = 9,
     rotation: int = 30,
     alarmed: Collection[str] = (),
     now: datetime | None = None,
