@@ -40,7 +40,7 @@ from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Record
 from bench.run.batch import make_batch
 from bench.run.build import anomaly_options
-from bench.run.device import use_device
+from bench.run.device import DeviceError, use_device
 from bench.run.training.optimization import build_optimizer
 from bench.run.training.precision import autocast
 from bench.store import read_records
@@ -87,6 +87,10 @@ class Session:
 def main() -> None:
     """Run the requested steps; after a failure, report it and continue with the next step."""
     session, steps = _options()
+    try:
+        use_device(session.device)
+    except DeviceError as error:
+        raise SystemExit(str(error)) from None
     session.out.mkdir(parents=True, exist_ok=True)
     _write(session, "environment", environment(session.device))
     summary = []
@@ -123,7 +127,6 @@ def run_zoo(session: Session) -> str:
 
 def run_bound(session: Session) -> str:
     """Time every model's bare training step, skipping models without a loss."""
-    use_device(session.device)
     rates: dict[str, float] = {}
     failures = {}
     end = time.monotonic() + session.seconds("bound")

@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+import torch
 
 from bench.perf import gpu_session
 from bench.store import read_records
@@ -46,3 +47,11 @@ def test_unknown_steps_and_models_are_usage_errors(monkeypatch, tmp_path, capsys
         run(monkeypatch, tmp_path, "--steps", "zoo,dance")
     assert exit_.value.code == 2
     assert "dance" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_device_it_says_so_in_one_paragraph(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["gpu_session", "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match=r"sees 0 CUDA devices.*--device cpu"):
+        gpu_session.main()
+    assert not (tmp_path / "out").exists()
