@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.metrics.delong import auroc_interval
+from datasets_lib.images.geometry import picture_size
 
 _WORTH_SAYING = 0.6
 """Minimum image AUROC to note a shortcut, if its interval also lies above one half."""
@@ -53,11 +54,8 @@ def _sizes(files: tuple[Path, ...]) -> Tensor | None:
     """Return ``(N, 2)`` widths and heights, read from the headers alone; None if one is gone."""
     from PIL import Image
 
-    sizes = []
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                sizes.append(image.size)
-        except (OSError, Image.DecompressionBombError):
-            return None
+    try:
+        sizes = [picture_size(file) for file in files]
+    except (OSError, Image.DecompressionBombError):
+        return None
     return torch.tensor(sizes, dtype=torch.float64).reshape(-1, 2)

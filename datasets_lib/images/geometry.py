@@ -137,6 +137,9 @@ def as_geometry(size: Size) -> Geometry:
 def picture_size(path: Path) -> tuple[int, int]:
     """Return the width and height of an image file as stored, from its header."""
     from PIL import Image
+    from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
     with Image.open(path) as picture:
+        if isinstance(picture, TiffImageFile):  # whose size Pillow turns by its orientation
+            return int(picture.tag_v2[IMAGEWIDTH]), int(picture.tag_v2[IMAGELENGTH])
         return picture.size

@@ -6,7 +6,7 @@ with its split; it is written on first use and must agree with the files afterwa
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,6 @@ from typing import NamedTuple
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.data_info import IMAGES, Info, check_or_write
 from datasets_lib.layouts.folders import (
-    child,
     composed,
     folder_id,
     is_image,
@@ -25,10 +24,11 @@ from datasets_lib.layouts.folders import (
     subfolders,
 )
 from datasets_lib.layouts.masks import (
-    files_in,
+    image_key_of,
     images_and_masks,
-    is_truth_folder,
+    inner_truths,
     masks_in,
+    masks_of_kind,
     with_masks,
 )
 from datasets_lib.layouts.split import NORMAL_NAMES, split_category, split_test
@@ -82,13 +82,20 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
             f"match {PATTERN}. Put its images there."
         )
     whole = split_category(dataset, category, path, groups[ids[category]], has_masks=False)
-    files = (file for file in files_in(_truths(path)) if _is_named(file, category))
-    return with_masks(path, whole, "masks/<kind>", files)
+    return with_masks(
+        path,
+        whole,
+        "masks/<kind>",
+        inner_truths(path, _LAYOUT),
+        may_own=lambda file: _may_own(category, file, ids.keys()),
+    )
 
 
-def _is_named(file: Path, category: str) -> bool:
-    """Return whether the first word of a mask, or of its folder, is a category's."""
-    return category in {folder_id(name.partition(" ")[0]) for name in (file.stem, file.parent.name)}
+def _may_own(category: str, file: Path, ids: Set[str]) -> bool:
+    """Return whether the first word of a mask, or of its folder, is a category's, or no one's."""
+    names = (file.stem, image_key_of(file.name) or file.stem, file.parent.name)
+    words = {folder_id(name.partition(" ")[0]) for name in names}
+    return category in words or not words & ids
 
 
 def _names(folder: Path) -> list[str]:
@@ -101,14 +108,12 @@ def _names(folder: Path) -> list[str]:
 def _kind(path: Path, kind: str) -> list[_Named]:
     defect = None if kind.lower() in NORMAL_NAMES else composed(kind)
     images, masks = images_and_masks(list_images(path / IMAGES / kind, _LAYOUT))
-    for truth in _truths(path) if defect else []:
-        masks |= masks_in(child(truth, kind), _LAYOUT)
-        masks |= masks_in(truth, _LAYOUT, nested=False)
+    if defect:
+        truths = inner_truths(path, _LAYOUT)
+        masks |= masks_of_kind(truths, Path(kind), path / IMAGES / kind, path, _LAYOUT)
+        for truth in truths:
+            masks |= masks_in(truth, _LAYOUT, nested=False)
     return [_named(path, image, masks.of(image) if defect else (), defect) for image in images]
-
-
-def _truths(path: Path) -> list[Path]:
-    return [path / name for name in list_folder(path, _LAYOUT).folders if is_truth_folder(name)]
 
 
 def _named(path: Path, image: Path, masks: tuple[Path, ...], defect: str | None) -> _Named:

@@ -1,13 +1,14 @@
 """Ground-truth files of an image, from file and folder names alone."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category, DatasetError
 from datasets_lib.layouts.folders import (
     IMAGE_SUFFIXES,
+    child,
     in_words,
     is_image,
     is_junk,
@@ -22,9 +23,17 @@ _WORDS = "masks?|gts?|labels?|ground_?truths?|truths?|seg|segmentations?|annotat
 _BEFORE = re.compile(rf"(?:{_WORDS})[ _.-]+(?=.)")
 _AFTER = re.compile(rf"(?<=.)[ _.-]+(?:{_WORDS})\Z")
 _CERTAIN = re.compile(
-    r"(?:pixel|defect|binary|anomaly|gt|test)?(?:masks?|gts?|groundtruths?)(?:images?)?"
+    "(?:pixel|defect|binary|bin|anomaly|test|gt|groundtruth|mask|label|seg|segmentation)?"
+    "(?:masks?|gts?|groundtruths?)(?:images?|bin|binary|png)?|pixel(?:labels?|annotations?)"
 )
 _LIKELY = re.compile(r"labels?|truths?|seg|segmentations?|annotations?")
+_DOUBTFUL = re.compile(
+    r"mask(?!ed)|ground[ _.-]?truth|segmentation|(?<!un)annot"
+    r"|(?:\A|[ _.-])(?:gts?|truths?|labels|seg)(?:\Z|[ _.-])"
+)
+_FORMATS = frozenset({"png", "bmp", "tif", "tiff"})
+
+_MAX_NAMES = 3
 
 
 def is_truth_folder(name: str, among_kinds: bool = False) -> bool:
@@ -40,6 +49,12 @@ def is_truth_folder(name: str, among_kinds: bool = False) -> bool:
     squeezed = re.sub("[ _-]", "", same_name(name))
     certain = _CERTAIN.fullmatch(squeezed) is not None
     return certain or (not among_kinds and _LIKELY.fullmatch(squeezed) is not None)
+
+
+def inner_truths(folder: Path, layout: str, among_kinds: bool = False) -> list[Path]:
+    """Return the folders of masks in a folder; the arguments are as for `is_truth_folder`."""
+    names = list_folder(folder, layout).folders
+    return [folder / name for name in names if is_truth_folder(name, among_kinds)]
 
 
 def key_of(name: str) -> str:
@@ -96,7 +111,7 @@ def masks_in(truth: Path, layout: str, nested: bool = True) -> Masks:
     """Return the masks of a folder; none if it does not exist.
 
     The masks of an image are a file that is named after it, see `Masks.of`, or the files in a
-    folder of its name.
+    folder of its name. The file may also lie in a folder called after its format, or ``masks``.
 
     Args:
         truth: Folder of masks.
@@ -115,7 +130,37 @@ def masks_in(truth: Path, layout: str, nested: bool = True) -> Masks:
     inner = listing.folders if nested else []
     several = {key_of(name): _files(truth / name, layout) for name in inner}
     single = _by_name(truth / name for name in listing.files if _is_mask(name))
-    return Masks({**several, **single.exact}, single.named)
+    masks = Masks({**several, **single.exact}, single.named)
+    for name in inner:
+        if same_name(name) in _FORMATS or is_truth_folder(name, among_kinds=True):
+            masks |= masks_in(truth / name, layout, nested=False)
+    return masks
+
+
+def masks_of_kind(
+    truths: Sequence[Path], kind: Path, images: Path, path: Path, layout: str
+) -> Masks:
+    """Return the masks in the folders that belong to a kind of defect.
+
+    These are, in each folder of masks, the folder of the kind and the one that repeats the path of
+    the kind's images (``ground_truth/test/scratch``); and folders of masks among the images.
+
+    Args:
+        truths: Folders of masks.
+        kind: Path of the kind's folder in each of them; empty for the folder itself.
+        images: Folder of the kind's images.
+        path: Folder of the category.
+        layout: Description of the expected layout for an error message.
+
+    Raises:
+        DatasetError: A folder exists but cannot be listed.
+    """
+    repeated = images.relative_to(path)
+    folders = [child(truth, *parts.parts) for parts in (kind, repeated) for truth in truths]
+    masks = Masks()
+    for folder in [*folders, *inner_truths(images, layout, among_kinds=not kind.parts)]:
+        masks |= masks_in(folder, layout)
+    return masks
 
 
 def images_and_masks(images: Sequence[Path]) -> tuple[list[Path], Masks]:
@@ -154,20 +199,27 @@ class MissingMasksError(DatasetError):
 
 
 def with_masks(
-    root: Path, category: Category, truth: str, files: Iterable[Path], required: bool = False
+    root: Path,
+    category: Category,
+    truth: str,
+    truths: Iterable[Path],
+    required: bool = False,
+    may_own: Callable[[Path], bool] = lambda file: True,
 ) -> Category:
     """Set ``has_masks`` of a category after checking that all defects have masks or none has.
 
     Args:
-        root: Folder of the category for the error message.
+        root: Folder of the category.
         category: Category as read.
         truth: Description of the mask folders for the error message.
-        files: Files in folders of masks; those that belong to no image are an error.
+        truths: Folders of masks; a file in them that belongs to no image is an error where images
+            lack masks.
         required: Whether masks must exist, because a folder of masks exists.
+        may_own: Returns whether a file in the folders of masks may be of this category.
 
     Raises:
         MissingMasksError: Only some defects have masks; or none has, and masks are required or
-            exist under other names or in a format outside `MASK_SUFFIXES`.
+            exist under other names, in other folders or in a format outside `MASK_SUFFIXES`.
         DatasetError: One mask belongs to two images.
     """
     defects = [sample for sample in category.test if sample.defect]
@@ -176,9 +228,13 @@ def with_masks(
     if not missing:
         return replace(category, has_masks=bool(defects))
     category = replace(category, has_masks=False)
-    used = {mask for sample in defects for mask in sample.masks}
-    rest = [file for file in files if file not in used]
-    hint = _unmatched(rest, {key_of(sample.image.name) for sample in missing})
+    used = {file for sample in defects for file in sample.files}
+    keys = {key_of(sample.image.name) for sample in missing}
+    folders = list(dict.fromkeys(sample.image.parent for sample in defects))
+    inner = [truth for folder in folders for truth in inner_truths(folder, "")]
+    possible = [file for file in _files_in([*truths, *inner]) if may_own(file)]
+    possible += _doubtful([root, *folders], keys)
+    hint = _unused([file for file in possible if file not in used], keys)
     if len(missing) == len(defects) and not required and not hint:
         return category
     first = missing[0]
@@ -186,8 +242,8 @@ def with_masks(
     raise MissingMasksError(
         f"{len(missing)} of {len(defects)} defect images of {root} have no mask, such as "
         f"{first.name}: wanted {stem}_mask.png or {stem}.png (or {in_words(MASK_SUFFIXES)}) in "
-        f"{truth}{hint}. Add or rename the masks, or remove all of them to go without pixel "
-        "metrics.",
+        f"{truth}{hint}. Add or rename the masks or their folders, or remove all of them to go "
+        "without pixel metrics.",
         category,
     )
 
@@ -204,7 +260,7 @@ def _check_unique(category: Category) -> None:
                 )
 
 
-def files_in(folders: Iterable[Path]) -> Iterator[Path]:
+def _files_in(folders: Iterable[Path]) -> Iterator[Path]:
     """Yield the files below folders of masks, some of which may not exist, in order.
 
     Folders such as ``labels`` often hold annotations of other kinds: only their images count.
@@ -212,21 +268,39 @@ def files_in(folders: Iterable[Path]) -> Iterator[Path]:
     for folder in folders:
         is_certain = is_truth_folder(folder.name, among_kinds=True)
         for file in sorted(folder.rglob("*")):
+            if any(map(is_junk, file.relative_to(folder).parts)):
+                continue
             if file.suffix and (is_certain or is_image(file.name)):
                 yield file
 
 
-def _unmatched(files: Iterable[Path], keys: set[str]) -> str:
-    """Return a clause about the files where masks belong; empty if there are none."""
+def _doubtful(folders: Iterable[Path], keys: set[str]) -> Iterator[Path]:
+    """Yield images named after others, in folders that no reader searches and a mask may lie in.
+
+    Such a folder in one of these has a word for masks in its name, such as ``scratch_masks`` or
+    ``annotated``. It may hold pictures to look at instead, so they are not used as masks.
+    """
+    for folder in folders:
+        for name in list_folder(folder, "").folders:
+            if _DOUBTFUL.search(same_name(name)) and not is_truth_folder(name):
+                files = _files_in([folder / name])
+                yield from (f for f in files if is_image(f.name) and _owners(f) & keys)
+
+
+def _unused(files: Iterable[Path], keys: set[str]) -> str:
+    """Return a clause about the files that may be masks of images; empty if there are none."""
+    elsewhere: list[Path] = []
     strangers: list[Path] = []
     for file in files:
-        if file.suffix.lower() not in MASK_SUFFIXES and _owners(file) & keys:
+        is_owned = bool(_owners(file) & keys)
+        if file.suffix.lower() not in MASK_SUFFIXES and is_owned:
             return f"; {file} is not in a mask format"
-        if is_image(file.name) and not is_junk(file.name) and not _owners(file) & keys:
-            strangers.append(file)
-    if not strangers:
-        return ""
-    return f"; found {', '.join(map(str, strangers[:2]))}, named after none of them"
+        if is_image(file.name):
+            (elsewhere if is_owned else strangers).append(file)
+    found, where = (
+        (elsewhere, "in other folders") if elsewhere else (strangers, "named after none of them")
+    )
+    return f"; found {', '.join(map(str, found[:_MAX_NAMES]))}, {where}" if found else ""
 
 
 def _owners(file: Path) -> set[str | None]:

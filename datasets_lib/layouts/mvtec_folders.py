@@ -23,10 +23,11 @@ from datasets_lib.layouts.folders import (
     same_name,
 )
 from datasets_lib.layouts.masks import (
-    files_in,
     images_and_masks,
+    inner_truths,
     is_truth_folder,
     masks_in,
+    masks_of_kind,
     with_masks,
 )
 from datasets_lib.layouts.split import NORMAL_NAMES
@@ -75,7 +76,7 @@ class FolderLayout:
 
         Raises:
             DatasetError: A folder is missing or unreadable, a split has no images, only some
-                defects have a mask, or masks have a format that is not supported.
+                defects have a mask, or masks have a format, a name or a folder that is not known.
         """
         train = self._normal(path, "train", "train on")
         validation = self._normal(path, self.validation, "calibrate on") if self.validation else ()
@@ -93,7 +94,7 @@ class FolderLayout:
                 f"{in_words(IMAGE_SUFFIXES)}. Put the test images there."
             )
         whole = Category(dataset, category, train, tuple(test), False, validation)
-        return with_masks(path, whole, f"{self.truth}/<kind>", files_in(truths))
+        return with_masks(path, whole, f"{self.truth}/<kind>", truths)
 
     def _is_category(self, folder: Path) -> bool:
         # os.path.isdir returns False where Path.is_dir raises on an unreadable folder.
@@ -113,12 +114,7 @@ class FolderLayout:
     def _truths(self, path: Path) -> list[Path]:
         """Return the folders of masks, the layout's own first."""
         test = child(path, self.test)
-        others = [
-            folder / name
-            for folder in (path, test)
-            for name in list_folder(folder, self.words).folders
-            if is_truth_folder(name, among_kinds=folder == test)
-        ]
+        others = inner_truths(path, self.words) + inner_truths(test, self.words, among_kinds=True)
         return list(dict.fromkeys([child(path, *self.truth.split("/")), *others]))
 
     def _normal(self, path: Path, split: str, purpose: str) -> tuple[Sample, ...]:
@@ -136,9 +132,7 @@ class FolderLayout:
         images, masks = images_and_masks(list_images(folder, self.words))
         if self._is_normal(kind):
             return [Sample(relative_name(image, path), image) for image in images]
-        inner = [i for i in list_folder(folder, self.words).folders if is_truth_folder(i)]
-        for truth in [*(child(truth, kind) for truth in truths), *(folder / i for i in inner)]:
-            masks |= masks_in(truth, self.words)
+        masks |= masks_of_kind(truths, Path(kind), folder, path, self.words)
         for truth in truths:
             masks |= masks_in(truth, self.words, nested=False)
         defect = composed(kind)

@@ -13,7 +13,6 @@ from pathlib import Path
 from datasets_lib.layouts.category import Category, Sample
 from datasets_lib.layouts.folders import (
     categories_in,
-    child,
     composed,
     list_folder,
     list_images,
@@ -21,10 +20,10 @@ from datasets_lib.layouts.folders import (
     subfolders,
 )
 from datasets_lib.layouts.masks import (
-    files_in,
     images_and_masks,
+    inner_truths,
     is_truth_folder,
-    masks_in,
+    masks_of_kind,
     with_masks,
 )
 from datasets_lib.layouts.split import NORMAL_NAMES, split_category
@@ -68,7 +67,7 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
         if name.lower() in NORMAL_NAMES
         for image in images_and_masks(list_images(path / name, _LAYOUT))[0]
     ]
-    truths = [path / name for name in folders if is_truth_folder(name)]
+    truths = inner_truths(path, _LAYOUT)
     kinds = [
         (folder, folder.relative_to(path / name))
         for name in folders
@@ -77,9 +76,7 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
     ]
     defects = [sample for folder, kind in kinds for sample in _defects(path, folder, kind, truths)]
     whole = split_category(dataset, category, path, normal + defects, has_masks=False)
-    return with_masks(
-        path, whole, "masks, or masks/<kind>", files_in(truths), required=bool(truths)
-    )
+    return with_masks(path, whole, "masks, or masks/<kind>", truths, required=bool(truths))
 
 
 def _is_category(folder: Path) -> bool:
@@ -100,8 +97,6 @@ def _with_kinds(abnormal: Path) -> list[Path]:
 
 def _defects(path: Path, folder: Path, kind: Path, truths: Sequence[Path]) -> list[Sample]:
     images, masks = images_and_masks(list_images(folder, _LAYOUT))
-    inner = [i for i in list_folder(folder, _LAYOUT).folders if is_truth_folder(i, True)]
-    for truth in [*(child(truth, *kind.parts) for truth in truths), *(folder / i for i in inner)]:
-        masks |= masks_in(truth, _LAYOUT)
+    masks |= masks_of_kind(truths, kind, folder, path, _LAYOUT)
     defect = composed(folder.name)
     return [Sample(relative_name(image, path), image, masks.of(image), defect) for image in images]

@@ -1,6 +1,7 @@
 """Files that training can resume from: the state of an earlier one, or a saved model."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 
 from bench.checkpoint.file import FORMAT, read_checkpoint
 from bench.checkpoint.metadata import CheckpointError
+from models.components.weights_file import other_kind
 
 _STATE = {"model", "optimizer", "schedule", "steps", "losses"}
 
@@ -22,6 +24,7 @@ def resumable(path: Path, device: torch.device) -> dict[str, Any]:
     Raises:
         ResumeError: It holds neither, or cannot be read.
     """
+    _check_kind(path)
     try:
         state: Any = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many kinds, and a malicious pickle its own
@@ -40,6 +43,22 @@ def resumable(path: Path, device: torch.device) -> dict[str, Any]:
         return read_checkpoint(path).model
     except CheckpointError as error:
         raise ResumeError(f"resume_from: {error}") from None
+
+
+def _check_kind(path: Path) -> None:
+    """Check that a file does not begin as one without tensors, such as a web page, does.
+
+    Raises:
+        ResumeError: It does.
+    """
+    with suppress(OSError):  # torch.load reports what cannot be opened
+        with path.open("rb") as file:
+            kind = other_kind(file.read(512))
+        if kind:
+            raise ResumeError(
+                f"resume_from {path}: wanted a training state or a saved model, found {kind}. "
+                "Name another file."
+            )
 
 
 def is_state(state: Mapping[str, Any]) -> bool:

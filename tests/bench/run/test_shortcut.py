@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from sklearn.metrics import roc_auc_score
 
 from bench.run.shortcut import size_shortcut
@@ -50,3 +50,12 @@ def test_no_shortcut_no_note(tmp_path, case):
     if case == "gone":
         test[0].unlink()
     assert size_shortcut(write(tmp_path / "train", [(40, 40)] * 5), test, labels) == ""
+
+
+def test_an_orientation_is_no_shortcut(tmp_path):
+    files = [tmp_path / f"{number}.tif" for number in range(80)]
+    for number, file in enumerate(files):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6 if number >= 60 else 1
+        Image.new("L", (40, 30)).save(file, exif=exif)
+    assert size_shortcut(files[:20], files[20:], torch.arange(60) >= 40) == ""

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from PIL import ExifTags, Image
 from torch.nn import functional as F
 
 from bench.run.predict import HeadPredictions
-from bench.run.whole_images import over_whole_images, whole_maps
+from bench.run.whole_images import over_whole_images, whole_maps, windows_of
 from datasets_lib.images.geometry import Geometry
+from datasets_lib.layouts.category import Sample
 
 SIZE = (12, 20)
 
@@ -88,3 +90,14 @@ def test_scores_and_heads_without_maps_stay():
     assert found["plain"].maps is None
     for head, result in found.items():
         assert torch.equal(result.scores, predictions[head].scores)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+def test_windows_are_those_of_the_stored_pixels(tmp_path, fit, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    file = tmp_path / "0.tif"
+    Image.new("L", (40, 10)).save(file, exif=exif)
+    frame = Geometry(*SIZE, fit)
+    assert windows_of([Sample(file.name, file)], frame) == [frame.window(40, 10)]

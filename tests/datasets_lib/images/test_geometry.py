@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from torchvision.transforms import CenterCrop, Resize
 
-from datasets_lib.images.geometry import PADDING, Geometry, Window, as_geometry
+from datasets_lib.images.geometry import PADDING, Geometry, Window, as_geometry, picture_size
+from datasets_lib.images.orientation import load_as_stored
 
 SIZES = [(125, 50), (50, 125), (64, 48), (30, 30), (7, 300), (97, 65)]  # width, height
 
@@ -89,3 +90,14 @@ def test_text_round_trip(geometry):
 def test_other_texts_are_refused(text):
     with pytest.raises(ValueError, match="wanted a size"):
         Geometry.parse(text)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG", "PNG"])
+def test_a_pictures_size_is_that_of_its_stored_pixels(tmp_path, kind, orientation):
+    file = tmp_path / "picture"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    picture(97, 65).save(file, kind, exif=exif)
+    with Image.open(file) as opened:
+        assert picture_size(file) == load_as_stored(opened).size == (97, 65)

@@ -23,7 +23,10 @@ NAMES = [
 FOLDERS = [
     *("ground_truth", "Ground_Truth", "GroundTruth", "ground-truth", "ground truth", "gt", "GT"),
     *("mask", "masks", "Masks", "gt_masks", "labels", "annotations"),
+    *("ground_truth_masks", "segmentation_masks", "pixel_labels", "GT_bin", "mask_gt"),
 ]
+PLAIN = ("good/0.png", "good/1.png", "bad/dent/000.png")
+NAMED = tuple(f"data_rgb/{file} 50 1.png" for file in ("ok/cap", "dent/cap", "ok/rod"))
 
 
 def mvtec(root, mask="{}_mask.png", truth="ground_truth", kind="scratch"):
@@ -94,6 +97,120 @@ def test_masks_of_other_names_are_an_error_that_names_the_first(tmp_path, mask):
         read_category("set", "c", root)
     assert str(root / "ground_truth/scratch" / mask.format("000")) in str(caught.value)
     assert "test/scratch/000.png" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "ground_truth/test/scratch/000_mask.png",
+        "Masks/Test/Scratch/000.png",
+        "ground_truth/scratch/png/000_mask.png",
+        "ground_truth/scratch/TIF/000.tif",
+        "ground_truth/test/scratch/masks/000.png",
+        "ground_truth/test/scratch/000/1.png",
+        "test/scratch/masks/bmp/000.bmp",
+    ],
+)
+def test_folders_that_repeat_a_path_or_name_a_format_are_searched(tmp_path, mask):
+    root = touch(tmp_path, "train/good/0.png", "test/good/0.png", "test/scratch/000.png", mask)
+    category = read_category("set", "c", root)
+    assert category.has_masks
+    assert category.test[1].masks == (root / mask,)
+
+
+@pytest.mark.parametrize(
+    "mask", ["masks/data_rgb/dent/{}", "masks/dent/png/{}", "data_rgb/dent/masks/{}"]
+)
+def test_such_folders_are_searched_for_images_with_names(tmp_path, mask):
+    mask = mask.format("cap 50 1.png")
+    category = read_named("set", "cap", touch(tmp_path, *NAMED, mask))
+    assert [sample.masks for sample in category.test if sample.defect] == [(tmp_path / mask,)]
+
+
+@pytest.mark.parametrize("mask", ["masks/bad/dent/000.png", "bad/dent/labels/000.png"])
+def test_such_folders_are_searched_for_plain_folders(tmp_path, mask):
+    category = read_plain("set", "all", touch(tmp_path, *PLAIN, mask))
+    assert [sample.masks for sample in category.test if sample.defect] == [(tmp_path / mask,)]
+
+
+ELSEWHERE = [
+    *("ground_truth/scratches/{}", "ground_truth/bad/{}", "ground_truth/scratch_mask/{}"),
+    *("ground_truth/all/scratch/{}", "ground_truth/good/{}", "masks/train_test/scratch/{}"),
+    *("scratch_masks/{}", "masks_v2/scratch/{}", "client GT/{}", "test/scratch/annotated/{}"),
+    *("test/scratch/masks/left/{}", "masks/train_test/000/{}", "defect_labels/{}"),
+]
+
+
+@pytest.mark.parametrize("folder", ELSEWHERE)
+@pytest.mark.parametrize("name", ["000.png", "000_mask.png", "mask_000.bmp"])
+def test_masks_in_a_folder_of_another_name_are_an_error_that_names_it(tmp_path, folder, name):
+    mask = folder.format(name)
+    root = touch(tmp_path, "train/good/0.png", "test/good/0.png", "test/scratch/000.png", mask)
+    with pytest.raises(MissingMasksError, match="in other folders") as caught:
+        read_category("set", "c", root)
+    assert str(root / mask) in str(caught.value)
+    assert "test/scratch/000.png" in str(caught.value)
+
+
+@pytest.mark.parametrize("folder", ["masks/dents", "masks/all/dent", "dent_masks"])
+@pytest.mark.parametrize("name", ["cap 50 1.png", "cap 50 1_mask.png", "mask_cap 50 1.png"])
+def test_an_error_names_masks_elsewhere_of_images_with_names(tmp_path, folder, name):
+    root = touch(tmp_path, *NAMED, f"{folder}/{name}", "data_rgb/ok/cap 50 2.png")
+    with pytest.raises(MissingMasksError, match="in other folders") as caught:
+        read_named("set", "cap", root)
+    assert str(root / folder / name) in str(caught.value)
+
+
+def test_masks_named_after_no_category_are_an_error_where_masks_lack(tmp_path):
+    root = touch(tmp_path, *NAMED, "masks/dent/001.png", "data_rgb/ok/rod 50 2.png")
+    with pytest.raises(MissingMasksError, match=r"001\.png, named after none"):
+        read_named("set", "cap", root)
+    assert read_named("set", "rod", root).test
+
+
+def test_masks_of_another_category_do_not_concern_one_without(tmp_path):
+    root = touch(tmp_path, *NAMED, "masks/dent/rod 50 1.png", "data_rgb/dent/rod 50 1.png")
+    assert not read_named("set", "cap", root).has_masks
+
+
+@pytest.mark.parametrize("folder", ["masks/dents", "bad_masks", "bad/dent/annotated"])
+def test_an_error_names_masks_elsewhere_of_plain_folders(tmp_path, folder):
+    root = touch(tmp_path, *PLAIN, f"{folder}/000.png")
+    with pytest.raises(MissingMasksError, match="in other folders") as caught:
+        read_plain("set", "all", root)
+    assert str(root / folder / "000.png") in str(caught.value)
+
+
+def test_of_many_masks_elsewhere_the_first_three_are_named(tmp_path):
+    images = [f"test/scratch/{n}.png" for n in range(5)]
+    masks = [f"ground_truth/scratches/{n}.png" for n in range(5)]
+    root = touch(tmp_path, "train/good/0.png", *images, *masks)
+    with pytest.raises(MissingMasksError) as caught:
+        read_category("set", "c", root)
+    named = [mask for mask in masks if str(root / mask) in str(caught.value)]
+    assert named == masks[:3]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("originals/000.png", "masked_images/000.png", "unannotated/000.png"),
+        *("test/scratch/raw/000.png", "test/scratch/segments/000.png", "label_side/000.png"),
+        *("annotated/999.png", "train/good/000_mask.png"),
+        *("ground_truth/.trash/000_mask.png", "ground_truth/@eaDir/000_mask.png/thumb.png"),
+        *("annotated/000.json", "ground_truth/readme.txt"),
+    ],
+)
+def test_other_folders_of_images_are_no_masks(tmp_path, file):
+    root = touch(tmp_path, "train/good/0.png", "test/good/0.png", "test/scratch/000.png", file)
+    assert not read_category("set", "c", root).has_masks
+
+
+def test_a_kind_may_be_called_as_a_folder_of_masks_is(tmp_path):
+    root = touch(tmp_path, "good/0.png", "good/1.png", "bad/1.png", "bad/label/1.png")
+    category = read_plain("set", "all", root)
+    assert not category.has_masks
+    assert [sample.defect for sample in category.test if sample.defect] == ["bad", "label"]
 
 
 @pytest.mark.parametrize("mask", ["{}.jpg", "{}_gt.jpg", "{}_mask.webp"])
