@@ -6,12 +6,18 @@ import platform
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 version = cache(metadata.version)  # parses a file each time, and is asked for every case
+
+LIBRARIES_ADDED = ("freia", "scipy", "scikit-learn", "einops")
+"""Libraries that decide numbers and that older records do not name."""
+
+_LIBRARIES = ("torchvision", "timm", "numpy", "pillow")
 _DEVICE_FILES = Path("/dev")
 _KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -41,10 +47,7 @@ def environment(device: str) -> dict[str, Any]:
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "torchvision": version("torchvision"),
-        "timm": version("timm"),
-        "numpy": version("numpy"),
-        "pillow": version("pillow"),
+        **_library_versions(),
     }
     parts = [names["cpu"], f"torch {names['torch']}"]
     if torch.device(device).type == "cuda":
@@ -72,12 +75,22 @@ def expected(device: str) -> dict[str, Any]:
     A name that cannot be read without torch, such as the GPU's without a driver library, is absent.
     """
     names: dict[str, Any] = {"cpu": _cpu_model(), "torch": version("torch").partition("+")[0]}
-    names |= {library: version(library) for library in ("torchvision", "timm", "numpy", "pillow")}
+    names |= _library_versions()
     if device.partition(":")[0] == "cpu":
         return names | {"threads_set": threads_set(), "cores": usable_cores()}
     driver, gpu = _driver_version(), _gpu_name()
     names |= {"driver": ".".join(driver.split(".")[:2])} if driver else {}
     return names | ({"gpu": gpu} if gpu else {})
+
+
+@cache
+def _library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that decide numbers; one not installed is absent."""
+    versions = {library: version(library) for library in _LIBRARIES}
+    for library in LIBRARIES_ADDED:
+        with suppress(metadata.PackageNotFoundError):
+            versions[library] = version(library)
+    return versions
 
 
 def default_profile() -> Literal["standard", "smoke"]:

@@ -16,20 +16,25 @@ from datasets_lib.catalog import DATASETS
 from datasets_lib.entry import Reader
 from models.catalog import MODELS, WEIGHTS
 
-_HARNESS = ("bench.run.case",)
+_HARNESS = ("bench.run.case", "bench.run.samples")
+"""Modules that make a case's numbers: what runs it, and what chooses its images.
+
+The rest of what finds a case's inputs, `bench.run.inputs`, is left out: the data, weights and
+protocol that it finds are in the key of the record.
+"""
 
 _WITHOUT = (
     *("models.catalog", "datasets_lib.catalog", "datasets_lib.augment.catalog"),
     *("bench.metrics.catalog", "bench.studies"),
-    # They carry or plot numbers, and change none.
+    # They carry, plot or report numbers, and change none.
     *("bench.plots", "bench.run.classification_plots", "bench.settings", "bench.record"),
-    *("bench.checkpoint", "bench.run.saved_model"),
+    *("bench.checkpoint", "bench.run.saved_model", "bench.aggregate", "bench.near_names"),
     "bench.provenance",
 )
 
 _OTHER_TASK = {
-    "anomaly": "bench.run.classification",
-    "classification": "bench.run.anomaly",
+    "anomaly": ("bench.run.classification",),
+    "classification": ("bench.run.anomaly", "bench.run.samples"),
 }
 
 _ELSEWHERE = {
@@ -57,7 +62,7 @@ def case_code(case: Case, reader: Reader) -> Fingerprint:
     if dataset is not None:
         targets += filter(None, [dataset.generator, dataset.spro_regions])
     modules = {*_HARNESS, *map(module_of, targets)}
-    return fingerprint(modules, _values(case, metrics), (*_WITHOUT, _OTHER_TASK[entry.task]))
+    return fingerprint(modules, _values(case, metrics), (*_WITHOUT, *_OTHER_TASK[entry.task]))
 
 
 def _values(case: Case, metrics: list[Any]) -> object:

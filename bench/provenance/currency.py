@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.environment import LIBRARIES_ADDED
 from bench.provenance.fingerprint import Fingerprint
 from bench.record import Record
 
 _SHOWN = 3
+_UNKNOWN = "unknown"
 _NAMES = {
     "cpu": "processor",
     "torch": "torch",
@@ -87,11 +89,13 @@ def _machine(record: Record, wanted: Wanted) -> list[str]:
     return [
         f"its {_NAMES.get(name, name)} was {found}, now {value}"
         for name, value in wanted.machine.items()
-        if not _same(name, found := before.get(name, "unknown"), value)
+        if not _same(name, found := before.get(name, _UNKNOWN), value)
     ]
 
 
 def _same(name: str, before: Any, now: Any) -> bool:
+    if name in LIBRARIES_ADDED and before == _UNKNOWN:  # made before records named the library
+        return True
     if name == "torch":
         before = str(before).partition("+")[0]
     if name == "driver":  # the last part is a patch level

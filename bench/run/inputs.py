@@ -14,8 +14,16 @@ from bench.provenance.case_code import case_code
 from bench.provenance.commit import current_commit
 from bench.record import Key
 from bench.remedy import dataset_remedy
-from bench.run.job import CaseSkipped, Inputs, Job, LabeledInputs, RecipeError, WeightsError
-from bench.run.samples import merged, split_samples
+from bench.run.job import (
+    CaseSkipped,
+    Inputs,
+    Job,
+    LabeledInputs,
+    RecipeError,
+    WeightsError,
+    seed_of,
+)
+from bench.run.samples import case_samples
 from bench.settings import Settings
 from datasets_lib.batches.labeled import data_hash
 from datasets_lib.cache.content import ContentHashes
@@ -110,16 +118,12 @@ class Finder:
             protocol=protocol,
             inputs=inputs,
             key=key,
-            seed=self._seed_base(case) + case.replicate,
+            seed=seed_of(case, self.settings.seed_base),
             settings=self.settings,
             code=case_code(case, self._reader(case)),
             commit=current_commit(),
             layers=self.layers.get(MODELS[case.model].weights or "", ()),
         )
-
-    def _seed_base(self, case: Case) -> int:
-        base = self.settings.seed_base
-        return MODELS[case.model].seed_base if base is None else base
 
     def has_data(self, case: Case) -> bool:
         """Return whether a case's dataset was found or needs no files; reads none."""
@@ -137,13 +141,8 @@ class Finder:
     def _anomaly(self, case: Case, protocol: Protocol, weights: ResolvedWeights | None) -> Inputs:
         entry = MODELS[case.model]
         names = self._categories(case)
-        parts = []
         with grouped_by(self.settings.split_by):
-            for name in names or (case.category,):
-                single = replace(case, category=name)
-                splits = split_samples(single, self._category(single), protocol, len(names) or 1)
-                parts.append(splits.below(name) if names and name else splits)
-        whole = merged(parts)
+            whole = case_samples(case, names, self._category, protocol)
         data_hash = self._as_read(self._data_hash(whole.read))
         if entry.supervised:
             data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()

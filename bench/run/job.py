@@ -202,6 +202,16 @@ class Job:
         return self.record(status="failed", outcome=outcome, **{"error": error, **fields})
 
 
+def seed_of(case: Case, base: int | None) -> int:
+    """Return the seed of a case's run.
+
+    Args:
+        case: The case.
+        base: Seed of the first replicate; None for that of the model's catalog entry.
+    """
+    return (MODELS[case.model].seed_base if base is None else base) + case.replicate
+
+
 def unresolved_record(case: Case, key: Key, outcome: Outcome, message: str) -> Record:
     """Return a record of a case that failed before it became a job."""
     return Record(

@@ -1,6 +1,6 @@
-"""Which samples of a category a case trains, calibrates and tests on."""
+"""Which samples a case trains, calibrates and tests on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,6 +92,30 @@ def split_samples(case: Case, category: Category, protocol: Protocol, share: int
         files=tuple(sample.image for sample in category.train),
         has_masks=category.has_masks,
     )
+
+
+def case_samples(
+    case: Case, categories: Sequence[str], list_category: Callable[[Case], Category], plan: Protocol
+) -> Splits:
+    """Return the samples of a case: of its category, or of all that one model is trained on.
+
+    Args:
+        case: The case.
+        categories: Categories that one model is trained on; empty for a case of one category.
+        list_category: Returns all samples of the category of a case.
+        plan: Limits, and whether images calibrate.
+
+    Raises:
+        DatasetError: There are too few training images.
+    """
+    if not categories:
+        return split_samples(case, list_category(case), plan)
+    parts = []
+    for name in categories:
+        single = replace(case, category=name)
+        splits = split_samples(single, list_category(single), plan, len(categories))
+        parts.append(splits.below(name))
+    return merged(parts)
 
 
 def merged(parts: Sequence[Splits]) -> Splits:

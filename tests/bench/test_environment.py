@@ -4,13 +4,19 @@ import json
 import platform
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 import torch
 
 from bench import environment as module
-from bench.environment import cuda_present, default_profile, environment
+from bench.environment import (
+    LIBRARIES_ADDED,
+    cuda_present,
+    default_profile,
+    environment,
+    expected,
+)
 
 
 def test_import_and_cuda_present_leave_torch_out():
@@ -32,6 +38,29 @@ def test_cpu_environment_is_names():
     assert found["class"] == f"{found['cpu']} | torch {torch.__version__}"
     assert found["cpu"]
     assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize("library", ["FrEIA", "scipy", "scikit-learn", "einops"])
+def test_libraries_that_decide_numbers_are_named_and_compared(library):
+    found = environment("cpu")
+    assert found[library.lower()] == expected("cpu")[library.lower()] == version(library)
+    assert library.lower() not in found["class"].lower()
+
+
+def test_a_library_that_is_not_installed_is_absent(monkeypatch):
+    def installed(library):
+        if library in LIBRARIES_ADDED:
+            raise PackageNotFoundError(library)
+        return version(library)
+
+    monkeypatch.setattr(module, "version", installed)
+    module._library_versions.cache_clear()
+    try:
+        for names in (environment("cpu"), expected("cpu")):
+            assert names["timm"] == version("timm")
+            assert not names.keys() & set(LIBRARIES_ADDED)
+    finally:
+        module._library_versions.cache_clear()
 
 
 def test_class_does_not_change_with_load_or_threads():

@@ -120,6 +120,29 @@ def test_an_interpreter_without_assertions_runs_cases(options, tmp_path, root):
     assert "1 ok" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("user", "more", "spins", "policy"),
+    [
+        pytest.param({}, [], "5000", "default", id="nothing set"),
+        pytest.param({}, ["--isolate"], "5000", "default", id="a child", marks=pytest.mark.slow),
+        pytest.param({"OMP_WAIT_POLICY": "PASSIVE"}, [], "default", "PASSIVE", id="by the user"),
+    ],
+)
+def test_threads_of_a_session_spin_briefly_unless_the_user_set_how_they_wait(
+    options, store, root, user, more, spins, policy
+):
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *more],
+        env=kept | user, cwd=root, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    (record,) = store.records()
+    assert record.environment["omp_spins"] == spins
+    assert record.environment["omp_wait_policy"] == policy
+
+
 def test_benchmark_only_runs_cases(session, tmp_path):
     result = session("--benchmark-only")
     assert result.ret == 0

@@ -13,6 +13,7 @@ from bench.airgap.wheels import build_requirements, fetch_wheels, find_wheels, r
 from bench.commands.bundle import _weights
 from bench.needs import look_for_weights
 from datasets_lib.discover import FoundDataset
+from models.catalog import WEIGHTS
 
 CASES = "rd_resnet18 and bars and scratch"
 
@@ -209,6 +210,39 @@ def test_nothing_is_downloaded_for_a_bundle_that_would_lack_something(tmp_path, 
     monkeypatch.setattr("datasets_lib.download.fetch.download", never)
     monkeypatch.setenv("PROVING_GROUND_OFFLINE", "1")
     assert bundled(tmp_path, data, "-k", "rd_resnet50 and bars")[1] == 2
+
+
+@pytest.fixture
+def downloads(tmp_path, monkeypatch):
+    """A machine without weights whose network works; return what it downloads."""
+    begun = []
+
+    def download(url, target, **_):
+        begun.append(url)
+        raise OSError("the connection broke")
+
+    for name in ("PROVING_GROUND_OFFLINE", "HF_HUB_OFFLINE", "PROVING_GROUND_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("bench.needs.unreachable", lambda _: None)
+    monkeypatch.setattr("models.components.weights._failures", {})
+    monkeypatch.setattr("datasets_lib.download.fetch.download", download)
+    monkeypatch.setattr("bench.airgap.wheels.fetch_wheels", lambda wanted, _: begun.extend(wanted))
+    return begun
+
+
+def test_nothing_is_downloaded_while_a_dataset_is_missing(tmp_path, data, downloads, capsys):
+    assert bundled(tmp_path, data, "-k", "rd_resnet50 and (bars or mvtec)")[1] == 2
+    said = capsys.readouterr()
+    assert "missing: dataset mvtec" in said.out
+    assert "Nothing was downloaded or written" in said.err
+    assert downloads == []
+
+
+def test_weights_are_downloaded_once_every_dataset_is_there(tmp_path, data, downloads, capsys):
+    assert bundled(tmp_path, data, "-k", "rd_resnet50 and bars")[1] == 2
+    assert "missing: weights resnet50.tv_in1k" in capsys.readouterr().out
+    assert downloads == [WEIGHTS["resnet50.tv_in1k"].url]  # and no wheels, as it failed
 
 
 def test_weights_of_parts_are_bundled_file_by_file(tmp_path):

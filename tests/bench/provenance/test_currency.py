@@ -3,7 +3,7 @@
 import pytest
 from fake_records import make
 
-from bench.environment import environment, expected
+from bench.environment import LIBRARIES_ADDED, environment, expected
 from bench.provenance.currency import Wanted, origin, why_stale
 from bench.provenance.fingerprint import Fingerprint
 
@@ -32,6 +32,8 @@ def test_a_record_of_this_code_machine_and_options_stands():
         ({"cpu": "another"}, "processor was another"),
         ({"torch": "1.0"}, "torch was 1.0"),
         ({"timm": "0.1"}, "timm was 0.1"),
+        ({"scipy": "1.0"}, "scipy was 1.0"),
+        ({"freia": "0.1"}, "freia was 0.1"),
         ({"threads_set": "77"}, "threads"),
         ({"cores": 999}, "number of processors was 999"),
         ({"device": "cuda"}, "ran on cuda, not on cpu"),
@@ -39,6 +41,19 @@ def test_a_record_of_this_code_machine_and_options_stands():
 )
 def test_another_machine_is_named(changes, part):
     assert part in why_stale(record(**changes), wanted())
+
+
+@pytest.mark.parametrize("library", LIBRARIES_ADDED)
+def test_a_record_from_before_a_library_was_named_stands(library):
+    old = record()
+    del old.environment[library]
+    assert why_stale(old, wanted()) is None
+
+
+def test_a_record_that_lacks_any_other_name_is_stale():
+    old = record()
+    del old.environment["timm"]
+    assert why_stale(old, wanted()) == f"its timm was unknown, now {expected('cpu')['timm']}"
 
 
 @pytest.mark.parametrize("changes", [{"os": "another"}, {"python": "3"}, {"busy": True}])

@@ -172,12 +172,45 @@ def test_a_case_depends_on_what_makes_its_numbers():
         *("models/components/gaussian.py", "models/components/anomaly_map.py"),
         *("bench/run/training/train.py", "bench/run/predict.py", "bench/metrics/ranking.py"),
         *("datasets_lib/images/decode.py", "datasets_lib/layouts/mvtec_folders.py"),
+        # Which images are fitted, calibrated, tested and held out, and under which protocol.
+        *("bench/run/samples.py", "datasets_lib/layouts/split.py", "bench/run/job.py"),
+        *("bench/protocol.py", "bench/changes.py", "bench/run/crop.py"),
+        # How they are found, decoded, resized and cached.
+        *("datasets_lib/discover.py", "datasets_lib/images/geometry.py"),
+        *("datasets_lib/images/orientation.py", "datasets_lib/images/sixteen_bit.py"),
+        *("datasets_lib/images/foreign.py", "datasets_lib/layouts/masks.py"),
+        *("datasets_lib/cache/build.py", "datasets_lib/cache/decode_cache.py"),
+        *("datasets_lib/batches/image_set.py", "datasets_lib/batches/tiles.py"),
     ):
         assert part in files
     assert not [file for file in files if "catalog" in file or "plots" in file]
     assert "bench/run/classification.py" not in files
     flipped = files_of("padim_resnet18", augmentation="flips")
     assert changed_files(files, flipped) == ["datasets_lib/augment/flips.py"]
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "category"),
+    [
+        ("padim_resnet18", "surface", "woven"),
+        ("efficientad_small", "surface", "woven"),
+        ("resnet18", "digits", None),
+    ],
+)
+def test_what_reports_plots_or_reads_commands_is_no_part_of_a_case(model, dataset, category):
+    beside = (
+        *("bench/aggregate", "bench/report", "bench/page", "bench/plots", "bench/commands"),
+        *("bench/regression", "bench/studies", "bench/options", "bench/read_options"),
+        *("bench/plugin", "bench/session", "bench/summary", "bench/progress", "bench/remedy"),
+        *("bench/near_names", "bench/run/inputs", "datasets_lib/download"),
+    )
+    assert not [file for file in files_of(model, dataset, category) if file.startswith(beside)]
+
+
+def test_the_split_of_anomaly_detection_is_no_part_of_classification():
+    files = files_of("resnet18", "digits", None)
+    assert "bench/run/classification.py" in files
+    assert not files.keys() & {"bench/run/samples.py", "bench/run/anomaly.py"}
 
 
 def test_a_plugins_file_counts(tmp_path, monkeypatch):

@@ -6,18 +6,23 @@ Models start from ResNet18's published weights where the folder of real data has
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench.case import Case
 from bench.metrics.ranking import auroc
+from bench.run import anomaly
 from bench.run.anomaly import AnomalyTask
 from bench.run.device_data import DeviceData
 from bench.run.inputs import Finder
 from bench.run.predict import predict_all
 from bench.run.training import loop
 from bench.settings import Settings
+from datasets_lib.discover import find_datasets
 from models.catalog import MODELS
 
 CPU = torch.device("cpu")
@@ -50,11 +55,11 @@ def fit(tmp_path_factory, generated_once):
     generated_once(root / "cache")
     device_data = DeviceData()
 
-    def fit(name, progress=quiet, images_seen=48, **options):
+    def fit(name, progress=quiet, images_seen=48, found=MappingProxyType({}), **options):
         pretrained = bool(weights_dirs()) and "resnet18" in name and name not in SCRATCH
         settings = Settings("smoke", "cpu", (), weights_dirs(), root, root / "cache", image_size=64)
         case = Case(name, "baseline", "surface", "woven", "default", pretrained, 0)
-        job = Finder(replace(settings, **options), {}).job(case)
+        job = Finder(replace(settings, **options), dict(found)).job(case)
         job = replace(job, protocol=replace(job.protocol, images_seen=images_seen))
         task = AnomalyTask(job, CPU, device_data, progress)
         task.load()
@@ -95,6 +100,46 @@ def test_loss_falls_or_statistics_are_gathered(fitted):
     elif name in BUDGET:
         tenth = max(1, len(trained.losses) // 10)
         assert sum(trained.losses[-tenth:]) < 0.9 * sum(trained.losses[:tenth])
+
+
+def test_the_time_to_fit_counts_gathering_also_where_steps_follow(fitted):
+    name, model, trained, task = fitted
+    parts = task.fit_parts(trained)
+    assert ("gathering" in parts) == model.gathers_statistics
+    assert ("optimizer steps" in parts) == (trained.steps > 0)
+    if name in ("cfa_resnet18", "efficientad_small"):
+        assert {"gathering", "optimizer steps"} <= parts.keys()
+        assert parts["gathering"] == trained.gather_seconds > 0
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Both sets of auxiliary pictures on disk: green, within a red frame of a quarter."""
+    pixels = np.zeros((96, 128, 3), np.uint8)
+    pixels[..., 0] = 255
+    pixels[20:-20, 28:-28] = (0, 255, 0)  # more than the middle half, for resampling
+    for folder in ("dtd/images/banded", "imagenette2/train/n01440764", "imagenette2/val/one"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / folder / "one.png")
+    return find_datasets([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "framed"),
+    [("efficientad_small", "imagenette2", False), ("draem", "dtd", True)],
+)
+def test_a_penalty_sees_the_middle_of_pictures_and_other_models_see_all_of_them(
+    fit, pictures, monkeypatch, name, source, framed
+):
+    monkeypatch.setattr(anomaly, "train", lambda *_: None)  # what it would be given is enough
+    _, _, task = fit(name, found=pictures)
+    assert task.fingerprints["auxiliary_pictures"] == source
+    batch = task.extras.fields(torch.zeros(4, 3, 64, 64), torch.arange(4), 0)["auxiliary"]
+    red, green = batch[:, 0], batch[:, 1]
+    assert batch.shape == (4, 3, 64, 64)
+    assert green.max() == 1
+    assert (red.max() > 0.99) == framed
+    assert (green.min() < 0.01) == framed
 
 
 # On real features of surface's smallest texture at 64 px, where chance is .5.

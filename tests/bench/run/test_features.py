@@ -87,6 +87,21 @@ def test_time_to_a_layer_leaves_out_what_comes_after_it():
     assert 0 < store.features(backbone((1,)), (), data, quiet).seconds < deep.seconds
 
 
+def test_the_first_pass_of_a_backbone_is_dry_and_not_timed(monkeypatch):
+    passes, stages = [], Backbone.stages
+
+    def slow_at_first(self, batch, *clock):
+        if not passes:
+            time.sleep(1.0)  # as for compiling kernels and allocating memory
+        passes.append((len(batch), bool(clock)))
+        return stages(self, batch, *clock)
+
+    monkeypatch.setattr(Backbone, "stages", slow_at_first)
+    found = FeatureStore().features(backbone(), (), split(), quiet)
+    assert passes == [(5, False), (5, True)]
+    assert 0 < found.seconds < 1.0
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -8,7 +8,8 @@ import pytest
 
 from bench.case import Case
 from bench.protocol import PROFILES, resolve
-from bench.run.samples import merged, split_samples
+from bench.run.job import seed_of
+from bench.run.samples import case_samples, split_samples
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from models.catalog import MODELS
 
@@ -47,7 +48,27 @@ def test_few_shots_keep_the_recipes_passes(profile):
 
 def test_categories_share_the_limits_under_names_of_their_own():
     limited = replace(protocol(), train_limit=8, test_limit=4)
-    parts = [split_samples(CASE, CATEGORY, limited, 2).below(name) for name in ("a", "b")]
-    whole = merged(parts)
+    listed = []
+
+    def samples_of(case):
+        listed.append(case.category)
+        return CATEGORY
+
+    whole = case_samples(replace(CASE, category="all"), ("a", "b"), samples_of, limited)
+    assert listed == ["a", "b"]
     assert len(whole.fit) + len(whole.calibration) == 8
     assert [sample.name[0] for sample in whole.test] == ["a", "a", "b", "b"]
+
+
+def test_a_case_of_one_category_uses_the_samples_of_that_category():
+    expected = split_samples(CASE, CATEGORY, protocol())
+    assert case_samples(CASE, (), {CASE: CATEGORY}.__getitem__, protocol()) == expected
+
+
+@pytest.mark.parametrize(("base", "seed"), [(None, MODELS[CASE.model].seed_base), (7, 7)])
+def test_replicates_have_consecutive_seeds(base, seed):
+    assert [seed_of(replace(CASE, replicate=n), base) for n in (0, 1, 2)] == [
+        seed,
+        seed + 1,
+        seed + 2,
+    ]

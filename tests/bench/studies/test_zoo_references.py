@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from bench.aggregate.published import against_published
 from bench.aggregate.reference import MEAN
 from bench.studies.anomaly_zoo.references import DATASETS, METRICS, published_rows, zoo_references
 from datasets_lib.catalog import DATASETS as CATALOG
@@ -75,11 +76,34 @@ def test_a_model_for_all_categories_is_none_of_ours(own):
 )
 def test_values_of_a_different_thing_say_so(own, source, metric, words):
     found = [r for r in own if r["source"] == source and r["metric"] == metric]
-    found = [r for r in found if r["method"] not in {"padim", "dfm"}]
+    found = [r for r in found if r["method"] not in {"padim", "dfm"}]  # below, for dfm
     assert found
     assert all(words in row["caution"] for row in found)
     shown = [r for r in zoo_references(found) if METRICS[metric] in r.cautions]
     assert {reference.model for reference in shown} == {row["model"] for row in found}
+
+
+def test_dfm_of_another_pooling_has_a_caution_and_no_band(own):
+    rows = [r for r in own if r["method"] == "dfm" and "pooling 2" in r["config"]]
+    assert {r["model"] for r in rows} == {"dfm"}
+    assert all("it pools features by 2, ours by 4" in r["caution"] for r in rows)
+    references = zoo_references(rows)
+    assert any(r.category == MEAN for r in references)
+    for each in against_published([], references, "standard"):
+        assert "ours by 4" in each.caution
+        assert each.band is None
+    assert all(not r.metrics.keys() - r.cautions.keys() for r in references)
+
+
+def test_dfm_of_our_pooling_has_a_band(own):
+    references = zoo_references([r for r in own if r["model"] == "dfm_resnet18"])
+    bands = [
+        each.band
+        for each in against_published([], references, "standard")
+        if each.metric == "image_auroc" and each.reference.category == MEAN
+    ]
+    assert bands
+    assert all(bands)
 
 
 def test_flagged_rows_are_every_overlap_and_precision_of_anomalib(rows):

@@ -1,0 +1,54 @@
+"""A record says whether others used the processors while its case ran."""
+
+from dataclasses import asdict
+from types import SimpleNamespace
+
+import pytest
+import torch
+from case_names import case_named
+
+from bench.provenance.load import Load
+from bench.run import case as module
+from bench.run.case import run_case
+from bench.run.device_data import DeviceData
+from bench.run.inputs import Finder
+from bench.settings import Settings
+from datasets_lib.discover import find_datasets
+
+
+@pytest.fixture
+def run(tmp_path, write_category, monkeypatch):
+    """Run a case during which a meter read some load; nothing is trained."""
+    write_category(tmp_path / "data" / "tiny" / "tile", train=4, good=1, spots=1)
+    folders = (tmp_path / "data",), (), tmp_path / "results", tmp_path / "cache"
+    finder = Finder(Settings("smoke", "cpu", *folders), find_datasets(folders[0]))
+    job = finder.job(case_named("padim_resnet18-tiny.tile-default-scratch-s0"))
+    monkeypatch.setattr(module, "_run", lambda job, *_: job.record())
+
+    def run_with(load):
+        meter = SimpleNamespace(read=lambda: load)
+        monkeypatch.setattr(module, "LoadMeter", lambda: meter)
+        return run_case(job, lambda *_: None, DeviceData())
+
+    return run_with
+
+
+@pytest.mark.parametrize(
+    ("others", "spare", "busy"),
+    [(0.0, 0, False), (0.5, 0, True), (0.5, 1, False), (1.5, 1, True)],
+)
+def test_a_case_was_disturbed_if_its_threads_lacked_processors(run, others, spare, busy):
+    load = Load(others, stolen=0.0, cores=torch.get_num_threads() + spare)
+    record = run(load)
+    assert record.status == "ok"
+    assert record.environment["busy"] is busy
+    assert record.fingerprints["load"] == asdict(load)
+    record.environment["exclusive"] = True  # whatever other tests do
+    assert record.disturbed is busy
+
+
+def test_where_the_load_is_unknown_nothing_is_said(run):
+    record = run(None)
+    assert record.status == "ok"
+    assert "busy" not in record.environment
+    assert "load" not in record.fingerprints
