@@ -191,12 +191,28 @@ _REASONS = {
     "Empty: {why}.": "빈칸: {why}.",
     "Empty: not recorded.": "빈칸: 기록되지 않음.",
     "Not comparable: {why}.": "비교할 수 없음: {why}.",
-    "None of it was measured.": "측정한 항목이 없음.",
+    "Nothing else was measured.": "그 밖에는 측정하지 않음.",
     "No values for: {parts}.": "값이 없는 항목: {parts}.",
     "not measured": "측정하지 않음",
     "no device but the CPU": "CPU 외의 장치가 없음",
     "no training step": "학습 스텝이 없음",
     "on a machine that others used": "다른 작업이 쓰던 장비에서 측정",
+    "no seed has every category": "모든 범주를 실행한 시드가 없음",
+    "A cell is empty where the source gives no such value.": "빈칸: 출처에 그 값이 없음.",
+    "A cell is empty where a run recorded no value for that size or kind.": (
+        "빈칸: 실행에 그 크기나 종류의 값이 기록되지 않음."
+    ),
+    "Published is empty where we know of no comparable value.": (
+        "공개된 값의 빈칸: 비교할 수 있는 값을 알지 못함."
+    ),
+    "A row that lacks categories shows how many it has in place of a mean; its other cells are "
+    "empty.": "범주가 모자란 행은 평균 대신 범주 수를 적고, 나머지 칸은 비워 둠.",
+    "A cell is empty under Dataset where none has both sides, under the difference where no "
+    "category counts, under p with fewer than {least} categories, and under Seed sd without a "
+    "second seed.": (
+        "빈칸의 뜻: 데이터셋은 양쪽이 모두 있는 데이터셋이 없음, 차이는 비교할 수 있는 범주가 "
+        "없음, p는 범주가 {least}개 미만, 시드 표준편차는 두 번째 시드가 없음."
+    ),
     "no {metric}": "{metric} 없음",
     "budget not recorded": "예산이 기록되지 않음",
     "{share} of its own budget": "자체 예산의 {share}",

@@ -1,4 +1,4 @@
-"""The cost tables: sizes, speeds, memory, and what a duration covers."""
+"""The cost tables: budgets, sizes, speeds, memory, and what a duration covers."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,6 +7,7 @@ from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, mebibytes, percent, quantity, scaled, table
 from bench.aggregate.rows import Row
 from bench.aggregate.statistics import Estimate
+from bench.record import Record
 from bench.report import glossary
 from bench.report.footnotes import Footnotes
 
@@ -29,6 +30,9 @@ COST_COLUMNS: Mapping[str, tuple[str, Callable[[Estimate | None], str]]] = {
 }
 """Heading and format by measurement."""
 
+_SELF_EVIDENT = ("not measured", "no training step", "no device but the CPU")
+"""Reasons that need not be given by measurement where next to nothing was measured."""
+
 
 def name_of(row: Row) -> str:
     """Return a row's name, with its initialization if that is not the usual one."""
@@ -40,36 +44,44 @@ def seeds_of(row: Row) -> str:
     return str(len(row.replicates)) if row.has_randomness else say("no randomness")
 
 
-def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
-    """Yield sizes, speeds and memory of rows, then what was not measured anywhere and why.
+def cost_cell(row: Row, name: str, notes: Footnotes) -> str:
+    """Return a row's measurement as text; an empty cell is marked with why it is empty."""
+    value = row.measurement(name)
+    text = COST_COLUMNS[name][1](value)
+    if value is None:
+        text += notes.mark(say("Empty: {why}.", why="; ".join(_cost_reasons(row, name))))
+    return text
 
-    A measurement without a value in any row has no column; without columns there is no table.
+
+def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
+    """Yield budgets, sizes, speeds and memory of rows, then what was not measured and why.
+
+    A measurement without a value in any row has no column; the budget always has one.
     """
     columns = [name for name in COST_COLUMNS if any(row.measurement(name) for row in rows)]
-    fit = any(row.measurement("fit_seconds") for row in rows)
+    counted = any(_images_seen(row) for row in rows)
     lines = []
     for row in rows:
-        cells = [_images_seen(row)] if fit else []
-        for name in columns:
-            value = row.measurement(name)
-            reason = say("Empty: {why}.", why=_cost_reason(row, name)) if value is None else ""
-            cells.append(COST_COLUMNS[name][1](value) + notes.mark(reason))
-        share = row.budget_share
-        lines.append(
-            [name_of(row), EMPTY if share is None else percent(share), *cells, seeds_of(row)]
-        )
+        seen = [_recorded(_images_seen(row), notes)] if counted else []
+        cells = [cost_cell(row, name, notes) for name in columns]
+        lines.append([name_of(row), _recorded(_budget(row), notes), *seen, *cells, seeds_of(row)])
     budget = notes.term(say("Own budget"), glossary.of_budget())
-    headings = [say("Model"), budget, *([say("Images seen")] if fit else [])]
+    headings = [say("Model"), budget, *([say("Images seen")] if counted else [])]
     headings += [notes.term(say(COST_COLUMNS[n][0]), glossary.of_measurement(n)) for n in columns]
-    if columns:
-        yield table([*headings, say("Seeds")], lines, words=(0,))
+    yield table([*headings, say("Seeds")], lines, words=(0,))
+    yield from _without_values(rows, columns)
+
+
+def _without_values(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
+    """Yield which measurements no row has, and why."""
     missing: dict[str, list[str]] = defaultdict(list)
+    given: set[str] = set()
     for name in [name for name in COST_COLUMNS if name not in columns]:
-        reasons = dict.fromkeys(_cost_reason(row, name) for row in rows)
+        reasons = dict.fromkeys(reason for row in rows for reason in _cost_reasons(row, name))
+        given |= reasons.keys()
         missing["; ".join(reasons)].append(say(COST_COLUMNS[name][0]))
-    reasons_given = {why for reasons in missing for why in reasons.split("; ")}
-    if not columns and reasons_given <= {say("not measured"), say("no training step")}:
-        yield say("None of it was measured.")
+    if set(columns) <= {"fit_seconds"} and given <= set(map(say, _SELF_EVIDENT)):
+        yield say("Nothing else was measured.")
     elif missing:
         parts = [f"{', '.join(names)} ({why})" for why, names in missing.items()]
         yield say("No values for: {parts}.", parts="; ".join(parts))
@@ -96,9 +108,16 @@ def charges_table(rows: Sequence[Row]) -> Iterator[str]:
         yield table(headings, lines, words=(0, 1, 2))
 
 
-def _cost_reason(row: Row, name: str) -> str:
-    """Return why a row has no value of a measurement."""
-    record = row.records[0]
+def _cost_reasons(row: Row, name: str) -> list[str]:
+    """Return why a row has no value of a measurement: the reasons of the runs that lack it."""
+    lacking = [line["record"] for line in row.lines if line.get(name) is None]
+    if not lacking:
+        return [say("no seed has every category")]
+    return list(dict.fromkeys(_cost_reason(record, name) for record in lacking))
+
+
+def _cost_reason(record: Record, name: str) -> str:
+    """Return why a run has no value of a measurement."""
     if name in record.reasons:
         return record.reasons[name]
     if name.endswith("_device_bytes") and record.environment.get("device") == "cpu":
@@ -113,7 +132,18 @@ def _cost_reason(row: Row, name: str) -> str:
     return say("not measured")
 
 
+def _budget(row: Row) -> str:
+    """Return the share of its own budget that a row had; empty if unknown."""
+    share = row.budget_share
+    return "" if share is None else percent(share)
+
+
 def _images_seen(row: Row) -> str:
-    """Return the number of images each run was trained on; a repeated image counts again."""
+    """Return how many images each run was trained on, repeated ones included; empty if unknown."""
     counts = {record.fingerprints.get("images_seen") for record in row.records}
-    return "–".join(f"{count:,}" for count in sorted(filter(None, counts))) or EMPTY
+    return "–".join(f"{count:,}" for count in sorted(filter(None, counts)))
+
+
+def _recorded(text: str, notes: Footnotes) -> str:
+    """Return what is known as text; an empty cell is marked as not recorded."""
+    return text or EMPTY + notes.mark(say("Empty: not recorded."))

@@ -10,6 +10,7 @@ from bench.metrics.catalog import METRICS
 from bench.report import glossary
 from bench.report.footnotes import Footnotes
 from bench.report.leaderboard_cost import name_of, seeds_of
+from bench.report.leaderboard_tables import why_empty
 
 _AUROC, _AUPRO = METRICS["image_auroc"], METRICS["aupro_05"]
 _QUARTILES = ("smallest quarter", "second", "third", "largest quarter")
@@ -19,7 +20,7 @@ def defect_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
     """Yield image AUROC by size and kind of defect, for the head that ranks."""
     by_size = [_means(row, "sizes") for row in rows]
     by_kind = [_means(row, "kinds") for row in rows]
-    aupro = [row.metric(row.heads[0], _AUPRO.name) for row in rows]
+    overlap = any(row.metric(row.heads[0], _AUPRO.name) for row in rows)
     sizes = sorted({name for own in by_size for name in own})
     kinds = sorted({name for own in by_kind for name in own})
     if not sizes and len(kinds) < 2:
@@ -27,15 +28,15 @@ def defect_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
     lines = [
         [
             name_of(row),
-            *([metric_text(value, _AUPRO)] if any(aupro) else []),
+            *([_overlap(row, notes)] if overlap else []),
             *(_text(own.get(name)) for name in sizes),
             *(_text(of_kind.get(name)) for name in kinds),
             seeds_of(row),
         ]
-        for row, value, own, of_kind in zip(rows, aupro, by_size, by_kind, strict=True)
+        for row, own, of_kind in zip(rows, by_size, by_kind, strict=True)
     ]
     headings = [say("Model")]
-    headings += [notes.term(say(_AUPRO.heading), glossary.of_metric(_AUPRO))] if any(aupro) else []
+    headings += [notes.term(say(_AUPRO.heading), glossary.of_metric(_AUPRO))] if overlap else []
     area = notes.mark(_areas(rows))
     headings += [say(_QUARTILES[int(name[1:]) - 1]) + area for name in sizes]
     about = say(
@@ -44,6 +45,8 @@ def defect_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
     )
     yield bold(notes.term(say("Defects"), about))
     yield table([*headings, *kinds, say("Seeds")], lines, words=(0,))
+    if any(EMPTY in line for line in lines):
+        yield say("A cell is empty where a run recorded no value for that size or kind.")
 
 
 def _means(row: Row, field: str) -> dict[str, Estimate]:
@@ -67,6 +70,13 @@ def _areas(rows: Sequence[Row]) -> str:
             texts = ", ".join(f"{100 * limit:.3g} %" for limit in limits)
             return say("Quarters end at {limits} of the image.", limits=texts)
     return ""
+
+
+def _overlap(row: Row, notes: Footnotes) -> str:
+    """Return a row's AUPRO as text; an empty cell is marked with why it is empty."""
+    value = row.metric(row.heads[0], _AUPRO.name)
+    why = why_empty(row, row.heads[0], _AUPRO) if value is None else ""
+    return metric_text(value, _AUPRO) + notes.mark(why)
 
 
 def _text(value: Estimate | None) -> str:

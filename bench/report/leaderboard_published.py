@@ -37,6 +37,8 @@ def published_table(ranked: RankedTable, profile: str, notes: Footnotes) -> Iter
     yield bold(notes.term(say("Published values"), about))
     headings = [say("Model"), say("Source"), *(say(METRICS[name].heading) for name in names)]
     yield table(headings, lines, words=(0, 1))
+    if any(EMPTY in line for line in lines):
+        yield say("A cell is empty where the source gives no such value.")
 
 
 def _cell(own: Against | None, notes: Footnotes) -> str:

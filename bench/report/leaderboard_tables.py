@@ -1,6 +1,6 @@
 """The tables of quality: a study's own in its layout, and every column in the details."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, bold, metric_text, table
@@ -10,7 +10,7 @@ from bench.metrics.catalog import METRICS, Metric
 from bench.report import glossary
 from bench.report.board import RankedTable
 from bench.report.footnotes import Footnotes
-from bench.report.leaderboard_cost import COST_COLUMNS, name_of, seeds_of
+from bench.report.leaderboard_cost import COST_COLUMNS, cost_cell, name_of, seeds_of
 
 _MOST_COLUMNS = 12
 """Maximum number of metrics in one table; beyond it, those that saw test labels get their own."""
@@ -29,11 +29,11 @@ def quality_tables(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
         chosen = [metric for metric in metrics if metric.sees_test_labels]
         if len(metrics) <= _MOST_COLUMNS:
             chosen = []
-        yield _table(ranked, [m for m in metrics if m not in chosen], (), position, notes)
+        yield from _table(ranked, [m for m in metrics if m not in chosen], (), position, notes)
         if position == 0:
             yield from _ranked_by(ranked)
         if chosen:
-            yield _table(ranked, chosen, (), position, notes)
+            yield from _table(ranked, chosen, (), position, notes)
 
 
 def study_table(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
@@ -47,7 +47,7 @@ def study_table(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
         if len(study.heads) > 1:
             note = say("this head ranks") if position == 0 else say("does not rank")
             yield f"{bold(f'`{head}`')} ({note})"
-        yield _table(ranked, metrics, measured if position == 0 else (), position, notes)
+        yield from _table(ranked, metrics, measured if position == 0 else (), position, notes)
         if position == 0:
             yield from _ranked_by(ranked)
 
@@ -75,8 +75,8 @@ def _table(
     measured: Sequence[str],
     position: int,
     notes: Footnotes,
-) -> str:
-    """Return a table of the heads at a position; only the first position ranks."""
+) -> Iterator[str]:
+    """Yield a table of the heads at a position and why its cells are empty; the first ranks."""
     placed = [place for place in ranked.places if position < len(place.row.heads)]
     if position > 0:
         placed = sorted(placed, key=lambda place: (not place.ranked, *_descending(place, position)))
@@ -89,18 +89,14 @@ def _table(
     lines = []
     for place in [*placed, *(Place(row, EMPTY) for row in partial)]:
         row = place.row
-        top = best if place.ranked else [None] * len(metrics)
-        seeds = len(row.replicates) if row.has_randomness else None
-        cells = [
-            _cell(row, position, metric, (best_text, note), seeds, notes)
-            for metric, best_text, note in zip(metrics, top, shared, strict=True)
-        ]
-        cells += [COST_COLUMNS[name][1](row.measurement(name)) for name in measured]
-        if published:
-            value, source = published.get(row.name, (EMPTY, ""))
-            cells.append(value + notes.mark(source))
-        if (place.reasons == () and not place.ranked) or row in partial:
-            cells = _count_only(ranked, row, metrics, cells)
+        if row in partial:
+            others = len(measured) + bool(published)
+            cells = [*_count_only(ranked, row, metrics), *[EMPTY] * others]
+        else:
+            top = best if place.ranked else [None] * len(metrics)
+            columns = list(zip(metrics, top, shared, strict=True))
+            cells = _values(row, position, columns, measured, notes)
+            cells += _published_cell(row, published, notes)
         rank = [_rank(place, notes)] if position == 0 else []
         lines.append([*rank, name_of(row) + _crop_note(row, notes), *cells, seeds_of(row)])
     headings = [notes.term(say("Rank"), glossary.of_rank())] if position == 0 else []
@@ -116,7 +112,47 @@ def _table(
     headings += [notes.term(say(COST_COLUMNS[n][0]), glossary.of_measurement(n)) for n in measured]
     headings += [say("Published")] if published else []
     headings.append(notes.term(say("Seeds"), glossary.of_seeds()))
-    return table(headings, lines, words=(0, 1) if position == 0 else (0,))
+    yield table(headings, lines, words=(0, 1) if position == 0 else (0,))
+    yield from _about_empty_cells(published, placed, partial)
+
+
+def _values(
+    row: Row,
+    position: int,
+    columns: Sequence[tuple[Metric, str | None, str]],
+    measured: Sequence[str],
+    notes: Footnotes,
+) -> list[str]:
+    """Return the cells of a row's metrics, given with best text and shared note, and costs."""
+    seeds = len(row.replicates) if row.has_randomness else None
+    cells = [
+        _cell(row, position, metric, (best, shared), seeds, notes)
+        for metric, best, shared in columns
+    ]
+    return cells + [cost_cell(row, name, notes) for name in measured]
+
+
+def _published_cell(
+    row: Row, published: Mapping[str, tuple[str, str]], notes: Footnotes
+) -> list[str]:
+    """Return the cell of a row's published value; none if the table has no such column."""
+    if not published:
+        return []
+    value, source = published.get(row.name, (EMPTY, ""))
+    return [value + notes.mark(source)]
+
+
+def _about_empty_cells(
+    published: Collection[str], placed: Sequence[Place], partial: Sequence[Row]
+) -> Iterator[str]:
+    """Yield a sentence about each kind of cells that are empty without a mark."""
+    if published and any(place.row.name not in published for place in placed):
+        yield say("Published is empty where we know of no comparable value.")
+    if partial:
+        yield say(
+            "A row that lacks categories shows how many it has in place of a mean; its other "
+            "cells are empty."
+        )
 
 
 def _rank(place: Place, notes: Footnotes) -> str:
@@ -140,15 +176,13 @@ def _crop_note(row: Row, notes: Footnotes) -> str:
     )
 
 
-def _count_only(
-    ranked: RankedTable, row: Row, metrics: Sequence[Metric], cells: list[str]
-) -> list[str]:
+def _count_only(ranked: RankedTable, row: Row, metrics: Sequence[Metric]) -> list[str]:
     """Return the cells of a mean that lacks categories: their count instead of a mean."""
     ranking = row.study.ranking_metric.name
     names = [metric.name for metric in metrics]
     at = names.index(ranking) if ranking in names else 0
     count = say("{own} of {all}", own=len(row.categories), all=len(ranked.table.shared))
-    return [count if position == at else EMPTY for position in range(len(cells))]
+    return [count if position == at else EMPTY for position in range(len(metrics))]
 
 
 def _cell(
@@ -164,7 +198,7 @@ def _cell(
     value = row.metric(head, metric.name)
     text = metric_text(value, metric, seeds)
     if value is None:
-        return text + notes.mark(_why_empty(row, head, metric))
+        return text + notes.mark(why_empty(row, head, metric))
     if metric.text(value.mean) == best:
         text = bold(text)
     own = [note for note in _notes(row, head, metric) if note != shared]
@@ -188,7 +222,8 @@ def _shared_note(rows: Sequence[Row], position: int, metric: Metric) -> str:
     return found[0][0] if found and len(set(found)) == 1 and len(found[0]) == 1 else ""
 
 
-def _why_empty(row: Row, head: str, metric: Metric) -> str:
+def why_empty(row: Row, head: str, metric: Metric) -> str:
+    """Return why a row has no value of a metric, as a note."""
     reasons = {record.reasons.get(f"{head}.{metric.name}", "") for record in row.records}
     if given := sorted(filter(None, reasons)):
         return say("Empty: {why}.", why="; ".join(given))

@@ -11,7 +11,9 @@ from functools import lru_cache
 import model_driver as driver
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
+from bench.run.measure.flops import numbers_kept
 from models.catalog import MODELS
 from models.components.base import AnomalyModel, Batch, ModelContractError
 
@@ -213,6 +215,13 @@ def test_checkpoint_round_trip_is_bit_equal(name, fitted, images):
     if not fitted.uses_gradients:  # resuming the others' training has its own test
         again = driver.predict(fit(other, name), images)
         assert_equal(again, driver.predict(fit(fitted, name), images))
+
+
+def test_numbers_kept_are_all_those_of_the_saved_checkpoint(fitted):
+    checkpoint = fitted.checkpoint()
+    leaves = tree_leaves(saved(checkpoint))
+    assert numbers_kept(checkpoint) == sum(leaf.numel() for leaf in leaves if torch.is_tensor(leaf))
+    assert numbers_kept(checkpoint) > 0  # every model of the zoo keeps something
 
 
 def test_training_resumes_from_a_checkpoint(name, fitted):

@@ -71,13 +71,24 @@ def count_flops(step: Callable[[], object]) -> int:
     return int(tally.total)
 
 
-def numbers_kept(checkpoint: Mapping[str, Any]) -> int:
+def numbers_kept(checkpoint: object) -> int:
     """Return how many numbers a checkpoint holds: parameters and buffers, without frozen parts.
 
     The number of parameters alone understates a memory-based model: PaDiM has none of its own and
-    keeps a covariance for each position.
+    keeps a covariance for each position. Tensors count at any depth of dictionaries, lists and
+    tuples: Reverse Distillation keeps a dictionary for each of its two networks.
+
+    Example:
+        >>> numbers_kept({"bn": {"weight": torch.zeros(2, 3)}, "sums": [torch.zeros(4)]})
+        10
     """
-    return sum(value.numel() for value in checkpoint.values() if isinstance(value, Tensor))
+    if isinstance(checkpoint, Tensor):
+        return checkpoint.numel()
+    if isinstance(checkpoint, Mapping):
+        return sum(map(numbers_kept, checkpoint.values()))
+    if isinstance(checkpoint, list | tuple):
+        return sum(map(numbers_kept, checkpoint))
+    return 0
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]

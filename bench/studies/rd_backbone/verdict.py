@@ -307,7 +307,15 @@ def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
         "Seeds",
         "Verdict",
     ]
-    yield table(list(map(say, headings)), list(map(_line, answers)), words=(0, 1, 2, 3, 4, 10))
+    lines = list(map(_line, answers))
+    yield table(list(map(say, headings)), lines, words=(0, 1, 2, 3, 4, 10))
+    if any(EMPTY in line for line in lines):
+        yield say(
+            "A cell is empty under Dataset where none has both sides, under the difference where "
+            "no category counts, under p with fewer than {least} categories, and under Seed sd "
+            "without a second seed.",
+            least=fewest_pairs(),
+        )
     notes = [
         "- "
         + say(

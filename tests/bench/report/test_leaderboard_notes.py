@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from fake_records import make
-from read_markdown import details
+from read_markdown import details, study_tables
 
 from bench.metrics.catalog import METRICS
 from bench.report.leaderboard import leaderboard_markdown, summary_rows
@@ -90,12 +90,78 @@ def test_a_disturbed_speed_is_left_out_with_its_reason():
     assert re.search(r"Latency p50.* \(on a machine that others used\)", cost_of([record])[1])
 
 
-def test_without_any_measurement_there_is_no_table_of_cost():
-    records = [make("padim_resnet18", measurements={"x": 1.0}, environment="gpu | torch")]
-    records = [replace(r, environment={"class": "gpu", "device": "cuda"}) for r in records]
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("fit", [None, 12.5])
+def test_what_a_run_was_trained_on_is_shown_even_if_nothing_was_measured(device, fit):
+    record = make(
+        "fre_resnet18",
+        measurements={"x": 1.0, "fit_seconds": fit},
+        protocol={"images_seen": 500},
+        fingerprints={"images_seen": 500},
+    )
+    record = replace(record, environment={"class": device, "device": device})
+    table, _ = cost_of([record])
+    own = {"Fit (s)": "12.5"} if fit else {}
+    assert table.texts("fre_resnet18") == {
+        "Model": "fre_resnet18",
+        "Own budget": "25 %",
+        "Images seen": "500",
+        **own,
+        "Seeds": "1",
+    }
+    assert "\n\nNothing else was measured.\n" in leaderboard_markdown([record])
+
+
+def test_a_budget_or_number_of_images_that_is_unknown_says_so():
+    known = make("padim_resnet18", fingerprints={"images_seen": 1234})
+    unknown = make("dfm_resnet18", protocol={"recipe": {}})
+    table, _ = cost_of([known, unknown])
+    for heading in ("Own budget", "Images seen"):
+        assert table.row("padim_resnet18")[heading].text != "–"
+        assert table.row("dfm_resnet18")[heading].text == "–"
+        assert table.row("dfm_resnet18")[heading].notes == ("Empty: not recorded.",)
+
+
+def test_an_empty_measurement_of_a_study_table_says_why():
+    records = [make(model, **WHOLE) for model in ("padim_resnet18", "dfm_resnet18")]
+    records[0].environment["busy"] = True
+    (table,) = study_tables(leaderboard_markdown(records), "anomaly_zoo")
+    for heading in ("Fit (s)", "Inference images/s", "Latency p50 (ms)"):
+        cell = table.row("padim_resnet18")[heading]
+        assert (cell.text, cell.notes) == ("–", ("Empty: on a machine that others used.",))
+        assert table.row("dfm_resnet18")[heading].text == "5.00"
+
+
+def test_a_mean_without_a_measurement_gives_the_reason_of_the_category_that_lacks_it():
+    names = ("01", "02", "03")
+    records = [make("padim_resnet18", f"btad.{name}", **WHOLE) for name in names]
+    records += [make("dfm_resnet18", f"btad.{name}", **WHOLE) for name in names]
+    records[1].environment["busy"] = True
+    mean, *_ = study_tables(leaderboard_markdown(records), "anomaly_zoo")
+    cell = mean.row("padim_resnet18")["Fit (s)"]
+    assert (cell.text, cell.notes) == ("–", ("Empty: on a machine that others used.",))
+
+
+def test_seeds_that_no_category_shares_are_the_reason_for_an_empty_mean():
+    names = ("01", "02", "03")
+    records = [make("fre_resnet18", f"btad.{n}", seed, **WHOLE) for seed, n in enumerate(names)]
+    records += [make("dfm_resnet18", f"btad.{name}", **WHOLE) for name in names]
+    mean, *_ = study_tables(leaderboard_markdown(records), "anomaly_zoo")
+    cell = mean.row("fre_resnet18")["Fit (s)"]
+    assert (cell.text, cell.notes) == ("–", ("Empty: no seed has every category.",))
+
+
+def test_a_row_that_lacks_categories_is_explained_below_its_table():
+    about = "A row that lacks categories shows how many it has in place of a mean"
+    names = ("01", "02", "03")
+    whole = [make("padim_resnet18", f"btad.{name}", **WHOLE) for name in names]
+    records = [*whole, make("dfm_resnet18", "btad.01", **WHOLE)]
     text = leaderboard_markdown(records)
-    assert "None of it was measured." in text
-    assert not [t for t in details(text, "anomaly_zoo") if "Own budget" in t.headings]
+    mean, *_ = study_tables(text, "anomaly_zoo")
+    assert mean.texts("dfm_resnet18")["Image AUROC"] == "1 of 3"
+    assert mean.texts("dfm_resnet18")["Fit (s)"] == "–"
+    assert text.count(about) == 1
+    assert about not in leaderboard_markdown(whole)
 
 
 def test_what_a_duration_covers_is_a_table():
@@ -138,7 +204,23 @@ def test_defects_are_shown_by_size_and_kind():
     assert row["stain"].startswith("70.00")
     assert (row["smallest quarter"][:5], row["largest quarter"][:6]) == ("60.00", "100.00")
     assert "third" not in row
+    assert "A cell is empty" not in leaderboard_markdown(records)
     assert "Quarters end at 1 %, 2 %, 5 % of the image." in table.headings["second"]
+
+
+def test_empty_cells_of_the_defect_table_are_explained():
+    sizes = {"score": {"q1": 0.6, "q2": 0.7, "q3": 0.8, "q4": 1.0}}
+    records = [
+        make("padim_resnet18", metrics={"aupro_05": 0.5}, sizes=sizes),
+        make("dfm_resnet18", reasons={"score.aupro_05": "there are no masks"}),
+    ]
+    text = leaderboard_markdown(records)
+    (table,) = [t for t in details(text, "anomaly_zoo") if "Defects" in t.title]
+    row = table.row("dfm_resnet18")
+    assert row["AUPRO@5 %"].notes == ("Empty: there are no masks.",)
+    assert (row["second"].text, row["second"].notes) == ("–", ())
+    about = "A cell is empty where a run recorded no value for that size or kind."
+    assert text.count(f"\n\n{about}\n") == 1
 
 
 def test_the_crop_alone_is_a_table_that_does_not_rank():

@@ -2,7 +2,7 @@
 
 import pytest
 from fake_records import make
-from read_markdown import read_tables
+from read_markdown import read_tables, study_tables
 
 from bench.aggregate.reference import MEAN
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
@@ -134,6 +134,25 @@ def test_published_mean_needs_a_mean_over_all_categories():
     assert f",mvtec,{MEAN},15," not in leaderboard_csv(part)
     assert "RD4AD paper" in leaderboard_markdown(whole)
     assert leaderboard_csv(whole).count("reference,,,rd_backbone,mvtec,mean,15,multi_scale") == 2
+
+
+def test_empty_published_cells_are_explained_below_their_table():
+    fields = {"measurements": {"fit_seconds": 5.0}}
+    known, unknown = (whole(model, 0.9, **fields) for model in ("padim_resnet18", "autoencoder"))
+    of_model = "Published is empty where we know of no comparable value."
+    of_source = "A cell is empty where the source gives no such value."
+    text = leaderboard_markdown([*known, *unknown])
+    table, *_ = study_tables(text, "anomaly_zoo")
+    assert table.texts("padim_resnet18")["Published"] != "–"
+    assert table.texts("autoencoder")["Published"] == "–"
+    assert of_model in text
+    assert of_model not in leaderboard_markdown(known)
+    empty = [
+        any(cell.text == "–" for row in table.rows for cell in row.values())
+        for table in published_tables(text, "anomaly_zoo")
+    ]
+    assert any(empty)
+    assert text.count(of_source) == sum(empty)
 
 
 def test_zoo_tables_show_published_values_of_their_own_rows():

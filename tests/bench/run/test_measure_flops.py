@@ -10,6 +10,7 @@ from bench.run.measure.flops import (
     ParameterCounts,
     UncountableFlopsError,
     count_flops,
+    numbers_kept,
     parameter_counts,
 )
 from models.components.nearest_neighbors import Bank, Points
@@ -172,6 +173,16 @@ def test_parameters_all_and_trainable_shared_ones_once():
     assert parameter_counts(nn.Sequential(frozen, head, head)) == ParameterCounts(
         all=4 * 5 + 5 + 5 * 2 + 2, trainable=5 * 2 + 2
     )
+
+
+def test_numbers_kept_count_tensors_at_any_depth_and_nothing_else():
+    checkpoint = {
+        "weight": torch.zeros(2, 3),
+        "parts": {"decoder": {"bias": torch.zeros(5), "epochs": 7}},
+        "banks": [torch.zeros(11), (torch.zeros(()), "a name", None)],
+    }
+    assert numbers_kept(checkpoint) == 2 * 3 + 5 + 11 + 1
+    assert numbers_kept({}) == 0
 
 
 def test_parameter_as_a_modules_input_in_inference_mode():

@@ -212,3 +212,12 @@ def test_the_table_shows_n_p_difference_and_seed_spread():
     # Difference exactly 3 points everywhere; p = 2/64; sd of {a, a + .02} is .02/√2.
     assert row[2] == "mvtec"
     assert row[5:] == ["6", "+3.00 [+3.00, +3.00]", ".031", "1.41", "2", "**ConvNeXt ahead**"]
+    assert "A cell is empty under Dataset" not in leaderboard_markdown(records)
+
+
+def test_empty_cells_of_the_table_are_explained():
+    text = leaderboard_markdown(records_of([0.9] * 5, [0.95] * 5))
+    line = next(x for x in text.splitlines() if "Only the teacher" in x)
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[7:9] == ["–", "–"]  # p and seed sd
+    assert "under p with fewer than 6 categories, and under Seed sd without a second seed." in text
