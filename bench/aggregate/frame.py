@@ -10,6 +10,7 @@ from functools import cached_property, total_ordering
 from typing import Any
 
 from bench.aggregate.conditions import budget_share, changes_of
+from bench.aggregate.modes import is_supervised
 from bench.protocol import PROFILES
 from bench.record import Record
 
@@ -21,7 +22,7 @@ UNKNOWN_ENVIRONMENT = "unknown environment"
 CONFIGURATION = ("variant", "augmentation", "init")
 """Columns that identify a row of a table; replicates are averaged."""
 
-MODE = ("multi_class", "shots")
+MODE = ("multi_class", "shots", "supervised")
 """Columns that are equal in all rows of a table; ``shots`` is 0 where all images are used."""
 
 
@@ -146,6 +147,7 @@ def _line(record: Record) -> Line:
         "unchanged": _is_unchanged(record),
         "multi_class": bool(record.categories),
         "shots": case.shots or 0,
+        "supervised": is_supervised(record),
         "record": record,
     }
     for head, values in record.metrics.items():

@@ -142,6 +142,7 @@ _WORDS = {
     "skipped": "건너뜀",
     "profile": "프로필",
     "one model for all categories": "모든 범주에 모델 하나",
+    "trained on labeled defects": "라벨이 있는 결함으로 학습",
     "{shots} shot": "{shots}장 학습",
     "{shots} shots": "{shots}장 학습",
     "({own} of {all} seeds)": "(시드 {all}개 중 {own}개)",

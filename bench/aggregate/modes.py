@@ -1,4 +1,4 @@
-"""Modes of cases: few-shot, and one model for all categories; each has separate tables."""
+"""Modes of cases: few-shot, one model for all categories, supervised; each has its own tables."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -6,22 +6,31 @@ from typing import Any
 
 from bench.aggregate.language import say
 from bench.record import Record
+from models.catalog import MODELS
 
 
-def mode_words(multi_class: bool, shots: int) -> str:
-    """Return a mode in words; empty for one model per category, trained on all its images.
+def mode_words(multi_class: bool, shots: int, supervised: bool) -> str:
+    """Return a mode in words; empty for one model per category, trained on all normal images.
 
-    >>> mode_words(True, 4), mode_words(False, 1), mode_words(False, 0)
-    ('one model for all categories, 4 shots', '1 shot', '')
+    >>> mode_words(True, 4, False), mode_words(False, 0, True), mode_words(False, 0, False)
+    ('one model for all categories, 4 shots', 'trained on labeled defects', '')
     """
     words = [say("one model for all categories")] if multi_class else []
     words += [say("{shots} shot" if shots == 1 else "{shots} shots", shots=shots)] if shots else []
+    words += [say("trained on labeled defects")] if supervised else []
     return ", ".join(words)
 
 
 def is_usual(record: Record) -> bool:
-    """Return whether a record is of one model per category, trained on all its images."""
-    return not record.categories and record.case.shots is None
+    """Return whether a record is of one model per category, trained on all its normal images."""
+    several = record.categories or record.case.shots is not None
+    return not several and not is_supervised(record)
+
+
+def is_supervised(record: Record) -> bool:
+    """Return whether a record's model trained on labeled defects, which its test then lacks."""
+    entry = MODELS.get(record.case.model)
+    return entry is not None and entry.supervised
 
 
 def by_category(records: Iterable[Record]) -> Iterator[Record]:

@@ -169,6 +169,7 @@ class Table:
         shared: All categories of the dataset, over which a mean is taken.
         multi_class: Whether each row is one model for all categories.
         shots: Number of training images per category; 0 where all are used.
+        supervised: Whether models trained on labeled defects, which their test then lacks.
     """
 
     study: Study
@@ -180,11 +181,12 @@ class Table:
     shared: tuple[str, ...] = ()
     multi_class: bool = False
     shots: int = 0
+    supervised: bool = False
 
     @property
     def mode(self) -> str:
         """Return the mode of its cases in words; empty for the usual one."""
-        return mode_words(self.multi_class, self.shots)
+        return mode_words(self.multi_class, self.shots, self.supervised)
 
     @property
     def place(self) -> str:
@@ -204,18 +206,19 @@ class Table:
 def tables(records: Iterable[Record], study: Study) -> Iterator[Table]:
     """Yield a study's tables by dataset: the mean over its categories, then each category.
 
-    Few-shot cases and models for all categories follow, in separate tables.
+    Few-shot cases, models for all categories and supervised ones follow, in separate tables.
     """
     every = lines_of(by_category(records))
-    for (dataset, multi_class, shots), own in _grouped(every, ("dataset", *MODE)):
+    for (dataset, multi_class, shots, supervised), own in _grouped(every, ("dataset", *MODE)):
         place = study, str(dataset)
-        mode = bool(multi_class), int(shots)
+        whole, count, labeled = bool(multi_class), int(shots), bool(supervised)
         categories = _grouped(own, ("category",))
         if len(categories) > 1:
             rows, partial, shared = _mean_rows(own, study)
-            yield Table(*place, MEAN, _records(own), rows, partial, shared, *mode)
+            yield Table(*place, MEAN, _records(own), rows, partial, shared, whole, count, labeled)
         for (category,), part in categories:
-            yield Table(*place, str(category), _records(part), _rows(part, study), (), (), *mode)
+            rows = _rows(part, study)
+            yield Table(*place, str(category), _records(part), rows, (), (), whole, count, labeled)
 
 
 def category_rows(records: Iterable[Record], study: Study) -> list[Row]:

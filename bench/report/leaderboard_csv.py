@@ -102,9 +102,9 @@ def _all_lines(board: Board) -> tuple[list[dict[str, Any]], list[str]]:
     return lines, names
 
 
-def _table_order(ranked: RankedTable) -> tuple[str, bool, int, bool]:
+def _table_order(ranked: RankedTable) -> tuple[str, bool, int, bool, bool]:
     table = ranked.table
-    return table.dataset, table.multi_class, table.shots, table.category == MEAN
+    return table.dataset, table.multi_class, table.shots, table.supervised, table.category == MEAN
 
 
 def _columns(name: str) -> tuple[str, str, str]:

@@ -110,6 +110,22 @@ def test_the_conditions_of_most_rows_are_the_tables():
     assert found["rd_resnet18 pretrained"].reasons == ("64 px, not 128", "8 test images, not 64")
 
 
+def test_supervised_models_have_their_own_table():
+    supervised = "supersimplenet_supervised_resnet18"
+    records = [
+        *replicates("supersimplenet_resnet18", 0.8),
+        *replicates("rd_resnet18", 0.7),
+        *replicates(supervised, 0.95, **images(test=40)),
+    ]
+    text = leaderboard_markdown(records)
+    usual, own, *_ = study_tables(text, "anomaly_zoo")
+    assert usual.path[-1] == "surface.woven"
+    assert own.path[-1] == "surface.woven, trained on labeled defects"
+    assert usual.row("supersimplenet_resnet18")["Rank"].text == "1"
+    assert [row["Model"].text for row in own.rows] == [supervised]
+    assert len(usual.rows) == 2
+
+
 def test_rows_that_cannot_rank_do_not_decide_the_conditions():
     records = [*replicates("rd_resnet18", 0.9)]
     for model in ("rd_resnet50", "rd_convnext"):
