@@ -113,7 +113,7 @@ def test_what_a_night_costs_beside_its_runs(begun, tmp_path, write_category):
     said = python(NIGHT, [*shared, "-k", "tiny and mean_"])
     ran = [line for line in said.splitlines() if line.startswith("[")]
     assert sum("(stale: " in line for line in ran) == STALE
-    assert sum("(canary: " in line for line in ran) == len(ran) - STALE == 3
+    assert sum("(canary: " in line for line in ran) == len(ran) - STALE == 9
     assert "suspect" not in said
     page = next((results / "nightly").glob("*-2.md"), None) or next(
         (results / "nightly").glob("*.md")
