@@ -36,8 +36,9 @@ def end_team() -> bool:
 
     Each thread that computes gets its own ones, which wait for more until it ends. While there are
     more threads than cores, the GNU library lets all of them sleep after a few spins, so those of
-    the main thread wake up late: a training step of FastFlow took 0.53 s in place of 0.37 s on two
-    cores. The next computation of the calling thread starts new ones.
+    the main thread wake up late: the fit of FastFlow, the last of ten cases, took 1.44 times as
+    long as alone (`bench.perf.position`, two cores). The next computation of the calling thread
+    starts new ones.
     """
     try:
         pause = ctypes.CDLL(None).omp_pause_resource_all
