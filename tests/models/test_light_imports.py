@@ -22,6 +22,8 @@ model = build(weights=entry.weights, state=state, **entry.options)
 with undrawn({}):
     timm.create_model("deit_tiny_patch16_224")
 assert count_flops(lambda: model.backbone(torch.zeros(1, 3, 32, 32))) > 1e7
+transformer = timm.create_model("deit_tiny_patch16_224", img_size=32, dynamic_img_size=True)
+assert count_flops(lambda: transformer(torch.zeros(1, 3, 64, 64))) > 1e7
 loaded = {"torch._dynamo", "torch._dynamo.utils", "sympy"} & sys.modules.keys()
 assert not loaded, loaded
 assert torch.compiler.disable is disable

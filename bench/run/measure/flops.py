@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.run.measure.flop_formulas import FORMULAS, UNCOUNTABLE
 from models.components.nominal_flops import nominal_flops
 
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+
 
 class UncountableFlopsError(Exception):
     """A step calls operations whose floating-point operations are not known."""
@@ -115,11 +117,10 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is not torch.ops.prim.device.default:
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE):
             with self:  # a composite operation counts as the sum of its parts
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+                # As `func.decompose`, but never in Python, whose decompositions import sympy.
+                return func._op_dk(_COMPOSITE, *args, **kwargs)
         result = func(*args, **kwargs)
         if (formula := self._formulas.get(func._overloadpacket)) is not None:
             self.total += formula(*args, **kwargs, out_val=result)

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from bench.run.training.light_optimizers import light
 from bench.run.training.stable_adamw import StableAdamW
 from models.catalog import ClassifierRecipe, Recipe
 
 _DROP_AT = 0.95
 
 _ADAMS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "adamw": partial(torch.optim.AdamW, fused=True),
+    "adam": partial(light(torch.optim.Adam), fused=True),
+    "adamw": partial(light(torch.optim.AdamW), fused=True),
     "stable_adamw": StableAdamW,
 }
 
@@ -31,7 +32,7 @@ def build_optimizer(recipe: Recipe, parameters: Groups) -> torch.optim.Optimizer
     """
     groups = _groups(recipe, parameters)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
+        return light(torch.optim.SGD)(
             groups,
             recipe.lr,
             momentum=recipe.betas[0],
