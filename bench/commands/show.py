@@ -111,7 +111,7 @@ def _costs(record: "Record") -> Iterator[str]:
 
     formats = {"fit_seconds": ("Fit (s)", quantity), **COST_COLUMNS}
     measured = {
-        heading: text(Estimate(value, None, 1))
+        heading: text(Estimate(value, None, 1)) + _remark(record.notes.get(name))
         for name, (heading, text) in formats.items()
         if (value := record.measurements.get(name)) is not None
     }
@@ -119,6 +119,10 @@ def _costs(record: "Record") -> Iterator[str]:
         disturbed = " (others used the machine: speeds never rank)" if record.disturbed else ""
         yield from ("", f"cost{disturbed}")
         yield from (f"  {heading:<31} {text}" for heading, text in measured.items())
+
+
+def _remark(note: str | None) -> str:
+    return f" ({note})" if note else ""
 
 
 def _files(run: "Run") -> Iterator[str]:

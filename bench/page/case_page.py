@@ -53,7 +53,7 @@ def case_page(run: Run, source: Source, folder: Path, lang: str = "en") -> str:
         *(curves := list(_curves(record, t))),
         *_pictures(run, folder, t, {_CURVE} if curves else set()),
         *_pairs(t("Thresholds"), _flat(record.thresholds)),
-        *_pairs(t("Measurements"), record.measurements),
+        *_pairs(t("Measurements"), _with_notes(record)),
         *_pairs(t("Seconds"), record.timings),
         *_pairs(t("Environment"), {**record.environment, **_code(record)}),
         *_siblings(record, source, t),
@@ -75,6 +75,14 @@ def pictures_of(run: Run) -> dict[str, Path]:
         if own:
             found[name] = path
     return found
+
+
+def _with_notes(record: Record) -> dict[str, Any]:
+    """Return a run's measurements by name, with what is unusual about them."""
+    return {
+        name: f"{_plain(value)} ({record.notes[name]})" if name in record.notes else value
+        for name, value in record.measurements.items()
+    }
 
 
 def _error(record: Record, t: Words) -> Element | None:

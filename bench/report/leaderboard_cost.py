@@ -45,12 +45,13 @@ def seeds_of(row: Row) -> str:
 
 
 def cost_cell(row: Row, name: str, notes: Footnotes) -> str:
-    """Return a row's measurement as text; an empty cell is marked with why it is empty."""
+    """Return a row's measurement as text, marked with why it is empty or what is unusual."""
     value = row.measurement(name)
     text = COST_COLUMNS[name][1](value)
     if value is None:
-        text += notes.mark(say("Empty: {why}.", why="; ".join(_cost_reasons(row, name))))
-    return text
+        return text + notes.mark(say("Empty: {why}.", why="; ".join(_cost_reasons(row, name))))
+    unusual = sorted({record.notes[name] for record in row.records if name in record.notes})
+    return text + notes.mark(*(f"{note[:1].upper()}{note[1:]}." for note in unusual))
 
 
 def cost_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -57,11 +57,13 @@ class MemoryRise:
         host_bytes: Rise of the process's resident memory; None where it is not known.
         device_bytes: Rise of what torch allocated on the CUDA device; None on other devices.
         seconds: Duration of the block.
+        steady: Whether the block had run often enough before for lasting buffers to be in place.
     """
 
     host_bytes: int | None = None
     device_bytes: int | None = None
     seconds: float = 0.0
+    steady: bool = True
 
 
 def measure_memory(
@@ -111,7 +113,9 @@ def measure_memory(
             rises = thread.submit(repeat).result()
         finally:
             thread.submit(end_team).result()
-    steady = sorted(rises[_UNSTEADY:] or rises[-1:], key=lambda rise: rise.host_bytes or 0)
+    if len(rises) <= _UNSTEADY:
+        return replace(rises[-1], steady=False)
+    steady = sorted(rises[_UNSTEADY:], key=lambda rise: rise.host_bytes or 0)
     return steady[len(steady) // 2]
 
 

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
 from typing import Any
 
@@ -153,7 +153,7 @@ def measure(
     _tell(report, 1)
     limit = budget.share(_MEMORY_SHARE)
     serving = measure_memory(lambda: predict(batch), device, limit_s=limit)
-    found |= Measured(_rise("inference", serving))
+    found |= _rise("inference", serving)
     found |= _flops("inference_flops", lambda: predict(_single(batch)), 1)
     _tell(report, 2)
     gathered = _gathering(target, trained, device, budget)
@@ -179,16 +179,16 @@ def _gathering(
     While the pass was timed, freed memory was kept for the next tensors.
     """
     if trained.gather_memory is None:
-        return Measured(_rise("train", MemoryRise()))
+        return _rise("train", MemoryRise())
     if device.type == "cuda" or target.gather is None:
-        return Measured(_rise("train", trained.gather_memory))
+        return _rise("train", trained.gather_memory)
     if budget.allows(_SLOWER * trained.gather_seconds):
         again = _Again(target.gather)
         limit = budget.share(_MEMORY_SHARE)
         rise = measure_memory(again, device, prepare=again.prepare, limit_s=limit)
-        return Measured(_rise("train", rise))
+        return _rise("train", rise)
     note = "of the timed pass, in which freed memory is kept: up to half as much again as needed"
-    return Measured(_rise("train", trained.gather_memory), notes={_TRAIN_RISE[0]: note})
+    return replace(_rise("train", trained.gather_memory), notes={_TRAIN_RISE[0]: note})
 
 
 class _Again:
@@ -213,7 +213,7 @@ def _larger_rise(training: Measured, gathering: Measured) -> Measured:
         name: max((v for part in parts if (v := part.get(name)) is not None), default=None)
         for name in _TRAIN_RISE
     }
-    return Measured(values, notes=gathering.notes)
+    return Measured(values, notes=training.notes | gathering.notes)
 
 
 def _speed(predict: Predict, batch: Tensor, call_s: float, budget: _Budget) -> Measured:
@@ -276,7 +276,7 @@ def _training(
 
     limit = budget.share(_MEMORY_SHARE)
     rise = measure_memory(two_steps, device, prepare=step.reset, limit_s=limit)
-    return found | Measured(_rise("train", rise))
+    return found | _rise("train", rise)
 
 
 class _OptimizerStep:
@@ -319,14 +319,13 @@ def _flops(name: str, step: Callable[[], object], images: int) -> Measured:
         return Measured({name: None}, reasons={name: str(error)})
 
 
-def _rise(what: str, rise: MemoryRise) -> dict[str, float | None]:
-    return {
-        f"{what}_rise_host_bytes": rise.host_bytes,
-        f"{what}_rise_device_bytes": rise.device_bytes,
-    }
+def _rise(what: str, rise: MemoryRise) -> Measured:
+    host, on_device = f"{what}_rise_host_bytes", f"{what}_rise_device_bytes"
+    notes = {} if rise.steady else {host: "of a first or second call: up to a fifth off"}
+    return Measured({host: rise.host_bytes, on_device: rise.device_bytes}, notes=notes)
 
 
-_TRAIN_RISE = tuple(_rise("train", MemoryRise()))
+_TRAIN_RISE = tuple(_rise("train", MemoryRise()).values)
 
 
 def _tell(report: ProgressCallback, part: int) -> None:

@@ -45,6 +45,7 @@ def test_a_case_is_shown_whole(tmp_path, keep, capsys):
         metrics={"f1": None},
         intervals={"score": {"image_auroc": [0.91, 0.99]}},
         reasons={"score.f1": "no calibration split"},
+        notes={"inference_images_per_s": "estimated"},
         curve=[[10.0, 2.0], [20.0, 1.0], [30.0, 0.5]],
         artifacts={"curve": f"runs/{BOTTLE}/curve.png", "scores": f"runs/{BOTTLE}/scores.npz"},
     )
@@ -55,7 +56,7 @@ def test_a_case_is_shown_whole(tmp_path, keep, capsys):
         "Image AUROC 97.12 [91.00, 99.00] over images",
         "F1 – no calibration split",
         "█▃▁ 2 → 0.5",
-        "Inference images/s 123",
+        "Inference images/s 123 (estimated)",
         f"files in {folder}",
         "curve curve.png",
         "scores scores.npz (not here)",

@@ -184,12 +184,15 @@ def test_a_run_page_has_its_numbers_reasons_and_command(tmp_path):
         "parts.bottle",
         auroc=0.9712,
         metrics={"f1": None},
+        measurements={"model_bytes": 5.0},
         reasons={"score.f1": "no calibration split"},
+        notes={"model_bytes": "estimated"},
         intervals={"score": {"image_auroc": [0.91, 0.99]}},
     )
     index = write_page([write([record], tmp_path)], tmp_path)
     text = (index.parent / "cases" / page_name(record)).read_text()
-    for words_ in ("97.12", "[91.00, 99.00]", "no calibration split", f"-k {record.key.id}"):
+    reason, noted = "no calibration split", "5 (estimated)"
+    for words_ in ("97.12", "[91.00, 99.00]", reason, noted, f"-k {record.key.id}"):
         assert words_ in text
     assert f'"finished": "{record.finished}"' in re.sub("&quot;", '"', text)
 

@@ -74,6 +74,14 @@ def test_every_empty_cell_of_the_cost_table_says_why(model, name, everywhere):
         assert note.startswith("Empty: ")
 
 
+def test_what_is_unusual_about_a_measurement_is_noted():
+    noted = make(notes={"inference_rise_host_bytes": "of a first call"}, **WHOLE)
+    table, _ = cost_of([noted, make("padim_resnet18", **WHOLE)])
+    heading = COST_COLUMNS["inference_rise_host_bytes"][0]
+    assert table.row(noted.case.model)[heading].notes == ("Of a first call.",)
+    assert not table.row("padim_resnet18")[heading].notes
+
+
 def test_reasons_of_a_measurement_are_stated_once_and_in_its_table():
     record = make(
         "padim_resnet18",

@@ -84,6 +84,7 @@ def test_measure_memory_runs_the_step_and_has_no_device_on_cpu():
     assert prepared == [0, 1]
     assert len(calls) == 2
     assert rise.seconds > 0
+    assert not rise.steady
     measure_memory(step, torch.device("cpu"), limit_s=0.0)
     assert len(calls) == 3
     assert rise.device_bytes is None
@@ -124,6 +125,7 @@ def test_lasting_buffers_of_first_calls_do_not_count():
         touch(100)
 
     rise = measure_memory(step, torch.device("cpu"))
+    assert rise.steady
     if rise.host_bytes is not None:
         assert rise.host_bytes == pytest.approx(100 * MB, rel=0.05)
 

@@ -58,7 +58,7 @@ def measured(model, limit_s, parts=None):
 def test_speeds_and_what_they_charge():
     parts = []
     found = measured(Slow(0.01), 5.0, parts)
-    assert found.reasons == {}
+    assert found.reasons == found.notes == {}
     assert found.values["train_images_per_s"] == pytest.approx(2 / (0.01 + 2 * 0.5))
     assert found.charges == {"train_images_per_s": {"optimizer step": 0.01, "frozen backbone": 1.0}}
     assert found.values["train_flops"] == 2 * (2 * 3 * 2) / 2  # forward, gradient
@@ -74,6 +74,9 @@ def test_measuring_a_slow_model_ends_in_time_and_says_what_is_missing():
     assert found.values["train_flops"] is None
     assert found.values["inference_images_per_s"] is None
     assert found.values["inference_flops"] == 0
+    assert found.notes == {
+        "inference_rise_host_bytes": "of a first or second call: up to a fifth off"
+    }
     assert all("--measure-seconds" in reason for reason in found.reasons.values())
     assert found.values.keys() >= found.reasons.keys()
     assert model.weight.grad is None  # steps are taken on a copy
