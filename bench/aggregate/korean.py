@@ -132,6 +132,7 @@ _WORDS = {
     "yes": "예",
     "no": "아니요",
     "original collapsed": "원본의 학습이 무너짐",
+    "not run": "실행 안 함",
     "gain": "이득",
     "loss": "손해",
     "no gain shown": "이득이 보이지 않음",

@@ -57,7 +57,7 @@ _RD_TUNED_ELSEWHERE = replace(
 _RD_CNBLOCK = replace(
     _RD_CONVNEXT, weight_decay=0.05, warmup_epochs=5.0, source="ConvNeXt-style AdamW with warm-up"
 )
-_LARGE_STUDENT_IMAGES = 800
+_LARGE_STUDENT_IMAGES = 600
 """Budget of the smoke profile for students of ResNet50's shape: the same for all, for comparison.
 
 They take 13 to 16 GFLOP per image of 128 px, others 3 to 4. With 2,000 images, rd_convnext_adapted

@@ -35,7 +35,7 @@ def test_smoke_is_the_studys_smoke():
 def test_large_students_share_a_smoke_budget_that_options_replace():
     smoke = PROFILES["smoke"]
     large = [MODELS[name] for name in MAIN_PAIR.models]
-    assert {resolve(entry, "same", smoke).total_images(58) for entry in large} == {800}
+    assert {resolve(entry, "same", smoke).total_images(58) for entry in large} == {600}
     assert resolve(ENTRY, "baseline", smoke, images_seen=99).total_images(58) == 99
     assert resolve(ENTRY, "baseline", smoke, changes={"epochs": 3}).total_images(58) == 3 * 58
     assert resolve(ENTRY, "baseline", PROFILES["original"]).images_seen is None

@@ -175,7 +175,7 @@ def test_dataset_with_a_category_named_all_gets_no_model_for_all():
 @pytest.mark.parametrize(
     ("profile", "options", "told"),
     [
-        ("smoke", {}, "; rd_resnet50, rd_convnext_adapted: 800"),
+        ("smoke", {}, "; rd_resnet50, rd_convnext_adapted: 600"),
         ("smoke", {"images_seen": 99}, "99 images seen"),
         ("smoke", {"changes": {"epochs": 3}}, "10,000 images seen"),
         ("standard", {}, "a budget of minutes on one GPU"),

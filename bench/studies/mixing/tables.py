@@ -156,13 +156,13 @@ def replication_table(dataset: str, by_recipe: Mapping[str, Outcomes]) -> Iterat
     frame["difference"] = (frame[closest] - frame.original).round(2)
     within = frame.difference.abs() <= TOLERANCE_POINTS
     comparable = ~frame.collapsed & frame.difference.notna()
-    words = within.map({True: say("yes"), False: say("no")}).where(comparable, EMPTY)
+    words = within.map({True: say("yes"), False: say("no")}).where(comparable, say("not run"))
     frame["within"] = words.mask(frame.collapsed, say("original collapsed"))
-    shown = frame[["original", *recipes]].map(lambda v: EMPTY if v != v else f"{v:.2f}")
+    shown = frame[["original", *recipes]].map(lambda v: say("not run") if v != v else f"{v:.2f}")
     shown.insert(0, "init", [point.init for point in frame.point])
     shown.insert(0, "augmentation", [point.augmentation for point in frame.point])
     shown.insert(0, "model", [point.model for point in frame.point])
-    shown["difference"] = frame.difference.map(lambda v: EMPTY if v != v else signed(v))
+    shown["difference"] = frame.difference.map(lambda v: say("not run") if v != v else signed(v))
     shown["within"] = frame["within"]
     headings = ["Experiment", "Model", "Augmentation", "Init", "Original"]
     headings += [say("Ours, `{recipe}`", recipe=recipe) for recipe in recipes]

@@ -114,7 +114,9 @@ def test_a_recipe_that_lacks_experiments_is_compared_where_it_ran():
     both = in_band(1, points=[first]), in_band(2, ".flip_crop", points=[second])
     sentence, rows, count = replicate(*both)
     assert "No experiment has both recipes" in sentence
-    assert [row["Difference, `baseline`"] for row in rows] == ["+1.00", "–"]
+    assert [row["Difference, `baseline`"] for row in rows] == ["+1.00", "not run"]
+    assert [row["Ours, `flip_crop`"] for row in rows][0] == "not run"
+    assert "–" not in {cell for row in rows for cell in row.values()}
     assert count == "Within ±3 points: 1 of 1 experiments."
 
 
