@@ -8,14 +8,19 @@ Both sides run the same seeds. A change after training shifts every seed equally
 by seed vary far less than the seeds themselves; a change to training leaves no such pairs. For
 quality either test may alarm, each at half the level, so that together they keep the level of one;
 a speed has no pairs.
+
+Where a speed has two modes, no t test is fair. Such a case alarms only if in both blocks every run
+of head is slower than every run of base: if nothing changed, every order of 2n runs is equally
+likely, so this happens once in (2n over n), whatever the noise.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import comb
 from scipy.stats import t as student
 
 from bench.regression.detectable import RELEVANT, block_levels
@@ -38,6 +43,8 @@ class Block:
         levels: Levels of the tests.
         paired: Whether the test by seed was the more sensitive one.
         passed: Whether this block alarms: the drop is significant, and large enough to matter.
+        separated: Whether all runs of head are worse than all of base, which counts where a speed
+            has two modes: this is significant on its own, and the drop large enough to matter.
     """
 
     drop: Array
@@ -47,6 +54,12 @@ class Block:
     levels: Array
     paired: NDArray[np.bool_]
     passed: NDArray[np.bool_]
+    separated: NDArray[np.bool_]
+
+    @property
+    def undecided(self) -> NDArray[np.bool_]:
+        """Return where another block may still lead to an alarm."""
+        return self.passed | self.separated
 
 
 @dataclass(frozen=True)
@@ -54,9 +67,10 @@ class Verdict:
     """Combined verdict of all blocks of one configuration.
 
     Attributes:
-        passed: Whether every block so far alarms.
+        passed: Whether every block so far may lead to an alarm.
         regressed: Whether all blocks ran and alarm, and ``reason`` is empty.
         reason: ``two modes`` or ``invalid`` if the blocks are inconclusive; empty otherwise.
+        separated: Whether it was tested by the order of the runs alone, because of two modes.
         p: p value of all blocks together.
         drop: Mean drop, in the unit of ``measure.delta``.
         low: Lower end of its 95 % interval.
@@ -68,6 +82,7 @@ class Verdict:
     passed: bool
     regressed: bool
     reason: str
+    separated: bool
     p: float
     drop: float
     low: float
@@ -100,7 +115,30 @@ def check_block(
     sides = np.asarray(base, dtype=float), np.asarray(head, dtype=float)
     relevant = RELEVANT * measure.step(baseline.center)
     block = _apart(baseline, np.broadcast_to(levels, len(relevant)), *sides, relevant)
-    return _sharper(block, _paired(measure, *sides), relevant) if measure.has_pairs else block
+    if measure.has_pairs:
+        return _sharper(block, _paired(measure, *sides), relevant)
+    clear = (separation_p(*sides) < _separation_level(measure)) & (block.drop > relevant)
+    return replace(block, separated=clear)
+
+
+def separation_p(base: Array, head: Array) -> Array:
+    """Return the chance ``(N,)`` that all runs of head are worse than all of base by order alone.
+
+    1 where they are not: the chance is that of the order that was found, or of any other.
+
+    >>> separation_p(np.array([[4.0, 3.0]]), np.array([[1.0, 2.0]]))  # 1 of 6 orders
+    array([0.16666667])
+    """
+    runs = [np.isfinite(side).sum(1) for side in (base, head)]
+    lowest = np.where(np.isfinite(base), base, np.inf).min(1)
+    highest = np.where(np.isfinite(head), head, -np.inf).max(1)
+    separated = (lowest > highest) & (np.minimum(*runs) > 0)
+    return np.where(separated, 1 / comb(sum(runs), runs[0]), 1.0)
+
+
+def _separation_level(measure: Measure) -> float:
+    """Return a block's level of separation: over all blocks half of the t test's, for caution."""
+    return float((measure.alpha_confirm / 2) ** (1 / BLOCKS))
 
 
 def _apart(baseline: Baseline, levels: Array, base: Array, head: Array, relevant: Array) -> Block:
@@ -121,8 +159,8 @@ def _apart(baseline: Baseline, levels: Array, base: Array, head: Array, relevant
         drop = base_center - head_center
         error = np.sqrt(variance * INEFFICIENCY * (1 / runs).sum(0))
         p = np.where(runs.min(0) >= 2, student.sf(drop / error, degrees), np.nan)
-    paired = np.zeros(len(p), dtype=bool)
-    return Block(drop, error, degrees, p, levels, paired, (p < levels) & (drop > relevant))
+    no = np.zeros(len(p), dtype=bool)
+    return Block(drop, error, degrees, p, levels, no, (p < levels) & (drop > relevant), no)
 
 
 def _paired(measure: Measure, base: Array, head: Array) -> Block:
@@ -136,8 +174,8 @@ def _paired(measure: Measure, base: Array, head: Array) -> Block:
         p = np.where(error > 0, student.sf(drop / error, count - 1), drop <= 0)
     p = np.where(count >= _FEWEST_PAIRS, p, np.nan)
     # It uses its own variance, not the screen's, so its level is the nominal one.
-    levels, paired = np.full(len(p), measure.alpha_block), np.ones(len(p), dtype=bool)
-    return Block(drop, error, count - 1.0, p, levels, paired, p < levels)
+    levels, yes = np.full(len(p), measure.alpha_block), np.ones(len(p), dtype=bool)
+    return Block(drop, error, count - 1.0, p, levels, yes, p < levels, ~yes)
 
 
 def _sharper(apart: Block, paired: Block, relevant: Array) -> Block:
@@ -148,7 +186,8 @@ def _sharper(apart: Block, paired: Block, relevant: Array) -> Block:
         for name in ("drop", "error", "degrees", "p", "levels")
     )
     p = np.minimum(2 * p, 1.0)
-    return Block(drop, error, degrees, p, levels, by_seed, (p < levels) & (drop > relevant))
+    passed = (p < levels) & (drop > relevant)
+    return Block(drop, error, degrees, p, levels, by_seed, passed, np.zeros_like(passed))
 
 
 def verdict(
@@ -173,27 +212,35 @@ def verdict(
     blocks = [
         check_block(measure, baseline, levels, *sides) for sides in zip(base, head, strict=True)
     ]
-    p = float(max(block.p[0] for block in blocks) ** len(blocks))
-    reason = "invalid" if any(math.isnan(block.p[0]) for block in blocks) else ""
-    step = measure.step(baseline.center)
+    chances = [block.p[0] for block in blocks]
     sides = [np.concatenate(side, axis=1) for side in (base, head)]
-    # Seeds may differ by more than delta, but a speed in two groups is not noise.
-    if not reason and not measure.has_pairs and any(two_modes(s, step)[0] for s in sides):
-        reason = "two modes"
-    passed = all(block.passed[0] for block in blocks)
+    alarms = [block.passed[0] for block in blocks]
+    reason = "invalid" if any(map(math.isnan, chances)) else ""
+    modes = not reason and _has_two_modes(measure, baseline, sides)
+    if modes:
+        alarms = [block.separated[0] for block in blocks]
+        reason = "" if all(alarms) else "two modes"
+        chances = [separation_p(*each)[0] for each in zip(base, head, strict=True)]
     center = baseline.center[0]
     drop, low, high = (float(measure.size(center, end)) for end in _interval(blocks))
     return Verdict(
-        passed=passed,
-        regressed=passed and len(blocks) == BLOCKS and not reason,
+        passed=all(block.undecided[0] for block in blocks),
+        regressed=all(alarms) and len(blocks) == BLOCKS and not reason,
         reason=reason,
-        p=p,
+        separated=modes,
+        p=float(max(chances) ** len(blocks)),
         drop=drop,
         low=low,
         high=high,
         paired=all(block.paired[0] for block in blocks),
         levels=(_mean(sides[0]), _mean(sides[1])),
     )
+
+
+def _has_two_modes(measure: Measure, baseline: Baseline, sides: Sequence[Array]) -> bool:
+    """Return whether a speed splits into two groups; seeds of quality may, which is no noise."""
+    step = measure.step(baseline.center)
+    return not measure.has_pairs and any(bool(two_modes(side, step)[0]) for side in sides)
 
 
 def _mean(values: Array) -> float:

@@ -211,9 +211,13 @@ def _judged(finding: Finding, row: _Row | None, blocks: Sequence[Sides], parts: 
     result = _verdict(row, blocks, finding.quantity, parts)
     runs = sum(len(sides["A"]) for sides in blocks) // parts
     outcome: Outcome = "regressed" if result.regressed else "ok"
-    method = f"{runs} fresh runs of either side{', by seed' if result.paired else ''}"
+    how = (
+        ", by seed" if result.paired else ", by their order (two modes)" if result.separated else ""
+    )
+    method = f"{runs} fresh runs of either side{how}"
     if result.reason == "two modes":
-        outcome, method = "underpowered", f"{method} have two speeds (two modes): no test is fair"
+        said = f"{runs} fresh runs of either side have two speeds (two modes) and overlap"
+        outcome, method = "underpowered", f"{said}: no test is fair"
     elif result.reason == "invalid":
         outcome, method = "underpowered", "fresh runs did not all measure it"
         if problems:

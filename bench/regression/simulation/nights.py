@@ -216,19 +216,21 @@ class _Night:
         left = np.arange(len(suspects))
         used = 0
         sides: list[tuple[Array, Array]] = []
+        blocks: list[Block] = []
         for _ in range(BLOCKS):
             base, head = _block(cases, runs, self.drop[suspects])
             block: Block = check_block(self.measure, baseline, levels, base, head)
             used += int(2 * runs[left].sum())
             sides.append((base, head))
-            left = left[block.passed[left]]
-        passed = np.zeros(len(suspects), dtype=bool)
-        passed[left] = True
+            blocks.append(block)
+            left = left[block.undecided[left]]
+        alarms = np.all([block.passed for block in blocks], axis=0)
         if self.speed:
             step = self.measure.step(baseline.center)
-            for side in zip(*sides, strict=True):
-                passed &= ~two_modes(np.concatenate(side, 1), step)
-        return passed, used
+            whole = [np.concatenate(side, 1) for side in zip(*sides, strict=True)]
+            modes = np.any([two_modes(side, step) for side in whole], axis=0)
+            alarms = np.where(modes, np.all([b.separated for b in blocks], axis=0), alarms)
+        return alarms, used
 
 
 def _block(cases: Cases | Datasets, runs: NDArray[np.int64], effect: Array) -> tuple[Array, Array]:

@@ -1,12 +1,14 @@
 """The stages of a night together against a simulation of them, run by run."""
 
 from dataclasses import replace
+from math import comb
 
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 from scipy.stats import t as student
 
-from bench.regression.confirm import check_block, run_order, two_modes, verdict
+from bench.regression.confirm import check_block, run_order, separation_p, two_modes, verdict
 from bench.regression.detectable import (
     RELEVANT,
     minimum_effect,
@@ -193,6 +195,65 @@ def test_two_speeds_rule_out_a_t_test():
     modes = np.array([[4.0, 3.9, 4.0, 3.9]])
     result = verdict_on([runs_of(4.0), runs_of(4.0)], [modes, modes])
     assert result.reason == "two modes"
+    assert not result.regressed
+
+
+MODES = np.array([[4.0, 3.9, 4.0, 3.9, 3.9, 4.0, 4.0, 3.9]])
+
+
+@pytest.mark.parametrize(
+    ("runs", "slower", "regressed"),
+    [
+        (8, 0.15, True),
+        (8, 0.05, False),  # the modes of the two sides overlap
+        (6, 0.15, True),
+        (5, 0.15, False),  # five runs of either side are in this order once in 252 times
+    ],
+)
+def test_two_speeds_that_are_all_lower_than_before_are_a_regression(runs, slower, regressed):
+    base, head = ([MODES[:, :runs] - drop] * 2 for drop in (0.0, slower))
+    result = verdict_on(base, head)
+    assert result.regressed == regressed
+    assert result.reason == ("" if regressed else "two modes")
+    if regressed:
+        assert result.p == pytest.approx(1 / comb(2 * runs, runs) ** 2)
+        assert result.p < SPEED.alpha_confirm / 2
+
+
+def test_only_one_overlapping_run_makes_two_speeds_undecided():
+    head = MODES - 0.15
+    head[0, 0] = 3.95
+    result = verdict_on([MODES, MODES], [MODES - 0.15, head])
+    assert (result.regressed, result.reason) == (False, "two modes")
+
+
+def test_a_separation_that_does_not_matter_is_no_regression():
+    base = np.array([[4.0, 4.0, 4.0, 4.0, 4.1, 4.1, 4.1, 4.1]])
+    head = np.full((1, 8), 3.9999)
+    separated = [
+        bool(check_block(SPEED, baseline_of(0.05), [0.003], good, head).separated[0])
+        for good in (base, np.full((1, 8), 4.0))
+    ]
+    assert separated == [True, False]
+
+
+def test_the_order_of_all_runs_is_as_rare_as_the_exact_rank_test_says():
+    base = MODES + np.arange(8) / 1e6  # without ties
+    head = base - 0.15
+    exact = mannwhitneyu(base[0], head[0], alternative="greater", method="exact").pvalue
+    assert separation_p(base, head)[0] == pytest.approx(exact)
+    head[0, :2] = np.nan
+    assert separation_p(base, head)[0] == pytest.approx(1 / comb(14, 6))
+    assert separation_p(base, head * np.nan)[0] == 1
+
+
+def test_two_modes_without_a_change_alarm_no_more_often_than_the_level():
+    rng = np.random.default_rng(0)
+    level, count, runs = 1 / comb(6, 3), 20_000, 3
+    base, head = (4.0 - 0.1 * rng.integers(0, 2, (count, runs)) for _ in "AB")
+    noise = rng.normal(0, 0.01, (2, count, runs))
+    found = separation_p(base + noise[0], head + noise[1])
+    assert (found == level).mean() == pytest.approx(level, rel=0.1)
 
 
 @pytest.mark.parametrize(
