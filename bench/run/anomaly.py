@@ -31,6 +31,7 @@ from bench.run.training.train import TrainingData, gather, train
 from bench.run.whole_images import over_whole_images, windows_of
 from datasets_lib.augment.augmentation import Identity
 from datasets_lib.augment.catalog import build
+from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.image_set import ImageSet
 from datasets_lib.batches.textures import TextureSource, texture_source
 from datasets_lib.cache.decode_cache import DecodeCache
@@ -266,6 +267,7 @@ class AnomalyTask(Task):
             images,
             self.device,
             masks=None if masks is None else masks.to(self.device),
+            draws=RandomStreams(index.to(self.device), self.job.seed).fold_in("model"),
             **self.extras.fields(images, index, 0),
         )
 

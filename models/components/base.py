@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from models.components.checkpoints import DynamicBuffers, load_tensors, state_without
+from models.components.draws import Draws, GlobalDraws
 
 if TYPE_CHECKING:
     from models.components.frozen_backbone import FrozenBackbone
@@ -45,6 +46,7 @@ class Batch:
         targets: ``(B,)`` bool labels, True for defects, for supervised models.
         masks: ``(B, H, W)`` bool masks of labeled defects, for supervised models.
         image_size: ``(H, W)``; needed where ``images`` is None.
+        draws: Random numbers of the samples, for models that synthesize defects.
         step: Number of the optimizer step, from 0, for schedules inside a model.
         steps: Number of steps of the whole training.
     """
@@ -55,6 +57,7 @@ class Batch:
     targets: Tensor | None = None
     masks: Tensor | None = None
     image_size: tuple[int, int] | None = None
+    draws: Draws | None = None
     step: int = 0
     steps: int = 1
 
@@ -95,6 +98,13 @@ class Batch:
                 "`backbone` first, or call the model itself, which does so."
             )
         return self.features
+
+    def get_draws(self) -> Draws:
+        """Return the samples' random numbers, from torch's global generator if none were given."""
+        if self.draws is not None:
+            return self.draws
+        tensor = self.get_features()[0] if self.images is None else self.images
+        return GlobalDraws(len(tensor), tensor.device)
 
 
 class AnomalyModel(DynamicBuffers):

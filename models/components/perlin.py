@@ -3,9 +3,6 @@
 Every weight of Perlin's interpolation belongs to a row or to a column of pixels, so the noise of an
 image is two products of small matrices. One image of 256 pixels takes 10 MFLOP, and a batch takes
 the same few operations as one image, whatever the number of lattice cells of each.
-
-Random numbers come from a given generator, or from torch's global one, which the harness seeds: one
-row of numbers per sample and call, in the order of the batch.
 """
 
 import math
@@ -14,31 +11,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.components.draws import Draws
+
 MAX_EXPONENT = 6
 """Lattice cells along a side are powers of two below 2⁶, as in DRAEM's code."""
 
 
 def perlin_noise(
-    count: int,
-    size: tuple[int, int],
-    *,
-    device: torch.device | str = "cpu",
-    generator: torch.Generator | None = None,
-    max_exponent: int = MAX_EXPONENT,
+    draws: Draws, size: tuple[int, int], *, max_exponent: int = MAX_EXPONENT
 ) -> Tensor:
     """Return noise in [−1, 1], ``(B, H, W)`` float32, with random numbers of cells per sample.
 
     Args:
-        count: Number of samples B.
+        draws: Random numbers of the samples.
         size: ``(H, W)`` in pixels.
-        device: Where to draw.
-        generator: Source of random numbers on this device; None for torch's global one.
         max_exponent: Cells along each side are 2ᵉ, with e uniform in [0, max_exponent).
     """
     lines = 2 ** (max_exponent - 1) + 1
-    drawn = torch.rand(count, 2 + lines**2, device=device, generator=generator)
-    cells = 2.0 ** (drawn[:, :2] * max_exponent).floor()
-    angles = (2 * math.pi * drawn[:, 2:]).view(count, lines, lines)
+    cells = 2.0 ** (draws.fold_in("cells").uniform(2) * max_exponent).floor()
+    angles = 2 * math.pi * draws.fold_in("gradients").uniform(lines, lines)
     return lattice_noise(angles, cells, size)
 
 
@@ -66,12 +57,10 @@ def lattice_noise(angles: Tensor, cells: Tensor, size: tuple[int, int]) -> Tenso
 
 
 def perlin_masks(
-    count: int,
+    draws: Draws,
     size: tuple[int, int],
     threshold: float | Tensor = 0.5,
     *,
-    device: torch.device | str = "cpu",
-    generator: torch.Generator | None = None,
     max_exponent: int = MAX_EXPONENT,
 ) -> Tensor:
     """Return bool ``(B, H, W)``, True where randomly rotated noise exceeds the threshold.
@@ -80,15 +69,13 @@ def perlin_masks(
     are 0.
 
     Args:
-        count: Number of masks B.
+        draws: Random numbers of the samples.
         size: ``(H, W)`` in pixels.
         threshold: Threshold of the noise, 0.5 in DRAEM; ``(B,)`` for one per sample.
-        device: Where to draw.
-        generator: Source of random numbers on this device; None for torch's global one.
         max_exponent: See `perlin_noise`.
     """
-    noise = perlin_noise(count, size, device=device, generator=generator, max_exponent=max_exponent)
-    degrees = 180 * torch.rand(count, device=device, generator=generator) - 90
+    noise = perlin_noise(draws, size, max_exponent=max_exponent)
+    degrees = 180 * draws.fold_in("degrees").uniform() - 90
     if isinstance(threshold, Tensor):
         threshold = threshold.view(-1, 1, 1)
     return rotate(noise[:, None], degrees)[:, 0] > threshold
@@ -111,9 +98,9 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def turn_some(images: Tensor, probability: float) -> Tensor:
+def turn_some(images: Tensor, draws: Draws, probability: float) -> Tensor:
     """Rotate some images ``(B, C, H, W)`` by up to 90 degrees; the corners left empty are 0."""
-    chosen, share = torch.rand(2, len(images), device=images.device)
+    chosen, share = draws.fold_in("turned images").uniform(2).unbind(dim=1)
     turned = rotate(images, 180 * share - 90)
     return torch.where((chosen < probability).view(-1, 1, 1, 1), turned, images)
 

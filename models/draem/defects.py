@@ -1,12 +1,13 @@
 """DRAEM's synthetic defects: changed textures, blended into images under Perlin masks.
 
 Zavrtanik, Kristan and Skočaj, DRAEM, ICCV 2021, section 3.2. Everything is computed for the whole
-batch on its device; random numbers are drawn from torch's global generator, one row per sample.
+batch on its device, from random numbers that belong to the samples.
 """
 
 import torch
 from torch import Tensor
 
+from models.components.draws import Draws
 from models.components.perlin import perlin_masks
 from models.draem.texture_changes import change_textures
 
@@ -17,7 +18,7 @@ MAX_BETA = 0.8
 """Maximum opacity of the image under a defect; uniform from 0, as in the official code."""
 
 
-def synthesize(images: Tensor, textures: Tensor) -> tuple[Tensor, Tensor]:
+def synthesize(images: Tensor, textures: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     """Return images with synthetic defects, and their masks.
 
     A defect is I (1 − m) + m ((1 − β) T + β I) for an image I, a mask m and a changed texture T.
@@ -25,13 +26,13 @@ def synthesize(images: Tensor, textures: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         images: ``(B, 3, H, W)`` in [0, 1].
         textures: ``(B, 3, H, W)`` in [0, 1].
+        draws: Random numbers of the samples.
 
     Returns:
         ``(B, 3, H, W)``, and bool ``(B, H, W)``, empty for about half of the images.
     """
-    count, device = len(images), images.device
-    drawn = torch.rand(count, 2, 1, 1, 1, device=device)
+    drawn = draws.fold_in("defects").uniform(2, 1, 1, 1)
     present, beta = drawn[:, 0] < PROBABILITY, MAX_BETA * drawn[:, 1]
-    masks = perlin_masks(count, images.shape[-2:], device=device)[:, None] & present
-    blended = torch.lerp(change_textures(textures), images, beta)
+    masks = perlin_masks(draws, images.shape[-2:])[:, None] & present
+    blended = torch.lerp(change_textures(textures, draws), images, beta)
     return torch.where(masks, blended, images), masks[:, 0]

@@ -120,8 +120,9 @@ class DRAEM(AnomalyModel):
                 "batch, found none. List a texture set in the entry's `auxiliary`."
             )
         with torch.autocast(batch.auxiliary.device.type, enabled=False):
-            images = turn_some(batch.get_images().float(), TURNED)
-            defective, masks = synthesize(images, batch.auxiliary.float())
+            draws = batch.get_draws()
+            images = turn_some(batch.get_images().float(), draws, TURNED)
+            defective, masks = synthesize(images, batch.auxiliary.float(), draws)
         repaired, before, after = self.reconstruction(_channels_last(defective))
         logits = self.segmentation(torch.cat((repaired, defective), dim=1))
         repaired = repaired.float()

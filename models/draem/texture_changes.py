@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.components.draws import Draws
 from models.components.perlin import rotate
 
 DRAWN = 3
@@ -21,20 +22,20 @@ DRAWN = 3
 _LEVELS = 256
 
 
-def change_textures(textures: Tensor) -> Tensor:
+def change_textures(textures: Tensor, draws: Draws) -> Tensor:
     """Apply three of the `OPERATIONS` to each texture.
 
     Args:
         textures: ``(B, 3, H, W)`` in [0, 1].
+        draws: Random numbers of the samples.
 
     Returns:
         The same shape, in [0, 1].
     """
-    count = len(textures)
     # Ranks of random numbers are a random permutation: each row draws three distinct operations.
-    ranks = torch.rand(count, len(OPERATIONS), device=textures.device).argsort(1).argsort(1)
+    ranks = draws.fold_in("operations").uniform(len(OPERATIONS)).argsort(1).argsort(1)
     for operation, rank in zip(OPERATIONS, ranks.unbind(dim=1), strict=True):
-        numbers = torch.rand(count, 3, 1, 1, device=textures.device)
+        numbers = draws.fold_in(operation.__name__).uniform(3, 1, 1)
         changed = operation(textures, numbers).clamp(0, 1)
         textures = torch.where((rank < DRAWN).view(-1, 1, 1, 1), changed, textures)
     return textures

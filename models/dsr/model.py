@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from models.catalog import WEIGHTS
 from models.components.base import AnomalyModel, Batch, Prediction
+from models.components.draws import Draws
 from models.components.errors import ImageSizeError
 from models.components.perlin import turn_some
 from models.components.segmentation import (
@@ -81,9 +82,10 @@ class DSR(AnomalyModel):
         """Return the scalar training loss of normal images in this step's phase."""
         images = batch.get_images().float()
         _check_size(images)
+        draws = batch.get_draws()
         if 3 * batch.step < 2 * batch.steps:
-            return self._detection_loss(turn_some(images, TURNED_DETECTION))
-        return self._upsampler_loss(turn_some(images, TURNED_UPSAMPLER))
+            return self._detection_loss(turn_some(images, draws, TURNED_DETECTION), draws)
+        return self._upsampler_loss(turn_some(images, draws, TURNED_UPSAMPLER), draws)
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """Return upsampled probabilities of a defect.
@@ -101,9 +103,9 @@ class DSR(AnomalyModel):
         scores = score_by_mean_of_window(defect_probability(logits)).scores
         return {"score": Prediction(scores, defect_probability(upsampled))}
 
-    def _detection_loss(self, images: Tensor) -> Tensor:
+    def _detection_loss(self, images: Tensor, draws: Draws) -> Tensor:
         """Squared errors of features and picture, and the focal loss of the segmentation."""
-        codes = defective_codes(self.vqvae, images)
+        codes = defective_codes(self.vqvae, images, draws)
         features_lo, features_hi = self.restriction_lo(codes.lo), self.restriction_hi(codes.hi)
         restored = self.object_decoder(self._requantized(features_lo, features_hi))
         with torch.no_grad():
@@ -116,9 +118,9 @@ class DSR(AnomalyModel):
             + focal_loss(logits, codes.masks)
         )
 
-    def _upsampler_loss(self, images: Tensor) -> Tensor:
+    def _upsampler_loss(self, images: Tensor, draws: Draws) -> Tensor:
         """Focal loss of the upsampled segmentation of smudges, whose masks are exact."""
-        images, masks = smudged(images)
+        images, masks = smudged(images, draws)
         with torch.no_grad():
             pictures, logits = self._segment(*self.vqvae.encode(images))
             joined = torch.cat((pictures, logits.softmax(dim=1)), dim=1)

@@ -15,6 +15,7 @@ from torchvision.ops import sigmoid_focal_loss
 from models.components.anomaly_map import upsample_and_blur
 from models.components.backbone import Backbone
 from models.components.base import AnomalyModel, Batch, ModelContractError, Prediction
+from models.components.draws import Draws
 from models.components.perlin import perlin_noise
 from models.supersimplenet.features import AdaptedFeatures, downsampled_masks, mean_where
 from models.supersimplenet.heads import Heads
@@ -85,8 +86,9 @@ class SuperSimpleNet(AnomalyModel):
     def _loss(self, batch: Batch) -> Tensor:
         adapted = self.adaptor(batch.get_features()).repeat(2, 1, 1, 1)
         defects = self._known_defects(batch, adapted).repeat(2, 1, 1)
-        noisy = self._noise_masks(adapted) & ~defects
-        noise = _NOISE * torch.randn_like(adapted)
+        halves = [batch.get_draws().fold_in(half) for half in ("first", "second")]
+        noisy = torch.cat([self._noise_masks(half, adapted) for half in halves]) & ~defects
+        noise = _NOISE * torch.cat([_normal_like(half, adapted) for half in halves])
         maps, scores = self.heads(adapted + noise * noisy[:, None])
         defects = defects | noisy
         labels = defects.flatten(1).any(dim=1)
@@ -107,12 +109,17 @@ class SuperSimpleNet(AnomalyModel):
             )
         return downsampled_masks(batch.masks, size)
 
-    def _noise_masks(self, adapted: Tensor) -> Tensor:
+    def _noise_masks(self, draws: Draws, adapted: Tensor) -> Tensor:
         """Draw where noise is added, bool ``(B, h, w)``: nowhere in half of the images."""
-        count, size = len(adapted), (adapted.shape[-2], adapted.shape[-1])
-        noise = perlin_noise(count, size, device=adapted.device)
-        noisy = torch.rand(count, 1, 1, device=adapted.device) > _CLEAN_SHARE
+        noise = perlin_noise(draws, (adapted.shape[-2], adapted.shape[-1]))
+        noisy = draws.fold_in("noisy").uniform(1, 1) > _CLEAN_SHARE
         return (noise > self._threshold) & noisy
+
+
+def _normal_like(draws: Draws, features: Tensor) -> Tensor:
+    """Draw ``(B, C, h, w)`` with channels last in memory, as a backbone's features are."""
+    channels, height, width = features.shape[1:]
+    return draws.fold_in("noise").normal(height, width, channels).permute(0, 3, 1, 2)
 
 
 def segmentation_loss(maps: Tensor, defects: Tensor) -> Tensor:

@@ -108,9 +108,11 @@ class AnomalyObjective:
         features = None if self._features is None else self._features.batch(index)
         # Labels and masks come with images, even for a model that reads features alone.
         labeled = self._extras.labeled is not None
+        rows = numbered(index.to(self._device), step, self.count)
+        draws = RandomStreams(rows, self._seed).fold_in("model")
         if features is not None and self._model.features_only and not labeled:
             size = self._images.shape[-2], self._images.shape[-1]
-            return Batch(None, features, image_size=size, step=step, steps=self._steps)
+            return Batch(None, features, image_size=size, draws=draws, step=step, steps=self._steps)
         images, masks = self._augmented(index, step)
         return make_batch(
             self._model,
@@ -118,6 +120,7 @@ class AnomalyObjective:
             self._device,
             features=features,
             masks=masks,
+            draws=draws,
             step=step,
             steps=self._steps,
             **self._extras.fields(images, index, step),

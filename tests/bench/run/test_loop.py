@@ -308,10 +308,10 @@ def test_features_computed_beforehand_train_as_those_of_every_step(tmp_path):
     plan = protocol(images_seen=24, lr=1e-3)
     device = torch.device("cpu")
     losses = []
-    for at_hand in (True, False):
+    for beforehand in (True, False):
         model = reverse_distillation()
         features = None
-        if at_hand:
+        if beforehand:
             split = Split(images, "these", device)
             features = FeatureStore().features(model.backbone, (), split, lambda *_: None)
         trained = loop.fit(
@@ -347,3 +347,24 @@ def test_an_augmentation_alters_the_training_images():
     plain = to_float(images, torch.device("cpu"))
     for image, original in zip(first, plain, strict=True):
         assert any(torch.equal(image, original.flip(axes)) for axes in ((), (1,), (2,), (1, 2)))
+
+
+def drawn(objective, batch, passes=2):
+    """Numbers that a model draws for each image of two passes, by image and pass."""
+    numbers = {}
+    shuffled = order(objective.count, passes * objective.count, seed=5)
+    for step, index in enumerate(objective.batches(shuffled, batch, 0)):
+        values = objective._batch(index, step).get_draws().fold_in("noise").uniform(2)
+        for image, pair in zip(index.tolist(), values.tolist(), strict=True):
+            numbers.setdefault(image, []).append(pair)
+    return numbers
+
+
+def test_what_a_model_draws_depends_on_image_and_pass_and_not_on_the_batch():
+    images = torch.zeros(12, 3, 16, 16, dtype=torch.uint8)
+    objective = AnomalyObjective(TinyAutoencoder(), images, protocol(), torch.device("cpu"), 3)
+    numbers = drawn(objective, 4)
+    assert numbers == drawn(objective, 6)
+    assert len({tuple(pair) for pairs in numbers.values() for pair in pairs}) == 24
+    other = AnomalyObjective(TinyAutoencoder(), images, protocol(), torch.device("cpu"), 4)
+    assert drawn(other, 4) != numbers

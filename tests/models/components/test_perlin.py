@@ -7,11 +7,17 @@ import pytest
 import torch
 from scipy import ndimage
 
+from datasets_lib.augment.random_streams import RandomStreams
+from models.components.draws import GlobalDraws
 from models.components.perlin import lattice_noise, perlin_masks, perlin_noise, rotate, turn_some
 
 
 def seeded(seed):
     return torch.Generator().manual_seed(seed)
+
+
+def draws(count, seed, first=0):
+    return RandomStreams(torch.arange(first, first + count), seed)
 
 
 def brute_force_perlin(angles, cells_y, cells_x, size):
@@ -52,7 +58,7 @@ def test_lattice_noise_ignores_autocast():
 
 
 def test_noise_stays_in_its_range_and_is_symmetric():
-    noise = perlin_noise(200, (64, 64), generator=seeded(1))
+    noise = perlin_noise(draws(200, 1), (64, 64))
     assert noise.abs().max() <= 1
     assert noise.abs().max() > 0.8
     assert abs(float(noise.mean())) < 0.02
@@ -61,7 +67,7 @@ def test_noise_stays_in_its_range_and_is_symmetric():
 def test_cells_are_drawn_from_all_powers_of_two_per_sample_and_side():
     # The noise is 0 only on the crossings of the lattice: counting zeros along the first column
     # and the first row finds the numbers of cells.
-    noise = perlin_noise(600, (64, 64), generator=seeded(2))
+    noise = perlin_noise(draws(600, 2), (64, 64))
     for profile in (noise[:, :, 0], noise[:, 0]):
         cells = (profile.abs() < 1e-6).sum(1)
         counts = [(cells == 2**exponent).sum().item() for exponent in range(6)]
@@ -71,37 +77,45 @@ def test_cells_are_drawn_from_all_powers_of_two_per_sample_and_side():
 
 @pytest.mark.parametrize("size", [(32, 32), (56, 80)])
 def test_masks_cover_a_sane_share(size):
-    masks = perlin_masks(300, size, generator=seeded(3))
+    masks = perlin_masks(draws(300, 3), size)
     assert masks.shape == (300, *size)
     assert masks.dtype == torch.bool
     share = masks.float().mean((1, 2))
     assert 0.02 < share.mean() < 0.12  # of pixels where DRAEM's noise exceeds 0.5
     assert share.max() < 0.7
     assert (share > 0).float().mean() > 0.7
-    wider = perlin_masks(300, size, 0.2, generator=seeded(3))
+    wider = perlin_masks(draws(300, 3), size, 0.2)
     assert (wider | masks).equal(wider)
     assert wider.float().mean() > 2 * masks.float().mean()
 
 
 def test_threshold_may_differ_per_sample():
     thresholds = torch.tensor([0.1, 0.5, 2.0, 0.3])
-    masks = perlin_masks(4, (32, 32), thresholds, generator=seeded(4))
+    masks = perlin_masks(draws(4, 4), (32, 32), thresholds)
     for number, threshold in enumerate(thresholds.tolist()):
-        assert torch.equal(
-            masks[number], perlin_masks(4, (32, 32), threshold, generator=seeded(4))[number]
-        )
+        assert torch.equal(masks[number], perlin_masks(draws(4, 4), (32, 32), threshold)[number])
     assert not masks[2].any()
 
 
 def test_equal_seeds_draw_equal_masks_and_others_differ():
-    first, again, other = (perlin_masks(8, (32, 32), generator=seeded(s)) for s in (5, 5, 6))
+    first, again, other = (perlin_masks(draws(8, s), (32, 32)) for s in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    assert len({mask.numpy().tobytes() for mask in perlin_masks(8, (32, 32), 0.0)}) == 8
+    assert len({mask.numpy().tobytes() for mask in perlin_masks(draws(8, 7), (32, 32), 0.0)}) == 8
+
+
+def test_a_mask_does_not_depend_on_its_batch():
+    whole = perlin_masks(draws(8, 5), (32, 32), 0.2)
+    assert torch.equal(perlin_masks(draws(3, 5, first=4), (32, 32), 0.2), whole[4:7])
+
+
+def test_without_the_harness_masks_come_from_the_global_generator():
     torch.manual_seed(7)
-    drawn = perlin_masks(8, (32, 32))
+    source = GlobalDraws(8, torch.device("cpu"))
+    drawn = perlin_masks(source, (32, 32), 0.2)
+    assert not torch.equal(perlin_masks(source, (32, 32), 0.2), drawn)
     torch.manual_seed(7)
-    assert torch.equal(perlin_masks(8, (32, 32)), drawn)
+    assert torch.equal(perlin_masks(source, (32, 32), 0.2), drawn)
 
 
 def test_rotation_matches_scipys():
@@ -126,6 +140,5 @@ def test_oblong_images_rotate_rigidly():
 
 
 def test_the_wanted_share_of_images_is_rotated():
-    torch.manual_seed(0)
-    turned = turn_some(torch.ones(1000, 3, 16, 16), 0.3)
+    turned = turn_some(torch.ones(1000, 3, 16, 16), draws(1000, 0), 0.3)
     assert 220 < (turned.amin((1, 2, 3)) < 0.5).sum() < 330  # less those of small angles

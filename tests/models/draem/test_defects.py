@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter, ImageOps
 
+from datasets_lib.augment.random_streams import RandomStreams
 from models.draem import texture_changes
 from models.draem.defects import synthesize
 from models.draem.texture_changes import OPERATIONS, change_textures
@@ -12,6 +13,10 @@ from models.draem.texture_changes import OPERATIONS, change_textures
 
 def images(count, side=32, seed=0):
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def draws(count, seed=0, first=0):
+    return RandomStreams(torch.arange(first, first + count), seed)
 
 
 def as_pillow(image):
@@ -23,10 +28,9 @@ def of_pillow(image):
 
 
 def test_defects_are_blended_inside_the_mask_alone(monkeypatch):
-    monkeypatch.setattr("models.draem.defects.change_textures", lambda textures: textures)
-    torch.manual_seed(0)
+    monkeypatch.setattr("models.draem.defects.change_textures", lambda textures, _: textures)
     below, top = torch.full((200, 3, 32, 32), 0.2), torch.full((200, 3, 32, 32), 0.9)
-    defective, masks = synthesize(below, top)
+    defective, masks = synthesize(below, top, draws(200))
     assert masks.dtype == torch.bool
     assert torch.equal(defective[~masks[:, None].expand_as(defective)].unique(), below[0, 0, 0, :1])
     drawn = masks.flatten(1).any(1)
@@ -43,12 +47,20 @@ def test_defects_are_blended_inside_the_mask_alone(monkeypatch):
 
 
 def test_equal_seeds_draw_equal_defects():
-    results = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        results.append(synthesize(images(8), images(8, seed=1))[0])
-    assert torch.equal(results[0], results[1])
-    assert not torch.equal(results[0], results[2])
+    first, again, other = (
+        synthesize(images(8), images(8, seed=1), draws(8, seed))[0] for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_defect_does_not_depend_on_its_batch():
+    below, top = images(8), images(8, seed=1)
+    defective, masks = synthesize(below, top, draws(8))
+    part, part_masks = synthesize(below[3:6], top[3:6], draws(3, first=3))
+    assert torch.equal(part_masks, masks[3:6])
+    assert masks[3:6].any()
+    torch.testing.assert_close(part, defective[3:6])
 
 
 def test_each_texture_has_three_distinct_changes(monkeypatch):
@@ -57,8 +69,7 @@ def test_each_texture_has_three_distinct_changes(monkeypatch):
         lambda textures, _, number=number: textures + 2.0**number / 4096 for number in range(10)
     ]
     monkeypatch.setattr(texture_changes, "OPERATIONS", tuple(steps))
-    torch.manual_seed(0)
-    changed = change_textures(torch.zeros(500, 3, 1, 1))[:, 0, 0, 0] * 4096
+    changed = change_textures(torch.zeros(500, 3, 1, 1), draws(500))[:, 0, 0, 0] * 4096
     applied = [[bool(int(value) >> number & 1) for number in range(10)] for value in changed]
     assert {sum(each) for each in applied} == {3}
     assert np.array(applied).sum(0).min() > 100  # of 150 expected

@@ -27,7 +27,7 @@ def test_loss_is_the_papers_sum(monkeypatch, name):
     images, textures = (driver.pictures(2, seed).double() for seed in (1, 2))
     masks = torch.rand(2, 64, 64) < 0.2
     defective = torch.where(masks[:, None], textures, images)
-    monkeypatch.setattr(draem, "turn_some", lambda pictures, _: pictures)
+    monkeypatch.setattr(draem, "turn_some", lambda pictures, *_: pictures)
     monkeypatch.setattr(draem, "synthesize", lambda *_: (defective.float(), masks))
     loss = model.float().loss(Batch(images.float(), auxiliary=textures.float()))
 

@@ -3,10 +3,15 @@
 import pytest
 import torch
 
+from datasets_lib.augment.random_streams import RandomStreams
 from models.catalog import WEIGHTS
 from models.dsr import defects
-from models.dsr.defects import coarsened, defective_codes, smudged, swapped
+from models.dsr.defects import Swaps, coarsened, defective_codes, smudged, swapped
 from models.dsr.vqvae import Codebook, frozen_vqvae
+
+
+def draws(count, first=0):
+    return RandomStreams(torch.arange(first, first + count), 0)
 
 
 @pytest.fixture
@@ -31,7 +36,8 @@ def test_codes_are_drawn_beyond_the_nearest_within_the_strength(strength):
     codes, features = Codebook(200, 4), torch.randn(2, 4, 30, 30)
     quantized = codes(features).detach()
     masks = torch.ones(2, 30, 30, dtype=torch.bool)
-    found = swapped(features, quantized, codes, masks, torch.tensor([strength, strength])).detach()
+    swaps = Swaps(masks, torch.tensor([strength, strength]), draws(2))
+    found = swapped(features, quantized, codes, swaps).detach()
     rows, wanted = (x.movedim(1, -1).flatten(0, -2) for x in (features, found))
     ranks = ranks_of(wanted[:900], rows[:900], codes.vectors.detach())
     last = min(int(strength * 200) + 1, 199)  # not included
@@ -46,7 +52,8 @@ def test_each_image_has_its_own_strength_and_mask():
     quantized = codes(features).detach()
     masks = torch.zeros(2, 20, 20, dtype=torch.bool)
     masks[0, :10], masks[1, 15:] = True, True
-    found = swapped(features, quantized, codes, masks, torch.tensor([0.2, 1.0])).detach()
+    swaps = Swaps(masks, torch.tensor([0.2, 1.0]), draws(2))
+    found = swapped(features, quantized, codes, swaps).detach()
     changed = (found != quantized).any(1)
     assert torch.equal(changed, masks)
     highest = []
@@ -61,7 +68,8 @@ def test_no_mask_changes_nothing():
     codes, features = Codebook(30, 4), torch.randn(1, 4, 6, 6)
     quantized = codes(features).detach()
     masks = torch.zeros(1, 6, 6, dtype=torch.bool)
-    assert torch.equal(swapped(features, quantized, codes, masks, torch.ones(1)), quantized)
+    swaps = Swaps(masks, torch.ones(1), draws(1))
+    assert torch.equal(swapped(features, quantized, codes, swaps), quantized)
 
 
 def test_masks_are_coarsened_to_squares_with_any_pixel():
@@ -74,7 +82,7 @@ def test_masks_are_coarsened_to_squares_with_any_pixel():
 def test_codes_change_under_the_mask_in_one_resolution_or_both(vqvae):
     torch.manual_seed(0)
     images = torch.rand(64, 3, 64, 64)
-    codes = defective_codes(vqvae, images)
+    codes = defective_codes(vqvae, images, draws(64))
     assert codes.masks.shape == (64, 64, 64)
     changed_lo = (codes.lo != codes.normal_lo).any(1)
     changed_hi = (codes.hi != codes.normal_hi).any(1)
@@ -92,7 +100,7 @@ def test_codes_change_under_the_mask_in_one_resolution_or_both(vqvae):
 
 def test_images_with_defects_in_the_high_resolution_alone_have_its_finer_mask(vqvae):
     torch.manual_seed(0)
-    codes = defective_codes(vqvae, torch.rand(64, 3, 64, 64))
+    codes = defective_codes(vqvae, torch.rand(64, 3, 64, 64), draws(64))
     hi_alone = ~(codes.lo != codes.normal_lo).flatten(1).any(1) & codes.masks.flatten(1).any(1)
     finer = codes.masks[hi_alone]
     assert len(finer)
@@ -105,7 +113,7 @@ def test_smudges_blend_one_color_into_their_mask(monkeypatch):
     monkeypatch.setattr(defects, "PROBABILITY", 1.1)
     torch.manual_seed(0)
     images = torch.rand(40, 3, 32, 32)
-    smudges, masks = smudged(images)
+    smudges, masks = smudged(images, draws(40))
     outside = ~masks[:, None].expand_as(images)
     assert torch.equal(smudges[outside], images[outside])
     betas = []
@@ -122,3 +130,15 @@ def test_smudges_blend_one_color_into_their_mask(monkeypatch):
         betas.append(slope[0].item())
     assert 0 <= min(betas) < 0.15
     assert 0.65 < max(betas) <= 0.8001
+
+
+def test_defects_do_not_depend_on_their_batch(vqvae):
+    images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    whole, part = (
+        defective_codes(vqvae, images[begin:], draws(8 - begin, begin)) for begin in (0, 4)
+    )
+    assert whole.masks[4:].any()
+    assert torch.equal(part.masks, whole.masks[4:])
+    torch.testing.assert_close(part.hi, whole.hi[4:])
+    smudges, part = (smudged(images[begin:], draws(8 - begin, begin))[0] for begin in (0, 4))
+    torch.testing.assert_close(part, smudges[4:])

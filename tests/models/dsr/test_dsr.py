@@ -75,7 +75,7 @@ def softmax_focal(logits, masks):
 
 def test_detection_loss_is_the_papers_sum(model, monkeypatch):
     images = driver.pictures(2, 1)
-    monkeypatch.setattr(dsr, "turn_some", lambda pictures, _: pictures)
+    monkeypatch.setattr(dsr, "turn_some", lambda pictures, *_: pictures)
     drawn = []
     original = dsr.defective_codes
     monkeypatch.setattr(
@@ -97,8 +97,8 @@ def test_detection_loss_is_the_papers_sum(model, monkeypatch):
 
 def test_upsampler_loss_is_the_focal_loss_of_raw_logits(model, monkeypatch):
     images, masks = driver.pictures(2, 1), torch.rand(2, 64, 64) < 0.2
-    monkeypatch.setattr(dsr, "turn_some", lambda pictures, _: pictures)
-    monkeypatch.setattr(dsr, "smudged", lambda pictures: (pictures, masks))
+    monkeypatch.setattr(dsr, "turn_some", lambda pictures, *_: pictures)
+    monkeypatch.setattr(dsr, "smudged", lambda pictures, _: (pictures, masks))
     loss = model.loss(Batch(images, step=2, steps=3))
     with torch.no_grad():
         pictures, logits = model._segment(*model.vqvae.encode(images))

@@ -1,11 +1,14 @@
 """SuperSimpleNet against its formulas, and what its noise and its labels affect."""
 
+from dataclasses import replace
+
 import model_driver as driver
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from datasets_lib.augment.random_streams import RandomStreams
 from models.catalog import MODELS
 from models.components.base import ModelContractError
 from models.supersimplenet.features import AdaptedFeatures, downsampled_masks, mean_where
@@ -126,6 +129,18 @@ def test_noise_is_gaussian_under_masks_and_in_half_of_the_images(model):
     values = noise.movedim(1, -1)[where]
     assert values.std().item() == pytest.approx(0.015, rel=0.02)
     assert values.mean().item() == pytest.approx(0, abs=2e-4)
+
+
+def test_noise_belongs_to_the_samples_whatever_their_batch(model):
+    def noise_of(begin):
+        images = driver.pictures(8, 1)[begin:]
+        draws = RandomStreams(torch.arange(begin, 8), seed=6)
+        return perturbations(model, replace(driver.batch_of(model, images), draws=draws))
+
+    whole, part = noise_of(0).unflatten(0, (2, 8)), noise_of(4).unflatten(0, (2, 4))
+    assert (whole[:, 4:].abs() > 1e-5).any()
+    torch.testing.assert_close(part, whole[:, 4:], rtol=0, atol=1e-4)  # features are rounded
+    assert (whole[0] - whole[1]).abs().max() > 1e-3  # each sample's two copies have their own
 
 
 def test_noise_spares_known_defects():
