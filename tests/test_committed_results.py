@@ -26,6 +26,17 @@ def test_committed_tables_are_those_of_the_committed_records(root, records, tmp_
         assert path.read_bytes() == (root / "results" / "baselines" / path.name).read_bytes()
 
 
+def test_the_table_of_the_whole_zoo_has_every_model_and_is_that_of_its_records(root, tmp_path):
+    folder = root / "results" / "baselines" / "zoo_surface"
+    zoo = read_records([folder / "records.jsonl"])
+    assert {record.status for record in zoo} == {"ok"}
+    assert {r.case.model for r in zoo} == {
+        name for name, entry in MODELS.items() if entry.task == "anomaly"
+    }
+    for path in write_leaderboard(zoo, tmp_path):
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+
+
 @pytest.mark.slow
 def test_every_generated_file_is_written_again_to_the_byte(root, tmp_path):
     files = sorted(map(str, (root / "results" / "baselines").glob("*.jsonl")))
