@@ -95,13 +95,19 @@ class Field:
     def _commit(self, plant: Plant) -> str:
         """Commit a planted change between two that add comments; return its hash."""
         self._git("reset", "-q", "--hard", _START)
-        file, decoy = self._clone / plant.file, self._clone / _DECOY
-        text = file.read_text()
-        if plant.old not in text:
+        decoy = self._clone / _DECOY
+        files = [self._clone / plant.file]
+        if plant.moved:
+            files = [self._clone / name for name in self._git("ls-files", "*.py").splitlines()]
+        files = [file for file in files if plant.old in file.read_text()]
+        if not files:
             raise SystemExit(f"{plant.title}: wanted {plant.old!r} in {plant.file}: not found")
         decoy.write_text(decoy.read_text() + "\n# before\n")
         self._git("commit", "-q", "--all", "--message", "a comment")
-        file.write_text(file.read_text().replace(plant.old, plant.new))
+        for file in files:
+            file.write_text(file.read_text().replace(plant.old, plant.new))
+        if plant.moved:
+            self._git("mv", plant.file, plant.moved)
         self._git("commit", "-q", "--all", "--message", plant.title)
         planted = self._git("rev-parse", "HEAD")
         decoy.write_text(decoy.read_text() + "\n# after\n")

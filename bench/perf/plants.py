@@ -45,7 +45,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Plant:
-    """A change to one file.
+    """A change to one file, or its move.
 
     Attributes:
         title: Short description.
@@ -54,6 +54,7 @@ class Plant:
         new: Replacement text.
         expected: Part of the name of the quantity that must alarm; empty if none may.
         cases: Key of `KINDS`.
+        moved: New path of the file; ``old`` is then replaced in the code of all files.
     """
 
     title: str
@@ -62,6 +63,7 @@ class Plant:
     new: str
     expected: str
     cases: str = "one_pass"
+    moved: str = ""
 
 
 _MAPS = "models/components/anomaly_map.py"
@@ -73,6 +75,14 @@ _HEADS = '        return {"score": of_maps(upsample_and_blur(maps, batch.size))}
 PLANTS = (
     Plant("nothing: a comment, a docstring, a format", _MAPS, _FIRST, f"    # same\n{_FIRST}", ""),
     Plant("a function renamed", _MAPS, "_upsample_blur_matrix", "_both_matrix", ""),
+    Plant(
+        "a module moved",
+        _MAPS,
+        "models.components.anomaly_map",
+        "models.components.maps",
+        "",
+        moved="models/components/maps.py",
+    ),
     Plant(
         "off by one in the upsampling of maps",
         _MAPS,
