@@ -44,8 +44,12 @@ def test_a_planted_regression_is_named_bisected_and_seen_to_be_fixed(worse, tmp_
     assert searched.returncode == 0, searched.stderr
     assert worse.planted[:7] in searched.stdout.split("% sure")[-1]
 
+    board = clone.results / "LEADERBOARD.md"
+    while_worse = board.read_text()
+    assert "mean_image" in while_worse
     clone.change(MAPS, SHIFTED, FIRST)
     assert clone.night().returncode == 0
+    assert board.read_text() != while_worse  # each night regenerates it, from the newest run
     verdicts = [line["verdict"] for line in alarms(clone) if "verdict" in line]
     assert set(verdicts) == {"fixed"}
     assert len(verdicts) == len(quantities)
