@@ -6,17 +6,12 @@ is of the later ones.
 """
 
 import argparse
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 from tabulate import tabulate
 
+from bench.perf.position import run
 from bench.record import Record
-from bench.store import read_records
 
-ROOT = Path(__file__).resolve().parents[2]
 MODELS = (
     *("fastflow_resnet18", "cflow_resnet18", "fastflow_resnet50", "cflow_resnet50"),
     *("uflow_resnet50", "fastflow", "cflow", "csflow"),
@@ -32,25 +27,22 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     lines = []
+    more = ["--images-seen", str(options.images_seen), "--device", options.device]
+    more += [
+        "--image-size",
+        str(options.image_size),
+        "--profile",
+        "smoke",
+        "--measure-seconds",
+        "1",
+    ]
     for model in options.models:
         print(model, flush=True)
-        lines.append(row(model, *(run(model, kept, options) for kept in (True, False))))
+        case = f"{model}-surface.woven-default-scratch-s0"
+        (cached,), (recomputed,) = (run(case, [*more, *o]) for o in ([], ["--no-feature-cache"]))
+        lines.append(row(model, cached, recomputed))
     headings = ["", "backbone, ms/image", "later pass, ms/image", "without cache", "ratio"]
     print(tabulate(lines, headings, "pipe", floatfmt=("", ".1f", ".1f", ".1f", ".2f")))
-
-
-def run(model: str, kept: bool, options: argparse.Namespace) -> Record:
-    """Return the record of a model's training in a session with empty caches."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pytest", "bench", "-q", "-p", "no:cacheprovider"]
-        command += ["-k", f"{model}-surface.woven-default-scratch-s0", "--profile", "smoke"]
-        command += ["--images-seen", str(options.images_seen), "--device", options.device]
-        command += ["--image-size", str(options.image_size), "--recipes", "baseline"]
-        command += ["--no-pictures", "--measure-seconds", "1", "--cache-dir", f"{folder}/cache"]
-        command += ["--results-dir", f"{folder}/results", *([] if kept else ["--no-feature-cache"])]
-        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-        (record,) = read_records([Path(folder) / "results" / "runs" / "records.jsonl"])
-        return record
 
 
 def row(model: str, cached: Record, recomputed: Record) -> list[object]:

@@ -40,24 +40,25 @@ def main() -> None:
     parser.add_argument("--images-seen", type=int, default=200, metavar="N")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    more = ["--images-seen", str(options.images_seen), "--device", options.device]
+    more += ["--measure-seconds", "8"]
     together: list[dict[str, Record]] = []
     alone: list[dict[str, Record]] = []
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", flush=True)
-        records = run(_names(MODELS), options.images_seen, options.device)
+        records = run(_names(MODELS), more)
         ends = {record.key.id: record for record in (records[0], records[-1])}
         together.append(ends)
-        alone.append({name: run(name, options.images_seen, options.device)[0] for name in ends})
+        alone.append({name: run(name, more)[0] for name in ends})
     print(tabulate(rows(together, alone), ["", "in a session", "alone", "ratio"], "pipe"))
 
 
-def run(expression: str, images_seen: int, device: str) -> list[Record]:
+def run(expression: str, options: Sequence[str]) -> list[Record]:
     """Return the records of a session with empty caches, in the order in which the cases ran."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pytest", "bench", "-q", "-p", "no:cacheprovider"]
-        command += ["-k", expression, "--device", device, "--images-seen", str(images_seen)]
-        command += ["--no-pictures", "--recipes", "baseline", "--cache-dir", f"{folder}/cache"]
-        command += ["--results-dir", f"{folder}/results", "--measure-seconds", "8"]
+        command += ["-k", expression, "--no-pictures", "--recipes", "baseline", *options]
+        command += ["--cache-dir", f"{folder}/cache", "--results-dir", f"{folder}/results"]
         subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
         return list(read_records([Path(folder) / "results" / "runs" / "records.jsonl"]))
 
