@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bench.arguments import positive
 from bench.commands.command import CommandError
 from bench.commands.night_options import configuration_of
 from bench.commands.session_options import add_session_options, select
@@ -28,13 +29,20 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="what got worse, such as score.image_auroc or train_images_per_s (default: its "
         "alarm's, or what ranks)",
     )
+    command.add_argument(
+        "--runs",
+        type=positive,
+        metavar="N",
+        help="runs between the two commits after which the likeliest one is named, sure or not "
+        "(default: 10); more of them go on where a search ended",
+    )
     add_session_options(command)
     command.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from bench.provenance.fingerprint import ROOT
-    from bench.regression.bisection import BisectionError
+    from bench.regression.bisection import MOST_RUNS, BisectionError
     from bench.regression.code_tree import CodeTreeError, git, is_repository, remove_trees
     from bench.regression.finding import FINISHES
     from bench.regression.ledger import Ledger
@@ -72,7 +80,8 @@ def _run(options: argparse.Namespace) -> int:
         confirmed = selected.settings.runs_dir / "nightly" / alarm.night / name if alarm else None
         fixed = quantity == FINISHES or not has_randomness(case)
         question = Question(case, quantity, first, last, fixed=fixed, confirmed=confirmed)
-        search = Search(question, selected.settings, list(job.code.files), print)
+        most = options.runs or MOST_RUNS
+        search = Search(question, selected.settings, list(job.code.files), print, most)
         found = search.run()
         print(answer(found, ROOT))
         remove_trees(search.trees)

@@ -24,6 +24,7 @@ from bench.regression.confirmation import Bench
 from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
 from bench.regression.plan import LACKING, make_plan
+from bench.regression.screen import CANARIES
 from bench.regression.verdicts import Say, Verdicts, judge, remember
 from bench.run.inputs import Finder, tapped_layers
 from bench.run.job import now
@@ -53,7 +54,7 @@ class NightOptions:
     """
 
     budget_s: float | None = None
-    canaries: int = 9
+    canaries: int = CANARIES
     rotation: int = 30
     baseline: str = "main"
     busy: bool = False

@@ -13,6 +13,7 @@ from bench.finished import Finished
 from bench.provenance.currency import origin
 from bench.record import Record
 from bench.regression.baselines import Baselines, changed_constants
+from bench.regression.screen import CANARIES
 from bench.run.inputs import Finder
 from bench.run.job import CaseSkipped, Job, WeightsError
 from datasets_lib.layouts.category import DatasetError
@@ -115,7 +116,7 @@ def make_plan(
     baselines: Baselines,
     *,
     budget_s: float | None = None,
-    canaries: int = 9,
+    canaries: int = CANARIES,
     rotation: int = 30,
     alarmed: Collection[str] = (),
     now: datetime | None = None,

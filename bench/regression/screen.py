@@ -16,6 +16,9 @@ from scipy.stats import t as student
 from bench.regression.measures import Array, Measure
 from bench.regression.robust import INEFFICIENCY, huber_scale, inverse_trigamma, normal_residual
 
+CANARIES = 9
+"""Unchanged cases of a night that show whether the machine changed."""
+
 SHIFT_LIMIT = 0.01
 """Canary shift of speed, as a logarithm, above which the machine has changed tonight."""
 

@@ -12,6 +12,7 @@ from bench.regression.baselines import run_of
 from bench.regression.bisection import (
     CONFIDENCE,
     LEVEL_RUNS,
+    MOST_RUNS,
     Bisection,
     BisectionError,
     touch_prior,
@@ -77,6 +78,7 @@ class Search:
         settings: Options of the session.
         depends: Files that the case depends on.
         say: Prints a line.
+        most_runs: Runs after which the search ends, however sure it is.
     """
 
     def __init__(
@@ -85,8 +87,9 @@ class Search:
         settings: Settings,
         depends: Sequence[str],
         say: Callable[[str], None],
+        most_runs: int = MOST_RUNS,
     ) -> None:
-        self.question, self._say = question, say
+        self.question, self._say, self._most_runs = question, say, most_runs
         scored = question.finishes or Quantity(question.quantity).kind == "quality"
         self._settings = replace(settings, measurements=not scored)
         self._depends = frozenset(depends)
@@ -105,6 +108,7 @@ class Search:
         """
         ends = self._ends()
         search = self._begun(ends)
+        search.most_runs = self._most_runs  # more may be allowed to a search that goes on
         while not search.done:
             commit = search.next_commit
             assert commit is not None
@@ -267,5 +271,10 @@ def answer(search: Bisection, root: Path, files: Mapping[str, Sequence[str]] | N
         changed = (files or {}).get(commit) or changed_files(commit, root)
         lines += [f"  {said}", f"    {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}"]
     if search.confidence < CONFIDENCE:
-        lines.append(f"Wanted {100 * CONFIDENCE:.0f} %: runs differ too little for more certainty.")
+        wanted = f"Wanted {100 * CONFIDENCE:.0f} %: "
+        if len(search.runs) >= search.most_runs:
+            more = f"--runs {2 * search.most_runs} goes on from here."
+        else:
+            more = "runs differ too little for more certainty."
+        lines.append(wanted + more)
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from bench.regression.detectable import block_levels, minimum_effect, plan_runs
 from bench.regression.measures import BLOCKS, DATASET_MEAN, QUALITY, SPEED, Array, Measure
 from bench.regression.robust import row_median
 from bench.regression.screen import (
+    CANARIES,
     Baseline,
     Screened,
     canary_shift,
@@ -25,8 +26,6 @@ WINDOW = {QUALITY.name: 12, DATASET_MEAN.name: 12, SPEED.name: 14}
 
 TONIGHT = {QUALITY.name: 2, DATASET_MEAN.name: 2, SPEED.name: 1}
 """Tonight's runs of a case."""
-
-CANARIES = 30
 
 
 @dataclass

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from bench.regression.bisection import LEVEL_RUNS
+from bench.regression.bisection import CONFIDENCE, LEVEL_RUNS, MOST_RUNS
 from bench.regression.measures import BLOCKS, DATASET_MEAN, QUALITY, Measure, describe
+from bench.regression.screen import CANARIES
 from bench.regression.simulation.datasets import CATEGORIES
-from bench.regression.simulation.nights import CANARIES, TONIGHT, WINDOW
-from bench.regression.simulation.searches import COMMITS, ENOUGH, LEAD, TOUCHING
+from bench.regression.simulation.nights import TONIGHT, WINDOW
+from bench.regression.simulation.searches import COMMITS, LEAD, TOUCHING
 from bench.regression.simulation.validate import (
     CREEP,
     DRIFT_NIGHTS,
@@ -156,21 +157,18 @@ def _bisection(validation: Validation) -> Iterator[str]:
         f"those is to blame. The drop is {LEAD:g} standard deviations of a run unless a line says "
         f"otherwise. A search knows neither level nor the spread: {LEVEL_RUNS} runs of either end "
         "come first, or those that confirmed the alarm, at least "
-        f"{BLOCKS * QUALITY.min_runs} of either; they are not counted below. It must end at the "
-        f"right commit within {ENOUGH} runs in at least {percent(LEAST_RIGHT)}, except for the "
-        "flat prior, which does not know the files. One column shows how often its likeliest "
-        f"commit after at most {ENOUGH} runs is the right one. Where a machine repeats a seed's "
-        "run exactly on equal code, a run needs no statistics."
+        f"{BLOCKS * QUALITY.min_runs} of either; they are not counted below. It ends when it is "
+        f"{percent(CONFIDENCE)} sure of a commit, or after {MOST_RUNS} runs with the likeliest "
+        f"one, which must be the right one in at least {percent(LEAST_RIGHT)}; the flat prior, "
+        "which does not know the files, promises nothing. One column counts the searches that "
+        "were right and sure. Where a machine repeats a seed's run exactly on equal code, a run "
+        "needs no statistics."
     )
     yield _table(
-        (
-            *("search", "searches", "right at the end", f"right after at most {ENOUGH} runs"),
-            *(f"ended and right within {ENOUGH} runs", "mean runs", "most runs"),
-        ),
+        ("search", "searches", "right", "right and sure", "mean runs", "most runs"),
         (
             (
-                *(name, t.searches, percent(t.right / t.searches)),
-                *(percent(t.answered / t.searches), percent(t.within / t.searches)),
+                *(name, t.searches, percent(t.right / t.searches), percent(t.sure / t.searches)),
                 *(f"{t.runs:.1f}", t.most),
             )
             for name, t in validation.searches.items()

@@ -7,7 +7,9 @@ from numpy.random import Generator
 from scipy.stats import t as student
 
 from bench.regression.bisection import (
+    CONFIDENCE,
     LEVEL_RUNS,
+    MOST_RUNS,
     Bisection,
     BisectionError,
     End,
@@ -22,9 +24,6 @@ COMMITS = 64
 LEAD = 4.0
 """Drop between the levels of a bisection, in standard deviations of one run: 4 % of a speed."""
 
-ENOUGH = 10
-"""Runs within which a search must end, without those of its ends."""
-
 TOUCHING = 0.15
 
 
@@ -35,17 +34,14 @@ class SearchTally:
     Attributes:
         searches: Searches.
         right: Searches that ended at the right commit.
-        answered: Searches whose likeliest commit after at most `ENOUGH` runs between the ends was
-            the right one.
-        within: Searches that ended at the right commit within these runs.
+        sure: Those of them that ended because they were sure enough, not for want of runs.
         runs: Mean number of runs between the ends.
         most: Largest number of runs.
     """
 
     searches: int
     right: int
-    answered: int
-    within: int
+    sure: int
     runs: float
     most: int
 
@@ -60,6 +56,7 @@ def search_commits(
     skipped: float = 0.0,
     level_runs: int = LEVEL_RUNS,
     repeating: bool = False,
+    most_runs: int = MOST_RUNS,
 ) -> SearchTally:
     """Return how often a bisection of 64 commits finds the one that made a drop.
 
@@ -72,8 +69,9 @@ def search_commits(
         skipped: Share of commits that cannot be run.
         level_runs: Runs of either end.
         repeating: Whether equal code repeats a seed's run exactly.
+        most_runs: Runs after which a search ends, however sure it is.
     """
-    right, answered, within, counts = 0, 0, 0, []
+    right, sure, counts = 0, 0, []
     for _ in range(searches):
         touches = random.random(COMMITS) < TOUCHING
         touches[random.integers(COMMITS)] = True
@@ -85,16 +83,14 @@ def search_commits(
                 touch_prior(touches.tolist() if informative else [False] * COMMITS),
                 good=ends[0],
                 bad=[value - lead for value in ends[1]],
+                most_runs=most_runs,
             )
         except BisectionError:  # the two ends did not show the drop
             counts.append(0)
             continue
         for place in np.flatnonzero(random.random(COMMITS) < skipped):
             search.skip(str(place))
-        early = None
         while not search.done and (commit := search.next_commit):
-            if len(search.runs) == ENOUGH:
-                early = str(culprit) in search.suspects
             fallen = int(commit) >= culprit
             value = (-lead if fallen else 0.0) + _draw(tails, random)
             end: End = "bad" if fallen else "good"
@@ -102,9 +98,8 @@ def search_commits(
         counts.append(len(search.runs))
         found = str(culprit) in search.suspects
         right += found
-        answered += found if early is None else early
-        within += found and len(search.runs) <= ENOUGH
-    return SearchTally(searches, right, answered, within, float(np.mean(counts)), max(counts))
+        sure += found and search.confidence >= CONFIDENCE
+    return SearchTally(searches, right, sure, float(np.mean(counts)), max(counts))
 
 
 @dataclass(frozen=True)

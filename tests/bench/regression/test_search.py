@@ -119,3 +119,37 @@ def test_a_case_that_no_longer_finishes_is_bisected(monkeypatch, tmp_path):
     assert found.suspects == ["e" * 40]
     assert found.confidence > 0.97
     assert "good aaaaaaaaaa  finishes\nbad  bbbbbbbbbb  fails" in said
+
+
+def test_a_search_ends_after_its_runs_and_goes_on_with_more(monkeypatch, tmp_path):
+    """Its state is on disk: no run of the first search is repeated by the second."""
+    commits = [letter * 40 for letter in "cdefghijklmnb"]
+    question = Question(make().case, QUANTITY, GOOD, BAD, fixed=False)
+    settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
+    ran, said, noise = {}, [], np.random.default_rng(0)
+
+    def fresh(tree, cases, settings, folder):
+        level = 0.89 if tree >= "h" * 40 or tree == BAD else 0.9
+        value = level + 0.003 * float(noise.standard_normal())
+        return [ran.setdefault(folder, FreshRun(make(auroc=value), "", folder))]
+
+    monkeypatch.setattr(module, "commits_between", lambda *_: commits)
+    monkeypatch.setattr(module, "changed_files", lambda *_: ["models/padim.py"])
+    monkeypatch.setattr(module, "tree_of", lambda commit, _: commit)
+    monkeypatch.setattr(module, "run_fresh", fresh)
+    monkeypatch.setattr(module, "git", lambda *words: words[-1][:10])
+
+    def found(most):
+        return Search(question, settings, ["models/padim.py"], said.append, most).run()
+
+    first = found(3)
+    assert len(first.runs) == 3
+    assert first.confidence < 0.97
+    assert "--runs 6 goes on from here" in module.answer(first, tmp_path)
+    ends, kept_runs = 2 * module.LEVEL_RUNS, list(first.runs)
+    assert len(ran) == ends + 3
+    second = found(40)
+    assert second.runs[:3] == kept_runs
+    assert len(ran) == ends + len(second.runs)
+    assert second.suspects == ["h" * 40]
+    assert "goes on from here" not in module.answer(second, tmp_path)

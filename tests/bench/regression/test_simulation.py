@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bench.__main__ import main
+from bench.regression.bisection import MOST_RUNS
 from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED
 from bench.regression.simulation.datasets import CATEGORIES, Datasets
 from bench.regression.simulation.nights import detections, quiet_nights
@@ -96,8 +97,10 @@ def test_noise_is_what_it_says(rng):
 
 def test_bisections_are_right_in_few_runs(rng):
     tally = search_commits(60, rng)
-    assert tally.right >= tally.within >= 57
-    assert tally.runs < 7 < COMMITS
+    assert tally.right >= tally.sure >= 57
+    assert tally.runs < 7 < tally.most <= MOST_RUNS < COMMITS
+    patient = search_commits(60, rng, lead=2.0, most_runs=24)
+    assert MOST_RUNS < patient.most <= 24
     assert search_commits(20, rng, informative=False).runs > tally.runs
 
 
