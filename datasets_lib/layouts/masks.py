@@ -233,7 +233,8 @@ def with_masks(
     folders = list(dict.fromkeys(sample.image.parent for sample in defects))
     inner = [truth for folder in folders for truth in inner_truths(folder, "")]
     possible = [file for file in _files_in([*truths, *inner]) if may_own(file)]
-    possible += _doubtful([root, *folders], keys)
+    images = [sample.image for sample in (*category.train, *category.test)]
+    possible += _doubtful([root, *folders], keys, images)
     hint = _unused([file for file in possible if file not in used], keys)
     if len(missing) == len(defects) and not required and not hint:
         return category
@@ -274,17 +275,26 @@ def _files_in(folders: Iterable[Path]) -> Iterator[Path]:
                 yield file
 
 
-def _doubtful(folders: Iterable[Path], keys: set[str]) -> Iterator[Path]:
-    """Yield images named after others, in folders that no reader searches and a mask may lie in.
+def _doubtful(
+    folders: Iterable[Path], keys: set[str], images: Sequence[Path]
+) -> Iterator[Path]:
+    """Yield files that may be masks, in folders that no reader searches.
 
     Such a folder in one of these has a word for masks in its name, such as ``scratch_masks`` or
-    ``annotated``. It may hold pictures to look at instead, so they are not used as masks.
+    ``annotated``, and files named after images; or it has any name but holds none of the images,
+    and its files' own names say whose masks they are, such as ``stuff/003_mask.png``. It may hold
+    pictures to look at instead, so they are not used as masks.
     """
+    read = {parent for image in images for parent in image.parents}
     for folder in folders:
         for name in list_folder(folder, "").folders:
-            if _DOUBTFUL.search(same_name(name)) and not is_truth_folder(name):
-                files = _files_in([folder / name])
-                yield from (f for f in files if is_image(f.name) and _owners(f) & keys)
+            if is_truth_folder(name):
+                continue
+            files = [file for file in _files_in([folder / name]) if is_image(file.name)]
+            if _DOUBTFUL.search(same_name(name)):
+                yield from (file for file in files if _owners(file) & keys)
+            elif folder / name not in read:
+                yield from (file for file in files if image_key_of(file.name) in keys)
 
 
 def _unused(files: Iterable[Path], keys: set[str]) -> str:

@@ -152,6 +152,16 @@ def test_masks_in_a_folder_of_another_name_are_an_error_that_names_it(tmp_path, 
     assert "test/scratch/000.png" in str(caught.value)
 
 
+@pytest.mark.parametrize("folder", ["anno", "stuff/scratch", "test/scratch/binary"])
+@pytest.mark.parametrize("name", ["000_mask.png", "mask_000.bmp", "000-gt.tif"])
+def test_masks_that_say_whose_they_are_are_an_error_in_a_folder_of_any_name(tmp_path, folder, name):
+    mask = f"{folder}/{name}"
+    root = touch(tmp_path, "train/good/0.png", "test/good/0.png", "test/scratch/000.png", mask)
+    with pytest.raises(MissingMasksError, match="in other folders") as caught:
+        read_category("set", "c", root)
+    assert str(root / mask) in str(caught.value)
+
+
 @pytest.mark.parametrize("folder", ["masks/dents", "masks/all/dent", "dent_masks"])
 @pytest.mark.parametrize("name", ["cap 50 1.png", "cap 50 1_mask.png", "mask_cap 50 1.png"])
 def test_an_error_names_masks_elsewhere_of_images_with_names(tmp_path, folder, name):
