@@ -230,7 +230,7 @@ def _screened(
     """Test one quantity of all configurations."""
     # A replicate is a seed for a quality and a process for a speed.
     windows = [pair.window for pair in pairs] + list(others)
-    distinct = [window if measure is SPEED else _distinct(window) for window in windows]
+    distinct = [window if measure == SPEED else _distinct(window) for window in windows]
     rows = _padded([measure.transform(values_at(name, window)) for window in distinct])
     prior = fit_baseline(measure, rows).prior
     baseline = fit_baseline(measure, rows[: len(pairs)], prior)
@@ -272,11 +272,11 @@ def _outcome(
     measure: Measure, pair: Pair, result: Screened, row: int, mde: float, why_not: str
 ) -> tuple[Outcome, str]:
     """Return the screen's outcome for one configuration, with the reason if it is undecided."""
-    if measure is not SPEED and pair.equal:
+    if measure != SPEED and pair.equal:
         return "ok", ""
     if math.isnan(result.p[row]):
         return "underpowered", "its spread between runs is not known yet"
-    if measure is SPEED and (why_not or any(run.disturbed for run in pair.tonight)):
+    if measure == SPEED and (why_not or any(run.disturbed for run in pair.tonight)):
         return "env-shift", why_not or "others used the machine; --busy judges all the same"
     if result.improved[row]:
         return "improved", ""
@@ -310,7 +310,7 @@ def _with_planned(
     """
     if not lacking.any():
         return baseline
-    if measure is not SPEED:
+    if measure != SPEED:
         level = measure.restore(baseline.center)
         images = np.array([max(pair.window[-1].images, 1) for pair in pairs])
         deviation = planning_deviation(np.clip(1 - level, 1e-3, 0.5), images)

@@ -180,7 +180,7 @@ class Search:
         Then machine, libraries and options are the night's. A speed depends on the hour as well.
         """
         question = self.question
-        if question.confirmed is None or question.fixed or question.measure is not QUALITY:
+        if question.confirmed is None or question.fixed or question.measure != QUALITY:
             return None
         ends = ends_of_night(question.confirmed, question.quantity, question.good, question.bad)
         telling = ends.telling
