@@ -275,9 +275,7 @@ def _files_in(folders: Iterable[Path]) -> Iterator[Path]:
                 yield file
 
 
-def _doubtful(
-    folders: Iterable[Path], keys: set[str], images: Sequence[Path]
-) -> Iterator[Path]:
+def _doubtful(folders: Iterable[Path], keys: set[str], images: Sequence[Path]) -> Iterator[Path]:
     """Yield files that may be masks, in folders that no reader searches.
 
     Such a folder in one of these has a word for masks in its name, such as ``scratch_masks`` or

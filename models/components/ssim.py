@@ -13,8 +13,8 @@ _C1, _C2 = 0.01**2, 0.03**2
 """(K₁ L)² and (K₂ L)² for a range L of 1."""
 
 
-def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
-    """Return the mean structural similarity over all 11-pixel Gaussian windows inside the images.
+def structural_similarity(first: Tensor, second: Tensor, *, padded: bool = False) -> Tensor:
+    """Return the mean structural similarity over 11-pixel Gaussian windows.
 
     Computed in float32 even under autocast: variances are differences of nearly equal numbers. The
     window is applied as two small matrices; including the gradient, this is 7 to 10 times as fast
@@ -23,6 +23,8 @@ def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
     Args:
         first: ``(B, C, H, W)`` in [0, 1].
         second: The same shape.
+        padded: Center a window on every pixel, with zeros beyond the border, as DRAEM's code does,
+            rather than only where it lies inside the images.
 
     Returns:
         ``(B,)`` in [-1, 1], the mean over channels and windows.
@@ -38,8 +40,8 @@ def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
         )
     with torch.autocast(first.device.type, enabled=False):
         first, second = first.float(), second.float()
-        rows = _window_matrix(height, first.device)
-        columns = _window_matrix(width, first.device)
+        rows = _window_matrix(height, padded, first.device)
+        columns = _window_matrix(width, padded, first.device)
         # First and second moments of all windows in one pass of two matrix products.
         moments = torch.stack((first, second, first.square(), second.square(), first * second))
         mean_1, mean_2, square_1, square_2, product = rows @ (moments @ columns.T)
@@ -50,14 +52,16 @@ def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _window_matrix(size: int, device: torch.device) -> Tensor:
-    """``(size - 10, size)`` float32 matrix that filters a column of pixels."""
+def _window_matrix(size: int, padded: bool, device: torch.device) -> Tensor:
+    """Return the float32 matrix ``(size or size - 10, size)`` that filters a column of pixels."""
     # Cached: an inference tensor could not be used in training afterwards.
     with torch.inference_mode(False), torch.no_grad():
         offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
         kernel = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
         kernel /= kernel.sum()
-        windows = size - _WINDOW + 1
-        matrix = torch.zeros(windows, size, dtype=torch.float64)
+        margin = _WINDOW // 2 if padded else 0
+        windows = size + 2 * margin - _WINDOW + 1
+        matrix = torch.zeros(windows, size + 2 * margin, dtype=torch.float64)
         places = torch.arange(windows)[:, None] + torch.arange(_WINDOW)
-        return matrix.scatter_(1, places, kernel.expand(windows, -1)).float().to(device)
+        matrix.scatter_(1, places, kernel.expand(windows, -1))
+        return matrix[:, margin : margin + size].float().to(device)

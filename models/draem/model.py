@@ -127,7 +127,7 @@ class DRAEM(AnomalyModel):
         logits = self.segmentation(torch.cat((repaired, defective), dim=1))
         repaired = repaired.float()
         loss = F.mse_loss(repaired, images)
-        loss = loss + (1 - structural_similarity(repaired, images)).mean()
+        loss = loss + (1 - structural_similarity(repaired, images, padded=True)).mean()
         loss = loss + focal_loss(logits, masks)
         if self._sspcab:
             loss = loss + SSPCAB_WEIGHT * F.mse_loss(after.float(), before.float())

@@ -125,7 +125,10 @@ def test_the_command_writes_the_page(tmp_path, capsys):
     command += ["--noise", "normal"]
     assert main([*command, "--jobs", "1", "--out", str(page)]) == 1
     text = page.read_text()
-    assert "`python -m bench simulate --cases 30 --nights 4 --noise 'two modes' --noise normal`" in text
+    assert (
+        "`python -m bench simulate --cases 30 --nights 4 --noise 'two modes' --noise normal`"
+        in text
+    )
     assert re.search(r"\| speed +\| two modes \|", text)
     assert "4 nights cannot show" in capsys.readouterr().out
     again = tmp_path / "again.md"

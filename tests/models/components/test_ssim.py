@@ -14,11 +14,13 @@ def pair():
     return first, (first + torch.tensor([0.05, 0.3]).view(2, 1, 1, 1) * noise).clamp(0, 1)
 
 
-def by_scipy(first, second):
-    """Eq. 13 of the paper in float64, mean over windows inside the image."""
+def by_scipy(first, second, padded):
+    """Eq. 13 of the paper in float64, mean over windows inside the image or around each pixel."""
 
     def smooth(x):
-        return gaussian_filter(x, sigma=1.5, radius=5, axes=(2, 3))[:, :, 5:-5, 5:-5]
+        edge = {"mode": "constant", "cval": 0.0}
+        smoothed = gaussian_filter(x, sigma=1.5, radius=5, axes=(2, 3), **edge)
+        return smoothed if padded else smoothed[:, :, 5:-5, 5:-5]
 
     x, y = first.double().numpy(), second.double().numpy()
     mu_x, mu_y = smooth(x), smooth(y)
@@ -30,10 +32,11 @@ def by_scipy(first, second):
     return ssim.mean(axis=(1, 2, 3))
 
 
-def test_ssim_matches_the_papers_formula(pair):
-    ours = structural_similarity(*pair)
-    np.testing.assert_allclose(ours.numpy(), by_scipy(*pair), atol=1e-5)
-    assert ours[0] > 0.9 > 0.7 > ours[1]
+@pytest.mark.parametrize("padded", [False, True])
+def test_ssim_matches_the_papers_formula(pair, padded):
+    ours = structural_similarity(*pair, padded=padded)
+    np.testing.assert_allclose(ours.numpy(), by_scipy(*pair, padded), atol=1e-5)
+    assert ours[0] > 0.9 > ours[1] + 0.1
 
 
 def test_equal_images_have_one_and_flat_images_no_nan(pair):

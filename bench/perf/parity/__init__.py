@@ -1,0 +1,1 @@
+"""Compare our models with anomalib's for the same weights and images."""
