@@ -240,7 +240,7 @@ def _family(noise: Noise, measure: Measure, cases: int, nights: int, seed: int) 
     # Power needs no rare events, but cases of a night share its prior: between nights of 1,000
     # cases power varies by .6 to 1.2 points (sd), so 40 nights of 2,000 tell it to .2. A night has
     # few datasets, of which few may be able to show delta, and is quick.
-    share = 4 if measure == DATASET_MEAN else 50
+    share = 1 if measure == DATASET_MEAN else 50
     drops = detections(noise, measure, cases, max(2, nights // share), random)
     return FamilyResult(noise, measure, quiet, *drops)
 
