@@ -22,6 +22,11 @@ def session(tiny_options, run_session):
     return lambda *more: run_session(*tiny_options, *more)
 
 
+def read_scores(store):
+    with np.load(store.folder.parent / store.records()[-1].artifacts["scores"]) as file:
+        return {name: file[name] for name in file.files}
+
+
 def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, store, tmp_path):
     result = session("-k", CASE[:-1], "--seeds", "2", "--benchmark-json", str(tmp_path / "b.json"))
     result.assert_outcomes(passed=2)
@@ -57,8 +62,14 @@ def test_finished_cases_are_not_run_again_unless_asked(session, store, tmp_path)
     again = session("-k", CASE)
     again.stdout.fnmatch_lines(["*1 cached*"])
     assert len(store.records()) == 1
+    scores = read_scores(store)
     session("-k", CASE, "--rerun").assert_outcomes(passed=1)
     assert len(store.records()) == 2
+    rerun = read_scores(store)
+    assert scores.keys() == rerun.keys()
+    for name, values in scores.items():  # one seed gives bit-equal scores
+        np.testing.assert_array_equal(values, rerun[name], err_msg=name)
+    assert len(set(scores["scores.single_scale"].tolist())) == 12
     where = ("-k", CASE, "--benchmark-storage", f"file://{tmp_path / 'benchmarks'}")
     session(*where, "--benchmark-save", "before")
     compared = session(*where, "--benchmark-compare")  # both from the record: nothing differs
@@ -97,30 +108,18 @@ def test_a_finished_case_runs_again_when_what_made_it_changed(session, store, tm
 
 
 @pytest.mark.slow
-def test_one_seed_gives_bit_equal_scores(session, store, tmp_path):
-    scores = []
-    for _ in range(2):
-        session("-k", CASE, "--rerun").assert_outcomes(passed=1)
-        with np.load(tmp_path / "results" / store.records()[-1].artifacts["scores"]) as file:
-            scores.append({name: file[name] for name in file.files})
-    assert scores[0].keys() == scores[1].keys()
-    for name, values in scores[0].items():
-        np.testing.assert_array_equal(values, scores[1][name], err_msg=name)
-    assert len(set(scores[0]["scores.single_scale"].tolist())) == 12
-
-
-@pytest.mark.slow
 def test_a_saved_model_predicts_the_same_scores(session, store, tmp_path):
     from bench.predict.predictor import load_checkpoint
 
-    session("-k", CASE).assert_outcomes(passed=1)
-    saved = session("-k", CASE, "--save-models")
+    quick = ("-k", CASE, "--no-measurements", "--no-pictures")
+    session(*quick).assert_outcomes(passed=1)
+    saved = session(*quick, "--save-models")
     saved.stdout.fnmatch_lines(["*runs again: it has no saved model*", "*checkpoint *model.pth"])
     path = tmp_path / "results" / store.records()[-1].artifacts["model"]
-    again = session("-k", CASE, "--save-models")
+    again = session(*quick, "--save-models")
     again.stdout.fnmatch_lines(["*1 cached*", "*checkpoint *model.pth"])
     path.unlink()
-    lost = session("-k", CASE, "--save-models")
+    lost = session(*quick, "--save-models")
     lost.stdout.fnmatch_lines(["*runs again: its saved model is gone*", "*checkpoint *model.pth"])
     predictor = load_checkpoint(path)
     assert predictor.metadata.case == CASE
@@ -268,7 +267,7 @@ def test_a_full_disk_fails_its_case_and_loses_nothing(tiny_options, store, tmp_p
     def fill_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))
 
-    command = [sys.executable, "-m", "pytest", *tiny_options, "-k", CASE]
+    command = [sys.executable, "-m", "pytest", *tiny_options, "-k", CASE, "--no-measurements"]
     where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(root)}}
     done = subprocess.run(
         [*command, "--save-models"], preexec_fn=fill_disk, capture_output=True, text=True, **where
