@@ -234,6 +234,7 @@ def resolve(
     images_seen: int | None = None,
     image_size: ImageSize | None = None,
     shots: int | None = None,
+    multi_class: bool = False,
     fit: Fit = "squash",
     tiles: tuple[int, int] | None = None,
     overlap: int = 0,
@@ -256,6 +257,7 @@ def resolve(
         image_size: Size of the images that are fitted, instead of the profile's.
         shots: Number of training images of a few-shot case, all used for training: none calibrates.
             A budget in passes is the recipe's own, whatever the profile's in images.
+        multi_class: Whether it is one model of all categories.
         fit: How images of another aspect ratio are fitted.
         tiles: Rows and columns of tiles, each of the size of an image.
         overlap: Rows or columns of pixels that neighboring tiles share.
@@ -269,7 +271,8 @@ def resolve(
     """
     recipe = entry.recipes[recipe_name]
     if profile.name == "paper" and recipe_name == "baseline" and entry.paper_recipe is not None:
-        recipe = entry.paper_recipe
+        images = entry.paper_multi_class_images if multi_class else None
+        recipe = replace(entry.paper_recipe, images=images or entry.paper_recipe.images)
     if profile.name == "standard":
         recipe = replace(
             recipe,

@@ -75,6 +75,7 @@ class Finder:
             images_seen=self.settings.images_seen,
             image_size=self.settings.image_size,
             shots=case.shots,
+            multi_class=case.category == ALL,
             fit=self.settings.fit,
             tiles=self.settings.tiles,
             overlap=self.settings.overlap,

@@ -182,6 +182,8 @@ class ModelEntry:
         standard_images: Budget of the ``standard`` profile in images, for recipes in images.
         smoke_images: Budget of the ``smoke`` profile in images; None means that of all models.
         paper_recipe: Recipe of the ``paper`` profile where it differs from ``baseline``.
+        paper_multi_class_images: Budget of ``paper_recipe`` in images for one model of all
+            categories, where it differs.
         paper_input: ``(image_size, crop)`` of the ``paper`` profile where they differ.
         holds_out: Whether a tenth of the training images is held out for calibration.
         supervised: Whether the model trains on labeled defects too. Half of each kind of defect
@@ -213,6 +215,7 @@ class ModelEntry:
     standard_images: int | None = None
     smoke_images: int | None = None
     paper_recipe: Recipe | None = None
+    paper_multi_class_images: int | None = None
     paper_input: tuple[int, int | None] | None = None
     holds_out: bool = False
     supervised: bool = False

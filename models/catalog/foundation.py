@@ -54,6 +54,7 @@ def _dinomaly(encoder: str, side: int) -> ModelEntry:
         crop=crop,
         seed_base=ZOO_SEED,
         paper_recipe=_DINOMALY_PAPER,
+        paper_multi_class_images=160_000,  # 10,000 steps of 16 images
         paper_input=(256, 224) if side == 224 else None,
     )
 

@@ -113,6 +113,17 @@ def test_a_crop_is_of_the_models_own_share():
     assert resolve(MODELS["padim"], "baseline", PROFILES["standard"]).crop is None
 
 
+@pytest.mark.parametrize(
+    ("profile", "multi_class", "images"),
+    [("paper", True, 160_000), ("paper", False, 80_000), ("standard", True, 2_000)],
+)
+def test_one_dinomaly_for_all_categories_trains_twice_as_long(profile, multi_class, images):
+    """The paper's 10,000 steps of 16 images in place of 5,000; `original` has epochs."""
+    entry = MODELS["dinomaly_base_392"]
+    plan = resolve(entry, "baseline", PROFILES[profile], multi_class=multi_class)
+    assert plan.total_images(200) == images
+
+
 def test_budgets_may_be_counted_in_images():
     entry = MODELS["efficientad_small"]
     assert resolve(entry, "baseline", PROFILES["paper"]).total_images(209) == 70_000
