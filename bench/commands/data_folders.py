@@ -42,7 +42,7 @@ def remarks(data_dir: Path, found: bool) -> Iterator[str]:
         yield up
         return
     for passed, hint in passed_over(data_dir):
-        yield f"ignored {printable_path(passed)}: {hint}"
+        yield f"passed over {printable_path(passed)}: {hint}"
 
 
 def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:

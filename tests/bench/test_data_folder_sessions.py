@@ -52,8 +52,8 @@ def test_a_name_as_it_is_written_leads_to_its_id(collect):
 def test_folders_that_are_no_dataset_say_what_to_rename(collect, data):
     for options in (("-k", "autoencoder and neoteu"), ("-k", "hazelnut_toy")):
         said = collect(*options)[1]
-        assert f"ignored {data / 'hazelnut'}: good holds normal images: move cut" in said
-        assert f"ignored {data / 'flat'}: it has the classes bolt, nut without a split" in said
+        assert f"passed over {data / 'hazelnut'}: good holds normal images: move cut" in said
+        assert f"passed over {data / 'flat'}: it has the classes bolt, nut without a split" in said
 
 
 def test_a_dataset_in_place_of_its_parent_is_named(collect, data):

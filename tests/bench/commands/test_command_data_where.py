@@ -77,7 +77,7 @@ def test_too_deep_folder_names_the_right_one(data, where, deep, said):
     assert said.format(data) in where(data / deep)
     out = where(data)
     assert "itself" not in out
-    assert "ignored" not in out
+    assert "passed over" not in out
     assert f"bars, 1 categories: {data / 'bars'}" in out
 
 
@@ -108,15 +108,15 @@ def test_skipped_folders_have_a_hint(data, where, write_category):
     (data / "custom" / "odd").mkdir(parents=True)
     for number in range(9):
         (data / "custom" / "odd" / f"{number}.txt").touch()
-    lines = [line.strip() for line in where(data).splitlines() if "ignored" in line]
+    lines = [line.strip() for line in where(data).splitlines() if "passed over" in line]
     deeper = f"a dataset lies one level deeper: name {data / 'outer'} with --data-dir"
     assert lines == [
-        f"ignored {data / 'custom' / 'odd'}: not laid out as any dataset: it holds "
+        f"passed over {data / 'custom' / 'odd'}: not laid out as any dataset: it holds "
         "0.txt, 1.txt, 2.txt, 3.txt, …",
-        f"ignored {data / 'empty'}: it is empty",
-        f"ignored {data / 'mvtec'}: not laid out as MVTec AD: it holds notes",
-        f"ignored {data / 'outer'}: {deeper}",
-        f"ignored {data / 'packed'}: it holds archives: python -m bench data prepare unpacks one",
+        f"passed over {data / 'empty'}: it is empty",
+        f"passed over {data / 'mvtec'}: not laid out as MVTec AD: it holds notes",
+        f"passed over {data / 'outer'}: {deeper}",
+        f"passed over {data / 'packed'}: it holds archives: python -m bench data prepare unpacks one",
     ]
 
 
