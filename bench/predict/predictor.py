@@ -134,7 +134,9 @@ def _tiles(own: Preprocessing) -> Tiles | None:
 
 def as_tensor(pixels: UInt8) -> Tensor:
     """Return images ``(N, H, W, 3)`` as ``(N, 3, H, W)``, channels last in memory."""
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    # Decoded images may be read-only, and torch warns of those, as it cannot keep them so.
+    writable = pixels if pixels.flags.writeable else pixels.copy()
+    return torch.from_numpy(writable).permute(0, 3, 1, 2)
 
 
 def load_checkpoint(path: Path, device: str = "cpu") -> Predictor:

@@ -69,6 +69,16 @@ def test_a_checkpoint_of_a_gpu_predicts_the_same_on_a_machine_without_one(tmp_pa
     assert_equal(predictor.predict(pixels)["score"], expected)
 
 
+def test_read_only_pixels_are_scored_without_a_warning(tmp_path):
+    """As NumPy views of Pillow's images are."""
+    save_padim(tmp_path / "model.pth")
+    predictor = load_checkpoint(tmp_path / "model.pth")
+    pixels = gray(3, seed=2)
+    wanted = predictor.score(pixels)
+    pixels.flags.writeable = False
+    np.testing.assert_array_equal(predictor.score(pixels).scores, wanted.scores)
+
+
 def test_any_order_and_batch_size_gives_the_same_scores(tmp_path):
     save_padim(tmp_path / "model.pth")
     predictor = load_checkpoint(tmp_path / "model.pth")
