@@ -116,7 +116,8 @@ def test_skipped_folders_have_a_hint(data, where, write_category):
         f"passed over {data / 'empty'}: it is empty",
         f"passed over {data / 'mvtec'}: not laid out as MVTec AD: it holds notes",
         f"passed over {data / 'outer'}: {deeper}",
-        f"passed over {data / 'packed'}: it holds archives: python -m bench data prepare unpacks one",
+        f"passed over {data / 'packed'}: it holds archives: python -m bench data prepare unpacks "
+        "one",
     ]
 
 
