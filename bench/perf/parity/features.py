@@ -27,6 +27,7 @@ from models.components.base import Prediction
 
 RESNET18 = "resnet18.tv_in1k"
 
+# Imported by name: mypy follows imports, and only the models' contract is typed strictly.
 cfa_model: Any = import_module("models.cfa")
 dfkde_model: Any = import_module("models.dfkde")
 dfm_model: Any = import_module("models.dfm")

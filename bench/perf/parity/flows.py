@@ -22,6 +22,7 @@ from bench.perf.parity.sides import (
 )
 from models.components.anomaly_map import resize_maps
 
+# Imported by name: mypy follows imports, and only the models' contract is typed strictly.
 cflow_model: Any = import_module("models.flows.cflow")
 csflow_model: Any = import_module("models.flows.csflow")
 fastflow_model: Any = import_module("models.flows.fastflow")

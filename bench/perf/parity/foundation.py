@@ -24,6 +24,7 @@ from bench.perf.parity.sides import (
 )
 from models.components.anomaly_map import SIGMA, resize_maps
 
+# Imported by name: mypy follows imports, and only the models' contract is typed strictly.
 dinomaly_model: Any = import_module("models.dinomaly.model")
 supersimplenet_model: Any = import_module("models.supersimplenet.model")
 uninet_model: Any = import_module("models.uninet.model")

@@ -20,6 +20,7 @@ from bench.perf.parity.sides import (
 )
 from models.components.base import Batch
 
+# Imported by name: mypy follows imports, and only the models' contract is typed strictly.
 ganomaly_model: Any = import_module("models.ganomaly")
 draem_model: Any = import_module("models.draem.model")
 dsr_model: Any = import_module("models.dsr.model")

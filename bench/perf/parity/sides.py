@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.catalog import WEIGHTS
 from models.components.base import AnomalyModel, Batch
 
+# Imported by name: mypy follows imports, and only the models' contract is typed strictly.
 _backbone: Any = import_module("models.components.backbone")
 
 BLUR_RADIUS = 16

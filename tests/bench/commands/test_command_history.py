@@ -1,5 +1,6 @@
 """``history``, ``accept``, ``bisect``, ``plan`` and ``nightly``: their output, and mistakes."""
 
+import argparse
 import csv
 import io
 
@@ -7,9 +8,11 @@ import pytest
 from fake_records import make
 
 from bench.__main__ import main
-from bench.commands.night_options import duration
+from bench.commands.night_options import add_night_options, duration, night_options_of
 from bench.regression.baselines import Baselines, run_of
+from bench.regression.bisection import MOST_RUNS
 from bench.regression.ledger import Alarm, Ledger
+from bench.regression.night import NightOptions
 
 NAME = "rd_resnet18-surface.woven-default-pretrained"
 COMMITS = ("a" * 40, "b" * 40, "c" * 40)
@@ -23,6 +26,16 @@ def results(tmp_path):
         code = {"commit": commit, "dirty": number == 1, "hash": commit[:16]}
         baselines.add([run_of(make(auroc=auroc, finished=moment, code=code), str(number))])
     return tmp_path
+
+
+def test_the_commands_defaults_are_those_of_the_library(capsys):
+    """They are written out, as importing the library would slow every command's start."""
+    command = argparse.ArgumentParser()
+    add_night_options(command)
+    assert night_options_of(command.parse_args([])) == NightOptions()
+    with pytest.raises(SystemExit):
+        main(["bisect", "--help"])
+    assert f"(default: {MOST_RUNS})" in " ".join(capsys.readouterr().out.split())
 
 
 def test_history_shows_values_over_commits(results, capsys):
