@@ -320,8 +320,9 @@ def _with_planned(
     return replace(
         baseline,
         variance=np.where(lacking, planned, baseline.variance),
+        cautious=np.where(lacking, planned, baseline.cautious),
         degrees=np.where(lacking, _PLANNED_DEGREES, baseline.degrees),
-        prior=Prior(_PLANNED_DEGREES, float(np.median(planned[lacking]))),
+        prior=Prior(_PLANNED_DEGREES, float(np.median(planned[lacking])), _PLANNED_DEGREES),
     )
 
 

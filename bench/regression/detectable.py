@@ -42,7 +42,7 @@ def power(
         runs: ``(N,)`` runs of a side in each block of the confirmation.
         tonight: ``(N,)`` runs of the screen; 0 has no power.
     """
-    deviation = np.sqrt(baseline.variance)
+    deviation = np.sqrt(baseline.cautious)
     effects = np.broadcast_to(np.asarray(drop) / deviation, deviation.shape)
     floors = RELEVANT * measure.step(baseline.center) / deviation
     spreads = measure.spread_after(baseline.center, effects * deviation)
@@ -60,7 +60,7 @@ def minimum_effect(
 
     Infinite where no variance is known, or nothing ran tonight. Arguments are those of `power`.
     """
-    deviation = np.sqrt(baseline.variance)
+    deviation = np.sqrt(baseline.cautious)
     floors = RELEVANT * measure.step(baseline.center) / deviation
     designs = list(case_designs(measure, baseline, runs, tonight))
     spreads = np.ones(len(deviation))
@@ -85,7 +85,7 @@ def plan_runs(measure: Measure, baseline: Baseline, tonight: ArrayLike = 1) -> N
         baseline: Baselines of the cases.
         tonight: ``(N,)`` runs of the screen.
     """
-    deltas = measure.step(baseline.center) / np.sqrt(baseline.variance)
+    deltas = measure.step(baseline.center) / np.sqrt(baseline.cautious)
     runs = np.full(len(deltas), measure.max_runs)
     for case, design in case_designs(measure, baseline, measure.max_runs, tonight):
         runs[case] = _plan(design, _rounded(deltas[case]))

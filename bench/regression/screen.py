@@ -37,12 +37,15 @@ class Prior:
     Attributes:
         degrees: Degrees of freedom that it is worth; 0 for no prior.
         variance: The common variance.
+        most_degrees: Degrees of freedom that it may be worth, one standard error above
+            ``degrees``: a few cases do not show how alike they are.
         tail: Factor by which runs stray further than normal ones of these variances, at the level
             of the screen; 1 for none.
     """
 
     degrees: float
     variance: float
+    most_degrees: float = 0.0
     tail: float = 1.0
 
 
@@ -53,6 +56,9 @@ class Baseline:
     Attributes:
         center: Level; NaN without a baseline run.
         variance: Variance of one run, shrunk; NaN where nothing is known of it.
+        cautious: The same, shrunk further if it is low, as the prior may be worth more degrees
+            than estimated: what plans and promises use. Of few cases, those that seem to vary
+            least owe it to luck.
         degrees: Degrees of freedom of ``variance``, own and borrowed.
         uncertainty: Variance of ``center`` in units of ``variance``.
         runs: Number of baseline runs.
@@ -61,6 +67,7 @@ class Baseline:
 
     center: Array
     variance: Array
+    cautious: Array
     degrees: Array
     uncertainty: Array
     runs: NDArray[np.int64]
@@ -71,6 +78,7 @@ class Baseline:
         return Baseline(
             self.center[cases],
             self.variance[cases],
+            self.cautious[cases],
             self.degrees[cases],
             self.uncertainty[cases],
             self.runs[cases],
@@ -121,10 +129,19 @@ def fit_prior(variances: ArrayLike, degrees: ArrayLike) -> Prior:
     # The logarithm of a chi-square variance scatters by trigamma(half) about psi(half) − log(half);
     # what it scatters beyond that, true variances do.
     logs = np.log(s2[usable]) - psi(half) + np.log(half)
-    excess = float(logs.var(ddof=1) - polygamma(1, half).mean())
+    own, spread = float(polygamma(1, half).mean()), float(logs.var(ddof=1))
+    # Standard error of a sample variance, with the kurtosis of chi-square logarithms.
+    kurtosis = float(polygamma(3, half).mean()) / max(spread, own) ** 2
+    error = spread * np.sqrt((2 + kurtosis) / (len(logs) - 1))
+    likely, most = _prior_degrees(spread - own), _prior_degrees(spread - error - own)
+    variance = float(np.exp(logs.mean() + psi(likely / 2) - np.log(likely / 2)))
+    return Prior(likely, variance, most)
+
+
+def _prior_degrees(excess: float) -> float:
+    """Return the degrees of freedom whose true variances' logarithms have a given variance."""
     floor = float(polygamma(1, _MOST_DEGREES / 2))
-    prior_half = inverse_trigamma(excess) if excess > floor else _MOST_DEGREES / 2
-    return Prior(2 * prior_half, float(np.exp(logs.mean() + psi(prior_half) - np.log(prior_half))))
+    return 2 * inverse_trigamma(excess) if excess > floor else _MOST_DEGREES
 
 
 def shrink(prior: Prior, variances: ArrayLike, degrees: ArrayLike) -> tuple[Array, Array]:
@@ -158,10 +175,13 @@ def fit_baseline(measure: Measure, values: ArrayLike, prior: Prior | None = None
         scaled = np.abs(rows - center[:, None])[spread] / np.sqrt(variance[spread])[:, None]
         tail = _tail_factor(scaled, runs[spread], total[spread], 1 - 2 * measure.alpha_screen)
         prior = replace(prior, tail=tail)
-    variance = variance * prior.tail**2
-    variance = np.maximum(variance, (_SMALLEST * measure.step(center)) ** 2)
+    least = (_SMALLEST * measure.step(center)) ** 2
+    variance = np.maximum(variance * prior.tail**2, least)
+    alike = replace(prior, degrees=max(prior.degrees, prior.most_degrees))
+    further = shrink(alike, own, degrees)[0] * prior.tail**2
+    cautious = np.fmax(variance, further)
     with np.errstate(divide="ignore"):
-        return Baseline(center, variance, total, INEFFICIENCY / runs, runs, prior)
+        return Baseline(center, variance, cautious, total, INEFFICIENCY / runs, runs, prior)
 
 
 def _tail_factor(scaled: Array, runs: NDArray[np.int64], degrees: Array, share: float) -> float:

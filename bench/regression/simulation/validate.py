@@ -266,8 +266,10 @@ def _broken(result: FamilyResult) -> Iterator[str]:
         yield f"{name}: power {result.at_delta.power:.3f} at delta"
     # The MDE of what is too noisy to be gated is shown, and promises nothing.
     gated = np.isinf(result.measure.max_mde) or result.at_delta.tried
-    if gated and abs(result.at_minimum.power - LEAST_POWER) > POWER_BAND:
-        yield f"{name}: power {result.at_minimum.power:.3f} at the minimum detectable effect"
+    power = result.at_minimum.power
+    if gated and abs(power - LEAST_POWER) > POWER_BAND:
+        more = ", more than promised" if power > LEAST_POWER else ""
+        yield f"{name}: power {power:.3f} at the minimum detectable effect{more}"
 
 
 def _is_below(drops: Detection) -> bool:

@@ -28,8 +28,8 @@ LOOSE = replace(SPEED, alpha_screen=0.1, alpha_confirm=0.02)
 def baseline_of(sd, degrees=12.0, count=1, center=4.0, runs=10):
     ones = np.ones(count)
     variance = np.broadcast_to(np.square(sd), count).astype(float)
-    whole = np.full(count, runs)
-    return Baseline(center * ones, variance, degrees * ones, ones / runs, whole, Prior(0, 0))
+    columns = center * ones, variance, variance, degrees * ones, ones / runs
+    return Baseline(*columns, np.full(count, runs), Prior(0, 0))
 
 
 def simulate(design, effect, floor, level, nights=400_000, after=1.0):

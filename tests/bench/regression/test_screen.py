@@ -109,6 +109,40 @@ def test_the_prior_is_that_of_the_true_variances(rng):
     assert (prior.degrees, prior.variance) == pytest.approx((degrees, common), rel=0.08)
 
 
+@pytest.mark.parametrize("cases", [60, 6000])
+def test_the_most_degrees_of_a_prior_are_a_standard_error_above(rng, cases):
+    degrees = 12.0
+    enough = []
+    for _ in range(400 if cases < 1000 else 40):
+        true = degrees / rng.chisquare(degrees, cases)
+        prior = fit_prior(true * rng.chisquare(8, cases) / 8, np.full(cases, 8.0))
+        enough.append(prior.most_degrees >= degrees)
+        assert prior.most_degrees > prior.degrees or prior.degrees == 200
+    # One standard error above an estimate, one-sided: 84 %.
+    assert np.mean(enough) == pytest.approx(0.84, abs=0.05 if cases < 1000 else 0.15)
+
+
+def test_plans_do_not_count_on_the_luck_of_few_cases(rng):
+    found = []
+    for _ in range(300):
+        deviations = 0.01 * np.exp(0.17 * rng.standard_normal(60))
+        baseline = fit_baseline(SPEED, 4 + deviations[:, None] * rng.standard_normal((60, 12)))
+        loud = baseline.variance > baseline.prior.variance * baseline.prior.tail**2
+        assert baseline.cautious[loud].tolist() == baseline.variance[loud].tolist()
+        found.append([deviations**2, baseline.variance, baseline.cautious])
+    true, variance, cautious = np.concatenate(found, axis=1)
+
+    def of_the_quietest(estimate):
+        chosen = estimate < np.quantile(estimate, 0.03)
+        return true[chosen].mean() / estimate[chosen].mean()
+
+    luck = of_the_quietest(variance)
+    assert luck > 1.25
+    assert of_the_quietest(cautious) < luck - 0.06
+    many = fit_baseline(SPEED, rng.standard_normal((20_000, 10)) / 100)
+    assert (many.cautious / many.variance).max() == pytest.approx(1, abs=0.01)
+
+
 def test_shrunk_variances_are_weighted_by_degrees():
     variances, degrees = shrink(Prior(4, 2.0), [5.0, np.nan], [6, 0])
     assert variances.tolist() == [(4 * 2 + 6 * 5) / 10, 2.0]

@@ -10,12 +10,14 @@ from bench.regression.measures import QUALITY, SPEED
 from bench.regression.screen import Baseline, Prior
 
 SD = 0.3
-NAMES = ("center", "variance", "degrees", "uncertainty", "runs")
+NAMES = ("center", "variance", "cautious", "degrees", "uncertainty", "runs")
 
 
 def baseline(degrees=10.0):
     one = np.ones(1)
-    return Baseline(2.0 * one, SD**2 * one, degrees * one, 0.2 * one, np.array([5]), Prior(0, 0))
+    variance = SD**2 * one
+    columns = 2.0 * one, variance, variance, degrees * one, 0.2 * one, np.array([5])
+    return Baseline(*columns, Prior(0, 0))
 
 
 def block(base, head):
