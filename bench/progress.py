@@ -49,7 +49,7 @@ class Progress:
     def report(self, phase: str, info: dict[str, Any]) -> None:
         """Show the progress of the running case."""
         moment = time.monotonic()
-        if phase != self._pace.phase or not info:
+        if phase != self._pace.phase or not info or self._pace.is_over(info):
             self._pace, self._announced = _Pace(phase), False
         left = self._pace.seconds_left(info, moment)
         where = f"{phase} {info['step']}/{info['steps']}" if "steps" in info else phase
@@ -152,13 +152,19 @@ class _Pace:
     def __init__(self, phase: str) -> None:
         self.phase = phase
         self._first: tuple[int, float] | None = None
+        self._last = 0
         self._began = time.monotonic()
+
+    def is_over(self, info: dict[str, Any]) -> bool:
+        """Return whether a report's steps begin anew, as when a second set is predicted."""
+        return bool(info.get("step", self._last) < self._last)
 
     def seconds_left(self, info: dict[str, Any], moment: float) -> float | None:
         """Return how long the phase will still take; None while that is unknown."""
         if "steps" not in info:
             return None
         step: int = info["step"]
+        self._last = step
         if self._first is None:
             self._first = step, moment
             # A first step may compile, allocate or resume; one this slow is assumed to be typical.

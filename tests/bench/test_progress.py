@@ -108,3 +108,13 @@ def test_a_resumed_training_is_timed_from_where_it_resumes(clock, written):
     train(progress, clock, range(901, 921), 4, steps=1000)
     announced = next(line for line in written if "needs about" in line)
     assert "0:06:32" in announced  # 98 steps of 4 s
+
+
+def test_a_second_set_of_images_has_a_pace_of_its_own(clock, written):
+    progress = Progress(None, 1, lines=True)
+    progress.begin("predicting")
+    for images in (480, 60):
+        for step in range(32, images, 32):
+            clock[0] += 2
+            progress.report("predict", {"step": step, "steps": images})
+    assert not [line for line in written if "needs about" in line]
