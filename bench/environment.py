@@ -123,7 +123,7 @@ def _device_count() -> int:
 
 
 def _nvml_device_count() -> int:
-    nvml = _nvml()
+    nvml = load_nvml()
     if nvml is None:
         return 0
     count = ctypes.c_uint()
@@ -138,7 +138,7 @@ def _driver_version() -> str | None:
         match = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", _KERNEL_DRIVER.read_text())
         if match:
             return match.group()
-    nvml = _nvml()
+    nvml = load_nvml()
     if nvml is None:
         return None
     text = ctypes.create_string_buffer(96)
@@ -149,7 +149,7 @@ def _driver_version() -> str | None:
 
 def _gpu_name() -> str | None:
     """Return the product of a CUDA device, where all that the driver shows are of one product."""
-    nvml = _nvml()
+    nvml = load_nvml()
     if nvml is None:
         return None
     count, names = ctypes.c_uint(), set()
@@ -163,7 +163,7 @@ def _gpu_name() -> str | None:
     return names.pop() or None if len(names) == 1 else None
 
 
-def _nvml() -> ctypes.CDLL | None:
+def load_nvml() -> ctypes.CDLL | None:
     """Return NVIDIA's management library, initialized, or None without a driver."""
     try:
         library = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")

@@ -44,7 +44,7 @@ class Finished:
 
     def _disturbed(self, record: Record, job: Job) -> str | None:
         """Return why to measure speeds again: the machine was busy then and is idle now."""
-        if not (record.disturbed and job.settings.measurements and self._idle):
+        if not (record.shared and job.settings.measurements and self._idle):
             return None
         return "its speeds were measured on a busy machine, which is idle now"
 

@@ -92,7 +92,8 @@ class Record:
             ``[[images seen, top-1], …]``.
         notes: What is unusual about a number that exists, by the names used in ``reasons``.
         environment: Device, libraries and versions; ``exclusive`` and ``busy`` say whether others
-            used the device or the processors during the run.
+            used the device or the processors during the run, ``throttled`` whether heat slowed
+            them. What the machine does not tell is absent.
         code: ``hash`` of the code that the case depends on, ``commit`` and whether it was
             ``dirty``; empty in records of earlier versions, null where unknown.
         asked: Whether ``measurements``, ``pictures`` and saved ``models`` were wanted; empty in
@@ -138,8 +139,18 @@ class Record:
 
     @property
     def disturbed(self) -> bool:
-        """Return whether others used the device or the processors, so that speeds never rank."""
+        """Return whether others or heat slowed the device or processors, so speeds never rank."""
+        return self.shared or self.throttled
+
+    @property
+    def shared(self) -> bool:
+        """Return whether others used the device or the processors."""
         return self.environment.get("exclusive") is False or self.environment.get("busy") is True
+
+    @property
+    def throttled(self) -> bool:
+        """Return whether the device or the processors slowed themselves down: they were hot."""
+        return self.environment.get("throttled") is True
 
     def to_json(self) -> str:
         """Return one line of JSON, with null in place of NaN and infinity."""

@@ -145,10 +145,16 @@ def _write_reruns(terminal: TerminalReporter, tally: Tally) -> None:
     hidden = len(tally.reruns) - _SKIPS_SHOWN
     if hidden > 0:
         terminal.write_line(f"… and {hidden} more reasons")
-    disturbed = sum(record.disturbed for record in tally.records)
-    if disturbed:
+    throttled = sum(record.throttled for record in tally.records)
+    if throttled:
         terminal.write_line(
-            f"{disturbed} of {len(tally.records)} cases ran on a busy machine: their speeds are "
+            f"{throttled} of {len(tally.records)} cases ran on a machine that heat slowed "
+            "(throttled): their speeds are marked and never rank; cool it, then add --rerun"
+        )
+    shared = sum(record.shared for record in tally.records)
+    if shared:
+        terminal.write_line(
+            f"{shared} of {len(tally.records)} cases ran on a busy machine: their speeds are "
             "marked and never rank; they run again when it is idle"
         )
 

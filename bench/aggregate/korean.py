@@ -199,6 +199,7 @@ _REASONS = {
     "no device but the CPU": "CPU 외의 장치가 없음",
     "no training step": "학습 스텝이 없음",
     "on a machine that others used": "다른 작업이 쓰던 장비에서 측정",
+    "on a machine that heat slowed": "열 때문에 느려진 장비에서 측정",
     "no seed has every category": "모든 범주를 실행한 시드가 없음",
     "A cell is empty where the source gives no such value.": "빈칸: 출처에 그 값이 없음.",
     "A cell is empty where a run recorded no value for that size or kind.": (

@@ -116,9 +116,15 @@ def _costs(record: "Record") -> Iterator[str]:
         if (value := record.measurements.get(name)) is not None
     }
     if measured:
-        disturbed = " (others used the machine: speeds never rank)" if record.disturbed else ""
-        yield from ("", f"cost{disturbed}")
+        yield from ("", f"cost{_disturbed(record)}")
         yield from (f"  {heading:<31} {text}" for heading, text in measured.items())
+
+
+def _disturbed(record: Record) -> str:
+    if not record.disturbed:
+        return ""
+    why = "others used the machine" if record.shared else "heat slowed the machine"
+    return f" ({why}: speeds never rank)"
 
 
 def _remark(note: str | None) -> str:

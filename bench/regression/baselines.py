@@ -36,6 +36,7 @@ class Run:
         images: Number of test images.
         drift: Sum of the drift net by quantity, after this run.
         disturbed: Whether others used the machine, which makes its speeds less reliable.
+        throttled: Whether the machine slowed itself down because it was hot.
         outcome: Outcome of the comparison; ``first`` if there was nothing to compare with.
         night: Name of the night that ran it; empty for a session.
         scores: Path of its per-image test scores below the results folder; empty if not stored.
@@ -53,6 +54,7 @@ class Run:
     images: int = 0
     drift: Mapping[str, float] = field(default_factory=dict)
     disturbed: bool = False
+    throttled: bool = False
     outcome: str = "first"
     night: str = ""
     scores: str = ""
@@ -175,7 +177,8 @@ def run_of(record: Record, night: str = "", outcome: str = "first") -> Run:
         protocol=record.protocol.get("recipe", {}),
         finished=record.finished,
         images=int(record.fingerprints.get("images", {}).get("test", 0)),
-        disturbed=record.disturbed,
+        disturbed=record.shared,
+        throttled=record.throttled,
         outcome=outcome,
         night=night,
         scores=record.artifacts.get("scores", "") or record.artifacts.get("predictions", ""),

@@ -11,7 +11,7 @@ from bench.metrics.catalog import METRICS
 from bench.regression.baselines import Run
 from bench.regression.detectable import minimum_effect, plan_runs, planning_deviation
 from bench.regression.drift import LIMIT, cusum, drift_score
-from bench.regression.finding import FIXED, Finding
+from bench.regression.finding import FIXED, THROTTLED, Finding
 from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED, Array, Measure, describe
 from bench.regression.memory import memory_limit, memory_suspect
 from bench.regression.outcomes import Outcome
@@ -276,6 +276,8 @@ def _outcome(
         return "ok", ""
     if math.isnan(result.p[row]):
         return "underpowered", "its spread between runs is not known yet"
+    if measure == SPEED and any(run.throttled for run in pair.tonight):
+        return "invalid", THROTTLED
     if measure == SPEED and (why_not or any(run.disturbed for run in pair.tonight)):
         return "env-shift", why_not or "others used the machine; --busy judges all the same"
     if result.improved[row]:

@@ -19,9 +19,9 @@ from bench.regression.code_tree import (
 from bench.regression.compare import Pair, Screen, recorded, values_at
 from bench.regression.confirm import Verdict, run_order, verdict
 from bench.regression.detectable import RELEVANT, plan_runs
-from bench.regression.finding import FINISHES, FIXED, Finding
+from bench.regression.finding import FINISHES, FIXED, THROTTLED, Finding
 from bench.regression.fresh import FreshRun, run_block, run_fresh
-from bench.regression.measures import QUALITY, Array, Measure
+from bench.regression.measures import QUALITY, SPEED, Array, Measure
 from bench.regression.memory import RERUNS, memory_limit, memory_regressed
 from bench.regression.outcomes import Outcome
 from bench.regression.paired_scores import paired_finding
@@ -208,6 +208,9 @@ def _judged(finding: Finding, row: _Row | None, blocks: Sequence[Sides], parts: 
     if row is None:
         return _memory(finding, blocks, problems)
     measure = row[0]
+    every = [run.record for sides in blocks for runs in sides.values() for run in runs]
+    if measure == SPEED and any(record and record.throttled for record in every):
+        return replace(finding, outcome="invalid", method=THROTTLED)
     result = _verdict(row, blocks, finding.quantity, parts)
     runs = sum(len(sides["A"]) for sides in blocks) // parts
     outcome: Outcome = "regressed" if result.regressed else "ok"

@@ -8,6 +8,8 @@ from bench.regression.series import Quantity
 
 FIXED = "no randomness"
 
+THROTTLED = "throttled: heat slowed the machine"
+
 FINISHES = "finishes"
 """Quantity of a case that finished before but no longer does."""
 

@@ -18,7 +18,7 @@ _SHOWN = 20
 _TITLES = {
     "regressed": "Regressions (confirmed)",
     "suspect": "Suspects (could be neither confirmed nor ruled out)",
-    "invalid": "Runs that did not finish",
+    "invalid": "Runs that did not finish or were throttled",
     "env-shift": "Changes of the machine",
     "underpowered": "Too noisy to judge",
     "changed": "Changed",
@@ -156,7 +156,7 @@ def _unseen(verdicts: Verdicts) -> Iterator[str]:
 
 
 def _blind(measure: Measure, quantity: str, findings: Sequence[Finding]) -> Iterator[str]:
-    shifted = [f for f in findings if f.outcome == "env-shift"]
+    shifted = [f for f in findings if f.outcome in {"env-shift", "invalid"}]
     if shifted:
         yield f"* {quantity}: not judged for {len(shifted)} configurations ({shifted[0].method})"
     effects = sorted((f.mde, f.configuration) for f in findings if not math.isnan(f.mde))

@@ -21,7 +21,7 @@ from bench.regression.compare import (
 )
 from bench.regression.confirmation import Bench, confirm, confirm_failure, reachable_base
 from bench.regression.dataset_means import DatasetMean, dataset_means, screen_dataset_means
-from bench.regression.finding import FINISHES, Finding
+from bench.regression.finding import FINISHES, THROTTLED, Finding
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger
 from bench.regression.measures import SPEED
@@ -127,8 +127,9 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
     """Add a night's runs to the baseline and its alarms to the ledger, each once.
 
     Speeds of changed code that could not be judged, as the machine had changed, are left out of the
-    baseline, where they would hide a loss for good; those of unchanged code follow the machine. An
-    open alarm is judged fixed if its configuration ran and lost less than half as much.
+    baseline, where they would hide a loss for good; those of unchanged code follow the machine.
+    Those of a throttled run, which never count, are left out too, and its qualities stay. An open
+    alarm is judged fixed if its configuration ran and lost less than half as much.
     """
     sums = drift_after(verdicts.screens)
     regressed = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
@@ -139,10 +140,15 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
     runs = []
     for run in verdicts.runs:
         name = run.series.configuration
-        mine = [finding.outcome for finding in verdicts.findings if finding.configuration == name]
+        found = [finding for finding in verdicts.findings if finding.configuration == name]
+        mine = [finding.outcome for finding in found if finding.method != THROTTLED]
         mine += ["regressed"] if name in lost else []
         outcome = worst(mine) if run.series in paired else "first"
-        values = {key: x for key, x in run.values.items() if (name, key) not in unjudged}
+        values = {
+            key: x
+            for key, x in run.values.items()
+            if (name, key) not in unjudged and not (run.throttled and Quantity(key).kind == "speed")
+        }
         runs.append(replace(run, values=values, outcome=outcome, drift=sums.get(name, {})))
     compared = [*verdicts.pairs, *(mean.pair for mean in verdicts.means)]
     by_name = {pair.series.configuration: pair for pair in compared}
@@ -219,7 +225,7 @@ def _confirm(verdicts: Verdicts, cases: Mapping[str, Case], bench: Bench, say: S
     screened: dict[str, list[Finding]] = {}
     for screen in verdicts.screens:
         for finding in screen.findings:
-            if finding.outcome in {"suspect", "improved"} or _too_noisy(screen, finding):
+            if finding.outcome in {"suspect", "improved", "invalid"} or _too_noisy(screen, finding):
                 screened.setdefault(finding.configuration, []).append(finding)
     for pair in verdicts.pairs:
         exact = fixed_findings(pair) if pair.fixed else []

@@ -129,7 +129,8 @@ def _cost_reason(record: Record, name: str) -> str:
     ):
         return say("no training step")
     if record.measurements.get(name) is not None:
-        return say("on a machine that others used")
+        hot = record.throttled and not record.shared
+        return say("on a machine that heat slowed" if hot else "on a machine that others used")
     return say("not measured")
 
 

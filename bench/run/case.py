@@ -12,6 +12,7 @@ import torch
 
 from bench.environment import environment
 from bench.provenance.load import LoadMeter
+from bench.provenance.throttling import ThrottleMeter
 from bench.record import Outcome, Record, from_json
 from bench.run.anomaly import AnomalyTask
 from bench.run.classification import ClassificationTask
@@ -58,7 +59,7 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
     """Run a job to its record; an exception becomes a failed or skipped record."""
     phases = Phases(progress)
     machine: dict[str, Any] = {}
-    meter = LoadMeter()
+    meter, heat = LoadMeter(), None
     started = now()
     try:
         with warnings.catch_warnings(), exclusive_use(job.settings.device) as exclusive:
@@ -67,6 +68,7 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
             set_pixel_limit(job.settings.max_megapixels)
             device = use_device(job.settings.device)
             machine |= environment(job.settings.device) | numerics(device)
+            heat = ThrottleMeter(job.settings.device)
             kind = ClassificationTask if isinstance(job.inputs, LabeledInputs) else AnomalyTask
             record = _run(job, kind(job, device, device_data, progress), phases, device)
     except CaseSkipped as skip:
@@ -92,6 +94,9 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
         threads = machine["threads"] if machine["device"] == "cpu" else 1
         machine["busy"] = load.disturbs(threads)
         record.fingerprints["load"] = asdict(load)
+    if heat is not None and (seconds := heat.read()) is not None:
+        machine["throttled"] = heat.throttled(seconds)
+        record.fingerprints["throttled_seconds"] = seconds
     record = replace(
         record, environment=machine, timings=phases.seconds, started=started, finished=now()
     )

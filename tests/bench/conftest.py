@@ -46,7 +46,7 @@ def run_session(monkeypatch):
     # In a worker of pytest-xdist, pytest-benchmark would disable itself in the session too.
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     # Other tests run in parallel; the session must not discard its speeds because of them.
-    monkeypatch.setattr(Record, "disturbed", False)
+    monkeypatch.setattr(Record, "shared", False)
 
     def run(*arguments):
         out, err = io.StringIO(), io.StringIO()

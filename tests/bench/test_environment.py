@@ -79,7 +79,7 @@ def test_class_does_not_change_with_load_or_threads():
 def devices(monkeypatch, tmp_path):
     """A machine with two CUDA devices, by their device files, and no NVML."""
     monkeypatch.setattr(module, "_DEVICE_FILES", tmp_path)
-    monkeypatch.setattr(module, "_nvml", lambda: None)
+    monkeypatch.setattr(module, "load_nvml", lambda: None)
     for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "nvidia-caps"):
         (tmp_path / name).touch()
     return tmp_path
@@ -141,7 +141,7 @@ class FakeNvml:
 def test_nvml_answers_where_there_are_no_device_files(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "_DEVICE_FILES", tmp_path)
     monkeypatch.setattr(module, "_KERNEL_DRIVER", tmp_path / "version")
-    monkeypatch.setattr(module, "_nvml", FakeNvml)
+    monkeypatch.setattr(module, "load_nvml", FakeNvml)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
     assert cuda_present() is True
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")

@@ -43,6 +43,14 @@ def test_disturbed_speeds_are_counted(summary, conditions):
     assert "they run again when it is idle" in line
 
 
+def test_throttled_speeds_are_counted_apart(summary):
+    hot = ran(1, busy=False, exclusive=True, throttled=True)
+    lines = summary([*hot, *ran(2, busy=False, exclusive=True, throttled=False)])
+    (line,) = [line for line in lines if "throttled" in line]
+    assert line.startswith("1 of 3 cases ran on a machine that heat slowed")
+    assert not [line for line in lines if "busy" in line]
+
+
 def test_speeds_of_an_idle_machine_are_not_mentioned(summary):
     assert not [line for line in summary(ran(2, busy=False)) if "busy" in line]
 

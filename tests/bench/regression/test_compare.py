@@ -107,6 +107,16 @@ def test_a_slower_case_is_suspect_and_a_disturbed_one_is_not_judged():
     assert set(outcomes(screens, "inference_images_per_s")) == {"env-shift"}
 
 
+def test_a_throttled_speed_is_invalid_even_where_busy_ones_are_judged():
+    hot = [
+        replace(pair, tonight=[replace(pair.tonight[0], throttled=True)])
+        for pair in pairs(0.03, speed=0.8)
+    ]
+    screens, _, _ = screen_all(hot)
+    assert set(outcomes(screens, "inference_images_per_s")) == {"invalid"}
+    assert outcomes(screens, "score.image_auroc")[0] == "suspect"
+
+
 def fixed_pair(*aurocs):
     runs = [run_of(make("dfm_resnet18", auroc=auroc)) for auroc in aurocs]
     return Pair(runs[0].series, runs[-1:], runs[:-1], fixed=True)

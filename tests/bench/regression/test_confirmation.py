@@ -126,6 +126,46 @@ def test_a_large_loss_that_one_seed_cannot_judge_is_on_the_page(bench, tmp_path)
     assert "more runs tell" in found.method
 
 
+def test_a_throttled_night_judges_no_speed_and_keeps_its_qualities(bench, tmp_path):
+    baselines = Baselines(tmp_path)
+    baselines.add([run_of(record(latency=10 + 0.01 * number)) for number in range(8)])
+    hot = record(latency=20.0, finished="2026-01-02T00:00:00+00:00")
+    hot.environment["throttled"] = True
+    verdicts = judge([hot], night_of(tmp_path, [hot]), baselines, bench, print)
+    (found,) = verdicts.findings
+    assert (found.quantity, found.outcome) == (LATENCY, "invalid")
+    assert verdicts.exit_code == 11
+    remember(verdicts, baselines, Ledger(tmp_path))
+    run = baselines.runs[-1]
+    assert run.outcome == "ok"
+    assert run.values.keys() == {"score.image_auroc", "score.pixel_auroc", BYTES}
+
+
+def test_a_throttled_confirmation_confirms_nothing(monkeypatch, bench, tmp_path):
+    sides = {"A": 10.0, "B": 20.0}
+
+    def fresh(order, trees, cases, settings, folder):
+        runs = {
+            letter: [record(latency=latency + number / 100) for number, _ in enumerate(cases)]
+            for letter, latency in sides.items()
+        }
+        runs["A"][-1].environment["throttled"] = True
+        return {
+            letter: [FreshRun(one, "", tmp_path) for one in of_side]
+            for letter, of_side in runs.items()
+        }
+
+    no_trees(monkeypatch)
+    monkeypatch.setattr(confirmation, "run_block", fresh)
+    before = [run_of(record(latency=10 + 0.01 * number)) for number in range(8)]
+    pair = Pair(before[0].series, [run_of(record(latency=20.0))], before, fixed=True)
+    screens = screen_all([pair])[0]
+    suspects = [f for screen in screens for f in screen.findings if f.outcome == "suspect"]
+    (found,) = confirm(bench, [record().case], pair, suspects, screens)
+    assert (found.quantity, found.outcome) == (LATENCY, "invalid")
+    assert "throttled" in found.method
+
+
 @pytest.mark.parametrize(("reason", "kept"), [("stale", False), ("canary", True)])
 def test_a_speed_on_a_machine_that_moved_is_no_baseline_for_changed_code(tmp_path, reason, kept):
     before = [run_of(record(latency=10 + 0.01 * number)) for number in range(8)]

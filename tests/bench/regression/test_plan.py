@@ -22,7 +22,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 @pytest.fixture
 def place(tmp_path, write_category, monkeypatch):
-    monkeypatch.setattr(Record, "disturbed", False)
+    monkeypatch.setattr(Record, "shared", False)
     write_category(tmp_path / "data" / "tiny" / "tile", train=4, good=2, spots=2)
     settings = Settings(
         profile="smoke",

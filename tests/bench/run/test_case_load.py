@@ -8,6 +8,7 @@ import torch
 from case_names import case_named
 
 from bench.provenance.load import Load
+from bench.provenance.throttling import ThrottleMeter
 from bench.run import case as module
 from bench.run.case import run_case
 from bench.run.device_data import DeviceData
@@ -45,6 +46,17 @@ def test_a_case_was_disturbed_if_its_threads_lacked_processors(run, others, spar
     assert record.fingerprints["load"] == asdict(load)
     record.environment["exclusive"] = True  # whatever other tests do
     assert record.disturbed is busy
+
+
+@pytest.mark.parametrize(("seconds", "throttled"), [(None, None), (0.0, False), (30.0, True)])
+def test_a_record_says_whether_heat_slowed_its_run(run, monkeypatch, seconds, throttled):
+    monkeypatch.setattr(ThrottleMeter, "read", lambda self: seconds)
+    record = run(None)
+    assert record.environment.get("throttled") is throttled
+    assert record.fingerprints.get("throttled_seconds") == seconds
+    record.environment["exclusive"] = True
+    assert record.disturbed is record.throttled is bool(throttled)
+    assert not record.shared
 
 
 def test_where_the_load_is_unknown_nothing_is_said(run):

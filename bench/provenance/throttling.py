@@ -1,0 +1,82 @@
+"""Whether a processor slowed itself down because it was too hot while a case ran."""
+
+import ctypes
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from bench.environment import load_nvml
+
+_CPUS = Path("/sys/devices/system/cpu")
+_THERMAL = 1  # NVML_PERF_POLICY_THERMAL
+
+_SHARE = 0.01
+"""Share of a run's time from which on it was throttled; a core may be hot for a moment."""
+
+
+class ThrottleMeter:
+    """Measures for how long heat slowed the processors since its creation.
+
+    On a CPU it reads Linux's counters, which exist for Intel's processors; on a GPU NVIDIA's
+    management library. What a power limit costs is not counted: under full load it is normal.
+
+    Args:
+        device: Name of a torch device, such as ``cpu`` or ``cuda:0``.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._began = time.monotonic()
+        self._before = _seconds(device)
+
+    def read(self) -> float | None:
+        """Return the seconds since the meter's creation; None if nothing counts them."""
+        now = _seconds(self._device)
+        if now is None or self._before is None:
+            return None
+        return round(max(0.0, now - self._before), 3)
+
+    def throttled(self, seconds: float) -> bool:
+        """Return whether so many seconds of the time since the meter's creation slow a case."""
+        return seconds > _SHARE * (time.monotonic() - self._began)
+
+
+def _seconds(device: str) -> float | None:
+    """Return how long heat has slowed the device, or for a CPU the worst of its cores."""
+    if device == "cpu":
+        return max(_cpu_seconds(), default=None)
+    return _gpu_seconds(device)
+
+
+def _cpu_seconds() -> Iterable[float]:
+    affinity = getattr(os, "sched_getaffinity", None)
+    for core in affinity(0) if affinity else ():
+        counters = _CPUS / f"cpu{core}" / "thermal_throttle"
+        for scope in ("core", "package"):
+            with suppress(OSError, ValueError):
+                milliseconds = (counters / f"{scope}_throttle_total_time_ms").read_text()
+                yield float(milliseconds) / 1000
+
+
+def _gpu_seconds(device: str) -> float | None:
+    library = load_nvml()
+    if library is None:
+        return None
+    handle, violation = ctypes.c_void_p(), (ctypes.c_ulonglong * 2)()  # µs so far, ns of these
+    try:
+        failed = library.nvmlDeviceGetHandleByUUID(_uuid(device), ctypes.byref(handle))
+        failed = failed or library.nvmlDeviceGetViolationStatus(
+            handle, ctypes.c_int(_THERMAL), ctypes.byref(violation)
+        )
+    finally:
+        library.nvmlShutdown()
+    return None if failed else violation[1] / 1e9
+
+
+def _uuid(device: str) -> bytes:
+    """Return NVML's name of a device, which is the same whatever CUDA_VISIBLE_DEVICES says."""
+    import torch
+
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
