@@ -120,7 +120,7 @@ def _costs(record: "Record") -> Iterator[str]:
         yield from (f"  {heading:<31} {text}" for heading, text in measured.items())
 
 
-def _disturbed(record: Record) -> str:
+def _disturbed(record: "Record") -> str:
     if not record.disturbed:
         return ""
     why = "others used the machine" if record.shared else "heat slowed the machine"

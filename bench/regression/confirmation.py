@@ -33,7 +33,8 @@ FIRST_REPLICATE = 100
 """First seed of confirming runs, so that none was in a screen or a baseline."""
 
 _DENSE = {"pixel_auroc", "pixel_ap", "aupro_30"}
-"""Metrics over so many pixels that a few of them cannot cause a loss."""
+"""Metrics over so many pixels that a few of them cannot cause a loss: where runs kept no maps to
+test, its size decides."""
 
 Sides = dict[str, list[FreshRun]]
 _Row = tuple[Measure, Baseline, int]  # of one quantity; int is the number of runs in its screen
@@ -274,7 +275,7 @@ def _fixed(
 ) -> list[Finding]:
     """Judge suspects of a model without randomness by one run of each side."""
     place = bench.folder / case.configuration / "fixed"
-    settings = replace(bench.settings, measurements=False)
+    settings = replace(bench.settings, measurements=False, keep_maps=True)
     sides = run_block("AB", trees, [case], settings, place)
     before, after = sides["A"][0], sides["B"][0]
     if before.record is None or after.record is None:

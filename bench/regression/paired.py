@@ -150,6 +150,31 @@ def paired_resampled(
     return PairedResult(outcome, value, *ends, math.nan, method)
 
 
+def paired_pixels(metric: str, base: Any, head: Any, masks: Any, labels: Any) -> PairedResult:
+    """Test a pixel metric by the jackknife over images.
+
+    Args:
+        metric: One of `bench.metrics.pixel_jackknife.JACKKNIFED`.
+        base: ``(N, H, W)`` float16 maps before, as runs keep them.
+        head: The maps after, of the same images in the same order.
+        masks: ``(N, H, W)`` booleans.
+        labels: ``(N,)``; nonzero is defective.
+
+    Raises:
+        ValueError: Shapes do not fit, or there are fewer than two normal images or two images with
+            defective pixels.
+    """
+    from bench.metrics.comparison import compare_jackknifed
+    from bench.metrics.pixel_jackknife import leave_out
+
+    sides = [leave_out(metric, maps, masks, labels) for maps in (base, head)]
+    found = compare_jackknifed(metric, *sides)
+    gain = found.difference
+    one_sided = found.p / 2 if gain.value <= 0 else 1 - found.p / 2
+    ends = -gain.high, -gain.low
+    return _result(-gain.value, ends, one_sided, found.method, same=np.array_equal(base, head))
+
+
 def _result(
     drop: float, ends: tuple[float, float], p: float, method: str, same: bool
 ) -> PairedResult:

@@ -7,7 +7,13 @@ import numpy as np
 
 from bench.regression.baselines import run_of
 from bench.regression.fresh import FreshRun
-from bench.regression.paired import PairedResult, paired_auroc, paired_resampled, paired_top1
+from bench.regression.paired import (
+    PairedResult,
+    paired_auroc,
+    paired_pixels,
+    paired_resampled,
+    paired_top1,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,10 +22,14 @@ if TYPE_CHECKING:
 def paired_finding(quantity: str, base: FreshRun, head: FreshRun) -> PairedResult | None:
     """Return the paired test of a quality; None if it has none or the images differ.
 
-    Image AUROC uses DeLong's test, top-1 McNemar's, image AP a BCa interval. The outcome is ``ok``
-    if the scores are equal.
+    Image AUROC uses DeLong's test, top-1 McNemar's, image AP a BCa interval, and pixel metrics the
+    jackknife. The outcome is ``ok`` if the scores or maps are equal.
     """
+    from bench.metrics.pixel_jackknife import JACKKNIFED
+
     name, _, metric = quantity.rpartition(".")
+    if metric in JACKKNIFED:
+        return _by_maps(name, metric, base, head)
     artifact = "predictions" if metric == "top1" else "scores"
     arrays = [_arrays(run, artifact) for run in (base, head)]
     if any(not a for a in arrays) or not _same_images(arrays[0], arrays[1]):
@@ -52,6 +62,22 @@ def same_results(quantity: str, one: FreshRun, other: FreshRun) -> bool:
         if shared:
             return all(np.array_equal(arrays[0][name], arrays[1][name]) for name in shared)
     return False
+
+
+def _by_maps(name: str, metric: str, base: FreshRun, head: FreshRun) -> PairedResult | None:
+    before, after = (_arrays(run, "maps") for run in (base, head))
+    labels = _arrays(base, "scores").get("labels")
+    wanted = f"maps.{name}"
+    if labels is None or any(wanted not in side or "masks" not in side for side in (before, after)):
+        return None
+    if not all(np.array_equal(before[key], after[key]) for key in ("names", "masks")):
+        return None
+    maps = [side[wanted] for side in (before, after)]
+    masks = np.unpackbits(before["masks"], axis=1, count=int(np.prod(maps[0].shape[1:])))
+    try:
+        return paired_pixels(metric, *maps, masks.reshape(maps[0].shape).astype(bool), labels)
+    except ValueError:  # maps of other sizes, or too few images to say how much others would differ
+        return None
 
 
 def _average_precision(scores: "Tensor", labels: "Tensor") -> float:
