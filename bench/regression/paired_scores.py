@@ -72,10 +72,10 @@ def _by_maps(name: str, metric: str, base: FreshRun, head: FreshRun) -> PairedRe
         return None
     if not all(np.array_equal(before[key], after[key]) for key in ("names", "masks")):
         return None
-    maps = [side[wanted] for side in (before, after)]
-    masks = np.unpackbits(before["masks"], axis=1, count=int(np.prod(maps[0].shape[1:])))
+    old, new = before[wanted], after[wanted]
+    masks = np.unpackbits(before["masks"], axis=1, count=int(np.prod(old.shape[1:])))
     try:
-        return paired_pixels(metric, *maps, masks.reshape(maps[0].shape).astype(bool), labels)
+        return paired_pixels(metric, old, new, masks.reshape(old.shape).astype(bool), labels)
     except ValueError:  # maps of other sizes, or too few images to say how much others would differ
         return None
 

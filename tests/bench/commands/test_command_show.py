@@ -64,6 +64,15 @@ def test_a_case_is_shown_whole(tmp_path, keep, capsys):
     } <= lines
 
 
+@pytest.mark.parametrize(
+    ("name", "why"), [("busy", "others used the machine"), ("throttled", "heat slowed the machine")]
+)
+def test_speeds_that_never_rank_say_why(keep, capsys, name, why):
+    record = make("padim_resnet18", "mvtec.bottle")
+    record.environment |= {"exclusive": True, "busy": False, "throttled": False} | {name: True}
+    assert f"cost ({why}: speeds never rank)" in shown(capsys, BOTTLE, *keep(record))
+
+
 def test_the_newest_run_counts_and_an_error_is_shown(keep, capsys):
     old = make("padim_resnet18", "mvtec.bottle", auroc=0.8)
     new = make("padim_resnet18", "mvtec.bottle", status="failed", finished="2026-02-01T00:00:00")
