@@ -9,7 +9,7 @@ from bench.aggregate.markdown import quantity
 from bench.aggregate.ranking import Place
 from bench.metrics.catalog import Metric
 from bench.page.charts.quality import SPEED
-from bench.page.markup import element, shortened
+from bench.page.markup import breakable, element, shortened
 from bench.page.source import Question, Source
 from bench.page.words import Words
 from bench.record import Record
@@ -109,7 +109,7 @@ def _card(title: str, big: str, *notes: str) -> Element:
     return element(
         "article",
         element("h3", title),
-        element("p", big, class_="big"),
+        element("p", *breakable(big), class_="big"),
         *(element("p", note) for note in notes),
     )
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -73,6 +74,16 @@ def shortened(text: str, length: int = 28) -> str:
     if len(text) <= length:
         return text
     return f"{text[: length // 2]}…{text[-(length - length // 2 - 1) :]}"
+
+
+def breakable(text: str) -> list[Child]:
+    """Return text that a browser breaks after its marks, before it breaks a word in the middle.
+
+    >>> render(element("p", *breakable("rd_convnext.tuned 91")))
+    '<p>rd_<wbr>convnext.<wbr>tuned 91</p>'
+    """
+    first, *rest = re.split(r"(?<=[_.])(?=\w)", text)
+    return [first, *(child for part in rest for child in (element("wbr"), part))]
 
 
 def document(title: str, lang: str, body: Iterable[Child], *, script: bool) -> str:

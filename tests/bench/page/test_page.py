@@ -297,7 +297,8 @@ def test_cards_name_the_best_the_fastest_near_it_and_what_moved(tmp_path):
     )
     source = Source([write([*records, old, new], tmp_path)])
     text = render(cards(source, words("en")))
-    big = Tags(text).of("p")
+    big = Tags(text.replace("<wbr>", "")).of("p")
+    assert "<wbr>" in text
     assert big[0] == "padim_resnet18 pretrained"
     assert "cfa_resnet18 pretrained" in big
     assert "−20.00" in big
