@@ -94,7 +94,7 @@ class SuperSimpleNet(AnomalyModel):
         labels = defects.flatten(1).any(dim=1)
         if self._supervised and batch.targets is not None:
             labels = labels | batch.targets.bool().repeat(2)
-        return segmentation_loss(maps, defects) + _focal(scores, labels)
+        return segmentation_loss(maps, defects) + focal_loss(scores, labels)
 
     def _known_defects(self, batch: Batch, adapted: Tensor) -> Tensor:
         """Return the masks of labeled defects at the features' size, bool ``(B, h, w)``."""
@@ -134,10 +134,10 @@ def segmentation_loss(maps: Tensor, defects: Tensor) -> Tensor:
     """
     normal = mean_where((maps + _MARGIN).clamp_min(0), ~defects)
     defective = mean_where((_MARGIN - maps).clamp_min(0), defects)
-    return normal + defective + _focal(maps, defects)
+    return normal + defective + focal_loss(maps, defects)
 
 
-def _focal(logits: Tensor, targets: Tensor) -> Tensor:
+def focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the mean of (1 − p)⁴ times the cross-entropy, of the probability p of the target."""
     loss: Tensor = sigmoid_focal_loss(
         logits, targets.to(logits.dtype), alpha=-1, gamma=_FOCUS, reduction="mean"

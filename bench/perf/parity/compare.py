@@ -73,7 +73,8 @@ CASES: Mapping[str, Case] = {
     "draem": Case(partial(networks.draem, sspcab=True), smallest=32, narrow={"width": 16}),
     "draem_plain": Case(partial(networks.draem, sspcab=False), smallest=32, narrow={"width": 16}),
     "dsr": Case(networks.dsr, narrow={"width": 32}),
-    "efficientad_small": Case(networks.efficientad, size=256),
+    "efficientad_small": Case(partial(networks.efficientad, "small"), size=256),
+    "efficientad_medium": Case(partial(networks.efficientad, "medium"), size=256),
     # The size of the position embeddings, which are not resampled then.
     "dinomaly_small": Case(foundation.dinomaly, size=518, smallest=70),
     "supersimplenet_resnet18": Case(foundation.supersimplenet),

@@ -93,6 +93,10 @@ def supersimplenet(images: Tensor) -> Side:
     maps, scores = model.heads(adapted)
     prediction = model.predict(batch)["score"]
     mirrored = _mirrored_blur(resize_maps(maps, batch.size), 12)
+    defects = torch.rand_like(maps) < 0.3
+    labels = torch.arange(len(images)) % 2 > 0
+    loss = supersimplenet_model.segmentation_loss(maps, defects)
+    loss = loss + supersimplenet_model.focal_loss(scores, labels)
     names = {"adaptor.": "adaptor.", "heads.segmentation.": "segdec.seg_head."}
     names |= {"heads.classification.": "segdec.cls_conv.", "heads.score.": "segdec.cls_fc."}
     names["teacher."] = "feature_extractor.feature_extractor.feature_extractor."
@@ -101,11 +105,17 @@ def supersimplenet(images: Tensor) -> Side:
     blur = "ours are logits, and the peer's blur ends at three standard deviations, not four"
     return Side(
         renamed(weights, names),
-        {"images": normalized(model, images), "adapted": adapted},
+        {
+            "images": normalized(model, images),
+            "adapted": adapted,
+            "defects": defects,
+            "labels": labels,
+        },
         [
             Compared("adapted features", adapted, reason=corners),
             Compared("adapted features, corners not aligned", other, "adapted features"),
             Compared("logits of the same features", joined((maps, scores))),
+            Compared("loss of the same features", loss),
             Compared("map of the same features", prediction.maps.sigmoid(), reason=blur),
             Compared("map, mirrored blur", mirrored.sigmoid(), "map of the same features"),
         ],

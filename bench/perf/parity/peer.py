@@ -39,6 +39,7 @@ MODELS: dict[str, Callable[[Results, Any], Results]] = {
     "draem_plain": networks.draem,
     "dsr": networks.dsr,
     "efficientad_small": networks.efficientad,
+    "efficientad_medium": networks.efficientad,
     "dinomaly_small": networks.dinomaly,
     "supersimplenet_resnet18": networks.supersimplenet,
     "uninet": networks.uninet,

@@ -99,6 +99,12 @@ def supersimplenet(weights: Results, given: Any) -> Results:
     return {
         "adapted features": model.adaptor(model.feature_extractor(given.images)),
         "logits of the same features": joined((maps, scores)),
+        "loss of the same features": module("supersimplenet.loss").SSNLoss()(
+            maps[:, 0] if maps.ndim == 4 else maps,
+            scores,
+            given.defects.to(maps.dtype),
+            given.labels.to(maps.dtype),
+        ),
         "map of the same features": enlarged.sigmoid(),
     }
 
@@ -131,7 +137,11 @@ def dinomaly(weights: Results, given: Any) -> Results:
 
 def efficientad(weights: Results, given: Any) -> Results:
     """Return EfficientAD's results, its loss with mirrored images in place of ImageNet's."""
-    model = loaded(module("efficient_ad.torch_model").EfficientAdModel(), weights)
+    networks = module("efficient_ad.torch_model")
+    sizes = networks.EfficientAdModelSize
+    medium = len(weights["teacher.conv1.weight"]) > 128
+    model = networks.EfficientAdModel(model_size=sizes.M if medium else sizes.S)
+    model = loaded(model, weights)
     student, distances = model.compute_student_teacher_distance(given.images)
     loss, _, _ = model.compute_losses(given.images, given.images.flip(3), distances)
     return {
@@ -150,9 +160,14 @@ def ganomaly(weights: Results, given: Any) -> Results:
     networks = model.generator.encoder1, model.generator.encoder2
     for first in (*(each.input_layers[0] for each in networks), model.discriminator.features[0]):
         first.padding = (1, 1)
-    rebuilt, latent, _ = model.generator(given.images)
+    rebuilt, latent, again = model.generator(given.images)
+    losses = module("ganomaly.loss")
+    real, other = (model.discriminator(each)[0] for each in (given.images, rebuilt))
+    generation = losses.GeneratorLoss()(latent, again, given.images, rebuilt, real, other)
     return {
         "score": padded_by_4,
+        "generator's loss, padded by 1": generation,
+        "discriminator's loss, padded by 1": losses.DiscriminatorLoss()(real, other),
         "reconstruction, padded by 1": rebuilt,
         "latent vectors, padded by 1": latent,
         "discriminator's probability, padded by 1": model.discriminator(given.images)[0],
@@ -167,8 +182,14 @@ def draem(weights: Results, given: Any) -> Results:
     if given.sspcab:
         block = model.reconstructive_subnetwork.encoder.block5
         block.attention_module.register_forward_pre_hook(lambda _, given: (given[0].relu(),))
+    repaired = model.reconstructive_subnetwork(given.images)
+    both = importlib.import_module("torch").cat((given.images, repaired), dim=1)
+    loss = module("draem.loss").DraemLoss()
     prediction = model(given.images)
     return {
+        "loss": loss(
+            given.images, repaired, given.masks[:, None], model.discriminative_subnetwork(both)
+        ),
         "repair": repair,
         "repair, with SSPCAB's ReLU": model.reconstructive_subnetwork(given.images),
         "map": prediction.anomaly_map,
@@ -186,8 +207,20 @@ def dsr(weights: Results, given: Any) -> Results:
     ]
     model = module("dsr.torch_model").DsrModel(num_embeddings=len(codes))
     model = loaded(model, weights, tuple(sums))
-    latent, prediction = model.discrete_latent_model(given.images), model(given.images)
+    codebooks, prediction = model.discrete_latent_model, model(given.images)
+    latent = codebooks(given.images)
+    low, high = latent["quantized_t"], latent["quantized_b"]
+    restored_high, new_high = model.subspace_restriction_module_hi(high, codebooks.vq_vae_bot)
+    restored_low, new_low = model.subspace_restriction_module_lo(low, codebooks.vq_vae_top)
+    cat = importlib.import_module("torch").cat
+    picture = cat((codebooks.upsample_t(new_low), new_high), dim=1)
+    picture = model.image_reconstruction_network(picture)
+    loss = module("dsr.loss").DsrSecondStageLoss()(
+        *(restored_high, restored_low, high.roll(1, 0), low.roll(1, 0), given.images, picture),
+        *(model.anomaly_detection_module(picture, latent["recon_image"]), given.masks[:, None]),
+    )
     return {
+        "loss": loss,
         "codes, low resolution": latent["quantized_t"],
         "codes, high resolution": latent["quantized_b"],
         "general picture": latent["recon_image"],
