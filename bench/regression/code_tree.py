@@ -156,6 +156,13 @@ def changed_files(commit: str, root: Path = ROOT) -> list[str]:
     return git(root, "diff", "--name-only", f"{commit}^1", commit).splitlines()
 
 
+def uncommitted_files(root: Path = ROOT) -> list[str]:
+    """Return the Python files that differ from the commit, untracked ones included."""
+    changed = git(root, "diff", "--name-only", "--relative", "HEAD", "--", "*.py").splitlines()
+    others = git(root, "ls-files", "--others", "--exclude-standard", "--", "*.py").splitlines()
+    return sorted({*changed, *others})
+
+
 def _requirements(folder: Path) -> Sequence[str]:
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -31,7 +31,7 @@ class Gate:
             path=folder / "journal.jsonl",
             started=moment,
             commit=commit.commit,
-            dirty=commit.dirty,
+            dirty=None,  # it names no commit: uncommitted changes are what it is for
             asked="gate",
             plan=Plan(),
         )

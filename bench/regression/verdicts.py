@@ -9,6 +9,7 @@ from bench.case import Case
 from bench.provenance.commit import current_commit
 from bench.record import Record
 from bench.regression.baselines import STANDING, Baselines, Run, changed_constants, run_of
+from bench.regression.code_tree import uncommitted_files
 from bench.regression.compare import (
     Pair,
     Screen,
@@ -28,6 +29,7 @@ from bench.regression.measures import SPEED
 from bench.regression.outcomes import exit_code, worst
 from bench.regression.screen import order_suspects
 from bench.regression.series import Quantity
+from bench.store import Store
 from bench.study import has_randomness
 
 Say = Callable[[str], None]
@@ -240,13 +242,37 @@ def _confirm(verdicts: Verdicts, cases: Mapping[str, Case], bench: Bench, say: S
         if name in through:
             continue
         findings = [finding for finding in screened[name] if finding.outcome != "suspect"]
-        if suspects:
+        why = _why_unnamed(verdicts.night, pairs[name].tonight[0].code, bench) if suspects else ""
+        if why:
+            findings += [replace(finding, method=f"not confirmed: {why}") for finding in suspects]
+        elif suspects:
             which = ", ".join(finding.quantity for finding in suspects)
             say(f"suspect: {name} ({which}); running the baseline's code and this one in turn")
             findings += confirm(bench, parts[name], pairs[name], suspects, verdicts.screens)
         verdicts.night.find([finding for finding in findings if _worth(finding)])
         for finding in findings:
             say(f"  {finding.outcome}: {finding.text()}")
+
+
+def _why_unnamed(night: Night, code: str, bench: Bench) -> str:
+    """Return why an alarm could name no commit: the code it is about was not committed.
+
+    Changes of files that the case does not import do not count.
+
+    Args:
+        night: The night.
+        code: Hash of the case's code.
+        bench: Settings, to find the files of that code.
+    """
+    if not night.dirty:
+        return ""
+    files = Store(bench.settings.runs_dir).code_files(code)
+    changed = uncommitted_files()
+    own = changed if files is None else [file for file in changed if file in files]
+    if changed and not own:
+        return ""
+    what = own[0] if own else "the code"
+    return f"{what} had uncommitted changes, and an alarm names a commit: commit, and run again"
 
 
 def _too_noisy(screen: Screen, finding: Finding) -> bool:
@@ -278,6 +304,11 @@ def _failures(verdicts: Verdicts, baselines: Baselines, bench: Bench, say: Say) 
         if case.configuration in through or not window:
             continue
         through.add(case.configuration)
+        if why := _why_unnamed(verdicts.night, record.code.get("hash", ""), bench):
+            said = f"fails: {message.splitlines()[0]} (not confirmed: {why})"
+            finding = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=said)
+            verdicts.night.find([finding])
+            continue
         finding = confirm_failure(bench, case, window, message.splitlines()[0])
         verdicts.night.find([finding])
         say(f"{finding.outcome}: {case.configuration} {finding.text()}")

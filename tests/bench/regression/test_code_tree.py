@@ -12,6 +12,7 @@ from bench.regression.code_tree import (
     is_repository,
     remove_trees,
     tree_of,
+    uncommitted_files,
     variables,
     why_unreachable,
 )
@@ -82,6 +83,15 @@ def test_a_dirty_or_unnamed_baseline_is_reported(repository):
     head = repository.git("rev-parse", "HEAD")
     assert "uncommitted changes" in why_unreachable(head, True, repository.folder)
     assert "names no commit" in why_unreachable(None, None, repository.folder)
+
+
+def test_uncommitted_files_are_python_files_that_git_does_not_ignore(repository):
+    assert uncommitted_files(repository.folder) == []
+    repository.commit(bench__code="1")
+    (repository.folder / "bench" / "code.py").write_text("2")
+    (repository.folder / "bench" / "new.py").touch()
+    (repository.folder / "notes.md").touch()
+    assert uncommitted_files(repository.folder) == ["bench/code.py", "bench/new.py"]
 
 
 def test_a_rebased_commit_is_reported(repository):

@@ -1,10 +1,14 @@
 """Suspects are judged by fresh runs: exact scores by one of each side, all else by tests."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fake_records import make
 
+from bench.provenance.fingerprint import Fingerprint
 from bench.regression import confirmation
+from bench.regression import verdicts as verdicts_module
 from bench.regression.baselines import Baselines, run_of
 from bench.regression.code_tree import CodeTree
 from bench.regression.compare import Pair, fixed_findings, memory_findings, screen_all
@@ -16,6 +20,7 @@ from bench.regression.ledger import Ledger
 from bench.regression.plan import Plan, Planned
 from bench.regression.verdicts import Verdicts, judge, remember
 from bench.settings import Settings
+from bench.store import Store
 
 BYTES, LATENCY = "inference_rise_host_bytes", "latency_p50_ms"
 
@@ -110,10 +115,10 @@ def test_a_case_that_no_longer_finishes_is_run_again_on_both_sides(
     assert said in found.method
 
 
-def night_of(tmp_path, records, reason="stale"):
+def night_of(tmp_path, records, reason="stale", dirty=False):
     planned = [Planned(one.case, reason, "x", 1.0, 1.0) for one in records]
     plan = Plan(planned=planned)
-    return Night("2026-01-02", tmp_path / "x.jsonl", "2026-01-02", "b" * 40, False, "all", plan)
+    return Night("2026-01-02", tmp_path / "x.jsonl", "2026-01-02", "b" * 40, dirty, "all", plan)
 
 
 def test_a_large_loss_that_one_seed_cannot_judge_is_on_the_page(bench, tmp_path):
@@ -164,6 +169,34 @@ def test_a_throttled_confirmation_confirms_nothing(monkeypatch, bench, tmp_path)
     (found,) = confirm(bench, [record().case], pair, suspects, screens)
     assert (found.quantity, found.outcome) == (LATENCY, "invalid")
     assert "throttled" in found.method
+
+
+@pytest.mark.parametrize(
+    ("changed", "judged"),
+    [(["models/dfm.py"], False), (["scratch.py"], True), ([], False)],  # since then committed
+)
+def test_uncommitted_code_of_a_case_raises_no_alarm(monkeypatch, bench, tmp_path, changed, judged):
+    confirmed = []
+    monkeypatch.setattr(verdicts_module, "uncommitted_files", lambda: changed)
+    monkeypatch.setattr(
+        verdicts_module, "confirm", lambda *arguments: confirmed.append(arguments) or []
+    )
+    baselines = Baselines(tmp_path)
+    baselines.add([run_of(record(auroc=0.9))])
+    worse = record(auroc=0.5, finished="2026-01-02T00:00:00+00:00")
+    Store(bench.settings.runs_dir).keep_code(Fingerprint("a" * 8, {"models/dfm.py": "1"}))
+    broken = replace(worse, status="failed", outcome="crash", error={"message": "it broke"})
+    night = night_of(tmp_path, [worse], dirty=True)
+    verdicts = judge([worse], night, baselines, bench, print)
+    assert bool(confirmed) == judged
+    assert verdicts.exit_code == 0
+    if not judged:
+        found = [f for f in verdicts.findings if f.quantity == "score.image_auroc"]
+        assert [f.outcome for f in found] == ["suspect"]
+        assert "uncommitted changes" in found[0].method
+        (failed,) = judge([broken], night, baselines, bench, print).findings[-1:]
+        assert (failed.quantity, failed.outcome) == (FINISHES, "invalid")
+        assert "uncommitted changes" in failed.method
 
 
 @pytest.mark.parametrize(("reason", "kept"), [("stale", False), ("canary", True)])
