@@ -1,7 +1,9 @@
 """Worktrees of commits, and why a baseline's commit cannot be run; on tiny repositories."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +73,29 @@ def test_a_half_made_worktree_is_made_again(repository, tmp_path):
     head = repository.git("rev-parse", "HEAD")
     (tmp_path / "trees" / head[:12]).mkdir(parents=True)
     assert (tree_of(head, tmp_path / "trees", repository.folder).folder / "bench").is_dir()
+
+
+@pytest.mark.skipif(shutil.which("uv") is None, reason="uv makes the environments")
+def test_a_commit_of_other_requirements_has_an_environment_of_its_own(repository, tmp_path):
+    no_packages = (
+        '[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.10"\ndependencies = []\n'
+    )
+    old = repository.commit(pyproject_toml=no_packages)
+    repository.commit(pyproject_toml=PROJECT)
+    tree = tree_of(old, tmp_path / "trees", repository.folder)
+    assert tree.environment == "own"
+    script = "import sys; print(sys.prefix)"
+    done = subprocess.run([tree.python, "-c", script], capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()) == tree.folder / ".venv"
+    assert tree_of(old, tmp_path / "trees", repository.folder) == tree
+
+
+@pytest.mark.skipif(shutil.which("uv") is None, reason="uv makes the environments")
+def test_an_environment_that_cannot_be_made_says_why(repository, tmp_path):
+    old = repository.commit(pyproject_toml='[project]\nname = "p"\nversion = "no version"\n')
+    repository.commit(pyproject_toml=PROJECT)
+    with pytest.raises(CodeTreeError, match=r"uv could not make the environment of .*: .+"):
+        tree_of(old, tmp_path / "trees", repository.folder)
 
 
 def test_a_commit_that_is_there_can_be_reached(repository):
