@@ -9,8 +9,8 @@ of a step are written to ``--out`` before the next one starts:
 3. ``bound``: the same models' training step on tensors already on the device. The recorded step
    divided by this one shows the cost of loading, augmentation and scheduling.
 4. ``metrics``: the pixel metrics on maps of the number and size of MVTec AD's bottle (83 of 900²).
-5. ``peer``: anomalib's training and testing of the models that both projects have, both on the CPU,
-   if ``--peer-python`` names an interpreter that has anomalib.
+5. ``peer``: anomalib's training and testing of the models that both projects have, both on this
+   device, if ``--peer-python`` names an interpreter that has anomalib.
 
 ``--against RECORDS`` prints the metrics of another machine's records next to these. Without a GPU,
 ``--device cpu --shrunk`` runs everything in a few minutes on small images.
@@ -200,6 +200,7 @@ def run_peer(session: Session) -> str:
     if not shared:
         return "skipped: the peer has none of these models"
     command = [sys.executable, "-m", "bench.perf.zoo", *shared, "--rounds", "1"]
+    command += ["--device", session.device]
     return _child(session, "peer", [*command, "--peer-python", str(session.peer_python)])
 
 

@@ -1,11 +1,11 @@
 """Time anomaly models against anomalib's, in whole processes that alternate.
 
 Run ``python -m bench.perf.zoo padim_resnet18 patchcore --peer-python PY``. In every round one
-session of ours starts from an empty cache and anomalib's engine runs in PY, both on the CPU:
-import, read 900×900 PNGs, fit, evaluate. ``--warm`` repeats our session on its cache. Neither side
-draws plots, and ours skips the speed measurements. ``all`` means every model that both sides have
-with a ResNet18 or without a backbone; with several models, one session of ours that runs all of
-them is timed too.
+session of ours starts from an empty cache and anomalib's engine runs in PY, both on the CPU, or on
+a GPU with ``--device cuda``: import, read 900×900 PNGs, fit, evaluate. ``--warm`` repeats our
+session on its cache. Neither side draws plots, and ours skips the speed measurements. ``all`` means
+every model that both sides have with a ResNet18 or without a backbone; with several models, one
+session of ours that runs all of them is timed too.
 """
 
 import argparse
@@ -52,9 +52,9 @@ def main() -> None:
     measured: dict[str, dict[str, list[Run]]] = {}
     failures = []
     tasks = list(_tasks(options))
-    machine = environment("cpu")
+    machine = environment(options.device)
     print(
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads; load "
+        f"{machine.get('gpu', 'no GPU')}, {machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads; load "
         f"{os.getloadavg()[0]:.1f} before; ours: Python {machine['python']}, "
         f"torch {machine['torch']}",
         flush=True,
@@ -130,6 +130,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
             batch=options.peer_batch,
             timeout_s=options.timeout,
             images_seen=options.images_seen,
+            device=options.device,
         )
 
 
@@ -183,6 +184,7 @@ def _options() -> argparse.Namespace:
     add("--images-seen", type=int, metavar="N", help="in training (default: each image once)")
     add("--warm", action="store_true", help="repeat our session on its cache")
     add("--peer-batch", type=int, default=32)
+    add("--device", choices=["cpu", "cuda"], default="cpu", help="of both sides (default: cpu)")
     add("--timeout", type=float, default=3600.0, metavar="S", help="limit of one process")
     add("--precision", choices=["float32", "bf16"], default="float32", help="of our training")
     add("--weights-dir", type=Path, help="folder of backbone weights (default: random weights)")

@@ -101,6 +101,7 @@ def _options() -> argparse.Namespace:
         "--weights", type=Path, help="file of backbone weights (default: random weights)"
     )
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--coreset-ratio", type=float, help="PatchCore's (default: anomalib's)")
     parser.add_argument("--images-seen", type=int, help="in training (default: each image once)")
     parser.add_argument(
@@ -182,7 +183,7 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
     maps = _collector()
     engine = anomalib["engine"].Engine(
         callbacks=[maps],
-        accelerator="cpu",
+        accelerator="cpu" if options.device == "cpu" else "gpu",
         devices=1,
         max_epochs=1,
         max_steps=-(-options.images_seen // options.batch) if options.images_seen else -1,

@@ -40,6 +40,7 @@ class Task:
         batch: Batch size of the peer; ours comes from the recipe.
         timeout_s: Time limit of one process in seconds.
         images_seen: Number of images that both sides train on; None for one pass over all.
+        device: ``cpu`` or ``cuda``, of both sides.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Task:
     batch: int
     timeout_s: float
     images_seen: int | None = None
+    device: str = "cpu"
 
     @property
     def recipe(self) -> str:
@@ -103,7 +105,7 @@ def _session(tasks: Sequence[Task], folder: Path) -> list[str]:
     command = [sys.executable, "-m", "pytest", "bench", "-q"]
     command += ["-k", " or ".join(each.case.id for each in tasks)]
     command += ["--recipes", ",".join(dict.fromkeys(each.recipe for each in tasks))]
-    command += ["--profile", "original", "--device", "cpu", "--precision", task.precision]
+    command += ["--profile", "original", "--device", task.device, "--precision", task.precision]
     command += ["--image-size", "256", "--images-seen", str(task.images)]
     command += ["--data-dir", str(task.data_dir), "--no-pictures", "--no-measurements"]
     command += ["--results-dir", str(folder / "results"), "--cache-dir", str(folder / "cache")]
@@ -114,7 +116,7 @@ def _session(tasks: Sequence[Task], folder: Path) -> list[str]:
 def run_peer(task: Task, python: Path) -> Run:
     """Run the peer's fit and test; its time ends when its metrics are printed."""
     command = [str(python), "-I", str(PEER_SCRIPT), task.model, str(task.folder)]
-    command += ["--batch", str(task.batch)]
+    command += ["--batch", str(task.batch), "--device", task.device]
     if task.images_seen is not None:
         command += ["--images-seen", str(task.images_seen)]
     if task.weights is not None:
@@ -123,9 +125,11 @@ def run_peer(task: Task, python: Path) -> Run:
     if seconds is None:
         return Run(None, limit_s=task.timeout_s)
     answer: dict[str, Any] = json.loads(printed.rstrip().rpartition("\n")[2])
-    machine = environment("cpu")
+    machine = environment(task.device)
     about = {name: answer[name] for name in ("batch", "threads", "python")} | answer["versions"]
     about["on"] = f"{machine['cpu']} with {machine['cores']} cores"
+    if task.device == "cuda":
+        about["on"] = f"{machine['gpu']}, {about['on']}"
     parts = {name: answer[name] for name in ("import_s", "fit_s", "test_s")}
     return Run(answer["seconds"], answer["metrics"], parts, {k: str(v) for k, v in about.items()})
 

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from scipy.ndimage import zoom
 
-from bench.perf import mvtec_like
+from bench.perf import mvtec_like, zoo_sides
 from bench.perf.zoo_peer import MODELS as PEER_MODELS
-from bench.perf.zoo_sides import ProcessFailedError, Task, timed
+from bench.perf.zoo_sides import ProcessFailedError, Task, run_ours, run_peer, timed
 from bench.perf.zoo_tables import OURS, PEER, WARM, Run, quality_table, speed_table
 from datasets_lib.surface.render import render
 from models.catalog import MODELS
@@ -48,6 +48,21 @@ def test_task_selects_the_case_that_matches_the_peer(tmp_path):
     assert task(tmp_path).case.id == "patchcore.anomalib-mvtec_like.grained-default-scratch-s0"
     given = task(tmp_path, model="padim_resnet18", weights=tmp_path / "resnet18.pth")
     assert given.case.id == "padim_resnet18-mvtec_like.grained-default-pretrained-s0"
+
+
+def test_both_sides_run_on_the_device_of_the_task(monkeypatch, tmp_path):
+    commands = []
+
+    def note(command, timeout_s):
+        commands.append(command)
+        return None, ""
+
+    monkeypatch.setattr(zoo_sides, "timed", note)
+    run_ours(task(tmp_path, device="cuda"), tmp_path)
+    run_peer(task(tmp_path, device="cuda"), tmp_path / "python")
+    run_ours(task(tmp_path), tmp_path)
+    devices = [command[command.index("--device") + 1] for command in commands]
+    assert devices == ["cuda", "cuda", "cpu"]
 
 
 def test_speed_table_divides_medians_and_bounds_a_stopped_peer():
