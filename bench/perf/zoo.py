@@ -54,7 +54,8 @@ def main() -> None:
     tasks = list(_tasks(options))
     machine = environment(options.device)
     print(
-        f"{machine.get('gpu', 'no GPU')}, {machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads; load "
+        f"{machine.get('gpu', 'no GPU')}, {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['threads']} threads; load "
         f"{os.getloadavg()[0]:.1f} before; ours: Python {machine['python']}, "
         f"torch {machine['torch']}",
         flush=True,
