@@ -131,7 +131,8 @@ def _power(validation: Validation) -> Iterator[str]:
         "too noisy to be gated, the power at its MDE is shown and promises nothing: with outliers, "
         "one mean of seven has a category that failed. Caught means: suspected, and passed by both "
         "blocks of fresh runs, the same night. At delta it must be at least "
-        f"{LEAST_POWER}, at the MDE {LEAST_POWER} ± {POWER_BAND}."
+        f"{LEAST_POWER}, at the MDE {LEAST_POWER} ± {POWER_BAND}. An MDE assumes that seeds do not "
+        "pair, which no baseline tells: where they do (`paired seeds`), more than that is caught."
     )
     names = ("median MDE", "cases with MDE ≤ delta", "power at delta", "power at the MDE", "drops")
     yield _table(("measure", "noise", *names), map(_power_row, validation.families))

@@ -11,13 +11,15 @@ from bench.__main__ import main
 from bench.regression.bisection import MOST_RUNS
 from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED
 from bench.regression.simulation.datasets import CATEGORIES, Datasets
-from bench.regression.simulation.nights import detections, quiet_nights
+from bench.regression.simulation.nights import Detection, Tally, detections, quiet_nights
 from bench.regression.simulation.noise import FAMILIES, Cases, Noise
 from bench.regression.simulation.searches import COMMITS, net_drifts, search_commits
 from bench.regression.simulation.validate import (
     DRIFT_NIGHTS,
     FEWEST_NIGHTS,
     MOST_FALSE,
+    FamilyResult,
+    Validation,
     bound,
     validate,
 )
@@ -117,6 +119,27 @@ def test_nights_that_can_show_the_bound():
     assert validate(20, 3, ["normal"], seed=0).broken == [
         "3 nights cannot show that alarms are rarer than 1 % of nights: wanted at least 299"
     ]
+
+
+@pytest.mark.parametrize(
+    ("power", "pairing", "said"),
+    [
+        (0.95, 0.0, []),
+        (0.92, 0.0, ["x, quality: power 0.920 at the minimum detectable effect"]),
+        (0.92, 0.9, ["x, quality: power 0.920 at the minimum detectable effect"]),
+        (
+            0.98,
+            0.0,
+            ["x, quality: power 0.980 at the minimum detectable effect, more than it says"],
+        ),
+        (0.98, 0.9, []),
+    ],
+)
+def test_more_power_than_promised_breaks_the_promise_unless_seeds_pair(power, pairing, said):
+    found = Detection(1000, round(1000 * power), 1000)
+    quiet = Tally(FEWEST_NIGHTS, alarmed=[False] * FEWEST_NIGHTS)
+    result = FamilyResult(Noise("x", "", pairing=pairing), QUALITY, quiet, Detection(), found)
+    assert Validation(10, FEWEST_NIGHTS, 0, [result], {}, {}).broken == said
 
 
 def test_the_command_writes_the_page(tmp_path, capsys):
