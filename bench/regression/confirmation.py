@@ -211,7 +211,7 @@ def _judged(finding: Finding, row: _Row | None, blocks: Sequence[Sides], parts: 
     measure = row[0]
     every = [run.record for sides in blocks for runs in sides.values() for run in runs]
     if measure == SPEED and any(record and record.throttled for record in every):
-        return replace(finding, outcome="invalid", method=THROTTLED)
+        return replace(finding, outcome="invalid", method=f"{THROTTLED} in a fresh run")
     result = _verdict(row, blocks, finding.quantity, parts)
     runs = sum(len(sides["A"]) for sides in blocks) // parts
     outcome: Outcome = "regressed" if result.regressed else "ok"
