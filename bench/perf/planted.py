@@ -128,6 +128,8 @@ class Field:
             *([] if cases.measured else seeds),
         ]
         environment = {**os.environ, "PYTHONPATH": str(self._clone)}
+        if cases.threads:
+            environment["OMP_NUM_THREADS"] = str(cases.threads)
         done = subprocess.run(
             command, cwd=self._clone, env=environment, capture_output=True, text=True, check=False
         )

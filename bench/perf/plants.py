@@ -13,6 +13,7 @@ class Kind:
         measured: Whether costs are measured, with one seed; otherwise there are several seeds.
         seeds: Minimum number of seeds; a single configuration cannot borrow its spread from others.
         nights: Number of nights in the baseline; detecting small losses of speed takes several.
+        threads: Number of threads of every process; 0 for torch's own choice.
     """
 
     words: str
@@ -20,6 +21,7 @@ class Kind:
     measured: bool = False
     seeds: int = 3
     nights: int = 1
+    threads: int = 0
 
 
 _ONE_PASS = "(padim_resnet18 or dfm_resnet18)"
@@ -28,6 +30,14 @@ KINDS = {
     "one_pass": Kind(f"surface and pretrained and {_ONE_PASS}"),
     "cost": Kind("surface and pretrained and padim_resnet18", measured=True),
     "forward": Kind("surface and pretrained and padim_resnet18", measured=True, nights=8),
+    # On two cores, the speeds of processes with two threads and small images differ by 7 % (sd).
+    "steady": Kind(
+        "surface and pretrained and padim_resnet18",
+        ("--images-seen", "128", "--image-size", "256"),
+        measured=True,
+        nights=5,
+        threads=1,
+    ),
     "tile": Kind(
         f"magnetic_tile and not uneven and default and pretrained and {_ONE_PASS}",
         ("--images-seen", "128", "--image-size", "64"),
@@ -128,6 +138,14 @@ PLANTS = (
         f"        __import__('time').sleep(0.001)\n{_HEADS}",
         "latency",
         cases="forward",
+    ),
+    Plant(
+        "a sleep of 5 ms, 10 % of a forward pass on one thread",
+        "models/padim.py",
+        _HEADS,
+        f"        __import__('time').sleep(0.005)\n{_HEADS}",
+        "latency",
+        cases="steady",
     ),
     Plant(
         "tile: off by one in the upsampling of maps",
