@@ -58,7 +58,7 @@ class Baseline:
         variance: Variance of one run, shrunk; NaN where nothing is known of it.
         cautious: The same, shrunk further if it is low, as the prior may be worth more degrees
             than estimated: what plans and promises use. Of few cases, those that seem to vary
-            least owe it to luck.
+            least owe that partly to luck.
         degrees: Degrees of freedom of ``variance``, own and borrowed.
         uncertainty: Variance of ``center`` in units of ``variance``.
         runs: Number of baseline runs.

@@ -210,12 +210,17 @@ def _other_windows(verdicts: Verdicts, baselines: Baselines) -> list[list[Run]]:
 
 
 def _deviations(canaries: Iterable[Pair]) -> dict[str, float]:
-    """Return the logarithm of each canary's speedup since the baseline."""
+    """Return the logarithm of each canary's speedup since the baseline.
+
+    Canaries that others or heat slowed say nothing about the machine.
+    """
     deviations = {}
     for pair in canaries:
+        if any(run.disturbed or run.throttled for run in pair.tonight):
+            continue
         for name in _CANARY_SPEEDS:
             sides = [SPEED.transform(values_at(name, runs)) for runs in (pair.tonight, pair.window)]
-            if all(len(side) for side in sides) and not any(r.disturbed for r in pair.tonight):
+            if all(len(side) for side in sides):
                 tonight, before = (float(np.median(side)) for side in sides)
                 deviations[pair.series.configuration] = tonight - before
                 break

@@ -146,6 +146,17 @@ def test_a_throttled_night_judges_no_speed_and_keeps_its_qualities(bench, tmp_pa
     assert run.values.keys() == {"score.image_auroc", "score.pixel_auroc", BYTES}
 
 
+@pytest.mark.parametrize("slowed", [{}, {"busy": True}, {"throttled": True}])
+def test_a_canary_that_was_slowed_does_not_say_that_the_machine_changed(bench, tmp_path, slowed):
+    baselines = Baselines(tmp_path)
+    baselines.add([run_of(record(latency=10 + 0.01 * number)) for number in range(8)])
+    canary = record(latency=12.0, finished="2026-01-02T00:00:00+00:00")
+    canary.environment |= {"exclusive": True, "busy": False} | slowed
+    night = night_of(tmp_path, [canary], "canary")
+    notes = judge([canary], night, baselines, replace(bench, busy=False), print).notes
+    assert any("ENV-SHIFT" in note for note in notes) == (not slowed)
+
+
 def test_a_throttled_confirmation_confirms_nothing(monkeypatch, bench, tmp_path):
     sides = {"A": 10.0, "B": 20.0}
 
