@@ -37,6 +37,8 @@ Say = Callable[[str], None]
 _ROUNDING = 1e-3
 """Difference in a metric that kernels without a fixed order of summation may cause."""
 
+_COMMIT_FIRST = "had uncommitted changes, and an alarm names a commit: commit, and run a night"
+
 _CANARY_SPEEDS = ("inference_images_per_s", "latency_p50_ms", "train_images_per_s")
 
 
@@ -130,9 +132,14 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
 
     Speeds of changed code that could not be judged, as the machine had changed, are left out of the
     baseline, where they would hide a loss for good; those of unchanged code follow the machine.
-    Those of a throttled run, which never count, are left out too, and its qualities stay. An open
-    alarm is judged fixed if its configuration ran and lost less than half as much.
+    Those of a throttled run, which never count, are left out too, and its qualities stay. Suspects
+    of uncommitted code are not added: the next night compares them again. An open alarm is judged
+    fixed if its configuration ran and lost less than half as much.
     """
+    waiting = {f.configuration for f in verdicts.findings if f.method.endswith(_COMMIT_FIRST)}
+    waiting |= {
+        name for mean in verdicts.means if mean.configuration in waiting for name in mean.parts
+    }
     sums = drift_after(verdicts.screens)
     regressed = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
     means = [mean for mean in verdicts.means if mean.configuration in regressed]
@@ -142,6 +149,8 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
     runs = []
     for run in verdicts.runs:
         name = run.series.configuration
+        if name in waiting:
+            continue
         found = [finding for finding in verdicts.findings if finding.configuration == name]
         mine = [finding.outcome for finding in found if finding.method != THROTTLED]
         mine += ["regressed"] if name in lost else []
@@ -277,7 +286,7 @@ def _why_unnamed(night: Night, code: str, bench: Bench) -> str:
     if changed and not own:
         return ""
     what = own[0] if own else "the code"
-    return f"{what} had uncommitted changes, and an alarm names a commit: commit, and run again"
+    return f"{what} {_COMMIT_FIRST}"
 
 
 def _too_noisy(screen: Screen, finding: Finding) -> bool:

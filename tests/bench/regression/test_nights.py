@@ -176,3 +176,14 @@ def test_a_gated_session_fails_on_a_regression_and_says_which_metric(clone):
     night = clone.night()  # what the session ran is compared, and alarms
     assert night.returncode == 10
     assert "a session ran it" in clone.report()
+
+
+def test_uncommitted_code_is_named_and_alarms_once_it_is_committed(clone):
+    file = clone.code / MAPS
+    file.write_text(file.read_text().replace(FIRST, SHIFTED))
+    dirty = clone.night()
+    assert dirty.returncode == 0, dirty.stdout + dirty.stderr
+    assert f"{MAPS} had uncommitted changes" in clone.report()
+    assert alarms(clone) == []
+    clone.git("commit", "-qam", "shifted")
+    assert clone.night().returncode == 10
