@@ -79,6 +79,9 @@ def main() -> None:
     if options.single_images:
         print(measured["single_image_ms"])
         return
+    if options.steps:
+        print(json.dumps(measured["step"]))
+        return
     print(
         json.dumps(
             {
@@ -106,6 +109,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images-seen", type=int, help="in training (default: each image once)")
     parser.add_argument(
         "--single-images", type=int, metavar="N", help="time N single images after training instead"
+    )
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="count and time N training steps instead"
     )
     parser.add_argument(
         "--started", type=float, help="time.time() of the process start (default: now)"
@@ -180,18 +186,22 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
         train_batch_size=options.batch,
         eval_batch_size=options.batch,
     )
-    maps = _collector()
+    maps, steps = _collector(), _step_watch()
+    most = -(-options.images_seen // options.batch) if options.images_seen else -1
     engine = anomalib["engine"].Engine(
-        callbacks=[maps],
+        callbacks=[maps, steps] if options.steps else [maps],
         accelerator="cpu" if options.device == "cpu" else "gpu",
         devices=1,
         max_epochs=1,
-        max_steps=-(-options.images_seen // options.batch) if options.images_seen else -1,
+        max_steps=options.steps + 1 if options.steps else most,
         default_root_dir=folder,
+        **({"limit_val_batches": 0} if options.steps else {}),
     )
     start = time.time()
     engine.fit(model=model, datamodule=data)
     fitted = time.time()
+    if options.steps:
+        return {"step": {"flops": steps.flops, "seconds": steps.seconds}}
     if options.single_images:
         files = sorted(options.category.glob("test/*/*.png"))[: options.single_images]
         return {"single_image_ms": _single_image_ms(model, files)}
@@ -241,6 +251,39 @@ def _collector() -> Any:
             self.batches.append((outputs.anomaly_map, outputs.gt_mask))
 
     return Collector()
+
+
+def _step_watch() -> Any:
+    """Return a callback that counts the first training step's operations and times the others.
+
+    Both are by image. Reading the images happens between the steps.
+    """
+    lightning: Any = importlib.import_module("lightning")
+    counting: Any = importlib.import_module("torch.utils.flop_counter")
+
+    class StepWatch(lightning.Callback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.flops = 0.0
+            self.seconds: list[float] = []
+            self._counter = counting.FlopCounterMode(display=False)
+
+        def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, number: int) -> None:
+            if number == 0:
+                self._counter.__enter__()
+            self._begin = time.perf_counter()
+
+        def on_train_batch_end(
+            self, trainer: Any, module: Any, outputs: Any, batch: Any, number: int
+        ) -> None:
+            seconds = time.perf_counter() - self._begin
+            images = len(batch.image)
+            if number == 0:
+                self._counter.__exit__(None, None, None)
+                self.flops = self._counter.get_total_flops() / images
+            else:
+                self.seconds.append(seconds / images)
+
+    return StepWatch()
 
 
 def _aupro(metrics: Any, batches: list[Any]) -> float | None:

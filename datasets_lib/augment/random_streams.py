@@ -18,6 +18,9 @@ from torch import Tensor
 GOLDEN = 0x9E3779B97F4A7C15
 """SplitMix64's increment: 2⁶⁴ over the golden ratio, odd."""
 
+_AT_ONCE = 1 << 18
+"""Normal numbers drawn at once on a CPU, so that their 64-bit states stay in its cache."""
+
 _MULTIPLIERS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
 
@@ -61,23 +64,24 @@ class RandomStreams:
 
     def bits(self, *shape: int) -> Tensor:
         """Draw int64 (B, *shape), all 64 bits uniform."""
-        count = math.prod(shape)
-        key = _host_mix(_host_mix(_host_mix(self.seed + GOLDEN) ^ self.epoch) ^ self.key)
-        state = splitmix64(self.index * _signed(GOLDEN) + _signed(key))
-        place = torch.arange(count, device=self.index.device) * _signed(GOLDEN)
-        return splitmix64(state[:, None] + place).view(-1, *shape)
+        return self._bits(0, math.prod(shape)).view(-1, *shape)
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Draw float32 (B, *shape), uniform in [low, high) on a grid of 2⁻²⁴ of the width."""
-        # The top 24 of 64 bits, as many as a float32 mantissa holds.
-        unit = (self.bits(*shape) >> 40).bitwise_and_((1 << 24) - 1).to(torch.float32)
-        return unit.mul_((high - low) / (1 << 24)).add_(low)
+        return self._uniform(0, math.prod(shape), low, high).view(-1, *shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Draw float32 (B, *shape), standard normal, by the Box–Muller method."""
-        radius = self.fold_in("radius").uniform(*shape).neg_().add_(1.0)  # in (0, 1]
-        angle = self.fold_in("angle").uniform(*shape, high=2 * math.pi)
-        return radius.log_().mul_(-2.0).sqrt_().mul_(angle.cos_())
+        count = math.prod(shape)
+        step = max(1, _AT_ONCE // max(1, len(self))) if self.index.device.type == "cpu" else count
+        radii, angles = self.fold_in("radius"), self.fold_in("angle")
+        drawn = self.index.new_empty(len(self), count, dtype=torch.float32)
+        for start in range(0, count, step):
+            stop = min(start + step, count)
+            radius = radii._uniform(start, stop, 0.0, 1.0).neg_().add_(1.0)  # in (0, 1]
+            angle = angles._uniform(start, stop, 0.0, 2 * math.pi)
+            drawn[:, start:stop] = radius.log_().mul_(-2.0).sqrt_().mul_(angle.cos_())
+        return drawn.view(-1, *shape)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draw int64 (B, *shape), uniform in [0, high) up to a bias of high / 2³²."""
@@ -92,6 +96,18 @@ class RandomStreams:
     def permutation(self, count: int) -> Tensor:
         """Draw a permutation, int64 (count,), from the first sample; meant for `batch`."""
         return self.bits(count)[0].argsort(stable=True)
+
+    def _bits(self, start: int, stop: int) -> Tensor:
+        """Draw int64 (B, stop − start), the numbers at these places in the streams."""
+        key = _host_mix(_host_mix(_host_mix(self.seed + GOLDEN) ^ self.epoch) ^ self.key)
+        state = splitmix64(self.index * _signed(GOLDEN) + _signed(key))
+        place = torch.arange(start, stop, device=self.index.device) * _signed(GOLDEN)
+        return splitmix64(state[:, None] + place)
+
+    def _uniform(self, start: int, stop: int, low: float, high: float) -> Tensor:
+        # The top 24 of 64 bits, as many as a float32 mantissa holds.
+        unit = (self._bits(start, stop) >> 40).bitwise_and_((1 << 24) - 1).to(torch.float32)
+        return unit.mul_((high - low) / (1 << 24)).add_(low)
 
 
 def splitmix64(state: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
+from datasets_lib.augment import random_streams
 from datasets_lib.augment.mixing import beta
 from datasets_lib.augment.random_streams import GOLDEN, RandomStreams, splitmix64
 
@@ -65,6 +66,15 @@ def test_distributions(name, sample, distribution):
     values = sample(streams()).double().numpy()
     assert len(values) == 20_000
     assert stats.kstest(values, distribution.cdf).pvalue > 1e-3
+
+
+def test_normal_numbers_drawn_in_pieces_are_those_drawn_at_once(monkeypatch):
+    whole = streams(3).normal(5, 7)
+    monkeypatch.setattr(random_streams, "_AT_ONCE", 24)
+    assert torch.equal(streams(3).normal(5, 7), whole)
+    # Pieces of a single number: each is the one that its place in the stream says.
+    monkeypatch.setattr(random_streams, "_AT_ONCE", 1)
+    torch.testing.assert_close(streams(3).normal(5, 7), whole, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0, 4.0])
