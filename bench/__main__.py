@@ -36,6 +36,8 @@ from bench.extensions import ExtensionError, load_extensions
 from bench.threads import spin_briefly
 from datasets_lib.layouts.category import DatasetError
 
+_DESCRIPTION = "Manage datasets, records, caches and bundles, and run nightly checks."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code, 0 for success."""
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream, io.TextIOWrapper
         ):  # a file name that is not valid text must not end a command
             stream.reconfigure(errors="backslashreplace")
-    parser = CommandParser(prog="python -m bench", description=__doc__)
+    parser = CommandParser(prog="python -m bench", description=_DESCRIPTION)
     parser.set_defaults(run=None)
     parser.add_argument(
         "--plugin",
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         default=[],
         metavar="FILE",
-        help="Python file that registers models, datasets, metrics or studies (before the command)",
+        help="Python file that registers models, datasets, augmentations, metrics or studies "
+        "(before the command)",
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in (

@@ -30,6 +30,9 @@ MARGIN = 0.1
 
 _INITIAL_RADIUS = 1e-5  # spheres begin as points; the squared radius has no gradient at 0
 
+_AT_ONCE = 1 << 24
+"""Distances computed at once, as many as 4,096 positions have to as many centers."""
+
 _COORDINATES = 2  # channels: the row and the column, each from -1 to 1
 
 
@@ -147,7 +150,7 @@ class CFA(AnomalyModel):
             patches = descriptors.flatten(0, 1)
             squares = squared_distances(patches, bank, nearest(patches, bank, count))
             return squares.unflatten(0, descriptors.shape[:2])
-        # One image at a time: distances of 4,096 positions to as many centers take 64 MB.
+        # One image at a time: its distances to all centers take at most 64 MB.
         return torch.stack(
             [
                 squared_distances(patches, bank, nearest(patches, bank, count))
@@ -172,8 +175,14 @@ def nearest(points: Tensor, centers: Tensor, count: int) -> Tensor:
     # of the centers keeps both terms small: less is lost to float32 rounding.
     middle = centers.mean(dim=0)
     points, centers = points - middle, centers - middle
-    distances = torch.addmm(centers.square().sum(dim=1), points, centers.T, alpha=-2)
-    return distances.topk(count, largest=False).indices
+    squares = centers.square().sum(dim=1)
+    rows = len(points) if torch.compiler.is_exporting() else max(1, _AT_ONCE // len(centers))
+    return torch.cat(
+        [
+            torch.addmm(squares, part, centers.T, alpha=-2).topk(count, largest=False).indices
+            for part in points.split(max(1, rows))
+        ]
+    )
 
 
 def squared_distances(points: Tensor, centers: Tensor, chosen: Tensor) -> Tensor:

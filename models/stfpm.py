@@ -2,6 +2,9 @@
 
 A randomly initialized student of the teacher's architecture learns the teacher's features of normal
 images. On anomalies, which it was not trained on, the two differ.
+
+The official code trains on 80 % of the images and keeps the pass with the smallest maps on the
+rest; here, as for every model, the last step is kept.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""``python -m bench distill``: train the teacher of EfficientAD, which no library ships."""
+"""``python -m bench distill``: train the teacher of EfficientAD."""
 
 import argparse
 from pathlib import Path

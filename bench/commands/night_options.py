@@ -37,7 +37,7 @@ def add_night_options(command: argparse.ArgumentParser) -> None:
         type=_number,
         default=30,
         metavar="NIGHTS",
-        help="nights within which every unchanged case runs once, 0 for never (default 30)",
+        help="nightly runs in which each unchanged case runs once, 0 for never (default 30)",
     )
     add_baseline(command)
     command.add_argument(

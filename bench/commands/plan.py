@@ -11,7 +11,8 @@ from bench.commands.session_options import add_session_options, select
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     command = commands.add_parser(
-        "plan", help="show what a night would run, why, for how long and in which order"
+        "plan",
+        help="show which cases a nightly run would run, in which order, why and for how long",
     )
     add_night_options(command)
     add_session_options(command)

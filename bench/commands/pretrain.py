@@ -1,4 +1,4 @@
-"""``python -m bench pretrain``: train the VQ-VAE of DSR, which no library ships."""
+"""``python -m bench pretrain``: train the VQ-VAE of DSR."""
 
 import argparse
 from pathlib import Path

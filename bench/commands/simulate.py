@@ -17,16 +17,33 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         description="Simulates nights without and with true drops and writes how the statistics "
         "judge them. Exit code 0 if every promise is kept, else 1.",
     )
-    command.add_argument("--cases", type=positive, default=_CASES, metavar="N", help="a night")
     command.add_argument(
-        "--nights", type=positive, default=_NIGHTS, metavar="N", help="of each noise family"
+        "--cases",
+        type=positive,
+        default=_CASES,
+        metavar="N",
+        help="cases of a night (default: 1000)",
     )
     command.add_argument(
-        "--noise", action="append", metavar="NAME", help="noise family; may be repeated; all"
+        "--nights",
+        type=positive,
+        default=_NIGHTS,
+        metavar="N",
+        help="nights of each noise family (default: 2000)",
+    )
+    command.add_argument(
+        "--noise",
+        action="append",
+        metavar="NAME",
+        help="noise family; may be repeated (default: all)",
     )
     command.add_argument("--seed", type=int, default=0, help="seed of all draws (default: 0)")
     command.add_argument(
-        "--jobs", type=positive, default=usable_cores(), metavar="N", help="processes"
+        "--jobs",
+        type=positive,
+        default=usable_cores(),
+        metavar="N",
+        help="processes (default: all cores)",
     )
     command.add_argument(
         "--out",

@@ -15,8 +15,20 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     command.add_argument("model", help="catalog name, such as rd_resnet18")
     add_weights_dir(command)
-    command.add_argument("--images-seen", type=positive, default=800, metavar="N")
-    command.add_argument("--out", type=Path, default=Path("results/tuning"), metavar="DIR")
+    command.add_argument(
+        "--images-seen",
+        type=positive,
+        default=800,
+        metavar="N",
+        help="training budget in images (default: 800)",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/tuning"),
+        metavar="DIR",
+        help="folder to write to (default: results/tuning)",
+    )
     command.set_defaults(run=_run)
 
 

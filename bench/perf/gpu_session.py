@@ -10,7 +10,7 @@ of a step are written to ``--out`` before the next one starts:
    divided by this one shows the cost of loading, augmentation and scheduling.
 4. ``metrics``: the pixel metrics on maps of the number and size of MVTec AD's bottle (83 of 900²).
 5. ``peer``: anomalib's training and testing of the models that both projects have, both on this
-   device, if ``--peer-python`` names an interpreter that has anomalib.
+   device, if ``--peer-python`` names an interpreter that has anomalib: for a few ``--models``.
 
 ``--against RECORDS`` prints the metrics of another machine's records next to these. Without a GPU,
 ``--device cpu --shrunk`` runs everything in a few minutes on small images.
@@ -19,6 +19,7 @@ of a step are written to ``--out`` before the next one starts:
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -53,6 +54,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXTURE = "grained"
 MINUTES = {"tests": 0.2, "zoo": 0.5, "bound": 0.15, "metrics": 0.05, "peer": 0.1}
 """Share of the time that each step may take."""
+
+_GRACE_S = 20.0
+"""Time for an interrupted step to report and to stop its own processes."""
 
 
 @dataclass(frozen=True)
@@ -292,23 +296,36 @@ def _timed(step: Callable[[], None], device: str, min_steps: int, budget_s: floa
 
 
 def _child(session: Session, step: str, command: list[str]) -> str:
-    """Run a process within its step's time limit, log its output, and return the last line."""
+    """Run a process within its step's time limit, log its output, and return the last line.
+
+    At the limit it is interrupted as by Ctrl-C, so that it reports what it has and stops its own
+    processes, and killed only if that does not help.
+    """
     log = session.out / f"{step}.log"
     with log.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
         try:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
-                timeout=session.seconds(step),
-                check=False,
-            )
+            code = process.wait(session.seconds(step))
         except subprocess.TimeoutExpired:
+            _stop(process)
             return f"stopped after {session.seconds(step):.0f} s; see {log.name}"
     lines = log.read_text("utf-8").strip().splitlines()
-    return f"exit {done.returncode}: {lines[-1] if lines else 'no output'}"
+    return f"exit {code}: {lines[-1] if lines else 'no output'}"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _write(session: Session, name: str, value: object) -> None:
@@ -321,7 +338,7 @@ def _options() -> tuple[Session, list[str]]:
     )
     parser.add_argument("--out", type=Path, default=Path("gpu_session"), metavar="DIR")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--minutes", type=float, default=10.0, help="for all steps (default 10)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="for all steps (default 8)")
     parser.add_argument("--models", default="", metavar="A,B", help="default: every anomaly model")
     parser.add_argument("--steps", default=",".join(STEPS), metavar="A,B", help="default: all")
     parser.add_argument("--images-seen", type=int, default=256, metavar="N")

@@ -258,8 +258,14 @@ def _step_watch() -> Any:
 
     Both are by image. Reading the images happens between the steps.
     """
+    torch: Any = importlib.import_module("torch")
     lightning: Any = importlib.import_module("lightning")
     counting: Any = importlib.import_module("torch.utils.flop_counter")
+
+    def now() -> float:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
     class StepWatch(lightning.Callback):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -270,12 +276,12 @@ def _step_watch() -> Any:
         def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, number: int) -> None:
             if number == 0:
                 self._counter.__enter__()
-            self._begin = time.perf_counter()
+            self._begin = now()
 
         def on_train_batch_end(
             self, trainer: Any, module: Any, outputs: Any, batch: Any, number: int
         ) -> None:
-            seconds = time.perf_counter() - self._begin
+            seconds = now() - self._begin
             images = len(batch.image)
             if number == 0:
                 self._counter.__exit__(None, None, None)

@@ -98,6 +98,8 @@ def _same(name: str, before: Any, now: Any) -> bool:
         return True
     if name == "torch":
         before = str(before).partition("+")[0]
+    if name == "gpu":  # torch names the slice of a divided GPU, the driver the whole one
+        before, now = (str(value).partition(" MIG ")[0] for value in (before, now))
     if name == "driver":  # the last part is a patch level
         before = ".".join(str(before).split(".")[:2])
     return bool(before == now)

@@ -74,7 +74,7 @@ def evaluate_heads(
             about |= _joined("aupro_30", [about.get("aupro_30", ""), _vanished(test, regions)])
         evaluation.metrics[head] = values.metrics
         evaluation.outcomes[head] = {
-            "image_auroc": pack_scores(prediction.scores, test.labels.cpu())
+            "image_auroc": pack_scores(prediction.scores.cpu().numpy(), test.labels.cpu().numpy())
         }
         evaluation.kinds[head] = kinds
         if regions is not None:

@@ -45,6 +45,17 @@ def use_device(name: str) -> torch.device:
     return device
 
 
+@contextmanager
+def untuned() -> Iterator[None]:
+    """Keep cuDNN from trying all its algorithms, for a batch of a size that comes only once."""
+    tuned = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = tuned
+
+
 def numerics(device: torch.device) -> dict[str, Any]:
     """Return the settings that affect the last digits, for the record."""
     if device.type != "cuda":

@@ -1,12 +1,14 @@
 """Predictions of a whole image set, in batches, checked for NaN."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from bench.run.batch import make_batch
+from bench.run.device import untuned
 from bench.run.features.store import Features
 from bench.run.job import ProgressCallback
 from datasets_lib.batches.tiles import Tiles
@@ -62,8 +64,9 @@ def predict_all(
         for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
             cached = features.batch(rows) if features is not None else None
-            batch = make_batch(model, images[rows], device, features=cached)
-            parts.append(model.predict(batch))
+            with untuned() if rows.stop > len(images) else nullcontext():
+                batch = make_batch(model, images[rows], device, features=cached)
+                parts.append(model.predict(batch))
             progress("predict", {"step": min(rows.stop, len(images)), "steps": len(images)})
     by_head = joined(parts)
     for head, result in by_head.items():

@@ -90,6 +90,7 @@ class PinnedBuffers:
 
     def read(self, index: list[int]) -> Arrival:
         """Read images (B, C, H, W) and start their copy to the device on a separate stream."""
+        torch.cuda.set_device(self._device)  # threads begin on device 0, which others may have
         buffer, copied = self._free.get()
         try:
             if copied is not None:

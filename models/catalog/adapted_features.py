@@ -27,7 +27,7 @@ _UNINET_MULTICLASS = replace(
     milestones=(0.8,),
     gamma=0.2,
     images=40_000,
-    source="Wei et al., CVPR 2025 and their code, for many classes",
+    source="Wei et al., CVPR 2025 and their code, for all classes of MVTec AD",
 )
 _SUPERSIMPLENET = Recipe(
     optimizer="adamw",
@@ -43,7 +43,11 @@ _SUPERSIMPLENET = Recipe(
 _SUPERSIMPLENET_PAPER = replace(
     _SUPERSIMPLENET, epochs=300, batch_size=32, source="Rolih et al., ICPR 2024"
 )
-_SUPERVISED = replace(_SUPERSIMPLENET, grad_clip=1.0, source="Rolih et al., ICPR 2024, with labels")
+_SUPERVISED = replace(
+    _SUPERSIMPLENET,
+    grad_clip=1.0,
+    source="Rolih et al., ICPR 2024, with labels; each image as often, where theirs balances",
+)
 _SUPERVISED_PAPER = replace(_SUPERVISED, epochs=300, batch_size=32)
 
 

@@ -20,9 +20,10 @@ _CFLOW = Recipe(
 _CFLOW_PAPER = replace(
     _CFLOW,
     schedule="cosine",
-    warmup_epochs=10,
+    final_factor=1e-3,
+    warmup_epochs=16,
     epochs=200,
-    source="Gudovskiy et al., WACV 2022: 25 × 8 passes, cosine after a warm-up",
+    source="Gudovskiy et al., WACV 2022 and their code: 25 × 8 passes, cosine after a warm-up",
 )
 _CFLOW_WITHOUT_LAST = replace(
     _CFLOW,

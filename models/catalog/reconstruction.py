@@ -23,7 +23,9 @@ _GANOMALY = Recipe(
     batch_size=8,
     source="Akcay et al., ACCV 2018; epochs and batch as the original study",
 )
-_GANOMALY_PAPER = replace(_GANOMALY, epochs=100, source="Akcay et al., ACCV 2018")
+_GANOMALY_PAPER = replace(
+    _GANOMALY, epochs=100, batch_size=64, source="Akcay et al., ACCV 2018; their code's batch"
+)
 _DRAEM = Recipe(
     optimizer="adam",
     lr=1e-4,

@@ -84,6 +84,8 @@ def perlin_masks(
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     """Rotate images about their centers, bilinearly; pixels from outside are 0.
 
+    Float32 even under autocast, which would round places by up to half a pixel.
+
     Args:
         images: ``(B, C, H, W)`` floats.
         degrees: ``(B,)``, counter-clockwise.
@@ -94,8 +96,9 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     # affine_grid counts in half sides: the aspect ratio keeps rotations of oblong images rigid.
     rows = (cos, -sin * height / width, zero, sin * width / height, cos, zero)
     matrix = torch.stack(rows, dim=1).view(-1, 2, 3).to(images.dtype)
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    with torch.autocast(images.device.type, enabled=False):
+        grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+        return F.grid_sample(images, grid, align_corners=False)
 
 
 def turn_some(images: Tensor, draws: Draws, probability: float) -> Tensor:

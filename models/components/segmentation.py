@@ -15,6 +15,7 @@ def focal_loss(logits: Tensor, masks: Tensor) -> Tensor:
     """Return the mean focal loss, −(1 − p)² log p, of the probability p of each pixel's class.
 
     Lin et al., Focal loss for dense object detection, ICCV 2017, without weights of the classes.
+    The official codes of DRAEM and DSR smooth labels and probabilities by 1e-5; this one does not.
 
     Args:
         logits: ``(B, 2, H, W)`` raw logits of normal and defective; never probabilities.

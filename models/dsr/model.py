@@ -79,7 +79,10 @@ class DSR(AnomalyModel):
         return [(1.0, detection), (UPSAMPLER_RATE, upsampler)]
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the scalar training loss of normal images in this step's phase."""
+        """Return the scalar training loss of normal images in this step's phase.
+
+        Under autocast, the frozen VQ-VAE stays in float32, since rounding would change codes.
+        """
         images = batch.get_images().float()
         _check_size(images)
         draws = batch.get_draws()
@@ -105,11 +108,11 @@ class DSR(AnomalyModel):
 
     def _detection_loss(self, images: Tensor, draws: Draws) -> Tensor:
         """Squared errors of features and picture, and the focal loss of the segmentation."""
-        codes = defective_codes(self.vqvae, images, draws)
+        with _float32(images), torch.no_grad():
+            codes = defective_codes(self.vqvae, images, draws)
+            general = self.vqvae.decode(codes.lo, codes.hi)
         features_lo, features_hi = self.restriction_lo(codes.lo), self.restriction_hi(codes.hi)
         restored = self.object_decoder(self._requantized(features_lo, features_hi))
-        with torch.no_grad():
-            general = self.vqvae.decode(codes.lo, codes.hi)
         logits = self.segmentation(torch.cat((restored.detach(), general), dim=1))
         return (
             F.mse_loss(features_lo.float(), codes.normal_lo.float())
@@ -120,9 +123,11 @@ class DSR(AnomalyModel):
 
     def _upsampler_loss(self, images: Tensor, draws: Draws) -> Tensor:
         """Focal loss of the upsampled segmentation of smudges, whose masks are exact."""
-        images, masks = smudged(images, draws)
         with torch.no_grad():
-            pictures, logits = self._segment(*self.vqvae.encode(images))
+            with _float32(images):
+                images, masks = smudged(images, draws)
+                codes = self.vqvae.encode(images)
+            pictures, logits = self._segment(*codes)
             joined = torch.cat((pictures, logits.softmax(dim=1)), dim=1)
         return focal_loss(self.upsampler(joined), masks)
 
@@ -130,7 +135,9 @@ class DSR(AnomalyModel):
         """Return the object's and the general picture ``(B, 6, H, W)`` and the logits of both."""
         features = self.restriction_lo(codes_lo), self.restriction_hi(codes_hi)
         restored = self.object_decoder(self._requantized(*features))
-        pictures = torch.cat((restored, self.vqvae.decode(codes_lo, codes_hi)), dim=1)
+        with _float32(codes_lo):
+            general = self.vqvae.decode(codes_lo, codes_hi)
+        pictures = torch.cat((restored, general), dim=1)
         return pictures, self.segmentation(pictures)
 
     def _requantized(self, features_lo: Tensor, features_hi: Tensor) -> Tensor:
@@ -162,6 +169,11 @@ def build(
         )
     vqvae = frozen_vqvae(WEIGHTS[weights], state, width, codes)
     return DSR(vqvae, width).to(memory_format=torch.channels_last)
+
+
+def _float32(tensor: Tensor) -> torch.autocast:
+    """Return a context without autocast on the tensor's device."""
+    return torch.autocast(tensor.device.type, enabled=False)
 
 
 def _check_size(images: Tensor) -> None:

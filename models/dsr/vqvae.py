@@ -42,6 +42,10 @@ _TRAINING_ONLY = ("_ema_w", "_ema_cluster_size")
 """Running sums of the codes' training in the official file."""
 
 
+_COLOR_DIMS = {"encoder_hi.0.weight": 1, "decoder.4.weight": 1, "decoder.4.bias": 0}
+"""Dimension of the image's channels in the tensors that have one."""
+
+
 class Codebook(nn.Module):
     """Codes that features are replaced with.
 
@@ -181,8 +185,9 @@ def frozen_vqvae(
 
     Args:
         weights: Entry of the tensors, named in error messages.
-        state: Tensors named as here and by ``bench pretrain``, or as in the official file; None
-            leaves it random.
+        state: Tensors named as here and by ``bench pretrain``, or as in the official file, whose
+            code reads images in the order blue, green, red: those that see or make channels are
+            reversed. None leaves it random.
         width: Channels of the encoders and of a code.
         codes: Number of codes of each resolution.
 
@@ -248,7 +253,13 @@ def _initialize(module: nn.Module) -> None:
 def _renamed(network: VQVAE, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     ours = {official: name for name, official in official_names(network).items()}
     return {
-        ours.get(name, name): tensor
+        ours.get(name, name): _for_red_first(ours[name], tensor) if name in ours else tensor
         for name, tensor in state.items()
         if not name.endswith(_TRAINING_ONLY)
     }
+
+
+def _for_red_first(name: str, tensor: Tensor) -> Tensor:
+    """Return a tensor of the official file for images whose first channel is red."""
+    dim = _COLOR_DIMS.get(name)
+    return tensor if dim is None or tensor.ndim <= dim else tensor.flip(dim)

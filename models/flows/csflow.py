@@ -128,8 +128,8 @@ class CrossScaleNetwork(nn.Module):
     """Convolutions at each scale, whose second layer also takes the scales next to its own.
 
     Finer hidden maps come through a strided convolution, coarser ones through bilinear upsampling
-    and a convolution. All are summed and multiplied by a learned scalar, which starts at 0: every
-    coupling begins as the identity.
+    and a convolution. All are summed and multiplied by a learned scalar, γ of the paper's equation
+    3, which starts at 0: every coupling begins as the identity. The result is clamped after it.
 
     Args:
         inputs: Number of input channels.
@@ -151,17 +151,16 @@ class CrossScaleNetwork(nn.Module):
         super().__init__()
         self._sides = [shape[1:] for shape in shapes]
 
-        def convolutions(channels: int, count: int, stride: int = 1) -> nn.ModuleList:
-            after = outputs if channels == hidden else hidden
+        def convolutions(before: int, after: int, count: int, stride: int = 1) -> nn.ModuleList:
             return nn.ModuleList(
-                nn.Conv2d(channels, after, kernel, stride, kernel // 2) for _ in range(count)
+                nn.Conv2d(before, after, kernel, stride, kernel // 2) for _ in range(count)
             )
 
         scales = len(shapes)
-        self.first = convolutions(inputs, scales)
-        self.same = convolutions(hidden, scales)
-        self.down = convolutions(hidden, scales - 1, stride=2)
-        self.up = convolutions(hidden, scales - 1)
+        self.first = convolutions(inputs, hidden, scales)
+        self.same = convolutions(hidden, outputs, scales)
+        self.down = convolutions(hidden, outputs, scales - 1, stride=2)
+        self.up = convolutions(hidden, outputs, scales - 1)
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, joined: Tensor) -> Tensor:

@@ -3,6 +3,9 @@
 Features of all patches of the normal images go into a memory bank, which is thinned to a coreset.
 A patch is as anomalous as it is far from the nearest patch of the bank, an image as its most
 anomalous patch.
+
+Maps are of distances, as in the paper. The official code searches by squared distances and blurs
+those: the scores of images, their maxima, have the same order.
 """
 
 from collections.abc import Mapping

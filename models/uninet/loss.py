@@ -9,6 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+_SIMILARITIES = 4096**2
+"""Similarities per image that are kept for the backward pass, as many as 256 pixels have."""
 
 LAMBDA = 0.7
 """Share of the cosine distance; the contrast gets the rest."""
@@ -39,8 +43,34 @@ def _scale_loss(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
     theirs = F.normalize(teacher.flatten(2).mT, dim=2)  # (B, positions, C)
     ours = F.normalize(student.flatten(2).mT, dim=2)
     cosine = (theirs * ours).sum(dim=2)
-    similarities = ours @ theirs.mT / temperature  # (B, positions, positions)
-    log_probability = cosine / temperature - similarities.logsumexp(dim=2)
+    log_probability = cosine / temperature - _log_totals(ours / temperature, theirs)
     contrast = -log_probability.mean()
     margin = (1 - log_probability.exp()).mean()  # never negative: a probability is at most 1
     return LAMBDA * (1 - cosine.mean()) + (1 - LAMBDA) * contrast + margin
+
+
+def _log_totals(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Return the logarithm of the sum of exponentials over all positions of the teacher.
+
+    For large images, the similarities of all pairs of positions would not fit in memory: they are
+    computed in parts, and again in the backward pass.
+
+    Args:
+        ours: ``(B, P, C)``, already divided by the temperature.
+        theirs: ``(B, P, C)``.
+
+    Returns:
+        ``(B, P)``.
+    """
+
+    def totals(part: Tensor) -> Tensor:
+        return (part @ theirs.mT).logsumexp(dim=2)
+
+    rows = max(1, _SIMILARITIES // theirs.shape[1])
+    if rows >= ours.shape[1]:
+        return totals(ours)
+    parts = ours.split(rows, dim=1)
+    return torch.cat(
+        [checkpoint(totals, part, use_reentrant=False, preserve_rng_state=False) for part in parts],
+        dim=1,
+    )

@@ -148,8 +148,9 @@ def build(
     Args:
         weights: Tag of the teachers' weights.
         state: The teachers' tensors; None leaves both at the same random ones.
-        temperature: Temperature of the contrast: 2 for one class, 0.1 for many. The official code
-            also uses 0.1 for six of MVTec AD's categories.
+        temperature: Temperature of the contrast: 2 for one class, 0.1 for all of MVTec AD's. The
+            official code also uses 0.1 for six of MVTec AD's categories alone, and 2 for all
+            categories of other datasets.
 
     Raises:
         ValueError: The weights are unknown or not a ResNet's, or not these teachers' tensors.

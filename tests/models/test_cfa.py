@@ -4,6 +4,7 @@ import torch
 from model_driver import batch_of, gather, train
 from scipy.ndimage import gaussian_filter, uniform_filter, zoom
 
+from models import cfa
 from models.cfa import CoordConv, build, nearest, squared_distances
 
 TAG = "resnet18.tv_in1k"
@@ -164,3 +165,12 @@ def test_coord_conv_tells_positions_apart():
     described = CoordConv([3, 5], outputs=6)(layers)
     assert described.shape == (1, 8, 8, 6)
     assert len(described.flatten(0, 2).round(decimals=4).unique(dim=0)) == 64
+
+
+def test_nearest_centers_in_parts_are_those_at_once(monkeypatch):
+    torch.manual_seed(0)
+    points, centers = torch.randn(37, 5), torch.randn(20, 5)
+    whole = nearest(points, centers, 3)
+    assert torch.equal(whole, torch.cdist(points, centers).topk(3, largest=False).indices)
+    monkeypatch.setattr(cfa, "_AT_ONCE", 160)  # parts of 8 points
+    assert torch.equal(nearest(points, centers, 3), whole)

@@ -211,8 +211,14 @@ class _LayerClock:
 
 
 def _warm_up(backbone: FrozenBackbone, split: Split) -> None:
-    """Run an unmeasured batch, since the seconds are charged to every case that uses features."""
-    backbone.stages(to_float(split.images[:_BATCH], split.device))
+    """Run an unmeasured batch, since the seconds are charged to every case that uses features.
+
+    On CUDA, cuDNN tries its algorithms for each size: the last, smaller batch has one of its own.
+    """
+    count = len(split.images)
+    sizes = {min(_BATCH, count), count % _BATCH if split.device.type == "cuda" else 0}
+    for size in sizes - {0}:
+        backbone.stages(to_float(split.images[:size], split.device))
 
 
 def pixel_digest(images: Tensor) -> str:
@@ -229,7 +235,7 @@ def _key(digest: str, split: Split) -> str:
         split: The images.
     """
     if split.device.type == "cuda":
-        name = torch.cuda.get_device_name(split.device)
+        name = f"{torch.cuda.get_device_name(split.device)}, each size warmed up"
     else:  # the seconds kept with the features hold for this number of threads
         name = f"cpu {torch.get_num_threads()} threads"
     path = f"{name} torch {torch.__version__} float32 channels_last folded"

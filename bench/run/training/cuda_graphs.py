@@ -39,6 +39,7 @@ def capture_gradient(
     images, targets = images.clone(), targets.clone()
     buffers = [buffer.clone() for buffer in network.buffers()]
     random = torch.cuda.get_rng_state(images.device)
+    before = torch.cuda.current_stream(images.device)
     stream = _stream_after_this(images.device, "training")
     graph = torch.cuda.CUDAGraph()
     try:
@@ -50,10 +51,11 @@ def capture_gradient(
         with torch.cuda.graph(graph, stream=stream):
             loss = gradient(images, targets)
     finally:
-        torch.cuda.current_stream(images.device).wait_stream(stream)
+        torch.cuda.set_stream(before)  # a recording that fails leaves its own stream current
+        before.wait_stream(stream)
         with torch.no_grad():
-            for buffer, before in zip(network.buffers(), buffers, strict=True):
-                buffer.copy_(before)
+            for buffer, kept in zip(network.buffers(), buffers, strict=True):
+                buffer.copy_(kept)
         torch.cuda.set_rng_state(random, images.device)
     gradients = [parameter.grad for parameter in parameters]
 
@@ -95,8 +97,11 @@ def prefetch(
     with torch.cuda.stream(side_stream):
         prepare(index, step)  # loads kernels, which cannot be done while recording
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=side_stream):
-        prepared = prepare(index, step)
+    try:
+        with torch.cuda.graph(graph, stream=side_stream):
+            prepared = prepare(index, step)
+    finally:
+        torch.cuda.set_stream(main_stream)  # a recording that fails leaves its own stream current
 
     def launch(number: int) -> None:
         with torch.cuda.stream(side_stream):

@@ -86,6 +86,8 @@ def train(
     if data.held_out is not None:
         begin = time.perf_counter()
         _calibrate(model, data.held_out, job, device)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         trained.calibrate_seconds = time.perf_counter() - begin
     return trained
 

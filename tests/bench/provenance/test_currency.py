@@ -94,3 +94,12 @@ def test_what_is_asked_must_be_there_and_more_may_be(name, has, wants):
 
 def test_dirty_code_is_reported():
     assert origin(record(code={"dirty": True})) == "commit 1234567 with changes"
+
+
+def test_a_slice_of_a_gpu_is_the_gpu_that_the_driver_names():
+    machine = {"gpu": "NVIDIA H200"}
+    slice_of_it = record(gpu="NVIDIA H200 MIG 3g.71gb", device="cuda")
+    assert why_stale(slice_of_it, wanted(device="cuda", machine=machine)) is None
+    assert "GPU" in why_stale(
+        record(gpu="NVIDIA L4", device="cuda"), wanted(device="cuda", machine=machine)
+    )

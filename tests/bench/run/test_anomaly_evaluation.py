@@ -159,3 +159,14 @@ def test_a_session_without_calibration_and_with_histograms_says_both(
     assert missing(record) == set(record.reasons)
     assert record.reasons["single_scale.threshold.calibrated_p95"] == "no calibration split"
     assert "histogram" in record.notes["single_scale.pixel_auroc"]
+
+
+def test_predictions_may_lie_where_numpy_cannot_read_them(monkeypatch):
+    """On a GPU they stay there until they are written; here, refusing stands in for one."""
+
+    def refuse(self, *arguments, **options):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    monkeypatch.setattr(torch.Tensor, "__array__", refuse)
+    record = noted(MIXED, SCORES, calibration=torch.rand(5))
+    assert record.outcomes["head"]["image_auroc"]

@@ -24,6 +24,7 @@ from bench.run.training import loop
 from bench.settings import Settings
 from datasets_lib.discover import find_datasets
 from models.catalog import MODELS
+from models.components.base import Prediction
 
 CPU = torch.device("cpu")
 # Images seen: enough for the loss to fall, within seconds.
@@ -178,6 +179,22 @@ def test_cached_features_predict_as_images_do(fitted):
     )
     for head, prediction in predictions_of(model, images).items():
         torch.testing.assert_close(prediction.scores, cached[head].scores, rtol=1e-4, atol=1e-5)
+
+
+def test_cudnn_tries_no_algorithms_for_a_last_smaller_batch(monkeypatch):
+    tuned = []
+
+    class Watched(torch.nn.Module):
+        backbone = None
+
+        def predict(self, batch):
+            tuned.append(torch.backends.cudnn.benchmark)
+            return {"score": Prediction(batch.get_images().flatten(1).mean(1), None)}
+
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    predictions_of(Watched(), torch.zeros(40, 3, 8, 8, dtype=torch.uint8))
+    assert tuned == [True, True, False]
+    assert torch.backends.cudnn.benchmark
 
 
 def test_the_pace_of_training_is_reported_without_the_dry_pass(fit):

@@ -124,6 +124,27 @@ def test_recording_leaves_no_trace_and_every_replay_draws_anew(cuda, batches):
     assert first != second  # dropout; and the first is still there after the second
 
 
+def test_a_recording_that_fails_leaves_the_stream_as_it_was(cuda, batches):
+    network = Noisy().to(cuda)
+    before = torch.cuda.current_stream(cuda)
+
+    def waiting(images, targets):
+        loss = network.gradient(images, targets)
+        loss.item()  # waits for the device, which cannot be recorded
+        return loss
+
+    with pytest.raises(RuntimeError):
+        capture_gradient(waiting, network, *batches[0])
+    assert torch.cuda.current_stream(cuda) == before
+
+    def prepare(index, step):
+        return index + int(step), index
+
+    with pytest.raises(RuntimeError):
+        next(prefetch(prepare, torch.arange(8, device=cuda), 4, 0))
+    assert torch.cuda.current_stream(cuda) == before
+
+
 @pytest.mark.parametrize("recipe", ["baseline", "flip_crop", "modern"])
 @pytest.mark.parametrize("augmentation", ["default", "mixup", "cutmix"])
 def test_batches_made_ahead_are_those_made_in_time(caplog, cuda, train, recipe, augmentation):

@@ -142,3 +142,11 @@ def test_oblong_images_rotate_rigidly():
 def test_the_wanted_share_of_images_is_rotated():
     turned = turn_some(torch.ones(1000, 3, 16, 16), draws(1000, 0), 0.3)
     assert 220 < (turned.amin((1, 2, 3)) < 0.5).sum() < 330  # less those of small angles
+
+
+def test_rotation_ignores_autocast():
+    images = torch.rand(2, 3, 48, 32, generator=seeded(1))
+    degrees = torch.tensor([37.0, -80.0])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = rotate(images, degrees)
+    assert torch.equal(found, rotate(images, degrees))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from datasets_lib.augment.random_streams import RandomStreams
 from models.components.base import Batch
 from models.dsr import model as dsr
 from models.dsr.model import build
@@ -13,6 +14,10 @@ from models.dsr.model import build
 @pytest.fixture
 def model():
     return driver.make("dsr")
+
+
+def draws():
+    return RandomStreams(torch.arange(2), seed=0)
 
 
 def has_gradient(module):
@@ -126,3 +131,21 @@ def test_images_of_unfit_sizes_are_refused(model, size):
 def test_another_networks_weights_are_refused():
     with pytest.raises(ValueError, match="found 'resnet18"):
         build(weights="resnet18.tv_in1k", state=None)
+
+
+@pytest.mark.parametrize("step", [0, 100])
+def test_autocast_does_not_reach_the_frozen_network(model, step):
+    seen = []
+    for part in (model.vqvae.encoder_hi, model.vqvae.decoder):
+        part.register_forward_hook(lambda module, inputs, output: seen.append(output.detach()))
+    batch = Batch(driver.pictures(2, 1), draws=draws(), step=step, steps=150)
+    model.loss(batch)
+    exact = list(seen)
+    seen.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        model.loss(batch)
+    assert len(seen) == len(exact) > 1
+    for found, wanted in zip(seen, exact, strict=True):
+        assert found.dtype == torch.float32
+        if step == 0:  # later, the decoder also decodes what trained networks restored
+            assert torch.equal(found, wanted)

@@ -103,3 +103,9 @@ def test_backbone_sees_three_scales_of_the_images():
     torch.testing.assert_close(features[1], model.backbone.backbones[0](half)[0])
     digests = model.backbone.digests()
     assert len(set(digests.values())) == 3
+
+
+def test_hidden_channels_may_be_as_many_as_the_inputs():
+    network = CrossScaleNetwork(4, 8, SHAPES, hidden=4, kernel=3)
+    maps = [torch.randn(2, 4, *shape[1:]) for shape in SHAPES]
+    assert network(join(maps)).shape == (2, 8, 64 + 16 + 4)

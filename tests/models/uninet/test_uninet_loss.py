@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.uninet import loss
 from models.uninet.loss import uninet_loss
 from models.uninet.model import _mean_of_largest, decision_share
 from models.uninet.selection import FeatureSelection
@@ -44,6 +45,20 @@ def formula(teacher, student, temperature):
 def test_loss_is_its_formula(features, temperature):
     found = uninet_loss(*features, temperature).item()
     assert found == pytest.approx(formula(*features, temperature), rel=1e-5)
+
+
+def test_loss_in_parts_is_the_loss_at_once(features, monkeypatch):
+    def loss_and_gradients():
+        leaves = [[x.clone().requires_grad_() for x in part] for part in features]
+        value = uninet_loss(*leaves, 0.5)
+        value.backward()
+        return value.detach(), [leaf.grad for part in leaves for leaf in part]
+
+    whole, wanted = loss_and_gradients()
+    monkeypatch.setattr(loss, "_SIMILARITIES", 12)  # rows of 2 of 6 positions, and of 3 of 4
+    value, found = loss_and_gradients()
+    torch.testing.assert_close(value, whole)
+    torch.testing.assert_close(found, wanted)
 
 
 def test_loss_is_float32_under_autocast(features):
