@@ -70,6 +70,24 @@ def dataset_of(case: Case) -> str | None:
     return None if entry and entry.embedded else case.dataset
 
 
+def textures_of(case: Case, datasets: Mapping[str, FoundDataset]) -> str | None:
+    """Return the name of the dataset on disk whose pictures a case trains on as well."""
+    return next((name for name in MODELS[case.model].auxiliary if name in datasets), None)
+
+
+def without_textures(cases: Iterable[Case], datasets: Mapping[str, FoundDataset]) -> list[str]:
+    """Return sentences about models that draw textures because their pictures are not on disk."""
+    lacking = {
+        case.model: MODELS[case.model].auxiliary
+        for case in cases
+        if MODELS[case.model].auxiliary and textures_of(case, datasets) is None
+    }
+    return [
+        f"{model} trains on drawn textures in place of {' or '.join(names)}, which is not on disk"
+        for model, names in lacking.items()
+    ]
+
+
 def look_for_weights(
     tags: Iterable[str], weights_dirs: Sequence[Path], *, probe: bool = True
 ) -> dict[str, Weights]:

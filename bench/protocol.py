@@ -270,15 +270,10 @@ def resolve(
         ValueError: The recipe has no such field.
     """
     recipe = entry.recipes[recipe_name]
-    if profile.name == "paper" and recipe_name == "baseline" and entry.paper_recipe is not None:
-        images = entry.paper_multi_class_images if multi_class else None
-        recipe = replace(entry.paper_recipe, images=images or entry.paper_recipe.images)
+    if profile.name == "paper":
+        recipe = _in_paper(entry, recipe, multi_class)
     if profile.name == "standard":
-        recipe = replace(
-            recipe,
-            epochs=min(recipe.epochs, entry.standard_epochs),
-            images=entry.standard_images or recipe.images,
-        )
+        recipe = replace(recipe, epochs=min(recipe.epochs, entry.standard_epochs))
     if isinstance(recipe, ClassifierRecipe) and pretrained and recipe.pretrained_lr is not None:
         recipe = replace(recipe, lr=recipe.pretrained_lr)
     budget = profile.budget(entry.task)
@@ -309,6 +304,24 @@ def resolve(
         seed_base=None if seed_base == entry.seed_base else seed_base,
         resumed_from=resumed_from,
     )
+
+
+def _in_paper(entry: ModelEntry, recipe: Recipe, multi_class: bool) -> Recipe:
+    """Return a recipe as the ``paper`` profile trains it.
+
+    Recipes that differ from the baseline in loss or options alone get the paper's budget and
+    optimizer as well, so that nothing else distinguishes them there.
+    """
+    paper, baseline = entry.paper_recipe, entry.recipes["baseline"]
+    if paper is None:
+        return recipe
+    images = (entry.paper_multi_class_images if multi_class else None) or paper.images
+    if recipe == baseline:
+        return replace(paper, images=images)
+    own = {name: getattr(recipe, name) for name in ("loss", "options", "source")}
+    if replace(baseline, **own) != recipe:
+        return recipe
+    return replace(paper, images=images, **own)
 
 
 def _input(

@@ -96,8 +96,8 @@ class Record:
             them. What the machine does not tell is absent.
         code: ``hash`` of the code that the case depends on, ``commit`` and whether it was
             ``dirty``; empty in records of earlier versions, null where unknown.
-        asked: Whether ``measurements``, ``pictures`` and saved ``models`` were wanted; empty in
-            records of earlier versions.
+        asked: Whether ``measurements``, ``pictures``, saved ``models``, ``panels``, all ``maps``
+            and ``exact`` pixel metrics were wanted; some are absent in records of earlier versions.
         fingerprints: Longer provenance: weights file and sha256, numbers of images.
         timings: Seconds by phase.
         artifacts: Paths of plots, scores and model, relative to the results folder.

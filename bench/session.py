@@ -146,9 +146,11 @@ class BenchSession:
         pytest.fail(f"{case.id}: {record.outcome}\n{record.error['message']}", pytrace=False)
 
     def close(self) -> None:
-        """Stop the child process, if there is one."""
+        """Stop the child process and remove the gate's worktrees, if there are any."""
         if "_runner" in self.__dict__:
             self._runner.close()
+        if "_gate" in self.__dict__:
+            self._gate.close()
 
     def _record(self, case: Case, request: pytest.FixtureRequest) -> Record:
         try:

@@ -114,6 +114,9 @@ class Settings:
             "measurements": self.measurements,
             "pictures": self.plots,
             "models": self.save_models,
+            "panels": self.panels,
+            "maps": self.keep_maps,
+            "exact": self.pixel_metrics == "exact",
         }
 
     @property

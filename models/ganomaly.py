@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.errors import ImageSizeError
 from models.components.image_size import ImageSize, height_width, size_text
+from models.components.memory_format import convolution_format
 
 ADVERSARIAL, CONTEXT, ENCODER = 1.0, 50.0, 1.0
 """Weights of the generator's losses (section 3.2)."""
@@ -114,7 +115,7 @@ class GANomaly(AnomalyModel):
                 f"{size_text(images.shape[-2:])}. Build it with the image size in use, "
                 "the crop's if images are cropped."
             )
-        return (2 * images.float() - 1).contiguous(memory_format=torch.channels_last)
+        return (2 * images.float() - 1).contiguous(memory_format=convolution_format())
 
 
 def build(
@@ -152,7 +153,7 @@ def build(
             f"often, found {size_text(image_size)}. Choose, for example, 256 or 256x640."
         )
     model = GANomaly(image_size=image_size, latent=latent, width=width)
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=convolution_format())
 
 
 def _widths(size: tuple[int, int], width: int) -> list[int]:

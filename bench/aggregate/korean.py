@@ -107,6 +107,7 @@ _HEADINGS = {
     "best epoch (test-chosen)": "최고 에폭 (테스트 기준 선택)",
     "last epoch": "마지막 에폭",
     "{name}: mean over {count} categories": "{name}: {count}개 범주의 평균",
+    "its images are {theirs} px, ours {ours}": "그쪽 이미지는 {theirs} px, 우리 이미지는 {ours}",
     "Quality within the center crop": "중앙 자르기 안의 품질",
 }
 

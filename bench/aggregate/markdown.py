@@ -90,12 +90,14 @@ def seeds(count: int) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share to about two digits.
+    """Return a share to about two digits; only all of it is 100 %.
 
-    >>> percent(1.0), percent(0.34), percent(0.0888)
-    ('100 %', '34 %', '8.9 %')
+    >>> percent(1.0), percent(0.34), percent(0.0888), percent(0.996)
+    ('100 %', '34 %', '8.9 %', '99.6 %')
     """
-    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"
+    if share < 0.1 or 0.995 <= share < 1:
+        return f"{min(100 * share, 99.9) if share < 1 else 100 * share:.1f} %"
+    return f"{100 * share:.0f} %"
 
 
 def bold(text: str) -> str:
@@ -111,8 +113,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: Seque
         rows: Cells as text.
         words: Positions of left-aligned columns, which hold words; numbers are right-aligned.
     """
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    columns = list(zip(list(map(say, headers)), *escaped, strict=True))
+    escaped = [[_cell(text) for text in row] for row in (list(map(say, headers)), *rows)]
+    columns = list(zip(*escaped, strict=True))
     padded, rules = [], []
     for position, column in enumerate(columns):
         width = max(len(column[0]) + _ROOM, *map(len, column))
@@ -124,6 +126,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, words: Seque
             rules.append(f"{'-' * (width + 1)}:")
     heading, *lines = [f"| {' | '.join(cells)} |" for cells in zip(*padded, strict=True)]
     return "\n".join([heading, f"|{'|'.join(rules)}|", *lines])
+
+
+def _cell(text: str) -> str:
+    """Return the text of a cell, in which neither a pipe nor a line end ends it."""
+    return " ".join(text.splitlines()).replace("|", "\\|")
 
 
 def _signed(fraction: float) -> str:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from bench.aggregate.conditions import changes_of
+from bench.aggregate.language import say
 from bench.aggregate.reference import MEAN, Reference
 from bench.aggregate.rows import Row
 from models.catalog import MODELS
@@ -55,6 +57,8 @@ def against_published(
 ) -> Iterator[Against]:
     """Yield every published value, with ours where a whole run of the same configuration has one.
 
+    A run whose recipe a user changed is another configuration.
+
     Random weights in place of pretrained ones and smoke runs are never compared.
 
     Args:
@@ -65,16 +69,36 @@ def against_published(
     whole = {
         (row.label, row.case.init): row
         for row in rows
-        if row.budget_share == 1 and profile != _WARNS_ONLY
+        if row.budget_share == 1
+        and profile != _WARNS_ONLY
+        and not any(map(changes_of, row.records))
     }
     for reference in references:
         row = whole.get((reference.model, reference.init))
+        another = _another_size(row, reference.image_size) if row else ""
         entry = MODELS.get(reference.model.partition(".")[0])
         one_pass = entry is not None and all(
             recipe.optimizer == "none" for recipe in entry.recipes.values()
         )
         for name, value in reference.metrics.items():
             own = row.metric(reference.head, name) if row else None
-            caution = reference.cautions.get(name, "")
+            caution = reference.cautions.get(name, "") or (another if own else "")
             band = BANDS[one_pass].get(name) if reference.category == MEAN and not caution else None
             yield Against(reference, name, value, own.mean if own else None, caution, band)
+
+
+def _another_size(row: Row, published: str) -> str:
+    """Return that our images are of another size than the published ones; empty if they are not."""
+    shapes = {_size_of(record.protocol) for record in row.records}
+    stated = published.replace("R448-C392", "448->392 crop")
+    if not stated or shapes == {stated}:
+        return ""
+    return say(
+        "its images are {theirs} px, ours {ours}", theirs=published, ours=", ".join(sorted(shapes))
+    )
+
+
+def _size_of(protocol: Mapping[str, Any]) -> str:
+    """Return the size of a run's images as `Reference.image_size` gives it."""
+    size, crop = protocol.get("image_size"), protocol.get("crop")
+    return f"{size}->{crop} crop" if crop else f"{size}"

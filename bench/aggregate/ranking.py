@@ -1,7 +1,7 @@
 """Which rows of a table rank, at which ranks, and why the others do not."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
@@ -60,6 +60,11 @@ class Place:
     def ranked(self) -> bool:
         """Return whether the row has a rank."""
         return not self.reasons
+
+
+def like_the_best(places: Iterable[Place]) -> int:
+    """Return how many ranked rows are not shown to differ from the best, itself included."""
+    return sum(place.p is None or place.p >= SIGNIFICANCE for place in places if place.ranked)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ class Reference:
         init: ``pretrained`` or ``scratch``.
         reasons: Why a metric of the source has no value here: it is defined differently there.
         cautions: Why a value is not comparable with ours, by metric; it then has no band.
+        image_size: Side of the images in pixels, ``256->224 crop`` if they were cropped; empty if
+            it is not stated.
         in_tables: Whether it is also a row of the Markdown tables, not only of the CSV file.
     """
 
@@ -36,6 +38,7 @@ class Reference:
     init: str = "pretrained"
     reasons: Mapping[str, str] = field(default_factory=dict)
     cautions: Mapping[str, str] = field(default_factory=dict)
+    image_size: str = ""
     in_tables: bool = True
 
 

@@ -125,7 +125,9 @@ def next_steps(manifest: dict[str, Any], target: Path) -> list[str]:
     index = " --no-index --find-links ../wheels" if wheels else ""
     if not wheels:
         lines.append("the bundle holds no wheels: the commands below need a package index")
-    options = f"--data-dir ../data --weights-dir ../weights -k {shlex.quote(manifest['keyword'])}"
+    folders = {name.partition("/")[0] for name in manifest["files"]}
+    options = "".join(f"--{own}-dir ../{own} " for own in ("data", "weights") if own in folders)
+    options += f"-k {shlex.quote(manifest['keyword'])}"
     return [
         *lines,
         "next:",

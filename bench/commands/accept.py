@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.false_alarm:
         for part in parts:
             baselines.accept(Acceptance(part, options.reason, current_commit().commit))
-            print(f"{part}: its baseline starts over with its next run")
+            print(f"{part}: its baseline starts over with the next night")
         files.append(baselines.path)
     print(f"keep it in git: git add {' '.join(map(str, files))} && git commit")
     return 0

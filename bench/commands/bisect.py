@@ -42,13 +42,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _run(options: argparse.Namespace) -> int:
     from bench.provenance.fingerprint import ROOT
-    from bench.regression.bisection import MOST_RUNS, BisectionError
-    from bench.regression.code_tree import CodeTreeError, git, is_repository, remove_trees
+    from bench.regression.bisection import MOST_RUNS
+    from bench.regression.code_tree import CodeTreeError, git, is_repository
     from bench.regression.finding import FINISHES
     from bench.regression.ledger import Ledger
     from bench.regression.search import Question, Search, answer
     from bench.run.inputs import Finder, tapped_layers
-    from bench.run.job import CaseSkipped
+    from bench.run.job import CaseSkipped, RecipeError, WeightsError
     from bench.study import RANKING, has_randomness
     from models.catalog import MODELS
 
@@ -82,10 +82,9 @@ def _run(options: argparse.Namespace) -> int:
         question = Question(case, quantity, first, last, fixed=fixed, confirmed=confirmed)
         most = options.runs or MOST_RUNS
         search = Search(question, selected.settings, list(job.code.files), print, most)
-        found = search.run()
-        print(answer(found, ROOT))
-        remove_trees(search.trees)
-    except (CodeTreeError, BisectionError, CaseSkipped) as error:
+        print(answer(search.run(), ROOT))
+    except (CodeTreeError, CaseSkipped, RecipeError, WeightsError, ValueError) as error:
+        # A BisectionError is a ValueError.
         raise CommandError(str(error)) from None
     return 0
 

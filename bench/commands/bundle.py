@@ -52,6 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     from bench.airgap.bundle import excluded_files, project_members, write_bundle
     from bench.airgap.unbundle import BundleError, platform_name
     from bench.airgap.wheels import python_name
+    from bench.needs import without_textures
     from datasets_lib.discover import available_datasets
 
     if options.out.is_dir():
@@ -65,6 +66,8 @@ def _run(options: argparse.Namespace) -> int:
         try:
             wheels, lacking = _wheels(options, Path(scratch))
             root = Path(__file__).parent.parent.parent
+            for remark in without_textures(cases, datasets):
+                print(f"note: {remark}")
             for name in excluded_files(root)[:_MAX_NAMES]:
                 print(f"excluded, not tracked by git: {name}")
             parts = {
@@ -125,9 +128,9 @@ def _session_keyword(options: argparse.Namespace) -> str:
 
 def _datasets(cases: "Sequence[Case]", datasets: "Mapping[str, FoundDataset]") -> "list[Member]":
     from bench.airgap.bundle import dataset_members
-    from bench.needs import dataset_of
+    from bench.needs import dataset_of, textures_of
 
-    needed = {dataset_of(case) for case in cases}
+    needed = {name for case in cases for name in (dataset_of(case), textures_of(case, datasets))}
     return [
         member
         for name, dataset in datasets.items()

@@ -1,4 +1,4 @@
-"""Explain data folders that hold no dataset: missing, a level too deep, or laid out differently."""
+"""Explain folders that hold no dataset or category: missing, too deep, or laid out differently."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -6,10 +6,11 @@ from pathlib import Path
 
 from bench.commands.output import printable_path
 from datasets_lib.catalog import entry_named
-from datasets_lib.discover import CUSTOM, recognize
+from datasets_lib.discover import CUSTOM, FoundDataset, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import folder_id, is_junk, subfolders
-from datasets_lib.layouts.nearest import deeper, nearest_layout
+from datasets_lib.layouts.masks import images_below, is_truth_folder
+from datasets_lib.layouts.nearest import deeper, nearest_category, nearest_layout
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2"}
 _MAX_NAMES = 4
@@ -46,12 +47,18 @@ def remarks(data_dir: Path, found: bool) -> Iterator[str]:
 
 
 def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the subfolders that are not recognized as datasets, each with a hint of why."""
+    """Yield the subfolders that are no datasets, and those of datasets that are no categories.
+
+    Each comes with a hint of why. Of a dataset only folders next to its categories count, and only
+    if they hold images.
+    """
     for folder in sorted(subfolders(data_dir)):
         if folder.name == CUSTOM:
             yield from passed_over(folder)
-        elif recognize(folder) is None:
+        elif (dataset := recognize(folder)) is None:
             yield folder, _why(folder)
+        else:
+            yield from ((inner, _why_no_category(inner)) for inner in _no_categories(dataset))
 
 
 def one_level_up(data_dir: Path) -> str | None:
@@ -67,6 +74,25 @@ def one_level_up(data_dir: Path) -> str | None:
     return None
 
 
+def _no_categories(dataset: FoundDataset) -> Iterator[Path]:
+    """Yield the folders of images that lie next to a dataset's categories and are none of them."""
+    categories = set(dataset.categories.values())
+    # A category that is the dataset's own folder has other datasets next to it.
+    for parent in sorted({category.parent for category in categories - {dataset.root}}):
+        for folder in sorted(set(subfolders(parent)) - categories):
+            if not is_truth_folder(folder.name) and any(images_below(folder)):
+                yield folder
+
+
+def _why_no_category(folder: Path) -> str:
+    with suppress(DatasetError):
+        if recognize(folder) is not None:
+            return "it is a dataset of its own: move it next to the one that it lies in"
+        if (clause := nearest_category(folder)) is not None:
+            return printable_path(clause)
+    return f"not laid out as the categories next to it: it holds {_some_of(folder)}"
+
+
 def _instead(what: str, parent: Path) -> str:
     return f"this is {what} itself: name {printable_path(parent)} with --data-dir"
 
@@ -78,7 +104,7 @@ def _why(folder: Path) -> str:
         where, levels = below
         many = "one level" if levels == 1 else f"{levels} levels"
         return f"a dataset lies {many} deeper: name {printable_path(where)} with --data-dir"
-    files = sorted(file for file in folder.iterdir() if not is_junk(file.name))
+    files = _shown(folder)
     if not files:
         return "it is empty"
     if any(file.suffix in _ARCHIVES and file.is_file() for file in files):
@@ -87,9 +113,18 @@ def _why(folder: Path) -> str:
     with suppress(DatasetError):
         if entry is None and (clause := nearest_layout(folder)) is not None:
             return printable_path(clause)
+    title = entry.title if entry else "any dataset"
+    return f"not laid out as {title}: it holds {_some_of(folder)}"
+
+
+def _shown(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if not is_junk(file.name))
+
+
+def _some_of(folder: Path) -> str:
+    files = _shown(folder)
     names = ", ".join(printable_path(Path(file.name)) for file in files[:_MAX_NAMES])
-    names += ", …" if len(files) > _MAX_NAMES else ""
-    return f"not laid out as {entry.title if entry else 'any dataset'}: it holds {names}"
+    return names + (", …" if len(files) > _MAX_NAMES else "")
 
 
 def _is_dataset(folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """Run an export on real images and compare it with its checkpoint."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from datasets_lib.images.geometry import Geometry
 
 MIN_IMAGES = 16
 BATCH_SIZES = (1, 16)
+
+_SMALLEST = 1e-30  # outputs that are all zero differ by nothing or by everything
 
 _OWN_SIZE = 8  # images whose resizing is checked too
 
@@ -51,7 +53,7 @@ def compare(
     images = [_whole(file, predictor.metadata.preprocessing) for file in files]
     frames = np.stack([_frame(image, predictor) for image in images])
     wanted = _predicted(predictor, head, frames)
-    largest = max(
+    largest = _largest(
         _difference(run(frames[begin : begin + size]), wanted, begin)
         for size in BATCH_SIZES
         for begin in range(0, len(frames), size)
@@ -66,7 +68,7 @@ def compare(
     by_rows = np.stack([_frame(_narrowed(image, predictor), predictor) for image in own])
     rows_first = _predicted(predictor, head, by_rows)
     resized, pillow = (
-        max(_difference(outputs, each, row) for row, outputs in enumerate(found))
+        _largest(_difference(outputs, each, row) for row, outputs in enumerate(found))
         for each in (rows_first, wanted)
     )
     _require(resized, " Its resizing is at fault: export with --frames.", runtime)
@@ -92,10 +94,15 @@ def _difference(found: Outputs, wanted: Outputs, begin: int) -> float:
     if len(found) != len(wanted):
         raise ExportError(f"The export has {len(found)} outputs, wanted {len(wanted)}.")
     rows = slice(begin, begin + len(found[0]))
-    return max(
-        float(np.abs(got - want[rows]).max()) / max(1.0, float(np.abs(want).max()))
+    return _largest(
+        float(np.abs(got - want[rows]).max()) / max(_SMALLEST, float(np.abs(want).max()))
         for got, want in zip(found, wanted, strict=True)
     )
+
+
+def _largest(differences: Iterable[float]) -> float:
+    """Return the largest difference, or NaN if any is: Python's `max` may pass over a NaN."""
+    return float(np.max(list(differences)))
 
 
 def _require(difference: float, advice: str, runtime: str) -> None:

@@ -17,8 +17,8 @@ TOLERANCE = 1e-4
 class Check:
     """How an export was compared with its checkpoint, on real images.
 
-    A difference is the largest over all scores and map pixels, relative to the largest of them, or
-    to 1 where all are smaller.
+    A difference is the largest over all scores, relative to the largest score, or over all map
+    pixels, relative to the largest of them.
 
     Attributes:
         images: Number of images.

@@ -106,7 +106,7 @@ def _categories(
     found, entry = places.found.get(dataset), DATASETS.get(dataset)
     offered = tuple(found.categories) if found else entry.categories if entry else ()
     if not offered:  # a classification set
-        if given is not None and _listed(given) != [ALL]:
+        if given is not None and [folder_id(name) for name in _listed(given)] != [ALL]:
             raise TrainingError(
                 f"category {given!r}: {dataset} has no categories. Leave the category out."
             )

@@ -1,6 +1,7 @@
 """What every training of a process shares: folders, seed, device, profile."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from bench.settings import Settings
 from datasets_lib.paths import data_dirs, default_cache_dir
 
 Folder = str | os.PathLike[str]
+
+_PRECISIONS = ("float32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,20 @@ def changed(before: Globals, given: Mapping[str, Any]) -> Globals:
             raise TrainingError(
                 f"{name}: wanted a whole number of at least {low}, found {value!r}."
             )
+    _check_device(after)
     return after
+
+
+def _check_device(chosen: Globals) -> None:
+    """Raise `TrainingError` for a device or a precision that there is not."""
+    device, precision = chosen.device, chosen.precision
+    known = isinstance(device, str) and re.fullmatch(r"cpu|cuda(:\d+)?", device)
+    if device is not None and not known:
+        raise TrainingError(f"device: wanted cpu, cuda or cuda:N, found {device!r}.")
+    if precision not in (None, *_PRECISIONS):
+        raise TrainingError(
+            f"precision: wanted one of {', '.join(_PRECISIONS)}, found {precision!r}."
+        )
 
 
 def settings_of(chosen: Globals, **options: Any) -> Settings:

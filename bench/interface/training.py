@@ -27,6 +27,7 @@ from bench.threads import spin_briefly
 from datasets_lib.discover import available_datasets
 from datasets_lib.images.geometry import FITS, Fit
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.folders import folder_id
 from models.components.image_size import image_size
 
 if TYPE_CHECKING:
@@ -129,8 +130,7 @@ def train(
         rerun=rerun,
     )
     records = session.run(dataset_type, category, model_type, variant)
-    single = all(isinstance(given, str) for given in (dataset_type, category or "", model_type))
-    if not single or model_type == ALL or (category == ALL and not multi_class):
+    if not _asks_for_one(dataset_type, category, model_type, multi_class=multi_class):
         return records
     if records[0].status != "ok":
         message = (records[0].error or {}).get("message", "")
@@ -222,8 +222,9 @@ class _Session:
         if record is None or why is not None:
             return None
         files = [self._settings.results_dir / path for path in record.artifacts.values()]
-        wanted = {"model"} | ({"panels"} if self._settings.panels else set())
-        wanted |= {"state"} if self._settings.keep_state else set()
+        wanted = {"model"}
+        if self._settings.keep_state and job.protocol.recipe.optimizer != "none":
+            wanted.add("state")
         there = all(file.exists() for file in files) and wanted <= record.artifacts.keys()
         return record if there else None
 
@@ -257,6 +258,16 @@ class _Session:
             self._store.append(record)
         except StoreError as error:
             raise TrainingError(str(error)) from None
+
+
+def _asks_for_one(
+    datasets: Names, categories: Names | None, models: Names, *, multi_class: bool
+) -> bool:
+    """Return whether names ask for a single case; they are read as `cases_of` reads them."""
+    if not all(isinstance(given, str) for given in (datasets, categories or "", models)):
+        return False
+    every_category = not multi_class and folder_id(str(categories)) == ALL
+    return str(models).lower() != ALL and not every_category
 
 
 def _the_runner() -> "InlineRunner":
@@ -335,7 +346,7 @@ def _jobs(finder: Finder, cases: Sequence[Case]) -> list[Job]:
             jobs.append(finder.job(case))
         except CaseSkipped as skip:
             problems[_in_words(str(skip))] = _command(skip, finder)
-        except (DatasetError, RecipeError, WeightsError, ValueError) as error:
+        except (DatasetError, RecipeError, WeightsError) as error:
             problems[_in_words(str(error))] = ""
     if problems:
         shown = [

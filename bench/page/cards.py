@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 from bench.aggregate.frame import recency_key
 from bench.aggregate.markdown import quantity
-from bench.aggregate.ranking import Place
+from bench.aggregate.ranking import Place, like_the_best
 from bench.metrics.catalog import Metric
 from bench.page.charts.quality import SPEED
 from bench.page.markup import breakable, element, shortened
@@ -125,7 +125,12 @@ def _best(source: Source, t: Words) -> tuple[str, ...]:
             studies.add(name)
             others.append(f"{shortened(place.row.name, 40)}: {_sentence(question, place)}")
     question, place = found[0]
-    return shortened(place.row.name, 40), _sentence(question, place), *others[:_OTHERS]
+    notes = [_sentence(question, place)]
+    if place.rank != "1" and (tied := like_the_best(question.main.placed) - 1):
+        notes.append(
+            t("Rank {rank}: not shown to differ from {count} more.", rank=place.rank, count=tied)
+        )
+    return shortened(place.row.name, 40), *notes, *others[:_OTHERS]
 
 
 def _fastest(source: Source, t: Words) -> tuple[str, ...]:

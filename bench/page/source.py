@@ -173,7 +173,8 @@ class Source:
             if record.status == "ok":
                 key = record.key
                 place = str(record.environment.get("class"))
-                series.setdefault((key.id, key.profile, key.data, place), []).append(record)
+                conditions = key.id, key.profile, key.recipe, key.data, key.weights, place
+                series.setdefault(conditions, []).append(record)
         return [series[key] for key in sorted(series) if len(series[key]) > 1]
 
 

@@ -34,6 +34,7 @@ from bench.perf.zoo_tables import (
     quality_table,
     speed_table,
 )
+from bench.rounding import rounded_down
 from datasets_lib.discover import find_datasets
 from models.catalog import MODELS
 from models.components.weights import WeightsMissingError, load_state, resolve
@@ -98,9 +99,10 @@ def _together(tasks: list[Task], measured: dict[str, dict[str, list[Run]]]) -> s
     total, bound = sum(peers), "more than " if stopped else ""
     if ours is None:
         return "One session of ours with all models was stopped."
+    ratio = rounded_down(total / ours, 1) if stopped else total / ours
     return (
         f"One session of ours with all {len(tasks)} models: {ours:.0f} s; the peer's processes: "
-        f"{bound}{total:.0f} s, {bound}{total / ours:.1f} ×"
+        f"{bound}{total:.0f} s, {bound}{ratio:.1f} ×"
     )
 
 

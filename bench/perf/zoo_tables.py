@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.aggregate.markdown import EMPTY, table
+from bench.rounding import rounded_down
 
 OURS, WARM, PEER = "ours, cold", "ours, warm", "peer"
 SIDES = OURS, WARM, PEER
@@ -100,7 +101,7 @@ def _ratio(peer: Sequence[Run], ours: Sequence[Run]) -> str:
         return EMPTY
     if peer_s is None:
         limit = peer[-1].limit_s
-        return f"> {limit / ours_s:.2f} ×" if limit is not None else EMPTY
+        return f"> {rounded_down(limit / ours_s, 2):.2f} ×" if limit is not None else EMPTY
     return f"{peer_s / ours_s:.2f} ×"
 
 

@@ -52,7 +52,7 @@ def plot_scores(
     """Draw histograms of normal and defective test scores, with two thresholds.
 
     Args:
-        scores: (N,) raw scores.
+        scores: (N,) raw scores; infinite ones are left out, and the legend says how many.
         labels: (N,) true or 1 where defective.
         thresholds: Thresholds by rule; ``calibrated_p95`` and ``best_f1`` are drawn if not None.
         path: PNG to write.
@@ -64,27 +64,32 @@ def plot_scores(
     import numpy as np
 
     labels = np.asarray(labels, dtype=bool)
+    # Float32 may be too coarse for as many bins as there should be.
+    scores = np.asarray(scores, dtype=np.float64)
+    finite = np.isfinite(scores)
     figure = new_figure(6.4, 3.8)
     axes = figure.add_subplot()
     tidy(axes)
-    edges = np.histogram_bin_edges(scores, bins=min(40, max(10, len(scores) // 8)))
+    shown = scores[finite] if finite.any() else np.zeros(1)
+    edges = np.histogram_bin_edges(shown, bins=min(40, max(10, len(scores) // 8)))
     # Shares instead of counts: the two kinds rarely have equal numbers of images.
     for chosen, name, color, hatch in (
         (~labels, "normal", BLUE, ""),
         (labels, "defective", ORANGE, "///"),
     ):
         if count := int(chosen.sum()):
-            weights = np.full(count, 100 / count)
+            drawn = scores[chosen & finite]
+            infinite = f", {count - len(drawn)} infinite" if len(drawn) < count else ""
             axes.hist(
-                scores[chosen],
+                drawn,
                 bins=edges.tolist(),
-                weights=weights,
+                weights=np.full(len(drawn), 100 / count),
                 histtype="stepfilled",
                 facecolor=f"{color}55",
                 edgecolor=color,
                 linewidth=1.2,
                 hatch=hatch,
-                label=f"{name} ({count} images)",
+                label=f"{name} ({count} images{infinite})",
             )
     for rule, (label, color, style) in _THRESHOLDS.items():
         if (threshold := thresholds.get(rule)) is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from bench.checkpoint.metadata import Calibration, Metadata, Preprocessing
 from bench.near_names import near_names
 from bench.predict.preprocessing import Floats, over_whole_image
+from bench.rounding import at_most
 
 DEFAULT_RULE = "calibrated_p95"
 
@@ -136,7 +137,7 @@ def choose_rule(
         count = len(own.scores)
         about = f"{name} of {count} held-out normal images"
         if name == DEFAULT_RULE and count < _MIN_HELD_OUT:
-            about += f", the largest score: expect up to {1 / (count + 1):.0%} false alarms"
+            about += f", the largest score: expect up to {at_most(1 / (count + 1))} false alarms"
         return Rule(rules[name], pixels, about)
     offered = ", ".join(rules) or "none"
     if threshold is None:

@@ -81,7 +81,8 @@ def _end_of_png(buffer: bytearray) -> int:
         if not kind.isalpha() or length > _MAX_FRAME:
             return _next_start(buffer)
         place += 12 + length
-        _part(buffer, 0, place)
+        if len(buffer) < place:
+            raise _Incomplete
         if kind == b"IEND":
             return place
 

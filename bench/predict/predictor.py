@@ -15,17 +15,20 @@ from bench.near_names import near_names
 from bench.predict.preprocessing import decode
 from bench.predict.stream import BatchScores
 from bench.run.batch import make_batch
-from bench.run.device import use_device
+from bench.run.device import untuned, use_device
 from bench.run.predict import HeadPredictions, joined, merge_tiles, predict_all
 from bench.run.training.precision import to_float
 from datasets_lib.batches.tiles import Tiles
 from datasets_lib.images.decode import UInt8, read_file
 from models.catalog import MODELS
-from models.components.base import AnomalyModel, Classifier
+from models.components.base import AnomalyModel, Classifier, Prediction
 from models.components.checkpoints import load_tensors
 
 BATCH = 32
 """Images per batch by default, as in the evaluation after training: results are bit-identical."""
+
+_TUNED = (1, BATCH)
+"""Sizes of batches that come often enough for cuDNN to try its algorithms."""
 
 
 class Predictor:
@@ -95,12 +98,12 @@ class Predictor:
         images = as_tensor(pixels)
         with torch.inference_mode():
             if isinstance(self.model, Classifier):
-                logits = self.model.predict(to_float(images, self.device))
+                with untuned(len(images) not in _TUNED):
+                    logits = self.model.predict(to_float(images, self.device))
                 return BatchScores({}, {}, logits.float().softmax(1).cpu().numpy())
             tiles = images if self._tiles is None else self._tiles.cut(images)
             parts = torch.split(tiles, BATCH)
-            batches = (make_batch(self.model, part, self.device) for part in parts)
-            predictions = joined([self.model.predict(batch) for batch in batches])
+            predictions = joined([self._predicted(part) for part in parts])
         if self._tiles is not None:
             predictions = merge_tiles(predictions, self._tiles)
         scores, maps = {}, {}
@@ -110,6 +113,11 @@ class Predictor:
                 maps[head] = prediction.maps.cpu().numpy()
                 scores[head][np.isnan(maps[head]).any(axis=(1, 2))] = np.nan
         return BatchScores(scores, maps)
+
+    def _predicted(self, part: Tensor) -> dict[str, Prediction]:
+        assert isinstance(self.model, AnomalyModel)
+        with untuned(len(part) not in _TUNED):
+            return self.model.predict(make_batch(self.model, part, self.device))
 
     def _pixels(self, images: Tensor | Sequence[Path | str]) -> Tensor:
         if isinstance(images, Tensor):

@@ -5,7 +5,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,9 +54,7 @@ def file_frame(path: Path) -> Frame:
     return Frame(str(path), path, place=path.stem or "image")
 
 
-def watched_frames(
-    folder: Path, idle_seconds: float | None, now: Callable[[], float] = time.monotonic
-) -> Iterator[Frame | None]:
+def watched_frames(folder: Path, idle_seconds: float | None) -> Iterator[Frame | None]:
     """Yield the images of a folder, and then those that are added to it, until interrupted.
 
     A file is yielded once its size and time stay the same for a fifth of a second, so that files
@@ -64,27 +62,29 @@ def watched_frames(
 
     Args:
         folder: Folder to watch.
-        idle_seconds: Stop after this time without a new image; None never stops.
-        now: Clock.
+        idle_seconds: Stop after waiting this long without an image that is new or still grows;
+            the time that others take with the images is not waiting. None never stops.
 
     Raises:
         DatasetError: The folder cannot be listed.
     """
     seen: dict[str, tuple[int, int]] = {}
     growing: dict[str, tuple[int, int]] = {}
-    last = now()
-    while idle_seconds is None or now() - last < idle_seconds:
+    waited = 0.0
+    while idle_seconds is None or waited < idle_seconds:
+        time.sleep(_POLL_SECONDS if waited or growing else 0)
+        waited += _POLL_SECONDS
         states = dict(_states(folder))
         seen = {name: state for name, state in seen.items() if name in states}
         for name, state in states.items():
             if seen.get(name) == state:
                 continue
+            waited = 0.0
             if growing.get(name) == state:
-                seen[name], last = state, now()
+                seen[name] = state
                 yield file_frame(folder / name)
         growing = states
         yield None
-        time.sleep(_POLL_SECONDS)
 
 
 def piped_frames(stream: BinaryIO) -> Iterator[Frame | None]:

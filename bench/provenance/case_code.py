@@ -39,7 +39,7 @@ _OTHER_TASK = {
 
 _ELSEWHERE = {
     *("recipes", "paper_recipe", "paper_input"),
-    *("standard_epochs", "standard_images", "smoke_images"),
+    *("standard_epochs", "smoke_images"),
 }
 """Fields of a model's entry that the hash of the resolved protocol covers."""
 

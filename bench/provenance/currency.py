@@ -7,6 +7,7 @@ from typing import Any
 from bench.environment import LIBRARIES_ADDED
 from bench.provenance.fingerprint import Fingerprint
 from bench.record import Record
+from bench.study import task_of
 
 _SHOWN = 3
 _UNKNOWN = "unknown"
@@ -18,7 +19,16 @@ _NAMES = {
     "cores": "number of processors",
     "threads_set": "number of threads (OMP_NUM_THREADS)",
 }
-_ASKED = {"measurements": "measurements", "pictures": "pictures", "models": "saved model"}
+_ASKED = {
+    "measurements": "measurements",
+    "pictures": "pictures",
+    "models": "saved model",
+    "panels": "panels",
+    "maps": "kept maps",
+    "exact": "exact pixel metrics",
+}
+_NO_MAPS = "the model gives no maps"
+_BINNED = "histogram"
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,7 @@ class Wanted:
         code: Fingerprint of the case's code.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         machine: What `bench.environment.expected` returns.
-        asked: Whether measurements, pictures and saved models are wanted, as in `Record.asked`.
+        asked: Which optional parts are wanted, as in `Record.asked`.
     """
 
     code: Fingerprint
@@ -106,7 +116,28 @@ def _same(name: str, before: Any, now: Any) -> bool:
 
 
 def _asked(record: Record, wanted: Wanted) -> list[str]:
-    lacking = [
-        _ASKED[name] for name, want in wanted.asked.items() if want and not record.asked.get(name)
-    ]
+    lacking = [_ASKED[name] for name, want in wanted.asked.items() if want and _lacks(record, name)]
     return [f"it has no {' and no '.join(lacking)}"] if lacking else []
+
+
+def _lacks(record: Record, name: str) -> bool:
+    """Return whether a record is without an optional part that another run would give it."""
+    if name == "exact":  # where memory alone forced bins, it would force them again
+        return record.asked.get(name) is False and _is_binned(record)
+    if record.asked.get(name) or name in record.artifacts:  # maps below the limit are always kept
+        return False
+    if name == "panels":
+        return task_of(record) == "anomaly"
+    return name != "maps" or _gives_maps(record)
+
+
+def _is_binned(record: Record) -> bool:
+    """Return whether some pixel metrics were computed by bins."""
+    return any(_BINNED in note for note in record.notes.values())
+
+
+def _gives_maps(record: Record) -> bool:
+    """Return whether some head of a record's model gives maps."""
+    return task_of(record) == "anomaly" and any(
+        record.reasons.get(f"{head}.pixel_auroc") != _NO_MAPS for head in record.metrics
+    )

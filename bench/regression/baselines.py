@@ -5,7 +5,7 @@ or an acceptance, which restarts the history of a configuration.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,11 @@ from bench.lines import append_object, read_objects
 from bench.record import Record
 from bench.regression.series import Series, series_of, values_of
 
-STANDING = frozenset({"first", "ok", "env-shift", "underpowered", "changed"})
+STANDING = frozenset({"first", "ok", "env-shift", "underpowered", "changed", "improved"})
 """Outcomes of runs that later runs are compared with."""
+
+_FEWEST_IMPROVED = 3
+"""Runs from an improvement on that replace those before it; of fewer, one outlier is the level."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,11 @@ class Baselines:
     def __init__(self, results: Path, name: str = "main") -> None:
         self.path = results / "baselines" / "nightly" / f"{name}.jsonl"
         self._entries: list[Run | Acceptance] = []
+        self._segments: dict[str, list[Run]] = {}
         for line in read_objects(self.path):
             entry = _parsed(line)
             if entry is not None:
-                self._entries.append(entry)
+                self._take(entry)
 
     @property
     def runs(self) -> list[Run]:
@@ -110,22 +114,24 @@ class Baselines:
 
     def segment(self, configuration: str) -> list[Run]:
         """Return a configuration's runs since its last acceptance, under any conditions."""
-        runs: list[Run] = []
-        for entry in self._entries:
-            if isinstance(entry, Acceptance):
-                if entry.configuration == configuration:
-                    runs = []
-            elif entry.series.configuration == configuration:
-                runs.append(entry)
-        return runs
+        return list(self._segments.get(configuration, ()))
 
-    def window(self, series: Series) -> list[Run]:
-        """Return the runs to compare a new one with: those of its segment and conditions."""
-        return [
+    def window(self, series: Series, night: str | None = None) -> list[Run]:
+        """Return the runs to compare a new one with: those of its segment and conditions.
+
+        They begin at the newest improvement that enough runs are left of, as those before it would
+        hide that the gain was lost.
+
+        Args:
+            series: The conditions.
+            night: Name of a night whose runs are left out.
+        """
+        runs = [
             run
             for run in self.segment(series.configuration)
-            if run.series == series and run.outcome in STANDING
+            if run.series == series and run.outcome in STANDING and run.night != night
         ]
+        return runs[_place_of_improvement(runs) :]
 
     def why_none(self, series: Series) -> str:
         """Return a clause that says why a series has no window."""
@@ -156,12 +162,19 @@ class Baselines:
             if _identity(run) not in present:
                 present.add(_identity(run))
                 append_object(self.path, {"run": _plain(run)})
-                self._entries.append(run)
+                self._take(run)
 
     def accept(self, acceptance: Acceptance) -> None:
         """Append an acceptance."""
         append_object(self.path, {"accept": asdict(acceptance)})
-        self._entries.append(acceptance)
+        self._take(acceptance)
+
+    def _take(self, entry: Run | Acceptance) -> None:
+        self._entries.append(entry)
+        if isinstance(entry, Acceptance):
+            self._segments[entry.configuration] = []
+        else:
+            self._segments.setdefault(entry.series.configuration, []).append(entry)
 
 
 def run_of(record: Record, night: str = "", outcome: str = "first") -> Run:
@@ -197,6 +210,14 @@ def changed_constants(before: Mapping[str, Any], now: Mapping[str, Any]) -> list
         for name in sorted(plain[0].keys() | plain[1].keys())
         if name != "source" and plain[0].get(name) != plain[1].get(name)
     ]
+
+
+def _place_of_improvement(runs: Sequence[Run]) -> int:
+    """Return the place of the first run of the newest improved night that leaves enough runs."""
+    for place in range(len(runs) - _FEWEST_IMPROVED, 0, -1):
+        if runs[place].outcome == "improved" and runs[place].night != runs[place - 1].night:
+            return place
+    return 0
 
 
 def _identity(run: Run) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,11 +106,8 @@ def tree_of(commit: str, folder: Path, root: Path = ROOT) -> CodeTree:
         CodeTreeError: The commit is missing, or its environment cannot be made.
     """
     place = folder / commit[:12]
-    if not (place / "bench").is_dir():
-        shutil.rmtree(place, ignore_errors=True)
-        git(root, "worktree", "prune")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        git(root, "worktree", "add", "--detach", "--force", str(place), commit)
+    if not (_marker(place).is_file() and place.is_dir()):
+        _check_out(commit, place, root)
     if _requirements(place) == _requirements(root) or shutil.which("uv") is None:
         return CodeTree(place, commit, sys.executable)
     return CodeTree(place, commit, _own_environment(place), "own")
@@ -118,9 +116,9 @@ def tree_of(commit: str, folder: Path, root: Path = ROOT) -> CodeTree:
 def remove_trees(folder: Path, root: Path = ROOT) -> None:
     """Remove the worktrees below a folder, and git's records of them."""
     if folder.is_dir():
+        for place in filter(Path.is_dir, list(folder.iterdir())):
+            _remove_tree(place, root)
         shutil.rmtree(folder, ignore_errors=True)
-        if is_repository(root):
-            git(root, "worktree", "prune")
 
 
 def variables(tree: CodeTree) -> dict[str, str]:
@@ -161,6 +159,34 @@ def uncommitted_files(root: Path = ROOT) -> list[str]:
     changed = git(root, "diff", "--name-only", "--relative", "HEAD", "--", "*.py").splitlines()
     others = git(root, "ls-files", "--others", "--exclude-standard", "--", "*.py").splitlines()
     return sorted({*changed, *others})
+
+
+def _marker(place: Path) -> Path:
+    """Return the file beside a worktree that exists once all of its code is there."""
+    return place.with_suffix(".whole")
+
+
+def _check_out(commit: str, place: Path, root: Path) -> None:
+    """Make a worktree in place of what a killed attempt left; a failed one leaves nothing."""
+    _remove_tree(place, root)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        git(root, "worktree", "add", "--detach", "--force", str(place), commit)
+    except CodeTreeError:
+        _remove_tree(place, root)
+        raise
+    _marker(place).touch()
+
+
+def _remove_tree(place: Path, root: Path) -> None:
+    """Remove what there is of a worktree, and git's record of it.
+
+    Where git was killed, the record is locked, and ``git worktree prune`` would keep it.
+    """
+    _marker(place).unlink(missing_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    with suppress(CodeTreeError):  # there is no record
+        git(root, "worktree", "remove", "--force", "--force", str(place))
 
 
 def _requirements(folder: Path) -> Sequence[str]:

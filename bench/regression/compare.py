@@ -49,12 +49,21 @@ class Pair:
     fixed: bool
 
     @property
-    def base(self) -> Run:
-        """Return the run whose code counts as good if tonight's is worse.
+    def bases(self) -> Sequence[Run]:
+        """Return the runs whose code counts as good if tonight's is worse, the best choice first.
 
-        Without randomness it is the first one, so that a slow decline accumulates.
+        Without randomness it is the newest one that improved, or else the first one, so that a slow
+        decline accumulates; later runs follow. With randomness the newest run comes first.
         """
-        return self.window[0] if self.fixed else self.window[-1]
+        if not self.fixed:
+            return self.window[::-1]
+        improved = [place for place, run in enumerate(self.window) if run.outcome == "improved"]
+        return self.window[improved[-1] if improved else 0 :]
+
+    @property
+    def base(self) -> Run:
+        """Return the first choice of the runs whose code counts as good."""
+        return self.bases[0]
 
     @property
     def equal(self) -> bool:

@@ -88,13 +88,12 @@ def confirm(
 
 
 def reachable_base(pair: Pair) -> Run:
-    """Return the run whose code is run again: `Pair.base`, or the next one that has a commit.
+    """Return the run whose code is run again: the first of `Pair.bases` that has a commit.
 
     A night with uncommitted changes, or one whose commit is gone, thus hides no other.
     """
-    runs = pair.window if pair.fixed else pair.window[::-1]
     seen: dict[tuple[str | None, bool | None], bool] = {}
-    for run in runs:
+    for run in pair.bases:
         code = run.commit, run.dirty
         if code not in seen:
             seen[code] = why_unreachable(*code) is None

@@ -95,14 +95,14 @@ def _mean_pair(whole: Case, members: Sequence[Pair]) -> Iterable[Pair]:
 def _mean_runs(whole: Case, sides: Sequence[Sequence[Run]]) -> list[Run]:
     """Return one run of the mean per replicate that all categories have, oldest first.
 
-    Repeats of a replicate are matched by their order.
+    Repeats of a replicate are matched from the newest back: some windows begin later than others.
     """
     by_replicate = [_by_replicate(side) for side in sides]
     shared = set.intersection(*(set(runs) for runs in by_replicate))
     means = [
         _mean_run(whole, runs)
         for replicate in sorted(shared)
-        for runs in zip(*(of_case[replicate] for of_case in by_replicate), strict=False)
+        for runs in zip(*(of_case[replicate][::-1] for of_case in by_replicate), strict=False)
     ]
     return sorted(means, key=lambda run: run.finished)
 

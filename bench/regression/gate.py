@@ -1,8 +1,11 @@
 """The gate of a session: a case fails if fresh runs confirm that it regressed."""
 
+import os
+
 from bench.provenance.commit import current_commit
 from bench.record import Record
 from bench.regression.baselines import Baselines
+from bench.regression.code_tree import remove_trees
 from bench.regression.confirmation import Bench, reachable_base
 from bench.regression.journal import Night
 from bench.regression.plan import Plan
@@ -21,11 +24,11 @@ class Gate:
 
     def __init__(self, settings: Settings, say: Say) -> None:
         commit, moment = current_commit(), now()
-        folder = settings.runs_dir / "gate" / moment.replace(":", "")
+        folder = settings.runs_dir / "gate" / f"{moment.replace(':', '')}-{os.getpid()}"
         self._say = say
         self._baselines = Baselines(settings.results_dir)
         # Fresh runs alternate, so a busy machine slows both sides.
-        self._bench = Bench(settings, folder, settings.runs_dir / "gate" / "trees", busy=True)
+        self._bench = Bench(settings, folder, folder / "trees", busy=True)
         self._night = Night(
             name="",
             path=folder / "journal.jsonl",
@@ -35,6 +38,10 @@ class Gate:
             asked="gate",
             plan=Plan(),
         )
+
+    def close(self) -> None:
+        """Remove the worktrees of the baseline's commits."""
+        remove_trees(self._bench.trees)
 
     def check(self, record: Record) -> str:
         """Return a line per regressed quantity and what to do; empty if nothing regressed.

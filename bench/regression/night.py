@@ -23,11 +23,11 @@ from bench.regression.code_tree import remove_trees
 from bench.regression.confirmation import Bench
 from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
-from bench.regression.plan import LACKING, make_plan
+from bench.regression.plan import LACKING, UNUSABLE, make_plan
 from bench.regression.screen import CANARIES
 from bench.regression.verdicts import Say, Verdicts, judge, remember
 from bench.run.inputs import Finder, tapped_layers
-from bench.run.job import now
+from bench.run.job import CaseSkipped, now
 from bench.settings import Settings
 from bench.store import Store
 from datasets_lib.discover import FoundDataset
@@ -134,7 +134,8 @@ class Nightly:
         commit, journals = current_commit(), Journals(self.folder)
         night = journals.unfinished()
         if night is not None:
-            if (night.commit, night.asked) == (commit.commit, asked):
+            same = (night.commit, night.dirty, night.asked) == (commit.commit, commit.dirty, asked)
+            if same and all(map(self._is_of_this_code, self._candidates(night))):
                 journals.resume(night)
                 self.say(f"night {night.name} goes on: it was begun at {night.started}")
                 return night
@@ -166,11 +167,16 @@ class Nightly:
         runner = self._runner()
         try:
             for number, one in enumerate(left, start=1):
-                job = self._finder.job(one.case)
+                place = f"[{number}/{len(left)}] {one.case.id}"
+                try:
+                    job = self._finder.job(one.case)
+                except (CaseSkipped, *UNUSABLE) as error:  # it could run when it was planned
+                    night.plan.problems[one.case.id] = str(error)
+                    self.say(f"{place}  cannot run: {error}")
+                    continue
                 self.store.keep_code(job.code)
                 begin = time.monotonic()
                 record = runner.run(job, lambda *_: None)
-                place = f"[{number}/{len(left)}] {one.case.id}"
                 if record.status == "skipped":
                     self.say(f"{place}  skipped: {(record.error or {}).get('message')}")
                     continue
@@ -185,18 +191,29 @@ class Nightly:
 
         It is the last one of this night, or that of a session since the last comparison.
         """
-        wanted = {one.case.id: one.record for one in night.plan.planned}
         return {
             record.key.id: record
-            for record in self.store.records()
-            if record.key.id in wanted
-            and record.outcome != "interrupted"
-            and (
-                record.finished == wanted[record.key.id]
-                if wanted[record.key.id]
-                else record.started >= night.started
-            )
+            for record in self._candidates(night)
+            if self._is_of_this_code(record)
         }
+
+    def _candidates(self, night: Night) -> Iterator[Record]:
+        """Yield the records of a night's cases, whatever code made them."""
+        wanted = {one.case.id: one.record for one in night.plan.planned}
+        for record in self.store.records():
+            if record.key.id not in wanted or record.outcome == "interrupted":
+                continue
+            end = wanted[record.key.id]
+            if record.finished == end if end else record.started >= night.started:
+                yield record
+
+    def _is_of_this_code(self, record: Record) -> bool:
+        """Return whether a record's case would run the same code now."""
+        try:
+            code = self._finder.job(record.case).code
+        except (CaseSkipped, *UNUSABLE):
+            return False
+        return record.code.get("hash") == code.hash
 
     def _runner(self) -> "IsolatedRunner | InlineRunner":
         if self.settings.isolate:

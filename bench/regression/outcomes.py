@@ -26,14 +26,17 @@ _ORDER: tuple[Outcome, ...] = (
     "env-shift",
     "suspect",
     "underpowered",
-    "changed",
     "improved",
+    "changed",
     "ok",
 )
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
-    """Return the outcome of a case with several metrics: the one that needs most attention."""
+    """Return the outcome of a case with several metrics: the one that needs most attention.
+
+    An improvement comes before a change, as later runs must keep it.
+    """
     return min(outcomes, key=_ORDER.index, default="ok")
 
 

@@ -15,7 +15,7 @@ from bench.record import Record
 from bench.regression.baselines import Baselines, changed_constants
 from bench.regression.screen import CANARIES
 from bench.run.inputs import Finder
-from bench.run.job import CaseSkipped, Job, WeightsError
+from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
 from datasets_lib.layouts.category import DatasetError
 
 Reason = Literal["finished", "canary", "stale", "new", "rotation"]
@@ -26,6 +26,9 @@ _SHOWN = 20
 
 LACKING = "their data are missing (python -m bench data list says how to get them)"
 """Why cases do not run if their data are not on this machine."""
+
+UNUSABLE = (DatasetError, RecipeError, WeightsError)
+"""Errors of cases whose data, weights or recipe are there but cannot be used."""
 
 _ORDER: tuple[Reason, ...] = ("finished", "canary", "stale", "new", "rotation")
 
@@ -38,7 +41,8 @@ class Planned:
         case: The case.
         reason: ``stale`` (its code, machine or options changed), ``new`` (never finished),
             ``canary`` (unchanged, shows whether the machine changed), ``rotation`` (unchanged,
-            its turn has come) or ``finished`` (a session ran it: it is compared but does not run).
+            its turn has come) or ``finished`` (a session ran it, or it was accepted: it is compared
+            but does not run).
         why: The reason in words, with the file that changed.
         seconds: Expected duration.
         information: Expected information from its run, in the same unit for all.
@@ -70,7 +74,7 @@ class Plan:
         over_budget: Cases that do not run because of the budget.
         unchanged: Number of finished cases that are unchanged and do not run.
         skipped: Number of cases that cannot run, by reason.
-        problems: Cases whose data or weights exist but cannot be used, with the reason.
+        problems: Cases whose data, weights or recipe cannot be used, with the reason.
     """
 
     planned: list[Planned] = field(default_factory=list)
@@ -145,7 +149,7 @@ def make_plan(
         for run in baselines.runs
         if run.outcome == "regressed" and run.series.configuration in alarmed
     }
-    compared = {(run.case, run.finished) for run in baselines.runs}
+    compared = {(run.case, run.finished) for name in known for run in baselines.segment(name)}
     for case in cases:
         job = _job(case, finder, plan)
         if job is None:
@@ -158,7 +162,8 @@ def make_plan(
             elif (case.id, record.finished) in compared:
                 unchanged.append((case, record))
             else:
-                wanted.append(_compared(case, record))
+                accepted = case.configuration in known and not baselines.segment(case.configuration)
+                wanted.append(_compared(case, record, accepted))
             continue
         changed = costs.other_key(job) if record is None else ""
         reason: Reason = "stale" if record is not None or changed else "new"
@@ -175,8 +180,10 @@ def make_plan(
     return plan
 
 
-def _compared(case: Case, record: Record) -> Planned:
+def _compared(case: Case, record: Record, accepted: bool) -> Planned:
     why = f"a session ran it at {record.finished}: it is compared, and not run again"
+    if accepted:
+        why = f"accepted: its baseline begins with the run of {record.finished}"
     return Planned(case, "finished", why, 0.0, 1.0, record.finished)
 
 
@@ -188,7 +195,7 @@ def _job(case: Case, finder: Finder, plan: Plan) -> Job | None:
         if skip.missing.startswith("weights"):
             reason += " (name their folder with --weights-dir)"
         plan.skipped[reason] = plan.skipped.get(reason, 0) + 1
-    except (DatasetError, WeightsError) as error:
+    except UNUSABLE as error:
         plan.problems[case.id] = str(error)
     return None
 

@@ -22,6 +22,7 @@ from bench.regression.code_tree import (
     changed_files,
     commits_between,
     git,
+    remove_trees,
     tree_of,
 )
 from bench.regression.compare import recorded, values_at
@@ -97,15 +98,21 @@ class Search:
         name = f"{question.case.configuration}-{question.quantity}-{span}"
         self._folder = settings.runs_dir / "bisect" / name
         self._state = self._folder / "state.json"
-        self.trees = settings.runs_dir / "bisect" / "trees"
+        self._trees = self._folder / "trees"  # its own: other searches may run at the same time
 
     def run(self) -> Bisection:
-        """Return the search, once it is done.
+        """Return the search, once it is done; its worktrees are removed.
 
         Raises:
             BisectionError: There is no loss between the two commits.
             CodeTreeError: A commit cannot be reached.
         """
+        try:
+            return self._search()
+        finally:
+            remove_trees(self._trees)
+
+    def _search(self) -> Bisection:
         ends = self._ends()
         search = self._begun(ends)
         search.most_runs = self._most_runs  # more may be allowed to a search that goes on
@@ -228,7 +235,7 @@ class Search:
         replicate = question.case.replicate if question.fixed else FIRST_REPLICATE + number
         case = replace(question.case, replicate=replicate)
         try:
-            tree = tree_of(commit, self.trees)
+            tree = tree_of(commit, self._trees)
         except CodeTreeError as error:
             self._say(f"{commit[:10]}  skipped: {error}")
             return None

@@ -193,7 +193,7 @@ def _pair(verdicts: Verdicts, cases: Mapping[str, Case], baselines: Baselines) -
         by_series.setdefault(run.series, []).append(run)
     for runs in by_series.values():
         series = runs[0].series
-        window = [run for run in baselines.window(series) if run.night != verdicts.night.name]
+        window = baselines.window(series, verdicts.night.name)
         if not window:
             verdicts.without[series.configuration] = baselines.why_none(series)
             continue

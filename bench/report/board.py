@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bench.aggregate.frame import ComparableRuns, comparable_runs
+from bench.aggregate.modes import is_usual
 from bench.aggregate.ranking import Place, Ranking, rank_rows
 from bench.aggregate.reference import MEAN, Reference
 from bench.aggregate.rows import Table, tables
@@ -66,6 +67,11 @@ class StudyRuns:
         """Return the tables that answer the study: means, or categories of datasets without one."""
         means = {self._group(each) for each in self.tables if each.is_mean}
         return tuple(t for t in self.tables if t.is_mean or self._group(t) not in means)
+
+    @cached_property
+    def usual(self) -> ComparableRuns:
+        """Return its records of one model per category and all training images."""
+        return replace(self.runs, records=tuple(filter(is_usual, self.runs.records)))
 
     @property
     def details(self) -> tuple[RankedTable, ...]:

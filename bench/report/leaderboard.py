@@ -1,14 +1,12 @@
 """The leaderboard: every table of the project in several formats, pure functions of records."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 from bench.aggregate.frame import comparable_runs
 from bench.aggregate.language import language, say
 from bench.aggregate.markdown import EMPTY, bold, metric_text, quantity, seeds
-from bench.aggregate.modes import is_usual
 from bench.aggregate.ranking import Place, places
 from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import tables
@@ -75,7 +73,9 @@ def write_board(board: Board, folder: Path, formats: Sequence[str] = ("md", "csv
     for name in formats:
         paths.append(folder / f"LEADERBOARD.{name}")
         with atomic_path(paths[-1]) as temporary:
-            temporary.write_text(FORMATS[name](board), encoding="utf-8", newline="\n")
+            # A folder's name, which is that of a kind of defect, may be no valid text.
+            text = FORMATS[name](board)
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     return paths
 
 
@@ -145,9 +145,8 @@ def _study(own: StudyRuns, notes: Footnotes, stated: set[str]) -> Iterator[str]:
     yield kind_of_runs(own.runs)
     study = own.study
     reported: list[str] = []
-    usual = replace(own.runs, records=tuple(filter(is_usual, own.runs.records)))
-    if usual.records:
-        reported = study.call(study.report, study, usual)
+    if own.usual.records:
+        reported = study.call(study.report, study, own.usual)
     if study.layout or not reported:
         for ranked in own.main:
             yield f"#### {ranked.table.title}"

@@ -23,6 +23,9 @@ _SPAN = re.compile(
     r"`(?P<code>[^`]+)`|\*\*(?P<bold>.+?)\*\*|\[\^(?P<note>\d+)\]|\[(?P<text>[^\]]+)\]\((?P<to>[^)]+)\)"
 )
 
+_LINK = re.compile(r"https?://|#|[\w./-]+$")
+"""Where a link may lead: to the web, within the page, or to a file beside it."""
+
 
 def page_of(markdown: str) -> str:
     """Return a self-contained page; everything but our own markup is escaped."""
@@ -97,4 +100,6 @@ def _span(match: re.Match[str]) -> str:
         return f"<strong>{_spans(bold)}</strong>"
     if note := match["note"]:
         return f'<sup><a href="#note-{note}">{note}</a></sup>'
+    if not _LINK.match(match["to"]):  # in the name of a folder, say
+        return escape(match[0])
     return f'<a href="{escape(match["to"])}">{escape(match["text"])}</a>'

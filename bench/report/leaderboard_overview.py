@@ -6,6 +6,7 @@ from itertools import groupby
 
 from bench.aggregate.language import say
 from bench.aggregate.markdown import metric_text, p_text, table
+from bench.aggregate.ranking import like_the_best
 from bench.report import glossary
 from bench.report.board import Board, RankedTable, StudyRuns
 from bench.report.footnotes import Footnotes
@@ -43,7 +44,10 @@ def _answers(serious: Sequence[StudyRuns]) -> Iterator[str]:
     places: dict[str, list[str]] = {}
     for runs in serious:
         study = runs.study
-        own = study.call(study.answer, study, runs.runs) if study.answer else _best_rows(runs.main)
+        if study.answer is None:
+            own = list(_best_rows(runs.main))
+        else:
+            own = study.call(study.answer, study, runs.usual) if runs.usual.records else []
         for line in own:
             places.setdefault(line, []).append(runs.place)
     for line, where in places.items():
@@ -76,7 +80,7 @@ def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
                 p=p_text(p),
             )
         else:
-            tied = sum(place.rank.startswith("1") for place in places)
+            tied = like_the_best(places)
             yield say(
                 "On {place}, {tied} of the {count} that rank are not shown to differ from the "
                 "best; {model} has the highest mean, with {metric} {value}.",

@@ -43,6 +43,8 @@ def _options(record: Record) -> Iterator[str]:
         yield "--no-pictures"
     if record.asked.get("measurements") is False:
         yield "--no-measurements"
+    if record.asked.get("exact") is False:
+        yield from ("--pixel-metrics", "histogram")
 
 
 def _of_protocol(record: Record) -> Iterator[str]:

@@ -14,6 +14,7 @@ from bench.metrics.pixels import Method, SaturatedRegions
 from bench.metrics.ranking import auroc
 from bench.metrics.regions import Regions
 from bench.metrics.thresholds import COVERAGE, Threshold, false_alarm_bound
+from bench.rounding import at_most
 from bench.run.predict import HeadPredictions
 from bench.run.task import Evaluation
 from datasets_lib.batches.image_set import ImageSet
@@ -106,7 +107,7 @@ def _threshold_notes(held_out: HeadPredictions | None) -> dict[str, str]:
     if bound <= 1 - COVERAGE:
         return {}
     images = "1 held-out image" if count == 1 else f"{count} held-out images"
-    text = f"the largest score of {images}: expect up to {bound:.0%} false alarms, not 5 %"
+    text = f"the largest score of {images}: expect up to {at_most(bound)} false alarms, not 5 %"
     return {"threshold.calibrated_p95": text}
 
 

@@ -63,6 +63,7 @@ class ClassificationTask(Task):
             device=self.device,
             report=self.progress,
             checkpoint=self.job.checkpoint,
+            origin=self.job.origin,
             start=self.job.settings.resume_from,
             keep_state=self.job.settings.keep_state,
             evaluate_fn=self._top1,

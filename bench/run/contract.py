@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.run.device import untuned
 from models.components.base import (
     AnomalyModel,
     Batch,
@@ -109,7 +110,8 @@ def check_predictions(
     """
     training = model.training
     model.eval()
-    with torch.inference_mode(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+    forked = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with torch.inference_mode(), untuned(), forked:
         predictions = model.predict(batch)
         name = type(model).__name__
         if not isinstance(predictions, dict) or list(predictions) != list(heads):

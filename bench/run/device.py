@@ -46,10 +46,10 @@ def use_device(name: str) -> torch.device:
 
 
 @contextmanager
-def untuned() -> Iterator[None]:
-    """Keep cuDNN from trying all its algorithms, for a batch of a size that comes only once."""
+def untuned(rare: bool = True) -> Iterator[None]:
+    """Keep cuDNN from trying all its algorithms, for a batch of a size that is rare."""
     tuned = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = tuned and not rare
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from bench.run.labeled_split import LabeledSplit, load_split
 from datasets_lib.batches.image_set import ImageSet, load
 from datasets_lib.batches.tiles import Tiles
 from datasets_lib.cache.decode_cache import DecodeCache
+from datasets_lib.free_memory import free_bytes
 from datasets_lib.images.geometry import Geometry
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, Labeled
@@ -229,7 +230,7 @@ def _to_device(data: SplitData, device: torch.device) -> SplitData:
         return data
     parts = [data.fit, data.test, *filter(None, (data.calibration,))]
     wanted = sum(part.images.numel() for part in parts)
-    free, _ = torch.cuda.mem_get_info(device)
+    free = free_bytes(device)
 
     def move(part: ImageSet) -> ImageSet:
         if wanted > _SHARE_OF_FREE_MEMORY * free:

@@ -63,27 +63,37 @@ class Finder:
     _data_hashes: dict[tuple[Sample, ...], str] = field(default_factory=dict)
 
     def protocol(self, case: Case) -> Protocol:
-        """Return the case's protocol."""
-        return resolve(
-            MODELS[case.model],
-            case.recipe,
-            PROFILES[self.settings.profile],
-            augmentation=case.augmentation,
-            precision=self.settings.precision,
-            pretrained=case.pretrained,
-            native_size=DATASETS[case.dataset].image_size if case.dataset in DATASETS else None,
-            images_seen=self.settings.images_seen,
-            image_size=self.settings.image_size,
-            shots=case.shots,
-            multi_class=case.category == ALL,
-            fit=self.settings.fit,
-            tiles=self.settings.tiles,
-            overlap=self.settings.overlap,
-            changes=self.settings.changes,
-            normalize=self.settings.normalize,
-            seed_base=self.settings.seed_base,
-            resumed_from=self._resumed_from,
-        )
+        """Return the case's protocol.
+
+        Raises:
+            RecipeError: The recipe cannot be changed as the settings ask.
+        """
+        native_size = DATASETS[case.dataset].image_size if case.dataset in DATASETS else None
+        try:
+            return resolve(
+                MODELS[case.model],
+                case.recipe,
+                PROFILES[self.settings.profile],
+                augmentation=case.augmentation,
+                precision=self.settings.precision,
+                pretrained=case.pretrained,
+                native_size=native_size,
+                images_seen=self.settings.images_seen,
+                image_size=self.settings.image_size,
+                shots=case.shots,
+                multi_class=case.category == ALL,
+                fit=self.settings.fit,
+                tiles=self.settings.tiles,
+                overlap=self.settings.overlap,
+                changes=self.settings.changes,
+                normalize=self.settings.normalize,
+                seed_base=self.settings.seed_base,
+                resumed_from=self._resumed_from,
+            )
+        except ValueError as error:
+            raise RecipeError(
+                f"Recipe '{case.recipe}' of {case.model} cannot be changed like this. {error}"
+            ) from None
 
     @cached_property
     def _resumed_from(self) -> str:
@@ -96,7 +106,8 @@ class Finder:
         Raises:
             CaseSkipped: Data or weights are missing.
             DatasetError: The data are there but cannot be used.
-            RecipeError: The model takes no images of the protocol's shape.
+            RecipeError: The recipe cannot be changed as the settings ask, or the model takes no
+                images of the protocol's shape.
             WeightsError: The weights are there but cannot be used.
         """
         protocol = self.protocol(case)
@@ -137,7 +148,11 @@ class Finder:
 
     def unresolved_key(self, case: Case) -> Key:
         """Return the key of a case that failed before its data or weights could be read."""
-        return Key(case.id, self.settings.profile, self.protocol(case).hash, "unread", "unread")
+        try:
+            recipe = self.protocol(case).hash
+        except RecipeError:
+            recipe = "unresolved"
+        return Key(case.id, self.settings.profile, recipe, "unread", "unread")
 
     def _anomaly(self, case: Case, protocol: Protocol, weights: ResolvedWeights | None) -> Inputs:
         entry = MODELS[case.model]

@@ -156,6 +156,11 @@ class Job:
         return self.folder / "training.pth"
 
     @property
+    def origin(self) -> str:
+        """Return what a training checkpoint must come from to be resumed: the code and device."""
+        return f"{self.code.hash} {self.settings.device.partition(':')[0]}"
+
+    @property
     def group(self) -> str:
         """Return a key that is equal for cases that share resident data and a child process."""
         backbone = MODELS[self.case.model].weights

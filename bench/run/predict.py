@@ -1,7 +1,6 @@
 """Predictions of a whole image set, in batches, checked for NaN."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -64,7 +63,7 @@ def predict_all(
         for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
             cached = features.batch(rows) if features is not None else None
-            with untuned() if rows.stop > len(images) else nullcontext():
+            with untuned(rows.stop > len(images)):
                 batch = make_batch(model, images[rows], device, features=cached)
                 parts.append(model.predict(batch))
             progress("predict", {"step": min(rows.stop, len(images)), "steps": len(images)})

@@ -81,7 +81,8 @@ class PinnedBuffers:
     """
 
     def __init__(self, rows: RowFile, device: torch.device, batch: int, count: int) -> None:
-        self._rows, self._device = rows, device
+        index = torch.cuda.current_device() if device.index is None else device.index
+        self._rows, self._device = rows, torch.device("cuda", index)
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._free: SimpleQueue[tuple[Tensor, torch.cuda.Event | None]] = SimpleQueue()
         whole = torch.empty(count, batch, rows.row_bytes, dtype=torch.uint8, pin_memory=True)

@@ -70,7 +70,8 @@ def place(
     """Unpack archives into ``data_dir/name``, completely or not at all.
 
     Top folders of an archive are optional: the dataset is the folder that its finder recognizes. A
-    dataset of several archives may be placed archive by archive.
+    dataset of several archives may be placed archive by archive, even one, such as a list of
+    splits, that no finder recognizes.
 
     Args:
         name: Catalog name, or a new name for the user's data in one of the custom layouts.
@@ -105,6 +106,8 @@ def place(
                 unpack(piece.file, unpacked, progress)
                 _merge(_stripped(unpacked, piece.archive), _target(whole, piece.archive))
             root = _dataset_root(whole, entry)
+            if root is None and _is_part(whole, entry, pieces):
+                root = whole
             if root is None:
                 raise DatasetError(_unrecognized(name, entry, whole, pieces))
             if final.exists():
@@ -141,6 +144,18 @@ def _dataset_root(folder: Path, entry: DatasetEntry | None) -> Path | None:
         if any(resolve_callable(finder)(within) is not None for finder in finders):
             return within
     return None
+
+
+def _is_part(whole: Path, entry: DatasetEntry | None, pieces: Sequence[Piece]) -> bool:
+    """Return whether some of a dataset's archives hold files or folders named after categories."""
+    archives = [piece.archive for piece in pieces]
+    if entry is None or len(entry.archives) < 2 or not set(archives) <= set(entry.archives):
+        return False
+    return any(
+        path.stem in entry.categories
+        for archive in archives
+        for path in _target(whole, archive).rglob("*")
+    )
 
 
 def _single_folders(folder: Path) -> Iterator[Path]:

@@ -17,9 +17,16 @@ _INVERSE = {
 """How to undo what Pillow does to a TIFF of each orientation."""
 
 
-def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF or TIFF orientation, 1 to 8, of an image that is opened but not loaded."""
-    orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+def orientation_of(image: Image.Image) -> int | None:
+    """Return the EXIF or TIFF orientation, 1 to 8, of an image that is opened but not loaded.
+
+    Returns:
+        The orientation; None if its EXIF data cannot be read.
+    """
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+    except Exception:  # Pillow raises any exception on damaged data
+        return None
     return orientation if orientation in _INVERSE else UPRIGHT
 
 
@@ -33,4 +40,4 @@ def load_as_stored(image: Image.Image) -> Image.Image:
         return image
     orientation = orientation_of(image)  # loading removes it
     image.load()
-    return image if orientation == UPRIGHT else image.transpose(_INVERSE[orientation])
+    return image.transpose(_INVERSE[orientation]) if orientation in _INVERSE else image

@@ -5,7 +5,7 @@ read, because nothing is selected on a validation split. Case and Unicode normal
 do not matter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datasets_lib.layouts.category import DatasetError, Sample
@@ -56,8 +56,8 @@ def read(root: Path) -> Classification:
         root: Parent folder of ``train``; its name becomes the name of the set.
 
     Raises:
-        DatasetError: A folder is missing, unreadable or empty, a test class has no training
-            images, or a name is not UTF-8.
+        DatasetError: A folder is missing, unreadable or empty, two folders have one name, a test
+            class has no training images, or a name is not UTF-8.
     """
     try:
         splits = _splits(root)
@@ -71,7 +71,7 @@ def read(root: Path) -> Classification:
             f"The folder {root} does not hold class folders: wanted {_LAYOUT}, with at least two "
             "classes in both splits. Put the images of each class in a folder of its name."
         )
-    train, test = splits
+    train, test = map(_only, splits)
     classes, tested = _classes(train), _classes(test)
     if unknown := [name for name in tested if name not in classes]:
         raise DatasetError(
@@ -86,26 +86,53 @@ def read(root: Path) -> Classification:
     )
 
 
-def _splits(root: Path) -> tuple[Path, Path] | None:
-    """Return the folders of the training and the test split; None if there are no class folders."""
-    folders = {same_name(folder.name): folder for folder in subfolders(root)}
+def _splits(root: Path) -> tuple[list[Path], list[Path]] | None:
+    """Return the folders of the training and the test split; None if there are no class folders.
+
+    Each has one folder, unless others have the same name.
+    """
+    folders = _by_name(subfolders(root))
     train = next((folders[name] for name in TRAIN_SPLITS if name in folders), None)
     if train is None or any(is_truth_folder(name, among_kinds=True) for name in folders):
         return None
-    trained = {same_name(folder.name) for folder in subfolders(train)}
+    trained = _by_name(inner for folder in train for inner in subfolders(folder)).keys()
     if trained & _NOT_CLASSES:
         return None
     for name in TEST_SPLITS:
         if name in folders:
-            tested = {same_name(folder.name) for folder in subfolders(folders[name])}
-            if len(trained & tested) >= 2:
+            tested = _by_name(inner for folder in folders[name] for inner in subfolders(folder))
+            if len(trained & tested.keys()) >= 2:
                 return train, folders[name]
     return None
 
 
 def _classes(split: Path) -> dict[str, Path]:
     """Return the class folders of a split in natural order, by the name that is compared."""
-    return {same_name(name): split / name for name in list_folder(split, _LAYOUT).folders}
+    folders = _by_name(split / name for name in list_folder(split, _LAYOUT).folders)
+    return {name: _only(same) for name, same in folders.items()}
+
+
+def _by_name(folders: Iterable[Path]) -> dict[str, list[Path]]:
+    """Return the folders of each name in the form for comparison."""
+    by_name: dict[str, list[Path]] = {}
+    for folder in folders:
+        by_name.setdefault(same_name(folder.name), []).append(folder)
+    return by_name
+
+
+def _only(folders: list[Path]) -> Path:
+    """Return the only folder of a name.
+
+    Raises:
+        DatasetError: There are several.
+    """
+    if len(folders) > 1:
+        first, second = sorted(folders)[:2]
+        raise DatasetError(
+            f"The folders {first} and {second} have one name, but for case or "
+            "Unicode normalization: wanted one folder for each split and class. Merge them."
+        )
+    return folders[0]
 
 
 def _split(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets_lib.layouts.beside import images_and_masks
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.data_info import IMAGES, Info, check_or_write
 from datasets_lib.layouts.folders import (
@@ -19,13 +20,11 @@ from datasets_lib.layouts.folders import (
     is_image,
     is_junk,
     list_folder,
-    list_images,
     relative_name,
     subfolders,
 )
 from datasets_lib.layouts.masks import (
     image_key_of,
-    images_and_masks,
     inner_truths,
     masks_in,
     masks_of_kind,
@@ -66,8 +65,8 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
 
     Raises:
         DatasetError: A name does not follow the pattern, two first words give the same id, there
-            are too few images, only some defects have a mask, or ``data_info.csv`` does not agree
-            with the files.
+            are too few images, images lie deeper or share a name, only some defects have a mask,
+            or ``data_info.csv`` does not agree with the files.
     """
     kinds = list_folder(path / IMAGES, _LAYOUT).folders
     named = [row for kind in kinds for row in _kind(path, kind)]
@@ -107,7 +106,7 @@ def _names(folder: Path) -> list[str]:
 
 def _kind(path: Path, kind: str) -> list[_Named]:
     defect = None if kind.lower() in NORMAL_NAMES else composed(kind)
-    images, masks = images_and_masks(list_images(path / IMAGES / kind, _LAYOUT))
+    images, masks = images_and_masks(path / IMAGES / kind, _LAYOUT)
     if defect:
         truths = inner_truths(path, _LAYOUT)
         masks |= masks_of_kind(truths, Path(kind), path / IMAGES / kind, path, _LAYOUT)

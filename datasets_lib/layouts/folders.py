@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -208,6 +208,23 @@ def list_images(folder: Path, layout: str) -> list[Path]:
         DatasetError: The folder cannot be listed.
     """
     return [folder / name for name in list_folder(folder, layout).files if is_image(name)]
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and below it in natural order, without what `is_junk` recognizes.
+
+    Folders that cannot be listed are skipped: readers report those that matter.
+    """
+    seen: set[str] = set()
+    for outer, inner, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(outer)
+        if real in seen:  # a link to a parent folder would be followed forever
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted((name for name in inner if not is_junk(name)), key=natural)
+        shown = sorted((name for name in names if not is_junk(name)), key=natural)
+        yield from (Path(outer, name) for name in shown)
 
 
 def is_image(name: str) -> bool:

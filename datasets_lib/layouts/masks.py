@@ -9,6 +9,7 @@ from datasets_lib.layouts.category import Category, DatasetError
 from datasets_lib.layouts.folders import (
     IMAGE_SUFFIXES,
     child,
+    files_below,
     in_words,
     is_image,
     is_junk,
@@ -49,6 +50,14 @@ def is_truth_folder(name: str, among_kinds: bool = False) -> bool:
     squeezed = re.sub("[ _-]", "", same_name(name))
     certain = _CERTAIN.fullmatch(squeezed) is not None
     return certain or (not among_kinds and _LIKELY.fullmatch(squeezed) is not None)
+
+
+def images_below(folder: Path) -> Iterator[Path]:
+    """Yield the images in a folder and below it in natural order, without folders of masks."""
+    for file in files_below(folder):
+        folders = file.relative_to(folder).parts[:-1]
+        if is_image(file.name) and not any(map(is_truth_folder, folders)):
+            yield file
 
 
 def inner_truths(folder: Path, layout: str, among_kinds: bool = False) -> list[Path]:
@@ -94,6 +103,19 @@ class Masks:
     exact: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     named: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
+    @classmethod
+    def by_name(cls, files: Iterable[Path]) -> "Masks":
+        """Return the masks among single files, of which the first with a key counts."""
+        exact: dict[str, tuple[Path, ...]] = {}
+        named: dict[str, tuple[Path, ...]] = {}
+        for file in files:
+            if file.suffix.lower() not in MASK_SUFFIXES:
+                continue
+            exact.setdefault(key_of(file.name), (file,))
+            if key := image_key_of(file.name):
+                named.setdefault(key, (file,))
+        return cls(exact, named)
+
     def of(self, image: Path) -> tuple[Path, ...]:
         """Return the masks of an image; empty if it has none.
 
@@ -129,7 +151,7 @@ def masks_in(truth: Path, layout: str, nested: bool = True) -> Masks:
         raise
     inner = listing.folders if nested else []
     several = {key_of(name): _files(truth / name, layout) for name in inner}
-    single = _by_name(truth / name for name in listing.files if _is_mask(name))
+    single = Masks.by_name(truth / name for name in listing.files)
     masks = Masks({**several, **single.exact}, single.named)
     for name in inner:
         if same_name(name) in _FORMATS or is_truth_folder(name, among_kinds=True):
@@ -161,29 +183,6 @@ def masks_of_kind(
     for folder in [*folders, *inner_truths(images, layout, among_kinds=not kind.parts)]:
         masks |= masks_in(folder, layout)
     return masks
-
-
-def images_and_masks(images: Sequence[Path]) -> tuple[list[Path], Masks]:
-    """Separate masks that lie next to their images from the images.
-
-    A file is a mask if its name says so and another file has the name of its image.
-    """
-    keys = {key_of(image.name) for image in images}
-    masks = [image for image in images if image_key_of(image.name) in keys]
-    if not masks:
-        return list(images), Masks()
-    others = [image for image in images if image not in set(masks)]
-    return others, Masks(named=_by_name(mask for mask in masks if _is_mask(mask.name)).named)
-
-
-def _by_name(files: Iterable[Path]) -> Masks:
-    exact: dict[str, tuple[Path, ...]] = {}
-    named: dict[str, tuple[Path, ...]] = {}
-    for file in files:  # in natural order: the first of two files with one key wins
-        exact.setdefault(key_of(file.name), (file,))
-        if key := image_key_of(file.name):
-            named.setdefault(key, (file,))
-    return Masks(exact, named)
 
 
 class MissingMasksError(DatasetError):
@@ -319,9 +318,6 @@ def _owners(file: Path) -> set[str | None]:
     }
 
 
-def _is_mask(name: str) -> bool:
-    return Path(name).suffix.lower() in MASK_SUFFIXES
-
-
 def _files(folder: Path, layout: str) -> tuple[Path, ...]:
-    return tuple(folder / name for name in list_folder(folder, layout).files if _is_mask(name))
+    files = [folder / name for name in list_folder(folder, layout).files]
+    return tuple(file for file in files if file.suffix.lower() in MASK_SUFFIXES)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets_lib.layouts.beside import images_and_masks
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.folders import (
     IMAGE_SUFFIXES,
@@ -18,12 +19,10 @@ from datasets_lib.layouts.folders import (
     composed,
     in_words,
     list_folder,
-    list_images,
     relative_name,
     same_name,
 )
 from datasets_lib.layouts.masks import (
-    images_and_masks,
     inner_truths,
     is_truth_folder,
     masks_in,
@@ -75,8 +74,9 @@ class FolderLayout:
         without any mask has ``has_masks`` false.
 
         Raises:
-            DatasetError: A folder is missing or unreadable, a split has no images, only some
-                defects have a mask, or masks have a format, a name or a folder that is not known.
+            DatasetError: A folder is missing or unreadable, a split has no images, images lie
+                deeper or share a name, only some defects have a mask, or masks have a format, a
+                name or a folder that is not known.
         """
         train = self._normal(path, "train", "train on")
         validation = self._normal(path, self.validation, "calibrate on") if self.validation else ()
@@ -119,7 +119,7 @@ class FolderLayout:
 
     def _normal(self, path: Path, split: str, purpose: str) -> tuple[Sample, ...]:
         folder = self._normal_folder(path, split)
-        images, _ = images_and_masks(list_images(folder, self.words))
+        images, _ = images_and_masks(folder, self.words)
         if not images:
             raise DatasetError(
                 f"{folder} holds no image to {purpose}: wanted at least one file ending in "
@@ -129,7 +129,7 @@ class FolderLayout:
 
     def _tested(self, path: Path, kind: str, truths: list[Path]) -> list[Sample]:
         folder = child(path, self.test) / kind
-        images, masks = images_and_masks(list_images(folder, self.words))
+        images, masks = images_and_masks(folder, self.words)
         if self._is_normal(kind):
             return [Sample(relative_name(image, path), image) for image in images]
         masks |= masks_of_kind(truths, Path(kind), folder, path, self.words)

@@ -134,17 +134,34 @@ def _flat_classes(contents: _Contents) -> str | None:
 
 def _categories(contents: _Contents) -> str | None:
     """Explain the first folder that resembles a category."""
-    for folder in contents.with_images.values():
-        inner = _Contents(folder)
-        if (train := inner.named(TRAIN_SPLITS)) is None:
-            continue
-        if inner.named(TEST_SPLITS) is None:
-            return f"{folder.name} has train and no test: wanted {folder.name}/test/<kind>"
-        if any(map(is_image, _files(train))):
-            return f"{folder.name}/train holds images directly: move them into train/good"
-        found = _names(_Contents(train).with_images.values())
-        return f"{folder.name}/train holds {found}: rename the folder of normal images to good"
-    return None
+    clauses = (_category(_Contents(folder)) for folder in contents.with_images.values())
+    return next((clause for clause in clauses if clause is not None), None)
+
+
+def _category(contents: _Contents) -> str | None:
+    """Explain why a folder with a training split is no category of MVTec AD's layout."""
+    name = contents.path.name
+    if (train := contents.named(TRAIN_SPLITS)) is None:
+        return None
+    if contents.named(TEST_SPLITS) is None:
+        return f"{name} has {train.name} and no test: wanted {name}/test/<kind>"
+    if any(map(is_image, _files(train))):
+        return f"{name}/{train.name} holds images directly: move them into train/good"
+    inner = _Contents(train)
+    if inner.named(NORMAL_NAMES):
+        return f"{name} has no folders of the names train and test: rename its splits to these"
+    found = _names(inner.with_images.values())
+    return f"{name}/{train.name} holds {found}: rename the folder of normal images to good"
+
+
+def nearest_category(folder: Path) -> str | None:
+    """Return what a folder next to categories needs to be one, as a clause; None if nothing.
+
+    Raises:
+        DatasetError: A folder cannot be listed.
+    """
+    contents = _Contents(folder)
+    return _category(contents) or _kinds(contents)
 
 
 def deeper(

@@ -10,17 +10,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from datasets_lib.layouts.beside import images_and_masks
 from datasets_lib.layouts.category import Category, Sample
 from datasets_lib.layouts.folders import (
     categories_in,
     composed,
     list_folder,
-    list_images,
     relative_name,
     subfolders,
 )
 from datasets_lib.layouts.masks import (
-    images_and_masks,
     inner_truths,
     is_truth_folder,
     masks_of_kind,
@@ -57,15 +56,15 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
     """Read one category in natural order, split by `split_category`.
 
     Raises:
-        DatasetError: A folder is unreadable, there are too few images, or only some defects have a
-            mask.
+        DatasetError: A folder is unreadable, there are too few images, images lie deeper or share
+            a name, or only some defects have a mask.
     """
     folders = list_folder(path, _LAYOUT).folders
     normal = [
         Sample(relative_name(image, path), image)
         for name in folders
         if name.lower() in NORMAL_NAMES
-        for image in images_and_masks(list_images(path / name, _LAYOUT))[0]
+        for image in images_and_masks(path / name, _LAYOUT)[0]
     ]
     truths = inner_truths(path, _LAYOUT)
     kinds = [
@@ -96,7 +95,7 @@ def _with_kinds(abnormal: Path) -> list[Path]:
 
 
 def _defects(path: Path, folder: Path, kind: Path, truths: Sequence[Path]) -> list[Sample]:
-    images, masks = images_and_masks(list_images(folder, _LAYOUT))
+    images, masks = images_and_masks(folder, _LAYOUT, has_kinds=not kind.parts)
     masks |= masks_of_kind(truths, kind, folder, path, _LAYOUT)
     defect = composed(folder.name)
     return [Sample(relative_name(image, path), image, masks.of(image), defect) for image in images]

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -44,7 +45,8 @@ def split_calibration(train: Sequence[Sample], fraction: float = 0.1) -> tuple[S
     """Split normal images into training images and images that calibrate the threshold.
 
     ``round(fraction * N)`` of N images calibrate, at least one if there are two, and at least one
-    image trains. The order is kept.
+    image trains. The order is kept. Of the groups of `grouped_by`, those that fit into this number
+    calibrate, in the order of their hashes; if none fits, the smallest does.
 
     Returns:
         ``(fit, calibration)``.
@@ -74,22 +76,31 @@ def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples
 def split_labeled(test: Sequence[Sample]) -> tuple[Samples, Samples]:
     """Move half of each kind of defect, rounded down, from the test images to training.
 
+    The groups of `grouped_by` move whole, with the normal images in them, in the order of their
+    hashes, as long as half of each kind stays. Other normal images stay in the test set.
+
     Returns:
-        ``(labeled, test)``; normal images and kinds with one image stay in the test set.
+        ``(labeled, test)``; kinds with one image stay in the test set.
+
+    Raises:
+        DatasetError: Images are grouped, and each group with a defect has more than half of a kind.
     """
-    kinds: dict[str, list[Sample]] = {}
-    for sample in test:
-        if sample.defect is not None:
-            kinds.setdefault(sample.defect, []).append(sample)
-    moved = {
-        sample.name
-        for samples in kinds.values()
-        for sample in _by_hash(samples)[: len(samples) // 2]
-    }
-    return (
-        tuple(sample for sample in test if sample.name in moved),
-        tuple(sample for sample in test if sample.name not in moved),
-    )
+    half = {kind: n // 2 for kind, n in Counter(sample.defect for sample in test).items()}
+    left = dict(half)
+    moved: set[str] = set()
+    for group in _groups(test):
+        counts = Counter(sample.defect for sample in group)
+        if counts.keys() == {None} or any(n > left[kind] for kind, n in counts.items()):
+            continue
+        left = {kind: n - counts[kind] for kind, n in left.items()}
+        moved |= {sample.name for sample in group}
+    if is_grouped() and not moved and any(n for kind, n in half.items() if kind is not None):
+        raise DatasetError(
+            f"Of {len(test)} test images, such as {test[0].name}, --split-by {_PREFIX.get()!r} "
+            "leaves no defect to train on: wanted defects in two groups or more, one with at most "
+            "half of each kind in it. Give another expression."
+        )
+    return _apart(test, moved)
 
 
 def split_category(
@@ -140,28 +151,32 @@ def _held_out(samples: Sequence[Sample], fraction: float) -> tuple[Samples, Samp
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must be in (0, 1), found {fraction}")
     count = min(max(1, round(fraction * len(samples))), max(0, len(samples) - 1))
+    groups = _groups(samples)
+    if len(groups) == 1:
+        groups = [[sample] for sample in _by_hash(samples)]
     held_out: set[str] = set()
-    for group in _groups(samples)[:-1]:
-        # Whole groups, up to the wanted number or just above it; one group is always trained on.
-        if len(held_out) >= count:
-            break
-        held_out |= {sample.name for sample in group}
+    for group in groups:
+        if len(held_out) + len(group) <= count:
+            held_out |= {sample.name for sample in group}
+    if count and not held_out:
+        held_out = {sample.name for sample in min(groups, key=len)}
+    held, kept = _apart(samples, held_out)
+    return kept, held
+
+
+def _apart(samples: Sequence[Sample], names: set[str]) -> tuple[Samples, Samples]:
+    """Return the samples of these names, and the others, in their order."""
     return (
-        tuple(sample for sample in samples if sample.name not in held_out),
-        tuple(sample for sample in samples if sample.name in held_out),
+        tuple(sample for sample in samples if sample.name in names),
+        tuple(sample for sample in samples if sample.name not in names),
     )
 
 
 def _groups(samples: Sequence[Sample]) -> list[list[Sample]]:
-    """Return the samples in groups that stay together, in the order of the groups' hashes.
-
-    Where all samples have one prefix, each is its own group.
-    """
+    """Return the samples in groups that stay together, in the order of the groups' hashes."""
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(_group(sample) or sample.name, []).append(sample)
-    if len(groups) == 1:
-        groups = {sample.name: [sample] for sample in samples}
     return [groups[name] for name in sorted(groups, key=_digest)]
 
 

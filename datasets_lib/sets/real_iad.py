@@ -66,7 +66,7 @@ ENTRY = DatasetEntry(
     finder="datasets_lib.sets.real_iad:find",
     reader="datasets_lib.sets.real_iad:read",
     archives=(
-        Archive(file="realiad_jsons.zip"),
+        Archive(file="realiad_jsons.zip", strip="realiad_jsons", into="realiad_jsons"),
         *(Archive(file=f"{category}.zip", into="realiad_1024") for category in CATEGORIES),
     ),
     ask_first=True,

@@ -17,7 +17,10 @@ _WITH_PREVIEWS = "MPO"
 def file_faults(image: Image.Image) -> tuple[str, ...]:
     """Return what is wrong with a file, from its header, as kinds of problems."""
     faults = []
-    if (orientation := orientation_of(image)) != UPRIGHT:
+    orientation = orientation_of(image)
+    if orientation is None:
+        faults.append("EXIF data that cannot be read")
+    elif orientation != UPRIGHT:
         faults.append(f"EXIF orientation {orientation}, which is not applied")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != _WITH_PREVIEWS:

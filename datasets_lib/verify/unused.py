@@ -3,20 +3,18 @@
 Uses file names and the samples that were read, so that one search serves all layouts.
 """
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from datasets_lib.layouts.category import Category
 from datasets_lib.layouts.data_info import IMAGES
 from datasets_lib.layouts.folders import (
     composed,
+    files_below,
     folder_id,
     in_words,
     is_image,
-    is_junk,
-    natural,
     relative_name,
 )
 from datasets_lib.layouts.masks import MASK_SUFFIXES, image_key_of, is_truth_folder, key_of
@@ -38,7 +36,7 @@ class Unused:
         used = {file for sample in samples for file in sample.files}
         # Several categories share a folder where only file names distinguish them.
         shared = (path / IMAGES).is_dir()
-        files = [file for file in _files(path) if not shared or _is_named(file, category.name)]
+        files = [file for file in files_below(path) if not shared or _is_named(file, category.name)]
         images = [file for file in files if is_image(file.name) and not self._is_truth(file)]
         self._images = {_place(image.parent, key_of(image.name)) for image in images}
         self._unmasked = {
@@ -47,12 +45,23 @@ class Unused:
             if sample.defect and not sample.masks
         }
         self._image_folders = {sample.image.parent for sample in samples}
+        self._kinds = self._image_folders - {path}
         unused = [file for file in files if file not in used]
         self._truth = [file for file in unused if self._is_truth(file)]
         self._others = [file for file in unused if not self._is_truth(file)]
 
     def problems(self) -> Iterable[Problem]:
-        """Yield masks without an image, and masks that no reader associates with their image."""
+        """Yield images and masks that were expected to be read.
+
+        These are masks without an image, masks that no reader associates with their image, and
+        images in folders below those that were read.
+        """
+        for file in self._others:
+            if self._is_deeper(file):
+                yield Problem(
+                    "image deeper than its kind's folder, which is not read",
+                    relative_name(file, self._path),
+                )
         for file in self._truth:
             name = relative_name(file, self._path)
             if file.suffix.lower() not in MASK_SUFFIXES:
@@ -69,12 +78,18 @@ class Unused:
         searched = self._image_folders | {folder.parent for folder in self._image_folders}
         searched -= {self._path} - self._image_folders
         neighbors = [file for file in self._others if not searched.isdisjoint(file.parents)]
-        deep = [f for f in neighbors if is_image(f.name) and f.parent not in self._image_folders]
-        if deep:
-            yield f"{len(deep):,} images in other folders ignored"
+        away = [f for f in neighbors if is_image(f.name) and f.parent not in self._image_folders]
+        if count := sum(not self._is_deeper(file) for file in away):
+            yield f"{count:,} images in other folders ignored"
         suffixes = Counter(f.suffix.lower() or f.name for f in neighbors if not is_image(f.name))
         if suffixes:
             yield f"{suffixes.total():,} files ignored ({', '.join(sorted(suffixes)[:5])})"
+
+    def _is_deeper(self, file: Path) -> bool:
+        """Return whether a file is an image in a folder that lies in a folder of images."""
+        if not is_image(file.name) or file.parent in self._image_folders:
+            return False
+        return not self._kinds.isdisjoint(file.parents)
 
     def _is_truth(self, file: Path) -> bool:
         folders = file.relative_to(self._path).parts[:-1]
@@ -96,25 +111,6 @@ def _place(kind: Path, stem: str) -> tuple[str, str]:
     """Return a stem with the defect kind, the name of its folder; empty above the kinds."""
     is_above = kind.name.lower() in ABNORMAL_NAMES or is_truth_folder(kind.name)
     return "" if is_above else composed(kind.name), stem
-
-
-def _files(path: Path) -> Sequence[Path]:
-    """Return the files below a folder in natural order, without hidden files and folders.
-
-    Folders that cannot be listed are skipped: readers report those that matter.
-    """
-    files: list[Path] = []
-    seen: set[str] = set()
-    for folder, inner, names in os.walk(path, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link to a parent folder would be followed forever
-            inner.clear()
-            continue
-        seen.add(real)
-        inner[:] = sorted((name for name in inner if not is_junk(name)), key=natural)
-        shown = sorted((name for name in names if not is_junk(name)), key=natural)
-        files += [Path(folder, name) for name in shown]
-    return files
 
 
 def _is_named(file: Path, category: str) -> bool:

@@ -50,7 +50,7 @@ _MODERN_TRANSFORMER = ClassifierRecipe(
     label_smoothing=0.1,
     ema_decay=0.999,
     source="own constants, after DeiT (Touvron et al., ICML 2021): its AdamW, learning rate "
-    "5e-4 · batch / 512, weight decay, warm-up and smoothing",
+    "5e-4 · batch / 512, weight decay (here of position embeddings too), warm-up and smoothing",
 )
 
 

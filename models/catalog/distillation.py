@@ -154,7 +154,6 @@ def _efficientad(size: str) -> ModelEntry:
         recipes=MappingProxyType({"baseline": _EFFICIENTAD}),
         options={"size": size},
         seed_base=ZOO_SEED,
-        standard_images=10_000,
         paper_recipe=_EFFICIENTAD_PAPER,
         holds_out=True,
         auxiliary=("imagenette2",),

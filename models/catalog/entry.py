@@ -179,7 +179,6 @@ class ModelEntry:
         crop: Side of the center crop; None disables cropping.
         seed_base: Seed of replicate s0.
         standard_epochs: Budget of the ``standard`` profile in epochs.
-        standard_images: Budget of the ``standard`` profile in images, for recipes in images.
         smoke_images: Budget of the ``smoke`` profile in images; None means that of all models.
         paper_recipe: Recipe of the ``paper`` profile where it differs from ``baseline``.
         paper_multi_class_images: Budget of ``paper_recipe`` in images for one model of all
@@ -212,7 +211,6 @@ class ModelEntry:
     crop: int | None = None
     seed_base: int = 111
     standard_epochs: int = 50
-    standard_images: int | None = None
     smoke_images: int | None = None
     paper_recipe: Recipe | None = None
     paper_multi_class_images: int | None = None

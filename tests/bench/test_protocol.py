@@ -128,7 +128,7 @@ def test_budgets_may_be_counted_in_images():
     entry = MODELS["efficientad_small"]
     assert resolve(entry, "baseline", PROFILES["paper"]).total_images(209) == 70_000
     assert resolve(entry, "baseline", PROFILES["original"]).total_images(209) == 20 * 209
-    assert resolve(entry, "baseline", PROFILES["standard"]).total_images(209) == 10_000
+    assert resolve(entry, "baseline", PROFILES["standard"]).total_images(209) == 20 * 209
     assert resolve(MODELS["padim"], "baseline", PROFILES["smoke"]).total_images(58) == 58
 
 
@@ -310,3 +310,25 @@ def test_a_model_that_is_not_trained_says_float32_whatever_the_machine_would_tra
         "stfpm": "bf16",
         "rd_resnet18": "bf16",
     }
+
+
+@pytest.mark.parametrize("name", ["rd_resnet18", "rd_resnet50", "autoencoder", "dinomaly_base_392"])
+def test_in_the_paper_profile_a_loss_is_not_a_hidden_budget(name):
+    entry, paper = MODELS[name], PROFILES["paper"]
+    baseline = resolve(entry, "baseline", paper).recipe
+    own = ("loss", "options", "source")
+    alike = {
+        other
+        for other, recipe in entry.recipes.items()
+        if other != "baseline"
+        and replace(recipe, **{n: getattr(entry.recipes["baseline"], n) for n in own})
+        == entry.recipes["baseline"]
+    }
+    assert alike
+    for other in alike:
+        recipe = resolve(entry, other, paper).recipe
+        assert recipe.loss == entry.recipes[other].loss
+        assert recipe.options == entry.recipes[other].options
+        assert replace(recipe, **{n: getattr(baseline, n) for n in own}) == baseline
+    for other in entry.recipes.keys() - alike - {"baseline"}:
+        assert resolve(entry, other, paper).recipe == entry.recipes[other]

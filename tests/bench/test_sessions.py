@@ -84,7 +84,8 @@ def test_a_finished_case_runs_again_when_what_made_it_changed(session, store, tm
     quick = ("-k", CASE, "--no-pictures")
     session(*quick, "--no-measurements").assert_outcomes(passed=1)
     (first,) = store.records()
-    assert first.asked == {"measurements": False, "pictures": False, "models": False}
+    optional = dict.fromkeys(("measurements", "pictures", "models", "panels", "maps"), False)
+    assert first.asked == {**optional, "exact": True}
     session(*quick, "--no-measurements").stdout.fnmatch_lines(["*1 cached*"])
     session(*quick).stdout.fnmatch_lines(["*runs again: it has no measurements*", "*ran again 1:*"])
     session(*quick, "--no-measurements").stdout.fnmatch_lines(["*1 cached*"])  # more is harmless

@@ -44,7 +44,11 @@ def heat_map(
             if category in own:
                 step = _step(own[category], low, high)
                 x = _LEFT + wide * column
-                cells += _cell(x, y, wide, step, metric.text(own[category]))
+                words = metric.text(own[category])
+                # A narrow cell has room for no digits behind the point.
+                short = words if wide >= 46 else f"{metric.scale * own[category]:.0f}"
+                cell = element("g", *_cell(x, y, wide, step, short))
+                cells.append(titled(cell, shortened(name, 120), f"{category} {words}"))
         mark = element("g", *cells, class_="mark", data_r=key)
         children.append(titled(mark, shortened(name, 120)))
     return chart(top + _ROW * len(rows) + 8, t("Quality by category"), *children)
@@ -65,9 +69,7 @@ def _cell(x: float, y: float, wide: float, step: int, words: str) -> list[Elemen
         height=_ROW - 1,
         class_=f"h{step}",
     )
-    # A narrow cell has room for no digits behind the point.
-    shown = words if wide >= 46 else words.partition(".")[0]
-    return [cell, text(x + wide / 2, y + 16, shown, f"t{step}", "middle")]
+    return [cell, text(x + wide / 2, y + 16, words, f"t{step}", "middle")]
 
 
 def _step(value: float, low: float, high: float) -> int:

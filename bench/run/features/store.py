@@ -50,7 +50,12 @@ class Features:
 
     def batch(self, index: Tensor | slice) -> list[Tensor]:
         """Return ``(B, C, h, w)`` features of some images on the device, channels last."""
-        return [part[index].to(self.device).permute(0, 3, 1, 2) for part in self.parts]
+
+        def rows(part: Tensor) -> Tensor:  # a layer may be on the host for want of memory
+            own = index.to(part.device) if isinstance(index, Tensor) else index
+            return part[own].to(self.device)
+
+        return [rows(part).permute(0, 3, 1, 2) for part in self.parts]
 
 
 @dataclass(frozen=True)

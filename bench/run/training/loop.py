@@ -24,7 +24,14 @@ from bench.run.training.early_stop import stops_early
 from bench.run.training.interruption import deferred_interrupts
 from bench.run.training.objective import Objective
 from bench.run.training.optimization import build_optimizer, learning_rate_factor, order
-from bench.run.training.resume import ResumeError, check_budget, is_state, resumable
+from bench.run.training.resume import (
+    ResumeError,
+    check_budget,
+    check_optimizer,
+    is_state,
+    optimizer_name,
+    resumable,
+)
 from bench.run.training.step_clock import StepClock
 from models.catalog import ClassifierRecipe, Recipe
 
@@ -124,6 +131,7 @@ def fit(
     device: torch.device,
     report: ProgressCallback,
     checkpoint: Path,
+    origin: str | None = None,
     evaluate_fn: EvaluateFn | None = None,
     start: Path | None = None,
     keep_state: bool = False,
@@ -140,6 +148,8 @@ def fit(
         report: Called at every step.
         checkpoint: Where to keep the state of a long training; resumed from if it exists. It stays
             when training ends, for the caller to remove once the case is safe.
+        origin: The code and the device, in one string. A checkpoint of another origin is removed,
+            and training starts over. None if the model itself refuses what it cannot resume.
         evaluate_fn: Called after every pass and after the last step; not counted as training.
         start: State of an earlier training, or a saved model, to resume from if there is no
             checkpoint.
@@ -152,7 +162,7 @@ def fit(
     """
     batch = min(protocol.recipe.batch_size, objective.count)
     steps = max(1, math.ceil(protocol.total_images(objective.count) / batch))
-    trainer = _Trainer(model, objective, protocol, steps, device)
+    trainer = _Trainer(model, objective, protocol, steps, device, origin)
     result = trainer.resume(checkpoint) or trainer.go_on(start, batch)
     clock = StepClock(device)
     saved_at = time.monotonic()
@@ -212,10 +222,11 @@ class _Trainer:
         protocol: CaseProtocol,
         steps: int,
         device: torch.device,
+        origin: str | None,
     ) -> None:
         recipe = protocol.recipe
         self.model, self.objective, self.recipe, self.device = model, objective, recipe, device
-        self.steps = steps
+        self.steps, self.origin = steps, origin
         self.optimizer = build_optimizer(recipe, model.parameter_groups())
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: learning_rate_factor(step, steps, recipe)
@@ -259,8 +270,10 @@ class _Trainer:
     def save(self, path: Path, result: TrainingResult) -> None:
         """Save the state; a full disk costs the checkpoint, never the training."""
         state = {
+            "origin": self.origin,
             "model": self.model.checkpoint(),
             "optimizer": self.optimizer.state_dict(),
+            "optimizer_name": optimizer_name(self.recipe),
             "schedule": self.schedule.state_dict(),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
@@ -277,9 +290,9 @@ class _Trainer:
             _log.warning("training continues without a checkpoint: %s", error)
 
     def resume(self, path: Path) -> TrainingResult | None:
-        """Resume a killed run's training; a checkpoint that cannot be read is removed.
+        """Resume a killed run's training; a checkpoint that cannot be resumed is removed.
 
-        None if there is none.
+        None if there is none, or if it is of another origin.
 
         Raises:
             DamagedCheckpointError: Part of it was loaded before it turned out not to fit.
@@ -287,7 +300,9 @@ class _Trainer:
         if not path.exists():
             return None
         try:
-            return self._take_up(torch.load(path, map_location=self.device, weights_only=True))
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            if state.get("origin") == self.origin:
+                return self._take_up(state)
         except _DAMAGED as error:
             path.unlink()
             raise DamagedCheckpointError(
@@ -295,12 +310,19 @@ class _Trainer:
                 f"({type(error).__name__}) and was removed. Run the same command again: the case "
                 "starts over."
             ) from error
+        path.unlink()
+        _log.warning(
+            "training starts over: the code or the device changed since its checkpoint %s, which "
+            "was removed",
+            path,
+        )
+        return None
 
     def go_on(self, path: Path | None, batch: int) -> TrainingResult:
         """Begin training, from a file where there is one.
 
-        A finished training's state is continued as if it had not ended; from a saved model, the
-        optimizer starts anew.
+        A finished training's state is continued as if it had not ended, with this recipe's
+        learning rate and other options; from a saved model, the optimizer starts anew.
 
         Raises:
             ResumeError: It is neither, or does not fit this training.
@@ -313,12 +335,24 @@ class _Trainer:
                 self.model.load_checkpoint(state)
                 return TrainingResult()
             check_budget(path, state, batch, self.steps)
-            return self._take_up(state)
+            check_optimizer(path, state, self.recipe)
+            return self._extend(state)
         except _DAMAGED as error:
             raise ResumeError(
                 f"resume_from {path} does not fit this model: {error}. Name a file written by "
                 "the same model with the same options."
             ) from error
+
+    def _extend(self, state: Mapping[str, Any]) -> TrainingResult:
+        """Load the state of a training with another budget or other options; keep this one's."""
+        options = [{**group} for group in self.optimizer.param_groups]
+        rates = self.schedule.base_lrs
+        result = self._take_up(state)
+        self.schedule.base_lrs = rates
+        factor = learning_rate_factor(result.steps, self.steps, self.recipe)
+        for group, own, rate in zip(self.optimizer.param_groups, options, rates, strict=True):
+            group.update(own, lr=rate * factor)
+        return result
 
     def _take_up(self, state: Mapping[str, Any]) -> TrainingResult:
         """Load a training state, and return its progress."""

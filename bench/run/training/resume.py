@@ -9,6 +9,7 @@ import torch
 
 from bench.checkpoint.file import FORMAT, read_checkpoint
 from bench.checkpoint.metadata import CheckpointError
+from models.catalog import Recipe
 from models.components.weights_file import other_kind
 
 _STATE = {"model", "optimizer", "schedule", "steps", "losses"}
@@ -64,6 +65,25 @@ def _check_kind(path: Path) -> None:
 def is_state(state: Mapping[str, Any]) -> bool:
     """Return whether it is a training state."""
     return state.keys() >= _STATE
+
+
+def optimizer_name(recipe: Recipe) -> str:
+    """Return the kind of a recipe's optimizer, as training states name it."""
+    return f"{recipe.optimizer} with amsgrad" if recipe.amsgrad else recipe.optimizer
+
+
+def check_optimizer(path: Path, state: Mapping[str, Any], recipe: Recipe) -> None:
+    """Check that a training state is of the recipe's kind of optimizer.
+
+    Raises:
+        ResumeError: It is not, or does not say which it is of.
+    """
+    found, wanted = state.get("optimizer_name", "an unnamed optimizer"), optimizer_name(recipe)
+    if found != wanted:
+        raise ResumeError(
+            f"resume_from {path}: wanted a training state of {wanted}, found one of {found}. "
+            "Train with that optimizer, or resume from the saved model, with a new optimizer."
+        )
 
 
 def check_budget(path: Path, state: Mapping[str, Any], batch: int, steps: int) -> None:

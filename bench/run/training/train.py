@@ -78,6 +78,7 @@ def train(
             device=device,
             report=progress,
             checkpoint=job.checkpoint,
+            origin=job.origin,
             start=job.settings.resume_from,
             keep_state=job.settings.keep_state,
         )

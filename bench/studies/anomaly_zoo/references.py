@@ -48,6 +48,7 @@ def zoo_references(rows: Iterable[Mapping[str, str]]) -> list[Reference]:
         rows: Rows as `published_rows` returns them.
     """
     values: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
+    sizes: dict[tuple[str, str, str, str], str] = {}
     cautions: dict[tuple[str, str, str, str], dict[str, str]] = defaultdict(dict)
     for row in rows:
         if row["dataset"] not in DATASETS or row["metric"] not in METRICS:
@@ -57,14 +58,19 @@ def zoo_references(rows: Iterable[Mapping[str, str]]) -> list[Reference]:
         place = row["model"], source, DATASETS[row["dataset"]], row["category"]
         metric = METRICS[row["metric"]]
         values[place][metric] = float(row["value"])
+        sizes[place] = row["image_size"]
         if row["caution"]:
             cautions[place][metric] = row["caution"]
-    return [_reference(place, own, cautions[place]) for place, own in values.items()]
+    return [_reference(place, own, cautions[place], sizes[place]) for place, own in values.items()]
 
 
 def _reference(
-    place: tuple[str, str, str, str], values: dict[str, float], cautions: dict[str, str]
+    place: tuple[str, str, str, str],
+    values: dict[str, float],
+    cautions: dict[str, str],
+    image_size: str,
 ) -> Reference:
     entry = MODELS[place[0].partition(".")[0]]
     init = "pretrained" if entry.weights else "scratch"
-    return Reference(*place, entry.heads[0], values, init, cautions=cautions)
+    head = entry.heads[0]
+    return Reference(*place, head, values, init, cautions=cautions, image_size=image_size)

@@ -9,7 +9,7 @@ from read_markdown import study_tables
 from scipy import stats
 
 from bench.aggregate.conditions import budget_share
-from bench.aggregate.ranking import MIN_REPLICATES, places, rank_rows
+from bench.aggregate.ranking import MIN_REPLICATES, Place, like_the_best, places, rank_rows
 from bench.aggregate.rows import category_rows, mean_rows
 from bench.metrics.outcomes import pack_scores, unpack
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
@@ -268,3 +268,11 @@ def test_share_of_a_recipes_own_budget(recipe, images_seen, fitted, share):
 def test_models_without_randomness_are_the_deterministic_ones():
     names = {name for name, entry in MODELS.items() if entry.randomness == "none"}
     assert names == {"dfm", "dfm_nll", "dfm_resnet18", "dfkde", "dfkde_resnet18"}
+
+
+def test_as_many_are_like_the_best_as_no_test_tells_apart():
+    def at(rank, p, *reasons):
+        return Place(None, rank, reasons, p)
+
+    twelve = [at("1–2", None), at("1–2", 0.3), *(at(str(n), 0.001) for n in range(3, 13))]
+    assert like_the_best([*twelve, at("–", None, "1 of 3 replicates")]) == 2

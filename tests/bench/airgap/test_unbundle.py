@@ -9,7 +9,7 @@ import pytest
 
 from bench.__main__ import main
 from bench.airgap.bundle import Member, write_bundle
-from bench.airgap.unbundle import BundleError, unbundle
+from bench.airgap.unbundle import BundleError, next_steps, unbundle
 
 
 @pytest.fixture
@@ -238,3 +238,17 @@ def test_truncated_bundle_is_an_error(small, tmp_path, keep, capsys):
     assert main(["unbundle", str(bundle), "--to", str(tmp_path / "to")]) == 2
     assert str(bundle) in capsys.readouterr().err
     assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "options"),
+    [
+        (["data/a", "weights/b"], "--data-dir ../data --weights-dir ../weights "),
+        (["data/a"], "--data-dir ../data "),
+        (["project/c"], ""),
+    ],
+)
+def test_the_next_command_names_no_folder_that_was_not_bundled(tmp_path, files, options):
+    manifest = {"files": dict.fromkeys(files), "missing": [], "wheels": False}
+    manifest |= {"python": "3.11", "platform": "any", "keyword": "zoo and not x"}
+    assert next_steps(manifest, tmp_path)[-1].endswith(f"pytest bench {options}-k 'zoo and not x'")

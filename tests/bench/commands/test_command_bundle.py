@@ -10,8 +10,9 @@ from bench.__main__ import main
 from bench.airgap.bundle import Member, dataset_members, write_bundle
 from bench.airgap.unbundle import BundleError, unbundle
 from bench.airgap.wheels import build_requirements, fetch_wheels, find_wheels, requirements
-from bench.commands.bundle import _weights
-from bench.needs import look_for_weights
+from bench.case import Case
+from bench.commands.bundle import _datasets, _weights
+from bench.needs import look_for_weights, without_textures
 from datasets_lib.discover import FoundDataset
 from models.catalog import WEIGHTS
 
@@ -253,3 +254,18 @@ def test_weights_of_parts_are_bundled_file_by_file(tmp_path):
     members = _weights(found)
     assert [member.name for member in members] == [f"weights/{tag}.pth" for tag in tags]
     assert [member.path.read_bytes() for member in members] == [tag.encode() for tag in tags]
+
+
+def test_a_models_textures_are_bundled_or_named(tmp_path):
+    def found(name):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes(b"a")
+        return FoundDataset(name, tmp_path / name, {})
+
+    case = Case("draem", "baseline", "mvtec", "bottle", "default", False, 0)
+    both = {name: found(name) for name in ("mvtec", "dtd")}
+    names = [member.name for member in _datasets([case], both)]
+    assert any("dtd" in name for name in names)
+    assert not without_textures([case], both)
+    (remark,) = without_textures([case], {"mvtec": both["mvtec"]})
+    assert remark == "draem trains on drawn textures in place of dtd, which is not on disk"

@@ -124,3 +124,36 @@ def test_skipped_folders_have_a_hint(data, where, write_category):
 def test_hint_leads_to_the_dataset(data, where, write_category):
     write_category(data / "outer" / "rods" / "long", 2, 1, 1)
     assert f"rods, 1 categories: {data / 'outer' / 'rods'}" in where(data / "outer")
+
+
+def test_folders_next_to_categories_have_a_hint(data, where, write_category):
+    def copy_of(name, **renamed):
+        folder = write_category(data / "bars" / name, 2, 1, 1)
+        for old, new in renamed.items():
+            (folder / old).rename(folder / new)
+
+    copy_of("half", test="tset")
+    copy_of("lost", train="trian")
+    copy_of("odd", **{"train/good": "train/perfect"})
+    write_category(data / "bars" / "more" / "nut", 2, 1, 1)
+    (data / "bars" / "docs").mkdir()
+    (data / "bars" / "docs" / "read.me").touch()
+    write_category(data / "bars" / "masks", 2, 1, 1).joinpath("test").rename(data / "bars/masks/t")
+    lines = [line.strip() for line in where(data).splitlines() if "passed over" in line]
+    assert lines == [
+        f"passed over {data / 'bars/half'}: half has train and no test: wanted half/test/<kind>",
+        f"passed over {data / 'bars/lost'}: not laid out as the categories next to it: it holds "
+        "ground_truth, test, trian",
+        f"passed over {data / 'bars/more'}: it is a dataset of its own: move it next to the one "
+        "that it lies in",
+        f"passed over {data / 'bars/odd'}: odd/train holds perfect: rename the folder of normal "
+        "images to good",
+    ]
+
+
+def test_the_folders_of_a_single_category_are_not_passed_over(tmp_path, where, write_category):
+    whole = write_category(tmp_path / "whole", 4, 1, 2)
+    (tmp_path / "mine" / "parts").mkdir(parents=True)
+    (whole / "train" / "good").rename(tmp_path / "mine/parts/normal")
+    (whole / "test" / "spot").rename(tmp_path / "mine/parts/abnormal")
+    assert "passed over" not in where(tmp_path / "mine")

@@ -3,16 +3,25 @@
 import argparse
 import csv
 import io
+from types import SimpleNamespace
 
 import pytest
 from fake_records import make
 
 from bench.__main__ import main
+from bench.commands import nightly as nightly_module
 from bench.commands.night_options import add_night_options, duration, night_options_of
+from bench.page import after_session
 from bench.regression.baselines import Baselines, run_of
 from bench.regression.bisection import MOST_RUNS
+from bench.regression.finding import Finding
+from bench.regression.journal import Journals
 from bench.regression.ledger import Alarm, Ledger
 from bench.regression.night import NightOptions
+from bench.regression.outcomes import REGRESSION_EXIT
+from bench.regression.plan import Plan
+from bench.regression.verdicts import Verdicts
+from bench.settings import Settings
 
 NAME = "rd_resnet18-surface.woven-default-pretrained"
 COMMITS = ("a" * 40, "b" * 40, "c" * 40)
@@ -127,6 +136,40 @@ def test_bisect_without_an_alarm_wants_commits(tmp_path, capsys):
 def test_a_selection_of_nothing_says_how_to_list_cases(tmp_path, capsys, command):
     assert main([command, "-k", "nothing_like_it", "--results-dir", str(tmp_path)]) == 2
     assert "--collect-only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(["plan"], 0), (["bisect", "--good", "HEAD", "--bad", "HEAD"], 2)]
+)
+def test_a_recipe_that_cannot_be_had_is_named(tmp_path, capsys, command, code):
+    """Classifiers take whole images, not tiles."""
+    case = "resnet18-digits-default-scratch-s0"
+    name, *more = command
+    place = ["--results-dir", str(tmp_path), "--cache-dir", str(tmp_path / "cache")]
+    chosen = ["-k", "digits and resnet18"] if name == "plan" else [case, *more]
+    options = ["--device", "cpu", "--profile", "smoke", "--tiles", "2x2"]
+    assert main([name, *chosen, *options, *place]) == code
+    said = capsys.readouterr()
+    assert "tiles" in said.out + said.err or "not a git repository" in said.err
+
+
+def test_a_page_that_cannot_be_written_costs_no_verdict(monkeypatch, tmp_path, capsys):
+    def failing(*_):
+        raise RuntimeError("a study's report")
+
+    monkeypatch.setattr(after_session, "write_results", failing)
+    journals = Journals(tmp_path / "runs" / "nightly")
+    night = journals.begin("2026-01-02", "c" * 40, False, "all", Plan())
+    verdicts = Verdicts(night)
+    night.find([Finding(NAME, "single_scale.image_auroc", "regressed", 0.95, 0.91, 0.04)])
+    settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
+    nightly = SimpleNamespace(settings=settings, store=None, ledger=Ledger(tmp_path))
+    assert nightly_module._close(nightly, verdicts) == REGRESSION_EXIT
+    assert journals.unfinished() is None
+    said = capsys.readouterr().out
+    assert said.startswith("REGRESSED")
+    assert "could not be written (RuntimeError: a study's report)" in said
+    assert "REGRESSED" in (tmp_path / "nightly" / "2026-01-02.md").read_text()
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("2h", 7200), ("90m", 5400), ("45", 45)])

@@ -17,13 +17,13 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2] / "models"))
 
 import model_driver as driver
-import numpy as np
 import onnxruntime
 import test_contract as contract
 import torch
 
 from bench.aggregate.markdown import table
 from bench.checkpoint.metadata import Preprocessing
+from bench.export.check import _difference, _largest
 from bench.export.description import TOLERANCE
 from bench.export.errors import ExportError
 from bench.export.graph import ExportedModel
@@ -67,12 +67,8 @@ def attempt(name, folder):
 
 
 def difference(run, images, wanted):
-    """Return the largest difference in units of the largest output, or of 1; see `Check`."""
-    return max(
-        float(np.abs(found - want[:count]).max()) / max(1.0, float(np.abs(want).max()))
-        for count in BATCHES
-        for found, want in zip(run(images[:count]), wanted, strict=True)
-    )
+    """Return the largest difference in units of the largest score or map pixel, see `Check`."""
+    return _largest(_difference(run(images[:count]), wanted, 0) for count in BATCHES)
 
 
 def markdown(rows):
@@ -95,7 +91,7 @@ def markdown(rows):
             f"{torch.__version__.partition('+')[0]}, onnxruntime {onnxruntime.__version__}) within "
             f"{TOLERANCE:g}. The numbers are the largest difference of scores and map pixels from "
             f"the model itself, in batches of {BATCHES[0]} and {BATCHES[1]}, in units of the "
-            "largest output or of 1. Models are small, barely trained, at 64 pixels; larger "
+            "largest score or map pixel. Models are small, barely trained, at 64 pixels; larger "
             "siblings of a class are not tried. `python -m bench export` compares every export "
             "with its own checkpoint, on real images. Written by "
             "`uv run python tests/bench/export/export_table.py`.",

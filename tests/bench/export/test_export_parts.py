@@ -11,7 +11,7 @@ from saved_models import SIDE, describe, gray, save_padim
 
 from bench.checkpoint.metadata import CheckpointError, Preprocessing
 from bench.export import packages
-from bench.export.check import compare
+from bench.export.check import _difference, compare
 from bench.export.description import Check, Description, read_description
 from bench.export.errors import ExportError
 from bench.export.export import exported_model
@@ -95,6 +95,7 @@ def test_a_crop_is_cut_by_the_graph(predictor, files):
         lambda outputs: [outputs[0] * 1.001, outputs[1]],
         lambda outputs: [outputs[0], outputs[1] + 0.02],
         lambda outputs: [outputs[0] * np.nan, outputs[1]],
+        lambda outputs: [outputs[0], outputs[1] * np.nan],
         lambda outputs: outputs[:1],
         lambda outputs: [outputs[0][::-1], outputs[1]],
     ],
@@ -102,6 +103,30 @@ def test_a_crop_is_cut_by_the_graph(predictor, files):
 def test_an_export_that_differs_is_an_error(predictor, files, change):
     with pytest.raises(ExportError, match=r"wrong|outputs"):
         compare(run_of(graph(predictor), change), predictor, "score", files, True, "torch")
+
+
+def test_one_image_without_a_number_is_found_wherever_it_is(predictor, files):
+    own, calls = run_of(graph(predictor)), []
+
+    def run(images):
+        outputs = own(images)
+        calls.append(len(images))
+        if len(calls) == 5:
+            outputs[0] = outputs[0] * np.nan
+        return outputs
+
+    with pytest.raises(ExportError, match="nan"):
+        compare(run, predictor, "score", files, True, "torch")
+
+
+def test_small_outputs_are_compared_by_their_own_size():
+    wanted = [np.full(4, 3e-8, np.float32), np.full((4, 2, 2), 50.0, np.float32)]
+    assert _difference([wanted[0] * 0, wanted[1]], wanted, 0) == 1.0
+    assert _difference([each * 1.00001 for each in wanted], wanted, 0) == pytest.approx(
+        1e-5, rel=0.1
+    )
+    nothing = [np.zeros(4, np.float32)]
+    assert _difference(nothing, nothing, 0) == 0.0
 
 
 def test_wrong_resizing_is_named(predictor, files):

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from bench import TrainingError, clear_memory, get_globals, set_globals, train, train_models
+from bench.interface.training import _asks_for_one
 from bench.metrics.thresholds import confusion
 from bench.store import Store
 
@@ -128,6 +129,48 @@ def test_ids_lists_and_all_make_the_cases_in_order(outputs, write_category):
         **SMALL,
     )
     assert len(Store(outputs / "runs").records()) == 5
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("tiny", "All", "padim_resnet18"),
+        (["tiny"], "tile", "padim_resnet18"),
+        ("tiny", ["tile"], "padim_resnet18"),
+    ],
+)
+def test_names_that_may_mean_several_cases_give_a_list(outputs, names):
+    (record,) = train(*names, **SMALL)
+    assert record.case.category == "tile"
+
+
+@pytest.mark.parametrize(
+    ("names", "single"),
+    [
+        (("mvtec", "bottle", "padim"), True),
+        (("mvtec", "ALL", "padim"), False),
+        (("mvtec", "bottle", "All"), False),
+        (("digits", None, "resnet50"), True),
+        (("digits", None, "ALL"), False),
+    ],
+)
+def test_a_name_means_all_in_any_case(names, single):
+    assert _asks_for_one(*names, multi_class=False) == single
+    assert _asks_for_one(*names[:2], "padim", multi_class=True)
+
+
+def test_pictures_that_a_finished_case_lacks_are_drawn_once(outputs):
+    train(*PADIM, **SMALL)
+    store = Store(outputs / "runs")
+    for pictures, runs in ((False, 1), (True, 2), (True, 2), (False, 2)):
+        train(*PADIM, pictures=pictures, **SMALL)
+        assert len(store.records()) == runs
+    assert list(outputs.rglob("image_*_spot_000.png"))
+
+
+def test_a_model_of_one_pass_keeps_no_state_and_is_not_fitted_again_for_it(outputs):
+    first = train(*PADIM, keep_state=True, **SMALL)
+    assert train(*PADIM, keep_state=True, **SMALL) == first
 
 
 def test_one_model_for_all_categories_has_a_report_for_each(outputs, write_category):

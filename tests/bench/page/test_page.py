@@ -295,7 +295,8 @@ def test_cards_name_the_best_the_fastest_near_it_and_what_moved(tmp_path):
     old, new = (
         make("rd_resnet18", auroc=a, finished=f"2026-0{m}") for a, m in ((0.9, 2), (0.7, 3))
     )
-    source = Source([write([*records, old, new], tmp_path)])
+    quick = make("rd_resnet18", auroc=0.1, finished="2026-04", recipe="shorter")
+    source = Source([write([*records, old, new, quick], tmp_path)])
     text = render(cards(source, words("en")))
     big = Tags(text.replace("<wbr>", "")).of("p")
     assert "<wbr>" in text

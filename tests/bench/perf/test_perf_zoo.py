@@ -79,6 +79,8 @@ def test_speed_table_divides_medians_and_bounds_a_stopped_peer():
     ]
     assert cells(lines[0]) == ["padim", "2.0", "0.5", "20.0", "10.00 ×", "40.00 ×"]
     assert cells(lines[1]) == ["dfm", "2.0", "–", "> 40 (stopped)", "> 20.00 ×", "–"]
+    rounded = {OURS: [Run(3.0)], PEER: [Run(None, limit_s=5.0)]}
+    assert "> 1.66 ×" in speed_table({"dfm": rounded})  # 1.667 would be no lower bound
 
 
 def test_quality_table_leaves_missing_metrics_empty():

@@ -277,3 +277,19 @@ def test_leaderboard_picture_is_deterministic(tmp_path):
         for i, order in enumerate((records, records[::-1]))
     ]
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        5e6 + 4 * np.random.default_rng(0).random(83, np.float32),
+        1 - 1e-6 * np.random.default_rng(0).random(400, np.float32),
+        np.array([1.0, np.inf, 2.0, -np.inf], np.float32),
+        np.full(4, np.inf, np.float32),
+    ],
+    ids=["far from zero", "saturated", "some infinite", "all infinite"],
+)
+def test_scores_of_any_range_are_drawn(scores, tmp_path):
+    scores = scores.astype(np.float32)
+    labels = np.arange(len(scores)) % 2
+    assert plot_scores(scores, labels, {}, tmp_path / "h.png", "title").exists()

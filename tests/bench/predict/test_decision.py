@@ -29,7 +29,7 @@ def test_rule_is_the_calibrated_one_unless_another_is_named():
     rule = choose_rule(OWN)
     assert (rule.threshold, rule.map_threshold) == (4.0, 8.0)
     assert rule.about == (
-        "calibrated_p95 of 4 held-out normal images, the largest score: expect up to 20% false "
+        "calibrated_p95 of 4 held-out normal images, the largest score: expect up to 20 % false "
         "alarms"
     )
     assert [rule.label(score) for score in (3.0, 4.0, 4.5)] == ["normal", "normal", "defective"]

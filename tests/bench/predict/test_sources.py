@@ -94,3 +94,20 @@ def test_watching_stops_when_nothing_comes(tmp_path):
     assert time.monotonic() - begin < 60
     with pytest.raises(DatasetError, match="absent"):
         list(watched_frames(tmp_path / "absent", 1.0))
+
+
+def test_the_time_that_predicting_takes_is_not_waiting(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"a")
+    seen = []
+    for frame in watched_frames(tmp_path, 0.3):
+        if frame is not None:
+            seen.append(frame.name)
+            if frame.name.endswith("a.png"):  # a slow batch, while the next image arrives
+                (tmp_path / "b.png").write_bytes(b"b")
+                time.sleep(0.5)
+    assert [name.rpartition("/")[2] for name in seen] == ["a.png", "b.png"]
+
+
+def test_even_a_short_idle_time_looks_twice(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"a")
+    assert len([frame for frame in watched_frames(tmp_path, 0.05) if frame]) == 1

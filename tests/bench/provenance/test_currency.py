@@ -1,14 +1,22 @@
 """Whether a finished record is current for a case, and why not."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+import torch
 from fake_records import make
 
 from bench.environment import LIBRARIES_ADDED, environment, expected
+from bench.metrics.evaluation import anomaly_metrics
 from bench.provenance.currency import Wanted, origin, why_stale
 from bench.provenance.fingerprint import Fingerprint
+from bench.settings import Settings
 
 CODE = Fingerprint("0a", {"models/padim.py": "1", "models/components/base.py": "2"})
 ASKED = {"measurements": True, "pictures": True, "models": False}
+DEFAULT = Settings("smoke", "cpu", (), (), Path("results"), Path("cache"))
+MASKS = torch.eye(4).bool()[None].repeat(2, 1, 1) & torch.tensor([True, False])[:, None, None]
 
 
 def wanted(code=CODE, device="cpu", machine=None, asked=ASKED):
@@ -83,13 +91,70 @@ def test_a_record_without_code_is_unknown_and_stale():
     assert "unknown commit of 2026-01-01" in origin(old)
 
 
-@pytest.mark.parametrize("name", ["measurements", "pictures", "models"])
+@pytest.mark.parametrize("name", ["measurements", "pictures", "models", "panels", "maps"])
 @pytest.mark.parametrize("has", [True, False])
 @pytest.mark.parametrize("wants", [True, False])
 def test_what_is_asked_must_be_there_and_more_may_be(name, has, wants):
     made = record(asked={**ASKED, name: has})
     why = why_stale(made, wanted(asked={name: wants}))
     assert (why is None) == (has or not wants)
+
+
+def why_with(made, **options):
+    """Return why a record is not valid for a session with these options."""
+    return why_stale(made, wanted(asked=replace(DEFAULT, **options).asked))
+
+
+def evaluated(maps, method="exact"):
+    """Return the reasons and notes that a record has of an evaluation of two images."""
+    labels = torch.tensor([True, False])
+    values = anomaly_metrics(torch.rand(2), maps, labels, MASKS, None, method=method)
+    reasons = {f"single_scale.{name}": why for name, why in values.reasons.items()}
+    return reasons, {f"single_scale.{name}": note for name, note in values.notes.items()}
+
+
+def test_a_record_from_before_a_part_was_named_has_it_not():
+    old = record()
+    assert why_with(old) is None
+    assert why_with(old, panels=True) == "it has no panels"
+    assert why_with(old, keep_maps=True, panels=True) == "it has no panels and no kept maps"
+
+
+def test_files_that_are_there_count_whoever_asked():
+    old = record()
+    old.artifacts = {"maps": "maps.npz", "panels": "panels"}
+    assert why_with(old, keep_maps=True, panels=True) is None
+
+
+def test_binned_pixel_metrics_are_no_exact_ones():
+    asked = replace(DEFAULT, pixel_metrics="histogram").asked
+    binned = record(asked=asked)
+    _, binned.notes = evaluated(torch.rand(2, 4, 4), "histogram")
+    assert why_with(binned) == "it has no exact pixel metrics"
+    assert why_with(binned, pixel_metrics="histogram") is None
+    assert why_with(record(asked=DEFAULT.asked), pixel_metrics="histogram") is None
+
+
+def test_bins_for_want_of_memory_or_of_unknown_origin_stand():
+    _, notes = evaluated(torch.rand(2, 4, 4), "histogram")
+    for asked in (ASKED, DEFAULT.asked):
+        short = record(asked=asked)
+        short.notes = notes
+        assert why_with(short) is None
+
+
+def test_a_model_without_maps_has_none_to_keep_and_none_to_sort():
+    scores_only = record(asked=replace(DEFAULT, pixel_metrics="histogram").asked)
+    scores_only.reasons, scores_only.notes = evaluated(None, "histogram")
+    scores_only.metrics = {"single_scale": {"image_auroc": 0.9, "pixel_auroc": None}}
+    assert why_with(scores_only, keep_maps=True) is None
+
+
+def test_a_classifier_has_neither_panels_nor_maps_nor_pixel_metrics():
+    asked = replace(DEFAULT, pixel_metrics="histogram").asked
+    made = make("resnet50", "digits", asked=asked, code={"hash": "0a"})
+    made.environment = environment("cpu")
+    assert why_with(made, panels=True, keep_maps=True) is None
 
 
 def test_dirty_code_is_reported():

@@ -1,5 +1,7 @@
 """Named baselines and the ledger: append-only, by machine, with segments."""
 
+from dataclasses import replace
+
 import pytest
 from fake_records import make
 
@@ -78,6 +80,29 @@ def test_what_alarmed_is_not_compared_with(tmp_path):
     worse = run_of(make(auroc=0.5), "2", outcome="regressed")
     baselines.add([run("1"), worse])
     assert [one.night for one in baselines.window(worse.series)] == ["1"]
+
+
+def test_an_improvement_begins_the_window_once_three_runs_are_left_of_it(tmp_path):
+    """A night of several seeds is kept whole; of repeated improvements the newest one counts."""
+    baselines = Baselines(tmp_path)
+    series = run().series
+
+    def nights():
+        return [one.night for one in baselines.window(series)]
+
+    baselines.add([run("1"), run("2")])
+    for seed in (0, 1):
+        moment = "2026-01-03T00:00:00+00:00"
+        better = make(auroc=0.95, seed=seed, finished=moment)
+        baselines.add([run_of(better, "3", "improved")])
+    assert nights() == ["1", "2", "3", "3"]
+    baselines.add([run("4", auroc=0.95)])
+    assert nights() == ["3", "3", "4"]
+    assert [one.night for one in baselines.window(series, "4")] == ["1", "2", "3", "3"]
+    baselines.add([replace(run("5", auroc=0.97), outcome="improved"), run("6", auroc=0.97)])
+    assert nights() == ["3", "3", "4", "5", "6"]
+    baselines.add([run("7", auroc=0.97)])
+    assert nights() == ["5", "6", "7"]
 
 
 def test_without_a_baseline_it_says_so(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.regression import code_tree as module
 from bench.regression.code_tree import (
     CodeTreeError,
     changed_files,
@@ -56,6 +57,10 @@ def repository(tmp_path):
     return made
 
 
+def worktrees(repository):
+    return len(repository.git("worktree", "list").splitlines())
+
+
 def test_a_worktree_has_the_commits_code_and_this_interpreter(repository, tmp_path):
     old = repository.git("rev-parse", "HEAD")
     repository.commit(bench__code="2")
@@ -66,13 +71,44 @@ def test_a_worktree_has_the_commits_code_and_this_interpreter(repository, tmp_pa
     assert tree_of(old, tmp_path / "trees", repository.folder) == tree  # not created twice
     remove_trees(tmp_path / "trees", repository.folder)
     assert not tree.folder.exists()
-    assert len(repository.git("worktree", "list").splitlines()) == 1
+    assert worktrees(repository) == 1
 
 
 def test_a_half_made_worktree_is_made_again(repository, tmp_path):
     head = repository.git("rev-parse", "HEAD")
-    (tmp_path / "trees" / head[:12]).mkdir(parents=True)
-    assert (tree_of(head, tmp_path / "trees", repository.folder).folder / "bench").is_dir()
+    (tmp_path / "trees" / head[:12] / "bench").mkdir(parents=True)
+    tree = tree_of(head, tmp_path / "trees", repository.folder)
+    assert (tree.folder / "bench" / "code").read_text() == "1"
+
+
+def test_a_worktree_of_which_git_was_killed_is_made_again(repository, tmp_path):
+    head, trees = repository.git("rev-parse", "HEAD"), tmp_path / "trees"
+    place = trees / head[:12]
+    repository.git("worktree", "add", "--detach", "--no-checkout", str(place), head)
+    repository.git("worktree", "lock", str(place))  # as git does until all files are there
+    (place / "bench").mkdir()
+    tree = tree_of(head, trees, repository.folder)
+    assert (tree.folder / "bench" / "code").read_text() == "1"
+    repository.git("worktree", "lock", str(place))
+    remove_trees(trees, repository.folder)
+    assert not trees.exists()
+    assert worktrees(repository) == 1
+
+
+def test_a_worktree_that_cannot_be_made_leaves_nothing(monkeypatch, repository, tmp_path):
+    real, trees = module.git, tmp_path / "trees"
+
+    def late(folder, *arguments):
+        answer = real(folder, *arguments)
+        if arguments[:2] == ("worktree", "add"):
+            raise CodeTreeError("git could not be run: timed out after 60 seconds")
+        return answer
+
+    monkeypatch.setattr(module, "git", late)
+    with pytest.raises(CodeTreeError, match="timed out"):
+        tree_of(repository.git("rev-parse", "HEAD"), trees, repository.folder)
+    assert list(trees.iterdir()) == []
+    assert worktrees(repository) == 1
 
 
 @pytest.mark.skipif(shutil.which("uv") is None, reason="uv makes the environments")

@@ -134,6 +134,15 @@ def test_slow_declines_of_a_model_without_randomness_add_up():
     assert finding.loss == pytest.approx(0.006)
 
 
+def test_a_lost_gain_of_a_model_without_randomness_is_looked_at():
+    pair = fixed_pair(0.9, 0.95, 0.95, 0.9)
+    assert fixed_findings(pair) == []  # as it began
+    first, better, same = pair.window
+    gained = replace(pair, window=[first, replace(better, outcome="improved"), same])
+    (finding,) = fixed_findings(gained)
+    assert (finding.outcome, finding.base, finding.tonight) == ("suspect", 0.95, 0.9)
+
+
 @pytest.mark.parametrize(("grown", "suspect"), [(7, False), (50, True)])
 def test_memory_beyond_what_is_tolerated_is_suspect(grown, suspect):
     def of(megabytes):

@@ -15,6 +15,7 @@ from bench.regression.compare import Pair, fixed_findings, memory_findings, scre
 from bench.regression.confirmation import Bench, confirm, confirm_failure, reachable_base
 from bench.regression.finding import FINISHES
 from bench.regression.fresh import FreshRun
+from bench.regression.gate import Gate
 from bench.regression.journal import Night
 from bench.regression.ledger import Ledger
 from bench.regression.plan import Plan, Planned
@@ -144,6 +145,59 @@ def test_a_throttled_night_judges_no_speed_and_keeps_its_qualities(bench, tmp_pa
     run = baselines.runs[-1]
     assert run.outcome == "ok"
     assert run.values.keys() == {"score.image_auroc", "score.pixel_auroc", BYTES}
+
+
+def test_a_gain_that_is_lost_again_is_suspect(bench, tmp_path):
+    baselines, ledger = Baselines(tmp_path), Ledger(tmp_path)
+    noise, outcomes = np.random.default_rng(0), []
+
+    def at(latency, day):
+        moment = f"2026-01-{day:02}T00:00:00+00:00"
+        return record(latency=latency * (1 + 0.002 * noise.normal()), finished=moment)
+
+    baselines.add([run_of(at(10.0, day)) for day in range(1, 9)])
+    for day, latency in enumerate((6.5, 6.5, 6.5, 9.7), start=9):
+        tonight = [at(latency, day)]
+        night = replace(night_of(tmp_path, tonight), name=f"2026-01-{day:02}", findings=[])
+        verdicts = judge(tonight, night, baselines, bench, print)
+        remember(verdicts, baselines, ledger)
+        outcomes.append(baselines.runs[-1].outcome)
+    assert outcomes == ["improved", "improved", "improved", "suspect"]
+    (found,) = verdicts.findings
+    assert found.quantity == LATENCY
+    assert found.base == pytest.approx(6.5, rel=0.01)
+
+
+def test_a_gain_of_a_model_without_randomness_that_is_lost_again_is_suspect(
+    monkeypatch, bench, tmp_path
+):
+    """A metric without a paired test changes as well; the case improved all the same."""
+
+    def judged(bench, cases, pair, suspects, screens):
+        gains = {"score.image_auroc": "improved", "score.pixel_auroc": "changed"}
+        return [
+            replace(f, outcome=gains[f.quantity] if f.loss < 0 else "suspect") for f in suspects
+        ]
+
+    monkeypatch.setattr(verdicts_module, "confirm", judged)
+    baselines, ledger = Baselines(tmp_path), Ledger(tmp_path)
+    outcomes = []
+    for number, auroc in enumerate((0.9, 0.95, 0.9)):
+        moment = f"2026-01-{number + 1:02}T00:00:00+00:00"
+        tonight = [record(auroc, finished=moment)]
+        night = replace(night_of(tmp_path, tonight), name=moment[:10], findings=[])
+        remember(judge(tonight, night, baselines, bench, print), baselines, ledger)
+        outcomes.append(baselines.runs[-1].outcome)
+    assert outcomes == ["first", "improved", "suspect"]
+
+
+def test_a_gate_removes_its_worktrees(bench):
+    gate = Gate(bench.settings, print)
+    gate.close()  # nothing was confirmed
+    trees = gate._bench.trees
+    (trees / "abc" / "bench").mkdir(parents=True)
+    gate.close()
+    assert not trees.exists()
 
 
 @pytest.mark.parametrize("slowed", [{}, {"busy": True}, {"throttled": True}])

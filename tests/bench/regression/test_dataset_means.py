@@ -69,6 +69,24 @@ def test_a_seed_that_a_category_lacks_has_no_mean():
     assert [run.replicate for run in mean.pair.window] == list(range(1, 8))
 
 
+def test_repeats_of_a_seed_are_matched_from_the_newest_back():
+    pairs, cases, known = dataset(seeds=1)
+
+    def repeated(pair, nights):
+        (run,) = pair.window
+        name = "score.image_auroc"
+        window = [
+            replace(run, finished=f"2026-01-0{night}", values={name: night / 10})
+            for night in nights
+        ]
+        return replace(pair, window=window)
+
+    later = [repeated(pairs[0], (3, 4)), *(repeated(pair, (1, 2, 3, 4)) for pair in pairs[1:])]
+    (mean,) = dataset_means(later, cases, known)
+    values = [run.values["score.image_auroc"] for run in mean.pair.window]
+    assert values == pytest.approx([0.3, 0.4])
+
+
 def test_the_name_of_a_mean_tells_its_categories():
     pairs, cases, known = dataset()
     (mean,) = dataset_means(pairs, cases, known)

@@ -81,6 +81,9 @@ def test_an_accepted_change_begins_a_segment(worse, tmp_path):
     accepted = clone.run("accept", CASE, "--reason", "maps are shifted on purpose")
     assert accepted.returncode == 0, accepted.stderr
     assert "accepted" in accepted.stdout
+    planned = clone.run("plan", "--canaries", "0", "--rotation", "0")
+    assert "accepted: its baseline begins with the run of" in planned.stdout
+    assert "0 cases would run" in planned.stdout
     clone.change(MAPS, "maps.roll(3, 2)", "maps.roll(3, 2) + 0")
     assert clone.night().returncode == 0
     assert "accepted on" in clone.report()

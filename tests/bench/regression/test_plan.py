@@ -1,4 +1,7 @@
-"""Plans of nights, on a real dataset and real fingerprints; no case is run."""
+"""Plans of nights and what a night keeps of them, on a real dataset and real fingerprints.
+
+No case is run.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,15 +10,24 @@ import pytest
 
 from bench.environment import environment
 from bench.finished import Finished
+from bench.provenance.commit import Commit
 from bench.provenance.fingerprint import Fingerprint
 from bench.record import Record
-from bench.regression.baselines import Baselines, run_of
+from bench.regression import night as night_module
+from bench.regression.baselines import Acceptance, Baselines, run_of
+from bench.regression.confirmation import Bench
+from bench.regression.journal import Night
+from bench.regression.ledger import Ledger
+from bench.regression.night import Nightly, NightOptions
 from bench.regression.plan import make_plan
+from bench.regression.verdicts import judge, remember
 from bench.run.inputs import Finder
+from bench.run.job import RecipeError, now
 from bench.selection import all_cases, matching
 from bench.settings import Settings
 from bench.store import Store
 from datasets_lib.discover import available_datasets
+from datasets_lib.layouts.category import DatasetError
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -144,3 +156,100 @@ def test_canaries_run_whatever_the_budget(place):
     made = plan(place, canaries=2, rotation=1, budget_s=1.0)
     assert [one.reason for one in made.planned] == ["canary", "canary"]
     assert len(made.over_budget) == 2
+
+
+def test_an_accepted_case_begins_its_baseline_with_the_run_it_has(place, tmp_path):
+    finder, cases, store = place
+    finish(place, cases)
+    results, name = finder.settings.results_dir, cases[0].configuration
+    Baselines(results).accept(Acceptance(name, "on purpose"))
+    made = plan(place)
+    (one,) = made.planned
+    assert (one.case, one.reason, one.seconds) == (cases[0], "finished", 0.0)
+    assert one.why.startswith("accepted")
+    records = [record for record in store.records() if record.case == cases[0]]
+    night = Night("2026-06-01", tmp_path / "x.jsonl", "2026-06-01", None, None, "all", made)
+    baselines, bench = Baselines(results), Bench(finder.settings, tmp_path, tmp_path)
+    remember(judge(records, night, baselines, bench, print), baselines, Ledger(results))
+    assert [run.outcome for run in Baselines(results).segment(name)] == ["first"]
+    assert plan(place).planned == []
+
+
+@pytest.mark.parametrize("error", [DatasetError, RecipeError])
+def test_a_case_that_cannot_run_is_named_with_the_reason(monkeypatch, place, error):
+    monkeypatch.setattr(Finder, "job", raising(error))
+    made = plan(place)
+    assert made.planned == []
+    assert made.problems == {case.id: "it is gone" for case in place[1]}
+
+
+def raising(error):
+    def job(*_):
+        raise error("it is gone")
+
+    return job
+
+
+def nightly(place, said):
+    finder, cases, _ = place
+    options = NightOptions(canaries=0, rotation=0)
+    return Nightly(finder.settings, dict(finder.datasets), cases, options, said.append)
+
+
+@pytest.mark.parametrize(
+    ("commit", "goes_on"),
+    [
+        (Commit("a" * 40, False), True),
+        (Commit("a" * 40, True), False),  # edited since
+        (Commit("b" * 40, False), False),
+    ],
+)
+def test_a_killed_night_goes_on_with_the_same_code_alone(monkeypatch, place, commit, goes_on):
+    said = []
+    monkeypatch.setattr(night_module, "current_commit", lambda: Commit("a" * 40, False))
+    begun = nightly(place, said)._night("all")
+    monkeypatch.setattr(night_module, "current_commit", lambda: commit)
+    again = nightly(place, said)._night("all")
+    assert (again.name == begun.name) == goes_on
+    assert any("goes on: it was begun" in line for line in said) == goes_on
+
+
+def test_a_night_takes_records_of_its_own_code_alone(place):
+    """Uncommitted edits leave the commit as it is, and it is dirty before and after them."""
+    finder, cases, store = place
+    night = nightly(place, [])._night("all")
+    job = finder.job(cases[0])
+    record = job.record(environment=environment("cpu"), started=now())
+    store.append(record)
+    assert nightly(place, [])._night("all").name == night.name
+    store.append(replace(record, code=record.code | {"hash": "other"}))
+    (taken,) = nightly(place, [])._records(night).values()
+    assert taken.code["hash"] == job.code.hash
+    said = []
+    assert nightly(place, said)._night("all").name != night.name
+    assert "code or options have changed" in said[0]
+
+
+def test_a_dataset_that_vanished_since_planning_costs_its_own_cases(monkeypatch, place):
+    _, cases, store = place
+    said = []
+    one = nightly(place, said)
+    night = one._night("all")
+    job = Finder.job
+
+    class Runner:
+        def run(self, job, progress):
+            return job.record(environment=environment("cpu"), started=now())
+
+        def close(self):
+            pass
+
+    def found(self, case):
+        return raising(DatasetError)() if case == cases[0] else job(self, case)
+
+    monkeypatch.setattr(Finder, "job", found)
+    monkeypatch.setattr(one, "_runner", Runner)
+    one._run_cases(night)
+    assert {record.case for record in store.records()} == set(cases[1:])
+    assert [line for line in said if line.endswith(f"{cases[0].id}  cannot run: it is gone")]
+    assert f"`{cases[0].id}`: it is gone" in list(night.plan.not_run())

@@ -121,6 +121,23 @@ def test_a_case_that_no_longer_finishes_is_bisected(monkeypatch, tmp_path):
     assert "good aaaaaaaaaa  finishes\nbad  bbbbbbbbbb  fails" in said
 
 
+def test_a_search_has_worktrees_of_its_own_and_removes_them(monkeypatch, tmp_path):
+    """Another search may end, and remove its own, while this one runs."""
+    used = set()
+
+    def tree_of(commit, folder):
+        (folder / commit[:12]).mkdir(parents=True)
+        used.add(folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "tree_of", tree_of)
+    for quantity in ("score.image_auroc", "score.pixel_auroc"):
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path, quantity, []).run()
+    assert len(used) == 2
+    assert not any(folder.exists() for folder in used)
+
+
 def test_a_search_ends_after_its_runs_and_goes_on_with_more(monkeypatch, tmp_path):
     """Its state is on disk: no run of the first search is repeated by the second."""
     commits = [letter * 40 for letter in "cdefghijklmnb"]

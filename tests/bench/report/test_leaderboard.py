@@ -3,6 +3,7 @@
 import io
 import math
 import random
+from dataclasses import replace
 from statistics import fmean
 
 import pandas
@@ -13,6 +14,7 @@ from scipy import stats
 
 from bench.aggregate import rows as rows_of
 from bench.aggregate.frame import comparable_runs
+from bench.aggregate.modes import is_usual
 from bench.aggregate.ranking import places
 from bench.record import from_json
 from bench.report.leaderboard import (
@@ -370,3 +372,42 @@ def test_further_anomaly_figures_are_columns_where_records_have_them():
     line = frame[(frame["model"] == "rd_resnet18") & (frame["head"] == "single_scale")].iloc[0]
     assert (line["aupro_05"], line["aupimo"]) == (0.5, 0.4)
     assert "aupro_01" not in read_csv(records)
+
+
+def test_the_answer_is_of_whole_training_sets_and_single_categories():
+    """Few-shot runs and one model for all categories stand in tables of their own."""
+    records = []
+    for model, whole, other in (("rd_resnet50", 0.95, 0.5), ("rd_convnext", 0.96, 0.9)):
+        for data, shots, value in (
+            ("mvtec.bottle", None, whole),
+            ("mvtec.bottle", 4, other),
+            ("mvtec.all", None, other),
+        ):
+            for seed in range(3):
+                record = make(model, data, seed, value + seed / 1000, profile="standard")
+                records.append(replace(record, case=replace(record.case, shots=shots)))
+                if data == "mvtec.all":
+                    by_category = {name: {"image_auroc": value} for name in ("bottle", "cable")}
+                    heads = ("single_scale", "multi_scale")
+                    records[-1].categories = dict.fromkeys(heads, by_category)
+    usual = [r for r in records if is_usual(r)]
+    assert len(usual) == 6
+
+    def answer(own):
+        text = leaderboard_markdown(own)
+        return [line for line in text.partition("## Study")[0].splitlines() if line[:2] == "- "]
+
+    assert "points" in answer(usual)[0]
+    assert answer(records)[0] == answer(usual)[0]
+
+
+def test_kinds_of_defects_may_have_any_name(tmp_path):
+    kinds = {"single_scale": {"scratch|dent": 0.9, "\udcb0\udca1": 0.8, "[x](javascript:y)": 0.7}}
+    records = [make("rd_resnet18", kinds=kinds)]
+    html = None
+    for path in write_leaderboard(records, tmp_path, ("md", "csv", "html", "json")):
+        text = path.read_text(encoding="utf-8")
+        html = text if path.suffix == ".html" else html
+        assert "scratch" in text or path.suffix in (".csv", ".json")
+    assert 'href="javascript' not in html
+    assert "scratch|dent</th>" in html

@@ -4,9 +4,13 @@ import pytest
 from fake_records import make
 from read_markdown import read_tables, study_tables
 
+from bench.aggregate.published import against_published
 from bench.aggregate.reference import MEAN
+from bench.aggregate.rows import category_rows
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
+from bench.studies.anomaly_zoo.references import published as zoo_published
 from bench.studies.anomaly_zoo.references import published_rows
+from bench.studies.anomaly_zoo.study import ANOMALY_ZOO as ZOO
 from bench.studies.rd_backbone.references import published
 from datasets_lib.catalog import DATASETS
 
@@ -60,7 +64,8 @@ def test_references_are_rows_with_their_source():
 
 
 def whole(model, value, profile="standard", **fields):
-    fields.setdefault("protocol", {"recipe": {"optimizer": "none", "epochs": 1}})
+    own = {"image_size": 256, "recipe": {"optimizer": "none", "epochs": 1}}
+    fields.setdefault("protocol", own)
     names = DATASETS["mvtec"].categories
     return [make(model, f"mvtec.{name}", auroc=value, profile=profile, **fields) for name in names]
 
@@ -163,3 +168,32 @@ def test_zoo_tables_show_published_values_of_their_own_rows():
         models = {row["Model"].text for row in table.rows}
         assert models == {record.case.variant for record in records}
         assert "efficientad" not in leaderboard_csv(records)
+
+
+def test_a_changed_recipe_is_not_compared_with_what_was_published():
+    def compared(**protocol):
+        whole = {"recipe": {"optimizer": "none"}}
+        record = make("padim", "mvtec.bottle", profile="standard", protocol=whole | protocol)
+        rows = category_rows([record], ZOO)
+        assert rows[0].budget_share == 1
+        found = against_published(rows, zoo_published(("padim",)), "standard")
+        return [each for each in found if each.ours is not None]
+
+    assert compared()
+    assert not compared(changed={"lr": 0.1})
+    assert not compared(normalize=False)
+
+
+def test_images_of_another_size_are_not_compared():
+    def cautions(**protocol):
+        own = {"recipe": {"optimizer": "none"}} | protocol
+        record = make("patchcore", "mvtec.bottle", profile="standard", protocol=own)
+        references = [r for r in zoo_published(("patchcore",)) if r.category == "bottle"]
+        found = against_published(category_rows([record], ZOO), references, "standard")
+        return {(each.reference.image_size, each.caution) for each in found if each.ours}
+
+    sizes = dict(cautions(image_size=256))
+    assert sizes["224"] == "its images are 224 px, ours 256"
+    cropped = dict(cautions(image_size=256, crop=224))
+    assert cropped["224"] == "its images are 224 px, ours 256->224 crop"
+    assert dict(cautions(image_size=224))["224"] == ""

@@ -1,9 +1,18 @@
-"""Files that training cannot resume from are named for what they are."""
+"""Files that training cannot resume from are named, and a changed case starts over."""
+
+from dataclasses import replace
 
 import pytest
 import torch
+from case_names import case_named
 
-from bench.run.training.resume import ResumeError, resumable
+from bench.run.case import run_case
+from bench.run.device_data import DeviceData
+from bench.run.inputs import Finder
+from bench.run.training.resume import ResumeError, check_optimizer, resumable
+from bench.settings import Settings
+from datasets_lib.discover import find_datasets
+from models.catalog import Recipe
 
 CPU = torch.device("cpu")
 
@@ -39,3 +48,49 @@ def test_tensors_in_either_format_of_torch_are_read(tmp_path, zipped):
     file = tmp_path / "state.pth"
     torch.save({"weight": torch.ones(2)}, file, _use_new_zipfile_serialization=zipped)
     assert torch.equal(resumable(file, CPU)["weight"], torch.ones(2))
+
+
+def test_a_state_that_does_not_name_its_optimizer_is_refused(tmp_path):
+    with pytest.raises(ResumeError, match=r"state\.pth: wanted .* sgd, found .* unnamed"):
+        check_optimizer(tmp_path / "state.pth", {}, Recipe("sgd", "test"))
+
+
+@pytest.fixture
+def job(tmp_path, write_category):
+    write_category(tmp_path / "data" / "tiny" / "tile")
+
+    def make(case="autoencoder-tiny.tile-default-scratch-s0", device="cpu", **options):
+        folders = (tmp_path / "data",), (), tmp_path / "results", tmp_path / "cache"
+        usual = {"images_seen": 32, "measurements": False, "plots": False}
+        settings = Settings("smoke", device, *folders, **usual | options)
+        return Finder(settings, find_datasets(settings.data_dirs)).job(case_named(case))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("case", "size"),
+    [
+        ("autoencoder-tiny.tile-default-scratch-s0", 64),
+        ("resnet18-digits-default-scratch-s0", None),
+    ],
+)
+def test_a_kept_state_is_not_passed_off_as_a_training_of_changed_code(job, case, size):
+    def resumed_at(job):
+        record = run_case(job, lambda *_: None, DeviceData())
+        assert record.status == "ok", record.error
+        return record.fingerprints["resumed_at"]
+
+    first = job(case, image_size=size, keep_state=True)
+    changed = replace(first, code=replace(first.code, hash="changed"))
+    assert resumed_at(first) == 0
+    assert resumed_at(first) > 0
+    assert resumed_at(changed) == 0
+    assert resumed_at(changed) > 0
+
+
+def test_the_origin_of_a_checkpoint_is_its_code_and_kind_of_device(job):
+    first, second = job(device="cuda:0"), job(device="cuda:1")
+    assert first.origin == second.origin
+    assert first.origin != job(device="cpu").origin
+    assert first.origin != replace(first, code=replace(first.code, hash="changed")).origin

@@ -187,10 +187,11 @@ def test_images_in_memory_stay_there(pixels):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("buffers", [2, 3])
-def test_cuda_gets_the_same_batches(file, pixels, buffers):
+@pytest.mark.parametrize("name", ["cuda", "cuda:0"])
+def test_cuda_gets_the_same_batches(file, pixels, buffers, name):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    source = StreamedBatches(file, SHAPE, torch.device("cuda", 0), 7, buffers, workers=3)
+    source = StreamedBatches(file, SHAPE, torch.device(name), 7, buffers, workers=3)
     order = shuffled(20)
     for images, index in source(order, 4):
         # Work on the loop's stream reads what the copying stream brought.

@@ -1,5 +1,6 @@
 """Class folders: what counts as one, how it is read, and what is refused."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,29 @@ def test_duplicate_ids_across_tasks_are_refused(tmp_path):
     touch(tmp_path / "b" / "my_set", "x/train/good/1.png", "x/test/good/1.png")
     with pytest.raises(DatasetError, match="'my_set'"):
         find_datasets([tmp_path / "a", tmp_path / "b"])
+
+
+@pytest.mark.parametrize("extra", ["train/Disc", "test/DISC", "TRAIN/disc", "Test/ring"])
+def test_two_folders_of_one_name_are_refused(tmp_path, extra):
+    root = shapes(tmp_path / "Shapes")
+    if (root / extra).exists():
+        pytest.skip("this file system ignores case")
+    touch(root, f"{extra}/9.png")
+    split = extra.partition("/")[0]
+    twin = split if split != split.lower() else extra
+    with pytest.raises(DatasetError, match=r"have one name.*Merge them") as caught:
+        read(root)
+    assert f"{root / twin} " in str(caught.value)
+    assert f"{root / twin.lower()} " in str(caught.value).replace(",", " ")
+    # A dataset all the same: the error names it when it is read, and others are found.
+    assert list(find_datasets([tmp_path])) == ["shapes"]
+
+
+def test_two_normal_forms_of_a_name_are_refused(tmp_path):
+    root = shapes(tmp_path / "set")
+    for form in ("NFC", "NFD"):
+        touch(root, f"train/{unicodedata.normalize(form, '링')}/1.png")
+    if len(list((root / "train").iterdir())) < 5:
+        pytest.skip("this file system normalizes names")
+    with pytest.raises(DatasetError, match=r"Unicode normalization.*Merge them"):
+        read(root)

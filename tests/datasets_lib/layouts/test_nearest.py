@@ -22,6 +22,7 @@ LAYOUTS = {
     ),
     "images in train": (["c/train/1.png", "c/test/cut/1.png"], "c/train holds images directly"),
     "another word": (["c/train/perfect/1.png", "c/test/cut/1.png"], "c/train holds perfect"),
+    "other splits": (["c/training/good/1.png", "c/testing/cut/1.png"], "rename its splits"),
     "category without a test": (["c/train/good/1.png"], "c has train and no test"),
 }
 

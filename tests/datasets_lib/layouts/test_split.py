@@ -141,6 +141,77 @@ def test_whole_groups_are_held_out_up_to_the_share():
         assert len(split_test(shots(3, 30))[1]) == 30  # of 18 wanted: one group, whole
 
 
+def sized(*sizes):
+    """As many shots of each part."""
+    files = [
+        Path(f"normal/part{part}_{n}.png") for part, size in enumerate(sizes) for n in range(size)
+    ]
+    return [Sample(str(file), file) for file in files]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count"),
+    [
+        ((95, 5), 5),
+        ((5, 95), 5),
+        ((60, 30, 40), 30),
+        ((50, 50), 50),
+        ((70, 10, 10, 10), 20),
+        ((70, 15, 15), 15),
+        ((90, *[1] * 10), 10),
+    ],
+)
+def test_a_group_larger_than_the_share_is_trained_on(sizes, count):
+    samples = sized(*sizes)
+    with grouped_by("part[0-9]+"):
+        train, held_out = split_test(samples)
+    assert (len(train), len(held_out)) == (sum(sizes) - count, count)
+    assert sorted([*train, *held_out], key=samples.index) == samples
+
+
+def faulty(parts, kinds):
+    """Test images: each part has a shot of each kind, None for a normal one."""
+    return [
+        Sample(f"test/{kind}/part{part}_{n}.png", Path(f"part{part}_{n}.png"), defect=kind)
+        for part in range(parts)
+        for n, kind in enumerate(kinds)
+    ]
+
+
+def parts_of(samples):
+    return {sample.image.name.partition("_")[0] for sample in samples}
+
+
+@pytest.mark.parametrize("kinds", [["crack"] * 4, ["crack", "crack", "dent"], [None, "crack"]])
+def test_images_of_one_prefix_are_labeled_or_tested_whatever_their_kinds(kinds):
+    test = faulty(10, kinds)
+    with grouped_by("part[0-9]+_"):
+        labeled, rest = split_labeled(test)
+        assert split_labeled(test[::-1])[0] == labeled[::-1]
+    assert parts_of(labeled).isdisjoint(parts_of(rest))
+    assert len(parts_of(labeled)) == 5
+    assert sorted([*labeled, *rest], key=test.index) == test
+    assert not parts_of(split_labeled(test)[0]).isdisjoint(parts_of(split_labeled(test)[1]))
+
+
+def test_normal_images_and_groups_with_most_of_a_kind_stay_in_the_test():
+    normal = [Sample(f"ok{n}_1.png", Path(f"ok{n}_1.png")) for n in range(6)]
+    hole = [Sample("part0_9.png", Path("part0_9.png"), defect="hole")]
+    test = normal + faulty(6, ["crack"]) + hole
+    with grouped_by("[a-z]+[0-9]+_"):
+        labeled, rest = split_labeled(test)
+    assert Counter(sample.defect for sample in labeled) == {"crack": 3}
+    assert set(normal + hole) < set(rest)
+    assert "part0" in parts_of(rest)
+
+
+def test_one_group_of_all_defects_is_refused():
+    with grouped_by("part"), pytest.raises(DatasetError, match="--split-by 'part' leaves no def"):
+        split_labeled(faulty(4, ["crack"]))
+    with grouped_by("part"):
+        assert split_labeled(faulty(1, ["crack", None]))[0] == ()
+
+
 @pytest.mark.parametrize(("prefix", "what"), [("cap", "none"), ("part", "the same text in all")])
 def test_a_prefix_that_parts_nothing_is_refused(prefix, what):
     with grouped_by(prefix), pytest.raises(DatasetError, match=f"--split-by '{prefix}' .*{what}"):

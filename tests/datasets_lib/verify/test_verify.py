@@ -201,9 +201,20 @@ def test_masks_of_no_mask_format_are_found(category):
     ]
 
 
+def test_images_deeper_than_their_kind_are_problems(category):
+    for deeper in ("train/good/more/100.png", "test/spot/more/day1/101.png"):
+        (category / deeper).parent.mkdir(parents=True)
+        shutil.copy(category / "train/good/000.png", category / deeper)
+    assert problems(category) == [
+        ("image deeper than its kind's folder, which is not read", "test/spot/more/day1/101.png"),
+        ("image deeper than its kind's folder, which is not read", "train/good/more/100.png"),
+    ]
+    assert verified(category).notes == ("48×48",)
+
+
 def test_files_passed_over_are_notes(category):
-    (category / "train/good/more").mkdir()
-    shutil.copy(category / "train/good/000.png", category / "train/good/more/100.png")
+    (category / "train/bad").mkdir()
+    shutil.copy(category / "train/good/000.png", category / "train/bad/100.png")
     for name in (
         "train/good/101.webp",
         "test/spot/notes.txt",
@@ -231,9 +242,10 @@ def test_plain_folders_are_searched_too(tmp_path):
     report = verify_category("mine", "all", tmp_path, f"{PLAIN}:read_category")
     assert [(problem.kind, problem.where) for problem in report.problems] == [
         ("defect without a mask", "abnormal/dent/1.png"),
+        ("image deeper than its kind's folder, which is not read", "normal/sub/2.png"),
         ("mask without an image", "Masks/9.png"),
     ]
-    assert report.notes == ("12×10", "1 images in other folders ignored")
+    assert report.notes == ("12×10",)
 
 
 def test_sets_told_by_file_names_are_searched_by_category_and_not_written_to(tmp_path):

@@ -50,6 +50,19 @@ def test_an_orientation_of_a_mask_is_a_problem(category):
     assert kinds(category) == ["mask with EXIF orientation 3, which is not applied"]
 
 
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("train/good/1.png", "EXIF data that cannot be read"),
+        ("ground_truth/cut/0_mask.png", "mask with EXIF data that cannot be read"),
+    ],
+)
+def test_exif_data_that_cannot_be_read_is_a_problem(category, name, fault):
+    image = Image.open(category / name)
+    image.save(category / name, exif=b"Exif\0\0garbage!")
+    assert kinds(category) == [fault]
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_several_pages_are_problems(category, suffix):
     image = Image.open(category / "train/good/1.png")

@@ -1,0 +1,117 @@
+"""Images of one folder, such as a kind of defect, and the masks that lie next to them."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.folders import list_images
+from datasets_lib.layouts.masks import MASK_SUFFIXES, Masks, image_key_of, images_below, key_of
+
+MASK_VALUES = 16
+"""Most gray levels that `looks_like_mask` accepts: some masks number the kinds of defects."""
+
+
+def images_and_masks(
+    folder: Path, layout: str, has_kinds: bool = False
+) -> tuple[list[Path], Masks]:
+    """List the images of a folder in natural order, apart from the masks that lie next to them.
+
+    A file is a mask if its name says so and another file has the name of its image; or if it has
+    the name of a JPEG, as the magnetic tiles are published, and looks like a mask.
+
+    Args:
+        folder: Folder of normal images or of a kind of defect.
+        layout: Description of the expected layout for an error message.
+        has_kinds: Whether the folders in it are kinds of defects, which are read by themselves.
+
+    Raises:
+        DatasetError: The folder cannot be listed, its images lie in folders in it, or it is not
+            clear which of several files of one name is the image.
+    """
+    files = list_images(folder, layout)
+    if not files and not has_kinds:
+        _check_not_deeper(folder, layout)
+    keys = {key_of(file.name) for file in files}
+    named = {file for file in files if image_key_of(file.name) in keys}
+    images = [file for file in files if file not in named]
+    masks = Masks(named=Masks.by_name(file for file in files if file in named).named)
+    if len({key_of(image.name) for image in images}) == len(images):
+        return images, masks
+    beside = _masks_of_jpegs(images, masks)
+    images = [image for image in images if image not in beside]
+    return images, Masks(Masks.by_name(beside).exact, masks.named)
+
+
+def _check_not_deeper(folder: Path, layout: str) -> None:
+    if (first := next(images_below(folder), None)) is not None:
+        raise DatasetError(
+            f"{folder} holds no image itself, while folders in it do, such as {first}: wanted "
+            f"images directly in the folders of {layout}. Move them up into {folder.name}, or "
+            "move their folders to where kinds of defects belong."
+        )
+
+
+def _masks_of_jpegs(images: Iterable[Path], named: Masks) -> set[Path]:
+    """Return the files that are masks of JPEGs of the same name.
+
+    Args:
+        images: Files of a folder.
+        named: Masks next to them whose names say so.
+
+    Raises:
+        DatasetError: Other files have the same name.
+    """
+    groups: dict[str, list[Path]] = {}
+    for image in images:
+        groups.setdefault(key_of(image.name), []).append(image)
+    return {
+        _mask_among([*group, *named.named.get(key, ())])
+        for key, group in groups.items()
+        if len(group) > 1
+    }
+
+
+def _mask_among(files: Sequence[Path]) -> Path:
+    """Return the mask of a pair of files of one name.
+
+    Raises:
+        DatasetError: They are no pair of a JPEG and a mask.
+    """
+    doubt = ""
+    masks = [file for file in files if file.suffix.lower() in MASK_SUFFIXES]
+    if len(files) == 2 and len(masks) == 1:  # the other is a JPEG
+        if looks_like_mask(masks[0]):
+            return masks[0]
+        doubt = f", and {masks[0].name} has over {MASK_VALUES} values or no black, unlike a mask"
+    first, second, *_ = files
+    raise DatasetError(
+        f"{first} and {second} have one name{doubt}: wanted one image of each name in a folder, or "
+        f"a JPEG and its mask. If one is a mask, rename it to {first.stem}_mask.png; if both are "
+        "images, rename or remove one."
+    )
+
+
+def looks_like_mask(file: Path) -> bool:
+    """Return whether a file holds few gray levels, black among them, or one: no photograph does.
+
+    Raises:
+        DatasetError: The file cannot be read or is damaged.
+    """
+    # Imported here: this module is imported at collection and must stay light.
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            image.load()
+            image.info.pop("transparency", None)  # Pillow warns of it where there is a palette
+            if image.mode.startswith(("I", "F")):  # more than 8 bits, which L would clip
+                levels = np.unique(np.asarray(image))
+            else:
+                levels = np.flatnonzero(image.convert("L").histogram())
+    except Exception as error:  # decoders raise any exception on damaged files
+        raise DatasetError(
+            f"The file {file} cannot be decoded, to see whether it is the mask of the image next "
+            f"to it: {error}. Restore it from its source or remove it."
+        ) from error
+    return levels.size == 1 or (levels.size <= MASK_VALUES and bool(levels[0] == 0))

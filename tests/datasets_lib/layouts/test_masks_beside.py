@@ -1,0 +1,159 @@
+"""Images and masks of one name in one folder: paired as published, or an error; nothing deeper."""
+
+import re
+
+import numpy as np
+import pytest
+from dataset_files import box, names, write_image, write_mask
+from PIL import Image
+
+from datasets_lib.entry import FOLDER_READER
+from datasets_lib.layouts.beside import looks_like_mask
+from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.custom_names import read_category as read_named
+from datasets_lib.layouts.mvtec_folders import read_category
+from datasets_lib.layouts.plain_folders import read_category as read_plain
+from datasets_lib.verify.sets import verify_category
+
+EMPTY = box(0, 0, 0)
+
+
+def write_pair(folder, stem, seed, mask=EMPTY, suffixes=(".jpg", ".png")):
+    """A photograph and a mask of one name."""
+    image, truth = (folder / f"{stem}{suffix}" for suffix in suffixes)
+    return write_image(image, seed), write_mask(truth, mask)
+
+
+def write_tiles(root):
+    """A category whose masks lie next to its images, empty ones next to normal images too."""
+    for n in range(3):
+        write_pair(root / "train/good", n, n)
+        write_pair(root / "test/good", n, 10 + n)
+        write_pair(root / "test/crack", n, 20 + n, box(n, n))
+    return root
+
+
+def test_the_mask_next_to_a_jpeg_of_its_name_is_no_image(tmp_path):
+    root = write_tiles(tmp_path)
+    category = read_category("tiles", "c", root)
+    assert category.has_masks
+    assert names(category.train) == [f"train/good/{n}.jpg" for n in range(3)]
+    kinds = ("good", "crack")
+    assert names(category.test) == [f"test/{kind}/{n}.jpg" for kind in kinds for n in range(3)]
+    masks = [sample.masks for sample in category.test if sample.defect]
+    assert masks == [(root / f"test/crack/{n}.png",) for n in range(3)]
+    assert verify_category("tiles", "c", root, FOLDER_READER).problems == ()
+
+
+def test_other_layouts_pair_them_too(tmp_path):
+    for n in range(5):
+        write_pair(tmp_path / "plain/normal", n, n)
+        write_pair(tmp_path / "named/data_rgb/normal", f"cap 50 {n}", n)
+    plain = write_pair(tmp_path / "plain/abnormal/dent", 7, 7, box(1, 1), (".JPEG", ".bmp"))
+    named = write_pair(tmp_path / "named/data_rgb/dent", "cap 50 7", 7, box(1, 1))
+    for read, folder, category, (image, mask) in (
+        (read_plain, "plain", "all", plain),
+        (read_named, "named", "cap", named),
+    ):
+        found = read("set", category, tmp_path / folder)
+        assert len(found.train) == 4
+        assert [(s.image, s.masks) for s in found.test if s.defect] == [(image, (mask,))]
+        assert found.has_masks
+
+
+@pytest.mark.parametrize("folder", ["train/good", "test/good", "test/crack"])
+def test_a_photograph_in_two_formats_is_an_error_that_names_both(tmp_path, folder):
+    root = write_tiles(tmp_path)
+    first, second = (write_image(root / folder / f"photo{s}", 40) for s in (".jpg", ".png"))
+    said = re.escape(f"{first} and {second} have one name, and photo.png has over 16 values")
+    with pytest.raises(DatasetError, match=f"{said}.*rename it to photo_mask.png; if both"):
+        read_category("tiles", "c", root)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("x.png", "x.bmp"),
+        ("x.jpg", "x.jpeg"),
+        ("x.jpg", "x.png", "x.tif"),
+        ("x.jpg", "x.png", "x_mask.png"),
+        ("x.png", "x.png.png"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["train/good", "test/crack"])
+def test_other_files_of_one_name_are_an_error(tmp_path, files, folder):
+    root = write_tiles(tmp_path)
+    for file in files:
+        write_mask(root / folder / file, EMPTY)
+    with pytest.raises(DatasetError, match="have one name: wanted one image") as caught:
+        read_category("tiles", "c", root)
+    assert sum(str(root / folder / file) in str(caught.value) for file in files) >= 2
+
+
+def test_a_damaged_mask_next_to_its_image_is_named(tmp_path):
+    root = write_tiles(tmp_path)
+    mask = root / "test/crack/1.png"
+    mask.write_bytes(mask.read_bytes()[:40])
+    with pytest.raises(DatasetError, match=re.escape(str(mask))):
+        read_category("tiles", "c", root)
+
+
+def levels(count, start=0, dtype=np.uint8):
+    """An image of this many values."""
+    return (start + np.arange(120) % count).astype(dtype).reshape(10, 12)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (EMPTY, True),
+        (box(1, 1), True),
+        (255 - EMPTY, True),
+        (levels(16), True),
+        (levels(17), False),
+        (levels(16, start=100), False),
+        (levels(16, dtype=np.uint16) * 300, True),
+        (levels(17, dtype=np.uint16) * 300, False),
+    ],
+)
+def test_masks_have_few_values_and_black_ones(tmp_path, values, expected):
+    Image.fromarray(values).save(tmp_path / "x.png")
+    assert looks_like_mask(tmp_path / "x.png") == expected
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_masks_of_every_mode_look_like_masks(tmp_path, mode):
+    assert looks_like_mask(write_mask(tmp_path / "x.png", box(1, 1), mode))
+
+
+DEEPER = {
+    "mvtec, train": (read_category, "train/good", "train/good/day1/0.png"),
+    "mvtec, kind": (read_category, "test/cut", "test/cut/left/day1/0.png"),
+    "mvtec, normal": (read_category, "test/good", "test/good/left/0.png"),
+    "plain, normal": (read_plain, "normal", "normal/day1/0.png"),
+    "plain, kind": (read_plain, "abnormal/dent", "abnormal/dent/day1/0.png"),
+    "named": (read_named, "data_rgb/dent", "data_rgb/dent/day1/cap 50 1.png"),
+}
+
+
+@pytest.mark.parametrize("name", DEEPER)
+def test_images_in_folders_below_alone_are_an_error(tmp_path, name):
+    read, folder, file = DEEPER[name]
+    for other in ("train/good/1.png", "test/good/1.png", "test/dent/1.png"):
+        if not other.startswith(folder):
+            write_image(tmp_path / other)
+    for other in ("normal/1.png", "abnormal/1.png", "data_rgb/normal/cap 50 9.png"):
+        if not other.startswith(folder):
+            write_image(tmp_path / other)
+    write_image(tmp_path / file)
+    found = re.escape(f"{tmp_path / folder} holds no image itself, while folders in it do, such as")
+    with pytest.raises(DatasetError, match=found + ".*Move them up") as caught:
+        read("set", "cap" if read is read_named else "all", tmp_path)
+    assert str(tmp_path / file) in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["test/cut/masks/0.png", "test/cut/.trash/0.png"])
+def test_a_kind_without_images_may_hold_masks_alone(tmp_path, file):
+    root = write_tiles(tmp_path)
+    write_mask(root / file, box(1, 1))
+    assert len(read_category("tiles", "c", root).test) == 6
