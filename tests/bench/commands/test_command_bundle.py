@@ -13,6 +13,7 @@ from bench.airgap.wheels import build_requirements, fetch_wheels, find_wheels, r
 from bench.case import Case
 from bench.commands.bundle import _datasets, _weights
 from bench.needs import look_for_weights, without_textures
+from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
 from models.catalog import WEIGHTS
 
@@ -260,7 +261,7 @@ def test_a_models_textures_are_bundled_or_named(tmp_path):
     def found(name):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.png").write_bytes(b"a")
-        return FoundDataset(name, tmp_path / name, {})
+        return FoundDataset(name, tmp_path / name, {}, DATASETS[name].reader)
 
     case = Case("draem", "baseline", "mvtec", "bottle", "default", False, 0)
     both = {name: found(name) for name in ("mvtec", "dtd")}

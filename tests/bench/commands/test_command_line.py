@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench import studies
 from bench.__main__ import main
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.layouts.category import Sample
@@ -113,3 +114,4 @@ def test_a_plugin_joins_a_command(tmp_path, capsys):
     code = main(["--plugin", plugin, "bundle", str(tmp_path / "x.tar"), "--study", "of_none"])
     assert code == 2
     assert "of_a_command" in capsys.readouterr().err
+    del studies._STUDIES["of_a_command"]  # other tests read all studies

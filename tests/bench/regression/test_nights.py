@@ -176,6 +176,7 @@ def test_a_gated_session_fails_on_a_regression_and_says_which_metric(clone):
     assert "loss +" in gated.stdout
     assert "python -m bench accept" in gated.stdout
     assert alarms(clone) == []  # a gate adds nothing to the ledger
+    assert len(clone.git("worktree", "list").splitlines()) == 1
     night = clone.night()  # what the session ran is compared, and alarms
     assert night.returncode == 10
     assert "a session ran it" in clone.report()
