@@ -132,7 +132,7 @@ def _ours(model: str, data_dir: Path, options: argparse.Namespace) -> Step:
         f"{model}-{mvtec_like.DATASET}.{mvtec_like.CATEGORY}-default-scratch-{options.images}shot"
     )
     more = ["--data-dir", str(data_dir), "--profile", "original", "--image-size", "256"]
-    more += ["--shots", str(options.images), "--seeds", "1", "--measure-seconds", "600"]
+    more += ["--shots", str(options.images), "--seeds", "1", "--measure-seconds", "120"]
     more += ["--images-seen", str(options.images * (1 + options.steps))]
     (record,) = run(f"{case}-s0", [*more, "--device", "cpu"])
     return Step(_figure(record, "train_flops"), 1 / _figure(record, "train_images_per_s"))
