@@ -132,7 +132,8 @@ def _ours(model: str, data_dir: Path, options: argparse.Namespace) -> Step:
         f"{model}-{mvtec_like.DATASET}.{mvtec_like.CATEGORY}-default-scratch-{options.images}shot"
     )
     more = ["--data-dir", str(data_dir), "--profile", "original", "--image-size", "256"]
-    more += ["--shots", str(options.images), "--seeds", "1", "--measure-seconds", "120"]
+    more += ["--shots", str(options.images), "--seeds", "1", "--measure-seconds"]
+    more += [str(options.measure_seconds)]
     more += ["--images-seen", str(options.images * (1 + options.steps))]
     (record,) = run(f"{case}-s0", [*more, "--device", "cpu"])
     return Step(_figure(record, "train_flops"), 1 / _figure(record, "train_images_per_s"))
@@ -164,6 +165,7 @@ def _options() -> argparse.Namespace:
     add("--peer-python", type=Path, help="interpreter that has anomalib")
     add("--images", type=int, default=4, help="of a batch on both sides (default: 4)")
     add("--steps", type=int, default=3, help="that are timed, after a first one (default: 3)")
+    add("--measure-seconds", type=float, default=60.0, help="for our side's figures (default: 60)")
     add("--images-dir", type=Path, default=Path(tempfile.gettempdir()) / "proving_ground_perf")
     add("--timeout", type=float, default=1800.0, metavar="S", help="limit of the peer's process")
     return parser.parse_args()

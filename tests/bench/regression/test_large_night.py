@@ -120,4 +120,5 @@ def test_what_a_night_costs_beside_its_runs(begun, tmp_path, write_category):
     )
     assert f"{2 * CATEGORIES * SEEDS - len(ran)} cases: nothing changed" in page.read_text()
     words = said.splitlines()[-1].split()
-    assert float(words[1]) < 3, said
+    # 2.9 s on two AVX2 cores alone, 3.2 s beside another test: quadratic costs would be far above.
+    assert float(words[1]) < 6, said
