@@ -9,10 +9,8 @@ import torch
 def convolution_format() -> torch.memory_format:
     """Return channels last, or on a CPU without AVX-512 the contiguous format.
 
-    Gradients of wide convolutions take longer in channels last there: on two AVX2 cores a step of
-    EfficientAD on an image of 256 pixels takes 2.6 s, and 2.3 s in the contiguous format, and one
-    of GANomaly on 16 images 12.2 s and 11.2 s. Layers of few channels are faster in channels last
-    everywhere.
+    Gradients of wide convolutions take longer in channels last there. Layers of few channels are
+    faster in channels last everywhere, so it is not for networks that begin with a ResNet.
     """
     wide = "AVX512" in torch.backends.cpu.get_cpu_capability()
     fast = wide or torch.cuda.is_available()
