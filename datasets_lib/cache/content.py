@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from datasets_lib.atomic import atomic_path
@@ -51,14 +51,19 @@ class ContentHashes:
         return hashes
 
     def data_hash(self, samples: Sequence[Sample]) -> str:
-        """Return a hash over names, images and masks in order; equal on every machine."""
+        """Return a hash over names, images, masks and defects in order; equal on every machine.
+
+        A defect that its image's folder is named after is not hashed again.
+        """
         files = [file for sample in samples for file in sample.files]
         of_file = self.of(files)
         digest = hashlib.sha256()
         for sample in samples:
             masks = "+".join(of_file[mask] for mask in sample.masks)
-            line = f"{sample.name}\0{of_file[sample.image]}\0{masks}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
+            line = f"{sample.name}\0{of_file[sample.image]}\0{masks}"
+            if sample.defect and sample.defect not in PurePosixPath(sample.name).parts[:-1]:
+                line += f"\0{sample.defect}"  # as a table says, which can be corrected
+            digest.update(f"{line}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def _of_folder(

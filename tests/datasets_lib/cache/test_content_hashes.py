@@ -145,6 +145,18 @@ def test_the_data_hash_is_of_names_and_contents_alone(tmp_path, files):
     assert len(variants) == 7
 
 
+def test_a_label_that_a_table_corrects_changes_the_data_hash(tmp_path, files):
+    hashes = ContentHashes(tmp_path / "memo")
+    by_table = [Sample("images/0.png", files[0], defect=kind) for kind in (None, "crack", "hole")]
+    assert len({hashes.data_hash([sample]) for sample in by_table}) == 3
+    named = "crack/0.png", "crack.png", "test/crack"  # the last two name no folder
+    of_name = {
+        name: {hashes.data_hash([Sample(name, files[0], defect=kind)]) for kind in (None, "crack")}
+        for name in named
+    }
+    assert [len(of_name[name]) for name in named] == [1, 2, 2]
+
+
 def test_names_that_are_not_unicode_can_be_hashed(tmp_path, hashed):
     name = os.fsdecode(b"\xff\xfe.png")
     try:
