@@ -1,6 +1,7 @@
 """``python -m bench history``: a case's values over commits: a table, a picture, or for others."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         choices=["table", "csv", "otava"],
         default="table",
         help="csv: a line for each value; otava: the CSV that Apache Otava imports, a line for "
-        "each run with its time, commit and quantities as columns",
+        "each run with its time, commit and quantities as columns, of the newest run's machine, "
+        "budget and data",
     )
     command.add_argument(
         "--picture",
@@ -47,7 +49,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _run(options: argparse.Namespace) -> int:
     from bench.regression.baselines import Baselines
-    from bench.regression.history import history_csv, history_otava, history_table
+    from bench.regression.history import by_series, history_csv, history_otava, history_table
     from bench.regression.ledger import Ledger
 
     if options.picture and (options.picture.suffix != ".png" or options.format != "table"):
@@ -66,7 +68,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.format == "csv":
         print(history_csv(runs, options.quantity), end="")
     elif options.format == "otava":
-        print(history_otava(runs, options.quantity), end="")
+        newest = by_series(runs)[max(runs, key=lambda run: run.finished).series]
+        print(history_otava(newest, options.quantity), end="")
+        if left := len(runs) - len(newest):
+            print(
+                f"{left} run{'s' * (left > 1)} on other machines, budgets or data left out: "
+                "--format csv has all.",
+                file=sys.stderr,
+            )
     else:
         alarms = [alarm for alarm in Ledger(results).alarms if alarm.configuration == name]
         accepted = [one for one in baselines.acceptances if one.configuration == name]

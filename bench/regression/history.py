@@ -2,14 +2,14 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from tabulate import tabulate
 
 from bench.regression.baselines import Acceptance, Run
 from bench.regression.ledger import Alarm
-from bench.regression.series import Quantity
+from bench.regression.series import Quantity, Series
 from bench.study import RANKING
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -22,7 +22,7 @@ def history_table(
     alarms: Sequence[Alarm] = (),
     quantities: Sequence[str] | None = None,
 ) -> str:
-    """Return the runs of a configuration as a table, oldest first, machine by machine.
+    """Return the runs of a configuration as a table for each series, oldest first.
 
     Args:
         runs: Its runs.
@@ -31,7 +31,8 @@ def history_table(
         quantities: Quantities to show; None for the ranking ones, a pixel metric and a speed.
     """
     parts = []
-    for (profile, machine), own in by_machine(runs).items():
+    groups = by_series(runs)
+    for series, own in groups.items():
         names = list(quantities or usual_quantities(own))
         lines = [(run.finished, _row(run, names)) for run in own]
         lines += [
@@ -40,7 +41,7 @@ def history_table(
         ]
         rows = [row for _, row in sorted(lines, key=lambda line: line[0])]
         headers = ["date", "commit", "seed", "outcome", *names]
-        parts.append(f"profile {profile} on {machine}")
+        parts.append(title_of(series, groups))
         parts.append(tabulate(rows, headers=headers, disable_numparse=True))
         parts += [f"{name}  {sparkline(_values(own, name))}" for name in names if len(own) > 1]
     for alarm in alarms:
@@ -51,12 +52,20 @@ def history_table(
     return "\n".join(parts)
 
 
-def by_machine(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
-    """Group runs by profile and machine, each of which has its own history."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+def by_series(runs: Sequence[Run]) -> dict[Series, list[Run]]:
+    """Group runs by the conditions that those must share which are compared."""
+    groups: dict[Series, list[Run]] = {}
     for run in runs:
-        groups.setdefault((run.series.profile, run.series.machine), []).append(run)
+        groups.setdefault(run.series, []).append(run)
     return groups
+
+
+def title_of(series: Series, others: Iterable[Series]) -> str:
+    """Return profile and machine of a series, and the other conditions in which others differ."""
+    named = {"budget": series.budget, "data": series.data[:8], "weights": series.weights[:8]}
+    differing = {name for other in others for name in series.differences(other)}
+    more = [f", {name} {value}" for name, value in named.items() if name in differing]
+    return f"profile {series.profile} on {series.machine}{''.join(more)}"
 
 
 def usual_quantities(runs: Sequence[Run]) -> list[str]:
@@ -86,7 +95,12 @@ def history_csv(runs: Sequence[Run], quantities: Sequence[str] | None = None) ->
 
 
 def history_otava(runs: Sequence[Run], quantities: Sequence[str] | None = None) -> str:
-    """Return a line for each run with time and commit, in the format of Apache Otava's import."""
+    """Return a line for each run with time and commit, in the format of Apache Otava's import.
+
+    Args:
+        runs: Runs of one series: Otava sees a change of machine or data as a change of the code.
+        quantities: Quantities to write; None for all.
+    """
     every = dict.fromkeys(name for run in runs for name in run.values)
     names = [name for name in every if not quantities or name in quantities]
     file = io.StringIO()

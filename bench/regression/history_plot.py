@@ -1,6 +1,7 @@
 """Draw the history of a case: its values over time, acceptances, alarms and weekly levels."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,7 @@ from bench.plots.style import (
     write_title,
 )
 from bench.regression.baselines import Acceptance, Run
-from bench.regression.history import by_machine
+from bench.regression.history import by_series, title_of
 from bench.regression.ledger import Alarm
 from bench.regression.series import Quantity
 from bench.regression.weekly_steps import Level, weekly_levels
@@ -43,7 +44,7 @@ def plot_history(
 ) -> Path:
     """Draw a configuration's quantities over time, one below the other.
 
-    Each profile and machine has its own history, in its own color.
+    Each series has its own history, in its own color.
 
     Args:
         runs: Its runs.
@@ -60,13 +61,16 @@ def plot_history(
     rows = figure.subplots(len(quantities), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(rows, quantities, strict=True):
         tidy(axes)
-        for place, (conditions, own) in enumerate(by_machine(runs).items()):
+        groups = by_series(runs)
+        for place, (series, own) in enumerate(groups.items()):
             known = sorted(
                 (_time(run.finished), run.values[name])
                 for run in own
                 if run.finished and name in run.values
             )
-            _draw_runs(axes, known, name, _COLORS[place % len(_COLORS)], conditions)
+            short = replace(series, machine=series.machine.split(" | ")[0])
+            label = title_of(short, groups)
+            _draw_runs(axes, known, name, _COLORS[place % len(_COLORS)], label)
             if steps:
                 _draw_levels(axes, weekly_levels(*zip(*known, strict=True)) if known else [], name)
         _draw_events(axes, acceptances, [alarm for alarm in alarms if alarm.quantity == name])
@@ -83,12 +87,10 @@ def _draw_runs(
     known: Sequence[tuple[datetime, float]],
     name: str,
     color: str,
-    conditions: tuple[str, str],
+    label: str,
 ) -> None:
-    profile, machine = conditions
     days = [_day(time) for time, _ in known]
     values = [_scale(name) * value for _, value in known]
-    label = f"{profile}, {machine.split(' | ')[0]}"
     axes.plot(days, values, "o", color=color, markersize=3, zorder=3, label=label)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -72,6 +73,20 @@ def test_history_for_otava_has_a_line_for_each_run(results, capsys):
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["time"][:10] for row in rows] == ["2026-01-01", "2026-01-02", "2026-01-03"]
     assert [float(row["single_scale.image_auroc"]) for row in rows] == [0.95, 0.96, 0.91]
+
+
+def test_runs_on_other_data_are_another_series(results, capsys):
+    other = make(auroc=0.5, finished="2025-12-31T00:00:00+00:00")
+    other = replace(other, key=replace(other.key, data="f" * 64))
+    Baselines(results).add([run_of(other, "0")])
+    assert main(["history", NAME, "--results-dir", str(results)]) == 0
+    titles = [line for line in capsys.readouterr().out.splitlines() if line.startswith("profile")]
+    assert len(titles) == 2
+    assert sum(line.endswith(", data ffffffff") for line in titles) == 1
+    assert main(["history", NAME, "--format", "otava", "--results-dir", str(results)]) == 0
+    out, err = capsys.readouterr()
+    assert [row["time"][:4] for row in csv.DictReader(io.StringIO(out))] == ["2026"] * 3
+    assert "1 run on other machines" in err
 
 
 def test_mistakes_are_named(results, capsys):
