@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.arguments import expression, positive
 from bench.commands.command import CommandError, data_dirs_of
-from bench.commands.data_folders import one_level_up
+from bench.commands.data_folders import one_level_up, remarks, searchable
 from bench.commands.output import ProgressBar
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, available_datasets
@@ -81,6 +81,10 @@ def _run(options: argparse.Namespace) -> int:
             f"searched).{_too_deep(data_dirs_of(options))}"
         )
     print("\n".join(_text(reports)))
+    if not options.names:
+        for folder in searchable(data_dirs_of(options)):
+            for remark in remarks(folder, found=True):
+                print(remark)
     wrong = sum(bool(report.problems) for report in reports)
     seconds = time.monotonic() - began
     print(f"{len(reports) - wrong} of {len(reports)} verify, {seconds:.0f} s")

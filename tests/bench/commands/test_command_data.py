@@ -66,6 +66,16 @@ def test_verify_says_when_the_data_folder_is_the_dataset(rods, capsys, names):
     assert main(["data", "verify", *names, "--data-dir", str(rods.parent)]) == 0
 
 
+def test_verify_of_all_names_the_folders_that_are_no_category(rods, capsys):
+    shutil.copytree(rods / "short" / "train" / "good", rods / "shrot" / "trian" / "good")
+    assert main(["data", "verify", "--data-dir", str(rods.parent)]) == 0
+    out = capsys.readouterr().out
+    assert f"passed over {rods / 'shrot'}: " in out
+    assert "1 of 1 verify" in out.splitlines()[-1]
+    assert main(["data", "verify", "rods_v1", "--data-dir", str(rods.parent)]) == 0
+    assert "passed over" not in capsys.readouterr().out
+
+
 def test_verify_names_every_mask_that_lacks_and_is_too_many(rods, capsys):
     root = rods.rename(rods.with_name("rods"))
     truth = root / "short/ground_truth/spot"
