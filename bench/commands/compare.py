@@ -35,7 +35,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _run(options: argparse.Namespace) -> int:
     from bench.report.finished_run import ComparisonError
-    from bench.report.paired_runs import compare_runs, find_runs
+    from bench.report.paired_runs import changed_images, compare_runs, find_runs
 
     files = records_of(options)
     try:
@@ -47,6 +47,11 @@ def _run(options: argparse.Namespace) -> int:
     for letter, run, value in zip("AB", runs, (comparison.first, comparison.second), strict=True):
         print(f"{letter}: {run.name}\n   {name} {_format(value, '%')}")
     print("\n".join(_conclusion(comparison)))
+    if changed_images(*runs):
+        print(
+            "Note: the test images have the same names and labels, but the contents of images, or "
+            "how they are read, changed between the runs. Run both again with --rerun."
+        )
     return 0
 
 

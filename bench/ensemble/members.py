@@ -78,8 +78,9 @@ class Member:
 
     @property
     def images_hash(self) -> str:
-        """Return a hash over names and labels of the test images."""
-        text = "\n".join(self.names).encode("utf-8", "surrogateescape")
+        """Return a hash over names and labels of the test images, and contents of all images."""
+        contents = str(self.record.fingerprints.get("images_sha256", ""))
+        text = "\n".join([*self.names, contents]).encode("utf-8", "surrogateescape")
         return hashlib.sha256(text + bytes(self.labels.tolist())).hexdigest()
 
 
@@ -148,7 +149,8 @@ def _panel(data: str, profile: str, environment: str, runs: Iterable[Run]) -> Pa
         if member.images_hash != usual[0][0]:
             members.remove(member)
             left_out[member.record.key.id] = (
-                f"it was tested on {len(member.names)} images that differ from those of most runs"
+                f"its {len(member.names)} test images or its training images differ from those of "
+                "most runs"
             )
     return Panel(data, profile, environment, tuple(members), left_out)
 

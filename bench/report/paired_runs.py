@@ -146,6 +146,16 @@ def compare_runs(
     return compare_resampled(metric, *scores, labels, thresholds)
 
 
+def changed_images(first: Run, second: Run) -> bool:
+    """Return whether images of equal names had other contents, or were read in another way.
+
+    The hash also covers the training images, so runs with other shots cannot be told apart.
+    """
+    one, other = first.record, second.record
+    hashes = [record.fingerprints.get("images_sha256") for record in (one, other)]
+    return None not in hashes and one.case.shots == other.case.shots and hashes[0] != hashes[1]
+
+
 def _check_known(kind: str, name: str, known: tuple[str, ...], owner: str) -> None:
     if name not in known:
         raise ComparisonError(

@@ -221,6 +221,20 @@ def test_different_images_or_labels_are_errors(detectors, keep, compare):
         assert words in err
 
 
+def test_images_that_changed_under_their_names_are_noted(detectors, keep, compare):
+    _, scores = detectors
+    arrays = {"names": NAMES, "labels": DEFECTIVE, "scores.single_scale": scores[1]}
+    for contents, noted in (("a", False), ("b", True), (None, False)):
+        for model, value in ((A, "a"), (B, contents)):
+            record = make(model, finished="2027")
+            if value:
+                record.fingerprints["images_sha256"] = value
+            keep(record, "scores", **arrays)
+        code, out, _ = compare(*detectors[0])
+        assert code == 0
+        assert ("changed between the runs" in out) == noted
+
+
 def test_missing_runs_artifacts_and_heads_are_errors(detectors, classifiers, compare, results):
     (first, second), _ = detectors
     for arguments, words in (

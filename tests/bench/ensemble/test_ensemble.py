@@ -141,12 +141,15 @@ def test_replicates_other_images_and_models_for_all_categories_do_not_join(runs,
     again = replace(
         again, record=replace(again.record, case=replace(again.record.case, replicate=1))
     )
+    repainted = keep_run(tmp_path, "rd_resnet18", 0.1, defective=DEFECTIVE)
+    repainted.record.fingerprints["images_sha256"] = "contents that changed"
     every = keep_run(tmp_path, "cfa_resnet18", 0.1, defective=DEFECTIVE)
     every.record.categories["score"] = {"a": {"image_auroc": 0.5}}
-    (panel,) = panels([*runs, other, again, every])
+    (panel,) = panels([*runs, other, again, repainted, every])
     assert sorted(m.name for m in panel.members) == sorted(MODELS)
     assert panel.members[0].record.case.replicate == 0
-    assert "100 images" in panel.left_out[other.record.key.id]
+    assert "100 test images" in panel.left_out[other.record.key.id]
+    assert "differ" in panel.left_out[repainted.record.key.id]
 
 
 @pytest.mark.parametrize(
