@@ -148,8 +148,8 @@ def _write_reruns(terminal: TerminalReporter, tally: Tally) -> None:
     throttled = sum(record.throttled for record in tally.records)
     if throttled:
         terminal.write_line(
-            f"{throttled} of {len(tally.records)} cases ran on a machine that heat slowed "
-            "(throttled): their speeds are marked and never rank; cool it, then add --rerun"
+            f"{throttled} of {len(tally.records)} cases ran on a thermally throttled machine: "
+            "their speeds are marked and never rank; let it cool down, then add --rerun"
         )
     shared = sum(record.shared for record in tally.records)
     if shared:

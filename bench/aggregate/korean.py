@@ -76,10 +76,10 @@ _HEADINGS = {
     "Runs": "실행",
     "Notes": "주석",
     "What the columns mean": "열의 뜻",
-    "After a model's name: from random weights, although it has pretrained ones too.": (
+    "After a model's name: trained from random weights although pretrained ones exist.": (
         "모델 이름 뒤에 붙으며, 사전학습 가중치가 있는 모델을 무작위 가중치에서 시작했음을 뜻함."
     ),
-    "The share of its recipe's full training that a run had; only at 100 % can it rank.": (
+    "Share of the recipe's training budget that a run used; only 100 % can be ranked.": (
         "레시피의 전체 학습 중 실제로 한 비율. 100 %여야 순위를 매길 수 있음."
     ),
     "Bold": "굵은 글씨",
@@ -199,8 +199,8 @@ _REASONS = {
     "not measured": "측정하지 않음",
     "no device but the CPU": "CPU 외의 장치가 없음",
     "no training step": "학습 스텝이 없음",
-    "on a machine that others used": "다른 작업이 쓰던 장비에서 측정",
-    "on a machine that heat slowed": "열 때문에 느려진 장비에서 측정",
+    "on a busy machine": "다른 작업이 쓰던 장비에서 측정",
+    "on a thermally throttled machine": "열 때문에 느려진 장비에서 측정",
     "no seed has every category": "모든 범주를 실행한 시드가 없음",
     "A cell is empty where the source gives no such value.": "빈칸: 출처에 그 값이 없음.",
     "A cell is empty where a run recorded no value for that size or kind.": (
@@ -209,11 +209,10 @@ _REASONS = {
     "Published is empty where we know of no comparable value.": (
         "공개된 값의 빈칸: 비교할 수 있는 값을 알지 못함."
     ),
-    "A row that lacks categories shows how many it has in place of a mean; its other cells are "
+    "A row with missing categories shows how many it has instead of a mean; its other cells are "
     "empty.": "범주가 모자란 행은 평균 대신 범주 수를 적고, 나머지 칸은 비워 둠.",
-    "A cell is empty under Dataset where none has both sides, under the difference where no "
-    "category counts, under p with fewer than {least} categories, and under Seed sd without a "
-    "second seed.": (
+    "Empty cells: Dataset if no dataset has both sides, the difference if no category counts, p "
+    "with fewer than {least} categories, Seed sd without a second seed.": (
         "빈칸의 뜻: 데이터셋은 양쪽이 모두 있는 데이터셋이 없음, 차이는 비교할 수 있는 범주가 "
         "없음, p는 범주가 {least}개 미만, 시드 표준편차는 두 번째 시드가 없음."
     ),
@@ -232,13 +231,13 @@ _REASONS = {
 }
 
 _RANKS = {
-    "DeLong's paired test on the same test images, spread over seeds included": (
+    "DeLong's paired test on the same test images, with variation between seeds": (
         "같은 테스트 이미지에서의 DeLong 짝 검정, 시드 간 변동 포함"
     ),
-    "A paired jackknife test on the same test images, spread over seeds included": (
+    "A paired jackknife test on the same test images, with variation between seeds": (
         "같은 테스트 이미지에서의 잭나이프 짝 검정, 시드 간 변동 포함"
     ),
-    "A paired test on the same test images, spread over seeds included": (
+    "A paired test on the same test images, with variation between seeds": (
         "같은 테스트 이미지에서의 짝 검정, 시드 간 변동 포함"
     ),
     "A test from each row's interval over test images and its spread over seeds (some of these "
@@ -260,17 +259,18 @@ _RANKS = {
     "{method}; corrected by Holm (comparisons: {count})": "{method}; 비교 {count}회, Holm 보정",
     "Ranks by {metric} of the `{head}` head.": "순위 기준: `{head}` 헤드의 {metric}.",
     "Ranks by {metric} of each model's first head.": "순위 기준: 각 모델 첫 헤드의 {metric}.",
-    "Only rows on the same images at the same size rank, after their whole budget; models with "
-    "randomness need {count} replicates. A range is as far as the tests can narrow a rank down.": (
+    "Rows are ranked only on the same images at the same size, after their whole budget; models "
+    "with randomness need {count} replicates. A range of ranks means that the tests cannot "
+    "narrow it down further.": (
         "같은 이미지와 같은 크기에서 예산을 모두 쓴 행에만 순위를 매기며, 무작위성이 있는 모델은 반복 "
         "{count}회가 필요함. 범위로 적힌 순위는 검정으로 가리지 못한 것임."
     ),
 }
 
 _OVERVIEW = {
-    "Generated from the records by `python -m bench leaderboard`; no number is typed in. Quality "
-    "is in percent. Tables never mix profiles or machines. The columns are explained [at the "
-    "end](#what-the-columns-mean).": (
+    "Generated from the records by `python -m bench leaderboard`; no number is entered by hand. "
+    "Quality is in percent. Tables never mix profiles or machines. The columns are explained "
+    "[at the end](#what-the-columns-mean).": (
         "`python -m bench leaderboard`가 기록으로부터 만들었고, 손으로 적은 수는 없음. 품질은 "
         "퍼센트. 한 표에 프로필이나 장비를 섞지 않음. 열의 뜻은 [끝에](#열의-뜻) 있음."
     ),
@@ -327,8 +327,9 @@ _PARAGRAPHS = {
     ),
     "Left out: {count} other runs of the same configurations under another recipe, data or "
     "weights": "제외: 레시피, 데이터 또는 가중치가 다른 같은 구성의 실행 {count}개",
-    "Other test images alone could move the {metric} of a run by about ± {span} points (half of "
-    "its 95 % interval over images). Ranks account for this, ± does not.": (
+    "Another sample of test images could change the {metric} of a run by about ± {span} points "
+    "(half of its 95 % interval over images). Ranks account for this; the ± values in the "
+    "tables do not.": (
         "테스트 이미지만 달라져도 한 실행의 {metric} 값은 약 ± {span}포인트 움직일 수 있음(이미지에 "
         "대한 95 % 구간의 절반). 순위에는 반영되고 ±에는 반영되지 않음."
     ),
@@ -391,8 +392,8 @@ _RUNS = {
 }
 
 _COLUMNS = {
-    "Never ranks, so it is not tested here: `python -m bench compare ID_A ID_B` tests two runs "
-    "by the maps that they kept.": (
+    "Not used for ranking, so not tested here: `python -m bench compare ID_A ID_B` tests two "
+    "runs on the maps that they saved.": (
         "순위에 쓰지 않으므로 여기에는 검정이 없음. 두 실행의 차이는 저장된 맵으로 `python -m bench "
         "compare`가 검정함."
     ),
@@ -435,8 +436,8 @@ _COLUMNS = {
 }
 
 _STUDIES = {
-    "Columns and order of the original study. Its Top-1 Acc is Top-1, its Top-5 Acc is Top-5; its "
-    "Recall, Precision and F1-score are those means over classes.": (
+    "Columns and order of the original study. Its Top-1 Acc is Top-1, its Top-5 Acc is Top-5; "
+    "its Recall, Precision and F1-score are the macro averages.": (
         "원본 연구의 열과 순서. 원본의 Top-1 Acc는 Top-1, Top-5 Acc는 Top-5이며 Recall, Precision, "
         "F1-score는 클래스별 평균."
     ),

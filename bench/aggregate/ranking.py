@@ -30,9 +30,9 @@ MIN_REPLICATES = 3
 .67, which one run alone does not show."""
 
 _PAIRED = {
-    "image_auroc": "DeLong's paired test on the same test images, spread over seeds included",
-    "image_ap": "A paired jackknife test on the same test images, spread over seeds included",
-    "top1": "A paired test on the same test images, spread over seeds included",
+    "image_auroc": "DeLong's paired test on the same test images, with variation between seeds",
+    "image_ap": "A paired jackknife test on the same test images, with variation between seeds",
+    "top1": "A paired test on the same test images, with variation between seeds",
 }
 """The test of rows whose images are paired, by the metric that ranks."""
 

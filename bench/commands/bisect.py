@@ -18,23 +18,23 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser("bisect", help="find the commit that made a case worse")
     command.add_argument("case", metavar="CASE", help="id of the case, as an alarm names it")
     command.add_argument(
-        "--good", metavar="REV", help="commit where it was good (default: its alarm's)"
+        "--good", metavar="REV", help="commit where it was good (default: taken from its alarm)"
     )
     command.add_argument(
-        "--bad", metavar="REV", help="later commit where it was bad (default: its alarm's)"
+        "--bad", metavar="REV", help="later commit where it was bad (default: taken from its alarm)"
     )
     command.add_argument(
         "--quantity",
         metavar="NAME",
-        help="what got worse, such as score.image_auroc or train_images_per_s (default: its "
-        "alarm's, or what ranks)",
+        help="what got worse, such as score.image_auroc or train_images_per_s (default: the "
+        "alarm's quantity, or the ranking metric)",
     )
     command.add_argument(
         "--runs",
         type=positive,
         metavar="N",
-        help="runs between the two commits after which the likeliest one is named, sure or not "
-        "(default: 10); more of them go on where a search ended",
+        help="maximum runs between the two commits; then the likeliest commit is named even if "
+        "uncertain (default: 10); a larger number continues an earlier search",
     )
     add_session_options(command)
     command.set_defaults(run=_run)

@@ -20,7 +20,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="write a saved model as ONNX or as a torch.export program",
         description="Preprocessing is included: 8-bit images (B, height, width, 3) go in, raw "
         "scores (B) and maps (B, h, w) come out. The file is run on real images and kept only if "
-        "it agrees with the checkpoint; a JSON file beside it says what it is and how it agreed.",
+        "it agrees with the checkpoint; a JSON file beside it describes the model and the check.",
     )
     command.add_argument(
         "checkpoint",

@@ -29,21 +29,22 @@ def add_night_options(command: argparse.ArgumentParser) -> None:
         type=_number,
         default=9,
         metavar="N",
-        help="unchanged cases, the cheapest ones, that show whether the machine changed (default "
-        "9); with few, more nights look as if it did, and judge no speed",
+        help="unchanged cases, cheapest first, that show whether the machine changed (default "
+        "9); with fewer, more nights look like a changed machine, and speeds are not judged "
+        "on those",
     )
     command.add_argument(
         "--rotation",
         type=_number,
         default=30,
         metavar="NIGHTS",
-        help="nightly runs in which each unchanged case runs once, 0 for never (default 30)",
+        help="run each unchanged case once in this many nightly runs; 0 for never (default 30)",
     )
     add_baseline(command)
     command.add_argument(
         "--busy",
         action="store_true",
-        help="judge speeds even if others use the machine",
+        help="compare speeds even if other processes use the machine",
     )
 
 

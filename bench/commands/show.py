@@ -123,7 +123,7 @@ def _costs(record: "Record") -> Iterator[str]:
 def _disturbed(record: "Record") -> str:
     if not record.disturbed:
         return ""
-    why = "others used the machine" if record.shared else "heat slowed the machine"
+    why = "the machine was busy" if record.shared else "the machine was thermally throttled"
     return f" ({why}: speeds never rank)"
 
 

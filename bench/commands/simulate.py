@@ -1,4 +1,4 @@
-"""``python -m bench simulate``: validate the statistics of regressions on simulated nights."""
+"""``python -m bench simulate``: validate the regression tests' statistics on simulated nights."""
 
 import argparse
 from pathlib import Path
@@ -13,9 +13,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command to the parser."""
     command = commands.add_parser(
         "simulate",
-        help="validate the statistics of regressions on simulated nights",
-        description="Simulates nights without and with true drops and writes how the statistics "
-        "judge them. Exit code 0 if every promise is kept, else 1.",
+        help="validate the regression tests' statistics on simulated nights",
+        description="Simulates nights with and without true drops and reports how often the "
+        "statistics raise an alarm. Exit code 0 if every guaranteed bound holds, else 1.",
     )
     command.add_argument(
         "--cases",

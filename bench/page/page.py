@@ -118,7 +118,7 @@ def _about(source: Source, t: Words) -> Element:
         "p",
         t(
             "{runs} runs; the newest ended {date}. Every number comes from the records; none is "
-            "typed in.",
+            "entered by hand.",
             runs=len(finished),
             date=max(dates, default="–"),
         ),
@@ -166,13 +166,13 @@ def _notes(t: Words) -> Element:
             "scale where ± would leave 0 to 100). One seed has no interval."
         ),
         t(
-            "A row ranks among rows of the same images, size and test images, after its whole "
-            "budget and with enough replicates; the last column says why one does not. A range "
-            "of ranks is what the tests between rows leave open."
+            "A row is ranked among rows with the same images, image size and test images, after "
+            "its whole budget and with enough replicates; the last column says why a row has no "
+            "rank. A range means that the tests cannot separate the rows any further."
         ),
         t(
-            "Memory is the largest rise in training or inference and the model itself, on the "
-            "device where there is one."
+            "Memory is the model plus its largest increase in training or inference, on the "
+            "device if there is one."
         ),
         t("Speeds are steady-state; those of disturbed runs are left out."),
     )

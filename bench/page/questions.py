@@ -53,7 +53,7 @@ def legend(t: Words) -> Element:
     """Return what marks and lines mean in the charts of every question."""
     text = t(
         "Filled marks are pretrained, hollow ones start from random weights, gray ones have no "
-        "rank. A line joins the ranked rows that no other beats in both quality and speed."
+        "rank. The line is the Pareto front of the ranked rows in quality and speed."
     )
     return element("p", text, class_="faint")
 

@@ -71,8 +71,8 @@ def main() -> None:
         f"{limit / 1e9:.0f} GFLOP/s ({before / 1e9:.0f} before the steps). 256 px, "
         f"{options.images} images in a batch, {options.steps} timed steps.\n"
     )
-    headings = ["", "ours, GFLOP", "peer, GFLOP", "ours, s", "peer, s", "ratio"]
-    headings += ["ours, of the limit", "peer, of the limit"]
+    headings = ["", "ours, GFLOP per image", "peer, GFLOP", "ours, s", "peer, s", "ratio"]
+    headings += ["ours, % of limit", "peer, % of limit"]
     print(
         tabulate(lines, headings, "pipe", disable_numparse=True, colalign=["left", *7 * ["right"]])
     )

@@ -72,8 +72,8 @@ def plot_attributions(images: Sequence[AttributedImage], path: Path, title: str)
     figure.text(
         _MARGIN / width,
         1 - 0.28 / total,
-        "Right of each image: largest |gradient| of the true class's logit over colors, smoothed, "
-        "its square root. Worst errors, then most confident hits.",
+        "Right of each image: |gradient| of the true class's logit (maximum over colors, "
+        "smoothed, square root). Worst errors, then most confident correct predictions.",
         va="top",
         fontsize=9,
         color=INK,

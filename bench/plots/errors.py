@@ -68,7 +68,7 @@ def plot_errors(
         write_caption(axes[0], caption, defective=bool(labels[index]), flagged=verdict)
     draw_color_bar(panel.color_bar(), low, middle, high)
     rows = (
-        "No threshold: least clear images first."
+        "No threshold: worst-ranked images first."
         if threshold is None or flagged is None
         else f"Threshold {threshold:.4g}, {rule}.\n{_counts(flagged, labels)}"
     )

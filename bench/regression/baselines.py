@@ -150,10 +150,10 @@ class Baselines:
         ]
         if not parts:
             return (
-                "every run of its history alarmed: python -m bench accept begins a new one, if the "
-                "numbers are as they should be"
+                "every run in its history raised an alarm: if the numbers are correct, start a "
+                "new history with python -m bench accept"
             )
-        return f"its baseline has {'; '.join(parts)}: that is another history"
+        return f"its baseline was recorded under other conditions: {'; '.join(parts)}"
 
     def add(self, runs: Iterable[Run]) -> None:
         """Append runs, except those already present with the same case, night and time."""

@@ -288,7 +288,7 @@ def _outcome(
     if measure == SPEED and any(run.throttled for run in pair.tonight):
         return "invalid", THROTTLED
     if measure == SPEED and (why_not or any(run.disturbed for run in pair.tonight)):
-        return "env-shift", why_not or "others used the machine; --busy judges all the same"
+        return "env-shift", why_not or "the machine was busy; --busy judges all the same"
     if result.improved[row]:
         return "improved", ""
     if not result.suspect[row]:

@@ -8,7 +8,7 @@ from bench.regression.series import Quantity
 
 FIXED = "no randomness"
 
-THROTTLED = "throttled: heat slowed the machine"
+THROTTLED = "thermal throttling"
 
 FINISHES = "finishes"
 """Quantity of a case that finished before but no longer does."""

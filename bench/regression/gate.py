@@ -64,7 +64,7 @@ class Gate:
         base = next((reachable_base(pair).commit for pair in pairs), None)
         if worse and base:
             worse.append(
-                f"git diff {base[:12]} shows what changed since its baseline. If that is wanted: "
+                f"git diff {base[:12]} shows what changed since its baseline. If it is intended: "
                 f"python -m bench accept {name} --reason …"
             )
         return "\n".join(worse)

@@ -140,8 +140,8 @@ class Nightly:
                 self.say(f"night {night.name} goes on: it was begun at {night.started}")
                 return night
             self.say(
-                f"night {night.name} was killed, and does not go on: code or options have changed "
-                "since. A new night begins."
+                f"night {night.name} was killed and cannot resume: code or options have changed "
+                "since. Starting a new night."
             )
             night.end(now())
         plan = make_plan(

@@ -68,7 +68,7 @@ def next_steps(verdicts: Verdicts) -> list[tuple[str, str]]:
         (f"python -m bench bisect {searched}", "finds the commit; give it this night's options"),
         (
             f"python -m bench accept {name} --reason …",
-            "if that is wanted: a new baseline begins",
+            "if the change is intended: starts a new baseline",
         ),
         (f"python -m bench accept {name} --false-alarm --reason …", "if nothing is wrong"),
     ]
@@ -165,9 +165,9 @@ def _blind(measure: Measure, quantity: str, findings: Sequence[Finding]) -> Iter
         least = describe(measure, effects[0][0]) if math.isfinite(effects[0][0]) else EMPTY
         most = describe(measure, wide[-1][0]) if math.isfinite(wide[-1][0]) else "any size"
         yield (
-            f"* {quantity}: a loss of {describe(measure, measure.delta)} would not be seen in "
-            f"{len(wide)} of {len(findings)} configurations (the smallest seen 19 times in 20, its "
-            f"MDE: {least} to {most}, of `{wide[-1][1]}`); more runs make it smaller"
+            f"* {quantity}: a loss of {describe(measure, measure.delta)} would go undetected in "
+            f"{len(wide)} of {len(findings)} configurations (minimum detectable effect, at 95 % "
+            f"power: {least} to {most}, the latter for `{wide[-1][1]}`); more runs reduce it"
         )
 
 

@@ -116,8 +116,8 @@ def judge(
             "machine changed, and no speed is judged tonight"
         )
     verdicts.notes += [
-        f"ENV-SHIFT: {pair.series.configuration} has other scores with the same code: the machine "
-        "or its libraries changed"
+        f"ENV-SHIFT: {pair.series.configuration} scores differ with the same code: the machine or "
+        "its libraries changed"
         for pair in canaries
         if pair.fixed and any(abs(f.loss) > _ROUNDING for f in fixed_findings(pair))
     ]

@@ -5,8 +5,8 @@ from bench.aggregate.ranking import MIN_REPLICATES
 from bench.metrics.catalog import Metric
 
 _UNTESTED = (
-    "Never ranks, so it is not tested here: `python -m bench compare ID_A ID_B` tests two runs "
-    "by the maps that they kept."
+    "Not used for ranking, so not tested here: `python -m bench compare ID_A ID_B` tests two "
+    "runs on the maps that they saved."
 )
 
 _OF_METRICS = {
@@ -71,9 +71,9 @@ def of_measurement(name: str) -> str:
 def of_rank() -> str:
     """Return which rows rank, and what a range means."""
     return say(
-        "Only rows on the same images at the same size rank, after their whole budget; models "
-        "with randomness need {count} replicates. A range is as far as the tests can narrow a "
-        "rank down.",
+        "Rows are ranked only on the same images at the same size, after their whole budget; "
+        "models with randomness need {count} replicates. A range of ranks means that the tests "
+        "cannot narrow it down further.",
         count=MIN_REPLICATES,
     )
 
@@ -89,12 +89,12 @@ def of_seeds() -> str:
 
 def of_scratch() -> str:
     """Return what the word after a model's name means."""
-    return say("After a model's name: from random weights, although it has pretrained ones too.")
+    return say("After a model's name: trained from random weights although pretrained ones exist.")
 
 
 def of_budget() -> str:
     """Return what the share of the budget means."""
-    return say("The share of its recipe's full training that a run had; only at 100 % can it rank.")
+    return say("Share of the recipe's training budget that a run used; only 100 % can be ranked.")
 
 
 def of_bold() -> str:

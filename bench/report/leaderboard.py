@@ -94,9 +94,9 @@ def _markdown(board: Board) -> str:
     parts = [f"# {say('Leaderboard')}"]
     parts.append(
         say(
-            "Generated from the records by `python -m bench leaderboard`; no number is typed in. "
-            "Quality is in percent. Tables never mix profiles or machines. The columns are "
-            "explained [at the end](#what-the-columns-mean)."
+            "Generated from the records by `python -m bench leaderboard`; no number is entered "
+            "by hand. Quality is in percent. Tables never mix profiles or machines. The columns "
+            "are explained [at the end](#what-the-columns-mean)."
         )
     )
     if not board.studies:

@@ -130,7 +130,7 @@ def _cost_reason(record: Record, name: str) -> str:
         return say("no training step")
     if record.measurements.get(name) is not None:
         hot = record.throttled and not record.shared
-        return say("on a machine that heat slowed" if hot else "on a machine that others used")
+        return say("on a thermally throttled machine" if hot else "on a busy machine")
     return say("not measured")
 
 

@@ -106,8 +106,9 @@ def interval_width(study: Study, records: Sequence[Record]) -> Iterator[str]:
     if widths:
         span = "–".join(sorted({f"{width(widths):.2f}" for width in (min, max)}, key=float))
         yield say(
-            "Other test images alone could move the {metric} of a run by about ± {span} points "
-            "(half of its 95 % interval over images). Ranks account for this, ± does not.",
+            "Another sample of test images could change the {metric} of a run by about ± {span} "
+            "points (half of its 95 % interval over images). Ranks account for this; the ± "
+            "values in the tables do not.",
             metric=metric.heading,
             span=span,
         )

@@ -150,7 +150,7 @@ def _about_empty_cells(
         yield say("Published is empty where we know of no comparable value.")
     if partial:
         yield say(
-            "A row that lacks categories shows how many it has in place of a mean; its other "
+            "A row with missing categories shows how many it has instead of a mean; its other "
             "cells are empty."
         )
 

@@ -47,7 +47,7 @@ def test_throttled_speeds_are_counted_apart(summary):
     hot = ran(1, busy=False, exclusive=True, throttled=True)
     lines = summary([*hot, *ran(2, busy=False, exclusive=True, throttled=False)])
     (line,) = [line for line in lines if "throttled" in line]
-    assert line.startswith("1 of 3 cases ran on a machine that heat slowed")
+    assert line.startswith("1 of 3 cases ran on a thermally throttled machine")
     assert not [line for line in lines if "busy" in line]
 
 

@@ -207,7 +207,9 @@ def dfm(images: Tensor) -> Side:
     prediction = model.predict(batch)["score"]
     nll = likelihood.predict(batch)["score"].scores
     constant = len(model.pca.variances) * math.log(2 * math.pi)
-    affine = "the peer's is twice ours less a constant; its own fit of it raises a TypeError"
+    affine = (
+        "the peer's is twice ours minus a constant; the peer's own fit for it raises a TypeError"
+    )
     inputs = {"mean": model.pca.mean, "components": model.pca.components.T}
     return Side(
         renamed(state, {"": "feature_extractor.feature_extractor."}),

@@ -15,8 +15,8 @@ MIXING = Study(
     heads=("last_epoch",),
     columns=_COLUMNS,
     layout_note=(
-        "Columns and order of the original study. Its Top-1 Acc is Top-1, its Top-5 Acc is Top-5; "
-        "its Recall, Precision and F1-score are those means over classes."
+        "Columns and order of the original study. Its Top-1 Acc is Top-1, its Top-5 Acc is "
+        "Top-5; its Recall, Precision and F1-score are the macro averages."
     ),
     answer="bench.studies.mixing.report:answer",
     report="bench.studies.mixing.report:report",

@@ -311,9 +311,8 @@ def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
     yield table(list(map(say, headings)), lines, words=(0, 1, 2, 3, 4, 10))
     if any(EMPTY in line for line in lines):
         yield say(
-            "A cell is empty under Dataset where none has both sides, under the difference where "
-            "no category counts, under p with fewer than {least} categories, and under Seed sd "
-            "without a second seed.",
+            "Empty cells: Dataset if no dataset has both sides, the difference if no category "
+            "counts, p with fewer than {least} categories, Seed sd without a second seed.",
             least=fewest_pairs(),
         )
     notes = [

@@ -65,7 +65,8 @@ def test_a_case_is_shown_whole(tmp_path, keep, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("busy", "others used the machine"), ("throttled", "heat slowed the machine")]
+    ("name", "why"),
+    [("busy", "the machine was busy"), ("throttled", "the machine was thermally throttled")],
 )
 def test_speeds_that_never_rank_say_why(keep, capsys, name, why):
     record = make("padim_resnet18", "mvtec.bottle")

@@ -233,7 +233,7 @@ def test_a_throttled_confirmation_confirms_nothing(monkeypatch, bench, tmp_path)
     suspects = [f for screen in screens for f in screen.findings if f.outcome == "suspect"]
     (found,) = confirm(bench, [record().case], pair, suspects, screens)
     assert (found.quantity, found.outcome) == (LATENCY, "invalid")
-    assert found.method == "throttled: heat slowed the machine in a fresh run"
+    assert found.method == "thermal throttling in a fresh run"
 
 
 @pytest.mark.parametrize(
