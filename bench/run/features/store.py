@@ -219,10 +219,10 @@ def _warm_up(backbone: FrozenBackbone, split: Split) -> None:
     """Run an unmeasured batch, since the seconds are charged to every case that uses features.
 
     On CUDA, cuDNN tries its algorithms for each size: the last, smaller batch has one of its own.
+    On a CPU, two images load all that is needed.
     """
-    count = len(split.images)
-    sizes = {min(_BATCH, count), count % _BATCH if split.device.type == "cuda" else 0}
-    for size in sizes - {0}:
+    count, on_gpu = len(split.images), split.device.type == "cuda"
+    for size in {min(_BATCH, count), count % _BATCH} - {0} if on_gpu else {min(2, count)}:
         backbone.stages(to_float(split.images[:size], split.device))
 
 

@@ -24,7 +24,7 @@ from datasets_lib.augment.random_streams import RandomStreams
 from models.catalog import MODELS
 from models.components.base import AnomalyModel, Batch
 
-_FEW = 4  # images whose statistics are computed in a dry pass
+_FEW = 4  # images of a dry pass; on a GPU steps are of whole batches, for which kernels are chosen
 _DRY_STEPS = 2
 
 
@@ -130,6 +130,7 @@ def _dry_steps(model: AnomalyModel, data: TrainingData, job: Job, device: torch.
     objective, recipe = _objective(model, data, job, device), job.protocol.recipe
     optimizer = build_optimizer(recipe, model.parameter_groups())
     batch = min(recipe.batch_size, objective.count)
+    batch = batch if device.type == "cuda" else min(batch, _FEW)
     order = torch.arange(_DRY_STEPS * batch) % objective.count
     model.train()
     for step, index in enumerate(objective.batches(order, batch, 0)):
