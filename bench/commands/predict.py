@@ -95,6 +95,7 @@ def _run(options: argparse.Namespace) -> int:
         raise CommandError("--contours outlines regions in overlays: name a folder with --maps.")
     options.checkpoint = model_file(options.checkpoint)
     scorer = load_scorer(options.checkpoint, options.device)
+    _check_sources(options)
     if scorer.metadata.task == "classification":
         return _predict(options, scorer, CLASS_FIELDS, lambda result: _class_line(scorer, result))
     return _predict(options, scorer, FIELDS, _anomaly_lines(options, scorer))
@@ -189,11 +190,40 @@ def _within_memory(results: "Iterator[Scored]") -> "Iterator[Scored]":
         ) from None
 
 
+def _check_sources(options: argparse.Namespace) -> None:
+    """Look for images, and for the folder of pictures, before anything is written.
+
+    Raises:
+        CommandError: The pictures would join the images of a folder, to be predicted themselves.
+        DatasetError: A folder or a pattern has no image.
+    """
+    from bench.predict.sources import named_frames
+
+    folders = [] if options.watch is None else [options.watch]
+    for source in options.source:
+        if source == "-":
+            continue
+        first = next(named_frames(source))
+        if not Path(source).is_file():
+            folders.append(Path(source) if Path(source).is_dir() else first.path.parent)
+    if options.maps is not None and options.maps.resolve() in {f.resolve() for f in folders}:
+        raise CommandError(
+            f"--maps {options.maps}: wanted a folder for the pictures, found that of the images, "
+            "where a later run would predict them. Name another, such as maps."
+        )
+
+
 def _frames(options: argparse.Namespace) -> "Iterator[Frame | None]":
     from bench.predict.sources import named_frames, piped_frames, watched_frames
 
     def of(source: str) -> "Iterable[Frame | None]":
-        return piped_frames(sys.stdin.buffer) if source == "-" else named_frames(source)
+        if source == "-":
+            return piped_frames(sys.stdin.buffer)
+        frames = named_frames(source)
+        pictures = options.maps and options.maps.resolve()
+        if pictures is None or Path(source).resolve() not in pictures.parents:
+            return frames
+        return (frame for frame in frames if pictures not in frame.path.resolve().parents)
 
     yield from chain.from_iterable(map(of, options.source))
     if options.watch is not None:

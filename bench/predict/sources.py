@@ -141,12 +141,15 @@ def _lines(start: bytes, stream: BinaryIO) -> Iterable[str]:
     yield from filter(None, [os.fsdecode(start).strip()])
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
     """Yield image files in natural order, those of a folder before those of the folders in it."""
+    real = os.path.realpath(folder)
+    if real in above:  # a link to a parent folder would be followed forever
+        return
     names = list_folder(folder, "DIR/*.png")
     yield from (folder / name for name in names.files if is_image(name))
     for name in names.folders:
-        yield from _below(folder / name)
+        yield from _below(folder / name, above | {real})
 
 
 def _states(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:

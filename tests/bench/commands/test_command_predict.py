@@ -207,6 +207,35 @@ def test_maps_are_pictures_at_the_size_of_the_image_in_one_scale(predict, saved,
     assert colors[0, 0].tolist() == colors[0, 1].tolist() == [0, 0, 4]
 
 
+def test_pictures_are_not_predicted_themselves(predict, images):
+    for _ in range(2):
+        code, out, _ = predict(images, "--maps", images / "maps")
+        assert (code, len(lines_of(out))) == (0, 6)
+    assert len(list((images / "maps").rglob("*.png"))) == 13
+    for arguments in (
+        [images / "good"],
+        [images / "good" / "*.png"],
+        ["--watch", images / "good", "--idle", "0.1"],
+    ):
+        before = sorted((images / "good").iterdir())
+        code, out, err = predict(*arguments, "--maps", images / "good" / ".." / "good")
+        assert (code, out) == (2, "")
+        assert "wanted a folder for the pictures" in err
+        assert sorted((images / "good").iterdir()) == before
+    code, out, _ = predict(images / "good", "--maps", images)  # above the images is apart from them
+    assert (code, len(lines_of(out))) == (0, 3)
+
+
+def test_a_source_without_images_keeps_earlier_results(predict, images, tmp_path):
+    out = tmp_path / "out.jsonl"
+    out.write_text("earlier\n")
+    (tmp_path / "empty").mkdir()
+    code, _, err = predict(images, tmp_path / "empty", "--out", out)
+    assert code == 2
+    assert "contain no image" in err
+    assert out.read_text() == "earlier\n"
+
+
 def test_paths_and_frames_come_through_the_standard_input(predict, images, monkeypatch):
     expected = [line["score"] for line in lines_of(predict(images)[1])]
     files = sorted(images.glob("*/*.png"))

@@ -29,6 +29,12 @@ def test_folders_are_read_in_natural_order_with_those_in_them(folder):
     assert [frame.place for frame in frames] == ["2", "10", "b/1", "c d/[x]"]
 
 
+def test_a_link_to_a_folder_above_is_not_followed_forever(folder):
+    alone = [frame.path for frame in named_frames(str(folder))]
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    assert [frame.path for frame in named_frames(str(folder))] == alone
+
+
 def test_patterns_and_files_whose_names_look_like_patterns(folder):
     assert names(named_frames(f"{folder}/**/*.[jJ]*"), folder) == ["b/1.JPG"]
     assert names(named_frames(f"{folder}/c d/[x].bmp"), folder) == ["c d/[x].bmp"]
