@@ -33,6 +33,7 @@ from bench.commands import (
 from bench.commands.command import CommandError, CommandParser
 from bench.environment import cuda_present
 from bench.extensions import ExtensionError, load_extensions
+from bench.store import StoreError
 from bench.threads import spin_briefly
 from datasets_lib.layouts.category import DatasetError
 
@@ -81,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # the reader, such as head, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (CommandError, DatasetError, ExtensionError) as error:
+    except (CommandError, DatasetError, ExtensionError, StoreError) as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:

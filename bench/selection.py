@@ -91,7 +91,9 @@ def keywords(case: Case) -> list[str]:
 
 @cache
 def _model_keywords(model: str) -> tuple[str, ...]:
-    entry = MODELS[model]
+    entry = MODELS.get(model)
+    if entry is None:  # of a record whose --plugin is not loaded
+        return (model,)
     studies = [study.name for study in STUDIES.values() if model in study.model_names]
     return (*studies, entry.task, entry.family, entry.name, *entry.aliases)
 

@@ -27,6 +27,11 @@ _LEARNING_RATES = (1e-3, 2e-3, 5e-3)
 _LOSSES = ("flattened", "per_pixel")
 
 
+def tunable() -> list[str]:
+    """Return the models that have a ``tuned`` recipe, and a ``same`` one to search around."""
+    return [name for name, entry in MODELS.items() if {"same", "tuned"} <= entry.recipes.keys()]
+
+
 def candidates(base: Recipe) -> list[Recipe]:
     """Return the grid: learning rates and losses around a model's ``same`` recipe."""
     return [

@@ -1,6 +1,7 @@
 """The files of records that commands read: their argument or option, and what is missing."""
 
 import argparse
+import os
 from pathlib import Path
 
 from bench.commands.command import CommandError
@@ -28,7 +29,7 @@ def add_records(command: argparse.ArgumentParser, name: str = "--records") -> No
 
 
 def records_of(options: argparse.Namespace) -> list[Path]:
-    """Return the files of records that were named, or the session's own.
+    """Return the absolute paths of the files of records that were named, or the session's own.
 
     Raises:
         CommandError: One of them does not exist.
@@ -43,4 +44,4 @@ def records_of(options: argparse.Namespace) -> list[Path]:
             "records"
         )
         raise CommandError(f"No records at {', '.join(missing)}. {advice}, as --help says.")
-    return files
+    return [Path(os.path.abspath(path)) for path in files]  # noqa: PTH100 - a link stays

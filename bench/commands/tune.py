@@ -33,22 +33,23 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
-    from models.catalog import MODELS
+    from bench.run.job import CaseSkipped, RecipeError, WeightsError
+    from bench.tune import settings_for, table, tunable, tune
 
-    if options.model not in MODELS:
-        close = near_names(options.model, MODELS)
+    if options.model not in tunable():
+        close = near_names(options.model, tunable())
         hint = (
-            f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(MODELS)}."
+            f"did you mean {' or '.join(close)}?"
+            if close
+            else f"choose from {', '.join(tunable())}."
         )
-        raise CommandError(f"No model '{options.model}': {hint}")
-    from bench.run.job import CaseSkipped
-    from bench.tune import settings_for, table, tune
+        raise CommandError(f"No model '{options.model}' with a tuned recipe: {hint}")
 
     try:
         settings = settings_for(
             weights_dirs_of(options), options.out.absolute(), options.images_seen
         )
         print(table(tune(options.model, settings)))
-    except CaseSkipped as skip:
-        raise CommandError(str(skip)) from None
+    except (CaseSkipped, RecipeError, WeightsError) as error:
+        raise CommandError(str(error)) from None
     return 0

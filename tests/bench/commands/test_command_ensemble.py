@@ -66,6 +66,14 @@ def test_what_cannot_be_answered_says_what_is_missing(ensemble, tmp_path, capsys
     assert "No records at" in capsys.readouterr().err
 
 
+def test_a_record_of_a_model_that_is_not_registered_is_selected_by_its_name(ensemble, tmp_path):
+    keep_run(tmp_path, "my_model", 1.3, defective=DEFECTIVE, seed=9)
+    code, out, _ = ensemble("-k", "my_model or padim")
+    assert code == 0
+    assert "my_model" in out
+    assert "dfm" not in out
+
+
 def test_an_image_set_too_small_to_halve_is_passed_over(ensemble, tmp_path):
     for seed, model in enumerate(MODELS):
         few = np.arange(10) < 3

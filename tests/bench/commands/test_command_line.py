@@ -1,12 +1,16 @@
 """``python -m bench``, as a user calls it."""
 
+import argparse
 from pathlib import Path
 
 import pytest
+from fake_records import make
 from PIL import Image
 
 from bench import studies
+from bench.__main__ import _run as run
 from bench.__main__ import main
+from bench.store import Store
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.layouts.category import Sample
 
@@ -48,6 +52,23 @@ def test_cache_is_shown_and_cleaned(tmp_path, capsys):
 def test_tuning_an_unknown_model_names_the_known(capsys):
     assert main(["tune", "rd_resnet81"]) == 2
     assert "rd_resnet18" in capsys.readouterr().err
+
+
+def test_tuning_wants_a_model_with_a_tuned_recipe(capsys):
+    assert main(["tune", "padim_resnet18"]) == 2
+    err = capsys.readouterr().err
+    assert "rd_resnet18" in err
+    assert "stfpm" not in err
+
+
+def test_a_record_that_cannot_be_written_is_a_paragraph(tmp_path, capsys):
+    (tmp_path / "runs").write_text("a file where the folder would be")
+
+    def append(_):
+        Store(tmp_path / "runs").append(make())
+
+    assert run(argparse.Namespace(plugin=[], run=append)) == 2
+    assert "Earlier records are safe" in capsys.readouterr().err
 
 
 def test_no_command_shows_what_there_is(capsys):

@@ -64,6 +64,18 @@ def test_a_case_is_shown_whole(tmp_path, keep, capsys):
     } <= lines
 
 
+@pytest.mark.parametrize("name", ["records.jsonl", "../records.jsonl"])
+def test_files_are_found_from_inside_the_results(tmp_path, keep, capsys, monkeypatch, name):
+    keep(make("padim_resnet18", "mvtec.bottle", artifacts={"curve": "runs/curve.png"}))
+    inside = tmp_path / "results" / "runs" / ("case" if ".." in name else "")
+    inside.mkdir(exist_ok=True)
+    (tmp_path / "results" / "runs" / "curve.png").touch()
+    monkeypatch.chdir(inside)
+    text = shown(capsys, BOTTLE, "--records", name)
+    assert f"files in {tmp_path / 'results' / 'runs'}" in " ".join(text.split())
+    assert "not here" not in text
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [("busy", "the machine was busy"), ("throttled", "the machine was thermally throttled")],

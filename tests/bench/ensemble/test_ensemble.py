@@ -141,7 +141,7 @@ def test_replicates_other_images_and_models_for_all_categories_do_not_join(runs,
     again = replace(
         again, record=replace(again.record, case=replace(again.record.case, replicate=1))
     )
-    repainted = keep_run(tmp_path, "rd_resnet18", 0.1, defective=DEFECTIVE)
+    repainted = keep_run(tmp_path, "dfkde_resnet18", 0.1, defective=DEFECTIVE)
     repainted.record.fingerprints["images_sha256"] = "contents that changed"
     every = keep_run(tmp_path, "cfa_resnet18", 0.1, defective=DEFECTIVE)
     every.record.categories["score"] = {"a": {"image_auroc": 0.5}}
