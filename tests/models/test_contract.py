@@ -6,6 +6,7 @@ A model is tested here the moment it is registered. Models are random and images
 import copy
 import io
 import re
+from dataclasses import replace
 from functools import lru_cache
 
 import model_driver as driver
@@ -174,9 +175,13 @@ def test_only_models_without_randomness_repeat_under_another_seed(name, fitted, 
     assert same == (MODELS[name].randomness == "none")
 
 
-def test_prediction_repeats_and_no_method_changes_the_batch(fitted, images):
+def test_prediction_repeats_and_no_method_changes_the_batch(name, fitted, images):
     batch = driver.batch_of(fitted, images)
-    original = copy.deepcopy(batch)
+    # It shares images and features, as training shares cached features with every other step.
+    training_batch = replace(batch, **driver.training_fields(name, images))
+    original = copy.deepcopy(training_batch)
+    if fitted.uses_gradients:
+        copy.deepcopy(fitted).train().loss(training_batch)
     before = driver.tensors(fitted)
     with driver.evaluation(fitted):
         assert_equal(fitted.predict(batch), fitted.predict(batch))
@@ -184,9 +189,9 @@ def test_prediction_repeats_and_no_method_changes_the_batch(fitted, images):
         if fitted.gathers_statistics:
             fitted.update(batch)
             fitted.compute()
-    assert torch.equal(batch.images, original.images)
-    for ours, copied in zip(batch.features or [], original.features or [], strict=True):
-        assert torch.equal(ours, copied)
+    after, wanted = (tree_leaves(vars(each)) for each in (training_batch, original))
+    for ours, copied in zip(after, wanted, strict=True):
+        assert torch.equal(ours, copied) if torch.is_tensor(ours) else ours == copied
 
 
 def test_features_are_enough_where_the_model_says_so(fitted, images):
