@@ -126,7 +126,8 @@ def matching(cases: Iterable[Case], expression: str) -> list[Case]:
         texts = [text.lower() for text in (case.id, *keywords(case), _NODE)]
 
         def occurs(word: str, /, **_: object) -> bool:
-            return any(word.lower() in text for text in texts)
+            lower = word.lower()
+            return any(lower in text for text in texts)
 
         return compiled.evaluate(occurs)
 

@@ -6,6 +6,7 @@ from bench.commands.command import CommandError
 from bench.commands.night_options import (
     add_history,
     configuration_of,
+    ledger_of,
     results_dir_of,
     unknown_case,
 )
@@ -31,10 +32,9 @@ def _run(options: argparse.Namespace) -> int:
     from bench.provenance.commit import current_commit
     from bench.regression.baselines import Acceptance, Baselines
     from bench.regression.dataset_means import parts_of
-    from bench.regression.ledger import Ledger
 
     results = results_dir_of(options)
-    baselines, ledger = Baselines(results, options.baseline), Ledger(results)
+    baselines, ledger = Baselines(results, options.baseline), ledger_of(results)
     name = configuration_of(options.case)
     known = {run.series.configuration for run in baselines.runs}
     if not options.reason.strip():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.arguments import positive
 from bench.commands.command import CommandError
-from bench.commands.night_options import configuration_of
+from bench.commands.night_options import configuration_of, ledger_of
 from bench.commands.session_options import add_session_options, select
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def _run(options: argparse.Namespace) -> int:
     from bench.regression.bisection import MOST_RUNS
     from bench.regression.code_tree import CodeTreeError, git, is_repository
     from bench.regression.finding import FINISHES
-    from bench.regression.ledger import Ledger
     from bench.regression.search import Question, Search, answer
     from bench.run.inputs import Finder, tapped_layers
     from bench.run.job import CaseSkipped, RecipeError, WeightsError
@@ -57,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     name = configuration_of(options.case)
     selected = select(options)
     case = next((one for one in selected.cases if one.configuration == name), None)
-    alarms = Ledger(selected.settings.results_dir).open(name)
+    alarms = ledger_of(selected.settings.results_dir).open(name)
     if case is None:
         raise _no_case(name, [one.configuration for one in selected.cases], alarms)
     alarm = next((a for a in alarms if options.quantity in (None, a.quantity)), None)

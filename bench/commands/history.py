@@ -10,6 +10,7 @@ from bench.commands.command import CommandError
 from bench.commands.night_options import (
     add_history,
     configuration_of,
+    ledger_of,
     results_dir_of,
     unknown_case,
 )
@@ -50,7 +51,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     from bench.regression.baselines import Baselines
     from bench.regression.history import by_series, history_csv, history_otava, history_table
-    from bench.regression.ledger import Ledger
 
     if options.picture and (options.picture.suffix != ".png" or options.format != "table"):
         raise CommandError("--picture: wanted a file that ends in .png, and no --format.")
@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
     else:
-        alarms = [alarm for alarm in Ledger(results).alarms if alarm.configuration == name]
+        alarms = [alarm for alarm in ledger_of(results).alarms if alarm.configuration == name]
         accepted = [one for one in baselines.acceptances if one.configuration == name]
         print(history_table(runs, accepted, alarms, options.quantity))
         if options.picture:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from bench.commands.session_options import results_home
 
 if TYPE_CHECKING:
     from bench.regression.baselines import Baselines
+    from bench.regression.ledger import Ledger
     from bench.regression.night import NightOptions
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
@@ -69,6 +71,16 @@ def results_dir_of(options: argparse.Namespace) -> Path:
     """Return the folder of results, the clone's unless another is given."""
     folder: Path = options.results_dir or results_home() / "results"
     return folder.expanduser().absolute()
+
+
+def ledger_of(results: Path) -> "Ledger":
+    """Return the alarm ledger, and say on standard error if some of it cannot be read."""
+    from bench.regression.ledger import Ledger
+
+    ledger = Ledger(results)
+    if ledger.ignored:
+        print(f"{ledger.ignored_text()}.", file=sys.stderr)
+    return ledger
 
 
 def configuration_of(case: str) -> str:

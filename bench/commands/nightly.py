@@ -19,7 +19,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "nightly",
         help="run what changed, compare it with the baseline, confirm and report",
         description="Exit code 0: nothing regressed; 10: a regression was confirmed; 11: runs "
-        "failed but none regressed, or another night is running.",
+        "failed but none regressed, another night is running, or a record could not be written.",
     )
     add_night_options(command)
     add_session_options(command)
@@ -29,13 +29,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     from bench.regression.night import NightError, Nightly
     from bench.regression.outcomes import INFRASTRUCTURE_EXIT
+    from bench.store import StoreError
 
     selected = select(options)
     how = night_options_of(options)
     nightly = Nightly(selected.settings, dict(selected.datasets), selected.cases, how, _say)
     try:
         verdicts = nightly.run(_asked(options, selected.settings))
-    except NightError as error:
+    except (NightError, StoreError) as error:
         print(error, file=sys.stderr)
         return INFRASTRUCTURE_EXIT
     return _close(nightly, verdicts)
@@ -74,12 +75,17 @@ def _write_results(nightly: "Nightly") -> None:
 
 def _asked(options: argparse.Namespace, settings: "Settings") -> str:
     """Return the request in words: what a killed night must have in common to go on."""
-    parts = [f"profile {settings.profile}", f"device {settings.device}"]
+    from bench.protocol import describe_shape
+
+    shape = describe_shape(settings.image_size, settings.fit, settings.tiles, settings.overlap)
+    parts = [f"profile {settings.profile}", f"device {settings.device}", settings.precision]
     parts += [f"-k '{options.keyword}'"] if options.keyword else []
     parts += [f"budget {options.budget:.0f} s"] if options.budget else []
     parts += [f"{settings.seeds} seeds"] if settings.seeds > 1 else []
     parts += [f"{settings.images_seen} images seen"] if settings.images_seen else []
-    parts += [f"{settings.image_size} px"] if settings.image_size else []
+    parts += [shape] if shape else []
+    parts += [f"{settings.bits} bits"] if settings.bits != 16 else []
+    parts += [f"split by {settings.split_by}"] if settings.split_by else []
     parts += [f"--set {name}={value}" for name, value in sorted(settings.changes.items())]
     return ", ".join([*parts, f"baseline {options.baseline}"])
 

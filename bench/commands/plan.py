@@ -4,7 +4,7 @@ import argparse
 
 from tabulate import tabulate
 
-from bench.commands.night_options import add_night_options, night_options_of
+from bench.commands.night_options import add_night_options, ledger_of, night_options_of
 from bench.commands.session_options import add_session_options, select
 
 
@@ -22,7 +22,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     from bench.finished import Finished
     from bench.regression.baselines import Baselines
-    from bench.regression.ledger import Ledger
     from bench.regression.plan import LACKING, cases_text, make_plan
     from bench.run.inputs import Finder, tapped_layers
     from bench.store import Store
@@ -39,7 +38,7 @@ def _run(options: argparse.Namespace) -> int:
         budget_s=how.budget_s,
         canaries=how.canaries,
         rotation=how.rotation,
-        alarmed={alarm.configuration for alarm in Ledger(settings.results_dir).open()},
+        alarmed={alarm.configuration for alarm in ledger_of(settings.results_dir).open()},
     )
     rows = [[one.case.id, one.reason, one.why, f"{one.seconds:.0f}"] for one in plan.planned]
     if rows:

@@ -20,8 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import comb
-from scipy.stats import t as student
+from scipy.special import comb, stdtr, stdtrit
 
 from bench.regression.detectable import RELEVANT, block_levels
 from bench.regression.measures import BLOCKS, Array, Measure
@@ -158,7 +157,7 @@ def _apart(baseline: Baseline, levels: Array, base: Array, head: Array, relevant
         ) / degrees
         drop = base_center - head_center
         error = np.sqrt(variance * INEFFICIENCY * (1 / runs).sum(0))
-        p = np.where(runs.min(0) >= 2, student.sf(drop / error, degrees), np.nan)
+        p = np.where(runs.min(0) >= 2, stdtr(degrees, -drop / error), np.nan)
     no = np.zeros(len(p), dtype=bool)
     return Block(drop, error, degrees, p, levels, no, (p < levels) & (drop > relevant), no)
 
@@ -171,7 +170,7 @@ def _paired(measure: Measure, base: Array, head: Array) -> Block:
         drop = np.nansum(differences, 1) / count
         squares = np.nansum(np.square(differences - drop[:, None]), 1)
         error = np.sqrt(squares / (count - 1) / count)
-        p = np.where(error > 0, student.sf(drop / error, count - 1), drop <= 0)
+        p = np.where(error > 0, stdtr(count - 1, -drop / error), drop <= 0)
     p = np.where(count >= _FEWEST_PAIRS, p, np.nan)
     # It uses its own variance, not the screen's, so its level is the nominal one.
     levels, yes = np.full(len(p), measure.alpha_block), np.ones(len(p), dtype=bool)
@@ -253,7 +252,7 @@ def _interval(blocks: Sequence[Block]) -> tuple[float, float, float]:
     """Return the mean drop of a configuration's blocks and the ends of its 95 % interval."""
     drop = float(np.mean([block.drop[0] for block in blocks]))
     error = math.sqrt(sum(block.error[0] ** 2 for block in blocks)) / len(blocks)
-    reach = float(student.isf(0.025, min(block.degrees[0] for block in blocks))) * error
+    reach = -float(stdtrit(min(block.degrees[0] for block in blocks), 0.025)) * error
     return drop, drop - reach, drop + reach
 
 

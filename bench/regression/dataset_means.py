@@ -5,7 +5,7 @@ less than a tenth of a point. A loss of the mean is thus gated at a smaller step
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from statistics import fmean
@@ -51,21 +51,38 @@ def dataset_means(
         cases: A case of each, by configuration.
         known: Runs of the baseline, which determine the categories.
     """
-    groups: dict[Case, list[Pair]] = {}
-    for pair in pairs:
-        case = cases[pair.series.configuration]
-        if not pair.fixed and case.category not in (None, ALL):
-            groups.setdefault(replace(case, category=None, replicate=0), []).append(pair)
     names = {run.series.configuration for run in known}
     means = []
-    for whole, members in groups.items():
-        members = sorted(members, key=lambda pair: pair.series.configuration)
-        every = parts_of(replace(whole, category="mean_of_0").configuration, names)
-        missing = set(every) - {pair.series.configuration for pair in members}
-        if len(members) > 1 and not missing:
+    for whole, members in _by_dataset(pairs, cases).items():
+        if len(members) > 1 and not _missing(whole, members, names):
             of_each = [cases[pair.series.configuration] for pair in members]
             means += [DatasetMean(of_each, pair) for pair in _mean_pair(whole, members)]
     return means
+
+
+def incomplete_means(
+    pairs: Iterable[Pair],
+    cases: Mapping[str, Case],
+    known: Iterable[Run],
+    unchanged: Collection[str] = (),
+) -> dict[str, list[str]]:
+    """Return the categories that keep a mean from being formed, by the name of the mean.
+
+    Args:
+        pairs: Configurations that ran tonight and have a baseline.
+        cases: A case of each, by configuration.
+        known: Runs of the baseline, which determine the categories.
+        unchanged: Configurations whose code did not change: a mean of these alone lost nothing.
+    """
+    names = {run.series.configuration for run in known}
+    incomplete = {}
+    for whole, members in _by_dataset(pairs, cases).items():
+        missing = _missing(whole, members, names)
+        if missing and not {pair.series.configuration for pair in members}.issubset(unchanged):
+            count = len(members) + len(missing)
+            mean = replace(whole, category=f"mean_of_{count}").configuration
+            incomplete[mean] = missing
+    return incomplete
 
 
 def screen_dataset_means(means: Sequence[DatasetMean]) -> list[Screen]:
@@ -76,13 +93,34 @@ def screen_dataset_means(means: Sequence[DatasetMean]) -> list[Screen]:
 def parts_of(mean: str, names: Iterable[str]) -> list[str]:
     """Return the configurations that a mean is over; none if the name is not that of a mean.
 
+    One model for all categories is none of them. A dataset's own category named `ALL` looks the
+    same in a baseline, and is left out too.
+
     >>> parts_of("padim-tiny.mean_of_2-none-scratch", ["padim-tiny.a-none-scratch", "padim-tiny"])
     ['padim-tiny.a-none-scratch']
     """
     first, found, last = re.sub(r"\.mean_of_\d+-", ".?-", mean).partition("?")
     if not found:
         return []
-    return sorted(name for name in set(names) if name.startswith(first) and name.endswith(last))
+    single = set(names) - {f"{first}{ALL}{last}"}
+    return sorted(name for name in single if name.startswith(first) and name.endswith(last))
+
+
+def _by_dataset(pairs: Iterable[Pair], cases: Mapping[str, Case]) -> dict[Case, list[Pair]]:
+    """Group configurations that vary between seeds by everything but the category."""
+    groups: dict[Case, list[Pair]] = {}
+    for pair in sorted(pairs, key=lambda pair: pair.series.configuration):
+        case = cases[pair.series.configuration]
+        if not pair.fixed and case.category not in (None, ALL):
+            groups.setdefault(replace(case, category=None, replicate=0), []).append(pair)
+    return groups
+
+
+def _missing(whole: Case, members: Sequence[Pair], names: Collection[str]) -> list[str]:
+    """Return the categories of a dataset that are not among the members."""
+    every = parts_of(replace(whole, category="mean_of_0").configuration, names)
+    own = {pair.series.configuration for pair in members}
+    return [name for name in every if name not in own]
 
 
 def _mean_pair(whole: Case, members: Sequence[Pair]) -> Iterable[Pair]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bench.regression.measures import Array
 
@@ -22,7 +22,7 @@ def drift_score(p: ArrayLike) -> Array:
         p: One-sided p values of no drop, any shape. A score is at most 3, so that a single outlier
             cannot trigger a report.
     """
-    scores = norm.isf(np.asarray(p, dtype=float))
+    scores = -ndtri(np.asarray(p, dtype=float))
     return np.where(np.isnan(scores), 0.0, np.clip(scores, -_MOST, _MOST))
 
 

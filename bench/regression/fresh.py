@@ -1,5 +1,6 @@
 """Runs in fresh processes that alternate base and head, each stored so that none is repeated."""
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,14 @@ from bench.settings import Settings
 
 _SCRIPT = Path(__file__).with_name("one_run.py")
 _MORE_SECONDS = 120.0  # to start, import torch and write the answer
+
+_NEUTRAL = {
+    *("results_dir", "cache_dir", "feature_cache", "cache_limit"),
+    *("seeds", "recipes", "augmentations", "shots", "multi_class"),  # they select cases
+    *("rerun", "keep_stale", "isolate", "stall_timeout_s"),
+    *("plots", "panels", "save_models", "keep_maps", "keep_state"),
+}
+"""Settings that change no result of a case in a fresh process."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,12 @@ def kept_runs(folder: Path) -> list[FreshRun]:
     """Return the finished runs of earlier calls in a folder."""
     answers = _answers(folder / "records.jsonl").values()
     return [FreshRun(record, "", folder) for record in answers if record.status == "ok"]
+
+
+def settings_digest(settings: Settings) -> str:
+    """Return eight hex digits over the settings that may change a result of a case."""
+    fields = {name: x for name, x in asdict(settings).items() if name not in _NEUTRAL}
+    return hashlib.sha256(json.dumps(_plain(fields), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def run_block(

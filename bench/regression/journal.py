@@ -92,7 +92,14 @@ class Journals:
 
 
 def read_night(path: Path) -> Night | None:
-    """Read the night of a journal; None if it never began."""
+    """Read the night of a journal; None if it never began, or another version wrote it."""
+    try:
+        return _read(path)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _read(path: Path) -> Night | None:
     night: Night | None = None
     for line in read_objects(path):
         if "begin" in line:

@@ -9,6 +9,9 @@ from bench.lines import append_object, read_objects
 
 VERDICTS = ("accepted", "fixed", "false")
 
+_COUNTED = {"fixed": "found fixed by a later night"}
+"""Names of verdicts that nobody gave."""
+
 
 @dataclass(frozen=True)
 class Alarm:
@@ -25,6 +28,7 @@ class Alarm:
         raised: Time in UTC, ISO 8601.
         night: Name of the night; empty for a gate.
         method: How it was confirmed.
+        code: Hash of the code that is worse.
         verdict: ``accepted``, ``fixed`` or ``false``; empty while it is open.
         why: The reason for the verdict, or the commit that fixed it.
     """
@@ -39,6 +43,7 @@ class Alarm:
     raised: str = ""
     night: str = ""
     method: str = ""
+    code: str = ""
     verdict: str = ""
     why: str = ""
 
@@ -49,13 +54,27 @@ class Alarm:
 
 
 class Ledger:
-    """The alarms of a results folder, in ``alarms.jsonl``."""
+    """The alarms of a results folder, in ``alarms.jsonl``.
+
+    Attributes:
+        path: The file.
+        ignored: Number of its lines that another version of the program wrote.
+    """
 
     def __init__(self, results: Path) -> None:
         self.path = results / "alarms.jsonl"
+        self.ignored = 0
         self._alarms: dict[str, Alarm] = {}
         for line in read_objects(self.path):
-            self._take(line)
+            try:
+                self._take(line)
+            except (KeyError, TypeError, ValueError):
+                self.ignored += 1
+
+    def ignored_text(self) -> str:
+        """Return a sentence about the ignored lines, without its period."""
+        lines = "1 line was" if self.ignored == 1 else f"{self.ignored} lines were"
+        return f"{self.path}: {lines} written by another version of the program and ignored"
 
     @property
     def alarms(self) -> list[Alarm]:
@@ -100,7 +119,7 @@ class Ledger:
         right = sum(alarm.verdict != "false" for alarm in judged)
         share = f", {100 * right / len(judged):.0f} %" if judged else ""
         counts = ", ".join(
-            f"{count} {verdict}"
+            f"{count} {_COUNTED.get(verdict, verdict)}"
             for verdict in VERDICTS
             if (count := sum(alarm.verdict == verdict for alarm in judged))
         )

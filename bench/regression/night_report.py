@@ -141,6 +141,13 @@ def _unseen(verdicts: Verdicts) -> Iterator[str]:
     """Yield why regressions could go undetected: no baseline, no spread, a shift, a large MDE."""
     for why, names in _grouped(verdicts.without).items():
         yield f"* without a baseline: {len(names)}, such as `{names[0]}` ({why})"
+    if verdicts.incomplete:
+        mean, missing = next(iter(verdicts.incomplete.items()))
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        yield (
+            f"* without a mean of all categories: {len(verdicts.incomplete)}, such as `{mean}` "
+            f"(not compared tonight: `{missing[0]}`{others})"
+        )
     for screen in verdicts.screens:
         yield from _blind(screen.measure, screen.quantity, screen.findings)
     tests = sum(len(screen.findings) for screen in verdicts.screens)
@@ -173,6 +180,8 @@ def _blind(measure: Measure, quantity: str, findings: Sequence[Finding]) -> Iter
 
 def _alarms(ledger: Ledger) -> Iterator[str]:
     yield f"{ledger.precision()}."
+    if ledger.ignored:
+        yield f"* {ledger.ignored_text()}"
     for alarm in ledger.open():
         what = f"`{alarm.configuration}` {alarm.quantity}"
         span = f"worse at {_short(alarm.head)} than at {_short(alarm.base)}"

@@ -1,11 +1,11 @@
 """Location and scale estimates robust to single outliers; rows are cases, NaN is missing."""
 
+import math
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import polygamma, psi
-from scipy.stats import norm
+from scipy.special import ndtr, polygamma, psi
 
 from bench.regression.measures import Array
 
@@ -13,9 +13,11 @@ HUBER = 1.345
 """Residual in standard deviations at which runs are clipped: 95 % efficient on normal noise
 (Huber 1964), and an outlier moves the location of three runs as little as their median."""
 
-_INSIDE = float(1 - 2 * norm.sf(HUBER))
-_CLIPPED = float(
-    _INSIDE - 2 * HUBER * norm.pdf(HUBER) + 2 * HUBER**2 * norm.sf(HUBER)
+_BEYOND = float(ndtr(-HUBER))
+_DENSITY = math.exp(-(HUBER**2) / 2) / math.sqrt(2 * math.pi)
+_INSIDE = 1 - 2 * _BEYOND
+_CLIPPED = (
+    _INSIDE - 2 * HUBER * _DENSITY + 2 * HUBER**2 * _BEYOND
 )  # mean square of a clipped standard normal
 INEFFICIENCY = _CLIPPED / _INSIDE**2
 """Variance of Huber's location relative to the mean's on normal noise, 1.05."""

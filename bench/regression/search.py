@@ -29,7 +29,7 @@ from bench.regression.compare import recorded, values_at
 from bench.regression.confirmation import FIRST_REPLICATE
 from bench.regression.ends import Ends, ends_of_night
 from bench.regression.finding import FINISHES
-from bench.regression.fresh import FreshRun, run_fresh
+from bench.regression.fresh import FreshRun, run_fresh, settings_digest
 from bench.regression.measures import QUALITY, SPEED, Measure
 from bench.regression.paired_scores import same_results
 from bench.regression.series import Quantity
@@ -72,7 +72,7 @@ class Question:
 
 
 class Search:
-    """A search on disk: killed, it goes on with the same command.
+    """A search on disk: killed, it goes on with the same command; other options are another one.
 
     Args:
         question: What is searched for.
@@ -96,7 +96,8 @@ class Search:
         self._depends = frozenset(depends)
         span = f"{question.good[:10]}-{question.bad[:10]}"
         name = f"{question.case.configuration}-{question.quantity}-{span}"
-        self._folder = settings.runs_dir / "bisect" / name
+        digest = settings_digest(self._settings)
+        self._folder = settings.runs_dir / "bisect" / f"{name}-{digest}"
         self._state = self._folder / "state.json"
         self._trees = self._folder / "trees"  # its own: other searches may run at the same time
 

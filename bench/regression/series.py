@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from bench.metrics.catalog import METRICS
+from bench.protocol import describe_shape
 from bench.record import CROP_SUFFIX, Record
 from bench.study import has_randomness
 
@@ -28,7 +29,8 @@ class Series:
     Attributes:
         configuration: Case id without its replicate.
         profile: Profile of the runs.
-        budget: Image size, training budget and precision.
+        budget: Image size, precision, training budget, and fit and tiles where they are not the
+            default.
         data: Hash of the data.
         weights: Hash of the backbone's weights, or ``random``.
         machine: Environment class; for a CPU with its number of threads.
@@ -108,6 +110,9 @@ def series_of(record: Record) -> Series:
     seen = protocol.get("images_seen")
     budget = [f"{protocol.get('image_size')} px", str(protocol.get("precision", "float32"))]
     budget += [f"{seen} images seen"] if seen else []
+    fit, tiles = protocol.get("fit", "squash"), protocol.get("tiles")
+    shape = describe_shape(None, fit, tuple(tiles) if tiles else None, protocol.get("overlap", 0))
+    budget += [shape] if shape else []
     machine = str(environment.get("class", "unknown"))
     if str(environment.get("device", "cpu")) == "cpu" and "threads" in environment:
         machine += f" | {environment['threads']} threads"

@@ -21,7 +21,12 @@ from bench.regression.compare import (
     values_at,
 )
 from bench.regression.confirmation import Bench, confirm, confirm_failure, reachable_base
-from bench.regression.dataset_means import DatasetMean, dataset_means, screen_dataset_means
+from bench.regression.dataset_means import (
+    DatasetMean,
+    dataset_means,
+    incomplete_means,
+    screen_dataset_means,
+)
 from bench.regression.finding import FINISHES, THROTTLED, Finding
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger
@@ -53,6 +58,7 @@ class Verdicts:
         pairs: Runs and baselines of the configurations that have one.
         without: Why the other configurations have no baseline, by id.
         means: Means over datasets whose categories all ran.
+        incomplete: Means that were not formed, with the categories that were not compared.
         screens: Tests of random qualities and of speeds.
         notes: Lines about anything unusual.
     """
@@ -63,6 +69,7 @@ class Verdicts:
     pairs: list[Pair] = field(default_factory=list)
     without: dict[str, str] = field(default_factory=dict)
     means: list[DatasetMean] = field(default_factory=list)
+    incomplete: dict[str, list[str]] = field(default_factory=dict)
     screens: list[Screen] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -108,7 +115,9 @@ def judge(
     canaries = [pair for pair in verdicts.pairs if pair.series.configuration in canary]
     others = _other_windows(verdicts, baselines)
     screens, shift, moved = screen_all(verdicts.pairs, others, _deviations(canaries))
-    verdicts.means = dataset_means(verdicts.pairs, cases, baselines.runs)
+    known = baselines.runs
+    verdicts.means = dataset_means(verdicts.pairs, cases, known)
+    verdicts.incomplete = incomplete_means(verdicts.pairs, cases, known, _unchanged(night))
     verdicts.screens = [*screens, *screen_dataset_means(verdicts.means)]
     if moved:
         verdicts.notes.append(
@@ -134,8 +143,16 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
     baseline, where they would hide a loss for good; those of unchanged code follow the machine.
     Those of a throttled run, which never count, are left out too, and its qualities stay. Suspects
     of uncommitted code are not added: the next night compares them again. An open alarm is judged
-    fixed if its configuration ran and lost less than half as much.
+    fixed if its configuration ran with other code and lost less than half as much.
     """
+    compared = [*verdicts.pairs, *(mean.pair for mean in verdicts.means)]
+    _raise_alarms(verdicts, compared, ledger)
+    _judge_alarms(verdicts, compared, ledger)
+    baselines.add(_runs_to_keep(verdicts))
+
+
+def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
+    """Return the runs that join the baseline, with their outcomes and sums of the drift net."""
     waiting = {f.configuration for f in verdicts.findings if f.method.endswith(_COMMIT_FIRST)}
     waiting |= {
         name for mean in verdicts.means if mean.configuration in waiting for name in mean.parts
@@ -161,24 +178,51 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
             if (name, key) not in unjudged and not (run.throttled and Quantity(key).kind == "speed")
         }
         runs.append(replace(run, values=values, outcome=outcome, drift=sums.get(name, {})))
-    compared = [*verdicts.pairs, *(mean.pair for mean in verdicts.means)]
-    by_name = {pair.series.configuration: pair for pair in compared}
+    return runs
+
+
+def _raise_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:
+    """Add the confirmed regressions to the ledger."""
+    pairs = {pair.series.configuration: pair for pair in compared}
+    codes = {one.case.configuration: str(one.code.get("hash", "")) for one in verdicts.failed}
+    codes |= {name: pair.tonight[0].code for name, pair in pairs.items()}
     for finding in verdicts.findings:
         if finding.outcome == "regressed":
-            pair = by_name.get(finding.configuration)
-            base = reachable_base(pair).commit if pair else None
-            ledger.raise_alarm(_alarm(finding, verdicts.night, base))
+            name = finding.configuration
+            base = reachable_base(pairs[name]).commit if name in pairs else None
+            ledger.raise_alarm(_alarm(finding, verdicts.night, base, codes.get(name, "")))
+
+
+def _judge_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:
+    """Judge open alarms fixed whose loss is gone.
+
+    If the code that alarmed has run without the loss, the alarm was false or the machine's, and
+    nobody fixed anything: it stays open, with a note.
+    """
     for pair in compared:
         for alarm in ledger.open(pair.series.configuration):
-            if alarm.night != verdicts.night.name and _mended(alarm, pair, verdicts.findings):
+            if alarm.night == verdicts.night.name or not _mended(alarm, pair, verdicts.findings):
+                continue
+            quiet = [run.code for run in pair.window if run.outcome == "ok"]
+            if alarm.code not in (pair.tonight[0].code, *quiet):
                 ledger.judge(alarm, "fixed", f"fixed by {(verdicts.night.commit or '?')[:12]}")
-    baselines.add(runs)
+                continue
+            verdicts.notes.append(
+                f"{alarm.configuration}: the loss of {alarm.quantity} that alarmed on "
+                f"{alarm.raised[:10]} was not seen again with the same code; if it was a false "
+                f"alarm: python -m bench accept {alarm.configuration} --false-alarm --reason …"
+            )
+
+
+def _unchanged(night: Night) -> set[str]:
+    """Return the configurations that ran although nothing of them changed."""
+    planned = night.plan.planned
+    return {one.case.configuration for one in planned if one.reason in {"canary", "rotation"}}
 
 
 def _unjudged_speeds(verdicts: Verdicts) -> set[tuple[str, str]]:
     """Return configuration and quantity of speeds of changed code on a machine that changed."""
-    planned = verdicts.night.plan.planned
-    unchanged = {p.case.configuration for p in planned if p.reason in {"canary", "rotation"}}
+    unchanged = _unchanged(verdicts.night)
     return {
         (finding.configuration, finding.quantity)
         for screen in verdicts.screens
@@ -328,7 +372,7 @@ def _failures(verdicts: Verdicts, baselines: Baselines, bench: Bench, say: Say) 
         say(f"{finding.outcome}: {case.configuration} {finding.text()}")
 
 
-def _alarm(finding: Finding, night: Night, base: str | None) -> Alarm:
+def _alarm(finding: Finding, night: Night, base: str | None, code: str) -> Alarm:
     exact = np.isnan(finding.low)
     return Alarm(
         configuration=finding.configuration,
@@ -341,6 +385,7 @@ def _alarm(finding: Finding, night: Night, base: str | None) -> Alarm:
         raised=night.started,
         night=night.name,
         method=finding.method,
+        code=code,
     )
 
 

@@ -12,6 +12,7 @@ from fake_records import make
 from bench.__main__ import main
 from bench.commands import nightly as nightly_module
 from bench.commands.night_options import add_night_options, duration, night_options_of
+from bench.lines import append_object
 from bench.page import after_session
 from bench.regression.baselines import Baselines, run_of
 from bench.regression.bisection import MOST_RUNS
@@ -115,7 +116,8 @@ def test_accept_closes_alarms_and_begins_a_segment(results, capsys):
 def test_to_accept_a_mean_is_to_accept_its_categories(tmp_path, capsys):
     parts = [f"surface.{name}" for name in ("woven", "grid")]
     baselines = Baselines(tmp_path)
-    baselines.add([run_of(make(data=data)) for data in (*parts, "tiny.tile")])
+    others = ("surface.all", "tiny.tile")  # one model for all categories is no category
+    baselines.add([run_of(make(data=data)) for data in (*parts, *others)])
     mean = NAME.replace("woven", "mean_of_2")
     Ledger(tmp_path).raise_alarm(Alarm(mean, "single_scale.image_auroc", 0.01))
     assert main(["accept", mean, "--reason", "new data", "--results-dir", str(tmp_path)]) == 0
@@ -124,7 +126,7 @@ def test_to_accept_a_mean_is_to_accept_its_categories(tmp_path, capsys):
     left = Baselines(tmp_path)
     names = [run.series.configuration for run in left.runs]
     assert [name for name in names if left.segment(name)] == [
-        NAME.replace("surface.woven", "tiny.tile")
+        NAME.replace("surface.woven", data) for data in others
     ]
 
 
@@ -196,3 +198,32 @@ def test_a_wrong_duration_says_what_is_wanted(capsys):
     with pytest.raises(SystemExit):
         main(["nightly", "--budget", "soon"])
     assert "2h, 90m or 600s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["history"], ["accept", "--reason", "new data"]])
+def test_a_ledger_of_another_version_costs_no_command(results, capsys, command):
+    append_object(Ledger(results).path, {"alarm": {"configuration": NAME, "severity": 3}})
+    name, *more = command
+    assert main([name, NAME, *more, "--results-dir", str(results)]) == 0
+    assert capsys.readouterr().err.count("written by another version of the program") == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fit": "pad"},
+        {"image_size": (256, 640)},
+        {"tiles": (2, 2)},
+        {"precision": "bf16"},
+        {"bits": 12},
+        {"split_by": "[^_]+"},
+    ],
+)
+def test_a_killed_night_goes_on_with_the_same_options_alone(tmp_path, changes):
+    options = SimpleNamespace(keyword="", budget=None, baseline="main")
+    settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
+    asked = nightly_module._asked(options, settings)
+    assert nightly_module._asked(options, replace(settings, **changes)) != asked
+    tiled = replace(settings, tiles=(2, 2))
+    overlapping = replace(tiled, overlap=16)
+    assert nightly_module._asked(options, tiled) != nightly_module._asked(options, overlapping)

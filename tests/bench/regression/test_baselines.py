@@ -1,10 +1,11 @@
 """Named baselines and the ledger: append-only, by machine, with segments."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from fake_records import make
 
+from bench.lines import append_object
 from bench.regression.baselines import Acceptance, Baselines, changed_constants, run_of
 from bench.regression.ledger import Alarm, Ledger
 from bench.regression.series import Quantity, series_of, values_of
@@ -56,6 +57,9 @@ def test_an_acceptance_begins_a_segment(tmp_path):
         ({"images": "other data"}, "data hash of surface"),
         ({"profile": "standard"}, "profile smoke, now standard"),
         ({"protocol": {"image_size": 64}}, "budget 128 px"),
+        ({"protocol": {"fit": "pad"}}, "now 128 px, float32, pad"),
+        ({"protocol": {"tiles": [2, 3], "overlap": 16}}, "2x3 tiles overlapping by 16 px"),
+        ({"protocol": {"tiles": [2, 2], "overlap": 0}}, "2x2 tiles overlapping by 0 px"),
     ],
 )
 def test_other_conditions_are_another_history_and_named(tmp_path, changes, part):
@@ -64,6 +68,11 @@ def test_other_conditions_are_another_history_and_named(tmp_path, changes, part)
     other = run("2", **changes).series
     assert baselines.window(other) == []
     assert part in baselines.why_none(other)
+
+
+def test_whole_images_that_are_squashed_keep_the_history_of_older_records():
+    shape = {"fit": "squash", "tiles": None, "overlap": 0}
+    assert series_of(make(protocol=shape)) == series_of(make())
 
 
 def test_a_changed_recipe_is_compared_and_named(tmp_path):
@@ -163,3 +172,20 @@ def test_a_verdict_is_one_of_three(tmp_path):
     ledger.raise_alarm(alarm())
     with pytest.raises(ValueError, match="accepted, fixed, false"):
         ledger.judge(alarm(), "maybe", "")
+
+
+def test_alarms_and_verdicts_of_another_version_are_ignored_and_counted(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.raise_alarm(alarm())
+    others = [
+        {"alarm": asdict(alarm(head="c" * 40)) | {"severity": 3}},
+        {"alarm": {"configuration": CONFIGURATION}},
+        {"alarm": None},
+        {"verdict": "false", "of": alarm().id},
+    ]
+    for line in others:
+        append_object(ledger.path, line)
+    again = Ledger(tmp_path)
+    assert again.alarms == again.open() == [alarm()]
+    assert again.ignored == len(others)
+    assert "4 lines were written by another version" in again.ignored_text()

@@ -161,3 +161,19 @@ def test_a_drift_adds_up_over_nights_and_is_reported():
     assert sums[made[0].series.configuration]["score.image_auroc"] > 8
     (line,) = [line for line in drifting(sums) if "texture0" in line]
     assert "drifted" in line
+
+
+def test_a_score_that_repeats_is_no_evidence_of_a_drift():
+    """One seed of unchanged code gives the same score as a canary, night after night."""
+    name = "score.image_auroc"
+    window = [run(DATA[0], auroc) for auroc in (0.964, 0.957, 0.95)]
+    window[-1] = replace(window[-1], drift={name: 1.5})
+    for _ in range(60):
+        again = run(DATA[0], 0.95)
+        pair = Pair(again.series, [again], window, fixed=False)
+        sums = drift_after(screen_all([pair])[0])[again.series.configuration]
+        assert sums[name] == 1.5
+        window.append(replace(again, drift=sums))
+    lower = run(DATA[0], 0.943)
+    screens, _, _ = screen_all([Pair(lower.series, [lower], window, fixed=False)])
+    assert drift_after(screens)[lower.series.configuration][name] != 1.5

@@ -13,7 +13,7 @@ from bench.regression.baselines import Baselines, run_of
 from bench.regression.code_tree import CodeTree
 from bench.regression.compare import Pair, fixed_findings, memory_findings, screen_all
 from bench.regression.confirmation import Bench, confirm, confirm_failure, reachable_base
-from bench.regression.finding import FINISHES
+from bench.regression.finding import FINISHES, Finding
 from bench.regression.fresh import FreshRun
 from bench.regression.gate import Gate
 from bench.regression.journal import Night
@@ -279,3 +279,48 @@ def test_a_speed_on_a_machine_that_moved_is_no_baseline_for_changed_code(tmp_pat
     assert (LATENCY in run.values) == kept
     assert run.values["score.image_auroc"] == 0.9
     assert BYTES in run.values
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize(("later", "verdict"), [("b", ""), ("c", "fixed"), ("bc", "")])
+def test_a_loss_that_is_gone_with_the_same_code_was_not_fixed(
+    monkeypatch, bench, tmp_path, later, verdict, broken
+):
+    def judged(bench, cases, pair, suspects, screens):
+        return [replace(finding, outcome="regressed") for finding in suspects]
+
+    def failing(bench, case, window, message):
+        return Finding(case.configuration, FINISHES, "regressed", 1, 0, 1)
+
+    no_trees(monkeypatch)
+    monkeypatch.setattr(verdicts_module, "confirm", judged)
+    monkeypatch.setattr(verdicts_module, "confirm_failure", failing)
+    baselines, ledger = Baselines(tmp_path), Ledger(tmp_path)
+    baselines.add([run_of(record(0.9))])
+    for day, code in enumerate(f"b{later}", start=2):
+        auroc = 0.8 if day == 2 else 0.9
+        tonight = record(auroc, commit=code * 40, finished=f"2026-01-0{day}T00:00:00+00:00")
+        if broken and day == 2:
+            error = {"message": "it broke"}
+            tonight = replace(tonight, status="failed", outcome="crash", error=error)
+        night = replace(night_of(tmp_path, [tonight]), name=f"2026-01-0{day}", findings=[])
+        verdicts = judge([tonight], night, baselines, bench, print)
+        remember(verdicts, baselines, ledger)
+    assert {alarm.quantity == FINISHES for alarm in ledger.alarms} == {broken}
+    assert {alarm.verdict for alarm in ledger.alarms} == {verdict}
+    notes = [note for note in verdicts.notes if "not seen again with the same code" in note]
+    assert bool(notes) == (not verdict)
+    assert ("found fixed by a later night" in ledger.precision()) == bool(verdict)
+
+
+@pytest.mark.parametrize(("reason", "named"), [("stale", True), ("canary", False)])
+def test_a_category_that_keeps_a_mean_from_being_formed_is_named(bench, tmp_path, reason, named):
+    baselines = Baselines(tmp_path)
+    parts = [f"surface.{name}" for name in ("grid", "woven", "woven2")]
+    baselines.add([run_of(make("stfpm_resnet18", data=data)) for data in parts])
+    late = "2026-01-02T00:00:00+00:00"
+    tonight = [make("stfpm_resnet18", data=data, finished=late) for data in parts[1:]]
+    night = night_of(tmp_path, tonight, reason)
+    verdicts = judge(tonight, night, baselines, bench, print)
+    grid = "stfpm_resnet18-surface.grid-default-pretrained"
+    assert verdicts.incomplete == ({grid.replace("grid", "mean_of_3"): [grid]} if named else {})

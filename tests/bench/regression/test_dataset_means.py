@@ -10,7 +10,12 @@ from fake_records import make
 from bench.regression.baselines import run_of
 from bench.regression.compare import Pair, screen_all
 from bench.regression.confirmation import _judged
-from bench.regression.dataset_means import dataset_means, parts_of, screen_dataset_means
+from bench.regression.dataset_means import (
+    dataset_means,
+    incomplete_means,
+    parts_of,
+    screen_dataset_means,
+)
 from bench.regression.fresh import FreshRun
 from bench.regression.measures import DATASET_MEAN
 
@@ -104,6 +109,24 @@ def test_there_is_no_mean_unless_every_category_ran():
     assert dataset_means(pairs[:1], cases, pairs[0].window) == []  # a mean of one is the category
     fixed = [Pair(pair.series, pair.tonight, pair.window, fixed=True) for pair in pairs]
     assert dataset_means(fixed, cases, known) == []
+
+
+def test_one_model_for_all_categories_is_no_category():
+    pairs, cases, known = dataset()
+    known.append(run_of(run("surface.all", 0.9, 0)))
+    (mean,) = dataset_means(pairs, cases, known)
+    assert mean.configuration == MEAN
+    assert set(parts_of(MEAN, [one.series.configuration for one in known])) == mean.parts
+
+
+def test_a_mean_that_lacks_a_category_is_named_unless_nothing_changed():
+    pairs, cases, known = dataset()
+    assert incomplete_means(pairs, cases, known) == {}
+    lacking = {MEAN: [pairs[0].series.configuration]}
+    assert incomplete_means(pairs[1:], cases, known) == lacking
+    unchanged = {pair.series.configuration for pair in pairs}
+    assert incomplete_means(pairs[1:], cases, known, unchanged) == {}
+    assert incomplete_means(pairs[1:], cases, known, list(unchanged)[:3]) == lacking
 
 
 def test_a_loss_that_no_category_shows_is_suspect_in_the_mean():

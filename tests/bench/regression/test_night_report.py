@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fake_records import make
 
+from bench.lines import append_object
 from bench.regression.baselines import run_of
 from bench.regression.compare import Pair, screen_all
 from bench.regression.dataset_means import DatasetMean
@@ -67,6 +68,7 @@ def test_a_quiet_night_says_what_is_left(verdicts, tmp_path):
     plan = verdicts.night.plan
     plan.over_budget = [Planned(case, "new", "never finished", 90.0, 1.0)]
     plan.unchanged, plan.skipped[LACKING] = 2, 1
+    verdicts.incomplete = {MEAN: [NAME, NAME.replace("woven", "grid")]}
     page = night_report(verdicts, Ledger(tmp_path))
     assert "No regression was confirmed. 0 of 1 finished runs had a baseline: they begin" in page
     assert "1 suspected loss could not be confirmed or ruled out." in page
@@ -75,6 +77,9 @@ def test_a_quiet_night_says_what_is_left(verdicts, tmp_path):
     assert "* 2 cases: nothing changed" in page
     assert "1 case: beyond --budget, which would have to be 90 s larger" in page
     assert "python -m bench data list" in page
+    unseen = page.partition("## What cannot be seen tonight")[2]
+    lacking = f"`{MEAN}` (not compared tonight: `{NAME}` and 1 more)"
+    assert f"* without a mean of all categories: 1, such as {lacking}" in unseen
 
 
 def test_every_case_that_ran_says_which_loss_it_would_have_shown(verdicts, tmp_path):
@@ -91,3 +96,9 @@ def test_every_case_that_ran_says_which_loss_it_would_have_shown(verdicts, tmp_p
     ]
     assert re.search(r"score\.image_auroc \d+\.\d\d points", row)
     assert re.search(r"inference_images_per_s \d+\.\d %", row)
+
+
+def test_alarms_of_another_version_are_counted(verdicts, tmp_path):
+    append_object(tmp_path / "alarms.jsonl", {"alarm": {"severity": 3}})
+    said = night_report(verdicts, Ledger(tmp_path)).partition("## Alarms so far")[2]
+    assert "alarms.jsonl: 1 line was written by another version of the program" in said

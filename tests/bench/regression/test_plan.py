@@ -3,6 +3,7 @@
 No case is run.
 """
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +17,8 @@ from bench.record import Record
 from bench.regression import night as night_module
 from bench.regression.baselines import Acceptance, Baselines, run_of
 from bench.regression.confirmation import Bench
-from bench.regression.journal import Night
+from bench.regression.finding import Finding
+from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
 from bench.regression.night import Nightly, NightOptions
 from bench.regression.plan import make_plan
@@ -253,3 +255,16 @@ def test_a_dataset_that_vanished_since_planning_costs_its_own_cases(monkeypatch,
     assert {record.case for record in store.records()} == set(cases[1:])
     assert [line for line in said if line.endswith(f"{cases[0].id}  cannot run: it is gone")]
     assert f"`{cases[0].id}`: it is gone" in list(night.plan.not_run())
+
+
+@pytest.mark.parametrize("part", ["begin", "plan", "planned", "found"])
+def test_a_journal_of_another_version_is_not_resumed(place, part):
+    night = nightly(place, [])._night("all")
+    night.find([Finding(place[1][0].configuration, "score.image_auroc", "ok", 0.9, 0.9, 0.0)])
+    begun, found = map(json.loads, night.path.read_text().splitlines())
+    places = {"begin": begun["begin"], "plan": begun["begin"]["plan"], "found": found["found"]}
+    places["planned"] = places["plan"]["planned"][0]
+    places[part]["mood"] = "new"
+    night.path.write_text("".join(f"{json.dumps(line)}\n" for line in (begun, found)))
+    assert Journals(night.path.parent).unfinished() is None
+    assert nightly(place, [])._night("all").name != night.name

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar, root
 from scipy.special import huber, polygamma
-from scipy.stats import norm
+from scipy.stats import false_discovery_control, norm
 from scipy.stats import t as student
 
 from bench.regression import robust
 from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED
 from bench.regression.screen import (
+    DISCOVERY_RATE,
     Prior,
     canary_shift,
     fit_baseline,
@@ -214,14 +215,13 @@ def test_a_shift_of_all_canaries_is_the_machines():
 
 
 def test_suspects_are_cut_where_benjamini_and_hochberg_do(rng):
-    p = np.r_[rng.random(50), 1e-6, 1e-4, 2e-3, np.nan]
-    tested = np.sort(p[:-1])
-    ranks = np.arange(1, len(tested) + 1)
-    most = max((int(k) for k in ranks if tested[k - 1] <= 0.1 * k / len(tested)), default=0)
-    found = order_suspects(p)
-    assert p[found].tolist() == tested[:most].tolist()
-    assert found[:2] == [50, 51]
-    assert order_suspects([np.nan]) == []
+    for suspects in range(20):
+        p = np.r_[rng.random(50), rng.random(suspects) ** 4, 1e-6, 1e-4, 0.5, 0.5]
+        found = order_suspects([*p, np.nan])
+        kept = np.flatnonzero(false_discovery_control(p, method="bh") <= DISCOVERY_RATE)
+        assert sorted(found) == kept.tolist()
+        assert p[found].tolist() == sorted(p[kept])
+    assert order_suspects([0.5, 0.6]) == order_suspects([np.nan]) == order_suspects([]) == []
 
 
 def test_a_given_prior_is_used_as_it_is():

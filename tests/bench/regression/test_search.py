@@ -1,9 +1,12 @@
 """A search refuses to start without a loss, knows exact repeats, and otherwise uses new seeds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fake_records import make
 
+from bench.regression import fresh
 from bench.regression import search as module
 from bench.regression.bisection import Bisection, BisectionError
 from bench.regression.ends import Ends, ends_of_night
@@ -170,3 +173,45 @@ def test_a_search_ends_after_its_runs_and_goes_on_with_more(monkeypatch, tmp_pat
     assert len(ran) == ends + len(second.runs)
     assert second.suspects == ["h" * 40]
     assert "goes on from here" not in module.answer(second, tmp_path)
+
+
+def test_other_options_are_another_search(tmp_path):
+    """Those that change no result are not: a killed search goes on."""
+    question = Question(make().case, QUANTITY, GOOD, BAD, fixed=False)
+    settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
+
+    def folder(**changes):
+        return Search(question, replace(settings, **changes), [], print)._folder
+
+    same = {"cache_dir": tmp_path / "cache", "seeds": 3, "plots": False, "stall_timeout_s": 1.0}
+    assert folder(**same) == folder()
+    others = [
+        {"profile": "standard"},
+        {"image_size": 64},
+        {"tiles": (2, 2)},
+        {"changes": {"lr": 0.1}},
+        {"plugins": (tmp_path / "toys.py",)},
+    ]
+    assert len({folder(), *(folder(**changes) for changes in others)}) == len(others) + 1
+
+
+def test_a_search_with_another_profile_repeats_no_run(monkeypatch, tmp_path):
+    question = Question(make().case, QUANTITY, GOOD, BAD, fixed=True)
+    ran, said = [], []
+
+    def start(tree, cases, settings, folder, answer):
+        ran.append(settings.profile)
+        auroc = 0.9 if tree == GOOD else 0.8
+        record = make(auroc=auroc, profile=settings.profile)
+        answer.write_text(record.to_json() + "\n")
+        return ""
+
+    monkeypatch.setattr(module, "commits_between", lambda *_: [BAD])
+    monkeypatch.setattr(module, "changed_files", lambda _: ["models/padim.py"])
+    monkeypatch.setattr(module, "tree_of", lambda commit, _: commit)
+    monkeypatch.setattr(fresh, "_start", start)
+    for profile in ("smoke", "standard", "standard"):
+        settings = Settings(profile, "cpu", (tmp_path,), (), tmp_path, tmp_path)
+        found = Search(question, settings, ["models/padim.py"], said.append).run()
+        assert found.suspects == [BAD]
+    assert ran == ["smoke"] * 2 + ["standard"] * 2
