@@ -23,7 +23,7 @@ _KINDS: tuple[tuple[set[str], type, str], ...] = (
     ({"amsgrad", "gradient_checkpointing"}, bool, "True or False"),
     ({"options"}, Mapping, "a dict of the model's options"),
 )
-_WHOLE = {"epochs", "batch_size", "images", "patience", "warmup_steps"}
+_WHOLE = {"epochs", "batch_size", "images", "patience", "warmup_steps", "decay_steps"}
 _FROM_ZERO = {"warmup_steps"}
 
 

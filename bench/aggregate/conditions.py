@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from bench.aggregate.language import say
+from bench.aggregate.markdown import percent
 from bench.protocol import recorded_shape
 from bench.record import Record
 from models.catalog import MODELS, Recipe
@@ -86,6 +87,20 @@ def changes_of(record: Record) -> list[str]:
     named = [name for name in protocol.get("changed", {}) if name not in ("epochs", "images")]
     named += [] if protocol.get("normalize", True) else ["normalize"]
     return named + (["resume_from"] if protocol.get("resumed_from") else [])
+
+
+def deviations(records: Iterable[Record]) -> list[str]:
+    """Return in words how runs deviate from their recipes; such runs never rank."""
+    records = list(records)
+    reasons = []
+    shares = [budget_share(record) for record in records]
+    if None in shares:
+        reasons.append(say("budget not recorded"))
+    elif partial := [share for share in shares if share is not None and share != 1]:
+        reasons.append(say("{share} of its own budget", share=percent(min(partial))))
+    if names := sorted({name for record in records for name in changes_of(record)}):
+        reasons.append(say("its recipe was changed: {names}", names=", ".join(names)))
+    return reasons
 
 
 def _images_of(recipe: Mapping[str, Any], fitted: int) -> int:

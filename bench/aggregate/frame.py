@@ -73,6 +73,20 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     return [_comparable(*place, found[place]) for place in places]
 
 
+def newest_runs(records: Iterable[Record]) -> dict[tuple[str, str, str], Record]:
+    """Return each case's newest run on each machine, by profile, id and class of environment.
+
+    A run without a class, such as one that crashed, has an empty one, and is left out once the case
+    ran again on any machine.
+    """
+    newest: dict[tuple[str, str, str], Record] = {}
+    for record in sorted(records, key=recency_key):
+        case = record.key.profile, record.key.id
+        newest.pop((*case, ""), None)
+        newest[*case, str(record.environment.get("class") or "")] = record
+    return newest
+
+
 def _comparable(profile: str, environment: str, records: Sequence[Record]) -> ComparableRuns:
     """Choose among the finished records of one profile and environment, given oldest first."""
     newest = {record.key: record for record in records}

@@ -253,10 +253,11 @@ _RANKS = {
     "Wilcoxon's signed-rank test of all pairs over {blocks} categories": (
         "{blocks}개 범주에 대한 모든 쌍의 Wilcoxon 부호순위 검정"
     ),
-    "Wilcoxon's signed-rank test of each row against the best over {blocks} categories": (
-        "{blocks}개 범주에서 가장 좋은 행과 각 행의 Wilcoxon 부호순위 검정"
-    ),
     "{method}; corrected by Holm (comparisons: {count})": "{method}; 비교 {count}회, Holm 보정",
+    "{method}; corrected by Holm (comparisons: {count}, the pairs that may still be equal after "
+    "Friedman's test)": (
+        "{method}; 비교 {count}회(Friedman 검정 뒤에도 같을 수 있는 쌍), Holm 보정"
+    ),
     "Ranks by {metric} of the `{head}` head.": "순위 기준: `{head}` 헤드의 {metric}.",
     "Ranks by {metric} of each model's first head.": "순위 기준: 각 모델 첫 헤드의 {metric}.",
     "Rows are ranked only on the same images at the same size, after their whole budget; models "
@@ -453,6 +454,9 @@ _STUDIES = {
         "Acc는 Top-1, Top-5이고 Recall, Precision, F1-score는 클래스별 평균."
     ),
     "Recipe `{recipe}`: ": "레시피 `{recipe}`: ",
+    "Left out: {count} of {all} runs that cannot rank ({reasons}).": (
+        "제외: 순위를 매길 수 없는 실행, {all}개 중 {count}개({reasons})."
+    ),
     "Left out above: {count} {noun} on other images or under another budget.": (
         "위에서 제외: 다른 이미지 또는 다른 예산의 {count}{noun}."
     ),
@@ -527,6 +531,9 @@ _STUDIES = {
     "Not answered: no category has both `{resnet}` and `{convnext}`, pretrained.": (
         "답 없음: 사전학습된 `{resnet}`, `{convnext}` 둘 다 실행한 범주가 없음."
     ),
+    "{dataset}: withheld because of runs that cannot rank ({reasons}).": (
+        "{dataset}: 보류. 순위를 매길 수 없는 실행이 들어 있음({reasons})."
+    ),
     "{dataset}: {verdict}; `{convnext}` minus `{resnet}` is {difference} points of {metric} over "
     "{count} categories.": (
         "{dataset}: {verdict}. 범주 {count}개에서 {metric} 차이(`{convnext}` − `{resnet}`)는 "
@@ -552,10 +559,44 @@ _STUDIES = {
     ),
 }
 
+# Of ``results/reference/anomaly_publications.csv``.
+_CAUTIONS = {
+    "its mean is broken": "그 평균이 잘못됨",
+    "it pools features by 2, ours by 4": "그쪽은 특징을 2로, 우리는 4로 풀링함",
+    "anomalib up to 2.2 gives it too high (its issue 3718)": (
+        "anomalib 2.2까지는 이 값을 너무 높게 냄(이슈 3718)"
+    ),
+    "its checkpoint was chosen on the test set": "그 체크포인트를 테스트 세트로 골랐음",
+    "the best of three image sizes, chosen by category": (
+        "범주마다 세 이미지 크기 중 가장 좋은 것을 고른 값"
+    ),
+    "its code averages one AUPRO per defective image, ours is one over the test set": (
+        "그 코드는 결함 이미지마다 구한 AUPRO를 평균하고, 우리 값은 테스트 세트 전체에서 하나를 구함"
+    ),
+    "its learning rate and batch vary by category, ours do not": (
+        "그쪽은 학습률과 배치가 범주마다 다르고 우리는 같음"
+    ),
+    "its map is not blurred": "그쪽 맵은 흐리게 하지 않음",
+    "its map is the product of three scales, ours the finest": (
+        "그쪽 맵은 세 스케일의 곱이고 우리 맵은 가장 촘촘한 스케일"
+    ),
+    "its maps have the size of the original images, ours 256 px": (
+        "그쪽 맵은 원본 이미지 크기이고 우리 맵은 256 px"
+    ),
+    "its pixels are judged at 256 px, ours at 392": (
+        "그쪽은 픽셀을 256 px에서, 우리는 392 px에서 평가함"
+    ),
+    "its pixels are those of a crop of 224 px": "그쪽 픽셀은 224 px로 자른 안쪽만임",
+    "its temperature is 0.1, its score the maximum and its map not blurred": (
+        "그쪽은 온도가 0.1이고, 점수가 최댓값이며, 맵을 흐리게 하지 않음"
+    ),
+}
+
 KOREAN: Mapping[str, str] = {
     **_HEADINGS,
     **_WORDS,
     **_REASONS,
+    **_CAUTIONS,
     **_RANKS,
     **_OVERVIEW,
     **_PARAGRAPHS,

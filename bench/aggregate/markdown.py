@@ -27,9 +27,14 @@ def metric_text(value: Estimate | None, metric: Metric, replicates: int | None =
         text += f" [{metric.text(value.low)}, {metric.text(value.high)}]"
     elif value.half_width is not None and not without_spread(value):
         text += f" ± {metric.text(value.half_width)}"
-    if replicates is not None and value.n < replicates:
-        text += " " + say("({own} of {all} seeds)", own=value.n, all=replicates)
-    return text
+    return text + fewer_seeds(value, replicates)
+
+
+def fewer_seeds(value: Estimate | None, replicates: int | None) -> str:
+    """Return `` (1 of 3 seeds)`` if a value has fewer than its row has; otherwise nothing."""
+    if value is None or replicates is None or value.n >= replicates:
+        return ""
+    return " " + say("({own} of {all} seeds)", own=value.n, all=replicates)
 
 
 def without_spread(value: Estimate) -> bool:

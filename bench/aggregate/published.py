@@ -8,6 +8,8 @@ from bench.aggregate.conditions import changes_of
 from bench.aggregate.language import say
 from bench.aggregate.reference import MEAN, Reference
 from bench.aggregate.rows import Row
+from bench.metrics.catalog import METRICS
+from bench.record import CROP_SUFFIX
 from models.catalog import MODELS
 
 BANDS: Mapping[bool, Mapping[str, float]] = {
@@ -59,7 +61,9 @@ def against_published(
 
     A run whose recipe a user changed is another configuration.
 
-    Random weights in place of pretrained ones and smoke runs are never compared.
+    Random weights in place of pretrained ones and smoke runs are never compared. Where both sides
+    see a center crop, our pixel metrics are those within it: a publication leaves out the pixels
+    around it, which our maps of whole images have.
 
     Args:
         rows: Rows of one table.
@@ -81,17 +85,27 @@ def against_published(
             recipe.optimizer == "none" for recipe in entry.recipes.values()
         )
         for name, value in reference.metrics.items():
-            own = row.metric(reference.head, name) if row else None
-            caution = reference.cautions.get(name, "") or (another if own else "")
+            within_crop = not another and _is_within_crop(reference, name)
+            head = reference.head + CROP_SUFFIX if within_crop else reference.head
+            own = row.metric(head, name) if row else None
+            stated = reference.cautions.get(name, "")
+            caution = say(stated) or (another if own else "")
             band = BANDS[one_pass].get(name) if reference.category == MEAN and not caution else None
             yield Against(reference, name, value, own.mean if own else None, caution, band)
+
+
+def _is_within_crop(reference: Reference, metric: str) -> bool:
+    """Return whether a published value is of the pixels of a center crop alone.
+
+    Scores of images are of all images on both sides, also of those whose defect was cut away.
+    """
+    return reference.image_size.endswith(" crop") and METRICS[metric].level == "pixel"
 
 
 def _another_size(row: Row, published: str) -> str:
     """Return that our images are of another size than the published ones; empty if they are not."""
     shapes = {_size_of(record.protocol) for record in row.records}
-    stated = published.replace("R448-C392", "448->392 crop")
-    if not stated or shapes == {stated}:
+    if not published or shapes == {published}:
         return ""
     return say(
         "its images are {theirs} px, ours {ours}", theirs=published, ours=", ".join(sorted(shapes))

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.aggregate.conditions import NOTHING, Conditions, changes_of
+from bench.aggregate.conditions import NOTHING, Conditions, deviations
 from bench.aggregate.language import say
-from bench.aggregate.markdown import EMPTY, p_text, percent
+from bench.aggregate.markdown import EMPTY, p_text
 from bench.aggregate.rows import Row
 from bench.aggregate.significance import (
     PairTests,
-    against_best,
     all_pairs,
+    equal_pairs,
     fewest_blocks,
     friedman_p,
     over_blocks,
@@ -152,9 +152,7 @@ def _labels(images: Sequence[Contributions | None]) -> bytes | None:
 def _over_categories(rows: Sequence[Row]) -> Ranking:
     """Rank rows of a mean by tests over its categories, each of which is one block."""
     blocks, count = len(rows[0].categories), len(rows)
-    pairs = count * (count - 1) // 2
-    if blocks < fewest_blocks(count - 1):
-        least = fewest_blocks(count - 1)
+    if blocks < (least := fewest_blocks(equal_pairs(count))):
         return _unranked(
             rows,
             say(
@@ -166,31 +164,31 @@ def _over_categories(rows: Sequence[Row]) -> Ranking:
         )
     sign = 1 if rows[0].study.ranking_metric.higher_is_better else -1
     values = sign * np.array([row.by_category for row in rows])
-    means = [_signed_mean(row) for row in rows]
-    test = all_pairs if blocks >= fewest_blocks(pairs) else against_best
+    tested = all_pairs(over_blocks(values), values.mean(1), equal_pairs(count))
     opening = ""
-    tested = test(over_blocks(values), means)
     if count > 2:
         p = friedman_p(values)
         opening = say("Friedman's test (p {p}), then ", p=p_text(p))
         if p >= SIGNIFICANCE:
             nothing = np.ones_like(tested.p)
-            tested = PairTests(nothing, nothing < 0, tested.family)
-    wilcoxon = (
-        "Wilcoxon's signed-rank test of all pairs over {blocks} categories"
-        if test is all_pairs
-        else "Wilcoxon's signed-rank test of each row against the best over {blocks} categories"
-    )
-    return _ranking(rows, tested, opening + say(wilcoxon, blocks=blocks))
+            tested = replace(tested, p=nothing, better=nothing < 0)
+    method = say("Wilcoxon's signed-rank test of all pairs over {blocks} categories", blocks=blocks)
+    return _ranking(rows, tested, opening + method)
 
 
 def _ranking(rows: Sequence[Row], tested: PairTests, method: str) -> Ranking:
     ranges = ["–".join(map(str, sorted(set(ends)))) for ends in tested.ranges()]
     p = [None, *(float(value) for value in tested.p[0, 1:])]
+    pairs = len(rows) * (len(rows) - 1) // 2
     return Ranking(
         [Place(row, rank, p=value) for row, rank, value in zip(rows, ranges, p, strict=True)],
         say(
-            "{method}; corrected by Holm (comparisons: {count})", method=method, count=tested.family
+            "{method}; corrected by Holm (comparisons: {count})"
+            if tested.family == pairs
+            else "{method}; corrected by Holm (comparisons: {count}, the pairs that may still be "
+            "equal after Friedman's test)",
+            method=method,
+            count=tested.family,
         ),
     )
 
@@ -242,14 +240,7 @@ def _reasons(row: Row) -> tuple[str, ...]:
     metric = row.study.ranking_metric
     if row.ranking is None:
         return (say("no {metric}", metric=metric.heading),)
-    reasons = []
-    share = row.budget_share
-    if share is None:
-        reasons.append(say("budget not recorded"))
-    elif share != 1:
-        reasons.append(say("{share} of its own budget", share=percent(share)))
-    if changes := sorted({name for record in row.records for name in changes_of(record)}):
-        reasons.append(say("its recipe was changed: {names}", names=", ".join(changes)))
+    reasons = deviations(row.records)
     count = len(row.ranking_values())
     if row.has_randomness and count < MIN_REPLICATES:
         reasons.append(say("{count} of {all} replicates", count=count, all=MIN_REPLICATES))

@@ -74,6 +74,11 @@ class Row:
         return has_randomness(self.case)
 
     @property
+    def seeds(self) -> int | None:
+        """Return the number of seeds that a whole value has; None if it has no randomness."""
+        return len(self.replicates) if self.has_randomness else None
+
+    @property
     def needs_weights(self) -> bool:
         """Return whether its model has pretrained weights to start from."""
         entry = MODELS.get(self.case.model)

@@ -2,7 +2,8 @@
 
 A rank is a range: at best, a row is one place below the rows shown to be better than it; at worst,
 one place above the rows shown to be worse. All pairs are tested and corrected together (Holm
-1979), so that with 95 % confidence every true rank is in its range.
+1979, Shaffer 1986), so that with 95 % confidence every true rank is in its range. To test the best
+row alone against the others would save nothing: the same data chose it, among all pairs.
 """
 
 import math
@@ -28,7 +29,7 @@ class PairTests:
         p: ``(K, K)`` p of no difference, corrected for the number of pairs; 1 on the diagonal and
             where nothing was tested.
         better: ``(K, K)`` booleans: the row is shown to be better than the column.
-        family: Number of pairs that the correction is for.
+        family: Number of pairs that the correction is for: those that may be equal together.
     """
 
     p: Floats
@@ -42,18 +43,23 @@ class PairTests:
         return [(1 + int(a), count - int(b)) for a, b in zip(above, below, strict=True)]
 
 
-def holm(p: Sequence[float]) -> list[float]:
+def holm(p: Sequence[float], together: int | None = None) -> list[float]:
     """Return p corrected for their number by Holm's step-down procedure.
 
     NaN, a test that could not be made, counts in the number and stays unrejected (1).
 
+    Args:
+        p: Uncorrected.
+        together: How many of the hypotheses can be true together; by default all of them.
+
     Example:
-        >>> holm([0.01, 0.04, 0.03])
-        [0.03, 0.06, 0.06]
+        >>> holm([0.01, 0.04, 0.03]), holm([0.01, 0.04, 0.03], 2)
+        ([0.03, 0.06, 0.06], [0.02, 0.06, 0.06])
     """
     values = np.where(np.isnan(p), 1.0, np.asarray(p, dtype=np.float64))
     order = np.argsort(values, kind="stable")
-    steps = values[order] * np.arange(len(values), 0, -1)
+    left = np.arange(len(values), 0, -1)
+    steps = values[order] * (left if together is None else np.minimum(left, together))
     corrected = np.empty_like(steps)
     corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return [float(value) for value in corrected]
@@ -136,6 +142,9 @@ def _p_of_terms(
 def over_blocks(values: Floats) -> Floats:
     """Return ``(K, K)`` p of Wilcoxon's signed-rank test of each pair over blocks.
 
+    A row that loses a little in most blocks and wins a lot in few may have the higher mean and the
+    lower signed ranks. Then neither is shown to be better, and p is 1.
+
     Args:
         values: ``(K, N)``: rows by blocks, such as categories.
     """
@@ -152,9 +161,20 @@ def over_blocks(values: Floats) -> Floats:
         found[distinct] = wilcoxon(differences[distinct], axis=1).pvalue
     for pair in np.flatnonzero(able & ~distinct):
         found[pair] = wilcoxon(differences[pair]).pvalue
+    means = values.mean(1)
+    found[_signed_ranks(differences) != np.sign(means[first] - means[second])] = 1.0
     p = np.ones((count, count))
     p[first, second] = p[second, first] = found
     return p
+
+
+def _signed_ranks(differences: Floats) -> Floats:
+    """Return the sign of W+ − W−, the sum of Wilcoxon's signed ranks, of each row."""
+    from scipy.stats import rankdata
+
+    zeros = (differences == 0).sum(1, keepdims=True)  # they have the lowest ranks, and do not count
+    ranks = rankdata(np.abs(differences), axis=1) - zeros
+    return np.asarray(np.sign((np.sign(differences) * ranks).sum(1)))
 
 
 def _all_distinct(sizes: Floats) -> npt.NDArray[np.bool_]:
@@ -163,33 +183,35 @@ def _all_distinct(sizes: Floats) -> npt.NDArray[np.bool_]:
     return np.asarray((ordered[:, 0] > 0) & (np.diff(ordered) > 0).all(1))
 
 
-def all_pairs(p: Floats, means: Sequence[float]) -> PairTests:
+def all_pairs(p: Floats, means: Sequence[float] | Floats, together: int | None = None) -> PairTests:
     """Correct the p of all pairs together.
 
     Args:
         p: ``(K, K)`` uncorrected.
         means: By row; a higher one is better.
+        together: How many pairs can be equal together; by default all of them.
     """
     first, second = np.triu_indices(len(p), 1)
-    return _tested(p, means, first, second)
-
-
-def against_best(p: Floats, means: Sequence[float]) -> PairTests:
-    """Correct the p of the best row against each other one; other pairs stay untested."""
-    best = int(np.argmax(means))
-    others = np.array([row for row in range(len(p)) if row != best], dtype=np.int64)
-    return _tested(p, means, np.full_like(others, best), others)
-
-
-def _tested(
-    p: Floats, means: Sequence[float], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
-) -> PairTests:
     corrected = np.ones_like(p)
-    corrected[first, second] = holm(p[first, second].tolist())
+    corrected[first, second] = holm(p[first, second].tolist(), together)
     corrected[second, first] = corrected[first, second]
     values = np.asarray(means)
     better = (corrected < SIGNIFICANCE) & (values[:, None] > values[None, :])
-    return PairTests(corrected, better, len(first))
+    return PairTests(corrected, better, together or len(first))
+
+
+def equal_pairs(rows: int) -> int:
+    """Return how many pairs can be equal together once Friedman's test has found a difference.
+
+    Then one row at least differs from the others, so the pairs of the others remain (Shaffer 1986,
+    with Friedman's as the first test). Up to three rows, all pairs count: two have no such test,
+    and three would rest on it alone, whose p is approximate over few blocks.
+
+    Example:
+        >>> equal_pairs(2), equal_pairs(3), equal_pairs(15)
+        (1, 3, 91)
+    """
+    return (rows - 1) * (rows - 2 if rows > 3 else rows) // 2
 
 
 def fewest_blocks(comparisons: int) -> int:

@@ -149,13 +149,16 @@ def _controls(t: Words) -> Element:
 def _failed(source: Source, t: Words, *, linked: bool) -> Element | None:
     if not source.failed:
         return None
+    machines = source.board.machines
     items = element("ul")
     for record in source.failed:
         name: Element = element("bdi", printable(record.key.id))
         if linked:
             name = element("a", name, href=f"cases/{page_name(record)}")
         message = printable((record.error or {}).get("message", record.outcome))
-        items.append(element("li", name, f" ({printable(record.key.profile)}): {message[:300]}"))
+        machine = machines.get(str(record.environment.get("class"))) if len(machines) > 1 else None
+        where = printable(", ".join(filter(None, (record.key.profile, machine))))
+        items.append(element("li", name, f" ({where}): {message[:300]}"))
     return element("section", element("h2", t("Failed cases"), id="failed"), items)
 
 

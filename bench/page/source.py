@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bench.aggregate.frame import ComparableRuns, recency_key
+from bench.aggregate.frame import ComparableRuns, newest_runs, recency_key
 from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY
 from bench.aggregate.ranking import Place
@@ -161,8 +161,8 @@ class Source:
 
     @cached_property
     def failed(self) -> list[Record]:
-        """The newest records of cases whose newest run failed, by id."""
-        newest = {(record.key.profile, record.key.id): record for record in self.records}
+        """The newest records of cases whose newest run on a machine failed, by id."""
+        newest = newest_runs(self.records)
         return [newest[key] for key in sorted(newest) if newest[key].status == "failed"]
 
     @cached_property

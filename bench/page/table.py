@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from xml.etree.ElementTree import Element
 
-from bench.aggregate.markdown import EMPTY, metric_text, percent, quantity, scaled
+from bench.aggregate.markdown import EMPTY, fewer_seeds, metric_text, percent, quantity, scaled
 from bench.aggregate.ranking import Place
 from bench.aggregate.reference import MEAN
-from bench.aggregate.rows import Row
 from bench.metrics.catalog import Metric, metric_named
 from bench.page.markup import element, extend, printable
 from bench.page.source import Group, Source, page_name
@@ -80,14 +79,17 @@ def results_table(source: Source, keys: Mapping[int, str], t: Words, *, linked: 
     return element("table", element("thead", head), body, id="results")
 
 
-def memory(row: Row) -> float | None:
-    """Return the mebibytes that a model and its largest rise need; None where not measured."""
+def _memory(_: Group, place: Place) -> str:
+    """Return the mebibytes that a model and its largest rise need, as text."""
+    row = place.row
     for kind in ("device", "host"):
         rises = [row.measurement(name.format(kind)) for name in _RISES]
-        if known := [rise.mean for rise in rises if rise is not None]:
+        if known := [rise for rise in rises if rise is not None]:
+            largest = max(known, key=lambda rise: rise.mean)
             model = row.measurement("model_bytes")
-            return (max(known) + (model.mean if model else 0)) / 2**20
-    return None
+            total = largest.mean + (model.mean if model else 0)
+            return f"{total / 2**20:,.0f}{fewer_seeds(largest, row.seeds)}"
+    return EMPTY
 
 
 def _columns(source: Source, t: Words) -> list[Column]:
@@ -96,7 +98,8 @@ def _columns(source: Source, t: Words) -> list[Column]:
     metrics = {name: metric_named(name) for name in [*ranking, *others]}
 
     def measured(name: str, group: Group, place: Place) -> str:
-        return quantity(place.row.measurement(name))
+        value = place.row.measurement(name)
+        return quantity(value) + fewer_seeds(value, place.row.seeds)
 
     def quality(names: list[str]) -> list[Column]:
         return [Column(n, metrics[n].heading, partial(_metric, metrics[n])) for n in names]
@@ -110,7 +113,7 @@ def _columns(source: Source, t: Words) -> list[Column]:
         *quality(others),
         Column("speed", t("Images/s"), partial(measured, "inference_images_per_s")),
         Column("latency", t("Latency p50 (ms)"), partial(measured, "latency_p50_ms")),
-        Column("memory", t("Memory (MiB)"), lambda _, place: _whole(memory(place.row))),
+        Column("memory", t("Memory (MiB)"), _memory),
         Column("fit", t("Fit (s)"), partial(measured, "fit_seconds")),
         Column("parameters", t("Parameters"), _parameters),
         Column("seeds", t("Seeds"), lambda _, place: str(len(place.row.replicates))),
@@ -126,7 +129,7 @@ def _metric(metric: Metric, group: Group, place: Place) -> str:
     value = row.metric(row.heads[0], metric.name)
     if value and group.table.category == MEAN and len(row.categories) < len(group.table.shared):
         return f"({len(row.categories)} of {len(group.table.shared)})"
-    return metric_text(value, metric)
+    return metric_text(value, metric, row.seeds)
 
 
 def _parameters(_: Group, place: Place) -> str:
@@ -135,10 +138,6 @@ def _parameters(_: Group, place: Place) -> str:
 
 def _why(_: Group, place: Place) -> str:
     return "; ".join(place.reasons) or EMPTY
-
-
-def _whole(value: float | None) -> str:
-    return EMPTY if value is None else f"{value:,.0f}"
 
 
 def _share(share: float | None) -> str:

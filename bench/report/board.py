@@ -111,7 +111,9 @@ def make_board(records: Iterable[Record]) -> Board:
         for position, runs in enumerate(ordered)
         for name, own in by_study(runs.records).items()
     ]
-    machines = short_names(runs.environment for runs in sections)
+    # Machines on which nothing finished have a name too, for what failed there.
+    others = sorted({str(r.environment["class"]) for r in records if r.environment.get("class")})
+    machines = short_names([*(runs.environment for runs in sections), *others])
     studies = [
         _study_runs(STUDIES[name], own, machines[own.environment])
         for name, _, own in sorted(found, key=_by_name)

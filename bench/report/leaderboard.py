@@ -128,7 +128,7 @@ def _markdown(board: Board) -> str:
         machine = board.machines[runs.environment]
         parts += [f"### {say('Profile')} `{runs.profile}`, {machine}", provenance(runs)]
     parts.extend(without_study(board.records))
-    parts.extend(unfinished(board.records))
+    parts.extend(unfinished(board.records, board.machines))
     parts.extend(notes.definitions())
     return "\n\n".join(parts) + "\n"
 

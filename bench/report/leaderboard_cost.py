@@ -4,7 +4,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.aggregate.language import say
-from bench.aggregate.markdown import EMPTY, mebibytes, percent, quantity, scaled, table
+from bench.aggregate.markdown import (
+    EMPTY,
+    fewer_seeds,
+    mebibytes,
+    percent,
+    quantity,
+    scaled,
+    table,
+)
 from bench.aggregate.rows import Row
 from bench.aggregate.statistics import Estimate
 from bench.record import Record
@@ -30,6 +38,12 @@ COST_COLUMNS: Mapping[str, tuple[str, Callable[[Estimate | None], str]]] = {
 }
 """Heading and format by measurement."""
 
+_OF_MODEL = (
+    *("model_bytes", "parameters", "trainable_parameters"),
+    *("numbers_kept", "inference_flops", "train_flops"),
+)
+"""Measurements of the model itself: those of one seed stand for all."""
+
 _SELF_EVIDENT = ("not measured", "no training step", "no device but the CPU")
 """Reasons that need not be given by measurement where next to nothing was measured."""
 
@@ -41,7 +55,7 @@ def name_of(row: Row) -> str:
 
 def seeds_of(row: Row) -> str:
     """Return a row's number of seeds, or that it has no randomness."""
-    return str(len(row.replicates)) if row.has_randomness else say("no randomness")
+    return say("no randomness") if row.seeds is None else str(row.seeds)
 
 
 def cost_cell(row: Row, name: str, notes: Footnotes) -> str:
@@ -50,6 +64,7 @@ def cost_cell(row: Row, name: str, notes: Footnotes) -> str:
     text = COST_COLUMNS[name][1](value)
     if value is None:
         return text + notes.mark(say("Empty: {why}.", why="; ".join(_cost_reasons(row, name))))
+    text += "" if name in _OF_MODEL else fewer_seeds(value, row.seeds)
     unusual = sorted({record.notes[name] for record in row.records if name in record.notes})
     return text + notes.mark(*(f"{note[:1].upper()}{note[1:]}." for note in unusual))
 

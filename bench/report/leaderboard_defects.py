@@ -54,11 +54,11 @@ def _means(row: Row, field: str) -> dict[str, Estimate]:
     found: list[Mapping[str, float | None]] = [
         getattr(record, field).get(row.heads[0], {}) for record in row.records
     ]
-    means = {name: estimate(own.get(name) for own in found) for name in found[0]}
+    means = {name: estimate((own.get(name) for own in found), share=True) for name in found[0]}
     return {
         name: mean if row.has_randomness else Estimate(mean.mean, None, 1)
         for name, mean in means.items()
-        if mean is not None
+        if mean is not None and mean.n == len(found)
     }
 
 

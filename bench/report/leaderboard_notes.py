@@ -1,12 +1,12 @@
 """Notes of the leaderboard: where its values come from and what is missing."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from bench.aggregate.conditions import budget_share
-from bench.aggregate.frame import ComparableRuns, recency_key
+from bench.aggregate.frame import ComparableRuns, newest_runs
 from bench.aggregate.language import say
 from bench.aggregate.markdown import percent
 from bench.protocol import PROFILES, recorded_shape
@@ -131,24 +131,35 @@ def without_study(records: Iterable[Record]) -> Iterator[str]:
         )
 
 
-def unfinished(records: Iterable[Record]) -> Iterator[str]:
-    """Yield the cases whose newest run failed, and those that were only ever skipped."""
-    ordered = sorted(records, key=recency_key)
-    newest = {(record.key.profile, record.key.id): record for record in ordered}
-    finished = {(r.key.profile, r.key.id) for r in ordered if r.status == "ok"}
+def unfinished(records: Sequence[Record], machines: Mapping[str, str]) -> Iterator[str]:
+    """Yield the cases whose newest run on a machine failed, and those that were only ever skipped.
+
+    Args:
+        records: Every record.
+        machines: Short name of each class of environment; lines name theirs if there are several.
+    """
+    finished = {
+        (record.key.profile, record.key.id, environment)
+        for record in records
+        if record.status == "ok"
+        for environment in (record.environment.get("class"), "")  # there, and anywhere
+    }
     reasons: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for (profile, case_id), record in sorted(newest.items()):
-        stale = (profile, case_id) in finished
-        if record.status == "failed" or (record.status == "skipped" and not stale):
+    for (profile, case_id, environment), record in sorted(newest_runs(records).items()):
+        skipped = record.status == "skipped" and (profile, case_id, "") not in finished
+        if record.status == "failed" or skipped:
+            stale = (profile, case_id, environment) in finished
             note = f" ({say('values above: an earlier run')})" if stale else ""
             kind = f"{say(record.status)}, {record.outcome}"
-            reasons[profile, kind, _reason(record)].append(f"`{case_id}`{note}")
+            machine = machines.get(environment, "") if len(machines) > 1 else ""
+            where = ", ".join(filter(None, (f"{say('profile')} `{profile}`", machine)))
+            reasons[where, kind, _reason(record)].append(f"`{case_id}`{note}")
     if reasons:
         count = sum(map(len, reasons.values()))
         yield f"## {say('Not finished: {count}', count=count)}"
         yield "\n".join(
-            f"- {len(ids)} {kind} ({say('profile')} `{profile}`): {reason} {_some(ids)}"
-            for (profile, kind, reason), ids in reasons.items()
+            f"- {len(ids)} {kind} ({where}): {reason} {_some(ids)}"
+            for (where, kind, reason), ids in reasons.items()
         )
 
 

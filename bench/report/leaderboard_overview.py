@@ -6,6 +6,7 @@ from itertools import groupby
 
 from bench.aggregate.language import say
 from bench.aggregate.markdown import metric_text, p_text, table
+from bench.aggregate.modes import by_category
 from bench.aggregate.ranking import like_the_best
 from bench.report import glossary
 from bench.report.board import Board, RankedTable, StudyRuns
@@ -165,7 +166,7 @@ def _missing(own: Sequence[StudyRuns]) -> str:
         )
     ]
     absent = []
-    have = {(record.case.dataset, record.case.category) for record in records}
+    have = {(record.case.dataset, record.case.category) for record in by_category(records)}
     for name in study.datasets:
         categories = DATASETS[name].categories if name in DATASETS else ()
         found = sum((name, category) in have for category in categories or (None,))

@@ -124,10 +124,8 @@ def _values(
     notes: Footnotes,
 ) -> list[str]:
     """Return the cells of a row's metrics, given with best text and shared note, and costs."""
-    seeds = len(row.replicates) if row.has_randomness else None
     cells = [
-        _cell(row, position, metric, (best, shared), seeds, notes)
-        for metric, best, shared in columns
+        _cell(row, position, metric, (best, shared), notes) for metric, best, shared in columns
     ]
     return cells + [cost_cell(row, name, notes) for name in measured]
 
@@ -190,13 +188,12 @@ def _cell(
     position: int,
     metric: Metric,
     of_column: tuple[str | None, str],
-    seeds: int | None,
     notes: Footnotes,
 ) -> str:
     best, shared = of_column
     head = row.heads[position]
     value = row.metric(head, metric.name)
-    text = metric_text(value, metric, seeds)
+    text = metric_text(value, metric, row.seeds)
     if value is None:
         return text + notes.mark(why_empty(row, head, metric))
     if metric.text(value.mean) == best:

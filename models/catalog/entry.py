@@ -85,6 +85,7 @@ class Recipe:
         schedule: ``cosine`` and ``linear`` end at ``final_factor`` of the rate; ``drop`` multiplies
             it by a tenth at 95 % of the steps, ``milestones`` by ``gamma`` at each milestone.
         final_factor: Share of the learning rate that ``cosine`` and ``linear`` end at.
+        decay_steps: Steps until then, however long the training is; None means all of its steps.
         milestones: Shares of the steps at which the learning rate drops.
         gamma: Factor on the learning rate at a milestone.
         warmup_steps: Linear warm-up in steps, for recipes that count steps.
@@ -111,6 +112,7 @@ class Recipe:
     amsgrad: bool = False
     schedule: Literal["constant", "cosine", "linear", "drop", "milestones"] = "constant"
     final_factor: float = 0.0
+    decay_steps: int | None = None
     milestones: tuple[float, ...] = ()
     gamma: float = 0.1
     warmup_epochs: float = 0.0

@@ -159,7 +159,8 @@ def build(
     Args:
         weights: Tag of the backbone's weights.
         state: The backbone's tensors; None leaves it random.
-        threshold: Threshold of the Perlin noise: 0.2 for MVTec AD, 0.6 for VisA and with labels.
+        threshold: Threshold of the Perlin noise: 0.2 for MVTec AD, 0.6 for VisA (the recipe
+            ``threshold06``) and with labels.
         supervised: Whether batches bring labels and masks of known defects.
 
     Raises:

@@ -90,7 +90,7 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
     if recipe.schedule == "milestones":
         passed = sum(step >= milestone * steps for milestone in recipe.milestones)
         return float(recipe.gamma**passed)
-    share = (step - warmup) / max(1, steps - warmup)
+    share = min(1.0, (step - warmup) / (recipe.decay_steps or max(1, steps - warmup)))
     left = 0.5 * (1.0 + math.cos(math.pi * share)) if recipe.schedule == "cosine" else 1.0 - share
     return recipe.final_factor + (1.0 - recipe.final_factor) * left
 

@@ -4,7 +4,7 @@
 those of one publication share. Its ``model`` names our configuration that was published there,
 where there is one: the same backbone and method; its image size may differ and is given with the
 source. Its ``caution`` says why a value is not comparable with ours; such a value is shown, but
-has no acceptance band.
+has no acceptance band. A publication is split where this holds for some of its metrics or datasets.
 """
 
 from collections import defaultdict

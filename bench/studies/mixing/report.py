@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from bench.aggregate.conditions import budget_share
+from bench.aggregate.conditions import budget_share, deviations
 from bench.aggregate.frame import ComparableRuns
 from bench.aggregate.language import say
 from bench.aggregate.rows import category_rows
@@ -31,14 +31,28 @@ _DIFFERENCES = (
 
 
 def answer(study: Study, runs: ComparableRuns) -> Iterator[str]:
-    """Yield the conclusions about the hypotheses, by recipe."""
+    """Yield the conclusions about the hypotheses, by recipe, from runs that could rank."""
     recipes = sorted({record.case.recipe for record in runs.records})
     for recipe in recipes:
-        cells, _ = outcomes(runs.records, recipe)
-        sentences, answers = hypothesis_sentences(study.model_names, cells)
+        own = [record for record in runs.records if record.case.recipe == recipe]
+        sentences, answers = hypothesis_sentences(study.model_names, outcomes(own, recipe)[0])
+        whole = [record for record in own if not deviations([record])]
+        if answers and len(whole) < len(own):
+            sentences, _ = hypothesis_sentences(study.model_names, outcomes(whole, recipe)[0])
+            sentences.append(_left_out(own, len(whole)))
         if sentences and (answers or len(recipes) == 1):
             opening = say("Recipe `{recipe}`: ", recipe=recipe) if len(recipes) > 1 else ""
             yield from (opening + sentence for sentence in sentences)
+
+
+def _left_out(records: Sequence[Record], whole: int) -> str:
+    """Return how many runs the answer is without, and why."""
+    return say(
+        "Left out: {count} of {all} runs that cannot rank ({reasons}).",
+        count=len(records) - whole,
+        all=len(records),
+        reasons="; ".join(deviations(records)),
+    )
 
 
 def report(study: Study, runs: ComparableRuns) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from bench.aggregate.conditions import deviations
 from bench.aggregate.frame import ComparableRuns, lines_of
 from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, bold, p_text, points, table
@@ -90,6 +91,7 @@ class Verdict:
         seed_sd: Spread between seeds within a category and side, pooled; None with one seed.
         seeds: Smallest and largest number of seeds behind a value.
         left_out: Number of categories that both sides have but that do not count, by reason.
+        deviations: How the runs tested deviate from their recipes; then the answer is withheld.
         text: The verdict in words.
     """
 
@@ -104,6 +106,7 @@ class Verdict:
     seed_sd: float | None
     seeds: tuple[int, int]
     left_out: dict[str, int]
+    deviations: list[str]
     text: str
 
 
@@ -117,6 +120,12 @@ def answer(study: Study, runs: ComparableRuns) -> Iterator[str]:
             yield say(
                 "Not answered: no category has both `{resnet}` and `{convnext}`, pretrained.",
                 **sides,
+            )
+        elif own.deviations:
+            yield say(
+                "{dataset}: withheld because of runs that cannot rank ({reasons}).",
+                dataset=own.dataset,
+                reasons="; ".join(own.deviations),
             )
         else:
             yield say(
@@ -241,6 +250,9 @@ def _verdict(
         seed_sd=pooled_sd(groups),
         seeds=(min(counts), max(counts)),
         left_out=left_out,
+        deviations=deviations(
+            record for side in (resnet, convnext) for data in categories for record in side[data]
+        ),
         text=say("withheld (not tuned: {names})", names=", ".join(untuned))
         if untuned
         else conclude(test),

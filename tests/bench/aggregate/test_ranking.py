@@ -249,6 +249,45 @@ def test_a_mean_ranks_by_wilcoxon_over_its_categories():
     assert sorted(p) == sorted(place.p / 3 for place in ranking.places[1:])
 
 
+def of_categories(dataset, values):
+    """Records of models' values by category of a dataset, three seeds each."""
+    names = sorted(DATASETS[dataset].categories)
+    return [
+        make(model, f"{dataset}.{name}", seed, float(value), profile="standard")
+        for model, own in values.items()
+        for name, value in zip(names, own, strict=True)
+        for seed in range(MIN_REPLICATES)
+    ]
+
+
+def test_a_higher_mean_is_not_best_against_the_signed_ranks():
+    loser = np.full(15, 0.95)
+    winner = loser + np.linspace(0.001, 0.004, 15)
+    winner[7] = 0.85
+    records = of_categories("mvtec", {"dfm_resnet18": loser, "dfkde_resnet18": winner})
+    first, second = rank_rows(mean_rows(records, ZOO)[0]).places
+    assert (first.row.label, first.rank, second.rank) == ("dfm_resnet18", "1–2", "1–2")
+    assert second.p == 1.0
+    text = leaderboard_markdown(records)
+    assert "2 of the 2 that rank are not shown to differ from the best" in text
+    assert "is the best of the" not in text
+
+
+@pytest.mark.parametrize(("rows", "ranked"), [(15, True), (16, False)])
+def test_the_best_row_is_tested_among_all_pairs_or_not_at_all(rows, ranked):
+    rng = np.random.default_rng(0)
+    hard = rng.uniform(0.8, 0.95, 12)
+    gains = {f"model_{number}": 0.04 if number == 0 else 0.0 for number in range(rows)}
+    values = {m: hard + g + rng.normal(0, 0.004, 12) for m, g in gains.items()}
+    ranking = rank_rows(mean_rows(of_categories("visa", values), ZOO)[0])
+    if ranked:
+        assert [place.rank for place in ranking.places] == ["1"] + [f"2–{rows}"] * (rows - 1)
+        assert "(comparisons: 91, the pairs that may still be equal" in ranking.method
+    else:
+        reason = "12 categories, at least 13 needed to tell 16 rows apart"
+        assert {place.reasons for place in ranking.places} == {(reason,)}
+
+
 @pytest.mark.parametrize(
     ("recipe", "images_seen", "fitted", "share"),
     [

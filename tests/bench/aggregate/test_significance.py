@@ -6,10 +6,10 @@ from scipy import stats
 from scipy.special import expit
 
 from bench.aggregate.significance import (
-    against_best,
     all_pairs,
     average_ranks,
     critical_difference,
+    equal_pairs,
     fewest_blocks,
     friedman_p,
     holm,
@@ -76,6 +76,25 @@ def test_few_unequal_blocks_are_never_significant():
     assert over_blocks(np.stack([first, second]))[0, 1] == 1.0
 
 
+def test_one_large_loss_does_not_make_a_row_worse_that_wins_nearly_everywhere():
+    first = np.full(15, 0.95)
+    second = first + np.linspace(0.001, 0.004, 15)
+    second[7] = 0.85
+    values = np.stack([first, second])
+    assert first.mean() > second.mean()
+    assert stats.wilcoxon(first, second).pvalue < 0.01  # for the second row
+    assert stats.wilcoxon(first, second, alternative="greater").pvalue > 0.99
+    assert over_blocks(values)[0, 1] == 1.0
+    assert all_pairs(over_blocks(values), values.mean(1)).ranges() == [(1, 2), (1, 2)]
+
+
+def test_signed_ranks_leave_zeros_out():
+    # 7 + 8 + 9 + 10 > 1 + … + 6; if the seven zeros had ranks, the sums would be 62 and 63.
+    differences = np.array([-1.0, -2, -3, -4, -5, -6, 7, 8, 9, 10, *[0] * 7])
+    p = over_blocks(np.stack([differences, np.zeros(17)]))
+    assert p[0, 1] == stats.wilcoxon(differences).pvalue < 0.6
+
+
 def test_fewest_blocks_is_the_first_that_an_exact_test_can_pass():
     for pairs in (1, 3, 10, 45):
         blocks = fewest_blocks(pairs)
@@ -90,6 +109,23 @@ def test_holm_by_hand_and_in_any_order():
     assert holm(p[::-1]) == pytest.approx([0.02, 0.06, 0.06, 0.03])
     assert holm([0.01, np.nan]) == [0.02, 1.0]
     assert holm([]) == []
+    assert holm(p, 2) == pytest.approx([0.02, 0.06, 0.06, 0.01])  # 2, 2, 2 and 1 times p
+
+
+def test_after_friedmans_test_one_row_fewer_can_be_equal():
+    for rows in range(4, 9):
+        groups = [sizes for sizes in partitions(rows) if len(sizes) > 1]
+        most = max(sum(size * (size - 1) // 2 for size in sizes) for sizes in groups)
+        assert equal_pairs(rows) == most
+
+
+def partitions(total, largest=None):
+    """Sizes of groups that add up to a total."""
+    if total == 0:
+        yield []
+    for size in range(min(total, largest or total), 0, -1):
+        for rest in partitions(total - size, size):
+            yield [size, *rest]
 
 
 def test_without_seeds_the_test_of_two_means_is_scipys_paired_t():
@@ -120,11 +156,8 @@ def test_a_rank_is_a_range_that_untested_pairs_leave_open():
     means = [0.9, 0.8, 0.7]
     p = np.array([[1, 0.5, 1e-4], [0.5, 1, 0.5], [1e-4, 0.5, 1]])
     assert all_pairs(p, means).ranges() == [(1, 2), (1, 3), (2, 3)]
-    assert against_best(p, means).ranges() == [(1, 2), (1, 3), (2, 3)]
     apart = np.full((3, 3), 1e-9)
     assert all_pairs(apart, means).ranges() == [(1, 1), (2, 2), (3, 3)]
-    # The two that were only compared with the best may be in either order.
-    assert against_best(apart, means).ranges() == [(1, 1), (2, 3), (2, 3)]
 
 
 def equal_models(rng, rows, seeds):
@@ -160,19 +193,38 @@ def test_equal_models_have_a_winner_in_at_most_5_percent_of_leaderboards():
 
 
 @pytest.mark.slow
-def test_equal_models_have_no_winner_over_categories_either():
-    rng, winners, differences = np.random.default_rng(16), 0, 0
+@pytest.mark.parametrize("share", [1, 0.5])
+def test_equal_models_have_no_winner_over_categories_either(share):
+    """All rows are equal, or the better half of them."""
+    rng, differences = np.random.default_rng(16), 0
     for _ in range(1_000):
-        rows, blocks = rng.choice([(2, 6), (2, 15), (3, 7), (6, 15), (20, 12)])
+        rows, blocks = rng.choice([(2, 6), (2, 15), (3, 7), (5, 8), (6, 15), (15, 12)])
+        equal = max(2, int(share * rows))
+        quality = np.where(np.arange(rows) < equal, 0, -3)[:, None]
         # Categories differ in how hard they are, and near 1 there is little room.
-        values = expit(rng.normal(3, 1.5, blocks) + rng.normal(0, 0.5, (rows, blocks)))
-        test = all_pairs if blocks >= fewest_blocks(rows * (rows - 1) // 2) else against_best
+        values = expit(rng.normal(3, 1.5, blocks) + quality + rng.normal(0, 0.5, (rows, blocks)))
         if rows > 2 and friedman_p(values) >= 0.05:
             continue
-        tested = test(over_blocks(values), values.mean(1))
-        winners += (1, 1) in tested.ranges()
-        differences += bool(tested.better.any())
-    assert winners <= differences <= 50
+        tested = all_pairs(over_blocks(values), values.mean(1), equal_pairs(rows))
+        differences += bool(tested.better[:equal, :equal].any())
+    assert differences <= 50
+
+
+@pytest.mark.slow
+def test_the_best_of_equal_rows_needs_the_correction_for_all_pairs():
+    """Half of 20 rows are equal: 19 tests against the best do not account for its choice."""
+    rng, found = np.random.default_rng(16), {"against the best": 0, "all pairs": 0}
+    for _ in range(1_000):
+        quality = np.where(np.arange(20) < 10, 0, -3)[:, None]
+        values = expit(rng.normal(3, 1.5, 15) + quality + rng.normal(0, 0.5, (20, 15)))
+        p, means = over_blocks(values), values.mean(1)
+        best = int(means.argmax())
+        others = [row for row in range(20) if row != best]
+        corrected = dict(zip(others, holm(p[best, others]), strict=True))
+        found["against the best"] += min(corrected[row] for row in others if row < 10) < 0.05
+        tested = all_pairs(p, means, equal_pairs(20))
+        found["all pairs"] += bool(tested.better[:10, :10].any())
+    assert found["all pairs"] <= 50 < found["against the best"]
 
 
 def test_a_better_model_does_win():

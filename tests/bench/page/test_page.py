@@ -88,6 +88,33 @@ def test_rows_without_a_rank_say_why(site):
     assert "1 of 3 replicates" in tags.of("td")
 
 
+def test_costs_of_some_seeds_say_so(site):
+    records = [make("padim_resnet18", seed=seed, measurements={"x": 1.0}) for seed in range(3)]
+    records[0].measurements.update(
+        fit_seconds=48.1,
+        inference_images_per_s=3.84,
+        train_rise_host_bytes=2.0**30,
+        model_bytes=2.0**20,
+    )
+    texts = Tags(site(records).read_text()).of("td")
+    expected = {"48.1", "3.84", "1,025"}
+    assert {f"{text} (1 of 3 seeds)" for text in expected} <= set(texts)
+    assert not expected & set(texts)
+
+
+def test_a_failure_stays_until_the_case_finishes_on_its_machine(site):
+    days = [f"2026-01-0{day}T00:00:00+00:00" for day in range(1, 5)]
+    records = [
+        make(environment="cpu | torch", status="failed", finished=days[0]),
+        make(environment="gpu | torch", finished=days[1]),
+    ]
+    assert " (smoke, cpu): it broke" in site(records).read_text()
+    records.append(make(environment="cpu | torch", finished=days[2]))
+    assert "Failed cases" not in site(records).read_text()
+    records[0] = make(environment=None, status="failed", finished=days[0])
+    assert "Failed cases" not in site(records[:2]).read_text()
+
+
 def test_regenerating_changes_no_byte_whatever_the_order(tmp_path):
     records = gallery()
     contents = []

@@ -263,6 +263,44 @@ def test_failed_and_skipped_cases_are_counted_with_reason():
     assert "and 2 more" in text
 
 
+def test_what_failed_on_one_machine_stays_until_it_finishes_there():
+    days = [f"2026-01-0{day}T00:00:00+00:00" for day in range(1, 5)]
+    cpu, gpu = "cpu | torch 2.14", "gpu | torch 2.14"
+    other = make(environment=gpu, auroc=0.7, finished=days[0])
+    failed = make(status="failed", environment=cpu, finished=days[1])
+    later = make(environment=gpu, auroc=0.7, finished=days[2])
+    text = leaderboard_markdown([other, failed, later])
+    assert "- 1 failed, crash (profile `smoke`, cpu): it broke `rd_resnet18-surface.woven" in text
+    assert "values above: an earlier run" not in text  # that run is another machine's
+    done = make(environment=cpu, auroc=0.7, finished=days[3])
+    assert "Not finished" not in leaderboard_markdown([other, failed, later, done])
+    assert "- 1 failed, crash (profile `smoke`): it broke" in leaderboard_markdown([failed])
+
+
+def test_a_failure_on_an_unknown_machine_stays_until_the_case_finishes_on_any():
+    days = [f"2026-01-0{day}T00:00:00+00:00" for day in range(1, 4)]
+    records = [make(environment=f"gpu {day}", finished=day) for day in days]
+    records[1] = make(status="failed", environment=None, finished=days[1])
+    before, crashed, after = records
+    text = leaderboard_markdown([before, crashed])
+    assert "- 1 failed, crash (profile `smoke`): it broke" in text
+    assert "values above: an earlier run" in text
+    assert "Not finished" not in leaderboard_markdown([before, crashed, after])
+
+
+def test_what_was_skipped_on_one_machine_and_finished_on_another_is_finished():
+    records = [make(environment="gpu"), make(environment="cpu", status="skipped")]
+    assert "Not finished" not in leaderboard_markdown(records)
+
+
+def test_categories_of_one_model_for_all_count_as_run():
+    values = {name: {"image_auroc": 0.9} for name in ("bottle", "cable")}
+    record = make("padim_resnet18", "mvtec.all", categories={"score": values})
+    (line,) = [x for x in leaderboard_markdown([record]).splitlines() if x.startswith("Coverage")]
+    assert "2 of 15 categories of mvtec" in line
+    assert "mvtec" not in line.partition("no run on")[2]
+
+
 def of_btad(model, values, **fields):
     """Records of BTAD's three categories: seeds by category."""
     return [

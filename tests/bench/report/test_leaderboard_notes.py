@@ -160,7 +160,7 @@ def test_seeds_that_no_category_shares_are_the_reason_for_an_empty_mean():
 
 
 def test_a_row_that_lacks_categories_is_explained_below_its_table():
-    about = "A row that lacks categories shows how many it has in place of a mean"
+    about = "A row with missing categories shows how many it has instead of a mean"
     names = ("01", "02", "03")
     whole = [make("padim_resnet18", f"btad.{name}", **WHOLE) for name in names]
     records = [*whole, make("dfm_resnet18", "btad.01", **WHOLE)]
@@ -170,6 +170,20 @@ def test_a_row_that_lacks_categories_is_explained_below_its_table():
     assert mean.texts("dfm_resnet18")["Fit (s)"] == "–"
     assert text.count(about) == 1
     assert about not in leaderboard_markdown(whole)
+
+
+def test_a_cost_says_how_many_seeds_it_is_of():
+    """Timing one of three seeds is common, and the row has three."""
+    records = [make("padim_resnet18", seed=seed, measurements={"x": 1.0}) for seed in range(3)]
+    records[0].measurements.update(fit_seconds=48.1, parameters=2.8e6)
+    records += [make("dfm_resnet18", measurements={"fit_seconds": 5.0})]
+    table, _ = cost_of(records)
+    assert table.texts("padim_resnet18")["Fit (s)"] == "48.1 (1 of 3 seeds)"
+    assert table.texts("padim_resnet18")["Parameters"] == "2.80 M"  # whatever the seed
+    assert table.texts("dfm_resnet18")["Fit (s)"] == "5.00"
+    for record in records:
+        record.measurements["fit_seconds"] = 48.1
+    assert "of 3 seeds" not in cost_of(records)[0].texts("padim_resnet18")["Fit (s)"]
 
 
 def test_what_a_duration_covers_is_a_table():
@@ -214,6 +228,27 @@ def test_defects_are_shown_by_size_and_kind():
     assert "third" not in row
     assert "A cell is empty" not in leaderboard_markdown(records)
     assert "Quarters end at 1 %, 2 %, 5 % of the image." in table.headings["second"]
+
+
+def defects_of(model, *kinds):
+    """The defect cells of one run per seed."""
+    records = [make(model, seed=n, kinds={"score": own}) for n, own in enumerate(kinds)]
+    tables = details(leaderboard_markdown(records), "anomaly_zoo")
+    (table,) = [table for table in tables if "Defects" in table.title]
+    return table.texts(model)
+
+
+def test_intervals_of_defects_stay_within_the_scale():
+    row = defects_of("padim_resnet18", *({"a": v, "b": 0.5} for v in (0.98, 0.99, 0.999)))
+    low, high = map(float, re.fullmatch(r"98\.97 \[(.+), (.+)\]", row["a"]).groups())
+    assert 90 < low < 98.97 < high < 100
+
+
+def test_a_kind_of_defect_is_shown_if_every_run_has_it():
+    first, second = {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}, {"a": 0.9, "b": None, "d": 0.6}
+    row = defects_of("padim_resnet18", first, second)
+    assert (row["a"], row["d"]) == ("90.00 ± 0.00", "60.00 ± 0.00")
+    assert not {"b", "c"} & row.keys()
 
 
 def test_empty_cells_of_the_defect_table_are_explained():

@@ -1,5 +1,7 @@
 """Published values appear next to ours, unchanged, and only where they answer our question."""
 
+from dataclasses import replace
+
 import pytest
 from fake_records import make
 from read_markdown import read_tables, study_tables
@@ -184,16 +186,57 @@ def test_a_changed_recipe_is_not_compared_with_what_was_published():
     assert not compared(normalize=False)
 
 
-def test_images_of_another_size_are_not_compared():
-    def cautions(**protocol):
-        own = {"recipe": {"optimizer": "none"}} | protocol
-        record = make("patchcore", "mvtec.bottle", profile="standard", protocol=own)
-        references = [r for r in zoo_published(("patchcore",)) if r.category == "bottle"]
-        found = against_published(category_rows([record], ZOO), references, "standard")
-        return {(each.reference.image_size, each.caution) for each in found if each.ours}
+def compared(model, data, references, heads=None, **protocol):
+    """Return the comparisons of one run, by source and metric, with these metrics by head."""
+    own = {"recipe": {"optimizer": "none"}} | protocol
+    record = make(model, data, profile="standard", protocol=own)
+    record = replace(record, metrics=heads or record.metrics)
+    found = against_published(category_rows([record], ZOO), references, "standard")
+    return {(each.reference.source.partition(" (")[0], each.metric): each for each in found}
 
-    sizes = dict(cautions(image_size=256))
-    assert sizes["224"] == "its images are 224 px, ours 256"
-    cropped = dict(cautions(image_size=256, crop=224))
-    assert cropped["224"] == "its images are 224 px, ours 256->224 crop"
-    assert dict(cautions(image_size=224))["224"] == ""
+
+@pytest.mark.parametrize(
+    ("model", "size", "crop"),
+    [("patchcore", 256, 224), ("patchcore_320", 366, 320), ("dinomaly_base_392", 448, 392)],
+)
+def test_images_of_another_size_are_not_compared(model, size, crop):
+    references = [r for r in zoo_published((model,)) if r.category == "bottle"]
+    references = [r for r in references if "image_auroc" in r.metrics]
+    assert {r.image_size for r in references} == {f"{size}->{crop} crop"}
+
+    def cautions(**protocol):
+        found = compared(model, "mvtec.bottle", references, **protocol)
+        return {each.caution for (_, metric), each in found.items() if metric == "image_auroc"}
+
+    assert cautions(image_size=size, crop=crop) == {""}
+    for other in (size, crop):
+        (caution,) = cautions(image_size=other)
+        assert caution == f"its images are {size}->{crop} crop px, ours {other}"
+
+
+def test_pixels_of_a_published_crop_are_compared_with_those_within_ours():
+    heads = {
+        "score": {"image_auroc": 0.91, "pixel_auroc": 0.92, "aupro_30": 0.93},
+        "score_crop": {"image_auroc": 0.81, "pixel_auroc": 0.82, "aupro_30": 0.83},
+    }
+    official = ("PatchCore paper arXiv 2106.08265", "patchcore-inspection results.csv")
+    references = [r for r in zoo_published(("patchcore",)) if r.category == "bottle"]
+    found = compared("patchcore", "mvtec.bottle", references, heads, image_size=256, crop=224)
+    assert {source for source, _ in found} == set(official)
+    for source in official:
+        assert found[source, "image_auroc"].ours == 0.91  # images whose defect is cut away count
+        assert found[source, "pixel_auroc"].ours == 0.82
+        assert found[source, "aupro_30"].ours == 0.83
+        assert not any(each.caution for each in found.values())
+
+
+def test_pixels_of_another_size_or_of_a_whole_image_are_those_of_the_whole_image():
+    heads = {"score": {"pixel_auroc": 0.92}, "score_crop": {"pixel_auroc": 0.82}}
+    references = [r for r in zoo_published(("patchcore",)) if r.category == "bottle"]
+    found = compared("patchcore", "mvtec.bottle", references, heads, image_size=512, crop=448)
+    found = {key: each for key, each in found.items() if each.metric == "pixel_auroc"}
+    assert len(found) == 2
+    assert all(each.ours == 0.92 and "px, ours 512" in each.caution for each in found.values())
+    references = [r for r in zoo_published(("padim_resnet18",)) if r.category == "bottle"]
+    whole = compared("padim_resnet18", "mvtec.bottle", references, heads, image_size=256)
+    assert whole["anomalib README", "pixel_auroc"].ours == 0.92

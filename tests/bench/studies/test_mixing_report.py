@@ -14,7 +14,7 @@ from bench.progress import Progress
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
 from bench.studies.mixing.original import experiments
 from bench.studies.mixing.points import Point, outcomes
-from bench.studies.mixing.report import report
+from bench.studies.mixing.report import answer, report
 from bench.studies.mixing.study import MIXING
 
 GRID = [
@@ -104,6 +104,29 @@ def test_runs_on_other_images_or_budgets_are_left_out_and_counted():
     runs = ComparableRuns("original", "gpu", (*grid(), *odd), 0)
     text = "\n".join(report(MIXING, runs))
     assert "2 runs on other images or under another budget" in text
+
+
+def test_the_answer_is_of_runs_that_can_rank():
+    whole, short = grid(), grid(recipe=".flip_crop")
+    for record in short:
+        record.protocol["images_seen"] = 1_000  # of 50 epochs of 1,000 images
+
+    def answer_of(*records):
+        return list(answer(MIXING, ComparableRuns("original", "gpu", records, 0)))
+
+    alone = answer_of(*whole)
+    assert len(alone) == 3
+    assert not any("Left out" in sentence for sentence in alone)
+    left_out = "Left out: 24 of 24 runs that cannot rank (2.0 % of its own budget)."
+    assert answer_of(*short) == [left_out]
+    opening = "Recipe `baseline`: "
+    both = [*(opening + sentence for sentence in alone), f"Recipe `flip_crop`: {left_out}"]
+    assert answer_of(*whole, *short) == both
+    changed = next(r for r in whole if r.case.augmentation == "cutmix" and r.case.replicate == 1)
+    changed.protocol["changed"] = {"lr": 0.1}
+    found = answer_of(*whole)
+    assert found[-1] == "Left out: 1 of 24 runs that cannot rank (its recipe was changed: lr)."
+    assert found[:-1] != alone
 
 
 def test_order_of_records_changes_no_byte():

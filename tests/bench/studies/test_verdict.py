@@ -205,6 +205,26 @@ def test_sides_of_one_recipe_are_compared_whatever_their_architecture():
     assert (len(found.categories), found.left_out) == (6, {})
 
 
+@pytest.mark.parametrize(
+    ("protocol", "reason"),
+    [
+        ({"images_seen": 40}, "2.0 % of its own budget"),
+        ({"changed": {"lr": 0.005}}, "its recipe was changed: lr"),
+        ({"recipe": {}}, "budget not recorded"),
+    ],
+)
+def test_the_overview_withholds_the_answer_of_runs_that_cannot_rank(protocol, reason):
+    def answer_of(**fields):
+        records = records_of([0.9] * 6, [0.95] * 6, profile="standard", **fields)
+        overview = leaderboard_markdown(records).partition("## Study")[0]
+        return [line for line in overview.splitlines() if line.startswith("- mvtec: ")]
+
+    (whole,) = answer_of()
+    assert whole.startswith("- mvtec: ConvNeXt ahead; ")
+    withheld = f"- mvtec: withheld because of runs that cannot rank ({reason})."
+    assert answer_of(protocol=protocol) == [withheld]
+
+
 def test_the_table_shows_n_p_difference_and_seed_spread():
     records = records_of([[0.90, 0.92]] * 6, [[0.93, 0.95]] * 6)
     line = next(x for x in leaderboard_markdown(records).splitlines() if "Only the teacher" in x)
@@ -212,7 +232,7 @@ def test_the_table_shows_n_p_difference_and_seed_spread():
     # Difference exactly 3 points everywhere; p = 2/64; sd of {a, a + .02} is .02/√2.
     assert row[2] == "mvtec"
     assert row[5:] == ["6", "+3.00 [+3.00, +3.00]", ".031", "1.41", "2", "**ConvNeXt ahead**"]
-    assert "A cell is empty under Dataset" not in leaderboard_markdown(records)
+    assert "Empty cells:" not in leaderboard_markdown(records)
 
 
 def test_empty_cells_of_the_table_are_explained():
@@ -220,4 +240,4 @@ def test_empty_cells_of_the_table_are_explained():
     line = next(x for x in text.splitlines() if "Only the teacher" in x)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[7:9] == ["–", "–"]  # p and seed sd
-    assert "under p with fewer than 6 categories, and under Seed sd without a second seed." in text
+    assert "p with fewer than 6 categories, Seed sd without a second seed." in text

@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 
+from bench.aggregate.korean import KOREAN
+from bench.aggregate.language import language
 from bench.aggregate.published import against_published
 from bench.aggregate.reference import MEAN
 from bench.studies.anomaly_zoo.references import DATASETS, METRICS, published_rows, zoo_references
@@ -95,6 +97,20 @@ def test_dfm_of_another_pooling_has_a_caution_and_no_band(own):
     assert all(not r.metrics.keys() - r.cautions.keys() for r in references)
 
 
+ANOTHER_COMPUTATION = [
+    ("csflow_768", "anomalib README", "the product of three scales", {"pixel_auroc"}),
+    ("csflow", "anomalib README", "the product of three scales", {"pixel_auroc"}),
+    ("uninet", "anomalib README", "temperature", {"image_auroc", "f1_best", "pixel_auroc"}),
+    ("dsr", "DSR paper", "a crop of 224 px", {"pixel_ap"}),
+    ("dinomaly_base_392", "anomalib README", "not blurred", {"pixel_auroc"}),
+    ("dinomaly_base_392", "Dinomaly paper", "at 256 px, ours at 392", {"pixel_ap", "aupro_30"}),
+    ("uflow_mcait", "U-Flow paper", "vary by category", {"pixel_auroc", "aupro_30"}),
+    ("efficientad_small", "nelson1425/EfficientAD results", "original images", {"aupro_30"}),
+    ("efficientad_medium", "nelson1425/EfficientAD results", "original images", {"aupro_30"}),
+]
+"""Of a model and source: words of the caution, and the metrics that have it."""
+
+
 def test_what_was_published_is_ours_in_every_respect_or_says_why_not(own):
     cautions = {r["publication"]: r["caution"] for r in own}
     models = {r["publication"]: r["model"] for r in own}
@@ -103,6 +119,28 @@ def test_what_was_published_is_ours_in_every_respect_or_says_why_not(own):
     # Their losses leave out the log-determinant of the norms.
     assert {models[number] for number in ("24", "1201")} == {"fastflow_resnet18.reimplementation"}
     assert {models[number] for number in ("25", "1200")} == {"fastflow.reimplementation"}
+    # Noise is added above .2 on MVTec AD and above .6 on VisA.
+    thresholds = {(r["dataset"], r["model"]) for r in own if r["method"] == "supersimplenet"}
+    assert thresholds == {
+        ("mvtec_ad", "supersimplenet"),
+        ("visa", "supersimplenet.threshold06"),
+    }
+    references = zoo_references(own)
+    for model, source, words, metrics in ANOTHER_COMPUTATION:
+        found = [r for r in references if r.model == model and r.source.startswith(source)]
+        assert {name for r in found for name in r.cautions} == metrics
+        for reference in found:
+            assert reference.cautions.keys() == reference.metrics.keys() & metrics
+            assert all(words in caution for caution in reference.cautions.values())
+
+
+def test_every_caution_is_shown_in_the_language_of_the_table(own):
+    assert {row["caution"] for row in own} - {""} <= KOREAN.keys()
+    references = [r for r in zoo_references(own) if r.model == "csflow" and r.cautions]
+    assert references
+    with language("ko"):
+        found = [each.caution for each in against_published([], references, "standard")]
+    assert set(found) == {"", KOREAN["its map is the product of three scales, ours the finest"]}
 
 
 def test_flagged_rows_are_every_overlap_and_precision_of_anomalib(rows):

@@ -8,6 +8,7 @@ import timm
 import torch
 from torch.nn import functional as F
 
+from bench.run.training.optimization import learning_rate_factor
 from models.catalog import MODELS, WEIGHTS
 from models.components.weights import ResolvedWeights, load_state, resolve
 from models.flows.uflow import u_shaped_flow
@@ -63,9 +64,24 @@ def test_sides_that_do_not_double_are_refused():
         u_shaped_flow([(4, 5, 5), (8, 3, 3)])
 
 
-def test_learning_rate_falls_linearly_per_step():
-    recipe = MODELS["uflow"].recipes["baseline"]
-    assert (recipe.schedule, recipe.final_factor) == ("linear", 0.4)
+def test_learning_rate_falls_over_25_000_steps_however_long_the_training_is():
+    recipe = MODELS["uflow"].paper_recipe
+    steps = 200 * 209 // recipe.batch_size  # MVTec AD's bottle: 209 images
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.4, total_iters=25_000)
+    for step in range(0, steps, 1_000):
+        assert learning_rate_factor(step, steps, recipe) == pytest.approx(theirs.get_last_lr()[0])
+        for _ in range(1_000):
+            optimizer.step()
+            theirs.step()
+    assert learning_rate_factor(steps, steps, recipe) == pytest.approx(0.8746)
+    assert learning_rate_factor(30_000, 40_000, recipe) == pytest.approx(0.4)
+
+
+def test_sources_say_that_rates_and_batches_are_not_those_of_the_authors():
+    for name in ("uflow", "uflow_resnet50", "uflow_mcait"):
+        assert "anomalib's rate" in MODELS[name].recipes["baseline"].source
+        assert "where theirs vary" in MODELS[name].paper_recipe.source
 
 
 def test_multi_scale_transformer_is_timms_two(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from bench.protocol import PROFILES, resolve
 from datasets_lib.augment.random_streams import RandomStreams
 from models.catalog import MODELS
 from models.components.base import ModelContractError
@@ -129,6 +130,24 @@ def test_noise_is_gaussian_under_masks_and_in_half_of_the_images(model):
     values = noise.movedim(1, -1)[where]
     assert values.std().item() == pytest.approx(0.015, rel=0.02)
     assert values.mean().item() == pytest.approx(0, abs=2e-4)
+
+
+def test_a_recipe_adds_noise_to_fewer_positions_as_the_authors_do_on_visa():
+    shares = []
+    for recipe in ("baseline", "threshold06"):
+        model = driver.make(NAME, recipe)
+        draws = RandomStreams(torch.arange(32), seed=6)
+        batch = replace(driver.batch_of(model, driver.pictures(32, 1)), draws=draws)
+        where = perturbations(model, batch).abs().amax(dim=1) > 1e-5
+        shares.append(where.float().mean().item())
+    assert 0 < shares[1] < 0.6 * shares[0]
+
+
+@pytest.mark.parametrize(("recipe", "threshold"), [("baseline", 0.2), ("threshold06", 0.6)])
+def test_both_thresholds_are_trained_as_published(recipe, threshold):
+    plan = resolve(MODELS["supersimplenet"], recipe, PROFILES["paper"])
+    assert plan.options["threshold"] == threshold
+    assert (plan.recipe.epochs, plan.recipe.batch_size) == (300, 32)
 
 
 def test_noise_belongs_to_the_samples_whatever_their_batch(model):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+import models.uninet.model
 from models.catalog import MODELS
 from models.uninet.model import build
 
@@ -85,6 +86,13 @@ def test_groups_hold_every_trainable_parameter_once(model):
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == set(model.trainable_parameters())
     assert set(groups[1e-6 / 5e-3]) == set(model.target.parameters())
+
+
+def test_the_official_exceptions_for_transistor_are_named_as_left_out():
+    for name in ("uninet", NAME):
+        for recipe in (MODELS[name].recipes["baseline"], MODELS[name].paper_recipe):
+            assert "without its exceptions for transistor" in recipe.source
+    assert "1e-4" in models.uninet.model.__doc__
 
 
 def test_sides_must_be_multiples_of_32(model):
