@@ -117,8 +117,8 @@ def _about(source: Source, t: Words) -> Element:
     return element(
         "p",
         t(
-            "{runs} runs; the newest ended {date}. Every number comes from the records; none is "
-            "entered by hand.",
+            "Runs: {runs}; the newest ended {date}. Every number comes from the records; none "
+            "is entered by hand.",
             runs=len(finished),
             date=max(dates, default="–"),
         ),
