@@ -57,14 +57,14 @@ class Step:
 def main() -> None:
     """Measure the limit and both sides' steps, and print a table."""
     options = _options()
-    data_dir = options.images_dir.expanduser().absolute()
-    category = mvtec_like.write_mvtec_like(data_dir)
     before = measure_limit()
     lines = []
-    for model in options.models:
-        ours, peer = _ours(model, data_dir, options), _peer(model, category, options)
-        lines.append(row(model, before, ours, peer))
-        print(lines[-1], flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        category = write_images(Path(folder), options.images * (1 + options.steps))
+        for model in options.models:
+            ours, peer = _ours(model, Path(folder), options), _peer(model, category, options)
+            lines.append(row(model, before, ours, peer))
+            print(lines[-1], flush=True)
     limit, machine = max(before, measure_limit()), environment("cpu")
     print(
         f"\n{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}: at most "
@@ -75,6 +75,13 @@ def main() -> None:
     headings += ["ours, % of limit", "peer, % of limit"]
     print(
         tabulate(lines, headings, "pipe", disable_numparse=True, colalign=["left", *7 * ["right"]])
+    )
+
+
+def write_images(data_dir: Path, count: int) -> Path:
+    """Write a category of few training images and as few test images as can be evaluated."""
+    return mvtec_like.write_mvtec_like(
+        data_dir, {"train/good": count, "test/good": 2, "test/stain": 2}
     )
 
 
@@ -166,7 +173,6 @@ def _options() -> argparse.Namespace:
     add("--images", type=int, default=4, help="of a batch on both sides (default: 4)")
     add("--steps", type=int, default=3, help="that are timed, after a first one (default: 3)")
     add("--measure-seconds", type=float, default=60.0, help="for our side's figures (default: 60)")
-    add("--images-dir", type=Path, default=Path(tempfile.gettempdir()) / "proving_ground_perf")
     add("--timeout", type=float, default=1800.0, metavar="S", help="limit of the peer's process")
     return parser.parse_args()
 

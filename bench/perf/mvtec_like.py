@@ -8,6 +8,7 @@ takes about 1.1 MB and decodes as slowly as a photograph.
 import argparse
 import os
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,8 +37,12 @@ NOISE = 1.0
 _STREAM = 1_618_033  # Separates these seeds from small integers used elsewhere.
 
 
-def write_mvtec_like(data_dir: Path) -> Path:
+def write_mvtec_like(data_dir: Path, counts: Mapping[str, int] = COUNTS) -> Path:
     """Write the category below a data folder atomically, unless it exists.
+
+    Args:
+        data_dir: Folder to write to.
+        counts: Images by folder, whose names are those of `COUNTS`.
 
     Returns:
         ``data_dir/mvtec_like/grained``; its bytes depend only on the version of Pillow.
@@ -48,7 +53,7 @@ def write_mvtec_like(data_dir: Path) -> Path:
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=final.parent) as temporary:
         fresh = Path(temporary, CATEGORY)
-        _write(fresh)
+        _write(fresh, counts)
         fresh.rename(final)
     return final
 
@@ -70,7 +75,7 @@ def photograph(place: str, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bo
     return np.clip(noisy + 0.5, 0, 255).astype(np.uint8), mask
 
 
-def _write(folder: Path) -> None:
+def _write(folder: Path, counts: Mapping[str, int]) -> None:
     def write(job: tuple[str, int]) -> None:
         place, index = job
         kind = place.partition("/")[2]
@@ -81,12 +86,12 @@ def _write(folder: Path) -> None:
             target = folder / "ground_truth" / kind / f"{index:03d}_mask.png"
             Image.fromarray(mask.astype(np.uint8) * 255).save(target)
 
-    for place in COUNTS:
+    for place in counts:
         kind = place.partition("/")[2]
         (folder / place).mkdir(parents=True)
         if kind != "good":
             (folder / "ground_truth" / kind).mkdir(parents=True)
-    jobs = [(place, index) for place, count in COUNTS.items() for index in range(count)]
+    jobs = [(place, index) for place, count in counts.items() for index in range(count)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(write, jobs))
 

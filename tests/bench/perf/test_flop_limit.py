@@ -4,8 +4,8 @@ import argparse
 
 import pytest
 
-from bench.perf import flop_limit, mvtec_like
-from bench.perf.flop_limit import Step, measure_limit, row
+from bench.perf import flop_limit
+from bench.perf.flop_limit import Step, measure_limit, row, write_images
 
 
 def test_a_side_is_judged_by_its_seconds_and_its_share_of_the_limit():
@@ -22,9 +22,8 @@ def test_the_limit_is_that_of_a_processor():
 
 
 @pytest.mark.slow
-def test_our_step_is_counted_and_timed(tmp_path, monkeypatch):
-    monkeypatch.setattr(mvtec_like, "COUNTS", {"train/good": 4, "test/good": 2, "test/stain": 2})
-    mvtec_like.write_mvtec_like(tmp_path)
+def test_our_step_is_counted_and_timed(tmp_path):
+    write_images(tmp_path, 6)
     step = flop_limit._ours(
         "autoencoder", tmp_path, argparse.Namespace(images=2, steps=2, measure_seconds=20)
     )

@@ -125,9 +125,9 @@ def test_photograph_is_large_noisy_and_deterministic():
     assert 0.8 < (image[..., 0] - smooth).std() < 1.5
 
 
-def test_category_is_written_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(mvtec_like, "COUNTS", {"train/good": 1, "test/good": 1, "test/stain": 1})
-    folder = mvtec_like.write_mvtec_like(tmp_path)
+def test_category_is_written_once(tmp_path):
+    few = {"train/good": 1, "test/good": 1, "test/stain": 1}
+    folder = mvtec_like.write_mvtec_like(tmp_path, few)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     assert files == [
         "ground_truth/stain/000_mask.png",
@@ -140,5 +140,5 @@ def test_category_is_written_once(tmp_path, monkeypatch):
     mask = np.asarray(Image.open(folder / "ground_truth/stain/000_mask.png"))
     assert set(np.unique(mask)) == {0, 255}
     (folder / "train/good/000.png").unlink()
-    assert mvtec_like.write_mvtec_like(tmp_path) == folder
+    assert mvtec_like.write_mvtec_like(tmp_path, few) == folder
     assert not (folder / "train/good/000.png").exists()
