@@ -24,8 +24,9 @@ from bench.regression.confirmation import Bench
 from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
 from bench.regression.plan import LACKING, UNUSABLE, make_plan
+from bench.regression.remember import remember
 from bench.regression.screen import CANARIES
-from bench.regression.verdicts import Say, Verdicts, judge, remember
+from bench.regression.verdicts import Say, Verdicts, judge
 from bench.run.inputs import Finder, tapped_layers
 from bench.run.job import CaseSkipped, now
 from bench.settings import Settings

@@ -1,4 +1,4 @@
-"""From records to verdicts: pair runs with baselines, screen, confirm, and store the results."""
+"""From records to verdicts: pair runs with baselines, screen and confirm."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bench.case import Case
-from bench.provenance.commit import current_commit
 from bench.record import Record
 from bench.regression.baselines import STANDING, Baselines, Run, changed_constants, run_of
 from bench.regression.code_tree import uncommitted_files
@@ -20,20 +19,18 @@ from bench.regression.compare import (
     screen_all,
     values_at,
 )
-from bench.regression.confirmation import Bench, confirm, confirm_failure, reachable_base
+from bench.regression.confirmation import Bench, confirm, confirm_failure
 from bench.regression.dataset_means import (
     DatasetMean,
     dataset_means,
     incomplete_means,
     screen_dataset_means,
 )
-from bench.regression.finding import FINISHES, THROTTLED, Finding
+from bench.regression.finding import FINISHES, Finding
 from bench.regression.journal import Night
-from bench.regression.ledger import Alarm, Ledger
 from bench.regression.measures import SPEED
-from bench.regression.outcomes import exit_code, worst
+from bench.regression.outcomes import exit_code
 from bench.regression.screen import order_suspects
-from bench.regression.series import Quantity
 from bench.store import Store
 from bench.study import has_randomness
 
@@ -42,7 +39,7 @@ Say = Callable[[str], None]
 _ROUNDING = 1e-3
 """Difference in a metric that kernels without a fixed order of summation may cause."""
 
-_COMMIT_FIRST = "had uncommitted changes, and an alarm names a commit: commit, and run a night"
+COMMIT_FIRST = "had uncommitted changes, and an alarm names a commit: commit, and run a night"
 
 _CANARY_SPEEDS = ("inference_images_per_s", "latency_p50_ms", "train_images_per_s")
 
@@ -117,7 +114,7 @@ def judge(
     screens, shift, moved = screen_all(verdicts.pairs, others, _deviations(canaries))
     known = baselines.runs
     verdicts.means = dataset_means(verdicts.pairs, cases, known)
-    verdicts.incomplete = incomplete_means(verdicts.pairs, cases, known, _unchanged(night))
+    verdicts.incomplete = incomplete_means(verdicts.pairs, cases, known, unchanged(night))
     verdicts.screens = [*screens, *screen_dataset_means(verdicts.means)]
     if moved:
         verdicts.notes.append(
@@ -136,99 +133,10 @@ def judge(
     return verdicts
 
 
-def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
-    """Add a night's runs to the baseline and its alarms to the ledger, each once.
-
-    Speeds of changed code that could not be judged, as the machine had changed, are left out of the
-    baseline, where they would hide a loss for good; those of unchanged code follow the machine.
-    Those of a throttled run, which never count, are left out too, and its qualities stay. Suspects
-    of uncommitted code are not added: the next night compares them again. An open alarm is judged
-    fixed if its configuration ran with other code and lost less than half as much.
-    """
-    compared = [*verdicts.pairs, *(mean.pair for mean in verdicts.means)]
-    _raise_alarms(verdicts, compared, ledger)
-    _judge_alarms(verdicts, compared, ledger)
-    baselines.add(_runs_to_keep(verdicts))
-
-
-def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
-    """Return the runs that join the baseline, with their outcomes and sums of the drift net."""
-    waiting = {f.configuration for f in verdicts.findings if f.method.endswith(_COMMIT_FIRST)}
-    waiting |= {
-        name for mean in verdicts.means if mean.configuration in waiting for name in mean.parts
-    }
-    sums = drift_after(verdicts.screens)
-    regressed = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
-    means = [mean for mean in verdicts.means if mean.configuration in regressed]
-    lost = {name for mean in means for name in mean.parts}
-    paired = {pair.series for pair in verdicts.pairs}
-    unjudged = _unjudged_speeds(verdicts)
-    runs = []
-    for run in verdicts.runs:
-        name = run.series.configuration
-        if name in waiting:
-            continue
-        found = [finding for finding in verdicts.findings if finding.configuration == name]
-        mine = [finding.outcome for finding in found if finding.method != THROTTLED]
-        mine += ["regressed"] if name in lost else []
-        outcome = worst(mine) if run.series in paired else "first"
-        values = {
-            key: x
-            for key, x in run.values.items()
-            if (name, key) not in unjudged and not (run.throttled and Quantity(key).kind == "speed")
-        }
-        runs.append(replace(run, values=values, outcome=outcome, drift=sums.get(name, {})))
-    return runs
-
-
-def _raise_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:
-    """Add the confirmed regressions to the ledger."""
-    pairs = {pair.series.configuration: pair for pair in compared}
-    codes = {one.case.configuration: str(one.code.get("hash", "")) for one in verdicts.failed}
-    codes |= {name: pair.tonight[0].code for name, pair in pairs.items()}
-    for finding in verdicts.findings:
-        if finding.outcome == "regressed":
-            name = finding.configuration
-            base = reachable_base(pairs[name]).commit if name in pairs else None
-            ledger.raise_alarm(_alarm(finding, verdicts.night, base, codes.get(name, "")))
-
-
-def _judge_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:
-    """Judge open alarms fixed whose loss is gone.
-
-    If the code that alarmed has run without the loss, the alarm was false or the machine's, and
-    nobody fixed anything: it stays open, with a note.
-    """
-    for pair in compared:
-        for alarm in ledger.open(pair.series.configuration):
-            if alarm.night == verdicts.night.name or not _mended(alarm, pair, verdicts.findings):
-                continue
-            quiet = [run.code for run in pair.window if run.outcome == "ok"]
-            if alarm.code not in (pair.tonight[0].code, *quiet):
-                ledger.judge(alarm, "fixed", f"fixed by {(verdicts.night.commit or '?')[:12]}")
-                continue
-            verdicts.notes.append(
-                f"{alarm.configuration}: the loss of {alarm.quantity} that alarmed on "
-                f"{alarm.raised[:10]} was not seen again with the same code; if it was a false "
-                f"alarm: python -m bench accept {alarm.configuration} --false-alarm --reason …"
-            )
-
-
-def _unchanged(night: Night) -> set[str]:
+def unchanged(night: Night) -> set[str]:
     """Return the configurations that ran although nothing of them changed."""
     planned = night.plan.planned
     return {one.case.configuration for one in planned if one.reason in {"canary", "rotation"}}
-
-
-def _unjudged_speeds(verdicts: Verdicts) -> set[tuple[str, str]]:
-    """Return configuration and quantity of speeds of changed code on a machine that changed."""
-    unchanged = _unchanged(verdicts.night)
-    return {
-        (finding.configuration, finding.quantity)
-        for screen in verdicts.screens
-        for finding in screen.findings
-        if finding.outcome == "env-shift" and finding.configuration not in unchanged
-    }
 
 
 def _pair(verdicts: Verdicts, cases: Mapping[str, Case], baselines: Baselines) -> None:
@@ -330,7 +238,7 @@ def _why_unnamed(night: Night, code: str, bench: Bench) -> str:
     if changed and not own:
         return ""
     what = own[0] if own else "the code"
-    return f"{what} {_COMMIT_FIRST}"
+    return f"{what} {COMMIT_FIRST}"
 
 
 def _too_noisy(screen: Screen, finding: Finding) -> bool:
@@ -370,37 +278,3 @@ def _failures(verdicts: Verdicts, baselines: Baselines, bench: Bench, say: Say) 
         finding = confirm_failure(bench, case, window, message.splitlines()[0])
         verdicts.night.find([finding])
         say(f"{finding.outcome}: {case.configuration} {finding.text()}")
-
-
-def _alarm(finding: Finding, night: Night, base: str | None, code: str) -> Alarm:
-    exact = np.isnan(finding.low)
-    return Alarm(
-        configuration=finding.configuration,
-        quantity=finding.quantity,
-        loss=round(finding.loss, 6),
-        interval=() if exact else (round(finding.low, 6), round(finding.high, 6)),
-        p=None if np.isnan(finding.p) else float(f"{finding.p:.3g}"),
-        base=base,
-        head=night.commit if night.commit else current_commit().commit,
-        raised=night.started,
-        night=night.name,
-        method=finding.method,
-        code=code,
-    )
-
-
-def _mended(alarm: Alarm, pair: Pair, findings: Sequence[Finding]) -> bool:
-    worse = {"regressed", "suspect", "invalid", "env-shift"}
-    mine = [f for f in findings if f.configuration == alarm.configuration]
-    if any(f.quantity == alarm.quantity and f.outcome in worse for f in mine):
-        return False
-    if alarm.quantity == FINISHES:
-        return True
-    before, now = (
-        [run.values[alarm.quantity] for run in side if alarm.quantity in run.values]
-        for side in (pair.window, pair.tonight)
-    )
-    if not before or not now:
-        return False
-    loss = Quantity(alarm.quantity).loss(float(np.median(before)), float(np.median(now)))
-    return loss < alarm.loss / 2

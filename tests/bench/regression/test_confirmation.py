@@ -19,7 +19,8 @@ from bench.regression.gate import Gate
 from bench.regression.journal import Night
 from bench.regression.ledger import Ledger
 from bench.regression.plan import Plan, Planned
-from bench.regression.verdicts import Verdicts, judge, remember
+from bench.regression.remember import remember
+from bench.regression.verdicts import Verdicts, judge
 from bench.settings import Settings
 from bench.store import Store
 

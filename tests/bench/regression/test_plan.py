@@ -22,7 +22,8 @@ from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
 from bench.regression.night import Nightly, NightOptions
 from bench.regression.plan import make_plan
-from bench.regression.verdicts import judge, remember
+from bench.regression.remember import remember
+from bench.regression.verdicts import judge
 from bench.run.inputs import Finder
 from bench.run.job import RecipeError, now
 from bench.selection import all_cases, matching

@@ -1,0 +1,140 @@
+"""What a night leaves behind: runs in the baseline, alarms in the ledger."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bench.provenance.commit import current_commit
+from bench.regression.baselines import Baselines, Run
+from bench.regression.compare import Pair, drift_after
+from bench.regression.confirmation import reachable_base
+from bench.regression.finding import FINISHES, THROTTLED, Finding
+from bench.regression.journal import Night
+from bench.regression.ledger import Alarm, Ledger
+from bench.regression.outcomes import worst
+from bench.regression.series import Quantity
+from bench.regression.verdicts import COMMIT_FIRST, Verdicts, unchanged
+
+
+def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
+    """Add a night's runs to the baseline and its alarms to the ledger, each once.
+
+    Speeds of changed code that could not be judged, as the machine had changed, are left out of the
+    baseline, where they would hide a loss for good; those of unchanged code follow the machine.
+    Those of a throttled run, which never count, are left out too, and its qualities stay. Suspects
+    of uncommitted code are not added: the next night compares them again. An open alarm is judged
+    fixed if its configuration ran with other code and lost less than half as much.
+    """
+    compared = [*verdicts.pairs, *(mean.pair for mean in verdicts.means)]
+    _raise_alarms(verdicts, compared, ledger)
+    _judge_alarms(verdicts, compared, ledger)
+    baselines.add(_runs_to_keep(verdicts))
+
+
+def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
+    """Return the runs that join the baseline, with their outcomes and sums of the drift net."""
+    waiting = {f.configuration for f in verdicts.findings if f.method.endswith(COMMIT_FIRST)}
+    waiting |= {
+        name for mean in verdicts.means if mean.configuration in waiting for name in mean.parts
+    }
+    sums = drift_after(verdicts.screens)
+    regressed = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
+    means = [mean for mean in verdicts.means if mean.configuration in regressed]
+    lost = {name for mean in means for name in mean.parts}
+    paired = {pair.series for pair in verdicts.pairs}
+    unjudged = _unjudged_speeds(verdicts)
+    runs = []
+    for run in verdicts.runs:
+        name = run.series.configuration
+        if name in waiting:
+            continue
+        found = [finding for finding in verdicts.findings if finding.configuration == name]
+        mine = [finding.outcome for finding in found if finding.method != THROTTLED]
+        mine += ["regressed"] if name in lost else []
+        outcome = worst(mine) if run.series in paired else "first"
+        values = {
+            key: x
+            for key, x in run.values.items()
+            if (name, key) not in unjudged and not (run.throttled and Quantity(key).kind == "speed")
+        }
+        runs.append(replace(run, values=values, outcome=outcome, drift=sums.get(name, {})))
+    return runs
+
+
+def _raise_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:
+    """Add the confirmed regressions to the ledger."""
+    pairs = {pair.series.configuration: pair for pair in compared}
+    codes = {one.case.configuration: str(one.code.get("hash", "")) for one in verdicts.failed}
+    codes |= {name: pair.tonight[0].code for name, pair in pairs.items()}
+    for finding in verdicts.findings:
+        if finding.outcome == "regressed":
+            name = finding.configuration
+            base = reachable_base(pairs[name]).commit if name in pairs else None
+            ledger.raise_alarm(_alarm(finding, verdicts.night, base, codes.get(name, "")))
+
+
+def _judge_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:
+    """Judge open alarms fixed whose loss is gone.
+
+    If the code that alarmed has run without the loss, the alarm was false or the machine's, and
+    nobody fixed anything: it stays open, with a note.
+    """
+    for pair in compared:
+        for alarm in ledger.open(pair.series.configuration):
+            if alarm.night == verdicts.night.name or not _mended(alarm, pair, verdicts.findings):
+                continue
+            quiet = [run.code for run in pair.window if run.outcome == "ok"]
+            if alarm.code not in (pair.tonight[0].code, *quiet):
+                ledger.judge(alarm, "fixed", f"fixed by {(verdicts.night.commit or '?')[:12]}")
+                continue
+            verdicts.notes.append(
+                f"{alarm.configuration}: the loss of {alarm.quantity} that alarmed on "
+                f"{alarm.raised[:10]} was not seen again with the same code; if it was a false "
+                f"alarm: python -m bench accept {alarm.configuration} --false-alarm --reason …"
+            )
+
+
+def _unjudged_speeds(verdicts: Verdicts) -> set[tuple[str, str]]:
+    """Return configuration and quantity of speeds of changed code on a machine that changed."""
+    same = unchanged(verdicts.night)
+    return {
+        (finding.configuration, finding.quantity)
+        for screen in verdicts.screens
+        for finding in screen.findings
+        if finding.outcome == "env-shift" and finding.configuration not in same
+    }
+
+
+def _alarm(finding: Finding, night: Night, base: str | None, code: str) -> Alarm:
+    exact = np.isnan(finding.low)
+    return Alarm(
+        configuration=finding.configuration,
+        quantity=finding.quantity,
+        loss=round(finding.loss, 6),
+        interval=() if exact else (round(finding.low, 6), round(finding.high, 6)),
+        p=None if np.isnan(finding.p) else float(f"{finding.p:.3g}"),
+        base=base,
+        head=night.commit if night.commit else current_commit().commit,
+        raised=night.started,
+        night=night.name,
+        method=finding.method,
+        code=code,
+    )
+
+
+def _mended(alarm: Alarm, pair: Pair, findings: Sequence[Finding]) -> bool:
+    worse = {"regressed", "suspect", "invalid", "env-shift"}
+    mine = [f for f in findings if f.configuration == alarm.configuration]
+    if any(f.quantity == alarm.quantity and f.outcome in worse for f in mine):
+        return False
+    if alarm.quantity == FINISHES:
+        return True
+    before, now = (
+        [run.values[alarm.quantity] for run in side if alarm.quantity in run.values]
+        for side in (pair.window, pair.tonight)
+    )
+    if not before or not now:
+        return False
+    loss = Quantity(alarm.quantity).loss(float(np.median(before)), float(np.median(now)))
+    return loss < alarm.loss / 2
