@@ -23,6 +23,7 @@ from datasets_lib.images.decode import UInt8, read_file
 from models.catalog import MODELS
 from models.components.base import AnomalyModel, Classifier, Prediction
 from models.components.checkpoints import load_tensors
+from models.components.winograd import use_winograd
 
 BATCH = 32
 """Images per batch by default, as in the evaluation after training: results are bit-identical."""
@@ -202,6 +203,7 @@ def _build(checkpoint: Checkpoint) -> AnomalyModel | Classifier:
     for name, part in frozen.items():
         load_tensors(part, checkpoint.frozen[name])
     model.load_checkpoint(checkpoint.model)
+    use_winograd(model)
     return model
 
 

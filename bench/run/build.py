@@ -13,6 +13,7 @@ from models.components.base import AnomalyModel, Classifier
 from models.components.errors import ImageSizeError
 from models.components.image_size import height_width
 from models.components.weights import IncompleteWeightsError, load_state
+from models.components.winograd import use_winograd
 
 
 def build_model(job: Job) -> AnomalyModel:
@@ -80,4 +81,5 @@ def _build(job: Job, **options: Any) -> Any:
     except ValueError as error:
         raise (WeightsError if job.inputs.weights else RecipeError)(str(error)) from error
     check_built(model, job.case.model)
+    use_winograd(model)
     return model.to(job.settings.device)

@@ -17,7 +17,6 @@ from models.components.anomaly_map import of_maps, resize_maps
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.color_jitter import jitter, random_grayscale
 from models.components.errors import ImageSizeError, TooFewImagesError
-from models.components.memory_format import convolution_format
 from models.components.moments import ChannelStatistics
 from models.efficientad.autoencoder import Autoencoder
 from models.efficientad.pdn import FEATURES, LAYERS, PATCH, PatchDescriptionNetwork, teacher
@@ -176,7 +175,7 @@ class EfficientAD(AnomalyModel):
                 f"least that size, found {height}×{width}. Choose a larger image size."
             )
         normalized = (images.float() - self.mean) / self.std
-        return normalized.contiguous(memory_format=convolution_format())
+        return normalized.contiguous(memory_format=torch.channels_last)
 
 
 def hard_feature_loss(distance: Tensor, quantile: float = P_HARD) -> Tensor:
@@ -248,4 +247,4 @@ def build(
         Autoencoder(FEATURES),
         entry,
     )
-    return model.to(memory_format=convolution_format())
+    return model.to(memory_format=torch.channels_last)

@@ -96,7 +96,8 @@ class PatchDescriptionNetwork(nn.Module):
         last = list(self.children())[-1]
         assert isinstance(last, nn.Conv2d)
         assert last.bias is not None
-        return F.conv2d(hidden, last.weight[channels], last.bias[channels])
+        features: Tensor = last._conv_forward(hidden, last.weight[channels], last.bias[channels])
+        return features
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features ``(B, C, h, w)`` of normalized images ``(B, 3, H, W)``."""

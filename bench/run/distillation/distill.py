@@ -30,6 +30,7 @@ from datasets_lib.augment.rows import select
 from models.catalog import WEIGHTS, Recipe
 from models.components.color_jitter import grayscale
 from models.components.moments import ChannelStatistics
+from models.components.winograd import use_winograd
 from models.efficientad.pdn import PatchDescriptionNetwork
 
 RECIPE = Recipe("adam", "EfficientAD, appendix, algorithm 3", lr=1e-4, weight_decay=1e-5)
@@ -239,6 +240,7 @@ class _Student(nn.Module):
         torch.manual_seed(SEED)
         network = PatchDescriptionNetwork(plan.size, padding=True).to(device)
         self.network = network.to(memory_format=torch.channels_last)
+        use_winograd(self.network)
         entry = WEIGHTS[f"pdn_{plan.size}.distilled"]
         self._mean, self._std = (
             torch.tensor(values, device=device).view(1, 3, 1, 1)
