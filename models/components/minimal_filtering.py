@@ -39,13 +39,13 @@ def convolve(images: Tensor, weight: Tensor, padding: int) -> Tensor:
     after, channels, kernel, _ = weight.shape
     transforms, grid = _transforms(kernel), Grid(images.shape, kernel, padding)
     padded = grid.padded(images)
-    kernels = transforms.of_kernels @ weight.permute(2, 3, 1, 0).reshape(kernel**2, -1)
+    kernels = _apply(transforms.of_kernels, weight.permute(2, 3, 1, 0))
     kernels = kernels.view(-1, channels, after)
     blocks = images.new_empty(grid.blocks(after))
     for part in grid.parts():
-        tiles = transforms.of_inputs @ grid.tiles(padded, part)
+        tiles = _apply(transforms.of_inputs, grid.tiles(padded, part))
         products = torch.bmm(tiles.view(len(kernels), -1, channels), kernels)
-        found = transforms.of_outputs @ products.view(len(kernels), -1)
+        found = _apply(transforms.of_outputs, products)
         here = blocks[part].permute(2, 4, 0, 1, 3, 5)
         here.copy_(found.view(here.shape))
     return grid.joined(blocks)
@@ -65,11 +65,11 @@ def weight_gradient(images: Tensor, gradient: Tensor, kernel: int, padding: int)
     padded, blocks = grid.padded(images), grid.split(gradient)
     products = images.new_zeros(transforms.inputs**2, channels, after)
     for part in grid.parts():
-        tiles = transforms.of_inputs @ grid.tiles(padded, part)
-        here = blocks[part].permute(2, 4, 0, 1, 3, 5).reshape(transforms.outputs**2, -1)
-        spread = (transforms.of_outputs.T @ here).view(len(products), -1, after)
+        tiles = _apply(transforms.of_inputs, grid.tiles(padded, part))
+        here = blocks[part].permute(2, 4, 0, 1, 3, 5)
+        spread = _apply(transforms.of_outputs.T, here).view(len(products), -1, after)
         products.baddbmm_(tiles.view(len(products), -1, channels).mT, spread)
-    found = transforms.of_kernels.T @ products.view(len(products), -1)
+    found = _apply(transforms.of_kernels.T, products)
     return found.view(kernel, kernel, channels, after).permute(3, 2, 0, 1)
 
 
@@ -115,15 +115,14 @@ class Grid:
         return _bordered(images, self._padding, (down, right))
 
     def tiles(self, padded: Tensor, part: _Part) -> Tensor:
-        """Return a part's tiles ``(side², tiles · C)``."""
+        """Return a part's tiles ``(side, side, B, rows, columns, C)``, a view."""
         images, rows = part
         image, line, pixel, _ = padded.stride()
         step = self._outputs
         shape = images.stop - images.start, rows.stop - rows.start, self.columns, padded.shape[-1]
-        tiles = padded[images, rows.start * step :].as_strided(
+        return padded[images, rows.start * step :].as_strided(
             (self._inputs, self._inputs, *shape), (line, pixel, image, step * line, step * pixel, 1)
         )
-        return tiles.reshape(self._inputs**2, -1)
 
     def blocks(self, channels: int) -> tuple[int, ...]:
         """Return the shape of outputs by block, ``(B, rows, side, columns, side, C)``."""
@@ -144,6 +143,13 @@ class Grid:
         return outputs[:, : self._height, : self._width].permute(0, 3, 1, 2)
 
 
+def _apply(matrix: Tensor, tiles: Tensor) -> Tensor:
+    """Transform both axes of tiles ``(m, m, …)`` by ``(n, m)``: return ``(n, n, values)``."""
+    size = matrix.shape[1]
+    rows = matrix @ tiles.reshape(size, -1)
+    return matrix @ rows.view(len(rows), size, -1)
+
+
 def _bordered(images: Tensor, before: int, after: tuple[int, int]) -> Tensor:
     """Return ``(B, H, W, C)`` with borders of zeros; `F.pad` writes every pixel twice."""
     count, channels, height, width = images.shape
@@ -162,14 +168,14 @@ def _bordered(images: Tensor, before: int, after: tuple[int, int]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Transforms:
-    """Matrices that transform both axes of a tile.
+    """Matrices that transform an axis of a tile.
 
     Attributes:
         inputs: Side of a tile of inputs.
         outputs: Side of a tile of outputs.
-        of_inputs: ``(inputs², inputs²)``.
-        of_kernels: ``(inputs², kernel²)``.
-        of_outputs: ``(outputs², inputs²)``.
+        of_inputs: ``(inputs, inputs)``.
+        of_kernels: ``(inputs, kernel)``.
+        of_outputs: ``(outputs, inputs)``.
     """
 
     inputs: int
@@ -195,7 +201,7 @@ def _transforms(kernel: int) -> _Transforms:
     of_kernels.append(_at_infinity(kernel))
     evaluated = [*(_powers(point, outputs) for point in points), _at_infinity(outputs)]
     of_outputs = [list(column) for column in zip(*evaluated, strict=True)]
-    return _Transforms(inputs, outputs, *map(_both_axes, (of_inputs, of_kernels, of_outputs)))
+    return _Transforms(inputs, outputs, *map(_float32, (of_inputs, of_kernels, of_outputs)))
 
 
 def _powers(point: Fraction, count: int) -> list[Fraction]:
@@ -222,6 +228,5 @@ def _coefficients(roots: Sequence[Fraction]) -> list[Fraction]:
     return found
 
 
-def _both_axes(rows: Sequence[Sequence[Fraction]]) -> Tensor:
-    matrix = torch.tensor([[float(value) for value in row] for row in rows], dtype=torch.float64)
-    return torch.kron(matrix, matrix).float()
+def _float32(rows: Sequence[Sequence[Fraction]]) -> Tensor:
+    return torch.tensor([[float(value) for value in row] for row in rows])
