@@ -9,10 +9,12 @@ of a step are written to ``--out`` before the next one starts:
 3. ``bound``: the same models' training step on tensors already on the device. The recorded step
    divided by this one shows the cost of loading, augmentation and scheduling.
 4. ``metrics``: the pixel metrics on maps of the number and size of MVTec AD's bottle (83 of 900²).
-5. ``peer``: anomalib's training and testing of the models that both projects have, both on this
-   device, if ``--peer-python`` names an interpreter that has anomalib: for a few ``--models``.
+5. ``peer``: whole runs of ours and of anomalib's on this device, for the models that both projects
+   have, one after the other until the time is over, if ``--peer-python`` names an interpreter that
+   has anomalib.
 
-``--against RECORDS`` prints the metrics of another machine's records next to these. Without a GPU,
+``--against RECORDS`` prints another machine's metrics next to these where its records have a run of
+the same work; this command with ``--device cpu`` makes such records. Without a GPU,
 ``--device cpu --shrunk`` runs everything in a few minutes on small images.
 """
 
@@ -24,17 +26,17 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tabulate import tabulate
 
 from bench.case import Case
 from bench.environment import default_precision, environment
 from bench.metrics.regions import label_regions
+from bench.perf.gpu_table import session_table
 from bench.perf.metrics import every, synchronized, synthetic_maps
 from bench.perf.zoo_peer import MODELS as PEER_MODELS
 from bench.protocol import PROFILES, Protocol, resolve
@@ -45,7 +47,6 @@ from bench.run.device import DeviceError, use_device
 from bench.run.training.optimization import build_optimizer
 from bench.run.training.precision import autocast
 from bench.store import read_records
-from bench.study import first_head
 from models.catalog import MODELS
 from models.components.base import AnomalyModel
 from models.components.image_size import height_width
@@ -107,7 +108,8 @@ def main() -> None:
         summary.append(f"{step}, {time.monotonic() - begin:.0f} s: {said}")
         print(summary[-1], flush=True)
         (session.out / "summary.txt").write_text("\n".join(summary) + "\n", encoding="utf-8")
-    print(_table(session))
+    if "zoo" in steps or _own_records(session).exists():
+        print(_table(session))
 
 
 def run_tests(session: Session) -> str:
@@ -197,15 +199,31 @@ def run_metrics(session: Session) -> str:
 
 
 def run_peer(session: Session) -> str:
-    """Time anomalib on the models that both projects have."""
+    """Time ours and anomalib on the models that both projects have, in a process per model."""
     if session.peer_python is None:
         return "skipped: no --peer-python"
     shared = [name for name in session.models if name in PEER_MODELS]
     if not shared:
         return "skipped: the peer has none of these models"
-    command = [sys.executable, "-m", "bench.perf.zoo", *shared, "--rounds", "1"]
-    command += ["--device", session.device]
-    return _child(session, "peer", [*command, "--peer-python", str(session.peer_python)])
+    (session.out / "peer.log").unlink(missing_ok=True)
+    models_by_end: dict[str, list[str]] = {}
+    end = time.monotonic() + session.seconds("peer")
+    for name in shared:
+        left = end - time.monotonic()
+        ended = _peer_of(session, name, left) if left > 0 else "not reached"
+        models_by_end.setdefault(ended, []).append(name)
+    parts = [f"{ended}: {', '.join(names)}" for ended, names in models_by_end.items()]
+    return "; ".join([*parts, "see peer.log"])
+
+
+def _peer_of(session: Session, name: str, limit_s: float) -> str:
+    """Time both projects on one model, append the tables to the log, and say how it ended."""
+    command = [sys.executable, "-m", "bench.perf.zoo", name, "--rounds", "1"]
+    command += ["--device", session.device, "--peer-python", str(session.peer_python)]
+    code = _run_logged(command, session.out / "peer.log", limit_s)
+    if code is None:
+        return "stopped"
+    return "failed" if code else "timed"
 
 
 STEPS: dict[str, Callable[[Session], str]] = {
@@ -218,45 +236,27 @@ STEPS: dict[str, Callable[[Session], str]] = {
 
 
 def _table(session: Session) -> str:
-    """Return the measurements as a table with a row per model."""
-    records = list(_records(session.out / "results" / "runs" / "records.jsonl"))
+    """Return the measurements of all planned models as a table."""
     bound_file = session.out / "bound.json"
     bound = json.loads(bound_file.read_text("utf-8"))["images_per_s"] if bound_file.exists() else {}
-    others = {r.case.model: r for r in _records(session.against) if r.case.dataset == "surface"}
-    rows = [_row(session, record, bound, others) for record in records]
-    return tabulate(rows, headers="keys", tablefmt="pipe", floatfmt=".4g")
+    others = None if session.against is None else _records(session.against)
+    table = session_table(
+        [_case(name) for name in session.models],
+        _records(_own_records(session)),
+        others,
+        bound,
+        session.device,
+    )
+    missing = session.against is not None and not session.against.exists()
+    return f"{table}\n{session.against} does not exist." if missing else table
 
 
-def _row(
-    session: Session, record: Record, bound: dict[str, float], others: dict[str, Record]
-) -> dict[str, Any]:
-    measured = record.measurements
-    trained = measured.get("train_images_per_s_cached")
-    bare = bound.get(record.case.model)
-    on = "host" if session.device == "cpu" else "device"
-    memory = measured.get(f"train_rise_{on}_bytes") or measured.get(f"inference_rise_{on}_bytes")
-    other = others.get(record.case.model)
-    return {
-        "Model": record.case.model,
-        "Outcome": record.outcome,
-        "Training, images/s": trained,
-        "of the bare step": trained / bare if trained and bare else None,
-        "Fit, s": measured.get("fit_seconds"),
-        "Inference, images/s": measured.get("inference_images_per_s"),
-        "Latency, ms": measured.get("latency_p50_ms"),
-        "Memory rise, GB": memory / 1e9 if memory else None,
-        "Image AUROC": _auroc(record),
-        "there": _auroc(other) if other else None,
-    }
+def _own_records(session: Session) -> Path:
+    return session.out / "results" / "runs" / "records.jsonl"
 
 
-def _auroc(record: Record) -> float | None:
-    return record.metrics.get(first_head(record), {}).get("image_auroc")
-
-
-def _records(path: Path | None) -> Iterator[Record]:
-    if path is not None and path.exists():
-        yield from read_records([path])
+def _records(path: Path) -> list[Record]:
+    return read_records([path]) if path.exists() else []
 
 
 def _case(name: str) -> Case:
@@ -295,14 +295,24 @@ def _timed(step: Callable[[], None], device: str, min_steps: int, budget_s: floa
     return samples[3:]
 
 
-def _child(session: Session, step: str, command: list[str]) -> str:
-    """Run a process within its step's time limit, log its output, and return the last line.
+def _child(session: Session, step: str, command: Sequence[str]) -> str:
+    """Run a process within its step's time limit, log its output, and return the last line."""
+    log = session.out / f"{step}.log"
+    log.unlink(missing_ok=True)
+    code = _run_logged(command, log, session.seconds(step))
+    if code is None:
+        return f"stopped after {session.seconds(step):.0f} s; see {log.name}"
+    lines = log.read_text("utf-8").strip().splitlines()
+    return f"exit {code}: {lines[-1] if lines else 'no output'}"
+
+
+def _run_logged(command: Sequence[str], log: Path, limit_s: float) -> int | None:
+    """Run a process, append its output to a log, and return its exit code; None at its time limit.
 
     At the limit it is interrupted as by Ctrl-C, so that it reports what it has and stops its own
     processes, and killed only if that does not help.
     """
-    log = session.out / f"{step}.log"
-    with log.open("w", encoding="utf-8") as file:
+    with log.open("a", encoding="utf-8") as file:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -311,12 +321,10 @@ def _child(session: Session, step: str, command: list[str]) -> str:
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
         try:
-            code = process.wait(session.seconds(step))
+            return process.wait(limit_s)
         except subprocess.TimeoutExpired:
             _stop(process)
-            return f"stopped after {session.seconds(step):.0f} s; see {log.name}"
-    lines = log.read_text("utf-8").strip().splitlines()
-    return f"exit {code}: {lines[-1] if lines else 'no output'}"
+            return None
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
