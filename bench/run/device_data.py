@@ -31,7 +31,7 @@ class SplitData:
     """The splits of an anomaly case, on the device if they fit.
 
     Attributes:
-        fit: Normal images to train on.
+        fit: Images to train on: normal ones, plus labeled defects for a supervised model.
         calibration: Held-out normal images, or None.
         test: Images to evaluate on.
         pixels: Sha256 of the images by split.
@@ -140,7 +140,8 @@ def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
             return tiles.image_set(images)
         return images if plan.crop is None else images.cropped(*height_width(plan.crop))
 
-    fit = seen(read(inputs.fit, frame, has_masks=inputs.has_masks and inputs.supervised))
+    # Labeled defects have masks, see `label_problem`, even where some test image lacks one.
+    fit = seen(read(inputs.fit, frame, has_masks=inputs.supervised))
     frames = read(inputs.test, frame, has_masks=inputs.has_masks)
     test = seen(frames)
     calibration: ImageSet | None = None

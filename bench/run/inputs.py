@@ -23,7 +23,7 @@ from bench.run.job import (
     WeightsError,
     seed_of,
 )
-from bench.run.samples import case_samples
+from bench.run.samples import case_samples, label_problem
 from bench.settings import Settings
 from datasets_lib.batches.labeled import data_hash
 from datasets_lib.cache.content import ContentHashes
@@ -104,7 +104,7 @@ class Finder:
         """Everything a case needs.
 
         Raises:
-            CaseSkipped: Data or weights are missing.
+            CaseSkipped: Data, labels of defects or weights are missing.
             DatasetError: The data are there but cannot be used.
             RecipeError: The recipe cannot be changed as the settings ask, or the model takes no
                 images of the protocol's shape.
@@ -159,6 +159,9 @@ class Finder:
         names = self._categories(case)
         with grouped_by(self.settings.split_by):
             whole = case_samples(case, names, self._category, protocol)
+            problem = label_problem(case, names, self._category, protocol, whole)
+        if problem:
+            raise CaseSkipped(problem)
         data_hash = self._as_read(self._data_hash(whole.read))
         if entry.supervised:
             data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()

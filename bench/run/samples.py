@@ -131,6 +131,53 @@ def merged(parts: Sequence[Splits]) -> Splits:
     )
 
 
+def label_problem(
+    case: Case,
+    categories: Sequence[str],
+    list_category: Callable[[Case], Category],
+    plan: Protocol,
+    chosen: Splits,
+) -> str:
+    """Return why a case lacks the labeled defects that its model trains on, and what to do.
+
+    Empty for a case that has them, each with its masks, and for a model that trains on none.
+
+    Args:
+        case: The case.
+        categories: As for `case_samples`.
+        list_category: As for `case_samples`.
+        plan: As for `case_samples`.
+        chosen: What `case_samples` returned.
+    """
+    labeled = _defects(chosen.fit)
+    masked = sum(bool(sample.masks) for sample in labeled)
+    if not MODELS[case.model].supervised or (labeled and masked == len(labeled)):
+        return ""
+    about = f"Models that train on labeled defects cannot use {case.data}"
+    if labeled:
+        return (
+            f"{about}: wanted masks of the defects to train on ({len(labeled)}), found "
+            f"{masked or 'none'}. Add masks, or take a model that trains on normal images alone."
+        )
+    without_limit = replace(plan, train_limit=None, test_limit=None)
+    whole = case_samples(case, categories, list_category, without_limit)
+    limited = bool(_defects(whole.fit))
+    count = len(_defects(chosen.test))
+    found = {0: "no defects", 1: "1 defect"}.get(count, f"{count} defects")
+    found += " among the test images" + (f" of the profile {plan.profile}" if limited else "")
+    if count > 1:
+        found += ", no two of a kind" + (" in one category" if categories else "")
+    todo = "Choose --profile standard, which uses all" if limited else "Add images of defects"
+    return (
+        f"{about}: half of each kind trains, so wanted two or more of a kind, found {found}. "
+        f"{todo}, or take a model that trains on normal images alone."
+    )
+
+
+def _defects(samples: Samples) -> Samples:
+    return tuple(sample for sample in samples if sample.defect is not None)
+
+
 def _calibrated(category: Category, train: Samples) -> tuple[Samples, Samples]:
     """Split off images to calibrate on: the publisher's validation split, where there is one."""
     return (train, category.validation) if category.validation else split_calibration(train)
