@@ -36,6 +36,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "stfpm": ("Stfpm", _RESNET50),
     "stfpm_resnet18": ("Stfpm", _RESNET18),
     "fre": ("Fre", _RESNET50),
+    "fre_resnet18": ("Fre", {**_RESNET18, "input_dim": 16_384}),
     "rd_resnet18": ("ReverseDistillation", _RESNET18),
     "rd_resnet50": ("ReverseDistillation", _RESNET50),
     "rd_wide_resnet50_2": ("ReverseDistillation", _WIDE),

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from models.catalog import WEIGHTS, WeightsEntry
 from models.components.transformer_backbone import TransformerBackbone, timm_transformer_state
 from models.components.weights import IncompleteWeightsError, load_state, resolve
+from models.components.weights_file import read_tensors
 
 DEIT = WEIGHTS["deit_tiny_patch16_224.fb_in1k"]
 DINO = WEIGHTS["vit_small_patch14_reg4_dinov2.lvd142m"]
@@ -130,6 +131,29 @@ def test_hub_names_are_mapped_as_timm_maps_them(dinov2):
     found = timm_transformer_state(hub)
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+@pytest.mark.parametrize("side", [224, 160])
+def test_distilled_deits_file_has_two_tokens_before_the_patches(side, tmp_path):
+    """Its publisher's file holds ``{"model": …}`` with a head for each of both tokens."""
+    name = "deit_tiny_distilled_patch16_224"
+    published = network(name)
+    torch.save({"model": published.state_dict()}, tmp_path / "deit.pth")
+    entry = WeightsEntry(f"{name}.fb_in1k", name, "https://x.y/deit", ("deit",))
+    backbone = TransformerBackbone(entry, read_tensors(tmp_path / "deit.pth"), (1, 4))
+    patches = side // 16
+    positions = published.pos_embed.detach()
+    grid = positions[:, 2:].reshape(1, 14, 14, -1).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid, (patches, patches), mode="bicubic", antialias=True)
+    resized = network(name, img_size=side)
+    resized.load_state_dict(
+        published.state_dict()
+        | {"pos_embed": torch.cat([positions[:, :2], grid.flatten(2).transpose(1, 2)], dim=1)}
+    )
+    images = pictures(side, 1)
+    for found, tokens in zip(backbone(images), block_outputs(resized, images, (1, 4)), strict=True):
+        assert found.shape == (1, 192, patches, patches)
+        assert_close(found.flatten(2).transpose(1, 2), tokens[:, 2:])
 
 
 def test_cait_is_resampled_once_to_its_size():
