@@ -125,11 +125,13 @@ def _targets(
     from models.catalog import WEIGHTS
     from models.components.backbone import Backbone
     from models.components.weights import load_state
+    from models.components.winograd import use_winograd
 
     try:
         backbone = Backbone(WEIGHTS[tag], load_state(weights), layers)
     except ValueError as error:
         raise CommandError(str(error)) from None
+    use_winograd(backbone)
     return PatchTargets(backbone).to(device)
 
 

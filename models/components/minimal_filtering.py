@@ -23,7 +23,7 @@ _POINTS = {6: (0, 1, -1, 2, -2), 8: (0, 1, -1, 2, -2, _HALF, -_HALF)}
 """Points at which polynomials are evaluated, besides infinity, by the side of a tile of inputs."""
 
 _TILES_AT_ONCE = 256
-"""Number of tiles that are in memory, and mostly in the cache, at a time."""
+"""Number of tiles that are in memory at a time."""
 
 _Part = tuple[slice, slice]
 
@@ -96,6 +96,12 @@ class Grid:
         self.rows = -(-self._height // self._outputs)
         self.columns = -(-self._width // self._outputs)
 
+    @property
+    def share(self) -> float:
+        """Return the share of the tiles' outputs that are not beyond the image."""
+        tiled = self.rows * self.columns * self._outputs**2
+        return self._height * self._width / tiled
+
     def parts(self) -> Iterator[_Part]:
         """Yield some images and some rows of tiles at a time."""
         images = max(1, _TILES_AT_ONCE // (self.rows * self.columns))
@@ -136,11 +142,19 @@ class Grid:
         return _bordered(outputs, 0, (down, right)).view(self.blocks(outputs.shape[1]))
 
     def joined(self, blocks: Tensor) -> Tensor:
-        """Return outputs ``(B, C, h, w)`` of blocks."""
-        outputs = blocks.view(
-            self._count, self.rows * self._outputs, self.columns * self._outputs, -1
+        """Return outputs ``(B, C, h, w)`` of blocks, dense and with channels last in memory.
+
+        They are not a view of the blocks: a view that an autograd function returns may not be
+        changed in place, as a ReLU does.
+        """
+        shape = self._count, self.rows * self._outputs, self.columns * self._outputs
+        outputs = blocks.view(*shape, blocks.shape[-1])[:, : self._height, : self._width]
+        outputs = outputs.permute(0, 3, 1, 2)
+        if self.share < 1:
+            return outputs.contiguous(memory_format=torch.channels_last)
+        return blocks.new_empty(0).set_(
+            blocks.untyped_storage(), 0, outputs.shape, outputs.stride()
         )
-        return outputs[:, : self._height, : self._width].permute(0, 3, 1, 2)
 
 
 def _apply(matrix: Tensor, tiles: Tensor) -> Tensor:
@@ -229,4 +243,5 @@ def _coefficients(roots: Sequence[Fraction]) -> list[Fraction]:
 
 
 def _float32(rows: Sequence[Sequence[Fraction]]) -> Tensor:
-    return torch.tensor([[float(value) for value in row] for row in rows])
+    values = [[float(value) for value in row] for row in rows]
+    return torch.tensor(values, dtype=torch.float32, device="cpu")

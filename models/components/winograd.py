@@ -1,8 +1,8 @@
-"""Layers that convolve by minimal filtering where that is faster: on CPUs without AVX-512.
+"""Layers that convolve by minimal filtering where that is faster: on CPUs with AVX2 alone.
 
-There, outputs of wide layers and both gradients take between 0.4 and 0.9 times as long as with
-oneDNN (``python -m bench.perf.winograd``). With AVX-512, oneDNN's convolutions are twice as fast as
-matrix products, and nothing is gained.
+There, outputs of wide layers and both gradients take between 0.3 and 0.8 times as long as with
+oneDNN (``python -m bench.perf.winograd``). With AVX-512, oneDNN's convolutions were twice as fast
+as matrix products, so that little is left to gain.
 """
 
 from typing import Any
@@ -14,11 +14,17 @@ from torch.autograd.function import once_differentiable
 from models.components.minimal_filtering import SIDES, Grid, convolve, weight_gradient
 from models.components.nominal_flops import counts_as
 
-_CHANNELS, _CHANNELS_3X3_PREDICTING = 128, 256
-"""Numbers of channels, before and after, from which this is faster."""
+_CHANNELS = 128
+"""Number of channels, before and after, from which this is faster."""
+
+_CHANNELS_FORWARD_3X3 = 256
+"""The same without gradients, for kernels of 3 × 3, of which the output alone gains least."""
 
 _TILES = 144
 """Number of tiles from which transforming the kernels costs less than is saved."""
+
+_SHARE = 0.6
+"""Share of the tiles' outputs below which too many are computed in vain: small maps."""
 
 
 class WinogradConv2d(nn.Conv2d):
@@ -42,7 +48,8 @@ class WinogradConv2d(nn.Conv2d):
 def use_winograd(module: nn.Module) -> None:
     """Compute a module's wide convolutions by minimal filtering where that is faster, in place.
 
-    Only the class of such layers changes: names and tensors stay. On CPUs with AVX-512 none does.
+    Only the class of such layers changes: names and tensors stay. No layer changes on CPUs other
+    than those with AVX2 and without AVX-512, for which this was measured.
     """
     if torch.backends.cpu.get_cpu_capability() != "AVX2":
         return
@@ -77,11 +84,11 @@ def _is_suitable(layer: nn.Conv2d) -> bool:
 
 def _is_plain(images: Tensor) -> bool:
     return (
-        images.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and images.device.type == "cpu"
         and images.dtype == torch.float32
         and images.ndim == 4
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
     )
 
 
@@ -90,8 +97,8 @@ def _is_faster(images: Tensor, weight: Tensor, padding: int) -> bool:
     trains = torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad)
     grid = Grid(images.shape, kernel, padding)
     tiles = grid.rows * grid.columns * (len(images) if trains else 1)
-    least = _CHANNELS if trains or kernel != 3 else _CHANNELS_3X3_PREDICTING
-    return min(weight.shape[:2]) >= least and tiles >= _TILES
+    least = _CHANNELS if trains or kernel != 3 else _CHANNELS_FORWARD_3X3
+    return min(weight.shape[:2]) >= least and tiles >= _TILES and grid.share >= _SHARE
 
 
 class _Convolution(torch.autograd.Function):

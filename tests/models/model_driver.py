@@ -10,6 +10,7 @@ import torch
 import models.catalog
 from models.catalog import MODELS, WEIGHTS
 from models.components.base import Batch
+from models.components.winograd import use_winograd
 
 SIDE = 64
 
@@ -45,9 +46,11 @@ def make(name, recipe="baseline", *, seed=0, state=None, **options):
     entry = MODELS[name]
     torch.manual_seed(seed)
     with smaller_weights():
-        return entry.load_build()(
+        model = entry.load_build()(
             weights=entry.weights, state=state, **options_of(name, recipe, **options)
         )
+    use_winograd(model)  # as the harness does
+    return model
 
 
 def options_of(name, recipe="baseline", **options):

@@ -26,6 +26,7 @@ from bench.run.distillation.distill import (
 from bench.run.job import ProgressCallback
 from datasets_lib.augment.rows import select
 from models.catalog import Recipe
+from models.components.winograd import use_winograd
 from models.dsr.vqvae import VQVAE, Codebook
 
 RECIPE = Recipe("adam", "van den Oord et al., VQ-VAE, NeurIPS 2017, section 4", lr=2e-4)
@@ -120,6 +121,7 @@ class _Training(nn.Module):
         self._plan, self._checkpoint = plan, checkpoint
         torch.manual_seed(SEED)
         self.network = VQVAE(plan.width, plan.codes).to(device)
+        use_winograd(self.network)
         self._books = (self.network.codes_lo, self.network.codes_hi)
         for book in self._books:
             book.requires_grad_(False)

@@ -20,6 +20,7 @@ from bench.run.job import ProgressCallback
 from bench.run.training.precision import to_float
 from datasets_lib.free_memory import free_bytes
 from models.components.frozen_backbone import FrozenBackbone
+from models.components.winograd import use_winograd
 
 _SHARE_OF_FREE_MEMORY = 0.4
 _BATCH = 32
@@ -106,7 +107,8 @@ class FeatureStore:
             split: The images.
             progress: Called after every batch.
         """
-        code = fingerprint([type(backbone).__module__], without=["models.catalog"]).hash
+        modules = [type(backbone).__module__, use_winograd.__module__]
+        code = fingerprint(modules, without=["models.catalog"]).hash
         keys = {n: _key(f"{digest} {code}", split) for n, digest in backbone.digests().items()}
         entries = {layer: self._lookup(keys[layer], split.device) for layer in backbone.layers}
         computed = 0

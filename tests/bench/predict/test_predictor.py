@@ -8,6 +8,7 @@ from bench.checkpoint.file import read_checkpoint
 from bench.checkpoint.metadata import CheckpointError, Preprocessing
 from bench.predict.predictor import load_checkpoint
 from models.catalog import MODELS
+from models.components import winograd
 from models.components.base import Prediction
 
 QUICK = ("padim_resnet18", "rd_resnet18", "autoencoder")
@@ -21,9 +22,10 @@ SLOW = (
 NAMES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 
-def fitted(name):
-    images = driver.pictures(24 if name.startswith("dfkde") else 6, 1)
-    held_out = driver.pictures(3, 5) if MODELS[name].holds_out else None
+def fitted(name, side=driver.SIDE):
+    size = side, side
+    images = driver.pictures(24 if name.startswith("dfkde") else 6, 1, size)
+    held_out = driver.pictures(3, 5, size) if MODELS[name].holds_out else None
     fields = driver.training_fields(name, images[:2])
     return driver.fit(driver.make(name), images, held_out=held_out, steps=1, **fields)
 
@@ -88,6 +90,34 @@ def test_any_order_and_batch_size_gives_the_same_scores(tmp_path):
     for size in (1, 2, 9):
         backwards = predictor.predict(pixels.flip(0), size)["score"].scores.flip(0)
         torch.testing.assert_close(backwards, together, rtol=1e-5, atol=0)
+
+
+@pytest.mark.slow
+def test_wide_convolutions_are_computed_as_in_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    model = fitted("efficientad_small", side=128)
+    own = Preprocessing(128, 128)
+    predictor = load_checkpoint(
+        save(tmp_path / "model.pth", "efficientad_small", model, preprocessing=own)
+    )
+    calls = count_calls(monkeypatch)
+    pixels = (255 * driver.pictures(2, 3, (128, 128))).to(torch.uint8)
+    expected = driver.predict(model, pixels.float() / 255)["score"]
+    once = len(calls)
+    assert_equal(predictor.predict(pixels)["score"], expected)
+    assert len(calls) == 2 * once > 0
+
+
+def count_calls(monkeypatch):
+    """Return a list that grows by one with each convolution by minimal filtering."""
+    calls, convolve = [], winograd.convolve
+
+    def counted(*arguments):
+        calls.append(1)
+        return convolve(*arguments)
+
+    monkeypatch.setattr(winograd, "convolve", counted)
+    return calls
 
 
 def test_classifier_gives_probabilities_of_its_classes(tmp_path):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.run.measure.flops import count_flops
-from models.components.minimal_filtering import convolve
+from models.components.minimal_filtering import convolve, weight_gradient
 from models.components.winograd import WinogradConv2d, use_winograd
 
 SIZES = {3: 48, 4: 60, 5: 48}
@@ -57,6 +57,20 @@ def test_convolves_as_torch(kernel, padding, size, memory_format):
     assert largest_difference(found, wanted) < 3e-5
 
 
+@pytest.mark.parametrize(
+    ("kernel", "padding", "size"), [(3, 1, (17, 70)), (4, 3, (9, 13)), (5, 0, (90, 23))]
+)
+def test_the_gradient_of_kernels_is_torchs(kernel, padding, size):
+    """Of several images in a part of the work, and several parts."""
+    images, weight = torch.randn(70, 3, *size), torch.randn(5, 3, kernel, kernel).double()
+    outputs = F.conv2d(images.double(), weight.requires_grad_(), padding=padding)
+    cotangent = torch.randn(outputs.shape)
+    (wanted,) = torch.autograd.grad(outputs, weight, cotangent.double())
+    found = weight_gradient(images, cotangent, kernel, padding)
+    assert found.shape == wanted.shape
+    assert largest_difference(found, wanted) < 2e-4  # sums of up to 114,000 products
+
+
 @pytest.mark.parametrize("kernel", [3, 4, 5])
 @pytest.mark.parametrize("padding", [0, 2])
 @pytest.mark.parametrize("bias", [True, False])
@@ -88,12 +102,44 @@ def test_trains_frozen_inputs_and_frozen_kernels():
     images = torch.randn(1, 128, 60, 60)
     trained = layer_of(bias=False)
     trained(images).sum().backward()
-    assert trained.weight.grad is not None
+    wanted = torch.autograd.grad(F.conv2d(images, trained.weight).sum(), trained.weight)[0]
+    assert largest_difference(trained.weight.grad, wanted) < 3e-5
     frozen = layer_of(bias=False).requires_grad_(False)
     frozen(images.requires_grad_()).sum().backward()
     assert frozen.weight.grad is None
     wanted = torch.autograd.grad(F.conv2d(images, frozen.weight).sum(), images)[0]
     assert largest_difference(images.grad, wanted) < 3e-5
+
+
+def test_outputs_may_be_changed_in_place():
+    images = torch.randn(1, 128, 60, 60, requires_grad=True)
+    layer = layer_of(bias=False)
+    found = torch.autograd.grad(F.relu_(layer(images)).square().sum(), images)[0]
+    plain = F.relu(F.conv2d(images, layer.weight)).square().sum()
+    assert largest_difference(found, torch.autograd.grad(plain, images)[0]) < 1e-4
+
+
+@pytest.mark.parametrize("side", [63, 61])
+def test_outputs_are_dense_with_channels_last(side):
+    """Else BatchNorm would take its slow path."""
+    images = torch.randn(1, 128, side, side, requires_grad=True)
+    found = layer_of(bias=False)(images)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    (gradient,) = torch.autograd.grad(found.square().sum(), images)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_an_empty_batch_has_empty_outputs():
+    with torch.no_grad():
+        assert layer_of()(torch.empty(0, 128, 60, 60)).shape == (0, 136, 57, 57)
+
+
+@pytest.mark.parametrize("side", [1, 2, 6])
+def test_small_maps_of_many_images_are_torchs_own(side):
+    """Most outputs of their tiles would be beyond the image."""
+    layer = layer_of(3, padding=1)
+    images = torch.randn(256, 128, side, side)
+    assert layer(images).equal(F.conv2d(images, layer.weight, layer.bias, padding=1))
 
 
 def test_a_result_does_not_depend_on_the_batch():
