@@ -39,7 +39,7 @@ def cells(line):
 def test_peer_models_have_our_backbones():
     named = {name: arguments for name, (_, arguments) in PEER_MODELS.items() if arguments}
     backbones = {name: given for name, given in named.items() if "backbone" in given}
-    assert len(backbones) == 22
+    assert len(backbones) == 23
     for name, arguments in backbones.items():
         assert arguments["backbone"] == MODELS[name].weights.partition(".")[0]
 
