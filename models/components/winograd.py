@@ -31,7 +31,8 @@ class WinogradConv2d(nn.Conv2d):
     """A convolution of stride 1 that is computed in whichever way is faster.
 
     Without gradients, that depends on the size of an image and not on the batch, so that neither
-    does a score. Under autocast, on other devices, and while a graph is exported or compiled, it is
+    does a score. With the number of threads, results differ by rounding, as those of matrix
+    products do. Under autocast, on other devices, and while a graph is exported or compiled, it is
     torch's own convolution.
     """
 

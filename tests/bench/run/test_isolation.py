@@ -65,9 +65,13 @@ def signaller(runner, number):
 
 
 @pytest.mark.slow
-def test_children_give_the_scores_of_the_parent_and_serve_a_group(job, runner):
+def test_children_give_the_scores_of_the_parent_and_serve_a_group(job, runner, monkeypatch):
+    import torch
+
     from bench.run.inline import InlineRunner
 
+    # Matrix products differ by rounding with the number of threads.
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
     isolated = runner()
     first = isolated.run(job(), lambda *_: None)
     child = isolated._child.pid
