@@ -25,7 +25,7 @@ ProgressCallback = Callable[[str, dict[str, Any]], None]
 
 
 class CaseSkipped(Exception):
-    """Weights, a dataset, labels or a device are missing; the message says which and how to get them.
+    """Weights, data, labels or a device are missing; the message says which and how to get them.
 
     Args:
         message: The message.
