@@ -3,9 +3,9 @@
 For each model, our step and, with ``--peer-python PY``, anomalib's are counted and timed on batches
 of the same few images, in float32 on the CPU. The limit is the most that this machine's matrix
 products and plain convolutions reach by themselves, forward or backward. Operations are those of
-plain convolutions: where ours need fewer (`models.components.winograd`), its share of the limit is
-higher than the processor's, and may exceed 100 %. A side that computes less than
-the other for the same step, or comes nearer to the limit, is faster.
+plain convolutions: where ours takes fewer (`models.components.winograd`), its share may exceed
+100 %. A side that computes less than the other for the same step, or comes nearer to the limit, is
+faster.
 """
 
 import argparse

@@ -107,6 +107,7 @@ class FeatureStore:
             split: The images.
             progress: Called after every batch.
         """
+        # Layers of the backbone may have been given the second module's way to convolve.
         modules = [type(backbone).__module__, use_winograd.__module__]
         code = fingerprint(modules, without=["models.catalog"]).hash
         keys = {n: _key(f"{digest} {code}", split) for n, digest in backbone.digests().items()}
