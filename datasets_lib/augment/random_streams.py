@@ -57,6 +57,10 @@ class RandomStreams:
         """
         return replace(self, key=_host_mix(self.key ^ _hash(name)))
 
+    def of(self, rows: Tensor) -> "RandomStreams":
+        """Return the streams of some samples, given by their int64 rows in the batch."""
+        return replace(self, index=self.index[rows])
+
     @property
     def batch(self) -> "RandomStreams":
         """The stream of the batch as a whole, one row; it alone depends on the batching."""
@@ -65,11 +69,11 @@ class RandomStreams:
 
     def bits(self, *shape: int) -> Tensor:
         """Draw int64 (B, *shape), all 64 bits uniform."""
-        return self._bits(0, math.prod(shape)).view(-1, *shape)
+        return self._bits(0, math.prod(shape)).view(len(self), *shape)
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Draw float32 (B, *shape), uniform in [low, high) on a grid of 2⁻²⁴ of the width."""
-        return self._uniform(0, math.prod(shape), low, high).view(-1, *shape)
+        return self._uniform(0, math.prod(shape), low, high).view(len(self), *shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Draw float32 (B, *shape), standard normal, by the Box–Muller method."""
@@ -83,7 +87,7 @@ class RandomStreams:
             radius = radii._uniform(start, stop, 0.0, 1.0).neg_().add_(1.0)  # in (0, 1]
             angle = angles._uniform(start, stop, 0.0, 2 * math.pi)
             drawn[:, start:stop] = radius.log_().mul_(-2.0).sqrt_().mul_(angle.cos_())
-        return drawn.view(-1, *shape)
+        return drawn.view(len(self), *shape)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draw int64 (B, *shape), uniform in [0, high) up to a bias of high / 2³²."""

@@ -1,6 +1,6 @@
 """Random numbers that belong to samples, so that they do not depend on how samples are batched."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -16,6 +16,9 @@ class Draws(Protocol):
 
     def fold_in(self, name: str) -> "Draws":
         """Return independent numbers for one purpose."""
+
+    def of(self, rows: Tensor) -> "Draws":
+        """Return the numbers of some samples, given by their int64 rows in the batch."""
 
     def uniform(self, *shape: int) -> Tensor:
         """Draw float32 ``(B, *shape)``, uniform in [0, 1)."""
@@ -39,6 +42,10 @@ class GlobalDraws:
     def fold_in(self, name: str) -> "GlobalDraws":
         """Return the same source: its numbers never repeat."""
         return self
+
+    def of(self, rows: Tensor) -> "GlobalDraws":
+        """Return a source for as many samples."""
+        return replace(self, count=len(rows))
 
     def uniform(self, *shape: int) -> Tensor:
         """Draw float32 ``(B, *shape)``, uniform in [0, 1)."""

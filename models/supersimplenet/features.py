@@ -1,6 +1,7 @@
 """SuperSimpleNet's features: two layers upsampled, averaged over neighbors and adapted."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class AdaptedFeatures(nn.Module):
         weights = self.projection.weight.split(self._channels, dim=1)
         mapped = [F.conv2d(x, weight) for x, weight in zip(features, weights, strict=True)]
         large = [F.interpolate(x, size, mode="bilinear", align_corners=True) for x in mapped]
-        total = torch.stack(large).sum(dim=0)
+        total = reduce(torch.add, large)  # a stack would lose the channels-last format
         averaged = F.avg_pool2d(total, _PATCH, stride=1, padding=_PATCH // 2)
         # The bias comes last, because the average counts zeros beyond the border.
         return averaged + self.projection.bias[:, None, None]

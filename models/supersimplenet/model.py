@@ -5,7 +5,7 @@ random Perlin masks makes half of them defective, and two heads learn to find it
 whether there is any. The supervised variant learns labeled defects as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -86,12 +86,11 @@ class SuperSimpleNet(AnomalyModel):
         ]
 
     def _loss(self, batch: Batch) -> Tensor:
-        adapted = self.adaptor(batch.get_features()).repeat(2, 1, 1, 1)
+        adapted = self.adaptor(batch.get_features())
         defects = self._known_defects(batch, adapted).repeat(2, 1, 1)
         halves = [batch.get_draws().fold_in(half) for half in ("first", "second")]
         noisy = torch.cat([self._noise_masks(half, adapted) for half in halves]) & ~defects
-        noise = _NOISE * torch.cat([_normal_like(half, adapted) for half in halves])
-        maps, scores = self.heads(adapted + noise * noisy[:, None])
+        maps, scores = self.heads(_with_noise(torch.cat([adapted, adapted]), halves, noisy))
         defects = defects | noisy
         labels = defects.flatten(1).any(dim=1)
         if self._supervised and batch.targets is not None:
@@ -116,6 +115,22 @@ class SuperSimpleNet(AnomalyModel):
         noise = perlin_noise(draws, (adapted.shape[-2], adapted.shape[-1]))
         noisy = draws.fold_in("noisy").uniform(1, 1) > _CLEAN_SHARE
         return (noise > self._threshold) & noisy
+
+
+def _with_noise(features: Tensor, halves: Sequence[Draws], noisy: Tensor) -> Tensor:
+    """Return features ``(2B, C, h, w)`` with noise at marked positions ``(2B, h, w)``.
+
+    On a CPU they are changed in place, and no noise is drawn for images without such a position; to
+    know these, one would have to wait for a GPU.
+    """
+    if features.device.type != "cpu":
+        noise = torch.cat([_normal_like(half, features) for half in halves])
+        return features + _NOISE * noise * noisy[:, None]
+    for number, (half, where) in enumerate(zip(halves, noisy.chunk(len(halves)), strict=True)):
+        rows = where.flatten(1).any(dim=1).nonzero()[:, 0]
+        noise = _NOISE * _normal_like(half.of(rows), features) * where[rows, None]
+        features.index_add_(0, number * len(where) + rows, noise)
+    return features
 
 
 def _normal_like(draws: Draws, features: Tensor) -> Tensor:

@@ -117,6 +117,13 @@ def test_numbers_do_not_depend_on_the_split_the_order_or_the_step():
     assert torch.equal(RandomStreams(order, seed=5, epoch=2, step=4).uniform(3), whole[order])
 
 
+@pytest.mark.parametrize("rows", [[], [3], [4, 0, 2]])
+@pytest.mark.parametrize("draw", ["bits", "uniform", "normal"])
+def test_some_rows_have_the_numbers_that_they_have_among_all(rows, draw):
+    whole, rows = streams(5), torch.tensor(rows, dtype=torch.int64)
+    assert getattr(whole.of(rows), draw)(2, 3).equal(getattr(whole, draw)(2, 3)[rows])
+
+
 def test_draws_of_the_batch_depend_on_its_step_alone():
     first = RandomStreams(torch.tensor([3, 4]), seed=1, step=2).batch
     same = RandomStreams(torch.tensor([9, 8]), seed=1, step=2).batch

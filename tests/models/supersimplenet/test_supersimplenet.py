@@ -14,7 +14,7 @@ from models.catalog import MODELS
 from models.components.base import ModelContractError
 from models.supersimplenet.features import AdaptedFeatures, downsampled_masks, mean_where
 from models.supersimplenet.heads import Heads
-from models.supersimplenet.model import build, segmentation_loss
+from models.supersimplenet.model import _with_noise, build, segmentation_loss
 
 NAME = "supersimplenet_resnet18"
 
@@ -160,6 +160,28 @@ def test_noise_belongs_to_the_samples_whatever_their_batch(model):
     assert (whole[:, 4:].abs() > 1e-5).any()
     torch.testing.assert_close(part, whole[:, 4:], rtol=0, atol=1e-4)  # features are rounded
     assert (whole[0] - whole[1]).abs().max() > 1e-3  # each sample's two copies have their own
+
+
+@pytest.mark.parametrize("noisy", [[], [2], [0, 1, 5]])
+def test_noise_of_some_images_is_that_drawn_for_all(noisy):
+    halves = [RandomStreams(torch.arange(3), seed=6).fold_in(name) for name in ("a", "b")]
+    features = torch.rand(6, 4, 5, 7).contiguous(memory_format=torch.channels_last)
+    where = torch.zeros(6, 5, 7, dtype=torch.bool)
+    where[noisy, 1:3] = True
+    drawn = torch.cat([half.fold_in("noise").normal(5, 7, 4) for half in halves])
+    wanted = features + 0.015 * drawn.permute(0, 3, 1, 2) * where[:, None]
+    found = _with_noise(features.clone(), halves, where)
+    assert found.equal(wanted)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_adapted_features_keep_channels_last(model):
+    layers = [
+        torch.rand(2, channels, side, side).contiguous(memory_format=torch.channels_last)
+        for channels, side in ((128, 8), (256, 4))
+    ]
+    adapted = model.adaptor(layers)
+    assert adapted.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_noise_spares_known_defects():
