@@ -1,10 +1,9 @@
-"""Small random changes of color, independent for each image, for EfficientAD's training.
-
-Draws come from torch's global generator on the images' device, without waiting for the device.
-"""
+"""Small random changes of color, independent for each image, for EfficientAD's training."""
 
 import torch
 from torch import Tensor
+
+from models.components.draws import Draws
 
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
 
@@ -12,20 +11,19 @@ _LUMA = (0.2989, 0.587, 0.114)
 """Shares of red, green and blue in gray (ITU-R 601, as torchvision rounds them)."""
 
 
-def jitter(images: Tensor, strength: float = 0.2) -> Tensor:
+def jitter(images: Tensor, draws: Draws, strength: float = 0.2) -> Tensor:
     """Change brightness, contrast or saturation, one of them drawn, by a factor drawn uniformly.
 
     Args:
         images: ``(B, 3, H, W)`` in [0, 1].
+        draws: Random numbers of the images.
         strength: Factors are in [1 - strength, 1 + strength].
 
     Returns:
         The same shape, clipped to [0, 1].
     """
-    shape = (len(images), 1, 1, 1)
-    kind = torch.randint(3, shape, device=images.device)
-    factor = torch.empty(shape, device=images.device).uniform_(1 - strength, 1 + strength)
-    return jittered(images, kind, factor)
+    kind, factor = draws.fold_in("jitter").uniform(2, 1, 1, 1).unbind(dim=1)
+    return jittered(images, (3 * kind).long(), 1 + strength * (2 * factor - 1))
 
 
 def jittered(images: Tensor, kind: Tensor, factor: Tensor) -> Tensor:
@@ -37,9 +35,9 @@ def jittered(images: Tensor, kind: Tensor, factor: Tensor) -> Tensor:
     return (without + factor * (images - without)).clamp(0, 1)
 
 
-def random_grayscale(images: Tensor, probability: float) -> Tensor:
+def random_grayscale(images: Tensor, draws: Draws, probability: float) -> Tensor:
     """Remove the colors of each image with a probability, ``(B, 3, H, W)``."""
-    chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < probability
+    chosen = draws.fold_in("grayscale").uniform(1, 1, 1) < probability
     return torch.where(chosen, grayscale(images), images)
 
 

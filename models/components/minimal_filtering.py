@@ -28,13 +28,14 @@ _TILES_AT_ONCE = 256
 _Part = tuple[slice, slice]
 
 
-def convolve(images: Tensor, weight: Tensor, padding: int) -> Tensor:
+def convolve(images: Tensor, weight: Tensor, padding: int, bias: Tensor | None = None) -> Tensor:
     """Return ``(B, K, h, w)``, with channels last in memory, of images ``(B, C, H, W)``.
 
     Args:
         images: Float32.
         weight: Kernels ``(K, C, k, k)`` of 3, 4 or 5 pixels.
         padding: Width of the border of zeros.
+        bias: ``(K,)``, added to every position.
     """
     after, channels, kernel, _ = weight.shape
     transforms, grid = _transforms(kernel), Grid(images.shape, kernel, padding)
@@ -47,7 +48,10 @@ def convolve(images: Tensor, weight: Tensor, padding: int) -> Tensor:
         products = torch.bmm(tiles.view(len(kernels), -1, channels), kernels)
         found = _apply(transforms.of_outputs, products)
         here = blocks[part].permute(2, 4, 0, 1, 3, 5)
-        here.copy_(found.view(here.shape))
+        if bias is None:
+            here.copy_(found.view(here.shape))
+        else:
+            torch.add(found.view(here.shape), bias, out=here)
     return grid.joined(blocks)
 
 
@@ -186,14 +190,12 @@ class _Transforms:
 
     Attributes:
         inputs: Side of a tile of inputs.
-        outputs: Side of a tile of outputs.
         of_inputs: ``(inputs, inputs)``.
         of_kernels: ``(inputs, kernel)``.
         of_outputs: ``(outputs, inputs)``.
     """
 
     inputs: int
-    outputs: int
     of_inputs: Tensor
     of_kernels: Tensor
     of_outputs: Tensor
@@ -215,7 +217,7 @@ def _transforms(kernel: int) -> _Transforms:
     of_kernels.append(_at_infinity(kernel))
     evaluated = [*(_powers(point, outputs) for point in points), _at_infinity(outputs)]
     of_outputs = [list(column) for column in zip(*evaluated, strict=True)]
-    return _Transforms(inputs, outputs, *map(_float32, (of_inputs, of_kernels, of_outputs)))
+    return _Transforms(inputs, *map(_float32, (of_inputs, of_kernels, of_outputs)))
 
 
 def _powers(point: Fraction, count: int) -> list[Fraction]:

@@ -42,8 +42,7 @@ class WinogradConv2d(nn.Conv2d):
         if not (_is_plain(input) and _is_faster(input, weight, padding)):
             outputs: Tensor = super()._conv_forward(input, weight, bias)
             return outputs
-        outputs = convolution(input, weight, padding)
-        return outputs if bias is None else outputs + bias.view(-1, 1, 1)
+        return convolution(input, weight, padding, bias)
 
 
 def use_winograd(module: nn.Module) -> None:
@@ -59,15 +58,16 @@ def use_winograd(module: nn.Module) -> None:
             layer.__class__ = WinogradConv2d
 
 
-def convolution(images: Tensor, weight: Tensor, padding: int) -> Tensor:
+def convolution(images: Tensor, weight: Tensor, padding: int, bias: Tensor | None = None) -> Tensor:
     """Return the output ``(B, K, h, w)``, with gradients, by minimal filtering.
 
     Args:
         images: ``(B, C, H, W)`` float32.
         weight: Kernels ``(K, C, k, k)`` of 3, 4 or 5 pixels.
         padding: Width of the border of zeros, smaller than the kernels.
+        bias: ``(K,)``.
     """
-    outputs: Tensor = _Convolution.apply(images, weight, padding)
+    outputs: Tensor = _Convolution.apply(images, weight, bias, padding)
     return outputs
 
 
@@ -104,17 +104,19 @@ def _is_faster(images: Tensor, weight: Tensor, padding: int) -> bool:
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, padding: int) -> Tensor:
+    def forward(
+        ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, padding: int
+    ) -> Tensor:
         ctx.save_for_backward(images, weight)
         ctx.padding = padding
         with counts_as(_flops(images, weight, padding)):
-            return convolve(images, weight, padding)
+            return convolve(images, weight, padding, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
-        of_images = of_weight = None
+        of_images = of_weight = of_bias = None
         kernel, flops = weight.shape[-1], _flops(images, weight, ctx.padding)
         if ctx.needs_input_grad[0]:
             mirrored = weight.transpose(0, 1).flip(2, 3)
@@ -123,7 +125,9 @@ class _Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             with counts_as(flops):
                 of_weight = weight_gradient(images, gradient, kernel, ctx.padding)
-        return of_images, of_weight, None
+        if ctx.needs_input_grad[2]:
+            of_bias = gradient.sum(dim=(0, 2, 3))
+        return of_images, of_weight, of_bias, None
 
 
 def _flops(images: Tensor, weight: Tensor, padding: int) -> int:

@@ -50,13 +50,13 @@ class Autoencoder(nn.Module):
         """
         x = images
         for convolution in self.encoder:
-            x = F.relu(convolution(x))
+            x = F.relu(convolution(x), inplace=True)
         x = self.bottleneck(_padded(x, _BOTTLENECK))
         for convolution, size in zip(self.decoder, _decoder_sizes(images), strict=True):
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-            x = F.dropout(F.relu(convolution(x)), _DROPOUT, self.training)
+            x = F.dropout(F.relu(convolution(x), inplace=True), _DROPOUT, self.training)
         x = F.interpolate(x, size=tuple(grid), mode="bilinear", align_corners=False)
-        features: Tensor = self.out(F.relu(self.smooth(x)))
+        features: Tensor = self.out(F.relu(self.smooth(x), inplace=True))
         return features
 
 

@@ -101,11 +101,11 @@ class EfficientAD(AnomalyModel):
         the size.
         """
         images, auxiliary = batch.get_images(), batch.auxiliary
-        count = len(images)
-        others = [] if auxiliary is None else [random_grayscale(auxiliary, GRAYSCALE)]
+        count, draws = len(images), batch.get_draws()
+        others = [] if auxiliary is None else [random_grayscale(auxiliary, draws, GRAYSCALE)]
         # Jittered, plain and auxiliary images. The student's trunk runs once for all of them, each
         # half of its head only for the images that need it.
-        pictures = self._normalized(torch.cat([jitter(images), images, *others]))
+        pictures = self._normalized(torch.cat([jitter(images, draws), images, *others]))
         with torch.no_grad():
             jittered_target, target = self._taught(pictures[: 2 * count]).split(count)
         hidden = self.student.trunk(pictures)

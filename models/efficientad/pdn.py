@@ -86,7 +86,7 @@ class PatchDescriptionNetwork(nn.Module):
         """Return the input of the last convolution for normalized images ``(B, 3, H, W)``."""
         x = images
         for convolution, pooled in zip(list(self.children())[:-1], self._pooled, strict=False):
-            x = F.relu(convolution(x))
+            x = F.relu(convolution(x), inplace=True)
             if pooled:
                 x = F.avg_pool2d(x, 2, padding=self._pool_padding)
         return x

@@ -105,8 +105,8 @@ def test_prediction_is_the_formula(calibrated):
 def test_loss_is_the_formula(model, monkeypatch):
     monkeypatch.setattr("models.efficientad.autoencoder._DROPOUT", 0.0)
     images, others, changed = pictures(2, seed=3), pictures(2, seed=9), pictures(2, seed=4)
-    monkeypatch.setattr(efficientad, "jitter", lambda given: changed)
-    monkeypatch.setattr(efficientad, "random_grayscale", lambda given, probability: given)
+    monkeypatch.setattr(efficientad, "jitter", lambda given, draws: changed)
+    monkeypatch.setattr(efficientad, "random_grayscale", lambda given, draws, probability: given)
     training = networks_of(model, pictures(4))[0]
     taught, student, _ = networks_of(model, images)
     distance = (normalized_teacher(taught, training) - student[:, :384]) ** 2
