@@ -17,18 +17,18 @@ from typing import Any
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8  # of mallopt(3)
 _HELD, _ARENAS = 32, 256  # more than the ended threads of a session, and arenas including those
 _MAPS, _MAPPED_SIZE = 65536, 1 << 18  # 65536 is the C library's default
-_LARGEST = (1 << 31) - 1
+_NEVER = -1
 _kept = False
 
 
 def disable_trim() -> bool:
-    """Keep up to 2 GB of freed memory from now on; return whether the C library supports that."""
+    """Keep freed memory from now on, until `trim`; return whether the C library supports that."""
     global _kept
     libc = _glibc()
     if libc is None:
         return False
     _kept = True
-    return bool(libc.mallopt(_MMAP_MAX, 0) and libc.mallopt(_TRIM_THRESHOLD, _LARGEST))
+    return bool(libc.mallopt(_MMAP_MAX, 0) and libc.mallopt(_TRIM_THRESHOLD, _NEVER))
 
 
 @contextmanager

@@ -24,8 +24,8 @@ from datasets_lib.augment.random_streams import RandomStreams
 from models.catalog import MODELS
 from models.components.base import AnomalyModel, Batch
 
-_FEW = 4  # images of a dry pass; on a GPU steps are of whole batches, for which kernels are chosen
-_DRY_STEPS = 2
+_FEW = 4  # images of a dry pass; on a GPU its batches are whole: kernels are chosen by their size
+_DRY_STEPS, _DRY_BATCH = 2, 2
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ def train(
     if model.gathers_statistics:
         trained = gather(model, data, job, device, progress)
     if data.held_out is not None:  # its predictions need constants; the real ones follow below
-        first = data.held_out[: job.protocol.evaluation_batch]
-        _calibrate(model, first, job, device)
+        _calibrate(model, data.held_out[:_FEW], job, device)
     _check(model, data, job, device)
     if job.protocol.recipe.optimizer != "none":
         gathered = trained
@@ -112,7 +111,8 @@ def _warm_up(model: AnomalyModel, data: TrainingData, job: Job, device: torch.de
     def update(twin: AnomalyModel) -> None:
         twin.eval()
         with torch.no_grad():
-            twin.update(next(_gathered_batches(twin, data, job, device)))
+            part = data if device.type == "cuda" else few
+            twin.update(next(_gathered_batches(twin, part, job, device)))
 
     def fit_few(twin: AnomalyModel) -> None:
         if twin.gathers_statistics:
@@ -130,7 +130,7 @@ def _dry_steps(model: AnomalyModel, data: TrainingData, job: Job, device: torch.
     objective, recipe = _objective(model, data, job, device), job.protocol.recipe
     optimizer = build_optimizer(recipe, model.parameter_groups())
     batch = min(recipe.batch_size, objective.count)
-    batch = batch if device.type == "cuda" else min(batch, _FEW)
+    batch = batch if device.type == "cuda" else min(batch, _DRY_BATCH)
     order = torch.arange(_DRY_STEPS * batch) % objective.count
     model.train()
     for step, index in enumerate(objective.batches(order, batch, 0)):
