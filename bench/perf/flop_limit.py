@@ -70,7 +70,7 @@ def main() -> None:
     limit, machine = max(before, measure_limit()), environment("cpu")
     print(
         f"\n{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}: at most "
-        f"{limit / 1e9:.0f} GFLOP/s ({before / 1e9:.0f} before the steps). 256 px, "
+        f"{limit / 1e9:.0f} GFLOP/s ({before / 1e9:.0f} before the steps). "
         f"{options.images} images in a batch, {options.steps} timed steps.\n"
     )
     headings = ["", "ours, GFLOP per image", "peer, GFLOP", "ours, s", "peer, s", "ratio"]
@@ -140,7 +140,7 @@ def _ours(model: str, data_dir: Path, options: argparse.Namespace) -> Step:
     case = (
         f"{model}-{mvtec_like.DATASET}.{mvtec_like.CATEGORY}-default-scratch-{options.images}shot"
     )
-    more = ["--data-dir", str(data_dir), "--profile", "original", "--image-size", "256"]
+    more = ["--data-dir", str(data_dir), "--profile", "original"]
     more += ["--shots", str(options.images), "--seeds", "1", "--measure-seconds"]
     more += [str(options.measure_seconds)]
     more += ["--images-seen", str(options.images * (1 + options.steps))]

@@ -100,7 +100,7 @@ def _train(model: str, data_dir: Path, folder: Path, weights_dir: Path | None) -
     expression = f"{model}-{dataset}-default-{state}-s0"
     command = [sys.executable, "-m", "pytest", "bench", "-q", "-k", expression, "--save-models"]
     command += ["--profile", "original", "--recipes", "baseline", "--device", "cpu"]
-    command += ["--image-size", "256", "--images-seen", "64", "--no-pictures", "--no-measurements"]
+    command += ["--images-seen", "64", "--no-pictures", "--no-measurements"]
     command += ["--data-dir", str(data_dir), "--results-dir", str(folder)]
     command += ["--cache-dir", str(folder / "cache")]
     if weights_dir is not None:

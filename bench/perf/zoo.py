@@ -170,7 +170,8 @@ def _settings(options: argparse.Namespace, measured: dict[str, dict[str, list[Ru
     budget = "one epoch of training" if seen is None else f"{seen} images seen in training"
     return "\n".join(
         [
-            f"Medians of {options.rounds} rounds, 256 px, {budget}, {init}.",
+            f"Medians of {options.rounds} rounds, each model at its own image size, {budget}, "
+            f"{init}.",
             "The peer's AUPRO, which it does not compute by default, is not part of its seconds. "
             "Each side draws its own random channels, projections and students.",
             *(f"* {text} ({', '.join(models)})" for text, models in models_by_setting.items()),

@@ -54,8 +54,17 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "supersimplenet": ("Supersimplenet", {"backbone": "wide_resnet50_2"}),
     "supersimplenet_resnet18": ("Supersimplenet", _RESNET18),
     "uninet": ("UniNet", {}),
+    "csflow": ("Csflow", {}),
+    "uflow": ("Uflow", {**_WIDE, "image_size": 256}),
+    "dinomaly_small_392": ("Dinomaly", {"encoder_name": "vit_small_patch14_reg4_dinov2"}),
+    "dinomaly_base_392": ("Dinomaly", {"encoder_name": "vit_base_patch14_reg4_dinov2"}),
 }
-"""anomalib's class and the arguments that match our configuration, by our name for the model."""
+"""anomalib's class and the arguments that match our configuration, by our name for the model.
+
+``image_size`` replaces the size of the class's own pre-processing. Not here are DSR, whose class
+trains nothing but the upsampling in its only epoch, and UniNet on ResNet18, as the class's
+bottleneck has the width of ResNet50's layers.
+"""
 
 ONE_BY_ONE = ("efficientad_small", "efficientad_medium")
 """Models that anomalib trains one image at a time, as their paper does."""
@@ -142,7 +151,7 @@ def _give_backbone(weights: Path | None) -> None:
 
 
 def _need_no_downloads(models: Any, weights: Path | None) -> None:
-    """Make torchvision, from which CFA and UniNet take backbones, load the given weights, or none.
+    """Make torchvision load the given weights, or none, for CFA, CS-Flow and UniNet.
 
     EfficientAD's teacher stays random.
     """
@@ -180,6 +189,9 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
         arguments = {**arguments, "imagenet_dir": options.category / "train"}
     if kind == "Draem":
         arguments = {**arguments, "dtd_dir": options.category / "train"}
+    if "image_size" in arguments:
+        arguments = {**arguments, "pre_processor": _pre_processor(arguments["image_size"])}
+        del arguments["image_size"]
     model = getattr(anomalib["models"], kind)(**arguments, visualizer=False)
     data = anomalib["data"].MVTecAD(
         root=options.category.parent,
@@ -219,6 +231,15 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
             "aupro_30": _aupro(anomalib["metrics"], maps.batches),
         },
     }
+
+
+def _pre_processor(size: int) -> Any:
+    """Return anomalib's pre-processing that resizes to a square and normalizes as for ImageNet."""
+    transforms: Any = importlib.import_module("torchvision.transforms.v2")
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    steps = [transforms.Resize((size, size), antialias=True), transforms.Normalize(mean, std)]
+    pre_processing: Any = importlib.import_module("anomalib.pre_processing")
+    return pre_processing.PreProcessor(transform=transforms.Compose(steps))
 
 
 def _single_image_ms(model: Any, files: list[Path]) -> float:

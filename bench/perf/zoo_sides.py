@@ -68,8 +68,13 @@ class Task:
 
     @property
     def images(self) -> int:
-        """Return the number of images that a model with an optimizer is trained on."""
-        return self.images_seen or sum(1 for _ in (self.folder / "train" / "good").iterdir())
+        """Return the number of images that our model with an optimizer is trained on.
+
+        Our batches are whole, and the peer's last one is not: ours is the nearest number.
+        """
+        count = self.images_seen or sum(1 for _ in (self.folder / "train" / "good").iterdir())
+        batch = MODELS[self.model].recipes[self.recipe].batch_size
+        return batch * max(1, round(count / batch))
 
 
 def run_ours(task: Task, folder: Path, *, rerun: bool = False) -> Run:
@@ -101,12 +106,12 @@ def run_ours_together(tasks: Sequence[Task], folder: Path) -> float | None:
 
 def _session(tasks: Sequence[Task], folder: Path) -> list[str]:
     """Return the command of a session; all tasks share the same data, weights and limits."""
-    task = tasks[0]
+    task, images = tasks[0], min(each.images for each in tasks)
     command = [sys.executable, "-m", "pytest", "bench", "-q"]
     command += ["-k", " or ".join(each.case.id for each in tasks)]
     command += ["--recipes", ",".join(dict.fromkeys(each.recipe for each in tasks))]
     command += ["--profile", "original", "--device", task.device, "--precision", task.precision]
-    command += ["--image-size", "256", "--images-seen", str(task.images)]
+    command += ["--images-seen", str(images)]
     command += ["--data-dir", str(task.data_dir), "--no-pictures", "--no-measurements"]
     command += ["--results-dir", str(folder / "results"), "--cache-dir", str(folder / "cache")]
     weights = next((each.weights for each in tasks if each.weights is not None), None)

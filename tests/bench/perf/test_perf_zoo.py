@@ -39,7 +39,7 @@ def cells(line):
 def test_peer_models_have_our_backbones():
     named = {name: arguments for name, (_, arguments) in PEER_MODELS.items() if arguments}
     backbones = {name: given for name, given in named.items() if "backbone" in given}
-    assert len(backbones) == 23
+    assert len(backbones) == 24
     for name, arguments in backbones.items():
         assert arguments["backbone"] == MODELS[name].weights.partition(".")[0]
 
@@ -48,6 +48,16 @@ def test_task_selects_the_case_that_matches_the_peer(tmp_path):
     assert task(tmp_path).case.id == "patchcore.anomalib-mvtec_like.grained-default-scratch-s0"
     given = task(tmp_path, model="padim_resnet18", weights=tmp_path / "resnet18.pth")
     assert given.case.id == "padim_resnet18-mvtec_like.grained-default-pretrained-s0"
+
+
+@pytest.mark.parametrize(
+    ("model", "images"), [("efficientad_small", 9), ("csflow", 8), ("rd_resnet18", 8), ("cfa", 16)]
+)
+def test_ours_trains_on_the_whole_batches_that_are_nearest(tmp_path, model, images):
+    ours = task(tmp_path, model=model)
+    for number in range(9):
+        (tmp_path / "train" / "good" / f"{number}.png").touch()
+    assert ours.images == images
 
 
 def test_both_sides_run_on_the_device_of_the_task(monkeypatch, tmp_path):
