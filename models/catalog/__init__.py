@@ -7,7 +7,6 @@ The function is loaded only when a case runs, so collecting thousands of cases c
 import re
 import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 
 from models.catalog.adaptation import ADAPTATION_MODELS
@@ -28,7 +27,6 @@ __all__ = [
     "ModelEntry",
     "Recipe",
     "WeightsEntry",
-    "get_model",
     "register_model",
     "register_weights",
 ]
@@ -85,24 +83,6 @@ def register_model(entry: ModelEntry) -> None:
         )
     _claim("model", entry.name, entry.name in _models)
     _models[entry.name] = entry
-
-
-def get_model(name: str) -> ModelEntry:
-    """Return a model's entry by its name.
-
-    >>> get_model("padim_resnet18").layers
-    (1, 2, 3)
-
-    Raises:
-        ValueError: There is none; the message suggests close names.
-    """
-    if name in _models:
-        return _models[name]
-    close = get_close_matches(name, _models)
-    raise ValueError(
-        f"Unknown model '{name}': "
-        + (f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(_models)}.")
-    )
 
 
 def _claim(kind: str, name: str, taken: bool) -> None:

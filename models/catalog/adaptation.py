@@ -1,9 +1,8 @@
 """Models of a backbone's features, unchanged or adapted: DFM and CFA."""
 
 from dataclasses import replace
-from types import MappingProxyType
 
-from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
+from models.catalog.entry import ModelEntry, Recipe, zoo_entry
 
 _DFM = Recipe(
     optimizer="none", epochs=1, batch_size=16, source="Ahuja et al., 2019; 97 % of the variance"
@@ -21,28 +20,26 @@ _CFA_PAPER = replace(_CFA, epochs=30, batch_size=4, source="Lee et al., IEEE Acc
 
 
 def _dfm(name: str, weights: str, score: str) -> ModelEntry:
-    return ModelEntry(
-        name=name,
-        family="adaptation",
-        build="models.dfm:build",
-        weights=weights,
+    return zoo_entry(
+        name,
+        "adaptation",
+        "models.dfm:build",
+        weights,
+        {"baseline": _DFM},
         layers=(3,),
-        recipes=MappingProxyType({"baseline": _DFM}),
         options={"score": score},
-        seed_base=ZOO_SEED,
         randomness="none",
     )
 
 
 def _cfa(name: str, weights: str) -> ModelEntry:
-    return ModelEntry(
-        name=name,
-        family="adaptation",
-        build="models.cfa:build",
-        weights=weights,
+    return zoo_entry(
+        name,
+        "adaptation",
+        "models.cfa:build",
+        weights,
+        {"baseline": _CFA},
         layers=(1, 2, 3),
-        recipes=MappingProxyType({"baseline": _CFA}),
-        seed_base=ZOO_SEED,
         standard_epochs=20,
         paper_recipe=_CFA_PAPER,
         paper_input=(224, None),

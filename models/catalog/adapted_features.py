@@ -1,10 +1,9 @@
 """Models that adapt pretrained features with few layers: UniNet and SuperSimpleNet."""
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
-from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
+from models.catalog.entry import ModelEntry, Recipe, zoo_entry
 
 _UNINET = Recipe(
     optimizer="adamw",
@@ -62,15 +61,14 @@ _SUPERVISED_PAPER = replace(_SUPERVISED, epochs=300, batch_size=32)
 
 
 def _uninet(name: str, weights: str, recipe: Recipe, paper: Recipe, **options: Any) -> ModelEntry:
-    return ModelEntry(
-        name=name,
-        family="foundation",
-        build="models.uninet.model:build",
-        weights=weights,
+    return zoo_entry(
+        name,
+        "foundation",
+        "models.uninet.model:build",
+        weights,
+        {"baseline": recipe},
         options=options,
         layers=(1, 2, 3),
-        recipes=MappingProxyType({"baseline": recipe}),
-        seed_base=ZOO_SEED,
         paper_recipe=paper,
     )
 
@@ -82,15 +80,14 @@ def _supersimplenet(
     if not supervised:
         # Not named after VisA: `-k visa` would select it on every dataset.
         recipes["threshold06"] = _SUPERSIMPLENET_VISA
-    return ModelEntry(
-        name=name,
-        family="foundation",
-        build="models.supersimplenet.model:build",
-        weights=weights,
+    return zoo_entry(
+        name,
+        "foundation",
+        "models.supersimplenet.model:build",
+        weights,
+        recipes,
         options={"supervised": supervised, "threshold": threshold},
         layers=(2, 3),
-        recipes=MappingProxyType(recipes),
-        seed_base=ZOO_SEED,
         paper_recipe=_SUPERVISED_PAPER if supervised else _SUPERSIMPLENET_PAPER,
         supervised=supervised,
     )

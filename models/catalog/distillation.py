@@ -4,7 +4,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
+from models.catalog.entry import ModelEntry, Recipe, zoo_entry
 
 _STFPM = Recipe(
     optimizer="sgd",
@@ -86,27 +86,25 @@ _EFFICIENTAD_PAPER = replace(
 
 
 def _stfpm(name: str, weights: str) -> ModelEntry:
-    return ModelEntry(
-        name=name,
-        family="distillation",
-        build="models.stfpm:build",
-        weights=weights,
+    return zoo_entry(
+        name,
+        "distillation",
+        "models.stfpm:build",
+        weights,
+        {"baseline": _STFPM},
         layers=(1, 2, 3),
-        recipes=MappingProxyType({"baseline": _STFPM}),
-        seed_base=ZOO_SEED,
         paper_recipe=_STFPM_PAPER,
     )
 
 
 def _fre(name: str, weights: str) -> ModelEntry:
-    return ModelEntry(
-        name=name,
-        family="distillation",
-        build="models.fre:build",
-        weights=weights,
+    return zoo_entry(
+        name,
+        "distillation",
+        "models.fre:build",
+        weights,
+        {"baseline": _FRE},
         layers=(3,),
-        recipes=MappingProxyType({"baseline": _FRE}),
-        seed_base=ZOO_SEED,
         paper_recipe=_FRE_PAPER,
     )
 
@@ -146,14 +144,13 @@ def _rd(
 
 
 def _efficientad(size: str) -> ModelEntry:
-    return ModelEntry(
-        name=f"efficientad_{size}",
-        family="distillation",
-        build="models.efficientad.model:build",
-        weights=f"pdn_{size}.distilled",
-        recipes=MappingProxyType({"baseline": _EFFICIENTAD}),
+    return zoo_entry(
+        f"efficientad_{size}",
+        "distillation",
+        "models.efficientad.model:build",
+        f"pdn_{size}.distilled",
+        {"baseline": _EFFICIENTAD},
         options={"size": size},
-        seed_base=ZOO_SEED,
         paper_recipe=_EFFICIENTAD_PAPER,
         holds_out=True,
         auxiliary=("imagenette2",),

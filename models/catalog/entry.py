@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
+from pkgutil import resolve_name
+from types import MappingProxyType
 from typing import Any, Literal
 
 from models.catalog.light_imports import without_compiler
@@ -230,7 +231,20 @@ class ModelEntry:
         """Return the function that builds the model, importing it where `build` is a path."""
         if not isinstance(self.build, str):
             return self.build
-        module, _, function = self.build.partition(":")
         with without_compiler():
-            build: Callable[..., Any] = getattr(import_module(module), function)
+            build: Callable[..., Any] = resolve_name(self.build)
         return build
+
+
+def zoo_entry(
+    name: str,
+    family: str,
+    build: str,
+    weights: str | None,
+    recipes: Mapping[str, Recipe],
+    **fields: Any,
+) -> ModelEntry:
+    """Return an anomaly model's entry whose replicate s0 has `ZOO_SEED`; see `ModelEntry`."""
+    return ModelEntry(
+        name, family, build, weights, MappingProxyType(recipes), seed_base=ZOO_SEED, **fields
+    )

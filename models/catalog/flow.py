@@ -1,10 +1,9 @@
 """Normalizing flows: CFlow, FastFlow, CS-Flow, U-Flow."""
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
-from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
+from models.catalog.entry import ModelEntry, Recipe, zoo_entry
 
 # The paper's 2e-4 is for steps of 256 positions. A step here has 8,192 positions of the finest
 # layer, 32 times as many: the rate grows by the square root of that, rounded. 15 steps of 1e-3
@@ -74,28 +73,26 @@ _FASTFLOW_PAPER = replace(_FASTFLOW, batch_size=32, source="Yu et al., 2021, bat
 
 
 def _cflow(name: str, weights: str) -> ModelEntry:
-    return ModelEntry(
-        name=name,
-        family="flow",
-        build="models.flows.cflow:build",
-        weights=weights,
+    return zoo_entry(
+        name,
+        "flow",
+        "models.flows.cflow:build",
+        weights,
+        {"baseline": _CFLOW, "layers23": _CFLOW_WITHOUT_LAST},
         layers=(2, 3, 4),
-        recipes=MappingProxyType({"baseline": _CFLOW, "layers23": _CFLOW_WITHOUT_LAST}),
-        seed_base=ZOO_SEED,
         paper_recipe=_CFLOW_PAPER,
     )
 
 
 def _csflow(name: str, size: int) -> ModelEntry:
-    return ModelEntry(
-        name=name,
-        family="flow",
-        build="models.flows.csflow:build",
-        weights="efficientnet_b5.tv_in1k",
+    return zoo_entry(
+        name,
+        "flow",
+        "models.flows.csflow:build",
+        "efficientnet_b5.tv_in1k",
+        {"baseline": _CSFLOW},
         layers=(1, 2, 3),  # scales
-        recipes=MappingProxyType({"baseline": _CSFLOW}),
         image_size=size,
-        seed_base=ZOO_SEED,
         paper_recipe=_CSFLOW_PAPER,
         paper_input=(768, None),
     )
@@ -104,15 +101,14 @@ def _csflow(name: str, size: int) -> ModelEntry:
 def _uflow(
     name: str, weights: str, layers: tuple[int, ...], batch: int = 8, size: int = 256
 ) -> ModelEntry:
-    return ModelEntry(
-        name=name,
-        family="flow",
-        build="models.flows.uflow:build",
-        weights=weights,
+    return zoo_entry(
+        name,
+        "flow",
+        "models.flows.uflow:build",
+        weights,
+        {"baseline": replace(_UFLOW, batch_size=batch)},
         layers=layers,
-        recipes=MappingProxyType({"baseline": replace(_UFLOW, batch_size=batch)}),
         image_size=size,
-        seed_base=ZOO_SEED,
         paper_recipe=_UFLOW_PAPER,
         paper_input=(448, None),
     )
@@ -133,16 +129,15 @@ def _fastflow(
             options={"count_norms": False},
             source="public reimplementations, whose loss leaves out the norms' log-determinant",
         )
-    return ModelEntry(
-        name=name,
-        family="flow",
-        build="models.flows.fastflow:build",
-        weights=weights,
+    return zoo_entry(
+        name,
+        "flow",
+        "models.flows.fastflow:build",
+        weights,
+        recipes,
         layers=layers,
         options={"layers": layers, **options},
-        recipes=MappingProxyType(recipes),
         image_size=size,
-        seed_base=ZOO_SEED,
         standard_epochs=100,
         paper_recipe=_FASTFLOW_PAPER,
     )

@@ -1,9 +1,8 @@
 """Models on foundation features, or that learn from synthetic defects in features: Dinomaly."""
 
 from dataclasses import replace
-from types import MappingProxyType
 
-from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
+from models.catalog.entry import ModelEntry, Recipe, zoo_entry
 
 # --- Dinomaly ---
 
@@ -43,41 +42,39 @@ def _dinomaly(encoder: str, side: int) -> ModelEntry:
         batch_size=_DINOMALY_BATCHES[side][encoder],
         source="Guo et al., CVPR 2025; epochs, batch and size as the original study",
     )
-    return ModelEntry(
-        name=f"dinomaly_{encoder}_{side}",
-        family="foundation",
-        build="models.dinomaly.model:build",
-        weights=f"vit_{encoder}_patch14_reg4_dinov2.lvd142m",
+    return zoo_entry(
+        f"dinomaly_{encoder}_{side}",
+        "foundation",
+        "models.dinomaly.model:build",
+        f"vit_{encoder}_patch14_reg4_dinov2.lvd142m",
+        _dinomaly_recipes(baseline),
         layers=_LARGE_LAYERS if encoder == "large" else _MIDDLE_LAYERS,
-        recipes=_dinomaly_recipes(baseline),
         image_size=image_size,
         crop=crop,
-        seed_base=ZOO_SEED,
         paper_recipe=_DINOMALY_PAPER,
         paper_multi_class_images=160_000,  # 10,000 steps of 16 images
         paper_input=(256, 224) if side == 224 else None,
     )
 
 
-def _dinomaly_recipes(baseline: Recipe) -> MappingProxyType[str, Recipe]:
+def _dinomaly_recipes(baseline: Recipe) -> dict[str, Recipe]:
     recentered = replace(
         baseline,
         options={"recentered": True},
         source="as baseline, with the context-aware recentering of Dinomaly2 (Guo et al., 2025)",
     )
-    return MappingProxyType({"baseline": baseline, "recentered": recentered})
+    return {"baseline": baseline, "recentered": recentered}
 
 
 # Not a published configuration: it only needs the smallest transformer's weights.
-_DINOMALY_DEIT_TINY = ModelEntry(
-    name="dinomaly_deit_tiny",
-    family="foundation",
-    build="models.dinomaly.model:build",
-    weights="deit_tiny_patch16_224.fb_in1k",
+_DINOMALY_DEIT_TINY = zoo_entry(
+    "dinomaly_deit_tiny",
+    "foundation",
+    "models.dinomaly.model:build",
+    "deit_tiny_patch16_224.fb_in1k",
+    _dinomaly_recipes(_DINOMALY_PAPER),
     layers=_MIDDLE_LAYERS,
-    recipes=_dinomaly_recipes(_DINOMALY_PAPER),
     image_size=224,
-    seed_base=ZOO_SEED,
 )
 DINOMALY_MODELS = (
     *(

@@ -1,10 +1,9 @@
 """Models of normal features in memory: PaDiM, PatchCore, DFKDE."""
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
-from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
+from models.catalog.entry import ModelEntry, Recipe, zoo_entry
 
 _PADIM = Recipe(
     optimizer="none",
@@ -26,33 +25,14 @@ _DFKDE = Recipe(
 )
 
 
-def _memory(
-    name: str,
-    build: str,
-    weights: str,
-    layers: tuple[int, ...],
-    recipes: dict[str, Recipe],
-    **fields: Any,
-) -> ModelEntry:
-    return ModelEntry(
-        name=name,
-        family="memory",
-        build=build,
-        weights=weights,
-        layers=layers,
-        recipes=MappingProxyType(recipes),
-        seed_base=ZOO_SEED,
-        **fields,
-    )
-
-
 def _padim(name: str, weights: str, channels: int) -> ModelEntry:
-    return _memory(
+    return zoo_entry(
         name,
+        "memory",
         "models.padim:build",
         weights,
-        (1, 2, 3),
         {"baseline": _PADIM},
+        layers=(1, 2, 3),
         options={"channels": channels},
         paper_input=(256, 224),
     )
@@ -80,13 +60,20 @@ def _patchcore(name: str, weights: str, **fields: Any) -> ModelEntry:
             source="Roth et al.'s official code: greedy from ten random starts",
         ),
     }
-    return _memory(name, "models.patchcore.model:build", weights, (2, 3), recipes, **fields)
+    build = "models.patchcore.model:build"
+    return zoo_entry(name, "memory", build, weights, recipes, layers=(2, 3), **fields)
 
 
 def _dfkde(name: str, weights: str) -> ModelEntry:
     # Random only beyond 40,000 training images, of which a subset is drawn.
-    return _memory(
-        name, "models.dfkde:build", weights, (4,), {"baseline": _DFKDE}, randomness="none"
+    return zoo_entry(
+        name,
+        "memory",
+        "models.dfkde:build",
+        weights,
+        {"baseline": _DFKDE},
+        layers=(4,),
+        randomness="none",
     )
 
 

@@ -1,9 +1,8 @@
 """Models that reconstruct the image itself: autoencoder, GANomaly, DRAEM and DSR."""
 
 from dataclasses import replace
-from types import MappingProxyType
 
-from models.catalog.entry import ZOO_SEED, ModelEntry, Recipe
+from models.catalog.entry import ModelEntry, Recipe, zoo_entry
 
 _AUTOENCODER = Recipe(
     optimizer="adam",
@@ -57,54 +56,48 @@ _DSR_PAPER = replace(
 
 
 def _draem(name: str, *, sspcab: bool) -> ModelEntry:
-    return ModelEntry(
-        name=name,
-        family="reconstruction",
-        build="models.draem.model:build",
+    return zoo_entry(
+        name,
+        "reconstruction",
+        "models.draem.model:build",
         weights=None,
-        recipes=MappingProxyType({"baseline": _DRAEM}),
+        recipes={"baseline": _DRAEM},
         options={"sspcab": sspcab},
-        seed_base=ZOO_SEED,
         paper_recipe=_DRAEM_PAPER,
         auxiliary=("dtd",),
     )
 
 
 RECONSTRUCTION_MODELS = (
-    ModelEntry(
-        name="autoencoder",
-        family="reconstruction",
-        build="models.autoencoder:build",
+    zoo_entry(
+        "autoencoder",
+        "reconstruction",
+        "models.autoencoder:build",
         weights=None,
-        recipes=MappingProxyType(
-            {
-                "baseline": _AUTOENCODER,
-                "ssim": replace(_AUTOENCODER, loss="mse_ssim", source="own proposal, MSE and SSIM"),
-            }
-        ),
+        recipes={
+            "baseline": _AUTOENCODER,
+            "ssim": replace(_AUTOENCODER, loss="mse_ssim", source="own proposal, MSE and SSIM"),
+        },
         options={"latent": 128},
-        seed_base=ZOO_SEED,
         paper_recipe=_AUTOENCODER_LONG,
     ),
-    ModelEntry(
-        name="ganomaly",
-        family="reconstruction",
-        build="models.ganomaly:build",
+    zoo_entry(
+        "ganomaly",
+        "reconstruction",
+        "models.ganomaly:build",
         weights=None,
-        recipes=MappingProxyType({"baseline": _GANOMALY}),
+        recipes={"baseline": _GANOMALY},
         options={"latent": 100, "width": 64},
-        seed_base=ZOO_SEED,
         paper_recipe=_GANOMALY_PAPER,
     ),
     _draem("draem", sspcab=True),
     _draem("draem_plain", sspcab=False),
-    ModelEntry(
-        name="dsr",
-        family="reconstruction",
-        build="models.dsr.model:build",
-        weights="dsr_vqvae.pretrained",
-        recipes=MappingProxyType({"baseline": _DSR}),
-        seed_base=ZOO_SEED,
+    zoo_entry(
+        "dsr",
+        "reconstruction",
+        "models.dsr.model:build",
+        "dsr_vqvae.pretrained",
+        {"baseline": _DSR},
         paper_recipe=_DSR_PAPER,
     ),
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 import models.catalog
-from models.catalog import MODELS, WEIGHTS, get_model, register_model, register_weights
+from models.catalog import MODELS, WEIGHTS, register_model, register_weights
 from models.components.base import AnomalyModel
 
 ENTRY = replace(MODELS["padim_resnet18"], name="mine")
@@ -72,12 +72,6 @@ def test_weights_registered_first_can_be_named_by_a_model():
     register_weights(replace(WEIGHTS["resnet18.tv_in1k"], tag="resnet18.mine"))
     register_model(replace(ENTRY, weights="resnet18.mine"))
     assert MODELS["mine"].weights in WEIGHTS
-
-
-def test_unknown_name_suggests_close_ones():
-    assert get_model("padim").name == "padim"
-    with pytest.raises(ValueError, match="did you mean padim"):
-        get_model("padm")
 
 
 def test_build_may_be_a_function_or_its_path():
