@@ -5,7 +5,9 @@ Mahalanobis distance of an image's features to it.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 
 import torch
 from einops import rearrange
@@ -49,6 +51,8 @@ class PaDiM(AnomalyModel):
             )
         self.channels: Tensor
         self.register_buffer("channels", torch.randperm(total)[:channels].sort().values)
+        self._find_bounds()
+        self.register_load_state_dict_post_hook(PaDiM._find_bounds)
         self.gaussians = PositionGaussians(channels)
         self.grid: Tensor
         self.register_dynamic_buffer("grid", "height", "width", 0)
@@ -59,7 +63,7 @@ class PaDiM(AnomalyModel):
         Raises:
             ValueError: Images differ in size from earlier ones.
         """
-        embedding = _Embedding(batch.get_features(), self.channels)
+        embedding = _Embedding(batch.get_features(), self._channels_by_layer())
         if self.grid.ndim == 1:
             self.grid = torch.empty(*embedding.grid, 0, device=self.channels.device)
         self._check(embedding.grid)
@@ -81,11 +85,25 @@ class PaDiM(AnomalyModel):
             ValueError: The images differ in size from the training images.
         """
         self._check_fitted(self.gaussians.mean, "Gaussians")
-        embedding = _Embedding(batch.get_features(), self.channels)
+        embedding = _Embedding(batch.get_features(), self._channels_by_layer())
         self._check(embedding.grid)
         distances = self.gaussians.distances(embedding)
         maps = distances.T.unflatten(1, embedding.grid)
         return {"score": of_maps(upsample_and_blur(maps, batch.size))}
+
+    def _find_bounds(self, _: object = None) -> None:
+        """Find where the channels of each layer but the first begin.
+
+        It is done ahead, on the host: every batch would wait for the device otherwise.
+        """
+        drawn, ends = self.channels.tolist(), accumulate(self.backbone.channels[:-1])
+        self._bounds = [bisect_left(drawn, end) for end in ends]
+
+    def _channels_by_layer(self) -> Iterator[Tensor]:
+        """Yield indices of the channels used among those of each layer."""
+        firsts = accumulate(self.backbone.channels[:-1], initial=0)
+        for part, first in zip(self.channels.tensor_split(self._bounds), firsts, strict=True):
+            yield part - first
 
     def _check(self, grid: tuple[int, int]) -> None:
         if grid != self.grid.shape[:2]:
@@ -117,18 +135,15 @@ class _Embedding:
 
     Args:
         features: Features ``(B, C_l, h_l, w_l)`` by layer.
-        channels: ``(C,)`` ascending indices among all concatenated layers.
+        channels: Indices of the drawn channels, by layer.
     """
 
-    def __init__(self, features: list[Tensor], channels: Tensor) -> None:
+    def __init__(self, features: list[Tensor], channels: Iterable[Tensor]) -> None:
         height, width = features[0].shape[-2:]
         self.grid = (height, width)
         self._layers: list[Tensor] = []  # (h · w, B, C) each
         self._sources: list[Tensor] = []  # (H · W,) source of each position within h · w
-        first = 0
-        for layer in features:
-            drawn = channels[(channels >= first) & (channels < first + layer.shape[1])] - first
-            first += layer.shape[1]
+        for layer, drawn in zip(features, channels, strict=True):
             cut = rearrange(layer, "b c h w -> h w b c").index_select(3, drawn).float()
             self._layers.append(cut.flatten(0, 1))
             # Upsampling the indices of the positions instead of the features themselves.

@@ -78,7 +78,8 @@ class UFlow(AnomalyModel):
         # Float32 even under autocast: a likelihood sums a million squares.
         with torch.autocast(features[0].device.type, enabled=False):
             normed, of_norms = self.norms(features) if self.norms else (features, 0.0)
-            latents, log_determinant = self.flow(normed)
+            with features[0].device:  # FrEIA makes zeros on the host, and copying them waits
+                latents, log_determinant = self.flow(normed)
         return latents, log_determinant + of_norms
 
 

@@ -6,6 +6,7 @@ import torch
 from model_driver import batch_of, gather
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.padim import build
 
@@ -77,6 +78,34 @@ def test_layers_of_odd_sides_are_upsampled_by_nearest_neighbor():
         ]
     ]
     np.testing.assert_allclose(maps.numpy(), np.stack(blurred), rtol=1e-4)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Refuses what waits for a device: numbers read back, and indices of unknown length."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        assert "_local_scalar_dense" not in str(function)
+        assert "nonzero" not in str(function)
+        if function is torch.ops.aten.index.Tensor:
+            assert all(index is None or index.dtype != torch.bool for index in arguments[1])
+        return function(*arguments, **(options or {}))
+
+
+def test_statistics_and_predictions_never_wait_for_the_device(images):
+    model = make()
+    with torch.no_grad(), NoWaiting():
+        model.update(batch_of(model, images))
+    model.compute()
+    with torch.no_grad(), NoWaiting():
+        model.predict(batch_of(model, images))
+
+
+def test_a_checkpoint_brings_channels_of_its_own(trained, images):
+    model, other = trained[0], make(seed=1)
+    other.backbone = model.backbone
+    assert other._bounds != model._bounds
+    other.load_checkpoint(model.checkpoint())
+    assert torch.equal(other(images)["score"].maps, model(images)["score"].maps)
 
 
 def test_channels_are_drawn_after_the_backbone():

@@ -1,5 +1,6 @@
 """U-Flow against its paper: published numbers of parameters, shapes, and the two transformers."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import model_driver as driver
@@ -7,6 +8,7 @@ import pytest
 import timm
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.run.training.optimization import learning_rate_factor
 from models.catalog import MODELS, WEIGHTS
@@ -57,6 +59,29 @@ def test_fine_latents_depend_on_coarse_features_and_not_the_other_way():
     assert not torch.equal(fine, fine_after)
     (fine_after, _), _ = flow([features[0], features[1] + 1])
     assert not torch.equal(fine, fine_after)
+
+
+class Devices(TorchDispatchMode):
+    """Collects the types of the devices of all results."""
+
+    def __init__(self):
+        super().__init__()
+        self.types = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        if isinstance(result, torch.Tensor):
+            self.types.add(result.device.type)
+        return result
+
+
+def test_nothing_is_made_on_the_host_for_the_device(monkeypatch):
+    model = on_meta("uflow", "resnet18.tv_in1k", 64)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # meta has none
+    features = [torch.empty(2, *shape, device="meta") for shape in model._shapes]
+    with Devices() as devices:
+        model.transform(features)
+    assert devices.types == {"meta"}
 
 
 def test_sides_that_do_not_double_are_refused():
