@@ -8,7 +8,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from datasets_lib.augment.augmentation import Augmentation, Targets, are_masks, memory_format
+from datasets_lib.augment.augmentation import (
+    Augmentation,
+    Sequence,
+    Targets,
+    are_masks,
+    memory_format,
+)
 from datasets_lib.augment.random_streams import RandomStreams
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -72,6 +78,13 @@ class TorchvisionAugmentation:
                 "Choose a transform that keeps both."
             )
         return result, mask
+
+
+def waits_for_device(augmentation: Augmentation) -> bool:
+    """Return whether an augmentation or a part of it is torchvision's, which no graph records."""
+    if isinstance(augmentation, Sequence):
+        return any(map(waits_for_device, augmentation.parts))
+    return isinstance(augmentation, TorchvisionAugmentation)
 
 
 def as_augmentation(built: Callable[..., Any]) -> Augmentation:

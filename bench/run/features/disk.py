@@ -132,6 +132,16 @@ class FeatureDisk:
         free = shutil.disk_usage(place).free + self._used()
         return min(DEFAULT_LIMIT, int(_SHARE_OF_FREE_DISK * free))
 
+    def has_capacity(self, size: int) -> bool:
+        """Return whether the limit admits an entry of this size in bytes, once others are evicted.
+
+        False for a folder that cannot be read.
+        """
+        try:
+            return size <= self.capacity()
+        except OSError:
+            return False
+
     def _paths(self, key: str) -> tuple[Path, Path]:
         return self._folder / f"{key}.features", self._folder / f"{key}.json"
 

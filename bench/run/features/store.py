@@ -162,15 +162,20 @@ class FeatureStore:
                 whole[begin : begin + _BATCH] = stages[layer].permute(0, 2, 3, 1)
             progress("features", {"step": min(begin + _BATCH, count), "steps": count})
         for layer, whole in wholes.items():
-            if self._disk is not None:
-                host, seconds = whole.cpu(), clock.seconds[layer]
-                self._written.append(
-                    self._writer.submit(self._disk.write, keys[layer], host, seconds)
-                )
+            self._write(keys[layer], whole, clock.seconds[layer])
         return {
             layer: self._insert(keys[layer], whole, clock.seconds[layer])
             for layer, whole in wholes.items()
         }
+
+    def _write(self, key: str, features: Tensor, seconds: float) -> None:
+        """Write features to disk in the background, if they fit there."""
+        if self._disk is None or not self._disk.has_capacity(features.nbytes):
+            return
+        if features.is_cuda:
+            self.flush()  # so that the host holds the copy of one layer at a time
+        write = self._writer.submit(self._disk.write, key, features.cpu(), seconds)
+        self._written.append(write)
 
     def _evict_for(self, size: int, device: torch.device) -> bool:
         """Evict the least recently used features until ``size`` bytes fit; return if they do."""

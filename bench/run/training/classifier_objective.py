@@ -17,6 +17,7 @@ from datasets_lib.augment.augmentation import Augmentation, Sequence
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.augment.rows import select
+from datasets_lib.augment.torchvision_transform import waits_for_device
 from datasets_lib.batches.streaming import ResidentBatches
 from models.catalog import ClassifierRecipe
 from models.components.base import Classifier
@@ -61,7 +62,8 @@ class ClassifierObjective:
         self.network = LossGradient(model, device, compiling, lambda: autocast(device, protocol))
         self._device, self._seed, self._train = device, seed, train
         self._augment = augmentation(protocol, len(train.classes))
-        self._records = device.type == "cuda" and compiling != "no"
+        replays = device.type == "cuda" and compiling != "no"
+        self._records = replays and not waits_for_device(self._augment)
 
     def batches(self, order: Tensor, batch: int, first: int) -> Iterator[Batch]:
         """Yield augmented images on the device; images in a file are read ahead."""

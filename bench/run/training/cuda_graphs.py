@@ -1,9 +1,12 @@
 """CUDA graphs, for steps that cost the host more to launch than the device to run.
 
-A step is recorded once and replayed with new contents in the same memory.
+A step is recorded once and replayed with new contents in the same memory. torch does not recover
+from a recording that fails, so none begins before a step has run without waiting for the device.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -44,8 +47,11 @@ def capture_gradient(
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP):
+            for _ in range(_WARM_UP - 1):
                 _clear_gradients(parameters)
+                gradient(images, targets)
+            _clear_gradients(parameters)
+            with _waiting_refused():
                 gradient(images, targets)
         _clear_gradients(parameters)
         with torch.cuda.graph(graph, stream=stream):
@@ -96,6 +102,8 @@ def prefetch(
     side_stream = _stream_after_this(device, "ahead")
     with torch.cuda.stream(side_stream):
         prepare(index, step)  # loads kernels, which cannot be done while recording
+        with _waiting_refused():
+            prepare(index, step)
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph, stream=side_stream):
@@ -117,6 +125,27 @@ def prefetch(
         if number + 1 < count:
             launch(number + 1)
         yield images, targets
+
+
+@contextmanager
+def _waiting_refused() -> Iterator[None]:
+    """Raise a RuntimeError at an operation that waits for the device, which cannot be recorded.
+
+    Found while recording, it would leave torch's allocator in capture until the process ends, with
+    torch 2.11 and 2.12 (pytorch #180395), and the device's random generator too.
+    """
+    before = torch.cuda.get_sync_debug_mode()
+    _set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        _set_sync_debug_mode(before)
+
+
+def _set_sync_debug_mode(mode: int | str) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
+        torch.cuda.set_sync_debug_mode(mode)
 
 
 def _stream_after_this(device: torch.device, purpose: str) -> torch.cuda.Stream:

@@ -136,6 +136,7 @@ def test_a_recording_that_fails_leaves_the_stream_as_it_was(cuda, batches):
     with pytest.raises(RuntimeError):
         capture_gradient(waiting, network, *batches[0])
     assert torch.cuda.current_stream(cuda) == before
+    torch.rand(1, device=cuda)  # the generator is not left in capture
 
     def prepare(index, step):
         return index + int(step), index
@@ -143,6 +144,7 @@ def test_a_recording_that_fails_leaves_the_stream_as_it_was(cuda, batches):
     with pytest.raises(RuntimeError):
         next(prefetch(prepare, torch.arange(8, device=cuda), 4, 0))
     assert torch.cuda.current_stream(cuda) == before
+    torch.rand(1, device=cuda)
 
 
 @pytest.mark.parametrize("recipe", ["baseline", "flip_crop", "modern"])

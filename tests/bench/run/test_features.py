@@ -135,6 +135,47 @@ def test_a_later_session_reads_what_an_earlier_one_computed(disk, forwards):
         assert torch.equal(ours, theirs)
 
 
+def test_layers_over_the_limit_of_the_disk_are_not_copied_for_it(tmp_path, monkeypatch):
+    sizes = [part.nbytes for part in FeatureStore().features(backbone(), (), split(), quiet).parts]
+    assert sizes == sorted(sizes, reverse=True)
+    wanted = []
+
+    def write(disk, key, features, seconds):
+        wanted.append(features.nbytes)
+
+    monkeypatch.setattr(FeatureDisk, "write", write)
+    written(FeatureStore(FeatureDisk(tmp_path / "none", limit=sizes[1])))
+    assert wanted == sizes[1:]
+
+
+def test_a_layer_on_cuda_is_copied_once_the_layer_before_it_is_written():
+    events = []
+
+    def write(key, features, seconds):
+        time.sleep(0.05)
+        events.append(f"{key} written")
+
+    def layer(name):
+        return SimpleNamespace(is_cuda=True, nbytes=4, cpu=lambda: events.append(f"{name} copied"))
+
+    store = FeatureStore(SimpleNamespace(has_capacity=lambda size: True, write=write))
+    for name in "ab":
+        store._write(name, layer(name), 1.0)
+    store.flush()
+    assert events == ["a copied", "a written", "b copied", "b written"]
+
+
+def test_a_folder_that_cannot_be_read_has_no_capacity(tmp_path, monkeypatch):
+    disk = FeatureDisk(tmp_path, limit=9)
+    assert [disk.has_capacity(size) for size in (9, 10)] == [True, False]
+
+    def fail():
+        raise PermissionError
+
+    monkeypatch.setattr(disk, "capacity", fail)
+    assert not disk.has_capacity(1)
+
+
 def test_what_memory_does_not_hold_is_not_kept(monkeypatch, forwards):
     monkeypatch.setattr(features, "_SHARE_OF_FREE_MEMORY", 0.0)
     assert FeatureStore().features(backbone(), (), split(), quiet) is None

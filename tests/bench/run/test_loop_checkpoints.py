@@ -116,6 +116,29 @@ def test_a_state_is_continued_with_the_options_asked_for(tmp_path, stepped, opti
     assert stepped[0]["lr"] == pytest.approx(0.5e-4)
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adam", "amsgrad": True},
+        {"optimizer": "sgd"},
+        {"optimizer": "stable_adamw"},
+    ],
+)
+def test_a_state_is_continued_where_convolutions_lie_otherwise_in_memory(tmp_path, optimizer):
+    recipe = {"betas": (0.9, 0.99), "lr": 1e-3} | optimizer
+    unbroken, whole = run(tmp_path / "whole", protocol(**recipe))
+    state = half_a_training(tmp_path, **recipe)
+    continued, trained = run(
+        tmp_path / "more", protocol(**recipe), start=state, memory_format=torch.channels_last
+    )
+    assert continued.net[0].weight.stride() != unbroken.net[0].weight.stride()
+    assert trained.losses == pytest.approx(whole.losses, rel=1e-5)
+    torch.testing.assert_close(
+        continued.state_dict(), unbroken.state_dict(), rtol=1e-4, atol=1e-5, check_stride=False
+    )
+
+
 def test_a_continued_training_that_is_killed_keeps_its_options(tmp_path, monkeypatch, stepped):
     state = half_a_training(tmp_path)
     stepped.clear()

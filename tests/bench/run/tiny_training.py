@@ -35,9 +35,17 @@ def protocol(images_seen=64, **recipe):
     return replace(base, recipe=Recipe(**fields), images_seen=images_seen)
 
 
-def run(tmp_path, plan, seed=3, report=lambda *_: None, images=None, **options):
+def run(
+    tmp_path,
+    plan,
+    seed=3,
+    report=lambda *_: None,
+    images=None,
+    memory_format=torch.contiguous_format,
+    **options,
+):
     torch.manual_seed(seed)
-    model = TinyAutoencoder()
+    model = TinyAutoencoder().to(memory_format=memory_format)
     if images is None:
         images = torch.randint(
             0, 256, (10, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
