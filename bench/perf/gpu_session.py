@@ -43,6 +43,7 @@ from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Record
 from bench.run.batch import make_batch
 from bench.run.build import anomaly_options
+from bench.run.case import first_line
 from bench.run.device import DeviceError, use_device
 from bench.run.training.optimization import build_optimizer
 from bench.run.training.precision import autocast
@@ -50,6 +51,7 @@ from bench.store import read_records
 from models.catalog import MODELS
 from models.components.base import AnomalyModel
 from models.components.image_size import height_width
+from models.components.winograd import use_winograd
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTURE = "grained"
@@ -58,6 +60,9 @@ MINUTES = {"tests": 0.2, "zoo": 0.5, "bound": 0.15, "metrics": 0.05, "peer": 0.1
 
 _GRACE_S = 20.0
 """Time for an interrupted step to report and to stop its own processes."""
+
+_MIN_STEPS, _STEPS_S = 5, 1.0
+"""A bare training step is timed at least this often and this many seconds long."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def main() -> None:
         try:
             said = STEPS[step](session)
         except Exception as error:
-            said = f"failed with {type(error).__name__}: {str(error).splitlines()[0]}"
+            said = f"failed with {type(error).__name__}: {first_line(error)}"
         summary.append(f"{step}, {time.monotonic() - begin:.0f} s: {said}")
         print(summary[-1], flush=True)
         (session.out / "summary.txt").write_text("\n".join(summary) + "\n", encoding="utf-8")
@@ -144,19 +149,21 @@ def run_bound(session: Session) -> str:
             continue
         try:
             rates[name] = bare_rate(session, name)
-        except (RuntimeError, ValueError) as error:
-            failures[name] = str(error).splitlines()[0]
+        except Exception as error:
+            failures[name] = first_line(error)
         _write(session, "bound", {"images_per_s": rates, "failures": failures})
     return f"{len(rates)} models, {len(failures)} without: {', '.join(failures) or 'none'}"
 
 
-def bare_rate(session: Session, name: str, min_steps: int = 5, budget_s: float = 1.0) -> float:
+def bare_rate(session: Session, name: str) -> float:
     """Return the images/s of a model's training step on one batch already on the device."""
     entry, protocol = MODELS[name], _protocol(session, name)
     device = torch.device(session.device)
     torch.manual_seed(0)
     options = anomaly_options(name, protocol)
-    model = entry.load_build()(weights=entry.weights, state=None, **options).to(device).train()
+    model = entry.load_build()(weights=entry.weights, state=None, **options)
+    use_winograd(model)
+    model.to(device).train()
     batch_size, size = protocol.recipe.batch_size, height_width(protocol.input_size)
     images = torch.rand(batch_size, 3, *size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -177,7 +184,7 @@ def bare_rate(session: Session, name: str, min_steps: int = 5, budget_s: float =
         loss.backward()
         optimizer.step()
 
-    return batch_size / statistics.median(_timed(step, session.device, min_steps, budget_s))
+    return batch_size / statistics.median(_timed(step, session.device))
 
 
 def run_metrics(session: Session) -> str:
@@ -282,11 +289,11 @@ def _gather(model: AnomalyModel, images: torch.Tensor, device: torch.device) -> 
         model.train()
 
 
-def _timed(step: Callable[[], None], device: str, min_steps: int, budget_s: float) -> list[float]:
+def _timed(step: Callable[[], None], device: str) -> list[float]:
     """Return the seconds of each step after three warm-up steps, waiting for the device."""
     samples: list[float] = []
-    end = time.monotonic() + budget_s
-    while len(samples) < min_steps + 3 or time.monotonic() < end:
+    end = time.monotonic() + _STEPS_S
+    while len(samples) < _MIN_STEPS + 3 or time.monotonic() < end:
         begin = time.perf_counter()
         step()
         if device != "cpu":

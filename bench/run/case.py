@@ -82,7 +82,7 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
                 (
                     f"{job.case.model} cannot take images of "
                     f"{size_text(job.protocol.input_size)} pixels: "
-                    f"{_first_line(exception).rstrip('.')}. Choose a larger --image-size."
+                    f"{first_line(exception).rstrip('.')}. Choose a larger --image-size."
                 ),
             )
         record = job.failed_record(outcome, message)
@@ -188,7 +188,7 @@ def explain(error: Exception) -> tuple[Outcome, str]:
         return "nan", str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "oom", (
-            f"Out of memory: {_first_line(error)} Choose a smaller batch or image size, set "
+            f"Out of memory: {first_line(error)} Choose a smaller batch or image size, set "
             "gradient_checkpointing in the recipe, or free device memory."
         )
     if isinstance(error, DatasetError | TooFewImagesError):
@@ -206,7 +206,7 @@ def explain(error: Exception) -> tuple[Outcome, str]:
             f"The case ran, but its files could not be written: {error}. Free some disk space or "
             "choose another place with --results-dir, then run the same command again."
         )
-    return "crash", f"{type(error).__name__}: {_first_line(error)}{_place(error)}"
+    return "crash", f"{type(error).__name__}: {first_line(error)}{_place(error)}"
 
 
 def _place(error: Exception) -> str:
@@ -222,5 +222,6 @@ def _too_small(error: Exception) -> bool:
     return isinstance(error, RuntimeError | ValueError) and bool(_TOO_SMALL.search(str(error)))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

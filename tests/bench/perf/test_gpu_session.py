@@ -47,6 +47,40 @@ def test_a_failing_step_is_named_and_the_next_one_runs(monkeypatch, tmp_path, ca
     assert "pixel metrics" in lines[1]
 
 
+def test_a_failure_without_a_message_is_named_by_its_type(monkeypatch, tmp_path, capsys):
+    def fail(session):
+        raise MemoryError
+
+    monkeypatch.setitem(gpu_session.STEPS, "bound", fail)
+    run(monkeypatch, tmp_path, "--models", "padim_resnet18", "--steps", "bound,metrics")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("failed with MemoryError: MemoryError")
+    assert "pixel metrics" in lines[1]
+
+
+def test_a_model_that_fails_leaves_the_later_ones_their_bare_step(monkeypatch, tmp_path):
+    def rate(session, name):
+        if name == "stfpm_resnet18":
+            raise AssertionError
+        return 5.0
+
+    monkeypatch.setattr(gpu_session, "bare_rate", rate)
+    said = gpu_session.run_bound(session(tmp_path, "stfpm_resnet18", "fre_resnet18"))
+    assert said == "1 models, 1 without: stfpm_resnet18"
+    assert json.loads((tmp_path / "bound.json").read_text()) == {
+        "images_per_s": {"fre_resnet18": 5.0},
+        "failures": {"stfpm_resnet18": "AssertionError"},
+    }
+
+
+def test_the_bare_step_convolves_as_cases_do(monkeypatch, tmp_path):
+    models = []
+    monkeypatch.setattr(gpu_session, "use_winograd", models.append)
+    monkeypatch.setattr(gpu_session, "_timed", lambda *_: [1.0])
+    assert gpu_session.bare_rate(session(tmp_path), "stfpm_resnet18") > 0
+    assert len(models) == 1
+
+
 def test_unknown_steps_and_models_are_usage_errors(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_:
         run(monkeypatch, tmp_path, "--steps", "zoo,dance")
