@@ -1,12 +1,16 @@
 """The command that runs a case again as it was recorded."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from bench.case import ALL
-from bench.protocol import PROFILES, resolve
+from bench.changes import checked_changes
+from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Record
+from datasets_lib.catalog import DATASETS
 from models.catalog import MODELS
+from models.components.image_size import height_width, image_size, size_text
 
 
 def repeat_command(record: Record) -> str:
@@ -26,17 +30,8 @@ def repeat_command(record: Record) -> str:
 
 def _options(record: Record) -> Iterator[str]:
     """Yield the options without which a session would omit the case or run a different one."""
-    case = record.case
-    if case.replicate:
-        yield from ("--seeds", str(case.replicate + 1))
-    if case.recipe != "baseline":
-        yield from ("--recipes", case.recipe)
-    if case.augmentation != "default":
-        yield from ("--augmentations", case.augmentation)
-    if case.shots:
-        yield from ("--shots", str(case.shots))
-    if case.category == ALL:
-        yield "--multi-class"
+    yield from _of_grid(record)
+    yield from _of_images(record)
     if record.protocol and record.key.profile in PROFILES:
         yield from _of_protocol(record)
     if record.asked.get("pictures") is False:
@@ -47,23 +42,111 @@ def _options(record: Record) -> Iterator[str]:
         yield from ("--pixel-metrics", "histogram")
 
 
+def _of_grid(record: Record) -> Iterator[str]:
+    """Yield the options without which a session has no such case."""
+    case = record.case
+    if case.replicate:
+        yield from ("--seeds", str(case.replicate + 1))
+    if case.recipe != "baseline":
+        yield from ("--recipes", case.recipe)
+    if case.augmentation != "default":
+        yield from ("--augmentations", case.augmentation)
+    if case.shots:
+        yield from ("--shots", str(case.shots))
+    # A run that did not finish has no metrics of categories; if its dataset has a category of this
+    # name, the option adds nothing.
+    if case.category == ALL and (record.categories or record.status != "ok"):
+        yield "--multi-class"
+
+
+def _of_images(record: Record) -> Iterator[str]:
+    """Yield the options for how images are read, split and cut."""
+    protocol, fingerprints = record.protocol, record.fingerprints
+    if protocol.get("fit", "squash") != "squash":
+        yield from ("--fit", protocol["fit"])
+    if tiles := protocol.get("tiles"):
+        yield from ("--tiles", f"{tiles[0]}x{tiles[1]}")
+    if overlap := protocol.get("overlap"):
+        yield from ("--overlap", str(overlap))
+    if bits := fingerprints.get("bits"):
+        yield from ("--bits", str(bits))
+    if prefix := fingerprints.get("split_by"):
+        yield f"--split-by={prefix}"  # one word: the expression may begin with a dash
+
+
 def _of_protocol(record: Record) -> Iterator[str]:
-    """Yield the options that replaced the profile's budget, size and precision."""
-    protocol = record.protocol
-    seen = protocol.get("images_seen")
-    entry = MODELS.get(record.case.model)
-    if seen and (entry is None or seen != PROFILES[record.key.profile].images_seen(entry)):
+    """Yield the options that replaced the profile's budget, size, precision and recipe."""
+    protocol, changes = record.protocol, _changes(record.protocol)
+    usual = _without_options(record, changes)
+    seen, recipe = protocol.get("images_seen"), protocol.get("recipe", {})
+    if seen and (usual is None or seen != usual.images_seen):
         yield from ("--images-seen", str(seen))
-    if _has_own_size(record):
-        yield from ("--image-size", str(protocol["image_size"]))
-    if protocol.get("recipe", {}).get("optimizer") != "none" and protocol.get("precision"):
+    if seen is None and usual is not None and usual.images_seen and "epochs" in recipe:
+        # A number of epochs replaced the profile's budget, even if it was the recipe's own.
+        changes["epochs"] = recipe["epochs"]
+    if "epochs" in changes and recipe.get("images") is not None:
+        changes["images"] = recipe["images"]  # epochs alone would remove it
+    if _has_own_size(protocol, usual):
+        yield from ("--image-size", size_text(image_size(*height_width(protocol["image_size"]))))
+    for name, value in changes.items():
+        yield from ("--set", f"{name}={value}")
+    if recipe.get("optimizer") != "none" and protocol.get("precision"):
         yield from ("--precision", str(protocol["precision"]))
 
 
-def _has_own_size(record: Record) -> bool:
-    """Return whether a detector saw images at another size than its profile's."""
-    entry, profile = MODELS.get(record.case.model), PROFILES[record.key.profile]
-    size = record.protocol.get("image_size")
-    if entry is None or entry.task != "anomaly" or record.case.recipe not in entry.recipes:
+def _changes(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changed fields of a recipe; of its options, only those that differ."""
+    recipe, before = protocol.get("recipe", {}), protocol.get("changed", {})
+    changes = {name: recipe[name] for name in before if name in recipe}
+    if "options" in changes:
+        own = before["options"]
+        changes["options"] = {
+            name: value
+            for name, value in changes["options"].items()
+            if name not in own or own[name] != value
+        }
+    return changes
+
+
+def _without_options(record: Record, changes: Mapping[str, Any]) -> Protocol | None:
+    """Return the case's protocol without options of budget and size.
+
+    Args:
+        record: The record, whose profile is known.
+        changes: The changed fields of its recipe.
+
+    Returns:
+        None if the model, its recipe or a changed field is unknown now.
+    """
+    case, protocol = record.case, record.protocol
+    entry, dataset = MODELS.get(case.model), DATASETS.get(case.dataset)
+    if entry is None or case.recipe not in entry.recipes:
+        return None
+    try:
+        return resolve(
+            entry,
+            case.recipe,
+            PROFILES[record.key.profile],
+            pretrained=case.pretrained,
+            native_size=dataset.image_size if dataset else None,
+            shots=case.shots,
+            multi_class=case.category == ALL,
+            fit=protocol.get("fit", "squash"),
+            tiles=protocol.get("tiles"),
+            changes=checked_changes(changes),
+        )
+    except ValueError:
+        return None
+
+
+def _has_own_size(protocol: Mapping[str, Any], usual: Protocol | None) -> bool:
+    """Return whether images had another size, or another crop of it, than without options."""
+    if not protocol.get("image_size"):
         return False
-    return size is not None and size != resolve(entry, record.case.recipe, profile).image_size
+    if usual is None:
+        return True
+    own = protocol["image_size"], protocol.get("crop")
+    return any(
+        (size and height_width(size)) != (expected and height_width(expected))
+        for size, expected in zip(own, (usual.image_size, usual.crop), strict=True)
+    )

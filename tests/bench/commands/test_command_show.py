@@ -8,7 +8,6 @@ from fake_records import make
 
 from bench.__main__ import main
 from bench.commands import record_files
-from bench.commands.show import sparkline
 from bench.report.repeat import repeat_command
 from bench.store import Store, read_records
 from models.catalog import MODELS
@@ -132,14 +131,6 @@ def test_a_name_of_a_record_stays_on_its_line(keep, capsys):
     text = shown(capsys, BOTTLE, *keep(record))
     assert "a\\nb" in text
     assert "\u202e" not in text
-
-
-@pytest.mark.parametrize("count", [1, 2, 39, 40, 41, 1000])
-def test_a_sparkline_of_falling_values_falls(count):
-    line = sparkline([1 / (place + 1) for place in range(count)])
-    assert len(line) == min(count, 40)
-    assert list(line) == sorted(line, reverse=True)
-    assert line[-1] == "▁"
 
 
 def test_the_command_to_repeat_a_committed_run_gives_its_protocol(root):
