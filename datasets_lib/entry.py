@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-FOLDER_FINDER = "datasets_lib.layouts.mvtec_folders:find_categories"
-FOLDER_READER = "datasets_lib.layouts.mvtec_folders:read_category"
+FOLDER_FINDER = "datasets_lib.layouts.mvtec_folders:MVTEC.find"
+FOLDER_READER = "datasets_lib.layouts.mvtec_folders:MVTEC.read"
 
 Task = Literal["anomaly", "classification", "texture"]
 

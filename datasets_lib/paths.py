@@ -1,4 +1,7 @@
-"""Default folders of caches and datasets; light, since options are read at collection."""
+"""Default folders of caches and datasets, and their size.
+
+Light, since options are read at collection.
+"""
 
 import os
 from collections.abc import Sequence
@@ -39,3 +42,15 @@ def data_dirs(given: Sequence[Path] | None, cache_dir: Path | None = None) -> tu
     folders = [folder.expanduser().absolute() for folder in given]
     home = data_home(cache_dir).absolute()
     return tuple(dict.fromkeys([*folders, home] if home.is_dir() else folders))
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files below a folder; files that vanish meanwhile are left out."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - walks many
+            except OSError:
+                continue
+    return total

@@ -31,7 +31,7 @@ from torchvision.io import ImageReadMode, decode_png
 
 from datasets_lib.batches.image_set import load
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.images.decode import decode_image, decoded_files
+from datasets_lib.images.decode import UInt8, decoded_files, read_file, resize_image, to_rgb
 from datasets_lib.layouts.category import Sample
 
 COUNT, NATIVE, SIZE, BATCH, ROUNDS = 64, 900, 256, 32, 7
@@ -118,8 +118,11 @@ def main() -> None:
         fast = load(samples, SIZE, cache, has_masks=False)
         source = fast.images.permute(0, 2, 3, 1).numpy().copy()
 
+        def decode_one(sample: Sample) -> UInt8:
+            return resize_image(to_rgb(read_file(sample.image), sample.image), SIZE)
+
         def decode() -> None:
-            list(pool.map(lambda sample: decode_image(sample.image, SIZE), samples))
+            list(pool.map(decode_one, samples))
 
         def read() -> torch.Tensor:
             return load(samples, SIZE, cache, has_masks=False).images

@@ -46,7 +46,7 @@ from bench.run.training.precision import autocast
 from datasets_lib.batches.streaming import choose
 from datasets_lib.discover import find_datasets
 from datasets_lib.layouts.classification import PixelSplit
-from datasets_lib.sets.cifar_reader import read_cifar100
+from datasets_lib.sets.cifar import CIFAR100_LAYOUT
 from models.catalog import MODELS
 from models.timm_classifier import ImageClassifier, build
 
@@ -87,7 +87,7 @@ def arrays(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
         if "cifar100" not in found:
             names = ", ".join(found) or "no dataset"
             raise SystemExit(f"--data-dir {folder}: wanted cifar100 there, found {names}")
-        train = read_cifar100(found["cifar100"].root).train
+        train = CIFAR100_LAYOUT.read(found["cifar100"].root).train
         assert isinstance(train, PixelSplit)
         return train.images, train.labels
     generator = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Color jitter: brightness, contrast, saturation and hue, with separate factors per image."""
+"""Color jitter: brightness, contrast and saturation, with separate factors per image."""
 
 from dataclasses import dataclass
 
@@ -20,20 +20,18 @@ class ColorJitter:
         brightness: Factors are uniform in [1 − brightness, 1 + brightness].
         contrast: Factors are uniform in [1 − contrast, 1 + contrast].
         saturation: Factors are uniform in [1 − saturation, 1 + saturation].
-        hue: Hue shifts are uniform in [−hue, hue], as a share of the color circle.
     """
 
     brightness: float = 0.2
     contrast: float = 0.2
     saturation: float = 0.2
-    hue: float = 0.0
 
     def __call__(
         self, images: Tensor, targets: Targets, streams: RandomStreams
     ) -> tuple[Tensor, Targets]:
         """Return images of the same dtype; uint8 images are rounded once, at the end."""
         is_uint8 = images.dtype == torch.uint8
-        result = images.contiguous()  # planes, since saturation and hue work channel by channel
+        result = images.contiguous()  # planes, since saturation works channel by channel
         if is_uint8:
             result = result.to(torch.float32).div_(255)
         for name, step, width in (
@@ -44,10 +42,6 @@ class ColorJitter:
             if width:
                 factor = streams.fold_in(name).uniform(low=1 - width, high=1 + width)
                 result = step(result, factor)
-        if self.hue:
-            result = adjust_hue(
-                result, streams.fold_in("hue").uniform(low=-self.hue, high=self.hue)
-            )
         if is_uint8:
             result = (result * 255).round_().to(torch.uint8)
         return result.contiguous(memory_format=memory_format(images)), targets
@@ -84,26 +78,3 @@ def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Move images away from (factor > 1) or toward gray."""
     return blend(images, gray(images), factor)
-
-
-def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Shift the hue of float images in [0, 1] by (B,) shares of the color circle.
-
-    Hue, saturation and value as in A. R. Smith: Color gamut transform pairs, SIGGRAPH 1978.
-    """
-    value, lowest = images.amax(1), images.amin(1)
-    chroma = value - lowest
-    red, green, blue = images.unbind(1)
-    divisor = torch.where(chroma > 0, chroma, 1.0)
-    sixth = torch.where(
-        value == red,
-        (green - blue) / divisor,
-        torch.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
-    )
-    sixth = sixth + 6 * turn[:, None, None]
-    # Each channel stays at `value` for two sixths of the circle, falls, stays low, and rises.
-    channels = (
-        value - chroma * (torch.minimum(k, 4 - k).clamp_(0, 1))
-        for k in ((offset + sixth) % 6 for offset in (5, 3, 1))
-    )
-    return torch.stack(tuple(channels), dim=1)

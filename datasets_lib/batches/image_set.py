@@ -39,14 +39,14 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.names)
 
-    def cropped(self, height: int, width: int | None = None) -> ImageSet:
+    def cropped(self, height: int, width: int) -> ImageSet:
         """Crop the center of every image and mask; labels are unchanged.
 
         Args:
             height: Height of the crop in pixels.
-            width: Width of the crop in pixels; None means the height.
+            width: Width of the crop in pixels.
         """
-        crop, size = (height, width or height), tuple(self.images.shape[-2:])
+        crop, size = (height, width), tuple(self.images.shape[-2:])
         top, left = ((side - part) // 2 for side, part in zip(size, crop, strict=True))
         if top < 0 or left < 0:
             raise ValueError(

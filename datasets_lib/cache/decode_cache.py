@@ -38,6 +38,7 @@ from datasets_lib.cache.content import ContentHashes
 from datasets_lib.images.decode import UInt8, resize_image
 from datasets_lib.images.geometry import Size, as_geometry
 from datasets_lib.layouts.category import DatasetError, Sample
+from datasets_lib.paths import folder_bytes
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class DecodeCache:
     def info(self) -> list[CacheEntry]:
         """Return the finished entries, least recently used first."""
         entries = [
-            CacheEntry(manifest.what, _bytes(folder), _last_used(folder))
+            CacheEntry(manifest.what, folder_bytes(folder), _last_used(folder))
             for folder in self._finished()
             if (manifest := read_manifest(folder)) is not None
         ]
@@ -247,19 +248,9 @@ def _remove_atomically(folder: Path) -> int:
 
 
 def _remove(folder: Path) -> int:
-    freed = _bytes(folder)
+    freed = folder_bytes(folder)
     shutil.rmtree(folder, ignore_errors=True)
     return freed
-
-
-def _bytes(folder: Path) -> int:
-    total = 0
-    for inner, _, files in os.walk(folder):
-        for name in files:
-            # Another process may be cleaning too.
-            with suppress(FileNotFoundError):
-                total += Path(inner, name).stat().st_size
-    return total
 
 
 def _last_used(folder: Path) -> float:

@@ -150,6 +150,11 @@ def download(
     return target
 
 
+def download_weights(url: str, target: Path, sha256_prefix: str | None) -> None:
+    """Download pretrained weights, of whose digest some digits may be known; see `download`."""
+    download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
+
+
 def _fetch_from_any(
     mirrors: Sequence[str],
     part: Path,

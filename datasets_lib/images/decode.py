@@ -52,15 +52,6 @@ def set_pixel_limit(megapixels: int | None) -> None:
         Image.MAX_IMAGE_PIXELS = megapixels * 1_000_000
 
 
-def decode_image(path: Path, size: Size) -> UInt8:
-    """Decode an image file to uint8 RGB, (H, W, 3).
-
-    Raises:
-        DatasetError: The file cannot be read, is damaged, or has no declared 8- or 16-bit range.
-    """
-    return resize_image(to_rgb(read_file(path), path), size)
-
-
 def read_file(path: Path) -> bytes:
     """Return the bytes of a file.
 

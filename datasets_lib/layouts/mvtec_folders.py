@@ -142,13 +142,3 @@ class FolderLayout:
 
 
 MVTEC = FolderLayout()
-
-
-def find_categories(root: Path) -> Mapping[str, Path] | None:
-    """Return the categories of the MVTec AD layout, see `FolderLayout.find`."""
-    return MVTEC.find(root)
-
-
-def read_category(dataset: str, category: str, path: Path) -> Category:
-    """Read a category of the MVTec AD layout, see `FolderLayout.read`."""
-    return MVTEC.read(dataset, category, path)

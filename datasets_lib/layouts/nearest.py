@@ -164,12 +164,10 @@ def nearest_category(folder: Path) -> str | None:
     return _category(contents) or _kinds(contents)
 
 
-def deeper(
-    folder: Path, is_dataset: Callable[[Path], bool], levels: int = 3
-) -> tuple[Path, int] | None:
+def deeper(folder: Path, is_dataset: Callable[[Path], bool]) -> tuple[Path, int] | None:
     """Return the nearest folder below that holds datasets, and how many levels deeper they are."""
     layer = [folder]
-    for level in range(1, levels + 1):
+    for level in (1, 2, 3):
         for parent in layer:
             if any(map(is_dataset, _subfolders(parent))):
                 return parent, level

@@ -57,8 +57,8 @@ def split_calibration(train: Sequence[Sample], fraction: float = 0.1) -> tuple[S
     return _held_out(train, fraction)
 
 
-def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples, Samples]:
-    """Split the normal images of a set without an official split into train and test.
+def split_test(normal: Sequence[Sample]) -> tuple[Samples, Samples]:
+    """Split the normal images of a set without an official split into train and a fifth for test.
 
     Counts and order are those of `split_calibration`.
 
@@ -67,10 +67,9 @@ def split_test(normal: Sequence[Sample], fraction: float = 0.2) -> tuple[Samples
 
     Raises:
         DatasetError: No name matches the prefix of `grouped_by`, or all have the same prefix.
-        ValueError: The fraction is not in (0, 1).
     """
     _check_prefix(normal)
-    return _held_out(normal, fraction)
+    return _held_out(normal, 0.2)
 
 
 def split_labeled(test: Sequence[Sample]) -> tuple[Samples, Samples]:

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datasets_lib.entry import Archive, Counts, DatasetEntry
 from datasets_lib.layouts.folders import folder_id, marked_folder
+
+if TYPE_CHECKING:
+    from datasets_lib.layouts.classification import Classification
 
 HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 LICENSE = "none stated by the publisher; cite the report"
@@ -46,6 +49,19 @@ class CifarLayout:
     def find(self, root: Path) -> Mapping[str, Path] | None:
         """Return no categories if the folder holds the files of the set; None if not."""
         return None if self.locate(root) is None else {}
+
+    def read(self, root: Path) -> "Classification":
+        """Return the set, images ``(N, 32, 32, 3)``.
+
+        Args:
+            root: Folder of its files, or its parent.
+
+        Raises:
+            DatasetError: A file is missing or damaged, or belongs to another set.
+        """
+        from datasets_lib.sets.cifar_reader import read_cifar
+
+        return read_cifar(self, root)
 
 
 CIFAR10_LAYOUT = CifarLayout(
@@ -93,7 +109,7 @@ def _entry(
         homepage=HOMEPAGE,
         folders=tuple(dict.fromkeys((spelled, folder_id(layout.folder), f"{spelled}_python"))),
         finder=layout.find,
-        reader=f"datasets_lib.sets.cifar_reader:read_{layout.name}",
+        reader=layout.read,
         counts=MappingProxyType({"": Counts(train=50_000, test=10_000)}),
         image_size=32,
         archives=(archive,),

@@ -3,13 +3,15 @@
 Their files are pickles: loading them imports only what an array needs.
 """
 
+from __future__ import annotations
+
 import pickle
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy._core.multiarray import _reconstruct
@@ -17,7 +19,9 @@ from numpy._core.multiarray import _reconstruct
 from datasets_lib.images.decode import UInt8
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.classification import Classification, PixelSplit
-from datasets_lib.sets.cifar import CIFAR10_LAYOUT, CIFAR100_LAYOUT, CifarLayout
+
+if TYPE_CHECKING:
+    from datasets_lib.sets.cifar import CifarLayout
 
 SIDE = 32
 
@@ -39,31 +43,8 @@ class _Batch:
     names: list[str]
 
 
-def read_cifar10(root: Path) -> Classification:
-    """Return CIFAR-10, images ``(N, 32, 32, 3)``.
-
-    Args:
-        root: Folder of its files, or its parent.
-
-    Raises:
-        DatasetError: A file is missing or damaged, or belongs to another set.
-    """
-    return _read(CIFAR10_LAYOUT, root)
-
-
-def read_cifar100(root: Path) -> Classification:
-    """Return CIFAR-100 with its fine labels, images ``(N, 32, 32, 3)``.
-
-    Args:
-        root: Folder of its files, or its parent.
-
-    Raises:
-        DatasetError: A file is missing or damaged, or belongs to another set.
-    """
-    return _read(CIFAR100_LAYOUT, root)
-
-
-def _read(layout: CifarLayout, root: Path) -> Classification:
+def read_cifar(layout: CifarLayout, root: Path) -> Classification:
+    """Read the files that a layout names; see `CifarLayout.read`."""
     folder = layout.locate(root)
     if folder is None:
         raise DatasetError(

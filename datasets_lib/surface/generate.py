@@ -2,12 +2,13 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 from PIL import Image
 
 from datasets_lib.surface import CATEGORIES, COUNTS, VERSION
@@ -67,23 +68,49 @@ def _files() -> Iterator[str]:
                 yield f"ground_truth/{kind}/{index:03d}_mask.png"
 
 
-def _write(category: str, folder: Path) -> None:
-    for name in _files():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+def write_images(
+    folder: Path,
+    counts: Mapping[str, int],
+    draw: Callable[[str, int], tuple[NDArray[np.uint8], NDArray[np.bool_]]],
+    level: int,
+    workers: int,
+) -> None:
+    """Write images and the masks of defects into a new folder, in MVTec AD's layout.
+
+    Args:
+        folder: Folder of the category.
+        counts: Number of images by folder below it, such as ``test/good``.
+        draw: Returns image and mask, from its folder and its number there.
+        level: Compression level of the images.
+        workers: Number of threads.
+    """
+    for place in counts:
+        kind = place.partition("/")[2]
+        (folder / place).mkdir(parents=True)
+        if kind != "good":
+            (folder / "ground_truth" / kind).mkdir(parents=True)
 
     def write(job: tuple[str, int]) -> None:
         place, index = job
-        split, _, kind = place.partition("/")
-        image, mask = render(category, split, kind, index)
-        # Level 1 takes about half the time of the default, for files an eighth larger.
-        Image.fromarray(image).save(folder / place / f"{index:03d}.png", compress_level=1)
+        kind = place.partition("/")[2]
+        image, mask = draw(place, index)
+        Image.fromarray(image).save(folder / place / f"{index:03d}.png", compress_level=level)
         if kind != "good":
             target = folder / "ground_truth" / kind / f"{index:03d}_mask.png"
             Image.fromarray(mask.astype(np.uint8) * 255).save(target)
 
-    jobs = [(place, index) for place, count in COUNTS.items() for index in range(count)]
-    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
+    jobs = [(place, index) for place, count in counts.items() for index in range(count)]
+    with ThreadPoolExecutor(workers) as pool:
         list(pool.map(write, jobs))
+
+
+def _write(category: str, folder: Path) -> None:
+    def draw(place: str, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        split, _, kind = place.partition("/")
+        return render(category, split, kind, index)
+
+    # Level 1 takes about half the time of the default, for files an eighth larger.
+    write_images(folder, COUNTS, draw, level=1, workers=min(WORKERS, os.cpu_count() or 1))
     (folder / MARKER).write_text(VERSION + "\n", encoding="utf-8")
 
 

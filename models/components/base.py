@@ -46,7 +46,7 @@ class Batch:
         targets: ``(B,)`` bool labels, True for defects, for supervised models.
         masks: ``(B, H, W)`` bool masks of labeled defects, for supervised models.
         image_size: ``(H, W)``; needed where ``images`` is None.
-        draws: Random numbers of the samples, for models that synthesize defects.
+        draws: Random numbers of the samples, for models that change images or synthesize defects.
         step: Number of the optimizer step, from 0, for schedules inside a model.
         steps: Number of steps of the whole training.
     """
@@ -259,7 +259,5 @@ Build = Callable[..., AnomalyModel]
 Keyword arguments: ``weights``, a tag in `models.catalog.WEIGHTS` or None for a model without
 pretrained parts; ``state``, the pretrained part's tensors under their publisher's names, None to
 leave it random; the entry's and the recipe's options; ``loss``, ``gradient_checkpointing`` where
-the recipe sets them; and ``image_size`` where the function has such a parameter."""
-
-BuildClassifier = Callable[..., Classifier]
-"""The same for a classifier, also with ``classes``, ``image_size`` and ``label_smoothing``."""
+the recipe sets them; and ``image_size`` where the function has such a parameter. A classifier's
+function also gets ``classes``, ``image_size`` and ``label_smoothing``."""

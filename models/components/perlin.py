@@ -17,18 +17,15 @@ MAX_EXPONENT = 6
 """Lattice cells along a side are powers of two below 2⁶, as in DRAEM's code."""
 
 
-def perlin_noise(
-    draws: Draws, size: tuple[int, int], *, max_exponent: int = MAX_EXPONENT
-) -> Tensor:
+def perlin_noise(draws: Draws, size: tuple[int, int]) -> Tensor:
     """Return noise in [−1, 1], ``(B, H, W)`` float32, with random numbers of cells per sample.
 
     Args:
         draws: Random numbers of the samples.
         size: ``(H, W)`` in pixels.
-        max_exponent: Cells along each side are 2ᵉ, with e uniform in [0, max_exponent).
     """
-    lines = 2 ** (max_exponent - 1) + 1
-    cells = 2.0 ** (draws.fold_in("cells").uniform(2) * max_exponent).floor()
+    lines = 2 ** (MAX_EXPONENT - 1) + 1
+    cells = 2.0 ** (draws.fold_in("cells").uniform(2) * MAX_EXPONENT).floor()
     angles = 2 * math.pi * draws.fold_in("gradients").uniform(lines, lines)
     return lattice_noise(angles, cells, size)
 
@@ -56,13 +53,7 @@ def lattice_noise(angles: Tensor, cells: Tensor, size: tuple[int, int]) -> Tenso
         return math.sqrt(2) * (along_x + along_y)
 
 
-def perlin_masks(
-    draws: Draws,
-    size: tuple[int, int],
-    threshold: float | Tensor = 0.5,
-    *,
-    max_exponent: int = MAX_EXPONENT,
-) -> Tensor:
+def perlin_masks(draws: Draws, size: tuple[int, int], threshold: float | Tensor = 0.5) -> Tensor:
     """Return bool ``(B, H, W)``, True where randomly rotated noise exceeds the threshold.
 
     A mask may be empty. The noise is rotated by up to 90 degrees; corners that this leaves empty
@@ -72,9 +63,8 @@ def perlin_masks(
         draws: Random numbers of the samples.
         size: ``(H, W)`` in pixels.
         threshold: Threshold of the noise, 0.5 in DRAEM; ``(B,)`` for one per sample.
-        max_exponent: See `perlin_noise`.
     """
-    noise = perlin_noise(draws, size, max_exponent=max_exponent)
+    noise = perlin_noise(draws, size)
     degrees = 180 * draws.fold_in("degrees").uniform() - 90
     if isinstance(threshold, Tensor):
         threshold = threshold.view(-1, 1, 1)

@@ -10,7 +10,7 @@ from scripted_server import ScriptedServer
 
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.download import network
-from datasets_lib.layouts.mvtec_folders import read_category
+from datasets_lib.layouts.mvtec_folders import MVTEC
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def cache(tmp_path):
 @pytest.fixture
 def category(tmp_path, write_category):
     """A small category with masks, read from disk."""
-    return read_category("set", "cat", write_category(tmp_path / "set" / "cat"))
+    return MVTEC.read("set", "cat", write_category(tmp_path / "set" / "cat"))
 
 
 @pytest.fixture

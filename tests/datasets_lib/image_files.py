@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from datasets_lib.images.decode import read_file, resize_mask, to_mask
+from datasets_lib.images.decode import read_file, resize_image, resize_mask, to_mask, to_rgb
 
 PNG_COLOR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}
 
@@ -58,6 +58,11 @@ def tiff16(pixels, order="<", deflate=False):
     start = struct.pack(f"{order}I", 8 + len(strip) + len(bits))
     magic = b"II*\0" if order == "<" else b"MM\0*"
     return magic + start + strip + bits + directory + bytes(4)
+
+
+def decode_image(path, size):
+    """An image file as uint8 RGB (size, size, 3), as the cache decodes it."""
+    return resize_image(to_rgb(read_file(path), path), size)
 
 
 def decode_mask(path, size, image_size):

@@ -18,8 +18,8 @@ from PIL import Image
 
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.layouts import custom_names
-from datasets_lib.layouts import mvtec_folders as folder
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.mvtec_folders import MVTEC
 from datasets_lib.sets import real_iad, visa
 
 SIZE = 8
@@ -94,7 +94,7 @@ def test_a_damaged_image_or_mask_is_named_or_read_as_it_is(case):
     with folder_for_one_example() as root:
         write_category(root)
         (root / name).write_bytes(content)
-        category = folder.read_category("set", "cat", root)
+        category = MVTEC.read("set", "cat", root)
         samples = [*category.train, *category.test]
         cache = DecodeCache(root / "cache")
         found = outcome(lambda: cache.get(samples, SIZE).images)
@@ -221,7 +221,7 @@ def test_a_hostile_name_is_read_in_folders_and_refused_by_the_naming_rule(name):
     with folder_for_one_example() as root:
         write_category(root / "cat")
         hostile = write_png(root / "cat" / "train" / "good" / file_name)
-        category = folder.read_category("set", "cat", root / "cat")
+        category = MVTEC.read("set", "cat", root / "cat")
         samples = {sample.name: sample for sample in category.train}
         hidden = file_name.startswith(".")
         assert (f"train/good/{file_name}" in samples) != hidden

@@ -19,6 +19,7 @@ from datasets_lib.augment.color_jitter import ColorJitter
 from datasets_lib.augment.mixing import CutMix, MixUp
 from datasets_lib.augment.rand_augment import RandAugment
 from datasets_lib.augment.random_streams import RandomStreams
+from datasets_lib.augment.torchvision_transform import waits_for_device
 from datasets_lib.augment.warp import Rotation
 
 COUNT, SIZE = 12, 20
@@ -168,6 +169,14 @@ def test_a_torchvision_transform_is_one_registration(registry, transform, dtype)
     assert whole[0].is_contiguous(memory_format=torch.channels_last)
     _, labels = augmentation(images, torch.arange(COUNT), RandomStreams(INDEX, 9))
     assert torch.equal(labels, torch.arange(COUNT))
+
+
+def test_transforms_of_torchvisions_wait_for_the_device_and_ours_do_not(registry):
+    assert not any(waits_for_device(built(task, name)) for task, name in NAMED)
+    register_augmentation(AugmentationEntry("own", "own", lambda: v2.GaussianBlur(3)))
+    blur, flips = build("anomaly", "own"), build("anomaly", "flips")
+    assert waits_for_device(blur)
+    assert waits_for_device(Sequence((flips, Sequence((flips, blur)))))
 
 
 def test_masks_move_with_the_images_of_a_torchvision_transform(registry):

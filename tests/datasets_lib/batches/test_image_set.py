@@ -5,13 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from image_files import decode_mask
+from image_files import decode_image, decode_mask
 from PIL import Image
 
 from bench.run.malloc import trim
 from datasets_lib.batches.image_set import load
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.images.decode import decode_image
 from datasets_lib.layouts.category import DatasetError, Sample
 
 SIZE = 24

@@ -3,11 +3,11 @@ import hashlib
 
 import numpy as np
 import pytest
+from image_files import decode_image
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from datasets_lib.batches.labeled import data_hash, mapped_images
-from datasets_lib.images.decode import decode_image
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import FileSplit, PixelSplit
 from datasets_lib.sets.digits import read as read_digits

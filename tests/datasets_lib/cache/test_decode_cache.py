@@ -10,14 +10,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from image_files import decode_mask
+from image_files import decode_image, decode_mask
 from PIL import Image
 
 from datasets_lib.cache import decode_cache as cache_module
 from datasets_lib.cache.decode_cache import DecodeCache
-from datasets_lib.images.decode import decode_image, decoded_files
+from datasets_lib.images.decode import decoded_files
 from datasets_lib.layouts.category import DatasetError, Sample
-from datasets_lib.layouts.mvtec_folders import read_category
+from datasets_lib.layouts.mvtec_folders import MVTEC
 from datasets_lib.paths import default_cache_dir
 
 SIZE = 32
@@ -82,7 +82,7 @@ def test_nothing_is_decoded_twice(tmp_path, cache, category, count):
     check(cache.get(category.test[3:9], SIZE), category.test[3:9])
     check(cache.get(category.test[::-1], SIZE), category.test[::-1])
     shutil.copytree(tmp_path / "set" / "cat", tmp_path / "other" / "copy")
-    copy = read_category("other", "copy", tmp_path / "other" / "copy")
+    copy = MVTEC.read("other", "copy", tmp_path / "other" / "copy")
     finished = entries(tmp_path / "cache")
     assert count(lambda: cache.get(copy.test, SIZE)) == 0
     assert entries(tmp_path / "cache") == finished

@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_files import decode_mask, png16, tiff16
+from image_files import decode_image, decode_mask, png16, tiff16
 from PIL import ExifTags, Image
 
 from datasets_lib.images import decode
-from datasets_lib.images.decode import decode_image, decoded_files, set_pixel_limit, to_rgb
+from datasets_lib.images.decode import decoded_files, set_pixel_limit, to_rgb
 from datasets_lib.images.orientation import orientation_of
 from datasets_lib.layouts.category import DatasetError
 

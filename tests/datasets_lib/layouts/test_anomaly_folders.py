@@ -188,7 +188,4 @@ def test_mpdd_reads_as_mvtec_does(tmp_path):
         tmp_path / "MPDD" / "tubes" / "ground_truth" / "anomalous" / "000_mask.png", box(1, 1)
     )
     found = recognize(tmp_path / "MPDD")
-    assert (found.name, found.reader) == (
-        "mpdd",
-        "datasets_lib.layouts.mvtec_folders:read_category",
-    )
+    assert (found.name, found.reader) == ("mpdd", "datasets_lib.layouts.mvtec_folders:MVTEC.read")

@@ -7,7 +7,7 @@ from dataset_files import names, touch
 
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.masks import MissingMasksError
-from datasets_lib.layouts.mvtec_folders import read_category
+from datasets_lib.layouts.mvtec_folders import MVTEC
 
 WHOLE = (
     "train/good/10.png",
@@ -24,7 +24,7 @@ WHOLE = (
 
 
 def test_layout_is_read_in_natural_order(tmp_path):
-    category = read_category("set", "cat", touch(tmp_path, *WHOLE))
+    category = MVTEC.read("set", "cat", touch(tmp_path, *WHOLE))
     assert (category.dataset, category.name, category.has_masks) == ("set", "cat", True)
     assert names(category.train) == ["train/good/1.JPG", "train/good/9.png", "train/good/10.png"]
     assert names(category.test) == [
@@ -49,7 +49,7 @@ def test_the_order_does_not_depend_on_the_order_of_creation(tmp_path):
     orders = []
     for seed in range(3):
         random.Random(seed).shuffle(files)
-        category = read_category("set", "cat", touch(tmp_path / str(seed), *files))
+        category = MVTEC.read("set", "cat", touch(tmp_path / str(seed), *files))
         orders.append(names(category.train))
     assert orders[0] == orders[1] == orders[2]
     assert orders[0][6:10] == [f"train/good/{n}.png" for n in ("6", "07", "7", "8")]
@@ -57,7 +57,7 @@ def test_the_order_does_not_depend_on_the_order_of_creation(tmp_path):
 
 def test_hidden_files_and_orphan_masks_are_skipped(tmp_path):
     root = touch(tmp_path, *WHOLE)
-    expected = read_category("set", "cat", root)
+    expected = MVTEC.read("set", "cat", root)
     touch(
         root,
         "train/good/.DS_Store",
@@ -71,12 +71,12 @@ def test_hidden_files_and_orphan_masks_are_skipped(tmp_path):
         "ground_truth/gone/1_mask.png",
     )
     (root / "train" / "good" / "folder.png").mkdir()
-    assert read_category("set", "cat", root) == expected
+    assert MVTEC.read("set", "cat", root) == expected
 
 
 def test_category_without_masks_is_read(tmp_path):
     root = touch(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
-    category = read_category("set", "cat", root)
+    category = MVTEC.read("set", "cat", root)
     assert not category.has_masks
     assert len(category.test) == 4
 
@@ -84,7 +84,7 @@ def test_category_without_masks_is_read(tmp_path):
 @pytest.mark.parametrize("present", ["good", "crack"])
 def test_test_split_may_lack_normal_or_defective_images(tmp_path, present):
     root = touch(tmp_path, "train/good/1.png", f"test/{present}/1.png")
-    assert names(read_category("set", "cat", root).test) == [f"test/{present}/1.png"]
+    assert names(MVTEC.read("set", "cat", root).test) == [f"test/{present}/1.png"]
 
 
 @pytest.mark.parametrize("lost", ["crack/2_mask.png", "break/1_mask.PNG"])
@@ -96,7 +96,7 @@ def test_missing_mask_is_refused(tmp_path, lost):
     with pytest.raises(
         DatasetError, match=r"1 of 3 .* have no mask.*Add or rename the masks"
     ) as caught:
-        read_category("set", "cat", root)
+        MVTEC.read("set", "cat", root)
     kind, stem = lost.partition("/")[0], lost.partition("/")[2].partition("_")[0]
     assert f"test/{kind}/{stem}" in str(caught.value)
 
@@ -106,7 +106,7 @@ def test_jpeg_mask_is_refused(tmp_path):
     mask = root / "ground_truth" / "crack" / "2_mask.png"
     mask.rename(mask.with_suffix(".jpg"))
     with pytest.raises(DatasetError, match=r"test/crack/2\.png"):
-        read_category("set", "cat", root)
+        MVTEC.read("set", "cat", root)
 
 
 @pytest.mark.parametrize("name", ["{}.jpg", "{}_mask.JPG", "{}/000.jpg", "{}.webp"])
@@ -117,7 +117,7 @@ def test_masks_in_a_foreign_format_are_refused(tmp_path, name):
             kind, stem = Path(file).parent.name, Path(file).stem
             touch(root, f"ground_truth/{kind}/{name.format(stem)}")
     with pytest.raises(MissingMasksError, match=r"\.bmp, \.png, .*not in a mask format") as caught:
-        read_category("set", "cat", root)
+        MVTEC.read("set", "cat", root)
     assert not caught.value.category.has_masks
     assert len(caught.value.category.test) == 4
 
@@ -125,7 +125,7 @@ def test_masks_in_a_foreign_format_are_refused(tmp_path, name):
 def test_read_me_is_not_a_mask(tmp_path):
     root = touch(tmp_path, *(file for file in WHOLE if not file.startswith("ground_truth")))
     touch(root, "ground_truth/crack/readme.txt", "ground_truth/Thumbs.db")
-    assert not read_category("set", "cat", root).has_masks
+    assert not MVTEC.read("set", "cat", root).has_masks
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_read_me_is_not_a_mask(tmp_path):
 def test_empty_and_missing_folders_are_refused(tmp_path, files, folder, remedy):
     root = touch(tmp_path, *files)
     with pytest.raises(DatasetError, match=re.escape(str(root / folder))) as caught:
-        read_category("set", "cat", root)
+        MVTEC.read("set", "cat", root)
     assert remedy in str(caught.value)
 
 
@@ -151,5 +151,5 @@ def test_unreadable_folder_is_refused(tmp_path, run_unprivileged, closed):
     root = touch(tmp_path / "cat", *WHOLE)
     (root / closed).chmod(0)
     with pytest.raises(DatasetError, match="Permission denied") as caught:
-        run_unprivileged(lambda: read_category("set", "cat", root))
+        run_unprivileged(lambda: MVTEC.read("set", "cat", root))
     assert str(root / closed) in str(caught.value)

@@ -11,7 +11,7 @@ from datasets_lib.entry import FOLDER_READER
 from datasets_lib.layouts.beside import looks_like_mask
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.custom_names import read_category as read_named
-from datasets_lib.layouts.mvtec_folders import read_category
+from datasets_lib.layouts.mvtec_folders import MVTEC
 from datasets_lib.layouts.plain_folders import read_category as read_plain
 from datasets_lib.verify.sets import verify_category
 
@@ -35,7 +35,7 @@ def write_tiles(root):
 
 def test_the_mask_next_to_a_jpeg_of_its_name_is_no_image(tmp_path):
     root = write_tiles(tmp_path)
-    category = read_category("tiles", "c", root)
+    category = MVTEC.read("tiles", "c", root)
     assert category.has_masks
     assert names(category.train) == [f"train/good/{n}.jpg" for n in range(3)]
     kinds = ("good", "crack")
@@ -67,7 +67,7 @@ def test_a_photograph_in_two_formats_is_an_error_that_names_both(tmp_path, folde
     first, second = (write_image(root / folder / f"photo{s}", 40) for s in (".jpg", ".png"))
     said = re.escape(f"{first} and {second} have one name, and photo.png has over 16 values")
     with pytest.raises(DatasetError, match=f"{said}.*rename it to photo_mask.png; if both"):
-        read_category("tiles", "c", root)
+        MVTEC.read("tiles", "c", root)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_other_files_of_one_name_are_an_error(tmp_path, files, folder):
     for file in files:
         write_mask(root / folder / file, EMPTY)
     with pytest.raises(DatasetError, match="have one name: wanted one image") as caught:
-        read_category("tiles", "c", root)
+        MVTEC.read("tiles", "c", root)
     assert sum(str(root / folder / file) in str(caught.value) for file in files) >= 2
 
 
@@ -95,7 +95,7 @@ def test_a_damaged_mask_next_to_its_image_is_named(tmp_path):
     mask = root / "test/crack/1.png"
     mask.write_bytes(mask.read_bytes()[:40])
     with pytest.raises(DatasetError, match=re.escape(str(mask))):
-        read_category("tiles", "c", root)
+        MVTEC.read("tiles", "c", root)
 
 
 def levels(count, start=0, dtype=np.uint8):
@@ -127,9 +127,9 @@ def test_masks_of_every_mode_look_like_masks(tmp_path, mode):
 
 
 DEEPER = {
-    "mvtec, train": (read_category, "train/good", "train/good/day1/0.png"),
-    "mvtec, kind": (read_category, "test/cut", "test/cut/left/day1/0.png"),
-    "mvtec, normal": (read_category, "test/good", "test/good/left/0.png"),
+    "mvtec, train": (MVTEC.read, "train/good", "train/good/day1/0.png"),
+    "mvtec, kind": (MVTEC.read, "test/cut", "test/cut/left/day1/0.png"),
+    "mvtec, normal": (MVTEC.read, "test/good", "test/good/left/0.png"),
     "plain, normal": (read_plain, "normal", "normal/day1/0.png"),
     "plain, kind": (read_plain, "abnormal/dent", "abnormal/dent/day1/0.png"),
     "named": (read_named, "data_rgb/dent", "data_rgb/dent/day1/cap 50 1.png"),
@@ -156,4 +156,4 @@ def test_images_in_folders_below_alone_are_an_error(tmp_path, name):
 def test_a_kind_without_images_may_hold_masks_alone(tmp_path, file):
     root = write_tiles(tmp_path)
     write_mask(root / file, box(1, 1))
-    assert len(read_category("tiles", "c", root).test) == 6
+    assert len(MVTEC.read("tiles", "c", root).test) == 6

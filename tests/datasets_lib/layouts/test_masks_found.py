@@ -11,7 +11,7 @@ from datasets_lib.entry import FOLDER_READER
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.custom_names import read_category as read_named
 from datasets_lib.layouts.masks import MissingMasksError, image_key_of, is_truth_folder
-from datasets_lib.layouts.mvtec_folders import read_category
+from datasets_lib.layouts.mvtec_folders import MVTEC
 from datasets_lib.layouts.plain_folders import read_category as read_plain
 from datasets_lib.verify.sets import verify_category
 
@@ -43,7 +43,7 @@ def masks_of(category):
 @pytest.mark.parametrize("mask", NAMES)
 @pytest.mark.parametrize("truth", ["ground_truth", "gt", "test/masks"])
 def test_masks_of_every_name_are_found(tmp_path, mask, truth):
-    category = read_category("set", "c", mvtec(tmp_path, mask, truth))
+    category = MVTEC.read("set", "c", mvtec(tmp_path, mask, truth))
     assert category.has_masks
     assert masks_of(category) == [[mask.format(f"{n:03}")] for n in range(2)]
     assert [sample.defect for sample in category.test] == [None, "scratch", "scratch"]
@@ -51,7 +51,7 @@ def test_masks_of_every_name_are_found(tmp_path, mask, truth):
 
 @pytest.mark.parametrize("truth", FOLDERS)
 def test_folders_of_every_name_are_searched(tmp_path, truth):
-    assert read_category("set", "c", mvtec(tmp_path / "mvtec", truth=truth)).has_masks
+    assert MVTEC.read("set", "c", mvtec(tmp_path / "mvtec", truth=truth)).has_masks
     flat = touch(tmp_path / "plain", "good/0.png", "good/1.png", "bad/2.png", f"{truth}/2.png")
     assert masks_of(read_plain("set", "all", flat)) == [["2.png"]]
     named = touch(
@@ -68,7 +68,7 @@ def test_masks_next_to_their_images_are_no_images(tmp_path, mask, folder):
     root = mvtec(tmp_path, truth="away")
     touch(root, *(f"{folder}/{mask.format(f'{n:03}')}" for n in range(2)))
     touch(root, "test/good/0_mask.png", "train/good/0_mask.png")
-    category = read_category("set", "c", root)
+    category = MVTEC.read("set", "c", root)
     assert names(category.train) == ["train/good/0.png"]
     assert names(category.test) == [
         "test/good/0.png",
@@ -80,12 +80,12 @@ def test_masks_next_to_their_images_are_no_images(tmp_path, mask, folder):
 
 def test_an_image_may_be_called_as_a_mask_is(tmp_path):
     root = touch(tmp_path, "train/good/0.png", "test/cut/red_label.png", "test/cut/blue_label.png")
-    assert len(read_category("set", "c", root).test) == 2
+    assert len(MVTEC.read("set", "c", root).test) == 2
 
 
 @pytest.mark.parametrize("kind", ["label", "segment", "mask_edge"])
 def test_a_kind_of_defect_may_be_called_as_an_annotation_is(tmp_path, kind):
-    category = read_category("set", "c", mvtec(tmp_path, kind=kind))
+    category = MVTEC.read("set", "c", mvtec(tmp_path, kind=kind))
     assert [sample.defect for sample in category.test[1:]] == [kind, kind]
     assert category.has_masks
 
@@ -94,7 +94,7 @@ def test_a_kind_of_defect_may_be_called_as_an_annotation_is(tmp_path, kind):
 def test_masks_of_other_names_are_an_error_that_names_the_first(tmp_path, mask):
     root = mvtec(tmp_path, mask)
     with pytest.raises(MissingMasksError, match="named after none") as caught:
-        read_category("set", "c", root)
+        MVTEC.read("set", "c", root)
     assert str(root / "ground_truth/scratch" / mask.format("000")) in str(caught.value)
     assert "test/scratch/000.png" in str(caught.value)
 
@@ -113,7 +113,7 @@ def test_masks_of_other_names_are_an_error_that_names_the_first(tmp_path, mask):
 )
 def test_folders_that_repeat_a_path_or_name_a_format_are_searched(tmp_path, mask):
     root = touch(tmp_path, "train/good/0.png", "test/good/0.png", "test/scratch/000.png", mask)
-    category = read_category("set", "c", root)
+    category = MVTEC.read("set", "c", root)
     assert category.has_masks
     assert category.test[1].masks == (root / mask,)
 
@@ -147,7 +147,7 @@ def test_masks_in_a_folder_of_another_name_are_an_error_that_names_it(tmp_path, 
     mask = folder.format(name)
     root = touch(tmp_path, "train/good/0.png", "test/good/0.png", "test/scratch/000.png", mask)
     with pytest.raises(MissingMasksError, match="in other folders") as caught:
-        read_category("set", "c", root)
+        MVTEC.read("set", "c", root)
     assert str(root / mask) in str(caught.value)
     assert "test/scratch/000.png" in str(caught.value)
 
@@ -158,7 +158,7 @@ def test_masks_that_say_whose_they_are_are_an_error_in_a_folder_of_any_name(tmp_
     mask = f"{folder}/{name}"
     root = touch(tmp_path, "train/good/0.png", "test/good/0.png", "test/scratch/000.png", mask)
     with pytest.raises(MissingMasksError, match="in other folders") as caught:
-        read_category("set", "c", root)
+        MVTEC.read("set", "c", root)
     assert str(root / mask) in str(caught.value)
 
 
@@ -196,7 +196,7 @@ def test_of_many_masks_elsewhere_the_first_three_are_named(tmp_path):
     masks = [f"ground_truth/scratches/{n}.png" for n in range(5)]
     root = touch(tmp_path, "train/good/0.png", *images, *masks)
     with pytest.raises(MissingMasksError) as caught:
-        read_category("set", "c", root)
+        MVTEC.read("set", "c", root)
     named = [mask for mask in masks if str(root / mask) in str(caught.value)]
     assert named == masks[:3]
 
@@ -213,7 +213,7 @@ def test_of_many_masks_elsewhere_the_first_three_are_named(tmp_path):
 )
 def test_other_folders_of_images_are_no_masks(tmp_path, file):
     root = touch(tmp_path, "train/good/0.png", "test/good/0.png", "test/scratch/000.png", file)
-    assert not read_category("set", "c", root).has_masks
+    assert not MVTEC.read("set", "c", root).has_masks
 
 
 def test_a_kind_may_be_called_as_a_folder_of_masks_is(tmp_path):
@@ -226,14 +226,14 @@ def test_a_kind_may_be_called_as_a_folder_of_masks_is(tmp_path):
 @pytest.mark.parametrize("mask", ["{}.jpg", "{}_gt.jpg", "{}_mask.webp"])
 def test_masks_of_no_mask_format_are_an_error_wherever_they_lie(tmp_path, mask):
     with pytest.raises(MissingMasksError, match="not in a mask format"):
-        read_category("set", "c", mvtec(tmp_path, mask, truth="gt"))
+        MVTEC.read("set", "c", mvtec(tmp_path, mask, truth="gt"))
 
 
 @pytest.mark.parametrize("folder", ["labels", "annotations"])
 @pytest.mark.parametrize("suffix", [".txt", ".json", ".xml"])
 def test_annotations_of_other_kinds_are_no_masks(tmp_path, folder, suffix):
     root = mvtec(tmp_path / "set", f"{{}}{suffix}", folder)
-    assert not read_category("set", "c", root).has_masks
+    assert not MVTEC.read("set", "c", root).has_masks
     touch(tmp_path / "classes", *(f"{s}/{c}/1.png" for s in ("train", "test") for c in "ab"))
     touch(tmp_path / "classes", f"{folder}/1{suffix}")
     assert recognize(tmp_path / "classes").task == "classification"
@@ -242,7 +242,7 @@ def test_annotations_of_other_kinds_are_no_masks(tmp_path, folder, suffix):
 def test_a_mask_of_two_images_is_refused(tmp_path):
     root = touch(tmp_path, "train/good/0.png", "test/a/1.png", "test/b/1.png", "masks/1.png")
     with pytest.raises(DatasetError, match=r"test/a/1\.png and test/b/1\.png"):
-        read_category("set", "c", root)
+        MVTEC.read("set", "c", root)
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
@@ -252,7 +252,7 @@ def test_normal_forms_of_names_are_equal(tmp_path, form, other):
     touch(tmp_path, "train/good/1.png", "test/good/1.png")
     touch(tmp_path, unicodedata.normalize(form, f"test/{kind}/{stem}.png"))
     touch(tmp_path, unicodedata.normalize(other, f"ground_truth/{kind}/{stem}_mask.png"))
-    category = read_category("set", "c", tmp_path)
+    category = MVTEC.read("set", "c", tmp_path)
     assert category.has_masks
     assert category.test[1].name == unicodedata.normalize("NFC", f"test/{kind}/{stem}.png")
     assert category.test[1].defect == unicodedata.normalize("NFC", kind)
@@ -266,7 +266,7 @@ def test_words_of_folders_are_known(word):
 @pytest.mark.parametrize("normal", ["Good", "GOOD", "ok", "Normal"])
 def test_normal_folders_are_known_in_every_case(tmp_path, normal):
     root = touch(tmp_path, f"train/{normal}/0.png", f"test/{normal}/1.png", "test/cut/1.png")
-    category = read_category("set", "c", root)
+    category = MVTEC.read("set", "c", root)
     assert [sample.defect for sample in category.test] == [None, "cut"]
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.discover import recognize
-from datasets_lib.layouts.mvtec_folders import read_category
+from datasets_lib.layouts.mvtec_folders import MVTEC
 from datasets_lib.layouts.split import limit
 
 pytestmark = pytest.mark.real_data
@@ -32,7 +32,7 @@ def folder():
 @pytest.mark.parametrize(("name", "train"), [("magnetic_tile", 500), ("magnetic_tile_uneven", 100)])
 def test_magnetic_tiles_are_read_whole(folder, name, train):
     found = recognize(folder)
-    category = read_category("mvtec_style", name, found.categories[name])
+    category = MVTEC.read("mvtec_style", name, found.categories[name])
     assert len(category.train) == train
     assert Counter(sample.defect for sample in category.test) == KINDS[name]
     assert category.has_masks
@@ -41,7 +41,7 @@ def test_magnetic_tiles_are_read_whole(folder, name, train):
 
 def test_masks_of_magnetic_tiles_cover_what_the_files_say(folder, tmp_path):
     path = recognize(folder).categories["magnetic_tile"]
-    samples = [s for s in read_category("set", "tile", path).test if s.defect]
+    samples = [s for s in MVTEC.read("set", "tile", path).test if s.defect]
     few = limit(samples, 12)
     masks = DecodeCache(tmp_path).get(few, 256).masks
     for sample, mask in zip(few, masks, strict=True):

@@ -14,7 +14,7 @@ from mutations import edited
 from datasets_lib.discover import find_datasets
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.resolve import resolve_callable
-from datasets_lib.sets.cifar_reader import read_cifar10, read_cifar100
+from datasets_lib.sets.cifar import CIFAR10_LAYOUT, CIFAR100_LAYOUT
 
 pytestmark = [
     # NumPy 2's warning when torchvision itself reads Python 2's pickles.
@@ -38,8 +38,8 @@ def torchvision_reads(base, root, folder):
 @pytest.mark.parametrize(
     ("write", "read", "base", "folder"),
     [
-        (write_cifar10, read_cifar10, torchvision.datasets.CIFAR10, "cifar-10-batches-py"),
-        (write_cifar100, read_cifar100, torchvision.datasets.CIFAR100, "cifar-100-python"),
+        (write_cifar10, CIFAR10_LAYOUT.read, torchvision.datasets.CIFAR10, "cifar-10-batches-py"),
+        (write_cifar100, CIFAR100_LAYOUT.read, torchvision.datasets.CIFAR100, "cifar-100-python"),
     ],
     ids=["cifar10", "cifar100"],
 )
@@ -75,33 +75,33 @@ def test_a_folder_of_that_name_without_its_files_is_no_cifar(tmp_path):
     (tmp_path / "cifar100" / "train").mkdir(parents=True)
     assert find_datasets([tmp_path]) == {}
     with pytest.raises(DatasetError, match="does not hold cifar100: wanted the file meta"):
-        read_cifar100(tmp_path / "cifar100")
+        CIFAR100_LAYOUT.read(tmp_path / "cifar100")
 
 
 def test_a_name_used_twice_is_numbered(tmp_path):
     folder = write_cifar10(tmp_path / "cifar10")
     twice = batch([0, 1], filenames=[b"a.png", b"a.png"])
     (folder / "test_batch").write_bytes(pickled(twice))
-    assert read_cifar10(folder).test.names == ("test/a.png", "test/a.png#2")
+    assert CIFAR10_LAYOUT.read(folder).test.names == ("test/a.png", "test/a.png#2")
 
 
 def test_column_major_pixels_are_the_same_pixels(tmp_path):
     folder = write_cifar10(tmp_path / "cifar10")
-    straight = read_cifar10(folder).test.images
+    straight = CIFAR10_LAYOUT.read(folder).test.images
     content = batch(range(4), seed=9)
     content[b"data"] = np.asfortranarray(content[b"data"])
     data = pickled(content)
     assert data != (folder / "test_batch").read_bytes()
     (folder / "test_batch").write_bytes(data)
-    np.testing.assert_array_equal(read_cifar10(folder).test.images, straight)
+    np.testing.assert_array_equal(CIFAR10_LAYOUT.read(folder).test.images, straight)
 
 
 def test_names_of_numpy_2_are_understood(tmp_path):
     folder = write_cifar10(tmp_path / "cifar10")
-    straight = read_cifar10(folder).test.images
+    straight = CIFAR10_LAYOUT.read(folder).test.images
     data = (folder / "test_batch").read_bytes()
     (folder / "test_batch").write_bytes(data.replace(b"numpy.core.", b"numpy._core."))
-    np.testing.assert_array_equal(read_cifar10(folder).test.images, straight)
+    np.testing.assert_array_equal(CIFAR10_LAYOUT.read(folder).test.images, straight)
 
 
 REFUSED = {
@@ -132,7 +132,7 @@ def test_refuses_by_name_what_is_no_batch(tmp_path, data, found):
     folder = write_cifar10(tmp_path / "cifar10")
     (folder / "data_batch_3").write_bytes(data)
     with pytest.raises(DatasetError, match=found) as raised:
-        read_cifar10(folder)
+        CIFAR10_LAYOUT.read(folder)
     message = str(raised.value)
     assert str(folder / "data_batch_3") in message
     assert "wanted" in message
@@ -144,7 +144,7 @@ def test_a_missing_file_is_named(tmp_path, file):
     folder = write_cifar10(tmp_path / "cifar10")
     (folder / file).unlink()
     with pytest.raises(DatasetError, match=f"{file} cannot be read: No such file"):
-        read_cifar10(folder)
+        CIFAR10_LAYOUT.read(folder)
 
 
 class Touch:
@@ -171,10 +171,10 @@ def test_runs_nothing_that_a_file_says(tmp_path):
     for data in hostile:
         (folder / "data_batch_1").write_bytes(data)
         with pytest.raises(DatasetError, match="data_batch_1 cannot be used"):
-            read_cifar10(folder)
+            CIFAR10_LAYOUT.read(folder)
         assert not victim.exists()
     (folder / "data_batch_1").write_bytes(pickled(batch([0])))
-    assert len(read_cifar10(folder).train) == 13  # and nothing stays behind
+    assert len(CIFAR10_LAYOUT.read(folder).train) == 13  # and nothing stays behind
 
 
 @settings(
@@ -195,7 +195,7 @@ def test_a_damaged_file_is_named_or_reads_as_well_formed(tmp_path_factory, data)
     places = st.one_of(edge, st.integers(0, len(content) - 1))
     path.write_bytes(data.draw(edited(content, places, longest=9)))
     try:
-        read = read_cifar10(folder)
+        read = CIFAR10_LAYOUT.read(folder)
     except DatasetError:
         return
     for split, count in ((read.train, 15), (read.test, 4)):
@@ -213,7 +213,7 @@ def test_real_cifar100_has_its_published_statistics(real_data, tmp_path):
     unpack = real_data / "cifar100" / "unpack.py"
     subprocess.run([sys.executable, str(unpack), str(tmp_path)], check=True)
     tracemalloc.start()
-    cifar = read_cifar100(tmp_path)
+    cifar = CIFAR100_LAYOUT.read(tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     train, test = cifar.train, cifar.test

@@ -111,10 +111,7 @@ def test_visa_in_mvtec_style_is_read_as_that(tmp_path):
     write_image(root / "candle" / "train" / "good" / "0.JPG")
     write_image(root / "candle" / "test" / "good" / "1.JPG")
     found = recognize(root)
-    assert (found.name, found.reader) == (
-        "visa",
-        "datasets_lib.layouts.mvtec_folders:read_category",
-    )
+    assert (found.name, found.reader) == ("visa", "datasets_lib.layouts.mvtec_folders:MVTEC.read")
 
 
 @pytest.mark.parametrize("nested", [True, False])
