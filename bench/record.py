@@ -152,9 +152,23 @@ class Record:
         """Return whether the device or the processors slowed themselves down: they were hot."""
         return self.environment.get("throttled") is True
 
+    def thresholds_of(self, head: str, category: str) -> dict[str, float | None]:
+        """Return a head's thresholds: all, or those of one category, without its name."""
+        return of_category(self.thresholds.get(head, {}), category)
+
     def to_json(self) -> str:
         """Return one line of JSON, with null in place of NaN and infinity."""
         return json.dumps(_finite(asdict(self)), allow_nan=False)
+
+
+def of_category(values: dict[str, Any], category: str) -> dict[str, Any]:
+    """Return the values of a category, without its name; all for the empty name.
+
+    >>> of_category({"bottle.best_f1": 0.4, "cable.best_f1": 0.7}, "cable")
+    {'best_f1': 0.7}
+    """
+    prefix = f"{category}." if category else ""
+    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
 
 
 _FIELDS = frozenset(each.name for each in fields(Record))

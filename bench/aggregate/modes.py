@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.aggregate.language import say
-from bench.record import Record
+from bench.record import Record, of_category
 from models.catalog import MODELS
 
 
@@ -47,7 +47,7 @@ def _of_category(record: Record, category: str) -> Record:
     """Return a category's part of a record; it still counts as one of a model for all."""
 
     def parts(of_heads: dict[str, Any]) -> dict[str, Any]:
-        return {head: _below(category, own) for head, own in of_heads.items()}
+        return {head: of_category(own, category) for head, own in of_heads.items()}
 
     own = {head: {category: values[category]} for head, values in record.categories.items()}
     return replace(
@@ -63,11 +63,6 @@ def _of_category(record: Record, category: str) -> Record:
         sizes=parts(record.sizes),
         thresholds=parts(record.thresholds),
     )
-
-
-def _below(category: str, values: dict[str, Any]) -> dict[str, Any]:
-    prefix = f"{category}."
-    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
 
 
 def _of_numbers(texts: dict[str, str], category: str) -> dict[str, str]:

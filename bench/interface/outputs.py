@@ -7,7 +7,7 @@ the store holds already are linked, not copied.
 import csv
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,13 +126,15 @@ def _write_scores(file: Path, record: Record, folder: Path, stem: str) -> None:
 
     with np.load(file) as arrays:
         names, labels = arrays["names"].astype(str), arrays["labels"].astype(bool)
+        calibrated = arrays["calibration_names"] if "calibration_names" in arrays else names[:0]
         heads = [head for head in record.metrics if f"scores.{head}" in arrays]
         scores = {head: arrays[f"scores.{head}"] for head in heads}
     for category in record.categories.get(heads[0], {}) or ("",):
-        rows = np.array([name.startswith(f"{category}/") for name in names])
-        rows |= not category
+        rows = np.array(_within(names, category))
+        held_out = sum(_within(calibrated, category))
         for head in heads:
-            text = threshold_report(_scores(record, head, category, scores[head], labels, rows))
+            own = _scores(record, head, category, scores[head][rows], labels[rows], held_out)
+            text = threshold_report(own)
             other = head if head != heads[0] else ""
             name = "_".join(filter(None, ("results", stem, category, other, "thresholds")))
             with atomic_path(folder / f"{name}.txt") as temporary:
@@ -141,36 +143,32 @@ def _write_scores(file: Path, record: Record, folder: Path, stem: str) -> None:
         _write_csv(temporary, names, labels, scores, record)
 
 
+def _within(names: Iterable[str], category: str) -> list[bool]:
+    """Return which names are those of a category's images: all, for the empty name."""
+    return [not category or name.startswith(f"{category}/") for name in names]
+
+
 def _scores(
     record: Record,
     head: str,
     category: str,
     scores: "np.ndarray",
     labels: "np.ndarray",
-    rows: "np.ndarray",
+    held_out: int,
 ) -> Scores:
     import torch
 
     prefix = f"{category}." if category else ""
     metrics = record.categories[head][category] if category else record.metrics[head]
     note = record.notes.get(f"{head}.threshold.{prefix}calibrated_p95", "")
-    images = record.fingerprints.get("images", {})
     return Scores(
-        scores=torch.from_numpy(scores[rows]),
-        labels=torch.from_numpy(labels[rows]),
+        scores=torch.from_numpy(scores),
+        labels=torch.from_numpy(labels),
         metrics=metrics,
-        thresholds=_own(record.thresholds.get(head, {}), prefix),
+        thresholds=record.thresholds_of(head, category),
         note=note,
-        held_out=images.get("calibration", 0) // max(1, len(record.categories.get(head, {}))),
+        held_out=held_out,
     )
-
-
-def _own(thresholds: Mapping[str, float | None], prefix: str) -> dict[str, float | None]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in thresholds.items()
-        if name.startswith(prefix)
-    }
 
 
 def _write_csv(

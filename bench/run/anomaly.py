@@ -19,7 +19,7 @@ from bench.run.crop import cut_away, cut_away_note, paste, within_crop
 from bench.run.features.store import Features, Split
 from bench.run.job import Inputs
 from bench.run.measure.profile import ProfileTarget
-from bench.run.multi_class import Evaluated, mean_over
+from bench.run.multi_class import Evaluated, mean_over, unknown_in_crop
 from bench.run.predict import HeadPredictions, joined, merge_tiles, predict_all
 from bench.run.saved_model import calibrations, plain_options
 from bench.run.shortcut import size_shortcut
@@ -113,7 +113,10 @@ class AnomalyTask(Task):
         if not self.inputs.categories:
             return self._evaluate_category(whole)
         return mean_over(
-            {name: self._evaluate_category(whole.of(name)) for name in self.inputs.categories}
+            {
+                name: self._evaluate_category(whole.of(name, has_masks=self.inputs.has_masks[name]))
+                for name in self.inputs.categories
+            }
         )
 
     def _evaluate_category(self, part: Evaluated) -> Evaluation:
@@ -138,7 +141,10 @@ class AnomalyTask(Task):
                 calibration = over_whole_images(calibration, windows_of(part.calibrated, frame))
             return self._evaluate(part, whole_test, pasted, calibration, [shortcut])
         if masks is None or test.masks is None:
-            return self._evaluate(part, whole_test, pasted, calibration, [shortcut])
+            whole = self._evaluate(part, whole_test, pasted, calibration, [shortcut])
+            # Where other categories have masks, every category has the crop's head.
+            others = any(self.inputs.has_masks.values())
+            return whole.merged(unknown_in_crop(whole)) if others else whole
         lost = cut_away(test.masks, masks)
         note = cut_away_note(lost, test.labels, where)
         whole = self._evaluate(part, whole_test, pasted, calibration, [note, shortcut])

@@ -11,7 +11,7 @@ from bench.run.crop import paste
 from bench.run.device_data import SplitData
 from bench.run.job import Inputs, Job
 from bench.run.kept_predictions import MAPS_LIMIT, write_maps, write_scores
-from bench.run.multi_class import at_rows, rows_of
+from bench.run.multi_class import at_rows, images_of, rows_of
 from bench.run.predict import HeadPredictions
 from bench.run.whole_images import over_whole_images, windows_of
 from datasets_lib.batches.image_set import ImageSet
@@ -60,16 +60,23 @@ def write_files(
             if result.maps is not None
         }
         for category in job.inputs.categories or ("",):
-            shown, results = test, predictions
-            if category:
-                rows = rows_of(test.names, category)
-                shown, results = test.rows(rows), at_rows(predictions, rows)
+            shown, results = _of_category(job.inputs, test, predictions, category)
             for head, result in results.items():
                 scale = scales.get(head)
                 written |= _plots_of_head(job, record, shown, head, result, category, scale)
     if job.settings.panels:
         written["panels"] = _panels(job, record, test, predictions)
     return written
+
+
+def _of_category(
+    inputs: Inputs, test: ImageSet, predictions: dict[str, HeadPredictions], category: str
+) -> tuple[ImageSet, dict[str, HeadPredictions]]:
+    """Return the test images and predictions of a category; all for the empty name."""
+    if not category:
+        return test, predictions
+    shown = images_of(test, category, has_masks=inputs.has_masks[category])
+    return shown, at_rows(predictions, rows_of(test.names, category))
 
 
 def _panels(
@@ -80,9 +87,9 @@ def _panels(
     folder = job.folder / "panels"
     head, result = next(iter(predictions.items()))
     for category in job.inputs.categories or ("",):
-        rows = rows_of(test.names, category) if category else list(range(len(test)))
-        shown, (own,) = test.rows(rows), at_rows({head: result}, rows).values()
-        threshold, _ = _shown_threshold(_own_thresholds(record, head, category))
+        shown, results = _of_category(job.inputs, test, {head: result}, category)
+        own = results[head]
+        threshold, _ = _shown_threshold(record.thresholds_of(head, category))
         panels = plots.Panels(
             images=shown.images.permute(0, 2, 3, 1).cpu().numpy(),
             masks=None if shown.masks is None else shown.masks.cpu().numpy(),
@@ -106,7 +113,7 @@ def _plots_of_head(
     scale: tuple[float, float] | None,
 ) -> dict[str, Path]:
     """Draw the plots of a head, of one category where a model has several."""
-    own = _own_thresholds(record, head, category)
+    own = record.thresholds_of(head, category)
     name = f"{head}_{category}" if category else head
     histogram = plots.plot_scores(
         result.scores.numpy(),
@@ -121,16 +128,6 @@ def _plots_of_head(
         about = _kind_of_run(job, record)
         written[f"errors.{name}"] = _worst_errors(path, test, result, own, about, scale)
     return written
-
-
-def _own_thresholds(record: Record, head: str, category: str) -> dict[str, float | None]:
-    """Return a head's thresholds, of one category where a model has several."""
-    prefix = f"{category}." if category else ""
-    return {
-        name.removeprefix(prefix): value
-        for name, value in record.thresholds.get(head, {}).items()
-        if name.startswith(prefix)
-    }
 
 
 def _shown_threshold(thresholds: dict[str, float | None]) -> tuple[float | None, str]:
@@ -192,6 +189,8 @@ def _write_maps(
         predictions = over_whole_images(predictions, windows_of(job.inputs.test, plan.frame))
         calibrated = over_whole_images(calibrated, windows_of(job.inputs.calibration, plan.frame))
         masks = data.frame_masks
+    if not all(job.inputs.has_masks.values()):
+        masks = None  # those of a category without any are empty, as if it had no defects
     limit = None if job.settings.keep_maps else MAPS_LIMIT
     path = job.folder / "maps.npz"
     return write_maps(path, data.shown.names, predictions, calibrated, masks, limit)

@@ -142,7 +142,7 @@ def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:
 
     # Labeled defects have masks, see `label_problem`, even where some test image lacks one.
     fit = seen(read(inputs.fit, frame, has_masks=inputs.supervised))
-    frames = read(inputs.test, frame, has_masks=inputs.has_masks)
+    frames = read(inputs.test, frame, has_masks=any(inputs.has_masks.values()))
     test = seen(frames)
     calibration: ImageSet | None = None
     held_out_names: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """A job: a case with everything it needs found and named, ready to travel to a child process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,7 +54,8 @@ class Inputs:
         fit: Images to train on: normal ones, plus labeled defects for a supervised model.
         calibration: Held-out normal images for the threshold; may be empty.
         test: Images to evaluate on.
-        has_masks: Whether every defective test image has a mask.
+        has_masks: Whether every defective test image has a mask, by category; the name is empty
+            for a case of one category.
         data_hash: Hash over names and contents of all of these and the name of the textures.
         images_hash: Hash without the textures: equal for models that are trained and evaluated on
             the same images.
@@ -72,7 +73,7 @@ class Inputs:
     fit: tuple[Sample, ...]
     calibration: tuple[Sample, ...]
     test: tuple[Sample, ...]
-    has_masks: bool
+    has_masks: Mapping[str, bool]
     data_hash: str
     images_hash: str
     weights: ResolvedWeights | None

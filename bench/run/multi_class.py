@@ -12,12 +12,15 @@ from typing import Any
 
 from torch import Tensor
 
+from bench.record import CROP_SUFFIX
 from bench.run.predict import HeadPredictions
 from bench.run.task import Evaluation
 from datasets_lib.batches.image_set import ImageSet
 from datasets_lib.layouts.category import Sample
 
 Predictions = Mapping[str, HeadPredictions]
+
+_UNKNOWN = "without masks, it is unknown which defects the crop shows"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +45,20 @@ class Evaluated:
     calibration: dict[str, HeadPredictions] | None
     calibrated: Sequence[Sample] = ()
 
-    def of(self, category: str) -> "Evaluated":
-        """Return the part of one category."""
+    def of(self, category: str, *, has_masks: bool) -> "Evaluated":
+        """Return the part of one category.
+
+        Args:
+            category: The category.
+            has_masks: Whether it has masks; where it has none, those of its images are left out.
+        """
         rows = rows_of(self.test.names, category)
         held_out = rows_of([sample.name for sample in self.calibrated], category)
         return Evaluated(
-            test=self.test.rows(rows),
-            frame_masks=None if self.frame_masks is None else self.frame_masks[rows],
+            test=images_of(self.test, category, has_masks=has_masks),
+            frame_masks=self.frame_masks[rows]
+            if self.frame_masks is not None and has_masks
+            else None,
             fit=[sample for sample in self.fit if _within(sample.name, category)],
             tested=[self.tested[row] for row in rows],
             results=at_rows(self.results, rows),
@@ -62,6 +72,15 @@ class Evaluated:
 def rows_of(names: Iterable[str], category: str) -> list[int]:
     """Return the positions of the names of a category's samples."""
     return [row for row, name in enumerate(names) if _within(name, category)]
+
+
+def images_of(images: ImageSet, category: str, *, has_masks: bool) -> ImageSet:
+    """Return the images of a category, with their masks where it has some.
+
+    Other categories of the set may have masks: those of a category without any are empty.
+    """
+    own = images.rows(rows_of(images.names, category))
+    return own if has_masks else replace(own, masks=None)
 
 
 def at_rows(predictions: Predictions, rows: Sequence[int]) -> dict[str, HeadPredictions]:
@@ -107,6 +126,19 @@ def mean_over(parts: Mapping[str, Evaluation]) -> Evaluation:
         whole.reasons.update({_placed(key, name): why for key, why in part.reasons.items()})
         whole.notes.update({_placed(key, name): note for key, note in part.notes.items()})
     return replace(whole, fingerprints=_fingerprints(parts))
+
+
+def unknown_in_crop(whole: Evaluation) -> Evaluation:
+    """Return the evaluation within the crop of a category without masks: it has no value.
+
+    Args:
+        whole: Its evaluation over the full frame.
+    """
+    crop = {head + CROP_SUFFIX: values for head, values in whole.metrics.items()}
+    return Evaluation(
+        {head: dict.fromkeys(values, math.nan) for head, values in crop.items()},
+        reasons={f"{head}.{metric}": _UNKNOWN for head, own in crop.items() for metric in own},
+    )
 
 
 def _lacking(parts: Mapping[str, Evaluation], head: str, metric: str) -> str:

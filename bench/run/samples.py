@@ -1,6 +1,6 @@
 """Which samples a case trains, calibrates and tests on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,8 @@ class Splits:
         held_out: Names of the images in ``fit`` that are kept from training.
         read: What the hash of the data covers.
         files: All training images of the category, used or not.
-        has_masks: Whether every defective test image has a mask.
+        has_masks: Whether every defective test image has a mask, by category; the name is empty
+            for samples of one category.
     """
 
     fit: Samples
@@ -33,7 +34,7 @@ class Splits:
     held_out: frozenset[str]
     read: Samples
     files: tuple[Path, ...]
-    has_masks: bool
+    has_masks: Mapping[str, bool]
 
     def below(self, category: str) -> "Splits":
         """Return the same samples with ``category/`` before each name."""
@@ -48,6 +49,7 @@ class Splits:
             test=named(self.test),
             held_out=frozenset(f"{category}/{name}" for name in self.held_out),
             read=named(self.read),
+            has_masks={category: self.has_masks[""]},
         )
 
 
@@ -81,7 +83,7 @@ def split_samples(case: Case, category: Category, protocol: Protocol, share: int
     if entry.holds_out and not held_out:
         raise DatasetError(
             f"{entry.name} holds out training images of {case.data}: wanted at least two, "
-            f"found {len(fit)}. Add normal images to the training split."
+            f"found {len(fit)}. {'Give --shots 2 or more.' if case.shots else 'Add normal ones.'}"
         )
     return Splits(
         fit=tuple(fit),
@@ -90,7 +92,7 @@ def split_samples(case: Case, category: Category, protocol: Protocol, share: int
         held_out=frozenset(sample.name for sample in held_out),
         read=read,
         files=tuple(sample.image for sample in category.train),
-        has_masks=category.has_masks,
+        has_masks={"": category.has_masks},
     )
 
 
@@ -127,7 +129,7 @@ def merged(parts: Sequence[Splits]) -> Splits:
         held_out=frozenset().union(*(part.held_out for part in parts)),
         read=tuple(sample for part in parts for sample in part.read),
         files=tuple(file for part in parts for file in part.files),
-        has_masks=all(part.has_masks for part in parts),
+        has_masks={name: own for part in parts for name, own in part.has_masks.items()},
     )
 
 

@@ -132,9 +132,9 @@ def _calibration(
     prefix = f"{category}." if category else ""
     saw_labels = set(record.fingerprints.get("thresholds_that_saw_test_labels", ()))
     rules = {
-        name.removeprefix(prefix): (name in saw_labels, value)
-        for name, value in record.thresholds.get(head, {}).items()
-        if name.startswith(prefix) and value is not None and abs(value) < torch.inf
+        name: (f"{prefix}{name}" in saw_labels, value)
+        for name, value in record.thresholds_of(head, category).items()
+        if value is not None and abs(value) < torch.inf
     }
     shown, source = held_out, "held-out normal images"
     if shown is None or not len(shown.scores):

@@ -188,6 +188,16 @@ def test_one_model_for_all_categories_has_a_report_for_each(outputs, write_categ
         assert list(folder.glob(f"image_{stem}_{category}_*.png"))
 
 
+def test_the_report_of_a_category_counts_its_own_held_out_images(outputs, write_category):
+    data = outputs.parent / "data"
+    for category, count in (("one", 8), ("two", 30)):
+        write_category(data / "pair" / category, train=count, good=2, spots=2)
+    train("pair", "all", "padim_resnet18", multi_class=True, **SMALL)
+    for category, count in (("one", 1), ("two", 3)):  # a tenth of the training images
+        (file,) = outputs.rglob(f"results_*_{category}_thresholds.txt")
+        assert f"| from {count} normal images held out of training" in file.read_text()
+
+
 def test_the_csv_of_scores_holds_what_the_metrics_come_from(outputs):
     record = train(*PADIM, **SMALL)
     (file,) = outputs.rglob("scores_*.csv")

@@ -47,7 +47,8 @@ def test_defects_without_masks_are_skipped(data, write_category, find_job):
     write_bare(data / "parts" / "bolt", write_category)
     with pytest.raises(CaseSkipped, match=r"use parts\.bolt: wanted masks .*\(3\), found none"):
         find_job(CASE)
-    assert not find_job(replace(CASE, model="supersimplenet_resnet18")).inputs.has_masks
+    unsupervised = find_job(replace(CASE, model="supersimplenet_resnet18"))
+    assert unsupervised.inputs.has_masks == {"": False}
 
 
 def test_a_single_missing_mask_is_an_error_of_the_data(data, write_category, find_job):

@@ -39,6 +39,14 @@ def test_more_shots_than_images_is_an_error():
         splits(21)
 
 
+@pytest.mark.parametrize(("shots", "advice"), [(1, "--shots 2"), (None, "Add normal ones")])
+def test_a_model_that_holds_images_out_needs_two(shots, advice):
+    case = replace(CASE, model="efficientad_small", shots=shots)
+    one = replace(CATEGORY, train=TRAIN[:1])
+    with pytest.raises(DatasetError, match=f"at least two, found 1. .*{advice}"):
+        split_samples(case, one, protocol(case.model, "original", shots))
+
+
 @pytest.mark.parametrize("profile", ["smoke", "standard"])
 def test_few_shots_keep_the_recipes_passes(profile):
     few = protocol("rd_resnet18", profile, shots=4)
