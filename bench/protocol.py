@@ -253,7 +253,8 @@ def resolve(
         precision: ``float32`` or ``bf16``; a model without an optimizer always has float32.
         pretrained: Whether the model starts from weights.
         native_size: Image side of classifiers on the case's dataset.
-        images_seen: Training budget in images, instead of the profile's.
+        images_seen: Training budget in images, instead of the profile's; a model without an
+            optimizer has one pass whatever it is.
         image_size: Size of the images that are fitted, instead of the profile's.
         shots: Number of training images of a few-shot case, all used for training: none calibrates.
             A budget in passes is the recipe's own, whatever the profile's in images.
@@ -279,6 +280,8 @@ def resolve(
     budget = profile.budget(entry.task)
     recipe, changed = change_recipe(recipe, changes or {})
     in_passes = (shots is not None and recipe.images is None) or "epochs" in (changes or {})
+    is_trained = recipe.optimizer != "none"
+    asked_images = images_seen if is_trained else None
     size, crop = _input(entry, profile, image_size or budget.image_size, native_size)
     if crop is not None and (fit != "squash" or tiles):
         # Padded, cropped or tiled images already show what they should: no second crop on top.
@@ -291,8 +294,8 @@ def resolve(
         image_size=size,
         crop=crop,
         augmentation=augmentation,
-        precision=precision if recipe.optimizer != "none" else "float32",
-        images_seen=images_seen or (None if in_passes else profile.images_seen(entry)),
+        precision=precision if is_trained else "float32",
+        images_seen=asked_images or (None if in_passes else profile.images_seen(entry)),
         train_limit=shots or budget.train_limit,
         test_limit=budget.test_limit,
         calibration=profile.calibration and entry.task == "anomaly" and shots is None,

@@ -9,6 +9,7 @@ from bench.aggregate.language import say
 from bench.aggregate.markdown import percent
 from bench.protocol import recorded_shape
 from bench.record import Record
+from datasets_lib.batches.textures import PROCEDURAL
 from models.catalog import MODELS, Recipe
 
 
@@ -81,6 +82,16 @@ def budget_share(record: Record) -> float | None:
     return planned / own if own else None
 
 
+def textures_of(record: Record) -> str:
+    """Return the source of a run's auxiliary pictures; empty if it needs none."""
+    return str(record.fingerprints.get("auxiliary_pictures", ""))
+
+
+def has_procedural_textures(record: Record) -> bool:
+    """Return whether procedural textures stood in for the pictures that a model trains with."""
+    return textures_of(record) == PROCEDURAL
+
+
 def changes_of(record: Record) -> list[str]:
     """Return what a user changed in a recipe apart from its budget, by name."""
     protocol = record.protocol
@@ -109,7 +120,8 @@ def _images_of(recipe: Mapping[str, Any], fitted: int) -> int:
 
 def _catalog_recipe(record: Record) -> Recipe | None:
     """Return the full recipe of a record's shortened one, if it is still in the catalog."""
-    entry, found = MODELS.get(record.case.model), record.protocol["recipe"]
+    entry, protocol = MODELS.get(record.case.model), record.protocol
+    found = protocol["recipe"] | protocol.get("changed", {})  # what the user changed, as it was
     known = entry.recipes.get(record.case.recipe) if entry else None
     if known is None:
         return None

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property, total_ordering
 from typing import Any
 
-from bench.aggregate.conditions import budget_share, changes_of
+from bench.aggregate.conditions import (
+    budget_share,
+    changes_of,
+    has_procedural_textures,
+    textures_of,
+)
 from bench.aggregate.modes import is_supervised
 from bench.protocol import PROFILES
 from bench.record import Record
@@ -61,9 +66,10 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     """Group finished records by profile and class of environment, in the profiles' order.
 
     Only the newest record of a key counts, and only one version of a configuration (a recipe, data
-    and weights): the catalog's recipe before one that a user changed, then that trained for the
-    largest share of its budget, then the newest. So a quick look never hides a whole run, and
-    replicates of two versions are never averaged.
+    and weights): the catalog's recipe before one that a user changed, then that whose training was
+    nearest to its whole budget, then one with real auxiliary pictures before one with procedural
+    textures, then the newest. So a quick look never hides a whole run, and replicates of two
+    versions are never averaged.
     """
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in sorted((r for r in records if r.status == "ok"), key=recency_key):
@@ -90,11 +96,10 @@ def newest_runs(records: Iterable[Record]) -> dict[tuple[str, str, str], Record]
 def _comparable(profile: str, environment: str, records: Sequence[Record]) -> ComparableRuns:
     """Choose among the finished records of one profile and environment, given oldest first."""
     newest = {record.key: record for record in records}
-    best: dict[str, tuple[bool, float]] = {}
+    best: dict[str, tuple[bool, float, bool]] = {}
     versions: dict[str, tuple[str, str, str]] = {}
     for record in records:
-        share = budget_share(record)
-        quality = _is_unchanged(record), -1.0 if share is None else share
+        quality = _is_unchanged(record), _nearness(record), not has_procedural_textures(record)
         configuration = record.case.configuration
         # Among equals the newest wins.
         if configuration not in best or quality >= best[configuration]:
@@ -102,6 +107,12 @@ def _comparable(profile: str, environment: str, records: Sequence[Record]) -> Co
     current = [r for r in newest.values() if _version(r) == versions[r.case.configuration]]
     chosen = tuple(sorted(current, key=lambda record: record.key.id))
     return ComparableRuns(profile, environment, chosen, len(newest) - len(current))
+
+
+def _nearness(record: Record) -> float:
+    """Return how near a run's training was to its whole budget, at most 1; -1 if not recorded."""
+    share = budget_share(record)
+    return -1.0 if share is None else min(share, 1 / share) if share else 0.0
 
 
 def _version(record: Record) -> tuple[str, str, str]:
@@ -159,6 +170,7 @@ def _line(record: Record) -> Line:
         "replicate": case.replicate,
         "share": budget_share(record),
         "unchanged": _is_unchanged(record),
+        "textures": textures_of(record),
         "multi_class": bool(record.categories),
         "shots": case.shots or 0,
         "supervised": is_supervised(record),

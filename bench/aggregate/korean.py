@@ -107,6 +107,7 @@ _HEADINGS = {
     "best epoch (test-chosen)": "최고 에폭 (테스트 기준 선택)",
     "last epoch": "마지막 에폭",
     "{name}: mean over {count} categories": "{name}: {count}개 범주의 평균",
+    "ours is trained with procedural textures": "우리 모델은 생성한 질감으로 학습",
     "its images are {theirs} px, ours {ours}": "그쪽 이미지는 {theirs} px, 우리 이미지는 {ours}",
     "Quality within the center crop": "중앙 자르기 안의 품질",
 }
@@ -320,6 +321,9 @@ _PARAGRAPHS = {
     "{count} of {all} runs start from random weights": (
         "실행 {all}개 중 {count}개는 무작위 가중치로 시작"
     ),
+    "{count} of {all} runs had more than their training budget (up to {most})": (
+        "실행 {all}개 중 {count}개는 학습 예산보다 많이 학습(최대 {most})"
+    ),
     "{count} of {all} runs had part of their training budget (as little as {least})": (
         "실행 {all}개 중 {count}개는 학습 예산의 일부만 사용(최소 {least})"
     ),
@@ -364,6 +368,10 @@ _PARAGRAPHS = {
     ),
     "Sees a center crop: the map is pasted back into the frame, and what the crop cut away counts "
     "as missed.": "중앙만 봄: 맵을 원래 틀에 다시 붙이며, 잘려 나간 부분은 놓친 것으로 셈.",
+    "Trained with procedural textures, because the pictures that its publication uses were not on "
+    "disk.": "생성한 질감으로 학습함: 논문이 쓰는 그림이 디스크에 없었음.",
+    "Every seed trains on the same images, so what another choice of images would change is not "
+    "covered.": "모든 시드가 같은 이미지로 학습하므로, 이미지를 달리 고르면 생길 변화는 반영되지 않음.",
 }
 
 _RUNS = {

@@ -49,11 +49,11 @@ def points(value: Estimate) -> str:
     return f"{_signed(value.mean)} [{_signed(value.low)}, {_signed(value.high)}]"
 
 
-def quantity(value: Estimate | None, digits: int = 3) -> str:
-    """Return ``1,234 ± 56``: a measured number to its significant digits, with its interval."""
+def quantity(value: Estimate | None) -> str:
+    """Return ``1,234 ± 56``: a measured number to three significant digits, with its interval."""
     if value is None:
         return EMPTY
-    places = _places(value.mean, digits)
+    places = _places(value.mean)
     text = f"{value.mean:,.{places}f}"
     if value.half_width is not None:
         text += f" ± {value.half_width:,.{places}f}"
@@ -71,7 +71,7 @@ def scaled(value: Estimate | None) -> str:
     for power, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value.mean) >= power:
             number = value.mean / power
-            return f"{number:.{_places(number, 3)}f} {prefix}"
+            return f"{number:.{_places(number)}f} {prefix}"
     return f"{value.mean:.0f}"
 
 
@@ -142,6 +142,7 @@ def _signed(fraction: float) -> str:
     return f"{100 * fraction:+.2f}".replace("-", "−")
 
 
-def _places(value: float, digits: int) -> int:
+def _places(value: float) -> int:
+    """Return how many decimal places give three significant digits."""
     whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    return max(0, digits - max(whole, 1))
+    return max(0, 3 - max(whole, 1))

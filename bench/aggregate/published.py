@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.aggregate.conditions import changes_of
+from bench.aggregate.conditions import changes_of, has_procedural_textures
 from bench.aggregate.language import say
 from bench.aggregate.reference import MEAN, Reference
 from bench.aggregate.rows import Row
@@ -79,7 +79,7 @@ def against_published(
     }
     for reference in references:
         row = whole.get((reference.model, reference.init))
-        another = _another_size(row, reference.image_size) if row else ""
+        another = _another_way(row, reference.image_size) if row else ""
         entry = MODELS.get(reference.model.partition(".")[0])
         one_pass = entry is not None and all(
             recipe.optimizer == "none" for recipe in entry.recipes.values()
@@ -100,6 +100,13 @@ def _is_within_crop(reference: Reference, metric: str) -> bool:
     Scores of images are of all images on both sides, also of those whose defect was cut away.
     """
     return reference.image_size.endswith(" crop") and METRICS[metric].level == "pixel"
+
+
+def _another_way(row: Row, published: str) -> str:
+    """Return how our training differs from the published one; empty if it does not."""
+    if any(map(has_procedural_textures, row.records)):
+        return say("ours is trained with procedural textures")
+    return _another_size(row, published)
 
 
 def _another_size(row: Row, published: str) -> str:

@@ -254,16 +254,17 @@ def _rows(lines: Iterable[Line], study: Study) -> list[Row]:
 def _mean_rows(lines: Sequence[Line], study: Study) -> tuple[list[Row], list[Row], tuple[str, ...]]:
     entry = DATASETS.get(lines[0]["dataset"])
     every = frozenset(entry.categories if entry else ()) | {line["category"] for line in lines}
-    groups = _grouped(lines, (*CONFIGURATION, "recipe_hash", "weights_hash"))
+    groups = _grouped(lines, (*CONFIGURATION, "recipe_hash", "weights_hash", "textures"))
     counts = Counter(key[: len(CONFIGURATION)] for key, _ in groups)
     complete: list[Row] = []
     partial: list[Row] = []
     for key, own in groups:
         suffix = ""
         if counts[key[: len(CONFIGURATION)]] > 1:
-            # Distinguishes rows whose categories ran under several recipes or weights.
-            recipe, weights = key[len(CONFIGURATION) :]
-            suffix = f"(recipe {recipe[:8]}, weights {weights[:8]})"
+            # Distinguishes rows whose categories ran under several recipes, weights or textures.
+            recipe, weights, textures = key[len(CONFIGURATION) :]
+            named = f"recipe {recipe[:8]}, weights {weights[:8]}"
+            suffix = f"({named}, textures {textures})" if textures else f"({named})"
         rows = complete if every == {line["category"] for line in own} else partial
         rows.append(_row(own, study, suffix))
     return complete, partial, tuple(sorted(every))

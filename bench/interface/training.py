@@ -117,6 +117,11 @@ def train(
     names = [name for name in options if name in Globals.__dataclass_fields__]
     chosen = changed(get_globals(), {name: options.pop(name) for name in names})
     variant = Variant(recipe, augmentation, pretrained, replicate, shots, multi_class)
+    if shots is not None and not _is_number(shots, 1):
+        raise TrainingError(
+            f"shots: wanted a number of training images, at least 1, or None for all of them; "
+            f"found {shots!r}."
+        )
     session = _Session(
         chosen,
         options,
@@ -307,10 +312,12 @@ def _numbers(value: Any, low: int, *, one: bool = False) -> bool:
     """Return whether a value is two whole numbers of at least ``low``, or a single one."""
     both = (value, value) if one and isinstance(value, int) else value
     return (
-        isinstance(both, list | tuple)
-        and len(both) == 2
-        and all(isinstance(n, int) and not isinstance(n, bool) and n >= low for n in both)
+        isinstance(both, list | tuple) and len(both) == 2 and all(_is_number(n, low) for n in both)
     )
+
+
+def _is_number(value: Any, low: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low
 
 
 def _check_resumable(jobs: Sequence[Job]) -> None:

@@ -67,6 +67,15 @@ def kind_of_runs(runs: ComparableRuns) -> str:
                 all=len(records),
             )
         )
+    if longest := max((share for share in shares if share > 1), default=None):
+        limits.append(
+            say(
+                "{count} of {all} runs had more than their training budget (up to {most})",
+                count=sum(share > 1 for share in shares),
+                all=len(records),
+                most=percent(longest),
+            )
+        )
     if short := [share for share in shares if share < 1]:
         least = percent(min(short))
         limits.append(

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from bench.aggregate.conditions import has_procedural_textures
 from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, bold, metric_text, table
 from bench.aggregate.ranking import Place
-from bench.aggregate.rows import Row
+from bench.aggregate.rows import Row, Table
 from bench.metrics.catalog import METRICS, Metric
 from bench.report import glossary
 from bench.report.board import RankedTable
@@ -98,7 +99,8 @@ def _table(
             cells = _values(row, position, columns, measured, notes)
             cells += _published_cell(row, published, notes)
         rank = [_rank(place, notes)] if position == 0 else []
-        lines.append([*rank, name_of(row) + _crop_note(row, notes), *cells, seeds_of(row)])
+        name = name_of(row) + notes.mark(_crop_note(row), _textures_note(row))
+        lines.append([*rank, name, *cells, seeds_of(row)])
     headings = [notes.term(say("Rank"), glossary.of_rank())] if position == 0 else []
     headings.append(say("Model"))
     if any(best):
@@ -111,7 +113,8 @@ def _table(
         headings.append(notes.term(say(_heading(metric)), meaning) + notes.mark(note))
     headings += [notes.term(say(COST_COLUMNS[n][0]), glossary.of_measurement(n)) for n in measured]
     headings += [say("Published")] if published else []
-    headings.append(notes.term(say("Seeds"), glossary.of_seeds()))
+    few = notes.mark(_few_shot_note(ranked.table))
+    headings.append(notes.term(say("Seeds"), glossary.of_seeds()) + few)
     yield table(headings, lines, words=(0, 1) if position == 0 else (0,))
     yield from _about_empty_cells(published, placed, partial)
 
@@ -163,14 +166,30 @@ def _sentence(text: str) -> str:
     return f"{text}." if text else ""
 
 
-def _crop_note(row: Row, notes: Footnotes) -> str:
+def _crop_note(row: Row) -> str:
     if len(row.heads) < 2 or row.study.heads:
         return ""
-    return notes.mark(
-        say(
-            "Sees a center crop: the map is pasted back into the frame, and what the crop cut away "
-            "counts as missed."
-        )
+    return say(
+        "Sees a center crop: the map is pasted back into the frame, and what the crop cut away "
+        "counts as missed."
+    )
+
+
+def _textures_note(row: Row) -> str:
+    if not any(map(has_procedural_textures, row.records)):
+        return ""
+    return say(
+        "Trained with procedural textures, because the pictures that its publication uses were "
+        "not on disk."
+    )
+
+
+def _few_shot_note(table: Table) -> str:
+    if not table.shots:
+        return ""
+    return say(
+        "Every seed trains on the same images, so what another choice of images would change is "
+        "not covered."
     )
 
 

@@ -81,7 +81,7 @@ class Finder:
                 images_seen=self.settings.images_seen,
                 image_size=self.settings.image_size,
                 shots=case.shots,
-                multi_class=case.category == ALL,
+                multi_class=self._is_multi_class(case),
                 fit=self.settings.fit,
                 tiles=self.settings.tiles,
                 overlap=self.settings.overlap,
@@ -185,20 +185,29 @@ class Finder:
             remark=self._remark(case.dataset, whole.files),
         )
 
-    def _categories(self, case: Case) -> tuple[str, ...]:
-        """Return the categories that one model is trained on; none where the case has one.
+    def _is_multi_class(self, case: Case) -> bool:
+        """Return whether a case is one model for all categories.
 
         A dataset that has its own category named `ALL` is read like any other.
+        """
+        return case.category == ALL and ALL not in self._names(case.dataset)
+
+    def _names(self, dataset: str) -> tuple[str, ...]:
+        """Return the names of a dataset's categories: those on disk, or else the catalog's."""
+        entry, found = DATASETS.get(dataset), self.datasets.get(dataset)
+        return tuple(found.categories) if found else entry.categories if entry else ()
+
+    def _categories(self, case: Case) -> tuple[str, ...]:
+        """Return the categories that one model is trained on; none where the case has one.
 
         Raises:
             CaseSkipped: The dataset is missing, or has fewer than two categories on disk.
         """
-        entry, found = DATASETS.get(case.dataset), self.datasets.get(case.dataset)
-        generated = entry is not None and entry.generator is not None
-        names = tuple(found.categories) if found else entry.categories if entry else ()
-        if case.category != ALL or ALL in names:
+        if not self._is_multi_class(case):
             return ()
-        if not found and not generated:
+        entry, names = DATASETS.get(case.dataset), self._names(case.dataset)
+        generated = entry is not None and entry.generator is not None
+        if case.dataset not in self.datasets and not generated:
             raise self._skip(case.dataset, _place(case.dataset, names[0] if names else None))
         if len(names) < 2:
             raise CaseSkipped(
@@ -273,8 +282,10 @@ class Finder:
         tag = MODELS[case.model].weights
         if not case.pretrained or tag is None:
             return None
+        from datasets_lib.download.fetch import download_weights
+
         try:
-            return resolve_weights(tag, self.settings.weights_dirs, _download_weights)
+            return resolve_weights(tag, self.settings.weights_dirs, download_weights)
         except WeightsMissingError as missing:
             why = unreachable(WEIGHTS[tag].url) or "their download failed"
             raise CaseSkipped(str(missing), f"weights {tag}", why) from None
@@ -360,9 +371,3 @@ def _read(reader: Reader, name: str, *arguments: Any) -> Any:
             f"The reader of {name} failed with {type(error).__name__}: {error}. Fix the reader "
             "or remove the dataset from --data-dir."
         ) from error
-
-
-def _download_weights(url: str, target: Path, sha256_prefix: str | None) -> None:
-    from datasets_lib.download.fetch import download
-
-    download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)

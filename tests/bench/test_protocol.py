@@ -143,6 +143,13 @@ def test_the_callers_own_budget_is_kept_apart(option):
     assert resolve(ENTRY, "same", profile, **option).hash != resolve(ENTRY, "same", profile).hash
 
 
+@pytest.mark.parametrize("option", [{"images_seen": 99}, {"precision": "bf16"}])
+def test_options_of_training_change_nothing_for_a_model_of_one_pass(option):
+    for profile in PROFILES.values():
+        plain = resolve(MODELS["padim"], "baseline", profile)
+        assert resolve(MODELS["padim"], "baseline", profile, **option).hash == plain.hash
+
+
 @pytest.mark.parametrize(
     "option",
     [

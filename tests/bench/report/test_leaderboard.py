@@ -23,6 +23,7 @@ from bench.report.leaderboard import (
     summary_rows,
     write_leaderboard,
 )
+from bench.studies.anomaly_zoo.study import ANOMALY_ZOO
 from bench.studies.rd_backbone.study import RD_BACKBONE as RD
 
 THREE = (0.97, 0.98, 0.96)
@@ -239,8 +240,10 @@ def test_seeds_of_two_recipes_are_never_averaged():
     assert "Left out: 3 other runs" in text
 
 
-@pytest.mark.parametrize(("images_seen", "shown"), [(2_000, "50.00"), (1_000, "90.00")])
-def test_a_newer_run_hides_an_older_one_unless_it_is_shorter(images_seen, shown):
+@pytest.mark.parametrize(
+    ("images_seen", "shown"), [(2_000, "50.00"), (1_000, "90.00"), (4_000, "90.00")]
+)
+def test_a_newer_run_hides_an_older_one_unless_its_budget_is_another(images_seen, shown):
     old = make(auroc=0.9, protocol={"images_seen": 2_000}, recipe="old")  # its own 20 passes of 100
     new = make(
         auroc=0.5,
@@ -250,6 +253,41 @@ def test_a_newer_run_hides_an_older_one_unless_it_is_shorter(images_seen, shown)
     )
     for records in ([old, new], [new, old]):
         assert cells(leaderboard_markdown(records), "rd_resnet18")["Image AUROC"] == shown
+
+
+def test_more_than_the_budget_is_nearer_to_it_than_much_less():
+    short, long = (
+        make(auroc=auroc, protocol={"images_seen": images}, recipe=f"{images}")
+        for auroc, images in ((0.5, 500), (0.9, 4_000))
+    )
+    for records in ([short, long], [long, short]):
+        assert cells(leaderboard_markdown(records), "rd_resnet18")["Image AUROC"] == "90.00"
+
+
+def with_textures(source, **fields):
+    fingerprints = {"auxiliary_pictures": source}
+    return make("draem", images=f"with {source}", fingerprints=fingerprints, **fields)
+
+
+def test_real_textures_are_preferred_and_procedural_ones_named():
+    real = with_textures("dtd", auroc=0.9)
+    newer = with_textures("procedural", auroc=0.5, finished="2026-02-01T00:00:00+00:00")
+    both = details(leaderboard_markdown([real, newer]), "anomaly_zoo", "draem")[0]
+    assert both.texts("draem")["Image AUROC"] == "90.00"
+    assert not any("procedural" in note for note in both.row("draem")["Model"].notes)
+    alone = details(leaderboard_markdown([newer]), "anomaly_zoo", "draem")[0]
+    assert any("procedural" in note for note in alone.row("draem")["Model"].notes)
+
+
+def test_categories_with_other_textures_are_not_averaged():
+    sources = ("dtd", "dtd", "procedural")
+    records = [
+        with_textures(source, data=f"btad.{name}")
+        for name, source in zip(("01", "02", "03"), sources, strict=True)
+    ]
+    rows, partial, _ = mean_rows(records, ANOMALY_ZOO)
+    assert rows == []
+    assert sorted(row.label.rpartition(" ")[2] for row in partial) == ["dtd)", "procedural)"]
 
 
 def test_failed_and_skipped_cases_are_counted_with_reason():

@@ -33,6 +33,11 @@ def opening_of(records):
             ["part of their training budget (as little as 25 %"],
             [],
         ),
+        (
+            {"protocol": {"images_seen": 5000}},
+            ["more than their training budget (up to 250 %"],
+            ["part of their"],
+        ),
         ({"profile": "standard"}, ["Read with care: one replicate"], ["smoke"]),
         ({"profile": "standard", "model": "dfm_resnet18"}, ["whole budget"], ["care"]),
     ],
@@ -41,6 +46,14 @@ def test_a_section_opens_with_the_kind_of_run(fields, words, absent):
     opening = opening_of([make(**fields)])
     assert all(word in opening for word in words)
     assert not any(word in opening for word in absent)
+
+
+@pytest.mark.parametrize("shots", [None, 4])
+def test_few_shot_tables_say_that_seeds_share_their_images(shots):
+    record = make()
+    record = replace(record, case=replace(record.case, shots=shots))
+    said = "Every seed trains on the same images" in leaderboard_markdown([record])
+    assert said == bool(shots)
 
 
 def test_the_terminal_says_that_a_smoke_run_measures_no_model():

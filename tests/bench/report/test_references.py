@@ -186,6 +186,27 @@ def test_a_changed_recipe_is_not_compared_with_what_was_published():
     assert not compared(normalize=False)
 
 
+def test_procedural_textures_are_not_compared_with_what_was_published():
+    references = [r for r in zoo_published(("draem_plain",)) if r.category == "bottle"]
+
+    def cautions(source):
+        record = make(
+            "draem_plain",
+            "mvtec.bottle",
+            metrics={"pixel_auroc": 0.9},
+            profile="standard",
+            pretrained=False,
+            protocol={"recipe": {"optimizer": "none"}, "image_size": 256},
+            fingerprints={"auxiliary_pictures": source},
+        )
+        rows = category_rows([record], ZOO)
+        own = [r for r in against_published(rows, references, "standard") if r.ours is not None]
+        return {each.caution for each in own}
+
+    assert cautions("dtd") == {""}
+    assert cautions("procedural") == {"ours is trained with procedural textures"}
+
+
 def compared(model, data, references, heads=None, **protocol):
     """Return the comparisons of one run, by source and metric, with these metrics by head."""
     own = {"recipe": {"optimizer": "none"}} | protocol
