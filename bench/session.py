@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from bench.case import Case
 from bench.finished import Finished
-from bench.gc_paused import gc_paused
 from bench.progress import Progress
 from bench.provenance.currency import origin
 from bench.record import Outcome, Record
@@ -23,11 +22,11 @@ from bench.run.inputs import Finder, tapped_layers
 from bench.run.job import (
     CaseSkipped,
     Job,
-    ProgressCallback,
     RecipeError,
     WeightsError,
     unresolved_record,
 )
+from bench.run.runner import Runner, runner_of
 from bench.settings import Settings
 from bench.store import Store, StoreError
 from datasets_lib.discover import FoundDataset
@@ -42,16 +41,6 @@ _UNRESOLVED: dict[type[Exception], Outcome] = {
 """Outcomes of cases that fail before they become a job."""
 if TYPE_CHECKING:
     from bench.regression.gate import Gate
-
-
-class Runner(Protocol):
-    """Runs one job to its record."""
-
-    def run(self, job: Job, progress: ProgressCallback) -> Record:
-        """Run a job; a failure is a record too."""
-
-    def close(self) -> None:
-        """Release resources."""
 
 
 @dataclass
@@ -118,14 +107,7 @@ class BenchSession:
 
     @cached_property
     def _runner(self) -> Runner:
-        if self.settings.isolate:
-            from bench.run.isolate import IsolatedRunner
-
-            return IsolatedRunner(self.settings.timeout_s, self.settings.stall_timeout_s)
-        with gc_paused():
-            from bench.run.inline import InlineRunner
-
-        return InlineRunner()
+        return runner_of(self.settings)
 
     def run(self, case: Case, request: pytest.FixtureRequest) -> None:
         """Run a case, or find its finished record; skip or fail the pytest item accordingly."""

@@ -111,19 +111,10 @@ def _could_be_pretrained(record: Record) -> bool:
 
 def _write_results(terminal: TerminalReporter, settings: Settings) -> None:
     """Write leaderboard and page, and where they are or why they could not be written."""
-    from bench.page.after_session import write_results
+    from bench.page.after_session import results_lines
 
-    try:
-        paths = write_results(Store(settings.runs_dir), settings.results_dir)
-    except Exception as error:  # such as from the report of a plugin's study
-        cause = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        text = f"could not be written ({cause}); the records are safe"
-        terminal.write_line(f"leaderboard  {text}")
-        return
-    if paths:
-        markdown, table, page = paths
-        terminal.write_line(f"leaderboard  {markdown} (and {table.name})")
-        terminal.write_line(f"page         {page}")
+    for line in results_lines(Store(settings.runs_dir), settings.results_dir):
+        terminal.write_line(line)
 
 
 def _write_skips(terminal: TerminalReporter, tally: Tally) -> None:

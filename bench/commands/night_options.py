@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.arguments import positive
+from bench.arguments import whole
 from bench.commands.command import CommandError
 from bench.commands.session_options import results_home
 
 if TYPE_CHECKING:
     from bench.regression.baselines import Baselines
     from bench.regression.ledger import Ledger
-    from bench.regression.night import NightOptions
+    from bench.regression.plan import NightOptions
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
@@ -28,7 +28,7 @@ def add_night_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--canaries",
-        type=_number,
+        type=whole,
         default=9,
         metavar="N",
         help="unchanged cases, cheapest first, that show whether the machine changed (default "
@@ -37,7 +37,7 @@ def add_night_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--rotation",
-        type=_number,
+        type=whole,
         default=30,
         metavar="NIGHTS",
         help="run each unchanged case once in this many nightly runs; 0 for never (default 30)",
@@ -94,16 +94,15 @@ def configuration_of(case: str) -> str:
 
 def unknown_case(baselines: "Baselines", name: str, advice: str) -> CommandError:
     """Return the error that a baseline has no run of a configuration, with the nearest names."""
-    from bench.near_names import near_names
+    from bench.near_names import did_you_mean
 
-    close = near_names(name, {run.series.configuration for run in baselines.runs})
-    hint = f"did you mean {' or '.join(close)}?" if close else advice
+    hint = did_you_mean(name, {run.series.configuration for run in baselines.runs}) or advice
     return CommandError(f"{baselines.path} has no run of {name}: {hint}")
 
 
 def night_options_of(options: argparse.Namespace) -> "NightOptions":
     """Return the options of a night."""
-    from bench.regression.night import NightOptions
+    from bench.regression.plan import NightOptions
 
     return NightOptions(
         budget_s=options.budget,
@@ -124,10 +123,6 @@ def duration(text: str) -> float:
     if match is None:
         raise argparse.ArgumentTypeError(f"wanted a time such as 2h, 90m or 600s, found '{text}'")
     return float(match[1]) * _UNITS[match[2]]
-
-
-def _number(text: str) -> int:
-    return 0 if text == "0" else positive(text)
 
 
 def _name(text: str) -> str:

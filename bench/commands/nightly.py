@@ -44,6 +44,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _close(nightly: "Nightly", verdicts: "Verdicts") -> int:
     """End the night and say what it found; write report, leaderboard and page."""
+    from bench.page.after_session import results_lines
     from bench.regression.night_report import night_report, summary
     from bench.run.job import now
     from datasets_lib.atomic import atomic_path
@@ -55,22 +56,9 @@ def _close(nightly: "Nightly", verdicts: "Verdicts") -> int:
     with atomic_path(report) as temporary:
         temporary.write_text(night_report(verdicts, nightly.ledger), encoding="utf-8")
     print(f"report       {report}")
-    _write_results(nightly)
+    for line in results_lines(nightly.store, nightly.settings.results_dir):
+        print(line)
     return verdicts.exit_code
-
-
-def _write_results(nightly: "Nightly") -> None:
-    """Write leaderboard and page, and print where the page is or why it could not be written."""
-    from bench.page.after_session import write_results
-
-    try:
-        paths = write_results(nightly.store, nightly.settings.results_dir)
-    except Exception as error:  # such as from the report of a plugin's study
-        cause = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        print(f"page         could not be written ({cause}); the records are safe")
-        return
-    if paths:
-        print(f"page         {paths[-1]}")
 
 
 def _asked(options: argparse.Namespace, settings: "Settings") -> str:

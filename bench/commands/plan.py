@@ -22,30 +22,24 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     from bench.finished import Finished
     from bench.regression.baselines import Baselines
-    from bench.regression.plan import LACKING, cases_text, make_plan
+    from bench.regression.plan import cases_text, make_plan
     from bench.run.inputs import Finder, tapped_layers
     from bench.store import Store
 
     selected = select(options)
     settings, how = selected.settings, night_options_of(options)
-    finder = Finder(settings, dict(selected.datasets), tapped_layers(selected.cases))
-    present = [case for case in selected.cases if finder.has_data(case)]
     plan = make_plan(
-        present,
-        finder,
+        selected.cases,
+        Finder(settings, dict(selected.datasets), tapped_layers(selected.cases)),
         Finished(Store(settings.runs_dir)),
         Baselines(settings.results_dir, how.baseline),
-        budget_s=how.budget_s,
-        canaries=how.canaries,
-        rotation=how.rotation,
+        how,
         alarmed={alarm.configuration for alarm in ledger_of(settings.results_dir).open()},
     )
     rows = [[one.case.id, one.reason, one.why, f"{one.seconds:.0f}"] for one in plan.planned]
     if rows:
         print(tabulate(rows, headers=["case", "reason", "why", "s"], disable_numparse=True))
     running = [one for one in plan.planned if not one.record]
-    if lacking := len(selected.cases) - len(present):
-        plan.skipped[LACKING] = lacking
     print(f"{cases_text(len(running))} would run, in about {plan.seconds:.0f} s")
     for line in plan.not_run():
         print(line)

@@ -5,16 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bench.aggregate.frame import comparable_runs
 from bench.metrics.standardization import center_and_spread, standardized
 from bench.record import Record
-from bench.report.finished_run import Run
+from bench.report.finished_run import ArraysError, Run, load_arrays
 from bench.study import first_head, task_of
 from models.catalog import MODELS
 
@@ -195,12 +193,11 @@ def read_arrays(run: Run, artifact: str) -> dict[str, Any]:
     Raises:
         NoMemberError: It is missing or damaged.
     """
-    recorded = run.record.artifacts.get(artifact)
-    path = run.folder / recorded if recorded else None
-    if path is None or not path.is_file():
-        raise NoMemberError(f"its {artifact} are missing: {path or 'the record names none'}")
+    path = run.path_of(artifact)
     try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
+        arrays = load_arrays(path)
+    except ArraysError as error:
         raise NoMemberError(f"its {artifact} in {path} cannot be read ({error})") from error
+    if arrays is None:
+        raise NoMemberError(f"its {artifact} are missing: {path or 'the record names none'}")
+    return arrays

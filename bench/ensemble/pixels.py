@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,6 +15,7 @@ from bench.metrics.overlap import aupro
 from bench.metrics.ranking import auroc_of, average_precision, rank_regions
 from bench.metrics.regions import Regions, label_regions
 from bench.metrics.standardization import standardized
+from bench.report.finished_run import unpacked_masks
 
 _BINS = 1024
 """Bins of each class's quantiles, from which the resampled values come."""
@@ -69,11 +69,10 @@ def load_maps(member: Member) -> KeptMaps:
     if not spread:
         raise NoMemberError("all pixels of its held-out normal images are equal: no spread")
     raw = low + (high - low) * torch.from_numpy(stored).double()
-    pixels = stored.shape[1] * stored.shape[2]
-    masks = np.unpackbits(arrays["masks"], 1, count=pixels).reshape(stored.shape)
+    masks = unpacked_masks(arrays["masks"], stored.shape)
     return KeptMaps(
         standardized(raw, center, spread).float(),
-        torch.from_numpy(masks).bool(),
+        torch.from_numpy(masks),
         float(center),
         float(spread),
     )

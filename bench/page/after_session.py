@@ -1,5 +1,6 @@
 """What a session or a night leaves for people: the leaderboard, and the page of results."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.page.page import write_pages
@@ -37,3 +38,17 @@ def write_results(store: Store, folder: Path) -> list[Path]:
         if id(run.record) in new or any(id(r) in new for r in replicates_of(run.record, source))
     ]
     return [*paths, write_pages(source, folder, runs)]
+
+
+def results_lines(store: Store, folder: Path) -> Iterator[str]:
+    """Write the results, and yield lines that say where they are or why they are not there."""
+    try:
+        paths = write_results(store, folder)
+    except Exception as error:  # such as from the report of a plugin's study
+        cause = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        yield f"leaderboard  could not be written ({cause}); the records are safe"
+        return
+    if paths:
+        markdown, table, page = paths
+        yield f"leaderboard  {markdown} (and {table.name})"
+        yield f"page         {page}"

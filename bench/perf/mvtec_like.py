@@ -9,13 +9,13 @@ import argparse
 import os
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datasets_lib.surface.generate import write_images
 from datasets_lib.surface.render import render
 
 DATASET, CATEGORY = "mvtec_like", "grained"
@@ -53,7 +53,8 @@ def write_mvtec_like(data_dir: Path, counts: Mapping[str, int] = COUNTS) -> Path
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=final.parent) as temporary:
         fresh = Path(temporary, CATEGORY)
-        _write(fresh, counts)
+        # Level 3 takes a quarter of the default's time; files are an eighth larger.
+        write_images(fresh, counts, photograph, level=3, workers=os.cpu_count() or 1)
         fresh.rename(final)
     return final
 
@@ -73,27 +74,6 @@ def photograph(place: str, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bo
     rng = np.random.default_rng([_STREAM, list(COUNTS).index(place), index])
     noisy = large + NOISE * rng.standard_normal(large.shape, np.float32)
     return np.clip(noisy + 0.5, 0, 255).astype(np.uint8), mask
-
-
-def _write(folder: Path, counts: Mapping[str, int]) -> None:
-    def write(job: tuple[str, int]) -> None:
-        place, index = job
-        kind = place.partition("/")[2]
-        image, mask = photograph(place, index)
-        # Level 3 takes a quarter of the default's time; files are an eighth larger.
-        Image.fromarray(image).save(folder / place / f"{index:03d}.png", compress_level=3)
-        if kind != "good":
-            target = folder / "ground_truth" / kind / f"{index:03d}_mask.png"
-            Image.fromarray(mask.astype(np.uint8) * 255).save(target)
-
-    for place in counts:
-        kind = place.partition("/")[2]
-        (folder / place).mkdir(parents=True)
-        if kind != "good":
-            (folder / "ground_truth" / kind).mkdir(parents=True)
-    jobs = [(place, index) for place, count in counts.items() for index in range(count)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(write, jobs))
 
 
 def main() -> None:

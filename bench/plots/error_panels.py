@@ -3,13 +3,13 @@
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from bench.plots.heat import HEAT, opacity_of
 from bench.plots.style import CYAN, GREEN, INK, PHOTOS_DPI, VERMILION, new_figure
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-HEAT = "inferno"
 _COLUMNS = ("image", "ground truth", "anomaly map", "overlay")
 
 # Inches.
@@ -84,12 +84,10 @@ def draw_panels(
         heat: (H, W) in [0, 1].
         defective: Whether the image is defective, written where there is no mask.
     """
-    import numpy as np
     from matplotlib import colormaps
 
     colors = colormaps[HEAT](heat)
-    # Transparent below a heat of 0.375, at most 75 % opaque: the image stays visible.
-    colors[..., 3] = np.clip(1.6 * heat - 0.6, 0, 0.75)
+    colors[..., 3] = opacity_of(heat)
     for panel in axes:
         panel.set_axis_off()
     for panel in (axes[0], axes[1], axes[3]):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.plots.error_panels import ErrorPanel, draw_color_bar, draw_panels, write_caption
+from bench.plots.heat import shown_heat
 from bench.plots.style import save
 
 if TYPE_CHECKING:
@@ -118,20 +119,6 @@ def _counts(flagged: "np.ndarray", labels: "np.ndarray") -> str:
 def _alternate(first: Sequence[int], second: Sequence[int]) -> list[int]:
     pairs = zip_longest(first, second)
     return [item for item in chain.from_iterable(pairs) if item is not None]
-
-
-def shown_heat(anomaly_map: "np.ndarray", low: float, middle: float) -> "np.ndarray":
-    """Return a map as colors show it, in [0, 1]: the square root of its place on the scale.
-
-    Args:
-        anomaly_map: (H, W) raw values.
-        low: Value that is 0.
-        middle: Value half way to the one that is 1.
-    """
-    import numpy as np
-
-    shown: np.ndarray = np.sqrt(np.clip((anomaly_map - low) / (2 * (middle - low)), 0, 1))
-    return shown
 
 
 def normal_scale(maps: "np.ndarray", labels: "np.ndarray") -> tuple[float, float]:

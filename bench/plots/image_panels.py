@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.plots.error_panels import HEAT, verdict_of
-from bench.plots.errors import normal_scale, shown_heat
+from bench.plots.error_panels import verdict_of
+from bench.plots.errors import normal_scale
 from bench.plots.glyphs import drawable
+from bench.plots.heat import colors_of, overlaid, shown_heat
 from bench.plots.style import CYAN, INK
 
 if TYPE_CHECKING:
@@ -107,7 +108,6 @@ def _picture(panels: Panels, row: int, scale: tuple[float, float] | None) -> "Im
 
 def _tiles(panels: Panels, row: int, scale: tuple[float, float] | None) -> "list[Image]":
     """Return the image, its ground truth and, where there is a map, the map and the overlay."""
-    import numpy as np
     from PIL import Image
 
     pixels = panels.images[row]
@@ -123,10 +123,7 @@ def _tiles(panels: Panels, row: int, scale: tuple[float, float] | None) -> "list
     tiles = [image, truth]
     if panels.maps is not None and scale is not None:
         heat = shown_heat(panels.maps[row], *scale)
-        colors = _colors()[(255 * heat).astype(np.uint8)]
-        opacity = np.clip(1.6 * heat - 0.6, 0, 0.75)[..., None]
-        blended = (pixels * (1 - opacity) + colors * opacity).round().astype(np.uint8)
-        tiles += [enlarged(colors), enlarged(blended)]
+        tiles += [enlarged(colors_of(heat)), enlarged(overlaid(pixels, heat))]
     return [Image.fromarray(tile) for tile in tiles]
 
 
@@ -144,14 +141,6 @@ def _outlined(image: "np.ndarray", mask: "np.ndarray") -> "np.ndarray":
         drawn[now & ~before] = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
         before = now
     return drawn
-
-
-def _colors() -> "np.ndarray":
-    """Return the 256 colors of the maps, (256, 3) uint8."""
-    import numpy as np
-    from matplotlib import colormaps
-
-    return np.asarray(colormaps[HEAT](np.arange(256), bytes=True))[:, :3]
 
 
 def _write(draw: "ImageDraw", place: tuple[int, int], text: str, color: str) -> None:

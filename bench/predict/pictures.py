@@ -1,7 +1,7 @@
 """Heat maps and overlays of predicted images, all of a dataset in one color scale."""
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
@@ -10,12 +10,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.checkpoint.metadata import Calibration, Preprocessing
+from bench.plots.heat import colors_of, overlaid, shown_heat
 from bench.predict.preprocessing import on_image
 from bench.predict.stream import Floats
 from datasets_lib.atomic import atomic_path
 from datasets_lib.images.decode import to_rgb
 
-_COLORS = "inferno"
 _CYAN = (0, 229, 255)
 
 RGB = npt.NDArray[np.uint8]
@@ -58,9 +58,7 @@ class Pictures:
         image = to_rgb(data, path, self.preprocessing.bits)
         whole = on_image(values, self.preprocessing, image.size)
         heat, colors = self.colors(whole)
-        # Transparent below a heat of 0.375, at most 75 % opaque: the image stays visible.
-        opacity = np.clip(1.6 * heat - 0.6, 0, 0.75)[:, :, None]
-        overlay = (np.asarray(image) * (1 - opacity) + colors * opacity).round().astype(np.uint8)
+        overlay = overlaid(np.asarray(image), heat)
         if self.contour is not None:
             overlay[_outline(whole > self.contour)] = _CYAN
         return [self._save(colors, f"{place}_heat"), self._save(overlay, f"{place}_overlay")]
@@ -82,8 +80,8 @@ class Pictures:
     def colors(self, values: Floats) -> tuple[Floats, RGB]:
         """Return the heat ``(H, W)`` in [0, 1] of a map, and its colors ``(H, W, 3)``."""
         low, high = self._range
-        heat = np.sqrt(np.clip((values - low) / (high - low), 0, 1))
-        return heat, _palette()[(255 * heat).round().astype(np.uint8)]
+        heat = shown_heat(values, low, (low + high) / 2)
+        return heat, colors_of(heat)
 
     @cached_property
     def _range(self) -> tuple[float, float]:
@@ -97,14 +95,6 @@ class Pictures:
         with atomic_path(path) as temporary:
             temporary.write_bytes(buffer.getvalue())
         return path
-
-
-@cache
-def _palette() -> RGB:
-    """Return the 256 colors of the scale."""
-    from matplotlib import colormaps
-
-    return (255 * colormaps[_COLORS](np.arange(256))[:, :3]).round().astype(np.uint8)
 
 
 def _outline(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from bench.case import Case
 from bench.lines import read_objects
@@ -80,7 +80,8 @@ def kept_runs(folder: Path) -> list[FreshRun]:
 def settings_digest(settings: Settings) -> str:
     """Return eight hex digits over the settings that may change a result of a case."""
     fields = {name: x for name, x in asdict(settings).items() if name not in _NEUTRAL}
-    return hashlib.sha256(json.dumps(_plain(fields), sort_keys=True).encode()).hexdigest()[:8]
+    text = json.dumps(fields, sort_keys=True, default=os.fspath)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def run_block(
@@ -119,8 +120,8 @@ def _start(
         settings, results_dir=folder, plots=False, save_models=False, rerun=False, isolate=False
     )
     request = folder / "request.json"
-    wanted = {"cases": list(map(asdict, cases)), "settings": _plain(asdict(plain))}
-    request.write_text(json.dumps({**wanted, "answer": str(answer)}))
+    wanted = {"cases": list(map(asdict, cases)), "settings": asdict(plain)}
+    request.write_text(json.dumps({**wanted, "answer": answer}, default=os.fspath))
     seconds = settings.timeout_s * len(cases) + _MORE_SECONDS
     try:
         done = subprocess.run(
@@ -157,11 +158,3 @@ def _answers(file: Path) -> _Answers:
             record = from_json(json.dumps(line))
             answers[record.key.id] = record
     return answers
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

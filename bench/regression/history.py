@@ -4,15 +4,14 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 from tabulate import tabulate
 
 from bench.regression.baselines import Acceptance, Run
 from bench.regression.ledger import Alarm
 from bench.regression.series import Quantity, Series
+from bench.sparkline import sparkline
 from bench.study import RANKING
 
-_BARS = "▁▂▃▄▅▆▇█"
 _SHOWN = 4
 
 
@@ -110,21 +109,6 @@ def history_otava(runs: Sequence[Run], quantities: Sequence[str] | None = None) 
         values = [run.values.get(name, "") for name in names]
         writer.writerow([run.finished, run.commit or "", *values])
     return file.getvalue()
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """Return values as bars of eight heights.
-
-    >>> sparkline([0.5, 1.0, 0.75])
-    '▁█▅'
-    """
-    if not values:
-        return ""
-    low, high = min(values), max(values)
-    if low == high:
-        return _BARS[3] * len(values)
-    places = np.round((np.array(values) - low) / (high - low) * (len(_BARS) - 1)).astype(int)
-    return "".join(_BARS[place] for place in places)
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:

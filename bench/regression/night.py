@@ -9,8 +9,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -23,42 +21,19 @@ from bench.regression.code_tree import remove_trees
 from bench.regression.confirmation import Bench
 from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
-from bench.regression.plan import LACKING, UNUSABLE, make_plan
+from bench.regression.plan import UNUSABLE, NightOptions, make_plan
 from bench.regression.remember import remember
-from bench.regression.screen import CANARIES
 from bench.regression.verdicts import Say, Verdicts, judge
 from bench.run.inputs import Finder, tapped_layers
 from bench.run.job import CaseSkipped, now
+from bench.run.runner import runner_of
 from bench.settings import Settings
 from bench.store import Store
 from datasets_lib.discover import FoundDataset
 
-if TYPE_CHECKING:
-    from bench.run.inline import InlineRunner
-    from bench.run.isolate import IsolatedRunner
-
 
 class NightError(Exception):
     """A night cannot begin; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class NightOptions:
-    """Options of a night.
-
-    Attributes:
-        budget_s: Seconds for the cases; None for no limit. Confirmations are not included.
-        canaries: Number of unchanged cases that show whether the machine changed.
-        rotation: Number of nights within which every unchanged case runs once; 0 for never.
-        baseline: Name of the baseline.
-        busy: Whether to use speeds that were measured while others used the machine.
-    """
-
-    budget_s: float | None = None
-    canaries: int = CANARIES
-    rotation: int = 30
-    baseline: str = "main"
-    busy: bool = False
 
 
 class Nightly:
@@ -86,8 +61,7 @@ class Nightly:
         self.baselines = Baselines(settings.results_dir, options.baseline)
         self.ledger = Ledger(settings.results_dir)
         self._finder = Finder(settings, datasets, tapped_layers(cases))
-        self._cases = [case for case in cases if self._finder.has_data(case)]
-        self._lacking = len(cases) - len(self._cases)
+        self._cases = cases
 
     def run(self, asked: str) -> Verdicts:
         """Run a night, or resume one that was killed.
@@ -150,13 +124,9 @@ class Nightly:
             self._finder,
             Finished(self.store),
             self.baselines,
-            budget_s=self.options.budget_s,
-            canaries=self.options.canaries,
-            rotation=self.options.rotation,
+            self.options,
             alarmed={alarm.configuration for alarm in self.ledger.open()},
         )
-        if self._lacking:
-            plan.skipped[LACKING] = self._lacking
         return journals.begin(now(), commit.commit, commit.dirty, asked, plan)
 
     def _run_cases(self, night: Night) -> None:
@@ -165,7 +135,7 @@ class Nightly:
         left = [one for one in night.plan.planned if one.case.id not in done and not one.record]
         if not left:
             return
-        runner = self._runner()
+        runner = runner_of(self.settings)
         try:
             for number, one in enumerate(left, start=1):
                 place = f"[{number}/{len(left)}] {one.case.id}"
@@ -215,12 +185,3 @@ class Nightly:
         except (CaseSkipped, *UNUSABLE):
             return False
         return record.code.get("hash") == code.hash
-
-    def _runner(self) -> "IsolatedRunner | InlineRunner":
-        if self.settings.isolate:
-            from bench.run.isolate import IsolatedRunner
-
-            return IsolatedRunner(self.settings.timeout_s, self.settings.stall_timeout_s)
-        from bench.run.inline import InlineRunner
-
-        return InlineRunner()

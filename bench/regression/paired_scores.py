@@ -1,6 +1,5 @@
 """Compare two runs on the same test images by their stored scores."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from bench.regression.paired import (
     paired_resampled,
     paired_top1,
 )
+from bench.report.finished_run import load_arrays, unpacked_masks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,8 @@ def paired_finding(quantity: str, base: FreshRun, head: FreshRun) -> PairedResul
     Image AUROC uses DeLong's test, top-1 McNemar's, image AP a BCa interval, and pixel metrics the
     jackknife. The outcome is ``ok`` if the scores or maps are equal.
     """
+    from torch import from_numpy
+
     from bench.metrics.pixel_jackknife import JACKKNIFED
 
     name, _, metric = quantity.rpartition(".")
@@ -35,12 +37,12 @@ def paired_finding(quantity: str, base: FreshRun, head: FreshRun) -> PairedResul
     if any(not a for a in arrays) or not _same_images(arrays[0], arrays[1]):
         return None
     if metric == "top1":
-        right = [_tensor(a["predicted"] == a["labels"]) for a in arrays]
+        right = [from_numpy(a["predicted"] == a["labels"]) for a in arrays]
         return paired_top1(right[0], right[1])
     column = f"scores.{name}"
     if column not in arrays[0] or column not in arrays[1]:
         return None
-    labels, scores = _tensor(arrays[0]["labels"]), [_tensor(a[column]) for a in arrays]
+    labels, scores = from_numpy(arrays[0]["labels"]), [from_numpy(a[column]) for a in arrays]
     if metric == "image_auroc":
         return paired_auroc(scores[0], scores[1], labels)
     if metric == "image_ap":
@@ -73,9 +75,9 @@ def _by_maps(name: str, metric: str, base: FreshRun, head: FreshRun) -> PairedRe
     if not all(np.array_equal(before[key], after[key]) for key in ("names", "masks")):
         return None
     old, new = before[wanted], after[wanted]
-    masks = np.unpackbits(before["masks"], axis=1, count=int(np.prod(old.shape[1:])))
+    masks = unpacked_masks(before["masks"], old.shape)
     try:
-        return paired_pixels(metric, old, new, masks.reshape(old.shape).astype(bool), labels)
+        return paired_pixels(metric, old, new, masks, labels)
     except ValueError:  # maps of other sizes, or too few images to say how much others would differ
         return None
 
@@ -88,11 +90,7 @@ def _average_precision(scores: "Tensor", labels: "Tensor") -> float:
 
 def _arrays(run: FreshRun, artifact: str) -> dict[str, Any]:
     recorded = run.record.artifacts.get(artifact) if run.record else None
-    path = run.folder / Path(recorded) if recorded else None
-    if path is None or not path.is_file():
-        return {}
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}
+    return load_arrays(run.folder / recorded if recorded else None) or {}
 
 
 def _same_images(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -100,9 +98,3 @@ def _same_images(one: dict[str, Any], other: dict[str, Any]) -> bool:
         name in one and name in other and np.array_equal(one[name], other[name])
         for name in ("names", "labels")
     )
-
-
-def _tensor(values: Any) -> "Tensor":
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(values))

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
@@ -31,6 +31,26 @@ UNUSABLE = (DatasetError, RecipeError, WeightsError)
 """Errors of cases whose data, weights or recipe are there but cannot be used."""
 
 _ORDER: tuple[Reason, ...] = ("finished", "canary", "stale", "new", "rotation")
+
+
+@dataclass(frozen=True)
+class NightOptions:
+    """Options of a night.
+
+    Attributes:
+        budget_s: Seconds for the cases; None for no limit. Canaries always run; confirmations are
+            not included.
+        canaries: Number of unchanged cases that show whether the machine changed.
+        rotation: Number of nights within which every unchanged case runs once; 0 for never.
+        baseline: Name of the baseline.
+        busy: Whether to use speeds that were measured while others used the machine.
+    """
+
+    budget_s: float | None = None
+    canaries: int = CANARIES
+    rotation: int = 30
+    baseline: str = "main"
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,14 +134,12 @@ def cases_text(count: int) -> str:
 
 
 def make_plan(
-    cases: Iterable[Case],
+    cases: Sequence[Case],
     finder: Finder,
     finished: Finished,
     baselines: Baselines,
+    options: NightOptions,
     *,
-    budget_s: float | None = None,
-    canaries: int = CANARIES,
-    rotation: int = 30,
     alarmed: Collection[str] = (),
     now: datetime | None = None,
 ) -> Plan:
@@ -132,9 +150,7 @@ def make_plan(
         finder: Finds their inputs.
         finished: Finished records.
         baselines: Runs that tonight's are compared with.
-        budget_s: Seconds that may be spent; None for no limit. Canaries always run.
-        canaries: Number of unchanged cases that show whether the machine changed.
-        rotation: Number of nights within which every unchanged case runs once; 0 for never.
+        options: Options of the night.
         alarmed: Configurations with an open alarm.
         now: Time of the plan.
     """
@@ -150,7 +166,8 @@ def make_plan(
         if run.outcome == "regressed" and run.series.configuration in alarmed
     }
     compared = {(run.case, run.finished) for name in known for run in baselines.segment(name)}
-    for case in cases:
+    present = [case for case in cases if finder.has_data(case)]
+    for case in present:
         job = _job(case, finder, plan)
         if job is None:
             continue
@@ -172,11 +189,13 @@ def make_plan(
         wanted.append(
             Planned(case, reason, why or changed or "never finished", seconds, information)
         )
-    chosen = _canaries(unchanged, costs, canaries)
+    chosen = _canaries(unchanged, costs, options.canaries)
     rest = [(case, record) for case, record in unchanged if case not in {p.case for p in chosen}]
-    turns = _rotation(rest, costs, rotation, now)
+    turns = _rotation(rest, costs, options.rotation, now)
     plan.unchanged = len(rest) - len(turns)
-    _fit(plan, sorted([*chosen, *wanted, *turns], key=lambda one: one.rank), budget_s)
+    _fit(plan, sorted([*chosen, *wanted, *turns], key=lambda one: one.rank), options.budget_s)
+    if lacking := len(cases) - len(present):
+        plan.skipped[LACKING] = lacking
     return plan
 
 

@@ -90,14 +90,12 @@ class Screened:
 
     Attributes:
         drop: Baseline minus tonight; positive is worse.
-        t: Drop in standard errors.
         p: One-sided p of no drop; NaN where it cannot be tested.
         suspect: Whether p is below the level of the screen.
         improved: Whether a gain is certain at the level of the confirmation; it needs none.
     """
 
     drop: Array
-    t: Array
     p: Array
     suspect: NDArray[np.bool_]
     improved: NDArray[np.bool_]
@@ -211,7 +209,7 @@ def screen(
         t = drop / np.sqrt(baseline.variance * (baseline.uncertainty + 1 / runs))
         p = stdtr(baseline.degrees, -t)
         gain = stdtr(baseline.degrees, t)
-    return Screened(drop, t, p, p < measure.alpha_screen, gain < measure.alpha_confirm)
+    return Screened(drop, p, p < measure.alpha_screen, gain < measure.alpha_confirm)
 
 
 def canary_shift(deviations: ArrayLike) -> tuple[float, bool]:
@@ -230,17 +228,16 @@ def canary_shift(deviations: ArrayLike) -> tuple[float, bool]:
     return shift, abs(shift) > SHIFT_LIMIT
 
 
-def order_suspects(p: ArrayLike, rate: float = DISCOVERY_RATE) -> list[int]:
+def order_suspects(p: ArrayLike) -> list[int]:
     """Return the cases worth a line on the page, most suspicious first (Benjamini-Hochberg).
 
     Args:
         p: ``(N,)`` p values of the screen; NaN is left out.
-        rate: Expected share of wrong ones among those returned.
     """
     values = np.asarray(p, dtype=float)
     tested = np.flatnonzero(np.isfinite(values))
     ascending = tested[np.argsort(values[tested], kind="stable")]
     # Written out: importing scipy.stats for it takes half a second.
-    levels = rate * np.arange(1, len(ascending) + 1) / len(ascending)
+    levels = DISCOVERY_RATE * np.arange(1, len(ascending) + 1) / len(ascending)
     below = np.flatnonzero(values[ascending] <= levels)
     return ascending[: below[-1] + 1].tolist() if len(below) else []

@@ -183,6 +183,7 @@ FORMATS: Mapping[str, Callable[[Board], str]] = {
 """Functions that format the leaderboard, by file extension."""
 
 _FOR_MACHINES = ("csv", "json")
+_TOP = 3  # configurations of a category in the summary
 
 
 def readme_block(records: Iterable[Record], study: str, place: str) -> str:
@@ -213,7 +214,7 @@ def readme_block(records: Iterable[Record], study: str, place: str) -> str:
     return "\n\n".join(filter(None, (block, notes.only(block))))
 
 
-def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
+def summary_rows(records: Iterable[Record]) -> list[str]:
     """Return the best configurations of each category as aligned lines for a terminal.
 
     A study adds its lines only if it has records that no earlier study showed. Where records of
@@ -236,14 +237,14 @@ def summary_rows(records: Iterable[Record], top: int = 3) -> list[str]:
             shown |= ids
             for table in tables(of_study, study):
                 if table.category != MEAN:
-                    cells += _summary_cells(table.place, places(table.rows), top)
+                    cells += _summary_cells(table.place, places(table.rows))
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines.extend("  ".join(map(str.ljust, cell, widths)).rstrip() for cell in cells)
     return lines
 
 
-def _summary_cells(place: str, rows: Sequence[Place], top: int) -> Iterator[tuple[str, ...]]:
-    for position, best in enumerate(rows[:top], start=1):
+def _summary_cells(place: str, rows: Sequence[Place]) -> Iterator[tuple[str, ...]]:
+    for position, best in enumerate(rows[:_TOP], start=1):
         row = best.row
         metric = row.study.ranking_metric
         value = f"{metric.short or metric.heading} {metric_text(row.ranking, metric)}"
@@ -255,8 +256,8 @@ def _summary_cells(place: str, rows: Sequence[Place], top: int) -> Iterator[tupl
             notes.append("not shown to differ from others")
         if best.reasons:
             notes.append(f"no rank: {best.reasons[0]}")
-        if position == top < len(rows):
-            notes.append(f"{len(rows) - top} more in the leaderboard")
+        if position == _TOP < len(rows):
+            notes.append(f"{len(rows) - _TOP} more in the leaderboard")
         yield (
             place,
             best.rank,

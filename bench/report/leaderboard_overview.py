@@ -15,7 +15,7 @@ from bench.report.leaderboard_cost import name_of, seeds_of
 from bench.study import Study
 from datasets_lib.catalog import DATASETS
 
-TOP = 3
+_TOP = 3
 _TABLES_SHOWN = 4
 
 
@@ -105,12 +105,12 @@ def _why_none(ranked: RankedTable) -> str:
     return say("Nothing ranks on {place}: {why}.", place=_where(ranked), why=why)
 
 
-def top_table(studies: Sequence[StudyRuns], notes: Footnotes, top: int = TOP) -> Iterator[str]:
+def top_table(studies: Sequence[StudyRuns], notes: Footnotes) -> Iterator[str]:
     """Yield the best rows of a study's own tables, whatever their profile and machine."""
     lines = []
     tables = [(runs, ranked) for runs in studies for ranked in runs.main if ranked.places]
     for runs, ranked in tables[:_TABLES_SHOWN]:
-        for place in ranked.places[:top]:
+        for place in ranked.places[:_TOP]:
             row = place.row
             reason = say("No rank: {why}.", why="; ".join(place.reasons)) if place.reasons else ""
             lines.append(

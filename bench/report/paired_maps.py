@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
-import numpy as np
-
-from bench.report.finished_run import ComparisonError, Run
+from bench.report.finished_run import (
+    ArraysError,
+    ComparisonError,
+    Run,
+    load_arrays,
+    unpacked_masks,
+)
 
 if TYPE_CHECKING:
     from bench.metrics.comparison import Comparison
@@ -51,31 +54,28 @@ def compare_maps(
 
 def _maps(run: Run, head: str, names: Any) -> tuple[Any, Any]:
     """Return ``(N, H, W)`` maps of a head and masks of a run's test images."""
-    recorded = run.record.artifacts.get("maps")
-    path = run.folder / recorded if recorded else None
-    if path is None or not path.is_file():
-        raise ComparisonError(
-            f"Wanted the anomaly maps of {run.name}, found none: a run keeps them up to 100 MB, "
-            "more with --keep-maps, and records copied alone come without them. Run the case "
-            "again with --rerun --keep-maps, or compare an image metric."
-        )
-    wanted = "names", f"maps.{head}", "masks"
+    path, wanted = run.path_of("maps"), ("names", f"maps.{head}", "masks")
     try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            found, maps, bits = (file[name] for name in wanted)
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+        arrays = load_arrays(path, *wanted)
+    except ArraysError as error:
         raise ComparisonError(
             f"Wanted {', '.join(wanted)} in {path}, found that they cannot be read ({error}): "
             "datasets without masks have no pixel metrics; otherwise run the case again with "
             "--rerun."
         ) from None
+    if arrays is None:
+        raise ComparisonError(
+            f"Wanted the anomaly maps of {run.name}, found none: a run keeps them up to 100 MB, "
+            "more with --keep-maps, and records copied alone come without them. Run the case "
+            "again with --rerun --keep-maps, or compare an image metric."
+        )
+    found, maps, bits = arrays.values()
     if found.tolist() != names.tolist() or len(maps) != len(names):
         raise ComparisonError(
             f"The maps of {run.name} in {path} are of other images than its scores: run the case "
             "again with --rerun."
         )
-    masks = np.unpackbits(bits, axis=1, count=int(np.prod(maps.shape[1:])))
-    return maps, masks.reshape(maps.shape).astype(bool)
+    return maps, unpacked_masks(bits, maps.shape)
 
 
 def _size(masks: Any) -> str:

@@ -4,21 +4,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
-
-import numpy as np
 
 from bench.aggregate.frame import recency_key
-from bench.near_names import near_names
+from bench.near_names import did_you_mean
 from bench.record import CROP_SUFFIX, Record
-from bench.report.finished_run import ComparisonError, Run
+from bench.report.finished_run import ArraysError, ComparisonError, Run, load_arrays
 from bench.store import read_records
 from bench.studies import ranking_of
 from bench.study import RANKING, task_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from bench.metrics.comparison import Comparison
 
 _THRESHOLD = "calibrated_p95"
@@ -62,8 +57,8 @@ def _no_run(case: str, profile: str | None, records: Sequence[Record]) -> str:
     under = f" under profile {profile}" if profile else ""
     of_case = [record for record in records if record.key.id == case]
     ended = f" (its last one ended as {of_case[-1].outcome})" if of_case else ""
-    close = [] if of_case else near_names(case, {record.key.id for record in records})
-    meant = f" Did you mean {' or '.join(close)}?" if close else ""
+    ids = set() if of_case else {record.key.id for record in records}
+    meant = did_you_mean(case, ids, " Did you mean")
     return (
         f"The records have no finished run of {case}{under}{ended}.{meant} Run it with "
         f"pytest bench -k {case}, or name the files that have it with --records."
@@ -103,6 +98,8 @@ def compare_runs(
         ComparisonError: Artifacts are missing or damaged, the images are not the same, or the runs
             have no such head or metric.
     """
+    from torch import from_numpy
+
     from bench.metrics.comparison import (
         BOOTSTRAPPED,
         compare_aurocs,
@@ -130,12 +127,12 @@ def compare_runs(
     _check_known("metric", metric, metrics, f"a comparison of {task}")
     if task == "classification":
         arrays = _predictions(runs, "predictions", ["predicted"] * 2)
-        right = [_tensor(a["predicted"] == a["labels"]) for a in arrays]
+        right = [from_numpy(a["predicted"] == a["labels"]) for a in arrays]
         return compare_classifiers(right[0], right[1])
     columns = [f"scores.{name}" for name in heads]
     arrays = _predictions(runs, "scores", columns)
-    scores = _tensor(arrays[0][columns[0]]), _tensor(arrays[1][columns[1]])
-    labels = _tensor(arrays[0]["labels"])
+    scores = from_numpy(arrays[0][columns[0]]), from_numpy(arrays[1][columns[1]])
+    labels = from_numpy(arrays[0]["labels"])
     if metric in JACKKNIFED:
         return compare_maps(metric, runs, heads, arrays[0]["names"], arrays[0]["labels"])
     if metric == "image_auroc":
@@ -197,19 +194,17 @@ def _predictions(
 
 
 def _arrays(run: Run, artifact: str, column: str) -> Mapping[str, Any]:
-    recorded = run.record.artifacts.get(artifact)
-    path = run.folder / recorded if recorded else None
-    if path is None or not path.is_file():
-        where = f"{path} is missing" if path else f"its record names no {artifact}"
-        raise ComparisonError(f"The predictions of {run.name} are not there: {where}. {_get(run)}")
+    path = run.path_of(artifact)
     try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            arrays = {name: file[name] for name in ("names", "labels", column)}
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+        arrays = load_arrays(path, "names", "labels", column)
+    except ArraysError as error:
         raise ComparisonError(
             f"The predictions of {run.name} in {path} cannot be read ({error}): run the case again "
             "with --rerun."
         ) from error
+    if arrays is None:
+        where = f"{path} is missing" if path else f"its record names no {artifact}"
+        raise ComparisonError(f"The predictions of {run.name} are not there: {where}. {_get(run)}")
     if len({len(values) for values in arrays.values()}) != 1 or not len(arrays["names"]):
         raise ComparisonError(
             f"The predictions of {run.name} in {path} do not have one value per image: run the "
@@ -229,9 +224,3 @@ def _get(run: Run) -> str:
         f"{run.file} keeps records without the files of their runs. Compare runs of your own: "
         f"run both cases with pytest bench, and leave --records out."
     )
-
-
-def _tensor(values: Any) -> "Tensor":
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(values))

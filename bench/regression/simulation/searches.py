@@ -110,15 +110,13 @@ class DriftTally:
         series: Series of nights.
         nights: Nights of each.
         false: Reports on series without a drift, per 1,000 series and nights.
-        slope: Drift of the others, in standard deviations a night.
-        caught: Share of them that was reported.
+        caught: Share of the others that was reported.
         delay: Median nights until the report.
     """
 
     series: int
     nights: int
     false: float
-    slope: float
     caught: float
     delay: float
 
@@ -151,7 +149,6 @@ def net_drifts(
         series,
         nights,
         1000 * float(crossings[0].any(1).sum() / quiet.sum()),
-        slope,
         float(reported.mean()),
         float(np.median(falling[reported])) if reported.any() else np.nan,
     )

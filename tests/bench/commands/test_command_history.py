@@ -19,9 +19,8 @@ from bench.regression.bisection import MOST_RUNS
 from bench.regression.finding import Finding
 from bench.regression.journal import Journals
 from bench.regression.ledger import Alarm, Ledger
-from bench.regression.night import NightOptions
 from bench.regression.outcomes import REGRESSION_EXIT
-from bench.regression.plan import Plan
+from bench.regression.plan import NightOptions, Plan
 from bench.regression.verdicts import Verdicts
 from bench.settings import Settings
 

@@ -20,8 +20,8 @@ from bench.regression.confirmation import Bench
 from bench.regression.finding import Finding
 from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
-from bench.regression.night import Nightly, NightOptions
-from bench.regression.plan import make_plan
+from bench.regression.night import Nightly
+from bench.regression.plan import NightOptions, make_plan
 from bench.regression.remember import remember
 from bench.regression.verdicts import judge
 from bench.run.inputs import Finder
@@ -73,11 +73,11 @@ def finish(place, cases, seconds=10.0, compared=True, **changes):
             baselines.add([run_of(store.records()[-1])])
 
 
-def plan(place, **how):
+def plan(place, **given):
     finder, cases, store = place
-    how = {"canaries": 0, "rotation": 0, "now": NOW} | how
+    options = NightOptions(**({"canaries": 0, "rotation": 0} | given))
     baselines = Baselines(finder.settings.results_dir)
-    return make_plan(cases, finder, Finished(store), baselines, **how)
+    return make_plan(cases, finder, Finished(store), baselines, options, now=NOW)
 
 
 def test_what_never_finished_runs_and_what_finished_does_not(place):
@@ -251,7 +251,7 @@ def test_a_dataset_that_vanished_since_planning_costs_its_own_cases(monkeypatch,
         return raising(DatasetError)() if case == cases[0] else job(self, case)
 
     monkeypatch.setattr(Finder, "job", found)
-    monkeypatch.setattr(one, "_runner", Runner)
+    monkeypatch.setattr(night_module, "runner_of", lambda _: Runner())
     one._run_cases(night)
     assert {record.case for record in store.records()} == set(cases[1:])
     assert [line for line in said if line.endswith(f"{cases[0].id}  cannot run: it is gone")]
