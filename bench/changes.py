@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from bench.near_names import near_names
+from bench.near_names import did_you_mean
 from models.catalog import ClassifierRecipe, Recipe
 
 ALIASES = {"num_epochs": "epochs", "learning_rate": "lr"}
@@ -41,10 +41,9 @@ def checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
     for given, value in changes.items():
         name = ALIASES.get(given, given)
         if name not in FIELDS:
-            close = near_names(name, [*FIELDS, *ALIASES])
-            meant = f"did you mean {' or '.join(close)}? " if close else ""
+            meant = did_you_mean(name, [*FIELDS, *ALIASES], " did you mean")
             raise ValueError(
-                f"'{given}' is not a field of a recipe: {meant}Choose from {', '.join(FIELDS)}."
+                f"'{given}' is not a field of a recipe:{meant} Choose from {', '.join(FIELDS)}."
             )
         checked[name] = _checked(given, name, value)
     return checked

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.metrics.catalog import METRICS, Metric, register_metric
-from bench.near_names import near_names
+from bench.near_names import did_you_mean
 from bench.studies import STUDIES, register_study
 from bench.study import Study
 from datasets_lib.augment.catalog import AUGMENTATIONS, AugmentationEntry, register_augmentation
@@ -144,8 +144,5 @@ def _explained(error: Exception) -> str:
         return f"{type(error).__name__}: {text}"
     names = [field.name for field in fields(entry)]
     wrong = re.search(r"unexpected keyword argument '(\w+)'", match[2])
-    close = near_names(wrong[1], names) if wrong else []
-    meant = (
-        f"; did you mean {' or '.join(close)}?" if close else f"; its fields are {', '.join(names)}"
-    )
-    return f"{match[1]}: {match[2]}{meant}"
+    meant = did_you_mean(wrong[1], names, "; did you mean") if wrong else ""
+    return f"{match[1]}: {match[2]}" + (meant or f"; its fields are {', '.join(names)}")

@@ -11,3 +11,13 @@ def near_names(name: str, offered: Iterable[str]) -> list[str]:
     ['rd_resnet18', 'rd_resnet50']
     """
     return difflib.get_close_matches(name.lower(), sorted(offered), n=3, cutoff=0.6)
+
+
+def did_you_mean(name: str, offered: Iterable[str], start: str = "did you mean") -> str:
+    """Return a question about the offered names close to a mistyped one; empty if none is.
+
+    >>> did_you_mean("rd_resnt18", ["padim", "rd_resnet18", "rd_resnet50"], "; did you mean")
+    '; did you mean rd_resnet18 or rd_resnet50?'
+    """
+    close = near_names(name, offered)
+    return f"{start} {' or '.join(close)}?" if close else ""

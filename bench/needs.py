@@ -24,13 +24,11 @@ class Weights:
     Attributes:
         tag: Tag in `models.catalog.WEIGHTS`.
         resolved: The file; None if it is missing or unreadable.
-        trouble: Why there is no file; empty if there is.
         offline: Why it cannot be downloaded; None if it can be, or need not be.
     """
 
     tag: str
     resolved: ResolvedWeights | None
-    trouble: str = ""
     offline: str | None = None
 
 
@@ -104,11 +102,11 @@ def look_for_weights(
     def look(tag: str) -> Weights:
         try:
             return Weights(tag, resolve(tag, weights_dirs))
-        except ValueError as error:
-            return Weights(tag, None, str(error), "its file cannot be read")
-        except WeightsMissingError as missing:
+        except ValueError:
+            return Weights(tag, None, "its file cannot be read")
+        except WeightsMissingError:
             offline = unreachable(WEIGHTS[tag].url) if probe else "the network was not tried"
-            return Weights(tag, None, str(missing), offline)
+            return Weights(tag, None, offline)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return dict(zip(wanted, pool.map(look, wanted), strict=True))
@@ -116,18 +114,15 @@ def look_for_weights(
 
 def fetch_weights(cases: Iterable[Case], weights_dirs: Sequence[Path]) -> dict[str, Weights]:
     """Return the weights that cases need; download missing ones where possible."""
-    from datasets_lib.download.fetch import download
-
-    def fetch(url: str, target: Path, sha256_prefix: str | None) -> None:
-        download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
+    from datasets_lib.download.fetch import download_weights
 
     weights = look_for_weights(filter(None, map(weights_of, cases)), weights_dirs)
     for tag, entry in weights.items():
         if entry.resolved is None and entry.offline is None:
             try:
-                weights[tag] = Weights(tag, resolve(tag, weights_dirs, fetch))
-            except WeightsMissingError as missing:
-                weights[tag] = Weights(tag, None, str(missing), "its download failed")
+                weights[tag] = Weights(tag, resolve(tag, weights_dirs, download_weights))
+            except WeightsMissingError:
+                weights[tag] = Weights(tag, None, "its download failed")
     return weights
 
 

@@ -115,14 +115,14 @@ def _names(option: str, text: str | None, offered: Collection[str]) -> tuple[str
 
 
 def _check_names(option: str, names: Iterable[str], offered: Collection[str]) -> None:
-    from bench.near_names import near_names
+    from bench.near_names import did_you_mean
 
     for name in names:
         if name not in offered:
-            close = near_names(name, offered)
-            meant = f"did you mean {' or '.join(close)}? Choose from" if close else "choose from"
+            meant = did_you_mean(name, offered)
+            choose = f"{meant} Choose from" if meant else "choose from"
             found = f"{option}: no {option[2:].removesuffix('s')} '{name}'"
-            raise pytest.UsageError(f"{found}; {meant} {', '.join(sorted(offered))}")
+            raise pytest.UsageError(f"{found}; {choose} {', '.join(sorted(offered))}")
 
 
 def _weights_dirs(given: list[Path] | None) -> tuple[Path, ...]:

@@ -25,15 +25,15 @@ def runs_of(runs: "Sequence[Run]", case: str, profile: str | None = None) -> "li
         CommandError: No case or several have the text in their id, or no run has the profile.
     """
     from bench.aggregate.frame import recency_key
-    from bench.near_names import near_names
+    from bench.near_names import did_you_mean
 
     known = {run.record.key.id for run in runs}
     ids = [case] if case in known else sorted(name for name in known if case in name)
     if not ids:
-        close = near_names(case, known | {name.partition("-")[0] for name in known})
-        meant = f"Did you mean {' or '.join(close)}? " if close else ""
+        models = {name.partition("-")[0] for name in known}
+        meant = did_you_mean(case, known | models, " Did you mean")
         raise CommandError(
-            f"Wanted a case in the records, found none called {case} among {len(known)}. {meant}"
+            f"Wanted a case in the records, found none called {case} among {len(known)}.{meant} "
             "python -m bench leaderboard lists them all."
         )
     if len(ids) > 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError, cache_dir_of, data_dirs_of, folders
 from bench.commands.output import ProgressBar, megabytes
+from bench.near_names import did_you_mean
 from bench.remedy import package_remedy
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, available_datasets
@@ -50,12 +51,9 @@ def dataset_entry(name: str) -> DatasetEntry:
     Raises:
         CommandError: The catalog has no such dataset; close names are suggested.
     """
-    import difflib
-
     if name in DATASETS:
         return DATASETS[name]
-    close = difflib.get_close_matches(name.lower(), DATASETS, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    hint = did_you_mean(name, DATASETS, " Did you mean")
     raise CommandError(f"No dataset '{name}'; choose from {', '.join(DATASETS)}.{hint}")
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, folders
 from bench.commands.data_folders import remarks, trouble_with
-from bench.commands.output import folder_bytes, free_bytes, megabytes, printable_path
+from bench.commands.output import free_bytes, megabytes, printable_path
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import find_datasets, installed_datasets
-from datasets_lib.paths import data_home
+from datasets_lib.paths import data_home, folder_bytes
 from models.components.weights import FOLDER_VARIABLE, SUFFIXES, hub_folder
 
 

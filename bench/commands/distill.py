@@ -1,8 +1,8 @@
 """``python -m bench distill``: train the teacher of EfficientAD."""
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError, add_weights_dir, weights_dirs_of
 from bench.commands.making_weights import (
@@ -10,14 +10,14 @@ from bench.commands.making_weights import (
     check_numbers,
     device_of,
     output_file,
+    report_lines,
+    train_and_save,
     training_images,
 )
-from bench.commands.output import ProgressBar
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.run.distillation.distill import Distilled, Plan
     from bench.run.distillation.patch_targets import PatchTargets
     from models.components.weights import ResolvedWeights
 
@@ -59,8 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     check_numbers(options)
     layers = _layers(options.layers)
     weights = _weights(options)
-    from bench.atomic import save_tensors
-    from bench.run.distillation.distill import DistillationError, Plan, distill
+    from bench.run.distillation.distill import Plan, distill
 
     device = device_of(options)
     targets = _targets(options.backbone, weights, layers, device)
@@ -75,19 +74,17 @@ def _run(options: argparse.Namespace) -> int:
         batch=options.batch,
     )
     print(f"backbone  {options.backbone} layers {options.layers} ({weights.path})", flush=True)
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    try:
-        with ProgressBar(f"distilling pdn_{options.network}", "steps") as progress:
-
-            def report(_phase: str, info: dict[str, Any]) -> None:
-                progress(info["step"], info["steps"])
-
-            distilled = distill(plan, source.images, targets, device, unfinished, report)
-    except DistillationError as error:
-        raise CommandError(str(error)) from None
-    save_tensors(distilled.state, out)
-    unfinished.unlink(missing_ok=True)
-    print("\n".join(_report(plan, distilled, out)))
+    distilled = train_and_save(
+        f"distilling pdn_{options.network}",
+        partial(distill, plan, source.images, targets, device),
+        out,
+    )
+    held_out = (
+        f"held out  {distilled.held_out:.4f}, predicting the mean: {distilled.trivial:.4f}; "
+        f"{distilled.explained:.1%} of the variance explained"
+    )
+    tag = f"pdn_{options.network}.distilled"
+    print("\n".join(report_lines(distilled, [held_out], out, tag)))
     return 0
 
 
@@ -99,7 +96,7 @@ def _layers(text: str) -> tuple[int, ...]:
 
 
 def _weights(options: argparse.Namespace) -> "ResolvedWeights":
-    from datasets_lib.download.fetch import download
+    from datasets_lib.download.fetch import download_weights
     from models.catalog import WEIGHTS
     from models.components.weights import WeightsMissingError, resolve
 
@@ -109,11 +106,8 @@ def _weights(options: argparse.Namespace) -> "ResolvedWeights":
             f"--backbone {options.backbone}: wanted the weights of a CNN: {', '.join(cnns)}."
         )
 
-    def fetch(url: str, target: Path, sha256_prefix: str | None) -> None:
-        download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
-
     try:
-        return resolve(options.backbone, weights_dirs_of(options), fetch)
+        return resolve(options.backbone, weights_dirs_of(options), download_weights)
     except (WeightsMissingError, ValueError) as error:
         raise CommandError(str(error)) from None
 
@@ -133,24 +127,3 @@ def _targets(
         raise CommandError(str(error)) from None
     use_winograd(backbone)
     return PatchTargets(backbone).to(device)
-
-
-def _report(plan: "Plan", distilled: "Distilled", out: Path) -> list[str]:
-    from models.catalog import WEIGHTS
-
-    lines = [
-        f"loss      {distilled.first:.4f} at the beginning, {distilled.last:.4f} at the end",
-        f"held out  {distilled.held_out:.4f}, predicting the mean: "
-        f"{distilled.trivial:.4f}; {distilled.explained:.1%} of the variance explained",
-        f"saved     {out}",
-    ]
-    if distilled.resumed_at:
-        lines.insert(0, f"resumed   at step {distilled.resumed_at:,}")
-    stems = WEIGHTS[f"pdn_{plan.size}.distilled"].file_stems
-    if out.stem in stems:
-        lines.append(f"use it    --weights-dir {out.parent}")
-    else:
-        lines.append(
-            f"use it    rename it to {stems[0]}{out.suffix}, and name its folder with --weights-dir"
-        )
-    return lines

@@ -14,7 +14,8 @@ from bench.commands.command import (
     folders,
 )
 from bench.commands.data_folders import searchable, trouble_with
-from bench.commands.output import folder_bytes, free_bytes, megabytes, printable_path
+from bench.commands.output import free_bytes, megabytes, printable_path
+from datasets_lib.paths import folder_bytes
 
 if TYPE_CHECKING:
     from bench.case import Case

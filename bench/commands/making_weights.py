@@ -1,8 +1,9 @@
-"""What the commands that make weights share: options, images, the device and the file to write."""
+"""What the commands that make weights share: options, images, device, training and its report."""
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.commands.command import (
     CommandError,
@@ -16,6 +17,8 @@ from bench.commands.output import ProgressBar
 if TYPE_CHECKING:
     import torch
 
+    from bench.run.distillation.distill import Distilled
+    from bench.run.job import ProgressCallback
     from datasets_lib.batches.textures import TextureSource
 
 SIDE_MULTIPLE = 8
@@ -24,6 +27,8 @@ SIDE_MULTIPLE = 8
 _ENDINGS = (".pth", ".pt", ".bin")
 _TEXTURES = ("imagenette2", "dtd")
 _PROCEDURAL = "procedural"
+
+Trained = TypeVar("Trained", bound="Distilled")
 
 
 def add_options(command: argparse.ArgumentParser, file: str, side_help: str) -> None:
@@ -142,3 +147,57 @@ def training_images(options: argparse.Namespace, side: int) -> "TextureSource":
         )
     print(f"images    {summary}", flush=True)
     return source
+
+
+def train_and_save(
+    label: str, train: "Callable[[Path, ProgressCallback], Trained]", out: Path
+) -> Trained:
+    """Train with a progress bar and save the tensors; a killed training leaves its state.
+
+    Args:
+        label: Name of the training.
+        train: Trains; given the file that the state is kept in, and what to tell the progress.
+        out: File to write.
+
+    Raises:
+        CommandError: The training cannot go on.
+    """
+    from bench.atomic import save_tensors
+    from bench.run.distillation.distill import DistillationError
+
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    try:
+        with ProgressBar(label, "steps") as progress:
+
+            def report(_phase: str, info: dict[str, Any]) -> None:
+                progress(info["step"], info["steps"])
+
+            trained = train(unfinished, report)
+    except DistillationError as error:
+        raise CommandError(str(error)) from None
+    save_tensors(trained.state, out)
+    unfinished.unlink(missing_ok=True)
+    return trained
+
+
+def report_lines(trained: "Distilled", held_out: Sequence[str], out: Path, tag: str) -> list[str]:
+    """Return what came out of a training, and how to use the weights.
+
+    Args:
+        trained: The result.
+        held_out: Lines about the images that were held out.
+        out: The file of the weights.
+        tag: Their tag in the catalog.
+    """
+    from models.catalog import WEIGHTS
+
+    stems = WEIGHTS[tag].file_stems
+    rename = "" if out.stem in stems else f"rename it to {stems[0]}{out.suffix}, then "
+    lines = [
+        f"loss      {trained.first:.4f} at the beginning, {trained.last:.4f} at the end",
+        *held_out,
+        f"saved     {out}",
+        f"use it    {rename}--weights-dir {out.parent}",
+    ]
+    resumed = f"resumed   at step {trained.resumed_at:,}"
+    return [resumed, *lines] if trained.resumed_at else lines

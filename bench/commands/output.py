@@ -1,6 +1,5 @@
 """What commands print: sizes, paths that stay on one line, progress."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -81,18 +80,6 @@ def megabytes(count: int) -> str:
     if count >= 10**9:
         return f"{count / 1e9:.1f} GB"
     return f"{count / 1e6:.0f} MB" if count >= 10**7 else f"{count / 1e6:.1f} MB"
-
-
-def folder_bytes(folder: Path) -> int:
-    """Return the bytes of all files below a folder; files that vanish meanwhile are left out."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - walks many
-            except OSError:
-                continue
-    return total
 
 
 def free_bytes(folder: Path) -> int:

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from bench.arguments import positive
+from bench.arguments import positive, seconds
 from bench.commands.case_runs import model_file
 from bench.commands.command import CommandError
 from bench.commands.output import printable_path
@@ -57,7 +57,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--watch", type=Path, metavar="DIR", help="predict images put into a folder, until Ctrl-C"
     )
     command.add_argument(
-        "--idle", type=_seconds, metavar="S", help="with --watch: stop after S s without an image"
+        "--idle", type=seconds, metavar="S", help="with --watch: stop after S s without an image"
     )
     command.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     command.add_argument("--batch-size", type=positive, default=32, metavar="N")
@@ -357,13 +357,3 @@ def _sensitivity(text: str) -> "Sensitivity":
             f"0.99x1.2, found '{text}'"
         )
     return found
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"wanted a number of seconds above 0, found '{text}'")
-    return seconds

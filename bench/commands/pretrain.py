@@ -1,21 +1,17 @@
 """``python -m bench pretrain``: train the VQ-VAE of DSR."""
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
-from bench.commands.command import CommandError
 from bench.commands.making_weights import (
     add_options,
     check_numbers,
     device_of,
     output_file,
+    report_lines,
+    train_and_save,
     training_images,
 )
-from bench.commands.output import ProgressBar
-
-if TYPE_CHECKING:
-    from bench.run.distillation.vqvae import Pretrained
 
 _TAG = "dsr_vqvae.pretrained"
 
@@ -35,8 +31,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     out = output_file(options)
     check_numbers(options)
-    from bench.atomic import save_tensors
-    from bench.run.distillation.distill import DistillationError
     from bench.run.distillation.vqvae import VQVAEPlan, pretrain
     from models.dsr.vqvae import CODES, WIDTH
 
@@ -50,35 +44,13 @@ def _run(options: argparse.Namespace) -> int:
         width=WIDTH,
         codes=CODES,
     )
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    try:
-        with ProgressBar("training DSR's VQ-VAE", "steps") as progress:
-
-            def report(_phase: str, info: dict[str, Any]) -> None:
-                progress(info["step"], info["steps"])
-
-            pretrained = pretrain(plan, source.images, device, unfinished, report)
-    except DistillationError as error:
-        raise CommandError(str(error)) from None
-    save_tensors(pretrained.state, out)
-    unfinished.unlink(missing_ok=True)
-    print("\n".join(_report(pretrained, out)))
-    return 0
-
-
-def _report(pretrained: "Pretrained", out: Path) -> list[str]:
-    from models.catalog import WEIGHTS
-
-    lines = [
-        f"loss      {pretrained.first:.4f} at the beginning, {pretrained.last:.4f} at the end",
+    pretrained = train_and_save(
+        "training DSR's VQ-VAE", partial(pretrain, plan, source.images, device), out
+    )
+    held_out = (
         f"held out  {pretrained.held_out:.5f}, predicting the mean color: "
-        f"{pretrained.trivial:.5f}; {pretrained.explained:.1%} of the variance explained",
-        f"codes     {pretrained.used:.1%} of them occur in held-out images",
-        f"saved     {out}",
-    ]
-    if pretrained.resumed_at:
-        lines.insert(0, f"resumed   at step {pretrained.resumed_at:,}")
-    stems = WEIGHTS[_TAG].file_stems
-    rename = "" if out.stem in stems else f"rename it to {stems[0]}{out.suffix}, then "
-    lines.append(f"use it    {rename}--weights-dir {out.parent}")
-    return lines
+        f"{pretrained.trivial:.5f}; {pretrained.explained:.1%} of the variance explained"
+    )
+    codes = f"codes     {pretrained.used:.1%} of them occur in held-out images"
+    print("\n".join(report_lines(pretrained, [held_out, codes], out, _TAG)))
+    return 0

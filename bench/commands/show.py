@@ -2,18 +2,17 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bench.commands.case_runs import read_runs, runs_of
 from bench.commands.output import printable_path
 from bench.commands.record_files import add_records, records_of
+from bench.sparkline import sparkline
 
 if TYPE_CHECKING:
     from bench.record import Record
     from bench.report.finished_run import Run
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARK_LENGTH = 40
 
 
@@ -33,21 +32,6 @@ def _run(options: argparse.Namespace) -> int:
     for line in _lines(runs[-1], [run.record for run in runs[:-1]]):
         print(printable_path(line))
     return 0
-
-
-def sparkline(values: Sequence[float], length: int = _SPARK_LENGTH) -> str:
-    """Return values as a row of blocks, each the mean of its part of them.
-
-    >>> sparkline([8, 4, 2, 1, 0, 0]), sparkline([1.0, 1.0]), sparkline(range(100), 4)
-    ('█▅▃▂▁▁', '▁▁', '▁▃▆█')
-    """
-    count = min(length, len(values))
-    ends = [len(values) * place // count for place in range(count + 1)] if count else [0]
-    parts = [values[a:b] for a, b in pairwise(ends)]
-    means = [sum(part) / len(part) for part in parts]
-    low, high = min(means, default=0.0), max(means, default=0.0)
-    step = (high - low) / (len(_BLOCKS) - 1) or 1.0
-    return "".join(_BLOCKS[round((mean - low) / step)] for mean in means)
 
 
 def _lines(run: "Run", earlier: "Sequence[Record]") -> Iterator[str]:
@@ -100,7 +84,8 @@ def _curves(record: "Record") -> Iterator[str]:
     ):
         values = [scale * value for _, value in points if value is not None]
         if len(values) > 1:
-            yield from ("", name, f"  {sparkline(values)}  {values[0]:.4g} → {values[-1]:.4g}")
+            line = sparkline(values, _SPARK_LENGTH)
+            yield from ("", name, f"  {line}  {values[0]:.4g} → {values[-1]:.4g}")
 
 
 def _costs(record: "Record") -> Iterator[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.arguments import positive
 from bench.commands.command import CommandError, add_weights_dir, weights_dirs_of
-from bench.near_names import near_names
+from bench.near_names import did_you_mean
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -37,12 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     from bench.tune import settings_for, table, tunable, tune
 
     if options.model not in tunable():
-        close = near_names(options.model, tunable())
-        hint = (
-            f"did you mean {' or '.join(close)}?"
-            if close
-            else f"choose from {', '.join(tunable())}."
-        )
+        hint = did_you_mean(options.model, tunable()) or f"choose from {', '.join(tunable())}."
         raise CommandError(f"No model '{options.model}' with a tuned recipe: {hint}")
 
     try:

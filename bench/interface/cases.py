@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.case import ALL, Case
 from bench.interface.errors import TrainingError
-from bench.near_names import near_names
+from bench.near_names import did_you_mean
 from datasets_lib.augment.catalog import Task
 from datasets_lib.augment.catalog import names as augmentation_names
 from datasets_lib.catalog import DATASETS, entry_named
@@ -170,9 +170,8 @@ def _model(name: str, recipe: str, of_task: Sequence[ModelEntry]) -> tuple[Model
 
 
 def _meant(name: str, offered: Collection[str]) -> str:
-    close = near_names(name, offered)
-    meant = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"there is none with this name. {meant}Choose from {', '.join(offered)}."
+    meant = did_you_mean(name, offered, " did you mean")
+    return f"there is none with this name.{meant} Choose from {', '.join(offered)}."
 
 
 def _listed(given: Names) -> list[str]:

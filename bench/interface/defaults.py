@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.environment import cuda_present, default_precision
 from bench.interface.errors import TrainingError
-from bench.near_names import near_names
+from bench.near_names import did_you_mean
 from bench.protocol import PROFILES
 from bench.settings import Settings
 from datasets_lib.paths import data_dirs, default_cache_dir
@@ -105,10 +105,9 @@ def changed(before: Globals, given: Mapping[str, Any]) -> Globals:
     names = [field.name for field in fields(Globals)]
     for name in given:
         if name not in names:
-            close = near_names(name, names)
-            meant = f"did you mean {' or '.join(close)}? " if close else ""
+            meant = did_you_mean(name, names, " did you mean")
             raise TrainingError(
-                f"set_globals has no '{name}': {meant}Choose from {', '.join(names)}."
+                f"set_globals has no '{name}':{meant} Choose from {', '.join(names)}."
             )
     after = replace(before, **given)
     if after.profile not in PROFILES:

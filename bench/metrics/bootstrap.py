@@ -22,6 +22,10 @@ Statistic = Callable[[Tensor], Tensor]
 """Multiplicities ``(R, N)`` int64 to ``(R,)`` float64 values; all ones give the metric itself."""
 
 REPLICATES = 2000
+CONFIDENCE = 0.95
+"""Nominal coverage of the intervals."""
+
+_SEED = 0
 _CELLS = 1 << 22  # multiplicities held at once: 32 MiB
 
 
@@ -42,15 +46,8 @@ class Interval:
     reason: str = ""
 
 
-def bootstrap(
-    statistic: Statistic,
-    strata: Tensor,
-    *,
-    replicates: int = REPLICATES,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Return the bootstrap interval of a metric.
+def bootstrap(statistic: Statistic, strata: Tensor, *, replicates: int = REPLICATES) -> Interval:
+    """Return the 95 % bootstrap interval of a metric.
 
     For two models on the same images, pass the difference of their statistics: both see the same
     resamples, so the interval is the paired one.
@@ -59,8 +56,6 @@ def bootstrap(
         statistic: The metric as a function of multiplicities.
         strata: ``(N,)`` integers or booleans: the stratum of each image, such as its label.
         replicates: Number of resamples.
-        confidence: Nominal coverage.
-        seed: Seed of the draws.
 
     Raises:
         ValueError: There are no images or no replicates.
@@ -80,7 +75,7 @@ def bootstrap(
     value = float(statistic(once)[0])
     if math.isnan(value):
         return Interval(value, math.nan, math.nan, "the metric itself is undefined")
-    chunks = [statistic(drawn) for drawn in resamples(strata, replicates, seed)]
+    chunks = [statistic(drawn) for drawn in resamples(strata, replicates, _SEED)]
     values = torch.cat(chunks).double().cpu()
     if undefined := int(values.isnan().sum()):
         reason = f"{undefined} of {replicates} resamples leave it undefined"
@@ -89,7 +84,7 @@ def bootstrap(
     if float(values.max() - values.min()) <= 1e-12 * abs(value):
         reason = "every resample gives the same value: these images show no spread"
         return Interval(value, math.nan, math.nan, reason)
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     low, high = torch.quantile(values, torch.tensor([tail, 1 - tail], dtype=torch.float64))
     return Interval(value, float(low), float(high))
 

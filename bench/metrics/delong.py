@@ -11,13 +11,15 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from bench.metrics.bootstrap import Interval
+from bench.metrics.bootstrap import CONFIDENCE, Interval
 from bench.metrics.inputs import matched, one_class_reason
 from bench.metrics.ranking import auroc
 
+_QUANTILE = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
-def auroc_interval(scores: Tensor, labels: Tensor, confidence: float = 0.95) -> Interval:
-    """Return DeLong's interval of an AUROC, normal on the logit scale so that it stays in (0, 1).
+
+def auroc_interval(scores: Tensor, labels: Tensor) -> Interval:
+    """Return DeLong's 95 % interval of an AUROC, normal on the logit scale to stay in (0, 1).
 
     Perfect separation has no spread, and DeLong's interval would be a point. The interval returned
     there is exact and conservative: m = min(defective, normal) disjoint pairs of images were all
@@ -26,7 +28,6 @@ def auroc_interval(scores: Tensor, labels: Tensor, confidence: float = 0.95) -> 
     Args:
         scores: ``(N,)`` raw scores; higher is more anomalous.
         labels: ``(N,)`` booleans or integers; nonzero is defective.
-        confidence: Nominal coverage.
 
     Raises:
         ValueError: A score is NaN, or shapes or dtypes do not fit.
@@ -42,7 +43,7 @@ def auroc_interval(scores: Tensor, labels: Tensor, confidence: float = 0.95) -> 
     reason = _no_interval(of_positives, of_negatives)
     if value in {0.0, 1.0}:
         pairs = min(len(of_positives), len(of_negatives))
-        edge = ((1 - confidence) / 2) ** (1 / pairs)
+        edge = ((1 - CONFIDENCE) / 2) ** (1 / pairs)
         low, high = (edge, 1.0) if value else (0.0, 1 - edge)
         reason = f"perfect separation: exact interval of {pairs} disjoint pairs of images"
         return Interval(value, low, high, reason)
@@ -50,25 +51,22 @@ def auroc_interval(scores: Tensor, labels: Tensor, confidence: float = 0.95) -> 
         reason = "every image wins the same share: the ranking has no spread"
     if reason:
         return Interval(value, math.nan, math.nan, reason)
-    return logit_interval(value, math.sqrt(_variance(of_positives, of_negatives)), confidence)
+    return logit_interval(value, math.sqrt(_variance(of_positives, of_negatives)))
 
 
-def logit_interval(value: float, error: float, confidence: float = 0.95) -> Interval:
-    """Return an interval that is normal on the logit scale, so that it stays in (0, 1).
+def logit_interval(value: float, error: float) -> Interval:
+    """Return a 95 % interval that is normal on the logit scale, so that it stays in (0, 1).
 
     Args:
         value: A share above 0 and below 1.
         error: Its standard error.
-        confidence: Nominal coverage.
     """
     center = math.log(value / (1 - value))
-    reach = _quantile(confidence) * error / (value * (1 - value))
+    reach = _QUANTILE * error / (value * (1 - value))
     return Interval(value, _expit(center - reach), _expit(center + reach))
 
 
-def auroc_test(
-    first: Tensor, second: Tensor, labels: Tensor, confidence: float = 0.95
-) -> tuple[Interval, float]:
+def auroc_test(first: Tensor, second: Tensor, labels: Tensor) -> tuple[Interval, float]:
     """Test with DeLong's paired test whether two models rank the same images equally well.
 
     Args:
@@ -76,10 +74,9 @@ def auroc_test(
         second: ``(N,)`` raw scores of the other model on the same images in the same order; the
             two scales need not agree.
         labels: ``(N,)`` booleans or integers; nonzero is defective.
-        confidence: Nominal coverage of the difference's interval.
 
     Returns:
-        The difference, second minus first, with its normal interval, and the two-sided p of no
+        The difference, second minus first, with its normal 95 % interval, and the two-sided p of no
         difference. What cannot be computed is ``nan``, and the interval says why.
 
     Raises:
@@ -102,7 +99,7 @@ def auroc_test(
     if reason:
         return Interval(difference, math.nan, math.nan, reason), math.nan
     error = math.sqrt(_variance(of_positives, of_negatives))
-    reach = _quantile(confidence) * error
+    reach = _QUANTILE * error
     p = math.erfc(abs(difference) / error / math.sqrt(2))
     return Interval(difference, difference - reach, difference + reach), p
 
@@ -141,10 +138,6 @@ def _no_interval(of_positives: Tensor, of_negatives: Tensor) -> str:
 
 def _constant(*groups: Tensor) -> bool:
     return all(bool((values == values[0]).all()) for values in groups)
-
-
-def _quantile(confidence: float) -> float:
-    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def _expit(logit: float) -> float:

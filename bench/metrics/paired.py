@@ -52,10 +52,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, total).pvalue) if total else 1.0
 
 
-def paired_difference(
-    only_first: int, only_second: int, images: int, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Return the adjusted Wald interval of second minus first (Bonett & Price 2012).
+def paired_difference(only_first: int, only_second: int, images: int) -> tuple[float, float]:
+    """Return the adjusted 95 % Wald interval of second minus first (Bonett & Price 2012).
 
     A plain Wald interval with one image added to either kind of disagreement, so that few
     disagreements, or none, still leave a width.
@@ -64,7 +62,6 @@ def paired_difference(
         only_first: Images that only the first gets right.
         only_second: Images that only the second gets right.
         images: Number of images.
-        confidence: Nominal coverage.
 
     Returns:
         Lower and upper end, in [-1, 1].
@@ -83,6 +80,6 @@ def paired_difference(
             f"of {images}"
         )
     first, second = (only_first + 1) / (images + 2), (only_second + 1) / (images + 2)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = NormalDist().inv_cdf(0.975)
     reach = z * math.sqrt((first + second - (second - first) ** 2) / (images + 2))
     return max(-1.0, second - first - reach), min(1.0, second - first + reach)

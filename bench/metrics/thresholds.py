@@ -204,18 +204,17 @@ def calibrated_threshold(calibration_scores: Tensor, coverage: float = COVERAGE)
     return float(scores.sort().values[_conformal_rank(len(scores), coverage) - 1])
 
 
-def false_alarm_bound(count: int, coverage: float = COVERAGE) -> float:
+def false_alarm_bound(count: int) -> float:
     """Return the probability that a normal image scores above a threshold calibrated on others.
 
     Args:
         count: Number of calibration scores.
-        coverage: Share of normal images that should pass.
 
     Example:
         >>> round(false_alarm_bound(6), 3), round(false_alarm_bound(50), 3)
         (0.143, 0.039)
     """
-    return (count + 1 - _conformal_rank(count, coverage)) / (count + 1)
+    return (count + 1 - _conformal_rank(count, COVERAGE)) / (count + 1)
 
 
 def _conformal_rank(count: int, coverage: float) -> int:

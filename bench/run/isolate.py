@@ -21,6 +21,7 @@ from bench.run.job import Job, ProgressCallback
 
 _SAVE_SECONDS = 60  # to end a step and write the training's state
 _GRACE_SECONDS = 5.0
+_LOG_LINES = 12  # of a dead process, in its record
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows lacks SIGKILL
 _PRELOAD = ["torch", "timm", "bench.run.case"]
 
@@ -173,11 +174,11 @@ def _signal_group(child: BaseProcess, number: signal.Signals) -> None:
         child.kill()
 
 
-def _tail(log: str, lines: int = 12) -> str:
+def _tail(log: str) -> str:
     """Return the end of a process's output, or the top of the stack that it died with."""
     output = log.strip().splitlines() or ["(none)"]
     fatal = next((i for i, line in enumerate(output) if line.startswith("Fatal Python")), None)
-    return "\n".join(output[-lines:] if fatal is None else output[fatal : fatal + lines])
+    return "\n".join(output[-_LOG_LINES:] if fatal is None else output[fatal : fatal + _LOG_LINES])
 
 
 def _oom_kills() -> int:

@@ -26,6 +26,7 @@ _PARTS = 4
 _TRAINING_STEPS = 3  # one whose FLOPs are counted, two for the memory
 _SHORT = 0.5  # seconds that are always allowed
 _SLOWER = 1.5  # factor on a step's time when freed memory goes back to the system
+_MAX_SAMPLES = 1_000  # in a record
 _LATENCY_CALLS = 4  # at least: one to warm up, three samples
 # Shares of the time limit; warming up may double those of latency and speed.
 _MEMORY_SHARE, _LATENCY_SHARE, _INFERENCE_SHARE = 0.1, 0.1, 0.2
@@ -166,9 +167,9 @@ def measure(
     return found | _latency(predict, _single(batch), serving.seconds / len(batch), budget)
 
 
-def thinned(samples: list[float], max_samples: int = 1_000) -> list[float]:
+def thinned(samples: list[float]) -> list[float]:
     """Return evenly spaced samples, so that a record of a long training stays readable."""
-    return samples[:: math.ceil(len(samples) / max_samples)] if samples else []
+    return samples[:: math.ceil(len(samples) / _MAX_SAMPLES)] if samples else []
 
 
 def _gathering(
