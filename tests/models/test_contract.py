@@ -37,7 +37,7 @@ HEAVY = {name for name, entry in MODELS.items() if "wide_resnet50" in (entry.wei
     *(f"dinomaly_{encoder}_{side}" for encoder in ("small", "base") for side in (224, 392, 448)),
     *("dinomaly_large_224", "dinomaly_large_448"),
 }
-# Its networks cannot be shrunk: 25 s of CPU time, and 56 s without AVX-512.
+# Its networks cannot be shrunk: about a minute of CPU time in all.
 SLOW = {"efficientad_small"}
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name

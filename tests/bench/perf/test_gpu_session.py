@@ -99,10 +99,10 @@ def test_without_a_device_it_says_so_in_one_paragraph(monkeypatch, tmp_path):
 def test_a_step_that_takes_too_long_still_reports(monkeypatch, tmp_path):
     """It is interrupted, not killed, so that it names its failures and stops its children."""
     monkeypatch.setitem(gpu_session.MINUTES, "tests", 1.0)
-    session = gpu_session.Session(tmp_path, "cpu", (), 8, 64, 1.5 / 60, None, None)
+    session = gpu_session.Session(tmp_path, "cpu", (), 8, 64, 4 / 60, None, None)
     code = "import time\ntry: time.sleep(60)\nfinally: print('2 failed')"
     said = gpu_session._child(session, "tests", [sys.executable, "-c", code])
-    assert said.startswith("stopped after 2 s")
+    assert said.startswith("stopped after 4 s")
     assert (tmp_path / "tests.log").read_text().startswith("2 failed")
 
 
