@@ -18,6 +18,15 @@ def test_a_record_is_a_row_with_its_axes_and_values():
     assert (line["inference_images_per_s"], line["share"]) == (123.4, 1.0)
 
 
+@pytest.mark.parametrize("changed", [{}, {"batch_size": 8}, {"lr": 1e-3, "epochs": 100}])
+def test_a_shortened_recipe_is_a_part_of_its_own_budget_whatever_else_changed(changed):
+    shortened = {"optimizer": "adam", "lr": 1e-3, "batch_size": 8, "epochs": 100}  # of 500
+    recipe = shortened | {name: 2 * value for name, value in changed.items() if name != "epochs"}
+    protocol = {"recipe": recipe, "changed": changed}
+    (line,) = lines_of([make("fastflow", profile="standard", protocol=protocol)])
+    assert line["share"] == pytest.approx(0.2)
+
+
 def test_rows_are_sorted_by_age_whatever_the_order():
     records = [make(seed=n, finished=f"2026-01-0{n + 1}T00:00:00+00:00") for n in range(5)]
     expected = [record.key.id for record in records]
