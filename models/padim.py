@@ -50,7 +50,8 @@ class PaDiM(AnomalyModel):
                 f"{channels}. Change `channels`."
             )
         self.channels: Tensor
-        self.register_buffer("channels", torch.randperm(total)[:channels].sort().values)
+        drawn = torch.randperm(total, device="cpu")[:channels]  # also in a model without data
+        self.register_buffer("channels", drawn.sort().values)
         self._find_bounds()
         self.register_load_state_dict_post_hook(PaDiM._find_bounds)
         self.gaussians = PositionGaussians(channels)

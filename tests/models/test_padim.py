@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from models.catalog import MODELS
 from models.padim import build
 
 SIZE = (64, 48)
@@ -155,3 +156,11 @@ def test_images_of_another_size_are_refused(trained):
 def test_channels_that_are_not_there_are_refused(channels):
     with pytest.raises(ValueError, match=f"wanted 1 to 448, found {channels}"):
         make(channels=channels)
+
+
+def test_it_is_built_without_data():
+    entry = MODELS["padim_resnet18"]
+    with torch.device("meta"):
+        model = entry.load_build()(weights=entry.weights, state=None, **entry.options)
+    assert model.backbone.mean.is_meta
+    assert len(model.channels.unique()) == 100

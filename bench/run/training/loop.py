@@ -26,6 +26,7 @@ from bench.run.training.objective import Objective
 from bench.run.training.optimization import build_optimizer, learning_rate_factor, order
 from bench.run.training.resume import (
     ResumeError,
+    align_state,
     check_budget,
     check_optimizer,
     is_state,
@@ -358,7 +359,7 @@ class _Trainer:
         """Load a training state, and return its progress."""
         self.model.load_checkpoint(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        _align_state(self.optimizer)
+        align_state(self.optimizer)
         self.schedule.load_state_dict(state["schedule"])
         if self.average is not None:
             self.average.module.load_state_dict(state["average"])
@@ -373,19 +374,6 @@ class _Trainer:
             resumed_at=int(state["steps"]),
             epochs=list(state["epochs"]),
         )
-
-
-def _align_state(optimizer: torch.optim.Optimizer) -> None:
-    """Lay a loaded state out in memory as the parameters are.
-
-    torch keeps the strides that it was saved with, and machines differ in how they lay convolutions
-    out. Fused kernels pair numbers by their place in memory.
-    """
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                aligned = torch.empty_like(parameter, dtype=value.dtype, device=value.device)
-                state[name] = aligned.copy_(value)
 
 
 def _module(model: Trainable) -> nn.Module:

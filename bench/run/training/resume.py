@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.checkpoint.file import FORMAT, read_checkpoint
 from bench.checkpoint.metadata import CheckpointError
@@ -104,3 +105,16 @@ def check_budget(path: Path, state: Mapping[str, Any], batch: int, steps: int) -
             f"resume_from {path}: it was trained for {done} steps of {batch} images, and this "
             f"training is {steps} steps long. Give a larger num_epochs."
         )
+
+
+def align_state(optimizer: torch.optim.Optimizer) -> None:
+    """Lay a loaded state out in memory as the parameters are.
+
+    torch keeps the strides that it was saved with, and machines differ in how they lay convolutions
+    out. Fused kernels pair numbers by their place in memory.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                aligned = torch.empty_like(parameter, dtype=value.dtype, device=value.device)
+                state[name] = aligned.copy_(value)
