@@ -53,10 +53,16 @@ def _of_grid(record: Record) -> Iterator[str]:
         yield from ("--augmentations", case.augmentation)
     if case.shots:
         yield from ("--shots", str(case.shots))
-    # A run that did not finish has no metrics of categories; if its dataset has a category of this
-    # name, the option adds nothing.
-    if case.category == ALL and (record.categories or record.status != "ok"):
+    if _is_multi_class(record):
         yield "--multi-class"
+
+
+def _is_multi_class(record: Record) -> bool:
+    """Return whether a run is one model for all categories, not of a category of that name.
+
+    A run that did not finish has no metrics of categories: it counts as one.
+    """
+    return record.case.category == ALL and bool(record.categories or record.status != "ok")
 
 
 def _of_images(record: Record) -> Iterator[str]:
@@ -130,7 +136,7 @@ def _without_options(record: Record, changes: Mapping[str, Any]) -> Protocol | N
             pretrained=case.pretrained,
             native_size=dataset.image_size if dataset else None,
             shots=case.shots,
-            multi_class=case.category == ALL,
+            multi_class=_is_multi_class(record),
             fit=protocol.get("fit", "squash"),
             tiles=protocol.get("tiles"),
             changes=checked_changes(changes),
