@@ -1,10 +1,13 @@
-"""Layers that convolve by minimal filtering where that is faster: on CPUs with AVX2 alone.
+"""Layers that convolve by minimal filtering where that is faster than oneDNN's convolutions.
 
-There, outputs of wide layers and both gradients take between 0.3 and 0.8 times as long as with
-oneDNN (``python -m bench.perf.winograd``). With AVX-512, oneDNN's convolutions were twice as fast
-as matrix products, so that little is left to gain.
+On CPUs with AVX2 alone, and on Intel's with AVX-512, outputs of wide layers and both gradients take
+between 0.3 and 0.8 times as long (``python -m bench.perf.winograd``). On AMD's CPUs with AVX-512,
+oneDNN's convolutions were twice as fast as matrix products, so that little is left to gain.
 """
 
+import re
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,13 +52,24 @@ def use_winograd(module: nn.Module) -> None:
     """Compute a module's wide convolutions by minimal filtering where that is faster, in place.
 
     Only the class of such layers changes: names and tensors stay. No layer changes on CPUs other
-    than those with AVX2 and without AVX-512, for which this was measured.
+    than those for which this was measured.
     """
-    if torch.backends.cpu.get_cpu_capability() != "AVX2":
+    capability = torch.backends.cpu.get_cpu_capability()
+    if not (capability == "AVX2" or ("AVX512" in capability and is_intel())):
         return
     for layer in module.modules():
         if type(layer) is nn.Conv2d and _is_suitable(layer):
             layer.__class__ = WinogradConv2d
+
+
+@cache
+def is_intel() -> bool:
+    """Return whether the CPU is Intel's; false where Linux does not say."""
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return re.search(r"^vendor_id\s*:\s*GenuineIntel$", info, re.M) is not None
 
 
 def convolution(images: Tensor, weight: Tensor, padding: int, bias: Tensor | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from datasets_lib.discover import find_datasets
 from models.components.winograd import WinogradConv2d
 
 
-@pytest.mark.parametrize(("capability", "faster"), [("AVX2", True), ("AVX512", False)])
+@pytest.mark.parametrize(("capability", "faster"), [("AVX2", True), ("DEFAULT", False)])
 def test_wide_convolutions_are_computed_in_the_machines_faster_way(
     capability, faster, tmp_path, write_category, monkeypatch
 ):

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.run.measure.flops import count_flops
+from models.components import winograd
 from models.components.minimal_filtering import convolve, weight_gradient
 from models.components.winograd import WinogradConv2d, use_winograd
 
@@ -174,9 +176,40 @@ def test_other_layers_stay(layer):
     assert type(layer) is before
 
 
-def test_no_layer_changes_with_avx512(monkeypatch):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert type(layer_of()) is nn.Conv2d
+@pytest.mark.parametrize(
+    ("capability", "intel", "changes"),
+    [
+        ("AVX2", False, True),
+        ("AVX2", True, True),
+        ("AVX512", True, True),
+        ("AVX512", False, False),
+        ("DEFAULT", True, False),
+    ],
+)
+def test_layers_change_on_cpus_where_it_is_faster(capability, intel, changes, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(winograd, "is_intel", lambda: intel)
+    assert (type(layer_of()) is WinogradConv2d) is changes
+
+
+@pytest.mark.parametrize(
+    ("info", "intel"),
+    [
+        ("processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\n", True),
+        ("processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\n", False),
+        ("processor\t: 0\nCPU implementer\t: 0x41\n", False),
+        (None, False),
+    ],
+)
+def test_the_vendor_is_linuxs(info, intel, monkeypatch):
+    def read_text(path: Path) -> str:
+        assert path == Path("/proc/cpuinfo")
+        if info is None:
+            raise FileNotFoundError(path)
+        return info
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert winograd.is_intel.__wrapped__() is intel
 
 
 def test_names_and_tensors_stay():
