@@ -16,6 +16,7 @@ from bench.commands.case_runs import model_file
 from bench.commands.command import CommandError
 from bench.commands.output import printable_path
 from bench.commands.predict_summary import PredictSummary, what_next
+from bench.error_text import first_line
 from models.catalog import MODELS
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def load_scorer(path: Path, device: str) -> "Scorer":
     except (CheckpointError, DeviceError) as error:
         raise CommandError(str(error)) from None
     except RuntimeError as error:  # torch's error for a device that does not exist
-        raise CommandError(f"--device {device}: {str(error).splitlines()[0]}") from None
+        raise CommandError(f"--device {device}: {first_line(error)}") from None
 
 
 def _predict(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bench.checkpoint.metadata import CheckpointError, Metadata
+from bench.error_text import first_line
 from bench.export.description import KEY, Description, read_description
 from bench.next_steps import extra_command
 from bench.predict.preprocessing import seen
@@ -79,10 +80,9 @@ def load_onnx(path: Path, device: str = "cpu") -> OnnxScorer:
         session = onnxruntime.InferenceSession(str(path), providers=[provider])
         found = session.get_modelmeta().custom_metadata_map
     except Exception as error:  # onnxruntime's errors have no common base class
-        line = str(error).splitlines()[0]
         raise CheckpointError(
             f"The file {path} cannot be used: wanted an ONNX file of python -m bench export, found "
-            f"one that onnxruntime rejects ({line})."
+            f"one that onnxruntime rejects ({first_line(error)})."
         ) from None
     if KEY not in found:
         raise CheckpointError(

@@ -35,6 +35,7 @@ import torch
 
 from bench.case import Case
 from bench.environment import default_precision, environment
+from bench.error_text import first_line
 from bench.metrics.regions import label_regions
 from bench.perf.gpu_table import session_table
 from bench.perf.metrics import every, synchronized, synthetic_maps
@@ -43,7 +44,6 @@ from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Record
 from bench.run.batch import make_batch
 from bench.run.build import anomaly_options
-from bench.run.case import first_line
 from bench.run.device import DeviceError, use_device
 from bench.run.training.optimization import build_optimizer
 from bench.run.training.precision import autocast

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from bench.environment import environment
+from bench.error_text import first_line
 from bench.provenance.load import LoadMeter
 from bench.provenance.throttling import ThrottleMeter
 from bench.record import Outcome, Record, from_json
@@ -220,8 +221,3 @@ def _place(error: Exception) -> str:
 def _too_small(error: Exception) -> bool:
     """Return whether a layer of torch rejects its input as too small."""
     return isinstance(error, RuntimeError | ValueError) and bool(_TOO_SMALL.search(str(error)))
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its type if it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
