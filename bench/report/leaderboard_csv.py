@@ -34,7 +34,8 @@ def board_csv(board: Board) -> str:
     ``run``, ``partial`` (a mean that lacks categories) or ``reference`` (published; its ``source``
     says by whom, its ``caution`` which of its values are not comparable). ``mode`` is present if
     some run is few-shot or a model for all categories. ``rank`` is a range, ``p_best`` the
-    corrected p value of no difference from the best. ``no_rank`` says why a run has no rank.
+    corrected p value of no difference from the best, to six digits. ``no_rank`` says why a run has
+    no rank.
     Metrics have a column if some record has a value.
     """
     lines, names = _all_lines(board)
@@ -131,7 +132,7 @@ def _line(table: Table, place: Place, position: int, names: Iterable[str]) -> di
         "categories": len(row.categories),
         "head": head,
         "rank": place.rank.strip(EMPTY) if position == 0 else "",
-        "p_best": place.p if position == 0 else None,
+        "p_best": _six_digits(place.p) if position == 0 else None,
         "no_rank": "; ".join(place.reasons) if position == 0 else "",
         "budget_share": row.budget_share,
         "model": row.label,
@@ -145,3 +146,8 @@ def _line(table: Table, place: Place, position: int, names: Iterable[str]) -> di
             if value.half_width is not None:
                 line |= {f"{name}_low": value.low, f"{name}_high": value.high}
     return line
+
+
+def _six_digits(p: float | None) -> float | None:
+    """Return a p value to six digits: its last ones differ between CPUs."""
+    return None if p is None else float(f"{p:.6g}")

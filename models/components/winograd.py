@@ -1,7 +1,7 @@
 """Layers that convolve by minimal filtering where that is faster than oneDNN's convolutions.
 
 On CPUs with AVX2 alone, and on Intel's with AVX-512, outputs of wide layers and both gradients take
-between 0.3 and 0.8 times as long (``python -m bench.perf.winograd``). On AMD's CPUs with AVX-512,
+between 0.3 and 0.9 times as long (``python -m bench.perf.winograd``). On AMD's CPUs with AVX-512,
 oneDNN's convolutions were twice as fast as matrix products, so that little is left to gain.
 """
 
