@@ -96,11 +96,13 @@ def save(figure: "Figure", path: Path) -> Path:
 
 
 def _jpeg(figure: "Figure") -> bytes:
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", pil_kwargs={"compress_level": 1})
-    image = Image.open(drawn).convert("RGB")
+    canvas: Any = FigureCanvasAgg(figure)  # untyped in matplotlib
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     data = b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()

@@ -22,7 +22,7 @@ def session_options(root, tmp_path, generated_once):
         *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
         *("-p", "no:cacheprovider", "--device", "cpu", "--profile", "smoke"),
         *("--precision", "float32", "--cache-dir", str(tmp_path / "cache")),
-        *("--measure-seconds", "10"),  # other tests may run in parallel
+        *("--measure-seconds", "3"),
         *("--results-dir", str(tmp_path / "results")),
     ]
 

@@ -17,6 +17,7 @@ import bench
 import bench.__main__ as command_line
 import bench.interface
 from bench.interface import defaults
+from datasets_lib.surface import COUNTS, generate
 from models.catalog import MODELS
 
 RUN = ("data list", "data where")
@@ -166,8 +167,10 @@ def test_every_model_of_the_catalog_is_in_its_guide(root):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Give every training of a guide a small budget, and models small backbones."""
+    """Give trainings a small budget, models small backbones, and `surface` few images."""
     monkeypatch.setattr(defaults, "_current", defaults.Globals())
+    few = {folder: count // 4 for folder, count in COUNTS.items()}
+    monkeypatch.setattr(generate, "COUNTS", few)
     smaller = {"stfpm": "stfpm_resnet18", "padim": "padim_resnet18"}
 
     def wrapped(function, names=smaller, **budget):

@@ -58,24 +58,25 @@ def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, st
 
 @pytest.mark.slow
 def test_finished_cases_are_not_run_again_unless_asked(session, store, tmp_path):
-    session("-k", CASE).assert_outcomes(passed=1)
-    again = session("-k", CASE)
-    again.stdout.fnmatch_lines(["*1 cached*"])
+    quick = ("-k", CASE, "--no-pictures")
+    session(*quick).assert_outcomes(passed=1)
+    session(*quick).stdout.fnmatch_lines(["*1 cached*"])
     assert len(store.records()) == 1
+    where = (*quick, "--benchmark-storage", f"file://{tmp_path / 'benchmarks'}")
+    session(*where, "--benchmark-save", "before")
+    compared = session(*where, "--benchmark-compare")  # both from the record: nothing differs
+    for column in ("NOW", "0001_before"):
+        compared.stdout.fnmatch_lines([f"*{column}*(1.0)*(1.0)*(1.0)*"])
     scores = read_scores(store)
-    session("-k", CASE, "--rerun").assert_outcomes(passed=1)
+    quick += ("--no-measurements",)
+    session(*quick, "--rerun").assert_outcomes(passed=1)
     assert len(store.records()) == 2
     rerun = read_scores(store)
     assert scores.keys() == rerun.keys()
     for name, values in scores.items():  # one seed gives bit-equal scores
         np.testing.assert_array_equal(values, rerun[name], err_msg=name)
     assert len(set(scores["scores.single_scale"].tolist())) == 12
-    where = ("-k", CASE, "--benchmark-storage", f"file://{tmp_path / 'benchmarks'}")
-    session(*where, "--benchmark-save", "before")
-    compared = session(*where, "--benchmark-compare")  # both from the record: nothing differs
-    for column in ("NOW", "0001_before"):
-        compared.stdout.fnmatch_lines([f"*{column}*(1.0)*(1.0)*(1.0)*"])
-    changed = session("-k", CASE, "--images-seen", "8")
+    changed = session(*quick, "--images-seen", "8")
     changed.assert_outcomes(passed=1)  # another recipe is another run
 
 
@@ -150,7 +151,7 @@ def test_a_broken_case_is_one_paragraph_and_the_rest_runs(session, store, tmp_pa
     Image.new("L", (20, 20)).save(mask)
     for file in (tmp_path / "data/tiny/c_empty/train/good").iterdir():
         file.unlink()
-    result = session("-k", "rd_resnet18-tiny and scratch")
+    result = session("-k", "rd_resnet18-tiny and scratch", "--no-measurements")
     result.assert_outcomes(passed=1, failed=3)
     outcomes = {record.key.id.split("-")[1]: record for record in store.records()}
     assert {data: record.outcome for data, record in outcomes.items()} == {
@@ -222,13 +223,13 @@ def test_a_session_killed_in_mid_case_resumes_where_it_was(
     tiny_options, store, tmp_path, root, isolation
 ):
     command = [sys.executable, "-m", "pytest", *tiny_options]
-    command += ["--seeds", "2", "-k", CASE[:-1], isolation]
+    command += ["--seeds", "2", "-k", CASE[:-1], isolation, "--no-measurements", "--no-pictures"]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not store.records() and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(0.5)  # the second case is under way
+    time.sleep(0.3)  # the second case is under way
     process.kill()
     process.wait()
     assert [record.key.id for record in store.records()] == [CASE]
@@ -268,7 +269,8 @@ def test_a_full_disk_fails_its_case_and_loses_nothing(tiny_options, store, tmp_p
     def fill_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))
 
-    command = [sys.executable, "-m", "pytest", *tiny_options, "-k", CASE, "--no-measurements"]
+    command = [sys.executable, "-m", "pytest", *tiny_options, "-k", CASE]
+    command += ["--no-measurements", "--no-pictures"]
     where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(root)}}
     done = subprocess.run(
         [*command, "--save-models"], preexec_fn=fill_disk, capture_output=True, text=True, **where

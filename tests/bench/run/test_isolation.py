@@ -34,6 +34,8 @@ def job(tmp_path, write_category):
             tmp_path / "cache",
             images_seen=images_seen,
             image_size=64,
+            plots=False,
+            measurements=False,
         )
         finder = Finder(settings, find_datasets(settings.data_dirs))
         return finder.job(case_named(case_id))
