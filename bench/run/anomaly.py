@@ -286,17 +286,27 @@ class AnomalyTask(Task):
         )
 
     def _features_by_split(self, model: AnomalyModel) -> dict[str, Features]:
-        """Return features of the splits whose features fit in memory; none for augmented images."""
+        """Return features of the splits whose features fit in memory.
+
+        Those of training images are left out where training augments them or sees only a part.
+        """
         if not self.job.settings.feature_cache or model.backbone is None:
             return {}
         store, by_split = self.device_data.features(self.job), {}
         plain = isinstance(build("anomaly", self.job.protocol.augmentation), Identity)
-        for name in self.data.pixels if plain else self.data.pixels.keys() - {"fit"}:
+        whole = model.gathers_statistics or self._passes >= 1
+        for name in self.data.pixels if plain and whole else self.data.pixels.keys() - {"fit"}:
             split = Split(getattr(self.data, name).images, self.data.pixels[name], self.device)
             features = store.features(model.backbone, self.job.layers, split, self.progress)
             if features is not None:
                 by_split[name] = features
         return by_split
+
+    @property
+    def _passes(self) -> float:
+        """Number of times that training sees each image, on average."""
+        count = len(self.data.fit.images)
+        return self.job.protocol.total_images(count) / count
 
     def _textures(self) -> TextureSource | None:
         if not MODELS[self.job.case.model].auxiliary:

@@ -34,8 +34,9 @@ class LinearAttention(nn.Module):
         )
         # Sums over all tokens lose too much in bfloat16.
         with torch.autocast(tokens.device.type, enabled=False):
-            query, key, value = qkv.float().unbind(0)
-            query, key = F.elu(query) + 1, F.elu(key) + 1
+            # Dense by head, or every product below would copy its factors.
+            query, key, value = qkv.float().contiguous().unbind(0)
+            query, key = F.elu(query).add_(1), F.elu(key).add_(1)
             sums = query @ key.sum(dim=-2, keepdim=True).mT  # (B, heads, N, 1)
             mixed = query @ (key.mT @ value) / (sums + _EPS)
         mixed = rearrange(mixed, "b heads n c -> b n (heads c)")

@@ -6,6 +6,7 @@ as groups. The anomaly map is 1 − cosine between encoder and decoder.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from types import MappingProxyType
 from typing import Any
 
@@ -118,8 +119,8 @@ class Dinomaly(AnomalyModel):
 
 def _grouped(layers: Sequence[Tensor]) -> list[Tensor]:
     """Return the means of four consecutive layers each."""
-    groups = range(0, len(layers), _GROUP)
-    return [torch.stack(tuple(layers[first : first + _GROUP])).mean(dim=0) for first in groups]
+    groups = (layers[first : first + _GROUP] for first in range(0, len(layers), _GROUP))
+    return [reduce(torch.add, group) / len(group) for group in groups]
 
 
 def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:

@@ -20,7 +20,8 @@ def scores(results, record):
 
 
 def test_models_that_tap_one_backbone_share_one_pass(session, forwards, tmp_path):
-    session("-k", f"tiny and {SHARING}").assert_outcomes(passed=5)
+    run = ("-k", f"tiny and {SHARING}", "--images-seen", "18")
+    session(*run).assert_outcomes(passed=5)
     records = Store(tmp_path / "results" / "runs").records()
     assert {record.case.model for record in records} == {
         *("padim_resnet18", "patchcore_resnet18", "stfpm_resnet18", "cfa_resnet18", "dfm_resnet18")
@@ -35,12 +36,23 @@ def test_models_that_tap_one_backbone_share_one_pass(session, forwards, tmp_path
     # Without the cache, each model sees images; the scores are the same up to rounding.
     forwards.clear()
     off = tmp_path / "off"
-    session("-k", f"tiny and {SHARING}", "--no-feature-cache", "--results-dir", str(off))
+    session(*run, "--no-feature-cache", "--results-dir", str(off))
     assert sum(forwards) > 5 * 32
     for shared, own in zip(records, Store(off / "runs").records(), strict=True):
         assert own.fingerprints["feature_cache"] == "off"
         first, second = scores(tmp_path / "results", shared), scores(off, own)
         np.testing.assert_allclose(first, second, rtol=2e-3, err_msg=shared.case.model)
+
+
+def test_training_on_a_few_images_computes_no_features_of_the_others(session, tmp_path):
+    run = ("-k", "tiny and stfpm_resnet18 and scratch", "--images-seen", "16")
+    session(*run).assert_outcomes(passed=1)
+    off = tmp_path / "off"
+    session(*run, "--no-feature-cache", "--results-dir", str(off))
+    (record,), (other,) = (Store(at / "runs").records() for at in (tmp_path / "results", off))
+    assert record.fingerprints["features_computed"] == {"test": 12, "calibration": 2}
+    first, second = scores(tmp_path / "results", record), scores(off, other)
+    np.testing.assert_allclose(first, second, rtol=2e-3)
 
 
 def test_an_image_only_model_leaves_pixel_columns_empty_with_their_reason(session, tmp_path):
