@@ -167,6 +167,24 @@ def test_an_image_costs_as_many_operations_as_in_anomalib(monkeypatch, name):
     assert sum(counts.values()) == OPERATIONS[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("padim_resnet18", 3_806_461_952 - WINDOW_33),
+        ("patchcore_resnet18", 3_806_461_952 - WINDOW_33),
+        ("dfm_resnet18", 3_663_724_544),
+        ("dfkde_resnet18", 4_737_466_368),
+    ],
+)
+def test_convolutions_before_statistics_cost_as_many_operations_as_in_anomalib(name, theirs):
+    """What follows depends on the training images: their number, and the components they span."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        build(name).backbone(torch.zeros(1, 3, 256, 256, device="meta"))
+    counts = counter.get_flop_counts()["Global"]
+    assert counts == {aten.convolution: theirs}
+
+
 @pytest.mark.parametrize(("name", "theirs"), [("cfa", 6_429_696), ("cfa_resnet18", 403_200)])
 def test_cfas_descriptor_has_the_convolution_that_anomalib_calls(name, theirs):
     """Its layer inherits a second one, two channels narrower, which it never calls."""
