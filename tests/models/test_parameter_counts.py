@@ -148,15 +148,20 @@ RESIZES = {"rd_resnet18", "rd_resnet50", "csflow_768", "supersimplenet", "supers
 """Models whose only products of matrices blur maps and resize maps or images."""
 
 
+@pytest.fixture
+def no_autocast(monkeypatch):
+    """The meta device computes nothing, and does not know autocast."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_image_costs_as_many_operations_as_in_anomalib(monkeypatch, name):
+@pytest.mark.usefixtures("no_autocast")
+def test_an_image_costs_as_many_operations_as_in_anomalib(name):
     size = SIZES.get(name, 256)
     model = build(name, size=size).eval()
     if name.startswith("efficientad"):
         model.statistics = torch.ones(2, 384, device="meta")
         model.quantiles = torch.ones(2, 2, device="meta")
-    # The meta device computes nothing, and does not know autocast.
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
     images = torch.zeros(1, 3, size, size, device="meta")
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
@@ -176,10 +181,11 @@ def test_an_image_costs_as_many_operations_as_in_anomalib(monkeypatch, name):
         ("dfkde_resnet18", 4_737_466_368),
     ],
 )
+@pytest.mark.usefixtures("no_autocast")
 def test_convolutions_before_statistics_cost_as_many_operations_as_in_anomalib(name, theirs):
     """What follows depends on the training images: their number, and the components they span."""
     counter = FlopCounterMode(display=False)
-    with counter:
+    with torch.no_grad(), counter:
         build(name).backbone(torch.zeros(1, 3, 256, 256, device="meta"))
     counts = counter.get_flop_counts()["Global"]
     assert counts == {aten.convolution: theirs}
