@@ -10,7 +10,7 @@ from datasets_lib.images.geometry import Fit
 VERSION = 1
 """Version of the checkpoint's layout, incremented by incompatible changes."""
 
-_MAX_SIDE = 1 << 14
+_MAX_SIDE = 1 << 17  # of a frame, such as a web of 40 tiles
 
 
 class CheckpointError(ValueError):

@@ -46,6 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     from bench.regression.code_tree import CodeTreeError, git, is_repository
     from bench.regression.finding import FINISHES
     from bench.regression.search import Question, Search, answer
+    from bench.regression.series import Quantity
     from bench.run.inputs import Finder, tapped_layers
     from bench.run.job import CaseSkipped, RecipeError, WeightsError
     from bench.study import RANKING, has_randomness
@@ -77,7 +78,9 @@ def _run(options: argparse.Namespace) -> int:
         )
         job = finder.job(case)
         confirmed = selected.settings.runs_dir / "nightly" / alarm.night / name if alarm else None
-        fixed = quantity == FINISHES or not has_randomness(case)
+        # Speeds vary whatever the model.
+        repeats = not has_randomness(case) and Quantity(quantity).kind != "speed"
+        fixed = quantity == FINISHES or repeats
         question = Question(case, quantity, first, last, fixed=fixed, confirmed=confirmed)
         most = options.runs or MOST_RUNS
         search = Search(question, selected.settings, list(job.code.files), print, most)

@@ -45,8 +45,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "checkpoint",
         type=Path,
-        help="file that --save-models or export wrote; or a case's id or a part of it, for the "
-        "newest saved model in results",
+        help="file that --save-models wrote, or export as ONNX; or a case's id or a part of it, "
+        "for the newest saved model in results",
     )
     command.add_argument(
         "source",
@@ -110,6 +110,11 @@ def load_scorer(path: Path, device: str) -> "Scorer":
     """
     from bench.checkpoint.metadata import CheckpointError
 
+    if path.suffix == ".pt2":
+        raise CommandError(
+            f"{printable_path(path)} is a program of torch.export for other software: wanted the "
+            "model.pth that it was exported from, or its export as ONNX."
+        )
     try:
         if path.suffix == ".onnx":
             from bench.export.onnx_file import load_onnx

@@ -185,18 +185,27 @@ def regions(
     found = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[rows, columns] == number
-        y, x = round(rows.start * tall), round(columns.start * wide)
+        # Enlarged to whole pixels: an image smaller than the frame has no others.
+        y, height = _pixels(rows, tall)
+        x, width = _pixels(columns, wide)
         found.append(
             {
                 "x": x,
                 "y": y,
-                "width": round(columns.stop * wide) - x,
-                "height": round(rows.stop * tall) - y,
-                "area": round(int(inside.sum()) * tall * wide),
+                "width": width,
+                "height": height,
+                "area": max(1, round(int(inside.sum()) * tall * wide)),
                 "peak": float(whole[rows, columns][inside].max()),
             }
         )
     return sorted(found, key=lambda region: -region["peak"])
+
+
+def _pixels(part: slice, scale: float) -> tuple[int, int]:
+    """Return the first pixel of an image in a part of a map, and the number of pixels there."""
+    # Rounded first: 3 · (10 / 3) is a little over 10.
+    first = math.floor(round(part.start * scale, 6))
+    return first, math.ceil(round(part.stop * scale, 6)) - first
 
 
 def _number(text: str) -> float | None:

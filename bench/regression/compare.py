@@ -208,15 +208,18 @@ def memory_findings(pair: Pair) -> list[Finding]:
 def drift_after(screens: Sequence[Screen]) -> dict[str, dict[str, float]]:
     """Return the drift net's sums after tonight, by configuration and quantity.
 
-    Qualities that repeat earlier ones of the same seeds leave their sum as it is: they are no new
-    evidence.
+    Qualities that repeat earlier ones of the same seeds, and speeds that are not judged, leave
+    their sum as it is: they are no evidence.
     """
     sums: dict[str, dict[str, float]] = {}
     for one in screens:
         scores = drift_score([finding.p for finding in one.findings])
         before = np.array([pair.window[-1].drift.get(one.quantity, 0.0) for pair in one.pairs])
-        repeats = [one.measure != SPEED and pair.equal for pair in one.pairs]
-        after = np.where(repeats, before, cusum(scores[:, None], before)[:, 0])
+        silent = [
+            finding.outcome in {"env-shift", "invalid"} or (one.measure != SPEED and pair.equal)
+            for finding, pair in zip(one.findings, one.pairs, strict=True)
+        ]
+        after = np.where(silent, before, cusum(scores[:, None], before)[:, 0])
         for pair, total in zip(one.pairs, after, strict=True):
             sums.setdefault(pair.series.configuration, {})[one.quantity] = round(float(total), 3)
     return sums

@@ -49,6 +49,8 @@ class Gate:
         Args:
             record: The finished record of a case.
         """
+        # A finding about another seed says nothing about this one.
+        self._night.findings.clear()
         verdicts = judge([record], self._night, self._baselines, self._bench, self._say)
         for configuration, why in verdicts.without.items():
             self._say(

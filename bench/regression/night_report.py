@@ -75,8 +75,14 @@ def next_steps(verdicts: Verdicts) -> list[tuple[str, str]]:
 
 
 def _conclusion(verdicts: Verdicts) -> str:
-    if not (verdicts.night.plan.planned or verdicts.findings or verdicts.runs):
-        return "No case changed, so none ran."
+    plan, lost = verdicts.night.plan, ""
+    if plan.lost:
+        count = cases_text(len(plan.lost))
+        lost = f" {count} that finished before could not run: {_named(plan.lost)}."
+    if not (plan.planned or verdicts.findings or verdicts.runs):
+        if plan.unchanged or not (plan.skipped or plan.problems or plan.over_budget):
+            return f"No case changed, so none ran.{lost}"
+        return f"No case ran: see what did not run, and why.{lost}"
     counts = Counter(finding.outcome for finding in verdicts.findings)
     paired = sum(len(pair.tonight) for pair in verdicts.pairs)
     compared = f"{paired} of {len(verdicts.runs)} finished runs had a baseline"
@@ -84,14 +90,18 @@ def _conclusion(verdicts: Verdicts) -> str:
         compared += ": they begin one, with which the next night is compared"
     if counts["regressed"]:
         cases = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
-        named = ", ".join(sorted(cases)[:3])
-        more = f" and {len(cases) - 3} more" if len(cases) > 3 else ""
-        return f"**REGRESSED**: {named}{more}. {compared}."
+        return f"**REGRESSED**: {_named(sorted(cases))}. {compared}.{lost}"
     failed = f" {cases_text(len(verdicts.failed))} did not finish." if verdicts.failed else ""
     suspects = counts["suspect"]
     losses = f"{suspects} suspected loss{'' if suspects == 1 else 'es'}"
     left = f" {losses} could not be confirmed or ruled out." if suspects else ""
-    return f"No regression was confirmed. {compared}.{left}{failed}"
+    return f"No regression was confirmed. {compared}.{left}{failed}{lost}"
+
+
+def _named(cases: Sequence[str]) -> str:
+    """Return at most three names, and how many more there are."""
+    more = f" and {len(cases) - 3} more" if len(cases) > 3 else ""
+    return ", ".join(cases[:3]) + more
 
 
 def _found(findings: Sequence[Finding]) -> Iterator[str]:

@@ -95,6 +95,7 @@ class Plan:
         unchanged: Number of finished cases that are unchanged and do not run.
         skipped: Number of cases that cannot run, by reason.
         problems: Cases whose data, weights or recipe cannot be used, with the reason.
+        lost: Cases that finished here before and cannot run now.
     """
 
     planned: list[Planned] = field(default_factory=list)
@@ -102,6 +103,7 @@ class Plan:
     unchanged: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -166,10 +168,13 @@ def make_plan(
         if run.outcome == "regressed" and run.series.configuration in alarmed
     }
     compared = {(run.case, run.finished) for name in known for run in baselines.segment(name)}
+    ran = {record.key.id for record in finished.records()}
     present = [case for case in cases if finder.has_data(case)]
+    plan.lost = sorted(ran & {case.id for case in cases} - {case.id for case in present})
     for case in present:
         job = _job(case, finder, plan)
         if job is None:
+            plan.lost += [case.id] if case.id in ran else []
             continue
         record, why = finished.look_up(job)
         if record is not None and why is None:

@@ -77,8 +77,9 @@ class Verdicts:
 
     @property
     def exit_code(self) -> int:
-        """Return 10 after a confirmed regression, else 11 after failed runs, else 0."""
+        """Return 10 after a confirmed regression, else 11 after failed or lost cases, else 0."""
         infrastructure = any(not self._known(record) for record in self.failed)
+        infrastructure |= bool(self.night.plan.lost)
         outcomes = [finding.outcome for finding in self.findings]
         return exit_code([*outcomes, "invalid"] if infrastructure else outcomes)
 

@@ -14,6 +14,9 @@ from datasets_lib.images.orientation import load_as_stored
 
 Open = Callable[[bytes], Image.Image]
 
+_BITS, _FIRST_COLOR, _PLANES = 258, 262, 284
+"""Tags of TIFF: bits per sample, photometric interpretation, planar configuration."""
+
 
 def sixteen_bit_layout(image: Image.Image) -> str | None:
     """Return Pillow's name of the file's 16-bit layout (``RGB;16B``), or None for 8 bits.
@@ -24,6 +27,9 @@ def sixteen_bit_layout(image: Image.Image) -> str | None:
     tiles = getattr(image, "tile", None)
     args = tiles[0][3] if tiles else ""
     layout = str(args[0] if isinstance(args, tuple) else args)
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_PLANES) == 2 and set(tags.get(_BITS, ())) == {16}:
+        return "planar;16"  # Pillow would take every byte of its planes for a pixel
     # BMP's packed 5-6-5 bits are BGR;16, with no byte order.
     return layout if re.fullmatch(r"I;16[BLN]?|\w+;16[BLN]", layout) else None
 
@@ -39,7 +45,11 @@ def sixteen_bit(data: bytes, layout: str, open_image: Open) -> npt.NDArray[np.ui
         ValueError: The channels are not gray or RGB, with or without alpha.
     """
     if layout.startswith("I"):
-        return _pixels(open_image(data)).astype(np.uint16)[:, :, None]
+        image = open_image(data)
+        values = _pixels(image).astype(np.uint16)[:, :, None]
+        # Pillow inverts 8 bits that begin at white, and not 16.
+        white = getattr(image, "tag_v2", {}).get(_FIRST_COLOR) == 0
+        return 65535 - values if white else values
     if layout == "LA;16B":
         return _gray_alpha(data, open_image)
     color, _, order = layout.partition(";16")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.layouts.folders import list_images
+from datasets_lib.layouts.folders import in_words, list_images
 from datasets_lib.layouts.masks import MASK_SUFFIXES, Masks, image_key_of, images_below, key_of
 
 MASK_VALUES = 16
@@ -25,14 +25,15 @@ def images_and_masks(
         has_kinds: Whether the folders in it are kinds of defects, which are read by themselves.
 
     Raises:
-        DatasetError: The folder cannot be listed, its images lie in folders in it, or it is not
-            clear which of several files of one name is the image.
+        DatasetError: The folder cannot be listed, its images lie in folders in it, a mask is a
+            JPEG, or it is not clear which of several files of one name is the image.
     """
     files = list_images(folder, layout)
     if not files and not has_kinds:
         _check_not_deeper(folder, layout)
     keys = {key_of(file.name) for file in files}
     named = {file for file in files if image_key_of(file.name) in keys}
+    _check_no_jpeg(named)
     images = [file for file in files if file not in named]
     masks = Masks(named=Masks.by_name(file for file in files if file in named).named)
     if len({key_of(image.name) for image in images}) == len(images):
@@ -40,6 +41,16 @@ def images_and_masks(
     beside = _masks_of_jpegs(images, masks)
     images = [image for image in images if image not in beside]
     return images, Masks(Masks.by_name(beside).exact, masks.named)
+
+
+def _check_no_jpeg(masks: Iterable[Path]) -> None:
+    """Check files whose names say that they are masks of others."""
+    if jpeg := next((file for file in masks if file.suffix.lower() not in MASK_SUFFIXES), None):
+        raise DatasetError(
+            f"{jpeg} has the name of a mask of the image next to it, and is a JPEG: wanted masks "
+            f"as {in_words(MASK_SUFFIXES)}, whose pixels are exact. If it is an image, rename it; "
+            "if it is a mask, save it again from its source."
+        )
 
 
 def _check_not_deeper(folder: Path, layout: str) -> None:

@@ -12,9 +12,12 @@ from pathlib import Path
 
 from datasets_lib.layouts.beside import images_and_masks
 from datasets_lib.layouts.category import Category, Sample
+from datasets_lib.layouts.class_folders import TEST_SPLITS, TRAIN_SPLITS
 from datasets_lib.layouts.folders import (
     categories_in,
     composed,
+    files_below,
+    is_image,
     list_folder,
     relative_name,
     subfolders,
@@ -47,9 +50,12 @@ def find_categories(root: Path) -> Mapping[str, Path] | None:
     """
     names = {folder.name.lower() for folder in subfolders(root)}
     # A folder with a train split is a category of another layout, not a dataset of this one.
-    if "train" in names:
+    if not names.isdisjoint(TRAIN_SPLITS):
         return None
-    return {ALL: root} if _is_plain(names) else categories_in(root, _is_category)
+    if _is_plain(names):
+        return {ALL: root}
+    # Splits are no categories: training images would come from the test split.
+    return categories_in(root, _is_category) if names.isdisjoint(TEST_SPLITS) else None
 
 
 def read_category(dataset: str, category: str, path: Path) -> Category:
@@ -75,7 +81,15 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
     ]
     defects = [sample for folder, kind in kinds for sample in _defects(path, folder, kind, truths)]
     whole = split_category(dataset, category, path, normal + defects, has_masks=False)
-    return with_masks(path, whole, "masks, or masks/<kind>", truths, required=bool(truths))
+    return with_masks(
+        path, whole, "masks, or masks/<kind>", truths, required=any(map(_holds_masks, truths))
+    )
+
+
+def _holds_masks(truth: Path) -> bool:
+    """Return whether a folder is called masks, or something like labels and has an image in it."""
+    certain = is_truth_folder(truth.name, among_kinds=True)
+    return certain or any(is_image(file.name) for file in files_below(truth))
 
 
 def _is_category(folder: Path) -> bool:

@@ -30,8 +30,11 @@ def _chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
-def tiff16(pixels, order="<", deflate=False):
-    """A 16-bit TIFF of (H, W, C) in one strip; 1, 3 or 4 channels, either byte order."""
+def tiff16(pixels, order="<", deflate=False, first=1, planes=1):
+    """A 16-bit TIFF of (H, W, C) in one strip; 1, 3 or 4 channels, either byte order.
+
+    Gray begins at white if first is 0. Planes of 2 says that channels lie apart.
+    """
     height, width, channels = pixels.shape
     strip = pixels.astype(f"{order}u2").tobytes()
     strip = zlib.compress(strip) if deflate else strip
@@ -42,12 +45,14 @@ def tiff16(pixels, order="<", deflate=False):
         (257, 4, 1, height),
         (258, 3, channels, 16 if channels == 1 else 8 + len(strip)),
         (259, 3, 1, 8 if deflate else 1),
-        (262, 3, 1, 2 if channels > 1 else 1),
+        (262, 3, 1, 2 if channels > 1 else first),
         (273, 4, 1, 8),
         (277, 3, 1, channels),
         (278, 4, 1, height),
         (279, 4, 1, len(strip)),
     ]
+    if planes != 1:
+        tags.append((284, 3, 1, planes))
     if channels == 4:
         tags.append((338, 3, 1, 2))
     directory = struct.pack(f"{order}H", len(tags))

@@ -360,3 +360,10 @@ def test_a_thousand_images_take_no_more_memory_than_a_hundred(saved, tmp_path, r
 
     few = peak(100)
     assert peak(1000) - few < 60  # MB; the pixels alone are 1,440
+
+
+def test_a_program_of_torch_export_is_named(predict, images, tmp_path):
+    (tmp_path / "model.pt2").write_bytes(b"PK")
+    code, _, err = predict(images, checkpoint=tmp_path / "model.pt2")
+    assert code == 2
+    assert "is a program of torch.export" in err

@@ -114,3 +114,16 @@ def test_regions_of_a_crop_lie_where_the_whole_image_has_them():
     (found,) = regions(values, 1.0, Preprocessing(32, 32, (16, 16)), size=(320, 64))
     assert found == {"x": 140, "y": 20, "width": 70, "height": 6, "area": 260, "peak": 5.0}
     assert regions(values, 5.0, Preprocessing(32, 32, (16, 16)), size=(320, 64)) == []
+
+
+@pytest.mark.parametrize("size", [(16, 16), (7, 50), (640, 3), (1, 1)])
+def test_regions_of_images_smaller_than_the_frame_have_pixels_of_the_image(size):
+    values = np.zeros((32, 32), np.float32)
+    values[[0, 9, 31], [0, 20, 31]] = 1
+    found = regions(values, 0.5, Preprocessing(32, 32), size=size)
+    assert len(found) == 3
+    for region in found:
+        assert region["width"] >= 1 <= region["height"]
+        assert region["area"] >= 1
+        assert 0 <= region["x"] <= size[0] - region["width"]
+        assert 0 <= region["y"] <= size[1] - region["height"]

@@ -163,6 +163,19 @@ def test_a_drift_adds_up_over_nights_and_is_reported():
     assert "drifted" in line
 
 
+@pytest.mark.parametrize("outcome", ["env-shift", "invalid"])
+def test_what_is_not_judged_is_no_evidence_of_a_drift(outcome):
+    made = pairs(0.012)
+    screens, _, _ = screen_all(made)
+    assert max(max(sums.values()) for sums in drift_after(screens).values()) > 0
+    screens = [
+        replace(one, findings=[replace(each, outcome=outcome) for each in one.findings])
+        for one in screens
+    ]
+    sums = drift_after(screens)
+    assert {total for of_case in sums.values() for total in of_case.values()} == {0.0}
+
+
 def test_a_score_that_repeats_is_no_evidence_of_a_drift():
     """One seed of unchanged code gives the same score as a canary, night after night."""
     name = "score.image_auroc"

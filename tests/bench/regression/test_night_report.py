@@ -50,6 +50,18 @@ def test_a_night_without_changes_says_so(verdicts):
     assert summary(verdicts) == "No case changed, so none ran."
 
 
+def test_a_night_that_could_run_nothing_says_so(verdicts):
+    plan = verdicts.night.plan
+    plan.skipped[LACKING] = 3
+    assert summary(verdicts) == "No case ran: see what did not run, and why."
+    assert verdicts.exit_code == 0  # as on a machine that never had the data
+    plan.lost = [make().key.id]
+    assert summary(verdicts).endswith(
+        f"1 case that finished before could not run: {make().key.id}."
+    )
+    assert verdicts.exit_code == 11
+
+
 def test_a_mean_is_bisected_by_one_of_its_categories(verdicts):
     records = [make(data=f"surface.{name}") for name in ("grid", "woven")]
     run = replace(run_of(records[0]), commit="b" * 40)

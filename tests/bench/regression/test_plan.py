@@ -180,10 +180,15 @@ def test_an_accepted_case_begins_its_baseline_with_the_run_it_has(place, tmp_pat
 
 @pytest.mark.parametrize("error", [DatasetError, RecipeError])
 def test_a_case_that_cannot_run_is_named_with_the_reason(monkeypatch, place, error):
-    monkeypatch.setattr(Finder, "job", raising(error))
-    made = plan(place)
+    with monkeypatch.context() as patch:
+        patch.setattr(Finder, "job", raising(error))
+        made = plan(place)
     assert made.planned == []
     assert made.problems == {case.id: "it is gone" for case in place[1]}
+    assert made.lost == []
+    finish(place, place[1][:1])
+    monkeypatch.setattr(Finder, "job", raising(error))
+    assert plan(place).lost == [place[1][0].id]
 
 
 def raising(error):

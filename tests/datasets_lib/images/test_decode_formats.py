@@ -146,6 +146,17 @@ def test_sixteen_bits_are_divided_by_257_and_rounded(decoded, order, channels):
     np.testing.assert_array_equal(decoded(tiff16(wide_pixels, order), 32), expected)
 
 
+def test_sixteen_bits_that_begin_at_white_are_inverted(decoded):
+    gray = pixels(32, 32, 1, 5, levels=65536).reshape(32, 32, 1)
+    found = decoded(tiff16(gray, first=0), 32)
+    np.testing.assert_array_equal(found, decoded(tiff16(65535 - gray), 32))
+
+
+def test_planes_of_sixteen_bits_are_refused():
+    with pytest.raises(DatasetError, match="16-bit planar pixels; convert it"):
+        to_rgb(tiff16(wide(pixels(8, 8, 3)), planes=2), "x")
+
+
 def test_every_value_of_sixteen_bits_is_rounded_to_the_nearest():
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
     found = np.asarray(to_rgb(png16(every), "x"))[:, :, 0]

@@ -157,3 +157,13 @@ def test_a_kind_without_images_may_hold_masks_alone(tmp_path, file):
     root = write_tiles(tmp_path)
     write_mask(root / file, box(1, 1))
     assert len(MVTEC.read("tiles", "c", root).test) == 6
+
+
+def test_a_jpeg_with_the_name_of_a_mask_is_refused(tmp_path):
+    """It may be the picture of a second camera, and would be left out."""
+    for n in range(6):
+        write_image(tmp_path / f"normal/{n}.jpg", n)
+        write_image(tmp_path / f"normal/{n}_label.jpg", 10 + n)
+    write_image(tmp_path / "abnormal/0.jpg", 20)
+    with pytest.raises(DatasetError, match=r"0_label\.jpg has the name of a mask"):
+        read_plain("parts", "all", tmp_path)

@@ -6,6 +6,7 @@ from dataset_files import box, names, touch, write_mask
 from datasets_lib.discover import find_datasets, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.plain_folders import read_category
+from datasets_lib.layouts.split import grouped_by
 
 NORMAL = tuple(f"normal/{n}.png" for n in range(10))
 WHOLE = (*NORMAL, "abnormal/1.png", "abnormal/dent/2.png", "abnormal/dent/10.bmp")
@@ -49,6 +50,37 @@ def test_category_of_another_layout_is_not_a_dataset(tmp_path):
     touch(tmp_path / "can", "train/good/1.png", "test_public/good/1.png", "test_public/bad/1.png")
     touch(tmp_path / "half", "normal/1.png")
     assert find_datasets([tmp_path]) == {}
+
+
+@pytest.mark.parametrize("train", ["training", "train_set", "trn"])
+@pytest.mark.parametrize("test", ["test", "Testing", "val"])
+def test_splits_are_no_categories(tmp_path, train, test):
+    touch(tmp_path / "parts", f"{train}/good/1.png", f"{test}/good/1.png", f"{test}/bad/1.png")
+    assert find_datasets([tmp_path]) == {}
+
+
+@pytest.mark.parametrize("file", ["labels/1.txt", "annotations/all.json"])
+def test_labels_without_images_are_no_masks(tmp_path, file):
+    root = touch(tmp_path, *WHOLE, file)
+    assert not read_category("parts", "all", root).has_masks
+    write_mask(root / file.partition("/")[0] / "1.png", box(1, 1))
+    with pytest.raises(DatasetError, match="have no mask"):
+        read_category("parts", "all", root)
+
+
+def test_normal_shots_of_a_defective_part_are_tested(tmp_path):
+    shots = [f"normal/part{part}_{n}.png" for part in range(10) for n in range(2)]
+    root = touch(tmp_path, *shots, *(f"abnormal/part{part}_2.png" for part in range(4)))
+    with grouped_by("part[0-9]+"):
+        category = read_category("parts", "all", root)
+    sides = [
+        {sample.image.name.partition("_")[0] for sample in side}
+        for side in (category.train, category.test)
+    ]
+    assert sides[0].isdisjoint(sides[1])
+    assert len(category.train) == 2 * 5  # six parts are normal; one of them, a fifth, is tested
+    with grouped_by("part"), pytest.raises(DatasetError, match="into the group of a defect"):
+        read_category("parts", "all", root)
 
 
 @pytest.mark.parametrize("folder", ["masks", "Masks", "Ground_Truth"])
