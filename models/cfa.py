@@ -176,11 +176,14 @@ def nearest(points: Tensor, centers: Tensor, count: int) -> Tensor:
     middle = centers.mean(dim=0)
     points, centers = points - middle, centers - middle
     squares = centers.square().sum(dim=1)
-    rows = len(points) if torch.compiler.is_exporting() else max(1, _AT_ONCE // len(centers))
+    # Splitting would fix the number of points of an exported graph.
+    parts = [points]
+    if not torch.compiler.is_exporting():
+        parts = list(points.split(max(1, _AT_ONCE // len(centers))))
     return torch.cat(
         [
             torch.addmm(squares, part, centers.T, alpha=-2).topk(count, largest=False).indices
-            for part in points.split(max(1, rows))
+            for part in parts
         ]
     )
 

@@ -40,6 +40,8 @@ def trace(model: ExportedModel, images: Tensor) -> Any:
     shapes = dict.fromkeys(sizes, torch.export.Dim.DYNAMIC)
     try:
         with quiet(), torch.no_grad():
+            # Models keep matrices that depend on sizes: while tracing they would keep fake ones.
+            model(images)
             return torch.export.export(model, (images,), dynamic_shapes=((shapes),), strict=False)
     except Exception as error:  # torch's tracing errors have no common base class
         raise ExportError(f"torch.export cannot trace it: {reason(error)}") from error
