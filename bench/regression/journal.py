@@ -1,7 +1,7 @@
 """The journal of a night: its plan and what it found, so that a killed night can resume."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,17 @@ class Journals:
         self.folder = folder
 
     def begin(
-        self, started: str, commit: str | None, dirty: bool | None, asked: str, plan: Plan
+        self,
+        started: str,
+        commit: str | None,
+        dirty: bool | None,
+        asked: str,
+        plan: Plan,
+        known: Collection[str] = (),
     ) -> Night:
-        """Begin a night."""
+        """Begin a night; ``known`` are names of other nights, whose journals may lie elsewhere."""
         date = started[:10]
-        taken = {path.stem for path in self.folder.glob(f"{date}*.jsonl")}
+        taken = {path.stem for path in self.folder.glob(f"{date}*.jsonl")} | set(known)
         names = (date if number == 1 else f"{date}-{number}" for number in range(1, 1000))
         name = next(name for name in names if name not in taken)
         night = Night(name, self.folder / f"{name}.jsonl", started, commit, dirty, asked, plan)

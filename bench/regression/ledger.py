@@ -29,6 +29,8 @@ class Alarm:
         night: Name of the night; empty for a gate.
         method: How it was confirmed.
         code: Hash of the code that is worse.
+        profile: Profile of the runs; empty for an alarm of an earlier version.
+        machine: Machine of the runs, as in `Series`; likewise.
         verdict: ``accepted``, ``fixed`` or ``false``; empty while it is open.
         why: The reason for the verdict, or the commit that fixed it.
     """
@@ -44,13 +46,20 @@ class Alarm:
     night: str = ""
     method: str = ""
     code: str = ""
+    profile: str = ""
+    machine: str = ""
     verdict: str = ""
     why: str = ""
 
     @property
     def id(self) -> str:
         """Return its id, which is equal for the same loss found twice."""
-        return f"{self.configuration} {self.quantity} {(self.head or self.raised)[:12]}"
+        where = f" {self.profile} on {self.machine}" if self.machine else ""
+        return f"{self.configuration} {self.quantity} {(self.head or self.raised)[:12]}{where}"
+
+    def concerns(self, profile: str, machine: str) -> bool:
+        """Return whether runs with a profile on a machine say anything about this loss."""
+        return not self.machine or (self.profile, self.machine) == (profile, machine)
 
 
 class Ledger:
@@ -91,7 +100,11 @@ class Ledger:
 
     def raise_alarm(self, alarm: Alarm) -> bool:
         """Add an alarm unless it is already open; return whether it was added."""
-        known = [a for a in self.open(alarm.configuration) if a.quantity == alarm.quantity]
+        known = [
+            one
+            for one in self.open(alarm.configuration)
+            if one.quantity == alarm.quantity and one.concerns(alarm.profile, alarm.machine)
+        ]
         if known or alarm.id in self._alarms:
             return False
         fields = asdict(replace(alarm, raised=alarm.raised or _now()))

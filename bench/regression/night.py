@@ -127,7 +127,10 @@ class Nightly:
             self.options,
             alarmed={alarm.configuration for alarm in self.ledger.open()},
         )
-        return journals.begin(now(), commit.commit, commit.dirty, asked, plan)
+        # Journals stay on a machine; a baseline and a ledger may be shared.
+        known = {run.night for run in self.baselines.runs}
+        known |= {alarm.night for alarm in self.ledger.alarms}
+        return journals.begin(now(), commit.commit, commit.dirty, asked, plan, known)
 
     def _run_cases(self, night: Night) -> None:
         """Run the planned cases that have no record from this night yet."""

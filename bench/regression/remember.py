@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.provenance.commit import current_commit
-from bench.regression.baselines import Baselines, Run
+from bench.regression.baselines import Baselines, Run, run_of
 from bench.regression.compare import Pair, drift_after
 from bench.regression.confirmation import reachable_base
 from bench.regression.finding import FINISHES, THROTTLED, Finding
@@ -65,13 +65,13 @@ def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
 def _raise_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:
     """Add the confirmed regressions to the ledger."""
     pairs = {pair.series.configuration: pair for pair in compared}
-    codes = {one.case.configuration: str(one.code.get("hash", "")) for one in verdicts.failed}
-    codes |= {name: pair.tonight[0].code for name, pair in pairs.items()}
+    runs = {one.case.configuration: run_of(one) for one in verdicts.failed}
+    runs |= {name: pair.tonight[0] for name, pair in pairs.items()}
     for finding in verdicts.findings:
         if finding.outcome == "regressed":
             name = finding.configuration
             base = reachable_base(pairs[name]).commit if name in pairs else None
-            ledger.raise_alarm(_alarm(finding, verdicts.night, base, codes.get(name, "")))
+            ledger.raise_alarm(_alarm(finding, verdicts.night, base, runs.get(name)))
 
 
 def _judge_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:
@@ -83,6 +83,8 @@ def _judge_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) 
     for pair in compared:
         for alarm in ledger.open(pair.series.configuration):
             if alarm.night == verdicts.night.name or not _mended(alarm, pair, verdicts.findings):
+                continue
+            if not alarm.concerns(pair.series.profile, pair.series.machine):
                 continue
             quiet = [run.code for run in pair.window if run.outcome == "ok"]
             if alarm.code not in (pair.tonight[0].code, *quiet):
@@ -106,7 +108,7 @@ def _unjudged_speeds(verdicts: Verdicts) -> set[tuple[str, str]]:
     }
 
 
-def _alarm(finding: Finding, night: Night, base: str | None, code: str) -> Alarm:
+def _alarm(finding: Finding, night: Night, base: str | None, run: Run | None) -> Alarm:
     exact = np.isnan(finding.low)
     return Alarm(
         configuration=finding.configuration,
@@ -119,7 +121,9 @@ def _alarm(finding: Finding, night: Night, base: str | None, code: str) -> Alarm
         raised=night.started,
         night=night.name,
         method=finding.method,
-        code=code,
+        code=run.code if run else "",
+        profile=run.series.profile if run else "",
+        machine=run.series.machine if run else "",
     )
 
 

@@ -17,7 +17,7 @@ from bench.regression.finding import FINISHES, Finding
 from bench.regression.fresh import FreshRun
 from bench.regression.gate import Gate
 from bench.regression.journal import Night
-from bench.regression.ledger import Ledger
+from bench.regression.ledger import Alarm, Ledger
 from bench.regression.plan import Plan, Planned
 from bench.regression.remember import remember
 from bench.regression.verdicts import Verdicts, judge
@@ -357,3 +357,31 @@ def test_a_gate_judges_every_seed_by_itself(monkeypatch, bench, tmp_path):
         said = {each.seed: gate.check(each) for each in order}
         assert said[slower.seed] == ""
         assert "image_auroc" in said[worse.seed]
+
+
+@pytest.mark.parametrize(
+    ("profile", "machine", "verdict"),
+    [("", "", "fixed"), ("own", "own", "fixed"), ("own", "a GPU", ""), ("standard", "own", "")],
+)
+def test_only_runs_under_its_own_conditions_close_an_alarm(
+    bench, tmp_path, profile, machine, verdict
+):
+    before = [run_of(record(finished=f"2026-01-0{day}T00:00:00+00:00")) for day in (1, 2, 3)]
+    Baselines(tmp_path).add(before)
+    series = before[0].series
+    where = {
+        "profile": series.profile if profile == "own" else profile,
+        "machine": series.machine if machine == "own" else machine,
+    }
+    ledger = Ledger(tmp_path)
+    alarm = Alarm(series.configuration, "score.image_auroc", 0.1, code="worse", **where)
+    assert ledger.raise_alarm(alarm)
+    assert ledger.raise_alarm(replace(alarm, machine="another")) == bool(machine)
+    assert not ledger.raise_alarm(replace(alarm, head="c" * 40))
+    tonight = [record(finished="2026-01-09T00:00:00+00:00")]
+    remember(
+        judge(tonight, night_of(tmp_path, tonight), Baselines(tmp_path), bench, print),
+        Baselines(tmp_path),
+        ledger,
+    )
+    assert Ledger(tmp_path).alarms[0].verdict == verdict

@@ -21,7 +21,7 @@ from bench.regression.finding import Finding
 from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
 from bench.regression.night import Nightly
-from bench.regression.plan import NightOptions, make_plan
+from bench.regression.plan import NightOptions, Plan, make_plan
 from bench.regression.remember import remember
 from bench.regression.verdicts import judge
 from bench.run.inputs import Finder
@@ -274,3 +274,10 @@ def test_a_journal_of_another_version_is_not_resumed(place, part):
     night.path.write_text("".join(f"{json.dumps(line)}\n" for line in (begun, found)))
     assert Journals(night.path.parent).unfinished() is None
     assert nightly(place, [])._night("all").name != night.name
+
+
+def test_a_night_has_another_name_than_those_of_a_shared_baseline(tmp_path):
+    given = ("2026-01-02T03:00:00+00:00", "a" * 40, False, "all", Plan())
+    journals = Journals(tmp_path)
+    names = [journals.begin(*given, known=known).name for known in ((), {"2026-01-02-2"})]
+    assert names == ["2026-01-02", "2026-01-02-3"]
