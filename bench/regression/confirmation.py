@@ -1,7 +1,7 @@
 """Confirm suspects the same night by fresh runs of the baseline's code and tonight's in turn."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,18 +88,23 @@ def confirm(
 
 
 def reachable_base(pair: Pair) -> Run:
-    """Return the run whose code is run again: the first of `Pair.bases` that has a commit.
+    """Return the run whose code is run again: the first reachable one of `Pair.bases`."""
+    return first_reachable(pair.bases) or pair.base
+
+
+def first_reachable(runs: Iterable[Run]) -> Run | None:
+    """Return the first run whose code can be run again; None if no commit of them is there.
 
     A night with uncommitted changes, or one whose commit is gone, thus hides no other.
     """
     seen: dict[tuple[str | None, bool | None], bool] = {}
-    for run in pair.bases:
+    for run in runs:
         code = run.commit, run.dirty
         if code not in seen:
             seen[code] = why_unreachable(*code) is None
         if seen[code]:
             return run
-    return pair.base
+    return None
 
 
 def _varying(
@@ -128,18 +133,19 @@ def confirm_failure(bench: Bench, case: Case, window: Sequence[Run], message: st
     Args:
         bench: Settings and folders of the runs.
         case: The case.
-        window: Runs of its baseline.
+        window: Runs of its baseline, oldest first.
         message: How it failed tonight.
     """
+    base = first_reachable(reversed(window)) or window[-1]
     found = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=f"fails: {message}")
-    if why := why_unreachable(window[-1].commit, window[-1].dirty):
+    if why := why_unreachable(base.commit, base.dirty):
         return replace(found, method=f"{found.method} (not confirmed: {why})")
     place = bench.folder / case.configuration / f"failure{case.replicate}"
     again = run_fresh(current_tree(), [case], bench.settings, place / "B")[0]
     if again.record is not None:
         return replace(found, method=f"failed once and then finished: {message}")
     try:
-        tree = tree_of(str(window[-1].commit), bench.trees)
+        tree = tree_of(str(base.commit), bench.trees)
     except CodeTreeError as error:
         return replace(found, method=f"{found.method} (not confirmed: {error})")
     before = run_fresh(tree, [case], bench.settings, place / "A")[0]

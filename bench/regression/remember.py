@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from bench.provenance.commit import current_commit
-from bench.regression.baselines import Baselines, Run, run_of
+from bench.regression.baselines import STANDING, Baselines, Run, run_of
 from bench.regression.compare import Pair, drift_after
-from bench.regression.confirmation import reachable_base
+from bench.regression.confirmation import first_reachable, reachable_base
 from bench.regression.finding import FINISHES, THROTTLED, Finding
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger
@@ -27,7 +27,7 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
     fixed if its configuration ran with other code and lost less than half as much.
     """
     compared = [*verdicts.pairs, *(mean.pair for mean in verdicts.means)]
-    _raise_alarms(verdicts, compared, ledger)
+    _raise_alarms(verdicts, compared, baselines, ledger)
     _judge_alarms(verdicts, compared, ledger)
     baselines.add(_runs_to_keep(verdicts))
 
@@ -62,7 +62,9 @@ def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
     return runs
 
 
-def _raise_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:
+def _raise_alarms(
+    verdicts: Verdicts, compared: Sequence[Pair], baselines: Baselines, ledger: Ledger
+) -> None:
     """Add the confirmed regressions to the ledger."""
     pairs = {pair.series.configuration: pair for pair in compared}
     runs = {one.case.configuration: run_of(one) for one in verdicts.failed}
@@ -70,8 +72,13 @@ def _raise_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) 
     for finding in verdicts.findings:
         if finding.outcome == "regressed":
             name = finding.configuration
-            base = reachable_base(pairs[name]).commit if name in pairs else None
-            ledger.raise_alarm(_alarm(finding, verdicts.night, base, runs.get(name)))
+            if name in pairs:
+                base: Run | None = reachable_base(pairs[name])
+            else:  # no run of it finished
+                standing = [run for run in baselines.segment(name) if run.outcome in STANDING]
+                base = first_reachable(reversed(standing))
+            commit = base.commit if base else None
+            ledger.raise_alarm(_alarm(finding, verdicts.night, commit, runs.get(name)))
 
 
 def _judge_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:

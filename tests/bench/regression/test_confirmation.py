@@ -117,6 +117,32 @@ def test_a_case_that_no_longer_finishes_is_run_again_on_both_sides(
     assert said in found.method
 
 
+def test_a_case_that_no_longer_finishes_is_bisected_from_its_newest_commit(
+    monkeypatch, bench, tmp_path
+):
+    """The newest run may be of uncommitted code, and no run of tonight finished."""
+    no_trees(monkeypatch)
+    monkeypatch.setattr(
+        confirmation, "why_unreachable", lambda _, dirty: "dirty" if dirty else None
+    )
+    baselines, ledger = Baselines(tmp_path), Ledger(tmp_path)
+    days = ((1, "a", False), (2, "b", False), (3, "c", True))
+    for day, commit, dirty in days:
+        moment = f"2026-01-0{day}T00:00:00+00:00"
+        baselines.add([run_of(record(commit=commit * 40, dirty=dirty, finished=moment))])
+
+    def fresh(tree, cases, settings, folder):
+        return [FreshRun(record() if tree.commit else None, "broken", tmp_path)]
+
+    monkeypatch.setattr(confirmation, "run_fresh", fresh)
+    broken = record(status="failed")
+    remember(
+        judge([broken], night_of(tmp_path, [broken]), baselines, bench, print), baselines, ledger
+    )
+    (alarm,) = ledger.alarms
+    assert (alarm.quantity, alarm.base) == (FINISHES, "b" * 40)
+
+
 def night_of(tmp_path, records, reason="stale", dirty=False):
     planned = [Planned(one.case, reason, "x", 1.0, 1.0) for one in records]
     plan = Plan(planned=planned)
