@@ -56,7 +56,9 @@ def _run(options: argparse.Namespace) -> int:
         raise CommandError(f"{ROOT} is not a git repository: wanted a clone with its history.")
     name = configuration_of(options.case)
     selected = select(options)
-    case = next((one for one in selected.cases if one.configuration == name), None)
+    replicates = [one for one in selected.cases if one.configuration == name]
+    named = (one for one in replicates if one.id == options.case)
+    case = next(named, replicates[0] if replicates else None)
     alarms = ledger_of(selected.settings.results_dir).open(name)
     if case is None:
         raise _no_case(name, [one.configuration for one in selected.cases], alarms)

@@ -18,8 +18,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "nightly",
         help="run what changed, compare it with the baseline, confirm and report",
-        description="Exit code 0: nothing regressed; 10: a regression was confirmed; 11: runs "
-        "failed but none regressed, another night is running, or a record could not be written.",
+        description="Exit code 0: nothing regressed; 10: a regression was confirmed; 11: none "
+        "regressed, but runs failed, cases that finished before could not run, another night is "
+        "running, or a record could not be written.",
     )
     add_night_options(command)
     add_session_options(command)
