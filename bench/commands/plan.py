@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
         Finished(Store(settings.runs_dir)),
         Baselines(settings.results_dir, how.baseline),
         how,
-        alarmed={alarm.configuration for alarm in ledger_of(settings.results_dir).open()},
+        alarms=ledger_of(settings.results_dir).open(),
     )
     rows = [[one.case.id, one.reason, one.why, f"{one.seconds:.0f}"] for one in plan.planned]
     if rows:

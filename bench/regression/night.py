@@ -125,7 +125,7 @@ class Nightly:
             Finished(self.store),
             self.baselines,
             self.options,
-            alarmed={alarm.configuration for alarm in self.ledger.open()},
+            alarms=self.ledger.open(),
         )
         # Journals stay on a machine; a baseline and a ledger may be shared.
         known = {run.night for run in self.baselines.runs}

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
@@ -13,6 +13,8 @@ from bench.finished import Finished
 from bench.provenance.currency import origin
 from bench.record import Record
 from bench.regression.baselines import Baselines, changed_constants
+from bench.regression.dataset_means import parts_of
+from bench.regression.ledger import Alarm
 from bench.regression.screen import CANARIES
 from bench.run.inputs import Finder
 from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
@@ -142,7 +144,7 @@ def make_plan(
     baselines: Baselines,
     options: NightOptions,
     *,
-    alarmed: Collection[str] = (),
+    alarms: Iterable[Alarm] = (),
     now: datetime | None = None,
 ) -> Plan:
     """Return the plan of a night.
@@ -153,7 +155,7 @@ def make_plan(
         finished: Finished records.
         baselines: Runs that tonight's are compared with.
         options: Options of the night.
-        alarmed: Configurations with an open alarm.
+        alarms: Open alarms.
         now: Time of the plan.
     """
     now = now or datetime.now(UTC)
@@ -162,11 +164,7 @@ def make_plan(
     unchanged: list[tuple[Case, Record]] = []
     costs = _Costs(finished)
     known = {run.series.configuration for run in baselines.runs}
-    worse = {
-        run.series.configuration: run.code
-        for run in baselines.runs
-        if run.outcome == "regressed" and run.series.configuration in alarmed
-    }
+    worse = _worse(alarms, baselines, known)
     compared = {(run.case, run.finished) for name in known for run in baselines.segment(name)}
     ran = {record.key.id for record in finished.records()}
     present = [case for case in cases if finder.has_data(case)]
@@ -202,6 +200,19 @@ def make_plan(
     if lacking := len(cases) - len(present):
         plan.skipped[LACKING] = lacking
     return plan
+
+
+def _worse(alarms: Iterable[Alarm], baselines: Baselines, known: set[str]) -> dict[str, str]:
+    """Return the newest code with a loss by configuration; a mean's loss is in all of its parts."""
+    worse = {
+        name: alarm.code
+        for alarm in alarms
+        for name in (alarm.configuration, *parts_of(alarm.configuration, known))
+    }
+    for run in baselines.runs:
+        if run.outcome == "regressed" and run.series.configuration in worse:
+            worse[run.series.configuration] = run.code
+    return {name: code for name, code in worse.items() if code}
 
 
 def _compared(case: Case, record: Record, accepted: bool) -> Planned:

@@ -17,9 +17,9 @@ from bench.record import Record
 from bench.regression import night as night_module
 from bench.regression.baselines import Acceptance, Baselines, run_of
 from bench.regression.confirmation import Bench
-from bench.regression.finding import Finding
+from bench.regression.finding import FINISHES, Finding
 from bench.regression.journal import Journals, Night
-from bench.regression.ledger import Ledger
+from bench.regression.ledger import Alarm, Ledger
 from bench.regression.night import Nightly
 from bench.regression.plan import NightOptions, Plan, make_plan
 from bench.regression.remember import remember
@@ -73,11 +73,11 @@ def finish(place, cases, seconds=10.0, compared=True, **changes):
             baselines.add([run_of(store.records()[-1])])
 
 
-def plan(place, **given):
+def plan(place, alarms=(), **given):
     finder, cases, store = place
     options = NightOptions(**({"canaries": 0, "rotation": 0} | given))
     baselines = Baselines(finder.settings.results_dir)
-    return make_plan(cases, finder, Finished(store), baselines, options, now=NOW)
+    return make_plan(cases, finder, Finished(store), baselines, options, alarms=alarms, now=NOW)
 
 
 def test_what_never_finished_runs_and_what_finished_does_not(place):
@@ -107,6 +107,20 @@ def test_a_stale_case_names_the_file_that_changed(place):
     (one,) = plan(place).planned
     assert (one.case, one.reason, one.seconds) == (padim, "stale", 3.0)
     assert one.why.startswith("models/padim.py changed since")
+
+
+@pytest.mark.parametrize("kind", ["score.image_auroc", FINISHES, "mean"])
+def test_a_reverted_change_is_run_again_while_its_alarm_is_open(place, kind):
+    finder, cases, _ = place
+    finish(place, cases)
+    case = cases[0]
+    name = (replace(case, category="mean_of_1") if kind == "mean" else case).configuration
+    alarm = Alarm(name, "score.image_auroc" if kind == "mean" else kind, 0.1, code="worse")
+    (one,) = plan(place, [alarm]).planned
+    assert (one.case, one.reason) == (case, "stale")
+    assert one.why == "its alarm is open, and its code has changed since"
+    same = replace(alarm, code=finder.job(case).code.hash)
+    assert plan(place, [same]).planned == []
 
 
 def test_what_a_session_ran_is_compared_and_does_not_run(place):
