@@ -22,13 +22,18 @@ def session(tiny_options, run_session):
     return lambda *more: run_session(*tiny_options, *more)
 
 
+MEASURED = ("--measure-seconds", "10")
+"""Enough for every figure, even while other tests run in parallel."""
+
+
 def read_scores(store):
     with np.load(store.folder.parent / store.records()[-1].artifacts["scores"]) as file:
         return {name: file[name] for name in file.files}
 
 
 def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, store, tmp_path):
-    result = session("-k", CASE[:-1], "--seeds", "2", "--benchmark-json", str(tmp_path / "b.json"))
+    json_file = str(tmp_path / "b.json")
+    result = session("-k", CASE[:-1], "--seeds", "2", "--benchmark-json", json_file, *MEASURED)
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         ["*[[]1/2[]]*s0*ok*AUROC*", "*leaderboard*LEADERBOARD.md*", "page*index.html"]
@@ -58,7 +63,7 @@ def test_a_session_leaves_records_tables_pictures_and_benchmark_json(session, st
 
 @pytest.mark.slow
 def test_finished_cases_are_not_run_again_unless_asked(session, store, tmp_path):
-    quick = ("-k", CASE, "--no-pictures")
+    quick = ("-k", CASE, "--no-pictures", *MEASURED)
     session(*quick).assert_outcomes(passed=1)
     session(*quick).stdout.fnmatch_lines(["*1 cached*"])
     assert len(store.records()) == 1

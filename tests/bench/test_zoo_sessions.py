@@ -65,7 +65,8 @@ def test_an_image_only_model_leaves_pixel_columns_empty_with_their_reason(sessio
 
 @pytest.mark.slow
 def test_one_pass_models_are_measured_too(tiny_options, run_session, store, tmp_path):
-    result = run_session(*tiny_options, "-k", "tiny and padim_resnet18 and scratch")
+    measured = ("--measure-seconds", "10")  # enough even while other tests run in parallel
+    result = run_session(*tiny_options, *measured, "-k", "tiny and padim_resnet18 and scratch")
     result.assert_outcomes(passed=1)
     (record,) = store.records()
     figures = record.measurements
