@@ -33,7 +33,7 @@ def images_and_masks(
         _check_not_deeper(folder, layout)
     keys = {key_of(file.name) for file in files}
     named = {file for file in files if image_key_of(file.name) in keys}
-    _check_no_jpeg(named)
+    _check_no_jpeg(file for file in files if file in named)
     images = [file for file in files if file not in named]
     masks = Masks(named=Masks.by_name(file for file in files if file in named).named)
     if len({key_of(image.name) for image in images}) == len(images):

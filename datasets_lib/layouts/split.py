@@ -107,7 +107,8 @@ def split_category(
 ) -> Category:
     """Return a category of these samples, testing a fifth of the normal images and all defects.
 
-    Normal images in the group of a defect are tested too, see `grouped_by`.
+    Normal images in the group of a defect are tested too, see `grouped_by`, unless every normal
+    image is in one.
 
     Raises:
         DatasetError: There is no normal image, or there are no test images.
@@ -116,12 +117,8 @@ def split_category(
     normals = tuple(sample for sample in samples if not sample.defect)
     tested = {_group(sample) for sample in defects} - {None}
     beside, others = _apart(normals, {s.name for s in normals if _group(s) in tested})
-    if beside and not others:
-        raise DatasetError(
-            f"The category {category} of {root} has {len(normals)} normal images, and --split-by "
-            f"{_PREFIX.get()!r} puts each into the group of a defect, all of which are tested: "
-            "wanted groups without defects to train on. Give another expression, or add images."
-        )
+    if not others:  # each group has a defect: only the normal images can be kept apart
+        beside, others = (), normals
     train, held_out = split_test(others)
     normal, _ = _apart(normals, {sample.name for sample in (*beside, *held_out)})
     if not train or not (normal or defects):
