@@ -91,7 +91,7 @@ def real_data():
 
 @pytest.fixture(scope="session")
 def generated_once(tmp_path_factory, request):
-    """Link a cache's generated images, 5 s of work per category, to those of the whole test run."""
+    """Link a cache's generated images, which take seconds, to those of the whole test run."""
     folder = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):
         folder = folder.parent  # of all workers

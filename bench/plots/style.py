@@ -11,6 +11,7 @@ from datasets_lib.atomic import atomic_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 # The palette of Okabe and Ito, distinguishable with any color vision.
 BLUE = "#0072B2"
@@ -32,8 +33,8 @@ _MAX_JPEG_BYTES = 300_000
 _QUALITIES = (85, 70, 55)
 _MAX_NAME = 14
 
-# No software version in the file: a new matplotlib would change every committed plot.
-_PNG_METADATA = {"Software": None}
+# Of a line plot and its smoothed letters; a picture has more.
+_LINE_COLORS = 2048
 
 
 def new_figure(
@@ -88,21 +89,35 @@ def save(figure: "Figure", path: Path) -> Path:
     """
     make_drawable(figure)
     with atomic_path(path) as temporary:
+        image = _drawn(figure)
         if path.suffix == ".jpg":
-            temporary.write_bytes(_jpeg(figure))
+            temporary.write_bytes(_jpeg(image))
         else:
-            figure.savefig(temporary, format="png", metadata=_PNG_METADATA)
+            _with_palette(image).save(temporary, "PNG", optimize=True)
     return path
 
 
-def _jpeg(figure: "Figure") -> bytes:
+def _drawn(figure: "Figure") -> "Image":
+    """Return the RGB image of a figure."""
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     canvas: Any = FigureCanvasAgg(figure)  # untyped in matplotlib
     canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def _with_palette(image: "Image") -> "Image":
+    """Return an image of few colors, as line plots are, with a palette: less than half the size."""
+    from PIL import Image
+
+    if not image.getcolors(_LINE_COLORS):
+        return image
+    return image.quantize(256, dither=Image.Dither.NONE)
+
+
+def _jpeg(image: "Image") -> bytes:
     data = b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()

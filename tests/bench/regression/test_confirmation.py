@@ -15,7 +15,6 @@ from bench.regression.compare import Pair, fixed_findings, memory_findings, scre
 from bench.regression.confirmation import Bench, confirm, confirm_failure, reachable_base
 from bench.regression.finding import FINISHES, Finding
 from bench.regression.fresh import FreshRun
-from bench.regression.gate import Gate
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger
 from bench.regression.plan import Plan, Planned
@@ -218,15 +217,6 @@ def test_a_gain_of_a_model_without_randomness_that_is_lost_again_is_suspect(
     assert outcomes == ["first", "improved", "suspect"]
 
 
-def test_a_gate_removes_its_worktrees(bench):
-    gate = Gate(bench.settings, print)
-    gate.close()  # nothing was confirmed
-    trees = gate._bench.trees
-    (trees / "abc" / "bench").mkdir(parents=True)
-    gate.close()
-    assert not trees.exists()
-
-
 @pytest.mark.parametrize("slowed", [{}, {"busy": True}, {"throttled": True}])
 def test_a_canary_that_was_slowed_does_not_say_that_the_machine_changed(bench, tmp_path, slowed):
     baselines = Baselines(tmp_path)
@@ -351,38 +341,6 @@ def test_a_category_that_keeps_a_mean_from_being_formed_is_named(bench, tmp_path
     verdicts = judge(tonight, night, baselines, bench, print)
     grid = "stfpm_resnet18-surface.grid-default-pretrained"
     assert verdicts.incomplete == ({grid.replace("grid", "mean_of_3"): [grid]} if named else {})
-
-
-def test_a_gate_judges_every_seed_by_itself(monkeypatch, bench, tmp_path):
-    """A loss of speed that is cleared, or a confirmed loss of one seed, decides for no other."""
-
-    def judged(bench, cases, pair, suspects, screens):
-        lost = {f: f.quantity.endswith("auroc") for f in suspects}
-        return [replace(f, outcome="regressed" if bad else "ok") for f, bad in lost.items()]
-
-    def of_seed(seed, auroc, speed, day):
-        return make(
-            "stfpm_resnet18",
-            seed=seed,
-            auroc=auroc,
-            measurements={"inference_images_per_s": speed},
-            finished=f"2026-01-{day:02}T00:00:00+00:00",
-        )
-
-    noise = np.random.default_rng(0)
-    for day in range(1, 11):
-        before = [
-            of_seed(seed, 0.95 + 0.003 * noise.normal(), 100 * (1 + 0.01 * noise.normal()), day)
-            for seed in range(2)
-        ]
-        Baselines(tmp_path).add([run_of(each, f"2026-01-{day:02}") for each in before])
-    monkeypatch.setattr(verdicts_module, "confirm", judged)
-    slower, worse = of_seed(0, 0.95, 90.0, 20), of_seed(1, 0.80, 100.0, 20)
-    for order in ([slower, worse], [worse, slower]):
-        gate = Gate(bench.settings, print)
-        said = {each.seed: gate.check(each) for each in order}
-        assert said[slower.seed] == ""
-        assert "image_auroc" in said[worse.seed]
 
 
 @pytest.mark.parametrize(
