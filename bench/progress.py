@@ -1,5 +1,6 @@
 """Progress of a session: a live line on a terminal; elsewhere a line per case and a heartbeat."""
 
+import os
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -32,7 +33,7 @@ class Progress:
 
     def __init__(self, terminal: TerminalReporter | None, total: int, *, lines: bool) -> None:
         self._terminal, self._total, self._lines = terminal, total, lines
-        self._live = terminal is not None and terminal._tw.hasmarkup
+        self._live = _is_live(terminal)
         self._done = 0
         self._ran = 0
         self._seconds = 0.0
@@ -63,13 +64,14 @@ class Progress:
         if moment - self._shown < (_LIVE_SECONDS if self._live else _HEARTBEAT_SECONDS):
             return
         self._shown = moment
-        parts = [self._head(), self._case, where]
+        parts = [where]
         if "loss" in info:
             parts.append(f"loss {info['loss']:.4f}")
         parts.append(f"{moment - self._began:.0f} s")
         if left is not None:
             parts.append(f"({_duration(left)} of {phase} left)")
-        self._write(" ".join(parts) + self._eta(moment - self._began, left), live=self._live)
+        rest = " ".join(parts) + self._eta(moment - self._began, left)
+        self._write(f"{self._head()} {self._case_before(rest)} {rest}", live=self._live)
 
     def end(self, record: Record) -> None:
         """Note that a case has run."""
@@ -104,6 +106,13 @@ class Progress:
     def _head(self) -> str:
         width = len(str(self._total))
         return f"[{self._done + 1:{width}d}/{self._total}]"
+
+    def _case_before(self, rest: str) -> str:
+        """Return the id of the running case; on a live line, as much as fits before the rest."""
+        if self._terminal is None or not self._live:
+            return self._case
+        room = self._terminal._tw.fullwidth - 1
+        return _shortened(self._case, room - len(f"{self._head()}  {rest}"))
 
     def _eta(self, elapsed: float, phase_left: float | None) -> str:
         """Return the time left, from the mean of the session's cases; empty in the first."""
@@ -175,6 +184,23 @@ class _Pace:
         else:
             pace = (moment - self._first[1]) / max(1, step - self._first[0])
         return pace * float(info["steps"] - step)
+
+
+def _is_live(terminal: TerminalReporter | None) -> bool:
+    """Return whether a line can be overwritten; colors may be off there and on in a file."""
+    return terminal is not None and terminal.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _shortened(text: str, length: int) -> str:
+    """Return text of at most some characters, cut in the middle; at least three are left.
+
+    >>> _shortened("padim_resnet18-mvtec.bottle", 11)
+    'padim…ottle'
+    """
+    if len(text) <= length:
+        return text
+    end = max(1, (length - 1) // 2)
+    return f"{text[: max(1, length - 1 - end)]}…{text[-end:]}"
 
 
 def _duration(seconds: float) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.page.page import write_pages
-from bench.page.source import Source, page_name, replicates_of
+from bench.page.source import Source, page_name
+from bench.report.finished_run import Run
 from bench.report.leaderboard import write_board
 from bench.store import Store
 
@@ -13,7 +14,8 @@ def write_results(store: Store, folder: Path) -> list[Path]:
     """Write ``LEADERBOARD.md``, ``LEADERBOARD.csv`` and ``index.html`` of a store's records.
 
     Of the pages of runs it writes those that are not there yet, and those of their other
-    replicates, which link to them: a long history costs a short session little.
+    replicates on any machine, which link to a new run or to one that it replaced: a long history
+    costs a short session little.
 
     Returns:
         The three paths; none without a finished run.
@@ -27,16 +29,12 @@ def write_results(store: Store, folder: Path) -> list[Path]:
     if not source.sections:
         return []
     paths = write_board(source.board, folder)
-    new = {
-        id(run.record)
+    changed = {
+        _configuration(run)
         for run in source.shown
         if not (folder / "cases" / page_name(run.record)).exists()
     }
-    runs = [
-        run
-        for run in source.shown
-        if id(run.record) in new or any(id(r) in new for r in replicates_of(run.record, source))
-    ]
+    runs = [run for run in source.shown if _configuration(run) in changed]
     return [*paths, write_pages(source, folder, runs)]
 
 
@@ -52,3 +50,7 @@ def results_lines(store: Store, folder: Path) -> Iterator[str]:
         markdown, table, page = paths
         yield f"leaderboard  {markdown} (and {table.name})"
         yield f"page         {page}"
+
+
+def _configuration(run: Run) -> tuple[str, str]:
+    return run.record.case.configuration, run.record.key.profile

@@ -14,9 +14,10 @@ from xml.etree.ElementTree import Element
 
 from bench.metrics.catalog import METRICS
 from bench.page.charts.curves import curve_chart
-from bench.page.markup import document, element, printable
+from bench.page.markup import document, element
 from bench.page.source import Source, page_name, replicates_of
 from bench.page.words import Words, words
+from bench.printable import printable
 from bench.record import Record
 from bench.report.finished_run import Run
 from bench.report.metric_order import metrics_in_order

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
 
+from bench.printable import printable
+
 Child = Element | str | None
 
 _FOLDER = Path(__file__).parent
@@ -49,19 +51,6 @@ def extend(parent: Element, children: Iterable[Child]) -> Element:
 def render(root: Element) -> str:
     """Return an element as HTML."""
     return tostring(root, encoding="unicode", method="html")
-
-
-def printable(text: str) -> str:
-    r"""Return text whose invisible characters are spelled out, so that none acts on its neighbors.
-
-    Marks of writing direction, line ends, NUL and lone surrogates are among them.
-
-    >>> printable("a\u202eb\n")
-    'a\\u202eb\\n'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shortened(text: str, length: int = 28) -> str:

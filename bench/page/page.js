@@ -38,7 +38,8 @@ addEventListener("DOMContentLoaded", () => {
     memory: { sort: null, test: (row) => value(row, column("memory")) <= 8192 },
     shots: { sort: null, test: (row) => Boolean(row.line.dataset.s) },
   };
-  const empty = () => ({ q: "", sort: "", page: 1, preset: "" });
+  const noFacets = Object.fromEntries(FACETS.map((name) => [name, ""]));
+  const empty = () => ({ q: "", sort: "", page: 1, preset: "", ...noFacets });
   let state = empty();
 
   const read = () => {
@@ -173,11 +174,7 @@ addEventListener("DOMContentLoaded", () => {
     buttons[name] = button;
   }
   const everything = make("button", { type: "button", textContent: words.everything });
-  everything.addEventListener("click", () => {
-    state = empty();
-    for (const name of FACETS) state[name] = "";
-    change({});
-  });
+  everything.addEventListener("click", () => change(empty()));
   group.append(everything);
   controls.append(group);
 

@@ -9,11 +9,12 @@ from xml.etree.ElementTree import Element
 from bench.aggregate.language import language
 from bench.page.cards import cards
 from bench.page.case_page import case_page
-from bench.page.markup import document, element, printable
+from bench.page.markup import document, element
 from bench.page.questions import charts, history, legend
 from bench.page.source import Source, page_name
 from bench.page.table import results_table, row_keys
 from bench.page.words import Words, words
+from bench.printable import printable
 from bench.report.finished_run import Run
 from datasets_lib.atomic import atomic_path
 
@@ -177,7 +178,10 @@ def _notes(t: Words) -> Element:
             "Memory is the model plus its largest increase in training or inference, on the "
             "device if there is one."
         ),
-        t("Speeds are steady-state; those of disturbed runs are left out."),
+        t(
+            "Speeds are steady-state; those of runs that were disturbed or had another number of "
+            "threads are left out."
+        ),
     )
     return element(
         "section",

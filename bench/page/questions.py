@@ -1,5 +1,6 @@
 """The charts of a study's rows on one dataset, and the history of cases."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
@@ -10,12 +11,13 @@ from bench.aggregate.statistics import SIGNIFICANCE
 from bench.metrics.catalog import Metric, metric_named
 from bench.page.cards import moves, ranking_value
 from bench.page.charts.curves import history_chart
-from bench.page.charts.heat_map import MAX_ROWS, heat_map
-from bench.page.charts.quality import MAX_DOTS, Key, quality_chart, speed_chart
+from bench.page.charts.heat_map import MAX_COLUMNS, MAX_ROWS, heat_map
+from bench.page.charts.quality import MAX_DOTS, Key, axis_title, quality_chart, speed_chart
 from bench.page.charts.ranks import rank_diagram
-from bench.page.markup import element, printable
+from bench.page.markup import element
 from bench.page.source import Question, Source
 from bench.page.words import Words
+from bench.printable import printable
 from bench.studies import ranking_of
 
 _LINES = 8
@@ -99,18 +101,21 @@ def _over_categories(question: Question, key: Key, t: Words) -> Iterator[Element
     if not question.categories:
         return
     metric = question.main.table.study.ranking_metric
-    values: dict[str, dict[str, float]] = defaultdict(dict)
-    for group in question.categories:
-        for place in group.placed:
-            if place.row.ranking:
-                values[place.row.name][group.table.category] = place.row.ranking.mean
     every = (*question.main.placed, *question.main.partial)
-    rows = [(key(place), place.row.name, values[place.row.name]) for place in every]
+    rows = [(key(place), place.row.name, _by_category(place.row)) for place in every]
     categories = [group.table.category for group in question.categories]
-    hint = t("{shown} of {count} rows", shown=min(MAX_ROWS, len(rows)), count=len(rows))
-    unit = f"{metric.heading} ({metric.unit}); {hint}"
-    yield _figure(t("Quality by category"), unit, heat_map(rows, categories, metric, t))
+    shown = min(MAX_ROWS, len(rows))
+    hints = [axis_title(metric), t("{shown} of {count} rows", shown=shown, count=len(rows))]
+    if len(categories) > MAX_COLUMNS:
+        count = len(categories)
+        hints.append(t("{shown} of {count} categories", shown=MAX_COLUMNS, count=count))
+    yield _figure(t("Quality by category"), "; ".join(hints), heat_map(rows, categories, metric, t))
     yield _mean_ranks([place.row for place in question.main.placed if place.ranked], metric, t)
+
+
+def _by_category(row: Row) -> dict[str, float]:
+    pairs = zip(row.categories, row.by_category, strict=True)
+    return {category: value for category, value in pairs if not math.isnan(value)}
 
 
 def _mean_ranks(rows: Sequence[Row], metric: Metric, t: Words) -> Element | None:

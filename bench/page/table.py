@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from xml.etree.ElementTree import Element
 
+from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, fewer_seeds, metric_text, percent, quantity, scaled
 from bench.aggregate.ranking import Place
 from bench.aggregate.reference import MEAN
 from bench.metrics.catalog import Metric, metric_named
-from bench.page.markup import element, extend, printable
+from bench.page.markup import element, extend
 from bench.page.source import Group, Source, page_name
 from bench.page.words import Words
+from bench.printable import printable
 from models.catalog import MODELS
 
 SHOWN_METRICS = (
@@ -128,7 +130,8 @@ def _metric(metric: Metric, group: Group, place: Place) -> str:
         return EMPTY
     value = row.metric(row.heads[0], metric.name)
     if value and group.table.category == MEAN and len(row.categories) < len(group.table.shared):
-        return f"({len(row.categories)} of {len(group.table.shared)})"
+        count = say("{own} of {all}", own=len(row.categories), all=len(group.table.shared))
+        return f"({count})"
     return metric_text(value, metric, row.seeds)
 
 

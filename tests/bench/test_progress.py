@@ -1,6 +1,10 @@
 """Progress is accurate: what is counted, what is left, and what will take long."""
 
+import io
+from types import SimpleNamespace
+
 import pytest
+from _pytest._io import TerminalWriter
 from fake_records import make
 
 from bench import progress as module
@@ -22,6 +26,16 @@ def written(monkeypatch):
     lines = []
     monkeypatch.setattr(Progress, "_write", lambda self, text, *, live: lines.append(text))
     return lines
+
+
+def reporter(*, is_terminal, colors):
+    """A stand-in for pytest's reporter on 80 columns, and the stream that it writes to."""
+    stream = io.StringIO()
+    writer = TerminalWriter(stream)
+    writer.fullwidth, writer.hasmarkup = 80, colors
+    plugins = SimpleNamespace(getplugin=lambda name: None)
+    config = SimpleNamespace(pluginmanager=plugins)
+    return SimpleNamespace(_tw=writer, isatty=lambda: is_terminal, config=config), stream
 
 
 def train(progress, clock, numbers, seconds, **told):
@@ -118,3 +132,41 @@ def test_a_second_set_of_images_has_a_pace_of_its_own(clock, written):
             clock[0] += 2
             progress.report("predict", {"step": step, "steps": images})
     assert not [line for line in written if "needs about" in line]
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "term", "colors", "live"),
+    [
+        (True, "xterm", True, True),
+        (True, "xterm", False, True),
+        (False, "xterm", True, False),
+        (True, "dumb", True, False),
+    ],
+)
+def test_a_line_is_live_on_a_terminal_whatever_the_colors(
+    clock, monkeypatch, is_terminal, term, colors, live
+):
+    monkeypatch.setenv("TERM", term)
+    terminal, stream = reporter(is_terminal=is_terminal, colors=colors)
+    progress = Progress(terminal, 1, lines=True)
+    progress.begin("first")
+    clock[0] += 1
+    progress.report("train", {})
+    assert stream.getvalue() == ("\r[1/1] first train 1 s\x1b[K" if live else "")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_long_id_leaves_room_for_everything_else_on_a_live_line(clock, monkeypatch, live):
+    monkeypatch.setenv("TERM", "xterm")
+    case = "patchcore_wide_resnet50_2.original-mvtec_ad_2.fruit_jelly-default-pretrained-s0"
+    terminal, stream = reporter(is_terminal=live, colors=live)
+    progress = Progress(terminal, 3, lines=True)
+    progress.begin(case)
+    train(progress, clock, range(1, 62), 1, steps=100, loss=0.5)
+    last = stream.getvalue().split("\r")[-1].removesuffix("\x1b[K")
+    if live:
+        rest = "train 61/100 loss 0.5000 61 s (0:00:39 of train left)"
+        assert last == f"[1/3] patchcore…rained-s0 {rest}"
+        assert len(last) == 79
+    else:
+        assert last.startswith(f"[1/3] {case} train 60/100")

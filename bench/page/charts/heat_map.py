@@ -1,6 +1,6 @@
 """Quality by category as a map of colors with its numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from bench.metrics.catalog import Metric
@@ -11,6 +11,8 @@ from bench.page.words import Words
 MAX_ROWS, MAX_COLUMNS = 40, 40
 _STEPS = 8
 _LEFT, _RIGHT, _ROW = 244, 44, 22
+_LETTER = 8
+"""Width of a digit in a cell, rounded up."""
 
 
 def heat_map(
@@ -33,6 +35,7 @@ def heat_map(
         return None
     low, high = min(values), max(values)
     wide = (WIDTH - _LEFT - _RIGHT) / len(columns)
+    cell_text = _cell_text(values, metric, wide)
     top = 110
     children: list[Element] = [
         _head(name, _LEFT + wide * (i + 0.5), top) for i, name in enumerate(columns)
@@ -44,14 +47,26 @@ def heat_map(
             if category in own:
                 step = _step(own[category], low, high)
                 x = _LEFT + wide * column
-                words = metric.text(own[category])
-                # A narrow cell has room for no digits behind the point.
-                short = words if wide >= 46 else f"{metric.scale * own[category]:.0f}"
-                cell = element("g", *_cell(x, y, wide, step, short))
-                cells.append(titled(cell, shortened(name, 120), f"{category} {words}"))
+                cell = element("g", *_cell(x, y, wide, step, cell_text(own[category])))
+                hint = f"{category} {metric.text(own[category])}"
+                cells.append(titled(cell, shortened(name, 120), hint))
         mark = element("g", *cells, class_="mark", data_r=key)
         children.append(titled(mark, shortened(name, 120)))
     return chart(top + _ROW * len(rows) + 8, t("Quality by category"), *children)
+
+
+def _cell_text(values: Sequence[float], metric: Metric, wide: float) -> Callable[[float], str]:
+    """Return the function that writes the values of cells; nothing where the longest does not fit.
+
+    A percentage may lose the digits behind its point, which another unit may need.
+    """
+    formats: list[Callable[[float], str]] = [metric.text]
+    if metric.unit == "%":
+        formats.append(lambda value: f"{metric.scale * value:.0f}")
+    for written in formats:
+        if _LETTER * max(len(written(value)) for value in values) <= wide:
+            return written
+    return lambda _: ""
 
 
 def _head(name: str, x: float, y: float) -> Element:
@@ -61,7 +76,7 @@ def _head(name: str, x: float, y: float) -> Element:
 
 
 def _cell(x: float, y: float, wide: float, step: int, words: str) -> list[Element]:
-    cell = element(
+    rect = element(
         "rect",
         x=f"{x:.1f}",
         y=f"{y:g}",
@@ -69,7 +84,9 @@ def _cell(x: float, y: float, wide: float, step: int, words: str) -> list[Elemen
         height=_ROW - 1,
         class_=f"h{step}",
     )
-    return [cell, text(x + wide / 2, y + 16, words, f"t{step}", "middle")]
+    if not words:
+        return [rect]
+    return [rect, text(x + wide / 2, y + 16, words, f"t{step}", "middle")]
 
 
 def _step(value: float, low: float, high: float) -> int:

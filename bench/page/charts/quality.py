@@ -29,6 +29,9 @@ SPEED = "inference_images_per_s"
 _NAMED = 12
 """Maximum number of points that are all named; if there are more, only those of the front are."""
 
+_TOP, _BOTTOM = 36, 300
+_NAME_WIDTH, _NAME_GAP = 180, 16
+
 _REACH = 4.0
 """Factor by which the axis may extend beyond the highest speed to show the end of an interval, and
 likewise below the lowest one."""
@@ -52,7 +55,7 @@ def quality_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None
     low, high = padded([*ends, *(value for values in seeds for value in values)], 0.03)
     x = Scale(low, high, 250, WIDTH - 20)
     bottom = 16 + 24 * len(shown)
-    children = list(axis_x(x, 8, bottom, _axis_title(metric)))
+    children = list(axis_x(x, 8, bottom, axis_title(metric)))
     for position, (place, values) in enumerate(zip(shown, seeds, strict=True)):
         y = 24 + 24 * position
         mean = place.row.ranking
@@ -81,39 +84,54 @@ def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
     if len(points) < 2:
         return None
     metric = points[0][0].row.study.ranking_metric
+    front = _front(points, metric)
+    named: Sequence[int] = range(len(points)) if len(points) <= _NAMED else front
     x = Scale(*_speed_range([speed for _, speed in points]), 70, WIDTH - 170, log=True)
     bounds = padded([end for place, _ in points for end in _interval(place, metric)])
-    y = Scale(*bounds, 300, 36)
-    title = f"{t('images per second')} →"
+    # Names that push each other up or down have room, even if all of them do.
+    y = Scale(*bounds, max(_BOTTOM, _TOP + _NAME_GAP * len(named)), _TOP)
+    arrow = "↑" if metric.higher_is_better else "↓"
     children = [
-        *axis_y(
-            y, x.start, x.end, f"{_axis_title(metric)} {'↑' if metric.higher_is_better else '↓'}"
-        ),
-        *axis_x(x, y.end, y.start, title),
+        *axis_y(y, x.start, x.end, f"{axis_title(metric)} {arrow}"),
+        *axis_x(x, y.end, y.start, f"{t('images per second')} →"),
     ]
-    ranked = [at for at, (place, _) in enumerate(points) if place.ranked]
-    pairs = [(points[at][1].mean, _value(points[at][0], metric)) for at in ranked]
-    front = [ranked[at] for at in pareto_front(pairs, metric)]
     spots = [(x(speed.mean), y(_value(place, metric))) for place, speed in points]
     if len(front) > 1:
         children.append(path([spots[at] for at in front], "front"))
-    named = list(range(len(points))) if len(points) <= _NAMED else front
-    heights = label_heights([spots[at] for at in named], 180, 16)
+    heights = label_heights([spots[at] for at in named], _NAME_WIDTH, _NAME_GAP, y.start)
     labels = dict(zip(named, heights, strict=True))
-    for at, ((place, speed), (across, height)) in enumerate(zip(points, spots, strict=True)):
-        ends = _interval(place, metric)
-        bar = "bar" if place.ranked else "bar faint"
-        parts = [
-            line(across, y(ends[0]), across, y(ends[1]), bar),
-            *_speed_bar(x, speed, height, bar),
-            _dot(across, height, 6, _fill(place)),
-        ]
+    for at, (place, speed) in enumerate(points):
+        parts = list(_point(place, speed, x, y))
         if at in labels:
-            name = shortened(names[at], 22)
-            parts.append(text(across + 11, labels[at] - 7, name, _name(place)))
-        hint = (*_words(place, metric), f"{quantity(speed)} images/s")
+            parts += _label(spots[at], labels[at], shortened(names[at], 22), _name(place))
+        hint = (*_words(place, metric), t("{speed} images/s", speed=quantity(speed)))
         children.append(titled(element("g", *parts, class_="mark", data_r=key(place)), *hint))
-    return chart(350, t("Quality against speed"), *children)
+    return chart(y.start + 50, t("Quality against speed"), *children)
+
+
+def _front(points: Sequence[tuple[Place, Estimate]], metric: Metric) -> list[int]:
+    ranked = [at for at, (place, _) in enumerate(points) if place.ranked]
+    pairs = [(points[at][1].mean, _value(points[at][0], metric)) for at in ranked]
+    return [ranked[at] for at in pareto_front(pairs, metric)]
+
+
+def _point(place: Place, speed: Estimate, x: Scale, y: Scale) -> Iterator[Element]:
+    """Yield a point and its intervals of quality and speed."""
+    metric = place.row.study.ranking_metric
+    across, height = x(speed.mean), y(_value(place, metric))
+    low, high = _interval(place, metric)
+    bar = "bar" if place.ranked else "bar faint"
+    yield line(across, y(low), across, y(high), bar)
+    yield from _speed_bar(x, speed, height, bar)
+    yield _dot(across, height, 6, _fill(place))
+
+
+def _label(spot: tuple[float, float], height: float, name: str, class_: str) -> Iterator[Element]:
+    """Yield the name of a point, and a line to it if another name pushed it away."""
+    across, own = spot
+    if abs(height - own) > 1:
+        yield line(across + 6, own, across + 9, height - 12, "leader")
+    yield text(across + 11, height - 7, name, class_)
 
 
 def _speed_range(speeds: Sequence[Estimate]) -> tuple[float, float]:
@@ -188,7 +206,8 @@ def _name(place: Place) -> str:
     return "name" if place.ranked else "name faint"
 
 
-def _axis_title(metric: Metric) -> str:
+def axis_title(metric: Metric) -> str:
+    """Return what an axis of a metric is called: its heading and unit."""
     return f"{metric.heading} ({metric.unit})" if metric.unit else metric.heading
 
 

@@ -134,17 +134,33 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
     return placed
 
 
-def label_heights(places: Sequence[tuple[float, float]], wide: float, gap: float) -> list[float]:
-    """Return heights of labels that begin at places, pushed down until none covers another.
+def label_heights(
+    places: Sequence[tuple[float, float]], wide: float, gap: float, bottom: float = math.inf
+) -> list[float]:
+    """Return heights of labels that begin at places, moved until none covers another.
+
+    Labels are pushed down; those that would end up below the bottom are pushed up from there. None
+    of n labels is pushed up further than n - 1 gaps above the bottom.
 
     Args:
         places: Where each label begins, x and y.
         wide: Width of a label.
         gap: Minimum distance of two labels whose widths overlap.
+        bottom: Maximum height, counted downward.
 
     >>> label_heights([(0, 5), (10, 6), (500, 6)], 100, 12)
     [5, 17, 6]
+    >>> label_heights([(0, 5), (10, 6), (500, 6)], 100, 12, bottom=10)
+    [-2, 10, 6]
     """
+    heights = _pushed(places, wide, gap)
+    if max(heights, default=bottom) <= bottom:
+        return heights
+    upside_down = [(x, max(0, bottom - y)) for (x, _), y in zip(places, heights, strict=True)]
+    return [bottom - y for y in _pushed(upside_down, wide, gap)]
+
+
+def _pushed(places: Sequence[tuple[float, float]], wide: float, gap: float) -> list[float]:
     heights = [y for _, y in places]
     done: list[tuple[float, float]] = []
     for at in sorted(range(len(places)), key=lambda at: (places[at][1], places[at][0])):

@@ -1,5 +1,7 @@
 """What a session writes: tables, the page, and pages of only its own runs."""
 
+import re
+
 from fake_records import make
 
 from bench.page.after_session import write_results
@@ -37,6 +39,16 @@ def test_the_page_of_a_run_that_was_repeated_goes(tmp_path):
     (second,) = leave(tmp_path, run("padim_resnet18", finished="2026-02-01T00:00:00+00:00"))
     assert first != second
     assert not first.exists()
+
+
+def test_no_page_links_to_a_run_that_was_repeated_on_another_machine(tmp_path):
+    crashed = [run("padim_resnet18", s, status="failed", environment=None) for s in range(2)]
+    leave(tmp_path, run("cfa_resnet18"), *crashed)
+    pages = leave(tmp_path, run("padim_resnet18", finished="2026-02-01T00:00:00+00:00"))
+    assert len(pages) == 3
+    for page in pages:
+        links = re.findall(r'href="([^"/]+\.html)"', page.read_text())
+        assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_without_a_finished_run_nothing_is_written(tmp_path):

@@ -301,6 +301,18 @@ def test_marks_and_rows_light_up_together(browser, pages):
     assert set(column(browser, "model")) == {"padim_resnet18"}
 
 
+def test_a_clicked_mark_shows_its_row_whatever_was_filtered(browser, pages):
+    browser.open(pages["gallery"], query="?family=memory&preset=fastest")
+    browser.run(
+        "[...document.querySelectorAll('svg .mark[data-r]')]"
+        ".find(mark => mark.textContent.includes('stfpm_resnet18'))"
+        ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    assert set(column(browser, "model")) == {"stfpm_resnet18"}
+    assert "family" not in browser.run(QUERY)
+    assert "preset" not in browser.run(QUERY)
+
+
 def test_columns_that_a_filter_leaves_empty_are_hidden(browser, pages):
     hidden = f"{HEADS}.filter((code, at) => document.querySelectorAll('thead th')[at].hidden)"
     browser.open(pages["gallery"])

@@ -270,7 +270,8 @@ def test_intervals_of_speeds_end_within_the_chart_or_in_an_arrow(tmp_path):
     chart = speed_chart(placed, lambda place: place.row.label, words("en"))
     scales = set()
     for place, mark in zip(placed, chart.findall(".//g[@class='mark']"), strict=True):
-        bars = [one.attrib for one in mark.findall("line")]
+        lines = mark.findall("line")
+        bars = [one.attrib for one in lines if one.get("class") != "leader"]
         speed = place.row.measurement("inference_images_per_s")
         across = next(bar for bar in bars if bar["y1"] == bar["y2"])
         low, high = float(across["x1"]), float(across["x2"])
@@ -291,6 +292,19 @@ def test_labels_never_cover_each_other(seed):
     heights = label_heights(spots, 180, 16)
     assert all(height >= y for (_, y), height in zip(spots, heights, strict=True))
     for a, b in product(range(40), range(40)):
+        if a != b and abs(spots[a][0] - spots[b][0]) < 180:
+            assert abs(heights[a] - heights[b]) >= 16 - 1e-9
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_labels_that_reach_the_bottom_are_pushed_up_and_stay_below_the_top(seed):
+    import random
+
+    rng = random.Random(seed)
+    spots = [(rng.uniform(0, 700), rng.uniform(200, 300)) for _ in range(17)]
+    heights = label_heights(spots, 180, 16, bottom=300)
+    assert all(300 - 16 * 16 - 1e-9 <= height <= 300 for height in heights)
+    for a, b in product(range(17), range(17)):
         if a != b and abs(spots[a][0] - spots[b][0]) < 180:
             assert abs(heights[a] - heights[b]) >= 16 - 1e-9
 
@@ -403,6 +417,18 @@ def test_the_korean_page_is_korean(site):
     assert '<html lang="ko">' in text
     assert "리더보드" in text
     assert "Leaderboard" not in re.sub("<script>.*?</script>", "", text, flags=re.S)
+
+
+def test_the_korean_page_counts_in_korean(site):
+    scopes = {"padim_resnet18": ("bottle",)}
+    scopes |= dict.fromkeys(("cfa_resnet18", "stfpm_resnet18"), ("bottle", "cable"))
+    records = [make(m, f"parts.{name}") for m, names in scopes.items() for name in names]
+    tags = Tags(site(records, "ko").read_text())
+    assert "(2개 중 1개)" in tags.of("td")
+    assert any(title.endswith(" · 초당 123장") for title in tags.of("title"))
+    texts = " ".join(text for tag, text in tags.texts if tag != "script")
+    assert "(1 of 2)" not in texts
+    assert "123 images/s" not in texts
 
 
 def test_the_command_writes_and_names_its_page(tmp_path, capsys):

@@ -1,0 +1,103 @@
+"""Charts stay readable: names within the picture, numbers that fit, no category without a word."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from fake_records import make
+from page_records import write
+
+from bench.metrics.catalog import METRICS, Metric
+from bench.page.charts.heat_map import heat_map
+from bench.page.charts.quality import speed_chart
+from bench.page.page import index_page, write_page
+from bench.page.source import Source
+from bench.page.words import words
+
+ERROR = Metric("error", "Error", "class", lambda inputs: 0.0, higher_is_better=False, unit="")
+
+
+def close_points(folder, count):
+    """Places of one good model and many close ones, each faster and worse than the one before."""
+    records = [
+        make(
+            f"model_{place}",
+            auroc=0.99 if place == 0 else 0.5 - place / 1e5,
+            measurements={"inference_images_per_s": 100.0 + place},
+        )
+        for place in range(count)
+    ]
+    placed = Source([write(records, folder)]).questions[0].main.placed
+    return [replace(place, rank=str(at + 1), reasons=()) for at, place in enumerate(placed)]
+
+
+@pytest.mark.parametrize("count", [12, 30])
+def test_names_of_close_points_stay_above_the_axis_and_are_joined_to_them(tmp_path, count):
+    placed = close_points(tmp_path, count)
+    chart = speed_chart(placed, lambda place: place.row.label, words("en"))
+    marks = chart.findall(".//g[@class='mark']")
+    heights = [float(mark.find("text").get("y")) for mark in marks]
+    axis = max(float(one.get("y2")) for one in chart.iterfind(".//line[@class='grid']"))
+    assert len(heights) == count
+    assert all(0 < height < axis for height in heights)
+    assert float(chart.find("svg").get("viewBox").split()[3]) == axis + 50
+    joined = 0
+    for mark, height in zip(marks, heights, strict=True):
+        leaders = mark.findall("line[@class='leader']")
+        dot = float(mark.find("circle").get("cy"))
+        # A name that stays where it belongs stands seven units above its point.
+        assert len(leaders) == (abs(height + 7 - dot) > 1)
+        for leader in leaders:
+            joined += 1
+            assert float(leader.get("y1")) == pytest.approx(dot)
+            assert height - 14 < float(leader.get("y2")) < height
+    assert joined >= count - 2
+
+
+def cells(metric, count, value):
+    """The map of a row of equal values in a number of categories, and the numbers in its cells."""
+    categories = [f"category_{place}" for place in range(count)]
+    rows = [("r0", "model", dict.fromkeys(categories, value))]
+    chart = heat_map(rows, categories, metric, words("en"))
+    return chart, [cell.findtext("text") for cell in chart.iterfind(".//g[@class='mark']/g")]
+
+
+@pytest.mark.parametrize(
+    ("metric", "count", "expected"),
+    [
+        (METRICS["image_auroc"], 5, "91.26"),
+        (METRICS["image_auroc"], 15, "91"),
+        (METRICS["image_auroc"], 40, None),
+        (ERROR, 12, "0.91"),
+        (ERROR, 40, None),
+    ],
+)
+def test_cells_hold_the_digits_that_fit_and_matter(metric, count, expected):
+    chart, texts = cells(metric, count, 0.9126)
+    assert texts == [expected] * count
+    assert len(chart.findall(".//rect")) == count
+    hints = [title.text for title in chart.iterfind(".//g[@class='mark']/g/title")]
+    assert all(hint.endswith(metric.text(0.9126)) for hint in hints)
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"), [("en", "40 of 45 categories"), ("ko", "범주 45개 중 40개")]
+)
+def test_a_map_says_how_many_of_the_categories_it_shows(tmp_path, lang, said):
+    def page(count):
+        folder = tmp_path / str(count)
+        records = [make("padim_resnet18", f"parts.c{place:02d}") for place in range(count)]
+        return write_page([write(records, folder)], folder, lang, cases=False).read_text()
+
+    assert said in page(45)
+    assert "40" not in re.search("<figcaption>.*?</figcaption>", page(40))[0]
+
+
+def test_a_map_has_the_rows_whose_categories_ran_under_several_recipes(tmp_path):
+    names = ("bottle", "cable", "capsule", "carpet")
+    records = [make("cfa_resnet18", f"parts.{name}") for name in names]
+    for name, recipe in zip(names, ("first", "first", "second", "second"), strict=True):
+        records.append(make("padim_resnet18", f"parts.{name}", recipe=recipe))
+    text = index_page(Source([write(records, tmp_path)]))
+    (drawn,) = re.findall(r'<svg[^>]*aria-label="Quality by category".*?</svg>', text)
+    assert drawn.count("<rect") == 8
