@@ -106,10 +106,10 @@ def _load_file(file: Path) -> None:
     if not os.path.isfile(file):  # noqa: PTH113 - False, not an error, in an unreadable folder
         found = "a folder" if os.path.isdir(file) else "none"  # noqa: PTH112
         raise ExtensionError(f"--plugin {file}: wanted a Python file, found {found} at this path.")
-    # Its stem is the module's name, so that import paths such as "my_model:build" find it.
-    name = file.stem
-    if name in sys.modules or importlib.util.find_spec(name) is not None:
-        name = f"{name}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    loaded = getattr(sys.modules.get(file.stem), "__file__", None)
+    if loaded and Path(loaded).resolve() == file.resolve():
+        return  # it registered what it has when it was imported
+    name = _module_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ExtensionError(f"--plugin {file}: wanted a Python file, whose name ends in .py.")
@@ -122,6 +122,19 @@ def _load_file(file: Path) -> None:
         raise ExtensionError(f"--plugin {file}{_line(error, file)}: {_explained(error)}") from error
     if sum(map(len, _REGISTRIES)) == before:
         _silent.append(file)
+
+
+def _module_name(file: Path) -> str:
+    """Return the stem of a plugin file, by which paths such as ``my_model:build`` import it.
+
+    Where another module has this name, a hash follows.
+    """
+    name = file.stem
+    if name not in sys.modules:
+        found = importlib.util.find_spec(name)
+        if found is None or Path(found.origin or "").resolve() == file.resolve():
+            return name
+    return f"{name}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
 
 
 def _line(error: Exception, file: Path) -> str:

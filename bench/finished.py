@@ -1,4 +1,4 @@
-"""The finished records of a store, and which of them are still valid for a case."""
+"""The finished records of a store, and whether the newest one of a case is still valid."""
 
 import time
 from functools import cached_property
@@ -24,23 +24,22 @@ class Finished:
         return [record for records in self._records.values() for record in records]
 
     def look_up(self, job: Job) -> tuple[Record | None, str | None]:
-        """Return the valid record of a job, or the newest one and why it is not valid.
+        """Return the newest record of a job, and why it is not valid; None if it is.
 
-        Both are None if the job never finished.
+        Both are None if the job never finished. Older records do not count, because the newest run
+        of a key has overwritten their files.
         """
-        records = self._records.get(job.key, [])
-        newest_reason = None
-        for record in reversed(records):
-            files = self._store.code_files(record.code.get("hash"))
-            why = (
-                why_stale(record, job.wanted, files)
-                or self._lost_model(record, job)
-                or self._disturbed(record, job)
-            )
-            if why is None:
-                return record, None
-            newest_reason = newest_reason or why
-        return (records[-1], newest_reason) if records else (None, None)
+        records = self._records.get(job.key)
+        if not records:
+            return None, None
+        record = records[-1]
+        files = self._store.code_files(record.code.get("hash"))
+        why = (
+            why_stale(record, job.wanted, files)
+            or self._lost_model(record, job)
+            or self._disturbed(record, job)
+        )
+        return record, why
 
     def _disturbed(self, record: Record, job: Job) -> str | None:
         """Return why to measure speeds again: the machine was busy then and is idle now."""

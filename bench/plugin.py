@@ -6,6 +6,7 @@ for cases. Collection imports no torch: whatever needs it is imported when a cas
 
 import os
 import shlex
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -53,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """List the cases if the session will ask for them; mistakes stop it before it begins."""
     # An error raised during collection would come with a traceback and another exit code.
     paths = [_path_of(argument, config) for argument in config.args]
-    if any(path in _BENCH or path in _FOLDER.parents for path in paths):
+    if any(map(_collects_cases, paths)):
         from bench.collected import check_selection, collect
         from bench.environment import cuda_present
         from bench.threads import spin_briefly
@@ -63,6 +64,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[COLLECTED] = collect(config)
         if all(path in _BENCH for path in paths):  # other tests may have what -k and -m name
             check_selection(config, config.stash[COLLECTED])
+
+
+def _collects_cases(path: Path) -> bool:
+    """Return whether a path collects the cases, alone or among other tests.
+
+    A folder around an environment that has the harness installed does not: it is another project.
+    """
+    return path in _BENCH or (path in _FOLDER.parents and not _is_installed(_FOLDER))
+
+
+def _is_installed(folder: Path) -> bool:
+    """Return whether a folder is part of a Python environment, unlike a checkout."""
+    within = {"site-packages", "dist-packages"} & set(folder.parts)
+    return bool(within) or Path(sys.prefix).resolve() in folder.parents
 
 
 def _path_of(argument: str, config: pytest.Config) -> Path:

@@ -64,7 +64,7 @@ class DFM(AnomalyModel):
             ValueError: Images are too small, or differ in size from earlier ones.
         """
         pooled = _pooled(batch.get_features())
-        if self.grid.ndim == 1:
+        if self.pca.is_empty:
             self.grid = pooled.new_empty(*pooled.shape[2:], 0)
         self.pca.update(self._vectors(pooled))
 
@@ -121,7 +121,7 @@ class DFM(AnomalyModel):
 
 
 def _pooled(features: list[Tensor]) -> Tensor:
-    """``(B, C, h / 4, w / 4)`` float32, contiguous."""
+    """Return pooled features ``(B, C, h / 4, w / 4)``, float32 and contiguous."""
     (layer,) = features
     if min(layer.shape[-2:]) < _POOL:
         raise ImageSizeError(

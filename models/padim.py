@@ -65,7 +65,7 @@ class PaDiM(AnomalyModel):
             ValueError: Images differ in size from earlier ones.
         """
         embedding = _Embedding(batch.get_features(), self._channels_by_layer())
-        if self.grid.ndim == 1:
+        if self.gaussians.is_empty:
             self.grid = torch.empty(*embedding.grid, 0, device=self.channels.device)
         self._check(embedding.grid)
         self.gaussians.update(embedding, math.prod(embedding.grid))

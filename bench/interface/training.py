@@ -76,7 +76,7 @@ def train(
     """Train models, evaluate them, and leave their files in the output folder.
 
     A call does what a benchmark session does with the same cases, and gives the same records. A
-    case that was finished before, by the same code with the same options, is not trained again.
+    case whose last run finished with the same code and options is not trained again.
 
     Args:
         dataset_type: Id of a dataset, such as ``mvtec`` or the name of a folder of yours, or
@@ -198,7 +198,7 @@ class _Session:
             _check_resumable(jobs)
         console = Console(len(jobs), verbose=self._chosen.verbose)
         finished = Finished(self._store)
-        return [self._one(job, finished, console) for job in jobs]
+        return [self._one(_renewed(job, finder), finished, console) for job in jobs]
 
     def _one(self, job: Job, finished: Finished, console: Console) -> Record:
         console.begin(job)
@@ -363,6 +363,13 @@ def _jobs(finder: Finder, cases: Sequence[Case]) -> list[Job]:
         hidden = len(problems) - len(shown)
         raise TrainingError("\n".join([*shown, *([f"… and {hidden} more"] if hidden else [])]))
     return jobs
+
+
+def _renewed(job: Job, finder: Finder) -> Job:
+    """Return a job as it is now: while earlier ones trained, its data may have been edited."""
+    with suppress(CaseSkipped, DatasetError, WeightsError):  # its run says what is wrong
+        return finder.job(job.case)
+    return job
 
 
 def _command(skip: CaseSkipped, finder: Finder) -> str:

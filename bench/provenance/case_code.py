@@ -74,7 +74,8 @@ def _values(case: Case, metrics: list[Any]) -> object:
     return (
         sorted((name, repr(value)) for name, value in model.items()),
         _name(entry.build),
-        (weights.architecture, weights.mean, weights.std) if weights and case.pretrained else None,
+        # Without its weights, a backbone is still of their architecture, and normalizes as they do.
+        (weights.architecture, weights.mean, weights.std) if weights else None,
         dataset.version if dataset is not None else None,
         _name(AUGMENTATIONS[case.augmentation].builder),
         [(metric.name, _name(metric.function), metric.requires) for metric in metrics],

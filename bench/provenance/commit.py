@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.provenance.fingerprint import ROOT
 
 _SECONDS = 10.0
+_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ def current_commit(root: Path = ROOT) -> Commit:
     head = _git(root, "rev-parse", "--verify", "HEAD")
     changes = _git(root, "status", "--porcelain", "--", "*.py")
     return Commit(head, None if changes is None else bool(changes))
+
+
+def short_commit(commit: str | None) -> str:
+    """Return the first twelve digits of a commit's hash; "unknown" without one.
+
+    >>> short_commit("0123456789abcdef0123456789abcdef01234567")
+    '0123456789ab'
+    >>> short_commit(None)
+    'unknown'
+    """
+    return commit[:_DIGITS] if commit else "unknown"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -1,7 +1,7 @@
 """Whether a finished record is still valid for what would run now, and if not, why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.environment import LIBRARIES_ADDED
@@ -40,12 +40,15 @@ class Wanted:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         machine: What `bench.environment.expected` returns.
         asked: Which optional parts are wanted, as in `Record.asked`.
+        recipe: The recipe's values as JSON holds them, defaults included: the hash of a protocol
+            leaves these out, so that a changed default changes no key.
     """
 
     code: Fingerprint
     device: str
     machine: Mapping[str, Any]
     asked: Mapping[str, bool]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 def why_stale(record: Record, wanted: Wanted, files: Mapping[str, str] | None = None) -> str | None:
@@ -56,7 +59,7 @@ def why_stale(record: Record, wanted: Wanted, files: Mapping[str, str] | None = 
         wanted: What would run now.
         files: Hashes by file of the record's code, where they are known.
     """
-    clauses = _code(record, wanted.code, files)
+    clauses = _code(record, wanted.code, files) + _recipe(record, wanted)
     clauses += _machine(record, wanted) + _asked(record, wanted)
     return "; ".join(clauses) or None
 
@@ -89,6 +92,16 @@ def _code(record: Record, code: Fingerprint, files: Mapping[str, str] | None) ->
         return [f"its code or catalog entry changed since {origin(record)}"]
     more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
     return [f"{', '.join(changed[:_SHOWN])}{more} changed since {origin(record)}"]
+
+
+def _recipe(record: Record, wanted: Wanted) -> list[str]:
+    """Compare the values that both recipes have; a field that was added later has one of them."""
+    before = record.protocol.get("recipe", {})
+    return [
+        f"its recipe's {name} was {before[name]}, now {value}"
+        for name, value in wanted.recipe.items()
+        if name != "source" and name in before and before[name] != value
+    ]
 
 
 def _machine(record: Record, wanted: Wanted) -> list[str]:

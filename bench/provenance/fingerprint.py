@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ ROOT = Path(__file__).parents[2]
 """Folder of the packages ``bench``, ``models`` and ``datasets_lib``."""
 
 PACKAGES = frozenset({"bench", "models", "datasets_lib"})
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Names of the folders of installed packages."""
 
 _LAYOUT_ALONE = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 """Fields of the syntax tree that differ between ways of writing the same code."""
@@ -43,7 +47,8 @@ def fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of modules and of what they import, directly or not.
 
-    Imports are followed within the repository and within the top-level packages of ``modules``.
+    Imports are followed within the repository, within the top-level packages of ``modules``, and
+    from a plugin to modules of the user's own, which are neither Python's nor installed.
 
     Args:
         modules: Dotted names, such as ``models.padim``.
@@ -69,7 +74,8 @@ def _files_of(roots: frozenset[str], without: tuple[str, ...]) -> dict[str, str]
         source = _read(file)
         if source.hash:
             files[_label(module, file)] = source.hash
-        for name in _imported_modules(source.imports, own) - seen:
+        followed = own if module.partition(".")[0] in PACKAGES else own | _users_own(source.imports)
+        for name in _imported_modules(source.imports, followed) - seen:
             seen.add(name)
             pending.append(name)
     return dict(sorted(files.items()))
@@ -179,6 +185,18 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 
 @cache
+def _users_own(names: frozenset[str]) -> frozenset[str]:
+    """Return the top-level modules behind dotted names, without Python's and installed ones."""
+    tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    places = {top: _folder_of(top) or _single_file(top) for top in tops}
+    return frozenset(
+        top
+        for top, place in places.items()
+        if place is not None and _INSTALLED.isdisjoint(place.parts)
+    )
+
+
+@cache
 def _imported_modules(names: frozenset[str], own: frozenset[str]) -> frozenset[str]:
     """Return the modules of own packages behind dotted names, with the packages above them."""
     modules: set[str] = set()
@@ -196,8 +214,7 @@ def _source_file(module: str) -> Path | None:
     top, *rest = module.split(".")
     folder = ROOT if top in PACKAGES else _folder_of(top)
     if folder is None:
-        loaded = getattr(sys.modules.get(module), "__file__", None)
-        return Path(loaded) if loaded and not rest else None
+        return None if rest else _single_file(top)
     place = folder.joinpath(top, *rest)
     candidates = (place.with_name(f"{place.name}.py"), place / "__init__.py")
     return next((file for file in candidates if file.is_file()), None)
@@ -206,13 +223,25 @@ def _source_file(module: str) -> Path | None:
 @cache
 def _folder_of(package: str) -> Path | None:
     """Return the folder that holds an installed package; None for single files and others."""
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        return None
+    spec = _spec_of(package)
     if spec is None or not spec.submodule_search_locations:
         return None
     return Path(next(iter(spec.submodule_search_locations))).parent
+
+
+def _single_file(module: str) -> Path | None:
+    """Return the source file of a module that is no package; None if it has none."""
+    spec = _spec_of(module)
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    file = loaded or (spec.origin if spec is not None else None)
+    return Path(file) if file is not None and file.endswith(".py") else None
+
+
+def _spec_of(module: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
 
 
 def _module_name(file: Path) -> str:

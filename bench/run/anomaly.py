@@ -35,9 +35,12 @@ from datasets_lib.augment.random_streams import RandomStreams
 from datasets_lib.batches.image_set import ImageSet
 from datasets_lib.batches.textures import TextureSource, texture_source
 from datasets_lib.cache.decode_cache import DecodeCache
+from datasets_lib.free_memory import free_bytes
 from models.catalog import MODELS
 from models.components.base import AnomalyModel, Batch
 from models.components.image_size import size_text
+
+_TEXTURES_SHARE = 0.5  # of the device's free memory: more textures stay on the host
 
 Predictions = dict[str, HeadPredictions]
 
@@ -318,9 +321,10 @@ class AnomalyTask(Task):
             self.job.protocol.textures(MODELS[self.job.case.model].auxiliary_fit),
             DecodeCache(self.job.settings.cache_dir),
             tuple(datasets),
-        ).to(self.device)
+        )
         self.fingerprints["auxiliary_pictures"] = source.name
-        return source
+        fits = source.images.nbytes <= _TEXTURES_SHARE * free_bytes(self.device)
+        return source.to(self.device) if fits else source
 
 
 def split_held_out(images: ImageSet, names: frozenset[str]) -> tuple[ImageSet, ImageSet | None]:

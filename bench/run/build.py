@@ -11,6 +11,7 @@ from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
 from models.catalog import MODELS, ClassifierRecipe
 from models.components.base import AnomalyModel, Classifier
 from models.components.errors import ImageSizeError
+from models.components.frozen_backbone import FrozenBackbone
 from models.components.image_size import height_width
 from models.components.weights import IncompleteWeightsError, load_state
 from models.components.winograd import use_winograd
@@ -27,8 +28,10 @@ def build_model(job: Job) -> AnomalyModel:
     """
     model: AnomalyModel = _build(job, **anomaly_options(job.case.model, job.protocol))
     if not job.protocol.normalize and model.backbone is not None:
-        model.backbone.mean.zero_()
-        model.backbone.std.fill_(1.0)
+        for module in model.backbone.modules():  # a pyramid has several backbones
+            if isinstance(module, FrozenBackbone):
+                module.mean.zero_()
+                module.std.fill_(1.0)
     return model
 
 

@@ -1,6 +1,7 @@
 """Running one case to its record: whatever goes wrong is part of what happened."""
 
 import errno
+import gc
 import re
 import sysconfig
 import traceback
@@ -31,6 +32,7 @@ from bench.run.job import (
 from bench.run.malloc import trim
 from bench.run.measure.flops import numbers_kept
 from bench.run.measure.profile import Measured, measure
+from bench.run.out_of_memory import is_out_of_memory
 from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
 from bench.run.saved_model import save_model
@@ -89,7 +91,9 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
         record = job.failed_record(outcome, message)
         record.error = {"message": message, "traceback": traceback.format_exc()}
     if record.outcome == "oom" and torch.cuda.is_available():
-        torch.cuda.empty_cache()  # only now has the traceback let its tensors go
+        # Only now has the traceback let its tensors go; models with cycles wait for the collector.
+        gc.collect()
+        torch.cuda.empty_cache()
     if (load := meter.read()) is not None and "device" in machine:
         # On CUDA one thread launches the work.
         threads = machine["threads"] if machine["device"] == "cpu" else 1
@@ -187,7 +191,7 @@ def explain(error: Exception) -> tuple[Outcome, str]:
     """Return the outcome of an exception, and one paragraph for people."""
     if isinstance(error, NonFiniteLossError | NonFiniteScoresError):
         return "nan", str(error)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if is_out_of_memory(error):
         return "oom", (
             f"Out of memory: {first_line(error)} Choose a smaller batch or image size, set "
             "gradient_checkpointing in the recipe, or free device memory."

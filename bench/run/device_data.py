@@ -91,9 +91,7 @@ class DeviceData:
             *(plan.calibration, plan.fit, plan.tiles, plan.overlap),
         )
         if self._data is None or self._key != key:
-            self._data = self._labeled = None
-            if self._features is not None:
-                self._features.clear()
+            self._clear()
             self._data = _load(job, inputs, progress)
             self._key = key
         return self._data
@@ -118,10 +116,15 @@ class DeviceData:
             *(job.settings.workers, job.settings.host_memory),
         )
         if self._labeled is None or self._key != key:
-            self._data = self._labeled = None
+            self._clear()
             self._labeled = _load_labeled(job, inputs, progress)
             self._key = key
         return self._labeled
+
+    def _clear(self) -> None:
+        self._data = self._labeled = None
+        if self._features is not None:
+            self._features.clear()
 
 
 def _load(job: Job, inputs: Inputs, progress: ProgressCallback) -> SplitData:

@@ -1,12 +1,13 @@
 """Resolution of what a case needs, in the parent process and without torch."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from bench.case import ALL, Case
 from bench.protocol import PROFILES, Protocol, resolve, shape_problem
@@ -26,6 +27,7 @@ from bench.run.job import (
 from bench.run.samples import case_samples, label_problem
 from bench.settings import Settings
 from datasets_lib.batches.labeled import data_hash
+from datasets_lib.batches.textures import texture_samples
 from datasets_lib.cache.content import ContentHashes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
@@ -43,6 +45,30 @@ from models.components.weights import resolve as resolve_weights
 
 Generator = Callable[[str, Path], Path]
 
+_FRESH_SECONDS = 2.0
+
+_Name = TypeVar("_Name")
+_Value = TypeVar("_Value")
+
+
+class _Recent(Generic[_Name, _Value]):
+    """Values by name, each computed again when it is asked for after `_FRESH_SECONDS`.
+
+    Hashing data again takes a stat for each file. That is little beside a run, before which it
+    finds the files that were edited during the last one, but much for thousands of finished cases.
+    """
+
+    def __init__(self) -> None:
+        self._computed: dict[_Name, tuple[float, _Value]] = {}
+
+    def get(self, name: _Name, compute: Callable[[], _Value]) -> _Value:
+        """Return the value of a name, computed now or a moment ago."""
+        found = self._computed.get(name)
+        if found is None or time.monotonic() - found[0] > _FRESH_SECONDS:
+            value = compute()
+            found = self._computed[name] = time.monotonic(), value
+        return found[1]
+
 
 @dataclass(frozen=True)
 class Finder:
@@ -57,10 +83,12 @@ class Finder:
     settings: Settings
     datasets: dict[str, FoundDataset]
     layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    _hashed: dict[str, LabeledInputs] = field(default_factory=dict)
     _remarks: dict[str, str] = field(default_factory=dict)
     _listed: dict[tuple[str, str | None], Category] = field(default_factory=dict)
-    _data_hashes: dict[tuple[Sample, ...], str] = field(default_factory=dict)
+    _in_few_files: dict[str, LabeledInputs] = field(default_factory=dict)
+    _labeled_sets: _Recent[str, LabeledInputs] = field(default_factory=_Recent)
+    _data_hashes: _Recent[tuple[Sample, ...], str] = field(default_factory=_Recent)
+    _texture_hashes: _Recent[str, str] = field(default_factory=_Recent)
 
     def protocol(self, case: Case) -> Protocol:
         """Return the case's protocol.
@@ -168,8 +196,8 @@ class Finder:
         images_hash = data_hash
         textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
         if entry.auxiliary:
-            data_hash = f"{data_hash} beside {textures.name if textures else None}"
-            data_hash = hashlib.sha256(data_hash.encode()).hexdigest()
+            beside = f"{textures.name} {self._texture_hash(textures)}" if textures else None
+            data_hash = hashlib.sha256(f"{data_hash} beside {beside}".encode()).hexdigest()
         return Inputs(
             fit=whole.fit,
             calibration=whole.calibration,
@@ -237,22 +265,29 @@ class Finder:
         return self._remarks[dataset]
 
     def _labeled(self, case: Case, weights: ResolvedWeights | None) -> LabeledInputs:
-        if case.dataset not in self._hashed:
-            root, reader = self._labeled_source(case)
-            dataset: Classification = _read(reader, case.dataset, root)
-            hashes = ContentHashes(self.settings.cache_dir / "hashes")
-            both = data_hash(dataset.train, hashes) + data_hash(dataset.test, hashes)
-            train = dataset.train
-            files = [s.image for s in train.samples] if isinstance(train, FileSplit) else []
-            self._hashed[case.dataset] = LabeledInputs(
-                root=root,
-                reader=reader,
-                images={"fit": len(dataset.train), "test": len(dataset.test)},
-                data_hash=self._as_read(hashlib.sha256(both.encode()).hexdigest()),
-                weights=None,
-                remark=self._remark(case.dataset, files),
-            )
-        return replace(self._hashed[case.dataset], weights=weights)
+        inputs = self._in_few_files.get(case.dataset)
+        if inputs is None:
+            inputs = self._labeled_sets.get(case.dataset, lambda: self._labeled_set(case))
+        return replace(inputs, weights=weights)
+
+    def _labeled_set(self, case: Case) -> LabeledInputs:
+        """Return what all cases of a classification set read, without weights."""
+        root, reader = self._labeled_source(case)
+        dataset: Classification = _read(reader, case.dataset, root)
+        both = "".join(data_hash(part, self._content) for part in (dataset.train, dataset.test))
+        train = dataset.train
+        files = [s.image for s in train.samples] if isinstance(train, FileSplit) else []
+        inputs = LabeledInputs(
+            root=root,
+            reader=reader,
+            images={"fit": len(dataset.train), "test": len(dataset.test)},
+            data_hash=self._as_read(hashlib.sha256(both.encode()).hexdigest()),
+            weights=None,
+            remark=self._remark(case.dataset, files),
+        )
+        if not isinstance(train, FileSplit):  # all pixels are hashed, and nobody edits such files
+            self._in_few_files[case.dataset] = inputs
+        return inputs
 
     def _labeled_source(self, case: Case) -> tuple[Path, Reader]:
         """Return the folder of a classification set, and the reader of its layout."""
@@ -292,12 +327,22 @@ class Finder:
         except ValueError as error:
             raise WeightsError(str(error)) from None
 
+    @cached_property
+    def _content(self) -> ContentHashes:
+        return ContentHashes(self.settings.cache_dir / "hashes")
+
     def _data_hash(self, samples: tuple[Sample, ...]) -> str:
-        """Return the hash of images that many cases may share, computed once."""
-        if samples not in self._data_hashes:
-            hashes = ContentHashes(self.settings.cache_dir / "hashes")
-            self._data_hashes[samples] = hashes.data_hash(samples)
-        return self._data_hashes[samples]
+        """Return the hash of images that many cases may share."""
+        return self._data_hashes.get(samples, lambda: self._content.data_hash(samples))
+
+    def _texture_hash(self, textures: FoundDataset) -> str:
+        """Return the hash of the images of a texture set that training draws from."""
+
+        def compute() -> str:
+            samples: tuple[Sample, ...] = _read(texture_samples, textures.name, textures)
+            return self._content.data_hash(samples)
+
+        return self._texture_hashes.get(textures.name, compute)
 
     def _category(self, case: Case) -> Category:
         """Return the samples of a case's category, listed once."""

@@ -55,7 +55,7 @@ class IsolatedRunner:
         """Run a job; a child that dies or hangs leaves a failed record."""
         if self._child is None or not self._child.is_alive() or self._group != job.group:
             self._end_child()
-            self._start(job.group)
+            self._start(job)
         killed_before = _oom_kills()
         try:
             result = self._wait(job, progress)
@@ -83,15 +83,16 @@ class IsolatedRunner:
             self._child.join(_GRACE_SECONDS)
         self._kill()
 
-    def _start(self, group: str) -> None:
+    def _start(self, job: Job) -> None:
         from bench.run.worker import serve
 
         ours, theirs = self._context.Pipe()
         self._log.write_text("")
-        self._child = self._context.Process(target=serve, args=(theirs, self._log), daemon=True)
+        arguments = (theirs, self._log, job.settings.plugins)
+        self._child = self._context.Process(target=serve, args=arguments, daemon=True)
         self._child.start()
         theirs.close()
-        self._pipe, self._group = ours, group
+        self._pipe, self._group = ours, job.group
 
     def _wait(self, job: Job, progress: ProgressCallback) -> Record | tuple[Outcome, str]:
         self._send(job)

@@ -1,5 +1,6 @@
 """A job: a case with everything it needs found and named, ready to travel to a child process."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -56,7 +57,7 @@ class Inputs:
         test: Images to evaluate on.
         has_masks: Whether every defective test image has a mask, by category; the name is empty
             for a case of one category.
-        data_hash: Hash over names and contents of all of these and the name of the textures.
+        data_hash: Hash over names and contents of all of these and of the set of textures.
         images_hash: Hash without the textures: equal for models that are trained and evaluated on
             the same images.
         weights: The backbone's weights, or None for a case from scratch.
@@ -173,7 +174,8 @@ class Job:
     def wanted(self) -> Wanted:
         """Return what a finished record must match to be valid for this job."""
         device = self.settings.device
-        return Wanted(self.code, device, expected(device), self.settings.asked)
+        recipe = json.loads(json.dumps(self.protocol.as_dict()["recipe"]))
+        return Wanted(self.code, device, expected(device), self.settings.asked, recipe)
 
     def record(self, **fields: Any) -> Record:
         """Return a record of this job with the given fields."""

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ from typing import Any
 _SECONDS_BETWEEN_REPORTS = 0.2
 
 
-def serve(connection: Connection, log: Path) -> None:
+def serve(connection: Connection, log: Path, plugins: Sequence[Path]) -> None:
     """Run jobs until the parent sends None or goes away.
 
     The child leads its own process group, so that it can be killed with everything it started,
-    where there are such groups (not on Windows). Its output goes to ``log``, whose tail explains a
-    crash.
+    where there are such groups (not on Windows).
+
+    Args:
+        connection: Receives jobs; sends progress and records.
+        log: Receives the child's output, whose tail explains a crash.
+        plugins: Plugin files, loaded before a job arrives: what they define may be part of it.
     """
     if hasattr(os, "setsid"):
         os.setsid()
@@ -35,8 +40,8 @@ def serve(connection: Connection, log: Path) -> None:
 
     device_data = DeviceData()
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+        load_extensions(plugins)
         while (job := connection.recv()) is not None:
-            load_extensions(job.settings.plugins)
             record = run_case(job, _Reporter(connection), device_data)
             connection.send(("record", record))
 

@@ -80,7 +80,7 @@ def texture_source(
 
     for name in wanted:
         if name in datasets:
-            samples = _samples(datasets[name])
+            samples = texture_samples(datasets[name])
             images = load(samples, size, cache, has_masks=False, progress=progress).images
             return TextureSource(name, images)
     height, width = as_geometry(size).size
@@ -89,7 +89,8 @@ def texture_source(
     return TextureSource(PROCEDURAL, drawn)
 
 
-def _samples(dataset: FoundDataset) -> tuple[Sample, ...]:
+def texture_samples(dataset: FoundDataset) -> tuple[Sample, ...]:
+    """Return the images of a set, at most `MAX_TEXTURES`, with their names below its folder."""
     read: Callable[[Path], list[Path]] = resolve_callable(dataset.reader)
     files = read(dataset.root)
     return limit(

@@ -14,7 +14,8 @@ _CFLOW = Recipe(
     lr=1e-3,
     epochs=250,
     batch_size=8,
-    source="Gudovskiy et al., WACV 2022; 250 passes and batch as the original study",
+    source="Gudovskiy et al., WACV 2022, at 5 times their rate, for steps of all positions; 250 "
+    "passes and batch as the original study",
 )
 _CFLOW_PAPER = replace(
     _CFLOW,
@@ -22,7 +23,8 @@ _CFLOW_PAPER = replace(
     final_factor=1e-3,
     warmup_epochs=16,
     epochs=200,
-    source="Gudovskiy et al., WACV 2022 and their code: 25 × 8 passes, cosine after a warm-up",
+    source="Gudovskiy et al., WACV 2022 and their code: 25 × 8 passes, cosine after a warm-up; at "
+    "5 times their rate, for steps of all positions of 8 images",
 )
 _CFLOW_WITHOUT_LAST = replace(
     _CFLOW,

@@ -8,7 +8,7 @@ _TORCHVISION_TERMS = "https://github.com/pytorch/vision#pre-trained-model-licens
 
 
 def _torchvision(architecture: str, file: str, copied: bool = True) -> WeightsEntry:
-    """A file by torchvision, which does not state the license of its weights.
+    """Return the entry of a file by torchvision, which states no license of its weights.
 
     Model cards of timm's copies state one, so it is empty here if timm has no copy.
     """
@@ -24,7 +24,7 @@ def _torchvision(architecture: str, file: str, copied: bool = True) -> WeightsEn
 
 
 def _deit(architecture: str, file: str, tag: str) -> WeightsEntry:
-    """DeiT's or CaiT's file by its authors, whose tensor names timm's networks use."""
+    """Return the entry of a DeiT or CaiT by its authors, whose tensor names timm also uses."""
     full = f"{architecture}.{tag}"
     return WeightsEntry(
         tag=full,
@@ -37,7 +37,7 @@ def _deit(architecture: str, file: str, tag: str) -> WeightsEntry:
 
 
 def _pdn(size: str) -> WeightsEntry:
-    """EfficientAD's teacher: an independent reproduction's file, or one distilled here."""
+    """Return the entry of EfficientAD's teacher: a file of a reproduction, or distilled here."""
     return WeightsEntry(
         tag=f"pdn_{size}.distilled",
         architecture=f"pdn_{size}",
@@ -50,7 +50,7 @@ def _pdn(size: str) -> WeightsEntry:
 
 
 def _dinov2(architecture: str, file: str) -> WeightsEntry:
-    """DINOv2 with four registers: its authors' file, which timm's own is made of."""
+    """Return the entry of a DINOv2 with four registers: its authors' file, the source of timm's."""
     tag = f"{architecture}.lvd142m"
     return WeightsEntry(
         tag=tag,
@@ -78,6 +78,8 @@ PUBLISHED_WEIGHTS = (
     WeightsEntry(
         tag="dsr_vqvae.pretrained",
         architecture="dsr_vqvae",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
         url="https://github.com/open-edge-platform/anomalib/releases/download/"
         "dsr_pretrained_weights/dsr_vq_model_pretrained.zip",
         file_stems=("dsr_vqvae", "vq_model_pretrained_128_4096", "dsr_vq_model_pretrained"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -121,11 +122,14 @@ class AnomalyModel(DynamicBuffers):
     Attributes:
         features_only: Whether every method reads only ``batch.features`` and ``batch.size``.
         frozen_parts: Submodules that are pretrained and never trained, left out of checkpoints.
+        last_phase: Share of the steps before the last phase of training, whose losses alone can
+            end it early: every phase trains other parts.
         backbone: Frozen network whose features fill ``batch.features``; None for other models.
     """
 
     features_only: ClassVar[bool] = False
     frozen_parts: ClassVar[tuple[str, ...]] = ("backbone",)
+    last_phase: ClassVar[Fraction] = Fraction(0)
     # An annotation alone: a class attribute None would shadow the submodule of this name.
     backbone: "FrozenBackbone | None"
 

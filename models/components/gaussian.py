@@ -60,6 +60,11 @@ class PositionGaussians(DynamicBuffers):
         self.register_dynamic_buffer("whitening", "positions", "rows", channels)
         self._blocks: list[SecondMoments] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no samples were added since the last `compute`."""
+        return not self._blocks
+
     def update(self, samples: Samples, positions: int) -> None:
         """Add samples at all positions; their number is the same in every call."""
         slices = self._slices(positions)

@@ -44,6 +44,11 @@ class PCA(DynamicBuffers):
         self.register_dynamic_buffer("variances", "components")
         self._moments = SecondMoments(torch.float64)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no samples were added since the last `compute`."""
+        return not self._moments.count
+
     def update(self, samples: Tensor) -> None:
         """Add samples ``(B, d)``, which must not change before `compute`."""
         self._moments.add(samples[None])

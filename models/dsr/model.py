@@ -9,6 +9,7 @@ training, and a network that a phase does not train has no gradient.
 """
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 from models.catalog import WEIGHTS
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.draws import Draws
-from models.components.errors import ImageSizeError
+from models.components.image_size import check_multiple
 from models.components.perlin import turn_some
 from models.components.segmentation import (
     defect_probability,
@@ -60,6 +61,7 @@ class DSR(AnomalyModel):
     """
 
     frozen_parts = ("vqvae",)
+    last_phase = Fraction(2, 3)
 
     def __init__(self, vqvae: VQVAE, width: int) -> None:
         super().__init__()
@@ -86,7 +88,7 @@ class DSR(AnomalyModel):
         images = batch.get_images().float()
         _check_size(images)
         draws = batch.get_draws()
-        if 3 * batch.step < 2 * batch.steps:
+        if batch.step < self.last_phase * batch.steps:
             return self._detection_loss(turn_some(images, draws, TURNED_DETECTION), draws)
         return self._upsampler_loss(turn_some(images, draws, TURNED_UPSAMPLER), draws)
 
@@ -107,7 +109,7 @@ class DSR(AnomalyModel):
         return {"score": Prediction(scores, defect_probability(upsampled))}
 
     def _detection_loss(self, images: Tensor, draws: Draws) -> Tensor:
-        """Squared errors of features and picture, and the focal loss of the segmentation."""
+        """Return squared errors of features and picture plus the focal loss of the segmentation."""
         with _float32(images), torch.no_grad():
             codes = defective_codes(self.vqvae, images, draws)
             general = self.vqvae.decode(codes.lo, codes.hi)
@@ -122,7 +124,7 @@ class DSR(AnomalyModel):
         )
 
     def _upsampler_loss(self, images: Tensor, draws: Draws) -> Tensor:
-        """Focal loss of the upsampled segmentation of smudges, whose masks are exact."""
+        """Return the focal loss of the upsampled segmentation of smudges, whose masks are exact."""
         with torch.no_grad():
             with _float32(images):
                 images, masks = smudged(images, draws)
@@ -178,8 +180,4 @@ def _float32(tensor: Tensor) -> torch.autocast:
 
 def _check_size(images: Tensor) -> None:
     height, width = images.shape[-2:]
-    if height % _MULTIPLE or width % _MULTIPLE or min(height, width) < _MIN_SIZE:
-        raise ImageSizeError(
-            f"DSR halves an image five times: wanted each side to be a multiple of {_MULTIPLE} "
-            f"pixels, at least {_MIN_SIZE}, found {height}×{width}. Choose such an image size."
-        )
+    check_multiple("DSR halves an image five times", height, width, _MULTIPLE, _MIN_SIZE)

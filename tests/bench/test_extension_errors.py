@@ -1,8 +1,11 @@
 """A plugin's mistake is one line with its place, and a similar name if a field is mistyped."""
 
+import sys
+
 import pytest
 
 from bench.extensions import ExtensionError, load_extensions, silent_files
+from datasets_lib.resolve import resolve_callable
 
 MODEL = """
 from models.catalog import ModelEntry, Recipe, register_model
@@ -55,6 +58,15 @@ def test_a_file_that_registers_nothing_is_named(tmp_path):
     load_extensions([file])
     (line,) = silent_files([file, tmp_path / "other.py"])
     assert line.startswith(f"--plugin {file} registered nothing")
+
+
+def test_a_file_on_the_import_path_runs_once_under_its_own_name(tmp_path, monkeypatch):
+    file = tmp_path / "extension_on_the_path.py"
+    file.write_text("def build(): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    load_extensions([file])
+    assert resolve_callable(f"{file.stem}:build") is sys.modules[file.stem].build
+    assert [name for name in sys.modules if name.startswith(file.stem)] == [file.stem]
 
 
 @pytest.mark.parametrize(("source", "said"), TRIALS.values(), ids=TRIALS)

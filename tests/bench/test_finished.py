@@ -78,6 +78,21 @@ def test_other_runs_are_not_repeated_and_nothing_is_observed(
     assert observations == []
 
 
+def test_only_the_newest_run_of_a_key_counts_because_its_files_are_there(tmp_path):
+    store, settings = Store(tmp_path), SimpleNamespace(measurements=False, save_models=False)
+    for code in ("0a", "0b"):
+        record = make(asked=ASKED, code={"hash": code, "commit": "1234567890"})
+        record.environment = environment("cpu")
+        store.append(record)
+    older, newer = (Wanted(Fingerprint(h, {}), "cpu", expected("cpu"), ASKED) for h in ("0a", "0b"))
+    job = SimpleNamespace(key=record.key, wanted=older, settings=settings)
+    found, why = Finished(store).look_up(job)
+    assert found.code["hash"] == "0b"
+    assert why.endswith("changed since commit 1234567")
+    job.wanted = newer
+    assert Finished(store).look_up(job) == (found, None)
+
+
 def test_the_machine_is_observed_once_for_all_cases(finished, observed):
     observations = observed(BUSY)
     records, job = finished({"busy": True})

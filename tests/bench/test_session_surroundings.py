@@ -7,6 +7,8 @@ from importlib.metadata import entry_points
 
 import pytest
 
+from bench import plugin as bench_plugin
+
 CASE = "dfkde_resnet18-tiny.tile-default-scratch-s0"
 
 COMPLAINS = """
@@ -203,6 +205,25 @@ def test_pytest_finds_the_options_from_any_folder(tmp_path):
     listed = subprocess.run([*command, *cases], **where).stdout
     assert "test_case[padim_resnet18-surface.woven-default-scratch-s0]" in listed
     assert f"results in {tmp_path / 'results'}" in listed
+
+
+@pytest.mark.parametrize(
+    ("folder", "above"),
+    [
+        (".venv/lib/python3/site-packages/bench", False),
+        (".local/lib/python3/dist-packages/bench", False),
+        ("prefix/src/bench", False),
+        ("checkout/bench", True),
+    ],
+)
+def test_a_project_around_the_environment_keeps_its_own_sessions(
+    tmp_path, monkeypatch, folder, above
+):
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "prefix"))
+    monkeypatch.setattr(bench_plugin, "_FOLDER", tmp_path / folder)
+    monkeypatch.setattr(bench_plugin, "_BENCH", (tmp_path / folder,))
+    assert bench_plugin._collects_cases(tmp_path / folder)
+    assert bench_plugin._collects_cases(tmp_path) == above
 
 
 def test_other_sessions_load_nothing_but_the_options(tmp_path):

@@ -5,6 +5,7 @@ A model is tested here the moment it is registered. Models are random and images
 
 import copy
 import io
+import os
 import re
 from dataclasses import replace
 from functools import lru_cache
@@ -15,10 +16,13 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from bench.run.measure.flops import numbers_kept
+from datasets_lib.augment.random_streams import RandomStreams
 from models.catalog import MODELS
-from models.components.base import AnomalyModel, Batch, ModelContractError
+from models.components.base import AnomalyModel, ModelContractError
 
-# These share their class with a smaller sibling.
+# These share their class with a smaller sibling; the variable has them tested like every other
+# model, which takes many minutes.
+WITH_SIBLINGS = bool(os.environ.get("PROVING_GROUND_TEST_SIBLINGS"))
 HEAVY = {name for name, entry in MODELS.items() if "wide_resnet50" in (entry.weights or "")} | {
     "rd_resnet50",
     "rd_convnext_adapted",
@@ -42,8 +46,24 @@ SLOW = {"efficientad_small"}
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name, entry in MODELS.items()
-    if entry.task == "anomaly" and name not in HEAVY
+    if entry.task == "anomaly" and (WITH_SIBLINGS or name not in HEAVY)
 ]
+
+
+def variants():
+    """Return ``MODEL.RECIPE`` for each class, options and loss that no baseline has."""
+    found = {}
+    for name in sorted(MODELS.keys() - HEAVY, key=lambda name: ("resnet18" not in name, name)):
+        entry = MODELS[name]
+        for recipe, own in entry.recipes.items() if entry.task == "anomaly" else ():
+            place = str(entry.build), repr(own.options), own.loss
+            usual = entry.recipes["baseline"]
+            if (own.options, own.loss) != (usual.options, usual.loss):
+                found.setdefault(place, f"{name}.{recipe}")
+    return sorted(found.values())
+
+
+VARIANTS = variants()
 # EfficientAD surrounds its maps with a border of zeros, the 0.9 quantile of held-out images. At 64
 # pixels the 64 positions inside it can all lie below: images tie at 0 (efficientad_medium did).
 SIDES = {"efficientad_small": 96, "efficientad_medium": 96}
@@ -120,9 +140,9 @@ def saved(checkpoint):
     return torch.load(file, weights_only=True)
 
 
-def unfitted(model, name, seed=3):
+def unfitted(model, name, seed=3, recipe="baseline"):
     """Another random model with the same frozen parts, which checkpoints leave out."""
-    other = driver.make(name, seed=seed)
+    other = driver.make(name, recipe, seed=seed)
     for part in model.frozen_parts:
         setattr(other, part, getattr(model, part))
     return other
@@ -135,9 +155,19 @@ def test_predicts_the_declared_heads(name, fitted, images):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(HEAVY))
 def test_larger_sibling_is_fitted_saved_and_predicts_its_heads(name):
-    model, images = fit(driver.make(name), name), pictures(name, 3, 2)
+    check_fit_and_checkpoint(name, "baseline")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variant_is_fitted_saved_and_predicts_its_heads(variant):
+    check_fit_and_checkpoint(*variant.split("."))
+
+
+def check_fit_and_checkpoint(name, recipe):
+    """Fit, predict, and load the checkpoint into another model, which predicts the same."""
+    model, images = fit(driver.make(name, recipe), name), pictures(name, 3, 2)
     check_heads(name, model, images)
-    other = unfitted(model, name)
+    other = unfitted(model, name, recipe=recipe)
     other.load_checkpoint(saved(model.checkpoint()))
     assert_equal(driver.predict(other, images), driver.predict(model, images))
 
@@ -197,15 +227,49 @@ def test_prediction_repeats_and_no_method_changes_the_batch(name, fitted, images
         assert torch.equal(ours, copied) if torch.is_tensor(ours) else ours == copied
 
 
-def test_features_are_enough_where_the_model_says_so(fitted, images):
-    batch = driver.batch_of(fitted, images)
-    features_alone = Batch(None, batch.features, image_size=batch.size)
+def test_features_are_enough_where_the_model_says_so(name, fitted, images):
+    batch = driver.batch_of(fitted, images, **driver.training_fields(name, images))
+    features_alone = replace(batch, images=None, image_size=batch.size)
     with driver.evaluation(fitted):
-        if fitted.features_only:
-            assert_equal(fitted.predict(features_alone), fitted.predict(batch))
-        else:
+        if not fitted.features_only:
             with pytest.raises(ModelContractError, match="images"):
                 fitted.predict(features_alone)
+            return
+        assert_equal(fitted.predict(features_alone), fitted.predict(batch))
+    if fitted.uses_gradients:
+        assert loss_of(fitted, features_alone) == loss_of(fitted, batch)
+    if fitted.gathers_statistics:
+        with driver.evaluation(fitted):
+            fitted.update(features_alone)
+
+
+def loss_of(model, batch, seed=7):
+    """The loss in training mode, on a copy of the model."""
+    torch.manual_seed(seed)
+    return copy.deepcopy(model).train().loss(batch).item()
+
+
+def test_a_loss_draws_all_its_noise_from_the_samples_own_streams(name, fitted, images, monkeypatch):
+    if not fitted.uses_gradients:
+        pytest.skip("gathers statistics alone")
+    monkeypatch.setattr("models.efficientad.autoencoder._DROPOUT", 0.0)
+    if any(isinstance(part, torch.nn.Dropout) and part.p for part in fitted.modules()):
+        pytest.skip("dropout is drawn from the global generator")
+    streams = RandomStreams(torch.arange(len(images)), seed=3)
+    fields = driver.training_fields(name, images)
+    batch = driver.batch_of(fitted, images, draws=streams, **fields)
+    assert loss_of(fitted, batch, seed=1) == loss_of(fitted, batch, seed=2)
+
+
+def test_statistics_of_another_size_replace_those_before(name, fitted):
+    if not fitted.gathers_statistics or fitted.uses_gradients:
+        pytest.skip("does not gather statistics alone")
+    images = driver.pictures(TRAINING_IMAGES.get(name, 6), 1, (96, 64))
+    found = []
+    for model in (fitted, unfitted(fitted, name, seed=0)):
+        torch.manual_seed(4)
+        found.append(driver.predict(driver.gather(model, images), images[:3]))
+    assert_equal(*found)
 
 
 def test_calling_the_model_predicts_images(fitted, images):

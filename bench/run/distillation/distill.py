@@ -157,7 +157,7 @@ def fit_or_explain(
     report: ProgressCallback,
     checkpoint: Path,
 ) -> TrainingResult:
-    """Train, see `bench.run.training.loop.fit`.
+    """Train a model; see `bench.run.training.loop.fit`.
 
     Raises:
         DistillationError: The loss became infinite or NaN, or the checkpoint is damaged.

@@ -22,6 +22,9 @@ from datasets_lib.free_memory import free_bytes
 from models.components.frozen_backbone import FrozenBackbone
 from models.components.winograd import use_winograd
 
+_DISK_BYTES_PER_S = 3e9
+"""Faster than most disks write."""
+
 _SHARE_OF_FREE_MEMORY = 0.4
 _BATCH = 32
 
@@ -52,7 +55,7 @@ class Features:
     def batch(self, index: Tensor | slice) -> list[Tensor]:
         """Return ``(B, C, h, w)`` features of some images on the device, channels last."""
 
-        def rows(part: Tensor) -> Tensor:  # a layer may be on the host for want of memory
+        def rows(part: Tensor) -> Tensor:  # a layer may be on the host, to save memory
             own = index.to(part.device) if isinstance(index, Tensor) else index
             return part[own].to(self.device)
 
@@ -169,8 +172,13 @@ class FeatureStore:
         }
 
     def _write(self, key: str, features: Tensor, seconds: float) -> None:
-        """Write features to disk in the background, if they fit there."""
-        if self._disk is None or not self._disk.has_capacity(features.nbytes):
+        """Write features to disk in the background, if they fit there and take longer to compute.
+
+        Otherwise others would be evicted for an entry that is given up.
+        """
+        if self._disk is None or features.nbytes > seconds * _DISK_BYTES_PER_S:
+            return
+        if not self._disk.has_capacity(features.nbytes):
             return
         if features.is_cuda:
             self.flush()  # so that the host holds the copy of one layer at a time

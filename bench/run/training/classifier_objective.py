@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bench.protocol import Protocol
 from bench.run.labeled_split import LabeledSplit
+from bench.run.out_of_memory import is_out_of_memory
 from bench.run.training.compilation import Choice, LossGradient
 from bench.run.training.cuda_graphs import prefetch
 from bench.run.training.objective import numbered
@@ -78,6 +79,8 @@ class ClassifierObjective:
             try:
                 first_batch = list(islice(ahead, 1))
             except RuntimeError as error:  # no batch was yielded yet
+                if is_out_of_memory(error):
+                    raise
                 _log.warning("augmentation continues without recording: %s", error)
             else:
                 yield from chain(first_batch, ahead)

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from bench.run.out_of_memory import is_out_of_memory
 from bench.run.training.cuda_graphs import Gradient, capture_gradient
 
 Choice = Literal["auto", "yes", "no"]
@@ -103,7 +104,7 @@ class LossGradient:
                 self._record(images, targets)
             return (self._replay or self._gradient)(images, targets)
         except Exception as error:
-            if not (self._is_compiled or self._to_record) or _is_out_of_memory(error):
+            if not (self._is_compiled or self._to_record) or is_out_of_memory(error):
                 raise
             self._give_up(error)
             return self(images, targets)
@@ -157,7 +158,3 @@ def _is_right_here() -> bool:
         return compiler_is_right()
     except Exception:
         return True
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError)

@@ -8,7 +8,7 @@ import math
 import pickle
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +20,7 @@ from bench.atomic import save_tensors
 from bench.protocol import Protocol as CaseProtocol
 from bench.run.job import ProgressCallback
 from bench.run.measure.memory import MemoryRise
+from bench.run.out_of_memory import is_out_of_memory
 from bench.run.training.early_stop import stops_early
 from bench.run.training.interruption import deferred_interrupts
 from bench.run.training.objective import Objective
@@ -189,7 +190,8 @@ def fit(
                 report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
             if pass_ends and not compile_considered:
                 result.step_seconds += clock.seconds()
-                objective.maybe_compile(statistics.median(result.step_seconds), steps - step - 1)
+                # The first step also records and tunes: of two, the median would be half its time.
+                objective.maybe_compile(_typical(result.step_seconds), steps - step - 1)
                 compile_considered = True
             if pass_ends and evaluate_fn is not None:
                 begin = time.perf_counter()
@@ -213,6 +215,15 @@ def fit(
 def _ends_pass(step: int, steps: int, batch: int, count: int) -> bool:
     """Return whether a pass over the images, or training itself, ends within this step."""
     return step + 1 == steps or (step + 1) * batch // count > step * batch // count
+
+
+def _typical(step_seconds: Sequence[float]) -> float:
+    """Return the median duration of the steps after the first; of a single one, zero.
+
+    >>> _typical([5.0, 0.2, 0.1, 0.3]), _typical([5.0])
+    (0.2, 0.0)
+    """
+    return statistics.median(step_seconds[1:] or [0.0])
 
 
 class _Trainer:
@@ -252,8 +263,13 @@ class _Trainer:
         return loss
 
     def stops(self, result: TrainingResult, batch: int) -> bool:
-        """Note why training stops early, see `stops_early`, and return whether it does."""
-        result.stopped = stops_early(result.losses, batch, self.objective.count, self.recipe)
+        """Note why training stops early, see `stops_early`, and return whether it does.
+
+        Of a model with phases, only the losses of the last one count.
+        """
+        first = math.ceil(getattr(_module(self.model), "last_phase", 0) * self.steps)
+        count = self.objective.count
+        result.stopped = stops_early(result.losses, batch, count, self.recipe, first)
         return bool(result.stopped)
 
     def finish(self, result: TrainingResult, state: Path | None) -> None:
@@ -293,7 +309,7 @@ class _Trainer:
     def resume(self, path: Path) -> TrainingResult | None:
         """Resume a killed run's training; a checkpoint that cannot be resumed is removed.
 
-        None if there is none, or if it is of another origin.
+        None if there is none, or if it is of another origin. Where memory runs out, it stays.
 
         Raises:
             DamagedCheckpointError: Part of it was loaded before it turned out not to fit.
@@ -305,6 +321,8 @@ class _Trainer:
             if state.get("origin") == self.origin:
                 return self._take_up(state)
         except _DAMAGED as error:
+            if is_out_of_memory(error):
+                raise
             path.unlink()
             raise DamagedCheckpointError(
                 f"The training checkpoint {path} of an earlier, killed run is damaged "
@@ -339,6 +357,8 @@ class _Trainer:
             check_optimizer(path, state, self.recipe)
             return self._extend(state)
         except _DAMAGED as error:
+            if is_out_of_memory(error):
+                raise
             raise ResumeError(
                 f"resume_from {path} does not fit this model: {error}. Name a file written by "
                 "the same model with the same options."

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bench.checkpoint.file import FORMAT, read_checkpoint
 from bench.checkpoint.metadata import CheckpointError
+from bench.run.out_of_memory import is_out_of_memory
 from models.catalog import Recipe
 from models.components.weights_file import other_kind
 
@@ -30,6 +31,8 @@ def resumable(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         state: Any = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many kinds, and a malicious pickle its own
+        if is_out_of_memory(error):
+            raise
         raise ResumeError(
             f"resume_from {path}: wanted a training state or a saved model, found a file that "
             f"cannot be read as one ({type(error).__name__}). Name another file."

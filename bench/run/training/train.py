@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bench.run.batch import make_batch
 from bench.run.contract import check_methods, check_predictions
+from bench.run.device import untuned
 from bench.run.features.store import Features
 from bench.run.job import Job, ProgressCallback
 from bench.run.measure.memory import memory_rise
@@ -118,7 +119,8 @@ def _warm_up(model: AnomalyModel, data: TrainingData, job: Job, device: torch.de
         if twin.gathers_statistics:
             gather(twin, few, job, device, lambda *_: None)
         if data.held_out is not None:
-            _calibrate(twin, data.held_out[:_FEW], job, device)
+            whole = job.protocol.evaluation_batch if device.type == "cuda" else _FEW
+            _calibrate(twin, data.held_out[:whole], job, device)
         if job.protocol.recipe.optimizer != "none":
             _dry_steps(twin, data, job, device)
 
@@ -131,7 +133,9 @@ def _dry_steps(model: AnomalyModel, data: TrainingData, job: Job, device: torch.
     optimizer = build_optimizer(recipe, model.parameter_groups())
     batch = min(recipe.batch_size, objective.count)
     batch = batch if device.type == "cuda" else min(batch, _DRY_BATCH)
-    order = torch.arange(_DRY_STEPS * batch) % objective.count
+    # Of three steps, the last is in the last phase of a model with phases.
+    steps = 3 if model.last_phase else _DRY_STEPS
+    order = torch.arange(steps * batch) % objective.count
     model.train()
     for step, index in enumerate(objective.batches(order, batch, 0)):
         optimizer.zero_grad(set_to_none=True)
@@ -189,7 +193,8 @@ def _gathered_batches(
         images = to_float(data.images[begin : begin + size], device)
         rows = torch.arange(begin, begin + len(images), device=device)
         augmented, _ = augment(images, None, RandomStreams(rows, job.seed))
-        yield make_batch(model, augmented, device)
+        with untuned(len(images) < size):
+            yield make_batch(model, augmented, device)
 
 
 def _plain_batches(
@@ -203,4 +208,5 @@ def _plain_batches(
     for begin in range(0, len(images), size):
         rows = slice(begin, begin + size)
         cached = features.batch(rows) if features is not None else None
-        yield make_batch(model, images[rows], device, features=cached)
+        with untuned(len(images[rows]) < size):
+            yield make_batch(model, images[rows], device, features=cached)

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from dataclasses import replace
 
 import matplotlib.backends.backend_agg  # noqa: F401
@@ -11,8 +12,10 @@ import torch
 from PIL import Image
 
 from bench import TrainingError, clear_memory, get_globals, set_globals, train, train_models
+from bench.interface.console import Console
 from bench.interface.training import _asks_for_one
 from bench.metrics.thresholds import confusion
+from bench.run import inputs
 from bench.store import Store
 
 SMALL = {"pretrained": False, "img_size": 64}
@@ -292,6 +295,25 @@ def test_memory_can_be_cleared_at_any_time(outputs):
     first = train(*PADIM, **SMALL)
     clear_memory()
     assert train(*PADIM, rerun=True, **SMALL).metrics == first.metrics
+
+
+def test_data_that_are_edited_while_another_case_trains_are_recorded_as_they_are(
+    outputs, write_category, monkeypatch
+):
+    folder = write_category(outputs.parent / "data/tiny/zebra", train=8, good=2, spots=2)
+    before = train("tiny", "zebra", "padim-resnet18", **SMALL)
+    begin = Console.begin
+
+    def edit(console, job):
+        if job.case.category == "tile":
+            shutil.copyfile(folder / "train/good/000.png", folder / "train/good/001.png")
+        begin(console, job)
+
+    monkeypatch.setattr(Console, "begin", edit)
+    monkeypatch.setattr(inputs, "_FRESH_SECONDS", -1.0)
+    _, edited = train("tiny", ["tile", "zebra"], "padim-resnet18", **SMALL)
+    assert edited.status == "ok"
+    assert edited.key.data != before.key.data
 
 
 def test_images_of_another_shape_are_padded_and_tiled(outputs):

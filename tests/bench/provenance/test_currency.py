@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from case_names import case_named
 from fake_records import make
 
 from bench.environment import LIBRARIES_ADDED, environment, expected
 from bench.metrics.evaluation import anomaly_metrics
 from bench.provenance.currency import Wanted, origin, why_stale
 from bench.provenance.fingerprint import Fingerprint
+from bench.record import from_json
+from bench.run.inputs import Finder
 from bench.settings import Settings
 
 CODE = Fingerprint("0a", {"models/padim.py": "1", "models/components/base.py": "2"})
@@ -83,6 +86,30 @@ def test_changed_code_names_files_and_commit():
     assert why_stale(changed, wanted(), before) == "models/padim.py changed since commit 1234567"
     assert "catalog entry" in why_stale(changed, wanted(), dict(CODE.files))
     assert "since commit 1234567" in why_stale(changed, wanted())
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        ({"optimizer": "adam", "epochs": 20}, None),
+        ({"optimizer": "adam", "epochs": 30}, "its recipe's epochs was 20, now 30"),
+        ({"added_later": 0.5}, None),
+        ({"name": "rd_resnet18-baseline", "source": "another paper"}, None),
+    ],
+)
+def test_a_recipe_with_other_values_is_named_even_if_they_are_defaults(now, why):
+    old = record()
+    old.protocol["recipe"]["source"] = "a paper"
+    assert why_stale(old, replace(wanted(), recipe=now)) == why
+
+
+def test_a_job_wants_the_whole_recipe(tmp_path, generated_once):
+    cache = generated_once(tmp_path / "cache")
+    finder = Finder(Settings("smoke", "cpu", (), (), tmp_path, cache), {})
+    job = finder.job(case_named("rd_resnet18-surface.woven-default-scratch-s0"))
+    kept = from_json(job.record().to_json())
+    assert job.wanted.recipe == kept.protocol["recipe"]
+    assert "betas" in job.wanted.recipe
 
 
 def test_a_record_without_code_is_unknown_and_stale():

@@ -3,16 +3,19 @@
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from bench.case import Case
+from bench.provenance import case_code as case_code_module
 from bench.provenance import fingerprint as module
 from bench.provenance.case_code import case_code
 from bench.provenance.commit import Commit, current_commit
 from bench.provenance.currency import changed_files
 from bench.provenance.fingerprint import fingerprint, source_hash
 from datasets_lib.entry import FOLDER_READER
+from models.catalog import WEIGHTS
 
 SOURCE = '''
 """A module."""
@@ -219,6 +222,37 @@ def test_a_plugins_file_counts(tmp_path, monkeypatch):
     import plugged
 
     assert list(fingerprint([module.module_of(plugged.build)]).files) == ["plugged.py"]
+
+
+def test_modules_that_a_plugin_imports_count_unless_they_are_installed(tmp_path, monkeypatch):
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    (installed / "plugged_library.py").write_text("A = 1\n")
+    (tmp_path / "plugged_layers.py").write_text("import json\nimport plugged_library\n")
+    (tmp_path / "plugged_blocks").mkdir()
+    (tmp_path / "plugged_blocks" / "conv.py").write_text("import torch\nB = 1\n")
+    (tmp_path / "plugged_model.py").write_text(
+        "import plugged_layers\ndef build():\n    from plugged_blocks.conv import B\n    return B\n"
+    )
+    monkeypatch.syspath_prepend(installed)
+    monkeypatch.syspath_prepend(tmp_path)
+    import plugged_model
+
+    assert list(fingerprint([module.module_of(plugged_model.build)]).files) == [
+        "plugged_blocks/conv.py",
+        "plugged_layers.py",
+        "plugged_model.py",
+    ]
+
+
+@pytest.mark.parametrize("field", ["architecture", "mean", "std"])
+def test_what_weights_say_about_a_backbone_counts_without_them_too(monkeypatch, field):
+    tag, entry = "resnet18.tv_in1k", WEIGHTS["resnet18.tv_in1k"]
+    case = Case("padim_resnet18", "baseline", "surface", "woven", "default", False, 0)
+    before = case_code(case, FOLDER_READER)
+    changed = "another" if field == "architecture" else (0.1, 0.2, 0.3)
+    monkeypatch.setattr(case_code_module, "WEIGHTS", {tag: replace(entry, **{field: changed})})
+    assert case_code.__wrapped__(case, FOLDER_READER).values != before.values
 
 
 def git(folder, *arguments):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from bench.run.case import explain
 from bench.run.training import compilation as compiling
 from bench.run.training.compilation import LossGradient, compiler_is_right, worth_compiling
 
@@ -162,6 +163,19 @@ def test_the_models_own_errors_are_not_the_compilers(monkeypatch, small, batch):
     monkeypatch.setattr(small, "loss", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         LossGradient(small, CPU, "no")(*batch)
+
+
+def test_an_error_that_hides_one_of_memory_is_not_the_compilers(monkeypatch, small, batch):
+    def end_of_recording(*_):
+        try:
+            raise torch.OutOfMemoryError("on the device")
+        finally:
+            raise RuntimeError("the recording was invalidated")
+
+    monkeypatch.setattr(torch, "compile", lambda _: end_of_recording)
+    with pytest.raises(RuntimeError, match="invalidated") as raised:
+        LossGradient(small, CPU, "yes")(*batch)
+    assert explain(raised.value)[0] == "oom"
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,18 @@ def test_reading_slower_than_computing_is_bypassed(tmp_path):
     assert disk.find("b") is None
 
 
+def test_features_that_are_computed_faster_than_written_evict_nothing(tmp_path):
+    disk = FeatureDisk(tmp_path, limit=4000)
+    assert disk.write("a", torch.zeros(1000), 100.0)
+    store = FeatureStore(disk)
+    store._write("b", torch.zeros(1000), seconds=1e-9)
+    store.flush()
+    assert disk.find("a") is not None
+    store._write("b", torch.zeros(1000), seconds=100.0)
+    store.flush()
+    assert disk.find("b") is not None
+
+
 def test_a_folder_that_cannot_be_written_costs_the_entry_alone(tmp_path):
     (tmp_path / "file").write_text("")
     store = FeatureStore(FeatureDisk(tmp_path / "file" / "features", limit=10**9))

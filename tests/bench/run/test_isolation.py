@@ -7,17 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from case_names import case_named
 
+from bench.extensions import load_extensions
 from bench.run import isolate, worker
 from bench.run.inputs import Finder
 from bench.run.isolate import IsolatedRunner
 from bench.run.worker import serve
 from bench.settings import Settings
-from datasets_lib.discover import find_datasets
+from datasets_lib.discover import FoundDataset, find_datasets
 
 
 @pytest.fixture
@@ -85,10 +87,10 @@ def test_children_give_the_scores_of_the_parent_and_serve_a_group(job, runner, m
     assert first.curve == inline.curve
 
 
-def serve_as_on_windows(connection, log):
+def serve_as_on_windows(connection, log, plugins):
     """Serve in a process that has neither groups nor their signals."""
     del os.setsid, os.killpg, signal.SIGKILL
-    serve(connection, log)
+    serve(connection, log, plugins)
 
 
 @pytest.mark.slow
@@ -109,6 +111,23 @@ def test_cases_run_by_spawn_where_nothing_forks_and_no_process_leads_a_group(
     assert record.outcome == "crash"
     assert not child.is_alive()
     assert isolated._child is None
+
+
+@pytest.mark.parametrize("method", ["forkserver", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_a_job_may_hold_a_function_of_a_plugin(job, runner, tmp_path, monkeypatch, method):
+    file = tmp_path / f"plugin_of_{method}.py"
+    file.write_text("def read(root):\n    return []\n")
+    load_extensions([file])
+    textures = FoundDataset("own", tmp_path, {}, sys.modules[file.stem].read)
+    plain = job()
+    plugged = replace(
+        plain,
+        inputs=replace(plain.inputs, textures=textures),
+        settings=replace(plain.settings, plugins=(file,)),
+    )
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: [method])
+    record = runner().run(plugged, lambda *_: None)
+    assert record.status == "ok", record.error
 
 
 def test_a_child_ends_where_there_are_no_process_groups(monkeypatch):
@@ -182,8 +201,6 @@ def test_a_child_dies_with_its_session(job, tmp_path, root):
 
 
 def test_a_nan_is_a_failed_record_of_its_own_kind(job, runner):
-    from dataclasses import replace
-
     wild = job(images_seen=4_000)
     recipe = replace(wild.protocol.recipe, lr=1e30, optimizer="sgd")
     wild = replace(wild, protocol=replace(wild.protocol, recipe=recipe))

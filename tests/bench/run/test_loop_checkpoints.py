@@ -11,6 +11,7 @@ from tiny_training import protocol, run
 from bench.run.training import loop
 from bench.run.training.optimization import build_optimizer, learning_rate_factor
 from bench.run.training.resume import ResumeError
+from models.components.base import AnomalyModel
 
 
 class KilledError(Exception):
@@ -244,3 +245,26 @@ def test_a_damaged_checkpoint_is_removed_and_reported(tmp_path):
         run(tmp_path, protocol())
     assert not checkpoint.exists()
     assert run(tmp_path, protocol())[1].steps == 16
+
+
+@pytest.mark.parametrize("place", [(torch, "load"), (AnomalyModel, "load_checkpoint")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+    ids=["device", "host"],
+)
+def test_a_state_stays_and_is_not_blamed_where_memory_runs_out(tmp_path, monkeypatch, place, error):
+    state = half_a_training(tmp_path)
+
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as full:
+        full.setattr(*place, fail)
+        for folder, options in (("half", {"origin": "old code"}), ("more", {"start": state})):
+            with pytest.raises(type(error), match="memory"):
+                run(tmp_path / folder, protocol(), **options)
+    assert run(tmp_path / "half", protocol(), origin="old code")[1].resumed_at == 8

@@ -83,3 +83,9 @@ def test_recipe_without_the_last_layer_needs_no_last_layer():
     model = driver.make("cflow_resnet18", "layers23")
     assert model.backbone.layers == (2, 3)
     assert not hasattr(model.backbone.backbone, "layer4")
+
+
+def test_sources_say_that_the_rate_is_not_the_authors():
+    for name in ("cflow", "cflow_resnet18", "cflow_resnet50"):
+        for recipe in (MODELS[name].recipes["baseline"], MODELS[name].paper_recipe):
+            assert "5 times their rate" in recipe.source
