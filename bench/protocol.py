@@ -202,19 +202,37 @@ class Protocol:
 
 def protocol_hash(fields: Mapping[str, Any], recipe_class: type[Recipe]) -> str:
     """Return the hash of a protocol's plain values, as a record holds them."""
-    defaults = {field.name: field.default for field in dataclass_fields(recipe_class)}
-    recipe = {
-        name: value
-        for name, value in json.loads(json.dumps(fields["recipe"])).items()
-        if name != "source" and value != _plain(defaults[name])
-    }
     counted = {
         name: value
         for name, value in fields.items()
         if name not in ADDED_FIELDS or value != ADDED_FIELDS[name]
     }
-    text = json.dumps({**counted, "recipe": recipe}, sort_keys=True)
+    counted["recipe"] = recipe_constants(fields["recipe"], recipe_class)
+    text = json.dumps(counted, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def recipe_constants(recipe: Mapping[str, Any], recipe_class: type[Recipe]) -> dict[str, Any]:
+    """Return the plain values of a recipe that differ from their defaults, without its source.
+
+    A field that was added after a record was written has its default there.
+    """
+    defaults = {field.name: field.default for field in dataclass_fields(recipe_class)}
+    return {
+        name: value
+        for name, value in json.loads(json.dumps(recipe)).items()
+        if name != "source" and (name not in defaults or value != _plain(defaults[name]))
+    }
+
+
+def budget_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record's protocol without what the cases of a comparison may differ in.
+
+    That is recipe, options and augmentation. Fields that were added after the record was written
+    have the values that mean the earlier behavior.
+    """
+    own = {"recipe", "recipe_name", "options", "augmentation"}
+    return {name: value for name, value in {**ADDED_FIELDS, **fields}.items() if name not in own}
 
 
 def _plain(value: Any) -> Any:

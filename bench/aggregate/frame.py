@@ -3,7 +3,7 @@
 Everything here is a function of the set of records; their order changes nothing.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, total_ordering
@@ -15,12 +15,16 @@ from bench.aggregate.conditions import (
     has_procedural_textures,
     textures_of,
 )
+from bench.aggregate.default_protocol import has_default_shape
 from bench.aggregate.modes import is_supervised
 from bench.protocol import PROFILES
 from bench.record import Record
 
 Line = Mapping[str, Any]
 """A record's values by column; see `lines_of`."""
+
+Quality = tuple[bool, float, bool]
+"""See `run_quality`."""
 
 UNKNOWN_ENVIRONMENT = "unknown environment"
 
@@ -53,23 +57,46 @@ def lines_of(records: Iterable[Record]) -> list[Line]:
 
     Columns are the case's axes (``category`` is empty for a dataset without), the key's hashes,
     ``share`` of the recipe's own training budget, the ``record`` itself, a column ``HEAD.METRIC``
-    for each metric and one for each measurement; speeds of a disturbed run are missing.
+    for each metric and one for each measurement. Speeds of a disturbed run are missing, as are
+    those of a run on the CPU with another number of threads or cores than most of the given ones
+    with speeds.
 
     Example:
         >>> lines_of([])
         []
     """
-    return [_line(record) for record in sorted(records, key=recency_key)]
+    records = sorted(records, key=recency_key)
+    counts = Counter(_threads(record) for record in records if _speeds(record))
+    usual = max(counts, key=lambda threads: (counts[threads], threads), default=(0, 0))
+    return [_line(record, timed=_threads(record) == usual) for record in records]
+
+
+def _speeds(record: Record) -> list[str]:
+    """Return the names of the measured times that an undisturbed run has."""
+    names = [name for name, value in record.measurements.items() if value is not None]
+    return [] if record.disturbed else [name for name in names if _is_timed(name)]
+
+
+def _is_timed(name: str) -> bool:
+    return name.endswith(("_per_s", "_per_s_cached", "_ms", "_seconds"))
+
+
+def _threads(record: Record) -> tuple[int, int]:
+    """Return the threads and cores of a run on the CPU; zeros on another device or if unknown."""
+    found = record.environment
+    if found.get("device", "cpu") != "cpu":
+        return 0, 0
+    return int(found.get("threads") or 0), int(found.get("cores") or 0)
 
 
 def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     """Group finished records by profile and class of environment, in the profiles' order.
 
     Only the newest record of a key counts, and only one version of a configuration (a recipe, data
-    and weights): the catalog's recipe before one that a user changed, then that whose training was
-    nearest to its whole budget, then one with real auxiliary pictures before one with procedural
-    textures, then the newest. So a quick look never hides a whole run, and replicates of two
-    versions are never averaged.
+    and weights): the catalog's recipe on images of the model's own size before one that a user
+    changed, then that whose training was nearest to its whole budget, then one with real auxiliary
+    pictures before one with procedural textures, then the newest. So a quick look never hides a
+    whole run, and replicates of two versions are never averaged.
     """
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in sorted((r for r in records if r.status == "ok"), key=recency_key):
@@ -96,10 +123,10 @@ def newest_runs(records: Iterable[Record]) -> dict[tuple[str, str, str], Record]
 def _comparable(profile: str, environment: str, records: Sequence[Record]) -> ComparableRuns:
     """Choose among the finished records of one profile and environment, given oldest first."""
     newest = {record.key: record for record in records}
-    best: dict[str, tuple[bool, float, bool]] = {}
+    best: dict[str, Quality] = {}
     versions: dict[str, tuple[str, str, str]] = {}
     for record in records:
-        quality = _is_unchanged(record), _nearness(record), not has_procedural_textures(record)
+        quality = run_quality(record)
         configuration = record.case.configuration
         # Among equals the newest wins.
         if configuration not in best or quality >= best[configuration]:
@@ -107,6 +134,15 @@ def _comparable(profile: str, environment: str, records: Sequence[Record]) -> Co
     current = [r for r in newest.values() if _version(r) == versions[r.case.configuration]]
     chosen = tuple(sorted(current, key=lambda record: record.key.id))
     return ComparableRuns(profile, environment, chosen, len(newest) - len(current))
+
+
+def run_quality(record: Record) -> Quality:
+    """Return a key by which the run that stands for its case is the largest; equals by age."""
+    return (
+        _is_unchanged(record) and has_default_shape(record),
+        _nearness(record),
+        not has_procedural_textures(record),
+    )
 
 
 def _nearness(record: Record) -> float:
@@ -153,7 +189,7 @@ def _is_unchanged(record: Record) -> bool:
     return not changes_of(record) and record.protocol.get("seed_base") is None
 
 
-def _line(record: Record) -> Line:
+def _line(record: Record, *, timed: bool) -> Line:
     case, key = record.case, record.key
     line: dict[str, Any] = {
         "id": key.id,
@@ -178,7 +214,7 @@ def _line(record: Record) -> Line:
     }
     for head, values in record.metrics.items():
         line |= {f"{head}.{name}": value for name, value in values.items()}
+    speeds = _speeds(record) if timed else []
     for name, value in record.measurements.items():
-        timed = name.endswith(("_per_s", "_per_s_cached", "_ms", "_seconds"))
-        line[name] = None if timed and record.disturbed else value
+        line[name] = value if name in speeds or not _is_timed(name) else None
     return line

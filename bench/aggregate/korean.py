@@ -185,6 +185,9 @@ _WORDS = {
     "ResNet ahead": "ResNet이 앞섬",
     "no difference shown": "차이가 보이지 않음",
     "not tested (no category that both sides have)": "검정 못 함(양쪽에 모두 있는 범주가 없음)",
+    "not tested (every category was left out)": "검정 못 함(모든 범주가 제외됨)",
+    "withheld ({reasons})": "보류({reasons})",
+    "{dataset}: not answered; {count} categories were left out ({reasons}).": "{dataset}: 답하지 못함. 범주 {count}개가 제외됨({reasons}).",
     "not tested (n = {n}, at least {least} categories needed)": (
         "검정 못 함(n = {n}, 범주가 최소 {least}개 필요)"
     ),
@@ -200,6 +203,7 @@ _REASONS = {
     "not measured": "측정하지 않음",
     "no device but the CPU": "CPU 외의 장치가 없음",
     "no training step": "학습 스텝이 없음",
+    "with another number of threads than most runs": "대부분의 실행과 다른 스레드 수로 측정",
     "on a busy machine": "다른 작업이 쓰던 장비에서 측정",
     "on a thermally throttled machine": "열 때문에 느려진 장비에서 측정",
     "no seed has every category": "모든 범주를 실행한 시드가 없음",
@@ -314,6 +318,7 @@ _OVERVIEW = {
 
 _PARAGRAPHS = {
     "Every run had its whole budget.": "모든 실행이 학습 예산을 다 썼음.",
+    "{count} of {all} runs did not record their budget": "실행 {all}건 중 {count}건은 학습 예산이 기록되지 않음",
     "A smoke run shows in minutes that everything works; it does not measure a model": (
         "smoke 실행은 모든 것이 동작하는지 몇 분 안에 확인할 뿐, 모델의 성능을 재지 않음"
     ),
@@ -437,8 +442,8 @@ _COLUMNS = {
     "Parameters and buffers of the checkpoint, without the frozen backbone.": (
         "고정 백본을 뺀 체크포인트의 파라미터와 버퍼."
     ),
-    "Steady state; disturbed runs are left out.": (
-        "안정 상태의 속도. 다른 작업의 방해를 받은 실행은 제외."
+    "Steady state; runs that were disturbed or had another number of threads are left out.": (
+        "안정 상태의 속도. 다른 작업의 방해를 받았거나 스레드 수가 다른 실행은 제외."
     ),
     "One image at a time, steady state.": "한 번에 한 장, 안정 상태.",
     "The rise after model and batch are loaded.": "모델과 배치를 올린 뒤의 증가량.",

@@ -97,12 +97,14 @@ def seeds(count: int) -> str:
 def percent(share: float) -> str:
     """Return a share to about two digits; only all of it is 100 %.
 
-    >>> percent(1.0), percent(0.34), percent(0.0888), percent(0.996)
-    ('100 %', '34 %', '8.9 %', '99.6 %')
+    >>> percent(1.0), percent(0.34), percent(0.0888), percent(0.996), percent(1.0001)
+    ('100 %', '34 %', '8.9 %', '99.6 %', '100.1 %')
     """
-    if share < 0.1 or 0.995 <= share < 1:
-        return f"{min(100 * share, 99.9) if share < 1 else 100 * share:.1f} %"
-    return f"{100 * share:.0f} %"
+    if 0.995 <= share < 1:
+        return f"{min(100 * share, 99.9):.1f} %"
+    if 1 < share < 1.005:
+        return f"{max(100 * share, 100.1):.1f} %"
+    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
 def bold(text: str) -> str:

@@ -9,6 +9,7 @@ from bench.aggregate.language import say
 from bench.aggregate.reference import MEAN, Reference
 from bench.aggregate.rows import Row
 from bench.metrics.catalog import METRICS
+from bench.protocol import recorded_shape
 from bench.record import CROP_SUFFIX
 from models.catalog import MODELS
 
@@ -120,6 +121,11 @@ def _another_size(row: Row, published: str) -> str:
 
 
 def _size_of(protocol: Mapping[str, Any]) -> str:
-    """Return the size of a run's images as `Reference.image_size` gives it."""
+    """Return the size of a run's images as `Reference.image_size` gives it.
+
+    Padded, cropped or tiled images have no such size: their shape is given in words.
+    """
+    if protocol.get("fit", "squash") != "squash" or protocol.get("tiles"):
+        return recorded_shape(protocol)[1]
     size, crop = protocol.get("image_size"), protocol.get("crop")
     return f"{size}->{crop} crop" if crop else f"{size}"

@@ -219,7 +219,7 @@ def tables(records: Iterable[Record], study: Study) -> Iterator[Table]:
         whole, count, labeled = bool(multi_class), int(shots), bool(supervised)
         categories = _grouped(own, ("category",))
         if len(categories) > 1:
-            rows, partial, shared = _mean_rows(own, study)
+            rows, partial, shared = mean_rows(own, study)
             yield Table(*place, MEAN, _records(own), rows, partial, shared, whole, count, labeled)
         for (category,), part in categories:
             rows = _rows(part, study)
@@ -231,27 +231,21 @@ def category_rows(records: Iterable[Record], study: Study) -> list[Row]:
     return _rows(lines_of(records), study)
 
 
-def mean_rows(
-    records: Iterable[Record], study: Study
-) -> tuple[list[Row], list[Row], tuple[str, ...]]:
+def _rows(lines: Iterable[Line], study: Study) -> list[Row]:
+    return [_row(own, study) for _, own in _grouped(lines, CONFIGURATION)]
+
+
+def mean_rows(lines: Sequence[Line], study: Study) -> tuple[list[Row], list[Row], tuple[str, ...]]:
     """Return the rows of the mean over one dataset's categories.
 
     Args:
-        records: Records of one dataset.
+        lines: Lines of one dataset's records.
         study: Study whose table the rows appear in.
 
     Returns:
         The rows over all categories; those that lack some of them; and all categories, which are
         the catalog's or, for a dataset without an entry, those of the records.
     """
-    return _mean_rows(lines_of(records), study)
-
-
-def _rows(lines: Iterable[Line], study: Study) -> list[Row]:
-    return [_row(own, study) for _, own in _grouped(lines, CONFIGURATION)]
-
-
-def _mean_rows(lines: Sequence[Line], study: Study) -> tuple[list[Row], list[Row], tuple[str, ...]]:
     entry = DATASETS.get(lines[0]["dataset"])
     every = frozenset(entry.categories if entry else ()) | {line["category"] for line in lines}
     groups = _grouped(lines, (*CONFIGURATION, "recipe_hash", "weights_hash", "textures"))

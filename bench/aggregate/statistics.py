@@ -61,7 +61,7 @@ class Estimate:
 
 
 def estimate(values: Iterable[float | None], *, share: bool = False) -> Estimate | None:
-    """Mean ± 95 % CI of the values that exist; None when none does.
+    """Return the mean ± 95 % CI of the values that exist; None if there are none.
 
     None, NaN and infinity count as missing. The result does not depend on their order.
 
@@ -84,7 +84,7 @@ def estimate(values: Iterable[float | None], *, share: bool = False) -> Estimate
 
 
 def pooled_sd(groups: Iterable[Sequence[float]]) -> float | None:
-    """Standard deviation within groups, pooled by degrees of freedom.
+    """Return the standard deviation within groups, pooled by degrees of freedom.
 
     Given one group of seeds per category and side, this is the seed spread, separate from the
     spread between categories. None when no group has two values.
@@ -110,7 +110,7 @@ class PairedTest:
 
 
 def fewest_pairs() -> int:
-    """Fewest pairs with which an exact two-sided sign-flip test can reach significance."""
+    """Return the fewest pairs with which an exact two-sided sign-flip test can be significant."""
     return math.ceil(math.log2(2 / SIGNIFICANCE))
 
 
@@ -133,7 +133,7 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """Two-sided p of the mean difference under random signs (Fisher's randomization test).
+    """Return the two-sided p of the mean difference under random signs (Fisher's test).
 
     If the sides are exchangeable, each difference is as likely to be negative as positive. Exact
     up to `EXACT_LIMIT` differences, above it from `RESAMPLES` patterns of a fixed generator.

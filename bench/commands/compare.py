@@ -34,6 +34,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bench.aggregate.conditions import deviations
     from bench.report.finished_run import ComparisonError
     from bench.report.paired_runs import changed_images, compare_runs, find_runs
 
@@ -45,7 +46,10 @@ def _run(options: argparse.Namespace) -> int:
         raise CommandError(str(error)) from error
     name = " ".join(filter(None, (options.head, comparison.metric)))
     for letter, run, value in zip("AB", runs, (comparison.first, comparison.second), strict=True):
+        unusual = "; ".join(deviations([run.record]))
         print(f"{letter}: {run.name}\n   {name} {_format(value, '%')}")
+        if unusual:
+            print(f"   This run cannot rank: {unusual}.")
     print("\n".join(_conclusion(comparison)))
     if changed_images(*runs):
         print(

@@ -124,10 +124,21 @@ def _too_small(panel: "Panel") -> str:
     if len(panel.members) < 2:
         reasons = "; ".join(f"{name}: {why}" for name, why in panel.left_out.items())
         return f"{len(panel.members)} of at least two models" + (f" ({reasons})" if reasons else "")
-    defective = int(panel.members[0].labels.sum())
-    normal = len(panel.members[0].labels) - defective
+    from bench.ensemble.halves import selection_half
+
+    first = panel.members[0]
+    labels = first.labels.bool()
+    defective = int(labels.sum())
+    normal = len(labels) - defective
     if min(normal, defective) < 4:
         return f"{normal} normal and {defective} defective test images, wanted four of each"
+    half = selection_half(first.names, labels.tolist(), panel.split_by)
+    counts = [int((rows & kind).sum()) for rows in (half, ~half) for kind in (~labels, labels)]
+    if min(counts) < 2:
+        return (
+            "the groups of --split-by leave {} normal and {} defective images in one half, {} and "
+            "{} in the other, wanted two of each in both".format(*counts)
+        )
     return ""
 
 

@@ -1,5 +1,6 @@
 """Choose an ensemble on one half of the test images; measure what it gains on the other."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -42,8 +43,8 @@ class Ensemble:
 
     @property
     def gain_per_ms(self) -> float | None:
-        """Return the gain on the report half per extra millisecond; None without a time."""
-        return self.gain.value / self.extra_ms if self.extra_ms else None
+        """Return the gain on the report half per extra millisecond; None without extra time."""
+        return self.gain.value / self.extra_ms if self.extra_ms and self.extra_ms > 0 else None
 
     @property
     def conclusion(self) -> str:
@@ -97,9 +98,7 @@ def choose(panel: Panel, top: int) -> Choice:
     labels = panel.members[0].labels
     half = selection_half(panel.members[0].names, labels.tolist(), panel.split_by)
     on_selection = {m: auroc(m.scores[half], labels[half]) for m in panel.members}
-    ranked = tuple(
-        sorted(panel.members, key=lambda m: (-on_selection[m], m.latency_ms or 0, m.name))
-    )
+    ranked = tuple(sorted(panel.members, key=lambda m: (-on_selection[m], _latency(m), m.name)))
     candidates = preferred(ranked, top)
 
     def measured(members: Members) -> Ensemble:
@@ -138,9 +137,14 @@ def preferred(ranked: Sequence[Member], count: int) -> Members:
 
 def _best(subsets: dict[Members, float], size: int) -> Members:
     def order(members: Members) -> tuple[float, float]:
-        return -subsets[members], sum(member.latency_ms or 0 for member in members)
+        return -subsets[members], sum(map(_latency, members))
 
     return min((members for members in subsets if len(members) == size), key=order)
+
+
+def _latency(member: Member) -> float:
+    """Return a member's latency in ms; infinity if it was not measured."""
+    return math.inf if member.latency_ms is None else member.latency_ms
 
 
 def _measure(members: Members, single: Member, half: Tensor, labels: Tensor) -> Ensemble:

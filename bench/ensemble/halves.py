@@ -1,12 +1,13 @@
 """Two halves of the test images: one to choose an ensemble on, the other to report it on."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from datasets_lib.layouts.split import hash_key
 
 
 def selection_half(names: Sequence[str], labels: Sequence[bool], prefix: str = "") -> Tensor:
@@ -30,7 +31,7 @@ def selection_half(names: Sequence[str], labels: Sequence[bool], prefix: str = "
         groups.setdefault(_group(name, prefix), []).append(row)
     chosen = torch.zeros(len(names), dtype=torch.bool)
     surplus: Counter[bool] = Counter()  # images of a label in the first half minus the second
-    for group in sorted(groups, key=_digest):
+    for group in sorted(groups, key=hash_key):
         counts = Counter(bool(labels[row]) for row in groups[group])
         first = sum(count * surplus[label] for label, count in counts.items()) <= 0
         chosen[groups[group]] = first
@@ -42,7 +43,3 @@ def selection_half(names: Sequence[str], labels: Sequence[bool], prefix: str = "
 def _group(name: str, prefix: str) -> str:
     match = re.match(prefix, name.rpartition("/")[2]) if prefix else None
     return match[0] if match else name
-
-
-def _digest(name: str) -> tuple[str, str]:
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest(), name

@@ -38,14 +38,16 @@ _TEST_CHOSEN = (
     "so it is never bold and never ranks."
 )
 
+_SPEED = "Steady state; runs that were disturbed or had another number of threads are left out."
+
 _OF_MEASUREMENTS = {
     "fit_seconds": (
         "From data to a finished model, including the features of a frozen backbone even where "
         "they came from a cache."
     ),
     "numbers_kept": "Parameters and buffers of the checkpoint, without the frozen backbone.",
-    "train_images_per_s": "Steady state; disturbed runs are left out.",
-    "inference_images_per_s": "Steady state; disturbed runs are left out.",
+    "train_images_per_s": _SPEED,
+    "inference_images_per_s": _SPEED,
     "latency_p50_ms": "One image at a time, steady state.",
     "inference_rise_device_bytes": "The rise after model and batch are loaded.",
     "inference_rise_host_bytes": "The rise after model and batch are loaded.",

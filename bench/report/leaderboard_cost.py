@@ -144,6 +144,8 @@ def _cost_reason(record: Record, name: str) -> str:
     ):
         return say("no training step")
     if record.measurements.get(name) is not None:
+        if not record.disturbed:
+            return say("with another number of threads than most runs")
         hot = record.throttled and not record.shared
         return say("on a thermally throttled machine" if hot else "on a busy machine")
     return say("not measured")

@@ -93,6 +93,12 @@ def kind_of_runs(runs: ComparableRuns) -> str:
             "A smoke run shows in minutes that everything works; it does not measure a model"
         )
         return f"{opening}: {', '.join(limits)}." if limits else f"{opening}."
+    if unknown := len(records) - len(shares):
+        limits.append(
+            say(
+                "{count} of {all} runs did not record their budget", count=unknown, all=len(records)
+            )
+        )
     if limits:
         return say("Read with care: {limits}.", limits=", ".join(limits))
     return say("Every run had its whole budget.")

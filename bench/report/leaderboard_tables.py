@@ -13,7 +13,7 @@ from bench.report.board import RankedTable
 from bench.report.footnotes import Footnotes
 from bench.report.leaderboard_cost import COST_COLUMNS, cost_cell, name_of, seeds_of
 
-_MOST_COLUMNS = 12
+_MAX_COLUMNS = 12
 """Maximum number of metrics in one table; beyond it, those that saw test labels get their own."""
 
 
@@ -28,7 +28,7 @@ def quality_tables(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
             note = say("this head ranks") if position == 0 else say("does not rank")
             yield f"{bold(title)} ({note})"
         chosen = [metric for metric in metrics if metric.sees_test_labels]
-        if len(metrics) <= _MOST_COLUMNS:
+        if len(metrics) <= _MAX_COLUMNS:
             chosen = []
         yield from _table(ranked, [m for m in metrics if m not in chosen], (), position, notes)
         if position == 0:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.aggregate.frame import recency_key
+from bench.aggregate.frame import recency_key, run_quality
 from bench.near_names import did_you_mean
 from bench.record import CROP_SUFFIX, Record
 from bench.report.finished_run import ArraysError, ComparisonError, Run, load_arrays
@@ -20,7 +20,9 @@ _THRESHOLD = "calibrated_p95"
 
 
 def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) -> tuple[Run, Run]:
-    """Return the newest finished run of each case id, both of one profile.
+    """Return the finished run that stands for each case id in the tables, both of one profile.
+
+    A whole run of the catalog's recipe comes before a quick look at it, then the newest.
 
     Args:
         files: JSONL files of records, each in ``RESULTS/runs``.
@@ -32,7 +34,7 @@ def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) 
     """
     runs: dict[tuple[str, str], Run] = {}
     candidates = [Run(record, file) for file in files for record in read_records([file])]
-    for run in sorted(candidates, key=lambda run: recency_key(run.record)):
+    for run in sorted(candidates, key=_table_key):
         key = run.record.key
         if run.record.status == "ok" and profile in {None, key.profile}:
             runs[key.id, key.profile] = run
@@ -50,6 +52,10 @@ def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) 
         )
     (name,) = shared
     return runs[ids[0], name], runs[ids[1], name]
+
+
+def _table_key(run: Run) -> tuple[object, ...]:
+    return run_quality(run.record), recency_key(run.record)
 
 
 def _no_run(case: str, profile: str | None, records: Sequence[Record]) -> str:

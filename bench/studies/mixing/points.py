@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
+from bench.protocol import budget_fields
 from bench.record import Record
 
 HEAD = "last_epoch"
@@ -107,9 +108,7 @@ def _top1(record: Record) -> float | None:
 
 def _conditions(record: Record) -> str:
     """Return what two runs must have in common to be compared: the images and the budget."""
-    own = {"recipe", "recipe_name", "augmentation", "options"}  # may differ between models
-    budget = {name: value for name, value in record.protocol.items() if name not in own}
-    return json.dumps([record.key.data, budget], sort_keys=True)
+    return json.dumps([record.key.data, budget_fields(record.protocol)], sort_keys=True)
 
 
 def _outcome(point: Point, cells: Mapping[Point, list[Record]]) -> Outcome:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from bench.aggregate.conditions import budget_share, deviations
+from bench.aggregate.conditions import deviations
 from bench.aggregate.frame import ComparableRuns
 from bench.aggregate.language import say
 from bench.aggregate.rows import category_rows
@@ -58,33 +58,27 @@ def _left_out(records: Sequence[Record], whole: int) -> str:
 def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
     """Yield the hypotheses, gains and experiments of a study of two classifiers."""
     records = runs.records
-    by_recipe = {
-        recipe: outcomes(records, recipe) for recipe in sorted({r.case.recipe for r in records})
-    }
-    whole = [record for record in records if budget_share(record) == 1]
+    recipes = sorted({record.case.recipe for record in records})
     yield f"#### {say('All experiments')}"
     by_dataset: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_dataset[record.case.dataset].append(record)
     rows = [row for name in sorted(by_dataset) for row in category_rows(by_dataset[name], study)]
     yield experiments_table(rows)
-    for recipe, (cells, left_out) in by_recipe.items():
-        yield from _recipe(study, recipe, cells, left_out)
-        if rankable := outcomes(whole, recipe)[0]:
-            heading = say("Best combination of each dataset, recipe `{recipe}`", recipe=recipe)
-            yield f"#### {heading}"
-            yield best_table(rankable)
+    for recipe in recipes:
+        yield from _recipe(study, recipe, [r for r in records if r.case.recipe == recipe])
     if study.references:  # the study that replicates a published one
         full = [record for record in records if _full_budget(record)]
         by_full_recipe: dict[str, Outcomes] = {
-            recipe: outcomes(full, recipe)[0] for recipe in by_recipe
+            recipe: outcomes(full, recipe)[0] for recipe in recipes
         }
         yield from _replications(by_full_recipe, records)
 
 
-def _recipe(study: Study, recipe: str, cells: Outcomes, left_out: int) -> Iterator[str]:
-    if not cells:
-        return
+def _recipe(study: Study, recipe: str, records: Sequence[Record]) -> Iterator[str]:
+    """Yield the conclusions from a recipe's runs that could rank, and what was left out."""
+    whole = [record for record in records if not deviations([record])]
+    cells, left_out = outcomes(whole, recipe)
     if parts := list(hypothesis_tables(study.model_names, cells)):
         yield f"#### {say('Hypotheses, recipe `{recipe}`', recipe=recipe)}"
         yield from parts
@@ -97,6 +91,12 @@ def _recipe(study: Study, recipe: str, cells: Outcomes, left_out: int) -> Iterat
         noun = "run" if left_out == 1 else "runs"
         text = "Left out above: {count} {noun} on other images or under another budget."
         yield say(text, count=left_out, noun=say(noun))
+    if len(whole) < len(records):
+        yield _left_out(records, len(whole))
+    if cells:
+        heading = say("Best combination of each dataset, recipe `{recipe}`", recipe=recipe)
+        yield f"#### {heading}"
+        yield best_table(cells)
 
 
 def _replications(by_recipe: dict[str, Outcomes], records: Sequence[Record]) -> Iterator[str]:

@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from bench.aggregate.conditions import deviations
 from bench.aggregate.frame import ComparableRuns, lines_of
@@ -23,9 +22,10 @@ from bench.aggregate.statistics import (
     paired_test,
     pooled_sd,
 )
+from bench.protocol import budget_fields, recipe_constants
 from bench.record import Record
 from bench.study import Study
-from models.catalog import MODELS
+from models.catalog import MODELS, Recipe
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,14 @@ def answer(study: Study, runs: ComparableRuns) -> Iterator[str]:
     answers = verdicts(runs, study.heads[0], metric.name)
     for own in [each for each in answers if each.pair is MAIN_PAIR and each.pretrained]:
         sides = {"resnet": MAIN_PAIR.resnet, "convnext": MAIN_PAIR.convnext}
-        if own.test is None:
+        if own.left_out and own.test is None:
+            yield say(
+                "{dataset}: not answered; {count} categories were left out ({reasons}).",
+                dataset=own.dataset,
+                count=sum(own.left_out.values()),
+                reasons="; ".join(own.left_out),
+            )
+        elif own.test is None:
             yield say(
                 "Not answered: no category has both `{resnet}` and `{convnext}`, pretrained.",
                 **sides,
@@ -201,8 +208,10 @@ def _by_variant(
     return found
 
 
-def conclude(test: PairedTest | None) -> str:
+def conclude(test: PairedTest | None, left_out: Mapping[str, int]) -> str:
     """Return the verdict in words; "no difference shown" does not mean that there is none."""
+    if test is None and left_out:
+        return say("not tested (every category was left out)")
     if test is None:
         return say("not tested (no category that both sides have)")
     n, p = test.difference.n, test.p
@@ -237,6 +246,15 @@ def _verdict(
     test = paired_test(*zip(*means, strict=True)) if means else None
     groups = [values for cell in cells for values in cell]
     counts = [len(values) for values in groups] or [0]
+    deviating = deviations(
+        record for side in (resnet, convnext) for data in categories for record in side[data]
+    )
+    if untuned:
+        text = say("withheld (not tuned: {names})", names=", ".join(untuned))
+    elif deviating:
+        text = say("withheld ({reasons})", reasons="; ".join(deviating))
+    else:
+        text = conclude(test, left_out)
     dataset, init, augmentation = axis
     return Verdict(
         pair,
@@ -250,12 +268,8 @@ def _verdict(
         seed_sd=pooled_sd(groups),
         seeds=(min(counts), max(counts)),
         left_out=left_out,
-        deviations=deviations(
-            record for side in (resnet, convnext) for data in categories for record in side[data]
-        ),
-        text=say("withheld (not tuned: {names})", names=", ".join(untuned))
-        if untuned
-        else conclude(test),
+        deviations=deviating,
+        text=text,
     )
 
 
@@ -281,27 +295,17 @@ def _comparable(
 
 
 def _incomparable(pair: Pair, first: Record, second: Record) -> str | None:
-    """Why a category's two sides cannot be compared, or None."""
+    """Return why a category's two sides cannot be compared, or None."""
     if first.case.dataset == pair.chosen_on:
         return say("the tuned constants were chosen on {dataset}", dataset=pair.chosen_on)
     if first.key.data != second.key.data:
         return say("the sides saw different images")
-    if pair.same_recipe and _recipe(first.protocol) != _recipe(second.protocol):
+    recipes = [recipe_constants(side.protocol["recipe"], Recipe) for side in (first, second)]
+    if pair.same_recipe and recipes[0] != recipes[1]:
         return say("the sides ran under different recipes")
-    if _budget(first.protocol) != _budget(second.protocol):
+    if budget_fields(first.protocol) != budget_fields(second.protocol):
         return say("the sides ran under different budgets")
     return None
-
-
-def _recipe(protocol: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe's constants without its source."""
-    return {name: value for name, value in protocol["recipe"].items() if name != "source"}
-
-
-def _budget(protocol: dict[str, Any]) -> dict[str, Any]:
-    """Return a protocol without what is specific to a family: recipe and architecture."""
-    own = {"recipe", "recipe_name", "options"}
-    return {name: protocol[name] for name in protocol.keys() - own}
 
 
 def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:

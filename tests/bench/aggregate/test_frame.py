@@ -6,6 +6,10 @@ import pytest
 from fake_records import make
 
 from bench.aggregate.frame import comparable_runs, lines_of, recency_key
+from bench.protocol import PROFILES, resolve
+from models.catalog import MODELS
+
+SMOKE = PROFILES["smoke"]
 
 
 def test_a_record_is_a_row_with_its_axes_and_values():
@@ -49,6 +53,29 @@ def test_speeds_of_a_shared_machine_are_missing(name, kept):
     record.environment["exclusive"] = False
     value = lines_of([record])[0][name]
     assert (value == 5.0) == kept
+
+
+def test_speeds_with_another_number_of_threads_than_most_are_missing():
+    records = [make(seed=seed) for seed in range(5)]
+    for record, threads in zip(records, (2, 2, 1, 1, 1), strict=True):
+        record.environment |= {"threads": threads, "cores": 2}
+    records[4].measurements["inference_images_per_s"] = None
+    records[3].environment["exclusive"] = False
+    speeds = [line["inference_images_per_s"] for line in lines_of(records)]
+    assert speeds == [123.4, 123.4, None, None, None]
+
+
+def test_a_run_on_images_of_another_size_does_not_hide_those_of_the_models_own():
+    size = {"image_size": resolve(MODELS["rd_resnet18"], "baseline", SMOKE).image_size}
+    whole = [make(seed=seed, protocol=size) for seed in range(3)]
+    small = {"image_size": 64}
+    look = make(protocol=small, recipe="64 px", finished="2026-01-02T00:00:00+00:00")
+    tiled = make(
+        protocol={**size, "tiles": [2, 2]}, recipe="tiles", finished="2026-01-03T00:00:00+00:00"
+    )
+    (runs,) = comparable_runs([*whole, look, tiled])
+    assert list(runs.records) == whole
+    assert runs.superseded == 2
 
 
 @pytest.mark.parametrize(

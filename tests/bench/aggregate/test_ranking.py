@@ -9,6 +9,7 @@ from read_markdown import study_tables
 from scipy import stats
 
 from bench.aggregate.conditions import budget_share
+from bench.aggregate.frame import lines_of
 from bench.aggregate.ranking import MIN_REPLICATES, Place, like_the_best, places, rank_rows
 from bench.aggregate.rows import category_rows, mean_rows
 from bench.metrics.outcomes import pack_scores, unpack
@@ -145,7 +146,7 @@ def test_a_mean_ranks_only_over_the_same_images_of_every_category():
             images=f"{category} again" if (model, category) == ("rd_convnext", "02") else None,
         )
     ]
-    rows, _, _ = mean_rows(records, ZOO)
+    rows, _, _ = mean_rows(lines_of(records), ZOO)
     found = {place.row.label: place for place in places(rows)}
     assert found["rd_convnext"].reasons == ("other images",)
     # Three categories are too few blocks for a test of the other two.
@@ -242,7 +243,7 @@ def test_a_mean_ranks_by_wilcoxon_over_its_categories():
         for model, own in values.items()
         for name, value in zip(names, own, strict=True)
     ]
-    ranking = rank_rows(mean_rows(records, ZOO)[0])
+    ranking = rank_rows(mean_rows(lines_of(records), ZOO)[0])
     assert [place.rank for place in ranking.places] == ["1", "2–3", "2–3"]
     assert "Friedman's test (p < .001), then Wilcoxon's" in ranking.method
     p = [stats.wilcoxon(values["dfm_resnet18"], values[m]).pvalue for m in list(values)[1:]]
@@ -265,7 +266,7 @@ def test_a_higher_mean_is_not_best_against_the_signed_ranks():
     winner = loser + np.linspace(0.001, 0.004, 15)
     winner[7] = 0.85
     records = of_categories("mvtec", {"dfm_resnet18": loser, "dfkde_resnet18": winner})
-    first, second = rank_rows(mean_rows(records, ZOO)[0]).places
+    first, second = rank_rows(mean_rows(lines_of(records), ZOO)[0]).places
     assert (first.row.label, first.rank, second.rank) == ("dfm_resnet18", "1–2", "1–2")
     assert second.p == 1.0
     text = leaderboard_markdown(records)
@@ -279,7 +280,7 @@ def test_the_best_row_is_tested_among_all_pairs_or_not_at_all(rows, ranked):
     hard = rng.uniform(0.8, 0.95, 12)
     gains = {f"model_{number}": 0.04 if number == 0 else 0.0 for number in range(rows)}
     values = {m: hard + g + rng.normal(0, 0.004, 12) for m, g in gains.items()}
-    ranking = rank_rows(mean_rows(of_categories("visa", values), ZOO)[0])
+    ranking = rank_rows(mean_rows(lines_of(of_categories("visa", values)), ZOO)[0])
     if ranked:
         assert [place.rank for place in ranking.places] == ["1"] + [f"2–{rows}"] * (rows - 1)
         assert "(comparisons: 91, the pairs that may still be equal" in ranking.method

@@ -92,6 +92,19 @@ def test_aurocs_are_compared_by_delong(detectors, compare):
     assert "The first is better" in compare(*ids[::-1])[1]
 
 
+def test_a_quick_look_does_not_stand_for_a_whole_run(detectors, keep, compare, results):
+    ids, scores = detectors
+    expected = compare(*ids)[1]
+    kept = {"names": NAMES, "labels": DEFECTIVE, "scores.single_scale": scores[1]}
+    np.savez(results / "look.npz", **kept)
+    look = make(A, protocol={"images_seen": 64}, recipe="64 images", finished="2026-02-01")
+    Store(results / "runs").append(replace(look, artifacts={"scores": "look.npz"}))
+    assert compare(*ids)[1] == expected
+    short = make(A, "surface.woven", 2, protocol={"images_seen": 64})
+    out = compare(ids[0], keep(short, "scores", **kept))[1]
+    assert out.count("This run cannot rank: 3.2 % of its own budget.") == 1
+
+
 def test_a_run_does_not_differ_from_itself(detectors, compare):
     (first, _), _ = detectors
     _, out, _ = compare(first, first, "--head", "single_scale")

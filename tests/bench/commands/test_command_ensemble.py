@@ -74,6 +74,16 @@ def test_a_record_of_a_model_that_is_not_registered_is_selected_by_its_name(ense
     assert "dfm" not in out
 
 
+def test_groups_that_leave_all_defects_in_one_half_are_passed_over(ensemble, tmp_path):
+    grouped = {"fingerprints": {"split_by": "0(?=[0-4])"}, "data": "mvtec.screw"}
+    for seed, model in enumerate(MODELS):
+        keep_run(tmp_path, model, 1.3, defective=np.arange(120) < 50, seed=seed, **grouped)
+    code, out, err = ensemble("-k", "screw")
+    assert code == 2
+    assert out == ""
+    assert "the groups of --split-by leave" in err
+
+
 def test_an_image_set_too_small_to_halve_is_passed_over(ensemble, tmp_path):
     for seed, model in enumerate(MODELS):
         few = np.arange(10) < 3

@@ -13,7 +13,7 @@ from read_markdown import details, read_tables, study_tables
 from scipy import stats
 
 from bench.aggregate import rows as rows_of
-from bench.aggregate.frame import comparable_runs
+from bench.aggregate.frame import comparable_runs, lines_of
 from bench.aggregate.modes import is_usual
 from bench.aggregate.ranking import places
 from bench.record import from_json
@@ -43,7 +43,7 @@ def category_rows(records, study):
 
 
 def mean_rows(records, study):
-    return rows_of.mean_rows(records, study)
+    return rows_of.mean_rows(lines_of(records), study)
 
 
 def ranks(rows):

@@ -143,6 +143,17 @@ def test_a_budget_or_number_of_images_that_is_unknown_says_so():
         assert table.row("dfm_resnet18")[heading].notes == ("Empty: not recorded.",)
 
 
+def test_a_speed_with_another_number_of_threads_is_left_out_with_its_reason():
+    records = [make("padim_resnet18", seed=seed, **WHOLE) for seed in range(2)]
+    records += [make("dfm_resnet18", **WHOLE)]
+    for record, threads in zip(records, (2, 2, 1), strict=True):
+        record.environment["threads"] = threads
+    (table,) = study_tables(leaderboard_markdown(records), "anomaly_zoo")
+    cell = table.row("dfm_resnet18")["Latency p50 (ms)"]
+    reason = "Empty: with another number of threads than most runs."
+    assert (cell.text, cell.notes) == ("–", (reason,))
+
+
 def test_an_empty_measurement_of_a_study_table_says_why():
     records = [make(model, **WHOLE) for model in ("padim_resnet18", "dfm_resnet18")]
     records[0].environment["busy"] = True

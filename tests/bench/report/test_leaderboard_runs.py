@@ -4,6 +4,7 @@ import pytest
 from fake_records import make
 from read_markdown import details
 
+from bench.aggregate.frame import lines_of
 from bench.aggregate.rows import mean_rows
 from bench.report.leaderboard import leaderboard_markdown
 from bench.studies.anomaly_zoo.study import ANOMALY_ZOO
@@ -76,7 +77,7 @@ def test_categories_with_other_textures_are_not_averaged():
         with_textures(source, data=f"btad.{name}")
         for name, source in zip(("01", "02", "03"), sources, strict=True)
     ]
-    rows, partial, _ = mean_rows(records, ANOMALY_ZOO)
+    rows, partial, _ = mean_rows(lines_of(records), ANOMALY_ZOO)
     assert rows == []
     assert sorted(row.label.rpartition(" ")[2] for row in partial) == ["dtd)", "procedural)"]
 

@@ -89,6 +89,15 @@ def test_a_whole_mean_is_judged_by_its_band(value, cell):
     assert row["Image AUROC"].text == cell
 
 
+def test_tiled_images_are_of_another_size_than_published_ones():
+    protocol = {"image_size": 256, "tiles": [2, 2], "recipe": {"optimizer": "none", "epochs": 1}}
+    text = leaderboard_markdown(whole("padim_resnet18", 0.95, protocol=protocol))
+    (table, *_) = published_tables(text, "anomaly_zoo")
+    row = next(row for row in table.rows if row["Source"].text == "anomalib README")
+    assert "above" not in row["Image AUROC"].text
+    assert "2x2 tiles" in "".join(row["Image AUROC"].notes)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -103,7 +103,29 @@ def test_runs_on_other_images_or_budgets_are_left_out_and_counted():
     assert set(found[GRID[0]].by_seed) == {0, 1}
     runs = ComparableRuns("original", "gpu", (*grid(), *odd), 0)
     text = "\n".join(report(MIXING, runs))
-    assert "2 runs on other images or under another budget" in text
+    assert "1 run on other images or under another budget" in text
+    assert "Left out: 1 of 26 runs that cannot rank (0.2 % of its own budget)." in text
+
+
+def test_runs_without_fields_that_were_added_later_are_under_the_same_budget():
+    old, new = grid(seeds=1), [at(point, 0.5, 1) for point in GRID]
+    for record in old:
+        for name in ("fit", "tiles", "overlap", "normalize"):
+            del record.protocol[name]
+    found, left_out = outcomes([*old, *new], "baseline")
+    assert left_out == 0
+    assert set(found[GRID[0]].by_seed) == {0, 1}
+
+
+def test_tables_of_hypotheses_are_of_runs_that_can_rank():
+    records = grid()
+    for record in records:
+        record.protocol["images_seen"] = 1_000
+    text = "\n".join(report(MIXING, ComparableRuns("original", "gpu", records, 0)))
+    assert "Left out: 24 of 24 runs that cannot rank (2.0 % of its own budget)." in text
+    assert "#### All experiments" in text
+    assert "H1" not in text
+    assert "Best combination" not in text
 
 
 def test_the_answer_is_of_runs_that_can_rank():

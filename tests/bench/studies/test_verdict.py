@@ -225,6 +225,37 @@ def test_the_overview_withholds_the_answer_of_runs_that_cannot_rank(protocol, re
     assert answer_of(protocol=protocol) == [withheld]
 
 
+def test_the_table_withholds_what_the_overview_does():
+    records = records_of([0.9] * 6, [0.95] * 6, profile="standard", protocol={"images_seen": 40})
+    assert main(records).text == "withheld (2.0 % of its own budget)"
+    assert "ConvNeXt ahead" not in leaderboard_markdown(records)
+
+
+def test_runs_without_fields_that_were_added_later_ran_under_the_same_budget_and_recipe():
+    records = records_of([0.9] * 6, [0.95] * 6)
+    for record in records:
+        protocol = resolve(MODELS[record.case.model], "same", PROFILES["standard"]).as_dict()
+        if record.case.model == "rd_resnet50":
+            for name in ("fit", "tiles", "normalize", "seed_base"):
+                del protocol[name]
+            del protocol["recipe"]["patience"]
+        record.protocol = protocol
+    found = main(records)
+    assert (len(found.categories), found.left_out) == (6, {})
+
+
+def test_categories_that_were_all_left_out_are_not_called_missing():
+    records = records_of([0.9] * 6, [0.95] * 6, profile="standard")
+    for record in records:
+        if record.case.model == "rd_resnet50":
+            record.protocol["images_seen"] = 9
+    assert main(records).text == "not tested (every category was left out)"
+    text = leaderboard_markdown(records)
+    reason = "the sides ran under different budgets"
+    assert f"- mvtec: not answered; 6 categories were left out ({reason})." in text
+    assert "no category has both" not in text
+
+
 def test_the_table_shows_n_p_difference_and_seed_spread():
     records = records_of([[0.90, 0.92]] * 6, [[0.93, 0.95]] * 6)
     line = next(x for x in leaderboard_markdown(records).splitlines() if "Only the teacher" in x)
